@@ -1,1 +1,34 @@
-//! Placeholder.
+//! The language of reel.
+//!
+//! (The specification is written at the end of the room's work.)
+
+pub mod endpoint;
+pub mod limits;
+pub mod line;
+pub mod methods;
+pub mod rpc;
+
+mod bytes;
+mod error;
+mod ids;
+mod image;
+mod json_text;
+mod task;
+mod timestamp;
+
+pub use self::{
+    bytes::Bytes,
+    error::{ErrorCode, ErrorData, RpcError},
+    ids::{BatchId, Digest, DigestError, MAX_ID, TaskId},
+    image::ImageParams,
+    json_text::{JsonText, JsonTextError},
+    methods::Method,
+    task::{
+        CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
+        f64_seconds::Seconds,
+    },
+    timestamp::Timestamp,
+};
+
+/// The version of this specification; grows only with an incompatible change.
+pub const PROTOCOL: u32 = 1;

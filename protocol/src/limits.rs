@@ -1,0 +1,34 @@
+//! The numbers that bound what one side may make the other hold.
+
+/// Largest line or frame of an ordinary request, in bytes, its newline not counted.
+pub const LINE_BYTES: usize = 1024 * 1024;
+
+/// Largest line of `task.submit_batch` and `artifact.put`, in bytes: 1,000 tasks with long prompts, or 4 MiB of data as base64.
+pub const LARGE_LINE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Deepest nesting of arrays and objects that free-form JSON may have; the parsers of most languages stop near 128.
+pub const JSON_DEPTH: usize = 64;
+
+/// Longest `artifact.read` in bytes.
+pub const READ_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Most tasks that one `task.submit_batch` may hold.
+pub const BATCH_TASKS: usize = 10_000;
+
+/// Most ids that one `task.wait` may name.
+pub const WAIT_IDS: usize = 1_000;
+
+/// Most rows that one `task.list` answers.
+pub const LIST_ROWS: u32 = 1_000;
+
+/// Requests of one connection that may be unanswered before the daemon stops reading from it.
+pub const IN_FLIGHT: usize = 256;
+
+/// Events that a subscriber may fall behind before its subscription is dropped.
+pub const EVENTS_BEHIND: usize = 1_024;
+
+/// Longest `name`, `client`, `request_id` and `provider` in bytes.
+pub const NAME_BYTES: usize = 256;
+
+/// Longest prompt in bytes; providers cut far earlier, and a task keeps its prompt for as long as the history does.
+pub const PROMPT_BYTES: usize = 64 * 1024;

@@ -1,0 +1,109 @@
+//! `hello` and `daemon.*`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CacheStatsResult, MemoryLevel};
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloParams {
+    /// The program's name, at most 256 bytes; tasks are shown and shared out fairly by it.
+    pub client: String,
+    /// Capabilities that the client has; none are defined yet.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelloResult {
+    /// Always `reeld`.
+    pub daemon: String,
+    /// Its version.
+    pub version: String,
+    /// The version of this specification; grows only with an incompatible change.
+    pub protocol: u32,
+    /// The methods it serves.
+    pub capabilities: Vec<String>,
+    /// Its process id.
+    pub pid: u32,
+    /// Differs at each start: event sequence numbers belong to one instance.
+    pub instance: String,
+}
+
+/// How the daemon is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DaemonStatusResult {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_s: f64,
+    /// Whether a client started it, so that it ends itself after 30 idle minutes.
+    pub is_auto_started: bool,
+    /// Whether `queue.pause` is in force.
+    pub is_paused: bool,
+    /// How many tasks stand in each state, finished ones as far as the history reaches.
+    pub tasks: BTreeMap<String, u64>,
+    /// Memory in short; `memory.status` says more.
+    pub memory: MemorySummary,
+    /// The cache.
+    pub cache: CacheStatsResult,
+    /// Each provider: permits in use and in all.
+    pub providers: BTreeMap<String, ProviderSummary>,
+    /// Open connections.
+    pub connections: u32,
+    /// Its socket.
+    pub socket: String,
+    /// Its home.
+    pub home: String,
+    /// Its configuration file, whether or not it exists.
+    pub config: String,
+}
+
+/// Memory in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemorySummary {
+    /// How tight it is.
+    pub level: MemoryLevel,
+    /// The daemon's resident bytes at the last sample.
+    pub resident_bytes: u64,
+    /// The budget.
+    pub limit_bytes: u64,
+}
+
+/// One provider in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderSummary {
+    /// Attempts under way.
+    pub running: u32,
+    /// Most at once.
+    pub max_concurrent: u32,
+}
+
+/// How to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ShutdownParams {
+    /// Seconds that running tasks may take to end; the rest is queued again at the next start.
+    #[serde(default)]
+    pub drain_s: Option<crate::Seconds>,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadResult {
+    /// Keys whose new value is in force.
+    pub changed: Vec<String>,
+    /// Keys whose new value waits for a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// What to log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLevelParams {
+    /// Such as `info` or `reeld::tasks=debug,info`.
+    pub filter: String,
+}

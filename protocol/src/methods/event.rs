@@ -1,0 +1,119 @@
+//! `events.*` and the notification `event`.
+
+use serde::{Deserialize, Serialize};
+
+use super::MemoryLevel;
+use crate::{BatchId, HoldReason, Progress, Source, TaskError, TaskId, TaskState};
+
+/// The method of the notification that carries an [`Event`].
+pub const EVENT: &str = "event";
+
+/// What events are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// Tasks: `accepted`, `changed`, `progress`, `removed`.
+    Task,
+    /// Memory: `pressure_changed`, `trimmed`.
+    Memory,
+    /// The cache: `evicted`, `corrupt`.
+    Cache,
+    /// Providers.
+    Provider,
+    /// The daemon: `reloaded`, `stopping`.
+    Daemon,
+    /// A topic of a newer daemon.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Which events to send.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SubscribeParams {
+    /// At least one.
+    pub topics: Vec<Topic>,
+    /// Only events of these tasks; all if absent.
+    #[serde(default)]
+    pub task_ids: Option<Vec<TaskId>>,
+    /// Only events of this batch's tasks; all if absent.
+    #[serde(default)]
+    pub batch: Option<BatchId>,
+}
+
+/// A running subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscribeResult {
+    /// Its number on this connection.
+    pub subscription: u64,
+    /// The daemon's instance, as in `hello`.
+    pub instance: String,
+    /// The last event before this subscription: what is read by other methods after this answer is at least as new.
+    pub seq: u64,
+}
+
+/// Which subscription to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsubscribeParams {
+    /// Its number.
+    pub subscription: u64,
+}
+
+/// The params of the notification `event`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The subscription it belongs to.
+    pub subscription: u64,
+    /// Grows with every event of the instance.
+    pub seq: u64,
+    /// What it is about.
+    pub topic: Topic,
+    /// What happened, such as `progress`; `subscription_dropped` is the last one of a reader that was too slow.
+    pub event: String,
+    /// The task as it now is, on topic `task`.
+    #[serde(default)]
+    pub task: Option<TaskEvent>,
+    /// Memory as it now is, on topic `memory`.
+    #[serde(default)]
+    pub memory: Option<MemoryEvent>,
+    /// How many events a dropped subscription did not get.
+    #[serde(default)]
+    pub missed: Option<u64>,
+}
+
+/// A task in an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskEvent {
+    /// Its number.
+    pub id: TaskId,
+    /// Its revision after this change.
+    pub rev: u64,
+    /// `service.method`.
+    pub kind: String,
+    /// The caller's label.
+    pub name: Option<String>,
+    /// The program that asked.
+    pub client: String,
+    /// Its batch.
+    pub batch: Option<BatchId>,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Why, if held.
+    pub hold_reason: Option<HoldReason>,
+    /// How far it is.
+    pub progress: Progress,
+    /// Where the outputs came from, once it succeeded.
+    pub source: Option<Source>,
+    /// Why it failed.
+    pub error: Option<TaskError>,
+}
+
+/// Memory in an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryEvent {
+    /// How tight it is.
+    pub level: MemoryLevel,
+    /// Resident bytes of the daemon.
+    pub resident_bytes: u64,
+    /// What was given back, after a trim.
+    pub freed_bytes: Option<u64>,
+}

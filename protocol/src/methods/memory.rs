@@ -1,0 +1,85 @@
+//! `memory.*`.
+
+use serde::{Deserialize, Serialize};
+
+/// How tight memory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryLevel {
+    /// Below the watermarks.
+    #[default]
+    Normal,
+    /// Above the high watermark, and not yet below the low one: caches are asked to shrink.
+    High,
+    /// Above the critical watermark, or the system is short: no new task starts.
+    Critical,
+    /// A level of a newer daemon.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Who holds how much.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStatusResult {
+    /// How tight it is.
+    pub level: MemoryLevel,
+    /// `memory.limit_mb` in bytes.
+    pub limit_bytes: u64,
+    /// Where the level becomes high.
+    pub high_bytes: u64,
+    /// Where it becomes normal again.
+    pub low_bytes: u64,
+    /// Where it becomes critical.
+    pub critical_bytes: u64,
+    /// Resident bytes of the daemon at the last sample.
+    pub resident_bytes: u64,
+    /// The most that was ever seen.
+    pub peak_resident_bytes: u64,
+    /// What the system could still give at the last sample.
+    pub system_available_bytes: u64,
+    /// What the system has.
+    pub system_total_bytes: u64,
+    /// Bytes promised to bodies, decoders and caches.
+    pub reserved_bytes: u64,
+    /// Those by holder.
+    pub reservations: Vec<ReservationInfo>,
+    /// Reservations that were refused since the start.
+    pub refusals: u64,
+    /// What memory can be asked back from, cheapest first.
+    pub reclaimers: Vec<String>,
+}
+
+/// One kind of holder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservationInfo {
+    /// Such as `cache` or `drawing`.
+    pub holder: String,
+    /// Bytes now.
+    pub bytes: u64,
+    /// The most at once since the start.
+    pub peak_bytes: u64,
+}
+
+/// What a trim did. Resident bytes of the whole process; `freed_bytes` is their difference, never below zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryTrimResult {
+    /// Resident before.
+    pub before_bytes: u64,
+    /// Resident after.
+    pub after_bytes: u64,
+    /// Really given back to the system.
+    pub freed_bytes: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+    /// What each reclaimer let go of.
+    pub reclaimers: Vec<ReclaimerInfo>,
+}
+
+/// What one reclaimer did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReclaimerInfo {
+    /// Its name.
+    pub name: String,
+    /// Bytes that it let go of.
+    pub freed_bytes: u64,
+}

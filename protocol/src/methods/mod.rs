@@ -1,0 +1,107 @@
+//! The methods that are served, each with the type of its params and of its result.
+
+mod artifact;
+mod cache;
+mod daemon;
+mod event;
+mod memory;
+mod service;
+mod tasks;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use self::{artifact::*, cache::*, daemon::*, event::*, memory::*, service::*, tasks::*};
+use crate::TaskView;
+
+/// Ties a method's name to its types, so that both sides are checked by the compiler.
+pub trait Method {
+    /// The name on the wire.
+    const NAME: &'static str;
+    /// What is sent.
+    type Params: Serialize + DeserializeOwned;
+    /// What is answered.
+    type Result: Serialize + DeserializeOwned;
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $method:ident = $name:literal: $params:ty => $result:ty;)+) => {
+        $($(#[$doc])* #[derive(Debug)] pub enum $method {}
+        impl Method for $method {
+            const NAME: &'static str = $name;
+            type Params = $params;
+            type Result = $result;
+        })+
+
+        /// The names of all methods that this version serves: the capabilities of `hello`.
+        pub const METHODS: &[&str] = &[$($name,)+];
+    };
+}
+
+methods! {
+    /// Says who is there; optional, and best sent first: the client's name is what fairness counts by.
+    Hello = "hello": HelloParams => HelloResult;
+    /// How the daemon is, in well under a millisecond.
+    DaemonStatus = "daemon.status": Empty => DaemonStatusResult;
+    /// Stops accepting, lets running tasks end within the drain time, journals, exits.
+    DaemonShutdown = "daemon.shutdown": ShutdownParams => Empty;
+    /// Reads the configuration file again; a bad one leaves the old in force.
+    DaemonReload = "daemon.reload": Empty => ReloadResult;
+    /// Changes what is logged until the next start.
+    DaemonLogLevel = "daemon.log_level": LogLevelParams => Empty;
+    /// Accepts one task; answered once it is on disk.
+    TaskSubmit = "task.submit": crate::TaskSpec => SubmitResult;
+    /// Accepts many, all or none; answered once they are on disk.
+    TaskSubmitBatch = "task.submit_batch": SubmitBatchParams => SubmitBatchResult;
+    /// One task.
+    TaskGet = "task.get": TaskIdParams => TaskView;
+    /// Many, newest first.
+    TaskList = "task.list": TaskListParams => TaskListResult;
+    /// Answers when the tasks are settled (over, or held), or at the timeout; never ends the work.
+    TaskWait = "task.wait": TaskWaitParams => TaskWaitResult;
+    /// Gives it up; a running one stops at its next step.
+    TaskCancel = "task.cancel": TaskIdParams => TaskView;
+    /// Queues a failed or cancelled one again, with all its attempts.
+    TaskRetry = "task.retry": TaskIdParams => TaskView;
+    /// Makes one that has not begun stand still.
+    TaskHold = "task.hold": TaskIdParams => TaskView;
+    /// Lets a held one go on; after `outcome_unknown` that may pay again.
+    TaskRelease = "task.release": TaskIdParams => TaskView;
+    /// Moves it forward or back in the queue.
+    TaskSetPriority = "task.set_priority": SetPriorityParams => TaskView;
+    /// Drops a finished one from the history; its pictures stay cached until they are evicted.
+    TaskRemove = "task.remove": TaskIdParams => Empty;
+    /// Starts no new task until `queue.resume`.
+    QueuePause = "queue.pause": Empty => Empty;
+    /// Ends `queue.pause`.
+    QueueResume = "queue.resume": Empty => Empty;
+    /// A part of an artifact's bytes.
+    ArtifactRead = "artifact.read": ArtifactReadParams => ArtifactReadResult;
+    /// The file that holds an artifact.
+    ArtifactPath = "artifact.path": ArtifactPathParams => ArtifactPathResult;
+    /// Submits one task and waits for it; at the timeout it answers the task as it then is, and the work goes on.
+    ServiceCall = "service.call": ServiceCallParams => TaskView;
+    /// Each service with its methods, styles and counts.
+    ServiceStatus = "service.status": Empty => ServiceStatusResult;
+    /// Each provider that tasks may use.
+    ProviderList = "provider.list": Empty => ProviderListResult;
+    /// Whether a provider is usable; never costs anything.
+    ProviderCheck = "provider.check": ProviderCheckParams => ProviderCheckResult;
+    /// What the cache holds and how it did.
+    CacheStats = "cache.stats": Empty => CacheStatsResult;
+    /// Drops entries; what a task in the history names stays.
+    CacheClear = "cache.clear": CacheClearParams => CacheClearResult;
+    /// Reads every artifact back and drops what is damaged or missing.
+    CacheVerify = "cache.verify": Empty => CacheVerifyResult;
+    /// Who holds how much.
+    MemoryStatus = "memory.status": Empty => MemoryStatusResult;
+    /// Frees what can be freed without touching a task.
+    MemoryTrim = "memory.trim": Empty => MemoryTrimResult;
+    /// Starts events on this connection.
+    EventsSubscribe = "events.subscribe": SubscribeParams => SubscribeResult;
+    /// Ends them.
+    EventsUnsubscribe = "events.unsubscribe": UnsubscribeParams => Empty;
+}
+
+/// No params, or no result: `{}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+pub struct Empty {}

@@ -1,0 +1,109 @@
+//! `service.*` and `provider.*`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CacheMode, JsonText, Seconds};
+
+/// A call of one method.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceCallParams {
+    /// Such as `image`.
+    pub service: String,
+    /// Such as `generate`.
+    pub method: String,
+    /// The method's params, an object.
+    #[serde(default)]
+    pub params: JsonText,
+    /// The provider instance to use; else the daemon selects.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// How the cache is used.
+    #[serde(default)]
+    pub cache: CacheMode,
+    /// No timeout if absent.
+    #[serde(default)]
+    pub timeout_s: Option<Seconds>,
+}
+
+/// Every service by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatusResult {
+    /// Such as `image`.
+    pub services: BTreeMap<String, ServiceInfo>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceInfo {
+    /// Its methods.
+    pub methods: Vec<String>,
+    /// Providers that can serve it, in the order of selection; empty where it needs none.
+    pub providers: Vec<String>,
+    /// Its styles.
+    pub styles: Vec<StyleInfo>,
+    /// Tasks that ended since the daemon started.
+    pub requests: u64,
+    /// Those of them that succeeded.
+    pub successes: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+    /// The newest failure's code and message.
+    pub last_error: Option<String>,
+}
+
+/// One style of pictures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StyleInfo {
+    /// The name for `style`.
+    pub name: String,
+    /// What it looks like.
+    pub summary: String,
+    /// What is added to the prompt for providers that read text.
+    pub prompt_suffix: String,
+    /// What is added to the negative prompt.
+    pub negative_suffix: String,
+}
+
+/// Every provider, in the order of selection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderListResult {
+    /// Configured ones first, `draft` last.
+    pub providers: Vec<ProviderInfo>,
+}
+
+/// One provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderInfo {
+    /// The instance's name.
+    pub name: String,
+    /// Such as `draft`.
+    pub kind: String,
+    /// The services it can do.
+    pub services: Vec<String>,
+    /// Its model, where it has one.
+    pub model: Option<String>,
+    /// `free` or `paid`.
+    pub billing: String,
+    /// Most attempts at once.
+    pub max_concurrent: u32,
+    /// Attempts under way.
+    pub running: u32,
+}
+
+/// Which provider to check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderCheckParams {
+    /// The instance's name.
+    pub name: String,
+}
+
+/// Whether it is usable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderCheckResult {
+    /// Whether a task for it would be started.
+    pub is_usable: bool,
+    /// What was looked at, or what is wrong.
+    pub detail: String,
+}

@@ -1,0 +1,265 @@
+//! JSON-RPC 2.0 messages, one a line.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    ErrorCode, RpcError,
+    limits::{LARGE_LINE_BYTES, LINE_BYTES},
+};
+
+/// Longest request id in bytes; it is kept until the answer and sent back as it came.
+const ID_BYTES: usize = 256;
+
+/// A request as its line holds it; the params stay text until their type is known, as a parsed tree takes ten times the room.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// A number, a string or null; None for a notification, which gets no answer.
+    pub id: Option<&'a RawValue>,
+    /// Such as `task.submit`.
+    pub method: &'a str,
+    /// The method's params; absent counts as the empty object.
+    pub params: &'a str,
+}
+
+/// A line that is no request, with the id to answer to where one could be read.
+#[derive(Debug)]
+pub struct BadRequest {
+    /// The id as it came.
+    pub id: Option<Box<RawValue>>,
+    /// What to answer.
+    pub error: RpcError,
+}
+
+#[derive(Deserialize)]
+struct RawRequest<'a> {
+    #[serde(borrow, default)]
+    jsonrpc: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<&'a str>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
+/// Keeps an explicit null apart from an absent id: the first is answered.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl<'a> Request<'a> {
+    /// Reads one line.
+    pub fn parse(line: &'a [u8]) -> Result<Self, BadRequest> {
+        if line.first() == Some(&b'[') {
+            let error = RpcError::new(ErrorCode::InvalidRequest, "batch arrays are not served")
+                .hint("send each request on a line of its own; many may be in flight");
+            return Err(BadRequest { id: None, error });
+        }
+        let raw: RawRequest<'a> = serde_json::from_slice(line).map_err(|error| unreadable(&error))?;
+        let id = raw.id;
+        let invalid = |message: &str| BadRequest {
+            id: id.filter(|id| is_valid_id(id)).map(ToOwned::to_owned),
+            error: RpcError::new(ErrorCode::InvalidRequest, message).hint(
+                r#"a request is {"jsonrpc":"2.0","id":1,"method":"daemon.status","params":{}} on one line"#,
+            ),
+        };
+        if id.is_some_and(|id| !is_valid_id(id)) {
+            return Err(invalid("`id` must be a number, a string or null, at most 256 bytes"));
+        }
+        if raw.jsonrpc != Some("2.0") {
+            return Err(invalid("`jsonrpc` must be \"2.0\""));
+        }
+        let Some(method) = raw.method else {
+            return Err(invalid("`method` is missing"));
+        };
+        if line.len() > line_limit(method) {
+            return Err(BadRequest { id: id.map(ToOwned::to_owned), error: too_large(line_limit(method)) });
+        }
+        Ok(Self { id, method, params: raw.params.map_or("{}", RawValue::get) })
+    }
+}
+
+/// The answer to a line longer than `limit` bytes.
+pub fn too_large(limit: usize) -> RpcError {
+    RpcError::new(ErrorCode::RequestTooLarge, format!("the line is larger than {limit} bytes")).hint(
+        "send large data by artifact.put, and many tasks in several task.submit_batch with the same batch",
+    )
+}
+
+/// The largest line of a method's request.
+pub fn line_limit(method: &str) -> usize {
+    if matches!(method, "task.submit_batch" | "artifact.put") { LARGE_LINE_BYTES } else { LINE_BYTES }
+}
+
+fn is_valid_id(id: &RawValue) -> bool {
+    let text = id.get();
+    text.len() <= ID_BYTES
+        && text
+            .starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit() || first == 'n')
+}
+
+fn unreadable(error: &serde_json::Error) -> BadRequest {
+    let code = if error.is_data() { ErrorCode::InvalidRequest } else { ErrorCode::ParseError };
+    let error = RpcError::new(code, format!("the line is no JSON-RPC request: {error}"))
+        .hint("send one JSON object a line, in UTF-8");
+    BadRequest { id: None, error }
+}
+
+#[derive(Serialize)]
+struct Success<'a, T> {
+    jsonrpc: &'static str,
+    id: &'a RawValue,
+    result: &'a T,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    jsonrpc: &'static str,
+    id: Option<&'a RawValue>,
+    error: &'a RpcError,
+}
+
+#[derive(Serialize)]
+struct Call<'a, T> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    method: &'a str,
+    params: &'a T,
+}
+
+/// One line that answers `id` with a result.
+pub fn success_line<T: Serialize>(id: &RawValue, result: &T) -> Result<Vec<u8>, serde_json::Error> {
+    line(&Success { jsonrpc: "2.0", id, result })
+}
+
+/// One line that answers `id` (null where it could not be read) with an error.
+pub fn failure_line(id: Option<&RawValue>, error: &RpcError) -> Result<Vec<u8>, serde_json::Error> {
+    line(&Failure { jsonrpc: "2.0", id, error })
+}
+
+/// One line that asks.
+pub fn request_line<T: Serialize>(id: u64, method: &str, params: &T) -> Result<Vec<u8>, serde_json::Error> {
+    line(&Call { jsonrpc: "2.0", id: Some(id), method, params })
+}
+
+/// One line that tells.
+pub fn notification_line<T: Serialize>(method: &str, params: &T) -> Result<Vec<u8>, serde_json::Error> {
+    line(&Call { jsonrpc: "2.0", id: None, method, params })
+}
+
+fn line<T: Serialize>(message: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = serde_json::to_vec(message)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// What a client receives: an answer or a notification.
+#[derive(Debug)]
+pub enum Incoming {
+    /// The answer to the request with this id; None where the daemon could not read the id.
+    Answer {
+        /// The request's id.
+        id: Option<u64>,
+        /// The result's JSON, or the error.
+        outcome: Result<Box<RawValue>, RpcError>,
+    },
+    /// A notification, such as an event.
+    Notification {
+        /// Its method.
+        method: String,
+        /// Its params' JSON.
+        params: Box<RawValue>,
+    },
+}
+
+#[derive(Deserialize)]
+struct RawIncoming {
+    #[serde(default)]
+    id: Option<u64>,
+    #[serde(default)]
+    result: Option<Box<RawValue>>,
+    #[serde(default)]
+    error: Option<RpcError>,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default)]
+    params: Option<Box<RawValue>>,
+}
+
+impl Incoming {
+    /// Reads one line from the daemon.
+    pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
+        let raw: RawIncoming = serde_json::from_slice(line)?;
+        let null = || RawValue::NULL.to_owned();
+        Ok(match raw.method {
+            Some(method) => Self::Notification { method, params: raw.params.unwrap_or_else(null) },
+            None => Self::Answer {
+                id: raw.id,
+                outcome: raw.error.map_or_else(|| Ok(raw.result.unwrap_or_else(null)), Err),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(line: &str) -> (Option<String>, String) {
+        let bad = Request::parse(line.as_bytes()).unwrap_err();
+        (bad.id.map(|id| id.get().to_owned()), bad.error.data.code)
+    }
+
+    #[test]
+    fn requests_read_and_absent_params_are_the_empty_object() {
+        let request =
+            Request::parse(br#"{"jsonrpc":"2.0","id":"a","method":"task.get","params":{"id":1}}"#).unwrap();
+        assert_eq!(
+            (request.id.unwrap().get(), request.method, request.params),
+            (r#""a""#, "task.get", r#"{"id":1}"#)
+        );
+        let request = Request::parse(br#"{"jsonrpc":"2.0","method":"daemon.status"}"#).unwrap();
+        assert!(request.id.is_none());
+        assert_eq!(request.params, "{}");
+        assert_eq!(
+            Request::parse(br#"{"jsonrpc":"2.0","id":null,"method":"x"}"#).unwrap().id.unwrap().get(),
+            "null"
+        );
+    }
+
+    #[test]
+    fn bad_lines_get_the_code_that_says_why() {
+        let some = |id: &str| Some(id.to_owned());
+        for (line, id, code) in [
+            ("garbage", None, "parse_error"),
+            ("", None, "parse_error"),
+            ("[]", None, "invalid_request"),
+            ("1", None, "invalid_request"),
+            (r#"{"id":1,"method":"x"}"#, some("1"), "invalid_request"),
+            (r#"{"jsonrpc":"2.0","id":1}"#, some("1"), "invalid_request"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, None, "invalid_request"),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, None, "invalid_request"),
+            (r#"{"jsonrpc":"2.0","id":true,"method":"x"}"#, None, "invalid_request"),
+        ] {
+            assert_eq!(refusal(line), (id, code.to_owned()), "{line}");
+        }
+        assert_eq!(refusal(&"[".repeat(100_000)).1, "invalid_request");
+        assert_eq!(refusal(&format!(r#"{{"a":{}"#, "[".repeat(100_000))).1, "parse_error");
+        let long = format!(
+            r#"{{"jsonrpc":"2.0","id":9,"method":"task.get","params":"{}"}}"#,
+            "x".repeat(LINE_BYTES)
+        );
+        assert_eq!(refusal(&long), (some("9"), "request_too_large".to_owned()));
+        assert!(Request::parse(b"{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}").is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_never_panic_the_parsers(bytes: Vec<u8>) {
+            let _ = Request::parse(&bytes);
+            let _ = Incoming::parse(&bytes);
+        }
+    }
+}
