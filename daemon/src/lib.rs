@@ -1,1 +1,3 @@
-//! The daemon.
+//! The reel daemon.
+
+pub mod store;
