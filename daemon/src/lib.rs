@@ -1,3 +1,4 @@
 //! The daemon.
 
 pub mod ipc;
+pub mod logging;
