@@ -1,4 +1,5 @@
 //! The daemon.
 
+pub mod config;
 pub mod ipc;
 pub mod logging;
