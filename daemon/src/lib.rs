@@ -4,3 +4,4 @@ pub mod config;
 pub mod ipc;
 pub mod logging;
 pub mod memory;
+pub mod signals;
