@@ -1,6 +1,12 @@
 //! The reel daemon: its rooms, wired together by the binary `reeld`.
 
+pub mod cache;
 pub mod config;
+pub mod events;
 pub mod ipc;
 pub mod logging;
+pub mod memory;
+pub mod provider;
+pub mod signals;
 pub mod store;
+pub mod tasks;
