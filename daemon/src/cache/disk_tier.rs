@@ -281,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_told_apart_from_other_failures() {
+        let path = Path::new("picture");
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert!(matches!(write_error(path, kind.into()), CacheError::DiskFull { .. }));
+        }
+        let denied = write_error(path, io::ErrorKind::PermissionDenied.into());
+        assert!(matches!(denied, CacheError::File { .. }));
+    }
+
+    #[test]
     fn only_old_files_with_an_artifacts_name_are_listed() {
         let (_home, tier) = tier();
         let row = row(b"a picture");
