@@ -10,6 +10,8 @@ const PURGE_EVERY: u64 = 1_024;
 
 #[derive(Debug)]
 struct Waiter {
+    /// Settled or not: the answer shows all of them, so none may leave the history before.
+    all: Vec<TaskId>,
     open: HashSet<TaskId>,
     is_any: bool,
     done: oneshot::Sender<()>,
@@ -24,8 +26,8 @@ pub struct Waiters {
 }
 
 impl Waiters {
-    /// Waits until all of `open`, or any of them, are settled. The receiver is told; dropping it ends the wait.
-    pub fn add(&mut self, open: HashSet<TaskId>, is_any: bool) -> oneshot::Receiver<()> {
+    /// Waits until all of `open`, or any of them, are settled; `all` are shown in the answer. Dropping the receiver ends the wait.
+    pub fn add(&mut self, all: Vec<TaskId>, open: HashSet<TaskId>, is_any: bool) -> oneshot::Receiver<()> {
         let (done, told) = oneshot::channel();
         self.next += 1;
         if self.next.is_multiple_of(PURGE_EVERY) {
@@ -34,7 +36,7 @@ impl Waiters {
         for task in &open {
             self.by_task.entry(*task).or_default().insert(self.next);
         }
-        self.waiters.insert(self.next, Waiter { open, is_any, done });
+        self.waiters.insert(self.next, Waiter { all, open, is_any, done });
         told
     }
 
@@ -49,11 +51,9 @@ impl Waiters {
         }
     }
 
-    /// Whether somebody still waits for the task.
-    pub fn is_awaited(&self, task: TaskId) -> bool {
-        self.by_task
-            .get(&task)
-            .is_some_and(|numbers| numbers.iter().any(|number| self.waiters.get(number).is_some_and(|waiter| !waiter.done.is_closed())))
+    /// The tasks that somebody still waits for.
+    pub fn awaited(&self) -> HashSet<TaskId> {
+        self.waiters.values().filter(|waiter| !waiter.done.is_closed()).flat_map(|waiter| waiter.all.iter().copied()).collect()
     }
 
     fn end(&mut self, number: u64) {
@@ -95,12 +95,12 @@ mod tests {
     #[test]
     fn all_waits_for_the_last_and_any_for_the_first() {
         let mut waiters = Waiters::default();
-        let mut all = waiters.add(tasks(&[1, 2]), false);
-        let mut any = waiters.add(tasks(&[1, 2]), true);
+        let mut all = waiters.add(vec![TaskId(1), TaskId(2)], tasks(&[1, 2]), false);
+        let mut any = waiters.add(vec![], tasks(&[1, 2]), true);
         waiters.settle(TaskId(1));
         assert!(all.try_recv().is_err());
         assert!(any.try_recv().is_ok());
-        assert!(waiters.is_awaited(TaskId(2)));
+        assert_eq!(waiters.awaited(), tasks(&[1, 2]));
         waiters.settle(TaskId(2));
         assert!(all.try_recv().is_ok());
         assert!(waiters.waiters.is_empty() && waiters.by_task.is_empty());
@@ -110,9 +110,9 @@ mod tests {
     fn waits_of_clients_that_went_away_do_not_pile_up() {
         let mut waiters = Waiters::default();
         for _ in 0..3 * PURGE_EVERY {
-            drop(waiters.add(tasks(&[1]), false));
+            drop(waiters.add(vec![TaskId(1)], tasks(&[1]), false));
         }
         assert!(waiters.waiters.len() < 2 * PURGE_EVERY as usize);
-        assert!(!waiters.is_awaited(TaskId(1)));
+        assert!(waiters.awaited().is_empty());
     }
 }
