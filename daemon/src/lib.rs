@@ -1,6 +1,14 @@
 //! The reel daemon: its rooms, wired together by the binary `reeld`.
 
+pub mod cache;
 pub mod config;
+pub mod events;
 pub mod ipc;
 pub mod logging;
+pub mod memory;
+pub mod nearest;
+pub mod provider;
+pub mod service;
+pub mod signals;
 pub mod store;
+pub mod tasks;
