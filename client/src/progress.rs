@@ -24,6 +24,8 @@ const OVERALL_STYLE: &str = "{spinner} {pos}/{len} [{bar:20}] {elapsed_precise} 
 pub struct Progress {
     output: Output,
     screen: Option<Screen>,
+    /// Of many tasks only the results are said.
+    is_of_many: bool,
     /// The last state that was said of a task, off a terminal.
     said: HashMap<TaskId, TaskState>,
 }
@@ -49,7 +51,7 @@ impl Progress {
             });
             Screen { bars, most_bars: (rows / ROWS_PER_BAR).max(1), tasks: HashMap::new(), overall }
         });
-        Self { output, screen, said: HashMap::new() }
+        Self { output, screen, is_of_many: total.is_some(), said: HashMap::new() }
     }
 
     /// Shows where a task stands.
@@ -92,6 +94,7 @@ impl Progress {
     pub fn advance(&mut self, done: usize, line: &str) {
         match self.screen.as_ref().and_then(|screen| screen.overall.as_ref()) {
             Some(overall) => overall.set_position(done as u64),
+            None if self.output.is_json => {}
             None => self.note(line),
         }
     }
@@ -124,7 +127,11 @@ impl Progress {
 
     fn say(&mut self, id: TaskId, state: TaskState, progress: &Fraction) {
         // Results say the rest; a document on stdout is often read together with stderr.
-        if self.output.is_json || state.is_settled() || self.said.insert(id, state) == Some(state) {
+        if self.output.is_json
+            || self.is_of_many
+            || state.is_settled()
+            || self.said.insert(id, state) == Some(state)
+        {
             return;
         }
         let message =

@@ -46,8 +46,12 @@ impl<'a> Wait<'a> {
 }
 
 /// Waits until the tasks are settled or the time is over. Ctrl-C leaves them running and fails with [`Exit::Interrupted`]; twice cancels.
-pub async fn wait(output: Output, session: &Session, wait: &Wait<'_>) -> Result<TaskWaitResult, Failure> {
-    let mut interrupts = Interrupts::listen();
+pub async fn wait(
+    output: Output,
+    session: &Session,
+    wait: &Wait<'_>,
+    mut interrupts: Option<Interrupts>,
+) -> Result<TaskWaitResult, Failure> {
     let mut progress = Progress::new(output, None);
     let ended = tokio::select! {
         ended = wait_through_deaths(session, wait, &mut progress) => Some(ended),
@@ -70,23 +74,21 @@ pub async fn wait_for_one(
     id: TaskId,
     title: &str,
     timeout: Option<Duration>,
+    interrupts: Option<Interrupts>,
 ) -> Result<TaskView, Failure> {
     let titles = HashMap::from([(id, title.to_owned())]);
-    let ended = self::wait(output, session, &Wait { timeout, titles, ..Wait::for_all(&[id]) }).await?;
+    let ids = [id];
+    let wait = Wait { timeout, titles, ..Wait::for_all(&ids) };
+    let ended = self::wait(output, session, &wait, interrupts).await?;
     if ended.timed_out {
-        return Err(timed_out(&[id]));
+        return Err(Failure::new(Exit::TimedOut, "timed_out", "the time is over, the work goes on")
+            .hint(format!("reel wait {id}")));
     }
     ended
         .tasks
         .into_iter()
         .next()
         .ok_or_else(|| ClientError::Protocol { detail: "a wait without its task".into() }.into())
-}
-
-/// The time ran out first.
-pub fn timed_out(ids: &[TaskId]) -> Failure {
-    Failure::new(Exit::TimedOut, "timed_out", "the time is over, the work goes on")
-        .hint(format!("reel wait {}", join(ids)))
 }
 
 /// Says how to come back, and cancels the tasks if Ctrl-C comes again while that is read.
@@ -121,7 +123,7 @@ pub async fn leave(
 }
 
 /// `1 2 3`, at most a line of them.
-pub fn join(ids: &[TaskId]) -> String {
+fn join(ids: &[TaskId]) -> String {
     const MOST: usize = 20;
     let shown: Vec<String> = ids.iter().take(MOST).map(ToString::to_string).collect();
     shown.join(" ") + if ids.len() > MOST { " …" } else { "" }

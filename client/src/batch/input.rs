@@ -49,7 +49,9 @@ fn read_line(number: usize, text: &str, defaults: &Defaults) -> Result<Line, Str
     let mut line = if text.starts_with('{') {
         read_object(number, text, defaults)?
     } else {
-        Line { number, params: ImageParams::new(text), has_sample: false, name: None }.sized(defaults.size)
+        let mut params = ImageParams::new(text);
+        (params.width, params.height) = defaults.size.unwrap_or((params.width, params.height));
+        Line { number, params, has_sample: false, name: None }
     };
     if line.params.style.is_none() {
         line.params.style.clone_from(&defaults.style);
@@ -75,19 +77,14 @@ fn read_object(number: usize, text: &str, defaults: &Defaults) -> Result<Line, S
         Some(_) => return Err("`name` is not a string".to_owned()),
     };
     let has_sample = fields.contains_key("sample");
-    let is_sized = fields.contains_key("width") || fields.contains_key("height");
-    let params = serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
-    let line = Line { number, params, has_sample, name };
-    Ok(if is_sized { line } else { line.sized(defaults.size) })
-}
-
-impl Line {
-    fn sized(mut self, size: Option<(u32, u32)>) -> Self {
-        if let Some((width, height)) = size {
-            (self.params.width, self.params.height) = (width, height);
-        }
-        self
+    let (has_width, has_height) = (fields.contains_key("width"), fields.contains_key("height"));
+    let mut params: ImageParams =
+        serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
+    if let Some((width, height)) = defaults.size {
+        params.width = if has_width { params.width } else { width };
+        params.height = if has_height { params.height } else { height };
     }
+    Ok(Line { number, params, has_sample, name })
 }
 
 fn bad(number: usize, detail: &str) -> Failure {
@@ -131,7 +128,7 @@ mod tests {
         assert_eq!(
             seen,
             [
-                (512, 1024, Some("oil"), Some("one"), true),
+                (512, 360, Some("oil"), Some("one"), true),
                 (640, 360, Some("ink"), None, false),
                 (640, 360, Some("ink"), None, false)
             ]

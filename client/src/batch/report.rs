@@ -81,7 +81,7 @@ impl LineResult {
 pub struct Report {
     pictures: usize,
     made: usize,
-    cached: usize,
+    from_cache: usize,
     kept: usize,
     failed: usize,
     elapsed_ms: u64,
@@ -96,7 +96,7 @@ impl Report {
         Self {
             pictures: lines.len(),
             made: count(State::Made),
-            cached: count(State::Cached),
+            from_cache: count(State::Cached),
             kept: count(State::Kept),
             failed: count(State::Failed),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -112,10 +112,12 @@ impl Report {
 
     /// One line for people.
     pub fn summary(&self) -> String {
-        let Self { pictures, made, cached, kept, failed, .. } = self;
+        let Self { pictures, made, from_cache, kept, failed, .. } = self;
         let noun = if *pictures == 1 { "picture" } else { "pictures" };
         let time = units::span(Duration::from_millis(self.elapsed_ms));
-        format!("{pictures} {noun}: {made} made, {cached} from cache, {kept} kept, {failed} failed in {time}")
+        format!(
+            "{pictures} {noun}: {made} made, {from_cache} from cache, {kept} kept, {failed} failed in {time}"
+        )
     }
 
     /// What failed, for people: line, file, code, message and hint.

@@ -1,7 +1,7 @@
 //! Has the missing pictures of a batch made: submits in chunks, follows the events, saves each picture as soon as it is finished.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -9,7 +9,7 @@ use std::{
 
 use reel_client::{Client, ClientError, EventStream, Session};
 use reel_protocol::{
-    BatchId, CacheMode, Seconds, TaskId, TaskSpec, TaskView,
+    BatchId, CacheMode, ErrorCode, Seconds, TaskId, TaskSpec, TaskView,
     limits::{LARGE_LINE_BYTES, LIST_ROWS},
     methods::{
         Event, SubmitBatchParams, SubscribeParams, TaskList, TaskListParams, TaskSubmitBatch, TaskWait,
@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{Item, Record, record::Entry, report::LineResult};
 use crate::{
+    exit::Exit,
     failure::Failure,
     output::Output,
     progress::Progress,
@@ -177,7 +178,7 @@ impl Run<'_> {
         self.catch_up(client, batch).await?;
         let mut flush = interval(FLUSH);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.results.len() < self.wanted {
+        while !(self.open.is_empty() && self.ready.is_empty() && self.saves.is_empty()) {
             self.begin_saves();
             tokio::select! {
                 event = events.next(), if !self.open.is_empty() => self.take_events(client, event?, &mut events).await?,
@@ -188,9 +189,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What happened before the subscription.
+    /// What happened before the subscription, tasks that somebody removed included.
     async fn catch_up(&mut self, client: &Client, batch: BatchId) -> Result<(), Stopped> {
         let mut cursor = None;
+        let mut gone: HashSet<TaskId> = self.open.keys().copied().collect();
         loop {
             let params = TaskListParams {
                 batch: Some(batch),
@@ -200,13 +202,21 @@ impl Run<'_> {
             };
             let page = client.call::<TaskList>(&params).await?;
             for task in page.tasks {
+                gone.remove(&task.id);
                 self.take_task(task);
             }
             cursor = page.next_cursor;
             if cursor.is_none() {
-                return Ok(());
+                break;
             }
         }
+        for id in gone {
+            if let Some((place, _)) = self.open.remove(&id) {
+                let failure = Failure::new(Exit::NoInput, "task_not_found", format!("task {id} was removed"));
+                self.finish(place, |item| LineResult::failed(item, Some(id), failure));
+            }
+        }
+        Ok(())
     }
 
     async fn take_events(
@@ -240,8 +250,13 @@ impl Run<'_> {
             timeout_s: Some(Seconds(Duration::ZERO)),
             ..TaskWaitParams::default()
         };
-        for task in client.call::<TaskWait>(&params).await?.tasks {
-            self.take_task(task);
+        match client.call::<TaskWait>(&params).await {
+            Ok(found) => found.tasks.into_iter().for_each(|task| self.take_task(task)),
+            // One was removed as soon as it was finished: the list tells which.
+            Err(ClientError::Rpc(error)) if error.known() == Some(ErrorCode::TaskNotFound) => {
+                return Err(ClientError::EventsLost.into());
+            }
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
@@ -270,7 +285,7 @@ impl Run<'_> {
                 let saved = match (task.outputs.first(), path) {
                     (Some(picture), Some(path)) => save::save(&session, picture, &path, existing).await,
                     _ => Err(Failure::new(
-                        crate::exit::Exit::WorkFailed,
+                        Exit::WorkFailed,
                         "no_output",
                         format!("task {} made no file", task.id),
                     )),
@@ -321,7 +336,7 @@ impl From<Failure> for Stopped {
 }
 
 fn panicked() -> Failure {
-    Failure::new(crate::exit::Exit::Internal, "internal", "a picture's writer panicked")
+    Failure::new(Exit::Internal, "internal", "a picture's writer panicked")
 }
 
 /// At most a thousand tasks and one line's bytes each.

@@ -79,7 +79,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         context.note_version(&session.client());
         results.extend(made);
     }
-    results.sort_by_key(|(place, _)| *place);
+    results.sort_unstable_by_key(|(place, _)| *place);
     let lines = results.into_iter().map(|(_, result)| result).collect();
     let report = Report::new(lines, args.output.display().to_string(), begun.elapsed());
     say(context, &args.output, &report)

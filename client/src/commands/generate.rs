@@ -18,6 +18,7 @@ use crate::{
     failure::Failure,
     naming::{self, Destination},
     save::{self, Existing},
+    signals::Interrupts,
     tasks, units,
     waiting::wait_for_one,
 };
@@ -97,6 +98,7 @@ struct Document<'a> {
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let destination = check_destination(context, &args)?;
     let session = context.session().await?;
+    let interrupts = Interrupts::listen();
     let submitted = session.call::<TaskSubmit>(&spec(&args)?).await?;
     context.note_version(&session.client());
     if args.detach {
@@ -107,7 +109,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let task = if submitted.state == TaskState::Succeeded {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
-        wait_for_one(context.output, &session, submitted.id, &args.prompt, args.timeout).await?
+        wait_for_one(context.output, &session, submitted.id, &args.prompt, args.timeout, interrupts).await?
     };
     if let Some(failure) = Failure::of_task(&task) {
         return Err(failure);

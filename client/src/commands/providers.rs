@@ -45,12 +45,11 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 
 async fn check(context: &Context, name: Option<String>) -> Result<Exit, Failure> {
     let session = context.session().await?;
-    let names = match name {
-        Some(name) => vec![name],
-        None => {
-            let found = session.call::<ProviderList>(&Empty {}).await?;
-            found.providers.into_iter().map(|provider| provider.name).collect()
-        }
+    let names = if let Some(name) = name {
+        vec![name]
+    } else {
+        let found = session.call::<ProviderList>(&Empty {}).await?;
+        found.providers.into_iter().map(|provider| provider.name).collect()
     };
     let mut providers = Vec::with_capacity(names.len());
     for name in names {

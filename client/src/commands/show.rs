@@ -1,7 +1,7 @@
 //! `reel show`: everything about one task.
 
 use reel_protocol::{
-    Output, TaskId, TaskView, Timestamp,
+    JsonText, Output, TaskId, TaskView, Timestamp,
     methods::{TaskGet, TaskIdParams},
 };
 
@@ -59,9 +59,18 @@ fn layout(task: &TaskView, now: Timestamp) -> String {
         ("started", time(task.started_at)),
         ("finished", time(task.finished_at)),
         ("took", tasks::run_time(task).map_or_else(String::new, units::span)),
-        ("params", task.params.as_str().to_owned()),
+        ("params", given(&task.params)),
         ("metadata", task.metadata.as_ref().map_or_else(String::new, |json| json.as_str().to_owned())),
     ])
+}
+
+/// The params without those that nobody gave.
+fn given(params: &JsonText) -> String {
+    let Ok(mut fields) = params.decode::<serde_json::Map<String, serde_json::Value>>() else {
+        return params.as_str().to_owned();
+    };
+    fields.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|values| !values.is_empty()));
+    serde_json::Value::Object(fields).to_string()
 }
 
 fn state(task: &TaskView) -> String {

@@ -7,7 +7,9 @@ use reel_protocol::{
     methods::{SubmitResult, TaskSubmit},
 };
 
-use crate::{context::Context, exit::Exit, failure::Failure, tasks, units, waiting::wait_for_one};
+use crate::{
+    context::Context, exit::Exit, failure::Failure, signals::Interrupts, tasks, units, waiting::wait_for_one,
+};
 
 /// One task of any kind.
 #[derive(Debug, clap::Args)]
@@ -95,10 +97,11 @@ async fn submit_and_wait(
     timeout: Option<Duration>,
 ) -> Result<Exit, Failure> {
     let session = context.session().await?;
+    let interrupts = Interrupts::listen();
     let SubmitResult { id, .. } = session.call::<TaskSubmit>(spec).await?;
     context.note_version(&session.client());
     let title = spec.name.clone().unwrap_or_else(|| spec.kind.clone());
-    let task = wait_for_one(context.output, &session, id, &title, timeout).await?;
+    let task = wait_for_one(context.output, &session, id, &title, timeout, interrupts).await?;
     report(context, &task)
 }
 
