@@ -1,8 +1,8 @@
 //! The picture under the brush: shapes, light and mirrors on one opaque pixmap.
 
 use tiny_skia::{
-    Color, FillRule, GradientStop, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, Rect, Shader, SpreadMode,
-    Stroke, Transform,
+    Color, FillRule, GradientStop, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, Rect, Shader,
+    SpreadMode, Stroke, Transform,
 };
 
 use super::tone::Tone;
@@ -88,8 +88,11 @@ impl Canvas {
 
     pub fn stroke(&mut self, path: Option<&Path>, width: f32, tone: Tone, opacity: f32) {
         if let Some(path) = path {
-            let paint =
-                Paint { shader: Shader::SolidColor(tone.paint(opacity)), anti_alias: true, ..Paint::default() };
+            let paint = Paint {
+                shader: Shader::SolidColor(tone.paint(opacity)),
+                anti_alias: true,
+                ..Paint::default()
+            };
             let stroke =
                 Stroke { width: width.max(0.4), line_cap: tiny_skia::LineCap::Round, ..Stroke::default() };
             self.pixmap.stroke_path(path, &paint, &stroke, Transform::identity(), None);
@@ -151,7 +154,7 @@ impl Canvas {
             for pixel in row.chunks_exact_mut(4) {
                 for (channel, light) in pixel.iter_mut().zip(veil) {
                     let value = i32::from(*channel);
-                    *channel = (value + ((i32::from(light) - value) * amount >> 8)) as u8;
+                    *channel = (value + (((i32::from(light) - value) * amount) >> 8)) as u8;
                 }
             }
         }
@@ -166,7 +169,9 @@ impl Canvas {
         for (depth, row) in below.chunks_exact_mut(row_bytes).enumerate() {
             let mirrored = ask(depth as f32);
             let source_row = shore.saturating_sub(1).saturating_sub(mirrored.up.max(0.0) as usize);
-            let Some(source) = above.get(source_row * row_bytes..(source_row + 1) * row_bytes) else { continue };
+            let Some(source) = above.get(source_row * row_bytes..(source_row + 1) * row_bytes) else {
+                continue;
+            };
             let shift = (mirrored.aside.abs() as usize).min(row_bytes / 4 - 1) * 4;
             let (kept, edge) = if mirrored.aside >= 0.0 {
                 (source.get(shift..), source.last_chunk::<4>())
@@ -181,7 +186,7 @@ impl Canvas {
                 for (pixel, seen) in target.chunks_exact_mut(4).zip(from.chunks_exact(4)) {
                     for ((channel, value), light) in pixel.iter_mut().zip(seen).zip(water) {
                         let value = i32::from(*value);
-                        *channel = (value + ((i32::from(light) - value) * amount >> 8)) as u8;
+                        *channel = (value + (((i32::from(light) - value) * amount) >> 8)) as u8;
                     }
                     if let Some(alpha) = pixel.last_mut() {
                         *alpha = 255;

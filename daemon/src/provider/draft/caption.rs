@@ -48,7 +48,8 @@ pub fn letter(text: &str, setting: Setting) -> Lettering {
     let right = runs().flat_map(|run| run.glyphs.iter()).map(|glyph| glyph.x + glyph.w).fold(0.0, f32::max);
     let width = (right.ceil() as u32 + 1).min(setting.max_width);
     let height = lines * line_height as u32;
-    let mut lettering = Lettering { width, height, lines, coverage: vec![0; width as usize * height as usize] };
+    let mut lettering =
+        Lettering { width, height, lines, coverage: vec![0; width as usize * height as usize] };
     for run in runs() {
         for glyph in run.glyphs {
             let placed = glyph.physical((0.0, run.line_y), 1.0);
@@ -72,7 +73,9 @@ fn stamp(lettering: &mut Lettering, fonts: &mut Fonts, key: cosmic_text::CacheKe
             continue;
         }
         let start = y as usize * lettering.width as usize;
-        let Some(line) = lettering.coverage.get_mut(start..start + lettering.width as usize) else { continue };
+        let Some(line) = lettering.coverage.get_mut(start..start + lettering.width as usize) else {
+            continue;
+        };
         for (x, texel) in (left..).zip(row.chunks_exact(depth)) {
             let Ok(x) = usize::try_from(x) else { continue };
             if let (Some(pixel), Some(alpha)) = (line.get_mut(x), texel.last()) {

@@ -83,7 +83,9 @@ fn paint_backdrop(stage: &mut Stage) {
             }
         }
     }
-    if stage.brief.has(Word::Forest) && matches!(stage.brief.place, Word::Lake | Word::Mountains | Word::Snowfield) {
+    if stage.brief.has(Word::Forest)
+        && matches!(stage.brief.place, Word::Lake | Word::Mountains | Word::Snowfield)
+    {
         plants::forest(stage, 1);
     }
 }
@@ -218,8 +220,10 @@ fn paint_landmarks(stage: &mut Stage) {
     let (unit, width) = (stage.unit, stage.canvas.width);
     let opposite = width - stage.focus;
     let has = |word: Word| stage.brief.has(word);
-    let (castle, ruins, house, train) = (has(Word::Castle), has(Word::Ruins), has(Word::House), has(Word::Train));
-    let boat = has(Word::Boat) || (place == Word::Harbour) || (place == Word::Sea && stage.dice("boat").chance(0.3));
+    let (castle, ruins, house, train) =
+        (has(Word::Castle), has(Word::Ruins), has(Word::House), has(Word::Train));
+    let boat =
+        has(Word::Boat) || (place == Word::Harbour) || (place == Word::Sea && stage.dice("boat").chance(0.3));
     let wet = matches!(place, Word::Sea | Word::Lake | Word::Harbour);
     let middle = stage.horizon + stage.ground_height() * 0.2;
     if boat && wet {
@@ -261,8 +265,10 @@ fn foreground(stage: &mut Stage) {
         }
         Word::Meadow => {
             if stage.brief.has(Word::Forest) || dice.chance(0.6) {
-                let foot = (stage.canvas.width - stage.focus * 0.8, stage.horizon + stage.ground_height() * 0.45);
-                let leaves = if stage.brief.hour == Hour::Dusk { hex(0xC8_7A_3A) } else { green.darker(0.22) };
+                let foot =
+                    (stage.canvas.width - stage.focus * 0.8, stage.horizon + stage.ground_height() * 0.45);
+                let leaves =
+                    if stage.brief.hour == Hour::Dusk { hex(0xC8_7A_3A) } else { green.darker(0.22) };
                 plants::tree(stage, foot, stage.unit * 0.42, leaves, "lone tree");
             }
             plants::grass(stage, green, true);
@@ -278,7 +284,12 @@ fn foreground(stage: &mut Stage) {
             let stone = stage.palette.near.mix(stage.palette.haze, 0.12);
             let (width, height) = (stage.canvas.width, stage.canvas.height);
             stage.canvas.rect((0.0, top), (width, height - top), stone, 1.0);
-            stage.canvas.rect((0.0, top), (width, stage.unit * 0.01), stone.mix(stage.palette.glow, 0.35), 1.0);
+            stage.canvas.rect(
+                (0.0, top),
+                (width, stage.unit * 0.01),
+                stone.mix(stage.palette.glow, 0.35),
+                1.0,
+            );
             stage.floor = top + stage.unit * 0.03;
         }
         _ => {}

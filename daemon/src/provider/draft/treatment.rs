@@ -48,7 +48,9 @@ fn curve_of(style: Style, channel: usize, light: f32) -> f32 {
         Style::Cinematic => split(light + (contrast - light) * 0.45, 0.14),
         Style::Anime => light.powf(0.92),
         Style::Ghibli => split(light.powf(0.93), 0.03),
-        Style::Cyberpunk => light + (contrast - light) * 0.35 + if channel == 2 { 0.03 * (1.0 - light) } else { 0.0 },
+        Style::Cyberpunk => {
+            light + (contrast - light) * 0.35 + if channel == 2 { 0.03 * (1.0 - light) } else { 0.0 }
+        }
         Style::Watercolor => 0.1 + 0.86 * light.powf(0.9),
         Style::PixelArt => light + (contrast - light) * 0.2,
         Style::Photorealistic => split(0.025 + 0.965 * (light + (contrast - light) * 0.25), 0.03),
@@ -82,15 +84,24 @@ fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
         .map(|place| {
             let (x, y) = (place % TILE, place / TILE);
             let (along, down) = ((x % coarse) as f32 / coarse as f32, (y % coarse) as f32 / coarse as f32);
-            let upper = knot(x / coarse, y / coarse) * (1.0 - along) + knot(x / coarse + 1, y / coarse) * along;
-            let lower = knot(x / coarse, y / coarse + 1) * (1.0 - along) + knot(x / coarse + 1, y / coarse + 1) * along;
+            let upper =
+                knot(x / coarse, y / coarse) * (1.0 - along) + knot(x / coarse + 1, y / coarse) * along;
+            let lower = knot(x / coarse, y / coarse + 1) * (1.0 - along)
+                + knot(x / coarse + 1, y / coarse + 1) * along;
             ((upper * (1.0 - down) + lower * down) * strength).round() as i16
         })
         .collect()
 }
 
 /// Puts the canvas on the sheet in its style; `block` real pixels for each of the canvas.
-pub fn develop(canvas: &mut Canvas, style: Style, seal: &Seal, sheet: &mut Sheet, region: Region, block: u32) {
+pub fn develop(
+    canvas: &mut Canvas,
+    style: Style,
+    seal: &Seal,
+    sheet: &mut Sheet,
+    region: Region,
+    block: u32,
+) {
     let mut dice = seal.dice("treatment");
     if style == Style::PixelArt {
         reduce_colours(canvas);
@@ -117,12 +128,16 @@ pub fn develop(canvas: &mut Canvas, style: Style, seal: &Seal, sheet: &mut Sheet
         let flat = wobble.is_still() && block == 1;
         let straight = sources.get(y as usize).copied().unwrap_or_default().chunks_exact(4);
         if flat {
-            for (((pixel, seen), aside), grit) in row.chunks_exact_mut(3).zip(straight).zip(&across).zip(grain.iter().cycle()) {
+            for (((pixel, seen), aside), grit) in
+                row.chunks_exact_mut(3).zip(straight).zip(&across).zip(grain.iter().cycle())
+            {
                 let [red, green, blue, _] = seen else { continue };
                 finish(pixel, grade.apply([*red, *green, *blue]), line * aside, *grit);
             }
         } else {
-            for (((x, pixel), aside), grit) in (0..).zip(row.chunks_exact_mut(3)).zip(&across).zip(grain.iter().cycle()) {
+            for (((x, pixel), aside), grit) in
+                (0..).zip(row.chunks_exact_mut(3)).zip(&across).zip(grain.iter().cycle())
+            {
                 let seen = source(x).copied().unwrap_or_default();
                 finish(pixel, grade.apply(seen), line * aside, *grit);
             }
@@ -184,7 +199,9 @@ impl Wobble {
             if reach == 0.0 {
                 return Vec::new();
             }
-            (0..length).map(|at| ((contour.rough(at as f32 / pitch) - 0.5) * 2.0 * reach).round() as i32).collect()
+            (0..length)
+                .map(|at| ((contour.rough(at as f32 / pitch) - 0.5) * 2.0 * reach).round() as i32)
+                .collect()
         };
         Self {
             aside_of_row: offsets(&rows, region.height),

@@ -185,10 +185,8 @@ fn heap(stage: &mut Stage, dice: &mut Dice, depth: f32) {
         (centre.1, shade.mix(stage.palette.sky[2], 0.35)),
     );
     let towards = stage.light_side(centre.0) * scale * 0.05;
-    let lit: Vec<(Spot, f32)> = puffs
-        .iter()
-        .map(|((x, y), radius)| ((x + towards, y - radius * 0.22), radius * 0.78))
-        .collect();
+    let lit: Vec<(Spot, f32)> =
+        puffs.iter().map(|((x, y), radius)| ((x + towards, y - radius * 0.22), radius * 0.78)).collect();
     let mut shapes = Shapes::default();
     for (spot, radius) in lit.iter().filter(|((_, y), radius)| y + radius < centre.1) {
         shapes.circle(*spot, *radius);
@@ -220,7 +218,8 @@ fn crown_of(puffs: &[(Spot, f32)], base: f32, aside: f32, grow: f32) -> Vec<Spot
 /// The underside of a covered sky: wide, soft, overlapping banks.
 fn ceiling(stage: &mut Stage, dice: &mut Dice) {
     let storm = stage.brief.has(Word::Storm);
-    let tone = stage.palette.sky[0].mix(stage.palette.cloud_shade, 0.5).darker(if storm { 0.35 } else { 0.08 });
+    let tone =
+        stage.palette.sky[0].mix(stage.palette.cloud_shade, 0.5).darker(if storm { 0.35 } else { 0.08 });
     for layer in 0..4 {
         let contour = Contour::new(dice);
         let base = stage.horizon * (0.12 + 0.13 * layer as f32);

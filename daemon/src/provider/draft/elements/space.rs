@@ -11,7 +11,8 @@ pub fn draw(stage: &mut Stage) {
     let dark = stage.palette.sky[0].darker(0.45);
     let middle = stage.palette.sky[1].darker(0.3);
     stage.canvas.rows_of(0.0, height, |y| dark.mix(middle, y / height).bytes());
-    let clouds = [stage.palette.accent, hex(0x5A_3C_C8), hex(0x1E_7A_B8), stage.palette.sky[2], hex(0xC8_3C_8A)];
+    let clouds =
+        [stage.palette.accent, hex(0x5A_3C_C8), hex(0x1E_7A_B8), stage.palette.sky[2], hex(0xC8_3C_8A)];
     let slope = dice.range(-0.5, 0.5);
     for _ in 0..9 {
         let along = dice.range(-0.5, 0.5);
@@ -41,7 +42,12 @@ fn planet(stage: &mut Stage, centre: Spot, radius: f32) {
         let along = band as f32 / 4.5 - 0.9;
         let half = (1.0 - along * along).max(0.0).sqrt() * radius * 0.985;
         let shade = if band % 2 == 0 { body.lighter(0.12) } else { body.darker(0.14) };
-        stage.canvas.oval((centre.0, centre.1 + along * radius), (half, radius * dice.range(0.03, 0.075)), shade, 0.5);
+        stage.canvas.oval(
+            (centre.0, centre.1 + along * radius),
+            (half, radius * dice.range(0.03, 0.075)),
+            shade,
+            0.5,
+        );
     }
     // The night side: discs that step into the dark, all of them inside the planet.
     for step in 0..14 {
@@ -51,11 +57,17 @@ fn planet(stage: &mut Stage, centre: Spot, radius: f32) {
         let mut outline = Vec::new();
         for turn in -24..=24 {
             let angle = turn as f32 / 24.0 * std::f32::consts::FRAC_PI_2;
-            outline.push((centre.0 + side * angle.cos() * radius * 1.004, centre.1 + angle.sin() * radius * 1.004));
+            outline.push((
+                centre.0 + side * angle.cos() * radius * 1.004,
+                centre.1 + angle.sin() * radius * 1.004,
+            ));
         }
         for turn in (-24..=24).rev() {
             let angle = turn as f32 / 24.0 * std::f32::consts::FRAC_PI_2;
-            outline.push((centre.0 + side * angle.cos() * radius * terminator, centre.1 + angle.sin() * radius * 1.004));
+            outline.push((
+                centre.0 + side * angle.cos() * radius * terminator,
+                centre.1 + angle.sin() * radius * 1.004,
+            ));
         }
         shapes.polygon(&outline);
         stage.canvas.fill(shapes.finish().as_ref(), night, 0.12);
@@ -66,7 +78,12 @@ fn planet(stage: &mut Stage, centre: Spot, radius: f32) {
             let front: Vec<Spot> = (0..=60)
                 .map(|step| step as f32 / 60.0 * std::f32::consts::TAU)
                 .filter(|angle| angle.sin() > -0.32 || angle.cos().abs() * reach > 1.02)
-                .map(|angle| (centre.0 + angle.cos() * radius * reach, centre.1 + angle.sin() * radius * reach * 0.2 + angle.cos() * radius * 0.22))
+                .map(|angle| {
+                    (
+                        centre.0 + angle.cos() * radius * reach,
+                        centre.1 + angle.sin() * radius * reach * 0.2 + angle.cos() * radius * 0.22,
+                    )
+                })
                 .collect();
             let behind = |spot: &Spot| spot.1 - (spot.0 - centre.0) * 0.22 / reach < centre.1;
             let mut run = Vec::new();
@@ -93,11 +110,19 @@ fn moonscape(stage: &mut Stage) {
     let mut dice = stage.dice("craters");
     for _ in 0..9 {
         let along = dice.unit();
-        let centre = (dice.range(0.0, stage.canvas.width), stage.horizon + stage.ground_height() * (0.4 + 0.55 * along));
+        let centre = (
+            dice.range(0.0, stage.canvas.width),
+            stage.horizon + stage.ground_height() * (0.4 + 0.55 * along),
+        );
         let wide = stage.unit * dice.range(0.02, 0.06) * (0.5 + along);
         let tone = stage.palette.lit(grey, 0.1);
         stage.canvas.oval(centre, (wide, wide * 0.28), tone.darker(0.35), 0.8);
-        stage.canvas.oval((centre.0, centre.1 + wide * 0.06), (wide * 0.88, wide * 0.2), tone.lighter(0.08), 0.5);
+        stage.canvas.oval(
+            (centre.0, centre.1 + wide * 0.06),
+            (wide * 0.88, wide * 0.2),
+            tone.lighter(0.08),
+            0.5,
+        );
     }
     stage.horizon = keep;
 }

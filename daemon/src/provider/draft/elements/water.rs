@@ -105,6 +105,10 @@ pub fn shore(stage: &mut Stage, local: Tone, surf: bool) {
         stage.canvas.polygon(&edge(stage.unit * 0.007), foam, 0.75);
     }
     let rim = near.mix(stage.palette.glow, 0.25);
-    stage.canvas.fade(polygon(&edge(0.0)).as_ref(), (top - stage.unit * 0.06, rim), (height, near.mix(stage.palette.near, 0.5)));
+    stage.canvas.fade(
+        polygon(&edge(0.0)).as_ref(),
+        (top - stage.unit * 0.06, rim),
+        (height, near.mix(stage.palette.near, 0.5)),
+    );
     stage.floor = stage.floor.max(curve(stage.focus / width.max(1.0)) + stage.unit * 0.03);
 }
