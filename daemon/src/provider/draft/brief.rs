@@ -74,7 +74,15 @@ impl Brief {
             Word::Sea
         } else {
             said.or(implied).unwrap_or_else(|| {
-                dice.pick([Word::Mountains, Word::Sea, Word::Meadow, Word::Forest, Word::City, Word::Lake, Word::Desert])
+                dice.pick([
+                    Word::Mountains,
+                    Word::Sea,
+                    Word::Meadow,
+                    Word::Forest,
+                    Word::City,
+                    Word::Lake,
+                    Word::Desert,
+                ])
             })
         };
         let hour = if has(Word::Night) {
@@ -136,7 +144,9 @@ fn find_words(prompt: &str) -> Vec<Word> {
     let text = prompt.get(..end).unwrap_or_default().to_lowercase();
     let mut spaced = String::with_capacity(text.len() + 2);
     spaced.push(' ');
-    spaced.extend(text.chars().map(|letter| if letter.is_alphanumeric() || letter == '-' || letter == '\'' { letter } else { ' ' }));
+    spaced.extend(text.chars().map(|letter| {
+        if letter.is_alphanumeric() || letter == '-' || letter == '\'' { letter } else { ' ' }
+    }));
     spaced.push(' ');
     let mut found: Vec<(usize, Word)> = TABLE
         .iter()
@@ -154,6 +164,10 @@ fn find_whole(spaced: &str, form: &str) -> Option<usize> {
     spaced.match_indices(form).map(|(at, _)| at).find(|at| {
         let starts = spaced.get(..*at).is_some_and(|before| before.ends_with(' '));
         let rest = spaced.get(at + form.len()..).unwrap_or_default();
-        starts && (rest.starts_with(' ') || rest.starts_with("s ") || rest.starts_with("es ") || rest.starts_with("'s "))
+        starts
+            && (rest.starts_with(' ')
+                || rest.starts_with("s ")
+                || rest.starts_with("es ")
+                || rest.starts_with("'s "))
     })
 }
