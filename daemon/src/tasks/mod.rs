@@ -29,3 +29,6 @@ pub use self::{
     },
     tracker::{TaskTracker, TrackerParts},
 };
+
+#[cfg(test)]
+mod tests;

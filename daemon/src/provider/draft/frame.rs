@@ -86,7 +86,7 @@ impl Frame {
         sheet.letter(&self.caption, left, top, WHITE.mix(ground(palette), 0.06));
         top += self.caption.height + self.padding / 3;
         if let Some(slate) = &self.slate {
-            sheet.letter(slate, left, top, ground(palette).mix(accent.lighter(0.35), 0.62));
+            sheet.letter(slate, left, top, ground(palette).mix(accent.lighter(0.45), 0.74));
         }
         self.stamp(sheet, picture);
     }

@@ -49,6 +49,7 @@ pub enum Word {
     Car,
     Train,
     Robot,
+    Spaceship,
     CloseUp,
     Wide,
     Aerial,
@@ -76,7 +77,7 @@ pub const TABLE: &[Line] = &[
     (Word::Snowfield, &["glacier", "arctic", "antarctic", "tundra", "ice", "iceberg", "winter", "snowfield", "frozen", "snowy"], &["冰川", "雪原", "雪地", "北极", "南极", "冰", "冬天", "冬日", "冬"]),
     (Word::Room, &["room", "interior", "window", "indoor", "kitchen", "bedroom", "cafe", "office", "library", "desk", "studio", "table", "workshop", "inside"],
         &["房间", "室内", "窗", "厨房", "卧室", "咖啡", "办公室", "图书馆", "书桌", "书房", "屋里", "屋内", "客厅", "教室"]),
-    (Word::Space, &["space", "galaxy", "planet", "nebula", "cosmos", "astronaut", "spaceship", "universe", "orbit", "lunar", "starship"],
+    (Word::Space, &["space", "galaxy", "planet", "nebula", "cosmos", "astronaut", "spaceship", "spacecraft", "universe", "orbit", "lunar", "starship"],
         &["太空", "宇宙", "银河", "星系", "行星", "星云", "宇航员", "飞船", "月球"]),
     (Word::Station, &["station", "railway", "platform", "railroad", "rail", "subway"], &["车站", "火车站", "铁路", "站台", "月台", "地铁", "铁轨"]),
     // Landmarks
@@ -107,7 +108,7 @@ pub const TABLE: &[Line] = &[
     (Word::Boy, &["boy", "child", "kid", "son"], &["男孩", "少年", "孩子", "小孩", "儿童", "儿子"]),
     (Word::OldMan, &["old man", "elder", "grandfather", "grandpa", "elderly", "hermit"], &["老人", "老者", "爷爷", "老头", "老翁"]),
     (Word::Keeper, &["keeper", "sailor", "captain", "guard", "watchman", "lantern"], &["守塔人", "看守", "船长", "水手", "守卫", "守夜人", "守灯人", "灯笼"]),
-    (Word::Pair, &["couple", "two people", "lovers", "friend", "twins", "together", "pair"], &["两个人", "两人", "情侣", "恋人", "朋友", "俩", "双胞胎", "一对"]),
+    (Word::Pair, &["couple", "two people", "lovers", "friend", "twins", "together", "pair"], &["两个人", "两人", "两个", "两位", "情侣", "恋人", "朋友", "俩", "双胞胎", "一对"]),
     (Word::Crowd, &["crowd", "people", "crowded", "army", "parade", "audience", "pedestrian", "group"], &["人群", "众人", "军队", "游行", "观众", "行人", "人们", "人山人海"]),
     (Word::Cat, &["cat", "kitten", "kitty"], &["猫"]),
     (Word::Dog, &["dog", "puppy", "wolf", "fox"], &["狗", "犬", "狼", "狐狸"]),
@@ -116,8 +117,9 @@ pub const TABLE: &[Line] = &[
     (Word::Car, &["car", "taxi", "truck", "vehicle", "drive", "driving", "bus"], &["汽车", "轿车", "出租车", "卡车", "小车", "开车", "公交"]),
     (Word::Train, &["train", "locomotive", "tram", "express"], &["火车", "列车", "高铁", "电车"]),
     (Word::Robot, &["robot", "android", "cyborg", "mech"], &["机器人", "机甲"]),
+    (Word::Spaceship, &["spaceship", "starship", "rocket", "spacecraft", "ufo"], &["飞船", "火箭", "飞碟"]),
     // Camera
     (Word::CloseUp, &["close-up", "closeup", "close up", "portrait", "headshot", "face"], &["特写", "近景", "肖像", "面部", "脸"]),
     (Word::Wide, &["wide", "panorama", "panoramic", "vast", "establishing", "epic", "landscape", "distant"], &["全景", "远景", "广角", "辽阔", "宏大", "遥远"]),
-    (Word::Aerial, &["aerial", "drone", "bird's-eye", "overhead", "above", "birds-eye"], &["航拍", "俯瞰", "鸟瞰", "俯视", "空中"]),
+    (Word::Aerial, &["aerial", "drone", "bird's-eye", "overhead", "birds-eye"], &["航拍", "俯瞰", "鸟瞰", "俯视", "空中"]),
 ];

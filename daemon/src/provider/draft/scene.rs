@@ -166,8 +166,8 @@ fn sea_marks(stage: &mut Stage) {
         let reach = (stage.canvas.width * 0.5 - stage.unit * 0.16).clamp(0.0, stage.canvas.width * 0.3);
         let centre = stage.canvas.width * 0.5 + side * reach;
         let top = coast::headland(stage, centre, dice.range(0.12, 0.17));
-        let size = if stage.brief.camera == Camera::Wide { 0.32 } else { 0.46 };
-        let height = (stage.unit * size).min(top.1 * 0.86);
+        let share = if stage.brief.camera == Camera::Wide { 0.32 } else { 0.46 };
+        let height = (stage.unit * share).min(top.1 * 0.86);
         coast::lighthouse(stage, top, height);
     } else if stage.brief.has(Word::House) || stage.brief.has(Word::Castle) || dice.chance(0.35) {
         let centre = stage.canvas.width * if stage.focus > stage.canvas.width * 0.5 { 0.14 } else { 0.86 };
@@ -258,21 +258,26 @@ fn foreground(stage: &mut Stage) {
         Word::Room => interior::draw(stage),
         Word::Station => landmarks::platform(stage),
         Word::Harbour => coast::quay(stage),
-        Word::Sea if stage.brief.camera != Camera::Aerial => water::shore(stage, hex(0x8A_76_60), true),
+        Word::Sea => water::shore(stage, hex(0x8A_76_60), true),
         Word::Lake => {
             water::shore(stage, green.darker(0.2), false);
             plants::grass(stage, green, false);
         }
         Word::Meadow => {
             if stage.brief.has(Word::Forest) || dice.chance(0.6) {
-                let foot =
-                    (stage.canvas.width - stage.focus * 0.8, stage.horizon + stage.ground_height() * 0.45);
+                let (width, opposite) = (stage.canvas.width, stage.canvas.width - stage.focus);
+                let outward = if opposite > stage.focus { 1.0 } else { -1.0 };
+                let tree_at = (opposite + outward * stage.unit * 0.3).clamp(width * 0.06, width * 0.94);
+                let foot = (tree_at, stage.horizon + stage.ground_height() * 0.45);
                 let leaves =
                     if stage.brief.hour == Hour::Dusk { hex(0xC8_7A_3A) } else { green.darker(0.22) };
                 plants::tree(stage, foot, stage.unit * 0.42, leaves, "lone tree");
             }
-            plants::grass(stage, green, true);
+            if !stage.brief.has(Word::Snowfall) {
+                plants::grass(stage, green, true);
+            }
         }
+        Word::Mountains | Word::Forest if stage.brief.has(Word::Snowfall) => {}
         Word::Mountains | Word::Forest => {
             plants::grass(stage, green.darker(0.25), false);
             if dice.chance(0.45) {
@@ -297,6 +302,7 @@ fn foreground(stage: &mut Stage) {
 }
 
 fn paint_figures(stage: &mut Stage) {
+    weather::between(stage);
     let by_chance = stage.dice("birds by chance").chance(0.35);
     let open = !matches!(stage.brief.place, Word::Room | Word::Space) && !stage.brief.is_overcast();
     if stage.brief.has(Word::Birds) {

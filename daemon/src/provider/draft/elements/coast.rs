@@ -95,14 +95,14 @@ pub fn lighthouse(stage: &mut Stage, foot: Spot, height: f32) {
         );
     }
     let eaves = lamp.1 - room.1 * 0.5;
-    let roof = [
+    let dome = [
         (x - room.0 * 1.35, eaves),
         (x - room.0 * 0.5, eaves - height * 0.06),
         (x, eaves - height * 0.1),
         (x + room.0 * 0.5, eaves - height * 0.06),
         (x + room.0 * 1.35, eaves),
     ];
-    stage.canvas.polygon(&roof, stripe.mix(dark, 0.4), 1.0);
+    stage.canvas.polygon(&dome, stripe.mix(dark, 0.4), 1.0);
     stage.canvas.rect((x - narrow * 0.3, bottom - height * 0.09), (narrow * 0.6, height * 0.09), dark, 0.85);
     for along in [0.4, 0.72] {
         let pane = if lit { stage.palette.lamp } else { dark };

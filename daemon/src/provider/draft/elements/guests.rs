@@ -32,7 +32,7 @@ pub fn birds(stage: &mut Stage, many: u32) {
 pub fn animals(stage: &mut Stage) {
     let small = if matches!(stage.brief.camera, Camera::Wide | Camera::Aerial) { 0.5 } else { 1.0 };
     let size = stage.unit * 0.17 * small * if stage.brief.camera == Camera::CloseUp { 1.9 } else { 1.0 };
-    let side = -stage.light_side(stage.focus);
+    let away = -stage.light_side(stage.focus);
     let alone = !stage.brief.words().iter().any(|word| {
         matches!(word, Word::Person | Word::Girl | Word::Boy | Word::Woman | Word::OldMan | Word::Keeper)
     });
@@ -41,14 +41,14 @@ pub fn animals(stage: &mut Stage) {
         if !stage.brief.has(word) {
             continue;
         }
-        let foot = (stage.focus + side * aside * shift, stage.floor);
+        let foot = (stage.focus + away * aside * shift, stage.floor);
         let rim = stage.palette.glow.lighter(0.25);
         let edge = (size * 0.018).max(0.6) * stage.light_side(foot.0);
         let fur = stage.palette.near.mix(stage.palette.lit(hex(0x7A_5A_40), 0.0), 0.35);
         stage.canvas.oval((foot.0, foot.1), (size * 0.5, size * 0.05), stage.palette.near, 0.4);
         for (shift, tone) in [(edge, rim), (0.0, fur)] {
             let spot = (foot.0 + shift, foot.1);
-            let path = if word == Word::Cat { cat(spot, size) } else { dog(spot, size * 1.15, side) };
+            let path = if word == Word::Cat { cat(spot, size) } else { dog(spot, size * 1.15, away) };
             stage.canvas.fill(path.as_ref(), tone, 1.0);
         }
         if word == Word::Cat {
@@ -118,7 +118,7 @@ fn dog(foot: Spot, size: f32, facing: f32) -> Option<tiny_skia::Path> {
 /// A sailing boat on the water, mirrored below itself.
 pub fn boat(stage: &mut Stage, spot: Spot, size: f32) {
     let (x, y) = spot;
-    let side = stage.light_side(x);
+    let sunward = stage.light_side(x);
     let hull_tone = stage.palette.near.mix(stage.palette.lit(stage.palette.accent, 0.1), 0.4);
     let sail = stage.palette.lit(hex(0xF8_F2_E6), 0.1).mix(stage.palette.glow, 0.15);
     for (flip, opacity) in [(-0.6_f32, 0.28), (1.0, 1.0)] {
@@ -126,8 +126,8 @@ pub fn boat(stage: &mut Stage, spot: Spot, size: f32) {
         let main = [at(0.02, 0.2), at(0.02, 1.05), at(0.2, 0.7), at(0.4, 0.22)];
         let jib = [at(-0.02, 0.24), at(-0.02, 0.96), at(-0.36, 0.24)];
         let (bright, shade) = (sail, sail.mix(stage.palette.near, 0.35));
-        stage.canvas.polygon(&main, if side > 0.0 { bright } else { shade }, opacity);
-        stage.canvas.polygon(&jib, if side > 0.0 { shade } else { bright }, opacity);
+        stage.canvas.polygon(&main, if sunward > 0.0 { bright } else { shade }, opacity);
+        stage.canvas.polygon(&jib, if sunward > 0.0 { shade } else { bright }, opacity);
         stage.canvas.line(&[at(0.0, 0.1), at(0.0, 1.1)], size * 0.022, stage.palette.near, opacity);
         let hull = [at(-0.44, 0.16), at(-0.3, -0.03), at(0.3, -0.03), at(0.48, 0.18), at(0.0, 0.12)];
         stage.canvas.polygon(&hull, hull_tone, opacity);

@@ -132,14 +132,14 @@ fn shaft(stage: &mut Stage, opening: Opening, floor_top: f32) {
     ];
     stage.canvas.polygon(&patch, tone, strength);
     let air = [
-        (left, top + tall * 0.2),
-        (left + wide, top + tall * 0.2),
+        (left, top + tall),
+        (left + wide, top + tall),
         (left + wide + lean * 1.4, height),
         (left + lean * 1.4, height),
     ];
     stage.canvas.blend(
         polygon(&air).as_ref(),
-        ((0.0, top), tone.paint(strength * 0.55)),
+        ((0.0, top + tall * 0.4), tone.paint(strength * 0.5)),
         ((0.0, height), tone.paint(0.0)),
     );
     stage.canvas.glow((left + wide * 0.5, top + tall * 0.5), wide * 0.9, tone, 0.22);

@@ -23,7 +23,7 @@ pub fn mountains(stage: &mut Stage, layers: u32, grandeur: f32) {
 
 fn range(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, distance: f32) {
     let width = stage.canvas.width;
-    let peaks = ((width / (height * dice.range(1.1, 1.7))) as u32).clamp(2, 14);
+    let peaks = ((width / (height * dice.range(0.8, 1.2))) as u32).clamp(2, 18);
     let rock = stage.palette.lit(hex(0x5C_66_78), distance);
     let (sunny, shaded) =
         (rock.mix(stage.palette.glow, 0.1 * (1.0 - distance)).lighter(0.06), rock.darker(0.24));
@@ -39,9 +39,10 @@ fn range(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, distance: f
         })
         .collect();
     tops.sort_by(|one, other| one.1.total_cmp(&other.1));
+    foothills(stage, dice, base, height * 0.34, rock.mix(stage.palette.haze, 0.25));
     for top in tops {
         let rise = base - top.1;
-        let spread = rise * dice.range(1.05, 1.5);
+        let spread = rise * dice.range(1.3, 1.9);
         let left = slope(dice, top, (top.0 - spread, base));
         let right = slope(dice, top, (top.0 + spread, base));
         let mut outline: Vec<Spot> = left.iter().rev().copied().collect();
@@ -56,6 +57,23 @@ fn range(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, distance: f
             cap(stage, dice, &left, &right, snow, side);
         }
     }
+}
+
+/// The low ground that joins the mountains of a range.
+fn foothills(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, tone: Tone) {
+    let contour = Contour::new(dice);
+    let width = stage.canvas.width;
+    let mut outline = vec![(-1.0, base)];
+    for step in 0..=RIDGE_STEPS {
+        let x = step as f32 / RIDGE_STEPS as f32 * (width + 2.0) - 1.0;
+        outline.push((x, base - height * (0.35 + 0.65 * contour.rough(x / (height * 2.2)))));
+    }
+    outline.push((width + 1.0, base));
+    stage.canvas.fade(
+        polygon(&outline).as_ref(),
+        (base - height, tone),
+        (base, tone.mix(stage.palette.haze, 0.35)),
+    );
 }
 
 /// A broken line from a summit down to its foot.

@@ -11,13 +11,7 @@ pub fn castle(stage: &mut Stage, foot: Spot, size: f32) {
     let mut dice = stage.dice("castle");
     let stone = stage.palette.lit(hex(0x8C_84_88), 0.3);
     let (x, base) = foot;
-    let mound = [
-        (x - size * 1.1, base + size * 0.3),
-        (x - size * 0.62, base - size * 0.02),
-        (x + size * 0.62, base - size * 0.04),
-        (x + size * 1.15, base + size * 0.3),
-    ];
-    stage.canvas.polygon(&mound, stage.palette.lit(hex(0x4E_5A_48), 0.22).mix(stage.palette.near, 0.3), 1.0);
+    mound(stage, foot, size);
     let mut shapes = Shapes::default();
     let mut roofs = Shapes::default();
     let mut windows = Shapes::default();
@@ -63,12 +57,42 @@ pub fn castle(stage: &mut Stage, foot: Spot, size: f32) {
     );
 }
 
+/// The rise under a castle.
+fn mound(stage: &mut Stage, (x, base): Spot, size: f32) {
+    let mut rise = PathBuilder::new();
+    rise.move_to(x - size * 1.7, base + size * 0.2);
+    rise.cubic_to(
+        x - size * 0.9,
+        base + size * 0.16,
+        x - size * 0.9,
+        base - size * 0.04,
+        x - size * 0.45,
+        base - size * 0.04,
+    );
+    rise.line_to(x + size * 0.5, base - size * 0.04);
+    rise.cubic_to(
+        x + size * 0.95,
+        base - size * 0.02,
+        x + size * 0.9,
+        base + size * 0.18,
+        x + size * 1.8,
+        base + size * 0.2,
+    );
+    rise.close();
+    let rock = stage.palette.lit(hex(0x6A_72_58), 0.25);
+    stage.canvas.fade(
+        rise.finish().as_ref(),
+        (base, rock),
+        (base + size * 0.2, rock.mix(stage.palette.lit(hex(0x72_A0_50), 0.3), 0.8)),
+    );
+}
+
 /// Broken columns and an arch.
 pub fn ruins(stage: &mut Stage, foot: Spot, size: f32) {
     let mut dice = stage.dice("ruins");
     let stone = stage.palette.lit(hex(0xB8_AA_94), 0.12);
     let shade = stone.mix(stage.palette.near, 0.5);
-    let side = stage.light_side(foot.0);
+    let sunward = stage.light_side(foot.0);
     for number in 0..6 {
         let x = foot.0 + size * (number as f32 - 2.5) * 0.3;
         let tall = size * if number == 2 || number == 3 { 0.8 } else { dice.range(0.2, 0.72) };
@@ -82,7 +106,7 @@ pub fn ruins(stage: &mut Stage, foot: Spot, size: f32) {
             (x + wide, foot.1),
         ];
         let (one, other) =
-            if side < 0.0 { (stone.lighter(0.12), shade) } else { (shade, stone.lighter(0.12)) };
+            if sunward < 0.0 { (stone.lighter(0.12), shade) } else { (shade, stone.lighter(0.12)) };
         stage.canvas.blend(
             polygon(&broken).as_ref(),
             ((x, 0.0), one.paint(1.0)),
@@ -195,13 +219,13 @@ fn hanging_bridge(stage: &mut Stage, deck: f32) {
 /// A small house with a chimney, smoke, and lit windows when light is low.
 pub fn house(stage: &mut Stage, foot: Spot, size: f32) {
     let (x, base) = foot;
-    let side = stage.light_side(x);
+    let sunward = stage.light_side(x);
     let plaster = stage.palette.lit(hex(0xE6_DA_C6), 0.08);
     let shade = plaster.mix(stage.palette.near, 0.45);
     let tile = stage.palette.lit(stage.palette.accent, 0.06).mix(stage.palette.near, 0.2);
     let top = base - size * 0.42;
     stage.canvas.rect((x - size * 0.5, top), (size, size * 0.42), shade.mix(plaster, 0.35), 1.0);
-    let gable_at = x + side * size * 0.24;
+    let gable_at = x + sunward * size * 0.24;
     let gable = [
         (gable_at - size * 0.26, base),
         (gable_at - size * 0.26, top),
@@ -215,7 +239,7 @@ pub fn house(stage: &mut Stage, foot: Spot, size: f32) {
         (x + size * 0.42, top - size * 0.3),
         (x + size * 0.57, top + size * 0.02),
     ];
-    let chimney = x - side * size * 0.26;
+    let chimney = x - sunward * size * 0.26;
     stage.canvas.rect((chimney, top - size * 0.44), (size * 0.09, size * 0.24), shade, 1.0);
     smoke(stage, (chimney + size * 0.045, top - size * 0.46), size);
     stage.canvas.fade(
@@ -236,7 +260,9 @@ pub fn house(stage: &mut Stage, foot: Spot, size: f32) {
     );
     let lit = stage.brief.is_dim();
     let glass = if lit { stage.palette.lamp } else { stage.palette.near.mix(stage.palette.sky[1], 0.4) };
-    for (middle, wide) in [(gable_at, 0.14), (x - side * size * 0.2, 0.11), (x - side * size * 0.38, 0.11)] {
+    for (middle, wide) in
+        [(gable_at, 0.14), (x - sunward * size * 0.2, 0.11), (x - sunward * size * 0.38, 0.11)]
+    {
         let corner = (middle - size * wide * 0.5, base - size * 0.3);
         stage.canvas.rect(corner, (size * wide, size * 0.14), glass, 1.0);
         stage.canvas.line(

@@ -161,13 +161,13 @@ pub fn cacti(stage: &mut Stage) {
 /// A branch with leaves that hangs into the picture from a top corner, out of focus and dark.
 pub fn overhang(stage: &mut Stage) {
     let mut dice = stage.dice("overhang");
-    let side = stage.light_side(stage.canvas.width * 0.5);
-    let corner = if side < 0.0 { stage.canvas.width } else { 0.0 };
+    let inward = stage.light_side(stage.canvas.width * 0.5);
+    let corner = if inward < 0.0 { stage.canvas.width } else { 0.0 };
     let tone = stage.palette.near;
     let mut shapes = Shapes::default();
     for _ in 0..26 {
         let (along, down) = (dice.unit().powi(2), dice.unit().powi(2));
-        let spot = (corner + side * along * stage.unit * 0.42, down * stage.unit * 0.2 * (1.0 - along));
+        let spot = (corner + inward * along * stage.unit * 0.42, down * stage.unit * 0.2 * (1.0 - along));
         let size = stage.unit * dice.range(0.018, 0.045);
         shapes.polygon(&[
             (spot.0 - size, spot.1),
@@ -177,6 +177,6 @@ pub fn overhang(stage: &mut Stage) {
         ]);
     }
     stage.canvas.fill(shapes.finish().as_ref(), tone, 0.9);
-    let bough = [(corner, 0.0), (corner + side * stage.unit * 0.4, 0.0), (corner, stage.unit * 0.07)];
+    let bough = [(corner, 0.0), (corner + inward * stage.unit * 0.4, 0.0), (corner, stage.unit * 0.07)];
     stage.canvas.fill(polygon(&bough).as_ref(), tone, 0.9);
 }

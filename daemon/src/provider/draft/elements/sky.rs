@@ -187,11 +187,11 @@ fn heap(stage: &mut Stage, dice: &mut Dice, depth: f32) {
     let towards = stage.light_side(centre.0) * scale * 0.05;
     let lit: Vec<(Spot, f32)> =
         puffs.iter().map(|((x, y), radius)| ((x + towards, y - radius * 0.22), radius * 0.78)).collect();
-    let mut shapes = Shapes::default();
-    for (spot, radius) in lit.iter().filter(|((_, y), radius)| y + radius < centre.1) {
-        shapes.circle(*spot, *radius);
-    }
-    stage.canvas.fill(shapes.finish().as_ref(), bright, if grand { 0.85 } else { 0.5 });
+    let floor = centre.1 - scale * 0.1;
+    let crown = crown_of(&lit, floor, 0.0, 1.0);
+    let strong = if grand { 0.9 } else { 0.6 };
+    let top = centre.1 - height * 0.7;
+    stage.canvas.wash(polygon(&crown).as_ref(), (top, bright, strong), (floor, bright, 0.0));
 }
 
 /// The upper outline of overlapping circles, closed along a flat base.
@@ -231,12 +231,9 @@ fn ceiling(stage: &mut Stage, dice: &mut Dice) {
             spots.push((along * stage.canvas.width, base + sag));
         }
         spots.push((stage.canvas.width, 0.0));
-        let clear = tone.paint(if storm { 0.55 } else { 0.34 });
-        stage.canvas.blend(
-            polygon(&spots).as_ref(),
-            ((0.0, 0.0), tone.paint(0.1)),
-            ((0.0, base + stage.horizon * 0.12), clear),
-        );
+        let heavy = if storm { 0.55 } else { 0.34 };
+        let foot = base + stage.horizon * 0.12;
+        stage.canvas.wash(polygon(&spots).as_ref(), (0.0, tone, 0.1), (foot, tone, heavy));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Space: nebulae, a planet, the ground of another world.
 
-use crate::provider::draft::canvas::{Shapes, Spot};
+use crate::provider::draft::canvas::{Shapes, Spot, polygon};
+use crate::provider::draft::keywords::Word;
 use crate::provider::draft::stage::Stage;
 use crate::provider::draft::tone::hex;
 
@@ -29,6 +30,9 @@ pub fn draw(stage: &mut Stage) {
     let planet_at = (width - stage.focus, height * dice.range(0.3, 0.42));
     planet(stage, planet_at, radius);
     moonscape(stage);
+    if stage.brief.has(Word::Spaceship) {
+        ship(stage);
+    }
 }
 
 fn planet(stage: &mut Stage, centre: Spot, radius: f32) {
@@ -99,6 +103,52 @@ fn planet(stage: &mut Stage, centre: Spot, radius: f32) {
             stage.canvas.line(&run, radius * 0.05, tone, opacity);
         }
     }
+}
+
+/// A slender ship that crosses the picture on its drive.
+fn ship(stage: &mut Stage) {
+    let mut dice = stage.dice("ship");
+    let size = stage.unit * dice.range(0.2, 0.26);
+    let (x, y) = (stage.focus, stage.canvas.height * dice.range(0.5, 0.62));
+    let way = if stage.focus < stage.canvas.width * 0.5 { 1.0 } else { -1.0 };
+    let at = |ahead: f32, up: f32| (x + size * ahead * way, y - size * (up + ahead * 0.16));
+    let hull = stage.palette.lit(hex(0xC8_CE_DA), 0.0).lighter(0.3);
+    let shade = hull.mix(stage.palette.near, 0.6);
+    let flame = stage.palette.lamp;
+    let trail = [at(-0.5, 0.05), at(-2.2, 0.0), at(-0.5, -0.05)];
+    stage.canvas.blend(
+        polygon(&trail).as_ref(),
+        (at(-0.5, 0.0), flame.paint(0.8)),
+        (at(-2.2, 0.0), flame.paint(0.0)),
+    );
+    stage.canvas.polygon(&[at(-0.45, 0.04), at(-0.62, 0.26), at(-0.5, 0.27), at(-0.02, 0.07)], shade, 1.0);
+    stage.canvas.polygon(
+        &[at(-0.45, -0.04), at(-0.56, -0.22), at(-0.44, -0.22), at(0.04, -0.06)],
+        shade,
+        1.0,
+    );
+    let body = [
+        at(0.72, 0.0),
+        at(0.4, 0.09),
+        at(-0.4, 0.11),
+        at(-0.52, 0.06),
+        at(-0.52, -0.06),
+        at(-0.4, -0.09),
+        at(0.4, -0.07),
+    ];
+    let ends = ((at(0.0, 0.11), hull.paint(1.0)), (at(0.0, -0.09), shade.paint(1.0)));
+    stage.canvas.blend(polygon(&body).as_ref(), ends.0, ends.1);
+    stage.canvas.polygon(
+        &[at(0.5, 0.045), at(0.36, 0.08), at(0.2, 0.085), at(0.24, 0.05)],
+        stage.palette.sky[2].lighter(0.4),
+        1.0,
+    );
+    stage.canvas.polygon(
+        &[at(0.1, 0.1), at(0.0, 0.102), at(-0.02, -0.075), at(0.08, -0.07)],
+        stage.palette.accent,
+        0.9,
+    );
+    stage.canvas.glow(at(-0.52, 0.0), size * 0.4, flame.lighter(0.3), 1.0);
 }
 
 /// Ground with craters across the bottom.

@@ -34,7 +34,7 @@ pub fn draw(stage: &mut Stage) {
     road(stage, view);
     for side in [-1.0, 1.0] {
         let mut marks = vec![0.06, 0.1];
-        while let Some(last) = marks.last().copied().filter(|last| *last < 2.6) {
+        while let Some(last) = marks.last().copied().filter(|last| *last < 1.7) {
             marks.push(last * dice.range(1.35, 1.7));
         }
         for pair in marks.windows(2) {
@@ -88,7 +88,7 @@ fn house(stage: &mut Stage, dice: &mut Dice, view: View, side: f32, (far, near):
     let tall = dice.range(1.9, 3.6);
     let wall = side * 0.72;
     let nearness = (near / 1.6).min(1.0);
-    let brick = hex(dice.pick([0x6E_5A_56, 0x54_5A_6C, 0x7C_6A_58, 0x4E_5E_64, 0x8A_72_66]));
+    let brick = hex(dice.pick([0x6E_5A_56, 0x55_5A_6D, 0x7C_6A_58, 0x4E_5E_66, 0x8A_72_66]));
     let tone =
         stage.palette.lit(brick, 0.62 * (1.0 - nearness)).mix(stage.palette.near, 0.25 + 0.3 * nearness);
     let front = [
@@ -180,7 +180,7 @@ fn shop(stage: &mut Stage, dice: &mut Dice, view: View, wall: f32, (far, near): 
         }
         if lit {
             let middle = view.at((outer + inner) * 0.5, (low + high) * 0.5, depth);
-            stage.canvas.glow(middle, (stage.unit * 0.2 * depth).max(4.0), neon, 0.5);
+            stage.canvas.glow(middle, (stage.unit * 0.2 * depth.min(0.9)).max(4.0), neon, 0.5);
         }
     }
 }

@@ -41,13 +41,17 @@ fn bolt(stage: &mut Stage, dice: &mut Dice, from: Spot, to: Spot, width: f32, fo
     }
 }
 
+/// Fog lies behind the figures, so that they stand out from it.
+pub fn between(stage: &mut Stage) {
+    if stage.brief.has(Word::Fog) && stage.brief.place != Word::Room {
+        fog(stage);
+    }
+}
+
 /// Everything between the camera and the scene.
 pub fn before(stage: &mut Stage) {
     if stage.brief.place == Word::Room {
         return;
-    }
-    if stage.brief.has(Word::Fog) {
-        fog(stage);
     }
     if stage.brief.has(Word::Rain) || stage.brief.has(Word::Storm) {
         rain(stage);
@@ -63,9 +67,12 @@ fn fog(stage: &mut Stage) {
     let contour = Contour::new(&mut dice);
     let tone = stage.palette.haze.mix(stage.palette.sky[2], 0.4).lighter(0.06);
     let (horizon, unit) = (stage.horizon, stage.unit);
-    stage.canvas.veil(horizon - unit * 0.35, stage.canvas.height, tone, |y| {
-        let away = ((y - horizon) / (unit * 0.36)).abs();
-        (0.5 * (1.0 - away)).max(0.0) + 0.14 * contour.at(y / unit * 9.0)
+    let reach = horizon.min(unit * 0.7);
+    stage.canvas.veil(horizon - reach, stage.canvas.height, tone, |y| {
+        let above = ((horizon - y) / reach).max(0.0);
+        let below = ((y - horizon) / (unit * 0.3)).clamp(0.0, 1.0);
+        let bank = (1.0 - above).powi(2) * (0.42 - 0.26 * below);
+        bank + 0.1 * contour.at(y / unit * 9.0) * (1.0 - above)
     });
     for _ in 0..6 {
         let centre = (dice.range(0.0, stage.canvas.width), horizon + unit * dice.range(-0.1, 0.25));
