@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod config;
+pub mod control;
 pub mod events;
 pub mod exit;
 pub mod ipc;
@@ -9,7 +10,10 @@ pub mod logging;
 pub mod memory;
 pub mod nearest;
 pub mod provider;
+pub mod reload;
 pub mod service;
+pub mod shutdown;
 pub mod signals;
 pub mod store;
 pub mod tasks;
+pub mod wiring;
