@@ -41,7 +41,9 @@ pub fn animals(stage: &mut Stage) {
         if !stage.brief.has(word) {
             continue;
         }
-        let foot = (stage.focus + away * aside * shift, stage.floor);
+        let margin = (size * 0.75).min(stage.canvas.width * 0.5);
+        let x = (stage.focus + away * aside * shift).clamp(margin, stage.canvas.width - margin);
+        let foot = (x, stage.floor);
         let rim = stage.palette.glow.lighter(0.25);
         let edge = (size * 0.018).max(0.6) * stage.light_side(foot.0);
         let fur = stage.palette.near.mix(stage.palette.lit(hex(0x7A_5A_40), 0.0), 0.35);
