@@ -157,7 +157,12 @@ fn find_words(prompt: &str) -> Vec<Word> {
         })
         .collect();
     found.sort_by_key(|(at, _)| *at);
-    found.into_iter().map(|(_, word)| word).collect()
+    let mut words: Vec<Word> = found.into_iter().map(|(_, word)| word).collect();
+    // "Two people" are not a crowd.
+    if words.contains(&Word::Pair) {
+        words.retain(|word| *word != Word::Crowd);
+    }
+    words
 }
 
 fn find_whole(spaced: &str, form: &str) -> Option<usize> {
@@ -170,4 +175,51 @@ fn find_whole(spaced: &str, form: &str) -> Option<usize> {
                 || rest.starts_with("es ")
                 || rest.starts_with("'s "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Panel;
+    use super::super::dice::Seal;
+    use super::{Brief, Camera, Hour};
+    use crate::provider::draft::keywords::Word;
+
+    fn read(prompt: &str) -> Brief {
+        let panel = Panel {
+            prompt: prompt.to_owned(),
+            negative_prompt: None,
+            style: None,
+            width: 64,
+            height: 64,
+            seed: 0,
+            sample: 0,
+        };
+        Brief::read(prompt, &Seal::of(&panel))
+    }
+
+    #[test]
+    fn prompts_are_read_in_both_languages() {
+        let table = [
+            ("The lighthouse keeper at dusk", Word::Sea, Hour::Dusk, Word::Keeper),
+            ("黄昏的灯塔，守塔人", Word::Sea, Hour::Dusk, Word::Keeper),
+            ("Cats on rooftops, midnight", Word::Rooftops, Hour::Night, Word::Cat),
+            ("雨夜的街道，一个女孩", Word::Street, Hour::Night, Word::Rain),
+            ("a train crosses snowy mountains at dawn", Word::Snowfield, Hour::Dawn, Word::Train),
+            ("沙漠里的废墟，正午", Word::Desert, Hour::Day, Word::Ruins),
+        ];
+        for (prompt, place, hour, word) in table {
+            let brief = read(prompt);
+            assert_eq!((brief.place, brief.hour), (place, hour), "{prompt}");
+            assert!(brief.has(word), "{prompt}: {:?}", brief.words());
+        }
+    }
+
+    #[test]
+    fn english_words_are_whole_words() {
+        assert!(!read("a research seat, discarded").has(Word::Sea));
+        assert!(!read("scarce carpets").has(Word::Car));
+        assert!(read("seas").has(Word::Sea));
+        assert!(!read("two people").has(Word::Crowd));
+        assert_eq!(read("close-up of a face").camera, Camera::CloseUp);
+    }
 }

@@ -161,8 +161,9 @@ impl Canvas {
                     break;
                 }
                 let fall = (left * left * left * 256.0) as i32;
-                let brighten =
-                    |value: u8, light: i32| value + (((255 - i32::from(value)) * light * fall) >> 16) as u8;
+                let brighten = |value: u8, light: i32| {
+                    value + (((255 - i32::from(value)) * light * fall + (1 << 15)) >> 16) as u8
+                };
                 if let [r, g, b, _] = pixel {
                     (*r, *g, *b) = (brighten(*r, red), brighten(*g, green), brighten(*b, blue));
                 }

@@ -106,7 +106,7 @@ pub const TABLE: &[Line] = &[
     (Word::Woman, &["woman", "lady", "queen", "princess", "mother", "she", "witch", "bride", "dancer"], &["女人", "女子", "女士", "公主", "母亲", "女王", "她", "女巫", "妈妈"]),
     (Word::Girl, &["girl", "daughter", "schoolgirl"], &["女孩", "少女", "姑娘", "小女孩", "女儿"]),
     (Word::Boy, &["boy", "child", "kid", "son"], &["男孩", "少年", "孩子", "小孩", "儿童", "儿子"]),
-    (Word::OldMan, &["old man", "elder", "grandfather", "grandpa", "elderly", "hermit"], &["老人", "老者", "爷爷", "老头", "老翁"]),
+    (Word::OldMan, &["old man", "old fisherman", "old keeper", "old sailor", "old monk", "elder", "grandfather", "grandpa", "elderly", "hermit"], &["老人", "老者", "爷爷", "老头", "老翁"]),
     (Word::Keeper, &["keeper", "sailor", "captain", "guard", "watchman", "lantern"], &["守塔人", "看守", "船长", "水手", "守卫", "守夜人", "守灯人", "灯笼"]),
     (Word::Pair, &["couple", "two people", "lovers", "friend", "twins", "together", "pair"], &["两个人", "两人", "两个", "两位", "情侣", "恋人", "朋友", "俩", "双胞胎", "一对"]),
     (Word::Crowd, &["crowd", "people", "crowded", "army", "parade", "audience", "pedestrian", "group"], &["人群", "众人", "军队", "游行", "观众", "行人", "人们", "人山人海"]),

@@ -83,6 +83,12 @@ fn paint_backdrop(stage: &mut Stage) {
             }
         }
     }
+    let open = !matches!(stage.brief.place, Word::Room | Word::Space | Word::Street);
+    if stage.brief.has(Word::Castle) && open {
+        // It stands behind the ground, which hides its foot.
+        let foot = (stage.canvas.width - stage.focus, stage.horizon - stage.unit * 0.03);
+        landmarks::castle(stage, foot, stage.unit * 0.36);
+    }
     if stage.brief.has(Word::Forest)
         && matches!(stage.brief.place, Word::Lake | Word::Mountains | Word::Snowfield)
     {
@@ -169,7 +175,7 @@ fn sea_marks(stage: &mut Stage) {
         let share = if stage.brief.camera == Camera::Wide { 0.32 } else { 0.46 };
         let height = (stage.unit * share).min(top.1 * 0.86);
         coast::lighthouse(stage, top, height);
-    } else if stage.brief.has(Word::House) || stage.brief.has(Word::Castle) || dice.chance(0.35) {
+    } else if stage.brief.has(Word::House) || dice.chance(0.35) {
         let centre = stage.canvas.width * if stage.focus > stage.canvas.width * 0.5 { 0.14 } else { 0.86 };
         let top = coast::headland(stage, centre, dice.range(0.06, 0.12));
         if stage.brief.has(Word::House) {
@@ -220,8 +226,7 @@ fn paint_landmarks(stage: &mut Stage) {
     let (unit, width) = (stage.unit, stage.canvas.width);
     let opposite = width - stage.focus;
     let has = |word: Word| stage.brief.has(word);
-    let (castle, ruins, house, train) =
-        (has(Word::Castle), has(Word::Ruins), has(Word::House), has(Word::Train));
+    let (ruins, house, train) = (has(Word::Ruins), has(Word::House), has(Word::Train));
     let boat =
         has(Word::Boat) || (place == Word::Harbour) || (place == Word::Sea && stage.dice("boat").chance(0.3));
     let wet = matches!(place, Word::Sea | Word::Lake | Word::Harbour);
@@ -230,14 +235,14 @@ fn paint_landmarks(stage: &mut Stage) {
         let spot = (opposite * 0.7 + stage.focus * 0.3, stage.horizon + stage.ground_height() * 0.3);
         guests::boat(stage, spot, unit * 0.2);
     }
-    if castle && !wet && place != Word::Room {
-        landmarks::castle(stage, (opposite, stage.horizon + unit * 0.02), unit * 0.34);
-    }
     if ruins && !wet && place != Word::Room {
         landmarks::ruins(stage, (opposite, middle + unit * 0.08), unit * 0.34);
     }
     if house && !wet && !matches!(place, Word::Room | Word::City | Word::Street | Word::Space) {
-        landmarks::house(stage, (opposite, middle + unit * 0.08), unit * 0.24);
+        // A train passes before it, so it stands farther off.
+        let (down, share) = if train { (0.12, 0.15) } else { (0.34, 0.24) };
+        let foot = (opposite, stage.horizon + stage.ground_height() * down);
+        landmarks::house(stage, foot, unit * share);
     }
     if (train || place == Word::Station) && !matches!(place, Word::Room | Word::Space) {
         let rail = stage.horizon + stage.ground_height() * if place == Word::Station { 0.5 } else { 0.42 };

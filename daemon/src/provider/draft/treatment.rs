@@ -72,12 +72,12 @@ fn vignette_of(style: Style) -> f32 {
 fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
     let (coarse, strength) = match style {
         Style::Watercolor => (2, 5.0),
-        Style::Ghibli => (8, 5.0),
+        Style::Ghibli => (8, 3.6),
         Style::Cinematic => (1, 2.6),
         Style::Photorealistic => (1, 1.6),
         _ => return vec![0; TILE * TILE],
     };
-    let side = TILE / coarse + 1;
+    let side = TILE / coarse;
     let knots: Vec<f32> = (0..side * side).map(|_| dice.range(-1.0, 1.0)).collect();
     let knot = |x: usize, y: usize| knots.get(y % side * side + x % side).copied().unwrap_or_default();
     (0..TILE * TILE)

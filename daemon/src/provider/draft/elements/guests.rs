@@ -41,7 +41,9 @@ pub fn animals(stage: &mut Stage) {
         if !stage.brief.has(word) {
             continue;
         }
-        let foot = (stage.focus + away * aside * shift, stage.floor);
+        let margin = (size * 0.75).min(stage.canvas.width * 0.5);
+        let x = (stage.focus + away * aside * shift).clamp(margin, stage.canvas.width - margin);
+        let foot = (x, stage.floor);
         let rim = stage.palette.glow.lighter(0.25);
         let edge = (size * 0.018).max(0.6) * stage.light_side(foot.0);
         let fur = stage.palette.near.mix(stage.palette.lit(hex(0x7A_5A_40), 0.0), 0.35);
@@ -92,26 +94,27 @@ fn dog(foot: Spot, size: f32, facing: f32) -> Option<tiny_skia::Path> {
     let at = |aside: f32, up: f32| (foot.0 + size * aside * facing, foot.1 - size * up);
     polygon(&[
         at(-0.36, 0.0),
-        at(-0.38, 0.3),
-        at(-0.42, 0.44),
-        at(-0.56, 0.66),
-        at(-0.5, 0.68),
-        at(-0.36, 0.52),
-        at(0.16, 0.52),
-        at(0.26, 0.74),
-        at(0.22, 0.84),
-        at(0.3, 0.9),
-        at(0.36, 0.84),
-        at(0.54, 0.74),
-        at(0.52, 0.66),
-        at(0.38, 0.64),
-        at(0.32, 0.4),
-        at(0.3, 0.0),
-        at(0.22, 0.0),
-        at(0.2, 0.28),
-        at(-0.2, 0.3),
-        at(-0.26, 0.16),
-        at(-0.26, 0.0),
+        at(-0.37, 0.26),
+        at(-0.42, 0.4),
+        at(-0.58, 0.58),
+        at(-0.52, 0.62),
+        at(-0.36, 0.5),
+        at(0.14, 0.52),
+        at(0.25, 0.66),
+        at(0.22, 0.78),
+        at(0.3, 0.84),
+        at(0.37, 0.76),
+        at(0.57, 0.66),
+        at(0.57, 0.59),
+        at(0.42, 0.55),
+        at(0.36, 0.36),
+        at(0.32, 0.24),
+        at(0.31, 0.0),
+        at(0.24, 0.0),
+        at(0.22, 0.24),
+        at(-0.18, 0.25),
+        at(-0.27, 0.16),
+        at(-0.28, 0.0),
     ])
 }
 
