@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod config;
+pub mod control;
 pub mod events;
 pub mod ipc;
 pub mod logging;
