@@ -69,6 +69,13 @@ impl Connection {
         (length > 0).then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
+    /// The next line; None at the end of the stream, or when the daemon is gone in the middle of it.
+    pub fn try_read_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).ok().filter(|_| line.ends_with('\n'))?;
+        Some(line)
+    }
+
     /// Sends one line and reads the error that must come back, whatever its id.
     #[track_caller]
     pub fn refusal(&mut self, line: &str) -> (Value, RpcError) {
