@@ -1,0 +1,104 @@
+//! What the cache is asked, and what it answers.
+
+use std::path::PathBuf;
+
+use actix::Message;
+use reel_protocol::{
+    Digest, Output, Timestamp,
+    methods::{ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult},
+};
+
+use crate::{cache::CacheError, provider::Picture};
+
+/// BLAKE3 over everything that changes a result.
+pub type Key = [u8; 32];
+
+/// What the cache has, or what was just made: the same shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// The results, in order.
+    pub outputs: Vec<Output>,
+    /// The instance that made them.
+    pub provider: String,
+    /// Its model.
+    pub model: Option<String>,
+    /// When.
+    pub made: Timestamp,
+}
+
+/// Look up several requests at once: for each one its keys in the order of the providers' selection; the first that is had counts.
+/// A missing or damaged file makes a miss. `is_counted` is false for a second look at a request that was counted already.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<Option<Made>>")]
+pub struct LookUp {
+    /// Each request's keys; none always misses.
+    pub requests: Vec<Vec<Key>>,
+    /// Whether hits and misses count.
+    pub is_counted: bool,
+}
+
+/// Keep what a provider made: files synced, rows committed, before the answer.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Made, CacheError>")]
+pub struct KeepMade {
+    /// What equal requests will ask for; None keeps the files only (`cache: off`).
+    pub key: Option<Key>,
+    /// The instance that made them.
+    pub provider: String,
+    /// Its model.
+    pub model: Option<String>,
+    /// In the order of the outputs.
+    pub pictures: Vec<Picture>,
+}
+
+/// Read a part of an artifact; the whole is verified once before its first byte leaves.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<ArtifactReadResult, CacheError>")]
+pub struct ReadArtifact {
+    /// Which.
+    pub digest: Digest,
+    /// First byte.
+    pub offset: u64,
+    /// At most 4 MiB.
+    pub length: u64,
+}
+
+/// Answer where an artifact lies.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<PathBuf, CacheError>")]
+pub struct FindArtifact(pub Digest);
+
+/// Count requests that joined an equal one under way.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CountCoalesced(pub u64);
+
+/// Answer what the cache holds.
+#[derive(Debug, Message)]
+#[rtype(result = "CacheStatsResult")]
+pub struct GetCacheStats;
+
+/// Drop entries.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<CacheClearResult, CacheError>")]
+pub struct ClearCache {
+    /// Only the memory tier.
+    pub is_memory_only: bool,
+}
+
+/// Read every artifact back.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<CacheVerifyResult, CacheError>")]
+pub struct VerifyCache;
+
+/// Take new limits, in bytes.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct SetCacheLimits {
+    /// Of the memory tier.
+    pub memory_bytes: u64,
+    /// Of one item in the memory tier.
+    pub max_item_bytes: u64,
+    /// Of the disk tier.
+    pub disk_bytes: u64,
+}

@@ -1,0 +1,188 @@
+//! The table of all keys: path, kind of value, allowed range, and where the value goes.
+
+use std::ops::RangeInclusive;
+
+use super::Config;
+use crate::logging;
+
+/// One key of the file.
+pub(super) struct Key {
+    /// Section and name, with a dot between.
+    pub path: &'static str,
+    /// What stands behind it.
+    pub field: Field,
+}
+
+/// A kind of value, with the way to its place in [`Config`].
+pub(super) enum Field {
+    /// A whole number.
+    Whole { range: RangeInclusive<u64>, get: fn(&Config) -> u64, set: fn(&mut Config, u64) },
+    /// A number between two others.
+    Fraction { range: RangeInclusive<f64>, place: fn(&mut Config) -> &mut f64, get: fn(&Config) -> f64 },
+    /// A text of a certain shape.
+    Text {
+        shape: &'static str,
+        is_valid: fn(&str) -> bool,
+        get: fn(&Config) -> &str,
+        set: fn(&mut Config, &str),
+    },
+}
+
+impl Field {
+    /// Whether two configurations hold different values here.
+    pub fn differs(&self, one: &Config, other: &Config) -> bool {
+        match self {
+            Self::Whole { get, .. } => get(one) != get(other),
+            // Bits, as a value that is not a number differs from itself; the walk lets none in.
+            Self::Fraction { get, .. } => get(one).to_bits() != get(other).to_bits(),
+            Self::Text { get, .. } => get(one) != get(other),
+        }
+    }
+}
+
+/// Sections of the design that this version does not act on; silently ignoring them would be worse than refusing them.
+pub(super) const LATER_SECTIONS: &[&str] = &["budget", "http", "providers"];
+
+macro_rules! whole {
+    ($section:ident . $name:ident, $range:expr) => {
+        Key {
+            path: concat!(stringify!($section), ".", stringify!($name)),
+            field: Field::Whole {
+                range: $range,
+                get: |config| config.$section.$name.into(),
+                // The range was checked, and lies inside the field's type: a test walks over the table.
+                set: |config, value| config.$section.$name = value.try_into().unwrap_or_default(),
+            },
+        }
+    };
+}
+
+macro_rules! fraction {
+    ($section:ident . $name:ident, $range:expr) => {
+        Key {
+            path: concat!(stringify!($section), ".", stringify!($name)),
+            field: Field::Fraction {
+                range: $range,
+                place: |config| &mut config.$section.$name,
+                get: |config| config.$section.$name,
+            },
+        }
+    };
+}
+
+/// A TiB, as the most that a size in MiB may be: beyond it, somebody counted in bytes.
+const MAX_MB: u64 = 1024 * 1024;
+
+/// Every key that a file may hold.
+pub(super) static KEYS: &[Key] = &[
+    whole!(tasks.max_concurrent, 1..=1000),
+    whole!(tasks.history, 0..=10_000_000),
+    whole!(tasks.queue_limit, 1..=10_000_000),
+    whole!(tasks.default_attempts, 1..=100),
+    whole!(memory.limit_mb, 64..=MAX_MB),
+    fraction!(memory.low, 0.05..=1.0),
+    fraction!(memory.high, 0.05..=1.0),
+    fraction!(memory.critical, 0.05..=1.0),
+    whole!(memory.system_min_available_mb, 0..=MAX_MB),
+    whole!(memory.poll_ms, 100..=60_000),
+    whole!(cache.memory_mb, 0..=MAX_MB),
+    whole!(cache.max_item_mb, 1..=MAX_MB),
+    whole!(cache.disk_mb, 16..=64 * MAX_MB),
+    Key {
+        path: "log.filter",
+        field: Field::Text {
+            shape: "a level (off, error, warn, info, debug, trace) or target=level parts with commas between",
+            is_valid: |text| logging::parse_filter(text).is_ok(),
+            get: |config| &config.log.filter,
+            set: |config, text| text.clone_into(&mut config.log.filter),
+        },
+    },
+    whole!(log.max_mb, 1..=10_240),
+];
+
+/// The key of that path.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Whether a section of that name exists in this version.
+pub(super) fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| section_of(key) == name)
+}
+
+fn section_of(key: &'static Key) -> &'static str {
+    key.path.split_once('.').map_or(key.path, |(section, _)| section)
+}
+
+/// The name that was probably meant by an unknown key: of the same section, else the same or nearly the same name of another one.
+pub(super) fn nearest(section: Option<&str>, name: &str) -> Option<&'static str> {
+    let names = |key: &'static Key| key.path.split_once('.').unwrap_or(("", key.path));
+    if let Some(section) = section {
+        let siblings = KEYS.iter().map(names).filter(|(other, _)| *other == section).map(|(_, name)| name);
+        return closest(siblings.map(|sibling| (sibling, sibling)), name)
+            .or_else(|| closest(KEYS.iter().map(|key| (names(key).1, key.path)), name));
+    }
+    let sections = KEYS.iter().map(|key| (section_of(key), section_of(key)));
+    let later = LATER_SECTIONS.iter().map(|section| (*section, *section));
+    closest(sections.chain(later).chain(KEYS.iter().map(|key| (names(key).1, key.path))), name)
+}
+
+/// The second part of the pair whose first part is nearest to `name`, if any is near.
+fn closest(pairs: impl Iterator<Item = (&'static str, &'static str)>, name: &str) -> Option<&'static str> {
+    // A third of the letters may differ: enough for a slip, too little for another word.
+    let is_near = |distance: usize| distance * 3 <= name.chars().count().max(3);
+    pairs
+        .map(|(candidate, answer)| (strsim::damerau_levenshtein(candidate, name), answer))
+        .filter(|(distance, _)| is_near(*distance))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, answer)| answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_of_every_range_fit_their_field() {
+        for key in KEYS {
+            let mut config = Config::default();
+            match &key.field {
+                Field::Whole { range, get, set } => {
+                    for value in [*range.start(), *range.end()] {
+                        set(&mut config, value);
+                        assert_eq!(get(&config), value, "{}", key.path);
+                    }
+                    assert!(range.contains(&get(&Config::default())), "{}", key.path);
+                }
+                Field::Fraction { range, place, get } => {
+                    *place(&mut config) = 0.123;
+                    assert_eq!(get(&config).to_bits(), 0.123_f64.to_bits(), "{}", key.path);
+                    assert!(range.contains(&get(&Config::default())), "{}", key.path);
+                }
+                Field::Text { is_valid, get, set, .. } => {
+                    set(&mut config, "debug");
+                    assert_eq!(get(&config), "debug", "{}", key.path);
+                    assert!(is_valid(get(&Config::default())), "{}", key.path);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_slip_finds_its_key_and_another_word_none() {
+        let cases = [
+            (Some("tasks"), "max_concurent", Some("max_concurrent")),
+            (Some("tasks"), "limit_mb", Some("memory.limit_mb")),
+            (Some("memory"), "hihg", Some("high")),
+            (Some("memory"), "api_key", None),
+            (None, "task", Some("tasks")),
+            (None, "memroy", Some("memory")),
+            (None, "provider", Some("providers")),
+            (None, "max_concurrent", Some("tasks.max_concurrent")),
+            (None, "x", None),
+        ];
+        for (section, name, wanted) in cases {
+            assert_eq!(nearest(section, name), wanted, "{section:?} {name}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The daemon's settings: their defaults, and the file that changes them.
+//!
+//! A file is read whole or refused whole. `keys` is the one table of what may stand in it, `walk` holds a parsed file against that table, and
+//! `error` says what was wrong without ever repeating a value: the file may hold a key that costs money.
+
+mod error;
+mod file;
+mod keys;
+mod walk;
+
+pub use error::{ConfigError, Problem};
+
+use std::path::Path;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// `[tasks]`.
+    pub tasks: TasksConfig,
+    /// `[memory]`.
+    pub memory: MemoryConfig,
+    /// `[cache]`.
+    pub cache: CacheConfig,
+    /// `[log]`.
+    pub log: LogConfig,
+}
+
+/// `[tasks]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TasksConfig {
+    /// Tasks that run at once.
+    pub max_concurrent: u32,
+    /// Finished tasks that are remembered.
+    pub history: u64,
+    /// Unfinished tasks beyond which new ones are refused.
+    pub queue_limit: u64,
+    /// Attempts of a task that names no number.
+    pub default_attempts: u32,
+}
+
+/// `[memory]`, of the daemon's own process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryConfig {
+    /// What the daemon may use, in MiB.
+    pub limit_mb: u64,
+    /// Part of the limit from which caches are asked to shrink.
+    pub high: f64,
+    /// Part of the limit below which all is well again.
+    pub low: f64,
+    /// Part of the limit from which no new task starts.
+    pub critical: f64,
+    /// What the system must have left, in MiB; less is critical too.
+    pub system_min_available_mb: u64,
+    /// Time between two looks, in milliseconds.
+    pub poll_ms: u64,
+}
+
+/// `[cache]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// Pictures held in memory, in MiB.
+    pub memory_mb: u64,
+    /// Largest picture that is held in memory, in MiB.
+    pub max_item_mb: u64,
+    /// Pictures held on disk, in MiB.
+    pub disk_mb: u64,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// What is logged: a level, or `target=level` parts with commas between.
+    pub filter: String,
+    /// Size at which the log file is begun anew, in MiB.
+    pub max_mb: u64,
+}
+
+impl Default for TasksConfig {
+    fn default() -> Self {
+        Self { max_concurrent: 10, history: 100_000, queue_limit: 100_000, default_attempts: 4 }
+    }
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self {
+            limit_mb: 2048,
+            high: 0.8,
+            low: 0.7,
+            critical: 0.95,
+            system_min_available_mb: 500,
+            poll_ms: 1000,
+        }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { memory_mb: 200, max_item_mb: 50, disk_mb: 10_240 }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), max_mb: 10 }
+    }
+}
+
+impl Config {
+    /// Reads the file; where there is none, everything has its default.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        match file::read(path)? {
+            Some(text) => Self::parse_named(&text, &path.display().to_string()),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Reads a file's text; errors call it `config.toml`.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        Self::parse_named(text, "config.toml")
+    }
+
+    fn parse_named(text: &str, name: &str) -> Result<Self, ConfigError> {
+        walk::parse(text).map_err(|problems| ConfigError::Invalid { file: name.to_owned(), problems })
+    }
+
+    /// The keys whose values differ, as they are written in the file: `tasks.max_concurrent`.
+    pub fn changed(&self, new: &Self) -> Vec<&'static str> {
+        keys::KEYS.iter().filter(|key| key.field.differs(self, new)).map(|key| key.path).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

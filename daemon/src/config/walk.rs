@@ -1,0 +1,168 @@
+//! Holds a parsed file against the table of keys, and collects everything that is wrong with it.
+//!
+//! The parser's own messages are never shown with their source line, and values are told by their kind: either may be a secret.
+
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+use super::{
+    Config, Problem,
+    keys::{self, Field, Key},
+};
+
+/// Most characters of an unknown key that are repeated: a longer one is no slip, and may be a secret in the wrong place.
+const SHOWN_KEY_CHARS: usize = 40;
+/// Most problems that are told at once.
+const MAX_PROBLEMS: usize = 50;
+
+/// The settings that the text says, or all that is wrong with it.
+pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut walk = Walk { text, config: Config::default(), problems: Vec::new(), watermark_offset: 0 };
+    for error in &errors {
+        walk.report(error.span().map_or(text.len(), |span| span.start), error.message().to_owned());
+    }
+    // A table that was guessed from a broken text would only add complaints about the guess.
+    if errors.is_empty() {
+        walk.sections(table.get_ref());
+        walk.watermarks();
+    }
+    let Walk { config, mut problems, .. } = walk;
+    if problems.is_empty() {
+        return Ok(config);
+    }
+    problems.sort();
+    problems.dedup();
+    problems.truncate(MAX_PROBLEMS);
+    Err(problems)
+}
+
+struct Walk<'a> {
+    text: &'a str,
+    config: Config,
+    problems: Vec<Problem>,
+    /// Where the last watermark stands, for a complaint about all three.
+    watermark_offset: usize,
+}
+
+impl Walk<'_> {
+    fn report(&mut self, offset: usize, message: String) {
+        self.problems.push(Problem::at(self.text, offset, message));
+    }
+
+    fn sections(&mut self, file: &DeTable<'_>) {
+        for (key, value) in file {
+            let (name, offset) = (key.get_ref().as_ref(), key.span().start);
+            if keys::LATER_SECTIONS.contains(&name) {
+                self.report(offset, format!("{name} is not in this version"));
+            } else if !keys::is_section(name) {
+                self.unknown(None, key);
+            } else if let DeValue::Table(section) = value.get_ref() {
+                for (key, value) in section {
+                    self.key(name, key, value);
+                }
+            } else {
+                let kind = kind_of(value.get_ref());
+                self.report(offset, format!("{name} must be a section, [{name}], not {kind}"));
+            }
+        }
+    }
+
+    fn key(&mut self, section: &str, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
+        let Some(key) = keys::find(&format!("{section}.{}", name.get_ref())) else {
+            self.unknown(Some(section), name);
+            return;
+        };
+        if let Field::Fraction { .. } = key.field {
+            self.watermark_offset = self.watermark_offset.max(name.span().start);
+        }
+        if let Err(wrong) = apply(key, value.get_ref(), &mut self.config) {
+            self.report(value.span().start, format!("{} must be {wrong}", key.path));
+        }
+    }
+
+    fn unknown(&mut self, section: Option<&str>, name: &Spanned<DeString<'_>>) {
+        let path = match section {
+            Some(section) => format!("{section}.{}", shown(name.get_ref())),
+            None => shown(name.get_ref()),
+        };
+        let hint = keys::nearest(section, name.get_ref());
+        let hint = hint.map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
+        self.report(name.span().start, format!("unknown key {path}{hint}"));
+    }
+
+    /// The three watermarks must rise; each alone is in its range, or was complained about.
+    fn watermarks(&mut self) {
+        let memory = &self.config.memory;
+        if memory.low >= memory.high || memory.high >= memory.critical {
+            let message = format!(
+                "memory.low < memory.high < memory.critical must hold, not {} < {} < {}",
+                memory.low, memory.high, memory.critical
+            );
+            self.report(self.watermark_offset, message);
+        }
+    }
+}
+
+/// Stores the value, or tells what it must be instead.
+fn apply(key: &Key, value: &DeValue<'_>, config: &mut Config) -> Result<(), String> {
+    match &key.field {
+        Field::Whole { range, set, .. } => {
+            let wanted = || format!("a whole number from {} to {}", range.start(), range.end());
+            let DeValue::Integer(number) = value else {
+                return Err(format!("{}, not {}", wanted(), kind_of(value)));
+            };
+            match u64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) if range.contains(&number) => set(config, number),
+                _ => return Err(format!("{}, not {}", wanted(), shown_number(number.as_str()))),
+            }
+        }
+        Field::Fraction { range, place, .. } => {
+            let wanted = || format!("a number from {} to {}", range.start(), range.end());
+            let text = match value {
+                DeValue::Float(number) => number.as_str(),
+                DeValue::Integer(number) => number.as_str(),
+                _ => return Err(format!("{}, not {}", wanted(), kind_of(value))),
+            };
+            match text.parse() {
+                Ok(number) if range.contains(&number) => *place(config) = number,
+                _ => return Err(format!("{}, not {}", wanted(), shown_number(text))),
+            }
+        }
+        Field::Text { shape, is_valid, set, .. } => match value {
+            DeValue::String(text) if is_valid(text) => set(config, text),
+            DeValue::String(_) => return Err((*shape).to_owned()),
+            _ => return Err(format!("{shape}, not {}", kind_of(value))),
+        },
+    }
+    Ok(())
+}
+
+/// A number that a person would recognise; a longer one is told by its kind, as it may be a secret of digits.
+fn shown_number(text: &str) -> &str {
+    if text.len() <= 12 { text } else { "a number of that many digits" }
+}
+
+/// An unknown key, without what could break a line, and not longer than a name is.
+fn shown(name: &str) -> String {
+    let clean = |c: char| if c.is_control() { '?' } else { c };
+    if name.chars().count() <= SHOWN_KEY_CHARS {
+        return name.chars().map(clean).collect();
+    }
+    let start: String = name.chars().take(4).map(clean).collect();
+    format!("{start}… (too long for a key)")
+}
+
+fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a section",
+    }
+}

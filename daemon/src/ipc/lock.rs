@@ -1,0 +1,186 @@
+//! The lock that makes a daemon the only one of its home.
+//!
+//! It is a flock on `reeld.lock`, so the system frees it however the process ends; the file's text tells clients the pid and the socket. The
+//! file is never removed: between a removal and the next daemon's opening, two of them could each lock a file of that name.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    process,
+    time::Duration,
+};
+
+use reel_protocol::endpoint::{Locations, LockText};
+
+use super::os;
+
+/// How often a lock without a readable text is looked at again: its holder is writing or leaving, either within moments.
+const TEXT_ATTEMPTS: u32 = 10;
+/// The pause between two looks.
+const TEXT_PAUSE: Duration = Duration::from_millis(20);
+/// Longest text that is read: a pid and a path; a longer one is not ours.
+const MAX_TEXT_BYTES: u64 = 8 * 1024;
+
+/// Why this process is not the daemon of the home.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another daemon is.
+    #[error("a daemon is running already{}", describe(*pid, socket.as_deref()))]
+    Held {
+        /// Its process id, unless it was just writing it.
+        pid: Option<u32>,
+        /// Its socket, likewise.
+        socket: Option<PathBuf>,
+    },
+    /// The home cannot be made, is not ours, or cannot be written.
+    #[error("cannot use {} as home", path.display())]
+    Home {
+        /// The home, or the lock file in it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn describe(pid: Option<u32>, socket: Option<&Path>) -> String {
+    let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let socket = socket.map_or_else(String::new, |socket| format!(" on {}", socket.display()));
+    format!("{pid}{socket}")
+}
+
+/// The held lock; its drop empties the text, then lets go.
+#[derive(Debug)]
+pub struct HomeLock {
+    file: File,
+}
+
+impl HomeLock {
+    /// Makes the home where it is missing, takes its lock without waiting, and writes who holds it.
+    ///
+    /// Blocks for at most 200 ms, where the holder has no readable text: to be called before any actor runs.
+    pub fn acquire(locations: &Locations) -> Result<Self, LockError> {
+        let path = locations.lock_file();
+        let unusable = |path: &Path, source| LockError::Home { path: path.to_owned(), source };
+        os::secure_home(&locations.home).map_err(|source| unusable(&locations.home, source))?;
+        let mut file = os::open_private(&path).map_err(|source| unusable(&path, source))?;
+        take(&mut file, TEXT_ATTEMPTS).map_err(|refusal| match refusal {
+            Refusal::Held(text) => LockError::Held {
+                pid: text.as_ref().map(|text| text.pid),
+                socket: text.map(|text| text.socket),
+            },
+            Refusal::Failed(source) => unusable(&path, source),
+        })?;
+        let text = LockText { pid: process::id(), socket: locations.socket.clone() };
+        write(&mut file, &text).map_err(|source| unusable(&path, source))?;
+        Ok(Self { file })
+    }
+}
+
+impl Drop for HomeLock {
+    fn drop(&mut self) {
+        // Should it fail, clients find a text whose lock nobody holds, as after a crash.
+        let _ = self.file.set_len(0);
+    }
+}
+
+enum Refusal {
+    Held(Option<LockText>),
+    Failed(io::Error),
+}
+
+/// Takes the lock, or tells who has it; a holder without a text is either about to write it or about to let go.
+fn take(file: &mut File, attempts: u32) -> Result<(), Refusal> {
+    for _ in 0..attempts {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(source)) => return Err(Refusal::Failed(source)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        match read(file) {
+            Ok(None) => pause(),
+            Ok(text) => return Err(Refusal::Held(text)),
+            Err(source) => return Err(Refusal::Failed(source)),
+        }
+    }
+    Err(Refusal::Held(None))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the lock is taken before the first actor starts, so none waits"
+)]
+fn pause() {
+    std::thread::sleep(TEXT_PAUSE);
+}
+
+fn read(file: &mut File) -> io::Result<Option<LockText>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(MAX_TEXT_BYTES).read_to_end(&mut bytes)?;
+    Ok(std::str::from_utf8(&bytes).ok().and_then(LockText::decode))
+}
+
+fn write(file: &mut File, text: &LockText) -> io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(text.encode().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locations(home: &Path) -> Locations {
+        let given = home.to_owned();
+        Locations::from_env(|name| (name == "REEL_HOME").then(|| given.clone().into_os_string())).unwrap()
+    }
+
+    #[test]
+    fn the_second_daemon_of_a_home_is_told_of_the_first() {
+        let root = tempfile::tempdir().unwrap();
+        let locations = locations(&root.path().join("home"));
+        let first = HomeLock::acquire(&locations).unwrap();
+        let error = HomeLock::acquire(&locations).unwrap_err();
+        assert!(
+            matches!(&error, LockError::Held { pid: Some(pid), socket: Some(socket) }
+                if *pid == process::id() && *socket == locations.socket),
+            "{error}"
+        );
+        drop(first);
+        assert_eq!(std::fs::read_to_string(locations.lock_file()).unwrap(), "");
+        HomeLock::acquire(&locations).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_daemon_left_is_overwritten_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let locations = locations(root.path());
+        std::fs::write(locations.lock_file(), format!("1\n/{}\n", "long".repeat(100))).unwrap();
+        let _lock = HomeLock::acquire(&locations).unwrap();
+        let text = std::fs::read_to_string(locations.lock_file()).unwrap();
+        assert_eq!(LockText::decode(&text).unwrap().pid, process::id());
+    }
+
+    #[test]
+    fn a_holder_that_wrote_no_text_is_nobody_known() {
+        let root = tempfile::tempdir().unwrap();
+        let locations = locations(root.path());
+        let holder = os::open_private(&locations.lock_file()).unwrap();
+        holder.lock().unwrap();
+        let mut file = os::open_private(&locations.lock_file()).unwrap();
+        assert!(matches!(take(&mut file, 2), Err(Refusal::Held(None))));
+        drop(holder);
+        assert!(take(&mut file, 1).is_ok());
+    }
+
+    #[test]
+    fn a_home_that_cannot_be_made_says_which_one() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = HomeLock::acquire(&locations(&file.join("home"))).unwrap_err();
+        assert!(matches!(&error, LockError::Home { path, .. } if path.starts_with(&file)), "{error}");
+    }
+}

@@ -1,0 +1,196 @@
+//! What Unix offers for guarding the home and the socket: owners, modes, inodes, and who is at the other end.
+#![cfg(unix)]
+
+use std::{
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use interprocess::{
+    local_socket::{ListenerOptions, tokio::Stream},
+    os::unix::local_socket::ListenerOptionsExt,
+};
+
+/// Modes that let anyone but the owner in.
+const OTHERS: u32 = 0o077;
+/// Modes that let anyone but the owner change what a directory holds.
+const OTHERS_WRITE: u32 = 0o022;
+/// In a sticky directory, as `/tmp` is one, only a file's owner may rename or remove it.
+const STICKY: u32 = 0o1000;
+
+/// The user that this process acts as.
+pub fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Makes a directory that only we may enter, with those above it that are missing.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes the home, or closes one of ours that others may enter.
+pub fn secure_home(path: &Path) -> io::Result<()> {
+    create_private_dir(path)?;
+    let metadata = fs::metadata(path)?;
+    if metadata.uid() != own_uid() {
+        return Err(refused(format!("it belongs to uid {}", metadata.uid())));
+    }
+    if metadata.mode() & STICKY != 0 {
+        // Closing `/tmp` because somebody named it as the home would break the whole machine.
+        return Err(refused("it is a directory that users share".to_owned()));
+    }
+    if metadata.mode() & OTHERS != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Makes the socket's directory where it is missing; refuses one in which somebody else could put a socket in our place.
+pub fn secure_socket_dir(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) => judge_socket_dir(metadata.uid(), metadata.mode(), own_uid()).map_err(refused),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create_private_dir(path),
+        Err(error) => Err(error),
+    }
+}
+
+fn judge_socket_dir(uid: u32, mode: u32, own_uid: u32) -> Result<(), String> {
+    if mode & STICKY != 0 {
+        return Ok(());
+    }
+    if uid != own_uid {
+        return Err(format!("the directory belongs to uid {uid}"));
+    }
+    if mode & OTHERS_WRITE != 0 {
+        return Err(format!("others may write to the directory (mode {:o})", mode & 0o7777));
+    }
+    Ok(())
+}
+
+fn refused(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
+}
+
+/// Opens a file of ours for reading and writing, closed to everybody else, following no link.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(no_follow)
+        .open(path)?;
+    if file.metadata()?.mode() & OTHERS != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
+}
+
+/// Gives the socket its mode before it has a name, so that there is no moment in which others could connect.
+///
+/// macOS knows no mode before the name; there the umask of the process does it (untested).
+pub fn private_socket(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
+    if cfg!(target_os = "macos") { options } else { options.mode(0o600) }
+}
+
+/// Which file a path names; two files at once never have the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    /// What stands at `path`, without following a link.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        fs::symlink_metadata(path).map(|metadata| Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// What stands where the socket is to be.
+pub enum SocketPlace {
+    /// Nothing.
+    Free,
+    /// A socket of ours that nobody listens on, as the caller holds the lock.
+    Stale,
+    /// Something that is not ours to remove.
+    Taken(&'static str),
+}
+
+/// Looks at the socket's place.
+pub fn socket_place(path: &Path) -> io::Result<SocketPlace> {
+    let place = |metadata: Metadata| match metadata.file_type().is_socket() {
+        false => SocketPlace::Taken("it is not a socket"),
+        true if metadata.uid() != own_uid() => SocketPlace::Taken("it is another user's socket"),
+        true => SocketPlace::Stale,
+    };
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(place(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(SocketPlace::Free),
+        Err(error) => Err(error),
+    }
+}
+
+/// The uid and, where it can be told, the process id at the other end.
+///
+/// Asked of tokio's stream, since interprocess takes the pid 0 of a peer in another pid namespace for an error.
+pub fn peer_ids(stream: &Stream) -> io::Result<(u32, Option<u32>)> {
+    let Stream::UdSocket(socket) = stream;
+    let credentials = socket.inner().peer_cred()?;
+    let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0);
+    Ok((credentials.uid(), pid))
+}
+
+/// Whether an accept failed for want of descriptors or memory, which comes back as connections end.
+pub fn is_shortage(error: &io::Error) -> bool {
+    const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_directory_is_ours_alone_or_sticky() {
+        let cases = [
+            (7, 0o40_700, true),
+            (7, 0o40_755, true),
+            (7, 0o40_775, false),
+            (7, 0o40_757, false),
+            (8, 0o40_700, false),
+            (0, 0o40_755, false),
+            (0, 0o41_777, true),
+            (7, 0o41_777, true),
+        ];
+        for (uid, mode, is_fine) in cases {
+            assert_eq!(judge_socket_dir(uid, mode, 7).is_ok(), is_fine, "uid {uid} mode {mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_loose_home_is_closed_and_a_shared_one_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().join("a/home");
+        secure_home(&home).unwrap();
+        fs::set_permissions(&home, Permissions::from_mode(0o755)).unwrap();
+        secure_home(&home).unwrap();
+        assert_eq!(fs::metadata(&home).unwrap().mode() & 0o7777, 0o700);
+        fs::set_permissions(&home, Permissions::from_mode(0o1777)).unwrap();
+        assert!(secure_home(&home).unwrap_err().to_string().contains("share"));
+        assert_eq!(fs::metadata(&home).unwrap().mode() & 0o7777, 0o1777);
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_lock_file_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let victim = root.path().join("victim");
+        fs::write(&victim, "text").unwrap();
+        std::os::unix::fs::symlink(&victim, root.path().join("lock")).unwrap();
+        assert!(open_private(&root.path().join("lock")).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! A log file with a largest size: the line that would pass it begins a new file, and the former one is kept as `.1`.
+//!
+//! A write that fails loses its line and nothing else: a full disk must not stop the daemon whose log would tell of it.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+#[derive(Debug)]
+pub(super) struct CappedFile {
+    path: PathBuf,
+    max_bytes: u64,
+    open: Mutex<OpenFile>,
+    dropped_lines: AtomicU64,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    bytes: u64,
+    /// Whether the last write failed, and may have left a part of its line.
+    is_torn: bool,
+}
+
+impl CappedFile {
+    /// Opens the file to go on at its end, with its directory where that is missing.
+    pub(super) fn open(path: PathBuf, max_bytes: u64) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            create_private_dir(directory)?;
+        }
+        let file = open_private(&path)?;
+        let bytes = file.metadata()?.len();
+        let open = Mutex::new(OpenFile { file, bytes, is_torn: false });
+        Ok(Self { path, max_bytes, open, dropped_lines: AtomicU64::new(0) })
+    }
+
+    pub(super) fn dropped_lines(&self) -> u64 {
+        self.dropped_lines.load(Ordering::Relaxed)
+    }
+
+    fn append(&self, line: &[u8]) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.try_append(&mut open, line).is_err() {
+            open.is_torn = true;
+            self.dropped_lines.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn try_append(&self, open: &mut OpenFile, line: &[u8]) -> io::Result<()> {
+        if open.bytes > 0 && open.bytes + line.len() as u64 > self.max_bytes {
+            self.begin_anew(open)?;
+        }
+        if open.is_torn {
+            open.file.write_all(b"\n")?;
+            open.bytes += 1;
+            open.is_torn = false;
+        }
+        open.file.write_all(line)?;
+        open.bytes += line.len() as u64;
+        Ok(())
+    }
+
+    fn begin_anew(&self, open: &mut OpenFile) -> io::Result<()> {
+        let mut former = self.path.clone().into_os_string();
+        former.push(".1");
+        if fs::rename(&self.path, PathBuf::from(former)).is_ok() {
+            open.file = open_private(&self.path)?;
+            open.bytes = open.file.metadata()?.len();
+        } else {
+            // Whatever stands in the way of the former file, this one must not grow on.
+            open.file.set_len(0)?;
+            open.bytes = 0;
+        }
+        open.is_torn = false;
+        Ok(())
+    }
+}
+
+fn create_private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
+fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.append(true).create(true).open(path)
+}
+
+/// What the library asks of a writer that an `Arc` shares; it hands each event over in one piece.
+impl Write for &CappedFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.append(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_never_passes_its_size_and_the_former_one_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("logs/reeld.log");
+        let former = root.path().join("logs/reeld.log.1");
+        let file = CappedFile::open(path.clone(), 100).unwrap();
+        for number in 0..40 {
+            file.append(format!("line {number:02} ..........\n").as_bytes());
+            assert!(fs::metadata(&path).unwrap().len() <= 100);
+        }
+        let text = fs::read_to_string(&former).unwrap() + &fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with("line 39 ..........\n") && text.contains("line 32"), "{text}");
+        drop(file);
+        let bytes = fs::metadata(&path).unwrap().len();
+        let file = CappedFile::open(path.clone(), 100).unwrap();
+        file.append(b"x\n");
+        assert!([2, bytes + 2].contains(&fs::metadata(&path).unwrap().len()));
+        file.append(&[b'y'; 500]);
+        file.append(b"z\n");
+        assert_eq!(fs::read(&path).unwrap(), b"z\n");
+    }
+
+    #[test]
+    fn a_full_disk_drops_lines_and_counts_them() {
+        let Ok(file) = OpenOptions::new().append(true).open("/dev/full") else { return };
+        let root = tempfile::tempdir().unwrap();
+        let log = CappedFile::open(root.path().join("log"), 1000).unwrap();
+        let whole = std::mem::replace(&mut log.open.lock().unwrap().file, file);
+        log.append(b"lost\n");
+        log.append(b"lost\n");
+        log.open.lock().unwrap().file = whole;
+        log.append(b"kept\n");
+        assert_eq!(log.dropped_lines(), 2);
+        assert_eq!(fs::read(root.path().join("log")).unwrap(), b"\nkept\n");
+    }
+
+    #[test]
+    fn something_in_the_way_of_the_former_file_does_not_let_this_one_grow() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("log.1/full")).unwrap();
+        let log = CappedFile::open(root.path().join("log"), 10).unwrap();
+        for _ in 0..5 {
+            log.append(b"12345678\n");
+        }
+        assert_eq!(fs::read(root.path().join("log")).unwrap(), b"12345678\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_reads_the_log() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("logs/log");
+        let _log = CappedFile::open(path.clone(), 10).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+}

@@ -1,0 +1,180 @@
+//! The daemon's log: lines on standard error and in `logs/reeld.log`, a filter that can change while it runs, and panics as lines of it.
+
+mod capped_file;
+mod filter;
+
+pub use filter::{FilterError, parse_filter};
+
+use std::{
+    backtrace::Backtrace,
+    env,
+    ffi::OsString,
+    io::{self, IsTerminal},
+    panic,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tracing::Subscriber;
+use tracing_subscriber::{
+    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan, reload,
+};
+
+use self::capped_file::CappedFile;
+
+/// The log's name in its directory; the former one has `.1` behind it.
+const FILE_NAME: &str = "reeld.log";
+/// Overrides `log.filter` at the start, for looking into a start that fails.
+const FILTER_VARIABLE: &str = "REEL_LOG";
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// What is to be logged was not understood.
+    #[error("the log filter of {origin} is not valid")]
+    Filter {
+        /// Where it comes from: `REEL_LOG` or `log.filter`.
+        origin: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: FilterError,
+    },
+    /// The log file cannot be opened.
+    #[error("cannot log to {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// This process logs already.
+    #[error("logging was started before")]
+    StartedBefore,
+}
+
+/// The running log.
+#[derive(Debug, Clone)]
+pub struct LogHandle {
+    filter: reload::Handle<Targets, Registry>,
+    file: Arc<CappedFile>,
+}
+
+impl LogHandle {
+    /// Changes what is logged from now on; a filter that is not understood leaves the old one.
+    pub fn set_filter(&self, text: &str) -> Result<(), FilterError> {
+        self.filter.reload(parse_filter(text)?).map_err(|_| FilterError::Closed)
+    }
+
+    /// Lines that the file could not take, as when the disk was full.
+    pub fn dropped_lines(&self) -> u64 {
+        self.file.dropped_lines()
+    }
+}
+
+/// Starts the log of this process and makes panics lines of it.
+///
+/// `REEL_LOG` goes before `filter`. `to_stderr` is false where standard error is a file beside the log, so that no line stands twice on disk.
+pub fn start(
+    logs_dir: &Path,
+    filter: &str,
+    max_bytes: u64,
+    to_stderr: bool,
+) -> Result<LogHandle, LoggingError> {
+    let targets = effective_filter(env::var_os(FILTER_VARIABLE), filter)?;
+    let (subscriber, handle) = build(logs_dir, targets, max_bytes, to_stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::StartedBefore)?;
+    log_panics();
+    Ok(handle)
+}
+
+fn effective_filter(variable: Option<OsString>, configured: &str) -> Result<Targets, LoggingError> {
+    let (origin, text) = match variable.filter(|value| !value.is_empty()) {
+        Some(value) => (FILTER_VARIABLE, value.to_string_lossy().into_owned()),
+        None => ("log.filter", configured.to_owned()),
+    };
+    parse_filter(&text).map_err(|source| LoggingError::Filter { origin, source })
+}
+
+fn build(
+    logs_dir: &Path,
+    targets: Targets,
+    max_bytes: u64,
+    to_stderr: bool,
+) -> Result<(impl Subscriber + Send + Sync + use<>, LogHandle), LoggingError> {
+    let path = logs_dir.join(FILE_NAME);
+    let file = CappedFile::open(path.clone(), max_bytes)
+        .map(Arc::new)
+        .map_err(|source| LoggingError::File { path, source })?;
+    let (filter, filter_handle) = reload::Layer::new(targets);
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines(Arc::clone(&file), false))
+        .with(to_stderr.then(|| lines(io::stderr, io::stderr().is_terminal())));
+    Ok((subscriber, LogHandle { filter: filter_handle, file }))
+}
+
+fn lines<S, W>(writer: W, is_coloured: bool) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> fmt::MakeWriter<'a> + 'static,
+{
+    // A failed write would otherwise be told on standard error with a macro that panics where that is closed.
+    fmt::layer().with_writer(writer).with_ansi(is_coloured).log_internal_errors(false)
+}
+
+/// Writes each panic to the log, with its place, before the hook that was there prints it on standard error.
+fn log_panics() {
+    let former = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("not a text");
+        // Empty unless RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        tracing::error!(location, message, %backtrace, "panicked");
+        former(panic);
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_is_logged_changes_while_it_runs_and_stands_in_the_file() {
+        let root = tempfile::tempdir().unwrap();
+        let logs = root.path().join("logs");
+        let (subscriber, handle) = build(&logs, parse_filter("info").unwrap(), 1 << 20, false).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!("hidden");
+            handle.set_filter("debug").unwrap();
+            tracing::debug!(digest = 7, "shown");
+            assert!(handle.set_filter("loud").is_err());
+            tracing::debug!("still shown");
+        });
+        let text = fs::read_to_string(logs.join(FILE_NAME)).unwrap();
+        assert!(!text.contains("hidden") && text.contains("still shown"), "{text}");
+        assert!(text.contains("DEBUG") && text.contains("digest=7") && !text.contains('\u{1b}'), "{text}");
+        assert_eq!(handle.dropped_lines(), 0);
+    }
+
+    #[test]
+    fn the_variable_goes_before_the_configuration_and_is_named_where_it_is_wrong() {
+        assert_eq!(effective_filter(None, "warn").unwrap(), parse_filter("warn").unwrap());
+        assert_eq!(effective_filter(Some("".into()), "warn").unwrap(), parse_filter("warn").unwrap());
+        assert_eq!(effective_filter(Some("debug".into()), "warn").unwrap(), parse_filter("debug").unwrap());
+        let error = effective_filter(Some("loud".into()), "warn").unwrap_err();
+        assert!(error.to_string().contains(FILTER_VARIABLE), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = build(&file, parse_filter("info").unwrap(), 1 << 20, false).err().unwrap();
+        assert!(matches!(&error, LoggingError::File { path, .. } if path.starts_with(&file)), "{error}");
+    }
+}

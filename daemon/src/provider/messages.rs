@@ -1,0 +1,66 @@
+//! What providers are asked, and what they answer.
+
+use actix::Message;
+use reel_protocol::{ImageParams, TaskError, methods::ProviderInfo};
+
+use super::Permit;
+use crate::{
+    memory::Reservation,
+    tasks::{CancelSignal, ProgressSink},
+};
+
+/// Pictures to make.
+#[derive(Debug, Clone)]
+pub struct PictureRequest {
+    /// As planned: defaults and style names checked.
+    pub params: ImageParams,
+    /// The seed to use where the params name none.
+    pub seed: u64,
+}
+
+/// Make pictures at one provider.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Picture>, GenerateError>")]
+pub struct Generate {
+    /// The instance's name.
+    pub provider: String,
+    /// What.
+    pub request: PictureRequest,
+    /// Given back when the call is really over.
+    pub permit: Option<Permit>,
+    /// Whether to stop.
+    pub cancel: CancelSignal,
+    /// Where to report.
+    pub progress: ProgressSink,
+}
+
+/// A picture that was made, still in memory.
+#[derive(Debug)]
+pub struct Picture {
+    /// The encoded file.
+    pub bytes: Vec<u8>,
+    /// Its share of the memory budget.
+    pub reservation: Option<Reservation>,
+    /// Such as `image/png`.
+    pub media_type: &'static str,
+    /// Such as `png`.
+    pub extension: &'static str,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}
+
+/// Why no picture was made.
+#[derive(Debug, Clone)]
+pub enum GenerateError {
+    /// It was told to stop.
+    Stopped,
+    /// It failed.
+    Failed(TaskError),
+}
+
+/// Answer all providers in the order of selection.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<ProviderInfo>")]
+pub struct GetProviders;

@@ -1,0 +1,198 @@
+//! Rows about artifacts and cache entries.
+
+use std::path::{Path, PathBuf};
+
+use reel_protocol::{Digest, Output, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::StoreError;
+
+/// An artifact: what its bytes are, not where they came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArtifactRow {
+    /// BLAKE3 of the bytes.
+    pub digest: Digest,
+    /// Such as `image/png`.
+    pub media_type: String,
+    /// Such as `png`.
+    pub extension: String,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// Seconds.
+    pub duration_s: Option<f64>,
+}
+
+impl ArtifactRow {
+    /// The file in `artifacts`: one directory for each first byte, so that none grows past what tools list well.
+    pub fn path(&self, artifacts: &Path) -> PathBuf {
+        let name = self.digest.to_string();
+        artifacts.join(name.get(..2).unwrap_or_default()).join(format!("{name}.{}", self.extension))
+    }
+
+    /// As a task shows it.
+    pub fn output(&self, artifacts: &Path) -> Output {
+        Output {
+            digest: self.digest,
+            media_type: self.media_type.clone(),
+            size_bytes: self.size_bytes,
+            width: self.width,
+            height: self.height,
+            duration_s: self.duration_s,
+            path: self.path(artifacts).to_string_lossy().into_owned(),
+        }
+    }
+}
+
+/// What the cache has for a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// In the order of the outputs.
+    pub artifacts: Vec<ArtifactRow>,
+    /// The instance that made them.
+    pub provider: String,
+    /// Its model.
+    pub model: Option<String>,
+    /// When.
+    pub made: Timestamp,
+}
+
+/// The artifact with this digest.
+pub fn artifact(connection: &Connection, digest: Digest) -> Result<Option<ArtifactRow>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT digest, media_type, extension, size_bytes, width, height, duration_s FROM artifacts WHERE digest = ?",
+    )?;
+    Ok(statement.query_row([digest.as_bytes()], artifact_row).optional()?)
+}
+
+fn artifact_row(row: &Row<'_>) -> rusqlite::Result<ArtifactRow> {
+    Ok(ArtifactRow {
+        digest: Digest::from_bytes(row.get(0)?),
+        media_type: row.get(1)?,
+        extension: row.get(2)?,
+        size_bytes: row.get(3)?,
+        width: row.get(4)?,
+        height: row.get(5)?,
+        duration_s: row.get(6)?,
+    })
+}
+
+/// Names a file that is synced already.
+pub fn insert_artifact(
+    connection: &Connection,
+    row: &ArtifactRow,
+    used: Timestamp,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO artifacts (digest, media_type, extension, size_bytes, width, height, duration_s, used_ms) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET used_ms = excluded.used_ms",
+    )?;
+    let digest = row.digest.as_bytes();
+    statement.execute(params![
+        digest,
+        row.media_type,
+        row.extension,
+        row.size_bytes,
+        row.width,
+        row.height,
+        row.duration_s,
+        used.unix_ms()
+    ])?;
+    Ok(())
+}
+
+/// Marks artifacts as used now, so that they are evicted last.
+pub fn touch(connection: &Connection, digests: &[Digest], used: Timestamp) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("UPDATE artifacts SET used_ms = ? WHERE digest = ?")?;
+    for digest in digests {
+        statement.execute(params![used.unix_ms(), digest.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// Replaces what the cache has for a key.
+pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
+    for (position, artifact) in entry.artifacts.iter().enumerate() {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO entries (key, position, positions, digest, provider, model, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        let (positions, digest) = (entry.artifacts.len() as u64, artifact.digest.as_bytes());
+        let made = entry.made.unix_ms();
+        statement.execute(params![
+            key,
+            position as u64,
+            positions,
+            digest,
+            entry.provider,
+            entry.model,
+            made
+        ])?;
+    }
+    Ok(())
+}
+
+/// What the cache has for a key; an entry that lost one of its artifacts is none.
+pub fn entry(connection: &Connection, key: &[u8; 32]) -> Result<Option<Entry>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT a.digest, a.media_type, a.extension, a.size_bytes, a.width, a.height, a.duration_s, e.provider, e.model, e.made_ms, \
+         e.positions FROM entries e JOIN artifacts a ON a.digest = e.digest WHERE e.key = ? ORDER BY e.position",
+    )?;
+    let mut rows = statement.query([key])?;
+    let mut found: Option<Entry> = None;
+    let mut positions = 0_usize;
+    while let Some(row) = rows.next()? {
+        positions = row.get::<_, u32>(10)? as usize;
+        let artifact = artifact_row(row)?;
+        match &mut found {
+            Some(entry) => entry.artifacts.push(artifact),
+            None => {
+                let made = Timestamp::from_unix_ms(row.get(9)?);
+                found = Some(Entry {
+                    artifacts: vec![artifact],
+                    provider: row.get(7)?,
+                    model: row.get(8)?,
+                    made,
+                });
+            }
+        }
+    }
+    Ok(found.filter(|entry| entry.artifacts.len() == positions))
+}
+
+/// Forgets an artifact that is missing or damaged: every entry that names it is a miss from now on.
+pub fn drop_artifact(connection: &Connection, digest: Digest) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM entries WHERE digest = ?")?.execute([digest.as_bytes()])?;
+    connection.prepare_cached("DELETE FROM artifacts WHERE digest = ?")?.execute([digest.as_bytes()])?;
+    Ok(())
+}
+
+/// Forgets every cached request; artifacts stay. Says how many requests there were.
+pub fn drop_entries(connection: &Connection) -> Result<u64, StoreError> {
+    let keys = connection.query_row("SELECT count(DISTINCT key) FROM entries", [], |row| row.get(0))?;
+    connection.execute("DELETE FROM entries", [])?;
+    Ok(keys)
+}
+
+/// Artifacts that no task in the history names, least recently used first.
+pub fn evictable(connection: &Connection, limit: u32) -> Result<Vec<ArtifactRow>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT digest, media_type, extension, size_bytes, width, height, duration_s FROM artifacts \
+         WHERE NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest) ORDER BY used_ms LIMIT ?",
+    )?;
+    Ok(statement.query_map([limit], artifact_row)?.collect::<Result<_, _>>()?)
+}
+
+/// Requests that have a result, artifacts, and their bytes.
+pub fn totals(connection: &Connection) -> Result<(u64, u64, u64), StoreError> {
+    let entries =
+        connection.query_row("SELECT count(*) FROM entries WHERE position = 0", [], |row| row.get(0))?;
+    let (artifacts, bytes) =
+        connection.query_row("SELECT count(*), coalesce(sum(size_bytes), 0) FROM artifacts", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    Ok((entries, artifacts, bytes))
+}

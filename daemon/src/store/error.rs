@@ -1,0 +1,58 @@
+//! What can go wrong in the journal.
+
+use std::{path::PathBuf, sync::Arc};
+
+/// A variant for each thing that a caller would do differently.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The disk has no room: nothing was written, it may work again later.
+    #[error("the disk that holds the journal is full")]
+    Full(#[source] Arc<rusqlite::Error>),
+    /// More writes are waiting than the queue holds.
+    #[error("the journal has too many writes waiting")]
+    Busy,
+    /// The database's content does not hold.
+    #[error("the journal is damaged")]
+    Damaged(#[source] Arc<rusqlite::Error>),
+    /// Any other failure of the database.
+    #[error("the journal failed")]
+    Failed(#[source] Arc<rusqlite::Error>),
+    /// A row holds what this version cannot read.
+    #[error("the journal holds a value that cannot be read: {0}")]
+    Unreadable(String),
+    /// The store's threads have ended.
+    #[error("the journal is closed")]
+    Closed,
+    /// The database was made by a newer version.
+    #[error("{} was made by a newer version (schema {found}, this one knows {known})", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A file beside the database could not be handled.
+    #[error("{}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        let code = error.sqlite_error_code();
+        let error = Arc::new(error);
+        match code {
+            Some(Code::DiskFull) => Self::Full(error),
+            Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(error),
+            _ => Self::Failed(error),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The journal: SQLite in WAL mode behind one writer thread, which groups requests into a commit, and one reader thread.
+//!
+//! A write's answer leaves after the commit that holds it, and answers leave in the order of the commits. Each write runs in a savepoint,
+//! so that one that fails does so alone; a commit that fails takes its whole group with it.
+
+mod artifacts;
+mod error;
+mod history;
+mod open;
+mod query;
+mod tasks;
+mod thread;
+
+pub use self::{
+    artifacts::{
+        ArtifactRow, Entry, artifact, drop_artifact, drop_entries, entry, evictable, insert_artifact,
+        insert_entry, totals, touch,
+    },
+    error::StoreError,
+    history::{Pruned, forget, prune},
+    open::{Opened, open},
+    query::{Filter, batch_states, find_states, list, list_plan, view, views},
+    tasks::{
+        Accepted, AttemptStart, Finish, NewTask, Recovered, Request, Start, Step, batch_exists, finish,
+        insert, recover, save_ids, start, step,
+    },
+    thread::Store,
+};

@@ -1,0 +1,214 @@
+//! The two threads: jobs in, answers out after the commit.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    task::{Context, Poll},
+    thread,
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::StoreError;
+
+/// Writes or reads that may wait. Every connection may have 256 requests in flight, so this is hundreds of busy clients.
+const QUEUE: usize = 65_536;
+
+/// Most writes of one commit: past this the commit's fixed cost no longer shows, and the first of the group would wait longer.
+const GROUP: usize = 512;
+
+type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// Runs on the connection, or is refused without one; either way what it gives back must be settled.
+type WriteJob = Box<dyn FnOnce(Option<&Connection>) -> Written + Send>;
+type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
+
+struct Written {
+    settle: Settle,
+    is_ok: bool,
+}
+
+/// The journal's handle; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    writes: SyncSender<WriteJob>,
+    reads: SyncSender<ReadJob>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Store {
+    pub(super) fn start(writer: Connection, reader: Connection) -> Result<Self, StoreError> {
+        let (writes, write_jobs) = sync_channel(QUEUE);
+        let (reads, read_jobs) = sync_channel::<ReadJob>(QUEUE);
+        spawn("store-writer", move || write_loop(&writer, &write_jobs))?;
+        spawn("store-reader", move || {
+            for job in read_jobs {
+                job(&reader);
+            }
+        })?;
+        Ok(Self { writes, reads })
+    }
+
+    /// Queues a write now; `then` runs on the writer's thread after the commit that holds it, in the order of the writes.
+    pub fn write_then<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) {
+        let job: WriteJob = Box::new(move |connection| match connection.map(write) {
+            Some(Ok(value)) => {
+                let settle = move |committed: Result<(), StoreError>| then(committed.map(|()| value));
+                Written { settle: Box::new(settle), is_ok: true }
+            }
+            failed => {
+                let error = failed.and_then(Result::err).unwrap_or(StoreError::Closed);
+                let settle = move |outcome: Result<(), StoreError>| then(Err(outcome.err().unwrap_or(error)));
+                Written { settle: Box::new(settle), is_ok: false }
+            }
+        });
+        match self.writes.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => (job(None).settle)(Err(StoreError::Busy)),
+            Err(TrySendError::Disconnected(job)) => (job(None).settle)(Err(StoreError::Closed)),
+        }
+    }
+
+    /// Queues a write now; the answer comes after the commit that holds it.
+    pub fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<T> {
+        let (tx, rx) = oneshot::channel();
+        self.write_then(write, move |outcome| drop(tx.send(outcome)));
+        Reply(rx)
+    }
+
+    /// Queues a read now. It sees every write whose answer was given before.
+    pub fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<T> {
+        let (tx, rx) = oneshot::channel();
+        // A job that is refused drops its sender, which the reply reports.
+        let _ = self.reads.try_send(Box::new(move |connection| drop(tx.send(read(connection)))));
+        Reply(rx)
+    }
+}
+
+/// The answer to come. What was asked is done even if nobody awaits it.
+#[derive(Debug)]
+#[must_use = "an answer that nobody reads hides a failure"]
+pub struct Reply<T>(oneshot::Receiver<Result<T, StoreError>>);
+
+impl<T> Future for Reply<T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|received| received.unwrap_or(Err(StoreError::Busy)))
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    let failed = |source| StoreError::File { path: name.into(), source: std::sync::Arc::new(source) };
+    thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(failed)
+}
+
+fn write_loop(connection: &Connection, jobs: &Receiver<WriteJob>) {
+    while let Ok(first) = jobs.recv() {
+        let mut settles = Vec::new();
+        let outcome = commit_group(connection, first, jobs, &mut settles);
+        if let Err(error) = &outcome {
+            tracing::error!(error = %error, writes = settles.len(), "a commit failed");
+            // A commit that failed for want of room leaves its transaction open.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        for settle in settles {
+            settle(outcome.clone());
+        }
+    }
+    let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+fn commit_group(
+    connection: &Connection,
+    first: WriteJob,
+    jobs: &Receiver<WriteJob>,
+    settles: &mut Vec<Settle>,
+) -> Result<(), StoreError> {
+    let mut next = Some(first);
+    let begun = execute(connection, "BEGIN IMMEDIATE");
+    while let Some(job) = next {
+        settles.push(if begun.is_ok() { run_in_savepoint(connection, job) } else { job(None).settle });
+        next = if settles.len() < GROUP { jobs.try_recv().ok() } else { None };
+    }
+    begun.and_then(|()| execute(connection, "COMMIT"))
+}
+
+fn run_in_savepoint(connection: &Connection, job: WriteJob) -> Settle {
+    let fail = |settle: Settle, error: StoreError| -> Settle {
+        Box::new(move |outcome| settle(outcome.and(Err(error))))
+    };
+    if let Err(error) = execute(connection, "SAVEPOINT job") {
+        return fail(job(None).settle, error);
+    }
+    let written = job(Some(connection));
+    let undone = if written.is_ok { Ok(()) } else { execute(connection, "ROLLBACK TO job") };
+    match undone.and_then(|()| execute(connection, "RELEASE job")) {
+        Ok(()) => written.settle,
+        Err(error) => fail(written.settle, error),
+    }
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> Store {
+        let writer = Connection::open_in_memory().unwrap();
+        writer.execute_batch("CREATE TABLE t (value INTEGER UNIQUE)").unwrap();
+        Store::start(writer, Connection::open_in_memory().unwrap()).unwrap()
+    }
+
+    fn insert(connection: &Connection, value: i64) -> Result<(), StoreError> {
+        connection.execute("INSERT INTO t VALUES (?)", [value]).map(drop).map_err(StoreError::from)
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_does_so_alone_and_leaves_nothing() {
+        let store = store();
+        let first = store.write(|connection| insert(connection, 1));
+        let bad = store.write(|connection| insert(connection, 2).and(insert(connection, 1)));
+        let last = store.write(|connection| insert(connection, 3));
+        assert!(first.await.is_ok());
+        assert!(bad.await.is_err());
+        assert!(last.await.is_ok());
+        let sum = store.write(|connection| {
+            Ok(connection.query_row("SELECT sum(value) FROM t", [], |row| row.get::<_, i64>(0))?)
+        });
+        assert_eq!(sum.await.unwrap(), 4);
+    }
+
+    #[test]
+    fn answers_leave_in_the_order_of_the_writes() {
+        let store = store();
+        let (tx, rx) = std::sync::mpsc::channel();
+        for value in 0..2_000 {
+            let tx = tx.clone();
+            store.write_then(move |connection| insert(connection, value), move |_| tx.send(value).unwrap());
+        }
+        drop(tx);
+        assert!(rx.iter().eq(0..2_000));
+    }
+}

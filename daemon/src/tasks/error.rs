@@ -1,0 +1,58 @@
+//! Why the tracker refused.
+
+use reel_protocol::{BatchId, TaskId, TaskState};
+
+use super::PlanRefusal;
+use crate::store::StoreError;
+
+/// A variant for each thing that a caller would do differently.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TaskRefusal {
+    /// The spec does not hold.
+    #[error(transparent)]
+    Plan(#[from] PlanRefusal),
+    /// No such task.
+    #[error("no task {0}")]
+    NoTask(TaskId),
+    /// No such batch.
+    #[error("no batch {0}")]
+    NoBatch(BatchId),
+    /// A dependency does not exist.
+    #[error("`after` names task {0}, which does not exist")]
+    NoDependency(TaskId),
+    /// The state does not allow it.
+    #[error("task {id} is {}: {rule}", state.name())]
+    IllegalState {
+        /// Which.
+        id: TaskId,
+        /// Where it stands.
+        state: TaskState,
+        /// What would be allowed.
+        rule: &'static str,
+    },
+    /// The queue is full.
+    #[error("{unfinished} tasks are unfinished, and {asked} more would pass the limit of {limit}")]
+    QueueFull {
+        /// Unfinished now.
+        unfinished: u64,
+        /// Asked to accept.
+        asked: u64,
+        /// `tasks.queue_limit`.
+        limit: u64,
+    },
+    /// The memory budget has no room for the params.
+    #[error("the memory budget has no room for {asked_bytes} bytes of params now")]
+    OverMemory {
+        /// Asked to hold.
+        asked_bytes: u64,
+    },
+    /// The request id was used for something else.
+    #[error("request_id {0:?} was used for a different request")]
+    RequestIdConflict(String),
+    /// The daemon is stopping.
+    #[error("the daemon is stopping")]
+    Stopping,
+    /// The journal failed.
+    #[error("the journal failed")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,113 @@
+//! Single flight: equal requests that are under way share one call. Pure.
+//!
+//! A flight belongs to its key and consists of tasks: its leader stands in the queue for all of them, the others hold no slot. It is made
+//! of the journal's unfinished tasks, so it lives beside them and not with the cache; a restart finds it again.
+
+use std::collections::HashMap;
+
+use reel_protocol::TaskId;
+
+/// What makes requests equal: BLAKE3 over everything that changes the result.
+pub type Key = [u8; 32];
+
+#[derive(Debug)]
+struct Flight {
+    leader: TaskId,
+    followers: Vec<TaskId>,
+}
+
+/// All flights.
+#[derive(Debug, Default)]
+pub struct Flights {
+    by_key: HashMap<Key, Flight>,
+    keys: HashMap<TaskId, Key>,
+}
+
+/// What a task that leaves means for its flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It was in none, or only followed: nothing changes.
+    Unchanged,
+    /// It led, and this follower leads now.
+    Promoted(TaskId),
+    /// It was the last one.
+    Ended,
+}
+
+impl Flights {
+    /// Joins the flight of `key`, or begins it. Answers the leader: the task itself where it begins the flight.
+    pub fn join(&mut self, key: Key, id: TaskId) -> TaskId {
+        self.keys.insert(id, key);
+        let flight = self.by_key.entry(key).or_insert(Flight { leader: id, followers: Vec::new() });
+        if flight.leader != id && !flight.followers.contains(&id) {
+            flight.followers.push(id);
+        }
+        flight.leader
+    }
+
+    /// Takes a task out.
+    pub fn leave(&mut self, id: TaskId) -> Left {
+        let Some(key) = self.keys.remove(&id) else { return Left::Unchanged };
+        let Some(flight) = self.by_key.get_mut(&key) else { return Left::Unchanged };
+        if flight.leader != id {
+            flight.followers.retain(|follower| *follower != id);
+            return Left::Unchanged;
+        }
+        if flight.followers.is_empty() {
+            self.by_key.remove(&key);
+            return Left::Ended;
+        }
+        flight.leader = flight.followers.remove(0);
+        Left::Promoted(flight.leader)
+    }
+
+    /// Whether the task stands in the queue for itself: it leads a flight, or is in none.
+    pub fn is_own(&self, id: TaskId) -> bool {
+        self.keys.get(&id).and_then(|key| self.by_key.get(key)).is_none_or(|flight| flight.leader == id)
+    }
+
+    /// The leader of the task's flight: the task itself where it is in none.
+    pub fn leader(&self, id: TaskId) -> TaskId {
+        self.keys.get(&id).and_then(|key| self.by_key.get(key)).map_or(id, |flight| flight.leader)
+    }
+
+    /// All tasks of the flight that `id` is in, its leader first; the task alone where it is in none.
+    pub fn members(&self, id: TaskId) -> Vec<TaskId> {
+        match self.keys.get(&id).and_then(|key| self.by_key.get(key)) {
+            Some(flight) => std::iter::once(flight.leader).chain(flight.followers.iter().copied()).collect(),
+            None => vec![id],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = [7; 32];
+
+    #[test]
+    fn the_first_leads_and_the_flight_outlives_it_until_its_last_task_leaves() {
+        let mut flights = Flights::default();
+        assert_eq!(flights.join(KEY, TaskId(1)), TaskId(1));
+        assert_eq!(flights.join(KEY, TaskId(2)), TaskId(1));
+        assert_eq!(flights.join(KEY, TaskId(3)), TaskId(1));
+        assert_eq!(flights.join([8; 32], TaskId(4)), TaskId(4));
+        assert!(flights.is_own(TaskId(1)) && !flights.is_own(TaskId(2)));
+        assert_eq!(flights.members(TaskId(3)), [TaskId(1), TaskId(2), TaskId(3)]);
+        assert_eq!(flights.leave(TaskId(2)), Left::Unchanged);
+        assert_eq!(flights.leave(TaskId(1)), Left::Promoted(TaskId(3)));
+        assert_eq!(flights.leader(TaskId(3)), TaskId(3));
+        assert_eq!(flights.leave(TaskId(3)), Left::Ended);
+        assert_eq!(flights.join(KEY, TaskId(5)), TaskId(5));
+    }
+
+    #[test]
+    fn a_task_in_no_flight_is_its_own() {
+        let mut flights = Flights::default();
+        assert!(flights.is_own(TaskId(1)));
+        assert_eq!(flights.leader(TaskId(1)), TaskId(1));
+        assert_eq!(flights.members(TaskId(1)), [TaskId(1)]);
+        assert_eq!(flights.leave(TaskId(1)), Left::Unchanged);
+    }
+}

@@ -1,0 +1,289 @@
+//! What the task tracker is asked, what it answers, and what it asks of others.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{Message, Recipient};
+use reel_protocol::{
+    BatchId, CacheMode, JsonText, TaskError, TaskId, TaskSpec, TaskView,
+    methods::{SubmitBatchResult, SubmitResult, TaskListResult, TaskWaitResult},
+};
+use tokio::sync::watch;
+
+use crate::{cache::Made, provider::Permit, store, tasks::TaskRefusal};
+
+/// Who sends a request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The program's name, by `hello` or by its process.
+    pub client: Arc<str>,
+    /// Its connection's number.
+    pub connection: u64,
+}
+
+/// Accept one task.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<SubmitResult, TaskRefusal>")]
+pub struct SubmitTask {
+    /// Who asks.
+    pub caller: Caller,
+    /// What.
+    pub spec: TaskSpec,
+}
+
+/// Accept many, all or none.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<SubmitBatchResult, TaskRefusal>")]
+pub struct SubmitBatch {
+    /// Who asks.
+    pub caller: Caller,
+    /// Makes it safe to send again.
+    pub request_id: Option<String>,
+    /// The batch's label.
+    pub name: Option<String>,
+    /// The batch to append to.
+    pub batch: Option<BatchId>,
+    /// What.
+    pub specs: Vec<TaskSpec>,
+}
+
+/// Accept one task and answer when it is settled, or as it stands at the timeout.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<TaskView, TaskRefusal>")]
+pub struct CallService {
+    /// Who asks.
+    pub caller: Caller,
+    /// What.
+    pub spec: TaskSpec,
+    /// No timeout if None.
+    pub timeout: Option<Duration>,
+}
+
+/// Answer one task.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<TaskView, TaskRefusal>")]
+pub struct GetTask(pub TaskId);
+
+/// Answer a page of tasks.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<TaskListResult, TaskRefusal>")]
+pub struct ListTasks(pub store::Filter);
+
+/// What to wait for.
+#[derive(Debug, Clone)]
+pub enum WaitFor {
+    /// These.
+    Tasks(Vec<TaskId>),
+    /// All of a batch.
+    Batch(BatchId),
+}
+
+/// Answer when the tasks are settled, or at the timeout.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<TaskWaitResult, TaskRefusal>")]
+pub struct WaitTasks {
+    /// Which.
+    pub what: WaitFor,
+    /// Until one is settled, not all.
+    pub is_any: bool,
+    /// No timeout if None.
+    pub timeout: Option<Duration>,
+}
+
+/// What a person or a program decides about one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Give it up.
+    Cancel,
+    /// Queue it again after it failed or was cancelled.
+    Retry,
+    /// Make it stand still.
+    Hold,
+    /// Let it go on.
+    Release,
+    /// Move it in the queue.
+    SetPriority(i8),
+}
+
+/// Carry out a decision; answers the task after it.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<TaskView, TaskRefusal>")]
+pub struct DecideTask {
+    /// Which.
+    pub id: TaskId,
+    /// What.
+    pub decision: Decision,
+}
+
+/// Drop a finished task from the history.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), TaskRefusal>")]
+pub struct RemoveTask(pub TaskId);
+
+/// Start no new task, or start them again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PauseQueue(pub bool);
+
+/// Answer how many tasks there are.
+#[derive(Debug, Message)]
+#[rtype(result = "TaskCounts")]
+pub struct GetTaskCounts;
+
+/// How many tasks there are.
+#[derive(Debug, Clone, Default)]
+pub struct TaskCounts {
+    /// By state; every state is there.
+    pub by_state: std::collections::BTreeMap<String, u64>,
+    /// Whether the queue is paused.
+    pub is_paused: bool,
+    /// Whether nothing runs and nothing could start.
+    pub is_idle: bool,
+}
+
+/// Take new limits.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct SetTaskLimits {
+    /// Tasks that run at once.
+    pub max_concurrent: usize,
+    /// Finished tasks that are kept.
+    pub history: u64,
+    /// Unfinished tasks that are accepted.
+    pub queue_limit: u64,
+    /// Attempts of a task that names none.
+    pub default_attempts: u32,
+}
+
+/// Accept no more, let running tasks end within `limit`, queue the rest again, journal.
+#[derive(Debug, Message)]
+#[rtype(result = "Drained")]
+pub struct Drain {
+    /// How long running tasks may take.
+    pub limit: Duration,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Drained {
+    /// Tasks that ended by themselves.
+    pub ended: usize,
+    /// Tasks that were stopped and queued again.
+    pub requeued: usize,
+}
+
+/// How far a run is; may be lost when too many come at once.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReportProgress {
+    /// Which run.
+    pub run: u64,
+    /// 0 to 1.
+    pub fraction: f64,
+    /// What it does now.
+    pub message: String,
+}
+
+/// Where a run reports how far it is.
+#[derive(Debug, Clone)]
+pub struct ProgressSink {
+    /// The tracker.
+    pub recipient: Recipient<ReportProgress>,
+    /// Which run.
+    pub run: u64,
+}
+
+impl ProgressSink {
+    /// Reports; a report that finds the mailbox full is dropped, as the next one says more.
+    pub fn report(&self, fraction: f64, message: impl Into<String>) {
+        let _ = self.recipient.try_send(ReportProgress { run: self.run, fraction, message: message.into() });
+    }
+}
+
+/// Whether a run shall stop; true means stop. Waits on it, or asks it between steps.
+pub type CancelSignal = watch::Receiver<bool>;
+
+/// Checks specs and says how they would run: asked of the services, before anything is accepted.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Vec<Plan>, PlanRefusal>")]
+pub struct PlanTasks {
+    /// Kind, params and named provider of each.
+    pub specs: Vec<PlanSpec>,
+}
+
+/// What a plan is made from.
+#[derive(Debug, Clone)]
+pub struct PlanSpec {
+    /// `service.method`.
+    pub kind: String,
+    /// As the caller sent them, or as the journal kept them.
+    pub params: JsonText,
+    /// The provider that the caller named.
+    pub provider: Option<String>,
+}
+
+/// How a task would run.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// With defaults applied.
+    pub params: JsonText,
+    /// Providers that can do it, in the order of selection; empty for services that need none.
+    pub candidates: Vec<Candidate>,
+}
+
+/// One provider that can do a task.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The instance's name.
+    pub provider: Arc<str>,
+    /// Its model.
+    pub model: Option<Arc<str>>,
+    /// What the result is cached under.
+    pub key: [u8; 32],
+    /// Whether asking twice may pay twice.
+    pub is_paid: bool,
+}
+
+/// Why a spec is not accepted.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct PlanRefusal {
+    /// Which spec of the request, from 0.
+    pub index: usize,
+    /// The stable code.
+    pub code: reel_protocol::ErrorCode,
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// Runs one attempt: asked of the services; the answer is the attempt's end.
+#[derive(Debug, Message)]
+#[rtype(result = "RunEnd")]
+pub struct RunTask {
+    /// `service.method`.
+    pub kind: Arc<str>,
+    /// As planned.
+    pub params: JsonText,
+    /// The provider to use.
+    pub provider: Option<Candidate>,
+    /// The provider's permit; given back when the call is really over.
+    pub permit: Option<Permit>,
+    /// How it uses the cache.
+    pub cache: CacheMode,
+    /// Whether to stop.
+    pub cancel: CancelSignal,
+    /// Where to report.
+    pub progress: ProgressSink,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum RunEnd {
+    /// It made these, or nothing for services that make nothing.
+    Done(Option<Made>),
+    /// It failed; `error.retryable` says whether another attempt has a chance.
+    Failed(TaskError),
+    /// It stopped because it was told to.
+    Stopped,
+}

@@ -1,0 +1,258 @@
+//! The ready queues: which task starts next. Pure.
+//!
+//! Tasks stand by provider, so that one whose provider has no permit never blocks another; then by priority; and inside one priority
+//! clients take turns, and the lanes of a client take turns in its turn. A lane is a batch, or else a connection.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    hash::Hash,
+    sync::Arc,
+};
+
+use reel_protocol::TaskId;
+
+/// A provider instance's name; None for tasks that need none.
+pub type ProviderName = Option<Arc<str>>;
+
+/// A batch, or the connection that sent single tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// All tasks of one batch.
+    Batch(u64),
+    /// The single tasks of one connection.
+    Connection(u64),
+}
+
+/// Where a task stands in the queues.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Whose permit it needs.
+    pub provider: ProviderName,
+    /// Higher first.
+    pub priority: i8,
+    /// Whose turn it takes.
+    pub client: Arc<str>,
+    /// Which of the client's turns it takes.
+    pub lane: Lane,
+}
+
+/// All tasks that could start now.
+#[derive(Debug, Default)]
+pub struct Ready {
+    providers: Ring<ProviderName, BTreeMap<Reverse<i8>, Clients>>,
+    places: HashMap<TaskId, Place>,
+}
+
+type Clients = Ring<Arc<str>, Ring<Lane, BTreeSet<TaskId>>>;
+
+impl Ready {
+    /// Adds a task, or moves it to another place.
+    pub fn insert(&mut self, id: TaskId, place: Place) {
+        self.remove(id);
+        let priorities = self.providers.entry(place.provider.clone());
+        let clients = priorities.entry(Reverse(place.priority)).or_default();
+        clients.entry(Arc::clone(&place.client)).entry(place.lane).insert(id);
+        self.places.insert(id, place);
+    }
+
+    /// Takes a task out; false if it was not in.
+    pub fn remove(&mut self, id: TaskId) -> bool {
+        let Some(place) = self.places.remove(&id) else { return false };
+        self.providers.update(&place.provider, |priorities| {
+            if let Some(clients) = priorities.get_mut(&Reverse(place.priority)) {
+                clients.update(&place.client, |lanes| {
+                    lanes.update(&place.lane, |tasks| {
+                        tasks.remove(&id);
+                        tasks.is_empty()
+                    });
+                    lanes.is_empty()
+                });
+                if clients.is_empty() {
+                    priorities.remove(&Reverse(place.priority));
+                }
+            }
+            priorities.is_empty()
+        });
+        true
+    }
+
+    /// Takes the next task among those whose provider `has_permit`.
+    pub fn pick(&mut self, has_permit: impl Fn(&ProviderName) -> bool) -> Option<(TaskId, Place)> {
+        // The highest priority of all that can start; between providers that hold it, the one that has waited longest for its turn.
+        let (provider, _) = self
+            .providers
+            .iter()
+            .filter(|(provider, _)| has_permit(provider))
+            .filter_map(|(provider, priorities)| Some((provider.clone(), priorities.keys().next()?.0)))
+            .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+        let id = self.front(&provider)?;
+        let place = self.places.get(&id)?.clone();
+        self.providers.rotate(&provider);
+        if let Some(clients) = self.providers.get_mut(&provider).and_then(|priorities| priorities.get_mut(&Reverse(place.priority))) {
+            clients.rotate(&place.client);
+            if let Some(lanes) = clients.get_mut(&place.client) {
+                lanes.rotate(&place.lane);
+            }
+        }
+        self.remove(id);
+        Some((id, place))
+    }
+
+    /// How many tasks could start, were there slots and permits.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    fn front(&self, provider: &ProviderName) -> Option<TaskId> {
+        let (_, clients) = self.providers.get(provider)?.iter().next()?;
+        let (_, lanes) = clients.iter().next()?;
+        let (_, tasks) = lanes.iter().next()?;
+        tasks.first().copied()
+    }
+}
+
+/// A map whose keys take turns.
+#[derive(Debug)]
+struct Ring<K, V> {
+    turns: VecDeque<K>,
+    values: HashMap<K, V>,
+}
+
+impl<K, V> Default for Ring<K, V> {
+    fn default() -> Self {
+        Self { turns: VecDeque::new(), values: HashMap::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Default> Ring<K, V> {
+    fn entry(&mut self, key: K) -> &mut V {
+        if !self.values.contains_key(&key) {
+            self.turns.push_back(key.clone());
+        }
+        self.values.entry(key).or_default()
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.values.get(key)
+    }
+
+    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.values.get_mut(key)
+    }
+
+    /// In the order of the turns.
+    fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.turns.iter().filter_map(|key| self.values.get_key_value(key))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Puts a key at the end of the turns.
+    fn rotate(&mut self, key: &K) {
+        if let Some(position) = self.turns.iter().position(|turn| turn == key)
+            && let Some(key) = self.turns.remove(position)
+        {
+            self.turns.push_back(key);
+        }
+    }
+
+    /// Changes a value, and drops it where `change` says that it is empty.
+    fn update(&mut self, key: &K, change: impl FnOnce(&mut V) -> bool) {
+        if self.values.get_mut(key).is_some_and(change) {
+            self.values.remove(key);
+            self.turns.retain(|turn| turn != key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place(provider: Option<&str>, priority: i8, client: &str, lane: u64) -> Place {
+        Place { provider: provider.map(Arc::from), priority, client: client.into(), lane: Lane::Connection(lane) }
+    }
+
+    fn order(ready: &mut Ready) -> Vec<u64> {
+        std::iter::from_fn(|| ready.pick(|_| true).map(|(id, _)| id.0)).collect()
+    }
+
+    #[test]
+    fn clients_take_turns_then_the_lanes_of_a_client_and_a_lane_keeps_its_order() {
+        let mut ready = Ready::default();
+        for id in 1..=4 {
+            ready.insert(TaskId(id), place(None, 0, "editor", 1));
+        }
+        ready.insert(TaskId(5), place(None, 0, "editor", 2));
+        ready.insert(TaskId(6), place(None, 0, "script", 3));
+        assert_eq!(order(&mut ready), [1, 6, 5, 2, 3, 4]);
+    }
+
+    #[test]
+    fn five_hundred_tasks_of_one_client_let_another_clients_single_one_pass() {
+        let mut ready = Ready::default();
+        for id in 0..500 {
+            ready.insert(TaskId(id), place(None, 0, "batch", 1));
+        }
+        assert_eq!(ready.pick(|_| true).map(|(id, _)| id.0), Some(0));
+        ready.insert(TaskId(900), place(None, 0, "single", 2));
+        let next: Vec<_> = (0..2).filter_map(|_| ready.pick(|_| true)).map(|(id, _)| id.0).collect();
+        assert!(next.contains(&900), "{next:?}");
+    }
+
+    #[test]
+    fn priority_goes_before_turns_and_a_provider_without_a_permit_blocks_nobody() {
+        let mut ready = Ready::default();
+        ready.insert(TaskId(1), place(Some("slow"), 50, "a", 1));
+        ready.insert(TaskId(2), place(Some("free"), 0, "a", 1));
+        ready.insert(TaskId(3), place(Some("free"), 9, "a", 1));
+        let free_only = |provider: &ProviderName| provider.as_deref() == Some("free");
+        assert_eq!(ready.pick(free_only).map(|(id, _)| id.0), Some(3));
+        assert_eq!(ready.pick(free_only).map(|(id, _)| id.0), Some(2));
+        assert_eq!(ready.pick(free_only).map(|(id, _)| id.0), None);
+        assert_eq!(order(&mut ready), [1]);
+    }
+
+    #[test]
+    fn inserting_again_moves_a_task() {
+        let mut ready = Ready::default();
+        ready.insert(TaskId(1), place(None, 0, "a", 1));
+        ready.insert(TaskId(2), place(None, 0, "a", 1));
+        ready.insert(TaskId(2), place(None, 7, "a", 1));
+        assert_eq!(order(&mut ready), [2, 1]);
+        assert!(ready.is_empty() && ready.providers.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_task_that_went_in_comes_out_once(
+            steps in prop::collection::vec((0..40_u64, 0..3_u8, -1..2_i8, 0..3_u8, 0..2_u64, any::<bool>()), 0..120)
+        ) {
+            let mut ready = Ready::default();
+            let mut expected = BTreeSet::new();
+            for (id, provider, priority, client, lane, is_removal) in steps {
+                if is_removal {
+                    prop_assert_eq!(ready.remove(TaskId(id)), expected.remove(&id));
+                } else {
+                    ready.insert(TaskId(id), place(Some(&provider.to_string()), priority, &client.to_string(), lane));
+                    expected.insert(id);
+                }
+                prop_assert_eq!(ready.len(), expected.len());
+            }
+            let mut out = order(&mut ready);
+            out.sort_unstable();
+            prop_assert!(out.into_iter().eq(expected));
+            prop_assert!(ready.providers.is_empty());
+        }
+    }
+}

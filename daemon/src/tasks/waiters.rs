@@ -1,0 +1,118 @@
+//! Who waits for which tasks. Pure but for the channel that ends a wait.
+
+use std::collections::{HashMap, HashSet};
+
+use reel_protocol::TaskId;
+use tokio::sync::oneshot;
+
+/// Waits whose other end is gone are dropped once this many more have come.
+const PURGE_EVERY: u64 = 1_024;
+
+#[derive(Debug)]
+struct Waiter {
+    /// Settled or not: the answer shows all of them, so none may leave the history before.
+    all: Vec<TaskId>,
+    open: HashSet<TaskId>,
+    is_any: bool,
+    done: oneshot::Sender<()>,
+}
+
+/// All waits.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    waiters: HashMap<u64, Waiter>,
+    by_task: HashMap<TaskId, HashSet<u64>>,
+    next: u64,
+}
+
+impl Waiters {
+    /// Waits until all of `open`, or any of them, are settled; `all` are shown in the answer. Dropping the receiver ends the wait.
+    pub fn add(&mut self, all: Vec<TaskId>, open: HashSet<TaskId>, is_any: bool) -> oneshot::Receiver<()> {
+        let (done, told) = oneshot::channel();
+        self.next += 1;
+        if self.next.is_multiple_of(PURGE_EVERY) {
+            self.purge();
+        }
+        for task in &open {
+            self.by_task.entry(*task).or_default().insert(self.next);
+        }
+        self.waiters.insert(self.next, Waiter { all, open, is_any, done });
+        told
+    }
+
+    /// A task is over or held.
+    pub fn settle(&mut self, task: TaskId) {
+        for number in self.by_task.remove(&task).unwrap_or_default() {
+            let Some(waiter) = self.waiters.get_mut(&number) else { continue };
+            waiter.open.remove(&task);
+            if waiter.is_any || waiter.open.is_empty() {
+                self.end(number);
+            }
+        }
+    }
+
+    /// The tasks that somebody still waits for.
+    pub fn awaited(&self) -> HashSet<TaskId> {
+        self.waiters.values().filter(|waiter| !waiter.done.is_closed()).flat_map(|waiter| waiter.all.iter().copied()).collect()
+    }
+
+    fn end(&mut self, number: u64) {
+        if let Some(waiter) = self.remove(number) {
+            // Nobody listens where the client went away: that ends the wait as well.
+            let _ = waiter.done.send(());
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Waiter> {
+        let waiter = self.waiters.remove(&number)?;
+        for task in &waiter.open {
+            if let Some(numbers) = self.by_task.get_mut(task) {
+                numbers.remove(&number);
+                if numbers.is_empty() {
+                    self.by_task.remove(task);
+                }
+            }
+        }
+        Some(waiter)
+    }
+
+    fn purge(&mut self) {
+        let gone: Vec<_> = self.waiters.iter().filter(|(_, waiter)| waiter.done.is_closed()).map(|(number, _)| *number).collect();
+        for number in gone {
+            self.remove(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tasks(ids: &[u64]) -> HashSet<TaskId> {
+        ids.iter().copied().map(TaskId).collect()
+    }
+
+    #[test]
+    fn all_waits_for_the_last_and_any_for_the_first() {
+        let mut waiters = Waiters::default();
+        let mut all = waiters.add(vec![TaskId(1), TaskId(2)], tasks(&[1, 2]), false);
+        let mut any = waiters.add(vec![], tasks(&[1, 2]), true);
+        waiters.settle(TaskId(1));
+        assert!(all.try_recv().is_err());
+        assert!(any.try_recv().is_ok());
+        assert_eq!(waiters.awaited(), tasks(&[1, 2]));
+        waiters.settle(TaskId(2));
+        assert!(all.try_recv().is_ok());
+        assert!(waiters.waiters.is_empty() && waiters.by_task.is_empty());
+    }
+
+    #[test]
+    fn waits_of_clients_that_went_away_do_not_pile_up() {
+        let mut waiters = Waiters::default();
+        for _ in 0..3 * PURGE_EVERY {
+            drop(waiters.add(vec![TaskId(1)], tasks(&[1]), false));
+        }
+        assert!(waiters.waiters.len() < 2 * PURGE_EVERY as usize);
+        assert!(waiters.awaited().is_empty());
+    }
+}
