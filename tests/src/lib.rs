@@ -12,6 +12,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "callers write their params in place: `json!({ .. })`")]
 
 pub mod bench;
+pub mod echo;
 pub mod process;
 pub mod random;
 pub mod sandbox;

@@ -25,23 +25,29 @@ pub struct Sandbox {
     socket: PathBuf,
     /// Daemons that were started directly and have to be reaped.
     children: Mutex<Vec<Child>>,
+    /// A home outside the root, removed with it.
+    disk: Option<TempDir>,
 }
 
 impl Sandbox {
     /// An empty home; nothing runs.
     pub fn new() -> Self {
-        Self::in_directory(&std::env::temp_dir())
-    }
-
-    /// An empty home below `parent`, whose path must be short enough for a socket.
-    pub fn in_directory(parent: &Path) -> Self {
-        let root = tempfile::Builder::new().prefix("reel-").tempdir_in(parent).unwrap();
+        let root = tempfile::Builder::new().prefix("reel-").tempdir().unwrap();
         let home = root.path().join("home");
         let socket = root.path().join("s");
         for directory in ["user", "run", "work"] {
             fs::create_dir(root.path().join(directory)).unwrap();
         }
-        Self { root, home, socket, children: Mutex::default() }
+        Self { root, home, socket, children: Mutex::default(), disk: None }
+    }
+
+    /// An empty home below `directory`, such as one on a disk whose speed is measured. Its path may be longer than a socket's.
+    pub fn on_disk(directory: &Path) -> Self {
+        let disk = tempfile::Builder::new().prefix("reel-").tempdir_in(directory).unwrap();
+        let mut sandbox = Self::new();
+        sandbox.home = disk.path().join("home");
+        sandbox.disk = Some(disk);
+        sandbox
     }
 
     /// An empty home with a daemon that answers.
