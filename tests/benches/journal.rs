@@ -48,7 +48,7 @@ struct Template {
 impl Template {
     fn newest(database: &Database, table: &str) -> Self {
         let mut select = database.prepare(&format!("SELECT * FROM {table} ORDER BY 1 DESC LIMIT 1")).unwrap();
-        let columns: Vec<String> = select.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
         let count = columns.len();
         let read = |row: &rusqlite::Row<'_>| (0..count).map(|index| row.get(index)).collect();
         let cells = select.query_row([], read).unwrap();

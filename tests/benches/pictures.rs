@@ -18,7 +18,7 @@ fn main() {
     bench::main(&[("C1", hit), ("C4", flight)]);
 }
 
-fn call(params: Value) -> Value {
+fn call(params: &Value) -> Value {
     json!({ "service": "image", "method": "generate", "params": params })
 }
 
@@ -28,7 +28,7 @@ fn hit() -> Vec<Row> {
     let mut connection = sandbox.connect();
     let params = json!({ "prompt": "a lighthouse at dusk" });
     let made = connection.generate(params.clone());
-    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "service.call", "params": call(params) });
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "service.call", "params": call(&params) });
     let line = format!("{request}\n");
     let mut echo = Echo::start();
     let (ours, reference) = interleaved(
@@ -62,7 +62,7 @@ fn flight() -> Vec<Row> {
         let params = json!({ "prompt": format!("one for all, {round}") });
         let ids: Vec<u64> = connections
             .iter_mut()
-            .map(|connection| connection.request("service.call", call(params.clone())))
+            .map(|connection| connection.request("service.call", call(&params)))
             .collect();
         let answers = connections.iter_mut().zip(ids).map(|(connection, id)| connection.answer(id).unwrap());
         answers.map(|task| task["attempts"].as_u64().unwrap()).sum::<u64>() as f64

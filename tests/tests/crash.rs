@@ -31,7 +31,7 @@ fn some_task(random: &mut Random, serial: &mut u64) -> Value {
     *serial += 1;
     match random.below(6) {
         0 => json!({ "kind": "debug.noop" }),
-        1 => json!({ "kind": "debug.progress", "params": { "steps": 5, "ms": 2 } }),
+        1 => json!({ "kind": "debug.progress", "params": { "steps": 5, "ms": 10 } }),
         2 | 3 => {
             let params = json!({ "prompt": format!("picture {serial}"), "width": 64, "height": 64 });
             json!({ "kind": "image.generate", "params": params })

@@ -68,7 +68,7 @@ fn progress_is_coalesced_and_its_last_step_always_comes() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     subscribe(&mut connection, json!({ "topics": ["task"] }));
-    let id = connection.submit("debug.progress", json!({ "steps": 500, "ms": 2 }));
+    let id = connection.submit("debug.progress", json!({ "steps": 200, "ms": 800 }));
     let events = events_until(&mut connection, |event| is_over(event, id));
     let progress: Vec<_> = events.iter().filter(|event| event["event"] == "progress").collect();
     let task = connection.task(id);
