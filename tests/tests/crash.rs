@@ -7,10 +7,11 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
     reason = "a test fails by panicking, where it stands"
 )]
 
-use std::{collections::HashMap, fs, process::Stdio, sync::mpsc, time::Duration};
+use std::{collections::HashMap, fs, io::Write, process::Stdio, thread::JoinHandle, time::Duration};
 
 use reel_tests::{Connection, Random, Sandbox, eventually, pause, process};
 use rusqlite::{Connection as Database, OpenFlags};
@@ -40,38 +41,35 @@ fn some_task(random: &mut Random, serial: &mut u64) -> Value {
     }
 }
 
-/// Submits without pause until the daemon dies; sends every id that was acknowledged.
-fn submit_until_death(mut connection: Connection, mut random: Random, first: u64) -> mpsc::Receiver<u64> {
-    let (tx, rx) = mpsc::channel();
+/// Submits and waits a little, again and again, until the daemon dies; the ids that were acknowledged.
+fn submit_until_death(mut connection: Connection, mut random: Random, first: u64) -> JoinHandle<Vec<u64>> {
     std::thread::spawn(move || {
         let mut serial = first;
-        let mut last = None;
+        let mut acknowledged: Vec<u64> = Vec::new();
         loop {
             let count = 1 + random.below(4);
             let mut tasks: Vec<Value> = (0..count).map(|_| some_task(&mut random, &mut serial)).collect();
-            if let Some(id) = last.filter(|_| random.below(3) == 0) {
+            if let Some(id) = acknowledged.last().filter(|_| random.below(3) == 0) {
                 tasks[0]["after"] = json!([id]);
             }
-            let Some(ids) = try_submit(&mut connection, &tasks) else { return };
-            last = ids.last().copied();
-            for id in ids {
-                let _ = tx.send(id);
+            let submit = ask(&mut connection, "task.submit_batch", json!({ "tasks": tasks }));
+            let Some(result) = submit else { return acknowledged };
+            acknowledged.extend(result["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()));
+            let wait = json!({ "batch": result["batch"], "timeout_s": 0.01 });
+            if ask(&mut connection, "task.wait", wait).is_none() {
+                return acknowledged;
             }
         }
-    });
-    rx
+    })
 }
 
-/// None when the daemon is gone before it acknowledged.
-fn try_submit(connection: &mut Connection, tasks: &[Value]) -> Option<Vec<u64>> {
-    use std::io::Write;
-    let request =
-        json!({ "jsonrpc": "2.0", "id": 1, "method": "task.submit_batch", "params": { "tasks": tasks } });
+/// A request's result; None when the daemon is gone before it answered.
+fn ask(connection: &mut Connection, method: &str, params: Value) -> Option<Value> {
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     connection.stream().write_all(format!("{request}\n").as_bytes()).ok()?;
-    let line = connection.try_read_line()?;
-    let answer: Value = serde_json::from_str(&line).ok()?;
-    let ids = answer["result"]["ids"].as_array().unwrap_or_else(|| panic!("a submit was refused: {answer}"));
-    Some(ids.iter().map(|id| id.as_u64().unwrap()).collect())
+    let mut answer: Value = serde_json::from_str(&connection.try_read_line()?).ok()?;
+    assert!(answer["result"].is_object(), "refused: {answer}");
+    Some(answer["result"].take())
 }
 
 /// Lets held tasks go on until all are over; returns them by id.
@@ -118,7 +116,7 @@ fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
             .collect();
         pause(Duration::from_millis(random.below(200)));
         sandbox.kill();
-        acknowledged.extend(submitters.into_iter().flatten());
+        acknowledged.extend(submitters.into_iter().flat_map(|thread| thread.join().unwrap()));
     }
     assert!(!acknowledged.is_empty());
     sandbox.start();
