@@ -62,6 +62,10 @@ fn each_mistake_is_told_with_its_place() {
             "config.toml:2:1: memory.low < memory.high < memory.critical must hold, not 0.7 < 0.6 < 0.95",
         ),
         (
+            "[memory]\nlow = 'x'\nhigh = 0.6\n",
+            "config.toml:2:7: memory.low must be a number from 0.05 to 1, not a text",
+        ),
+        (
             "[log]\nfilter = 'inof'\n",
             "config.toml:2:10: log.filter must be a level (off, error, warn, info, debug, trace) or target=level parts with commas between",
         ),

@@ -20,7 +20,7 @@ const MAX_PROBLEMS: usize = 50;
 /// The settings that the text says, or all that is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut walk = Walk { text, config: Config::default(), problems: Vec::new(), watermark_offset: 0 };
+    let mut walk = Walk { text, config: Config::default(), problems: Vec::new(), watermark_offset: Some(0) };
     for error in &errors {
         walk.report(error.span().map_or(text.len(), |span| span.start), error.message().to_owned());
     }
@@ -43,8 +43,8 @@ struct Walk<'a> {
     text: &'a str,
     config: Config,
     problems: Vec<Problem>,
-    /// Where the last watermark stands, for a complaint about all three.
-    watermark_offset: usize,
+    /// Where the last watermark stands, for a complaint about all three; None once one of them is wrong by itself.
+    watermark_offset: Option<usize>,
 }
 
 impl Walk<'_> {
@@ -75,10 +75,12 @@ impl Walk<'_> {
             self.unknown(Some(section), name);
             return;
         };
+        let applied = apply(key, value.get_ref(), &mut self.config);
         if let Field::Fraction { .. } = key.field {
-            self.watermark_offset = self.watermark_offset.max(name.span().start);
+            let last = |offset: usize| applied.is_ok().then_some(offset.max(name.span().start));
+            self.watermark_offset = self.watermark_offset.and_then(last);
         }
-        if let Err(wrong) = apply(key, value.get_ref(), &mut self.config) {
+        if let Err(wrong) = applied {
             self.report(value.span().start, format!("{} must be {wrong}", key.path));
         }
     }
@@ -93,15 +95,16 @@ impl Walk<'_> {
         self.report(name.span().start, format!("unknown key {path}{hint}"));
     }
 
-    /// The three watermarks must rise; each alone is in its range, or was complained about.
+    /// The three watermarks must rise; not asked where one of them is wrong by itself, as its default stands in its place.
     fn watermarks(&mut self) {
+        let Some(offset) = self.watermark_offset else { return };
         let memory = &self.config.memory;
         if memory.low >= memory.high || memory.high >= memory.critical {
             let message = format!(
                 "memory.low < memory.high < memory.critical must hold, not {} < {} < {}",
                 memory.low, memory.high, memory.critical
             );
-            self.report(self.watermark_offset, message);
+            self.report(offset, message);
         }
     }
 }

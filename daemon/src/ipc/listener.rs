@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+/// One connection. Its `shutdown` does nothing: the other side sees the end when this is dropped.
 pub use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::{
     GenericFilePath, ListenerOptions, ToFsName, tokio::Listener as Socket, traits::tokio::Listener as _,
@@ -275,5 +276,39 @@ mod tests {
         assert_eq!(clean_name("a\nb\u{1b}[2J\n").as_deref(), Some("a?b?[2J"));
         assert_eq!(clean_name("\n"), None);
         assert_eq!(peer_name(Some(u32::MAX)), format!("pid {}", u32::MAX));
+    }
+
+    /// The child's part of the next test: descriptors belong to a whole process.
+    #[tokio::test]
+    async fn child_runs_out_of_descriptors() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        if std::env::var_os("REEL_TEST_DESCRIPTORS").is_none() {
+            return;
+        }
+        let place = Place::new();
+        let (listener, _lock) = place.bind().unwrap();
+        let _client = UnixStream::connect(&place.locations.socket).unwrap();
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum }).unwrap();
+        let mut files = Vec::new();
+        while let Ok(file) = fs::File::open("/dev/null") {
+            files.push(file);
+        }
+        let accept = listener.accept();
+        tokio::pin!(accept);
+        assert!(tokio::time::timeout(SHORTAGE_PAUSE * 2, &mut accept).await.is_err());
+        drop(files);
+        accept.await.unwrap();
+    }
+
+    #[test]
+    fn a_connection_waits_while_descriptors_are_short() {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "ipc::listener::tests::child_runs_out_of_descriptors"])
+            .env("REEL_TEST_DESCRIPTORS", "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
     }
 }

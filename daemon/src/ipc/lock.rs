@@ -34,7 +34,7 @@ pub enum LockError {
         socket: Option<PathBuf>,
     },
     /// The home cannot be made, is not ours, or cannot be written.
-    #[error("cannot use {} as home", path.display())]
+    #[error("cannot use {}", path.display())]
     Home {
         /// The home, or the lock file in it.
         path: PathBuf,

@@ -177,4 +177,35 @@ mod tests {
         let error = build(&file, parse_filter("info").unwrap(), 1 << 20, false).err().unwrap();
         assert!(matches!(&error, LoggingError::File { path, .. } if path.starts_with(&file)), "{error}");
     }
+
+    /// The child's part of the next test: the log belongs to a whole process, and its standard error is closed.
+    #[test]
+    fn child_logs_a_panic() {
+        let Some(logs) = env::var_os("REEL_TEST_LOGS") else { return };
+        start(Path::new(&logs), "info", 1 << 20, true).unwrap();
+        assert!(matches!(start(Path::new(&logs), "info", 1, true), Err(LoggingError::StartedBefore)));
+        tracing::info!("before");
+        let panicked = std::thread::spawn(|| panic!("the lamp fell over")).join();
+        assert!(panicked.is_err());
+        tracing::info!("after");
+    }
+
+    #[test]
+    fn a_panic_is_a_line_of_the_log_even_where_nobody_reads_standard_error() {
+        let root = tempfile::tempdir().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let status = std::process::Command::new(env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "logging::tests::child_logs_a_panic"])
+            .env("REEL_TEST_LOGS", root.path())
+            .env_remove(FILTER_VARIABLE)
+            .stdout(std::process::Stdio::null())
+            .stderr(writer)
+            .status()
+            .unwrap();
+        let text = fs::read_to_string(root.path().join(FILE_NAME)).unwrap();
+        assert!(status.success(), "{text}");
+        assert!(text.contains("the lamp fell over") && text.contains("logging/mod.rs:"), "{text}");
+        assert!(text.contains("before") && text.contains("after"), "{text}");
+    }
 }

@@ -21,8 +21,8 @@ pub use self::{
     open::{Opened, open},
     query::{Filter, batch_states, find_states, list, list_plan, view, views},
     tasks::{
-        Accepted, AttemptStart, Finish, NewTask, Recovered, Request, Start, Step, batch_exists, finish,
-        insert, recover, save_ids, start, step,
+        Accepted, AttemptStart, Dependencies, Finish, NewTask, Recovered, Recovery, Request, Start, Step, batch_exists, finish, insert, load,
+        recover, save_ids, start, step,
     },
     thread::Store,
 };

@@ -12,7 +12,7 @@ use super::{Plan, TaskTracker, flights::Key, ready::Lane};
 use crate::memory::Reservation;
 
 /// What waits until a task's transition is on disk.
-pub type Deferred = Box<dyn FnOnce(&mut TaskTracker, &mut Context<TaskTracker>)>;
+pub type Deferred = Box<dyn FnOnce(&mut TaskTracker, &mut Context<TaskTracker>) + Send>;
 
 /// Beside its params a live task takes about this much, by its struct and its places in the queues.
 pub const OVERHEAD_BYTES: u64 = 1_024;

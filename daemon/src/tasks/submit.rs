@@ -335,7 +335,7 @@ impl TaskTracker {
             && intake.specs.iter().all(|spec| spec.after.is_empty())
         {
             let made = made.clone();
-            return self.call_from_cache(ctx, &intake, planned, made, reply);
+            return self.call_from_cache(&intake, planned, made, reply);
         }
         let (taken_reply, taken) = oneshot::channel();
         self.accept(ctx, intake, planned, taken_reply);
@@ -354,7 +354,6 @@ impl TaskTracker {
 
     fn call_from_cache(
         &mut self,
-        ctx: &mut Context<Self>,
         intake: &Intake,
         planned: Planned,
         made: Made,

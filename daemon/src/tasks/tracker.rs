@@ -157,7 +157,7 @@ impl TaskTracker {
         &mut self,
         ctx: &mut Context<Self>,
         id: TaskId,
-        decide: impl FnOnce(&mut Self, &mut Context<Self>) + 'static,
+        decide: impl FnOnce(&mut Self, &mut Context<Self>) + Send + 'static,
     ) {
         match self.live.get_mut(&id) {
             Some(task) if task.is_committing => task.deferred.push(Box::new(decide)),

@@ -1,0 +1,350 @@
+//! The promise book of memory: whoever wants to hold many bytes asks here first, and gives them back by dropping the answer.
+//!
+//! Shared by all threads without a lock. What is promised never passes the limit, whoever asks at once; a limit that is lowered below what is
+//! promised only keeps new promises from being made.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// What bytes are held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// Pictures of the in-memory cache.
+    Cache,
+    /// Canvases of pictures that are being drawn.
+    Drawing,
+    /// Requests that were read and are not yet answered.
+    Request,
+    /// Answers that wait for a slow reader.
+    Response,
+    /// Bodies of provider answers.
+    Body,
+    /// Pictures that are being decoded.
+    Decode,
+}
+
+impl Holder {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 6] =
+        [Self::Cache, Self::Drawing, Self::Request, Self::Response, Self::Body, Self::Decode];
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Drawing => "drawing",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Body => "body",
+            Self::Decode => "decode",
+        }
+    }
+}
+
+/// A refused reservation, with its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{asked_bytes} bytes for {} do not fit: {reserved_bytes} of {limit_bytes} are reserved", holder.name())]
+pub struct OverBudget {
+    /// What was asked for.
+    pub asked_bytes: u64,
+    /// What was promised at that moment.
+    pub reserved_bytes: u64,
+    /// What may be promised.
+    pub limit_bytes: u64,
+    /// Whom it was for.
+    pub holder: Holder,
+}
+
+/// What one kind of holder has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HolderUsage {
+    /// Which kind.
+    pub holder: Holder,
+    /// Bytes now.
+    pub bytes: u64,
+    /// The most at once since the start.
+    pub peak_bytes: u64,
+}
+
+/// The book; clones are the same book.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Book>);
+
+/// Relaxed everywhere: each number stands for itself, and no other memory is published through them.
+#[derive(Debug)]
+struct Book {
+    limit_bytes: AtomicU64,
+    reserved_bytes: AtomicU64,
+    refusals: AtomicU64,
+    cache: Count,
+    drawing: Count,
+    request: Count,
+    response: Count,
+    body: Count,
+    decode: Count,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    bytes: AtomicU64,
+    peak_bytes: AtomicU64,
+}
+
+impl Budget {
+    /// An empty book.
+    pub fn new(limit_bytes: u64) -> Self {
+        Self(Arc::new(Book {
+            limit_bytes: AtomicU64::new(limit_bytes),
+            reserved_bytes: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
+            cache: Count::default(),
+            drawing: Count::default(),
+            request: Count::default(),
+            response: Count::default(),
+            body: Count::default(),
+            decode: Count::default(),
+        }))
+    }
+
+    /// Promises `bytes`, or refuses with numbers; never waits.
+    pub fn reserve(&self, holder: Holder, bytes: u64) -> Result<Reservation, OverBudget> {
+        self.0.add(holder, bytes)?;
+        Ok(Reservation { budget: self.clone(), holder, bytes })
+    }
+
+    /// What may be promised.
+    pub fn limit_bytes(&self) -> u64 {
+        self.0.limit_bytes.load(Relaxed)
+    }
+
+    /// Changes the limit for promises from now on.
+    pub fn set_limit(&self, limit_bytes: u64) {
+        self.0.limit_bytes.store(limit_bytes, Relaxed);
+    }
+
+    /// What is promised now.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.0.reserved_bytes.load(Relaxed)
+    }
+
+    /// Promises that were refused since the start.
+    pub fn refusals(&self) -> u64 {
+        self.0.refusals.load(Relaxed)
+    }
+
+    /// What each kind of holder has, in the order of [`Holder::ALL`].
+    pub fn usage(&self) -> [HolderUsage; Holder::ALL.len()] {
+        Holder::ALL.map(|holder| {
+            let count = self.0.count(holder);
+            HolderUsage {
+                holder,
+                bytes: count.bytes.load(Relaxed),
+                peak_bytes: count.peak_bytes.load(Relaxed),
+            }
+        })
+    }
+}
+
+impl Book {
+    const fn count(&self, holder: Holder) -> &Count {
+        match holder {
+            Holder::Cache => &self.cache,
+            Holder::Drawing => &self.drawing,
+            Holder::Request => &self.request,
+            Holder::Response => &self.response,
+            Holder::Body => &self.body,
+            Holder::Decode => &self.decode,
+        }
+    }
+
+    fn add(&self, holder: Holder, bytes: u64) -> Result<(), OverBudget> {
+        let limit_bytes = self.limit_bytes.load(Relaxed);
+        let within = |reserved: u64| reserved.checked_add(bytes).filter(|sum| *sum <= limit_bytes);
+        if let Err(reserved_bytes) = self.reserved_bytes.fetch_update(Relaxed, Relaxed, within) {
+            self.refusals.fetch_add(1, Relaxed);
+            return Err(OverBudget { asked_bytes: bytes, reserved_bytes, limit_bytes, holder });
+        }
+        let count = self.count(holder);
+        let now = count.bytes.fetch_add(bytes, Relaxed) + bytes;
+        count.peak_bytes.fetch_max(now, Relaxed);
+        Ok(())
+    }
+
+    fn take_back(&self, holder: Holder, bytes: u64) {
+        self.count(holder).bytes.fetch_sub(bytes, Relaxed);
+        self.reserved_bytes.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// Promised bytes; dropping it gives them back.
+#[derive(Debug)]
+#[must_use = "a dropped reservation promises nothing"]
+pub struct Reservation {
+    budget: Budget,
+    holder: Holder,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// How many are promised.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whom they are for.
+    pub const fn holder(&self) -> Holder {
+        self.holder
+    }
+
+    /// Adds to the promise; a refusal leaves it as it was.
+    pub fn grow(&mut self, more_bytes: u64) -> Result<(), OverBudget> {
+        self.budget.0.add(self.holder, more_bytes)?;
+        self.bytes += more_bytes;
+        Ok(())
+    }
+
+    /// Gives a part back, at most all.
+    pub fn shrink(&mut self, less_bytes: u64) {
+        drop(self.split(less_bytes));
+    }
+
+    /// Parts the promise in two; the new one holds `bytes`, at most all.
+    pub fn split(&mut self, bytes: u64) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { budget: self.budget.clone(), holder: self.holder, bytes }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.0.take_back(self.holder, self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sum(budget: &Budget) -> u64 {
+        budget.usage().iter().map(|usage| usage.bytes).sum()
+    }
+
+    #[test]
+    fn a_refusal_has_its_numbers_and_changes_nothing() {
+        let budget = Budget::new(100);
+        let mut held = budget.reserve(Holder::Cache, 60).unwrap();
+        let refusal = budget.reserve(Holder::Drawing, 41).unwrap_err();
+        assert_eq!(refusal.to_string(), "41 bytes for drawing do not fit: 60 of 100 are reserved");
+        assert!(held.grow(u64::MAX).is_err());
+        held.grow(40).unwrap();
+        held.shrink(90);
+        assert_eq!((held.bytes(), budget.reserved_bytes(), budget.refusals()), (10, 10, 2));
+        held.shrink(u64::MAX);
+        drop(held);
+        let cache = budget.usage()[0];
+        assert_eq!((budget.reserved_bytes(), cache.bytes, cache.peak_bytes), (0, 0, 100));
+    }
+
+    #[test]
+    fn a_lowered_limit_only_stops_new_promises() {
+        let budget = Budget::new(100);
+        let held = budget.reserve(Holder::Body, 90).unwrap();
+        budget.set_limit(50);
+        assert!(budget.reserve(Holder::Body, 0).is_err());
+        drop(held);
+        assert_eq!(budget.reserve(Holder::Body, 50).unwrap().bytes(), 50);
+    }
+
+    #[test]
+    fn threads_never_pass_the_limit_together() {
+        const LIMIT: u64 = 1000;
+        let budget = Budget::new(LIMIT);
+        thread::scope(|scope| {
+            for thread_number in 0..4_u64 {
+                let budget = budget.clone();
+                scope.spawn(move || {
+                    let mut held = Vec::new();
+                    for round in 0..5_000_u64 {
+                        let holder = Holder::ALL[(round % 6) as usize];
+                        match budget.reserve(holder, (round * 7 + thread_number) % 90) {
+                            Ok(reservation) => held.push(reservation),
+                            Err(refusal) => {
+                                assert!(refusal.reserved_bytes + refusal.asked_bytes > LIMIT);
+                                held.truncate(held.len() / 2);
+                            }
+                        }
+                        assert!(budget.reserved_bytes() <= LIMIT);
+                    }
+                });
+            }
+        });
+        assert_eq!((budget.reserved_bytes(), sum(&budget)), (0, 0));
+        assert!(budget.refusals() > 0);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Reserve(usize, u64),
+        Grow(usize, u64),
+        Shrink(usize, u64),
+        Split(usize, u64),
+        Drop(usize),
+        Limit(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let bytes = || prop_oneof![0..500_u64, Just(u64::MAX)];
+        prop_oneof![
+            (0..6_usize, bytes()).prop_map(|(holder, bytes)| Step::Reserve(holder, bytes)),
+            (0..20_usize, bytes()).prop_map(|(index, bytes)| Step::Grow(index, bytes)),
+            (0..20_usize, bytes()).prop_map(|(index, bytes)| Step::Shrink(index, bytes)),
+            (0..20_usize, bytes()).prop_map(|(index, bytes)| Step::Split(index, bytes)),
+            (0..20_usize).prop_map(Step::Drop),
+            (0..2_000_u64).prop_map(Step::Limit),
+        ]
+    }
+
+    proptest! {
+           #[test]
+           fn the_book_always_matches_what_is_held(steps in proptest::collection::vec(step(), 1..80)) {
+               let budget = Budget::new(1000);
+               let mut held: Vec<Reservation> = Vec::new();
+               for step in steps {
+                   let before = budget.reserved_bytes();
+                   match step {
+                       Step::Reserve(holder, bytes) => held.extend(budget.reserve(Holder::ALL[holder], bytes).ok()),
+                       Step::Grow(index, bytes) => {
+                           held.get_mut(index).map(|reservation| reservation.grow(bytes));
+                       }
+                       Step::Shrink(index, bytes) => {
+                           if let Some(reservation) = held.get_mut(index) {
+    reservation.shrink(bytes);
+    }
+                       }
+                       Step::Split(index, bytes) => {
+                           let part = held.get_mut(index).map(|reservation| reservation.split(bytes));
+                           held.extend(part);
+                       }
+                       Step::Drop(index) if index < held.len() => drop(held.swap_remove(index)),
+                       Step::Drop(_) => {}
+                       Step::Limit(bytes) => budget.set_limit(bytes),
+                   }
+                   let reserved = budget.reserved_bytes();
+                   prop_assert!(reserved <= before || reserved <= budget.limit_bytes());
+                   prop_assert_eq!(reserved, held.iter().map(Reservation::bytes).sum::<u64>());
+                   for usage in budget.usage() {
+                       let of_holder = held.iter().filter(|reservation| reservation.holder() == usage.holder);
+                       prop_assert_eq!(usage.bytes, of_holder.map(Reservation::bytes).sum::<u64>());
+                       prop_assert!(usage.bytes <= usage.peak_bytes);
+                   }
+               }
+           }
+       }
+}

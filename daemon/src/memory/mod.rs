@@ -1,0 +1,20 @@
+//! Memory: what may be promised (`budget`), how tight it is (`levels`, from `sample`), and who is asked to give some back (`supervisor`).
+
+pub mod budget;
+pub mod levels;
+pub mod os;
+mod reclaim;
+pub mod sample;
+pub mod supervisor;
+
+pub use budget::{Budget, Holder, OverBudget, Reservation};
+pub use supervisor::{
+    GetMemoryStatus, MemoryParts, MemorySupervisor, PressureChanged, Reclaim, SetMemoryLimits, TrimMemory,
+};
+
+/// Held by tests that look at how large this process is, since tests run beside each other in it.
+#[cfg(test)]
+static RESIDENT_TESTS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[cfg(test)]
+mod tests;

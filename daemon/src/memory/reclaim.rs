@@ -1,0 +1,64 @@
+//! One round of asking for memory back: the reclaimers in their order until enough was given, then the heap.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use tracing::warn;
+
+use super::{os, supervisor::Reclaim};
+
+/// A reclaimer that takes longer is passed over: it is busy or stuck, and the next one may help at once.
+const RECLAIMER_DEADLINE: Duration = Duration::from_secs(10);
+/// The name of the allocator among the reclaimers; the dearest, as it holds up every thread that allocates.
+const HEAP: &str = "heap";
+
+/// What one of them did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reclaimed {
+    pub name: &'static str,
+    /// What it let go of, or, for the heap, what the process really gave back.
+    pub freed_bytes: u64,
+}
+
+/// Whom [`run`] asks, cheapest first.
+pub(super) fn names(reclaimers: &[(&'static str, Recipient<Reclaim>)]) -> impl Iterator<Item = &'static str> {
+    reclaimers.iter().map(|(name, _)| *name).chain(os::can_return_free_heap().then_some(HEAP))
+}
+
+/// Asks for `wanted_bytes` in all, and for the heap's free pages if so told.
+pub(super) async fn run(
+    reclaimers: Vec<(&'static str, Recipient<Reclaim>)>,
+    wanted_bytes: u64,
+    with_heap: bool,
+) -> Vec<Reclaimed> {
+    let mut reclaimed = Vec::new();
+    let mut missing_bytes = wanted_bytes;
+    for (name, recipient) in reclaimers {
+        if missing_bytes == 0 {
+            break;
+        }
+        let freed_bytes = ask(name, &recipient, missing_bytes).await;
+        missing_bytes = missing_bytes.saturating_sub(freed_bytes);
+        reclaimed.push(Reclaimed { name, freed_bytes });
+    }
+    if with_heap && os::can_return_free_heap() {
+        // A thread that was lost has freed nothing that we could tell.
+        let freed_bytes = tokio::task::spawn_blocking(os::return_free_heap).await.unwrap_or_default();
+        reclaimed.push(Reclaimed { name: HEAP, freed_bytes });
+    }
+    reclaimed
+}
+
+async fn ask(name: &'static str, recipient: &Recipient<Reclaim>, bytes: u64) -> u64 {
+    match tokio::time::timeout(RECLAIMER_DEADLINE, recipient.send(Reclaim { bytes })).await {
+        Ok(Ok(freed_bytes)) => freed_bytes,
+        Ok(Err(error)) => {
+            warn!(reclaimer = name, %error, "a reclaimer did not answer");
+            0
+        }
+        Err(_) => {
+            warn!(reclaimer = name, "a reclaimer takes too long");
+            0
+        }
+    }
+}

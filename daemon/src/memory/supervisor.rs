@@ -1,0 +1,306 @@
+//! Watches the daemon's memory, and asks for some of it back before the system has to.
+//!
+//! Owns the samples, the level and the peak. Promises: the level is told to all listeners, last of all the newest; reclaimers are asked in
+//! order of cost and told apart from what really went back to the system; no task and no file is ever touched. Spoken to by the sessions
+//! (`memory.status`, `memory.trim`) and the reloading of the configuration.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use reel_protocol::methods::{
+    MemoryLevel, MemoryStatusResult, MemoryTrimResult, ReclaimerInfo, ReservationInfo,
+};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    budget::Budget,
+    levels::{Sample, Watermarks, next_level},
+    reclaim::{self, Reclaimed},
+    sample::SampleSource,
+};
+use crate::config::MemoryConfig;
+
+/// Time between two requests to shrink: what was evicted must first be seen in a sample, else one excess is asked for twice.
+const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
+/// Messages that may wait; a full mailbox answers at once.
+const MAILBOX: usize = 64;
+
+/// Asks for the newest numbers.
+#[derive(Message)]
+#[rtype(result = "MemoryStatusResult")]
+pub struct GetMemoryStatus;
+
+/// Asks for everything that can be given back; a second one joins one that is under way.
+#[derive(Message)]
+#[rtype(result = "MemoryTrimResult")]
+pub struct TrimMemory;
+
+/// Tells other limits, from a configuration that was read anew.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SetMemoryLimits(pub MemoryConfig);
+
+/// Asks a reclaimer to let go of about so many bytes; it answers how many it did.
+#[derive(Debug, Message)]
+#[rtype(result = "u64")]
+pub struct Reclaim {
+    /// What is wanted; [`u64::MAX`] means everything.
+    pub bytes: u64,
+}
+
+/// Tells that memory became tighter or looser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct PressureChanged {
+    /// Since now.
+    pub level: MemoryLevel,
+    /// Of the process, when it was seen.
+    pub resident_bytes: u64,
+}
+
+/// What the supervisor is made of.
+pub struct MemoryParts {
+    /// Limits and times.
+    pub config: MemoryConfig,
+    /// The book whose limit follows the configuration's.
+    pub budget: Budget,
+    /// Where samples come from.
+    pub source: Box<dyn SampleSource>,
+    /// Who can give memory back, cheapest first.
+    pub reclaimers: Vec<(&'static str, Recipient<Reclaim>)>,
+    /// Who wants to be told of the level by message.
+    pub listeners: Vec<Recipient<PressureChanged>>,
+    /// Who only wants to read it.
+    pub level: watch::Sender<MemoryLevel>,
+}
+
+/// The actor.
+pub struct MemorySupervisor {
+    marks: Watermarks,
+    poll: Duration,
+    budget: Budget,
+    source: Box<dyn SampleSource>,
+    reclaimers: Vec<(&'static str, Recipient<Reclaim>)>,
+    listeners: Vec<Listener>,
+    level: watch::Sender<MemoryLevel>,
+    sample: Sample,
+    peak_resident_bytes: u64,
+    timer: Option<SpawnHandle>,
+    is_reclaiming: bool,
+    last_reclaim: Option<Instant>,
+    trim_waiters: Vec<oneshot::Sender<MemoryTrimResult>>,
+}
+
+struct Listener {
+    recipient: Recipient<PressureChanged>,
+    /// What it knows; differs from the level while its mailbox was full.
+    told: MemoryLevel,
+}
+
+impl MemorySupervisor {
+    /// Sets the budget's limit; the first sample is taken when the actor starts.
+    pub fn new(parts: MemoryParts) -> Self {
+        let marks = Watermarks::new(&parts.config);
+        parts.budget.set_limit(marks.limit_bytes);
+        let told = *parts.level.borrow();
+        let listeners = parts.listeners.into_iter().map(|recipient| Listener { recipient, told }).collect();
+        Self {
+            marks,
+            poll: Duration::from_millis(parts.config.poll_ms),
+            budget: parts.budget,
+            source: parts.source,
+            reclaimers: parts.reclaimers,
+            listeners,
+            level: parts.level,
+            sample: Sample::default(),
+            peak_resident_bytes: 0,
+            timer: None,
+            is_reclaiming: false,
+            last_reclaim: None,
+            trim_waiters: Vec::new(),
+        }
+    }
+}
+
+impl Actor for MemorySupervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.look(ctx);
+        self.start_timer(ctx);
+    }
+}
+
+impl Handler<GetMemoryStatus> for MemorySupervisor {
+    type Result = MessageResult<GetMemoryStatus>;
+
+    fn handle(&mut self, _: GetMemoryStatus, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.status())
+    }
+}
+
+impl Handler<TrimMemory> for MemorySupervisor {
+    type Result = ResponseActFuture<Self, MemoryTrimResult>;
+
+    fn handle(&mut self, _: TrimMemory, ctx: &mut Self::Context) -> Self::Result {
+        let (tx, rx) = oneshot::channel();
+        self.trim_waiters.push(tx);
+        if self.trim_waiters.len() == 1 {
+            self.start_trim(ctx);
+        }
+        let answer = async move {
+            match rx.await {
+                Ok(result) => result,
+                // Only an actor that is going away drops a waiter; it takes this future with it, and the asker sees a closed mailbox.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        Box::pin(answer.into_actor(self))
+    }
+}
+
+impl Handler<SetMemoryLimits> for MemorySupervisor {
+    type Result = ();
+
+    fn handle(&mut self, SetMemoryLimits(config): SetMemoryLimits, ctx: &mut Self::Context) {
+        self.marks = Watermarks::new(&config);
+        self.budget.set_limit(self.marks.limit_bytes);
+        self.poll = Duration::from_millis(config.poll_ms);
+        self.last_reclaim = None;
+        self.look(ctx);
+        self.start_timer(ctx);
+    }
+}
+
+impl MemorySupervisor {
+    fn start_timer(&mut self, ctx: &mut Context<Self>) {
+        if let Some(former) = self.timer.take() {
+            ctx.cancel_future(former);
+        }
+        self.timer = Some(ctx.run_interval(self.poll, Self::look));
+    }
+
+    /// One look, and what follows from it.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        self.take_sample();
+        self.tell_listeners();
+        if *self.level.borrow() >= MemoryLevel::High {
+            self.reclaim_if_due(ctx);
+        }
+    }
+
+    /// On the actor itself: measured, a sample takes 0.07 ms (0.2 ms where a control group has a limit, unoptimised), less than handing it to
+    /// another thread and back would be worth.
+    fn take_sample(&mut self) {
+        self.sample = self.source.sample();
+        self.peak_resident_bytes = self.peak_resident_bytes.max(self.sample.resident_bytes);
+        let former = *self.level.borrow();
+        let level = next_level(&self.marks, former, &self.sample);
+        if level != former {
+            let Sample { resident_bytes, system_available_bytes, .. } = self.sample;
+            info!(?former, ?level, resident_bytes, system_available_bytes, "memory level changed");
+            self.level.send_replace(level);
+        }
+    }
+
+    fn tell_listeners(&mut self) {
+        let level = *self.level.borrow();
+        let resident_bytes = self.sample.resident_bytes;
+        for listener in self.listeners.iter_mut().filter(|listener| listener.told != level) {
+            match listener.recipient.try_send(PressureChanged { level, resident_bytes }) {
+                // Tried again at the next look, with the level of then.
+                Err(SendError::Full(_)) => debug!(?level, "a listener's mailbox is full"),
+                Ok(()) | Err(SendError::Closed(_)) => listener.told = level,
+            }
+        }
+    }
+
+    fn reclaim_if_due(&mut self, ctx: &mut Context<Self>) {
+        let is_recent = self.last_reclaim.is_some_and(|last| last.elapsed() < RECLAIM_INTERVAL);
+        if self.is_reclaiming || is_recent || !self.trim_waiters.is_empty() {
+            return;
+        }
+        let excess_bytes = self.marks.excess_bytes(&self.sample);
+        let with_heap = *self.level.borrow() == MemoryLevel::Critical;
+        if excess_bytes == 0 && !with_heap {
+            return;
+        }
+        self.is_reclaiming = true;
+        self.last_reclaim = Some(Instant::now());
+        let before_bytes = self.sample.resident_bytes;
+        let work = reclaim::run(self.reclaimers.clone(), excess_bytes, with_heap);
+        ctx.spawn(work.into_actor(self).map(move |reclaimed, actor, _| {
+            actor.is_reclaiming = false;
+            // Only the sample: a look would ask again when the interval is over, and it comes by itself.
+            actor.take_sample();
+            actor.tell_listeners();
+            log_reclaimed(&reclaimed, excess_bytes, before_bytes, actor.sample.resident_bytes);
+        }));
+    }
+
+    fn start_trim(&mut self, ctx: &mut Context<Self>) {
+        self.take_sample();
+        let before_bytes = self.sample.resident_bytes;
+        let start = Instant::now();
+        let work = reclaim::run(self.reclaimers.clone(), u64::MAX, true);
+        ctx.spawn(work.into_actor(self).map(move |reclaimed, actor, _| {
+            actor.take_sample();
+            actor.tell_listeners();
+            actor.last_reclaim = Some(Instant::now());
+            let after_bytes = actor.sample.resident_bytes;
+            let result = MemoryTrimResult {
+                before_bytes,
+                after_bytes,
+                freed_bytes: before_bytes.saturating_sub(after_bytes),
+                elapsed_ms: start.elapsed().as_millis() as u64,
+                reclaimers: reclaimed.iter().map(reclaimer_info).collect(),
+            };
+            for waiter in actor.trim_waiters.drain(..) {
+                // One that no longer waits wants no answer.
+                let _ = waiter.send(result.clone());
+            }
+        }));
+    }
+
+    fn status(&self) -> MemoryStatusResult {
+        let reservation = |usage: super::budget::HolderUsage| ReservationInfo {
+            holder: usage.holder.name().to_owned(),
+            bytes: usage.bytes,
+            peak_bytes: usage.peak_bytes,
+        };
+        MemoryStatusResult {
+            level: *self.level.borrow(),
+            limit_bytes: self.marks.limit_bytes,
+            high_bytes: self.marks.high_bytes,
+            low_bytes: self.marks.low_bytes,
+            critical_bytes: self.marks.critical_bytes,
+            resident_bytes: self.sample.resident_bytes,
+            peak_resident_bytes: self.peak_resident_bytes,
+            system_available_bytes: self.sample.system_available_bytes,
+            system_total_bytes: self.sample.system_total_bytes,
+            reserved_bytes: self.budget.reserved_bytes(),
+            reservations: self.budget.usage().map(reservation).into(),
+            refusals: self.budget.refusals(),
+            reclaimers: reclaim::names(&self.reclaimers).map(str::to_owned).collect(),
+        }
+    }
+}
+
+fn reclaimer_info(reclaimed: &Reclaimed) -> ReclaimerInfo {
+    ReclaimerInfo { name: reclaimed.name.to_owned(), freed_bytes: reclaimed.freed_bytes }
+}
+
+fn log_reclaimed(reclaimed: &[Reclaimed], wanted_bytes: u64, before_bytes: u64, after_bytes: u64) {
+    let given_bytes: u64 = reclaimed.iter().map(|reclaimed| reclaimed.freed_bytes).sum();
+    let freed_bytes = before_bytes.saturating_sub(after_bytes);
+    if given_bytes == 0 && freed_bytes == 0 {
+        warn!(wanted_bytes, resident_bytes = after_bytes, "no memory could be given back");
+    } else {
+        info!(wanted_bytes, given_bytes, freed_bytes, resident_bytes = after_bytes, "memory given back");
+    }
+}

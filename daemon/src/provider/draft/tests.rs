@@ -1,0 +1,1 @@
+//! Promises of the whole drawing: sizes, determinism, difference, cancelling, hostile prompts.
