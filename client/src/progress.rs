@@ -54,6 +54,11 @@ impl Progress {
         Self { output, screen, is_of_many: total.is_some(), said: HashMap::new() }
     }
 
+    /// Whether there is a terminal to draw on.
+    pub fn is_drawn(&self) -> bool {
+        self.screen.is_some()
+    }
+
     /// Shows where a task stands.
     pub fn show(&mut self, id: TaskId, title: &str, state: TaskState, progress: &Fraction) {
         let Some(screen) = &mut self.screen else { return self.say(id, state, progress) };
@@ -117,11 +122,13 @@ impl Progress {
     /// Takes the bars away.
     pub fn clear(&mut self) {
         if let Some(screen) = self.screen.take() {
+            // All at once: bars that are finished one by one leave lines behind. Nothing can be done about a terminal that is gone.
+            let _ = screen.bars.clear();
+            // A ticker that is just at work must not draw once more below what is printed next.
+            screen.bars.set_draw_target(ProgressDrawTarget::hidden());
             for bar in screen.tasks.values().chain(&screen.overall) {
                 bar.finish_and_clear();
             }
-            // Nothing can be done about a terminal that is gone.
-            let _ = screen.bars.clear();
         }
     }
 

@@ -43,6 +43,10 @@ impl<'a> Wait<'a> {
     pub fn for_all(ids: &'a [TaskId]) -> Self {
         Self { ids, until: Until::All, timeout: None, titles: HashMap::new() }
     }
+
+    fn title_of<'b>(&'b self, id: TaskId, name: Option<&'b String>) -> &'b str {
+        self.titles.get(&id).or(name).map_or("", String::as_str)
+    }
 }
 
 /// Waits until the tasks are settled or the time is over. Ctrl-C leaves them running and fails with [`Exit::Interrupted`]; twice cancels.
@@ -163,6 +167,13 @@ async fn wait_once(
     let topics =
         SubscribeParams { topics: vec![Topic::Task], task_ids: Some(wait.ids.to_vec()), batch: None };
     let mut events = Some(client.subscribe(&topics).await?);
+    if progress.is_drawn() {
+        // A task that sleeps has no events: its bar begins with how it stands now.
+        let now = TaskWaitParams { timeout_s: Some(Seconds(Duration::ZERO)), ..params.clone() };
+        for task in client.call::<TaskWait>(&now).await?.tasks {
+            progress.show(task.id, wait.title_of(task.id, task.name.as_ref()), task.state, &task.progress);
+        }
+    }
     let ended = client.call::<TaskWait>(&params);
     tokio::pin!(ended);
     loop {
@@ -170,7 +181,7 @@ async fn wait_once(
             ended = &mut ended => return ended,
             event = next_event(&mut events) => {
                 if let Some(task) = event.as_ref().and_then(|event| event.task.as_ref()) {
-                    let title = wait.titles.get(&task.id).or(task.name.as_ref()).map_or("", String::as_str);
+                    let title = wait.title_of(task.id, task.name.as_ref());
                     progress.show(task.id, title, task.state, &task.progress);
                 }
                 if event.is_none() {

@@ -380,7 +380,7 @@ mod tests {
         };
         assert!(sizes("x", 0).is_empty());
         assert_eq!(sizes("x", 2001), [1000, 1000, 1]);
-        assert_eq!(sizes(&"x".repeat(60_000), 300).iter().sum::<usize>(), 300);
-        assert!(sizes(&"x".repeat(60_000), 300).len() > 1);
+        let large = sizes(&"x".repeat(60_000), 300);
+        assert!(large.iter().sum::<usize>() == 300 && large.len() > 1, "{large:?}");
     }
 }

@@ -86,13 +86,13 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 }
 
 fn say(context: &Context, directory: &Path, report: &Report) -> Result<Exit, Failure> {
+    let files: Vec<String> = report.files().map(|file| directory.join(file).display().to_string()).collect();
+    context.output.lines(&files)?;
+    context.output.document(report)?;
     for failure in report.failures() {
         context.output.warn(&failure);
     }
     context.output.note(&report.summary());
-    context.output.document(report)?;
-    let files: Vec<String> = report.files().map(|file| directory.join(file).display().to_string()).collect();
-    context.output.lines(&files)?;
     Ok(if report.has_failures() { Exit::WorkFailed } else { Exit::Done })
 }
 
