@@ -8,14 +8,17 @@
     reason = "a bench fails by panicking, where it stands"
 )]
 
+use std::{io::Cursor, ops::ControlFlow, thread};
+
 use reel_tests::{
-    bench::{self, Row, Samples, Unit, each, interleaved},
+    bench::{self, Row, Samples, Unit, each, interleaved, seconds},
     echo::Echo,
 };
+use reeld::provider::draft::{self, Panel};
 use serde_json::{Value, json};
 
 fn main() {
-    bench::main(&[("C1", hit), ("C4", flight)]);
+    bench::main(&[("C1", hit), ("C4", flight), ("P4", drawing)]);
 }
 
 fn call(params: &Value) -> Value {
@@ -76,5 +79,81 @@ fn flight() -> Vec<Row> {
         reference: Samples::constant(1.0),
         first: "1",
         goal: "1",
+    }]
+}
+
+/// Prompts as storyboards have them, so that scenes of all kinds are drawn.
+const PROMPTS: [&str; 8] = [
+    "a lighthouse at dusk, waves against the rocks",
+    "two children run through a wheat field under a summer sky",
+    "a rainy street at night, neon signs in the puddles",
+    "an old library, dust in the light of a tall window",
+    "a caravan crosses the desert towards snowy mountains",
+    "a rocket over the city, seen from a balcony",
+    "a fox in the forest, first snow",
+    "灯台、夕暮れ、波",
+];
+
+/// Runs one job a prompt on as many threads as there are cores; all jobs a second.
+fn jobs_per_second(job: impl Fn(usize) + Sync) -> f64 {
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let time = seconds(|| {
+        thread::scope(|scope| {
+            for core in 0..cores {
+                let job = &job;
+                scope.spawn(move || (core..PROMPTS.len()).step_by(cores).for_each(job));
+            }
+        });
+    });
+    PROMPTS.len() as f64 / time
+}
+
+fn panel(prompt: &str) -> Panel {
+    let prompt = prompt.to_owned();
+    Panel { prompt, negative_prompt: None, style: None, width: 1024, height: 1024, seed: 1, sample: 0 }
+}
+
+fn draw(prompt: &str) -> Vec<u8> {
+    draft::draw(&panel(prompt), &mut |_, _| ControlFlow::Continue(())).unwrap().png
+}
+
+/// The pixels of a panel.
+fn pixels(png: &[u8]) -> Vec<u8> {
+    let mut reader = png::Decoder::new(Cursor::new(png)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    pixels
+}
+
+/// With the settings of the draft provider.
+fn encode(pixels: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(pixels.len() / 4);
+    let mut encoder = png::Encoder::new(&mut bytes, 1024, 1024);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    encoder.set_filter(png::Filter::Adaptive);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(pixels).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+fn drawing() -> Vec<Row> {
+    let sheets: Vec<Vec<u8>> = PROMPTS.iter().map(|prompt| pixels(&draw(prompt))).collect();
+    let (ours, reference) = interleaved(
+        10,
+        || vec![jobs_per_second(|index| drop(draw(PROMPTS[index])))],
+        || vec![jobs_per_second(|index| drop(encode(&sheets[index])))],
+    );
+    vec![Row {
+        mark: "P4",
+        figure: "draft panels at 1024×1024, all cores",
+        unit: Unit::PerSecond,
+        ours,
+        reference_name: "PNG-encoding the same pixels",
+        reference,
+        first: "≥ 0.5 ×",
+        goal: "≥ 0.8 ×",
     }]
 }
