@@ -276,10 +276,10 @@ fn tasks_are_held_moved_released_cancelled_and_retried() {
     sandbox.reel(&["cancel", &id]).expect_code(0);
     assert_eq!(state(), "cancelled");
     sandbox.reel(&["wait", &id]).expect_code(1);
-    sandbox.reel(&["cancel", &id]).expect_code(1);
     sandbox.reel(&["retry", &id]).expect_code(0);
     sandbox.reel(&["resume"]).expect_code(0);
     sandbox.reel(&["wait", &id]).expect_code(0);
+    sandbox.reel(&["cancel", &id]).expect_code(1);
 }
 
 #[test]
