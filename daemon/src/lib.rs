@@ -2,11 +2,18 @@
 
 pub mod cache;
 pub mod config;
+pub mod control;
 pub mod events;
+pub mod exit;
 pub mod ipc;
 pub mod logging;
 pub mod memory;
+pub mod nearest;
 pub mod provider;
+pub mod reload;
+pub mod service;
+pub mod shutdown;
 pub mod signals;
 pub mod store;
 pub mod tasks;
+pub mod wiring;

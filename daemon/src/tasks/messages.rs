@@ -222,7 +222,7 @@ pub struct PlanSpec {
 }
 
 /// How a task would run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// With defaults applied.
     pub params: JsonText,
@@ -235,8 +235,12 @@ pub struct Plan {
 pub struct Candidate {
     /// The instance's name.
     pub provider: Arc<str>,
+    /// Its model.
+    pub model: Option<Arc<str>>,
     /// What the result is cached under.
     pub key: [u8; 32],
+    /// Whether asking twice may pay twice.
+    pub is_paid: bool,
 }
 
 /// Why a spec is not accepted.

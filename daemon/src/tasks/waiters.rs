@@ -10,6 +10,8 @@ const PURGE_EVERY: u64 = 1_024;
 
 #[derive(Debug)]
 struct Waiter {
+    /// Settled or not: the answer shows all of them, so none may leave the history before.
+    all: Vec<TaskId>,
     open: HashSet<TaskId>,
     is_any: bool,
     done: oneshot::Sender<()>,
@@ -18,14 +20,14 @@ struct Waiter {
 /// All waits.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    waiters: HashMap<u64, Waiter>,
+    open: HashMap<u64, Waiter>,
     by_task: HashMap<TaskId, HashSet<u64>>,
     next: u64,
 }
 
 impl Waiters {
-    /// Waits until all of `open`, or any of them, are settled. The receiver is told; dropping it ends the wait.
-    pub fn add(&mut self, open: HashSet<TaskId>, is_any: bool) -> oneshot::Receiver<()> {
+    /// Waits until all of `open`, or any of them, are settled; `all` are shown in the answer. Dropping the receiver ends the wait.
+    pub fn add(&mut self, all: Vec<TaskId>, open: HashSet<TaskId>, is_any: bool) -> oneshot::Receiver<()> {
         let (done, told) = oneshot::channel();
         self.next += 1;
         if self.next.is_multiple_of(PURGE_EVERY) {
@@ -34,14 +36,14 @@ impl Waiters {
         for task in &open {
             self.by_task.entry(*task).or_default().insert(self.next);
         }
-        self.waiters.insert(self.next, Waiter { open, is_any, done });
+        self.open.insert(self.next, Waiter { all, open, is_any, done });
         told
     }
 
     /// A task is over or held.
     pub fn settle(&mut self, task: TaskId) {
         for number in self.by_task.remove(&task).unwrap_or_default() {
-            let Some(waiter) = self.waiters.get_mut(&number) else { continue };
+            let Some(waiter) = self.open.get_mut(&number) else { continue };
             waiter.open.remove(&task);
             if waiter.is_any || waiter.open.is_empty() {
                 self.end(number);
@@ -49,11 +51,13 @@ impl Waiters {
         }
     }
 
-    /// Whether somebody still waits for the task.
-    pub fn is_awaited(&self, task: TaskId) -> bool {
-        self.by_task
-            .get(&task)
-            .is_some_and(|numbers| numbers.iter().any(|number| self.waiters.get(number).is_some_and(|waiter| !waiter.done.is_closed())))
+    /// The tasks that somebody still waits for.
+    pub fn awaited(&self) -> HashSet<TaskId> {
+        self.open
+            .values()
+            .filter(|waiter| !waiter.done.is_closed())
+            .flat_map(|waiter| waiter.all.iter().copied())
+            .collect()
     }
 
     fn end(&mut self, number: u64) {
@@ -64,7 +68,7 @@ impl Waiters {
     }
 
     fn remove(&mut self, number: u64) -> Option<Waiter> {
-        let waiter = self.waiters.remove(&number)?;
+        let waiter = self.open.remove(&number)?;
         for task in &waiter.open {
             if let Some(numbers) = self.by_task.get_mut(task) {
                 numbers.remove(&number);
@@ -77,7 +81,12 @@ impl Waiters {
     }
 
     fn purge(&mut self) {
-        let gone: Vec<_> = self.waiters.iter().filter(|(_, waiter)| waiter.done.is_closed()).map(|(number, _)| *number).collect();
+        let gone: Vec<_> = self
+            .open
+            .iter()
+            .filter(|(_, waiter)| waiter.done.is_closed())
+            .map(|(number, _)| *number)
+            .collect();
         for number in gone {
             self.remove(number);
         }
@@ -95,24 +104,24 @@ mod tests {
     #[test]
     fn all_waits_for_the_last_and_any_for_the_first() {
         let mut waiters = Waiters::default();
-        let mut all = waiters.add(tasks(&[1, 2]), false);
-        let mut any = waiters.add(tasks(&[1, 2]), true);
+        let mut all = waiters.add(vec![TaskId(1), TaskId(2)], tasks(&[1, 2]), false);
+        let mut any = waiters.add(vec![], tasks(&[1, 2]), true);
         waiters.settle(TaskId(1));
         assert!(all.try_recv().is_err());
         assert!(any.try_recv().is_ok());
-        assert!(waiters.is_awaited(TaskId(2)));
+        assert_eq!(waiters.awaited(), tasks(&[1, 2]));
         waiters.settle(TaskId(2));
         assert!(all.try_recv().is_ok());
-        assert!(waiters.waiters.is_empty() && waiters.by_task.is_empty());
+        assert!(waiters.open.is_empty() && waiters.by_task.is_empty());
     }
 
     #[test]
     fn waits_of_clients_that_went_away_do_not_pile_up() {
         let mut waiters = Waiters::default();
         for _ in 0..3 * PURGE_EVERY {
-            drop(waiters.add(tasks(&[1]), false));
+            drop(waiters.add(vec![TaskId(1)], tasks(&[1]), false));
         }
-        assert!(waiters.waiters.len() < 2 * PURGE_EVERY as usize);
-        assert!(!waiters.is_awaited(TaskId(1)));
+        assert!(waiters.open.len() < 2 * PURGE_EVERY as usize);
+        assert!(waiters.awaited().is_empty());
     }
 }

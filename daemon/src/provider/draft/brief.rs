@@ -1,0 +1,225 @@
+//! Reads a prompt as a director would: the place, the hour, the weather, who is in it, where the camera stands.
+
+use super::dice::Seal;
+use super::keywords::{TABLE, Word};
+
+/// Words past this many bytes do not change the picture's content (they still change its chance).
+const READ_BYTES: usize = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hour {
+    Dawn,
+    Day,
+    Dusk,
+    Night,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Camera {
+    CloseUp,
+    Normal,
+    Wide,
+    Aerial,
+}
+
+/// The facts that a picture is composed from.
+#[derive(Debug, Clone)]
+pub struct Brief {
+    /// What was said, in the order in which it was said; nothing twice.
+    words: Vec<Word>,
+    pub place: Word,
+    pub hour: Hour,
+    pub camera: Camera,
+}
+
+const PLACES: [Word; 14] = [
+    Word::Space,
+    Word::Room,
+    Word::Station,
+    Word::Harbour,
+    Word::Street,
+    Word::Rooftops,
+    Word::City,
+    Word::Desert,
+    Word::Sea,
+    Word::Lake,
+    Word::Snowfield,
+    Word::Forest,
+    Word::Meadow,
+    Word::Mountains,
+];
+
+/// The ground under a landmark or a guest that names no place itself.
+const IMPLIED: [(Word, Word); 9] = [
+    (Word::Lighthouse, Word::Sea),
+    (Word::Boat, Word::Sea),
+    (Word::Train, Word::Meadow),
+    (Word::Bridge, Word::Lake),
+    (Word::Castle, Word::Mountains),
+    (Word::Car, Word::Street),
+    (Word::Ruins, Word::Desert),
+    (Word::House, Word::Meadow),
+    (Word::Robot, Word::City),
+];
+
+impl Brief {
+    pub fn read(prompt: &str, seal: &Seal) -> Self {
+        let mut words = find_words(prompt);
+        let mut dice = seal.dice("brief");
+        let has = |word: Word| words.contains(&word);
+        let said = PLACES.into_iter().find(|place| has(*place));
+        let implied = IMPLIED.into_iter().find(|(word, _)| has(*word)).map(|(_, place)| place);
+        // A lighthouse stands by the sea even where only mountains are mentioned.
+        let place = if has(Word::Lighthouse) && !has(Word::Space) && !has(Word::Room) {
+            Word::Sea
+        } else {
+            said.or(implied).unwrap_or_else(|| {
+                dice.pick([
+                    Word::Mountains,
+                    Word::Sea,
+                    Word::Meadow,
+                    Word::Forest,
+                    Word::City,
+                    Word::Lake,
+                    Word::Desert,
+                ])
+            })
+        };
+        let hour = if has(Word::Night) {
+            Hour::Night
+        } else if has(Word::Dusk) {
+            Hour::Dusk
+        } else if has(Word::Dawn) {
+            Hour::Dawn
+        } else if has(Word::Day) {
+            Hour::Day
+        } else if has(Word::Stars) || has(Word::Moon) || place == Word::Space {
+            Hour::Night
+        } else {
+            dice.pick([Hour::Dawn, Hour::Day, Hour::Day, Hour::Dusk, Hour::Dusk, Hour::Night])
+        };
+        let camera = if has(Word::CloseUp) {
+            Camera::CloseUp
+        } else if has(Word::Aerial) {
+            Camera::Aerial
+        } else if has(Word::Wide) {
+            Camera::Wide
+        } else {
+            Camera::Normal
+        };
+        if words.is_empty() {
+            words.push(dice.pick([Word::Person, Word::Birds, Word::House, Word::Cloudy, Word::Clear]));
+        }
+        Self { words, place, hour, camera }
+    }
+
+    pub fn has(&self, word: Word) -> bool {
+        self.words.contains(&word)
+    }
+
+    pub fn words(&self) -> &[Word] {
+        &self.words
+    }
+
+    pub fn is_dark(&self) -> bool {
+        self.hour == Hour::Night || self.has(Word::Storm)
+    }
+
+    /// Low light: lamps are lit and windows glow.
+    pub fn is_dim(&self) -> bool {
+        self.is_dark() || self.hour == Hour::Dusk || self.has(Word::Fog)
+    }
+
+    /// A covered sky: no disc of the sun, softer colours.
+    pub fn is_overcast(&self) -> bool {
+        [Word::Rain, Word::Storm, Word::Fog, Word::Snowfall].into_iter().any(|word| self.has(word))
+    }
+}
+
+fn find_words(prompt: &str) -> Vec<Word> {
+    let mut end = prompt.len().min(READ_BYTES);
+    while !prompt.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = prompt.get(..end).unwrap_or_default().to_lowercase();
+    let mut spaced = String::with_capacity(text.len() + 2);
+    spaced.push(' ');
+    spaced.extend(text.chars().map(|letter| {
+        if letter.is_alphanumeric() || letter == '-' || letter == '\'' { letter } else { ' ' }
+    }));
+    spaced.push(' ');
+    let mut found: Vec<(usize, Word)> = TABLE
+        .iter()
+        .filter_map(|(word, english, chinese)| {
+            let in_english = english.iter().filter_map(|form| find_whole(&spaced, form));
+            let in_chinese = chinese.iter().filter_map(|form| spaced.find(form));
+            in_english.chain(in_chinese).min().map(|at| (at, *word))
+        })
+        .collect();
+    found.sort_by_key(|(at, _)| *at);
+    let mut words: Vec<Word> = found.into_iter().map(|(_, word)| word).collect();
+    // "Two people" are not a crowd.
+    if words.contains(&Word::Pair) {
+        words.retain(|word| *word != Word::Crowd);
+    }
+    words
+}
+
+fn find_whole(spaced: &str, form: &str) -> Option<usize> {
+    spaced.match_indices(form).map(|(at, _)| at).find(|at| {
+        let starts = spaced.get(..*at).is_some_and(|before| before.ends_with(' '));
+        let rest = spaced.get(at + form.len()..).unwrap_or_default();
+        starts
+            && (rest.starts_with(' ')
+                || rest.starts_with("s ")
+                || rest.starts_with("es ")
+                || rest.starts_with("'s "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Panel;
+    use super::super::dice::Seal;
+    use super::{Brief, Camera, Hour};
+    use crate::provider::draft::keywords::Word;
+
+    fn read(prompt: &str) -> Brief {
+        let panel = Panel {
+            prompt: prompt.to_owned(),
+            negative_prompt: None,
+            style: None,
+            width: 64,
+            height: 64,
+            seed: 0,
+            sample: 0,
+        };
+        Brief::read(prompt, &Seal::of(&panel))
+    }
+
+    #[test]
+    fn prompts_are_read_in_both_languages() {
+        let table = [
+            ("The lighthouse keeper at dusk", Word::Sea, Hour::Dusk, Word::Keeper),
+            ("黄昏的灯塔，守塔人", Word::Sea, Hour::Dusk, Word::Keeper),
+            ("Cats on rooftops, midnight", Word::Rooftops, Hour::Night, Word::Cat),
+            ("雨夜的街道，一个女孩", Word::Street, Hour::Night, Word::Rain),
+            ("a train crosses snowy mountains at dawn", Word::Snowfield, Hour::Dawn, Word::Train),
+            ("沙漠里的废墟，正午", Word::Desert, Hour::Day, Word::Ruins),
+        ];
+        for (prompt, place, hour, word) in table {
+            let brief = read(prompt);
+            assert_eq!((brief.place, brief.hour), (place, hour), "{prompt}");
+            assert!(brief.has(word), "{prompt}: {:?}", brief.words());
+        }
+    }
+
+    #[test]
+    fn english_words_are_whole_words() {
+        assert!(!read("a research seat, discarded").has(Word::Sea));
+        assert!(!read("scarce carpets").has(Word::Car));
+        assert!(read("seas").has(Word::Sea));
+        assert!(!read("two people").has(Word::Crowd));
+        assert_eq!(read("close-up of a face").camera, Camera::CloseUp);
+    }
+}

@@ -1,0 +1,121 @@
+//! The storyboard frame: a picture above, its caption and its slate line below, the draft mark on it.
+
+use super::Panel;
+use super::caption::{self, LINE_HEIGHT, Lettering, Setting};
+use super::palette::Palette;
+use super::sheet::{Region, Sheet};
+use super::style::Style;
+use super::tone::{Tone, WHITE, hex};
+
+/// Panels whose shorter side is below this have no room for a slate line.
+const MIN_SLATE_SIDE: u32 = 200;
+/// The band of the caption takes at most this share of a panel's height.
+const MAX_BAND_SHARE: f32 = 0.32;
+
+/// Where everything is on a panel, and its letters, shaped before the picture's size is known.
+pub struct Frame {
+    width: u32,
+    height: u32,
+    border: u32,
+    padding: u32,
+    band: u32,
+    caption: Lettering,
+    slate: Option<Lettering>,
+    mark: Lettering,
+}
+
+impl Frame {
+    pub fn plan(panel: &Panel, style: Style) -> Self {
+        let Panel { width, height, .. } = *panel;
+        let short = width.min(height);
+        let font_size = (short as f32 * 0.021 + 6.2).round();
+        let border = (short / 110).max(1);
+        let padding = (font_size * 0.55).round() as u32;
+        let text_width = width.saturating_sub(2 * (border + padding)).max(16);
+        let small = (font_size * 0.66).max(7.0).round();
+        let slate_text = slate_of(panel, style);
+        let slate_setting = Setting { font_size: small, max_width: text_width, max_lines: 1 };
+        let slate = (short >= MIN_SLATE_SIDE).then(|| caption::letter(&slate_text, slate_setting));
+        let slate_height = slate.as_ref().map_or(0, |slate| slate.height + padding / 3);
+        let room = (height as f32 * MAX_BAND_SHARE) as u32;
+        let line = (font_size * LINE_HEIGHT).round() as u32;
+        let most = if height > width * 2 { 7 } else { 3 };
+        let max_lines =
+            (room.saturating_sub(slate_height + 2 * padding + border) / line.max(1)).clamp(1, most);
+        let caption = caption::letter(&panel.prompt, Setting { font_size, max_width: text_width, max_lines });
+        let band = if caption.lines + slate_height == 0 {
+            0
+        } else {
+            caption.height + slate_height + padding * 3 / 2
+        };
+        let mark_setting =
+            Setting { font_size: (font_size * 0.6).max(6.5).round(), max_width: width, max_lines: 1 };
+        let spaced = if short >= MIN_SLATE_SIDE { "D R A F T" } else { "DRAFT" };
+        let mark = caption::letter(spaced, mark_setting);
+        Self { width, height, border, padding, band, caption, slate, mark }
+    }
+
+    /// The picture inside its border, above the band.
+    pub fn picture(&self) -> Region {
+        Region {
+            left: self.border,
+            top: self.border,
+            width: self.width - 2 * self.border,
+            height: (self.height - 2 * self.border).saturating_sub(self.band).max(8),
+        }
+    }
+
+    /// The empty sheet in the colour of its slate.
+    pub fn sheet(&self, palette: &Palette) -> Sheet {
+        Sheet::new(self.width, self.height, ground(palette))
+    }
+
+    /// Caption, slate line and mark, over the developed picture.
+    pub fn letter(&self, sheet: &mut Sheet, palette: &Palette) {
+        let picture = self.picture();
+        let accent = palette.glow.mix(palette.lamp, 0.3);
+        let rule = Region {
+            left: self.border,
+            top: picture.top + picture.height,
+            width: picture.width,
+            height: self.border.div_ceil(3),
+        };
+        sheet.tint(rule, accent, 0.85);
+        let left = self.border + self.padding;
+        let mut top = picture.top + picture.height + self.padding * 3 / 4;
+        sheet.letter(&self.caption, left, top, WHITE.mix(ground(palette), 0.06));
+        top += self.caption.height + self.padding / 3;
+        if let Some(slate) = &self.slate {
+            sheet.letter(slate, left, top, ground(palette).mix(accent.lighter(0.45), 0.74));
+        }
+        self.stamp(sheet, picture);
+    }
+
+    /// The word DRAFT in the top right corner of the picture.
+    fn stamp(&self, sheet: &mut Sheet, picture: Region) {
+        let (aside, above) = (self.mark.height / 2, self.mark.height / 8);
+        let gap = self.mark.height / 2;
+        let width = (self.mark.width + 2 * aside).min(picture.width);
+        let height = (self.mark.height + 2 * above).min(picture.height);
+        let left = picture.left + picture.width.saturating_sub(width + gap);
+        let tag = Region { left, top: picture.top + gap.min(picture.height / 6), width, height };
+        sheet.pill(tag, hex(0x10_12_18), 0.58);
+        sheet.letter(&self.mark, tag.left + aside, tag.top + above, hex(0xFF_FF_FF));
+    }
+}
+
+/// Nearly black, with a breath of the picture's colour.
+fn ground(palette: &Palette) -> Tone {
+    hex(0x14_15_19).mix(palette.near, 0.45)
+}
+
+fn slate_of(panel: &Panel, style: Style) -> String {
+    let take = u64::from(panel.sample) + 1;
+    format!(
+        "DRAFT  ·  {}×{}  ·  {}  ·  seed {}  ·  take {take}",
+        panel.width,
+        panel.height,
+        style.name(),
+        panel.seed
+    )
+}

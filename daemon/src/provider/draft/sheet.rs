@@ -1,0 +1,85 @@
+//! The sheet that a panel is put together on: RGB rows, the picture in its frame, text over it.
+
+use super::caption::Lettering;
+use super::tone::Tone;
+
+/// A rectangle of whole pixels on the sheet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    pub left: u32,
+    pub top: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// Rows of three bytes a pixel, top down.
+pub struct Sheet {
+    pub width: u32,
+    pub height: u32,
+    pub rgb: Vec<u8>,
+}
+
+impl Sheet {
+    /// A sheet of one colour.
+    pub fn new(width: u32, height: u32, ground: Tone) -> Self {
+        let rgb = ground.bytes().repeat(width as usize * height as usize);
+        Self { width, height, rgb }
+    }
+
+    /// The parts of the rows that lie inside the region.
+    pub fn rows_mut(&mut self, region: Region) -> impl Iterator<Item = &mut [u8]> {
+        let (from, upto) = (region.left as usize * 3, (region.left + region.width) as usize * 3);
+        self.rgb
+            .chunks_exact_mut(self.width as usize * 3)
+            .skip(region.top as usize)
+            .take(region.height as usize)
+            .filter_map(move |row| row.get_mut(from..upto))
+    }
+
+    /// Mixes a tone over a region; `opacity` from 0 to 1.
+    pub fn tint(&mut self, region: Region, tone: Tone, opacity: f32) {
+        let paint = tone.bytes();
+        let amount = (opacity.clamp(0.0, 1.0) * 256.0) as i32;
+        for row in self.rows_mut(region) {
+            for pixel in row.chunks_exact_mut(3) {
+                mix(pixel, paint, amount);
+            }
+        }
+    }
+
+    /// A tinted region with round corners.
+    pub fn pill(&mut self, region: Region, tone: Tone, opacity: f32) {
+        let paint = tone.bytes();
+        let radius = region.height as f32 * 0.3;
+        let (width, height) = (region.width as f32, region.height as f32);
+        for (y, row) in (0..).zip(self.rows_mut(region)) {
+            for (x, pixel) in (0..).zip(row.chunks_exact_mut(3)) {
+                let outside = |at: f32, length: f32| (radius - at).max(at - (length - radius)).max(0.0);
+                let away = outside(x as f32 + 0.5, width).hypot(outside(y as f32 + 0.5, height));
+                let cover = (radius + 0.5 - away).clamp(0.0, 1.0);
+                mix(pixel, paint, (cover * opacity * 256.0) as i32);
+            }
+        }
+    }
+
+    /// Letters in one colour, their block's left top corner at a place on the sheet.
+    pub fn letter(&mut self, lettering: &Lettering, left: u32, top: u32, ink: Tone) {
+        let width = lettering.width.min(self.width.saturating_sub(left));
+        let height = lettering.height.min(self.height.saturating_sub(top));
+        let paint = ink.bytes();
+        let region = Region { left, top, width, height };
+        let covers = lettering.coverage.chunks_exact((lettering.width as usize).max(1));
+        for (row, cover) in self.rows_mut(region).zip(covers) {
+            for (pixel, cover) in row.chunks_exact_mut(3).zip(cover) {
+                mix(pixel, paint, i32::from(*cover) + i32::from(*cover >> 7));
+            }
+        }
+    }
+}
+
+fn mix(pixel: &mut [u8], paint: [u8; 3], amount: i32) {
+    for (channel, light) in pixel.iter_mut().zip(paint) {
+        let value = i32::from(*channel);
+        *channel = (value + (((i32::from(light) - value) * amount) >> 8)) as u8;
+    }
+}

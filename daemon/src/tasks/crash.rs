@@ -1,0 +1,55 @@
+//! What becomes of a task that was running when the daemon died. Pure.
+
+use reel_protocol::HoldReason;
+
+/// Daemon deaths at which a running task is suspected to cause them.
+const SUSPECT_DEATHS: u32 = 2;
+
+/// What to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterCrash {
+    /// Nothing can have been paid, or the provider recognises a repeat: ask again.
+    Queue,
+    /// The provider's job id is on disk: go on asking for its result.
+    PollOn,
+    /// A person decides.
+    Hold(HoldReason),
+}
+
+/// What is known of the attempt that was open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenAttempt {
+    /// Whether asking again may pay again.
+    pub is_paid: bool,
+    /// Whether the provider's job id is on disk.
+    pub has_remote_id: bool,
+    /// Daemon deaths that the task was running at, this one counted.
+    pub deaths: u32,
+}
+
+/// The crash rule.
+pub const fn after_crash(attempt: OpenAttempt) -> AfterCrash {
+    match attempt {
+        OpenAttempt { has_remote_id: true, .. } => AfterCrash::PollOn,
+        OpenAttempt { is_paid: true, .. } => AfterCrash::Hold(HoldReason::OutcomeUnknown),
+        OpenAttempt { deaths: SUSPECT_DEATHS.., .. } => AfterCrash::Hold(HoldReason::CrashSuspect),
+        _ => AfterCrash::Queue,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paid_work_is_never_asked_twice_and_a_suspect_stands_still() {
+        let rule =
+            |is_paid, has_remote_id, deaths| after_crash(OpenAttempt { is_paid, has_remote_id, deaths });
+        assert_eq!(rule(false, false, 1), AfterCrash::Queue);
+        assert_eq!(rule(false, false, 2), AfterCrash::Hold(HoldReason::CrashSuspect));
+        assert_eq!(rule(true, false, 1), AfterCrash::Hold(HoldReason::OutcomeUnknown));
+        assert_eq!(rule(true, false, 2), AfterCrash::Hold(HoldReason::OutcomeUnknown));
+        assert_eq!(rule(true, true, 1), AfterCrash::PollOn);
+        assert_eq!(rule(false, true, 9), AfterCrash::PollOn);
+    }
+}

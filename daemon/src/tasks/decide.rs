@@ -1,0 +1,227 @@
+//! What people and programs decide about tasks: cancel, retry, hold, release, priority, remove.
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use reel_protocol::{HoldReason, TaskId, TaskState, TaskView};
+use tokio::sync::oneshot;
+
+use super::{
+    DecideTask, Decision, PlanTasks, RemoveTask, TaskRefusal, TaskTracker, finish::End, recover::revived,
+};
+use crate::store::{self, Recovered, StoreError};
+
+type Reply = oneshot::Sender<Result<TaskView, TaskRefusal>>;
+
+impl Handler<DecideTask> for TaskTracker {
+    type Result = ResponseFuture<Result<TaskView, TaskRefusal>>;
+
+    fn handle(&mut self, DecideTask { id, decision }: DecideTask, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        self.when_settled(ctx, id, move |tracker, ctx| tracker.decide(ctx, id, decision, reply));
+        Box::pin(async move { answer.await.unwrap_or(Err(TaskRefusal::Stopping)) })
+    }
+}
+
+impl Handler<RemoveTask> for TaskTracker {
+    type Result = ResponseFuture<Result<(), TaskRefusal>>;
+
+    fn handle(&mut self, RemoveTask(id): RemoveTask, _: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        if let Some(task) = self.live.get(&id) {
+            let rule = "only a finished task can be removed; cancel it first";
+            let _ = reply.send(Err(TaskRefusal::IllegalState { id, state: task.state, rule }));
+        } else {
+            let write = move |connection: &rusqlite::Connection| {
+                let state = store::find_states(connection, &[id])?.first().map(|(_, state)| *state);
+                if state.is_some_and(TaskState::is_finished) {
+                    store::forget(connection, id)?;
+                }
+                Ok(state)
+            };
+            self.journal(write, move |tracker, _, outcome| {
+                let removed = match outcome {
+                    Ok(Some(state)) if state.is_finished() => {
+                        tracker.count(None, Some(state), None);
+                        Ok(())
+                    }
+                    Ok(Some(state)) => Err(TaskRefusal::IllegalState {
+                        id,
+                        state,
+                        rule: "only a finished task can be removed",
+                    }),
+                    Ok(None) => Err(TaskRefusal::NoTask(id)),
+                    Err(error) => Err(error.into()),
+                };
+                let _ = reply.send(removed);
+            });
+        }
+        Box::pin(async move { answer.await.unwrap_or(Err(TaskRefusal::Stopping)) })
+    }
+}
+
+/// Why a decision does not fit where the task stands; None if it does.
+const fn rule_against(decision: Decision, state: TaskState) -> Option<&'static str> {
+    match (decision, state) {
+        (Decision::Hold, TaskState::Running) => Some("it runs already; cancel it, or let it end"),
+        (Decision::Release, TaskState::Waiting | TaskState::Queued | TaskState::Running) => {
+            Some("only a held task can be released")
+        }
+        (Decision::Retry, TaskState::Held) => Some("release it instead"),
+        (Decision::Retry, TaskState::Waiting | TaskState::Queued | TaskState::Running) => {
+            Some("only a failed or cancelled task can be retried")
+        }
+        (Decision::Retry, TaskState::Succeeded) => {
+            Some("it succeeded; submit it again with cache fresh for a new result")
+        }
+        (Decision::Cancel, TaskState::Succeeded | TaskState::Failed) => Some("it is over"),
+        (Decision::Hold | Decision::Release | Decision::SetPriority(_), state) if state.is_finished() => {
+            Some("it is over")
+        }
+        _ => None,
+    }
+}
+
+impl TaskTracker {
+    fn decide(&mut self, ctx: &mut Context<Self>, id: TaskId, decision: Decision, reply: Reply) {
+        let Some(state) = self.live.get(&id).map(|task| task.state) else {
+            return self.decide_finished(ctx, id, decision, reply);
+        };
+        if let Some(rule) = rule_against(decision, state) {
+            return drop(reply.send(Err(TaskRefusal::IllegalState { id, state, rule })));
+        }
+        let answered =
+            move |tracker: &mut Self, ctx: &mut Context<Self>, outcome: Result<(), StoreError>| match outcome
+            {
+                Ok(()) => tracker.reply_view(ctx, id, reply),
+                Err(error) => drop(reply.send(Err(error.into()))),
+            };
+        let is_waiting = self.dependencies.is_waiting(id);
+        match decision {
+            Decision::Cancel => {
+                self.finish(id, End::cancelled());
+                self.when_settled(ctx, id, move |tracker, ctx| answered(tracker, ctx, Ok(())));
+            }
+            Decision::Hold if state == TaskState::Held => answered(self, ctx, Ok(())),
+            Decision::Hold => {
+                let hold = |step: &mut store::Step| {
+                    step.state = TaskState::Held;
+                    step.hold_reason = Some(HoldReason::User);
+                };
+                self.step_or_refuse(id, hold, answered);
+            }
+            Decision::Release | Decision::Retry => {
+                let release = move |step: &mut store::Step| {
+                    step.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
+                    step.hold_reason = None;
+                    step.not_before = None;
+                    step.deaths = 0;
+                    step.attempts_left = step.attempts_left.max(1);
+                };
+                self.step_or_refuse(id, release, answered);
+            }
+            Decision::SetPriority(priority) => {
+                self.step_or_refuse(id, move |step| step.priority = priority, answered);
+            }
+        }
+    }
+
+    /// A decision about a task that is not live: over, or never there.
+    fn decide_finished(&mut self, ctx: &mut Context<Self>, id: TaskId, decision: Decision, reply: Reply) {
+        let read = self.parts.store.read(move |connection| store::load(connection, id));
+        ctx.spawn(read.into_actor(self).map(move |found, tracker, ctx| {
+            let task = match found {
+                Err(error) => return drop(reply.send(Err(error.into()))),
+                Ok(None) => return drop(reply.send(Err(TaskRefusal::NoTask(id)))),
+                Ok(Some(task)) => task,
+            };
+            // It may have come back to life while it was read.
+            if tracker.live.contains_key(&id) {
+                return tracker
+                    .when_settled(ctx, id, move |tracker, ctx| tracker.decide(ctx, id, decision, reply));
+            }
+            let state = task.task.state;
+            match rule_against(decision, state) {
+                Some(rule) => drop(reply.send(Err(TaskRefusal::IllegalState { id, state, rule }))),
+                None if decision == Decision::Retry => tracker.retry(ctx, task, reply),
+                // Cancelled already: what was asked holds.
+                None => tracker.reply_view(ctx, id, reply),
+            }
+        }));
+    }
+
+    fn retry(&mut self, ctx: &mut Context<Self>, row: Recovered, reply: Reply) {
+        let id = row.task.id;
+        if self.is_stopping {
+            return drop(reply.send(Err(TaskRefusal::Stopping)));
+        }
+        let state = row.task.state;
+        let Ok(open) = row.open.clone() else {
+            let rule = "a task that it waits for did not succeed; retry that one first";
+            return drop(reply.send(Err(TaskRefusal::IllegalState { id, state, rule })));
+        };
+        let plan = self.parts.plan.send(PlanTasks { specs: vec![row.plan_spec()] });
+        ctx.spawn(plan.into_actor(self).map(move |planned, tracker, ctx| {
+            let plan = match planned.map(|plans| plans.map(|plans| plans.into_iter().next())) {
+                Ok(Ok(Some(plan))) => plan,
+                Ok(Err(refusal)) => return drop(reply.send(Err(refusal.into()))),
+                _ => return drop(reply.send(Err(TaskRefusal::Stopping))),
+            };
+            if tracker.live.contains_key(&id) {
+                let rule = "it was retried already";
+                return drop(reply.send(Err(TaskRefusal::IllegalState {
+                    id,
+                    state: TaskState::Queued,
+                    rule,
+                })));
+            }
+            let mut task = revived(&row, plan);
+            task.deadline = None;
+            let attempts_left = tracker.parts.limits.default_attempts;
+            let open: Vec<_> = open.into_iter().filter(|needed| tracker.live.contains_key(needed)).collect();
+            let is_waiting = !open.is_empty();
+            tracker.live.insert(id, task);
+            tracker.dependencies.add(id, open);
+            let again = move |step: &mut store::Step| {
+                step.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
+                step.not_before = None;
+                step.deaths = 0;
+                step.attempts_left = attempts_left;
+            };
+            tracker.step_or_refuse(id, again, move |tracker, ctx, outcome| match outcome {
+                Ok(()) => tracker.reply_view(ctx, id, reply),
+                Err(error) => {
+                    tracker.live.remove(&id);
+                    tracker.dependencies.forget(id);
+                    let _ = reply.send(Err(error.into()));
+                }
+            });
+            tracker.dispatch(ctx);
+        }));
+    }
+
+    /// Answers a task as it now is.
+    fn reply_view(&mut self, ctx: &mut Context<Self>, id: TaskId, reply: Reply) {
+        let view = self.view(id);
+        ctx.spawn(view.map(move |view, _, _| drop(reply.send(view))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::state::is_legal;
+
+    #[test]
+    fn decisions_that_pass_lead_along_the_table() {
+        for state in TaskState::ALL {
+            for (decision, to) in [
+                (Decision::Cancel, TaskState::Cancelled),
+                (Decision::Hold, TaskState::Held),
+                (Decision::Retry, TaskState::Queued),
+            ] {
+                let is_allowed = rule_against(decision, state).is_none();
+                assert!(!is_allowed || state == to || is_legal(state, to), "{decision:?} {state:?}");
+            }
+            assert_eq!(rule_against(Decision::Release, state).is_none(), state == TaskState::Held);
+        }
+    }
+}

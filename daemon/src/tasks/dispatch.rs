@@ -1,0 +1,318 @@
+//! How the tracker starts tasks: pick, look again, journal the attempt, and only then let it run.
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use reel_protocol::{Source, TaskError, TaskId, TaskState, Timestamp, methods::MemoryLevel};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    CancelSignal, ProgressSink, RunEnd, RunTask, TaskTracker,
+    finish::End,
+    live::{LiveTask, backoff},
+    ready::Place,
+    tracker::{JOURNAL_PAUSE, Run},
+};
+use crate::{
+    cache::{LookUp, Made},
+    provider::Permit,
+    store::{self, AttemptStart, Start, StoreError},
+};
+
+/// A run on its way from the queue to its services.
+struct Launch {
+    run: u64,
+    id: TaskId,
+    permit: Option<Permit>,
+    cancel: CancelSignal,
+}
+
+impl TaskTracker {
+    /// Puts a queued task into the queues: itself if it stands for itself, else it may lift its leader.
+    pub(super) fn enter_queue(&mut self, id: TaskId) {
+        let Some(task) = self.live.get(&id) else { return };
+        let leader = match task.key() {
+            Some(key) => self.flights.join(key, id),
+            None => id,
+        };
+        if leader != id
+            && let Err(error) = self.parts.coalesced.try_send(crate::cache::CountCoalesced(1))
+        {
+            tracing::debug!(%error, "a coalesced request was not counted");
+        }
+        self.enqueue(leader);
+    }
+
+    /// Puts a task that stands for itself where it belongs now, if it may start.
+    pub(super) fn enqueue(&mut self, id: TaskId) {
+        let priority = self
+            .flights
+            .members(id)
+            .iter()
+            .filter_map(|member| self.live.get(member))
+            .map(|task| task.priority)
+            .max();
+        let Some(task) = self.live.get(&id) else { return };
+        let is_delayed = self.delayed.iter().any(|(_, delayed)| *delayed == id);
+        if task.state != TaskState::Queued || task.run.is_some() || is_delayed || !self.flights.is_own(id) {
+            return;
+        }
+        let place = Place {
+            provider: task.plan.candidates.first().map(|candidate| candidate.provider.clone()),
+            priority: priority.unwrap_or(task.priority),
+            client: task.client.clone(),
+            lane: task.lane,
+        };
+        self.ready.insert(id, place);
+    }
+
+    /// Starts whatever may start.
+    pub(super) fn dispatch(&mut self, ctx: &mut Context<Self>) {
+        while self.may_start() {
+            let permits = &self.parts.permits;
+            let Some((id, place)) =
+                self.ready.pick(|name| name.as_deref().is_none_or(|name| permits.is_free(name)))
+            else {
+                return;
+            };
+            let permit = match &place.provider {
+                None => None,
+                Some(name) => match permits.try_acquire(name) {
+                    Some(permit) => Some(permit),
+                    None => return self.ready.insert(id, place),
+                },
+            };
+            self.begin(ctx, id, permit);
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        let is_critical = *self.parts.level.borrow() == MemoryLevel::Critical;
+        !self.is_paused
+            && !self.is_stopping
+            && !is_critical
+            && self.runs.len() < self.parts.limits.max_concurrent
+    }
+
+    fn begin(&mut self, ctx: &mut Context<Self>, id: TaskId, permit: Option<Permit>) {
+        let Some(task) = self.live.get_mut(&id) else { return };
+        self.next_run += 1;
+        let run = self.next_run;
+        let (cancel, signal) = watch::channel(false);
+        task.run = Some(run);
+        task.is_committing = true;
+        let keys = task.keys();
+        self.runs.insert(run, Run { leader: Some(id), cancel });
+        let launch = Launch { run, id, permit, cancel: signal };
+        if keys.is_empty() {
+            return self.journal_start(launch);
+        }
+        // An equal request may have been answered since this one was accepted: nothing is asked of a provider that is there already.
+        let found = self.parts.look_up.send(LookUp { requests: vec![keys], is_counted: false });
+        ctx.spawn(found.into_actor(self).map(move |found, tracker, ctx| {
+            match found.unwrap_or_default().into_iter().next().flatten() {
+                Some(made) => tracker.end_from_cache(ctx, launch, &made),
+                None => tracker.journal_start(launch),
+            }
+        }));
+    }
+
+    fn end_from_cache(&mut self, ctx: &mut Context<Self>, launch: Launch, made: &Made) {
+        self.runs.remove(&launch.run);
+        let id = launch.id;
+        drop(launch);
+        if let Some(task) = self.live.get_mut(&id) {
+            task.run = None;
+        }
+        self.settle_commit(ctx, id);
+        for member in self.flights.members(id) {
+            self.conclude(ctx, member, End::made(Source::Cache, made));
+        }
+        self.dispatch(ctx);
+    }
+
+    fn journal_start(&mut self, launch: Launch) {
+        let Some(task) = self.live.get(&launch.id) else {
+            self.runs.remove(&launch.run);
+            return;
+        };
+        let start = start_of(task);
+        let row = start.clone();
+        self.journal(
+            move |connection| store::start(connection, &row),
+            move |tracker, ctx, outcome| tracker.started(ctx, launch, &start, outcome),
+        );
+    }
+
+    fn started(
+        &mut self,
+        ctx: &mut Context<Self>,
+        launch: Launch,
+        start: &Start,
+        outcome: Result<(), StoreError>,
+    ) {
+        let Launch { run, id, permit, cancel } = launch;
+        if let Err(error) = outcome {
+            tracing::error!(task = id.0, error = %error, "the begin of an attempt could not be journaled; trying again");
+            self.runs.remove(&run);
+            drop(permit);
+            if let Some(task) = self.live.get_mut(&id) {
+                task.run = None;
+            }
+            self.delay(ctx, id, Instant::now() + JOURNAL_PAUSE);
+            return self.settle_commit(ctx, id);
+        }
+        self.mark_running(id, start);
+        let Some(task) = self.live.get(&id) else { return };
+        let message = RunTask {
+            kind: task.kind.clone(),
+            params: task.plan.params.clone(),
+            provider: task.plan.candidates.first().cloned(),
+            permit,
+            cache: task.cache,
+            cancel,
+            progress: ProgressSink { recipient: actix::AsyncContext::address(ctx).recipient(), run },
+        };
+        let running = self.parts.run.send(message);
+        ctx.spawn(running.into_actor(self).map(move |end, tracker, ctx| {
+            let lost = || TaskError {
+                code: reel_protocol::ErrorCode::Internal.name().to_owned(),
+                message: "the service ended before the task did".to_owned(),
+                hint: Some("reel daemon logs says why".to_owned()),
+                retryable: true,
+                provider_status: None,
+            };
+            tracker.ended(ctx, run, end.unwrap_or_else(|_| RunEnd::Failed(lost())));
+        }));
+        self.settle_commit(ctx, id);
+    }
+
+    fn mark_running(&mut self, id: TaskId, start: &Start) {
+        let Some(task) = self.live.get_mut(&id) else { return };
+        let from = std::mem::replace(&mut task.state, TaskState::Running);
+        task.rev = start.rev;
+        task.attempts += 1;
+        task.attempts_left = task.attempts_left.saturating_sub(1);
+        task.not_before = None;
+        task.progress = reel_protocol::Progress::default();
+        let (batch, event) = (task.batch, task.event(None, None));
+        self.count(batch, Some(from), Some(TaskState::Running));
+        self.parts.events.task("changed", || event);
+    }
+
+    /// Lets a task wait in memory alone: after a journal that refused, or for a time that is journaled already.
+    pub(super) fn delay(&mut self, ctx: &mut Context<Self>, id: TaskId, until: Instant) {
+        self.delayed.insert((until, id));
+        Self::wake_at(ctx, until);
+    }
+
+    /// A run is over: its slot is free, and its outcome belongs to all that share it.
+    pub(super) fn ended(&mut self, ctx: &mut Context<Self>, run: u64, end: RunEnd) {
+        let leader = self.runs.remove(&run).and_then(|run| run.leader);
+        let members = leader.map(|leader| self.flights.members(leader)).unwrap_or_default();
+        if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
+            task.run = None;
+        }
+        match end {
+            RunEnd::Done(made) => {
+                for (position, member) in members.into_iter().enumerate() {
+                    let source = if position == 0 { Source::Made } else { Source::Shared };
+                    let end = made.as_ref().map_or_else(End::done, |made| End::made(source, made));
+                    self.conclude(ctx, member, end);
+                }
+            }
+            RunEnd::Failed(error) => self.attempt_failed(ctx, leader, members, &error),
+            RunEnd::Stopped => {
+                if let Some(leader) = leader {
+                    self.requeue(ctx, leader, None, "stopped");
+                }
+            }
+        }
+        self.finish_drain(ctx);
+        self.dispatch(ctx);
+    }
+
+    fn attempt_failed(
+        &mut self,
+        ctx: &mut Context<Self>,
+        leader: Option<TaskId>,
+        members: Vec<TaskId>,
+        error: &TaskError,
+    ) {
+        let retry = leader
+            .and_then(|leader| self.live.get(&leader))
+            .filter(|task| error.retryable && task.attempts_left > 0);
+        if let Some(task) = retry {
+            let spread = task.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+            let wait = backoff(task.attempts, spread);
+            let until = Timestamp::from_unix_ms(Timestamp::now().unix_ms() + wait.as_millis() as u64);
+            let id = task.id;
+            self.requeue(ctx, id, Some(until), &error.code);
+            return;
+        }
+        for member in members {
+            self.conclude(ctx, member, End::failed(error.clone()));
+        }
+    }
+
+    /// Brings a member of a flight to its end, once its own transition on the way is on disk.
+    fn conclude(&mut self, ctx: &mut Context<Self>, id: TaskId, end: End) {
+        self.when_settled(ctx, id, move |tracker, _| tracker.finish(id, end));
+    }
+
+    fn requeue(&mut self, ctx: &mut Context<Self>, id: TaskId, not_before: Option<Timestamp>, outcome: &str) {
+        let outcome = outcome.to_owned();
+        self.when_settled(ctx, id, move |tracker, _| {
+            let is_running = tracker.live.get(&id).is_some_and(|task| task.state == TaskState::Running);
+            if is_running {
+                tracker.step(id, move |step| {
+                    step.state = TaskState::Queued;
+                    step.not_before = not_before;
+                    step.attempt_outcome = Some(outcome);
+                    // An attempt that we stopped ourselves does not count.
+                    step.attempts_left += u32::from(not_before.is_none());
+                });
+            }
+        });
+    }
+
+    /// A follower takes the place of a leader that was given up: of its run if there is one, else of its place in the queue.
+    pub(super) fn promote(&mut self, ctx: &mut Context<Self>, id: TaskId, run: Option<u64>) {
+        let Some(running) = run.and_then(|run| self.runs.get_mut(&run)) else {
+            self.enqueue(id);
+            return self.dispatch(ctx);
+        };
+        running.leader = Some(id);
+        if let Some(task) = self.live.get_mut(&id) {
+            task.run = run;
+        }
+        self.when_settled(ctx, id, move |tracker, _| {
+            let Some(task) = tracker.live.get_mut(&id).filter(|task| task.state == TaskState::Queued && task.run.is_some()) else { return };
+            task.is_committing = true;
+            let start = start_of(task);
+            let row = start.clone();
+            tracker.journal(
+                move |connection| store::start(connection, &row),
+                move |tracker, ctx, outcome| {
+                    match outcome {
+                        Ok(()) => tracker.mark_running(id, &start),
+                        Err(error) => tracing::error!(task = id.0, error = %error, "a shared attempt could not be journaled"),
+                    }
+                    tracker.settle_commit(ctx, id);
+                },
+            );
+        });
+    }
+}
+
+fn start_of(task: &LiveTask) -> Start {
+    let provider = task.plan.candidates.first();
+    Start {
+        id: task.id,
+        rev: task.rev + 1,
+        at: Timestamp::now(),
+        attempt: provider.map(|candidate| AttemptStart {
+            number: task.attempts + 1,
+            provider: candidate.provider.to_string(),
+            model: candidate.model.as_deref().map(str::to_owned),
+        }),
+    }
+}

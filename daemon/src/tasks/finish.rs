@@ -1,0 +1,337 @@
+//! How the tracker ends tasks and takes any other step: the journal first, then memory, events, waiters and whoever depends on it.
+
+use std::collections::HashSet;
+
+use actix::{AsyncContext, Context};
+use reel_protocol::{Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
+use tokio::time::Instant;
+
+use super::{TaskTracker, flights::Left, live::LiveTask, state::is_legal, tracker::JOURNAL_PAUSE};
+use crate::{
+    cache::Made,
+    store::{self, Finish, Step, StoreError},
+};
+
+/// Finished tasks dropped in one commit: few enough that other writes do not wait for it.
+const PRUNE_GROUP: u32 = 256;
+
+/// How a task ends.
+#[derive(Debug, Clone)]
+pub struct End {
+    state: TaskState,
+    source: Option<Source>,
+    provider: Option<String>,
+    model: Option<String>,
+    outputs: Vec<Digest>,
+    error: Option<TaskError>,
+}
+
+impl End {
+    /// With results.
+    pub fn made(source: Source, made: &Made) -> Self {
+        let outputs = made.outputs.iter().map(|output| output.digest).collect();
+        let (provider, model) = (Some(made.provider.clone()), made.model.clone());
+        Self { state: TaskState::Succeeded, source: Some(source), provider, model, outputs, error: None }
+    }
+
+    /// Done, with nothing to show.
+    pub fn done() -> Self {
+        Self {
+            state: TaskState::Succeeded,
+            source: Some(Source::Made),
+            ..Self::bare(TaskState::Cancelled, None)
+        }
+    }
+
+    /// With an error.
+    pub fn failed(error: TaskError) -> Self {
+        Self::bare(TaskState::Failed, Some(error))
+    }
+
+    /// Given up.
+    pub fn cancelled() -> Self {
+        Self::bare(TaskState::Cancelled, None)
+    }
+
+    const fn bare(state: TaskState, error: Option<TaskError>) -> Self {
+        Self { state, source: None, provider: None, model: None, outputs: Vec::new(), error }
+    }
+}
+
+/// An error of the tracker's own.
+pub(super) fn task_error(code: ErrorCode, message: String, hint: &str, is_retryable: bool) -> TaskError {
+    TaskError {
+        code: code.name().to_owned(),
+        message,
+        hint: Some(hint.to_owned()),
+        retryable: is_retryable,
+        provider_status: None,
+    }
+}
+
+impl TaskTracker {
+    /// Ends a task whose transitions are all on disk.
+    pub(super) fn finish(&mut self, id: TaskId, end: End) {
+        let Some(task) = self.live.get_mut(&id) else { return };
+        if !is_legal(task.state, end.state) {
+            tracing::error!(
+                task = id.0,
+                from = task.state.name(),
+                to = end.state.name(),
+                "an illegal transition was asked for"
+            );
+            return;
+        }
+        task.is_committing = true;
+        let finish = Finish {
+            id,
+            rev: task.rev + 1,
+            at: Timestamp::now(),
+            state: end.state,
+            source: end.source,
+            provider: end.provider,
+            model: end.model,
+            outputs: end.outputs,
+            error: end.error,
+        };
+        self.ready.remove(id);
+        self.delayed.retain(|(_, delayed)| *delayed != id);
+        self.journal_finish(finish);
+    }
+
+    fn journal_finish(&mut self, finish: Finish) {
+        let row = finish.clone();
+        self.journal(
+            move |connection| store::finish(connection, &row),
+            move |tracker, ctx, outcome| match outcome {
+                Ok(()) => tracker.finished_on_disk(ctx, finish),
+                Err(error) => {
+                    tracing::error!(task = finish.id.0, error = %error, "the end of a task could not be journaled; trying again");
+                    ctx.run_later(JOURNAL_PAUSE, move |tracker, _| tracker.journal_finish(finish));
+                }
+            },
+        );
+    }
+
+    fn finished_on_disk(&mut self, ctx: &mut Context<Self>, finish: Finish) {
+        let id = finish.id;
+        let Some(mut task) = self.live.remove(&id) else { return };
+        let from = std::mem::replace(&mut task.state, finish.state);
+        task.rev = finish.rev;
+        task.hold_reason = None;
+        if finish.state == TaskState::Succeeded {
+            task.progress.fraction = 1.0;
+            task.progress.message.clear();
+        }
+        self.count(task.batch, Some(from), Some(finish.state));
+        if let Some(deadline) = task.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        self.dependencies.forget(id);
+        self.leave_flight(ctx, &task);
+        self.parts.events.task("changed", || task.event(finish.source, finish.error));
+        self.waiters.settle(id);
+        if finish.state == TaskState::Succeeded {
+            for dependant in self.dependencies.succeed(id) {
+                self.when_settled(ctx, dependant, move |tracker, _| tracker.stop_waiting(dependant));
+            }
+        } else {
+            for dependant in self.dependencies.fail(id) {
+                self.fail_dependant(ctx, dependant, id);
+            }
+        }
+        for decide in task.deferred {
+            decide(self, ctx);
+        }
+        self.prune();
+        self.dispatch(ctx);
+    }
+
+    /// Takes a task out of its flight; whoever leads next also takes over the run.
+    fn leave_flight(&mut self, ctx: &mut Context<Self>, task: &LiveTask) {
+        let left = self.flights.leave(task.id);
+        match left {
+            Left::Promoted(next) => self.promote(ctx, next, task.run),
+            Left::Unchanged | Left::Ended => {
+                if let Some(run) = task.run.and_then(|run| self.runs.get_mut(&run))
+                    && run.leader == Some(task.id)
+                {
+                    run.leader = None;
+                    // It fails only when the run is just ending by itself.
+                    let _ = run.cancel.send(true);
+                }
+            }
+        }
+    }
+
+    fn stop_waiting(&mut self, id: TaskId) {
+        if self.live.get(&id).is_some_and(|task| task.state == TaskState::Waiting) {
+            self.step(id, |step| step.state = TaskState::Queued);
+        }
+    }
+
+    pub(super) fn fail_dependant(&mut self, ctx: &mut Context<Self>, id: TaskId, failed: TaskId) {
+        self.when_settled(ctx, id, move |tracker, _| {
+            let message = format!("task {failed}, which it waited for, did not succeed");
+            let hint = format!("reel show {failed} says why; reel retry {failed}, then reel retry {id}");
+            tracker.finish(id, End::failed(task_error(ErrorCode::DependencyFailed, message, &hint, true)));
+        });
+    }
+
+    pub(super) fn pass_deadline(&mut self, id: TaskId) {
+        let error = task_error(
+            ErrorCode::DeadlineExceeded,
+            "its deadline passed before it was done".to_owned(),
+            "submit it with a later deadline_s, or a higher priority",
+            true,
+        );
+        self.finish(id, End::failed(error));
+    }
+
+    /// Takes a step that must not be lost: tried again until the journal takes it.
+    pub(super) fn step(&mut self, id: TaskId, change: impl FnOnce(&mut Step)) {
+        if let Some(step) = self.plan_step(id, change) {
+            self.journal_step(step);
+        }
+    }
+
+    fn journal_step(&mut self, step: Step) {
+        let row = step.clone();
+        self.journal(
+            move |connection| store::step(connection, &row),
+            move |tracker, ctx, outcome| match outcome {
+                Ok(()) => tracker.stepped(ctx, &step),
+                Err(error) => {
+                    tracing::error!(task = step.id.0, error = %error, "a step of a task could not be journaled; trying again");
+                    ctx.run_later(JOURNAL_PAUSE, move |tracker, _| tracker.journal_step(step));
+                }
+            },
+        );
+    }
+
+    /// Takes a step that somebody asked for: `then` is told if the journal refuses it.
+    pub(super) fn step_or_refuse(
+        &mut self,
+        id: TaskId,
+        change: impl FnOnce(&mut Step),
+        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<(), StoreError>) + Send + 'static,
+    ) {
+        let Some(step) = self.plan_step(id, change) else { return };
+        let row = step.clone();
+        self.journal(
+            move |connection| store::step(connection, &row),
+            move |tracker, ctx, outcome| {
+                match &outcome {
+                    Ok(()) => tracker.stepped(ctx, &step),
+                    Err(_) => tracker.settle_commit(ctx, step.id),
+                }
+                then(tracker, ctx, outcome);
+            },
+        );
+    }
+
+    fn plan_step(&mut self, id: TaskId, change: impl FnOnce(&mut Step)) -> Option<Step> {
+        let task = self.live.get_mut(&id)?;
+        let mut step = Step {
+            id,
+            rev: task.rev + 1,
+            at: Timestamp::now(),
+            state: task.state,
+            hold_reason: task.hold_reason,
+            not_before: task.not_before,
+            priority: task.priority,
+            attempts_left: task.attempts_left,
+            deaths: task.deaths,
+            attempt_outcome: None,
+        };
+        change(&mut step);
+        if step.state != task.state && !is_legal(task.state, step.state) {
+            tracing::error!(
+                task = id.0,
+                from = task.state.name(),
+                to = step.state.name(),
+                "an illegal transition was asked for"
+            );
+            return None;
+        }
+        task.is_committing = true;
+        Some(step)
+    }
+
+    fn stepped(&mut self, ctx: &mut Context<Self>, step: &Step) {
+        let id = step.id;
+        let Some(task) = self.live.get_mut(&id) else { return };
+        let from = std::mem::replace(&mut task.state, step.state);
+        task.rev = step.rev;
+        task.hold_reason = step.hold_reason;
+        task.not_before = step.not_before;
+        task.priority = step.priority;
+        task.attempts_left = step.attempts_left;
+        task.deaths = step.deaths;
+        let (batch, event, run) = (task.batch, task.event(None, None), task.run);
+        self.count(batch, Some(from), Some(step.state));
+        self.parts.events.task("changed", || event);
+        match step.state {
+            TaskState::Queued => self.queue_again(ctx, step),
+            TaskState::Held => {
+                self.ready.remove(id);
+                self.delayed.retain(|(_, delayed)| *delayed != id);
+                // A paid request whose answer was lost keeps its place: equal requests join it rather than paying.
+                if step.hold_reason != Some(HoldReason::OutcomeUnknown)
+                    && let Left::Promoted(next) = self.flights.leave(id)
+                {
+                    self.promote(ctx, next, run);
+                }
+                self.waiters.settle(id);
+            }
+            _ => {}
+        }
+        self.settle_commit(ctx, id);
+        self.dispatch(ctx);
+    }
+
+    fn queue_again(&mut self, ctx: &mut Context<Self>, step: &Step) {
+        match step.not_before {
+            Some(until) if until > Timestamp::now() => {
+                self.ready.remove(step.id);
+                self.delayed.retain(|(_, delayed)| *delayed != step.id);
+                self.delay(ctx, step.id, Instant::now() + until.since(Timestamp::now()));
+            }
+            _ => self.enter_queue(step.id),
+        }
+    }
+
+    /// Drops the oldest finished tasks while there are more than the history may hold.
+    pub(super) fn prune(&mut self) {
+        let excess = self.finished().saturating_sub(self.parts.limits.history);
+        // By whole groups where the history is large, so that not every finished task brings a delete with it.
+        let slack = u64::from(PRUNE_GROUP).min(self.parts.limits.history / 16);
+        if self.is_pruning || excess <= slack {
+            return;
+        }
+        self.is_pruning = true;
+        let open: HashSet<_> = self.open_batches.keys().copied().collect();
+        let awaited = self.waiters.awaited();
+        let limit = u32::try_from(excess).unwrap_or(PRUNE_GROUP).min(PRUNE_GROUP);
+        self.journal(
+            move |connection| {
+                store::prune(connection, limit, |id, batch| {
+                    batch.is_some_and(|batch| open.contains(&batch)) || awaited.contains(&id)
+                })
+            },
+            |tracker, _, pruned| {
+                tracker.is_pruning = false;
+                match pruned {
+                    Ok(pruned) if !pruned.tasks.is_empty() => {
+                        for (_, state) in pruned.tasks {
+                            tracker.count(None, Some(state), None);
+                        }
+                        tracker.prune();
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(error = %error, "the history could not be pruned"),
+                }
+            },
+        );
+    }
+}

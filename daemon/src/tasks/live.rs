@@ -1,0 +1,149 @@
+//! An unfinished task as the tracker holds it.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::Context;
+use reel_protocol::{
+    BatchId, CacheMode, HoldReason, Progress, Source, TaskError, TaskId, TaskState, Timestamp,
+    methods::TaskEvent,
+};
+use tokio::time::Instant;
+
+use super::{Plan, TaskTracker, flights::Key, ready::Lane};
+use crate::{memory::Reservation, store::NewTask};
+
+/// What waits until a task's transition is on disk.
+pub type Deferred = Box<dyn FnOnce(&mut TaskTracker, &mut Context<TaskTracker>) + Send>;
+
+/// Beside its params a live task takes about this much, by its struct and its places in the queues.
+pub const OVERHEAD_BYTES: u64 = 1_024;
+
+/// An unfinished task.
+pub struct LiveTask {
+    pub id: TaskId,
+    /// As on disk.
+    pub rev: u64,
+    /// As on disk.
+    pub state: TaskState,
+    pub hold_reason: Option<HoldReason>,
+    pub kind: Arc<str>,
+    pub name: Option<Arc<str>>,
+    pub client: Arc<str>,
+    pub batch: Option<BatchId>,
+    pub lane: Lane,
+    pub priority: i8,
+    pub cache: CacheMode,
+    pub plan: Plan,
+    /// Begun.
+    pub attempts: u32,
+    pub attempts_left: u32,
+    /// Of the daemon, while it was running.
+    pub deaths: u32,
+    pub not_before: Option<Timestamp>,
+    pub deadline: Option<Instant>,
+    pub progress: Progress,
+    /// When its last progress event went out.
+    pub told: Option<Instant>,
+    /// Whether a progress event is due later.
+    pub is_telling: bool,
+    /// The run that works for it.
+    pub run: Option<u64>,
+    /// A transition is on its way to disk: nothing else may be decided until it is there.
+    pub is_committing: bool,
+    pub deferred: Vec<Deferred>,
+    /// Its share of the memory budget; None only for tasks of an earlier life that no longer fit.
+    pub reservation: Option<Reservation>,
+}
+
+impl LiveTask {
+    /// What makes it equal to others: only tasks that read the cache share a call.
+    pub fn key(&self) -> Option<Key> {
+        if self.cache == CacheMode::Use {
+            self.plan.candidates.first().map(|candidate| candidate.key)
+        } else {
+            None
+        }
+    }
+
+    /// Its keys in the order of the providers' selection; none if it does not read the cache.
+    pub fn keys(&self) -> Vec<Key> {
+        if self.cache == CacheMode::Use {
+            self.plan.candidates.iter().map(|candidate| candidate.key).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The task as its events show it.
+    pub fn event(&self, source: Option<Source>, error: Option<TaskError>) -> TaskEvent {
+        TaskEvent {
+            id: self.id,
+            rev: self.rev,
+            kind: self.kind.to_string(),
+            name: self.name.as_deref().map(str::to_owned),
+            client: self.client.to_string(),
+            batch: self.batch,
+            state: self.state,
+            hold_reason: self.hold_reason,
+            progress: self.progress.clone(),
+            source,
+            error,
+        }
+    }
+}
+
+/// A live task as its row was accepted.
+pub(super) fn live_task(
+    row: &NewTask,
+    plan: Plan,
+    client: Arc<str>,
+    batch: Option<BatchId>,
+    lane: Lane,
+) -> LiveTask {
+    let left = |deadline: Timestamp| Instant::now() + deadline.since(Timestamp::now());
+    LiveTask {
+        id: row.id,
+        rev: 1,
+        state: row.state,
+        hold_reason: None,
+        kind: Arc::from(row.kind.as_str()),
+        name: row.name.as_deref().map(Arc::from),
+        client,
+        batch,
+        lane,
+        priority: row.priority,
+        cache: row.cache,
+        plan,
+        attempts: 0,
+        attempts_left: row.attempts_left,
+        deaths: 0,
+        not_before: None,
+        deadline: row.deadline.map(left),
+        progress: Progress::default(),
+        told: None,
+        is_telling: false,
+        run: None,
+        is_committing: false,
+        deferred: Vec::new(),
+        reservation: None,
+    }
+}
+
+/// How long a retry waits: doubling from one second to five minutes, with up to a quarter more so that many do not come back at once.
+pub fn backoff(attempts: u32, spread: u64) -> Duration {
+    let base = 1_000_u64.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(300_000);
+    Duration::from_millis(base + spread % (base / 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_to_five_minutes_and_spreads_by_a_quarter() {
+        assert_eq!(backoff(1, 0).as_millis(), 1_000);
+        assert_eq!(backoff(3, 0).as_millis(), 4_000);
+        assert_eq!(backoff(40, 0).as_millis(), 300_000);
+        assert!((1_000..1_250).contains(&backoff(1, u64::MAX).as_millis()));
+    }
+}

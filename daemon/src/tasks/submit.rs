@@ -1,0 +1,376 @@
+//! How the tracker accepts tasks: plan, look up, journal, and only then take them in.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use reel_protocol::{
+    BatchId, CacheMode, Source, TaskId, TaskSpec, TaskState, Timestamp,
+    methods::{SubmitBatchResult, SubmitResult},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Caller, Plan, PlanSpec, PlanTasks, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    live::{LiveTask, OVERHEAD_BYTES, live_task},
+    ready::Lane,
+};
+use crate::{
+    cache::{LookUp, Made},
+    memory::Holder,
+    store::{self, Accepted, NewTask},
+};
+
+/// Ids that are reserved on disk ahead of use, so that an answer from the cache need not wait for a commit to have one.
+const IDS_AHEAD: u64 = 256;
+
+/// One request for tasks, on its way in.
+pub(super) struct Intake {
+    pub caller: Caller,
+    pub request_id: Option<String>,
+    pub batch: Option<BatchId>,
+    pub is_batch: bool,
+    pub name: Option<String>,
+    pub specs: Vec<TaskSpec>,
+}
+
+/// What was accepted.
+#[derive(Debug, Clone)]
+pub(super) struct Taken {
+    pub batch: Option<BatchId>,
+    pub ids: Vec<TaskId>,
+    pub state: TaskState,
+}
+
+type Reply = oneshot::Sender<Result<Taken, TaskRefusal>>;
+
+impl Handler<SubmitTask> for TaskTracker {
+    type Result = ResponseFuture<Result<SubmitResult, TaskRefusal>>;
+
+    fn handle(
+        &mut self,
+        SubmitTask { caller, mut spec }: SubmitTask,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        let request_id = spec.request_id.take();
+        let taken = self.take_in(
+            ctx,
+            Intake { caller, request_id, batch: None, is_batch: false, name: None, specs: vec![spec] },
+        );
+        Box::pin(async move {
+            let taken = taken.await.unwrap_or(Err(TaskRefusal::Stopping))?;
+            let id = taken.ids.first().copied().ok_or(TaskRefusal::Stopping)?;
+            Ok(SubmitResult { id, state: taken.state })
+        })
+    }
+}
+
+impl Handler<SubmitBatch> for TaskTracker {
+    type Result = ResponseFuture<Result<SubmitBatchResult, TaskRefusal>>;
+
+    fn handle(&mut self, msg: SubmitBatch, ctx: &mut Self::Context) -> Self::Result {
+        let SubmitBatch { caller, request_id, name, batch, specs } = msg;
+        let taken = self.take_in(ctx, Intake { caller, request_id, batch, is_batch: true, name, specs });
+        Box::pin(async move {
+            let taken = taken.await.unwrap_or(Err(TaskRefusal::Stopping))?;
+            let batch = taken.batch.ok_or(TaskRefusal::Stopping)?;
+            Ok(SubmitBatchResult { batch, ids: taken.ids })
+        })
+    }
+}
+
+pub(super) type Planned = Result<Vec<(Plan, Option<Made>)>, TaskRefusal>;
+
+impl TaskTracker {
+    fn take_in(
+        &mut self,
+        ctx: &mut Context<Self>,
+        intake: Intake,
+    ) -> oneshot::Receiver<Result<Taken, TaskRefusal>> {
+        let (reply, taken) = oneshot::channel();
+        self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
+            tracker.accept(ctx, intake, planned, reply);
+        });
+        taken
+    }
+
+    /// Asks the services how the tasks would run and the cache what it has; `then` finds the tracker as it is by then.
+    pub(super) fn plan_then(
+        &mut self,
+        ctx: &mut Context<Self>,
+        intake: Intake,
+        then: impl FnOnce(&mut Self, &mut Context<Self>, Intake, Planned) + 'static,
+    ) {
+        let specs = intake.specs.iter().map(plan_spec).collect();
+        let modes: Vec<_> = intake.specs.iter().map(|spec| spec.cache).collect();
+        let (plan, look_up) = (self.parts.plan.clone(), self.parts.look_up.clone());
+        let planned = async move {
+            let plans = plan.send(PlanTasks { specs }).await.map_err(|_| TaskRefusal::Stopping)??;
+            let keys = |(plan, mode): (&Plan, &CacheMode)| match mode {
+                CacheMode::Use => plan.candidates.iter().map(|candidate| candidate.key).collect(),
+                CacheMode::Fresh | CacheMode::Off => Vec::new(),
+            };
+            let requests: Vec<Vec<_>> = plans.iter().zip(&modes).map(keys).collect();
+            let found = if requests.iter().all(Vec::is_empty) {
+                vec![None; plans.len()]
+            } else {
+                look_up
+                    .send(LookUp { requests, is_counted: true })
+                    .await
+                    .map_err(|_| TaskRefusal::Stopping)?
+            };
+            Ok(plans.into_iter().zip(found).collect())
+        };
+        ctx.spawn(
+            planned.into_actor(self).map(move |planned, tracker, ctx| then(tracker, ctx, intake, planned)),
+        );
+    }
+
+    fn refusal(&self, asked: u64) -> Option<TaskRefusal> {
+        let unfinished = self.live.len() as u64 + self.accepting;
+        let limit = self.parts.limits.queue_limit;
+        if self.is_stopping {
+            return Some(TaskRefusal::Stopping);
+        }
+        (unfinished + asked > limit).then_some(TaskRefusal::QueueFull { unfinished, asked, limit })
+    }
+
+    fn take_ids(&mut self, count: u64) -> u64 {
+        let first = self.next_id;
+        self.next_id += count;
+        first
+    }
+
+    /// What the journal shall reserve: whole steps, so that most commits leave the number alone.
+    fn ids_below(&self) -> u64 {
+        (self.next_id / IDS_AHEAD + 2) * IDS_AHEAD
+    }
+
+    pub(super) fn accept(&mut self, ctx: &mut Context<Self>, intake: Intake, planned: Planned, reply: Reply) {
+        let taken = planned.and_then(|planned| {
+            let asked = intake.specs.len() as u64;
+            self.refusal(asked).map_or(Ok(()), Err)?;
+            self.prepare(intake, planned)
+        });
+        let (request, rows, tasks) = match taken {
+            Ok(prepared) => prepared,
+            Err(refusal) => return drop(reply.send(Err(refusal))),
+        };
+        self.accepting += rows.len() as u64;
+        let count = rows.len() as u64;
+        let ids_below = request.ids_below;
+        let write = move |connection: &rusqlite::Connection| {
+            if let Some(batch) = request.batch.filter(|_| !request.is_new_batch)
+                && !store::batch_exists(connection, batch)?
+            {
+                return Ok((Err(TaskRefusal::NoBatch(batch)), request, rows));
+            }
+            Ok((Ok(store::insert(connection, &request, &rows)?), request, rows))
+        };
+        self.journal(write, move |tracker, ctx, outcome| {
+            tracker.accepting -= count;
+            match outcome {
+                Err(error) => drop(reply.send(Err(error.into()))),
+                Ok((Err(refusal), ..)) => drop(reply.send(Err(refusal))),
+                Ok((Ok(accepted), request, rows)) => {
+                    tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
+                    tracker.accepted(ctx, &request, accepted, &rows, tasks, reply);
+                }
+            }
+        });
+        self.dispatch(ctx);
+    }
+
+    /// The rows and the live tasks of a request, with ids and memory.
+    pub(super) fn prepare(
+        &mut self,
+        intake: Intake,
+        planned: Vec<(Plan, Option<Made>)>,
+    ) -> Result<(store::Request, Vec<NewTask>, Vec<LiveTask>), TaskRefusal> {
+        let at = Timestamp::now();
+        let is_new_batch = intake.is_batch && intake.batch.is_none();
+        let batch = if is_new_batch { Some(BatchId(self.take_ids(1))) } else { intake.batch };
+        let lane = batch.map_or(Lane::Connection(intake.caller.connection), |batch| Lane::Batch(batch.0));
+        let first = self.take_ids(planned.len() as u64);
+        let mut rows = Vec::with_capacity(planned.len());
+        let mut tasks = Vec::with_capacity(planned.len());
+        for ((spec, (plan, found)), id) in intake.specs.iter().zip(planned).zip(first..) {
+            let row = self.row(TaskId(id), spec, &plan, found.as_ref(), at);
+            if row.state != TaskState::Succeeded {
+                let mut task = live_task(&row, plan, Arc::clone(&intake.caller.client), batch, lane);
+                let asked_bytes = row.params.as_str().len() as u64 + OVERHEAD_BYTES;
+                let reserved = self.parts.budget.reserve(Holder::Request, asked_bytes);
+                task.reservation = Some(reserved.map_err(|_| TaskRefusal::OverMemory { asked_bytes })?);
+                tasks.push(task);
+            }
+            rows.push(row);
+        }
+        let request = store::Request {
+            client: intake.caller.client.to_string(),
+            fingerprint: fingerprint(&intake),
+            request_id: intake.request_id,
+            batch,
+            is_new_batch,
+            batch_name: intake.name,
+            at,
+            ids_below: self.ids_below(),
+        };
+        Ok((request, rows, tasks))
+    }
+
+    fn row(&self, id: TaskId, spec: &TaskSpec, plan: &Plan, found: Option<&Made>, at: Timestamp) -> NewTask {
+        let deadline = spec.deadline_s.map(|seconds| at.unix_ms() + seconds.0.as_millis() as u64);
+        NewTask {
+            id,
+            kind: spec.kind.clone(),
+            name: spec.name.clone(),
+            // A cache hit with dependencies still waits for them: the order was asked for.
+            state: if found.is_some() && spec.after.is_empty() {
+                TaskState::Succeeded
+            } else {
+                TaskState::Queued
+            },
+            priority: spec.priority,
+            after: spec.after.clone(),
+            wanted_provider: spec.provider.clone(),
+            provider: found.map(|made| made.provider.clone()),
+            model: found.and_then(|made| made.model.clone()),
+            params: plan.params.clone(),
+            metadata: spec.metadata.clone(),
+            cache: spec.cache,
+            attempts_left: spec.max_attempts.unwrap_or(self.parts.limits.default_attempts),
+            deadline: deadline.map(Timestamp::from_unix_ms),
+            outputs: found
+                .map(|made| made.outputs.iter().map(|output| output.digest).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn accepted(
+        &mut self,
+        ctx: &mut Context<Self>,
+        request: &store::Request,
+        accepted: Accepted,
+        rows: &[NewTask],
+        tasks: Vec<LiveTask>,
+        reply: Reply,
+    ) {
+        let answer = match accepted {
+            Accepted::New(open) => {
+                for row in rows.iter().filter(|row| row.state == TaskState::Succeeded) {
+                    self.took_from_cache(request, row);
+                }
+                let open = rows
+                    .iter()
+                    .zip(open)
+                    .filter(|(row, _)| row.state != TaskState::Succeeded)
+                    .map(|(_, open)| open);
+                let ids = rows.iter().map(|row| row.id).collect();
+                let state = match rows.first() {
+                    Some(row) if row.state == TaskState::Succeeded => TaskState::Succeeded,
+                    _ => TaskState::Queued,
+                };
+                let mut taken = Taken { batch: request.batch, ids, state };
+                for (task, open) in tasks.into_iter().zip(open) {
+                    let state = self.admit(ctx, task, open);
+                    if taken.ids.len() == 1 {
+                        taken.state = state;
+                    }
+                }
+                Ok(taken)
+            }
+            Accepted::Before { batch, first, tasks } => {
+                let ids: Vec<_> = (first.0..first.0 + tasks).map(TaskId).collect();
+                return self.answer_before(ctx, batch, ids, reply);
+            }
+            Accepted::Conflict => {
+                Err(TaskRefusal::RequestIdConflict(request.request_id.clone().unwrap_or_default()))
+            }
+            Accepted::NoDependency(id) => Err(TaskRefusal::NoDependency(id)),
+        };
+        // A client that went away has its tasks all the same: they were accepted.
+        let _ = reply.send(answer);
+        self.prune();
+        self.dispatch(ctx);
+    }
+
+    /// A repeated request: the same ids, and where the first one stands now.
+    fn answer_before(
+        &mut self,
+        ctx: &mut Context<Self>,
+        batch: Option<BatchId>,
+        ids: Vec<TaskId>,
+        reply: Reply,
+    ) {
+        let live = ids.first().and_then(|id| self.live.get(id)).map(|task| task.state);
+        let first: Vec<_> = ids.iter().take(1).copied().collect();
+        let read = self.parts.store.read(move |connection| store::find_states(connection, &first));
+        ctx.spawn(read.into_actor(self).map(move |states, _, _| {
+            let state =
+                live.or_else(|| states.ok()?.first().map(|(_, state)| *state)).unwrap_or(TaskState::Queued);
+            let _ = reply.send(Ok(Taken { batch, ids, state }));
+        }));
+    }
+
+    /// Takes in a task that is on disk. Answers where it stands.
+    pub(super) fn admit(
+        &mut self,
+        ctx: &mut Context<Self>,
+        mut task: LiveTask,
+        open: Result<Vec<TaskId>, TaskId>,
+    ) -> TaskState {
+        let id = task.id;
+        let is_waiting = !matches!(&open, Ok(open) if open.is_empty());
+        task.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
+        let state = task.state;
+        self.count(task.batch, None, Some(state));
+        if let Some(deadline) = task.deadline {
+            self.deadlines.insert((deadline, id));
+            Self::wake_at(ctx, deadline);
+        }
+        self.parts.events.task("accepted", || task.event(None, None));
+        self.live.insert(id, task);
+        match open {
+            Ok(open) if open.is_empty() => self.enter_queue(id),
+            Ok(open) => self.dependencies.add(id, open),
+            Err(failed) => self.fail_dependant(ctx, id, failed),
+        }
+        state
+    }
+
+    pub(super) fn took_from_cache(&mut self, request: &store::Request, row: &NewTask) {
+        self.count(request.batch, None, Some(TaskState::Succeeded));
+        self.parts.events.task("accepted", || {
+            let kind = Arc::from(row.kind.as_str());
+            let mut task = live_task(
+                row,
+                Plan::default(),
+                Arc::from(request.client.as_str()),
+                request.batch,
+                Lane::Connection(0),
+            );
+            task.kind = kind;
+            task.state = TaskState::Succeeded;
+            task.progress.fraction = 1.0;
+            task.event(Some(Source::Cache), None)
+        });
+    }
+}
+
+/// How the services are asked about a spec.
+pub(super) fn plan_spec(spec: &TaskSpec) -> PlanSpec {
+    PlanSpec { kind: spec.kind.clone(), params: spec.params.clone(), provider: spec.provider.clone() }
+}
+
+fn fingerprint(intake: &Intake) -> [u8; 32] {
+    if intake.request_id.is_none() {
+        return [0; 32];
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&intake.batch.map_or(0, |batch| batch.0).to_le_bytes());
+    for spec in &intake.specs {
+        // It cannot fail: specs hold no maps with keys other than text.
+        hasher.update(&serde_json::to_vec(spec).unwrap_or_default());
+        hasher.update(b"\n");
+    }
+    *hasher.finalize().as_bytes()
+}

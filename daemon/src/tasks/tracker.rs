@@ -1,0 +1,309 @@
+//! The task tracker: owns every unfinished task, decides what runs, and tells who waits.
+//!
+//! It promises that an acknowledged task is on disk, that its own memory and its events follow the disk and never run ahead of it, and that
+//! every waiter gets an outcome. Sessions ask it; it asks the services to run, the cache for what is there, and the journal for everything
+//! that changes. Each change goes to the journal with what follows from it, and comes back in the order of the commits.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, StreamHandler};
+use reel_protocol::{BatchId, TaskId, TaskState, methods::MemoryLevel};
+use rusqlite::Connection;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use super::{
+    PlanTasks, ReportProgress, RunTask, SetTaskLimits,
+    dependencies::Dependencies,
+    flights::Flights,
+    live::LiveTask,
+    messages::{Drained, GetTaskCounts, PauseQueue, TaskCounts},
+    ready::Ready,
+    waiters::Waiters,
+};
+use crate::{
+    cache::{CountCoalesced, LookUp},
+    events::EventHub,
+    memory::{Budget, PressureChanged},
+    provider::Permits,
+    store::{Store, StoreError},
+};
+
+/// Requests and reports that may stand before the tracker; sessions bound their own requests far below.
+const MAILBOX: usize = 4_096;
+
+/// How long the journal is left alone after it refused what must not be lost.
+pub(super) const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the tracker works with.
+#[derive(Debug, Clone)]
+pub struct TrackerParts {
+    /// The journal.
+    pub store: Store,
+    /// The directory that output paths are given in.
+    pub artifacts: Arc<Path>,
+    /// Says how tasks would run.
+    pub plan: Recipient<PlanTasks>,
+    /// Runs attempts.
+    pub run: Recipient<RunTask>,
+    /// Says what the cache has.
+    pub look_up: Recipient<LookUp>,
+    /// Counts coalesced requests.
+    pub coalesced: Recipient<CountCoalesced>,
+    /// The providers' permits.
+    pub permits: Permits,
+    /// The memory budget.
+    pub budget: Budget,
+    /// How tight memory is.
+    pub level: watch::Receiver<MemoryLevel>,
+    /// Who listens.
+    pub events: EventHub,
+    /// From the configuration.
+    pub limits: SetTaskLimits,
+}
+
+/// What follows from a commit; runs in the tracker, in the order of the commits.
+pub(super) type Applied = Box<dyn FnOnce(&mut TaskTracker, &mut Context<TaskTracker>) + Send>;
+
+/// An attempt under way; it holds a slot.
+pub(super) struct Run {
+    /// Whom it works for; None once the task was given up and nobody shares it.
+    pub leader: Option<TaskId>,
+    /// Tells it to stop.
+    pub cancel: watch::Sender<bool>,
+}
+
+/// The actor.
+pub struct TaskTracker {
+    pub(super) parts: TrackerParts,
+    pub(super) live: HashMap<TaskId, LiveTask>,
+    pub(super) ready: Ready,
+    pub(super) flights: Flights,
+    pub(super) dependencies: Dependencies,
+    pub(super) waiters: Waiters,
+    pub(super) runs: HashMap<u64, Run>,
+    pub(super) next_run: u64,
+    /// Queued tasks whose time has not come.
+    pub(super) delayed: BTreeSet<(Instant, TaskId)>,
+    pub(super) deadlines: BTreeSet<(Instant, TaskId)>,
+    pub(super) counts: BTreeMap<TaskState, u64>,
+    /// Unfinished tasks of each batch that has any.
+    pub(super) open_batches: HashMap<BatchId, u64>,
+    /// Tasks that are on their way into the journal.
+    pub(super) accepting: u64,
+    pub(super) next_id: u64,
+    /// Ids below this are reserved on disk: a restart begins at or above it.
+    pub(super) ids_on_disk: u64,
+    pub(super) is_paused: bool,
+    pub(super) is_stopping: bool,
+    pub(super) is_pruning: bool,
+    pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
+    applied: mpsc::UnboundedSender<Applied>,
+    applied_queue: Option<mpsc::UnboundedReceiver<Applied>>,
+}
+
+impl TaskTracker {
+    /// A tracker without tasks; it reads the journal when it starts.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "each message answers one write, and writes are bounded by the requests in flight"
+    )]
+    pub fn new(parts: TrackerParts) -> Self {
+        let (applied, applied_queue) = mpsc::unbounded_channel();
+        Self {
+            parts,
+            live: HashMap::new(),
+            ready: Ready::default(),
+            flights: Flights::default(),
+            dependencies: Dependencies::default(),
+            waiters: Waiters::default(),
+            runs: HashMap::new(),
+            next_run: 0,
+            delayed: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            open_batches: HashMap::new(),
+            accepting: 0,
+            next_id: 1,
+            ids_on_disk: 0,
+            is_paused: false,
+            is_stopping: false,
+            is_pruning: false,
+            drained: None,
+            applied,
+            applied_queue: Some(applied_queue),
+        }
+    }
+
+    /// Sends a change to the journal; `then` runs here after its commit, or with the reason why there is none.
+    pub(super) fn journal<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
+    ) {
+        let applied = self.applied.clone();
+        self.parts.store.write_then(write, move |outcome| {
+            // Nobody is there to be told once the tracker has stopped; what was committed is read at the next start.
+            let _ = applied.send(Box::new(move |tracker, ctx| then(tracker, ctx, outcome)));
+        });
+    }
+
+    /// Runs `decide` as soon as no transition of the task is on its way to disk: now, if there is none.
+    pub(super) fn when_settled(
+        &mut self,
+        ctx: &mut Context<Self>,
+        id: TaskId,
+        decide: impl FnOnce(&mut Self, &mut Context<Self>) + Send + 'static,
+    ) {
+        match self.live.get_mut(&id) {
+            Some(task) if task.is_committing => task.deferred.push(Box::new(decide)),
+            _ => decide(self, ctx),
+        }
+    }
+
+    /// The task's transition is on disk: what waited for it is decided now.
+    pub(super) fn settle_commit(&mut self, ctx: &mut Context<Self>, id: TaskId) {
+        let Some(task) = self.live.get_mut(&id) else { return };
+        task.is_committing = false;
+        let mut deferred = std::mem::take(&mut task.deferred).into_iter();
+        while let Some(decide) = deferred.next() {
+            decide(self, ctx);
+            if let Some(task) = self.live.get_mut(&id)
+                && task.is_committing
+            {
+                let later = std::mem::take(&mut task.deferred);
+                task.deferred = deferred.chain(later).collect();
+                return;
+            }
+        }
+    }
+
+    /// Keeps the counts by state, and the open batches, in step with a transition.
+    pub(super) fn count(&mut self, batch: Option<BatchId>, from: Option<TaskState>, to: Option<TaskState>) {
+        if let Some(from) = from
+            && let Some(count) = self.counts.get_mut(&from)
+        {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(to) = to {
+            *self.counts.entry(to).or_default() += 1;
+        }
+        let is_open = |state: Option<TaskState>| state.is_some_and(|state| !state.is_finished());
+        let Some(batch) = batch else { return };
+        match (is_open(from), is_open(to)) {
+            (false, true) => *self.open_batches.entry(batch).or_default() += 1,
+            (true, false) => {
+                if let Some(open) = self.open_batches.get_mut(&batch) {
+                    *open = open.saturating_sub(1);
+                    if *open == 0 {
+                        self.open_batches.remove(&batch);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Finished tasks in the history.
+    pub(super) fn finished(&self) -> u64 {
+        self.counts.iter().filter(|(state, _)| state.is_finished()).map(|(_, count)| count).sum()
+    }
+
+    /// Starts the timer of whatever comes due next.
+    pub(super) fn wake_at(ctx: &mut Context<Self>, due: Instant) {
+        ctx.run_later(due.saturating_duration_since(Instant::now()), Self::wake);
+    }
+
+    fn wake(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        while let Some((due, id)) = self.deadlines.first().copied().filter(|(due, _)| *due <= now) {
+            self.deadlines.remove(&(due, id));
+            self.when_settled(ctx, id, move |tracker, _| tracker.pass_deadline(id));
+        }
+        while let Some((due, id)) = self.delayed.first().copied().filter(|(due, _)| *due <= now) {
+            self.delayed.remove(&(due, id));
+            self.enqueue(id);
+        }
+        self.dispatch(ctx);
+    }
+}
+
+impl Actor for TaskTracker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        if let Some(queue) = self.applied_queue.take() {
+            ctx.add_stream(futures_util::stream::unfold(queue, |mut queue| async move {
+                let applied = queue.recv().await?;
+                Some((applied, queue))
+            }));
+        }
+        self.recover(ctx);
+    }
+}
+
+impl StreamHandler<Applied> for TaskTracker {
+    fn handle(&mut self, applied: Applied, ctx: &mut Self::Context) {
+        applied(self, ctx);
+    }
+}
+
+impl Handler<PauseQueue> for TaskTracker {
+    type Result = ();
+
+    fn handle(&mut self, PauseQueue(is_paused): PauseQueue, ctx: &mut Self::Context) {
+        self.is_paused = is_paused;
+        self.dispatch(ctx);
+    }
+}
+
+impl Handler<SetTaskLimits> for TaskTracker {
+    type Result = ();
+
+    fn handle(&mut self, limits: SetTaskLimits, ctx: &mut Self::Context) {
+        self.parts.limits = limits;
+        self.prune();
+        self.dispatch(ctx);
+    }
+}
+
+impl Handler<PressureChanged> for TaskTracker {
+    type Result = ();
+
+    fn handle(&mut self, _: PressureChanged, ctx: &mut Self::Context) {
+        self.dispatch(ctx);
+    }
+}
+
+impl Handler<GetTaskCounts> for TaskTracker {
+    type Result = actix::MessageResult<GetTaskCounts>;
+
+    fn handle(&mut self, _: GetTaskCounts, _: &mut Self::Context) -> Self::Result {
+        let count =
+            |state: TaskState| (state.name().to_owned(), self.counts.get(&state).copied().unwrap_or(0));
+        actix::MessageResult(TaskCounts {
+            by_state: TaskState::ALL.into_iter().map(count).collect(),
+            is_paused: self.is_paused,
+            is_idle: self.runs.is_empty()
+                && self.ready.is_empty()
+                && self.delayed.is_empty()
+                && self.accepting == 0,
+        })
+    }
+}
+
+impl Handler<ReportProgress> for TaskTracker {
+    type Result = ();
+
+    fn handle(&mut self, report: ReportProgress, ctx: &mut Self::Context) {
+        self.progress(ctx, &report);
+    }
+}

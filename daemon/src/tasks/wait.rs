@@ -1,0 +1,153 @@
+//! How the tracker answers: one task, a page, a wait; live progress laid over what the journal says.
+
+use std::{collections::HashSet, pin::Pin, time::Duration};
+
+use actix::{ActorFuture, ActorFutureExt, Handler, ResponseActFuture, WrapFuture};
+use reel_protocol::{
+    TaskId, TaskView,
+    limits::WAIT_IDS,
+    methods::{TaskListResult, TaskWaitResult},
+};
+
+use super::{GetTask, ListTasks, TaskRefusal, TaskTracker, WaitFor, WaitTasks};
+use crate::store;
+
+type Answer<T> = Pin<Box<dyn ActorFuture<TaskTracker, Output = Result<T, TaskRefusal>>>>;
+
+impl Handler<GetTask> for TaskTracker {
+    type Result = ResponseActFuture<Self, Result<TaskView, TaskRefusal>>;
+
+    fn handle(&mut self, GetTask(id): GetTask, _: &mut Self::Context) -> Self::Result {
+        self.view(id)
+    }
+}
+
+impl Handler<ListTasks> for TaskTracker {
+    type Result = ResponseActFuture<Self, Result<TaskListResult, TaskRefusal>>;
+
+    fn handle(&mut self, ListTasks(mut filter): ListTasks, _: &mut Self::Context) -> Self::Result {
+        let limit = filter.limit as usize;
+        // One more than asked tells whether there is a next page.
+        filter.limit += 1;
+        let artifacts = self.parts.artifacts.clone();
+        let read = self.parts.store.read(move |connection| store::list(connection, &artifacts, &filter));
+        Box::pin(read.into_actor(self).map(move |tasks, tracker, _| {
+            let mut tasks = tasks?;
+            let has_more = tasks.len() > limit;
+            tasks.truncate(limit);
+            for task in &mut tasks {
+                tracker.overlay(task);
+            }
+            let next_cursor = tasks.last().filter(|_| has_more).map(|task| task.id.to_string());
+            Ok(TaskListResult { tasks, next_cursor })
+        }))
+    }
+}
+
+impl Handler<WaitTasks> for TaskTracker {
+    type Result = ResponseActFuture<Self, Result<TaskWaitResult, TaskRefusal>>;
+
+    fn handle(
+        &mut self,
+        WaitTasks { what, is_any, timeout }: WaitTasks,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        self.wait(what, is_any, timeout)
+    }
+}
+
+impl TaskTracker {
+    /// One task as it is.
+    pub(super) fn view(&self, id: TaskId) -> Answer<TaskView> {
+        let artifacts = self.parts.artifacts.clone();
+        let read = self.parts.store.read(move |connection| store::view(connection, &artifacts, id));
+        Box::pin(read.into_actor(self).map(move |task, tracker, _| {
+            let mut task = task?.ok_or(TaskRefusal::NoTask(id))?;
+            tracker.overlay(&mut task);
+            Ok(task)
+        }))
+    }
+
+    /// The journal knows no progress: it would be a write for every step of every task.
+    fn overlay(&self, view: &mut TaskView) {
+        if let Some(task) = self.live.get(&view.id).filter(|task| task.rev == view.rev) {
+            view.progress = task.progress.clone();
+        }
+    }
+
+    /// Waits; the work goes on whatever becomes of the wait.
+    pub(super) fn wait(
+        &self,
+        what: WaitFor,
+        is_any: bool,
+        timeout: Option<Duration>,
+    ) -> Answer<TaskWaitResult> {
+        // What is live is known here; what is not must be over, or was never there.
+        let known: HashSet<_> = match &what {
+            WaitFor::Tasks(ids) => ids.iter().filter(|id| self.live.contains_key(id)).copied().collect(),
+            WaitFor::Batch(_) => HashSet::new(),
+        };
+        if let WaitFor::Tasks(ids) = &what
+            && known.len() == ids.len()
+        {
+            return Self::wait_known(ids.clone(), is_any, timeout);
+        }
+        let read = self.parts.store.read(move |connection| match what {
+            WaitFor::Tasks(ids) => {
+                let unknown: Vec<_> = ids.iter().filter(|id| !known.contains(id)).copied().collect();
+                let found: HashSet<_> =
+                    store::find_states(connection, &unknown)?.into_iter().map(|(id, _)| id).collect();
+                Ok(match unknown.iter().find(|id| !found.contains(id)) {
+                    Some(missing) => Err(TaskRefusal::NoTask(*missing)),
+                    None => Ok(ids),
+                })
+            }
+            WaitFor::Batch(batch) => {
+                let states = store::batch_states(connection, batch)?;
+                Ok(states
+                    .map(|states| states.into_iter().map(|(id, _)| id).collect())
+                    .ok_or(TaskRefusal::NoBatch(batch)))
+            }
+        });
+        Box::pin(read.into_actor(self).then(move |ids, _, _| -> Answer<TaskWaitResult> {
+            match ids.map_err(TaskRefusal::from).and_then(|ids| ids) {
+                Ok(ids) => Self::wait_known(ids, is_any, timeout),
+                Err(refusal) => Box::pin(actix::fut::ready(Err(refusal))),
+            }
+        }))
+    }
+
+    /// Waits for tasks that exist: those that are not live are over.
+    fn wait_known(ids: Vec<TaskId>, is_any: bool, timeout: Option<Duration>) -> Answer<TaskWaitResult> {
+        Box::pin(actix::fut::ready(ids).then(move |ids: Vec<TaskId>, tracker: &mut Self, _| {
+            let is_open = |id: &TaskId| tracker.live.get(id).is_some_and(|task| !task.state.is_settled());
+            let open: HashSet<_> = ids.iter().filter(|id| is_open(id)).copied().collect();
+            let is_over = open.is_empty() || (is_any && ids.iter().any(|id| !open.contains(id)));
+            let shown: Vec<_> = ids.into_iter().take(WAIT_IDS).collect();
+            let told = (!is_over).then(|| tracker.waiters.add(shown.clone(), open, is_any));
+            let timed_out = async move {
+                match (told, timeout) {
+                    (None, _) => false,
+                    // A tracker that stops drops the channel: the client reconnects and asks again.
+                    (Some(told), None) => told.await.is_err(),
+                    (Some(told), Some(timeout)) => tokio::time::timeout(timeout, told).await.is_err(),
+                }
+            };
+            timed_out
+                .into_actor(tracker)
+                .then(move |timed_out, tracker, _| tracker.wait_result(shown, timed_out))
+        }))
+    }
+
+    fn wait_result(&self, ids: Vec<TaskId>, timed_out: bool) -> Answer<TaskWaitResult> {
+        let artifacts = self.parts.artifacts.clone();
+        let read = self.parts.store.read(move |connection| store::views(connection, &artifacts, &ids));
+        Box::pin(read.into_actor(self).map(move |tasks, tracker, _| {
+            let mut tasks = tasks?.map_err(TaskRefusal::NoTask)?;
+            for task in &mut tasks {
+                tracker.overlay(task);
+            }
+            Ok(TaskWaitResult { tasks, timed_out })
+        }))
+    }
+}
