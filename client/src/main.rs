@@ -1,2 +1,101 @@
-//! The client.
-fn main() {}
+//! `reel`: parse the command line, run one command, say how it ended.
+
+mod batch;
+mod cli;
+mod commands;
+mod context;
+mod exit;
+mod failure;
+mod naming;
+mod output;
+mod progress;
+mod save;
+mod signals;
+mod slug;
+mod table;
+mod tasks;
+mod units;
+mod waiting;
+
+use std::process::ExitCode;
+
+use clap::{Parser as _, error::ErrorKind};
+
+use crate::{
+    cli::{Cli, Command},
+    commands as verb,
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) => return answer_refusal(&refusal).into(),
+    };
+    let output = Output { is_json: cli.json, is_quiet: cli.quiet };
+    run(cli, output)
+        .unwrap_or_else(|failure| {
+            output.failure(&failure);
+            failure.exit
+        })
+        .into()
+}
+
+fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
+    // No runtime for what needs none: completions are generated in every shell's start-up.
+    if let Command::Completions(args) = &cli.command {
+        return verb::completions::run(output, args);
+    }
+    let context = Context::new(output, cli.socket.as_deref(), !cli.no_start)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
+    runtime.block_on(dispatch(&context, cli.command))
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Generate(args) => verb::generate::run(context, args).await,
+        Command::Batch(args) => verb::batch::run(context, args).await,
+        Command::Submit(args) => verb::submit::submit(context, args).await,
+        Command::Call(args) => verb::submit::call(context, args).await,
+        Command::Wait(args) => verb::wait::run(context, args).await,
+        Command::Cancel(args) => verb::change::cancel(context, args).await,
+        Command::Retry(args) => verb::change::retry(context, args).await,
+        Command::Hold(args) => verb::change::hold(context, args).await,
+        Command::Release(args) => verb::change::release(context, args).await,
+        Command::Rm(args) => verb::change::remove(context, args).await,
+        Command::Priority(args) => verb::change::priority(context, args).await,
+        Command::Ls(args) => verb::ls::run(context, args).await,
+        Command::Show(args) => verb::show::run(context, args).await,
+        Command::Fetch(args) => verb::fetch::run(context, args).await,
+        Command::Status => verb::status::run(context).await,
+        Command::Memory(args) => verb::memory::run(context, args).await,
+        Command::Cache(args) => verb::cache::run(context, args).await,
+        Command::Providers(args) => verb::providers::run(context, args).await,
+        Command::Styles => verb::styles::run(context).await,
+        Command::Pause => verb::queue::pause(context).await,
+        Command::Resume => verb::queue::resume(context).await,
+        Command::Daemon(args) => verb::daemon::run(context, args).await,
+        Command::Config(args) => verb::config::run(context, &args),
+        Command::Completions(args) => verb::completions::run(context.output, &args),
+    }
+}
+
+/// Help and version are results; the rest is a wrong command line.
+fn answer_refusal(refusal: &clap::Error) -> Exit {
+    let is_json = std::env::args_os().any(|argument| argument == "--json");
+    let output = Output { is_json, is_quiet: false };
+    let text = refusal.render().to_string();
+    if matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return output.bytes(text.as_bytes()).map_or_else(|failure| failure.exit, |()| Exit::Done);
+    }
+    // clap's own words begin with `error: `, or are the whole help.
+    output.warn(text.trim_end());
+    let message = text.trim_end();
+    let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(message)).said();
+    output.failure(&failure);
+    failure.exit
+}

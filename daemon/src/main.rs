@@ -1,2 +1,252 @@
-//! The daemon.
-fn main() {}
+//! `reeld`: one story from the arguments to the last line of the log.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use reel_protocol::{endpoint::Locations, methods::ReloadResult};
+use reeld::{
+    config::Config,
+    control::{self, ControlRequest},
+    exit::Exit,
+    ipc::{self, HomeLock, Listener, LockError},
+    logging::{self, LogHandle},
+    memory,
+    reload::{self, Reload},
+    shutdown,
+    signals::{Signal, Signals},
+    store,
+    tasks::GetTaskCounts,
+    wiring::{self, Foundation, Rooms},
+};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+/// How long an auto-started daemon stays without work and without connections.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
+/// How often that is looked at.
+const IDLE_LOOK: Duration = Duration::from_secs(60);
+
+const HELP: &str = "\
+reeld: the reel daemon. It runs in the foreground; `reel daemon start` starts it in the background.
+
+Usage: reeld [--auto-started]
+       reeld --check-config [FILE]
+
+  --auto-started         a client started it: detach from its terminal, end after 30 idle minutes
+  --check-config [FILE]  read the configuration, say what is wrong with it, and end
+  --version, --help
+
+REEL_HOME, REEL_SOCKET and REEL_CONFIG say where its state, socket and configuration are; REEL_LOG what it logs.
+";
+
+enum Command {
+    Run { is_auto_started: bool },
+    CheckConfig(Option<PathBuf>),
+    Print(String),
+    Misused(String),
+}
+
+fn main() -> ExitCode {
+    ipc::umask::set_umask_0077();
+    match command() {
+        Command::Print(text) => {
+            say(&mut std::io::stdout(), &text);
+            Exit::Done.into()
+        }
+        Command::Misused(what) => fail(Exit::Usage, &format!("{what}\n\n{HELP}")),
+        Command::CheckConfig(file) => check_config(file),
+        Command::Run { is_auto_started } => run(is_auto_started),
+    }
+}
+
+fn command() -> Command {
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(first) = arguments.next() else { return Command::Run { is_auto_started: false } };
+    let second = arguments.next();
+    match (first.to_str(), second) {
+        (Some("--auto-started"), None) => Command::Run { is_auto_started: true },
+        (Some("--check-config"), file) => Command::CheckConfig(file.map(PathBuf::from)),
+        (Some("--version" | "-V"), None) => Command::Print(format!("reeld {}\n", env!("CARGO_PKG_VERSION"))),
+        (Some("--help" | "-h"), None) => Command::Print(HELP.to_owned()),
+        _ => Command::Misused(format!("unknown argument {}", first.to_string_lossy())),
+    }
+}
+
+fn check_config(file: Option<PathBuf>) -> ExitCode {
+    let file = match (file, Locations::from_env(|name| std::env::var_os(name))) {
+        (Some(file), _) => file,
+        (None, Ok(locations)) => locations.config,
+        (None, Err(error)) => return fail(Exit::Config, &error.to_string()),
+    };
+    match Config::load(&file) {
+        Ok(_) => Exit::Done.into(),
+        Err(error) => fail(Exit::Config, &error.to_string()),
+    }
+}
+
+fn run(is_auto_started: bool) -> ExitCode {
+    if is_auto_started {
+        // The terminal that the client was started from must not take the daemon with it; it fails only where it is detached already.
+        let _ = rustix::process::setsid();
+    }
+    memory::os::tune_allocator();
+    ipc::umask::raise_file_limit();
+    let locations = match Locations::from_env(|name| std::env::var_os(name))
+        .and_then(|found| found.check_socket().map(|()| found))
+    {
+        Ok(locations) => locations,
+        Err(error) => {
+            return fail(
+                Exit::Config,
+                &format!("{error}; set REEL_HOME or REEL_SOCKET to a shorter or existing path"),
+            );
+        }
+    };
+    let config = match Config::load(&locations.config) {
+        Ok(config) => config,
+        Err(error) => return fail(Exit::Config, &error.to_string()),
+    };
+    let lock = match HomeLock::acquire(&locations) {
+        Ok(lock) => lock,
+        Err(error @ LockError::Held { .. }) => return fail(Exit::Running, &chain(&error)),
+        Err(error) => return fail(Exit::CannotCreate, &chain(&error)),
+    };
+    let log = match logging::start(
+        &locations.logs(),
+        &config.log.filter,
+        config.log.max_mb * 1024 * 1024,
+        !is_auto_started,
+    ) {
+        Ok(log) => log,
+        Err(error @ logging::LoggingError::Filter { .. }) => return fail(Exit::Config, &chain(&error)),
+        Err(error) => return fail(Exit::CannotCreate, &chain(&error)),
+    };
+    end_on_panics_of_rooms();
+    let ended = actix::System::new().block_on(serve(locations, config, &lock, &log, is_auto_started));
+    drop(lock);
+    match ended {
+        Ok(()) => Exit::Done.into(),
+        Err((exit, error)) => {
+            tracing::error!(error = format!("{error:#}"), "ended");
+            fail(exit, &format!("{error:#}"))
+        }
+    }
+}
+
+/// An actor or a store thread that panicked is dead for good: better none than one that answers half. The journal brings the work back.
+fn end_on_panics_of_rooms() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        let thread = std::thread::current();
+        if thread.name().is_some_and(|name| name == "main" || name.starts_with("store-")) {
+            std::process::exit(Exit::Internal as i32);
+        }
+    }));
+}
+
+async fn serve(
+    locations: Locations,
+    config: Config,
+    lock: &HomeLock,
+    log: &LogHandle,
+    is_auto_started: bool,
+) -> Result<(), (Exit, anyhow::Error)> {
+    let mut signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
+    let database = locations.home.join("reel.db");
+    let opened = store::open(&database)
+        .map_err(|error| (Exit::Io, anyhow::Error::new(error).context(database.display().to_string())))?;
+    if let Some(aside) = &opened.set_aside {
+        tracing::error!(kept = %aside.display(), "the journal was damaged: it is kept under this name, and a new one begins");
+    }
+    let (control, mut requests) = control::channel();
+    let mut reload = Reload { file: locations.config.clone(), config: config.clone(), log: log.clone() };
+    let foundation =
+        Foundation { locations: locations.clone(), config, store: opened.store, control, is_auto_started };
+    let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
+    let listener = Listener::bind(&locations, lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
+    let (stop, stopping) = watch::channel(false);
+    let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), home = %locations.home.display(), socket = %locations.socket.display(), "ready");
+
+    let idle = idle(&rooms);
+    tokio::pin!(idle);
+    let drain = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Terminate | Signal::Interrupt => break shutdown::DRAIN,
+                Signal::Reload => drop(reload::apply(&mut reload, &rooms).await),
+            },
+            Some(request) = requests.recv() => match request {
+                ControlRequest::Shutdown { drain, answer } => {
+                    let _ = answer.send(());
+                    break drain.unwrap_or(shutdown::DRAIN);
+                }
+                ControlRequest::Reload { answer } => {
+                    let outcome: Result<ReloadResult, String> = reload::apply(&mut reload, &rooms).await;
+                    let _ = answer.send(outcome);
+                }
+                ControlRequest::SetLogFilter { filter, answer } => {
+                    let _ = answer.send(log.set_filter(&filter).map_err(|error| chain(&error)));
+                }
+            },
+            () = &mut idle, if is_auto_started => {
+                tracing::info!("no work and no connection for 30 minutes");
+                break Duration::ZERO;
+            }
+        }
+    };
+    shutdown::run(&rooms, drain, &stop, accepting, &mut signals).await;
+    Ok(())
+}
+
+/// Accepts until told to stop, then waits for the sessions' last answers.
+async fn accept(listener: Listener, router: ipc::Router, stopping: watch::Receiver<bool>) {
+    let mut stop = stopping.clone();
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => drop(sessions.spawn_local(ipc::serve(stream, peer, router.clone(), stopping.clone()))),
+                Err(error) => {
+                    tracing::error!(%error, "no connection can be accepted any more");
+                    break;
+                }
+            },
+            Some(_) = sessions.join_next() => {}
+            _ = stop.wait_for(|is_stopping| *is_stopping) => break,
+        }
+    }
+    // Dropping the listener removes the socket: clients that come now find none, and start the next daemon.
+    drop(listener);
+    while sessions.join_next().await.is_some() {}
+}
+
+/// Ends once there was neither work nor a connection for [`IDLE`].
+async fn idle(rooms: &Rooms) {
+    let mut worked = Instant::now();
+    loop {
+        tokio::time::sleep(IDLE_LOOK).await;
+        let is_idle = rooms.counts.send(GetTaskCounts).await.is_ok_and(|counts| counts.is_idle);
+        if !is_idle || rooms.router.open_connections() > 0 {
+            worked = Instant::now();
+        }
+        if worked.max(rooms.router.last_activity()).elapsed() >= IDLE {
+            return;
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn fail(exit: Exit, message: &str) -> ExitCode {
+    say(&mut std::io::stderr(), &format!("reeld: {message}\n"));
+    exit.into()
+}
+
+fn say(out: &mut dyn std::io::Write, text: &str) {
+    // Nobody is left to be told where even this fails.
+    let _ = out.write_all(text.as_bytes());
+}

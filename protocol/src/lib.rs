@@ -1,6 +1,6 @@
-//! The language of reel.
+//! The specification of the wire, and its types in Rust.
 //!
-//! (The specification is written at the end of the room's work.)
+#![doc = include_str!("specification.md")]
 
 pub mod endpoint;
 pub mod limits;
@@ -32,3 +32,6 @@ pub use self::{
 
 /// The version of this specification; grows only with an incompatible change.
 pub const PROTOCOL: u32 = 1;
+
+#[cfg(test)]
+mod specification_tests;

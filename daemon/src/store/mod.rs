@@ -1,4 +1,4 @@
-//! The journal: SQLite in WAL mode behind one writer thread, which groups requests into a commit, and one reader thread.
+//! The journal: `SQLite` in WAL mode behind one writer thread, which groups requests into a commit, and one reader thread.
 //!
 //! A write's answer leaves after the commit that holds it, and answers leave in the order of the commits. Each write runs in a savepoint,
 //! so that one that fails does so alone; a commit that fails takes its whole group with it.
@@ -13,16 +13,16 @@ mod thread;
 
 pub use self::{
     artifacts::{
-        ArtifactRow, Entry, artifact, drop_artifact, drop_entries, entry, evictable, insert_artifact,
-        insert_entry, totals, touch,
+        ArtifactRow, Dropped, Entry, artifact, artifacts_after, drop_artifact, drop_entries, drop_unpinned,
+        entry, evictable, has_entry, insert_artifact, insert_entry, totals, touch,
     },
     error::StoreError,
     history::{Pruned, forget, prune},
     open::{Opened, open},
     query::{Filter, batch_states, find_states, list, list_plan, view, views},
     tasks::{
-        Accepted, AttemptStart, Finish, NewTask, Recovered, Request, Start, Step, batch_exists, finish,
-        insert, recover, save_ids, start, step,
+        Accepted, AttemptStart, Dependencies, Finish, NewTask, Recovered, Recovery, Request, Start, Step,
+        batch_exists, finish, insert, load, recover, save_ids, start, step,
     },
     thread::Store,
 };

@@ -34,6 +34,18 @@ macro_rules! methods {
 
         /// The names of all methods that this version serves: the capabilities of `hello`.
         pub const METHODS: &[&str] = &[$($name,)+];
+
+        /// Reads an example's params and result as the method's types and writes them again.
+        #[cfg(test)]
+        pub(crate) fn rewrite(method: &str, params: &str, result: &str) -> (String, String) {
+            match method {
+                $($name => (
+                    serde_json::to_string(&serde_json::from_str::<$params>(params).unwrap()).unwrap(),
+                    serde_json::to_string(&serde_json::from_str::<$result>(result).unwrap()).unwrap(),
+                ),)+
+                _ => panic!("no method {method}"),
+            }
+        }
     };
 }
 

@@ -1,0 +1,386 @@
+//! Has the missing pictures of a batch made: submits in chunks, follows the events, saves each picture as soon as it is finished.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use reel_client::{Client, ClientError, EventStream, Session};
+use reel_protocol::{
+    BatchId, CacheMode, ErrorCode, Seconds, TaskId, TaskSpec, TaskView,
+    limits::{LARGE_LINE_BYTES, LIST_ROWS},
+    methods::{
+        Event, SubmitBatchParams, SubscribeParams, TaskList, TaskListParams, TaskSubmitBatch, TaskWait,
+        TaskWaitParams, Topic,
+    },
+};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{Item, Record, record::Entry, report::LineResult};
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+    progress::Progress,
+    save::{self, Existing},
+    signals::{self, Interrupts},
+    tasks, waiting,
+};
+
+/// Tasks of one submit: a failed one is repeated whole, and the first pictures should not wait for the last line to be sent.
+const CHUNK_TASKS: usize = 1_000;
+
+/// Bytes of one submit, with room for what the frame adds.
+const CHUNK_BYTES: usize = LARGE_LINE_BYTES - 64 * 1024;
+
+/// Bytes of one task beside its params and name, generously.
+const TASK_BYTES: usize = 512;
+
+/// Pictures written at once: enough to keep a disk busy.
+const SAVES: usize = 8;
+
+/// Tasks that are looked up in one question.
+const LOOKUP: usize = 100;
+
+/// Between two writes of the record.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// What holds for the whole batch.
+#[derive(Debug)]
+pub struct Order {
+    /// Where the files go.
+    pub directory: PathBuf,
+    /// The provider instance to use.
+    pub provider: Option<String>,
+    /// How the cache is used.
+    pub cache: CacheMode,
+    /// A label for people.
+    pub name: Option<String>,
+}
+
+/// One picture to make: the place of its item, and what becomes of a file in the way.
+pub type Wanted = (usize, Existing);
+
+/// Makes the wanted items and tells the result of each by its place.
+pub async fn make(
+    output: Output,
+    session: Arc<Session>,
+    order: &Order,
+    items: &[Item],
+    wanted: &[Wanted],
+    record: &mut Record,
+) -> Result<HashMap<usize, LineResult>, Failure> {
+    let mut interrupts = Interrupts::listen();
+    let mut run = Run {
+        session: Arc::clone(&session),
+        order,
+        items,
+        record,
+        progress: Progress::new(output, Some(wanted.len())),
+        open: HashMap::new(),
+        ready: VecDeque::new(),
+        saves: JoinSet::new(),
+        results: HashMap::new(),
+        wanted: wanted.len(),
+    };
+    let ended = tokio::select! {
+        ended = run.make_all(wanted) => Some(ended),
+        () = signals::next(&mut interrupts) => None,
+    };
+    run.progress.clear();
+    // Whatever happened, what was written is remembered.
+    run.record.flush()?;
+    if let Some(ended) = ended {
+        ended?;
+        return Ok(run.results);
+    }
+    let mut ids: Vec<TaskId> = run.open.keys().copied().collect();
+    ids.sort_unstable();
+    Err(waiting::leave(output, &session, &ids, "run the same batch command again", &mut interrupts).await)
+}
+
+struct Run<'a> {
+    session: Arc<Session>,
+    order: &'a Order,
+    items: &'a [Item],
+    record: &'a mut Record,
+    progress: Progress,
+    /// Tasks that are not settled yet.
+    open: HashMap<TaskId, Wanted>,
+    /// Finished tasks whose pictures wait to be written.
+    ready: VecDeque<(Wanted, TaskView)>,
+    saves: JoinSet<(usize, TaskView, Result<(), Failure>)>,
+    results: HashMap<usize, LineResult>,
+    wanted: usize,
+}
+
+impl Run<'_> {
+    async fn make_all(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
+        let batch = self.submit(wanted).await?;
+        loop {
+            let client = self.session.client();
+            match self.follow(&client, batch).await {
+                Ok(()) => return Ok(()),
+                Err(Stopped::Failed(failure)) => return Err(failure),
+                // The next round lists what these events would have told.
+                Err(Stopped::Connection(ClientError::EventsLost)) => {}
+                Err(Stopped::Connection(error)) if error.is_interruption() => {
+                    self.progress.note("the daemon is gone, connecting again");
+                    self.session.reconnect(&client, error).await?;
+                }
+                Err(Stopped::Connection(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// All chunks under one batch; each may be sent again after the daemon's death and is still one.
+    async fn submit(&mut self, wanted: &[Wanted]) -> Result<BatchId, Failure> {
+        let request_id = tasks::new_request_id();
+        let mut batch = None;
+        for (index, chunk) in chunks(self.items, wanted).into_iter().enumerate() {
+            let params = SubmitBatchParams {
+                request_id: Some(format!("{request_id}-{index}")),
+                name: self.order.name.clone(),
+                batch,
+                tasks: chunk
+                    .iter()
+                    .filter_map(|(place, _)| self.items.get(*place))
+                    .map(|item| self.spec(item))
+                    .collect(),
+            };
+            let submitted = self.session.call::<TaskSubmitBatch>(&params).await?;
+            batch = Some(submitted.batch);
+            self.open.extend(submitted.ids.into_iter().zip(chunk.iter().copied()));
+        }
+        batch.ok_or_else(|| Failure::usage("there is nothing to make"))
+    }
+
+    fn spec(&self, item: &Item) -> TaskSpec {
+        TaskSpec {
+            kind: "image.generate".to_owned(),
+            params: item.params.clone(),
+            name: item.name.clone(),
+            provider: self.order.provider.clone(),
+            cache: self.order.cache,
+            ..TaskSpec::default()
+        }
+    }
+
+    /// Until every picture is written or failed, or the connection ends.
+    async fn follow(&mut self, client: &Client, batch: BatchId) -> Result<(), Stopped> {
+        let topics = SubscribeParams { topics: vec![Topic::Task], task_ids: None, batch: Some(batch) };
+        let mut events = client.subscribe(&topics).await?;
+        self.catch_up(client, batch).await?;
+        let mut flush = interval(FLUSH);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !(self.open.is_empty() && self.ready.is_empty() && self.saves.is_empty()) {
+            self.begin_saves();
+            tokio::select! {
+                event = events.next(), if !self.open.is_empty() => self.take_events(client, event?, &mut events).await?,
+                Some(saved) = self.saves.join_next() => self.take_save(saved.map_err(|_| panicked())?),
+                _ = flush.tick() => self.record.flush()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What happened before the subscription, tasks that somebody removed included.
+    async fn catch_up(&mut self, client: &Client, batch: BatchId) -> Result<(), Stopped> {
+        let mut cursor = None;
+        let mut gone: HashSet<TaskId> = self.open.keys().copied().collect();
+        loop {
+            let params = TaskListParams {
+                batch: Some(batch),
+                limit: Some(LIST_ROWS),
+                cursor,
+                ..TaskListParams::default()
+            };
+            let page = client.call::<TaskList>(&params).await?;
+            for task in page.tasks {
+                gone.remove(&task.id);
+                self.take_task(task);
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        for id in gone {
+            if let Some((place, _)) = self.open.remove(&id) {
+                let failure = Failure::new(Exit::NoInput, "task_not_found", format!("task {id} was removed"));
+                self.finish(place, |item| LineResult::failed(item, Some(id), failure));
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_events(
+        &mut self,
+        client: &Client,
+        first: Event,
+        events: &mut EventStream,
+    ) -> Result<(), Stopped> {
+        let mut settled = Vec::new();
+        let mut next = Some(first);
+        while let Some(event) = next {
+            if let Some(task) = event.task.filter(|task| self.open.contains_key(&task.id)) {
+                let title = self
+                    .open
+                    .get(&task.id)
+                    .and_then(|(place, _)| self.items.get(*place))
+                    .map_or("", |item| &item.title);
+                self.progress.show(task.id, title, task.state, &task.progress);
+                if task.state.is_settled() && !settled.contains(&task.id) {
+                    settled.push(task.id);
+                }
+            }
+            next = if settled.len() < LOOKUP { events.try_next() } else { None };
+        }
+        if settled.is_empty() {
+            return Ok(());
+        }
+        // Events carry no outputs; a wait for settled tasks answers at once, and with all of them.
+        let params = TaskWaitParams {
+            ids: settled,
+            timeout_s: Some(Seconds(Duration::ZERO)),
+            ..TaskWaitParams::default()
+        };
+        match client.call::<TaskWait>(&params).await {
+            Ok(found) => found.tasks.into_iter().for_each(|task| self.take_task(task)),
+            // One was removed as soon as it was finished: the list tells which.
+            Err(ClientError::Rpc(error)) if error.known() == Some(ErrorCode::TaskNotFound) => {
+                return Err(ClientError::EventsLost.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn take_task(&mut self, task: TaskView) {
+        let Some(&wanted) = self.open.get(&task.id) else { return };
+        let title = self.items.get(wanted.0).map_or("", |item| &item.title);
+        self.progress.show(task.id, title, task.state, &task.progress);
+        if !task.state.is_settled() {
+            return;
+        }
+        self.open.remove(&task.id);
+        match Failure::of_task(&task) {
+            None => self.ready.push_back((wanted, task)),
+            Some(failure) => self.finish(wanted.0, |item| LineResult::failed(item, Some(task.id), failure)),
+        }
+    }
+
+    fn begin_saves(&mut self) {
+        while self.saves.len() < SAVES
+            && let Some(((place, existing), task)) = self.ready.pop_front()
+        {
+            let session = Arc::clone(&self.session);
+            let path = self.items.get(place).map(|item| self.order.directory.join(&item.file));
+            self.saves.spawn(async move {
+                let saved = match (task.outputs.first(), path) {
+                    (Some(picture), Some(path)) => save::save(&session, picture, &path, existing).await,
+                    _ => Err(Failure::new(
+                        Exit::WorkFailed,
+                        "no_output",
+                        format!("task {} made no file", task.id),
+                    )),
+                };
+                (place, task, saved)
+            });
+        }
+    }
+
+    fn take_save(&mut self, (place, task, saved): (usize, TaskView, Result<(), Failure>)) {
+        let digest = task.outputs.first().map(|picture| picture.digest);
+        match (saved, digest, self.items.get(place)) {
+            (Ok(()), Some(digest), Some(item)) => {
+                self.record.note(&item.file, Entry { request: item.request, digest });
+                self.finish(place, |item| LineResult::written(item, task.id, task.source, digest));
+            }
+            (Err(failure), ..) => self.finish(place, |item| LineResult::failed(item, Some(task.id), failure)),
+            // A save without a picture has failed above.
+            (Ok(()), ..) => {}
+        }
+    }
+
+    fn finish(&mut self, place: usize, result: impl FnOnce(&Item) -> LineResult) {
+        let Some(item) = self.items.get(place) else { return };
+        let result = result(item);
+        let line = format!("[{}/{}] {}", self.results.len() + 1, self.wanted, result.line());
+        self.results.insert(place, result);
+        self.progress.advance(self.results.len(), &line);
+    }
+}
+
+/// Why following ended before everything was done.
+enum Stopped {
+    Connection(ClientError),
+    Failed(Failure),
+}
+
+impl From<ClientError> for Stopped {
+    fn from(error: ClientError) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+fn panicked() -> Failure {
+    Failure::new(Exit::Internal, "internal", "a picture's writer panicked")
+}
+
+/// At most a thousand tasks and one line's bytes each.
+fn chunks<'a>(items: &[Item], wanted: &'a [Wanted]) -> Vec<&'a [Wanted]> {
+    let mut chunks = Vec::new();
+    let mut rest = wanted;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let mut count = 0;
+        for (place, _) in rest.iter().take(CHUNK_TASKS) {
+            // JSON may write a character of a name with six.
+            let size = |item: &Item| {
+                item.params.as_str().len() + item.name.as_ref().map_or(0, |name| name.len() * 6) + TASK_BYTES
+            };
+            bytes += items.get(*place).map_or(0, size);
+            if bytes > CHUNK_BYTES && count > 0 {
+                break;
+            }
+            count += 1;
+        }
+        let (chunk, left) = rest.split_at(count);
+        chunks.push(chunk);
+        rest = left;
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Defaults, plan, read_lines};
+
+    #[test]
+    fn chunks_hold_a_thousand_tasks_or_a_line_and_lose_nothing() {
+        let sizes = |prompt: &str, count: usize| {
+            let lines =
+                read_lines(format!("{prompt}\n").repeat(count).as_bytes(), &Defaults::default()).unwrap();
+            let items = plan(lines, None).unwrap();
+            let wanted: Vec<Wanted> = (0..items.len()).map(|place| (place, Existing::Keep)).collect();
+            chunks(&items, &wanted).iter().map(|chunk| chunk.len()).collect::<Vec<_>>()
+        };
+        assert!(sizes("x", 0).is_empty());
+        assert_eq!(sizes("x", 2001), [1000, 1000, 1]);
+        let large = sizes(&"x".repeat(60_000), 300);
+        assert!(large.iter().sum::<usize>() == 300 && large.len() > 1, "{large:?}");
+    }
+}

@@ -1,0 +1,153 @@
+//! `reel batch`: a picture for each line; run again, it makes only what is missing or changed.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use reel_protocol::Digest;
+
+use crate::{
+    batch::{self, Defaults, Item, LineResult, Order, Record, Report, Step, Wanted},
+    commands::generate::cache_mode,
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    save::Existing,
+    units,
+};
+
+/// Bytes of all lines: far beyond what a person writes, far below what would hurt.
+const INPUT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Which lines, and where to.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: reel batch prompts.txt -o out/\n\nA line is a prompt, or a JSON object such as {\"prompt\": \"a lighthouse\", \"style\": \"watercolor\", \"name\": \"shot 3\"}.\nFiles are named NNN-slug.png in line order."
+)]
+pub struct Args {
+    /// The file of lines, or - for stdin.
+    file: PathBuf,
+    /// The directory to write to; created where it is absent.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Width and height in pixels [default: 1024x1024].
+    #[arg(short, long, value_name = "WxH", value_parser = units::parse_size)]
+    size: Option<(u32, u32)>,
+    /// One of `reel styles`.
+    #[arg(long)]
+    style: Option<String>,
+    /// One of `reel providers` [default: the best that is usable].
+    #[arg(long)]
+    provider: Option<String>,
+    /// A label for the batch.
+    #[arg(long)]
+    name: Option<String>,
+    /// Replace files that are not ours or were changed.
+    #[arg(long)]
+    force: bool,
+    /// Make every picture anew.
+    #[arg(long, conflicts_with = "no_cache")]
+    fresh: bool,
+    /// Neither take pictures from the cache nor keep them there.
+    #[arg(long)]
+    no_cache: bool,
+}
+
+/// Makes them.
+pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    let begun = Instant::now();
+    let defaults = Defaults { size: args.size, style: args.style.clone() };
+    let lines = batch::read_lines(&read_input(&args.file)?, &defaults)?;
+    let items = batch::plan(lines, args.provider.as_deref())
+        .map_err(|error| Failure::new(Exit::BadData, "bad_data", error.to_string()))?;
+    let mut record = Record::open(&args.output)?;
+    let (wanted, mut results) = sort_out(&args, &items, &record)?;
+    if !wanted.is_empty() {
+        let session = Arc::new(context.session().await?);
+        let order = Order {
+            directory: args.output.clone(),
+            provider: args.provider.clone(),
+            cache: cache_mode(args.fresh, args.no_cache),
+            name: args.name.clone(),
+        };
+        let made =
+            batch::make(context.output, Arc::clone(&session), &order, &items, &wanted, &mut record).await?;
+        context.note_version(&session.client());
+        results.extend(made);
+    }
+    results.sort_unstable_by_key(|(place, _)| *place);
+    let lines = results.into_iter().map(|(_, result)| result).collect();
+    let report = Report::new(lines, args.output.display().to_string(), begun.elapsed());
+    say(context, &args.output, &report)
+}
+
+fn say(context: &Context, directory: &Path, report: &Report) -> Result<Exit, Failure> {
+    let files: Vec<String> = report.files().map(|file| directory.join(file).display().to_string()).collect();
+    context.output.lines(&files)?;
+    context.output.document(report)?;
+    for failure in report.failures() {
+        context.output.warn(&failure);
+    }
+    context.output.note(&report.summary());
+    Ok(if report.has_failures() { Exit::WorkFailed } else { Exit::Done })
+}
+
+fn read_input(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        io::stdin().take(INPUT_BYTES + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(file).and_then(|opened| opened.take(INPUT_BYTES + 1).read_to_end(&mut bytes))
+    };
+    let no_input = |detail: String| {
+        Failure::new(Exit::NoInput, "no_input", format!("cannot read {}: {detail}", file.display()))
+    };
+    let read = read.map_err(|error| no_input(error.to_string()))?;
+    if read as u64 > INPUT_BYTES {
+        return Err(Failure::new(
+            Exit::BadData,
+            "bad_data",
+            format!("more than {} of lines", units::bytes(INPUT_BYTES)),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// A line's result, by the place of its item.
+type Placed = (usize, LineResult);
+
+/// What is to be made, and the results of the lines that need nothing or may not be touched.
+fn sort_out(args: &Args, items: &[Item], record: &Record) -> Result<(Vec<Wanted>, Vec<Placed>), Failure> {
+    let mut wanted = Vec::new();
+    let mut results = Vec::new();
+    for (place, item) in items.iter().enumerate() {
+        let path = args.output.join(&item.file);
+        let found = digest_of(&path)?;
+        match (batch::step(item, record.entry(&item.file), found, args.force, args.fresh), found) {
+            (Step::Keep, Some(digest)) => results.push((place, LineResult::kept(item, digest))),
+            (Step::Make | Step::Keep, _) => wanted.push((place, Existing::Keep)),
+            (Step::Replace, _) => wanted.push((place, Existing::Replace)),
+            (Step::Refuse, _) => {
+                let message = format!("{} exists and is not from a batch, or was changed", path.display());
+                let failure =
+                    Failure::new(Exit::CannotCreate, "output_exists", message).hint("--force replaces it");
+                results.push((place, LineResult::failed(item, None, failure)));
+            }
+        }
+    }
+    Ok((wanted, results))
+}
+
+/// The digest of what is there, None where nothing is.
+fn digest_of(path: &Path) -> Result<Option<Digest>, Failure> {
+    let mut hasher = blake3::Hasher::new();
+    match File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ())) {
+        Ok(()) => Ok(Some(Digest::from_bytes(*hasher.finalize().as_bytes()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::cannot_create(format!("cannot read {}: {error}", path.display()))),
+    }
+}

@@ -1,0 +1,90 @@
+//! `reel cache`: what it holds, whether it is whole, and emptying it.
+
+use reel_protocol::methods::{
+    CacheClear, CacheClearParams, CacheClearResult, CacheStats, CacheStatsResult, CacheVerify,
+    CacheVerifyResult, Empty,
+};
+
+use crate::{context::Context, exit::Exit, failure::Failure, table, units::bytes};
+
+/// What to do.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: reel cache stats")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show what it holds and how it did.
+    #[command(after_help = "Example: reel cache stats --json")]
+    Stats,
+    /// Read every file back, and set damaged ones aside.
+    #[command(after_help = "Example: reel cache verify")]
+    Verify,
+    /// Drop what no task in the history names.
+    #[command(after_help = "Example: reel cache clear --memory-only")]
+    Clear {
+        /// Only what is held in memory; files stay.
+        #[arg(long)]
+        memory_only: bool,
+    },
+}
+
+/// Does it.
+pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    match args.action.unwrap_or(Action::Stats) {
+        Action::Stats => {
+            let stats = context.ask::<CacheStats>(&Empty {}).await?;
+            context.output.document(&stats)?;
+            context.output.data(&stats_layout(&stats))?;
+            Ok(Exit::Done)
+        }
+        Action::Verify => {
+            let found = context.ask::<CacheVerify>(&Empty {}).await?;
+            context.output.document(&found)?;
+            context.output.data(&verify_layout(&found))?;
+            Ok(if found.corrupt + found.missing > 0 { Exit::WorkFailed } else { Exit::Done })
+        }
+        Action::Clear { memory_only } => {
+            let cleared = context.ask::<CacheClear>(&CacheClearParams { memory_only }).await?;
+            context.output.document(&cleared)?;
+            context.output.data(&clear_layout(&cleared))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn stats_layout(stats: &CacheStatsResult) -> String {
+    table::fields(&[
+        ("hits", stats.hits.to_string()),
+        ("misses", stats.misses.to_string()),
+        ("coalesced", stats.coalesced.to_string()),
+        ("corrupt", stats.corrupt.to_string()),
+        ("entries", stats.entries.to_string()),
+        (
+            "files",
+            format!("{}, {} of {}", stats.artifacts, bytes(stats.disk_bytes), bytes(stats.disk_limit_bytes)),
+        ),
+        ("memory", format!("{} of {}", bytes(stats.memory_bytes), bytes(stats.memory_limit_bytes))),
+        ("evictions", stats.evictions.to_string()),
+    ])
+}
+
+fn verify_layout(found: &CacheVerifyResult) -> String {
+    table::fields(&[
+        ("checked", format!("{} files, {}", found.checked, bytes(found.checked_bytes))),
+        ("corrupt", found.corrupt.to_string()),
+        ("missing", found.missing.to_string()),
+        ("strays", format!("{} removed", found.strays)),
+    ])
+}
+
+fn clear_layout(cleared: &CacheClearResult) -> String {
+    table::fields(&[
+        ("freed", bytes(cleared.freed_bytes)),
+        ("entries", format!("{} dropped", cleared.entries)),
+        ("files", format!("{} dropped, {} kept for the history", cleared.artifacts, cleared.pinned)),
+    ])
+}

@@ -1,0 +1,31 @@
+//! `reel completions`: a script for a shell.
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use crate::{cli::Cli, exit::Exit, failure::Failure, output::Output};
+
+/// Which shell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: reel completions bash > ~/.local/share/bash-completion/completions/reel")]
+pub struct Args {
+    /// The shell.
+    shell: Shell,
+}
+
+#[derive(serde::Serialize)]
+struct Document {
+    script: String,
+}
+
+/// Prints it.
+pub fn run(output: Output, args: &Args) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "reel", &mut script);
+    if output.is_json {
+        output.document(&Document { script: String::from_utf8_lossy(&script).into_owned() })?;
+    } else {
+        output.bytes(&script)?;
+    }
+    Ok(Exit::Done)
+}

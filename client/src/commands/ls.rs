@@ -1,0 +1,88 @@
+//! `reel ls`: tasks, newest first.
+
+use reel_protocol::{
+    BatchId, TaskState, TaskView, Timestamp,
+    limits::LIST_ROWS,
+    methods::{TaskList, TaskListParams, TaskListResult},
+};
+
+use crate::{context::Context, exit::Exit, failure::Failure, table, tasks};
+
+/// Which tasks.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: reel ls --state failed --limit 50")]
+pub struct Args {
+    /// Only those that are waiting, queued, running, succeeded, failed, cancelled or held.
+    #[arg(long, value_parser = parse_state)]
+    state: Option<TaskState>,
+    /// Only those of this batch.
+    #[arg(long, value_name = "ID")]
+    batch: Option<u64>,
+    /// Only those that this program handed in.
+    #[arg(long, value_name = "NAME")]
+    client: Option<String>,
+    /// Only those with this name.
+    #[arg(long)]
+    name: Option<String>,
+    /// At most this many.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+/// Lists them.
+pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    let found = list(context, &args).await?;
+    context.output.document(&found)?;
+    if found.tasks.is_empty() {
+        context.output.note("no tasks");
+        return Ok(Exit::Done);
+    }
+    let now = Timestamp::now();
+    let rows: Vec<_> = found.tasks.iter().map(|task| row(task, now)).collect();
+    let header = ["ID", "STATE", "DONE", "AGE", "KIND", "WHAT"];
+    context.output.data(&table::columns(header, &rows, context.output.width()))?;
+    if found.next_cursor.is_some() {
+        context.output.note(&format!("more: reel ls --limit {}", args.limit.saturating_mul(2)));
+    }
+    Ok(Exit::Done)
+}
+
+/// Pages where more are wanted than one answer holds.
+async fn list(context: &Context, args: &Args) -> Result<TaskListResult, Failure> {
+    let session = context.session().await?;
+    let mut found = TaskListResult { tasks: Vec::new(), next_cursor: None };
+    loop {
+        let missing = args.limit.saturating_sub(found.tasks.len() as u32);
+        let page = session
+            .call::<TaskList>(&TaskListParams {
+                state: args.state,
+                batch: args.batch.map(BatchId),
+                name: args.name.clone(),
+                client: args.client.clone(),
+                limit: Some(missing.min(LIST_ROWS)),
+                cursor: found.next_cursor.take(),
+            })
+            .await?;
+        let is_empty = page.tasks.is_empty();
+        found.tasks.extend(page.tasks);
+        found.next_cursor = page.next_cursor;
+        if is_empty || found.next_cursor.is_none() || found.tasks.len() >= args.limit as usize {
+            context.note_version(&session.client());
+            return Ok(found);
+        }
+    }
+}
+
+fn row(task: &TaskView, now: Timestamp) -> [String; 6] {
+    let done = match task.state {
+        TaskState::Running => tasks::percent(task.progress.fraction),
+        _ => String::new(),
+    };
+    let age = tasks::age(task.created_at, now);
+    [task.id.to_string(), task.state.name().to_owned(), done, age, task.kind.clone(), tasks::title(task)]
+}
+
+fn parse_state(text: &str) -> Result<TaskState, String> {
+    TaskState::from_name(text)
+        .ok_or_else(|| format!("it is one of {}", TaskState::ALL.map(TaskState::name).join(", ")))
+}

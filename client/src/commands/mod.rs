@@ -1,0 +1,19 @@
+//! One file a verb of the command line.
+
+pub mod batch;
+pub mod cache;
+pub mod change;
+pub mod completions;
+pub mod config;
+pub mod daemon;
+pub mod fetch;
+pub mod generate;
+pub mod ls;
+pub mod memory;
+pub mod providers;
+pub mod queue;
+pub mod show;
+pub mod status;
+pub mod styles;
+pub mod submit;
+pub mod wait;

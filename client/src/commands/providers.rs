@@ -1,0 +1,87 @@
+//! `reel providers`: who can make something, and whether one is usable.
+
+use reel_protocol::methods::{Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderList};
+use serde::Serialize;
+
+use crate::{context::Context, exit::Exit, failure::Failure, table};
+
+/// What to do.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: reel providers check draft")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Check whether they are usable; never costs anything.
+    #[command(after_help = "Example: reel providers check draft")]
+    Check {
+        /// The provider's name; all of them if absent.
+        name: Option<String>,
+    },
+}
+
+#[derive(Serialize)]
+struct Document {
+    providers: Vec<Checked>,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    name: String,
+    #[serde(flatten)]
+    result: ProviderCheckResult,
+}
+
+/// Lists or checks.
+pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    match args.action {
+        None => list(context).await,
+        Some(Action::Check { name }) => check(context, name).await,
+    }
+}
+
+async fn check(context: &Context, name: Option<String>) -> Result<Exit, Failure> {
+    let session = context.session().await?;
+    let names = if let Some(name) = name {
+        vec![name]
+    } else {
+        let found = session.call::<ProviderList>(&Empty {}).await?;
+        found.providers.into_iter().map(|provider| provider.name).collect()
+    };
+    let mut providers = Vec::with_capacity(names.len());
+    for name in names {
+        let result = session.call::<ProviderCheck>(&ProviderCheckParams { name: name.clone() }).await?;
+        let verdict = if result.is_usable { "usable" } else { "not usable" };
+        context.output.line(&table::printable(&format!("{name} is {verdict}: {}", result.detail)))?;
+        providers.push(Checked { name, result });
+    }
+    context.note_version(&session.client());
+    let is_fine = providers.iter().all(|checked| checked.result.is_usable);
+    context.output.document(&Document { providers })?;
+    Ok(if is_fine { Exit::Done } else { Exit::WorkFailed })
+}
+
+async fn list(context: &Context) -> Result<Exit, Failure> {
+    let found = context.ask::<ProviderList>(&Empty {}).await?;
+    context.output.document(&found)?;
+    let rows: Vec<_> = found
+        .providers
+        .iter()
+        .map(|provider| {
+            [
+                provider.name.clone(),
+                provider.kind.clone(),
+                provider.billing.clone(),
+                format!("{} of {}", provider.running, provider.max_concurrent),
+                provider.services.join(", "),
+                provider.model.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let header = ["NAME", "KIND", "BILLING", "BUSY", "SERVICES", "MODEL"];
+    context.output.data(&table::columns(header, &rows, context.output.width()))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,87 @@
+//! `reel status`: how the daemon is. It never starts one.
+
+use std::time::Duration;
+
+use reel_client::ClientError;
+use reel_protocol::methods::{DaemonStatus, DaemonStatusResult, Empty, MemoryLevel};
+
+use crate::{context::Context, exit::Exit, failure::Failure, table, units};
+
+/// A status takes well under a millisecond; a daemon that needs longer is not well.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Shows it.
+pub async fn run(context: &Context) -> Result<Exit, Failure> {
+    let client = match context.running().await {
+        Err(ClientError::NoDaemon) => {
+            context.output.line("not running")?;
+            return Err(Failure::new(Exit::NoDaemon, "no_daemon", "not running")
+                .hint("reel daemon start")
+                .said());
+        }
+        connected => connected?,
+    };
+    let status = client.call_within::<DaemonStatus>(&Empty {}, LIMIT).await?;
+    context.note_version(&client);
+    context.output.document(&status)?;
+    context.output.data(&layout(&status))?;
+    Ok(Exit::Done)
+}
+
+fn layout(status: &DaemonStatusResult) -> String {
+    let started = if status.is_auto_started { ", started by a client" } else { "" };
+    let paused = if status.is_paused { ", paused: reel resume" } else { "" };
+    let up = units::span(Duration::try_from_secs_f64(status.uptime_s).unwrap_or_default());
+    let tasks: Vec<String> = status
+        .tasks
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    let tasks = if tasks.is_empty() { "none".to_owned() } else { tasks.join(", ") };
+    let providers: Vec<String> = status
+        .providers
+        .iter()
+        .map(|(name, provider)| format!("{name} {} of {}", provider.running, provider.max_concurrent))
+        .collect();
+    let cache = &status.cache;
+    table::fields(&[
+        ("daemon", format!("{}, pid {}, up {up}{started}", status.version, status.pid)),
+        ("tasks", tasks + paused),
+        ("providers", providers.join(", ")),
+        (
+            "memory",
+            format!(
+                "{}, {} of {}",
+                level(status.memory.level),
+                units::bytes(status.memory.resident_bytes),
+                units::bytes(status.memory.limit_bytes)
+            ),
+        ),
+        (
+            "cache",
+            format!(
+                "{} files, {} of {}; {} hits, {} misses",
+                cache.artifacts,
+                units::bytes(cache.disk_bytes),
+                units::bytes(cache.disk_limit_bytes),
+                cache.hits,
+                cache.misses
+            ),
+        ),
+        ("connections", status.connections.to_string()),
+        ("socket", status.socket.clone()),
+        ("home", status.home.clone()),
+        ("config", status.config.clone()),
+    ])
+}
+
+/// A memory level's name.
+pub fn level(level: MemoryLevel) -> &'static str {
+    match level {
+        MemoryLevel::Normal => "normal",
+        MemoryLevel::High => "high",
+        MemoryLevel::Critical => "critical",
+        MemoryLevel::Unknown => "unknown",
+    }
+}

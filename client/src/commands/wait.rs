@@ -1,0 +1,58 @@
+//! `reel wait`: until tasks are done.
+
+use std::time::Duration;
+
+use reel_protocol::{TaskId, TaskState, limits::WAIT_IDS, methods::Until};
+
+use crate::{
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    signals::Interrupts,
+    units,
+    waiting::{self, Wait},
+};
+
+/// Which tasks, and how long.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: reel wait 17 18 --timeout 60s")]
+pub struct Args {
+    /// The tasks.
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<TaskId>,
+    /// Until one of them is done, not all.
+    #[arg(long)]
+    any: bool,
+    /// Wait at most this long, such as 90s or 5min; the work goes on.
+    #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
+    timeout: Option<Duration>,
+}
+
+/// Waits.
+pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    if args.ids.len() > WAIT_IDS {
+        return Err(Failure::usage(format!("one wait takes at most {WAIT_IDS} tasks")));
+    }
+    let until = if args.any { Until::Any } else { Until::All };
+    let session = context.session().await?;
+    let wait = Wait { until, timeout: args.timeout, ..Wait::for_all(&args.ids) };
+    let ended = waiting::wait(context.output, &session, &wait, Interrupts::listen()).await?;
+    context.note_version(&session.client());
+    context.output.document(&ended)?;
+    let mut exit = Exit::Done;
+    for task in ended.tasks.iter().filter(|task| task.state.is_settled()) {
+        context.output.line(&format!("{} {}", task.id, task.state.name()))?;
+        if task.state != TaskState::Succeeded {
+            exit = Exit::WorkFailed;
+        }
+        if let Some(failure) = Failure::of_task(task) {
+            context.output.warn(&failure.error.message);
+            failure.error.hint.iter().for_each(|hint| context.output.warn(&format!("  hint: {hint}")));
+        }
+    }
+    if ended.timed_out {
+        context.output.warn("the time is over, the work goes on");
+        exit = Exit::TimedOut;
+    }
+    Ok(exit)
+}

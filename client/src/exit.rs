@@ -1,0 +1,126 @@
+//! The exit codes of `reel`, all in one table, and what leads to each.
+
+use reel_client::ClientError;
+use reel_protocol::{ErrorCode, RpcError};
+
+/// How the process ends. The numbers are part of the interface (most are those of sysexits.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// The work failed, was cancelled, or is held.
+    WorkFailed = 1,
+    /// The command line does not hold.
+    Usage = 64,
+    /// The input's content does not hold.
+    BadData = 65,
+    /// The input, task, batch or artifact does not exist.
+    NoInput = 66,
+    /// No daemon, and none could be started.
+    NoDaemon = 69,
+    /// A fault of ours.
+    Internal = 70,
+    /// The output exists or cannot be created.
+    CannotCreate = 73,
+    /// Reading or writing failed.
+    Io = 74,
+    /// Try later: the queue is full, memory is short, something else is at work here.
+    TryLater = 75,
+    /// Client and daemon do not understand each other.
+    Protocol = 76,
+    /// Refused: permission, authentication, budget.
+    Refused = 77,
+    /// The configuration does not hold.
+    Config = 78,
+    /// The time ran out; the work goes on.
+    TimedOut = 124,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// The exit code of what the library says.
+pub fn of_client_error(error: &ClientError) -> Exit {
+    match error {
+        ClientError::StartFailed { exit_code: Some(78), .. } | ClientError::Endpoint(_) => Exit::Config,
+        ClientError::NoDaemon | ClientError::StartFailed { .. } | ClientError::Disconnected => Exit::NoDaemon,
+        ClientError::NotReady { .. } => Exit::TryLater,
+        ClientError::Rpc(error) => of_rpc_error(error),
+        ClientError::Protocol { .. } => Exit::Protocol,
+        ClientError::Timeout { .. } => Exit::TimedOut,
+        ClientError::ForeignDaemon { .. } => Exit::Refused,
+        ClientError::EventsLost => Exit::Internal,
+        ClientError::Damaged { .. } | ClientError::Io { .. } => Exit::Io,
+    }
+}
+
+/// The exit code of the daemon's refusal; one that this version does not know counts as failed work.
+pub fn of_rpc_error(error: &RpcError) -> Exit {
+    use ErrorCode as Code;
+    match error.known() {
+        None | Some(Code::IllegalState | Code::Cancelled | Code::DependencyFailed | Code::ProviderFailed) => {
+            Exit::WorkFailed
+        }
+        Some(
+            Code::InvalidParams
+            | Code::RequestTooLarge
+            | Code::UnknownKind
+            | Code::UnknownStyle
+            | Code::UnknownProvider
+            | Code::RequestIdConflict,
+        ) => Exit::BadData,
+        Some(
+            Code::TaskNotFound | Code::BatchNotFound | Code::ArtifactNotFound | Code::DependencyNotFound,
+        ) => Exit::NoInput,
+        Some(Code::ParseError | Code::InvalidRequest | Code::Internal | Code::SubscriptionNotFound) => {
+            Exit::Internal
+        }
+        Some(Code::MethodNotFound) => Exit::Protocol,
+        Some(
+            Code::QueueFull
+            | Code::OverMemory
+            | Code::ShuttingDown
+            | Code::TooManySubscriptions
+            | Code::TooManyConnections,
+        ) => Exit::TryLater,
+        Some(Code::StorageFull | Code::StorageFailed) => Exit::Io,
+        Some(Code::NoProvider | Code::ConfigInvalid) => Exit::Config,
+        Some(Code::PermissionDenied) => Exit::Refused,
+        Some(Code::DeadlineExceeded) => Exit::TimedOut,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_end_with_the_code_that_a_script_acts_on() {
+        for (code, exit) in [
+            (ErrorCode::QueueFull, Exit::TryLater),
+            (ErrorCode::TaskNotFound, Exit::NoInput),
+            (ErrorCode::InvalidParams, Exit::BadData),
+            (ErrorCode::MethodNotFound, Exit::Protocol),
+            (ErrorCode::ConfigInvalid, Exit::Config),
+            (ErrorCode::StorageFull, Exit::Io),
+        ] {
+            assert_eq!(of_rpc_error(&RpcError::new(code, "")), exit, "{code}");
+        }
+        let mut newer = RpcError::new(ErrorCode::Internal, "");
+        newer.data.code = "of_tomorrow".to_owned();
+        assert_eq!(of_rpc_error(&newer), Exit::WorkFailed);
+    }
+
+    #[test]
+    fn a_daemon_that_refuses_its_configuration_is_a_configuration_error() {
+        let failed = |exit_code| ClientError::StartFailed { reason: String::new(), exit_code };
+        assert_eq!(of_client_error(&failed(Some(78))), Exit::Config);
+        assert_eq!(of_client_error(&failed(Some(1))), Exit::NoDaemon);
+    }
+}

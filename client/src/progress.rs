@@ -1,0 +1,160 @@
+//! Live progress on stderr: bars on a terminal, lines elsewhere.
+
+use std::{collections::HashMap, time::Duration};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reel_protocol::{Progress as Fraction, TaskId, TaskState};
+
+use crate::{output::Output, table};
+
+/// A tenth of the terminal's rows at most, so that what was there before stays in sight.
+const ROWS_PER_BAR: usize = 10;
+
+/// The parts of a full bar.
+const STEPS: u64 = 1000;
+
+/// Between two turns of the spinner.
+const TURN: Duration = Duration::from_millis(120);
+
+const TASK_STYLE: &str = "{spinner} {prefix} [{bar:20}] {percent:>3} % {wide_msg}";
+const OVERALL_STYLE: &str = "{spinner} {pos}/{len} [{bar:20}] {elapsed_precise} {wide_msg}";
+
+/// The tasks under way, as they are shown.
+#[derive(Debug)]
+pub struct Progress {
+    output: Output,
+    screen: Option<Screen>,
+    /// Of many tasks only the results are said.
+    is_of_many: bool,
+    /// The last state that was said of a task, off a terminal.
+    said: HashMap<TaskId, TaskState>,
+}
+
+#[derive(Debug)]
+struct Screen {
+    bars: MultiProgress,
+    most_bars: usize,
+    tasks: HashMap<TaskId, ProgressBar>,
+    overall: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Bars where stderr is a terminal; with `total`, one over all as well.
+    pub fn new(output: Output, total: Option<usize>) -> Self {
+        let screen = output.rows().map(|rows| {
+            let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+            let overall = total.map(|total| {
+                let bar = bars.add(ProgressBar::new(total as u64));
+                bar.set_style(style(OVERALL_STYLE));
+                bar.enable_steady_tick(TURN);
+                bar
+            });
+            Screen { bars, most_bars: (rows / ROWS_PER_BAR).max(1), tasks: HashMap::new(), overall }
+        });
+        Self { output, screen, is_of_many: total.is_some(), said: HashMap::new() }
+    }
+
+    /// Whether there is a terminal to draw on.
+    pub fn is_drawn(&self) -> bool {
+        self.screen.is_some()
+    }
+
+    /// Shows where a task stands.
+    pub fn show(&mut self, id: TaskId, title: &str, state: TaskState, progress: &Fraction) {
+        let Some(screen) = &mut self.screen else { return self.say(id, state, progress) };
+        if state.is_settled() {
+            if let Some(bar) = screen.tasks.remove(&id) {
+                bar.finish_and_clear();
+                screen.bars.remove(&bar);
+            }
+            return;
+        }
+        let is_shown = screen.tasks.contains_key(&id);
+        // Of many, those that run are shown; a single one is shown from the begin.
+        let has_room = screen.tasks.len() < screen.most_bars
+            && (screen.overall.is_none() || state == TaskState::Running);
+        if !is_shown && !has_room {
+            return;
+        }
+        let bar = screen.tasks.entry(id).or_insert_with(|| {
+            let bar = match &screen.overall {
+                Some(overall) => screen.bars.insert_before(overall, ProgressBar::new(STEPS)),
+                None => screen.bars.add(ProgressBar::new(STEPS)),
+            };
+            bar.set_style(style(TASK_STYLE));
+            bar.set_prefix(id.to_string());
+            bar.enable_steady_tick(TURN);
+            bar
+        });
+        bar.set_position((progress.fraction.clamp(0.0, 1.0) * STEPS as f64) as u64);
+        let step = if progress.message.is_empty() { state.name() } else { &progress.message };
+        bar.set_message(table::one_line(&if title.is_empty() {
+            step.to_owned()
+        } else {
+            format!("{step} · {title}")
+        }));
+    }
+
+    /// One more of all is done; `line` says what, off a terminal.
+    pub fn advance(&mut self, done: usize, line: &str) {
+        match self.screen.as_ref().and_then(|screen| screen.overall.as_ref()) {
+            Some(overall) => overall.set_position(done as u64),
+            None if self.output.is_json => {}
+            None => self.note(line),
+        }
+    }
+
+    /// A line above the bars.
+    pub fn note(&self, line: &str) {
+        if !self.output.is_quiet {
+            self.warn(line);
+        }
+    }
+
+    /// The same, with `--quiet` too.
+    pub fn warn(&self, line: &str) {
+        match &self.screen {
+            Some(screen) => screen.bars.suspend(|| self.output.warn(line)),
+            None => self.output.warn(line),
+        }
+    }
+
+    /// Takes the bars away.
+    pub fn clear(&mut self) {
+        if let Some(screen) = self.screen.take() {
+            // All at once: bars that are finished one by one leave lines behind. Nothing can be done about a terminal that is gone.
+            let _ = screen.bars.clear();
+            // A ticker that is just at work must not draw once more below what is printed next.
+            screen.bars.set_draw_target(ProgressDrawTarget::hidden());
+            for bar in screen.tasks.values().chain(&screen.overall) {
+                bar.finish_and_clear();
+            }
+        }
+    }
+
+    fn say(&mut self, id: TaskId, state: TaskState, progress: &Fraction) {
+        // Results say the rest; a document on stdout is often read together with stderr.
+        if self.output.is_json
+            || self.is_of_many
+            || state.is_settled()
+            || self.said.insert(id, state) == Some(state)
+        {
+            return;
+        }
+        let message =
+            if progress.message.is_empty() { String::new() } else { format!(": {}", progress.message) };
+        self.output.note(&format!("task {id} is {}{message}", state.name()));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let plain = ProgressStyle::default_bar().progress_chars("━╸ ").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ");
+    // The templates are ours and hold; a bar without its style is still a bar.
+    plain.clone().template(template).unwrap_or(plain)
+}

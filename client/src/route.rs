@@ -1,0 +1,248 @@
+//! Who waits for which line from the daemon: answers go by id to their caller, events to their subscription.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use reel_protocol::{
+    PROTOCOL, RpcError,
+    methods::{EVENT, Event, HelloResult, SubscribeResult},
+    rpc::Incoming,
+};
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::ClientError;
+
+/// What an answer is, before its type is known.
+pub(crate) type Answer = Result<Box<RawValue>, ClientError>;
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// The connection itself, for the answer to `hello`.
+    Hello,
+    /// A call.
+    Call(oneshot::Sender<Answer>),
+    /// A subscription: its events may follow the answer at once, so the feed is set up before the next line is read.
+    Subscribe(oneshot::Sender<Answer>, Feed),
+}
+
+/// Where a subscription's events go.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) events: mpsc::Sender<Event>,
+    /// Set when events were dropped because nobody took them.
+    pub(crate) is_lost: Arc<AtomicBool>,
+}
+
+/// Why no line will come any more.
+#[derive(Debug, Clone)]
+enum Closed {
+    Disconnected,
+    Protocol(String),
+}
+
+impl Closed {
+    fn error(&self) -> ClientError {
+        match self {
+            Self::Disconnected => ClientError::Disconnected,
+            Self::Protocol(detail) => ClientError::protocol(detail),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    waiters: HashMap<u64, Waiter>,
+    feeds: HashMap<u64, Feed>,
+    closed: Option<Closed>,
+}
+
+/// The routes of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    table: Mutex<Table>,
+    hello: watch::Sender<Option<HelloResult>>,
+}
+
+impl Routes {
+    /// Notes who waits for the answer to `id`; fails where none can come any more.
+    pub(crate) fn expect(&self, id: u64, waiter: Waiter) -> Result<(), ClientError> {
+        let mut table = self.table();
+        if let Some(closed) = &table.closed {
+            return Err(closed.error());
+        }
+        table.waiters.insert(id, waiter);
+        Ok(())
+    }
+
+    /// Nobody waits for `id` any more.
+    pub(crate) fn forget(&self, id: u64) {
+        self.table().waiters.remove(&id);
+    }
+
+    /// Nobody reads the subscription any more.
+    pub(crate) fn forget_feed(&self, subscription: u64) {
+        self.table().feeds.remove(&subscription);
+    }
+
+    /// The daemon's greeting, once it came.
+    pub(crate) fn hello(&self) -> watch::Receiver<Option<HelloResult>> {
+        self.hello.subscribe()
+    }
+
+    /// Why the connection is over, if it is.
+    pub(crate) fn closed(&self) -> Option<ClientError> {
+        self.table().closed.as_ref().map(Closed::error)
+    }
+
+    /// Takes one line; fails where the connection cannot go on.
+    pub(crate) fn deliver(&self, line: &[u8]) -> Result<(), String> {
+        match Incoming::parse(line).map_err(|error| error.to_string())? {
+            Incoming::Answer { id: Some(id), outcome } => self.answer(id, outcome),
+            // The daemon could not read one of our lines, and so cannot say whose it was.
+            Incoming::Answer { id: None, outcome } => {
+                outcome.map_or_else(|error| Err(error.message), |_| Ok(()))
+            }
+            Incoming::Notification { method, params } => {
+                if method == EVENT
+                    && let Ok(event) = serde_json::from_str(params.get())
+                {
+                    self.event(event);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends everything that waits.
+    pub(crate) fn close(&self, detail: Option<String>) {
+        let closed = detail.map_or(Closed::Disconnected, Closed::Protocol);
+        let (waiters, feeds) = {
+            let mut table = self.table();
+            table.closed.get_or_insert_with(|| closed.clone());
+            (std::mem::take(&mut table.waiters), std::mem::take(&mut table.feeds))
+        };
+        drop(feeds);
+        for waiter in waiters.into_values() {
+            if let Waiter::Call(caller) | Waiter::Subscribe(caller, _) = waiter {
+                // A caller that went away is none of our business.
+                let _ = caller.send(Err(closed.error()));
+            }
+        }
+        self.hello.send_modify(|_| {});
+    }
+
+    fn answer(&self, id: u64, outcome: Result<Box<RawValue>, RpcError>) -> Result<(), String> {
+        let waiter = self.table().waiters.remove(&id);
+        let outcome = outcome.map_err(ClientError::Rpc);
+        match waiter {
+            None => Ok(()),
+            Some(Waiter::Hello) => self.greet(outcome),
+            Some(Waiter::Call(caller)) => {
+                let _ = caller.send(outcome);
+                Ok(())
+            }
+            Some(Waiter::Subscribe(caller, feed)) => {
+                if let Ok(raw) = &outcome
+                    && let Ok(result) = serde_json::from_str::<SubscribeResult>(raw.get())
+                {
+                    self.table().feeds.insert(result.subscription, feed);
+                }
+                let _ = caller.send(outcome);
+                Ok(())
+            }
+        }
+    }
+
+    fn greet(&self, outcome: Answer) -> Result<(), String> {
+        let raw = outcome.map_err(|error| error.to_string())?;
+        let hello: HelloResult = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+        if hello.protocol != PROTOCOL {
+            return Err(format!("it speaks protocol {}, this client {PROTOCOL}", hello.protocol));
+        }
+        self.hello.send_replace(Some(hello));
+        Ok(())
+    }
+
+    fn event(&self, event: Event) {
+        let mut table = self.table();
+        let subscription = event.subscription;
+        let Some(feed) = table.feeds.get(&subscription) else { return };
+        let is_dropped = event.event == "subscription_dropped";
+        if is_dropped || feed.events.try_send(event).is_err() {
+            feed.is_lost.store(true, Ordering::Relaxed);
+            table.feeds.remove(&subscription);
+        }
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        // The table is whole between any two statements, so a panic elsewhere cannot have torn it.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event_line(subscription: u64, event: &str) -> String {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"event","params":{{"subscription":{subscription},"seq":1,"topic":"task","event":"{event}"}}}}"#
+        )
+    }
+
+    #[test]
+    fn answers_reach_their_callers_in_any_order_and_strangers_are_ignored() {
+        let routes = Routes::default();
+        let (first, mut first_answer) = oneshot::channel();
+        let (second, mut second_answer) = oneshot::channel();
+        routes.expect(1, Waiter::Call(first)).unwrap();
+        routes.expect(2, Waiter::Call(second)).unwrap();
+        routes.deliver(br#"{"jsonrpc":"2.0","id":2,"result":22,"news":true}"#).unwrap();
+        routes.deliver(br#"{"jsonrpc":"2.0","id":9,"result":0}"#).unwrap();
+        routes.deliver(br#"{"jsonrpc":"2.0","id":1,"error":{"code":2,"message":"gone"}}"#).unwrap();
+        routes.deliver(br#"{"jsonrpc":"2.0","method":"of.tomorrow"}"#).unwrap();
+        assert_eq!(second_answer.try_recv().unwrap().unwrap().get(), "22");
+        assert!(
+            matches!(first_answer.try_recv().unwrap(), Err(ClientError::Rpc(error)) if error.message == "gone")
+        );
+        assert!(routes.deliver(b"garbage").is_err());
+    }
+
+    #[test]
+    fn events_right_behind_the_answer_are_kept_and_too_many_end_the_feed() {
+        let routes = Routes::default();
+        let (caller, _answer) = oneshot::channel();
+        let (events, mut taken) = mpsc::channel(1);
+        let is_lost = Arc::new(AtomicBool::new(false));
+        routes.expect(3, Waiter::Subscribe(caller, Feed { events, is_lost: Arc::clone(&is_lost) })).unwrap();
+        routes.deliver(br#"{"id":3,"result":{"subscription":7,"instance":"a","seq":0}}"#).unwrap();
+        routes.deliver(event_line(7, "changed").as_bytes()).unwrap();
+        routes.deliver(event_line(8, "changed").as_bytes()).unwrap();
+        assert!(!is_lost.load(Ordering::Relaxed));
+        routes.deliver(event_line(7, "changed").as_bytes()).unwrap();
+        assert!(is_lost.load(Ordering::Relaxed));
+        assert_eq!(taken.try_recv().unwrap().subscription, 7);
+        assert!(taken.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_closed_connection_answers_everybody_with_why() {
+        let routes = Routes::default();
+        let (caller, mut answer) = oneshot::channel();
+        routes.expect(1, Waiter::Call(caller)).unwrap();
+        routes.expect(0, Waiter::Hello).unwrap();
+        let other = br#"{"id":0,"result":{"daemon":"reeld","version":"9.0.0","protocol":9,"capabilities":[],"pid":1,"instance":"x"}}"#;
+        let refusal = routes.deliver(other).unwrap_err();
+        routes.close(Some(refusal));
+        assert!(matches!(answer.try_recv().unwrap(), Err(ClientError::Protocol { .. })));
+        let (late, _) = oneshot::channel();
+        assert!(matches!(routes.expect(2, Waiter::Call(late)), Err(ClientError::Protocol { .. })));
+    }
+}

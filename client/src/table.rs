@@ -1,0 +1,130 @@
+//! Lays out text for a terminal: columns, fields, and cuts by the width that characters really take.
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Between two columns.
+const GAP: &str = "  ";
+
+/// The least that the last column is cut to; narrower terminals wrap.
+const LAST_COLUMN: usize = 12;
+
+/// Text from elsewhere without what would move the cursor or colour the terminal; line ends and tabs stay.
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control() || matches!(character, '\n' | '\t')).collect()
+}
+
+/// The same on one line.
+pub fn one_line(text: &str) -> String {
+    let spaced: String =
+        text.chars().map(|character| if character.is_whitespace() { ' ' } else { character }).collect();
+    printable(spaced.trim())
+}
+
+/// At most `width` columns of a line; what was cut is marked by `…`.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let (mut kept, mut used) = (String::new(), 0);
+    for character in text.chars() {
+        let next = character.width().unwrap_or(0);
+        if used + next + 1 > width {
+            break;
+        }
+        kept.push(character);
+        used += next;
+    }
+    kept.push('…');
+    kept
+}
+
+/// Rows below a header; the last column is cut so that a row fits `width`.
+pub fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<usize>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(header.map(str::to_owned))
+        .chain(rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))))
+        .collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = cell.width().max(*widest);
+        }
+    }
+    let before_last: usize = widths.iter().rev().skip(1).map(|column| column + GAP.len()).sum();
+    let room = width.map(|width| width.saturating_sub(before_last).max(LAST_COLUMN));
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (index, (cell, column)) in row.iter().zip(widths).enumerate() {
+            if index + 1 == N {
+                line.push_str(&room.map_or_else(|| cell.clone(), |room| cut(cell, room)));
+            } else {
+                line.push_str(cell);
+                line.extend(std::iter::repeat_n(' ', column.saturating_sub(cell.width())));
+                line.push_str(GAP);
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// One `name  value` a line; further lines of a value stand below its first. Empty values are left out.
+pub fn fields(fields: &[(&str, String)]) -> String {
+    let widest = fields.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        let mut name = *name;
+        for line in printable(value).lines() {
+            let pad = " ".repeat(widest.saturating_sub(name.width()));
+            text.push_str(format!("{name}{pad}{GAP}{line}").trim_end());
+            text.push('\n');
+            name = "";
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_count_what_a_terminal_shows() {
+        for (text, width, expected) in [
+            ("lighthouse", 20, "lighthouse"),
+            ("lighthouse", 10, "lighthouse"),
+            ("lighthouse", 6, "light…"),
+            ("灯台の夕暮れ", 12, "灯台の夕暮れ"),
+            ("灯台の夕暮れ", 11, "灯台の夕暮…"),
+            ("灯台の夕暮れ", 6, "灯台…"),
+            ("灯", 0, "…"),
+        ] {
+            assert_eq!(cut(text, width), expected, "{text} {width}");
+        }
+    }
+
+    #[test]
+    fn columns_line_up_and_the_last_one_gives_way() {
+        let rows = [["1".into(), "灯台".into(), "a\nb".into()], ["23".into(), "sea".into(), "x".repeat(30)]];
+        assert_eq!(
+            columns(["ID", "NAME", "WHAT"], &rows, Some(24)),
+            "ID  NAME  WHAT\n1   灯台  a b\n23  sea   xxxxxxxxxxxxx…\n"
+        );
+        assert!(columns(["ID", "NAME", "WHAT"], &rows, None).contains(&"x".repeat(30)));
+    }
+
+    #[test]
+    fn nothing_that_comes_from_elsewhere_drives_the_terminal() {
+        assert_eq!(printable("a\x1b[31mb\x07\r\nc"), "a[31mb\nc");
+        assert_eq!(one_line(" a\n\tb\x1b "), "a  b");
+    }
+
+    #[test]
+    fn fields_leave_out_the_empty_and_indent_the_rest() {
+        assert_eq!(
+            fields(&[("id", "7".into()), ("name", String::new()), ("outputs", "a\nb".into())]),
+            "id       7\noutputs  a\n         b\n"
+        );
+    }
+}

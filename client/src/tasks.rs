@@ -1,0 +1,49 @@
+//! What tasks are called and look like to people, and how they are handed in under a name that makes a second try safe.
+
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    time::Duration,
+};
+
+use reel_protocol::{JsonText, TaskView, Timestamp};
+use serde::Deserialize;
+
+use crate::units;
+
+/// Unique to this run of `reel`: what is sent again after the daemon died is the same request.
+pub fn new_request_id() -> String {
+    // The standard library seeds each state from the system's randomness.
+    let random = RandomState::new().build_hasher().finish();
+    format!("reel-{:x}-{:x}-{random:016x}", Timestamp::now().unix_ms(), std::process::id())
+}
+
+/// What a person would call the task: its name, else its prompt or text.
+pub fn title(task: &TaskView) -> String {
+    task.name.clone().or_else(|| prompt(&task.params)).unwrap_or_default()
+}
+
+/// The prompt or the text in a task's params.
+pub fn prompt(params: &JsonText) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Words {
+        prompt: Option<String>,
+        text: Option<String>,
+    }
+    params.decode::<Words>().ok().and_then(|words| words.prompt.or(words.text))
+}
+
+/// How long ago it was, `now`.
+pub fn age(time: Timestamp, now: Timestamp) -> String {
+    units::age(now.since(time))
+}
+
+/// How long the task ran, once it is over.
+pub fn run_time(task: &TaskView) -> Option<Duration> {
+    let end = task.finished_at?;
+    Some(end.since(task.started_at.unwrap_or(task.created_at)))
+}
+
+/// `45 %` of a task that runs.
+pub fn percent(fraction: f64) -> String {
+    format!("{:.0} %", fraction.clamp(0.0, 1.0) * 100.0)
+}

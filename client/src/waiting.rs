@@ -1,0 +1,201 @@
+//! Waits for tasks with live progress, through Ctrl-C and through the daemon's death.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use reel_client::{Client, ClientError, EventStream, Session};
+use reel_protocol::{
+    Seconds, TaskId, TaskView,
+    methods::{
+        SubscribeParams, TaskCancel, TaskIdParams, TaskWait, TaskWaitParams, TaskWaitResult, Topic, Until,
+    },
+};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+    progress::Progress,
+    signals::{self, Interrupts},
+};
+
+/// How long a second Ctrl-C may take to cancel.
+const SECOND_CHANCE: Duration = Duration::from_secs(2);
+
+/// What to wait for.
+#[derive(Debug)]
+pub struct Wait<'a> {
+    /// The tasks.
+    pub ids: &'a [TaskId],
+    /// All or any of them.
+    pub until: Until,
+    /// Gives up waiting, not the work.
+    pub timeout: Option<Duration>,
+    /// What the tasks are called on the bars.
+    pub titles: HashMap<TaskId, String>,
+}
+
+impl<'a> Wait<'a> {
+    /// For all of them, however long it takes.
+    pub fn for_all(ids: &'a [TaskId]) -> Self {
+        Self { ids, until: Until::All, timeout: None, titles: HashMap::new() }
+    }
+
+    fn title_of<'b>(&'b self, id: TaskId, name: Option<&'b String>) -> &'b str {
+        self.titles.get(&id).or(name).map_or("", String::as_str)
+    }
+}
+
+/// Waits until the tasks are settled or the time is over. Ctrl-C leaves them running and fails with [`Exit::Interrupted`]; twice cancels.
+pub async fn wait(
+    output: Output,
+    session: &Session,
+    wait: &Wait<'_>,
+    mut interrupts: Option<Interrupts>,
+) -> Result<TaskWaitResult, Failure> {
+    let mut progress = Progress::new(output, None);
+    let ended = tokio::select! {
+        ended = wait_through_deaths(session, wait, &mut progress) => Some(ended),
+        () = signals::next(&mut interrupts) => None,
+    };
+    progress.clear();
+    match ended {
+        Some(ended) => Ok(ended?),
+        None => {
+            Err(leave(output, session, wait.ids, &format!("reel wait {}", join(wait.ids)), &mut interrupts)
+                .await)
+        }
+    }
+}
+
+/// Waits for one task.
+pub async fn wait_for_one(
+    output: Output,
+    session: &Session,
+    id: TaskId,
+    title: &str,
+    timeout: Option<Duration>,
+    interrupts: Option<Interrupts>,
+) -> Result<TaskView, Failure> {
+    let titles = HashMap::from([(id, title.to_owned())]);
+    let ids = [id];
+    let wait = Wait { timeout, titles, ..Wait::for_all(&ids) };
+    let ended = self::wait(output, session, &wait, interrupts).await?;
+    if ended.timed_out {
+        return Err(Failure::new(Exit::TimedOut, "timed_out", "the time is over, the work goes on")
+            .hint(format!("reel wait {id}")));
+    }
+    ended
+        .tasks
+        .into_iter()
+        .next()
+        .ok_or_else(|| ClientError::Protocol { detail: "a wait without its task".into() }.into())
+}
+
+/// Says how to come back, and cancels the tasks if Ctrl-C comes again while that is read.
+pub async fn leave(
+    output: Output,
+    session: &Session,
+    ids: &[TaskId],
+    way_back: &str,
+    interrupts: &mut Option<Interrupts>,
+) -> Failure {
+    let them = if ids.len() == 1 { "it" } else { "them" };
+    output.warn(&format!(
+        "still running in the background: {way_back} · press Ctrl-C again within 2 s to cancel {them}"
+    ));
+    let detached = Failure::new(Exit::Interrupted, "interrupted", "still running in the background")
+        .hint(way_back)
+        .said();
+    tokio::select! {
+        () = sleep(SECOND_CHANCE) => return detached,
+        () = signals::next(interrupts) => {}
+    }
+    let client = session.client();
+    let mut cancelled = 0;
+    for id in ids {
+        // One that ended meanwhile cannot be cancelled, which is as good.
+        let params = TaskIdParams { id: *id };
+        let cancel = client.call::<TaskCancel>(&params);
+        cancelled += usize::from(matches!(timeout(SECOND_CHANCE, cancel).await, Ok(Ok(_))));
+    }
+    output.warn(&format!("cancelled {cancelled} of {}", ids.len()));
+    Failure::new(Exit::Interrupted, "interrupted", format!("cancelled {cancelled} of {}", ids.len())).said()
+}
+
+/// `1 2 3`, at most a line of them.
+fn join(ids: &[TaskId]) -> String {
+    const MOST: usize = 20;
+    let shown: Vec<String> = ids.iter().take(MOST).map(ToString::to_string).collect();
+    shown.join(" ") + if ids.len() > MOST { " …" } else { "" }
+}
+
+async fn wait_through_deaths(
+    session: &Session,
+    wait: &Wait<'_>,
+    progress: &mut Progress,
+) -> Result<TaskWaitResult, ClientError> {
+    let begun = Instant::now();
+    loop {
+        let client = session.client();
+        let left = wait.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+        match wait_once(&client, wait, left, progress).await {
+            Err(error) if error.is_interruption() => {
+                progress.note("the daemon is gone, connecting again");
+                session.reconnect(&client, error).await?;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn wait_once(
+    client: &Client,
+    wait: &Wait<'_>,
+    left: Option<Duration>,
+    progress: &mut Progress,
+) -> Result<TaskWaitResult, ClientError> {
+    let params = TaskWaitParams {
+        ids: wait.ids.to_vec(),
+        until: wait.until,
+        timeout_s: left.map(Seconds),
+        batch: None,
+    };
+    let topics =
+        SubscribeParams { topics: vec![Topic::Task], task_ids: Some(wait.ids.to_vec()), batch: None };
+    let mut events = Some(client.subscribe(&topics).await?);
+    if progress.is_drawn() {
+        // A task that sleeps has no events: its bar begins with how it stands now.
+        let now = TaskWaitParams { timeout_s: Some(Seconds(Duration::ZERO)), ..params.clone() };
+        for task in client.call::<TaskWait>(&now).await?.tasks {
+            progress.show(task.id, wait.title_of(task.id, task.name.as_ref()), task.state, &task.progress);
+        }
+    }
+    let ended = client.call::<TaskWait>(&params);
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            ended = &mut ended => return ended,
+            event = next_event(&mut events) => {
+                if let Some(task) = event.as_ref().and_then(|event| event.task.as_ref()) {
+                    let title = wait.title_of(task.id, task.name.as_ref());
+                    progress.show(task.id, title, task.state, &task.progress);
+                }
+                if event.is_none() {
+                    // Without events there is less to see; the wait itself still decides.
+                    events = None;
+                }
+            }
+        }
+    }
+}
+
+async fn next_event(events: &mut Option<EventStream>) -> Option<reel_protocol::methods::Event> {
+    match events {
+        Some(events) => events.next().await.ok(),
+        None => std::future::pending().await,
+    }
+}

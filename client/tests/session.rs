@@ -1,0 +1,158 @@
+//! The library against a daemon that is played by the test: what it says is scripted, line by line.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of a test fail it by panicking")]
+
+use std::path::Path;
+
+use reel_client::{
+    Client, ClientError, ConnectOptions, Session, Start,
+    protocol::{
+        TaskSpec,
+        endpoint::{Locations, LockText},
+        methods::{QueuePause, SubscribeParams, TaskSubmit, Topic},
+    },
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
+};
+
+fn options(home: &Path) -> ConnectOptions {
+    let locations = Locations {
+        home: home.to_owned(),
+        socket: home.join("reeld.sock"),
+        is_socket_given: false,
+        config: home.join("config.toml"),
+    };
+    ConnectOptions { locations, client_name: "test".to_owned(), start: Start::Never, daemon: None }
+}
+
+/// One connection of the played daemon.
+struct Peer {
+    lines: tokio::io::Lines<BufReader<tokio::net::unix::OwnedReadHalf>>,
+    writer: OwnedWriteHalf,
+}
+
+impl Peer {
+    async fn accept(listener: &UnixListener) -> Self {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (reader, writer) = UnixStream::into_split(stream);
+        Self { lines: BufReader::new(reader).lines(), writer }
+    }
+
+    async fn read(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next_line().await.unwrap().unwrap()).unwrap()
+    }
+
+    async fn say(&mut self, line: &Value) {
+        self.writer.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+
+    async fn answer(&mut self, request: &Value, result: Value) {
+        self.say(&json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).await;
+    }
+
+    /// Takes the greeting and answers it as a daemon of `protocol`.
+    async fn greet(&mut self, protocol: u32) {
+        let hello = self.read().await;
+        assert_eq!((&hello["method"], &hello["params"]["client"]), (&json!("hello"), &json!("test")));
+        let result = json!({
+            "daemon": "reeld", "version": "9.9.9", "protocol": protocol, "capabilities": ["of.tomorrow"],
+            "pid": 1, "instance": "a", "news": {},
+        });
+        self.answer(&hello, result).await;
+    }
+}
+
+#[tokio::test]
+async fn a_submit_that_lost_its_answer_is_sent_again_as_the_same_request() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(home.path().join("reeld.sock")).unwrap();
+    let daemon = async {
+        let mut first = Peer::accept(&listener).await;
+        first.greet(1).await;
+        let lost = first.read().await;
+        drop(first);
+        let mut second = Peer::accept(&listener).await;
+        second.greet(1).await;
+        let again = second.read().await;
+        assert_eq!(again["params"], lost["params"]);
+        second.answer(&again, json!({ "id": 7, "state": "of_tomorrow" })).await;
+        second
+    };
+    let client = async {
+        let session = Session::connect(options(home.path())).await.unwrap();
+        let spec = TaskSpec {
+            kind: "debug.noop".to_owned(),
+            request_id: Some("same".to_owned()),
+            ..TaskSpec::default()
+        };
+        session.call::<TaskSubmit>(&spec).await.unwrap()
+    };
+    let (_peer, submitted) = tokio::join!(daemon, client);
+    assert_eq!((submitted.id.0, submitted.state.name()), (7, "unknown"));
+}
+
+#[tokio::test]
+async fn a_daemon_of_another_protocol_is_refused_before_its_answers_are_read() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(home.path().join("reeld.sock")).unwrap();
+    let daemon = async {
+        let mut peer = Peer::accept(&listener).await;
+        peer.greet(2).await;
+        peer
+    };
+    let client = async {
+        let client = Client::connect(&options(home.path())).await.unwrap();
+        client.call::<QueuePause>(&reel_client::protocol::methods::Empty {}).await
+    };
+    let (_peer, answer) = tokio::join!(daemon, client);
+    assert!(matches!(answer, Err(ClientError::Protocol { .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_lock_file_leads_to_a_daemon_that_listens_elsewhere_unless_a_socket_was_named() {
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("elsewhere.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut options = options(home.path());
+    let lock = LockText { pid: 1, socket };
+    std::fs::write(options.locations.lock_file(), lock.encode()).unwrap();
+    let (mut peer, client) = tokio::join!(Peer::accept(&listener), Client::connect(&options));
+    peer.greet(1).await;
+    assert_eq!(client.unwrap().hello().await.unwrap().version, "9.9.9");
+    options.locations.is_socket_given = true;
+    assert!(matches!(Client::connect(&options).await, Err(ClientError::NoDaemon)));
+}
+
+#[tokio::test]
+async fn events_come_in_order_until_the_daemon_drops_a_slow_subscription() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(home.path().join("reeld.sock")).unwrap();
+    let event = |seq: u64, event: &str| {
+        let params = json!({ "subscription": 3, "seq": seq, "topic": "task", "event": event, "missed": 5 });
+        json!({ "jsonrpc": "2.0", "method": "event", "params": params })
+    };
+    let daemon = async {
+        let mut peer = Peer::accept(&listener).await;
+        peer.greet(1).await;
+        let subscribe = peer.read().await;
+        peer.answer(&subscribe, json!({ "subscription": 3, "instance": "a", "seq": 10 })).await;
+        for line in [event(11, "changed"), event(12, "of_tomorrow"), event(13, "subscription_dropped")] {
+            peer.say(&line).await;
+        }
+        peer
+    };
+    let client = async {
+        let client = Client::connect(&options(home.path())).await.unwrap();
+        let topics = SubscribeParams { topics: vec![Topic::Task], ..SubscribeParams::default() };
+        let mut events = client.subscribe(&topics).await.unwrap();
+        assert_eq!(events.begun().seq, 10);
+        assert_eq!(events.next().await.unwrap().seq, 11);
+        assert_eq!(events.next().await.unwrap().seq, 12);
+        events.next().await
+    };
+    let (_peer, end) = tokio::join!(daemon, client);
+    assert!(matches!(end, Err(ClientError::EventsLost)), "{end:?}");
+}

@@ -1,0 +1,164 @@
+//! `debug.*`: tasks that touch no provider, for authors who test their error handling, and for the benches.
+
+use std::time::Duration;
+
+use reel_protocol::{JsonText, TaskError};
+use serde::Deserialize;
+
+use super::image::BadParams;
+use crate::tasks::{CancelSignal, ProgressSink, RunEnd};
+
+/// The longest sleep: a day.
+const MAX_MS: u64 = 24 * 3_600 * 1_000;
+
+/// The most progress reports of one task.
+const MAX_STEPS: u64 = 1_000_000;
+
+/// The methods, as `debug.NAME`.
+pub const METHODS: &[&str] = &["noop", "sleep", "fail", "progress"];
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Noop {}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sleep {
+    ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fail {
+    #[serde(default = "default_code")]
+    code: String,
+    #[serde(default)]
+    retryable: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Steps {
+    steps: u64,
+    ms: u64,
+}
+
+fn default_code() -> String {
+    "debug_failure".to_owned()
+}
+
+/// A checked call.
+#[derive(Debug, Clone)]
+pub enum Call {
+    /// Ends at once.
+    Noop,
+    /// Ends after a while.
+    Sleep(Duration),
+    /// Fails.
+    Fail {
+        /// The error's code.
+        code: String,
+        /// Whether it is worth another attempt.
+        is_retryable: bool,
+    },
+    /// Reports progress.
+    Progress {
+        /// How many reports.
+        steps: u64,
+        /// Over how long.
+        span: Duration,
+    },
+}
+
+/// Reads and checks the params of a method; None if there is no such method.
+pub fn check(method: &str, params: &JsonText) -> Option<Result<Call, BadParams>> {
+    let bad = |error: serde_json::Error, fields: &str| {
+        BadParams::new(
+            format!("the params do not fit debug.{method}: {error}"),
+            format!("the fields are {fields}"),
+        )
+    };
+    let span = |ms: u64| match ms {
+        0..=MAX_MS => Ok(Duration::from_millis(ms)),
+        _ => Err(BadParams::new(format!("ms {ms} is more than a day"), "at most 86400000")),
+    };
+    Some(match method {
+        "noop" => params.decode::<Noop>().map(|_| Call::Noop).map_err(|error| bad(error, "none")),
+        "sleep" => params
+            .decode::<Sleep>()
+            .map_err(|error| bad(error, "ms"))
+            .and_then(|sleep| span(sleep.ms).map(Call::Sleep)),
+        "fail" => params
+            .decode::<Fail>()
+            .map(|fail| Call::Fail { code: fail.code, is_retryable: fail.retryable })
+            .map_err(|error| bad(error, "code, retryable")),
+        "progress" => params.decode::<Steps>().map_err(|error| bad(error, "steps, ms")).and_then(|call| {
+            match call.steps {
+                1..=MAX_STEPS => span(call.ms).map(|span| Call::Progress { steps: call.steps, span }),
+                steps => Err(BadParams::new(
+                    format!("steps {steps} is not from 1 to {MAX_STEPS}"),
+                    "10 is a good start",
+                )),
+            }
+        }),
+        _ => return None,
+    })
+}
+
+/// Carries a call out.
+pub async fn run(call: Call, mut cancel: CancelSignal, progress: ProgressSink) -> RunEnd {
+    let work = async {
+        match call {
+            Call::Noop => RunEnd::Done(None),
+            Call::Sleep(span) => {
+                tokio::time::sleep(span).await;
+                RunEnd::Done(None)
+            }
+            Call::Fail { code, is_retryable } => RunEnd::Failed(TaskError {
+                message: format!("debug.fail was asked to fail with {code}"),
+                code,
+                hint: None,
+                retryable: is_retryable,
+                provider_status: None,
+            }),
+            Call::Progress { steps, span } => {
+                for step in 1..=steps {
+                    tokio::time::sleep(span / u32::try_from(steps).unwrap_or(u32::MAX)).await;
+                    progress.report(step as f64 / steps as f64, format!("step {step} of {steps}"));
+                }
+                RunEnd::Done(None)
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        end = work => end,
+        // The sender goes away only with the tracker, and then nobody is left to be told.
+        _ = cancel.wait_for(|is_cancelled| *is_cancelled) => RunEnd::Stopped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn params_are_checked_for_each_method() {
+        let check = |method: &str, json: &str| {
+            check(method, &JsonText::parse(json.to_owned()).unwrap()).map(|call| call.is_ok())
+        };
+        for (method, json, expected) in [
+            ("noop", "{}", Some(true)),
+            ("noop", r#"{"x":1}"#, Some(false)),
+            ("sleep", r#"{"ms":5}"#, Some(true)),
+            ("sleep", r#"{"ms":99999999999}"#, Some(false)),
+            ("sleep", "{}", Some(false)),
+            ("fail", "{}", Some(true)),
+            ("progress", r#"{"steps":0,"ms":1}"#, Some(false)),
+            ("progress", r#"{"steps":3,"ms":1}"#, Some(true)),
+            ("nap", "{}", None),
+        ] {
+            assert_eq!(check(method, json), expected, "{method} {json}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The service registry: knows what can be asked for, checks it, and sees an attempt through to its end.
+//!
+//! It promises one shape of call and one shape of error for all services. The tracker asks it for plans and runs; it asks the provider
+//! gateway to make and the cache to keep.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use actix::{
+    Actor, ActorFutureExt, Context, Handler, MessageResult, Recipient, ResponseActFuture, WrapFuture,
+};
+use reel_protocol::{
+    CacheMode, ErrorCode, ImageParams, JsonText, MAX_ID, TaskError,
+    methods::{ServiceInfo, ServiceStatusResult},
+};
+
+use super::{
+    debug,
+    image::{self, BadParams},
+    key::image_key,
+    messages::GetServiceStatus,
+    styles,
+};
+use crate::{
+    cache::{CacheError, KeepMade, Made},
+    nearest::nearest,
+    provider::{Generate, GenerateError, PictureRequest},
+    tasks::{Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, RunEnd, RunTask},
+};
+
+/// Plans and runs that may wait; the tracker runs far fewer at once.
+const MAILBOX: usize = 4_096;
+
+/// A provider as selection and cache keys see it.
+#[derive(Debug, Clone, Default)]
+pub struct ProviderEntry {
+    /// The instance's name.
+    pub name: String,
+    /// Such as `draft`.
+    pub kind: String,
+    /// Where it is reached.
+    pub address: String,
+    /// Its own model.
+    pub model: Option<String>,
+    /// Grows when its adapter makes something else of the same request.
+    pub adapter_version: String,
+    /// Whether asking twice may pay twice.
+    pub is_paid: bool,
+}
+
+/// What the registry works with.
+#[derive(Debug, Clone)]
+pub struct RegistryParts {
+    /// Those that can make pictures, in the order of selection.
+    pub image_providers: Vec<ProviderEntry>,
+    /// Makes.
+    pub generate: Recipient<Generate>,
+    /// Keeps.
+    pub keep: Recipient<KeepMade>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    successes: u64,
+    errors: u64,
+    last_error: Option<String>,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct ServiceRegistry {
+    parts: RegistryParts,
+    counts: BTreeMap<&'static str, Counts>,
+}
+
+/// The services and their methods.
+const SERVICES: &[(&str, &[&str])] = &[("image", &["generate"]), ("debug", debug::METHODS)];
+
+impl ServiceRegistry {
+    /// A registry over these providers.
+    pub fn new(parts: RegistryParts) -> Self {
+        Self { parts, counts: BTreeMap::new() }
+    }
+
+    fn plan(&self, spec: &PlanSpec) -> Result<Plan, BadParams> {
+        let (service, method) = spec.kind.split_once('.').unwrap_or((spec.kind.as_str(), ""));
+        match (service, method) {
+            ("image", "generate") => self.plan_image(spec),
+            ("debug", method) => match debug::check(method, &spec.params) {
+                Some(checked) => {
+                    checked.map(|_| Plan { params: spec.params.clone(), candidates: Vec::new() })
+                }
+                None => Err(unknown_kind(&spec.kind)),
+            },
+            _ => Err(unknown_kind(&spec.kind)),
+        }
+    }
+
+    fn plan_image(&self, spec: &PlanSpec) -> Result<Plan, BadParams> {
+        let params = image::check(&spec.params)?;
+        let providers = &self.parts.image_providers;
+        let chosen: Vec<_> = match &spec.provider {
+            None => providers.iter().collect(),
+            Some(name) => {
+                let found = providers.iter().find(|provider| provider.name == *name);
+                vec![found.ok_or_else(|| self.unknown_provider(name))?]
+            }
+        };
+        let candidate = |provider: &&ProviderEntry| Candidate {
+            provider: Arc::from(provider.name.as_str()),
+            model: params.model.as_deref().or(provider.model.as_deref()).map(Arc::from),
+            key: image_key(&params, provider),
+            is_paid: provider.is_paid,
+        };
+        let candidates = chosen.iter().map(candidate).collect();
+        let params = JsonText::from_value(&params)
+            .map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
+        Ok(Plan { params, candidates })
+    }
+
+    fn unknown_provider(&self, name: &str) -> BadParams {
+        let near = nearest(name, self.parts.image_providers.iter().map(|provider| provider.name.as_str()));
+        let hint = near
+            .map_or_else(|| "reel providers lists them".to_owned(), |near| format!("did you mean {near}?"));
+        BadParams {
+            code: ErrorCode::UnknownProvider,
+            message: format!("there is no provider {name:?}"),
+            hint: Some(hint),
+        }
+    }
+
+    fn count(&mut self, service: &'static str, end: &RunEnd) {
+        let counts = self.counts.entry(service).or_default();
+        match end {
+            RunEnd::Done(_) => counts.successes += 1,
+            RunEnd::Failed(error) => {
+                counts.errors += 1;
+                counts.last_error = Some(format!("{}: {}", error.code, error.message));
+            }
+            RunEnd::Stopped => {}
+        }
+    }
+}
+
+fn unknown_kind(kind: &str) -> BadParams {
+    let kinds: Vec<_> = SERVICES
+        .iter()
+        .flat_map(|(service, methods)| methods.iter().map(move |method| format!("{service}.{method}")))
+        .collect();
+    let near = nearest(kind, kinds.iter().map(String::as_str));
+    let hint = near
+        .map_or_else(|| format!("served are {}", kinds.join(", ")), |near| format!("did you mean {near}?"));
+    BadParams { code: ErrorCode::UnknownKind, message: format!("no service has {kind:?}"), hint: Some(hint) }
+}
+
+impl Actor for ServiceRegistry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<PlanTasks> for ServiceRegistry {
+    type Result = Result<Vec<Plan>, PlanRefusal>;
+
+    fn handle(&mut self, PlanTasks { specs }: PlanTasks, _: &mut Self::Context) -> Self::Result {
+        let refuse = |index, bad: BadParams| PlanRefusal {
+            index,
+            code: bad.code,
+            message: bad.message,
+            hint: bad.hint,
+        };
+        specs
+            .iter()
+            .enumerate()
+            .map(|(index, spec)| self.plan(spec).map_err(|bad| refuse(index, bad)))
+            .collect()
+    }
+}
+
+impl Handler<RunTask> for ServiceRegistry {
+    type Result = ResponseActFuture<Self, RunEnd>;
+
+    fn handle(&mut self, task: RunTask, _: &mut Self::Context) -> Self::Result {
+        let service = if task.kind.starts_with("image.") { "image" } else { "debug" };
+        let parts = self.parts.clone();
+        let run = async move {
+            match task.kind.split_once('.') {
+                Some(("image", _)) => run_image(parts, task).await,
+                Some(("debug", method)) => match debug::check(method, &task.params) {
+                    Some(Ok(call)) => debug::run(call, task.cancel, task.progress).await,
+                    _ => RunEnd::Failed(internal("the params were accepted and do not hold")),
+                },
+                _ => RunEnd::Failed(internal("the kind was accepted and is not served")),
+            }
+        };
+        Box::pin(run.into_actor(self).map(move |end, registry, _| {
+            registry.count(service, &end);
+            end
+        }))
+    }
+}
+
+impl Handler<GetServiceStatus> for ServiceRegistry {
+    type Result = MessageResult<GetServiceStatus>;
+
+    fn handle(&mut self, _: GetServiceStatus, _: &mut Self::Context) -> Self::Result {
+        let providers: Vec<_> =
+            self.parts.image_providers.iter().map(|provider| provider.name.clone()).collect();
+        let info = |(service, methods): &(&'static str, &[&str])| {
+            let counts = self.counts.get(service);
+            let (successes, errors) = counts.map_or((0, 0), |counts| (counts.successes, counts.errors));
+            let is_image = *service == "image";
+            let info = ServiceInfo {
+                methods: methods.iter().map(|method| (*method).to_owned()).collect(),
+                providers: if is_image { providers.clone() } else { Vec::new() },
+                styles: if is_image { styles::infos() } else { Vec::new() },
+                requests: successes + errors,
+                successes,
+                errors,
+                last_error: counts.and_then(|counts| counts.last_error.clone()),
+            };
+            ((*service).to_owned(), info)
+        };
+        MessageResult(ServiceStatusResult { services: SERVICES.iter().map(info).collect() })
+    }
+}
+
+async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
+    let Some(provider) = task.provider else {
+        return RunEnd::Failed(internal("an image task has no provider"));
+    };
+    let Ok(params) = task.params.decode::<ImageParams>() else {
+        return RunEnd::Failed(internal("the params were accepted and do not hold"));
+    };
+    let request = PictureRequest { seed: seed(&params, task.cache, &provider.key), params };
+    let generate = Generate {
+        provider: provider.provider.to_string(),
+        request,
+        permit: task.permit,
+        cancel: task.cancel,
+        progress: task.progress.clone(),
+    };
+    let pictures = match parts.generate.send(generate).await {
+        Ok(Ok(pictures)) => pictures,
+        Ok(Err(GenerateError::Failed(error))) => return RunEnd::Failed(error),
+        Ok(Err(GenerateError::Stopped)) => return RunEnd::Stopped,
+        Err(_) => return RunEnd::Failed(internal("the provider gateway is gone")),
+    };
+    task.progress.report(1.0, "keeping");
+    let keep = KeepMade {
+        key: (task.cache != CacheMode::Off).then_some(provider.key),
+        provider: provider.provider.to_string(),
+        model: provider.model.as_deref().map(str::to_owned),
+        pictures,
+    };
+    let kept: Result<Made, CacheError> = match parts.keep.send(keep).await {
+        Ok(kept) => kept,
+        Err(_) => return RunEnd::Failed(internal("the cache is gone")),
+    };
+    match kept {
+        Ok(made) => RunEnd::Done(Some(made)),
+        Err(error) => RunEnd::Failed(not_kept(&error)),
+    }
+}
+
+/// The seed where the request names none: the same for an equal request, and another one where it is asked anew.
+fn seed(params: &ImageParams, cache: CacheMode, key: &[u8; 32]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(key);
+    if cache == CacheMode::Fresh {
+        hasher.update(&reel_protocol::Timestamp::now().unix_ms().to_le_bytes());
+        hasher.update(&std::process::id().to_le_bytes());
+    }
+    let mut low = [0; 8];
+    hasher.finalize_xof().fill(&mut low);
+    params.seed.unwrap_or(u64::from_le_bytes(low) & MAX_ID)
+}
+
+fn internal(message: &str) -> TaskError {
+    TaskError {
+        code: ErrorCode::Internal.name().to_owned(),
+        message: message.to_owned(),
+        hint: Some("reel daemon logs says more".to_owned()),
+        retryable: false,
+        provider_status: None,
+    }
+}
+
+fn not_kept(error: &CacheError) -> TaskError {
+    let (code, hint) = match error {
+        CacheError::Full { .. } => {
+            (ErrorCode::StorageFull, "raise cache.disk_mb, or remove tasks from the history with reel rm")
+        }
+        CacheError::DiskFull { .. } => {
+            (ErrorCode::StorageFull, "free some room on the disk; the task is tried again")
+        }
+        CacheError::OverMemory => {
+            (ErrorCode::OverMemory, "reel memory shows who holds what; the task is tried again")
+        }
+        _ => (ErrorCode::StorageFailed, "reel daemon logs says more; the task is tried again"),
+    };
+    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    TaskError {
+        code: code.name().to_owned(),
+        message: format!("the picture was made but could not be kept: {error}{cause}"),
+        hint: Some(hint.to_owned()),
+        retryable: true,
+        provider_status: None,
+    }
+}
