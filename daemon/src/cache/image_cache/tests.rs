@@ -272,12 +272,16 @@ async fn memory_is_given_back_when_asked_and_filled_by_reading() {
 async fn a_budget_that_others_fill_costs_only_the_memory_tier() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let _others = home.budget.reserve(Holder::Drawing, 64 * MIB).unwrap();
+    let mut others = home.budget.reserve(Holder::Drawing, 64 * MIB).unwrap();
     let made = keep(&cache, 1, 1_000).await.unwrap();
     assert_eq!(stats(&cache).await.memory_bytes, 0);
-    assert_eq!(read(&cache, made.outputs[0].digest, 0, 1).await.unwrap().data.0, [1]);
+    let digest = made.outputs[0].digest;
+    assert!(matches!(read(&cache, digest, 0, 1).await, Err(CacheError::OverMemory)));
     assert_eq!(look_up(&cache, 1).await, Some(made));
     assert!(matches!(cache.send(VerifyCache).await.unwrap(), Err(CacheError::OverMemory)));
+    others.shrink(500);
+    assert_eq!(read(&cache, digest, 0, 500).await.unwrap().data.0, [1; 500]);
+    assert_eq!(home.budget.reserved_bytes(), others.bytes());
 }
 
 #[actix::test]
