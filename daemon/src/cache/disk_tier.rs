@@ -96,6 +96,10 @@ impl DiskTier {
     }
 
     fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<Stamp> {
+        let needed_bytes = bytes.len() as u64 + disk::KEEP_BYTES;
+        if disk::available_bytes(&self.artifacts).is_some_and(|available_bytes| available_bytes < needed_bytes) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let directory = path.parent().unwrap_or(&self.artifacts);
         let is_new = !directory.is_dir();
         os::create_private_dir(directory)?;

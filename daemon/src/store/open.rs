@@ -43,10 +43,13 @@ pub fn open(path: &Path) -> Result<Opened, StoreError> {
 }
 
 fn open_pair(path: &Path) -> Result<(Connection, Connection), StoreError> {
+    if path.exists() {
+        // Looked at before anything is set: turning on the WAL already writes into the file.
+        check(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?;
+    }
     let mut writer = Connection::open(path)?;
     configure(&writer)?;
     migrate(&mut writer, path)?;
-    check(&writer)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = Connection::open_with_flags(path, flags)?;
     reader.pragma_update(None, "cache_size", -2_048)?;
