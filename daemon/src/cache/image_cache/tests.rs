@@ -81,6 +81,16 @@ async fn keep(cache: &Addr<ImageCache>, key: u8, size: usize) -> Result<Made, Ca
     cache.send(keep_all(Some(key), vec![picture(key, size)])).await.unwrap()
 }
 
+/// Pictures of 300 bytes, each used later than the one before: times of use are whole milliseconds.
+async fn keep_in_turn(cache: &Addr<ImageCache>, keys: std::ops::RangeInclusive<u8>) -> Vec<Made> {
+    let mut made = Vec::new();
+    for key in keys {
+        made.push(keep(cache, key, 300).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    made
+}
+
 async fn look_up(cache: &Addr<ImageCache>, key: u8) -> Option<Made> {
     let msg = LookUp { requests: vec![vec![[key; 32]]], is_counted: true };
     cache.send(msg).await.unwrap().pop().unwrap()

@@ -17,16 +17,6 @@ fn exists(made: &Made) -> bool {
     Path::new(&made.outputs[0].path).exists()
 }
 
-/// The times of use are whole milliseconds.
-async fn keep_in_turn(cache: &Addr<ImageCache>, keys: std::ops::RangeInclusive<u8>) -> Vec<Made> {
-    let mut made = Vec::new();
-    for key in keys {
-        made.push(keep(cache, key, 300).await.unwrap());
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    made
-}
-
 #[actix::test]
 async fn the_least_recently_used_leave_for_the_new_one() {
     let mut home = Home::new();
