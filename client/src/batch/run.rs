@@ -109,8 +109,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn make_all(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
-        let (batch, tasks) = submit(&self.session, self.order, self.items, wanted).await?;
-        self.open.extend(tasks);
+        let batch = submit(&self.session, self.order, self.items, wanted, &mut self.open).await?;
         loop {
             let client = self.session.client();
             match self.follow(&client, batch).await {

@@ -1,5 +1,7 @@
 //! Hands a batch in: chunks that each fit a request, all under one batch of the daemon.
 
+use std::collections::HashMap;
+
 use reel_client::{ClientError, Session};
 use reel_protocol::{
     BatchId, TaskId, TaskSpec,
@@ -19,16 +21,16 @@ const CHUNK_BYTES: usize = LARGE_LINE_BYTES - 64 * 1024;
 /// Bytes of one task beside its params and name, generously.
 const TASK_BYTES: usize = 512;
 
-/// Submits the wanted items. Each chunk may be sent again after the daemon's death and is still the same one.
+/// Submits the wanted items, and notes the task of each in `open` at once. Each chunk may be sent again after the daemon's death and is still the same one.
 pub async fn submit(
     session: &Session,
     order: &Order,
     items: &[Item],
     wanted: &[Wanted],
-) -> Result<(BatchId, Vec<(TaskId, Wanted)>), Failure> {
+    open: &mut HashMap<TaskId, Wanted>,
+) -> Result<BatchId, Failure> {
     let request_id = tasks::new_request_id();
     let mut batch = None;
-    let mut submitted = Vec::with_capacity(wanted.len());
     for (index, chunk) in chunks(items, wanted).into_iter().enumerate() {
         let specs = chunk.iter().filter_map(|(place, _)| items.get(*place)).map(|item| spec(order, item));
         let params = SubmitBatchParams {
@@ -40,10 +42,9 @@ pub async fn submit(
         let answer = session.call::<TaskSubmitBatch>(&params).await;
         let answer = answer.map_err(|error| named_by_line(error, items, chunk))?;
         batch = Some(answer.batch);
-        submitted.extend(answer.ids.into_iter().zip(chunk.iter().copied()));
+        open.extend(answer.ids.into_iter().zip(chunk.iter().copied()));
     }
-    let batch = batch.ok_or_else(|| Failure::usage("there is nothing to make"))?;
-    Ok((batch, submitted))
+    batch.ok_or_else(|| Failure::usage("there is nothing to make"))
 }
 
 fn spec(order: &Order, item: &Item) -> TaskSpec {
