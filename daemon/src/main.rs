@@ -1,10 +1,6 @@
 //! `reeld`: one story from the arguments to the last line of the log.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use reel_protocol::{endpoint::Locations, methods::ReloadResult};
 use reeld::{
@@ -18,9 +14,10 @@ use reeld::{
     shutdown,
     signals::{Signal, Signals},
     store,
+    tasks::GetTaskCounts,
     wiring::{self, Foundation, Rooms},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// How long an auto-started daemon stays without work and without connections.
 const IDLE: Duration = Duration::from_secs(30 * 60);
@@ -171,6 +168,8 @@ async fn serve(
     let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), home = %locations.home.display(), socket = %locations.socket.display(), "ready");
 
+    let idle = idle(&rooms);
+    tokio::pin!(idle);
     let drain = loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -178,19 +177,19 @@ async fn serve(
                 Signal::Reload => drop(reload::apply(&mut reload, &rooms).await),
             },
             Some(request) = requests.recv() => match request {
-                ControlRequest::Shutdown { drain, reply } => {
-                    let _ = reply.send(());
+                ControlRequest::Shutdown { drain, answer } => {
+                    let _ = answer.send(());
                     break drain.unwrap_or(shutdown::DRAIN);
                 }
-                ControlRequest::Reload { reply } => {
+                ControlRequest::Reload { answer } => {
                     let outcome: Result<ReloadResult, String> = reload::apply(&mut reload, &rooms).await;
-                    let _ = reply.send(outcome);
+                    let _ = answer.send(outcome);
                 }
-                ControlRequest::SetLogFilter { filter, reply } => {
-                    let _ = reply.send(log.set_filter(&filter).map_err(|error| chain(&error)));
+                ControlRequest::SetLogFilter { filter, answer } => {
+                    let _ = answer.send(log.set_filter(&filter).map_err(|error| chain(&error)));
                 }
             },
-            () = idle(&rooms), if is_auto_started => {
+            () = &mut idle, if is_auto_started => {
                 tracing::info!("no work and no connection for 30 minutes");
                 break Duration::ZERO;
             }
@@ -200,33 +199,38 @@ async fn serve(
     Ok(())
 }
 
+/// Accepts until told to stop, then waits for the sessions' last answers.
 async fn accept(listener: Listener, router: ipc::Router, stopping: watch::Receiver<bool>) {
     let mut stop = stopping.clone();
+    let mut sessions = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => drop(actix::spawn(ipc::serve(stream, peer, router.clone(), stopping.clone()))),
+                Ok((stream, peer)) => drop(sessions.spawn_local(ipc::serve(stream, peer, router.clone(), stopping.clone()))),
                 Err(error) => {
                     tracing::error!(%error, "no connection can be accepted any more");
-                    return;
+                    break;
                 }
             },
-            // Dropping the listener removes the socket: clients that come now find none, and start the next daemon.
-            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
+            Some(_) = sessions.join_next() => {}
+            _ = stop.wait_for(|is_stopping| *is_stopping) => break,
         }
     }
+    // Dropping the listener removes the socket: clients that come now find none, and start the next daemon.
+    drop(listener);
+    while sessions.join_next().await.is_some() {}
 }
 
 /// Ends once there was neither work nor a connection for [`IDLE`].
 async fn idle(rooms: &Rooms) {
-    let mut since = Instant::now();
+    let mut worked = Instant::now();
     loop {
         tokio::time::sleep(IDLE_LOOK).await;
-        let is_idle = rooms.counts.send(reeld::tasks::GetTaskCounts).await.is_ok_and(|counts| counts.is_idle);
-        if !is_idle || rooms.router.connections() > 0 {
-            since = Instant::now();
+        let is_idle = rooms.counts.send(GetTaskCounts).await.is_ok_and(|counts| counts.is_idle);
+        if !is_idle || rooms.router.open_connections() > 0 {
+            worked = Instant::now();
         }
-        if since.elapsed() >= IDLE {
+        if worked.max(rooms.router.last_activity()).elapsed() >= IDLE {
             return;
         }
     }

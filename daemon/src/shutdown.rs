@@ -26,9 +26,8 @@ pub async fn run(rooms: &Rooms, limit: Duration, stop: &watch::Sender<bool>, acc
         () = again(signals) => rooms.drain.send(Drain { limit: Duration::ZERO }).await.unwrap_or_default(),
     };
     stop.send_replace(true);
-    let _ = accepting.await;
     // Sessions that have nothing left to say end at once; one that nobody reads must not hold the end up.
-    let _ = tokio::time::timeout(ANSWERS, rooms.router.all_closed()).await;
+    let _ = tokio::time::timeout(ANSWERS, accepting).await;
     tracing::info!(ended = drained.ended, requeued = drained.requeued, "stopped");
 }
 

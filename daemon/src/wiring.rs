@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, Recipient};
 use reel_protocol::{endpoint::Locations, methods::MemoryLevel};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     cache::{CacheParts, ImageCache, SetCacheLimits},
     config::{CacheConfig, Config, TasksConfig},
     control::Control,
     events::EventHub,
-    ipc::{Answerers, Router, RouterParts},
+    ipc::{Recipients, Router, RouterParts},
     memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
     provider::{DraftProvider, Instance, Permits, ProviderGateway, draft},
     service::{ProviderEntry, RegistryParts, ServiceRegistry},
@@ -35,7 +35,7 @@ pub struct Foundation {
 }
 
 /// The running rooms, as `main` needs them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Rooms {
     /// For the sessions.
     pub router: Router,
@@ -135,8 +135,18 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     })
     .start();
 
-    let answerers = answerers(&tracker, &cache, &gateway, &registry, &memory);
-    let router = Router::new(RouterParts { answerers, control, events: events.clone(), budget, locations, is_auto_started });
+    let recipients = recipients(&tracker, &cache, &gateway, &registry, &memory);
+    let router = Router::new(RouterParts {
+        recipients,
+        events: events.clone(),
+        budget,
+        control,
+        instance: instance_name().into(),
+        locations,
+        version: env!("CARGO_PKG_VERSION"),
+        started: Instant::now(),
+        is_auto_started,
+    });
     Ok(Rooms {
         router,
         drain: tracker.clone().recipient(),
@@ -148,14 +158,14 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     })
 }
 
-fn answerers(
+fn recipients(
     tracker: &Addr<TaskTracker>,
     cache: &Addr<ImageCache>,
     gateway: &Addr<ProviderGateway>,
     registry: &Addr<ServiceRegistry>,
     memory: &Addr<MemorySupervisor>,
-) -> Answerers {
-    Answerers {
+) -> Recipients {
+    Recipients {
         submit_task: tracker.clone().recipient(),
         submit_batch: tracker.clone().recipient(),
         call_service: tracker.clone().recipient(),
@@ -165,15 +175,20 @@ fn answerers(
         decide_task: tracker.clone().recipient(),
         remove_task: tracker.clone().recipient(),
         pause_queue: tracker.clone().recipient(),
-        task_counts: tracker.clone().recipient(),
+        get_task_counts: tracker.clone().recipient(),
         read_artifact: cache.clone().recipient(),
         find_artifact: cache.clone().recipient(),
-        cache_stats: cache.clone().recipient(),
+        get_cache_stats: cache.clone().recipient(),
         clear_cache: cache.clone().recipient(),
         verify_cache: cache.clone().recipient(),
-        providers: gateway.clone().recipient(),
-        service_status: registry.clone().recipient(),
-        memory_status: memory.clone().recipient(),
+        get_providers: gateway.clone().recipient(),
+        get_service_status: registry.clone().recipient(),
+        get_memory_status: memory.clone().recipient(),
         trim_memory: memory.clone().recipient(),
     }
+}
+
+/// Differs at each start: the process id comes again, the time with it does not.
+fn instance_name() -> String {
+    format!("{}-{:x}", std::process::id(), reel_protocol::Timestamp::now().unix_ms())
 }

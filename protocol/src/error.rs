@@ -87,6 +87,8 @@ error_codes! {
     SubscriptionNotFound = 23, "subscription_not_found";
     /// A task that `after` names does not exist.
     DependencyNotFound = 24, "dependency_not_found";
+    /// The daemon has as many connections as it serves; this one is closed.
+    TooManyConnections = 25, "too_many_connections";
 }
 
 impl fmt::Display for ErrorCode {

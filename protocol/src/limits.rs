@@ -24,6 +24,15 @@ pub const LIST_ROWS: u32 = 1_000;
 /// Requests of one connection that may be unanswered before the daemon stops reading from it.
 pub const IN_FLIGHT: usize = 256;
 
+/// Connections that the daemon serves at once; the next one is told so and closed.
+pub const CONNECTIONS: usize = 1_024;
+
+/// Subscriptions of one connection.
+pub const SUBSCRIPTIONS: usize = 64;
+
+/// Most tasks that a subscription or `after` may name.
+pub const NAMED_TASKS: usize = 1_000;
+
 /// Events that a subscriber may fall behind before its subscription is dropped.
 pub const EVENTS_BEHIND: usize = 1_024;
 

@@ -82,6 +82,15 @@ impl LineDecoder {
         if begin < end { self.buffer.get(begin..end).map(Line::Text) } else { None }
     }
 
+    /// Drops the line that has begun and what is still to come of it, for a reader that cannot hold more of it.
+    pub fn skip_line(&mut self) {
+        self.is_skipping = true;
+        self.has_begun = true;
+        self.scanned = 0;
+        self.buffer = Vec::new();
+        self.start = 0;
+    }
+
     fn wait_for_more(&mut self) -> Option<Line<'_>> {
         self.scanned = self.buffer.len() - self.start;
         if self.scanned <= LARGE_LINE_BYTES && !self.is_skipping {
@@ -154,6 +163,20 @@ mod tests {
         assert!(matches!(decoder.next_line(), Some(Line::Text(text)) if text.len() == LARGE_LINE_BYTES));
         assert_eq!(decoder.next_line(), None);
         assert!(decoder.buffer_mut().capacity() <= LINE_BYTES);
+    }
+
+    #[test]
+    fn a_skipped_line_is_dropped_to_its_end_and_holds_no_memory() {
+        let mut decoder = LineDecoder::default();
+        decoder.buffer_mut().extend_from_slice(b"{}\n[1,");
+        assert_eq!(decoder.next_line(), Some(Line::Text(b"{}")));
+        assert_eq!(decoder.next_line(), None);
+        decoder.skip_line();
+        assert_eq!(decoder.held_bytes(), 0);
+        decoder.buffer_mut().extend_from_slice(b"2,3");
+        assert_eq!(decoder.next_line(), None);
+        decoder.buffer_mut().extend_from_slice(b"]\n{}\n");
+        assert_eq!(decoder.next_line(), Some(Line::Text(b"{}")));
     }
 
     proptest::proptest! {

@@ -23,7 +23,9 @@ pub enum CacheError {
         size: u64,
     },
     /// The disk tier is at its cap and nothing in it may be evicted.
-    #[error("the store holds {held_bytes} of {limit_bytes} bytes and needs {needed_bytes} more, and tasks in the history name all of it")]
+    #[error(
+        "the store holds {held_bytes} of {limit_bytes} bytes and needs {needed_bytes} more, and tasks in the history name all of it"
+    )]
     Full {
         /// Held now.
         held_bytes: u64,

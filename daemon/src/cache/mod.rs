@@ -6,6 +6,7 @@ mod messages;
 pub use self::{
     error::CacheError,
     messages::{
-        ClearCache, CountCoalesced, FindArtifact, GetCacheStats, KeepMade, Key, LookUp, Made, ReadArtifact, SetCacheLimits, VerifyCache,
+        ClearCache, CountCoalesced, FindArtifact, GetCacheStats, KeepMade, Key, LookUp, Made, ReadArtifact,
+        SetCacheLimits, VerifyCache,
     },
 };

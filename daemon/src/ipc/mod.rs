@@ -1,9 +1,29 @@
-//! How the outside reaches the daemon: the lock that makes it the only one of its home, and the socket that only its own user may use.
+//! How the outside reaches the daemon: the lock that makes it the only one of its home, the socket that only its own user may use, and the
+//! sessions that speak the protocol on it.
+//!
+//! A session cuts lines (`inbox`), leads each request through the router's table to a handler (`call`, `router`, `methods`), and writes the
+//! answers (`outbox`) and events (`subscriptions`). Types of the wire end here: handlers ask the rooms with the rooms' own messages, and
+//! `errors` is the one place that turns their refusals into errors of the wire.
 
+mod call;
+mod connection;
+mod cursor;
+mod errors;
+mod event_lines;
+mod fields;
+mod inbox;
 pub mod listener;
 pub mod lock;
+mod methods;
 mod os;
+mod outbox;
+mod router;
+mod session;
+mod subscriptions;
 pub mod umask;
+mod validate;
 
 pub use listener::{BindError, Listener, Peer, Stream};
 pub use lock::{HomeLock, LockError};
+pub use router::{Recipients, Router, RouterParts};
+pub use session::serve;

@@ -55,9 +55,17 @@ impl Handler<Generate> for DraftProvider {
         let budget = self.budget.clone();
         Box::pin(async move {
             let Generate { request, permit, cancel, progress, .. } = call;
-            let drawn = tokio::task::spawn_blocking(move || draw_all(&request, &budget, &cancel, &progress)).await;
+            let drawn =
+                tokio::task::spawn_blocking(move || draw_all(&request, &budget, &cancel, &progress)).await;
             drop(permit);
-            drawn.unwrap_or_else(|panic| Err(failed(ErrorCode::Internal, format!("the drawing panicked: {panic}"), "please report it", false)))
+            drawn.unwrap_or_else(|panic| {
+                Err(failed(
+                    ErrorCode::Internal,
+                    format!("the drawing panicked: {panic}"),
+                    "please report it",
+                    false,
+                ))
+            })
         })
     }
 }
@@ -101,11 +109,21 @@ fn draw_one(
 ) -> Result<Picture, GenerateError> {
     let bytes = draft::buffer_bytes(panel.width, panel.height);
     let mut reservation = budget.reserve(Holder::Drawing, bytes).map_err(|over| {
-        failed(ErrorCode::OverMemory, over.to_string(), "reel memory shows who holds what; the task is tried again", true)
+        failed(
+            ErrorCode::OverMemory,
+            over.to_string(),
+            "reel memory shows who holds what; the task is tried again",
+            true,
+        )
     })?;
     let drawn = draft::draw(panel, report).map_err(|error| match error {
         draft::DrawError::Cancelled => GenerateError::Stopped,
-        other => failed(ErrorCode::Internal, format!("the panel could not be drawn: {other}"), "reel daemon logs says more", false),
+        other => failed(
+            ErrorCode::Internal,
+            format!("the panel could not be drawn: {other}"),
+            "reel daemon logs says more",
+            false,
+        ),
     })?;
     reservation.shrink(bytes.saturating_sub(drawn.png.len() as u64));
     Ok(Picture {

@@ -40,6 +40,8 @@ impl Permits {
 
     /// Permits in use, and in all.
     pub fn usage(&self, provider: &str) -> (u32, u32) {
-        self.pools.get(provider).map_or((0, 0), |pool| (pool.size.saturating_sub(pool.semaphore.available_permits() as u32), pool.size))
+        self.pools.get(provider).map_or((0, 0), |pool| {
+            (pool.size.saturating_sub(pool.semaphore.available_permits() as u32), pool.size)
+        })
     }
 }

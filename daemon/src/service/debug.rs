@@ -73,7 +73,10 @@ pub enum Call {
 /// Reads and checks the params of a method; None if there is no such method.
 pub fn check(method: &str, params: &JsonText) -> Option<Result<Call, BadParams>> {
     let bad = |error: serde_json::Error, fields: &str| {
-        BadParams::new(format!("the params do not fit debug.{method}: {error}"), format!("the fields are {fields}"))
+        BadParams::new(
+            format!("the params do not fit debug.{method}: {error}"),
+            format!("the fields are {fields}"),
+        )
     };
     let span = |ms: u64| match ms {
         0..=MAX_MS => Ok(Duration::from_millis(ms)),
@@ -81,14 +84,22 @@ pub fn check(method: &str, params: &JsonText) -> Option<Result<Call, BadParams>>
     };
     Some(match method {
         "noop" => params.decode::<Noop>().map(|_| Call::Noop).map_err(|error| bad(error, "none")),
-        "sleep" => params.decode::<Sleep>().map_err(|error| bad(error, "ms")).and_then(|sleep| span(sleep.ms).map(Call::Sleep)),
+        "sleep" => params
+            .decode::<Sleep>()
+            .map_err(|error| bad(error, "ms"))
+            .and_then(|sleep| span(sleep.ms).map(Call::Sleep)),
         "fail" => params
             .decode::<Fail>()
             .map(|fail| Call::Fail { code: fail.code, is_retryable: fail.retryable })
             .map_err(|error| bad(error, "code, retryable")),
-        "progress" => params.decode::<Steps>().map_err(|error| bad(error, "steps, ms")).and_then(|call| match call.steps {
-            1..=MAX_STEPS => span(call.ms).map(|span| Call::Progress { steps: call.steps, span }),
-            steps => Err(BadParams::new(format!("steps {steps} is not from 1 to {MAX_STEPS}"), "10 is a good start")),
+        "progress" => params.decode::<Steps>().map_err(|error| bad(error, "steps, ms")).and_then(|call| {
+            match call.steps {
+                1..=MAX_STEPS => span(call.ms).map(|span| Call::Progress { steps: call.steps, span }),
+                steps => Err(BadParams::new(
+                    format!("steps {steps} is not from 1 to {MAX_STEPS}"),
+                    "10 is a good start",
+                )),
+            }
         }),
         _ => return None,
     })
@@ -133,7 +144,9 @@ mod tests {
 
     #[test]
     fn params_are_checked_for_each_method() {
-        let check = |method: &str, json: &str| check(method, &JsonText::parse(json.to_owned()).unwrap()).map(|call| call.is_ok());
+        let check = |method: &str, json: &str| {
+            check(method, &JsonText::parse(json.to_owned()).unwrap()).map(|call| call.is_ok())
+        };
         for (method, json, expected) in [
             ("noop", "{}", Some(true)),
             ("noop", r#"{"x":1}"#, Some(false)),

@@ -55,7 +55,10 @@ pub fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
     }
     let longest = params.negative_prompt.as_deref().unwrap_or_default().len().max(params.prompt.len());
     if longest > PROMPT_BYTES {
-        return Err(BadParams::new(format!("a prompt of {longest} bytes is longer than {PROMPT_BYTES}"), "shorten it"));
+        return Err(BadParams::new(
+            format!("a prompt of {longest} bytes is longer than {PROMPT_BYTES}"),
+            "shorten it",
+        ));
     }
     for (name, side) in [("width", params.width), ("height", params.height)] {
         if !SIDES.contains(&side) {
@@ -70,11 +73,21 @@ pub fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
     check_numbers(&params)?;
     if let Some(style) = params.style.as_deref().filter(|style| find(style).is_none()) {
         let near = nearest(style, STYLES.iter().map(|style| style.name));
-        let hint = near.map_or_else(|| "reel styles lists them".to_owned(), |near| format!("did you mean {near}? reel styles lists all"));
-        return Err(BadParams { code: ErrorCode::UnknownStyle, message: format!("there is no style {style:?}"), hint: Some(hint) });
+        let hint = near.map_or_else(
+            || "reel styles lists them".to_owned(),
+            |near| format!("did you mean {near}? reel styles lists all"),
+        );
+        return Err(BadParams {
+            code: ErrorCode::UnknownStyle,
+            message: format!("there is no style {style:?}"),
+            hint: Some(hint),
+        });
     }
     if !params.input_images.is_empty() {
-        return Err(BadParams::new("input_images are not served by any provider here", "leave input_images out"));
+        return Err(BadParams::new(
+            "input_images are not served by any provider here",
+            "leave input_images out",
+        ));
     }
     if params.extra.as_ref().is_some_and(|extra| !extra.is_object()) {
         return Err(BadParams::new("extra is not an object", "extra holds provider-specific fields by name"));
@@ -84,7 +97,10 @@ pub fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
 
 fn check_numbers(params: &ImageParams) -> Result<(), BadParams> {
     if let Some(seed) = params.seed.filter(|seed| *seed > MAX_ID) {
-        return Err(BadParams::new(format!("seed {seed} is not below 2^53"), "larger numbers are not exact in every language"));
+        return Err(BadParams::new(
+            format!("seed {seed} is not below 2^53"),
+            "larger numbers are not exact in every language",
+        ));
     }
     if let Some(steps) = params.steps.filter(|steps| !(1..=500).contains(steps)) {
         return Err(BadParams::new(format!("steps {steps} is not from 1 to 500"), "20 to 50 is usual"));
@@ -100,10 +116,13 @@ fn check_numbers(params: &ImageParams) -> Result<(), BadParams> {
 
 fn unreadable(params: &JsonText, error: &serde_json::Error) -> BadParams {
     let known = |name: &str| FIELDS.contains(&name);
-    let names: std::collections::BTreeMap<String, serde::de::IgnoredAny> = params.decode().unwrap_or_default();
+    let names: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
+        params.decode().unwrap_or_default();
     let hint = match names.keys().find(|name| !known(name)) {
-        Some(unknown) => nearest(unknown, FIELDS.iter().copied())
-            .map_or_else(|| format!("the fields are {}", FIELDS.join(", ")), |near| format!("did you mean {near}?")),
+        Some(unknown) => nearest(unknown, FIELDS.iter().copied()).map_or_else(
+            || format!("the fields are {}", FIELDS.join(", ")),
+            |near| format!("did you mean {near}?"),
+        ),
         None => format!("the fields are {}", FIELDS.join(", ")),
     };
     BadParams::new(format!("the params do not fit image.generate: {error}"), hint)
@@ -120,7 +139,10 @@ mod tests {
     #[test]
     fn defaults_are_applied() {
         let params = checked(r#"{"prompt":"a cat"}"#).unwrap();
-        assert_eq!((params.width, params.height, params.n, params.sample, params.seed), (1024, 1024, 1, 0, None));
+        assert_eq!(
+            (params.width, params.height, params.n, params.sample, params.seed),
+            (1024, 1024, 1, 0, None)
+        );
     }
 
     #[test]

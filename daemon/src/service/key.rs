@@ -87,7 +87,12 @@ mod tests {
     use super::*;
 
     fn provider() -> ProviderEntry {
-        ProviderEntry { name: "draft".into(), kind: "draft".into(), address: "embedded".into(), ..ProviderEntry::default() }
+        ProviderEntry {
+            name: "draft".into(),
+            kind: "draft".into(),
+            address: "embedded".into(),
+            ..ProviderEntry::default()
+        }
     }
 
     #[test]

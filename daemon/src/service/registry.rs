@@ -5,9 +5,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use actix::{Actor, ActorFutureExt, Context, Handler, MessageResult, Recipient, ResponseActFuture, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, Context, Handler, MessageResult, Recipient, ResponseActFuture, WrapFuture,
+};
 use reel_protocol::{
-    CacheMode, ErrorCode, ImageParams, JsonText, TaskError,
+    CacheMode, ErrorCode, ImageParams, JsonText, MAX_ID, TaskError,
     methods::{ServiceInfo, ServiceStatusResult},
 };
 
@@ -84,7 +86,9 @@ impl ServiceRegistry {
         match (service, method) {
             ("image", "generate") => self.plan_image(spec),
             ("debug", method) => match debug::check(method, &spec.params) {
-                Some(checked) => checked.map(|_| Plan { params: spec.params.clone(), candidates: Vec::new() }),
+                Some(checked) => {
+                    checked.map(|_| Plan { params: spec.params.clone(), candidates: Vec::new() })
+                }
                 None => Err(unknown_kind(&spec.kind)),
             },
             _ => Err(unknown_kind(&spec.kind)),
@@ -108,14 +112,20 @@ impl ServiceRegistry {
             is_paid: provider.is_paid,
         };
         let candidates = chosen.iter().map(candidate).collect();
-        let params = JsonText::from_value(&params).map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
+        let params = JsonText::from_value(&params)
+            .map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
         Ok(Plan { params, candidates })
     }
 
     fn unknown_provider(&self, name: &str) -> BadParams {
         let near = nearest(name, self.parts.image_providers.iter().map(|provider| provider.name.as_str()));
-        let hint = near.map_or_else(|| "reel providers lists them".to_owned(), |near| format!("did you mean {near}?"));
-        BadParams { code: ErrorCode::UnknownProvider, message: format!("there is no provider {name:?}"), hint: Some(hint) }
+        let hint = near
+            .map_or_else(|| "reel providers lists them".to_owned(), |near| format!("did you mean {near}?"));
+        BadParams {
+            code: ErrorCode::UnknownProvider,
+            message: format!("there is no provider {name:?}"),
+            hint: Some(hint),
+        }
     }
 
     fn count(&mut self, service: &'static str, end: &RunEnd) {
@@ -132,10 +142,13 @@ impl ServiceRegistry {
 }
 
 fn unknown_kind(kind: &str) -> BadParams {
-    let kinds: Vec<_> =
-        SERVICES.iter().flat_map(|(service, methods)| methods.iter().map(move |method| format!("{service}.{method}"))).collect();
+    let kinds: Vec<_> = SERVICES
+        .iter()
+        .flat_map(|(service, methods)| methods.iter().map(move |method| format!("{service}.{method}")))
+        .collect();
     let near = nearest(kind, kinds.iter().map(String::as_str));
-    let hint = near.map_or_else(|| format!("served are {}", kinds.join(", ")), |near| format!("did you mean {near}?"));
+    let hint = near
+        .map_or_else(|| format!("served are {}", kinds.join(", ")), |near| format!("did you mean {near}?"));
     BadParams { code: ErrorCode::UnknownKind, message: format!("no service has {kind:?}"), hint: Some(hint) }
 }
 
@@ -151,8 +164,17 @@ impl Handler<PlanTasks> for ServiceRegistry {
     type Result = Result<Vec<Plan>, PlanRefusal>;
 
     fn handle(&mut self, PlanTasks { specs }: PlanTasks, _: &mut Self::Context) -> Self::Result {
-        let refuse = |index, bad: BadParams| PlanRefusal { index, code: bad.code, message: bad.message, hint: bad.hint };
-        specs.iter().enumerate().map(|(index, spec)| self.plan(spec).map_err(|bad| refuse(index, bad))).collect()
+        let refuse = |index, bad: BadParams| PlanRefusal {
+            index,
+            code: bad.code,
+            message: bad.message,
+            hint: bad.hint,
+        };
+        specs
+            .iter()
+            .enumerate()
+            .map(|(index, spec)| self.plan(spec).map_err(|bad| refuse(index, bad)))
+            .collect()
     }
 }
 
@@ -183,7 +205,8 @@ impl Handler<GetServiceStatus> for ServiceRegistry {
     type Result = MessageResult<GetServiceStatus>;
 
     fn handle(&mut self, _: GetServiceStatus, _: &mut Self::Context) -> Self::Result {
-        let providers: Vec<_> = self.parts.image_providers.iter().map(|provider| provider.name.clone()).collect();
+        let providers: Vec<_> =
+            self.parts.image_providers.iter().map(|provider| provider.name.clone()).collect();
         let info = |(service, methods): &(&'static str, &[&str])| {
             let counts = self.counts.get(service);
             let (successes, errors) = counts.map_or((0, 0), |counts| (counts.successes, counts.errors));
@@ -204,7 +227,9 @@ impl Handler<GetServiceStatus> for ServiceRegistry {
 }
 
 async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
-    let Some(provider) = task.provider else { return RunEnd::Failed(internal("an image task has no provider")) };
+    let Some(provider) = task.provider else {
+        return RunEnd::Failed(internal("an image task has no provider"));
+    };
     let Ok(params) = task.params.decode::<ImageParams>() else {
         return RunEnd::Failed(internal("the params were accepted and do not hold"));
     };
@@ -247,8 +272,9 @@ fn seed(params: &ImageParams, cache: CacheMode, key: &[u8; 32]) -> u64 {
         hasher.update(&reel_protocol::Timestamp::now().unix_ms().to_le_bytes());
         hasher.update(&std::process::id().to_le_bytes());
     }
-    let [a, b, c, d, e, f, ..] = *hasher.finalize().as_bytes();
-    params.seed.unwrap_or(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    let mut low = [0; 8];
+    hasher.finalize_xof().fill(&mut low);
+    params.seed.unwrap_or(u64::from_le_bytes(low) & MAX_ID)
 }
 
 fn internal(message: &str) -> TaskError {
@@ -263,9 +289,15 @@ fn internal(message: &str) -> TaskError {
 
 fn not_kept(error: &CacheError) -> TaskError {
     let (code, hint) = match error {
-        CacheError::Full { .. } => (ErrorCode::StorageFull, "raise cache.disk_mb, or remove tasks from the history with reel rm"),
-        CacheError::DiskFull { .. } => (ErrorCode::StorageFull, "free some room on the disk; the task is tried again"),
-        CacheError::OverMemory => (ErrorCode::OverMemory, "reel memory shows who holds what; the task is tried again"),
+        CacheError::Full { .. } => {
+            (ErrorCode::StorageFull, "raise cache.disk_mb, or remove tasks from the history with reel rm")
+        }
+        CacheError::DiskFull { .. } => {
+            (ErrorCode::StorageFull, "free some room on the disk; the task is tried again")
+        }
+        CacheError::OverMemory => {
+            (ErrorCode::OverMemory, "reel memory shows who holds what; the task is tried again")
+        }
         _ => (ErrorCode::StorageFailed, "reel daemon logs says more; the task is tried again"),
     };
     let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();

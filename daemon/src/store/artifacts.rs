@@ -147,17 +147,12 @@ pub fn entry(connection: &Connection, key: &[u8; 32]) -> Result<Option<Entry>, S
     while let Some(row) = rows.next()? {
         positions = row.get::<_, u32>(10)? as usize;
         let artifact = artifact_row(row)?;
-        match &mut found {
-            Some(entry) => entry.artifacts.push(artifact),
-            None => {
-                let made = Timestamp::from_unix_ms(row.get(9)?);
-                found = Some(Entry {
-                    artifacts: vec![artifact],
-                    provider: row.get(7)?,
-                    model: row.get(8)?,
-                    made,
-                });
-            }
+        if let Some(entry) = &mut found {
+            entry.artifacts.push(artifact);
+        } else {
+            let made = Timestamp::from_unix_ms(row.get(9)?);
+            found =
+                Some(Entry { artifacts: vec![artifact], provider: row.get(7)?, model: row.get(8)?, made });
         }
     }
     Ok(found.filter(|entry| entry.artifacts.len() == positions))

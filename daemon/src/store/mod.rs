@@ -1,4 +1,4 @@
-//! The journal: SQLite in WAL mode behind one writer thread, which groups requests into a commit, and one reader thread.
+//! The journal: `SQLite` in WAL mode behind one writer thread, which groups requests into a commit, and one reader thread.
 //!
 //! A write's answer leaves after the commit that holds it, and answers leave in the order of the commits. Each write runs in a savepoint,
 //! so that one that fails does so alone; a commit that fails takes its whole group with it.
@@ -21,8 +21,8 @@ pub use self::{
     open::{Opened, open},
     query::{Filter, batch_states, find_states, list, list_plan, view, views},
     tasks::{
-        Accepted, AttemptStart, Dependencies, Finish, NewTask, Recovered, Recovery, Request, Start, Step, batch_exists, finish, insert, load,
-        recover, save_ids, start, step,
+        Accepted, AttemptStart, Dependencies, Finish, NewTask, Recovered, Recovery, Request, Start, Step,
+        batch_exists, finish, insert, load, recover, save_ids, start, step,
     },
     thread::Store,
 };

@@ -62,7 +62,7 @@ pub fn list(connection: &Connection, artifacts: &Path, filter: &Filter) -> Resul
     rows.into_iter().map(|task| with_outputs(connection, artifacts, task)).collect()
 }
 
-/// How SQLite would find a page: for the tests that keep lists off full scans.
+/// How `SQLite` would find a page: for the tests that keep lists off full scans.
 pub fn list_plan(connection: &Connection, filter: &Filter) -> Result<String, StoreError> {
     let (sql, values) = list_sql(filter);
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();

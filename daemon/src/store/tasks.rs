@@ -442,7 +442,9 @@ pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
         find_open(connection, task)?;
     }
     let mut statement = connection.prepare("SELECT state, count(*) FROM tasks GROUP BY state")?;
-    let counts = statement.query_map([], |row| Ok((state_at(row, 0)?, row.get(1)?)))?.collect::<Result<Vec<_>, _>>()?;
+    let counts = statement
+        .query_map([], |row| Ok((state_at(row, 0)?, row.get(1)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
     let ids_below = connection.query_row(
         "SELECT max(coalesce((SELECT value FROM meta WHERE key = 'ids_below'), 1), coalesce((SELECT max(id) + 1 FROM tasks), 1))",
         [],
@@ -453,7 +455,8 @@ pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
 
 /// One task with all that the tracker needs to take it up again; None if it does not exist.
 pub fn load(connection: &Connection, id: TaskId) -> Result<Option<Recovered>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {RECOVERED_COLUMNS} FROM tasks WHERE id = ?"))?;
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {RECOVERED_COLUMNS} FROM tasks WHERE id = ?"))?;
     let mut found = statement.query_row([id.0], recovered).optional()?;
     if let Some(task) = &mut found {
         find_open(connection, task)?;

@@ -45,11 +45,11 @@ impl fmt::Debug for Store {
 
 impl Store {
     pub(super) fn start(writer: Connection, reader: Connection) -> Result<Self, StoreError> {
-        let (writes, write_jobs) = sync_channel(QUEUE);
-        let (reads, read_jobs) = sync_channel::<ReadJob>(QUEUE);
-        spawn("store-writer", move || write_loop(&writer, &write_jobs))?;
+        let (writes, jobs_to_write) = sync_channel(QUEUE);
+        let (reads, jobs_to_read) = sync_channel::<ReadJob>(QUEUE);
+        spawn("store-writer", move || write_loop(&writer, &jobs_to_write))?;
         spawn("store-reader", move || {
-            for job in read_jobs {
+            for job in jobs_to_read {
                 job(&reader);
             }
         })?;

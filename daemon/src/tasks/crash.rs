@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn paid_work_is_never_asked_twice_and_a_suspect_stands_still() {
-        let rule = |is_paid, has_remote_id, deaths| after_crash(OpenAttempt { is_paid, has_remote_id, deaths });
+        let rule =
+            |is_paid, has_remote_id, deaths| after_crash(OpenAttempt { is_paid, has_remote_id, deaths });
         assert_eq!(rule(false, false, 1), AfterCrash::Queue);
         assert_eq!(rule(false, false, 2), AfterCrash::Hold(HoldReason::CrashSuspect));
         assert_eq!(rule(true, false, 1), AfterCrash::Hold(HoldReason::OutcomeUnknown));

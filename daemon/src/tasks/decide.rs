@@ -43,7 +43,11 @@ impl Handler<RemoveTask> for TaskTracker {
                         tracker.count(None, Some(state), None);
                         Ok(())
                     }
-                    Ok(Some(state)) => Err(TaskRefusal::IllegalState { id, state, rule: "only a finished task can be removed" }),
+                    Ok(Some(state)) => Err(TaskRefusal::IllegalState {
+                        id,
+                        state,
+                        rule: "only a finished task can be removed",
+                    }),
                     Ok(None) => Err(TaskRefusal::NoTask(id)),
                     Err(error) => Err(error.into()),
                 };
@@ -58,14 +62,20 @@ impl Handler<RemoveTask> for TaskTracker {
 const fn rule_against(decision: Decision, state: TaskState) -> Option<&'static str> {
     match (decision, state) {
         (Decision::Hold, TaskState::Running) => Some("it runs already; cancel it, or let it end"),
-        (Decision::Release, TaskState::Waiting | TaskState::Queued | TaskState::Running) => Some("only a held task can be released"),
+        (Decision::Release, TaskState::Waiting | TaskState::Queued | TaskState::Running) => {
+            Some("only a held task can be released")
+        }
         (Decision::Retry, TaskState::Held) => Some("release it instead"),
         (Decision::Retry, TaskState::Waiting | TaskState::Queued | TaskState::Running) => {
             Some("only a failed or cancelled task can be retried")
         }
-        (Decision::Retry, TaskState::Succeeded) => Some("it succeeded; submit it again with cache fresh for a new result"),
+        (Decision::Retry, TaskState::Succeeded) => {
+            Some("it succeeded; submit it again with cache fresh for a new result")
+        }
         (Decision::Cancel, TaskState::Succeeded | TaskState::Failed) => Some("it is over"),
-        (Decision::Hold | Decision::Release | Decision::SetPriority(_), state) if state.is_finished() => Some("it is over"),
+        (Decision::Hold | Decision::Release | Decision::SetPriority(_), state) if state.is_finished() => {
+            Some("it is over")
+        }
         _ => None,
     }
 }
@@ -78,10 +88,12 @@ impl TaskTracker {
         if let Some(rule) = rule_against(decision, state) {
             return drop(reply.send(Err(TaskRefusal::IllegalState { id, state, rule })));
         }
-        let answered = move |tracker: &mut Self, ctx: &mut Context<Self>, outcome: Result<(), StoreError>| match outcome {
-            Ok(()) => tracker.reply_view(ctx, id, reply),
-            Err(error) => drop(reply.send(Err(error.into()))),
-        };
+        let answered =
+            move |tracker: &mut Self, ctx: &mut Context<Self>, outcome: Result<(), StoreError>| match outcome
+            {
+                Ok(()) => tracker.reply_view(ctx, id, reply),
+                Err(error) => drop(reply.send(Err(error.into()))),
+            };
         let is_waiting = self.dependencies.is_waiting(id);
         match decision {
             Decision::Cancel => {
@@ -106,7 +118,9 @@ impl TaskTracker {
                 };
                 self.step_or_refuse(id, release, answered);
             }
-            Decision::SetPriority(priority) => self.step_or_refuse(id, move |step| step.priority = priority, answered),
+            Decision::SetPriority(priority) => {
+                self.step_or_refuse(id, move |step| step.priority = priority, answered);
+            }
         }
     }
 
@@ -121,7 +135,8 @@ impl TaskTracker {
             };
             // It may have come back to life while it was read.
             if tracker.live.contains_key(&id) {
-                return tracker.when_settled(ctx, id, move |tracker, ctx| tracker.decide(ctx, id, decision, reply));
+                return tracker
+                    .when_settled(ctx, id, move |tracker, ctx| tracker.decide(ctx, id, decision, reply));
             }
             let state = task.task.state;
             match rule_against(decision, state) {
@@ -139,12 +154,9 @@ impl TaskTracker {
             return drop(reply.send(Err(TaskRefusal::Stopping)));
         }
         let state = row.task.state;
-        let open = match &row.open {
-            Ok(open) => open.clone(),
-            Err(_) => {
-                let rule = "a task that it waits for did not succeed; retry that one first";
-                return drop(reply.send(Err(TaskRefusal::IllegalState { id, state, rule })));
-            }
+        let Ok(open) = row.open.clone() else {
+            let rule = "a task that it waits for did not succeed; retry that one first";
+            return drop(reply.send(Err(TaskRefusal::IllegalState { id, state, rule })));
         };
         let plan = self.parts.plan.send(PlanTasks { specs: vec![row.plan_spec()] });
         ctx.spawn(plan.into_actor(self).map(move |planned, tracker, ctx| {
@@ -155,7 +167,11 @@ impl TaskTracker {
             };
             if tracker.live.contains_key(&id) {
                 let rule = "it was retried already";
-                return drop(reply.send(Err(TaskRefusal::IllegalState { id, state: TaskState::Queued, rule })));
+                return drop(reply.send(Err(TaskRefusal::IllegalState {
+                    id,
+                    state: TaskState::Queued,
+                    rule,
+                })));
             }
             let mut task = revived(&row, plan);
             task.deadline = None;
@@ -197,9 +213,11 @@ mod tests {
     #[test]
     fn decisions_that_pass_lead_along_the_table() {
         for state in TaskState::ALL {
-            for (decision, to) in
-                [(Decision::Cancel, TaskState::Cancelled), (Decision::Hold, TaskState::Held), (Decision::Retry, TaskState::Queued)]
-            {
+            for (decision, to) in [
+                (Decision::Cancel, TaskState::Cancelled),
+                (Decision::Hold, TaskState::Held),
+                (Decision::Retry, TaskState::Queued),
+            ] {
                 let is_allowed = rule_against(decision, state).is_none();
                 assert!(!is_allowed || state == to || is_legal(state, to), "{decision:?} {state:?}");
             }

@@ -43,7 +43,13 @@ impl TaskTracker {
 
     /// Puts a task that stands for itself where it belongs now, if it may start.
     pub(super) fn enqueue(&mut self, id: TaskId) {
-        let priority = self.flights.members(id).iter().filter_map(|member| self.live.get(member)).map(|task| task.priority).max();
+        let priority = self
+            .flights
+            .members(id)
+            .iter()
+            .filter_map(|member| self.live.get(member))
+            .map(|task| task.priority)
+            .max();
         let Some(task) = self.live.get(&id) else { return };
         let is_delayed = self.delayed.iter().any(|(_, delayed)| *delayed == id);
         if task.state != TaskState::Queued || task.run.is_some() || is_delayed || !self.flights.is_own(id) {
@@ -62,7 +68,11 @@ impl TaskTracker {
     pub(super) fn dispatch(&mut self, ctx: &mut Context<Self>) {
         while self.may_start() {
             let permits = &self.parts.permits;
-            let Some((id, place)) = self.ready.pick(|name| name.as_deref().is_none_or(|name| permits.is_free(name))) else { return };
+            let Some((id, place)) =
+                self.ready.pick(|name| name.as_deref().is_none_or(|name| permits.is_free(name)))
+            else {
+                return;
+            };
             let permit = match &place.provider {
                 None => None,
                 Some(name) => match permits.try_acquire(name) {
@@ -76,7 +86,10 @@ impl TaskTracker {
 
     fn may_start(&self) -> bool {
         let is_critical = *self.parts.level.borrow() == MemoryLevel::Critical;
-        !self.is_paused && !self.is_stopping && !is_critical && self.runs.len() < self.parts.limits.max_concurrent
+        !self.is_paused
+            && !self.is_stopping
+            && !is_critical
+            && self.runs.len() < self.parts.limits.max_concurrent
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>, id: TaskId, permit: Option<Permit>) {
@@ -123,10 +136,19 @@ impl TaskTracker {
         };
         let start = start_of(task);
         let row = start.clone();
-        self.journal(move |connection| store::start(connection, &row), move |tracker, ctx, outcome| tracker.started(ctx, launch, &start, outcome));
+        self.journal(
+            move |connection| store::start(connection, &row),
+            move |tracker, ctx, outcome| tracker.started(ctx, launch, &start, outcome),
+        );
     }
 
-    fn started(&mut self, ctx: &mut Context<Self>, launch: Launch, start: &Start, outcome: Result<(), StoreError>) {
+    fn started(
+        &mut self,
+        ctx: &mut Context<Self>,
+        launch: Launch,
+        start: &Start,
+        outcome: Result<(), StoreError>,
+    ) {
         let Launch { run, id, permit, cancel } = launch;
         if let Err(error) = outcome {
             tracing::error!(task = id.0, error = %error, "the begin of an attempt could not be journaled; trying again");
@@ -179,7 +201,7 @@ impl TaskTracker {
     /// Lets a task wait in memory alone: after a journal that refused, or for a time that is journaled already.
     pub(super) fn delay(&mut self, ctx: &mut Context<Self>, id: TaskId, until: Instant) {
         self.delayed.insert((until, id));
-        self.wake_at(ctx, until);
+        Self::wake_at(ctx, until);
     }
 
     /// A run is over: its slot is free, and its outcome belongs to all that share it.
@@ -197,7 +219,7 @@ impl TaskTracker {
                     self.conclude(ctx, member, end);
                 }
             }
-            RunEnd::Failed(error) => self.attempt_failed(ctx, leader, members, error),
+            RunEnd::Failed(error) => self.attempt_failed(ctx, leader, members, &error),
             RunEnd::Stopped => {
                 if let Some(leader) = leader {
                     self.requeue(ctx, leader, None, "stopped");
@@ -208,8 +230,16 @@ impl TaskTracker {
         self.dispatch(ctx);
     }
 
-    fn attempt_failed(&mut self, ctx: &mut Context<Self>, leader: Option<TaskId>, members: Vec<TaskId>, error: TaskError) {
-        let retry = leader.and_then(|leader| self.live.get(&leader)).filter(|task| error.retryable && task.attempts_left > 0);
+    fn attempt_failed(
+        &mut self,
+        ctx: &mut Context<Self>,
+        leader: Option<TaskId>,
+        members: Vec<TaskId>,
+        error: &TaskError,
+    ) {
+        let retry = leader
+            .and_then(|leader| self.live.get(&leader))
+            .filter(|task| error.retryable && task.attempts_left > 0);
         if let Some(task) = retry {
             let spread = task.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
             let wait = backoff(task.attempts, spread);

@@ -36,7 +36,11 @@ impl End {
 
     /// Done, with nothing to show.
     pub fn done() -> Self {
-        Self { state: TaskState::Succeeded, source: Some(Source::Made), ..Self::bare(TaskState::Cancelled, None) }
+        Self {
+            state: TaskState::Succeeded,
+            source: Some(Source::Made),
+            ..Self::bare(TaskState::Cancelled, None)
+        }
     }
 
     /// With an error.
@@ -56,7 +60,13 @@ impl End {
 
 /// An error of the tracker's own.
 pub(super) fn task_error(code: ErrorCode, message: String, hint: &str, is_retryable: bool) -> TaskError {
-    TaskError { code: code.name().to_owned(), message, hint: Some(hint.to_owned()), retryable: is_retryable, provider_status: None }
+    TaskError {
+        code: code.name().to_owned(),
+        message,
+        hint: Some(hint.to_owned()),
+        retryable: is_retryable,
+        provider_status: None,
+    }
 }
 
 impl TaskTracker {
@@ -64,7 +74,12 @@ impl TaskTracker {
     pub(super) fn finish(&mut self, id: TaskId, end: End) {
         let Some(task) = self.live.get_mut(&id) else { return };
         if !is_legal(task.state, end.state) {
-            tracing::error!(task = id.0, from = task.state.name(), to = end.state.name(), "an illegal transition was asked for");
+            tracing::error!(
+                task = id.0,
+                from = task.state.name(),
+                to = end.state.name(),
+                "an illegal transition was asked for"
+            );
             return;
         }
         task.is_committing = true;
@@ -231,7 +246,12 @@ impl TaskTracker {
         };
         change(&mut step);
         if step.state != task.state && !is_legal(task.state, step.state) {
-            tracing::error!(task = id.0, from = task.state.name(), to = step.state.name(), "an illegal transition was asked for");
+            tracing::error!(
+                task = id.0,
+                from = task.state.name(),
+                to = step.state.name(),
+                "an illegal transition was asked for"
+            );
             return None;
         }
         task.is_committing = true;
@@ -295,7 +315,9 @@ impl TaskTracker {
         let limit = u32::try_from(excess).unwrap_or(PRUNE_GROUP).min(PRUNE_GROUP);
         self.journal(
             move |connection| {
-                store::prune(connection, limit, |id, batch| batch.is_some_and(|batch| open.contains(&batch)) || awaited.contains(&id))
+                store::prune(connection, limit, |id, batch| {
+                    batch.is_some_and(|batch| open.contains(&batch)) || awaited.contains(&id)
+                })
             },
             |tracker, _, pruned| {
                 tracker.is_pruning = false;

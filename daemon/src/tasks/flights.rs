@@ -66,11 +66,6 @@ impl Flights {
         self.keys.get(&id).and_then(|key| self.by_key.get(key)).is_none_or(|flight| flight.leader == id)
     }
 
-    /// The leader of the task's flight: the task itself where it is in none.
-    pub fn leader(&self, id: TaskId) -> TaskId {
-        self.keys.get(&id).and_then(|key| self.by_key.get(key)).map_or(id, |flight| flight.leader)
-    }
-
     /// All tasks of the flight that `id` is in, its leader first; the task alone where it is in none.
     pub fn members(&self, id: TaskId) -> Vec<TaskId> {
         match self.keys.get(&id).and_then(|key| self.by_key.get(key)) {
@@ -97,7 +92,7 @@ mod tests {
         assert_eq!(flights.members(TaskId(3)), [TaskId(1), TaskId(2), TaskId(3)]);
         assert_eq!(flights.leave(TaskId(2)), Left::Unchanged);
         assert_eq!(flights.leave(TaskId(1)), Left::Promoted(TaskId(3)));
-        assert_eq!(flights.leader(TaskId(3)), TaskId(3));
+        assert!(flights.is_own(TaskId(3)));
         assert_eq!(flights.leave(TaskId(3)), Left::Ended);
         assert_eq!(flights.join(KEY, TaskId(5)), TaskId(5));
     }
@@ -106,7 +101,6 @@ mod tests {
     fn a_task_in_no_flight_is_its_own() {
         let mut flights = Flights::default();
         assert!(flights.is_own(TaskId(1)));
-        assert_eq!(flights.leader(TaskId(1)), TaskId(1));
         assert_eq!(flights.members(TaskId(1)), [TaskId(1)]);
         assert_eq!(flights.leave(TaskId(1)), Left::Unchanged);
     }

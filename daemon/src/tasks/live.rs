@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use actix::Context;
 use reel_protocol::{
-    BatchId, CacheMode, HoldReason, Progress, Source, TaskError, TaskId, TaskState, Timestamp, methods::TaskEvent,
+    BatchId, CacheMode, HoldReason, Progress, Source, TaskError, TaskId, TaskState, Timestamp,
+    methods::TaskEvent,
 };
 use tokio::time::Instant;
 
 use super::{Plan, TaskTracker, flights::Key, ready::Lane};
-use crate::memory::Reservation;
+use crate::{memory::Reservation, store::NewTask};
 
 /// What waits until a task's transition is on disk.
 pub type Deferred = Box<dyn FnOnce(&mut TaskTracker, &mut Context<TaskTracker>) + Send>;
@@ -57,12 +58,20 @@ pub struct LiveTask {
 impl LiveTask {
     /// What makes it equal to others: only tasks that read the cache share a call.
     pub fn key(&self) -> Option<Key> {
-        if self.cache == CacheMode::Use { self.plan.candidates.first().map(|candidate| candidate.key) } else { None }
+        if self.cache == CacheMode::Use {
+            self.plan.candidates.first().map(|candidate| candidate.key)
+        } else {
+            None
+        }
     }
 
     /// Its keys in the order of the providers' selection; none if it does not read the cache.
     pub fn keys(&self) -> Vec<Key> {
-        if self.cache == CacheMode::Use { self.plan.candidates.iter().map(|candidate| candidate.key).collect() } else { Vec::new() }
+        if self.cache == CacheMode::Use {
+            self.plan.candidates.iter().map(|candidate| candidate.key).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// The task as its events show it.
@@ -80,6 +89,43 @@ impl LiveTask {
             source,
             error,
         }
+    }
+}
+
+/// A live task as its row was accepted.
+pub(super) fn live_task(
+    row: &NewTask,
+    plan: Plan,
+    client: Arc<str>,
+    batch: Option<BatchId>,
+    lane: Lane,
+) -> LiveTask {
+    let left = |deadline: Timestamp| Instant::now() + deadline.since(Timestamp::now());
+    LiveTask {
+        id: row.id,
+        rev: 1,
+        state: row.state,
+        hold_reason: None,
+        kind: Arc::from(row.kind.as_str()),
+        name: row.name.as_deref().map(Arc::from),
+        client,
+        batch,
+        lane,
+        priority: row.priority,
+        cache: row.cache,
+        plan,
+        attempts: 0,
+        attempts_left: row.attempts_left,
+        deaths: 0,
+        not_before: None,
+        deadline: row.deadline.map(left),
+        progress: Progress::default(),
+        told: None,
+        is_telling: false,
+        run: None,
+        is_committing: false,
+        deferred: Vec::new(),
+        reservation: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tasks: what was accepted, where it stands, what runs next, who waits for it.
 
+mod call;
 mod crash;
 mod decide;
 mod dependencies;
@@ -21,9 +22,13 @@ mod waiters;
 pub use self::{
     error::TaskRefusal,
     messages::{
-        CallService, Caller, CancelSignal, Candidate, Decision, DecideTask, Drain, Drained, GetTask, GetTaskCounts, ListTasks, PauseQueue,
-        Plan, PlanRefusal, PlanSpec, PlanTasks, ProgressSink, RemoveTask, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch,
-        SubmitTask, TaskCounts, WaitFor, WaitTasks,
+        CallService, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
+        GetTaskCounts, ListTasks, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks, ProgressSink,
+        RemoveTask, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts,
+        WaitFor, WaitTasks,
     },
     tracker::{TaskTracker, TrackerParts},
 };
+
+#[cfg(test)]
+mod tests;

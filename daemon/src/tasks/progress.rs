@@ -15,10 +15,11 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 const MESSAGE_BYTES: usize = 200;
 
 impl TaskTracker {
-    pub(super) fn progress(&mut self, ctx: &mut Context<Self>, report: ReportProgress) {
+    pub(super) fn progress(&mut self, ctx: &mut Context<Self>, report: &ReportProgress) {
         let Some(leader) = self.runs.get(&report.run).and_then(|run| run.leader) else { return };
         let fraction = if report.fraction.is_finite() { report.fraction.clamp(0.0, 1.0) } else { 0.0 };
-        let message = report.message.get(..report.message.floor_char_boundary(MESSAGE_BYTES)).unwrap_or_default();
+        let message =
+            report.message.get(..report.message.floor_char_boundary(MESSAGE_BYTES)).unwrap_or_default();
         for member in self.flights.members(leader) {
             let Some(task) = self.live.get_mut(&member) else { continue };
             task.progress.fraction = fraction;

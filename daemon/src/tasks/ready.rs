@@ -89,7 +89,11 @@ impl Ready {
         let id = self.front(&provider)?;
         let place = self.places.get(&id)?.clone();
         self.providers.rotate(&provider);
-        if let Some(clients) = self.providers.get_mut(&provider).and_then(|priorities| priorities.get_mut(&Reverse(place.priority))) {
+        if let Some(clients) = self
+            .providers
+            .get_mut(&provider)
+            .and_then(|priorities| priorities.get_mut(&Reverse(place.priority)))
+        {
             clients.rotate(&place.client);
             if let Some(lanes) = clients.get_mut(&place.client) {
                 lanes.rotate(&place.lane);
@@ -97,11 +101,6 @@ impl Ready {
         }
         self.remove(id);
         Some((id, place))
-    }
-
-    /// How many tasks could start, were there slots and permits.
-    pub fn len(&self) -> usize {
-        self.places.len()
     }
 
     /// Whether there are none.
@@ -180,7 +179,12 @@ mod tests {
     use super::*;
 
     fn place(provider: Option<&str>, priority: i8, client: &str, lane: u64) -> Place {
-        Place { provider: provider.map(Arc::from), priority, client: client.into(), lane: Lane::Connection(lane) }
+        Place {
+            provider: provider.map(Arc::from),
+            priority,
+            client: client.into(),
+            lane: Lane::Connection(lane),
+        }
     }
 
     fn order(ready: &mut Ready) -> Vec<u64> {
@@ -247,7 +251,7 @@ mod tests {
                     ready.insert(TaskId(id), place(Some(&provider.to_string()), priority, &client.to_string(), lane));
                     expected.insert(id);
                 }
-                prop_assert_eq!(ready.len(), expected.len());
+                prop_assert_eq!(ready.places.len(), expected.len());
             }
             let mut out = order(&mut ready);
             out.sort_unstable();

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix::{ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, ResponseFuture, WrapFuture};
+use actix::{
+    ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, ResponseFuture, WrapFuture,
+};
 use reel_protocol::{TaskId, TaskState, Timestamp};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -10,10 +12,9 @@ use super::{
     Plan, PlanRefusal, PlanSpec, PlanTasks, TaskTracker,
     crash::{AfterCrash, OpenAttempt, after_crash},
     finish::{End, task_error},
-    live::{LiveTask, OVERHEAD_BYTES},
+    live::{LiveTask, OVERHEAD_BYTES, live_task},
     messages::{Drain, Drained},
     ready::Lane,
-    submit::live_task,
 };
 use crate::{
     memory::Holder,
@@ -23,7 +24,11 @@ use crate::{
 impl Recovered {
     /// How the services are asked about it.
     pub(super) fn plan_spec(&self) -> PlanSpec {
-        PlanSpec { kind: self.task.kind.clone(), params: self.task.params.clone(), provider: self.task.wanted_provider.clone() }
+        PlanSpec {
+            kind: self.task.kind.clone(),
+            params: self.task.params.clone(),
+            provider: self.task.wanted_provider.clone(),
+        }
     }
 }
 
@@ -49,7 +54,11 @@ impl TaskTracker {
             let mut plans = Vec::with_capacity(recovery.unfinished.len());
             for row in &recovery.unfinished {
                 // One by one: a plan that does not hold any more fails its own task, not the start.
-                plans.push(plan.send(PlanTasks { specs: vec![row.plan_spec()] }).await.map_err(|_| StoreError::Closed)?);
+                plans.push(
+                    plan.send(PlanTasks { specs: vec![row.plan_spec()] })
+                        .await
+                        .map_err(|_| StoreError::Closed)?,
+                );
             }
             Ok((recovery, plans))
         };
@@ -66,7 +75,12 @@ impl TaskTracker {
             .wait(ctx);
     }
 
-    fn take_up(&mut self, ctx: &mut Context<Self>, recovery: Recovery, plans: Vec<Result<Vec<Plan>, PlanRefusal>>) {
+    fn take_up(
+        &mut self,
+        ctx: &mut Context<Self>,
+        recovery: Recovery,
+        plans: Vec<Result<Vec<Plan>, PlanRefusal>>,
+    ) {
         self.next_id = recovery.ids_below;
         self.ids_on_disk = recovery.ids_below;
         self.counts = recovery.counts.into_iter().collect();
@@ -83,7 +97,12 @@ impl TaskTracker {
         self.dispatch(ctx);
     }
 
-    fn take_up_one(&mut self, ctx: &mut Context<Self>, row: &Recovered, plan: Result<Vec<Plan>, PlanRefusal>) {
+    fn take_up_one(
+        &mut self,
+        ctx: &mut Context<Self>,
+        row: &Recovered,
+        plan: Result<Vec<Plan>, PlanRefusal>,
+    ) {
         let id = row.task.id;
         let (plan, refusal) = match plan.map(|plans| plans.into_iter().next().unwrap_or_default()) {
             Ok(plan) => (plan, None),
@@ -98,7 +117,7 @@ impl TaskTracker {
         }
         if let Some(deadline) = task.deadline {
             self.deadlines.insert((deadline, id));
-            self.wake_at(ctx, deadline);
+            Self::wake_at(ctx, deadline);
         }
         let state = task.state;
         self.live.insert(id, task);
@@ -108,7 +127,9 @@ impl TaskTracker {
         }
         match (state, &row.open) {
             (TaskState::Waiting, Err(failed)) => self.fail_dependant(ctx, id, *failed),
-            (TaskState::Waiting, Ok(open)) if !open.is_empty() => self.dependencies.add(id, open.iter().copied()),
+            (TaskState::Waiting, Ok(open)) if !open.is_empty() => {
+                self.dependencies.add(id, open.iter().copied());
+            }
             (TaskState::Waiting, Ok(_)) => self.step(id, |step| step.state = TaskState::Queued),
             (TaskState::Queued, _) => self.take_up_queued(ctx, id, row.not_before),
             (TaskState::Running, _) => self.take_up_running(row),
@@ -168,12 +189,15 @@ impl TaskTracker {
         {
             let ids = self.next_id;
             // The last write: everything that was sent to the journal before is on disk when it is answered.
-            self.journal(move |connection| store::save_ids(connection, ids), move |_, _, outcome| {
-                if let Err(error) = outcome {
-                    tracing::error!(error = %error, "the journal could not be closed in order");
-                }
-                let _ = reply.send(drained);
-            });
+            self.journal(
+                move |connection| store::save_ids(connection, ids),
+                move |_, _, outcome| {
+                    if let Err(error) = outcome {
+                        tracing::error!(error = %error, "the journal could not be closed in order");
+                    }
+                    let _ = reply.send(drained);
+                },
+            );
         }
         let _ = ctx;
     }
@@ -206,7 +230,8 @@ impl Handler<Drain> for TaskTracker {
             tracing::info!(running = self.runs.len(), limit_s = limit.as_secs(), "waiting for running tasks");
             ctx.run_later(limit, |tracker, _| tracker.stop_runs());
         }
-        Box::pin(async move { tokio::time::timeout(limit + STOP, drained).await.ok().and_then(Result::ok).unwrap_or_default() })
+        Box::pin(async move {
+            tokio::time::timeout(limit + STOP, drained).await.ok().and_then(Result::ok).unwrap_or_default()
+        })
     }
 }
-

@@ -1,17 +1,17 @@
 //! How the tracker accepts tasks: plan, look up, journal, and only then take them in.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use reel_protocol::{
-    BatchId, CacheMode, Progress, Source, TaskId, TaskSpec, TaskState, TaskView, Timestamp,
-    methods::{SubmitBatchResult, SubmitResult, TaskWaitResult},
+    BatchId, CacheMode, Source, TaskId, TaskSpec, TaskState, Timestamp,
+    methods::{SubmitBatchResult, SubmitResult},
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::sync::oneshot;
 
 use super::{
-    CallService, Caller, Plan, PlanSpec, PlanTasks, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker, WaitFor,
-    live::{LiveTask, OVERHEAD_BYTES},
+    Caller, Plan, PlanSpec, PlanTasks, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    live::{LiveTask, OVERHEAD_BYTES, live_task},
     ready::Lane,
 };
 use crate::{
@@ -25,12 +25,12 @@ const IDS_AHEAD: u64 = 256;
 
 /// One request for tasks, on its way in.
 pub(super) struct Intake {
-    caller: Caller,
-    request_id: Option<String>,
-    batch: Option<BatchId>,
-    is_batch: bool,
-    name: Option<String>,
-    specs: Vec<TaskSpec>,
+    pub caller: Caller,
+    pub request_id: Option<String>,
+    pub batch: Option<BatchId>,
+    pub is_batch: bool,
+    pub name: Option<String>,
+    pub specs: Vec<TaskSpec>,
 }
 
 /// What was accepted.
@@ -46,9 +46,16 @@ type Reply = oneshot::Sender<Result<Taken, TaskRefusal>>;
 impl Handler<SubmitTask> for TaskTracker {
     type Result = ResponseFuture<Result<SubmitResult, TaskRefusal>>;
 
-    fn handle(&mut self, SubmitTask { caller, mut spec }: SubmitTask, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        SubmitTask { caller, mut spec }: SubmitTask,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
         let request_id = spec.request_id.take();
-        let taken = self.take_in(ctx, Intake { caller, request_id, batch: None, is_batch: false, name: None, specs: vec![spec] });
+        let taken = self.take_in(
+            ctx,
+            Intake { caller, request_id, batch: None, is_batch: false, name: None, specs: vec![spec] },
+        );
         Box::pin(async move {
             let taken = taken.await.unwrap_or(Err(TaskRefusal::Stopping))?;
             let id = taken.ids.first().copied().ok_or(TaskRefusal::Stopping)?;
@@ -71,29 +78,23 @@ impl Handler<SubmitBatch> for TaskTracker {
     }
 }
 
-impl Handler<CallService> for TaskTracker {
-    type Result = ResponseFuture<Result<TaskView, TaskRefusal>>;
-
-    fn handle(&mut self, msg: CallService, ctx: &mut Self::Context) -> Self::Result {
-        let (reply, answer) = oneshot::channel();
-        let CallService { caller, spec, timeout } = msg;
-        let intake = Intake { caller, request_id: None, batch: None, is_batch: false, name: None, specs: vec![spec] };
-        self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| tracker.call(ctx, intake, planned, timeout, reply));
-        Box::pin(async move { answer.await.unwrap_or(Err(TaskRefusal::Stopping)) })
-    }
-}
-
-type Planned = Result<Vec<(Plan, Option<Made>)>, TaskRefusal>;
+pub(super) type Planned = Result<Vec<(Plan, Option<Made>)>, TaskRefusal>;
 
 impl TaskTracker {
-    fn take_in(&mut self, ctx: &mut Context<Self>, intake: Intake) -> oneshot::Receiver<Result<Taken, TaskRefusal>> {
+    fn take_in(
+        &mut self,
+        ctx: &mut Context<Self>,
+        intake: Intake,
+    ) -> oneshot::Receiver<Result<Taken, TaskRefusal>> {
         let (reply, taken) = oneshot::channel();
-        self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| tracker.accept(ctx, intake, planned, reply));
+        self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
+            tracker.accept(ctx, intake, planned, reply);
+        });
         taken
     }
 
     /// Asks the services how the tasks would run and the cache what it has; `then` finds the tracker as it is by then.
-    fn plan_then(
+    pub(super) fn plan_then(
         &mut self,
         ctx: &mut Context<Self>,
         intake: Intake,
@@ -112,11 +113,16 @@ impl TaskTracker {
             let found = if requests.iter().all(Vec::is_empty) {
                 vec![None; plans.len()]
             } else {
-                look_up.send(LookUp { requests, is_counted: true }).await.map_err(|_| TaskRefusal::Stopping)?
+                look_up
+                    .send(LookUp { requests, is_counted: true })
+                    .await
+                    .map_err(|_| TaskRefusal::Stopping)?
             };
             Ok(plans.into_iter().zip(found).collect())
         };
-        ctx.spawn(planned.into_actor(self).map(move |planned, tracker, ctx| then(tracker, ctx, intake, planned)));
+        ctx.spawn(
+            planned.into_actor(self).map(move |planned, tracker, ctx| then(tracker, ctx, intake, planned)),
+        );
     }
 
     fn refusal(&self, asked: u64) -> Option<TaskRefusal> {
@@ -139,11 +145,11 @@ impl TaskTracker {
         (self.next_id / IDS_AHEAD + 2) * IDS_AHEAD
     }
 
-    fn accept(&mut self, ctx: &mut Context<Self>, intake: Intake, planned: Planned, reply: Reply) {
+    pub(super) fn accept(&mut self, ctx: &mut Context<Self>, intake: Intake, planned: Planned, reply: Reply) {
         let taken = planned.and_then(|planned| {
             let asked = intake.specs.len() as u64;
             self.refusal(asked).map_or(Ok(()), Err)?;
-            self.prepare(&intake, planned)
+            self.prepare(intake, planned)
         });
         let (request, rows, tasks) = match taken {
             Ok(prepared) => prepared,
@@ -175,9 +181,9 @@ impl TaskTracker {
     }
 
     /// The rows and the live tasks of a request, with ids and memory.
-    fn prepare(
+    pub(super) fn prepare(
         &mut self,
-        intake: &Intake,
+        intake: Intake,
         planned: Vec<(Plan, Option<Made>)>,
     ) -> Result<(store::Request, Vec<NewTask>, Vec<LiveTask>), TaskRefusal> {
         let at = Timestamp::now();
@@ -200,11 +206,11 @@ impl TaskTracker {
         }
         let request = store::Request {
             client: intake.caller.client.to_string(),
-            request_id: intake.request_id.clone(),
-            fingerprint: fingerprint(intake),
+            fingerprint: fingerprint(&intake),
+            request_id: intake.request_id,
             batch,
             is_new_batch,
-            batch_name: intake.name.clone(),
+            batch_name: intake.name,
             at,
             ids_below: self.ids_below(),
         };
@@ -218,7 +224,11 @@ impl TaskTracker {
             kind: spec.kind.clone(),
             name: spec.name.clone(),
             // A cache hit with dependencies still waits for them: the order was asked for.
-            state: if found.is_some() && spec.after.is_empty() { TaskState::Succeeded } else { TaskState::Queued },
+            state: if found.is_some() && spec.after.is_empty() {
+                TaskState::Succeeded
+            } else {
+                TaskState::Queued
+            },
             priority: spec.priority,
             after: spec.after.clone(),
             wanted_provider: spec.provider.clone(),
@@ -229,7 +239,9 @@ impl TaskTracker {
             cache: spec.cache,
             attempts_left: spec.max_attempts.unwrap_or(self.parts.limits.default_attempts),
             deadline: deadline.map(Timestamp::from_unix_ms),
-            outputs: found.map(|made| made.outputs.iter().map(|output| output.digest).collect()).unwrap_or_default(),
+            outputs: found
+                .map(|made| made.outputs.iter().map(|output| output.digest).collect())
+                .unwrap_or_default(),
         }
     }
 
@@ -247,7 +259,11 @@ impl TaskTracker {
                 for row in rows.iter().filter(|row| row.state == TaskState::Succeeded) {
                     self.took_from_cache(request, row);
                 }
-                let open = rows.iter().zip(open).filter(|(row, _)| row.state != TaskState::Succeeded).map(|(_, open)| open);
+                let open = rows
+                    .iter()
+                    .zip(open)
+                    .filter(|(row, _)| row.state != TaskState::Succeeded)
+                    .map(|(_, open)| open);
                 let ids = rows.iter().map(|row| row.id).collect();
                 let state = match rows.first() {
                     Some(row) if row.state == TaskState::Succeeded => TaskState::Succeeded,
@@ -266,7 +282,9 @@ impl TaskTracker {
                 let ids: Vec<_> = (first.0..first.0 + tasks).map(TaskId).collect();
                 return self.answer_before(ctx, batch, ids, reply);
             }
-            Accepted::Conflict => Err(TaskRefusal::RequestIdConflict(request.request_id.clone().unwrap_or_default())),
+            Accepted::Conflict => {
+                Err(TaskRefusal::RequestIdConflict(request.request_id.clone().unwrap_or_default()))
+            }
             Accepted::NoDependency(id) => Err(TaskRefusal::NoDependency(id)),
         };
         // A client that went away has its tasks all the same: they were accepted.
@@ -276,18 +294,30 @@ impl TaskTracker {
     }
 
     /// A repeated request: the same ids, and where the first one stands now.
-    fn answer_before(&mut self, ctx: &mut Context<Self>, batch: Option<BatchId>, ids: Vec<TaskId>, reply: Reply) {
+    fn answer_before(
+        &mut self,
+        ctx: &mut Context<Self>,
+        batch: Option<BatchId>,
+        ids: Vec<TaskId>,
+        reply: Reply,
+    ) {
         let live = ids.first().and_then(|id| self.live.get(id)).map(|task| task.state);
         let first: Vec<_> = ids.iter().take(1).copied().collect();
         let read = self.parts.store.read(move |connection| store::find_states(connection, &first));
         ctx.spawn(read.into_actor(self).map(move |states, _, _| {
-            let state = live.or_else(|| states.ok()?.first().map(|(_, state)| *state)).unwrap_or(TaskState::Queued);
+            let state =
+                live.or_else(|| states.ok()?.first().map(|(_, state)| *state)).unwrap_or(TaskState::Queued);
             let _ = reply.send(Ok(Taken { batch, ids, state }));
         }));
     }
 
     /// Takes in a task that is on disk. Answers where it stands.
-    pub(super) fn admit(&mut self, ctx: &mut Context<Self>, mut task: LiveTask, open: Result<Vec<TaskId>, TaskId>) -> TaskState {
+    pub(super) fn admit(
+        &mut self,
+        ctx: &mut Context<Self>,
+        mut task: LiveTask,
+        open: Result<Vec<TaskId>, TaskId>,
+    ) -> TaskState {
         let id = task.id;
         let is_waiting = !matches!(&open, Ok(open) if open.is_empty());
         task.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
@@ -295,7 +325,7 @@ impl TaskTracker {
         self.count(task.batch, None, Some(state));
         if let Some(deadline) = task.deadline {
             self.deadlines.insert((deadline, id));
-            self.wake_at(ctx, deadline);
+            Self::wake_at(ctx, deadline);
         }
         self.parts.events.task("accepted", || task.event(None, None));
         self.live.insert(id, task);
@@ -307,113 +337,28 @@ impl TaskTracker {
         state
     }
 
-    fn took_from_cache(&mut self, request: &store::Request, row: &NewTask) {
+    pub(super) fn took_from_cache(&mut self, request: &store::Request, row: &NewTask) {
         self.count(request.batch, None, Some(TaskState::Succeeded));
         self.parts.events.task("accepted", || {
             let kind = Arc::from(row.kind.as_str());
-            let mut task = live_task(row, Plan::default(), Arc::from(request.client.as_str()), request.batch, Lane::Connection(0));
+            let mut task = live_task(
+                row,
+                Plan::default(),
+                Arc::from(request.client.as_str()),
+                request.batch,
+                Lane::Connection(0),
+            );
             task.kind = kind;
             task.state = TaskState::Succeeded;
             task.progress.fraction = 1.0;
             task.event(Some(Source::Cache), None)
         });
     }
-
-    /// Answers a call. What the cache has is delivered before its row is on disk: nothing remains to be done, so nothing can be lost.
-    fn call(
-        &mut self,
-        ctx: &mut Context<Self>,
-        intake: Intake,
-        mut planned: Planned,
-        timeout: Option<Duration>,
-        reply: oneshot::Sender<Result<TaskView, TaskRefusal>>,
-    ) {
-        if let Ok(plans) = &mut planned
-            && let Some((_, Some(made))) = plans.first_mut()
-            && self.next_id < self.ids_on_disk
-            && !self.is_stopping
-            && intake.specs.iter().all(|spec| spec.after.is_empty())
-        {
-            let made = made.clone();
-            return self.call_from_cache(&intake, planned, made, reply);
-        }
-        let (taken_reply, taken) = oneshot::channel();
-        self.accept(ctx, intake, planned, taken_reply);
-        let answered = async move { taken.await.unwrap_or(Err(TaskRefusal::Stopping)) };
-        ctx.spawn(answered.into_actor(self).map(move |taken, tracker, ctx| match taken {
-            Err(refusal) => drop(reply.send(Err(refusal))),
-            Ok(taken) => {
-                let waited = tracker.wait(WaitFor::Tasks(taken.ids), false, timeout);
-                ctx.spawn(waited.map(move |waited, _, _| {
-                    let first = |waited: TaskWaitResult| waited.tasks.into_iter().next().ok_or(TaskRefusal::Stopping);
-                    let _ = reply.send(waited.and_then(first));
-                }));
-            }
-        }));
-    }
-
-    fn call_from_cache(
-        &mut self,
-        intake: &Intake,
-        planned: Planned,
-        made: Made,
-        reply: oneshot::Sender<Result<TaskView, TaskRefusal>>,
-    ) {
-        let prepared = planned.and_then(|planned| self.prepare(intake, planned));
-        let (request, rows) = match prepared {
-            Ok((request, rows, _)) => (request, rows),
-            Err(refusal) => return drop(reply.send(Err(refusal))),
-        };
-        if let Some(row) = rows.first() {
-            let _ = reply.send(Ok(view_of_hit(row, &request, made)));
-        }
-        let ids_below = request.ids_below;
-        let write = move |connection: &rusqlite::Connection| store::insert(connection, &request, &rows).map(|_| (request, rows));
-        self.journal(write, move |tracker, _, outcome| match outcome {
-            Ok((request, rows)) => {
-                tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
-                rows.iter().for_each(|row| tracker.took_from_cache(&request, row));
-            }
-            Err(error) => tracing::warn!(error = %error, "an answer from the cache is missing in the history"),
-        });
-        self.prune();
-    }
 }
 
 /// How the services are asked about a spec.
 pub(super) fn plan_spec(spec: &TaskSpec) -> PlanSpec {
     PlanSpec { kind: spec.kind.clone(), params: spec.params.clone(), provider: spec.provider.clone() }
-}
-
-/// A live task as its row was accepted.
-pub(super) fn live_task(row: &NewTask, plan: Plan, client: Arc<str>, batch: Option<BatchId>, lane: Lane) -> LiveTask {
-    let left = |deadline: Timestamp| Instant::now() + deadline.since(Timestamp::now());
-    LiveTask {
-        id: row.id,
-        rev: 1,
-        state: row.state,
-        hold_reason: None,
-        kind: Arc::from(row.kind.as_str()),
-        name: row.name.as_deref().map(Arc::from),
-        client,
-        batch,
-        lane,
-        priority: row.priority,
-        cache: row.cache,
-        plan,
-        attempts: 0,
-        attempts_left: row.attempts_left,
-        deaths: 0,
-        not_before: None,
-        deadline: row.deadline.map(left),
-        progress: Progress::default(),
-        told: None,
-        is_telling: false,
-        run: None,
-        is_committing: false,
-        deferred: Vec::new(),
-        reservation: None,
-    }
 }
 
 fn fingerprint(intake: &Intake) -> [u8; 32] {
@@ -428,33 +373,4 @@ fn fingerprint(intake: &Intake) -> [u8; 32] {
         hasher.update(b"\n");
     }
     *hasher.finalize().as_bytes()
-}
-
-fn view_of_hit(row: &NewTask, request: &store::Request, made: Made) -> TaskView {
-    TaskView {
-        id: row.id,
-        rev: 1,
-        kind: row.kind.clone(),
-        name: row.name.clone(),
-        state: TaskState::Succeeded,
-        hold_reason: None,
-        priority: row.priority,
-        client: request.client.clone(),
-        batch: request.batch,
-        after: row.after.clone(),
-        progress: Progress { fraction: 1.0, message: String::new() },
-        provider: Some(made.provider),
-        model: made.model,
-        attempts: 0,
-        source: Some(Source::Cache),
-        created_at: request.at,
-        started_at: None,
-        finished_at: Some(request.at),
-        not_before: None,
-        params: row.params.clone(),
-        outputs: made.outputs,
-        error: None,
-        cost: None,
-        metadata: row.metadata.clone(),
-    }
 }

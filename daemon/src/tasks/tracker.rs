@@ -111,7 +111,10 @@ pub struct TaskTracker {
 
 impl TaskTracker {
     /// A tracker without tasks; it reads the journal when it starts.
-    #[expect(clippy::disallowed_methods, reason = "each message answers one write, and writes are bounded by the requests in flight")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "each message answers one write, and writes are bounded by the requests in flight"
+    )]
     pub fn new(parts: TrackerParts) -> Self {
         let (applied, applied_queue) = mpsc::unbounded_channel();
         Self {
@@ -214,7 +217,7 @@ impl TaskTracker {
     }
 
     /// Starts the timer of whatever comes due next.
-    pub(super) fn wake_at(&mut self, ctx: &mut Context<Self>, due: Instant) {
+    pub(super) fn wake_at(ctx: &mut Context<Self>, due: Instant) {
         ctx.run_later(due.saturating_duration_since(Instant::now()), Self::wake);
     }
 
@@ -284,11 +287,15 @@ impl Handler<GetTaskCounts> for TaskTracker {
     type Result = actix::MessageResult<GetTaskCounts>;
 
     fn handle(&mut self, _: GetTaskCounts, _: &mut Self::Context) -> Self::Result {
-        let count = |state: TaskState| (state.name().to_owned(), self.counts.get(&state).copied().unwrap_or(0));
+        let count =
+            |state: TaskState| (state.name().to_owned(), self.counts.get(&state).copied().unwrap_or(0));
         actix::MessageResult(TaskCounts {
             by_state: TaskState::ALL.into_iter().map(count).collect(),
             is_paused: self.is_paused,
-            is_idle: self.runs.is_empty() && self.ready.is_empty() && self.delayed.is_empty() && self.accepting == 0,
+            is_idle: self.runs.is_empty()
+                && self.ready.is_empty()
+                && self.delayed.is_empty()
+                && self.accepting == 0,
         })
     }
 }
@@ -297,6 +304,6 @@ impl Handler<ReportProgress> for TaskTracker {
     type Result = ();
 
     fn handle(&mut self, report: ReportProgress, ctx: &mut Self::Context) {
-        self.progress(ctx, report);
+        self.progress(ctx, &report);
     }
 }

@@ -35,7 +35,9 @@ impl Handler<ListTasks> for TaskTracker {
             let mut tasks = tasks?;
             let has_more = tasks.len() > limit;
             tasks.truncate(limit);
-            tasks.iter_mut().for_each(|task| tracker.overlay(task));
+            for task in &mut tasks {
+                tracker.overlay(task);
+            }
             let next_cursor = tasks.last().filter(|_| has_more).map(|task| task.id.to_string());
             Ok(TaskListResult { tasks, next_cursor })
         }))
@@ -45,7 +47,11 @@ impl Handler<ListTasks> for TaskTracker {
 impl Handler<WaitTasks> for TaskTracker {
     type Result = ResponseActFuture<Self, Result<TaskWaitResult, TaskRefusal>>;
 
-    fn handle(&mut self, WaitTasks { what, is_any, timeout }: WaitTasks, _: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        WaitTasks { what, is_any, timeout }: WaitTasks,
+        _: &mut Self::Context,
+    ) -> Self::Result {
         self.wait(what, is_any, timeout)
     }
 }
@@ -70,7 +76,12 @@ impl TaskTracker {
     }
 
     /// Waits; the work goes on whatever becomes of the wait.
-    pub(super) fn wait(&self, what: WaitFor, is_any: bool, timeout: Option<Duration>) -> Answer<TaskWaitResult> {
+    pub(super) fn wait(
+        &self,
+        what: WaitFor,
+        is_any: bool,
+        timeout: Option<Duration>,
+    ) -> Answer<TaskWaitResult> {
         // What is live is known here; what is not must be over, or was never there.
         let known: HashSet<_> = match &what {
             WaitFor::Tasks(ids) => ids.iter().filter(|id| self.live.contains_key(id)).copied().collect(),
@@ -79,12 +90,13 @@ impl TaskTracker {
         if let WaitFor::Tasks(ids) = &what
             && known.len() == ids.len()
         {
-            return self.wait_known(ids.clone(), is_any, timeout);
+            return Self::wait_known(ids.clone(), is_any, timeout);
         }
         let read = self.parts.store.read(move |connection| match what {
             WaitFor::Tasks(ids) => {
                 let unknown: Vec<_> = ids.iter().filter(|id| !known.contains(id)).copied().collect();
-                let found: HashSet<_> = store::find_states(connection, &unknown)?.into_iter().map(|(id, _)| id).collect();
+                let found: HashSet<_> =
+                    store::find_states(connection, &unknown)?.into_iter().map(|(id, _)| id).collect();
                 Ok(match unknown.iter().find(|id| !found.contains(id)) {
                     Some(missing) => Err(TaskRefusal::NoTask(*missing)),
                     None => Ok(ids),
@@ -92,19 +104,21 @@ impl TaskTracker {
             }
             WaitFor::Batch(batch) => {
                 let states = store::batch_states(connection, batch)?;
-                Ok(states.map(|states| states.into_iter().map(|(id, _)| id).collect()).ok_or(TaskRefusal::NoBatch(batch)))
+                Ok(states
+                    .map(|states| states.into_iter().map(|(id, _)| id).collect())
+                    .ok_or(TaskRefusal::NoBatch(batch)))
             }
         });
-        Box::pin(read.into_actor(self).then(move |ids, tracker, _| -> Answer<TaskWaitResult> {
+        Box::pin(read.into_actor(self).then(move |ids, _, _| -> Answer<TaskWaitResult> {
             match ids.map_err(TaskRefusal::from).and_then(|ids| ids) {
-                Ok(ids) => tracker.wait_known(ids, is_any, timeout),
+                Ok(ids) => Self::wait_known(ids, is_any, timeout),
                 Err(refusal) => Box::pin(actix::fut::ready(Err(refusal))),
             }
         }))
     }
 
     /// Waits for tasks that exist: those that are not live are over.
-    fn wait_known(&self, ids: Vec<TaskId>, is_any: bool, timeout: Option<Duration>) -> Answer<TaskWaitResult> {
+    fn wait_known(ids: Vec<TaskId>, is_any: bool, timeout: Option<Duration>) -> Answer<TaskWaitResult> {
         Box::pin(actix::fut::ready(ids).then(move |ids: Vec<TaskId>, tracker: &mut Self, _| {
             let is_open = |id: &TaskId| tracker.live.get(id).is_some_and(|task| !task.state.is_settled());
             let open: HashSet<_> = ids.iter().filter(|id| is_open(id)).copied().collect();
@@ -119,7 +133,9 @@ impl TaskTracker {
                     (Some(told), Some(timeout)) => tokio::time::timeout(timeout, told).await.is_err(),
                 }
             };
-            timed_out.into_actor(tracker).then(move |timed_out, tracker, _| tracker.wait_result(shown, timed_out))
+            timed_out
+                .into_actor(tracker)
+                .then(move |timed_out, tracker, _| tracker.wait_result(shown, timed_out))
         }))
     }
 
@@ -128,7 +144,9 @@ impl TaskTracker {
         let read = self.parts.store.read(move |connection| store::views(connection, &artifacts, &ids));
         Box::pin(read.into_actor(self).map(move |tasks, tracker, _| {
             let mut tasks = tasks?.map_err(TaskRefusal::NoTask)?;
-            tasks.iter_mut().for_each(|task| tracker.overlay(task));
+            for task in &mut tasks {
+                tracker.overlay(task);
+            }
             Ok(TaskWaitResult { tasks, timed_out })
         }))
     }

@@ -20,7 +20,7 @@ struct Waiter {
 /// All waits.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    waiters: HashMap<u64, Waiter>,
+    open: HashMap<u64, Waiter>,
     by_task: HashMap<TaskId, HashSet<u64>>,
     next: u64,
 }
@@ -36,14 +36,14 @@ impl Waiters {
         for task in &open {
             self.by_task.entry(*task).or_default().insert(self.next);
         }
-        self.waiters.insert(self.next, Waiter { all, open, is_any, done });
+        self.open.insert(self.next, Waiter { all, open, is_any, done });
         told
     }
 
     /// A task is over or held.
     pub fn settle(&mut self, task: TaskId) {
         for number in self.by_task.remove(&task).unwrap_or_default() {
-            let Some(waiter) = self.waiters.get_mut(&number) else { continue };
+            let Some(waiter) = self.open.get_mut(&number) else { continue };
             waiter.open.remove(&task);
             if waiter.is_any || waiter.open.is_empty() {
                 self.end(number);
@@ -53,7 +53,11 @@ impl Waiters {
 
     /// The tasks that somebody still waits for.
     pub fn awaited(&self) -> HashSet<TaskId> {
-        self.waiters.values().filter(|waiter| !waiter.done.is_closed()).flat_map(|waiter| waiter.all.iter().copied()).collect()
+        self.open
+            .values()
+            .filter(|waiter| !waiter.done.is_closed())
+            .flat_map(|waiter| waiter.all.iter().copied())
+            .collect()
     }
 
     fn end(&mut self, number: u64) {
@@ -64,7 +68,7 @@ impl Waiters {
     }
 
     fn remove(&mut self, number: u64) -> Option<Waiter> {
-        let waiter = self.waiters.remove(&number)?;
+        let waiter = self.open.remove(&number)?;
         for task in &waiter.open {
             if let Some(numbers) = self.by_task.get_mut(task) {
                 numbers.remove(&number);
@@ -77,7 +81,12 @@ impl Waiters {
     }
 
     fn purge(&mut self) {
-        let gone: Vec<_> = self.waiters.iter().filter(|(_, waiter)| waiter.done.is_closed()).map(|(number, _)| *number).collect();
+        let gone: Vec<_> = self
+            .open
+            .iter()
+            .filter(|(_, waiter)| waiter.done.is_closed())
+            .map(|(number, _)| *number)
+            .collect();
         for number in gone {
             self.remove(number);
         }
@@ -103,7 +112,7 @@ mod tests {
         assert_eq!(waiters.awaited(), tasks(&[1, 2]));
         waiters.settle(TaskId(2));
         assert!(all.try_recv().is_ok());
-        assert!(waiters.waiters.is_empty() && waiters.by_task.is_empty());
+        assert!(waiters.open.is_empty() && waiters.by_task.is_empty());
     }
 
     #[test]
@@ -112,7 +121,7 @@ mod tests {
         for _ in 0..3 * PURGE_EVERY {
             drop(waiters.add(vec![TaskId(1)], tasks(&[1]), false));
         }
-        assert!(waiters.waiters.len() < 2 * PURGE_EVERY as usize);
+        assert!(waiters.open.len() < 2 * PURGE_EVERY as usize);
         assert!(waiters.awaited().is_empty());
     }
 }

@@ -74,7 +74,15 @@ impl Brief {
             Word::Sea
         } else {
             said.or(implied).unwrap_or_else(|| {
-                dice.pick([Word::Mountains, Word::Sea, Word::Meadow, Word::Forest, Word::City, Word::Lake, Word::Desert])
+                dice.pick([
+                    Word::Mountains,
+                    Word::Sea,
+                    Word::Meadow,
+                    Word::Forest,
+                    Word::City,
+                    Word::Lake,
+                    Word::Desert,
+                ])
             })
         };
         let hour = if has(Word::Night) {
@@ -136,7 +144,9 @@ fn find_words(prompt: &str) -> Vec<Word> {
     let text = prompt.get(..end).unwrap_or_default().to_lowercase();
     let mut spaced = String::with_capacity(text.len() + 2);
     spaced.push(' ');
-    spaced.extend(text.chars().map(|letter| if letter.is_alphanumeric() || letter == '-' || letter == '\'' { letter } else { ' ' }));
+    spaced.extend(text.chars().map(|letter| {
+        if letter.is_alphanumeric() || letter == '-' || letter == '\'' { letter } else { ' ' }
+    }));
     spaced.push(' ');
     let mut found: Vec<(usize, Word)> = TABLE
         .iter()
@@ -147,13 +157,69 @@ fn find_words(prompt: &str) -> Vec<Word> {
         })
         .collect();
     found.sort_by_key(|(at, _)| *at);
-    found.into_iter().map(|(_, word)| word).collect()
+    let mut words: Vec<Word> = found.into_iter().map(|(_, word)| word).collect();
+    // "Two people" are not a crowd.
+    if words.contains(&Word::Pair) {
+        words.retain(|word| *word != Word::Crowd);
+    }
+    words
 }
 
 fn find_whole(spaced: &str, form: &str) -> Option<usize> {
     spaced.match_indices(form).map(|(at, _)| at).find(|at| {
         let starts = spaced.get(..*at).is_some_and(|before| before.ends_with(' '));
         let rest = spaced.get(at + form.len()..).unwrap_or_default();
-        starts && (rest.starts_with(' ') || rest.starts_with("s ") || rest.starts_with("es ") || rest.starts_with("'s "))
+        starts
+            && (rest.starts_with(' ')
+                || rest.starts_with("s ")
+                || rest.starts_with("es ")
+                || rest.starts_with("'s "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Panel;
+    use super::super::dice::Seal;
+    use super::{Brief, Camera, Hour};
+    use crate::provider::draft::keywords::Word;
+
+    fn read(prompt: &str) -> Brief {
+        let panel = Panel {
+            prompt: prompt.to_owned(),
+            negative_prompt: None,
+            style: None,
+            width: 64,
+            height: 64,
+            seed: 0,
+            sample: 0,
+        };
+        Brief::read(prompt, &Seal::of(&panel))
+    }
+
+    #[test]
+    fn prompts_are_read_in_both_languages() {
+        let table = [
+            ("The lighthouse keeper at dusk", Word::Sea, Hour::Dusk, Word::Keeper),
+            ("黄昏的灯塔，守塔人", Word::Sea, Hour::Dusk, Word::Keeper),
+            ("Cats on rooftops, midnight", Word::Rooftops, Hour::Night, Word::Cat),
+            ("雨夜的街道，一个女孩", Word::Street, Hour::Night, Word::Rain),
+            ("a train crosses snowy mountains at dawn", Word::Snowfield, Hour::Dawn, Word::Train),
+            ("沙漠里的废墟，正午", Word::Desert, Hour::Day, Word::Ruins),
+        ];
+        for (prompt, place, hour, word) in table {
+            let brief = read(prompt);
+            assert_eq!((brief.place, brief.hour), (place, hour), "{prompt}");
+            assert!(brief.has(word), "{prompt}: {:?}", brief.words());
+        }
+    }
+
+    #[test]
+    fn english_words_are_whole_words() {
+        assert!(!read("a research seat, discarded").has(Word::Sea));
+        assert!(!read("scarce carpets").has(Word::Car));
+        assert!(read("seas").has(Word::Sea));
+        assert!(!read("two people").has(Word::Crowd));
+        assert_eq!(read("close-up of a face").camera, Camera::CloseUp);
+    }
 }

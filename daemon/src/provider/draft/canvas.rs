@@ -1,8 +1,8 @@
 //! The picture under the brush: shapes, light and mirrors on one opaque pixmap.
 
 use tiny_skia::{
-    Color, FillRule, GradientStop, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, Rect, Shader, SpreadMode,
-    Stroke, Transform,
+    Color, FillRule, GradientStop, LinearGradient, Mask, Paint, Path, PathBuilder, Pixmap, Point, Rect,
+    Shader, SpreadMode, Stroke, Transform,
 };
 
 use super::tone::Tone;
@@ -13,6 +13,8 @@ pub type Spot = (f32, f32);
 /// An opaque pixmap with what an illustrator does to it.
 pub struct Canvas {
     pixmap: Pixmap,
+    /// Empty between two fills.
+    mask: Mask,
     pub width: f32,
     pub height: f32,
 }
@@ -20,8 +22,8 @@ pub struct Canvas {
 impl Canvas {
     /// None when the size is zero or cannot be allocated.
     pub fn new(width: u32, height: u32) -> Option<Self> {
-        let pixmap = Pixmap::new(width, height)?;
-        Some(Self { pixmap, width: width as f32, height: height as f32 })
+        let (pixmap, mask) = (Pixmap::new(width, height)?, Mask::new(width, height)?);
+        Some(Self { pixmap, mask, width: width as f32, height: height as f32 })
     }
 
     /// Rows of four bytes a pixel, top down.
@@ -55,8 +57,39 @@ impl Canvas {
     }
 
     /// Fills a path with a vertical blend between two heights.
+    ///
+    /// Most of a picture is painted by this, so it does not go through the gradient shader, which computes for each
+    /// pixel what is the same for a whole row.
     pub fn fade(&mut self, path: Option<&Path>, top: (f32, Tone), bottom: (f32, Tone)) {
-        self.blend(path, ((0.0, top.0), top.1.paint(1.0)), ((0.0, bottom.0), bottom.1.paint(1.0)));
+        self.wash(path, (top.0, top.1, 1.0), (bottom.0, bottom.1, 1.0));
+    }
+
+    /// Fills a path with a vertical blend of tones and opacities between two heights.
+    pub fn wash(&mut self, path: Option<&Path>, top: (f32, Tone, f32), bottom: (f32, Tone, f32)) {
+        let Some(path) = path else { return };
+        let bounds = path.bounds();
+        let from = (bounds.left().max(0.0) as usize).min(self.width as usize);
+        let upto = (bounds.right() + 1.0).clamp(0.0, self.width) as usize;
+        let first = bounds.top().max(0.0) as usize;
+        let last = (bounds.bottom() + 1.0).clamp(0.0, self.height) as usize;
+        if from >= upto || first >= last {
+            return;
+        }
+        self.mask.fill_path(path, FillRule::Winding, true, Transform::identity());
+        let width = self.pixmap.width() as usize;
+        let covers = self.mask.data_mut().chunks_exact_mut(width);
+        let rows = self.pixmap.data_mut().chunks_exact_mut(width * 4);
+        for (y, (row, cover)) in rows.zip(covers).enumerate().take(last).skip(first) {
+            let along = ((y as f32 + 0.5 - top.0) / (bottom.0 - top.0).max(0.001)).clamp(0.0, 1.0);
+            let paint = top.1.mix(bottom.1, along).bytes();
+            let opacity = ((top.2 + (bottom.2 - top.2) * along).clamp(0.0, 1.0) * 256.0) as i32;
+            let (Some(row), Some(cover)) = (row.get_mut(from * 4..upto * 4), cover.get_mut(from..upto))
+            else {
+                continue;
+            };
+            cover_row(row, cover, paint, opacity);
+            cover.fill(0);
+        }
     }
 
     pub fn polygon(&mut self, spots: &[Spot], tone: Tone, opacity: f32) {
@@ -88,8 +121,11 @@ impl Canvas {
 
     pub fn stroke(&mut self, path: Option<&Path>, width: f32, tone: Tone, opacity: f32) {
         if let Some(path) = path {
-            let paint =
-                Paint { shader: Shader::SolidColor(tone.paint(opacity)), anti_alias: true, ..Paint::default() };
+            let paint = Paint {
+                shader: Shader::SolidColor(tone.paint(opacity)),
+                anti_alias: true,
+                ..Paint::default()
+            };
             let stroke =
                 Stroke { width: width.max(0.4), line_cap: tiny_skia::LineCap::Round, ..Stroke::default() };
             self.pixmap.stroke_path(path, &paint, &stroke, Transform::identity(), None);
@@ -108,21 +144,28 @@ impl Canvas {
         let upto = (centre.0 + wide).clamp(0.0, self.width) as usize;
         let above = (centre.1 - high).max(0.0) as usize;
         let below = (centre.1 + high).clamp(0.0, self.height) as usize;
-        let lights = tone.bytes().map(|light| f32::from(light) / 255.0 * strength);
+        let [red, green, blue] = tone.bytes().map(|light| (f32::from(light) * strength) as i32);
         if from >= upto || above >= below {
             return;
         }
+        let squares: Vec<f32> = (from..upto).map(|x| ((x as f32 - centre.0) / wide).powi(2)).collect();
         for (y, row) in self.rows_mut().enumerate().take(below).skip(above) {
             let down = (y as f32 - centre.1) / high;
             let reach = 1.0 - down * down;
             let Some(span) = row.get_mut(from * 4..upto * 4) else { continue };
-            for (x, pixel) in (from..upto).zip(span.chunks_exact_mut(4)) {
-                let across = (x as f32 - centre.0) / wide;
-                let left = (reach - across * across).max(0.0);
-                let fall = left * left * left;
-                for (channel, light) in pixel.iter_mut().zip(lights) {
-                    let value = f32::from(*channel);
-                    *channel = (value + (255.0 - value) * light * fall) as u8;
+            // Outside of this part of the row there is no light: a circle leaves a fifth of its square dark.
+            let dark = squares.iter().take_while(|square| **square >= reach).count();
+            for (square, pixel) in squares.iter().zip(span.chunks_exact_mut(4)).skip(dark) {
+                let left = reach - square;
+                if left <= 0.0 {
+                    break;
+                }
+                let fall = (left * left * left * 256.0) as i32;
+                let brighten = |value: u8, light: i32| {
+                    value + (((255 - i32::from(value)) * light * fall + (1 << 15)) >> 16) as u8
+                };
+                if let [r, g, b, _] = pixel {
+                    (*r, *g, *b) = (brighten(*r, red), brighten(*g, green), brighten(*b, blue));
                 }
             }
         }
@@ -142,16 +185,19 @@ impl Canvas {
     /// Mixes a tone into every row from `top` down to `bottom`, as much as the function says.
     pub fn veil(&mut self, top: f32, bottom: f32, tone: Tone, amount_at: impl Fn(f32) -> f32) {
         let (top, bottom) = (top.max(0.0) as usize, bottom.clamp(0.0, self.height) as usize);
-        let veil = tone.bytes();
+        let [red, green, blue] = tone.bytes();
         for (y, row) in self.rows_mut().enumerate().take(bottom).skip(top) {
             let amount = (amount_at(y as f32).clamp(0.0, 1.0) * 256.0) as i32;
             if amount == 0 {
                 continue;
             }
+            let veiled = |value: u8, light: u8| {
+                let value = i32::from(value);
+                (value + (((i32::from(light) - value) * amount) >> 8)) as u8
+            };
             for pixel in row.chunks_exact_mut(4) {
-                for (channel, light) in pixel.iter_mut().zip(veil) {
-                    let value = i32::from(*channel);
-                    *channel = (value + ((i32::from(light) - value) * amount >> 8)) as u8;
+                if let [r, g, b, _] = pixel {
+                    (*r, *g, *b) = (veiled(*r, red), veiled(*g, green), veiled(*b, blue));
                 }
             }
         }
@@ -166,7 +212,9 @@ impl Canvas {
         for (depth, row) in below.chunks_exact_mut(row_bytes).enumerate() {
             let mirrored = ask(depth as f32);
             let source_row = shore.saturating_sub(1).saturating_sub(mirrored.up.max(0.0) as usize);
-            let Some(source) = above.get(source_row * row_bytes..(source_row + 1) * row_bytes) else { continue };
+            let Some(source) = above.get(source_row * row_bytes..(source_row + 1) * row_bytes) else {
+                continue;
+            };
             let shift = (mirrored.aside.abs() as usize).min(row_bytes / 4 - 1) * 4;
             let (kept, edge) = if mirrored.aside >= 0.0 {
                 (source.get(shift..), source.last_chunk::<4>())
@@ -175,16 +223,17 @@ impl Canvas {
             };
             let (Some(kept), Some(edge)) = (kept, edge) else { continue };
             let padding = edge.iter().cycle().take(shift);
-            let water = mirrored.tone.bytes();
+            let [red, green, blue] = mirrored.tone.bytes();
             let amount = (mirrored.amount.clamp(0.0, 1.0) * 256.0) as i32;
+            let shown = |value: u8, light: u8| {
+                let value = i32::from(value);
+                (value + (((i32::from(light) - value) * amount) >> 8)) as u8
+            };
             let paint = |target: &mut [u8], from: &[u8]| {
                 for (pixel, seen) in target.chunks_exact_mut(4).zip(from.chunks_exact(4)) {
-                    for ((channel, value), light) in pixel.iter_mut().zip(seen).zip(water) {
-                        let value = i32::from(*value);
-                        *channel = (value + ((i32::from(light) - value) * amount >> 8)) as u8;
-                    }
-                    if let Some(alpha) = pixel.last_mut() {
-                        *alpha = 255;
+                    if let ([r, g, b, alpha], [seen_r, seen_g, seen_b, _]) = (pixel, seen) {
+                        (*r, *g, *b, *alpha) =
+                            (shown(*seen_r, red), shown(*seen_g, green), shown(*seen_b, blue), 255);
                     }
                 }
             };
@@ -194,6 +243,24 @@ impl Canvas {
             let (start, end) = row.split_at_mut(left.len());
             paint(start, left);
             paint(end, right);
+        }
+    }
+}
+
+/// Paints one colour over a row as far as each pixel is covered; `opacity` in 256ths.
+fn cover_row(row: &mut [u8], cover: &[u8], [red, green, blue]: [u8; 3], opacity: i32) {
+    for (pixel, cover) in row.chunks_exact_mut(4).zip(cover) {
+        if *cover == 255 && opacity == 256 {
+            pixel.copy_from_slice(&[red, green, blue, 255]);
+        } else if *cover > 0
+            && let [r, g, b, _] = pixel
+        {
+            let amount = i32::from(*cover) * opacity;
+            let mixed = |value: u8, light: u8| {
+                let value = i32::from(value);
+                (value + (i32::from(light) - value) * amount / (255 * 256)) as u8
+            };
+            (*r, *g, *b) = (mixed(*r, red), mixed(*g, green), mixed(*b, blue));
         }
     }
 }

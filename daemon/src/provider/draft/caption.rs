@@ -1,7 +1,8 @@
 //! Letters for a panel: a text is cleaned, shaped, wrapped and rasterised to one block of coverage.
 
 use cosmic_text::{
-    Align, Attrs, Buffer, Ellipsize, EllipsizeHeightLimit, Family, Metrics, Shaping, SwashContent, Wrap,
+    Align, Attrs, Buffer, Ellipsize, EllipsizeHeightLimit, Family, LayoutGlyph, Metrics, Shaping,
+    SwashContent, Wrap,
 };
 
 use super::font::{FAMILY, Fonts, WEIGHT, fonts_for};
@@ -48,10 +49,17 @@ pub fn letter(text: &str, setting: Setting) -> Lettering {
     let right = runs().flat_map(|run| run.glyphs.iter()).map(|glyph| glyph.x + glyph.w).fold(0.0, f32::max);
     let width = (right.ceil() as u32 + 1).min(setting.max_width);
     let height = lines * line_height as u32;
-    let mut lettering = Lettering { width, height, lines, coverage: vec![0; width as usize * height as usize] };
+    let mut lettering =
+        Lettering { width, height, lines, coverage: vec![0; width as usize * height as usize] };
     for run in runs() {
+        // A line that ends in an ellipsis keeps the space that it was wrapped at.
+        let is_blank = |glyph: &&LayoutGlyph| {
+            run.text.get(glyph.start..glyph.end).is_some_and(|text| text.trim().is_empty())
+        };
+        let leading: f32 = run.glyphs.iter().take_while(is_blank).map(|glyph| glyph.w).sum();
+        let indent = if run.rtl { 0.0 } else { leading };
         for glyph in run.glyphs {
-            let placed = glyph.physical((0.0, run.line_y), 1.0);
+            let placed = glyph.physical((-indent, run.line_y), 1.0);
             stamp(&mut lettering, &mut fonts, placed.cache_key, (placed.x, placed.y));
         }
     }
@@ -72,7 +80,9 @@ fn stamp(lettering: &mut Lettering, fonts: &mut Fonts, key: cosmic_text::CacheKe
             continue;
         }
         let start = y as usize * lettering.width as usize;
-        let Some(line) = lettering.coverage.get_mut(start..start + lettering.width as usize) else { continue };
+        let Some(line) = lettering.coverage.get_mut(start..start + lettering.width as usize) else {
+            continue;
+        };
         for (x, texel) in (left..).zip(row.chunks_exact(depth)) {
             let Ok(x) = usize::try_from(x) else { continue };
             if let (Some(pixel), Some(alpha)) = (line.get_mut(x), texel.last()) {

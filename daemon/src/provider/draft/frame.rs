@@ -40,10 +40,16 @@ impl Frame {
         let room = (height as f32 * MAX_BAND_SHARE) as u32;
         let line = (font_size * LINE_HEIGHT).round() as u32;
         let most = if height > width * 2 { 7 } else { 3 };
-        let max_lines = (room.saturating_sub(slate_height + 2 * padding + border) / line.max(1)).clamp(1, most);
+        let max_lines =
+            (room.saturating_sub(slate_height + 2 * padding + border) / line.max(1)).clamp(1, most);
         let caption = caption::letter(&panel.prompt, Setting { font_size, max_width: text_width, max_lines });
-        let band = if caption.lines + slate_height == 0 { 0 } else { caption.height + slate_height + padding * 3 / 2 };
-        let mark_setting = Setting { font_size: (font_size * 0.6).max(6.5).round(), max_width: width, max_lines: 1 };
+        let band = if caption.lines + slate_height == 0 {
+            0
+        } else {
+            caption.height + slate_height + padding * 3 / 2
+        };
+        let mark_setting =
+            Setting { font_size: (font_size * 0.6).max(6.5).round(), max_width: width, max_lines: 1 };
         let spaced = if short >= MIN_SLATE_SIDE { "D R A F T" } else { "DRAFT" };
         let mark = caption::letter(spaced, mark_setting);
         Self { width, height, border, padding, band, caption, slate, mark }
@@ -68,14 +74,19 @@ impl Frame {
     pub fn letter(&self, sheet: &mut Sheet, palette: &Palette) {
         let picture = self.picture();
         let accent = palette.glow.mix(palette.lamp, 0.3);
-        let rule = Region { left: self.border, top: picture.top + picture.height, width: picture.width, height: self.border.div_ceil(3) };
+        let rule = Region {
+            left: self.border,
+            top: picture.top + picture.height,
+            width: picture.width,
+            height: self.border.div_ceil(3),
+        };
         sheet.tint(rule, accent, 0.85);
         let left = self.border + self.padding;
         let mut top = picture.top + picture.height + self.padding * 3 / 4;
         sheet.letter(&self.caption, left, top, WHITE.mix(ground(palette), 0.06));
         top += self.caption.height + self.padding / 3;
         if let Some(slate) = &self.slate {
-            sheet.letter(slate, left, top, ground(palette).mix(accent.lighter(0.35), 0.62));
+            sheet.letter(slate, left, top, ground(palette).mix(accent.lighter(0.45), 0.74));
         }
         self.stamp(sheet, picture);
     }
@@ -100,5 +111,11 @@ fn ground(palette: &Palette) -> Tone {
 
 fn slate_of(panel: &Panel, style: Style) -> String {
     let take = u64::from(panel.sample) + 1;
-    format!("DRAFT  ·  {}×{}  ·  {}  ·  seed {}  ·  take {take}", panel.width, panel.height, style.name(), panel.seed)
+    format!(
+        "DRAFT  ·  {}×{}  ·  {}  ·  seed {}  ·  take {take}",
+        panel.width,
+        panel.height,
+        style.name(),
+        panel.seed
+    )
 }

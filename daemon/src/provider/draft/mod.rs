@@ -44,14 +44,17 @@ const FIXED_BYTES: u64 = 12 * 1024 * 1024;
 /// What to draw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panel {
+    /// Names what is drawn, and is the caption.
     pub prompt: String,
     /// Changes the picture's chance; what it names is not taken out of the scene.
     pub negative_prompt: Option<String>,
     /// One of the seven style names; another one draws plainly.
     pub style: Option<String>,
-    /// 64 to 2048 pixels, as is `height`.
+    /// 64 to 2048 pixels.
     pub width: u32,
+    /// 64 to 2048 pixels.
     pub height: u32,
+    /// Another seed is another picture.
     pub seed: u64,
     /// Another sample of the same request is another picture.
     pub sample: u32,
@@ -60,28 +63,48 @@ pub struct Panel {
 /// A finished panel of exactly the size that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrawnPanel {
+    /// The file: RGB, 8 bits.
     pub png: Vec<u8>,
+    /// In pixels.
     pub width: u32,
+    /// In pixels.
     pub height: u32,
 }
 
 /// Why there is no panel.
 #[derive(Debug, thiserror::Error)]
 pub enum DrawError {
+    /// The report broke off.
     #[error("drawing was cancelled")]
     Cancelled,
+    /// A side is out of bounds.
     #[error("a panel is {MIN_SIDE} to {MAX_SIDE} pixels wide and high, not {width}×{height}")]
-    Size { width: u32, height: u32 },
+    Size {
+        /// As asked for.
+        width: u32,
+        /// As asked for.
+        height: u32,
+    },
+    /// The pixels cannot be allocated.
     #[error("no memory for a canvas of {width}×{height} pixels")]
-    Canvas { width: u32, height: u32 },
+    Canvas {
+        /// As asked for.
+        width: u32,
+        /// As asked for.
+        height: u32,
+    },
+    /// The encoder refused.
     #[error("the panel cannot be encoded as PNG")]
-    Encode { source: png::EncodingError },
+    Encode {
+        /// What it said.
+        source: png::EncodingError,
+    },
 }
 
 /// Memory that drawing a panel of this size needs at its peak, its PNG included.
 pub fn buffer_bytes(width: u32, height: u32) -> u64 {
-    // At the peak: the canvas (4) or else the encoder's filtered rows (3), the sheet (3), the PNG (at most 3).
-    u64::from(width) * u64::from(height) * 10 + FIXED_BYTES
+    // At the peak: the sheet (3) with the canvas and its mask (5), or with the encoder's rows (3) and the PNG (3).
+    (u64::from(width) * u64::from(height)).saturating_mul(10).saturating_add(FIXED_BYTES)
 }
 
 /// Draws a panel. `report` hears the fraction done and what comes next, and stops the drawing by breaking.

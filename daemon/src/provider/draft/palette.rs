@@ -80,7 +80,9 @@ impl Palette {
                 let ambient = if hour == Hour::Night { soft.ambient } else { soft.ambient.mix(warm, 0.3) };
                 Self { ambient, cloud: soft.cloud.mix(warm, 0.3), ..soft }
             }
-            Style::Watercolor => self.map(|tone| tone.lighter(0.16).saturated(0.92)),
+            Style::Watercolor => {
+                self.map(|tone| tone.lighter(if hour == Hour::Night { 0.24 } else { 0.14 }).saturated(1.25))
+            }
             Style::Photorealistic => {
                 let calm = self.map(|tone| tone.saturated(0.78));
                 Self { haze: calm.haze.mix(calm.sky[2], 0.5), ..calm }
@@ -116,7 +118,7 @@ const DUSK: [Row; 4] = [
 #[rustfmt::skip]
 const NIGHT: [Row; 3] = [
     [0x06_0C_22, 0x12_29_52, 0x36_5A_8C, 0xF4_F2_E0, 0x8F_B4_E4, 0x3E_54_80, 0x2B_49_76, 0x05_09_15],
-    [0x0C_0A_26, 0x25_20_50, 0x58_48_80, 0xF8_EE_DC, 0xA8_9E_E8, 0x4C_48_78, 0x42_3A_6C, 0x08_06_16],
+    [0x0C_0A_26, 0x25_20_50, 0x58_48_80, 0xF8_EE_DC, 0xA8_9E_E8, 0x4C_48_78, 0x42_3A_6C, 0x08_06_17],
     [0x04_14_1E, 0x0C_36_48, 0x32_70_78, 0xF0_F4_E4, 0x84_D0_CC, 0x38_60_68, 0x24_54_5E, 0x03_0C_12],
 ];
 #[rustfmt::skip]

@@ -83,7 +83,15 @@ fn paint_backdrop(stage: &mut Stage) {
             }
         }
     }
-    if stage.brief.has(Word::Forest) && matches!(stage.brief.place, Word::Lake | Word::Mountains | Word::Snowfield) {
+    let open = !matches!(stage.brief.place, Word::Room | Word::Space | Word::Street);
+    if stage.brief.has(Word::Castle) && open {
+        // It stands behind the ground, which hides its foot.
+        let foot = (stage.canvas.width - stage.focus, stage.horizon - stage.unit * 0.03);
+        landmarks::castle(stage, foot, stage.unit * 0.36);
+    }
+    if stage.brief.has(Word::Forest)
+        && matches!(stage.brief.place, Word::Lake | Word::Mountains | Word::Snowfield)
+    {
         plants::forest(stage, 1);
     }
 }
@@ -164,10 +172,10 @@ fn sea_marks(stage: &mut Stage) {
         let reach = (stage.canvas.width * 0.5 - stage.unit * 0.16).clamp(0.0, stage.canvas.width * 0.3);
         let centre = stage.canvas.width * 0.5 + side * reach;
         let top = coast::headland(stage, centre, dice.range(0.12, 0.17));
-        let size = if stage.brief.camera == Camera::Wide { 0.32 } else { 0.46 };
-        let height = (stage.unit * size).min(top.1 * 0.86);
+        let share = if stage.brief.camera == Camera::Wide { 0.32 } else { 0.46 };
+        let height = (stage.unit * share).min(top.1 * 0.86);
         coast::lighthouse(stage, top, height);
-    } else if stage.brief.has(Word::House) || stage.brief.has(Word::Castle) || dice.chance(0.35) {
+    } else if stage.brief.has(Word::House) || dice.chance(0.35) {
         let centre = stage.canvas.width * if stage.focus > stage.canvas.width * 0.5 { 0.14 } else { 0.86 };
         let top = coast::headland(stage, centre, dice.range(0.06, 0.12));
         if stage.brief.has(Word::House) {
@@ -218,22 +226,23 @@ fn paint_landmarks(stage: &mut Stage) {
     let (unit, width) = (stage.unit, stage.canvas.width);
     let opposite = width - stage.focus;
     let has = |word: Word| stage.brief.has(word);
-    let (castle, ruins, house, train) = (has(Word::Castle), has(Word::Ruins), has(Word::House), has(Word::Train));
-    let boat = has(Word::Boat) || (place == Word::Harbour) || (place == Word::Sea && stage.dice("boat").chance(0.3));
+    let (ruins, house, train) = (has(Word::Ruins), has(Word::House), has(Word::Train));
+    let boat =
+        has(Word::Boat) || (place == Word::Harbour) || (place == Word::Sea && stage.dice("boat").chance(0.3));
     let wet = matches!(place, Word::Sea | Word::Lake | Word::Harbour);
     let middle = stage.horizon + stage.ground_height() * 0.2;
     if boat && wet {
         let spot = (opposite * 0.7 + stage.focus * 0.3, stage.horizon + stage.ground_height() * 0.3);
         guests::boat(stage, spot, unit * 0.2);
     }
-    if castle && !wet && place != Word::Room {
-        landmarks::castle(stage, (opposite, stage.horizon + unit * 0.02), unit * 0.34);
-    }
     if ruins && !wet && place != Word::Room {
         landmarks::ruins(stage, (opposite, middle + unit * 0.08), unit * 0.34);
     }
     if house && !wet && !matches!(place, Word::Room | Word::City | Word::Street | Word::Space) {
-        landmarks::house(stage, (opposite, middle + unit * 0.08), unit * 0.24);
+        // A train passes before it, so it stands farther off.
+        let (down, share) = if train { (0.12, 0.15) } else { (0.34, 0.24) };
+        let foot = (opposite, stage.horizon + stage.ground_height() * down);
+        landmarks::house(stage, foot, unit * share);
     }
     if (train || place == Word::Station) && !matches!(place, Word::Room | Word::Space) {
         let rail = stage.horizon + stage.ground_height() * if place == Word::Station { 0.5 } else { 0.42 };
@@ -254,19 +263,26 @@ fn foreground(stage: &mut Stage) {
         Word::Room => interior::draw(stage),
         Word::Station => landmarks::platform(stage),
         Word::Harbour => coast::quay(stage),
-        Word::Sea if stage.brief.camera != Camera::Aerial => water::shore(stage, hex(0x8A_76_60), true),
+        Word::Sea => water::shore(stage, hex(0x8A_76_60), true),
         Word::Lake => {
             water::shore(stage, green.darker(0.2), false);
             plants::grass(stage, green, false);
         }
         Word::Meadow => {
             if stage.brief.has(Word::Forest) || dice.chance(0.6) {
-                let foot = (stage.canvas.width - stage.focus * 0.8, stage.horizon + stage.ground_height() * 0.45);
-                let leaves = if stage.brief.hour == Hour::Dusk { hex(0xC8_7A_3A) } else { green.darker(0.22) };
+                let (width, opposite) = (stage.canvas.width, stage.canvas.width - stage.focus);
+                let outward = if opposite > stage.focus { 1.0 } else { -1.0 };
+                let tree_at = (opposite + outward * stage.unit * 0.3).clamp(width * 0.06, width * 0.94);
+                let foot = (tree_at, stage.horizon + stage.ground_height() * 0.45);
+                let leaves =
+                    if stage.brief.hour == Hour::Dusk { hex(0xC8_7A_3A) } else { green.darker(0.22) };
                 plants::tree(stage, foot, stage.unit * 0.42, leaves, "lone tree");
             }
-            plants::grass(stage, green, true);
+            if !stage.brief.has(Word::Snowfall) {
+                plants::grass(stage, green, true);
+            }
         }
+        Word::Mountains | Word::Forest if stage.brief.has(Word::Snowfall) => {}
         Word::Mountains | Word::Forest => {
             plants::grass(stage, green.darker(0.25), false);
             if dice.chance(0.45) {
@@ -278,7 +294,12 @@ fn foreground(stage: &mut Stage) {
             let stone = stage.palette.near.mix(stage.palette.haze, 0.12);
             let (width, height) = (stage.canvas.width, stage.canvas.height);
             stage.canvas.rect((0.0, top), (width, height - top), stone, 1.0);
-            stage.canvas.rect((0.0, top), (width, stage.unit * 0.01), stone.mix(stage.palette.glow, 0.35), 1.0);
+            stage.canvas.rect(
+                (0.0, top),
+                (width, stage.unit * 0.01),
+                stone.mix(stage.palette.glow, 0.35),
+                1.0,
+            );
             stage.floor = top + stage.unit * 0.03;
         }
         _ => {}
@@ -286,6 +307,7 @@ fn foreground(stage: &mut Stage) {
 }
 
 fn paint_figures(stage: &mut Stage) {
+    weather::between(stage);
     let by_chance = stage.dice("birds by chance").chance(0.35);
     let open = !matches!(stage.brief.place, Word::Room | Word::Space) && !stage.brief.is_overcast();
     if stage.brief.has(Word::Birds) {

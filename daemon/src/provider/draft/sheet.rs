@@ -80,6 +80,6 @@ impl Sheet {
 fn mix(pixel: &mut [u8], paint: [u8; 3], amount: i32) {
     for (channel, light) in pixel.iter_mut().zip(paint) {
         let value = i32::from(*channel);
-        *channel = (value + ((i32::from(light) - value) * amount >> 8)) as u8;
+        *channel = (value + (((i32::from(light) - value) * amount) >> 8)) as u8;
     }
 }

@@ -33,7 +33,7 @@ impl Stage {
         let unit = height.min(width * 1.15).max(width.min(height * 3.0) * 0.34);
         let horizon = height
             * match (brief.camera, brief.place) {
-                (Camera::Aerial, _) => dice.range(0.16, 0.24),
+                (Camera::Aerial, _) => dice.range(0.26, 0.34),
                 (_, Word::Street | Word::Station) => dice.range(0.5, 0.58),
                 (Camera::Wide, _) => dice.range(0.62, 0.7),
                 (Camera::CloseUp, _) => dice.range(0.58, 0.68),
@@ -48,7 +48,9 @@ impl Stage {
         };
         let focus = width * (0.5 - light_side * dice.range(0.1, 0.26));
         let palette = Palette::new(&brief, style, &mut seal.dice("palette"));
-        let floor = height * dice.range(0.9, 0.95);
+        // The bars of the wide screen take the lowest part of the picture.
+        let lift = if style == Style::Cinematic { 0.05 } else { 0.0 };
+        let floor = height * (dice.range(0.9, 0.95) - lift);
         Self { canvas, brief, style, palette, seal, unit, horizon, floor, light: (light_x, light_y), focus }
     }
 

@@ -48,7 +48,9 @@ fn curve_of(style: Style, channel: usize, light: f32) -> f32 {
         Style::Cinematic => split(light + (contrast - light) * 0.45, 0.14),
         Style::Anime => light.powf(0.92),
         Style::Ghibli => split(light.powf(0.93), 0.03),
-        Style::Cyberpunk => light + (contrast - light) * 0.35 + if channel == 2 { 0.03 * (1.0 - light) } else { 0.0 },
+        Style::Cyberpunk => {
+            light + (contrast - light) * 0.35 + if channel == 2 { 0.03 * (1.0 - light) } else { 0.0 }
+        }
         Style::Watercolor => 0.1 + 0.86 * light.powf(0.9),
         Style::PixelArt => light + (contrast - light) * 0.2,
         Style::Photorealistic => split(0.025 + 0.965 * (light + (contrast - light) * 0.25), 0.03),
@@ -69,28 +71,37 @@ fn vignette_of(style: Style) -> f32 {
 /// A repeating texture of differences in brightness; strength 0 has none.
 fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
     let (coarse, strength) = match style {
-        Style::Watercolor => (3, 9.0),
-        Style::Ghibli => (8, 5.0),
+        Style::Watercolor => (2, 5.0),
+        Style::Ghibli => (8, 3.6),
         Style::Cinematic => (1, 2.6),
         Style::Photorealistic => (1, 1.6),
         _ => return vec![0; TILE * TILE],
     };
-    let side = TILE / coarse + 1;
+    let side = TILE / coarse;
     let knots: Vec<f32> = (0..side * side).map(|_| dice.range(-1.0, 1.0)).collect();
     let knot = |x: usize, y: usize| knots.get(y % side * side + x % side).copied().unwrap_or_default();
     (0..TILE * TILE)
         .map(|place| {
             let (x, y) = (place % TILE, place / TILE);
             let (along, down) = ((x % coarse) as f32 / coarse as f32, (y % coarse) as f32 / coarse as f32);
-            let upper = knot(x / coarse, y / coarse) * (1.0 - along) + knot(x / coarse + 1, y / coarse) * along;
-            let lower = knot(x / coarse, y / coarse + 1) * (1.0 - along) + knot(x / coarse + 1, y / coarse + 1) * along;
+            let upper =
+                knot(x / coarse, y / coarse) * (1.0 - along) + knot(x / coarse + 1, y / coarse) * along;
+            let lower = knot(x / coarse, y / coarse + 1) * (1.0 - along)
+                + knot(x / coarse + 1, y / coarse + 1) * along;
             ((upper * (1.0 - down) + lower * down) * strength).round() as i16
         })
         .collect()
 }
 
 /// Puts the canvas on the sheet in its style; `block` real pixels for each of the canvas.
-pub fn develop(canvas: &mut Canvas, style: Style, seal: &Seal, sheet: &mut Sheet, region: Region, block: u32) {
+pub fn develop(
+    canvas: &mut Canvas,
+    style: Style,
+    seal: &Seal,
+    sheet: &mut Sheet,
+    region: Region,
+    block: u32,
+) {
     let mut dice = seal.dice("treatment");
     if style == Style::PixelArt {
         reduce_colours(canvas);
@@ -103,32 +114,45 @@ pub fn develop(canvas: &mut Canvas, style: Style, seal: &Seal, sheet: &mut Sheet
     let wobble = Wobble::new(style, &mut dice, region);
     let sources: Vec<&[u8]> = canvas.rows().collect();
     let bars = if style == Style::Cinematic { (region.height as f32 * 0.075) as u32 } else { 0 };
+    let mut seen = vec![[0; 3]; region.width as usize];
     for ((y, row), fall) in (0..region.height).zip(sheet.rows_mut(region)).zip(&down) {
         if y < bars || y >= region.height - bars {
             row.fill(6);
             continue;
         }
         let Some(grain) = texture.chunks_exact(TILE).nth(y as usize % TILE) else { continue };
-        let line = if style == Style::Cyberpunk && y % 4 == 3 { fall * 238 / 256 } else { *fall };
-        let source = |x: u32| {
-            let (from_x, from_y) = wobble.source(x, y);
-            sources.get((from_y / block) as usize)?.get((from_x / block) as usize * 4..)?.first_chunk::<3>()
-        };
-        let flat = wobble.is_still() && block == 1;
-        let straight = sources.get(y as usize).copied().unwrap_or_default().chunks_exact(4);
-        if flat {
-            for (((pixel, seen), aside), grit) in row.chunks_exact_mut(3).zip(straight).zip(&across).zip(grain.iter().cycle()) {
-                let [red, green, blue, _] = seen else { continue };
-                finish(pixel, grade.apply([*red, *green, *blue]), line * aside, *grit);
+        let light = if style == Style::Cyberpunk && y % 4 == 3 { fall * 238 / 256 } else { *fall };
+        if wobble.is_still() && block == 1 {
+            let straight = sources.get(y as usize).copied().unwrap_or_default().chunks_exact(4);
+            let grit = grain.iter().cycle();
+            for (((pixel, seen), aside), grit) in row.chunks_exact_mut(3).zip(straight).zip(&across).zip(grit)
+            {
+                if let [red, green, blue, _] = seen {
+                    finish(pixel, grade.apply([*red, *green, *blue]), light * aside, *grit);
+                }
             }
+            continue;
+        }
+        if wobble.is_still() {
+            copy_blocks(&mut seen, sources.get((y / block) as usize).copied().unwrap_or_default(), block);
         } else {
-            for (((x, pixel), aside), grit) in (0..).zip(row.chunks_exact_mut(3)).zip(&across).zip(grain.iter().cycle()) {
-                let seen = source(x).copied().unwrap_or_default();
-                finish(pixel, grade.apply(seen), line * aside, *grit);
-            }
+            wobble.copy(&mut seen, &sources, y);
+        }
+        let grit = grain.iter().cycle();
+        for (((pixel, seen), aside), grit) in row.chunks_exact_mut(3).zip(&seen).zip(&across).zip(grit) {
+            finish(pixel, grade.apply(*seen), light * aside, *grit);
         }
         if style == Style::Watercolor {
             wobble.paper_edges(y, row);
+        }
+    }
+}
+
+/// Widens each pixel of a row to a block of equal ones.
+fn copy_blocks(seen: &mut [[u8; 3]], row: &[u8], block: u32) {
+    for (target, pixel) in seen.chunks_mut(block as usize).zip(row.chunks_exact(4)) {
+        if let [red, green, blue, _] = pixel {
+            target.fill([*red, *green, *blue]);
         }
     }
 }
@@ -154,12 +178,13 @@ fn falloff(length: u32, strength: f32) -> Vec<u32> {
 /// Few colours with an ordered dither, as hardware of the eighties had them.
 fn reduce_colours(canvas: &mut Canvas) {
     const BAYER: [[i32; 4]; 4] = [[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]];
-    const STEP: i32 = 30;
+    const LEVELS: i32 = 11;
     for (row, thresholds) in canvas.rows_mut().zip(BAYER.iter().cycle()) {
         for (pixel, threshold) in row.chunks_exact_mut(4).zip(thresholds.iter().cycle()) {
             for channel in pixel.iter_mut().take(3) {
-                let level = (i32::from(*channel) + threshold * STEP / 16) / STEP;
-                *channel = (level * 255 / (255 / STEP)).clamp(0, 255) as u8;
+                // Half a step of dither: enough to hint at the blend, too little for a chequerboard.
+                let level = (i32::from(*channel) * LEVELS * 32 / 255 + threshold + 8) / 32;
+                *channel = (level.min(LEVELS) * 255 / LEVELS) as u8;
             }
         }
     }
@@ -167,8 +192,9 @@ fn reduce_colours(canvas: &mut Canvas) {
 
 /// The unsteady hand of watercolour: edges waver, and the paint stops short of the paper's edge.
 struct Wobble {
-    aside_of_row: Vec<i32>,
-    down_of_column: Vec<i32>,
+    aside_of_row: Vec<isize>,
+    /// How many columns move down together, and how far.
+    stretches: Vec<(usize, isize)>,
     edge: Contour,
     region: Region,
     margin: f32,
@@ -177,18 +203,24 @@ struct Wobble {
 impl Wobble {
     fn new(style: Style, dice: &mut Dice, region: Region) -> Self {
         let short = region.width.min(region.height) as f32;
-        let reach = if style == Style::Watercolor { short * 0.009 } else { 0.0 };
+        let reach = if style == Style::Watercolor { short * 0.006 } else { 0.0 };
         let (rows, columns) = (Contour::new(dice), Contour::new(dice));
         let pitch = (short * 0.03).max(3.0);
-        let offsets = |contour: &Contour, length: u32| -> Vec<i32> {
+        let offsets = |contour: &Contour, length: u32| -> Vec<isize> {
             if reach == 0.0 {
                 return Vec::new();
             }
-            (0..length).map(|at| ((contour.rough(at as f32 / pitch) - 0.5) * 2.0 * reach).round() as i32).collect()
+            (0..length)
+                .map(|at| ((contour.rough(at as f32 / pitch) - 0.5) * 2.0 * reach).round() as isize)
+                .collect()
         };
+        let down_of_column = offsets(&columns, region.width);
         Self {
             aside_of_row: offsets(&rows, region.height),
-            down_of_column: offsets(&columns, region.width),
+            stretches: down_of_column
+                .chunk_by(|one, other| one == other)
+                .map(|run| (run.len(), run.first().copied().unwrap_or_default()))
+                .collect(),
             edge: Contour::new(dice),
             region,
             margin: short * 0.035,
@@ -199,11 +231,25 @@ impl Wobble {
         self.aside_of_row.is_empty()
     }
 
-    fn source(&self, x: u32, y: u32) -> (u32, u32) {
+    /// Reads a row as the hand drew it: shifted aside as a whole, and up or down in stretches of columns.
+    fn copy(&self, seen: &mut [[u8; 3]], rows: &[&[u8]], y: u32) {
         let aside = self.aside_of_row.get(y as usize).copied().unwrap_or_default();
-        let down = self.down_of_column.get(x as usize).copied().unwrap_or_default();
-        let within = |at: u32, by: i32, length: u32| at.saturating_add_signed(by).min(length - 1);
-        (within(x, aside, self.region.width), within(y, down, self.region.height))
+        let last = rows.len().saturating_sub(1);
+        let width = self.region.width as usize;
+        let mut from = 0_usize;
+        for (length, down) in &self.stretches {
+            let row =
+                rows.get((y as usize).saturating_add_signed(*down).min(last)).copied().unwrap_or_default();
+            let start = from.saturating_add_signed(aside).min(width - length.min(&width));
+            let source = row.get(start * 4..(start + length) * 4).unwrap_or_default();
+            let target = seen.get_mut(from..from + length).unwrap_or_default();
+            for (target, pixel) in target.iter_mut().zip(source.chunks_exact(4)) {
+                if let [red, green, blue, _] = pixel {
+                    *target = [*red, *green, *blue];
+                }
+            }
+            from += length;
+        }
     }
 
     /// Bare paper around the painting, with a darker line where the pigment gathers.

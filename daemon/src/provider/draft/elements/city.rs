@@ -92,7 +92,8 @@ pub fn rooftops(stage: &mut Stage) {
         let base = stage.horizon + ground * (0.12 + 0.62 * nearness);
         let size = stage.unit * (0.09 + 0.16 * nearness);
         let roof = hex(dice.pick([0x6A_4A_44, 0x4E_56_68, 0x7A_54_40, 0x56_4C_5C]));
-        let tone = stage.palette.lit(roof, 0.5 * (1.0 - nearness)).mix(stage.palette.near, 0.2 + 0.35 * nearness);
+        let tone =
+            stage.palette.lit(roof, 0.5 * (1.0 - nearness)).mix(stage.palette.near, 0.2 + 0.35 * nearness);
         let mut x = -size * dice.unit();
         let (height, width) = (stage.canvas.height, stage.canvas.width);
         while x < width {
@@ -102,14 +103,29 @@ pub fn rooftops(stage: &mut Stage) {
             stage.canvas.rect((x, top), (wide, height - top), wall, 1.0);
             if dice.chance(0.6) {
                 let peak = top - wide * dice.range(0.25, 0.4);
-                let gable = [(x - wide * 0.06, top + 1.0), (x + wide * 0.5, peak), (x + wide * 1.06, top + 1.0)];
-                stage.canvas.fade(polygon(&gable).as_ref(), (peak, tone.mix(stage.palette.glow, 0.18)), (top, tone));
+                let gable =
+                    [(x - wide * 0.06, top + 1.0), (x + wide * 0.5, peak), (x + wide * 1.06, top + 1.0)];
+                stage.canvas.fade(
+                    polygon(&gable).as_ref(),
+                    (peak, tone.mix(stage.palette.glow, 0.18)),
+                    (top, tone),
+                );
                 stage.canvas.rect((x + wide * 0.7, peak), (wide * 0.09, wide * 0.3), wall, 1.0);
             } else {
-                stage.canvas.rect((x - 1.0, top - size * 0.05), (wide + 2.0, size * 0.07), tone.lighter(0.06), 1.0);
+                stage.canvas.rect(
+                    (x - 1.0, top - size * 0.05),
+                    (wide + 2.0, size * 0.07),
+                    tone.lighter(0.06),
+                    1.0,
+                );
                 let mast = x + wide * dice.range(0.2, 0.8);
                 stage.canvas.line(&[(mast, top), (mast, top - size * 0.45)], size * 0.014, wall, 1.0);
-                stage.canvas.line(&[(mast - size * 0.1, top - size * 0.36), (mast + size * 0.1, top - size * 0.36)], size * 0.012, wall, 1.0);
+                stage.canvas.line(
+                    &[(mast - size * 0.1, top - size * 0.36), (mast + size * 0.1, top - size * 0.36)],
+                    size * 0.012,
+                    wall,
+                    1.0,
+                );
             }
             lit_windows(stage, &mut dice, (x, top), (wide, size));
             x += wide * dice.range(0.98, 1.1);
@@ -126,7 +142,12 @@ fn lit_windows(stage: &mut Stage, dice: &mut Dice, corner: Spot, size: Spot) {
         let pane = (size.1 * 0.13, size.1 * 0.18);
         stage.canvas.rect((x, corner.1 + size.1 * 0.16), pane, tone, if on { 0.95 } else { 0.45 });
         if on {
-            stage.canvas.glow((x + pane.0 * 0.5, corner.1 + size.1 * 0.25), size.1 * 0.3, stage.palette.lamp, 0.3);
+            stage.canvas.glow(
+                (x + pane.0 * 0.5, corner.1 + size.1 * 0.25),
+                size.1 * 0.3,
+                stage.palette.lamp,
+                0.3,
+            );
         }
     }
 }

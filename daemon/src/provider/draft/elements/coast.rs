@@ -29,7 +29,11 @@ pub fn headland(stage: &mut Stage, centre: f32, rise: f32) -> Spot {
     outline.push((edge + outward * 4.0, base));
     let rock = stage.palette.lit(hex(0x5E_58_56), 0.14);
     let top = base - rise * unit;
-    stage.canvas.fade(polygon(&outline).as_ref(), (top, rock.lighter(0.05)), (base, rock.mix(stage.palette.near, 0.6)));
+    stage.canvas.fade(
+        polygon(&outline).as_ref(),
+        (top, rock.lighter(0.05)),
+        (base, rock.mix(stage.palette.near, 0.6)),
+    );
     let mut cracks = Shapes::default();
     for _ in 0..16 {
         let along = dice.range(-0.2, 0.8);
@@ -58,7 +62,11 @@ pub fn lighthouse(stage: &mut Stage, foot: Spot, height: f32) {
         [(x - at(low), y0), (x - at(high), y1), (x + at(high), y1), (x + at(low), y0)]
     };
     let across = |left: Tone, right: Tone| {
-        if side < 0.0 { ((x - wide, 0.0), left.paint(1.0), right.paint(1.0)) } else { ((x - wide, 0.0), right.paint(1.0), left.paint(1.0)) }
+        if side < 0.0 {
+            ((x - wide, 0.0), left.paint(1.0), right.paint(1.0))
+        } else {
+            ((x - wide, 0.0), right.paint(1.0), left.paint(1.0))
+        }
     };
     let (start, from, to) = across(wall, shade);
     stage.canvas.blend(polygon(&slab(0.0, 1.0)).as_ref(), (start, from), ((x + wide, 0.0), to));
@@ -79,15 +87,31 @@ pub fn lighthouse(stage: &mut Stage, foot: Spot, height: f32) {
     stage.canvas.rect((x - room.0, lamp.1 - room.1 * 0.5), (room.0 * 2.0, room.1), glass, 1.0);
     for bar in [-1.0, -0.33, 0.33, 1.0] {
         let at = x + room.0 * bar;
-        stage.canvas.line(&[(at, lamp.1 - room.1 * 0.5), (at, lamp.1 + room.1 * 0.5)], height * 0.006, dark, 1.0);
+        stage.canvas.line(
+            &[(at, lamp.1 - room.1 * 0.5), (at, lamp.1 + room.1 * 0.5)],
+            height * 0.006,
+            dark,
+            1.0,
+        );
     }
     let eaves = lamp.1 - room.1 * 0.5;
-    let roof = [(x - room.0 * 1.35, eaves), (x - room.0 * 0.5, eaves - height * 0.06), (x, eaves - height * 0.1), (x + room.0 * 0.5, eaves - height * 0.06), (x + room.0 * 1.35, eaves)];
-    stage.canvas.polygon(&roof, stripe.mix(dark, 0.4), 1.0);
+    let dome = [
+        (x - room.0 * 1.35, eaves),
+        (x - room.0 * 0.5, eaves - height * 0.06),
+        (x, eaves - height * 0.1),
+        (x + room.0 * 0.5, eaves - height * 0.06),
+        (x + room.0 * 1.35, eaves),
+    ];
+    stage.canvas.polygon(&dome, stripe.mix(dark, 0.4), 1.0);
     stage.canvas.rect((x - narrow * 0.3, bottom - height * 0.09), (narrow * 0.6, height * 0.09), dark, 0.85);
     for along in [0.4, 0.72] {
         let pane = if lit { stage.palette.lamp } else { dark };
-        stage.canvas.rect((x - narrow * 0.16, bottom - height * 0.78 * along), (narrow * 0.32, height * 0.035), pane, 0.95);
+        stage.canvas.rect(
+            (x - narrow * 0.16, bottom - height * 0.78 * along),
+            (narrow * 0.32, height * 0.035),
+            pane,
+            0.95,
+        );
     }
     if lit {
         stage.canvas.glow(lamp, height * 0.34, stage.palette.lamp, 0.95);
@@ -119,7 +143,11 @@ pub fn quay(stage: &mut Stage) {
     let top = stage.floor - unit * 0.05;
     let stone = stage.palette.lit(hex(0x8A_80_78), 0.05).mix(stage.palette.near, 0.35);
     let outline = [(0.0, top), (width, top), (width, height), (0.0, height)];
-    stage.canvas.fade(polygon(&outline).as_ref(), (top, stone.lighter(0.1)), (height, stone.mix(stage.palette.near, 0.6)));
+    stage.canvas.fade(
+        polygon(&outline).as_ref(),
+        (top, stone.lighter(0.1)),
+        (height, stone.mix(stage.palette.near, 0.6)),
+    );
     stage.canvas.rect((0.0, top), (width, unit * 0.008), stone.mix(stage.palette.glow, 0.4), 0.9);
     let mut joints = Shapes::default();
     let mut x = 0.0;
@@ -130,8 +158,18 @@ pub fn quay(stage: &mut Stage) {
     stage.canvas.fill(joints.finish().as_ref(), stage.palette.near, 0.4);
     let mut x = unit * 0.12;
     while x < width {
-        stage.canvas.rect((x - unit * 0.012, top - unit * 0.035), (unit * 0.024, unit * 0.04), stage.palette.near, 1.0);
-        stage.canvas.oval((x, top - unit * 0.035), (unit * 0.02, unit * 0.009), stage.palette.near.lighter(0.08), 1.0);
+        stage.canvas.rect(
+            (x - unit * 0.012, top - unit * 0.035),
+            (unit * 0.024, unit * 0.04),
+            stage.palette.near,
+            1.0,
+        );
+        stage.canvas.oval(
+            (x, top - unit * 0.035),
+            (unit * 0.02, unit * 0.009),
+            stage.palette.near.lighter(0.08),
+            1.0,
+        );
         x += unit * 0.42;
     }
     stage.floor = top + unit * 0.02;
@@ -146,13 +184,33 @@ pub fn far_masts(stage: &mut Stage) {
     while x < stage.canvas.width {
         if dice.chance(0.3) {
             let (tall, arm) = (unit * dice.range(0.14, 0.22), unit * dice.range(0.08, 0.14) * dice.side());
-            stage.canvas.line(&[(x - unit * 0.02, base), (x, base - tall), (x + unit * 0.02, base)], unit * 0.005, tone, 1.0);
-            stage.canvas.line(&[(x - arm * 0.5, base - tall * 0.92), (x + arm, base - tall * 1.15)], unit * 0.006, tone, 1.0);
-            stage.canvas.line(&[(x + arm, base - tall * 1.15), (x + arm, base - tall * 0.6)], unit * 0.002, tone, 1.0);
+            stage.canvas.line(
+                &[(x - unit * 0.02, base), (x, base - tall), (x + unit * 0.02, base)],
+                unit * 0.005,
+                tone,
+                1.0,
+            );
+            stage.canvas.line(
+                &[(x - arm * 0.5, base - tall * 0.92), (x + arm, base - tall * 1.15)],
+                unit * 0.006,
+                tone,
+                1.0,
+            );
+            stage.canvas.line(
+                &[(x + arm, base - tall * 1.15), (x + arm, base - tall * 0.6)],
+                unit * 0.002,
+                tone,
+                1.0,
+            );
         } else {
             let tall = unit * dice.range(0.05, 0.11);
             stage.canvas.line(&[(x, base), (x, base - tall)], unit * 0.003, tone, 1.0);
-            let hull = [(x - tall * 0.35, base - tall * 0.1), (x + tall * 0.4, base - tall * 0.12), (x + tall * 0.3, base), (x - tall * 0.28, base)];
+            let hull = [
+                (x - tall * 0.35, base - tall * 0.1),
+                (x + tall * 0.4, base - tall * 0.12),
+                (x + tall * 0.3, base),
+                (x - tall * 0.28, base),
+            ];
             stage.canvas.polygon(&hull, tone, 1.0);
         }
         x += unit * dice.range(0.06, 0.17);

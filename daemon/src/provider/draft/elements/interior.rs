@@ -44,20 +44,41 @@ fn walls(stage: &mut Stage, opening: Opening, wall: Tone, floor_top: f32) {
     around.rect((0.0, 0.0), (opening.left, floor_top));
     around.rect((opening.left + opening.wide, 0.0), (width, floor_top));
     around.rect((opening.left - 0.5, 0.0), (opening.wide + 1.0, opening.top));
-    around.rect((opening.left - 0.5, opening.top + opening.tall), (opening.wide + 1.0, floor_top - opening.top - opening.tall));
-    stage.canvas.fade(around.finish().as_ref(), (0.0, wall.mix(stage.palette.near, 0.3)), (floor_top, wall.lighter(0.03)));
+    around.rect(
+        (opening.left - 0.5, opening.top + opening.tall),
+        (opening.wide + 1.0, floor_top - opening.top - opening.tall),
+    );
+    stage.canvas.fade(
+        around.finish().as_ref(),
+        (0.0, wall.mix(stage.palette.near, 0.3)),
+        (floor_top, wall.lighter(0.03)),
+    );
     let boards = stage.palette.lit(hex(0x7A_54_3A), 0.0).mix(stage.palette.near, 0.42);
     let outline = [(0.0, floor_top), (width, floor_top), (width, height), (0.0, height)];
-    stage.canvas.fade(polygon(&outline).as_ref(), (floor_top, boards.lighter(0.04)), (height, boards.mix(stage.palette.near, 0.5)));
+    stage.canvas.fade(
+        polygon(&outline).as_ref(),
+        (floor_top, boards.lighter(0.04)),
+        (height, boards.mix(stage.palette.near, 0.5)),
+    );
     let mut joints = Shapes::default();
     for number in -10..=10 {
         let x = width * 0.5 + number as f32 * width * 0.09;
         let foot = width * 0.5 + number as f32 * width * 0.16;
         let thin = (stage.unit * 0.0022).max(0.5);
-        joints.polygon(&[(x, floor_top), (x + thin * 0.5, floor_top), (foot + thin, height), (foot - thin, height)]);
+        joints.polygon(&[
+            (x, floor_top),
+            (x + thin * 0.5, floor_top),
+            (foot + thin, height),
+            (foot - thin, height),
+        ]);
     }
     stage.canvas.fill(joints.finish().as_ref(), stage.palette.near, 0.4);
-    stage.canvas.rect((0.0, floor_top - stage.unit * 0.022), (width, stage.unit * 0.022), wall.darker(0.25), 1.0);
+    stage.canvas.rect(
+        (0.0, floor_top - stage.unit * 0.022),
+        (width, stage.unit * 0.022),
+        wall.darker(0.25),
+        1.0,
+    );
 }
 
 fn frame(stage: &mut Stage, opening: Opening, wall: Tone) {
@@ -78,11 +99,22 @@ fn frame(stage: &mut Stage, opening: Opening, wall: Tone) {
         for (fold, inward) in [0.16, 0.1, 0.04].into_iter().enumerate() {
             let edge = hang - side * wide * inward;
             let out = hang + side * wide * 0.09;
-            let sweep = [(out, top - bar * 2.0), (edge, top - bar * 2.0), (edge + side * wide * 0.03, top + tall * 0.6), (edge + side * wide * 0.06, top + tall * 1.16), (out, top + tall * 1.16)];
+            let sweep = [
+                (out, top - bar * 2.0),
+                (edge, top - bar * 2.0),
+                (edge + side * wide * 0.03, top + tall * 0.6),
+                (edge + side * wide * 0.06, top + tall * 1.16),
+                (out, top + tall * 1.16),
+            ];
             stage.canvas.polygon(&sweep, cloth.darker(0.1 * fold as f32), 0.96);
         }
     }
-    stage.canvas.line(&[(left - wide * 0.14, top - bar * 2.0), (left + wide * 1.14, top - bar * 2.0)], bar * 0.7, wood.darker(0.4), 1.0);
+    stage.canvas.line(
+        &[(left - wide * 0.14, top - bar * 2.0), (left + wide * 1.14, top - bar * 2.0)],
+        bar * 0.7,
+        wood.darker(0.4),
+        1.0,
+    );
 }
 
 /// Light from the window across the floor.
@@ -92,10 +124,24 @@ fn shaft(stage: &mut Stage, opening: Opening, floor_top: f32) {
     let height = stage.canvas.height;
     let strength = if stage.brief.hour == Hour::Night { 0.2 } else { 0.36 };
     let tone = stage.palette.sky[2].mix(stage.palette.glow, 0.5);
-    let patch = [(left + lean * 0.6, floor_top), (left + wide + lean * 0.6, floor_top), (left + wide + lean * 1.4, height), (left + lean * 1.4, height)];
+    let patch = [
+        (left + lean * 0.6, floor_top),
+        (left + wide + lean * 0.6, floor_top),
+        (left + wide + lean * 1.4, height),
+        (left + lean * 1.4, height),
+    ];
     stage.canvas.polygon(&patch, tone, strength);
-    let air = [(left, top + tall * 0.2), (left + wide, top + tall * 0.2), (left + wide + lean * 1.4, height), (left + lean * 1.4, height)];
-    stage.canvas.blend(polygon(&air).as_ref(), ((0.0, top), tone.paint(strength * 0.55)), ((0.0, height), tone.paint(0.0)));
+    let air = [
+        (left, top + tall),
+        (left + wide, top + tall),
+        (left + wide + lean * 1.4, height),
+        (left + lean * 1.4, height),
+    ];
+    stage.canvas.blend(
+        polygon(&air).as_ref(),
+        ((0.0, top + tall * 0.4), tone.paint(strength * 0.5)),
+        ((0.0, height), tone.paint(0.0)),
+    );
     stage.canvas.glow((left + wide * 0.5, top + tall * 0.5), wide * 0.9, tone, 0.22);
 }
 
@@ -103,7 +149,8 @@ fn furniture(stage: &mut Stage, opening: Opening, floor_top: f32, lamplit: bool)
     let unit = stage.unit;
     let dark = stage.palette.near.mix(stage.palette.lit(hex(0x5A_3E_2C), 0.0), 0.45);
     let side = if opening.left + opening.wide * 0.5 < stage.canvas.width * 0.5 { 1.0 } else { -1.0 };
-    let centre = (opening.left + opening.wide * (0.5 + side * 0.2)).clamp(unit * 0.25, (stage.canvas.width - unit * 0.25).max(unit * 0.25));
+    let centre = (opening.left + opening.wide * (0.5 + side * 0.2))
+        .clamp(unit * 0.25, (stage.canvas.width - unit * 0.25).max(unit * 0.25));
     let top = floor_top - unit * 0.1;
     stage.canvas.rect((centre - unit * 0.26, top), (unit * 0.52, unit * 0.022), dark.lighter(0.08), 1.0);
     for leg in [-0.23, 0.21] {
@@ -111,7 +158,12 @@ fn furniture(stage: &mut Stage, opening: Opening, floor_top: f32, lamplit: bool)
     }
     let lamp = (centre + side * unit * 0.16, top);
     stage.canvas.line(&[lamp, (lamp.0, lamp.1 - unit * 0.11)], unit * 0.008, dark, 1.0);
-    let shade = [(lamp.0 - unit * 0.06, lamp.1 - unit * 0.09), (lamp.0 - unit * 0.032, lamp.1 - unit * 0.16), (lamp.0 + unit * 0.032, lamp.1 - unit * 0.16), (lamp.0 + unit * 0.06, lamp.1 - unit * 0.09)];
+    let shade = [
+        (lamp.0 - unit * 0.06, lamp.1 - unit * 0.09),
+        (lamp.0 - unit * 0.032, lamp.1 - unit * 0.16),
+        (lamp.0 + unit * 0.032, lamp.1 - unit * 0.16),
+        (lamp.0 + unit * 0.06, lamp.1 - unit * 0.09),
+    ];
     let glow = stage.palette.lamp;
     stage.canvas.polygon(&shade, if lamplit { glow.lighter(0.25) } else { glow.mix(dark, 0.45) }, 1.0);
     if lamplit {
@@ -148,6 +200,16 @@ fn picture(stage: &mut Stage, opening: Opening, side: f32) {
     let corner = (middle - wide * 0.5, opening.top + opening.tall * 0.18);
     stage.canvas.rect(corner, (wide, wide * 1.25), stage.palette.near, 0.9);
     let inner = (wide * 0.84, wide * 1.25 - wide * 0.16);
-    stage.canvas.rect((corner.0 + wide * 0.08, corner.1 + wide * 0.08), inner, stage.palette.sky[1].mix(stage.palette.near, 0.4), 1.0);
-    stage.canvas.circle((middle, corner.1 + wide * 0.5), wide * 0.16, stage.palette.lamp.mix(stage.palette.near, 0.25), 1.0);
+    stage.canvas.rect(
+        (corner.0 + wide * 0.08, corner.1 + wide * 0.08),
+        inner,
+        stage.palette.sky[1].mix(stage.palette.near, 0.4),
+        1.0,
+    );
+    stage.canvas.circle(
+        (middle, corner.1 + wide * 0.5),
+        wide * 0.16,
+        stage.palette.lamp.mix(stage.palette.near, 0.25),
+        1.0,
+    );
 }

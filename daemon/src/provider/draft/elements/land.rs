@@ -23,9 +23,10 @@ pub fn mountains(stage: &mut Stage, layers: u32, grandeur: f32) {
 
 fn range(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, distance: f32) {
     let width = stage.canvas.width;
-    let peaks = ((width / (height * dice.range(1.1, 1.7))) as u32).clamp(2, 14);
+    let peaks = ((width / (height * dice.range(0.8, 1.2))) as u32).clamp(2, 18);
     let rock = stage.palette.lit(hex(0x5C_66_78), distance);
-    let (sunny, shaded) = (rock.mix(stage.palette.glow, 0.1 * (1.0 - distance)).lighter(0.06), rock.darker(0.24));
+    let (sunny, shaded) =
+        (rock.mix(stage.palette.glow, 0.1 * (1.0 - distance)).lighter(0.06), rock.darker(0.24));
     let snow = stage.palette.lit(hex(0xF6_F8_FC), distance * 0.55);
     let foot = rock.mix(stage.palette.haze, 0.4);
     let step = width / peaks as f32;
@@ -38,9 +39,10 @@ fn range(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, distance: f
         })
         .collect();
     tops.sort_by(|one, other| one.1.total_cmp(&other.1));
+    foothills(stage, dice, base, height * 0.34, rock.mix(stage.palette.haze, 0.25));
     for top in tops {
         let rise = base - top.1;
-        let spread = rise * dice.range(1.05, 1.5);
+        let spread = rise * dice.range(1.3, 1.9);
         let left = slope(dice, top, (top.0 - spread, base));
         let right = slope(dice, top, (top.0 + spread, base));
         let mut outline: Vec<Spot> = left.iter().rev().copied().collect();
@@ -57,6 +59,23 @@ fn range(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, distance: f
     }
 }
 
+/// The low ground that joins the mountains of a range.
+fn foothills(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, tone: Tone) {
+    let contour = Contour::new(dice);
+    let width = stage.canvas.width;
+    let mut outline = vec![(-1.0, base)];
+    for step in 0..=RIDGE_STEPS {
+        let x = step as f32 / RIDGE_STEPS as f32 * (width + 2.0) - 1.0;
+        outline.push((x, base - height * (0.35 + 0.65 * contour.rough(x / (height * 2.2)))));
+    }
+    outline.push((width + 1.0, base));
+    stage.canvas.fade(
+        polygon(&outline).as_ref(),
+        (base - height, tone),
+        (base, tone.mix(stage.palette.haze, 0.35)),
+    );
+}
+
 /// A broken line from a summit down to its foot.
 fn slope(dice: &mut Dice, top: Spot, foot: Spot) -> Vec<Spot> {
     let steps = 9;
@@ -65,7 +84,10 @@ fn slope(dice: &mut Dice, top: Spot, foot: Spot) -> Vec<Spot> {
         .map(|step| {
             let along = step as f32 / steps as f32;
             let loose = if step == 0 || step == steps { 0.0 } else { dice.range(-wander, wander) };
-            (top.0 + (foot.0 - top.0) * along.powf(1.12) + loose, top.1 + (foot.1 - top.1) * along + loose * 0.6)
+            (
+                top.0 + (foot.0 - top.0) * along.powf(1.12) + loose,
+                top.1 + (foot.1 - top.1) * along + loose * 0.6,
+            )
         })
         .collect()
 }
@@ -81,7 +103,8 @@ fn cap(stage: &mut Stage, dice: &mut Dice, left: &[Spot], right: &[Spot], snow: 
     outline.extend(right.iter().take(4).skip(1));
     let teeth: Vec<Spot> = (1..8)
         .map(|tooth| {
-            let depth = if tooth % 2 == 0 { -deep * dice.range(0.4, 0.9) } else { deep * dice.range(0.2, 0.8) };
+            let depth =
+                if tooth % 2 == 0 { -deep * dice.range(0.4, 0.9) } else { deep * dice.range(0.2, 0.8) };
             drop(east, west, tooth as f32 / 8.0, depth)
         })
         .collect();
@@ -105,15 +128,23 @@ pub fn hills(stage: &mut Stage, local: Tone, layers: u32, relief: f32) {
     let ground = stage.ground_height();
     for layer in 0..layers {
         let nearness = layer as f32 / layers.max(2).saturating_sub(1) as f32;
-        let base = stage.horizon + ground * 0.72 * nearness.powf(1.3) - stage.unit * relief * 0.4 * (1.0 - nearness);
+        let base =
+            stage.horizon + ground * 0.72 * nearness.powf(1.3) - stage.unit * relief * 0.4 * (1.0 - nearness);
         let tone = stage.palette.lit(local, 0.62 * (1.0 - nearness).powf(1.4));
         let contour = Contour::new(&mut dice);
         let height = stage.unit * relief * (0.6 + 0.4 * nearness);
-        let waves = dice.range(1.4, 2.6) * (stage.canvas.width / stage.unit).max(0.5) * (1.4 - 0.6 * nearness);
-        let spots = swell(stage, base, height, |along| contour.at(along * waves) + contour.at(along * waves * 3.1) * 0.12);
+        let waves =
+            dice.range(1.4, 2.6) * (stage.canvas.width / stage.unit).max(0.5) * (1.4 - 0.6 * nearness);
+        let spots = swell(stage, base, height, |along| {
+            contour.at(along * waves) + contour.at(along * waves * 3.1) * 0.12
+        });
         let lit = tone.mix(stage.palette.glow, 0.16 * (1.0 - nearness * 0.6)).lighter(0.03);
         let foot = base + ground * 0.34 + stage.unit * 0.05;
-        stage.canvas.fade(polygon(&spots).as_ref(), (base - height, lit), (foot, tone.mix(stage.palette.near, 0.34)));
+        stage.canvas.fade(
+            polygon(&spots).as_ref(),
+            (base - height, lit),
+            (foot, tone.mix(stage.palette.near, 0.34)),
+        );
     }
 }
 
@@ -143,7 +174,11 @@ pub fn dunes(stage: &mut Stage) {
         let crest = |along: f32| contour.at(along * waves);
         let bright = tone.mix(stage.palette.glow, 0.22);
         let spots = swell(stage, base, height, crest);
-        stage.canvas.fade(polygon(&spots).as_ref(), (base - height, bright), (base + ground * 0.4, tone.darker(0.2)));
+        stage.canvas.fade(
+            polygon(&spots).as_ref(),
+            (base - height, bright),
+            (base + ground * 0.4, tone.darker(0.2)),
+        );
         let side = stage.light_side(stage.canvas.width * 0.5);
         lee_sides(stage, &spots, side, height, tone.mix(stage.palette.sky[0], 0.3).darker(0.22));
     }
@@ -209,9 +244,17 @@ pub fn snowfield(stage: &mut Stage) {
     let shade = stage.palette.lit(white, 0.1).mix(stage.palette.sky[0], 0.3);
     for _ in 0..7 {
         let along = dice.unit();
-        let centre = (dice.range(0.0, stage.canvas.width), stage.horizon + stage.ground_height() * (0.4 + 0.55 * along));
+        let centre = (
+            dice.range(0.0, stage.canvas.width),
+            stage.horizon + stage.ground_height() * (0.4 + 0.55 * along),
+        );
         let size = (stage.unit * dice.range(0.1, 0.3) * (0.5 + along), stage.unit * 0.008 * (0.5 + along));
         stage.canvas.oval(centre, size, shade, 0.4);
-        stage.canvas.oval((centre.0 + size.0 * 0.2, centre.1 - size.1), size, white.under(WHITE.mix(stage.palette.ambient, 0.8)), 0.5);
+        stage.canvas.oval(
+            (centre.0 + size.0 * 0.2, centre.1 - size.1),
+            size,
+            white.under(WHITE.mix(stage.palette.ambient, 0.8)),
+            0.5,
+        );
     }
 }

@@ -8,6 +8,7 @@ pub mod interior;
 pub mod land;
 pub mod landmarks;
 pub mod plants;
+pub mod portrait;
 pub mod sky;
 pub mod space;
 pub mod street;

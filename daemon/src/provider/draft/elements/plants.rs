@@ -24,14 +24,17 @@ pub fn forest(stage: &mut Stage, rows: u32) {
         while x < stage.canvas.width + gap {
             // A clearing where the subject stands.
             let opening = ((x - middle).abs() / (stage.unit * 0.34)).min(1.0);
-            let tall = height * (0.5 + 0.5 * contour.at(x / gap * 0.37)) * if nearness > 0.5 { 0.25 + 0.75 * opening } else { 1.0 };
+            let tall = height
+                * (0.5 + 0.5 * contour.at(x / gap * 0.37))
+                * if nearness > 0.5 { 0.25 + 0.75 * opening } else { 1.0 };
             if opening > 0.45 || nearness < 0.5 {
                 conifer(&mut shapes, &mut dice, (x, base + height * 0.04), tall);
             }
             x += gap * dice.range(0.6, 1.3);
         }
         shapes.rect((-1.0, base), (stage.canvas.width + 2.0, stage.canvas.height - base + 2.0));
-        let foot = tone.mix(stage.palette.haze, 0.34 * (1.0 - nearness)).mix(stage.palette.near, 0.2 * nearness);
+        let foot =
+            tone.mix(stage.palette.haze, 0.34 * (1.0 - nearness)).mix(stage.palette.near, 0.2 * nearness);
         stage.canvas.fade(shapes.finish().as_ref(), (base - height, tone), (base + height * 0.3, foot));
         if nearness < 0.8 {
             let haze = stage.palette.haze;
@@ -89,7 +92,8 @@ pub fn tree(stage: &mut Stage, foot: Spot, height: f32, leaves: Tone, purpose: &
     for (tone, shift, grow, masses) in layers {
         let mut shapes = Shapes::default();
         for _ in 0..masses {
-            let (angle, away) = (dice.range(0.0, std::f32::consts::TAU), dice.unit().sqrt() * height * 0.26 * grow);
+            let (angle, away) =
+                (dice.range(0.0, std::f32::consts::TAU), dice.unit().sqrt() * height * 0.26 * grow);
             let spot = (
                 crown.0 + angle.cos() * away * 1.2 + side * height * shift,
                 crown.1 + angle.sin() * away - height * shift * 0.9,
@@ -134,7 +138,10 @@ pub fn cacti(stage: &mut Stage) {
     let mut dice = stage.dice("cacti");
     for _ in 0..dice.count(2, 4) {
         let along = dice.range(0.1, 0.8);
-        let foot = (dice.range(0.05, 0.95) * stage.canvas.width, stage.horizon + stage.ground_height() * (0.2 + 0.6 * along));
+        let foot = (
+            dice.range(0.05, 0.95) * stage.canvas.width,
+            stage.horizon + stage.ground_height() * (0.2 + 0.6 * along),
+        );
         let height = stage.unit * (0.05 + 0.13 * along);
         let tone = stage.palette.lit(hex(0x4C_66_48), 0.4 * (1.0 - along)).mix(stage.palette.near, 0.3);
         let thick = height * 0.13;
@@ -154,13 +161,13 @@ pub fn cacti(stage: &mut Stage) {
 /// A branch with leaves that hangs into the picture from a top corner, out of focus and dark.
 pub fn overhang(stage: &mut Stage) {
     let mut dice = stage.dice("overhang");
-    let side = stage.light_side(stage.canvas.width * 0.5);
-    let corner = if side < 0.0 { stage.canvas.width } else { 0.0 };
+    let inward = stage.light_side(stage.canvas.width * 0.5);
+    let corner = if inward < 0.0 { stage.canvas.width } else { 0.0 };
     let tone = stage.palette.near;
     let mut shapes = Shapes::default();
     for _ in 0..26 {
         let (along, down) = (dice.unit().powi(2), dice.unit().powi(2));
-        let spot = (corner + side * along * stage.unit * 0.42, down * stage.unit * 0.2 * (1.0 - along));
+        let spot = (corner + inward * along * stage.unit * 0.42, down * stage.unit * 0.2 * (1.0 - along));
         let size = stage.unit * dice.range(0.018, 0.045);
         shapes.polygon(&[
             (spot.0 - size, spot.1),
@@ -170,6 +177,6 @@ pub fn overhang(stage: &mut Stage) {
         ]);
     }
     stage.canvas.fill(shapes.finish().as_ref(), tone, 0.9);
-    let bough = [(corner, 0.0), (corner + side * stage.unit * 0.4, 0.0), (corner, stage.unit * 0.07)];
+    let bough = [(corner, 0.0), (corner + inward * stage.unit * 0.4, 0.0), (corner, stage.unit * 0.07)];
     stage.canvas.fill(polygon(&bough).as_ref(), tone, 0.9);
 }

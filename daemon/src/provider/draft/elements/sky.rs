@@ -185,15 +185,13 @@ fn heap(stage: &mut Stage, dice: &mut Dice, depth: f32) {
         (centre.1, shade.mix(stage.palette.sky[2], 0.35)),
     );
     let towards = stage.light_side(centre.0) * scale * 0.05;
-    let lit: Vec<(Spot, f32)> = puffs
-        .iter()
-        .map(|((x, y), radius)| ((x + towards, y - radius * 0.22), radius * 0.78))
-        .collect();
-    let mut shapes = Shapes::default();
-    for (spot, radius) in lit.iter().filter(|((_, y), radius)| y + radius < centre.1) {
-        shapes.circle(*spot, *radius);
-    }
-    stage.canvas.fill(shapes.finish().as_ref(), bright, if grand { 0.85 } else { 0.5 });
+    let lit: Vec<(Spot, f32)> =
+        puffs.iter().map(|((x, y), radius)| ((x + towards, y - radius * 0.22), radius * 0.78)).collect();
+    let floor = centre.1 - scale * 0.1;
+    let crown = crown_of(&lit, floor, 0.0, 1.0);
+    let strong = if grand { 0.9 } else { 0.6 };
+    let top = centre.1 - height * 0.7;
+    stage.canvas.wash(polygon(&crown).as_ref(), (top, bright, strong), (floor, bright, 0.0));
 }
 
 /// The upper outline of overlapping circles, closed along a flat base.
@@ -220,7 +218,8 @@ fn crown_of(puffs: &[(Spot, f32)], base: f32, aside: f32, grow: f32) -> Vec<Spot
 /// The underside of a covered sky: wide, soft, overlapping banks.
 fn ceiling(stage: &mut Stage, dice: &mut Dice) {
     let storm = stage.brief.has(Word::Storm);
-    let tone = stage.palette.sky[0].mix(stage.palette.cloud_shade, 0.5).darker(if storm { 0.35 } else { 0.08 });
+    let tone =
+        stage.palette.sky[0].mix(stage.palette.cloud_shade, 0.5).darker(if storm { 0.35 } else { 0.08 });
     for layer in 0..4 {
         let contour = Contour::new(dice);
         let base = stage.horizon * (0.12 + 0.13 * layer as f32);
@@ -232,12 +231,9 @@ fn ceiling(stage: &mut Stage, dice: &mut Dice) {
             spots.push((along * stage.canvas.width, base + sag));
         }
         spots.push((stage.canvas.width, 0.0));
-        let clear = tone.paint(if storm { 0.55 } else { 0.34 });
-        stage.canvas.blend(
-            polygon(&spots).as_ref(),
-            ((0.0, 0.0), tone.paint(0.1)),
-            ((0.0, base + stage.horizon * 0.12), clear),
-        );
+        let heavy = if storm { 0.55 } else { 0.34 };
+        let foot = base + stage.horizon * 0.12;
+        stage.canvas.wash(polygon(&spots).as_ref(), (0.0, tone, 0.1), (foot, tone, heavy));
     }
 }
 

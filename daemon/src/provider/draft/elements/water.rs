@@ -1,5 +1,6 @@
 //! Water: the sky mirrored in it, ripples, the path of light, and the shore before it.
 
+use crate::provider::draft::brief::Camera;
 use crate::provider::draft::canvas::{Mirrored, Shapes, polygon};
 use crate::provider::draft::dice::Contour;
 use crate::provider::draft::keywords::Word;
@@ -13,7 +14,9 @@ pub fn surface(stage: &mut Stage, calm: f32) {
     let (horizon, unit) = (stage.horizon, stage.unit);
     let depth_of_water = stage.ground_height().max(1.0);
     let water = water_tone(stage);
-    let stretch = (horizon / depth_of_water).min(1.6);
+    let stretch = (horizon / depth_of_water).min(1.0).max((horizon / depth_of_water).min(1.6) * 0.7);
+    let far_view = stage.brief.camera == Camera::Aerial;
+    let opaque = if far_view { 0.85 } else { 0.55 };
     let restless = unit * 0.03 * (1.0 - calm);
     stage.canvas.mirror(horizon, |depth| {
         let along = depth / depth_of_water;
@@ -23,7 +26,7 @@ pub fn surface(stage: &mut Stage, calm: f32) {
             up: depth * stretch + wave * restless * 2.0 * along,
             aside: wave * restless * (0.25 + 1.6 * along),
             tone: water,
-            amount: 0.2 + 0.55 * along + wave * 0.16,
+            amount: 0.2 + opaque * along.powf(if far_view { 0.35 } else { 1.0 }) + wave * 0.16,
         }
     });
     glitter(stage);
@@ -105,6 +108,10 @@ pub fn shore(stage: &mut Stage, local: Tone, surf: bool) {
         stage.canvas.polygon(&edge(stage.unit * 0.007), foam, 0.75);
     }
     let rim = near.mix(stage.palette.glow, 0.25);
-    stage.canvas.fade(polygon(&edge(0.0)).as_ref(), (top - stage.unit * 0.06, rim), (height, near.mix(stage.palette.near, 0.5)));
+    stage.canvas.fade(
+        polygon(&edge(0.0)).as_ref(),
+        (top - stage.unit * 0.06, rim),
+        (height, near.mix(stage.palette.near, 0.5)),
+    );
     stage.floor = stage.floor.max(curve(stage.focus / width.max(1.0)) + stage.unit * 0.03);
 }

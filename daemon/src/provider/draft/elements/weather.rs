@@ -24,7 +24,10 @@ fn bolt(stage: &mut Stage, dice: &mut Dice, from: Spot, to: Spot, width: f32, fo
     for step in 1..steps {
         let along = step as f32 / steps as f32;
         let loose = (to.1 - from.1) * 0.09;
-        spots.push((from.0 + (to.0 - from.0) * along + dice.range(-loose, loose), from.1 + (to.1 - from.1) * along));
+        spots.push((
+            from.0 + (to.0 - from.0) * along + dice.range(-loose, loose),
+            from.1 + (to.1 - from.1) * along,
+        ));
     }
     spots.push(to);
     let tone = WHITE.mix(stage.palette.glow, 0.25);
@@ -38,13 +41,17 @@ fn bolt(stage: &mut Stage, dice: &mut Dice, from: Spot, to: Spot, width: f32, fo
     }
 }
 
+/// Fog lies behind the figures, so that they stand out from it.
+pub fn between(stage: &mut Stage) {
+    if stage.brief.has(Word::Fog) && stage.brief.place != Word::Room {
+        fog(stage);
+    }
+}
+
 /// Everything between the camera and the scene.
 pub fn before(stage: &mut Stage) {
     if stage.brief.place == Word::Room {
         return;
-    }
-    if stage.brief.has(Word::Fog) {
-        fog(stage);
     }
     if stage.brief.has(Word::Rain) || stage.brief.has(Word::Storm) {
         rain(stage);
@@ -60,13 +67,21 @@ fn fog(stage: &mut Stage) {
     let contour = Contour::new(&mut dice);
     let tone = stage.palette.haze.mix(stage.palette.sky[2], 0.4).lighter(0.06);
     let (horizon, unit) = (stage.horizon, stage.unit);
-    stage.canvas.veil(horizon - unit * 0.35, stage.canvas.height, tone, |y| {
-        let away = ((y - horizon) / (unit * 0.36)).abs();
-        (0.5 * (1.0 - away)).max(0.0) + 0.14 * contour.at(y / unit * 9.0)
+    let reach = horizon.min(unit * 0.7);
+    stage.canvas.veil(horizon - reach, stage.canvas.height, tone, |y| {
+        let above = ((horizon - y) / reach).max(0.0);
+        let below = ((y - horizon) / (unit * 0.3)).clamp(0.0, 1.0);
+        let bank = (1.0 - above).powi(2) * (0.42 - 0.26 * below);
+        bank + 0.1 * contour.at(y / unit * 9.0) * (1.0 - above)
     });
     for _ in 0..6 {
         let centre = (dice.range(0.0, stage.canvas.width), horizon + unit * dice.range(-0.1, 0.25));
-        stage.canvas.glow_oval(centre, (unit * dice.range(0.4, 0.8), unit * dice.range(0.03, 0.07)), tone, 0.35);
+        stage.canvas.glow_oval(
+            centre,
+            (unit * dice.range(0.4, 0.8), unit * dice.range(0.03, 0.07)),
+            tone,
+            0.35,
+        );
     }
 }
 
@@ -74,16 +89,24 @@ fn rain(stage: &mut Stage) {
     let mut dice = stage.dice("rain");
     let heavy = if stage.brief.has(Word::Storm) { 1.7 } else { 1.0 };
     let wind = dice.range(0.08, 0.3) * dice.side() * heavy;
-    let count = 190.0 * heavy * (stage.canvas.width * stage.canvas.height / (stage.unit * stage.unit)).clamp(0.5, 4.0);
+    let count = 190.0
+        * heavy
+        * (stage.canvas.width * stage.canvas.height / (stage.unit * stage.unit)).clamp(0.5, 4.0);
     let mut layers = [Shapes::default(), Shapes::default()];
     for number in 0..count as u32 {
         let near = number % 3 == 0;
         let long = stage.unit * dice.range(0.03, 0.07) * if near { 1.7 } else { 1.0 };
         let thick = (stage.unit * if near { 0.0017 } else { 0.001 }).max(0.35);
-        let (x, y) = (dice.range(-0.1, 1.1) * stage.canvas.width, dice.range(-0.1, 1.0) * stage.canvas.height);
+        let (x, y) =
+            (dice.range(-0.1, 1.1) * stage.canvas.width, dice.range(-0.1, 1.0) * stage.canvas.height);
         let [far_layer, near_layer] = &mut layers;
         let target = if near { near_layer } else { far_layer };
-        target.polygon(&[(x, y), (x + thick, y), (x + thick + wind * long, y + long), (x + wind * long, y + long)]);
+        target.polygon(&[
+            (x, y),
+            (x + thick, y),
+            (x + thick + wind * long, y + long),
+            (x + wind * long, y + long),
+        ]);
     }
     let tone = stage.palette.sky[2].lighter(0.45);
     for (shapes, opacity) in layers.into_iter().zip([0.28, 0.4]) {
@@ -95,7 +118,8 @@ fn rain(stage: &mut Stage) {
 
 fn snow(stage: &mut Stage) {
     let mut dice = stage.dice("snow");
-    let count = 150.0 * (stage.canvas.width * stage.canvas.height / (stage.unit * stage.unit)).clamp(0.5, 4.0);
+    let count =
+        150.0 * (stage.canvas.width * stage.canvas.height / (stage.unit * stage.unit)).clamp(0.5, 4.0);
     let mut layers = [Shapes::default(), Shapes::default(), Shapes::default()];
     let sizes = [0.0018, 0.0034, 0.0068];
     for number in 0..count as u32 {

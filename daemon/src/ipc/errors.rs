@@ -1,0 +1,227 @@
+//! The one place that turns refusals of the rooms into errors of the wire: a stable code, a message for a person, a next step.
+
+use std::error::Error;
+
+use actix::MailboxError;
+use reel_protocol::{ErrorCode, RpcError};
+
+use super::validate;
+use crate::{
+    cache::CacheError, control::ControlClosed, memory::OverBudget, nearest::nearest, store::StoreError,
+    tasks::TaskRefusal,
+};
+
+/// The next step where only the log can say more.
+const SEE_LOG: &str = "the daemon's log says more: reel daemon logs";
+/// The next step where memory is short.
+const TRIM: &str = "send it again in a moment; reel memory trim frees what can be freed";
+
+/// The error and what is behind it on one line: Display of a room's error does not repeat its source.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Of the task tracker.
+pub(super) fn task(refusal: TaskRefusal) -> RpcError {
+    let message = refusal.to_string();
+    let new = |code| RpcError::new(code, message);
+    match refusal {
+        TaskRefusal::Plan(plan) => {
+            let error = RpcError::new(plan.code, plan.message);
+            match plan.hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        }
+        TaskRefusal::NoTask(_) => new(ErrorCode::TaskNotFound)
+            .hint("it never was, or the history has dropped it; reel ls shows what there is"),
+        TaskRefusal::NoBatch(_) => new(ErrorCode::BatchNotFound).hint("leave `batch` out to begin a new one"),
+        TaskRefusal::NoDependency(_) => new(ErrorCode::DependencyNotFound)
+            .hint("submit the task that comes first, and name the id of its answer"),
+        TaskRefusal::IllegalState { id, .. } => {
+            new(ErrorCode::IllegalState).hint(format!("reel show {id} shows where it stands"))
+        }
+        TaskRefusal::QueueFull { .. } => new(ErrorCode::QueueFull).hint(
+            "wait for tasks to end, or raise `tasks.queue_limit` in the configuration: reel config edit",
+        ),
+        TaskRefusal::OverMemory { .. } => new(ErrorCode::OverMemory).hint(TRIM),
+        TaskRefusal::RequestIdConflict(_) => new(ErrorCode::RequestIdConflict)
+            .hint("send the same request again as it was, or take a new `request_id`"),
+        TaskRefusal::Stopping => stopping(),
+        TaskRefusal::Store(error) => store(&error),
+    }
+}
+
+/// Of the task tracker, about a batch: a fault of one entry names its index.
+pub(super) fn batch(refusal: TaskRefusal) -> RpcError {
+    let index = match &refusal {
+        TaskRefusal::Plan(plan) => Some(plan.index),
+        _ => None,
+    };
+    let error = task(refusal);
+    match index {
+        Some(index) => validate::at_entry(index, error),
+        None => error,
+    }
+}
+
+/// Of the cache.
+pub(super) fn cache(error: CacheError) -> RpcError {
+    let message = chain(&error);
+    let new = |code| RpcError::new(code, message);
+    match error {
+        CacheError::NotFound(_) => new(ErrorCode::ArtifactNotFound)
+            .hint("it was evicted, or its file was damaged; reel retry makes it again"),
+        CacheError::Range { .. } => {
+            new(ErrorCode::InvalidParams).hint("`size_bytes` of an earlier answer says where it ends")
+        }
+        CacheError::Full { .. } => new(ErrorCode::StorageFull)
+            .hint("raise `cache.disk_mb` (reel config edit), or remove old tasks: reel rm ID"),
+        CacheError::OverMemory => new(ErrorCode::OverMemory).hint(TRIM),
+        CacheError::DiskFull { .. } => {
+            new(ErrorCode::StorageFull).hint("make room on the disk, then send it again")
+        }
+        CacheError::File { .. } => new(ErrorCode::StorageFailed).hint(SEE_LOG),
+        CacheError::Store(error) => store(&error),
+    }
+}
+
+/// Of the journal.
+fn store(error: &StoreError) -> RpcError {
+    let new = |code| RpcError::new(code, chain(error));
+    match error {
+        StoreError::Full(_) => new(ErrorCode::StorageFull).hint("make room on the disk, then send it again"),
+        StoreError::Busy => new(ErrorCode::StorageFailed).hint("send it again in a moment"),
+        StoreError::Closed => stopping(),
+        StoreError::Damaged(_)
+        | StoreError::Failed(_)
+        | StoreError::Unreadable(_)
+        | StoreError::Newer { .. }
+        | StoreError::File { .. } => new(ErrorCode::StorageFailed).hint(SEE_LOG),
+    }
+}
+
+/// Of the memory budget.
+pub(super) fn over_budget(error: OverBudget) -> RpcError {
+    RpcError::new(ErrorCode::OverMemory, error.to_string()).hint(TRIM)
+}
+
+/// Of a room that no longer answers: rooms end only with the daemon.
+pub(super) fn mailbox(_: MailboxError) -> RpcError {
+    stopping()
+}
+
+/// Of main, which no longer answers.
+pub(super) fn control(_: ControlClosed) -> RpcError {
+    stopping()
+}
+
+/// The daemon is going.
+pub(super) fn stopping() -> RpcError {
+    RpcError::new(ErrorCode::ShuttingDown, "the daemon is stopping")
+        .hint("what it accepted is kept; the next reel command starts it again")
+}
+
+/// Of a configuration that does not hold.
+pub(super) fn config(message: String) -> RpcError {
+    RpcError::new(ErrorCode::ConfigInvalid, message)
+        .hint("the configuration before stays in force; check it with reel config check")
+}
+
+/// Of a log filter that does not hold.
+pub(super) fn log_filter(message: String) -> RpcError {
+    RpcError::new(ErrorCode::InvalidParams, message).hint("such as `info` or `reeld::tasks=debug,info`")
+}
+
+/// Of a fault of our own.
+pub(super) fn internal(message: impl Into<String>) -> RpcError {
+    RpcError::new(ErrorCode::Internal, message).hint(SEE_LOG)
+}
+
+/// Of a method that is not served.
+pub(super) fn no_method(method: &str, served: &[&str]) -> RpcError {
+    let hint = match nearest(method, served.iter().copied()) {
+        Some(name) => format!("did you mean {name}?"),
+        None => "the capabilities that hello answers name every method".to_owned(),
+    };
+    RpcError::new(ErrorCode::MethodNotFound, format!("no method {:?}", shortened(method))).hint(hint)
+}
+
+/// Of a provider that is not there.
+pub(super) fn no_provider<'a>(name: &str, providers: impl IntoIterator<Item = &'a str>) -> RpcError {
+    let hint = match nearest(name, providers) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "reel providers lists what there is".to_owned(),
+    };
+    RpcError::new(ErrorCode::UnknownProvider, format!("no provider {:?}", shortened(name))).hint(hint)
+}
+
+/// What a stranger sent is quoted, but not at any length.
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, sync::Arc};
+
+    use reel_protocol::{Digest, TaskId, TaskState};
+
+    use super::*;
+    use crate::tasks::PlanRefusal;
+
+    #[test]
+    fn every_refusal_has_a_code_and_a_next_step() {
+        let table = [
+            (task(TaskRefusal::NoTask(TaskId(7))), "task_not_found", "no task 7"),
+            (task(TaskRefusal::Stopping), "shutting_down", "the daemon is stopping"),
+            (
+                task(TaskRefusal::Store(StoreError::Busy)),
+                "storage_failed",
+                "the journal has too many writes waiting",
+            ),
+            (task(TaskRefusal::Store(StoreError::Closed)), "shutting_down", "the daemon is stopping"),
+            (
+                task(TaskRefusal::IllegalState { id: TaskId(7), state: TaskState::Failed, rule: "only x" }),
+                "illegal_state",
+                "task 7 is failed: only x",
+            ),
+            (cache(CacheError::OverMemory), "over_memory", "no memory to read the artifact now"),
+            (
+                cache(CacheError::NotFound(Digest::from_bytes([0; 32]))),
+                "artifact_not_found",
+                "no artifact 0000000000000000000000000000000000000000000000000000000000000000",
+            ),
+            (
+                cache(CacheError::File { path: "/a".into(), source: Arc::new(io::Error::other("broken")) }),
+                "storage_failed",
+                "/a: broken",
+            ),
+            (no_method("task.sumbit", &["task.submit"]), "method_not_found", "no method \"task.sumbit\""),
+            (no_provider("draf", ["draft"]), "unknown_provider", "no provider \"draf\""),
+        ];
+        for (error, code, message) in table {
+            assert_eq!((error.data.code.as_str(), error.message.as_str()), (code, message));
+            assert!(error.data.hint.is_some(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_batch_names_the_entry_that_does_not_hold() {
+        let plan = || PlanRefusal {
+            index: 3,
+            code: ErrorCode::UnknownKind,
+            message: "no kind x".into(),
+            hint: None,
+        };
+        assert_eq!(batch(plan().into()).message, "tasks[3]: no kind x");
+        assert_eq!(task(plan().into()).message, "no kind x");
+        assert_eq!(batch(TaskRefusal::Stopping).message, "the daemon is stopping");
+    }
+}

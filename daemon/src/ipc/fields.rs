@@ -1,0 +1,54 @@
+//! The names of a params type's fields, asked of the type itself, so that a hint cannot fall behind the specification. Pure.
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Visitor, value::Error},
+    forward_to_deserialize_any,
+};
+
+/// The fields that `T` reads; empty for types without fields and for anything but structs.
+pub(super) fn names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut probe = Probe(&[]);
+    // It always fails: the probe has no value to give, it only listens to what is asked for.
+    let _ = T::deserialize(&mut probe);
+    probe.0
+}
+
+struct Probe(&'static [&'static str]);
+
+impl<'de> Deserializer<'de> for &mut Probe {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        Err(serde::de::Error::custom("a probe holds no value"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reel_protocol::methods::{Empty, TaskIdParams, TaskWaitParams};
+
+    use super::*;
+
+    #[test]
+    fn a_type_names_its_fields() {
+        assert_eq!(names::<TaskIdParams>(), ["id"]);
+        assert_eq!(names::<TaskWaitParams>(), ["ids", "batch", "until", "timeout_s"]);
+        assert!(names::<Empty>().is_empty() && names::<String>().is_empty());
+    }
+}

@@ -1,0 +1,35 @@
+//! `artifact.*`, answered by the cache.
+
+use reel_protocol::{
+    RpcError,
+    methods::{ArtifactPathParams, ArtifactPathResult, ArtifactReadParams, ArtifactReadResult},
+};
+
+use crate::{
+    cache::{FindArtifact, ReadArtifact},
+    ipc::{call::Asker, errors, router::ask, validate},
+};
+
+pub(in crate::ipc) async fn read(
+    asker: Asker,
+    params: ArtifactReadParams,
+) -> Result<ArtifactReadResult, RpcError> {
+    validate::read(&params)?;
+    let ArtifactReadParams { digest, offset, length } = params;
+    let message = ReadArtifact { digest, offset, length };
+    ask(&asker.router.recipients().read_artifact, message).await?.map_err(errors::cache)
+}
+
+pub(in crate::ipc) async fn path(
+    asker: Asker,
+    params: ArtifactPathParams,
+) -> Result<ArtifactPathResult, RpcError> {
+    let found = ask(&asker.router.recipients().find_artifact, FindArtifact(params.digest)).await?;
+    let path = found.map_err(errors::cache)?;
+    // A path that is no text cannot be said in JSON; a lossy one would name another file.
+    let path = path
+        .into_os_string()
+        .into_string()
+        .map_err(|path| errors::internal(format!("the path is not UTF-8: {}", path.display())))?;
+    Ok(ArtifactPathResult { path })
+}

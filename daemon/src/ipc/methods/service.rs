@@ -1,0 +1,49 @@
+//! `service.*` and `provider.*`, answered by the task tracker, the services and the provider gateway.
+
+use reel_protocol::{
+    RpcError, TaskSpec, TaskView,
+    methods::{
+        Empty, ProviderCheckParams, ProviderCheckResult, ProviderListResult, ServiceCallParams,
+        ServiceStatusResult,
+    },
+};
+
+use crate::{
+    ipc::{call::Asker, errors, router::ask, validate},
+    provider::GetProviders,
+    service::GetServiceStatus,
+    tasks::CallService,
+};
+
+pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Result<TaskView, RpcError> {
+    validate::service_call(&params)?;
+    let ServiceCallParams { service, method, params, provider, cache, timeout_s } = params;
+    let kind = format!("{service}.{method}");
+    let spec = TaskSpec { kind, params, provider, cache, ..TaskSpec::default() };
+    validate::spec(&spec)?;
+    let message = CallService { caller: asker.caller, spec, timeout: timeout_s.map(|seconds| seconds.0) };
+    ask(&asker.router.recipients().call_service, message).await?.map_err(errors::task)
+}
+
+pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<ServiceStatusResult, RpcError> {
+    ask(&asker.router.recipients().get_service_status, GetServiceStatus).await
+}
+
+pub(in crate::ipc) async fn providers(asker: Asker, _: Empty) -> Result<ProviderListResult, RpcError> {
+    let providers = ask(&asker.router.recipients().get_providers, GetProviders).await?;
+    Ok(ProviderListResult { providers })
+}
+
+/// Every provider of this version is embedded, so that being there is being usable.
+pub(in crate::ipc) async fn check(
+    asker: Asker,
+    params: ProviderCheckParams,
+) -> Result<ProviderCheckResult, RpcError> {
+    validate::name("name", &params.name)?;
+    let providers = ask(&asker.router.recipients().get_providers, GetProviders).await?;
+    if providers.iter().any(|provider| provider.name == params.name) {
+        let detail = "embedded and offline: nothing to reach".to_owned();
+        return Ok(ProviderCheckResult { is_usable: true, detail });
+    }
+    Err(errors::no_provider(&params.name, providers.iter().map(|provider| provider.name.as_str())))
+}

@@ -1,0 +1,281 @@
+//! One connection: requests in, answers and events out.
+//!
+//! A task with one loop rather than an actor: an actor's mailbox takes whatever comes, while this loop simply does not read as long as
+//! enough is unanswered or unwritten, and the system's socket buffer then holds the peer back. Requests that were taken run inside the
+//! loop's own set of futures, so that one costs no spawn, and all answers that are ready together leave in one write.
+
+use std::{io, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use reel_protocol::{
+    ErrorCode, RpcError,
+    limits::{CONNECTIONS, IN_FLIGHT, LARGE_LINE_BYTES},
+    line::Line,
+    rpc::{self, Request},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+use tracing::{Instrument, debug, debug_span};
+
+use super::{
+    Peer,
+    call::{Answer, Reply},
+    connection::Connection,
+    errors,
+    inbox::Inbox,
+    outbox::{FULL_BYTES, Outbox},
+    router::{Place, Router},
+};
+
+/// A peer that takes nothing for so long while its answers are held up is gone, whatever the socket says.
+const STALL: Duration = Duration::from_mins(1);
+/// What answers may take once the daemon stops; a wait for a task is not among those that end in it.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// While nothing is read, how often to look whether the peer is still there.
+const PROBE: Duration = Duration::from_millis(500);
+
+/// Serves one connection until its peer leaves, or until `stop` turns true and its last answers are out.
+///
+/// Must run in a `LocalSet`, such as an actix arbiter's.
+pub async fn serve<S>(stream: S, peer: Peer, router: Router, stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite,
+{
+    let Some(place) = router.take_place() else { return refuse(stream).await };
+    let span = debug_span!("session", connection = place.number, peer = %peer.name, pid = peer.pid);
+    async {
+        debug!("connection opened");
+        match Session::new(stream, &peer, router, &place).run(stop).await {
+            Ok(()) => debug!("connection closed"),
+            Err(error) => debug!(%error, "connection lost"),
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+/// Says why in one line, to a peer that gets no session.
+async fn refuse(stream: impl AsyncRead + AsyncWrite) {
+    let message = format!("the daemon has {CONNECTIONS} connections, as many as it serves");
+    let error = RpcError::new(ErrorCode::TooManyConnections, message)
+        .hint("close connections that are not needed; one carries many requests at once");
+    let (_, mut write) = tokio::io::split(stream);
+    let answer = Answer::failure(None, &error);
+    // The peer may be gone already, or never read: neither is worth a place.
+    let _ = tokio::time::timeout(LAST_ANSWERS, write.write_all(&answer.line)).await;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// More may come.
+    Open,
+    /// The peer said that no more comes; what it asked is still answered.
+    Ended,
+    /// The daemon stops: nothing more is taken, and at this time the connection closes.
+    Stopped(Instant),
+}
+
+struct Session<S> {
+    read: ReadHalf<S>,
+    write: WriteHalf<S>,
+    inbox: Inbox,
+    /// Whole lines may be left in the inbox, for want of room among the requests or the answers.
+    has_lines: bool,
+    input: Input,
+    pending: FuturesUnordered<LocalBoxFuture<'static, Answer>>,
+    /// What the pending requests may answer, as far as that is much.
+    expected_bytes: usize,
+    outbox: Outbox,
+    events: mpsc::Receiver<Vec<u8>>,
+    connection: Connection,
+    router: Router,
+}
+
+/// What the loop waited for.
+enum Step {
+    Stop,
+    Answered(Answer),
+    Event(Vec<u8>),
+    Wrote(usize),
+    Read(usize),
+    Due,
+}
+
+impl<S: AsyncRead + AsyncWrite> Session<S> {
+    fn new(stream: S, peer: &Peer, router: Router, place: &Place) -> Self {
+        let (read, write) = tokio::io::split(stream);
+        let (connection, events) = Connection::new(peer, place.number);
+        Self {
+            read,
+            write,
+            inbox: Inbox::default(),
+            has_lines: false,
+            input: Input::Open,
+            pending: FuturesUnordered::new(),
+            expected_bytes: 0,
+            outbox: Outbox::new(),
+            events,
+            connection,
+            router,
+        }
+    }
+
+    async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+        loop {
+            self.take_lines().await;
+            if self.is_over() {
+                return Ok(());
+            }
+            let happened = self.next_step(&mut stop).await?;
+            self.apply(happened)?;
+        }
+    }
+
+    /// Takes requests out of the inbox while there is room for them.
+    async fn take_lines(&mut self) {
+        while self.has_room() {
+            match self.inbox.next_line() {
+                None => {
+                    self.has_lines = false;
+                    return;
+                }
+                Some(Line::TooLong) => {
+                    self.outbox.push(Answer::failure(None, &rpc::too_large(LARGE_LINE_BYTES)));
+                }
+                Some(Line::Text(line)) => {
+                    self.router.note_activity();
+                    let reply = match Request::parse(line) {
+                        Ok(request) => self.router.dispatch(&mut self.connection, request),
+                        Err(bad) => Reply::Now(Answer::failure(bad.id.as_deref(), &bad.error)),
+                    };
+                    self.take(reply);
+                }
+            }
+            // A sender of many short lines must not keep this thread to itself.
+            tokio::task::consume_budget().await;
+        }
+        self.has_lines = true;
+    }
+
+    fn take(&mut self, reply: Reply) {
+        match reply {
+            Reply::Now(answer) => self.outbox.push(answer),
+            Reply::Later { work, expected_bytes } => {
+                self.expected_bytes += expected_bytes;
+                self.pending.push(if expected_bytes == 0 {
+                    work
+                } else {
+                    work.map(move |answer| Answer { expected_bytes, ..answer }).boxed_local()
+                });
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        !matches!(self.input, Input::Stopped(_))
+            && self.pending.len() < IN_FLIGHT
+            && self.outbox.waiting_bytes() + self.expected_bytes < FULL_BYTES
+    }
+
+    fn reads(&self) -> bool {
+        self.input == Input::Open && !self.has_lines && self.has_room()
+    }
+
+    fn is_over(&self) -> bool {
+        let is_answered = self.pending.is_empty() && self.outbox.is_empty();
+        match self.input {
+            Input::Open => false,
+            Input::Ended => is_answered && !self.has_lines,
+            Input::Stopped(limit) => is_answered || Instant::now() >= limit,
+        }
+    }
+
+    async fn next_step(&mut self, stop: &mut watch::Receiver<bool>) -> io::Result<Step> {
+        let (reads, due) = (self.reads(), self.due());
+        let is_stopping = matches!(self.input, Input::Stopped(_));
+        if reads && let Err(refusal) = self.inbox.make_room(self.router.budget()) {
+            self.outbox.push(Answer::failure(None, &errors::over_budget(refusal)));
+        }
+        let Self { read, write, inbox, pending, outbox, events, .. } = self;
+        // Answers before writes, so that those which are ready together go out together; reads last, as what was taken comes first.
+        let happened = tokio::select! { biased;
+            () = told(stop), if !is_stopping => Step::Stop,
+            Some(answer) = pending.next() => Step::Answered(answer),
+            Some(line) = events.recv(), if outbox.has_room_for_events() => Step::Event(line),
+            written = write.write(outbox.front()), if !outbox.is_empty() => Step::Wrote(written?),
+            count = inbox.read_from(read), if reads => Step::Read(count?),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Step::Due,
+        };
+        Ok(happened)
+    }
+
+    fn apply(&mut self, happened: Step) -> io::Result<()> {
+        match happened {
+            Step::Stop => self.input = Input::Stopped(Instant::now() + LAST_ANSWERS),
+            Step::Answered(answer) => {
+                self.answer(answer);
+                while let Some(Some(answer)) = self.pending.next().now_or_never() {
+                    self.answer(answer);
+                }
+            }
+            Step::Event(line) => self.outbox.push(Answer::line(line)),
+            Step::Wrote(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Step::Wrote(bytes) => self.outbox.advance(bytes),
+            Step::Read(0) => {
+                self.input = Input::Ended;
+                self.probe()?;
+            }
+            Step::Read(_) => {}
+            Step::Due => {
+                if self.stalls_at().is_some_and(|at| at <= Instant::now()) {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read"));
+                }
+                self.probe()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        self.expected_bytes -= answer.expected_bytes;
+        self.outbox.push(answer);
+    }
+
+    /// When the loop must look up even if nothing comes.
+    fn due(&self) -> Option<Instant> {
+        let limit = match self.input {
+            Input::Stopped(limit) => Some(limit),
+            Input::Open | Input::Ended => None,
+        };
+        // A peer that vanished is seen by reading and by writing; where neither is under way, only by asking.
+        let is_blind = !self.reads() && self.outbox.is_empty();
+        let probe = is_blind.then(|| Instant::now() + PROBE);
+        [limit, self.stalls_at(), probe].into_iter().flatten().min()
+    }
+
+    /// When a peer that takes nothing is given up, if its answers hold something up.
+    fn stalls_at(&self) -> Option<Instant> {
+        let since = self.outbox.stands_since()?;
+        let is_held_up = self.input != Input::Open || self.outbox.waiting_bytes() >= FULL_BYTES;
+        is_held_up.then(|| since + STALL)
+    }
+
+    /// Fails if the peer has closed its end, rather than only said that it asks no more: a write of nothing tells the two apart.
+    fn probe(&mut self) -> io::Result<()> {
+        if !self.outbox.is_empty() {
+            return Ok(());
+        }
+        self.write.write(&[]).now_or_never().unwrap_or(Ok(0)).map(drop)
+    }
+}
+
+/// Returns once the daemon stops.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|is_stopping| *is_stopping).await.is_err() {
+        // Whoever would tell is gone: nobody will.
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,129 @@
+//! How the tracker answers `service.call`: what the cache has at once, everything else when it is settled.
+
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use reel_protocol::{Progress, Source, TaskState, TaskView, methods::TaskWaitResult};
+use tokio::sync::oneshot;
+
+use super::{
+    CallService, TaskRefusal, TaskTracker, WaitFor,
+    submit::{Intake, Planned},
+};
+use crate::{
+    cache::Made,
+    store::{self, NewTask},
+};
+
+impl Handler<CallService> for TaskTracker {
+    type Result = ResponseFuture<Result<TaskView, TaskRefusal>>;
+
+    fn handle(&mut self, msg: CallService, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let CallService { caller, spec, timeout } = msg;
+        let intake =
+            Intake { caller, request_id: None, batch: None, is_batch: false, name: None, specs: vec![spec] };
+        self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
+            tracker.call(ctx, intake, planned, timeout, reply);
+        });
+        Box::pin(async move { answer.await.unwrap_or(Err(TaskRefusal::Stopping)) })
+    }
+}
+
+impl TaskTracker {
+    /// Answers a call. What the cache has is delivered before its row is on disk: nothing remains to be done, so nothing can be lost.
+    fn call(
+        &mut self,
+        ctx: &mut Context<Self>,
+        intake: Intake,
+        mut planned: Planned,
+        timeout: Option<Duration>,
+        reply: oneshot::Sender<Result<TaskView, TaskRefusal>>,
+    ) {
+        if let Ok(plans) = &mut planned
+            && let Some((_, Some(made))) = plans.first_mut()
+            && self.next_id < self.ids_on_disk
+            && !self.is_stopping
+            && intake.specs.iter().all(|spec| spec.after.is_empty())
+        {
+            let made = made.clone();
+            return self.call_from_cache(intake, planned, made, reply);
+        }
+        let (taken_reply, taken) = oneshot::channel();
+        self.accept(ctx, intake, planned, taken_reply);
+        let answered = async move { taken.await.unwrap_or(Err(TaskRefusal::Stopping)) };
+        ctx.spawn(answered.into_actor(self).map(move |taken, tracker, ctx| match taken {
+            Err(refusal) => drop(reply.send(Err(refusal))),
+            Ok(taken) => {
+                let waited = tracker.wait(WaitFor::Tasks(taken.ids), false, timeout);
+                ctx.spawn(waited.map(move |waited, _, _| {
+                    let first =
+                        |waited: TaskWaitResult| waited.tasks.into_iter().next().ok_or(TaskRefusal::Stopping);
+                    let _ = reply.send(waited.and_then(first));
+                }));
+            }
+        }));
+    }
+
+    fn call_from_cache(
+        &mut self,
+        intake: Intake,
+        planned: Planned,
+        made: Made,
+        reply: oneshot::Sender<Result<TaskView, TaskRefusal>>,
+    ) {
+        let prepared = planned.and_then(|planned| self.prepare(intake, planned));
+        let (request, rows) = match prepared {
+            Ok((request, rows, _)) => (request, rows),
+            Err(refusal) => return drop(reply.send(Err(refusal))),
+        };
+        if let Some(row) = rows.first() {
+            let _ = reply.send(Ok(view_of_hit(row, &request, made)));
+        }
+        let ids_below = request.ids_below;
+        let write = move |connection: &rusqlite::Connection| {
+            store::insert(connection, &request, &rows).map(|_| (request, rows))
+        };
+        self.journal(write, move |tracker, _, outcome| match outcome {
+            Ok((request, rows)) => {
+                tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
+                for row in &rows {
+                    tracker.took_from_cache(&request, row);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "an answer from the cache is missing in the history");
+            }
+        });
+        self.prune();
+    }
+}
+
+fn view_of_hit(row: &NewTask, request: &store::Request, made: Made) -> TaskView {
+    TaskView {
+        id: row.id,
+        rev: 1,
+        kind: row.kind.clone(),
+        name: row.name.clone(),
+        state: TaskState::Succeeded,
+        hold_reason: None,
+        priority: row.priority,
+        client: request.client.clone(),
+        batch: request.batch,
+        after: row.after.clone(),
+        progress: Progress { fraction: 1.0, message: String::new() },
+        provider: Some(made.provider),
+        model: made.model,
+        attempts: 0,
+        source: Some(Source::Cache),
+        created_at: request.at,
+        started_at: None,
+        finished_at: Some(request.at),
+        not_before: None,
+        params: row.params.clone(),
+        outputs: made.outputs,
+        error: None,
+        cost: None,
+        metadata: row.metadata.clone(),
+    }
+}

@@ -1,0 +1,317 @@
+//! The tracker over a real journal, with peers that do as they are told.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use actix::{Actor, Addr, Context, Handler, Message, MessageResult, ResponseFuture};
+use reel_protocol::{
+    CacheMode, Digest, HoldReason, JsonText, Output, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView, Timestamp,
+    methods::MemoryLevel,
+};
+use tokio::sync::{Semaphore, watch};
+
+use super::{
+    Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Plan, PlanRefusal, PlanTasks, RunEnd, RunTask, SetTaskLimits,
+    SubmitTask, TaskRefusal, TaskTracker, TrackerParts, WaitFor, WaitTasks,
+};
+use crate::{
+    cache::{CountCoalesced, LookUp, Made},
+    events::EventHub,
+    memory::Budget,
+    provider::Permits,
+    store::{self, Store},
+};
+
+const LIMITS: SetTaskLimits = SetTaskLimits { max_concurrent: 2, history: 100, queue_limit: 50, default_attempts: 2 };
+
+/// Plays the services and the cache: runs wait for the gate, and say how often there were any.
+struct Peers {
+    gate: Arc<Semaphore>,
+    runs: Arc<Mutex<Vec<String>>>,
+    is_paid: bool,
+}
+
+impl Actor for Peers {
+    type Context = Context<Self>;
+}
+
+impl Handler<PlanTasks> for Peers {
+    type Result = Result<Vec<Plan>, PlanRefusal>;
+
+    fn handle(&mut self, PlanTasks { specs }: PlanTasks, _: &mut Self::Context) -> Self::Result {
+        let plan = |kind: &str, params: JsonText| {
+            let key = *blake3::hash(params.as_str().as_bytes()).as_bytes();
+            let candidate = Candidate { provider: "fake".into(), model: None, key, is_paid: self.is_paid };
+            Plan { params, candidates: if kind == "image.generate" { vec![candidate] } else { Vec::new() } }
+        };
+        Ok(specs.into_iter().map(|spec| plan(&spec.kind, spec.params)).collect())
+    }
+}
+
+impl Handler<RunTask> for Peers {
+    type Result = ResponseFuture<RunEnd>;
+
+    fn handle(&mut self, mut task: RunTask, _: &mut Self::Context) -> Self::Result {
+        self.runs.lock().unwrap().push(task.kind.to_string());
+        let gate = Arc::clone(&self.gate);
+        Box::pin(async move {
+            tokio::select! {
+                permit = gate.acquire() => permit.unwrap().forget(),
+                _ = task.cancel.wait_for(|is_cancelled| *is_cancelled) => return RunEnd::Stopped,
+            }
+            match &*task.kind {
+                "test.fail" => RunEnd::Failed(failure(false)),
+                "test.flaky" => RunEnd::Failed(failure(true)),
+                "image.generate" => RunEnd::Done(Some(made())),
+                _ => RunEnd::Done(None),
+            }
+        })
+    }
+}
+
+impl Handler<LookUp> for Peers {
+    type Result = MessageResult<LookUp>;
+
+    fn handle(&mut self, LookUp { requests, .. }: LookUp, _: &mut Self::Context) -> Self::Result {
+        MessageResult(vec![None; requests.len()])
+    }
+}
+
+impl Handler<CountCoalesced> for Peers {
+    type Result = ();
+
+    fn handle(&mut self, _: CountCoalesced, _: &mut Self::Context) {}
+}
+
+fn failure(retryable: bool) -> TaskError {
+    TaskError { code: "test".into(), message: "as asked".into(), hint: None, retryable, provider_status: None }
+}
+
+fn made() -> Made {
+    let output = Output {
+        digest: Digest::from_bytes([5; 32]),
+        media_type: "image/png".into(),
+        size_bytes: 9,
+        width: None,
+        height: None,
+        duration_s: None,
+        path: "p".into(),
+    };
+    Made { outputs: vec![output], provider: "fake".into(), model: None, made: Timestamp::now() }
+}
+
+struct Bench {
+    tracker: Addr<TaskTracker>,
+    gate: Arc<Semaphore>,
+    runs: Arc<Mutex<Vec<String>>>,
+}
+
+impl Bench {
+    fn new(store: &Store, is_paid: bool) -> Self {
+        let (gate, runs) = (Arc::new(Semaphore::new(0)), Arc::default());
+        let peers = Peers { gate: Arc::clone(&gate), runs: Arc::clone(&runs), is_paid }.start();
+        let parts = TrackerParts {
+            store: store.clone(),
+            artifacts: Arc::from(Path::new("/artifacts")),
+            plan: peers.clone().recipient(),
+            run: peers.clone().recipient(),
+            look_up: peers.clone().recipient(),
+            coalesced: peers.recipient(),
+            permits: Permits::new([("fake".into(), 1)]),
+            budget: Budget::new(1 << 30),
+            level: watch::channel(MemoryLevel::Normal).1,
+            events: EventHub::default(),
+            limits: LIMITS,
+        };
+        Self { tracker: TaskTracker::new(parts).start(), gate, runs }
+    }
+
+    async fn ask<M>(&self, message: M) -> M::Result
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        TaskTracker: Handler<M>,
+    {
+        self.tracker.send(message).await.unwrap()
+    }
+
+    async fn submit(&self, spec: TaskSpec) -> Result<TaskId, TaskRefusal> {
+        let caller = Caller { client: "test".into(), connection: 1 };
+        self.ask(SubmitTask { caller, spec }).await.map(|taken| taken.id)
+    }
+
+    async fn wait(&self, id: TaskId) -> TaskView {
+        let wait = WaitTasks { what: WaitFor::Tasks(vec![id]), is_any: false, timeout: Some(Duration::from_secs(20)) };
+        let mut waited = self.ask(wait).await.unwrap();
+        assert!(!waited.timed_out, "{waited:?}");
+        waited.tasks.remove(0)
+    }
+
+    async fn until(&self, id: TaskId, state: TaskState) {
+        while self.ask(GetTask(id)).await.unwrap().state != state {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn spec(kind: &str) -> TaskSpec {
+    TaskSpec { kind: kind.into(), ..TaskSpec::default() }
+}
+
+fn journal() -> (tempfile::TempDir, Store) {
+    let home = tempfile::tempdir().unwrap();
+    let store = store::open(&home.path().join("reel.db")).unwrap().store;
+    (home, store)
+}
+
+#[actix::test]
+async fn a_task_runs_and_its_waiter_sees_the_end() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let id = bench.submit(spec("test.noop")).await.unwrap();
+    bench.gate.add_permits(1);
+    let task = bench.wait(id).await;
+    assert_eq!((task.state, task.attempts, task.progress.fraction), (TaskState::Succeeded, 1, 1.0));
+}
+
+#[actix::test]
+async fn equal_requests_share_one_run_and_outlive_their_leader() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let leader = bench.submit(spec("image.generate")).await.unwrap();
+    let follower = bench.submit(spec("image.generate")).await.unwrap();
+    let last = bench.submit(spec("image.generate")).await.unwrap();
+    bench.until(leader, TaskState::Running).await;
+    let cancelled = bench.ask(DecideTask { id: leader, decision: Decision::Cancel }).await.unwrap();
+    assert_eq!(cancelled.state, TaskState::Cancelled);
+    bench.gate.add_permits(1);
+    assert_eq!(bench.wait(follower).await.source, Some(Source::Made));
+    assert_eq!(bench.wait(last).await.source, Some(Source::Shared));
+    assert_eq!(bench.runs.lock().unwrap().len(), 1);
+}
+
+#[actix::test]
+async fn a_request_that_shall_be_fresh_shares_nothing() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    bench.gate.add_permits(2);
+    for _ in 0..2 {
+        let id = bench.submit(TaskSpec { cache: CacheMode::Fresh, ..spec("image.generate") }).await.unwrap();
+        assert_eq!(bench.wait(id).await.source, Some(Source::Made));
+    }
+}
+
+#[actix::test]
+async fn a_failed_dependency_fails_the_whole_chain_and_a_success_frees_it() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let first = bench.submit(spec("test.fail")).await.unwrap();
+    let second = bench.submit(TaskSpec { after: vec![first], ..spec("test.noop") }).await.unwrap();
+    let third = bench.submit(TaskSpec { after: vec![second], ..spec("test.noop") }).await.unwrap();
+    assert_eq!(bench.ask(GetTask(third)).await.unwrap().state, TaskState::Waiting);
+    bench.gate.add_permits(1);
+    let failed = bench.wait(third).await;
+    assert_eq!(failed.error.unwrap().code, "dependency_failed");
+    let late = bench.submit(TaskSpec { after: vec![first], ..spec("test.noop") }).await.unwrap();
+    assert_eq!(bench.wait(late).await.state, TaskState::Failed);
+    assert!(matches!(
+        bench.submit(TaskSpec { after: vec![TaskId(9_999)], ..spec("test.noop") }).await,
+        Err(TaskRefusal::NoDependency(TaskId(9_999)))
+    ));
+}
+
+#[actix::test]
+async fn cancelling_stops_a_run_and_frees_its_slot() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    for _ in 0..5 {
+        let id = bench.submit(spec("test.noop")).await.unwrap();
+        bench.until(id, TaskState::Running).await;
+        bench.ask(DecideTask { id, decision: Decision::Cancel }).await.unwrap();
+        assert_eq!(bench.wait(id).await.state, TaskState::Cancelled);
+    }
+    let counts = bench.ask(GetTaskCounts).await;
+    assert_eq!((counts.by_state["cancelled"], counts.by_state["running"]), (5, 0));
+}
+
+#[actix::test]
+async fn a_full_queue_refuses_with_its_numbers_and_a_request_id_answers_again() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let named = TaskSpec { request_id: Some("a".into()), ..spec("test.noop") };
+    let id = bench.submit(named.clone()).await.unwrap();
+    assert_eq!(bench.submit(named.clone()).await.unwrap(), id);
+    let other = TaskSpec { priority: 3, ..named };
+    assert!(matches!(bench.submit(other).await, Err(TaskRefusal::RequestIdConflict(name)) if name == "a"));
+    for _ in 0..LIMITS.queue_limit - 1 {
+        bench.submit(spec("test.noop")).await.unwrap();
+    }
+    let refused = bench.submit(spec("test.noop")).await;
+    assert!(matches!(refused, Err(TaskRefusal::QueueFull { unfinished: 50, asked: 1, limit: 50 })), "{refused:?}");
+}
+
+#[actix::test]
+async fn hold_release_retry_and_priority_do_as_they_say() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let busy = [bench.submit(spec("test.noop")).await.unwrap(), bench.submit(spec("test.noop")).await.unwrap()];
+    let id = bench.submit(spec("test.fail")).await.unwrap();
+    let decide = |decision| bench.ask(DecideTask { id, decision });
+    let held = decide(Decision::Hold).await.unwrap();
+    assert_eq!((held.state, held.hold_reason), (TaskState::Held, Some(HoldReason::User)));
+    assert_eq!(bench.wait(id).await.state, TaskState::Held);
+    assert_eq!(decide(Decision::SetPriority(9)).await.unwrap().priority, 9);
+    assert_eq!(decide(Decision::Release).await.unwrap().state, TaskState::Queued);
+    bench.gate.add_permits(3);
+    for id in busy {
+        bench.wait(id).await;
+    }
+    assert_eq!(bench.wait(id).await.state, TaskState::Failed);
+    bench.gate.add_permits(1);
+    assert!(!decide(Decision::Retry).await.unwrap().state.is_finished());
+    assert_eq!(bench.wait(id).await.attempts, 2);
+    assert!(matches!(decide(Decision::Hold).await, Err(TaskRefusal::IllegalState { .. })));
+}
+
+#[actix::test]
+async fn a_drain_queues_what_runs_again_and_the_next_tracker_takes_it_up() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let id = bench.submit(spec("test.noop")).await.unwrap();
+    bench.until(id, TaskState::Running).await;
+    let drained = bench.ask(Drain { limit: Duration::ZERO }).await;
+    assert_eq!(drained.requeued, 1);
+    assert!(matches!(bench.submit(spec("test.noop")).await, Err(TaskRefusal::Stopping)));
+    let next = Bench::new(&store, false);
+    next.gate.add_permits(1);
+    assert_eq!(next.wait(id).await.state, TaskState::Succeeded);
+    assert_eq!(next.submit(spec("test.noop")).await.unwrap(), TaskId(id.0 + 1), "an orderly end leaves no gap in the ids");
+}
+
+#[actix::test]
+async fn after_a_death_free_work_goes_on_twice_is_suspect_and_paid_work_is_held() {
+    for (is_paid, kind, expected) in [
+        (false, "image.generate", [None, Some(HoldReason::CrashSuspect)]),
+        (true, "image.generate", [Some(HoldReason::OutcomeUnknown), Some(HoldReason::OutcomeUnknown)]),
+    ] {
+        let (_home, store) = journal();
+        let bench = Bench::new(&store, is_paid);
+        let id = bench.submit(spec(kind)).await.unwrap();
+        bench.until(id, TaskState::Running).await;
+        for hold in expected {
+            // A tracker that never gets to say goodbye is what a death leaves behind.
+            let next = Bench::new(&store, is_paid);
+            match hold {
+                None => {
+                    while next.ask(GetTask(id)).await.unwrap().attempts < 2 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Some(_) => assert_eq!(next.wait(id).await.hold_reason, hold, "{kind}"),
+            }
+        }
+    }
+}
