@@ -24,19 +24,31 @@ async fn make(directory: PathBuf) -> Result<(), Box<dyn Error>> {
     // Starts `reeld` where none runs.
     let client = Client::connect(&ConnectOptions::from_env("shots")?).await?;
     // Listening comes first: whatever happens to the tasks from now on is told.
-    let mut events = client.subscribe(&SubscribeParams { topics: vec![Topic::Task], task_ids: None, batch: None }).await?;
+    let mut events =
+        client.subscribe(&SubscribeParams { topics: vec![Topic::Task], task_ids: None, batch: None }).await?;
 
     let shot = |prompt: &str| -> Result<TaskSpec, Box<dyn Error>> {
         let params = ImageParams { width: 640, height: 360, ..ImageParams::new(prompt) };
-        Ok(TaskSpec { kind: "image.generate".into(), params: JsonText::from_value(&params)?, ..TaskSpec::default() })
+        Ok(TaskSpec {
+            kind: "image.generate".into(),
+            params: JsonText::from_value(&params)?,
+            ..TaskSpec::default()
+        })
     };
     let tasks = SHOTS.into_iter().map(shot).collect::<Result<_, _>>()?;
-    let batch = client.call::<TaskSubmitBatch>(&SubmitBatchParams { tasks, ..SubmitBatchParams::default() }).await?;
+    let batch =
+        client.call::<TaskSubmitBatch>(&SubmitBatchParams { tasks, ..SubmitBatchParams::default() }).await?;
 
     let mut open = batch.ids.clone();
     while !open.is_empty() {
         let Some(task) = events.next().await?.task.filter(|task| open.contains(&task.id)) else { continue };
-        eprintln!("task {} {} {:3.0} % {}", task.id, task.state.name(), task.progress.fraction * 100.0, task.progress.message);
+        eprintln!(
+            "task {} {} {:3.0} % {}",
+            task.id,
+            task.state.name(),
+            task.progress.fraction * 100.0,
+            task.progress.message
+        );
         if !task.state.is_settled() {
             continue;
         }

@@ -82,9 +82,13 @@ pub fn of_rpc_error(error: &RpcError) -> Exit {
             Exit::Internal
         }
         Some(Code::MethodNotFound) => Exit::Protocol,
-        Some(Code::QueueFull | Code::OverMemory | Code::ShuttingDown | Code::TooManySubscriptions) => {
-            Exit::TryLater
-        }
+        Some(
+            Code::QueueFull
+            | Code::OverMemory
+            | Code::ShuttingDown
+            | Code::TooManySubscriptions
+            | Code::TooManyConnections,
+        ) => Exit::TryLater,
         Some(Code::StorageFull | Code::StorageFailed) => Exit::Io,
         Some(Code::NoProvider | Code::ConfigInvalid) => Exit::Config,
         Some(Code::PermissionDenied) => Exit::Refused,

@@ -43,7 +43,8 @@ pub async fn apply(reload: &mut Reload, rooms: &Rooms) -> Result<ReloadResult, S
     let _ = rooms.memory_limits.send(SetMemoryLimits(new.memory.clone())).await;
     let _ = rooms.cache_limits.send(cache_limits(&new.cache)).await;
     reload.config = new;
-    let (needs_restart, changed) = keys.into_iter().map(str::to_owned).partition(|key: &String| AT_START.contains(&key.as_str()));
+    let (needs_restart, changed) =
+        keys.into_iter().map(str::to_owned).partition(|key: &String| AT_START.contains(&key.as_str()));
     let result = ReloadResult { changed, needs_restart };
     tracing::info!(changed = ?result.changed, needs_restart = ?result.needs_restart, "the configuration was reloaded");
     rooms.events.plain(Topic::Daemon, "reloaded");

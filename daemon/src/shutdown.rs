@@ -18,7 +18,13 @@ pub const DRAIN: Duration = Duration::from_secs(30);
 const ANSWERS: Duration = Duration::from_secs(1);
 
 /// Ends the daemon's work; a second signal cuts the drain short. What did not end is queued again and starts with the next daemon.
-pub async fn run(rooms: &Rooms, limit: Duration, stop: &watch::Sender<bool>, accepting: JoinHandle<()>, signals: &mut Signals) {
+pub async fn run(
+    rooms: &Rooms,
+    limit: Duration,
+    stop: &watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    signals: &mut Signals,
+) {
     tracing::info!(limit_s = limit.as_secs(), "stopping");
     rooms.events.plain(Topic::Daemon, "stopping");
     let drained = tokio::select! {

@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What end-to-end tests and benches stand on: a sandbox with real processes in it, a raw connection, and waiting with a deadline.
+//!
+//! Nothing here knows how the daemon works inside: processes are started and killed, bytes are sent and read.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "only tests and benches use this crate: they fail by panicking, where they stand"
+)]
+#![allow(clippy::needless_pass_by_value, reason = "callers write their params in place: `json!({ .. })`")]
+
+pub mod bench;
+pub mod echo;
+pub mod process;
+pub mod random;
+pub mod sandbox;
+pub mod wait;
+
+mod connection;
+
+pub use self::{
+    connection::{Connection, RpcResult},
+    process::Ran,
+    random::Random,
+    sandbox::Sandbox,
+    wait::{DEADLINE, eventually, pause},
+};

@@ -1,10 +1,18 @@
 //! The cache: results of earlier requests, in memory and on disk, and the artifacts that tasks name.
 
+mod disk_tier;
 mod error;
+mod image_cache;
+mod index;
+mod memory_tier;
 mod messages;
+mod os;
+mod recent;
+mod verified;
 
 pub use self::{
     error::CacheError,
+    image_cache::{CacheParts, ImageCache},
     messages::{
         ClearCache, CountCoalesced, FindArtifact, GetCacheStats, KeepMade, Key, LookUp, Made, ReadArtifact,
         SetCacheLimits, VerifyCache,

@@ -104,10 +104,10 @@ pub fn insert_artifact(
     Ok(())
 }
 
-/// Marks artifacts as used now, so that they are evicted last.
-pub fn touch(connection: &Connection, digests: &[Digest], used: Timestamp) -> Result<(), StoreError> {
+/// Writes when artifacts were used: the one used last is evicted last.
+pub fn touch(connection: &Connection, uses: &[(Digest, Timestamp)]) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached("UPDATE artifacts SET used_ms = ? WHERE digest = ?")?;
-    for digest in digests {
+    for (digest, used) in uses {
         statement.execute(params![used.unix_ms(), digest.as_bytes()])?;
     }
     Ok(())
@@ -158,11 +158,58 @@ pub fn entry(connection: &Connection, key: &[u8; 32]) -> Result<Option<Entry>, S
     Ok(found.filter(|entry| entry.artifacts.len() == positions))
 }
 
+/// Whether the cache has a result for a key.
+pub fn has_entry(connection: &Connection, key: &[u8; 32]) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM entries WHERE key = ? AND position = 0")?.exists([key])?)
+}
+
+/// What a dropped artifact took with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Rows of artifacts.
+    pub artifacts: u64,
+    /// Requests that lost their result.
+    pub entries: u64,
+    /// Bytes of the artifacts.
+    pub bytes: u64,
+}
+
+impl Dropped {
+    /// Adds another one's numbers.
+    pub const fn add(&mut self, other: Self) {
+        self.artifacts += other.artifacts;
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Forgets an artifact that is missing or damaged: every entry that names it is a miss from now on.
-pub fn drop_artifact(connection: &Connection, digest: Digest) -> Result<(), StoreError> {
-    connection.prepare_cached("DELETE FROM entries WHERE digest = ?")?.execute([digest.as_bytes()])?;
-    connection.prepare_cached("DELETE FROM artifacts WHERE digest = ?")?.execute([digest.as_bytes()])?;
-    Ok(())
+pub fn drop_artifact(connection: &Connection, digest: Digest) -> Result<Dropped, StoreError> {
+    drop_where(connection, digest, "DELETE FROM artifacts WHERE digest = ? RETURNING size_bytes")
+}
+
+/// Forgets an artifact, unless a task in the history names it by now.
+pub fn drop_unpinned(connection: &Connection, digest: Digest) -> Result<Dropped, StoreError> {
+    drop_where(
+        connection,
+        digest,
+        "DELETE FROM artifacts WHERE digest = ? \
+         AND NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest) RETURNING size_bytes",
+    )
+}
+
+fn drop_where(connection: &Connection, digest: Digest, sql: &str) -> Result<Dropped, StoreError> {
+    let bytes =
+        connection.prepare_cached(sql)?.query_row([digest.as_bytes()], |row| row.get(0)).optional()?;
+    let Some(bytes) = bytes else { return Ok(Dropped::default()) };
+    // All rows of an entry go with any of its artifacts: it holds only while all of them do.
+    let mut lost = connection.prepare_cached("SELECT DISTINCT key FROM entries WHERE digest = ?")?;
+    let lost = lost.query_map([digest.as_bytes()], |row| row.get(0))?;
+    let lost = lost.collect::<Result<Vec<[u8; 32]>, _>>()?;
+    for key in &lost {
+        connection.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
+    }
+    Ok(Dropped { artifacts: 1, entries: lost.len() as u64, bytes })
 }
 
 /// Forgets every cached request; artifacts stay. Says how many requests there were.
@@ -172,13 +219,29 @@ pub fn drop_entries(connection: &Connection) -> Result<u64, StoreError> {
     Ok(keys)
 }
 
-/// Artifacts that no task in the history names, least recently used first.
-pub fn evictable(connection: &Connection, limit: u32) -> Result<Vec<ArtifactRow>, StoreError> {
+/// A page of the artifacts that no task in the history names, least recently used first.
+pub fn evictable(connection: &Connection, skip: u32, limit: u32) -> Result<Vec<ArtifactRow>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT digest, media_type, extension, size_bytes, width, height, duration_s FROM artifacts \
-         WHERE NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest) ORDER BY used_ms LIMIT ?",
+         WHERE NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest) \
+         ORDER BY used_ms, digest LIMIT ? OFFSET ?",
     )?;
-    Ok(statement.query_map([limit], artifact_row)?.collect::<Result<_, _>>()?)
+    Ok(statement.query_map([limit, skip], artifact_row)?.collect::<Result<_, _>>()?)
+}
+
+/// A page of all artifacts in the order of their digests, from behind `after`.
+pub fn artifacts_after(
+    connection: &Connection,
+    after: Option<Digest>,
+    limit: u32,
+) -> Result<Vec<ArtifactRow>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT digest, media_type, extension, size_bytes, width, height, duration_s FROM artifacts \
+         WHERE digest > ? ORDER BY digest LIMIT ?",
+    )?;
+    // Every digest is behind the empty one.
+    let after = after.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec());
+    Ok(statement.query_map(params![after, limit], artifact_row)?.collect::<Result<_, _>>()?)
 }
 
 /// Requests that have a result, artifacts, and their bytes.

@@ -13,8 +13,8 @@ mod thread;
 
 pub use self::{
     artifacts::{
-        ArtifactRow, Entry, artifact, drop_artifact, drop_entries, entry, evictable, insert_artifact,
-        insert_entry, totals, touch,
+        ArtifactRow, Dropped, Entry, artifact, artifacts_after, drop_artifact, drop_entries, drop_unpinned,
+        entry, evictable, has_entry, insert_artifact, insert_entry, totals, touch,
     },
     error::StoreError,
     history::{Pruned, forget, prune},

@@ -8,14 +8,14 @@ use std::{
 
 use actix::{Actor, Addr, Context, Handler, Message, MessageResult, ResponseFuture};
 use reel_protocol::{
-    CacheMode, Digest, HoldReason, JsonText, Output, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView, Timestamp,
-    methods::MemoryLevel,
+    CacheMode, Digest, HoldReason, JsonText, Output, Source, TaskError, TaskId, TaskSpec, TaskState,
+    TaskView, Timestamp, methods::MemoryLevel,
 };
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Plan, PlanRefusal, PlanTasks, RunEnd, RunTask, SetTaskLimits,
-    SubmitTask, TaskRefusal, TaskTracker, TrackerParts, WaitFor, WaitTasks,
+    Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Plan, PlanRefusal, PlanTasks,
+    RunEnd, RunTask, SetTaskLimits, SubmitTask, TaskRefusal, TaskTracker, TrackerParts, WaitFor, WaitTasks,
 };
 use crate::{
     cache::{CountCoalesced, LookUp, Made},
@@ -25,7 +25,8 @@ use crate::{
     store::{self, Store},
 };
 
-const LIMITS: SetTaskLimits = SetTaskLimits { max_concurrent: 2, history: 100, queue_limit: 50, default_attempts: 2 };
+const LIMITS: SetTaskLimits =
+    SetTaskLimits { max_concurrent: 2, history: 100, queue_limit: 50, default_attempts: 2 };
 
 /// Plays the services and the cache: runs wait for the gate, and say how often there were any.
 struct Peers {
@@ -87,7 +88,13 @@ impl Handler<CountCoalesced> for Peers {
 }
 
 fn failure(retryable: bool) -> TaskError {
-    TaskError { code: "test".into(), message: "as asked".into(), hint: None, retryable, provider_status: None }
+    TaskError {
+        code: "test".into(),
+        message: "as asked".into(),
+        hint: None,
+        retryable,
+        provider_status: None,
+    }
 }
 
 fn made() -> Made {
@@ -144,7 +151,11 @@ impl Bench {
     }
 
     async fn wait(&self, id: TaskId) -> TaskView {
-        let wait = WaitTasks { what: WaitFor::Tasks(vec![id]), is_any: false, timeout: Some(Duration::from_secs(20)) };
+        let wait = WaitTasks {
+            what: WaitFor::Tasks(vec![id]),
+            is_any: false,
+            timeout: Some(Duration::from_secs(20)),
+        };
         let mut waited = self.ask(wait).await.unwrap();
         assert!(!waited.timed_out, "{waited:?}");
         waited.tasks.remove(0)
@@ -250,14 +261,18 @@ async fn a_full_queue_refuses_with_its_numbers_and_a_request_id_answers_again() 
         bench.submit(spec("test.noop")).await.unwrap();
     }
     let refused = bench.submit(spec("test.noop")).await;
-    assert!(matches!(refused, Err(TaskRefusal::QueueFull { unfinished: 50, asked: 1, limit: 50 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(TaskRefusal::QueueFull { unfinished: 50, asked: 1, limit: 50 })),
+        "{refused:?}"
+    );
 }
 
 #[actix::test]
 async fn hold_release_retry_and_priority_do_as_they_say() {
     let (_home, store) = journal();
     let bench = Bench::new(&store, false);
-    let busy = [bench.submit(spec("test.noop")).await.unwrap(), bench.submit(spec("test.noop")).await.unwrap()];
+    let busy =
+        [bench.submit(spec("test.noop")).await.unwrap(), bench.submit(spec("test.noop")).await.unwrap()];
     let id = bench.submit(spec("test.fail")).await.unwrap();
     let decide = |decision| bench.ask(DecideTask { id, decision });
     let held = decide(Decision::Hold).await.unwrap();
@@ -288,7 +303,11 @@ async fn a_drain_queues_what_runs_again_and_the_next_tracker_takes_it_up() {
     let next = Bench::new(&store, false);
     next.gate.add_permits(1);
     assert_eq!(next.wait(id).await.state, TaskState::Succeeded);
-    assert_eq!(next.submit(spec("test.noop")).await.unwrap(), TaskId(id.0 + 1), "an orderly end leaves no gap in the ids");
+    assert_eq!(
+        next.submit(spec("test.noop")).await.unwrap(),
+        TaskId(id.0 + 1),
+        "an orderly end leaves no gap in the ids"
+    );
 }
 
 #[actix::test]

@@ -1,0 +1,292 @@
+//! Owns the results of earlier requests: the memory tier, the index of the disk tier, and its cap.
+//!
+//! Promises: a hit looks like what was made; a missing or damaged file is a miss, never an error; what is answered as kept outlasts a power
+//! loss; nothing outside the artifacts' directory is deleted, and in it nothing that a task names or is about to. Spoken to by the task
+//! tracker, the sessions and the memory supervisor.
+
+mod check;
+mod evict;
+mod keep;
+mod look_up;
+mod read;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::prelude::*;
+use reel_protocol::{
+    Digest, Timestamp,
+    methods::{ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult},
+};
+use tokio::{
+    sync::{RwLock, Semaphore, oneshot},
+    time::Instant,
+};
+use tracing::{error, warn};
+
+use self::check::{CheckFile, Verdict};
+use super::{
+    CacheError, ClearCache, CountCoalesced, FindArtifact, GetCacheStats, KeepMade, LookUp, Made,
+    ReadArtifact, SetCacheLimits, VerifyCache, disk_tier::DiskTier, index::Index, memory_tier::MemoryTier,
+    recent::Recent, verified::Verified,
+};
+use crate::{
+    events::EventHub,
+    memory::{Budget, Reclaim},
+    store::{self, Dropped, Store},
+};
+
+/// Messages that may wait: every task that runs and every session asks one thing at a time.
+const MAILBOX: usize = 1_024;
+/// Times of use are written this often: a hit must not cost a commit, and eviction spares what was used in the last minute anyway.
+const WRITE_USES: Duration = Duration::from_secs(30);
+/// Files hashed at once: more would only make the disk seek.
+const HASHED_AT_ONCE: usize = 4;
+
+/// What the cache is made of.
+#[derive(Debug)]
+pub struct CacheParts {
+    /// The journal.
+    pub store: Store,
+    /// `<home>/artifacts`.
+    pub artifacts: PathBuf,
+    /// The book of memory.
+    pub budget: Budget,
+    /// Where to tell of evictions and damage.
+    pub events: EventHub,
+    /// The caps.
+    pub limits: SetCacheLimits,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct ImageCache {
+    store: Store,
+    disk: DiskTier,
+    budget: Budget,
+    events: EventHub,
+    disk_limit_bytes: u64,
+    /// Granted to files that are being written and are in no row yet.
+    pending_bytes: u64,
+    memory: MemoryTier,
+    index: Index,
+    verified: Verified,
+    recent: Recent,
+    /// Chosen for eviction, and as good as gone while the commit is under way.
+    leaving: HashSet<Digest>,
+    /// Who waits for a file that is being verified.
+    flights: HashMap<Digest, Vec<oneshot::Sender<Verdict>>>,
+    hashing: Arc<Semaphore>,
+    /// Held together by those who write files, from the file to the settled row; alone by who removes them. So nobody removes the file that
+    /// another one has just found in its place.
+    gate: Arc<RwLock<()>>,
+    /// Without the numbers that are computed when asked for.
+    stats: CacheStatsResult,
+}
+
+impl ImageCache {
+    /// Counts what there is when it starts.
+    pub fn new(parts: CacheParts) -> Self {
+        let SetCacheLimits { memory_bytes, max_item_bytes, disk_bytes } = parts.limits;
+        Self {
+            store: parts.store,
+            disk: DiskTier::new(parts.artifacts),
+            budget: parts.budget,
+            events: parts.events,
+            disk_limit_bytes: disk_bytes,
+            pending_bytes: 0,
+            memory: MemoryTier::new(memory_bytes, max_item_bytes),
+            index: Index::default(),
+            verified: Verified::default(),
+            recent: Recent::default(),
+            leaving: HashSet::new(),
+            flights: HashMap::new(),
+            hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
+            gate: Arc::default(),
+            stats: CacheStatsResult::default(),
+        }
+    }
+}
+
+impl Actor for ImageCache {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(WRITE_USES, |actor, _| actor.write_uses());
+        let totals = self.store.read(store::totals);
+        let disk = self.disk.clone();
+        let prepare = async move {
+            // Lost only with the runtime.
+            let _ = tokio::task::spawn_blocking(move || disk.remove_temporary()).await;
+            totals.await
+        };
+        // Nothing is answered before the totals are known: whatever changes them would be counted twice.
+        ctx.wait(prepare.into_actor(self).map(|totals, actor, _| match totals {
+            Ok((entries, artifacts, disk_bytes)) => {
+                actor.stats = CacheStatsResult { entries, artifacts, disk_bytes, ..actor.stats };
+            }
+            Err(error) => error!(%error, "cannot count what the cache holds"),
+        }));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.write_uses();
+    }
+}
+
+impl Handler<LookUp> for ImageCache {
+    type Result = ActorResponse<Self, Vec<Option<Made>>>;
+
+    fn handle(&mut self, msg: LookUp, ctx: &mut Self::Context) -> Self::Result {
+        self.look_up(msg, ctx)
+    }
+}
+
+impl Handler<KeepMade> for ImageCache {
+    type Result = ResponseActFuture<Self, Result<Made, CacheError>>;
+
+    fn handle(&mut self, msg: KeepMade, _: &mut Self::Context) -> Self::Result {
+        self.keep(msg)
+    }
+}
+
+impl Handler<ReadArtifact> for ImageCache {
+    type Result = ActorResponse<Self, Result<ArtifactReadResult, CacheError>>;
+
+    fn handle(&mut self, msg: ReadArtifact, _: &mut Self::Context) -> Self::Result {
+        self.read(msg)
+    }
+}
+
+impl Handler<FindArtifact> for ImageCache {
+    type Result = ResponseActFuture<Self, Result<PathBuf, CacheError>>;
+
+    fn handle(&mut self, FindArtifact(digest): FindArtifact, _: &mut Self::Context) -> Self::Result {
+        Box::pin(self.find(digest, false).map(|row, actor, _| row.map(|row| actor.disk.path(&row))))
+    }
+}
+
+impl Handler<CountCoalesced> for ImageCache {
+    type Result = ();
+
+    fn handle(&mut self, CountCoalesced(requests): CountCoalesced, _: &mut Self::Context) {
+        self.stats.coalesced += requests;
+    }
+}
+
+impl Handler<GetCacheStats> for ImageCache {
+    type Result = MessageResult<GetCacheStats>;
+
+    fn handle(&mut self, _: GetCacheStats, _: &mut Self::Context) -> Self::Result {
+        MessageResult(CacheStatsResult {
+            disk_limit_bytes: self.disk_limit_bytes,
+            memory_bytes: self.memory.held_bytes(),
+            memory_limit_bytes: self.memory.limit_bytes(),
+            ..self.stats
+        })
+    }
+}
+
+impl Handler<ClearCache> for ImageCache {
+    type Result = ActorResponse<Self, Result<CacheClearResult, CacheError>>;
+
+    fn handle(&mut self, msg: ClearCache, ctx: &mut Self::Context) -> Self::Result {
+        self.clear(msg, ctx)
+    }
+}
+
+impl Handler<VerifyCache> for ImageCache {
+    type Result = ResponseFuture<Result<CacheVerifyResult, CacheError>>;
+
+    fn handle(&mut self, _: VerifyCache, ctx: &mut Self::Context) -> Self::Result {
+        self.verify(ctx)
+    }
+}
+
+impl Handler<SetCacheLimits> for ImageCache {
+    type Result = ();
+
+    fn handle(&mut self, msg: SetCacheLimits, _: &mut Self::Context) {
+        self.memory.set_limits(msg.memory_bytes, msg.max_item_bytes);
+        // Files go when the next one needs their room: a cap that was mistyped must not cost what was paid for.
+        self.disk_limit_bytes = msg.disk_bytes;
+    }
+}
+
+impl Handler<Reclaim> for ImageCache {
+    type Result = MessageResult<Reclaim>;
+
+    fn handle(&mut self, Reclaim { bytes }: Reclaim, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.memory.free(bytes))
+    }
+}
+
+impl Handler<CheckFile> for ImageCache {
+    type Result = ResponseFuture<Verdict>;
+
+    fn handle(&mut self, CheckFile(row): CheckFile, ctx: &mut Self::Context) -> Self::Result {
+        Box::pin(self.check_file(&row, None, ctx))
+    }
+}
+
+impl Handler<evict::EvictPage> for ImageCache {
+    type Result = ResponseActFuture<Self, Result<Dropped, CacheError>>;
+
+    fn handle(&mut self, _: evict::EvictPage, _: &mut Self::Context) -> Self::Result {
+        self.evict_page()
+    }
+}
+
+impl Handler<evict::EntriesDropped> for ImageCache {
+    type Result = ();
+
+    fn handle(&mut self, msg: evict::EntriesDropped, _: &mut Self::Context) {
+        self.index.clear();
+        self.stats.entries = self.stats.entries.saturating_sub(msg.0);
+    }
+}
+
+impl ImageCache {
+    /// Notes a use, which protects from eviction for a while.
+    fn touch(&mut self, digest: Digest) {
+        self.recent.touch(digest, Instant::now(), Timestamp::now());
+    }
+
+    /// Writes the times of use. Losing some to a crash only makes eviction a little less fair.
+    fn write_uses(&mut self) {
+        let uses = self.recent.take_unwritten(Instant::now());
+        if !uses.is_empty() {
+            self.store.write_then(
+                move |connection| store::touch(connection, &uses),
+                |written| {
+                    if let Err(error) = written {
+                        warn!(%error, "cannot write when artifacts were used");
+                    }
+                },
+            );
+        }
+    }
+
+    /// Follows a commit that dropped artifacts.
+    fn forget(&mut self, digests: &HashSet<Digest>, dropped: Dropped) {
+        self.index.forget(digests);
+        for digest in digests {
+            self.verified.remove(digest);
+            self.memory.remove(digest);
+            self.recent.remove(digest);
+        }
+        let stats = &mut self.stats;
+        stats.entries = stats.entries.saturating_sub(dropped.entries);
+        stats.artifacts = stats.artifacts.saturating_sub(dropped.artifacts);
+        stats.disk_bytes = stats.disk_bytes.saturating_sub(dropped.bytes);
+    }
+}

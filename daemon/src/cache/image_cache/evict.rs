@@ -1,0 +1,217 @@
+//! Eviction: the least recently used artifacts that no task names make room for new ones, or leave when the cache is cleared.
+
+use std::{collections::HashSet, io, sync::Arc};
+
+use actix::{fut, prelude::*};
+use reel_protocol::{
+    Digest,
+    methods::{CacheClearResult, Topic},
+};
+use tokio::{sync::OwnedRwLockWriteGuard, time::Instant};
+use tracing::info;
+
+use super::ImageCache;
+use crate::{
+    cache::{CacheError, ClearCache, disk_tier::DiskTier},
+    store::{self, ArtifactRow, Dropped, Store, StoreError},
+};
+
+/// Rows of one read or of one commit: a few milliseconds, so that others are served in between.
+const PAGE: u32 = 256;
+
+/// Evict some of what may be evicted, and answer what went; nothing means that nothing is left.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Dropped, CacheError>")]
+pub struct EvictPage;
+
+/// All entries were dropped, so many.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EntriesDropped(pub u64);
+
+impl ImageCache {
+    /// Grants room on disk, and evicts for it; refuses, and evicts nothing, if that would not be enough.
+    pub(super) fn make_room(&mut self, needed_bytes: u64) -> ResponseActFuture<Self, Result<(), CacheError>> {
+        if self.excess_bytes(needed_bytes) == 0 {
+            self.pending_bytes += needed_bytes;
+            return Box::pin(fut::ready(Ok(())));
+        }
+        if needed_bytes > self.disk_limit_bytes {
+            return Box::pin(fut::ready(Err(self.full(needed_bytes))));
+        }
+        let alone = Arc::clone(&self.gate).write_owned().into_actor(self);
+        Box::pin(alone.then(move |alone, actor, _| actor.make_room_alone(needed_bytes, alone)))
+    }
+
+    /// What must leave so that so much more fits. What fits without new files always fits.
+    fn excess_bytes(&self, needed_bytes: u64) -> u64 {
+        if needed_bytes == 0 {
+            return 0;
+        }
+        let held_bytes = self.stats.disk_bytes.saturating_add(self.pending_bytes);
+        held_bytes.saturating_add(needed_bytes).saturating_sub(self.disk_limit_bytes)
+    }
+
+    fn full(&self, needed_bytes: u64) -> CacheError {
+        let held_bytes = self.stats.disk_bytes.saturating_add(self.pending_bytes);
+        CacheError::Full { held_bytes, limit_bytes: self.disk_limit_bytes, needed_bytes }
+    }
+
+    /// Comes back here after each eviction: another one may have taken the room, or a task may have named what was chosen.
+    fn make_room_alone(
+        &mut self,
+        needed_bytes: u64,
+        alone: OwnedRwLockWriteGuard<()>,
+    ) -> ResponseActFuture<Self, Result<(), CacheError>> {
+        let excess_bytes = self.excess_bytes(needed_bytes);
+        if excess_bytes == 0 {
+            self.pending_bytes += needed_bytes;
+            return Box::pin(fut::ready(Ok(())));
+        }
+        let protected = self.recent.protected(Instant::now());
+        let chosen = choose(self.store.clone(), protected, excess_bytes, usize::MAX).into_actor(self);
+        Box::pin(chosen.then(move |chosen, actor, _| {
+            let rows = match chosen {
+                Ok(rows) if rows.iter().map(|row| row.size_bytes).sum::<u64>() >= excess_bytes => rows,
+                Ok(_) => {
+                    return Box::pin(fut::ready(Err(actor.full(needed_bytes)))) as ResponseActFuture<Self, _>;
+                }
+                Err(error) => return Box::pin(fut::ready(Err(error.into()))),
+            };
+            Box::pin(actor.evict(rows).then(move |evicted, actor, _| match evicted {
+                Ok(dropped) => {
+                    info!(artifacts = dropped.artifacts, bytes = dropped.bytes, "cache evicted");
+                    actor.stats.evictions += dropped.artifacts;
+                    actor.events.plain(Topic::Cache, "evicted");
+                    actor.make_room_alone(needed_bytes, alone)
+                }
+                Err(error) => Box::pin(fut::ready(Err(error))),
+            }))
+        }))
+    }
+
+    pub(super) fn evict_page(&mut self) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
+        let alone = Arc::clone(&self.gate).write_owned();
+        let (store, protected) = (self.store.clone(), self.recent.protected(Instant::now()));
+        let chosen = async move {
+            let alone = alone.await;
+            (choose(store, protected, u64::MAX, PAGE as usize).await, alone)
+        };
+        Box::pin(chosen.into_actor(self).then(|(chosen, alone), actor, _| match chosen {
+            Ok(rows) => Box::pin(actor.evict(rows).map(move |dropped, _, _| {
+                drop(alone);
+                dropped
+            })) as ResponseActFuture<Self, _>,
+            Err(error) => Box::pin(fut::ready(Err(error.into()))),
+        }))
+    }
+
+    /// Drops rows, then files; the caller is alone at the gate. Rows that were used or named by a task since they were chosen stay.
+    fn evict(&mut self, mut rows: Vec<ArtifactRow>) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
+        let now = Instant::now();
+        rows.retain(|row| !self.recent.is_protected(&row.digest, now));
+        let chosen: Vec<Digest> = rows.iter().map(|row| row.digest).collect();
+        // From here on nobody is answered with them, though the commit is still to come.
+        self.leaving.extend(&chosen);
+        let gone = drop_rows(self.store.clone(), self.disk.clone(), rows).into_actor(self);
+        Box::pin(gone.map(move |(gone, dropped, outcome), actor, _| {
+            actor.forget(&gone, dropped);
+            for digest in &chosen {
+                actor.leaving.remove(digest);
+            }
+            outcome.map(|()| dropped)
+        }))
+    }
+
+    pub(super) fn clear(
+        &mut self,
+        msg: ClearCache,
+        ctx: &mut Context<Self>,
+    ) -> ActorResponse<Self, Result<CacheClearResult, CacheError>> {
+        let freed_bytes = self.memory.free(u64::MAX);
+        let mut result = CacheClearResult { freed_bytes, ..CacheClearResult::default() };
+        if msg.is_memory_only {
+            return ActorResponse::reply(Ok(result));
+        }
+        let (store, address) = (self.store.clone(), ctx.address());
+        let work = async move {
+            result.entries = store.write(store::drop_entries).await?;
+            // Both go by message, since a future that is composed with itself page by page would grow with the pages.
+            let _ = address.send(EntriesDropped(result.entries)).await;
+            while let Ok(dropped) = address.send(EvictPage).await {
+                let dropped = dropped?;
+                if dropped.artifacts == 0 {
+                    break;
+                }
+                result.artifacts += dropped.artifacts;
+                result.freed_bytes += dropped.bytes;
+            }
+            Ok(result)
+        };
+        ActorResponse::r#async(work.into_actor(self).map(|result: Result<_, CacheError>, actor, _| {
+            result.map(|result| CacheClearResult { pinned: actor.stats.artifacts, ..result })
+        }))
+    }
+}
+
+/// Artifacts that may be evicted, least recently used first, until they are `bytes` or `count`, or there are no more.
+async fn choose(
+    store: Store,
+    protected: HashSet<Digest>,
+    bytes: u64,
+    count: usize,
+) -> Result<Vec<ArtifactRow>, StoreError> {
+    let mut chosen = Vec::new();
+    let (mut chosen_bytes, mut skip) = (0, 0);
+    loop {
+        let page = store.read(move |connection| store::evictable(connection, skip, PAGE)).await?;
+        skip += PAGE;
+        let is_last = page.len() < PAGE as usize;
+        for row in page.into_iter().filter(|row| !protected.contains(&row.digest)) {
+            if chosen_bytes >= bytes || chosen.len() >= count {
+                return Ok(chosen);
+            }
+            chosen_bytes += row.size_bytes;
+            chosen.push(row);
+        }
+        if is_last {
+            return Ok(chosen);
+        }
+    }
+}
+
+/// The row goes first: a crash in between leaves a stray file, which a verification removes, rather than a row without its file.
+async fn drop_rows(
+    store: Store,
+    disk: DiskTier,
+    rows: Vec<ArtifactRow>,
+) -> (HashSet<Digest>, Dropped, Result<(), CacheError>) {
+    let (mut gone, mut total) = (HashSet::new(), Dropped::default());
+    for page in rows.chunks(PAGE as usize) {
+        let page = page.to_vec();
+        let committed = store.write(move |connection| {
+            let mut total = Dropped::default();
+            let mut dropped_rows = Vec::new();
+            for row in page {
+                let dropped = store::drop_unpinned(connection, row.digest)?;
+                total.add(dropped);
+                if dropped.artifacts > 0 {
+                    dropped_rows.push(row);
+                }
+            }
+            Ok((dropped_rows, total))
+        });
+        let (dropped_rows, dropped) = match committed.await {
+            Ok(committed) => committed,
+            Err(error) => return (gone, total, Err(error.into())),
+        };
+        total.add(dropped);
+        gone.extend(dropped_rows.iter().map(|row| row.digest));
+        let (disk, path) = (disk.clone(), disk.artifacts().to_owned());
+        if let Err(error) = tokio::task::spawn_blocking(move || disk.remove(&dropped_rows)).await {
+            let source = Arc::new(io::Error::other(error));
+            return (gone, total, Err(CacheError::File { path, source }));
+        }
+    }
+    (gone, total, Ok(()))
+}

@@ -1,0 +1,212 @@
+//! Keeping what was made: hash, make room, write and sync the files, commit the rows, and only then remember and answer.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use actix::{fut, prelude::*};
+use reel_protocol::{Digest, Timestamp};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+
+use super::ImageCache;
+use crate::{
+    cache::{
+        CacheError, KeepMade, Key, Made,
+        disk_tier::{DiskTier, digest_of},
+        index::Shelved,
+        memory_tier::Item,
+        verified::Stamp,
+    },
+    provider::Picture,
+    store::{self, ArtifactRow, Entry, Store, StoreError},
+};
+
+/// Pictures with the rows that they have, or will have.
+struct Hashed {
+    pictures: Vec<(ArtifactRow, Picture)>,
+    /// Of those that the journal does not have.
+    new_bytes: u64,
+}
+
+/// What a commit added.
+#[derive(Default)]
+struct Added {
+    artifacts: u64,
+    bytes: u64,
+    entries: u64,
+}
+
+/// Pictures that are safe on disk.
+struct Written {
+    pictures: Vec<(ArtifactRow, Picture)>,
+    stamps: Vec<Stamp>,
+    entry: Entry,
+    added: Added,
+    /// Held until the actor has followed, so that nobody removes the files in between.
+    _together: OwnedRwLockReadGuard<()>,
+}
+
+/// What a writer needs of the actor and of the message.
+struct Writer {
+    disk: DiskTier,
+    store: Store,
+    gate: Arc<RwLock<()>>,
+    key: Option<Key>,
+    provider: String,
+    model: Option<String>,
+}
+
+impl ImageCache {
+    pub(super) fn keep(&mut self, msg: KeepMade) -> ResponseActFuture<Self, Result<Made, CacheError>> {
+        let KeepMade { key, provider, model, pictures } = msg;
+        let writer = Writer {
+            disk: self.disk.clone(),
+            store: self.store.clone(),
+            gate: Arc::clone(&self.gate),
+            // An entry without a picture has no row that could name it.
+            key: key.filter(|_| !pictures.is_empty()),
+            provider,
+            model,
+        };
+        let hashed = hash(self.store.clone(), self.disk.artifacts().to_owned(), pictures);
+        Box::pin(hashed.into_actor(self).then(|hashed, actor, _| match hashed {
+            Ok(hashed) => actor.make_room_and_write(writer, hashed),
+            Err(error) => Box::pin(fut::ready(Err(error))),
+        }))
+    }
+
+    fn make_room_and_write(
+        &mut self,
+        writer: Writer,
+        hashed: Hashed,
+    ) -> ResponseActFuture<Self, Result<Made, CacheError>> {
+        hashed.pictures.iter().for_each(|(row, _)| self.touch(row.digest));
+        let new_bytes = hashed.new_bytes;
+        Box::pin(self.make_room(new_bytes).then(move |room, actor, _| {
+            let key = writer.key;
+            let written = async move {
+                room?;
+                Ok(write(writer, hashed.pictures).await)
+            };
+            written.into_actor(actor).map(move |written: Result<_, CacheError>, actor, _| {
+                // Room that was refused was not granted, and is not given back.
+                let written = written?;
+                actor.pending_bytes = actor.pending_bytes.saturating_sub(new_bytes);
+                Ok(actor.follow(key, written?))
+            })
+        }))
+    }
+
+    fn follow(&mut self, key: Option<Key>, written: Written) -> Made {
+        let Written { pictures, stamps, entry, added, .. } = written;
+        self.stats.artifacts += added.artifacts;
+        self.stats.disk_bytes += added.bytes;
+        self.stats.entries += added.entries;
+        for ((row, picture), stamp) in pictures.into_iter().zip(stamps) {
+            self.verified.put(row.digest, stamp);
+            self.touch(row.digest);
+            self.hold(row, picture);
+        }
+        let shelved = Arc::new(Shelved::new(entry, self.disk.artifacts()));
+        if let Some(key) = key {
+            self.index.put_written(key, Arc::clone(&shelved));
+        }
+        shelved.made.clone()
+    }
+
+    fn hold(&mut self, row: ArtifactRow, picture: Picture) {
+        let Picture { bytes, reservation, .. } = picture;
+        // Given back first: the bytes change their holder, they do not double.
+        drop(reservation);
+        if let Some(reservation) = self.memory.reserve(&self.budget, row.size_bytes) {
+            let item = Item { bytes: Arc::new(bytes), media_type: row.media_type, reservation };
+            self.memory.insert(row.digest, item);
+        }
+    }
+}
+
+async fn hash(store: Store, artifacts: PathBuf, pictures: Vec<Picture>) -> Result<Hashed, CacheError> {
+    let hash = move || {
+        let hashed = pictures.into_iter().map(|mut picture| {
+            picture.bytes.shrink_to_fit();
+            (digest_of(&picture.bytes), picture)
+        });
+        hashed.collect::<Vec<_>>()
+    };
+    let pictures = on_thread(artifacts, hash).await?;
+    let digests: HashSet<Digest> = pictures.iter().map(|(digest, _)| *digest).collect();
+    let known = store.read(move |connection| {
+        let rows = digests.into_iter().map(|digest| store::artifact(connection, digest));
+        rows.filter_map(Result::transpose).collect::<Result<Vec<ArtifactRow>, StoreError>>()
+    });
+    let mut rows: HashMap<Digest, ArtifactRow> =
+        known.await?.into_iter().map(|row| (row.digest, row)).collect();
+    let mut new_bytes = 0;
+    let with_row = |(digest, picture): (Digest, Picture)| {
+        // What the journal has stays as it is: other tasks show it so.
+        let row = rows.entry(digest).or_insert_with(|| {
+            new_bytes += picture.bytes.len() as u64;
+            new_row(digest, &picture)
+        });
+        (row.clone(), picture)
+    };
+    let pictures = pictures.into_iter().map(with_row).collect();
+    Ok(Hashed { pictures, new_bytes })
+}
+
+fn new_row(digest: Digest, picture: &Picture) -> ArtifactRow {
+    ArtifactRow {
+        digest,
+        media_type: picture.media_type.to_owned(),
+        extension: picture.extension.to_owned(),
+        size_bytes: picture.bytes.len() as u64,
+        width: Some(picture.width),
+        height: Some(picture.height),
+        duration_s: None,
+    }
+}
+
+async fn write(writer: Writer, pictures: Vec<(ArtifactRow, Picture)>) -> Result<Written, CacheError> {
+    let Writer { disk, store, gate, key, provider, model } = writer;
+    let together = gate.read_owned().await;
+    let artifacts = disk.artifacts().to_owned();
+    let write = move || {
+        let stamps = pictures.iter().map(|(row, picture)| disk.write(row, &picture.bytes));
+        stamps.collect::<Result<Vec<Stamp>, CacheError>>().map(|stamps| (pictures, stamps))
+    };
+    let (pictures, stamps) = on_thread(artifacts, write).await??;
+    let made = Timestamp::now();
+    let rows = pictures.iter().map(|(row, _)| row.clone()).collect();
+    let entry = Entry { artifacts: rows, provider, model, made };
+    let committed = entry.clone();
+    let added = store
+        .write(move |connection| {
+            let mut added = Added::default();
+            for row in &committed.artifacts {
+                if store::artifact(connection, row.digest)?.is_none() {
+                    added.artifacts += 1;
+                    added.bytes += row.size_bytes;
+                }
+                store::insert_artifact(connection, row, made)?;
+            }
+            if let Some(key) = key {
+                added.entries = u64::from(!store::has_entry(connection, &key)?);
+                store::insert_entry(connection, &key, &committed)?;
+            }
+            Ok(added)
+        })
+        .await?;
+    Ok(Written { pictures, stamps, entry, added, _together: together })
+}
+
+/// Runs what blocks on a thread that may; one that panics is an error of the directory.
+async fn on_thread<T: Send + 'static>(
+    artifacts: PathBuf,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CacheError> {
+    let lost = |error| CacheError::File { path: artifacts, source: Arc::new(io::Error::other(error)) };
+    tokio::task::spawn_blocking(work).await.map_err(lost)
+}

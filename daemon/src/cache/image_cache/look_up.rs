@@ -1,0 +1,186 @@
+//! Looking up requests: one pass over what is known in memory answers at once; what is missing is fetched, and then comes another pass.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
+
+use actix::{fut, prelude::*};
+use reel_protocol::Digest;
+use tracing::error;
+
+use super::{ImageCache, check::Verdict};
+use crate::{
+    cache::{Key, LookUp, Made, index::Shelved},
+    store::{self, ArtifactRow, Entry},
+};
+
+/// Requests that are being looked up.
+struct Job {
+    requests: Vec<Vec<Key>>,
+    is_counted: bool,
+    /// A hit or a miss for each request that is settled.
+    settled: Vec<Option<Option<Arc<Shelved>>>>,
+    /// What the journal has.
+    read: HashMap<Key, Option<Arc<Shelved>>>,
+    /// Whether the files that were verified are good.
+    verdicts: HashMap<Digest, bool>,
+}
+
+/// What a pass lacked.
+#[derive(Default)]
+struct Needs {
+    keys: HashSet<Key>,
+    files: HashMap<Digest, ArtifactRow>,
+}
+
+/// What was fetched for it.
+struct Fetched {
+    entries: Vec<(Key, Option<Entry>)>,
+    epoch: u64,
+    verdicts: Vec<(Digest, bool)>,
+}
+
+enum Judged {
+    Had,
+    Lost,
+    Open,
+}
+
+impl ImageCache {
+    pub(super) fn look_up(
+        &mut self,
+        msg: LookUp,
+        ctx: &mut Context<Self>,
+    ) -> ActorResponse<Self, Vec<Option<Made>>> {
+        let mut job = Job {
+            settled: vec![None; msg.requests.len()],
+            requests: msg.requests,
+            is_counted: msg.is_counted,
+            read: HashMap::new(),
+            verdicts: HashMap::new(),
+        };
+        match self.pass(&mut job) {
+            None => ActorResponse::reply(self.answer(job)),
+            Some(needs) => ActorResponse::r#async(self.fetch(needs, job, ctx)),
+        }
+    }
+
+    /// Settles what can be settled; answers what is needed for the rest. Each fetch settles a key or a file for good, so passes come to an end.
+    fn pass(&mut self, job: &mut Job) -> Option<Needs> {
+        let mut needs = Needs::default();
+        let mut settled = std::mem::take(&mut job.settled);
+        for (request, settled) in job.requests.iter().zip(&mut settled) {
+            if settled.is_none() {
+                *settled = self.look(request, job, &mut needs);
+            }
+        }
+        job.settled = settled;
+        job.settled.iter().any(Option::is_none).then_some(needs)
+    }
+
+    fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Option<Option<Arc<Shelved>>> {
+        for (position, key) in request.iter().enumerate() {
+            let known = self.index.get(key).cloned().map(Some).or_else(|| job.read.get(key).cloned());
+            let Some(entry) = known else {
+                // All that may be needed of this request, so that one read serves it.
+                let rest = request.iter().skip(position);
+                needs.keys.extend(rest.filter(|key| !job.read.contains_key(*key)));
+                return None;
+            };
+            let Some(entry) = entry else { continue };
+            match self.judge(&entry, &job.verdicts, needs) {
+                Judged::Had => {
+                    entry.rows.iter().for_each(|row| self.touch(row.digest));
+                    return Some(Some(entry));
+                }
+                Judged::Lost => {}
+                Judged::Open => return None,
+            }
+        }
+        Some(None)
+    }
+
+    fn judge(&mut self, entry: &Shelved, verdicts: &HashMap<Digest, bool>, needs: &mut Needs) -> Judged {
+        let is_lost = |row: &ArtifactRow| {
+            self.leaving.contains(&row.digest) || verdicts.get(&row.digest) == Some(&false)
+        };
+        if entry.rows.iter().any(is_lost) {
+            return Judged::Lost;
+        }
+        let mut judged = Judged::Had;
+        for (row, output) in entry.rows.iter().zip(&entry.made.outputs) {
+            let is_good =
+                verdicts.contains_key(&row.digest) || self.is_verified(&row.digest, Path::new(&output.path));
+            if !is_good {
+                needs.files.insert(row.digest, row.clone());
+                judged = Judged::Open;
+            }
+        }
+        judged
+    }
+
+    fn fetch(
+        &mut self,
+        needs: Needs,
+        mut job: Job,
+        ctx: &mut Context<Self>,
+    ) -> ResponseActFuture<Self, Vec<Option<Made>>> {
+        let keys: Vec<Key> = needs.keys.into_iter().collect();
+        let missing: Vec<_> = keys.iter().map(|key| (*key, None)).collect();
+        let epoch = self.index.epoch();
+        let entries = (!keys.is_empty()).then(|| {
+            self.store.read(move |connection| {
+                keys.into_iter().map(|key| Ok((key, store::entry(connection, &key)?))).collect()
+            })
+        });
+        // Used from now on: it must not be evicted between its verification and the answer.
+        needs.files.keys().for_each(|digest| self.touch(*digest));
+        let checks: Vec<_> =
+            needs.files.into_values().map(|row| (row.digest, self.check_file(&row, None, ctx))).collect();
+        let fetch = async move {
+            let entries = match entries {
+                None => Vec::new(),
+                Some(entries) => entries.await.unwrap_or_else(|error| {
+                    error!(%error, "cannot look requests up");
+                    missing
+                }),
+            };
+            let mut verdicts = Vec::with_capacity(checks.len());
+            for (digest, check) in checks {
+                verdicts.push((digest, matches!(check.await, Verdict::Good)));
+            }
+            Fetched { entries, epoch, verdicts }
+        };
+        Box::pin(fetch.into_actor(self).then(|fetched, actor: &mut Self, ctx| {
+            actor.take(fetched, &mut job);
+            match actor.pass(&mut job) {
+                None => Box::pin(fut::ready(actor.answer(job))),
+                Some(needs) => actor.fetch(needs, job, ctx),
+            }
+        }))
+    }
+
+    fn take(&mut self, fetched: Fetched, job: &mut Job) {
+        for (key, entry) in fetched.entries {
+            let entry = entry.map(|entry| Arc::new(Shelved::new(entry, self.disk.artifacts())));
+            if let Some(entry) = &entry {
+                self.index.put_read(key, Arc::clone(entry), fetched.epoch);
+            }
+            job.read.insert(key, entry);
+        }
+        job.verdicts.extend(fetched.verdicts);
+    }
+
+    fn answer(&mut self, job: Job) -> Vec<Option<Made>> {
+        let answers: Vec<_> =
+            job.settled.into_iter().map(|entry| entry.flatten().map(|entry| entry.made.clone())).collect();
+        if job.is_counted {
+            let hits = answers.iter().flatten().count() as u64;
+            self.stats.hits += hits;
+            self.stats.misses += answers.len() as u64 - hits;
+        }
+        answers
+    }
+}

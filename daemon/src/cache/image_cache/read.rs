@@ -1,0 +1,103 @@
+//! Reading an artifact: from the memory tier, or from a file that was verified as a whole before its first byte leaves.
+
+use std::{io, sync::Arc};
+
+use actix::{fut, prelude::*};
+use reel_protocol::{Bytes, Digest, limits::READ_BYTES, methods::ArtifactReadResult};
+
+use super::{ImageCache, check::Verdict};
+use crate::{
+    cache::{CacheError, ReadArtifact, memory_tier::Item},
+    store::{self, ArtifactRow},
+};
+
+impl ImageCache {
+    pub(super) fn read(
+        &mut self,
+        msg: ReadArtifact,
+    ) -> ActorResponse<Self, Result<ArtifactReadResult, CacheError>> {
+        if let Some(item) = self.memory.get(&msg.digest) {
+            let answer = slice(item, &msg);
+            self.touch(msg.digest);
+            return ActorResponse::reply(answer);
+        }
+        let found = self.find(msg.digest, true);
+        ActorResponse::r#async(found.then(move |row, actor, _| actor.read_found(row, msg)))
+    }
+
+    /// The row of an artifact whose file is verified; its bytes go to the memory tier if they are wanted there and have room.
+    pub(super) fn find(
+        &mut self,
+        digest: Digest,
+        wants_bytes: bool,
+    ) -> ResponseActFuture<Self, Result<ArtifactRow, CacheError>> {
+        let row = self.store.read(move |connection| store::artifact(connection, digest)).into_actor(self);
+        Box::pin(row.then(move |row, actor, ctx| match row {
+            Ok(Some(row)) if !actor.leaving.contains(&digest) => actor.verify_row(row, wants_bytes, ctx),
+            Ok(_) => Box::pin(fut::ready(Err(CacheError::NotFound(digest)))),
+            Err(error) => Box::pin(fut::ready(Err(error.into()))),
+        }))
+    }
+
+    fn verify_row(
+        &mut self,
+        row: ArtifactRow,
+        wants_bytes: bool,
+        ctx: &mut Context<Self>,
+    ) -> ResponseActFuture<Self, Result<ArtifactRow, CacheError>> {
+        let digest = row.digest;
+        let path = self.disk.path(&row);
+        self.touch(digest);
+        let reservation = if wants_bytes && !self.flights.contains_key(&digest) {
+            self.memory.reserve(&self.budget, row.size_bytes)
+        } else {
+            None
+        };
+        if reservation.is_none() && self.is_verified(&digest, &path) {
+            return Box::pin(fut::ready(Ok(row)));
+        }
+        let verdict = self.check_file(&row, reservation, ctx).into_actor(self);
+        Box::pin(verdict.map(move |verdict, _, _| match verdict {
+            Verdict::Good => Ok(row),
+            Verdict::Damaged | Verdict::Missing => Err(CacheError::NotFound(digest)),
+            Verdict::Unreadable(source) => Err(CacheError::File { path, source }),
+        }))
+    }
+
+    fn read_found(
+        &mut self,
+        row: Result<ArtifactRow, CacheError>,
+        msg: ReadArtifact,
+    ) -> ResponseActFuture<Self, Result<ArtifactReadResult, CacheError>> {
+        if let Some(item) = self.memory.get(&msg.digest) {
+            return Box::pin(fut::ready(slice(item, &msg)));
+        }
+        let disk = self.disk.clone();
+        let read = async move {
+            let row = row?;
+            let length = available(&msg, row.size_bytes)?;
+            let path = disk.path(&row);
+            let (media_type, size_bytes) = (row.media_type.clone(), row.size_bytes);
+            let bytes = tokio::task::spawn_blocking(move || disk.read_range(&row, msg.offset, length)).await;
+            let lost = |error| CacheError::File { path, source: Arc::new(io::Error::other(error)) };
+            Ok(ArtifactReadResult { data: Bytes(bytes.map_err(lost)??), size_bytes, media_type })
+        };
+        Box::pin(read.into_actor(self))
+    }
+}
+
+fn slice(item: &Item, msg: &ReadArtifact) -> Result<ArtifactReadResult, CacheError> {
+    let size_bytes = item.bytes.len() as u64;
+    let length = available(msg, size_bytes)?;
+    let bytes = item.bytes.get(msg.offset as usize..(msg.offset + length) as usize).unwrap_or_default();
+    Ok(ArtifactReadResult { data: Bytes(bytes.to_vec()), size_bytes, media_type: item.media_type.clone() })
+}
+
+/// How many of the asked bytes there are: fewer at the end.
+fn available(msg: &ReadArtifact, size: u64) -> Result<u64, CacheError> {
+    let &ReadArtifact { offset, length, .. } = msg;
+    if length > READ_BYTES || offset > size {
+        return Err(CacheError::Range { offset, length, size });
+    }
+    Ok(length.min(size - offset))
+}

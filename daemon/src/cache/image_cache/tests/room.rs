@@ -1,0 +1,149 @@
+//! The cap of the disk tier: what leaves, what stays, and what is refused.
+
+use std::{path::Path, time::Duration};
+
+use super::*;
+
+const SMALL: SetCacheLimits = SetCacheLimits { memory_bytes: MIB, max_item_bytes: MIB, disk_bytes: 1_000 };
+
+/// So much later that nothing is protected by its last use any more.
+async fn a_minute_later() {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+}
+
+fn exists(made: &Made) -> bool {
+    Path::new(&made.outputs[0].path).exists()
+}
+
+/// The times of use are whole milliseconds.
+async fn keep_in_turn(cache: &Addr<ImageCache>, keys: std::ops::RangeInclusive<u8>) -> Vec<Made> {
+    let mut made = Vec::new();
+    for key in keys {
+        made.push(keep(cache, key, 300).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    made
+}
+
+#[actix::test]
+async fn the_least_recently_used_leave_for_the_new_one() {
+    let mut home = Home::new();
+    let (_, mut events) = home.events.listen();
+    let cache = home.start(SMALL);
+    let made = keep_in_turn(&cache, 1..=3).await;
+    assert!(look_up(&cache, 1).await.is_some());
+    a_minute_later().await;
+    // The times of use are written by the timer, which has fired; this write stands behind it.
+    home.pin(Digest::from_bytes([0; 32])).await;
+    keep(&cache, 4, 300).await.unwrap();
+    assert_eq!(made.iter().map(exists).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(look_up(&cache, 2).await, None);
+    assert!(look_up(&cache, 1).await.is_some() && look_up(&cache, 4).await.is_some());
+    assert_eq!(events.recv().await.unwrap().event, "evicted");
+    let after = stats(&cache).await;
+    assert_eq!((after.evictions, after.artifacts, after.disk_bytes, after.corrupt), (1, 3, 900, 0));
+}
+
+#[actix::test]
+async fn what_a_task_names_stays_and_a_full_store_refuses_with_numbers() {
+    let mut home = Home::new();
+    let cache = home.start(SMALL);
+    let made = keep_in_turn(&cache, 1..=3).await;
+    home.pin(made[0].outputs[0].digest).await;
+    home.pin_also(made[1].outputs[0].digest).await;
+    a_minute_later().await;
+    let refused = keep(&cache, 4, 600).await.unwrap_err();
+    let CacheError::Full { held_bytes, limit_bytes, needed_bytes } = refused else { panic!("{refused}") };
+    assert_eq!((held_bytes, limit_bytes, needed_bytes), (900, 1_000, 600));
+    assert!(made.iter().all(exists), "nothing leaves for what does not fit anyway");
+    keep(&cache, 4, 400).await.unwrap();
+    assert_eq!(made.iter().map(exists).collect::<Vec<_>>(), [true, true, false]);
+    let too_large = keep(&cache, 5, 1_001).await;
+    assert!(matches!(too_large, Err(CacheError::Full { .. })));
+    assert_eq!((stats(&cache).await.disk_bytes, home.strays("tmp")), (1_000, 0));
+}
+
+impl Home {
+    async fn pin_also(&self, digest: Digest) {
+        let pin = self.store.write(move |connection| {
+            let sql = "INSERT INTO outputs (task, position, digest) VALUES (2, 0, ?)";
+            connection.execute(sql, [digest.as_bytes()]).map_err(StoreError::from)
+        });
+        pin.await.unwrap();
+    }
+}
+
+#[actix::test]
+async fn what_was_just_answered_is_not_evicted_before_a_task_can_name_it() {
+    let mut home = Home::new();
+    let cache = home.start(SMALL);
+    let made = keep_in_turn(&cache, 1..=3).await;
+    assert!(matches!(keep(&cache, 4, 300).await, Err(CacheError::Full { .. })));
+    a_minute_later().await;
+    assert!(look_up(&cache, 1).await.is_some());
+    assert!(cache.send(FindArtifact(made[1].outputs[0].digest)).await.unwrap().is_ok());
+    keep(&cache, 4, 300).await.unwrap();
+    assert_eq!(made.iter().map(exists).collect::<Vec<_>>(), [true, true, false]);
+}
+
+#[actix::test]
+async fn many_that_are_kept_at_once_never_pass_the_cap() {
+    let mut home = Home::new();
+    let cache = home.start(SMALL);
+    let kept = futures_join((1..=20).map(|key| keep(&cache, key, 300)).collect()).await;
+    assert_eq!(kept.iter().filter(|kept| kept.is_ok()).count(), 3);
+    assert_eq!(stats(&cache).await.disk_bytes, 900);
+    a_minute_later().await;
+    let kept = futures_join((21..=40).map(|key| keep(&cache, key, 300)).collect()).await;
+    assert_eq!(kept.iter().filter(|kept| kept.is_ok()).count(), 3);
+    assert_eq!((stats(&cache).await.disk_bytes, stats(&cache).await.evictions), (900, 3));
+}
+
+#[actix::test]
+async fn what_is_there_already_needs_no_room() {
+    let mut home = Home::new();
+    let cache = home.start(SMALL);
+    keep(&cache, 1, 1_000).await.unwrap();
+    let again = cache.send(keep_all(Some(2), vec![picture(1, 1_000)])).await.unwrap().unwrap();
+    assert_eq!(look_up(&cache, 2).await, Some(again));
+}
+
+#[actix::test]
+async fn clearing_leaves_what_tasks_name() {
+    let mut home = Home::new();
+    let cache = home.start_wide();
+    let made = keep_in_turn(&cache, 1..=3).await;
+    home.pin(made[1].outputs[0].digest).await;
+    let held = stats(&cache).await.memory_bytes;
+    let memory_only = cache.send(ClearCache { is_memory_only: true }).await.unwrap().unwrap();
+    assert_eq!(memory_only, CacheClearResult { freed_bytes: held, ..CacheClearResult::default() });
+    assert!(look_up(&cache, 1).await.is_some());
+    a_minute_later().await;
+    let cleared = cache.send(ClearCache { is_memory_only: false }).await.unwrap().unwrap();
+    assert_eq!(cleared, CacheClearResult { entries: 3, artifacts: 2, freed_bytes: 600, pinned: 1 });
+    assert_eq!(made.iter().map(exists).collect::<Vec<_>>(), [false, true, false]);
+    for key in 1..=3 {
+        assert_eq!(look_up(&cache, key).await, None);
+    }
+    assert!(read(&cache, made[1].outputs[0].digest, 0, 10).await.is_ok());
+    let after = stats(&cache).await;
+    assert_eq!((after.entries, after.artifacts, after.evictions, after.corrupt), (0, 1, 0, 0));
+}
+
+#[actix::test]
+async fn more_than_a_page_is_cleared() {
+    let mut home = Home::new();
+    let cache = home.start_wide();
+    for first in [0_u64, 200] {
+        let pictures = (first..first + 200).map(|number| {
+            let bytes = number.to_le_bytes().to_vec();
+            Picture { bytes, ..picture(0, 0) }
+        });
+        cache.send(keep_all(Some(first as u8), pictures.collect())).await.unwrap().unwrap();
+    }
+    a_minute_later().await;
+    let cleared = cache.send(ClearCache { is_memory_only: false }).await.unwrap().unwrap();
+    assert_eq!((cleared.entries, cleared.artifacts, cleared.pinned), (2, 400, 0));
+}

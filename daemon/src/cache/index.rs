@@ -1,0 +1,80 @@
+//! The index: what requests have a result, for as many of them as were asked for last. It is a copy of rows; one that is missing here is read.
+
+use std::{collections::HashSet, num::NonZeroUsize, path::Path, sync::Arc};
+
+use lru::LruCache;
+use reel_protocol::Digest;
+
+use super::{Key, Made};
+use crate::store::{ArtifactRow, Entry};
+
+/// Entries in memory: at about 700 bytes each they stay under 12 MiB.
+const ENTRIES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// An entry, ready to be answered once its files were looked at.
+#[derive(Debug)]
+pub struct Shelved {
+    /// The answer.
+    pub made: Made,
+    /// Its artifacts, in the order of its outputs.
+    pub rows: Vec<ArtifactRow>,
+}
+
+impl Shelved {
+    /// As it is read from the journal, or written there.
+    pub fn new(entry: Entry, artifacts: &Path) -> Self {
+        let outputs = entry.artifacts.iter().map(|row| row.output(artifacts)).collect();
+        let made = Made { outputs, provider: entry.provider, model: entry.model, made: entry.made };
+        Self { made, rows: entry.artifacts }
+    }
+}
+
+/// The index.
+#[derive(Debug)]
+pub struct Index {
+    entries: LruCache<Key, Arc<Shelved>>,
+    epoch: u64,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self { entries: LruCache::sparse(ENTRIES), epoch: 0 }
+    }
+}
+
+impl Index {
+    /// Grows with every change of the journal's entries. What was read at an older epoch may be outdated and is not kept.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// What is known for a key.
+    pub fn get(&mut self, key: &Key) -> Option<&Arc<Shelved>> {
+        self.entries.get(key)
+    }
+
+    /// Keeps what was read at an epoch, if it is not outdated.
+    pub fn put_read(&mut self, key: Key, entry: Arc<Shelved>, epoch: u64) {
+        if epoch == self.epoch {
+            self.entries.put(key, entry);
+        }
+    }
+
+    /// Keeps what was written.
+    pub fn put_written(&mut self, key: Key, entry: Arc<Shelved>) {
+        self.epoch += 1;
+        self.entries.put(key, entry);
+    }
+
+    /// Forgets every entry that names one of the artifacts.
+    pub fn forget(&mut self, digests: &HashSet<Digest>) {
+        self.epoch += 1;
+        self.entries.retain(|_, entry| !entry.rows.iter().any(|row| digests.contains(&row.digest)));
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.epoch += 1;
+        self.entries.clear();
+    }
+}

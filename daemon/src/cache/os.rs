@@ -1,0 +1,81 @@
+//! What the systems do differently with files: modes, stamps, and syncing a directory. The branch for others than Unix is untested.
+
+use std::{
+    fs::{File, Metadata},
+    io,
+    path::Path,
+};
+
+use super::verified::Stamp;
+
+/// Makes a directory that only its owner may enter, with those above it that are missing.
+#[cfg(unix)]
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes a directory, with those above it that are missing.
+#[cfg(not(unix))]
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// Makes the names in a directory outlast a power loss.
+#[cfg(unix)]
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Names are journaled by the file system there, and a directory cannot be opened.
+#[cfg(not(unix))]
+pub fn sync_dir(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// What tells a file from a changed one.
+#[cfg(unix)]
+pub fn stamp(metadata: &Metadata) -> Stamp {
+    use std::os::unix::fs::MetadataExt;
+    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    Stamp {
+        modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        size_bytes: metadata.size(),
+        inode: metadata.ino(),
+    }
+}
+
+/// What tells a file from a changed one.
+#[cfg(not(unix))]
+pub fn stamp(metadata: &Metadata) -> Stamp {
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let modified_ns = modified.map_or(0, |time| time.as_nanos() as i128);
+    Stamp { modified_ns, changed_ns: 0, size_bytes: metadata.len(), inode: 0 }
+}
+
+/// Fills `bytes` from `offset` on.
+#[cfg(unix)]
+pub fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+/// Fills `bytes` from `offset` on.
+#[cfg(not(unix))]
+pub fn read_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    use std::io::{Read, Seek};
+    file.seek(io::SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
+}
+
+/// Whether the disk itself cannot give the bytes back.
+#[cfg(unix)]
+pub fn is_disk_failure(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
+}
+
+/// Not told apart there.
+#[cfg(not(unix))]
+pub fn is_disk_failure(_: &io::Error) -> bool {
+    false
+}

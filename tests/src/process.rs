@@ -1,0 +1,169 @@
+//! Processes: finding our binaries, running one to its end, and making sure that one is gone.
+
+use std::{
+    fs,
+    io::Read,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+};
+
+use crate::wait::DEADLINE;
+
+/// A binary of this workspace: it stands in the target directory, one above the test's own executable.
+pub fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("the test has a path");
+    let profile = own.ancestors().nth(2).expect("tests run from target/<profile>/deps");
+    let path = profile.join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build --workspace --bins` first", path.display());
+    path
+}
+
+/// How a process ended and what it said.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// The exit code; None where a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output as it came.
+    pub bytes: Vec<u8>,
+    /// Standard output as text.
+    pub stdout: String,
+    /// Standard error as text.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Fails with everything the process said unless it exited with `code`.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Self {
+        let Self { code: found, stdout, stderr, .. } = self;
+        assert_eq!(*found, Some(code), "wrong exit code\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        self
+    }
+
+    /// Standard output as the one JSON document that it must be.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
+            panic!("no JSON document ({error})\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr)
+        })
+    }
+}
+
+/// Runs a process to its end, with nothing on its standard input.
+#[track_caller]
+pub fn run(command: &mut Command) -> Ran {
+    finish(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+/// Waits for the end of a process whose output is piped. Fails when it takes longer than two deadlines, or when something that it left
+/// behind keeps its output open.
+#[track_caller]
+pub fn finish(mut child: Child) -> Ran {
+    let stdout = read_apart(child.stdout.take());
+    let stderr = read_apart(child.stderr.take());
+    let is_gone = wait_gone(child.id(), DEADLINE * 2);
+    if !is_gone {
+        let _ = child.kill();
+    }
+    let status = child.wait().expect("our own child can be waited for");
+    let bytes = stdout.recv_timeout(DEADLINE).expect("something left behind keeps standard output open");
+    let errors = stderr.recv_timeout(DEADLINE).expect("something left behind keeps standard error open");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&bytes), text(&errors));
+    assert!(is_gone, "still running after two deadlines\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+    Ran { code: status.code(), bytes, stdout, stderr }
+}
+
+fn read_apart(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
+    let (tx, rx) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        let _ = tx.send(bytes);
+    });
+    rx
+}
+
+/// Sends a signal; a process that is gone already is fine.
+pub fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = raw(pid) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// SIGKILL, and back only when the process is gone.
+#[track_caller]
+pub fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+    assert!(wait_gone(pid, DEADLINE), "process {pid} survives SIGKILL");
+}
+
+/// Whether the process, a child or not, has ended within `limit`.
+pub fn wait_gone(pid: u32, limit: Duration) -> bool {
+    let Some(handle) = raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+        return true;
+    };
+    let deadline = Instant::now() + limit;
+    while !is_over(&handle, deadline.saturating_duration_since(Instant::now())) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+    }
+    true
+}
+
+/// A process's handle becomes readable at its end, also while it is a zombie that somebody else has to reap.
+fn is_over(handle: &OwnedFd, limit: Duration) -> bool {
+    let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: i64::from(limit.subsec_nanos()) };
+    poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&limit)).is_ok_and(|ready| ready > 0)
+}
+
+fn raw(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+/// Living processes that were started with `root` in their environment, except this one.
+pub fn processes_of(root: &Path) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_ours = |pid: &u32| {
+        let needle = root.as_os_str().as_bytes();
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        *pid != std::process::id() && environment.windows(needle.len()).any(|window| window == needle)
+    };
+    pids.filter(is_ours).collect()
+}
+
+/// Whether a living process runs the binary called `name`.
+pub fn runs_binary(pid: u32, name: &str) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe"))
+        .is_ok_and(|path| path.file_name().is_some_and(|file| file == name))
+}
+
+/// A number of `/proc/<pid>/status`, such as `VmRSS` in KiB.
+pub fn status_number(pid: u32, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    number_after(&text, key)
+}
+
+/// How often the threads of a process gave up the processor to wait: its wake-ups, in all.
+pub fn voluntary_switches(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+    texts.filter_map(|text| number_after(&text, "voluntary_ctxt_switches")).sum()
+}
+
+fn number_after(text: &str, key: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    value.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,257 @@
+//! A temporary home with its own socket and configuration, and every process that lives in it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+};
+
+use reel_protocol::endpoint::LockText;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{
+    Connection, Ran,
+    process::{self, binary, processes_of, wait_gone},
+    wait::{DEADLINE, eventually},
+};
+
+/// One test's own world. Dropped, it kills every daemon that it caused and removes its files.
+#[derive(Debug)]
+pub struct Sandbox {
+    root: TempDir,
+    home: PathBuf,
+    socket: PathBuf,
+    /// Daemons that were started directly and have to be reaped.
+    children: Mutex<Vec<Child>>,
+    /// A home outside the root, removed with it.
+    disk: Option<TempDir>,
+}
+
+impl Sandbox {
+    /// An empty home; nothing runs.
+    pub fn new() -> Self {
+        let root = tempfile::Builder::new().prefix("reel-").tempdir().unwrap();
+        let home = root.path().join("home");
+        let socket = root.path().join("s");
+        for directory in ["user", "run", "work"] {
+            fs::create_dir(root.path().join(directory)).unwrap();
+        }
+        Self { root, home, socket, children: Mutex::default(), disk: None }
+    }
+
+    /// An empty home below `directory`, such as one on a disk whose speed is measured. Its path may be longer than a socket's.
+    pub fn on_disk(directory: &Path) -> Self {
+        let disk = tempfile::Builder::new().prefix("reel-").tempdir_in(directory).unwrap();
+        let mut sandbox = Self::new();
+        sandbox.home = disk.path().join("home");
+        sandbox.disk = Some(disk);
+        sandbox
+    }
+
+    /// An empty home with a daemon that answers.
+    #[track_caller]
+    pub fn started() -> Self {
+        let sandbox = Self::new();
+        sandbox.start();
+        sandbox
+    }
+
+    /// The same with a configuration.
+    #[track_caller]
+    pub fn started_with(config: &str) -> Self {
+        let sandbox = Self::new();
+        sandbox.configure(config);
+        sandbox.start();
+        sandbox
+    }
+
+    /// The same with another home, such as one on a small disk.
+    #[must_use]
+    pub fn with_home(mut self, home: PathBuf) -> Self {
+        self.home = home;
+        self
+    }
+
+    /// The same with another socket.
+    #[must_use]
+    pub fn with_socket(mut self, socket: PathBuf) -> Self {
+        self.socket = socket;
+        self
+    }
+
+    /// Everything of this sandbox is below this directory.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The daemon's home.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The daemon's socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Where commands run, and where they write pictures.
+    pub fn work(&self) -> PathBuf {
+        self.root.path().join("work")
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.root.path().join("config.toml")
+    }
+
+    /// Writes the configuration file.
+    pub fn configure(&self, text: &str) {
+        fs::write(self.config(), text).unwrap();
+    }
+
+    /// A command with nothing of the caller's environment in it.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let root = self.root.path();
+        let mut command = Command::new(program.as_ref());
+        command.env_clear().current_dir(self.work());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", root.join("user")).env("XDG_RUNTIME_DIR", root.join("run"));
+        command.env("REEL_HOME", &self.home).env("REEL_SOCKET", &self.socket);
+        command.env("REEL_CONFIG", self.config()).env("NO_COLOR", "1").env("LANG", "C.UTF-8");
+        command
+    }
+
+    /// The command `reel` with arguments.
+    pub fn reel_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(binary("reel"));
+        command.args(arguments);
+        command
+    }
+
+    /// Runs `reel` to its end.
+    #[track_caller]
+    pub fn reel(&self, arguments: &[&str]) -> Ran {
+        process::run(&mut self.reel_command(arguments))
+    }
+
+    /// Runs `reeld` to its end: for starts that must fail.
+    #[track_caller]
+    pub fn reeld_fails(&self) -> Ran {
+        process::run(&mut self.command(binary("reeld")))
+    }
+
+    /// Starts `reeld` and returns its pid at once.
+    #[track_caller]
+    pub fn spawn(&self) -> u32 {
+        let log = fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let mut command = self.command(binary("reeld"));
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = command.spawn().unwrap();
+        let pid = child.id();
+        self.children.lock().unwrap().push(child);
+        pid
+    }
+
+    /// Starts `reeld` and returns its pid once it answers.
+    #[track_caller]
+    pub fn start(&self) -> u32 {
+        let pid = self.spawn();
+        eventually("the daemon answers", || {
+            assert!(!wait_gone(pid, std::time::Duration::ZERO), "the daemon ended at once:\n{}", self.log());
+            self.try_connect().filter(|_| self.daemon_pid() == Some(pid))
+        });
+        pid
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.root.path().join("daemon.log")
+    }
+
+    /// What daemons that were started directly have said.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    /// The pid of the daemon that holds the lock file, or held it last.
+    pub fn daemon_pid(&self) -> Option<u32> {
+        let text = fs::read_to_string(self.home.join("reeld.lock")).ok()?;
+        LockText::decode(&text).map(|lock| lock.pid)
+    }
+
+    /// Living processes of this sandbox that are daemons.
+    pub fn daemons(&self) -> Vec<u32> {
+        let mut pids = processes_of(self.root.path());
+        pids.retain(|pid| process::runs_binary(*pid, "reeld"));
+        pids
+    }
+
+    /// Connects to the running daemon.
+    #[track_caller]
+    pub fn connect(&self) -> Connection {
+        Connection::open(&self.socket)
+            .unwrap_or_else(|error| panic!("nobody listens: {error}\n{}", self.log()))
+    }
+
+    fn try_connect(&self) -> Option<Connection> {
+        Connection::open(&self.socket).ok()
+    }
+
+    /// SIGKILL for the daemon; back when it is gone and reaped.
+    #[track_caller]
+    pub fn kill(&self) {
+        if let Some(pid) = self.daemon_pid() {
+            process::kill(pid);
+        }
+        self.reap();
+    }
+
+    /// SIGTERM for the daemon; back when it is gone.
+    #[track_caller]
+    pub fn stop(&self) -> Option<i32> {
+        let pid = self.daemon_pid().expect("a daemon runs");
+        process::signal(pid, Signal::TERM);
+        assert!(wait_gone(pid, DEADLINE), "the daemon does not stop:\n{}", self.log());
+        let mut children = self.children.lock().unwrap();
+        let child = children.iter_mut().find(|child| child.id() == pid)?;
+        child.wait().ok()?.code()
+    }
+
+    fn reap(&self) {
+        let mut children = self.children.lock().unwrap();
+        children.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
+    }
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        for pid in processes_of(self.root.path()) {
+            process::signal(pid, Signal::KILL);
+            wait_gone(pid, DEADLINE);
+        }
+        for child in self.children.get_mut().into_iter().flatten() {
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            self.show_log();
+        }
+    }
+}
+
+impl Sandbox {
+    #[expect(clippy::print_stderr, reason = "the end of the daemon's log belongs to a failed test's output")]
+    fn show_log(&self) {
+        let log = self.log();
+        let tail: Vec<_> = log.lines().rev().take(40).collect();
+        for line in tail.iter().rev() {
+            eprintln!("reeld: {line}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `reel batch`: a picture for each line, and only what is missing or changed when it is run again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use reel_tests::{Ran, Sandbox};
+use serde_json::{Value, json};
+
+/// A sandbox that draws small pictures fast, with a file of prompts in its working directory.
+fn with_prompts(text: &[u8]) -> (Sandbox, PathBuf) {
+    let sandbox = Sandbox::started();
+    fs::write(sandbox.work().join("prompts.txt"), text).unwrap();
+    let out = sandbox.work().join("out");
+    (sandbox, out)
+}
+
+fn batch(sandbox: &Sandbox, more: &[&str]) -> Ran {
+    sandbox.reel(&[&["batch", "prompts.txt", "-o", "out", "-s", "64x64"], more].concat())
+}
+
+/// The pictures of a directory with their bytes, by name.
+fn pictures(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let pictures = entries.filter(|path| path.extension().is_some_and(|extension| extension == "png"));
+    let mut found: Vec<_> = pictures
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    pictures(directory).into_iter().map(|(name, _)| name).collect()
+}
+
+/// The numbers of a run's summary.
+#[track_caller]
+fn counts(ran: &Ran) -> [u64; 4] {
+    let document = ran.json();
+    let summary = if document["summary"].is_object() { &document["summary"] } else { &document };
+    ["made", "from_cache", "kept", "failed"]
+        .map(|key| summary[key].as_u64().unwrap_or_else(|| panic!("no number `{key}`: {document}")))
+}
+
+#[test]
+fn each_line_becomes_a_file_in_the_order_of_the_lines() {
+    let (sandbox, out) = with_prompts("a boat\na hill\n灯台、夕暮れ\n".as_bytes());
+    let ran = batch(&sandbox, &["--json"]);
+    assert_eq!(counts(ran.expect_code(0)), [3, 0, 0, 0]);
+    let names = names(&out);
+    assert_eq!(names[..2], ["001-a-boat.png", "002-a-hill.png"]);
+    assert!(names[2].starts_with("003-灯台"), "{names:?}");
+    assert!(out.join(".reel-batch.json").exists());
+}
+
+#[test]
+fn run_again_it_keeps_everything_and_elsewhere_it_takes_all_from_the_cache() {
+    let (sandbox, out) = with_prompts(b"one\ntwo\nthree\n");
+    batch(&sandbox, &[]).expect_code(0);
+    let before = pictures(&out);
+    assert_eq!(counts(batch(&sandbox, &["--json"]).expect_code(0)), [0, 0, 3, 0]);
+    assert_eq!(pictures(&out), before);
+    let other = sandbox.reel(&["batch", "prompts.txt", "-o", "other", "-s", "64x64", "--json"]);
+    assert_eq!(counts(other.expect_code(0)), [0, 3, 0, 0]);
+    assert_eq!(pictures(&sandbox.work().join("other")), before);
+    // A missing file is made again, a further line is added, the rest is kept.
+    fs::remove_file(out.join("002-two.png")).unwrap();
+    fs::write(sandbox.work().join("prompts.txt"), "one\ntwo\nthree\nfour\n").unwrap();
+    assert_eq!(counts(batch(&sandbox, &["--json"]).expect_code(0)), [1, 1, 2, 0]);
+    assert_eq!(pictures(&out)[..3], before[..]);
+}
+
+#[test]
+fn a_changed_line_is_made_anew() {
+    let (sandbox, out) = with_prompts(b"one\ntwo\n");
+    batch(&sandbox, &[]).expect_code(0);
+    fs::write(sandbox.work().join("prompts.txt"), "one\nanother\n").unwrap();
+    assert_eq!(counts(batch(&sandbox, &["--json"]).expect_code(0)), [1, 0, 1, 0]);
+    assert!(names(&out).contains(&"002-another.png".to_owned()));
+}
+
+#[test]
+fn a_file_that_is_not_ours_or_was_changed_fails_its_line_and_no_other() {
+    let (sandbox, out) = with_prompts(b"one\ntwo\nthree\n");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("001-one.png"), "not ours").unwrap();
+    let ran = batch(&sandbox, &["--json"]);
+    assert_ne!(ran.code, Some(0));
+    assert_eq!(counts(&ran), [2, 0, 0, 1]);
+    assert_eq!(fs::read(out.join("001-one.png")).unwrap(), b"not ours");
+    fs::write(out.join("002-two.png"), "changed").unwrap();
+    let ran = batch(&sandbox, &["--json"]);
+    assert_eq!(counts(&ran), [0, 0, 1, 2], "{}", ran.stdout);
+    assert_eq!(fs::read(out.join("002-two.png")).unwrap(), b"changed");
+    let ran = batch(&sandbox, &["--force", "--json"]);
+    assert_eq!(counts(ran.expect_code(0))[3], 0);
+    assert!(pictures(&out).iter().all(|(_, bytes)| bytes.starts_with(b"\x89PNG")));
+}
+
+#[test]
+fn equal_lines_become_different_pictures() {
+    let (sandbox, out) = with_prompts(b"the same\nthe same\nthe same\n");
+    assert_eq!(counts(batch(&sandbox, &["--json"]).expect_code(0)), [3, 0, 0, 0]);
+    let bytes: HashSet<Vec<u8>> = pictures(&out).into_iter().map(|(_, bytes)| bytes).collect();
+    assert_eq!(bytes.len(), 3);
+    assert_eq!(counts(batch(&sandbox, &["--json"]).expect_code(0)), [0, 0, 3, 0]);
+}
+
+#[test]
+fn a_mark_crlf_blank_lines_and_a_missing_last_newline_are_fine() {
+    let (sandbox, out) = with_prompts(b"\xef\xbb\xbfone\r\n\r\n   \r\ntwo\r\nthree");
+    assert_eq!(counts(batch(&sandbox, &["--json"]).expect_code(0)), [3, 0, 0, 0]);
+    assert_eq!(names(&out), ["001-one.png", "002-two.png", "003-three.png"]);
+}
+
+#[test]
+fn json_lines_carry_their_own_params() {
+    let lines =
+        [json!({ "prompt": "wide", "width": 128, "height": 64 }), json!({ "prompt": "tall", "height": 128 })];
+    let text: String = lines.map(|line| line.to_string()).join("\n");
+    let (sandbox, out) = with_prompts(text.as_bytes());
+    let ran = batch(&sandbox, &["--json"]);
+    assert_eq!(counts(ran.expect_code(0)), [2, 0, 0, 0]);
+    let size = |index: usize| {
+        let bytes = pictures(&out)[index].1.clone();
+        let side = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        (side(16), side(20))
+    };
+    assert_eq!(size(0), (128, 64));
+    assert_eq!(size(1), (64, 128), "what a line leaves out comes from the command line");
+}
+
+#[test]
+fn a_bad_line_is_named_before_anything_is_made() {
+    let (sandbox, out) = with_prompts(b"{\"prompt\":\"fine\"}\n{\"promt\":\"mistyped\"}\n");
+    let ran = batch(&sandbox, &[]);
+    assert_eq!(ran.code, Some(65), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains('2') && ran.stderr.contains("prompt"), "{}", ran.stderr);
+    assert!(!out.exists() || names(&out).is_empty());
+    let (sandbox, _) = with_prompts(b"fine\n\xff\xfe not text\n");
+    assert_eq!(batch(&sandbox, &[]).code, Some(65));
+    let (sandbox, _) = with_prompts(b"\n \n");
+    let empty = batch(&sandbox, &[]);
+    assert!(matches!(empty.code, Some(0 | 65)), "{empty:?}");
+}
+
+#[test]
+fn prompts_come_from_standard_input_too() {
+    let (sandbox, out) = with_prompts(b"");
+    let mut command = sandbox.reel_command(&["batch", "-", "-o", "out", "-s", "64x64", "--json"]);
+    let piped = std::process::Stdio::piped;
+    let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"from a pipe\n").unwrap();
+    assert_eq!(counts(reel_tests::process::finish(child).expect_code(0)), [1, 0, 0, 0]);
+    assert_eq!(names(&out), ["001-from-a-pipe.png"]);
+}
+
+#[test]
+fn many_lines_are_one_batch_of_the_daemon() {
+    let text = (0..60).map(|number| format!("prompt {number}")).collect::<Vec<_>>().join("\n");
+    let (sandbox, out) = with_prompts(text.as_bytes());
+    let ran = batch(&sandbox, &[]);
+    assert!(ran.expect_code(0).stderr.contains("60"), "the summary counts: {}", ran.stderr);
+    assert_eq!(names(&out).len(), 60);
+    let listed = sandbox.connect().ok("task.list", json!({ "limit": 100 }));
+    let batches: HashSet<String> =
+        listed["tasks"].as_array().unwrap().iter().map(|task: &Value| task["batch"].to_string()).collect();
+    assert_eq!(batches.len(), 1, "{batches:?}");
+    assert!(!batches.contains("null"));
+}

@@ -1,0 +1,171 @@
+//! A disk that fills up while tasks run. Needs root for a small disk of its own; without, each test says so and passes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    ffi::CString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use reel_tests::{Connection, Sandbox};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use serde_json::{Value, json};
+
+/// A small disk in memory, gone when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// None, and why is printed, where this user may not mount.
+    #[expect(clippy::print_stdout, reason = "a test that shows nothing must say so")]
+    fn mounted() -> Option<Self> {
+        let at = tempfile::Builder::new().prefix("reel-disk-").tempdir().unwrap();
+        let size = CString::new("size=24m,mode=0700").unwrap();
+        match mount("tmpfs", at.path(), "tmpfs", MountFlags::empty(), Some(size.as_c_str())) {
+            Ok(()) => Some(Self(at)),
+            Err(error) => {
+                println!("skipped: a small disk cannot be mounted here: {error}");
+                None
+            }
+        }
+    }
+
+    /// A running daemon whose home is on this disk. To be dropped before it.
+    fn sandbox(&self) -> Sandbox {
+        let sandbox = Sandbox::new().with_home(self.0.path().join("home"));
+        sandbox.start();
+        sandbox
+    }
+
+    /// Takes all room but `kilobytes`.
+    fn fill_up_to(&self, kilobytes: u64) -> PathBuf {
+        let path = self.0.path().join("filler");
+        let space = rustix::fs::statvfs(self.0.path()).unwrap();
+        let bytes = (space.f_bavail * space.f_frsize).saturating_sub(kilobytes * 1024);
+        fs::write(&path, vec![7; bytes as usize]).unwrap();
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
+    }
+}
+
+/// Asks for new pictures until one is refused or fails; returns why.
+fn generate_until_refused(connection: &mut Connection, done: &mut Vec<Value>) -> String {
+    for number in 0..500 {
+        let params = json!({ "prompt": format!("fill {number}"), "width": 512, "height": 512 });
+        let call = json!({ "service": "image", "method": "generate", "params": params, "cache": "fresh" });
+        match connection.call("service.call", call) {
+            Ok(task) if task["state"] == "succeeded" => done.push(task),
+            Ok(task) => return task["error"]["code"].as_str().unwrap().to_owned(),
+            Err(error) => return error.data.code,
+        }
+    }
+    panic!("the small disk never fills");
+}
+
+#[test]
+fn a_full_disk_refuses_new_work_keeps_what_was_done_and_works_again_when_there_is_room() {
+    let Some(disk) = SmallDisk::mounted() else { return };
+    let sandbox = disk.sandbox();
+    let mut connection = sandbox.connect();
+    let filler = disk.fill_up_to(1024);
+    let mut done = Vec::new();
+    let code = generate_until_refused(&mut connection, &mut done);
+    assert_eq!(code, "storage_full", "{}", sandbox.log());
+    connection.ok("daemon.status", json!({}));
+    for task in &done {
+        let id = task["id"].as_u64().unwrap();
+        assert_eq!(connection.task(id)["state"], "succeeded");
+        let output = &task["outputs"][0];
+        let path = output["path"].as_str().unwrap();
+        assert_eq!(output["size_bytes"], fs::metadata(path).unwrap().len());
+    }
+    let leftovers = temporary_files(&sandbox.home().join("artifacts"));
+    assert!(leftovers.is_empty(), "half a file stays behind: {leftovers:?}");
+    fs::remove_file(filler).unwrap();
+    let task = connection.generate(json!({ "prompt": "room again", "width": 64, "height": 64 }));
+    assert_eq!(task["source"], "made");
+}
+
+/// Files below `directory` that are not named after a digest.
+fn temporary_files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            found.extend(temporary_files(&path));
+        } else if stem.len() != 64 {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_journal_without_room_acknowledges_nothing_and_loses_nothing() {
+    let Some(disk) = SmallDisk::mounted() else { return };
+    let sandbox = disk.sandbox();
+    let mut connection = sandbox.connect();
+    connection.ok("queue.pause", json!({}));
+    let mut acknowledged = Vec::new();
+    let filler = disk.fill_up_to(512);
+    let padding = "x".repeat(20_000);
+    let refusal = (0..500).find_map(|number| {
+        let spec =
+            json!({ "kind": "debug.noop", "name": format!("n{number}"), "metadata": { "padding": padding } });
+        match connection.call("task.submit", spec) {
+            Ok(result) => {
+                acknowledged.push(result["id"].as_u64().unwrap());
+                None
+            }
+            Err(error) => Some(error),
+        }
+    });
+    let error = refusal.expect("the small disk fills up");
+    assert_eq!(error.data.code, "storage_full", "{error:?}");
+    assert!(error.data.hint.is_some(), "{error:?}");
+    sandbox.kill();
+    fs::remove_file(filler).unwrap();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    let counts = connection.ok("daemon.status", json!({}))["tasks"].clone();
+    assert_eq!(
+        counts.as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>(),
+        acknowledged.len() as u64
+    );
+    connection.ok("queue.resume", json!({}));
+    for id in acknowledged {
+        assert_eq!(connection.wait(id)["state"], "succeeded");
+    }
+}
+
+#[test]
+fn tasks_that_run_while_the_disk_fills_end_with_an_outcome() {
+    let Some(disk) = SmallDisk::mounted() else { return };
+    let sandbox = disk.sandbox();
+    let mut connection = sandbox.connect();
+    let ids: Vec<u64> = (0..30)
+        .map(|number| {
+            let params = json!({ "prompt": format!("p{number}"), "width": 256, "height": 256 });
+            connection.submit("image.generate", params)
+        })
+        .collect();
+    let filler = disk.fill_up_to(16);
+    // Whatever could not be journaled for want of room is journaled once there is some.
+    fs::remove_file(filler).unwrap();
+    for id in &ids {
+        let task = connection.wait(*id);
+        let code = task["error"]["code"].as_str().unwrap_or_default();
+        assert!(task["state"] == "succeeded" || code.starts_with("storage_"), "{task}");
+    }
+}

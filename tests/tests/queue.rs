@@ -1,0 +1,183 @@
+//! The queue: its limit, its order, fairness between clients, and standing still.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::collections::HashSet;
+
+use reel_protocol::ErrorCode;
+use reel_tests::{Connection, Sandbox, eventually};
+use serde_json::{Value, json};
+
+fn sleeping(ms: u64) -> Value {
+    json!({ "kind": "debug.sleep", "params": { "ms": ms } })
+}
+
+/// A connection that receives every event of every task.
+fn watcher(sandbox: &Sandbox) -> Connection {
+    let mut watcher = sandbox.connect();
+    watcher.ok("events.subscribe", json!({ "topics": ["task"] }));
+    watcher
+}
+
+/// The tasks in the order in which they began to run, until `last` is over.
+fn order_of_starts(watcher: &mut Connection, last: &[u64]) -> Vec<u64> {
+    let mut open: HashSet<u64> = last.iter().copied().collect();
+    let mut started = Vec::new();
+    while !open.is_empty() {
+        let event = watcher.next_event();
+        let id = event["task"]["id"].as_u64().unwrap();
+        match event["task"]["state"].as_str().unwrap() {
+            "running" if !started.contains(&id) => started.push(id),
+            "succeeded" | "failed" | "cancelled" => drop(open.remove(&id)),
+            _ => {}
+        }
+    }
+    started
+}
+
+#[test]
+fn never_more_than_the_limit_run_and_the_limit_is_used() {
+    let sandbox = Sandbox::started();
+    let mut watcher = watcher(&sandbox);
+    let mut connections: Vec<_> = (0..6).map(|_| sandbox.connect()).collect();
+    let mut open = HashSet::new();
+    for (index, connection) in connections.iter_mut().enumerate() {
+        connection.hello(&format!("tool {index}"));
+        open.extend(connection.submit_batch(vec![sleeping(15 + index as u64); 15]).1);
+    }
+    let (mut running, mut most) = (HashSet::new(), 0);
+    while !open.is_empty() {
+        let event = watcher.next_event();
+        assert_ne!(event["event"], "subscription_dropped");
+        let id = event["task"]["id"].as_u64().unwrap();
+        match event["task"]["state"].as_str().unwrap() {
+            "running" => drop(running.insert(id)),
+            "succeeded" => {
+                running.remove(&id);
+                open.remove(&id);
+            }
+            _ => {}
+        }
+        most = most.max(running.len());
+    }
+    assert_eq!(most, 10);
+}
+
+#[test]
+fn one_task_of_another_client_waits_only_for_those_that_run() {
+    let sandbox = Sandbox::started();
+    let mut watcher = watcher(&sandbox);
+    let mut busy = sandbox.connect();
+    busy.hello("busy");
+    let (_, crowd) = busy.submit_batch(vec![sleeping(20); 500]);
+    let mut quiet = sandbox.connect();
+    quiet.hello("quiet");
+    eventually("the crowd runs", || (busy.task(crowd[10])["state"] == "succeeded").then_some(()));
+    let single = quiet.submit_as(sleeping(1));
+    let (mut is_accepted, mut overtaken) = (false, 0);
+    loop {
+        let event = watcher.next_event();
+        let is_single = event["task"]["id"] == single;
+        is_accepted |= is_single;
+        if event["task"]["state"] == "running" && event["event"] == "changed" {
+            if is_single {
+                break;
+            }
+            overtaken += usize::from(is_accepted);
+        }
+    }
+    assert!(overtaken <= 10, "{overtaken} tasks of the crowd began while the single one waited");
+    assert_eq!(quiet.wait(single)["state"], "succeeded");
+    let left = quiet.ok("daemon.status", json!({}))["tasks"]["queued"].as_u64().unwrap();
+    assert!(left > 100, "the crowd was over before the single one: this test shows nothing ({left} left)");
+}
+
+#[test]
+fn lanes_of_one_client_take_turns_too() {
+    let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
+    let mut watcher = watcher(&sandbox);
+    let mut connection = sandbox.connect();
+    connection.hello("tool");
+    connection.ok("queue.pause", json!({}));
+    let (_, first) = connection.submit_batch(vec![json!({ "kind": "debug.noop" }); 50]);
+    let (_, second) = connection.submit_batch(vec![json!({ "kind": "debug.noop" }); 5]);
+    connection.ok("queue.resume", json!({}));
+    let started = order_of_starts(&mut watcher, &first);
+    let last_of_second = started.iter().rposition(|id| second.contains(id)).unwrap();
+    assert!(last_of_second < 15, "the small batch had to wait for the large one: {last_of_second}");
+    let of_first: Vec<_> = started.iter().filter(|id| first.contains(id)).copied().collect();
+    assert_eq!(of_first, first, "one lane keeps its order");
+}
+
+#[test]
+fn higher_priorities_go_first_and_a_changed_one_counts() {
+    let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
+    let mut watcher = watcher(&sandbox);
+    let mut connection = sandbox.connect();
+    connection.ok("queue.pause", json!({}));
+    let mut submit =
+        |priority: i8| connection.submit_as(json!({ "kind": "debug.noop", "priority": priority }));
+    let (low, middle, high, moved) = (submit(-100), submit(0), submit(100), submit(-50));
+    connection.ok("task.set_priority", json!({ "id": moved, "priority": 50 }));
+    assert_eq!(connection.task(moved)["priority"], 50);
+    let error = connection.err("task.set_priority", json!({ "id": moved, "priority": 101 }));
+    assert_eq!(error.known(), Some(ErrorCode::InvalidParams), "{error:?}");
+    connection.ok("queue.resume", json!({}));
+    assert_eq!(order_of_starts(&mut watcher, &[low, middle, high, moved]), [high, moved, middle, low]);
+}
+
+#[test]
+fn a_paused_queue_starts_nothing_until_it_goes_on() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let running = connection.submit_as(sleeping(200));
+    eventually("it runs", || (connection.task(running)["state"] == "running").then_some(()));
+    connection.ok("queue.pause", json!({}));
+    let id = connection.submit("debug.noop", json!({}));
+    assert_eq!(connection.wait(running)["state"], "succeeded", "what runs goes on");
+    assert_eq!(connection.task(id)["state"], "queued");
+    assert_eq!(connection.ok("daemon.status", json!({}))["is_paused"], true);
+    connection.ok("queue.resume", json!({}));
+    assert_eq!(connection.wait(id)["state"], "succeeded");
+    assert_eq!(connection.ok("daemon.status", json!({}))["is_paused"], false);
+}
+
+#[test]
+fn a_full_queue_refuses_with_its_number_and_takes_work_again_later() {
+    let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\nqueue_limit = 5\n");
+    let mut connection = sandbox.connect();
+    let (_, ids) = connection.submit_batch(vec![sleeping(600_000); 5]);
+    let error = connection.err("task.submit", sleeping(1));
+    assert_eq!(error.known(), Some(ErrorCode::QueueFull), "{error:?}");
+    assert!(error.message.contains('5') && error.data.hint.is_some(), "{error:?}");
+    connection.ok("task.cancel", json!({ "id": ids[4] }));
+    connection.wait(ids[4]);
+    let id = connection.submit("debug.noop", json!({}));
+    assert_eq!(connection.task(id)["state"], "queued");
+}
+
+#[test]
+fn status_counts_every_state() {
+    let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
+    let mut connection = sandbox.connect();
+    let running = connection.submit_as(sleeping(600_000));
+    eventually("it runs", || (connection.task(running)["state"] == "running").then_some(()));
+    let queued = connection.submit("debug.noop", json!({}));
+    let held = connection.submit("debug.noop", json!({}));
+    connection.ok("task.hold", json!({ "id": held }));
+    let cancelled = connection.submit("debug.noop", json!({}));
+    connection.ok("task.cancel", json!({ "id": cancelled }));
+    connection.submit_as(json!({ "kind": "debug.noop", "after": [queued] }));
+    let counts = connection.ok("daemon.status", json!({}))["tasks"].clone();
+    for state in ["running", "queued", "held", "cancelled", "waiting"] {
+        assert_eq!(counts[state], 1, "{state}: {counts}");
+    }
+    let error = connection.err("task.hold", json!({ "id": cancelled }));
+    assert_eq!(error.known(), Some(ErrorCode::IllegalState), "{error:?}");
+}

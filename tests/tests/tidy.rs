@@ -1,0 +1,208 @@
+//! The repository's rules, run as tests: each finding names its file, and says what to do.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use reel_protocol::{ErrorCode, methods::METHODS};
+
+/// Lines of a file before its tests; past this it holds two ideas.
+const FILE_LINES: usize = 400;
+
+/// A file of the repository: its path from the root, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// Its lines before its unit tests.
+    fn body(&self) -> impl Iterator<Item = &str> {
+        self.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"))
+    }
+
+    fn is_rust(&self) -> bool {
+        Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
+    }
+
+    /// This file spells out what it forbids.
+    fn is_this_one(&self) -> bool {
+        self.path.ends_with("tests/tidy.rs")
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every text file of the repository that is written by hand.
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    collect(&root(), &mut found);
+    assert!(found.iter().any(Source::is_this_one), "the walk misses this file");
+    found
+}
+
+fn collect(directory: &Path, found: &mut Vec<Source>) {
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        let path = entry.path();
+        if matches!(name.as_str(), ".git" | "target" | "Cargo.lock") {
+            continue;
+        }
+        if entry.file_type().unwrap().is_dir() {
+            collect(&path, found);
+        } else if let Ok(text) = fs::read_to_string(&path) {
+            let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            found.push(Source { path, text });
+        }
+    }
+}
+
+#[track_caller]
+fn assert_none(rule: &str, findings: &[String]) {
+    assert!(findings.is_empty(), "{rule}:\n  {}", findings.join("\n  "));
+}
+
+/// Lines of Rust files for which `is_wrong` holds.
+fn lines_where(is_wrong: impl Fn(&Source, &str) -> bool) -> Vec<String> {
+    let mut findings = Vec::new();
+    for source in sources().iter().filter(|source| source.is_rust() && !source.is_this_one()) {
+        for (index, line) in source.text.lines().enumerate().filter(|(_, line)| is_wrong(source, line)) {
+            findings.push(format!("{}:{}: {}", source.path, index + 1, line.trim()));
+        }
+    }
+    findings
+}
+
+#[test]
+fn every_file_opens_with_its_purpose() {
+    let sources = sources();
+    let silent = sources.iter().filter(|source| source.is_rust() && !source.text.starts_with("//! "));
+    assert_none("open the file with `//!`", &silent.map(|source| source.path.clone()).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_file_holds_two_ideas() {
+    let sources = sources();
+    let long = sources.iter().filter(|source| source.is_rust() && source.body().count() > FILE_LINES);
+    let long =
+        long.map(|source| format!("{}: {} lines before its tests", source.path, source.body().count()));
+    assert_none("split the file", &long.collect::<Vec<_>>());
+}
+
+#[test]
+fn files_are_named_after_their_idea() {
+    let vague = |source: &&Source| {
+        let name = Path::new(&source.path).file_stem().unwrap().to_str().unwrap().to_owned();
+        name.split(['_', '-']).any(|word| {
+            matches!(word, "util" | "utils" | "common" | "helper" | "helpers" | "manager" | "imp" | "misc")
+        })
+    };
+    let sources = sources();
+    let named: Vec<_> =
+        sources.iter().filter(|s| s.is_rust()).filter(vague).map(|source| source.path.clone()).collect();
+    assert_none("name the file after its idea", &named);
+}
+
+/// The names of `[dependencies]` in a manifest.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = read(manifest);
+    let section = text.split("[dependencies]").nth(1).unwrap_or_default();
+    let lines = section.lines().take_while(|line| !line.starts_with('['));
+    lines.filter_map(|line| Some(line.split(['.', '=', ' ']).next()?.to_owned())).collect()
+}
+
+#[test]
+fn the_protocol_knows_nobody_and_the_two_sides_know_only_the_protocol() {
+    for (manifest, strangers) in [
+        ("protocol/Cargo.toml", ["reeld", "reel-cli", "reel-tests"]),
+        ("client/Cargo.toml", ["reeld", "reel-cli", "reel-tests"]),
+        ("daemon/Cargo.toml", ["reeld", "reel-cli", "reel-tests"]),
+    ] {
+        let dependencies = dependencies(manifest);
+        assert!(!dependencies.is_empty(), "{manifest} has no dependencies section");
+        let strangers = strangers.iter().filter(|name| dependencies.iter().any(|found| found == *name));
+        assert_none(manifest, &strangers.map(|name| format!("depends on {name}")).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn rooms_of_the_daemon_hold_recipients_and_only_the_wiring_names_actors() {
+    let findings = lines_where(|source, line| {
+        let is_room = source.path.starts_with("daemon/src/") && !source.path.ends_with("wiring.rs");
+        let is_room = is_room && !source.path.ends_with("/tests.rs");
+        is_room && line.contains("Addr<") && !line.trim_start().starts_with("//")
+    });
+    assert_none("hold a `Recipient<M>` instead of an `Addr<A>`", &findings);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let findings = lines_where(|_, line| {
+        ["TODO", "FIXME", "XXX", "dbg!(", "todo!(", "unimplemented!(", "#[ignore"]
+            .iter()
+            .any(|mark| line.contains(mark))
+    });
+    assert_none("do it, or say it where the next one looks", &findings);
+}
+
+#[test]
+fn no_path_of_one_machine_is_written_down() {
+    // Split, so that other tools that look for such paths do not find them here.
+    let places = [concat!("/wo", "rk/"), concat!("/ho", "me/")];
+    let mut findings = Vec::new();
+    for source in sources() {
+        let lines = source.text.lines().enumerate();
+        let wrong = lines.filter(|(_, line)| places.iter().any(|place| has_absolute(line, place)));
+        findings.extend(wrong.map(|(index, line)| format!("{}:{}: {}", source.path, index + 1, line.trim())));
+    }
+    assert_none("write a path that every machine has", &findings);
+}
+
+/// Whether the line names `place` from the root of the file system, not as a part of a longer path.
+fn has_absolute(line: &str, place: &str) -> bool {
+    line.match_indices(place).any(|(at, _)| {
+        // The user of the specification's examples.
+        if line[at..].starts_with(concat!("/ho", "me/ada/")) {
+            return false;
+        }
+        let before = line[..at].chars().next_back();
+        !before.is_some_and(|character| character.is_alphanumeric() || "_-.}$)/".contains(character))
+    })
+}
+
+#[test]
+fn the_specification_names_every_method_and_every_error() {
+    let text = read("protocol/src/lib.rs");
+    assert!(
+        text.contains("#![doc = include_str!(\"specification.md\")]"),
+        "the crate's doc is the specification"
+    );
+    let doc = read("protocol/src/specification.md");
+    let methods = METHODS.iter().filter(|method| !doc.contains(*method)).map(|name| format!("method {name}"));
+    let codes = ErrorCode::ALL.iter().map(|code| code.name());
+    let codes = codes.filter(|name| !doc.contains(name)).map(|name| format!("error {name}"));
+    assert_none("describe it in protocol/src/specification.md", &methods.chain(codes).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_readme_shows_the_main_job_first() {
+    let text = read("README.md");
+    let mut blocks = text.split("```").skip(1).step_by(2);
+    let mut commands = blocks.by_ref().flat_map(str::lines).filter(|line| line.starts_with("reel "));
+    assert!(commands.next().is_some_and(|line| line.starts_with("reel generate ")), "first: reel generate");
+    assert!(commands.next().is_some_and(|line| line.starts_with("reel batch ")), "second: reel batch");
+}
