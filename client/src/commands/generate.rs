@@ -154,9 +154,7 @@ fn check_destination(context: &Context, args: &Args) -> Result<Destination, Fail
             }
         }
         Destination::Directory(_) if args.detach => {}
-        Destination::Directory(directory) => {
-            save::check_creatable(&directory.join(".reel-probe"), Existing::Replace)?;
-        }
+        Destination::Directory(directory) => save::check_directory(directory)?,
         Destination::Stdout => {}
     }
     Ok(destination)
