@@ -10,6 +10,8 @@ mod connection;
 mod cursor;
 mod errors;
 mod event_lines;
+#[cfg(test)]
+mod fakes;
 mod fields;
 mod inbox;
 pub mod listener;
@@ -19,7 +21,13 @@ mod os;
 mod outbox;
 mod router;
 mod session;
+#[cfg(test)]
+mod session_tests;
+#[cfg(test)]
+mod subscription_tests;
 mod subscriptions;
+#[cfg(test)]
+mod test_client;
 pub mod umask;
 mod validate;
 

@@ -1,0 +1,76 @@
+//! Subscriptions through whole sessions, with fake rooms behind them.
+
+use std::time::Duration;
+
+use reel_protocol::{limits::SUBSCRIPTIONS, methods::Topic};
+use serde_json::json;
+
+use super::test_client::{Client, run};
+
+#[test]
+fn events_reach_their_subscription_until_it_ends() {
+    run(|fake| async move {
+        let mut client = Client::connect(&fake);
+        fake.events.plain(Topic::Daemon, "before");
+        let answer = client.call("events.subscribe", json!({ "topics": ["daemon"] })).await;
+        assert_eq!(answer["result"], json!({ "subscription": 1, "instance": "i", "seq": 1 }));
+        fake.events.plain(Topic::Cache, "evicted");
+        fake.events.plain(Topic::Daemon, "reloaded");
+        let event = client.line().await.unwrap();
+        assert_eq!(event["method"], "event");
+        assert_eq!((&event["params"]["seq"], &event["params"]["event"]), (&json!(3), &json!("reloaded")));
+        client.call("events.unsubscribe", json!({ "subscription": 1 })).await;
+        assert_eq!(
+            client.code("events.unsubscribe", json!({ "subscription": 1 })).await,
+            "subscription_not_found"
+        );
+        for _ in 0..SUBSCRIPTIONS {
+            client.call("events.subscribe", json!({ "topics": ["daemon"] })).await;
+        }
+        let code = client.code("events.subscribe", json!({ "topics": ["task"] })).await;
+        assert_eq!(code, "too_many_subscriptions");
+        assert_eq!(client.code("events.subscribe", json!({ "topics": ["wether"] })).await, "invalid_params");
+    });
+}
+
+#[test]
+fn a_subscription_that_falls_behind_is_dropped_and_the_connection_stays() {
+    run(|fake| async move {
+        let mut client = Client::with_room(&fake, 1024);
+        client.call("events.subscribe", json!({ "topics": ["daemon"] })).await;
+        let told = 20_000_u64;
+        for _ in 0..told / 100 {
+            (0..100).for_each(|_| fake.events.plain(Topic::Daemon, "reloaded"));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut seen = 0;
+        let missed = loop {
+            let event = client.line().await.unwrap();
+            if event["params"]["event"] == "subscription_dropped" {
+                break event["params"]["missed"].as_u64().unwrap();
+            }
+            seen += 1;
+            assert_eq!(event["params"]["seq"], seen);
+        };
+        assert!(missed > 0 && seen + missed <= told, "{seen} seen, {missed} missed");
+        assert_eq!(client.call("task.get", json!({ "id": 1 })).await["result"]["id"], 1);
+        assert_eq!(
+            client.code("events.unsubscribe", json!({ "subscription": 1 })).await,
+            "subscription_not_found"
+        );
+    });
+}
+
+#[test]
+fn a_thousand_subscribers_each_get_an_event() {
+    run(|fake| async move {
+        let mut clients: Vec<Client> = (0..1_000).map(|_| Client::with_room(&fake, 4 * 1024)).collect();
+        for client in &mut clients {
+            client.call("events.subscribe", json!({ "topics": ["daemon"] })).await;
+        }
+        fake.events.plain(Topic::Daemon, "reloaded");
+        for client in &mut clients {
+            assert_eq!(client.line().await.unwrap()["params"]["event"], "reloaded");
+        }
+    });
+}
