@@ -15,7 +15,7 @@ use reel_protocol::{Digest, Timestamp};
 use tracing::warn;
 
 use super::{CacheError, os, verified::Stamp};
-use crate::store::ArtifactRow;
+use crate::{disk, store::ArtifactRow};
 
 /// Files being written; on the same file system as the others, as a rename does not cross one.
 const TEMPORARY: &str = "tmp";
@@ -97,7 +97,9 @@ impl DiskTier {
 
     fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<Stamp> {
         let needed_bytes = bytes.len() as u64 + disk::KEEP_BYTES;
-        if disk::available_bytes(&self.artifacts).is_some_and(|available_bytes| available_bytes < needed_bytes) {
+        if disk::available_bytes(&self.artifacts)
+            .is_some_and(|available_bytes| available_bytes < needed_bytes)
+        {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let directory = path.parent().unwrap_or(&self.artifacts);
