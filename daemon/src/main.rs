@@ -152,14 +152,14 @@ async fn serve(
     is_auto_started: bool,
 ) -> Result<(), (Exit, anyhow::Error)> {
     let mut signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
-    // Clients that come before the rooms are ready wait in the socket's backlog.
-    let listener = Listener::bind(&locations, lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
     let database = locations.home.join("reel.db");
     let opened = store::open(&database)
         .map_err(|error| (Exit::Io, anyhow::Error::new(error).context(database.display().to_string())))?;
     if let Some(aside) = &opened.set_aside {
         tracing::error!(kept = %aside.display(), "the journal was damaged: it is kept under this name, and a new one begins");
     }
+    // Clients that come before the rooms are ready wait in the socket's backlog.
+    let listener = Listener::bind(&locations, lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
     let (control, mut requests) = control::channel();
     let mut reload = Reload { file: locations.config.clone(), config: config.clone(), log: log.clone() };
     let foundation =

@@ -3,7 +3,7 @@
 use reel_protocol::{BatchId, TaskId, TaskState};
 use rusqlite::{Connection, params};
 
-use super::{StoreError, tasks::state_at};
+use super::{StoreError, columns::state_at};
 
 /// Tasks that were dropped, by the state they had ended in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,16 +3,19 @@
 //! A write's answer leaves after the commit that holds it, and answers leave in the order of the commits. Each write runs in a savepoint,
 //! so that one that fails does so alone; a commit that fails takes its whole group with it.
 
+mod accept;
 mod artifacts;
+mod columns;
 mod error;
 mod history;
 mod open;
 mod query;
 mod recover;
-mod tasks;
+mod steps;
 mod thread;
 
 pub use self::{
+    accept::{Accepted, Dependencies, NewTask, Request, batch_exists, insert, save_ids},
     artifacts::{
         ArtifactRow, Dropped, Entry, artifact, artifacts_after, drop_artifact, drop_entries, drop_unpinned,
         entry, evictable, has_entry, insert_artifact, insert_entry, totals, touch,
@@ -22,9 +25,6 @@ pub use self::{
     open::{Opened, open},
     query::{Filter, batch_states, find_states, list, list_plan, view, views},
     recover::{Recovered, Recovery, load, recover},
-    tasks::{
-        Accepted, AttemptStart, Dependencies, Finish, NewTask, Request, Start, Step, batch_exists, finish,
-        insert, save_ids, start, step,
-    },
+    steps::{Finish, Start, Step, finish, start, step},
     thread::Store,
 };

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::{
     StoreError, artifacts,
-    tasks::{hold_at, json_at, state_at},
+    columns::{hold_at, json_at, state_at},
 };
 
 const COLUMNS: &str = "id, rev, kind, name, state, hold_reason, priority, client, batch, after, coalesce(provider, wanted_provider), \

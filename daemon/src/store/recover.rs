@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
     Dependencies, NewTask, StoreError,
-    tasks::{cache_mode, hold_at, json_at, state_at, unfinished_dependencies},
+    accept::unfinished_dependencies,
+    columns::{cache_mode, hold_at, json_at, state_at},
 };
 
 /// A task that was not finished when the daemon ended.

@@ -52,7 +52,7 @@ CREATE INDEX requests_by_task ON requests (first_task);
 CREATE TABLE attempts (
     task INTEGER NOT NULL,
     number INTEGER NOT NULL,
-    provider TEXT NOT NULL,
+    provider TEXT,
     started_ms INTEGER NOT NULL,
     ended_ms INTEGER,
     remote_id TEXT,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     cache::{LookUp, Made},
     provider::Permit,
-    store::{self, AttemptStart, Start, StoreError},
+    store::{self, Start, StoreError},
 };
 
 /// A run on its way from the queue to its services.
@@ -88,7 +88,6 @@ impl TaskTracker {
         let is_critical = *self.parts.level.borrow() == MemoryLevel::Critical;
         !self.is_paused
             && !self.is_stopping
-            && !self.is_taking_up
             && !is_critical
             && self.runs.len() < self.parts.limits.max_concurrent
     }
@@ -227,7 +226,10 @@ impl TaskTracker {
                 }
             }
         }
-        self.finish_drain(ctx);
+        if let Some((_, drained)) = &mut self.drained {
+            drained.ended += 1;
+        }
+        self.finish_drain();
         self.dispatch(ctx);
     }
 
@@ -305,15 +307,13 @@ impl TaskTracker {
 }
 
 fn start_of(task: &LiveTask) -> Start {
-    let provider = task.plan.candidates.first();
+    let candidate = task.plan.candidates.first();
     Start {
         id: task.id,
         rev: task.rev + 1,
         at: Timestamp::now(),
-        attempt: provider.map(|candidate| AttemptStart {
-            number: task.attempts + 1,
-            provider: candidate.provider.to_string(),
-            model: candidate.model.as_deref().map(str::to_owned),
-        }),
+        number: task.attempts + 1,
+        provider: candidate.map(|candidate| candidate.provider.to_string()),
+        model: candidate.and_then(|candidate| candidate.model.as_deref()).map(str::to_owned),
     }
 }

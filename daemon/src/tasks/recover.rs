@@ -1,6 +1,6 @@
 //! How the tracker takes up the journal's unfinished tasks when it starts, and how it stops.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use actix::{
     ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, ResponseFuture, WrapFuture,
@@ -17,8 +17,9 @@ use super::{
     ready::Lane,
 };
 use crate::{
+    exit::Exit,
     memory::Holder,
-    store::{self, Recovered, Recovery, StoreError},
+    store::{self, Recovered, Recovery, Step, StoreError},
 };
 
 impl Recovered {
@@ -29,6 +30,42 @@ impl Recovered {
             params: self.task.params.clone(),
             provider: self.task.wanted_provider.clone(),
         }
+    }
+}
+
+type Planned = Result<Vec<Plan>, PlanRefusal>;
+
+/// What becomes of a task that was running when the daemon ended: the row as it is from now on, and the step that says so.
+fn cut_short(row: &mut Recovered, plan: &Planned) -> Step {
+    let used = row.task.provider.as_deref();
+    let candidates = plan.iter().flatten().flat_map(|plan| &plan.candidates);
+    let candidate = candidates.into_iter().find(|candidate| Some(&*candidate.provider) == used);
+    row.deaths += 1;
+    let after = after_crash(OpenAttempt {
+        // A provider that is no longer configured may have been a paid one.
+        is_paid: candidate.map_or(used.is_some(), |candidate| candidate.is_paid),
+        has_remote_id: row.remote_id.is_some(),
+        deaths: row.deaths,
+    });
+    tracing::warn!(task = row.task.id.0, ?after, "was running when the daemon died");
+    (row.task.state, row.hold_reason) = match after {
+        AfterCrash::Queue | AfterCrash::PollOn => (TaskState::Queued, None),
+        AfterCrash::Hold(reason) => (TaskState::Held, Some(reason)),
+    };
+    row.rev += 1;
+    // The attempt was cut by us, not by its own failing.
+    row.task.attempts_left += 1;
+    Step {
+        id: row.task.id,
+        rev: row.rev,
+        at: Timestamp::now(),
+        state: row.task.state,
+        hold_reason: row.hold_reason,
+        not_before: None,
+        priority: row.task.priority,
+        attempts_left: row.task.attempts_left,
+        deaths: row.deaths,
+        attempt_outcome: Some("daemon_died".to_owned()),
     }
 }
 
@@ -45,12 +82,12 @@ pub(super) fn revived(row: &Recovered, plan: Plan) -> LiveTask {
 }
 
 impl TaskTracker {
-    /// Reads the journal before anything else is handled.
+    /// Reads the journal before anything else is handled, and settles what was running when the last daemon ended.
     pub(super) fn recover(&mut self, ctx: &mut Context<Self>) {
-        let read = self.parts.store.read(store::recover);
+        let store = self.parts.store.clone();
         let plan = self.parts.plan.clone();
         let recovered = async move {
-            let recovery = read.await?;
+            let mut recovery = store.read(store::recover).await?;
             let mut plans = Vec::with_capacity(recovery.unfinished.len());
             for row in &recovery.unfinished {
                 // One by one: a plan that does not hold any more fails its own task, not the start.
@@ -60,16 +97,26 @@ impl TaskTracker {
                         .map_err(|_| StoreError::Closed)?,
                 );
             }
-            Ok((recovery, plans))
+            let cut = recovery
+                .unfinished
+                .iter_mut()
+                .zip(&plans)
+                .filter(|(row, _)| row.task.state == TaskState::Running);
+            let steps: Vec<_> = cut.map(|(row, plan)| cut_short(row, plan)).collect();
+            let cut: HashSet<_> = steps.iter().map(|step| step.id).collect();
+            store
+                .write(move |connection| steps.iter().try_for_each(|step| store::step(connection, step)))
+                .await?;
+            Ok((recovery, plans, cut))
         };
         recovered
             .into_actor(self)
             .map(|recovered: Result<_, StoreError>, tracker, ctx| match recovered {
-                Ok((recovery, plans)) => tracker.take_up(ctx, recovery, plans),
+                Ok((recovery, plans, cut)) => tracker.take_up(ctx, recovery, plans, &cut),
                 Err(error) => {
                     // Going on without the tasks that were accepted would lose them; the next start tries again.
                     tracing::error!(error = %error, "the journal cannot be read");
-                    actix::System::current().stop_with_code(74);
+                    std::process::exit(Exit::Io as i32);
                 }
             })
             .wait(ctx);
@@ -79,29 +126,26 @@ impl TaskTracker {
         &mut self,
         ctx: &mut Context<Self>,
         recovery: Recovery,
-        plans: Vec<Result<Vec<Plan>, PlanRefusal>>,
+        plans: Vec<Planned>,
+        cut: &HashSet<TaskId>,
     ) {
         self.next_id = recovery.ids_below;
         self.ids_on_disk = recovery.ids_below;
         self.counts = recovery.counts.into_iter().collect();
         let mut rows: Vec<_> = recovery.unfinished.into_iter().zip(plans).collect();
         // Whoever was running leads its flight again.
-        rows.sort_by_key(|(row, _)| (row.task.state != TaskState::Running, row.task.id));
+        rows.sort_by_key(|(row, _)| (!cut.contains(&row.task.id), row.task.id));
         if !rows.is_empty() {
             tracing::info!(tasks = rows.len(), "taking up unfinished tasks");
         }
         for (row, plan) in rows {
+            if cut.contains(&row.task.id) {
+                self.count(None, Some(TaskState::Running), Some(row.task.state));
+            }
             self.take_up_one(ctx, &row, plan);
         }
         self.prune();
-        // Behind the steps above in the journal's order.
-        self.journal(
-            |_| Ok(()),
-            |tracker, ctx, _| {
-                tracker.is_taking_up = false;
-                tracker.dispatch(ctx);
-            },
-        );
+        self.dispatch(ctx);
     }
 
     fn take_up_one(
@@ -139,7 +183,6 @@ impl TaskTracker {
             }
             (TaskState::Waiting, Ok(_)) => self.step(id, |step| step.state = TaskState::Queued),
             (TaskState::Queued, _) => self.take_up_queued(ctx, id, row.not_before),
-            (TaskState::Running, _) => self.take_up_running(row),
             (TaskState::Held, Ok(open)) => self.dependencies.add(id, open.iter().copied()),
             _ => {}
         }
@@ -158,39 +201,8 @@ impl TaskTracker {
         self.enter_queue(id);
     }
 
-    fn take_up_running(&mut self, row: &Recovered) {
-        let id = row.task.id;
-        let Some(task) = self.live.get(&id) else { return };
-        let used = row.task.provider.as_deref();
-        let candidate = task.plan.candidates.iter().find(|candidate| Some(&*candidate.provider) == used);
-        let attempt = OpenAttempt {
-            // A provider that is no longer configured may have been a paid one.
-            is_paid: candidate.map_or(used.is_some(), |candidate| candidate.is_paid),
-            has_remote_id: row.remote_id.is_some(),
-            deaths: row.deaths + 1,
-        };
-        let after = after_crash(attempt);
-        tracing::warn!(task = id.0, ?after, "was running when the daemon died");
-        self.step(id, move |step| {
-            step.deaths = attempt.deaths;
-            // The attempt was cut by us, not by its own failing.
-            step.attempts_left += 1;
-            step.attempt_outcome = Some("daemon_died".to_owned());
-            match after {
-                AfterCrash::Queue | AfterCrash::PollOn => step.state = TaskState::Queued,
-                AfterCrash::Hold(reason) => {
-                    step.state = TaskState::Held;
-                    step.hold_reason = Some(reason);
-                }
-            }
-        });
-    }
-
     /// Ends a drain once nothing runs.
-    pub(super) fn finish_drain(&mut self, ctx: &mut Context<Self>) {
-        if let Some((_, drained)) = &mut self.drained {
-            drained.ended += 1;
-        }
+    pub(super) fn finish_drain(&mut self) {
         if self.runs.is_empty()
             && let Some((reply, drained)) = self.drained.take()
         {
@@ -206,7 +218,6 @@ impl TaskTracker {
                 },
             );
         }
-        let _ = ctx;
     }
 
     fn stop_runs(&mut self) {
@@ -232,7 +243,7 @@ impl Handler<Drain> for TaskTracker {
         self.is_stopping = true;
         self.drained = Some((reply, Drained::default()));
         if self.runs.is_empty() {
-            self.finish_drain(ctx);
+            self.finish_drain();
         } else {
             tracing::info!(running = self.runs.len(), limit_s = limit.as_secs(), "waiting for running tasks");
             ctx.run_later(limit, |tracker, _| tracker.stop_runs());

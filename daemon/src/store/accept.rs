@@ -1,0 +1,219 @@
+//! Accepts tasks: all of a request or none, and the same request only once.
+
+use reel_protocol::{BatchId, CacheMode, Digest, JsonText, Source, TaskId, TaskState, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    StoreError,
+    columns::{cache_number, source_name, state_at, to_json},
+    steps::{insert_event, insert_outputs},
+};
+
+/// A task as it is accepted.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Its number.
+    pub id: TaskId,
+    /// `service.method`.
+    pub kind: String,
+    /// The caller's label.
+    pub name: Option<String>,
+    /// `queued`, `waiting` or, from the cache, `succeeded`; `queued` becomes `waiting` where a dependency is unfinished.
+    pub state: TaskState,
+    /// -100 to 100.
+    pub priority: i8,
+    /// Tasks that must succeed first.
+    pub after: Vec<TaskId>,
+    /// The provider that the caller named.
+    pub wanted_provider: Option<String>,
+    /// The provider that made what the cache had.
+    pub provider: Option<String>,
+    /// That provider's model.
+    pub model: Option<String>,
+    /// With defaults applied.
+    pub params: JsonText,
+    /// The caller's own object.
+    pub metadata: Option<JsonText>,
+    /// How it uses the cache.
+    pub cache: CacheMode,
+    /// Attempts it may make.
+    pub attempts_left: u32,
+    /// When it fails if it is not done.
+    pub deadline: Option<Timestamp>,
+    /// What the cache had.
+    pub outputs: Vec<Digest>,
+}
+
+/// One submit: who, when, and what makes it safe to send again.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The client's name.
+    pub client: String,
+    /// Unique per client name.
+    pub request_id: Option<String>,
+    /// Digest of what was asked, to tell a repeat from another request with the same id.
+    pub fingerprint: [u8; 32],
+    /// The batch to put the tasks into.
+    pub batch: Option<BatchId>,
+    /// Whether the batch is made with this request.
+    pub is_new_batch: bool,
+    /// The batch's label.
+    pub batch_name: Option<String>,
+    /// Now.
+    pub at: Timestamp,
+    /// The next id after a restart must not be below this.
+    pub ids_below: u64,
+}
+
+/// What became of a submit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// The tasks are in; for each one the dependencies that are not finished yet, or the one that failed.
+    New(Vec<Result<Vec<TaskId>, TaskId>>),
+    /// The same request was accepted before.
+    Before {
+        /// Its batch.
+        batch: Option<BatchId>,
+        /// Its first task's number; the others follow.
+        first: TaskId,
+        /// How many.
+        tasks: u64,
+    },
+    /// The request id was used for something else.
+    Conflict,
+    /// A dependency of this task of the request, from 0, does not exist.
+    NoDependency(usize, TaskId),
+}
+
+/// Accepts tasks, all or none.
+pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> Result<Accepted, StoreError> {
+    if let Some(before) = find_request(connection, request)? {
+        return Ok(before);
+    }
+    let mut open = Vec::with_capacity(tasks.len());
+    for (index, task) in tasks.iter().enumerate() {
+        match unfinished_dependencies(connection, task)? {
+            Ok(dependencies) => open.push(dependencies),
+            Err(missing) => return Ok(Accepted::NoDependency(index, missing)),
+        }
+    }
+    if let (true, Some(batch)) = (request.is_new_batch, request.batch) {
+        let mut statement = connection
+            .prepare_cached("INSERT INTO batches (id, name, client, created_ms) VALUES (?, ?, ?, ?)")?;
+        statement.execute(params![batch.0, request.batch_name, request.client, request.at.unix_ms()])?;
+    }
+    for (task, dependencies) in tasks.iter().zip(&open) {
+        insert_one(connection, request, task, dependencies)?;
+    }
+    if let (Some(request_id), Some(first)) = (&request.request_id, tasks.first()) {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO requests (client, request_id, fingerprint, batch, first_task, tasks) VALUES (?, ?, ?, ?, ?, ?)",
+        )?;
+        let batch = request.batch.map(|batch| batch.0);
+        statement.execute(params![
+            request.client,
+            request_id,
+            request.fingerprint,
+            batch,
+            first.id.0,
+            tasks.len() as u64
+        ])?;
+    }
+    save_ids(connection, request.ids_below)?;
+    Ok(Accepted::New(open))
+}
+
+fn find_request(connection: &Connection, request: &Request) -> Result<Option<Accepted>, StoreError> {
+    let Some(request_id) = &request.request_id else { return Ok(None) };
+    let mut statement = connection.prepare_cached(
+        "SELECT fingerprint, batch, first_task, tasks FROM requests WHERE client = ? AND request_id = ?",
+    )?;
+    let found = statement.query_row(params![request.client, request_id], |row| {
+        let before = Accepted::Before {
+            batch: row.get::<_, Option<u64>>(1)?.map(BatchId),
+            first: TaskId(row.get(2)?),
+            tasks: row.get(3)?,
+        };
+        Ok((row.get::<_, [u8; 32]>(0)?, before))
+    });
+    Ok(found.optional()?.map(
+        |(fingerprint, before)| if fingerprint == request.fingerprint { before } else { Accepted::Conflict },
+    ))
+}
+
+/// Dependencies that are not finished, or the one that did not succeed.
+pub type Dependencies = Result<Vec<TaskId>, TaskId>;
+
+/// Outer error: one that does not exist. Inner error: one that did not succeed.
+pub(super) fn unfinished_dependencies(
+    connection: &Connection,
+    task: &NewTask,
+) -> Result<Result<Dependencies, TaskId>, StoreError> {
+    let mut unfinished = Vec::new();
+    let mut failed = None;
+    for needed in &task.after {
+        let mut statement = connection.prepare_cached("SELECT state FROM tasks WHERE id = ?")?;
+        match statement.query_row([needed.0], |row| state_at(row, 0)).optional()? {
+            None => return Ok(Err(*needed)),
+            Some(TaskState::Succeeded) => {}
+            Some(state) if state.is_finished() => failed = failed.or(Some(*needed)),
+            Some(_) => unfinished.push(*needed),
+        }
+    }
+    Ok(Ok(failed.map_or(Ok(unfinished), Err)))
+}
+
+fn insert_one(
+    connection: &Connection,
+    request: &Request,
+    task: &NewTask,
+    open: &Dependencies,
+) -> Result<(), StoreError> {
+    let is_waiting =
+        task.state == TaskState::Queued && !matches!(open, Ok(unfinished) if unfinished.is_empty());
+    let state = if is_waiting { TaskState::Waiting } else { task.state };
+    let is_done = state == TaskState::Succeeded;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO tasks (id, rev, kind, name, state, priority, client, batch, request_id, after, wanted_provider, provider, model, \
+         params, metadata, cache_mode, attempts_left, created_ms, finished_ms, deadline_ms, source) \
+         VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    statement.execute(params![
+        task.id.0,
+        task.kind,
+        task.name,
+        state.name(),
+        task.priority,
+        request.client,
+        request.batch.map(|batch| batch.0),
+        request.request_id,
+        to_json(&task.after)?,
+        task.wanted_provider,
+        task.provider,
+        task.model,
+        task.params.as_str(),
+        task.metadata.as_ref().map(JsonText::as_str),
+        cache_number(task.cache),
+        task.attempts_left,
+        request.at.unix_ms(),
+        is_done.then(|| request.at.unix_ms()),
+        task.deadline.map(Timestamp::unix_ms),
+        is_done.then_some(source_name(Source::Cache)),
+    ])?;
+    insert_outputs(connection, task.id, &task.outputs)?;
+    insert_event(connection, task.id, 1, state, request.at)
+}
+
+/// Makes sure that no id below `ids_below` is given out after a restart.
+pub fn save_ids(connection: &Connection, ids_below: u64) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO meta (key, value) VALUES ('ids_below', ?) ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+    )?;
+    statement.execute([ids_below])?;
+    Ok(())
+}
+
+/// Whether the batch exists.
+pub fn batch_exists(connection: &Connection, batch: BatchId) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM batches WHERE id = ?")?.exists([batch.0])?)
+}

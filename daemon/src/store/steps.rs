@@ -1,0 +1,177 @@
+//! Writes about tasks that were accepted: an attempt begins, a task ends, and every other step; each with its event.
+
+use reel_protocol::{Digest, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::{
+    StoreError,
+    columns::{source_name, to_json},
+};
+
+/// Events kept for readers that come back; older ones are dropped as new ones come.
+const EVENTS_KEPT: i64 = 10_000;
+
+/// The begin of an attempt.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Whose.
+    pub id: TaskId,
+    /// The task's revision after it.
+    pub rev: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The attempt's number, 1 for the first.
+    pub number: u32,
+    /// The instance; None for services that need none.
+    pub provider: Option<String>,
+    /// Its model.
+    pub model: Option<String>,
+}
+
+/// Journals that a task runs: must be committed before anything leaves for a provider.
+pub fn start(connection: &Connection, start: &Start) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE tasks SET state = 'running', rev = ?, started_ms = ?, not_before_ms = NULL, attempts = ?, \
+         attempts_left = max(attempts_left - 1, 0), provider = ?, model = ? WHERE id = ?",
+    )?;
+    let at = start.at.unix_ms();
+    statement.execute(params![start.rev, at, start.number, start.provider, start.model, start.id.0])?;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO attempts (task, number, provider, started_ms) VALUES (?, ?, ?, ?)")?;
+    statement.execute(params![start.id.0, start.number, start.provider, at])?;
+    insert_event(connection, start.id, start.rev, TaskState::Running, start.at)
+}
+
+/// The end of a task.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// Whose.
+    pub id: TaskId,
+    /// The task's revision after it.
+    pub rev: u64,
+    /// When.
+    pub at: Timestamp,
+    /// `succeeded`, `failed` or `cancelled`.
+    pub state: TaskState,
+    /// Where the outputs came from.
+    pub source: Option<Source>,
+    /// The provider that made them, where it is not the attempt's own.
+    pub provider: Option<String>,
+    /// That provider's model.
+    pub model: Option<String>,
+    /// The results.
+    pub outputs: Vec<Digest>,
+    /// Why it failed.
+    pub error: Option<TaskError>,
+}
+
+/// Journals that a task is over; its open attempt ends with it.
+pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE tasks SET state = ?, rev = ?, finished_ms = ?, hold_reason = NULL, not_before_ms = NULL, source = ?, error = ?, \
+         provider = coalesce(?, provider), model = coalesce(?, model) WHERE id = ?",
+    )?;
+    statement.execute(params![
+        finish.state.name(),
+        finish.rev,
+        finish.at.unix_ms(),
+        finish.source.map(source_name),
+        finish.error.as_ref().map(to_json).transpose()?,
+        finish.provider,
+        finish.model,
+        finish.id.0,
+    ])?;
+    let outcome = finish.error.as_ref().map_or(finish.state.name(), |error| error.code.as_str());
+    end_attempt(connection, finish.id, finish.at, outcome)?;
+    insert_outputs(connection, finish.id, &finish.outputs)?;
+    insert_event(connection, finish.id, finish.rev, finish.state, finish.at)
+}
+
+/// Any other change of an unfinished task, or of one that is asked for again.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Whose.
+    pub id: TaskId,
+    /// The task's revision after it.
+    pub rev: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Its state after it.
+    pub state: TaskState,
+    /// Why it is held.
+    pub hold_reason: Option<HoldReason>,
+    /// When its next attempt may begin.
+    pub not_before: Option<Timestamp>,
+    /// -100 to 100.
+    pub priority: i8,
+    /// Attempts it may still make.
+    pub attempts_left: u32,
+    /// Daemon deaths that it was running at.
+    pub deaths: u32,
+    /// How its open attempt ended.
+    pub attempt_outcome: Option<String>,
+}
+
+/// Journals a step.
+pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE tasks SET state = ?, rev = ?, hold_reason = ?, not_before_ms = ?, priority = ?, attempts_left = ?, deaths = ?, \
+         finished_ms = NULL, error = NULL, source = NULL WHERE id = ?",
+    )?;
+    statement.execute(params![
+        step.state.name(),
+        step.rev,
+        step.hold_reason.map(HoldReason::name),
+        step.not_before.map(Timestamp::unix_ms),
+        step.priority,
+        step.attempts_left,
+        step.deaths,
+        step.id.0,
+    ])?;
+    if let Some(outcome) = &step.attempt_outcome {
+        end_attempt(connection, step.id, step.at, outcome)?;
+    }
+    insert_event(connection, step.id, step.rev, step.state, step.at)
+}
+
+fn end_attempt(
+    connection: &Connection,
+    task: TaskId,
+    at: Timestamp,
+    outcome: &str,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE attempts SET ended_ms = ?, outcome = ? WHERE task = ? AND ended_ms IS NULL",
+    )?;
+    statement.execute(params![at.unix_ms(), outcome, task.0])?;
+    Ok(())
+}
+
+pub(super) fn insert_outputs(
+    connection: &Connection,
+    task: TaskId,
+    outputs: &[Digest],
+) -> Result<(), StoreError> {
+    for (position, digest) in outputs.iter().enumerate() {
+        let mut statement = connection
+            .prepare_cached("INSERT OR REPLACE INTO outputs (task, position, digest) VALUES (?, ?, ?)")?;
+        statement.execute(params![task.0, position as u64, digest.as_bytes()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn insert_event(
+    connection: &Connection,
+    task: TaskId,
+    rev: u64,
+    state: TaskState,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("INSERT INTO events (task, rev, state, at_ms) VALUES (?, ?, ?, ?)")?;
+    let seq = statement.insert(params![task.0, rev, state.name(), at.unix_ms()])?;
+    if seq % 256 == 0 {
+        connection.prepare_cached("DELETE FROM events WHERE seq <= ?")?.execute([seq - EVENTS_KEPT])?;
+    }
+    Ok(())
+}
