@@ -162,8 +162,9 @@ async fn serve(
     let mut reload = Reload { file: locations.config.clone(), config: config.clone(), log: log.clone() };
     let foundation =
         Foundation { locations: locations.clone(), config, store: opened.store, control, is_auto_started };
-    let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
+    // Before the rooms, as it may fail: an actor that is dropped before its first turn takes that turn then, without a runtime.
     let listener = Listener::bind(&locations, lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
+    let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
     let (stop, stopping) = watch::channel(false);
     let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), home = %locations.home.display(), socket = %locations.socket.display(), "ready");
