@@ -44,9 +44,10 @@ pub fn open(path: &Path) -> Result<Opened, StoreError> {
 
 fn open_pair(path: &Path) -> Result<(Connection, Connection), StoreError> {
     let mut writer = Connection::open(path)?;
+    // Read before anything is written: what is damaged is set aside as it was found.
+    check(&writer)?;
     configure(&writer)?;
     migrate(&mut writer, path)?;
-    check(&writer)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = Connection::open_with_flags(path, flags)?;
     reader.pragma_update(None, "cache_size", -2_048)?;
@@ -71,6 +72,9 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > known {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    if found == known {
+        return Ok(());
     }
     let transaction = connection.transaction()?;
     for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
