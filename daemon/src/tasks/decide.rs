@@ -5,7 +5,8 @@ use reel_protocol::{HoldReason, TaskId, TaskState, TaskView};
 use tokio::sync::oneshot;
 
 use super::{
-    DecideTask, Decision, PlanTasks, RemoveTask, TaskRefusal, TaskTracker, finish::End, recover::revived,
+    DecideTask, Decision, Plan, PlanTasks, RemoveTask, TaskRefusal, TaskTracker, finish::End,
+    recover::revived,
 };
 use crate::store::{self, Recovered, StoreError};
 
@@ -31,21 +32,23 @@ impl Handler<RemoveTask> for TaskTracker {
             let _ = reply.send(Err(TaskRefusal::IllegalState { id, state: task.state, rule }));
         } else {
             let write = move |connection: &rusqlite::Connection| {
-                let state = store::find_states(connection, &[id])?.first().map(|(_, state)| *state);
-                if state.is_some_and(TaskState::is_finished) {
+                let row = store::load(connection, id)?;
+                if row.as_ref().is_some_and(|row| row.task.state.is_finished()) {
                     store::forget(connection, id)?;
                 }
-                Ok(state)
+                Ok(row)
             };
             self.journal(write, move |tracker, _, outcome| {
                 let removed = match outcome {
-                    Ok(Some(state)) if state.is_finished() => {
-                        tracker.count(None, Some(state), None);
+                    Ok(Some(row)) if row.task.state.is_finished() => {
+                        tracker.count(None, Some(row.task.state), None);
+                        let removed = || revived(&row, Plan::default()).event(None, None);
+                        tracker.parts.events.task("removed", removed);
                         Ok(())
                     }
-                    Ok(Some(state)) => Err(TaskRefusal::IllegalState {
+                    Ok(Some(row)) => Err(TaskRefusal::IllegalState {
                         id,
-                        state,
+                        state: row.task.state,
                         rule: "only a finished task can be removed",
                     }),
                     Ok(None) => Err(TaskRefusal::NoTask(id)),
