@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p reel-cli --example shots -- DIRECTORY`
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what happens")]
+
 use std::{error::Error, fs::File, path::PathBuf};
 
 use reel_client::{

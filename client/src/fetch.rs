@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
 };
 
 use reel_protocol::{
@@ -15,17 +15,13 @@ use crate::{Client, ClientError};
 /// Bytes of one read over the socket; four of them would fit, but one keeps the connection quick for others.
 const PART_BYTES: u64 = 1024 * 1024;
 
-/// Bytes hashed at a time.
-const HASH_BYTES: usize = 256 * 1024;
-
 impl Client {
-    /// Fills `file` (empty, open for reading and writing) with the output's bytes and gives it back; their digest is checked.
+    /// Fills `file`, which is empty, with the output's bytes and gives it back at its begin; their digest is checked.
     pub async fn fetch(&self, output: &Output, file: File) -> Result<File, ClientError> {
         let (path, digest) = (output.path.clone(), output.digest);
         let (file, is_whole) = in_background(move || {
             let mut file = file;
-            let is_whole = copy_from_store(&path, &mut file).is_ok()
-                && is_digest_of(&mut file, &digest).unwrap_or(false);
+            let is_whole = copy_from_store(&path, &digest, &mut file).unwrap_or(false);
             Ok((file, is_whole))
         })
         .await?;
@@ -62,21 +58,20 @@ impl Client {
     }
 }
 
-/// Through `io::copy`, which shares the blocks where the file system can.
-fn copy_from_store(path: &str, file: &mut File) -> io::Result<()> {
-    io::copy(&mut File::open(path)?, file).map(|_| ())
-}
-
-fn is_digest_of(file: &mut File, digest: &Digest) -> io::Result<bool> {
-    file.seek(SeekFrom::Start(0))?;
+/// Says false, and writes nothing, where the bytes are not those of the digest.
+fn copy_from_store(path: &str, digest: &Digest, file: &mut File) -> io::Result<bool> {
+    let mut stored = File::open(path)?;
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; HASH_BYTES];
-    loop {
-        let read = file.read(&mut buffer)?;
-        let Some(part) = buffer.get(..read).filter(|part| !part.is_empty()) else { break };
-        hasher.update(part);
+    hasher.update_reader(&mut stored)?;
+    if hasher.finalize().as_bytes() != digest.as_bytes() {
+        return Ok(false);
     }
-    Ok(hasher.finalize().as_bytes() == digest.as_bytes())
+    stored.seek(SeekFrom::Start(0))?;
+    // An earlier try may have left a part.
+    file.seek(SeekFrom::Start(0))?;
+    file.set_len(0)?;
+    // The system copies, and shares the blocks where the file system can.
+    io::copy(&mut stored, file).map(|_| true)
 }
 
 async fn in_background<T: Send + 'static>(

@@ -31,6 +31,15 @@ pub fn check_creatable(path: &Path, existing: Existing) -> Result<(), Failure> {
     temporary_beside(path).map(drop)
 }
 
+/// Fails where no file can be created in `directory`; the empty path is the current one.
+pub fn check_directory(directory: &Path) -> Result<(), Failure> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    tempfile::tempfile_in(directory).map(drop).map_err(|error| {
+        let shown = directory.display();
+        Failure::cannot_create(format!("cannot write to {shown}: {}", cause_of(&error)))
+    })
+}
+
 /// Whether something has the name already, be it a link to nowhere.
 pub fn is_taken(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
@@ -104,11 +113,13 @@ fn place(temporary: NamedTempFile, path: &Path, existing: Existing) -> Result<()
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    // tempfile's errors name the temporary file; the cause alone is what a person can act on.
-    let cause = error
-        .raw_os_error()
-        .map_or_else(|| error.kind().to_string(), |code| io::Error::from_raw_os_error(code).to_string());
-    Failure::cannot_create(format!("cannot write {}: {cause}", path.display()))
+    Failure::cannot_create(format!("cannot write {}: {}", path.display(), cause_of(error)))
+}
+
+/// tempfile's errors go on with the temporary file's path; what stands before it is what a person can act on.
+fn cause_of(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" at path \"").next().unwrap_or_default().to_owned()
 }
 
 fn directory_of(path: &Path) -> PathBuf {

@@ -159,7 +159,9 @@ fn tail(path: &Path, start: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(REASON_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.trim().lines().collect();
+    // It names itself, as on a terminal; whoever reads the reason knows whose it is.
+    let lines: Vec<&str> =
+        text.trim().lines().map(|line| line.strip_prefix("reeld: ").unwrap_or(line)).collect();
     Ok(lines.split_at(lines.len().saturating_sub(REASON_LINES)).1.join("\n"))
 }
 
@@ -171,7 +173,7 @@ mod tests {
     fn the_reason_is_the_end_of_what_this_try_said() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("start.log");
-        fs::write(&log, "of another try\nline 17: unknown key `portt`\n").unwrap();
+        fs::write(&log, "of another try\nreeld: line 17: unknown key `portt`\n").unwrap();
         assert_eq!(tail(&log, 15).unwrap(), "line 17: unknown key `portt`");
         let many: Vec<String> = (0..1000).map(|line| format!("line {line}")).collect();
         fs::write(&log, many.join("\n")).unwrap();

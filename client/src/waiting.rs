@@ -54,19 +54,18 @@ pub async fn wait(
     output: Output,
     session: &Session,
     wait: &Wait<'_>,
-    mut interrupts: Option<Interrupts>,
+    interrupts: &mut Option<Interrupts>,
 ) -> Result<TaskWaitResult, Failure> {
     let mut progress = Progress::new(output, None);
     let ended = tokio::select! {
         ended = wait_through_deaths(session, wait, &mut progress) => Some(ended),
-        () = signals::next(&mut interrupts) => None,
+        () = signals::next(interrupts) => None,
     };
     progress.clear();
     match ended {
         Some(ended) => Ok(ended?),
         None => {
-            Err(leave(output, session, wait.ids, &format!("reel wait {}", join(wait.ids)), &mut interrupts)
-                .await)
+            Err(leave(output, session, wait.ids, &format!("reel wait {}", join(wait.ids)), interrupts).await)
         }
     }
 }
@@ -78,7 +77,7 @@ pub async fn wait_for_one(
     id: TaskId,
     title: &str,
     timeout: Option<Duration>,
-    interrupts: Option<Interrupts>,
+    interrupts: &mut Option<Interrupts>,
 ) -> Result<TaskView, Failure> {
     let titles = HashMap::from([(id, title.to_owned())]);
     let ids = [id];
@@ -93,6 +92,19 @@ pub async fn wait_for_one(
         .into_iter()
         .next()
         .ok_or_else(|| ClientError::Protocol { detail: "a wait without its task".into() }.into())
+}
+
+/// Does something short that Ctrl-C may still end, such as handing in a task to a daemon that hangs.
+pub async fn unless_interrupted<T>(
+    interrupts: &mut Option<Interrupts>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        () = signals::next(interrupts) => {
+            Err(Failure::new(Exit::Interrupted, "interrupted", "interrupted").hint("reel ls shows what was accepted"))
+        }
+    }
 }
 
 /// Says how to come back, and cancels the tasks if Ctrl-C comes again while that is read.

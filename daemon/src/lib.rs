@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod config;
 pub mod control;
+pub mod disk;
 pub mod events;
 pub mod exit;
 pub mod ipc;

@@ -152,6 +152,8 @@ async fn serve(
     is_auto_started: bool,
 ) -> Result<(), (Exit, anyhow::Error)> {
     let mut signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
+    // Clients that come before the rooms are ready wait in the socket's backlog.
+    let listener = Listener::bind(&locations, lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
     let database = locations.home.join("reel.db");
     let opened = store::open(&database)
         .map_err(|error| (Exit::Io, anyhow::Error::new(error).context(database.display().to_string())))?;
@@ -162,8 +164,11 @@ async fn serve(
     let mut reload = Reload { file: locations.config.clone(), config: config.clone(), log: log.clone() };
     let foundation =
         Foundation { locations: locations.clone(), config, store: opened.store, control, is_auto_started };
+<<<<<<< HEAD
     // Before the rooms, as it may fail: an actor that is dropped before its first turn takes that turn then, without a runtime.
     let listener = Listener::bind(&locations, lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
+=======
+>>>>>>> main
     let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
     let (stop, stopping) = watch::channel(false);
     let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping));

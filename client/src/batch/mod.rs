@@ -5,6 +5,7 @@ mod plan;
 mod record;
 mod report;
 mod run;
+mod submit;
 
 pub use self::{
     input::{Defaults, read_lines},

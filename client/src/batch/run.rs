@@ -1,4 +1,4 @@
-//! Has the missing pictures of a batch made: submits in chunks, follows the events, saves each picture as soon as it is finished.
+//! Has the missing pictures of a batch made: follows the events, saves each picture as soon as it is finished.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -9,19 +9,16 @@ use std::{
 
 use reel_client::{Client, ClientError, EventStream, Session};
 use reel_protocol::{
-    BatchId, CacheMode, ErrorCode, Seconds, TaskId, TaskSpec, TaskView,
-    limits::{LARGE_LINE_BYTES, LIST_ROWS},
-    methods::{
-        Event, SubmitBatchParams, SubscribeParams, TaskList, TaskListParams, TaskSubmitBatch, TaskWait,
-        TaskWaitParams, Topic,
-    },
+    BatchId, CacheMode, ErrorCode, Seconds, TaskId, TaskView,
+    limits::LIST_ROWS,
+    methods::{Event, SubscribeParams, TaskList, TaskListParams, TaskWait, TaskWaitParams, Topic},
 };
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Item, Record, record::Entry, report::LineResult};
+use super::{Item, Record, record::Entry, report::LineResult, submit::submit};
 use crate::{
     exit::Exit,
     failure::Failure,
@@ -29,17 +26,8 @@ use crate::{
     progress::Progress,
     save::{self, Existing},
     signals::{self, Interrupts},
-    tasks, waiting,
+    waiting,
 };
-
-/// Tasks of one submit: a failed one is repeated whole, and the first pictures should not wait for the last line to be sent.
-const CHUNK_TASKS: usize = 1_000;
-
-/// Bytes of one submit, with room for what the frame adds.
-const CHUNK_BYTES: usize = LARGE_LINE_BYTES - 64 * 1024;
-
-/// Bytes of one task beside its params and name, generously.
-const TASK_BYTES: usize = 512;
 
 /// Pictures written at once: enough to keep a disk busy.
 const SAVES: usize = 8;
@@ -121,7 +109,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn make_all(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
-        let batch = self.submit(wanted).await?;
+        let batch = submit(&self.session, self.order, self.items, wanted, &mut self.open).await?;
         loop {
             let client = self.session.client();
             match self.follow(&client, batch).await {
@@ -135,39 +123,6 @@ impl Run<'_> {
                 }
                 Err(Stopped::Connection(error)) => return Err(error.into()),
             }
-        }
-    }
-
-    /// All chunks under one batch; each may be sent again after the daemon's death and is still one.
-    async fn submit(&mut self, wanted: &[Wanted]) -> Result<BatchId, Failure> {
-        let request_id = tasks::new_request_id();
-        let mut batch = None;
-        for (index, chunk) in chunks(self.items, wanted).into_iter().enumerate() {
-            let params = SubmitBatchParams {
-                request_id: Some(format!("{request_id}-{index}")),
-                name: self.order.name.clone(),
-                batch,
-                tasks: chunk
-                    .iter()
-                    .filter_map(|(place, _)| self.items.get(*place))
-                    .map(|item| self.spec(item))
-                    .collect(),
-            };
-            let submitted = self.session.call::<TaskSubmitBatch>(&params).await?;
-            batch = Some(submitted.batch);
-            self.open.extend(submitted.ids.into_iter().zip(chunk.iter().copied()));
-        }
-        batch.ok_or_else(|| Failure::usage("there is nothing to make"))
-    }
-
-    fn spec(&self, item: &Item) -> TaskSpec {
-        TaskSpec {
-            kind: "image.generate".to_owned(),
-            params: item.params.clone(),
-            name: item.name.clone(),
-            provider: self.order.provider.clone(),
-            cache: self.order.cache,
-            ..TaskSpec::default()
         }
     }
 
@@ -337,50 +292,4 @@ impl From<Failure> for Stopped {
 
 fn panicked() -> Failure {
     Failure::new(Exit::Internal, "internal", "a picture's writer panicked")
-}
-
-/// At most a thousand tasks and one line's bytes each.
-fn chunks<'a>(items: &[Item], wanted: &'a [Wanted]) -> Vec<&'a [Wanted]> {
-    let mut chunks = Vec::new();
-    let mut rest = wanted;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let mut count = 0;
-        for (place, _) in rest.iter().take(CHUNK_TASKS) {
-            // JSON may write a character of a name with six.
-            let size = |item: &Item| {
-                item.params.as_str().len() + item.name.as_ref().map_or(0, |name| name.len() * 6) + TASK_BYTES
-            };
-            bytes += items.get(*place).map_or(0, size);
-            if bytes > CHUNK_BYTES && count > 0 {
-                break;
-            }
-            count += 1;
-        }
-        let (chunk, left) = rest.split_at(count);
-        chunks.push(chunk);
-        rest = left;
-    }
-    chunks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::batch::{Defaults, plan, read_lines};
-
-    #[test]
-    fn chunks_hold_a_thousand_tasks_or_a_line_and_lose_nothing() {
-        let sizes = |prompt: &str, count: usize| {
-            let lines =
-                read_lines(format!("{prompt}\n").repeat(count).as_bytes(), &Defaults::default()).unwrap();
-            let items = plan(lines, None).unwrap();
-            let wanted: Vec<Wanted> = (0..items.len()).map(|place| (place, Existing::Keep)).collect();
-            chunks(&items, &wanted).iter().map(|chunk| chunk.len()).collect::<Vec<_>>()
-        };
-        assert!(sizes("x", 0).is_empty());
-        assert_eq!(sizes("x", 2001), [1000, 1000, 1]);
-        let large = sizes(&"x".repeat(60_000), 300);
-        assert!(large.iter().sum::<usize>() == 300 && large.len() > 1, "{large:?}");
-    }
 }

@@ -120,7 +120,9 @@ fn check(path: &Path) -> Result<(), Failure> {
     if checked.status.success() {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&checked.stderr).trim().to_owned();
+    let words = String::from_utf8_lossy(&checked.stderr);
+    let words = words.trim();
+    let words = words.strip_prefix("reeld: ").unwrap_or(words).to_owned();
     let words = if words.is_empty() { format!("reeld ended with {}", checked.status) } else { words };
     Err(Failure::new(Exit::Config, "config_invalid", words).hint("reel config edit"))
 }

@@ -20,7 +20,7 @@ use crate::{
     save::{self, Existing},
     signals::Interrupts,
     tasks, units,
-    waiting::wait_for_one,
+    waiting::{unless_interrupted, wait_for_one},
 };
 
 /// What pictures are made of today.
@@ -98,8 +98,10 @@ struct Document<'a> {
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let destination = check_destination(context, &args)?;
     let session = context.session().await?;
-    let interrupts = Interrupts::listen();
-    let submitted = session.call::<TaskSubmit>(&spec(&args)?).await?;
+    let mut interrupts = Interrupts::listen();
+    let spec = spec(&args)?;
+    let submit = async { Ok(session.call::<TaskSubmit>(&spec).await?) };
+    let submitted = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     if args.detach {
         context.output.document(&submitted)?;
@@ -109,13 +111,15 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let task = if submitted.state == TaskState::Succeeded {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
-        wait_for_one(context.output, &session, submitted.id, &args.prompt, args.timeout, interrupts).await?
+        wait_for_one(context.output, &session, submitted.id, &args.prompt, args.timeout, &mut interrupts)
+            .await?
     };
     if let Some(failure) = Failure::of_task(&task) {
         return Err(failure);
     }
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
-    let files = deliver(context, &session, &task, &destination, existing).await?;
+    let delivery = deliver(context, &session, &task, &destination, existing);
+    let files = unless_interrupted(&mut interrupts, delivery).await?;
     say_where_from(context, &args, &task);
     context.output.document(&Document {
         files: files.iter().map(|file| file.display().to_string()).collect(),
@@ -150,9 +154,7 @@ fn check_destination(context: &Context, args: &Args) -> Result<Destination, Fail
             }
         }
         Destination::Directory(_) if args.detach => {}
-        Destination::Directory(directory) => {
-            save::check_creatable(&directory.join(".reel-probe"), Existing::Replace)?;
-        }
+        Destination::Directory(directory) => save::check_directory(directory)?,
         Destination::Stdout => {}
     }
     Ok(destination)

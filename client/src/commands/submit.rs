@@ -8,7 +8,12 @@ use reel_protocol::{
 };
 
 use crate::{
-    context::Context, exit::Exit, failure::Failure, signals::Interrupts, tasks, units, waiting::wait_for_one,
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    signals::Interrupts,
+    tasks, units,
+    waiting::{unless_interrupted, wait_for_one},
 };
 
 /// One task of any kind.
@@ -97,11 +102,12 @@ async fn submit_and_wait(
     timeout: Option<Duration>,
 ) -> Result<Exit, Failure> {
     let session = context.session().await?;
-    let interrupts = Interrupts::listen();
-    let SubmitResult { id, .. } = session.call::<TaskSubmit>(spec).await?;
+    let mut interrupts = Interrupts::listen();
+    let submit = async { Ok(session.call::<TaskSubmit>(spec).await?) };
+    let SubmitResult { id, .. } = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     let title = spec.name.clone().unwrap_or_else(|| spec.kind.clone());
-    let task = wait_for_one(context.output, &session, id, &title, timeout, interrupts).await?;
+    let task = wait_for_one(context.output, &session, id, &title, timeout, &mut interrupts).await?;
     report(context, &task)
 }
 

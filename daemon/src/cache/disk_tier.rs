@@ -15,7 +15,7 @@ use reel_protocol::{Digest, Timestamp};
 use tracing::warn;
 
 use super::{CacheError, os, verified::Stamp};
-use crate::store::ArtifactRow;
+use crate::{disk, store::ArtifactRow};
 
 /// Files being written; on the same file system as the others, as a rename does not cross one.
 const TEMPORARY: &str = "tmp";
@@ -96,6 +96,12 @@ impl DiskTier {
     }
 
     fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<Stamp> {
+        let needed_bytes = bytes.len() as u64 + disk::KEEP_BYTES;
+        if disk::available_bytes(&self.artifacts)
+            .is_some_and(|available_bytes| available_bytes < needed_bytes)
+        {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let directory = path.parent().unwrap_or(&self.artifacts);
         let is_new = !directory.is_dir();
         os::create_private_dir(directory)?;
@@ -281,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_told_apart_from_other_failures() {
+        let path = Path::new("picture");
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert!(matches!(write_error(path, kind.into()), CacheError::DiskFull { .. }));
+        }
+        let denied = write_error(path, io::ErrorKind::PermissionDenied.into());
+        assert!(matches!(denied, CacheError::File { .. }));
+    }
+
+    #[test]
     fn only_old_files_with_an_artifacts_name_are_listed() {
         let (_home, tier) = tier();
         let row = row(b"a picture");
@@ -289,6 +305,6 @@ mod tests {
         let first = row.digest.as_bytes()[0];
         let later = SystemTime::now() + Duration::from_secs(5);
         assert_eq!(tier.named_files(first, later), [(row.digest, tier.path(&row))]);
-        assert!(tier.named_files(first, later - Duration::from_secs(60)).is_empty());
+        assert!(tier.named_files(first, later - Duration::from_mins(1)).is_empty());
     }
 }

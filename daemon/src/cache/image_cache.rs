@@ -199,8 +199,8 @@ impl Handler<GetCacheStats> for ImageCache {
 impl Handler<ClearCache> for ImageCache {
     type Result = ActorResponse<Self, Result<CacheClearResult, CacheError>>;
 
-    fn handle(&mut self, msg: ClearCache, ctx: &mut Self::Context) -> Self::Result {
-        self.clear(msg, ctx)
+    fn handle(&mut self, ClearCache { is_memory_only }: ClearCache, ctx: &mut Self::Context) -> Self::Result {
+        self.clear(is_memory_only, ctx)
     }
 }
 

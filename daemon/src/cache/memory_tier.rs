@@ -65,7 +65,7 @@ impl MemoryTier {
         size_bytes <= self.max_item_bytes && weight_bytes(size_bytes) <= self.limit_bytes
     }
 
-    #[cfg(test)]
+    /// Whether the artifact is held; it does not count as a use.
     pub fn contains(&self, digest: &Digest) -> bool {
         self.items.contains(digest)
     }

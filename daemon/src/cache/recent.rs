@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// How long a use keeps an artifact from eviction. A task that was just answered with it names it only with its next commit; until then
 /// nothing in the journal pins it. A commit takes milliseconds; a minute covers a machine that swaps.
-pub const PROTECTED: Duration = Duration::from_secs(60);
+pub const PROTECTED: Duration = Duration::from_mins(1);
 
 /// Uses of late.
 #[derive(Debug, Default)]

@@ -42,7 +42,7 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
         TaskRefusal::NoTask(_) => new(ErrorCode::TaskNotFound)
             .hint("it never was, or the history has dropped it; reel ls shows what there is"),
         TaskRefusal::NoBatch(_) => new(ErrorCode::BatchNotFound).hint("leave `batch` out to begin a new one"),
-        TaskRefusal::NoDependency(_) => new(ErrorCode::DependencyNotFound)
+        TaskRefusal::NoDependency { .. } => new(ErrorCode::DependencyNotFound)
             .hint("submit the task that comes first, and name the id of its answer"),
         TaskRefusal::IllegalState { id, .. } => {
             new(ErrorCode::IllegalState).hint(format!("reel show {id} shows where it stands"))
@@ -50,6 +50,8 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
         TaskRefusal::QueueFull { .. } => new(ErrorCode::QueueFull).hint(
             "wait for tasks to end, or raise `tasks.queue_limit` in the configuration: reel config edit",
         ),
+        TaskRefusal::StorageFull { .. } => new(ErrorCode::StorageFull)
+            .hint("make room on the disk that holds reel's home: reel status names it"),
         TaskRefusal::OverMemory { .. } => new(ErrorCode::OverMemory).hint(TRIM),
         TaskRefusal::RequestIdConflict(_) => new(ErrorCode::RequestIdConflict)
             .hint("send the same request again as it was, or take a new `request_id`"),

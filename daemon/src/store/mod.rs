@@ -8,6 +8,7 @@ mod error;
 mod history;
 mod open;
 mod query;
+mod recover;
 mod tasks;
 mod thread;
 
@@ -20,9 +21,10 @@ pub use self::{
     history::{Pruned, forget, prune},
     open::{Opened, open},
     query::{Filter, batch_states, find_states, list, list_plan, view, views},
+    recover::{Recovered, Recovery, load, recover},
     tasks::{
-        Accepted, AttemptStart, Dependencies, Finish, NewTask, Recovered, Recovery, Request, Start, Step,
-        batch_exists, finish, insert, load, recover, save_ids, start, step,
+        Accepted, AttemptStart, Dependencies, Finish, NewTask, Request, Start, Step, batch_exists, finish,
+        insert, save_ids, start, step,
     },
     thread::Store,
 };

@@ -43,6 +43,10 @@ pub fn open(path: &Path) -> Result<Opened, StoreError> {
 }
 
 fn open_pair(path: &Path) -> Result<(Connection, Connection), StoreError> {
+    if path.exists() {
+        // Looked at before anything is set: turning on the WAL already writes into the file.
+        check(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?;
+    }
     let mut writer = Connection::open(path)?;
     // Read before anything is written: what is damaged is set aside as it was found.
     check(&writer)?;

@@ -82,8 +82,8 @@ pub enum Accepted {
     },
     /// The request id was used for something else.
     Conflict,
-    /// A dependency does not exist.
-    NoDependency(TaskId),
+    /// A dependency of this task of the request, from 0, does not exist.
+    NoDependency(usize, TaskId),
 }
 
 /// Accepts tasks, all or none.
@@ -92,10 +92,10 @@ pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> 
         return Ok(before);
     }
     let mut open = Vec::with_capacity(tasks.len());
-    for task in tasks {
+    for (index, task) in tasks.iter().enumerate() {
         match unfinished_dependencies(connection, task)? {
             Ok(dependencies) => open.push(dependencies),
-            Err(missing) => return Ok(Accepted::NoDependency(missing)),
+            Err(missing) => return Ok(Accepted::NoDependency(index, missing)),
         }
     }
     if let (true, Some(batch)) = (request.is_new_batch, request.batch) {
@@ -146,7 +146,7 @@ fn find_request(connection: &Connection, request: &Request) -> Result<Option<Acc
 pub type Dependencies = Result<Vec<TaskId>, TaskId>;
 
 /// Outer error: one that does not exist. Inner error: one that did not succeed.
-fn unfinished_dependencies(
+pub(super) fn unfinished_dependencies(
     connection: &Connection,
     task: &NewTask,
 ) -> Result<Result<Dependencies, TaskId>, StoreError> {
@@ -392,119 +392,6 @@ fn insert_event(
     Ok(())
 }
 
-/// A task that was not finished when the daemon ended.
-#[derive(Debug, Clone)]
-pub struct Recovered {
-    /// As it was accepted; `state` is where it stood.
-    pub task: NewTask,
-    /// Its revision.
-    pub rev: u64,
-    /// Why it was held.
-    pub hold_reason: Option<HoldReason>,
-    /// Who asked.
-    pub client: String,
-    /// Its batch.
-    pub batch: Option<BatchId>,
-    /// Attempts begun.
-    pub attempts: u32,
-    /// Daemon deaths that it was running at.
-    pub deaths: u32,
-    /// When its next attempt may begin.
-    pub not_before: Option<Timestamp>,
-    /// The provider's job id of its open attempt.
-    pub remote_id: Option<String>,
-    /// Its dependencies that are not finished, or the one that did not succeed.
-    pub open: Dependencies,
-}
-
-/// What a start reads.
-#[derive(Debug, Clone)]
-pub struct Recovery {
-    /// In the order of their ids.
-    pub unfinished: Vec<Recovered>,
-    /// How many tasks stand in each state.
-    pub counts: Vec<(TaskState, u64)>,
-    /// The next id must not be below this.
-    pub ids_below: u64,
-}
-
-const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_provider, provider, model, params, metadata, cache_mode, \
-     attempts_left, deadline_ms, rev, hold_reason, client, batch, attempts, deaths, not_before_ms, \
-     (SELECT remote_id FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts AND ended_ms IS NULL)";
-
-/// Reads what a start must know.
-pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
-    let mut statement = connection.prepare(&format!(
-        "SELECT {RECOVERED_COLUMNS} FROM tasks WHERE state IN ('waiting', 'queued', 'running', 'held') ORDER BY id"
-    ))?;
-    let mut unfinished = statement.query_map([], recovered)?.collect::<Result<Vec<_>, _>>()?;
-    for task in &mut unfinished {
-        find_open(connection, task)?;
-    }
-    let mut statement = connection.prepare("SELECT state, count(*) FROM tasks GROUP BY state")?;
-    let counts = statement
-        .query_map([], |row| Ok((state_at(row, 0)?, row.get(1)?)))?
-        .collect::<Result<Vec<_>, _>>()?;
-    let ids_below = connection.query_row(
-        "SELECT max(coalesce((SELECT value FROM meta WHERE key = 'ids_below'), 1), coalesce((SELECT max(id) + 1 FROM tasks), 1))",
-        [],
-        |row| row.get(0),
-    )?;
-    Ok(Recovery { unfinished, counts, ids_below })
-}
-
-/// One task with all that the tracker needs to take it up again; None if it does not exist.
-pub fn load(connection: &Connection, id: TaskId) -> Result<Option<Recovered>, StoreError> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT {RECOVERED_COLUMNS} FROM tasks WHERE id = ?"))?;
-    let mut found = statement.query_row([id.0], recovered).optional()?;
-    if let Some(task) = &mut found {
-        find_open(connection, task)?;
-    }
-    Ok(found)
-}
-
-fn find_open(connection: &Connection, task: &mut Recovered) -> Result<(), StoreError> {
-    if !task.task.after.is_empty() {
-        // A dependency that has left the history was finished; only a success lets anything leave it before its dependants.
-        task.open = unfinished_dependencies(connection, &task.task)?.unwrap_or_else(|_| Ok(Vec::new()));
-    }
-    Ok(())
-}
-
-fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
-    let time = |index| row.get::<_, Option<u64>>(index).map(|ms| ms.map(Timestamp::from_unix_ms));
-    let task = NewTask {
-        id: TaskId(row.get(0)?),
-        kind: row.get(1)?,
-        name: row.get(2)?,
-        state: state_at(row, 3)?,
-        priority: row.get(4)?,
-        after: json_at(row, 5)?.unwrap_or_default(),
-        wanted_provider: row.get(6)?,
-        provider: row.get(7)?,
-        model: row.get(8)?,
-        params: json_at(row, 9)?.unwrap_or_default(),
-        metadata: json_at(row, 10)?,
-        cache: cache_mode(row.get(11)?),
-        attempts_left: row.get(12)?,
-        deadline: time(13)?,
-        outputs: Vec::new(),
-    };
-    Ok(Recovered {
-        task,
-        rev: row.get(14)?,
-        hold_reason: hold_at(row, 15)?,
-        client: row.get(16)?,
-        batch: row.get::<_, Option<u64>>(17)?.map(BatchId),
-        attempts: row.get(18)?,
-        deaths: row.get(19)?,
-        not_before: time(20)?,
-        remote_id: row.get(21)?,
-        open: Ok(Vec::new()),
-    })
-}
-
 pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Unreadable(error.to_string()))
 }
@@ -544,7 +431,7 @@ const fn cache_number(mode: CacheMode) -> u8 {
     }
 }
 
-const fn cache_mode(number: u8) -> CacheMode {
+pub(super) const fn cache_mode(number: u8) -> CacheMode {
     match number {
         1 => CacheMode::Fresh,
         2 => CacheMode::Off,

@@ -128,6 +128,10 @@ fn write_loop(connection: &Connection, jobs: &Receiver<WriteJob>) {
             tracing::error!(error = %error, writes = settles.len(), "a commit failed");
             // A commit that failed for want of room leaves its transaction open.
             let _ = connection.execute_batch("ROLLBACK");
+            if matches!(error, StoreError::Full(_)) {
+                // Its pages go into the database, which has room for most of them; the next writes begin the WAL anew.
+                let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            }
         }
         for settle in settles {
             settle(outcome.clone());

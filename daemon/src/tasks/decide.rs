@@ -32,25 +32,27 @@ impl Handler<RemoveTask> for TaskTracker {
             let _ = reply.send(Err(TaskRefusal::IllegalState { id, state: task.state, rule }));
         } else {
             let write = move |connection: &rusqlite::Connection| {
-                let row = store::load(connection, id)?;
-                if row.as_ref().is_some_and(|row| row.task.state.is_finished()) {
+                let task = store::load(connection, id)?;
+                if task.as_ref().is_some_and(|task| task.task.state.is_finished()) {
                     store::forget(connection, id)?;
                 }
-                Ok(row)
+                Ok(task)
             };
             self.journal(write, move |tracker, _, outcome| {
                 let removed = match outcome {
                     Ok(Some(row)) if row.task.state.is_finished() => {
                         tracker.count(None, Some(row.task.state), None);
-                        let removed = || revived(&row, Plan::default()).event(None, None);
-                        tracker.parts.events.task("removed", removed);
+                        tracker
+                            .parts
+                            .events
+                            .task("removed", || revived(&row, Plan::default()).event(None, None));
                         Ok(())
                     }
-                    Ok(Some(row)) => Err(TaskRefusal::IllegalState {
-                        id,
-                        state: row.task.state,
-                        rule: "only a finished task can be removed",
-                    }),
+                    // It came back to life meanwhile.
+                    Ok(Some(row)) => {
+                        let rule = "only a finished task can be removed";
+                        Err(TaskRefusal::IllegalState { id, state: row.task.state, rule })
+                    }
                     Ok(None) => Err(TaskRefusal::NoTask(id)),
                     Err(error) => Err(error.into()),
                 };

@@ -88,6 +88,7 @@ impl TaskTracker {
         let is_critical = *self.parts.level.borrow() == MemoryLevel::Critical;
         !self.is_paused
             && !self.is_stopping
+            && !self.is_taking_up
             && !is_critical
             && self.runs.len() < self.parts.limits.max_concurrent
     }

@@ -18,8 +18,13 @@ pub enum TaskRefusal {
     #[error("no batch {0}")]
     NoBatch(BatchId),
     /// A dependency does not exist.
-    #[error("`after` names task {0}, which does not exist")]
-    NoDependency(TaskId),
+    #[error("tasks[{index}]: `after` names task {id}, which does not exist")]
+    NoDependency {
+        /// Which spec of the request, from 0.
+        index: usize,
+        /// What it names.
+        id: TaskId,
+    },
     /// The state does not allow it.
     #[error("task {id} is {}: {rule}", state.name())]
     IllegalState {
@@ -39,6 +44,14 @@ pub enum TaskRefusal {
         asked: u64,
         /// `tasks.queue_limit`.
         limit: u64,
+    },
+    /// The disk has no room for the journal of new work.
+    #[error("the disk has {available_bytes} bytes left, and new work needs {needed_bytes}")]
+    StorageFull {
+        /// Left on the disk of the home.
+        available_bytes: u64,
+        /// What the journal must have to end what it accepts.
+        needed_bytes: u64,
     },
     /// The memory budget has no room for the params.
     #[error("the memory budget has no room for {asked_bytes} bytes of params now")]

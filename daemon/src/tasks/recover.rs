@@ -94,7 +94,14 @@ impl TaskTracker {
             self.take_up_one(ctx, &row, plan);
         }
         self.prune();
-        self.dispatch(ctx);
+        // Behind the steps above in the journal's order.
+        self.journal(
+            |_| Ok(()),
+            |tracker, ctx, _| {
+                tracker.is_taking_up = false;
+                tracker.dispatch(ctx);
+            },
+        );
     }
 
     fn take_up_one(

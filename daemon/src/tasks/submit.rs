@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     cache::{LookUp, Made},
+    disk,
     memory::Holder,
     store::{self, Accepted, NewTask},
 };
@@ -131,7 +132,12 @@ impl TaskTracker {
         if self.is_stopping {
             return Some(TaskRefusal::Stopping);
         }
-        (unfinished + asked > limit).then_some(TaskRefusal::QueueFull { unfinished, asked, limit })
+        if unfinished + asked > limit {
+            return Some(TaskRefusal::QueueFull { unfinished, asked, limit });
+        }
+        let available_bytes = disk::available_bytes(&self.parts.artifacts)?;
+        let needed_bytes = disk::ACCEPT_BYTES;
+        (available_bytes < needed_bytes).then_some(TaskRefusal::StorageFull { available_bytes, needed_bytes })
     }
 
     fn take_ids(&mut self, count: u64) -> u64 {
@@ -285,7 +291,7 @@ impl TaskTracker {
             Accepted::Conflict => {
                 Err(TaskRefusal::RequestIdConflict(request.request_id.clone().unwrap_or_default()))
             }
-            Accepted::NoDependency(id) => Err(TaskRefusal::NoDependency(id)),
+            Accepted::NoDependency(index, id) => Err(TaskRefusal::NoDependency { index, id }),
         };
         // A client that went away has its tasks all the same: they were accepted.
         let _ = reply.send(answer);

@@ -230,7 +230,7 @@ async fn a_failed_dependency_fails_the_whole_chain_and_a_success_frees_it() {
     assert_eq!(bench.wait(late).await.state, TaskState::Failed);
     assert!(matches!(
         bench.submit(TaskSpec { after: vec![TaskId(9_999)], ..spec("test.noop") }).await,
-        Err(TaskRefusal::NoDependency(TaskId(9_999)))
+        Err(TaskRefusal::NoDependency { id: TaskId(9_999), .. })
     ));
 }
 

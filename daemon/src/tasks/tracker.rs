@@ -104,6 +104,8 @@ pub struct TaskTracker {
     pub(super) is_paused: bool,
     pub(super) is_stopping: bool,
     pub(super) is_pruning: bool,
+    /// Until what was running at the last end stands in the queues again, nothing may pass it.
+    pub(super) is_taking_up: bool,
     pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
     applied: mpsc::UnboundedSender<Applied>,
     applied_queue: Option<mpsc::UnboundedReceiver<Applied>>,
@@ -136,6 +138,7 @@ impl TaskTracker {
             is_paused: false,
             is_stopping: false,
             is_pruning: false,
+            is_taking_up: true,
             drained: None,
             applied,
             applied_queue: Some(applied_queue),

@@ -12,12 +12,16 @@ use tracing::info;
 
 use super::ImageCache;
 use crate::{
-    cache::{CacheError, ClearCache, disk_tier::DiskTier},
+    cache::{CacheError, disk_tier::DiskTier},
     store::{self, ArtifactRow, Dropped, Store, StoreError},
 };
 
 /// Rows of one read or of one commit: a few milliseconds, so that others are served in between.
 const PAGE: u32 = 256;
+
+/// This part of the cap is freed beyond what is needed, if it can be: finding what may leave passes all pinned rows that were used before it
+/// (120 ms at 100,000 of them, on the journal's one reader), so it must not come with every picture.
+const SLACK_PART: u64 = 64;
 
 /// Evict some of what may be evicted, and answer what went; nothing means that nothing is left.
 #[derive(Debug, Message)]
@@ -58,6 +62,7 @@ impl ImageCache {
     }
 
     /// Comes back here after each eviction: another one may have taken the room, or a task may have named what was chosen.
+    #[expect(clippy::only_used_in_recursion, reason = "held until the room is granted")]
     fn make_room_alone(
         &mut self,
         needed_bytes: u64,
@@ -69,7 +74,8 @@ impl ImageCache {
             return Box::pin(fut::ready(Ok(())));
         }
         let protected = self.recent.protected(Instant::now());
-        let chosen = choose(self.store.clone(), protected, excess_bytes, usize::MAX).into_actor(self);
+        let wanted_bytes = excess_bytes.saturating_add(self.disk_limit_bytes / SLACK_PART);
+        let chosen = choose(self.store.clone(), protected, wanted_bytes, usize::MAX).into_actor(self);
         Box::pin(chosen.then(move |chosen, actor, _| {
             let rows = match chosen {
                 Ok(rows) if rows.iter().map(|row| row.size_bytes).sum::<u64>() >= excess_bytes => rows,
@@ -125,12 +131,12 @@ impl ImageCache {
 
     pub(super) fn clear(
         &mut self,
-        msg: ClearCache,
+        is_memory_only: bool,
         ctx: &mut Context<Self>,
     ) -> ActorResponse<Self, Result<CacheClearResult, CacheError>> {
         let freed_bytes = self.memory.free(u64::MAX);
         let mut result = CacheClearResult { freed_bytes, ..CacheClearResult::default() };
-        if msg.is_memory_only {
+        if is_memory_only {
             return ActorResponse::reply(Ok(result));
         }
         let (store, address) = (self.store.clone(), ctx.address());

@@ -170,6 +170,37 @@ fn new_row(digest: Digest, picture: &Picture) -> ArtifactRow {
 }
 
 async fn write(writer: Writer, pictures: Vec<(ArtifactRow, Picture)>) -> Result<Written, CacheError> {
+    let (disk, store, gate) = (writer.disk.clone(), writer.store.clone(), Arc::clone(&writer.gate));
+    let rows = pictures.iter().map(|(row, _)| row.clone()).collect();
+    let written = write_and_commit(writer, pictures).await;
+    if written.is_err() {
+        discard(store, disk, gate, rows).await;
+    }
+    written
+}
+
+/// Removes the files that came before a failure: on a disk that is full they would only make it worse.
+async fn discard(store: Store, disk: DiskTier, gate: Arc<RwLock<()>>, rows: Vec<ArtifactRow>) {
+    let _alone = gate.write_owned().await;
+    let without_row = store.read(move |connection| {
+        let mut without_row = Vec::new();
+        for row in rows {
+            if store::artifact(connection, row.digest)?.is_none() {
+                without_row.push(row);
+            }
+        }
+        Ok(without_row)
+    });
+    // If the journal cannot tell, they stay, and are strays for the next verification.
+    if let Ok(rows) = without_row.await {
+        let _ = on_thread(disk.artifacts().to_owned(), move || disk.remove(&rows)).await;
+    }
+}
+
+async fn write_and_commit(
+    writer: Writer,
+    pictures: Vec<(ArtifactRow, Picture)>,
+) -> Result<Written, CacheError> {
     let Writer { disk, store, gate, key, provider, model } = writer;
     let together = gate.read_owned().await;
     let artifacts = disk.artifacts().to_owned();

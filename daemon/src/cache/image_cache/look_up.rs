@@ -20,8 +20,8 @@ use crate::{
 struct Job {
     requests: Vec<Vec<Key>>,
     is_counted: bool,
-    /// A hit or a miss for each request that is settled.
-    settled: Vec<Option<Option<Arc<Shelved>>>>,
+    /// How far each of them is.
+    looks: Vec<Look>,
     /// What the journal has.
     read: HashMap<Key, Option<Arc<Shelved>>>,
     /// Whether the files that were verified are good.
@@ -42,6 +42,14 @@ struct Fetched {
     verdicts: Vec<(Digest, bool)>,
 }
 
+#[derive(Clone)]
+enum Look {
+    /// Something is needed first.
+    Open,
+    Miss,
+    Hit(Arc<Shelved>),
+}
+
 enum Judged {
     Had,
     Lost,
@@ -55,7 +63,7 @@ impl ImageCache {
         ctx: &mut Context<Self>,
     ) -> ActorResponse<Self, Vec<Option<Made>>> {
         let mut job = Job {
-            settled: vec![None; msg.requests.len()],
+            looks: vec![Look::Open; msg.requests.len()],
             requests: msg.requests,
             is_counted: msg.is_counted,
             read: HashMap::new(),
@@ -70,36 +78,38 @@ impl ImageCache {
     /// Settles what can be settled; answers what is needed for the rest. Each fetch settles a key or a file for good, so passes come to an end.
     fn pass(&mut self, job: &mut Job) -> Option<Needs> {
         let mut needs = Needs::default();
-        let mut settled = std::mem::take(&mut job.settled);
-        for (request, settled) in job.requests.iter().zip(&mut settled) {
-            if settled.is_none() {
-                *settled = self.look(request, job, &mut needs);
+        let mut is_open = false;
+        let mut looks = std::mem::take(&mut job.looks);
+        for (request, look) in job.requests.iter().zip(&mut looks) {
+            if matches!(look, Look::Open) {
+                *look = self.look(request, job, &mut needs);
+                is_open |= matches!(look, Look::Open);
             }
         }
-        job.settled = settled;
-        job.settled.iter().any(Option::is_none).then_some(needs)
+        job.looks = looks;
+        is_open.then_some(needs)
     }
 
-    fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Option<Option<Arc<Shelved>>> {
+    fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Look {
         for (position, key) in request.iter().enumerate() {
             let known = self.index.get(key).cloned().map(Some).or_else(|| job.read.get(key).cloned());
             let Some(entry) = known else {
                 // All that may be needed of this request, so that one read serves it.
                 let rest = request.iter().skip(position);
                 needs.keys.extend(rest.filter(|key| !job.read.contains_key(*key)));
-                return None;
+                return Look::Open;
             };
             let Some(entry) = entry else { continue };
             match self.judge(&entry, &job.verdicts, needs) {
                 Judged::Had => {
                     entry.rows.iter().for_each(|row| self.touch(row.digest));
-                    return Some(Some(entry));
+                    return Look::Hit(entry);
                 }
                 Judged::Lost => {}
-                Judged::Open => return None,
+                Judged::Open => return Look::Open,
             }
         }
-        Some(None)
+        Look::Miss
     }
 
     fn judge(&mut self, entry: &Shelved, verdicts: &HashMap<Digest, bool>, needs: &mut Needs) -> Judged {
@@ -174,8 +184,8 @@ impl ImageCache {
     }
 
     fn answer(&mut self, job: Job) -> Vec<Option<Made>> {
-        let answers: Vec<_> =
-            job.settled.into_iter().map(|entry| entry.flatten().map(|entry| entry.made.clone())).collect();
+        let made = |look: Look| if let Look::Hit(entry) = look { Some(entry.made.clone()) } else { None };
+        let answers: Vec<_> = job.looks.into_iter().map(made).collect();
         if job.is_counted {
             let hits = answers.iter().flatten().count() as u64;
             self.stats.hits += hits;

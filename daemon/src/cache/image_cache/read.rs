@@ -8,6 +8,7 @@ use reel_protocol::{Bytes, Digest, limits::READ_BYTES, methods::ArtifactReadResu
 use super::{ImageCache, check::Verdict};
 use crate::{
     cache::{CacheError, ReadArtifact, memory_tier::Item},
+    memory::Holder,
     store::{self, ArtifactRow},
 };
 
@@ -48,11 +49,10 @@ impl ImageCache {
         let digest = row.digest;
         let path = self.disk.path(&row);
         self.touch(digest);
-        let reservation = if wants_bytes && !self.flights.contains_key(&digest) {
-            self.memory.reserve(&self.budget, row.size_bytes)
-        } else {
-            None
-        };
+        // Another read may have brought it to memory while this one's row was read.
+        let is_coming = self.memory.contains(&digest) || self.flights.contains_key(&digest);
+        let reservation =
+            if wants_bytes && !is_coming { self.memory.reserve(&self.budget, row.size_bytes) } else { None };
         if reservation.is_none() && self.is_verified(&digest, &path) {
             return Box::pin(fut::ready(Ok(row)));
         }
@@ -72,10 +72,13 @@ impl ImageCache {
         if let Some(item) = self.memory.get(&msg.digest) {
             return Box::pin(fut::ready(slice(item, &msg)));
         }
-        let disk = self.disk.clone();
+        let (disk, budget) = (self.disk.clone(), self.budget.clone());
         let read = async move {
             let row = row?;
             let length = available(&msg, row.size_bytes)?;
+            // Until the answer leaves here; behind that the session reserves the line that it becomes.
+            let _reservation =
+                budget.reserve(Holder::Response, length).map_err(|_| CacheError::OverMemory)?;
             let path = disk.path(&row);
             let (media_type, size_bytes) = (row.media_type.clone(), row.size_bytes);
             let bytes = tokio::task::spawn_blocking(move || disk.read_range(&row, msg.offset, length)).await;

@@ -81,6 +81,16 @@ async fn keep(cache: &Addr<ImageCache>, key: u8, size: usize) -> Result<Made, Ca
     cache.send(keep_all(Some(key), vec![picture(key, size)])).await.unwrap()
 }
 
+/// Pictures of 300 bytes, each used later than the one before: times of use are whole milliseconds.
+async fn keep_in_turn(cache: &Addr<ImageCache>, keys: std::ops::RangeInclusive<u8>) -> Vec<Made> {
+    let mut made = Vec::new();
+    for key in keys {
+        made.push(keep(cache, key, 300).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    made
+}
+
 async fn look_up(cache: &Addr<ImageCache>, key: u8) -> Option<Made> {
     let msg = LookUp { requests: vec![vec![[key; 32]]], is_counted: true };
     cache.send(msg).await.unwrap().pop().unwrap()
@@ -272,12 +282,16 @@ async fn memory_is_given_back_when_asked_and_filled_by_reading() {
 async fn a_budget_that_others_fill_costs_only_the_memory_tier() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let _others = home.budget.reserve(Holder::Drawing, 64 * MIB).unwrap();
+    let mut others = home.budget.reserve(Holder::Drawing, 64 * MIB).unwrap();
     let made = keep(&cache, 1, 1_000).await.unwrap();
     assert_eq!(stats(&cache).await.memory_bytes, 0);
-    assert_eq!(read(&cache, made.outputs[0].digest, 0, 1).await.unwrap().data.0, [1]);
+    let digest = made.outputs[0].digest;
+    assert!(matches!(read(&cache, digest, 0, 1).await, Err(CacheError::OverMemory)));
     assert_eq!(look_up(&cache, 1).await, Some(made));
     assert!(matches!(cache.send(VerifyCache).await.unwrap(), Err(CacheError::OverMemory)));
+    others.shrink(500);
+    assert_eq!(read(&cache, digest, 0, 500).await.unwrap().data.0, [1; 500]);
+    assert_eq!(home.budget.reserved_bytes(), others.bytes());
 }
 
 #[actix::test]

@@ -26,7 +26,7 @@ const PAGE: u32 = 256;
 /// A page of rows, a listed directory, and the 64 KiB by which a file is read.
 const BUFFER_BYTES: u64 = 512 * 1024;
 /// Younger files are no strays: one gets its name before its row is committed, and a slow disk may lie in between.
-const STRAY_AGE: Duration = Duration::from_secs(60);
+const STRAY_AGE: Duration = Duration::from_mins(1);
 
 /// What the work needs of the actor.
 struct Sweep {

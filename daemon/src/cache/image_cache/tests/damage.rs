@@ -89,7 +89,7 @@ async fn a_file_that_only_looks_newer_is_hashed_again_and_stays() {
     let cache = home.start_wide();
     let made = keep(&cache, 1, 100).await.unwrap();
     let file = fs::File::options().write(true).open(&made.outputs[0].path).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(900)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_mins(15)).unwrap();
     assert_eq!(look_up(&cache, 1).await, Some(made.clone()));
     assert_eq!(look_up(&cache, 1).await, Some(made));
     assert_eq!(home.hashed.load(Relaxed), 1);
@@ -108,7 +108,7 @@ async fn verifying_drops_what_is_lost_and_removes_old_strays_only() {
     DAMAGES[2](&made[1].outputs[0].path);
     let directory = PathBuf::from(&made[2].outputs[0].path);
     let directory = directory.parent().unwrap();
-    let old = SystemTime::now() - Duration::from_secs(120);
+    let old = SystemTime::now() - Duration::from_mins(2);
     let stray = |name: &str, modified| {
         let path = directory.join(name);
         fs::write(&path, b"stray").unwrap();

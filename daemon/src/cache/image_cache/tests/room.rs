@@ -17,16 +17,6 @@ fn exists(made: &Made) -> bool {
     Path::new(&made.outputs[0].path).exists()
 }
 
-/// The times of use are whole milliseconds.
-async fn keep_in_turn(cache: &Addr<ImageCache>, keys: std::ops::RangeInclusive<u8>) -> Vec<Made> {
-    let mut made = Vec::new();
-    for key in keys {
-        made.push(keep(cache, key, 300).await.unwrap());
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    made
-}
-
 #[actix::test]
 async fn the_least_recently_used_leave_for_the_new_one() {
     let mut home = Home::new();
@@ -35,8 +25,7 @@ async fn the_least_recently_used_leave_for_the_new_one() {
     let made = keep_in_turn(&cache, 1..=3).await;
     assert!(look_up(&cache, 1).await.is_some());
     a_minute_later().await;
-    // The times of use are written by the timer, which has fired; this write stands behind it.
-    home.pin(Digest::from_bytes([0; 32])).await;
+    home.wait_for_last_used(made[0].outputs[0].digest).await;
     keep(&cache, 4, 300).await.unwrap();
     assert_eq!(made.iter().map(exists).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(look_up(&cache, 2).await, None);
@@ -73,6 +62,23 @@ impl Home {
         });
         pin.await.unwrap();
     }
+
+    /// The times of use are written by a timer.
+    async fn wait_for_last_used(&self, digest: Digest) {
+        let wait = async {
+            loop {
+                let last = self.store.read(|connection| {
+                    let sql = "SELECT digest FROM artifacts ORDER BY used_ms DESC LIMIT 1";
+                    Ok(Digest::from_bytes(connection.query_row(sql, [], |row| row.get(0))?))
+                });
+                if last.await.unwrap() == digest {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+    }
 }
 
 #[actix::test]
@@ -108,6 +114,24 @@ async fn what_is_there_already_needs_no_room() {
     keep(&cache, 1, 1_000).await.unwrap();
     let again = cache.send(keep_all(Some(2), vec![picture(1, 1_000)])).await.unwrap().unwrap();
     assert_eq!(look_up(&cache, 2).await, Some(again));
+}
+
+#[actix::test]
+async fn a_failed_write_leaves_no_file_and_takes_no_room() {
+    let mut home = Home::new();
+    let cache = home.start(SMALL);
+    let kept = keep(&cache, 1, 400).await.unwrap();
+    let blocked = Digest::from_bytes(*blake3::hash(&[3; 300]).as_bytes()).to_string();
+    std::fs::write(home.artifacts().join(&blocked[..2]), b"no directory").unwrap();
+    let pictures = || vec![picture(1, 400), picture(2, 300), picture(3, 300)];
+    let failed = cache.send(keep_all(Some(2), pictures())).await.unwrap();
+    assert!(matches!(failed, Err(CacheError::File { .. })));
+    let other = Digest::from_bytes(*blake3::hash(&[2; 300]).as_bytes()).to_string();
+    assert!(!home.artifacts().join(&other[..2]).join(format!("{other}.png")).exists());
+    assert!(exists(&kept) && home.strays("tmp") == 0);
+    assert_eq!((look_up(&cache, 2).await, stats(&cache).await.disk_bytes), (None, 400));
+    std::fs::remove_file(home.artifacts().join(&blocked[..2])).unwrap();
+    assert!(cache.send(keep_all(Some(2), pictures())).await.unwrap().is_ok());
 }
 
 #[actix::test]

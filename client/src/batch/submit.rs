@@ -1,0 +1,139 @@
+//! Hands a batch in: chunks that each fit a request, all under one batch of the daemon.
+
+use std::collections::HashMap;
+
+use reel_client::{ClientError, Session};
+use reel_protocol::{
+    BatchId, TaskId, TaskSpec,
+    limits::LARGE_LINE_BYTES,
+    methods::{SubmitBatchParams, TaskSubmitBatch},
+};
+
+use super::{Item, Order, Wanted};
+use crate::{failure::Failure, tasks};
+
+/// Tasks of one submit: a failed one is repeated whole, and the first pictures should not wait for the last line to be sent.
+const CHUNK_TASKS: usize = 1_000;
+
+/// Bytes of one submit, with room for what the frame adds.
+const CHUNK_BYTES: usize = LARGE_LINE_BYTES - 64 * 1024;
+
+/// Bytes of one task beside its params and name, generously.
+const TASK_BYTES: usize = 512;
+
+/// Submits the wanted items, and notes the task of each in `open` at once. Each chunk may be sent again after the daemon's death and is still the same one.
+pub async fn submit(
+    session: &Session,
+    order: &Order,
+    items: &[Item],
+    wanted: &[Wanted],
+    open: &mut HashMap<TaskId, Wanted>,
+) -> Result<BatchId, Failure> {
+    let request_id = tasks::new_request_id();
+    let mut batch = None;
+    for (index, chunk) in chunks(items, wanted).into_iter().enumerate() {
+        let specs = chunk.iter().filter_map(|(place, _)| items.get(*place)).map(|item| spec(order, item));
+        let params = SubmitBatchParams {
+            request_id: Some(format!("{request_id}-{index}")),
+            name: order.name.clone(),
+            batch,
+            tasks: specs.collect(),
+        };
+        let answer = session.call::<TaskSubmitBatch>(&params).await;
+        let answer = answer.map_err(|error| named_by_line(error, items, chunk))?;
+        batch = Some(answer.batch);
+        open.extend(answer.ids.into_iter().zip(chunk.iter().copied()));
+    }
+    batch.ok_or_else(|| Failure::usage("there is nothing to make"))
+}
+
+fn spec(order: &Order, item: &Item) -> TaskSpec {
+    TaskSpec {
+        kind: "image.generate".to_owned(),
+        params: item.params.clone(),
+        name: item.name.clone(),
+        provider: order.provider.clone(),
+        cache: order.cache,
+        ..TaskSpec::default()
+    }
+}
+
+/// The daemon names a refused entry by its place in the chunk; people count lines.
+fn named_by_line(error: ClientError, items: &[Item], chunk: &[Wanted]) -> Failure {
+    let mut failure = Failure::from(error);
+    let named = failure.error.message.strip_prefix("tasks[").and_then(|rest| rest.split_once("]: "));
+    let line = named.and_then(|(index, detail)| {
+        let (place, _) = chunk.get(index.parse::<usize>().ok()?)?;
+        Some(format!("line {}: {detail}", items.get(*place)?.line))
+    });
+    if let Some(line) = line {
+        failure.error.message = line;
+    }
+    failure
+}
+
+/// At most a thousand tasks and one line's bytes each.
+fn chunks<'a>(items: &[Item], wanted: &'a [Wanted]) -> Vec<&'a [Wanted]> {
+    let mut chunks = Vec::new();
+    let mut rest = wanted;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let mut count = 0;
+        for (place, _) in rest.iter().take(CHUNK_TASKS) {
+            // JSON may write a character of a name with six.
+            let size = |item: &Item| {
+                item.params.as_str().len() + item.name.as_ref().map_or(0, |name| name.len() * 6) + TASK_BYTES
+            };
+            bytes += items.get(*place).map_or(0, size);
+            if bytes > CHUNK_BYTES && count > 0 {
+                break;
+            }
+            count += 1;
+        }
+        let (chunk, left) = rest.split_at(count);
+        chunks.push(chunk);
+        rest = left;
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use reel_protocol::{ErrorCode, RpcError};
+
+    use super::*;
+    use crate::{
+        batch::{Defaults, plan, read_lines},
+        save::Existing,
+    };
+
+    #[test]
+    fn a_refused_entry_is_named_by_its_line() {
+        let items = plan(read_lines(b"a\n\nb\nc", &Defaults::default()).unwrap(), None).unwrap();
+        let chunk = [(1, Existing::Keep), (2, Existing::Keep)];
+        for (message, expected) in [
+            ("tasks[0]: there is no style x", "line 3: there is no style x"),
+            ("tasks[1]: [a]: b", "line 4: [a]: b"),
+            ("tasks[9]: x", "tasks[9]: x"),
+            ("the queue is full", "the queue is full"),
+        ] {
+            let error = ClientError::Rpc(RpcError::new(ErrorCode::InvalidParams, message));
+            assert_eq!(named_by_line(error, &items, &chunk).error.message, expected);
+        }
+    }
+
+    #[test]
+    fn chunks_hold_a_thousand_tasks_or_a_line_and_lose_nothing() {
+        let sizes = |prompt: &str, count: usize| {
+            let lines =
+                read_lines(format!("{prompt}\n").repeat(count).as_bytes(), &Defaults::default()).unwrap();
+            let items = plan(lines, None).unwrap();
+            let wanted: Vec<Wanted> = (0..items.len()).map(|place| (place, Existing::Keep)).collect();
+            chunks(&items, &wanted).iter().map(|chunk| chunk.len()).collect::<Vec<_>>()
+        };
+        assert!(sizes("x", 0).is_empty());
+        assert_eq!(sizes("x", 2001), [1000, 1000, 1]);
+        let large = sizes(&"x".repeat(60_000), 300);
+        assert!(large.iter().sum::<usize>() == 300 && large.len() > 1, "{large:?}");
+    }
+}
