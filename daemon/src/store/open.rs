@@ -48,8 +48,6 @@ fn open_pair(path: &Path) -> Result<(Connection, Connection), StoreError> {
         check(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?;
     }
     let mut writer = Connection::open(path)?;
-    // Read before anything is written: what is damaged is set aside as it was found.
-    check(&writer)?;
     configure(&writer)?;
     migrate(&mut writer, path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
