@@ -20,10 +20,10 @@ use reeld::{
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// How long an auto-started daemon stays without work and without connections.
-const IDLE: Duration = Duration::from_secs(30 * 60);
+const IDLE: Duration = Duration::from_mins(30);
 
 /// How often that is looked at.
-const IDLE_LOOK: Duration = Duration::from_secs(60);
+const IDLE_LOOK: Duration = Duration::from_mins(1);
 
 const HELP: &str = "\
 reeld: the reel daemon. It runs in the foreground; `reel daemon start` starts it in the background.
@@ -158,7 +158,7 @@ async fn serve(
     if let Some(aside) = &opened.set_aside {
         tracing::error!(kept = %aside.display(), "the journal was damaged: it is kept under this name, and a new one begins");
     }
-    // Clients that come before the rooms are ready wait in the socket's backlog.
+    // Before the rooms, as it may fail: an actor that is dropped before its first turn takes that turn then, without a runtime.
     let listener = Listener::bind(&locations, lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
     let (control, mut requests) = control::channel();
     let mut reload = Reload { file: locations.config.clone(), config: config.clone(), log: log.clone() };

@@ -90,21 +90,9 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     })
     .start();
 
-    let info = DraftProvider::info();
-    let permits = Permits::new([(Arc::from(info.name.as_str()), info.max_concurrent)]);
-    let entry = ProviderEntry {
-        name: info.name.clone(),
-        kind: info.kind.clone(),
-        address: "embedded".to_owned(),
-        model: None,
-        adapter_version: draft::VERSION.to_string(),
-        is_paid: false,
-    };
-    let draft = DraftProvider::new(budget.clone()).start();
-    let instance = Instance { info, generate: draft.recipient() };
-    let gateway = ProviderGateway::new(vec![instance], permits.clone()).start();
+    let Providers { gateway, permits, entries } = providers(&budget);
     let registry = ServiceRegistry::new(RegistryParts {
-        image_providers: vec![entry],
+        image_providers: entries,
         generate: gateway.clone().recipient(),
         keep: cache.clone().recipient(),
     })
@@ -156,6 +144,30 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         cache_limits: cache.recipient(),
         events,
     })
+}
+
+struct Providers {
+    gateway: Addr<ProviderGateway>,
+    permits: Permits,
+    entries: Vec<ProviderEntry>,
+}
+
+/// The providers in the order of selection. `draft` is the only one yet.
+fn providers(budget: &Budget) -> Providers {
+    let info = DraftProvider::info();
+    let permits = Permits::new([(Arc::from(info.name.as_str()), info.max_concurrent)]);
+    let entry = ProviderEntry {
+        name: info.name.clone(),
+        kind: info.kind.clone(),
+        address: "embedded".to_owned(),
+        model: None,
+        adapter_version: draft::VERSION.to_string(),
+        is_paid: false,
+    };
+    let draft = DraftProvider::new(budget.clone()).start();
+    let instance = Instance { info, generate: draft.recipient() };
+    let gateway = ProviderGateway::new(vec![instance], permits.clone()).start();
+    Providers { gateway, permits, entries: vec![entry] }
 }
 
 fn recipients(

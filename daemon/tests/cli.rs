@@ -1,5 +1,6 @@
 //! What `reeld` answers without starting. Keeps the binary in the target directory for the end-to-end tests.
 
+#![expect(clippy::expect_used, reason = "a test ends at what it did not expect")]
 use std::process::{Command, Output};
 
 fn reeld(argument: &str) -> Output {

@@ -11,6 +11,7 @@
 use std::{
     ffi::CString,
     fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -43,14 +44,15 @@ impl SmallDisk {
         sandbox
     }
 
-    /// Takes all room but `kilobytes`.
+    /// Takes all room but `kilobytes`, or what others leave of it meanwhile.
     fn fill_up_to(&self, kilobytes: u64) -> PathBuf {
         let path = self.0.path().join("filler");
-        let space = rustix::fs::statvfs(self.0.path()).unwrap();
-        let bytes = (space.f_bavail * space.f_frsize).saturating_sub(kilobytes * 1024);
-        // What the daemon writes meanwhile may leave less: then the disk is as full as it gets.
-        let written = fs::write(&path, vec![7; bytes as usize]);
-        assert!(written.is_ok() || path.exists(), "{written:?}");
+        let mut file = fs::File::create(&path).unwrap();
+        let has_more = || {
+            let space = rustix::fs::statvfs(self.0.path()).unwrap();
+            space.f_bavail * space.f_frsize > kilobytes * 1024
+        };
+        while has_more() && file.write_all(&[7; 4096]).is_ok() {}
         path
     }
 }
@@ -61,15 +63,29 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Asks for new pictures until one is refused or fails; returns why.
-fn generate_until_refused(connection: &mut Connection, done: &mut Vec<Value>) -> String {
+/// What becomes of a task for which the disk has no room.
+enum Stopped {
+    /// It was refused or failed, and says why.
+    Refused(Value),
+    /// Not even its end could be journaled: it waits for room.
+    Waits(u64),
+}
+
+/// Asks for new pictures until one is not made; returns the tasks that were, and what stopped.
+fn generate_until_full(connection: &mut Connection) -> (Vec<Value>, Stopped) {
+    let mut done = Vec::new();
     for number in 0..500 {
         let params = json!({ "prompt": format!("fill {number}"), "width": 512, "height": 512 });
-        let call = json!({ "service": "image", "method": "generate", "params": params, "cache": "fresh" });
+        let call = json!({
+            "service": "image", "method": "generate", "params": params, "cache": "fresh", "timeout_s": 5,
+        });
         match connection.call("service.call", call) {
             Ok(task) if task["state"] == "succeeded" => done.push(task),
-            Ok(task) => return task["error"]["code"].as_str().unwrap().to_owned(),
-            Err(error) => return error.data.code,
+            Ok(task) if task["state"] == "failed" => {
+                return (done, Stopped::Refused(task["error"]["code"].clone()));
+            }
+            Ok(task) => return (done, Stopped::Waits(task["id"].as_u64().unwrap())),
+            Err(error) => return (done, Stopped::Refused(json!(error.data.code))),
         }
     }
     panic!("the small disk never fills");
@@ -81,9 +97,7 @@ fn a_full_disk_refuses_new_work_keeps_what_was_done_and_works_again_when_there_i
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();
     let filler = disk.fill_up_to(1024);
-    let mut done = Vec::new();
-    let code = generate_until_refused(&mut connection, &mut done);
-    assert_eq!(code, "storage_full", "{}", sandbox.log());
+    let (done, stopped) = generate_until_full(&mut connection);
     connection.ok("daemon.status", json!({}));
     for task in &done {
         let id = task["id"].as_u64().unwrap();
@@ -95,6 +109,13 @@ fn a_full_disk_refuses_new_work_keeps_what_was_done_and_works_again_when_there_i
     let leftovers = temporary_files(&sandbox.home().join("artifacts"));
     assert!(leftovers.is_empty(), "half a file stays behind: {leftovers:?}");
     fs::remove_file(filler).unwrap();
+    match stopped {
+        Stopped::Refused(code) => assert_eq!(code, "storage_full", "{}", sandbox.log()),
+        Stopped::Waits(id) => {
+            let task = connection.wait(id);
+            assert!(task["state"] == "succeeded" || task["error"]["code"] == "storage_full", "{task}");
+        }
+    }
     let task = connection.generate(json!({ "prompt": "room again", "width": 64, "height": 64 }));
     assert_eq!(task["source"], "made");
 }

@@ -116,15 +116,14 @@ fn a_damaged_database_is_set_aside_said_loudly_and_never_overwritten() {
         connection.submit_batch(vec![json!({ "kind": "debug.noop" }); 200]);
         sandbox.stop();
         let path = sandbox.home().join("reel.db");
+        // Everything is in the one file that is damaged then.
+        rusqlite::Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "DELETE").unwrap();
         let mut bytes = fs::read(&path).unwrap();
         let start = if is_header_whole { 4096 } else { 0 };
         for (index, byte) in bytes[start..].iter_mut().enumerate() {
             *byte = (index % 251) as u8;
         }
         fs::write(&path, &bytes).unwrap();
-        for suffix in ["-wal", "-shm"] {
-            let _ = fs::remove_file(sandbox.home().join(format!("reel.db{suffix}")));
-        }
         sandbox.start();
         let aside = set_aside(sandbox.home());
         let is_kept = aside.iter().any(|file| fs::read(file).unwrap() == bytes);

@@ -19,20 +19,18 @@ const MAX_DRAIN_S: u64 = 86_400;
 /// Refused params.
 pub(super) type Checked = Result<(), RpcError>;
 
-fn invalid(message: impl Into<String>) -> RpcError {
-    RpcError::new(ErrorCode::InvalidParams, message)
+fn invalid(message: impl Into<String>, hint: impl Into<String>) -> RpcError {
+    RpcError::new(ErrorCode::InvalidParams, message).hint(hint)
 }
 
 /// A name that is shown and compared: not empty, and no longer than the journal and the screens bear.
 pub(super) fn name(field: &str, value: &str) -> Checked {
     if value.is_empty() {
-        return Err(invalid(format!("`{field}` is empty")));
+        return Err(invalid(format!("`{field}` is empty"), "leave it out, or fill it in"));
     }
     if value.len() > NAME_BYTES {
-        return Err(invalid(format!(
-            "`{field}` has {} bytes, at most {NAME_BYTES} are allowed",
-            value.len()
-        )));
+        let message = format!("`{field}` has {} bytes, at most {NAME_BYTES} are allowed", value.len());
+        return Err(invalid(message, "shorten it"));
     }
     Ok(())
 }
@@ -41,7 +39,7 @@ pub(super) fn name(field: &str, value: &str) -> Checked {
 pub(super) fn client(value: &str) -> Checked {
     name("client", value)?;
     if value.chars().any(char::is_control) {
-        return Err(invalid("`client` holds control characters"));
+        return Err(invalid("`client` holds control characters", "a name that can be shown on one line"));
     }
     Ok(())
 }
@@ -53,28 +51,31 @@ fn optional_name(field: &str, value: Option<&str>) -> Checked {
 /// An id of a task, batch or subscription; larger ones are not exact in every language and do not fit the journal.
 pub(super) fn id(field: &str, value: u64) -> Checked {
     if value > MAX_ID {
-        return Err(invalid(format!("`{field}` must be below 2^53")));
+        return Err(invalid(format!("`{field}` must be below 2^53"), "use a number that an answer gave"));
     }
     Ok(())
 }
 
 fn count(field: &str, count: usize, most: usize) -> Checked {
     if count > most {
-        return Err(invalid(format!("`{field}` names {count}, at most {most} are allowed")));
+        let message = format!("`{field}` names {count}, at most {most} are allowed");
+        return Err(invalid(message, "ask for them in several requests"));
     }
     Ok(())
 }
 
 fn object(field: &str, value: &JsonText) -> Checked {
-    if value.is_object() { Ok(()) } else { Err(invalid(format!("`{field}` must be an object"))) }
+    if value.is_object() {
+        return Ok(());
+    }
+    Err(invalid(format!("`{field}` must be an object"), r#"such as {"key": "value"}, or leave it out"#))
 }
 
 /// A task's priority.
 pub(super) fn priority(value: i8) -> Checked {
     if value.unsigned_abs() > MAX_PRIORITY.unsigned_abs() {
-        return Err(invalid(format!(
-            "`priority` is {value}, it goes from -{MAX_PRIORITY} to {MAX_PRIORITY}"
-        )));
+        let message = format!("`priority` is {value}, it goes from -{MAX_PRIORITY} to {MAX_PRIORITY}");
+        return Err(invalid(message, "0 is the default, higher goes first"));
     }
     Ok(())
 }
@@ -92,7 +93,8 @@ pub(super) fn spec(spec: &TaskSpec) -> Checked {
     if let Some(attempts) = spec.max_attempts
         && !(1..=MAX_ATTEMPTS).contains(&attempts)
     {
-        return Err(invalid(format!("`max_attempts` is {attempts}, it goes from 1 to {MAX_ATTEMPTS}")));
+        let message = format!("`max_attempts` is {attempts}, it goes from 1 to {MAX_ATTEMPTS}");
+        return Err(invalid(message, "leave it out for the configured number"));
     }
     spec.metadata.as_ref().map_or(Ok(()), |metadata| object("metadata", metadata))
 }
@@ -103,14 +105,14 @@ pub(super) fn batch(params: &SubmitBatchParams) -> Checked {
     optional_name("name", params.name.as_deref())?;
     params.batch.map_or(Ok(()), |batch| id("batch", batch.0))?;
     if params.tasks.is_empty() {
-        return Err(invalid("`tasks` is empty"));
+        return Err(invalid("`tasks` is empty", "name at least one task"));
     }
     count("tasks", params.tasks.len(), BATCH_TASKS)
         .map_err(|error| error.hint("send the rest with the `batch` that this one answers"))?;
     for (index, entry) in params.tasks.iter().enumerate() {
         if entry.request_id.is_some() {
-            let error = invalid("`request_id` is not for the entries of a batch");
-            return Err(at_entry(index, error.hint("give the whole batch one `request_id`")));
+            let hint = "give the whole batch one `request_id`";
+            return Err(at_entry(index, invalid("`request_id` is not for the entries of a batch", hint)));
         }
         spec(entry).map_err(|error| at_entry(index, error))?;
     }
@@ -127,7 +129,7 @@ pub(super) fn at_entry(index: usize, mut error: RpcError) -> RpcError {
 pub(super) fn list(params: &TaskListParams) -> Checked {
     if params.state == Some(TaskState::Unknown) {
         let names = TaskState::ALL.map(TaskState::name).join(", ");
-        return Err(invalid("`state` is no state").hint(format!("the states are {names}")));
+        return Err(invalid("`state` is no state", format!("the states are {names}")));
     }
     params.batch.map_or(Ok(()), |batch| id("batch", batch.0))?;
     optional_name("name", params.name.as_deref())?;
@@ -135,8 +137,8 @@ pub(super) fn list(params: &TaskListParams) -> Checked {
     if let Some(limit) = params.limit
         && !(1..=LIST_ROWS).contains(&limit)
     {
-        return Err(invalid(format!("`limit` is {limit}, it goes from 1 to {LIST_ROWS}"))
-            .hint("ask for the next page with `cursor`"));
+        let message = format!("`limit` is {limit}, it goes from 1 to {LIST_ROWS}");
+        return Err(invalid(message, "ask for the next page with `cursor`"));
     }
     Ok(())
 }
@@ -144,8 +146,12 @@ pub(super) fn list(params: &TaskListParams) -> Checked {
 /// The params of `task.wait`.
 pub(super) fn wait(params: &TaskWaitParams) -> Checked {
     match (params.ids.is_empty(), params.batch) {
-        (true, None) => return Err(invalid("`ids` or `batch` is missing")),
-        (false, Some(_)) => return Err(invalid("`ids` and `batch` are both given, one is needed")),
+        (true, None) => {
+            return Err(invalid("`ids` or `batch` is missing", "name the tasks, or their batch"));
+        }
+        (false, Some(_)) => {
+            return Err(invalid("`ids` and `batch` are both given, one is needed", "leave one of them out"));
+        }
         (_, Some(batch)) => id("batch", batch.0)?,
         (_, None) => {}
     }
@@ -162,11 +168,8 @@ pub(super) fn service_call(params: &ServiceCallParams) -> Checked {
 /// The params of `artifact.read`.
 pub(super) fn read(params: &ArtifactReadParams) -> Checked {
     if params.length > READ_BYTES {
-        return Err(invalid(format!(
-            "`length` is {}, at most {READ_BYTES} bytes are read at once",
-            params.length
-        ))
-        .hint("read on from `offset`, or open the file that artifact.path names"));
+        let message = format!("`length` is {}, at most {READ_BYTES} bytes are read at once", params.length);
+        return Err(invalid(message, "read on from `offset`, or open the file that artifact.path names"));
     }
     Ok(())
 }
@@ -175,10 +178,10 @@ pub(super) fn read(params: &ArtifactReadParams) -> Checked {
 pub(super) fn subscribe(params: &SubscribeParams) -> Checked {
     let topics = "the topics are task, memory, cache, provider, daemon";
     if params.topics.is_empty() {
-        return Err(invalid("`topics` is empty").hint(topics));
+        return Err(invalid("`topics` is empty", topics));
     }
     if params.topics.contains(&Topic::Unknown) {
-        return Err(invalid("`topics` names a topic that is not served").hint(topics));
+        return Err(invalid("`topics` names a topic that is not served", topics));
     }
     params.batch.map_or(Ok(()), |batch| id("batch", batch.0))?;
     let ids = params.task_ids.as_deref().unwrap_or_default();
@@ -190,7 +193,8 @@ pub(super) fn subscribe(params: &SubscribeParams) -> Checked {
 /// The drain time of `daemon.shutdown`.
 pub(super) fn drain(drain: Option<Seconds>) -> Checked {
     if drain.is_some_and(|drain| drain.0.as_secs() > MAX_DRAIN_S) {
-        return Err(invalid(format!("`drain_s` is more than a day ({MAX_DRAIN_S} seconds)")));
+        let message = format!("`drain_s` is more than a day ({MAX_DRAIN_S} seconds)");
+        return Err(invalid(message, "leave it out for the usual time"));
     }
     Ok(())
 }
