@@ -162,6 +162,13 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
+fn no_merge_was_committed_half_done() {
+    let marks = ["<<<<<<< ", ">>>>>>> "];
+    let findings = lines_where(|_, line| marks.iter().any(|mark| line.starts_with(mark)));
+    assert_none("resolve the conflict", &findings);
+}
+
+#[test]
 fn no_path_of_one_machine_is_written_down() {
     // Split, so that other tools that look for such paths do not find them here.
     let places = [concat!("/wo", "rk/"), concat!("/ho", "me/")];
@@ -201,10 +208,16 @@ fn the_specification_names_every_method_and_every_error() {
 }
 
 #[test]
-fn the_readme_shows_the_main_job_first() {
+fn the_readme_begins_with_two_commands_that_a_fresh_clone_can_run() {
     let text = read("README.md");
-    let mut blocks = text.split("```").skip(1).step_by(2);
-    let mut commands = blocks.by_ref().flat_map(str::lines).filter(|line| line.starts_with("reel "));
-    assert!(commands.next().is_some_and(|line| line.starts_with("reel generate ")), "first: reel generate");
-    assert!(commands.next().is_some_and(|line| line.starts_with("reel batch ")), "second: reel batch");
+    let block = text.split("```").nth(1).expect("a block of commands");
+    let commands: Vec<&str> = block.lines().filter(|line| !line.trim().is_empty()).collect();
+    let [main_job, check] = commands[..] else { panic!("two commands, not {commands:?}") };
+    assert!(main_job.starts_with("cargo build --release && ./target/release/reel batch "), "{main_job}");
+    let input = main_job.split_whitespace().find(|word| word.starts_with("examples/")).expect("an example");
+    assert!(root().join(input).exists(), "{input} is not there");
+    assert_eq!(check, "cargo test --workspace");
+    let is_blank = |word: &&str| word.len() > 2 && word.starts_with('@') && word.ends_with('@');
+    let blanks: Vec<String> = text.split_whitespace().filter(is_blank).map(str::to_owned).collect();
+    assert_none("README.md: show the real output", &blanks);
 }
