@@ -33,15 +33,22 @@ pub struct LineResult {
     state: State,
     task: Option<TaskId>,
     source: Option<Source>,
+    provider: Option<String>,
     digest: Option<Digest>,
     error: Option<Shown>,
 }
 
 impl LineResult {
     /// A file that was written.
-    pub fn written(item: &Item, task: TaskId, source: Option<Source>, digest: Digest) -> Self {
+    pub fn written(
+        item: &Item,
+        task: TaskId,
+        source: Option<Source>,
+        provider: Option<String>,
+        digest: Digest,
+    ) -> Self {
         let state = if source == Some(Source::Cache) { State::Cached } else { State::Made };
-        Self { task: Some(task), source, digest: Some(digest), ..Self::bare(item, state) }
+        Self { task: Some(task), source, provider, digest: Some(digest), ..Self::bare(item, state) }
     }
 
     /// A file that was there.
@@ -70,6 +77,7 @@ impl LineResult {
             state,
             task: None,
             source: None,
+            provider: None,
             digest: None,
             error: None,
         }
@@ -108,6 +116,11 @@ impl Report {
     /// Whether a line has no file.
     pub fn has_failures(&self) -> bool {
         self.failed > 0
+    }
+
+    /// Whether the embedded provider drew any of them.
+    pub fn has_drafts(&self) -> bool {
+        self.lines.iter().any(|line| line.provider.as_deref() == Some("draft"))
     }
 
     /// One line for people.
@@ -152,8 +165,8 @@ mod tests {
         let digest = Digest::from_bytes([0; 32]);
         let report = Report::new(
             vec![
-                LineResult::written(&items[0], TaskId(1), Some(Source::Made), digest),
-                LineResult::written(&items[1], TaskId(2), Some(Source::Cache), digest),
+                LineResult::written(&items[0], TaskId(1), Some(Source::Made), Some("draft".into()), digest),
+                LineResult::written(&items[1], TaskId(2), Some(Source::Cache), None, digest),
                 LineResult::kept(&items[2], digest),
                 LineResult::failed(
                     &items[3],
@@ -164,6 +177,7 @@ mod tests {
             "out".to_owned(),
             Duration::from_millis(3210),
         );
+        assert!(report.has_drafts());
         assert_eq!(report.summary(), "4 pictures: 1 made, 1 from cache, 1 kept, 1 failed in 3.2 s");
         assert_eq!(report.failures(), ["line 4, 004-d.png: it exists (output_exists)\n  hint: --force"]);
         assert_eq!(report.files().count(), 3);

@@ -255,7 +255,9 @@ impl Run<'_> {
         match (saved, digest, self.items.get(place)) {
             (Ok(()), Some(digest), Some(item)) => {
                 self.record.note(&item.file, Entry { request: item.request, digest });
-                self.finish(place, |item| LineResult::written(item, task.id, task.source, digest));
+                self.finish(place, |item| {
+                    LineResult::written(item, task.id, task.source, task.provider.clone(), digest)
+                });
             }
             (Err(failure), ..) => self.finish(place, |item| LineResult::failed(item, Some(task.id), failure)),
             // A save without a picture has failed above.

@@ -93,6 +93,9 @@ fn say(context: &Context, directory: &Path, report: &Report) -> Result<Exit, Fai
         context.output.warn(&failure);
     }
     context.output.note(&report.summary());
+    if report.has_drafts() {
+        context.output.note("draft pictures: no provider configured; reel config edit");
+    }
     Ok(if report.has_failures() { Exit::WorkFailed } else { Exit::Done })
 }
 

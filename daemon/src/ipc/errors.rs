@@ -64,6 +64,7 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
 pub(super) fn batch(refusal: TaskRefusal) -> RpcError {
     let index = match &refusal {
         TaskRefusal::Plan(plan) => Some(plan.index),
+        TaskRefusal::NoDependency { index, .. } => Some(*index),
         _ => None,
     };
     let error = task(refusal);

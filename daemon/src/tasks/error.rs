@@ -18,7 +18,7 @@ pub enum TaskRefusal {
     #[error("no batch {0}")]
     NoBatch(BatchId),
     /// A dependency does not exist.
-    #[error("tasks[{index}]: `after` names task {id}, which does not exist")]
+    #[error("`after` names task {id}, which does not exist")]
     NoDependency {
         /// Which spec of the request, from 0.
         index: usize,
