@@ -12,7 +12,7 @@ use super::{
     tracker::{JOURNAL_PAUSE, Run},
 };
 use crate::{
-    cache::{LookUp, Made},
+    cache::{CountCoalesced, LookUp, Made},
     provider::Permit,
     store::{self, Start, StoreError},
 };
@@ -29,12 +29,14 @@ impl TaskTracker {
     /// Puts a queued task into the queues: itself if it stands for itself, else it may lift its leader.
     pub(super) fn enter_queue(&mut self, id: TaskId) {
         let Some(task) = self.live.get(&id) else { return };
+        let was_own = self.flights.is_own(id);
         let leader = match task.key() {
             Some(key) => self.flights.join(key, id),
             None => id,
         };
-        if leader != id
-            && let Err(error) = self.parts.coalesced.try_send(crate::cache::CountCoalesced(1))
+        if was_own
+            && leader != id
+            && let Err(error) = self.parts.coalesced.try_send(CountCoalesced(1))
         {
             tracing::debug!(%error, "a coalesced request was not counted");
         }

@@ -46,7 +46,7 @@ pub struct CacheClearResult {
     pub artifacts: u64,
     /// Bytes on disk and in memory.
     pub freed_bytes: u64,
-    /// Files that stayed because a task in the history names them.
+    /// Files that stayed: a task in the history names them, or they were used within the last minute.
     pub pinned: u64,
 }
 
