@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 
 use crate::Sandbox;
 
+/// Spread (p90 over p10) past which a median says more about the machine than about what was measured: with other work on its cores, a
+/// sleeping thread is woken a scheduler's tick late, now on one side, now on the other.
+const NOISY_SPREAD: f64 = 4.0;
+
 /// What one figure is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -66,6 +70,10 @@ impl Samples {
         self.0.get((last as f64 * fraction).round() as usize).copied().unwrap_or(f64::NAN)
     }
 
+    fn is_noisy(&self) -> bool {
+        self.quantile(0.9) > self.quantile(0.1) * NOISY_SPREAD
+    }
+
     /// The middle one.
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
@@ -98,11 +106,16 @@ impl Row {
         self.ours.median() / self.reference.median()
     }
 
+    /// Whether the ratio is not to be trusted.
+    fn is_noisy(&self) -> bool {
+        self.ours.is_noisy() || self.reference.is_noisy()
+    }
+
     fn document(&self) -> Value {
         let samples = |samples: &Samples| json!({ "median": samples.median(), "p10": samples.quantile(0.1), "p90": samples.quantile(0.9), "samples": samples.0.len() });
         json!({
             "mark": self.mark, "figure": self.figure, "unit": format!("{:?}", self.unit), "ours": samples(&self.ours),
-            "reference_name": self.reference_name, "reference": samples(&self.reference), "ratio": self.ratio(),
+            "reference_name": self.reference_name, "reference": samples(&self.reference), "ratio": self.ratio(), "is_noisy": self.is_noisy(),
             "first": self.first, "goal": self.goal,
         })
     }
@@ -123,7 +136,7 @@ impl Row {
             spread(&self.ours),
             format!("{}: {}", self.reference_name, self.unit.show(self.reference.median())),
             spread(&self.reference),
-            format!("{:.2} ×", self.ratio()),
+            format!("{:.2} ×{}", self.ratio(), if self.is_noisy() { " ?" } else { "" }),
             self.first.to_owned(),
             self.goal.to_owned(),
         ]
@@ -182,6 +195,12 @@ fn table(rows: &[Row]) -> String {
         1,
         format!("|{}|", widths.iter().map(|width| "-".repeat(width + 2)).collect::<Vec<_>>().join("|")),
     );
+    if rows.iter().any(Row::is_noisy) {
+        shown.push(
+            "? one side spreads too far: the ratio means nothing, run it again on a quieter machine"
+                .to_owned(),
+        );
+    }
     shown.join("\n")
 }
 
