@@ -26,6 +26,11 @@ impl JsonText {
     /// Checks `text` and keeps it as it stands.
     pub fn parse(text: String) -> Result<Self, JsonTextError> {
         serde_json::from_str::<&RawValue>(&text).map_err(JsonTextError::Malformed)?;
+        Self::well_formed(text)
+    }
+
+    /// Keeps a text that is known to be JSON.
+    fn well_formed(text: String) -> Result<Self, JsonTextError> {
         if depth(&text) > JSON_DEPTH {
             return Err(JsonTextError::TooDeep);
         }
@@ -109,12 +114,13 @@ impl Serialize for JsonText {
 
 impl<'de> Deserialize<'de> for JsonText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = if deserializer.is_human_readable() {
-            Box::<RawValue>::deserialize(deserializer)?.get().to_owned()
+        if deserializer.is_human_readable() {
+            // The reader has just checked it: another pass over a megabyte of params would buy nothing.
+            let raw = Box::<RawValue>::deserialize(deserializer)?;
+            Self::well_formed(Box::<str>::from(raw).into_string()).map_err(de::Error::custom)
         } else {
-            String::deserialize(deserializer)?
-        };
-        Self::parse(text).map_err(de::Error::custom)
+            Self::parse(String::deserialize(deserializer)?).map_err(de::Error::custom)
+        }
     }
 }
 

@@ -347,3 +347,16 @@ fn reel_generate_writes_what_the_daemon_made() {
     assert_eq!(task["source"], "cache");
     assert_eq!(fs::read(path_of(&task)).unwrap(), bytes);
 }
+
+#[test]
+fn a_task_that_the_cache_answered_can_be_read_at_once() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    connection.generate(small("asked again and again"));
+    for _ in 0..100 {
+        let hit = connection.generate(small("asked again and again"));
+        assert_eq!(hit["source"], "cache");
+        let read = connection.task(hit["id"].as_u64().unwrap());
+        assert_eq!((&read["state"], &read["outputs"]), (&hit["state"], &hit["outputs"]));
+    }
+}

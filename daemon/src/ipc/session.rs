@@ -200,11 +200,12 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             self.outbox.push(Answer::failure(None, &errors::over_budget(refusal)));
         }
         let Self { read, write, inbox, pending, outbox, events, .. } = self;
-        // Answers before writes, so that those which are ready together go out together; reads last, as what was taken comes first.
+        // Events first: a client that reads of a task's end in an answer shall have been told of it already. Answers before writes, so that
+        // those which are ready together go out together; reads last, as what was taken comes first.
         let happened = tokio::select! { biased;
             () = told(stop), if !is_stopping => Step::Stop,
-            Some(answer) = pending.next() => Step::Answered(answer),
             Some(line) = events.recv(), if outbox.has_room_for_events() => Step::Event(line),
+            Some(answer) = pending.next() => Step::Answered(answer),
             written = write.write(outbox.front()), if !outbox.is_empty() => Step::Wrote(written?),
             count = inbox.read_from(read), if reads => Step::Read(count?),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Step::Due,

@@ -84,15 +84,19 @@ impl TaskTracker {
         let write = move |connection: &rusqlite::Connection| {
             store::insert(connection, &request, &rows).map(|_| (request, rows))
         };
-        self.journal(write, move |tracker, _, outcome| match outcome {
-            Ok((request, rows)) => {
-                tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
-                for row in &rows {
-                    tracker.took_from_cache(&request, row);
+        self.hits_on_their_way += 1;
+        self.journal(write, move |tracker, _, outcome| {
+            tracker.hits_on_their_way -= 1;
+            match outcome {
+                Ok((request, rows)) => {
+                    tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
+                    for row in &rows {
+                        tracker.took_from_cache(&request, row);
+                    }
                 }
-            }
-            Err(error) => {
-                tracing::warn!(error = %error, "an answer from the cache is missing in the history");
+                Err(error) => {
+                    tracing::warn!(error = %error, "an answer from the cache is missing in the history");
+                }
             }
         });
         self.prune();

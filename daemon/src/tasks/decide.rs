@@ -131,7 +131,7 @@ impl TaskTracker {
 
     /// A decision about a task that is not live: over, or never there.
     fn decide_finished(&mut self, ctx: &mut Context<Self>, id: TaskId, decision: Decision, reply: Reply) {
-        let read = self.parts.store.read(move |connection| store::load(connection, id));
+        let read = self.read(move |connection| store::load(connection, id));
         ctx.spawn(read.into_actor(self).map(move |found, tracker, ctx| {
             let task = match found {
                 Err(error) => return drop(reply.send(Err(error.into()))),

@@ -309,7 +309,7 @@ impl TaskTracker {
     ) {
         let live = ids.first().and_then(|id| self.live.get(id)).map(|task| task.state);
         let first: Vec<_> = ids.iter().take(1).copied().collect();
-        let read = self.parts.store.read(move |connection| store::find_states(connection, &first));
+        let read = self.read(move |connection| store::find_states(connection, &first));
         ctx.spawn(read.into_actor(self).map(move |states, _, _| {
             let state =
                 live.or_else(|| states.ok()?.first().map(|(_, state)| *state)).unwrap_or(TaskState::Queued);

@@ -104,6 +104,8 @@ pub struct TaskTracker {
     pub(super) is_paused: bool,
     pub(super) is_stopping: bool,
     pub(super) is_pruning: bool,
+    /// Answers from the cache that were delivered and are not on disk yet.
+    pub(super) hits_on_their_way: u64,
     pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
     applied: mpsc::UnboundedSender<Applied>,
     applied_queue: Option<mpsc::UnboundedReceiver<Applied>>,
@@ -136,6 +138,7 @@ impl TaskTracker {
             is_paused: false,
             is_stopping: false,
             is_pruning: false,
+            hits_on_their_way: 0,
             drained: None,
             applied,
             applied_queue: Some(applied_queue),
@@ -153,6 +156,24 @@ impl TaskTracker {
             // Nobody is there to be told once the tracker has stopped; what was committed is read at the next start.
             let _ = applied.send(Box::new(move |tracker, ctx| then(tracker, ctx, outcome)));
         });
+    }
+
+    /// Asks the journal; sees everything that was answered before, hits of the cache too, whose rows follow their answers.
+    pub(super) fn read<T: Send + 'static, F>(
+        &self,
+        read: F,
+    ) -> impl Future<Output = Result<T, StoreError>> + use<T, F>
+    where
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let store = self.parts.store.clone();
+        let barrier = (self.hits_on_their_way > 0).then(|| store.write(|_| Ok(())));
+        async move {
+            if let Some(barrier) = barrier {
+                barrier.await?;
+            }
+            store.read(read).await
+        }
     }
 
     /// Runs `decide` as soon as no transition of the task is on its way to disk: now, if there is none.

@@ -30,7 +30,7 @@ impl Handler<ListTasks> for TaskTracker {
         // One more than asked tells whether there is a next page.
         filter.limit += 1;
         let artifacts = self.parts.artifacts.clone();
-        let read = self.parts.store.read(move |connection| store::list(connection, &artifacts, &filter));
+        let read = self.read(move |connection| store::list(connection, &artifacts, &filter));
         Box::pin(read.into_actor(self).map(move |tasks, tracker, _| {
             let mut tasks = tasks?;
             let has_more = tasks.len() > limit;
@@ -60,7 +60,7 @@ impl TaskTracker {
     /// One task as it is.
     pub(super) fn view(&self, id: TaskId) -> Answer<TaskView> {
         let artifacts = self.parts.artifacts.clone();
-        let read = self.parts.store.read(move |connection| store::view(connection, &artifacts, id));
+        let read = self.read(move |connection| store::view(connection, &artifacts, id));
         Box::pin(read.into_actor(self).map(move |task, tracker, _| {
             let mut task = task?.ok_or(TaskRefusal::NoTask(id))?;
             tracker.overlay(&mut task);
@@ -92,7 +92,7 @@ impl TaskTracker {
         {
             return Self::wait_known(ids.clone(), is_any, timeout);
         }
-        let read = self.parts.store.read(move |connection| match what {
+        let read = self.read(move |connection| match what {
             WaitFor::Tasks(ids) => {
                 let unknown: Vec<_> = ids.iter().filter(|id| !known.contains(id)).copied().collect();
                 let found: HashSet<_> =
@@ -141,7 +141,7 @@ impl TaskTracker {
 
     fn wait_result(&self, ids: Vec<TaskId>, timed_out: bool) -> Answer<TaskWaitResult> {
         let artifacts = self.parts.artifacts.clone();
-        let read = self.parts.store.read(move |connection| store::views(connection, &artifacts, &ids));
+        let read = self.read(move |connection| store::views(connection, &artifacts, &ids));
         Box::pin(read.into_actor(self).map(move |tasks, tracker, _| {
             let mut tasks = tasks?.map_err(TaskRefusal::NoTask)?;
             for task in &mut tasks {
