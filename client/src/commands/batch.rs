@@ -92,10 +92,10 @@ fn say(context: &Context, directory: &Path, report: &Report) -> Result<Exit, Fai
     for failure in report.failures() {
         context.output.warn(&failure);
     }
-    context.output.note(&report.summary());
     if report.has_drafts() {
         context.output.note("draft pictures: no provider configured; reel config edit");
     }
+    context.output.note(&report.summary());
     Ok(if report.has_failures() { Exit::WorkFailed } else { Exit::Done })
 }
 
