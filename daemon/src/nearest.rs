@@ -1,17 +1,21 @@
 //! The nearest right name to a mistyped one.
 
-/// How alike two names must be, from 0 to 1: below this a suggestion is a guess that misleads.
-const LEAST_LIKENESS: f64 = 0.6;
-
 /// The most alike of `names`, if any is alike enough.
 pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_of(wrong, names.into_iter().map(|name| (name, name)))
+}
+
+/// The second part of the pair whose first part is most like `wrong`, if any is alike enough.
+pub fn nearest_of<'a>(wrong: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
     let wrong = wrong.to_lowercase();
-    names
+    // A third of the letters may differ: enough for a slip, too little for another word, which would only mislead.
+    let most = wrong.chars().count().max(3) / 3;
+    pairs
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(&wrong, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+        .map(|(name, answer)| (strsim::damerau_levenshtein(&wrong, &name.to_lowercase()), answer))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, answer)| answer)
 }
 
 #[cfg(test)]
@@ -24,5 +28,6 @@ mod tests {
         assert_eq!(nearest("cinematc", names), Some("cinematic"));
         assert_eq!(nearest("Gibli", names), Some("ghibli"));
         assert_eq!(nearest("xyzzy", names), None);
+        assert_eq!(nearest("", names), None);
     }
 }

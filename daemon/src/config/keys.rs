@@ -3,7 +3,10 @@
 use std::ops::RangeInclusive;
 
 use super::Config;
-use crate::logging;
+use crate::{
+    logging,
+    nearest::{self, nearest_of},
+};
 
 /// One key of the file.
 pub(super) struct Key {
@@ -119,23 +122,12 @@ pub(super) fn nearest(section: Option<&str>, name: &str) -> Option<&'static str>
     let names = |key: &'static Key| key.path.split_once('.').unwrap_or(("", key.path));
     if let Some(section) = section {
         let siblings = KEYS.iter().map(names).filter(|(other, _)| *other == section).map(|(_, name)| name);
-        return closest(siblings.map(|sibling| (sibling, sibling)), name)
-            .or_else(|| closest(KEYS.iter().map(|key| (names(key).1, key.path)), name));
+        return nearest::nearest(name, siblings)
+            .or_else(|| nearest_of(name, KEYS.iter().map(|key| (names(key).1, key.path))));
     }
     let sections = KEYS.iter().map(|key| (section_of(key), section_of(key)));
     let later = LATER_SECTIONS.iter().map(|section| (*section, *section));
-    closest(sections.chain(later).chain(KEYS.iter().map(|key| (names(key).1, key.path))), name)
-}
-
-/// The second part of the pair whose first part is nearest to `name`, if any is near.
-fn closest(pairs: impl Iterator<Item = (&'static str, &'static str)>, name: &str) -> Option<&'static str> {
-    // A third of the letters may differ: enough for a slip, too little for another word.
-    let is_near = |distance: usize| distance * 3 <= name.chars().count().max(3);
-    pairs
-        .map(|(candidate, answer)| (strsim::damerau_levenshtein(candidate, name), answer))
-        .filter(|(distance, _)| is_near(*distance))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, answer)| answer)
+    nearest_of(name, sections.chain(later).chain(KEYS.iter().map(|key| (names(key).1, key.path))))
 }
 
 #[cfg(test)]
