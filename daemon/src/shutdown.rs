@@ -34,7 +34,12 @@ pub async fn run(
     stop.send_replace(true);
     // Sessions that have nothing left to say end at once; one that nobody reads must not hold the end up.
     let _ = tokio::time::timeout(ANSWERS, accepting).await;
-    tracing::info!(ended = drained.ended, requeued = drained.requeued, "stopped");
+    tracing::info!(
+        ended = drained.ended,
+        requeued = drained.requeued,
+        abandoned = drained.abandoned,
+        "stopped"
+    );
 }
 
 async fn again(signals: &mut Signals) {

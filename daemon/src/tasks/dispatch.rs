@@ -40,23 +40,27 @@ impl TaskTracker {
         {
             tracing::debug!(%error, "a coalesced request was not counted");
         }
-        self.enqueue(leader);
+        // A leader that stands high enough is left alone: a flight of thousands must not be gone through for each that joins.
+        let priority = task.priority;
+        if leader == id || self.ready.priority(leader).is_none_or(|stands| stands < priority) {
+            self.enqueue(leader);
+        }
     }
 
-    /// Puts a task that stands for itself where it belongs now, if it may start.
+    /// Puts a task that stands for itself where it belongs now, if it may start. One whose transition is on its way to disk may not: it
+    /// comes back here once that is settled.
     pub(super) fn enqueue(&mut self, id: TaskId) {
-        let priority = self
-            .flights
-            .members(id)
-            .iter()
-            .filter_map(|member| self.live.get(member))
-            .map(|task| task.priority)
-            .max();
         let Some(task) = self.live.get(&id) else { return };
-        let is_delayed = self.delayed.iter().any(|(_, delayed)| *delayed == id);
-        if task.state != TaskState::Queued || task.run.is_some() || is_delayed || !self.flights.is_own(id) {
+        let may_start = task.state == TaskState::Queued
+            && task.run.is_none()
+            && !task.is_committing
+            && task.delayed_until.is_none();
+        if !may_start || !self.flights.is_own(id) {
             return;
         }
+        let members = self.flights.members(id);
+        let priority =
+            members.iter().filter_map(|member| self.live.get(member)).map(|task| task.priority).max();
         let place = Place {
             provider: task.plan.candidates.first().map(|candidate| candidate.provider.clone()),
             priority: priority.unwrap_or(task.priority),
@@ -163,7 +167,10 @@ impl TaskTracker {
             return self.settle_commit(ctx, id);
         }
         self.mark_running(id, start);
-        let Some(task) = self.live.get(&id) else { return };
+        let Some(task) = self.live.get(&id) else {
+            self.runs.remove(&run);
+            return;
+        };
         let message = RunTask {
             kind: task.kind.clone(),
             params: task.plan.params.clone(),
@@ -202,13 +209,25 @@ impl TaskTracker {
 
     /// Lets a task wait in memory alone: after a journal that refused, or for a time that is journaled already.
     pub(super) fn delay(&mut self, ctx: &mut Context<Self>, id: TaskId, until: Instant) {
+        self.end_delay(id);
+        self.ready.remove(id);
+        let Some(task) = self.live.get_mut(&id) else { return };
+        task.delayed_until = Some(until);
         self.delayed.insert((until, id));
-        Self::wake_at(ctx, until);
+        self.wake_at(ctx, until);
+    }
+
+    /// Takes a task out of those that wait for a time.
+    pub(super) fn end_delay(&mut self, id: TaskId) {
+        if let Some(until) = self.live.get_mut(&id).and_then(|task| task.delayed_until.take()) {
+            self.delayed.remove(&(until, id));
+        }
     }
 
     /// A run is over: its slot is free, and its outcome belongs to all that share it.
     pub(super) fn ended(&mut self, ctx: &mut Context<Self>, run: u64, end: RunEnd) {
         let leader = self.runs.remove(&run).and_then(|run| run.leader);
+        let is_stopped = leader.is_some() && matches!(end, RunEnd::Stopped);
         let members = leader.map(|leader| self.flights.members(leader)).unwrap_or_default();
         if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
             task.run = None;
@@ -229,7 +248,8 @@ impl TaskTracker {
             }
         }
         if let Some((_, drained)) = &mut self.drained {
-            drained.ended += 1;
+            drained.requeued += usize::from(is_stopped);
+            drained.ended += usize::from(!is_stopped);
         }
         self.finish_drain();
         self.dispatch(ctx);
@@ -265,16 +285,21 @@ impl TaskTracker {
 
     fn requeue(&mut self, ctx: &mut Context<Self>, id: TaskId, not_before: Option<Timestamp>, outcome: &str) {
         let outcome = outcome.to_owned();
-        self.when_settled(ctx, id, move |tracker, _| {
-            let is_running = tracker.live.get(&id).is_some_and(|task| task.state == TaskState::Running);
-            if is_running {
-                tracker.step(id, move |step| {
+        self.when_settled(ctx, id, move |tracker, ctx| {
+            match tracker.live.get(&id).map(|task| task.state) {
+                Some(TaskState::Running) => tracker.step(id, move |step| {
                     step.state = TaskState::Queued;
                     step.not_before = not_before;
                     step.attempt_outcome = Some(outcome);
                     // An attempt that we stopped ourselves does not count.
                     step.attempts_left += u32::from(not_before.is_none());
-                });
+                }),
+                // It had taken over a run whose begin never got to disk for it.
+                Some(TaskState::Queued) => match not_before {
+                    Some(until) => tracker.delay(ctx, id, Instant::now() + until.since(Timestamp::now())),
+                    None => tracker.enqueue(id),
+                },
+                _ => {}
             }
         });
     }

@@ -6,7 +6,7 @@ use actix::{AsyncContext, Context};
 use reel_protocol::{Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
 use tokio::time::Instant;
 
-use super::{TaskTracker, flights::Left, live::LiveTask, state::is_legal, tracker::JOURNAL_PAUSE};
+use super::{TaskTracker, flights::Left, state::is_legal, tracker::JOURNAL_PAUSE};
 use crate::{
     cache::Made,
     store::{self, Finish, Step, StoreError},
@@ -95,7 +95,7 @@ impl TaskTracker {
             error: end.error,
         };
         self.ready.remove(id);
-        self.delayed.retain(|(_, delayed)| *delayed != id);
+        self.end_delay(id);
         self.journal_finish(finish);
     }
 
@@ -128,7 +128,7 @@ impl TaskTracker {
             self.deadlines.remove(&(deadline, id));
         }
         self.dependencies.forget(id);
-        self.leave_flight(ctx, &task);
+        self.leave_flight(ctx, id, task.run);
         self.parts.events.task("changed", || task.event(finish.source, finish.error));
         self.waiters.settle(id);
         if finish.state == TaskState::Succeeded {
@@ -148,13 +148,13 @@ impl TaskTracker {
     }
 
     /// Takes a task out of its flight; whoever leads next also takes over the run.
-    fn leave_flight(&mut self, ctx: &mut Context<Self>, task: &LiveTask) {
-        let left = self.flights.leave(task.id);
+    fn leave_flight(&mut self, ctx: &mut Context<Self>, id: TaskId, run: Option<u64>) {
+        let left = self.flights.leave(id);
         match left {
-            Left::Promoted(next) => self.promote(ctx, next, task.run),
+            Left::Promoted(next) => self.promote(ctx, next, run),
             Left::Unchanged | Left::Ended => {
-                if let Some(run) = task.run.and_then(|run| self.runs.get_mut(&run))
-                    && run.leader == Some(task.id)
+                if let Some(run) = run.and_then(|run| self.runs.get_mut(&run))
+                    && run.leader == Some(id)
                 {
                     run.leader = None;
                     // It fails only when the run is just ending by itself.
@@ -226,6 +226,7 @@ impl TaskTracker {
                     Err(_) => tracker.settle_commit(ctx, step.id),
                 }
                 then(tracker, ctx, outcome);
+                tracker.dispatch(ctx);
             },
         );
     }
@@ -255,6 +256,8 @@ impl TaskTracker {
             return None;
         }
         task.is_committing = true;
+        // It must not start while it is decided about; it comes back when this is settled.
+        self.ready.remove(id);
         Some(step)
     }
 
@@ -268,19 +271,17 @@ impl TaskTracker {
         task.priority = step.priority;
         task.attempts_left = step.attempts_left;
         task.deaths = step.deaths;
-        let (batch, event, run) = (task.batch, task.event(None, None), task.run);
+        let (batch, event) = (task.batch, task.event(None, None));
         self.count(batch, Some(from), Some(step.state));
         self.parts.events.task("changed", || event);
         match step.state {
             TaskState::Queued => self.queue_again(ctx, step),
             TaskState::Held => {
-                self.ready.remove(id);
-                self.delayed.retain(|(_, delayed)| *delayed != id);
+                self.end_delay(id);
                 // A paid request whose answer was lost keeps its place: equal requests join it rather than paying.
-                if step.hold_reason != Some(HoldReason::OutcomeUnknown)
-                    && let Left::Promoted(next) = self.flights.leave(id)
-                {
-                    self.promote(ctx, next, run);
+                if step.hold_reason != Some(HoldReason::OutcomeUnknown) {
+                    let run = self.live.get_mut(&id).and_then(|task| task.run.take());
+                    self.leave_flight(ctx, id, run);
                 }
                 self.waiters.settle(id);
             }
@@ -293,11 +294,15 @@ impl TaskTracker {
     fn queue_again(&mut self, ctx: &mut Context<Self>, step: &Step) {
         match step.not_before {
             Some(until) if until > Timestamp::now() => {
-                self.ready.remove(step.id);
-                self.delayed.retain(|(_, delayed)| *delayed != step.id);
                 self.delay(ctx, step.id, Instant::now() + until.since(Timestamp::now()));
             }
-            _ => self.enter_queue(step.id),
+            _ => {
+                self.enter_queue(step.id);
+                // A leader that a follower had lifted may sink again.
+                if let Some(leader) = self.flights.members(step.id).first().copied() {
+                    self.enqueue(leader);
+                }
+            }
         }
     }
 

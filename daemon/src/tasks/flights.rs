@@ -37,9 +37,9 @@ pub enum Left {
 impl Flights {
     /// Joins the flight of `key`, or begins it. Answers the leader: the task itself where it begins the flight.
     pub fn join(&mut self, key: Key, id: TaskId) -> TaskId {
-        self.keys.insert(id, key);
+        let is_new = self.keys.insert(id, key).is_none();
         let flight = self.by_key.entry(key).or_insert(Flight { leader: id, followers: Vec::new() });
-        if flight.leader != id && !flight.followers.contains(&id) {
+        if is_new && flight.leader != id {
             flight.followers.push(id);
         }
         flight.leader

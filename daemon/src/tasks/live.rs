@@ -40,6 +40,8 @@ pub struct LiveTask {
     /// Of the daemon, while it was running.
     pub deaths: u32,
     pub not_before: Option<Timestamp>,
+    /// Its place in the tracker's `delayed`.
+    pub delayed_until: Option<Instant>,
     pub deadline: Option<Instant>,
     pub progress: Progress,
     /// When its last progress event went out.
@@ -118,6 +120,7 @@ pub(super) fn live_task(
         attempts_left: row.attempts_left,
         deaths: 0,
         not_before: None,
+        delayed_until: None,
         deadline: row.deadline.map(left),
         progress: Progress::default(),
         told: None,
@@ -128,6 +131,9 @@ pub(super) fn live_task(
         reservation: None,
     }
 }
+
+/// Five minutes and a quarter of them.
+pub const LONGEST_BACKOFF: Duration = Duration::from_secs(375);
 
 /// How long a retry waits: doubling from one second to five minutes, with up to a quarter more so that many do not come back at once.
 pub fn backoff(attempts: u32, spread: u64) -> Duration {

@@ -169,6 +169,8 @@ pub struct Drained {
     pub ended: usize,
     /// Tasks that were stopped and queued again.
     pub requeued: usize,
+    /// Tasks that did not stop: the next start decides about them.
+    pub abandoned: usize,
 }
 
 /// How far a run is; may be lost when too many come at once.

@@ -103,6 +103,11 @@ impl Ready {
         Some((id, place))
     }
 
+    /// The priority that a task stands at; None if it is not in.
+    pub fn priority(&self, id: TaskId) -> Option<i8> {
+        self.places.get(&id).map(|place| place.priority)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()

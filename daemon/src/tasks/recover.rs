@@ -5,14 +5,14 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use actix::{
     ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, ResponseFuture, WrapFuture,
 };
-use reel_protocol::{TaskId, TaskState, Timestamp};
+use reel_protocol::{HoldReason, TaskId, TaskState, Timestamp};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Plan, PlanRefusal, PlanSpec, PlanTasks, TaskTracker,
     crash::{AfterCrash, OpenAttempt, after_crash},
     finish::{End, task_error},
-    live::{LiveTask, OVERHEAD_BYTES, live_task},
+    live::{LONGEST_BACKOFF, LiveTask, OVERHEAD_BYTES, live_task},
     messages::{Drain, Drained},
     ready::Lane,
 };
@@ -32,6 +32,12 @@ impl Recovered {
         }
     }
 }
+
+/// How long a run may take to notice that it shall stop; one that does not is taken up by the crash rule.
+const STOP: Duration = Duration::from_secs(5);
+
+/// Rounds to the journal at the end: a task has rarely more than one transition waiting behind another.
+const CLOSING_ROUNDS: u32 = 8;
 
 type Planned = Result<Vec<Plan>, PlanRefusal>;
 
@@ -133,8 +139,11 @@ impl TaskTracker {
         self.ids_on_disk = recovery.ids_below;
         self.counts = recovery.counts.into_iter().collect();
         let mut rows: Vec<_> = recovery.unfinished.into_iter().zip(plans).collect();
-        // Whoever was running leads its flight again.
-        rows.sort_by_key(|(row, _)| (!cut.contains(&row.task.id), row.task.id));
+        // Whoever was running, or may have been paid already, leads its flight again.
+        let leads = |row: &Recovered| {
+            cut.contains(&row.task.id) || row.hold_reason == Some(HoldReason::OutcomeUnknown)
+        };
+        rows.sort_by_key(|(row, _)| (!leads(row), row.task.id));
         if !rows.is_empty() {
             tracing::info!(tasks = rows.len(), "taking up unfinished tasks");
         }
@@ -168,7 +177,7 @@ impl TaskTracker {
         }
         if let Some(deadline) = task.deadline {
             self.deadlines.insert((deadline, id));
-            Self::wake_at(ctx, deadline);
+            self.wake_at(ctx, deadline);
         }
         let state = task.state;
         self.live.insert(id, task);
@@ -177,7 +186,7 @@ impl TaskTracker {
             return self.finish(id, End::failed(task_error(refusal.code, refusal.message, &hint, true)));
         }
         match (state, &row.open) {
-            (TaskState::Waiting, Err(failed)) => self.fail_dependant(ctx, id, *failed),
+            (TaskState::Waiting | TaskState::Held, Err(failed)) => self.fail_dependant(ctx, id, *failed),
             (TaskState::Waiting, Ok(open)) if !open.is_empty() => {
                 self.dependencies.add(id, open.iter().copied());
             }
@@ -187,7 +196,7 @@ impl TaskTracker {
             _ => {}
         }
         if state == TaskState::Held
-            && row.hold_reason == Some(reel_protocol::HoldReason::OutcomeUnknown)
+            && row.hold_reason == Some(HoldReason::OutcomeUnknown)
             && let Some(key) = self.live.get(&id).and_then(LiveTask::key)
         {
             self.flights.join(key, id);
@@ -196,7 +205,8 @@ impl TaskTracker {
 
     fn take_up_queued(&mut self, ctx: &mut Context<Self>, id: TaskId, not_before: Option<Timestamp>) {
         if let Some(until) = not_before.filter(|until| *until > Timestamp::now()) {
-            self.delay(ctx, id, Instant::now() + until.since(Timestamp::now()));
+            // A clock that was set back meanwhile must not keep it for longer than any retry waits.
+            self.delay(ctx, id, Instant::now() + until.since(Timestamp::now()).min(LONGEST_BACKOFF));
         }
         self.enter_queue(id);
     }
@@ -206,29 +216,44 @@ impl TaskTracker {
         if self.runs.is_empty()
             && let Some((reply, drained)) = self.drained.take()
         {
-            let ids = self.next_id;
-            // The last write: everything that was sent to the journal before is on disk when it is answered.
-            self.journal(
-                move |connection| store::save_ids(connection, ids),
-                move |_, _, outcome| {
-                    if let Err(error) = outcome {
-                        tracing::error!(error = %error, "the journal could not be closed in order");
-                    }
-                    let _ = reply.send(drained);
-                },
-            );
+            self.close_journal(reply, drained, CLOSING_ROUNDS);
         }
     }
 
+    /// The last write: everything that was sent to the journal before is on disk when it is answered. What that lets be decided goes to disk
+    /// in another round.
+    fn close_journal(&self, reply: oneshot::Sender<Drained>, drained: Drained, rounds: u32) {
+        let ids = self.next_id;
+        self.journal(
+            move |connection| store::save_ids(connection, ids),
+            move |tracker, _, outcome| {
+                if rounds > 0 && tracker.live.values().any(|task| task.is_committing) {
+                    return tracker.close_journal(reply, drained, rounds - 1);
+                }
+                if let Err(error) = outcome {
+                    tracing::error!(error = %error, "the journal could not be closed in order");
+                }
+                let _ = reply.send(drained);
+            },
+        );
+    }
+
     fn stop_runs(&mut self) {
-        let running = self.runs.len();
-        if let Some((_, drained)) = &mut self.drained {
-            drained.requeued += running;
-            drained.ended = drained.ended.saturating_sub(running);
-        }
         for run in self.runs.values() {
             // It fails only for a run that is just ending by itself.
             let _ = run.cancel.send(true);
+        }
+    }
+
+    /// Runs that do not notice that they shall stop are left to the crash rule.
+    fn abandon_runs(&mut self) {
+        if let Some((reply, mut drained)) = self.drained.take() {
+            tracing::warn!(
+                running = self.runs.len(),
+                "some tasks did not stop; the next start decides about them"
+            );
+            drained.abandoned = self.runs.len();
+            self.close_journal(reply, drained, CLOSING_ROUNDS);
         }
     }
 }
@@ -237,19 +262,27 @@ impl Handler<Drain> for TaskTracker {
     type Result = ResponseFuture<Drained>;
 
     fn handle(&mut self, Drain { limit }: Drain, ctx: &mut Self::Context) -> Self::Result {
-        /// How long a run may take to notice that it shall stop; one that does not is taken up by the crash rule.
-        const STOP: Duration = Duration::from_secs(5);
         let (reply, drained) = oneshot::channel();
         self.is_stopping = true;
-        self.drained = Some((reply, Drained::default()));
+        // A second one cuts the first short, and goes on with its numbers.
+        let so_far = self.drained.take().map(|(_, drained)| drained).unwrap_or_default();
+        self.drained = Some((reply, so_far));
         if self.runs.is_empty() {
             self.finish_drain();
         } else {
             tracing::info!(running = self.runs.len(), limit_s = limit.as_secs(), "waiting for running tasks");
-            ctx.run_later(limit, |tracker, _| tracker.stop_runs());
+            ctx.run_later(limit, |tracker, ctx| {
+                tracker.stop_runs();
+                ctx.run_later(STOP, |tracker, _| tracker.abandon_runs());
+            });
         }
         Box::pin(async move {
-            tokio::time::timeout(limit + STOP, drained).await.ok().and_then(Result::ok).unwrap_or_default()
+            // The journal answers last of all; should its disk hang, the end must not.
+            tokio::time::timeout(limit + 2 * STOP, drained)
+                .await
+                .ok()
+                .and_then(Result::ok)
+                .unwrap_or_default()
         })
     }
 }

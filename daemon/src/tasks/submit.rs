@@ -331,7 +331,7 @@ impl TaskTracker {
         self.count(task.batch, None, Some(state));
         if let Some(deadline) = task.deadline {
             self.deadlines.insert((deadline, id));
-            Self::wake_at(ctx, deadline);
+            self.wake_at(ctx, deadline);
         }
         self.parts.events.task("accepted", || task.event(None, None));
         self.live.insert(id, task);

@@ -25,6 +25,9 @@ use crate::{
     store::{self, Store},
 };
 
+mod racing;
+mod storm;
+
 const LIMITS: SetTaskLimits =
     SetTaskLimits { max_concurrent: 2, history: 100, queue_limit: 50, default_attempts: 2 };
 
@@ -46,7 +49,7 @@ impl Handler<PlanTasks> for Peers {
         let plan = |kind: &str, params: JsonText| {
             let key = *blake3::hash(params.as_str().as_bytes()).as_bytes();
             let candidate = Candidate { provider: "fake".into(), model: None, key, is_paid: self.is_paid };
-            Plan { params, candidates: if kind == "image.generate" { vec![candidate] } else { Vec::new() } }
+            Plan { params, candidates: if kind.starts_with("image.") { vec![candidate] } else { Vec::new() } }
         };
         Ok(specs.into_iter().map(|spec| plan(&spec.kind, spec.params)).collect())
     }
@@ -64,8 +67,8 @@ impl Handler<RunTask> for Peers {
                 _ = task.cancel.wait_for(|is_cancelled| *is_cancelled) => return RunEnd::Stopped,
             }
             match &*task.kind {
-                "test.fail" => RunEnd::Failed(failure(false)),
-                "test.flaky" => RunEnd::Failed(failure(true)),
+                "test.fail" | "image.fail" => RunEnd::Failed(failure(false)),
+                "test.flaky" | "image.flaky" => RunEnd::Failed(failure(true)),
                 "image.generate" => RunEnd::Done(Some(made())),
                 _ => RunEnd::Done(None),
             }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, StreamHandler};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler};
 use reel_protocol::{BatchId, TaskId, TaskState, methods::MemoryLevel};
 use rusqlite::Connection;
 use tokio::{
@@ -93,6 +93,8 @@ pub struct TaskTracker {
     /// Queued tasks whose time has not come.
     pub(super) delayed: BTreeSet<(Instant, TaskId)>,
     pub(super) deadlines: BTreeSet<(Instant, TaskId)>,
+    /// When the next of both comes due: one timer for all, since an actor looks at each of its timers whenever it does anything.
+    timer: Option<(Instant, SpawnHandle)>,
     pub(super) counts: BTreeMap<TaskState, u64>,
     /// Unfinished tasks of each batch that has any.
     pub(super) open_batches: HashMap<BatchId, u64>,
@@ -130,6 +132,7 @@ impl TaskTracker {
             next_run: 0,
             delayed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
+            timer: None,
             counts: BTreeMap::new(),
             open_batches: HashMap::new(),
             accepting: 0,
@@ -204,6 +207,8 @@ impl TaskTracker {
                 return;
             }
         }
+        // What was being decided stood in no queue; what is still to be done goes back.
+        self.enqueue(id);
     }
 
     /// Keeps the counts by state, and the open batches, in step with a transition.
@@ -237,20 +242,32 @@ impl TaskTracker {
         self.counts.iter().filter(|(state, _)| state.is_finished()).map(|(_, count)| count).sum()
     }
 
-    /// Starts the timer of whatever comes due next.
-    pub(super) fn wake_at(ctx: &mut Context<Self>, due: Instant) {
-        ctx.run_later(due.saturating_duration_since(Instant::now()), Self::wake);
+    /// Wakes the tracker when `due` comes, if nothing wakes it earlier.
+    pub(super) fn wake_at(&mut self, ctx: &mut Context<Self>, due: Instant) {
+        if let Some((earlier, timer)) = self.timer {
+            if earlier <= due {
+                return;
+            }
+            ctx.cancel_future(timer);
+        }
+        let timer = ctx.run_later(due.saturating_duration_since(Instant::now()), Self::wake);
+        self.timer = Some((due, timer));
     }
 
     fn wake(&mut self, ctx: &mut Context<Self>) {
+        self.timer = None;
         let now = Instant::now();
         while let Some((due, id)) = self.deadlines.first().copied().filter(|(due, _)| *due <= now) {
             self.deadlines.remove(&(due, id));
             self.when_settled(ctx, id, move |tracker, _| tracker.pass_deadline(id));
         }
-        while let Some((due, id)) = self.delayed.first().copied().filter(|(due, _)| *due <= now) {
-            self.delayed.remove(&(due, id));
+        while let Some((_, id)) = self.delayed.first().copied().filter(|(due, _)| *due <= now) {
+            self.end_delay(id);
             self.enqueue(id);
+        }
+        let next = [self.deadlines.first(), self.delayed.first()].into_iter().flatten().map(|(due, _)| *due);
+        if let Some(due) = next.min() {
+            self.wake_at(ctx, due);
         }
         self.dispatch(ctx);
     }

@@ -1,0 +1,66 @@
+//! What is decided about a task while another transition of it, or of its leader, is on its way to disk.
+
+use futures_util::future::join_all;
+use tokio::join;
+
+use super::*;
+use crate::tasks::PauseQueue;
+
+async fn counts(bench: &Bench) -> (u64, u64) {
+    let counts = bench.ask(GetTaskCounts).await;
+    (counts.by_state["running"], counts.by_state["queued"])
+}
+
+#[actix::test]
+async fn a_task_that_is_being_held_does_not_start_meanwhile() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    for _ in 0..20 {
+        bench.ask(PauseQueue(true)).await;
+        let id = bench.submit(spec("test.noop")).await.unwrap();
+        let (held, ()) =
+            join!(bench.ask(DecideTask { id, decision: Decision::Hold }), bench.ask(PauseQueue(false)));
+        assert_eq!(held.unwrap().state, TaskState::Held);
+        assert_eq!(bench.ask(GetTask(id)).await.unwrap().state, TaskState::Held);
+        assert_eq!(counts(&bench).await, (0, 0));
+    }
+    assert!(bench.runs.lock().unwrap().is_empty());
+}
+
+#[actix::test]
+async fn a_task_whose_priority_changes_starts_when_that_is_on_disk() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    bench.ask(PauseQueue(true)).await;
+    let id = bench.submit(spec("test.noop")).await.unwrap();
+    let (moved, ()) =
+        join!(bench.ask(DecideTask { id, decision: Decision::SetPriority(5) }), bench.ask(PauseQueue(false)));
+    assert_eq!((moved.unwrap().priority, bench.runs.lock().unwrap().len()), (5, 0));
+    bench.gate.add_permits(1);
+    let ended = bench.wait(id).await;
+    assert_eq!((ended.state, ended.priority, ended.rev), (TaskState::Succeeded, 5, 4));
+}
+
+#[actix::test]
+async fn followers_of_a_failed_run_do_not_run_again_on_their_way_to_the_end() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let specs = (0..LIMITS.queue_limit).map(|_| bench.submit(spec("image.fail")));
+    let ids: Vec<_> = join_all(specs).await.into_iter().map(Result::unwrap).collect();
+    bench.gate.add_permits(99);
+    for id in ids {
+        assert_eq!(bench.wait(id).await.state, TaskState::Failed);
+    }
+    assert_eq!(bench.runs.lock().unwrap().len(), 1);
+    assert_eq!(counts(&bench).await, (0, 0));
+}
+
+#[actix::test]
+async fn a_drain_tells_stopped_tasks_from_ended_ones() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let id = bench.submit(spec("test.noop")).await.unwrap();
+    bench.until(id, TaskState::Running).await;
+    let drained = bench.ask(Drain { limit: Duration::ZERO }).await;
+    assert_eq!((drained.ended, drained.requeued, drained.abandoned), (0, 1, 0));
+}

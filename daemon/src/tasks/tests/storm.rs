@@ -1,0 +1,197 @@
+//! Many random requests at once, by seed: whatever their order, every task ends, and nothing of it stays behind.
+
+use std::cell::Cell;
+
+use actix::MessageResponse;
+use rusqlite::Connection;
+
+use super::*;
+use crate::tasks::{PauseQueue, SubmitBatch, state::is_legal};
+
+const SEEDS: u64 = 12;
+const STEPS: u32 = 150;
+
+/// What the tracker still holds.
+#[derive(Debug, Default, PartialEq, Eq, MessageResponse)]
+struct Held {
+    live: usize,
+    runs: usize,
+    delayed: usize,
+    deadlines: usize,
+    open_batches: usize,
+    awaited: usize,
+    is_ready: bool,
+}
+
+#[derive(Message)]
+#[rtype(result = "Held")]
+struct Inspect;
+
+impl Handler<Inspect> for TaskTracker {
+    type Result = Held;
+
+    fn handle(&mut self, _: Inspect, _: &mut Self::Context) -> Held {
+        Held {
+            live: self.live.len(),
+            runs: self.runs.len(),
+            delayed: self.delayed.len(),
+            deadlines: self.deadlines.len(),
+            open_batches: self.open_batches.len(),
+            awaited: self.waiters.awaited().len(),
+            is_ready: !self.ready.is_empty(),
+        }
+    }
+}
+
+struct Dice(Cell<u64>);
+
+impl Dice {
+    fn below(&self, limit: u64) -> u64 {
+        let mut state = self.0.get();
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.0.set(state);
+        state.wrapping_mul(0x2545_F491_4F6C_DD1D) % limit
+    }
+}
+
+fn random_spec(dice: &Dice, last: u64) -> TaskSpec {
+    let kinds = ["image.generate", "image.generate", "image.fail", "image.flaky", "test.noop", "test.flaky"];
+    let kind = kinds[dice.below(kinds.len() as u64) as usize];
+    let after = if last > 0 && dice.below(4) == 0 { vec![TaskId(1 + dice.below(last))] } else { Vec::new() };
+    TaskSpec {
+        params: JsonText::parse(format!(r#"{{"p":{}}}"#, dice.below(2))).unwrap(),
+        after,
+        priority: dice.below(3) as i8,
+        max_attempts: Some(1 + dice.below(2) as u32),
+        deadline_s: (dice.below(12) == 0).then(|| serde_json::from_str("0.02").unwrap()),
+        ..spec(kind)
+    }
+}
+
+/// One request, on its way beside the others.
+fn throw(
+    bench: &Bench,
+    dice: &Dice,
+    last: &Arc<Mutex<u64>>,
+) -> actix::prelude::Request<TaskTracker, DecideTask> {
+    let (tracker, known) = (bench.tracker.clone(), *last.lock().unwrap());
+    let caller = Caller { client: format!("c{}", dice.below(2)).into(), connection: dice.below(3) };
+    let last = Arc::clone(last);
+    match dice.below(10) {
+        0..=3 => {
+            let message = SubmitTask { caller, spec: random_spec(dice, known) };
+            actix::spawn(async move {
+                if let Ok(taken) = tracker.send(message).await.unwrap() {
+                    let mut last = last.lock().unwrap();
+                    *last = taken.id.0.max(*last);
+                }
+            });
+        }
+        4 => {
+            let specs = (0..=dice.below(4)).map(|_| random_spec(dice, known)).collect();
+            let message = SubmitBatch { caller, request_id: None, name: None, batch: None, specs };
+            actix::spawn(async move { drop(tracker.send(message).await.unwrap()) });
+        }
+        5 => {
+            let is_paused = dice.below(2) == 0;
+            actix::spawn(async move { tracker.send(PauseQueue(is_paused)).await.unwrap() });
+        }
+        6 => bench.gate.add_permits(1 + dice.below(3) as usize),
+        _ => {}
+    }
+    let id = TaskId(1 + dice.below(known + 1));
+    let decisions = [
+        Decision::Cancel,
+        Decision::Retry,
+        Decision::Hold,
+        Decision::Release,
+        Decision::SetPriority(dice.below(9) as i8),
+    ];
+    bench.tracker.send(DecideTask { id, decision: decisions[dice.below(5) as usize] })
+}
+
+async fn storm(seed: u64) {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("reel.db");
+    let store = store::open(&path).unwrap().store;
+    let bench = Bench::new(&store, false);
+    let dice = Dice(Cell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1));
+    let last = Arc::new(Mutex::new(0));
+    let mut waits = Vec::new();
+    for _ in 0..STEPS {
+        actix::spawn(throw(&bench, &dice, &last));
+        let id = TaskId(1 + dice.below(*last.lock().unwrap() + 1));
+        let wait = WaitTasks { what: WaitFor::Tasks(vec![id]), is_any: false, timeout: None };
+        waits.push(actix::spawn(bench.tracker.send(wait)));
+        for _ in 0..dice.below(6) {
+            tokio::task::yield_now().await;
+        }
+        if dice.below(8) == 0 {
+            store.write(|_| Ok(())).await.unwrap();
+        }
+    }
+    bench.ask(PauseQueue(false)).await;
+    bench.gate.add_permits(100_000);
+    let begun = std::time::Instant::now();
+    loop {
+        let counts = bench.ask(GetTaskCounts).await.by_state;
+        let open: u64 = ["waiting", "queued", "running", "held"].iter().map(|state| counts[*state]).sum();
+        if open == 0 && bench.ask(Inspect).await.live == 0 {
+            break;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "seed {seed}: {counts:?} {:?}",
+            bench.ask(Inspect).await
+        );
+        let known = *last.lock().unwrap() + 9;
+        for id in 1..=known {
+            let _ = bench.ask(DecideTask { id: TaskId(id), decision: Decision::Release }).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for wait in waits {
+        assert!(wait.await.is_ok(), "seed {seed}");
+    }
+    let held = bench.ask(Inspect).await;
+    assert_eq!(held, Held::default(), "seed {seed}");
+    let counts = bench.ask(GetTaskCounts).await.by_state;
+    check_journal(&Connection::open(&path).unwrap(), &counts, seed);
+}
+
+fn check_journal(connection: &Connection, counts: &std::collections::BTreeMap<String, u64>, seed: u64) {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap();
+    assert_eq!(
+        number("SELECT count(*) FROM attempts WHERE ended_ms IS NULL"),
+        0,
+        "seed {seed}: open attempts"
+    );
+    for (state, count) in counts {
+        assert_eq!(
+            number(&format!("SELECT count(*) FROM tasks WHERE state = '{state}'")),
+            *count,
+            "seed {seed}: {state}"
+        );
+    }
+    let mut events = connection.prepare("SELECT task, rev, state FROM events ORDER BY task, seq").unwrap();
+    let events = events.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let events: Vec<(u64, u64, String)> = events.map(Result::unwrap).collect();
+    for pair in events.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        assert_eq!(pair[0].1 + 1, pair[1].1, "seed {seed}: {pair:?}");
+        let state = |name: &str| TaskState::from_name(name).unwrap();
+        let (from, to) = (state(&pair[0].2), state(&pair[1].2));
+        assert!(from == to || is_legal(from, to), "seed {seed}: {pair:?}");
+    }
+}
+
+#[test]
+fn whatever_comes_in_whatever_order_every_task_ends_and_nothing_of_it_stays() {
+    actix::System::new().block_on(async {
+        tokio::time::pause();
+        for seed in 1..=SEEDS {
+            storm(seed).await;
+        }
+    });
+}
