@@ -12,7 +12,9 @@ mod elements;
 mod encode;
 mod font;
 mod frame;
+mod ink;
 mod keywords;
+mod outline;
 mod palette;
 mod scene;
 mod sheet;
@@ -103,7 +105,7 @@ pub enum DrawError {
 
 /// Memory that drawing a panel of this size needs at its peak, its PNG included.
 pub fn buffer_bytes(width: u32, height: u32) -> u64 {
-    // At the peak: the sheet (3) with the canvas and its mask (5), or with the encoder's rows (3) and the PNG (3).
+    // At the peak: the sheet (3) with the canvas (4) and its outlines (3), or with the encoder's rows (3) and the PNG (3).
     (u64::from(width) * u64::from(height)).saturating_mul(10).saturating_add(FIXED_BYTES)
 }
 
