@@ -132,10 +132,16 @@ impl Canvas {
                 [red, green, blue, 0]
             })
             .collect();
+        let middle = (centre.0 as usize).clamp(from, upto) - from;
+        let (rising, falling) = across.split_at(middle);
         for (y, row) in self.rows_mut().enumerate().take(below).skip(above) {
             let down = (fall((y as f32 - centre.1) / high) * 65_535.0) as u16;
-            let Some(span) = row.get_mut(from..upto) else { continue };
-            brighten(span, &across, down);
+            // Light that would round to nothing even on black is left out.
+            let is_lost = |light: &[u16; 4]| light.iter().all(|light| scaled(*light, down) < 128);
+            let first = rising.partition_point(is_lost);
+            let last = middle + falling.partition_point(|light| !is_lost(light));
+            let (span, lights) = (row.get_mut(from + first..from + last), across.get(first..last));
+            brighten(span.unwrap_or_default(), lights.unwrap_or_default(), down);
         }
     }
 
@@ -186,22 +192,16 @@ impl Canvas {
     }
 }
 
+/// A number times 65,536ths.
+fn scaled(value: u16, share: u16) -> u16 {
+    ((u32::from(value) * u32::from(share)) >> 16) as u16
+}
+
 /// Adds light to each pixel, as far as it is not white yet; `across` is in 256ths of a channel, `down` in 65,536ths.
 fn brighten(pixels: &mut [Pixel], across: &[[u16; 4]], down: u16) {
-    let high = |one: u16, other: u16| ((u32::from(one) * u32::from(other)) >> 16) as u16;
-    let lit = |value: u8, light: u16| {
-        let missing = u16::from(255 - value) << 8;
-        value + ((high(missing, high(light, down)) + 128) >> 8) as u8
-    };
-    let (blocks, rest) = pixels.as_chunks_mut::<4>();
-    let (light_blocks, light_rest) = across.as_chunks::<4>();
-    for (block, lights) in blocks.iter_mut().zip(light_blocks) {
-        for (value, light) in block.as_flattened_mut().iter_mut().zip(lights.as_flattened()) {
-            *value = lit(*value, *light);
-        }
-    }
-    for (value, light) in rest.as_flattened_mut().iter_mut().zip(light_rest.as_flattened()) {
-        *value = lit(*value, *light);
+    for (value, light) in pixels.as_flattened_mut().iter_mut().zip(across.as_flattened()) {
+        let missing = u16::from(255 - *value) << 8;
+        *value += ((scaled(missing, scaled(*light, down)) + 128) >> 8) as u8;
     }
 }
 

@@ -43,14 +43,12 @@ pub fn mix(pixels: &mut [Pixel], [red, green, blue]: [u8; 3], amount: u16) {
 }
 
 /// Sets each pixel to what is seen, with `amount` (in 256ths) of a paint in it.
-pub fn mix_onto(pixels: &mut [Pixel], seen: &[Pixel], [red, green, blue]: [u8; 3], amount: u16) {
-    let keep = 256 - amount.min(256);
-    let added = [red, green, blue, 255].map(|light| u16::from(light) * (256 - keep) + 128);
+pub fn mix_onto(pixels: &mut [Pixel], seen: &[Pixel], paint: [u8; 3], amount: u16) {
     for (pixel, seen) in pixels.iter_mut().zip(seen) {
-        for ((value, seen), added) in pixel.iter_mut().zip(seen).zip(added) {
-            *value = ((u16::from(*seen) * keep + added) >> 8) as u8;
-        }
+        *pixel = *seen;
     }
+    let painted = pixels.len().min(seen.len());
+    mix(pixels.get_mut(..painted).unwrap_or_default(), paint, amount);
 }
 
 /// One colour.

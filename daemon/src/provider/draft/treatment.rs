@@ -1,5 +1,7 @@
 //! Develops a painted canvas into the picture of its style: grade, texture, edges, vignette.
 
+use std::ops::Range;
+
 use super::canvas::Canvas;
 use super::dice::{Contour, Dice, Seal};
 use super::ink::Pixel;
@@ -82,19 +84,28 @@ fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
         _ => return Vec::new(),
     };
     let side = TILE / coarse;
-    let knots: Vec<f32> = (0..side * side).map(|_| dice.range(-1.0, 1.0)).collect();
-    let knot = |x: usize, y: usize| knots.get(y % side * side + x % side).copied().unwrap_or_default();
-    (0..TILE * TILE)
-        .flat_map(|place| {
-            let (x, y) = (place % TILE, place / TILE);
-            let (along, down) = ((x % coarse) as f32 / coarse as f32, (y % coarse) as f32 / coarse as f32);
-            let upper =
-                knot(x / coarse, y / coarse) * (1.0 - along) + knot(x / coarse + 1, y / coarse) * along;
-            let lower = knot(x / coarse, y / coarse + 1) * (1.0 - along)
-                + knot(x / coarse + 1, y / coarse + 1) * along;
-            [((upper * (1.0 - down) + lower * down) * strength).round() as i16; 3]
-        })
-        .collect()
+    let knots: Vec<f32> = (0..side * side).map(|_| dice.range(-strength, strength)).collect();
+    // Rounds to nearest: whole numbers are cut towards zero, so they are cut above it.
+    let whole = |value: f32| (value + 64.5) as i16 - 64;
+    let mut texture = Vec::with_capacity(TILE * TILE * 3);
+    if coarse == 1 {
+        texture.extend(knots.iter().flat_map(|knot| [whole(*knot); 3]));
+        return texture;
+    }
+    let row_of = |y: usize| knots.chunks_exact(side).nth(y % side).unwrap_or_default();
+    for y in 0..TILE {
+        let (upper, lower) = (row_of(y / coarse), row_of(y / coarse + 1));
+        let down = (y % coarse) as f32 / coarse as f32;
+        let mixed = upper.iter().zip(lower).map(|(upper, lower)| upper + (lower - upper) * down);
+        let column: Vec<f32> = mixed.collect();
+        for (left, right) in column.iter().zip(column.iter().cycle().skip(1)) {
+            for x in 0..coarse {
+                let value = left + (right - left) * (x as f32 / coarse as f32);
+                texture.extend_from_slice(&[whole(value); 3]);
+            }
+        }
+    }
+    texture
 }
 
 /// Puts the canvas on the sheet in its style; `block` real pixels for each of the canvas.
@@ -293,20 +304,28 @@ impl Edges {
     }
 
     fn bare(&self, y: u32, row: &mut [u8]) {
-        let paper = PAPER.bytes();
         let at = |side: &[f32]| side.get(y as usize).copied().unwrap_or_default();
-        let (left, right) = (at(&self.left), at(&self.right));
+        let sides = (at(&self.left), at(&self.right));
         let y = y as f32;
-        let (wetting, pooling) = (self.margin * 0.14 + 0.6, self.margin * 0.4);
         let reach = self.margin * 1.6;
-        let depth = if y > reach && y < self.height - reach { reach } else { self.width };
-        for ((x, pixel), (above, below)) in
-            (0..).zip(row.chunks_exact_mut(3)).zip(self.above.iter().zip(&self.below))
-        {
+        let columns = row.len() / 3;
+        let strip = reach.ceil() as usize + 1;
+        if y > reach && y < self.height - reach && strip * 2 < columns {
+            self.bare_columns(y, 0..strip, sides, row);
+            self.bare_columns(y, columns - strip..columns, sides, row);
+        } else {
+            self.bare_columns(y, 0..columns, sides, row);
+        }
+    }
+
+    fn bare_columns(&self, y: f32, columns: Range<usize>, (left, right): (f32, f32), row: &mut [u8]) {
+        let paper = PAPER.bytes();
+        let (wetting, pooling) = (self.margin * 0.14 + 0.6, self.margin * 0.4);
+        let ends = self.above.iter().zip(&self.below);
+        let (pixels, _) = row.as_chunks_mut::<3>();
+        let pixels = pixels.iter_mut().zip(ends).enumerate().skip(columns.start).take(columns.len());
+        for (x, (pixel, (above, below))) in pixels {
             let x = x as f32;
-            if x > depth && x < self.width - depth {
-                continue;
-            }
             let inside = (x - left).min(self.width - x - right).min(y - above).min(self.height - y - below);
             if inside > wetting.max(pooling) {
                 continue;
