@@ -11,7 +11,9 @@ pub type Spot = (f32, f32);
 
 /// Opaque pixels with what an illustrator does to them.
 pub struct Canvas {
-    pixels: Vec<Pixel>,
+    /// The pixels stand at its end; what is before them is room for the sheet that they are developed into.
+    buffer: Vec<u8>,
+    room: usize,
     outline: Outline,
     columns: usize,
     pub width: f32,
@@ -19,31 +21,38 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// None when the size is zero or cannot be allocated.
-    pub fn new(width: u32, height: u32) -> Option<Self> {
+    /// With `room` bytes before its pixels; none when the size is zero or cannot be allocated.
+    pub fn new(width: u32, height: u32, room: usize) -> Option<Self> {
         let columns = width as usize;
-        let count = columns.checked_mul(height as usize).filter(|count| *count > 0)?;
-        let mut pixels = Vec::new();
-        pixels.try_reserve_exact(count).ok()?;
-        pixels.resize(count, [0, 0, 0, 255]);
+        let bytes = columns.checked_mul(height as usize * 4).filter(|bytes| *bytes > 0)?;
+        let size = bytes.checked_add(room)?;
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(size).ok()?;
+        buffer.resize(size, 255);
         let outline = Outline::new(width, height);
-        Some(Self { pixels, outline, columns, width: width as f32, height: height as f32 })
+        Some(Self { buffer, room, outline, columns, width: width as f32, height: height as f32 })
     }
 
-    /// Rows of pixels, top down.
-    pub fn rows(&self) -> std::slice::ChunksExact<'_, Pixel> {
-        self.pixels.chunks_exact(self.columns)
+    /// The bytes, and how many of them come before the pixels.
+    pub fn into_buffer(self) -> (Vec<u8>, usize) {
+        (self.buffer, self.room)
+    }
+
+    fn pixels_mut(&mut self) -> &mut [Pixel] {
+        self.buffer.get_mut(self.room..).unwrap_or_default().as_chunks_mut().0
     }
 
     pub fn rows_mut(&mut self) -> std::slice::ChunksExactMut<'_, Pixel> {
-        self.pixels.chunks_exact_mut(self.columns)
+        let columns = self.columns;
+        self.pixels_mut().chunks_exact_mut(columns)
     }
 
     fn fill_with(&mut self, path: Option<&Path>, mut ink: impl Ink) {
         let Some(path) = path else { return };
         self.outline.read(path);
+        let (pixels, _) = self.buffer.get_mut(self.room..).unwrap_or_default().as_chunks_mut();
         for (y, runs) in self.outline.rows() {
-            let Some(row) = self.pixels.get_mut(y * self.columns..(y + 1) * self.columns) else { continue };
+            let Some(row) = pixels.get_mut(y * self.columns..(y + 1) * self.columns) else { continue };
             ink.enter(y);
             for (from, upto, cover) in runs {
                 if let Some(run) = row.get_mut(from..upto) {
@@ -170,7 +179,7 @@ impl Canvas {
     pub fn mirror(&mut self, shore: f32, mut ask: impl FnMut(f32) -> Mirrored) {
         let columns = self.columns;
         let shore = (shore.max(1.0) as usize).min(self.height as usize);
-        let (above, below) = self.pixels.split_at_mut(shore * columns);
+        let (above, below) = self.pixels_mut().split_at_mut(shore * columns);
         for (depth, row) in below.chunks_exact_mut(columns).enumerate() {
             let mirrored = ask(depth as f32);
             let source_row = shore.saturating_sub(1).saturating_sub(mirrored.up.max(0.0) as usize);

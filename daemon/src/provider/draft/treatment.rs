@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::canvas::Canvas;
 use super::dice::{Contour, Dice, Seal};
 use super::ink::Pixel;
-use super::sheet::{Region, Sheet};
+use super::sheet::{Mount, Region, Sheet};
 use super::style::Style;
 use super::tone::{Tone, hex};
 
@@ -108,60 +108,118 @@ fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
     texture
 }
 
-/// Puts the canvas on the sheet in its style; `block` real pixels for each of the canvas.
-pub fn develop(
-    canvas: &mut Canvas,
-    style: Style,
-    seal: &Seal,
-    sheet: &mut Sheet,
-    region: Region,
-    block: u32,
-) {
+/// Turns the canvas into a sheet with the picture in its style; the colour around it is `ground`.
+///
+/// The canvas must have been made with the room that `room_for` tells: it becomes the sheet in its own memory.
+pub fn develop(mut canvas: Canvas, style: Style, seal: &Seal, mount: Mount, ground: [u8; 3]) -> Sheet {
     let mut dice = seal.dice("treatment");
     if style == Style::PixelArt {
-        reduce_colours(canvas);
+        reduce_colours(&mut canvas);
     }
-    let grade = Grade::of(style);
-    let texture = texture_of(style, &mut dice);
-    let shade = Shade::new(style, region);
-    if block > 1 {
-        return enlarge(canvas, &grade, &shade, sheet, region, block);
-    }
-    let wobble =
-        (style == Style::Watercolor).then(|| (Wobble::new(&mut dice, region), Edges::new(&mut dice, region)));
-    let sources: Vec<&[Pixel]> = canvas.rows().collect();
-    let bars = if style == Style::Cinematic { (region.height as f32 * 0.075) as u32 } else { 0 };
-    for (y, row) in (0..region.height).zip(sheet.rows_mut(region)) {
-        if y < bars || y >= region.height - bars {
-            row.fill(6);
+    let (region, row_bytes) = (mount.picture, mount.row_bytes());
+    let (columns, _) = mount.canvas();
+    let (mut rgb, room) = canvas.into_buffer();
+    let development = Development::new(style, &mut dice, mount);
+    let mut finished = vec![0; if mount.block > 1 { row_bytes } else { 0 }];
+    for y in 0..region.height {
+        let first = (y / mount.block).saturating_sub(behind_of(style, mount)) as usize;
+        let (sheet, seen) = rgb.split_at_mut(room + first * columns as usize * 4);
+        let top = (region.top + y) as usize * row_bytes;
+        let row = sheet.get_mut(top..top + row_bytes).unwrap_or_default();
+        if mount.block > 1 && y % mount.block > 0 {
+            row.copy_from_slice(&finished);
             continue;
         }
-        match &wobble {
-            Some((wobble, _)) => wobble.copy(&sources, y, row, &grade),
-            None => grade.apply(sources.get(y as usize).copied().unwrap_or_default(), row),
+        let (left, right) = (region.left as usize * 3, (region.left + region.width) as usize * 3);
+        paint_ground(row.get_mut(..left), ground);
+        paint_ground(row.get_mut(right..), ground);
+        let source = Source { pixels: seen.as_chunks().0, columns: columns as usize, first };
+        development.row(y, row.get_mut(left..right).unwrap_or_default(), &source);
+        if mount.block > 1 {
+            finished.copy_from_slice(row);
         }
-        shade.apply(y, row, texture.chunks_exact(TILE * 3).nth(y as usize % TILE));
-        if let Some((_, edges)) = &wobble {
-            edges.bare(y, row);
-        }
+    }
+    paint_ground(rgb.get_mut(..region.top as usize * row_bytes), ground);
+    rgb.truncate(mount.height as usize * row_bytes);
+    paint_ground(rgb.get_mut((region.top + region.height) as usize * row_bytes..), ground);
+    Sheet { width: mount.width, height: mount.height, rgb }
+}
+
+/// Bytes that `develop` needs before the pixels of its canvas.
+pub fn room_for(style: Style, mount: Mount) -> usize {
+    mount.room(behind_of(style, mount))
+}
+
+/// How many rows above a row are looked at.
+fn behind_of(style: Style, mount: Mount) -> u32 {
+    let reach = Wobble::reach(mount.picture);
+    if style == Style::Watercolor { reach.ceil() as u32 + 1 } else { 0 }
+}
+
+fn paint_ground(bytes: Option<&mut [u8]>, ground: [u8; 3]) {
+    bytes.unwrap_or_default().as_chunks_mut().0.fill(ground);
+}
+
+/// The rows of the canvas that have not been overwritten yet.
+struct Source<'a> {
+    pixels: &'a [Pixel],
+    columns: usize,
+    /// The number of the first of them.
+    first: usize,
+}
+
+impl<'a> Source<'a> {
+    fn row(&self, y: usize) -> &'a [Pixel] {
+        let start = y.saturating_sub(self.first) * self.columns;
+        self.pixels.get(start..start + self.columns).unwrap_or_default()
     }
 }
 
-/// Each pixel of the canvas becomes a block of equal ones.
-fn enlarge(canvas: &Canvas, grade: &Grade, shade: &Shade, sheet: &mut Sheet, region: Region, block: u32) {
-    let mut finished = vec![0; region.width as usize * 3];
-    let mut seen = vec![Pixel::default(); region.width as usize];
-    let mut sources = canvas.rows();
-    for (y, row) in (0..region.height).zip(sheet.rows_mut(region)) {
-        if y % block == 0 {
-            let source = sources.next().unwrap_or_default();
-            for (target, pixel) in seen.chunks_mut(block as usize).zip(source) {
-                target.fill(*pixel);
-            }
-            grade.apply(&seen, &mut finished);
-            shade.apply(y + block / 2, &mut finished, None);
+/// All that is done to the rows of a picture.
+struct Development {
+    grade: Grade,
+    texture: Vec<i16>,
+    shade: Shade,
+    watercolour: Option<(Wobble, Edges)>,
+    /// Rows of the black bars of the wide screen.
+    bars: u32,
+    mount: Mount,
+}
+
+impl Development {
+    fn new(style: Style, dice: &mut Dice, mount: Mount) -> Self {
+        let region = mount.picture;
+        let is_wet = style == Style::Watercolor;
+        Self {
+            grade: Grade::of(style),
+            texture: texture_of(style, dice),
+            shade: Shade::new(style, region),
+            watercolour: is_wet.then(|| (Wobble::new(dice, region), Edges::new(dice, region))),
+            bars: if style == Style::Cinematic { (region.height as f32 * 0.075) as u32 } else { 0 },
+            mount,
         }
-        row.copy_from_slice(&finished);
+    }
+
+    fn row(&self, y: u32, row: &mut [u8], source: &Source<'_>) {
+        let Mount { picture, block, .. } = self.mount;
+        if y < self.bars || y >= picture.height - self.bars {
+            row.fill(6);
+            return;
+        }
+        if let Some((wobble, _)) = &self.watercolour {
+            wobble.copy(source, y, row, &self.grade);
+        } else if block > 1 {
+            let pixels = source.row((y / block) as usize).iter();
+            let wide: Vec<Pixel> =
+                pixels.flat_map(|pixel| std::iter::repeat_n(*pixel, block as usize)).collect();
+            self.grade.apply(&wide, row);
+        } else {
+            self.grade.apply(source.row(y as usize), row);
+        }
+        self.shade.apply(y + block / 2, row, self.texture.chunks_exact(TILE * 3).nth(y as usize % TILE));
+        if let Some((_, edges)) = &self.watercolour {
+            edges.bare(y, row);
+        }
     }
 }
 
@@ -233,12 +291,18 @@ struct Wobble {
     /// How many columns move down together, and how far.
     stretches: Vec<(usize, isize)>,
     width: usize,
+    last_row: usize,
 }
 
 impl Wobble {
+    /// Farthest that anything is shifted, in pixels.
+    fn reach(region: Region) -> f32 {
+        region.width.min(region.height) as f32 * 0.006
+    }
+
     fn new(dice: &mut Dice, region: Region) -> Self {
         let short = region.width.min(region.height) as f32;
-        let reach = short * 0.006;
+        let reach = Self::reach(region);
         let (rows, columns) = (Contour::new(dice), Contour::new(dice));
         let pitch = (short * 0.03).max(3.0);
         let offsets = |contour: &Contour, length: u32| -> Vec<isize> {
@@ -254,17 +318,16 @@ impl Wobble {
                 .map(|run| (run.len(), run.first().copied().unwrap_or_default()))
                 .collect(),
             width: region.width as usize,
+            last_row: (region.height as usize).saturating_sub(1),
         }
     }
 
     /// Grades a row as the hand drew it: shifted aside as a whole, and up or down in stretches of columns.
-    fn copy(&self, rows: &[&[Pixel]], y: u32, target: &mut [u8], grade: &Grade) {
+    fn copy(&self, source: &Source<'_>, y: u32, target: &mut [u8], grade: &Grade) {
         let aside = self.aside_of_row.get(y as usize).copied().unwrap_or_default();
-        let last = rows.len().saturating_sub(1);
         let mut from = 0_usize;
         for (length, down) in &self.stretches {
-            let row =
-                rows.get((y as usize).saturating_add_signed(*down).min(last)).copied().unwrap_or_default();
+            let row = source.row((y as usize).saturating_add_signed(*down).min(self.last_row));
             let start = from.saturating_add_signed(aside).min(self.width - length.min(&self.width));
             let source = row.get(start..start + length).unwrap_or_default();
             grade.apply(source, target.get_mut(from * 3..(from + length) * 3).unwrap_or_default());
