@@ -1,95 +1,86 @@
 //! The picture under the brush: shapes, light and mirrors on one opaque pixmap.
 
-use tiny_skia::{
-    Color, FillRule, GradientStop, LinearGradient, Mask, Paint, Path, PathBuilder, Pixmap, Point, Rect,
-    Shader, SpreadMode, Stroke, Transform,
-};
+use tiny_skia::{Color, Path, PathBuilder, Rect, Stroke};
 
+use super::ink::{Flat, Ink, Pixel, Slant, Wash, mix, mix_onto};
+use super::outline::Outline;
 use super::tone::Tone;
 
 /// A place in the picture, in pixels from its top left corner.
 pub type Spot = (f32, f32);
 
-/// An opaque pixmap with what an illustrator does to it.
+/// Opaque pixels with what an illustrator does to them.
 pub struct Canvas {
-    pixmap: Pixmap,
-    /// Empty between two fills.
-    mask: Mask,
+    /// The pixels stand at its end; what is before them is room for the sheet that they are developed into.
+    buffer: Vec<u8>,
+    room: usize,
+    outline: Outline,
+    columns: usize,
     pub width: f32,
     pub height: f32,
 }
 
 impl Canvas {
-    /// None when the size is zero or cannot be allocated.
-    pub fn new(width: u32, height: u32) -> Option<Self> {
-        let (pixmap, mask) = (Pixmap::new(width, height)?, Mask::new(width, height)?);
-        Some(Self { pixmap, mask, width: width as f32, height: height as f32 })
+    /// With `room` bytes before its pixels; none when the size is zero or cannot be allocated.
+    pub fn new(width: u32, height: u32, room: usize) -> Option<Self> {
+        let columns = width as usize;
+        let bytes = columns.checked_mul(height as usize * 4).filter(|bytes| *bytes > 0)?;
+        let size = bytes.checked_add(room)?;
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(size).ok()?;
+        buffer.resize(size, 255);
+        let outline = Outline::new(width, height);
+        Some(Self { buffer, room, outline, columns, width: width as f32, height: height as f32 })
     }
 
-    /// Rows of four bytes a pixel, top down.
-    pub fn rows(&self) -> std::slice::ChunksExact<'_, u8> {
-        self.pixmap.data().chunks_exact(self.pixmap.width() as usize * 4)
+    /// The bytes, and how many of them come before the pixels.
+    pub fn into_buffer(self) -> (Vec<u8>, usize) {
+        (self.buffer, self.room)
     }
 
-    pub fn rows_mut(&mut self) -> std::slice::ChunksExactMut<'_, u8> {
-        let row_bytes = self.pixmap.width() as usize * 4;
-        self.pixmap.data_mut().chunks_exact_mut(row_bytes)
+    fn pixels_mut(&mut self) -> &mut [Pixel] {
+        self.buffer.get_mut(self.room..).unwrap_or_default().as_chunks_mut().0
     }
 
-    fn fill_with(&mut self, path: Option<&Path>, shader: Shader<'_>) {
-        if let Some(path) = path {
-            let paint = Paint { shader, anti_alias: true, ..Paint::default() };
-            self.pixmap.fill_path(path, &paint, FillRule::Winding, Transform::identity(), None);
+    pub fn rows_mut(&mut self) -> std::slice::ChunksExactMut<'_, Pixel> {
+        let columns = self.columns;
+        self.pixels_mut().chunks_exact_mut(columns)
+    }
+
+    fn fill_with(&mut self, path: Option<&Path>, mut ink: impl Ink) {
+        let Some(path) = path else { return };
+        self.outline.read(path);
+        let (pixels, _) = self.buffer.get_mut(self.room..).unwrap_or_default().as_chunks_mut();
+        for (y, runs) in self.outline.rows() {
+            let Some(row) = pixels.get_mut(y * self.columns..(y + 1) * self.columns) else { continue };
+            ink.enter(y);
+            for (from, upto, cover) in runs {
+                if let Some(run) = row.get_mut(from..upto) {
+                    ink.lay(run, from, cover);
+                }
+            }
         }
     }
 
     /// Fills a path; what is not a path (nothing to draw) is skipped.
     pub fn fill(&mut self, path: Option<&Path>, tone: Tone, opacity: f32) {
-        self.fill_with(path, Shader::SolidColor(tone.paint(opacity)));
+        let opacity = (opacity.clamp(0.0, 1.0) * 256.0 + 0.5) as u16;
+        self.fill_with(path, Flat { paint: tone.bytes(), opacity });
     }
 
     /// Fills a path with a blend from one place and paint to another.
     pub fn blend(&mut self, path: Option<&Path>, from: (Spot, Color), to: (Spot, Color)) {
-        let stops = vec![GradientStop::new(0.0, from.1), GradientStop::new(1.0, to.1)];
-        let (start, end) = (Point::from_xy(from.0.0, from.0.1), Point::from_xy(to.0.0, to.0.1));
-        let shader = LinearGradient::new(start, end, stops, SpreadMode::Pad, Transform::identity());
-        self.fill_with(path, shader.unwrap_or(Shader::SolidColor(from.1)));
+        self.fill_with(path, Slant::new(from, to));
     }
 
     /// Fills a path with a vertical blend between two heights.
-    ///
-    /// Most of a picture is painted by this, so it does not go through the gradient shader, which computes for each
-    /// pixel what is the same for a whole row.
     pub fn fade(&mut self, path: Option<&Path>, top: (f32, Tone), bottom: (f32, Tone)) {
         self.wash(path, (top.0, top.1, 1.0), (bottom.0, bottom.1, 1.0));
     }
 
     /// Fills a path with a vertical blend of tones and opacities between two heights.
     pub fn wash(&mut self, path: Option<&Path>, top: (f32, Tone, f32), bottom: (f32, Tone, f32)) {
-        let Some(path) = path else { return };
-        let bounds = path.bounds();
-        let from = (bounds.left().max(0.0) as usize).min(self.width as usize);
-        let upto = (bounds.right() + 1.0).clamp(0.0, self.width) as usize;
-        let first = bounds.top().max(0.0) as usize;
-        let last = (bounds.bottom() + 1.0).clamp(0.0, self.height) as usize;
-        if from >= upto || first >= last {
-            return;
-        }
-        self.mask.fill_path(path, FillRule::Winding, true, Transform::identity());
-        let width = self.pixmap.width() as usize;
-        let covers = self.mask.data_mut().chunks_exact_mut(width);
-        let rows = self.pixmap.data_mut().chunks_exact_mut(width * 4);
-        for (y, (row, cover)) in rows.zip(covers).enumerate().take(last).skip(first) {
-            let along = ((y as f32 + 0.5 - top.0) / (bottom.0 - top.0).max(0.001)).clamp(0.0, 1.0);
-            let paint = top.1.mix(bottom.1, along).bytes();
-            let opacity = ((top.2 + (bottom.2 - top.2) * along).clamp(0.0, 1.0) * 256.0) as i32;
-            let (Some(row), Some(cover)) = (row.get_mut(from * 4..upto * 4), cover.get_mut(from..upto))
-            else {
-                continue;
-            };
-            cover_row(row, cover, paint, opacity);
-            cover.fill(0);
-        }
+        self.fill_with(path, Wash { top, bottom, row: Flat { paint: [0; 3], opacity: 0 } });
     }
 
     pub fn polygon(&mut self, spots: &[Spot], tone: Tone, opacity: f32) {
@@ -120,16 +111,9 @@ impl Canvas {
     }
 
     pub fn stroke(&mut self, path: Option<&Path>, width: f32, tone: Tone, opacity: f32) {
-        if let Some(path) = path {
-            let paint = Paint {
-                shader: Shader::SolidColor(tone.paint(opacity)),
-                anti_alias: true,
-                ..Paint::default()
-            };
-            let stroke =
-                Stroke { width: width.max(0.4), line_cap: tiny_skia::LineCap::Round, ..Stroke::default() };
-            self.pixmap.stroke_path(path, &paint, &stroke, Transform::identity(), None);
-        }
+        let stroke =
+            Stroke { width: width.max(0.4), line_cap: tiny_skia::LineCap::Round, ..Stroke::default() };
+        self.fill(path.and_then(|path| path.stroke(&stroke, 1.0)).as_ref(), tone, opacity);
     }
 
     /// Light that falls off around a spot; it brightens and never paints over.
@@ -138,36 +122,35 @@ impl Canvas {
     }
 
     /// Light with its own width and height.
+    ///
+    /// It falls off as the product of one curve across and one down, so that a row needs one factor only.
     pub fn glow_oval(&mut self, centre: Spot, radii: Spot, tone: Tone, strength: f32) {
         let (wide, high) = (radii.0.max(1.0), radii.1.max(1.0));
         let from = (centre.0 - wide).max(0.0) as usize;
         let upto = (centre.0 + wide).clamp(0.0, self.width) as usize;
         let above = (centre.1 - high).max(0.0) as usize;
         let below = (centre.1 + high).clamp(0.0, self.height) as usize;
-        let [red, green, blue] = tone.bytes().map(|light| (f32::from(light) * strength) as i32);
         if from >= upto || above >= below {
             return;
         }
-        let squares: Vec<f32> = (from..upto).map(|x| ((x as f32 - centre.0) / wide).powi(2)).collect();
+        let lights = tone.bytes().map(|light| f32::from(light) * strength * 256.0);
+        let fall = |at: f32| (1.0 - at * at).max(0.0).powi(3);
+        let across: Vec<[u16; 4]> = (from..upto)
+            .map(|x| {
+                let [red, green, blue] = lights.map(|light| (light * fall((x as f32 - centre.0) / wide)) as u16);
+                [red, green, blue, 0]
+            })
+            .collect();
+        let middle = (centre.0 as usize).clamp(from, upto) - from;
+        let (rising, falling) = across.split_at(middle);
         for (y, row) in self.rows_mut().enumerate().take(below).skip(above) {
-            let down = (y as f32 - centre.1) / high;
-            let reach = 1.0 - down * down;
-            let Some(span) = row.get_mut(from * 4..upto * 4) else { continue };
-            // Outside of this part of the row there is no light: a circle leaves a fifth of its square dark.
-            let dark = squares.iter().take_while(|square| **square >= reach).count();
-            for (square, pixel) in squares.iter().zip(span.chunks_exact_mut(4)).skip(dark) {
-                let left = reach - square;
-                if left <= 0.0 {
-                    break;
-                }
-                let fall = (left * left * left * 256.0) as i32;
-                let brighten = |value: u8, light: i32| {
-                    value + (((255 - i32::from(value)) * light * fall + (1 << 15)) >> 16) as u8
-                };
-                if let [r, g, b, _] = pixel {
-                    (*r, *g, *b) = (brighten(*r, red), brighten(*g, green), brighten(*b, blue));
-                }
-            }
+            let down = (fall((y as f32 - centre.1) / high) * 65_535.0) as u16;
+            // Light that would round to nothing even on black is left out.
+            let is_lost = |light: &[u16; 4]| light.iter().all(|light| scaled(*light, down) < 128);
+            let first = rising.partition_point(is_lost);
+            let last = middle + falling.partition_point(|light| !is_lost(light));
+            let (span, lights) = (row.get_mut(from + first..from + last), across.get(first..last));
+            brighten(span.unwrap_or_default(), lights.unwrap_or_default(), down);
         }
     }
 
@@ -176,29 +159,17 @@ impl Canvas {
         let (top, bottom) = (top.max(0.0) as usize, bottom.clamp(0.0, self.height) as usize);
         for (y, row) in self.rows_mut().enumerate().take(bottom).skip(top) {
             let [red, green, blue] = tone_at(y as f32);
-            for pixel in row.chunks_exact_mut(4) {
-                pixel.copy_from_slice(&[red, green, blue, 255]);
-            }
+            row.fill([red, green, blue, 255]);
         }
     }
 
     /// Mixes a tone into every row from `top` down to `bottom`, as much as the function says.
     pub fn veil(&mut self, top: f32, bottom: f32, tone: Tone, amount_at: impl Fn(f32) -> f32) {
         let (top, bottom) = (top.max(0.0) as usize, bottom.clamp(0.0, self.height) as usize);
-        let [red, green, blue] = tone.bytes();
         for (y, row) in self.rows_mut().enumerate().take(bottom).skip(top) {
-            let amount = (amount_at(y as f32).clamp(0.0, 1.0) * 256.0) as i32;
-            if amount == 0 {
-                continue;
-            }
-            let veiled = |value: u8, light: u8| {
-                let value = i32::from(value);
-                (value + (((i32::from(light) - value) * amount) >> 8)) as u8
-            };
-            for pixel in row.chunks_exact_mut(4) {
-                if let [r, g, b, _] = pixel {
-                    (*r, *g, *b) = (veiled(*r, red), veiled(*g, green), veiled(*b, blue));
-                }
+            let amount = (amount_at(y as f32).clamp(0.0, 1.0) * 256.0) as u16;
+            if amount > 0 {
+                mix(row, tone.bytes(), amount);
             }
         }
     }
@@ -206,62 +177,40 @@ impl Canvas {
     /// Mirrors what stands above `shore` into the rows below it. Each row of water asks, by its depth below the
     /// shore: how far to look up, how far aside, and which tone to mix in how much.
     pub fn mirror(&mut self, shore: f32, mut ask: impl FnMut(f32) -> Mirrored) {
-        let row_bytes = self.pixmap.width() as usize * 4;
-        let shore = (shore.max(1.0) as usize).min(self.pixmap.height() as usize);
-        let (above, below) = self.pixmap.data_mut().split_at_mut(shore * row_bytes);
-        for (depth, row) in below.chunks_exact_mut(row_bytes).enumerate() {
+        let columns = self.columns;
+        let shore = (shore.max(1.0) as usize).min(self.height as usize);
+        let (above, below) = self.pixels_mut().split_at_mut(shore * columns);
+        for (depth, row) in below.chunks_exact_mut(columns).enumerate() {
             let mirrored = ask(depth as f32);
             let source_row = shore.saturating_sub(1).saturating_sub(mirrored.up.max(0.0) as usize);
-            let Some(source) = above.get(source_row * row_bytes..(source_row + 1) * row_bytes) else {
-                continue;
-            };
-            let shift = (mirrored.aside.abs() as usize).min(row_bytes / 4 - 1) * 4;
-            let (kept, edge) = if mirrored.aside >= 0.0 {
-                (source.get(shift..), source.last_chunk::<4>())
+            let Some(source) = above.get(source_row * columns..(source_row + 1) * columns) else { continue };
+            let shift = (mirrored.aside.abs() as usize).min(columns - 1);
+            let amount = (mirrored.amount.clamp(0.0, 1.0) * 256.0) as u16;
+            // What would be seen beyond a side is the pixel at that side.
+            let (edge, beyond) = if mirrored.aside >= 0.0 {
+                let (kept, beyond) = row.split_at_mut(columns - shift);
+                mix_onto(kept, source.get(shift..).unwrap_or_default(), mirrored.tone.bytes(), amount);
+                (kept.last().copied(), beyond)
             } else {
-                (source.get(..row_bytes - shift), source.first_chunk::<4>())
+                let (beyond, kept) = row.split_at_mut(shift);
+                mix_onto(kept, source, mirrored.tone.bytes(), amount);
+                (kept.first().copied(), beyond)
             };
-            let (Some(kept), Some(edge)) = (kept, edge) else { continue };
-            let padding = edge.iter().cycle().take(shift);
-            let [red, green, blue] = mirrored.tone.bytes();
-            let amount = (mirrored.amount.clamp(0.0, 1.0) * 256.0) as i32;
-            let shown = |value: u8, light: u8| {
-                let value = i32::from(value);
-                (value + (((i32::from(light) - value) * amount) >> 8)) as u8
-            };
-            let paint = |target: &mut [u8], from: &[u8]| {
-                for (pixel, seen) in target.chunks_exact_mut(4).zip(from.chunks_exact(4)) {
-                    if let ([r, g, b, alpha], [seen_r, seen_g, seen_b, _]) = (pixel, seen) {
-                        (*r, *g, *b, *alpha) =
-                            (shown(*seen_r, red), shown(*seen_g, green), shown(*seen_b, blue), 255);
-                    }
-                }
-            };
-            let padding: Vec<u8> = padding.copied().collect();
-            let (left, right) =
-                if mirrored.aside >= 0.0 { (kept, padding.as_slice()) } else { (padding.as_slice(), kept) };
-            let (start, end) = row.split_at_mut(left.len());
-            paint(start, left);
-            paint(end, right);
+            beyond.fill(edge.unwrap_or_default());
         }
     }
 }
 
-/// Paints one colour over a row as far as each pixel is covered; `opacity` in 256ths.
-fn cover_row(row: &mut [u8], cover: &[u8], [red, green, blue]: [u8; 3], opacity: i32) {
-    for (pixel, cover) in row.chunks_exact_mut(4).zip(cover) {
-        if *cover == 255 && opacity == 256 {
-            pixel.copy_from_slice(&[red, green, blue, 255]);
-        } else if *cover > 0
-            && let [r, g, b, _] = pixel
-        {
-            let amount = i32::from(*cover) * opacity;
-            let mixed = |value: u8, light: u8| {
-                let value = i32::from(value);
-                (value + (i32::from(light) - value) * amount / (255 * 256)) as u8
-            };
-            (*r, *g, *b) = (mixed(*r, red), mixed(*g, green), mixed(*b, blue));
-        }
+/// A number times 65,536ths.
+fn scaled(value: u16, share: u16) -> u16 {
+    ((u32::from(value) * u32::from(share)) >> 16) as u16
+}
+
+/// Adds light to each pixel, as far as it is not white yet; `across` is in 256ths of a channel, `down` in 65,536ths.
+fn brighten(pixels: &mut [Pixel], across: &[[u16; 4]], down: u16) {
+    for (value, light) in pixels.as_flattened_mut().iter_mut().zip(across.as_flattened()) {
+        let missing = u16::from(255 - *value) << 8;
+        *value += ((scaled(missing, scaled(*light, down)) + 128) >> 8) as u8;
     }
 }
 

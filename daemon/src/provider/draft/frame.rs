@@ -3,7 +3,7 @@
 use super::Panel;
 use super::caption::{self, LINE_HEIGHT, Lettering, Setting};
 use super::palette::Palette;
-use super::sheet::{Region, Sheet};
+use super::sheet::{Mount, Region, Sheet};
 use super::style::Style;
 use super::tone::{Tone, WHITE, hex};
 
@@ -65,9 +65,11 @@ impl Frame {
         }
     }
 
-    /// The empty sheet in the colour of its slate.
-    pub fn sheet(&self, palette: &Palette) -> Sheet {
-        Sheet::new(self.width, self.height, ground(palette))
+    /// Where the picture goes on its sheet.
+    pub fn mount(&self, style: Style) -> Mount {
+        let picture = self.picture();
+        let block = style.block(picture.width.min(picture.height));
+        Mount { width: self.width, height: self.height, picture, block }
     }
 
     /// Caption, slate line and mark, over the developed picture.
@@ -104,8 +106,8 @@ impl Frame {
     }
 }
 
-/// Nearly black, with a breath of the picture's colour.
-fn ground(palette: &Palette) -> Tone {
+/// Around the picture: nearly black, with a breath of its colour.
+pub fn ground(palette: &Palette) -> Tone {
     hex(0x14_15_19).mix(palette.near, 0.45)
 }
 

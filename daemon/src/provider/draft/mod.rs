@@ -12,7 +12,9 @@ mod elements;
 mod encode;
 mod font;
 mod frame;
+mod ink;
 mod keywords;
+mod outline;
 mod palette;
 mod scene;
 mod sheet;
@@ -103,7 +105,8 @@ pub enum DrawError {
 
 /// Memory that drawing a panel of this size needs at its peak, its PNG included.
 pub fn buffer_bytes(width: u32, height: u32) -> u64 {
-    // At the peak: the sheet (3) with the canvas and its mask (5), or with the encoder's rows (3) and the PNG (3).
+    // At the peak: the canvas (4) with its outlines (3); or, once it has become the sheet, the encoder's rows (3) and
+    // the PNG (3).
     (u64::from(width) * u64::from(height)).saturating_mul(10).saturating_add(FIXED_BYTES)
 }
 
@@ -127,9 +130,9 @@ pub fn draw(
     let brief = Brief::read(&panel.prompt, &seal);
     step(0.02, "caption")?;
     let frame = Frame::plan(panel, style);
-    let picture = frame.picture();
-    let block = style.block(picture.width.min(picture.height));
-    let canvas = Canvas::new(picture.width.div_ceil(block), picture.height.div_ceil(block))
+    let mount = frame.mount(style);
+    let (columns, rows) = mount.canvas();
+    let canvas = Canvas::new(columns, rows, treatment::room_for(style, mount))
         .ok_or(DrawError::Canvas { width, height })?;
     let mut stage = Stage::new(canvas, brief, style, seal);
     for (layer, (name, paint)) in scene::LAYERS.into_iter().enumerate() {
@@ -137,11 +140,9 @@ pub fn draw(
         paint(&mut stage);
     }
     step(0.58, "treatment")?;
-    let mut sheet = frame.sheet(&stage.palette);
-    treatment::develop(&mut stage.canvas, style, &seal, &mut sheet, picture, block);
-    let palette = stage.palette;
-    // The canvas goes before the encoder takes its own buffers.
-    drop(stage);
+    let Stage { canvas, palette, .. } = stage;
+    let ground = frame::ground(&palette).bytes();
+    let mut sheet = treatment::develop(canvas, style, &seal, mount, ground);
     step(0.68, "lettering")?;
     frame.letter(&mut sheet, &palette);
     step(0.7, "encoding")?;

@@ -12,6 +12,46 @@ pub struct Region {
     pub height: u32,
 }
 
+/// Where a picture goes on its sheet.
+#[derive(Debug, Clone, Copy)]
+pub struct Mount {
+    pub width: u32,
+    pub height: u32,
+    pub picture: Region,
+    /// Pixels of the sheet for each of the canvas, across and down.
+    pub block: u32,
+}
+
+impl Mount {
+    /// Width and height of the canvas.
+    pub fn canvas(&self) -> (u32, u32) {
+        (self.picture.width.div_ceil(self.block), self.picture.height.div_ceil(self.block))
+    }
+
+    /// Bytes of a row of the sheet.
+    pub fn row_bytes(&self) -> usize {
+        self.width as usize * 3
+    }
+
+    /// Bytes to keep free before the pixels of a canvas, so that it becomes the sheet in its own memory, row by row:
+    /// no row of the sheet may reach a row of the canvas that is still looked at, up to `behind` rows above it.
+    pub fn room(&self, behind: u32) -> usize {
+        let (width, height) = self.canvas();
+        let (first, last) = (self.picture.top as usize, (self.picture.top + self.picture.height) as usize);
+        let canvas_row = width as usize * 4;
+        let canvas = canvas_row * height as usize;
+        let whole = (self.height as usize * self.row_bytes()).saturating_sub(canvas);
+        if self.block > 1 {
+            return whole.max(last * self.row_bytes());
+        }
+        // The distance between both changes evenly: it is smallest at the first row or at the last.
+        let behind = behind as usize * canvas_row;
+        let at_first = (first + 1) * self.row_bytes() + behind;
+        let at_last = (last * self.row_bytes() + behind + canvas_row).saturating_sub(canvas);
+        whole.max(at_first).max(at_last)
+    }
+}
+
 /// Rows of three bytes a pixel, top down.
 pub struct Sheet {
     pub width: u32,
@@ -20,12 +60,6 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// A sheet of one colour.
-    pub fn new(width: u32, height: u32, ground: Tone) -> Self {
-        let rgb = ground.bytes().repeat(width as usize * height as usize);
-        Self { width, height, rgb }
-    }
-
     /// The parts of the rows that lie inside the region.
     pub fn rows_mut(&mut self, region: Region) -> impl Iterator<Item = &mut [u8]> {
         let (from, upto) = (region.left as usize * 3, (region.left + region.width) as usize * 3);

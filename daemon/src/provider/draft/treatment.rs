@@ -1,8 +1,11 @@
 //! Develops a painted canvas into the picture of its style: grade, texture, edges, vignette.
 
+use std::ops::Range;
+
 use super::canvas::Canvas;
 use super::dice::{Contour, Dice, Seal};
-use super::sheet::{Region, Sheet};
+use super::ink::Pixel;
+use super::sheet::{Mount, Region, Sheet};
 use super::style::Style;
 use super::tone::{Tone, hex};
 
@@ -26,11 +29,14 @@ impl Grade {
         Self(curves)
     }
 
+    /// Graded colours into a row of three bytes a pixel.
     #[expect(clippy::indexing_slicing, reason = "a byte is always below 256")]
-    fn apply(&self, pixel: [u8; 3]) -> [u8; 3] {
+    fn apply(&self, pixels: &[Pixel], row: &mut [u8]) {
         let [reds, greens, blues] = &self.0;
-        let [red, green, blue] = pixel;
-        [reds[usize::from(red)], greens[usize::from(green)], blues[usize::from(blue)]]
+        let (row, _) = row.as_chunks_mut::<3>();
+        for (graded, [red, green, blue, _]) in row.iter_mut().zip(pixels) {
+            *graded = [reds[usize::from(*red)], greens[usize::from(*green)], blues[usize::from(*blue)]];
+        }
     }
 }
 
@@ -68,111 +74,200 @@ fn vignette_of(style: Style) -> f32 {
     }
 }
 
-/// A repeating texture of differences in brightness; strength 0 has none.
+/// A repeating texture of differences in brightness, `TILE` rows of three equal numbers a pixel; empty without any.
 fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
     let (coarse, strength) = match style {
         Style::Watercolor => (2, 5.0),
         Style::Ghibli => (8, 3.6),
         Style::Cinematic => (1, 2.6),
         Style::Photorealistic => (1, 1.6),
-        _ => return vec![0; TILE * TILE],
+        _ => return Vec::new(),
     };
     let side = TILE / coarse;
-    let knots: Vec<f32> = (0..side * side).map(|_| dice.range(-1.0, 1.0)).collect();
-    let knot = |x: usize, y: usize| knots.get(y % side * side + x % side).copied().unwrap_or_default();
-    (0..TILE * TILE)
-        .map(|place| {
-            let (x, y) = (place % TILE, place / TILE);
-            let (along, down) = ((x % coarse) as f32 / coarse as f32, (y % coarse) as f32 / coarse as f32);
-            let upper =
-                knot(x / coarse, y / coarse) * (1.0 - along) + knot(x / coarse + 1, y / coarse) * along;
-            let lower = knot(x / coarse, y / coarse + 1) * (1.0 - along)
-                + knot(x / coarse + 1, y / coarse + 1) * along;
-            ((upper * (1.0 - down) + lower * down) * strength).round() as i16
-        })
-        .collect()
+    let knots: Vec<f32> = (0..side * side).map(|_| dice.range(-strength, strength)).collect();
+    // Rounds to nearest: whole numbers are cut towards zero, so they are cut above it.
+    let whole = |value: f32| (value + 64.5) as i16 - 64;
+    let mut texture = Vec::with_capacity(TILE * TILE * 3);
+    if coarse == 1 {
+        texture.extend(knots.iter().flat_map(|knot| [whole(*knot); 3]));
+        return texture;
+    }
+    let row_of = |y: usize| knots.chunks_exact(side).nth(y % side).unwrap_or_default();
+    for y in 0..TILE {
+        let (upper, lower) = (row_of(y / coarse), row_of(y / coarse + 1));
+        let down = (y % coarse) as f32 / coarse as f32;
+        let mixed = upper.iter().zip(lower).map(|(upper, lower)| upper + (lower - upper) * down);
+        let column: Vec<f32> = mixed.collect();
+        for (left, right) in column.iter().zip(column.iter().cycle().skip(1)) {
+            for x in 0..coarse {
+                let value = left + (right - left) * (x as f32 / coarse as f32);
+                texture.extend_from_slice(&[whole(value); 3]);
+            }
+        }
+    }
+    texture
 }
 
-/// Puts the canvas on the sheet in its style; `block` real pixels for each of the canvas.
-pub fn develop(
-    canvas: &mut Canvas,
-    style: Style,
-    seal: &Seal,
-    sheet: &mut Sheet,
-    region: Region,
-    block: u32,
-) {
+/// Turns the canvas into a sheet with the picture in its style; the colour around it is `ground`.
+///
+/// The canvas must have been made with the room that `room_for` tells: it becomes the sheet in its own memory.
+pub fn develop(mut canvas: Canvas, style: Style, seal: &Seal, mount: Mount, ground: [u8; 3]) -> Sheet {
     let mut dice = seal.dice("treatment");
     if style == Style::PixelArt {
-        reduce_colours(canvas);
+        reduce_colours(&mut canvas);
     }
-    let grade = Grade::of(style);
-    let texture = texture_of(style, &mut dice);
-    let strength = vignette_of(style);
-    let across: Vec<u32> = falloff(region.width, strength);
-    let down: Vec<u32> = falloff(region.height, strength);
-    let wobble = Wobble::new(style, &mut dice, region);
-    let sources: Vec<&[u8]> = canvas.rows().collect();
-    let bars = if style == Style::Cinematic { (region.height as f32 * 0.075) as u32 } else { 0 };
-    let mut seen = vec![[0; 3]; region.width as usize];
-    for ((y, row), fall) in (0..region.height).zip(sheet.rows_mut(region)).zip(&down) {
-        if y < bars || y >= region.height - bars {
+    let (region, row_bytes) = (mount.picture, mount.row_bytes());
+    let (columns, _) = mount.canvas();
+    let (mut rgb, room) = canvas.into_buffer();
+    let development = Development::new(style, &mut dice, mount);
+    let mut finished = vec![0; if mount.block > 1 { row_bytes } else { 0 }];
+    for y in 0..region.height {
+        let first = (y / mount.block).saturating_sub(behind_of(style, mount)) as usize;
+        let (sheet, seen) = rgb.split_at_mut(room + first * columns as usize * 4);
+        let top = (region.top + y) as usize * row_bytes;
+        let row = sheet.get_mut(top..top + row_bytes).unwrap_or_default();
+        if mount.block > 1 && y % mount.block > 0 {
+            row.copy_from_slice(&finished);
+            continue;
+        }
+        let (left, right) = (region.left as usize * 3, (region.left + region.width) as usize * 3);
+        paint_ground(row.get_mut(..left), ground);
+        paint_ground(row.get_mut(right..), ground);
+        let source = Source { pixels: seen.as_chunks().0, columns: columns as usize, first };
+        development.row(y, row.get_mut(left..right).unwrap_or_default(), &source);
+        if mount.block > 1 {
+            finished.copy_from_slice(row);
+        }
+    }
+    paint_ground(rgb.get_mut(..region.top as usize * row_bytes), ground);
+    rgb.truncate(mount.height as usize * row_bytes);
+    paint_ground(rgb.get_mut((region.top + region.height) as usize * row_bytes..), ground);
+    Sheet { width: mount.width, height: mount.height, rgb }
+}
+
+/// Bytes that `develop` needs before the pixels of its canvas.
+pub fn room_for(style: Style, mount: Mount) -> usize {
+    mount.room(behind_of(style, mount))
+}
+
+/// How many rows above a row are looked at.
+fn behind_of(style: Style, mount: Mount) -> u32 {
+    let reach = Wobble::reach(mount.picture);
+    if style == Style::Watercolor { reach.ceil() as u32 + 1 } else { 0 }
+}
+
+fn paint_ground(bytes: Option<&mut [u8]>, ground: [u8; 3]) {
+    bytes.unwrap_or_default().as_chunks_mut().0.fill(ground);
+}
+
+/// The rows of the canvas that have not been overwritten yet.
+struct Source<'a> {
+    pixels: &'a [Pixel],
+    columns: usize,
+    /// The number of the first of them.
+    first: usize,
+}
+
+impl<'a> Source<'a> {
+    fn row(&self, y: usize) -> &'a [Pixel] {
+        let start = y.saturating_sub(self.first) * self.columns;
+        self.pixels.get(start..start + self.columns).unwrap_or_default()
+    }
+}
+
+/// All that is done to the rows of a picture.
+struct Development {
+    grade: Grade,
+    texture: Vec<i16>,
+    shade: Shade,
+    watercolour: Option<(Wobble, Edges)>,
+    /// Rows of the black bars of the wide screen.
+    bars: u32,
+    mount: Mount,
+}
+
+impl Development {
+    fn new(style: Style, dice: &mut Dice, mount: Mount) -> Self {
+        let region = mount.picture;
+        let is_wet = style == Style::Watercolor;
+        Self {
+            grade: Grade::of(style),
+            texture: texture_of(style, dice),
+            shade: Shade::new(style, region),
+            watercolour: is_wet.then(|| (Wobble::new(dice, region), Edges::new(dice, region))),
+            bars: if style == Style::Cinematic { (region.height as f32 * 0.075) as u32 } else { 0 },
+            mount,
+        }
+    }
+
+    fn row(&self, y: u32, row: &mut [u8], source: &Source<'_>) {
+        let Mount { picture, block, .. } = self.mount;
+        if y < self.bars || y >= picture.height - self.bars {
             row.fill(6);
-            continue;
+            return;
         }
-        let Some(grain) = texture.chunks_exact(TILE).nth(y as usize % TILE) else { continue };
-        let light = if style == Style::Cyberpunk && y % 4 == 3 { fall * 238 / 256 } else { *fall };
-        if wobble.is_still() && block == 1 {
-            let straight = sources.get(y as usize).copied().unwrap_or_default().chunks_exact(4);
-            let grit = grain.iter().cycle();
-            for (((pixel, seen), aside), grit) in row.chunks_exact_mut(3).zip(straight).zip(&across).zip(grit)
-            {
-                if let [red, green, blue, _] = seen {
-                    finish(pixel, grade.apply([*red, *green, *blue]), light * aside, *grit);
-                }
-            }
-            continue;
-        }
-        if wobble.is_still() {
-            copy_blocks(&mut seen, sources.get((y / block) as usize).copied().unwrap_or_default(), block);
+        if let Some((wobble, _)) = &self.watercolour {
+            wobble.copy(source, y, row, &self.grade);
+        } else if block > 1 {
+            let pixels = source.row((y / block) as usize).iter();
+            let wide: Vec<Pixel> =
+                pixels.flat_map(|pixel| std::iter::repeat_n(*pixel, block as usize)).collect();
+            self.grade.apply(&wide, row);
         } else {
-            wobble.copy(&mut seen, &sources, y);
+            self.grade.apply(source.row(y as usize), row);
         }
-        let grit = grain.iter().cycle();
-        for (((pixel, seen), aside), grit) in row.chunks_exact_mut(3).zip(&seen).zip(&across).zip(grit) {
-            finish(pixel, grade.apply(*seen), light * aside, *grit);
-        }
-        if style == Style::Watercolor {
-            wobble.paper_edges(y, row);
+        self.shade.apply(y + block / 2, row, self.texture.chunks_exact(TILE * 3).nth(y as usize % TILE));
+        if let Some((_, edges)) = &self.watercolour {
+            edges.bare(y, row);
         }
     }
 }
 
-/// Widens each pixel of a row to a block of equal ones.
-fn copy_blocks(seen: &mut [[u8; 3]], row: &[u8], block: u32) {
-    for (target, pixel) in seen.chunks_mut(block as usize).zip(row.chunks_exact(4)) {
-        if let [red, green, blue, _] = pixel {
-            target.fill([*red, *green, *blue]);
+/// The vignette, the scan lines of a screen, and the grain.
+struct Shade {
+    /// Light that is left across a row, three equal numbers a pixel, and down it; in 65,536ths, they multiply.
+    across: Vec<u16>,
+    down: Vec<u16>,
+}
+
+impl Shade {
+    fn new(style: Style, region: Region) -> Self {
+        let strength = vignette_of(style);
+        let scanned = |y: usize, light: u16| {
+            if style == Style::Cyberpunk && y % 4 == 3 { (u32::from(light) * 238 / 256) as u16 } else { light }
+        };
+        let down = falloff(region.height, strength).enumerate();
+        Self {
+            across: falloff(region.width, strength).flat_map(|light| [light; 3]).collect(),
+            down: down.map(|(y, light)| scanned(y, light)).collect(),
+        }
+    }
+
+    fn apply(&self, y: u32, row: &mut [u8], grain: Option<&[i16]>) {
+        let down = self.down.get(y as usize).or(self.down.last()).copied().unwrap_or_default();
+        let high = |one: u16, other: u16| ((u32::from(one) * u32::from(other)) >> 16) as u16;
+        let shaded = |value: u8, across: u16| high(u16::from(value) << 8 | 0xFF, high(across, down)) >> 8;
+        let Some(grain) = grain else {
+            for (value, across) in row.iter_mut().zip(&self.across) {
+                *value = shaded(*value, *across) as u8;
+            }
+            return;
+        };
+        for (values, across) in row.chunks_mut(TILE * 3).zip(self.across.chunks(TILE * 3)) {
+            for ((value, across), grit) in values.iter_mut().zip(across).zip(grain) {
+                *value = (shaded(*value, *across) as i16 + grit).clamp(0, 255) as u8;
+            }
         }
     }
 }
 
-fn finish(pixel: &mut [u8], graded: [u8; 3], fall: u32, grit: i16) {
-    for (channel, value) in pixel.iter_mut().zip(graded) {
-        let shaded = (u32::from(value) * fall) >> 16;
-        *channel = (shaded as i16 + grit).clamp(0, 255) as u8;
-    }
-}
-
-/// How much light is left along one side, in 256ths; the corners multiply.
-fn falloff(length: u32, strength: f32) -> Vec<u32> {
+/// How much light is left along one side, in 65,536ths.
+fn falloff(length: u32, strength: f32) -> impl Iterator<Item = u16> {
     let half = length as f32 / 2.0;
-    (0..length)
-        .map(|at| {
-            let away = ((at as f32 + 0.5 - half) / half).powi(4);
-            (256.0 * (1.0 - strength * 0.72 * away)) as u32
-        })
-        .collect()
+    (0..length).map(move |at| {
+        let away = ((at as f32 + 0.5 - half) / half).powi(4);
+        (65_535.0 * (1.0 - strength * 0.72 * away)) as u16
+    })
 }
 
 /// Few colours with an ordered dither, as hardware of the eighties had them.
@@ -180,7 +275,7 @@ fn reduce_colours(canvas: &mut Canvas) {
     const BAYER: [[i32; 4]; 4] = [[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]];
     const LEVELS: i32 = 11;
     for (row, thresholds) in canvas.rows_mut().zip(BAYER.iter().cycle()) {
-        for (pixel, threshold) in row.chunks_exact_mut(4).zip(thresholds.iter().cycle()) {
+        for (pixel, threshold) in row.iter_mut().zip(thresholds.iter().cycle()) {
             for channel in pixel.iter_mut().take(3) {
                 // Half a step of dither: enough to hint at the blend, too little for a chequerboard.
                 let level = (i32::from(*channel) * LEVELS * 32 / 255 + threshold + 8) / 32;
@@ -190,26 +285,27 @@ fn reduce_colours(canvas: &mut Canvas) {
     }
 }
 
-/// The unsteady hand of watercolour: edges waver, and the paint stops short of the paper's edge.
+/// The unsteady hand of watercolour: what it paints wavers.
 struct Wobble {
     aside_of_row: Vec<isize>,
     /// How many columns move down together, and how far.
     stretches: Vec<(usize, isize)>,
-    edge: Contour,
-    region: Region,
-    margin: f32,
+    width: usize,
+    last_row: usize,
 }
 
 impl Wobble {
-    fn new(style: Style, dice: &mut Dice, region: Region) -> Self {
+    /// Farthest that anything is shifted, in pixels.
+    fn reach(region: Region) -> f32 {
+        region.width.min(region.height) as f32 * 0.006
+    }
+
+    fn new(dice: &mut Dice, region: Region) -> Self {
         let short = region.width.min(region.height) as f32;
-        let reach = if style == Style::Watercolor { short * 0.006 } else { 0.0 };
+        let reach = Self::reach(region);
         let (rows, columns) = (Contour::new(dice), Contour::new(dice));
         let pitch = (short * 0.03).max(3.0);
         let offsets = |contour: &Contour, length: u32| -> Vec<isize> {
-            if reach == 0.0 {
-                return Vec::new();
-            }
             (0..length)
                 .map(|at| ((contour.rough(at as f32 / pitch) - 0.5) * 2.0 * reach).round() as isize)
                 .collect()
@@ -221,56 +317,84 @@ impl Wobble {
                 .chunk_by(|one, other| one == other)
                 .map(|run| (run.len(), run.first().copied().unwrap_or_default()))
                 .collect(),
-            edge: Contour::new(dice),
-            region,
-            margin: short * 0.035,
+            width: region.width as usize,
+            last_row: (region.height as usize).saturating_sub(1),
         }
     }
 
-    fn is_still(&self) -> bool {
-        self.aside_of_row.is_empty()
-    }
-
-    /// Reads a row as the hand drew it: shifted aside as a whole, and up or down in stretches of columns.
-    fn copy(&self, seen: &mut [[u8; 3]], rows: &[&[u8]], y: u32) {
+    /// Grades a row as the hand drew it: shifted aside as a whole, and up or down in stretches of columns.
+    fn copy(&self, source: &Source<'_>, y: u32, target: &mut [u8], grade: &Grade) {
         let aside = self.aside_of_row.get(y as usize).copied().unwrap_or_default();
-        let last = rows.len().saturating_sub(1);
-        let width = self.region.width as usize;
         let mut from = 0_usize;
         for (length, down) in &self.stretches {
-            let row =
-                rows.get((y as usize).saturating_add_signed(*down).min(last)).copied().unwrap_or_default();
-            let start = from.saturating_add_signed(aside).min(width - length.min(&width));
-            let source = row.get(start * 4..(start + length) * 4).unwrap_or_default();
-            let target = seen.get_mut(from..from + length).unwrap_or_default();
-            for (target, pixel) in target.iter_mut().zip(source.chunks_exact(4)) {
-                if let [red, green, blue, _] = pixel {
-                    *target = [*red, *green, *blue];
-                }
-            }
+            let row = source.row((y as usize).saturating_add_signed(*down).min(self.last_row));
+            let start = from.saturating_add_signed(aside).min(self.width - length.min(&self.width));
+            let source = row.get(start..start + length).unwrap_or_default();
+            grade.apply(source, target.get_mut(from * 3..(from + length) * 3).unwrap_or_default());
             from += length;
         }
     }
+}
 
-    /// Bare paper around the painting, with a darker line where the pigment gathers.
-    fn paper_edges(&self, y: u32, row: &mut [u8]) {
-        let pitch = self.margin * 1.6 + 1.0;
-        let (width, height) = (self.region.width as f32, self.region.height as f32);
-        let paper = PAPER.bytes();
-        let from_left = self.margin * (0.35 + self.edge.rough(y as f32 / pitch));
-        let from_right = self.margin * (0.35 + self.edge.rough(y as f32 / pitch + 31.0));
+/// Bare paper around a painting, with a darker line where the pigment gathers.
+struct Edges {
+    margin: f32,
+    width: f32,
+    height: f32,
+    left: Vec<f32>,
+    right: Vec<f32>,
+    above: Vec<f32>,
+    below: Vec<f32>,
+}
+
+impl Edges {
+    fn new(dice: &mut Dice, region: Region) -> Self {
+        let contour = Contour::new(dice);
+        let margin = region.width.min(region.height) as f32 * 0.035;
+        let pitch = margin * 1.6 + 1.0;
+        let along = |length: u32, shift: f32| -> Vec<f32> {
+            (0..length).map(|at| margin * (0.35 + contour.rough(at as f32 / pitch + shift))).collect()
+        };
+        Self {
+            margin,
+            width: region.width as f32,
+            height: region.height as f32,
+            left: along(region.height, 0.0),
+            right: along(region.height, 31.0),
+            above: along(region.width, 17.0),
+            below: along(region.width, 43.0),
+        }
+    }
+
+    fn bare(&self, y: u32, row: &mut [u8]) {
+        let at = |side: &[f32]| side.get(y as usize).copied().unwrap_or_default();
+        let sides = (at(&self.left), at(&self.right));
         let y = y as f32;
-        let middle = y > self.margin * 1.6 && y < height - self.margin * 1.6;
-        for (x, pixel) in (0..).zip(row.chunks_exact_mut(3)) {
+        let reach = self.margin * 1.6;
+        let columns = row.len() / 3;
+        let strip = reach.ceil() as usize + 1;
+        if y > reach && y < self.height - reach && strip * 2 < columns {
+            self.bare_columns(y, 0..strip, sides, row);
+            self.bare_columns(y, columns - strip..columns, sides, row);
+        } else {
+            self.bare_columns(y, 0..columns, sides, row);
+        }
+    }
+
+    fn bare_columns(&self, y: f32, columns: Range<usize>, (left, right): (f32, f32), row: &mut [u8]) {
+        let paper = PAPER.bytes();
+        let (wetting, pooling) = (self.margin * 0.14 + 0.6, self.margin * 0.4);
+        let ends = self.above.iter().zip(&self.below);
+        let (pixels, _) = row.as_chunks_mut::<3>();
+        let pixels = pixels.iter_mut().zip(ends).enumerate().skip(columns.start).take(columns.len());
+        for (x, (pixel, (above, below))) in pixels {
             let x = x as f32;
-            if middle && x > self.margin * 1.6 && x < width - self.margin * 1.6 {
+            let inside = (x - left).min(self.width - x - right).min(y - above).min(self.height - y - below);
+            if inside > wetting.max(pooling) {
                 continue;
             }
-            let above = self.margin * (0.35 + self.edge.rough(x / pitch + 17.0));
-            let below = self.margin * (0.35 + self.edge.rough(x / pitch + 43.0));
-            let inside = (x - from_left).min(width - x - from_right).min(y - above).min(height - y - below);
-            let wet = (inside / (self.margin * 0.14 + 0.6)).clamp(0.0, 1.0);
-            let pooled = 1.0 - 0.2 * (1.0 - (inside / (self.margin * 0.4) - 0.5).abs() * 2.0).max(0.0);
+            let wet = (inside / wetting).clamp(0.0, 1.0);
+            let pooled = 1.0 - 0.2 * (1.0 - (inside / pooling - 0.5).abs() * 2.0).max(0.0);
             for (channel, white) in pixel.iter_mut().zip(paper) {
                 let paint = f32::from(*channel) * pooled;
                 *channel = (f32::from(white) + (paint - f32::from(white)) * wet) as u8;
