@@ -121,25 +121,38 @@ impl Ready {
     }
 }
 
-/// A map whose keys take turns.
+/// Keys that are gone and whose last turn is remembered; past it all are forgotten, which costs each at most one turn.
+const REMEMBERED: usize = 1_024;
+
+/// A map whose keys take turns: whoever was served longest ago comes first, and one that was never served before all of them.
 #[derive(Debug)]
 struct Ring<K, V> {
+    /// In the order of `served`.
     turns: VecDeque<K>,
     values: HashMap<K, V>,
+    /// When each key had its last turn, those that are gone too: a key that comes back does not begin anew.
+    served: HashMap<K, u64>,
+    turn: u64,
 }
 
 impl<K, V> Default for Ring<K, V> {
     fn default() -> Self {
-        Self { turns: VecDeque::new(), values: HashMap::new() }
+        Self { turns: VecDeque::new(), values: HashMap::new(), served: HashMap::new(), turn: 0 }
     }
 }
 
 impl<K: Clone + Eq + Hash, V: Default> Ring<K, V> {
     fn entry(&mut self, key: K) -> &mut V {
         if !self.values.contains_key(&key) {
-            self.turns.push_back(key.clone());
+            let served = self.served_at(&key);
+            let place = self.turns.partition_point(|turn| self.served_at(turn) <= served);
+            self.turns.insert(place, key.clone());
         }
         self.values.entry(key).or_default()
+    }
+
+    fn served_at(&self, key: &K) -> u64 {
+        self.served.get(key).copied().unwrap_or(0)
     }
 
     fn get(&self, key: &K) -> Option<&V> {
@@ -159,8 +172,13 @@ impl<K: Clone + Eq + Hash, V: Default> Ring<K, V> {
         self.values.is_empty()
     }
 
-    /// Puts a key at the end of the turns.
+    /// Puts a key, which had its turn, at the end of the turns.
     fn rotate(&mut self, key: &K) {
+        if self.served.len() >= self.values.len() + REMEMBERED {
+            self.served.retain(|key, _| self.values.contains_key(key));
+        }
+        self.turn += 1;
+        self.served.insert(key.clone(), self.turn);
         if let Some(position) = self.turns.iter().position(|turn| turn == key)
             && let Some(key) = self.turns.remove(position)
         {
@@ -215,8 +233,21 @@ mod tests {
         }
         assert_eq!(ready.pick(|_| true).map(|(id, _)| id.0), Some(0));
         ready.insert(TaskId(900), place(None, 0, "single", 2));
-        let next: Vec<_> = (0..2).filter_map(|_| ready.pick(|_| true)).map(|(id, _)| id.0).collect();
-        assert!(next.contains(&900), "{next:?}");
+        assert_eq!(ready.pick(|_| true).map(|(id, _)| id.0), Some(900));
+    }
+
+    #[test]
+    fn a_client_that_comes_back_for_each_task_gets_its_turn_and_no_more() {
+        let mut ready = Ready::default();
+        for id in 0..500 {
+            ready.insert(TaskId(id), place(None, 0, "batch", 1));
+        }
+        let mut served = Vec::new();
+        for id in 900..910 {
+            ready.insert(TaskId(id), place(None, 0, "single", 2));
+            served.extend((0..2).filter_map(|_| ready.pick(|_| true)).map(|(id, _)| id.0));
+        }
+        assert_eq!(served.iter().filter(|id| **id < 500).count(), 10, "{served:?}");
     }
 
     #[test]

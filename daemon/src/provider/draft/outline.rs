@@ -94,10 +94,7 @@ impl Outline {
             let next = if step == steps {
                 to
             } else {
-                Point::from_xy(
-                    blend(from.x, one.x, other.x, to.x),
-                    blend(from.y, one.y, other.y, to.y),
-                )
+                Point::from_xy(blend(from.x, one.x, other.x, to.x), blend(from.y, one.y, other.y, to.y))
             };
             self.edge(at, next);
             at = next;
@@ -149,7 +146,12 @@ impl Outline {
             if is_outside {
                 self.leave(row, 0, sign * (below - y), 1.0);
             } else {
-                self.cross_row(row, x.clamp(0.0, self.width), next.clamp(0.0, self.width), sign * (below - y));
+                self.cross_row(
+                    row,
+                    x.clamp(0.0, self.width),
+                    next.clamp(0.0, self.width),
+                    sign * (below - y),
+                );
             }
             (x, y) = (next, below);
             row += 1;
@@ -240,7 +242,8 @@ impl Iterator for Runs<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.at < self.width {
-            let column = self.cells.first().map_or(self.width, |cell| usize::from(cell.column)).min(self.width);
+            let column =
+                self.cells.first().map_or(self.width, |cell| usize::from(cell.column)).min(self.width);
             let (from, cover);
             if column > self.at {
                 (from, cover) = (self.at, coverage(self.height));

@@ -234,7 +234,11 @@ impl Shade {
     fn new(style: Style, region: Region) -> Self {
         let strength = vignette_of(style);
         let scanned = |y: usize, light: u16| {
-            if style == Style::Cyberpunk && y % 4 == 3 { (u32::from(light) * 238 / 256) as u16 } else { light }
+            if style == Style::Cyberpunk && y % 4 == 3 {
+                (u32::from(light) * 238 / 256) as u16
+            } else {
+                light
+            }
         };
         let down = falloff(region.height, strength).enumerate();
         Self {
