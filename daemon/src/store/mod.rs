@@ -21,7 +21,7 @@ pub use self::{
         entry, evictable, has_entry, insert_artifact, insert_entry, totals, touch,
     },
     error::StoreError,
-    history::{Pruned, forget, prune},
+    history::{Pruned, forget, prune, prune_pinning},
     open::{Opened, open},
     query::{Filter, batch_states, find_states, list, list_plan, view, views},
     recover::{Recovered, Recovery, load, recover},

@@ -106,6 +106,8 @@ pub struct TaskTracker {
     pub(super) is_paused: bool,
     pub(super) is_stopping: bool,
     pub(super) is_pruning: bool,
+    /// So many finished tasks may stand before it is looked again which may go.
+    pub(super) unprunable: u64,
     pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
     applied: mpsc::UnboundedSender<Applied>,
     applied_queue: Option<mpsc::UnboundedReceiver<Applied>>,
@@ -139,6 +141,7 @@ impl TaskTracker {
             is_paused: false,
             is_stopping: false,
             is_pruning: false,
+            unprunable: 0,
             drained: None,
             applied,
             applied_queue: Some(applied_queue),
@@ -209,6 +212,7 @@ impl TaskTracker {
                     *open = open.saturating_sub(1);
                     if *open == 0 {
                         self.open_batches.remove(&batch);
+                        self.unprunable = 0;
                     }
                 }
             }
@@ -287,6 +291,7 @@ impl Handler<SetTaskLimits> for TaskTracker {
 
     fn handle(&mut self, limits: SetTaskLimits, ctx: &mut Self::Context) {
         self.parts.limits = limits;
+        self.unprunable = 0;
         self.prune();
         self.dispatch(ctx);
     }
