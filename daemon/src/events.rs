@@ -6,10 +6,14 @@ use std::sync::{
 };
 
 use reel_protocol::{
-    limits::EVENTS_BEHIND,
+    limits::BATCH_TASKS,
     methods::{MemoryEvent, TaskEvent, Topic},
 };
 use tokio::sync::broadcast;
+
+/// Events that the hub keeps for listeners that have not had their turn yet: all that one handler may tell at once, which for the largest
+/// batch is an event for each task, and as many again meanwhile. A place is 40 bytes; events themselves are kept only while somebody is behind.
+const KEPT: usize = (2 * BATCH_TASKS).next_power_of_two();
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -26,8 +30,7 @@ pub struct Happening {
     pub memory: Option<MemoryEvent>,
 }
 
-/// Where rooms tell what happened; cheap to clone. A listener that falls [`EVENTS_BEHIND`] behind is told how many it missed, and nobody
-/// waits for it.
+/// Where rooms tell what happened; cheap to clone. Nobody waits for a listener; one that falls too far behind is told how many it missed.
 #[derive(Debug, Clone)]
 pub struct EventHub {
     sender: broadcast::Sender<Arc<Happening>>,
@@ -36,7 +39,7 @@ pub struct EventHub {
 
 impl Default for EventHub {
     fn default() -> Self {
-        Self { sender: broadcast::channel(EVENTS_BEHIND).0, seq: Arc::default() }
+        Self { sender: broadcast::channel(KEPT).0, seq: Arc::default() }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use actix::Message;
+use actix::{Message, Recipient};
 use reel_protocol::{
     Digest, Output, Timestamp,
     methods::{ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult},
 };
 
-use crate::{cache::CacheError, provider::Picture};
+use crate::{cache::CacheError, provider::Picture, tasks::MakeRoom};
 
 /// BLAKE3 over everything that changes a result.
 pub type Key = [u8; 32];
@@ -49,6 +49,8 @@ pub struct KeepMade {
     pub model: Option<String>,
     /// In the order of the outputs.
     pub pictures: Vec<Picture>,
+    /// Asked to let the oldest tasks go where those in the history name all that could be evicted.
+    pub make_room: Option<Recipient<MakeRoom>>,
 }
 
 /// Read a part of an artifact; the whole is verified once before its first byte leaves.

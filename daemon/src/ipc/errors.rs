@@ -102,7 +102,9 @@ fn store(error: &StoreError) -> RpcError {
         StoreError::Full(_) => new(ErrorCode::StorageFull).hint("make room on the disk, then send it again"),
         StoreError::Busy => new(ErrorCode::StorageFailed).hint("send it again in a moment"),
         StoreError::Closed => stopping(),
-        StoreError::Damaged(_)
+        // Whoever asks about a task answers it in words of its own.
+        StoreError::NoTask(_)
+        | StoreError::Damaged(_)
         | StoreError::Failed(_)
         | StoreError::Unreadable(_)
         | StoreError::Newer { .. }

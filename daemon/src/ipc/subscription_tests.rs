@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use reel_protocol::{limits::SUBSCRIPTIONS, methods::Topic};
+use reel_protocol::{
+    limits::{BATCH_TASKS, SUBSCRIPTIONS},
+    methods::Topic,
+};
 use serde_json::json;
 
 use super::test_client::{Client, run};
@@ -58,6 +61,20 @@ fn a_subscription_that_falls_behind_is_dropped_and_the_connection_stays() {
             client.code("events.unsubscribe", json!({ "subscription": 1 })).await,
             "subscription_not_found"
         );
+    });
+}
+
+#[test]
+fn a_reader_that_keeps_up_is_not_dropped_for_the_burst_of_a_large_batch() {
+    run(|fake| async move {
+        let mut client = Client::connect(&fake);
+        client.call("events.subscribe", json!({ "topics": ["daemon"] })).await;
+        for round in 0..2 {
+            (0..BATCH_TASKS).for_each(|_| fake.events.plain(Topic::Daemon, "reloaded"));
+            for seen in 1..=BATCH_TASKS {
+                assert_eq!(client.line().await.unwrap()["params"]["seq"], round * BATCH_TASKS + seen);
+            }
+        }
     });
 }
 

@@ -10,13 +10,13 @@ use std::{
 
 use reel_protocol::{
     BatchId, ErrorCode, RpcError, TaskId,
-    limits::SUBSCRIPTIONS,
+    limits::{EVENTS_BEHIND, SUBSCRIPTIONS},
     methods::{SubscribeParams, Topic},
 };
 use tokio::{
     sync::{
         broadcast::{self, error::RecvError},
-        mpsc,
+        mpsc::{self, error::TrySendError},
     },
     task::JoinHandle,
 };
@@ -110,17 +110,34 @@ async fn forward(
                 }
                 subscription.lines.line(subscription.number, &happening)
             }
-            Err(RecvError::Lagged(missed)) => {
-                let Subscription { number, filter, seq, .. } = subscription;
-                let _ = queue.send(dropped_line(number, filter.first_topic(), seq, missed)).await;
-                return;
-            }
+            Err(RecvError::Lagged(missed)) => return subscription.drop_out(&queue, missed).await,
             Err(RecvError::Closed) => return,
         };
         // The queue closes only with the session, which aborts this task anyway.
-        if queue.send(line).await.is_err() {
-            return;
-        }
+        let missed = match queue.try_send(line) {
+            Ok(()) => continue,
+            Err(TrySendError::Closed(_)) => return,
+            Err(TrySendError::Full(line)) => {
+                let before = events.len();
+                if queue.send(line).await.is_err() {
+                    return;
+                }
+                // What stood there before is a burst, which a fast reader takes as well; what came while its queue was full is its own delay.
+                if events.len().saturating_sub(before) < EVENTS_BEHIND {
+                    continue;
+                }
+                events.len() as u64
+            }
+        };
+        return subscription.drop_out(&queue, missed).await;
+    }
+}
+
+impl Subscription {
+    /// Tells the reader that it was too slow, as the last line of its subscription.
+    async fn drop_out(self, queue: &mpsc::Sender<Vec<u8>>, missed: u64) {
+        let line = dropped_line(self.number, self.filter.first_topic(), self.seq, missed);
+        let _ = queue.send(line).await;
     }
 }
 

@@ -253,6 +253,7 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
         provider: provider.provider.to_string(),
         model: provider.model.as_deref().map(str::to_owned),
         pictures,
+        make_room: Some(task.make_room),
     };
     let kept: Result<Made, CacheError> = match parts.keep.send(keep).await {
         Ok(kept) => kept,

@@ -87,7 +87,9 @@ pub enum Accepted {
 
 /// Accepts tasks, all or none.
 pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> Result<Accepted, StoreError> {
-    if let Some(before) = find_request(connection, request)? {
+    if let Some(request_id) = &request.request_id
+        && let Some(before) = find_request(connection, &request.client, request_id, &request.fingerprint)?
+    {
         return Ok(before);
     }
     let mut open = Vec::with_capacity(tasks.len());
@@ -123,12 +125,17 @@ pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> 
     Ok(Accepted::New(open))
 }
 
-fn find_request(connection: &Connection, request: &Request) -> Result<Option<Accepted>, StoreError> {
-    let Some(request_id) = &request.request_id else { return Ok(None) };
+/// What became of a request that was sent before; None if it was not.
+pub fn find_request(
+    connection: &Connection,
+    client: &str,
+    request_id: &str,
+    asked: &[u8; 32],
+) -> Result<Option<Accepted>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT fingerprint, batch, first_task, tasks FROM requests WHERE client = ? AND request_id = ?",
     )?;
-    let found = statement.query_row(params![request.client, request_id], |row| {
+    let found = statement.query_row(params![client, request_id], |row| {
         let before = Accepted::Before {
             batch: row.get::<_, Option<u64>>(1)?.map(BatchId),
             first: TaskId(row.get(2)?),
@@ -136,9 +143,9 @@ fn find_request(connection: &Connection, request: &Request) -> Result<Option<Acc
         };
         Ok((row.get::<_, [u8; 32]>(0)?, before))
     });
-    Ok(found.optional()?.map(
-        |(fingerprint, before)| if fingerprint == request.fingerprint { before } else { Accepted::Conflict },
-    ))
+    Ok(found
+        .optional()?
+        .map(|(fingerprint, before)| if fingerprint == *asked { before } else { Accepted::Conflict }))
 }
 
 /// Dependencies that are not finished, or the one that did not succeed.

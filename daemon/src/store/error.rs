@@ -17,6 +17,9 @@ pub enum StoreError {
     /// Any other failure of the database.
     #[error("the journal failed")]
     Failed(#[source] Arc<rusqlite::Error>),
+    /// The task has left the history.
+    #[error("the journal has no task {0}")]
+    NoTask(reel_protocol::TaskId),
     /// A row holds what this version cannot read.
     #[error("the journal holds a value that cannot be read: {0}")]
     Unreadable(String),

@@ -1,59 +1,162 @@
 //! What leaves the history, and how.
 
 use reel_protocol::{BatchId, TaskId, TaskState};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::{StoreError, columns::state_at};
 
-/// Tasks that were dropped, by the state they had ended in.
+/// Rows that a prune looks at: a large batch that must stay may stand before what may go.
+const LOOKED_AT: u32 = 20_000;
+
+/// Tasks that were dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Each with its state.
+    /// Each with the state that it had ended in.
     pub tasks: Vec<(TaskId, TaskState)>,
+    /// Bytes of the artifacts that no task names any more.
+    pub unpinned_bytes: u64,
 }
 
-/// Drops at most `limit` of the oldest finished tasks; `keep` says which must stay.
+const OLDEST: &str =
+    "SELECT id, state, batch FROM tasks WHERE finished_ms IS NOT NULL ORDER BY finished_ms LIMIT ?";
+const OLDEST_PINNING: &str = "SELECT id, state, batch FROM tasks WHERE finished_ms IS NOT NULL AND +state = 'succeeded' \
+     AND EXISTS (SELECT 1 FROM outputs WHERE task = tasks.id) ORDER BY finished_ms LIMIT ?";
+
+/// Drops at most `limit` finished tasks, those first that ended first; `keep` says which must stay.
 pub fn prune(
     connection: &Connection,
     limit: u32,
     keep: impl Fn(TaskId, Option<BatchId>) -> bool,
 ) -> Result<Pruned, StoreError> {
-    let mut oldest = Vec::new();
-    for state in [TaskState::Succeeded, TaskState::Failed, TaskState::Cancelled] {
-        let mut statement = connection
-            .prepare_cached("SELECT id, state, batch FROM tasks WHERE state = ? ORDER BY id LIMIT ?")?;
-        let rows = statement.query_map(params![state.name(), limit], |row| {
-            Ok((TaskId(row.get(0)?), state_at(row, 1)?, row.get::<_, Option<u64>>(2)?.map(BatchId)))
-        })?;
-        for row in rows {
-            oldest.push(row?);
-        }
-    }
-    oldest.sort_unstable_by_key(|(id, ..)| *id);
-    oldest.truncate(limit as usize);
     let mut pruned = Pruned::default();
-    for (id, state, batch) in oldest {
-        if !keep(id, batch) {
-            forget(connection, id)?;
-            pruned.tasks.push((id, state));
-        }
+    for (id, state) in oldest(connection, OLDEST, limit, keep)? {
+        forget(connection, id)?;
+        pruned.tasks.push((id, state));
     }
     Ok(pruned)
 }
 
+/// Drops at most `limit` of the oldest finished tasks that name artifacts, until so many bytes are named by no task any more.
+pub fn prune_pinning(
+    connection: &Connection,
+    bytes: u64,
+    limit: u32,
+    keep: impl Fn(TaskId, Option<BatchId>) -> bool,
+) -> Result<Pruned, StoreError> {
+    let mut pruned = Pruned::default();
+    for (id, state) in oldest(connection, OLDEST_PINNING, limit, keep)? {
+        if pruned.unpinned_bytes >= bytes {
+            break;
+        }
+        let mut alone = connection.prepare_cached(
+            "SELECT coalesce(sum(size_bytes), 0) FROM artifacts WHERE digest IN (SELECT digest FROM outputs WHERE task = ?1) \
+             AND NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest AND task <> ?1)",
+        )?;
+        pruned.unpinned_bytes += alone.query_row([id.0], |row| row.get::<_, u64>(0))?;
+        forget(connection, id)?;
+        pruned.tasks.push((id, state));
+    }
+    Ok(pruned)
+}
+
+fn oldest(
+    connection: &Connection,
+    sql: &str,
+    limit: u32,
+    keep: impl Fn(TaskId, Option<BatchId>) -> bool,
+) -> Result<Vec<(TaskId, TaskState)>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([LOOKED_AT])?;
+    let mut found = Vec::new();
+    while found.len() < limit as usize
+        && let Some(row) = rows.next()?
+    {
+        let (id, batch) = (TaskId(row.get(0)?), row.get::<_, Option<u64>>(2)?.map(BatchId));
+        if !keep(id, batch) {
+            found.push((id, state_at(row, 1)?));
+        }
+    }
+    Ok(found)
+}
+
+/// The request goes with its last task, so that sending it again can still be answered for the others.
+const FORGET: [&str; 5] = [
+    "DELETE FROM requests WHERE (client, request_id) = (SELECT client, request_id FROM tasks WHERE id = ?1) AND NOT EXISTS \
+         (SELECT 1 FROM tasks WHERE id BETWEEN first_task AND first_task + requests.tasks - 1 AND id <> ?1)",
+    "DELETE FROM batches WHERE id = (SELECT batch FROM tasks WHERE id = ?1) AND NOT EXISTS \
+         (SELECT 1 FROM tasks WHERE batch = batches.id AND id <> ?1)",
+    "DELETE FROM outputs WHERE task = ?1",
+    "DELETE FROM attempts WHERE task = ?1",
+    "DELETE FROM tasks WHERE id = ?1",
+];
+
 /// Drops one task and all that hangs on it; its artifacts are unpinned, not deleted.
 pub fn forget(connection: &Connection, id: TaskId) -> Result<(), StoreError> {
-    // The request goes with its last task, so that sending it again can still be answered for the others.
-    for sql in [
-        "DELETE FROM requests WHERE (client, request_id) = (SELECT client, request_id FROM tasks WHERE id = ?1) AND NOT EXISTS \
-         (SELECT 1 FROM tasks WHERE id BETWEEN first_task AND first_task + requests.tasks - 1 AND id <> ?1)",
-        "DELETE FROM batches WHERE id = (SELECT batch FROM tasks WHERE id = ?1) AND NOT EXISTS \
-         (SELECT 1 FROM tasks WHERE batch = batches.id AND id <> ?1)",
-        "DELETE FROM outputs WHERE task = ?1",
-        "DELETE FROM attempts WHERE task = ?1",
-        "DELETE FROM tasks WHERE id = ?1",
-    ] {
+    for sql in FORGET {
         connection.prepare_cached(sql)?.execute([id.0])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_leaves_the_history_is_found_by_a_scan() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("reel.db");
+        drop(crate::store::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        for sql in [OLDEST, OLDEST_PINNING].into_iter().chain(FORGET) {
+            let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let lines = plan.query_map([1], |row| row.get::<_, String>(3)).unwrap();
+            let lines = lines.map(Result::unwrap).collect::<Vec<_>>().join("\n");
+            assert!(!lines.contains("TEMP B-TREE"), "{sql}: {lines}");
+            let scans = lines.lines().filter(|line| line.starts_with("SCAN")).collect::<Vec<_>>();
+            assert!(scans.iter().all(|line| line.contains("tasks_by_end")), "{sql}: {lines}");
+        }
+    }
+
+    fn finished(connection: &Connection, id: u64, batch: Option<u64>, finished_ms: u64, size_bytes: u64) {
+        let sql = "INSERT INTO tasks (id, rev, kind, state, priority, client, batch, after, params, cache_mode, attempts_left, \
+                   created_ms, finished_ms) VALUES (?, 1, 'a.b', 'succeeded', 0, 'c', ?, '[]', '{}', 0, 1, 1, ?)";
+        connection.execute(sql, rusqlite::params![id, batch, finished_ms]).unwrap();
+        if size_bytes > 0 {
+            let digest = vec![u8::try_from(id).unwrap(); 32];
+            let sql = "INSERT INTO artifacts (digest, media_type, extension, size_bytes, used_ms) VALUES (?, 'a/b', 'b', ?, 1)";
+            connection.execute(sql, rusqlite::params![digest, size_bytes]).unwrap();
+            let sql = "INSERT INTO outputs (task, position, digest) VALUES (?, 0, ?)";
+            connection.execute(sql, rusqlite::params![id, digest]).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_ended_first_leaves_first_and_what_must_stay_hides_nothing_behind_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("reel.db");
+        drop(crate::store::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        for (id, batch, finished_ms, size_bytes) in [
+            (1, None, 90, 5),
+            (2, Some(7), 10, 5),
+            (3, Some(7), 11, 5),
+            (4, None, 20, 0),
+            (5, None, 30, 5),
+            (6, None, 40, 5),
+        ] {
+            finished(&connection, id, batch, finished_ms, size_bytes);
+        }
+        let keep = |_, batch: Option<BatchId>| batch.is_some();
+        let ids = |pruned: &Pruned| pruned.tasks.iter().map(|(id, _)| id.0).collect::<Vec<_>>();
+        assert_eq!(
+            ids(&prune(&connection, 1, keep).unwrap()),
+            [4],
+            "not the oldest number, and not the open batch"
+        );
+        let pruned = prune_pinning(&connection, 4, 9, keep).unwrap();
+        assert_eq!((ids(&pruned), pruned.unpinned_bytes), (vec![5], 5));
+        assert_eq!(ids(&prune(&connection, 9, keep).unwrap()), [6, 1]);
+        assert_eq!(prune_pinning(&connection, 4, 9, keep).unwrap(), Pruned::default());
+    }
 }

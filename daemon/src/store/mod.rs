@@ -15,13 +15,13 @@ mod steps;
 mod thread;
 
 pub use self::{
-    accept::{Accepted, Dependencies, NewTask, Request, batch_exists, insert, save_ids},
+    accept::{Accepted, Dependencies, NewTask, Request, batch_exists, find_request, insert, save_ids},
     artifacts::{
         ArtifactRow, Dropped, Entry, artifact, artifacts_after, drop_artifact, drop_entries, drop_unpinned,
         entry, evictable, has_entry, insert_artifact, insert_entry, totals, touch,
     },
     error::StoreError,
-    history::{Pruned, forget, prune},
+    history::{Pruned, forget, prune, prune_pinning},
     open::{Opened, open},
     query::{Filter, batch_states, find_states, list, list_plan, view, views},
     recover::{Recovered, Recovery, load, recover},

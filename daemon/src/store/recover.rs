@@ -84,9 +84,16 @@ pub fn load(connection: &Connection, id: TaskId) -> Result<Option<Recovered>, St
 fn find_open(connection: &Connection, task: &mut Recovered) -> Result<(), StoreError> {
     if !task.task.after.is_empty() {
         // A dependency that has left the history was finished; only a success lets anything leave it before its dependants.
-        task.open = unfinished_dependencies(connection, &task.task)?.unwrap_or_else(|_| Ok(Vec::new()));
+        let mut after = task.task.after.clone();
+        after.retain(|needed| exists(connection, *needed).unwrap_or(true));
+        let known = NewTask { after, ..task.task.clone() };
+        task.open = unfinished_dependencies(connection, &known)?.unwrap_or_else(|_| Ok(Vec::new()));
     }
     Ok(())
+}
+
+fn exists(connection: &Connection, id: TaskId) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM tasks WHERE id = ?")?.exists([id.0])?)
 }
 
 fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {

@@ -112,13 +112,14 @@ pub struct Step {
     pub attempt_outcome: Option<String>,
 }
 
-/// Journals a step.
+/// Journals a step. A task that is asked for again has no deadline any more.
 pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?, rev = ?, hold_reason = ?, not_before_ms = ?, priority = ?, attempts_left = ?, deaths = ?, \
-         finished_ms = NULL, error = NULL, source = NULL WHERE id = ?",
+         finished_ms = NULL, error = NULL, source = NULL, \
+         deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL ELSE deadline_ms END WHERE id = ?",
     )?;
-    statement.execute(params![
+    let changed = statement.execute(params![
         step.state.name(),
         step.rev,
         step.hold_reason.map(HoldReason::name),
@@ -128,6 +129,9 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
         step.deaths,
         step.id.0,
     ])?;
+    if changed == 0 {
+        return Err(StoreError::NoTask(step.id));
+    }
     if let Some(outcome) = &step.attempt_outcome {
         end_attempt(connection, step.id, step.at, outcome)?;
     }

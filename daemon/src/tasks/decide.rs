@@ -6,9 +6,12 @@ use tokio::sync::oneshot;
 
 use super::{
     DecideTask, Decision, Plan, PlanTasks, RemoveTask, TaskRefusal, TaskTracker, finish::End,
-    recover::revived,
+    live::OVERHEAD_BYTES, recover::revived,
 };
-use crate::store::{self, Recovered, StoreError};
+use crate::{
+    memory::Holder,
+    store::{self, Recovered, StoreError},
+};
 
 type Reply = oneshot::Sender<Result<TaskView, TaskRefusal>>;
 
@@ -178,10 +181,18 @@ impl TaskTracker {
                     rule,
                 })));
             }
+            // One that ended since the row was read may have failed: what it ended as is read anew.
+            if open.iter().any(|needed| !tracker.live.contains_key(needed)) {
+                return tracker.decide_finished(ctx, id, Decision::Retry, reply);
+            }
             let mut task = revived(&row, plan);
             task.deadline = None;
+            let bytes = row.task.params.as_str().len() as u64 + OVERHEAD_BYTES;
+            let Ok(reservation) = tracker.parts.budget.reserve(Holder::Request, bytes) else {
+                return drop(reply.send(Err(TaskRefusal::OverMemory { asked_bytes: bytes })));
+            };
+            task.reservation = Some(reservation);
             let attempts_left = tracker.parts.limits.default_attempts;
-            let open: Vec<_> = open.into_iter().filter(|needed| tracker.live.contains_key(needed)).collect();
             let is_waiting = !open.is_empty();
             tracker.live.insert(id, task);
             tracker.dependencies.add(id, open);
@@ -196,7 +207,10 @@ impl TaskTracker {
                 Err(error) => {
                     tracker.live.remove(&id);
                     tracker.dependencies.forget(id);
-                    let _ = reply.send(Err(error.into()));
+                    let _ = reply.send(Err(match error {
+                        StoreError::NoTask(id) => TaskRefusal::NoTask(id),
+                        error => error.into(),
+                    }));
                 }
             });
             tracker.dispatch(ctx);

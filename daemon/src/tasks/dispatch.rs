@@ -178,7 +178,8 @@ impl TaskTracker {
             permit,
             cache: task.cache,
             cancel,
-            progress: ProgressSink { recipient: actix::AsyncContext::address(ctx).recipient(), run },
+            progress: ProgressSink { recipient: ctx.address().recipient(), run },
+            make_room: ctx.address().recipient(),
         };
         let running = self.parts.run.send(message);
         ctx.spawn(running.into_actor(self).map(move |end, tracker, ctx| {

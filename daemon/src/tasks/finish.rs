@@ -1,7 +1,5 @@
 //! How the tracker ends tasks and takes any other step: the journal first, then memory, events, waiters and whoever depends on it.
 
-use std::collections::HashSet;
-
 use actix::{AsyncContext, Context};
 use reel_protocol::{Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
 use tokio::time::Instant;
@@ -11,9 +9,6 @@ use crate::{
     cache::Made,
     store::{self, Finish, Step, StoreError},
 };
-
-/// Finished tasks dropped in one commit: few enough that other writes do not wait for it.
-const PRUNE_GROUP: u32 = 256;
 
 /// How a task ends.
 #[derive(Debug, Clone)]
@@ -304,39 +299,5 @@ impl TaskTracker {
                 }
             }
         }
-    }
-
-    /// Drops the oldest finished tasks while there are more than the history may hold.
-    pub(super) fn prune(&mut self) {
-        let excess = self.finished().saturating_sub(self.parts.limits.history);
-        // By whole groups where the history is large, so that not every finished task brings a delete with it.
-        let slack = u64::from(PRUNE_GROUP).min(self.parts.limits.history / 16);
-        if self.is_pruning || excess <= slack {
-            return;
-        }
-        self.is_pruning = true;
-        let open: HashSet<_> = self.open_batches.keys().copied().collect();
-        let awaited = self.waiters.awaited();
-        let limit = u32::try_from(excess).unwrap_or(PRUNE_GROUP).min(PRUNE_GROUP);
-        self.journal(
-            move |connection| {
-                store::prune(connection, limit, |id, batch| {
-                    batch.is_some_and(|batch| open.contains(&batch)) || awaited.contains(&id)
-                })
-            },
-            |tracker, _, pruned| {
-                tracker.is_pruning = false;
-                match pruned {
-                    Ok(pruned) if !pruned.tasks.is_empty() => {
-                        for (_, state) in pruned.tasks {
-                            tracker.count(None, Some(state), None);
-                        }
-                        tracker.prune();
-                    }
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(error = %error, "the history could not be pruned"),
-                }
-            },
-        );
     }
 }

@@ -119,6 +119,15 @@ pub struct DecideTask {
 #[rtype(result = "Result<(), TaskRefusal>")]
 pub struct RemoveTask(pub TaskId);
 
+/// Drop the oldest finished tasks until so many bytes of artifacts are named by no task any more; answers how many bytes that are, 0 if
+/// none can be.
+#[derive(Debug, Message)]
+#[rtype(result = "u64")]
+pub struct MakeRoom {
+    /// Wanted.
+    pub bytes: u64,
+}
+
 /// Start no new task, or start them again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -277,6 +286,8 @@ pub struct RunTask {
     pub cancel: CancelSignal,
     /// Where to report.
     pub progress: ProgressSink,
+    /// Makes the history give way where its artifacts fill the disk tier.
+    pub make_room: Recipient<MakeRoom>,
 }
 
 /// How an attempt ended.

@@ -8,6 +8,7 @@ mod dispatch;
 mod error;
 mod finish;
 mod flights;
+mod history;
 mod live;
 mod messages;
 mod progress;
@@ -23,7 +24,7 @@ pub use self::{
     error::TaskRefusal,
     messages::{
         CallService, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
-        GetTaskCounts, ListTasks, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks, ProgressSink,
+        GetTaskCounts, ListTasks, MakeRoom, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks, ProgressSink,
         RemoveTask, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts,
         WaitFor, WaitTasks,
     },

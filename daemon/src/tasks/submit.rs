@@ -152,6 +152,8 @@ impl TaskTracker {
     }
 
     pub(super) fn accept(&mut self, ctx: &mut Context<Self>, intake: Intake, planned: Planned, reply: Reply) {
+        let again =
+            intake.request_id.clone().map(|id| (intake.caller.client.to_string(), id, fingerprint(&intake)));
         let taken = planned.and_then(|planned| {
             let asked = intake.specs.len() as u64;
             self.refusal(asked).map_or(Ok(()), Err)?;
@@ -159,11 +161,10 @@ impl TaskTracker {
         });
         let (request, rows, tasks) = match taken {
             Ok(prepared) => prepared,
-            Err(refusal) => return drop(reply.send(Err(refusal))),
+            Err(refusal) => return self.refuse(again, refusal, reply),
         };
         self.accepting += rows.len() as u64;
         let count = rows.len() as u64;
-        let ids_below = request.ids_below;
         let write = move |connection: &rusqlite::Connection| {
             if let Some(batch) = request.batch.filter(|_| !request.is_new_batch)
                 && !store::batch_exists(connection, batch)?
@@ -178,12 +179,26 @@ impl TaskTracker {
                 Err(error) => drop(reply.send(Err(error.into()))),
                 Ok((Err(refusal), ..)) => drop(reply.send(Err(refusal))),
                 Ok((Ok(accepted), request, rows)) => {
-                    tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
                     tracker.accepted(ctx, &request, accepted, &rows, tasks, reply);
                 }
             }
         });
         self.dispatch(ctx);
+    }
+
+    /// A request that was accepted before is answered again, whatever speaks against accepting it now.
+    fn refuse(&self, again: Option<(String, String, [u8; 32])>, refusal: TaskRefusal, reply: Reply) {
+        let Some((client, request_id, fingerprint)) = again else { return drop(reply.send(Err(refusal))) };
+        self.journal(
+            move |connection| store::find_request(connection, &client, &request_id, &fingerprint),
+            move |tracker, ctx, found| match found {
+                Ok(Some(Accepted::Before { batch, first, tasks })) => {
+                    let ids = (first.0..first.0 + tasks).map(TaskId).collect();
+                    tracker.answer_before(ctx, batch, ids, reply);
+                }
+                _ => drop(reply.send(Err(refusal))),
+            },
+        );
     }
 
     /// The rows and the live tasks of a request, with ids and memory.
@@ -262,6 +277,8 @@ impl TaskTracker {
     ) {
         let answer = match accepted {
             Accepted::New(open) => {
+                // Only what was taken in has written them.
+                self.ids_on_disk = self.ids_on_disk.max(request.ids_below);
                 for row in rows.iter().filter(|row| row.state == TaskState::Succeeded) {
                     self.took_from_cache(request, row);
                 }
@@ -372,6 +389,7 @@ fn fingerprint(intake: &Intake) -> [u8; 32] {
         return [0; 32];
     }
     let mut hasher = blake3::Hasher::new();
+    hasher.update(&[u8::from(intake.is_batch)]);
     hasher.update(&intake.batch.map_or(0, |batch| batch.0).to_le_bytes());
     for spec in &intake.specs {
         // It cannot fail: specs hold no maps with keys other than text.

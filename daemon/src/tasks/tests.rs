@@ -25,6 +25,7 @@ use crate::{
     store::{self, Store},
 };
 
+mod again;
 mod racing;
 mod storm;
 

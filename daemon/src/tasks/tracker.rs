@@ -108,6 +108,8 @@ pub struct TaskTracker {
     pub(super) is_pruning: bool,
     /// Answers from the cache that were delivered and are not on disk yet.
     pub(super) hits_on_their_way: u64,
+    /// So many finished tasks may stand before it is looked again which may go.
+    pub(super) unprunable: u64,
     pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
     applied: mpsc::UnboundedSender<Applied>,
     applied_queue: Option<mpsc::UnboundedReceiver<Applied>>,
@@ -142,6 +144,7 @@ impl TaskTracker {
             is_stopping: false,
             is_pruning: false,
             hits_on_their_way: 0,
+            unprunable: 0,
             drained: None,
             applied,
             applied_queue: Some(applied_queue),
@@ -230,6 +233,7 @@ impl TaskTracker {
                     *open = open.saturating_sub(1);
                     if *open == 0 {
                         self.open_batches.remove(&batch);
+                        self.unprunable = 0;
                     }
                 }
             }
@@ -308,6 +312,7 @@ impl Handler<SetTaskLimits> for TaskTracker {
 
     fn handle(&mut self, limits: SetTaskLimits, ctx: &mut Self::Context) {
         self.parts.limits = limits;
+        self.unprunable = 0;
         self.prune();
         self.dispatch(ctx);
     }

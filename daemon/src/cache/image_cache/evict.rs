@@ -48,7 +48,7 @@ impl ImageCache {
     }
 
     /// What must leave so that so much more fits. What fits without new files always fits.
-    fn excess_bytes(&self, needed_bytes: u64) -> u64 {
+    pub(super) fn excess_bytes(&self, needed_bytes: u64) -> u64 {
         if needed_bytes == 0 {
             return 0;
         }

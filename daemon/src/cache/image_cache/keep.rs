@@ -22,7 +22,11 @@ use crate::{
     },
     provider::Picture,
     store::{self, ArtifactRow, Entry, Store, StoreError},
+    tasks::MakeRoom,
 };
+
+/// How often the history is asked to give way for one result: what it lets go may be protected for a minute as it was just used.
+const PRUNES: u32 = 8;
 
 /// Pictures with the rows that they have, or will have.
 struct Hashed {
@@ -61,7 +65,7 @@ struct Writer {
 
 impl ImageCache {
     pub(super) fn keep(&mut self, msg: KeepMade) -> ResponseActFuture<Self, Result<Made, CacheError>> {
-        let KeepMade { key, provider, model, pictures } = msg;
+        let KeepMade { key, provider, model, pictures, make_room } = msg;
         let writer = Writer {
             disk: self.disk.clone(),
             store: self.store.clone(),
@@ -73,7 +77,7 @@ impl ImageCache {
         };
         let hashed = hash(self.store.clone(), self.disk.artifacts().to_owned(), pictures);
         Box::pin(hashed.into_actor(self).then(|hashed, actor, _| match hashed {
-            Ok(hashed) => actor.make_room_and_write(writer, hashed),
+            Ok(hashed) => actor.make_room_and_write(writer, hashed, make_room),
             Err(error) => Box::pin(fut::ready(Err(error))),
         }))
     }
@@ -82,10 +86,11 @@ impl ImageCache {
         &mut self,
         writer: Writer,
         hashed: Hashed,
+        make_room: Option<Recipient<MakeRoom>>,
     ) -> ResponseActFuture<Self, Result<Made, CacheError>> {
         hashed.pictures.iter().for_each(|(row, _)| self.touch(row.digest));
         let new_bytes = hashed.new_bytes;
-        Box::pin(self.make_room(new_bytes).then(move |room, actor, _| {
+        Box::pin(self.make_room_of(new_bytes, make_room, PRUNES).then(move |room, actor, _| {
             let key = writer.key;
             let written = async move {
                 room?;
@@ -97,6 +102,30 @@ impl ImageCache {
                 actor.pending_bytes = actor.pending_bytes.saturating_sub(new_bytes);
                 Ok(actor.follow(key, written?))
             })
+        }))
+    }
+
+    /// Grants room as [`ImageCache::make_room`] does, and has the history give way where its tasks name all that could leave.
+    fn make_room_of(
+        &mut self,
+        new_bytes: u64,
+        history: Option<Recipient<MakeRoom>>,
+        prunes: u32,
+    ) -> ResponseActFuture<Self, Result<(), CacheError>> {
+        let is_possible = new_bytes <= self.disk_limit_bytes;
+        Box::pin(self.make_room(new_bytes).then(move |room, actor, _| -> ResponseActFuture<Self, _> {
+            let (Err(CacheError::Full { .. }), Some(history)) =
+                (&room, history.filter(|_| is_possible && prunes > 0))
+            else {
+                return Box::pin(fut::ready(room));
+            };
+            let pruned = history.send(MakeRoom { bytes: actor.excess_bytes(new_bytes) });
+            Box::pin(pruned.into_actor(actor).then(move |unpinned, actor, _| -> ResponseActFuture<Self, _> {
+                match unpinned {
+                    Ok(1..) => actor.make_room_of(new_bytes, Some(history), prunes - 1),
+                    _ => Box::pin(fut::ready(room)),
+                }
+            }))
         }))
     }
 

@@ -74,7 +74,7 @@ fn picture(fill: u8, size: usize) -> Picture {
 
 fn keep_all(key: Option<u8>, pictures: Vec<Picture>) -> KeepMade {
     let key = key.map(|key| [key; 32]);
-    KeepMade { key, provider: "draft".into(), model: Some("m".into()), pictures }
+    KeepMade { key, provider: "draft".into(), model: Some("m".into()), pictures, make_room: None }
 }
 
 async fn keep(cache: &Addr<ImageCache>, key: u8, size: usize) -> Result<Made, CacheError> {

@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::*;
+use crate::tasks::MakeRoom;
 
 const SMALL: SetCacheLimits = SetCacheLimits { memory_bytes: MIB, max_item_bytes: MIB, disk_bytes: 1_000 };
 
@@ -52,6 +53,44 @@ async fn what_a_task_names_stays_and_a_full_store_refuses_with_numbers() {
     let too_large = keep(&cache, 5, 1_001).await;
     assert!(matches!(too_large, Err(CacheError::Full { .. })));
     assert_eq!((stats(&cache).await.disk_bytes, home.strays("tmp")), (1_000, 0));
+}
+
+/// Plays a history whose tasks all give way.
+struct History(Store);
+
+impl Actor for History {
+    type Context = Context<Self>;
+}
+
+impl Handler<MakeRoom> for History {
+    type Result = ResponseFuture<u64>;
+
+    fn handle(&mut self, MakeRoom { bytes }: MakeRoom, _: &mut Self::Context) -> Self::Result {
+        let dropped = self.0.write(|connection| Ok(connection.execute("DELETE FROM outputs", [])?));
+        Box::pin(async move { if dropped.await.unwrap() > 0 { bytes } else { 0 } })
+    }
+}
+
+#[actix::test]
+async fn a_result_that_was_made_is_not_lost_because_old_tasks_name_all_that_could_leave() {
+    let mut home = Home::new();
+    let cache = home.start(SMALL);
+    let made = keep_in_turn(&cache, 1..=2).await;
+    home.pin(made[0].outputs[0].digest).await;
+    home.pin_also(made[1].outputs[0].digest).await;
+    a_minute_later().await;
+    let make_room = Some(History(home.store.clone()).start().recipient());
+    let asked = |key, size| KeepMade {
+        make_room: make_room.clone(),
+        ..keep_all(Some(key), vec![picture(key, size)])
+    };
+    cache.send(asked(4, 700)).await.unwrap().unwrap();
+    assert!(!exists(&made[0]));
+    let refused = cache.send(asked(5, 900)).await.unwrap();
+    assert!(
+        matches!(refused, Err(CacheError::Full { .. })),
+        "what was just used stays, and nothing is asked for ever"
+    );
 }
 
 impl Home {
