@@ -137,7 +137,8 @@ impl Canvas {
         let fall = |at: f32| (1.0 - at * at).max(0.0).powi(3);
         let across: Vec<[u16; 4]> = (from..upto)
             .map(|x| {
-                let [red, green, blue] = lights.map(|light| (light * fall((x as f32 - centre.0) / wide)) as u16);
+                let [red, green, blue] =
+                    lights.map(|light| (light * fall((x as f32 - centre.0) / wide)) as u16);
                 [red, green, blue, 0]
             })
             .collect();
