@@ -10,7 +10,8 @@ const MAX_DESCRIPTION_BYTES: usize = 8 * 1024;
 
 /// RGB, 8 bits, with the prompt as its description.
 pub fn encode(sheet: &Sheet, prompt: &str) -> Result<Vec<u8>, EncodingError> {
-    let mut bytes = Vec::with_capacity(sheet.rgb.len() / 4 + 1024);
+    // Half is more than any style needs; growing would copy, and what is not written is not memory yet.
+    let mut bytes = Vec::with_capacity(sheet.rgb.len() / 2 + 1024);
     let mut encoder = Encoder::new(&mut bytes, sheet.width, sheet.height);
     encoder.set_color(ColorType::Rgb);
     encoder.set_depth(BitDepth::Eight);
@@ -21,6 +22,7 @@ pub fn encode(sheet: &Sheet, prompt: &str) -> Result<Vec<u8>, EncodingError> {
     let mut writer = encoder.write_header()?;
     writer.write_image_data(&sheet.rgb)?;
     writer.finish()?;
+    bytes.shrink_to_fit();
     Ok(bytes)
 }
 

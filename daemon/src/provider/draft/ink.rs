@@ -37,8 +37,10 @@ pub fn mix(pixels: &mut [Pixel], [red, green, blue]: [u8; 3], amount: u16) {
             }
         }
     }
-    for (value, added) in rest.as_flattened_mut().iter_mut().zip(added.iter().cycle()) {
-        *value = mixed(*value, *added);
+    for pixel in rest {
+        for (value, added) in pixel.iter_mut().zip(added) {
+            *value = mixed(*value, added);
+        }
     }
 }
 
@@ -62,7 +64,7 @@ impl Ink for Flat {
     fn enter(&mut self, _row: usize) {}
 
     fn lay(&self, pixels: &mut [Pixel], _column: usize, cover: u16) {
-        mix(pixels, self.paint, (u32::from(cover) * u32::from(self.opacity) >> 8) as u16);
+        mix(pixels, self.paint, ((u32::from(cover) * u32::from(self.opacity)) >> 8) as u16);
     }
 }
 

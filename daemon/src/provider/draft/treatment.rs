@@ -30,13 +30,17 @@ impl Grade {
     }
 
     /// Graded colours into a row of three bytes a pixel.
-    #[expect(clippy::indexing_slicing, reason = "a byte is always below 256")]
-    fn apply(&self, pixels: &[Pixel], row: &mut [u8]) {
-        let [reds, greens, blues] = &self.0;
+    fn apply<'a>(&self, pixels: impl Iterator<Item = &'a Pixel>, row: &mut [u8]) {
         let (row, _) = row.as_chunks_mut::<3>();
-        for (graded, [red, green, blue, _]) in row.iter_mut().zip(pixels) {
-            *graded = [reds[usize::from(*red)], greens[usize::from(*green)], blues[usize::from(*blue)]];
+        for (graded, pixel) in row.iter_mut().zip(pixels) {
+            *graded = self.of_pixel(*pixel);
         }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a byte is always below 256")]
+    fn of_pixel(&self, [red, green, blue, _]: Pixel) -> [u8; 3] {
+        let [reds, greens, blues] = &self.0;
+        [reds[usize::from(red)], greens[usize::from(green)], blues[usize::from(blue)]]
     }
 }
 
@@ -210,11 +214,9 @@ impl Development {
             wobble.copy(source, y, row, &self.grade);
         } else if block > 1 {
             let pixels = source.row((y / block) as usize).iter();
-            let wide: Vec<Pixel> =
-                pixels.flat_map(|pixel| std::iter::repeat_n(*pixel, block as usize)).collect();
-            self.grade.apply(&wide, row);
+            self.grade.apply(pixels.flat_map(|pixel| std::iter::repeat_n(pixel, block as usize)), row);
         } else {
-            self.grade.apply(source.row(y as usize), row);
+            self.grade.apply(source.row(y as usize).iter(), row);
         }
         self.shade.apply(y + block / 2, row, self.texture.chunks_exact(TILE * 3).nth(y as usize % TILE));
         if let Some((_, edges)) = &self.watercolour {
@@ -292,10 +294,8 @@ fn reduce_colours(canvas: &mut Canvas) {
 /// The unsteady hand of watercolour: what it paints wavers.
 struct Wobble {
     aside_of_row: Vec<isize>,
-    /// How many columns move down together, and how far.
-    stretches: Vec<(usize, isize)>,
-    width: usize,
-    last_row: usize,
+    /// For each column, how many pixels after the start of its row it is looked up.
+    lookups: Vec<isize>,
 }
 
 impl Wobble {
@@ -314,29 +314,23 @@ impl Wobble {
                 .map(|at| ((contour.rough(at as f32 / pitch) - 0.5) * 2.0 * reach).round() as isize)
                 .collect()
         };
-        let down_of_column = offsets(&columns, region.width);
+        let down_of_column = offsets(&columns, region.width).into_iter();
         Self {
             aside_of_row: offsets(&rows, region.height),
-            stretches: down_of_column
-                .chunk_by(|one, other| one == other)
-                .map(|run| (run.len(), run.first().copied().unwrap_or_default()))
-                .collect(),
-            width: region.width as usize,
-            last_row: (region.height as usize).saturating_sub(1),
+            lookups: (0..).zip(down_of_column).map(|(x, down)| x + down * region.width as isize).collect(),
         }
     }
 
-    /// Grades a row as the hand drew it: shifted aside as a whole, and up or down in stretches of columns.
-    fn copy(&self, source: &Source<'_>, y: u32, target: &mut [u8], grade: &Grade) {
+    /// Grades a row as the hand drew it: shifted aside as a whole, each column up or down. What would come from beyond
+    /// the picture's sides does not matter, as paper is left bare there.
+    fn copy(&self, source: &Source<'_>, y: u32, row: &mut [u8], grade: &Grade) {
         let aside = self.aside_of_row.get(y as usize).copied().unwrap_or_default();
-        let mut from = 0_usize;
-        for (length, down) in &self.stretches {
-            let row = source.row((y as usize).saturating_add_signed(*down).min(self.last_row));
-            let start = from.saturating_add_signed(aside).min(self.width - length.min(&self.width));
-            let source = row.get(start..start + length).unwrap_or_default();
-            grade.apply(source, target.get_mut(from * 3..(from + length) * 3).unwrap_or_default());
-            from += length;
-        }
+        let start = ((y as usize).saturating_sub(source.first) * source.columns).cast_signed() + aside;
+        let beyond = Pixel::default();
+        let seen = self.lookups.iter().map(|lookup| {
+            usize::try_from(start + lookup).ok().and_then(|at| source.pixels.get(at)).unwrap_or(&beyond)
+        });
+        grade.apply(seen, row);
     }
 }
 
@@ -388,20 +382,26 @@ impl Edges {
     fn bare_columns(&self, y: f32, columns: Range<usize>, (left, right): (f32, f32), row: &mut [u8]) {
         let paper = PAPER.bytes();
         let (wetting, pooling) = (self.margin * 0.14 + 0.6, self.margin * 0.4);
-        let ends = self.above.iter().zip(&self.below);
         let (pixels, _) = row.as_chunks_mut::<3>();
-        let pixels = pixels.iter_mut().zip(ends).enumerate().skip(columns.start).take(columns.len());
-        for (x, (pixel, (above, below))) in pixels {
+        let (Some(pixels), Some(above), Some(below)) = (
+            pixels.get_mut(columns.clone()),
+            self.above.get(columns.clone()),
+            self.below.get(columns.clone()),
+        ) else {
+            return;
+        };
+        for ((x, pixel), (above, below)) in columns.zip(pixels).zip(above.iter().zip(below)) {
             let x = x as f32;
             let inside = (x - left).min(self.width - x - right).min(y - above).min(self.height - y - below);
-            if inside > wetting.max(pooling) {
-                continue;
-            }
-            let wet = (inside / wetting).clamp(0.0, 1.0);
-            let pooled = 1.0 - 0.2 * (1.0 - (inside / pooling - 0.5).abs() * 2.0).max(0.0);
-            for (channel, white) in pixel.iter_mut().zip(paper) {
-                let paint = f32::from(*channel) * pooled;
-                *channel = (f32::from(white) + (paint - f32::from(white)) * wet) as u8;
+            if inside <= 0.0 {
+                *pixel = paper;
+            } else if inside < wetting.max(pooling) {
+                let wet = (inside / wetting).min(1.0);
+                let pooled = 1.0 - 0.2 * (1.0 - (inside / pooling - 0.5).abs() * 2.0).max(0.0);
+                for (channel, white) in pixel.iter_mut().zip(paper) {
+                    let paint = f32::from(*channel) * pooled;
+                    *channel = (f32::from(white) + (paint - f32::from(white)) * wet) as u8;
+                }
             }
         }
     }
