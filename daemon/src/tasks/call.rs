@@ -15,6 +15,16 @@ use crate::{
     store::{self, NewTask},
 };
 
+/// How long delivered answers wait for each other on their way to disk: a commit for each would cost more than the answers.
+const HITS_TOGETHER: Duration = Duration::from_millis(5);
+
+/// An answer from the cache that was delivered.
+#[derive(Debug)]
+pub(super) struct Hit {
+    request: store::Request,
+    rows: Vec<NewTask>,
+}
+
 impl Handler<CallService> for TaskTracker {
     type Result = ResponseFuture<Result<TaskView, TaskRefusal>>;
 
@@ -47,7 +57,7 @@ impl TaskTracker {
             && intake.specs.iter().all(|spec| spec.after.is_empty())
         {
             let made = made.clone();
-            return self.call_from_cache(intake, planned, made, reply);
+            return self.call_from_cache(ctx, intake, planned, made, reply);
         }
         let (taken_reply, taken) = oneshot::channel();
         self.accept(ctx, intake, planned, taken_reply);
@@ -67,6 +77,7 @@ impl TaskTracker {
 
     fn call_from_cache(
         &mut self,
+        ctx: &mut Context<Self>,
         intake: Intake,
         planned: Planned,
         made: Made,
@@ -80,26 +91,39 @@ impl TaskTracker {
         if let Some(row) = rows.first() {
             let _ = reply.send(Ok(view_of_hit(row, &request, made)));
         }
-        let ids_below = request.ids_below;
+        if self.hits.is_empty() {
+            ctx.run_later(HITS_TOGETHER, |tracker, _| tracker.journal_hits());
+        }
+        self.hits.push(Hit { request, rows });
+    }
+
+    /// Sends the rows of delivered answers to the journal, all in one write.
+    pub(super) fn journal_hits(&mut self) {
+        let hits = std::mem::take(&mut self.hits);
+        let Some(ids_below) = hits.iter().map(|hit| hit.request.ids_below).max() else { return };
+        let count = hits.len();
+        self.hits_on_their_way += count;
         let write = move |connection: &rusqlite::Connection| {
-            store::insert(connection, &request, &rows).map(|_| (request, rows))
+            for hit in &hits {
+                store::insert(connection, &hit.request, &hit.rows)?;
+            }
+            Ok(hits)
         };
-        self.hits_on_their_way += 1;
-        self.journal(write, move |tracker, _, outcome| {
-            tracker.hits_on_their_way -= 1;
+        self.send(write, move |tracker, _, outcome| {
+            tracker.hits_on_their_way -= count;
             match outcome {
-                Ok((request, rows)) => {
+                Ok(hits) => {
                     tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
-                    for row in &rows {
-                        tracker.took_from_cache(&request, row);
+                    for Hit { request, rows } in &hits {
+                        rows.iter().for_each(|row| tracker.took_from_cache(request, row));
                     }
+                    tracker.prune();
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, "an answer from the cache is missing in the history");
+                    tracing::warn!(error = %error, count, "answers from the cache are missing in the history");
                 }
             }
         });
-        self.prune();
     }
 }
 

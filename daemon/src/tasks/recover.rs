@@ -222,7 +222,7 @@ impl TaskTracker {
 
     /// The last write: everything that was sent to the journal before is on disk when it is answered. What that lets be decided goes to disk
     /// in another round.
-    fn close_journal(&self, reply: oneshot::Sender<Drained>, drained: Drained, rounds: u32) {
+    fn close_journal(&mut self, reply: oneshot::Sender<Drained>, drained: Drained, rounds: u32) {
         let ids = self.next_id;
         self.journal(
             move |connection| store::save_ids(connection, ids),

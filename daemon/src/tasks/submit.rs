@@ -187,7 +187,7 @@ impl TaskTracker {
     }
 
     /// A request that was accepted before is answered again, whatever speaks against accepting it now.
-    fn refuse(&self, again: Option<(String, String, [u8; 32])>, refusal: TaskRefusal, reply: Reply) {
+    fn refuse(&mut self, again: Option<(String, String, [u8; 32])>, refusal: TaskRefusal, reply: Reply) {
         let Some((client, request_id, fingerprint)) = again else { return drop(reply.send(Err(refusal))) };
         self.journal(
             move |connection| store::find_request(connection, &client, &request_id, &fingerprint),

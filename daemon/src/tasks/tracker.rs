@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     PlanTasks, ReportProgress, RunTask, SetTaskLimits,
+    call::Hit,
     dependencies::Dependencies,
     flights::Flights,
     live::LiveTask,
@@ -106,8 +107,10 @@ pub struct TaskTracker {
     pub(super) is_paused: bool,
     pub(super) is_stopping: bool,
     pub(super) is_pruning: bool,
-    /// Answers from the cache that were delivered and are not on disk yet.
-    pub(super) hits_on_their_way: u64,
+    /// Answers from the cache that were delivered and are not on their way to disk yet.
+    pub(super) hits: Vec<Hit>,
+    /// Those that are on their way.
+    pub(super) hits_on_their_way: usize,
     /// So many finished tasks may stand before it is looked again which may go.
     pub(super) unprunable: u64,
     pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
@@ -143,6 +146,7 @@ impl TaskTracker {
             is_paused: false,
             is_stopping: false,
             is_pruning: false,
+            hits: Vec::new(),
             hits_on_their_way: 0,
             unprunable: 0,
             drained: None,
@@ -153,6 +157,17 @@ impl TaskTracker {
 
     /// Sends a change to the journal; `then` runs here after its commit, or with the reason why there is none.
     pub(super) fn journal<T: Send + 'static>(
+        &mut self,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
+    ) {
+        // What was answered before this change stands before it in the journal too.
+        self.journal_hits();
+        self.send(write, then);
+    }
+
+    /// [`TaskTracker::journal`] without looking at the hits.
+    pub(super) fn send<T: Send + 'static>(
         &self,
         write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
@@ -166,12 +181,13 @@ impl TaskTracker {
 
     /// Asks the journal; sees everything that was answered before, hits of the cache too, whose rows follow their answers.
     pub(super) fn read<T: Send + 'static, F>(
-        &self,
+        &mut self,
         read: F,
     ) -> impl Future<Output = Result<T, StoreError>> + use<T, F>
     where
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.journal_hits();
         let store = self.parts.store.clone();
         let barrier = (self.hits_on_their_way > 0).then(|| store.write(|_| Ok(())));
         async move {

@@ -58,7 +58,7 @@ impl Handler<WaitTasks> for TaskTracker {
 
 impl TaskTracker {
     /// One task as it is.
-    pub(super) fn view(&self, id: TaskId) -> Answer<TaskView> {
+    pub(super) fn view(&mut self, id: TaskId) -> Answer<TaskView> {
         let artifacts = self.parts.artifacts.clone();
         let read = self.read(move |connection| store::view(connection, &artifacts, id));
         Box::pin(read.into_actor(self).map(move |task, tracker, _| {
@@ -77,7 +77,7 @@ impl TaskTracker {
 
     /// Waits; the work goes on whatever becomes of the wait.
     pub(super) fn wait(
-        &self,
+        &mut self,
         what: WaitFor,
         is_any: bool,
         timeout: Option<Duration>,
@@ -139,7 +139,7 @@ impl TaskTracker {
         }))
     }
 
-    fn wait_result(&self, ids: Vec<TaskId>, timed_out: bool) -> Answer<TaskWaitResult> {
+    fn wait_result(&mut self, ids: Vec<TaskId>, timed_out: bool) -> Answer<TaskWaitResult> {
         let artifacts = self.parts.artifacts.clone();
         let read = self.read(move |connection| store::views(connection, &artifacts, &ids));
         Box::pin(read.into_actor(self).map(move |tasks, tracker, _| {
