@@ -7,7 +7,7 @@ use reel_protocol::{Progress, Source, TaskState, TaskView, methods::TaskWaitResu
 use tokio::sync::oneshot;
 
 use super::{
-    CallService, TaskRefusal, TaskTracker, WaitFor,
+    CallService, Gone, TaskRefusal, TaskTracker, WaitFor,
     submit::{Intake, Planned},
 };
 use crate::{
@@ -30,11 +30,11 @@ impl Handler<CallService> for TaskTracker {
 
     fn handle(&mut self, msg: CallService, ctx: &mut Self::Context) -> Self::Result {
         let (reply, answer) = oneshot::channel();
-        let CallService { caller, spec, timeout } = msg;
+        let CallService { caller, spec, timeout, gone } = msg;
         let intake =
             Intake { caller, request_id: None, batch: None, is_batch: false, name: None, specs: vec![spec] };
         self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
-            tracker.call(ctx, intake, planned, timeout, reply);
+            tracker.call(ctx, intake, planned, (timeout, gone), reply);
         });
         Box::pin(async move { answer.await.unwrap_or(Err(TaskRefusal::Stopping)) })
     }
@@ -47,7 +47,7 @@ impl TaskTracker {
         ctx: &mut Context<Self>,
         intake: Intake,
         mut planned: Planned,
-        timeout: Option<Duration>,
+        (timeout, gone): (Option<Duration>, Gone),
         reply: oneshot::Sender<Result<TaskView, TaskRefusal>>,
     ) {
         if let Ok(plans) = &mut planned
@@ -65,7 +65,7 @@ impl TaskTracker {
         ctx.spawn(answered.into_actor(self).map(move |taken, tracker, ctx| match taken {
             Err(refusal) => drop(reply.send(Err(refusal))),
             Ok(taken) => {
-                let waited = tracker.wait(WaitFor::Tasks(taken.ids), false, timeout);
+                let waited = tracker.wait(WaitFor::Tasks(taken.ids), false, timeout, gone);
                 ctx.spawn(waited.map(move |waited, _, _| {
                     let first =
                         |waited: TaskWaitResult| waited.tasks.into_iter().next().ok_or(TaskRefusal::Stopping);

@@ -7,7 +7,7 @@ use reel_protocol::{
     BatchId, CacheMode, JsonText, TaskError, TaskId, TaskSpec, TaskView,
     methods::{SubmitBatchResult, SubmitResult, TaskListResult, TaskWaitResult},
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::{cache::Made, provider::Permit, store, tasks::TaskRefusal};
 
@@ -46,6 +46,9 @@ pub struct SubmitBatch {
     pub specs: Vec<TaskSpec>,
 }
 
+/// Ends once its other end is dropped: whoever asked has gone, and a wait would last for nobody. An actor is not told of that by itself.
+pub type Gone = oneshot::Receiver<()>;
+
 /// Accept one task and answer when it is settled, or as it stands at the timeout.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<TaskView, TaskRefusal>")]
@@ -56,6 +59,8 @@ pub struct CallService {
     pub spec: TaskSpec,
     /// No timeout if None.
     pub timeout: Option<Duration>,
+    /// Whether anybody still waits for the answer.
+    pub gone: Gone,
 }
 
 /// Answer one task.
@@ -87,6 +92,8 @@ pub struct WaitTasks {
     pub is_any: bool,
     /// No timeout if None.
     pub timeout: Option<Duration>,
+    /// Whether anybody still waits for the answer.
+    pub gone: Gone,
 }
 
 /// What a person or a program decides about one task.

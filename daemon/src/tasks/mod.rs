@@ -24,9 +24,9 @@ pub use self::{
     error::TaskRefusal,
     messages::{
         CallService, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
-        GetTaskCounts, ListTasks, MakeRoom, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks, ProgressSink,
-        RemoveTask, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts,
-        WaitFor, WaitTasks,
+        GetTaskCounts, Gone, ListTasks, MakeRoom, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks,
+        ProgressSink, RemoveTask, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask,
+        TaskCounts, WaitFor, WaitTasks,
     },
     tracker::{TaskTracker, TrackerParts},
 };

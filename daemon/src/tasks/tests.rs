@@ -155,11 +155,9 @@ impl Bench {
     }
 
     async fn wait(&self, id: TaskId) -> TaskView {
-        let wait = WaitTasks {
-            what: WaitFor::Tasks(vec![id]),
-            is_any: false,
-            timeout: Some(Duration::from_secs(20)),
-        };
+        let (_here, gone) = tokio::sync::oneshot::channel();
+        let timeout = Some(Duration::from_secs(20));
+        let wait = WaitTasks { what: WaitFor::Tasks(vec![id]), is_any: false, timeout, gone };
         let mut waited = self.ask(wait).await.unwrap();
         assert!(!waited.timed_out, "{waited:?}");
         waited.tasks.remove(0)

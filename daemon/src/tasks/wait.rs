@@ -9,7 +9,7 @@ use reel_protocol::{
     methods::{TaskListResult, TaskWaitResult},
 };
 
-use super::{GetTask, ListTasks, TaskRefusal, TaskTracker, WaitFor, WaitTasks};
+use super::{GetTask, Gone, ListTasks, TaskRefusal, TaskTracker, WaitFor, WaitTasks};
 use crate::store;
 
 type Answer<T> = Pin<Box<dyn ActorFuture<TaskTracker, Output = Result<T, TaskRefusal>>>>;
@@ -49,10 +49,10 @@ impl Handler<WaitTasks> for TaskTracker {
 
     fn handle(
         &mut self,
-        WaitTasks { what, is_any, timeout }: WaitTasks,
+        WaitTasks { what, is_any, timeout, gone }: WaitTasks,
         _: &mut Self::Context,
     ) -> Self::Result {
-        self.wait(what, is_any, timeout)
+        self.wait(what, is_any, timeout, gone)
     }
 }
 
@@ -81,6 +81,7 @@ impl TaskTracker {
         what: WaitFor,
         is_any: bool,
         timeout: Option<Duration>,
+        gone: Gone,
     ) -> Answer<TaskWaitResult> {
         // What is live is known here; what is not must be over, or was never there.
         let known: HashSet<_> = match &what {
@@ -90,7 +91,7 @@ impl TaskTracker {
         if let WaitFor::Tasks(ids) = &what
             && known.len() == ids.len()
         {
-            return Self::wait_known(ids.clone(), is_any, timeout);
+            return Self::wait_known(ids.clone(), is_any, timeout, gone);
         }
         let read = self.read(move |connection| match what {
             WaitFor::Tasks(ids) => {
@@ -111,31 +112,40 @@ impl TaskTracker {
         });
         Box::pin(read.into_actor(self).then(move |ids, _, _| -> Answer<TaskWaitResult> {
             match ids.map_err(TaskRefusal::from).and_then(|ids| ids) {
-                Ok(ids) => Self::wait_known(ids, is_any, timeout),
+                Ok(ids) => Self::wait_known(ids, is_any, timeout, gone),
                 Err(refusal) => Box::pin(actix::fut::ready(Err(refusal))),
             }
         }))
     }
 
     /// Waits for tasks that exist: those that are not live are over.
-    fn wait_known(ids: Vec<TaskId>, is_any: bool, timeout: Option<Duration>) -> Answer<TaskWaitResult> {
+    fn wait_known(
+        ids: Vec<TaskId>,
+        is_any: bool,
+        timeout: Option<Duration>,
+        gone: Gone,
+    ) -> Answer<TaskWaitResult> {
         Box::pin(actix::fut::ready(ids).then(move |ids: Vec<TaskId>, tracker: &mut Self, _| {
             let is_open = |id: &TaskId| tracker.live.get(id).is_some_and(|task| !task.state.is_settled());
             let open: HashSet<_> = ids.iter().filter(|id| is_open(id)).copied().collect();
             let is_over = open.is_empty() || (is_any && ids.iter().any(|id| !open.contains(id)));
             let shown: Vec<_> = ids.into_iter().take(WAIT_IDS).collect();
             let told = (!is_over).then(|| tracker.waiters.add(shown.clone(), open, is_any));
-            let timed_out = async move {
-                match (told, timeout) {
-                    (None, _) => false,
+            let ended = async move {
+                let (number, told) = told?;
+                let told = tokio::time::timeout(timeout.unwrap_or(Duration::MAX), told);
+                tokio::select! { biased;
                     // A tracker that stops drops the channel: the client reconnects and asks again.
-                    (Some(told), None) => told.await.is_err(),
-                    (Some(told), Some(timeout)) => tokio::time::timeout(timeout, told).await.is_err(),
+                    told = told => (!matches!(told, Ok(Ok(())))).then_some(number),
+                    _ = gone => Some(number),
                 }
             };
-            timed_out
-                .into_actor(tracker)
-                .then(move |timed_out, tracker, _| tracker.wait_result(shown, timed_out))
+            ended.into_actor(tracker).then(move |unended, tracker, _| {
+                if let Some(number) = unended {
+                    tracker.waiters.forget(number);
+                }
+                tracker.wait_result(shown, unended.is_some())
+            })
         }))
     }
 

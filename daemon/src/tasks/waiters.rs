@@ -5,9 +5,6 @@ use std::collections::{HashMap, HashSet};
 use reel_protocol::TaskId;
 use tokio::sync::oneshot;
 
-/// Waits whose other end is gone are dropped once this many more have come.
-const PURGE_EVERY: u64 = 1_024;
-
 #[derive(Debug)]
 struct Waiter {
     /// Settled or not: the answer shows all of them, so none may leave the history before.
@@ -26,18 +23,26 @@ pub struct Waiters {
 }
 
 impl Waiters {
-    /// Waits until all of `open`, or any of them, are settled; `all` are shown in the answer. Dropping the receiver ends the wait.
-    pub fn add(&mut self, all: Vec<TaskId>, open: HashSet<TaskId>, is_any: bool) -> oneshot::Receiver<()> {
+    /// Waits until all of `open`, or any of them, are settled; `all` are shown in the answer. The number is for
+    /// [`Waiters::forget`].
+    pub fn add(
+        &mut self,
+        all: Vec<TaskId>,
+        open: HashSet<TaskId>,
+        is_any: bool,
+    ) -> (u64, oneshot::Receiver<()>) {
         let (done, told) = oneshot::channel();
         self.next += 1;
-        if self.next.is_multiple_of(PURGE_EVERY) {
-            self.purge();
-        }
         for task in &open {
             self.by_task.entry(*task).or_default().insert(self.next);
         }
         self.open.insert(self.next, Waiter { all, open, is_any, done });
-        told
+        (self.next, told)
+    }
+
+    /// Nobody waits any more: the time was up, or the client left.
+    pub fn forget(&mut self, number: u64) {
+        self.remove(number);
     }
 
     /// A task is over or held.
@@ -53,11 +58,7 @@ impl Waiters {
 
     /// The tasks that somebody still waits for.
     pub fn awaited(&self) -> HashSet<TaskId> {
-        self.open
-            .values()
-            .filter(|waiter| !waiter.done.is_closed())
-            .flat_map(|waiter| waiter.all.iter().copied())
-            .collect()
+        self.open.values().flat_map(|waiter| waiter.all.iter().copied()).collect()
     }
 
     fn end(&mut self, number: u64) {
@@ -79,18 +80,6 @@ impl Waiters {
         }
         Some(waiter)
     }
-
-    fn purge(&mut self) {
-        let gone: Vec<_> = self
-            .open
-            .iter()
-            .filter(|(_, waiter)| waiter.done.is_closed())
-            .map(|(number, _)| *number)
-            .collect();
-        for number in gone {
-            self.remove(number);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -104,8 +93,8 @@ mod tests {
     #[test]
     fn all_waits_for_the_last_and_any_for_the_first() {
         let mut waiters = Waiters::default();
-        let mut all = waiters.add(vec![TaskId(1), TaskId(2)], tasks(&[1, 2]), false);
-        let mut any = waiters.add(vec![], tasks(&[1, 2]), true);
+        let (_, mut all) = waiters.add(vec![TaskId(1), TaskId(2)], tasks(&[1, 2]), false);
+        let (_, mut any) = waiters.add(vec![], tasks(&[1, 2]), true);
         waiters.settle(TaskId(1));
         assert!(all.try_recv().is_err());
         assert!(any.try_recv().is_ok());
@@ -116,12 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn waits_of_clients_that_went_away_do_not_pile_up() {
+    fn a_forgotten_wait_leaves_nothing() {
         let mut waiters = Waiters::default();
-        for _ in 0..3 * PURGE_EVERY {
-            drop(waiters.add(vec![TaskId(1)], tasks(&[1]), false));
-        }
-        assert!(waiters.open.len() < 2 * PURGE_EVERY as usize);
-        assert!(waiters.awaited().is_empty());
+        let (number, _) = waiters.add(vec![TaskId(1)], tasks(&[1, 2]), false);
+        waiters.forget(number);
+        assert!(waiters.open.is_empty() && waiters.by_task.is_empty());
     }
 }

@@ -8,6 +8,8 @@ use reel_protocol::{
     },
 };
 
+use tokio::sync::oneshot;
+
 use crate::{
     ipc::{call::Asker, errors, router::ask, validate},
     provider::GetProviders,
@@ -21,7 +23,10 @@ pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Res
     let kind = format!("{service}.{method}");
     let spec = TaskSpec { kind, params, provider, cache, ..TaskSpec::default() };
     validate::spec(&spec)?;
-    let message = CallService { caller: asker.caller, spec, timeout: timeout_s.map(|seconds| seconds.0) };
+    // Dropped with this request where its connection ends.
+    let (_here, gone) = oneshot::channel();
+    let message =
+        CallService { caller: asker.caller, spec, timeout: timeout_s.map(|seconds| seconds.0), gone };
     ask(&asker.router.recipients().call_service, message).await?.map_err(errors::task)
 }
 

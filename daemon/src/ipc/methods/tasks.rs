@@ -8,6 +8,8 @@ use reel_protocol::{
     },
 };
 
+use tokio::sync::oneshot;
+
 use crate::{
     ipc::{call::Asker, cursor, errors, router::ask, validate},
     store::Filter,
@@ -59,7 +61,9 @@ pub(in crate::ipc) async fn wait(asker: Asker, params: TaskWaitParams) -> Result
     validate::wait(&params)?;
     let what = params.batch.map_or(WaitFor::Tasks(params.ids), WaitFor::Batch);
     let timeout = params.timeout_s.map(|seconds| seconds.0);
-    let message = WaitTasks { what, is_any: params.until == Until::Any, timeout };
+    // Dropped with this request where its connection ends.
+    let (_here, gone) = oneshot::channel();
+    let message = WaitTasks { what, is_any: params.until == Until::Any, timeout, gone };
     ask(&asker.router.recipients().wait_tasks, message).await?.map_err(errors::task)
 }
 

@@ -64,3 +64,19 @@ async fn a_drain_tells_stopped_tasks_from_ended_ones() {
     let drained = bench.ask(Drain { limit: Duration::ZERO }).await;
     assert_eq!((drained.ended, drained.requeued, drained.abandoned), (0, 1, 0));
 }
+
+#[actix::test]
+async fn a_wait_whose_client_left_is_forgotten() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let id = bench.submit(spec("test.noop")).await.unwrap();
+    let (here, gone) = tokio::sync::oneshot::channel();
+    let wait = WaitTasks { what: WaitFor::Tasks(vec![id]), is_any: false, timeout: None, gone };
+    let answer = actix::spawn(bench.tracker.send(wait));
+    while bench.ask(storm::Inspect).await.awaited == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(here);
+    assert!(answer.await.unwrap().unwrap().unwrap().timed_out);
+    assert_eq!(bench.ask(storm::Inspect).await.awaited, 0);
+}

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use actix::MessageResponse;
 use rusqlite::Connection;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::tasks::{PauseQueue, SubmitBatch, state::is_legal};
@@ -13,19 +14,19 @@ const STEPS: u32 = 150;
 
 /// What the tracker still holds.
 #[derive(Debug, Default, PartialEq, Eq, MessageResponse)]
-struct Held {
+pub(super) struct Held {
     live: usize,
     runs: usize,
     delayed: usize,
     deadlines: usize,
     open_batches: usize,
-    awaited: usize,
+    pub(super) awaited: usize,
     is_ready: bool,
 }
 
 #[derive(Message)]
 #[rtype(result = "Held")]
-struct Inspect;
+pub(super) struct Inspect;
 
 impl Handler<Inspect> for TaskTracker {
     type Result = Held;
@@ -71,32 +72,28 @@ fn random_spec(dice: &Dice, last: u64) -> TaskSpec {
 }
 
 /// One request, on its way beside the others.
-fn throw(
-    bench: &Bench,
-    dice: &Dice,
-    last: &Arc<Mutex<u64>>,
-) -> actix::prelude::Request<TaskTracker, DecideTask> {
+fn throw(bench: &Bench, dice: &Dice, last: &Arc<Mutex<u64>>, thrown: &mut Vec<JoinHandle<()>>) {
     let (tracker, known) = (bench.tracker.clone(), *last.lock().unwrap());
     let caller = Caller { client: format!("c{}", dice.below(2)).into(), connection: dice.below(3) };
     let last = Arc::clone(last);
     match dice.below(10) {
         0..=3 => {
             let message = SubmitTask { caller, spec: random_spec(dice, known) };
-            actix::spawn(async move {
+            thrown.push(actix::spawn(async move {
                 if let Ok(taken) = tracker.send(message).await.unwrap() {
                     let mut last = last.lock().unwrap();
                     *last = taken.id.0.max(*last);
                 }
-            });
+            }));
         }
         4 => {
             let specs = (0..=dice.below(4)).map(|_| random_spec(dice, known)).collect();
             let message = SubmitBatch { caller, request_id: None, name: None, batch: None, specs };
-            actix::spawn(async move { drop(tracker.send(message).await.unwrap()) });
+            thrown.push(actix::spawn(async move { drop(tracker.send(message).await.unwrap()) }));
         }
         5 => {
             let is_paused = dice.below(2) == 0;
-            actix::spawn(async move { tracker.send(PauseQueue(is_paused)).await.unwrap() });
+            thrown.push(actix::spawn(async move { tracker.send(PauseQueue(is_paused)).await.unwrap() }));
         }
         6 => bench.gate.add_permits(1 + dice.below(3) as usize),
         _ => {}
@@ -109,7 +106,8 @@ fn throw(
         Decision::Release,
         Decision::SetPriority(dice.below(9) as i8),
     ];
-    bench.tracker.send(DecideTask { id, decision: decisions[dice.below(5) as usize] })
+    let decided = bench.tracker.send(DecideTask { id, decision: decisions[dice.below(5) as usize] });
+    thrown.push(actix::spawn(async move { drop(decided.await.unwrap()) }));
 }
 
 async fn storm(seed: u64) {
@@ -119,11 +117,16 @@ async fn storm(seed: u64) {
     let bench = Bench::new(&store, false);
     let dice = Dice(Cell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1));
     let last = Arc::new(Mutex::new(0));
-    let mut waits = Vec::new();
+    let (mut waits, mut here, mut thrown) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STEPS {
-        actix::spawn(throw(&bench, &dice, &last));
+        throw(&bench, &dice, &last, &mut thrown);
         let id = TaskId(1 + dice.below(*last.lock().unwrap() + 1));
-        let wait = WaitTasks { what: WaitFor::Tasks(vec![id]), is_any: false, timeout: None };
+        let (stays, gone) = tokio::sync::oneshot::channel();
+        let wait = WaitTasks { what: WaitFor::Tasks(vec![id]), is_any: false, timeout: None, gone };
+        // Some clients go away before they are answered.
+        if dice.below(3) > 0 {
+            here.push(stays);
+        }
         waits.push(actix::spawn(bench.tracker.send(wait)));
         for _ in 0..dice.below(6) {
             tokio::task::yield_now().await;
@@ -131,6 +134,9 @@ async fn storm(seed: u64) {
         if dice.below(8) == 0 {
             store.write(|_| Ok(())).await.unwrap();
         }
+    }
+    for thrown in thrown {
+        thrown.await.unwrap();
     }
     bench.ask(PauseQueue(false)).await;
     bench.gate.add_permits(100_000);
