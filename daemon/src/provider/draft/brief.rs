@@ -50,7 +50,7 @@ const PLACES: [Word; 14] = [
 ];
 
 /// The ground under a landmark or a guest that names no place itself.
-const IMPLIED: [(Word, Word); 9] = [
+const IMPLIED: [(Word, Word); 10] = [
     (Word::Lighthouse, Word::Sea),
     (Word::Boat, Word::Sea),
     (Word::Train, Word::Meadow),
@@ -60,6 +60,19 @@ const IMPLIED: [(Word, Word); 9] = [
     (Word::Ruins, Word::Desert),
     (Word::House, Word::Meadow),
     (Word::Robot, Word::City),
+    (Word::Indoors, Word::Room),
+];
+
+/// Where one of these is said, the rain has passed.
+const OVER: [&str; 8] = [
+    "雨后",
+    "雨停",
+    "雨过",
+    "after rain",
+    "after the rain",
+    "after a rain",
+    "after the storm",
+    "after a storm",
 ];
 
 impl Brief {
@@ -158,6 +171,9 @@ fn find_words(prompt: &str) -> Vec<Word> {
         .collect();
     found.sort_by_key(|(at, _)| *at);
     let mut words: Vec<Word> = found.into_iter().map(|(_, word)| word).collect();
+    if OVER.iter().any(|form| spaced.contains(form)) {
+        words.retain(|word| !matches!(word, Word::Rain | Word::Storm));
+    }
     // "Two people" are not a crowd.
     if words.contains(&Word::Pair) {
         words.retain(|word| *word != Word::Crowd);
@@ -211,6 +227,27 @@ mod tests {
             let brief = read(prompt);
             assert_eq!((brief.place, brief.hour), (place, hour), "{prompt}");
             assert!(brief.has(word), "{prompt}: {:?}", brief.words());
+        }
+    }
+
+    #[test]
+    fn rain_that_has_passed_does_not_fall() {
+        for prompt in ["雨后的街道", "a street after the rain, wet stones", "暴雨后的港口"] {
+            let brief = read(prompt);
+            assert!(!brief.has(Word::Rain) && !brief.has(Word::Storm), "{prompt}");
+        }
+        assert!(read("after work she walks in the rain").has(Word::Rain));
+    }
+
+    #[test]
+    fn stairs_and_lanterns_are_indoors_unless_a_place_is_named() {
+        for (prompt, place) in [
+            ("he climbs the stairs with a lantern", Word::Room),
+            ("她提着灯笼走上楼梯", Word::Room),
+            ("stone stairs in the mountains", Word::Mountains),
+            ("lanterns over a street", Word::Street),
+        ] {
+            assert_eq!(read(prompt).place, place, "{prompt}");
         }
     }
 

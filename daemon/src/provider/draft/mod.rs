@@ -16,6 +16,7 @@ mod ink;
 mod keywords;
 mod outline;
 mod palette;
+mod paper;
 mod scene;
 mod sheet;
 mod stage;

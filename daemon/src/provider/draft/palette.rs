@@ -81,7 +81,7 @@ impl Palette {
                 Self { ambient, cloud: soft.cloud.mix(warm, 0.3), ..soft }
             }
             Style::Watercolor => {
-                self.map(|tone| tone.lighter(if hour == Hour::Night { 0.24 } else { 0.14 }).saturated(1.25))
+                self.map(|tone| tone.lighter(if hour == Hour::Night { 0.3 } else { 0.14 }).saturated(1.25))
             }
             Style::Photorealistic => {
                 let calm = self.map(|tone| tone.saturated(0.78));

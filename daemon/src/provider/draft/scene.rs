@@ -98,7 +98,7 @@ fn paint_backdrop(stage: &mut Stage) {
 
 /// What the window of a room shows.
 fn outside(stage: &mut Stage) {
-    let green = meadow_green(stage);
+    let green = if stage.brief.has(Word::Snowfall) { hex(0xEA_EE_F6) } else { meadow_green(stage) };
     match stage.dice("outside").count(0, 2) {
         _ if stage.brief.has(Word::Sea) => water::surface(stage, 0.6),
         _ if stage.brief.has(Word::City) || stage.brief.has(Word::Street) => city::skyline(stage, 3, 1.2),
@@ -112,6 +112,7 @@ fn outside(stage: &mut Stage) {
             land::hills(stage, green, 3, 0.12);
         }
     }
+    weather::falling(stage);
 }
 
 fn meadow_green(stage: &Stage) -> Tone {

@@ -117,3 +117,28 @@ fn mix(pixel: &mut [u8], paint: [u8; 3], amount: i32) {
         *channel = (value + (((i32::from(light) - value) * amount) >> 8)) as u8;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Mount, Region};
+
+    #[test]
+    fn a_sheet_never_overtakes_its_canvas() {
+        for (width, height) in [(64, 64), (64, 2048), (2048, 64), (300, 400), (1024, 1024), (97, 131)] {
+            for (border, band, block, behind) in
+                [(1, 0, 1, 0), (9, 20, 1, 7), (1, 30, 1, 2), (1, 40, 1, 0), (1, 9, 2, 0), (4, 20, 7, 0)]
+            {
+                let size = (width - 2 * border, (height - 2 * border - band).max(8));
+                let picture = Region { left: border, top: border, width: size.0, height: size.1 };
+                let mount = Mount { width, height, picture, block };
+                let (columns, rows) = mount.canvas();
+                let (room, row) = (mount.room(behind), columns as usize * 4);
+                for y in 0..picture.height {
+                    let seen = room + (y / block).saturating_sub(behind) as usize * row;
+                    assert!((picture.top + y + 1) as usize * mount.row_bytes() <= seen, "{mount:?} row {y}");
+                }
+                assert!(room + rows as usize * row >= height as usize * mount.row_bytes(), "{mount:?}");
+            }
+        }
+    }
+}

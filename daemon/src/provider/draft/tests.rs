@@ -26,8 +26,10 @@ fn decoded(drawn: &DrawnPanel) -> (u32, u32, Vec<u8>) {
 fn every_size_is_drawn_exactly() {
     for (width, height) in [(64, 64), (65, 64), (64, 2048), (2048, 64), (97, 131), (400, 67), (256, 144)] {
         for prompt in ["a lighthouse", "雨夜的街道", "a room", "space", "forest", ""] {
-            let (wide, high, _) = decoded(&drawn(&panel(prompt, width, height)));
-            assert_eq!((wide, high), (width, height), "{prompt}");
+            for style in [None, Some("watercolor".to_owned()), Some("pixel-art".to_owned())] {
+                let (wide, high, _) = decoded(&drawn(&Panel { style, ..panel(prompt, width, height) }));
+                assert_eq!((wide, high), (width, height), "{prompt}");
+            }
         }
     }
 }

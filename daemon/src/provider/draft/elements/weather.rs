@@ -50,9 +50,13 @@ pub fn between(stage: &mut Stage) {
 
 /// Everything between the camera and the scene.
 pub fn before(stage: &mut Stage) {
-    if stage.brief.place == Word::Room {
-        return;
+    if stage.brief.place != Word::Room {
+        falling(stage);
     }
+}
+
+/// Rain and snow over what has been drawn so far.
+pub fn falling(stage: &mut Stage) {
     if stage.brief.has(Word::Rain) || stage.brief.has(Word::Storm) {
         rain(stage);
     }
