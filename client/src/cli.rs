@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    batch, cache, change, completions, config, daemon, fetch, generate, ls, memory, providers, show, submit,
-    wait,
+    batch, cache, change, completions, config, daemon, fetch, follow, generate, ls, memory, providers, show,
+    submit, wait,
 };
 
 /// Pictures, voices and clips from one local queue: the command line of reel.
@@ -48,6 +48,8 @@ pub enum Command {
     Call(submit::CallArgs),
     /// Wait until tasks are done.
     Wait(wait::Args),
+    /// Watch tasks as they go on, until they are done.
+    Follow(follow::Args),
     /// Give tasks up.
     #[command(after_help = "Example: reel cancel 17 18")]
     Cancel(change::Args),
@@ -74,7 +76,7 @@ pub enum Command {
     /// Show how the daemon is.
     #[command(after_help = "Example: reel status --json")]
     Status,
-    /// Show who holds how much memory, or free what can be freed.
+    /// Show who holds how much memory, watch it, or free what can be freed.
     Memory(memory::Args),
     /// Show, verify or clear the cache.
     Cache(cache::Args),

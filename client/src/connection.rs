@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -125,11 +125,11 @@ impl Client {
     pub async fn subscribe(&self, params: &SubscribeParams) -> Result<EventStream, ClientError> {
         let (caller, answer) = oneshot::channel();
         let (events, taken) = mpsc::channel(EVENTS_WAITING);
-        let is_lost = Arc::new(AtomicBool::new(false));
-        let feed = Feed { events, is_lost: Arc::clone(&is_lost) };
+        let missed = Arc::new(AtomicU64::new(0));
+        let feed = Feed { events: Some(events), missed: Arc::clone(&missed) };
         let answer = self.ask::<EventsSubscribe>(params, Waiter::Subscribe(caller, feed), answer).await?;
         let begun = serde_json::from_str(answer.get()).map_err(ClientError::protocol)?;
-        Ok(EventStream { client: self.clone(), begun, events: taken, is_lost })
+        Ok(EventStream { client: self.clone(), begun, events: taken, missed })
     }
 
     /// Who answers.

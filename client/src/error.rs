@@ -49,8 +49,11 @@ pub enum ClientError {
         socket: String,
     },
     /// The subscription ended because events came faster than they were taken: subscribe again and list what was missed.
-    #[error("events came faster than they were read")]
-    EventsLost,
+    #[error("events came faster than they were read, {missed} were missed")]
+    EventsLost {
+        /// How many are known to be missed; at least one.
+        missed: u64,
+    },
     /// The places of the daemon could not be told.
     #[error("cannot tell where the daemon is")]
     Endpoint(#[from] EndpointError),

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use reel_protocol::methods::{Event, SubscribeResult};
@@ -19,7 +19,7 @@ pub struct EventStream {
     pub(crate) client: Client,
     pub(crate) begun: SubscribeResult,
     pub(crate) events: mpsc::Receiver<Event>,
-    pub(crate) is_lost: Arc<AtomicBool>,
+    pub(crate) missed: Arc<AtomicU64>,
 }
 
 impl EventStream {
@@ -28,8 +28,10 @@ impl EventStream {
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         match self.events.recv().await {
             Some(event) => Ok(event),
-            None if self.is_lost.load(Ordering::Relaxed) => Err(ClientError::EventsLost),
-            None => Err(self.client.closed()),
+            None => match self.missed.load(Ordering::Relaxed) {
+                0 => Err(self.client.closed()),
+                missed => Err(ClientError::EventsLost { missed }),
+            },
         }
     }
 

@@ -55,7 +55,7 @@ pub fn of_client_error(error: &ClientError) -> Exit {
         ClientError::Protocol { .. } => Exit::Protocol,
         ClientError::Timeout { .. } => Exit::TimedOut,
         ClientError::ForeignDaemon { .. } => Exit::Refused,
-        ClientError::EventsLost => Exit::Internal,
+        ClientError::EventsLost { .. } => Exit::Internal,
         ClientError::Damaged { .. } | ClientError::Io { .. } => Exit::Io,
     }
 }

@@ -149,7 +149,7 @@ impl From<ClientError> for Failure {
             ClientError::Protocol { .. } => ("protocol_mismatch", Some("reel daemon restart")),
             ClientError::Timeout { .. } => ("timed_out", None),
             ClientError::ForeignDaemon { .. } => ("permission_denied", None),
-            ClientError::EventsLost => ("events_lost", None),
+            ClientError::EventsLost { .. } => ("events_lost", None),
             ClientError::Endpoint(_) => ("no_endpoint", None),
             ClientError::Damaged { .. } => ("artifact_damaged", Some("reel cache verify")),
             ClientError::Io { .. } => ("io", None),

@@ -5,19 +5,17 @@
 //!
 //! ```no_run
 //! use reel_client::{
-//!     Client, ConnectOptions,
-//!     protocol::{
-//!         ImageParams, JsonText, TaskSpec,
-//!         methods::{SubscribeParams, Topic},
-//!     },
+//!     ConnectOptions, Follow, Followed, Session,
+//!     protocol::{ImageParams, JsonText, TaskSpec, methods::TaskSubmit},
 //! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! // Starts `reeld` where none runs.
-//! let client = Client::connect(&ConnectOptions::from_env("my-tool")?).await?;
+//! // Starts `reeld` where none runs, and again should it die.
+//! let session = Session::connect(ConnectOptions::from_env("my-tool")?).await?;
 //!
-//! let task = client
-//!     .submit(&TaskSpec {
+//! // With a request id it is the same task when it is sent twice.
+//! let task = session
+//!     .call::<TaskSubmit>(&TaskSpec {
 //!         kind: "image.generate".into(),
 //!         params: JsonText::from_value(&ImageParams::new("a lighthouse at dusk"))?,
 //!         request_id: Some("shot-12".into()),
@@ -25,18 +23,18 @@
 //!     })
 //!     .await?;
 //!
-//! // Live progress, until the task is over or held.
-//! let mut events = client
-//!     .subscribe(&SubscribeParams { topics: vec![Topic::Task], task_ids: Some(vec![task.id]), batch: None })
-//!     .await?;
-//! while let Some(seen) = events.next().await?.task {
-//!     println!("{:3.0} % {}", seen.progress.fraction * 100.0, seen.progress.message);
-//!     if seen.state.is_settled() {
-//!         break;
+//! // How the task stands, then live progress, until it is over or held.
+//! let mut follow = Follow::tasks(&session, vec![task.id]);
+//! while !follow.is_settled() {
+//!     if let Followed::Event(event) = follow.next().await?
+//!         && let Some(seen) = event.task
+//!     {
+//!         println!("{:3.0} % {}", seen.progress.fraction * 100.0, seen.progress.message);
 //!     }
 //! }
 //!
 //! // What came of it, and the bytes, checked against their digest.
+//! let client = session.client();
 //! for finished in client.wait(&[task.id], None).await?.tasks {
 //!     for output in &finished.outputs {
 //!         client.fetch(output, std::fs::File::create("lighthouse.png")?).await?;
@@ -45,14 +43,16 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A tool whose work must outlive the daemon's death uses [`Session`]: it reconnects, starts the daemon again and repeats what is safe
-//! to repeat.
+//! [`Session`] outlives the daemon: it reconnects, starts the daemon again and repeats what is safe to repeat; [`Follow`] stands on it.
+//! [`Client`] is one connection and [`EventStream`] one subscription on it, for tools that decide that themselves: subscribe first, then
+//! submit or read, so that nothing falls between the two.
 
 mod connection;
 mod discover;
 mod error;
 mod events;
 mod fetch;
+mod follow;
 mod resume;
 mod route;
 mod start;
@@ -64,6 +64,7 @@ pub use self::{
     discover::{ConnectOptions, Start, is_home_locked},
     error::ClientError,
     events::EventStream,
+    follow::{Follow, Followed},
     resume::Session,
     start::{START_LOG, daemon_program},
 };

@@ -4,6 +4,7 @@ mod batch;
 mod cli;
 mod commands;
 mod context;
+mod event_line;
 mod exit;
 mod failure;
 mod naming;
@@ -62,6 +63,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Submit(args) => verb::submit::submit(context, args).await,
         Command::Call(args) => verb::submit::call(context, args).await,
         Command::Wait(args) => verb::wait::run(context, args).await,
+        Command::Follow(args) => verb::follow::run(context, args).await,
         Command::Cancel(args) => verb::change::cancel(context, args).await,
         Command::Retry(args) => verb::change::retry(context, args).await,
         Command::Hold(args) => verb::change::hold(context, args).await,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reel_protocol::{Progress as Fraction, TaskId, TaskState};
 
-use crate::{output::Output, table};
+use crate::{failure::Failure, output::Output, table};
 
 /// A tenth of the terminal's rows at most, so that what was there before stays in sight.
 const ROWS_PER_BAR: usize = 10;
@@ -24,7 +24,7 @@ const OVERALL_STYLE: &str = "{spinner} {pos}/{len} [{bar:20}] {elapsed_precise} 
 pub struct Progress {
     output: Output,
     screen: Option<Screen>,
-    /// Of many tasks only the results are said.
+    /// Of many tasks only those that run have a bar, and only the results are said.
     is_of_many: bool,
     /// The last state that was said of a task, off a terminal.
     said: HashMap<TaskId, TaskState>,
@@ -54,6 +54,16 @@ impl Progress {
         Self { output, screen, is_of_many: total.is_some(), said: HashMap::new() }
     }
 
+    /// Bars of running tasks beside lines on stdout, where both are a terminal; elsewhere nothing is drawn or said.
+    pub fn beside_lines(output: Output) -> Self {
+        let mut progress = Self::new(output, None);
+        if output.width().is_none() || output.is_json {
+            progress.clear();
+        }
+        progress.is_of_many = true;
+        progress
+    }
+
     /// Whether there is a terminal to draw on.
     pub fn is_drawn(&self) -> bool {
         self.screen.is_some()
@@ -71,8 +81,8 @@ impl Progress {
         }
         let is_shown = screen.tasks.contains_key(&id);
         // Of many, those that run are shown; a single one is shown from the begin.
-        let has_room = screen.tasks.len() < screen.most_bars
-            && (screen.overall.is_none() || state == TaskState::Running);
+        let has_room =
+            screen.tasks.len() < screen.most_bars && (!self.is_of_many || state == TaskState::Running);
         if !is_shown && !has_room {
             return;
         }
@@ -101,6 +111,14 @@ impl Progress {
             Some(overall) => overall.set_position(done as u64),
             None if self.output.is_json => {}
             None => self.note(line),
+        }
+    }
+
+    /// A line of data above the bars.
+    pub fn line(&self, line: &str) -> Result<(), Failure> {
+        match &self.screen {
+            Some(screen) => screen.bars.suspend(|| self.output.line(line)),
+            None => self.output.line(line),
         }
     }
 

@@ -45,6 +45,11 @@ impl Session {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a daemon may be started.
+    pub(crate) fn start(&self) -> Start {
+        self.options.start
+    }
+
     /// Asks; where the connection is lost before the answer, connects again and asks again. For methods that may be repeated: reads, waits,
     /// and submits with a `request_id`.
     pub async fn call<M: Method>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
@@ -59,6 +64,16 @@ impl Session {
 
     /// Replaces a lost connection, unless another caller already did. Fails with `why` where the daemon keeps dying.
     pub async fn reconnect(&self, lost: &Client, why: ClientError) -> Result<(), ClientError> {
+        self.rejoin(lost, why, self.options.start).await
+    }
+
+    /// The same with other leave to start a daemon.
+    pub(crate) async fn rejoin(
+        &self,
+        lost: &Client,
+        why: ClientError,
+        start: Start,
+    ) -> Result<(), ClientError> {
         if !self.client().is_same(lost) {
             return Ok(());
         }
@@ -68,11 +83,11 @@ impl Session {
         let begun = Instant::now();
         loop {
             sleep(PAUSE).await;
-            let is_in_time = match self.options.start {
+            let is_in_time = match start {
                 Start::IfNeeded => begun.elapsed() < COMES_BACK_WITHIN,
                 Start::Never => begun.elapsed() < SOMEBODY_ELSE,
             };
-            match self.try_again().await {
+            match self.try_again(start).await {
                 Ok(client) => {
                     *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
                     return Ok(());
@@ -85,8 +100,8 @@ impl Session {
     }
 
     /// Connected means that the daemon really answers: a stopping one may still take connections.
-    async fn try_again(&self) -> Result<Client, ClientError> {
-        let client = Client::connect(&self.options).await?;
+    async fn try_again(&self, start: Start) -> Result<Client, ClientError> {
+        let client = Client::connect(&ConnectOptions { start, ..self.options.clone() }).await?;
         client.hello().await?;
         Ok(client)
     }

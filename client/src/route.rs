@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -35,9 +35,10 @@ pub(crate) enum Waiter {
 /// Where a subscription's events go.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    pub(crate) events: mpsc::Sender<Event>,
-    /// Set when events were dropped because nobody took them.
-    pub(crate) is_lost: Arc<AtomicBool>,
+    /// None once an event found no room: those after it are only counted.
+    pub(crate) events: Option<mpsc::Sender<Event>>,
+    /// Events that were dropped because nobody took them.
+    pub(crate) missed: Arc<AtomicU64>,
 }
 
 /// Why no line will come any more.
@@ -173,11 +174,13 @@ impl Routes {
     fn event(&self, event: Event) {
         let mut table = self.table();
         let subscription = event.subscription;
-        let Some(feed) = table.feeds.get(&subscription) else { return };
-        let is_dropped = event.event == "subscription_dropped";
-        if is_dropped || feed.events.try_send(event).is_err() {
-            feed.is_lost.store(true, Ordering::Relaxed);
+        let Some(feed) = table.feeds.get_mut(&subscription) else { return };
+        if event.event == "subscription_dropped" {
+            feed.missed.fetch_add(event.missed.unwrap_or(1).max(1), Ordering::Relaxed);
             table.feeds.remove(&subscription);
+        } else if feed.events.as_ref().is_none_or(|events| events.try_send(event).is_err()) {
+            feed.missed.fetch_add(1, Ordering::Relaxed);
+            feed.events = None;
         }
     }
 
@@ -220,14 +223,19 @@ mod tests {
         let routes = Routes::default();
         let (caller, _answer) = oneshot::channel();
         let (events, mut taken) = mpsc::channel(1);
-        let is_lost = Arc::new(AtomicBool::new(false));
-        routes.expect(3, Waiter::Subscribe(caller, Feed { events, is_lost: Arc::clone(&is_lost) })).unwrap();
+        let missed = Arc::new(AtomicU64::new(0));
+        let feed = Feed { events: Some(events), missed: Arc::clone(&missed) };
+        routes.expect(3, Waiter::Subscribe(caller, feed)).unwrap();
         routes.deliver(br#"{"id":3,"result":{"subscription":7,"instance":"a","seq":0}}"#).unwrap();
         routes.deliver(event_line(7, "changed").as_bytes()).unwrap();
         routes.deliver(event_line(8, "changed").as_bytes()).unwrap();
-        assert!(!is_lost.load(Ordering::Relaxed));
+        assert_eq!(missed.load(Ordering::Relaxed), 0);
         routes.deliver(event_line(7, "changed").as_bytes()).unwrap();
-        assert!(is_lost.load(Ordering::Relaxed));
+        routes.deliver(event_line(7, "changed").as_bytes()).unwrap();
+        assert_eq!(missed.load(Ordering::Relaxed), 2);
+        let dropped = event_line(7, "subscription_dropped").replace("\"seq\"", "\"missed\":40,\"seq\"");
+        routes.deliver(dropped.as_bytes()).unwrap();
+        assert_eq!(missed.load(Ordering::Relaxed), 42);
         assert_eq!(taken.try_recv().unwrap().subscription, 7);
         assert!(taken.try_recv().is_err());
     }

@@ -3,6 +3,8 @@
 #[cfg(unix)]
 use std::{io, os::unix::net::UnixStream as StdStream};
 
+use crate::{exit::Exit, failure::Failure};
+
 /// SIGINT and SIGTERM since [`Interrupts::listen`]; before it they end the process as usual.
 #[derive(Debug)]
 pub struct Interrupts {
@@ -53,5 +55,16 @@ pub async fn next(interrupts: &mut Option<Interrupts>) {
     match interrupts {
         Some(interrupts) => interrupts.next().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Looks on until Ctrl-C, which ends the looking and nothing else.
+pub async fn look_until_interrupted<T>(
+    interrupts: &mut Option<Interrupts>,
+    looking: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        ended = looking => ended,
+        () = next(interrupts) => Err(Failure::new(Exit::Interrupted, "interrupted", "interrupted").said()),
     }
 }

@@ -154,5 +154,5 @@ async fn events_come_in_order_until_the_daemon_drops_a_slow_subscription() {
         events.next().await
     };
     let (_peer, end) = tokio::join!(daemon, client);
-    assert!(matches!(end, Err(ClientError::EventsLost)), "{end:?}");
+    assert!(matches!(end, Err(ClientError::EventsLost { .. })), "{end:?}");
 }

@@ -120,6 +120,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         reclaimers: vec![("cache", cache.clone().recipient())],
         listeners: vec![tracker.clone().recipient()],
         level,
+        events: events.clone(),
     })
     .start();
 

@@ -116,7 +116,7 @@ impl Run<'_> {
                 Ok(()) => return Ok(()),
                 Err(Stopped::Failed(failure)) => return Err(failure),
                 // The next round lists what these events would have told.
-                Err(Stopped::Connection(ClientError::EventsLost)) => {}
+                Err(Stopped::Connection(ClientError::EventsLost { .. })) => {}
                 Err(Stopped::Connection(error)) if error.is_interruption() => {
                     self.progress.note("the daemon is gone, connecting again");
                     self.session.reconnect(&client, error).await?;
@@ -209,7 +209,7 @@ impl Run<'_> {
             Ok(found) => found.tasks.into_iter().for_each(|task| self.take_task(task)),
             // One was removed as soon as it was finished: the list tells which.
             Err(ClientError::Rpc(error)) if error.known() == Some(ErrorCode::TaskNotFound) => {
-                return Err(ClientError::EventsLost.into());
+                return Err(ClientError::EventsLost { missed: 1 }.into());
             }
             Err(error) => return Err(error.into()),
         }

@@ -1,20 +1,34 @@
 //! `reel memory`: who holds how much, and giving it back.
 
-use reel_protocol::methods::{Empty, MemoryStatus, MemoryStatusResult, MemoryTrim, MemoryTrimResult};
+use reel_client::Follow;
+use reel_protocol::{
+    Timestamp,
+    methods::{
+        Empty, MemoryStatus, MemoryStatusResult, MemoryTrim, MemoryTrimResult, SubscribeParams, Topic,
+    },
+};
 
 use crate::{
     commands::status::level,
     context::Context,
+    event_line::EventLine,
     exit::Exit,
     failure::Failure,
+    signals::{self, Interrupts},
     table,
     units::{self, bytes},
 };
 
 /// What to do.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: reel memory trim")]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  reel memory trim\n  reel memory --watch\n\nWith --watch, --json prints one JSON object a line, as reel follow does."
+)]
 pub struct Args {
+    /// Go on with a line for each change of the level and each trim, until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -28,6 +42,9 @@ enum Action {
 
 /// Shows or trims.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    if args.watch {
+        return watch(context).await;
+    }
     if args.action.is_some() {
         let trimmed = context.ask::<MemoryTrim>(&Empty {}).await?;
         context.output.document(&trimmed)?;
@@ -38,6 +55,27 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         context.output.data(&status_layout(&memory))?;
     }
     Ok(Exit::Done)
+}
+
+async fn watch(context: &Context) -> Result<Exit, Failure> {
+    let session = context.session().await?;
+    let mut interrupts = Interrupts::listen();
+    let topics = SubscribeParams { topics: vec![Topic::Memory], ..SubscribeParams::default() };
+    let mut follow = Follow::new(&session, topics);
+    let ended = signals::look_until_interrupted(&mut interrupts, async {
+        loop {
+            let line = EventLine::new(follow.next().await?, Timestamp::now());
+            context.output.document(&line)?;
+            match line.note() {
+                Some(note) if !context.output.is_json => context.output.note(&note),
+                Some(_) => {}
+                None => context.output.line(&line.text(""))?,
+            }
+        }
+    });
+    let ended = ended.await;
+    context.note_version(&session.client());
+    ended
 }
 
 fn status_layout(memory: &MemoryStatusResult) -> String {

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod config;
 pub mod daemon;
 pub mod fetch;
+pub mod follow;
 pub mod generate;
 pub mod ls;
 pub mod memory;

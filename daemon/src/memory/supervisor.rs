@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use reel_protocol::methods::{
-    MemoryLevel, MemoryStatusResult, MemoryTrimResult, ReclaimerInfo, ReservationInfo,
+    MemoryEvent, MemoryLevel, MemoryStatusResult, MemoryTrimResult, ReclaimerInfo, ReservationInfo,
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -22,7 +22,7 @@ use super::{
     reclaim::{self, Reclaimed},
     sample::SampleSource,
 };
-use crate::config::MemoryConfig;
+use crate::{config::MemoryConfig, events::EventHub};
 
 /// Time between two requests to shrink: what was evicted must first be seen in a sample, else one excess is asked for twice.
 const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
@@ -76,6 +76,8 @@ pub struct MemoryParts {
     pub listeners: Vec<Recipient<PressureChanged>>,
     /// Who only wants to read it.
     pub level: watch::Sender<MemoryLevel>,
+    /// Where subscribers are told.
+    pub events: EventHub,
 }
 
 /// The actor.
@@ -87,6 +89,7 @@ pub struct MemorySupervisor {
     reclaimers: Vec<(&'static str, Recipient<Reclaim>)>,
     listeners: Vec<Listener>,
     level: watch::Sender<MemoryLevel>,
+    events: EventHub,
     sample: Sample,
     peak_resident_bytes: u64,
     timer: Option<SpawnHandle>,
@@ -116,6 +119,7 @@ impl MemorySupervisor {
             reclaimers: parts.reclaimers,
             listeners,
             level: parts.level,
+            events: parts.events,
             sample: Sample::default(),
             peak_resident_bytes: 0,
             timer: None,
@@ -205,7 +209,13 @@ impl MemorySupervisor {
             let Sample { resident_bytes, system_available_bytes, .. } = self.sample;
             info!(?former, ?level, resident_bytes, system_available_bytes, "memory level changed");
             self.level.send_replace(level);
+            self.tell_subscribers("pressure_changed", None);
         }
+    }
+
+    fn tell_subscribers(&self, event: &'static str, freed_bytes: Option<u64>) {
+        let (level, resident_bytes) = (*self.level.borrow(), self.sample.resident_bytes);
+        self.events.memory(event, MemoryEvent { level, resident_bytes, freed_bytes });
     }
 
     fn tell_listeners(&mut self) {
@@ -239,8 +249,20 @@ impl MemorySupervisor {
             // Only the sample: a look would ask again when the interval is over, and it comes by itself.
             actor.take_sample();
             actor.tell_listeners();
-            log_reclaimed(&reclaimed, excess_bytes, before_bytes, actor.sample.resident_bytes);
+            actor.note_reclaimed(&reclaimed, excess_bytes, before_bytes);
         }));
+    }
+
+    fn note_reclaimed(&self, reclaimed: &[Reclaimed], wanted_bytes: u64, before_bytes: u64) {
+        let given_bytes: u64 = reclaimed.iter().map(|reclaimed| reclaimed.freed_bytes).sum();
+        let resident_bytes = self.sample.resident_bytes;
+        let freed_bytes = before_bytes.saturating_sub(resident_bytes);
+        if given_bytes == 0 && freed_bytes == 0 {
+            warn!(wanted_bytes, resident_bytes, "no memory could be given back");
+        } else {
+            info!(wanted_bytes, given_bytes, freed_bytes, resident_bytes, "memory given back");
+            self.tell_subscribers("trimmed", Some(freed_bytes));
+        }
     }
 
     fn start_trim(&mut self, ctx: &mut Context<Self>) {
@@ -253,10 +275,12 @@ impl MemorySupervisor {
             actor.tell_listeners();
             actor.last_reclaim = Some(Instant::now());
             let after_bytes = actor.sample.resident_bytes;
+            let freed_bytes = before_bytes.saturating_sub(after_bytes);
+            actor.tell_subscribers("trimmed", Some(freed_bytes));
             let result = MemoryTrimResult {
                 before_bytes,
                 after_bytes,
-                freed_bytes: before_bytes.saturating_sub(after_bytes),
+                freed_bytes,
                 elapsed_ms: start.elapsed().as_millis() as u64,
                 reclaimers: reclaimed.iter().map(reclaimer_info).collect(),
             };
@@ -293,14 +317,4 @@ impl MemorySupervisor {
 
 fn reclaimer_info(reclaimed: &Reclaimed) -> ReclaimerInfo {
     ReclaimerInfo { name: reclaimed.name.to_owned(), freed_bytes: reclaimed.freed_bytes }
-}
-
-fn log_reclaimed(reclaimed: &[Reclaimed], wanted_bytes: u64, before_bytes: u64, after_bytes: u64) {
-    let given_bytes: u64 = reclaimed.iter().map(|reclaimed| reclaimed.freed_bytes).sum();
-    let freed_bytes = before_bytes.saturating_sub(after_bytes);
-    if given_bytes == 0 && freed_bytes == 0 {
-        warn!(wanted_bytes, resident_bytes = after_bytes, "no memory could be given back");
-    } else {
-        info!(wanted_bytes, given_bytes, freed_bytes, resident_bytes = after_bytes, "memory given back");
-    }
 }

@@ -16,7 +16,7 @@ use super::{
     Budget, GetMemoryStatus, Holder, MemoryParts, MemorySupervisor, PressureChanged, Reclaim,
     SetMemoryLimits, TrimMemory, levels::Sample, sample::SampleSource,
 };
-use crate::config::MemoryConfig;
+use crate::{config::MemoryConfig, events::EventHub};
 
 const MIB: u64 = 1 << 20;
 
@@ -94,6 +94,7 @@ struct Scene {
     budget: Budget,
     level: watch::Receiver<MemoryLevel>,
     told: FakeListener,
+    events: EventHub,
     /// What the first and the second reclaimer were asked for.
     asked: [Arc<Mutex<Vec<u64>>>; 2],
 }
@@ -115,7 +116,7 @@ impl Scene {
             reclaimer.start().recipient()
         };
         let (level, level_rx) = watch::channel(MemoryLevel::Normal);
-        let budget = Budget::new(0);
+        let (budget, events) = (Budget::new(0), EventHub::default());
         let parts = MemoryParts {
             config: MemoryConfig { limit_mb: 1000, ..MemoryConfig::default() },
             budget: budget.clone(),
@@ -123,9 +124,10 @@ impl Scene {
             reclaimers: vec![("cheap", reclaimer(0)), ("dear", reclaimer(1))],
             listeners: vec![told.clone().start().recipient()],
             level,
+            events: events.clone(),
         };
         let supervisor = MemorySupervisor::new(parts).start();
-        Self { memory, supervisor, budget, level: level_rx, told, asked }
+        Self { memory, supervisor, budget, level: level_rx, told, events, asked }
     }
 
     fn asked_mib(&self, index: usize) -> Vec<u64> {
@@ -166,6 +168,34 @@ fn at_high_the_cheapest_give_back_down_to_the_low_watermark() {
         let status = scene.supervisor.send(GetMemoryStatus).await.unwrap();
         assert_eq!((status.peak_resident_bytes, status.resident_bytes), (850 * MIB, 699 * MIB));
         assert_eq!(status.reclaimers[..2], ["cheap", "dear"]);
+    });
+}
+
+#[test]
+fn subscribers_are_told_of_each_level_and_of_what_was_given_back() {
+    run(async {
+        let scene = Scene::new([50, 500], Duration::from_millis(10));
+        let (_, mut events) = scene.events.listen();
+        scene.memory.set(850);
+        sleep(Duration::from_millis(1500)).await;
+        scene.memory.set(600);
+        sleep(Duration::from_secs(1)).await;
+        scene.trim().await;
+        let mut told = Vec::new();
+        while let Ok(happening) = events.try_recv() {
+            let memory = happening.memory.unwrap();
+            let freed_mib = memory.freed_bytes.map(|bytes| bytes / MIB);
+            told.push((happening.event, memory.level, memory.resident_bytes / MIB, freed_mib));
+        }
+        assert_eq!(
+            told,
+            [
+                ("pressure_changed", MemoryLevel::High, 850, None),
+                ("trimmed", MemoryLevel::High, 700, Some(150)),
+                ("pressure_changed", MemoryLevel::Normal, 600, None),
+                ("trimmed", MemoryLevel::Normal, 200, Some(400)),
+            ]
+        );
     });
 }
 

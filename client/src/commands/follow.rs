@@ -1,0 +1,126 @@
+//! `reel follow`: tasks as they go on, by events: bars and a line for each end on a terminal, a line for each event elsewhere.
+
+use std::collections::{HashMap, HashSet};
+
+use reel_client::{Follow, Session};
+use reel_protocol::{
+    BatchId, TaskId, TaskState, Timestamp,
+    limits::NAMED_TASKS,
+    methods::{SubscribeParams, TaskEvent, TaskGet, TaskIdParams, Topic},
+};
+
+use crate::{
+    context::Context,
+    event_line::EventLine,
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+    progress::Progress,
+    signals::{self, Interrupts},
+    tasks,
+};
+
+/// Which tasks.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  reel follow 17 18\n  reel follow --batch 3\n  reel follow --json | jq .task.state\n\nWith --json it prints JSON Lines, one object for each event, not one document: {time, topic, event, id, task, memory, missed}."
+)]
+pub struct Args {
+    /// The tasks, until all of them are done [default: all, until Ctrl-C].
+    #[arg(value_name = "ID")]
+    ids: Vec<TaskId>,
+    /// The tasks of this batch, until all of them are done.
+    #[arg(long, value_name = "N", conflicts_with = "ids")]
+    batch: Option<u64>,
+}
+
+/// Follows them.
+pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    if args.ids.len() > NAMED_TASKS {
+        return Err(Failure::usage(format!("at most {NAMED_TASKS} tasks can be named, or a batch")));
+    }
+    let session = context.session().await?;
+    let mut interrupts = Interrupts::listen();
+    let has_end = !args.ids.is_empty() || args.batch.is_some();
+    let wanted = SubscribeParams {
+        topics: vec![Topic::Task],
+        task_ids: Some(args.ids).filter(|ids| !ids.is_empty()),
+        batch: args.batch.map(BatchId),
+    };
+    let mut view = View::new(context.output, &session);
+    let following = async {
+        let mut follow = Follow::new(&session, wanted);
+        while !(has_end && follow.is_settled()) {
+            view.show(EventLine::new(follow.next().await?, Timestamp::now())).await?;
+        }
+        Ok(())
+    };
+    let ended = signals::look_until_interrupted(&mut interrupts, following).await;
+    view.progress.clear();
+    context.note_version(&session.client());
+    ended?;
+    Ok(if view.unsuccessful.is_empty() { Exit::Done } else { Exit::WorkFailed })
+}
+
+struct View<'a> {
+    output: Output,
+    session: &'a Session,
+    progress: Progress,
+    /// Of tasks that are not done.
+    titles: HashMap<TaskId, String>,
+    /// Done without success.
+    unsuccessful: HashSet<TaskId>,
+}
+
+impl<'a> View<'a> {
+    fn new(output: Output, session: &'a Session) -> Self {
+        let progress = Progress::beside_lines(output);
+        Self { output, session, progress, titles: HashMap::new(), unsuccessful: HashSet::new() }
+    }
+
+    async fn show(&mut self, line: EventLine) -> Result<(), Failure> {
+        self.output.document(&line)?;
+        if let Some(note) = line.note() {
+            if !self.output.is_json {
+                self.progress.note(&note);
+            }
+            return Ok(());
+        }
+        let Some(task) = &line.task else { return self.progress.line(&line.text("")) };
+        if task.state.is_settled() && task.state != TaskState::Succeeded {
+            self.unsuccessful.insert(task.id);
+        } else {
+            self.unsuccessful.remove(&task.id);
+        }
+        if self.output.is_json {
+            return Ok(());
+        }
+        let title = self.title(task).await;
+        if self.progress.is_drawn() {
+            self.progress.show(task.id, &title, task.state, &task.progress);
+        }
+        let is_every_event_said = !self.progress.is_drawn() && !self.output.is_quiet;
+        if task.state.is_settled() || is_every_event_said {
+            self.progress.line(&line.text(&title))?;
+        }
+        Ok(())
+    }
+
+    /// Its name, else its prompt, which no event carries; empty where it cannot be asked for just now.
+    async fn title(&mut self, task: &TaskEvent) -> String {
+        if let Some(name) = &task.name {
+            return name.clone();
+        }
+        let title = match self.titles.remove(&task.id) {
+            Some(title) => title,
+            None => match self.session.client().call::<TaskGet>(&TaskIdParams { id: task.id }).await {
+                Ok(view) => tasks::title(&view),
+                Err(_) => return String::new(),
+            },
+        };
+        if !task.state.is_settled() {
+            self.titles.insert(task.id, title.clone());
+        }
+        title
+    }
+}
