@@ -15,6 +15,7 @@ use reel_tests::{
     echo::Echo,
 };
 use reeld::provider::draft::{self, Panel};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 fn main() {
@@ -25,12 +26,31 @@ fn call(params: &Value) -> Value {
     json!({ "service": "image", "method": "generate", "params": params })
 }
 
+/// What a client that wants the file reads of an answer.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    result: Task<'a>,
+}
+
+#[derive(Deserialize)]
+struct Task<'a> {
+    #[serde(borrow)]
+    outputs: Vec<Output<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Output<'a> {
+    path: &'a str,
+}
+
 fn hit() -> Vec<Row> {
     let sandbox = bench::sandbox();
     sandbox.start();
     let mut connection = sandbox.connect();
     let params = json!({ "prompt": "a lighthouse at dusk" });
     let made = connection.generate(params.clone());
+    let path = made["outputs"][0]["path"].as_str().unwrap();
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "service.call", "params": call(&params) });
     let line = format!("{request}\n");
     let mut echo = Echo::start();
@@ -39,8 +59,9 @@ fn hit() -> Vec<Row> {
         || {
             each(200, || {
                 connection.send_bytes(line.as_bytes());
-                let answer: Value = serde_json::from_str(&connection.try_read_line().unwrap()).unwrap();
-                assert_eq!(answer["result"]["outputs"][0]["path"], made["outputs"][0]["path"]);
+                let line = connection.try_read_line().unwrap();
+                let answer: Answer<'_> = serde_json::from_str(&line).unwrap();
+                assert_eq!(answer.result.outputs[0].path, path);
             })
         },
         || each(200, || echo.round_trip()),
