@@ -14,6 +14,7 @@ use std::{
     process::{Child, ChildStdout, Stdio},
 };
 
+use reel_protocol::limits::EVENTS_BEHIND;
 use reel_tests::{Connection, Sandbox, eventually, process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -186,6 +187,27 @@ fn a_view_ends_when_its_reader_had_enough() {
     });
     let ran = process::finish(child);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_view_that_nobody_reads_says_how_much_it_missed_and_goes_on() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let long = connection.submit("debug.sleep", json!({ "ms": 600_000 }));
+    until_running(&mut connection, long);
+    let mut follow = Running::start(&sandbox, &["follow", "--json"]);
+    follow.line_with("present");
+    // More events than the pipe, the socket, the client and the daemon hold.
+    for _ in 0..6 {
+        let (batch, _) = connection.submit_batch(vec![json!({ "kind": "debug.noop" }); EVENTS_BEHIND]);
+        connection.ok("task.wait", json!({ "batch": batch }));
+    }
+    connection.ok("task.cancel", json!({ "id": long }));
+    let dropped = objects(&follow.line_with("subscription_dropped")).remove(0);
+    assert!(dropped["missed"].as_u64() > Some(1), "{dropped}");
+    let present = objects(&follow.line_with(&format!("\"present\",\"id\":{long},"))).remove(0);
+    assert_eq!(present["task"]["state"], "cancelled");
+    follow.interrupt();
 }
 
 #[test]

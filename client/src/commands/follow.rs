@@ -58,6 +58,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let ended = signals::look_until_interrupted(&mut interrupts, following).await;
     view.progress.clear();
     context.note_version(&session.client());
+    if has_end && matches!(&ended, Err(failure) if failure.exit == Exit::Interrupted) {
+        context.output.note("no longer followed, the work goes on");
+    }
     ended?;
     Ok(if view.unsuccessful.is_empty() { Exit::Done } else { Exit::WorkFailed })
 }
