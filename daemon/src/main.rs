@@ -113,7 +113,8 @@ fn run(is_auto_started: bool) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(Exit::Config, &error.to_string()),
     };
-    let lock = match HomeLock::acquire(&locations) {
+    let lock = if passed.is_some() { HomeLock::take_over(&locations) } else { HomeLock::acquire(&locations) };
+    let lock = match lock {
         Ok(lock) => lock,
         Err(error @ LockError::Held { .. }) => return fail(Exit::Running, &chain(&error)),
         Err(error) => return fail(Exit::CannotCreate, &chain(&error)),

@@ -64,6 +64,30 @@ fn a_passed_socket_is_served_kept_and_served_again_by_the_next_daemon() {
 }
 
 #[test]
+fn a_daemon_whose_socket_systemd_took_away_hands_its_home_over() {
+    let sandbox = Sandbox::new();
+    let former = sandbox.start();
+    let task = sandbox.connect().submit("debug.noop", json!({}));
+    // As systemd does when it begins to listen where somebody else does already.
+    fs::remove_file(sandbox.socket()).unwrap();
+    let socket = UnixListener::bind(sandbox.socket()).unwrap();
+    let daemon = activated(&sandbox, socket.into()).spawn().unwrap();
+    let mut connection = sandbox.connect();
+    assert_eq!(connection.ok("daemon.status", json!({}))["pid"], daemon.id());
+    assert_eq!(connection.task(task)["state"], "succeeded");
+    assert!(process::wait_gone(former, DEADLINE) && sandbox.socket().exists());
+    end(daemon);
+
+    // One that listens elsewhere still has its clients, and stays.
+    let former = sandbox.start();
+    let path = sandbox.root().join("passed");
+    let socket = UnixListener::bind(&path).unwrap();
+    let refused = activated(&sandbox, socket.into()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let ran = process::finish(refused.unwrap());
+    assert!(ran.expect_code(75).stderr.contains(&former.to_string()), "{}", ran.stderr);
+}
+
+#[test]
 fn what_cannot_be_the_socket_is_refused_with_its_reason() {
     let sandbox = Sandbox::new();
     let (connected, _other) = UnixStream::pair().unwrap();
