@@ -12,7 +12,7 @@ use interprocess::local_socket::{
 };
 use reel_protocol::endpoint::{EndpointError, Locations, LockText};
 
-use crate::{ClientError, start};
+use crate::{ClientError, start, user_units};
 
 /// Whether a daemon may be started where none runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,9 @@ impl ConnectOptions {
 /// A connected stream whose other end belongs to this user.
 pub(crate) async fn open(options: &ConnectOptions) -> Result<Stream, ClientError> {
     options.locations.check_socket()?;
+    if options.start == Start::Never && user_units::would_start(&options.locations) {
+        return Err(ClientError::NoDaemon);
+    }
     match dial(&options.locations).await? {
         Some(stream) => Ok(stream),
         None if options.start == Start::IfNeeded => start::start_and_dial(options).await,

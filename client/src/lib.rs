@@ -56,6 +56,7 @@ mod follow;
 mod resume;
 mod route;
 mod start;
+pub mod user_units;
 
 pub use reel_protocol as protocol;
 

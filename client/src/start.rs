@@ -13,7 +13,7 @@ use interprocess::local_socket::tokio::Stream;
 use reel_protocol::endpoint::Locations;
 use tokio::time::{Instant, sleep};
 
-use crate::{ClientError, ConnectOptions, discover};
+use crate::{ClientError, ConnectOptions, discover, user_units};
 
 /// The file below the logs that takes what a daemon says before its own log is open.
 pub const START_LOG: &str = "start.log";
@@ -51,6 +51,14 @@ pub fn daemon_program() -> Option<PathBuf> {
 
 /// Starts the daemon and connects to it, or to the one that was faster.
 pub(crate) async fn start_and_dial(options: &ConnectOptions) -> Result<Stream, ClientError> {
+    // Where our unit is installed, systemd listens, starts the daemon and looks after it.
+    if options.daemon.is_none()
+        && user_units::serves(&options.locations)
+        && user_units::start_socket().await
+        && let Some(stream) = discover::dial(&options.locations).await?
+    {
+        return Ok(stream);
+    }
     let program = options.daemon.clone().or_else(daemon_program).ok_or_else(|| ClientError::StartFailed {
         reason: "reeld is neither beside this program nor on PATH".to_owned(),
         exit_code: None,

@@ -16,5 +16,6 @@ pub mod service;
 pub mod shutdown;
 pub mod signals;
 pub mod store;
+pub mod systemd;
 pub mod tasks;
 pub mod wiring;

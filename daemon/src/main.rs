@@ -2,18 +2,22 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use reel_protocol::{endpoint::Locations, methods::ReloadResult};
+use reel_protocol::{
+    endpoint::{EndpointError, Locations},
+    methods::ReloadResult,
+};
 use reeld::{
     config::Config,
     control::{self, ControlRequest},
     exit::Exit,
     ipc::{self, HomeLock, Listener, LockError},
-    logging::{self, LogHandle},
+    logging::{self, LogHandle, StandardError},
     memory,
     reload::{self, Reload},
     shutdown,
     signals::{Signal, Signals},
     store,
+    systemd::{self, Notifier, PassedSocket},
     tasks::GetTaskCounts,
     wiring::{self, Foundation, Rooms},
 };
@@ -90,9 +94,13 @@ fn run(is_auto_started: bool) -> ExitCode {
     }
     memory::os::tune_allocator();
     ipc::umask::raise_file_limit();
-    let locations = match Locations::from_env(|name| std::env::var_os(name))
-        .and_then(|found| found.check_socket().map(|()| found))
-    {
+    // One that a client starts inherits the variables of whatever service that client belongs to: they are not meant for it.
+    let passed = match (is_auto_started, systemd::passed_socket()) {
+        (true, _) => None,
+        (false, Ok(passed)) => passed,
+        (false, Err(error)) => return fail(Exit::Config, &chain(&error)),
+    };
+    let locations = match locations(passed.as_ref()) {
         Ok(locations) => locations,
         Err(error) => {
             return fail(
@@ -105,7 +113,8 @@ fn run(is_auto_started: bool) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(Exit::Config, &error.to_string()),
     };
-    let lock = match HomeLock::acquire(&locations) {
+    let lock = if passed.is_some() { HomeLock::take_over(&locations) } else { HomeLock::acquire(&locations) };
+    let lock = match lock {
         Ok(lock) => lock,
         Err(error @ LockError::Held { .. }) => return fail(Exit::Running, &chain(&error)),
         Err(error) => return fail(Exit::CannotCreate, &chain(&error)),
@@ -114,14 +123,15 @@ fn run(is_auto_started: bool) -> ExitCode {
         &locations.logs(),
         &config.log.filter,
         config.log.max_mb * 1024 * 1024,
-        !is_auto_started,
+        stderr(is_auto_started),
     ) {
         Ok(log) => log,
         Err(error @ logging::LoggingError::Filter { .. }) => return fail(Exit::Config, &chain(&error)),
         Err(error) => return fail(Exit::CannotCreate, &chain(&error)),
     };
     end_on_panics_of_rooms();
-    let ended = actix::System::new().block_on(serve(locations, config, &lock, &log, is_auto_started));
+    let start = Start { locations, config, passed, is_auto_started };
+    let ended = actix::System::new().block_on(serve(start, &lock, &log));
     drop(lock);
     match ended {
         Ok(()) => Exit::Done.into(),
@@ -129,6 +139,23 @@ fn run(is_auto_started: bool) -> ExitCode {
             tracing::error!(error = format!("{error:#}"), "ended");
             fail(exit, &format!("{error:#}"))
         }
+    }
+}
+
+/// The places of the environment; a socket that was passed is where it is, whatever the variables say.
+fn locations(passed: Option<&PassedSocket>) -> Result<Locations, EndpointError> {
+    let mut locations = Locations::from_env(|name| std::env::var_os(name))?;
+    if let Some(passed) = passed {
+        locations.socket.clone_from(&passed.path);
+    }
+    locations.check_socket().map(|()| locations)
+}
+
+fn stderr(is_auto_started: bool) -> StandardError {
+    match is_auto_started {
+        true => StandardError::Silent,
+        false if systemd::is_stderr_journal() => StandardError::Undated,
+        false => StandardError::Dated,
     }
 }
 
@@ -144,13 +171,17 @@ fn end_on_panics_of_rooms() {
     }));
 }
 
-async fn serve(
+/// What a daemon is started from.
+struct Start {
     locations: Locations,
     config: Config,
-    lock: &HomeLock,
-    log: &LogHandle,
+    passed: Option<PassedSocket>,
     is_auto_started: bool,
-) -> Result<(), (Exit, anyhow::Error)> {
+}
+
+async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Exit, anyhow::Error)> {
+    let Start { locations, config, passed, is_auto_started } = start;
+    let notifier = if is_auto_started { Notifier::silent() } else { Notifier::from_env() };
     let mut signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
     let database = locations.home.join("reel.db");
     let opened = store::open(&database)
@@ -159,15 +190,25 @@ async fn serve(
         tracing::error!(kept = %aside.display(), "the journal was damaged: it is kept under this name, and a new one begins");
     }
     // Before the rooms, as it may fail: an actor that is dropped before its first turn takes that turn then, without a runtime.
-    let listener = Listener::bind(&locations, lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
+    let listener = match passed {
+        Some(passed) => Listener::adopt(passed, lock),
+        None => Listener::bind(&locations, lock),
+    };
+    let listener = listener.map_err(|error| (Exit::CannotCreate, error.into()))?;
     let (control, mut requests) = control::channel();
-    let mut reload = Reload { file: locations.config.clone(), config: config.clone(), log: log.clone() };
+    let mut reload = Reload {
+        file: locations.config.clone(),
+        config: config.clone(),
+        log: log.clone(),
+        notifier: notifier.clone(),
+    };
     let foundation =
         Foundation { locations: locations.clone(), config, store: opened.store, control, is_auto_started };
     let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
     let (stop, stopping) = watch::channel(false);
     let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), home = %locations.home.display(), socket = %locations.socket.display(), "ready");
+    notifier.begin(rooms.counts.clone());
 
     let idle = idle(&rooms);
     tokio::pin!(idle);
@@ -196,6 +237,7 @@ async fn serve(
             }
         }
     };
+    notifier.stopping(drain);
     shutdown::run(&rooms, drain, &stop, accepting, &mut signals).await;
     Ok(())
 }
@@ -217,7 +259,7 @@ async fn accept(listener: Listener, router: ipc::Router, stopping: watch::Receiv
             _ = stop.wait_for(|is_stopping| *is_stopping) => break,
         }
     }
-    // Dropping the listener removes the socket: clients that come now find none, and start the next daemon.
+    // Dropping the listener removes the socket that was bound here: clients that come now find none, and start the next daemon.
     drop(listener);
     while sessions.join_next().await.is_some() {}
 }

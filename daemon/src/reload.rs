@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     logging::LogHandle,
     memory::SetMemoryLimits,
+    systemd::Notifier,
     wiring::{Rooms, cache_limits, task_limits},
 };
 
@@ -23,10 +24,19 @@ pub struct Reload {
     pub config: Config,
     /// The running log.
     pub log: LogHandle,
+    /// The service manager, which is told of it.
+    pub notifier: Notifier,
 }
 
 /// Reads the file again and tells the rooms. The error is for a person.
 pub async fn apply(reload: &mut Reload, rooms: &Rooms) -> Result<ReloadResult, String> {
+    reload.notifier.reloading();
+    let outcome = swap(reload, rooms).await;
+    reload.notifier.ready();
+    outcome
+}
+
+async fn swap(reload: &mut Reload, rooms: &Rooms) -> Result<ReloadResult, String> {
     let new = match Config::load(&reload.file) {
         Ok(new) => new,
         Err(error) => {

@@ -44,7 +44,7 @@ impl JsonText {
 
     /// Encodes any serde value.
     pub fn from_value<T: Serialize>(value: &T) -> Result<Self, JsonTextError> {
-        Self::parse(serde_json::to_string(value).map_err(JsonTextError::Malformed)?)
+        Self::well_formed(serde_json::to_string(value).map_err(JsonTextError::Malformed)?)
     }
 
     /// Decodes into a type.

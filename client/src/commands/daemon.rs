@@ -12,6 +12,8 @@ use tokio::time::sleep;
 
 use crate::{context::Context, exit::Exit, failure::Failure, table, units};
 
+mod definition;
+mod install;
 mod logs;
 
 /// Between two looks at a daemon that stops.
@@ -42,6 +44,12 @@ enum Action {
     /// Print the newest lines of its log.
     #[command(after_help = "Example: reel daemon logs -f")]
     Logs(logs::Args),
+    /// Hand it to the user's service manager, which then starts it when it is needed.
+    #[command(after_help = "Example: reel daemon install")]
+    Install,
+    /// Stop it and take it from the service manager again.
+    #[command(after_help = "Example: reel daemon uninstall")]
+    Uninstall,
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,6 +88,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         }
         Action::Reload => reload(context).await,
         Action::Logs(args) => logs::run(context, &args).await,
+        Action::Install => install::install(context).await,
+        Action::Uninstall => install::uninstall(context).await,
     }
 }
 

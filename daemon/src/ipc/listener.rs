@@ -18,6 +18,7 @@ use super::{
     lock::HomeLock,
     os::{self, FileIdentity, SocketPlace},
 };
+use crate::systemd::PassedSocket;
 
 /// The pause after an accept that failed for want of descriptors: connections end all the time, and trying at once would only spin.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(200);
@@ -67,12 +68,12 @@ pub struct Peer {
     pub name: String,
 }
 
-/// The bound socket; its drop removes the file, unless another one has taken its place.
+/// The listening socket. One that was bound here is removed with it, unless another one has taken its place.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    path: PathBuf,
-    identity: FileIdentity,
+    /// The file that is ours to remove; None where a service manager keeps the socket.
+    file: Option<(PathBuf, FileIdentity)>,
 }
 
 impl Listener {
@@ -93,9 +94,18 @@ impl Listener {
             Ok((socket, FileIdentity::of(&path)?))
         };
         match listen() {
-            Ok((socket, identity)) => Ok(Self { socket, path, identity }),
+            Ok((socket, identity)) => Ok(Self { socket, file: Some((path, identity)) }),
             Err(source) => Err(BindError::Socket { path, source }),
         }
+    }
+
+    /// Takes over a socket that listens already and belongs to a service manager, which goes on listening when the daemon ends.
+    ///
+    /// Must be called inside a tokio runtime.
+    pub fn adopt(passed: PassedSocket, _lock: &HomeLock) -> Result<Self, BindError> {
+        let failed = |source| BindError::Socket { path: passed.path.clone(), source };
+        let socket = os::adopt_socket(passed.listener).map_err(failed)?;
+        Ok(Self { socket, file: None })
     }
 
     /// The next connection of our own user; connections of others are closed and logged.
@@ -133,8 +143,9 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if FileIdentity::of(&self.path).is_ok_and(|identity| identity == self.identity)
-            && let Err(error) = fs::remove_file(&self.path)
+        if let Some((path, own)) = &self.file
+            && FileIdentity::of(path).is_ok_and(|identity| identity == *own)
+            && let Err(error) = fs::remove_file(path)
         {
             warn!(%error, "the socket stays behind");
         }
@@ -257,6 +268,19 @@ mod tests {
         let _next = UnixListener::bind(&place.locations.socket).unwrap();
         drop(listener);
         assert!(place.locations.socket.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_passed_is_used_and_stays() {
+        let place = Place::new();
+        let lock = HomeLock::acquire(&place.locations).unwrap();
+        let path = place.root.path().join("passed");
+        let passed = PassedSocket { listener: UnixListener::bind(&path).unwrap(), path: path.clone() };
+        let listener = Listener::adopt(passed, &lock).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        assert_eq!(listener.accept().await.unwrap().1.pid, Some(std::process::id()));
+        drop(listener);
+        assert!(path.exists());
     }
 
     #[tokio::test]

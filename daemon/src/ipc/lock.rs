@@ -8,7 +8,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use reel_protocol::endpoint::{Locations, LockText};
@@ -19,6 +19,8 @@ use super::os;
 const TEXT_ATTEMPTS: u32 = 10;
 /// The pause between two looks.
 const TEXT_PAUSE: Duration = Duration::from_millis(20);
+/// How long a daemon that was told to end may take: beyond the 30 seconds of its drain, below the 90 that systemd gives a start.
+const TAKE_OVER_LIMIT: Duration = Duration::from_secs(45);
 /// Longest text that is read: a pid and a path; a longer one is not ours.
 const MAX_TEXT_BYTES: u64 = 8 * 1024;
 
@@ -75,6 +77,28 @@ impl HomeLock {
         let text = LockText { pid: process::id(), socket: locations.socket.clone() };
         write(&mut file, &text).map_err(|source| unusable(&path, source))?;
         Ok(Self { file })
+    }
+
+    /// The same for a daemon that was passed its socket: one that listened at that very path before can no longer be
+    /// reached there. It is told to end, and its home is taken over; its unfinished tasks are in the journal.
+    ///
+    /// Blocks for as long as that one drains.
+    pub fn take_over(locations: &Locations) -> Result<Self, LockError> {
+        let former = match Self::acquire(locations) {
+            Err(LockError::Held { pid: Some(pid), socket: Some(socket) }) if socket == locations.socket => {
+                pid
+            }
+            taken => return taken,
+        };
+        os::terminate(former);
+        let begun = Instant::now();
+        loop {
+            pause();
+            match Self::acquire(locations) {
+                Err(LockError::Held { .. }) if begun.elapsed() < TAKE_OVER_LIMIT => {}
+                taken => return taken,
+            }
+        }
     }
 }
 

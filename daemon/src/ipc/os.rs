@@ -4,13 +4,20 @@
 use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::fd::OwnedFd,
+    os::unix::{
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        net::UnixListener,
+    },
     path::Path,
 };
 
 use interprocess::{
-    local_socket::{ListenerOptions, tokio::Stream},
-    os::unix::local_socket::ListenerOptionsExt,
+    local_socket::{
+        ListenerOptions,
+        tokio::{Listener, Stream},
+    },
+    os::unix::{local_socket::ListenerOptionsExt, uds_local_socket},
 };
 
 /// Modes that let anyone but the owner in.
@@ -23,6 +30,14 @@ const STICKY: u32 = 0o1000;
 /// The user that this process acts as.
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Asks a process to end; one that is gone already has done so.
+pub fn terminate(pid: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
 }
 
 /// Makes a directory that only we may enter, with those above it that are missing.
@@ -95,6 +110,11 @@ pub fn open_private(path: &Path) -> io::Result<File> {
 /// macOS knows no mode before the name; there the umask of the process does it (untested).
 pub fn private_socket(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
     if cfg!(target_os = "macos") { options } else { options.mode(0o600) }
+}
+
+/// Makes a listening socket one to await. Must be called inside a tokio runtime.
+pub fn adopt_socket(socket: UnixListener) -> io::Result<Listener> {
+    uds_local_socket::tokio::Listener::try_from(OwnedFd::from(socket)).map(Listener::UdSocket)
 }
 
 /// Which file a path names; two files at once never have the same one.

@@ -17,7 +17,7 @@ use std::{
 
 use tracing::Subscriber;
 use tracing_subscriber::{
-    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan, reload,
+    Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan, reload,
 };
 
 use self::capped_file::CappedFile;
@@ -53,6 +53,17 @@ pub enum LoggingError {
     StartedBefore,
 }
 
+/// What standard error is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandardError {
+    /// Nothing: it is a file beside the log, and no line is to stand twice on disk.
+    Silent,
+    /// Each line with its time.
+    Dated,
+    /// Each line without, as the journal dates them.
+    Undated,
+}
+
 /// The running log.
 #[derive(Debug, Clone)]
 pub struct LogHandle {
@@ -74,15 +85,15 @@ impl LogHandle {
 
 /// Starts the log of this process and makes panics lines of it.
 ///
-/// `REEL_LOG` goes before `filter`. `to_stderr` is false where standard error is a file beside the log, so that no line stands twice on disk.
+/// `REEL_LOG` goes before `filter`.
 pub fn start(
     logs_dir: &Path,
     filter: &str,
     max_bytes: u64,
-    to_stderr: bool,
+    stderr: StandardError,
 ) -> Result<LogHandle, LoggingError> {
     let targets = effective_filter(env::var_os(FILTER_VARIABLE), filter)?;
-    let (subscriber, handle) = build(logs_dir, targets, max_bytes, to_stderr)?;
+    let (subscriber, handle) = build(logs_dir, targets, max_bytes, stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::StartedBefore)?;
     log_panics();
     Ok(handle)
@@ -100,7 +111,7 @@ fn build(
     logs_dir: &Path,
     targets: Targets,
     max_bytes: u64,
-    to_stderr: bool,
+    stderr: StandardError,
 ) -> Result<(impl Subscriber + Send + Sync + use<>, LogHandle), LoggingError> {
     let path = logs_dir.join(FILE_NAME);
     let file = CappedFile::open(path.clone(), max_bytes)
@@ -110,11 +121,15 @@ fn build(
     let subscriber = tracing_subscriber::registry()
         .with(filter)
         .with(lines(Arc::clone(&file), false))
-        .with(to_stderr.then(|| lines(io::stderr, io::stderr().is_terminal())));
+        .with((stderr == StandardError::Dated).then(|| lines(io::stderr, io::stderr().is_terminal())))
+        .with((stderr == StandardError::Undated).then(|| lines(io::stderr, false).without_time()));
     Ok((subscriber, LogHandle { filter: filter_handle, file }))
 }
 
-fn lines<S, W>(writer: W, is_coloured: bool) -> impl Layer<S>
+fn lines<S, W>(
+    writer: W,
+    is_coloured: bool,
+) -> fmt::Layer<S, fmt::format::DefaultFields, fmt::format::Format, W>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> fmt::MakeWriter<'a> + 'static,
@@ -146,7 +161,8 @@ mod tests {
     fn what_is_logged_changes_while_it_runs_and_stands_in_the_file() {
         let root = tempfile::tempdir().unwrap();
         let logs = root.path().join("logs");
-        let (subscriber, handle) = build(&logs, parse_filter("info").unwrap(), 1 << 20, false).unwrap();
+        let (subscriber, handle) =
+            build(&logs, parse_filter("info").unwrap(), 1 << 20, StandardError::Silent).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::debug!("hidden");
             handle.set_filter("debug").unwrap();
@@ -174,7 +190,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = build(&file, parse_filter("info").unwrap(), 1 << 20, false).err().unwrap();
+        let error =
+            build(&file, parse_filter("info").unwrap(), 1 << 20, StandardError::Silent).err().unwrap();
         assert!(matches!(&error, LoggingError::File { path, .. } if path.starts_with(&file)), "{error}");
     }
 
@@ -182,8 +199,11 @@ mod tests {
     #[test]
     fn child_logs_a_panic() {
         let Some(logs) = env::var_os("REEL_TEST_LOGS") else { return };
-        start(Path::new(&logs), "info", 1 << 20, true).unwrap();
-        assert!(matches!(start(Path::new(&logs), "info", 1, true), Err(LoggingError::StartedBefore)));
+        start(Path::new(&logs), "info", 1 << 20, StandardError::Dated).unwrap();
+        assert!(matches!(
+            start(Path::new(&logs), "info", 1, StandardError::Dated),
+            Err(LoggingError::StartedBefore)
+        ));
         tracing::info!("before");
         let panicked = std::thread::spawn(|| panic!("the lamp fell over")).join();
         assert!(panicked.is_err());

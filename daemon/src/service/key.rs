@@ -1,6 +1,5 @@
 //! What makes two picture requests equal: a digest over everything that changes the result. Pure.
 
-use blake3::Hasher;
 use reel_protocol::ImageParams;
 
 use super::{registry::ProviderEntry, styles};
@@ -27,7 +26,8 @@ pub fn image_key(params: &ImageParams, provider: &ProviderEntry) -> [u8; 32] {
         strength,
         extra,
     } = params;
-    let mut key = Canonical(Hasher::new());
+    // Hashed in one piece: many small updates cost more than the hash.
+    let mut key = Canonical(Vec::with_capacity(1_024));
     key.text("version", Some(KEY_VERSION));
     key.text("kind", Some(&provider.kind));
     key.text("address", Some(&provider.address));
@@ -51,18 +51,18 @@ pub fn image_key(params: &ImageParams, provider: &ProviderEntry) -> [u8; 32] {
         key.bytes("input", image.as_bytes());
     }
     key.text("extra", extra.as_ref().map(reel_protocol::JsonText::as_str));
-    *key.0.finalize().as_bytes()
+    *blake3::hash(&key.0).as_bytes()
 }
 
 /// Names and lengths go in with each value, so that no two requests run together.
-struct Canonical(Hasher);
+struct Canonical(Vec<u8>);
 
 impl Canonical {
     fn bytes(&mut self, name: &str, value: &[u8]) {
-        self.0.update(&(name.len() as u64).to_le_bytes());
-        self.0.update(name.as_bytes());
-        self.0.update(&(value.len() as u64).to_le_bytes());
-        self.0.update(value);
+        self.0.extend_from_slice(&(name.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(value);
     }
 
     fn text(&mut self, name: &str, value: Option<&str>) {

@@ -1,0 +1,212 @@
+//! `reel daemon install` and `uninstall`: hands the daemon to the user's service manager, and takes exactly that back.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use reel_client::{
+    daemon_program,
+    user_units::{self, Found},
+};
+use serde::Serialize;
+
+use super::{
+    Drain,
+    definition::{Definition, Words},
+    stop,
+};
+use crate::{
+    context::Context,
+    exit::Exit,
+    failure::{Failure, Shown},
+    save,
+};
+
+/// How long the manager may take: longer than the daemon's own stop.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// Variables that the service does not see.
+const OF_THE_SHELL: [&str; 5] =
+    ["REEL_HOME", "REEL_SOCKET", "REEL_CONFIG", "XDG_DATA_HOME", "XDG_CONFIG_HOME"];
+
+/// What was done; the document of `--json`.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    files: Vec<FileReport>,
+    commands: Vec<String>,
+    /// Whether the service manager has it now.
+    is_enabled: bool,
+    error: Option<Shown>,
+}
+
+#[derive(Debug, Serialize)]
+struct FileReport {
+    path: String,
+    /// `written`, `unchanged`, `removed` or `kept`.
+    action: &'static str,
+}
+
+impl Report {
+    fn file(&mut self, context: &Context, action: &'static str, path: &Path) -> Result<(), Failure> {
+        let path = path.display().to_string();
+        context.output.line(&format!("{action:9} {path}"))?;
+        self.files.push(FileReport { path, action });
+        Ok(())
+    }
+
+    /// Runs a command of the service manager and shows it.
+    async fn command(&mut self, context: &Context, words: &Words) -> Result<Result<(), String>, Failure> {
+        let line = words.join(" ");
+        context.output.line(&format!("{:9} {line}", "ran"))?;
+        self.commands.push(line);
+        Ok(ask(words).await)
+    }
+}
+
+async fn ask(words: &Words) -> Result<(), String> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.split_first() {
+        Some((program, arguments)) => user_units::ask(program, arguments, LIMIT).await,
+        None => Ok(()),
+    }
+}
+
+/// Writes the files and has the manager take them up.
+pub async fn install(context: &Context) -> Result<Exit, Failure> {
+    let definition = definition()?;
+    for (path, _) in &definition.files {
+        if user_units::look_at(path) == Found::Foreign {
+            return Err(Failure::exists(path).hint("it was not written by reel: move it away first"));
+        }
+    }
+    let mut report = Report::default();
+    for (path, text) in &definition.files {
+        if user_units::look_at(path) == Found::Ours(text.clone()) {
+            report.file(context, "unchanged", path)?;
+        } else {
+            let directory = path.parent().unwrap_or(path);
+            fs::create_dir_all(directory).map_err(|error| cannot(directory, &error))?;
+            save::replace(path, text.as_bytes())?;
+            report.file(context, "written", path)?;
+        }
+    }
+    note_variables(context);
+    let exit = match take_up(context, &definition, &mut report).await? {
+        Ok(()) => {
+            report.is_enabled = true;
+            context.output.line("enabled: the daemon starts when it is needed")?;
+            Exit::Done
+        }
+        Err(reason) => {
+            let shown = Shown {
+                code: "no_service_manager".to_owned(),
+                message: format!("no service manager of this user took it up: {reason}"),
+                hint: Some(format!(
+                    "the files stay; {} in a session that has one, or run it without: reel daemon start",
+                    definition.up.join(" ")
+                )),
+            };
+            context.output.warn(&format!("error: {}", shown.message));
+            context.output.warn(&format!("  hint: {}", shown.hint.as_deref().unwrap_or_default()));
+            report.error = Some(shown);
+            Exit::NoDaemon
+        }
+    };
+    context.output.document(&report)?;
+    Ok(exit)
+}
+
+async fn take_up(
+    context: &Context,
+    definition: &Definition,
+    report: &mut Report,
+) -> Result<Result<(), String>, Failure> {
+    if let Some(reread) = &definition.reread
+        && let Err(reason) = report.command(context, reread).await?
+    {
+        return Ok(Err(reason));
+    }
+    // A daemon that was started without the manager would sit on the home, behind a socket that is no longer its own.
+    if ask(&definition.is_up).await.is_err() && user_units::is_socket_of_unit(context.locations()) {
+        let stopped = stop(context, &Drain { drain: None }).await?;
+        if let Some(pid) = stopped.pid {
+            context.output.line(&format!("{:9} the daemon that ran without it, pid {pid}", "stopped"))?;
+        }
+    }
+    report.command(context, &definition.up).await
+}
+
+/// Stops the service, has the manager drop it, and removes the files that are ours.
+pub async fn uninstall(context: &Context) -> Result<Exit, Failure> {
+    let definition = definition()?;
+    let mut report = Report::default();
+    let mut ours = Vec::new();
+    for (path, _) in &definition.files {
+        match user_units::look_at(path) {
+            Found::Nothing => {}
+            Found::Ours(_) => ours.push(path.as_path()),
+            Found::Foreign => report.file(context, "kept", path)?,
+        }
+    }
+    if ours.is_empty() {
+        context.output.line("not installed")?;
+        context.output.document(&report)?;
+        return Ok(Exit::Done);
+    }
+    let down = report.command(context, &definition.down(&ours)).await?;
+    for path in &ours {
+        fs::remove_file(path).map_err(|error| cannot(path, &error))?;
+        report.file(context, "removed", path)?;
+    }
+    for link in definition.links.iter().filter(|link| leads_to(link, &ours)) {
+        fs::remove_file(link).map_err(|error| cannot(link, &error))?;
+        report.file(context, "removed", link)?;
+    }
+    match (down, &definition.reread) {
+        (Ok(()), Some(reread)) => {
+            if let Err(reason) = report.command(context, reread).await? {
+                context.output.warn(&reason);
+            }
+        }
+        (Ok(()), None) => {}
+        (Err(reason), _) => context.output.warn(&format!("nothing had to be stopped or could be: {reason}")),
+    }
+    context.output.document(&report)?;
+    Ok(Exit::Done)
+}
+
+/// Whether this is a link to one of `ours`, which the manager would have removed.
+fn leads_to(link: &Path, ours: &[&Path]) -> bool {
+    let from = link.parent().unwrap_or(link);
+    let names = |path: &PathBuf| {
+        ours.iter().any(|own| from.join(path) == *own || path.file_name() == own.file_name())
+    };
+    fs::read_link(link).is_ok_and(|target| names(&target))
+}
+
+fn definition() -> Result<Definition, Failure> {
+    let program = daemon_program().ok_or_else(|| {
+        Failure::new(Exit::NoDaemon, "no_daemon", "reeld is neither beside this program nor on PATH")
+    })?;
+    // A unit knows no current directory.
+    let program = std::path::absolute(&program).map_err(|error| cannot(&program, &error))?;
+    Definition::of_system(&program, |name| std::env::var_os(name))
+        .map_err(|error| Failure::new(Exit::Config, "no_place", error.to_string()))
+}
+
+fn note_variables(context: &Context) {
+    let set: Vec<&str> = OF_THE_SHELL
+        .into_iter()
+        .filter(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+        .collect();
+    if !set.is_empty() {
+        let names = set.join(", ");
+        context.output.note(&format!("set here, and unknown to the service unless it is told: {names}"));
+    }
+}
+
+fn cannot(path: &Path, error: &io::Error) -> Failure {
+    Failure::cannot_create(format!("cannot change {}: {error}", path.display()))
+}
