@@ -115,7 +115,9 @@ impl TaskTracker {
                 Ok(hits) => {
                     tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
                     for Hit { request, rows } in &hits {
-                        rows.iter().for_each(|row| tracker.took_from_cache(request, row));
+                        for row in rows {
+                            tracker.took_from_cache(request, row);
+                        }
                     }
                     tracker.prune();
                 }
