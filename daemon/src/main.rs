@@ -8,7 +8,7 @@ use reel_protocol::{
 };
 use reeld::{
     config::Config,
-    control::{self, ControlRequest},
+    control::{self, Control, ControlRequest},
     exit::Exit,
     ipc::{self, HomeLock, Listener, LockError},
     logging::{self, LogHandle, StandardError},
@@ -202,11 +202,12 @@ async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Ex
         log: log.clone(),
         notifier: notifier.clone(),
     };
+    let stopper = control.clone();
     let foundation =
         Foundation { locations: locations.clone(), config, store: opened.store, control, is_auto_started };
     let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
     let (stop, stopping) = watch::channel(false);
-    let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping));
+    let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping, stopper));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), home = %locations.home.display(), socket = %locations.socket.display(), "ready");
     notifier.begin(rooms.counts.clone());
 
@@ -243,7 +244,7 @@ async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Ex
 }
 
 /// Accepts until told to stop, then waits for the sessions' last answers.
-async fn accept(listener: Listener, router: ipc::Router, stopping: watch::Receiver<bool>) {
+async fn accept(listener: Listener, router: ipc::Router, stopping: watch::Receiver<bool>, control: Control) {
     let mut stop = stopping.clone();
     let mut sessions = JoinSet::new();
     loop {
@@ -252,6 +253,8 @@ async fn accept(listener: Listener, router: ipc::Router, stopping: watch::Receiv
                 Ok((stream, peer)) => drop(sessions.spawn_local(ipc::serve(stream, peer, router.clone(), stopping.clone()))),
                 Err(error) => {
                     tracing::error!(%error, "no connection can be accepted any more");
+                    // A daemon that nobody reaches would keep its home from the next one. Nobody is asked where it stops already.
+                    let _ = control.shutdown(None).await;
                     break;
                 }
             },
