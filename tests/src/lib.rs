@@ -13,6 +13,7 @@
 
 pub mod bench;
 pub mod echo;
+pub mod fake_provider;
 pub mod process;
 pub mod random;
 pub mod sandbox;
@@ -22,6 +23,7 @@ mod connection;
 
 pub use self::{
     connection::{Connection, RpcResult},
+    fake_provider::FakeProvider,
     process::Ran,
     random::Random,
     sandbox::Sandbox,

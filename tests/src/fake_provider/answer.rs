@@ -1,0 +1,206 @@
+//! The answers of OpenAI's images API, good and bad, as the service words them.
+
+use std::{
+    io::Write as _,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+
+use super::{
+    Delivery,
+    fault::{Fault, RetryAfter},
+    http::{Body, Request, Response},
+    picture::{Gallery, Picture, declaring_too_much, seed_of},
+};
+
+/// Pictures that one call may ask for.
+const MAX_N: u64 = 10;
+/// Pixels of one side.
+const MAX_SIDE: u32 = 8192;
+
+/// What a call asks for, and how this server shall serve it.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) prompt: String,
+    pub(super) pictures: Vec<Picture>,
+    pub(super) delivery: Delivery,
+    /// This server's address, without a slash at its end.
+    pub(super) origin: String,
+}
+
+impl Order {
+    /// The order of a request; an answer with the reason where it makes none.
+    pub(super) fn read(request: &Request) -> Result<Self, Response> {
+        let body = request.json();
+        let prompt = body["prompt"].as_str().filter(|prompt| !prompt.is_empty());
+        let prompt = prompt.ok_or_else(|| invalid("prompt", "Missing required parameter: 'prompt'."))?;
+        let n = if body["n"].is_null() { Some(1) } else { body["n"].as_u64() };
+        let n = n.filter(|n| (1..=MAX_N).contains(n));
+        let n = n.ok_or_else(|| invalid("n", "Invalid 'n': integer between 1 and 10 expected."))?;
+        let (width, height) = match body["size"].as_str() {
+            None | Some("auto") => (1024, 1024),
+            Some(size) => read_size(size).ok_or_else(|| invalid("size", "Invalid size."))?,
+        };
+        let picture = |index| {
+            let seed = seed_of(prompt) ^ index;
+            Picture { width, height, noise_bytes: 0, seed }
+        };
+        let delivery =
+            if body["response_format"] == "url" { Delivery::AbsoluteUrl } else { Delivery::Base64 };
+        let pictures = (0..n).map(picture).collect();
+        Ok(Self { prompt: prompt.to_owned(), pictures, delivery, origin: String::new() })
+    }
+
+    /// The good answer.
+    pub(super) fn good(&self, gallery: &Gallery) -> Response {
+        let mut body = Body::default();
+        body.push(format!("{{\"created\":{},\"data\":[", now().as_secs()));
+        for (index, picture) in self.pictures.iter().enumerate() {
+            body.push(if index == 0 { "" } else { "," });
+            self.push_picture(&mut body, gallery, picture);
+        }
+        body.push(format!("],\"usage\":{}}}", self.usage()));
+        Response::new(200, "application/json", body)
+    }
+
+    fn push_picture(&self, body: &mut Body, gallery: &Gallery, picture: &Picture) {
+        let origin = match self.delivery {
+            Delivery::Base64 => {
+                let (beginning, rest) = gallery.base64(picture);
+                body.push(format!("{{\"b64_json\":\"{beginning}"));
+                body.push_shared(rest);
+                body.push("\"}");
+                return;
+            }
+            Delivery::AbsoluteUrl => self.origin.as_str(),
+            Delivery::RelativeUrl => "",
+        };
+        body.push(json!({ "url": format!("{origin}/files/{}", picture.file_name()) }).to_string());
+    }
+
+    /// Tokens: of the words, and of the pictures by their pixels.
+    fn usage(&self) -> Value {
+        let words = self.prompt.split_whitespace().count();
+        let pixels: u64 = self.pictures.iter().map(|p| u64::from(p.width) * u64::from(p.height)).sum();
+        let output = pixels / 1000;
+        json!({
+            "total_tokens": words as u64 + output, "input_tokens": words, "output_tokens": output,
+            "input_tokens_details": { "text_tokens": words, "image_tokens": 0 },
+        })
+    }
+}
+
+fn read_size(size: &str) -> Option<(u32, u32)> {
+    let (width, height) = size.split_once('x')?;
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
+    Some((side(width)?, side(height)?))
+}
+
+fn error(status: u16, kind: &str, code: &str, message: &str) -> Response {
+    let error = json!({ "message": message, "type": kind, "param": null, "code": code });
+    Response::json(status, &json!({ "error": error }))
+}
+
+fn invalid(param: &str, message: &str) -> Response {
+    let error = json!({ "message": message, "type": "invalid_request_error", "param": param, "code": "invalid_value" });
+    Response::json(400, &json!({ "error": error }))
+}
+
+pub(super) fn unauthorized() -> Response {
+    error(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided.")
+}
+
+pub(super) fn no_such_path(path: &str) -> Response {
+    error(404, "invalid_request_error", "unknown_url", &format!("Unknown request URL: {path}."))
+}
+
+pub(super) fn models() -> Response {
+    let model =
+        |id: &str| json!({ "id": id, "object": "model", "created": 1_687_882_411, "owned_by": "fake" });
+    Response::json(200, &json!({ "object": "list", "data": [model("fake-image-1"), model("fake-image-2")] }))
+}
+
+/// A picture of this server by the last part of its path.
+pub(super) fn file(gallery: &Gallery, name: &str) -> Response {
+    let Some(picture) = Picture::of_file_name(name) else { return no_such_path(name) };
+    let (beginning, rest) = gallery.bytes(&picture);
+    let mut body = Body::from(beginning);
+    body.push_shared(rest);
+    Response::new(200, "image/png", body)
+}
+
+/// The answer of a fault that is an ordinary answer; None for those that misuse the connection.
+pub(super) fn faulty(fault: &Fault, order: &Order) -> Option<Response> {
+    let picture = |value: Value| Response::json(200, &json!({ "created": now().as_secs(), "data": [value] }));
+    let encoded = |bytes: &[u8]| {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        picture(json!({ "b64_json": STANDARD.encode(bytes) }))
+    };
+    let request = "invalid_request_error";
+    Some(match fault {
+        Fault::RateLimited { retry_after } => retry_after.add_to(rate_limited()),
+        Fault::InsufficientQuota => {
+            error(429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota.")
+        }
+        Fault::ServerError => error(500, "server_error", "server_error", "The server had an error."),
+        Fault::Unavailable => error(503, "server_error", "overloaded", "The engine is overloaded."),
+        Fault::Unauthorized => unauthorized(),
+        Fault::Forbidden => error(403, request, "model_not_allowed", "Your organization must be verified."),
+        Fault::Moderated => error(
+            400,
+            "image_generation_user_error",
+            "moderation_blocked",
+            "Your request was rejected by the safety system. safety_violations=[violence].",
+        ),
+        Fault::Invalid => invalid("size", "Invalid value for 'size'."),
+        Fault::ModelNotFound => error(404, request, "model_not_found", "The model does not exist."),
+        Fault::NoPicture => Response::json(200, &json!({ "created": now().as_secs(), "data": [] })),
+        Fault::ErrorInside => error(200, "server_error", "server_error", "The server had an error."),
+        Fault::Html => Response::new(200, "text/html", b"<!doctype html><title>Log in</title>".to_vec()),
+        Fault::OtherJson => Response::json(200, &json!({ "status": "ok" })),
+        Fault::BadBase64 => picture(json!({ "b64_json": "iVBORw0K*not base64*" })),
+        Fault::NotAPicture => encoded(b"this is a text, whatever the field says"),
+        Fault::HugePicture => encoded(&declaring_too_much()),
+        Fault::PictureAt(url) => picture(json!({ "url": url })),
+        Fault::PictureGone => picture(json!({ "url": format!("{}/files/gone", order.origin) })),
+        Fault::Redirect { status, location } => {
+            Response::new(*status, "text/plain", Vec::new()).header("location", location)
+        }
+        _ => return None,
+    })
+}
+
+fn rate_limited() -> Response {
+    error(429, "requests", "rate_limit_exceeded", "Rate limit reached for images per minute.")
+        .header("x-ratelimit-remaining-requests", "0")
+        .header("x-ratelimit-reset-requests", "1s")
+}
+
+impl RetryAfter {
+    fn add_to(self, response: Response) -> Response {
+        let date = |time| httpdate::fmt_http_date(time);
+        match self {
+            Self::Seconds(seconds) => response.header("retry-after", seconds.to_string()),
+            Self::Float(seconds) => response.header("retry-after", seconds.to_string()),
+            Self::Milliseconds(milliseconds) => response.header("retry-after-ms", milliseconds.to_string()),
+            Self::DateIn(time) => response.header("retry-after", date(SystemTime::now() + time)),
+            Self::DatePast => response.header("retry-after", date(UNIX_EPOCH)),
+            Self::Nonsense => response.header("retry-after", "soon"),
+            Self::Absent => response,
+        }
+    }
+}
+
+/// The same answer, compressed.
+pub(super) fn compressed(mut response: Response) -> Response {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&response.body.flat()).unwrap();
+    response.body = encoder.finish().unwrap().into();
+    response.header("content-encoding", "gzip")
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,213 @@
+//! As much of HTTP/1.1 as a test server needs: one request in, one answer out, connections that stay open.
+
+use std::{
+    io::{self, BufRead, Read, Write},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+/// Bytes of a request's head.
+const MAX_HEAD: u64 = 64 * 1024;
+/// Bytes of a request's body: pictures may be sent along.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// One request as it came.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `POST`, `GET`.
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// Names in lower case, in their order.
+    pub headers: Vec<(String, String)>,
+    /// The body; in what the server remembers, its first part.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON; null where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// Reads the next request; None when the client has closed the connection between two of them.
+    pub(super) fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
+        let Some(first) = read_line(reader)? else { return Ok(None) };
+        let mut words = first.split(' ');
+        let (Some(method), Some(path)) = (words.next(), words.next()) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("no request line: {first}")));
+        };
+        let (method, path) = (method.to_owned(), path.to_owned());
+        let mut headers = Vec::new();
+        loop {
+            let line = read_line(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(':').ok_or(io::ErrorKind::InvalidData)?;
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let mut request = Self { method, path, headers, body: Vec::new() };
+        let length = request.header("content-length").map_or(Ok(0), str::parse);
+        let length = length.ok().filter(|length| *length <= MAX_BODY).ok_or(io::ErrorKind::InvalidData)?;
+        request.body.resize(length, 0);
+        reader.read_exact(&mut request.body)?;
+        Ok(Some(request))
+    }
+}
+
+fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut line = String::new();
+    if reader.by_ref().take(MAX_HEAD).read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// An answer before it is written.
+#[derive(Debug)]
+pub(super) struct Response {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    pub(super) body: Body,
+}
+
+/// A body in parts, so that a large picture that many answers share is neither copied nor encoded again.
+#[derive(Debug, Default)]
+pub(super) struct Body(Vec<Part>);
+
+#[derive(Debug)]
+enum Part {
+    Own(Vec<u8>),
+    Shared(Arc<[u8]>),
+}
+
+impl Body {
+    pub(super) fn push(&mut self, bytes: impl Into<Vec<u8>>) {
+        let bytes = bytes.into();
+        match self.0.last_mut() {
+            Some(Part::Own(last)) => last.extend_from_slice(&bytes),
+            _ => self.0.push(Part::Own(bytes)),
+        }
+    }
+
+    pub(super) fn push_shared(&mut self, bytes: Arc<[u8]>) {
+        self.0.push(Part::Shared(bytes));
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|part| match part {
+            Part::Own(bytes) => bytes.as_slice(),
+            Part::Shared(bytes) => bytes.as_ref(),
+        })
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.parts().map(<[u8]>::len).sum()
+    }
+
+    pub(super) fn flat(&self) -> Vec<u8> {
+        self.parts().collect::<Vec<_>>().concat()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(vec![Part::Own(bytes)])
+    }
+}
+
+impl Response {
+    pub(super) fn new(status: u16, media_type: &str, body: impl Into<Body>) -> Self {
+        Self { status, headers: vec![("content-type", media_type.to_owned())], body: body.into() }
+    }
+
+    pub(super) fn json(status: u16, value: &Value) -> Self {
+        Self::new(status, "application/json", value.to_string().into_bytes())
+    }
+
+    #[must_use]
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The head for a body whose length is told in `framing`: `content-length: 5` or `transfer-encoding: chunked`.
+    pub(super) fn head(&self, framing: &str) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        for (name, value) in &self.headers {
+            head.extend([*name, ": ", value.as_str(), "\r\n"]);
+        }
+        head.extend([framing, "\r\n\r\n"]);
+        head.into_bytes()
+    }
+
+    /// The head with the body's true length.
+    pub(super) fn true_head(&self) -> Vec<u8> {
+        self.head(&format!("content-length: {}", self.body.length()))
+    }
+
+    /// Writes the whole answer; `before_end` is called while the client cannot have all of it yet.
+    pub(super) fn write(&self, stream: &mut impl Write, before_end: impl FnOnce()) -> io::Result<()> {
+        // The head leaves with the first part: two small segments would be two packets.
+        let mut pending = self.true_head();
+        for part in self.body.parts() {
+            if part.len() < MAX_JOINED {
+                pending.extend_from_slice(part);
+            } else {
+                stream.write_all(&pending)?;
+                pending.clear();
+                stream.write_all(part)?;
+            }
+        }
+        before_end();
+        stream.write_all(&pending)
+    }
+
+    /// The same in chunks.
+    pub(super) fn write_chunked(&self, stream: &mut impl Write, before_end: impl FnOnce()) -> io::Result<()> {
+        stream.write_all(&self.head("transfer-encoding: chunked"))?;
+        for chunk in self.body.flat().chunks(CHUNK) {
+            write_chunk(stream, chunk)?;
+        }
+        before_end();
+        stream.write_all(b"0\r\n\r\n")
+    }
+}
+
+/// Parts below this are copied beside what stands before them.
+const MAX_JOINED: usize = 16 * 1024;
+/// Bytes of a chunk: several to an answer, even to a small one.
+const CHUNK: usize = 1000;
+
+pub(super) fn write_chunk(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+    chunk.extend_from_slice(bytes);
+    chunk.extend_from_slice(b"\r\n");
+    stream.write_all(&chunk)
+}
+
+const fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        _ => "Unknown",
+    }
+}

@@ -1,0 +1,164 @@
+//! One connection: requests are read, answered as the script says, and the connection is misused where it says that.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    ops::ControlFlow,
+    time::Duration,
+};
+
+use rustix::net::sockopt;
+
+use super::{
+    Server,
+    answer::{self, Order},
+    fault::Fault,
+    http::{Request, Response, write_chunk},
+    ledger::OpenCall,
+};
+
+/// Bytes that are sent at once where the amount is what is tested.
+static FILLING: [u8; 64 * 1024] = [b' '; 64 * 1024];
+
+/// Whether the connection serves another request.
+type Next = io::Result<ControlFlow<()>>;
+
+/// Serves one connection to its end. An error is the client's leaving, which is no concern of the server's.
+pub(super) fn connection(server: &Server, stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::with_capacity(64 * 1024, stream);
+    while !reader.fill_buf()?.is_empty() {
+        if server.script.take_reset() {
+            return Err(reset(stream));
+        }
+        let Some(request) = Request::read(&mut reader)? else { break };
+        if one(server, stream, &request)?.is_break() {
+            break;
+        }
+    }
+    stream.shutdown(Shutdown::Both)
+}
+
+fn one(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
+    server.ledger.remember(request);
+    let path = request.path.split('?').next().unwrap_or_default();
+    let response = match (request.method.as_str(), path) {
+        ("POST", "/v1/images/generations") => return pictures(server, stream, request),
+        ("GET", "/v1/models") if server.admits(request) => answer::models(),
+        ("GET", "/v1/models") => answer::unauthorized(),
+        ("GET", path) if path.starts_with("/files/") => {
+            answer::file(&server.gallery, path.trim_start_matches("/files/"))
+        }
+        _ => answer::no_such_path(path),
+    };
+    response.write(&mut stream, || ())?;
+    Ok(ControlFlow::Continue(()))
+}
+
+fn pictures(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
+    let prompt = request.json()["prompt"].as_str().unwrap_or_default().to_owned();
+    let call = server.ledger.begin(&prompt);
+    let fault = server.script.next(&prompt);
+    server.pause_before_answer();
+    let order = match Order::read(request) {
+        _ if !server.admits(request) => Err(answer::unauthorized()),
+        order => order.map(|order| server.complete(order, call.number)),
+    };
+    match order {
+        Ok(order) => act(server, stream, call, &fault, &order),
+        Err(refusal) => refusal.write(&mut stream, || drop(call)).map(ControlFlow::Continue),
+    }
+}
+
+/// Does to the connection what the fault says. The call is over before the client can have the last byte of its answer: a
+/// client that then makes its next call has made one at a time.
+fn act(server: &Server, mut stream: &TcpStream, call: OpenCall<'_>, fault: &Fault, order: &Order) -> Next {
+    if let Some(response) = answer::faulty(fault, order) {
+        return response.write(&mut stream, || drop(call)).map(ControlFlow::Continue);
+    }
+    let good = || order.good(&server.gallery);
+    let end = || drop(call);
+    match fault {
+        Fault::Chunked => good().write_chunked(&mut stream, end)?,
+        Fault::Gzip => answer::compressed(good()).write(&mut stream, end)?,
+        Fault::GoodThenClose => return good().write(&mut stream, end).map(ControlFlow::Break),
+        Fault::Cut(cut) => {
+            let response = good();
+            let head = response.true_head();
+            let length = cut.length(head.len(), head.len() + response.body.length());
+            let whole = [head, response.body.flat()].concat();
+            end();
+            return stream.write_all(&whole[..length]).map(ControlFlow::Break);
+        }
+        Fault::ResetBeforeRequest | Fault::ResetAfterRequest => {
+            return Err(reset(stream));
+        }
+        Fault::CloseAfterRequest => return Ok(ControlFlow::Break(())),
+        Fault::Garbage => {
+            return stream.write_all(b"\x16\x03\x01\x00\xff\xfe garbage\0\r\n\r\n").map(ControlFlow::Break);
+        }
+        Fault::Raw(bytes) => {
+            end();
+            return stream.write_all(bytes).map(ControlFlow::Break);
+        }
+        Fault::HugeLength => return fill(stream, &good().head(&format!("content-length: {}", 1_u64 << 60))),
+        Fault::EndlessBody => return endless(stream, &good()),
+        Fault::Drip { every } => drip(server, stream, &good(), *every, end)?,
+        Fault::StallAfterHead => {
+            stream.write_all(&good().true_head())?;
+            return until_gone(stream);
+        }
+        Fault::Never => return until_gone(stream),
+        // `Good`, and nothing else: the others were answered above.
+        _ => good().write(&mut stream, end)?,
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Lets the connection end in a reset once it is dropped. An error, as a shutdown would end it in good order first.
+fn reset(stream: &TcpStream) -> io::Error {
+    match sockopt::set_socket_linger(stream, Some(Duration::ZERO)) {
+        Ok(()) => io::ErrorKind::ConnectionReset.into(),
+        Err(error) => error.into(),
+    }
+}
+
+fn fill(mut stream: &TcpStream, head: &[u8]) -> Next {
+    stream.write_all(head)?;
+    loop {
+        stream.write_all(&FILLING)?;
+    }
+}
+
+fn endless(mut stream: &TcpStream, response: &Response) -> Next {
+    stream.write_all(&response.head("transfer-encoding: chunked"))?;
+    loop {
+        write_chunk(&mut stream, &FILLING)?;
+    }
+}
+
+fn drip(
+    server: &Server,
+    mut stream: &TcpStream,
+    response: &Response,
+    every: Duration,
+    before_end: impl FnOnce(),
+) -> io::Result<()> {
+    let whole = [response.true_head(), response.body.flat()].concat();
+    let (others, last) = whole.split_at(whole.len() - 1);
+    for byte in others {
+        stream.write_all(&[*byte])?;
+        if server.stops_within(every) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+    }
+    before_end();
+    stream.write_all(last)
+}
+
+/// Waits until the client leaves, or the server is stopped.
+fn until_gone(mut stream: &TcpStream) -> Next {
+    let mut ignored = [0; 1024];
+    while stream.read(&mut ignored)? > 0 {}
+    Ok(ControlFlow::Break(()))
+}
