@@ -64,9 +64,17 @@ pub fn of_client_error(error: &ClientError) -> Exit {
 pub fn of_rpc_error(error: &RpcError) -> Exit {
     use ErrorCode as Code;
     match error.known() {
-        None | Some(Code::IllegalState | Code::Cancelled | Code::DependencyFailed | Code::ProviderFailed) => {
-            Exit::WorkFailed
-        }
+        None
+        | Some(
+            Code::IllegalState
+            | Code::Cancelled
+            | Code::DependencyFailed
+            | Code::ProviderFailed
+            | Code::ProviderUnavailable
+            | Code::ProviderRefused
+            | Code::AnswerLost
+            | Code::Moderated,
+        ) => Exit::WorkFailed,
         Some(
             Code::InvalidParams
             | Code::RequestTooLarge
@@ -87,12 +95,23 @@ pub fn of_rpc_error(error: &RpcError) -> Exit {
             | Code::OverMemory
             | Code::ShuttingDown
             | Code::TooManySubscriptions
-            | Code::TooManyConnections,
+            | Code::TooManyConnections
+            | Code::RateLimited,
         ) => Exit::TryLater,
         Some(Code::StorageFull | Code::StorageFailed) => Exit::Io,
-        Some(Code::NoProvider | Code::ConfigInvalid) => Exit::Config,
-        Some(Code::PermissionDenied) => Exit::Refused,
+        Some(Code::NoProvider | Code::ConfigInvalid | Code::KeyMissing) => Exit::Config,
+        Some(Code::PermissionDenied | Code::ProviderAuth | Code::QuotaExceeded) => Exit::Refused,
         Some(Code::DeadlineExceeded) => Exit::TimedOut,
+    }
+}
+
+/// The exit code of a task that failed: 1, or what a script does about it where it can do something.
+pub fn of_task_error(code: &str) -> Exit {
+    match ErrorCode::from_name(code) {
+        Some(ErrorCode::RateLimited) => Exit::TryLater,
+        Some(ErrorCode::ProviderAuth | ErrorCode::QuotaExceeded) => Exit::Refused,
+        Some(ErrorCode::KeyMissing | ErrorCode::NoProvider) => Exit::Config,
+        _ => Exit::WorkFailed,
     }
 }
 

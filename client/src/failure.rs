@@ -91,7 +91,8 @@ impl Failure {
             TaskState::Succeeded => None,
             TaskState::Failed => Some(match &task.error {
                 Some(TaskError { code, message, hint, retryable, .. }) => {
-                    let mut failure = failed(code, format!("task {id} failed: {message}"));
+                    let mut failure =
+                        Self::new(exit::of_task_error(code), code, format!("task {id} failed: {message}"));
                     failure.error.hint =
                         hint.clone().or_else(|| retryable.then(|| format!("reel retry {id}")));
                     failure
@@ -108,7 +109,9 @@ impl Failure {
                 } else {
                     format!("reel release {id} lets it go on, reel cancel {id} gives up")
                 };
-                Some(failed(reason, format!("task {id} is held: {}", reason.replace('_', " "))).hint(again))
+                let why = task.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
+                let message = format!("task {id} is held: {}{why}", reason.replace('_', " "));
+                Some(failed(reason, message).hint(again))
             }
             state => Some(
                 Self::new(Exit::TryLater, "unfinished", format!("task {id} is {}", state.name()))

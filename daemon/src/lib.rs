@@ -12,6 +12,7 @@ pub mod memory;
 pub mod nearest;
 pub mod provider;
 pub mod reload;
+pub mod secret;
 pub mod service;
 pub mod shutdown;
 pub mod signals;

@@ -45,16 +45,20 @@ async fn swap(reload: &mut Reload, rooms: &Rooms) -> Result<ReloadResult, String
         }
     };
     let keys = reload.config.changed(&new);
-    if keys.contains(&"log.filter") {
+    if keys.iter().any(|key| key == "log.filter") {
         reload.log.set_filter(&new.log.filter).map_err(|error| error.to_string())?;
     }
     // A room that is gone takes the process with it; there is nobody to tell here.
     let _ = rooms.task_limits.send(task_limits(&new.tasks)).await;
     let _ = rooms.memory_limits.send(SetMemoryLimits(new.memory.clone())).await;
     let _ = rooms.cache_limits.send(cache_limits(&new.cache)).await;
+    if keys.iter().any(|key| key.starts_with("providers.") || key.starts_with("http.")) {
+        rooms.providers.configure(&new).await;
+    }
+    new.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     reload.config = new;
     let (needs_restart, changed) =
-        keys.into_iter().map(str::to_owned).partition(|key: &String| AT_START.contains(&key.as_str()));
+        keys.into_iter().partition(|key: &String| AT_START.contains(&key.as_str()));
     let result = ReloadResult { changed, needs_restart };
     tracing::info!(changed = ?result.changed, needs_restart = ?result.needs_restart, "the configuration was reloaded");
     rooms.events.plain(Topic::Daemon, "reloaded");

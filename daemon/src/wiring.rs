@@ -1,5 +1,7 @@
 //! Starts the rooms in the order of their dependencies. The one file that knows which actor answers which message.
 
+mod providers;
+
 use std::sync::Arc;
 
 use actix::{Actor, Addr, Recipient};
@@ -13,11 +15,14 @@ use crate::{
     events::EventHub,
     ipc::{Recipients, Router, RouterParts},
     memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
-    provider::{DraftProvider, Instance, Permits, ProviderGateway, draft},
-    service::{ProviderEntry, RegistryParts, ServiceRegistry},
+    provider::{Permits, ProviderGateway},
+    service::{RegistryParts, ServiceRegistry},
     store::Store,
     tasks::{Drain, GetTaskCounts, SetTaskLimits, TaskTracker, TrackerParts},
 };
+
+use self::providers::Ground;
+pub use self::providers::ProviderRooms;
 
 /// What the rooms are started from.
 #[derive(Debug)]
@@ -49,6 +54,8 @@ pub struct Rooms {
     pub memory_limits: Recipient<SetMemoryLimits>,
     /// Takes new limits.
     pub cache_limits: Recipient<SetCacheLimits>,
+    /// Take other providers.
+    pub providers: ProviderRooms,
     /// Who listens.
     pub events: EventHub,
 }
@@ -81,18 +88,22 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let (level, levels) = watch::channel(MemoryLevel::Normal);
     let artifacts: Arc<std::path::Path> = Arc::from(locations.home.join("artifacts"));
 
-    let cache = ImageCache::new(CacheParts {
+    let limits = cache_limits(&config.cache);
+    let parts = CacheParts {
         store: store.clone(),
         artifacts: artifacts.to_path_buf(),
         budget: budget.clone(),
         events: events.clone(),
-        limits: cache_limits(&config.cache),
-    })
-    .start();
+        limits,
+    };
+    let cache = ImageCache::new(parts).start();
 
-    let Providers { gateway, permits, entries } = providers(&budget);
+    let ground = Ground::new(&budget, artifacts.to_path_buf());
+    let built = ground.build(&config);
+    let permits = Permits::new(built.limits);
+    let gateway = ProviderGateway::new(built.instances, permits.clone()).start();
     let registry = ServiceRegistry::new(RegistryParts {
-        image_providers: entries,
+        image_providers: built.entries,
         generate: gateway.clone().recipient(),
         keep: cache.clone().recipient(),
     })
@@ -105,7 +116,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         run: registry.clone().recipient(),
         look_up: cache.clone().recipient(),
         coalesced: cache.clone().recipient(),
-        permits,
+        permits: permits.clone(),
         budget: budget.clone(),
         level: levels,
         events: events.clone(),
@@ -124,9 +135,9 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     })
     .start();
 
-    let recipients = recipients(&tracker, &cache, &gateway, &registry, &memory);
+    let actors = Actors { tracker, cache, gateway, registry, memory };
     let router = Router::new(RouterParts {
-        recipients,
+        recipients: recipients(&actors),
         events: events.clone(),
         budget,
         control,
@@ -136,48 +147,42 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         started: Instant::now(),
         is_auto_started,
     });
-    Ok(Rooms {
-        router,
-        drain: tracker.clone().recipient(),
-        counts: tracker.clone().recipient(),
-        task_limits: tracker.recipient(),
-        memory_limits: memory.recipient(),
-        cache_limits: cache.recipient(),
-        events,
-    })
+    Ok(actors.into_rooms(router, ground, permits, events))
 }
 
-struct Providers {
+struct Actors {
+    tracker: Addr<TaskTracker>,
+    cache: Addr<ImageCache>,
     gateway: Addr<ProviderGateway>,
-    permits: Permits,
-    entries: Vec<ProviderEntry>,
+    registry: Addr<ServiceRegistry>,
+    memory: Addr<MemorySupervisor>,
 }
 
-/// The providers in the order of selection. `draft` is the only one yet.
-fn providers(budget: &Budget) -> Providers {
-    let info = DraftProvider::info();
-    let permits = Permits::new([(Arc::from(info.name.as_str()), info.max_concurrent)]);
-    let entry = ProviderEntry {
-        name: info.name.clone(),
-        kind: info.kind.clone(),
-        address: "embedded".to_owned(),
-        model: None,
-        adapter_version: draft::VERSION.to_string(),
-        is_paid: false,
-    };
-    let draft = DraftProvider::new(budget.clone()).start();
-    let instance = Instance { info, generate: draft.recipient() };
-    let gateway = ProviderGateway::new(vec![instance], permits.clone()).start();
-    Providers { gateway, permits, entries: vec![entry] }
+impl Actors {
+    fn into_rooms(self, router: Router, ground: Ground, permits: Permits, events: EventHub) -> Rooms {
+        let Self { tracker, cache, gateway, registry, memory } = self;
+        let providers = ProviderRooms {
+            ground,
+            permits,
+            instances: gateway.recipient(),
+            entries: registry.recipient(),
+            replan: tracker.clone().recipient(),
+        };
+        Rooms {
+            router,
+            drain: tracker.clone().recipient(),
+            counts: tracker.clone().recipient(),
+            task_limits: tracker.recipient(),
+            memory_limits: memory.recipient(),
+            cache_limits: cache.recipient(),
+            providers,
+            events,
+        }
+    }
 }
 
-fn recipients(
-    tracker: &Addr<TaskTracker>,
-    cache: &Addr<ImageCache>,
-    gateway: &Addr<ProviderGateway>,
-    registry: &Addr<ServiceRegistry>,
-    memory: &Addr<MemorySupervisor>,
-) -> Recipients {
+fn recipients(actors: &Actors) -> Recipients {
+    let Actors { tracker, cache, gateway, registry, memory } = actors;
     Recipients {
         submit_task: tracker.clone().recipient(),
         submit_batch: tracker.clone().recipient(),
@@ -195,6 +200,7 @@ fn recipients(
         clear_cache: cache.clone().recipient(),
         verify_cache: cache.clone().recipient(),
         get_providers: gateway.clone().recipient(),
+        check_provider: gateway.clone().recipient(),
         get_service_status: registry.clone().recipient(),
         get_memory_status: memory.clone().recipient(),
         trim_memory: memory.clone().recipient(),

@@ -89,6 +89,22 @@ error_codes! {
     DependencyNotFound = 24, "dependency_not_found";
     /// The daemon has as many connections as it serves; this one is closed.
     TooManyConnections = 25, "too_many_connections";
+    /// The provider could not be reached, or was out of order, as often as the task may be tried.
+    ProviderUnavailable = 26, "provider_unavailable";
+    /// The provider was asked too often.
+    RateLimited = 27, "rate_limited";
+    /// What the provider's account allows is used up.
+    QuotaExceeded = 28, "quota_exceeded";
+    /// The provider does not take the key, or not for this.
+    ProviderAuth = 29, "provider_auth";
+    /// The key that the configuration names is not there.
+    KeyMissing = 30, "key_missing";
+    /// The provider does not take the request; asking again would not help.
+    ProviderRefused = 31, "provider_refused";
+    /// The provider will not make this picture.
+    Moderated = 32, "moderated";
+    /// The request left for the provider and its answer was lost: it may have been done, and paid.
+    AnswerLost = 33, "answer_lost";
 }
 
 impl fmt::Display for ErrorCode {

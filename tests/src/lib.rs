@@ -17,6 +17,7 @@ pub mod fake_provider;
 pub mod process;
 pub mod random;
 pub mod sandbox;
+pub mod studio;
 pub mod wait;
 
 mod connection;

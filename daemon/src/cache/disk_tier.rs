@@ -12,9 +12,10 @@ use std::{
 };
 
 use reel_protocol::{Digest, Timestamp};
+use tempfile::NamedTempFile;
 use tracing::warn;
 
-use super::{CacheError, os, verified::Stamp};
+use super::{Body, CacheError, os, verified::Stamp};
 use crate::{disk, store::ArtifactRow};
 
 /// Files being written; on the same file system as the others, as a rename does not cross one.
@@ -79,37 +80,54 @@ impl DiskTier {
         }
     }
 
-    /// Writes an artifact's file, unless it is there already. When this answers, the bytes and the name outlast a power loss.
-    pub fn write(&self, row: &ArtifactRow, bytes: &[u8]) -> Result<Stamp, CacheError> {
+    /// Writes an artifact's file, unless it is there already. When this answers, the bytes and the name outlast a power loss. Bytes that
+    /// were held come back.
+    pub fn write(&self, row: &ArtifactRow, body: Body) -> Result<(Stamp, Option<Vec<u8>>), CacheError> {
         let path = self.path(row);
         match self.check(row, false) {
             Checked::Good(stamp, _) => {
                 // A daemon that died behind its rename has not synced the name.
                 os::sync_dir(path.parent().unwrap_or(&self.artifacts))
                     .map_err(|error| write_error(&path, error))?;
-                return Ok(stamp);
+                return Ok((stamp, body.held()));
             }
             Checked::Damaged => self.set_aside(row).map_err(|error| write_error(&path, error))?,
             Checked::Missing | Checked::Unreadable(_) => {}
         }
-        self.write_new(&path, bytes).map_err(|error| write_error(&path, error))
+        self.write_new(&path, body).map_err(|error| write_error(&path, error))
     }
 
-    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<Stamp> {
-        let needed_bytes = bytes.len() as u64 + disk::KEEP_BYTES;
-        if disk::available_bytes(&self.artifacts)
-            .is_some_and(|available_bytes| available_bytes < needed_bytes)
-        {
+    /// Whether the disk has room for so many bytes, and then some for the journal.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        disk::available_bytes(&self.artifacts)
+            .is_none_or(|available_bytes| available_bytes >= bytes + disk::KEEP_BYTES)
+    }
+
+    /// A temporary file beside the others; dropped, it is gone.
+    pub fn temporary(&self) -> io::Result<NamedTempFile> {
+        let temporary = self.artifacts.join(TEMPORARY);
+        os::create_private_dir(&temporary)?;
+        tempfile::Builder::new().prefix("artifact-").tempfile_in(&temporary)
+    }
+
+    fn write_new(&self, path: &Path, body: Body) -> io::Result<(Stamp, Option<Vec<u8>>)> {
+        // What is spooled has its room already.
+        let needed_bytes = if let Body::Held(bytes) = &body { bytes.len() as u64 } else { 0 };
+        if !self.has_room(needed_bytes) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let directory = path.parent().unwrap_or(&self.artifacts);
         let is_new = !directory.is_dir();
         os::create_private_dir(directory)?;
-        let temporary = self.artifacts.join(TEMPORARY);
-        os::create_private_dir(&temporary)?;
         // Dropped on any failure, and the file with it.
-        let mut file = tempfile::Builder::new().prefix("artifact-").tempfile_in(&temporary)?;
-        file.write_all(bytes)?;
+        let (file, held) = match body {
+            Body::Spooled(spooled) => (spooled.file, None),
+            Body::Held(bytes) => {
+                let mut file = self.temporary()?;
+                file.write_all(&bytes)?;
+                (file, Some(bytes))
+            }
+        };
         file.as_file().sync_all()?;
         let file = file.persist(path).map_err(|error| error.error)?;
         os::sync_dir(directory)?;
@@ -117,7 +135,7 @@ impl DiskTier {
             os::sync_dir(&self.artifacts)?;
         }
         // After the rename, which changes the inode's time.
-        Ok(os::stamp(&file.metadata()?))
+        Ok((os::stamp(&file.metadata()?), held))
     }
 
     /// Hashes an artifact's file in bounded memory, or in one piece if its bytes are wanted.
@@ -220,6 +238,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cache::Spools;
 
     fn row(bytes: &[u8]) -> ArtifactRow {
         ArtifactRow {
@@ -239,6 +258,32 @@ mod tests {
         (home, tier)
     }
 
+    fn write(tier: &DiskTier, row: &ArtifactRow, bytes: &[u8]) -> Stamp {
+        let (stamp, held) = tier.write(row, Body::Held(bytes.to_vec())).unwrap();
+        assert_eq!(held.as_deref(), Some(bytes));
+        stamp
+    }
+
+    #[test]
+    fn a_spooled_body_gets_its_name_and_a_dropped_one_leaves_nothing() {
+        let (_home, tier) = tier();
+        let row = row(b"a picture");
+        let spool = |last: &[u8]| {
+            let mut spool = Spools::new(tier.artifacts().to_owned()).create().unwrap();
+            spool.write_all(b"a pic").unwrap();
+            spool.write_all(last).unwrap();
+            spool
+        };
+        drop(spool(b"x"));
+        let spooled = spool(b"ture").finish().unwrap();
+        assert_eq!((spooled.digest, spooled.size_bytes), (row.digest, row.size_bytes));
+        let (stamp, held) = tier.write(&row, Body::Spooled(spooled)).unwrap();
+        assert_eq!((DiskTier::stamp(&tier.path(&row)), held), (Some(stamp), None));
+        let again = spool(b"ture").finish().unwrap();
+        assert_eq!(tier.write(&row, Body::Spooled(again)).unwrap().0, stamp, "the file stays as it is");
+        assert_eq!(fs::read_dir(tier.artifacts().join(TEMPORARY)).unwrap().count(), 0);
+    }
+
     fn is_good(tier: &DiskTier, row: &ArtifactRow) -> bool {
         matches!(tier.check(row, false), Checked::Good(..))
     }
@@ -247,9 +292,9 @@ mod tests {
     fn what_was_written_reads_back_and_leaves_nothing_temporary() {
         let (_home, tier) = tier();
         let row = row(b"a picture");
-        let stamp = tier.write(&row, b"a picture").unwrap();
+        let stamp = write(&tier, &row, b"a picture");
         assert_eq!(DiskTier::stamp(&tier.path(&row)), Some(stamp));
-        assert_eq!(tier.write(&row, b"a picture").unwrap(), stamp, "the file stays as it is");
+        assert_eq!(write(&tier, &row, b"a picture"), stamp, "the file stays as it is");
         let Checked::Good(_, Some(bytes)) = tier.check(&row, true) else { panic!() };
         assert_eq!(bytes, b"a picture");
         assert_eq!(tier.read_range(&row, 2, 3).unwrap(), b"pic");
@@ -262,7 +307,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (_home, tier) = tier();
         let row = row(b"mine");
-        tier.write(&row, b"mine").unwrap();
+        write(&tier, &row, b"mine");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let path = tier.path(&row);
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
@@ -273,13 +318,13 @@ mod tests {
     fn a_changed_a_cut_and_a_missing_file_are_told_apart_from_good_ones() {
         let (_home, tier) = tier();
         let row = row(b"a picture");
-        tier.write(&row, b"a picture").unwrap();
+        write(&tier, &row, b"a picture");
         fs::write(tier.path(&row), b"a pixture").unwrap();
         assert!(matches!(tier.check(&row, false), Checked::Damaged));
         assert!(matches!(tier.check(&row, true), Checked::Damaged));
         fs::write(tier.path(&row), b"a pict").unwrap();
         assert!(matches!(tier.check(&row, true), Checked::Damaged));
-        tier.write(&row, b"a picture").unwrap();
+        write(&tier, &row, b"a picture");
         assert!(is_good(&tier, &row), "written anew over a damaged one");
         assert_eq!(fs::read_dir(tier.artifacts().join(DAMAGED)).unwrap().count(), 1);
         fs::remove_file(tier.path(&row)).unwrap();
@@ -300,7 +345,7 @@ mod tests {
     fn only_old_files_with_an_artifacts_name_are_listed() {
         let (_home, tier) = tier();
         let row = row(b"a picture");
-        tier.write(&row, b"a picture").unwrap();
+        write(&tier, &row, b"a picture");
         fs::write(tier.path(&row).with_file_name("notes.txt"), b"").unwrap();
         let first = row.digest.as_bytes()[0];
         let later = SystemTime::now() + Duration::from_secs(5);

@@ -8,6 +8,7 @@ mod memory_tier;
 mod messages;
 mod os;
 mod recent;
+mod spool;
 mod verified;
 
 pub use self::{
@@ -17,4 +18,5 @@ pub use self::{
         ClearCache, CountCoalesced, FindArtifact, GetCacheStats, KeepMade, Key, LookUp, Made, ReadArtifact,
         SetCacheLimits, VerifyCache,
     },
+    spool::{Body, Spool, Spooled, Spools},
 };

@@ -44,7 +44,10 @@ impl Field {
 }
 
 /// Sections of the design that this version does not act on; silently ignoring them would be worse than refusing them.
-pub(super) const LATER_SECTIONS: &[&str] = &["budget", "http", "providers"];
+pub(super) const LATER_SECTIONS: &[&str] = &["budget"];
+
+/// The section whose keys are names that the user chose; `provider` reads it.
+pub(super) const PROVIDERS: &str = "providers";
 
 macro_rules! whole {
     ($section:ident . $name:ident, $range:expr) => {
@@ -91,6 +94,14 @@ pub(super) static KEYS: &[Key] = &[
     whole!(cache.memory_mb, 0..=MAX_MB),
     whole!(cache.max_item_mb, 1..=MAX_MB),
     whole!(cache.disk_mb, 16..=64 * MAX_MB),
+    whole!(http.pool, 1..=1_000),
+    whole!(http.per_host, 1..=1_000),
+    whole!(http.dns_ttl_s, 0..=86_400),
+    whole!(http.keep_alive_s, 0..=3_600),
+    whole!(http.connect_s, 1..=600),
+    whole!(http.first_byte_s, 1..=86_400),
+    whole!(http.read_s, 1..=3_600),
+    whole!(http.total_s, 1..=86_400),
     Key {
         path: "log.filter",
         field: Field::Text {
@@ -110,7 +121,7 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
 
 /// Whether a section of that name exists in this version.
 pub(super) fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| section_of(key) == name)
+    name == PROVIDERS || KEYS.iter().any(|key| section_of(key) == name)
 }
 
 fn section_of(key: &'static Key) -> &'static str {
@@ -126,8 +137,8 @@ pub(super) fn nearest(section: Option<&str>, name: &str) -> Option<&'static str>
             .or_else(|| nearest_of(name, KEYS.iter().map(|key| (names(key).1, key.path))));
     }
     let sections = KEYS.iter().map(|key| (section_of(key), section_of(key)));
-    let later = LATER_SECTIONS.iter().map(|section| (*section, *section));
-    nearest_of(name, sections.chain(later).chain(KEYS.iter().map(|key| (names(key).1, key.path))))
+    let others = LATER_SECTIONS.iter().chain([&PROVIDERS]).map(|section| (*section, *section));
+    nearest_of(name, sections.chain(others).chain(KEYS.iter().map(|key| (names(key).1, key.path))))
 }
 
 #[cfg(test)]

@@ -6,11 +6,15 @@
 mod error;
 mod file;
 mod keys;
+mod provider;
 mod walk;
 
-pub use error::{ConfigError, Problem};
+pub use self::{
+    error::{ConfigError, Problem},
+    provider::{ProviderConfig, ProviderKind},
+};
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,6 +25,10 @@ pub struct Config {
     pub memory: MemoryConfig,
     /// `[cache]`.
     pub cache: CacheConfig,
+    /// `[http]`.
+    pub http: HttpConfig,
+    /// `[providers.*]`, by rank, then by name.
+    pub providers: Vec<ProviderConfig>,
     /// `[log]`.
     pub log: LogConfig,
 }
@@ -66,6 +74,27 @@ pub struct CacheConfig {
     pub disk_mb: u64,
 }
 
+/// `[http]`: how providers on the network are reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Requests under way, to all hosts together.
+    pub pool: u32,
+    /// Requests under way to one host.
+    pub per_host: u32,
+    /// How long an address that was looked up is used, in seconds.
+    pub dns_ttl_s: u32,
+    /// How long an idle connection is kept, in seconds.
+    pub keep_alive_s: u32,
+    /// Time to connect, in seconds.
+    pub connect_s: u32,
+    /// Time from the request to the answer's first byte, in seconds: making a picture takes minutes at some.
+    pub first_byte_s: u32,
+    /// Time between two pieces of an answer, in seconds.
+    pub read_s: u32,
+    /// Time of a whole exchange, in seconds.
+    pub total_s: u32,
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
@@ -100,6 +129,21 @@ impl Default for CacheConfig {
     }
 }
 
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            pool: 20,
+            per_host: 5,
+            dns_ttl_s: 300,
+            keep_alive_s: 30,
+            connect_s: 10,
+            first_byte_s: 600,
+            read_s: 60,
+            total_s: 900,
+        }
+    }
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
         Self { filter: "info".to_owned(), max_mb: 10 }
@@ -124,9 +168,20 @@ impl Config {
         walk::parse(text).map_err(|problems| ConfigError::Invalid { file: name.to_owned(), problems })
     }
 
-    /// The keys whose values differ, as they are written in the file: `tasks.max_concurrent`.
-    pub fn changed(&self, new: &Self) -> Vec<&'static str> {
-        keys::KEYS.iter().filter(|key| key.field.differs(self, new)).map(|key| key.path).collect()
+    /// The keys whose values differ, as they are written in the file: `tasks.max_concurrent`; a provider as a whole.
+    pub fn changed(&self, new: &Self) -> Vec<String> {
+        let keys =
+            keys::KEYS.iter().filter(|key| key.field.differs(self, new)).map(|key| key.path.to_owned());
+        let named = |config: &Self, name: &str| config.providers.iter().find(|one| one.name == name).cloned();
+        let names: BTreeSet<&str> =
+            self.providers.iter().chain(&new.providers).map(|provider| provider.name.as_str()).collect();
+        let providers = names.into_iter().filter(|name| named(self, name) != named(new, name));
+        keys.chain(providers.map(|name| format!("providers.{name}"))).collect()
+    }
+
+    /// What holds and is better done otherwise; for a person.
+    pub fn warnings(&self) -> Vec<String> {
+        self.providers.iter().flat_map(ProviderConfig::warnings).collect()
     }
 }
 

@@ -69,7 +69,7 @@ fn each_mistake_is_told_with_its_place() {
             "[log]\nfilter = 'inof'\n",
             "config.toml:2:10: log.filter must be a level (off, error, warn, info, debug, trace) or target=level parts with commas between",
         ),
-        ("[http]\npool = 3\n", "config.toml:1:2: http is not in this version"),
+        ("[budget]\nusd_per_day = 3\n", "config.toml:1:2: budget is not in this version"),
         ("[tasks]\n[tasks]\n", "config.toml:2:2: duplicate key"),
     ];
     for (text, wanted) in cases {
@@ -82,7 +82,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
     let text = "[tasks]\nzeta = 1\nhistory = 'x'\n[providers.studio]\napi_key = 'y'\n[cache]\nalpha = 1\n";
     assert_eq!(
         error(text).lines().map(|line| line.split(": ").next().unwrap()).collect::<Vec<_>>(),
-        ["config.toml:2:1", "config.toml:3:11", "config.toml:4:2", "config.toml:7:1"]
+        ["config.toml:2:1", "config.toml:3:11", "config.toml:4:12", "config.toml:7:1"]
     );
 }
 

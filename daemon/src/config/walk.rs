@@ -29,7 +29,8 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
         walk.sections(table.get_ref());
         walk.watermarks();
     }
-    let Walk { config, mut problems, .. } = walk;
+    let Walk { mut config, mut problems, .. } = walk;
+    config.providers.sort_by(|one, other| (one.rank, &one.name).cmp(&(other.rank, &other.name)));
     if problems.is_empty() {
         return Ok(config);
     }
@@ -39,16 +40,16 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
     Err(problems)
 }
 
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     text: &'a str,
-    config: Config,
+    pub(super) config: Config,
     problems: Vec<Problem>,
     /// Where the last watermark stands, for a complaint about all three; None once one of them is wrong by itself.
     watermark_offset: Option<usize>,
 }
 
 impl Walk<'_> {
-    fn report(&mut self, offset: usize, message: String) {
+    pub(super) fn report(&mut self, offset: usize, message: String) {
         self.problems.push(Problem::at(self.text, offset, message));
     }
 
@@ -60,6 +61,10 @@ impl Walk<'_> {
             } else if !keys::is_section(name) {
                 self.unknown(None, key);
             } else if let DeValue::Table(section) = value.get_ref() {
+                if name == keys::PROVIDERS {
+                    self.providers(section);
+                    continue;
+                }
                 for (key, value) in section {
                     self.key(name, key, value);
                 }
@@ -144,12 +149,12 @@ fn apply(key: &Key, value: &DeValue<'_>, config: &mut Config) -> Result<(), Stri
 }
 
 /// A number that a person would recognise; a longer one is told by its kind, as it may be a secret of digits.
-fn shown_number(text: &str) -> &str {
+pub(super) fn shown_number(text: &str) -> &str {
     if text.len() <= 12 { text } else { "a number of that many digits" }
 }
 
 /// An unknown key, without what could break a line, and not longer than a name is.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     let clean = |c: char| if c.is_control() { '?' } else { c };
     if name.chars().count() <= SHOWN_KEY_CHARS {
         return name.chars().map(clean).collect();
@@ -158,7 +163,7 @@ fn shown(name: &str) -> String {
     format!("{start}… (too long for a key)")
 }
 
-fn kind_of(value: &DeValue<'_>) -> &'static str {
+pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) => "a whole number",

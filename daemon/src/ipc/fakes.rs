@@ -8,8 +8,8 @@ use reel_protocol::{
     endpoint::Locations,
     methods::{
         ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult, MemoryStatusResult,
-        MemoryTrimResult, ProviderInfo, ServiceStatusResult, SubmitBatchResult, SubmitResult, TaskListResult,
-        TaskWaitResult,
+        MemoryTrimResult, ProviderCheckResult, ProviderInfo, ServiceStatusResult, SubmitBatchResult,
+        SubmitResult, TaskListResult, TaskWaitResult,
     },
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -20,7 +20,7 @@ use crate::{
     control::{self, ControlRequest},
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
-    provider::GetProviders,
+    provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
@@ -103,6 +103,7 @@ fn recipients(rooms: &Addr<Rooms>) -> Recipients {
         get_memory_status: rooms.clone().into(),
         trim_memory: rooms.clone().into(),
         get_providers: rooms.clone().into(),
+        check_provider: rooms.clone().into(),
         get_service_status: rooms.clone().into(),
     }
 }
@@ -172,6 +173,10 @@ answers! {
     ClearCache: |_rooms, _| Ok(CacheClearResult::default());
     VerifyCache: |_rooms, _| Ok(CacheVerifyResult::default());
     GetProviders: |_rooms, _| vec![provider()];
+    CheckNamed: |_rooms, CheckNamed(name)| (name == "draft").then(|| ProviderCheckResult {
+        is_usable: true,
+        detail: "embedded".to_owned(),
+    });
     GetServiceStatus: |_rooms, _| ServiceStatusResult { services: std::collections::BTreeMap::new() };
 }
 

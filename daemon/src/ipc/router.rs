@@ -24,7 +24,7 @@ use crate::{
     control::Control,
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
-    provider::GetProviders,
+    provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
@@ -59,6 +59,7 @@ pub struct Recipients {
     pub get_memory_status: Recipient<GetMemoryStatus>,
     pub trim_memory: Recipient<TrimMemory>,
     pub get_providers: Recipient<GetProviders>,
+    pub check_provider: Recipient<CheckNamed>,
     pub get_service_status: Recipient<GetServiceStatus>,
 }
 

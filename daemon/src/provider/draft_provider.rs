@@ -2,14 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use actix::{Actor, Context, Handler, ResponseFuture};
-use reel_protocol::{ErrorCode, TaskError, methods::ProviderInfo};
+use actix::{Actor, Context, Handler, MessageResult, ResponseFuture};
+use reel_protocol::{
+    ErrorCode,
+    methods::{ProviderCheckResult, ProviderInfo},
+};
 
 use super::{
-    Generate, GenerateError, Picture, PictureRequest,
+    CheckProvider, Class, Failure, Generate, GenerateError, Picture, PictureRequest,
     draft::{self, Panel},
 };
 use crate::{
+    cache::Body,
     memory::{Budget, Holder},
     tasks::{CancelSignal, ProgressSink},
 };
@@ -70,6 +74,15 @@ impl Handler<Generate> for DraftProvider {
     }
 }
 
+impl Handler<CheckProvider> for DraftProvider {
+    type Result = MessageResult<CheckProvider>;
+
+    fn handle(&mut self, _: CheckProvider, _: &mut Self::Context) -> Self::Result {
+        let detail = "embedded and offline: nothing to reach".to_owned();
+        MessageResult(ProviderCheckResult { is_usable: true, detail })
+    }
+}
+
 fn draw_all(
     request: &PictureRequest,
     budget: &Budget,
@@ -127,7 +140,7 @@ fn draw_one(
     })?;
     reservation.shrink(bytes.saturating_sub(drawn.png.len() as u64));
     Ok(Picture {
-        bytes: drawn.png,
+        body: Body::Held(drawn.png),
         reservation: Some(reservation),
         media_type: "image/png",
         extension: "png",
@@ -137,11 +150,6 @@ fn draw_one(
 }
 
 fn failed(code: ErrorCode, message: String, hint: &str, is_retryable: bool) -> GenerateError {
-    GenerateError::Failed(TaskError {
-        code: code.name().to_owned(),
-        message,
-        hint: Some(hint.to_owned()),
-        retryable: is_retryable,
-        provider_status: None,
-    })
+    let class = if is_retryable { Class::Transient(None) } else { Class::Invalid };
+    GenerateError::Failed(Failure::with_code(class, code, message, hint))
 }

@@ -3,9 +3,15 @@
 //! It owns the instances' order and routes each call to its own. The services ask it; it asks the instance's actor.
 
 use actix::{Actor, Context, Handler, MessageResult, Recipient, ResponseFuture};
-use reel_protocol::{ErrorCode, TaskError, methods::ProviderInfo};
+use reel_protocol::{
+    ErrorCode,
+    methods::{ProviderCheckResult, ProviderInfo},
+};
 
-use super::{Generate, GenerateError, GetProviders, Permits, Picture};
+use super::{
+    CheckNamed, CheckProvider, Class, Failure, Generate, GenerateError, GetProviders, Permits, Picture,
+    SetInstances,
+};
 
 /// Calls that may wait; permits let far fewer through.
 const MAILBOX: usize = 1_024;
@@ -17,6 +23,8 @@ pub struct Instance {
     pub info: ProviderInfo,
     /// Its actor.
     pub generate: Recipient<Generate>,
+    /// Its actor.
+    pub check: Recipient<CheckProvider>,
 }
 
 /// The actor.
@@ -54,6 +62,24 @@ impl Handler<Generate> for ProviderGateway {
     }
 }
 
+impl Handler<SetInstances> for ProviderGateway {
+    type Result = ();
+
+    fn handle(&mut self, SetInstances(instances): SetInstances, _: &mut Self::Context) {
+        self.instances = instances;
+    }
+}
+
+impl Handler<CheckNamed> for ProviderGateway {
+    type Result = ResponseFuture<Option<ProviderCheckResult>>;
+
+    fn handle(&mut self, CheckNamed(name): CheckNamed, _: &mut Self::Context) -> Self::Result {
+        let instance = self.instances.iter().find(|instance| instance.info.name == name);
+        let sent = instance.map(|instance| instance.check.send(CheckProvider));
+        Box::pin(async move { sent?.await.ok() })
+    }
+}
+
 impl Handler<GetProviders> for ProviderGateway {
     type Result = MessageResult<GetProviders>;
 
@@ -66,12 +92,7 @@ impl Handler<GetProviders> for ProviderGateway {
     }
 }
 
-fn unreachable_provider() -> TaskError {
-    TaskError {
-        code: ErrorCode::NoProvider.name().to_owned(),
-        message: "the provider is not configured any more".to_owned(),
-        hint: Some("reel providers lists them".to_owned()),
-        retryable: false,
-        provider_status: None,
-    }
+fn unreachable_provider() -> Failure {
+    let message = "the provider is not configured any more";
+    Failure::with_code(Class::Invalid, ErrorCode::NoProvider, message, "reel providers lists them")
 }

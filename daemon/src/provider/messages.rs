@@ -1,10 +1,14 @@
 //! What providers are asked, and what they answer.
 
 use actix::Message;
-use reel_protocol::{ImageParams, TaskError, methods::ProviderInfo};
+use reel_protocol::{
+    ImageParams,
+    methods::{ProviderCheckResult, ProviderInfo},
+};
 
-use super::Permit;
+use super::{Failure, Instance, Permit};
 use crate::{
+    cache::Body,
     memory::Reservation,
     tasks::{CancelSignal, ProgressSink},
 };
@@ -16,6 +20,8 @@ pub struct PictureRequest {
     pub params: ImageParams,
     /// The seed to use where the params name none.
     pub seed: u64,
+    /// What the style adds to the prompt, for providers that read text.
+    pub style_suffix: Option<&'static str>,
 }
 
 /// Make pictures at one provider.
@@ -34,12 +40,12 @@ pub struct Generate {
     pub progress: ProgressSink,
 }
 
-/// A picture that was made, still in memory.
+/// A picture that was made and is not kept yet.
 #[derive(Debug)]
 pub struct Picture {
     /// The encoded file.
-    pub bytes: Vec<u8>,
-    /// Its share of the memory budget.
+    pub body: Body,
+    /// Its share of the memory budget, if it is in memory.
     pub reservation: Option<Reservation>,
     /// Such as `image/png`.
     pub media_type: &'static str,
@@ -57,8 +63,23 @@ pub enum GenerateError {
     /// It was told to stop.
     Stopped,
     /// It failed.
-    Failed(TaskError),
+    Failed(Failure),
 }
+
+/// Look whether an instance is usable; costs nothing.
+#[derive(Debug, Message)]
+#[rtype(result = "ProviderCheckResult")]
+pub struct CheckProvider;
+
+/// The same, of the instance with that name; None if there is none.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<ProviderCheckResult>")]
+pub struct CheckNamed(pub String);
+
+/// Take other instances, in the order of selection.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetInstances(pub Vec<Instance>);
 
 /// Answer all providers in the order of selection.
 #[derive(Debug, Message)]

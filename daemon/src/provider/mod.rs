@@ -1,14 +1,31 @@
 //! Providers: who makes pictures, with which permits, and how an attempt ends.
 
+mod class;
 pub mod draft;
 mod draft_provider;
+mod gate;
 mod gateway;
+mod http;
+mod inspect;
 mod messages;
+mod openai;
 mod permits;
+mod remote;
+mod wire;
 
 pub use self::{
+    class::{Class, Failure},
     draft_provider::DraftProvider,
+    gate::{GateLimits, Shut},
     gateway::{Instance, ProviderGateway},
-    messages::{Generate, GenerateError, GetProviders, Picture, PictureRequest},
+    http::{Http, HttpLimits},
+    inspect::Inspector,
+    messages::{
+        CheckNamed, CheckProvider, Generate, GenerateError, GetProviders, Picture, PictureRequest,
+        SetInstances,
+    },
+    openai::Openai,
     permits::{Permit, Permits},
+    remote::{RemoteParts, RemoteProvider},
+    wire::Wire,
 };

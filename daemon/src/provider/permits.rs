@@ -1,47 +1,105 @@
-//! Permits: how many attempts a provider instance may have under way.
+//! The gates of all providers, in one place that the tracker asks before it starts a task and the attempts report to.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-/// The permits of all providers; cheap to clone. The one place that counts attempts under way.
+use super::gate::{Gate, GateLimits, Shut, Verdict};
+
+type Gates = BTreeMap<Arc<str>, Gate>;
+
+/// The gates; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Permits {
-    pools: Arc<BTreeMap<Arc<str>, Pool>>,
-}
-
-#[derive(Debug)]
-struct Pool {
-    semaphore: Arc<Semaphore>,
-    size: u32,
-}
+pub struct Permits(Arc<Mutex<Gates>>);
 
 /// The right to have one attempt under way; given back when dropped.
 #[derive(Debug)]
-pub struct Permit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct Permit {
+    permits: Permits,
+    provider: Arc<str>,
+    ticket: u64,
+}
 
 impl Permits {
-    /// Pools of the given sizes.
-    pub fn new(sizes: impl IntoIterator<Item = (Arc<str>, u32)>) -> Self {
-        let pool = |size: u32| Pool { semaphore: Arc::new(Semaphore::new(size as usize)), size };
-        Self { pools: Arc::new(sizes.into_iter().map(|(name, size)| (name, pool(size))).collect()) }
+    /// Gates with these limits.
+    pub fn new(limits: impl IntoIterator<Item = (Arc<str>, GateLimits)>) -> Self {
+        let permits = Self::default();
+        permits.configure(limits);
+        permits
     }
 
-    /// Whether a permit could be had now.
+    /// Takes new limits. A provider that is not named any more is shut for good; what is under way goes on.
+    pub fn configure(&self, limits: impl IntoIterator<Item = (Arc<str>, GateLimits)>) {
+        let mut gates = self.gates();
+        gates.values_mut().for_each(|gate| gate.set_limits(GateLimits::SHUT));
+        for (name, limits) in limits {
+            gates.entry(name).or_insert_with(|| Gate::new(limits)).set_limits(limits);
+        }
+    }
+
+    /// Whether an attempt may begin now.
     pub fn is_free(&self, provider: &str) -> bool {
-        self.pools.get(provider).is_some_and(|pool| pool.semaphore.available_permits() > 0)
+        self.gates().get(provider).is_some_and(|gate| gate.shut(Instant::now()).is_none())
     }
 
-    /// A permit, if one is free.
-    pub fn try_acquire(&self, provider: &str) -> Option<Permit> {
-        let pool = self.pools.get(provider)?;
-        Arc::clone(&pool.semaphore).try_acquire_owned().ok().map(Permit)
+    /// Whether there is such a provider.
+    pub fn knows(&self, provider: &str) -> bool {
+        self.gates().get(provider).is_some_and(|gate| gate.limits() != GateLimits::SHUT)
+    }
+
+    /// Why no attempt may begin now; None if one may, or if there is no such provider.
+    pub fn shut(&self, provider: &str) -> Option<Shut> {
+        self.gates().get(provider)?.shut(Instant::now())
+    }
+
+    /// A permit, if one is to be had now.
+    pub fn try_acquire(&self, provider: &Arc<str>) -> Option<Permit> {
+        let ticket = self.gates().get_mut(provider)?.take(Instant::now()).ok()?;
+        Some(Permit { permits: self.clone(), provider: Arc::clone(provider), ticket })
     }
 
     /// Permits in use, and in all.
     pub fn usage(&self, provider: &str) -> (u32, u32) {
-        self.pools.get(provider).map_or((0, 0), |pool| {
-            (pool.size.saturating_sub(pool.semaphore.available_permits() as u32), pool.size)
-        })
+        let gates = self.gates();
+        gates.get(provider).map_or((0, 0), |gate| (gate.running(), gate.limits().max_concurrent))
+    }
+
+    /// Counts an attempt of an earlier daemon.
+    pub fn remember(&self, provider: &str, at: Instant) {
+        if let Some(gate) = self.gates().get_mut(provider) {
+            gate.remember(at);
+        }
+    }
+
+    fn gates(&self) -> MutexGuard<'_, Gates> {
+        // Nothing that is done under the lock can leave a gate half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// The attempt's request leaves now.
+    pub fn leaves(&self) {
+        if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
+            gate.leaves(self.ticket, Instant::now());
+        }
+    }
+
+    /// Says what the attempt tells about its provider.
+    pub fn judge(&self, verdict: Verdict) {
+        if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
+            gate.judge(verdict, Instant::now());
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
+            gate.give_back(self.ticket);
+        }
     }
 }

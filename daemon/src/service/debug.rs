@@ -114,7 +114,7 @@ pub async fn run(call: Call, mut cancel: CancelSignal, progress: ProgressSink) -
                 tokio::time::sleep(span).await;
                 RunEnd::Done(None)
             }
-            Call::Fail { code, is_retryable } => RunEnd::Failed(TaskError {
+            Call::Fail { code, is_retryable } => RunEnd::failed(TaskError {
                 message: format!("debug.fail was asked to fail with {code}"),
                 code,
                 hint: None,

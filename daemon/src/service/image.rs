@@ -1,15 +1,67 @@
 //! `image.generate`: whether a request holds, with defaults applied. Pure.
 
+use std::ops::RangeInclusive;
+
 use reel_protocol::{ErrorCode, ImageParams, JsonText, MAX_ID, limits::PROMPT_BYTES};
 
 use super::styles::{STYLES, find};
 use crate::nearest::nearest;
 
-/// Sides that every provider of this version can draw, in pixels.
-pub const SIDES: std::ops::RangeInclusive<u32> = 64..=2048;
+/// Sides that any provider could make, in pixels.
+const SIDES: RangeInclusive<u32> = 16..=16_384;
 
 /// Pictures of one request.
-const COUNTS: std::ops::RangeInclusive<u32> = 1..=16;
+const COUNTS: RangeInclusive<u32> = 1..=16;
+
+/// What one provider can be asked for: a number that it would ignore is refused, as the picture would not be the one that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Takes {
+    /// Sides, in pixels.
+    pub sides: RangeInclusive<u32>,
+    /// Whether it takes `seed`, `steps`, `guidance` and `strength`.
+    pub has_numbers: bool,
+    /// Fields that it makes of other params, and that `extra` must not hold.
+    pub own_fields: &'static [&'static str],
+}
+
+impl Default for Takes {
+    fn default() -> Self {
+        Self { sides: SIDES, has_numbers: true, own_fields: &[] }
+    }
+}
+
+impl Takes {
+    /// Whether the provider of that name can be asked for this.
+    pub fn check(&self, params: &ImageParams, provider: &str) -> Result<(), BadParams> {
+        for (name, side) in [("width", params.width), ("height", params.height)] {
+            if !self.sides.contains(&side) {
+                let (least, most) = (self.sides.start(), self.sides.end());
+                let message =
+                    format!("{name} {side} is not from {least} to {most} pixels, as {provider} has them");
+                return Err(BadParams::new(message, "1024x1024 is the default"));
+            }
+        }
+        let numbers = [
+            ("seed", params.seed.is_some()),
+            ("steps", params.steps.is_some()),
+            ("guidance", params.guidance.is_some()),
+            ("strength", params.strength.is_some()),
+        ];
+        if let Some((name, _)) = numbers.into_iter().find(|(_, is_given)| *is_given && !self.has_numbers) {
+            let hint =
+                format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}");
+            return Err(BadParams::new(format!("{provider} has no {name}"), hint));
+        }
+        let extra: Option<serde_json::Map<String, serde_json::Value>> =
+            params.extra.as_ref().and_then(|extra| extra.decode().ok());
+        let is_own = |name: &String| self.own_fields.contains(&name.as_str());
+        if let Some(name) = extra.unwrap_or_default().keys().find(|name| is_own(name)) {
+            let message = format!("extra.{name} is not passed on: {provider} makes it of the other params");
+            return Err(BadParams::new(message, "leave it out of extra"));
+        }
+        Ok(())
+    }
+}
 
 /// Why a request does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +219,24 @@ mod tests {
             assert!(bad.message.contains(part), "{json}: {}", bad.message);
             assert!(bad.hint.is_some(), "{json}");
         }
+    }
+
+    #[test]
+    fn a_provider_is_not_asked_for_what_it_would_ignore() {
+        let plain = Takes { sides: 64..=2048, has_numbers: false, own_fields: &["n", "stream"] };
+        for (json, part) in [
+            (r#"{"prompt":"a","width":32}"#, "width 32 is not from 64 to 2048 pixels, as studio"),
+            (r#"{"prompt":"a","seed":7}"#, "studio has no seed"),
+            (r#"{"prompt":"a","steps":7}"#, "studio has no steps"),
+            (r#"{"prompt":"a","extra":{"quality":"low","stream":true}}"#, "extra.stream is not passed on"),
+        ] {
+            let params = checked(json).unwrap();
+            let bad = plain.check(&params, "studio").unwrap_err();
+            assert!(bad.message.contains(part), "{}", bad.message);
+            assert_eq!(Takes::default().check(&params, "other"), Ok(()));
+        }
+        let fine = checked(r#"{"prompt":"a","extra":{"quality":"low"}}"#).unwrap();
+        assert_eq!(plain.check(&fine, "studio"), Ok(()));
     }
 
     #[test]

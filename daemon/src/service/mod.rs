@@ -8,6 +8,7 @@ mod registry;
 mod styles;
 
 pub use self::{
-    messages::GetServiceStatus,
+    image::Takes,
+    messages::{GetServiceStatus, SetImageProviders},
     registry::{ProviderEntry, RegistryParts, ServiceRegistry},
 };

@@ -15,16 +15,16 @@ use reel_protocol::{
 
 use super::{
     debug,
-    image::{self, BadParams},
+    image::{self, BadParams, Takes},
     key::image_key,
-    messages::GetServiceStatus,
+    messages::{GetServiceStatus, SetImageProviders},
     styles,
 };
 use crate::{
     cache::{CacheError, KeepMade, Made},
     nearest::nearest,
     provider::{Generate, GenerateError, PictureRequest},
-    tasks::{Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, RunEnd, RunTask},
+    tasks::{Again, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, RunEnd, RunTask},
 };
 
 /// Plans and runs that may wait; the tracker runs far fewer at once.
@@ -45,6 +45,10 @@ pub struct ProviderEntry {
     pub adapter_version: String,
     /// Whether asking twice may pay twice.
     pub is_paid: bool,
+    /// Whether it is only asked by its name, or where there is no other.
+    pub is_fallback: bool,
+    /// What it can be asked for.
+    pub takes: Takes,
 }
 
 /// What the registry works with.
@@ -97,14 +101,10 @@ impl ServiceRegistry {
 
     fn plan_image(&self, spec: &PlanSpec) -> Result<Plan, BadParams> {
         let params = image::check(&spec.params)?;
-        let providers = &self.parts.image_providers;
-        let chosen: Vec<_> = match &spec.provider {
-            None => providers.iter().collect(),
-            Some(name) => {
-                let found = providers.iter().find(|provider| provider.name == *name);
-                vec![found.ok_or_else(|| self.unknown_provider(name))?]
-            }
-        };
+        let chosen = self.choose(
+            spec.provider.as_deref().or_else(|| self.configured(spec.planned.as_deref()?)),
+            &params,
+        )?;
         let candidate = |provider: &&ProviderEntry| Candidate {
             provider: Arc::from(provider.name.as_str()),
             model: params.model.as_deref().or(provider.model.as_deref()).map(Arc::from),
@@ -115,6 +115,36 @@ impl ServiceRegistry {
         let params = JsonText::from_value(&params)
             .map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
         Ok(Plan { params, candidates })
+    }
+
+    fn configured<'a>(&self, name: &'a str) -> Option<&'a str> {
+        self.parts.image_providers.iter().any(|provider| provider.name == name).then_some(name)
+    }
+
+    /// The providers that can do it, in the order of selection. The fallback stands in for none that is configured: its picture would not be
+    /// what was asked for.
+    fn choose(&self, wanted: Option<&str>, params: &ImageParams) -> Result<Vec<&ProviderEntry>, BadParams> {
+        let providers = &self.parts.image_providers;
+        let has_real = providers.iter().any(|provider| !provider.is_fallback);
+        let allowed: Vec<_> = match wanted {
+            None => providers.iter().filter(|provider| !(has_real && provider.is_fallback)).collect(),
+            Some(name) => {
+                let found = providers.iter().find(|provider| provider.name == *name);
+                vec![found.ok_or_else(|| self.unknown_provider(name))?]
+            }
+        };
+        let mut refusal = None;
+        let mut chosen = Vec::new();
+        for provider in allowed {
+            match provider.takes.check(params, &provider.name) {
+                Ok(()) => chosen.push(provider),
+                Err(bad) => refusal = refusal.or(Some(bad)),
+            }
+        }
+        match (chosen.is_empty(), refusal) {
+            (true, Some(refusal)) => Err(refusal),
+            _ => Ok(chosen),
+        }
     }
 
     fn unknown_provider(&self, name: &str) -> BadParams {
@@ -132,7 +162,7 @@ impl ServiceRegistry {
         let counts = self.counts.entry(service).or_default();
         match end {
             RunEnd::Done(_) => counts.successes += 1,
-            RunEnd::Failed(error) => {
+            RunEnd::Failed(error, _) => {
                 counts.errors += 1;
                 counts.last_error = Some(format!("{}: {}", error.code, error.message));
             }
@@ -178,6 +208,14 @@ impl Handler<PlanTasks> for ServiceRegistry {
     }
 }
 
+impl Handler<SetImageProviders> for ServiceRegistry {
+    type Result = ();
+
+    fn handle(&mut self, SetImageProviders(providers): SetImageProviders, _: &mut Self::Context) {
+        self.parts.image_providers = providers;
+    }
+}
+
 impl Handler<RunTask> for ServiceRegistry {
     type Result = ResponseActFuture<Self, RunEnd>;
 
@@ -189,9 +227,9 @@ impl Handler<RunTask> for ServiceRegistry {
                 Some(("image", _)) => run_image(parts, task).await,
                 Some(("debug", method)) => match debug::check(method, &task.params) {
                     Some(Ok(call)) => debug::run(call, task.cancel, task.progress).await,
-                    _ => RunEnd::Failed(internal("the params were accepted and do not hold")),
+                    _ => RunEnd::failed(internal("the params were accepted and do not hold")),
                 },
-                _ => RunEnd::Failed(internal("the kind was accepted and is not served")),
+                _ => RunEnd::failed(internal("the kind was accepted and is not served")),
             }
         };
         Box::pin(run.into_actor(self).map(move |end, registry, _| {
@@ -228,12 +266,13 @@ impl Handler<GetServiceStatus> for ServiceRegistry {
 
 async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
     let Some(provider) = task.provider else {
-        return RunEnd::Failed(internal("an image task has no provider"));
+        return RunEnd::failed(internal("an image task has no provider"));
     };
     let Ok(params) = task.params.decode::<ImageParams>() else {
-        return RunEnd::Failed(internal("the params were accepted and do not hold"));
+        return RunEnd::failed(internal("the params were accepted and do not hold"));
     };
-    let request = PictureRequest { seed: seed(&params, task.cache, &provider.key), params };
+    let style_suffix = params.style.as_deref().and_then(styles::find).map(|style| style.prompt_suffix);
+    let request = PictureRequest { seed: seed(&params, task.cache, &provider.key), style_suffix, params };
     let generate = Generate {
         provider: provider.provider.to_string(),
         request,
@@ -243,9 +282,11 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
     };
     let pictures = match parts.generate.send(generate).await {
         Ok(Ok(pictures)) => pictures,
-        Ok(Err(GenerateError::Failed(error))) => return RunEnd::Failed(error),
+        Ok(Err(GenerateError::Failed(failure))) => {
+            return RunEnd::Failed(failure.error, failure.class.again(provider.is_paid));
+        }
         Ok(Err(GenerateError::Stopped)) => return RunEnd::Stopped,
-        Err(_) => return RunEnd::Failed(internal("the provider gateway is gone")),
+        Err(_) => return RunEnd::failed(internal("the provider gateway is gone")),
     };
     task.progress.report(1.0, "keeping");
     let keep = KeepMade {
@@ -257,11 +298,13 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
     };
     let kept: Result<Made, CacheError> = match parts.keep.send(keep).await {
         Ok(kept) => kept,
-        Err(_) => return RunEnd::Failed(internal("the cache is gone")),
+        Err(_) => return RunEnd::failed(internal("the cache is gone")),
     };
     match kept {
         Ok(made) => RunEnd::Done(Some(made)),
-        Err(error) => RunEnd::Failed(not_kept(&error)),
+        // It is made: asking again would pay again.
+        Err(error) if provider.is_paid => RunEnd::Failed(not_kept(&error), Again::OutcomeUnknown),
+        Err(error) => RunEnd::failed(not_kept(&error)),
     }
 }
 

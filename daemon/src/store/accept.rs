@@ -26,7 +26,7 @@ pub struct NewTask {
     pub after: Vec<TaskId>,
     /// The provider that the caller named.
     pub wanted_provider: Option<String>,
-    /// The provider that made what the cache had.
+    /// The provider that made what the cache had, or that it is planned for.
     pub provider: Option<String>,
     /// That provider's model.
     pub model: Option<String>,

@@ -16,6 +16,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     // The history leaves in the order in which it ended; all that decides about it stands in the index.
     "CREATE INDEX tasks_by_end ON tasks (finished_ms, state, batch) WHERE finished_ms IS NOT NULL;",
+    // A provider's minute goes on though the daemon did not.
+    "CREATE INDEX attempts_by_start ON attempts (started_ms, provider) WHERE provider IS NOT NULL;",
 ];
 
 /// 64 MiB of pages would be the fastest, but they count against a small memory budget: 16 MiB cost under 5 % of the insert rate.

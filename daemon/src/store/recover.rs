@@ -43,7 +43,15 @@ pub struct Recovery {
     pub counts: Vec<(TaskState, u64)>,
     /// The next id must not be below this.
     pub ids_below: u64,
+    /// Providers and when they were asked, oldest first; no further back than any limit looks.
+    pub asked: Vec<(String, Timestamp)>,
 }
+
+/// How far back: `requests_per_minute` is the only limit over time, and a minute is told by clocks that differ.
+const ASKED_MS: u64 = 2 * 60 * 1_000;
+
+/// More than are allowed in a minute anywhere.
+const MOST_ASKED: u32 = 100_000;
 
 const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_provider, provider, model, params, metadata, cache_mode, \
      attempts_left, deadline_ms, rev, hold_reason, client, batch, attempts, deaths, not_before_ms, \
@@ -67,7 +75,16 @@ pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
         [],
         |row| row.get(0),
     )?;
-    Ok(Recovery { unfinished, counts, ids_below })
+    Ok(Recovery { unfinished, counts, ids_below, asked: asked(connection)? })
+}
+
+fn asked(connection: &Connection) -> Result<Vec<(String, Timestamp)>, StoreError> {
+    let since = Timestamp::now().unix_ms().saturating_sub(ASKED_MS);
+    let mut statement = connection.prepare(
+        "SELECT provider, started_ms FROM attempts WHERE provider IS NOT NULL AND started_ms > ? ORDER BY started_ms LIMIT ?",
+    )?;
+    let row = |row: &Row<'_>| Ok((row.get(0)?, Timestamp::from_unix_ms(row.get(1)?)));
+    Ok(statement.query_map([since, MOST_ASKED.into()], row)?.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// One task with all that the tracker needs to take it up again; None if it does not exist.

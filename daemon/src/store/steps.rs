@@ -110,13 +110,15 @@ pub struct Step {
     pub deaths: u32,
     /// How its open attempt ended.
     pub attempt_outcome: Option<String>,
+    /// Why that one failed.
+    pub error: Option<TaskError>,
 }
 
 /// Journals a step. A task that is asked for again has no deadline any more.
 pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?, rev = ?, hold_reason = ?, not_before_ms = ?, priority = ?, attempts_left = ?, deaths = ?, \
-         finished_ms = NULL, error = NULL, source = NULL, \
+         finished_ms = NULL, error = ?, source = NULL, \
          deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL ELSE deadline_ms END WHERE id = ?",
     )?;
     let changed = statement.execute(params![
@@ -127,6 +129,7 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
         step.priority,
         step.attempts_left,
         step.deaths,
+        step.error.as_ref().map(to_json).transpose()?,
         step.id.0,
     ])?;
     if changed == 0 {

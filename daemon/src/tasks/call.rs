@@ -6,10 +6,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, Wrap
 use reel_protocol::{Progress, Source, TaskState, TaskView, methods::TaskWaitResult};
 use tokio::sync::oneshot;
 
-use super::{
-    CallService, Gone, TaskRefusal, TaskTracker, WaitFor,
-    submit::{Intake, Planned},
-};
+use super::{CallService, Gone, TaskRefusal, TaskTracker, WaitFor, intake::Intake, submit::Planned};
 use crate::{
     cache::Made,
     store::{self, NewTask},

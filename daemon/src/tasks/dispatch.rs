@@ -1,13 +1,14 @@
 //! How the tracker starts tasks: pick, look again, journal the attempt, and only then let it run.
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use reel_protocol::{Source, TaskError, TaskId, TaskState, Timestamp, methods::MemoryLevel};
+use reel_protocol::{ErrorCode, Source, TaskError, TaskId, TaskState, Timestamp, methods::MemoryLevel};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     CancelSignal, ProgressSink, RunEnd, RunTask, TaskTracker,
-    finish::End,
-    live::{LiveTask, backoff},
+    finish::{End, task_error},
+    live::LiveTask,
+    outcome::shares_unknown,
     ready::Place,
     tracker::{JOURNAL_PAUSE, Run},
 };
@@ -26,9 +27,18 @@ struct Launch {
 }
 
 impl TaskTracker {
-    /// Puts a queued task into the queues: itself if it stands for itself, else it may lift its leader.
-    pub(super) fn enter_queue(&mut self, id: TaskId) {
+    /// Puts a queued task into the queues: itself if it stands for itself, else it may lift its leader. One that asks for what may have been
+    /// paid already is held with it.
+    pub(super) fn enter_queue(&mut self, ctx: &mut Context<Self>, id: TaskId) {
         let Some(task) = self.live.get(&id) else { return };
+        if let Some(gone) =
+            task.plan.candidates.first().filter(|first| !self.parts.permits.knows(&first.provider))
+        {
+            let message = format!("the provider {} is not configured any more", gone.provider);
+            let hint = format!("reel providers lists them; reel retry {id} asks another one");
+            let error = task_error(ErrorCode::NoProvider, message, &hint, true);
+            return self.conclude(ctx, id, End::failed(error));
+        }
         let was_own = self.flights.is_own(id);
         let leader = match task.key() {
             Some(key) => self.flights.join(key, id),
@@ -39,6 +49,9 @@ impl TaskTracker {
             && let Err(error) = self.parts.coalesced.try_send(CountCoalesced(1))
         {
             tracing::debug!(%error, "a coalesced request was not counted");
+        }
+        if leader != id && self.is_unknown(leader) {
+            return self.hold_unknown(ctx, id, shares_unknown(leader));
         }
         // A leader that stands high enough is left alone: a flight of thousands must not be gone through for each that joins.
         let priority = task.priority;
@@ -77,7 +90,7 @@ impl TaskTracker {
             let Some((id, place)) =
                 self.ready.pick(|name| name.as_deref().is_none_or(|name| permits.is_free(name)))
             else {
-                return;
+                return self.wake_for_gates(ctx);
             };
             let permit = match &place.provider {
                 None => None,
@@ -87,6 +100,14 @@ impl TaskTracker {
                 },
             };
             self.begin(ctx, id, permit);
+        }
+    }
+
+    /// What waits for a provider's time waits for nothing else, so nobody else would start it.
+    fn wake_for_gates(&mut self, ctx: &mut Context<Self>) {
+        let shut = self.ready.providers().filter_map(|name| self.parts.permits.shut(name)?.until());
+        if let Some(until) = shut.min() {
+            self.wake_at(ctx, until);
         }
     }
 
@@ -190,7 +211,7 @@ impl TaskTracker {
                 retryable: true,
                 provider_status: None,
             };
-            tracker.ended(ctx, run, end.unwrap_or_else(|_| RunEnd::Failed(lost())));
+            tracker.ended(ctx, run, end.unwrap_or_else(|_| RunEnd::failed(lost())));
         }));
         self.settle_commit(ctx, id);
     }
@@ -223,86 +244,6 @@ impl TaskTracker {
         if let Some(until) = self.live.get_mut(&id).and_then(|task| task.delayed_until.take()) {
             self.delayed.remove(&(until, id));
         }
-    }
-
-    /// A run is over: its slot is free, and its outcome belongs to all that share it.
-    pub(super) fn ended(&mut self, ctx: &mut Context<Self>, run: u64, end: RunEnd) {
-        let leader = self.runs.remove(&run).and_then(|run| run.leader);
-        let is_stopped = leader.is_some() && matches!(end, RunEnd::Stopped);
-        let members = leader.map(|leader| self.flights.members(leader)).unwrap_or_default();
-        if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
-            task.run = None;
-        }
-        match end {
-            RunEnd::Done(made) => {
-                for (position, member) in members.into_iter().enumerate() {
-                    let source = if position == 0 { Source::Made } else { Source::Shared };
-                    let end = made.as_ref().map_or_else(End::done, |made| End::made(source, made));
-                    self.conclude(ctx, member, end);
-                }
-            }
-            RunEnd::Failed(error) => self.attempt_failed(ctx, leader, members, &error),
-            RunEnd::Stopped => {
-                if let Some(leader) = leader {
-                    self.requeue(ctx, leader, None, "stopped");
-                }
-            }
-        }
-        if let Some((_, drained)) = &mut self.drained {
-            drained.requeued += usize::from(is_stopped);
-            drained.ended += usize::from(!is_stopped);
-        }
-        self.finish_drain();
-        self.dispatch(ctx);
-    }
-
-    fn attempt_failed(
-        &mut self,
-        ctx: &mut Context<Self>,
-        leader: Option<TaskId>,
-        members: Vec<TaskId>,
-        error: &TaskError,
-    ) {
-        let retry = leader
-            .and_then(|leader| self.live.get(&leader))
-            .filter(|task| error.retryable && task.attempts_left > 0);
-        if let Some(task) = retry {
-            let spread = task.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-            let wait = backoff(task.attempts, spread);
-            let until = Timestamp::from_unix_ms(Timestamp::now().unix_ms() + wait.as_millis() as u64);
-            let id = task.id;
-            self.requeue(ctx, id, Some(until), &error.code);
-            return;
-        }
-        for member in members {
-            self.conclude(ctx, member, End::failed(error.clone()));
-        }
-    }
-
-    /// Brings a member of a flight to its end, once its own transition on the way is on disk.
-    fn conclude(&mut self, ctx: &mut Context<Self>, id: TaskId, end: End) {
-        self.when_settled(ctx, id, move |tracker, _| tracker.finish(id, end));
-    }
-
-    fn requeue(&mut self, ctx: &mut Context<Self>, id: TaskId, not_before: Option<Timestamp>, outcome: &str) {
-        let outcome = outcome.to_owned();
-        self.when_settled(ctx, id, move |tracker, ctx| {
-            match tracker.live.get(&id).map(|task| task.state) {
-                Some(TaskState::Running) => tracker.step(id, move |step| {
-                    step.state = TaskState::Queued;
-                    step.not_before = not_before;
-                    step.attempt_outcome = Some(outcome);
-                    // An attempt that we stopped ourselves does not count.
-                    step.attempts_left += u32::from(not_before.is_none());
-                }),
-                // It had taken over a run whose begin never got to disk for it.
-                Some(TaskState::Queued) => match not_before {
-                    Some(until) => tracker.delay(ctx, id, Instant::now() + until.since(Timestamp::now())),
-                    None => tracker.enqueue(id),
-                },
-                _ => {}
-            }
-        });
     }
 
     /// A follower takes the place of a leader that was given up: of its run if there is one, else of its place in the queue.

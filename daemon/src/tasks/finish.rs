@@ -239,6 +239,7 @@ impl TaskTracker {
             attempts_left: task.attempts_left,
             deaths: task.deaths,
             attempt_outcome: None,
+            error: None,
         };
         change(&mut step);
         if step.state != task.state && !is_legal(task.state, step.state) {
@@ -261,16 +262,21 @@ impl TaskTracker {
         let Some(task) = self.live.get_mut(&id) else { return };
         let from = std::mem::replace(&mut task.state, step.state);
         task.rev = step.rev;
-        task.hold_reason = step.hold_reason;
+        let was_held = std::mem::replace(&mut task.hold_reason, step.hold_reason);
         task.not_before = step.not_before;
         task.priority = step.priority;
         task.attempts_left = step.attempts_left;
         task.deaths = step.deaths;
-        let (batch, event) = (task.batch, task.event(None, None));
+        let (batch, event) = (task.batch, task.event(None, step.error.clone()));
         self.count(batch, Some(from), Some(step.state));
         self.parts.events.task("changed", || event);
         match step.state {
-            TaskState::Queued => self.queue_again(ctx, step),
+            TaskState::Queued => {
+                if was_held == Some(HoldReason::OutcomeUnknown) {
+                    self.lead_again(id);
+                }
+                self.queue_again(ctx, step);
+            }
             TaskState::Held => {
                 self.end_delay(id);
                 // A paid request whose answer was lost keeps its place: equal requests join it rather than paying.
@@ -292,7 +298,7 @@ impl TaskTracker {
                 self.delay(ctx, step.id, Instant::now() + until.since(Timestamp::now()));
             }
             _ => {
-                self.enter_queue(step.id);
+                self.enter_queue(ctx, step.id);
                 // A leader that a follower had lifted may sink again.
                 if let Some(leader) = self.flights.members(step.id).first().copied() {
                     self.enqueue(leader);

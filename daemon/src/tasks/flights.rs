@@ -61,9 +61,23 @@ impl Flights {
         Left::Promoted(flight.leader)
     }
 
+    /// Makes a task of a flight its leader; the former one follows.
+    pub fn lead(&mut self, id: TaskId) {
+        let Some(flight) = self.keys.get(&id).and_then(|key| self.by_key.get_mut(key)) else { return };
+        if let Some(place) = flight.followers.iter().position(|follower| *follower == id) {
+            flight.followers.remove(place);
+            flight.followers.insert(0, std::mem::replace(&mut flight.leader, id));
+        }
+    }
+
     /// Whether the task stands in the queue for itself: it leads a flight, or is in none.
     pub fn is_own(&self, id: TaskId) -> bool {
         self.keys.get(&id).and_then(|key| self.by_key.get(key)).is_none_or(|flight| flight.leader == id)
+    }
+
+    /// Whether the task is in a flight.
+    pub fn is_in(&self, id: TaskId) -> bool {
+        self.keys.contains_key(&id)
     }
 
     /// All tasks of the flight that `id` is in, its leader first; the task alone where it is in none.
@@ -93,6 +107,11 @@ mod tests {
         assert_eq!(flights.leave(TaskId(2)), Left::Unchanged);
         assert_eq!(flights.leave(TaskId(1)), Left::Promoted(TaskId(3)));
         assert!(flights.is_own(TaskId(3)));
+        flights.join(KEY, TaskId(6));
+        flights.lead(TaskId(6));
+        assert_eq!(flights.members(TaskId(3)), [TaskId(6), TaskId(3)]);
+        flights.lead(TaskId(6));
+        assert_eq!(flights.leave(TaskId(6)), Left::Promoted(TaskId(3)));
         assert_eq!(flights.leave(TaskId(3)), Left::Ended);
         assert_eq!(flights.join(KEY, TaskId(5)), TaskId(5));
     }

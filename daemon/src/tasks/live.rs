@@ -33,6 +33,8 @@ pub struct LiveTask {
     pub lane: Lane,
     pub priority: i8,
     pub cache: CacheMode,
+    /// The provider that the caller named.
+    pub wanted: Option<Arc<str>>,
     pub plan: Plan,
     /// Begun.
     pub attempts: u32,
@@ -115,6 +117,7 @@ pub(super) fn live_task(
         lane,
         priority: row.priority,
         cache: row.cache,
+        wanted: row.wanted_provider.as_deref().map(Arc::from),
         plan,
         attempts: 0,
         attempts_left: row.attempts_left,
@@ -132,8 +135,8 @@ pub(super) fn live_task(
     }
 }
 
-/// Five minutes and a quarter of them.
-pub const LONGEST_BACKOFF: Duration = Duration::from_secs(375);
+/// Longest time that a task waits for its next attempt: what a provider may ask for at the most, and a moment.
+pub const LONGEST_DELAY: Duration = Duration::from_mins(61);
 
 /// How long a retry waits: doubling from one second to five minutes, with up to a quarter more so that many do not come back at once.
 pub fn backoff(attempts: u32, spread: u64) -> Duration {

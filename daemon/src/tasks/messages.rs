@@ -9,7 +9,12 @@ use reel_protocol::{
 };
 use tokio::sync::{oneshot, watch};
 
-use crate::{cache::Made, provider::Permit, store, tasks::TaskRefusal};
+use crate::{
+    cache::Made,
+    provider::Permit,
+    store,
+    tasks::{Again, TaskRefusal},
+};
 
 /// Who sends a request.
 #[derive(Debug, Clone)]
@@ -228,6 +233,11 @@ pub struct PlanTasks {
     pub specs: Vec<PlanSpec>,
 }
 
+/// Plan every unfinished task anew: the providers have changed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Replan;
+
 /// What a plan is made from.
 #[derive(Debug, Clone)]
 pub struct PlanSpec {
@@ -237,6 +247,8 @@ pub struct PlanSpec {
     pub params: JsonText,
     /// The provider that the caller named.
     pub provider: Option<String>,
+    /// The provider that the task was planned for before: kept while it is configured, as another one may cost something.
+    pub planned: Option<String>,
 }
 
 /// How a task would run.
@@ -302,8 +314,16 @@ pub struct RunTask {
 pub enum RunEnd {
     /// It made these, or nothing for services that make nothing.
     Done(Option<Made>),
-    /// It failed; `error.retryable` says whether another attempt has a chance.
-    Failed(TaskError),
+    /// It failed, and this may follow.
+    Failed(TaskError, Again),
     /// It stopped because it was told to.
     Stopped,
+}
+
+impl RunEnd {
+    /// A failure that another attempt may mend if its error says so.
+    pub fn failed(error: TaskError) -> Self {
+        let again = if error.retryable { Again::Later(None) } else { Again::Never };
+        Self::Failed(error, again)
+    }
 }

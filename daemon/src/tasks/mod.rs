@@ -1,5 +1,6 @@
 //! Tasks: what was accepted, where it stands, what runs next, who waits for it.
 
+mod again;
 mod call;
 mod crash;
 mod decide;
@@ -9,11 +10,14 @@ mod error;
 mod finish;
 mod flights;
 mod history;
+mod intake;
 mod live;
 mod messages;
+mod outcome;
 mod progress;
 mod ready;
 mod recover;
+mod replan;
 mod state;
 mod submit;
 mod tracker;
@@ -21,12 +25,13 @@ mod wait;
 mod waiters;
 
 pub use self::{
+    again::Again,
     error::TaskRefusal,
     messages::{
         CallService, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
         GetTaskCounts, Gone, ListTasks, MakeRoom, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks,
-        ProgressSink, RemoveTask, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask,
-        TaskCounts, WaitFor, WaitTasks,
+        ProgressSink, RemoveTask, Replan, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch,
+        SubmitTask, TaskCounts, WaitFor, WaitTasks,
     },
     tracker::{TaskTracker, TrackerParts},
 };

@@ -108,6 +108,11 @@ impl Ready {
         self.places.get(&id).map(|place| place.priority)
     }
 
+    /// The providers that tasks stand for.
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.providers.iter().filter_map(|(provider, _)| provider.as_ref())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()

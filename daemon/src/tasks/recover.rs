@@ -12,7 +12,7 @@ use super::{
     Plan, PlanRefusal, PlanSpec, PlanTasks, TaskTracker,
     crash::{AfterCrash, OpenAttempt, after_crash},
     finish::{End, task_error},
-    live::{LONGEST_BACKOFF, LiveTask, OVERHEAD_BYTES, live_task},
+    live::{LONGEST_DELAY, LiveTask, OVERHEAD_BYTES, live_task},
     messages::{Drain, Drained},
     ready::Lane,
 };
@@ -29,6 +29,7 @@ impl Recovered {
             kind: self.task.kind.clone(),
             params: self.task.params.clone(),
             provider: self.task.wanted_provider.clone(),
+            planned: self.task.provider.clone(),
         }
     }
 }
@@ -72,6 +73,7 @@ fn cut_short(row: &mut Recovered, plan: &Planned) -> Step {
         attempts_left: row.task.attempts_left,
         deaths: row.deaths,
         attempt_outcome: Some("daemon_died".to_owned()),
+        error: None,
     }
 }
 
@@ -138,6 +140,11 @@ impl TaskTracker {
         self.next_id = recovery.ids_below;
         self.ids_on_disk = recovery.ids_below;
         self.counts = recovery.counts.into_iter().collect();
+        for (provider, at) in recovery.asked {
+            if let Some(then) = Instant::now().checked_sub(Timestamp::now().since(at)) {
+                self.parts.permits.remember(&provider, then);
+            }
+        }
         let mut rows: Vec<_> = recovery.unfinished.into_iter().zip(plans).collect();
         // Whoever was running, or may have been paid already, leads its flight again.
         let leads = |row: &Recovered| {
@@ -206,9 +213,9 @@ impl TaskTracker {
     fn take_up_queued(&mut self, ctx: &mut Context<Self>, id: TaskId, not_before: Option<Timestamp>) {
         if let Some(until) = not_before.filter(|until| *until > Timestamp::now()) {
             // A clock that was set back meanwhile must not keep it for longer than any retry waits.
-            self.delay(ctx, id, Instant::now() + until.since(Timestamp::now()).min(LONGEST_BACKOFF));
+            self.delay(ctx, id, Instant::now() + until.since(Timestamp::now()).min(LONGEST_DELAY));
         }
-        self.enter_queue(id);
+        self.enter_queue(ctx, id);
     }
 
     /// Ends a drain once nothing runs.

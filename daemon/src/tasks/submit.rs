@@ -10,7 +10,8 @@ use reel_protocol::{
 use tokio::sync::oneshot;
 
 use super::{
-    Caller, Plan, PlanSpec, PlanTasks, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    Plan, PlanTasks, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    intake::{Intake, plan_spec},
     live::{LiveTask, OVERHEAD_BYTES, live_task},
     ready::Lane,
 };
@@ -23,16 +24,6 @@ use crate::{
 
 /// Ids that are reserved on disk ahead of use, so that an answer from the cache need not wait for a commit to have one.
 const IDS_AHEAD: u64 = 256;
-
-/// One request for tasks, on its way in.
-pub(super) struct Intake {
-    pub caller: Caller,
-    pub request_id: Option<String>,
-    pub batch: Option<BatchId>,
-    pub is_batch: bool,
-    pub name: Option<String>,
-    pub specs: Vec<TaskSpec>,
-}
 
 /// What was accepted.
 #[derive(Debug, Clone)]
@@ -153,7 +144,7 @@ impl TaskTracker {
 
     pub(super) fn accept(&mut self, ctx: &mut Context<Self>, intake: Intake, planned: Planned, reply: Reply) {
         let again =
-            intake.request_id.clone().map(|id| (intake.caller.client.to_string(), id, fingerprint(&intake)));
+            intake.request_id.clone().map(|id| (intake.caller.client.to_string(), id, intake.fingerprint()));
         let taken = planned.and_then(|planned| {
             let asked = intake.specs.len() as u64;
             self.refusal(asked).map_or(Ok(()), Err)?;
@@ -227,7 +218,7 @@ impl TaskTracker {
         }
         let request = store::Request {
             client: intake.caller.client.to_string(),
-            fingerprint: fingerprint(&intake),
+            fingerprint: intake.fingerprint(),
             request_id: intake.request_id,
             batch,
             is_new_batch,
@@ -239,6 +230,9 @@ impl TaskTracker {
     }
 
     fn row(&self, id: TaskId, spec: &TaskSpec, plan: &Plan, found: Option<&Made>, at: Timestamp) -> NewTask {
+        let planned = plan.candidates.first();
+        let planned_provider = || planned.map(|candidate| candidate.provider.to_string());
+        let planned_model = || planned.and_then(|candidate| candidate.model.as_deref()).map(str::to_owned);
         let deadline = spec.deadline_s.map(|seconds| at.unix_ms() + seconds.0.as_millis() as u64);
         NewTask {
             id,
@@ -253,8 +247,8 @@ impl TaskTracker {
             priority: spec.priority,
             after: spec.after.clone(),
             wanted_provider: spec.provider.clone(),
-            provider: found.map(|made| made.provider.clone()),
-            model: found.and_then(|made| made.model.clone()),
+            provider: found.map_or_else(planned_provider, |made| Some(made.provider.clone())),
+            model: found.map_or_else(planned_model, |made| made.model.clone()),
             params: plan.params.clone(),
             metadata: spec.metadata.clone(),
             cache: spec.cache,
@@ -353,7 +347,7 @@ impl TaskTracker {
         self.parts.events.task("accepted", || task.event(None, None));
         self.live.insert(id, task);
         match open {
-            Ok(open) if open.is_empty() => self.enter_queue(id),
+            Ok(open) if open.is_empty() => self.enter_queue(ctx, id),
             Ok(open) => self.dependencies.add(id, open),
             Err(failed) => self.fail_dependant(ctx, id, failed),
         }
@@ -377,24 +371,4 @@ impl TaskTracker {
             task.event(Some(Source::Cache), None)
         });
     }
-}
-
-/// How the services are asked about a spec.
-pub(super) fn plan_spec(spec: &TaskSpec) -> PlanSpec {
-    PlanSpec { kind: spec.kind.clone(), params: spec.params.clone(), provider: spec.provider.clone() }
-}
-
-fn fingerprint(intake: &Intake) -> [u8; 32] {
-    if intake.request_id.is_none() {
-        return [0; 32];
-    }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[u8::from(intake.is_batch)]);
-    hasher.update(&intake.batch.map_or(0, |batch| batch.0).to_le_bytes());
-    for spec in &intake.specs {
-        // It cannot fail: specs hold no maps with keys other than text.
-        hasher.update(&serde_json::to_vec(spec).unwrap_or_default());
-        hasher.update(b"\n");
-    }
-    *hasher.finalize().as_bytes()
 }

@@ -21,7 +21,7 @@ use crate::{
     cache::{CountCoalesced, LookUp, Made},
     events::EventHub,
     memory::Budget,
-    provider::Permits,
+    provider::{GateLimits, Permits},
     store::{self, Store},
 };
 
@@ -68,8 +68,8 @@ impl Handler<RunTask> for Peers {
                 _ = task.cancel.wait_for(|is_cancelled| *is_cancelled) => return RunEnd::Stopped,
             }
             match &*task.kind {
-                "test.fail" | "image.fail" => RunEnd::Failed(failure(false)),
-                "test.flaky" | "image.flaky" => RunEnd::Failed(failure(true)),
+                "test.fail" | "image.fail" => RunEnd::failed(failure(false)),
+                "test.flaky" | "image.flaky" => RunEnd::failed(failure(true)),
                 "image.generate" => RunEnd::Done(Some(made())),
                 _ => RunEnd::Done(None),
             }
@@ -131,7 +131,10 @@ impl Bench {
             run: peers.clone().recipient(),
             look_up: peers.clone().recipient(),
             coalesced: peers.recipient(),
-            permits: Permits::new([("fake".into(), 1)]),
+            permits: Permits::new([(
+                "fake".into(),
+                GateLimits { max_concurrent: 1, requests_per_minute: None },
+            )]),
             budget: Budget::new(1 << 30),
             level: watch::channel(MemoryLevel::Normal).1,
             events: EventHub::default(),

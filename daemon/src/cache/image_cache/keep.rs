@@ -14,12 +14,10 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use super::ImageCache;
 use crate::{
     cache::{
-        CacheError, KeepMade, Key, Made,
-        disk_tier::{DiskTier, digest_of},
-        index::Shelved,
-        memory_tier::Item,
+        Body, CacheError, KeepMade, Key, Made, disk_tier::DiskTier, index::Shelved, memory_tier::Item,
         verified::Stamp,
     },
+    memory::Reservation,
     provider::Picture,
     store::{self, ArtifactRow, Entry, Store, StoreError},
     tasks::MakeRoom,
@@ -43,10 +41,17 @@ struct Added {
     entries: u64,
 }
 
+/// A picture that is safe on disk.
+struct Shelf {
+    row: ArtifactRow,
+    stamp: Stamp,
+    /// What is still in memory of it, and its share of the budget.
+    held: Option<(Vec<u8>, Option<Reservation>)>,
+}
+
 /// Pictures that are safe on disk.
 struct Written {
-    pictures: Vec<(ArtifactRow, Picture)>,
-    stamps: Vec<Stamp>,
+    pictures: Vec<Shelf>,
     entry: Entry,
     added: Added,
     /// Held until the actor has followed, so that nobody removes the files in between.
@@ -130,14 +135,18 @@ impl ImageCache {
     }
 
     fn follow(&mut self, key: Option<Key>, written: Written) -> Made {
-        let Written { pictures, stamps, entry, added, .. } = written;
+        let Written { pictures, entry, added, .. } = written;
         self.stats.artifacts += added.artifacts;
         self.stats.disk_bytes += added.bytes;
         self.stats.entries += added.entries;
-        for ((row, picture), stamp) in pictures.into_iter().zip(stamps) {
+        for Shelf { row, stamp, held } in pictures {
             self.verified.put(row.digest, stamp);
             self.touch(row.digest);
-            self.hold(row, picture);
+            if let Some((bytes, reservation)) = held {
+                // Given back first: the bytes change their holder, they do not double.
+                drop(reservation);
+                self.hold(row, bytes);
+            }
         }
         let shelved = Arc::new(Shelved::new(entry, self.disk.artifacts()));
         if let Some(key) = key {
@@ -146,10 +155,7 @@ impl ImageCache {
         shelved.made.clone()
     }
 
-    fn hold(&mut self, row: ArtifactRow, picture: Picture) {
-        let Picture { bytes, reservation, .. } = picture;
-        // Given back first: the bytes change their holder, they do not double.
-        drop(reservation);
+    fn hold(&mut self, row: ArtifactRow, bytes: Vec<u8>) {
         if let Some(reservation) = self.memory.reserve(&self.budget, row.size_bytes) {
             let item = Item { bytes: Arc::new(bytes), media_type: row.media_type, reservation };
             self.memory.insert(row.digest, item);
@@ -160,13 +166,15 @@ impl ImageCache {
 async fn hash(store: Store, artifacts: PathBuf, pictures: Vec<Picture>) -> Result<Hashed, CacheError> {
     let hash = move || {
         let hashed = pictures.into_iter().map(|mut picture| {
-            picture.bytes.shrink_to_fit();
-            (digest_of(&picture.bytes), picture)
+            if let Body::Held(bytes) = &mut picture.body {
+                bytes.shrink_to_fit();
+            }
+            (picture.body.identity(), picture)
         });
         hashed.collect::<Vec<_>>()
     };
     let pictures = on_thread(artifacts, hash).await?;
-    let digests: HashSet<Digest> = pictures.iter().map(|(digest, _)| *digest).collect();
+    let digests: HashSet<Digest> = pictures.iter().map(|((digest, _), _)| *digest).collect();
     let known = store.read(move |connection| {
         let rows = digests.into_iter().map(|digest| store::artifact(connection, digest));
         rows.filter_map(Result::transpose).collect::<Result<Vec<ArtifactRow>, StoreError>>()
@@ -174,11 +182,11 @@ async fn hash(store: Store, artifacts: PathBuf, pictures: Vec<Picture>) -> Resul
     let mut rows: HashMap<Digest, ArtifactRow> =
         known.await?.into_iter().map(|row| (row.digest, row)).collect();
     let mut new_bytes = 0;
-    let with_row = |(digest, picture): (Digest, Picture)| {
+    let with_row = |((digest, size_bytes), picture): ((Digest, u64), Picture)| {
         // What the journal has stays as it is: other tasks show it so.
         let row = rows.entry(digest).or_insert_with(|| {
-            new_bytes += picture.bytes.len() as u64;
-            new_row(digest, &picture)
+            new_bytes += size_bytes;
+            new_row(digest, size_bytes, &picture)
         });
         (row.clone(), picture)
     };
@@ -186,12 +194,12 @@ async fn hash(store: Store, artifacts: PathBuf, pictures: Vec<Picture>) -> Resul
     Ok(Hashed { pictures, new_bytes })
 }
 
-fn new_row(digest: Digest, picture: &Picture) -> ArtifactRow {
+fn new_row(digest: Digest, size_bytes: u64, picture: &Picture) -> ArtifactRow {
     ArtifactRow {
         digest,
         media_type: picture.media_type.to_owned(),
         extension: picture.extension.to_owned(),
-        size_bytes: picture.bytes.len() as u64,
+        size_bytes,
         width: Some(picture.width),
         height: Some(picture.height),
         duration_s: None,
@@ -233,13 +241,14 @@ async fn write_and_commit(
     let Writer { disk, store, gate, key, provider, model } = writer;
     let together = gate.read_owned().await;
     let artifacts = disk.artifacts().to_owned();
-    let write = move || {
-        let stamps = pictures.iter().map(|(row, picture)| disk.write(row, &picture.bytes));
-        stamps.collect::<Result<Vec<Stamp>, CacheError>>().map(|stamps| (pictures, stamps))
+    let shelve = move |(row, Picture { body, reservation, .. }): (ArtifactRow, Picture)| {
+        let (stamp, bytes) = disk.write(&row, body)?;
+        Ok(Shelf { row, stamp, held: bytes.map(|bytes| (bytes, reservation)) })
     };
-    let (pictures, stamps) = on_thread(artifacts, write).await??;
+    let write = move || pictures.into_iter().map(shelve).collect::<Result<Vec<Shelf>, CacheError>>();
+    let pictures = on_thread(artifacts, write).await??;
     let made = Timestamp::now();
-    let rows = pictures.iter().map(|(row, _)| row.clone()).collect();
+    let rows = pictures.iter().map(|shelf| shelf.row.clone()).collect();
     let entry = Entry { artifacts: rows, provider, model, made };
     let committed = entry.clone();
     let added = store
@@ -259,7 +268,7 @@ async fn write_and_commit(
             Ok(added)
         })
         .await?;
-    Ok(Written { pictures, stamps, entry, added, _together: together })
+    Ok(Written { pictures, entry, added, _together: together })
 }
 
 /// Runs what blocks on a thread that may; one that panics is an error of the directory.

@@ -69,7 +69,14 @@ impl Home {
 
 fn picture(fill: u8, size: usize) -> Picture {
     let bytes = vec![fill; size];
-    Picture { bytes, reservation: None, media_type: "image/png", extension: "png", width: 4, height: 3 }
+    Picture {
+        body: crate::cache::Body::Held(bytes),
+        reservation: None,
+        media_type: "image/png",
+        extension: "png",
+        width: 4,
+        height: 3,
+    }
 }
 
 fn keep_all(key: Option<u8>, pictures: Vec<Picture>) -> KeepMade {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     ipc::{call::Asker, errors, router::ask, validate},
-    provider::GetProviders,
+    provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
     tasks::CallService,
 };
@@ -39,16 +39,16 @@ pub(in crate::ipc) async fn providers(asker: Asker, _: Empty) -> Result<Provider
     Ok(ProviderListResult { providers })
 }
 
-/// Every provider of this version is embedded, so that being there is being usable.
 pub(in crate::ipc) async fn check(
     asker: Asker,
     params: ProviderCheckParams,
 ) -> Result<ProviderCheckResult, RpcError> {
     validate::name("name", &params.name)?;
-    let providers = ask(&asker.router.recipients().get_providers, GetProviders).await?;
-    if providers.iter().any(|provider| provider.name == params.name) {
-        let detail = "embedded and offline: nothing to reach".to_owned();
-        return Ok(ProviderCheckResult { is_usable: true, detail });
+    if let Some(result) =
+        ask(&asker.router.recipients().check_provider, CheckNamed(params.name.clone())).await?
+    {
+        return Ok(result);
     }
+    let providers = ask(&asker.router.recipients().get_providers, GetProviders).await?;
     Err(errors::no_provider(&params.name, providers.iter().map(|provider| provider.name.as_str())))
 }

@@ -202,7 +202,7 @@ async fn more_than_a_page_is_cleared() {
     for first in [0_u64, 200] {
         let pictures = (first..first + 200).map(|number| {
             let bytes = number.to_le_bytes().to_vec();
-            Picture { bytes, ..picture(0, 0) }
+            Picture { body: crate::cache::Body::Held(bytes), ..picture(0, 0) }
         });
         cache.send(keep_all(Some(first as u8), pictures.collect())).await.unwrap().unwrap();
     }

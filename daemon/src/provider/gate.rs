@@ -1,0 +1,326 @@
+//! When a provider may be asked: its permits, its rate, a pause that it asked for, and its circuit. Pure: the time comes in.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// What `requests_per_minute` counts in, and a second for requests that are longer on their way than others: the service counts them when
+/// they arrive.
+const RATE_WINDOW: Duration = Duration::from_secs(61);
+/// Transient failures in a row that open the circuit.
+const FAILURES: u32 = 5;
+/// How long it stays open at first; doubled each time until [`LONGEST_OPEN`].
+const FIRST_OPEN: Duration = Duration::from_secs(15);
+const LONGEST_OPEN: Duration = Duration::from_mins(5);
+/// How long a provider is left alone that limits its rate and does not say until when; doubled each time until [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// From the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateLimits {
+    /// Attempts under way at once.
+    pub max_concurrent: u32,
+    /// Attempts begun within any minute; None for no limit.
+    pub requests_per_minute: Option<u32>,
+}
+
+impl GateLimits {
+    /// Of a provider that is not configured any more.
+    pub const SHUT: Self = Self { max_concurrent: 0, requests_per_minute: None };
+}
+
+/// Why no attempt may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shut {
+    /// All permits are out; one that comes back opens it.
+    Busy,
+    /// `requests_per_minute` is used up until then.
+    Rate(Instant),
+    /// The provider asked to be left alone until then.
+    Paused(Instant),
+    /// It failed too often; it is tried again then.
+    Circuit(Instant),
+}
+
+impl Shut {
+    /// When it opens by itself; None where something else has to happen first.
+    pub const fn until(self) -> Option<Instant> {
+        match self {
+            Self::Busy => None,
+            Self::Rate(until) | Self::Paused(until) | Self::Circuit(until) => Some(until),
+        }
+    }
+}
+
+/// What an attempt says about its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It answered, be it with a refusal of this request.
+    Answered,
+    /// It did not work, and may work later.
+    Failed,
+    /// It was asked too often; for how long it wants to be left alone, if it said so.
+    Limited(Option<Duration>),
+    /// Nothing can be told from it.
+    Unclear,
+}
+
+/// One provider's gate.
+#[derive(Debug)]
+pub struct Gate {
+    limits: GateLimits,
+    /// Attempts under way by ticket, and whether their requests have left.
+    out: BTreeMap<u64, bool>,
+    next_ticket: u64,
+    /// When requests left, oldest first; as many as decide anything, and none where the rate is not limited.
+    sent: VecDeque<Instant>,
+    paused_until: Option<Instant>,
+    /// In a row.
+    limited: u32,
+    /// In a row.
+    failures: u32,
+    /// How often the circuit opened since the last answer.
+    openings: u32,
+    open_until: Option<Instant>,
+}
+
+impl Gate {
+    /// An open gate.
+    pub const fn new(limits: GateLimits) -> Self {
+        Self {
+            limits,
+            out: BTreeMap::new(),
+            next_ticket: 0,
+            sent: VecDeque::new(),
+            paused_until: None,
+            limited: 0,
+            failures: 0,
+            openings: 0,
+            open_until: None,
+        }
+    }
+
+    /// The limits in force.
+    pub const fn limits(&self) -> GateLimits {
+        self.limits
+    }
+
+    /// Takes new limits; what is under way goes on.
+    pub fn set_limits(&mut self, limits: GateLimits) {
+        self.limits = limits;
+    }
+
+    /// Attempts under way.
+    pub fn running(&self) -> u32 {
+        self.out.len() as u32
+    }
+
+    /// Why no attempt may begin now; None if one may.
+    pub fn shut(&self, now: Instant) -> Option<Shut> {
+        if self.running() >= self.limits.max_concurrent {
+            return Some(Shut::Busy);
+        }
+        if let Some(until) = self.paused_until.filter(|until| *until > now) {
+            return Some(Shut::Paused(until));
+        }
+        match self.open_until {
+            Some(until) if until > now => return Some(Shut::Circuit(until)),
+            // One attempt finds out whether it works again.
+            Some(_) if !self.out.is_empty() => return Some(Shut::Busy),
+            _ => {}
+        }
+        // Those that were let through and have not left yet will leave within this minute.
+        let waiting = self.out.values().filter(|has_left| !**has_left).count();
+        let Some(left) = (self.limits.requests_per_minute? as usize).checked_sub(waiting + 1) else {
+            return Some(Shut::Busy);
+        };
+        let until = *self.sent.iter().rev().nth(left)? + RATE_WINDOW;
+        (until > now).then_some(Shut::Rate(until))
+    }
+
+    /// Lets an attempt begin; the ticket goes back with [`Gate::give_back`].
+    pub fn take(&mut self, now: Instant) -> Result<u64, Shut> {
+        if let Some(shut) = self.shut(now) {
+            return Err(shut);
+        }
+        self.next_ticket += 1;
+        self.out.insert(self.next_ticket, false);
+        Ok(self.next_ticket)
+    }
+
+    /// The attempt's request leaves now: the minute counts from here, not from when it was let through.
+    pub fn leaves(&mut self, ticket: u64, now: Instant) {
+        if self.out.get_mut(&ticket).is_some_and(|has_left| !std::mem::replace(has_left, true)) {
+            self.remember(now);
+        }
+    }
+
+    /// The attempt is over. One whose request never left does not count for the rate.
+    pub fn give_back(&mut self, ticket: u64) {
+        self.out.remove(&ticket);
+    }
+
+    /// A request left at that time, be it from an earlier daemon.
+    pub fn remember(&mut self, at: Instant) {
+        let Some(limit) = self.limits.requests_per_minute else { return };
+        self.sent.push_back(at);
+        while self.sent.len() > limit as usize {
+            self.sent.pop_front();
+        }
+    }
+
+    /// Takes what an attempt says about the provider.
+    pub fn judge(&mut self, verdict: Verdict, now: Instant) {
+        match verdict {
+            Verdict::Unclear => {}
+            Verdict::Answered => {
+                (self.failures, self.openings, self.limited, self.open_until) = (0, 0, 0, None);
+            }
+            Verdict::Limited(wait) => {
+                let wait = wait.unwrap_or_else(|| doubled(FIRST_PAUSE, self.limited, LONGEST_PAUSE));
+                self.limited += 1;
+                let until = now + wait;
+                self.paused_until = Some(self.paused_until.map_or(until, |earlier| earlier.max(until)));
+                (self.failures, self.open_until) = (0, None);
+            }
+            Verdict::Failed => {
+                self.failures += 1;
+                let is_probe = self.open_until.is_some();
+                if is_probe || self.failures >= FAILURES {
+                    self.open_until = Some(now + doubled(FIRST_OPEN, self.openings, LONGEST_OPEN));
+                    self.openings += 1;
+                    self.failures = 0;
+                }
+            }
+        }
+    }
+}
+
+fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX).max(1)).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gate(max_concurrent: u32, requests_per_minute: Option<u32>) -> Gate {
+        Gate::new(GateLimits { max_concurrent, requests_per_minute })
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn permits_go_out_up_to_the_limit_and_come_back() {
+        let now = Instant::now();
+        let mut gate = gate(2, None);
+        let first = gate.take(now).unwrap();
+        gate.take(now).unwrap();
+        assert_eq!(gate.take(now), Err(Shut::Busy));
+        gate.give_back(first);
+        assert!(gate.take(now).is_ok());
+        gate.set_limits(GateLimits { max_concurrent: 1, requests_per_minute: None });
+        assert_eq!((gate.shut(now), gate.running()), (Some(Shut::Busy), 2));
+    }
+
+    #[test]
+    fn an_attempt_that_never_left_gives_its_place_in_the_minute_back() {
+        let now = Instant::now();
+        let mut gate = gate(9, Some(2));
+        let first = gate.take(now).unwrap();
+        let second = gate.take(now).unwrap();
+        assert_eq!(gate.take(now), Err(Shut::Busy), "both may still leave");
+        gate.give_back(first);
+        gate.leaves(second, now);
+        gate.leaves(second, now);
+        let third = gate.take(now).unwrap();
+        gate.leaves(third, now + SECOND);
+        assert_eq!(gate.take(now + SECOND), Err(Shut::Rate(now + RATE_WINDOW)));
+        assert!(gate.take(now + RATE_WINDOW).is_ok());
+    }
+
+    #[test]
+    fn five_failures_in_a_row_open_the_circuit_and_one_attempt_closes_it() {
+        let now = Instant::now();
+        let mut gate = gate(9, None);
+        for verdict in [Verdict::Failed; 4].into_iter().chain([Verdict::Answered]).chain([Verdict::Failed; 4])
+        {
+            gate.judge(verdict, now);
+            gate.judge(Verdict::Unclear, now);
+        }
+        assert_eq!(gate.shut(now), None);
+        gate.judge(Verdict::Failed, now);
+        assert_eq!(gate.shut(now), Some(Shut::Circuit(now + FIRST_OPEN)));
+        let later = now + FIRST_OPEN;
+        let probe = gate.take(later).unwrap();
+        assert_eq!(gate.take(later), Err(Shut::Busy), "one attempt finds out");
+        gate.judge(Verdict::Failed, later);
+        gate.give_back(probe);
+        assert_eq!(gate.shut(later), Some(Shut::Circuit(later + 2 * FIRST_OPEN)));
+        gate.judge(Verdict::Answered, later);
+        assert_eq!(gate.shut(later), None);
+    }
+
+    #[test]
+    fn a_pause_is_kept_and_a_shorter_one_does_not_end_it() {
+        let now = Instant::now();
+        let mut gate = gate(9, None);
+        gate.judge(Verdict::Limited(Some(20 * SECOND)), now);
+        gate.judge(Verdict::Limited(Some(SECOND)), now);
+        assert_eq!(gate.shut(now), Some(Shut::Paused(now + 20 * SECOND)));
+        assert_eq!(gate.shut(now + 20 * SECOND), None);
+        gate.judge(Verdict::Answered, now);
+        gate.judge(Verdict::Limited(None), now + 30 * SECOND);
+        assert_eq!(gate.shut(now + 30 * SECOND), Some(Shut::Paused(now + 31 * SECOND)));
+        gate.judge(Verdict::Limited(None), now + 40 * SECOND);
+        assert_eq!(gate.shut(now + 40 * SECOND), Some(Shut::Paused(now + 42 * SECOND)));
+        assert_eq!(doubled(FIRST_PAUSE, 400, LONGEST_PAUSE), LONGEST_PAUSE);
+    }
+
+    proptest! {
+        /// Whatever comes when, and however long each request waits before it leaves.
+        #[test]
+        fn no_minute_holds_more_than_its_requests(
+            limit in 1_u32..5,
+            steps in prop::collection::vec((0_u64..30_000, 0_usize..3), 1..80),
+        ) {
+            let mut gate = gate(100, Some(limit));
+            let (mut now, mut left, mut held) = (Instant::now(), Vec::new(), Vec::new());
+            for (pause, step) in steps {
+                now += Duration::from_millis(pause);
+                held.extend(gate.take(now).ok());
+                if step > 0 && let Some(ticket) = held.pop() {
+                    gate.leaves(ticket, now);
+                    gate.give_back(ticket);
+                    left.push(now);
+                }
+            }
+            for (index, first) in left.iter().enumerate() {
+                let within = left[index..].iter().filter(|at| **at < *first + Duration::from_mins(1)).count();
+                prop_assert!(within <= limit as usize);
+            }
+        }
+
+        #[test]
+        fn it_opens_when_it_says(limit in 1_u32..4, pauses in prop::collection::vec(0_u64..40_000, 1..40)) {
+            let mut gate = gate(1, Some(limit));
+            let mut now = Instant::now();
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                if let Some(until) = gate.shut(now).and_then(Shut::until) {
+                    prop_assert!(until > now && gate.shut(until).is_none());
+                    now = until;
+                }
+                let ticket = gate.take(now).unwrap();
+                gate.leaves(ticket, now);
+                gate.give_back(ticket);
+            }
+        }
+    }
+}

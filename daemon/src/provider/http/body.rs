@@ -1,0 +1,140 @@
+//! Bodies of answers as they arrive: pictures go to spools, everything else is small. Runs on threads that may block.
+
+use std::io::{self, Write};
+
+use tokio::sync::mpsc;
+
+use super::{
+    base64_stream::{Base64Stream, NotBase64},
+    extract::{Extract, ExtractError, Sink},
+};
+use crate::cache::{Spool, Spooled, Spools};
+
+/// What comes of a body.
+#[derive(Debug)]
+pub enum Chunk {
+    /// The next piece.
+    Bytes(bytes::Bytes),
+    /// Nothing more comes, though it was not over; why.
+    Cut(String),
+}
+
+/// What a body may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Pictures.
+    pub pictures: usize,
+    /// Bytes of one picture.
+    pub picture_bytes: u64,
+}
+
+/// Why a body was not read.
+#[derive(Debug)]
+pub enum BodyFault {
+    /// More than it may hold.
+    TooLarge,
+    /// What should be base64 is not.
+    NotBase64,
+    /// Our disk.
+    Disk(io::Error),
+}
+
+impl From<NotBase64> for BodyFault {
+    fn from(_: NotBase64) -> Self {
+        Self::NotBase64
+    }
+}
+
+impl From<io::Error> for BodyFault {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// A JSON body, taken apart.
+#[derive(Debug)]
+pub struct Answer {
+    /// The document with `""` in the place of each picture.
+    pub document: Vec<u8>,
+    /// The pictures, in their order.
+    pub pictures: Vec<Spooled>,
+    /// Why it is not whole, if it is not.
+    pub cut: Option<String>,
+}
+
+/// Reads a JSON body whose pictures are base64 texts of one field.
+pub fn read_answer(
+    mut chunks: mpsc::Receiver<Chunk>,
+    field: &'static str,
+    spools: &Spools,
+    limits: BodyLimits,
+) -> Result<Answer, BodyFault> {
+    let mut extract = Extract::new(field);
+    let mut sink = PictureSink { spools, limits, current: None, pictures: Vec::new() };
+    let mut cut = None;
+    while let Some(chunk) = chunks.blocking_recv() {
+        match chunk {
+            Chunk::Cut(reason) => cut = Some(reason),
+            Chunk::Bytes(bytes) => extract.push(&bytes, &mut sink).map_err(|error| match error {
+                ExtractError::TooLarge => BodyFault::TooLarge,
+                ExtractError::Sink(fault) => fault,
+            })?,
+        }
+    }
+    Ok(Answer { document: extract.finish(), pictures: sink.pictures, cut })
+}
+
+/// Reads a body that is one picture as it is; the reason comes along if it was cut.
+pub fn read_file(
+    mut chunks: mpsc::Receiver<Chunk>,
+    spools: &Spools,
+    limits: BodyLimits,
+) -> Result<(Spooled, Option<String>), BodyFault> {
+    let mut spool = spools.create()?;
+    let mut cut = None;
+    while let Some(chunk) = chunks.blocking_recv() {
+        match chunk {
+            Chunk::Cut(reason) => cut = Some(reason),
+            Chunk::Bytes(bytes) => write(&mut spool, &bytes, limits)?,
+        }
+    }
+    Ok((spool.finish()?, cut))
+}
+
+fn write(spool: &mut Spool, bytes: &[u8], limits: BodyLimits) -> Result<(), BodyFault> {
+    if spool.size_bytes() + bytes.len() as u64 > limits.picture_bytes {
+        return Err(BodyFault::TooLarge);
+    }
+    Ok(spool.write_all(bytes)?)
+}
+
+struct PictureSink<'a> {
+    spools: &'a Spools,
+    limits: BodyLimits,
+    current: Option<(Base64Stream, Spool)>,
+    pictures: Vec<Spooled>,
+}
+
+impl Sink for PictureSink<'_> {
+    type Error = BodyFault;
+
+    fn begin(&mut self) -> Result<(), BodyFault> {
+        if self.pictures.len() >= self.limits.pictures {
+            return Err(BodyFault::TooLarge);
+        }
+        self.current = Some((Base64Stream::default(), self.spools.create()?));
+        Ok(())
+    }
+
+    fn piece(&mut self, text: &[u8]) -> Result<(), BodyFault> {
+        let Some((base64, spool)) = &mut self.current else { return Ok(()) };
+        base64.push(text, |bytes| write(spool, bytes, self.limits))
+    }
+
+    fn end(&mut self) -> Result<(), BodyFault> {
+        let Some((mut base64, mut spool)) = self.current.take() else { return Ok(()) };
+        base64.finish(|bytes| write(&mut spool, bytes, self.limits))?;
+        self.pictures.push(spool.finish()?);
+        Ok(())
+    }
+}

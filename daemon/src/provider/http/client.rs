@@ -1,0 +1,227 @@
+//! Requests and their answers' heads, within the limits that the configuration sets.
+//!
+//! reqwest caps idle connections only and knows one timeout for all reads; how many requests are under way, how long the first byte may take
+//! and how long the next one are ours.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use reqwest::{Client, Request, Response, redirect::Policy};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{
+    body::Chunk,
+    dns::{Reach, Resolver, is_reachable},
+};
+
+/// Pieces of an answer that wait for the disk: some 16 KiB each.
+const WAITING_CHUNKS: usize = 8;
+/// What is read of an answer that only says what went wrong.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+/// Hosts whose requests are counted; past it the counts begin anew, as configurations name few.
+const MAX_HOSTS: usize = 256;
+
+/// From `[http]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Requests under way.
+    pub pool: usize,
+    /// Requests under way to one host.
+    pub per_host: usize,
+    /// How long an address is remembered.
+    pub dns_ttl: Duration,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// To connect.
+    pub connect: Duration,
+    /// From the request to the first byte of the answer.
+    pub first_byte: Duration,
+    /// Between two pieces of the answer.
+    pub read: Duration,
+    /// For all of it.
+    pub total: Duration,
+}
+
+/// The way to the network; cheap to clone. Its connections are made when they are needed first.
+#[derive(Debug, Clone)]
+pub struct Http(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limits: HttpLimits,
+    anywhere: OnceLock<Client>,
+    internet: OnceLock<Client>,
+    pool: Arc<Semaphore>,
+    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendError {
+    /// The request did not leave: nothing was done.
+    NotSent(String),
+    /// It may have arrived.
+    Lost(String),
+}
+
+/// The right to have one request under way; given back when dropped.
+#[derive(Debug)]
+struct Slot {
+    _pool: OwnedSemaphorePermit,
+    _host: OwnedSemaphorePermit,
+}
+
+/// An answer whose head has come. It holds its place among the requests under way.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The head.
+    pub response: Response,
+    read: Duration,
+    deadline: Instant,
+    _slot: Slot,
+}
+
+impl Http {
+    /// Within these limits.
+    pub fn new(limits: HttpLimits) -> Self {
+        Self(Arc::new(Inner {
+            limits,
+            anywhere: OnceLock::new(),
+            internet: OnceLock::new(),
+            pool: Arc::new(Semaphore::new(limits.pool)),
+            hosts: Mutex::default(),
+        }))
+    }
+
+    /// Sends a request when its turn has come and gives the head of its answer; `leaves` is called right before it leaves. A redirect is an
+    /// answer.
+    pub async fn send(
+        &self,
+        request: Request,
+        reach: Reach,
+        leaves: impl FnOnce(),
+    ) -> Result<Exchange, SendError> {
+        if !is_reachable(request.url(), reach) {
+            let host = request.url().host_str().unwrap_or("an address without a host").to_owned();
+            return Err(SendError::NotSent(format!("{host} may not be asked")));
+        }
+        let limits = self.0.limits;
+        let client = self.client(reach).map_err(|error| SendError::NotSent(chain(&error)))?;
+        let slot = self.slot(&request).await.ok_or_else(|| SendError::NotSent("it stops".to_owned()))?;
+        let deadline = Instant::now() + limits.total;
+        leaves();
+        let sent = timeout(limits.first_byte.min(limits.total), client.execute(request)).await;
+        match sent {
+            Ok(Ok(response)) => Ok(Exchange { response, read: limits.read, deadline, _slot: slot }),
+            Ok(Err(error)) if error.is_connect() || error.is_builder() => {
+                Err(SendError::NotSent(chain(&error.without_url())))
+            }
+            Ok(Err(error)) => Err(SendError::Lost(chain(&error.without_url()))),
+            Err(_) => {
+                let seconds = limits.first_byte.min(limits.total).as_secs();
+                Err(SendError::Lost(format!("no answer within {seconds} s")))
+            }
+        }
+    }
+
+    async fn slot(&self, request: &Request) -> Option<Slot> {
+        let host = request.url().origin().ascii_serialization();
+        let per_host = {
+            let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            if hosts.len() >= MAX_HOSTS {
+                hosts.clear();
+            }
+            let slots = || Arc::new(Semaphore::new(self.0.limits.per_host));
+            Arc::clone(hosts.entry(host).or_insert_with(slots))
+        };
+        // The host's first: who waits for a slow one keeps nobody else from the pool.
+        let host = per_host.acquire_owned().await.ok()?;
+        let pool = Arc::clone(&self.0.pool).acquire_owned().await.ok()?;
+        Some(Slot { _pool: pool, _host: host })
+    }
+
+    fn client(&self, reach: Reach) -> Result<&Client, reqwest::Error> {
+        let place = match reach {
+            Reach::Anywhere => &self.0.anywhere,
+            Reach::Internet => &self.0.internet,
+        };
+        if let Some(client) = place.get() {
+            return Ok(client);
+        }
+        let client = build(self.0.limits, reach)?;
+        Ok(place.get_or_init(|| client))
+    }
+}
+
+fn build(limits: HttpLimits, reach: Reach) -> Result<Client, reqwest::Error> {
+    // It fails only where another part of the process chose one before, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .user_agent(concat!("reel/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .referer(false)
+        .connect_timeout(limits.connect)
+        .pool_idle_timeout(limits.keep_alive)
+        .pool_max_idle_per_host(if limits.keep_alive.is_zero() { 0 } else { limits.per_host })
+        .dns_resolver(Arc::new(Resolver::new(reach, limits.dns_ttl)))
+        .build()
+}
+
+impl Exchange {
+    /// Gives the body to a reader on a thread that may block, piece by piece, and answers what the reader made of it. The reader is told
+    /// where the body was cut.
+    pub async fn read_with<T: Send + 'static>(
+        self,
+        reader: impl FnOnce(mpsc::Receiver<Chunk>) -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        let Self { mut response, read, deadline, _slot } = self;
+        let (pieces, chunks) = mpsc::channel(WAITING_CHUNKS);
+        let reading = tokio::task::spawn_blocking(move || reader(chunks));
+        loop {
+            let until = deadline.min(Instant::now() + read);
+            let chunk = match timeout_at(until, response.chunk()).await {
+                Ok(Ok(Some(bytes))) => Chunk::Bytes(bytes),
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => Chunk::Cut(chain(&error.without_url())),
+                Err(_) if until == deadline => Chunk::Cut("the answer took too long".to_owned()),
+                Err(_) => Chunk::Cut(format!("the answer stood still for {} s", read.as_secs())),
+            };
+            let is_cut = matches!(chunk, Chunk::Cut(_));
+            // A reader that has gone has read enough.
+            if pieces.send(chunk).await.is_err() || is_cut {
+                break;
+            }
+        }
+        drop(pieces);
+        reading.await
+    }
+
+    /// The beginning of a body that says what went wrong; whatever came of it before it was cut.
+    pub async fn error_text(mut self) -> Vec<u8> {
+        let mut text = Vec::new();
+        while text.len() < MAX_ERROR_BYTES {
+            let until = self.deadline.min(Instant::now() + self.read);
+            match timeout_at(until, self.response.chunk()).await {
+                Ok(Ok(Some(bytes))) => text.extend_from_slice(&bytes),
+                _ => break,
+            }
+        }
+        text.truncate(MAX_ERROR_BYTES);
+        text
+    }
+}
+
+/// An error with its causes; the same is not said twice.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}

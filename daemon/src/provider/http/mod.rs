@@ -1,0 +1,15 @@
+//! How providers on the network are reached: connections, limits and deadlines, and answers that go to disk while they arrive.
+
+mod base64_stream;
+mod body;
+mod client;
+mod dns;
+mod extract;
+mod retry_after;
+
+pub use self::{
+    body::{Answer, BodyFault, BodyLimits, read_answer, read_file},
+    client::{Exchange, Http, HttpLimits, SendError},
+    dns::Reach,
+    retry_after::{retry_after, should_retry},
+};

@@ -1,0 +1,198 @@
+//! Whether what a provider sent is a picture: its dimensions first, then every pixel of it, within the memory budget.
+
+use std::{
+    io::{BufReader, Seek},
+    sync::Arc,
+    time::Duration,
+};
+
+use image::{ImageDecoder, ImageFormat, ImageReader};
+use tokio::{sync::Semaphore, time::Instant};
+
+use crate::{
+    cache::Spooled,
+    memory::{Budget, Holder, OverBudget},
+};
+
+/// Largest side, in pixels: twice what any service makes today.
+const MAX_SIDE: u32 = 16_384;
+/// Most bytes of a decoded picture: 8192×8192 with an alpha channel.
+const MAX_DECODED_BYTES: u64 = 256 * 1024 * 1024;
+/// How long a picture waits for room in the memory budget.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a picture is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inspected {
+    /// Such as `image/png`.
+    pub media_type: &'static str,
+    /// Such as `png`.
+    pub extension: &'static str,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}
+
+/// Why it is none.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The bytes are no PNG, JPEG or WebP, or not all of one.
+    #[error("what came is no picture: {0}")]
+    NoPicture(String),
+    /// It says that it is too large.
+    #[error("the picture says that it is {width}×{height}")]
+    TooLarge {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// The memory budget had no room for its pixels.
+    #[error("the picture could not be checked: {0}")]
+    OverMemory(OverBudget),
+    /// The decoder panicked.
+    #[error("the picture could not be checked: the decoder failed")]
+    Decoder,
+}
+
+/// Inspects as many pictures at once as there are cores; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Inspector {
+    budget: Budget,
+    turns: Arc<Semaphore>,
+}
+
+impl Inspector {
+    /// Within this budget.
+    pub fn new(budget: Budget) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { budget, turns: Arc::new(Semaphore::new(cores)) }
+    }
+
+    /// Looks at a picture; it comes back with what it is.
+    pub async fn inspect(&self, mut spooled: Spooled) -> Result<(Spooled, Inspected), InspectError> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            // The semaphore is never closed.
+            let turn = self.turns.acquire().await;
+            let budget = self.budget.clone();
+            let looking = tokio::task::spawn_blocking(move || (inspect(&spooled, &budget), spooled));
+            let (inspected, looked_at) = looking.await.map_err(|_| InspectError::Decoder)?;
+            drop(turn);
+            spooled = looked_at;
+            match inspected {
+                Ok(inspected) => return Ok((spooled, inspected)),
+                // It is made and may be paid: giving up at once would throw it away.
+                Err(InspectError::OverMemory(_)) if Instant::now() < patience => {
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError> {
+    let no_picture = |error: &dyn std::fmt::Display| InspectError::NoPicture(error.to_string());
+    let mut file = spooled.open().map_err(|error| no_picture(&error))?;
+    file.rewind().map_err(|error| no_picture(&error))?;
+    let mut reader =
+        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(|error| no_picture(&error))?;
+    // Dimensions and sizes are looked at below, before anything is decoded.
+    reader.no_limits();
+    let (media_type, extension) = match reader.format() {
+        Some(ImageFormat::Png) => ("image/png", "png"),
+        Some(ImageFormat::Jpeg) => ("image/jpeg", "jpg"),
+        Some(ImageFormat::WebP) => ("image/webp", "webp"),
+        _ => return Err(InspectError::NoPicture("not PNG, JPEG or WebP".to_owned())),
+    };
+    let decoder = reader.into_decoder().map_err(|error| no_picture(&error))?;
+    let (width, height) = decoder.dimensions();
+    if width > MAX_SIDE || height > MAX_SIDE || decoder.total_bytes() > MAX_DECODED_BYTES {
+        return Err(InspectError::TooLarge { width, height });
+    }
+    let bytes = decoder.total_bytes();
+    let reservation = budget.reserve(Holder::Decode, bytes).map_err(InspectError::OverMemory)?;
+    let mut pixels = vec![0; bytes as usize];
+    decoder.read_image(&mut pixels).map_err(|error| no_picture(&error))?;
+    drop(pixels);
+    drop(reservation);
+    Ok(Inspected { media_type, extension, width, height })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use image::{DynamicImage, RgbImage};
+
+    use super::*;
+    use crate::cache::Spools;
+
+    fn spooled(home: &tempfile::TempDir, bytes: &[u8]) -> Spooled {
+        let mut spool = Spools::new(home.path().to_owned()).create().unwrap();
+        spool.write_all(bytes).unwrap();
+        spool.finish().unwrap()
+    }
+
+    fn encoded(format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let image = RgbImage::from_fn(40, 30, |x, y| image::Rgb([x as u8 * 6, y as u8 * 8, (x * y) as u8]));
+        DynamicImage::from(image).write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+        bytes
+    }
+
+    #[tokio::test]
+    async fn pictures_are_told_by_their_bytes_and_cut_ones_are_none() {
+        let home = tempfile::tempdir().unwrap();
+        let inspector = Inspector::new(Budget::new(1 << 20));
+        for (format, extension) in
+            [(ImageFormat::Png, "png"), (ImageFormat::Jpeg, "jpg"), (ImageFormat::WebP, "webp")]
+        {
+            let bytes = encoded(format);
+            let (_, inspected) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
+            assert_eq!((inspected.extension, inspected.width, inspected.height), (extension, 40, 30));
+            let cut = inspector.inspect(spooled(&home, &bytes[..bytes.len() / 2])).await;
+            // A JPEG's end is not checked by its decoder: half a JPEG shows half a picture.
+            assert!(extension == "jpg" || matches!(cut, Err(InspectError::NoPicture(_))), "{extension}");
+        }
+        for bytes in [&b""[..], b"<html>", b"\x89PNG\r\n\x1a\nrest"] {
+            let none = inspector.inspect(spooled(&home, bytes)).await;
+            assert!(matches!(none, Err(InspectError::NoPicture(_))), "{bytes:?}");
+        }
+        assert_eq!(inspector.budget.reserved_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_huge_picture_is_refused_by_what_it_says_of_itself() {
+        let home = tempfile::tempdir().unwrap();
+        let mut bytes = encoded(ImageFormat::Png);
+        // Width and height of IHDR, and its checksum.
+        bytes[16..24].copy_from_slice(&[0, 0, 0xc3, 0x50, 0, 0, 0xc3, 0x50]);
+        let crc = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.to_be_bytes());
+        let refused = Inspector::new(Budget::new(1 << 40)).inspect(spooled(&home, &bytes)).await;
+        assert!(
+            matches!(refused, Err(InspectError::TooLarge { width: 50_000, height: 50_000 })),
+            "{refused:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_picture_waits_for_room_and_not_for_ever() {
+        let home = tempfile::tempdir().unwrap();
+        let full = Inspector::new(Budget::new(10));
+        let refused = full.inspect(spooled(&home, &encoded(ImageFormat::Png))).await;
+        assert!(matches!(refused, Err(InspectError::OverMemory(_))));
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(u32::MAX, |crc, byte| {
+            (0..8)
+                .fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! A provider on the network: one attempt from its permit to its pictures, the same for every kind of service.
+//!
+//! It owns the instance's key and way to the network. The gateway sends it attempts; it reports to the gate what each says about the service.
+
+mod failures;
+mod fetch;
+
+use std::{cell::Cell, sync::Arc};
+
+use actix::{Actor, Context, Handler, ResponseFuture};
+use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
+use reqwest::{
+    Method, Request, Url,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+};
+
+use super::{
+    CheckProvider, Generate, GenerateError, Picture, PictureRequest,
+    class::{Class, Failure},
+    gate::Verdict,
+    http::{Answer, BodyLimits, Exchange, Http, Reach, read_answer},
+    inspect::{InspectError, Inspector},
+    wire::{Item, Wire},
+};
+use crate::{
+    cache::{Body, Spooled, Spools},
+    config::ProviderConfig,
+    memory::{Budget, Holder, Reservation},
+    secret::Secret,
+    tasks::ProgressSink,
+};
+
+/// What a call holds in memory while its answer arrives: the pieces on their way to disk, and the decoder's blocks.
+const CALL_BYTES: u64 = 512 * 1024;
+/// Largest picture, in bytes: ten times what services send.
+const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;
+/// Room that the disk must have before a picture is asked for: what is paid must not be lost for want of it.
+const ROOM_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What an instance works with.
+#[derive(Debug)]
+pub struct RemoteParts {
+    /// The instance.
+    pub config: ProviderConfig,
+    /// What its kind says on the wire.
+    pub wire: Box<dyn Wire>,
+    /// The way to the network.
+    pub http: Http,
+    /// Where its pictures arrive.
+    pub spools: Spools,
+    /// Looks at them.
+    pub inspector: Inspector,
+    /// The memory budget.
+    pub budget: Budget,
+}
+
+/// The actor.
+#[derive(Debug, Clone)]
+pub struct RemoteProvider(Arc<RemoteParts>);
+
+impl RemoteProvider {
+    /// An instance that has not asked anybody yet.
+    pub fn new(parts: RemoteParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Actor for RemoteProvider {
+    type Context = Context<Self>;
+}
+
+impl Handler<Generate> for RemoteProvider {
+    type Result = ResponseFuture<Result<Vec<Picture>, GenerateError>>;
+
+    fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
+        let provider = Arc::clone(&self.0);
+        Box::pin(async move { provider.generate(call).await })
+    }
+}
+
+impl Handler<CheckProvider> for RemoteProvider {
+    type Result = ResponseFuture<ProviderCheckResult>;
+
+    fn handle(&mut self, _: CheckProvider, _: &mut Self::Context) -> Self::Result {
+        let provider = Arc::clone(&self.0);
+        Box::pin(async move {
+            match provider.check().await {
+                Ok(detail) => ProviderCheckResult { is_usable: true, detail },
+                Err(failure) => ProviderCheckResult { is_usable: false, detail: failure.error.message },
+            }
+        })
+    }
+}
+
+/// What a call has made: pictures in files that nobody has looked at.
+type Files = Vec<Spooled>;
+
+impl RemoteParts {
+    async fn generate(&self, call: Generate) -> Result<Vec<Picture>, GenerateError> {
+        let Generate { request, permit, mut cancel, progress, .. } = call;
+        let has_left = Cell::new(false);
+        let leaves = || {
+            has_left.set(true);
+            if let Some(permit) = &permit {
+                permit.leaves();
+            }
+        };
+        let stopped = async {
+            // The sender goes away only with the tracker, and then nobody is left to stop it.
+            let is_told = cancel.wait_for(|is_cancelled| *is_cancelled).await.is_ok();
+            // A call that may be paid goes on though nobody wants it any more: its picture is kept for whoever asks next.
+            if !is_told || (self.config.is_paid && has_left.get()) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let asked = tokio::select! {
+            biased;
+            () = stopped => return Err(GenerateError::Stopped),
+            asked = self.ask(&request, &progress, leaves) => asked,
+        };
+        // What failed before the request left says nothing about the provider.
+        if let Some(permit) = permit.as_ref().filter(|_| has_left.get()) {
+            permit
+                .judge(asked.as_ref().map_or_else(|failure| failure.class.verdict(), |_| Verdict::Answered));
+        }
+        drop(permit);
+        let pictures = self.inspect(asked.map_err(GenerateError::Failed)?).await;
+        pictures.map_err(GenerateError::Failed)
+    }
+
+    async fn ask(
+        &self,
+        request: &PictureRequest,
+        progress: &ProgressSink,
+        leaves: impl FnOnce(),
+    ) -> Result<Files, Failure> {
+        let key = self.key()?;
+        let _reservation = self.ready()?;
+        let model = request.params.model.as_deref().or(self.config.model.as_deref());
+        let submission = self.wire.submission(request, model);
+        let mut post = self.request(Method::POST, self.url(submission.path), key.as_ref())?;
+        post.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *post.body_mut() = Some(submission.body.into());
+        progress.report(0.0, format!("waiting for {}", self.config.name));
+        let exchange =
+            self.http.send(post, Reach::Anywhere, leaves).await.map_err(|error| self.not_answered(error))?;
+        let status = exchange.response.status();
+        if !status.is_success() {
+            let headers = exchange.response.headers().clone();
+            let body = exchange.error_text().await;
+            let refusal = self.wire.refusal(status, &headers, &body);
+            return Err(self.refused(refusal, key.as_ref()).status(status.as_u16()));
+        }
+        progress.report(0.5, format!("receiving from {}", self.config.name));
+        self.receive(exchange, request.params.n, key.as_ref())
+            .await
+            .map_err(|failure| failure.status(status.as_u16()))
+    }
+
+    /// What is asked for first, while nothing has been paid.
+    fn ready(&self) -> Result<Reservation, Failure> {
+        if !self.spools.has_room(ROOM_BYTES) {
+            let message = "the disk has no room for a picture, so none was asked for";
+            let hint = "free some room on the disk; the task is tried again";
+            return Err(Failure::with_code(Class::Transient(None), ErrorCode::StorageFull, message, hint));
+        }
+        self.budget.reserve(Holder::Body, CALL_BYTES).map_err(|over| {
+            let hint = "reel memory shows who holds what; the task is tried again";
+            Failure::with_code(Class::Transient(None), ErrorCode::OverMemory, over.to_string(), hint)
+        })
+    }
+
+    async fn receive(&self, exchange: Exchange, count: u32, key: Option<&Secret>) -> Result<Files, Failure> {
+        let content_type = exchange.response.headers().get(CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if content_type.to_ascii_lowercase().starts_with("text/html") {
+            let name = &self.config.name;
+            let message = format!("{name} answered with a web page instead of JSON");
+            let hint =
+                format!("providers.{name}.base_url is probably not the API's address; /v1 may be missing");
+            return Err(Failure::new(Class::Unknown, message, hint));
+        }
+        let (field, spools) = (self.wire.picture_field(), self.spools.clone());
+        let limits = BodyLimits { pictures: count as usize, picture_bytes: MAX_PICTURE_BYTES };
+        let read = exchange.read_with(move |chunks| read_answer(chunks, field, &spools, limits)).await;
+        let Answer { document, pictures, cut } = self.read(read)?;
+        let items = match (self.wire.items(&document, &self.config.base_url), cut) {
+            (Ok(items), _) => items,
+            (Err(_), Some(cut)) => return Err(self.lost(&cut)),
+            (Err(refusal), None) => return Err(self.refused(refusal, key)),
+        };
+        let mut taken = pictures.into_iter();
+        let mut files = Vec::new();
+        for item in items.into_iter().take(count as usize) {
+            match item {
+                Item::Taken => files.extend(taken.next()),
+                Item::At(url) => files.push(self.fetch(url, key).await?),
+            }
+        }
+        Ok(files)
+    }
+
+    async fn inspect(&self, files: Files) -> Result<Vec<Picture>, Failure> {
+        let mut pictures = Vec::new();
+        let mut fault = None;
+        for file in files {
+            match self.inspector.inspect(file).await {
+                Ok((spooled, inspected)) => pictures.push(Picture {
+                    body: Body::Spooled(spooled),
+                    reservation: None,
+                    media_type: inspected.media_type,
+                    extension: inspected.extension,
+                    width: inspected.width,
+                    height: inspected.height,
+                }),
+                Err(error) => fault = Some(error),
+            }
+        }
+        match fault {
+            None if !pictures.is_empty() => Ok(pictures),
+            // What is good of it was paid with the rest.
+            Some(error) if !pictures.is_empty() => {
+                tracing::warn!(provider = %self.config.name, %error, "one of several pictures was left out");
+                Ok(pictures)
+            }
+            Some(error @ InspectError::OverMemory(_)) => Err(self.lost(&error.to_string())),
+            Some(error) => Err(self.bad_answer(&error.to_string())),
+            None => Err(self.bad_answer("answered without a picture")),
+        }
+    }
+
+    async fn check(&self) -> Result<String, Failure> {
+        let key = self.key()?;
+        let request = self.request(Method::GET, self.url(self.wire.check_path()), key.as_ref())?;
+        let exchange = self
+            .http
+            .send(request, Reach::Anywhere, || {})
+            .await
+            .map_err(|error| self.not_answered(error))?;
+        let (status, host) = (exchange.response.status(), self.host());
+        if status.is_success() {
+            let of_key = if key.is_some() { ", and takes the key" } else { "; no key is configured" };
+            return Ok(format!("{host} answers{of_key}"));
+        }
+        let headers = exchange.response.headers().clone();
+        let body = exchange.error_text().await;
+        let refusal = self.wire.refusal(status, &headers, &body);
+        match refusal.class {
+            // Servers that make pictures and list no models.
+            Class::Invalid => {
+                Ok(format!("{host} answers; whether it takes the key shows with the first picture"))
+            }
+            _ => Err(self.refused(refusal, key.as_ref()).status(status.as_u16())),
+        }
+    }
+
+    fn request(&self, method: Method, url: Url, key: Option<&Secret>) -> Result<Request, Failure> {
+        let mut request = Request::new(method, url);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, image/*"));
+        if let Some(key) = key {
+            let header = HeaderValue::from_str(&format!("Bearer {}", key.expose()));
+            let mut header = header.map_err(|_| self.no_key("the key holds characters that no key has"))?;
+            header.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, header);
+        }
+        Ok(request)
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.config.base_url.clone();
+        url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
+        url
+    }
+
+    fn host(&self) -> &str {
+        self.config.base_url.host_str().unwrap_or(&self.config.name)
+    }
+}

@@ -1,0 +1,112 @@
+//! How the failures of an attempt are classed and said: what happened, and what a person does next.
+
+use reel_protocol::{ErrorCode, TaskError};
+use tokio::task::JoinError;
+
+use super::RemoteParts;
+use crate::{
+    provider::{
+        class::{Class, Failure},
+        http::{BodyFault, SendError},
+        wire::Refusal,
+    },
+    secret::{Secret, SecretError, SecretSource},
+};
+
+impl RemoteParts {
+    /// The key, if one is configured.
+    pub(super) fn key(&self) -> Result<Option<Secret>, Failure> {
+        let read = self.config.api_key.as_ref().map(SecretSource::read).transpose();
+        read.map_err(|error| {
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let of_daemon = match error {
+                SecretError::NotSet(_) => format!(" (pid {}, {})", std::process::id(), started()),
+                _ => String::new(),
+            };
+            self.no_key(&format!("{error}{cause}{of_daemon}"))
+        })
+    }
+
+    pub(super) fn read<T>(&self, read: Result<Result<T, BodyFault>, JoinError>) -> Result<T, Failure> {
+        match read {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(BodyFault::TooLarge)) => Err(self.bad_answer("the answer is larger than any picture")),
+            Ok(Err(BodyFault::NotBase64)) => Err(self.bad_answer("the answer's picture is not base64")),
+            Ok(Err(BodyFault::Disk(error))) => {
+                let failure = self.lost(&format!("the picture came, and could not be written: {error}"));
+                let code = ErrorCode::StorageFull.name();
+                let hint = failure.error.hint;
+                let error = TaskError { code: code.to_owned(), hint, ..failure.error };
+                Err(Failure { class: failure.class, error })
+            }
+            Err(_) => Err(Failure::with_code(
+                Class::Ambiguous,
+                ErrorCode::Internal,
+                "reading the answer failed",
+                "please report it; reel daemon logs says more",
+            )),
+        }
+    }
+
+    pub(super) fn no_key(&self, message: &str) -> Failure {
+        let name = &self.config.name;
+        let hint = format!("set providers.{name}.api_key, or restart the daemon where the variable is set");
+        Failure::with_code(Class::Auth, ErrorCode::KeyMissing, message, hint)
+    }
+
+    pub(super) fn not_answered(&self, error: SendError) -> Failure {
+        match error {
+            SendError::Lost(reason) => self.lost(&reason),
+            SendError::NotSent(reason) => {
+                let message = format!("{} at {} cannot be reached: {reason}", self.config.name, self.host());
+                let hint = format!("is it running? reel providers check {} asks it", self.config.name);
+                Failure::new(Class::Transient(None), message, hint)
+            }
+        }
+    }
+
+    pub(super) fn lost(&self, reason: &str) -> Failure {
+        let name = &self.config.name;
+        let message = format!("the request went to {name}, and its answer was lost: {reason}");
+        let hint = if self.config.is_paid {
+            format!(
+                "it may have been paid: look at {name}'s account, then reel release asks again, reel cancel gives up"
+            )
+        } else {
+            "asking again costs nothing".to_owned()
+        };
+        Failure::new(Class::Ambiguous, message, hint)
+    }
+
+    pub(super) fn bad_answer(&self, reason: &str) -> Failure {
+        let message = format!("{}: {reason}", self.config.name);
+        Failure::new(Class::Unknown, message, "reel retry asks again, and may pay again")
+    }
+
+    /// A refusal as the task shows it; the service may have repeated the key in it.
+    pub(super) fn refused(&self, refusal: Refusal, key: Option<&Secret>) -> Failure {
+        let Refusal { class, message } = refusal;
+        let name = &self.config.name;
+        let message = key.map_or_else(|| message.clone(), |key| key.redact(&message));
+        let hint = match class {
+            Class::Auth => format!("providers.{name}.api_key is wrong, or may not do this"),
+            Class::Quota => format!("{name}'s account has nothing left: top it up, then reel retry"),
+            Class::QuotaWindow(_) => format!("{name} has had enough for now: reel retry later"),
+            Class::Moderated => "change the prompt; asking the same again would be refused again".to_owned(),
+            Class::Invalid => "change the request, or the provider's model".to_owned(),
+            Class::Transient(_) | Class::RateLimited(_) => {
+                format!("it is tried again; reel providers shows {name}")
+            }
+            Class::Ambiguous => return self.lost(&message),
+            Class::Gone | Class::Unknown => "reel retry asks again, and may pay again".to_owned(),
+        };
+        Failure::new(class, format!("{name}: {message}"), hint)
+    }
+}
+
+/// Since when the daemon has its environment, for whoever set a variable later.
+fn started() -> String {
+    let by = if std::env::var_os("INVOCATION_ID").is_some() { "by systemd" } else { "by a command" };
+    format!("started {by}")
+}

@@ -1,0 +1,155 @@
+//! API keys: a text that prints as `***` wherever it is formatted, and the places that it is read from.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+/// Longest key that is read, in bytes: real ones have fewer than 3,000, the longest being tokens of cloud accounts.
+const MAX_KEY_BYTES: u64 = 16 * 1024;
+
+/// A key. Only [`Secret::expose`] gives its text, for the one header that carries it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The key without the white space around it, which files end with; None where nothing remains.
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// A text of somebody else's without this key: services repeat in an error what they were sent.
+    pub fn redact(&self, text: &str) -> String {
+        text.replace(&self.0, "***")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where a key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A variable of the daemon's environment.
+    Env(String),
+    /// A file; `~/` is the user's home.
+    File(PathBuf),
+    /// A credential that systemd hands to the unit, by name.
+    Credential(String),
+    /// The text stands in the configuration itself.
+    Plain(Secret),
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is not there, or empty.
+    #[error("{0} is not set in the daemon's environment")]
+    NotSet(String),
+    /// The file cannot be read.
+    #[error("the key file {} cannot be read", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is empty, or no key could be that long.
+    #[error("the key file {} holds no key", .0.display())]
+    NoKey(PathBuf),
+    /// The daemon was not started by systemd with credentials.
+    #[error("the credential {0} was not passed: the daemon's unit has no LoadCredential= for it")]
+    NoCredential(String),
+}
+
+impl SecretSource {
+    /// Reads the key. A file is read each time, so that one that was changed counts from the next call on.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        match self {
+            Self::Plain(secret) => Ok(secret.clone()),
+            Self::Env(name) => std::env::var(name)
+                .ok()
+                .and_then(|text| Secret::new(&text))
+                .ok_or_else(|| SecretError::NotSet(name.clone())),
+            Self::File(path) => read_file(&expand_home(path)),
+            Self::Credential(name) => {
+                let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
+                    .ok_or_else(|| SecretError::NoCredential(name.clone()))?;
+                read_file(&Path::new(&directory).join(name))
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<Secret, SecretError> {
+    let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
+    // Opening a pipe would wait for somebody to write into it.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(SecretError::NoKey(path.to_owned()));
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    let length = file.take(MAX_KEY_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    let key = Secret::new(&text).filter(|_| length as u64 <= MAX_KEY_BYTES);
+    key.ok_or_else(|| SecretError::NoKey(path.to_owned()))
+}
+
+fn expand_home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::var_os("HOME")) {
+        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_not_formatted_and_is_taken_out_of_foreign_texts() {
+        let secret = Secret::new(" sk-1234\n").unwrap();
+        let source = SecretSource::Plain(secret.clone());
+        assert_eq!(format!("{secret} {secret:?} {source:?}"), "*** *** Plain(***)");
+        assert_eq!(secret.redact("Incorrect API key: sk-1234."), "Incorrect API key: ***.");
+        assert_eq!(secret.expose(), "sk-1234");
+        assert!(Secret::new(" \n").is_none());
+    }
+
+    #[test]
+    fn a_file_gives_its_key_and_says_why_it_does_not() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("key");
+        let read = || SecretSource::File(path.clone()).read();
+        assert!(matches!(read(), Err(SecretError::Unreadable { .. })));
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(read(), Err(SecretError::NoKey(_))));
+        std::fs::write(&path, "sk-1\n").unwrap();
+        assert_eq!(read().unwrap().expose(), "sk-1");
+        std::fs::write(&path, "x".repeat(20_000)).unwrap();
+        assert!(matches!(read(), Err(SecretError::NoKey(_))));
+        let directory = SecretSource::File(root.path().to_owned()).read();
+        assert!(matches!(directory, Err(SecretError::NoKey(_))));
+        assert!(matches!(
+            SecretSource::Env("REEL_TEST_NO_SUCH_VARIABLE".into()).read(),
+            Err(SecretError::NotSet(_))
+        ));
+    }
+}

@@ -1,0 +1,90 @@
+//! What follows from an attempt that failed: another one, and when; the end; or a person. Pure.
+
+use std::time::Duration;
+
+use super::live::backoff;
+
+/// Attempts of a task that a provider's rate limit may refuse: they cost nothing, and a queue behind a narrow limit meets many.
+const LIMITED_ATTEMPTS: u32 = 100;
+/// So much later than the provider said a task comes back at the most, so that many do not come at once.
+const SPREAD: Duration = Duration::from_millis(500);
+
+/// What may follow, as the service that ran the attempt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing: the same would fail again.
+    Never,
+    /// Another attempt, after a pause that grows, and not before so much time.
+    Later(Option<Duration>),
+    /// Another one when the provider allows it, so much later if it said. Nothing was done, so this one does not count.
+    WhenAllowed(Option<Duration>),
+    /// Nobody knows whether it was done, and paid: a person decides.
+    OutcomeUnknown,
+}
+
+/// The attempt that failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed {
+    /// What may follow.
+    pub again: Again,
+    /// Attempts begun, this one counted.
+    pub attempts: u32,
+    /// Attempts that it may still make.
+    pub attempts_left: u32,
+    /// Different for each task.
+    pub spread: u64,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The task has failed.
+    Fail,
+    /// It is held.
+    Hold,
+    /// It waits for so long, and then for its turn.
+    Wait {
+        /// From now.
+        wait: Duration,
+        /// Whether the attempt counts against its number.
+        is_counted: bool,
+    },
+}
+
+/// Decides.
+pub fn next(failed: Failed) -> Next {
+    let pause = backoff(failed.attempts, failed.spread);
+    match failed.again {
+        Again::OutcomeUnknown => Next::Hold,
+        Again::Later(wait) if failed.attempts_left > 0 => {
+            Next::Wait { wait: pause.max(wait.unwrap_or_default()), is_counted: true }
+        }
+        Again::WhenAllowed(wait) if failed.attempts < LIMITED_ATTEMPTS => {
+            let spread = Duration::from_millis(failed.spread % SPREAD.as_millis() as u64);
+            Next::Wait { wait: wait.map_or(pause, |wait| wait + spread), is_counted: false }
+        }
+        Again::Never | Again::Later(_) | Again::WhenAllowed(_) => Next::Fail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_bounded_and_the_providers_wait_is_kept() {
+        let next =
+            |again, attempts, attempts_left| next(Failed { again, attempts, attempts_left, spread: 1_250 });
+        let wait = |millis, is_counted| Next::Wait { wait: Duration::from_millis(millis), is_counted };
+        let minute = Some(Duration::from_mins(1));
+        assert_eq!(next(Again::Never, 1, 9), Next::Fail);
+        assert_eq!(next(Again::Later(None), 1, 3), wait(1_000, true));
+        assert_eq!(next(Again::Later(Some(Duration::ZERO)), 2, 3), wait(2_250, true));
+        assert_eq!(next(Again::Later(minute), 2, 3), wait(60_000, true));
+        assert_eq!(next(Again::Later(None), 4, 0), Next::Fail);
+        assert_eq!(next(Again::WhenAllowed(minute), 4, 0), wait(60_250, false));
+        assert_eq!(next(Again::WhenAllowed(None), 1, 0), wait(1_000, false));
+        assert_eq!(next(Again::WhenAllowed(minute), 100, 5), Next::Fail);
+        assert_eq!(next(Again::OutcomeUnknown, 1, 9), Next::Hold);
+    }
+}

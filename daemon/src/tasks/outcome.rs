@@ -1,0 +1,164 @@
+//! What a run's end means for all that share it: they are done, they fail, they wait for another attempt, or a person decides.
+
+use actix::Context;
+use reel_protocol::{ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
+use tokio::time::Instant;
+
+use super::{
+    Again, RunEnd, TaskTracker,
+    again::{Failed, Next, next},
+    finish::{End, task_error},
+    live::LiveTask,
+};
+
+/// How a task goes back to the queue from its attempt.
+struct Requeue {
+    not_before: Option<Timestamp>,
+    /// Whether the attempt counts against its number.
+    is_counted: bool,
+    /// Why it failed.
+    error: Option<TaskError>,
+}
+
+impl Requeue {
+    /// We stopped it ourselves.
+    const fn stopped() -> Self {
+        Self { not_before: None, is_counted: false, error: None }
+    }
+}
+
+impl TaskTracker {
+    /// A run is over: its slot is free, and its outcome belongs to all that share it.
+    pub(super) fn ended(&mut self, ctx: &mut Context<Self>, run: u64, end: RunEnd) {
+        let leader = self.runs.remove(&run).and_then(|run| run.leader);
+        let is_stopped = leader.is_some() && matches!(end, RunEnd::Stopped);
+        let members = leader.map(|leader| self.flights.members(leader)).unwrap_or_default();
+        if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
+            task.run = None;
+        }
+        match end {
+            RunEnd::Done(made) => {
+                for (position, member) in members.into_iter().enumerate() {
+                    let source = if position == 0 { Source::Made } else { Source::Shared };
+                    let end = made.as_ref().map_or_else(End::done, |made| End::made(source, made));
+                    self.conclude(ctx, member, end);
+                }
+            }
+            RunEnd::Failed(error, again) => self.attempt_failed(ctx, leader, members, error, again),
+            RunEnd::Stopped => {
+                if let Some(leader) = leader {
+                    self.requeue(ctx, leader, Requeue::stopped());
+                }
+            }
+        }
+        if let Some((_, drained)) = &mut self.drained {
+            drained.requeued += usize::from(is_stopped);
+            drained.ended += usize::from(!is_stopped);
+        }
+        self.finish_drain();
+        self.dispatch(ctx);
+    }
+
+    fn attempt_failed(
+        &mut self,
+        ctx: &mut Context<Self>,
+        leader: Option<TaskId>,
+        members: Vec<TaskId>,
+        error: TaskError,
+        again: Again,
+    ) {
+        let Some((leader, task)) = leader.and_then(|id| Some((id, self.live.get(&id)?))) else { return };
+        let failed = Failed {
+            again,
+            attempts: task.attempts,
+            attempts_left: task.attempts_left,
+            spread: leader.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
+        };
+        match next(failed) {
+            Next::Fail => {
+                for member in members {
+                    self.conclude(ctx, member, End::failed(error.clone()));
+                }
+            }
+            Next::Hold => {
+                for member in members {
+                    let error = if member == leader { error.clone() } else { shares_unknown(leader) };
+                    self.hold_unknown(ctx, member, error);
+                }
+            }
+            Next::Wait { wait, is_counted } => {
+                let until = Timestamp::from_unix_ms(Timestamp::now().unix_ms() + wait.as_millis() as u64);
+                self.requeue(
+                    ctx,
+                    leader,
+                    Requeue { not_before: Some(until), is_counted, error: Some(error) },
+                );
+            }
+        }
+    }
+
+    /// Holds a task of which nobody knows whether it was done: a person decides.
+    pub(super) fn hold_unknown(&mut self, ctx: &mut Context<Self>, id: TaskId, error: TaskError) {
+        self.when_settled(ctx, id, move |tracker, _| {
+            let is_open = |task: &LiveTask| matches!(task.state, TaskState::Running | TaskState::Queued);
+            if tracker.live.get(&id).is_some_and(is_open) {
+                tracker.step(id, move |step| {
+                    step.state = TaskState::Held;
+                    step.hold_reason = Some(HoldReason::OutcomeUnknown);
+                    step.not_before = None;
+                    step.attempt_outcome = Some(error.code.clone());
+                    step.error = Some(error);
+                });
+            }
+        });
+    }
+
+    /// Whether nobody knows whether a task was done.
+    pub(super) fn is_unknown(&self, id: TaskId) -> bool {
+        self.live.get(&id).is_some_and(|task| task.hold_reason == Some(HoldReason::OutcomeUnknown))
+    }
+
+    /// Somebody released a task that was held as its outcome is unknown: it leads again, unless another one has been released before.
+    pub(super) fn lead_again(&mut self, id: TaskId) {
+        if self.flights.members(id).first().is_some_and(|leader| self.is_unknown(*leader)) {
+            self.flights.lead(id);
+        }
+    }
+
+    /// Brings a member of a flight to its end, once its own transition on the way is on disk.
+    pub(super) fn conclude(&mut self, ctx: &mut Context<Self>, id: TaskId, end: End) {
+        self.when_settled(ctx, id, move |tracker, _| tracker.finish(id, end));
+    }
+
+    fn requeue(&mut self, ctx: &mut Context<Self>, id: TaskId, again: Requeue) {
+        self.when_settled(ctx, id, move |tracker, ctx| {
+            let Requeue { not_before, is_counted, error } = again;
+            match tracker.live.get(&id).map(|task| task.state) {
+                Some(TaskState::Running) => tracker.step(id, move |step| {
+                    step.state = TaskState::Queued;
+                    step.not_before = not_before;
+                    step.attempt_outcome =
+                        Some(error.as_ref().map_or_else(|| "stopped".to_owned(), |error| error.code.clone()));
+                    step.error = error;
+                    step.attempts_left += u32::from(!is_counted);
+                }),
+                // It had taken over a run whose begin never got to disk for it.
+                Some(TaskState::Queued) => match not_before {
+                    Some(until) => tracker.delay(ctx, id, Instant::now() + until.since(Timestamp::now())),
+                    None => tracker.enqueue(id),
+                },
+                _ => {}
+            }
+        });
+    }
+}
+
+/// Why a task is held that asked for the same as one whose outcome nobody knows.
+pub(super) fn shares_unknown(leader: TaskId) -> TaskError {
+    task_error(
+        ErrorCode::AnswerLost,
+        format!("task {leader} asked for the same, and nobody knows whether it was made and paid"),
+        &format!("reel show {leader} says why; reel release asks again, reel cancel gives up"),
+        true,
+    )
+}

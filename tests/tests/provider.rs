@@ -1,0 +1,179 @@
+//! A configured provider: chosen before `draft`, kept within its limits, and changed while the daemon runs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use reel_tests::{
+    DEADLINE, FakeProvider, Sandbox,
+    fake_provider::{Delivery, Fault},
+    pause,
+    studio::{config, key_file, prompt, studio, submit},
+};
+use serde_json::{Value, json};
+
+#[test]
+fn a_configured_provider_is_asked_before_draft_and_its_picture_is_kept() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let made = sandbox.reel(&["generate", "a lighthouse", "-s", "128x96", "-o", "l.png", "--json"]);
+    let task = &made.expect_code(0).json()["task"];
+    assert_eq!((&task["provider"], &task["model"]), (&json!("studio"), &json!("gpt-image-2")), "{task}");
+    let output = &task["outputs"][0];
+    assert_eq!((&output["width"], &output["height"]), (&json!(128), &json!(96)));
+    let saved = fs::read(sandbox.work().join("l.png")).unwrap();
+    assert!(saved.starts_with(b"\x89PNG"));
+    assert_eq!(saved, fs::read(output["path"].as_str().unwrap()).unwrap());
+    let requests = provider.requests();
+    let body: Value = serde_json::from_slice(&requests[0].body).unwrap();
+    assert_eq!(body, json!({ "model": "gpt-image-2", "prompt": "a lighthouse", "n": 1, "size": "128x96" }));
+    let again = sandbox.reel(&["generate", "a lighthouse", "-s", "128x96", "-o", "again.png"]);
+    assert!(again.expect_code(0).stderr.contains("same request as"), "{}", again.stderr);
+    assert!(!made.stderr.contains("draft") && !again.stderr.contains("draft"));
+    assert_eq!(provider.calls(), 1);
+    let named = sandbox.connect().ok(
+        "service.call",
+        json!({ "service": "image", "method": "generate", "params": prompt("a"), "provider": "draft" }),
+    );
+    assert_eq!((&named["provider"], provider.calls()), (&json!("draft"), 1));
+}
+
+#[test]
+fn providers_are_listed_with_draft_last_and_checked_for_nothing() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "billing = \"free\"");
+    let listed = sandbox.reel(&["providers", "--json"]);
+    let names: Vec<_> =
+        listed.json()["providers"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
+    assert_eq!(names, ["studio", "draft"]);
+    let checked = sandbox.reel(&["providers", "check", "studio"]);
+    assert!(checked.expect_code(0).stdout.contains("usable"), "{}", checked.stdout);
+    fs::write(key_file(sandbox.root()), "sk-wrong").unwrap();
+    let checked = sandbox.reel(&["providers", "check", "studio"]);
+    assert!(checked.expect_code(1).stdout.contains("not usable"), "{}", checked.stdout);
+    fs::remove_file(key_file(sandbox.root())).unwrap();
+    let failed = sandbox.reel(&["generate", "a cat"]);
+    failed.expect_code(78);
+    assert!(failed.stderr.contains("key file"), "{}", failed.stderr);
+    assert_eq!(provider.calls(), 0, "a check costs nothing, and no key asks nobody");
+}
+
+#[test]
+fn answers_of_every_kind_give_their_pictures() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let mut connection = sandbox.connect();
+    for fault in [Fault::Good, Fault::Chunked, Fault::GoodThenClose, Fault::Good] {
+        provider.script([fault.clone()]);
+        let task = connection.generate(prompt(&format!("{fault:?} {}", provider.calls())));
+        assert_eq!(task["outputs"][0]["width"], 64);
+    }
+    for delivery in [Delivery::AbsoluteUrl, Delivery::RelativeUrl] {
+        provider.deliver(delivery);
+        let task = connection
+            .generate(json!({ "prompt": format!("{delivery:?}"), "n": 3, "width": 64, "height": 64 }));
+        assert_eq!(task["outputs"].as_array().unwrap().len(), 3, "{task}");
+    }
+    provider.deliver(Delivery::Base64);
+    provider.picture_bytes(8 << 20);
+    let task = connection.generate(prompt("a large one"));
+    assert!(task["outputs"][0]["size_bytes"].as_u64().unwrap() > 8 << 20);
+}
+
+#[test]
+fn no_more_calls_are_under_way_than_the_provider_allows() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "max_concurrent = 3");
+    provider.delay(Duration::from_millis(20));
+    let mut connection = sandbox.connect();
+    let tasks = (0..40).map(|n| json!({ "kind": "image.generate", "params": prompt(&format!("{n}")) }));
+    let (batch, _) = connection.submit_batch(tasks.collect());
+    let done = connection.ok("task.wait", json!({ "batch": batch, "timeout_s": 60 }));
+    assert_eq!(done["timed_out"], false);
+    assert_eq!((provider.calls(), provider.most_at_once()), (40, 3));
+}
+
+#[test]
+fn no_minute_holds_more_calls_than_the_provider_allows_though_the_daemon_dies() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "max_concurrent = 100\nrequests_per_minute = 4\nbilling = \"free\"");
+    let mut connection = sandbox.connect();
+    let tasks = (0..6).map(|n| json!({ "kind": "image.generate", "params": prompt(&format!("{n}")) }));
+    let (_, ids) = connection.submit_batch(tasks.collect());
+    provider.wait_for_calls(4);
+    for id in &ids[..4] {
+        connection.wait(*id);
+    }
+    sandbox.kill();
+    sandbox.start();
+    // Something else goes on meanwhile.
+    let mut connection = sandbox.connect();
+    let other = connection.submit("debug.noop", json!({}));
+    assert_eq!(connection.wait(other)["state"], "succeeded");
+    let begun = Instant::now();
+    while provider.calls() < 6 {
+        assert!(begun.elapsed() < DEADLINE * 2, "the minute is over");
+        pause(Duration::from_millis(50));
+    }
+    let times = provider.times();
+    assert!(times[4] - times[0] >= Duration::from_mins(1), "{:?}", times[4] - times[0]);
+    for id in ids {
+        assert_eq!(connection.wait(id)["state"], "succeeded");
+    }
+}
+
+#[test]
+fn sixty_four_equal_requests_are_one_call() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    provider.hold();
+    let mut connections: Vec<_> = (0..64).map(|_| sandbox.connect()).collect();
+    let call = json!({ "service": "image", "method": "generate", "params": prompt("one for all") });
+    let ids: Vec<_> = connections.iter_mut().map(|it| it.request("service.call", call.clone())).collect();
+    provider.wait_for_in_flight(1);
+    provider.release();
+    let answers = connections.iter_mut().zip(ids).map(|(connection, id)| connection.answer(id).unwrap());
+    let digests: Vec<_> = answers.map(|task| task["outputs"][0]["digest"].clone()).collect();
+    assert!(digests.iter().all(|digest| digest == &digests[0] && digest.is_string()));
+    assert_eq!(provider.calls(), 1);
+}
+
+#[test]
+fn a_changed_configuration_changes_the_providers_and_tasks_follow() {
+    let (first, second) = (FakeProvider::start(), FakeProvider::start());
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    connection.ok("queue.pause", json!({}));
+    let drafted = submit(&mut connection, "a preview");
+    sandbox.configure(&config(&sandbox, &first, "max_concurrent = 1"));
+    let reloaded = connection.ok("daemon.reload", json!({}));
+    assert!(reloaded["changed"].to_string().contains("providers.studio"), "{reloaded}");
+    let asked = submit(&mut connection, "a picture");
+    sandbox.configure(&config(&sandbox, &second, "max_concurrent = 1"));
+    connection.ok("daemon.reload", json!({}));
+    connection.ok("queue.resume", json!({}));
+    let (drafted, asked) = (connection.wait(drafted), connection.wait(asked));
+    assert_eq!(drafted["provider"], "draft", "a preview is not paid for because a key came: {drafted}");
+    assert_eq!(asked["provider"], "studio", "{asked}");
+    assert_eq!((first.calls(), second.calls()), (0, 1), "the address that is configured now");
+    // Without the provider, what named it fails, and says so.
+    connection.ok("queue.pause", json!({}));
+    let named = connection
+        .submit_as(json!({ "kind": "image.generate", "params": prompt("c"), "provider": "studio" }));
+    let unnamed = submit(&mut connection, "d");
+    sandbox.configure("");
+    connection.ok("daemon.reload", json!({}));
+    connection.ok("queue.resume", json!({}));
+    let task = connection.wait(named);
+    assert_eq!(task["error"]["code"], "unknown_provider", "{task}");
+    assert_eq!(connection.wait(unnamed)["provider"], "draft");
+}
