@@ -11,7 +11,7 @@ use std::{
 use interprocess::local_socket::tokio::Stream;
 use reel_protocol::{
     Seconds, TaskId, TaskSpec,
-    line::{Line, LineDecoder},
+    line::LineDecoder,
     methods::{
         EventsSubscribe, EventsUnsubscribe, Hello, HelloParams, HelloResult, Method, SubmitResult,
         SubscribeParams, TaskSubmit, TaskWait, TaskWaitParams, TaskWaitResult, UnsubscribeParams,
@@ -19,25 +19,23 @@ use reel_protocol::{
     rpc,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     sync::{mpsc, oneshot},
-    task::AbortHandle,
+    task::{AbortHandle, yield_now},
 };
 
 use crate::{
-    ClientError, ConnectOptions, EventStream, discover,
+    ClientError, ConnectOptions, Encoding, EventStream, discover,
+    encoding::{Decoder, agree},
     events::EVENTS_WAITING,
     route::{Answer, Feed, Routes, Waiter},
 };
 
-/// Lines that may wait to be written before a caller waits too.
-const LINES_WAITING: usize = 64;
+/// Messages that may wait to be written before a caller waits too.
+const MESSAGES_WAITING: usize = 64;
 
-/// Bytes of lines that are joined into one write.
+/// Bytes of messages that are joined into one write.
 const WRITE_BYTES: usize = 64 * 1024;
-
-/// The smallest read; an answer of a status or a task fits.
-const READ_BYTES: usize = 16 * 1024;
 
 /// The id of `hello`; calls count from 1.
 const HELLO_ID: u64 = 0;
@@ -51,7 +49,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Link {
     routes: Arc<Routes>,
-    lines: mpsc::Sender<Vec<u8>>,
+    messages: mpsc::Sender<Vec<u8>>,
     next_id: AtomicU64,
     reader: AbortHandle,
 }
@@ -63,32 +61,27 @@ impl Drop for Link {
 }
 
 impl Client {
-    /// Finds the daemon, or starts one where the options allow, and says hello without waiting for the answer.
+    /// Finds the daemon, or starts one where the options allow, and says hello without waiting for any answer.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, ClientError> {
-        let stream = discover::open(options).await?;
-        Self::over(stream, &options.client_name)
-    }
-
-    fn over(stream: Stream, client_name: &str) -> Result<Self, ClientError> {
-        let stream = Arc::new(stream);
+        let stream = Arc::new(discover::open(options).await?);
         let routes = Arc::new(Routes::default());
-        let (lines, waiting) = mpsc::channel(LINES_WAITING);
         routes.expect(HELLO_ID, Waiter::Hello)?;
-        let hello = HelloParams { client: client_name.to_owned(), capabilities: Vec::new() };
-        let hello = rpc::request_line(HELLO_ID, Hello::NAME, &hello).map_err(ClientError::protocol)?;
-        // The channel is new and empty.
-        let _ = lines.try_send(hello);
-        tokio::spawn(write_lines(Arc::clone(&stream), waiting));
-        let reader = tokio::spawn(read_lines(stream, Arc::clone(&routes))).abort_handle();
+        let decoder = (options.encoding == Encoding::Json).then(|| Decoder::Lines(LineDecoder::default()));
+        if decoder.is_some() {
+            routes.agreed(Encoding::Json);
+        }
+        let (messages, waiting) = mpsc::channel(MESSAGES_WAITING);
+        let talk = Talk { stream, routes: Arc::clone(&routes), waiting, name: options.client_name.clone() };
+        let reader = tokio::spawn(talk.run(decoder)).abort_handle();
         let next_id = AtomicU64::new(HELLO_ID + 1);
-        Ok(Self { link: Arc::new(Link { routes, lines, next_id, reader }) })
+        Ok(Self { link: Arc::new(Link { routes, messages, next_id, reader }) })
     }
 
     /// Asks and waits for the answer, however long it takes. Dropping the future forgets the answer, not the request.
     pub async fn call<M: Method>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
         let (caller, answer) = oneshot::channel();
         let answer = self.ask::<M>(params, Waiter::Call(caller), answer).await?;
-        serde_json::from_str(answer.get()).map_err(ClientError::protocol)
+        answer.read::<M>()
     }
 
     /// The same with a limit; the daemon may still do what was asked.
@@ -128,27 +121,23 @@ impl Client {
         let missed = Arc::new(AtomicU64::new(0));
         let feed = Feed { events: Some(events), missed: Arc::clone(&missed) };
         let answer = self.ask::<EventsSubscribe>(params, Waiter::Subscribe(caller, feed), answer).await?;
-        let begun = serde_json::from_str(answer.get()).map_err(ClientError::protocol)?;
+        let begun = answer.read::<EventsSubscribe>()?;
         Ok(EventStream { client: self.clone(), begun, events: taken, missed })
     }
 
     /// Who answers.
     pub async fn hello(&self) -> Result<HelloResult, ClientError> {
-        let mut hello = self.link.routes.hello();
-        loop {
-            if let Some(greeting) = hello.borrow_and_update().clone() {
-                return Ok(greeting);
-            }
-            if let Some(error) = self.link.routes.closed() {
-                return Err(error);
-            }
-            hello.changed().await.map_err(|_| ClientError::Disconnected)?;
-        }
+        self.link.routes.hello().await
     }
 
     /// Who answers, if the greeting has come.
     pub fn known_hello(&self) -> Option<HelloResult> {
-        self.link.routes.hello().borrow().clone()
+        self.link.routes.known_hello()
+    }
+
+    /// How the two sides speak, once they have agreed.
+    pub async fn encoding(&self) -> Result<Encoding, ClientError> {
+        self.link.routes.encoding().await
     }
 
     /// Whether the connection is over.
@@ -167,10 +156,12 @@ impl Client {
     pub(crate) fn unsubscribe(&self, subscription: u64) {
         self.link.routes.forget_feed(subscription);
         let id = self.link.next_id.fetch_add(1, Ordering::Relaxed);
-        if let Ok(line) = rpc::request_line(id, EventsUnsubscribe::NAME, &UnsubscribeParams { subscription })
+        let params = UnsubscribeParams { subscription };
+        if let Some(encoding) = self.link.routes.known_encoding()
+            && let Ok(message) = encoding.request(id, EventsUnsubscribe::NAME, &params)
         {
-            // Nobody waits for the answer; where the line finds no room, the daemon drops the subscription in its own time.
-            let _ = self.link.lines.try_send(line);
+            // Nobody waits for the answer; where it finds no room, the daemon drops the subscription in its own time.
+            let _ = self.link.messages.try_send(message);
         }
     }
 
@@ -181,14 +172,15 @@ impl Client {
         answer: oneshot::Receiver<Answer>,
     ) -> Answer {
         let id = self.link.next_id.fetch_add(1, Ordering::Relaxed);
-        let line = rpc::request_line(id, M::NAME, params).map_err(ClientError::protocol)?;
+        let encoding = self.link.routes.encoding().await?;
+        let message = encoding.request(id, M::NAME, params)?;
         let limit = rpc::line_limit(M::NAME);
-        if line.len() > limit {
+        if message.len() > limit {
             return Err(rpc::too_large(limit).into());
         }
         self.link.routes.expect(id, waiter)?;
         let _forget = ForgetOnDrop { routes: &self.link.routes, id };
-        if self.link.lines.send(line).await.is_err() {
+        if self.link.messages.send(message).await.is_err() {
             // The writer ended; what the daemon last said (a refusal, perhaps) may still be on its way to the reader.
             return answer.await.unwrap_or_else(|_| Err(self.closed()));
         }
@@ -208,11 +200,53 @@ impl Drop for ForgetOnDrop<'_> {
     }
 }
 
-async fn write_lines(stream: Arc<Stream>, mut lines: mpsc::Receiver<Vec<u8>>) {
+/// What a connection's two tasks need.
+struct Talk {
+    stream: Arc<Stream>,
+    routes: Arc<Routes>,
+    waiting: mpsc::Receiver<Vec<u8>>,
+    name: String,
+}
+
+impl Talk {
+    /// Agrees on an encoding unless there is one, says hello, and delivers what comes until the connection is over.
+    async fn run(self, decoder: Option<Decoder>) {
+        let routes = Arc::clone(&self.routes);
+        let reason = self.until_closed(decoder).await.err();
+        routes.close(reason);
+    }
+
+    async fn until_closed(self, decoder: Option<Decoder>) -> Result<(), String> {
+        let Self { stream, routes, waiting, name } = self;
+        let decoder = match decoder {
+            Some(decoder) => Some(decoder),
+            None => agree(&stream).await?,
+        };
+        let Some(mut decoder) = decoder else { return Ok(()) };
+        let encoding = decoder.encoding();
+        let hello = HelloParams { client: name, capabilities: Vec::new() };
+        let hello = encoding.request(HELLO_ID, Hello::NAME, &hello).map_err(|error| error.to_string())?;
+        routes.agreed(encoding);
+        tokio::spawn(write_messages(Arc::clone(&stream), hello, waiting));
+        loop {
+            while let Some(message) = decoder.next()? {
+                routes.deliver(message)?;
+            }
+            if !decoder.read_from(&stream).await {
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn write_messages(stream: Arc<Stream>, hello: Vec<u8>, mut waiting: mpsc::Receiver<Vec<u8>>) {
     let mut stream = &*stream;
-    while let Some(mut bytes) = lines.recv().await {
+    // Whoever waited for the agreement writes its request now, and it leaves together with the greeting.
+    yield_now().await;
+    let mut next = Some(hello);
+    while let Some(mut bytes) = next {
         while bytes.len() < WRITE_BYTES
-            && let Ok(more) = lines.try_recv()
+            && let Ok(more) = waiting.try_recv()
         {
             bytes.extend_from_slice(&more);
         }
@@ -220,30 +254,6 @@ async fn write_lines(stream: Arc<Stream>, mut lines: mpsc::Receiver<Vec<u8>>) {
         if stream.write_all(&bytes).await.is_err() {
             return;
         }
-    }
-}
-
-async fn read_lines(stream: Arc<Stream>, routes: Arc<Routes>) {
-    let reason = read_until_closed(&stream, &routes).await.err();
-    routes.close(reason);
-}
-
-async fn read_until_closed(stream: &Stream, routes: &Routes) -> Result<(), String> {
-    let mut stream = stream;
-    let mut decoder = LineDecoder::default();
-    loop {
-        let buffer = decoder.buffer_mut();
-        buffer.reserve(READ_BYTES);
-        // A reset means the same as an end: the daemon is gone.
-        let Ok(read) = stream.read_buf(buffer).await else { return Ok(()) };
-        while let Some(line) = decoder.next_line() {
-            match line {
-                Line::Text(text) => routes.deliver(text)?,
-                Line::TooLong => return Err("a line is longer than the protocol allows".to_owned()),
-            }
-        }
-        if read == 0 {
-            return Ok(());
-        }
+        next = waiting.recv().await;
     }
 }

@@ -28,10 +28,8 @@ impl Context {
         });
         let locations = locations.map_err(ClientError::from)?;
         let start = if may_start { Start::IfNeeded } else { Start::Never };
-        Ok(Self {
-            output,
-            options: ConnectOptions { locations, client_name: CLIENT_NAME.to_owned(), start, daemon: None },
-        })
+        let options = ConnectOptions { start, ..ConnectOptions::new(locations, CLIENT_NAME) };
+        Ok(Self { output, options })
     }
 
     /// The daemon's places.

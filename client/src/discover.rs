@@ -12,7 +12,7 @@ use interprocess::local_socket::{
 };
 use reel_protocol::endpoint::{EndpointError, Locations, LockText};
 
-use crate::{ClientError, start, user_units};
+use crate::{ClientError, Encoding, start, user_units};
 
 /// Whether a daemon may be started where none runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +34,21 @@ pub struct ConnectOptions {
     pub start: Start,
     /// The daemon's program; `reeld` beside this program, else on PATH, if absent.
     pub daemon: Option<PathBuf>,
+    /// How to speak.
+    pub encoding: Encoding,
 }
 
 impl ConnectOptions {
-    /// The places of the environment; starts a daemon if needed.
+    /// The places of the environment; starts a daemon if needed. Speaks bincode unless `REEL_ENCODING` is `json`.
     pub fn from_env(client_name: impl Into<String>) -> Result<Self, EndpointError> {
         let locations = Locations::from_env(|name| std::env::var_os(name))?;
-        Ok(Self { locations, client_name: client_name.into(), start: Start::IfNeeded, daemon: None })
+        Ok(Self::new(locations, client_name))
+    }
+
+    /// The same with other places.
+    pub fn new(locations: Locations, client_name: impl Into<String>) -> Self {
+        let (client_name, encoding) = (client_name.into(), Encoding::from_env());
+        Self { locations, client_name, start: Start::IfNeeded, daemon: None, encoding }
     }
 }
 

@@ -49,6 +49,7 @@
 
 mod connection;
 mod discover;
+mod encoding;
 mod error;
 mod events;
 mod fetch;
@@ -63,6 +64,7 @@ pub use reel_protocol as protocol;
 pub use self::{
     connection::Client,
     discover::{ConnectOptions, Start, is_home_locked},
+    encoding::Encoding,
     error::ClientError,
     events::EventStream,
     follow::{Follow, Followed},

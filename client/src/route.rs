@@ -1,4 +1,4 @@
-//! Who waits for which line from the daemon: answers go by id to their caller, events to their subscription.
+//! Who waits for which message of the daemon: answers go by id to their caller, events to their subscription.
 
 use std::{
     collections::HashMap,
@@ -10,16 +10,17 @@ use std::{
 
 use reel_protocol::{
     PROTOCOL, RpcError,
-    methods::{EVENT, Event, HelloResult, SubscribeResult},
-    rpc::Incoming,
+    methods::{Event, EventsSubscribe, Hello, HelloResult},
 };
-use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::ClientError;
+use crate::{
+    ClientError, Encoding,
+    encoding::{Incoming, Raw},
+};
 
 /// What an answer is, before its type is known.
-pub(crate) type Answer = Result<Box<RawValue>, ClientError>;
+pub(crate) type Answer = Result<Raw, ClientError>;
 
 /// Who waits for an answer.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub(crate) enum Waiter {
     Hello,
     /// A call.
     Call(oneshot::Sender<Answer>),
-    /// A subscription: its events may follow the answer at once, so the feed is set up before the next line is read.
+    /// A subscription: its events may follow the answer at once, so the feed is set up before the next message is read.
     Subscribe(oneshot::Sender<Answer>, Feed),
 }
 
@@ -41,7 +42,7 @@ pub(crate) struct Feed {
     pub(crate) missed: Arc<AtomicU64>,
 }
 
-/// Why no line will come any more.
+/// Why no message will come any more.
 #[derive(Debug, Clone)]
 enum Closed {
     Disconnected,
@@ -68,6 +69,7 @@ struct Table {
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     table: Mutex<Table>,
+    encoding: watch::Sender<Option<Encoding>>,
     hello: watch::Sender<Option<HelloResult>>,
 }
 
@@ -92,9 +94,46 @@ impl Routes {
         self.table().feeds.remove(&subscription);
     }
 
-    /// The daemon's greeting, once it came.
-    pub(crate) fn hello(&self) -> watch::Receiver<Option<HelloResult>> {
-        self.hello.subscribe()
+    /// The daemon's greeting, if it came.
+    pub(crate) fn known_hello(&self) -> Option<HelloResult> {
+        self.hello.borrow().clone()
+    }
+
+    /// The daemon's greeting.
+    pub(crate) async fn hello(&self) -> Result<HelloResult, ClientError> {
+        self.told(&self.hello).await
+    }
+
+    /// What was agreed on.
+    pub(crate) fn known_encoding(&self) -> Option<Encoding> {
+        *self.encoding.borrow()
+    }
+
+    /// What both sides agree on.
+    pub(crate) async fn encoding(&self) -> Result<Encoding, ClientError> {
+        match self.known_encoding() {
+            Some(encoding) => Ok(encoding),
+            None => self.told(&self.encoding).await,
+        }
+    }
+
+    /// Both sides have agreed.
+    pub(crate) fn agreed(&self, encoding: Encoding) {
+        self.encoding.send_replace(Some(encoding));
+    }
+
+    /// Waits until it is there, or never will be.
+    async fn told<T: Clone>(&self, sender: &watch::Sender<Option<T>>) -> Result<T, ClientError> {
+        let mut receiver = sender.subscribe();
+        loop {
+            if let Some(value) = receiver.borrow_and_update().clone() {
+                return Ok(value);
+            }
+            if let Some(error) = self.closed() {
+                return Err(error);
+            }
+            receiver.changed().await.map_err(|_| ClientError::Disconnected)?;
+        }
     }
 
     /// Why the connection is over, if it is.
@@ -102,22 +141,19 @@ impl Routes {
         self.table().closed.as_ref().map(Closed::error)
     }
 
-    /// Takes one line; fails where the connection cannot go on.
-    pub(crate) fn deliver(&self, line: &[u8]) -> Result<(), String> {
-        match Incoming::parse(line).map_err(|error| error.to_string())? {
+    /// Takes one message; fails where the connection cannot go on.
+    pub(crate) fn deliver(&self, message: Incoming) -> Result<(), String> {
+        match message {
             Incoming::Answer { id: Some(id), outcome } => self.answer(id, outcome),
-            // The daemon could not read one of our lines, and so cannot say whose it was.
+            // The daemon could not read one of our messages, and so cannot say whose it was.
             Incoming::Answer { id: None, outcome } => {
                 outcome.map_or_else(|error| Err(error.message), |_| Ok(()))
             }
-            Incoming::Notification { method, params } => {
-                if method == EVENT
-                    && let Ok(event) = serde_json::from_str(params.get())
-                {
-                    self.event(event);
-                }
+            Incoming::Event(event) => {
+                self.event(*event);
                 Ok(())
             }
+            Incoming::Other => Ok(()),
         }
     }
 
@@ -136,10 +172,11 @@ impl Routes {
                 let _ = caller.send(Err(closed.error()));
             }
         }
+        self.encoding.send_modify(|_| {});
         self.hello.send_modify(|_| {});
     }
 
-    fn answer(&self, id: u64, outcome: Result<Box<RawValue>, RpcError>) -> Result<(), String> {
+    fn answer(&self, id: u64, outcome: Result<Raw, RpcError>) -> Result<(), String> {
         let waiter = self.table().waiters.remove(&id);
         let outcome = outcome.map_err(ClientError::Rpc);
         match waiter {
@@ -151,7 +188,7 @@ impl Routes {
             }
             Some(Waiter::Subscribe(caller, feed)) => {
                 if let Ok(raw) = &outcome
-                    && let Ok(result) = serde_json::from_str::<SubscribeResult>(raw.get())
+                    && let Ok(result) = raw.read::<EventsSubscribe>()
                 {
                     self.table().feeds.insert(result.subscription, feed);
                 }
@@ -162,8 +199,7 @@ impl Routes {
     }
 
     fn greet(&self, outcome: Answer) -> Result<(), String> {
-        let raw = outcome.map_err(|error| error.to_string())?;
-        let hello: HelloResult = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+        let hello = outcome.and_then(|raw| raw.read::<Hello>()).map_err(|error| error.to_string())?;
         if hello.protocol != PROTOCOL {
             return Err(format!("it speaks protocol {}, this client {PROTOCOL}", hello.protocol));
         }
@@ -193,6 +229,22 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoding::read_line;
+
+    impl Routes {
+        fn take(&self, line: &[u8]) -> Result<(), String> {
+            self.deliver(read_line(line)?)
+        }
+    }
+
+    /// A method that answers a number.
+    enum Number {}
+
+    impl reel_protocol::Method for Number {
+        const NAME: &'static str = "number";
+        type Params = u64;
+        type Result = u64;
+    }
 
     fn event_line(subscription: u64, event: &str) -> String {
         format!(
@@ -207,15 +259,15 @@ mod tests {
         let (second, mut second_answer) = oneshot::channel();
         routes.expect(1, Waiter::Call(first)).unwrap();
         routes.expect(2, Waiter::Call(second)).unwrap();
-        routes.deliver(br#"{"jsonrpc":"2.0","id":2,"result":22,"news":true}"#).unwrap();
-        routes.deliver(br#"{"jsonrpc":"2.0","id":9,"result":0}"#).unwrap();
-        routes.deliver(br#"{"jsonrpc":"2.0","id":1,"error":{"code":2,"message":"gone"}}"#).unwrap();
-        routes.deliver(br#"{"jsonrpc":"2.0","method":"of.tomorrow"}"#).unwrap();
-        assert_eq!(second_answer.try_recv().unwrap().unwrap().get(), "22");
+        routes.take(br#"{"jsonrpc":"2.0","id":2,"result":22,"news":true}"#).unwrap();
+        routes.take(br#"{"jsonrpc":"2.0","id":9,"result":0}"#).unwrap();
+        routes.take(br#"{"jsonrpc":"2.0","id":1,"error":{"code":2,"message":"gone"}}"#).unwrap();
+        routes.take(br#"{"jsonrpc":"2.0","method":"of.tomorrow"}"#).unwrap();
+        assert_eq!(second_answer.try_recv().unwrap().unwrap().read::<Number>().unwrap(), 22);
         assert!(
             matches!(first_answer.try_recv().unwrap(), Err(ClientError::Rpc(error)) if error.message == "gone")
         );
-        assert!(routes.deliver(b"garbage").is_err());
+        assert!(routes.take(b"garbage").is_err());
     }
 
     #[test]
@@ -226,15 +278,15 @@ mod tests {
         let missed = Arc::new(AtomicU64::new(0));
         let feed = Feed { events: Some(events), missed: Arc::clone(&missed) };
         routes.expect(3, Waiter::Subscribe(caller, feed)).unwrap();
-        routes.deliver(br#"{"id":3,"result":{"subscription":7,"instance":"a","seq":0}}"#).unwrap();
-        routes.deliver(event_line(7, "changed").as_bytes()).unwrap();
-        routes.deliver(event_line(8, "changed").as_bytes()).unwrap();
+        routes.take(br#"{"id":3,"result":{"subscription":7,"instance":"a","seq":0}}"#).unwrap();
+        routes.take(event_line(7, "changed").as_bytes()).unwrap();
+        routes.take(event_line(8, "changed").as_bytes()).unwrap();
         assert_eq!(missed.load(Ordering::Relaxed), 0);
-        routes.deliver(event_line(7, "changed").as_bytes()).unwrap();
-        routes.deliver(event_line(7, "changed").as_bytes()).unwrap();
+        routes.take(event_line(7, "changed").as_bytes()).unwrap();
+        routes.take(event_line(7, "changed").as_bytes()).unwrap();
         assert_eq!(missed.load(Ordering::Relaxed), 2);
         let dropped = event_line(7, "subscription_dropped").replace("\"seq\"", "\"missed\":40,\"seq\"");
-        routes.deliver(dropped.as_bytes()).unwrap();
+        routes.take(dropped.as_bytes()).unwrap();
         assert_eq!(missed.load(Ordering::Relaxed), 42);
         assert_eq!(taken.try_recv().unwrap().subscription, 7);
         assert!(taken.try_recv().is_err());
@@ -247,7 +299,7 @@ mod tests {
         routes.expect(1, Waiter::Call(caller)).unwrap();
         routes.expect(0, Waiter::Hello).unwrap();
         let other = br#"{"id":0,"result":{"daemon":"reeld","version":"9.0.0","protocol":9,"capabilities":[],"pid":1,"instance":"x"}}"#;
-        let refusal = routes.deliver(other).unwrap_err();
+        let refusal = routes.take(other).unwrap_err();
         routes.close(Some(refusal));
         assert!(matches!(answer.try_recv().unwrap(), Err(ClientError::Protocol { .. })));
         let (late, _) = oneshot::channel();

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use reel_client::{
-    Client, ClientError, ConnectOptions, Session, Start,
+    Client, ClientError, ConnectOptions, Encoding, Session, Start,
     protocol::{
         TaskSpec,
         endpoint::{Locations, LockText},
@@ -25,7 +25,7 @@ fn options(home: &Path) -> ConnectOptions {
         is_socket_given: false,
         config: home.join("config.toml"),
     };
-    ConnectOptions { locations, client_name: "test".to_owned(), start: Start::Never, daemon: None }
+    ConnectOptions { start: Start::Never, encoding: Encoding::Json, ..ConnectOptions::new(locations, "test") }
 }
 
 /// One connection of the played daemon.

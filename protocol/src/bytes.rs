@@ -5,9 +5,15 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A block of bytes. Through serde's own `Vec<u8>` it would cost twenty times as much.
+/// A block of bytes, cheap to clone. Through serde's own `Vec<u8>` it would cost twenty times as much.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Bytes(pub Vec<u8>);
+pub struct Bytes(pub bytes::Bytes);
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
 
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,7 +26,7 @@ impl Serialize for Bytes {
         if serializer.is_human_readable() {
             serializer.serialize_str(&STANDARD.encode(&self.0))
         } else {
-            serde_bytes::serialize(&self.0, serializer)
+            serializer.serialize_bytes(&self.0)
         }
     }
 }
@@ -29,9 +35,9 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-            STANDARD.decode(text.as_bytes()).map(Self).map_err(de::Error::custom)
+            STANDARD.decode(text.as_bytes()).map(Self::from).map_err(de::Error::custom)
         } else {
-            serde_bytes::deserialize(deserializer).map(Self)
+            serde_bytes::deserialize::<Vec<u8>, D>(deserializer).map(Self::from)
         }
     }
 }

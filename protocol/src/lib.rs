@@ -2,10 +2,13 @@
 //!
 #![doc = include_str!("specification.md")]
 
+pub mod binary;
 pub mod endpoint;
+pub mod frame;
 pub mod limits;
 pub mod line;
 pub mod methods;
+pub mod preface;
 pub mod rpc;
 
 mod bytes;
@@ -33,5 +36,7 @@ pub use self::{
 /// The version of this specification; grows only with an incompatible change.
 pub const PROTOCOL: u32 = 1;
 
+#[cfg(test)]
+mod binary_tests;
 #[cfg(test)]
 mod specification_tests;

@@ -3,7 +3,7 @@
 /// Largest line or frame of an ordinary request, in bytes, its newline not counted.
 pub const LINE_BYTES: usize = 1024 * 1024;
 
-/// Largest line of `task.submit_batch` and `artifact.put`, in bytes: 1,000 tasks with long prompts, or 4 MiB of data as base64.
+/// Largest line or frame of `task.submit_batch` and `artifact.put`, in bytes: 1,000 tasks with long prompts, or 4 MiB of data as base64.
 pub const LARGE_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Deepest nesting of arrays and objects that free-form JSON may have; the parsers of most languages stop near 128.

@@ -28,6 +28,11 @@ pub enum Line<'a> {
 }
 
 impl LineDecoder {
+    /// A stream whose first bytes were read already.
+    pub fn with_bytes(buffer: Vec<u8>) -> Self {
+        Self { buffer, ..Self::default() }
+    }
+
     /// Where the reader appends what it read.
     pub fn buffer_mut(&mut self) -> &mut Vec<u8> {
         if self.start > 0 {

@@ -80,14 +80,14 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The answer to a line longer than `limit` bytes.
+/// The answer to a request of more than `limit` bytes.
 pub fn too_large(limit: usize) -> RpcError {
-    RpcError::new(ErrorCode::RequestTooLarge, format!("the line is larger than {limit} bytes")).hint(
+    RpcError::new(ErrorCode::RequestTooLarge, format!("the request is larger than {limit} bytes")).hint(
         "send large data by artifact.put, and many tasks in several task.submit_batch with the same batch",
     )
 }
 
-/// The largest line of a method's request.
+/// The largest line or frame of a method's request.
 pub fn line_limit(method: &str) -> usize {
     if matches!(method, "task.submit_batch" | "artifact.put") { LARGE_LINE_BYTES } else { LINE_BYTES }
 }

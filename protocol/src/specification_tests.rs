@@ -8,7 +8,7 @@ use crate::{
 
 const SPECIFICATION: &str = include_str!("specification.md");
 
-fn section(method: &str) -> &str {
+pub(crate) fn section(method: &str) -> &str {
     let heading = format!("## `{method}`\n");
     let start =
         SPECIFICATION.find(&heading).unwrap_or_else(|| panic!("{method} is not specified")) + heading.len();
@@ -16,7 +16,7 @@ fn section(method: &str) -> &str {
     &rest[..rest.find("\n## ").unwrap_or(rest.len())]
 }
 
-fn example(section: &str) -> Vec<&str> {
+pub(crate) fn example(section: &str) -> Vec<&str> {
     let block = section.split("```json\n").nth(1).unwrap();
     block[..block.find("```").unwrap()].lines().collect()
 }

@@ -1,29 +1,36 @@
-//! Any value survives both encodings, and no bytes make a decoder panic or ask for more memory than the limit.
+//! Any value survives both encodings, and no bytes make a decoder panic.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
-use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use proptest::prelude::*;
 use reel_protocol::{
     BatchId, Bytes, CacheMode, Digest, HoldReason, ImageParams, JsonText, MAX_ID, Output, Progress, RpcError,
     Seconds, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView, Timestamp,
-    limits::LINE_BYTES,
+    binary::{self, Incoming, Request},
+    frame::{Frame, FrameDecoder, LENGTH_BYTES},
     methods::{ArtifactReadResult, Event, TaskEvent, TaskWaitResult, Topic},
 };
 use serde::{Serialize, de::DeserializeOwned};
-
-type Binary = Configuration<LittleEndian, Fixint, Limit<LINE_BYTES>>;
-
-fn binary() -> Binary {
-    bincode::config::standard().with_fixed_int_encoding().with_limit::<LINE_BYTES>()
-}
 
 fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
     let json = serde_json::to_vec(value).unwrap();
     assert!(!json.contains(&b'\n'), "a message must stay on its line");
     assert_eq!(&serde_json::from_slice::<T>(&json).unwrap(), value);
-    let bytes = bincode::serde::encode_to_vec(value, binary()).unwrap();
-    assert_eq!(&bincode::serde::decode_from_slice::<T, _>(&bytes, binary()).unwrap().0, value);
+    let bytes = binary::encode(value).unwrap();
+    assert_eq!(&binary::decode::<T>(&bytes).unwrap(), value);
+    // As the params of a request and as a result, cut out of a stream.
+    let asked = binary::request(Some(7), "a.b", value).unwrap();
+    let mut decoder = FrameDecoder::with_bytes(asked);
+    let Some(Frame::Whole(body)) = decoder.next_frame() else { panic!("a frame") };
+    let request = Request::parse(body).unwrap();
+    assert_eq!((request.id, request.method, request.params), (Some(7), "a.b", &bytes[..]));
+    let answered = binary::result(7, value, None).unwrap();
+    let Ok(Incoming::Result { id: 7, result }) =
+        Incoming::parse(&bytes::Bytes::from(answered.bytes).slice(LENGTH_BYTES..))
+    else {
+        panic!("a result")
+    };
+    assert_eq!(result, bytes);
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -127,7 +134,7 @@ proptest! {
         };
         let (event, memory, missed) = (message.clone(), None, Some(9));
         check(&Event { subscription: 1, seq: 2, topic: Topic::Task, event, task: Some(task), memory, missed });
-        check(&ArtifactReadResult { size_bytes: data.len() as u64, data: Bytes(data), media_type: message.clone() });
+        check(&ArtifactReadResult { size_bytes: data.len() as u64, data: Bytes::from(data), media_type: message.clone() });
         check(&RpcError::new(reel_protocol::ErrorCode::Internal, message).hint("try again"));
     }
 
@@ -135,18 +142,29 @@ proptest! {
     fn no_bytes_make_a_decoder_panic(bytes in any::<Vec<u8>>()) {
         let _ = serde_json::from_slice::<TaskView>(&bytes);
         let _ = serde_json::from_slice::<ImageParams>(&bytes);
-        let _ = bincode::serde::decode_from_slice::<TaskView, _>(&bytes, binary());
-        let _ = bincode::serde::decode_from_slice::<ArtifactReadResult, _>(&bytes, binary());
-        let _ = bincode::serde::decode_from_slice::<Event, _>(&bytes, binary());
+        let _ = Request::parse(&bytes);
+        let _ = Incoming::parse(&bytes::Bytes::copy_from_slice(&bytes));
+        let _ = binary::decode::<TaskView>(&bytes);
+        let _ = binary::decode::<TaskSpec>(&bytes);
+        let _ = binary::decode::<ArtifactReadResult>(&bytes);
+        let _ = binary::decode::<Event>(&bytes);
+    }
+
+    #[test]
+    fn no_damage_to_a_message_makes_a_decoder_panic(task in task(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = binary::encode(&TaskWaitResult { tasks: vec![task], timed_out: true }).unwrap();
+        let place = at.index(bytes.len());
+        bytes[place] = byte;
+        let _ = binary::decode::<TaskWaitResult>(&bytes);
+        bytes.truncate(place);
+        assert!(binary::decode::<TaskWaitResult>(&bytes).is_err());
     }
 }
 
 #[test]
-fn a_length_past_the_limit_is_refused_before_it_is_allocated() {
-    let bytes = [0xff; 16];
-    assert!(bincode::serde::decode_from_slice::<ArtifactReadResult, _>(&bytes, binary()).is_err());
-    let one_tebibyte = (1_u64 << 40).to_le_bytes();
-    assert!(bincode::serde::decode_from_slice::<Vec<u64>, _>(&one_tebibyte, binary()).is_err());
+fn a_length_past_the_limit_is_refused() {
+    assert!(binary::decode::<ArtifactReadResult>(&[0xff; 16]).is_err());
+    assert!(binary::decode::<Vec<u64>>(&(1_u64 << 40).to_le_bytes()).is_err());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! C1, C4, P4: a cached picture in the client's hand, equal requests at once, and drawing.
+//! C1, C2, C4, P4: a cached picture in the client's hand, equal requests at once, and drawing.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,8 +8,18 @@
     reason = "a bench fails by panicking, where it stands"
 )]
 
-use std::{io::Cursor, ops::ControlFlow, thread};
+use std::{
+    io::{Cursor, Read, Write},
+    ops::ControlFlow,
+    os::unix::net::UnixStream,
+    thread,
+};
 
+use reel_client::{Client, ConnectOptions};
+use reel_protocol::{
+    endpoint::Locations,
+    methods::{ArtifactRead, ArtifactReadParams, ServiceCall, ServiceCallParams},
+};
 use reel_tests::{
     bench::{self, Row, Samples, Unit, each, interleaved, seconds},
     echo::Echo,
@@ -19,7 +29,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 fn main() {
-    bench::main(&[("C1", hit), ("C4", flight), ("P4", drawing)]);
+    bench::main(&[("C1", hit), ("C2", hit_as_bytes), ("C4", flight), ("P4", drawing)]);
 }
 
 fn call(params: &Value) -> Value {
@@ -76,6 +86,63 @@ fn hit() -> Vec<Row> {
         first: "≤ 3 ×",
         goal: "≤ 1.5 ×",
     }]
+}
+
+/// With the client library, in the encoding that it agrees on with the daemon.
+fn hit_as_bytes() -> Vec<Row> {
+    const BYTES: usize = 1024 * 1024;
+    let sandbox = bench::sandbox();
+    sandbox.start();
+    let params =
+        json!({ "prompt": "a harbour at night", "style": "watercolor", "width": 2048, "height": 2048 });
+    let made = sandbox.connect().generate(params.clone());
+    let asked: ServiceCallParams = serde_json::from_value(call(&params)).unwrap();
+    let digest = made["outputs"][0]["digest"].as_str().unwrap().parse().unwrap();
+    let read = ArtifactReadParams { digest, offset: 0, length: BYTES as u64 };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let options = ConnectOptions::from_env("bench").unwrap();
+    let locations =
+        Locations { socket: sandbox.socket().to_owned(), is_socket_given: true, ..options.locations };
+    let options = ConnectOptions::new(locations, "bench");
+    let client = runtime.block_on(Client::connect(&options)).unwrap();
+    let bytes = || {
+        let read = runtime.block_on(client.call::<ArtifactRead>(&read)).unwrap();
+        assert_eq!(read.data.0.len(), BYTES, "the picture is too small");
+    };
+    let hit = || {
+        let task = runtime.block_on(client.call::<ServiceCall>(&asked)).unwrap();
+        assert_eq!(task.outputs[0].digest, digest);
+    };
+    let (mut near, mut far) = UnixStream::pair().unwrap();
+    thread::spawn(move || {
+        let (mut request, answer) = ([0; 64], vec![7; BYTES]);
+        while far.read_exact(&mut request).is_ok() && far.write_all(&answer).is_ok() {}
+    });
+    let mut answer = vec![0; BYTES];
+    let mut bare = || {
+        near.write_all(&[7; 64]).unwrap();
+        near.read_exact(&mut answer).unwrap();
+    };
+    let mut row = |figure, work: &dyn Fn()| {
+        let (ours, reference) = interleaved(20, || each(50, work), || each(50, &mut bare));
+        Row {
+            mark: "C2",
+            figure,
+            unit: Unit::Seconds,
+            ours,
+            reference_name: "1 MiB over a bare socket",
+            reference,
+            first: "≤ 2 ×",
+            goal: "≤ 1.2 ×",
+        }
+    };
+    vec![
+        row("cache hit, 1 MiB as bytes (artifact.read), p50", &bytes),
+        row("the same with its service.call before, p50", &|| {
+            hit();
+            bytes();
+        }),
+    ]
 }
 
 fn flight() -> Vec<Row> {

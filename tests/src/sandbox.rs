@@ -120,6 +120,10 @@ impl Sandbox {
         command.env("HOME", root.join("user")).env("XDG_RUNTIME_DIR", root.join("run"));
         command.env("REEL_HOME", &self.home).env("REEL_SOCKET", &self.socket);
         command.env("REEL_CONFIG", self.config()).env("NO_COLOR", "1").env("LANG", "C.UTF-8");
+        // So that the whole suite can be run in the other encoding.
+        if let Some(encoding) = std::env::var_os("REEL_ENCODING") {
+            command.env("REEL_ENCODING", encoding);
+        }
         command
     }
 

@@ -140,6 +140,16 @@ fn the_protocol_knows_nobody_and_the_two_sides_know_only_the_protocol() {
 }
 
 #[test]
+fn one_file_knows_bincode_so_that_it_can_be_replaced() {
+    let findings = lines_where(|source, line| {
+        source.path != "protocol/src/binary.rs"
+            && line.contains("bincode::")
+            && !line.trim_start().starts_with("//")
+    });
+    assert_none("ask `reel_protocol::binary` instead", &findings);
+}
+
+#[test]
 fn rooms_of_the_daemon_hold_recipients_and_only_the_wiring_names_actors() {
     // Fakes and tests play the part of the wiring.
     let is_test =

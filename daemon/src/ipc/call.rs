@@ -1,16 +1,14 @@
-//! One request from its text to its answer: typed params in, one encoded line out.
+//! One request from its bytes to its answer: typed params in, one encoded message out.
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use reel_protocol::{
-    ErrorCode, Method, RpcError,
-    limits::LARGE_LINE_BYTES,
-    rpc::{self, Request},
-};
-use serde::Serialize;
-use serde_json::value::RawValue;
-use tracing::{debug, error};
+use reel_protocol::{ErrorCode, Method, RpcError, binary::Message, limits::LARGE_LINE_BYTES};
+use tracing::debug;
 
-use super::{errors, fields, router::Router};
+use super::{
+    encoding::{Encoding, Misfit, Params, Request, RequestId},
+    errors, fields,
+    router::Router,
+};
 use crate::{
     memory::{Budget, Holder, Reservation},
     tasks::Caller,
@@ -30,8 +28,8 @@ pub(super) struct Asker {
 
 /// What goes back to the peer.
 pub(super) struct Answer {
-    /// The whole line; empty for a notification, which gets none.
-    pub(super) line: Vec<u8>,
+    /// The whole line or frame; empty for a notification, which gets none.
+    pub(super) message: Message,
     /// Its share of the memory budget, if it is large.
     pub(super) reservation: Option<Reservation>,
     /// What its request was expected to bring.
@@ -39,44 +37,50 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// A line that stands in no budget.
-    pub(super) fn line(line: Vec<u8>) -> Self {
-        Self { line, reservation: None, expected_bytes: 0 }
+    /// Bytes that stand in no budget.
+    pub(super) fn bytes(bytes: Vec<u8>) -> Self {
+        Self { message: Message { bytes, block: None }, reservation: None, expected_bytes: 0 }
     }
 
     /// An error; `id` is None where it could not be read.
-    pub(super) fn failure(id: Option<&RawValue>, failure: &RpcError) -> Self {
-        Self::line(rpc::failure_line(id, failure).unwrap_or_else(|error| {
-            error!(%error, "an error could not be encoded");
-            Vec::new()
-        }))
+    pub(super) fn failure(encoding: Encoding, id: Option<&RequestId>, failure: &RpcError) -> Self {
+        Self::bytes(encoding.failure(id, failure))
     }
 
     /// The outcome of a request; nothing for a notification.
-    fn new<T: Serialize>(budget: &Budget, id: Option<&RawValue>, outcome: Result<T, RpcError>) -> Self {
-        let Some(id) = id else {
-            if let Err(error) = outcome {
-                debug!(%error, "a notification failed");
-            }
-            return Self::line(Vec::new());
+    fn new<M: Method>(
+        budget: &Budget,
+        encoding: Encoding,
+        id: Option<&RequestId>,
+        outcome: Result<M::Result, RpcError>,
+    ) -> Self {
+        let outcome = match id {
+            Some(id) => outcome.and_then(|result| Self::success::<M>(budget, id, &result)),
+            None => outcome.map(|_| Self::bytes(Vec::new())),
         };
-        match outcome.and_then(|result| Self::success(budget, id, &result)) {
-            Ok(answer) => answer,
-            Err(error) => Self::failure(Some(id), &error),
-        }
+        outcome.unwrap_or_else(|error| Self::refusal(encoding, id, &error))
     }
 
-    fn success<T: Serialize>(budget: &Budget, id: &RawValue, result: &T) -> Result<Self, RpcError> {
-        let line = rpc::success_line(id, result)
+    fn refusal(encoding: Encoding, id: Option<&RequestId>, error: &RpcError) -> Self {
+        if id.is_none() {
+            debug!(%error, "a notification failed");
+            return Self::bytes(Vec::new());
+        }
+        Self::failure(encoding, id, error)
+    }
+
+    fn success<M: Method>(budget: &Budget, id: &RequestId, result: &M::Result) -> Result<Self, RpcError> {
+        let message = id
+            .success::<M>(result)
             .map_err(|error| errors::internal(format!("the answer could not be encoded: {error}")))?;
-        if line.len() > LARGE_LINE_BYTES {
+        if message.len() > LARGE_LINE_BYTES {
             let message = format!("the answer would be larger than {LARGE_LINE_BYTES} bytes");
             return Err(RpcError::new(ErrorCode::RequestTooLarge, message)
                 .hint("ask for fewer at once: a smaller `limit`, fewer `ids`"));
         }
-        let reserve = || budget.reserve(Holder::Response, line.len() as u64).map_err(errors::over_budget);
-        let reservation = (line.len() > LARGE_BYTES).then(reserve).transpose()?;
-        Ok(Self { line, reservation, expected_bytes: 0 })
+        let reserve = || budget.reserve(Holder::Response, message.len() as u64).map_err(errors::over_budget);
+        let reservation = (message.len() > LARGE_BYTES).then(reserve).transpose()?;
+        Ok(Self { message, reservation, expected_bytes: 0 })
     }
 }
 
@@ -117,8 +121,9 @@ impl Call<'_> {
         self,
         handler: impl FnOnce(M::Params) -> Result<M::Result, RpcError>,
     ) -> Reply {
-        let outcome = parse::<M>(self.request.params).and_then(handler);
-        Reply::Now(Answer::new(self.router.budget(), self.request.id, outcome))
+        let Self { router, request: Request { encoding, id, params, .. } } = self;
+        let outcome = parse::<M>(&params).and_then(handler);
+        Reply::Now(Answer::new::<M>(router.budget(), encoding, id.as_ref(), outcome))
     }
 
     /// Answers by asking the rooms.
@@ -128,22 +133,22 @@ impl Call<'_> {
         handler: impl FnOnce(Asker, M::Params) -> F + 'static,
     ) -> Reply
     where
-        M: Method,
+        M: Method + 'static,
         M::Params: Send + 'static,
         F: Future<Output = Result<M::Result, RpcError>> + 'static,
     {
         if self.request.params.len() > LARGE_BYTES {
             return self.later_large::<M, F>(caller, handler);
         }
-        let params = match parse::<M>(self.request.params) {
+        let params = match parse::<M>(&self.request.params) {
             Ok(params) => params,
-            Err(error) => return self.refuse(error),
+            Err(error) => return self.refuse(&error),
         };
-        let asker = Asker { router: self.router.clone(), caller: caller.clone() };
-        let id = self.request.id.map(ToOwned::to_owned);
-        let budget = self.router.budget().clone();
+        let Self { router, request: Request { encoding, id, .. } } = self;
+        let asker = Asker { router: router.clone(), caller: caller.clone() };
+        let budget = router.budget().clone();
         let work = handler(asker, params);
-        let work = async move { Answer::new(&budget, id.as_deref(), work.await) }.boxed_local();
+        let work = async move { Answer::new::<M>(&budget, encoding, id.as_ref(), work.await) }.boxed_local();
         Reply::Later { work, expected_bytes: 0 }
     }
 
@@ -153,63 +158,65 @@ impl Call<'_> {
         handler: impl FnOnce(Asker, M::Params) -> F + 'static,
     ) -> Reply
     where
-        M: Method,
+        M: Method + 'static,
         M::Params: Send + 'static,
         F: Future<Output = Result<M::Result, RpcError>> + 'static,
     {
         let budget = self.router.budget().clone();
-        // Twice: the text, and about as much for what it is parsed into.
+        // Twice: the bytes, and about as much for what they are parsed into.
         let reservation = match budget.reserve(Holder::Request, self.request.params.len() as u64 * 2) {
             Ok(reservation) => reservation,
-            Err(error) => return self.refuse(errors::over_budget(error)),
+            Err(error) => return self.refuse(&errors::over_budget(error)),
         };
-        let asker = Asker { router: self.router.clone(), caller: caller.clone() };
-        let id = self.request.id.map(ToOwned::to_owned);
-        let text = self.request.params.to_owned();
+        let Self { router, request: Request { encoding, id, params, .. } } = self;
+        let asker = Asker { router: router.clone(), caller: caller.clone() };
+        let params = params.into_owned();
         let work = async move {
-            let parsed = tokio::task::spawn_blocking(move || parse::<M>(&text)).await;
+            let parsed = tokio::task::spawn_blocking(move || parse::<M>(&params)).await;
             let outcome = match parsed {
                 Ok(Ok(params)) => handler(asker, params).await,
                 Ok(Err(error)) => Err(error),
                 Err(error) => Err(errors::internal(format!("the params could not be parsed: {error}"))),
             };
             drop(reservation);
-            Answer::new(&budget, id.as_deref(), outcome)
+            Answer::new::<M>(&budget, encoding, id.as_ref(), outcome)
         };
         Reply::Later { work: work.boxed_local(), expected_bytes: 0 }
     }
 
     /// Answers an error.
-    pub(super) fn refuse(self, error: RpcError) -> Reply {
-        Reply::Now(Answer::new::<()>(self.router.budget(), self.request.id, Err(error)))
+    pub(super) fn refuse(self, error: &RpcError) -> Reply {
+        Reply::Now(Answer::refusal(self.request.encoding, self.request.id.as_ref(), error))
     }
 }
 
-/// The params of a method; serde would also take a struct's fields from an array by their positions, which no later version could keep.
-fn parse<M: Method>(text: &str) -> Result<M::Params, RpcError> {
-    let invalid = |message: String| {
+/// The params of a method.
+fn parse<M: Method>(params: &Params<'_>) -> Result<M::Params, RpcError> {
+    params.read().map_err(|misfit| {
+        let message = match misfit {
+            Misfit::NoObject => "`params` must be an object".to_owned(),
+            Misfit::Unreadable(why) => format!("the params do not fit {}: {why}", M::NAME),
+        };
         let names = fields::names::<M::Params>();
         let hint = match names {
             [] => format!("{} takes an empty object", M::NAME),
             _ => format!("the fields of {} are {}", M::NAME, names.join(", ")),
         };
         RpcError::new(ErrorCode::InvalidParams, message).hint(hint)
-    };
-    if !text.starts_with('{') {
-        return Err(invalid("`params` must be an object".to_owned()));
-    }
-    serde_json::from_str(text).map_err(|error| invalid(format!("the params do not fit {}: {error}", M::NAME)))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use reel_protocol::methods::{DaemonStatus, TaskGet};
+    use reel_protocol::methods::{ArtifactPath, ArtifactPathResult, DaemonStatus, TaskGet, TaskIdParams};
+    use serde_json::value::RawValue;
 
     use super::*;
 
     #[test]
     fn params_are_named_and_a_misfit_says_where_and_what_fits() {
-        assert!(parse::<TaskGet>(r#"{"id":1,"unknown":2}"#).is_ok());
+        let json = |text: &'static str| Params::Json(text.into());
+        assert!(parse::<TaskGet>(&json(r#"{"id":1,"unknown":2}"#)).is_ok());
         for (text, message) in [
             ("[1]", "`params` must be an object"),
             ("1", "`params` must be an object"),
@@ -219,26 +226,40 @@ mod tests {
                 "the params do not fit task.get: invalid value: integer `-1`, expected u64 at line 1 column 8",
             ),
         ] {
-            let error = parse::<TaskGet>(text).unwrap_err();
+            let error = parse::<TaskGet>(&json(text)).unwrap_err();
             assert_eq!(error.message, message);
             assert_eq!(error.data.hint.as_deref(), Some("the fields of task.get are id"));
         }
         assert_eq!(
-            parse::<DaemonStatus>("[]").unwrap_err().data.hint.as_deref(),
+            parse::<DaemonStatus>(&json("[]")).unwrap_err().data.hint.as_deref(),
             Some("daemon.status takes an empty object")
         );
+        let binary = |bytes: &'static [u8]| parse::<TaskGet>(&Params::Binary(bytes.into()));
+        assert!(matches!(binary(&[7, 0, 0, 0, 0, 0, 0, 0]), Ok(TaskIdParams { id }) if id.0 == 7));
+        for bytes in [&b""[..], &[7, 0, 0], &[7, 0, 0, 0, 0, 0, 0, 0, 1]] {
+            let error = binary(bytes).unwrap_err();
+            assert_eq!(error.data.code, "invalid_params");
+            assert_eq!(error.data.hint.as_deref(), Some("the fields of task.get are id"));
+        }
     }
 
     #[test]
     fn a_large_answer_stands_in_the_budget_or_is_refused() {
         let budget = Budget::new(200_000);
-        let id = RawValue::from_string("1".into()).unwrap();
-        let answer = |bytes: usize| Answer::new(&budget, Some(&*id), Ok("x".repeat(bytes)));
-        let large = answer(150_000);
-        assert_eq!(large.reservation.as_ref().map(Reservation::bytes), Some(large.line.len() as u64));
-        assert!(String::from_utf8(answer(150_000).line).unwrap().contains("over_memory"));
-        assert!(String::from_utf8(answer(LARGE_LINE_BYTES).line).unwrap().contains("request_too_large"));
-        assert!(answer(10).reservation.is_none());
-        assert!(Answer::new(&budget, None, Ok("x")).line.is_empty());
+        let ids = [RequestId::Json(RawValue::from_string("1".into()).unwrap()), RequestId::Binary(1)];
+        for (encoding, id) in [Encoding::Json, Encoding::Binary].into_iter().zip(ids) {
+            let answer = |id: Option<&RequestId>, bytes: usize| {
+                let result = ArtifactPathResult { path: "x".repeat(bytes) };
+                Answer::new::<ArtifactPath>(&budget, encoding, id, Ok(result))
+            };
+            let text = |bytes| String::from_utf8_lossy(&answer(Some(&id), bytes).message.bytes).into_owned();
+            let large = answer(Some(&id), 150_000);
+            let reserved = large.reservation.as_ref().map(Reservation::bytes);
+            assert_eq!(reserved, Some(large.message.len() as u64));
+            assert!(text(150_000).contains("over_memory"));
+            assert!(text(LARGE_LINE_BYTES - 4).contains("request_too_large"));
+            assert!(answer(Some(&id), 10).reservation.is_none());
+            assert!(answer(None, 10).message.is_empty());
+        }
     }
 }

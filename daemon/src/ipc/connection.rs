@@ -3,7 +3,7 @@
 use reel_protocol::methods::{SubscribeParams, SubscribeResult};
 use tokio::sync::mpsc;
 
-use super::{Peer, router::Router, subscriptions::Subscriptions};
+use super::{Peer, encoding::Encoding, router::Router, subscriptions::Subscriptions};
 use crate::tasks::Caller;
 
 /// Event lines that may wait for the session. Few: what waits longer is better counted as missed.
@@ -13,6 +13,8 @@ const EVENT_LINES: usize = 64;
 pub(super) struct Connection {
     /// Its name, by `hello` or by its process.
     pub(super) caller: Caller,
+    /// How its messages are written.
+    pub(super) encoding: Encoding,
     /// Its events.
     pub(super) subscriptions: Subscriptions,
 }
@@ -22,7 +24,8 @@ impl Connection {
     pub(super) fn new(peer: &Peer, number: u64) -> (Self, mpsc::Receiver<Vec<u8>>) {
         let (sender, lines) = mpsc::channel(EVENT_LINES);
         let caller = Caller { client: peer.name.as_str().into(), connection: number };
-        (Self { caller, subscriptions: Subscriptions::new(sender) }, lines)
+        let subscriptions = Subscriptions::new(sender);
+        (Self { caller, encoding: Encoding::default(), subscriptions }, lines)
     }
 
     /// Begins a subscription.
@@ -32,7 +35,8 @@ impl Connection {
         params: SubscribeParams,
     ) -> Result<SubscribeResult, reel_protocol::RpcError> {
         let parts = router.parts();
-        let (subscription, seq) = self.subscriptions.begin(&parts.events, router.event_lines(), params)?;
+        let lines = router.event_lines();
+        let (subscription, seq) = self.subscriptions.begin(&parts.events, lines, self.encoding, params)?;
         Ok(SubscribeResult { subscription, instance: parts.instance.to_string(), seq })
     }
 }

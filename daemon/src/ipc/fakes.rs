@@ -186,7 +186,7 @@ impl Handler<ReadArtifact> for Rooms {
 
     fn handle(&mut self, message: ReadArtifact, _: &mut Self::Context) -> Self::Result {
         self.asked.borrow_mut().push("ReadArtifact".into());
-        let data = reel_protocol::Bytes(vec![b'x'; message.length as usize]);
+        let data = vec![b'x'; message.length as usize].into();
         let _: Digest = message.digest;
         MessageResult(Ok(ArtifactReadResult {
             data,

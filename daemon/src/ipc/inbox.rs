@@ -1,10 +1,12 @@
-//! What was read from one peer and is not yet cut into lines, with its share of the memory budget.
+//! What was read from one peer and is not yet cut into messages, with its share of the memory budget.
 
 use std::io;
 
 use reel_protocol::{
+    frame::{Frame, FrameDecoder},
     limits::LARGE_LINE_BYTES,
     line::{Line, LineDecoder},
+    preface::{self, Opening, PREFACE_BYTES, SCHEMA},
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -21,23 +23,120 @@ const LEAST_ROOM_BYTES: usize = 2 * 1024;
 /// The buffer.
 #[derive(Default)]
 pub(super) struct Inbox {
-    decoder: LineDecoder,
+    stream: Stream,
     reservation: Option<Reservation>,
     /// The last read filled what room there was: more is on its way.
     is_busy: bool,
 }
 
-impl Inbox {
-    /// The next whole line.
-    pub(super) fn next_line(&mut self) -> Option<Line<'_>> {
-        self.decoder.next_line()
+/// How the bytes are cut.
+enum Stream {
+    /// The first bytes, which have not yet told.
+    Opening(Vec<u8>),
+    Lines(LineDecoder),
+    Frames(FrameDecoder),
+}
+
+/// What the stream held next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next<'a> {
+    /// The preface of a client whose types are those of this schema; what follows are frames if it is ours, else lines.
+    Preface { schema: u32 },
+    /// A whole line or frame.
+    Message(&'a [u8]),
+    /// A message past all limits began; its bytes are dropped.
+    TooLong,
+    /// The stream ended inside a frame.
+    Cut,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self::Opening(Vec::new())
+    }
+}
+
+impl Stream {
+    fn buffer_mut(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Opening(bytes) => bytes,
+            Self::Lines(lines) => lines.buffer_mut(),
+            Self::Frames(frames) => frames.buffer_mut(),
+        }
     }
 
-    /// Makes room for a read; a refusal drops the line that has begun, so that the connection can go on behind it.
+    /// Takes the preface out of the first bytes; its schema, if it is one.
+    fn open(&mut self) -> Option<u32> {
+        let Self::Opening(bytes) = self else { return None };
+        match preface::opening(bytes) {
+            Opening::Undecided => None,
+            Opening::Lines => {
+                *self = Self::Lines(LineDecoder::with_bytes(std::mem::take(bytes)));
+                None
+            }
+            Opening::Preface { schema } => {
+                bytes.drain(..PREFACE_BYTES);
+                let rest = std::mem::take(bytes);
+                *self = if schema == SCHEMA {
+                    Self::Frames(FrameDecoder::with_bytes(rest))
+                } else {
+                    Self::Lines(LineDecoder::with_bytes(rest))
+                };
+                Some(schema)
+            }
+        }
+    }
+
+    /// Drops the message that has begun and what is still to come of it.
+    fn skip(&mut self) {
+        match self {
+            // A preface is far below what a budget refuses.
+            Self::Opening(_) => {}
+            Self::Lines(lines) => lines.skip_line(),
+            Self::Frames(frames) => frames.skip_frame(),
+        }
+    }
+
+    /// No more bytes will come.
+    fn end(&mut self) {
+        match self {
+            // Half a preface is a bad line.
+            Self::Opening(bytes) => {
+                bytes.push(b'\n');
+                *self = Self::Lines(LineDecoder::with_bytes(std::mem::take(bytes)));
+            }
+            // The last line of a stream need not end with a newline.
+            Self::Lines(lines) => lines.buffer_mut().push(b'\n'),
+            Self::Frames(frames) => frames.end(),
+        }
+    }
+}
+
+impl Inbox {
+    /// The next whole message.
+    pub(super) fn next(&mut self) -> Option<Next<'_>> {
+        if let Some(schema) = self.stream.open() {
+            return Some(Next::Preface { schema });
+        }
+        Some(match &mut self.stream {
+            Stream::Opening(_) => return None,
+            Stream::Lines(lines) => match lines.next_line()? {
+                Line::Text(text) => Next::Message(text),
+                Line::TooLong => Next::TooLong,
+            },
+            Stream::Frames(frames) => match frames.next_frame()? {
+                Frame::Whole(body) => Next::Message(body),
+                Frame::TooLong => Next::TooLong,
+                Frame::Cut => Next::Cut,
+            },
+        })
+    }
+
+    /// Makes room for a read; a refusal drops the message that has begun, so that the connection can go on behind it.
     ///
-    /// To be called when no whole line is left: all that is held then belongs to one line.
+    /// To be called when no whole message is left: all that is held then belongs to one.
     pub(super) fn make_room(&mut self, budget: &Budget) -> Result<(), OverBudget> {
-        let buffer = self.decoder.buffer_mut();
+        let buffer = self.stream.buffer_mut();
         let (length, capacity) = (buffer.len(), buffer.capacity());
         if length == 0 && capacity > SMALL_BYTES && !self.is_busy {
             *buffer = Vec::new();
@@ -46,27 +145,26 @@ impl Inbox {
             return Ok(());
         }
         let least = if self.is_busy { READ_BYTES } else { SMALL_BYTES };
-        // Doubled, so that a line of 16 MiB is not copied for each read of it.
+        // Doubled, so that 16 MiB are not copied for each read of them; what a frame says of its length is only believed as it comes.
         let wanted = (length * 2).clamp(least, LARGE_LINE_BYTES + READ_BYTES).max(length + LEAST_ROOM_BYTES);
         if let Err(refusal) = self.reserve(budget, wanted) {
-            self.decoder.skip_line();
+            self.stream.skip();
             self.reservation = None;
-            self.decoder.buffer_mut().reserve_exact(SMALL_BYTES);
+            self.stream.buffer_mut().reserve_exact(SMALL_BYTES);
             return Err(refusal);
         }
-        self.decoder.buffer_mut().reserve_exact(wanted - length);
+        self.stream.buffer_mut().reserve_exact(wanted - length);
         Ok(())
     }
 
     /// Reads once; 0 bytes are the end of the stream. May be dropped while it waits: nothing is lost.
     pub(super) async fn read_from(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
-        let buffer = self.decoder.buffer_mut();
+        let buffer = self.stream.buffer_mut();
         let room = (buffer.capacity() - buffer.len()).min(READ_BYTES);
         let count = stream.take(READ_BYTES as u64).read_buf(buffer).await?;
         self.is_busy = count == room;
         if count == 0 {
-            // The last line of a stream need not end with a newline.
-            self.decoder.buffer_mut().push(b'\n');
+            self.stream.end();
         }
         Ok(count)
     }
@@ -88,15 +186,20 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    /// Reads all of `input` and gives what was seen: lines by their length, refusals as None.
+    const CUT: usize = usize::MAX - 1;
+    const PREFACE: usize = 1 << 32;
+
+    /// Reads all of `input` and gives what was seen: messages by their length, refusals as None.
     async fn read_all(inbox: &mut Inbox, budget: &Budget, mut input: &[u8]) -> Vec<Option<usize>> {
         let mut seen = Vec::new();
         let mut has_ended = false;
         loop {
-            while let Some(line) = inbox.next_line() {
-                match line {
-                    Line::Text(text) => seen.push(Some(text.len())),
-                    Line::TooLong => seen.push(Some(usize::MAX)),
+            while let Some(next) = inbox.next() {
+                match next {
+                    Next::Message(message) => seen.push(Some(message.len())),
+                    Next::TooLong => seen.push(Some(usize::MAX)),
+                    Next::Cut => seen.push(Some(CUT)),
+                    Next::Preface { schema } => seen.push(Some(PREFACE + schema as usize)),
                 }
             }
             if has_ended {
@@ -124,7 +227,7 @@ mod tests {
         inbox.is_busy = false;
         inbox.make_room(&budget).unwrap();
         assert_eq!(budget.reserved_bytes(), 0);
-        assert!(inbox.decoder.held_bytes() <= READ_BYTES);
+        assert!(inbox.stream.buffer_mut().capacity() <= READ_BYTES);
     }
 
     #[tokio::test]
@@ -139,6 +242,38 @@ mod tests {
     async fn the_last_line_needs_no_newline() {
         let mut inbox = Inbox::default();
         assert_eq!(read_all(&mut inbox, &Budget::new(0), b"ab\nabc").await, [Some(2), Some(3)]);
-        assert!(inbox.next_line().is_none());
+        assert!(inbox.next().is_none());
+    }
+
+    fn frames(lengths: &[usize]) -> Vec<u8> {
+        let frame = |length: &usize| [&(*length as u32).to_le_bytes()[..], &vec![b'x'; *length]].concat();
+        lengths.iter().flat_map(frame).collect()
+    }
+
+    #[tokio::test]
+    async fn a_preface_of_our_schema_opens_frames_and_another_one_lines() {
+        let budget = Budget::new(64 * 1024 * 1024);
+        let ours =
+            [&preface::preface(SCHEMA)[..], &frames(&[3, 0, 9_000_000, LARGE_LINE_BYTES + 9, 7])].concat();
+        let seen = read_all(&mut Inbox::default(), &budget, &ours).await;
+        let whole = [3, 0, 9_000_000, usize::MAX, 7].map(Some);
+        assert_eq!(seen[0], Some(PREFACE + SCHEMA as usize));
+        assert_eq!(seen[1..], whole);
+        let seen = read_all(&mut Inbox::default(), &budget, &ours[..ours.len() - 1]).await;
+        assert_eq!(seen.last(), Some(&Some(CUT)));
+        let other = [&preface::preface(SCHEMA + 5)[..], b"{}\n1"].concat();
+        let seen = read_all(&mut Inbox::default(), &budget, &other).await;
+        assert_eq!(seen, [Some(PREFACE + SCHEMA as usize + 5), Some(2), Some(1)]);
+        for (half, length) in [(&b"REELB"[..], 5), (b"REELBIN1\x01\0", 10), (b"REELBIN1", 8)] {
+            assert_eq!(read_all(&mut Inbox::default(), &budget, half).await, [Some(length)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_the_budget_refuses_is_dropped_and_the_next_one_still_comes() {
+        let budget = Budget::new(200_000);
+        let input = [&preface::preface(SCHEMA)[..], &frames(&[3, 2_000_000, 5, 100_000])].concat();
+        let seen = read_all(&mut Inbox::default(), &budget, &input).await;
+        assert_eq!(seen[1..], [Some(3), None, Some(5), Some(100_000)]);
     }
 }

@@ -1,7 +1,8 @@
-//! Lines that wait to be written to one peer, bounded by the session, which takes no requests while too many bytes wait.
+//! Messages that wait to be written to one peer, bounded by the session, which takes no requests while too many bytes wait.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Deref};
 
+use reel_protocol::binary::Message;
 use tokio::time::Instant;
 
 use super::call::Answer;
@@ -11,7 +12,7 @@ use crate::memory::Reservation;
 pub(super) const FULL_BYTES: usize = 8 * 1024 * 1024;
 /// Events are taken while less than this waits, so that a slow reader's events pile up where they are counted and dropped.
 const EVENT_BYTES: usize = 256 * 1024;
-/// Short lines share a chunk up to this size: one write call then carries many answers.
+/// Short messages share a chunk up to this size: one write call then carries many answers.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The queue.
@@ -25,9 +26,27 @@ pub(super) struct Outbox {
 }
 
 struct Chunk {
-    bytes: Vec<u8>,
+    bytes: Content,
     /// The chunk's share of the memory budget; given back once it is written.
     reservation: Option<Reservation>,
+}
+
+enum Content {
+    /// Ours: what comes next may be appended.
+    Own(Vec<u8>),
+    /// A picture of the cache, which leaves as it stands there.
+    Block(bytes::Bytes),
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Block(bytes) => bytes,
+        }
+    }
 }
 
 impl Outbox {
@@ -35,21 +54,35 @@ impl Outbox {
         Self { chunks: VecDeque::new(), written_bytes: 0, waiting_bytes: 0, moved_at: Instant::now() }
     }
 
-    /// Appends an answer; one without a line (of a notification) adds nothing.
+    /// Appends an answer; an empty one (of a notification) adds nothing.
     pub(super) fn push(&mut self, answer: Answer) {
-        let Answer { line, reservation, .. } = answer;
-        if line.is_empty() {
+        let Answer { message, reservation, .. } = answer;
+        if message.is_empty() {
             return;
         }
         if self.chunks.is_empty() {
             self.moved_at = Instant::now();
         }
-        self.waiting_bytes += line.len();
-        let shares =
-            |chunk: &&mut Chunk| chunk.reservation.is_none() && chunk.bytes.len() + line.len() <= CHUNK_BYTES;
-        match self.chunks.back_mut().filter(shares) {
-            Some(chunk) if reservation.is_none() => chunk.bytes.extend_from_slice(&line),
-            _ => self.chunks.push_back(Chunk { bytes: line, reservation }),
+        self.waiting_bytes += message.len();
+        let Message { mut bytes, block } = message;
+        let Some((at, block)) = block else { return self.append(bytes, reservation) };
+        let after = bytes.split_off(at.min(bytes.len()));
+        self.append(bytes, None);
+        self.chunks.push_back(Chunk { bytes: Content::Block(block), reservation });
+        self.append(after, None);
+    }
+
+    fn append(&mut self, bytes: Vec<u8>, reservation: Option<Reservation>) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self.chunks.back_mut() {
+            Some(Chunk { bytes: Content::Own(before), reservation: None })
+                if reservation.is_none() && before.len() + bytes.len() <= CHUNK_BYTES =>
+            {
+                before.extend_from_slice(&bytes);
+            }
+            _ => self.chunks.push_back(Chunk { bytes: Content::Own(bytes), reservation }),
         }
     }
 
@@ -99,7 +132,7 @@ mod tests {
         for length in [10, 20, CHUNK_BYTES, 0, 30, 40] {
             let line = vec![b'a' + (length % 26) as u8; length];
             expected.extend_from_slice(&line);
-            outbox.push(Answer::line(line));
+            outbox.push(Answer::bytes(line));
         }
         assert_eq!(outbox.chunks.len(), 3);
         assert_eq!(outbox.waiting_bytes(), expected.len());
@@ -114,12 +147,32 @@ mod tests {
     }
 
     #[test]
+    fn a_block_leaves_between_the_bytes_around_it_and_is_never_copied() {
+        let block = bytes::Bytes::from(vec![b'b'; 100]);
+        let message = Message { bytes: b"headtail".to_vec(), block: Some((4, block.clone())) };
+        let mut outbox = Outbox::new();
+        outbox.push(Answer::bytes(b"before ".to_vec()));
+        outbox.push(Answer { message, ..Answer::bytes(Vec::new()) });
+        outbox.push(Answer::bytes(b" after".to_vec()));
+        assert_eq!(outbox.waiting_bytes(), 121);
+        assert_eq!(outbox.front(), b"before head");
+        outbox.advance(11);
+        assert_eq!((outbox.front().as_ptr(), outbox.front().len()), (block.as_ptr(), 100));
+        outbox.advance(60);
+        assert_eq!(outbox.front(), [b'b'; 40]);
+        outbox.advance(40);
+        assert_eq!(outbox.front(), b"tail after");
+        outbox.advance(10);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
     fn a_reservation_lives_until_its_line_is_written() {
         let budget = Budget::new(100);
         let mut outbox = Outbox::new();
         let reservation = budget.reserve(Holder::Response, 60).ok();
-        outbox.push(Answer { reservation, ..Answer::line(vec![b'x'; 60]) });
-        outbox.push(Answer::line(vec![b'y'; 10]));
+        outbox.push(Answer { reservation, ..Answer::bytes(vec![b'x'; 60]) });
+        outbox.push(Answer::bytes(vec![b'y'; 10]));
         outbox.advance(59);
         assert_eq!(budget.reserved_bytes(), 60);
         outbox.advance(1);

@@ -8,13 +8,13 @@ use reel_protocol::{
     endpoint::Locations,
     limits::CONNECTIONS,
     methods::{self as wire, METHODS, Method},
-    rpc::Request,
 };
 use tokio::time::Instant;
 
 use super::{
     call::{Call, Reply},
     connection::Connection,
+    encoding::Request,
     errors,
     event_lines::EventLines,
     methods::{artifacts, cache, daemon, events, memory, service, tasks},
@@ -161,10 +161,11 @@ impl Router {
 
     /// Leads a request to its handler.
     pub(super) fn dispatch(&self, connection: &mut Connection, request: Request<'_>) -> Reply {
+        let method = request.method;
         let call = Call { router: self, request };
         macro_rules! rooms {
             ($($method:ident => $handler:path $(, expecting $bytes:expr)?;)+) => {
-                match request.method {
+                match method {
                     <wire::Hello as Method>::NAME =>
                         call.now::<wire::Hello>(|params| daemon::hello(self, connection, params)),
                     <wire::EventsSubscribe as Method>::NAME =>
@@ -173,7 +174,7 @@ impl Router {
                         call.now::<wire::EventsUnsubscribe>(|params| events::unsubscribe(connection, params)),
                     $(<wire::$method as Method>::NAME =>
                         call.later::<wire::$method, _>(&connection.caller, $handler)$(.expecting($bytes))?,)+
-                    unknown => call.refuse(errors::no_method(unknown, METHODS)),
+                    unknown => call.refuse(&errors::no_method(unknown, METHODS)),
                 }
             };
         }

@@ -8,10 +8,10 @@ use std::{io, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 use reel_protocol::{
-    ErrorCode, RpcError,
+    ErrorCode, RpcError, binary,
     limits::{CONNECTIONS, IN_FLIGHT, LARGE_LINE_BYTES},
-    line::Line,
-    rpc::{self, Request},
+    preface::{self, SCHEMA},
+    rpc,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
@@ -24,8 +24,9 @@ use super::{
     Peer,
     call::{Answer, Reply},
     connection::Connection,
+    encoding::Encoding,
     errors,
-    inbox::Inbox,
+    inbox::{Inbox, Next},
     outbox::{FULL_BYTES, Outbox},
     router::{Place, Router},
 };
@@ -57,15 +58,15 @@ where
     .await;
 }
 
-/// Says why in one line, to a peer that gets no session.
+/// Says why in one line, to a peer that gets no session; whatever it would speak, it was not listened to.
 async fn refuse(stream: impl AsyncRead + AsyncWrite) {
     let message = format!("the daemon has {CONNECTIONS} connections, as many as it serves");
     let error = RpcError::new(ErrorCode::TooManyConnections, message)
         .hint("close connections that are not needed; one carries many requests at once");
     let (_, mut write) = tokio::io::split(stream);
-    let answer = Answer::failure(None, &error);
+    let answer = Answer::failure(Encoding::Json, None, &error);
     // The peer may be gone already, or never read: neither is worth a place.
-    let _ = tokio::time::timeout(LAST_ANSWERS, write.write_all(&answer.line)).await;
+    let _ = tokio::time::timeout(LAST_ANSWERS, write.write_all(&answer.message.bytes)).await;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +83,8 @@ struct Session<S> {
     read: ReadHalf<S>,
     write: WriteHalf<S>,
     inbox: Inbox,
-    /// Whole lines may be left in the inbox, for want of room among the requests or the answers.
-    has_lines: bool,
+    /// Whole messages may be left in the inbox, for want of room among the requests or the answers.
+    has_messages: bool,
     input: Input,
     pending: FuturesUnordered<LocalBoxFuture<'static, Answer>>,
     /// What the pending requests may answer, as far as that is much.
@@ -112,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             read,
             write,
             inbox: Inbox::default(),
-            has_lines: false,
+            has_messages: false,
             input: Input::Open,
             pending: FuturesUnordered::new(),
             expected_bytes: 0,
@@ -125,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         loop {
-            self.take_lines().await;
+            self.take_requests().await;
             if self.is_over() {
                 return Ok(());
             }
@@ -135,29 +136,40 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     }
 
     /// Takes requests out of the inbox while there is room for them.
-    async fn take_lines(&mut self) {
+    async fn take_requests(&mut self) {
         while self.has_room() {
-            match self.inbox.next_line() {
+            let encoding = self.connection.encoding;
+            match self.inbox.next() {
                 None => {
-                    self.has_lines = false;
+                    self.has_messages = false;
                     return;
                 }
-                Some(Line::TooLong) => {
-                    self.outbox.push(Answer::failure(None, &rpc::too_large(LARGE_LINE_BYTES)));
+                Some(Next::Preface { schema }) => {
+                    if schema == SCHEMA {
+                        self.connection.encoding = Encoding::Binary;
+                    }
+                    self.outbox.push(Answer::bytes(preface::reply(schema).to_vec()));
                 }
-                Some(Line::Text(line)) => {
+                Some(Next::TooLong) => self.refuse_unread(&rpc::too_large(LARGE_LINE_BYTES)),
+                Some(Next::Cut) => self.refuse_unread(&binary::cut()),
+                Some(Next::Message(message)) => {
                     self.router.note_activity();
-                    let reply = match Request::parse(line) {
+                    let reply = match encoding.request(message) {
                         Ok(request) => self.router.dispatch(&mut self.connection, request),
-                        Err(bad) => Reply::Now(Answer::failure(bad.id.as_deref(), &bad.error)),
+                        Err(bad) => Reply::Now(Answer::failure(encoding, bad.id.as_ref(), &bad.error)),
                     };
                     self.take(reply);
                 }
             }
-            // A sender of many short lines must not keep this thread to itself.
+            // A sender of many short messages must not keep this thread to itself.
             tokio::task::consume_budget().await;
         }
-        self.has_lines = true;
+        self.has_messages = true;
+    }
+
+    /// Answers an error to a message whose id is not known.
+    fn refuse_unread(&mut self, error: &RpcError) {
+        self.outbox.push(Answer::failure(self.connection.encoding, None, error));
     }
 
     fn take(&mut self, reply: Reply) {
@@ -181,14 +193,14 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     }
 
     fn reads(&self) -> bool {
-        self.input == Input::Open && !self.has_lines && self.has_room()
+        self.input == Input::Open && !self.has_messages && self.has_room()
     }
 
     fn is_over(&self) -> bool {
         let is_answered = self.pending.is_empty() && self.outbox.is_empty();
         match self.input {
             Input::Open => false,
-            Input::Ended => is_answered && !self.has_lines,
+            Input::Ended => is_answered && !self.has_messages,
             Input::Stopped(limit) => is_answered || Instant::now() >= limit,
         }
     }
@@ -197,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         let (reads, due) = (self.reads(), self.due());
         let is_stopping = matches!(self.input, Input::Stopped(_));
         if reads && let Err(refusal) = self.inbox.make_room(self.router.budget()) {
-            self.outbox.push(Answer::failure(None, &errors::over_budget(refusal)));
+            self.refuse_unread(&errors::over_budget(refusal));
         }
         let Self { read, write, inbox, pending, outbox, events, .. } = self;
         // Events first: a client that reads of a task's end in an answer shall have been told of it already. Answers before writes, so that
@@ -222,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
                     self.answer(answer);
                 }
             }
-            Step::Event(line) => self.outbox.push(Answer::line(line)),
+            Step::Event(message) => self.outbox.push(Answer::bytes(message)),
             Step::Wrote(0) => return Err(io::ErrorKind::WriteZero.into()),
             Step::Wrote(bytes) => self.outbox.advance(bytes),
             Step::Read(0) => {

@@ -21,7 +21,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::event_lines::{EventLines, dropped_line};
+use super::{
+    encoding::Encoding,
+    event_lines::{EventLines, dropped_line},
+};
 use crate::events::{EventHub, Happening};
 
 /// The table.
@@ -51,6 +54,7 @@ impl Subscriptions {
         &mut self,
         hub: &EventHub,
         lines: Rc<EventLines>,
+        encoding: Encoding,
         params: SubscribeParams,
     ) -> Result<(u64, u64), RpcError> {
         self.forget_ended();
@@ -63,8 +67,8 @@ impl Subscriptions {
         let subscription = self.last_number;
         let (seq, receiver) = hub.listen();
         let filter = EventFilter::new(params);
-        let forward =
-            forward(Subscription { number: subscription, filter, seq, lines }, receiver, self.queue.clone());
+        let forwarded = Subscription { number: subscription, filter, seq, lines, encoding };
+        let forward = forward(forwarded, receiver, self.queue.clone());
         self.running.insert(subscription, Forwarder(tokio::task::spawn_local(forward)));
         Ok((subscription, seq))
     }
@@ -94,6 +98,7 @@ struct Subscription {
     /// The last event that was seen.
     seq: u64,
     lines: Rc<EventLines>,
+    encoding: Encoding,
 }
 
 async fn forward(
@@ -108,7 +113,7 @@ async fn forward(
                 if !subscription.filter.wants(&happening) {
                     continue;
                 }
-                subscription.lines.line(subscription.number, &happening)
+                subscription.lines.line(subscription.encoding, subscription.number, &happening)
             }
             Err(RecvError::Lagged(missed)) => return subscription.drop_out(&queue, missed).await,
             Err(RecvError::Closed) => return,
@@ -136,7 +141,7 @@ async fn forward(
 impl Subscription {
     /// Tells the reader that it was too slow, as the last line of its subscription.
     async fn drop_out(self, queue: &mpsc::Sender<Vec<u8>>, missed: u64) {
-        let line = dropped_line(self.number, self.filter.first_topic(), self.seq, missed);
+        let line = dropped_line(self.encoding, self.number, self.filter.first_topic(), self.seq, missed);
         let _ = queue.send(line).await;
     }
 }

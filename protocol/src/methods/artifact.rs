@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Digest};
+use crate::{
+    Bytes, Digest,
+    binary::{self, BinaryError},
+};
 
 /// A part of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,22 @@ pub struct ArtifactReadResult {
     pub size_bytes: u64,
     /// Such as `image/png`.
     pub media_type: String,
+}
+
+impl ArtifactReadResult {
+    /// Reads it in bincode, with its data as a part of `bytes`.
+    pub(super) fn within(bytes: &bytes::Bytes) -> Result<Self, BinaryError> {
+        /// The same fields.
+        #[derive(Deserialize)]
+        struct Borrowed<'a> {
+            #[serde(borrow, with = "serde_bytes")]
+            data: &'a [u8],
+            size_bytes: u64,
+            media_type: String,
+        }
+        let Borrowed { data, size_bytes, media_type } = binary::decode(bytes)?;
+        Ok(Self { data: Bytes(bytes.slice_ref(data)), size_bytes, media_type })
+    }
 }
 
 /// Which artifact.

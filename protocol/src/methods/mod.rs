@@ -11,7 +11,10 @@ mod tasks;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::{artifact::*, cache::*, daemon::*, event::*, memory::*, service::*, tasks::*};
-use crate::TaskView;
+use crate::{
+    Bytes, TaskView,
+    binary::{self, BinaryError},
+};
 
 /// Ties a method's name to its types, so that both sides are checked by the compiler.
 pub trait Method {
@@ -21,15 +24,26 @@ pub trait Method {
     type Params: Serialize + DeserializeOwned;
     /// What is answered.
     type Result: Serialize + DeserializeOwned;
+
+    /// The large block in a result that a frame carries without a copy of it.
+    fn block(_: &Self::Result) -> Option<&Bytes> {
+        None
+    }
+
+    /// Reads a result in bincode; it may keep a part of `bytes` rather than copy it.
+    fn read(bytes: &bytes::Bytes) -> Result<Self::Result, BinaryError> {
+        binary::decode(bytes)
+    }
 }
 
 macro_rules! methods {
-    ($($(#[$doc:meta])* $method:ident = $name:literal: $params:ty => $result:ty;)+) => {
+    ($($(#[$doc:meta])* $method:ident = $name:literal: $params:ty => $result:ty $({ $($own:item)+ })?;)+) => {
         $($(#[$doc])* #[derive(Debug)] pub enum $method {}
         impl Method for $method {
             const NAME: &'static str = $name;
             type Params = $params;
             type Result = $result;
+            $($($own)+)?
         })+
 
         /// The names of all methods that this version serves: the capabilities of `hello`.
@@ -43,6 +57,15 @@ macro_rules! methods {
                     serde_json::to_string(&serde_json::from_str::<$params>(params).unwrap()).unwrap(),
                     serde_json::to_string(&serde_json::from_str::<$result>(result).unwrap()).unwrap(),
                 ),)+
+                _ => panic!("no method {method}"),
+            }
+        }
+
+        /// The frames of an example's params and result, both read back.
+        #[cfg(test)]
+        pub(crate) fn frames(method: &str, id: u64, params: &str, result: &str) -> (Vec<u8>, Vec<u8>) {
+            match method {
+                $($name => frames_of::<$method>(id, params, result),)+
                 _ => panic!("no method {method}"),
             }
         }
@@ -87,7 +110,15 @@ methods! {
     /// Ends `queue.pause`.
     QueueResume = "queue.resume": Empty => Empty;
     /// A part of an artifact's bytes.
-    ArtifactRead = "artifact.read": ArtifactReadParams => ArtifactReadResult;
+    ArtifactRead = "artifact.read": ArtifactReadParams => ArtifactReadResult {
+        fn block(result: &ArtifactReadResult) -> Option<&Bytes> {
+            Some(&result.data)
+        }
+
+        fn read(bytes: &bytes::Bytes) -> Result<ArtifactReadResult, BinaryError> {
+            ArtifactReadResult::within(bytes)
+        }
+    };
     /// The file that holds an artifact.
     ArtifactPath = "artifact.path": ArtifactPathParams => ArtifactPathResult;
     /// Submits one task and waits for it; at the timeout it answers the task as it then is, and the work goes on.
@@ -117,3 +148,23 @@ methods! {
 /// No params, or no result: `{}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 pub struct Empty {}
+
+#[cfg(test)]
+fn frames_of<M: Method>(id: u64, params: &str, result: &str) -> (Vec<u8>, Vec<u8>) {
+    let typed: M::Params = serde_json::from_str(params).unwrap();
+    let asked = binary::request(Some(id), M::NAME, &typed).unwrap();
+    let request = binary::Request::parse(&asked[crate::frame::LENGTH_BYTES..]).unwrap();
+    assert_eq!((request.id, request.method), (Some(id), M::NAME));
+    let again: M::Params = binary::decode(request.params).unwrap();
+    assert_eq!(serde_json::to_string(&again).unwrap(), params);
+    let typed: M::Result = serde_json::from_str(result).unwrap();
+    let answered = binary::result(id, &typed, M::block(&typed)).unwrap().to_vec();
+    let body = bytes::Bytes::copy_from_slice(&answered[crate::frame::LENGTH_BYTES..]);
+    let Ok(binary::Incoming::Result { id: answered_id, result: bytes }) = binary::Incoming::parse(&body)
+    else {
+        panic!("{}: no result", M::NAME)
+    };
+    assert_eq!(answered_id, id);
+    assert_eq!(serde_json::to_string(&M::read(&bytes).unwrap()).unwrap(), result);
+    (asked, answered)
+}

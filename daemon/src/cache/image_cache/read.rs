@@ -83,7 +83,7 @@ impl ImageCache {
             let (media_type, size_bytes) = (row.media_type.clone(), row.size_bytes);
             let bytes = tokio::task::spawn_blocking(move || disk.read_range(&row, msg.offset, length)).await;
             let lost = |error| CacheError::File { path, source: Arc::new(io::Error::other(error)) };
-            Ok(ArtifactReadResult { data: Bytes(bytes.map_err(lost)??), size_bytes, media_type })
+            Ok(ArtifactReadResult { data: bytes.map_err(lost)??.into(), size_bytes, media_type })
         };
         Box::pin(read.into_actor(self))
     }
@@ -92,8 +92,19 @@ impl ImageCache {
 fn slice(item: &Item, msg: &ReadArtifact) -> Result<ArtifactReadResult, CacheError> {
     let size_bytes = item.bytes.len() as u64;
     let length = available(msg, size_bytes)?;
-    let bytes = item.bytes.get(msg.offset as usize..(msg.offset + length) as usize).unwrap_or_default();
-    Ok(ArtifactReadResult { data: Bytes(bytes.to_vec()), size_bytes, media_type: item.media_type.clone() })
+    let range = msg.offset as usize..(msg.offset + length) as usize;
+    let data = Bytes(bytes::Bytes::from_owner(Held(Arc::clone(&item.bytes))).slice(range));
+    Ok(ArtifactReadResult { data, size_bytes, media_type: item.media_type.clone() })
+}
+
+/// A picture of the memory tier for as long as an answer needs it, evicted or not: a copy of a megabyte takes as long as half its way to
+/// the client.
+struct Held(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// How many of the asked bytes there are: fewer at the end.

@@ -255,7 +255,7 @@ async fn reads_come_from_memory_or_disk_alike() {
         let digest = keep(&cache, (size / 100) as u8, size as usize).await.unwrap().outputs[0].digest;
         let part = read(&cache, digest, size - 10, 4 * MIB).await.unwrap();
         assert_eq!((part.data.0.len(), part.size_bytes, part.media_type.as_str()), (10, size, "image/png"));
-        assert_eq!(read(&cache, digest, size, 1).await.unwrap().data.0, [0; 0]);
+        assert_eq!(read(&cache, digest, size, 1).await.unwrap().data.0[..], [0; 0]);
         for (offset, length) in [(size + 1, 1), (0, 4 * MIB + 1), (u64::MAX, u64::MAX)] {
             let refused = read(&cache, digest, offset, length).await;
             assert!(matches!(refused, Err(CacheError::Range { .. })), "{size} {offset}");
@@ -275,14 +275,14 @@ async fn memory_is_given_back_when_asked_and_filled_by_reading() {
     assert_eq!((stats(&cache).await.memory_bytes, home.budget.reserved_bytes()), (0, 0));
     let reads: Vec<_> = (0..10).map(|_| read(&cache, digest, 0, 5)).collect();
     for part in futures_join(reads).await {
-        assert_eq!(part.unwrap().data.0, [1; 5]);
+        assert_eq!(part.unwrap().data.0[..], [1; 5]);
     }
     assert_eq!(stats(&cache).await.memory_bytes, freed);
     assert_eq!(home.hashed.load(Relaxed), 1);
     let none = SetCacheLimits { memory_bytes: 0, max_item_bytes: MIB, disk_bytes: 64 * MIB };
     cache.send(none).await.unwrap();
     assert_eq!(home.budget.reserved_bytes(), 0);
-    assert_eq!(read(&cache, digest, 990, 20).await.unwrap().data.0, [1; 10]);
+    assert_eq!(read(&cache, digest, 990, 20).await.unwrap().data.0[..], [1; 10]);
 }
 
 #[actix::test]
@@ -297,7 +297,7 @@ async fn a_budget_that_others_fill_costs_only_the_memory_tier() {
     assert_eq!(look_up(&cache, 1).await, Some(made));
     assert!(matches!(cache.send(VerifyCache).await.unwrap(), Err(CacheError::OverMemory)));
     others.shrink(500);
-    assert_eq!(read(&cache, digest, 0, 500).await.unwrap().data.0, [1; 500]);
+    assert_eq!(read(&cache, digest, 0, 500).await.unwrap().data.0[..], [1; 500]);
     assert_eq!(home.budget.reserved_bytes(), others.bytes());
 }
 

@@ -1,0 +1,200 @@
+//! The two encodings, JSON lines and bincode frames: how a connection agrees on one, and the one file of the client in which a message is
+//! written or read.
+
+use interprocess::local_socket::tokio::Stream;
+use reel_protocol::{
+    ErrorCode, RpcError, binary,
+    frame::{FrameDecoder, OwnedFrame},
+    line::{Line, LineDecoder},
+    methods::{EVENT, Event, Method},
+    preface::{self, REPLY_BYTES, SCHEMA, Verdict},
+    rpc,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::ClientError;
+
+/// The smallest read; an answer of a status or a task fits.
+const READ_BYTES: usize = 16 * 1024;
+
+/// How messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// bincode in frames where the daemon is built from the same types, else JSON lines.
+    Binary,
+    /// JSON lines, asked for without a word.
+    Json,
+}
+
+impl Encoding {
+    /// JSON lines where `REEL_ENCODING` is `json`, which tests set.
+    pub(crate) fn from_env() -> Self {
+        if std::env::var_os("REEL_ENCODING").is_some_and(|value| value == "json") {
+            Self::Json
+        } else {
+            Self::Binary
+        }
+    }
+
+    /// The bytes that ask.
+    pub(crate) fn request<T: Serialize>(
+        self,
+        id: u64,
+        method: &str,
+        params: &T,
+    ) -> Result<Vec<u8>, ClientError> {
+        match self {
+            Self::Json => rpc::request_line(id, method, params).map_err(ClientError::protocol),
+            Self::Binary => binary::request(Some(id), method, params).map_err(ClientError::protocol),
+        }
+    }
+}
+
+/// A result of a type that only its caller knows.
+#[derive(Debug)]
+pub(crate) enum Raw {
+    Json(Box<RawValue>),
+    Binary(bytes::Bytes),
+}
+
+impl Raw {
+    /// Reads it as the method's result.
+    pub(crate) fn read<M: Method>(&self) -> Result<M::Result, ClientError> {
+        match self {
+            Self::Json(text) => serde_json::from_str(text.get()).map_err(ClientError::protocol),
+            Self::Binary(bytes) => M::read(bytes).map_err(ClientError::protocol),
+        }
+    }
+}
+
+/// One message of the daemon.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// The answer to the request with this id; None where the daemon could not read the id.
+    Answer { id: Option<u64>, outcome: Result<Raw, RpcError> },
+    /// An event.
+    Event(Box<Event>),
+    /// What a newer daemon tells.
+    Other,
+}
+
+/// Reads one line.
+pub(crate) fn read_line(line: &[u8]) -> Result<Incoming, String> {
+    Ok(match rpc::Incoming::parse(line).map_err(|error| error.to_string())? {
+        rpc::Incoming::Answer { id, outcome } => Incoming::Answer { id, outcome: outcome.map(Raw::Json) },
+        rpc::Incoming::Notification { method, params } if method == EVENT => {
+            serde_json::from_str(params.get())
+                .map_or(Incoming::Other, |event| Incoming::Event(Box::new(event)))
+        }
+        rpc::Incoming::Notification { .. } => Incoming::Other,
+    })
+}
+
+/// Reads one frame's body.
+fn read_frame(body: &bytes::Bytes) -> Result<Incoming, String> {
+    Ok(match binary::Incoming::parse(body).map_err(|error| error.to_string())? {
+        binary::Incoming::Result { id, result } => {
+            Incoming::Answer { id: Some(id), outcome: Ok(Raw::Binary(result)) }
+        }
+        binary::Incoming::Error { id, error } => Incoming::Answer { id, outcome: Err(error) },
+        binary::Incoming::Event(event) => Incoming::Event(event),
+    })
+}
+
+/// What the daemon sends, cut and read.
+#[derive(Debug)]
+pub(crate) enum Decoder {
+    Lines(LineDecoder),
+    Frames(FrameDecoder),
+}
+
+impl Decoder {
+    /// The encoding that it reads, and that requests have to be written in.
+    pub(crate) fn encoding(&self) -> Encoding {
+        match self {
+            Self::Lines(_) => Encoding::Json,
+            Self::Frames(_) => Encoding::Binary,
+        }
+    }
+
+    /// The next whole message; fails where the connection cannot go on.
+    pub(crate) fn next(&mut self) -> Result<Option<Incoming>, String> {
+        match self {
+            Self::Lines(lines) => match lines.next_line() {
+                None => Ok(None),
+                Some(Line::Text(line)) => read_line(line).map(Some),
+                Some(Line::TooLong) => Err("a line is longer than the protocol allows".to_owned()),
+            },
+            Self::Frames(frames) => match frames.next_owned() {
+                None | Some(OwnedFrame::Cut) => Ok(None),
+                Some(OwnedFrame::Whole(body)) => read_frame(&body).map(Some),
+                Some(OwnedFrame::TooLong) => Err("a frame is longer than the protocol allows".to_owned()),
+            },
+        }
+    }
+
+    /// Reads once; false at the end.
+    pub(crate) async fn read_from(&mut self, mut stream: &Stream) -> bool {
+        let buffer = match self {
+            Self::Lines(lines) => lines.buffer_mut(),
+            Self::Frames(frames) => {
+                let missing = frames.missing_bytes();
+                let buffer = frames.buffer_mut();
+                if missing > READ_BYTES {
+                    // To the byte, so that a large frame leaves with its buffer and no part of another one in it.
+                    buffer.reserve_exact(missing);
+                }
+                buffer
+            }
+        };
+        if buffer.capacity() == buffer.len() {
+            buffer.reserve(READ_BYTES);
+        }
+        // A reset means the same as an end: the daemon is gone.
+        stream.read_buf(buffer).await.is_ok_and(|count| count > 0)
+    }
+}
+
+/// Asks for frames, and gives what the daemon agreed to; None where it is gone. Fails where it says something else, in its words if it has
+/// any.
+pub(crate) async fn agree(mut stream: &Stream) -> Result<Option<Decoder>, String> {
+    if stream.write_all(&preface::preface(SCHEMA)).await.is_err() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(READ_BYTES);
+    loop {
+        match preface::verdict(&bytes) {
+            Verdict::Frames => {
+                bytes.drain(..REPLY_BYTES);
+                return Ok(Some(Decoder::Frames(FrameDecoder::with_bytes(bytes))));
+            }
+            Verdict::Lines => {
+                bytes.drain(..REPLY_BYTES);
+                return Ok(Some(Decoder::Lines(LineDecoder::with_bytes(bytes))));
+            }
+            Verdict::NoReply => break,
+            Verdict::Broken => return Err("its first bytes are none of reeld's".to_owned()),
+            Verdict::Undecided => {}
+        }
+        if !stream.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
+            return Ok(None);
+        }
+    }
+    let mut lines = Decoder::Lines(LineDecoder::with_bytes(bytes));
+    loop {
+        match lines.next()? {
+            // A daemon that knows no preface: it took ours for a bad line.
+            Some(Incoming::Answer { id: None, outcome: Err(error) })
+                if error.known() == Some(ErrorCode::ParseError) =>
+            {
+                return Ok(Some(lines));
+            }
+            Some(Incoming::Answer { outcome: Err(error), .. }) => return Err(error.message),
+            Some(_) => return Err("it answers what nobody asked".to_owned()),
+            None if lines.read_from(stream).await => {}
+            None => return Ok(None),
+        }
+    }
+}
