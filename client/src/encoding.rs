@@ -3,7 +3,7 @@
 
 use interprocess::local_socket::tokio::Stream;
 use reel_protocol::{
-    ErrorCode, RpcError, binary,
+    RpcError, binary,
     frame::{FrameDecoder, OwnedFrame},
     line::{Line, LineDecoder},
     methods::{EVENT, Event, Method},
@@ -185,12 +185,6 @@ pub(crate) async fn agree(mut stream: &Stream) -> Result<Option<Decoder>, String
     let mut lines = Decoder::Lines(LineDecoder::with_bytes(bytes));
     loop {
         match lines.next()? {
-            // A daemon that knows no preface: it took ours for a bad line.
-            Some(Incoming::Answer { id: None, outcome: Err(error) })
-                if error.known() == Some(ErrorCode::ParseError) =>
-            {
-                return Ok(Some(lines));
-            }
             Some(Incoming::Answer { outcome: Err(error), .. }) => return Err(error.message),
             Some(_) => return Err("it answers what nobody asked".to_owned()),
             None if lines.read_from(stream).await => {}

@@ -7,27 +7,24 @@ pub const MAGIC: [u8; 8] = *b"REELBIN1";
 /// The number of the types as bincode writes them. It is raised with every change of a byte: `golden/` in this crate holds them.
 pub const SCHEMA: u32 = 1;
 
-/// What the client sends: the magic, its schema, and a newline.
-pub const PREFACE_BYTES: usize = MAGIC.len() + 4 + 1;
+/// What the client sends: the magic, and its schema.
+pub const PREFACE_BYTES: usize = MAGIC.len() + 4;
 
-/// What the daemon answers: the verdict, and its schema.
-pub const REPLY_BYTES: usize = 1 + 4;
+/// What the daemon answers: its schema, and the verdict.
+pub const REPLY_BYTES: usize = 4 + 1;
 
 /// The verdict "go on in frames".
 const FRAMES: u8 = 1;
 /// The verdict "go on in JSON lines".
 const LINES: u8 = 0;
 
-// A daemon that knows no preface takes it for one bad line and answers that: the schema may not end the line before its time.
-const _: () = {
-    let [a, b, c, d] = SCHEMA.to_le_bytes();
-    let has_newline = a == b'\n' || b == b'\n' || c == b'\n' || d == b'\n';
-    assert!(!has_newline, "take the next schema number: this one holds a newline");
-};
+// A daemon that has no place for the connection says so in a line: no schema may begin as one.
+const _: () =
+    assert!(SCHEMA.to_le_bytes()[0] != b'{', "take the next schema number: this one begins like a line");
 
 /// The preface of a client whose types are those of `schema`.
 pub fn preface(schema: u32) -> [u8; PREFACE_BYTES] {
-    let mut bytes = [b'\n'; PREFACE_BYTES];
+    let mut bytes = [0; PREFACE_BYTES];
     for (to, from) in bytes.iter_mut().zip(MAGIC.into_iter().chain(schema.to_le_bytes())) {
         *to = from;
     }
@@ -55,8 +52,7 @@ pub fn opening(bytes: &[u8]) -> Opening {
     }
     let rest = bytes.get(MAGIC.len()..).unwrap_or_default();
     match rest {
-        [a, b, c, d, b'\n', ..] => Opening::Preface { schema: u32::from_le_bytes([*a, *b, *c, *d]) },
-        [_, _, _, _, _, ..] => Opening::Lines,
+        [a, b, c, d, ..] => Opening::Preface { schema: u32::from_le_bytes([*a, *b, *c, *d]) },
         _ => Opening::Undecided,
     }
 }
@@ -65,7 +61,7 @@ pub fn opening(bytes: &[u8]) -> Opening {
 pub fn reply(schema: u32) -> [u8; REPLY_BYTES] {
     let verdict = if schema == SCHEMA { FRAMES } else { LINES };
     let [a, b, c, d] = SCHEMA.to_le_bytes();
-    [verdict, a, b, c, d]
+    [a, b, c, d, verdict]
 }
 
 /// What the first bytes of a daemon say to a client that sent a preface.
@@ -77,7 +73,7 @@ pub enum Verdict {
     Frames,
     /// [`REPLY_BYTES`], and JSON lines from there on: the daemon's types are those of another schema.
     Lines,
-    /// A JSON line: the daemon knows no preface, or has no place for this connection.
+    /// A JSON line: the daemon has no place for this connection.
     NoReply,
     /// The daemon broke the rules.
     Broken,
@@ -86,12 +82,10 @@ pub enum Verdict {
 /// Reads the first bytes of a daemon.
 pub fn verdict(bytes: &[u8]) -> Verdict {
     match bytes {
-        [] | [FRAMES | LINES] | [FRAMES | LINES, _] | [FRAMES | LINES, _, _] | [FRAMES | LINES, _, _, _] => {
-            Verdict::Undecided
-        }
-        [FRAMES, a, b, c, d, ..] if [*a, *b, *c, *d] == SCHEMA.to_le_bytes() => Verdict::Frames,
-        [LINES, ..] => Verdict::Lines,
         [b'{', ..] => Verdict::NoReply,
+        [] | [_] | [_, _] | [_, _, _] | [_, _, _, _] => Verdict::Undecided,
+        [a, b, c, d, FRAMES, ..] if [*a, *b, *c, *d] == SCHEMA.to_le_bytes() => Verdict::Frames,
+        [_, _, _, _, LINES, ..] => Verdict::Lines,
         _ => Verdict::Broken,
     }
 }
@@ -102,9 +96,9 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_the_specification() {
-        assert_eq!(preface(0x0403_0201), *b"REELBIN1\x01\x02\x03\x04\n");
-        assert_eq!(reply(SCHEMA), [1, SCHEMA as u8, 0, 0, 0]);
-        assert_eq!(reply(SCHEMA + 1), [0, SCHEMA as u8, 0, 0, 0]);
+        assert_eq!(preface(0x0403_0201), *b"REELBIN1\x01\x02\x03\x04");
+        assert_eq!(reply(SCHEMA), [SCHEMA as u8, 0, 0, 0, 1]);
+        assert_eq!(reply(SCHEMA + 1), [SCHEMA as u8, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -115,29 +109,22 @@ mod tests {
         }
         assert_eq!(opening(&preface), Opening::Preface { schema: 0x0a0b_0c0d });
         assert_eq!(opening(&[&preface[..], b"more"].concat()), Opening::Preface { schema: 0x0a0b_0c0d });
-        let wrong: [&[u8]; 6] =
-            [b"{", b"RUBBISH", b"REELBIN2", b"r", b"\xef\xbb\xbf{}", b"REELBIN1\x01\0\0\0{"];
+        let wrong: [&[u8]; 5] = [b"{", b"RUBBISH", b"REELBIN2", b"r", b"\xef\xbb\xbf{}"];
         for bytes in wrong {
             assert_eq!(opening(bytes), Opening::Lines, "{bytes:?}");
         }
     }
 
     #[test]
-    fn a_daemon_that_knows_no_preface_sees_one_line_and_is_understood() {
-        let mut decoder = crate::line::LineDecoder::default();
-        decoder.buffer_mut().extend_from_slice(&preface(SCHEMA));
-        let Some(crate::line::Line::Text(line)) = decoder.next_line() else { panic!("one line") };
-        let bad = crate::rpc::Request::parse(line).unwrap_err();
-        assert_eq!((bad.id.is_none(), bad.error.data.code.as_str()), (true, "parse_error"));
-        assert_eq!(decoder.next_line(), None);
+    fn a_client_tells_the_answers_apart() {
         for (bytes, expected) in [
             (&b""[..], Verdict::Undecided),
             (&reply(SCHEMA)[..4], Verdict::Undecided),
             (&reply(SCHEMA), Verdict::Frames),
             (&reply(SCHEMA + 1), Verdict::Lines),
             (b"{", Verdict::NoReply),
-            (b"\x01\xff\xff\xff\xff", Verdict::Broken),
-            (b"HTTP", Verdict::Broken),
+            (b"\xff\xff\xff\xff\x01", Verdict::Broken),
+            (b"HTTP/1.1", Verdict::Broken),
         ] {
             assert_eq!(verdict(bytes), expected, "{bytes:?}");
         }

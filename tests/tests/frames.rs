@@ -238,7 +238,7 @@ fn another_schema_and_no_preface_at_all_are_served_in_lines() {
     other.write_all(&preface::preface(SCHEMA + 1)).unwrap();
     let mut reply = [9; REPLY_BYTES];
     other.read_exact(&mut reply).unwrap();
-    assert_eq!((reply[0], &reply[1..]), (0, &SCHEMA.to_le_bytes()[..]));
+    assert_eq!((&reply[..4], reply[4]), (&SCHEMA.to_le_bytes()[..], 0));
     other.write_all(request).unwrap();
     other.shutdown(Shutdown::Write).unwrap();
     let mut text = String::new();
