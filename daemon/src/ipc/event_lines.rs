@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use reel_protocol::{
-    methods::{EVENT, Event, MemoryEvent, TaskEvent, Topic},
+    methods::{EVENT, Event, MemoryEvent, ReloadEvent, TaskEvent, Topic},
     rpc,
 };
 use serde::Serialize;
@@ -34,6 +34,7 @@ struct Shared<'a> {
     event: &'a str,
     task: &'a Option<TaskEvent>,
     memory: &'a Option<MemoryEvent>,
+    reload: &'a Option<ReloadEvent>,
     missed: Option<u64>,
 }
 
@@ -70,8 +71,8 @@ impl EventLines {
 }
 
 fn encode(happening: &Happening) -> Rc<str> {
-    let Happening { seq, topic, event, task, memory } = happening;
-    let shared = Shared { seq: *seq, topic: *topic, event, task, memory, missed: None };
+    let Happening { seq, topic, event, task, memory, reload } = happening;
+    let shared = Shared { seq: *seq, topic: *topic, event, task, memory, reload, missed: None };
     let text = serde_json::to_string(&shared).unwrap_or_else(|error| {
         error!(%error, seq, "an event could not be encoded");
         format!(r#"{{"seq":{seq},"topic":"daemon","event":"unreadable"}}"#)
@@ -88,6 +89,7 @@ pub(super) fn dropped_line(subscription: u64, topic: Topic, seq: u64, missed: u6
         event: "subscription_dropped".to_owned(),
         task: None,
         memory: None,
+        reload: None,
         missed: Some(missed),
     };
     rpc::notification_line(EVENT, &event).unwrap_or_default()
@@ -106,7 +108,7 @@ mod tests {
         // The second number falls on the same place as the first.
         for seq in [1, 1 + KEPT as u64, 1] {
             let happening =
-                Happening { seq, topic: Topic::Memory, event: "trimmed", task: None, memory: Some(memory) };
+                Happening { memory: Some(memory), ..Happening::plain(seq, Topic::Memory, "trimmed") };
             let event = Event {
                 subscription: 9,
                 seq,
@@ -114,6 +116,7 @@ mod tests {
                 event: "trimmed".into(),
                 task: None,
                 memory: Some(memory),
+                reload: None,
                 missed: None,
             };
             let expected = rpc::notification_line(EVENT, &event).unwrap();
