@@ -157,7 +157,7 @@ fn locations(passed: Option<&PassedSocket>) -> Result<Locations, EndpointError> 
 fn stderr(is_auto_started: bool) -> StandardError {
     match is_auto_started {
         true => StandardError::Silent,
-        false if systemd::is_stderr_journal() => StandardError::Undated,
+        false if systemd::is_stderr_journal() => StandardError::Journal,
         false => StandardError::Dated,
     }
 }
