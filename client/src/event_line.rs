@@ -162,8 +162,16 @@ mod tests {
     }
 
     fn event(topic: Topic, event: &str, task: Option<TaskEvent>, memory: Option<MemoryEvent>) -> EventLine {
-        let event =
-            Event { subscription: 1, seq: 9, topic, event: event.to_owned(), task, memory, missed: None };
+        let event = Event {
+            subscription: 1,
+            seq: 9,
+            topic,
+            event: event.to_owned(),
+            task,
+            memory,
+            reload: None,
+            missed: None,
+        };
         EventLine::new(Followed::Event(Box::new(event)), Timestamp::from_unix_ms(1_700_000_000_123))
     }
 

@@ -81,7 +81,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Pause => verb::queue::pause(context).await,
         Command::Resume => verb::queue::resume(context).await,
         Command::Daemon(args) => verb::daemon::run(context, args).await,
-        Command::Config(args) => verb::config::run(context, &args),
+        Command::Config(args) => verb::config::run(context, &args).await,
         Command::Completions(args) => verb::completions::run(context.output, &args),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use reel_protocol::{
     limits::BATCH_TASKS,
-    methods::{MemoryEvent, TaskEvent, Topic},
+    methods::{MemoryEvent, ReloadEvent, TaskEvent, Topic},
 };
 use tokio::sync::broadcast;
 
@@ -28,6 +28,15 @@ pub struct Happening {
     pub task: Option<TaskEvent>,
     /// On topic `memory`.
     pub memory: Option<MemoryEvent>,
+    /// With `reloaded` and `reload_failed`.
+    pub reload: Option<ReloadEvent>,
+}
+
+impl Happening {
+    /// One without more words.
+    pub fn plain(seq: u64, topic: Topic, event: &'static str) -> Self {
+        Self { seq, topic, event, task: None, memory: None, reload: None }
+    }
 }
 
 /// Where rooms tell what happened; cheap to clone. Nobody waits for a listener; one that falls too far behind is told how many it missed.
@@ -46,17 +55,22 @@ impl Default for EventHub {
 impl EventHub {
     /// Tells of a task.
     pub fn task(&self, event: &'static str, task: impl FnOnce() -> TaskEvent) {
-        self.tell(|seq| Happening { seq, topic: Topic::Task, event, task: Some(task()), memory: None });
+        self.tell(|seq| Happening { task: Some(task()), ..Happening::plain(seq, Topic::Task, event) });
     }
 
     /// Tells of memory.
     pub fn memory(&self, event: &'static str, memory: MemoryEvent) {
-        self.tell(|seq| Happening { seq, topic: Topic::Memory, event, task: None, memory: Some(memory) });
+        self.tell(|seq| Happening { memory: Some(memory), ..Happening::plain(seq, Topic::Memory, event) });
     }
 
     /// Tells of anything that needs no more words.
     pub fn plain(&self, topic: Topic, event: &'static str) {
-        self.tell(|seq| Happening { seq, topic, event, task: None, memory: None });
+        self.tell(|seq| Happening::plain(seq, topic, event));
+    }
+
+    /// Tells of a reading of the configuration.
+    pub fn reload(&self, event: &'static str, reload: ReloadEvent) {
+        self.tell(|seq| Happening { reload: Some(reload), ..Happening::plain(seq, Topic::Daemon, event) });
     }
 
     /// Listens from now on; answers the number of the last event before.

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod config;
+pub mod config_watch;
 pub mod control;
 pub mod disk;
 pub mod events;

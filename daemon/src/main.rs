@@ -3,17 +3,19 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use reel_protocol::{
+    Digest,
     endpoint::{EndpointError, Locations},
     methods::ReloadResult,
 };
 use reeld::{
-    config::Config,
+    config::{Config, Reading},
+    config_watch::ConfigWatch,
     control::{self, Control, ControlRequest},
     exit::Exit,
     ipc::{self, HomeLock, Listener, LockError},
     logging::{self, LogHandle, StandardError},
     memory,
-    reload::{self, Reload},
+    reload::{Reload, ReloadParts},
     shutdown,
     signals::{Signal, Signals},
     store,
@@ -109,7 +111,8 @@ fn run(is_auto_started: bool) -> ExitCode {
             );
         }
     };
-    let config = match Config::load(&locations.config) {
+    let Reading { digest, outcome } = Config::read(&locations.config);
+    let config = match outcome {
         Ok(config) => config,
         Err(error) => return fail(Exit::Config, &error.to_string()),
     };
@@ -130,7 +133,7 @@ fn run(is_auto_started: bool) -> ExitCode {
         Err(error) => return fail(Exit::CannotCreate, &chain(&error)),
     };
     end_on_panics_of_rooms();
-    let start = Start { locations, config, passed, is_auto_started };
+    let start = Start { locations, config, config_digest: digest, passed, is_auto_started };
     let ended = actix::System::new().block_on(serve(start, &lock, &log));
     drop(lock);
     match ended {
@@ -154,7 +157,7 @@ fn locations(passed: Option<&PassedSocket>) -> Result<Locations, EndpointError> 
 fn stderr(is_auto_started: bool) -> StandardError {
     match is_auto_started {
         true => StandardError::Silent,
-        false if systemd::is_stderr_journal() => StandardError::Undated,
+        false if systemd::is_stderr_journal() => StandardError::Journal,
         false => StandardError::Dated,
     }
 }
@@ -175,12 +178,13 @@ fn end_on_panics_of_rooms() {
 struct Start {
     locations: Locations,
     config: Config,
+    config_digest: Option<Digest>,
     passed: Option<PassedSocket>,
     is_auto_started: bool,
 }
 
 async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Exit, anyhow::Error)> {
-    let Start { locations, config, passed, is_auto_started } = start;
+    let Start { locations, config, config_digest, passed, is_auto_started } = start;
     let notifier = if is_auto_started { Notifier::silent() } else { Notifier::from_env() };
     let mut signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
     let database = locations.home.join("reel.db");
@@ -196,20 +200,28 @@ async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Ex
     };
     let listener = listener.map_err(|error| (Exit::CannotCreate, error.into()))?;
     let (control, mut requests) = control::channel();
-    let mut reload = Reload {
+    let (mut reload, config_in_force) = Reload::new(ReloadParts {
         file: locations.config.clone(),
         config: config.clone(),
+        digest: config_digest,
         log: log.clone(),
         notifier: notifier.clone(),
-    };
+    });
     let stopper = control.clone();
-    let foundation =
-        Foundation { locations: locations.clone(), config, store: opened.store, control, is_auto_started };
+    let foundation = Foundation {
+        locations: locations.clone(),
+        config,
+        store: opened.store,
+        control,
+        is_auto_started,
+        config_in_force,
+    };
     let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
     let (stop, stopping) = watch::channel(false);
     let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping, stopper));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), home = %locations.home.display(), socket = %locations.socket.display(), "ready");
     notifier.begin(rooms.counts.clone());
+    let config_watch = ConfigWatch::start(locations.config.clone());
 
     let idle = idle(&rooms);
     tokio::pin!(idle);
@@ -217,15 +229,16 @@ async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Ex
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Terminate | Signal::Interrupt => break shutdown::DRAIN,
-                Signal::Reload => drop(reload::apply(&mut reload, &rooms).await),
+                Signal::Reload => drop(reload.apply(&rooms).await),
             },
+            () = config_watch.stirred() => reload.apply_if_new(&rooms).await,
             Some(request) = requests.recv() => match request {
                 ControlRequest::Shutdown { drain, answer } => {
                     let _ = answer.send(());
                     break drain.unwrap_or(shutdown::DRAIN);
                 }
                 ControlRequest::Reload { answer } => {
-                    let outcome: Result<ReloadResult, String> = reload::apply(&mut reload, &rooms).await;
+                    let outcome: Result<ReloadResult, String> = reload.apply(&rooms).await;
                     let _ = answer.send(outcome);
                 }
                 ControlRequest::SetLogFilter { filter, answer } => {

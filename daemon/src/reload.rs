@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
-use reel_protocol::methods::{ReloadResult, Topic};
+use reel_protocol::{
+    Digest,
+    methods::{ConfigInForce, ReloadEvent, ReloadResult},
+};
+use tokio::{sync::watch, task::spawn_blocking};
 
 use crate::{
-    config::Config,
+    config::{Config, Reading},
     logging::LogHandle,
     memory::SetMemoryLimits,
     systemd::Notifier,
@@ -13,54 +17,174 @@ use crate::{
 };
 
 /// Keys that are read only at the start.
-const AT_START: &[&str] = &["log.max_mb", "memory.poll_ms"];
+const AT_START: &[&str] = &["log.max_mb"];
 
 /// What a reload works with.
 #[derive(Debug)]
-pub struct Reload {
+pub struct ReloadParts {
     /// The configuration file.
     pub file: PathBuf,
-    /// What is in force.
+    /// What it said at the start.
     pub config: Config,
+    /// The digest of what it said.
+    pub digest: Option<Digest>,
     /// The running log.
     pub log: LogHandle,
     /// The service manager, which is told of it.
     pub notifier: Notifier,
 }
 
-/// Reads the file again and tells the rooms. The error is for a person.
-pub async fn apply(reload: &mut Reload, rooms: &Rooms) -> Result<ReloadResult, String> {
-    reload.notifier.reloading();
-    let outcome = swap(reload, rooms).await;
-    reload.notifier.ready();
-    outcome
+/// The configuration in force, and the way to another one.
+#[derive(Debug)]
+pub struct Reload {
+    file: PathBuf,
+    log: LogHandle,
+    notifier: Notifier,
+    /// What the keys of [`AT_START`] still follow.
+    started: Config,
+    /// What all other keys follow.
+    config: Config,
+    /// The newest reading, whatever came of it.
+    tried: Tried,
+    in_force: watch::Sender<ConfigInForce>,
 }
 
-async fn swap(reload: &mut Reload, rooms: &Rooms) -> Result<ReloadResult, String> {
-    let new = match Config::load(&reload.file) {
-        Ok(new) => new,
-        Err(error) => {
-            tracing::error!(error = %error, "the configuration was not reloaded; the former one stays in force");
-            return Err(error.to_string());
+/// Tells one reading from another: by the text, else by the reason why there was none.
+#[derive(Debug, PartialEq, Eq)]
+struct Tried {
+    digest: Option<Digest>,
+    reason: Option<String>,
+}
+
+impl Tried {
+    fn of(reading: &Reading) -> Self {
+        let reason = reading.outcome.as_ref().err().map(ToString::to_string);
+        Self { digest: reading.digest, reason }
+    }
+}
+
+impl Reload {
+    /// With what was read at the start in force; also gives what `daemon.status` shows of it.
+    pub fn new(parts: ReloadParts) -> (Self, watch::Receiver<ConfigInForce>) {
+        let ReloadParts { file, config, digest, log, notifier } = parts;
+        let (in_force, shown) = watch::channel(ConfigInForce { digest, ..ConfigInForce::default() });
+        let tried = Tried { digest, reason: None };
+        (Self { file, log, notifier, started: config.clone(), config, tried, in_force }, shown)
+    }
+
+    /// Reads the file again and tells the rooms. The error is for a person.
+    pub async fn apply(&mut self, rooms: &Rooms) -> Result<ReloadResult, String> {
+        let reading = self.read().await;
+        self.take(reading, rooms).await
+    }
+
+    /// The same where the file says something else than when it was read last, whatever came of that; else nothing at all.
+    pub async fn apply_if_new(&mut self, rooms: &Rooms) {
+        let reading = self.read().await;
+        if Tried::of(&reading) != self.tried {
+            // Whoever is concerned hears of it by the log and the event.
+            let _ = self.take(reading, rooms).await;
         }
-    };
-    let keys = reload.config.changed(&new);
-    if keys.iter().any(|key| key == "log.filter") {
-        reload.log.set_filter(&new.log.filter).map_err(|error| error.to_string())?;
     }
-    // A room that is gone takes the process with it; there is nobody to tell here.
-    let _ = rooms.task_limits.send(task_limits(&new.tasks)).await;
-    let _ = rooms.memory_limits.send(SetMemoryLimits(new.memory.clone())).await;
-    let _ = rooms.cache_limits.send(cache_limits(&new.cache)).await;
-    if keys.iter().any(|key| key.starts_with("providers.") || key.starts_with("http.")) {
-        rooms.providers.configure(&new).await;
+
+    /// Apart from the rooms' thread: a home directory may lie on a network.
+    async fn read(&self) -> Reading {
+        let file = self.file.clone();
+        match spawn_blocking(move || Config::read(&file)).await {
+            Ok(reading) => reading,
+            // It panicked, which is in the log.
+            Err(_) => Reading { digest: self.tried.digest, outcome: Ok(self.config.clone()) },
+        }
     }
-    new.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    reload.config = new;
-    let (needs_restart, changed) =
-        keys.into_iter().partition(|key: &String| AT_START.contains(&key.as_str()));
-    let result = ReloadResult { changed, needs_restart };
-    tracing::info!(changed = ?result.changed, needs_restart = ?result.needs_restart, "the configuration was reloaded");
-    rooms.events.plain(Topic::Daemon, "reloaded");
-    Ok(result)
+
+    async fn take(&mut self, reading: Reading, rooms: &Rooms) -> Result<ReloadResult, String> {
+        self.notifier.reloading();
+        self.tried = Tried::of(&reading);
+        let outcome = match reading.outcome {
+            Ok(new) => Ok(self.swap(new, reading.digest, rooms).await),
+            Err(error) => Err(self.refuse(error.to_string(), rooms)),
+        };
+        self.notifier.ready();
+        outcome
+    }
+
+    fn refuse(&self, reason: String, rooms: &Rooms) -> String {
+        tracing::error!(reason, "the configuration was not reloaded; the former one stays in force");
+        self.in_force.send_modify(|shown| shown.refused = Some(reason.clone()));
+        let needs_restart = self.in_force.borrow().needs_restart.clone();
+        let told = ReloadEvent { changed: Vec::new(), needs_restart, reason: Some(reason.clone()) };
+        rooms.events.reload("reload_failed", told);
+        reason
+    }
+
+    async fn swap(&mut self, new: Config, digest: Option<Digest>, rooms: &Rooms) -> ReloadResult {
+        let keys = self.config.changed(&new);
+        if keys.iter().any(|key| key == "log.filter")
+            && let Err(error) = self.log.set_filter(&new.log.filter)
+        {
+            tracing::warn!(%error, "the log's filter was not changed");
+        }
+        // A room that is gone takes the process with it; there is nobody to tell here.
+        let _ = rooms.task_limits.send(task_limits(&new.tasks)).await;
+        let _ = rooms.memory_limits.send(SetMemoryLimits(new.memory.clone())).await;
+        let _ = rooms.cache_limits.send(cache_limits(&new.cache)).await;
+        if keys.iter().any(|key| key.starts_with("providers.") || key.starts_with("http.")) {
+            rooms.providers.configure(&new).await;
+        }
+        new.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        let result = ReloadResult { changed: live(&keys), needs_restart: waiting(&self.started, &new) };
+        self.config = new;
+        let needs_restart = result.needs_restart.clone();
+        self.in_force.send_replace(ConfigInForce { digest, refused: None, needs_restart });
+        tracing::info!(changed = ?result.changed, needs_restart = ?result.needs_restart, "the configuration was reloaded");
+        let ReloadResult { changed, needs_restart } = result.clone();
+        rooms.events.reload("reloaded", ReloadEvent { changed, needs_restart, reason: None });
+        result
+    }
+}
+
+/// The keys of a change that are in force at once.
+fn live(changed: &[String]) -> Vec<String> {
+    changed.iter().filter(|key| !AT_START.contains(&key.as_str())).cloned().collect()
+}
+
+/// The keys that the process still follows as they were at its start, though the file says something else.
+fn waiting(started: &Config, file: &Config) -> Vec<String> {
+    let changed = started.changed(file);
+    changed.into_iter().filter(|key| AT_START.contains(&key.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_restart_waits_until_the_file_is_as_it_was() {
+        let config = |text: &str| Config::parse(text).unwrap();
+        let started = config("");
+        let bigger = config("[log]\nmax_mb = 20\n");
+        let both = config("[log]\nmax_mb = 20\n[tasks]\nhistory = 5\n");
+        assert_eq!(waiting(&started, &bigger), ["log.max_mb"]);
+        // Still so after a later change of something else.
+        assert_eq!(waiting(&started, &both), ["log.max_mb"]);
+        assert_eq!(live(&bigger.changed(&both)), ["tasks.history"]);
+        assert!(waiting(&started, &config("[tasks]\nhistory = 5\n")).is_empty());
+        assert!(live(&started.changed(&bigger)).is_empty());
+    }
+
+    #[test]
+    fn a_reading_is_known_again_by_its_text_or_by_its_reason() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("config.toml");
+        let read = |text: Option<&str>| {
+            match text {
+                Some(text) => std::fs::write(&file, text).unwrap(),
+                None => drop(std::fs::remove_file(&file)),
+            }
+            Tried::of(&Config::read(&file))
+        };
+        let (absent, empty, wrong) = (read(None), read(Some("")), read(Some("[task]")));
+        assert!(absent != empty && empty != wrong && wrong != read(Some("[tasks]")));
+        assert!(read(None) == absent && read(Some("")) == empty && read(Some("[task]")) == wrong);
+    }
 }

@@ -5,7 +5,10 @@ mod providers;
 use std::sync::Arc;
 
 use actix::{Actor, Addr, Recipient};
-use reel_protocol::{endpoint::Locations, methods::MemoryLevel};
+use reel_protocol::{
+    endpoint::Locations,
+    methods::{ConfigInForce, MemoryLevel},
+};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -37,6 +40,8 @@ pub struct Foundation {
     pub control: Control,
     /// Whether a client started the daemon.
     pub is_auto_started: bool,
+    /// What of the configuration file is in force.
+    pub config_in_force: watch::Receiver<ConfigInForce>,
 }
 
 /// The running rooms, as `main` needs them.
@@ -82,7 +87,7 @@ pub const fn cache_limits(config: &CacheConfig) -> SetCacheLimits {
 
 /// Starts all rooms on this thread's arbiter.
 pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
-    let Foundation { locations, config, store, control, is_auto_started } = foundation;
+    let Foundation { locations, config, store, control, is_auto_started, config_in_force } = foundation;
     let events = EventHub::default();
     let budget = Budget::new(config.memory.limit_mb * 1024 * 1024);
     let (level, levels) = watch::channel(MemoryLevel::Normal);
@@ -146,6 +151,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         version: env!("CARGO_PKG_VERSION"),
         started: Instant::now(),
         is_auto_started,
+        config_in_force,
     });
     Ok(actors.into_rooms(router, ground, permits, events))
 }

@@ -8,7 +8,7 @@ use reel_protocol::{
     Seconds, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView, Timestamp,
     binary::{self, Incoming, Request},
     frame::{Frame, FrameDecoder, LENGTH_BYTES},
-    methods::{ArtifactReadResult, Event, TaskEvent, TaskWaitResult, Topic},
+    methods::{ArtifactReadResult, Event, ReloadEvent, TaskEvent, TaskWaitResult, Topic},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -133,7 +133,8 @@ proptest! {
             hold_reason: task.hold_reason, progress: task.progress, source: task.source, error: task.error,
         };
         let (event, memory, missed) = (message.clone(), None, Some(9));
-        check(&Event { subscription: 1, seq: 2, topic: Topic::Task, event, task: Some(task), memory, missed });
+        let reload = Some(ReloadEvent { changed: vec![message.clone()], needs_restart: Vec::new(), reason: Some(message.clone()) });
+        check(&Event { subscription: 1, seq: 2, topic: Topic::Task, event, task: Some(task), memory, reload, missed });
         check(&ArtifactReadResult { size_bytes: data.len() as u64, data: Bytes::from(data), media_type: message.clone() });
         check(&RpcError::new(reel_protocol::ErrorCode::Internal, message).hint("try again"));
     }

@@ -23,6 +23,7 @@ pub struct Sandbox {
     root: TempDir,
     home: PathBuf,
     socket: PathBuf,
+    config: PathBuf,
     /// Daemons that were started directly and have to be reaped.
     children: Mutex<Vec<Child>>,
     /// A home outside the root, removed with it.
@@ -35,10 +36,11 @@ impl Sandbox {
         let root = tempfile::Builder::new().prefix("reel-").tempdir().unwrap();
         let home = root.path().join("home");
         let socket = root.path().join("s");
+        let config = root.path().join("config.toml");
         for directory in ["user", "run", "work"] {
             fs::create_dir(root.path().join(directory)).unwrap();
         }
-        Self { root, home, socket, children: Mutex::default(), disk: None }
+        Self { root, home, socket, config, children: Mutex::default(), disk: None }
     }
 
     /// An empty home below `directory`, such as one on a disk whose speed is measured. Its path may be longer than a socket's.
@@ -81,6 +83,13 @@ impl Sandbox {
         self
     }
 
+    /// The same with another configuration file, whether or not its directory exists.
+    #[must_use]
+    pub fn with_config(mut self, config: PathBuf) -> Self {
+        self.config = config;
+        self
+    }
+
     /// Everything of this sandbox is below this directory.
     pub fn root(&self) -> &Path {
         self.root.path()
@@ -103,7 +112,7 @@ impl Sandbox {
 
     /// The configuration file.
     pub fn config(&self) -> PathBuf {
-        self.root.path().join("config.toml")
+        self.config.clone()
     }
 
     /// Writes the configuration file.

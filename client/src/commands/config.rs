@@ -2,22 +2,31 @@
 
 use std::{
     env, fs, io,
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use reel_client::daemon_program;
+use reel_client::{Client, ClientError, daemon_program};
+use reel_protocol::methods::{DaemonReload, DaemonStatus, Empty};
 use serde::Serialize;
 
 use crate::{context::Context, exit::Exit, failure::Failure, save};
 
 mod redact;
+mod standing;
+
+pub use self::standing::Standing;
 
 /// What a new file says: everything by default, and how to begin.
 const TEMPLATE: &str = include_str!("config/template.toml");
 
 /// The editor where the environment names none.
 const EDITOR: &str = "vi";
+
+/// A daemon that needs longer is not well, and the file can be checked without it.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -51,12 +60,24 @@ struct Document<'a> {
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_valid: Option<bool>,
+    /// None where no daemon runs that has this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_in_force: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    needs_restart: Vec<String>,
 }
 
 /// Does it.
-pub fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
+pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let path = context.locations().config.as_path();
-    let document = Document { path, exists: path.exists(), text: None, is_valid: None };
+    let document = Document {
+        path,
+        exists: path.exists(),
+        text: None,
+        is_valid: None,
+        is_in_force: None,
+        needs_restart: Vec::new(),
+    };
     match &args.action {
         Action::Path => {
             context.output.line(&path.display().to_string())?;
@@ -74,27 +95,73 @@ pub fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         }
         Action::Check => {
             check(path)?;
-            context.output.line(&says_it_holds(&document))?;
-            context.output.document(&Document { is_valid: Some(true), ..document })?;
+            let standing = standing(daemon_of(context, path).await.as_ref(), path).await;
+            tell(context, document, standing)?;
         }
         Action::Edit => {
             create_if_absent(path)?;
-            edit(path)?;
-            check(path)?;
-            let document = Document { exists: true, is_valid: Some(true), ..document };
-            context.output.line(&says_it_holds(&document))?;
-            context.output.document(&document)?;
+            edit_until_it_holds(context, path)?;
+            let daemon = daemon_of(context, path).await;
+            if let Some(daemon) = &daemon {
+                // It may have noticed by itself; asking makes sure of it.
+                daemon.call_within::<DaemonReload>(&Empty {}, LIMIT).await?;
+            }
+            let standing = standing(daemon.as_ref(), path).await;
+            tell(context, Document { exists: true, ..document }, standing)?;
         }
     }
     Ok(Exit::Done)
 }
 
-fn says_it_holds(document: &Document<'_>) -> String {
+/// Says that the file holds, and whether the running daemon follows it.
+fn tell(context: &Context, document: Document<'_>, standing: Option<Standing>) -> Result<(), Failure> {
     let path = document.path.display();
-    if document.exists {
-        format!("{path} holds")
-    } else {
-        format!("{path} does not exist: defaults are in force")
+    let holds = match (document.exists, &standing) {
+        (true, None) => format!("{path} holds"),
+        (true, Some(Standing::InForce)) => format!("{path} holds and is in force"),
+        (true, Some(standing)) => format!("{path} holds: {}", standing.words().unwrap_or_default()),
+        (false, None | Some(Standing::InForce)) => format!("{path} does not exist: defaults are in force"),
+        (false, Some(standing)) => format!("{path} does not exist: {}", standing.words().unwrap_or_default()),
+    };
+    context.output.line(&holds)?;
+    let is_in_force =
+        standing.as_ref().map(|standing| matches!(standing, Standing::InForce | Standing::NeedsRestart(_)));
+    let needs_restart = match standing {
+        Some(Standing::NeedsRestart(keys)) => keys,
+        _ => Vec::new(),
+    };
+    context.output.document(&Document { is_valid: Some(true), is_in_force, needs_restart, ..document })
+}
+
+/// The running daemon, where there is one that has this file; one that cannot be asked is no reason not to check.
+async fn daemon_of(context: &Context, path: &Path) -> Option<Client> {
+    let client = context.running().await.ok()?;
+    let status = client.call_within::<DaemonStatus>(&Empty {}, LIMIT).await.ok()?;
+    (Path::new(&status.config) == path).then_some(client)
+}
+
+async fn standing(daemon: Option<&Client>, path: &Path) -> Option<Standing> {
+    let status: Result<_, ClientError> = daemon?.call_within::<DaemonStatus>(&Empty {}, LIMIT).await;
+    let status = status.ok().filter(|status| Path::new(&status.config) == path)?;
+    status.config_in_force.is_some().then(|| Standing::of_file(&status))
+}
+
+/// Opens the editor, and on a terminal again for as long as the file does not hold and somebody wants to go on.
+fn edit_until_it_holds(context: &Context, path: &Path) -> Result<(), Failure> {
+    loop {
+        edit(path)?;
+        let Err(wrong) = check(path) else { return Ok(()) };
+        let may_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if !may_ask || wrong.error.code != "config_invalid" {
+            return Err(wrong);
+        }
+        context.output.warn(&wrong.error.message);
+        context.output.warn("edit again? [Y/n]");
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer);
+        if read.is_err() || answer.is_empty() || answer.trim().to_lowercase().starts_with('n') {
+            return Err(wrong.said());
+        }
     }
 }
 

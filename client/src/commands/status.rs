@@ -5,6 +5,7 @@ use std::time::Duration;
 use reel_client::ClientError;
 use reel_protocol::methods::{DaemonStatus, DaemonStatusResult, Empty, MemoryLevel};
 
+use super::config::Standing;
 use crate::{context::Context, exit::Exit, failure::Failure, table, units};
 
 /// A status takes well under a millisecond; a daemon that needs longer is not well.
@@ -24,11 +25,12 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
     let status = client.call_within::<DaemonStatus>(&Empty {}, LIMIT).await?;
     context.note_version(&client);
     context.output.document(&status)?;
-    context.output.data(&layout(&status))?;
+    let file = Standing::of_file(&status);
+    context.output.data(&layout(&status, &file))?;
     Ok(Exit::Done)
 }
 
-fn layout(status: &DaemonStatusResult) -> String {
+fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
     let started = if status.is_auto_started { ", started by a client" } else { "" };
     let paused = if status.is_paused { ", paused: reel resume" } else { "" };
     let up = units::span(Duration::try_from_secs_f64(status.uptime_s).unwrap_or_default());
@@ -72,8 +74,16 @@ fn layout(status: &DaemonStatusResult) -> String {
         ("connections", status.connections.to_string()),
         ("socket", status.socket.clone()),
         ("home", status.home.clone()),
-        ("config", status.config.clone()),
+        ("config", config(status, file)),
     ])
+}
+
+/// The file, and how it stands to what is in force, where that is not all of it.
+fn config(status: &DaemonStatusResult, file: &Standing) -> String {
+    match file.words() {
+        Some(words) => format!("{}: {words}", status.config),
+        None => status.config.clone(),
+    }
 }
 
 /// A memory level's name.

@@ -16,6 +16,8 @@ pub use self::{
 
 use std::{collections::BTreeSet, path::Path};
 
+use reel_protocol::Digest;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
@@ -150,12 +152,30 @@ impl Default for LogConfig {
     }
 }
 
+/// One reading of the file.
+#[derive(Debug)]
+pub struct Reading {
+    /// Tells this text from another one; None where there is no text.
+    pub digest: Option<Digest>,
+    /// What it says, or why it does not hold.
+    pub outcome: Result<Config, ConfigError>,
+}
+
 impl Config {
     /// Reads the file; where there is none, everything has its default.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        match file::read(path)? {
-            Some(text) => Self::parse_named(&text, &path.display().to_string()),
-            None => Ok(Self::default()),
+        Self::read(path).outcome
+    }
+
+    /// The same, with what tells this text from another one.
+    pub fn read(path: &Path) -> Reading {
+        match file::read(path) {
+            Ok(Some(text)) => Reading {
+                digest: Some(Digest::from_bytes(*blake3::hash(text.as_bytes()).as_bytes())),
+                outcome: Self::parse_named(&text, &path.display().to_string()),
+            },
+            Ok(None) => Reading { digest: None, outcome: Ok(Self::default()) },
+            Err(error) => Reading { digest: None, outcome: Err(error) },
         }
     }
 

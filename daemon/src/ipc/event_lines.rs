@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use reel_protocol::methods::{MemoryEvent, TaskEvent, Topic};
+use reel_protocol::methods::{MemoryEvent, ReloadEvent, TaskEvent, Topic};
 use serde::Serialize;
 
 use super::encoding::Encoding;
@@ -32,6 +32,7 @@ struct Shared<'a> {
     event: &'a str,
     task: &'a Option<TaskEvent>,
     memory: &'a Option<MemoryEvent>,
+    reload: &'a Option<ReloadEvent>,
     missed: Option<u64>,
 }
 
@@ -69,8 +70,8 @@ impl EventLines {
 
 impl<'a> Shared<'a> {
     fn of(happening: &'a Happening) -> Self {
-        let Happening { seq, topic, event, task, memory } = happening;
-        Self { seq: *seq, topic: *topic, event, task, memory, missed: None }
+        let Happening { seq, topic, event, task, memory, reload } = happening;
+        Self { seq: *seq, topic: *topic, event, task, memory, reload, missed: None }
     }
 }
 
@@ -83,7 +84,8 @@ pub(super) fn dropped_line(
     missed: u64,
 ) -> Vec<u8> {
     let (event, missed) = ("subscription_dropped", Some(missed));
-    let shared = encoding.shared(&Shared { seq, topic, event, task: &None, memory: &None, missed });
+    let shared = Shared { seq, topic, event, task: &None, memory: &None, reload: &None, missed };
+    let shared = encoding.shared(&shared);
     encoding.event(subscription, &shared)
 }
 
@@ -126,7 +128,7 @@ mod tests {
         // The second number falls on the same place as the first.
         for seq in [1, 1 + KEPT as u64, 1] {
             let happening =
-                Happening { seq, topic: Topic::Memory, event: "trimmed", task: None, memory: Some(memory) };
+                Happening { memory: Some(memory), ..Happening::plain(seq, Topic::Memory, "trimmed") };
             let expected = Event {
                 subscription: 9,
                 seq,
@@ -134,6 +136,7 @@ mod tests {
                 event: "trimmed".into(),
                 task: None,
                 memory: Some(memory),
+                reload: None,
                 missed: None,
             };
             for encoding in [Encoding::Json, Encoding::Binary, Encoding::Json, Encoding::Binary] {

@@ -7,12 +7,15 @@ use reel_protocol::{
     BatchId, Digest, JsonText, Progress, TaskId, TaskState, TaskView, Timestamp,
     endpoint::Locations,
     methods::{
-        ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult, MemoryStatusResult,
-        MemoryTrimResult, ProviderCheckResult, ProviderInfo, ServiceStatusResult, SubmitBatchResult,
-        SubmitResult, TaskListResult, TaskWaitResult,
+        ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult, ConfigInForce,
+        MemoryStatusResult, MemoryTrimResult, ProviderCheckResult, ProviderInfo, ServiceStatusResult,
+        SubmitBatchResult, SubmitResult, TaskListResult, TaskWaitResult,
     },
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{Recipients, Router, RouterParts};
 use crate::{
@@ -78,6 +81,7 @@ impl Fake {
             version: "0",
             started: Instant::now(),
             is_auto_started: false,
+            config_in_force: watch::channel(ConfigInForce::default()).1,
         });
         Self { router, asked, events, budget, control: requests, rooms }
     }

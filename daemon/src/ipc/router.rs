@@ -9,7 +9,7 @@ use reel_protocol::{
     limits::CONNECTIONS,
     methods::{self as wire, METHODS, Method},
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     call::{Call, Reply},
@@ -83,6 +83,8 @@ pub struct RouterParts {
     pub started: Instant,
     /// Whether a client started it.
     pub is_auto_started: bool,
+    /// What of the configuration file is in force.
+    pub config_in_force: watch::Receiver<wire::ConfigInForce>,
 }
 
 /// The shared part of all sessions of one thread; cheap to clone.

@@ -193,7 +193,7 @@ mod tests {
             source: None,
             error: None,
         });
-        Happening { seq: 1, topic, event: "changed", task, memory: None }
+        Happening { task, ..Happening::plain(1, topic, "changed") }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{CacheStatsResult, MemoryLevel};
+use crate::Digest;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,20 @@ pub struct DaemonStatusResult {
     pub home: String,
     /// Its configuration file, whether or not it exists.
     pub config: String,
+    /// What of that file is in force; a daemon of before this field says nothing.
+    #[serde(default)]
+    pub config_in_force: Option<ConfigInForce>,
+}
+
+/// The configuration in force, beside its file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ConfigInForce {
+    /// The digest of the file's bytes when they were read; null where there was no file. A file with another one was changed since.
+    pub digest: Option<Digest>,
+    /// Why a newer reading of the file was refused; null after one that holds.
+    pub refused: Option<String>,
+    /// Keys whose value in the file waits for a restart.
+    pub needs_restart: Vec<String>,
 }
 
 /// Memory in short.
@@ -97,7 +112,7 @@ pub struct ShutdownParams {
 pub struct ReloadResult {
     /// Keys whose new value is in force.
     pub changed: Vec<String>,
-    /// Keys whose new value waits for a restart.
+    /// Keys whose value in the file waits for a restart, since this reading or an earlier one.
     pub needs_restart: Vec<String>,
 }
 

@@ -20,7 +20,7 @@ pub enum Topic {
     Cache,
     /// Providers.
     Provider,
-    /// The daemon: `reloaded`, `stopping`.
+    /// The daemon: `reloaded`, `reload_failed`, `stopping`.
     Daemon,
     /// A topic of a newer daemon.
     #[serde(other)]
@@ -75,6 +75,9 @@ pub struct Event {
     /// Memory as it now is, on topic `memory`.
     #[serde(default)]
     pub memory: Option<MemoryEvent>,
+    /// What a reading of the configuration came to, with `reloaded` and `reload_failed`.
+    #[serde(default)]
+    pub reload: Option<ReloadEvent>,
     /// How many events a dropped subscription did not get.
     #[serde(default)]
     pub missed: Option<u64>,
@@ -116,4 +119,15 @@ pub struct MemoryEvent {
     pub resident_bytes: u64,
     /// What was given back, after a trim.
     pub freed_bytes: Option<u64>,
+}
+
+/// A reading of the configuration in an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadEvent {
+    /// Keys whose new value is in force.
+    pub changed: Vec<String>,
+    /// Keys whose new value waits for a restart.
+    pub needs_restart: Vec<String>,
+    /// Why the file does not hold, after `reload_failed`: what was in force stays.
+    pub reason: Option<String>,
 }

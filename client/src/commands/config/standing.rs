@@ -1,0 +1,111 @@
+//! How the configuration file stands to what the running daemon follows. Pure but for one reading of the file.
+
+use std::{fs, io, path::Path};
+
+use reel_protocol::{
+    Digest,
+    methods::{ConfigInForce, DaemonStatusResult},
+};
+
+/// Larger files are refused by the daemon unread.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// The relation of the file to what is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// What the file says is in force.
+    InForce,
+    /// It is, but for these keys.
+    NeedsRestart(Vec<String>),
+    /// The daemon read it and did not take it, for this reason.
+    Refused(String),
+    /// It was changed since the daemon read it.
+    Changed,
+}
+
+impl Standing {
+    /// Of the file that a daemon names; a daemon that does not say, or a file that cannot be read, gives no reason to worry anybody.
+    pub fn of_file(status: &DaemonStatusResult) -> Self {
+        let Some(in_force) = &status.config_in_force else { return Self::InForce };
+        match digest(Path::new(&status.config)) {
+            Ok(file) => Self::new(in_force, file),
+            Err(_) => Self::new(in_force, in_force.digest),
+        }
+    }
+
+    fn new(in_force: &ConfigInForce, file: Option<Digest>) -> Self {
+        match &in_force.refused {
+            _ if file == in_force.digest && in_force.needs_restart.is_empty() => Self::InForce,
+            _ if file == in_force.digest => Self::NeedsRestart(in_force.needs_restart.clone()),
+            Some(reason) => Self::Refused(reason.clone()),
+            None => Self::Changed,
+        }
+    }
+
+    /// What there is to say about it.
+    pub fn words(&self) -> Option<String> {
+        match self {
+            Self::InForce => None,
+            Self::NeedsRestart(keys) => {
+                Some(format!("{} after a restart: reel daemon restart", keys.join(", ")))
+            }
+            Self::Refused(reason) => {
+                Some(format!("not in force, an older one is: {}", reason.lines().next().unwrap_or_default()))
+            }
+            Self::Changed => Some("changed since the daemon read it: reel daemon reload".to_owned()),
+        }
+    }
+}
+
+/// The digest of the file; None where there is none.
+fn digest(path: &Path) -> io::Result<Option<Digest>> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata?,
+    };
+    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let bytes = fs::read(path)?;
+    Ok(Some(Digest::from_bytes(*blake3::hash(&bytes).as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_compared_by_what_it_says() {
+        let one = Some(Digest::from_bytes([1; 32]));
+        let other = Some(Digest::from_bytes([2; 32]));
+        let refused = || Some("config.toml:1:2: unknown key task\nconfig.toml:2:1: more".to_owned());
+        let keys = || vec!["log.max_mb".to_owned()];
+        for (digest, refused, needs_restart, file, expected) in [
+            (one, None, vec![], one, Standing::InForce),
+            (None, None, vec![], None, Standing::InForce),
+            (one, None, keys(), one, Standing::NeedsRestart(keys())),
+            (one, None, vec![], other, Standing::Changed),
+            (one, None, keys(), None, Standing::Changed),
+            (None, None, vec![], one, Standing::Changed),
+            (one, refused(), vec![], other, Standing::Refused(refused().unwrap())),
+            // Put back as it was, while nobody watched.
+            (one, refused(), vec![], one, Standing::InForce),
+        ] {
+            let in_force = ConfigInForce { digest, refused, needs_restart };
+            assert_eq!(Standing::new(&in_force, file), expected, "{in_force:?} {file:?}");
+        }
+        let words = Standing::Refused(refused().unwrap()).words().unwrap();
+        assert_eq!(words, "not in force, an older one is: config.toml:1:2: unknown key task");
+    }
+
+    #[test]
+    fn a_file_is_there_or_not_or_nobody_knows() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("config.toml");
+        assert_eq!(digest(&file).unwrap(), None);
+        fs::write(&file, "").unwrap();
+        let empty = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262".parse().ok();
+        assert_eq!(digest(&file).unwrap(), empty);
+        assert!(digest(root.path()).is_err());
+    }
+}

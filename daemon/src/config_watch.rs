@@ -1,0 +1,330 @@
+//! Tells when the configuration file may have changed, so that nobody has to say so. Nothing here reads it.
+//!
+//! Its directory is watched, not the file: editors put a new file in its place. Where the directory is missing, the nearest one above it is
+//! watched until it appears; where the file is a link, what it leads to is watched too. Between changes nothing here runs.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode, CreateKind, ModifyKind},
+};
+use tokio::{
+    sync::Notify,
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, timeout_at},
+};
+
+/// A burst of events is over when there was none for this long.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// A burst without an end is looked at this often.
+const LONGEST_BURST: Duration = Duration::from_secs(2);
+
+/// Tries to begin while directories come and go; each is a chance that they rest.
+const TURNS: usize = 16;
+
+/// Links that are followed; the system itself gives up at 40.
+const LINKS: usize = 40;
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+pub struct ConfigWatch {
+    settled: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl ConfigWatch {
+    /// Begins to watch, beside what runs. Must be called inside a runtime.
+    pub fn start(file: PathBuf) -> Self {
+        let settled = Arc::new(Notify::new());
+        let task = tokio::spawn(watch(file, Arc::clone(&settled)));
+        Self { settled, task }
+    }
+
+    /// The file may have changed; once for a burst of changes, and once at the begin for what came before. May be dropped while it waits:
+    /// nothing is lost.
+    pub async fn stirred(&self) {
+        self.settled.notified().await;
+    }
+}
+
+impl Drop for ConfigWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn watch(file: PathBuf, settled: Arc<Notify>) {
+    loop {
+        // Anew each time: what was watched may have been moved or removed, and another directory may be the nearest one by now.
+        let stirred = Arc::new(Notify::new());
+        let begun = spawn_blocking({
+            let (file, stirred) = (file.clone(), Arc::clone(&stirred));
+            move || begin(&file, &stirred)
+        });
+        let begun = begun.await;
+        settled.notify_one();
+        // Held until the next turn.
+        let _watcher = match begun {
+            Ok(Ok(Some(watcher))) => watcher,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the configuration file is not watched: reel daemon reload after a change");
+                return;
+            }
+            // Nothing to watch; or a panic, which is in the log.
+            Ok(Ok(None)) | Err(_) => return,
+        };
+        stirred.notified().await;
+        settle(&stirred).await;
+    }
+}
+
+/// Waits until a burst is over.
+async fn settle(stirred: &Notify) {
+    let end = Instant::now() + LONGEST_BURST;
+    while Instant::now() < end {
+        if timeout_at((Instant::now() + QUIET).min(end), stirred.notified()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Begins to watch; None where there is nothing that could change, such as `/dev/null`.
+fn begin(file: &Path, stirred: &Arc<Notify>) -> notify::Result<Option<RecommendedWatcher>> {
+    let Some(mut places) = places(file) else { return Ok(None) };
+    for turn in 1.. {
+        let names = places.clone();
+        let stirred = Arc::clone(stirred);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // What went wrong may have hidden a change.
+            if event.as_ref().map_or(true, |event| concerns(event, &names)) {
+                stirred.notify_one();
+            }
+        })?;
+        let mut directories: Vec<_> = places.iter().filter_map(|place| place.parent()).collect();
+        directories.dedup();
+        let mut watch = |directory: &Path| watcher.watch(directory, RecursiveMode::NonRecursive);
+        let begun = directories.into_iter().try_for_each(&mut watch);
+        // A directory that was made or removed while the watch began would not be noticed, or is why it could not begin.
+        match self::places(file) {
+            Some(now) if now == places || turn == TURNS => return begun.map(|()| Some(watcher)),
+            Some(now) => places = now,
+            None => break,
+        }
+    }
+    Ok(None)
+}
+
+/// The paths whose appearance, change or end may change what the file says, each in a directory that exists.
+fn places(file: &Path) -> Option<BTreeSet<PathBuf>> {
+    // A device or a pipe does not change, and the directory of `/dev/null` never rests.
+    if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        return None;
+    }
+    let mut places = BTreeSet::new();
+    let mut path = std::path::absolute(file).ok()?;
+    for _ in 0..LINKS {
+        let is_there = |path: &&Path| path.parent().is_some_and(Path::is_dir);
+        let place = path.ancestors().find(is_there)?;
+        places.insert(place.to_owned());
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent()?.join(target);
+    }
+    Some(places)
+}
+
+/// Whether an event may mean a change of one of the places.
+fn concerns(event: &Event, places: &BTreeSet<PathBuf>) -> bool {
+    // Either a place itself, or the directory in which it is: that one was moved or removed.
+    let is_of_a_place = |path: &PathBuf| {
+        places.contains(path) || places.iter().any(|place| place.parent() == Some(path.as_path()))
+    };
+    event.need_rescan() || (is_change(event) && event.paths.iter().any(is_of_a_place))
+}
+
+fn is_change(event: &Event) -> bool {
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        // Our own reading among others.
+        EventKind::Access(_) => false,
+        // Linux tells when the writer is done, and until then the file is not whole. An empty new one, likewise.
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => !cfg!(target_os = "linux"),
+        EventKind::Create(CreateKind::File) if cfg!(target_os = "linux") => {
+            let has_content = |path: &PathBuf| {
+                fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink() || found.len() > 0)
+            };
+            event.paths.iter().any(has_content)
+        }
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_mins(1);
+
+    /// Waits until the watch tells of a change.
+    async fn told(watch: &ConfigWatch, what: &str) {
+        tokio::time::timeout(DEADLINE, watch.stirred()).await.unwrap_or_else(|_| panic!("not told: {what}"));
+    }
+
+    /// What is there before the watch begins, and what then happens step by step; the file is `in/config.toml`.
+    type Story = (&'static str, fn(&Path), &'static [fn(&Path)]);
+
+    fn write(directory: &Path, name: &str) {
+        fs::write(directory.join(name), "[tasks]\n").unwrap();
+    }
+
+    fn link(directory: &Path) {
+        fs::create_dir(directory.join("in")).unwrap();
+        write(directory, "other.toml");
+        std::os::unix::fs::symlink("../other.toml", directory.join("in/config.toml")).unwrap();
+    }
+
+    fn file(directory: &Path) {
+        fs::create_dir(directory.join("in")).unwrap();
+        write(directory, "in/config.toml");
+    }
+
+    const STORIES: &[Story] = &[
+        ("written again", file, &[|d| write(d, "in/config.toml"), |d| write(d, "in/config.toml")]),
+        (
+            "replaced, as editors do",
+            file,
+            &[|d| {
+                write(d, "in/new");
+                fs::rename(d.join("in/new"), d.join("in/config.toml")).unwrap();
+            }],
+        ),
+        (
+            "removed and made",
+            file,
+            &[|d| fs::remove_file(d.join("in/config.toml")).unwrap(), |d| write(d, "in/config.toml")],
+        ),
+        ("moved away", file, &[|d| fs::rename(d.join("in/config.toml"), d.join("in/old")).unwrap()]),
+        (
+            "linked hard",
+            |d| drop(fs::create_dir(d.join("in"))),
+            &[|d| {
+                write(d, "other.toml");
+                fs::hard_link(d.join("other.toml"), d.join("in/config.toml")).unwrap();
+            }],
+        ),
+        ("a link's aim", link, &[|d| write(d, "other.toml"), |d| write(d, "other.toml")]),
+        (
+            "a link whose aim goes and comes",
+            link,
+            &[|d| fs::remove_file(d.join("other.toml")).unwrap(), |d| write(d, "other.toml")],
+        ),
+        (
+            "the directory appears",
+            |_| (),
+            &[
+                |d| fs::create_dir(d.join("in")).unwrap(),
+                |d| {
+                    write(d, "in/config.toml");
+                },
+            ],
+        ),
+        ("the directory goes and comes", file, &[|d| fs::remove_dir_all(d.join("in")).unwrap(), file]),
+        (
+            "the directory is moved and another one comes",
+            file,
+            &[|d| fs::rename(d.join("in"), d.join("out")).unwrap(), file, |d| write(d, "in/config.toml")],
+        ),
+    ];
+
+    #[tokio::test]
+    async fn every_way_to_change_a_file_is_told() {
+        let stories = STORIES.iter().map(|(what, prepare, steps)| async move {
+            let root = tempfile::tempdir().unwrap();
+            prepare(root.path());
+            let watch = ConfigWatch::start(root.path().join("in/config.toml"));
+            told(&watch, "the begin").await;
+            for step in *steps {
+                step(root.path());
+                told(&watch, what).await;
+            }
+        });
+        futures_util::future::join_all(stories).await;
+    }
+
+    #[test]
+    fn what_is_watched_exists_and_a_device_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let place = |path: &Path| places(path).map(Vec::from_iter);
+        assert_eq!(place(&root.join("a/b/c.toml")), Some(vec![root.join("a")]));
+        assert_eq!(place(&root.join("c.toml")), Some(vec![root.join("c.toml")]));
+        assert_eq!(place(Path::new("/dev/null")), None);
+        // A slip that will be mended.
+        assert_eq!(place(root), Some(vec![root.to_owned()]));
+        // A link to itself ends.
+        std::os::unix::fs::symlink(root.join("loop"), root.join("loop")).unwrap();
+        assert_eq!(place(&root.join("loop")), Some(vec![root.join("loop")]));
+        std::os::unix::fs::symlink("gone/x.toml", root.join("link")).unwrap();
+        assert_eq!(place(&root.join("link")), Some(vec![root.join("gone"), root.join("link")]));
+    }
+
+    #[test]
+    fn only_changes_of_the_file_count() {
+        use notify::event::{DataChange, MetadataKind, RemoveKind, RenameMode};
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("config.toml");
+        fs::write(&file, "x").unwrap();
+        let places = BTreeSet::from([file.clone()]);
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let cases = [
+            (closed, &file, true),
+            (closed, &root.path().join("config.toml~"), false),
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), &file, false),
+            (EventKind::Access(AccessKind::Close(AccessMode::Read)), &file, false),
+            (EventKind::Modify(ModifyKind::Data(DataChange::Any)), &file, !cfg!(target_os = "linux")),
+            (EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)), &file, true),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), &file, true),
+            (EventKind::Create(CreateKind::File), &file, true),
+            (EventKind::Create(CreateKind::File), &root.path().join("b"), false),
+            (EventKind::Remove(RemoveKind::File), &file, true),
+            (EventKind::Remove(RemoveKind::Folder), &root.path().to_owned(), true),
+        ];
+        for (kind, path, expected) in cases {
+            let event = Event::new(kind).add_path(path.clone());
+            assert_eq!(concerns(&event, &places), expected, "{event:?}");
+        }
+        fs::write(&file, "").unwrap();
+        let created = Event::new(EventKind::Create(CreateKind::File)).add_path(file);
+        assert_eq!(concerns(&created, &places), !cfg!(target_os = "linux"), "nothing is written yet");
+        let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        assert!(concerns(&overflow, &places));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_one_change_and_an_endless_one_is_looked_at_now_and_then() {
+        let stirred = Arc::new(Notify::new());
+        let begun = Instant::now();
+        settle(&stirred).await;
+        assert_eq!(begun.elapsed().as_millis() / 10, QUIET.as_millis() / 10);
+        let noise = tokio::spawn({
+            let stirred = Arc::clone(&stirred);
+            async move {
+                loop {
+                    stirred.notify_one();
+                    tokio::time::sleep(QUIET / 2).await;
+                }
+            }
+        });
+        let begun = Instant::now();
+        settle(&stirred).await;
+        assert!(begun.elapsed() >= LONGEST_BURST && begun.elapsed() < LONGEST_BURST * 2);
+        noise.abort();
+    }
+}
