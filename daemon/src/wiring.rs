@@ -90,7 +90,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     })
     .start();
 
-    let Providers { gateway, permits, entries } = providers(&budget);
+    let Providers { draft, gateway, permits, entries } = providers(&budget);
     let registry = ServiceRegistry::new(RegistryParts {
         image_providers: entries,
         generate: gateway.clone().recipient(),
@@ -117,7 +117,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         config: config.memory,
         budget: budget.clone(),
         source: Box::new(Sampler::new()?),
-        reclaimers: vec![("cache", cache.clone().recipient())],
+        reclaimers: vec![("drawing", draft.recipient()), ("cache", cache.clone().recipient())],
         listeners: vec![tracker.clone().recipient()],
         level,
         events: events.clone(),
@@ -148,6 +148,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
 }
 
 struct Providers {
+    draft: Addr<DraftProvider>,
     gateway: Addr<ProviderGateway>,
     permits: Permits,
     entries: Vec<ProviderEntry>,
@@ -166,9 +167,9 @@ fn providers(budget: &Budget) -> Providers {
         is_paid: false,
     };
     let draft = DraftProvider::new(budget.clone()).start();
-    let instance = Instance { info, generate: draft.recipient() };
+    let instance = Instance { info, generate: draft.clone().recipient() };
     let gateway = ProviderGateway::new(vec![instance], permits.clone()).start();
-    Providers { gateway, permits, entries: vec![entry] }
+    Providers { draft, gateway, permits, entries: vec![entry] }
 }
 
 fn recipients(

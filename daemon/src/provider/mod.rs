@@ -2,6 +2,7 @@
 
 pub mod draft;
 mod draft_provider;
+mod easels;
 mod gateway;
 mod messages;
 mod permits;
