@@ -133,7 +133,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         config: config.memory,
         budget: budget.clone(),
         source: Box::new(Sampler::new()?),
-        reclaimers: vec![("cache", cache.clone().recipient())],
+        reclaimers: vec![("drawing", ground.reclaim_drawing.clone()), ("cache", cache.clone().recipient())],
         listeners: vec![tracker.clone().recipient()],
         level,
         events: events.clone(),

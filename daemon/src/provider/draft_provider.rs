@@ -1,8 +1,11 @@
 //! The provider `draft`: embedded, offline, free. Draws on blocking threads, where a panic fails one task and no actor.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 
-use actix::{Actor, Context, Handler, MessageResult, ResponseFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, ResponseActFuture, SpawnHandle,
+    WrapFuture,
+};
 use reel_protocol::{
     ErrorCode,
     methods::{ProviderCheckResult, ProviderInfo},
@@ -11,26 +14,42 @@ use reel_protocol::{
 use super::{
     CheckProvider, Class, Failure, Generate, GenerateError, Picture, PictureRequest,
     draft::{self, Panel},
+    easels::Easels,
 };
 use crate::{
     cache::Body,
-    memory::{Budget, Holder},
+    memory::{Budget, Reclaim},
     tasks::{CancelSignal, ProgressSink},
 };
 
 /// The instance's name, and its kind.
 pub const NAME: &str = "draft";
 
+/// How long memory for drawing is kept after the last picture: longer than a batch ever pauses, too short to be noticed later.
+const EASELS_KEPT: Duration = Duration::from_secs(2);
+
 /// The actor.
 #[derive(Debug)]
 pub struct DraftProvider {
-    budget: Budget,
+    easels: Easels,
+    /// Gives the easels' memory back when it comes due.
+    timer: Option<SpawnHandle>,
 }
 
 impl DraftProvider {
     /// A provider whose drawings are held within this budget.
-    pub const fn new(budget: Budget) -> Self {
-        Self { budget }
+    pub fn new(budget: Budget) -> Self {
+        Self { easels: Easels::new(budget, Self::info().max_concurrent as usize), timer: None }
+    }
+
+    fn keep_easels_for_a_while(&mut self, ctx: &mut Context<Self>) {
+        if let Some(former) = self.timer.take() {
+            ctx.cancel_future(former);
+        }
+        self.timer = Some(ctx.run_later(EASELS_KEPT, |provider, _| {
+            provider.timer = None;
+            provider.easels.give_back();
+        }));
     }
 
     /// As the wire shows it. One drawing keeps one core busy, so there are as many at once as there are cores.
@@ -53,14 +72,14 @@ impl Actor for DraftProvider {
 }
 
 impl Handler<Generate> for DraftProvider {
-    type Result = ResponseFuture<Result<Vec<Picture>, GenerateError>>;
+    type Result = ResponseActFuture<Self, Result<Vec<Picture>, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
-        let budget = self.budget.clone();
-        Box::pin(async move {
+        let easels = self.easels.clone();
+        let drawn = async move {
             let Generate { request, permit, cancel, progress, .. } = call;
             let drawn =
-                tokio::task::spawn_blocking(move || draw_all(&request, &budget, &cancel, &progress)).await;
+                tokio::task::spawn_blocking(move || draw_all(&request, &easels, &cancel, &progress)).await;
             drop(permit);
             drawn.unwrap_or_else(|panic| {
                 Err(failed(
@@ -70,7 +89,19 @@ impl Handler<Generate> for DraftProvider {
                     false,
                 ))
             })
-        })
+        };
+        Box::pin(drawn.into_actor(self).map(|drawn, provider, ctx| {
+            provider.keep_easels_for_a_while(ctx);
+            drawn
+        }))
+    }
+}
+
+impl Handler<Reclaim> for DraftProvider {
+    type Result = u64;
+
+    fn handle(&mut self, _: Reclaim, _: &mut Self::Context) -> Self::Result {
+        self.easels.give_back()
     }
 }
 
@@ -85,7 +116,7 @@ impl Handler<CheckProvider> for DraftProvider {
 
 fn draw_all(
     request: &PictureRequest,
-    budget: &Budget,
+    easels: &Easels,
     cancel: &CancelSignal,
     progress: &ProgressSink,
 ) -> Result<Vec<Picture>, GenerateError> {
@@ -110,18 +141,18 @@ fn draw_all(
             progress.report((f64::from(index) + f64::from(fraction)) / f64::from(count), step);
             ControlFlow::Continue(())
         };
-        pictures.push(draw_one(&panel, budget, &mut report)?);
+        pictures.push(draw_one(&panel, easels, &mut report)?);
     }
     Ok(pictures)
 }
 
 fn draw_one(
     panel: &Panel,
-    budget: &Budget,
+    easels: &Easels,
     report: &mut dyn FnMut(f32, &str) -> ControlFlow<()>,
 ) -> Result<Picture, GenerateError> {
-    let bytes = draft::buffer_bytes(panel.width, panel.height);
-    let mut reservation = budget.reserve(Holder::Drawing, bytes).map_err(|over| {
+    let needed_bytes = draft::buffer_bytes(panel.width, panel.height);
+    let (mut easel, mut reservation) = easels.take(needed_bytes).map_err(|over| {
         failed(
             ErrorCode::OverMemory,
             over.to_string(),
@@ -129,7 +160,11 @@ fn draw_one(
             true,
         )
     })?;
-    let drawn = draft::draw(panel, report).map_err(|error| match error {
+    let drawn = draft::draw(panel, &mut easel, report);
+    let png_bytes = drawn.as_ref().map_or(0, |drawn| drawn.png.len() as u64);
+    let kept = reservation.split(png_bytes);
+    easels.put(easel, reservation);
+    let drawn = drawn.map_err(|error| match error {
         draft::DrawError::Cancelled => GenerateError::Stopped,
         other => failed(
             ErrorCode::Internal,
@@ -138,10 +173,9 @@ fn draw_one(
             false,
         ),
     })?;
-    reservation.shrink(bytes.saturating_sub(drawn.png.len() as u64));
     Ok(Picture {
         body: Body::Held(drawn.png),
-        reservation: Some(reservation),
+        reservation: Some(kept),
         media_type: "image/png",
         extension: "png",
         width: drawn.width,

@@ -3,6 +3,7 @@
 mod class;
 pub mod draft;
 mod draft_provider;
+mod easels;
 mod gate;
 mod gateway;
 mod http;

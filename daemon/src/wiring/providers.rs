@@ -8,7 +8,7 @@ use reel_protocol::methods::ProviderInfo;
 use crate::{
     cache::Spools,
     config::{Config, HttpConfig, ProviderConfig, ProviderKind},
-    memory::Budget,
+    memory::{Budget, Reclaim},
     provider::{
         DraftProvider, GateLimits, Http, HttpLimits, Inspector, Instance, Openai, Permits, RemoteParts,
         RemoteProvider, SetInstances, Wire, draft,
@@ -24,6 +24,8 @@ pub(super) struct Ground {
     spools: Spools,
     inspector: Inspector,
     draft: Instance,
+    /// Has `draft` give back the memory that it keeps for the next drawing.
+    pub reclaim_drawing: Recipient<Reclaim>,
 }
 
 /// All instances of a configuration, in the order of selection, for each room that knows them.
@@ -62,13 +64,14 @@ impl Ground {
     /// Over this budget, for pictures that arrive in `<home>/artifacts`.
     pub fn new(budget: &Budget, artifacts: PathBuf) -> Self {
         let draft = DraftProvider::new(budget.clone()).start();
+        let reclaim_drawing = draft.clone().recipient();
         let draft = Instance {
             info: DraftProvider::info(),
             generate: draft.clone().recipient(),
             check: draft.recipient(),
         };
         let inspector = Inspector::new(budget.clone());
-        Self { budget: budget.clone(), spools: Spools::new(artifacts), inspector, draft }
+        Self { budget: budget.clone(), spools: Spools::new(artifacts), inspector, draft, reclaim_drawing }
     }
 
     /// Those that are configured, and `draft` last.

@@ -1,5 +1,10 @@
 //! The picture under the brush: shapes, light and mirrors on one opaque pixmap.
+#![expect(
+    clippy::inline_always,
+    reason = "what is dispatched by the processor must be inlined to be compiled for it"
+)]
 
+use fearless_simd::{Level, dispatch};
 use tiny_skia::{Color, Path, PathBuilder, Rect, Stroke};
 
 use super::ink::{Flat, Ink, Pixel, Slant, Wash, mix, mix_onto};
@@ -21,13 +26,18 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// With `room` bytes before its pixels; none when the size is zero or cannot be allocated.
-    pub fn new(width: u32, height: u32, room: usize) -> Option<Self> {
+    /// With `room` bytes before its pixels, in the memory of `buffer`; none when the size is zero or cannot be allocated.
+    ///
+    /// Its pixels are whatever stood there before: the sky, which comes first, paints every row.
+    pub fn new(width: u32, height: u32, room: usize, mut buffer: Vec<u8>) -> Option<Self> {
         let columns = width as usize;
         let bytes = columns.checked_mul(height as usize * 4).filter(|bytes| *bytes > 0)?;
         let size = bytes.checked_add(room)?;
-        let mut buffer = Vec::new();
-        buffer.try_reserve_exact(size).ok()?;
+        if buffer.capacity() < size {
+            // Not grown: that would copy what nobody wants, and hold both for a moment.
+            drop(std::mem::take(&mut buffer));
+            buffer.try_reserve_exact(size).ok()?;
+        }
         buffer.resize(size, 255);
         let outline = Outline::new(width, height);
         Some(Self { buffer, room, outline, columns, width: width as f32, height: height as f32 })
@@ -51,15 +61,7 @@ impl Canvas {
         let Some(path) = path else { return };
         self.outline.read(path);
         let (pixels, _) = self.buffer.get_mut(self.room..).unwrap_or_default().as_chunks_mut();
-        for (y, runs) in self.outline.rows() {
-            let Some(row) = pixels.get_mut(y * self.columns..(y + 1) * self.columns) else { continue };
-            ink.enter(y);
-            for (from, upto, cover) in runs {
-                if let Some(run) = row.get_mut(from..upto) {
-                    ink.lay(run, from, cover);
-                }
-            }
-        }
+        dispatch!(Level::new(), _ => fill_rows(pixels, self.columns, &self.outline, &mut ink));
     }
 
     /// Fills a path; what is not a path (nothing to draw) is skipped.
@@ -151,7 +153,8 @@ impl Canvas {
             let first = rising.partition_point(is_lost);
             let last = middle + falling.partition_point(|light| !is_lost(light));
             let (span, lights) = (row.get_mut(from + first..from + last), across.get(first..last));
-            brighten(span.unwrap_or_default(), lights.unwrap_or_default(), down);
+            let (span, lights) = (span.unwrap_or_default(), lights.unwrap_or_default());
+            dispatch!(Level::new(), _ => brighten(span, lights, down));
         }
     }
 
@@ -202,12 +205,27 @@ impl Canvas {
     }
 }
 
+#[inline(always)]
+fn fill_rows(pixels: &mut [Pixel], columns: usize, outline: &Outline, ink: &mut impl Ink) {
+    for (y, runs) in outline.rows() {
+        let Some(row) = pixels.get_mut(y * columns..(y + 1) * columns) else { continue };
+        ink.enter(y);
+        for (from, upto, cover) in runs {
+            if let Some(run) = row.get_mut(from..upto) {
+                ink.lay(run, from, cover);
+            }
+        }
+    }
+}
+
 /// A number times 65,536ths.
+#[inline(always)]
 fn scaled(value: u16, share: u16) -> u16 {
     ((u32::from(value) * u32::from(share)) >> 16) as u16
 }
 
 /// Adds light to each pixel, as far as it is not white yet; `across` is in 256ths of a channel, `down` in 65,536ths.
+#[inline(always)]
 fn brighten(pixels: &mut [Pixel], across: &[[u16; 4]], down: u16) {
     for (value, light) in pixels.as_flattened_mut().iter_mut().zip(across.as_flattened()) {
         let missing = u16::from(255 - *value) << 8;

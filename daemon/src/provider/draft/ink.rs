@@ -1,4 +1,8 @@
 //! What runs of pixels are painted with. All mixing is done in whole numbers of 16 bits, many channels at a time.
+#![expect(
+    clippy::inline_always,
+    reason = "what is dispatched by the processor must be inlined to be compiled for it"
+)]
 
 use tiny_skia::Color;
 
@@ -17,6 +21,7 @@ pub trait Ink {
 }
 
 /// Mixes `amount` (in 256ths) of a paint into each pixel.
+#[inline(always)]
 pub fn mix(pixels: &mut [Pixel], [red, green, blue]: [u8; 3], amount: u16) {
     if amount >= 256 {
         pixels.fill([red, green, blue, 255]);
@@ -45,6 +50,7 @@ pub fn mix(pixels: &mut [Pixel], [red, green, blue]: [u8; 3], amount: u16) {
 }
 
 /// Sets each pixel to what is seen, with `amount` (in 256ths) of a paint in it.
+#[inline(always)]
 pub fn mix_onto(pixels: &mut [Pixel], seen: &[Pixel], paint: [u8; 3], amount: u16) {
     for (pixel, seen) in pixels.iter_mut().zip(seen) {
         *pixel = *seen;
@@ -63,6 +69,7 @@ pub struct Flat {
 impl Ink for Flat {
     fn enter(&mut self, _row: usize) {}
 
+    #[inline(always)]
     fn lay(&self, pixels: &mut [Pixel], _column: usize, cover: u16) {
         mix(pixels, self.paint, ((u32::from(cover) * u32::from(self.opacity)) >> 8) as u16);
     }
@@ -83,6 +90,7 @@ impl Ink for Wash {
         self.row.opacity = ((top.2 + (bottom.2 - top.2) * along).clamp(0.0, 1.0) * 256.0) as u16;
     }
 
+    #[inline(always)]
     fn lay(&self, pixels: &mut [Pixel], column: usize, cover: u16) {
         self.row.lay(pixels, column, cover);
     }
@@ -125,6 +133,7 @@ impl Ink for Slant {
         self.row_start = (0.5 - self.from.0) * self.pace.0 + (row as f32 + 0.5 - self.from.1) * self.pace.1;
     }
 
+    #[inline(always)]
     fn lay(&self, pixels: &mut [Pixel], column: usize, cover: u16) {
         for (x, pixel) in (column..).zip(pixels) {
             let step = (self.row_start + x as f32 * self.pace.0 + 0.5).clamp(0.0, (STEPS - 1) as f32);

@@ -8,6 +8,7 @@ mod brief;
 mod canvas;
 mod caption;
 mod dice;
+mod easel;
 mod elements;
 mod encode;
 mod font;
@@ -15,6 +16,7 @@ mod frame;
 mod ink;
 mod keywords;
 mod outline;
+mod pack;
 mod palette;
 mod paper;
 mod scene;
@@ -34,6 +36,8 @@ use dice::Seal;
 use frame::Frame;
 use stage::Stage;
 use style::Style;
+
+pub use easel::Easel;
 
 /// Changes when the same panel is drawn differently; it belongs into a cache's key.
 pub const VERSION: u32 = 1;
@@ -104,16 +108,18 @@ pub enum DrawError {
     },
 }
 
-/// Memory that drawing a panel of this size needs at its peak, its PNG included.
+/// Memory that drawing a panel of this size needs at its peak, its PNG and what the easel keeps included.
 pub fn buffer_bytes(width: u32, height: u32) -> u64 {
-    // At the peak: the canvas (4) with its outlines (3); or, once it has become the sheet, the encoder's rows (3) and
-    // the PNG (3).
+    // At the peak: the canvas (4) with its outlines (3); or, once it has become the sheet, what is compressed (4, as its
+    // room doubles) and the PNG (2).
     (u64::from(width) * u64::from(height)).saturating_mul(10).saturating_add(FIXED_BYTES)
 }
 
-/// Draws a panel. `report` hears the fraction done and what comes next, and stops the drawing by breaking.
+/// Draws a panel on an easel that earlier panels may have left their memory on. `report` hears the fraction done and what
+/// comes next, and stops the drawing by breaking.
 pub fn draw(
     panel: &Panel,
+    easel: &mut Easel,
     report: &mut dyn FnMut(f32, &str) -> ControlFlow<()>,
 ) -> Result<DrawnPanel, DrawError> {
     let Panel { width, height, .. } = *panel;
@@ -133,7 +139,8 @@ pub fn draw(
     let frame = Frame::plan(panel, style);
     let mount = frame.mount(style);
     let (columns, rows) = mount.canvas();
-    let canvas = Canvas::new(columns, rows, treatment::room_for(style, mount))
+    let room = treatment::room_for(style, mount);
+    let canvas = Canvas::new(columns, rows, room, std::mem::take(&mut easel.canvas))
         .ok_or(DrawError::Canvas { width, height })?;
     let mut stage = Stage::new(canvas, brief, style, seal);
     for (layer, (name, paint)) in scene::LAYERS.into_iter().enumerate() {
@@ -147,7 +154,9 @@ pub fn draw(
     step(0.68, "lettering")?;
     frame.letter(&mut sheet, &palette);
     step(0.7, "encoding")?;
-    let png = encode::encode(&sheet, &panel.prompt).map_err(|source| DrawError::Encode { source })?;
+    let png = encode::encode(&sheet, &panel.prompt, &mut easel.packed)
+        .map_err(|source| DrawError::Encode { source })?;
+    easel.canvas = sheet.buffer;
     step(1.0, "done")?;
     Ok(DrawnPanel { png, width, height })
 }

@@ -56,14 +56,22 @@ impl Mount {
 pub struct Sheet {
     pub width: u32,
     pub height: u32,
-    pub rgb: Vec<u8>,
+    /// Begins with the rows; what follows is left of the canvas.
+    pub buffer: Vec<u8>,
 }
 
 impl Sheet {
+    /// The rows, each of [`Mount::row_bytes`].
+    pub fn rows(&self) -> std::slice::ChunksExact<'_, u8> {
+        let row_bytes = self.width as usize * 3;
+        let rows = self.buffer.get(..row_bytes * self.height as usize);
+        rows.unwrap_or_default().chunks_exact(row_bytes.max(1))
+    }
+
     /// The parts of the rows that lie inside the region.
     pub fn rows_mut(&mut self, region: Region) -> impl Iterator<Item = &mut [u8]> {
         let (from, upto) = (region.left as usize * 3, (region.left + region.width) as usize * 3);
-        self.rgb
+        self.buffer
             .chunks_exact_mut(self.width as usize * 3)
             .skip(region.top as usize)
             .take(region.height as usize)

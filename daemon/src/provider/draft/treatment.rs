@@ -1,4 +1,10 @@
 //! Develops a painted canvas into the picture of its style: grade, texture, edges, vignette.
+#![expect(
+    clippy::inline_always,
+    reason = "what is dispatched by the processor must be inlined to be compiled for it"
+)]
+
+use fearless_simd::{Level, dispatch};
 
 use super::canvas::Canvas;
 use super::dice::{Contour, Dice, Seal};
@@ -140,9 +146,9 @@ pub fn develop(mut canvas: Canvas, style: Style, seal: &Seal, mount: Mount, grou
         }
     }
     paint_ground(rgb.get_mut(..region.top as usize * row_bytes), ground);
-    rgb.truncate(mount.height as usize * row_bytes);
-    paint_ground(rgb.get_mut((region.top + region.height) as usize * row_bytes..), ground);
-    Sheet { width: mount.width, height: mount.height, rgb }
+    let (below, end) = ((region.top + region.height) as usize * row_bytes, mount.height as usize * row_bytes);
+    paint_ground(rgb.get_mut(below..end), ground);
+    Sheet { width: mount.width, height: mount.height, buffer: rgb }
 }
 
 /// Bytes that `develop` needs before the pixels of its canvas.
@@ -214,7 +220,8 @@ impl Development {
         } else {
             self.grade.apply(source.row(y as usize).iter(), row);
         }
-        self.shade.apply(y + block / 2, row, self.texture.chunks_exact(TILE * 3).nth(y as usize % TILE));
+        let grain = self.texture.chunks_exact(TILE * 3).nth(y as usize % TILE);
+        dispatch!(Level::new(), _ => self.shade.apply(y + block / 2, row, grain));
         if let Some((_, edges)) = &self.watercolour {
             edges.bare(y, row);
         }
@@ -245,6 +252,7 @@ impl Shade {
         }
     }
 
+    #[inline(always)]
     fn apply(&self, y: u32, row: &mut [u8], grain: Option<&[i16]>) {
         let down = self.down.get(y as usize).or(self.down.last()).copied().unwrap_or_default();
         let high = |one: u16, other: u16| ((u32::from(one) * u32::from(other)) >> 16) as u16;
