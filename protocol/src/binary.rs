@@ -24,6 +24,9 @@ const CONFIG: Configuration<LittleEndian, Fixint, Limit<LARGE_LINE_BYTES>> =
 /// Blocks from this size on leave as they are, beside the bytes around them, rather than being copied.
 const BLOCK_FROM_BYTES: usize = 64 * 1024;
 
+/// Room for an ordinary message, so that it is one allocation.
+const ORDINARY_BYTES: usize = 256;
+
 /// The kind of what the daemon sends: its body's first byte.
 const RESULT: u8 = 0;
 const ERROR: u8 = 1;
@@ -164,6 +167,7 @@ pub fn error(id: Option<u64>, error: &RpcError) -> Result<Vec<u8>, BinaryError> 
 pub fn event(subscription: u64, shared: &[u8]) -> Result<Vec<u8>, BinaryError> {
     let mut gather = Gather::frame();
     gather.add(&(EVENT, subscription))?;
+    gather.bytes.reserve_exact(shared.len());
     gather.bytes.extend_from_slice(shared);
     Ok(gather.finish()?.bytes)
 }
@@ -217,7 +221,9 @@ struct Gather<'a> {
 impl Gather<'_> {
     /// Room for the length comes first.
     fn frame() -> Self {
-        Self { bytes: vec![0; LENGTH_BYTES], ..Self::default() }
+        let mut bytes = Vec::with_capacity(ORDINARY_BYTES);
+        bytes.extend_from_slice(&[0; LENGTH_BYTES]);
+        Self { bytes, ..Self::default() }
     }
 
     fn add<T: Serialize>(&mut self, value: &T) -> Result<(), BinaryError> {

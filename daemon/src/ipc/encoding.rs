@@ -1,7 +1,7 @@
 //! The two encodings, JSON lines and bincode frames: the one file of the daemon in which a message is read or written. How a stream is cut
 //! into messages is a matter of the inbox.
 
-use std::{borrow::Cow, fmt::Display};
+use std::{borrow::Cow, fmt::Display, io::Write as _};
 
 use reel_protocol::{
     Method, RpcError,
@@ -12,6 +12,9 @@ use reel_protocol::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tracing::error;
+
+/// Room for what stands around the members of an event, so that its line is one allocation.
+const EVENT_FRAME_BYTES: usize = 96;
 
 /// How a connection's messages are written. JSON lines until a preface says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,10 +113,15 @@ impl Encoding {
     pub(super) fn event(self, subscription: u64, shared: &[u8]) -> Vec<u8> {
         match self {
             Self::Json => {
-                let head = format!(
+                let mut line = Vec::with_capacity(shared.len() + EVENT_FRAME_BYTES);
+                // Writing to memory cannot fail.
+                let _ = write!(
+                    line,
                     r#"{{"jsonrpc":"2.0","method":"{EVENT}","params":{{"subscription":{subscription},"#
                 );
-                [head.as_bytes(), shared, b"}}\n"].concat()
+                line.extend_from_slice(shared);
+                line.extend_from_slice(b"}}\n");
+                line
             }
             Self::Binary => written(binary::event(subscription, shared)),
         }
