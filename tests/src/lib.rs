@@ -13,6 +13,7 @@
 
 pub mod bench;
 pub mod echo;
+pub mod pinned;
 pub mod process;
 pub mod random;
 pub mod sandbox;
