@@ -14,7 +14,7 @@ use crate::{
     ipc::{Recipients, Router, RouterParts},
     memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
     provider::{DraftProvider, Instance, Permits, ProviderGateway, draft},
-    service::{ProviderEntry, RegistryParts, ServiceRegistry},
+    service::{Planner, ProviderEntry, RegistryParts, ServiceRegistry},
     store::Store,
     tasks::{Drain, GetTaskCounts, SetTaskLimits, TaskTracker, TrackerParts},
 };
@@ -91,6 +91,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     .start();
 
     let Providers { gateway, permits, entries } = providers(&budget);
+    let planner = Planner::new(entries.clone());
     let registry = ServiceRegistry::new(RegistryParts {
         image_providers: entries,
         generate: gateway.clone().recipient(),
@@ -101,7 +102,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let tracker = TaskTracker::new(TrackerParts {
         store,
         artifacts,
-        plan: registry.clone().recipient(),
+        plan: Arc::new(planner),
         run: registry.clone().recipient(),
         look_up: cache.clone().recipient(),
         coalesced: cache.clone().recipient(),

@@ -4,10 +4,12 @@ mod debug;
 mod image;
 mod key;
 mod messages;
+mod planner;
 mod registry;
 mod styles;
 
 pub use self::{
     messages::GetServiceStatus,
+    planner::Planner,
     registry::{ProviderEntry, RegistryParts, ServiceRegistry},
 };

@@ -1,21 +1,22 @@
-//! How the tracker accepts tasks: plan, look up, journal, and only then take them in.
+//! How the tracker accepts tasks that were planned and looked up: journal, and only then take them in.
 
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use reel_protocol::{
-    BatchId, CacheMode, Source, TaskId, TaskSpec, TaskState, Timestamp,
+    BatchId, Source, TaskId, TaskSpec, TaskState, Timestamp,
     methods::{SubmitBatchResult, SubmitResult},
 };
 use tokio::sync::oneshot;
 
 use super::{
-    Caller, Plan, PlanSpec, PlanTasks, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    Plan, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    intake::{Intake, Planned},
     live::{LiveTask, OVERHEAD_BYTES, live_task},
     ready::Lane,
 };
 use crate::{
-    cache::{LookUp, Made},
+    cache::Made,
     disk,
     memory::Holder,
     store::{self, Accepted, NewTask},
@@ -23,16 +24,6 @@ use crate::{
 
 /// Ids that are reserved on disk ahead of use, so that an answer from the cache need not wait for a commit to have one.
 const IDS_AHEAD: u64 = 256;
-
-/// One request for tasks, on its way in.
-pub(super) struct Intake {
-    pub caller: Caller,
-    pub request_id: Option<String>,
-    pub batch: Option<BatchId>,
-    pub is_batch: bool,
-    pub name: Option<String>,
-    pub specs: Vec<TaskSpec>,
-}
 
 /// What was accepted.
 #[derive(Debug, Clone)]
@@ -79,8 +70,6 @@ impl Handler<SubmitBatch> for TaskTracker {
     }
 }
 
-pub(super) type Planned = Result<Vec<(Plan, Option<Made>)>, TaskRefusal>;
-
 impl TaskTracker {
     fn take_in(
         &mut self,
@@ -92,38 +81,6 @@ impl TaskTracker {
             tracker.accept(ctx, intake, planned, reply);
         });
         taken
-    }
-
-    /// Asks the services how the tasks would run and the cache what it has; `then` finds the tracker as it is by then.
-    pub(super) fn plan_then(
-        &mut self,
-        ctx: &mut Context<Self>,
-        intake: Intake,
-        then: impl FnOnce(&mut Self, &mut Context<Self>, Intake, Planned) + 'static,
-    ) {
-        let specs = intake.specs.iter().map(plan_spec).collect();
-        let modes: Vec<_> = intake.specs.iter().map(|spec| spec.cache).collect();
-        let (plan, look_up) = (self.parts.plan.clone(), self.parts.look_up.clone());
-        let planned = async move {
-            let plans = plan.send(PlanTasks { specs }).await.map_err(|_| TaskRefusal::Stopping)??;
-            let keys = |(plan, mode): (&Plan, &CacheMode)| match mode {
-                CacheMode::Use => plan.candidates.iter().map(|candidate| candidate.key).collect(),
-                CacheMode::Fresh | CacheMode::Off => Vec::new(),
-            };
-            let requests: Vec<Vec<_>> = plans.iter().zip(&modes).map(keys).collect();
-            let found = if requests.iter().all(Vec::is_empty) {
-                vec![None; plans.len()]
-            } else {
-                look_up
-                    .send(LookUp { requests, is_counted: true })
-                    .await
-                    .map_err(|_| TaskRefusal::Stopping)?
-            };
-            Ok(plans.into_iter().zip(found).collect())
-        };
-        ctx.spawn(
-            planned.into_actor(self).map(move |planned, tracker, ctx| then(tracker, ctx, intake, planned)),
-        );
     }
 
     fn refusal(&self, asked: u64) -> Option<TaskRefusal> {
@@ -377,11 +334,6 @@ impl TaskTracker {
             task.event(Some(Source::Cache), None)
         });
     }
-}
-
-/// How the services are asked about a spec.
-pub(super) fn plan_spec(spec: &TaskSpec) -> PlanSpec {
-    PlanSpec { kind: spec.kind.clone(), params: spec.params.clone(), provider: spec.provider.clone() }
 }
 
 fn fingerprint(intake: &Intake) -> [u8; 32] {
