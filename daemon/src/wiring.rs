@@ -19,7 +19,7 @@ use crate::{
     ipc::{Recipients, Router, RouterParts},
     memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
     provider::{Permits, ProviderGateway},
-    service::{RegistryParts, ServiceRegistry},
+    service::{Planner, RegistryParts, ServiceRegistry},
     store::Store,
     tasks::{Drain, GetTaskCounts, SetTaskLimits, TaskTracker, TrackerParts},
 };
@@ -107,6 +107,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let built = ground.build(&config);
     let permits = Permits::new(built.limits);
     let gateway = ProviderGateway::new(built.instances, permits.clone()).start();
+    let planner = Planner::new(built.entries.clone());
     let registry = ServiceRegistry::new(RegistryParts {
         image_providers: built.entries,
         generate: gateway.clone().recipient(),
@@ -117,7 +118,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let tracker = TaskTracker::new(TrackerParts {
         store,
         artifacts,
-        plan: registry.clone().recipient(),
+        plan: Arc::new(planner),
         run: registry.clone().recipient(),
         look_up: cache.clone().recipient(),
         coalesced: cache.clone().recipient(),

@@ -1,15 +1,20 @@
 //! Free-form JSON that is carried, not understood: itself inside JSON, a string in binary encodings.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
 use crate::limits::JSON_DEPTH;
 
 /// A JSON document, checked to be well-formed and nested at most [`JSON_DEPTH`] deep.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct JsonText(String);
+///
+/// Kept in the type that the JSON writer takes as it is: a text would be parsed again whenever it is written.
+#[derive(Clone)]
+pub struct JsonText(Box<RawValue>);
 
 /// Why a text was not taken as free-form JSON.
 #[derive(Debug, thiserror::Error)]
@@ -25,46 +30,49 @@ pub enum JsonTextError {
 impl JsonText {
     /// Checks `text` and keeps it as it stands.
     pub fn parse(text: String) -> Result<Self, JsonTextError> {
-        serde_json::from_str::<&RawValue>(&text).map_err(JsonTextError::Malformed)?;
-        Self::well_formed(text)
+        // The reader leaves surrounding space out: a newline would break the line framing.
+        Self::well_formed(RawValue::from_string(text).map_err(JsonTextError::Malformed)?)
     }
 
-    /// Keeps a text that is known to be JSON.
-    fn well_formed(text: String) -> Result<Self, JsonTextError> {
-        if depth(&text) > JSON_DEPTH {
+    /// Keeps what is known to be JSON without surrounding space.
+    fn well_formed(json: Box<RawValue>) -> Result<Self, JsonTextError> {
+        let text = json.get();
+        // Most texts have fewer brackets than may be nested: counting them is far cheaper than following them.
+        if count(text, |byte| matches!(byte, b'[' | b'{')) > JSON_DEPTH && depth(text) > JSON_DEPTH {
             return Err(JsonTextError::TooDeep);
         }
-        // Surrounding space (a newline would break the line framing) is dropped; inside, JSON strings hold no raw newline.
-        let trimmed = text.trim();
-        if trimmed.contains(['\n', '\r']) {
-            return Ok(Self(trimmed.replace(['\n', '\r'], " ")));
+        if count(text, |byte| matches!(byte, b'\n' | b'\r')) > 0 {
+            // Between the tokens: JSON strings hold no raw newline.
+            let folded = text.replace(['\n', '\r'], " ");
+            return RawValue::from_string(folded).map(Self).map_err(JsonTextError::Malformed);
         }
-        Ok(Self(if trimmed.len() == text.len() { text } else { trimmed.to_owned() }))
+        Ok(Self(json))
     }
 
     /// Encodes any serde value.
     pub fn from_value<T: Serialize>(value: &T) -> Result<Self, JsonTextError> {
-        Self::well_formed(serde_json::to_string(value).map_err(JsonTextError::Malformed)?)
+        Self::well_formed(serde_json::value::to_raw_value(value).map_err(JsonTextError::Malformed)?)
     }
 
     /// Decodes into a type.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(&self.0)
+        serde_json::from_str(self.as_str())
     }
 
     /// The JSON, on one line.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.get()
     }
 
     /// The empty object.
+    #[expect(clippy::expect_used, reason = "two brackets are JSON")]
     pub fn empty_object() -> Self {
-        Self("{}".to_owned())
+        Self(RawValue::from_string("{}".to_owned()).expect("two brackets are JSON"))
     }
 
     /// Whether the document is an object.
     pub fn is_object(&self) -> bool {
-        self.0.starts_with('{')
+        self.as_str().starts_with('{')
     }
 }
 
@@ -74,10 +82,29 @@ impl Default for JsonText {
     }
 }
 
+/// By its text.
+impl PartialEq for JsonText {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for JsonText {}
+
+impl Hash for JsonText {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
 impl fmt::Debug for JsonText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
+}
+
+fn count(text: &str, is_counted: impl Fn(u8) -> bool) -> usize {
+    text.bytes().filter(|byte| is_counted(*byte)).count()
 }
 
 /// The deepest nesting of a text that is known to be JSON.
@@ -104,10 +131,9 @@ fn depth(text: &str) -> usize {
 impl Serialize for JsonText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            let raw: &RawValue = serde_json::from_str(&self.0).map_err(ser::Error::custom)?;
-            raw.serialize(serializer)
+            self.0.serialize(serializer)
         } else {
-            serializer.serialize_str(&self.0)
+            serializer.serialize_str(self.as_str())
         }
     }
 }
@@ -116,8 +142,7 @@ impl<'de> Deserialize<'de> for JsonText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             // The reader has just checked it: another pass over a megabyte of params would buy nothing.
-            let raw = Box::<RawValue>::deserialize(deserializer)?;
-            Self::well_formed(Box::<str>::from(raw).into_string()).map_err(de::Error::custom)
+            Self::well_formed(Box::<RawValue>::deserialize(deserializer)?).map_err(de::Error::custom)
         } else {
             Self::parse(String::deserialize(deserializer)?).map_err(de::Error::custom)
         }

@@ -175,7 +175,8 @@ fn print(text: &str) {
 fn build_binaries() {
     if let Some(cargo) = std::env::var_os("CARGO") {
         let mut build = Command::new(cargo);
-        build.args(["build", "--release", "--quiet", "--bins", "-p", "reeld", "-p", "reel-cli"]);
+        // Named with this package, so that they share the dependencies that its benches were built with.
+        build.args("build --release --quiet --bins -p reeld -p reel-cli -p reel-tests".split(' '));
         assert!(build.status().is_ok_and(|status| status.success()), "the binaries do not build");
     }
 }

@@ -4,11 +4,13 @@ mod debug;
 mod image;
 mod key;
 mod messages;
+mod planner;
 mod registry;
 mod styles;
 
 pub use self::{
     image::Takes,
     messages::{GetServiceStatus, SetImageProviders},
+    planner::Planner,
     registry::{ProviderEntry, RegistryParts, ServiceRegistry},
 };

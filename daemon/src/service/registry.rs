@@ -1,33 +1,31 @@
-//! The service registry: knows what can be asked for, checks it, and sees an attempt through to its end.
+//! The service registry: knows what can be asked for, and sees an attempt through to its end.
 //!
-//! It promises one shape of call and one shape of error for all services. The tracker asks it for plans and runs; it asks the provider
-//! gateway to make and the cache to keep.
+//! It promises one shape of call and one shape of error for all services. The tracker asks it for runs; it asks the provider gateway to make
+//! and the cache to keep. How a task would run is the planner's to say.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use actix::{
     Actor, ActorFutureExt, Context, Handler, MessageResult, Recipient, ResponseActFuture, WrapFuture,
 };
 use reel_protocol::{
-    CacheMode, ErrorCode, ImageParams, JsonText, MAX_ID, TaskError,
+    CacheMode, ErrorCode, ImageParams, MAX_ID, TaskError,
     methods::{ServiceInfo, ServiceStatusResult},
 };
 
 use super::{
     debug,
-    image::{self, BadParams, Takes},
-    key::image_key,
+    image::Takes,
     messages::{GetServiceStatus, SetImageProviders},
     styles,
 };
 use crate::{
     cache::{CacheError, KeepMade, Made},
-    nearest::nearest,
     provider::{Generate, GenerateError, PictureRequest},
-    tasks::{Again, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, RunEnd, RunTask},
+    tasks::{Again, RunEnd, RunTask},
 };
 
-/// Plans and runs that may wait; the tracker runs far fewer at once.
+/// Runs that may wait; the tracker runs far fewer at once.
 const MAILBOX: usize = 4_096;
 
 /// A provider as selection and cache keys see it.
@@ -77,85 +75,12 @@ pub struct ServiceRegistry {
 }
 
 /// The services and their methods.
-const SERVICES: &[(&str, &[&str])] = &[("image", &["generate"]), ("debug", debug::METHODS)];
+pub(super) const SERVICES: &[(&str, &[&str])] = &[("image", &["generate"]), ("debug", debug::METHODS)];
 
 impl ServiceRegistry {
     /// A registry over these providers.
     pub fn new(parts: RegistryParts) -> Self {
         Self { parts, counts: BTreeMap::new() }
-    }
-
-    fn plan(&self, spec: &PlanSpec) -> Result<Plan, BadParams> {
-        let (service, method) = spec.kind.split_once('.').unwrap_or((spec.kind.as_str(), ""));
-        match (service, method) {
-            ("image", "generate") => self.plan_image(spec),
-            ("debug", method) => match debug::check(method, &spec.params) {
-                Some(checked) => {
-                    checked.map(|_| Plan { params: spec.params.clone(), candidates: Vec::new() })
-                }
-                None => Err(unknown_kind(&spec.kind)),
-            },
-            _ => Err(unknown_kind(&spec.kind)),
-        }
-    }
-
-    fn plan_image(&self, spec: &PlanSpec) -> Result<Plan, BadParams> {
-        let params = image::check(&spec.params)?;
-        let chosen = self.choose(
-            spec.provider.as_deref().or_else(|| self.configured(spec.planned.as_deref()?)),
-            &params,
-        )?;
-        let candidate = |provider: &&ProviderEntry| Candidate {
-            provider: Arc::from(provider.name.as_str()),
-            model: params.model.as_deref().or(provider.model.as_deref()).map(Arc::from),
-            key: image_key(&params, provider),
-            is_paid: provider.is_paid,
-        };
-        let candidates = chosen.iter().map(candidate).collect();
-        let params = JsonText::from_value(&params)
-            .map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
-        Ok(Plan { params, candidates })
-    }
-
-    fn configured<'a>(&self, name: &'a str) -> Option<&'a str> {
-        self.parts.image_providers.iter().any(|provider| provider.name == name).then_some(name)
-    }
-
-    /// The providers that can do it, in the order of selection. The fallback stands in for none that is configured: its picture would not be
-    /// what was asked for.
-    fn choose(&self, wanted: Option<&str>, params: &ImageParams) -> Result<Vec<&ProviderEntry>, BadParams> {
-        let providers = &self.parts.image_providers;
-        let has_real = providers.iter().any(|provider| !provider.is_fallback);
-        let allowed: Vec<_> = match wanted {
-            None => providers.iter().filter(|provider| !(has_real && provider.is_fallback)).collect(),
-            Some(name) => {
-                let found = providers.iter().find(|provider| provider.name == *name);
-                vec![found.ok_or_else(|| self.unknown_provider(name))?]
-            }
-        };
-        let mut refusal = None;
-        let mut chosen = Vec::new();
-        for provider in allowed {
-            match provider.takes.check(params, &provider.name) {
-                Ok(()) => chosen.push(provider),
-                Err(bad) => refusal = refusal.or(Some(bad)),
-            }
-        }
-        match (chosen.is_empty(), refusal) {
-            (true, Some(refusal)) => Err(refusal),
-            _ => Ok(chosen),
-        }
-    }
-
-    fn unknown_provider(&self, name: &str) -> BadParams {
-        let near = nearest(name, self.parts.image_providers.iter().map(|provider| provider.name.as_str()));
-        let hint = near
-            .map_or_else(|| "reel providers lists them".to_owned(), |near| format!("did you mean {near}?"));
-        BadParams {
-            code: ErrorCode::UnknownProvider,
-            message: format!("there is no provider {name:?}"),
-            hint: Some(hint),
-        }
     }
 
     fn count(&mut self, service: &'static str, end: &RunEnd) {
@@ -171,40 +96,11 @@ impl ServiceRegistry {
     }
 }
 
-fn unknown_kind(kind: &str) -> BadParams {
-    let kinds: Vec<_> = SERVICES
-        .iter()
-        .flat_map(|(service, methods)| methods.iter().map(move |method| format!("{service}.{method}")))
-        .collect();
-    let near = nearest(kind, kinds.iter().map(String::as_str));
-    let hint = near
-        .map_or_else(|| format!("served are {}", kinds.join(", ")), |near| format!("did you mean {near}?"));
-    BadParams { code: ErrorCode::UnknownKind, message: format!("no service has {kind:?}"), hint: Some(hint) }
-}
-
 impl Actor for ServiceRegistry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-    }
-}
-
-impl Handler<PlanTasks> for ServiceRegistry {
-    type Result = Result<Vec<Plan>, PlanRefusal>;
-
-    fn handle(&mut self, PlanTasks { specs }: PlanTasks, _: &mut Self::Context) -> Self::Result {
-        let refuse = |index, bad: BadParams| PlanRefusal {
-            index,
-            code: bad.code,
-            message: bad.message,
-            hint: bad.hint,
-        };
-        specs
-            .iter()
-            .enumerate()
-            .map(|(index, spec)| self.plan(spec).map_err(|bad| refuse(index, bad)))
-            .collect()
     }
 }
 

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use reel_protocol::{Progress, Source, TaskState, TaskView, methods::TaskWaitResult};
 use tokio::sync::oneshot;
 
-use super::{CallService, Gone, TaskRefusal, TaskTracker, WaitFor, intake::Intake, submit::Planned};
+use super::{
+    CallService, Gone, TaskRefusal, TaskTracker, WaitFor,
+    intake::{Intake, Planned},
+    promise::{Keeper, Promise, promise},
+};
 use crate::{
     cache::Made,
     store::{self, NewTask},
@@ -23,17 +27,17 @@ pub(super) struct Hit {
 }
 
 impl Handler<CallService> for TaskTracker {
-    type Result = ResponseFuture<Result<TaskView, TaskRefusal>>;
+    type Result = Promise<Result<TaskView, TaskRefusal>>;
 
     fn handle(&mut self, msg: CallService, ctx: &mut Self::Context) -> Self::Result {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = promise();
         let CallService { caller, spec, timeout, gone } = msg;
         let intake =
             Intake { caller, request_id: None, batch: None, is_batch: false, name: None, specs: vec![spec] };
         self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
             tracker.call(ctx, intake, planned, (timeout, gone), reply);
         });
-        Box::pin(async move { answer.await.unwrap_or(Err(TaskRefusal::Stopping)) })
+        answer
     }
 }
 
@@ -45,7 +49,7 @@ impl TaskTracker {
         intake: Intake,
         mut planned: Planned,
         (timeout, gone): (Option<Duration>, Gone),
-        reply: oneshot::Sender<Result<TaskView, TaskRefusal>>,
+        reply: Keeper<Result<TaskView, TaskRefusal>>,
     ) {
         if let Ok(plans) = &mut planned
             && let Some((_, Some(made))) = plans.first_mut()
@@ -60,13 +64,13 @@ impl TaskTracker {
         self.accept(ctx, intake, planned, taken_reply);
         let answered = async move { taken.await.unwrap_or(Err(TaskRefusal::Stopping)) };
         ctx.spawn(answered.into_actor(self).map(move |taken, tracker, ctx| match taken {
-            Err(refusal) => drop(reply.send(Err(refusal))),
+            Err(refusal) => reply.keep(Err(refusal)),
             Ok(taken) => {
                 let waited = tracker.wait(WaitFor::Tasks(taken.ids), false, timeout, gone);
                 ctx.spawn(waited.map(move |waited, _, _| {
                     let first =
                         |waited: TaskWaitResult| waited.tasks.into_iter().next().ok_or(TaskRefusal::Stopping);
-                    let _ = reply.send(waited.and_then(first));
+                    reply.keep(waited.and_then(first));
                 }));
             }
         }));
@@ -78,15 +82,15 @@ impl TaskTracker {
         intake: Intake,
         planned: Planned,
         made: Made,
-        reply: oneshot::Sender<Result<TaskView, TaskRefusal>>,
+        reply: Keeper<Result<TaskView, TaskRefusal>>,
     ) {
         let prepared = planned.and_then(|planned| self.prepare(intake, planned));
         let (request, rows) = match prepared {
             Ok((request, rows, _)) => (request, rows),
-            Err(refusal) => return drop(reply.send(Err(refusal))),
+            Err(refusal) => return reply.keep(Err(refusal)),
         };
         if let Some(row) = rows.first() {
-            let _ = reply.send(Ok(view_of_hit(row, &request, made)));
+            reply.keep(Ok(view_of_hit(row, &request, made)));
         }
         if self.hits.is_empty() {
             ctx.run_later(HITS_TOGETHER, |tracker, _| tracker.journal_hits());

@@ -5,8 +5,8 @@ use reel_protocol::{HoldReason, TaskId, TaskState, TaskView};
 use tokio::sync::oneshot;
 
 use super::{
-    DecideTask, Decision, Plan, PlanTasks, RemoveTask, TaskRefusal, TaskTracker, finish::End,
-    live::OVERHEAD_BYTES, recover::revived,
+    DecideTask, Decision, Plan, RemoveTask, TaskRefusal, TaskTracker, finish::End, live::OVERHEAD_BYTES,
+    recover::revived,
 };
 use crate::{
     memory::Holder,
@@ -149,14 +149,14 @@ impl TaskTracker {
             let state = task.task.state;
             match rule_against(decision, state) {
                 Some(rule) => drop(reply.send(Err(TaskRefusal::IllegalState { id, state, rule }))),
-                None if decision == Decision::Retry => tracker.retry(ctx, task, reply),
+                None if decision == Decision::Retry => tracker.retry(ctx, &task, reply),
                 // Cancelled already: what was asked holds.
                 None => tracker.reply_view(ctx, id, reply),
             }
         }));
     }
 
-    fn retry(&mut self, ctx: &mut Context<Self>, row: Recovered, reply: Reply) {
+    fn retry(&mut self, ctx: &mut Context<Self>, row: &Recovered, reply: Reply) {
         let id = row.task.id;
         if self.is_stopping {
             return drop(reply.send(Err(TaskRefusal::Stopping)));
@@ -166,55 +166,47 @@ impl TaskTracker {
             let rule = "a task that it waits for did not succeed; retry that one first";
             return drop(reply.send(Err(TaskRefusal::IllegalState { id, state, rule })));
         };
-        let plan = self.parts.plan.send(PlanTasks { specs: vec![row.plan_spec()] });
-        ctx.spawn(plan.into_actor(self).map(move |planned, tracker, ctx| {
-            let plan = match planned.map(|plans| plans.map(|plans| plans.into_iter().next())) {
-                Ok(Ok(Some(plan))) => plan,
-                Ok(Err(refusal)) => return drop(reply.send(Err(refusal.into()))),
-                _ => return drop(reply.send(Err(TaskRefusal::Stopping))),
-            };
-            if tracker.live.contains_key(&id) {
-                let rule = "it was retried already";
-                return drop(reply.send(Err(TaskRefusal::IllegalState {
-                    id,
-                    state: TaskState::Queued,
-                    rule,
-                })));
+        let plan = match self.parts.plan.plan(&row.plan_spec()) {
+            Ok(plan) => plan,
+            Err(refusal) => return drop(reply.send(Err(refusal.into()))),
+        };
+        if self.live.contains_key(&id) {
+            let rule = "it was retried already";
+            return drop(reply.send(Err(TaskRefusal::IllegalState { id, state: TaskState::Queued, rule })));
+        }
+        // One that ended since the row was read may have failed: what it ended as is read anew.
+        if open.iter().any(|needed| !self.live.contains_key(needed)) {
+            return self.decide_finished(ctx, id, Decision::Retry, reply);
+        }
+        let mut task = revived(row, plan);
+        task.deadline = None;
+        let bytes = row.task.params.as_str().len() as u64 + OVERHEAD_BYTES;
+        let Ok(reservation) = self.parts.budget.reserve(Holder::Request, bytes) else {
+            return drop(reply.send(Err(TaskRefusal::OverMemory { asked_bytes: bytes })));
+        };
+        task.reservation = Some(reservation);
+        let attempts_left = self.parts.limits.default_attempts;
+        let is_waiting = !open.is_empty();
+        self.live.insert(id, task);
+        self.dependencies.add(id, open);
+        let again = move |step: &mut store::Step| {
+            step.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
+            step.not_before = None;
+            step.deaths = 0;
+            step.attempts_left = attempts_left;
+        };
+        self.step_or_refuse(id, again, move |tracker, ctx, outcome| match outcome {
+            Ok(()) => tracker.reply_view(ctx, id, reply),
+            Err(error) => {
+                tracker.live.remove(&id);
+                tracker.dependencies.forget(id);
+                let _ = reply.send(Err(match error {
+                    StoreError::NoTask(id) => TaskRefusal::NoTask(id),
+                    error => error.into(),
+                }));
             }
-            // One that ended since the row was read may have failed: what it ended as is read anew.
-            if open.iter().any(|needed| !tracker.live.contains_key(needed)) {
-                return tracker.decide_finished(ctx, id, Decision::Retry, reply);
-            }
-            let mut task = revived(&row, plan);
-            task.deadline = None;
-            let bytes = row.task.params.as_str().len() as u64 + OVERHEAD_BYTES;
-            let Ok(reservation) = tracker.parts.budget.reserve(Holder::Request, bytes) else {
-                return drop(reply.send(Err(TaskRefusal::OverMemory { asked_bytes: bytes })));
-            };
-            task.reservation = Some(reservation);
-            let attempts_left = tracker.parts.limits.default_attempts;
-            let is_waiting = !open.is_empty();
-            tracker.live.insert(id, task);
-            tracker.dependencies.add(id, open);
-            let again = move |step: &mut store::Step| {
-                step.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
-                step.not_before = None;
-                step.deaths = 0;
-                step.attempts_left = attempts_left;
-            };
-            tracker.step_or_refuse(id, again, move |tracker, ctx, outcome| match outcome {
-                Ok(()) => tracker.reply_view(ctx, id, reply),
-                Err(error) => {
-                    tracker.live.remove(&id);
-                    tracker.dependencies.forget(id);
-                    let _ = reply.send(Err(match error {
-                        StoreError::NoTask(id) => TaskRefusal::NoTask(id),
-                        error => error.into(),
-                    }));
-                }
-            });
-            tracker.dispatch(ctx);
-        }));
+        });
+        self.dispatch(ctx);
     }
 
     /// Answers a task as it now is.

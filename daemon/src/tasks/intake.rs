@@ -1,10 +1,21 @@
-//! One request for tasks on its way in, and what makes it the same request when it comes again. Pure.
+//! A request for tasks on its way in: how its tasks would run and what the cache has of them, before anything is accepted.
+//!
+//! A small request is planned in the turn that took it. A large batch takes tenths of a second, which nobody else shall wait: it is planned on
+//! a thread that may block, and looked up a part at a time.
 
-use reel_protocol::{BatchId, TaskSpec};
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use reel_protocol::{BatchId, CacheMode, TaskSpec};
 
-use super::{Caller, PlanSpec};
+use super::{Caller, Plan, PlanRefusal, PlanSpec, PlanTasks, TaskRefusal, TaskTracker};
+use crate::cache::{LookUp, Made};
 
-/// A request.
+/// Tasks that are planned at once, at some microseconds each: another thread costs more than these.
+const PLANNED_AT_ONCE: usize = 32;
+
+/// Requests of one question to the cache, which looks at a file for each that it has: half a millisecond.
+const LOOKED_UP_TOGETHER: usize = 256;
+
+/// One request for tasks.
 pub(super) struct Intake {
     pub caller: Caller,
     pub request_id: Option<String>,
@@ -32,12 +43,80 @@ impl Intake {
     }
 }
 
-/// How the services are asked about a spec.
-pub(super) fn plan_spec(spec: &TaskSpec) -> PlanSpec {
-    PlanSpec {
-        kind: spec.kind.clone(),
-        params: spec.params.clone(),
-        provider: spec.provider.clone(),
-        planned: None,
+/// How each task would run, and what the cache has of it.
+pub(super) type Planned = Result<Vec<(Plan, Option<Made>)>, TaskRefusal>;
+
+impl TaskTracker {
+    /// Plans the tasks and asks the cache what it has; `then` finds the tracker as it is by then.
+    pub(super) fn plan_then(
+        &mut self,
+        ctx: &mut Context<Self>,
+        intake: Intake,
+        then: impl FnOnce(&mut Self, &mut Context<Self>, Intake, Planned) + 'static,
+    ) {
+        if intake.specs.len() <= PLANNED_AT_ONCE {
+            let plans = plan_all(&*self.parts.plan, &intake.specs);
+            return self.look_up_then(ctx, intake, plans, then);
+        }
+        let plan = self.parts.plan.clone();
+        let planning = tokio::task::spawn_blocking(move || {
+            let plans = plan_all(&*plan, &intake.specs);
+            (intake, plans)
+        });
+        ctx.spawn(planning.into_actor(self).map(move |planned, tracker, ctx| match planned {
+            Ok((intake, plans)) => tracker.look_up_then(ctx, intake, plans, then),
+            // Whoever asked is told by the answer that never comes.
+            Err(error) => tracing::error!(%error, "a batch could not be planned"),
+        }));
     }
+
+    fn look_up_then(
+        &mut self,
+        ctx: &mut Context<Self>,
+        intake: Intake,
+        plans: Result<Vec<Plan>, PlanRefusal>,
+        then: impl FnOnce(&mut Self, &mut Context<Self>, Intake, Planned) + 'static,
+    ) {
+        let plans = match plans {
+            Ok(plans) => plans,
+            Err(refusal) => return then(self, ctx, intake, Err(refusal.into())),
+        };
+        let keys = |(plan, spec): (&Plan, &TaskSpec)| match spec.cache {
+            CacheMode::Use => plan.candidates.iter().map(|candidate| candidate.key).collect(),
+            CacheMode::Fresh | CacheMode::Off => Vec::new(),
+        };
+        let mut requests: Vec<Vec<_>> = plans.iter().zip(&intake.specs).map(keys).collect();
+        if requests.iter().all(Vec::is_empty) {
+            let planned = plans.into_iter().map(|plan| (plan, None)).collect();
+            return then(self, ctx, intake, Ok(planned));
+        }
+        let look_up = self.parts.look_up.clone();
+        let planned = async move {
+            let mut found = Vec::with_capacity(plans.len());
+            while !requests.is_empty() {
+                let rest = requests.split_off(requests.len().min(LOOKED_UP_TOGETHER));
+                let asked = look_up.send(LookUp { requests, is_counted: true });
+                found.append(&mut asked.await.map_err(|_| TaskRefusal::Stopping)?);
+                requests = rest;
+            }
+            Ok(plans.into_iter().zip(found).collect())
+        };
+        ctx.spawn(
+            planned.into_actor(self).map(move |planned, tracker, ctx| then(tracker, ctx, intake, planned)),
+        );
+    }
+}
+
+/// Each task's plan, or why the first that does not hold does not.
+fn plan_all(planner: &dyn PlanTasks, specs: &[TaskSpec]) -> Result<Vec<Plan>, PlanRefusal> {
+    let plan = |(index, spec): (usize, &TaskSpec)| {
+        let asked = PlanSpec {
+            kind: &spec.kind,
+            params: &spec.params,
+            provider: spec.provider.as_deref(),
+            planned: None,
+        };
+        planner.plan(&asked).map_err(|refusal| PlanRefusal { index, ..refusal })
+    };
+    specs.iter().enumerate().map(plan).collect()
 }

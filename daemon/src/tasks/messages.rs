@@ -225,30 +225,28 @@ impl ProgressSink {
 /// Whether a run shall stop; true means stop. Waits on it, or asks it between steps.
 pub type CancelSignal = watch::Receiver<bool>;
 
-/// Checks specs and says how they would run: asked of the services, before anything is accepted.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Plan>, PlanRefusal>")]
-pub struct PlanTasks {
-    /// Kind, params and named provider of each.
-    pub specs: Vec<PlanSpec>,
+/// Checks specs and says how they would run, before anything is accepted. Pure, and called from any thread.
+pub trait PlanTasks: std::fmt::Debug + Send + Sync {
+    /// The plan of one; a refusal's index is the caller's to set.
+    fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal>;
 }
 
-/// Plan every unfinished task anew: the providers have changed.
+/// Plan every unfinished task anew with another planner, and what comes from now on: the providers have changed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Replan;
+pub struct Replan(pub Arc<dyn PlanTasks>);
 
 /// What a plan is made from.
-#[derive(Debug, Clone)]
-pub struct PlanSpec {
+#[derive(Debug, Clone, Copy)]
+pub struct PlanSpec<'a> {
     /// `service.method`.
-    pub kind: String,
+    pub kind: &'a str,
     /// As the caller sent them, or as the journal kept them.
-    pub params: JsonText,
+    pub params: &'a JsonText,
     /// The provider that the caller named.
-    pub provider: Option<String>,
+    pub provider: Option<&'a str>,
     /// The provider that the task was planned for before: kept while it is configured, as another one may cost something.
-    pub planned: Option<String>,
+    pub planned: Option<&'a str>,
 }
 
 /// How a task would run.

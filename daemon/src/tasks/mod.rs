@@ -15,6 +15,7 @@ mod live;
 mod messages;
 mod outcome;
 mod progress;
+mod promise;
 mod ready;
 mod recover;
 mod replan;

@@ -9,7 +9,7 @@ use reel_protocol::{HoldReason, TaskId, TaskState, Timestamp};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    Plan, PlanRefusal, PlanSpec, PlanTasks, TaskTracker,
+    Plan, PlanRefusal, PlanSpec, TaskTracker,
     crash::{AfterCrash, OpenAttempt, after_crash},
     finish::{End, task_error},
     live::{LONGEST_DELAY, LiveTask, OVERHEAD_BYTES, live_task},
@@ -19,18 +19,14 @@ use super::{
 use crate::{
     exit::Exit,
     memory::Holder,
-    store::{self, Recovered, Recovery, Step, StoreError},
+    store::{self, NewTask, Recovered, Recovery, Step, StoreError},
 };
 
 impl Recovered {
     /// How the services are asked about it.
-    pub(super) fn plan_spec(&self) -> PlanSpec {
-        PlanSpec {
-            kind: self.task.kind.clone(),
-            params: self.task.params.clone(),
-            provider: self.task.wanted_provider.clone(),
-            planned: self.task.provider.clone(),
-        }
+    pub(super) fn plan_spec(&self) -> PlanSpec<'_> {
+        let NewTask { kind, params, wanted_provider, provider, .. } = &self.task;
+        PlanSpec { kind, params, provider: wanted_provider.as_deref(), planned: provider.as_deref() }
     }
 }
 
@@ -40,12 +36,12 @@ const STOP: Duration = Duration::from_secs(5);
 /// Rounds to the journal at the end: a task has rarely more than one transition waiting behind another.
 const CLOSING_ROUNDS: u32 = 8;
 
-type Planned = Result<Vec<Plan>, PlanRefusal>;
+type Planned = Result<Plan, PlanRefusal>;
 
 /// What becomes of a task that was running when the daemon ended: the row as it is from now on, and the step that says so.
 fn cut_short(row: &mut Recovered, plan: &Planned) -> Step {
     let used = row.task.provider.as_deref();
-    let candidates = plan.iter().flatten().flat_map(|plan| &plan.candidates);
+    let candidates = plan.iter().flat_map(|plan| &plan.candidates);
     let candidate = candidates.into_iter().find(|candidate| Some(&*candidate.provider) == used);
     row.deaths += 1;
     let after = after_crash(OpenAttempt {
@@ -96,15 +92,9 @@ impl TaskTracker {
         let plan = self.parts.plan.clone();
         let recovered = async move {
             let mut recovery = store.read(store::recover).await?;
-            let mut plans = Vec::with_capacity(recovery.unfinished.len());
-            for row in &recovery.unfinished {
-                // One by one: a plan that does not hold any more fails its own task, not the start.
-                plans.push(
-                    plan.send(PlanTasks { specs: vec![row.plan_spec()] })
-                        .await
-                        .map_err(|_| StoreError::Closed)?,
-                );
-            }
+            // Each for itself: a plan that does not hold any more fails its own task, not the start.
+            let plans: Vec<Planned> =
+                recovery.unfinished.iter().map(|row| plan.plan(&row.plan_spec())).collect();
             let cut = recovery
                 .unfinished
                 .iter_mut()
@@ -164,14 +154,9 @@ impl TaskTracker {
         self.dispatch(ctx);
     }
 
-    fn take_up_one(
-        &mut self,
-        ctx: &mut Context<Self>,
-        row: &Recovered,
-        plan: Result<Vec<Plan>, PlanRefusal>,
-    ) {
+    fn take_up_one(&mut self, ctx: &mut Context<Self>, row: &Recovered, plan: Planned) {
         let id = row.task.id;
-        let (plan, refusal) = match plan.map(|plans| plans.into_iter().next().unwrap_or_default()) {
+        let (plan, refusal) = match plan {
             Ok(plan) => (plan, None),
             Err(refusal) => (Plan::default(), Some(refusal)),
         };

@@ -1,11 +1,13 @@
 //! How unfinished tasks follow a change of the configured providers: each is planned anew, and keeps its
 //! provider while that is there.
 
+use std::sync::Arc;
+
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use reel_protocol::{TaskId, TaskState};
+use reel_protocol::{JsonText, TaskId, TaskState};
 
 use super::{
-    Plan, PlanRefusal, PlanSpec, PlanTasks, Replan, TaskTracker,
+    Plan, PlanRefusal, PlanSpec, Replan, TaskTracker,
     finish::{End, task_error},
     flights::Left,
 };
@@ -13,31 +15,27 @@ use super::{
 impl Handler<Replan> for TaskTracker {
     type Result = ();
 
-    fn handle(&mut self, _: Replan, ctx: &mut Self::Context) {
-        let spec = |(id, task): (&TaskId, &super::live::LiveTask)| {
-            // Services without providers do not change with them.
-            (!task.plan.candidates.is_empty()).then(|| {
-                let provider = task.wanted.as_deref().map(str::to_owned);
-                let planned = task.plan.candidates.first().map(|first| first.provider.to_string());
-                let (kind, params) = (task.kind.to_string(), task.plan.params.clone());
-                (*id, PlanSpec { kind, params, provider, planned })
+    fn handle(&mut self, Replan(planner): Replan, ctx: &mut Self::Context) {
+        self.parts.plan = Arc::clone(&planner);
+        // Services without providers do not change with them.
+        let concerned = self.live.values().filter(|task| !task.plan.candidates.is_empty());
+        let asked: Vec<_> = concerned
+            .map(|task| {
+                let planned = task.plan.candidates.first().map(|first| Arc::clone(&first.provider));
+                (task.id, Arc::clone(&task.kind), task.plan.params.clone(), task.wanted.clone(), planned)
             })
-        };
-        let specs: Vec<_> = self.live.iter().filter_map(spec).collect();
-        let plan = self.parts.plan.clone();
-        let planned = async move {
-            let mut planned = Vec::with_capacity(specs.len());
-            for (id, spec) in specs {
-                // One by one: a plan that does not hold any more fails its own task alone.
-                match plan.send(PlanTasks { specs: vec![spec] }).await {
-                    Ok(plans) => planned.push((id, plans)),
-                    Err(_) => break,
-                }
-            }
-            planned
-        };
-        ctx.spawn(planned.into_actor(self).map(|planned, tracker, ctx| {
-            for (id, plan) in planned {
+            .collect();
+        // There may be a hundred thousand, which nobody else shall wait for.
+        let planning = tokio::task::spawn_blocking(move || {
+            let plan = |(id, kind, params, wanted, planned): &Asked| {
+                let (provider, planned) = (wanted.as_deref(), planned.as_deref());
+                (*id, planner.plan(&PlanSpec { kind, params, provider, planned }))
+            };
+            asked.iter().map(plan).collect::<Vec<_>>()
+        });
+        ctx.spawn(planning.into_actor(self).map(|planned, tracker, ctx| {
+            // A planner that panicked has said so; the tasks stay as they were planned.
+            for (id, plan) in planned.unwrap_or_default() {
                 tracker.when_settled(ctx, id, move |tracker, ctx| tracker.replan(ctx, id, plan));
             }
             tracker.dispatch(ctx);
@@ -45,9 +43,12 @@ impl Handler<Replan> for TaskTracker {
     }
 }
 
+/// A task, with what its plan is made from.
+type Asked = (TaskId, Arc<str>, JsonText, Option<Arc<str>>, Option<Arc<str>>);
+
 impl TaskTracker {
     /// Takes the new plan of a task, unless an attempt of the former one is under way.
-    fn replan(&mut self, ctx: &mut Context<Self>, id: TaskId, plan: Result<Vec<Plan>, PlanRefusal>) {
+    fn replan(&mut self, ctx: &mut Context<Self>, id: TaskId, plan: Result<Plan, PlanRefusal>) {
         let Some(task) = self.live.get_mut(&id).filter(|task| task.run.is_none()) else { return };
         if self
             .runs
@@ -57,9 +58,8 @@ impl TaskTracker {
             return;
         }
         let state = task.state;
-        let plan = match plan.map(|plans| plans.into_iter().next()) {
-            Ok(Some(plan)) => plan,
-            Ok(None) => return,
+        let plan = match plan {
+            Ok(plan) => plan,
             // A person decides about it, and is told then.
             Err(_) if state == TaskState::Held => return,
             Err(refusal) => {

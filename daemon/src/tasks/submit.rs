@@ -1,22 +1,22 @@
-//! How the tracker accepts tasks: plan, look up, journal, and only then take them in.
+//! How the tracker accepts tasks that were planned and looked up: journal, and only then take them in.
 
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use reel_protocol::{
-    BatchId, CacheMode, Source, TaskId, TaskSpec, TaskState, Timestamp,
+    BatchId, Source, TaskId, TaskSpec, TaskState, Timestamp,
     methods::{SubmitBatchResult, SubmitResult},
 };
 use tokio::sync::oneshot;
 
 use super::{
-    Plan, PlanTasks, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
-    intake::{Intake, plan_spec},
+    Plan, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    intake::{Intake, Planned},
     live::{LiveTask, OVERHEAD_BYTES, live_task},
     ready::Lane,
 };
 use crate::{
-    cache::{LookUp, Made},
+    cache::Made,
     disk,
     memory::Holder,
     store::{self, Accepted, NewTask},
@@ -70,8 +70,6 @@ impl Handler<SubmitBatch> for TaskTracker {
     }
 }
 
-pub(super) type Planned = Result<Vec<(Plan, Option<Made>)>, TaskRefusal>;
-
 impl TaskTracker {
     fn take_in(
         &mut self,
@@ -83,38 +81,6 @@ impl TaskTracker {
             tracker.accept(ctx, intake, planned, reply);
         });
         taken
-    }
-
-    /// Asks the services how the tasks would run and the cache what it has; `then` finds the tracker as it is by then.
-    pub(super) fn plan_then(
-        &mut self,
-        ctx: &mut Context<Self>,
-        intake: Intake,
-        then: impl FnOnce(&mut Self, &mut Context<Self>, Intake, Planned) + 'static,
-    ) {
-        let specs = intake.specs.iter().map(plan_spec).collect();
-        let modes: Vec<_> = intake.specs.iter().map(|spec| spec.cache).collect();
-        let (plan, look_up) = (self.parts.plan.clone(), self.parts.look_up.clone());
-        let planned = async move {
-            let plans = plan.send(PlanTasks { specs }).await.map_err(|_| TaskRefusal::Stopping)??;
-            let keys = |(plan, mode): (&Plan, &CacheMode)| match mode {
-                CacheMode::Use => plan.candidates.iter().map(|candidate| candidate.key).collect(),
-                CacheMode::Fresh | CacheMode::Off => Vec::new(),
-            };
-            let requests: Vec<Vec<_>> = plans.iter().zip(&modes).map(keys).collect();
-            let found = if requests.iter().all(Vec::is_empty) {
-                vec![None; plans.len()]
-            } else {
-                look_up
-                    .send(LookUp { requests, is_counted: true })
-                    .await
-                    .map_err(|_| TaskRefusal::Stopping)?
-            };
-            Ok(plans.into_iter().zip(found).collect())
-        };
-        ctx.spawn(
-            planned.into_actor(self).map(move |planned, tracker, ctx| then(tracker, ctx, intake, planned)),
-        );
     }
 
     fn refusal(&self, asked: u64) -> Option<TaskRefusal> {

@@ -8,14 +8,15 @@ use std::{
 
 use actix::{Actor, Addr, Context, Handler, Message, MessageResult, ResponseFuture};
 use reel_protocol::{
-    CacheMode, Digest, HoldReason, JsonText, Output, Source, TaskError, TaskId, TaskSpec, TaskState,
-    TaskView, Timestamp, methods::MemoryLevel,
+    CacheMode, Digest, HoldReason, Output, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView,
+    Timestamp, methods::MemoryLevel,
 };
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Plan, PlanRefusal, PlanTasks,
-    RunEnd, RunTask, SetTaskLimits, SubmitTask, TaskRefusal, TaskTracker, TrackerParts, WaitFor, WaitTasks,
+    Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Plan, PlanRefusal, PlanSpec,
+    PlanTasks, RunEnd, RunTask, SetTaskLimits, SubmitTask, TaskRefusal, TaskTracker, TrackerParts, WaitFor,
+    WaitTasks,
 };
 use crate::{
     cache::{CountCoalesced, LookUp, Made},
@@ -36,23 +37,24 @@ const LIMITS: SetTaskLimits =
 struct Peers {
     gate: Arc<Semaphore>,
     runs: Arc<Mutex<Vec<String>>>,
-    is_paid: bool,
 }
 
 impl Actor for Peers {
     type Context = Context<Self>;
 }
 
-impl Handler<PlanTasks> for Peers {
-    type Result = Result<Vec<Plan>, PlanRefusal>;
+/// Plans whatever is asked for.
+#[derive(Debug)]
+struct AnyPlan {
+    is_paid: bool,
+}
 
-    fn handle(&mut self, PlanTasks { specs }: PlanTasks, _: &mut Self::Context) -> Self::Result {
-        let plan = |kind: &str, params: JsonText| {
-            let key = *blake3::hash(params.as_str().as_bytes()).as_bytes();
-            let candidate = Candidate { provider: "fake".into(), model: None, key, is_paid: self.is_paid };
-            Plan { params, candidates: if kind.starts_with("image.") { vec![candidate] } else { Vec::new() } }
-        };
-        Ok(specs.into_iter().map(|spec| plan(&spec.kind, spec.params)).collect())
+impl PlanTasks for AnyPlan {
+    fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal> {
+        let key = *blake3::hash(spec.params.as_str().as_bytes()).as_bytes();
+        let candidate = Candidate { provider: "fake".into(), model: None, key, is_paid: self.is_paid };
+        let candidates = if spec.kind.starts_with("image.") { vec![candidate] } else { Vec::new() };
+        Ok(Plan { params: spec.params.clone(), candidates })
     }
 }
 
@@ -123,11 +125,11 @@ struct Bench {
 impl Bench {
     fn new(store: &Store, is_paid: bool) -> Self {
         let (gate, runs) = (Arc::new(Semaphore::new(0)), Arc::default());
-        let peers = Peers { gate: Arc::clone(&gate), runs: Arc::clone(&runs), is_paid }.start();
+        let peers = Peers { gate: Arc::clone(&gate), runs: Arc::clone(&runs) }.start();
         let parts = TrackerParts {
             store: store.clone(),
             artifacts: Arc::from(Path::new("/artifacts")),
-            plan: peers.clone().recipient(),
+            plan: Arc::new(AnyPlan { is_paid }),
             run: peers.clone().recipient(),
             look_up: peers.clone().recipient(),
             coalesced: peers.recipient(),

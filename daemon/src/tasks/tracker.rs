@@ -51,7 +51,7 @@ pub struct TrackerParts {
     /// The directory that output paths are given in.
     pub artifacts: Arc<Path>,
     /// Says how tasks would run.
-    pub plan: Recipient<PlanTasks>,
+    pub plan: Arc<dyn PlanTasks>,
     /// Runs attempts.
     pub run: Recipient<RunTask>,
     /// Says what the cache has.

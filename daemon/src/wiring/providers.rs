@@ -13,7 +13,7 @@ use crate::{
         DraftProvider, GateLimits, Http, HttpLimits, Inspector, Instance, Openai, Permits, RemoteParts,
         RemoteProvider, SetInstances, Wire, draft,
     },
-    service::{ProviderEntry, SetImageProviders, Takes},
+    service::{Planner, ProviderEntry, SetImageProviders, Takes},
     tasks::Replan,
 };
 
@@ -53,10 +53,11 @@ impl ProviderRooms {
     pub async fn configure(&self, config: &Config) {
         let Built { instances, limits, entries } = self.ground.build(config);
         self.permits.configure(limits);
+        let planner = Arc::new(Planner::new(entries.clone()));
         // A room that is gone takes the process with it; there is nobody to tell here.
         let _ = self.instances.send(SetInstances(instances)).await;
         let _ = self.entries.send(SetImageProviders(entries)).await;
-        let _ = self.replan.send(Replan).await;
+        let _ = self.replan.send(Replan(planner)).await;
     }
 }
 

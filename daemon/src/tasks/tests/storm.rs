@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use actix::MessageResponse;
+use reel_protocol::JsonText;
 use rusqlite::Connection;
 use tokio::task::JoinHandle;
 

@@ -1,0 +1,199 @@
+//! Says how a task would run: whether what it asks for holds, its defaults, who can do it, and what its result is cached under. Pure.
+
+use std::sync::Arc;
+
+use reel_protocol::{ErrorCode, ImageParams, JsonText};
+
+use super::{
+    debug,
+    image::{self, BadParams},
+    key::image_key,
+    registry::{ProviderEntry, SERVICES},
+};
+use crate::{
+    nearest::nearest,
+    tasks::{Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks},
+};
+
+/// A planner over the providers in the order of selection. A value rather than a question to the registry: every request begins with it,
+/// and an answer from the cache takes less time than two hops between actors.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    image_providers: Arc<[Known]>,
+}
+
+/// A provider with its names ready to be shared by the plans.
+#[derive(Debug)]
+struct Known {
+    entry: ProviderEntry,
+    name: Arc<str>,
+    model: Option<Arc<str>>,
+}
+
+impl PlanTasks for Planner {
+    fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal> {
+        let refuse = |BadParams { code, message, hint }| PlanRefusal { index: 0, code, message, hint };
+        self.checked(spec).map_err(refuse)
+    }
+}
+
+impl Planner {
+    /// Over those that can make pictures.
+    pub fn new(image_providers: Vec<ProviderEntry>) -> Self {
+        let known = |entry: ProviderEntry| Known {
+            name: Arc::from(entry.name.as_str()),
+            model: entry.model.as_deref().map(Arc::from),
+            entry,
+        };
+        Self { image_providers: image_providers.into_iter().map(known).collect() }
+    }
+
+    fn checked(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
+        let (service, method) = spec.kind.split_once('.').unwrap_or((spec.kind, ""));
+        match (service, method) {
+            ("image", "generate") => self.plan_image(spec),
+            ("debug", method) => match debug::check(method, spec.params) {
+                Some(checked) => {
+                    checked.map(|_| Plan { params: spec.params.clone(), candidates: Vec::new() })
+                }
+                None => Err(unknown_kind(spec.kind)),
+            },
+            _ => Err(unknown_kind(spec.kind)),
+        }
+    }
+
+    fn plan_image(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
+        let params = image::check(spec.params)?;
+        let wanted = spec.provider.or_else(|| spec.planned.filter(|name| self.find(name).is_some()));
+        let chosen = self.choose(wanted, &params)?;
+        let candidate = |provider: &&Known| Candidate {
+            provider: Arc::clone(&provider.name),
+            model: params.model.as_deref().map(Arc::from).or_else(|| provider.model.clone()),
+            key: image_key(&params, &provider.entry),
+            is_paid: provider.entry.is_paid,
+        };
+        let candidates = chosen.iter().map(candidate).collect();
+        let params = JsonText::from_value(&params)
+            .map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
+        Ok(Plan { params, candidates })
+    }
+
+    fn find(&self, name: &str) -> Option<&Known> {
+        self.image_providers.iter().find(|provider| *provider.name == *name)
+    }
+
+    /// The providers that can do it, in the order of selection. The fallback stands in for none that is configured: its picture would not be
+    /// what was asked for.
+    fn choose(&self, wanted: Option<&str>, params: &ImageParams) -> Result<Vec<&Known>, BadParams> {
+        let allowed: Vec<_> = if let Some(name) = wanted {
+            vec![self.find(name).ok_or_else(|| self.unknown_provider(name))?]
+        } else {
+            let has_real = self.image_providers.iter().any(|provider| !provider.entry.is_fallback);
+            let is_asked = |provider: &&Known| !(has_real && provider.entry.is_fallback);
+            self.image_providers.iter().filter(is_asked).collect()
+        };
+        let mut refusal = None;
+        let mut chosen = Vec::with_capacity(allowed.len());
+        for provider in allowed {
+            match provider.entry.takes.check(params, &provider.name) {
+                Ok(()) => chosen.push(provider),
+                Err(bad) => refusal = refusal.or(Some(bad)),
+            }
+        }
+        match refusal {
+            Some(refusal) if chosen.is_empty() => Err(refusal),
+            _ => Ok(chosen),
+        }
+    }
+
+    fn unknown_provider(&self, name: &str) -> BadParams {
+        let near = nearest(name, self.image_providers.iter().map(|provider| &*provider.name));
+        let hint = near
+            .map_or_else(|| "reel providers lists them".to_owned(), |near| format!("did you mean {near}?"));
+        BadParams {
+            code: ErrorCode::UnknownProvider,
+            message: format!("there is no provider {name:?}"),
+            hint: Some(hint),
+        }
+    }
+}
+
+fn unknown_kind(kind: &str) -> BadParams {
+    let kinds: Vec<_> = SERVICES
+        .iter()
+        .flat_map(|(service, methods)| methods.iter().map(move |method| format!("{service}.{method}")))
+        .collect();
+    let near = nearest(kind, kinds.iter().map(String::as_str));
+    let hint = near
+        .map_or_else(|| format!("served are {}", kinds.join(", ")), |near| format!("did you mean {near}?"));
+    BadParams { code: ErrorCode::UnknownKind, message: format!("no service has {kind:?}"), hint: Some(hint) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, model: Option<&str>) -> ProviderEntry {
+        ProviderEntry { name: name.to_owned(), model: model.map(str::to_owned), ..ProviderEntry::default() }
+    }
+
+    fn plan(kind: &str, params: &str, provider: Option<&str>) -> Result<Plan, PlanRefusal> {
+        let planner = Planner::new(vec![entry("studio", Some("large")), entry("spare", None), draft()]);
+        let params = JsonText::parse(params.to_owned()).unwrap();
+        planner.plan(&PlanSpec { kind, params: &params, provider, planned: None })
+    }
+
+    fn draft() -> ProviderEntry {
+        ProviderEntry { is_fallback: true, ..entry("draft", None) }
+    }
+
+    #[test]
+    fn a_task_keeps_its_provider_while_that_is_there_and_draft_stands_in_for_none() {
+        let params = JsonText::parse(r#"{"prompt":"a"}"#.to_owned()).unwrap();
+        let planned = |providers: Vec<ProviderEntry>, planned: Option<&'static str>| {
+            let spec = PlanSpec { kind: "image.generate", params: &params, provider: None, planned };
+            let plan = Planner::new(providers).plan(&spec).unwrap();
+            plan.candidates.iter().map(|candidate| candidate.provider.to_string()).collect::<Vec<_>>()
+        };
+        let all = || vec![entry("studio", None), entry("spare", None), draft()];
+        assert_eq!(planned(all(), None), ["studio", "spare"]);
+        assert_eq!(planned(all(), Some("draft")), ["draft"]);
+        assert_eq!(planned(all(), Some("gone")), ["studio", "spare"]);
+        assert_eq!(planned(vec![draft()], Some("studio")), ["draft"]);
+    }
+
+    #[test]
+    fn providers_are_candidates_in_their_order_with_the_model_that_is_used() {
+        let names = |plan: Plan| -> Vec<(String, Option<String>)> {
+            let own = |text: &Arc<str>| text.to_string();
+            plan.candidates
+                .iter()
+                .map(|found| (own(&found.provider), found.model.as_ref().map(own)))
+                .collect()
+        };
+        let pair = |name: &str, model: Option<&str>| (name.to_owned(), model.map(str::to_owned));
+        for (params, provider, expected) in [
+            (r#"{"prompt":"a"}"#, None, vec![pair("studio", Some("large")), pair("spare", None)]),
+            (r#"{"prompt":"a"}"#, Some("draft"), vec![pair("draft", None)]),
+            (
+                r#"{"prompt":"a","model":"m"}"#,
+                None,
+                vec![pair("studio", Some("m")), pair("spare", Some("m"))],
+            ),
+        ] {
+            assert_eq!(names(plan("image.generate", params, provider).unwrap()), expected, "{params}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused_with_the_nearest_name() {
+        for (kind, provider, code, hint) in [
+            ("image.generat", None, ErrorCode::UnknownKind, "did you mean image.generate?"),
+            ("debug.nop", None, ErrorCode::UnknownKind, "did you mean debug.noop?"),
+            ("image.generate", Some("draff"), ErrorCode::UnknownProvider, "did you mean draft?"),
+        ] {
+            let refusal = plan(kind, r#"{"prompt":"a"}"#, provider).unwrap_err();
+            assert_eq!((refusal.code, refusal.hint.as_deref()), (code, Some(hint)), "{kind}");
+        }
+    }
+}
