@@ -1,0 +1,107 @@
+//! kill -9 at seeded moments of provider calls: each is delivered once, asked again because it is free, or held because it is paid.
+//!
+//! The seed is printed; `REEL_TEST_SEED` runs the same moments again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{fs, time::Duration};
+
+use reel_tests::{
+    FakeProvider, Random, Sandbox,
+    fake_provider::Delivery,
+    pause,
+    studio::{prompt, studio},
+};
+use serde_json::{Value, json};
+
+/// Lives of the daemon; each dies within moments.
+const LIVES: usize = 24;
+/// Tasks that each life is given.
+const TASKS: u64 = 6;
+
+#[expect(clippy::print_stdout, reason = "a failure can only be run again with its seed")]
+fn seeded() -> Random {
+    let seed = Random::seed_from_env();
+    println!("REEL_TEST_SEED={seed}");
+    Random::new(seed)
+}
+
+/// Gives each life some tasks, kills it at some moment, and lets the last one finish. All tasks with their prompts, as they settled.
+fn die_often(sandbox: &Sandbox, provider: &FakeProvider) -> Vec<(String, Value)> {
+    let mut random = seeded();
+    let mut accepted = Vec::new();
+    provider.delay(Duration::from_millis(8));
+    for life in 0..LIVES {
+        // The picture comes in the answer, or has to be fetched.
+        provider.deliver(if random.below(3) == 0 { Delivery::RelativeUrl } else { Delivery::Base64 });
+        let mut connection = sandbox.connect();
+        for task in 0..TASKS {
+            let text = format!("life {life}, task {task}");
+            let spec = json!({ "kind": "image.generate", "params": prompt(&text), "max_attempts": 50 });
+            // What was not acknowledged was not promised.
+            let id = connection.submit_as(spec);
+            accepted.push((text, id));
+        }
+        pause(Duration::from_micros(random.below(60_000)));
+        sandbox.kill();
+        sandbox.start();
+    }
+    let mut connection = sandbox.connect();
+    accepted.into_iter().map(|(text, id)| (text, connection.wait(id))).collect()
+}
+
+fn assert_delivered(task: &Value) {
+    let output = &task["outputs"][0];
+    let bytes = fs::read(output["path"].as_str().unwrap()).unwrap();
+    assert_eq!(json!(bytes.len()), output["size_bytes"], "{task}");
+}
+
+#[test]
+fn a_paid_call_is_delivered_once_or_held_and_never_made_twice() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "max_concurrent = 4");
+    let (mut delivered, mut held) = (0, 0);
+    for (text, task) in die_often(&sandbox, &provider) {
+        let calls = provider.calls_of(&text);
+        match task["state"].as_str().unwrap() {
+            "succeeded" => {
+                assert_eq!(calls, 1, "{task}");
+                assert_delivered(&task);
+                delivered += 1;
+            }
+            "held" => {
+                assert!(calls <= 1 && task["hold_reason"] == "outcome_unknown", "{calls} calls: {task}");
+                held += 1;
+            }
+            state => panic!("{state}: {task}"),
+        }
+    }
+    assert!(delivered > 0 && held > 0, "{delivered} delivered, {held} held: the moments were badly chosen");
+}
+
+#[test]
+fn a_free_call_is_delivered_though_it_is_made_again() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "max_concurrent = 4\nbilling = \"free\"");
+    let mut repeated = 0;
+    for (text, task) in die_often(&sandbox, &provider) {
+        let calls = provider.calls_of(&text);
+        match task["state"].as_str().unwrap() {
+            "succeeded" => {
+                assert!(calls >= 1, "{task}");
+                assert_delivered(&task);
+                repeated += usize::from(calls > 1);
+            }
+            // It was running at two deaths: a person looks at it.
+            "held" => assert_eq!(task["hold_reason"], "crash_suspect", "{task}"),
+            state => panic!("{state}: {task}"),
+        }
+    }
+    assert!(repeated > 0, "the moments were badly chosen");
+}
