@@ -119,6 +119,7 @@ fn view(id: TaskId) -> Result<TaskView, TaskRefusal> {
         name: None,
         state: TaskState::Queued,
         hold_reason: None,
+        wait_reason: None,
         priority: 0,
         client: "c".into(),
         batch: None,

@@ -14,10 +14,12 @@ mod messages;
 mod progress;
 mod ready;
 mod recover;
+mod slack;
 mod state;
 mod submit;
 mod tracker;
 mod wait;
+mod wait_reason;
 mod waiters;
 
 pub use self::{
