@@ -219,6 +219,7 @@ mod tests {
         let counts = |states: &[(&str, u64)], is_paused| TaskCounts {
             by_state: states.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
             is_paused,
+            wait_reason: None,
             is_idle: false,
         };
         let cases = [

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Bytes, CacheMode, ErrorCode, HoldReason, RpcError, Source, TaskState, TaskView,
+    Bytes, CacheMode, ErrorCode, HoldReason, RpcError, Source, TaskState, TaskView, WaitReason,
     binary::{self, BadRequest, Incoming, Request},
     frame::LENGTH_BYTES,
     limits::LINE_BYTES,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A task with everything in it that the specification's examples leave out.
-const FULL_TASK: &str = r#"{"id":9007199254740991,"rev":258,"kind":"image.generate","name":"灯塔","state":"held","hold_reason":"outcome_unknown","priority":-100,"client":"c","batch":8,"after":[3,4],"progress":{"fraction":0.25,"message":"water"},"provider":"studio","model":"m-1","attempts":3,"source":"shared","created_at":"2026-11-23T20:00:00.000Z","started_at":"2026-11-23T20:00:00.004Z","finished_at":"2026-11-23T20:00:00.120Z","not_before":"2026-11-23T20:01:00.000Z","params":{"prompt":"a"},"outputs":[{"digest":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262","media_type":"audio/mpeg","size_bytes":5,"width":null,"height":null,"duration_s":1.5,"path":"/p"}],"error":{"code":"provider_failed","message":"m","hint":"h","retryable":true,"provider_status":503},"cost":{"amount":0.04,"currency":"USD","estimated":true},"metadata":{"shot":3}}"#;
+const FULL_TASK: &str = r#"{"id":9007199254740991,"rev":258,"kind":"image.generate","name":"灯塔","state":"held","hold_reason":"outcome_unknown","wait_reason":"provider_down","priority":-100,"client":"c","batch":8,"after":[3,4],"progress":{"fraction":0.25,"message":"water"},"provider":"studio","model":"m-1","attempts":3,"source":"shared","created_at":"2026-11-23T20:00:00.000Z","started_at":"2026-11-23T20:00:00.004Z","finished_at":"2026-11-23T20:00:00.120Z","not_before":"2026-11-23T20:01:00.000Z","params":{"prompt":"a"},"outputs":[{"digest":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262","media_type":"audio/mpeg","size_bytes":5,"width":null,"height":null,"duration_s":1.5,"path":"/p"}],"error":{"code":"provider_failed","message":"m","hint":"h","retryable":true,"provider_status":503},"cost":{"amount":0.04,"currency":"USD","estimated":true},"metadata":{"shot":3}}"#;
 /// Events of both kinds.
 const EVENTS: [&str; 3] = [
     r#"{"subscription":1,"seq":121,"topic":"task","event":"progress","task":{"id":7,"rev":3,"kind":"image.generate","name":"n","client":"storyboard","batch":8,"state":"failed","hold_reason":"user","progress":{"fraction":0.5,"message":"water"},"source":"made","error":{"code":"cancelled","message":"m","hint":null,"retryable":false,"provider_status":null}},"memory":null,"reload":null,"missed":null}"#,
@@ -71,6 +71,22 @@ fn golden() -> String {
     text += &line("sources", &[Source::Made, Source::Cache, Source::Shared, Source::Unknown]);
     let holds = [HoldReason::User, HoldReason::OutcomeUnknown, HoldReason::CrashSuspect, HoldReason::Unknown];
     text += &line("hold reasons", &holds);
+    let waits = [
+        WaitReason::Dependencies,
+        WaitReason::EqualRequest,
+        WaitReason::Retry,
+        WaitReason::Paused,
+        WaitReason::Stopping,
+        WaitReason::Memory,
+        WaitReason::Slots,
+        WaitReason::Provider,
+        WaitReason::ProviderRate,
+        WaitReason::ProviderPause,
+        WaitReason::ProviderDown,
+        WaitReason::Turn,
+        WaitReason::Unknown,
+    ];
+    text += &line("wait reasons", &waits);
     let topics = [Topic::Task, Topic::Memory, Topic::Cache, Topic::Provider, Topic::Daemon, Topic::Unknown];
     text += &line("topics", &topics);
     let levels = [MemoryLevel::Normal, MemoryLevel::High, MemoryLevel::Critical, MemoryLevel::Unknown];

@@ -28,7 +28,7 @@ pub use self::{
     methods::Method,
     task::{
         CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
-        f64_seconds::Seconds,
+        WaitReason, f64_seconds::Seconds,
     },
     timestamp::Timestamp,
 };

@@ -96,6 +96,60 @@ impl HoldReason {
     }
 }
 
+/// Why a task that is `waiting` or `queued` does not run yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// Tasks that it names in `after` have not succeeded yet.
+    Dependencies,
+    /// An equal request stands for it, and its result will be taken.
+    EqualRequest,
+    /// Its next attempt has its time, which is `not_before`.
+    Retry,
+    /// The queue is paused.
+    Paused,
+    /// The daemon is stopping.
+    Stopping,
+    /// Memory is critical: no task starts until some is free again.
+    Memory,
+    /// As many tasks run as `tasks.max_concurrent` allows.
+    Slots,
+    /// Its provider works on as many as it may.
+    Provider,
+    /// Its provider was asked as often as `requests_per_minute` allows.
+    ProviderRate,
+    /// Its provider asked to be left alone for a while.
+    ProviderPause,
+    /// Its provider failed too often in a row, and is left alone for a while.
+    ProviderDown,
+    /// Others are before it, or it is about to start.
+    Turn,
+    /// A reason of a newer daemon.
+    #[serde(other)]
+    Unknown,
+}
+
+impl WaitReason {
+    /// For people.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Dependencies => "for the tasks before it",
+            Self::EqualRequest => "for an equal request",
+            Self::Retry => "until its next attempt",
+            Self::Paused => "the queue is paused: reel resume",
+            Self::Stopping => "the daemon is stopping",
+            Self::Memory => "memory is critical: reel memory",
+            Self::Slots => "as many run as may",
+            Self::Provider => "its provider is busy",
+            Self::ProviderRate => "for its provider's minute",
+            Self::ProviderPause => "its provider asked for a pause",
+            Self::ProviderDown => "its provider is out of order: reel providers",
+            Self::Turn => "for its turn",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// How a task uses the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -260,6 +314,9 @@ pub struct TaskView {
     pub state: TaskState,
     /// Why, if it is held.
     pub hold_reason: Option<HoldReason>,
+    /// Why, if it is waiting or queued.
+    #[serde(default)]
+    pub wait_reason: Option<WaitReason>,
     /// -100 to 100.
     pub priority: i8,
     /// The name of the program that asked.

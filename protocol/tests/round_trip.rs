@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use reel_protocol::{
     BatchId, Bytes, CacheMode, Digest, HoldReason, ImageParams, JsonText, MAX_ID, Output, Progress, RpcError,
-    Seconds, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView, Timestamp,
+    Seconds, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView, Timestamp, WaitReason,
     binary::{self, Incoming, Request},
     frame::{Frame, FrameDecoder, LENGTH_BYTES},
     methods::{ArtifactReadResult, Event, ReloadEvent, TaskEvent, TaskWaitResult, Topic},
@@ -97,7 +97,7 @@ prop_compose! {
     ) -> TaskView {
         TaskView {
             id, rev, client: kind.clone(), kind, provider: name.clone(), model: name.clone(), name, state,
-            hold_reason: name_of_hold(state), priority: -7, batch: after.first().map(|id| BatchId(id.0)), after,
+            hold_reason: name_of_hold(state), wait_reason: Some(WaitReason::Memory), priority: -7, batch: after.first().map(|id| BatchId(id.0)), after,
             progress: Progress { fraction: 0.5, message: "half".into() }, attempts: 3, source: Some(Source::Shared), created_at,
             started_at: not_before, finished_at: None, not_before, params, outputs, error, cost: None, metadata,
         }

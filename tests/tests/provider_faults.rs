@@ -255,7 +255,9 @@ fn a_provider_that_fails_in_a_row_is_left_alone_and_found_again() {
     provider.be_good();
     let waiting = submit(&mut connection, "after the storm");
     let task = connection.task(waiting);
-    assert_eq!(task["state"], "queued", "{task}");
+    assert_eq!((&task["state"], &task["wait_reason"]), (&json!("queued"), &json!("provider_down")), "{task}");
+    let listed = sandbox.reel(&["providers"]);
+    assert!(listed.stdout.contains("out of order, tried again in"), "{}", listed.stdout);
     let drawn = connection.ok(
         "service.call",
         json!({ "service": "image", "method": "generate", "params": prompt("d"), "provider": "draft" }),

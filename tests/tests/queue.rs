@@ -181,3 +181,49 @@ fn status_counts_every_state() {
     let error = connection.err("task.hold", json!({ "id": cancelled }));
     assert_eq!(error.known(), Some(ErrorCode::IllegalState), "{error:?}");
 }
+
+#[test]
+fn a_queued_task_says_why_it_waits() {
+    let sandbox = Sandbox::new();
+    sandbox.configure("[tasks]\nmax_concurrent = 1\n");
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    connection.ok("queue.pause", json!({}));
+    let first = connection.submit_as(sleeping(60_000));
+    let second = connection.submit_as(json!({ "kind": "debug.noop", "params": {}, "after": [first] }));
+    let third = connection.submit_as(sleeping(60_000));
+    assert_eq!(connection.task(first)["wait_reason"], "paused");
+    assert_eq!(connection.task(second)["wait_reason"], "dependencies");
+    assert_eq!(connection.ok("daemon.status", json!({}))["wait_reason"], "paused");
+    assert!(sandbox.reel(&["ls"]).stderr.contains("no queued task starts: the queue is paused"));
+    connection.ok("queue.resume", json!({}));
+    eventually("the first runs", || (connection.task(first)["state"] == "running").then_some(()));
+    assert_eq!(connection.task(first)["wait_reason"], Value::Null);
+    assert_eq!(connection.task(third)["wait_reason"], "slots");
+    assert_eq!(connection.ok("daemon.status", json!({}))["wait_reason"], Value::Null);
+}
+
+#[test]
+fn where_memory_is_critical_no_task_starts_and_everything_says_so() {
+    let sandbox = Sandbox::new();
+    // More than this machine has: critical from the first look on.
+    sandbox.configure("[memory]\nsystem_min_available_mb = 1048576\npoll_ms = 100\n");
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    eventually("memory is critical", || {
+        (connection.ok("memory.status", json!({}))["level"] == "critical").then_some(())
+    });
+    let task = connection.submit("debug.noop", json!({}));
+    let shown = connection.task(task);
+    assert_eq!((&shown["state"], &shown["wait_reason"]), (&json!("queued"), &json!("memory")));
+    let says = "memory is critical: reel memory";
+    for (arguments, is_note) in [(vec!["show", "1"], false), (vec!["status"], false), (vec!["ls"], true)] {
+        let arguments: Vec<_> = arguments.iter().map(|word| word.replace('1', &task.to_string())).collect();
+        let ran = sandbox.reel(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let text = if is_note { &ran.stderr } else { &ran.stdout };
+        assert!(text.contains(says), "{arguments:?}: {text}");
+    }
+    sandbox.configure("[memory]\nsystem_min_available_mb = 0\npoll_ms = 100\n");
+    connection.ok("daemon.reload", json!({}));
+    assert_eq!(connection.wait(task)["state"], "succeeded");
+}

@@ -1,7 +1,7 @@
 //! `reel ls`: tasks, newest first.
 
 use reel_protocol::{
-    BatchId, TaskState, TaskView, Timestamp,
+    BatchId, TaskState, TaskView, Timestamp, WaitReason,
     limits::LIST_ROWS,
     methods::{TaskList, TaskListParams, TaskListResult},
 };
@@ -41,6 +41,14 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let rows: Vec<_> = found.tasks.iter().map(|task| row(task, now)).collect();
     let header = ["ID", "STATE", "DONE", "AGE", "KIND", "WHAT"];
     context.output.data(&table::columns(header, &rows, context.output.width()))?;
+    // Those that are only before one another say nothing new.
+    let mut waits = found.tasks.iter().filter_map(|task| task.wait_reason);
+    let own = |reason: &WaitReason| {
+        matches!(reason, WaitReason::Paused | WaitReason::Stopping | WaitReason::Memory)
+    };
+    if let Some(reason) = waits.find(own) {
+        context.output.note(&format!("no queued task starts: {}", reason.text()));
+    }
     if found.next_cursor.is_some() {
         context.output.note(&format!("more: reel ls --limit {}", args.limit.saturating_mul(2)));
     }

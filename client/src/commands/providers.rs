@@ -1,6 +1,9 @@
 //! `reel providers`: who can make something, and whether one is usable.
 
-use reel_protocol::methods::{Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderList};
+use reel_protocol::{
+    Timestamp, WaitReason,
+    methods::{Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderInfo, ProviderList},
+};
 use serde::Serialize;
 
 use crate::{context::Context, exit::Exit, failure::Failure, table};
@@ -76,12 +79,28 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
                 provider.kind.clone(),
                 provider.billing.clone(),
                 format!("{} of {}", provider.running, provider.max_concurrent),
+                standing(provider),
                 provider.services.join(", "),
                 provider.model.clone().unwrap_or_default(),
             ]
         })
         .collect();
-    let header = ["NAME", "KIND", "BILLING", "BUSY", "SERVICES", "MODEL"];
+    let header = ["NAME", "KIND", "BILLING", "BUSY", "STATE", "SERVICES", "MODEL"];
     context.output.data(&table::columns(header, &rows, context.output.width()))?;
     Ok(Exit::Done)
+}
+
+/// Whether it takes work now, and why not.
+fn standing(provider: &ProviderInfo) -> String {
+    let now = Timestamp::now();
+    let left = provider.waits_until.map(|until| format!(" {} s", until.since(now).as_secs() + 1));
+    let left = left.unwrap_or_default();
+    match provider.wait_reason {
+        None => "ready".to_owned(),
+        Some(WaitReason::Provider) => "busy".to_owned(),
+        Some(WaitReason::ProviderRate) => format!("rate reached,{left}"),
+        Some(WaitReason::ProviderPause) => format!("asked for a pause,{left}"),
+        Some(WaitReason::ProviderDown) => format!("out of order, tried again in{left}"),
+        Some(_) => "waits".to_owned(),
+    }
 }

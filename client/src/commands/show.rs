@@ -76,6 +76,7 @@ fn given(params: &JsonText) -> String {
 fn state(task: &TaskView) -> String {
     let mut parts = vec![task.state.name().to_owned()];
     parts.extend(task.hold_reason.map(|reason| reason.name().replace('_', " ")));
+    parts.extend(task.wait_reason.map(|reason| reason.text().to_owned()));
     if !task.state.is_finished() && task.progress.fraction > 0.0 {
         parts.push(tasks::percent(task.progress.fraction));
     }

@@ -32,7 +32,11 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
 
 fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
     let started = if status.is_auto_started { ", started by a client" } else { "" };
-    let paused = if status.is_paused { ", paused: reel resume" } else { "" };
+    let waits = match status.wait_reason {
+        _ if status.is_paused => ", paused: reel resume".to_owned(),
+        Some(reason) => format!(", none starts: {}", reason.text()),
+        None => String::new(),
+    };
     let up = units::span(Duration::try_from_secs_f64(status.uptime_s).unwrap_or_default());
     let tasks: Vec<String> = status
         .tasks
@@ -49,7 +53,7 @@ fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
     let cache = &status.cache;
     table::fields(&[
         ("daemon", format!("{}, pid {}, up {up}{started}", status.version, status.pid)),
-        ("tasks", tasks + paused),
+        ("tasks", tasks + &waits),
         ("providers", providers.join(", ")),
         (
             "memory",

@@ -124,6 +124,7 @@ fn view(id: TaskId) -> Result<TaskView, TaskRefusal> {
         name: None,
         state: TaskState::Queued,
         hold_reason: None,
+        wait_reason: None,
         priority: 0,
         client: "c".into(),
         batch: None,
@@ -268,5 +269,9 @@ fn provider() -> ProviderInfo {
         billing: "free".into(),
         max_concurrent: 2,
         running: 1,
+        requests_per_minute: None,
+        address: None,
+        wait_reason: None,
+        waits_until: None,
     }
 }

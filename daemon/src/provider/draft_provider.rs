@@ -63,6 +63,10 @@ impl DraftProvider {
             billing: "free".to_owned(),
             max_concurrent: u32::try_from(cores).unwrap_or(u32::MAX),
             running: 0,
+            requests_per_minute: None,
+            address: None,
+            wait_reason: None,
+            waits_until: None,
         }
     }
 }

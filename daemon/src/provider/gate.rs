@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use reel_protocol::WaitReason;
 use tokio::time::Instant;
 
 /// What `requests_per_minute` counts in, and a second for requests that are longer on their way than others: the service counts them when
@@ -47,6 +48,16 @@ pub enum Shut {
 }
 
 impl Shut {
+    /// As those who wait for it are told.
+    pub const fn reason(self) -> WaitReason {
+        match self {
+            Self::Busy => WaitReason::Provider,
+            Self::Rate(_) => WaitReason::ProviderRate,
+            Self::Paused(_) => WaitReason::ProviderPause,
+            Self::Circuit(_) => WaitReason::ProviderDown,
+        }
+    }
+
     /// When it opens by itself; None where something else has to happen first.
     pub const fn until(self) -> Option<Instant> {
         match self {

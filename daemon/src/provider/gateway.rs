@@ -4,13 +4,14 @@
 
 use actix::{Actor, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use reel_protocol::{
-    ErrorCode,
+    ErrorCode, Timestamp,
     methods::{ProviderCheckResult, ProviderInfo},
 };
+use tokio::time::Instant;
 
 use super::{
     CheckNamed, CheckProvider, Class, Failure, Generate, GenerateError, GetProviders, Permits, Picture,
-    SetInstances,
+    SetInstances, Shut,
 };
 
 /// Calls that may wait; permits let far fewer through.
@@ -19,7 +20,7 @@ const MAILBOX: usize = 1_024;
 /// One configured instance.
 #[derive(Debug, Clone)]
 pub struct Instance {
-    /// As the wire shows it; `running` is filled in when it is asked for.
+    /// As the wire shows it; what changes is filled in when it is asked for.
     pub info: ProviderInfo,
     /// Its actor.
     pub generate: Recipient<Generate>,
@@ -86,7 +87,16 @@ impl Handler<GetProviders> for ProviderGateway {
     fn handle(&mut self, _: GetProviders, _: &mut Self::Context) -> Self::Result {
         let info = |instance: &Instance| {
             let (running, max_concurrent) = self.permits.usage(&instance.info.name);
-            ProviderInfo { running, max_concurrent, ..instance.info.clone() }
+            let shut = self.permits.shut(&instance.info.name);
+            let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
+            let at = |until| Timestamp::from_unix_ms(Timestamp::now().unix_ms() + left(until));
+            ProviderInfo {
+                running,
+                max_concurrent,
+                wait_reason: shut.map(Shut::reason),
+                waits_until: shut.and_then(Shut::until).map(at),
+                ..instance.info.clone()
+            }
         };
         MessageResult(self.instances.iter().map(info).collect())
     }

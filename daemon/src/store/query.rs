@@ -141,6 +141,7 @@ fn task_view(row: &Row<'_>) -> rusqlite::Result<TaskView> {
         name: row.get(3)?,
         state,
         hold_reason: hold_at(row, 5)?,
+        wait_reason: None,
         priority: row.get(6)?,
         client: row.get(7)?,
         batch: row.get::<_, Option<u64>>(8)?.map(BatchId),

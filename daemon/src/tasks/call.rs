@@ -138,6 +138,7 @@ fn view_of_hit(row: &NewTask, request: &store::Request, made: Made) -> TaskView 
         name: row.name.clone(),
         state: TaskState::Succeeded,
         hold_reason: None,
+        wait_reason: None,
         priority: row.priority,
         client: request.client.clone(),
         batch: request.batch,

@@ -11,6 +11,7 @@ use super::{
     outcome::shares_unknown,
     ready::Place,
     tracker::{JOURNAL_PAUSE, Run},
+    wait_reason::Gate,
 };
 use crate::{
     cache::{CountCoalesced, LookUp, Made},
@@ -112,11 +113,20 @@ impl TaskTracker {
     }
 
     fn may_start(&self) -> bool {
-        let is_critical = *self.parts.level.borrow() == MemoryLevel::Critical;
-        !self.is_paused
-            && !self.is_stopping
-            && !is_critical
-            && self.runs.len() < self.parts.limits.max_concurrent
+        self.gate().reason().is_none() && self.has_slot()
+    }
+
+    /// What keeps every task from starting.
+    pub(super) fn gate(&self) -> Gate {
+        Gate {
+            is_stopping: self.is_stopping,
+            is_paused: self.is_paused,
+            is_memory_critical: *self.parts.level.borrow() == MemoryLevel::Critical,
+        }
+    }
+
+    pub(super) fn has_slot(&self) -> bool {
+        self.runs.len() < self.parts.limits.max_concurrent
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>, id: TaskId, permit: Option<Permit>) {

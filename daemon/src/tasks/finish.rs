@@ -4,7 +4,7 @@ use actix::{AsyncContext, Context};
 use reel_protocol::{Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
 use tokio::time::Instant;
 
-use super::{TaskTracker, flights::Left, state::is_legal, tracker::JOURNAL_PAUSE};
+use super::{TaskTracker, flights::Left, slack::let_go, state::is_legal, tracker::JOURNAL_PAUSE};
 use crate::{
     cache::Made,
     store::{self, Finish, Step, StoreError},
@@ -111,6 +111,7 @@ impl TaskTracker {
     fn finished_on_disk(&mut self, ctx: &mut Context<Self>, finish: Finish) {
         let id = finish.id;
         let Some(mut task) = self.live.remove(&id) else { return };
+        let_go(&mut self.live);
         let from = std::mem::replace(&mut task.state, finish.state);
         task.rev = finish.rev;
         task.hold_reason = None;

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use reel_protocol::TaskId;
 
+use super::slack::let_go;
+
 /// What makes requests equal: BLAKE3 over everything that changes the result.
 pub type Key = [u8; 32];
 
@@ -48,6 +50,7 @@ impl Flights {
     /// Takes a task out.
     pub fn leave(&mut self, id: TaskId) -> Left {
         let Some(key) = self.keys.remove(&id) else { return Left::Unchanged };
+        let_go(&mut self.keys);
         let Some(flight) = self.by_key.get_mut(&key) else { return Left::Unchanged };
         if flight.leader != id {
             flight.followers.retain(|follower| *follower != id);
@@ -55,6 +58,7 @@ impl Flights {
         }
         if flight.followers.is_empty() {
             self.by_key.remove(&key);
+            let_go(&mut self.by_key);
             return Left::Ended;
         }
         flight.leader = flight.followers.remove(0);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{Message, Recipient};
 use reel_protocol::{
-    BatchId, CacheMode, JsonText, TaskError, TaskId, TaskSpec, TaskView,
+    BatchId, CacheMode, JsonText, TaskError, TaskId, TaskSpec, TaskView, WaitReason,
     methods::{SubmitBatchResult, SubmitResult, TaskListResult, TaskWaitResult},
 };
 use tokio::sync::{oneshot, watch};
@@ -157,6 +157,8 @@ pub struct TaskCounts {
     pub by_state: std::collections::BTreeMap<String, u64>,
     /// Whether the queue is paused.
     pub is_paused: bool,
+    /// Why no queued task starts, whatever it is.
+    pub wait_reason: Option<WaitReason>,
     /// Whether nothing runs and nothing could start.
     pub is_idle: bool,
 }

@@ -19,10 +19,12 @@ mod promise;
 mod ready;
 mod recover;
 mod replan;
+mod slack;
 mod state;
 mod submit;
 mod tracker;
 mod wait;
+mod wait_reason;
 mod waiters;
 
 pub use self::{

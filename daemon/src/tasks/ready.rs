@@ -12,6 +12,8 @@ use std::{
 
 use reel_protocol::TaskId;
 
+use super::slack::let_go;
+
 /// A provider instance's name; None for tasks that need none.
 pub type ProviderName = Option<Arc<str>>;
 
@@ -59,6 +61,7 @@ impl Ready {
     /// Takes a task out; false if it was not in.
     pub fn remove(&mut self, id: TaskId) -> bool {
         let Some(place) = self.places.remove(&id) else { return false };
+        let_go(&mut self.places);
         self.providers.update(&place.provider, |priorities| {
             if let Some(clients) = priorities.get_mut(&Reverse(place.priority)) {
                 clients.update(&place.client, |lanes| {

@@ -351,6 +351,7 @@ impl Handler<GetTaskCounts> for TaskTracker {
         actix::MessageResult(TaskCounts {
             by_state: TaskState::ALL.into_iter().map(count).collect(),
             is_paused: self.is_paused,
+            wait_reason: self.gate().reason(),
             is_idle: self.runs.is_empty()
                 && self.ready.is_empty()
                 && self.delayed.is_empty()

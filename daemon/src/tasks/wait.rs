@@ -4,12 +4,16 @@ use std::{collections::HashSet, pin::Pin, time::Duration};
 
 use actix::{ActorFuture, ActorFutureExt, Handler, ResponseActFuture, WrapFuture};
 use reel_protocol::{
-    TaskId, TaskView,
+    TaskId, TaskView, WaitReason,
     limits::WAIT_IDS,
     methods::{TaskListResult, TaskWaitResult},
 };
 
-use super::{GetTask, Gone, ListTasks, TaskRefusal, TaskTracker, WaitFor, WaitTasks};
+use super::{
+    GetTask, Gone, ListTasks, TaskRefusal, TaskTracker, WaitFor, WaitTasks,
+    live::LiveTask,
+    wait_reason::{Standing, wait_reason},
+};
 use crate::store;
 
 type Answer<T> = Pin<Box<dyn ActorFuture<TaskTracker, Output = Result<T, TaskRefusal>>>>;
@@ -68,11 +72,24 @@ impl TaskTracker {
         }))
     }
 
-    /// The journal knows no progress: it would be a write for every step of every task.
+    /// The journal knows no progress, which would be a write for every step of every task, and not what stands in a task's way.
     fn overlay(&self, view: &mut TaskView) {
         if let Some(task) = self.live.get(&view.id).filter(|task| task.rev == view.rev) {
             view.progress = task.progress.clone();
+            view.wait_reason = self.wait_reason(task);
         }
+    }
+
+    fn wait_reason(&self, task: &LiveTask) -> Option<WaitReason> {
+        let provider = task.plan.candidates.first().map(|candidate| &*candidate.provider);
+        let standing = Standing {
+            state: task.state,
+            is_follower: !self.flights.is_own(task.id),
+            is_delayed: task.delayed_until.is_some(),
+            has_slot: self.has_slot(),
+            shut: provider.and_then(|provider| self.parts.permits.shut(provider)),
+        };
+        wait_reason(self.gate(), standing)
     }
 
     /// Waits; the work goes on whatever becomes of the wait.

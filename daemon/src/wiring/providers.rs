@@ -125,6 +125,10 @@ impl Ground {
             billing: if config.is_paid { "paid" } else { "free" }.to_owned(),
             max_concurrent: config.max_concurrent,
             running: 0,
+            requests_per_minute: config.requests_per_minute,
+            address: Some(config.base_url.to_string()),
+            wait_reason: None,
+            waits_until: None,
         };
         Instance { info, generate: provider.clone().recipient(), check: provider.recipient() }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{CacheStatsResult, MemoryLevel};
-use crate::Digest;
+use crate::{Digest, WaitReason};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct DaemonStatusResult {
     pub is_auto_started: bool,
     /// Whether `queue.pause` is in force.
     pub is_paused: bool,
+    /// Why no queued task starts, whatever it is; absent where they do.
+    #[serde(default)]
+    pub wait_reason: Option<WaitReason>,
     /// How many tasks stand in each state, finished ones as far as the history reaches.
     pub tasks: BTreeMap<String, u64>,
     /// Memory in short; `memory.status` says more.

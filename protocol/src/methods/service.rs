@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CacheMode, JsonText, Seconds};
+use crate::{CacheMode, JsonText, Seconds, Timestamp, WaitReason};
 
 /// A call of one method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,18 @@ pub struct ProviderInfo {
     pub max_concurrent: u32,
     /// Attempts under way.
     pub running: u32,
+    /// Attempts that may begin within any minute, where that is limited.
+    #[serde(default)]
+    pub requests_per_minute: Option<u32>,
+    /// Where it is reached; absent for what is embedded.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// Why no attempt may begin now; absent where one may.
+    #[serde(default)]
+    pub wait_reason: Option<WaitReason>,
+    /// When that is over by itself.
+    #[serde(default)]
+    pub waits_until: Option<Timestamp>,
 }
 
 /// Which provider to check.

@@ -59,6 +59,7 @@ pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<DaemonStatu
         uptime_s: parts.started.elapsed().as_millis() as f64 / 1000.0,
         is_auto_started: parts.is_auto_started,
         is_paused: counts.is_paused,
+        wait_reason: counts.wait_reason,
         tasks: counts.by_state,
         memory: MemorySummary {
             level: memory.level,

@@ -1,0 +1,107 @@
+//! Why a task does not run yet, from what the tracker knows. Pure.
+
+use reel_protocol::{TaskState, WaitReason};
+
+use crate::provider::Shut;
+
+/// What keeps every task from starting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// The daemon ends.
+    pub is_stopping: bool,
+    /// `queue.pause` is in force.
+    pub is_paused: bool,
+    /// Memory is critical.
+    pub is_memory_critical: bool,
+}
+
+impl Gate {
+    /// Why nothing starts; None where it does.
+    pub const fn reason(self) -> Option<WaitReason> {
+        match self {
+            Self { is_stopping: true, .. } => Some(WaitReason::Stopping),
+            Self { is_paused: true, .. } => Some(WaitReason::Paused),
+            Self { is_memory_critical: true, .. } => Some(WaitReason::Memory),
+            _ => None,
+        }
+    }
+}
+
+/// What stands before one task.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// Where it stands.
+    pub state: TaskState,
+    /// Whether an equal request stands for it.
+    pub is_follower: bool,
+    /// Whether the time of its next attempt is still to come.
+    pub is_delayed: bool,
+    /// Whether fewer tasks run than may.
+    pub has_slot: bool,
+    /// Why its provider takes none; None if it does, or if it needs no provider.
+    pub shut: Option<Shut>,
+}
+
+/// Why it does not run: what is longest in its way first. None for what neither waits nor is queued.
+pub fn wait_reason(gate: Gate, task: Standing) -> Option<WaitReason> {
+    match task {
+        Standing { state: TaskState::Waiting, .. } => Some(WaitReason::Dependencies),
+        Standing { state: TaskState::Queued, .. } => Some(queued_reason(gate, task)),
+        _ => None,
+    }
+}
+
+fn queued_reason(gate: Gate, task: Standing) -> WaitReason {
+    match (gate.reason(), task) {
+        (_, Standing { is_follower: true, .. }) => WaitReason::EqualRequest,
+        (_, Standing { is_delayed: true, .. }) => WaitReason::Retry,
+        (Some(reason), _) => reason,
+        (_, Standing { has_slot: false, .. }) => WaitReason::Slots,
+        (_, Standing { shut: Some(shut), .. }) => shut.reason(),
+        _ => WaitReason::Turn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const OPEN: Gate = Gate { is_stopping: false, is_paused: false, is_memory_critical: false };
+    const FREE: Standing = Standing {
+        state: TaskState::Queued,
+        is_follower: false,
+        is_delayed: false,
+        has_slot: true,
+        shut: None,
+    };
+
+    #[test]
+    fn the_reason_is_what_is_longest_in_the_way() {
+        let critical = Gate { is_memory_critical: true, ..OPEN };
+        let paused = Gate { is_paused: true, ..critical };
+        let stopping = Gate { is_stopping: true, ..paused };
+        let now = Instant::now();
+        let table = [
+            (OPEN, FREE, Some(WaitReason::Turn)),
+            (critical, FREE, Some(WaitReason::Memory)),
+            (paused, FREE, Some(WaitReason::Paused)),
+            (stopping, FREE, Some(WaitReason::Stopping)),
+            (OPEN, Standing { shut: Some(Shut::Busy), ..FREE }, Some(WaitReason::Provider)),
+            (OPEN, Standing { shut: Some(Shut::Rate(now)), ..FREE }, Some(WaitReason::ProviderRate)),
+            (OPEN, Standing { shut: Some(Shut::Paused(now)), ..FREE }, Some(WaitReason::ProviderPause)),
+            (OPEN, Standing { shut: Some(Shut::Circuit(now)), ..FREE }, Some(WaitReason::ProviderDown)),
+            (OPEN, Standing { shut: Some(Shut::Busy), has_slot: false, ..FREE }, Some(WaitReason::Slots)),
+            (critical, Standing { has_slot: false, ..FREE }, Some(WaitReason::Memory)),
+            (critical, Standing { is_delayed: true, ..FREE }, Some(WaitReason::Retry)),
+            (paused, Standing { is_follower: true, ..FREE }, Some(WaitReason::EqualRequest)),
+            (paused, Standing { state: TaskState::Waiting, ..FREE }, Some(WaitReason::Dependencies)),
+            (paused, Standing { state: TaskState::Running, ..FREE }, None),
+            (paused, Standing { state: TaskState::Held, ..FREE }, None),
+        ];
+        for (gate, task, expected) in table {
+            assert_eq!(wait_reason(gate, task), expected, "{gate:?} {task:?}");
+        }
+    }
+}
