@@ -1,0 +1,71 @@
+//! A cache of its own in this process: pictures are put as the services put what a provider made, without a provider.
+
+use std::fs;
+
+use actix::{Actor, Addr, System, SystemRunner};
+use reel_tests::{Sandbox, bench};
+use reeld::{
+    cache::{CacheParts, ImageCache, KeepMade, SetCacheLimits},
+    events::EventHub,
+    memory::Budget,
+    provider::Picture,
+    store,
+};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The cache, and the system that its actor runs in.
+pub struct Puts {
+    system: SystemRunner,
+    cache: Addr<ImageCache>,
+    next: u64,
+    _home: Sandbox,
+}
+
+impl Puts {
+    /// An empty one on the real disk, with the daemon's default limits.
+    pub fn new() -> Self {
+        let home = bench::sandbox();
+        let artifacts = home.home().join("artifacts");
+        fs::create_dir_all(&artifacts).unwrap();
+        let store = store::open(&home.home().join("reel.db")).unwrap().store;
+        let limits =
+            SetCacheLimits { memory_bytes: 200 * MIB, max_item_bytes: 50 * MIB, disk_bytes: 10_240 * MIB };
+        let (budget, events) = (Budget::new(2_048 * MIB), EventHub::default());
+        let system = System::new();
+        let cache = system.block_on(async move {
+            ImageCache::new(CacheParts { store, artifacts, budget, events, limits }).start()
+        });
+        Self { system, cache, next: 0, _home: home }
+    }
+
+    /// Bytes that no put had before.
+    pub fn fresh(&mut self, bytes: usize) -> Vec<u8> {
+        self.next += 1;
+        let mut fresh = vec![0x5a; bytes];
+        fresh[..8].copy_from_slice(&self.next.to_le_bytes());
+        fresh
+    }
+
+    /// Puts one; it is in the memory tier and synced on disk afterwards.
+    pub fn put(&mut self, bytes: Vec<u8>) {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&self.next.to_le_bytes());
+        let picture = Picture {
+            body: reeld::cache::Body::Held(bytes),
+            reservation: None,
+            media_type: "image/png",
+            extension: "png",
+            width: 1,
+            height: 1,
+        };
+        let keep = KeepMade {
+            key: Some(key),
+            provider: "bench".to_owned(),
+            model: None,
+            pictures: vec![picture],
+            make_room: None,
+        };
+        self.system.block_on(self.cache.send(keep)).unwrap().unwrap();
+    }
+}
