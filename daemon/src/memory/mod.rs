@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod levels;
+mod loose;
 pub mod os;
 mod reclaim;
 pub mod sample;

@@ -19,6 +19,8 @@ use tracing::{debug, info, warn};
 use super::{
     budget::Budget,
     levels::{Sample, Watermarks, next_level},
+    loose::Loose,
+    os,
     reclaim::{self, Reclaimed},
     sample::SampleSource,
 };
@@ -94,6 +96,7 @@ pub struct MemorySupervisor {
     peak_resident_bytes: u64,
     timer: Option<SpawnHandle>,
     is_reclaiming: bool,
+    loose: Loose,
     last_reclaim: Option<Instant>,
     trim_waiters: Vec<oneshot::Sender<MemoryTrimResult>>,
 }
@@ -124,6 +127,7 @@ impl MemorySupervisor {
             peak_resident_bytes: 0,
             timer: None,
             is_reclaiming: false,
+            loose: Loose::default(),
             last_reclaim: None,
             trim_waiters: Vec::new(),
         }
@@ -195,7 +199,25 @@ impl MemorySupervisor {
         self.tell_listeners();
         if *self.level.borrow() >= MemoryLevel::High {
             self.reclaim_if_due(ctx);
+        } else {
+            self.return_loose_heap(ctx);
         }
+    }
+
+    /// After a flood the heap keeps what the flood took; nobody presses for it, so it goes back when it is quiet.
+    fn return_loose_heap(&mut self, ctx: &mut Context<Self>) {
+        let is_worth_it = self.loose.look(self.sample.resident_bytes, self.budget.reserved_bytes());
+        if !is_worth_it || self.is_reclaiming || !self.trim_waiters.is_empty() || !os::can_return_free_heap()
+        {
+            return;
+        }
+        self.is_reclaiming = true;
+        ctx.spawn(reclaim::return_heap().into_actor(self).map(|freed_bytes, actor, _| {
+            actor.is_reclaiming = false;
+            actor.take_sample();
+            actor.loose.returned(actor.sample.resident_bytes, actor.budget.reserved_bytes());
+            info!(freed_bytes, resident_bytes = actor.sample.resident_bytes, "free heap given back");
+        }));
     }
 
     /// On the actor itself: measured, a sample takes 0.07 ms (0.2 ms where a control group has a limit, unoptimised), less than handing it to
