@@ -20,7 +20,7 @@ use reeld::{
     signals::{Signal, Signals},
     store,
     systemd::{self, Notifier, PassedSocket},
-    tasks::GetTaskCounts,
+    tasks::{Drain, GetTaskCounts},
     wiring::{self, Foundation, Rooms},
 };
 use tokio::{sync::watch, task::JoinSet, time::Instant};
@@ -228,14 +228,14 @@ async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Ex
     let drain = loop {
         tokio::select! {
             signal = signals.next() => match signal {
-                Signal::Terminate | Signal::Interrupt => break shutdown::DRAIN,
+                Signal::Terminate | Signal::Interrupt => break reload.drain(),
                 Signal::Reload => drop(reload.apply(&rooms).await),
             },
             () = config_watch.stirred() => reload.apply_if_new(&rooms).await,
             Some(request) = requests.recv() => match request {
                 ControlRequest::Shutdown { drain, answer } => {
                     let _ = answer.send(());
-                    break drain.unwrap_or(shutdown::DRAIN);
+                    break drain.map_or_else(|| reload.drain(), Drain::within);
                 }
                 ControlRequest::Reload { answer } => {
                     let outcome: Result<ReloadResult, String> = reload.apply(&rooms).await;
@@ -247,11 +247,11 @@ async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Ex
             },
             () = &mut idle, if is_auto_started => {
                 tracing::info!("no work and no connection for 30 minutes");
-                break Duration::ZERO;
+                break Drain::within(Duration::ZERO);
             }
         }
     };
-    notifier.stopping(drain);
+    notifier.stopping(drain.limit.max(drain.paid));
     shutdown::run(&rooms, drain, &stop, accepting, &mut signals).await;
     Ok(())
 }

@@ -112,6 +112,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         image_providers: built.entries,
         generate: gateway.clone().recipient(),
         keep: cache.clone().recipient(),
+        find_room: cache.clone().recipient(),
     })
     .start();
 

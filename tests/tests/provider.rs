@@ -175,5 +175,6 @@ fn a_changed_configuration_changes_the_providers_and_tasks_follow() {
     connection.ok("queue.resume", json!({}));
     let task = connection.wait(named);
     assert_eq!(task["error"]["code"], "unknown_provider", "{task}");
-    assert_eq!(connection.wait(unnamed)["provider"], "draft");
+    let task = connection.wait(unnamed);
+    assert_eq!(task["error"]["code"], "no_provider", "a draft is not what was asked for: {task}");
 }

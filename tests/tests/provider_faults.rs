@@ -177,32 +177,6 @@ fn a_paid_call_whose_answer_was_lost_is_held_and_a_free_one_is_asked_again() {
 }
 
 #[test]
-fn an_equal_request_joins_one_whose_outcome_is_unknown_and_a_release_asks_once_for_both() {
-    let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "");
-    provider.script([Fault::ResetAfterRequest]);
-    let mut connection = sandbox.connect();
-    let first = submit(&mut connection, "one of a kind");
-    assert_eq!(connection.wait(first)["hold_reason"], "outcome_unknown");
-    let second = submit(&mut connection, "one of a kind");
-    let held = connection.wait(second);
-    assert_eq!((&held["state"], &held["hold_reason"]), (&json!("held"), &json!("outcome_unknown")), "{held}");
-    assert!(held["error"]["message"].as_str().unwrap().contains(&format!("task {first}")), "{held}");
-    assert_eq!(provider.calls(), 1, "it joined rather than paying");
-    let said = sandbox.reel(&["wait", &second.to_string()]);
-    said.expect_code(1);
-    assert!(said.stderr.contains("reel release") && said.stderr.contains("reel cancel"), "{}", said.stderr);
-    sandbox.kill();
-    sandbox.start();
-    let mut connection = sandbox.connect();
-    connection.ok("task.release", json!({ "id": second }));
-    for id in [first, second] {
-        eventually("both are made", || (connection.task(id)["state"] == "succeeded").then_some(()));
-    }
-    assert_eq!(provider.calls(), 2);
-}
-
-#[test]
 fn a_server_that_nobody_reaches_is_asked_again_though_it_is_paid() {
     let provider = FakeProvider::start();
     let sandbox = Sandbox::new();
@@ -219,21 +193,19 @@ fn a_server_that_nobody_reaches_is_asked_again_though_it_is_paid() {
 }
 
 #[test]
-fn a_paid_call_goes_on_though_its_task_was_cancelled_and_its_picture_is_kept() {
+fn a_task_whose_provider_goes_during_its_attempt_ends_and_says_why() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
+    provider.always(Fault::Unavailable);
     provider.hold();
     let mut connection = sandbox.connect();
-    let id = submit(&mut connection, "too late");
+    let id = submit(&mut connection, "orphaned");
     provider.wait_for_in_flight(1);
-    connection.ok("task.cancel", json!({ "id": id }));
-    assert_eq!(connection.wait(id)["state"], "cancelled");
+    sandbox.configure("");
+    connection.ok("daemon.reload", json!({}));
     provider.release();
-    eventually("the picture is kept", || {
-        (connection.ok("cache.stats", json!({}))["entries"] == 1).then_some(())
-    });
-    let again = connection.generate(prompt("too late"));
-    assert_eq!((&again["source"], provider.calls()), (&json!("cache"), 1));
+    let task = connection.wait(id);
+    assert_eq!((&task["state"], &task["error"]["code"]), (&json!("failed"), &json!("no_provider")), "{task}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ use tracing::{error, warn};
 
 use self::check::{CheckFile, Verdict};
 use super::{
-    CacheError, ClearCache, CountCoalesced, FindArtifact, GetCacheStats, KeepMade, LookUp, Made,
+    CacheError, ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, LookUp, Made,
     ReadArtifact, SetCacheLimits, VerifyCache, disk_tier::DiskTier, index::Index, memory_tier::MemoryTier,
     recent::Recent, verified::Verified,
 };
@@ -156,6 +156,14 @@ impl Handler<KeepMade> for ImageCache {
 
     fn handle(&mut self, msg: KeepMade, _: &mut Self::Context) -> Self::Result {
         self.keep(msg)
+    }
+}
+
+impl Handler<FindRoom> for ImageCache {
+    type Result = ResponseActFuture<Self, Result<(), CacheError>>;
+
+    fn handle(&mut self, msg: FindRoom, _: &mut Self::Context) -> Self::Result {
+        self.find_room(msg)
     }
 }
 

@@ -53,6 +53,16 @@ pub struct KeepMade {
     pub make_room: Option<Recipient<MakeRoom>>,
 }
 
+/// Say whether so many bytes could be kept, and make the room for them where the disk tier is at its cap: asked before anything is paid for.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), CacheError>")]
+pub struct FindRoom {
+    /// Wanted.
+    pub bytes: u64,
+    /// Asked as in [`KeepMade`].
+    pub make_room: Option<Recipient<MakeRoom>>,
+}
+
 /// Read a part of an artifact; the whole is verified once before its first byte leaves.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<ArtifactReadResult, CacheError>")]

@@ -15,8 +15,8 @@ pub use self::{
     error::CacheError,
     image_cache::{CacheParts, ImageCache},
     messages::{
-        ClearCache, CountCoalesced, FindArtifact, GetCacheStats, KeepMade, Key, LookUp, Made, ReadArtifact,
-        SetCacheLimits, VerifyCache,
+        ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Key, LookUp, Made,
+        ReadArtifact, SetCacheLimits, VerifyCache,
     },
     spool::{Body, Spool, Spooled, Spools},
 };

@@ -1,6 +1,9 @@
 //! Says how a task would run: whether what it asks for holds, its defaults, who can do it, and what its result is cached under. Pure.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use reel_protocol::{ErrorCode, ImageParams, JsonText};
 
@@ -20,6 +23,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Planner {
     image_providers: Arc<[Known]>,
+    generation: u64,
 }
 
 /// A provider with its names ready to be shared by the plans.
@@ -31,6 +35,10 @@ struct Known {
 }
 
 impl PlanTasks for Planner {
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+
     fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal> {
         let refuse = |BadParams { code, message, hint }| PlanRefusal { index: 0, code, message, hint };
         self.checked(spec).map_err(refuse)
@@ -40,12 +48,18 @@ impl PlanTasks for Planner {
 impl Planner {
     /// Over those that can make pictures.
     pub fn new(image_providers: Vec<ProviderEntry>) -> Self {
+        /// Planners that were made; the first has the number 1.
+        static MADE: AtomicU64 = AtomicU64::new(0);
+
         let known = |entry: ProviderEntry| Known {
             name: Arc::from(entry.name.as_str()),
             model: entry.model.as_deref().map(Arc::from),
             entry,
         };
-        Self { image_providers: image_providers.into_iter().map(known).collect() }
+        Self {
+            image_providers: image_providers.into_iter().map(known).collect(),
+            generation: MADE.fetch_add(1, Relaxed) + 1,
+        }
     }
 
     fn checked(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
@@ -53,9 +67,11 @@ impl Planner {
         match (service, method) {
             ("image", "generate") => self.plan_image(spec),
             ("debug", method) => match debug::check(method, spec.params) {
-                Some(checked) => {
-                    checked.map(|_| Plan { params: spec.params.clone(), candidates: Vec::new() })
-                }
+                Some(checked) => checked.map(|_| Plan {
+                    params: spec.params.clone(),
+                    candidates: Vec::new(),
+                    generation: self.generation,
+                }),
                 None => Err(unknown_kind(spec.kind)),
             },
             _ => Err(unknown_kind(spec.kind)),
@@ -66,6 +82,15 @@ impl Planner {
         let params = image::check(spec.params)?;
         let wanted = spec.provider.or_else(|| spec.planned.filter(|name| self.find(name).is_some()));
         let chosen = self.choose(wanted, &params)?;
+        if let Some(gone) =
+            spec.planned.filter(|_| wanted.is_none() && chosen.iter().all(|it| it.entry.is_fallback))
+        {
+            return Err(BadParams {
+                code: ErrorCode::NoProvider,
+                message: format!("the provider {gone} is not configured any more"),
+                hint: Some("configure it again, or submit it anew for a draft".to_owned()),
+            });
+        }
         let candidate = |provider: &&Known| Candidate {
             provider: Arc::clone(&provider.name),
             model: params.model.as_deref().map(Arc::from).or_else(|| provider.model.clone()),
@@ -75,7 +100,7 @@ impl Planner {
         let candidates = chosen.iter().map(candidate).collect();
         let params = JsonText::from_value(&params)
             .map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
-        Ok(Plan { params, candidates })
+        Ok(Plan { params, candidates, generation: self.generation })
     }
 
     fn find(&self, name: &str) -> Option<&Known> {
@@ -159,7 +184,10 @@ mod tests {
         assert_eq!(planned(all(), None), ["studio", "spare"]);
         assert_eq!(planned(all(), Some("draft")), ["draft"]);
         assert_eq!(planned(all(), Some("gone")), ["studio", "spare"]);
-        assert_eq!(planned(vec![draft()], Some("studio")), ["draft"]);
+        let spec =
+            PlanSpec { kind: "image.generate", params: &params, provider: None, planned: Some("studio") };
+        let refusal = Planner::new(vec![draft()]).plan(&spec).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::NoProvider, "a draft is not what was accepted");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     styles,
 };
 use crate::{
-    cache::{CacheError, KeepMade, Made},
+    cache::{CacheError, FindRoom, KeepMade, Made},
     provider::{Generate, GenerateError, PictureRequest},
     tasks::{Again, RunEnd, RunTask},
 };
@@ -58,7 +58,12 @@ pub struct RegistryParts {
     pub generate: Recipient<Generate>,
     /// Keeps.
     pub keep: Recipient<KeepMade>,
+    /// Says whether it could.
+    pub find_room: Recipient<FindRoom>,
 }
+
+/// Room that the store must have for each picture before one is paid for: what is made must not be lost for want of it.
+const ROOM_BYTES: u64 = 8 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -167,6 +172,15 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
     let Ok(params) = task.params.decode::<ImageParams>() else {
         return RunEnd::failed(internal("the params were accepted and do not hold"));
     };
+    if provider.is_paid {
+        let find =
+            FindRoom { bytes: ROOM_BYTES * u64::from(params.n), make_room: Some(task.make_room.clone()) };
+        match parts.find_room.send(find).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return RunEnd::failed(no_room(&error)),
+            Err(_) => return RunEnd::failed(internal("the cache is gone")),
+        }
+    }
     let style_suffix = params.style.as_deref().and_then(styles::find).map(|style| style.prompt_suffix);
     let request = PictureRequest { seed: seed(&params, task.cache, &provider.key), style_suffix, params };
     let generate = Generate {
@@ -224,6 +238,13 @@ fn internal(message: &str) -> TaskError {
         hint: Some("reel daemon logs says more".to_owned()),
         retryable: false,
         provider_status: None,
+    }
+}
+
+fn no_room(error: &CacheError) -> TaskError {
+    TaskError {
+        message: format!("nothing was asked for, as it could not be kept: {error}"),
+        ..not_kept(error)
     }
 }
 

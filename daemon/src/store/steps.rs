@@ -114,12 +114,12 @@ pub struct Step {
     pub error: Option<TaskError>,
 }
 
-/// Journals a step. A task that is asked for again has no deadline any more.
+/// Journals a step. A task that is asked for again has no deadline any more; one that stays where it is keeps the reason why it is there.
 pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
-        "UPDATE tasks SET state = ?, rev = ?, hold_reason = ?, not_before_ms = ?, priority = ?, attempts_left = ?, deaths = ?, \
-         finished_ms = NULL, error = ?, source = NULL, \
-         deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL ELSE deadline_ms END WHERE id = ?",
+        "UPDATE tasks SET state = ?1, rev = ?2, hold_reason = ?3, not_before_ms = ?4, priority = ?5, attempts_left = ?6, deaths = ?7, \
+         finished_ms = NULL, error = CASE WHEN state = ?1 THEN coalesce(?8, error) ELSE ?8 END, source = NULL, \
+         deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL ELSE deadline_ms END WHERE id = ?9",
     )?;
     let changed = statement.execute(params![
         step.state.name(),

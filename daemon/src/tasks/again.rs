@@ -9,6 +9,10 @@ const LIMITED_ATTEMPTS: u32 = 100;
 /// So much later than the provider said a task comes back at the most, so that many do not come at once.
 const SPREAD: Duration = Duration::from_millis(500);
 
+/// Attempts that are made as soon as the provider allows them; later ones wait at least as failures do, up to [`LEAST_WAIT`].
+const TAKEN_AT_ITS_WORD: u32 = 3;
+const LEAST_WAIT: Duration = Duration::from_secs(30);
+
 /// What may follow, as the service that ran the attempt says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
@@ -61,7 +65,11 @@ pub fn next(failed: Failed) -> Next {
         }
         Again::WhenAllowed(wait) if failed.attempts < LIMITED_ATTEMPTS => {
             let spread = Duration::from_millis(failed.spread % SPREAD.as_millis() as u64);
-            Next::Wait { wait: wait.map_or(pause, |wait| wait + spread), is_counted: false }
+            // A service that says "at once" again and again does not mean it.
+            let least =
+                if failed.attempts < TAKEN_AT_ITS_WORD { Duration::ZERO } else { pause.min(LEAST_WAIT) };
+            let wait = wait.map_or(pause, |wait| (wait + spread).max(least));
+            Next::Wait { wait, is_counted: false }
         }
         Again::Never | Again::Later(_) | Again::WhenAllowed(_) => Next::Fail,
     }
@@ -84,6 +92,10 @@ mod tests {
         assert_eq!(next(Again::Later(None), 4, 0), Next::Fail);
         assert_eq!(next(Again::WhenAllowed(minute), 4, 0), wait(60_250, false));
         assert_eq!(next(Again::WhenAllowed(None), 1, 0), wait(1_000, false));
+        let zero = Some(Duration::ZERO);
+        assert_eq!(next(Again::WhenAllowed(zero), 2, 0), wait(250, false));
+        assert_eq!(next(Again::WhenAllowed(zero), 4, 0), wait(9_250, false));
+        assert_eq!(next(Again::WhenAllowed(zero), 50, 0), wait(30_000, false));
         assert_eq!(next(Again::WhenAllowed(minute), 100, 5), Next::Fail);
         assert_eq!(next(Again::OutcomeUnknown, 1, 9), Next::Hold);
     }

@@ -31,6 +31,9 @@ impl TaskTracker {
     /// Puts a queued task into the queues: itself if it stands for itself, else it may lift its leader. One that asks for what may have been
     /// paid already is held with it.
     pub(super) fn enter_queue(&mut self, ctx: &mut Context<Self>, id: TaskId) {
+        if !self.has_valid_plan(id) {
+            return self.plan_anew(ctx, id);
+        }
         let Some(task) = self.live.get(&id) else { return };
         if let Some(gone) =
             task.plan.candidates.first().filter(|first| !self.parts.permits.knows(&first.provider))
@@ -40,7 +43,7 @@ impl TaskTracker {
             let error = task_error(ErrorCode::NoProvider, message, &hint, true);
             return self.conclude(ctx, id, End::failed(error));
         }
-        let was_own = self.flights.is_own(id);
+        let (was_own, priority) = (self.flights.is_own(id), task.priority);
         let leader = match task.key() {
             Some(key) => self.flights.join(key, id),
             None => id,
@@ -54,11 +57,25 @@ impl TaskTracker {
         if leader != id && self.is_unknown(leader) {
             return self.hold_unknown(ctx, id, shares_unknown(leader));
         }
+        if leader == id && self.adopt_run(ctx, id) {
+            return;
+        }
         // A leader that stands high enough is left alone: a flight of thousands must not be gone through for each that joins.
-        let priority = task.priority;
         if leader == id || self.ready.priority(leader).is_none_or(|stands| stands < priority) {
             self.enqueue(leader);
         }
+    }
+
+    /// Takes over a paid call that was given up and goes on: asking for the same beside it would pay twice.
+    fn adopt_run(&mut self, ctx: &mut Context<Self>, id: TaskId) -> bool {
+        let Some(task) = self.live.get(&id).filter(|task| task.run.is_none()) else { return false };
+        let Some(key) = task.key() else { return false };
+        let is_orphan = |run: &Run| run.leader.is_none() && run.is_paid && run.key == Some(key);
+        let Some(run) = self.runs.iter().find(|(_, run)| is_orphan(run)).map(|(number, _)| *number) else {
+            return false;
+        };
+        self.promote(ctx, id, Some(run));
+        true
     }
 
     /// Puts a task that stands for itself where it belongs now, if it may start. One whose transition is on its way to disk may not: it
@@ -93,6 +110,10 @@ impl TaskTracker {
             else {
                 return self.wake_for_gates(ctx);
             };
+            if !self.has_valid_plan(id) {
+                self.plan_anew(ctx, id);
+                continue;
+            }
             let permit = match &place.provider {
                 None => None,
                 Some(name) => match permits.try_acquire(name) {
@@ -137,7 +158,8 @@ impl TaskTracker {
         task.run = Some(run);
         task.is_committing = true;
         let keys = task.keys();
-        self.runs.insert(run, Run { leader: Some(id), cancel });
+        let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
+        self.runs.insert(run, Run { leader: Some(id), cancel, key: task.key(), is_paid });
         let launch = Launch { run, id, permit, cancel: signal };
         if keys.is_empty() {
             return self.journal_start(launch);

@@ -4,7 +4,9 @@ use actix::{AsyncContext, Context};
 use reel_protocol::{Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
 use tokio::time::Instant;
 
-use super::{TaskTracker, flights::Left, slack::let_go, state::is_legal, tracker::JOURNAL_PAUSE};
+use super::{
+    TaskTracker, flights::Left, live::LiveTask, slack::let_go, state::is_legal, tracker::JOURNAL_PAUSE,
+};
 use crate::{
     cache::Made,
     store::{self, Finish, Step, StoreError},
@@ -145,7 +147,8 @@ impl TaskTracker {
 
     /// Takes a task out of its flight; whoever leads next also takes over the run.
     fn leave_flight(&mut self, ctx: &mut Context<Self>, id: TaskId, run: Option<u64>) {
-        let left = self.flights.leave(id);
+        // One that is held leads only where all are.
+        let left = self.flights.leave(id, |member| !self.live.get(&member).is_some_and(LiveTask::is_unknown));
         match left {
             Left::Promoted(next) => self.promote(ctx, next, run),
             Left::Unchanged | Left::Ended => {
@@ -175,6 +178,10 @@ impl TaskTracker {
     }
 
     pub(super) fn pass_deadline(&mut self, id: TaskId) {
+        // It may have been paid: it does not end before a person has decided, and its key is not free for another payment.
+        if self.is_unknown(id) {
+            return;
+        }
         let error = task_error(
             ErrorCode::DeadlineExceeded,
             "its deadline passed before it was done".to_owned(),
@@ -280,6 +287,9 @@ impl TaskTracker {
             }
             TaskState::Held => {
                 self.end_delay(id);
+                if step.hold_reason == Some(HoldReason::OutcomeUnknown) {
+                    self.hold_followers(ctx, id);
+                }
                 // A paid request whose answer was lost keeps its place: equal requests join it rather than paying.
                 if step.hold_reason != Some(HoldReason::OutcomeUnknown) {
                     let run = self.live.get_mut(&id).and_then(|task| task.run.take());

@@ -47,8 +47,8 @@ impl Flights {
         flight.leader
     }
 
-    /// Takes a task out.
-    pub fn leave(&mut self, id: TaskId) -> Left {
+    /// Takes a task out. Where it led, the first that `may_lead` leads now, or the first of all.
+    pub fn leave(&mut self, id: TaskId, may_lead: impl Fn(TaskId) -> bool) -> Left {
         let Some(key) = self.keys.remove(&id) else { return Left::Unchanged };
         let_go(&mut self.keys);
         let Some(flight) = self.by_key.get_mut(&key) else { return Left::Unchanged };
@@ -61,7 +61,8 @@ impl Flights {
             let_go(&mut self.by_key);
             return Left::Ended;
         }
-        flight.leader = flight.followers.remove(0);
+        let place = flight.followers.iter().position(|follower| may_lead(*follower)).unwrap_or(0);
+        flight.leader = flight.followers.remove(place);
         Left::Promoted(flight.leader)
     }
 
@@ -77,11 +78,6 @@ impl Flights {
     /// Whether the task stands in the queue for itself: it leads a flight, or is in none.
     pub fn is_own(&self, id: TaskId) -> bool {
         self.keys.get(&id).and_then(|key| self.by_key.get(key)).is_none_or(|flight| flight.leader == id)
-    }
-
-    /// Whether the task is in a flight.
-    pub fn is_in(&self, id: TaskId) -> bool {
-        self.keys.contains_key(&id)
     }
 
     /// All tasks of the flight that `id` is in, its leader first; the task alone where it is in none.
@@ -108,16 +104,26 @@ mod tests {
         assert_eq!(flights.join([8; 32], TaskId(4)), TaskId(4));
         assert!(flights.is_own(TaskId(1)) && !flights.is_own(TaskId(2)));
         assert_eq!(flights.members(TaskId(3)), [TaskId(1), TaskId(2), TaskId(3)]);
-        assert_eq!(flights.leave(TaskId(2)), Left::Unchanged);
-        assert_eq!(flights.leave(TaskId(1)), Left::Promoted(TaskId(3)));
+        assert_eq!(flights.leave(TaskId(2), |_| true), Left::Unchanged);
+        assert_eq!(flights.leave(TaskId(1), |_| true), Left::Promoted(TaskId(3)));
         assert!(flights.is_own(TaskId(3)));
         flights.join(KEY, TaskId(6));
         flights.lead(TaskId(6));
         assert_eq!(flights.members(TaskId(3)), [TaskId(6), TaskId(3)]);
         flights.lead(TaskId(6));
-        assert_eq!(flights.leave(TaskId(6)), Left::Promoted(TaskId(3)));
-        assert_eq!(flights.leave(TaskId(3)), Left::Ended);
+        assert_eq!(flights.leave(TaskId(6), |_| true), Left::Promoted(TaskId(3)));
+        assert_eq!(flights.leave(TaskId(3), |_| true), Left::Ended);
         assert_eq!(flights.join(KEY, TaskId(5)), TaskId(5));
+    }
+
+    #[test]
+    fn whoever_may_lead_goes_before_older_followers() {
+        let mut flights = Flights::default();
+        for id in [1, 2, 3] {
+            flights.join(KEY, TaskId(id));
+        }
+        assert_eq!(flights.leave(TaskId(1), |id| id == TaskId(3)), Left::Promoted(TaskId(3)));
+        assert_eq!(flights.leave(TaskId(3), |_| false), Left::Promoted(TaskId(2)));
     }
 
     #[test]
@@ -125,6 +131,6 @@ mod tests {
         let mut flights = Flights::default();
         assert!(flights.is_own(TaskId(1)));
         assert_eq!(flights.members(TaskId(1)), [TaskId(1)]);
-        assert_eq!(flights.leave(TaskId(1)), Left::Unchanged);
+        assert_eq!(flights.leave(TaskId(1), |_| true), Left::Unchanged);
     }
 }

@@ -60,6 +60,11 @@ pub struct LiveTask {
 }
 
 impl LiveTask {
+    /// Whether nobody knows whether it was done, and paid.
+    pub fn is_unknown(&self) -> bool {
+        self.hold_reason == Some(HoldReason::OutcomeUnknown)
+    }
+
     /// What makes it equal to others: only tasks that read the cache share a call.
     pub fn key(&self) -> Option<Key> {
         if self.cache == CacheMode::Use {

@@ -178,11 +178,20 @@ pub struct SetTaskLimits {
 }
 
 /// Accept no more, let running tasks end within `limit`, queue the rest again, journal.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Drained")]
 pub struct Drain {
     /// How long running tasks may take.
     pub limit: Duration,
+    /// How long those may take that may have been paid, and whose answers would be lost.
+    pub paid: Duration,
+}
+
+impl Drain {
+    /// All may take that long, and no more.
+    pub const fn within(limit: Duration) -> Self {
+        Self { limit, paid: limit }
+    }
 }
 
 /// How a drain ended.
@@ -229,6 +238,9 @@ pub type CancelSignal = watch::Receiver<bool>;
 
 /// Checks specs and says how they would run, before anything is accepted. Pure, and called from any thread.
 pub trait PlanTasks: std::fmt::Debug + Send + Sync {
+    /// Another number for each change of the providers: a plan of an earlier one is made anew before it is used.
+    fn generation(&self) -> u64;
+
     /// The plan of one; a refusal's index is the caller's to set.
     fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal>;
 }
@@ -258,6 +270,8 @@ pub struct Plan {
     pub params: JsonText,
     /// Providers that can do it, in the order of selection; empty for services that need none.
     pub candidates: Vec<Candidate>,
+    /// Of the planner that made it; 0 for what is no plan yet.
+    pub generation: u64,
 }
 
 /// One provider that can do a task.

@@ -67,7 +67,16 @@ impl TaskTracker {
         error: TaskError,
         again: Again,
     ) {
-        let Some((leader, task)) = leader.and_then(|id| Some((id, self.live.get(&id)?))) else { return };
+        let Some((leader, task)) = leader.and_then(|id| Some((id, self.live.get(&id)?))) else {
+            if again == Again::OutcomeUnknown {
+                tracing::warn!(
+                    code = error.code,
+                    message = error.message,
+                    "the answer to a call of a task that was given up is lost; it may have been paid"
+                );
+            }
+            return;
+        };
         let failed = Failed {
             again,
             attempts: task.attempts,
@@ -77,7 +86,10 @@ impl TaskTracker {
         match next(failed) {
             Next::Fail => {
                 for member in members {
-                    self.conclude(ctx, member, End::failed(error.clone()));
+                    // One that may have been paid before is no less so because another attempt failed.
+                    if member == leader || !self.is_unknown(member) {
+                        self.conclude(ctx, member, End::failed(error.clone()));
+                    }
                 }
             }
             Next::Hold => {
@@ -113,9 +125,19 @@ impl TaskTracker {
         });
     }
 
+    /// Holds those that joined a task while it was on its way to being held.
+    pub(super) fn hold_followers(&mut self, ctx: &mut Context<Self>, leader: TaskId) {
+        let members = self.flights.members(leader);
+        if members.first() == Some(&leader) {
+            for member in members.into_iter().filter(|member| *member != leader) {
+                self.hold_unknown(ctx, member, shares_unknown(leader));
+            }
+        }
+    }
+
     /// Whether nobody knows whether a task was done.
     pub(super) fn is_unknown(&self, id: TaskId) -> bool {
-        self.live.get(&id).is_some_and(|task| task.hold_reason == Some(HoldReason::OutcomeUnknown))
+        self.live.get(&id).is_some_and(LiveTask::is_unknown)
     }
 
     /// Somebody released a task that was held as its outcome is unknown: it leads again, unless another one has been released before.

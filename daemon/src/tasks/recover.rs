@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use actix::{
     ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, ResponseFuture, WrapFuture,
 };
-use reel_protocol::{HoldReason, TaskId, TaskState, Timestamp};
+use reel_protocol::{ErrorCode, HoldReason, TaskError, TaskId, TaskState, Timestamp};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
@@ -55,6 +55,7 @@ fn cut_short(row: &mut Recovered, plan: &Planned) -> Step {
         AfterCrash::Queue | AfterCrash::PollOn => (TaskState::Queued, None),
         AfterCrash::Hold(reason) => (TaskState::Held, Some(reason)),
     };
+    let error = (row.task.state == TaskState::Held).then(|| why_held(used));
     row.rev += 1;
     // The attempt was cut by us, not by its own failing.
     row.task.attempts_left += 1;
@@ -69,8 +70,17 @@ fn cut_short(row: &mut Recovered, plan: &Planned) -> Step {
         attempts_left: row.task.attempts_left,
         deaths: row.deaths,
         attempt_outcome: Some("daemon_died".to_owned()),
-        error: None,
+        error,
     }
+}
+
+fn why_held(provider: Option<&str>) -> TaskError {
+    let message = provider.map_or_else(
+        || "the daemon died while it was running".to_owned(),
+        |provider| format!("the daemon died while {provider} was asked, so its answer is lost"),
+    );
+    let hint = "reel release asks again, and may pay again; reel cancel gives up";
+    task_error(ErrorCode::AnswerLost, message, hint, true)
 }
 
 /// A live task as the journal kept it.
@@ -158,7 +168,7 @@ impl TaskTracker {
         let id = row.task.id;
         let (plan, refusal) = match plan {
             Ok(plan) => (plan, None),
-            Err(refusal) => (Plan::default(), Some(refusal)),
+            Err(refusal) => (Plan { params: row.task.params.clone(), ..Plan::default() }, Some(refusal)),
         };
         let mut task = revived(row, plan);
         let bytes = row.task.params.as_str().len() as u64 + OVERHEAD_BYTES;
@@ -173,7 +183,8 @@ impl TaskTracker {
         }
         let state = task.state;
         self.live.insert(id, task);
-        if let Some(refusal) = refusal {
+        // A person decides about what is held, and is told by its release that it cannot be planned.
+        if let Some(refusal) = refusal.filter(|_| state != TaskState::Held) {
             let hint = refusal.hint.unwrap_or_default();
             return self.finish(id, End::failed(task_error(refusal.code, refusal.message, &hint, true)));
         }
@@ -237,6 +248,16 @@ impl TaskTracker {
         }
     }
 
+    /// What may have been paid is not given up for a few seconds: its answer would be lost, and a person would have to decide.
+    fn await_paid(&mut self, ctx: &mut Context<Self>, longer: Duration) {
+        let paid = self.runs.values().filter(|run| run.is_paid).count();
+        if paid == 0 || longer.is_zero() || self.drained.is_none() {
+            return self.abandon_runs();
+        }
+        tracing::info!(paid, limit_s = longer.as_secs(), "waiting for answers that may have been paid");
+        ctx.run_later(longer, |tracker, _| tracker.abandon_runs());
+    }
+
     /// Runs that do not notice that they shall stop are left to the crash rule.
     fn abandon_runs(&mut self) {
         if let Some((reply, mut drained)) = self.drained.take() {
@@ -253,7 +274,7 @@ impl TaskTracker {
 impl Handler<Drain> for TaskTracker {
     type Result = ResponseFuture<Drained>;
 
-    fn handle(&mut self, Drain { limit }: Drain, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Drain { limit, paid }: Drain, ctx: &mut Self::Context) -> Self::Result {
         let (reply, drained) = oneshot::channel();
         self.is_stopping = true;
         // A second one cuts the first short, and goes on with its numbers.
@@ -263,14 +284,15 @@ impl Handler<Drain> for TaskTracker {
             self.finish_drain();
         } else {
             tracing::info!(running = self.runs.len(), limit_s = limit.as_secs(), "waiting for running tasks");
-            ctx.run_later(limit, |tracker, ctx| {
+            let longer = paid.saturating_sub(limit);
+            ctx.run_later(limit, move |tracker, ctx| {
                 tracker.stop_runs();
-                ctx.run_later(STOP, |tracker, _| tracker.abandon_runs());
+                ctx.run_later(STOP, move |tracker, ctx| tracker.await_paid(ctx, longer));
             });
         }
         Box::pin(async move {
             // The journal answers last of all; should its disk hang, the end must not.
-            tokio::time::timeout(limit + 2 * STOP, drained)
+            tokio::time::timeout(limit.max(paid) + 3 * STOP, drained)
                 .await
                 .ok()
                 .and_then(Result::ok)

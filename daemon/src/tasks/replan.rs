@@ -10,6 +10,8 @@ use super::{
     Plan, PlanRefusal, PlanSpec, Replan, TaskTracker,
     finish::{End, task_error},
     flights::Left,
+    live::LiveTask,
+    tracker::Run,
 };
 
 impl Handler<Replan> for TaskTracker {
@@ -17,6 +19,7 @@ impl Handler<Replan> for TaskTracker {
 
     fn handle(&mut self, Replan(planner): Replan, ctx: &mut Self::Context) {
         self.parts.plan = Arc::clone(&planner);
+        let generation = planner.generation();
         // Services without providers do not change with them.
         let concerned = self.live.values().filter(|task| !task.plan.candidates.is_empty());
         let asked: Vec<_> = concerned
@@ -33,10 +36,14 @@ impl Handler<Replan> for TaskTracker {
             };
             asked.iter().map(plan).collect::<Vec<_>>()
         });
-        ctx.spawn(planning.into_actor(self).map(|planned, tracker, ctx| {
+        ctx.spawn(planning.into_actor(self).map(move |planned, tracker, ctx| {
             // A planner that panicked has said so; the tasks stay as they were planned.
             for (id, plan) in planned.unwrap_or_default() {
-                tracker.when_settled(ctx, id, move |tracker, ctx| tracker.replan(ctx, id, plan));
+                tracker.when_settled(ctx, id, move |tracker, ctx| {
+                    if tracker.parts.plan.generation() == generation {
+                        tracker.replan(ctx, id, plan);
+                    }
+                });
             }
             tracker.dispatch(ctx);
         }));
@@ -47,16 +54,28 @@ impl Handler<Replan> for TaskTracker {
 type Asked = (TaskId, Arc<str>, JsonText, Option<Arc<str>>, Option<Arc<str>>);
 
 impl TaskTracker {
-    /// Takes the new plan of a task, unless an attempt of the former one is under way.
+    /// Whether the task's plan is one of the planner in force.
+    pub(super) fn has_valid_plan(&self, id: TaskId) -> bool {
+        self.live.get(&id).is_none_or(|task| task.plan.generation == self.parts.plan.generation())
+    }
+
+    /// Plans a task that is about to be used with a plan of former providers.
+    pub(super) fn plan_anew(&mut self, ctx: &mut Context<Self>, id: TaskId) {
+        let Some(task) = self.live.get(&id) else { return };
+        let planned = task.plan.candidates.first().map(|first| &*first.provider);
+        let (kind, params, provider) = (&*task.kind, &task.plan.params, task.wanted.as_deref());
+        let plan = self.parts.plan.plan(&PlanSpec { kind, params, provider, planned });
+        self.when_settled(ctx, id, move |tracker, ctx| tracker.replan(ctx, id, plan));
+    }
+
+    /// Takes the new plan of a task, unless an attempt of the former one is under way: then it is made anew when that has ended.
     fn replan(&mut self, ctx: &mut Context<Self>, id: TaskId, plan: Result<Plan, PlanRefusal>) {
-        let Some(task) = self.live.get_mut(&id).filter(|task| task.run.is_none()) else { return };
-        if self
-            .runs
-            .values()
-            .any(|run| run.leader.is_some_and(|leader| self.flights.members(leader).contains(&id)))
-        {
+        let is_shared =
+            |run: &Run| run.leader.is_some_and(|leader| self.flights.members(leader).contains(&id));
+        if self.runs.values().any(is_shared) {
             return;
         }
+        let Some(task) = self.live.get_mut(&id).filter(|task| task.run.is_none()) else { return };
         let state = task.state;
         let plan = match plan {
             Ok(plan) => plan,
@@ -67,22 +86,27 @@ impl TaskTracker {
                 return self.finish(id, End::failed(task_error(refusal.code, refusal.message, &hint, true)));
             }
         };
-        let is_in_flight = self.flights.is_in(id);
+        let former = task.key();
         task.plan = plan;
+        let is_same = task.key() == former;
         self.ready.remove(id);
-        if let Left::Promoted(next) = self.flights.leave(id) {
+        // What is still the same stays with those that it is equal to, and in its place among them.
+        if !is_same
+            && let Left::Promoted(next) =
+                self.flights.leave(id, |member| !self.live.get(&member).is_some_and(LiveTask::is_unknown))
+        {
             self.enqueue(next);
         }
         match state {
             TaskState::Queued => self.enter_queue(ctx, id),
-            _ if is_in_flight => self.rejoin(id),
+            TaskState::Held if self.is_unknown(id) => self.keep_key(id),
             _ => {}
         }
     }
 
-    /// A held task keeps what it asked for to itself, whatever that is called now.
-    fn rejoin(&mut self, id: TaskId) {
-        if let Some(key) = self.live.get(&id).and_then(super::live::LiveTask::key) {
+    /// A task that may have been paid keeps what it asked for to itself, whatever that is called now.
+    fn keep_key(&mut self, id: TaskId) {
+        if let Some(key) = self.live.get(&id).and_then(LiveTask::key) {
             self.flights.join(key, id);
         }
     }

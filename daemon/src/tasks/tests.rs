@@ -50,11 +50,15 @@ struct AnyPlan {
 }
 
 impl PlanTasks for AnyPlan {
+    fn generation(&self) -> u64 {
+        0
+    }
+
     fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal> {
         let key = *blake3::hash(spec.params.as_str().as_bytes()).as_bytes();
         let candidate = Candidate { provider: "fake".into(), model: None, key, is_paid: self.is_paid };
         let candidates = if spec.kind.starts_with("image.") { vec![candidate] } else { Vec::new() };
-        Ok(Plan { params: spec.params.clone(), candidates })
+        Ok(Plan { params: spec.params.clone(), candidates, generation: 0 })
     }
 }
 
@@ -304,7 +308,7 @@ async fn a_drain_queues_what_runs_again_and_the_next_tracker_takes_it_up() {
     let bench = Bench::new(&store, false);
     let id = bench.submit(spec("test.noop")).await.unwrap();
     bench.until(id, TaskState::Running).await;
-    let drained = bench.ask(Drain { limit: Duration::ZERO }).await;
+    let drained = bench.ask(Drain::within(Duration::ZERO)).await;
     assert_eq!(drained.requeued, 1);
     assert!(matches!(bench.submit(spec("test.noop")).await, Err(TaskRefusal::Stopping)));
     let next = Bench::new(&store, false);

@@ -23,7 +23,7 @@ use super::{
     PlanTasks, ReportProgress, RunTask, SetTaskLimits,
     call::Hit,
     dependencies::Dependencies,
-    flights::Flights,
+    flights::{Flights, Key},
     live::LiveTask,
     messages::{Drained, GetTaskCounts, PauseQueue, TaskCounts},
     ready::Ready,
@@ -79,6 +79,10 @@ pub(super) struct Run {
     pub leader: Option<TaskId>,
     /// Tells it to stop.
     pub cancel: watch::Sender<bool>,
+    /// What makes others equal to it; None where its result is not shared.
+    pub key: Option<Key>,
+    /// Whether it goes on though it was told to stop, as it may have been paid.
+    pub is_paid: bool,
 }
 
 /// The actor.
@@ -283,7 +287,7 @@ impl TaskTracker {
         }
         while let Some((_, id)) = self.delayed.first().copied().filter(|(due, _)| *due <= now) {
             self.end_delay(id);
-            self.enqueue(id);
+            self.enter_queue(ctx, id);
         }
         let next = [self.deadlines.first(), self.delayed.first()].into_iter().flatten().map(|(due, _)| *due);
         if let Some(due) = next.min() {

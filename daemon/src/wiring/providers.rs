@@ -54,10 +54,14 @@ impl ProviderRooms {
         let Built { instances, limits, entries } = self.ground.build(config);
         self.permits.configure(limits);
         let planner = Arc::new(Planner::new(entries.clone()));
+        // All are told in one turn, so that no room goes on for long with what another has dropped.
+        let told = (
+            self.instances.send(SetInstances(instances)),
+            self.entries.send(SetImageProviders(entries)),
+            self.replan.send(Replan(planner)),
+        );
         // A room that is gone takes the process with it; there is nobody to tell here.
-        let _ = self.instances.send(SetInstances(instances)).await;
-        let _ = self.entries.send(SetImageProviders(entries)).await;
-        let _ = self.replan.send(Replan(planner)).await;
+        let _ = (told.0.await, told.1.await, told.2.await);
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use super::ImageCache;
 use crate::{
     cache::{
-        Body, CacheError, KeepMade, Key, Made, disk_tier::DiskTier, index::Shelved, memory_tier::Item,
-        verified::Stamp,
+        Body, CacheError, FindRoom, KeepMade, Key, Made, disk_tier::DiskTier, index::Shelved,
+        memory_tier::Item, verified::Stamp,
     },
     memory::Reservation,
     provider::Picture,
@@ -107,6 +107,14 @@ impl ImageCache {
                 actor.pending_bytes = actor.pending_bytes.saturating_sub(new_bytes);
                 Ok(actor.follow(key, written?))
             })
+        }))
+    }
+
+    /// Whether there would be room; nothing is granted, as what will come is not known yet.
+    pub(super) fn find_room(&mut self, msg: FindRoom) -> ResponseActFuture<Self, Result<(), CacheError>> {
+        let FindRoom { bytes, make_room } = msg;
+        Box::pin(self.make_room_of(bytes, make_room, PRUNES).map(move |room, actor, _| {
+            room.inspect(|()| actor.pending_bytes = actor.pending_bytes.saturating_sub(bytes))
         }))
     }
 

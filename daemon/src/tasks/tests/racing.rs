@@ -62,7 +62,7 @@ async fn a_drain_tells_stopped_tasks_from_ended_ones() {
     let bench = Bench::new(&store, false);
     let id = bench.submit(spec("test.noop")).await.unwrap();
     bench.until(id, TaskState::Running).await;
-    let drained = bench.ask(Drain { limit: Duration::ZERO }).await;
+    let drained = bench.ask(Drain::within(Duration::ZERO)).await;
     assert_eq!((drained.ended, drained.requeued, drained.abandoned), (0, 1, 0));
 }
 
