@@ -19,8 +19,18 @@ use crate::service::Takes;
 
 /// Longest part of a service's own words that is shown, in characters.
 const SHOWN_CHARS: usize = 500;
-/// What a gateway answers that gave up waiting for the service behind it (504, and Cloudflare's 524): that may go on, and charge.
-const GAVE_UP_WAITING: [u16; 2] = [504, 524];
+/// What a gateway answers that lost the service behind it after it had asked: that may go on, and charge. `LiteLLM` answers 408 where it
+/// gave up waiting, others 504, and Cloudflare 524; 502 and 520 also say that the service hung up in the middle of its answer.
+const LOST_BEHIND: [u16; 5] = [408, 502, 504, 520, 524];
+/// The same in words, for gateways that answer 500 to everything: `litellm.Timeout`, `APIConnectionError`, `timeout_error`.
+const LOST_WORDS: [&str; 6] = [
+    "timeout",
+    "timed out",
+    "connection error",
+    "connectionerror",
+    "connection reset",
+    "server disconnected",
+];
 
 /// The kind `openai`.
 #[derive(Debug)]
@@ -133,6 +143,7 @@ impl Wire for Openai {
         let class = match (reason.class_of_words(), should_retry(headers)) {
             (Some(Class::RateLimited(_)), _) => limited(wait),
             (Some(class), _) => class,
+            (None, _) if status.is_server_error() && reason.is_of_a_lost_answer() => Class::Ambiguous,
             (None, is_worth_it) => match class_of_status(status) {
                 Class::RateLimited(_) => limited(wait),
                 // The service knows better than its status.
@@ -169,10 +180,9 @@ fn class_of_status(status: StatusCode) -> Class {
         402 => Class::Quota,
         410 => Class::Gone,
         429 => Class::RateLimited(None),
-        // 408: the server says that the request did not arrive as a whole. 409 and 425 are among those that the SDK repeats.
-        408 | 409 | 425 => Class::Transient(None),
-        status if GAVE_UP_WAITING.contains(&status) => Class::Ambiguous,
-        500.. => Class::Transient(None),
+        status if LOST_BEHIND.contains(&status) => Class::Ambiguous,
+        // The first two are among those that the SDK repeats.
+        409 | 425 | 500.. => Class::Transient(None),
         400.. => Class::Invalid,
         _ => Class::Unknown,
     }
@@ -209,6 +219,15 @@ impl Reason {
             return Some(Class::Auth);
         }
         is(&["rate_limit_exceeded", "throttling_error"]).then_some(Class::RateLimited(None))
+    }
+
+    /// Whether it was asked on our behalf, and what came of it is not known.
+    fn is_of_a_lost_answer(&self) -> bool {
+        let says = |text: &String| {
+            let text = text.to_ascii_lowercase();
+            LOST_WORDS.iter().any(|words| text.contains(words))
+        };
+        [&self.kind, &self.code, &self.message].into_iter().any(says)
     }
 
     fn shown(&self, fallback: &str) -> String {

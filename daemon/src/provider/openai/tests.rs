@@ -98,13 +98,11 @@ fn refusals_are_classed_by_their_words_before_their_status() {
         (404, None, r#"{"detail":"Not Found"}"#, Class::Invalid),
         (410, None, "", Class::Gone),
         (413, None, "", Class::Invalid),
-        (408, None, "", Class::Transient(None)),
+        (409, None, "", Class::Transient(None)),
         (500, None, "oops", Class::Transient(None)),
         (503, None, "", Class::Transient(None)),
         (503, Some(("retry-after", "1")), "", Class::Transient(second)),
         (500, Some(("x-should-retry", "false")), "", Class::Unknown),
-        (504, None, "", Class::Ambiguous),
-        (524, None, "<html>", Class::Ambiguous),
         (302, None, "", Class::Unknown),
     ];
     for (status, header, body, class) in cases {
@@ -114,4 +112,27 @@ fn refusals_are_classed_by_their_words_before_their_status() {
     assert!(refusal(302, None, "").message.contains("base_url"));
     let long = format!(r#"{{"error":{{"message":"a\u0007{}"}}}}"#, "b".repeat(9_000));
     assert_eq!(refusal(400, None, &long).message.len(), SHOWN_CHARS);
+}
+
+#[test]
+fn what_a_gateway_lost_behind_it_may_have_been_made() {
+    let cases = [
+        (408, r#"{"error":{"message":"litellm.Timeout","code":"408"}}"#, Class::Ambiguous),
+        (502, "<html>", Class::Ambiguous),
+        (504, "", Class::Ambiguous),
+        (520, "", Class::Ambiguous),
+        (524, "<html>", Class::Ambiguous),
+        (521, "", Class::Transient(None)),
+        (500, r#"{"error":{"message":"m","type":"server_error"}}"#, Class::Transient(None)),
+        (500, r#"{"error":{"message":"m","type":"timeout_error"}}"#, Class::Ambiguous),
+        (500, r#"{"error":{"message":"m","code":"Timeout"}}"#, Class::Ambiguous),
+        (500, r#"{"error":{"message":"litellm.APIConnectionError: x","code":"500"}}"#, Class::Ambiguous),
+        (500, r#"{"error":"Request timed out."}"#, Class::Ambiguous),
+        (400, r#"{"error":{"message":"timeout is no number"}}"#, Class::Invalid),
+    ];
+    let again = HeaderMap::from_iter([("x-should-retry".parse().unwrap(), HeaderValue::from_static("true"))]);
+    for (status, body, class) in cases {
+        let refusal = Openai.refusal(StatusCode::from_u16(status).unwrap(), &again, body.as_bytes());
+        assert_eq!(refusal.class, class, "{status} {body}");
+    }
 }
