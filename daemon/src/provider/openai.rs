@@ -17,8 +17,6 @@ use super::{
 };
 use crate::service::Takes;
 
-/// Longest part of a service's own words that is shown, in characters.
-const SHOWN_CHARS: usize = 500;
 /// What a gateway answers that lost the service behind it after it had asked: that may go on, and charge. `LiteLLM` answers 408 where it
 /// gave up waiting, others 504, and Cloudflare 524; 502 and 520 also say that the service hung up in the middle of its answer.
 const LOST_BEHIND: [u16; 5] = [408, 502, 504, 520, 524];
@@ -234,8 +232,7 @@ impl Reason {
         if self.message.is_empty() {
             return fallback.to_owned();
         }
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
-        self.message.chars().take(SHOWN_CHARS).map(clean).collect()
+        self.message.clone()
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Item {
 pub struct Refusal {
     /// What kind.
     pub class: Class,
-    /// The service's own words, or what can be told without them.
+    /// The service's own words, or what can be told without them. Nobody has looked at them: they may be long, and repeat the key.
     pub message: String,
 }
 
