@@ -14,10 +14,10 @@ use std::{
 };
 
 use reel_tests::{
-    DEADLINE, FakeProvider, Sandbox,
+    Connection, DEADLINE, FakeProvider, Sandbox,
     fake_provider::{Delivery, Fault},
     pause,
-    studio::{config, key_file, prompt, studio, submit},
+    studio::{ask_once, config, key_file, prompt, studio, submit},
 };
 use serde_json::{Value, json};
 
@@ -176,4 +176,28 @@ fn a_changed_configuration_changes_the_providers_and_tasks_follow() {
     let task = connection.wait(named);
     assert_eq!(task["error"]["code"], "unknown_provider", "{task}");
     assert_eq!(connection.wait(unnamed)["provider"], "draft");
+}
+
+#[test]
+fn another_server_of_that_name_is_not_left_alone_for_what_the_former_did() {
+    let (broken, good) = (FakeProvider::start(), FakeProvider::start());
+    let sandbox = studio(&broken, "");
+    broken.always(Fault::ServerError);
+    let mut connection = sandbox.connect();
+    for n in 0..5 {
+        assert_eq!(ask_once(&mut connection, &format!("{n}"))["state"], "failed");
+    }
+    let standing = |connection: &mut Connection| {
+        connection.ok("provider.list", json!({}))["providers"][0]["wait_reason"].clone()
+    };
+    assert_eq!(standing(&mut connection), "provider_down");
+    sandbox.configure(&config(&sandbox, &broken, "max_concurrent = 5"));
+    connection.ok("daemon.reload", json!({}));
+    assert_eq!(standing(&mut connection), "provider_down", "the same server, with another limit");
+    let waiting = submit(&mut connection, "elsewhere");
+    sandbox.configure(&config(&sandbox, &good, ""));
+    connection.ok("daemon.reload", json!({}));
+    assert_eq!(standing(&mut connection), Value::Null);
+    assert_eq!(connection.wait(waiting)["state"], "succeeded");
+    assert_eq!((broken.calls(), good.calls()), (5, 1));
 }

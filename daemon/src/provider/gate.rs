@@ -19,6 +19,11 @@ const LONGEST_OPEN: Duration = Duration::from_mins(5);
 /// How long a provider is left alone that limits its rate and does not say until when; doubled each time until [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Limits in a row for which the provider is believed that says it may be asked again at once. From the next on it is left alone for a
+/// second at least, doubled each time until [`LONGEST_FLOOR`].
+const BELIEVED: u32 = 2;
+const FIRST_FLOOR: Duration = Duration::from_secs(1);
+const LONGEST_FLOOR: Duration = Duration::from_secs(30);
 
 /// From the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,13 +85,22 @@ pub enum Verdict {
     Unclear,
 }
 
+/// One that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    began: Instant,
+    has_left: bool,
+}
+
 /// One provider's gate.
 #[derive(Debug)]
 pub struct Gate {
     limits: GateLimits,
-    /// Attempts under way by ticket, and whether their requests have left.
-    out: BTreeMap<u64, bool>,
+    /// Attempts under way by ticket.
+    out: BTreeMap<u64, Attempt>,
     next_ticket: u64,
+    /// The last ticket of the service that was asked under this name before; what its attempts say is not about this one.
+    last_of_former: u64,
     /// When requests left, oldest first; as many as decide anything, and none where the rate is not limited.
     sent: VecDeque<Instant>,
     paused_until: Option<Instant>,
@@ -106,6 +120,7 @@ impl Gate {
             limits,
             out: BTreeMap::new(),
             next_ticket: 0,
+            last_of_former: 0,
             sent: VecDeque::new(),
             paused_until: None,
             limited: 0,
@@ -123,6 +138,13 @@ impl Gate {
     /// Takes new limits; what is under way goes on.
     pub fn set_limits(&mut self, limits: GateLimits) {
         self.limits = limits;
+    }
+
+    /// Another service is asked from now on: what the former one did is not its fault. The minute stays, as nobody knows whether they share it.
+    pub fn renew(&mut self) {
+        self.last_of_former = self.next_ticket;
+        (self.paused_until, self.open_until) = (None, None);
+        (self.limited, self.failures, self.openings) = (0, 0, 0);
     }
 
     /// Attempts under way.
@@ -145,7 +167,7 @@ impl Gate {
             _ => {}
         }
         // Those that were let through and have not left yet will leave within this minute.
-        let waiting = self.out.values().filter(|has_left| !**has_left).count();
+        let waiting = self.out.values().filter(|attempt| !attempt.has_left).count();
         let Some(left) = (self.limits.requests_per_minute? as usize).checked_sub(waiting + 1) else {
             return Some(Shut::Busy);
         };
@@ -159,13 +181,13 @@ impl Gate {
             return Err(shut);
         }
         self.next_ticket += 1;
-        self.out.insert(self.next_ticket, false);
+        self.out.insert(self.next_ticket, Attempt { began: now, has_left: false });
         Ok(self.next_ticket)
     }
 
     /// The attempt's request leaves now: the minute counts from here, not from when it was let through.
     pub fn leaves(&mut self, ticket: u64, now: Instant) {
-        if self.out.get_mut(&ticket).is_some_and(|has_left| !std::mem::replace(has_left, true)) {
+        if self.out.get_mut(&ticket).is_some_and(|attempt| !std::mem::replace(&mut attempt.has_left, true)) {
             self.remember(now);
         }
     }
@@ -184,20 +206,35 @@ impl Gate {
         }
     }
 
-    /// Takes what an attempt says about the provider.
-    pub fn judge(&mut self, verdict: Verdict, now: Instant) {
+    /// Takes what an attempt that is under way says about the provider.
+    ///
+    /// Those that began before a pause or an open circuit was over are of the same burst as the one that caused it, as none begins
+    /// meanwhile: what they say is known, and does not count again.
+    pub fn judge(&mut self, ticket: u64, verdict: Verdict, now: Instant) {
+        let Some(Attempt { began, .. }) = self.out.get(&ticket).filter(|_| ticket > self.last_of_former)
+        else {
+            return;
+        };
+        let is_before = |until: Option<Instant>| until.is_some_and(|until| *began < until);
+        let (is_paused, is_open) = (is_before(self.paused_until), is_before(self.open_until));
         match verdict {
             Verdict::Unclear => {}
             Verdict::Answered => {
                 (self.failures, self.openings, self.limited, self.open_until) = (0, 0, 0, None);
             }
             Verdict::Limited(wait) => {
-                let wait = wait.unwrap_or_else(|| doubled(FIRST_PAUSE, self.limited, LONGEST_PAUSE));
-                self.limited += 1;
+                self.limited += u32::from(!is_paused);
+                let times = self.limited.saturating_sub(1);
+                let wait = match (wait, self.limited.checked_sub(BELIEVED + 1)) {
+                    (None, _) => doubled(FIRST_PAUSE, times, LONGEST_PAUSE),
+                    (Some(wait), None) => wait,
+                    (Some(wait), Some(times)) => wait.max(doubled(FIRST_FLOOR, times, LONGEST_FLOOR)),
+                };
                 let until = now + wait;
                 self.paused_until = Some(self.paused_until.map_or(until, |earlier| earlier.max(until)));
                 (self.failures, self.open_until) = (0, None);
             }
+            Verdict::Failed if is_paused || is_open => {}
             Verdict::Failed => {
                 self.failures += 1;
                 let is_probe = self.open_until.is_some();
