@@ -117,14 +117,16 @@ impl Wire for Openai {
             };
             return Err(Refusal { class, message: reason.shown("answered with an error and status 200") });
         }
+        // Joined to the directory of the API, or to its host where it begins with a slash.
+        let mut directory = base.clone();
+        directory.set_path(&format!("{}/", base.path().trim_end_matches('/')));
         let item = |entry: &Entry| {
-            if entry.b64_json.is_some() {
-                return Some(Item::Taken);
+            let url = entry.url.as_deref().filter(|url| !url.is_empty());
+            let at = url.and_then(|url| directory.join(url).ok());
+            match entry.b64_json.as_deref().and_then(|number| number.parse().ok()) {
+                Some(text) => Some(Item::Taken { text, or_at: at }),
+                None => at.map(Item::At),
             }
-            // Joined to the directory of the API, or to its host where it begins with a slash.
-            let mut directory = base.clone();
-            directory.set_path(&format!("{}/", base.path().trim_end_matches('/')));
-            entry.url.as_deref().and_then(|url| directory.join(url).ok()).map(Item::At)
         };
         let items: Vec<_> = document.data.iter().filter_map(item).collect();
         if items.is_empty() {

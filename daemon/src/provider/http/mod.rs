@@ -5,11 +5,13 @@ mod body;
 mod client;
 mod dns;
 mod extract;
+mod mend;
 mod retry_after;
 
 pub use self::{
     body::{Answer, BodyFault, BodyLimits, read_answer, read_file},
     client::{Exchange, Http, HttpLimits, SendError},
     dns::Reach,
+    mend::mend,
     retry_after::{retry_after, should_retry},
 };

@@ -34,9 +34,14 @@ fn pictures_are_found_in_the_answer_or_where_it_says() {
     let base = Url::parse("http://host:8080/v1").unwrap();
     let items = |json: &str| Openai.items(json.as_bytes(), &base);
     let at = |url: &str| Item::At(Url::parse(url).unwrap());
+    let taken = |text, or_at| Item::Taken { text, or_at };
     assert_eq!(
-        items(r#"{"created":1,"data":[{"b64_json":"","revised_prompt":null},{"url":"https://x/1.png"}]}"#),
-        Ok(vec![Item::Taken, at("https://x/1.png")])
+        items(r#"{"preview":{"b64_json":"0"},"data":[{"b64_json":"1","x":null},{"url":"https://x/1.png"}]}"#),
+        Ok(vec![taken(1, None), at("https://x/1.png")])
+    );
+    assert_eq!(
+        items(r#"{"data":[{"url":"https://x/1.png","b64_json":"0"},{"b64_json":"1","url":""}]}"#),
+        Ok(vec![taken(0, Some(Url::parse("https://x/1.png").unwrap())), taken(1, None)])
     );
     assert_eq!(
         items(r#"{"data":[{"b64_json":null,"url":"/generated/1.png"},{"url":"files/2.png"}]}"#),
