@@ -30,8 +30,9 @@ use crate::{
     tasks::ProgressSink,
 };
 
-/// What a call holds in memory while its answer arrives: the pieces on their way to disk, and the decoder's blocks.
-const CALL_BYTES: u64 = 512 * 1024;
+/// What a call holds in memory while its answer arrives: eight pieces of 64 KiB on their way to disk, up to three of hyper's buffers of
+/// 400 KiB (one that fills, one that is cut into pieces, one whose last piece waits), and the decoder's blocks.
+const CALL_BYTES: u64 = 2 * 1024 * 1024;
 /// Largest picture, in bytes: ten times what services send.
 const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;
 /// Texts that an answer may hold beside the pictures that were asked for, such as a preview, and that are told apart when it is whole.

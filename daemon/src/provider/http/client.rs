@@ -20,8 +20,10 @@ use super::{
     dns::{Reach, Resolver, is_reachable},
 };
 
-/// Pieces of an answer that wait for the disk: some 16 KiB each.
+/// Pieces of an answer that wait for the disk.
 const WAITING_CHUNKS: usize = 8;
+/// Largest piece: hyper's grow to 400 KiB where they come fast.
+const PIECE_BYTES: usize = 64 * 1024;
 /// What is read of an answer that only says what went wrong.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// Hosts whose requests are counted; past it the counts begin anew, as configurations name few.
@@ -185,18 +187,21 @@ impl Exchange {
         let reading = tokio::task::spawn_blocking(move || reader(chunks));
         loop {
             let until = deadline.min(Instant::now() + read);
-            let chunk = match timeout_at(until, response.chunk()).await {
-                Ok(Ok(Some(bytes))) => Chunk::Bytes(bytes),
+            let cut = match timeout_at(until, response.chunk()).await {
+                Ok(Ok(Some(bytes))) => {
+                    // A reader that has gone has read enough.
+                    if pass_on(&pieces, bytes).await {
+                        continue;
+                    }
+                    break;
+                }
                 Ok(Ok(None)) => break,
-                Ok(Err(error)) => Chunk::Cut(chain(&error.without_url())),
-                Err(_) if until == deadline => Chunk::Cut("the answer took too long".to_owned()),
-                Err(_) => Chunk::Cut(format!("the answer stood still for {} s", read.as_secs())),
+                Ok(Err(error)) => chain(&error.without_url()),
+                Err(_) if until == deadline => "the answer took too long".to_owned(),
+                Err(_) => format!("the answer stood still for {} s", read.as_secs()),
             };
-            let is_cut = matches!(chunk, Chunk::Cut(_));
-            // A reader that has gone has read enough.
-            if pieces.send(chunk).await.is_err() || is_cut {
-                break;
-            }
+            let _ = pieces.send(Chunk::Cut(cut)).await;
+            break;
         }
         drop(pieces);
         reading.await
@@ -217,6 +222,17 @@ impl Exchange {
     }
 }
 
+/// Gives bytes to the reader, in pieces; whether it takes more.
+async fn pass_on(pieces: &mpsc::Sender<Chunk>, mut bytes: bytes::Bytes) -> bool {
+    while !bytes.is_empty() {
+        let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+        if pieces.send(Chunk::Bytes(piece)).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 /// An error with its causes; the same is not said twice.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -224,4 +240,23 @@ fn chain(error: &dyn std::error::Error) -> String {
         let cause = cause.to_string();
         if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_at_once_is_passed_on_in_pieces() {
+        let (pieces, mut chunks) = mpsc::channel(WAITING_CHUNKS);
+        let bytes: Vec<_> = (0..400_000_u32).map(|n| n as u8).collect();
+        assert!(pass_on(&pieces, bytes.clone().into()).await);
+        drop(pieces);
+        let mut came = Vec::new();
+        while let Some(Chunk::Bytes(piece)) = chunks.recv().await {
+            assert!(piece.len() <= PIECE_BYTES);
+            came.extend(piece);
+        }
+        assert_eq!(came, bytes);
+    }
 }
