@@ -4,7 +4,7 @@
 //! and how long the next one are ours.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     body::Chunk,
     dns::{Reach, Resolver, is_reachable},
+    route::{Route, Router, proxy_hosts},
 };
 
 /// Pieces of an answer that wait for the disk.
@@ -57,8 +58,11 @@ pub struct Http(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limits: HttpLimits,
-    anywhere: OnceLock<Client>,
+    direct: OnceLock<Client>,
+    environment: OnceLock<Client>,
     internet: OnceLock<Client>,
+    router: Router,
+    proxies: HashSet<String>,
     pool: Arc<Semaphore>,
     hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
@@ -92,9 +96,13 @@ pub struct Exchange {
 impl Http {
     /// Within these limits.
     pub fn new(limits: HttpLimits) -> Self {
+        let proxies = proxy_hosts(|name| std::env::var(name).ok());
         Self(Arc::new(Inner {
             limits,
-            anywhere: OnceLock::new(),
+            router: Router::new(!proxies.is_empty(), limits.dns_ttl, limits.connect),
+            proxies,
+            direct: OnceLock::new(),
+            environment: OnceLock::new(),
             internet: OnceLock::new(),
             pool: Arc::new(Semaphore::new(limits.pool)),
             hosts: Mutex::default(),
@@ -109,12 +117,14 @@ impl Http {
         reach: Reach,
         leaves: impl FnOnce(),
     ) -> Result<Exchange, SendError> {
-        if !is_reachable(request.url(), reach) {
+        let is_reachable = is_reachable(request.url(), reach);
+        let route = if is_reachable { self.0.router.route(request.url(), reach).await } else { None };
+        let Some(route) = route else {
             let host = request.url().host_str().unwrap_or("an address without a host").to_owned();
             return Err(SendError::NotSent(format!("{host} may not be asked")));
-        }
+        };
         let limits = self.0.limits;
-        let client = self.client(reach).map_err(|error| SendError::NotSent(chain(&error)))?;
+        let client = self.client(route).map_err(|error| SendError::NotSent(chain(&error)))?;
         let slot = self.slot(&request).await.ok_or_else(|| SendError::NotSent("it stops".to_owned()))?;
         let deadline = Instant::now() + limits.total;
         leaves();
@@ -148,31 +158,33 @@ impl Http {
         Some(Slot { _pool: pool, _host: host })
     }
 
-    fn client(&self, reach: Reach) -> Result<&Client, reqwest::Error> {
-        let place = match reach {
-            Reach::Anywhere => &self.0.anywhere,
-            Reach::Internet => &self.0.internet,
+    fn client(&self, route: Route) -> Result<&Client, reqwest::Error> {
+        let place = match route {
+            Route::Direct => &self.0.direct,
+            Route::Environment => &self.0.environment,
+            Route::Internet => &self.0.internet,
         };
         if let Some(client) = place.get() {
             return Ok(client);
         }
-        let client = build(self.0.limits, reach)?;
+        let client = build(self.0.limits, route, &self.0.proxies)?;
         Ok(place.get_or_init(|| client))
     }
 }
 
-fn build(limits: HttpLimits, reach: Reach) -> Result<Client, reqwest::Error> {
+fn build(limits: HttpLimits, route: Route, proxies: &HashSet<String>) -> Result<Client, reqwest::Error> {
     // It fails only where another part of the process chose one before, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
+    let reach = if route == Route::Internet { Reach::Internet } else { Reach::Anywhere };
+    let builder = Client::builder()
         .user_agent(concat!("reel/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .referer(false)
         .connect_timeout(limits.connect)
         .pool_idle_timeout(limits.keep_alive)
         .pool_max_idle_per_host(if limits.keep_alive.is_zero() { 0 } else { limits.per_host })
-        .dns_resolver(Arc::new(Resolver::new(reach, limits.dns_ttl)))
-        .build()
+        .dns_resolver(Arc::new(Resolver::new(reach, limits.dns_ttl).with_own(proxies.clone())));
+    if route == Route::Direct { builder.no_proxy() } else { builder }.build()
 }
 
 impl Exchange {

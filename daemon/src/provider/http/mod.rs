@@ -7,6 +7,7 @@ mod dns;
 mod extract;
 mod mend;
 mod retry_after;
+mod route;
 
 pub use self::{
     body::{Answer, BodyFault, BodyLimits, read_answer, read_file},
