@@ -24,6 +24,8 @@ pub struct Sandbox {
     home: PathBuf,
     socket: PathBuf,
     config: PathBuf,
+    /// What its processes have in their environment besides.
+    variables: Vec<(&'static str, String)>,
     /// Daemons that were started directly and have to be reaped.
     children: Mutex<Vec<Child>>,
     /// A home outside the root, removed with it.
@@ -40,7 +42,7 @@ impl Sandbox {
         for directory in ["user", "run", "work"] {
             fs::create_dir(root.path().join(directory)).unwrap();
         }
-        Self { root, home, socket, config, children: Mutex::default(), disk: None }
+        Self { root, home, socket, config, variables: Vec::new(), children: Mutex::default(), disk: None }
     }
 
     /// An empty home below `directory`, such as one on a disk whose speed is measured. Its path may be longer than a socket's.
@@ -90,6 +92,13 @@ impl Sandbox {
         self
     }
 
+    /// The same with another variable in the environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &'static str, value: String) -> Self {
+        self.variables.push((name, value));
+        self
+    }
+
     /// Everything of this sandbox is below this directory.
     pub fn root(&self) -> &Path {
         self.root.path()
@@ -129,6 +138,7 @@ impl Sandbox {
         command.env("HOME", root.join("user")).env("XDG_RUNTIME_DIR", root.join("run"));
         command.env("REEL_HOME", &self.home).env("REEL_SOCKET", &self.socket);
         command.env("REEL_CONFIG", self.config()).env("NO_COLOR", "1").env("LANG", "C.UTF-8");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         // So that the whole suite can be run in the other encoding.
         if let Some(encoding) = std::env::var_os("REEL_ENCODING") {
             command.env("REEL_ENCODING", encoding);

@@ -13,11 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reel_tests::{
-    DEADLINE, FakeProvider, Sandbox,
+    Connection, DEADLINE, FakeProvider, Sandbox,
     fake_provider::{Delivery, Fault},
     pause,
-    studio::{config, key_file, prompt, studio, submit},
+    studio::{ask_once, config, key_file, prompt, studio, submit},
 };
 use serde_json::{Value, json};
 
@@ -177,4 +178,66 @@ fn a_changed_configuration_changes_the_providers_and_tasks_follow() {
     assert_eq!(task["error"]["code"], "unknown_provider", "{task}");
     let task = connection.wait(unnamed);
     assert_eq!(task["error"]["code"], "no_provider", "a draft is not what was asked for: {task}");
+}
+
+#[test]
+fn another_server_of_that_name_is_not_left_alone_for_what_the_former_did() {
+    let (broken, good) = (FakeProvider::start(), FakeProvider::start());
+    let sandbox = studio(&broken, "");
+    broken.always(Fault::ServerError);
+    let mut connection = sandbox.connect();
+    for n in 0..5 {
+        assert_eq!(ask_once(&mut connection, &format!("{n}"))["state"], "failed");
+    }
+    let standing = |connection: &mut Connection| {
+        connection.ok("provider.list", json!({}))["providers"][0]["wait_reason"].clone()
+    };
+    assert_eq!(standing(&mut connection), "provider_down");
+    sandbox.configure(&config(&sandbox, &broken, "max_concurrent = 5"));
+    connection.ok("daemon.reload", json!({}));
+    assert_eq!(standing(&mut connection), "provider_down", "the same server, with another limit");
+    let waiting = submit(&mut connection, "elsewhere");
+    sandbox.configure(&config(&sandbox, &good, ""));
+    connection.ok("daemon.reload", json!({}));
+    assert_eq!(standing(&mut connection), Value::Null);
+    assert_eq!(connection.wait(waiting)["state"], "succeeded");
+    assert_eq!((broken.calls(), good.calls()), (5, 1));
+}
+
+#[test]
+fn whatever_else_stands_in_an_answer_the_good_pictures_of_it_are_kept() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let mut connection = sandbox.connect();
+    let mut base64 = |width: u32| {
+        let task = connection.generate(json!({ "prompt": "a model", "width": width, "height": 64 }));
+        STANDARD.encode(fs::read(task["outputs"][0]["path"].as_str().unwrap()).unwrap())
+    };
+    let (small, picture) = (base64(32), base64(64));
+    let (held, gone) = (json!({ "b64_json": picture }), json!({ "url": "/files/gone" }));
+    let there = json!({ "url": "/files/64-64-0-7.png", "b64_json": "" });
+    let whole = |data: Value| json!({ "data": data }).to_string();
+    let cut = whole(json!([held, held]));
+    for (name, body, n, outputs) in [
+        ("more than were asked for", whole(json!([held, held, held, held, held, held, held])), 1, 1),
+        ("an empty text beside an address", whole(json!([there])), 1, 1),
+        (
+            "a preview",
+            format!("{{\"preview\":{{\"b64_json\":\"{small}\"}},{}", &whole(json!([held]))[1..]),
+            1,
+            1,
+        ),
+        ("one that is gone", whole(json!([held, gone])), 2, 1),
+        ("one that is no text of a picture", whole(json!([{ "b64_json": "*" }, held])), 2, 1),
+        ("a cut in the second", cut[..cut.len() - 20].to_owned(), 2, 1),
+        ("a cut behind the last", cut[..cut.len() - 2].to_owned(), 2, 2),
+    ] {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ";
+        let length = if name.starts_with("a cut") { cut.len() } else { body.len() };
+        provider.on_prompt(name, Fault::Raw(format!("{head}{length}\r\n\r\n{body}").into_bytes()));
+        let task = connection.generate(json!({ "prompt": name, "n": n, "width": 64, "height": 64 }));
+        let made = task["outputs"].as_array().unwrap();
+        assert!(made.len() == outputs && made.iter().all(|output| output["width"] == 64), "{name}: {task}");
+        assert_eq!(provider.calls_of(name), 1, "{name}");
+    }
 }

@@ -19,6 +19,11 @@ const LONGEST_OPEN: Duration = Duration::from_mins(5);
 /// How long a provider is left alone that limits its rate and does not say until when; doubled each time until [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Limits in a row for which the provider is believed that says it may be asked again at once. From the next on it is left alone for a
+/// second at least, doubled each time until [`LONGEST_FLOOR`].
+const BELIEVED: u32 = 2;
+const FIRST_FLOOR: Duration = Duration::from_secs(1);
+const LONGEST_FLOOR: Duration = Duration::from_secs(30);
 
 /// From the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,13 +85,22 @@ pub enum Verdict {
     Unclear,
 }
 
+/// One that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    began: Instant,
+    has_left: bool,
+}
+
 /// One provider's gate.
 #[derive(Debug)]
 pub struct Gate {
     limits: GateLimits,
-    /// Attempts under way by ticket, and whether their requests have left.
-    out: BTreeMap<u64, bool>,
+    /// Attempts under way by ticket.
+    out: BTreeMap<u64, Attempt>,
     next_ticket: u64,
+    /// The last ticket of the service that was asked under this name before; what its attempts say is not about this one.
+    last_of_former: u64,
     /// When requests left, oldest first; as many as decide anything, and none where the rate is not limited.
     sent: VecDeque<Instant>,
     paused_until: Option<Instant>,
@@ -106,6 +120,7 @@ impl Gate {
             limits,
             out: BTreeMap::new(),
             next_ticket: 0,
+            last_of_former: 0,
             sent: VecDeque::new(),
             paused_until: None,
             limited: 0,
@@ -123,6 +138,13 @@ impl Gate {
     /// Takes new limits; what is under way goes on.
     pub fn set_limits(&mut self, limits: GateLimits) {
         self.limits = limits;
+    }
+
+    /// Another service is asked from now on: what the former one did is not its fault. The minute stays, as nobody knows whether they share it.
+    pub fn renew(&mut self) {
+        self.last_of_former = self.next_ticket;
+        (self.paused_until, self.open_until) = (None, None);
+        (self.limited, self.failures, self.openings) = (0, 0, 0);
     }
 
     /// Attempts under way.
@@ -145,9 +167,10 @@ impl Gate {
             _ => {}
         }
         // Those that were let through and have not left yet will leave within this minute.
-        let waiting = self.out.values().filter(|has_left| !**has_left).count();
+        let waiting = self.out.values().filter(|attempt| !attempt.has_left).count();
         let Some(left) = (self.limits.requests_per_minute? as usize).checked_sub(waiting + 1) else {
-            return Some(Shut::Busy);
+            // Should they leave this moment; nobody is told when they do.
+            return Some(Shut::Rate(now + RATE_WINDOW));
         };
         let until = *self.sent.iter().rev().nth(left)? + RATE_WINDOW;
         (until > now).then_some(Shut::Rate(until))
@@ -159,13 +182,13 @@ impl Gate {
             return Err(shut);
         }
         self.next_ticket += 1;
-        self.out.insert(self.next_ticket, false);
+        self.out.insert(self.next_ticket, Attempt { began: now, has_left: false });
         Ok(self.next_ticket)
     }
 
     /// The attempt's request leaves now: the minute counts from here, not from when it was let through.
     pub fn leaves(&mut self, ticket: u64, now: Instant) {
-        if self.out.get_mut(&ticket).is_some_and(|has_left| !std::mem::replace(has_left, true)) {
+        if self.out.get_mut(&ticket).is_some_and(|attempt| !std::mem::replace(&mut attempt.has_left, true)) {
             self.remember(now);
         }
     }
@@ -184,20 +207,35 @@ impl Gate {
         }
     }
 
-    /// Takes what an attempt says about the provider.
-    pub fn judge(&mut self, verdict: Verdict, now: Instant) {
+    /// Takes what an attempt that is under way says about the provider.
+    ///
+    /// Those that began before a pause or an open circuit was over are of the same burst as the one that caused it, as none begins
+    /// meanwhile: what they say is known, and does not count again.
+    pub fn judge(&mut self, ticket: u64, verdict: Verdict, now: Instant) {
+        let Some(Attempt { began, .. }) = self.out.get(&ticket).filter(|_| ticket > self.last_of_former)
+        else {
+            return;
+        };
+        let is_before = |until: Option<Instant>| until.is_some_and(|until| *began < until);
+        let (is_paused, is_open) = (is_before(self.paused_until), is_before(self.open_until));
         match verdict {
             Verdict::Unclear => {}
             Verdict::Answered => {
                 (self.failures, self.openings, self.limited, self.open_until) = (0, 0, 0, None);
             }
             Verdict::Limited(wait) => {
-                let wait = wait.unwrap_or_else(|| doubled(FIRST_PAUSE, self.limited, LONGEST_PAUSE));
-                self.limited += 1;
+                self.limited += u32::from(!is_paused);
+                let times = self.limited.saturating_sub(1);
+                let wait = match (wait, self.limited.checked_sub(BELIEVED + 1)) {
+                    (None, _) => doubled(FIRST_PAUSE, times, LONGEST_PAUSE),
+                    (Some(wait), None) => wait,
+                    (Some(wait), Some(times)) => wait.max(doubled(FIRST_FLOOR, times, LONGEST_FLOOR)),
+                };
                 let until = now + wait;
                 self.paused_until = Some(self.paused_until.map_or(until, |earlier| earlier.max(until)));
                 (self.failures, self.open_until) = (0, None);
             }
+            Verdict::Failed if is_paused || is_open => {}
             Verdict::Failed => {
                 self.failures += 1;
                 let is_probe = self.open_until.is_some();
@@ -216,122 +254,4 @@ fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn gate(max_concurrent: u32, requests_per_minute: Option<u32>) -> Gate {
-        Gate::new(GateLimits { max_concurrent, requests_per_minute })
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn permits_go_out_up_to_the_limit_and_come_back() {
-        let now = Instant::now();
-        let mut gate = gate(2, None);
-        let first = gate.take(now).unwrap();
-        gate.take(now).unwrap();
-        assert_eq!(gate.take(now), Err(Shut::Busy));
-        gate.give_back(first);
-        assert!(gate.take(now).is_ok());
-        gate.set_limits(GateLimits { max_concurrent: 1, requests_per_minute: None });
-        assert_eq!((gate.shut(now), gate.running()), (Some(Shut::Busy), 2));
-    }
-
-    #[test]
-    fn an_attempt_that_never_left_gives_its_place_in_the_minute_back() {
-        let now = Instant::now();
-        let mut gate = gate(9, Some(2));
-        let first = gate.take(now).unwrap();
-        let second = gate.take(now).unwrap();
-        assert_eq!(gate.take(now), Err(Shut::Busy), "both may still leave");
-        gate.give_back(first);
-        gate.leaves(second, now);
-        gate.leaves(second, now);
-        let third = gate.take(now).unwrap();
-        gate.leaves(third, now + SECOND);
-        assert_eq!(gate.take(now + SECOND), Err(Shut::Rate(now + RATE_WINDOW)));
-        assert!(gate.take(now + RATE_WINDOW).is_ok());
-    }
-
-    #[test]
-    fn five_failures_in_a_row_open_the_circuit_and_one_attempt_closes_it() {
-        let now = Instant::now();
-        let mut gate = gate(9, None);
-        for verdict in [Verdict::Failed; 4].into_iter().chain([Verdict::Answered]).chain([Verdict::Failed; 4])
-        {
-            gate.judge(verdict, now);
-            gate.judge(Verdict::Unclear, now);
-        }
-        assert_eq!(gate.shut(now), None);
-        gate.judge(Verdict::Failed, now);
-        assert_eq!(gate.shut(now), Some(Shut::Circuit(now + FIRST_OPEN)));
-        let later = now + FIRST_OPEN;
-        let probe = gate.take(later).unwrap();
-        assert_eq!(gate.take(later), Err(Shut::Busy), "one attempt finds out");
-        gate.judge(Verdict::Failed, later);
-        gate.give_back(probe);
-        assert_eq!(gate.shut(later), Some(Shut::Circuit(later + 2 * FIRST_OPEN)));
-        gate.judge(Verdict::Answered, later);
-        assert_eq!(gate.shut(later), None);
-    }
-
-    #[test]
-    fn a_pause_is_kept_and_a_shorter_one_does_not_end_it() {
-        let now = Instant::now();
-        let mut gate = gate(9, None);
-        gate.judge(Verdict::Limited(Some(20 * SECOND)), now);
-        gate.judge(Verdict::Limited(Some(SECOND)), now);
-        assert_eq!(gate.shut(now), Some(Shut::Paused(now + 20 * SECOND)));
-        assert_eq!(gate.shut(now + 20 * SECOND), None);
-        gate.judge(Verdict::Answered, now);
-        gate.judge(Verdict::Limited(None), now + 30 * SECOND);
-        assert_eq!(gate.shut(now + 30 * SECOND), Some(Shut::Paused(now + 31 * SECOND)));
-        gate.judge(Verdict::Limited(None), now + 40 * SECOND);
-        assert_eq!(gate.shut(now + 40 * SECOND), Some(Shut::Paused(now + 42 * SECOND)));
-        assert_eq!(doubled(FIRST_PAUSE, 400, LONGEST_PAUSE), LONGEST_PAUSE);
-    }
-
-    proptest! {
-        /// Whatever comes when, and however long each request waits before it leaves.
-        #[test]
-        fn no_minute_holds_more_than_its_requests(
-            limit in 1_u32..5,
-            steps in prop::collection::vec((0_u64..30_000, 0_usize..3), 1..80),
-        ) {
-            let mut gate = gate(100, Some(limit));
-            let (mut now, mut left, mut held) = (Instant::now(), Vec::new(), Vec::new());
-            for (pause, step) in steps {
-                now += Duration::from_millis(pause);
-                held.extend(gate.take(now).ok());
-                if step > 0 && let Some(ticket) = held.pop() {
-                    gate.leaves(ticket, now);
-                    gate.give_back(ticket);
-                    left.push(now);
-                }
-            }
-            for (index, first) in left.iter().enumerate() {
-                let within = left[index..].iter().filter(|at| **at < *first + Duration::from_mins(1)).count();
-                prop_assert!(within <= limit as usize);
-            }
-        }
-
-        #[test]
-        fn it_opens_when_it_says(limit in 1_u32..4, pauses in prop::collection::vec(0_u64..40_000, 1..40)) {
-            let mut gate = gate(1, Some(limit));
-            let mut now = Instant::now();
-            for pause in pauses {
-                now += Duration::from_millis(pause);
-                if let Some(until) = gate.shut(now).and_then(Shut::until) {
-                    prop_assert!(until > now && gate.shut(until).is_none());
-                    now = until;
-                }
-                let ticket = gate.take(now).unwrap();
-                gate.leaves(ticket, now);
-                gate.give_back(ticket);
-            }
-        }
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ use super::{
     CheckNamed, CheckProvider, Class, Failure, Generate, GenerateError, GetProviders, Permits, Picture,
     SetInstances, Shut,
 };
+use crate::secret::SecretSource;
 
 /// Calls that may wait; permits let far fewer through.
 const MAILBOX: usize = 1_024;
@@ -22,10 +23,19 @@ const MAILBOX: usize = 1_024;
 pub struct Instance {
     /// As the wire shows it; what changes is filled in when it is asked for.
     pub info: ProviderInfo,
+    /// Where its key comes from: with another address or key it is another service, or another account.
+    pub api_key: Option<SecretSource>,
     /// Its actor.
     pub generate: Recipient<Generate>,
     /// Its actor.
     pub check: Recipient<CheckProvider>,
+}
+
+impl Instance {
+    /// Whether the same service is asked with the same key: then it goes on as it stands.
+    fn is_same_service(&self, other: &Self) -> bool {
+        (&self.info.address, &self.api_key) == (&other.info.address, &other.api_key)
+    }
 }
 
 /// The actor.
@@ -67,6 +77,12 @@ impl Handler<SetInstances> for ProviderGateway {
     type Result = ();
 
     fn handle(&mut self, SetInstances(instances): SetInstances, _: &mut Self::Context) {
+        for new in &instances {
+            let former = self.instances.iter().find(|former| former.info.name == new.info.name);
+            if !former.is_some_and(|former| former.is_same_service(new)) {
+                self.permits.renew(&new.info.name);
+            }
+        }
         self.instances = instances;
     }
 }

@@ -1,14 +1,18 @@
 //! Whether what a provider sent is a picture: its dimensions first, then every pixel of it, within the memory budget.
 
+mod outline;
+
 use std::{
-    io::{BufReader, Seek},
+    fs::File,
+    io::{self, BufReader, Seek},
     sync::Arc,
     time::Duration,
 };
 
-use image::{ImageDecoder, ImageFormat, ImageReader};
+use image::{ImageDecoder, ImageFormat, ImageReader, Limits};
 use tokio::{sync::Semaphore, time::Instant};
 
+use self::outline::{Outline, outline};
 use crate::{
     cache::Spooled,
     memory::{Budget, Holder, OverBudget},
@@ -18,6 +22,8 @@ use crate::{
 const MAX_SIDE: u32 = 16_384;
 /// Most bytes of a decoded picture: 8192×8192 with an alpha channel.
 const MAX_DECODED_BYTES: u64 = 256 * 1024 * 1024;
+/// Most that a decoder may take beside the file and the pixels: colour profiles and texts, which unpack to a thousand times their size.
+const SIDE_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a picture waits for room in the memory budget.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often it looks.
@@ -89,33 +95,66 @@ impl Inspector {
                 Err(InspectError::OverMemory(_)) if Instant::now() < patience => {
                     tokio::time::sleep(LOOK).await;
                 }
+                Err(InspectError::OverMemory(over)) => return self.outline(spooled, over).await,
                 Err(error) => return Err(error),
             }
         }
     }
+
+    /// A picture for whose pixels there is no room, looked at from outside: what may have been paid is not lost for want of memory.
+    async fn outline(
+        &self,
+        spooled: Spooled,
+        over: OverBudget,
+    ) -> Result<(Spooled, Inspected), InspectError> {
+        let looking = tokio::task::spawn_blocking(move || {
+            let outline = spooled.open().ok().and_then(|file| outline(BufReader::new(file)));
+            (outline, spooled)
+        });
+        let (outline, spooled) = looking.await.map_err(|_| InspectError::Decoder)?;
+        let Some(Outline { is_png, width, height }) = outline else {
+            return Err(InspectError::OverMemory(over));
+        };
+        if width > MAX_SIDE || height > MAX_SIDE {
+            return Err(InspectError::TooLarge { width, height });
+        }
+        tracing::warn!(error = %over, "a picture is kept without a look at its pixels");
+        let (media_type, extension) = if is_png { ("image/png", "png") } else { ("image/jpeg", "jpg") };
+        Ok((spooled, Inspected { media_type, extension, width, height }))
+    }
+}
+
+/// A reader that passes over what does not fit into [`SIDE_BYTES`]. Dimensions and pixels are looked at by who reads, before it does.
+fn reader(file: File) -> io::Result<ImageReader<BufReader<File>>> {
+    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format()?;
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(SIDE_BYTES);
+    reader.limits(limits);
+    Ok(reader)
 }
 
 fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError> {
     let no_picture = |error: &dyn std::fmt::Display| InspectError::NoPicture(error.to_string());
     let mut file = spooled.open().map_err(|error| no_picture(&error))?;
     file.rewind().map_err(|error| no_picture(&error))?;
-    let mut reader =
-        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(|error| no_picture(&error))?;
-    // Dimensions and sizes are looked at below, before anything is decoded.
-    reader.no_limits();
+    let reader = reader(file).map_err(|error| no_picture(&error))?;
     let (media_type, extension) = match reader.format() {
         Some(ImageFormat::Png) => ("image/png", "png"),
         Some(ImageFormat::Jpeg) => ("image/jpeg", "jpg"),
         Some(ImageFormat::WebP) => ("image/webp", "webp"),
         _ => return Err(InspectError::NoPicture("not PNG, JPEG or WebP".to_owned())),
     };
+    // The decoder of JPEG reads the file as a whole, and that of WebP most of it.
+    let file_bytes = if extension == "png" { 0 } else { spooled.size_bytes };
+    let over = InspectError::OverMemory;
+    let _beside = budget.reserve(Holder::Decode, SIDE_BYTES + file_bytes).map_err(over)?;
     let decoder = reader.into_decoder().map_err(|error| no_picture(&error))?;
     let (width, height) = decoder.dimensions();
     if width > MAX_SIDE || height > MAX_SIDE || decoder.total_bytes() > MAX_DECODED_BYTES {
         return Err(InspectError::TooLarge { width, height });
     }
     let bytes = decoder.total_bytes();
-    let reservation = budget.reserve(Holder::Decode, bytes).map_err(InspectError::OverMemory)?;
+    let reservation = budget.reserve(Holder::Decode, bytes).map_err(over)?;
     let mut pixels = vec![0; bytes as usize];
     decoder.read_image(&mut pixels).map_err(|error| no_picture(&error))?;
     drop(pixels);
@@ -148,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn pictures_are_told_by_their_bytes_and_cut_ones_are_none() {
         let home = tempfile::tempdir().unwrap();
-        let inspector = Inspector::new(Budget::new(1 << 20));
+        let inspector = Inspector::new(Budget::new(16 << 20));
         for (format, extension) in
             [(ImageFormat::Png, "png"), (ImageFormat::Jpeg, "jpg"), (ImageFormat::WebP, "webp")]
         {
@@ -182,11 +221,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_picture_waits_for_room_and_not_for_ever() {
+    async fn a_picture_waits_for_room_and_is_kept_for_its_outline_if_none_comes() {
         let home = tempfile::tempdir().unwrap();
         let full = Inspector::new(Budget::new(10));
-        let refused = full.inspect(spooled(&home, &encoded(ImageFormat::Png))).await;
-        assert!(matches!(refused, Err(InspectError::OverMemory(_))));
+        for (format, extension) in [(ImageFormat::Png, "png"), (ImageFormat::Jpeg, "jpg")] {
+            let bytes = encoded(format);
+            let (_, kept) = full.inspect(spooled(&home, &bytes)).await.unwrap();
+            assert_eq!((kept.extension, kept.width, kept.height), (extension, 40, 30));
+            let cut = full.inspect(spooled(&home, &bytes[..bytes.len() - 2])).await;
+            assert!(matches!(cut, Err(InspectError::OverMemory(_))), "{extension}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_profile_that_unpacks_to_more_than_any_is_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        for (profile_bytes, is_read) in [(64 << 10, true), (64 << 20, false)] {
+            let mut bytes = Vec::new();
+            let mut info = png::Info::with_size(1, 1);
+            info.icc_profile = Some(vec![0; profile_bytes].into());
+            let encoder = png::Encoder::with_info(&mut bytes, info).unwrap();
+            encoder.write_header().unwrap().write_image_data(&[0]).unwrap();
+            assert!(bytes.len() < 1 << 20);
+            let spooled = spooled(&home, &bytes);
+            let mut decoder = reader(spooled.open().unwrap()).unwrap().into_decoder().unwrap();
+            assert_eq!(decoder.icc_profile().unwrap().is_some(), is_read);
+            let (_, inspected) = Inspector::new(Budget::new(16 << 20)).inspect(spooled).await.unwrap();
+            assert_eq!((inspected.width, inspected.height), (1, 1));
+        }
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

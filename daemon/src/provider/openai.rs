@@ -17,10 +17,18 @@ use super::{
 };
 use crate::service::Takes;
 
-/// Longest part of a service's own words that is shown, in characters.
-const SHOWN_CHARS: usize = 500;
-/// What a gateway answers that gave up waiting for the service behind it (504, and Cloudflare's 524): that may go on, and charge.
-const GAVE_UP_WAITING: [u16; 2] = [504, 524];
+/// What a gateway answers that lost the service behind it after it had asked: that may go on, and charge. `LiteLLM` answers 408 where it
+/// gave up waiting, others 504, and Cloudflare 524; 502 and 520 also say that the service hung up in the middle of its answer.
+const LOST_BEHIND: [u16; 5] = [408, 502, 504, 520, 524];
+/// The same in words, for gateways that answer 500 to everything: `litellm.Timeout`, `APIConnectionError`, `timeout_error`.
+const LOST_WORDS: [&str; 6] = [
+    "timeout",
+    "timed out",
+    "connection error",
+    "connectionerror",
+    "connection reset",
+    "server disconnected",
+];
 
 /// The kind `openai`.
 #[derive(Debug)]
@@ -109,14 +117,16 @@ impl Wire for Openai {
             };
             return Err(Refusal { class, message: reason.shown("answered with an error and status 200") });
         }
+        // Joined to the directory of the API, or to its host where it begins with a slash.
+        let mut directory = base.clone();
+        directory.set_path(&format!("{}/", base.path().trim_end_matches('/')));
         let item = |entry: &Entry| {
-            if entry.b64_json.is_some() {
-                return Some(Item::Taken);
+            let url = entry.url.as_deref().filter(|url| !url.is_empty());
+            let at = url.and_then(|url| directory.join(url).ok());
+            match entry.b64_json.as_deref().and_then(|number| number.parse().ok()) {
+                Some(text) => Some(Item::Taken { text, or_at: at }),
+                None => at.map(Item::At),
             }
-            // Joined to the directory of the API, or to its host where it begins with a slash.
-            let mut directory = base.clone();
-            directory.set_path(&format!("{}/", base.path().trim_end_matches('/')));
-            entry.url.as_deref().and_then(|url| directory.join(url).ok()).map(Item::At)
         };
         let items: Vec<_> = document.data.iter().filter_map(item).collect();
         if items.is_empty() {
@@ -133,6 +143,7 @@ impl Wire for Openai {
         let class = match (reason.class_of_words(), should_retry(headers)) {
             (Some(Class::RateLimited(_)), _) => limited(wait),
             (Some(class), _) => class,
+            (None, _) if status.is_server_error() && reason.is_of_a_lost_answer() => Class::Ambiguous,
             (None, is_worth_it) => match class_of_status(status) {
                 Class::RateLimited(_) => limited(wait),
                 // The service knows better than its status.
@@ -169,10 +180,9 @@ fn class_of_status(status: StatusCode) -> Class {
         402 => Class::Quota,
         410 => Class::Gone,
         429 => Class::RateLimited(None),
-        // 408: the server says that the request did not arrive as a whole. 409 and 425 are among those that the SDK repeats.
-        408 | 409 | 425 => Class::Transient(None),
-        status if GAVE_UP_WAITING.contains(&status) => Class::Ambiguous,
-        500.. => Class::Transient(None),
+        status if LOST_BEHIND.contains(&status) => Class::Ambiguous,
+        // The first two are among those that the SDK repeats.
+        409 | 425 | 500.. => Class::Transient(None),
         400.. => Class::Invalid,
         _ => Class::Unknown,
     }
@@ -211,137 +221,22 @@ impl Reason {
         is(&["rate_limit_exceeded", "throttling_error"]).then_some(Class::RateLimited(None))
     }
 
+    /// Whether it was asked on our behalf, and what came of it is not known.
+    fn is_of_a_lost_answer(&self) -> bool {
+        let says = |text: &String| {
+            let text = text.to_ascii_lowercase();
+            LOST_WORDS.iter().any(|words| text.contains(words))
+        };
+        [&self.kind, &self.code, &self.message].into_iter().any(says)
+    }
+
     fn shown(&self, fallback: &str) -> String {
         if self.message.is_empty() {
             return fallback.to_owned();
         }
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
-        self.message.chars().take(SHOWN_CHARS).map(clean).collect()
+        self.message.clone()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use reel_protocol::{ImageParams, JsonText};
-    use reqwest::header::HeaderValue;
-
-    use super::*;
-
-    fn body(params: ImageParams, model: Option<&str>) -> Value {
-        let request = PictureRequest { params, seed: 1, style_suffix: Some("film still") };
-        let submission = Openai.submission(&request, model);
-        assert_eq!(submission.path, "images/generations");
-        serde_json::from_slice(&submission.body).unwrap()
-    }
-
-    #[test]
-    fn a_request_holds_what_the_api_knows_and_what_the_user_adds() {
-        let mut params = ImageParams::new("a cat? #1 \"quoted\"\n猫");
-        params.negative_prompt = Some("dogs".into());
-        params.extra = Some(JsonText::parse(r#"{"quality":"low"}"#.into()).unwrap());
-        assert_eq!(
-            body(params, Some("gpt-image-2")),
-            json!({
-                "model": "gpt-image-2", "prompt": "a cat? #1 \"quoted\"\n猫, film still. Avoid: dogs",
-                "n": 1, "size": "1024x1024", "quality": "low",
-            })
-        );
-        assert_eq!(body(ImageParams::new("x"), None).get("model"), None);
-    }
-
-    #[test]
-    fn pictures_are_found_in_the_answer_or_where_it_says() {
-        let base = Url::parse("http://host:8080/v1").unwrap();
-        let items = |json: &str| Openai.items(json.as_bytes(), &base);
-        let at = |url: &str| Item::At(Url::parse(url).unwrap());
-        assert_eq!(
-            items(
-                r#"{"created":1,"data":[{"b64_json":"","revised_prompt":null},{"url":"https://x/1.png"}]}"#
-            ),
-            Ok(vec![Item::Taken, at("https://x/1.png")])
-        );
-        assert_eq!(
-            items(r#"{"data":[{"b64_json":null,"url":"/generated/1.png"},{"url":"files/2.png"}]}"#),
-            Ok(vec![at("http://host:8080/generated/1.png"), at("http://host:8080/v1/files/2.png")])
-        );
-        for (json, class, words) in [
-            (r#"{"data":[]}"#, Class::Unknown, "without a picture"),
-            (r#"{"data":null}"#, Class::Unknown, "without a picture"),
-            (r#"{"data":[{"url":""}"#, Class::Unknown, "not what the images API answers"),
-            ("<html>", Class::Unknown, "not what the images API answers"),
-            (r#"{"error":{"message":"no","code":"moderation_blocked"}}"#, Class::Moderated, "no"),
-            (
-                r#"{"error":{"message":"slow down","type":"throttling_error"}}"#,
-                Class::RateLimited(None),
-                "slow down",
-            ),
-            (r#"{"error":"broken"}"#, Class::Unknown, "broken"),
-        ] {
-            let refusal = items(json).unwrap_err();
-            assert!(refusal.class == class && refusal.message.contains(words), "{json}: {refusal:?}");
-        }
-    }
-
-    #[test]
-    fn refusals_are_classed_by_their_words_before_their_status() {
-        let refusal = |status: u16, header: Option<(&'static str, &'static str)>, body: &str| {
-            let header = header.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
-            let headers = header.into_iter().collect();
-            Openai.refusal(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
-        };
-        let second = Some(Duration::from_secs(1));
-        let hours = Some(Duration::from_hours(2));
-        let cases = [
-            (
-                429,
-                None,
-                r#"{"error":{"message":"m","code":"rate_limit_exceeded"}}"#,
-                Class::RateLimited(None),
-            ),
-            (429, Some(("retry-after", "1")), "", Class::RateLimited(second)),
-            (429, Some(("retry-after", "7200")), "", Class::QuotaWindow(hours)),
-            (429, Some(("retry-after", "1")), r#"{"error":{"type":"insufficient_quota"}}"#, Class::Quota),
-            (
-                429,
-                None,
-                r#"{"error":{"message":"m","type":"throttling_error","code":"429"}}"#,
-                Class::RateLimited(None),
-            ),
-            (
-                400,
-                None,
-                r#"{"error":{"type":"image_generation_user_error","code":"moderation_blocked"}}"#,
-                Class::Moderated,
-            ),
-            (
-                400,
-                None,
-                r#"{"error":{"message":"size","type":"invalid_request_error","code":400}}"#,
-                Class::Invalid,
-            ),
-            (401, None, r#"{"error":{"code":"invalid_api_key"}}"#, Class::Auth),
-            (403, None, "", Class::Auth),
-            (402, None, "", Class::Quota),
-            (404, None, r#"{"detail":"Not Found"}"#, Class::Invalid),
-            (410, None, "", Class::Gone),
-            (413, None, "", Class::Invalid),
-            (408, None, "", Class::Transient(None)),
-            (500, None, "oops", Class::Transient(None)),
-            (503, None, "", Class::Transient(None)),
-            (503, Some(("retry-after", "1")), "", Class::Transient(second)),
-            (500, Some(("x-should-retry", "false")), "", Class::Unknown),
-            (504, None, "", Class::Ambiguous),
-            (524, None, "<html>", Class::Ambiguous),
-            (302, None, "", Class::Unknown),
-        ];
-        for (status, header, body, class) in cases {
-            assert_eq!(refusal(status, header, body).class, class, "{status} {header:?} {body}");
-        }
-        assert_eq!(refusal(404, None, r#"{"detail":"Not Found"}"#).message, "Not Found");
-        assert!(refusal(302, None, "").message.contains("base_url"));
-        let long = format!(r#"{{"error":{{"message":"a\u0007{}"}}}}"#, "b".repeat(9_000));
-        assert_eq!(refusal(400, None, &long).message.len(), SHOWN_CHARS);
-    }
-}
+mod tests;

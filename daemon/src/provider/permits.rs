@@ -40,6 +40,13 @@ impl Permits {
         }
     }
 
+    /// Another service stands behind this name from now on: its pause and its circuit were the former one's.
+    pub fn renew(&self, provider: &str) {
+        if let Some(gate) = self.gates().get_mut(provider) {
+            gate.renew();
+        }
+    }
+
     /// Whether an attempt may begin now.
     pub fn is_free(&self, provider: &str) -> bool {
         self.gates().get(provider).is_some_and(|gate| gate.shut(Instant::now()).is_none())
@@ -91,7 +98,7 @@ impl Permit {
     /// Says what the attempt tells about its provider.
     pub fn judge(&self, verdict: Verdict) {
         if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
-            gate.judge(verdict, Instant::now());
+            gate.judge(self.ticket, verdict, Instant::now());
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{
     CheckProvider, Generate, GenerateError, Picture, PictureRequest,
     class::{Class, Failure},
     gate::Verdict,
-    http::{Answer, BodyLimits, Exchange, Http, Reach, read_answer},
+    http::{Answer, BodyFault, BodyLimits, Exchange, Http, Reach, mend, read_answer},
     inspect::{InspectError, Inspector},
     wire::{Item, Wire},
 };
@@ -30,10 +30,13 @@ use crate::{
     tasks::ProgressSink,
 };
 
-/// What a call holds in memory while its answer arrives: the pieces on their way to disk, and the decoder's blocks.
-const CALL_BYTES: u64 = 512 * 1024;
+/// What a call holds in memory while its answer arrives: eight pieces of 64 KiB on their way to disk, up to three of hyper's buffers of
+/// 400 KiB (one that fills, one that is cut into pieces, one whose last piece waits), and the decoder's blocks.
+const CALL_BYTES: u64 = 2 * 1024 * 1024;
 /// Largest picture, in bytes: ten times what services send.
 const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;
+/// Texts that an answer may hold beside the pictures that were asked for, such as a preview, and that are told apart when it is whole.
+const OTHER_TEXTS: usize = 4;
 /// Room that the disk must have before a picture is asked for: what is paid must not be lost for want of it.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -181,23 +184,59 @@ impl RemoteParts {
             return Err(Failure::new(Class::Unknown, message, hint));
         }
         let (field, spools) = (self.wire.picture_field(), self.spools.clone());
-        let limits = BodyLimits { pictures: count as usize, picture_bytes: MAX_PICTURE_BYTES };
+        let limits = BodyLimits { texts: count as usize + OTHER_TEXTS, picture_bytes: MAX_PICTURE_BYTES };
         let read = exchange.read_with(move |chunks| read_answer(chunks, field, &spools, limits)).await;
-        let Answer { document, pictures, cut } = self.read(read)?;
-        let items = match (self.wire.items(&document, &self.config.base_url), cut) {
+        let Answer { document, texts, cut } = self.read(read)?;
+        let items = match (self.wire.items(&document, &self.config.base_url), &cut) {
+            // Of what was cut, whatever is whole.
+            (Err(_), Some(_)) => self.wire.items(&mend(&document), &self.config.base_url),
+            (items, _) => items,
+        };
+        let items = match (items, cut) {
             (Ok(items), _) => items,
             (Err(_), Some(cut)) => return Err(self.lost(&cut)),
             (Err(refusal), None) => return Err(self.refused(refusal, key)),
         };
-        let mut taken = pictures.into_iter();
+        self.collect(items.into_iter().take(count as usize), texts, key).await
+    }
+
+    /// The files of these pictures: those that are there, or why none is.
+    async fn collect(
+        &self,
+        items: impl Iterator<Item = Item>,
+        texts: Vec<Result<Spooled, BodyFault>>,
+        key: Option<&Secret>,
+    ) -> Result<Files, Failure> {
+        let mut texts: Vec<_> = texts.into_iter().map(Some).collect();
         let mut files = Vec::new();
-        for item in items.into_iter().take(count as usize) {
-            match item {
-                Item::Taken => files.extend(taken.next()),
-                Item::At(url) => files.push(self.fetch(url, key).await?),
+        let mut failures = Vec::new();
+        for item in items {
+            let (taken, at) = match item {
+                Item::Taken { text, or_at } => (texts.get_mut(text).and_then(Option::take), or_at),
+                Item::At(url) => (None, Some(url)),
+            };
+            let taken = taken.map(|text| self.read(Ok(text)));
+            let got = match (taken, at) {
+                (Some(Ok(file)), at) if file.size_bytes > 0 || at.is_none() => Ok(file),
+                (_, Some(url)) => self.fetch(url, key).await,
+                (Some(Err(failure)), None) => Err(failure),
+                _ => Err(self.bad_answer("the answer names a picture and does not hold it")),
+            };
+            match got {
+                Ok(file) => files.push(file),
+                Err(failure) => failures.push(failure),
             }
         }
-        Ok(files)
+        match failures.into_iter().next() {
+            Some(failure) if files.is_empty() => Err(failure),
+            Some(failure) => {
+                // What is good of it was paid with the rest.
+                let error = failure.error.message;
+                tracing::warn!(provider = %self.config.name, error, "one of several pictures was left out");
+                Ok(files)
+            }
+            None => Ok(files),
+        }
     }
 
     async fn inspect(&self, files: Files) -> Result<Vec<Picture>, Failure> {

@@ -18,8 +18,13 @@ pub struct Submission {
 /// Where a picture of an answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// It stood in the answer, and is the next of those that were taken out of it.
-    Taken,
+    /// It stood in the answer, and was taken out of it.
+    Taken {
+        /// Which of the texts that were taken out.
+        text: usize,
+        /// Where it lies as well; some servers write an empty text beside it.
+        or_at: Option<Url>,
+    },
     /// It lies there.
     At(Url),
 }
@@ -29,7 +34,7 @@ pub enum Item {
 pub struct Refusal {
     /// What kind.
     pub class: Class,
-    /// The service's own words, or what can be told without them.
+    /// The service's own words, or what can be told without them. Nobody has looked at them: they may be long, and repeat the key.
     pub message: String,
 }
 
@@ -41,7 +46,7 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
     /// The field whose texts are pictures in base64.
     fn picture_field(&self) -> &'static str;
 
-    /// The pictures of an answer with a status of success, its texts taken out. URLs are relative to `base`.
+    /// The pictures of an answer with a status of success, with their numbers in the place of its texts. URLs are relative to `base`.
     fn items(&self, document: &[u8], base: &Url) -> Result<Vec<Item>, Refusal>;
 
     /// What an answer means whose status is none of success.

@@ -177,7 +177,7 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
             FindRoom { bytes: ROOM_BYTES * u64::from(params.n), make_room: Some(task.make_room.clone()) };
         match parts.find_room.send(find).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return RunEnd::failed(no_room(&error)),
+            Ok(Err(error)) => return no_room(&error),
             Err(_) => return RunEnd::failed(internal("the cache is gone")),
         }
     }
@@ -212,9 +212,7 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
     };
     match kept {
         Ok(made) => RunEnd::Done(Some(made)),
-        // It is made: asking again would pay again.
-        Err(error) if provider.is_paid => RunEnd::Failed(not_kept(&error), Again::OutcomeUnknown),
-        Err(error) => RunEnd::failed(not_kept(&error)),
+        Err(error) => not_kept(&error, provider.is_paid),
     }
 }
 
@@ -241,32 +239,58 @@ fn internal(message: &str) -> TaskError {
     }
 }
 
-fn no_room(error: &CacheError) -> TaskError {
-    TaskError {
-        message: format!("nothing was asked for, as it could not be kept: {error}"),
-        ..not_kept(error)
-    }
+/// What follows from a store without room, found out before anything was asked for.
+fn no_room(error: &CacheError) -> RunEnd {
+    without_room("nothing was asked for, as it could not be kept", error, false)
 }
 
-fn not_kept(error: &CacheError) -> TaskError {
-    let (code, hint) = match error {
+/// What follows from a picture that is made and could not be kept.
+fn not_kept(error: &CacheError, is_paid: bool) -> RunEnd {
+    without_room("the picture was made but could not be kept", error, is_paid)
+}
+
+fn without_room(what: &str, error: &CacheError, is_paid: bool) -> RunEnd {
+    let (code, remedy) = match error {
         CacheError::Full { .. } => {
             (ErrorCode::StorageFull, "raise cache.disk_mb, or remove tasks from the history with reel rm")
         }
-        CacheError::DiskFull { .. } => {
-            (ErrorCode::StorageFull, "free some room on the disk; the task is tried again")
-        }
-        CacheError::OverMemory => {
-            (ErrorCode::OverMemory, "reel memory shows who holds what; the task is tried again")
-        }
-        _ => (ErrorCode::StorageFailed, "reel daemon logs says more; the task is tried again"),
+        CacheError::DiskFull { .. } => (ErrorCode::StorageFull, "free some room on the disk"),
+        CacheError::OverMemory => (ErrorCode::OverMemory, "reel memory shows who holds what"),
+        _ => (ErrorCode::StorageFailed, "reel daemon logs says more"),
+    };
+    let (again, what_follows) = if is_paid {
+        // It is made: asking again would pay again.
+        (Again::OutcomeUnknown, "it was paid: reel release asks, and pays, again; reel cancel gives up")
+    } else {
+        (Again::Later(None), "the task is tried again")
     };
     let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    TaskError {
+    let error = TaskError {
         code: code.name().to_owned(),
-        message: format!("the picture was made but could not be kept: {error}{cause}"),
-        hint: Some(hint.to_owned()),
+        message: format!("{what}: {error}{cause}"),
+        hint: Some(format!("{remedy}; {what_follows}")),
         retryable: true,
         provider_status: None,
+    };
+    RunEnd::Failed(error, again)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_was_paid_and_not_kept_is_not_said_to_be_tried_again() {
+        let path = std::path::PathBuf::from("/artifacts/x");
+        for error in [CacheError::DiskFull { path }, CacheError::OverMemory] {
+            for (is_paid, wanted, words) in
+                [(true, Again::OutcomeUnknown, "reel release"), (false, Again::Later(None), "tried again")]
+            {
+                let RunEnd::Failed(error, again) = not_kept(&error, is_paid) else { unreachable!() };
+                let hint = error.hint.unwrap();
+                assert!(again == wanted && hint.contains(words), "{is_paid}: {again:?} {hint}");
+                assert_eq!(hint.contains("tried again"), !is_paid, "{hint}");
+            }
+        }
     }
 }

@@ -270,6 +270,9 @@ impl TaskTracker {
         let Some(task) = self.live.get_mut(&id) else { return };
         let from = std::mem::replace(&mut task.state, step.state);
         task.rev = step.rev;
+        if step.state != TaskState::Running {
+            task.progress = reel_protocol::Progress::default();
+        }
         let was_held = std::mem::replace(&mut task.hold_reason, step.hold_reason);
         task.not_before = step.not_before;
         task.priority = step.priority;

@@ -72,6 +72,7 @@ impl Ground {
         let reclaim_drawing = draft.clone().recipient();
         let draft = Instance {
             info: DraftProvider::info(),
+            api_key: None,
             generate: draft.clone().recipient(),
             check: draft.recipient(),
         };
@@ -134,7 +135,12 @@ impl Ground {
             wait_reason: None,
             waits_until: None,
         };
-        Instance { info, generate: provider.clone().recipient(), check: provider.recipient() }
+        Instance {
+            info,
+            api_key: config.api_key.clone(),
+            generate: provider.clone().recipient(),
+            check: provider.recipient(),
+        }
     }
 }
 

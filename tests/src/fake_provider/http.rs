@@ -43,7 +43,9 @@ impl Request {
         let (Some(method), Some(path)) = (words.next(), words.next()) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("no request line: {first}")));
         };
-        let (method, path) = (method.to_owned(), path.to_owned());
+        // As a proxy is asked: with the whole address, which every server has to take.
+        let absolute = path.strip_prefix("http://").and_then(|rest| rest.find('/').map(|at| &rest[at..]));
+        let (method, path) = (method.to_owned(), absolute.unwrap_or(path).to_owned());
         let mut headers = Vec::new();
         loop {
             let line = read_line(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -1,6 +1,9 @@
 //! Bodies of answers as they arrive: pictures go to spools, everything else is small. Runs on threads that may block.
 
-use std::io::{self, Write};
+use std::{
+    convert::Infallible,
+    io::{self, Write},
+};
 
 use tokio::sync::mpsc;
 
@@ -22,13 +25,13 @@ pub enum Chunk {
 /// What a body may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
-    /// Pictures.
-    pub pictures: usize,
+    /// Texts that are kept; more are passed over.
+    pub texts: usize,
     /// Bytes of one picture.
     pub picture_bytes: u64,
 }
 
-/// Why a body was not read.
+/// Why a body, or one text of it, was not read.
 #[derive(Debug)]
 pub enum BodyFault {
     /// More than it may hold.
@@ -54,10 +57,10 @@ impl From<io::Error> for BodyFault {
 /// A JSON body, taken apart.
 #[derive(Debug)]
 pub struct Answer {
-    /// The document with `""` in the place of each picture.
+    /// The document with its number in the place of each text.
     pub document: Vec<u8>,
-    /// The pictures, in their order.
-    pub pictures: Vec<Spooled>,
+    /// The texts in their order, as files; one that is none does not spoil the others.
+    pub texts: Vec<Result<Spooled, BodyFault>>,
     /// Why it is not whole, if it is not.
     pub cut: Option<String>,
 }
@@ -70,18 +73,18 @@ pub fn read_answer(
     limits: BodyLimits,
 ) -> Result<Answer, BodyFault> {
     let mut extract = Extract::new(field);
-    let mut sink = PictureSink { spools, limits, current: None, pictures: Vec::new() };
+    let mut sink = TextSink { spools, limits, current: None, texts: Vec::new() };
     let mut cut = None;
     while let Some(chunk) = chunks.blocking_recv() {
         match chunk {
             Chunk::Cut(reason) => cut = Some(reason),
             Chunk::Bytes(bytes) => extract.push(&bytes, &mut sink).map_err(|error| match error {
                 ExtractError::TooLarge => BodyFault::TooLarge,
-                ExtractError::Sink(fault) => fault,
+                ExtractError::Sink(never) => match never {},
             })?,
         }
     }
-    Ok(Answer { document: extract.finish(), pictures: sink.pictures, cut })
+    Ok(Answer { document: extract.finish(), texts: sink.texts, cut })
 }
 
 /// Reads a body that is one picture as it is; the reason comes along if it was cut.
@@ -108,33 +111,47 @@ fn write(spool: &mut Spool, bytes: &[u8], limits: BodyLimits) -> Result<(), Body
     Ok(spool.write_all(bytes)?)
 }
 
-struct PictureSink<'a> {
+struct TextSink<'a> {
     spools: &'a Spools,
     limits: BodyLimits,
+    /// The text that comes; None while it is passed over.
     current: Option<(Base64Stream, Spool)>,
-    pictures: Vec<Spooled>,
+    texts: Vec<Result<Spooled, BodyFault>>,
 }
 
-impl Sink for PictureSink<'_> {
-    type Error = BodyFault;
+impl TextSink<'_> {
+    /// The text is no picture of ours; its rest is passed over.
+    fn give_up(&mut self, fault: BodyFault) {
+        self.current = None;
+        self.texts.push(Err(fault));
+    }
+}
 
-    fn begin(&mut self) -> Result<(), BodyFault> {
-        if self.pictures.len() >= self.limits.pictures {
-            return Err(BodyFault::TooLarge);
+impl Sink for TextSink<'_> {
+    type Error = Infallible;
+
+    fn begin(&mut self) -> Result<(), Infallible> {
+        if self.texts.len() < self.limits.texts {
+            match self.spools.create() {
+                Ok(spool) => self.current = Some((Base64Stream::default(), spool)),
+                Err(error) => self.give_up(error.into()),
+            }
         }
-        self.current = Some((Base64Stream::default(), self.spools.create()?));
         Ok(())
     }
 
-    fn piece(&mut self, text: &[u8]) -> Result<(), BodyFault> {
+    fn piece(&mut self, text: &[u8]) -> Result<(), Infallible> {
         let Some((base64, spool)) = &mut self.current else { return Ok(()) };
-        base64.push(text, |bytes| write(spool, bytes, self.limits))
+        if let Err(fault) = base64.push(text, |bytes| write(spool, bytes, self.limits)) {
+            self.give_up(fault);
+        }
+        Ok(())
     }
 
-    fn end(&mut self) -> Result<(), BodyFault> {
+    fn end(&mut self) -> Result<(), Infallible> {
         let Some((mut base64, mut spool)) = self.current.take() else { return Ok(()) };
-        base64.finish(|bytes| write(&mut spool, bytes, self.limits))?;
-        self.pictures.push(spool.finish()?);
+        let written = base64.finish(|bytes| write(&mut spool, bytes, self.limits));
+        self.texts.push(written.and_then(|()| Ok(spool.finish()?)));
         Ok(())
     }
 }

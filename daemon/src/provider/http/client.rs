@@ -4,7 +4,7 @@
 //! and how long the next one are ours.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -18,10 +18,13 @@ use tokio::{
 use super::{
     body::Chunk,
     dns::{Reach, Resolver, is_reachable},
+    route::{Route, Router, proxy_hosts},
 };
 
-/// Pieces of an answer that wait for the disk: some 16 KiB each.
+/// Pieces of an answer that wait for the disk.
 const WAITING_CHUNKS: usize = 8;
+/// Largest piece: hyper's grow to 400 KiB where they come fast.
+const PIECE_BYTES: usize = 64 * 1024;
 /// What is read of an answer that only says what went wrong.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// Hosts whose requests are counted; past it the counts begin anew, as configurations name few.
@@ -55,8 +58,11 @@ pub struct Http(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limits: HttpLimits,
-    anywhere: OnceLock<Client>,
+    direct: OnceLock<Client>,
+    environment: OnceLock<Client>,
     internet: OnceLock<Client>,
+    router: Router,
+    proxies: HashSet<String>,
     pool: Arc<Semaphore>,
     hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
@@ -90,9 +96,13 @@ pub struct Exchange {
 impl Http {
     /// Within these limits.
     pub fn new(limits: HttpLimits) -> Self {
+        let proxies = proxy_hosts(|name| std::env::var(name).ok());
         Self(Arc::new(Inner {
             limits,
-            anywhere: OnceLock::new(),
+            router: Router::new(!proxies.is_empty(), limits.dns_ttl, limits.connect),
+            proxies,
+            direct: OnceLock::new(),
+            environment: OnceLock::new(),
             internet: OnceLock::new(),
             pool: Arc::new(Semaphore::new(limits.pool)),
             hosts: Mutex::default(),
@@ -107,12 +117,14 @@ impl Http {
         reach: Reach,
         leaves: impl FnOnce(),
     ) -> Result<Exchange, SendError> {
-        if !is_reachable(request.url(), reach) {
+        let is_reachable = is_reachable(request.url(), reach);
+        let route = if is_reachable { self.0.router.route(request.url(), reach).await } else { None };
+        let Some(route) = route else {
             let host = request.url().host_str().unwrap_or("an address without a host").to_owned();
             return Err(SendError::NotSent(format!("{host} may not be asked")));
-        }
+        };
         let limits = self.0.limits;
-        let client = self.client(reach).map_err(|error| SendError::NotSent(chain(&error)))?;
+        let client = self.client(route).map_err(|error| SendError::NotSent(chain(&error)))?;
         let slot = self.slot(&request).await.ok_or_else(|| SendError::NotSent("it stops".to_owned()))?;
         let deadline = Instant::now() + limits.total;
         leaves();
@@ -146,31 +158,33 @@ impl Http {
         Some(Slot { _pool: pool, _host: host })
     }
 
-    fn client(&self, reach: Reach) -> Result<&Client, reqwest::Error> {
-        let place = match reach {
-            Reach::Anywhere => &self.0.anywhere,
-            Reach::Internet => &self.0.internet,
+    fn client(&self, route: Route) -> Result<&Client, reqwest::Error> {
+        let place = match route {
+            Route::Direct => &self.0.direct,
+            Route::Environment => &self.0.environment,
+            Route::Internet => &self.0.internet,
         };
         if let Some(client) = place.get() {
             return Ok(client);
         }
-        let client = build(self.0.limits, reach)?;
+        let client = build(self.0.limits, route, &self.0.proxies)?;
         Ok(place.get_or_init(|| client))
     }
 }
 
-fn build(limits: HttpLimits, reach: Reach) -> Result<Client, reqwest::Error> {
+fn build(limits: HttpLimits, route: Route, proxies: &HashSet<String>) -> Result<Client, reqwest::Error> {
     // It fails only where another part of the process chose one before, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
+    let reach = if route == Route::Internet { Reach::Internet } else { Reach::Anywhere };
+    let builder = Client::builder()
         .user_agent(concat!("reel/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .referer(false)
         .connect_timeout(limits.connect)
         .pool_idle_timeout(limits.keep_alive)
         .pool_max_idle_per_host(if limits.keep_alive.is_zero() { 0 } else { limits.per_host })
-        .dns_resolver(Arc::new(Resolver::new(reach, limits.dns_ttl)))
-        .build()
+        .dns_resolver(Arc::new(Resolver::new(reach, limits.dns_ttl).with_own(proxies.clone())));
+    if route == Route::Direct { builder.no_proxy() } else { builder }.build()
 }
 
 impl Exchange {
@@ -185,18 +199,21 @@ impl Exchange {
         let reading = tokio::task::spawn_blocking(move || reader(chunks));
         loop {
             let until = deadline.min(Instant::now() + read);
-            let chunk = match timeout_at(until, response.chunk()).await {
-                Ok(Ok(Some(bytes))) => Chunk::Bytes(bytes),
+            let cut = match timeout_at(until, response.chunk()).await {
+                Ok(Ok(Some(bytes))) => {
+                    // A reader that has gone has read enough.
+                    if pass_on(&pieces, bytes).await {
+                        continue;
+                    }
+                    break;
+                }
                 Ok(Ok(None)) => break,
-                Ok(Err(error)) => Chunk::Cut(chain(&error.without_url())),
-                Err(_) if until == deadline => Chunk::Cut("the answer took too long".to_owned()),
-                Err(_) => Chunk::Cut(format!("the answer stood still for {} s", read.as_secs())),
+                Ok(Err(error)) => chain(&error.without_url()),
+                Err(_) if until == deadline => "the answer took too long".to_owned(),
+                Err(_) => format!("the answer stood still for {} s", read.as_secs()),
             };
-            let is_cut = matches!(chunk, Chunk::Cut(_));
-            // A reader that has gone has read enough.
-            if pieces.send(chunk).await.is_err() || is_cut {
-                break;
-            }
+            let _ = pieces.send(Chunk::Cut(cut)).await;
+            break;
         }
         drop(pieces);
         reading.await
@@ -217,6 +234,17 @@ impl Exchange {
     }
 }
 
+/// Gives bytes to the reader, in pieces; whether it takes more.
+async fn pass_on(pieces: &mpsc::Sender<Chunk>, mut bytes: bytes::Bytes) -> bool {
+    while !bytes.is_empty() {
+        let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+        if pieces.send(Chunk::Bytes(piece)).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 /// An error with its causes; the same is not said twice.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -224,4 +252,23 @@ fn chain(error: &dyn std::error::Error) -> String {
         let cause = cause.to_string();
         if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_at_once_is_passed_on_in_pieces() {
+        let (pieces, mut chunks) = mpsc::channel(WAITING_CHUNKS);
+        let bytes: Vec<_> = (0..400_000_u32).map(|n| n as u8).collect();
+        assert!(pass_on(&pieces, bytes.clone().into()).await);
+        drop(pieces);
+        let mut came = Vec::new();
+        while let Some(Chunk::Bytes(piece)) = chunks.recv().await {
+            assert!(piece.len() <= PIECE_BYTES);
+            came.extend(piece);
+        }
+        assert_eq!(came, bytes);
+    }
 }

@@ -2,7 +2,8 @@
 //! kept for a real parser. Pure.
 //!
 //! It knows no more of JSON than where strings begin and end and which string is a field's name. What it keeps is the same document with
-//! `""` in the place of each text that went to the sink, so whatever is wrong with the document the parser still finds.
+//! the number of each text that went to the sink in its place, `"0"` for the first: whatever is wrong with the document the parser still
+//! finds, and wherever a text stood it says which one it was.
 
 use memchr::memchr2;
 
@@ -58,13 +59,15 @@ pub struct Extract {
     field: &'static str,
     state: State,
     kept: Vec<u8>,
+    /// Texts that the sink has to their ends.
+    taken: usize,
 }
 
 impl Extract {
     /// Gives the texts of this field to the sink, wherever they stand.
     pub const fn new(field: &'static str) -> Self {
         let state = State::Between { is_name: false, has_colon: false };
-        Self { field, state, kept: Vec::new() }
+        Self { field, state, kept: Vec::new(), taken: 0 }
     }
 
     /// Takes the next bytes of the answer.
@@ -110,7 +113,7 @@ impl Extract {
         Ok(())
     }
 
-    /// The document without the texts.
+    /// The document with the numbers of the texts in their places.
     pub fn finish(self) -> Vec<u8> {
         self.kept
     }
@@ -149,7 +152,8 @@ impl Extract {
             None => Ok(rest),
             Some((b'"', rest)) => {
                 sink.end()?;
-                self.keep(b"\"")?;
+                self.keep(format!("{}\"", self.taken).as_bytes())?;
+                self.taken += 1;
                 self.state = State::Between { is_name: false, has_colon: false };
                 Ok(rest)
             }
@@ -246,10 +250,10 @@ mod tests {
     #[test]
     fn the_field_goes_to_the_sink_and_the_rest_stays_as_it_was() {
         for (json, kept, taken) in [
-            (r#"{"data":[{"b64_json":"AAAA"}]}"#, r#"{"data":[{"b64_json":""}]}"#, &["AAAA"][..]),
+            (r#"{"data":[{"b64_json":"AAAA"}]}"#, r#"{"data":[{"b64_json":"0"}]}"#, &["AAAA"][..]),
             (
                 r#"[{"b64_json" : "A" , "x":"b64_json"},{"b64_json":""}]"#,
-                r#"[{"b64_json" : "" , "x":"b64_json"},{"b64_json":""}]"#,
+                r#"[{"b64_json" : "0" , "x":"b64_json"},{"b64_json":"1"}]"#,
                 &["A", ""],
             ),
             (
@@ -265,8 +269,8 @@ mod tests {
                 r#"{"a\"b64_json":"A","p":"\"b64_json\":\"B\""}"#,
                 &[],
             ),
-            (r#"{"b64_json":"a\/b\u002Bc\n\"d"}"#, r#"{"b64_json":""}"#, &["a/b+c\n\"d"]),
-            (r#"{"b64_json":"\u00zz"}"#, r#"{"b64_json":""}"#, &["\u{fffd}"]),
+            (r#"{"b64_json":"a\/b\u002Bc\n\"d"}"#, r#"{"b64_json":"0"}"#, &["a/b+c\n\"d"]),
+            (r#"{"b64_json":"\u00zz"}"#, r#"{"b64_json":"0"}"#, &["\u{fffd}"]),
         ] {
             assert_eq!(extract(&[json.as_bytes()]), (kept.to_owned(), texts(taken)), "{json}");
         }

@@ -5,11 +5,14 @@ mod body;
 mod client;
 mod dns;
 mod extract;
+mod mend;
 mod retry_after;
+mod route;
 
 pub use self::{
     body::{Answer, BodyFault, BodyLimits, read_answer, read_file},
     client::{Exchange, Http, HttpLimits, SendError},
     dns::Reach,
+    mend::mend,
     retry_after::{retry_after, should_retry},
 };

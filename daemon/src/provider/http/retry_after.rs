@@ -8,8 +8,10 @@ use reqwest::header::HeaderMap;
 const MILLISECONDS: &str = "retry-after-ms";
 /// In seconds, with or without a fraction, or as a date. The second is what the `LiteLLM` proxy makes of it.
 const SECONDS_OR_DATE: [&str; 2] = ["retry-after", "llm_provider-retry-after"];
-/// When the rate limit has room again, as Go writes spans: `1s`, `6m0s`, `12ms`.
-const RESETS: [&str; 1] = ["x-ratelimit-reset-requests"];
+/// When the limit on requests has all of its room again, as Go writes spans: `1s`, `6m0s`, `12ms`.
+const RESET: &str = "x-ratelimit-reset-requests";
+/// How much room it has now: only with none is it the one that refused, and not that on tokens or pictures.
+const REMAINING: &str = "x-ratelimit-remaining-requests";
 
 /// The wait that the headers name, from now on.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
@@ -24,9 +26,8 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
             Some(date.duration_since(their_now).unwrap_or_default())
         })
     };
-    milliseconds
-        .or_else(|| SECONDS_OR_DATE.iter().find_map(named))
-        .or_else(|| RESETS.iter().find_map(|name| go_span(text(name)?)))
+    let reset = || text(RESET).filter(|_| text(REMAINING) == Some("0")).and_then(go_span);
+    milliseconds.or_else(|| SECONDS_OR_DATE.iter().find_map(named)).or_else(reset)
 }
 
 /// What `x-should-retry` says.
@@ -66,6 +67,8 @@ mod tests {
     /// Headers, and the wait in seconds.
     type Case = (&'static [(&'static str, &'static str)], Option<f64>);
 
+    const NONE_LEFT: (&str, &str) = (REMAINING, "0");
+
     #[test]
     fn every_shape_is_read() {
         // 2026-11-23 10:00:00 UTC.
@@ -89,12 +92,14 @@ mod tests {
                 ],
                 Some(30.0),
             ),
-            (&[("x-ratelimit-reset-requests", "6m0s")], Some(360.0)),
-            (&[("x-ratelimit-reset-requests", "12ms")], Some(0.012)),
-            (&[("x-ratelimit-reset-requests", "1m2.5s")], Some(62.5)),
-            (&[("x-ratelimit-reset-requests", "8.64s")], Some(8.64)),
-            (&[("x-ratelimit-reset-requests", "5 apples")], None),
-            (&[("x-ratelimit-reset-requests", "5s"), ("retry-after", "1")], Some(1.0)),
+            (&[NONE_LEFT, ("x-ratelimit-reset-requests", "6m0s")], Some(360.0)),
+            (&[NONE_LEFT, ("x-ratelimit-reset-requests", "12ms")], Some(0.012)),
+            (&[NONE_LEFT, ("x-ratelimit-reset-requests", "1m2.5s")], Some(62.5)),
+            (&[NONE_LEFT, ("x-ratelimit-reset-requests", "8.64s")], Some(8.64)),
+            (&[NONE_LEFT, ("x-ratelimit-reset-requests", "5 apples")], None),
+            (&[NONE_LEFT, ("x-ratelimit-reset-requests", "5s"), ("retry-after", "1")], Some(1.0)),
+            (&[("x-ratelimit-reset-requests", "12ms")], None),
+            (&[("x-ratelimit-reset-requests", "12ms"), ("x-ratelimit-remaining-requests", "4999")], None),
         ];
         for (pairs, wanted) in cases {
             let read = retry_after(&headers(pairs), now).map(|wait| wait.as_secs_f64());

@@ -13,6 +13,9 @@ use crate::{
     secret::{Secret, SecretError, SecretSource},
 };
 
+/// Longest part of a service's own words that is shown, in characters.
+const SHOWN_CHARS: usize = 500;
+
 impl RemoteParts {
     /// The key, if one is configured.
     pub(super) fn key(&self) -> Result<Option<Secret>, Failure> {
@@ -84,11 +87,11 @@ impl RemoteParts {
         Failure::new(Class::Unknown, message, "reel retry asks again, and may pay again")
     }
 
-    /// A refusal as the task shows it; the service may have repeated the key in it.
+    /// A refusal as the task shows it.
     pub(super) fn refused(&self, refusal: Refusal, key: Option<&Secret>) -> Failure {
         let Refusal { class, message } = refusal;
         let name = &self.config.name;
-        let message = key.map_or_else(|| message.clone(), |key| key.redact(&message));
+        let message = shown(&message, key);
         let hint = match class {
             Class::Auth => format!("providers.{name}.api_key is wrong, or may not do this"),
             Class::Quota => format!("{name}'s account has nothing left: top it up, then reel retry"),
@@ -105,8 +108,33 @@ impl RemoteParts {
     }
 }
 
+/// A service's own words: without the key, which it may have repeated, and only then cut, as half a key would not be found.
+fn shown(words: &str, key: Option<&Secret>) -> String {
+    let words = key.map_or_else(|| words.to_owned(), |key| key.redact(words));
+    words.chars().take(SHOWN_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// Since when the daemon has its environment, for whoever set a variable later.
 fn started() -> String {
     let by = if std::env::var_os("INVOCATION_ID").is_some() { "by systemd" } else { "by a command" };
-    format!("started {by}")
+    // The kernel's own note of it: /proc of this process is made with the process.
+    let since = std::fs::metadata("/proc/self").and_then(|entry| entry.modified()).ok();
+    let since = since.map(|at| format!(" at {}", humantime::format_rfc3339_seconds(at))).unwrap_or_default();
+    format!("started{since} {by}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_across_the_cut_is_not_shown_in_part() {
+        let key = Secret::new("sk-0123456789").unwrap();
+        for before in 480..SHOWN_CHARS {
+            let words = format!("{}sk-0123456789 is wrong", "x".repeat(before));
+            let said = shown(&words, Some(&key));
+            assert!(!said.contains("sk-") && said.chars().count() <= SHOWN_CHARS, "{said}");
+        }
+        assert_eq!(shown("a\u{7}b\n", None), "a b ");
+    }
 }

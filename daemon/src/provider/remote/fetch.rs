@@ -32,7 +32,7 @@ impl RemoteParts {
     }
 
     async fn fetch_once(&self, mut url: Url, key: Option<&Secret>) -> Result<Spooled, String> {
-        let limits = BodyLimits { pictures: 1, picture_bytes: MAX_PICTURE_BYTES };
+        let limits = BodyLimits { texts: 0, picture_bytes: MAX_PICTURE_BYTES };
         for _ in 0..=MAX_REDIRECTS {
             // The key goes to the provider's own address and nowhere else, whatever an answer says.
             let is_own = url.origin() == self.config.base_url.origin();

@@ -1,0 +1,223 @@
+//! When a gate opens and shuts, and for how long: tables, and properties of the minute.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn gate(max_concurrent: u32, requests_per_minute: Option<u32>) -> Gate {
+    Gate::new(GateLimits { max_concurrent, requests_per_minute })
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn permits_go_out_up_to_the_limit_and_come_back() {
+    let now = Instant::now();
+    let mut gate = gate(2, None);
+    let first = gate.take(now).unwrap();
+    gate.take(now).unwrap();
+    assert_eq!(gate.take(now), Err(Shut::Busy));
+    gate.give_back(first);
+    assert!(gate.take(now).is_ok());
+    gate.set_limits(GateLimits { max_concurrent: 1, requests_per_minute: None });
+    assert_eq!((gate.shut(now), gate.running()), (Some(Shut::Busy), 2));
+}
+
+#[test]
+fn an_attempt_that_never_left_gives_its_place_in_the_minute_back() {
+    let now = Instant::now();
+    let mut gate = gate(9, Some(2));
+    let first = gate.take(now).unwrap();
+    let second = gate.take(now).unwrap();
+    assert_eq!(gate.take(now), Err(Shut::Rate(now + RATE_WINDOW)), "both may still leave");
+    gate.give_back(first);
+    gate.leaves(second, now);
+    gate.leaves(second, now);
+    let third = gate.take(now).unwrap();
+    gate.leaves(third, now + SECOND);
+    assert_eq!(gate.take(now + SECOND), Err(Shut::Rate(now + RATE_WINDOW)));
+    assert!(gate.take(now + RATE_WINDOW).is_ok());
+}
+
+/// An attempt that begins and ends at one time, be the gate shut or not.
+fn attempt(gate: &mut Gate, verdict: Verdict, now: Instant) {
+    let ticket = began(gate, now);
+    end(gate, ticket, verdict, now);
+}
+
+fn began(gate: &mut Gate, now: Instant) -> u64 {
+    gate.take(now).unwrap()
+}
+
+fn end(gate: &mut Gate, ticket: u64, verdict: Verdict, now: Instant) {
+    gate.judge(ticket, verdict, now);
+    gate.give_back(ticket);
+}
+
+#[test]
+fn five_failures_in_a_row_open_the_circuit_and_one_attempt_closes_it() {
+    let now = Instant::now();
+    let mut gate = gate(9, None);
+    for verdict in [Verdict::Failed; 4].into_iter().chain([Verdict::Answered]).chain([Verdict::Failed; 4]) {
+        attempt(&mut gate, verdict, now);
+        attempt(&mut gate, Verdict::Unclear, now);
+    }
+    assert_eq!(gate.shut(now), None);
+    attempt(&mut gate, Verdict::Failed, now);
+    assert_eq!(gate.shut(now), Some(Shut::Circuit(now + FIRST_OPEN)));
+    let later = now + FIRST_OPEN;
+    let probe = began(&mut gate, later);
+    assert_eq!(gate.take(later), Err(Shut::Busy), "one attempt finds out");
+    end(&mut gate, probe, Verdict::Failed, later);
+    assert_eq!(gate.shut(later), Some(Shut::Circuit(later + 2 * FIRST_OPEN)));
+    let later = later + 2 * FIRST_OPEN;
+    attempt(&mut gate, Verdict::Answered, later);
+    assert_eq!(gate.shut(later), None);
+}
+
+#[test]
+fn the_late_failures_of_one_burst_count_once() {
+    let now = Instant::now();
+    let mut gate = gate(100, None);
+    let burst: Vec<_> = (0..100).map(|_| began(&mut gate, now)).collect();
+    let (first, late) = burst.split_at(50);
+    for ticket in first {
+        end(&mut gate, *ticket, Verdict::Failed, now + SECOND);
+    }
+    let until = now + SECOND + FIRST_OPEN;
+    assert_eq!(gate.shut(now + SECOND), Some(Shut::Circuit(until)));
+    // Some end when the time is over: they are none that found out.
+    for ticket in late {
+        end(&mut gate, *ticket, Verdict::Failed, until + SECOND);
+    }
+    assert_eq!(gate.shut(until + SECOND), None);
+    attempt(&mut gate, Verdict::Failed, until + SECOND);
+    let again = until + SECOND + 2 * FIRST_OPEN;
+    assert_eq!(gate.shut(until + SECOND), Some(Shut::Circuit(again)), "the second time, not the fiftieth");
+}
+
+#[test]
+fn the_late_limits_of_one_burst_count_once_and_their_longest_wait_is_kept() {
+    let now = Instant::now();
+    let mut gate = gate(100, None);
+    let mut burst: Vec<_> = (0..100).map(|_| began(&mut gate, now)).collect();
+    let failed = burst.split_off(90);
+    let longest = burst.pop().unwrap();
+    for ticket in burst {
+        end(&mut gate, ticket, Verdict::Limited(None), now + SECOND);
+    }
+    assert_eq!(gate.shut(now + SECOND), Some(Shut::Paused(now + 2 * SECOND)));
+    end(&mut gate, longest, Verdict::Limited(Some(5 * SECOND)), now + SECOND);
+    for ticket in failed {
+        end(&mut gate, ticket, Verdict::Failed, now + SECOND);
+    }
+    assert_eq!(gate.shut(now + SECOND), Some(Shut::Paused(now + 6 * SECOND)), "and no circuit");
+    assert_eq!(gate.shut(now + 6 * SECOND), None);
+    attempt(&mut gate, Verdict::Limited(None), now + 6 * SECOND);
+    assert_eq!(gate.shut(now + 6 * SECOND), Some(Shut::Paused(now + 8 * SECOND)), "the second time");
+}
+
+#[test]
+fn a_pause_is_kept_and_a_shorter_one_does_not_end_it() {
+    let now = Instant::now();
+    let mut gate = gate(9, None);
+    let (first, second) = (began(&mut gate, now), began(&mut gate, now));
+    end(&mut gate, first, Verdict::Limited(Some(20 * SECOND)), now);
+    end(&mut gate, second, Verdict::Limited(Some(SECOND)), now);
+    assert_eq!(gate.shut(now), Some(Shut::Paused(now + 20 * SECOND)));
+    assert_eq!(gate.shut(now + 20 * SECOND), None);
+    attempt(&mut gate, Verdict::Answered, now + 20 * SECOND);
+    attempt(&mut gate, Verdict::Limited(None), now + 30 * SECOND);
+    assert_eq!(gate.shut(now + 30 * SECOND), Some(Shut::Paused(now + 31 * SECOND)));
+    attempt(&mut gate, Verdict::Limited(None), now + 40 * SECOND);
+    assert_eq!(gate.shut(now + 40 * SECOND), Some(Shut::Paused(now + 42 * SECOND)));
+    assert_eq!(doubled(FIRST_PAUSE, 400, LONGEST_PAUSE), LONGEST_PAUSE);
+}
+
+#[test]
+fn a_provider_that_limits_and_says_to_come_back_at_once_is_asked_less_and_less() {
+    let mut now = Instant::now();
+    let mut gate = gate(1, None);
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        attempt(&mut gate, Verdict::Limited(Some(Duration::from_millis(12))), now);
+        let until = gate.shut(now).and_then(Shut::until).unwrap();
+        pauses.push((until - now).as_millis());
+        now = until;
+    }
+    assert_eq!(pauses, [12, 12, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+    attempt(&mut gate, Verdict::Limited(Some(40 * SECOND)), now);
+    assert_eq!(
+        gate.shut(now),
+        Some(Shut::Paused(now + 40 * SECOND)),
+        "it is left alone for longer if it says so"
+    );
+    attempt(&mut gate, Verdict::Answered, now + 40 * SECOND);
+    attempt(&mut gate, Verdict::Limited(Some(SECOND)), now + 40 * SECOND);
+    assert_eq!(gate.shut(now + 40 * SECOND), Some(Shut::Paused(now + 41 * SECOND)));
+}
+
+#[test]
+fn another_service_of_that_name_is_not_judged_by_what_the_former_did() {
+    let now = Instant::now();
+    let mut gate = gate(9, Some(10));
+    let mut former: Vec<_> = (0..9).map(|_| began(&mut gate, now)).collect();
+    for ticket in former.split_off(4) {
+        gate.leaves(ticket, now);
+        end(&mut gate, ticket, Verdict::Failed, now);
+    }
+    assert_eq!(gate.shut(now), Some(Shut::Circuit(now + FIRST_OPEN)));
+    gate.renew();
+    assert_eq!(gate.shut(now), None);
+    for ticket in former {
+        end(&mut gate, ticket, Verdict::Limited(Some(20 * SECOND)), now);
+    }
+    assert_eq!(gate.shut(now), None);
+    for _ in 0..5 {
+        let ticket = began(&mut gate, now);
+        gate.leaves(ticket, now);
+        gate.give_back(ticket);
+    }
+    assert_eq!(gate.shut(now), Some(Shut::Rate(now + RATE_WINDOW)), "the minute is kept");
+}
+
+proptest! {
+    /// Whatever comes when, and however long each request waits before it leaves.
+    #[test]
+    fn no_minute_holds_more_than_its_requests(
+        limit in 1_u32..5,
+        steps in prop::collection::vec((0_u64..30_000, 0_usize..3), 1..80),
+    ) {
+        let mut gate = gate(100, Some(limit));
+        let (mut now, mut left, mut held) = (Instant::now(), Vec::new(), Vec::new());
+        for (pause, step) in steps {
+            now += Duration::from_millis(pause);
+            held.extend(gate.take(now).ok());
+            if step > 0 && let Some(ticket) = held.pop() {
+                gate.leaves(ticket, now);
+                gate.give_back(ticket);
+                left.push(now);
+            }
+        }
+        for (index, first) in left.iter().enumerate() {
+            let within = left[index..].iter().filter(|at| **at < *first + Duration::from_mins(1)).count();
+            prop_assert!(within <= limit as usize);
+        }
+    }
+
+    #[test]
+    fn it_opens_when_it_says(limit in 1_u32..4, pauses in prop::collection::vec(0_u64..40_000, 1..40)) {
+        let mut gate = gate(1, Some(limit));
+        let mut now = Instant::now();
+        for pause in pauses {
+            now += Duration::from_millis(pause);
+            if let Some(until) = gate.shut(now).and_then(Shut::until) {
+                prop_assert!(until > now && gate.shut(until).is_none());
+                now = until;
+            }
+            let ticket = gate.take(now).unwrap();
+            gate.leaves(ticket, now);
+            gate.give_back(ticket);
+        }
+    }
+}
