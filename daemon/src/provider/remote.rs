@@ -18,8 +18,8 @@ use super::{
     CheckProvider, Generate, GenerateError, Picture, PictureRequest,
     class::{Class, Failure},
     gate::Verdict,
-    http::{Answer, BodyLimits, Exchange, Http, Reach, read_answer},
-    inspect::{InspectError, Inspector},
+    http::{Answer, BodyFault, BodyLimits, Exchange, Http, Reach, read_answer},
+    inspect::{InspectError, Inspected, Inspector},
     wire::{Item, Wire},
 };
 use crate::{
@@ -204,7 +204,7 @@ impl RemoteParts {
         let mut pictures = Vec::new();
         let mut fault = None;
         for file in files {
-            match self.inspector.inspect(file).await {
+            match self.inspect_and_sync(file).await? {
                 Ok((spooled, inspected)) => pictures.push(Picture {
                     body: Body::Spooled(spooled),
                     reservation: None,
@@ -227,6 +227,21 @@ impl RemoteParts {
             Some(error) => Err(self.bad_answer(&error.to_string())),
             None => Err(self.bad_answer("answered without a picture")),
         }
+    }
+
+    /// Looks at a picture while its bytes go to the disk, where they have to be before it is kept.
+    async fn inspect_and_sync(
+        &self,
+        file: Spooled,
+    ) -> Result<Result<(Spooled, Inspected), InspectError>, Failure> {
+        let sync = self.read(Ok(file.sync().map_err(BodyFault::Disk)))?;
+        let syncing = tokio::task::spawn_blocking(move || sync().map_err(BodyFault::Disk));
+        let inspected = self.inspector.inspect(file).await;
+        self.read(syncing.await)?;
+        Ok(inspected.map(|(mut file, inspected)| {
+            file.mark_synced();
+            (file, inspected)
+        }))
     }
 
     async fn check(&self) -> Result<String, Failure> {
