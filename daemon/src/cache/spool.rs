@@ -54,10 +54,12 @@ pub struct Spool {
     size_bytes: u64,
 }
 
-/// A body that is on disk as a whole; not synced yet, and without a name that lasts.
+/// A body that is in a file as a whole, which has no name that lasts yet.
 #[derive(Debug)]
 pub struct Spooled {
     pub(super) file: NamedTempFile,
+    /// Its bytes outlast a power loss.
+    pub(super) is_synced: bool,
     /// Of its bytes.
     pub digest: Digest,
     /// How many bytes.
@@ -92,7 +94,7 @@ impl Spool {
     pub fn finish(self) -> io::Result<Spooled> {
         let digest = Digest::from_bytes(*self.hasher.finalize().as_bytes());
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(Spooled { file, digest, size_bytes: self.size_bytes })
+        Ok(Spooled { file, is_synced: false, digest, size_bytes: self.size_bytes })
     }
 }
 
@@ -113,5 +115,16 @@ impl Spooled {
     /// The bytes, from the first on.
     pub fn open(&self) -> io::Result<File> {
         self.file.reopen()
+    }
+
+    /// What syncs its bytes: for a thread that may block, while another one looks at them. Once that succeeded, call [`Self::mark_synced`].
+    pub fn sync(&self) -> io::Result<impl FnOnce() -> io::Result<()> + Send + 'static> {
+        let file = self.file.as_file().try_clone()?;
+        Ok(move || file.sync_data())
+    }
+
+    /// Its bytes were synced.
+    pub const fn mark_synced(&mut self) {
+        self.is_synced = true;
     }
 }

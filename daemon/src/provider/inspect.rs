@@ -24,6 +24,12 @@ const MAX_SIDE: u32 = 16_384;
 const MAX_DECODED_BYTES: u64 = 256 * 1024 * 1024;
 /// Most that a decoder may take beside the file and the pixels: colour profiles and texts, which unpack to a thousand times their size.
 const SIDE_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of a file that are read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// What the decoder of a PNG holds besides rows: its window, and what it reads of chunks that are no pixels.
+const PNG_BYTES: usize = 512 * 1024;
+/// Rows that it holds: one as it came, the one above it, one as it gives it, and some that are not told apart yet.
+const PNG_ROWS: usize = 6;
 /// How long a picture waits for room in the memory budget.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often it looks.
@@ -126,7 +132,7 @@ impl Inspector {
 
 /// A reader that passes over what does not fit into [`SIDE_BYTES`]. Dimensions and pixels are looked at by who reads, before it does.
 fn reader(file: File) -> io::Result<ImageReader<BufReader<File>>> {
-    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format()?;
+    let mut reader = ImageReader::new(BufReader::with_capacity(READ_BYTES, file)).with_guessed_format()?;
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(SIDE_BYTES);
     reader.limits(limits);
@@ -134,32 +140,55 @@ fn reader(file: File) -> io::Result<ImageReader<BufReader<File>>> {
 }
 
 fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError> {
-    let no_picture = |error: &dyn std::fmt::Display| InspectError::NoPicture(error.to_string());
-    let mut file = spooled.open().map_err(|error| no_picture(&error))?;
-    file.rewind().map_err(|error| no_picture(&error))?;
-    let reader = reader(file).map_err(|error| no_picture(&error))?;
+    let mut file = spooled.open().map_err(no_picture)?;
+    file.rewind().map_err(no_picture)?;
+    let reader = reader(file).map_err(no_picture)?;
     let (media_type, extension) = match reader.format() {
-        Some(ImageFormat::Png) => ("image/png", "png"),
+        Some(ImageFormat::Png) => return inspect_png(reader.into_inner(), budget),
         Some(ImageFormat::Jpeg) => ("image/jpeg", "jpg"),
         Some(ImageFormat::WebP) => ("image/webp", "webp"),
         _ => return Err(InspectError::NoPicture("not PNG, JPEG or WebP".to_owned())),
     };
     // The decoder of JPEG reads the file as a whole, and that of WebP most of it.
-    let file_bytes = if extension == "png" { 0 } else { spooled.size_bytes };
     let over = InspectError::OverMemory;
-    let _beside = budget.reserve(Holder::Decode, SIDE_BYTES + file_bytes).map_err(over)?;
-    let decoder = reader.into_decoder().map_err(|error| no_picture(&error))?;
+    let _beside = budget.reserve(Holder::Decode, SIDE_BYTES + spooled.size_bytes).map_err(over)?;
+    let decoder = reader.into_decoder().map_err(no_picture)?;
     let (width, height) = decoder.dimensions();
-    if width > MAX_SIDE || height > MAX_SIDE || decoder.total_bytes() > MAX_DECODED_BYTES {
-        return Err(InspectError::TooLarge { width, height });
-    }
     let bytes = decoder.total_bytes();
+    check_size(width, height, bytes)?;
     let reservation = budget.reserve(Holder::Decode, bytes).map_err(over)?;
     let mut pixels = vec![0; bytes as usize];
-    decoder.read_image(&mut pixels).map_err(|error| no_picture(&error))?;
+    decoder.read_image(&mut pixels).map_err(no_picture)?;
     drop(pixels);
     drop(reservation);
     Ok(Inspected { media_type, extension, width, height })
+}
+
+/// A PNG is looked at row by row, so that neither its pixels nor a wider form of them are ever in memory together.
+fn inspect_png(file: BufReader<File>, budget: &Budget) -> Result<Inspected, InspectError> {
+    let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: PNG_BYTES });
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    let info = decoder.read_header_info().map_err(no_picture)?;
+    let (width, height) = (info.width, info.height);
+    let row_bytes = info.raw_row_length();
+    check_size(width, height, row_bytes as u64 * u64::from(height))?;
+    let held_bytes = PNG_BYTES + PNG_ROWS * row_bytes;
+    let reservation = budget.reserve(Holder::Decode, held_bytes as u64).map_err(InspectError::OverMemory)?;
+    let mut reader = decoder.read_info().map_err(no_picture)?;
+    while reader.next_row().map_err(no_picture)?.is_some() {}
+    drop(reader);
+    drop(reservation);
+    Ok(Inspected { media_type: "image/png", extension: "png", width, height })
+}
+
+fn check_size(width: u32, height: u32, decoded_bytes: u64) -> Result<(), InspectError> {
+    let is_too_large = width > MAX_SIDE || height > MAX_SIDE || decoded_bytes > MAX_DECODED_BYTES;
+    if is_too_large { Err(InspectError::TooLarge { width, height }) } else { Ok(()) }
+}
+
+fn no_picture(error: impl std::fmt::Display) -> InspectError {
+    InspectError::NoPicture(error.to_string())
 }
 
 #[cfg(test)]
@@ -202,6 +231,23 @@ mod tests {
             let none = inspector.inspect(spooled(&home, bytes)).await;
             assert!(matches!(none, Err(InspectError::NoPicture(_))), "{bytes:?}");
         }
+        assert_eq!(inspector.budget.reserved_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_png_is_looked_at_whole_and_in_less_memory_than_its_pixels() {
+        let home = tempfile::tempdir().unwrap();
+        let inspector = Inspector::new(Budget::new(1 << 20));
+        let mut bytes = Vec::new();
+        let image = RgbImage::from_fn(1024, 1024, |x, y| image::Rgb([x as u8, y as u8, (x ^ y) as u8]));
+        DynamicImage::from(image).write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
+        let (_, inspected) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
+        assert_eq!((inspected.width, inspected.height), (1024, 1024));
+        // In the last of the pixels: what ends the file is the end of their chunk, their checksum and an empty chunk.
+        let late = bytes.len() - 12 - 4 - 8;
+        bytes[late] ^= 1;
+        let damaged = inspector.inspect(spooled(&home, &bytes)).await;
+        assert!(matches!(damaged, Err(InspectError::NoPicture(_))), "{damaged:?}");
         assert_eq!(inspector.budget.reserved_bytes(), 0);
     }
 

@@ -172,6 +172,7 @@ impl ImageCache {
 }
 
 async fn hash(store: Store, artifacts: PathBuf, pictures: Vec<Picture>) -> Result<Hashed, CacheError> {
+    let needs_thread = pictures.iter().any(|picture| matches!(picture.body, Body::Held(_)));
     let hash = move || {
         let hashed = pictures.into_iter().map(|mut picture| {
             if let Body::Held(bytes) = &mut picture.body {
@@ -181,7 +182,8 @@ async fn hash(store: Store, artifacts: PathBuf, pictures: Vec<Picture>) -> Resul
         });
         hashed.collect::<Vec<_>>()
     };
-    let pictures = on_thread(artifacts, hash).await?;
+    // What was spooled was hashed on its way.
+    let pictures = if needs_thread { on_thread(artifacts, hash).await? } else { hash() };
     let digests: HashSet<Digest> = pictures.iter().map(|((digest, _), _)| *digest).collect();
     let known = store.read(move |connection| {
         let rows = digests.into_iter().map(|digest| store::artifact(connection, digest));
