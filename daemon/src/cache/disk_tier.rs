@@ -3,11 +3,14 @@
 //! A file is written beside the others under a temporary name, synced, and renamed, so that one with a digest's name is whole. What is damaged
 //! is set aside, not deleted; nothing outside the directory is ever touched.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -40,6 +43,9 @@ pub enum Checked {
 #[derive(Debug, Clone)]
 pub struct DiskTier {
     artifacts: PathBuf,
+    /// Whether the directories of the first bytes are known to outlast a power loss. Held while they are made, so that no file in one that
+    /// was just made gets its row before that.
+    has_directories: Arc<Mutex<bool>>,
     /// How many files were hashed.
     #[cfg(test)]
     pub hashed: Arc<std::sync::atomic::AtomicU64>,
@@ -55,6 +61,7 @@ impl DiskTier {
     pub fn new(artifacts: PathBuf) -> Self {
         Self {
             artifacts,
+            has_directories: Arc::default(),
             #[cfg(test)]
             hashed: Arc::default(),
         }
@@ -86,9 +93,7 @@ impl DiskTier {
         let path = self.path(row);
         match self.check(row, false) {
             Checked::Good(stamp, _) => {
-                // A daemon that died behind its rename has not synced the name.
-                os::sync_dir(path.parent().unwrap_or(&self.artifacts))
-                    .map_err(|error| write_error(&path, error))?;
+                self.sync_found(&path).map_err(|error| write_error(&path, error))?;
                 return Ok((stamp, body.held()));
             }
             Checked::Damaged => self.set_aside(row).map_err(|error| write_error(&path, error))?,
@@ -116,9 +121,7 @@ impl DiskTier {
         if !self.has_room(needed_bytes) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let directory = path.parent().unwrap_or(&self.artifacts);
-        let is_new = !directory.is_dir();
-        os::create_private_dir(directory)?;
+        self.ensure_directory(path.parent().unwrap_or(&self.artifacts))?;
         // Dropped on any failure, and the file with it.
         let (file, is_synced, held) = match body {
             Body::Spooled(spooled) => (spooled.file, spooled.is_synced, None),
@@ -133,12 +136,33 @@ impl DiskTier {
             file.as_file().sync_data()?;
         }
         let file = file.persist(path).map_err(|error| error.error)?;
-        os::sync_dir(directory)?;
-        if is_new {
-            os::sync_dir(&self.artifacts)?;
-        }
+        os::sync_dir(path.parent().unwrap_or(&self.artifacts))?;
         // After the rename, which changes the inode's time.
         Ok((os::stamp(&file.metadata()?), held))
+    }
+
+    /// A daemon that died behind its rename has not synced the name.
+    fn sync_found(&self, path: &Path) -> io::Result<()> {
+        let directory = path.parent().unwrap_or(&self.artifacts);
+        self.ensure_directory(directory)?;
+        os::sync_dir(directory)
+    }
+
+    /// Makes sure of a first byte's directory. Those of all others are made with it, and once in the daemon's life, as a former one may have
+    /// died before it synced them: one sync instead of one for each of the first few hundred pictures.
+    fn ensure_directory(&self, needed: &Path) -> io::Result<()> {
+        let mut has_directories = self.has_directories.lock().unwrap_or_else(PoisonError::into_inner);
+        if *has_directories && needed.is_dir() {
+            return Ok(());
+        }
+        os::create_private_dir(needed)?;
+        for first_byte in 0..=u8::MAX {
+            // What keeps another one from being made is said when that one is needed.
+            let _ = os::create_private_dir(&self.artifacts.join(format!("{first_byte:02x}")));
+        }
+        os::sync_dir(&self.artifacts)?;
+        *has_directories = true;
+        Ok(())
     }
 
     /// Hashes an artifact's file in bounded memory, or in one piece if its bytes are wanted.
@@ -233,128 +257,5 @@ fn write_error(path: &Path, error: io::Error) -> CacheError {
             CacheError::DiskFull { path: path.to_owned() }
         }
         _ => CacheError::File { path: path.to_owned(), source: Arc::new(error) },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::cache::Spools;
-
-    fn row(bytes: &[u8]) -> ArtifactRow {
-        ArtifactRow {
-            digest: digest_of(bytes),
-            media_type: "image/png".into(),
-            extension: "png".into(),
-            size_bytes: bytes.len() as u64,
-            width: None,
-            height: None,
-            duration_s: None,
-        }
-    }
-
-    fn tier() -> (tempfile::TempDir, DiskTier) {
-        let home = tempfile::tempdir().unwrap();
-        let tier = DiskTier::new(home.path().join("artifacts"));
-        (home, tier)
-    }
-
-    fn write(tier: &DiskTier, row: &ArtifactRow, bytes: &[u8]) -> Stamp {
-        let (stamp, held) = tier.write(row, Body::Held(bytes.to_vec())).unwrap();
-        assert_eq!(held.as_deref(), Some(bytes));
-        stamp
-    }
-
-    #[test]
-    fn a_spooled_body_gets_its_name_and_a_dropped_one_leaves_nothing() {
-        let (_home, tier) = tier();
-        let row = row(b"a picture");
-        let spool = |last: &[u8]| {
-            let mut spool = Spools::new(tier.artifacts().to_owned()).create().unwrap();
-            spool.write_all(b"a pic").unwrap();
-            spool.write_all(last).unwrap();
-            spool
-        };
-        drop(spool(b"x"));
-        let mut spooled = spool(b"ture").finish().unwrap();
-        spooled.sync().unwrap()().unwrap();
-        spooled.mark_synced();
-        assert_eq!((spooled.digest, spooled.size_bytes), (row.digest, row.size_bytes));
-        let (stamp, held) = tier.write(&row, Body::Spooled(spooled)).unwrap();
-        assert_eq!((DiskTier::stamp(&tier.path(&row)), held), (Some(stamp), None));
-        let again = spool(b"ture").finish().unwrap();
-        assert_eq!(tier.write(&row, Body::Spooled(again)).unwrap().0, stamp, "the file stays as it is");
-        assert_eq!(fs::read_dir(tier.artifacts().join(TEMPORARY)).unwrap().count(), 0);
-    }
-
-    fn is_good(tier: &DiskTier, row: &ArtifactRow) -> bool {
-        matches!(tier.check(row, false), Checked::Good(..))
-    }
-
-    #[test]
-    fn what_was_written_reads_back_and_leaves_nothing_temporary() {
-        let (_home, tier) = tier();
-        let row = row(b"a picture");
-        let stamp = write(&tier, &row, b"a picture");
-        assert_eq!(DiskTier::stamp(&tier.path(&row)), Some(stamp));
-        assert_eq!(write(&tier, &row, b"a picture"), stamp, "the file stays as it is");
-        let Checked::Good(_, Some(bytes)) = tier.check(&row, true) else { panic!() };
-        assert_eq!(bytes, b"a picture");
-        assert_eq!(tier.read_range(&row, 2, 3).unwrap(), b"pic");
-        assert_eq!(fs::read_dir(tier.artifacts().join(TEMPORARY)).unwrap().count(), 0);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn files_and_directories_are_the_owners_alone() {
-        use std::os::unix::fs::PermissionsExt;
-        let (_home, tier) = tier();
-        let row = row(b"mine");
-        write(&tier, &row, b"mine");
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let path = tier.path(&row);
-        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        assert_eq!((mode(tier.artifacts()), mode(&tier.artifacts().join(TEMPORARY))), (0o700, 0o700));
-    }
-
-    #[test]
-    fn a_changed_a_cut_and_a_missing_file_are_told_apart_from_good_ones() {
-        let (_home, tier) = tier();
-        let row = row(b"a picture");
-        write(&tier, &row, b"a picture");
-        fs::write(tier.path(&row), b"a pixture").unwrap();
-        assert!(matches!(tier.check(&row, false), Checked::Damaged));
-        assert!(matches!(tier.check(&row, true), Checked::Damaged));
-        fs::write(tier.path(&row), b"a pict").unwrap();
-        assert!(matches!(tier.check(&row, true), Checked::Damaged));
-        write(&tier, &row, b"a picture");
-        assert!(is_good(&tier, &row), "written anew over a damaged one");
-        assert_eq!(fs::read_dir(tier.artifacts().join(DAMAGED)).unwrap().count(), 1);
-        fs::remove_file(tier.path(&row)).unwrap();
-        assert!(matches!(tier.check(&row, false), Checked::Missing));
-    }
-
-    #[test]
-    fn a_full_disk_is_told_apart_from_other_failures() {
-        let path = Path::new("picture");
-        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
-            assert!(matches!(write_error(path, kind.into()), CacheError::DiskFull { .. }));
-        }
-        let denied = write_error(path, io::ErrorKind::PermissionDenied.into());
-        assert!(matches!(denied, CacheError::File { .. }));
-    }
-
-    #[test]
-    fn only_old_files_with_an_artifacts_name_are_listed() {
-        let (_home, tier) = tier();
-        let row = row(b"a picture");
-        write(&tier, &row, b"a picture");
-        fs::write(tier.path(&row).with_file_name("notes.txt"), b"").unwrap();
-        let first = row.digest.as_bytes()[0];
-        let later = SystemTime::now() + Duration::from_secs(5);
-        assert_eq!(tier.named_files(first, later), [(row.digest, tier.path(&row))]);
-        assert!(tier.named_files(first, later - Duration::from_mins(1)).is_empty());
     }
 }

@@ -32,9 +32,7 @@ impl Handler<CallService> for TaskTracker {
     fn handle(&mut self, msg: CallService, ctx: &mut Self::Context) -> Self::Result {
         let (reply, answer) = promise();
         let CallService { caller, spec, timeout, gone } = msg;
-        let intake =
-            Intake { caller, request_id: None, batch: None, is_batch: false, name: None, specs: vec![spec] };
-        self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
+        self.plan_then(ctx, Intake::single(caller, spec), move |tracker, ctx, intake, planned| {
             tracker.call(ctx, intake, planned, (timeout, gone), reply);
         });
         answer

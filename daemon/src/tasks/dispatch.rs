@@ -134,7 +134,8 @@ impl TaskTracker {
     }
 
     fn may_start(&self) -> bool {
-        self.gate().reason().is_none() && self.has_slot()
+        // A batch may hold a task of higher priority than those that stand in the queues already.
+        self.admitting == 0 && self.gate().reason().is_none() && self.has_slot()
     }
 
     /// What keeps every task from starting.

@@ -19,6 +19,8 @@ const LOOKED_UP_TOGETHER: usize = 256;
 pub(super) struct Intake {
     pub caller: Caller,
     pub request_id: Option<String>,
+    /// Of all that it asks for, as [`Intake::compute_fingerprint`] computes it: known once it is planned.
+    pub fingerprint: [u8; 32],
     pub batch: Option<BatchId>,
     pub is_batch: bool,
     pub name: Option<String>,
@@ -26,8 +28,14 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Of all that it asks for; the same for each request that has no id to come again with.
-    pub fn fingerprint(&self) -> [u8; 32] {
+    /// A request for one task.
+    pub fn single(caller: Caller, spec: TaskSpec) -> Self {
+        let (request_id, fingerprint) = (None, [0; 32]);
+        Self { caller, request_id, fingerprint, batch: None, is_batch: false, name: None, specs: vec![spec] }
+    }
+
+    /// The same for each request that has no id to come again with.
+    fn compute_fingerprint(&self) -> [u8; 32] {
         if self.request_id.is_none() {
             return [0; 32];
         }
@@ -51,15 +59,17 @@ impl TaskTracker {
     pub(super) fn plan_then(
         &mut self,
         ctx: &mut Context<Self>,
-        intake: Intake,
+        mut intake: Intake,
         then: impl FnOnce(&mut Self, &mut Context<Self>, Intake, Planned) + 'static,
     ) {
         if intake.specs.len() <= PLANNED_AT_ONCE {
+            intake.fingerprint = intake.compute_fingerprint();
             let plans = plan_all(&*self.parts.plan, &intake.specs);
             return self.look_up_then(ctx, intake, plans, then);
         }
         let plan = self.parts.plan.clone();
         let planning = tokio::task::spawn_blocking(move || {
+            intake.fingerprint = intake.compute_fingerprint();
             let plans = plan_all(&*plan, &intake.specs);
             (intake, plans)
         });

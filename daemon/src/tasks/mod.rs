@@ -1,5 +1,6 @@
 //! Tasks: what was accepted, where it stands, what runs next, who waits for it.
 
+mod admit;
 mod again;
 mod call;
 mod crash;

@@ -44,10 +44,7 @@ impl Handler<SubmitTask> for TaskTracker {
         ctx: &mut Self::Context,
     ) -> Self::Result {
         let request_id = spec.request_id.take();
-        let taken = self.take_in(
-            ctx,
-            Intake { caller, request_id, batch: None, is_batch: false, name: None, specs: vec![spec] },
-        );
+        let taken = self.take_in(ctx, Intake { request_id, ..Intake::single(caller, spec) });
         Box::pin(async move {
             let taken = taken.await.unwrap_or(Err(TaskRefusal::Stopping))?;
             let id = taken.ids.first().copied().ok_or(TaskRefusal::Stopping)?;
@@ -61,7 +58,9 @@ impl Handler<SubmitBatch> for TaskTracker {
 
     fn handle(&mut self, msg: SubmitBatch, ctx: &mut Self::Context) -> Self::Result {
         let SubmitBatch { caller, request_id, name, batch, specs } = msg;
-        let taken = self.take_in(ctx, Intake { caller, request_id, batch, is_batch: true, name, specs });
+        let fingerprint = [0; 32];
+        let taken =
+            self.take_in(ctx, Intake { caller, request_id, fingerprint, batch, is_batch: true, name, specs });
         Box::pin(async move {
             let taken = taken.await.unwrap_or(Err(TaskRefusal::Stopping))?;
             let batch = taken.batch.ok_or(TaskRefusal::Stopping)?;
@@ -110,7 +109,7 @@ impl TaskTracker {
 
     pub(super) fn accept(&mut self, ctx: &mut Context<Self>, intake: Intake, planned: Planned, reply: Reply) {
         let again =
-            intake.request_id.clone().map(|id| (intake.caller.client.to_string(), id, intake.fingerprint()));
+            intake.request_id.clone().map(|id| (intake.caller.client.to_string(), id, intake.fingerprint));
         let taken = planned.and_then(|planned| {
             let asked = intake.specs.len() as u64;
             self.refusal(asked).map_or(Ok(()), Err)?;
@@ -122,21 +121,26 @@ impl TaskTracker {
         };
         self.accepting += rows.len() as u64;
         let count = rows.len() as u64;
+        let state = rows.first().map_or(TaskState::Queued, |row| row.state);
+        let taken = Taken { batch: request.batch, ids: rows.iter().map(|row| row.id).collect(), state };
         let write = move |connection: &rusqlite::Connection| {
             if let Some(batch) = request.batch.filter(|_| !request.is_new_batch)
                 && !store::batch_exists(connection, batch)?
             {
-                return Ok((Err(TaskRefusal::NoBatch(batch)), request, rows));
+                return Ok((Err(TaskRefusal::NoBatch(batch)), request, Vec::new()));
             }
-            Ok((Ok(store::insert(connection, &request, &rows)?), request, rows))
+            let accepted = store::insert(connection, &request, &rows)?;
+            // Sorted, and the rest let go, here: the rows of a large batch are much to go through, and nobody waits for this thread.
+            let (accepted, hits) = without_hits(accepted, rows);
+            Ok((Ok(accepted), request, hits))
         };
         self.journal(write, move |tracker, ctx, outcome| {
             tracker.accepting -= count;
             match outcome {
                 Err(error) => drop(reply.send(Err(error.into()))),
                 Ok((Err(refusal), ..)) => drop(reply.send(Err(refusal))),
-                Ok((Ok(accepted), request, rows)) => {
-                    tracker.accepted(ctx, &request, accepted, &rows, tasks, reply);
+                Ok((Ok(accepted), request, hits)) => {
+                    tracker.accepted(ctx, &request, accepted, &hits, (taken, tasks), reply);
                 }
             }
         });
@@ -184,7 +188,7 @@ impl TaskTracker {
         }
         let request = store::Request {
             client: intake.caller.client.to_string(),
-            fingerprint: intake.fingerprint(),
+            fingerprint: intake.fingerprint,
             request_id: intake.request_id,
             batch,
             is_new_batch,
@@ -231,48 +235,37 @@ impl TaskTracker {
         ctx: &mut Context<Self>,
         request: &store::Request,
         accepted: Accepted,
-        rows: &[NewTask],
-        tasks: Vec<LiveTask>,
+        hits: &[NewTask],
+        (taken, tasks): (Taken, Vec<LiveTask>),
         reply: Reply,
     ) {
-        let answer = match accepted {
+        let refusal = match accepted {
             Accepted::New(open) => {
                 // Only what was taken in has written them.
                 self.ids_on_disk = self.ids_on_disk.max(request.ids_below);
-                for row in rows.iter().filter(|row| row.state == TaskState::Succeeded) {
+                for row in hits {
                     self.took_from_cache(request, row);
                 }
-                let open = rows
-                    .iter()
-                    .zip(open)
-                    .filter(|(row, _)| row.state != TaskState::Succeeded)
-                    .map(|(_, open)| open);
-                let ids = rows.iter().map(|row| row.id).collect();
-                let state = match rows.first() {
-                    Some(row) if row.state == TaskState::Succeeded => TaskState::Succeeded,
-                    _ => TaskState::Queued,
-                };
-                let mut taken = Taken { batch: request.batch, ids, state };
-                for (task, open) in tasks.into_iter().zip(open) {
-                    let state = self.admit(ctx, task, open);
-                    if taken.ids.len() == 1 {
-                        taken.state = state;
-                    }
-                }
-                Ok(taken)
+                let tasks = tasks.into_iter().zip(open).collect();
+                return self.admit(ctx, tasks, move |tracker, ctx, first| {
+                    let is_single = taken.ids.len() == 1;
+                    let state = first.filter(|_| is_single).unwrap_or(taken.state);
+                    // A client that went away has its tasks all the same: they were accepted.
+                    let _ = reply.send(Ok(Taken { state, ..taken }));
+                    tracker.prune();
+                    tracker.dispatch(ctx);
+                });
             }
             Accepted::Before { batch, first, tasks } => {
                 let ids: Vec<_> = (first.0..first.0 + tasks).map(TaskId).collect();
                 return self.answer_before(ctx, batch, ids, reply);
             }
             Accepted::Conflict => {
-                Err(TaskRefusal::RequestIdConflict(request.request_id.clone().unwrap_or_default()))
+                TaskRefusal::RequestIdConflict(request.request_id.clone().unwrap_or_default())
             }
-            Accepted::NoDependency(index, id) => Err(TaskRefusal::NoDependency { index, id }),
+            Accepted::NoDependency(index, id) => TaskRefusal::NoDependency { index, id },
         };
-        // A client that went away has its tasks all the same: they were accepted.
-        let _ = reply.send(answer);
-        self.prune();
+        let _ = reply.send(Err(refusal));
         self.dispatch(ctx);
     }
 
@@ -294,32 +287,6 @@ impl TaskTracker {
         }));
     }
 
-    /// Takes in a task that is on disk. Answers where it stands.
-    pub(super) fn admit(
-        &mut self,
-        ctx: &mut Context<Self>,
-        mut task: LiveTask,
-        open: Result<Vec<TaskId>, TaskId>,
-    ) -> TaskState {
-        let id = task.id;
-        let is_waiting = !matches!(&open, Ok(open) if open.is_empty());
-        task.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
-        let state = task.state;
-        self.count(task.batch, None, Some(state));
-        if let Some(deadline) = task.deadline {
-            self.deadlines.insert((deadline, id));
-            self.wake_at(ctx, deadline);
-        }
-        self.parts.events.task("accepted", || task.event(None, None));
-        self.live.insert(id, task);
-        match open {
-            Ok(open) if open.is_empty() => self.enter_queue(ctx, id),
-            Ok(open) => self.dependencies.add(id, open),
-            Err(failed) => self.fail_dependant(ctx, id, failed),
-        }
-        state
-    }
-
     pub(super) fn took_from_cache(&mut self, request: &store::Request, row: &NewTask) {
         self.count(request.batch, None, Some(TaskState::Succeeded));
         self.parts.events.task("accepted", || {
@@ -337,4 +304,18 @@ impl TaskTracker {
             task.event(Some(Source::Cache), None)
         });
     }
+}
+
+/// What became of the tasks that the cache did not have, and the rows of those that it had.
+fn without_hits(accepted: Accepted, mut rows: Vec<NewTask>) -> (Accepted, Vec<NewTask>) {
+    let is_hit = |row: &NewTask| row.state == TaskState::Succeeded;
+    let accepted = match accepted {
+        Accepted::New(open) => {
+            let of_tasks = rows.iter().zip(open).filter(|(row, _)| !is_hit(row));
+            Accepted::New(of_tasks.map(|(_, open)| open).collect())
+        }
+        other => other,
+    };
+    rows.retain(is_hit);
+    (accepted, rows)
 }

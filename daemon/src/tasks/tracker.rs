@@ -105,6 +105,8 @@ pub struct TaskTracker {
     pub(super) open_batches: HashMap<BatchId, u64>,
     /// Tasks that are on their way into the journal.
     pub(super) accepting: u64,
+    /// Requests whose tasks are on disk and not all in their queues yet.
+    pub(super) admitting: u64,
     pub(super) next_id: u64,
     /// Ids below this are reserved on disk: a restart begins at or above it.
     pub(super) ids_on_disk: u64,
@@ -145,6 +147,7 @@ impl TaskTracker {
             counts: BTreeMap::new(),
             open_batches: HashMap::new(),
             accepting: 0,
+            admitting: 0,
             next_id: 1,
             ids_on_disk: 0,
             is_paused: false,
@@ -359,7 +362,7 @@ impl Handler<GetTaskCounts> for TaskTracker {
             is_idle: self.runs.is_empty()
                 && self.ready.is_empty()
                 && self.delayed.is_empty()
-                && self.accepting == 0,
+                && self.accepting + self.admitting == 0,
         })
     }
 }

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use tokio::join;
 
 use super::*;
-use crate::tasks::PauseQueue;
+use crate::tasks::{PauseQueue, SubmitBatch};
 
 async fn counts(bench: &Bench) -> (u64, u64) {
     let counts = bench.ask(GetTaskCounts).await;
@@ -80,4 +80,27 @@ async fn a_wait_whose_client_left_is_forgotten() {
     drop(here);
     assert!(answer.await.unwrap().unwrap().unwrap().timed_out);
     assert_eq!(bench.ask(storm::Inspect).await.awaited, 0);
+}
+
+#[actix::test]
+async fn nothing_of_a_batch_starts_before_all_of_it_stands_in_the_queues() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, false);
+    let mut specs = vec![spec("test.noop"); 20];
+    specs.push(TaskSpec { priority: 9, ..spec("test.first") });
+    let caller = Caller { client: "test".into(), connection: 1 };
+    let batch = SubmitBatch { caller, request_id: None, name: None, batch: None, specs };
+    let submitted = actix::spawn(bench.tracker.send(batch));
+    let mut unfinished = Vec::new();
+    while !submitted.is_finished() {
+        // Has whatever may start begun, in each turn between.
+        bench.ask(PauseQueue(false)).await;
+        let (running, queued) = counts(&bench).await;
+        unfinished.push(running + queued);
+    }
+    let ids = submitted.await.unwrap().unwrap().unwrap().ids;
+    assert!(unfinished.iter().all(|tasks| [0, 21].contains(tasks)), "a part of it was seen: {unfinished:?}");
+    bench.gate.add_permits(99);
+    bench.wait(ids[20]).await;
+    assert_eq!(bench.runs.lock().unwrap()[0], "test.first");
 }

@@ -161,7 +161,9 @@ async fn a_failed_write_leaves_no_file_and_takes_no_room() {
     let cache = home.start(SMALL);
     let kept = keep(&cache, 1, 400).await.unwrap();
     let blocked = Digest::from_bytes(*blake3::hash(&[3; 300]).as_bytes()).to_string();
-    std::fs::write(home.artifacts().join(&blocked[..2]), b"no directory").unwrap();
+    let in_its_place = home.artifacts().join(&blocked[..2]);
+    std::fs::remove_dir(&in_its_place).unwrap();
+    std::fs::write(&in_its_place, b"no directory").unwrap();
     let pictures = || vec![picture(1, 400), picture(2, 300), picture(3, 300)];
     let failed = cache.send(keep_all(Some(2), pictures())).await.unwrap();
     assert!(matches!(failed, Err(CacheError::File { .. })));
@@ -169,7 +171,7 @@ async fn a_failed_write_leaves_no_file_and_takes_no_room() {
     assert!(!home.artifacts().join(&other[..2]).join(format!("{other}.png")).exists());
     assert!(exists(&kept) && home.strays("tmp") == 0);
     assert_eq!((look_up(&cache, 2).await, stats(&cache).await.disk_bytes), (None, 400));
-    std::fs::remove_file(home.artifacts().join(&blocked[..2])).unwrap();
+    std::fs::remove_file(in_its_place).unwrap();
     assert!(cache.send(keep_all(Some(2), pictures())).await.unwrap().is_ok());
 }
 
