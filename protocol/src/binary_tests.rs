@@ -9,7 +9,10 @@ use crate::{
     binary::{self, BadRequest, Incoming, Request},
     frame::LENGTH_BYTES,
     limits::LINE_BYTES,
-    methods::{ArtifactRead, ArtifactReadResult, Event, METHODS, MemoryLevel, Method, Topic, Until, frames},
+    methods::{
+        ArtifactRead, ArtifactReadResult, Event, LimitSource, METHODS, MemoryLevel, Method, PressureCause,
+        Topic, Until, frames,
+    },
     preface::{SCHEMA, preface, reply},
     specification_tests::{example, section},
 };
@@ -91,6 +94,11 @@ fn golden() -> String {
     text += &line("topics", &topics);
     let levels = [MemoryLevel::Normal, MemoryLevel::High, MemoryLevel::Critical, MemoryLevel::Unknown];
     text += &line("memory levels", &levels);
+    let limits = [LimitSource::Configured, LimitSource::Cgroup, LimitSource::System, LimitSource::Unknown];
+    text += &line("memory limits", &limits);
+    let causes =
+        [PressureCause::Resident, PressureCause::Cgroup, PressureCause::System, PressureCause::Unknown];
+    text += &line("memory causes", &causes);
     text + &line("untils", &[Until::All, Until::Any])
 }
 

@@ -4,7 +4,8 @@ use reel_client::Follow;
 use reel_protocol::{
     Timestamp,
     methods::{
-        Empty, MemoryStatus, MemoryStatusResult, MemoryTrim, MemoryTrimResult, SubscribeParams, Topic,
+        Empty, LimitSource, MemoryLimit, MemoryStatus, MemoryStatusResult, MemoryTrim, MemoryTrimResult,
+        PressureCause, SubscribeParams, Topic,
     },
 };
 
@@ -84,17 +85,10 @@ fn status_layout(memory: &MemoryStatusResult) -> String {
         .iter()
         .map(|held| format!("{} {} (most {})", held.holder, bytes(held.bytes), bytes(held.peak_bytes)))
         .collect();
-    table::fields(&[
-        ("level", level(memory.level).to_owned()),
-        (
-            "resident",
-            format!(
-                "{} of {}, most {}",
-                bytes(memory.resident_bytes),
-                bytes(memory.limit_bytes),
-                bytes(memory.peak_resident_bytes)
-            ),
-        ),
+    let mut fields = vec![
+        ("level", level(memory.level).to_owned() + &cause(memory)),
+        ("resident", format!("{}, most {}", bytes(memory.resident_bytes), bytes(memory.peak_resident_bytes))),
+        ("limit", bytes(memory.limit_bytes) + &memory.limit.as_ref().map_or(String::new(), source)),
         (
             "marks",
             format!(
@@ -104,6 +98,12 @@ fn status_layout(memory: &MemoryStatusResult) -> String {
                 bytes(memory.critical_bytes)
             ),
         ),
+    ];
+    if let Some(group) = &memory.group {
+        let of = format!("{} of {}", bytes(group.used_bytes), bytes(group.limit_bytes));
+        fields.push(("cgroup", format!("{of} used in {}", group.path)));
+    }
+    fields.extend([
         (
             "system",
             format!(
@@ -116,7 +116,31 @@ fn status_layout(memory: &MemoryStatusResult) -> String {
         ("holders", holders.join("\n")),
         ("refusals", memory.refusals.to_string()),
         ("reclaimers", memory.reclaimers.join(", ")),
-    ])
+    ]);
+    table::fields(&fields)
+}
+
+/// What presses, where it is not normal.
+fn cause(memory: &MemoryStatusResult) -> String {
+    match (memory.cause, &memory.group) {
+        (Some(PressureCause::Cgroup), Some(group)) => {
+            let others_bytes = group.used_bytes.saturating_sub(memory.resident_bytes);
+            format!(": the cgroup is nearly full, {} of it not the daemon's own", bytes(others_bytes))
+        }
+        (Some(PressureCause::System), _) => ": the system has too little left".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Whose limit it is.
+fn source(limit: &MemoryLimit) -> String {
+    match (limit.source, &limit.detail) {
+        (LimitSource::Configured, _) => " (memory.limit_mb)".to_owned(),
+        (LimitSource::Cgroup, Some(path)) => format!(" (cgroup {path})"),
+        (LimitSource::Cgroup, None) => " (cgroup)".to_owned(),
+        (LimitSource::System, _) => " (all that the system has)".to_owned(),
+        (LimitSource::Unknown, _) => String::new(),
+    }
 }
 
 fn trim_layout(trimmed: &MemoryTrimResult) -> String {
@@ -131,4 +155,43 @@ fn trim_layout(trimmed: &MemoryTrimResult) -> String {
         ("resident", format!("{}, before {}", bytes(trimmed.after_bytes), bytes(trimmed.before_bytes))),
         ("reclaimers", reclaimers.join("\n")),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(changes: &serde_json::Value) -> MemoryStatusResult {
+        let mut status = json!({
+            "level": "normal", "limit_bytes": 1_610_612_736_u64, "high_bytes": 0, "low_bytes": 0, "critical_bytes": 0,
+            "resident_bytes": 20 << 20, "peak_resident_bytes": 0, "system_available_bytes": 0, "system_total_bytes": 0,
+            "reserved_bytes": 0, "reservations": [], "refusals": 0, "reclaimers": [],
+        });
+        status.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        serde_json::from_value(status).unwrap()
+    }
+
+    #[test]
+    fn the_smallest_limit_is_named_and_so_is_what_presses() {
+        let group = json!({ "path": "/user.slice", "limit_bytes": 1 << 30, "used_bytes": 1 << 30 });
+        let limit = |source: &str, detail: Option<&str>| json!({ "limit": { "bytes": 1_610_612_736_u64, "source": source, "detail": detail } });
+        for (changes, expected) in [
+            (json!({}), "1.5 GB\n"),
+            (limit("configured", None), "1.5 GB (memory.limit_mb)\n"),
+            (limit("cgroup", Some("/user.slice")), "1.5 GB (cgroup /user.slice)\n"),
+            (limit("system", None), "1.5 GB (all that the system has)\n"),
+            (limit("of a newer daemon", None), "1.5 GB\n"),
+            (json!({ "group": group }), "1.0 GB of 1.0 GB used in /user.slice\n"),
+            (
+                json!({ "group": group, "level": "critical", "cause": "cgroup" }),
+                "critical: the cgroup is nearly full, 1004 MB of it not the daemon's own\n",
+            ),
+            (json!({ "level": "critical", "cause": "system" }), "critical: the system has too little left\n"),
+        ] {
+            let text = status_layout(&status(&changes)) + "\n";
+            assert!(text.contains(expected), "{changes}: {text}");
+        }
+    }
 }

@@ -35,8 +35,12 @@ use tracing::{error, warn};
 use self::check::{CheckFile, Verdict};
 use super::{
     CacheError, ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, LookUp, Made,
-    ReadArtifact, SetCacheLimits, VerifyCache, disk_tier::DiskTier, index::Index, memory_tier::MemoryTier,
-    recent::Recent, verified::Verified,
+    ReadArtifact, SetCacheLimits, VerifyCache,
+    disk_tier::DiskTier,
+    index::Index,
+    memory_tier::{Evicted, MemoryTier},
+    recent::Recent,
+    verified::Verified,
 };
 use crate::{
     events::EventHub,
@@ -224,17 +228,19 @@ impl Handler<SetCacheLimits> for ImageCache {
     type Result = ();
 
     fn handle(&mut self, msg: SetCacheLimits, _: &mut Self::Context) {
-        self.memory.set_limits(msg.memory_bytes, msg.max_item_bytes);
+        let evicted = self.memory.set_limits(msg.memory_bytes, msg.max_item_bytes);
+        // Nobody waits for it.
+        drop(tokio::task::spawn_blocking(move || drop(evicted)));
         // Files go when the next one needs their room: a cap that was mistyped must not cost what was paid for.
         self.disk_limit_bytes = msg.disk_bytes;
     }
 }
 
 impl Handler<Reclaim> for ImageCache {
-    type Result = MessageResult<Reclaim>;
+    type Result = ResponseFuture<u64>;
 
     fn handle(&mut self, Reclaim { bytes }: Reclaim, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.memory.free(bytes))
+        Box::pin(drop_apart(self.memory.free(bytes)))
     }
 }
 
@@ -297,4 +303,14 @@ impl ImageCache {
         stats.artifacts = stats.artifacts.saturating_sub(dropped.artifacts);
         stats.disk_bytes = stats.disk_bytes.saturating_sub(dropped.bytes);
     }
+}
+
+/// Gives memory back where no actor waits, and answers once it is given back: who asked looks at the process right after.
+async fn drop_apart(evicted: Evicted) -> u64 {
+    let freed_bytes = evicted.weight_bytes();
+    if !evicted.is_empty() {
+        // Lost only with the runtime, and then it is dropped all the same.
+        let _ = tokio::task::spawn_blocking(move || drop(evicted)).await;
+    }
+    freed_bytes
 }

@@ -30,6 +30,27 @@ impl Item {
     }
 }
 
+/// Items that were let go of and are still there. Giving many pictures back to the system takes milliseconds, so they are dropped where nobody
+/// waits for the thread.
+#[derive(Debug, Default)]
+#[must_use = "where it is dropped, the memory is given back"]
+pub struct Evicted {
+    items: Vec<Item>,
+    weight_bytes: u64,
+}
+
+impl Evicted {
+    /// What goes with them.
+    pub const fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+
+    /// Whether there is nothing to drop.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
 /// What an item of so many bytes weighs.
 pub const fn weight_bytes(size_bytes: u64) -> u64 {
     size_bytes.saturating_add(ITEM_BYTES)
@@ -82,7 +103,8 @@ impl MemoryTier {
             return None;
         }
         let weight = weight_bytes(size_bytes);
-        self.shrink_to(self.limit_bytes.saturating_sub(weight));
+        // One or two pictures, dropped here: the new one needs their promise at once.
+        drop(self.shrink_to(self.limit_bytes.saturating_sub(weight)));
         if let Ok(reservation) = budget.reserve(Holder::Cache, weight) {
             return Some(reservation);
         }
@@ -90,7 +112,7 @@ impl MemoryTier {
         if self.held_bytes < weight {
             return None;
         }
-        self.free(weight);
+        drop(self.free(weight));
         budget.reserve(Holder::Cache, weight).ok()
     }
 
@@ -102,7 +124,7 @@ impl MemoryTier {
         }
         self.held_bytes += item.weight_bytes();
         self.items.put(digest, item);
-        self.shrink_to(self.limit_bytes);
+        drop(self.shrink_to(self.limit_bytes));
     }
 
     /// Lets go of one artifact.
@@ -112,24 +134,26 @@ impl MemoryTier {
         }
     }
 
-    /// Lets go of at least so many bytes, or of all. Answers how many it were.
-    pub fn free(&mut self, bytes: u64) -> u64 {
-        let before = self.held_bytes;
-        self.shrink_to(before.saturating_sub(bytes));
-        before - self.held_bytes
+    /// Lets go of at least so many bytes, or of all.
+    pub fn free(&mut self, bytes: u64) -> Evicted {
+        self.shrink_to(self.held_bytes.saturating_sub(bytes))
     }
 
-    /// Takes new limits, which hold at once.
-    pub fn set_limits(&mut self, limit_bytes: u64, max_item_bytes: u64) {
+    /// Takes new limits, which hold at once for what is held; what was over them is to be dropped.
+    pub fn set_limits(&mut self, limit_bytes: u64, max_item_bytes: u64) -> Evicted {
         (self.limit_bytes, self.max_item_bytes) = (limit_bytes, max_item_bytes);
-        self.shrink_to(limit_bytes);
+        self.shrink_to(limit_bytes)
     }
 
-    fn shrink_to(&mut self, bytes: u64) {
+    fn shrink_to(&mut self, bytes: u64) -> Evicted {
+        let mut evicted = Evicted::default();
         while self.held_bytes > bytes {
-            let Some((_, item)) = self.items.pop_lru() else { return };
+            let Some((_, item)) = self.items.pop_lru() else { break };
             self.held_bytes -= item.weight_bytes();
+            evicted.weight_bytes += item.weight_bytes();
+            evicted.items.push(item);
         }
+        evicted
     }
 }
 
@@ -218,11 +242,16 @@ mod tests {
                     Step::Remove(number) => tier.remove(&digest(number)),
                     Step::Free(bytes) => {
                         let before = tier.held_bytes();
-                        let freed = tier.free(bytes);
+                        let evicted = tier.free(bytes);
+                        let freed = evicted.weight_bytes();
                         prop_assert_eq!(before - freed, tier.held_bytes());
                         prop_assert!(freed >= bytes.min(before));
+                        prop_assert_eq!(evicted.is_empty(), freed == 0);
+                        // Still there, so still promised.
+                        prop_assert_eq!(before, budget.reserved_bytes());
+                        drop(evicted);
                     }
-                    Step::Limits(limit, item) => tier.set_limits(limit, item),
+                    Step::Limits(limit, item) => drop(tier.set_limits(limit, item)),
                 }
                 let held: u64 = tier.items.iter().map(|(_, item)| item.weight_bytes()).sum();
                 prop_assert_eq!(held, tier.held_bytes());

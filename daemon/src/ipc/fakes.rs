@@ -234,6 +234,9 @@ impl Handler<GetMemoryStatus> for Rooms {
             reservations: vec![],
             refusals: 0,
             reclaimers: vec![],
+            limit: None,
+            group: None,
+            cause: None,
         })
     }
 }

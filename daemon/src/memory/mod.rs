@@ -1,6 +1,8 @@
 //! Memory: what may be promised (`budget`), how tight it is (`levels`, from `sample`), and who is asked to give some back (`supervisor`).
 
 pub mod budget;
+pub mod group;
+pub mod group_tree;
 pub mod levels;
 mod loose;
 pub mod os;

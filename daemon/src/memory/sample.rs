@@ -1,12 +1,8 @@
-//! Looks at memory: our process, the system, and the control group that may bound us more tightly than the system does.
+//! Looks at memory: our process, the system, and the control groups that may bound us more tightly than the system does.
 
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-use super::levels::Sample;
-
-/// Samples between two looks for a control group's limit while there is none: finding the group means reading the list of all mounts, the
-/// dearest part of a sample, and a limit seldom appears later.
-const GROUP_INTERVAL: u32 = 60;
+use super::{group_tree::GroupTree, levels::Sample};
 
 /// Where samples come from; tests have their own.
 pub trait SampleSource: Send + 'static {
@@ -18,8 +14,7 @@ pub trait SampleSource: Send + 'static {
 pub struct Sampler {
     system: System,
     pid: Pid,
-    /// Samples until a control group is looked for again.
-    group_wait: u32,
+    groups: GroupTree,
 }
 
 /// The system does not tell about memory.
@@ -32,7 +27,7 @@ impl Sampler {
     pub fn new() -> Result<Self, SamplerError> {
         let system = System::new().map_err(SamplerError)?;
         let pid = sysinfo::get_current_pid().map_err(SamplerError)?;
-        Ok(Self { system, pid, group_wait: 0 })
+        Ok(Self { system, pid, groups: GroupTree::default() })
     }
 }
 
@@ -43,23 +38,11 @@ impl SampleSource for Sampler {
         let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
         self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), false, kind);
         let process = self.system.process(self.pid);
-        let group = if let Some(rest) = self.group_wait.checked_sub(1) {
-            self.group_wait = rest;
-            None
-        } else {
-            let group = process.and_then(sysinfo::Process::cgroup_limits);
-            self.group_wait = if group.is_some() { 0 } else { GROUP_INTERVAL };
-            group
-        };
-        let total = self.system.total_memory();
-        let available = self.system.available_memory();
         Sample {
             resident_bytes: process.map_or(0, sysinfo::Process::memory),
-            // Not the group's own "free": the page cache counts as used there, though it is given back at once.
-            system_available_bytes: group
-                .as_ref()
-                .map_or(available, |group| available.min(group.total_memory.saturating_sub(group.rss))),
-            system_total_bytes: group.map_or(total, |group| total.min(group.total_memory)),
+            system_available_bytes: self.system.available_memory(),
+            system_total_bytes: self.system.total_memory(),
+            groups: self.groups.look(),
         }
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use reel_protocol::methods::{
-    MemoryEvent, MemoryLevel, MemoryStatusResult, MemoryTrimResult, ReclaimerInfo, ReservationInfo,
+    MemoryEvent, MemoryGroup, MemoryLevel, MemoryLimit, MemoryStatusResult, MemoryTrimResult, ReclaimerInfo,
+    ReservationInfo,
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -18,7 +19,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     budget::Budget,
-    levels::{Sample, Watermarks, next_level},
+    group,
+    levels::{self, Limit, Pressure, Sample, Watermarks},
     loose::Loose,
     os,
     reclaim::{self, Reclaimed},
@@ -84,8 +86,10 @@ pub struct MemoryParts {
 
 /// The actor.
 pub struct MemorySupervisor {
+    config: MemoryConfig,
+    limit: Limit,
     marks: Watermarks,
-    poll: Duration,
+    pressure: Pressure,
     budget: Budget,
     source: Box<dyn SampleSource>,
     reclaimers: Vec<(&'static str, Recipient<Reclaim>)>,
@@ -110,13 +114,16 @@ struct Listener {
 impl MemorySupervisor {
     /// Sets the budget's limit; the first sample is taken when the actor starts.
     pub fn new(parts: MemoryParts) -> Self {
-        let marks = Watermarks::new(&parts.config);
-        parts.budget.set_limit(marks.limit_bytes);
+        let limit = Limit::smallest(&parts.config, &Sample::default());
+        let marks = Watermarks::new(&parts.config, limit.bytes);
+        parts.budget.set_limit(limit.bytes);
         let told = *parts.level.borrow();
         let listeners = parts.listeners.into_iter().map(|recipient| Listener { recipient, told }).collect();
         Self {
+            config: parts.config,
+            limit,
             marks,
-            poll: Duration::from_millis(parts.config.poll_ms),
+            pressure: Pressure::default(),
             budget: parts.budget,
             source: parts.source,
             reclaimers: parts.reclaimers,
@@ -176,9 +183,7 @@ impl Handler<SetMemoryLimits> for MemorySupervisor {
     type Result = ();
 
     fn handle(&mut self, SetMemoryLimits(config): SetMemoryLimits, ctx: &mut Self::Context) {
-        self.marks = Watermarks::new(&config);
-        self.budget.set_limit(self.marks.limit_bytes);
-        self.poll = Duration::from_millis(config.poll_ms);
+        self.config = config;
         self.last_reclaim = None;
         self.look(ctx);
         self.start_timer(ctx);
@@ -190,7 +195,8 @@ impl MemorySupervisor {
         if let Some(former) = self.timer.take() {
             ctx.cancel_future(former);
         }
-        self.timer = Some(ctx.run_interval(self.poll, Self::look));
+        let poll = Duration::from_millis(self.config.poll_ms);
+        self.timer = Some(ctx.run_interval(poll, Self::look));
     }
 
     /// One look, and what follows from it.
@@ -225,13 +231,27 @@ impl MemorySupervisor {
     fn take_sample(&mut self) {
         self.sample = self.source.sample();
         self.peak_resident_bytes = self.peak_resident_bytes.max(self.sample.resident_bytes);
+        self.follow_limit();
         let former = *self.level.borrow();
-        let level = next_level(&self.marks, former, &self.sample);
+        self.pressure = self.pressure.next(&self.config, &self.marks, &self.sample);
+        let level = self.pressure.level();
         if level != former {
             let Sample { resident_bytes, system_available_bytes, .. } = self.sample;
-            info!(?former, ?level, resident_bytes, system_available_bytes, "memory level changed");
+            let cause = self.pressure.cause();
+            info!(?former, ?level, ?cause, resident_bytes, system_available_bytes, "memory level changed");
             self.level.send_replace(level);
             self.tell_subscribers("pressure_changed", None);
+        }
+    }
+
+    /// The smallest limit may be another one since the last sample: groups get bounds, and the configuration changes.
+    fn follow_limit(&mut self) {
+        let limit = Limit::smallest(&self.config, &self.sample);
+        self.marks = Watermarks::new(&self.config, limit.bytes);
+        if limit != self.limit {
+            info!(limit_bytes = limit.bytes, source = ?limit.source, path = ?limit.path, "memory limit changed");
+            self.budget.set_limit(limit.bytes);
+            self.limit = limit;
         }
     }
 
@@ -257,7 +277,7 @@ impl MemorySupervisor {
         if self.is_reclaiming || is_recent || !self.trim_waiters.is_empty() {
             return;
         }
-        let excess_bytes = self.marks.excess_bytes(&self.sample);
+        let excess_bytes = levels::excess_bytes(&self.config, &self.marks, self.pressure, &self.sample);
         let with_heap = *self.level.borrow() == MemoryLevel::Critical;
         if excess_bytes == 0 && !with_heap {
             return;
@@ -321,7 +341,7 @@ impl MemorySupervisor {
         };
         MemoryStatusResult {
             level: *self.level.borrow(),
-            limit_bytes: self.marks.limit_bytes,
+            limit_bytes: self.limit.bytes,
             high_bytes: self.marks.high_bytes,
             low_bytes: self.marks.low_bytes,
             critical_bytes: self.marks.critical_bytes,
@@ -333,6 +353,17 @@ impl MemorySupervisor {
             reservations: self.budget.usage().map(reservation).into(),
             refusals: self.budget.refusals(),
             reclaimers: reclaim::names(&self.reclaimers).map(str::to_owned).collect(),
+            limit: Some(MemoryLimit {
+                bytes: self.limit.bytes,
+                source: self.limit.source,
+                detail: self.limit.path.as_deref().map(str::to_owned),
+            }),
+            group: group::fullest(&self.sample.groups).map(|(group, used_bytes)| MemoryGroup {
+                path: group.path.as_ref().to_owned(),
+                limit_bytes: group.limit_bytes,
+                used_bytes,
+            }),
+            cause: self.pressure.cause(),
         }
     }
 }

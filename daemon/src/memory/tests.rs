@@ -9,12 +9,12 @@ use std::{
 };
 
 use actix::prelude::*;
-use reel_protocol::methods::{MemoryLevel, MemoryTrimResult};
+use reel_protocol::methods::{LimitSource, MemoryLevel, MemoryTrimResult, PressureCause};
 use tokio::{sync::watch, time::sleep};
 
 use super::{
     Budget, GetMemoryStatus, Holder, MemoryParts, MemorySupervisor, PressureChanged, Reclaim,
-    SetMemoryLimits, TrimMemory, levels::Sample, sample::SampleSource,
+    SetMemoryLimits, TrimMemory, group::Group, levels::Sample, sample::SampleSource,
 };
 use crate::{config::MemoryConfig, events::EventHub};
 
@@ -26,11 +26,18 @@ struct FakeMemory {
     resident: Arc<AtomicU64>,
     lacking: Arc<AtomicU64>,
     samples: Arc<AtomicU64>,
+    groups: Arc<Mutex<Vec<Group>>>,
 }
 
 impl FakeMemory {
     fn set(&self, mib: u64) {
         self.resident.store(mib * MIB, SeqCst);
+    }
+
+    fn set_group(&self, limit_mib: u64, used_mib: u64) {
+        let used_bytes = Some(used_mib * MIB);
+        let group = Group { path: "/app".into(), limit_bytes: limit_mib * MIB, used_bytes };
+        *self.groups.lock().unwrap() = vec![group];
     }
 }
 
@@ -41,6 +48,7 @@ impl SampleSource for FakeMemory {
             resident_bytes: self.resident.load(SeqCst),
             system_available_bytes: 4000 * MIB - self.lacking.load(SeqCst) * MIB,
             system_total_bytes: 8000 * MIB,
+            groups: self.groups.lock().unwrap().clone(),
         }
     }
 }
@@ -232,6 +240,47 @@ fn a_short_system_is_critical_however_small_we_are() {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(scene.level(), MemoryLevel::Critical);
         scene.memory.lacking.store(3400, SeqCst);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(scene.level(), MemoryLevel::Normal);
+    });
+}
+
+#[test]
+fn the_limit_is_that_of_a_smaller_group_as_long_as_it_has_one() {
+    run(async {
+        let scene = Scene::new([50, 0], Duration::ZERO);
+        scene.memory.set(450);
+        scene.memory.set_group(500, 450);
+        sleep(Duration::from_millis(1500)).await;
+        assert_eq!(scene.budget.limit_bytes(), 500 * MIB);
+        let status = scene.supervisor.send(GetMemoryStatus).await.unwrap();
+        let limit = status.limit.unwrap();
+        assert_eq!((limit.bytes, status.limit_bytes, status.high_bytes), (500 * MIB, 500 * MIB, 400 * MIB));
+        assert_eq!((limit.source, limit.detail.as_deref()), (LimitSource::Cgroup, Some("/app")));
+        assert_eq!((status.level, status.cause), (MemoryLevel::High, Some(PressureCause::Resident)));
+        assert_eq!(scene.asked_mib(0), [100]);
+        scene.memory.groups.lock().unwrap().clear();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((scene.budget.limit_bytes(), scene.level()), (1000 * MIB, MemoryLevel::Normal));
+    });
+}
+
+#[test]
+fn a_group_that_others_fill_presses_and_says_so() {
+    run(async {
+        let scene = Scene::new([50, 0], Duration::ZERO);
+        scene.memory.set_group(4000, 3900);
+        sleep(Duration::from_millis(1500)).await;
+        let status = scene.supervisor.send(GetMemoryStatus).await.unwrap();
+        assert_eq!((status.level, status.cause), (MemoryLevel::Critical, Some(PressureCause::Cgroup)));
+        assert_eq!(status.limit.unwrap().source, LimitSource::Configured);
+        let group = status.group.unwrap();
+        assert_eq!(
+            (group.path.as_str(), group.used_bytes / MIB, group.limit_bytes / MIB),
+            ("/app", 3900, 4000)
+        );
+        assert_eq!(scene.asked_mib(0), [1100]);
+        scene.memory.set_group(4000, 2700);
         sleep(Duration::from_secs(1)).await;
         assert_eq!(scene.level(), MemoryLevel::Normal);
     });

@@ -23,7 +23,7 @@ pub enum MemoryLevel {
 pub struct MemoryStatusResult {
     /// How tight it is.
     pub level: MemoryLevel,
-    /// `memory.limit_mb` in bytes.
+    /// What the daemon may use: the smallest of `memory.limit_mb`, the control groups' bounds and the system's memory.
     pub limit_bytes: u64,
     /// Where the level becomes high.
     pub high_bytes: u64,
@@ -47,6 +47,67 @@ pub struct MemoryStatusResult {
     pub refusals: u64,
     /// What memory can be asked back from, cheapest first.
     pub reclaimers: Vec<String>,
+    /// Whose limit `limit_bytes` is; null from a daemon that does not tell.
+    #[serde(default)]
+    pub limit: Option<MemoryLimit>,
+    /// The fullest of the control groups that bound the daemon.
+    #[serde(default)]
+    pub group: Option<MemoryGroup>,
+    /// What makes the level what it is; null while it is normal.
+    #[serde(default)]
+    pub cause: Option<PressureCause>,
+}
+
+/// The smallest of the limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryLimit {
+    /// What may be used.
+    pub bytes: u64,
+    /// Who set it.
+    pub source: LimitSource,
+    /// The control group's path.
+    pub detail: Option<String>,
+}
+
+/// Who set a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitSource {
+    /// `memory.limit_mb`.
+    Configured,
+    /// A control group: `memory.max` or `memory.high`, of the daemon's own one or of one above it.
+    Cgroup,
+    /// The system has no more.
+    System,
+    /// A source of a newer daemon.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A control group with a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryGroup {
+    /// Its path.
+    pub path: String,
+    /// What all processes in it may use together.
+    pub limit_bytes: u64,
+    /// What they use, without what the system takes back by itself, such as cached files.
+    pub used_bytes: u64,
+}
+
+/// What presses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PressureCause {
+    /// The daemon's own resident memory.
+    Resident,
+    /// All processes of a control group together, though the daemon alone does not.
+    Cgroup,
+    /// The system has less than `memory.system_min_available_mb` left.
+    System,
+    /// A cause of a newer daemon.
+    #[serde(other)]
+    Unknown,
 }
 
 /// One kind of holder.

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, io, sync::Arc};
 
 use actix::{fut, prelude::*};
+use futures_util::FutureExt as _;
 use reel_protocol::{
     Digest,
     methods::{CacheClearResult, Topic},
@@ -10,7 +11,7 @@ use reel_protocol::{
 use tokio::{sync::OwnedRwLockWriteGuard, time::Instant};
 use tracing::info;
 
-use super::ImageCache;
+use super::{ImageCache, drop_apart};
 use crate::{
     cache::{CacheError, disk_tier::DiskTier},
     store::{self, ArtifactRow, Dropped, Store, StoreError},
@@ -134,13 +135,14 @@ impl ImageCache {
         is_memory_only: bool,
         ctx: &mut Context<Self>,
     ) -> ActorResponse<Self, Result<CacheClearResult, CacheError>> {
-        let freed_bytes = self.memory.free(u64::MAX);
-        let mut result = CacheClearResult { freed_bytes, ..CacheClearResult::default() };
+        let dropped = drop_apart(self.memory.free(u64::MAX));
         if is_memory_only {
-            return ActorResponse::reply(Ok(result));
+            let result = |freed_bytes| Ok(CacheClearResult { freed_bytes, ..CacheClearResult::default() });
+            return ActorResponse::r#async(dropped.map(result).into_actor(self));
         }
         let (store, address) = (self.store.clone(), ctx.address());
         let work = async move {
+            let mut result = CacheClearResult { freed_bytes: dropped.await, ..CacheClearResult::default() };
             result.entries = store.write(store::drop_entries).await?;
             // Both go by message, since a future that is composed with itself page by page would grow with the pages.
             let _ = address.send(EntriesDropped(result.entries)).await;

@@ -1,0 +1,200 @@
+//! Reads the control groups that this process stands in; where the system has none, there are no files and no bounds.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::group::{self, Group, Version};
+
+/// Looks between two searches of the whole way up. A group that bounds us is read at every look; that another one begins to, or that we are
+/// moved, is rare, and finding out means some thirty files.
+const SEARCH_INTERVAL: u32 = 60;
+
+/// The groups above this process.
+#[derive(Debug)]
+pub struct GroupTree {
+    /// `/proc/self/cgroup`.
+    membership: PathBuf,
+    /// `/sys/fs/cgroup`.
+    root: PathBuf,
+    bounding: Vec<Place>,
+    /// Looks until the next search.
+    search_wait: u32,
+}
+
+/// A group's directory.
+#[derive(Debug)]
+struct Place {
+    version: Version,
+    directory: PathBuf,
+    path: Arc<str>,
+}
+
+impl Default for GroupTree {
+    fn default() -> Self {
+        Self::new("/proc/self/cgroup".into(), "/sys/fs/cgroup".into())
+    }
+}
+
+impl GroupTree {
+    /// With the files of another system, for tests.
+    pub fn new(membership: PathBuf, root: PathBuf) -> Self {
+        Self { membership, root, bounding: Vec::new(), search_wait: 0 }
+    }
+
+    /// The groups that bound us now, innermost first.
+    pub fn look(&mut self) -> Vec<Group> {
+        if let Some(rest) = self.search_wait.checked_sub(1) {
+            self.search_wait = rest;
+        } else {
+            self.search_wait = SEARCH_INTERVAL;
+            self.bounding = self.search();
+        }
+        self.bounding.iter().filter_map(Place::read).collect()
+    }
+
+    fn search(&self) -> Vec<Place> {
+        let text = fs::read_to_string(&self.membership).unwrap_or_default();
+        let mut places = Vec::new();
+        for membership in group::memberships(&text) {
+            let tree = self.tree(membership.version);
+            for path in group::upwards(&membership.path) {
+                // In a container the path may be the host's: then only the root is there, which is the container's own group.
+                let directory = tree.join(path.trim_start_matches('/'));
+                places.push(Place { version: membership.version, directory, path: path.into() });
+            }
+        }
+        places.retain(|place| place.limit_bytes().is_some());
+        places
+    }
+
+    fn tree(&self, version: Version) -> PathBuf {
+        match version {
+            Version::V1 => self.root.join("memory"),
+            Version::V2 if self.root.join("cgroup.controllers").exists() => self.root.clone(),
+            // Beside the trees of version 1.
+            Version::V2 => self.root.join("unified"),
+        }
+    }
+}
+
+impl Place {
+    fn limit_bytes(&self) -> Option<u64> {
+        let limit = |file: &&str| group::limit(&read(&self.directory, file)?);
+        self.version.limit_files().iter().filter_map(limit).min()
+    }
+
+    fn read(&self) -> Option<Group> {
+        let limit_bytes = self.limit_bytes()?;
+        let charged = read(&self.directory, self.version.usage_file());
+        let used_bytes = charged.as_deref().and_then(group::number).map(|charged_bytes| {
+            let stat = read(&self.directory, "memory.stat").unwrap_or_default();
+            charged_bytes.saturating_sub(group::reclaimable_bytes(self.version, &stat))
+        });
+        Some(Group { path: Arc::clone(&self.path), limit_bytes, used_bytes })
+    }
+}
+
+fn read(directory: &Path, file: &str) -> Option<String> {
+    fs::read_to_string(directory.join(file)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A made-up system.
+    struct Scene {
+        home: tempfile::TempDir,
+        tree: GroupTree,
+    }
+
+    impl Scene {
+        fn new(membership: &str, files: &[(&str, &str)]) -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let root = home.path().join("cgroup");
+            let own = home.path().join("self");
+            fs::write(&own, membership).unwrap();
+            let scene = Self { home, tree: GroupTree::new(own, root) };
+            for (file, text) in files {
+                scene.write(file, text);
+            }
+            scene
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            let path = self.home.path().join("cgroup").join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn look(&mut self) -> Vec<(String, u64, Option<u64>)> {
+            let groups = self.tree.look();
+            groups.iter().map(|group| (group.path.to_string(), group.limit_bytes, group.used_bytes)).collect()
+        }
+    }
+
+    #[test]
+    fn nested_groups_of_version_2_bound_by_max_and_by_high() {
+        let mut scene = Scene::new(
+            "0::/user.slice/app/reeld.service\n",
+            &[
+                ("cgroup.controllers", "memory\n"),
+                ("user.slice/app/reeld.service/memory.max", "max\n"),
+                ("user.slice/app/reeld.service/memory.high", "max\n"),
+                ("user.slice/app/memory.max", "4000\n"),
+                ("user.slice/app/memory.high", "3000\n"),
+                ("user.slice/app/memory.current", "2500\n"),
+                ("user.slice/app/memory.stat", "anon 1\ninactive_file 500\nactive_file 100\n"),
+                ("user.slice/memory.max", "9000\n"),
+                ("user.slice/memory.current", "garbage"),
+            ],
+        );
+        let bounds =
+            [("/user.slice/app".to_owned(), 3000, Some(1900)), ("/user.slice".to_owned(), 9000, None)];
+        assert_eq!(scene.look(), bounds);
+        scene.write("user.slice/app/memory.high", "max\n");
+        assert_eq!(scene.look()[0].1, 4000, "a changed bound holds at the next look");
+        scene.write("user.slice/app/memory.max", "max\n");
+        assert_eq!(scene.look().len(), 1);
+    }
+
+    #[test]
+    fn version_1_and_hybrid_systems_are_read_in_their_own_trees() {
+        let files = [
+            ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("memory/docker/memory.limit_in_bytes", "5000\n"),
+            ("memory/docker/memory.usage_in_bytes", "4000\n"),
+            ("memory/docker/memory.stat", "inactive_file 1\ntotal_inactive_file 1000\n"),
+            ("unified/app/cgroup.procs", "1\n"),
+        ];
+        let bounds = [("/docker".to_owned(), 5000, Some(3000))];
+        assert_eq!(Scene::new("4:memory:/docker/ab\n", &files).look(), bounds);
+        assert_eq!(Scene::new("4:memory:/docker\n0::/app\n", &files).look(), bounds);
+    }
+
+    #[test]
+    fn in_a_container_the_root_is_its_own_group() {
+        let root = [("cgroup.controllers", ""), ("memory.max", "70\n"), ("memory.current", "60\n")];
+        for membership in ["0::/host/path/of/it\n", "0::/../../other\n", "0::/\n"] {
+            assert_eq!(
+                Scene::new(membership, &root).look(),
+                [("/".to_owned(), 70, Some(60))],
+                "{membership}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_system_without_groups_has_no_bounds_until_one_appears() {
+        let mut scene = Scene::new("0::/app\n", &[]);
+        assert!(scene.look().is_empty());
+        scene.write("cgroup.controllers", "");
+        scene.write("app/memory.max", "70\n");
+        let looks = (0..=SEARCH_INTERVAL).position(|_| !scene.look().is_empty());
+        assert_eq!(looks, Some(SEARCH_INTERVAL as usize));
+        assert!(GroupTree::new("/no/such".into(), "/no/such".into()).look().is_empty());
+    }
+}
