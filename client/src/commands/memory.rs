@@ -186,7 +186,7 @@ mod tests {
             (json!({ "group": group }), "1.0 GB of 1.0 GB used in /user.slice\n"),
             (
                 json!({ "group": group, "level": "critical", "cause": "cgroup" }),
-                "critical: the cgroup is nearly full, 1004 MB of it not the daemon's own\n",
+                "critical: the cgroup is nearly full, 1.0 GB of it not the daemon's own\n",
             ),
             (json!({ "level": "critical", "cause": "system" }), "critical: the system has too little left\n"),
         ] {
