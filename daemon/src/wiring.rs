@@ -17,7 +17,7 @@ use crate::{
     control::Control,
     events::EventHub,
     ipc::{Recipients, Router, RouterParts},
-    memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
+    memory::{Budget, JournalPages, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
     provider::{Permits, ProviderGateway},
     service::{Planner, RegistryParts, ServiceRegistry},
     store::Store,
@@ -116,6 +116,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     })
     .start();
 
+    let pages = JournalPages::new(store.clone()).start();
     let tracker = TaskTracker::new(TrackerParts {
         store,
         artifacts,
@@ -135,7 +136,11 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         config: config.memory,
         budget: budget.clone(),
         source: Box::new(Sampler::new()?),
-        reclaimers: vec![("drawing", ground.reclaim_drawing.clone()), ("cache", cache.clone().recipient())],
+        reclaimers: vec![
+            ("drawing", ground.reclaim_drawing.clone()),
+            ("cache", cache.clone().recipient()),
+            ("journal", pages.recipient()),
+        ],
         listeners: vec![tracker.clone().recipient()],
         level,
         events: events.clone(),

@@ -11,7 +11,7 @@ use crate::{
     limits::LINE_BYTES,
     methods::{
         ArtifactRead, ArtifactReadResult, Event, LimitSource, METHODS, MemoryLevel, Method, PressureCause,
-        Topic, Until, frames,
+        Topic, TrimReason, Until, frames,
     },
     preface::{SCHEMA, preface, reply},
     specification_tests::{example, section},
@@ -99,6 +99,8 @@ fn golden() -> String {
     let causes =
         [PressureCause::Resident, PressureCause::Cgroup, PressureCause::System, PressureCause::Unknown];
     text += &line("memory causes", &causes);
+    let reasons = [TrimReason::Asked, TrimReason::Pressure, TrimReason::Quiet, TrimReason::Unknown];
+    text += &line("trim reasons", &reasons);
     text + &line("untils", &[Until::All, Until::Any])
 }
 

@@ -124,9 +124,11 @@ impl Sandbox {
         self.config.clone()
     }
 
-    /// Writes the configuration file.
+    /// Replaces the configuration file, as editors do: a daemon that watches it must never see half of it.
     pub fn configure(&self, text: &str) {
-        fs::write(self.config(), text).unwrap();
+        let new = self.config().with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.config()).unwrap();
     }
 
     /// A command with nothing of the caller's environment in it.

@@ -4,8 +4,8 @@ use reel_client::Follow;
 use reel_protocol::{
     Timestamp,
     methods::{
-        Empty, LimitSource, MemoryLimit, MemoryStatus, MemoryStatusResult, MemoryTrim, MemoryTrimResult,
-        PressureCause, SubscribeParams, Topic,
+        Empty, LastTrim, LimitSource, MemoryLimit, MemoryStatus, MemoryStatusResult, MemoryTrim,
+        MemoryTrimResult, PressureCause, SubscribeParams, Topic, TrimReason,
     },
 };
 
@@ -53,7 +53,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     } else {
         let memory = context.ask::<MemoryStatus>(&Empty {}).await?;
         context.output.document(&memory)?;
-        context.output.data(&status_layout(&memory))?;
+        context.output.data(&status_layout(&memory, Timestamp::now()))?;
     }
     Ok(Exit::Done)
 }
@@ -79,14 +79,14 @@ async fn watch(context: &Context) -> Result<Exit, Failure> {
     ended
 }
 
-fn status_layout(memory: &MemoryStatusResult) -> String {
+fn status_layout(memory: &MemoryStatusResult, now: Timestamp) -> String {
     let holders: Vec<String> = memory
         .reservations
         .iter()
         .map(|held| format!("{} {} (most {})", held.holder, bytes(held.bytes), bytes(held.peak_bytes)))
         .collect();
     let mut fields = vec![
-        ("level", level(memory.level).to_owned() + &cause(memory)),
+        ("level", level(memory.level).to_owned() + &cause(memory) + &since(memory.level_since, now)),
         ("resident", format!("{}, most {}", bytes(memory.resident_bytes), bytes(memory.peak_resident_bytes))),
         ("limit", bytes(memory.limit_bytes) + &memory.limit.as_ref().map_or(String::new(), source)),
         (
@@ -99,6 +99,12 @@ fn status_layout(memory: &MemoryStatusResult) -> String {
             ),
         ),
     ];
+    if memory.children_bytes > 0 {
+        fields.push((
+            "children",
+            format!("{} in programs that the daemon started", bytes(memory.children_bytes)),
+        ));
+    }
     if let Some(group) = &memory.group {
         let of = format!("{} of {}", bytes(group.used_bytes), bytes(group.limit_bytes));
         fields.push(("cgroup", format!("{of} used in {}", group.path)));
@@ -117,7 +123,35 @@ fn status_layout(memory: &MemoryStatusResult) -> String {
         ("refusals", memory.refusals.to_string()),
         ("reclaimers", memory.reclaimers.join(", ")),
     ]);
+    if let Some(last) = &memory.last_trim {
+        fields.push(("last trim", last_trim(last, now)));
+    }
     table::fields(&fields)
+}
+
+fn since(level_since: Option<Timestamp>, now: Timestamp) -> String {
+    level_since.map_or(String::new(), |since| format!(", since {}", ago(since, now)))
+}
+
+/// When, how much, why, and by whom.
+fn last_trim(last: &LastTrim, now: Timestamp) -> String {
+    let reason = match last.reason {
+        TrimReason::Asked => ", asked for",
+        TrimReason::Pressure => ", under pressure",
+        TrimReason::Quiet => ", after a flood",
+        TrimReason::Unknown => "",
+    };
+    let gave = last.reclaimers.iter().filter(|reclaimer| reclaimer.freed_bytes > 0);
+    let by: Vec<String> =
+        gave.map(|reclaimer| format!("{} {}", reclaimer.name, bytes(reclaimer.freed_bytes))).collect();
+    let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
+    format!("{}, freed {}{reason}{by}", ago(last.at, now), bytes(last.freed_bytes))
+}
+
+/// The clock may have been set back since: then it was just now.
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    let ms = now.unix_ms().saturating_sub(at.unix_ms());
+    format!("{} ago", units::age(std::time::Duration::from_millis(ms)))
 }
 
 /// What presses, where it is not normal.
@@ -159,6 +193,7 @@ fn trim_layout(trimmed: &MemoryTrimResult) -> String {
 
 #[cfg(test)]
 mod tests {
+    use reel_protocol::methods::ReclaimerInfo;
     use serde_json::json;
 
     use super::*;
@@ -175,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_smallest_limit_is_named_and_so_is_what_presses() {
-        let group = json!({ "path": "/user.slice", "limit_bytes": 1 << 30, "used_bytes": 1 << 30 });
+        let group = json!({ "path": "/user.slice", "limit_bytes": 1 << 30, "used_bytes": 520 << 20 });
         let limit = |source: &str, detail: Option<&str>| json!({ "limit": { "bytes": 1_610_612_736_u64, "source": source, "detail": detail } });
         for (changes, expected) in [
             (json!({}), "1.5 GB\n"),
@@ -183,15 +218,34 @@ mod tests {
             (limit("cgroup", Some("/user.slice")), "1.5 GB (cgroup /user.slice)\n"),
             (limit("system", None), "1.5 GB (all that the system has)\n"),
             (limit("of a newer daemon", None), "1.5 GB\n"),
-            (json!({ "group": group }), "1.0 GB of 1.0 GB used in /user.slice\n"),
+            (json!({ "group": group }), "520 MB of 1.0 GB used in /user.slice\n"),
             (
                 json!({ "group": group, "level": "critical", "cause": "cgroup" }),
-                "critical: the cgroup is nearly full, 1.0 GB of it not the daemon's own\n",
+                "critical: the cgroup is nearly full, 500 MB of it not the daemon's own\n",
             ),
             (json!({ "level": "critical", "cause": "system" }), "critical: the system has too little left\n"),
         ] {
-            let text = status_layout(&status(&changes)) + "\n";
+            let text = status_layout(&status(&changes), Timestamp::from_unix_ms(0)) + "\n";
             assert!(text.contains(expected), "{changes}: {text}");
         }
+    }
+
+    #[test]
+    fn what_was_done_last_is_told_in_one_line() {
+        let reclaimer = |name: &str, freed_bytes| ReclaimerInfo { name: name.to_owned(), freed_bytes };
+        let last = LastTrim {
+            at: Timestamp::from_unix_ms(10_000),
+            reason: TrimReason::Pressure,
+            freed_bytes: 48 << 20,
+            reclaimers: vec![
+                reclaimer("drawing", 0),
+                reclaimer("cache", 40 << 20),
+                reclaimer("heap", 8 << 20),
+            ],
+        };
+        let text = last_trim(&last, Timestamp::from_unix_ms(190_000));
+        assert_eq!(text, "3 min ago, freed 48 MB, under pressure (cache 40 MB, heap 8.0 MB)");
+        let none = LastTrim { reason: TrimReason::Asked, freed_bytes: 0, reclaimers: vec![], ..last };
+        assert_eq!(last_trim(&none, Timestamp::from_unix_ms(0)), "0 s ago, freed 0 B, asked for");
     }
 }

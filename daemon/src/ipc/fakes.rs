@@ -237,6 +237,9 @@ impl Handler<GetMemoryStatus> for Rooms {
             limit: None,
             group: None,
             cause: None,
+            children_bytes: 0,
+            level_since: None,
+            last_trim: None,
         })
     }
 }

@@ -16,6 +16,8 @@ const MIB: u64 = 1024 * 1024;
 pub struct Sample {
     /// Of our process.
     pub resident_bytes: u64,
+    /// Of the programs that it started. They have limits of their own, so they count against no watermark of ours, but in our control groups.
+    pub children_bytes: u64,
     /// What the system can still give.
     pub system_available_bytes: u64,
     /// What it has.
@@ -164,6 +166,7 @@ mod tests {
     fn sample(resident_mib: u64, available_mib: u64) -> Sample {
         Sample {
             resident_bytes: resident_mib * MIB,
+            children_bytes: 0,
             system_available_bytes: available_mib * MIB,
             system_total_bytes: 1000 * MIB,
             groups: vec![],

@@ -1,16 +1,20 @@
 //! Memory: what may be promised (`budget`), how tight it is (`levels`, from `sample`), and who is asked to give some back (`supervisor`).
 
 pub mod budget;
+pub mod children;
 pub mod group;
 pub mod group_tree;
+mod journal_pages;
 pub mod levels;
 mod loose;
 pub mod os;
 mod reclaim;
+mod report;
 pub mod sample;
 pub mod supervisor;
 
 pub use budget::{Budget, Holder, OverBudget, Reservation};
+pub use journal_pages::JournalPages;
 pub use supervisor::{
     GetMemoryStatus, MemoryParts, MemorySupervisor, PressureChanged, Reclaim, SetMemoryLimits, TrimMemory,
 };

@@ -11,6 +11,8 @@ use super::{os, supervisor::Reclaim};
 const RECLAIMER_DEADLINE: Duration = Duration::from_secs(10);
 /// The name of the allocator among the reclaimers; the dearest, as it holds up every thread that allocates.
 const HEAP: &str = "heap";
+/// The name of the journal's pages among them.
+pub(super) const JOURNAL: &str = "journal";
 
 /// What one of them did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +51,14 @@ pub(super) async fn run(
     reclaimed
 }
 
+/// Gives back what a flood left behind and nobody misses: the journal's pages, and the heap's free ones.
+pub(super) async fn return_loose(reclaimers: Vec<(&'static str, Recipient<Reclaim>)>) -> Vec<Reclaimed> {
+    let journal = reclaimers.into_iter().filter(|(name, _)| *name == JOURNAL).collect();
+    run(journal, u64::MAX, true).await
+}
+
 /// Gives the heap's free pages back alone: cheap, and nobody loses anything by it.
-pub(super) async fn return_heap() -> u64 {
+async fn return_heap() -> u64 {
     tokio::task::spawn_blocking(os::return_free_heap).await.unwrap_or_default()
 }
 

@@ -2,7 +2,7 @@
 
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-use super::{group_tree::GroupTree, levels::Sample};
+use super::{children, group_tree::GroupTree, levels::Sample};
 
 /// Where samples come from; tests have their own.
 pub trait SampleSource: Send + 'static {
@@ -40,6 +40,7 @@ impl SampleSource for Sampler {
         let process = self.system.process(self.pid);
         Sample {
             resident_bytes: process.map_or(0, sysinfo::Process::memory),
+            children_bytes: children::resident_bytes(),
             system_available_bytes: self.system.available_memory(),
             system_total_bytes: self.system.total_memory(),
             groups: self.groups.look(),

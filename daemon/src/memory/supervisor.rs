@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use reel_protocol::methods::{
-    MemoryEvent, MemoryGroup, MemoryLevel, MemoryLimit, MemoryStatusResult, MemoryTrimResult, ReclaimerInfo,
-    ReservationInfo,
+use reel_protocol::{
+    Timestamp,
+    methods::{
+        LastTrim, MemoryEvent, MemoryLevel, MemoryStatusResult, MemoryTrimResult, ReclaimerInfo, TrimReason,
+    },
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -19,11 +21,11 @@ use tracing::{debug, info, warn};
 
 use super::{
     budget::Budget,
-    group,
     levels::{self, Limit, Pressure, Sample, Watermarks},
     loose::Loose,
     os,
     reclaim::{self, Reclaimed},
+    report::{self, Seen},
     sample::SampleSource,
 };
 use crate::{config::MemoryConfig, events::EventHub};
@@ -103,6 +105,8 @@ pub struct MemorySupervisor {
     loose: Loose,
     last_reclaim: Option<Instant>,
     trim_waiters: Vec<oneshot::Sender<MemoryTrimResult>>,
+    level_since: Option<Timestamp>,
+    last_trim: Option<LastTrim>,
 }
 
 struct Listener {
@@ -137,6 +141,8 @@ impl MemorySupervisor {
             loose: Loose::default(),
             last_reclaim: None,
             trim_waiters: Vec::new(),
+            level_since: None,
+            last_trim: None,
         }
     }
 }
@@ -218,9 +224,12 @@ impl MemorySupervisor {
             return;
         }
         self.is_reclaiming = true;
-        ctx.spawn(reclaim::return_heap().into_actor(self).map(|freed_bytes, actor, _| {
+        let before_bytes = self.sample.resident_bytes;
+        let work = reclaim::return_loose(self.reclaimers.clone());
+        ctx.spawn(work.into_actor(self).map(move |reclaimed, actor, _| {
             actor.is_reclaiming = false;
             actor.take_sample();
+            let freed_bytes = actor.note_trim(TrimReason::Quiet, before_bytes, &reclaimed);
             actor.loose.returned(actor.sample.resident_bytes, actor.budget.reserved_bytes());
             info!(freed_bytes, resident_bytes = actor.sample.resident_bytes, "free heap given back");
         }));
@@ -240,6 +249,7 @@ impl MemorySupervisor {
             let cause = self.pressure.cause();
             info!(?former, ?level, ?cause, resident_bytes, system_available_bytes, "memory level changed");
             self.level.send_replace(level);
+            self.level_since = Some(Timestamp::now());
             self.tell_subscribers("pressure_changed", None);
         }
     }
@@ -295,16 +305,24 @@ impl MemorySupervisor {
         }));
     }
 
-    fn note_reclaimed(&self, reclaimed: &[Reclaimed], wanted_bytes: u64, before_bytes: u64) {
+    fn note_reclaimed(&mut self, reclaimed: &[Reclaimed], wanted_bytes: u64, before_bytes: u64) {
         let given_bytes: u64 = reclaimed.iter().map(|reclaimed| reclaimed.freed_bytes).sum();
         let resident_bytes = self.sample.resident_bytes;
-        let freed_bytes = before_bytes.saturating_sub(resident_bytes);
+        let freed_bytes = self.note_trim(TrimReason::Pressure, before_bytes, reclaimed);
         if given_bytes == 0 && freed_bytes == 0 {
             warn!(wanted_bytes, resident_bytes, "no memory could be given back");
         } else {
             info!(wanted_bytes, given_bytes, freed_bytes, resident_bytes, "memory given back");
             self.tell_subscribers("trimmed", Some(freed_bytes));
         }
+    }
+
+    /// Keeps for the status what was done, and tells what the process really gave back by it.
+    fn note_trim(&mut self, reason: TrimReason, before_bytes: u64, reclaimed: &[Reclaimed]) -> u64 {
+        let freed_bytes = before_bytes.saturating_sub(self.sample.resident_bytes);
+        let reclaimers = reclaimed.iter().map(reclaimer_info).collect();
+        self.last_trim = Some(LastTrim { at: Timestamp::now(), reason, freed_bytes, reclaimers });
+        freed_bytes
     }
 
     fn start_trim(&mut self, ctx: &mut Context<Self>) {
@@ -317,7 +335,7 @@ impl MemorySupervisor {
             actor.tell_listeners();
             actor.last_reclaim = Some(Instant::now());
             let after_bytes = actor.sample.resident_bytes;
-            let freed_bytes = before_bytes.saturating_sub(after_bytes);
+            let freed_bytes = actor.note_trim(TrimReason::Asked, before_bytes, &reclaimed);
             actor.tell_subscribers("trimmed", Some(freed_bytes));
             let result = MemoryTrimResult {
                 before_bytes,
@@ -334,37 +352,17 @@ impl MemorySupervisor {
     }
 
     fn status(&self) -> MemoryStatusResult {
-        let reservation = |usage: super::budget::HolderUsage| ReservationInfo {
-            holder: usage.holder.name().to_owned(),
-            bytes: usage.bytes,
-            peak_bytes: usage.peak_bytes,
-        };
-        MemoryStatusResult {
-            level: *self.level.borrow(),
-            limit_bytes: self.limit.bytes,
-            high_bytes: self.marks.high_bytes,
-            low_bytes: self.marks.low_bytes,
-            critical_bytes: self.marks.critical_bytes,
-            resident_bytes: self.sample.resident_bytes,
+        report::status(Seen {
+            sample: &self.sample,
+            limit: &self.limit,
+            marks: self.marks,
+            pressure: self.pressure,
             peak_resident_bytes: self.peak_resident_bytes,
-            system_available_bytes: self.sample.system_available_bytes,
-            system_total_bytes: self.sample.system_total_bytes,
-            reserved_bytes: self.budget.reserved_bytes(),
-            reservations: self.budget.usage().map(reservation).into(),
-            refusals: self.budget.refusals(),
+            budget: &self.budget,
             reclaimers: reclaim::names(&self.reclaimers).map(str::to_owned).collect(),
-            limit: Some(MemoryLimit {
-                bytes: self.limit.bytes,
-                source: self.limit.source,
-                detail: self.limit.path.as_deref().map(str::to_owned),
-            }),
-            group: group::fullest(&self.sample.groups).map(|(group, used_bytes)| MemoryGroup {
-                path: group.path.as_ref().to_owned(),
-                limit_bytes: group.limit_bytes,
-                used_bytes,
-            }),
-            cause: self.pressure.cause(),
-        }
+            level_since: self.level_since,
+            last_trim: self.last_trim.clone(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use reel_protocol::methods::{LimitSource, MemoryLevel, MemoryTrimResult, PressureCause};
+use reel_protocol::methods::{LimitSource, MemoryLevel, MemoryTrimResult, PressureCause, TrimReason};
 use tokio::{sync::watch, time::sleep};
 
 use super::{
@@ -46,6 +46,7 @@ impl SampleSource for FakeMemory {
         self.samples.fetch_add(1, SeqCst);
         Sample {
             resident_bytes: self.resident.load(SeqCst),
+            children_bytes: 5 * MIB,
             system_available_bytes: 4000 * MIB - self.lacking.load(SeqCst) * MIB,
             system_total_bytes: 8000 * MIB,
             groups: self.groups.lock().unwrap().clone(),
@@ -259,6 +260,12 @@ fn the_limit_is_that_of_a_smaller_group_as_long_as_it_has_one() {
         assert_eq!((limit.source, limit.detail.as_deref()), (LimitSource::Cgroup, Some("/app")));
         assert_eq!((status.level, status.cause), (MemoryLevel::High, Some(PressureCause::Resident)));
         assert_eq!(scene.asked_mib(0), [100]);
+        let last = status.last_trim.unwrap();
+        assert_eq!((last.reason, last.freed_bytes / MIB), (TrimReason::Pressure, 50));
+        let by: Vec<_> =
+            last.reclaimers.iter().map(|info| (info.name.as_str(), info.freed_bytes / MIB)).collect();
+        assert_eq!(by, [("cheap", 50), ("dear", 0)]);
+        assert!(status.level_since.is_some());
         scene.memory.groups.lock().unwrap().clear();
         sleep(Duration::from_secs(1)).await;
         assert_eq!((scene.budget.limit_bytes(), scene.level()), (1000 * MIB, MemoryLevel::Normal));
@@ -274,6 +281,7 @@ fn a_group_that_others_fill_presses_and_says_so() {
         let status = scene.supervisor.send(GetMemoryStatus).await.unwrap();
         assert_eq!((status.level, status.cause), (MemoryLevel::Critical, Some(PressureCause::Cgroup)));
         assert_eq!(status.limit.unwrap().source, LimitSource::Configured);
+        assert_eq!((status.resident_bytes, status.children_bytes), (50 * MIB, 5 * MIB));
         let group = status.group.unwrap();
         assert_eq!(
             (group.path.as_str(), group.used_bytes / MIB, group.limit_bytes / MIB),
@@ -300,6 +308,13 @@ fn a_second_trim_joins_the_first() {
         let freed: Vec<_> = first.reclaimers.iter().take(2).map(|info| info.freed_bytes / MIB).collect();
         assert_eq!(freed, [30, 20]);
         assert_eq!(scene.asked[0].lock().unwrap().len(), 1);
+        let status = scene.supervisor.send(GetMemoryStatus).await.unwrap();
+        let last = status.last_trim.unwrap();
+        assert_eq!(
+            (last.reason, last.freed_bytes, last.reclaimers),
+            (TrimReason::Asked, first.freed_bytes, first.reclaimers)
+        );
+        assert_eq!(status.level_since, None);
         assert_eq!(scene.trim().await.freed_bytes, 0);
         assert_eq!(scene.asked[0].lock().unwrap().len(), 2);
     });

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Timestamp;
+
 /// How tight memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +58,43 @@ pub struct MemoryStatusResult {
     /// What makes the level what it is; null while it is normal.
     #[serde(default)]
     pub cause: Option<PressureCause>,
+    /// Resident bytes of the programs that the daemon started, with all that those started.
+    #[serde(default)]
+    pub children_bytes: u64,
+    /// When the level last changed, since the start.
+    #[serde(default)]
+    pub level_since: Option<Timestamp>,
+    /// What was last given back, since the start.
+    #[serde(default)]
+    pub last_trim: Option<LastTrim>,
+}
+
+/// What was last given back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastTrim {
+    /// When it was done.
+    pub at: Timestamp,
+    /// What it was done for.
+    pub reason: TrimReason,
+    /// Really given back to the system.
+    pub freed_bytes: u64,
+    /// What each reclaimer let go of.
+    pub reclaimers: Vec<ReclaimerInfo>,
+}
+
+/// Why something was given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrimReason {
+    /// By `memory.trim`.
+    Asked,
+    /// The level was high or critical.
+    Pressure,
+    /// A flood was over, and the heap had kept its pages.
+    Quiet,
+    /// A reason of a newer daemon.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The smallest of the limits.

@@ -1,0 +1,122 @@
+//! What the programs that this process started hold, with all that those started.
+
+use std::{fs, path::Path};
+
+/// Processes that are counted: a program that starts more than this at once is not worth a longer look every second.
+const MOST: usize = 1_024;
+
+/// Their resident bytes; zero where the system does not tell.
+///
+/// Pages that they share with each other count for each of them, as the system counts them.
+pub fn resident_bytes() -> u64 {
+    // One system call answers for the usual case; finding out by the files would mean one for each thread of ours.
+    if has_children() { tree_bytes(std::process::id()) } else { 0 }
+}
+
+/// Whether there is any child, ended or not; it takes nothing away from whoever waits for it.
+#[cfg(target_os = "linux")]
+fn has_children() -> bool {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    // `ECHILD` is the one error that can come of it.
+    waitid(WaitId::All, options).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn has_children() -> bool {
+    false
+}
+
+/// Of all below `parent`, itself not counted. Processes come and go meanwhile: one that is gone has nothing.
+fn tree_bytes(parent: u32) -> u64 {
+    let mut bytes = 0_u64;
+    let mut found = children(parent);
+    let mut seen = 0;
+    while let Some(process) = found.pop() {
+        seen += 1;
+        if seen > MOST {
+            break;
+        }
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        bytes = bytes.saturating_add(status_bytes(&status));
+        found.extend(children(process));
+    }
+    bytes
+}
+
+/// Each thread has its own.
+fn children(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let of_thread = |thread: fs::DirEntry| read_ids(&thread.path().join("children"));
+    threads.flat_map(of_thread).collect()
+}
+
+fn read_ids(path: &Path) -> Vec<u32> {
+    ids(&fs::read_to_string(path).unwrap_or_default())
+}
+
+fn ids(text: &str) -> Vec<u32> {
+    text.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
+/// Of a process's `status`; an ended one that nobody waited for yet has no such line.
+pub(super) fn status_bytes(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|kib| kib.trim().parse().ok());
+    kib.unwrap_or(0_u64).saturating_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_processes_are_read_and_garbage_is_nothing() {
+        for (text, expected) in [("12 345 \n", &[12, 345][..]), ("", &[]), ("7 x -1 99999999999 8", &[7, 8])]
+        {
+            assert_eq!(ids(text), expected, "{text:?}");
+        }
+        let status = "Name:\tsh\nVmHWM:\t 9 kB\nVmRSS:\t    100 kB\nThreads:\t1\n";
+        for (text, expected) in
+            [(status, 102_400), ("VmRSS: 1 MB", 0), ("VmRSS: x kB", 0), ("State:\tZ (zombie)\n", 0), ("", 0)]
+        {
+            assert_eq!(status_bytes(text), expected, "{text:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_child_and_its_child_are_counted_and_are_still_there_to_be_waited_for() {
+        use std::{
+            io::{BufRead, BufReader, Write},
+            process::{Command, Stdio},
+        };
+        let mut shell = Command::new("sh")
+            .args(["-c", "(read line; :); echo ended"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while children(shell.id()).is_empty() {
+            assert!(std::time::Instant::now() < deadline, "the shell starts no other");
+            std::thread::yield_now();
+        }
+        let inner_bytes = tree_bytes(shell.id());
+        assert!(inner_bytes > 0 && has_children());
+        assert!(resident_bytes() > inner_bytes, "the shell itself counts too");
+        shell.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ended\n");
+        let status = format!("/proc/{}/status", shell.id());
+        while status_bytes(&fs::read_to_string(&status).unwrap()) > 0 {
+            assert!(std::time::Instant::now() < deadline, "the shell does not end");
+            std::thread::yield_now();
+        }
+        // One that ended and was not waited for holds nothing, and is there.
+        assert!(has_children());
+        assert_eq!(tree_bytes(shell.id()), 0);
+        assert!(shell.wait().unwrap().success());
+    }
+}
