@@ -29,10 +29,11 @@ impl Handler<Reclaim> for JournalPages {
 
     /// All or nothing: `SQLite` has no part of it. What the answer counts goes back into the heap; the heap gives it to the system.
     fn handle(&mut self, _: Reclaim, _: &mut Self::Context) -> Self::Result {
+        // First of all: the threads begin as soon as they are asked.
+        let before_bytes = os::journal_bytes();
         // Each on its own thread, behind what waits there. The writer's commit is empty and so costs no write.
         let written = self.store.write(|connection| Ok(connection.release_memory()?));
         let read = self.store.read(|connection| Ok(connection.release_memory()?));
-        let before_bytes = os::journal_bytes();
         Box::pin(async move {
             for outcome in [written.await, read.await] {
                 if let Err(error) = outcome {
