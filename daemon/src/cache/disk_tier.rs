@@ -1,7 +1,8 @@
 //! The disk tier's files. Everything here blocks, and runs on threads that may.
 //!
-//! A file is written beside the others under a temporary name, synced, and renamed, so that one with a digest's name is whole. What is damaged
-//! is set aside, not deleted; nothing outside the directory is ever touched.
+//! A file is written beside the others under a temporary name, renamed, and then synced: so the file system puts its bytes and its name into one
+//! commit. One with a digest's name that no row names may therefore be cut after a power loss, and is looked at before it is taken for
+//! good. What is damaged is set aside, not deleted; nothing outside the directory is ever touched.
 
 #[cfg(test)]
 mod tests;
@@ -87,8 +88,8 @@ impl DiskTier {
         }
     }
 
-    /// Writes an artifact's file, unless it is there already. When this answers, the bytes and the name outlast a power loss. Bytes that
-    /// were held come back.
+    /// Writes an artifact's file, unless it is there already. When this answers, the bytes and the name outlast a power loss; where it
+    /// fails, the file may be there. Bytes that were held come back.
     pub fn write(&self, row: &ArtifactRow, body: Body) -> Result<(Stamp, Option<Vec<u8>>), CacheError> {
         let path = self.path(row);
         match self.check(row, false) {
@@ -123,29 +124,30 @@ impl DiskTier {
         }
         self.ensure_directory(path.parent().unwrap_or(&self.artifacts))?;
         // Dropped on any failure, and the file with it.
-        let (file, is_synced, held) = match body {
-            Body::Spooled(spooled) => (spooled.file, spooled.is_synced, None),
+        let (file, held) = match body {
+            Body::Spooled(spooled) => (spooled.file, None),
             Body::Held(bytes) => {
                 let mut file = self.temporary()?;
                 file.write_all(&bytes)?;
-                (file, false, Some(bytes))
+                (file, Some(bytes))
             }
         };
-        if !is_synced {
-            // The bytes and their number; nobody asks for the times of a daemon before this one.
-            file.as_file().sync_data()?;
-        }
         let file = file.persist(path).map_err(|error| error.error)?;
-        os::sync_dir(path.parent().unwrap_or(&self.artifacts))?;
+        self.sync(&file, path)?;
         // After the rename, which changes the inode's time.
         Ok((os::stamp(&file.metadata()?), held))
     }
 
-    /// A daemon that died behind its rename has not synced the name.
+    /// Whoever wrote it may not have synced it yet, or has died before.
     fn sync_found(&self, path: &Path) -> io::Result<()> {
-        let directory = path.parent().unwrap_or(&self.artifacts);
-        self.ensure_directory(directory)?;
-        os::sync_dir(directory)
+        self.ensure_directory(path.parent().unwrap_or(&self.artifacts))?;
+        self.sync(&File::open(path)?, path)
+    }
+
+    /// The bytes and their number, as nobody asks for the times of a daemon before this one; then the name.
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+        file.sync_data()?;
+        os::sync_dir(path.parent().unwrap_or(&self.artifacts))
     }
 
     /// Makes sure of a first byte's directory. Those of all others are made with it, and once in the daemon's life, as a former one may have

@@ -34,8 +34,8 @@ use tracing::{error, warn};
 
 use self::check::{CheckFile, Verdict};
 use super::{
-    CacheError, ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, LookUp, Made,
-    ReadArtifact, SetCacheLimits, VerifyCache,
+    CacheError, ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Kept, LookUp,
+    Made, ReadArtifact, SetCacheLimits, Settle, VerifyCache,
     disk_tier::DiskTier,
     index::Index,
     memory_tier::{Evicted, MemoryTier},
@@ -89,7 +89,7 @@ pub struct ImageCache {
     /// Who waits for a file that is being verified.
     flights: HashMap<Digest, Vec<oneshot::Sender<Verdict>>>,
     hashing: Arc<Semaphore>,
-    /// Held together by those who write files, from the file to the settled row; alone by who removes them. So nobody removes the file that
+    /// Held together by those who write files, from the file to what became of its row; alone by who removes them. So nobody removes the file that
     /// another one has just found in its place.
     gate: Arc<RwLock<()>>,
     /// Without the numbers that are computed when asked for.
@@ -156,10 +156,18 @@ impl Handler<LookUp> for ImageCache {
 }
 
 impl Handler<KeepMade> for ImageCache {
-    type Result = ResponseActFuture<Self, Result<Made, CacheError>>;
+    type Result = ResponseActFuture<Self, Result<Kept, CacheError>>;
 
-    fn handle(&mut self, msg: KeepMade, _: &mut Self::Context) -> Self::Result {
-        self.keep(msg)
+    fn handle(&mut self, msg: KeepMade, ctx: &mut Self::Context) -> Self::Result {
+        self.keep(msg, ctx)
+    }
+}
+
+impl Handler<Settle> for ImageCache {
+    type Result = ();
+
+    fn handle(&mut self, msg: Settle, _: &mut Self::Context) {
+        self.settle(msg);
     }
 }
 

@@ -11,6 +11,9 @@ use crate::store::{ArtifactRow, Entry};
 /// Entries in memory: at about 700 bytes each they stay under 12 MiB.
 const ENTRIES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
+/// Requests without a result in memory, at about 100 bytes each: a batch is looked up when it comes and again task by task when these begin.
+const MISSING: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
+
 /// An entry, ready to be answered once its files were looked at.
 #[derive(Debug)]
 pub struct Shelved {
@@ -23,9 +26,7 @@ pub struct Shelved {
 impl Shelved {
     /// As it is read from the journal, or written there.
     pub fn new(entry: Entry, artifacts: &Path) -> Self {
-        let outputs = entry.artifacts.iter().map(|row| row.output(artifacts)).collect();
-        let made = Made { outputs, provider: entry.provider, model: entry.model, made: entry.made };
-        Self { made, rows: entry.artifacts }
+        Self { made: Made::of(&entry, artifacts), rows: entry.artifacts }
     }
 }
 
@@ -33,12 +34,14 @@ impl Shelved {
 #[derive(Debug)]
 pub struct Index {
     entries: LruCache<Key, Arc<Shelved>>,
+    /// Keys that had nothing when they were read, and were not written since.
+    missing: LruCache<Key, ()>,
     epoch: u64,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self { entries: LruCache::sparse(ENTRIES), epoch: 0 }
+        Self { entries: LruCache::sparse(ENTRIES), missing: LruCache::sparse(MISSING), epoch: 0 }
     }
 }
 
@@ -48,21 +51,29 @@ impl Index {
         self.epoch
     }
 
-    /// What is known for a key.
-    pub fn get(&mut self, key: &Key) -> Option<&Arc<Shelved>> {
-        self.entries.get(key)
+    /// What is known for a key: an entry, or that there is none; None where the journal must be asked.
+    pub fn get(&mut self, key: &Key) -> Option<Option<&Arc<Shelved>>> {
+        if let Some(entry) = self.entries.get(key) {
+            return Some(Some(entry));
+        }
+        self.missing.get(key).map(|()| None)
     }
 
     /// Keeps what was read at an epoch, if it is not outdated.
-    pub fn put_read(&mut self, key: Key, entry: Arc<Shelved>, epoch: u64) {
-        if epoch == self.epoch {
-            self.entries.put(key, entry);
+    pub fn put_read(&mut self, key: Key, entry: Option<Arc<Shelved>>, epoch: u64) {
+        if epoch != self.epoch {
+            return;
+        }
+        match entry {
+            Some(entry) => drop(self.entries.put(key, entry)),
+            None => drop(self.missing.put(key, ())),
         }
     }
 
     /// Keeps what was written.
     pub fn put_written(&mut self, key: Key, entry: Arc<Shelved>) {
         self.epoch += 1;
+        self.missing.pop(&key);
         self.entries.put(key, entry);
     }
 

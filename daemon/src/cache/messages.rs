@@ -1,6 +1,6 @@
 //! What the cache is asked, and what it answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use actix::{Message, Recipient};
 use reel_protocol::{
@@ -8,7 +8,12 @@ use reel_protocol::{
     methods::{ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult},
 };
 
-use crate::{cache::CacheError, provider::Picture, tasks::MakeRoom};
+use crate::{
+    cache::{CacheError, Kept},
+    provider::Picture,
+    store::Entry,
+    tasks::MakeRoom,
+};
 
 /// BLAKE3 over everything that changes a result.
 pub type Key = [u8; 32];
@@ -26,6 +31,14 @@ pub struct Made {
     pub made: Timestamp,
 }
 
+impl Made {
+    /// As an entry's rows tell it.
+    pub(super) fn of(entry: &Entry, artifacts: &Path) -> Self {
+        let outputs = entry.artifacts.iter().map(|row| row.output(artifacts)).collect();
+        Self { outputs, provider: entry.provider.clone(), model: entry.model.clone(), made: entry.made }
+    }
+}
+
 /// Look up several requests at once: for each one its keys in the order of the providers' selection; the first that is had counts.
 /// A missing or damaged file makes a miss. `is_counted` is false for a second look at a request that was counted already.
 #[derive(Debug, Message)]
@@ -37,9 +50,9 @@ pub struct LookUp {
     pub is_counted: bool,
 }
 
-/// Keep what a provider made: files synced, rows committed, before the answer.
+/// Keep what a provider made: its files are synced before the answer, which brings the rows that are still to be committed.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Made, CacheError>")]
+#[rtype(result = "Result<Kept, CacheError>")]
 pub struct KeepMade {
     /// What equal requests will ask for; None keeps the files only (`cache: off`).
     pub key: Option<Key>,

@@ -4,6 +4,7 @@ mod disk_tier;
 mod error;
 mod image_cache;
 mod index;
+mod kept;
 mod memory_tier;
 mod messages;
 mod os;
@@ -14,6 +15,7 @@ mod verified;
 pub use self::{
     error::CacheError,
     image_cache::{CacheParts, ImageCache},
+    kept::{Kept, Rows, Settle, Written},
     messages::{
         ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Key, LookUp, Made,
         ReadArtifact, SetCacheLimits, VerifyCache,

@@ -31,6 +31,14 @@ impl Body {
         }
     }
 
+    /// How many bytes.
+    pub const fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Held(bytes) => bytes.len() as u64,
+            Self::Spooled(spooled) => spooled.size_bytes,
+        }
+    }
+
     /// The bytes, if they are in memory.
     pub fn held(self) -> Option<Vec<u8>> {
         match self {
@@ -58,8 +66,6 @@ pub struct Spool {
 #[derive(Debug)]
 pub struct Spooled {
     pub(super) file: NamedTempFile,
-    /// Its bytes outlast a power loss.
-    pub(super) is_synced: bool,
     /// Of its bytes.
     pub digest: Digest,
     /// How many bytes.
@@ -94,7 +100,7 @@ impl Spool {
     pub fn finish(self) -> io::Result<Spooled> {
         let digest = Digest::from_bytes(*self.hasher.finalize().as_bytes());
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(Spooled { file, is_synced: false, digest, size_bytes: self.size_bytes })
+        Ok(Spooled { file, digest, size_bytes: self.size_bytes })
     }
 }
 
@@ -115,16 +121,5 @@ impl Spooled {
     /// The bytes, from the first on.
     pub fn open(&self) -> io::Result<File> {
         self.file.reopen()
-    }
-
-    /// What syncs its bytes: for a thread that may block, while another one looks at them. Once that succeeded, call [`Self::mark_synced`].
-    pub fn sync(&self) -> io::Result<impl FnOnce() -> io::Result<()> + Send + 'static> {
-        let file = self.file.as_file().try_clone()?;
-        Ok(move || file.sync_data())
-    }
-
-    /// Its bytes were synced.
-    pub const fn mark_synced(&mut self) {
-        self.is_synced = true;
     }
 }

@@ -104,6 +104,7 @@ fn store(error: &StoreError) -> RpcError {
         StoreError::Closed => stopping(),
         // Whoever asks about a task answers it in words of its own.
         StoreError::NoTask(_)
+        | StoreError::NoRows
         | StoreError::Damaged(_)
         | StoreError::Failed(_)
         | StoreError::Unreadable(_)

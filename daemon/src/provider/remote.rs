@@ -19,7 +19,7 @@ use super::{
     class::{Class, Failure},
     gate::Verdict,
     http::{Answer, BodyFault, BodyLimits, Exchange, Http, Reach, mend, read_answer},
-    inspect::{InspectError, Inspected, Inspector},
+    inspect::{InspectError, Inspector},
     wire::{Item, Wire},
 };
 use crate::{
@@ -243,7 +243,7 @@ impl RemoteParts {
         let mut pictures = Vec::new();
         let mut fault = None;
         for file in files {
-            match self.inspect_and_sync(file).await? {
+            match self.inspector.inspect(file).await {
                 Ok((spooled, inspected)) => pictures.push(Picture {
                     body: Body::Spooled(spooled),
                     reservation: None,
@@ -266,21 +266,6 @@ impl RemoteParts {
             Some(error) => Err(self.bad_answer(&error.to_string())),
             None => Err(self.bad_answer("answered without a picture")),
         }
-    }
-
-    /// Looks at a picture while its bytes go to the disk, where they have to be before it is kept.
-    async fn inspect_and_sync(
-        &self,
-        file: Spooled,
-    ) -> Result<Result<(Spooled, Inspected), InspectError>, Failure> {
-        let sync = self.read(Ok(file.sync().map_err(BodyFault::Disk)))?;
-        let syncing = tokio::task::spawn_blocking(move || sync().map_err(BodyFault::Disk));
-        let inspected = self.inspector.inspect(file).await;
-        self.read(syncing.await)?;
-        Ok(inspected.map(|(mut file, inspected)| {
-            file.mark_synced();
-            (file, inspected)
-        }))
     }
 
     async fn check(&self) -> Result<String, Failure> {

@@ -109,10 +109,10 @@ pub fn check(method: &str, params: &JsonText) -> Option<Result<Call, BadParams>>
 pub async fn run(call: Call, mut cancel: CancelSignal, progress: ProgressSink) -> RunEnd {
     let work = async {
         match call {
-            Call::Noop => RunEnd::Done(None),
+            Call::Noop => RunEnd::Done,
             Call::Sleep(span) => {
                 tokio::time::sleep(span).await;
-                RunEnd::Done(None)
+                RunEnd::Done
             }
             Call::Fail { code, is_retryable } => RunEnd::failed(TaskError {
                 message: format!("debug.fail was asked to fail with {code}"),
@@ -126,7 +126,7 @@ pub async fn run(call: Call, mut cancel: CancelSignal, progress: ProgressSink) -
                     tokio::time::sleep(span / u32::try_from(steps).unwrap_or(u32::MAX)).await;
                     progress.report(step as f64 / steps as f64, format!("step {step} of {steps}"));
                 }
-                RunEnd::Done(None)
+                RunEnd::Done
             }
         }
     };

@@ -20,9 +20,9 @@ use super::{
     styles,
 };
 use crate::{
-    cache::{CacheError, FindRoom, KeepMade, Made},
+    cache::{CacheError, FindRoom, KeepMade},
     provider::{Generate, GenerateError, PictureRequest},
-    tasks::{Again, RunEnd, RunTask},
+    tasks::{Again, Lost, RunEnd, RunTask},
 };
 
 /// Runs that may wait; the tracker runs far fewer at once.
@@ -91,7 +91,7 @@ impl ServiceRegistry {
     fn count(&mut self, service: &'static str, end: &RunEnd) {
         let counts = self.counts.entry(service).or_default();
         match end {
-            RunEnd::Done(_) => counts.successes += 1,
+            RunEnd::Done | RunEnd::Made { .. } => counts.successes += 1,
             RunEnd::Failed(error, _) => {
                 counts.errors += 1;
                 counts.last_error = Some(format!("{}: {}", error.code, error.message));
@@ -177,7 +177,7 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
             FindRoom { bytes: ROOM_BYTES * u64::from(params.n), make_room: Some(task.make_room.clone()) };
         match parts.find_room.send(find).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return no_room(&error),
+            Ok(Err(error)) => return failed(no_room(&error)),
             Err(_) => return RunEnd::failed(internal("the cache is gone")),
         }
     }
@@ -206,14 +206,20 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
         pictures,
         make_room: Some(task.make_room),
     };
-    let kept: Result<Made, CacheError> = match parts.keep.send(keep).await {
-        Ok(kept) => kept,
-        Err(_) => return RunEnd::failed(internal("the cache is gone")),
+    let lost: Lost = if provider.is_paid {
+        |error| not_kept(&error.into(), true)
+    } else {
+        |error| not_kept(&error.into(), false)
     };
-    match kept {
-        Ok(made) => RunEnd::Done(Some(made)),
-        Err(error) => not_kept(&error, provider.is_paid),
+    match parts.keep.send(keep).await {
+        Ok(Ok(kept)) => RunEnd::Made { kept: Box::new(kept), lost },
+        Ok(Err(error)) => failed(not_kept(&error, provider.is_paid)),
+        Err(_) => RunEnd::failed(internal("the cache is gone")),
     }
+}
+
+fn failed((error, again): (TaskError, Again)) -> RunEnd {
+    RunEnd::Failed(error, again)
 }
 
 /// The seed where the request names none: the same for an equal request, and another one where it is asked anew.
@@ -240,16 +246,16 @@ fn internal(message: &str) -> TaskError {
 }
 
 /// What follows from a store without room, found out before anything was asked for.
-fn no_room(error: &CacheError) -> RunEnd {
+fn no_room(error: &CacheError) -> (TaskError, Again) {
     without_room("nothing was asked for, as it could not be kept", error, false)
 }
 
 /// What follows from a picture that is made and could not be kept.
-fn not_kept(error: &CacheError, is_paid: bool) -> RunEnd {
+fn not_kept(error: &CacheError, is_paid: bool) -> (TaskError, Again) {
     without_room("the picture was made but could not be kept", error, is_paid)
 }
 
-fn without_room(what: &str, error: &CacheError, is_paid: bool) -> RunEnd {
+fn without_room(what: &str, error: &CacheError, is_paid: bool) -> (TaskError, Again) {
     let (code, remedy) = match error {
         CacheError::Full { .. } => {
             (ErrorCode::StorageFull, "raise cache.disk_mb, or remove tasks from the history with reel rm")
@@ -272,7 +278,7 @@ fn without_room(what: &str, error: &CacheError, is_paid: bool) -> RunEnd {
         retryable: true,
         provider_status: None,
     };
-    RunEnd::Failed(error, again)
+    (error, again)
 }
 
 #[cfg(test)]
@@ -286,7 +292,7 @@ mod tests {
             for (is_paid, wanted, words) in
                 [(true, Again::OutcomeUnknown, "reel release"), (false, Again::Later(None), "tried again")]
             {
-                let RunEnd::Failed(error, again) = not_kept(&error, is_paid) else { unreachable!() };
+                let (error, again) = not_kept(&error, is_paid);
                 let hint = error.hint.unwrap();
                 assert!(again == wanted && hint.contains(words), "{is_paid}: {again:?} {hint}");
                 assert_eq!(hint.contains("tried again"), !is_paid, "{hint}");

@@ -20,6 +20,9 @@ pub enum StoreError {
     /// The task has left the history.
     #[error("the journal has no task {0}")]
     NoTask(reel_protocol::TaskId),
+    /// The rows that a write builds on are not there.
+    #[error("the journal has no rows of what was made")]
+    NoRows,
     /// A row holds what this version cannot read.
     #[error("the journal holds a value that cannot be read: {0}")]
     Unreadable(String),

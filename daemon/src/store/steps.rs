@@ -28,14 +28,18 @@ pub struct Start {
     pub model: Option<String>,
 }
 
-/// Journals that a task runs: must be committed before anything leaves for a provider.
+/// Journals that a task runs: must be committed before anything leaves for a provider. A task that was refused has no row.
 pub fn start(connection: &Connection, start: &Start) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = 'running', rev = ?, started_ms = ?, not_before_ms = NULL, attempts = ?, \
          attempts_left = max(attempts_left - 1, 0), provider = ?, model = ? WHERE id = ?",
     )?;
     let at = start.at.unix_ms();
-    statement.execute(params![start.rev, at, start.number, start.provider, start.model, start.id.0])?;
+    let changed =
+        statement.execute(params![start.rev, at, start.number, start.provider, start.model, start.id.0])?;
+    if changed == 0 {
+        return Err(StoreError::NoTask(start.id));
+    }
     let mut statement = connection
         .prepare_cached("INSERT INTO attempts (task, number, provider, started_ms) VALUES (?, ?, ?, ?)")?;
     statement.execute(params![start.id.0, start.number, start.provider, at])?;

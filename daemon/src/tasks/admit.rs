@@ -82,6 +82,10 @@ impl TaskTracker {
 
     fn settle_admission(&mut self, ctx: &mut Context<Self>, id: TaskId) {
         let Some(task) = self.live.get_mut(&id) else { return };
+        if task.run.is_some() {
+            // It leads its flight and has its slot; the begin of its attempt is on its way to disk, and what waits for that waits on.
+            return;
+        }
         task.is_committing = false;
         let deferred = std::mem::take(&mut task.deferred);
         if task.state == TaskState::Queued {

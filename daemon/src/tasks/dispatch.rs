@@ -20,11 +20,11 @@ use crate::{
 };
 
 /// A run on its way from the queue to its services.
-struct Launch {
-    run: u64,
-    id: TaskId,
-    permit: Option<Permit>,
-    cancel: CancelSignal,
+pub(super) struct Launch {
+    pub run: u64,
+    pub id: TaskId,
+    pub permit: Option<Permit>,
+    pub cancel: CancelSignal,
 }
 
 impl TaskTracker {
@@ -133,7 +133,7 @@ impl TaskTracker {
         }
     }
 
-    fn may_start(&self) -> bool {
+    pub(super) fn may_start(&self) -> bool {
         // A batch may hold a task of higher priority than those that stand in the queues already.
         self.admitting == 0 && self.gate().reason().is_none() && self.has_slot()
     }
@@ -202,7 +202,7 @@ impl TaskTracker {
         );
     }
 
-    fn started(
+    pub(super) fn started(
         &mut self,
         ctx: &mut Context<Self>,
         launch: Launch,
@@ -308,7 +308,7 @@ impl TaskTracker {
     }
 }
 
-fn start_of(task: &LiveTask) -> Start {
+pub(super) fn start_of(task: &LiveTask) -> Start {
     let candidate = task.plan.candidates.first();
     Start {
         id: task.id,

@@ -1,5 +1,13 @@
 //! How the tracker ends tasks and takes any other step: the journal first, then memory, events, waiters and whoever depends on it.
 
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicBool,
+        Ordering::{Acquire, Release},
+    },
+};
+
 use actix::{AsyncContext, Context};
 use reel_protocol::{Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
 use tokio::time::Instant;
@@ -21,6 +29,21 @@ pub struct End {
     model: Option<String>,
     outputs: Vec<Digest>,
     error: Option<TaskError>,
+    rows: Option<RowsWritten>,
+}
+
+/// Whether the journal has the rows of the results that an end names: written before the end is, and in its commit or an earlier one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RowsWritten(Arc<AtomicBool>);
+
+impl RowsWritten {
+    pub fn set(&self, are_written: bool) {
+        self.0.store(are_written, Release);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Acquire)
+    }
 }
 
 impl End {
@@ -28,16 +51,17 @@ impl End {
     pub fn made(source: Source, made: &Made) -> Self {
         let outputs = made.outputs.iter().map(|output| output.digest).collect();
         let (provider, model) = (Some(made.provider.clone()), made.model.clone());
-        Self { state: TaskState::Succeeded, source: Some(source), provider, model, outputs, error: None }
+        Self { source: Some(source), provider, model, outputs, ..Self::bare(TaskState::Succeeded, None) }
+    }
+
+    /// Only if these rows are there.
+    pub(super) fn with_rows(self, rows: RowsWritten) -> Self {
+        Self { rows: Some(rows), ..self }
     }
 
     /// Done, with nothing to show.
     pub fn done() -> Self {
-        Self {
-            state: TaskState::Succeeded,
-            source: Some(Source::Made),
-            ..Self::bare(TaskState::Cancelled, None)
-        }
+        Self { source: Some(Source::Made), ..Self::bare(TaskState::Succeeded, None) }
     }
 
     /// With an error.
@@ -51,7 +75,7 @@ impl End {
     }
 
     const fn bare(state: TaskState, error: Option<TaskError>) -> Self {
-        Self { state, source: None, provider: None, model: None, outputs: Vec::new(), error }
+        Self { state, source: None, provider: None, model: None, outputs: Vec::new(), error, rows: None }
     }
 }
 
@@ -93,18 +117,23 @@ impl TaskTracker {
         };
         self.ready.remove(id);
         self.end_delay(id);
-        self.journal_finish(finish);
+        self.journal_finish(finish, end.rows);
     }
 
-    fn journal_finish(&mut self, finish: Finish) {
-        let row = finish.clone();
+    fn journal_finish(&mut self, finish: Finish, rows: Option<RowsWritten>) {
+        let (row, written) = (finish.clone(), rows.clone());
         self.journal(
-            move |connection| store::finish(connection, &row),
+            move |connection| match written {
+                Some(rows) if !rows.get() => Err(StoreError::NoRows),
+                _ => store::finish(connection, &row),
+            },
             move |tracker, ctx, outcome| match outcome {
                 Ok(()) => tracker.finished_on_disk(ctx, finish),
+                // It is not over: what it is instead was decided when the rows failed, and waits for this.
+                Err(_) if rows.as_ref().is_some_and(|rows| !rows.get()) => tracker.settle_commit(ctx, finish.id),
                 Err(error) => {
                     tracing::error!(task = finish.id.0, error = %error, "the end of a task could not be journaled; trying again");
-                    ctx.run_later(JOURNAL_PAUSE, move |tracker, _| tracker.journal_finish(finish));
+                    ctx.run_later(JOURNAL_PAUSE, move |tracker, _| tracker.journal_finish(finish, rows));
                 }
             },
         );
@@ -146,7 +175,7 @@ impl TaskTracker {
     }
 
     /// Takes a task out of its flight; whoever leads next also takes over the run.
-    fn leave_flight(&mut self, ctx: &mut Context<Self>, id: TaskId, run: Option<u64>) {
+    pub(super) fn leave_flight(&mut self, ctx: &mut Context<Self>, id: TaskId, run: Option<u64>) {
         // One that is held leads only where all are.
         let left = self.flights.leave(id, |member| !self.live.get(&member).is_some_and(LiveTask::is_unknown));
         match left {

@@ -47,6 +47,11 @@ impl Flights {
         flight.leader
     }
 
+    /// Whether anybody asks for this already.
+    pub fn is_open(&self, key: &Key) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// Takes a task out. Where it led, the first that `may_lead` leads now, or the first of all.
     pub fn leave(&mut self, id: TaskId, may_lead: impl Fn(TaskId) -> bool) -> Left {
         let Some(key) = self.keys.remove(&id) else { return Left::Unchanged };

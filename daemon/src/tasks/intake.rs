@@ -25,13 +25,24 @@ pub(super) struct Intake {
     pub is_batch: bool,
     pub name: Option<String>,
     pub specs: Vec<TaskSpec>,
+    /// Results that had been made when the cache was asked about it.
+    pub results: u64,
 }
 
 impl Intake {
     /// A request for one task.
     pub fn single(caller: Caller, spec: TaskSpec) -> Self {
         let (request_id, fingerprint) = (None, [0; 32]);
-        Self { caller, request_id, fingerprint, batch: None, is_batch: false, name: None, specs: vec![spec] }
+        Self {
+            caller,
+            request_id,
+            fingerprint,
+            batch: None,
+            is_batch: false,
+            name: None,
+            specs: vec![spec],
+            results: 0,
+        }
     }
 
     /// The same for each request that has no id to come again with.
@@ -83,10 +94,11 @@ impl TaskTracker {
     fn look_up_then(
         &mut self,
         ctx: &mut Context<Self>,
-        intake: Intake,
+        mut intake: Intake,
         plans: Result<Vec<Plan>, PlanRefusal>,
         then: impl FnOnce(&mut Self, &mut Context<Self>, Intake, Planned) + 'static,
     ) {
+        intake.results = self.results;
         let plans = match plans {
             Ok(plans) => plans,
             Err(refusal) => return then(self, ctx, intake, Err(refusal.into())),

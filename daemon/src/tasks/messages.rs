@@ -10,9 +10,9 @@ use reel_protocol::{
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    cache::Made,
+    cache::Kept,
     provider::Permit,
-    store,
+    store::{self, StoreError},
     tasks::{Again, TaskRefusal},
 };
 
@@ -323,11 +323,21 @@ pub struct RunTask {
     pub make_room: Recipient<MakeRoom>,
 }
 
+/// What a task's error is, and what follows, where its results could not be journaled.
+pub type Lost = fn(StoreError) -> (TaskError, Again);
+
 /// How an attempt ended.
 #[derive(Debug)]
 pub enum RunEnd {
-    /// It made these, or nothing for services that make nothing.
-    Done(Option<Made>),
+    /// It is done, and has nothing to show.
+    Done,
+    /// It made these. Their rows are to be written with what they mean for the tasks.
+    Made {
+        /// The results.
+        kept: Box<Kept>,
+        /// What follows if the rows cannot be written.
+        lost: Lost,
+    },
     /// It failed, and this may follow.
     Failed(TaskError, Again),
     /// It stopped because it was told to.

@@ -7,6 +7,7 @@ mod crash;
 mod decide;
 mod dependencies;
 mod dispatch;
+mod eager;
 mod error;
 mod finish;
 mod flights;
@@ -33,7 +34,7 @@ pub use self::{
     error::TaskRefusal,
     messages::{
         CallService, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
-        GetTaskCounts, Gone, ListTasks, MakeRoom, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks,
+        GetTaskCounts, Gone, ListTasks, Lost, MakeRoom, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks,
         ProgressSink, RemoveTask, Replan, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch,
         SubmitTask, TaskCounts, WaitFor, WaitTasks,
     },

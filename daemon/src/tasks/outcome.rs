@@ -7,8 +7,13 @@ use tokio::time::Instant;
 use super::{
     Again, RunEnd, TaskTracker,
     again::{Failed, Next, next},
-    finish::{End, task_error},
+    finish::{End, RowsWritten, task_error},
     live::LiveTask,
+    messages::Lost,
+};
+use crate::{
+    cache::{Kept, Made},
+    store::StoreError,
 };
 
 /// How a task goes back to the queue from its attempt.
@@ -30,20 +35,21 @@ impl Requeue {
 impl TaskTracker {
     /// A run is over: its slot is free, and its outcome belongs to all that share it.
     pub(super) fn ended(&mut self, ctx: &mut Context<Self>, run: u64, end: RunEnd) {
-        let leader = self.runs.remove(&run).and_then(|run| run.leader);
+        let leader = self.runs.get(&run).and_then(|run| run.leader);
+        if let (None, RunEnd::Made { .. }) = (leader, &end) {
+            // It stays a run until its rows are there: whoever asks for the same meanwhile takes it over.
+        } else {
+            self.runs.remove(&run);
+        }
         let is_stopped = leader.is_some() && matches!(end, RunEnd::Stopped);
         let members = leader.map(|leader| self.flights.members(leader)).unwrap_or_default();
         if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
             task.run = None;
         }
         match end {
-            RunEnd::Done(made) => {
-                for (position, member) in members.into_iter().enumerate() {
-                    let source = if position == 0 { Source::Made } else { Source::Shared };
-                    let end = made.as_ref().map_or_else(End::done, |made| End::made(source, made));
-                    self.conclude(ctx, member, end);
-                }
-            }
+            RunEnd::Done => members.into_iter().for_each(|member| self.conclude(ctx, member, End::done())),
+            RunEnd::Made { kept, lost } if leader.is_none() => self.made_for_nobody(run, *kept, lost),
+            RunEnd::Made { kept, lost } => self.made(ctx, leader, members, *kept, lost),
             RunEnd::Failed(error, again) => self.attempt_failed(ctx, leader, members, error, again),
             RunEnd::Stopped => {
                 if let Some(leader) = leader {
@@ -57,6 +63,94 @@ impl TaskTracker {
         }
         self.finish_drain();
         self.dispatch(ctx);
+    }
+
+    /// Journals the rows of results, and with them, in the same commit as a rule and never without them, the end of all that share them.
+    fn made(
+        &mut self,
+        ctx: &mut Context<Self>,
+        leader: Option<TaskId>,
+        members: Vec<TaskId>,
+        kept: Kept,
+        lost: Lost,
+    ) {
+        let made = kept.made.clone();
+        let rows = self.journal_rows(kept, {
+            let members = members.clone();
+            move |tracker, ctx, outcome| {
+                if let Err(error) = outcome {
+                    let (error, again) = lost(error);
+                    tracker.attempt_failed(ctx, leader, members, error, again);
+                }
+            }
+        });
+        self.conclude_made(ctx, members, &made, &rows);
+    }
+
+    fn conclude_made(
+        &mut self,
+        ctx: &mut Context<Self>,
+        members: Vec<TaskId>,
+        made: &Made,
+        rows: &RowsWritten,
+    ) {
+        for (position, member) in members.into_iter().enumerate() {
+            let source = if position == 0 { Source::Made } else { Source::Shared };
+            self.conclude(ctx, member, End::made(source, made).with_rows(rows.clone()));
+        }
+    }
+
+    /// Journals the rows of a paid call's results whose task was given up; they belong to who has taken over the run meanwhile.
+    fn made_for_nobody(&mut self, run: u64, kept: Kept, lost: Lost) {
+        let made = kept.made.clone();
+        let _ = self.journal_rows(kept, move |tracker, ctx, outcome| {
+            let leader = tracker.runs.remove(&run).and_then(|run| run.leader);
+            let members = leader.map(|leader| tracker.flights.members(leader)).unwrap_or_default();
+            if let Some(task) = leader.and_then(|leader| tracker.live.get_mut(&leader)) {
+                task.run = None;
+            }
+            match outcome {
+                Ok(rows) => tracker.conclude_made(ctx, members, &made, &rows),
+                Err(error) => {
+                    let (error, again) = lost(error);
+                    tracker.attempt_failed(ctx, leader, members, error, again);
+                }
+            }
+            tracker.finish_drain();
+            tracker.dispatch(ctx);
+        });
+    }
+
+    /// Journals the rows of results; what is sent later can tell whether they are there.
+    fn journal_rows(
+        &mut self,
+        kept: Kept,
+        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<RowsWritten, StoreError>) + Send + 'static,
+    ) -> RowsWritten {
+        let rows_written = RowsWritten::default();
+        let (written, noted, rows_there) = (rows_written.clone(), rows_written.clone(), rows_written.clone());
+        let rows = kept.rows.clone();
+        self.journal_hits();
+        self.send_and_note(
+            move |connection| rows.write(connection).inspect(|_| written.set(true)),
+            move |outcome| noted.set(outcome.is_ok()),
+            move |tracker, ctx, outcome| {
+                tracker.results += 1;
+                let outcome = match outcome {
+                    Ok(written) => {
+                        kept.settle(written);
+                        Ok(rows_there)
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "what was made could not be journaled");
+                        drop(kept);
+                        Err(error)
+                    }
+                };
+                then(tracker, ctx, outcome);
+            },
+        );
+        rows_written
     }
 
     fn attempt_failed(

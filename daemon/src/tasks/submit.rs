@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Plan, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    eager::{Eager, Intaken},
     intake::{Intake, Planned},
     live::{LiveTask, OVERHEAD_BYTES, live_task},
     ready::Lane,
@@ -59,8 +60,9 @@ impl Handler<SubmitBatch> for TaskTracker {
     fn handle(&mut self, msg: SubmitBatch, ctx: &mut Self::Context) -> Self::Result {
         let SubmitBatch { caller, request_id, name, batch, specs } = msg;
         let fingerprint = [0; 32];
-        let taken =
-            self.take_in(ctx, Intake { caller, request_id, fingerprint, batch, is_batch: true, name, specs });
+        let intake =
+            Intake { caller, request_id, fingerprint, batch, is_batch: true, name, specs, results: 0 };
+        let taken = self.take_in(ctx, intake);
         Box::pin(async move {
             let taken = taken.await.unwrap_or(Err(TaskRefusal::Stopping))?;
             let batch = taken.batch.ok_or(TaskRefusal::Stopping)?;
@@ -110,15 +112,18 @@ impl TaskTracker {
     pub(super) fn accept(&mut self, ctx: &mut Context<Self>, intake: Intake, planned: Planned, reply: Reply) {
         let again =
             intake.request_id.clone().map(|id| (intake.caller.client.to_string(), id, intake.fingerprint));
+        let intaken = Intaken::of(&intake);
         let taken = planned.and_then(|planned| {
             let asked = intake.specs.len() as u64;
             self.refusal(asked).map_or(Ok(()), Err)?;
             self.prepare(intake, planned)
         });
-        let (request, rows, tasks) = match taken {
+        let (request, rows, mut tasks) = match taken {
             Ok(prepared) => prepared,
             Err(refusal) => return self.refuse(again, refusal, reply),
         };
+        let eager = self.start_eagerly(&intaken, &mut tasks);
+        let eager_taken = eager.as_ref().map(Eager::taken);
         self.accepting += rows.len() as u64;
         let count = rows.len() as u64;
         let state = rows.first().map_or(TaskState::Queued, |row| row.state);
@@ -136,6 +141,9 @@ impl TaskTracker {
         };
         self.journal(write, move |tracker, ctx, outcome| {
             tracker.accepting -= count;
+            if !matches!(&outcome, Ok((Ok(Accepted::New(_)), ..))) {
+                tracker.take_back(ctx, eager_taken);
+            }
             match outcome {
                 Err(error) => drop(reply.send(Err(error.into()))),
                 Ok((Err(refusal), ..)) => drop(reply.send(Err(refusal))),
@@ -144,6 +152,9 @@ impl TaskTracker {
                 }
             }
         });
+        if let Some(eager) = eager {
+            self.journal_eagerly(eager);
+        }
         self.dispatch(ctx);
     }
 

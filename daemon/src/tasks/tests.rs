@@ -1,33 +1,33 @@
 //! The tracker over a real journal, with peers that do as they are told.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use actix::{Actor, Addr, Context, Handler, Message, MessageResult, ResponseFuture};
 use reel_protocol::{
-    CacheMode, Digest, HoldReason, Output, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView,
-    Timestamp, methods::MemoryLevel,
+    CacheMode, HoldReason, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView, methods::MemoryLevel,
 };
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Plan, PlanRefusal, PlanSpec,
-    PlanTasks, RunEnd, RunTask, SetTaskLimits, SubmitTask, TaskRefusal, TaskTracker, TrackerParts, WaitFor,
-    WaitTasks,
+    Again, Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Lost, Plan, PlanRefusal,
+    PlanSpec, PlanTasks, RunEnd, RunTask, SetTaskLimits, SubmitTask, TaskRefusal, TaskTracker, TrackerParts,
+    WaitFor, WaitTasks,
 };
 use crate::{
-    cache::{CountCoalesced, LookUp, Made},
+    cache::{Body, CacheParts, CountCoalesced, ImageCache, KeepMade, LookUp, SetCacheLimits},
     events::EventHub,
     memory::Budget,
-    provider::{GateLimits, Permits},
+    provider::{GateLimits, Permits, Picture},
     store::{self, Store},
 };
 
 mod again;
 mod racing;
+mod results;
 mod storm;
 
 const LIMITS: SetTaskLimits =
@@ -37,6 +37,19 @@ const LIMITS: SetTaskLimits =
 struct Peers {
     gate: Arc<Semaphore>,
     runs: Arc<Mutex<Vec<String>>>,
+    cache: Addr<ImageCache>,
+    home: tempfile::TempDir,
+}
+
+impl Peers {
+    fn new(store: &Store, gate: &Arc<Semaphore>, runs: &Arc<Mutex<Vec<String>>>) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let (budget, events) = (Budget::new(1 << 30), EventHub::default());
+        let limits = SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: 1 << 30 };
+        let (store, artifacts) = (store.clone(), home.path().to_owned());
+        let cache = ImageCache::new(CacheParts { store, artifacts, budget, events, limits }).start();
+        Self { gate: Arc::clone(gate), runs: Arc::clone(runs), cache, home }
+    }
 }
 
 impl Actor for Peers {
@@ -67,7 +80,12 @@ impl Handler<RunTask> for Peers {
 
     fn handle(&mut self, mut task: RunTask, _: &mut Self::Context) -> Self::Result {
         self.runs.lock().unwrap().push(task.kind.to_string());
-        let gate = Arc::clone(&self.gate);
+        let (gate, cache) = (Arc::clone(&self.gate), self.cache.clone());
+        let lost: Lost = if task.provider.is_some_and(|provider| provider.is_paid) {
+            |_| (failure(true), Again::OutcomeUnknown)
+        } else {
+            |_| (failure(true), Again::Later(None))
+        };
         Box::pin(async move {
             tokio::select! {
                 permit = gate.acquire() => permit.unwrap().forget(),
@@ -76,8 +94,11 @@ impl Handler<RunTask> for Peers {
             match &*task.kind {
                 "test.fail" | "image.fail" => RunEnd::failed(failure(false)),
                 "test.flaky" | "image.flaky" => RunEnd::failed(failure(true)),
-                "image.generate" => RunEnd::Done(Some(made())),
-                _ => RunEnd::Done(None),
+                "image.generate" => {
+                    let kept = Box::new(cache.send(picture()).await.unwrap().unwrap());
+                    RunEnd::Made { kept, lost }
+                }
+                _ => RunEnd::Done,
             }
         })
     }
@@ -107,21 +128,21 @@ fn failure(retryable: bool) -> TaskError {
     }
 }
 
-fn made() -> Made {
-    let output = Output {
-        digest: Digest::from_bytes([5; 32]),
-        media_type: "image/png".into(),
-        size_bytes: 9,
-        width: None,
-        height: None,
-        duration_s: None,
-        path: "p".into(),
+fn picture() -> KeepMade {
+    let picture = Picture {
+        body: Body::Held(b"a picture".to_vec()),
+        reservation: None,
+        media_type: "image/png",
+        extension: "png",
+        width: 4,
+        height: 3,
     };
-    Made { outputs: vec![output], provider: "fake".into(), model: None, made: Timestamp::now() }
+    KeepMade { key: None, provider: "fake".into(), model: None, pictures: vec![picture], make_room: None }
 }
 
 struct Bench {
     tracker: Addr<TaskTracker>,
+    artifacts: PathBuf,
     gate: Arc<Semaphore>,
     runs: Arc<Mutex<Vec<String>>>,
 }
@@ -129,7 +150,9 @@ struct Bench {
 impl Bench {
     fn new(store: &Store, is_paid: bool) -> Self {
         let (gate, runs) = (Arc::new(Semaphore::new(0)), Arc::default());
-        let peers = Peers { gate: Arc::clone(&gate), runs: Arc::clone(&runs) }.start();
+        let peers = Peers::new(store, &gate, &runs);
+        let artifacts = peers.home.path().to_owned();
+        let peers = peers.start();
         let parts = TrackerParts {
             store: store.clone(),
             artifacts: Arc::from(Path::new("/artifacts")),
@@ -146,7 +169,7 @@ impl Bench {
             events: EventHub::default(),
             limits: LIMITS,
         };
-        Self { tracker: TaskTracker::new(parts).start(), gate, runs }
+        Self { tracker: TaskTracker::new(parts).start(), artifacts, gate, runs }
     }
 
     async fn ask<M>(&self, message: M) -> M::Result

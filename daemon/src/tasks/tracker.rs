@@ -95,6 +95,8 @@ pub struct TaskTracker {
     pub(super) waiters: Waiters,
     pub(super) runs: HashMap<u64, Run>,
     pub(super) next_run: u64,
+    /// Results that were made: what the cache did not have before the last one may be there now.
+    pub(super) results: u64,
     /// Queued tasks whose time has not come.
     pub(super) delayed: BTreeSet<(Instant, TaskId)>,
     pub(super) deadlines: BTreeSet<(Instant, TaskId)>,
@@ -141,6 +143,7 @@ impl TaskTracker {
             waiters: Waiters::default(),
             runs: HashMap::new(),
             next_run: 0,
+            results: 0,
             delayed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             timer: None,
@@ -179,8 +182,19 @@ impl TaskTracker {
         write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
     ) {
+        self.send_and_note(write, |_| {}, then);
+    }
+
+    /// [`TaskTracker::send`]; `note` hears of the commit on the journal's thread, before anything that is sent later is written.
+    pub(super) fn send_and_note<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        note: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
+        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
+    ) {
         let applied = self.applied.clone();
         self.parts.store.write_then(write, move |outcome| {
+            note(&outcome);
             // Nobody is there to be told once the tracker has stopped; what was committed is read at the next start.
             let _ = applied.send(Box::new(move |tracker, ctx| then(tracker, ctx, outcome)));
         });

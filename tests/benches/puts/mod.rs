@@ -9,7 +9,7 @@ use reeld::{
     events::EventHub,
     memory::Budget,
     provider::Picture,
-    store,
+    store::{self, Store},
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -18,6 +18,7 @@ const MIB: u64 = 1024 * 1024;
 pub struct Puts {
     system: SystemRunner,
     cache: Addr<ImageCache>,
+    store: Store,
     next: u64,
     _home: Sandbox,
 }
@@ -33,10 +34,9 @@ impl Puts {
             SetCacheLimits { memory_bytes: 200 * MIB, max_item_bytes: 50 * MIB, disk_bytes: 10_240 * MIB };
         let (budget, events) = (Budget::new(2_048 * MIB), EventHub::default());
         let system = System::new();
-        let cache = system.block_on(async move {
-            ImageCache::new(CacheParts { store, artifacts, budget, events, limits }).start()
-        });
-        Self { system, cache, next: 0, _home: home }
+        let parts = CacheParts { store: store.clone(), artifacts, budget, events, limits };
+        let cache = system.block_on(async move { ImageCache::new(parts).start() });
+        Self { system, cache, store, next: 0, _home: home }
     }
 
     /// Bytes that no put had before.
@@ -66,6 +66,11 @@ impl Puts {
             pictures: vec![picture],
             make_room: None,
         };
-        self.system.block_on(self.cache.send(keep)).unwrap().unwrap();
+        let (cache, store) = (self.cache.clone(), self.store.clone());
+        self.system.block_on(async move {
+            let kept = cache.send(keep).await.unwrap().unwrap();
+            let rows = kept.rows.clone();
+            kept.settle(store.write(move |connection| rows.write(connection)).await.unwrap());
+        });
     }
 }

@@ -1,62 +1,27 @@
-//! Keeping what was made: hash, make room, write and sync the files, commit the rows, and only then remember and answer.
+//! Keeping what was made: make room, write and sync the files, and follow once whoever is told has committed the rows.
 
-use std::{
-    collections::{HashMap, HashSet},
-    io,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::HashSet, io, path::PathBuf, sync::Arc};
 
 use actix::{fut, prelude::*};
 use reel_protocol::{Digest, Timestamp};
-use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::sync::RwLock;
 
 use super::ImageCache;
 use crate::{
     cache::{
-        Body, CacheError, FindRoom, KeepMade, Key, Made, disk_tier::DiskTier, index::Shelved,
-        memory_tier::Item, verified::Stamp,
+        CacheError, FindRoom, KeepMade, Kept, Key, Made, Settle,
+        disk_tier::DiskTier,
+        index::Shelved,
+        kept::{Open, Shelf, Written},
+        memory_tier::Item,
     },
-    memory::Reservation,
     provider::Picture,
-    store::{self, ArtifactRow, Entry, Store, StoreError},
+    store::{self, ArtifactRow, Entry, Store},
     tasks::MakeRoom,
 };
 
 /// How often the history is asked to give way for one result: what it lets go may be protected for a minute as it was just used.
 const PRUNES: u32 = 8;
-
-/// Pictures with the rows that they have, or will have.
-struct Hashed {
-    pictures: Vec<(ArtifactRow, Picture)>,
-    /// Of those that the journal does not have.
-    new_bytes: u64,
-}
-
-/// What a commit added.
-#[derive(Default)]
-struct Added {
-    artifacts: u64,
-    bytes: u64,
-    entries: u64,
-}
-
-/// A picture that is safe on disk.
-struct Shelf {
-    row: ArtifactRow,
-    stamp: Stamp,
-    /// What is still in memory of it, and its share of the budget.
-    held: Option<(Vec<u8>, Option<Reservation>)>,
-}
-
-/// Pictures that are safe on disk.
-struct Written {
-    pictures: Vec<Shelf>,
-    entry: Entry,
-    added: Added,
-    /// Held until the actor has followed, so that nobody removes the files in between.
-    _together: OwnedRwLockReadGuard<()>,
-}
 
 /// What a writer needs of the actor and of the message.
 struct Writer {
@@ -66,10 +31,15 @@ struct Writer {
     key: Option<Key>,
     provider: String,
     model: Option<String>,
+    cache: Recipient<Settle>,
 }
 
 impl ImageCache {
-    pub(super) fn keep(&mut self, msg: KeepMade) -> ResponseActFuture<Self, Result<Made, CacheError>> {
+    pub(super) fn keep(
+        &mut self,
+        msg: KeepMade,
+        ctx: &mut Context<Self>,
+    ) -> ResponseActFuture<Self, Result<Kept, CacheError>> {
         let KeepMade { key, provider, model, pictures, make_room } = msg;
         let writer = Writer {
             disk: self.disk.clone(),
@@ -79,10 +49,19 @@ impl ImageCache {
             key: key.filter(|_| !pictures.is_empty()),
             provider,
             model,
+            cache: ctx.address().recipient(),
         };
-        let hashed = hash(self.store.clone(), self.disk.artifacts().to_owned(), pictures);
-        Box::pin(hashed.into_actor(self).then(|hashed, actor, _| match hashed {
-            Ok(hashed) => actor.make_room_and_write(writer, hashed, make_room),
+        let most_bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
+        if self.excess_bytes(most_bytes) == 0 {
+            return self.make_room_and_write(writer, pictures, most_bytes, make_room);
+        }
+        // Of what is there already no room is needed, and at the cap that counts.
+        let counted = count_new(self.store.clone(), self.disk.artifacts().to_owned(), pictures);
+        Box::pin(counted.into_actor(self).then(|counted, actor, _| match counted {
+            Ok((pictures, new_bytes, known)) => {
+                known.into_iter().for_each(|digest| actor.touch(digest));
+                actor.make_room_and_write(writer, pictures, new_bytes, make_room)
+            }
             Err(error) => Box::pin(fut::ready(Err(error))),
         }))
     }
@@ -90,22 +69,22 @@ impl ImageCache {
     fn make_room_and_write(
         &mut self,
         writer: Writer,
-        hashed: Hashed,
+        pictures: Vec<Picture>,
+        new_bytes: u64,
         make_room: Option<Recipient<MakeRoom>>,
-    ) -> ResponseActFuture<Self, Result<Made, CacheError>> {
-        hashed.pictures.iter().for_each(|(row, _)| self.touch(row.digest));
-        let new_bytes = hashed.new_bytes;
+    ) -> ResponseActFuture<Self, Result<Kept, CacheError>> {
         Box::pin(self.make_room_of(new_bytes, make_room, PRUNES).then(move |room, actor, _| {
-            let key = writer.key;
             let written = async move {
                 room?;
-                Ok(write(writer, hashed.pictures).await)
+                Ok(write(writer, pictures, new_bytes).await)
             };
             written.into_actor(actor).map(move |written: Result<_, CacheError>, actor, _| {
                 // Room that was refused was not granted, and is not given back.
                 let written = written?;
-                actor.pending_bytes = actor.pending_bytes.saturating_sub(new_bytes);
-                Ok(actor.follow(key, written?))
+                if written.is_err() {
+                    actor.pending_bytes = actor.pending_bytes.saturating_sub(new_bytes);
+                }
+                written
             })
         }))
     }
@@ -142,25 +121,45 @@ impl ImageCache {
         }))
     }
 
-    fn follow(&mut self, key: Option<Key>, written: Written) -> Made {
-        let Written { pictures, entry, added, .. } = written;
+    /// The rows of what was kept were committed, or its files are of no use.
+    pub(super) fn settle(&mut self, Settle { open, written }: Settle) {
+        let Open { shelves, granted_bytes, key, together } = open;
+        self.pending_bytes = self.pending_bytes.saturating_sub(granted_bytes);
+        let files = shelves.iter().map(|shelf| shelf.row.clone()).collect::<Vec<_>>();
+        let is_stray = match &written {
+            None => true,
+            Some(written) => written.entry.artifacts.iter().zip(&files).any(|(row, file)| row != file),
+        };
+        if let Some(written) = written {
+            self.follow(key, shelves, written);
+        }
+        // Only now: nobody shall remove what is not in a row, as far as others see it.
+        drop(together);
+        if is_stray {
+            tokio::spawn(discard(self.store.clone(), self.disk.clone(), Arc::clone(&self.gate), files));
+        }
+    }
+
+    fn follow(&mut self, key: Option<Key>, shelves: Vec<Shelf>, written: Written) {
+        let Written { entry, added } = written;
         self.stats.artifacts += added.artifacts;
         self.stats.disk_bytes += added.bytes;
         self.stats.entries += added.entries;
-        for Shelf { row, stamp, held } in pictures {
-            self.verified.put(row.digest, stamp);
+        for (Shelf { row: file, stamp, held }, row) in shelves.into_iter().zip(&entry.artifacts) {
             self.touch(row.digest);
+            if file.extension != row.extension {
+                continue;
+            }
+            self.verified.put(row.digest, stamp);
             if let Some((bytes, reservation)) = held {
                 // Given back first: the bytes change their holder, they do not double.
                 drop(reservation);
-                self.hold(row, bytes);
+                self.hold(row.clone(), bytes);
             }
         }
-        let shelved = Arc::new(Shelved::new(entry, self.disk.artifacts()));
         if let Some(key) = key {
-            self.index.put_written(key, Arc::clone(&shelved));
+            self.index.put_written(key, Arc::new(Shelved::new(entry, self.disk.artifacts())));
         }
-        shelved.made.clone()
     }
 
     fn hold(&mut self, row: ArtifactRow, bytes: Vec<u8>) {
@@ -171,37 +170,32 @@ impl ImageCache {
     }
 }
 
-async fn hash(store: Store, artifacts: PathBuf, pictures: Vec<Picture>) -> Result<Hashed, CacheError> {
-    let needs_thread = pictures.iter().any(|picture| matches!(picture.body, Body::Held(_)));
+/// The pictures, the bytes of those that the journal does not have, and the digests of the others.
+async fn count_new(
+    store: Store,
+    artifacts: PathBuf,
+    pictures: Vec<Picture>,
+) -> Result<(Vec<Picture>, u64, Vec<Digest>), CacheError> {
     let hash = move || {
-        let hashed = pictures.into_iter().map(|mut picture| {
-            if let Body::Held(bytes) = &mut picture.body {
-                bytes.shrink_to_fit();
+        let identities = pictures.iter().map(|picture| picture.body.identity()).collect::<Vec<_>>();
+        (pictures, identities)
+    };
+    let (pictures, identities) = on_thread(artifacts, hash).await?;
+    let counted = store.read(move |connection| {
+        let (mut new_bytes, mut seen, mut known) = (0, HashSet::new(), Vec::new());
+        for (digest, size_bytes) in identities {
+            if !seen.insert(digest) {
+                continue;
             }
-            (picture.body.identity(), picture)
-        });
-        hashed.collect::<Vec<_>>()
-    };
-    // What was spooled was hashed on its way.
-    let pictures = if needs_thread { on_thread(artifacts, hash).await? } else { hash() };
-    let digests: HashSet<Digest> = pictures.iter().map(|((digest, _), _)| *digest).collect();
-    let known = store.read(move |connection| {
-        let rows = digests.into_iter().map(|digest| store::artifact(connection, digest));
-        rows.filter_map(Result::transpose).collect::<Result<Vec<ArtifactRow>, StoreError>>()
+            match store::artifact(connection, digest)? {
+                Some(_) => known.push(digest),
+                None => new_bytes += size_bytes,
+            }
+        }
+        Ok((new_bytes, known))
     });
-    let mut rows: HashMap<Digest, ArtifactRow> =
-        known.await?.into_iter().map(|row| (row.digest, row)).collect();
-    let mut new_bytes = 0;
-    let with_row = |((digest, size_bytes), picture): ((Digest, u64), Picture)| {
-        // What the journal has stays as it is: other tasks show it so.
-        let row = rows.entry(digest).or_insert_with(|| {
-            new_bytes += size_bytes;
-            new_row(digest, size_bytes, &picture)
-        });
-        (row.clone(), picture)
-    };
-    let pictures = pictures.into_iter().map(with_row).collect();
-    Ok(Hashed { pictures, new_bytes })
+    let (new_bytes, known) = counted.await?;
+    Ok((pictures, new_bytes, known))
 }
 
 fn new_row(digest: Digest, size_bytes: u64, picture: &Picture) -> ArtifactRow {
@@ -216,69 +210,65 @@ fn new_row(digest: Digest, size_bytes: u64, picture: &Picture) -> ArtifactRow {
     }
 }
 
-async fn write(writer: Writer, pictures: Vec<(ArtifactRow, Picture)>) -> Result<Written, CacheError> {
-    let (disk, store, gate) = (writer.disk.clone(), writer.store.clone(), Arc::clone(&writer.gate));
-    let rows = pictures.iter().map(|(row, _)| row.clone()).collect();
-    let written = write_and_commit(writer, pictures).await;
-    if written.is_err() {
-        discard(store, disk, gate, rows).await;
-    }
-    written
+/// Writes the files; they go again if one of them cannot be written: on a disk that is full they would only make it worse.
+async fn write(writer: Writer, pictures: Vec<Picture>, granted_bytes: u64) -> Result<Kept, CacheError> {
+    let Writer { disk, store, gate, key, provider, model, cache } = writer;
+    let together = Arc::clone(&gate).read_owned().await;
+    let shelving = disk.clone();
+    let shelved = on_thread(disk.artifacts().to_owned(), move || {
+        let (mut shelves, mut files) = (Vec::new(), Vec::new());
+        for picture in pictures {
+            match shelve(&shelving, picture, &mut files) {
+                Ok(shelf) => shelves.push(shelf),
+                Err(error) => return Err((error, files)),
+            }
+        }
+        Ok(shelves)
+    });
+    let shelves = match shelved.await? {
+        Ok(shelves) => shelves,
+        Err((error, files)) => {
+            drop(together);
+            discard(store, disk, gate, files).await;
+            return Err(error);
+        }
+    };
+    let artifacts = shelves.iter().map(|shelf| shelf.row.clone()).collect();
+    let entry = Entry { artifacts, provider, model, made: Timestamp::now() };
+    let made = Made::of(&entry, disk.artifacts());
+    Ok(Kept::new(made, entry, Open { shelves, granted_bytes, key, together }, cache))
 }
 
-/// Removes the files that came before a failure: on a disk that is full they would only make it worse.
-async fn discard(store: Store, disk: DiskTier, gate: Arc<RwLock<()>>, rows: Vec<ArtifactRow>) {
+/// Writes and syncs one file; `files` tells which ones may be there, whatever comes of it.
+fn shelve(disk: &DiskTier, picture: Picture, files: &mut Vec<ArtifactRow>) -> Result<Shelf, CacheError> {
+    let (digest, size_bytes) = picture.body.identity();
+    let row = new_row(digest, size_bytes, &picture);
+    files.push(row.clone());
+    let (stamp, bytes) = disk.write(&row, picture.body)?;
+    let held = bytes.map(|mut bytes| {
+        bytes.shrink_to_fit();
+        (bytes, picture.reservation)
+    });
+    Ok(Shelf { row, stamp, held })
+}
+
+/// Removes the files that no row names.
+async fn discard(store: Store, disk: DiskTier, gate: Arc<RwLock<()>>, files: Vec<ArtifactRow>) {
     let _alone = gate.write_owned().await;
     let without_row = store.read(move |connection| {
         let mut without_row = Vec::new();
-        for row in rows {
-            if store::artifact(connection, row.digest)?.is_none() {
-                without_row.push(row);
+        for file in files {
+            let row = store::artifact(connection, file.digest)?;
+            if row.is_none_or(|row| row.extension != file.extension) {
+                without_row.push(file);
             }
         }
         Ok(without_row)
     });
     // If the journal cannot tell, they stay, and are strays for the next verification.
-    if let Ok(rows) = without_row.await {
-        let _ = on_thread(disk.artifacts().to_owned(), move || disk.remove(&rows)).await;
+    if let Ok(files) = without_row.await {
+        let _ = on_thread(disk.artifacts().to_owned(), move || disk.remove(&files)).await;
     }
-}
-
-async fn write_and_commit(
-    writer: Writer,
-    pictures: Vec<(ArtifactRow, Picture)>,
-) -> Result<Written, CacheError> {
-    let Writer { disk, store, gate, key, provider, model } = writer;
-    let together = gate.read_owned().await;
-    let artifacts = disk.artifacts().to_owned();
-    let shelve = move |(row, Picture { body, reservation, .. }): (ArtifactRow, Picture)| {
-        let (stamp, bytes) = disk.write(&row, body)?;
-        Ok(Shelf { row, stamp, held: bytes.map(|bytes| (bytes, reservation)) })
-    };
-    let write = move || pictures.into_iter().map(shelve).collect::<Result<Vec<Shelf>, CacheError>>();
-    let pictures = on_thread(artifacts, write).await??;
-    let made = Timestamp::now();
-    let rows = pictures.iter().map(|shelf| shelf.row.clone()).collect();
-    let entry = Entry { artifacts: rows, provider, model, made };
-    let committed = entry.clone();
-    let added = store
-        .write(move |connection| {
-            let mut added = Added::default();
-            for row in &committed.artifacts {
-                if store::artifact(connection, row.digest)?.is_none() {
-                    added.artifacts += 1;
-                    added.bytes += row.size_bytes;
-                }
-                store::insert_artifact(connection, row, made)?;
-            }
-            if let Some(key) = key {
-                added.entries = u64::from(!store::has_entry(connection, &key)?);
-                store::insert_entry(connection, &key, &committed)?;
-            }
-            Ok(added)
-        })
-        .await?;
-    Ok(Written { pictures, entry, added, _together: together })
 }
 
 /// Runs what blocks on a thread that may; one that panics is an error of the directory.

@@ -38,6 +38,8 @@ struct Needs {
 /// What was fetched for it.
 struct Fetched {
     entries: Vec<(Key, Option<Entry>)>,
+    /// Whether the journal answered.
+    is_read: bool,
     epoch: u64,
     verdicts: Vec<(Digest, bool)>,
 }
@@ -92,7 +94,8 @@ impl ImageCache {
 
     fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Look {
         for (position, key) in request.iter().enumerate() {
-            let known = self.index.get(key).cloned().map(Some).or_else(|| job.read.get(key).cloned());
+            let known =
+                self.index.get(key).map(|entry| entry.cloned()).or_else(|| job.read.get(key).cloned());
             let Some(entry) = known else {
                 // All that may be needed of this request, so that one read serves it.
                 let rest = request.iter().skip(position);
@@ -150,18 +153,20 @@ impl ImageCache {
         let checks: Vec<_> =
             needs.files.into_values().map(|row| (row.digest, self.check_file(&row, None, ctx))).collect();
         let fetch = async move {
-            let entries = match entries {
-                None => Vec::new(),
-                Some(entries) => entries.await.unwrap_or_else(|error| {
-                    error!(%error, "cannot look requests up");
-                    missing
-                }),
+            let read = match entries {
+                None => Ok(Vec::new()),
+                Some(entries) => entries.await,
             };
+            let is_read = read.is_ok();
+            let entries = read.unwrap_or_else(|error| {
+                error!(%error, "cannot look requests up");
+                missing
+            });
             let mut verdicts = Vec::with_capacity(checks.len());
             for (digest, check) in checks {
                 verdicts.push((digest, matches!(check.await, Verdict::Good)));
             }
-            Fetched { entries, epoch, verdicts }
+            Fetched { entries, is_read, epoch, verdicts }
         };
         Box::pin(fetch.into_actor(self).then(|fetched, actor: &mut Self, ctx| {
             actor.take(fetched, &mut job);
@@ -175,8 +180,8 @@ impl ImageCache {
     fn take(&mut self, fetched: Fetched, job: &mut Job) {
         for (key, entry) in fetched.entries {
             let entry = entry.map(|entry| Arc::new(Shelved::new(entry, self.disk.artifacts())));
-            if let Some(entry) = &entry {
-                self.index.put_read(key, Arc::clone(entry), fetched.epoch);
+            if fetched.is_read {
+                self.index.put_read(key, entry.clone(), fetched.epoch);
             }
             job.read.insert(key, entry);
         }

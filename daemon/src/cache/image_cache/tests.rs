@@ -84,18 +84,30 @@ fn keep_all(key: Option<u8>, pictures: Vec<Picture>) -> KeepMade {
     KeepMade { key, provider: "draft".into(), model: Some("m".into()), pictures, make_room: None }
 }
 
-async fn keep(cache: &Addr<ImageCache>, key: u8, size: usize) -> Result<Made, CacheError> {
-    cache.send(keep_all(Some(key), vec![picture(key, size)])).await.unwrap()
-}
-
-/// Pictures of 300 bytes, each used later than the one before: times of use are whole milliseconds.
-async fn keep_in_turn(cache: &Addr<ImageCache>, keys: std::ops::RangeInclusive<u8>) -> Vec<Made> {
-    let mut made = Vec::new();
-    for key in keys {
-        made.push(keep(cache, key, 300).await.unwrap());
-        tokio::time::sleep(Duration::from_millis(2)).await;
+impl Home {
+    async fn keep(&self, cache: &Addr<ImageCache>, key: u8, size: usize) -> Result<Made, CacheError> {
+        self.keep_this(cache, keep_all(Some(key), vec![picture(key, size)])).await
     }
-    made
+
+    /// As a task that was made does: the rows are committed with its end, and then the cache is told.
+    async fn keep_this(&self, cache: &Addr<ImageCache>, message: KeepMade) -> Result<Made, CacheError> {
+        let kept = cache.send(message).await.unwrap()?;
+        let (made, rows) = (kept.made.clone(), kept.rows.clone());
+        kept.settle(self.store.write(move |connection| rows.write(connection)).await.unwrap());
+        // It is told by message; what is asked later is answered later.
+        stats(cache).await;
+        Ok(made)
+    }
+
+    /// Pictures of 300 bytes, each used later than the one before: times of use are whole milliseconds.
+    async fn keep_in_turn(&self, cache: &Addr<ImageCache>, keys: std::ops::RangeInclusive<u8>) -> Vec<Made> {
+        let mut made = Vec::new();
+        for key in keys {
+            made.push(self.keep(cache, key, 300).await.unwrap());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        made
+    }
 }
 
 async fn look_up(cache: &Addr<ImageCache>, key: u8) -> Option<Made> {
@@ -148,7 +160,8 @@ async fn what_was_kept_is_a_hit_of_the_same_shape() {
     let mut home = Home::new();
     let cache = home.start_wide();
     assert_eq!(look_up(&cache, 1).await, None);
-    let made = cache.send(keep_all(Some(1), vec![picture(1, 100), picture(2, 200)])).await.unwrap().unwrap();
+    let made =
+        home.keep_this(&cache, keep_all(Some(1), vec![picture(1, 100), picture(2, 200)])).await.unwrap();
     assert_eq!(made.outputs.len(), 2);
     assert_eq!((made.outputs[1].size_bytes, made.outputs[1].width), (200, Some(4)));
     assert_eq!(std::fs::read(&made.outputs[1].path).unwrap(), [2; 200]);
@@ -164,7 +177,7 @@ async fn what_was_kept_is_a_hit_of_the_same_shape() {
 async fn the_first_key_that_is_had_counts_and_many_requests_are_one_message() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let (first, second) = (keep(&cache, 1, 10).await.unwrap(), keep(&cache, 2, 20).await.unwrap());
+    let (first, second) = (home.keep(&cache, 1, 10).await.unwrap(), home.keep(&cache, 2, 20).await.unwrap());
     let (a, b, none) = ([1; 32], [2; 32], [9; 32]);
     let requests = vec![vec![none, b, a], vec![a, b], vec![none], vec![]];
     let found = cache.send(LookUp { requests, is_counted: false }).await.unwrap();
@@ -176,7 +189,7 @@ async fn the_first_key_that_is_had_counts_and_many_requests_are_one_message() {
 async fn a_new_actor_on_the_same_home_has_everything_and_hashes_once() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let made = keep(&cache, 1, 100).await.unwrap();
+    let made = home.keep(&cache, 1, 100).await.unwrap();
     stop(cache).await;
     std::fs::write(home.artifacts().join("tmp").join("artifact-left"), b"half").unwrap();
     let cache = home.start_wide();
@@ -214,7 +227,7 @@ async fn futures_join<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
 async fn files_without_a_key_are_kept_and_found() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let made = cache.send(keep_all(None, vec![picture(7, 70)])).await.unwrap().unwrap();
+    let made = home.keep_this(&cache, keep_all(None, vec![picture(7, 70)])).await.unwrap();
     let digest = made.outputs[0].digest;
     let path = cache.send(FindArtifact(digest)).await.unwrap().unwrap();
     assert_eq!(path.to_string_lossy(), made.outputs[0].path);
@@ -227,8 +240,8 @@ async fn files_without_a_key_are_kept_and_found() {
 async fn a_fresh_result_replaces_the_one_of_its_key() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    keep(&cache, 1, 100).await.unwrap();
-    let fresh = cache.send(keep_all(Some(1), vec![picture(2, 50)])).await.unwrap().unwrap();
+    home.keep(&cache, 1, 100).await.unwrap();
+    let fresh = home.keep_this(&cache, keep_all(Some(1), vec![picture(2, 50)])).await.unwrap();
     assert_eq!(look_up(&cache, 1).await, Some(fresh));
     assert_eq!((stats(&cache).await.entries, stats(&cache).await.artifacts), (1, 2));
 }
@@ -237,10 +250,11 @@ async fn a_fresh_result_replaces_the_one_of_its_key() {
 async fn equal_pictures_kept_at_once_are_one_artifact() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let keeps: Vec<_> =
-        (0..8).map(|key| cache.send(keep_all(Some(key), vec![picture(1, 500), picture(1, 500)]))).collect();
+    let keeps: Vec<_> = (0..8)
+        .map(|key| home.keep_this(&cache, keep_all(Some(key), vec![picture(1, 500), picture(1, 500)])))
+        .collect();
     for made in futures_join(keeps).await {
-        assert_eq!(made.unwrap().unwrap().outputs.len(), 2);
+        assert_eq!(made.unwrap().outputs.len(), 2);
     }
     let stats = stats(&cache).await;
     assert_eq!((stats.entries, stats.artifacts, stats.disk_bytes), (8, 1, 500));
@@ -252,7 +266,7 @@ async fn reads_come_from_memory_or_disk_alike() {
     let small = SetCacheLimits { memory_bytes: MIB, max_item_bytes: 1_000, disk_bytes: 64 * MIB };
     let cache = home.start(small);
     for size in [900, 5_000_u64] {
-        let digest = keep(&cache, (size / 100) as u8, size as usize).await.unwrap().outputs[0].digest;
+        let digest = home.keep(&cache, (size / 100) as u8, size as usize).await.unwrap().outputs[0].digest;
         let part = read(&cache, digest, size - 10, 4 * MIB).await.unwrap();
         assert_eq!((part.data.0.len(), part.size_bytes, part.media_type.as_str()), (10, size, "image/png"));
         assert_eq!(read(&cache, digest, size, 1).await.unwrap().data.0[..], [0; 0]);
@@ -269,7 +283,7 @@ async fn reads_come_from_memory_or_disk_alike() {
 async fn memory_is_given_back_when_asked_and_filled_by_reading() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let digest = keep(&cache, 1, 1_000).await.unwrap().outputs[0].digest;
+    let digest = home.keep(&cache, 1, 1_000).await.unwrap().outputs[0].digest;
     let freed = cache.send(Reclaim { bytes: 1 }).await.unwrap();
     assert!(freed >= 1_000);
     assert_eq!((stats(&cache).await.memory_bytes, home.budget.reserved_bytes()), (0, 0));
@@ -296,7 +310,7 @@ async fn a_budget_that_others_fill_costs_only_the_memory_tier() {
     let mut home = Home::new();
     let cache = home.start_wide();
     let mut others = home.budget.reserve(Holder::Drawing, 64 * MIB).unwrap();
-    let made = keep(&cache, 1, 1_000).await.unwrap();
+    let made = home.keep(&cache, 1, 1_000).await.unwrap();
     assert_eq!(stats(&cache).await.memory_bytes, 0);
     let digest = made.outputs[0].digest;
     assert!(matches!(read(&cache, digest, 0, 1).await, Err(CacheError::OverMemory)));

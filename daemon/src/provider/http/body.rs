@@ -22,6 +22,38 @@ pub enum Chunk {
     Cut(String),
 }
 
+impl Chunk {
+    /// How many bytes it brings.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Cut(_) => 0,
+        }
+    }
+}
+
+/// A body's chunks for a thread that may block: those that had gathered before it began, and then each as it comes.
+#[derive(Debug)]
+pub struct Chunks {
+    gathered: std::vec::IntoIter<Chunk>,
+    rest: mpsc::Receiver<Chunk>,
+}
+
+impl Chunks {
+    /// These, and then those.
+    pub fn new(gathered: Vec<Chunk>, rest: mpsc::Receiver<Chunk>) -> Self {
+        Self { gathered: gathered.into_iter(), rest }
+    }
+}
+
+impl Iterator for Chunks {
+    type Item = Chunk;
+
+    fn next(&mut self) -> Option<Chunk> {
+        self.gathered.next().or_else(|| self.rest.blocking_recv())
+    }
+}
+
 /// What a body may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
@@ -67,7 +99,7 @@ pub struct Answer {
 
 /// Reads a JSON body whose pictures are base64 texts of one field.
 pub fn read_answer(
-    mut chunks: mpsc::Receiver<Chunk>,
+    chunks: Chunks,
     field: &'static str,
     spools: &Spools,
     limits: BodyLimits,
@@ -75,7 +107,7 @@ pub fn read_answer(
     let mut extract = Extract::new(field);
     let mut sink = TextSink { spools, limits, current: None, texts: Vec::new() };
     let mut cut = None;
-    while let Some(chunk) = chunks.blocking_recv() {
+    for chunk in chunks {
         match chunk {
             Chunk::Cut(reason) => cut = Some(reason),
             Chunk::Bytes(bytes) => extract.push(&bytes, &mut sink).map_err(|error| match error {
@@ -89,13 +121,13 @@ pub fn read_answer(
 
 /// Reads a body that is one picture as it is; the reason comes along if it was cut.
 pub fn read_file(
-    mut chunks: mpsc::Receiver<Chunk>,
+    chunks: Chunks,
     spools: &Spools,
     limits: BodyLimits,
 ) -> Result<(Spooled, Option<String>), BodyFault> {
     let mut spool = spools.create()?;
     let mut cut = None;
-    while let Some(chunk) = chunks.blocking_recv() {
+    for chunk in chunks {
         match chunk {
             Chunk::Cut(reason) => cut = Some(reason),
             Chunk::Bytes(bytes) => write(&mut spool, &bytes, limits)?,

@@ -16,13 +16,15 @@ use tokio::{
 };
 
 use super::{
-    body::Chunk,
+    body::{Chunk, Chunks},
     dns::{Reach, Resolver, is_reachable},
     route::{Route, Router, proxy_hosts},
 };
 
 /// Pieces of an answer that wait for the disk.
 const WAITING_CHUNKS: usize = 8;
+/// What is gathered of an answer before a thread is woken for it: most are smaller than this, and each wake costs as much as the work.
+const GATHERED_BYTES: usize = 256 * 1024;
 /// Largest piece: hyper's grow to 400 KiB where they come fast.
 const PIECE_BYTES: usize = 64 * 1024;
 /// What is read of an answer that only says what went wrong.
@@ -192,28 +194,29 @@ impl Exchange {
     /// where the body was cut.
     pub async fn read_with<T: Send + 'static>(
         self,
-        reader: impl FnOnce(mpsc::Receiver<Chunk>) -> T + Send + 'static,
+        reader: impl FnOnce(Chunks) -> T + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
-        let Self { mut response, read, deadline, _slot } = self;
-        let (pieces, chunks) = mpsc::channel(WAITING_CHUNKS);
-        let reading = tokio::task::spawn_blocking(move || reader(chunks));
-        loop {
-            let until = deadline.min(Instant::now() + read);
-            let cut = match timeout_at(until, response.chunk()).await {
-                Ok(Ok(Some(bytes))) => {
-                    // A reader that has gone has read enough.
-                    if pass_on(&pieces, bytes).await {
-                        continue;
-                    }
-                    break;
+        let mut arrival = Arrival { response: self.response, read: self.read, deadline: self.deadline };
+        let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
+        let (pieces, rest) = mpsc::channel(WAITING_CHUNKS);
+        let mut is_over = false;
+        while !is_over && gathered_bytes < GATHERED_BYTES {
+            match arrival.next().await {
+                Some(chunk) => {
+                    gathered_bytes += chunk.len();
+                    is_over = matches!(chunk, Chunk::Cut(_));
+                    gathered.push(chunk);
                 }
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => chain(&error.without_url()),
-                Err(_) if until == deadline => "the answer took too long".to_owned(),
-                Err(_) => format!("the answer stood still for {} s", read.as_secs()),
-            };
-            let _ = pieces.send(Chunk::Cut(cut)).await;
-            break;
+                None => is_over = true,
+            }
+        }
+        let reading = tokio::task::spawn_blocking(move || reader(Chunks::new(gathered, rest)));
+        while !is_over && let Some(chunk) = arrival.next().await {
+            is_over = matches!(chunk, Chunk::Cut(_));
+            // A reader that has gone has read enough.
+            if !pass_on(&pieces, chunk).await {
+                break;
+            }
         }
         drop(pieces);
         reading.await
@@ -234,8 +237,33 @@ impl Exchange {
     }
 }
 
-/// Gives bytes to the reader, in pieces; whether it takes more.
-async fn pass_on(pieces: &mpsc::Sender<Chunk>, mut bytes: bytes::Bytes) -> bool {
+/// A body on its way.
+struct Arrival {
+    response: Response,
+    read: Duration,
+    deadline: Instant,
+}
+
+impl Arrival {
+    /// What comes next of it; nothing follows its end, nor a cut.
+    async fn next(&mut self) -> Option<Chunk> {
+        let until = self.deadline.min(Instant::now() + self.read);
+        let cut = match timeout_at(until, self.response.chunk()).await {
+            Ok(Ok(bytes)) => return bytes.map(Chunk::Bytes),
+            Ok(Err(error)) => chain(&error.without_url()),
+            Err(_) if until == self.deadline => "the answer took too long".to_owned(),
+            Err(_) => format!("the answer stood still for {} s", self.read.as_secs()),
+        };
+        Some(Chunk::Cut(cut))
+    }
+}
+
+/// Gives a chunk to the reader, in pieces; whether it takes more.
+async fn pass_on(pieces: &mpsc::Sender<Chunk>, chunk: Chunk) -> bool {
+    let mut bytes = match chunk {
+        Chunk::Bytes(bytes) => bytes,
+        cut @ Chunk::Cut(_) => return pieces.send(cut).await.is_ok(),
+    };
     while !bytes.is_empty() {
         let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
         if pieces.send(Chunk::Bytes(piece)).await.is_err() {
@@ -262,7 +290,7 @@ mod tests {
     async fn what_comes_at_once_is_passed_on_in_pieces() {
         let (pieces, mut chunks) = mpsc::channel(WAITING_CHUNKS);
         let bytes: Vec<_> = (0..400_000_u32).map(|n| n as u8).collect();
-        assert!(pass_on(&pieces, bytes.clone().into()).await);
+        assert!(pass_on(&pieces, Chunk::Bytes(bytes.clone().into())).await);
         drop(pieces);
         let mut came = Vec::new();
         while let Some(Chunk::Bytes(piece)) = chunks.recv().await {

@@ -26,7 +26,7 @@ async fn a_damaged_file_is_a_miss_and_can_be_kept_again() {
         let mut home = Home::new();
         let (_, mut events) = home.events.listen();
         let cache = home.start_wide();
-        let made = keep(&cache, 1, 100).await.unwrap();
+        let made = home.keep(&cache, 1, 100).await.unwrap();
         let path = made.outputs[0].path.as_str();
         damage(path);
         assert_eq!(look_up(&cache, 1).await, None, "damage {number}");
@@ -36,7 +36,7 @@ async fn a_damaged_file_is_a_miss_and_can_be_kept_again() {
         assert_eq!((after.corrupt, after.entries, after.artifacts, after.disk_bytes), (1, 0, 0, 0));
         assert_eq!(after.memory_bytes, 0);
         assert_eq!(home.strays("damaged"), usize::from(number < 2), "set aside, not deleted");
-        let again = keep(&cache, 1, 100).await.unwrap();
+        let again = home.keep(&cache, 1, 100).await.unwrap();
         assert_eq!(look_up(&cache, 1).await, Some(again));
         assert_eq!(fs::read(path).unwrap(), [1; 100]);
     }
@@ -47,7 +47,7 @@ async fn a_damaged_file_is_not_read_nor_found() {
     for damage in DAMAGES {
         let mut home = Home::new();
         let cache = home.start_wide();
-        let made = keep(&cache, 1, 100).await.unwrap();
+        let made = home.keep(&cache, 1, 100).await.unwrap();
         cache.send(ClearCache { is_memory_only: true }).await.unwrap().unwrap();
         damage(&made.outputs[0].path);
         let digest = made.outputs[0].digest;
@@ -61,8 +61,8 @@ async fn a_damaged_file_is_not_read_nor_found() {
 async fn an_entry_with_one_damaged_picture_leaves_the_next_key_its_turn() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let two = cache.send(keep_all(Some(1), vec![picture(1, 60), picture(2, 60)])).await.unwrap().unwrap();
-    let other = keep(&cache, 3, 60).await.unwrap();
+    let two = home.keep_this(&cache, keep_all(Some(1), vec![picture(1, 60), picture(2, 60)])).await.unwrap();
+    let other = home.keep(&cache, 3, 60).await.unwrap();
     fs::remove_file(&two.outputs[1].path).unwrap();
     let msg = LookUp { requests: vec![vec![[1; 32], [3; 32]]], is_counted: true };
     assert_eq!(cache.send(msg).await.unwrap(), [Some(other)]);
@@ -76,9 +76,9 @@ async fn an_entry_with_one_damaged_picture_leaves_the_next_key_its_turn() {
 async fn keeping_over_a_damaged_file_sets_it_aside() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let made = keep(&cache, 1, 100).await.unwrap();
+    let made = home.keep(&cache, 1, 100).await.unwrap();
     DAMAGES[0](&made.outputs[0].path);
-    let again = keep(&cache, 1, 100).await.unwrap();
+    let again = home.keep(&cache, 1, 100).await.unwrap();
     assert_eq!(fs::read(&again.outputs[0].path).unwrap(), [1; 100]);
     assert_eq!((home.strays("damaged"), stats(&cache).await.artifacts), (1, 1));
 }
@@ -87,7 +87,7 @@ async fn keeping_over_a_damaged_file_sets_it_aside() {
 async fn a_file_that_only_looks_newer_is_hashed_again_and_stays() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let made = keep(&cache, 1, 100).await.unwrap();
+    let made = home.keep(&cache, 1, 100).await.unwrap();
     let file = fs::File::options().write(true).open(&made.outputs[0].path).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_mins(15)).unwrap();
     assert_eq!(look_up(&cache, 1).await, Some(made.clone()));
@@ -99,7 +99,7 @@ async fn a_file_that_only_looks_newer_is_hashed_again_and_stays() {
 async fn verifying_drops_what_is_lost_and_removes_old_strays_only() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let made: Vec<Made> = futures_join((1..=6).map(|key| keep(&cache, key, 100)).collect())
+    let made: Vec<Made> = futures_join((1..=6).map(|key| home.keep(&cache, key, 100)).collect())
         .await
         .into_iter()
         .map(Result::unwrap)

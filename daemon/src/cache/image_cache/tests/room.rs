@@ -23,11 +23,11 @@ async fn the_least_recently_used_leave_for_the_new_one() {
     let mut home = Home::new();
     let (_, mut events) = home.events.listen();
     let cache = home.start(SMALL);
-    let made = keep_in_turn(&cache, 1..=3).await;
+    let made = home.keep_in_turn(&cache, 1..=3).await;
     assert!(look_up(&cache, 1).await.is_some());
     a_minute_later().await;
     home.wait_for_last_used(made[0].outputs[0].digest).await;
-    keep(&cache, 4, 300).await.unwrap();
+    home.keep(&cache, 4, 300).await.unwrap();
     assert_eq!(made.iter().map(exists).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(look_up(&cache, 2).await, None);
     assert!(look_up(&cache, 1).await.is_some() && look_up(&cache, 4).await.is_some());
@@ -40,17 +40,17 @@ async fn the_least_recently_used_leave_for_the_new_one() {
 async fn what_a_task_names_stays_and_a_full_store_refuses_with_numbers() {
     let mut home = Home::new();
     let cache = home.start(SMALL);
-    let made = keep_in_turn(&cache, 1..=3).await;
+    let made = home.keep_in_turn(&cache, 1..=3).await;
     home.pin(made[0].outputs[0].digest).await;
     home.pin_also(made[1].outputs[0].digest).await;
     a_minute_later().await;
-    let refused = keep(&cache, 4, 600).await.unwrap_err();
+    let refused = home.keep(&cache, 4, 600).await.unwrap_err();
     let CacheError::Full { held_bytes, limit_bytes, needed_bytes } = refused else { panic!("{refused}") };
     assert_eq!((held_bytes, limit_bytes, needed_bytes), (900, 1_000, 600));
     assert!(made.iter().all(exists), "nothing leaves for what does not fit anyway");
-    keep(&cache, 4, 400).await.unwrap();
+    home.keep(&cache, 4, 400).await.unwrap();
     assert_eq!(made.iter().map(exists).collect::<Vec<_>>(), [true, true, false]);
-    let too_large = keep(&cache, 5, 1_001).await;
+    let too_large = home.keep(&cache, 5, 1_001).await;
     assert!(matches!(too_large, Err(CacheError::Full { .. })));
     assert_eq!((stats(&cache).await.disk_bytes, home.strays("tmp")), (1_000, 0));
 }
@@ -75,7 +75,7 @@ impl Handler<MakeRoom> for History {
 async fn a_result_that_was_made_is_not_lost_because_old_tasks_name_all_that_could_leave() {
     let mut home = Home::new();
     let cache = home.start(SMALL);
-    let made = keep_in_turn(&cache, 1..=2).await;
+    let made = home.keep_in_turn(&cache, 1..=2).await;
     home.pin(made[0].outputs[0].digest).await;
     home.pin_also(made[1].outputs[0].digest).await;
     a_minute_later().await;
@@ -84,9 +84,9 @@ async fn a_result_that_was_made_is_not_lost_because_old_tasks_name_all_that_coul
         make_room: make_room.clone(),
         ..keep_all(Some(key), vec![picture(key, size)])
     };
-    cache.send(asked(4, 700)).await.unwrap().unwrap();
+    home.keep_this(&cache, asked(4, 700)).await.unwrap();
     assert!(!exists(&made[0]));
-    let refused = cache.send(asked(5, 900)).await.unwrap();
+    let refused = home.keep_this(&cache, asked(5, 900)).await;
     assert!(
         matches!(refused, Err(CacheError::Full { .. })),
         "what was just used stays, and nothing is asked for ever"
@@ -124,12 +124,12 @@ impl Home {
 async fn what_was_just_answered_is_not_evicted_before_a_task_can_name_it() {
     let mut home = Home::new();
     let cache = home.start(SMALL);
-    let made = keep_in_turn(&cache, 1..=3).await;
-    assert!(matches!(keep(&cache, 4, 300).await, Err(CacheError::Full { .. })));
+    let made = home.keep_in_turn(&cache, 1..=3).await;
+    assert!(matches!(home.keep(&cache, 4, 300).await, Err(CacheError::Full { .. })));
     a_minute_later().await;
     assert!(look_up(&cache, 1).await.is_some());
     assert!(cache.send(FindArtifact(made[1].outputs[0].digest)).await.unwrap().is_ok());
-    keep(&cache, 4, 300).await.unwrap();
+    home.keep(&cache, 4, 300).await.unwrap();
     assert_eq!(made.iter().map(exists).collect::<Vec<_>>(), [true, true, false]);
 }
 
@@ -137,11 +137,11 @@ async fn what_was_just_answered_is_not_evicted_before_a_task_can_name_it() {
 async fn many_that_are_kept_at_once_never_pass_the_cap() {
     let mut home = Home::new();
     let cache = home.start(SMALL);
-    let kept = futures_join((1..=20).map(|key| keep(&cache, key, 300)).collect()).await;
+    let kept = futures_join((1..=20).map(|key| home.keep(&cache, key, 300)).collect()).await;
     assert_eq!(kept.iter().filter(|kept| kept.is_ok()).count(), 3);
     assert_eq!(stats(&cache).await.disk_bytes, 900);
     a_minute_later().await;
-    let kept = futures_join((21..=40).map(|key| keep(&cache, key, 300)).collect()).await;
+    let kept = futures_join((21..=40).map(|key| home.keep(&cache, key, 300)).collect()).await;
     assert_eq!(kept.iter().filter(|kept| kept.is_ok()).count(), 3);
     assert_eq!((stats(&cache).await.disk_bytes, stats(&cache).await.evictions), (900, 3));
 }
@@ -150,8 +150,8 @@ async fn many_that_are_kept_at_once_never_pass_the_cap() {
 async fn what_is_there_already_needs_no_room() {
     let mut home = Home::new();
     let cache = home.start(SMALL);
-    keep(&cache, 1, 1_000).await.unwrap();
-    let again = cache.send(keep_all(Some(2), vec![picture(1, 1_000)])).await.unwrap().unwrap();
+    home.keep(&cache, 1, 1_000).await.unwrap();
+    let again = home.keep_this(&cache, keep_all(Some(2), vec![picture(1, 1_000)])).await.unwrap();
     assert_eq!(look_up(&cache, 2).await, Some(again));
 }
 
@@ -159,27 +159,27 @@ async fn what_is_there_already_needs_no_room() {
 async fn a_failed_write_leaves_no_file_and_takes_no_room() {
     let mut home = Home::new();
     let cache = home.start(SMALL);
-    let kept = keep(&cache, 1, 400).await.unwrap();
+    let kept = home.keep(&cache, 1, 400).await.unwrap();
     let blocked = Digest::from_bytes(*blake3::hash(&[3; 300]).as_bytes()).to_string();
     let in_its_place = home.artifacts().join(&blocked[..2]);
     std::fs::remove_dir(&in_its_place).unwrap();
     std::fs::write(&in_its_place, b"no directory").unwrap();
     let pictures = || vec![picture(1, 400), picture(2, 300), picture(3, 300)];
-    let failed = cache.send(keep_all(Some(2), pictures())).await.unwrap();
+    let failed = home.keep_this(&cache, keep_all(Some(2), pictures())).await;
     assert!(matches!(failed, Err(CacheError::File { .. })));
     let other = Digest::from_bytes(*blake3::hash(&[2; 300]).as_bytes()).to_string();
     assert!(!home.artifacts().join(&other[..2]).join(format!("{other}.png")).exists());
     assert!(exists(&kept) && home.strays("tmp") == 0);
     assert_eq!((look_up(&cache, 2).await, stats(&cache).await.disk_bytes), (None, 400));
     std::fs::remove_file(in_its_place).unwrap();
-    assert!(cache.send(keep_all(Some(2), pictures())).await.unwrap().is_ok());
+    assert!(home.keep_this(&cache, keep_all(Some(2), pictures())).await.is_ok());
 }
 
 #[actix::test]
 async fn clearing_leaves_what_tasks_name() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let made = keep_in_turn(&cache, 1..=3).await;
+    let made = home.keep_in_turn(&cache, 1..=3).await;
     home.pin(made[1].outputs[0].digest).await;
     let held = stats(&cache).await.memory_bytes;
     let memory_only = cache.send(ClearCache { is_memory_only: true }).await.unwrap().unwrap();
@@ -206,7 +206,7 @@ async fn more_than_a_page_is_cleared() {
             let bytes = number.to_le_bytes().to_vec();
             Picture { body: crate::cache::Body::Held(bytes), ..picture(0, 0) }
         });
-        cache.send(keep_all(Some(first as u8), pictures.collect())).await.unwrap().unwrap();
+        home.keep_this(&cache, keep_all(Some(first as u8), pictures.collect())).await.unwrap();
     }
     a_minute_later().await;
     let cleared = cache.send(ClearCache { is_memory_only: false }).await.unwrap().unwrap();
