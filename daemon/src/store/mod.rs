@@ -11,6 +11,7 @@ mod history;
 mod open;
 mod query;
 mod recover;
+mod room;
 mod steps;
 mod thread;
 

@@ -9,7 +9,7 @@ use std::{
 use reel_protocol::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, room::Room};
 
 /// Each entry brings the schema one number further; `user_version` counts them. Old entries never change.
 const MIGRATIONS: &[&str] = &[
@@ -38,14 +38,22 @@ pub struct Opened {
 /// Opens the database at `path`, made or migrated as needed. A damaged one is set aside under a new name, never overwritten.
 pub fn open(path: &Path) -> Result<Opened, StoreError> {
     match open_pair(path) {
-        Ok((writer, reader)) => Ok(Opened { store: Store::start(writer, reader)?, set_aside: None }),
+        Ok((writer, reader)) => {
+            Ok(Opened { store: Store::start(writer, reader, room(path))?, set_aside: None })
+        }
         Err(StoreError::Damaged(_)) => {
             let aside = set_aside(path)?;
             let (writer, reader) = open_pair(path)?;
-            Ok(Opened { store: Store::start(writer, reader)?, set_aside: Some(aside) })
+            Ok(Opened { store: Store::start(writer, reader, room(path))?, set_aside: Some(aside) })
         }
         Err(error) => Err(error),
     }
+}
+
+/// For the WAL of the database at `path`, up to a checkpoint and the commit that begins it.
+fn room(path: &Path) -> Room {
+    const FRAME_BYTES: u64 = 24 + 4_096;
+    Room::new(&with_suffix(path, "-wal"), (CHECKPOINT_PAGES as u64 + 64) * FRAME_BYTES)
 }
 
 fn open_pair(path: &Path) -> Result<(Connection, Connection), StoreError> {
@@ -138,6 +146,37 @@ mod tests {
         let opened = open(&path).unwrap();
         assert_eq!(std::fs::read(opened.set_aside.unwrap()).unwrap(), vec![b'x'; 8192]);
         assert!(open(&home.path().join("other.db")).unwrap().set_aside.is_none());
+    }
+
+    #[test]
+    fn what_was_written_beside_the_room_is_read_after_a_death() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("reel.db");
+        let (writer, _reader) = open_pair(&path).unwrap();
+        writer.execute_batch("CREATE TABLE filler (value BLOB)").unwrap();
+        let count = |connection: &Connection| -> i64 {
+            connection.query_row("SELECT count(*) FROM filler", [], |row| row.get(0)).unwrap()
+        };
+        // More than one round of the log.
+        for number in 0..60 {
+            if number == 3 {
+                let mut room = room(&path);
+                while room.is_wanted() {
+                    room.extend();
+                }
+            }
+            writer.execute("INSERT INTO filler VALUES (randomblob(400000))", []).unwrap();
+        }
+        let written = count(&writer);
+        // As it lies there when the daemon is killed, its log partly written over.
+        let killed = home.path().join("killed.db");
+        for suffix in ["", "-wal"] {
+            std::fs::copy(with_suffix(&path, suffix), with_suffix(&killed, suffix)).unwrap();
+        }
+        let (writer, _reader) = open_pair(&killed).unwrap();
+        assert_eq!(count(&writer), written);
+        let sound: String = writer.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok");
     }
 
     #[test]

@@ -4,15 +4,19 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     task::{Context, Poll},
     thread,
+    time::Duration,
 };
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::StoreError;
+use super::{
+    StoreError,
+    room::{CALM, Room},
+};
 
 /// Writes or reads that may wait. Every connection may have 256 requests in flight, so this is hundreds of busy clients.
 const QUEUE: usize = 65_536;
@@ -44,10 +48,10 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    pub(super) fn start(writer: Connection, reader: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(writer: Connection, reader: Connection, room: Room) -> Result<Self, StoreError> {
         let (writes, jobs_to_write) = sync_channel(QUEUE);
         let (reads, jobs_to_read) = sync_channel::<ReadJob>(QUEUE);
-        spawn("store-writer", move || write_loop(&writer, &jobs_to_write))?;
+        spawn("store-writer", move || write_loop(&writer, &jobs_to_write, room))?;
         spawn("store-reader", move || {
             for job in jobs_to_read {
                 job(&reader);
@@ -120,8 +124,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreErr
     thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(failed)
 }
 
-fn write_loop(connection: &Connection, jobs: &Receiver<WriteJob>) {
-    while let Ok(first) = jobs.recv() {
+fn write_loop(connection: &Connection, jobs: &Receiver<WriteJob>, mut room: Room) {
+    while let Some(first) = next(jobs, &mut room) {
         let mut settles = Vec::new();
         let outcome = commit_group(connection, first, jobs, &mut settles);
         if let Err(error) = &outcome {
@@ -138,6 +142,20 @@ fn write_loop(connection: &Connection, jobs: &Receiver<WriteJob>) {
         }
     }
     let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+/// The next job; while none comes, room is made for the log.
+fn next(jobs: &Receiver<WriteJob>, room: &mut Room) -> Option<WriteJob> {
+    let mut calm = CALM;
+    while room.is_wanted() {
+        match jobs.recv_timeout(calm) {
+            Ok(job) => return Some(job),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => room.extend(),
+        }
+        calm = Duration::ZERO;
+    }
+    jobs.recv().ok()
 }
 
 fn commit_group(
@@ -182,7 +200,8 @@ mod tests {
     fn store() -> Store {
         let writer = Connection::open_in_memory().unwrap();
         writer.execute_batch("CREATE TABLE t (value INTEGER UNIQUE)").unwrap();
-        Store::start(writer, Connection::open_in_memory().unwrap()).unwrap()
+        let room = Room::new(std::path::Path::new(""), 0);
+        Store::start(writer, Connection::open_in_memory().unwrap(), room).unwrap()
     }
 
     fn insert(connection: &Connection, value: i64) -> Result<(), StoreError> {

@@ -1,6 +1,9 @@
 //! A cache of its own in this process: pictures are put as the services put what a provider made, without a provider.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, Addr, System, SystemRunner};
 use reel_tests::{Sandbox, bench};
@@ -14,6 +17,9 @@ use reeld::{
 
 const MIB: u64 = 1024 * 1024;
 
+/// How long the journal may take for its room; on a disk with little left it makes none.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The cache, and the system that its actor runs in.
 pub struct Puts {
     system: SystemRunner,
@@ -24,7 +30,7 @@ pub struct Puts {
 }
 
 impl Puts {
-    /// An empty one on the real disk, with the daemon's default limits.
+    /// An empty one on the real disk, with the daemon's default limits, whose journal has stood for a moment: it has made room for itself.
     pub fn new() -> Self {
         let home = bench::sandbox();
         let artifacts = home.home().join("artifacts");
@@ -36,6 +42,11 @@ impl Puts {
         let system = System::new();
         let parts = CacheParts { store: store.clone(), artifacts, budget, events, limits };
         let cache = system.block_on(async move { ImageCache::new(parts).start() });
+        let log = home.home().join("reel.db-wal");
+        let begin = Instant::now();
+        while fs::metadata(&log).unwrap().len() < 16 * MIB && begin.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(20));
+        }
         Self { system, cache, store, next: 0, _home: home }
     }
 
