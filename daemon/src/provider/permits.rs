@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::gate::{Gate, GateLimits, Shut, Verdict};
 
@@ -13,7 +13,13 @@ type Gates = BTreeMap<Arc<str>, Gate>;
 
 /// The gates; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Permits(Arc<Mutex<Gates>>);
+pub struct Permits(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    gates: Mutex<Gates>,
+    given_back: Notify,
+}
 
 /// The right to have one attempt under way; given back when dropped.
 #[derive(Debug)]
@@ -81,9 +87,14 @@ impl Permits {
         }
     }
 
+    /// Ends when a permit was given back since the last call ended: several may be answered by one, and none is missed.
+    pub async fn given_back(&self) {
+        self.0.given_back.notified().await;
+    }
+
     fn gates(&self) -> MutexGuard<'_, Gates> {
         // Nothing that is done under the lock can leave a gate half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,5 +119,6 @@ impl Drop for Permit {
         if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
             gate.give_back(self.ticket);
         }
+        self.permits.0.given_back.notify_one();
     }
 }

@@ -87,6 +87,10 @@ impl Handler<RunTask> for Peers {
             |_| (failure(true), Again::Later(None))
         };
         Box::pin(async move {
+            if &*task.kind == "image.early" {
+                // It goes on, as one that keeps what it got.
+                drop(task.permit.take());
+            }
             tokio::select! {
                 permit = gate.acquire() => permit.unwrap().forget(),
                 _ = task.cancel.wait_for(|is_cancelled| *is_cancelled) => return RunEnd::Stopped,

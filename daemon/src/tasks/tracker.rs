@@ -325,7 +325,21 @@ impl Actor for TaskTracker {
                 Some((applied, queue))
             }));
         }
+        let permits = self.parts.permits.clone();
+        ctx.add_stream(futures_util::stream::unfold(permits, |permits| async move {
+            permits.given_back().await;
+            Some((PermitGivenBack, permits))
+        }));
         self.recover(ctx);
+    }
+}
+
+/// An attempt is over at its provider, though its run may still keep what it made: the next one may ask.
+struct PermitGivenBack;
+
+impl StreamHandler<PermitGivenBack> for TaskTracker {
+    fn handle(&mut self, _: PermitGivenBack, ctx: &mut Self::Context) {
+        self.dispatch(ctx);
     }
 }
 

@@ -77,3 +77,18 @@ async fn what_was_free_and_has_no_rows_is_tried_again() {
     let task = bench.wait(id).await;
     assert_eq!((task.state, task.attempts), (TaskState::Succeeded, 2));
 }
+
+#[actix::test]
+async fn a_permit_that_is_given_back_before_its_run_ends_lets_the_next_attempt_begin() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, true);
+    let early = || TaskSpec { kind: "image.early".into(), cache: CacheMode::Off, ..spec("image.early") };
+    let first = bench.submit(early()).await.unwrap();
+    let second = bench.submit(early()).await.unwrap();
+    bench.until(first, TaskState::Running).await;
+    let both = bench.until(second, TaskState::Running);
+    tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+    bench.gate.add_permits(2);
+    assert_eq!(bench.wait(first).await.state, TaskState::Succeeded);
+    assert_eq!(bench.wait(second).await.state, TaskState::Succeeded);
+}
