@@ -5,10 +5,15 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 /// Longest key that is read, in bytes: real ones have fewer than 3,000, the longest being tokens of cloud accounts.
 const MAX_KEY_BYTES: u64 = 16 * 1024;
+
+/// A file that was changed this short a time ago may change again without showing it, as clocks of file systems tick every few milliseconds.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// A key. Only [`Secret::expose`] gives its text, for the one header that carries it.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,7 +86,7 @@ pub enum SecretError {
 }
 
 impl SecretSource {
-    /// Reads the key. A file is read each time, so that one that was changed counts from the next call on.
+    /// Reads the key.
     pub fn read(&self) -> Result<Secret, SecretError> {
         match self {
             Self::Plain(secret) => Ok(secret.clone()),
@@ -91,11 +96,75 @@ impl SecretSource {
                 .ok_or_else(|| SecretError::NotSet(name.clone())),
             Self::File(path) => read_file(&expand_home(path)),
             Self::Credential(name) => {
-                let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
-                    .ok_or_else(|| SecretError::NoCredential(name.clone()))?;
-                read_file(&Path::new(&directory).join(name))
+                read_file(&self.path().ok_or_else(|| SecretError::NoCredential(name.clone()))?)
             }
         }
+    }
+
+    /// The file that holds it, if one does.
+    fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Plain(_) | Self::Env(_) => None,
+            Self::File(path) => Some(expand_home(path)),
+            Self::Credential(name) => Some(Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name)),
+        }
+    }
+}
+
+/// A key that is asked for with each call. Its file is looked at each time, so that one that was changed counts from the next call on, and
+/// read again when it was.
+#[derive(Debug)]
+pub struct Key {
+    source: SecretSource,
+    read: Mutex<Option<(FileStamp, Secret)>>,
+}
+
+/// What tells a file from a changed one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileStamp {
+    modified: Option<SystemTime>,
+    size_bytes: u64,
+    #[cfg(unix)]
+    inode: (u64, i64, i64),
+}
+
+impl FileStamp {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = path.metadata().ok()?;
+        Some(Self {
+            modified: metadata.modified().ok(),
+            size_bytes: metadata.len(),
+            #[cfg(unix)]
+            inode: {
+                use std::os::unix::fs::MetadataExt as _;
+                (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+            },
+        })
+    }
+}
+
+impl Key {
+    /// Of this source, which is not looked at yet.
+    pub fn new(source: SecretSource) -> Self {
+        Self { source, read: Mutex::default() }
+    }
+
+    /// The key as it is now.
+    pub fn get(&self) -> Result<Secret, SecretError> {
+        // Before it is read: one that changes meanwhile has another stamp the next time.
+        let Some(stamp) = self.source.path().and_then(|path| FileStamp::of(&path)) else {
+            return self.source.read();
+        };
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, secret)) = &*read
+            && *of == stamp
+        {
+            return Ok(secret.clone());
+        }
+        let secret = self.source.read()?;
+        let is_settled = stamp.modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > SETTLED);
+        *read = is_settled.then(|| (stamp, secret.clone()));
+        Ok(secret)
     }
 }
 
@@ -131,6 +200,28 @@ mod tests {
         assert_eq!(secret.redact("Incorrect API key: sk-1234."), "Incorrect API key: ***.");
         assert_eq!(secret.expose(), "sk-1234");
         assert!(Secret::new(" \n").is_none());
+    }
+
+    #[test]
+    fn a_key_is_read_anew_when_its_file_changed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("key");
+        let key = Key::new(SecretSource::File(path.clone()));
+        assert!(key.get().is_err());
+        let write = |text: &str, age| {
+            std::fs::write(&path, text).unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+        };
+        write("sk-1", Duration::from_secs(60));
+        assert_eq!(key.get().unwrap().expose(), "sk-1");
+        assert!(key.read.lock().unwrap().is_some());
+        write("sk-2", Duration::from_secs(30));
+        assert_eq!(key.get().unwrap().expose(), "sk-2");
+        write("sk-3", Duration::ZERO);
+        assert_eq!(key.get().unwrap().expose(), "sk-3");
+        assert!(key.read.lock().unwrap().is_none(), "it may change again within the same tick");
+        std::fs::remove_file(&path).unwrap();
+        assert!(key.get().is_err());
     }
 
     #[test]

@@ -112,8 +112,14 @@ impl DiskTier {
     /// A temporary file beside the others; dropped, it is gone.
     pub fn temporary(&self) -> io::Result<NamedTempFile> {
         let temporary = self.artifacts.join(TEMPORARY);
-        os::create_private_dir(&temporary)?;
-        tempfile::Builder::new().prefix("artifact-").tempfile_in(&temporary)
+        let create = || tempfile::Builder::new().prefix("artifact-").tempfile_in(&temporary);
+        create().or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                os::create_private_dir(&temporary)?;
+                create()
+            }
+            _ => Err(error),
+        })
     }
 
     fn write_new(&self, path: &Path, body: Body) -> io::Result<(Stamp, Option<Vec<u8>>)> {

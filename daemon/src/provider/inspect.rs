@@ -5,6 +5,7 @@ mod outline;
 use std::{
     fs::File,
     io::{self, BufReader, Seek},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -82,6 +83,16 @@ impl Inspector {
     pub fn new(budget: Budget) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { budget, turns: Arc::new(Semaphore::new(cores)) }
+    }
+
+    /// Looks at a picture on this thread, which may block; None if that would have to wait, for a turn or for memory.
+    pub fn inspect_now(&self, spooled: &Spooled) -> Option<Result<Inspected, InspectError>> {
+        let _turn = self.turns.try_acquire().ok()?;
+        let looking = || inspect(spooled, &self.budget);
+        match catch_unwind(AssertUnwindSafe(looking)).unwrap_or(Err(InspectError::Decoder)) {
+            Err(InspectError::OverMemory(_)) => None,
+            inspected => Some(inspected),
+        }
     }
 
     /// Looks at a picture; it comes back with what it is.
@@ -221,9 +232,10 @@ mod tests {
             [(ImageFormat::Png, "png"), (ImageFormat::Jpeg, "jpg"), (ImageFormat::WebP, "webp")]
         {
             let bytes = encoded(format);
-            let (_, inspected) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
+            let (spooled, inspected) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
             assert_eq!((inspected.extension, inspected.width, inspected.height), (extension, 40, 30));
-            let cut = inspector.inspect(spooled(&home, &bytes[..bytes.len() / 2])).await;
+            assert_eq!(inspector.inspect_now(&spooled).unwrap().unwrap(), inspected);
+            let cut = inspector.inspect(self::spooled(&home, &bytes[..bytes.len() / 2])).await;
             // A JPEG's end is not checked by its decoder: half a JPEG shows half a picture.
             assert!(extension == "jpg" || matches!(cut, Err(InspectError::NoPicture(_))), "{extension}");
         }
@@ -272,6 +284,7 @@ mod tests {
         let full = Inspector::new(Budget::new(10));
         for (format, extension) in [(ImageFormat::Png, "png"), (ImageFormat::Jpeg, "jpg")] {
             let bytes = encoded(format);
+            assert!(full.inspect_now(&spooled(&home, &bytes)).is_none(), "{extension}");
             let (_, kept) = full.inspect(spooled(&home, &bytes)).await.unwrap();
             assert_eq!((kept.extension, kept.width, kept.height), (extension, 40, 30));
             let cut = full.inspect(spooled(&home, &bytes[..bytes.len() - 2])).await;

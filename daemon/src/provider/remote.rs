@@ -19,14 +19,14 @@ use super::{
     class::{Class, Failure},
     gate::Verdict,
     http::{Answer, BodyFault, BodyLimits, Exchange, Http, Reach, mend, read_answer},
-    inspect::{InspectError, Inspector},
+    inspect::{InspectError, Inspected, Inspector},
     wire::{Item, Wire},
 };
 use crate::{
     cache::{Body, Spooled, Spools},
     config::ProviderConfig,
     memory::{Budget, Holder, Reservation},
-    secret::Secret,
+    secret::{Key, Secret},
     tasks::ProgressSink,
 };
 
@@ -45,6 +45,8 @@ const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 pub struct RemoteParts {
     /// The instance.
     pub config: ProviderConfig,
+    /// Its key, if it has one.
+    pub key: Option<Key>,
     /// What its kind says on the wire.
     pub wire: Box<dyn Wire>,
     /// The way to the network.
@@ -95,8 +97,11 @@ impl Handler<CheckProvider> for RemoteProvider {
     }
 }
 
-/// What a call has made: pictures in files that nobody has looked at.
-type Files = Vec<Spooled>;
+/// What a call has made: pictures in files, and what was seen of those that were looked at while they came.
+type Files = Vec<(Spooled, Look)>;
+
+/// What was seen of a picture, if it was looked at.
+type Look = Option<Result<Inspected, InspectError>>;
 
 impl RemoteParts {
     async fn generate(&self, call: Generate) -> Result<Vec<Picture>, GenerateError> {
@@ -185,8 +190,15 @@ impl RemoteParts {
         }
         let (field, spools) = (self.wire.picture_field(), self.spools.clone());
         let limits = BodyLimits { texts: count as usize + OTHER_TEXTS, picture_bytes: MAX_PICTURE_BYTES };
-        let read = exchange.read_with(move |chunks| read_answer(chunks, field, &spools, limits)).await;
-        let Answer { document, texts, cut } = self.read(read)?;
+        let inspector = self.inspector.clone();
+        let read = exchange.read_with(move |chunks| {
+            let answer = read_answer(chunks, field, &spools, limits)?;
+            // Here, as waking another thread for it costs as much.
+            let look = |text: &Result<Spooled, _>| inspector.inspect_now(text.as_ref().ok()?);
+            let looks: Vec<Look> = answer.texts.iter().take(count as usize).map(look).collect();
+            Ok((answer, looks))
+        });
+        let (Answer { document, texts, cut }, looks) = self.read(read.await)?;
         let items = match (self.wire.items(&document, &self.config.base_url), &cut) {
             // Of what was cut, whatever is whole.
             (Err(_), Some(_)) => self.wire.items(&mend(&document), &self.config.base_url),
@@ -197,6 +209,8 @@ impl RemoteParts {
             (Err(_), Some(cut)) => return Err(self.lost(&cut)),
             (Err(refusal), None) => return Err(self.refused(refusal, key)),
         };
+        let looks = looks.into_iter().chain(std::iter::repeat_with(|| None));
+        let texts = texts.into_iter().zip(looks).map(Some).collect();
         self.collect(items.into_iter().take(count as usize), texts, key).await
     }
 
@@ -204,10 +218,9 @@ impl RemoteParts {
     async fn collect(
         &self,
         items: impl Iterator<Item = Item>,
-        texts: Vec<Result<Spooled, BodyFault>>,
+        mut texts: Vec<Option<(Result<Spooled, BodyFault>, Look)>>,
         key: Option<&Secret>,
     ) -> Result<Files, Failure> {
-        let mut texts: Vec<_> = texts.into_iter().map(Some).collect();
         let mut files = Vec::new();
         let mut failures = Vec::new();
         for item in items {
@@ -215,10 +228,10 @@ impl RemoteParts {
                 Item::Taken { text, or_at } => (texts.get_mut(text).and_then(Option::take), or_at),
                 Item::At(url) => (None, Some(url)),
             };
-            let taken = taken.map(|text| self.read(Ok(text)));
+            let taken = taken.map(|(text, look)| Ok((self.read(Ok(text))?, look)));
             let got = match (taken, at) {
-                (Some(Ok(file)), at) if file.size_bytes > 0 || at.is_none() => Ok(file),
-                (_, Some(url)) => self.fetch(url, key).await,
+                (Some(Ok((file, look))), at) if file.size_bytes > 0 || at.is_none() => Ok((file, look)),
+                (_, Some(url)) => self.fetch(url, key).await.map(|file| (file, None)),
                 (Some(Err(failure)), None) => Err(failure),
                 _ => Err(self.bad_answer("the answer names a picture and does not hold it")),
             };
@@ -242,8 +255,12 @@ impl RemoteParts {
     async fn inspect(&self, files: Files) -> Result<Vec<Picture>, Failure> {
         let mut pictures = Vec::new();
         let mut fault = None;
-        for file in files {
-            match self.inspector.inspect(file).await {
+        for (file, look) in files {
+            let inspected = match look {
+                Some(inspected) => inspected.map(|inspected| (file, inspected)),
+                None => self.inspector.inspect(file).await,
+            };
+            match inspected {
                 Ok((spooled, inspected)) => pictures.push(Picture {
                     body: Body::Spooled(spooled),
                     reservation: None,

@@ -13,6 +13,7 @@ use crate::{
         DraftProvider, GateLimits, Http, HttpLimits, Inspector, Instance, Openai, Permits, RemoteParts,
         RemoteProvider, SetInstances, Wire, draft,
     },
+    secret::Key,
     service::{Planner, ProviderEntry, SetImageProviders, Takes},
     tasks::Replan,
 };
@@ -115,6 +116,7 @@ impl Ground {
         };
         let provider = RemoteProvider::new(RemoteParts {
             config: config.clone(),
+            key: config.api_key.clone().map(Key::new),
             wire,
             http: http.clone(),
             spools: self.spools.clone(),

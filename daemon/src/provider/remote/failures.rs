@@ -10,7 +10,7 @@ use crate::{
         http::{BodyFault, SendError},
         wire::Refusal,
     },
-    secret::{Secret, SecretError, SecretSource},
+    secret::{Key, Secret, SecretError},
 };
 
 /// Longest part of a service's own words that is shown, in characters.
@@ -19,7 +19,7 @@ const SHOWN_CHARS: usize = 500;
 impl RemoteParts {
     /// The key, if one is configured.
     pub(super) fn key(&self) -> Result<Option<Secret>, Failure> {
-        let read = self.config.api_key.as_ref().map(SecretSource::read).transpose();
+        let read = self.key.as_ref().map(Key::get).transpose();
         read.map_err(|error| {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
