@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 /// Largest id: JSON numbers are exact below 2^53 in every language.
 pub const MAX_ID: u64 = (1 << 53) - 1;
@@ -58,16 +58,22 @@ impl Digest {
     }
 }
 
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand: it stands in every path and every answer, and the formatter's own way takes a microsecond.
+impl Digest {
+    /// By hand: it stands in every path and every answer, and the formatter's own way takes a microsecond.
+    fn hex(&self) -> [u8; 64] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 64];
         for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
             let digit = |value: u8| HEX.get(usize::from(value)).copied().unwrap_or_default();
             pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
         }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        text
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.hex()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -106,7 +112,7 @@ fn hex_value(character: u8) -> Result<u8, DigestError> {
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            serializer.serialize_str(std::str::from_utf8(&self.hex()).map_err(ser::Error::custom)?)
         } else {
             self.0.serialize(serializer)
         }

@@ -4,7 +4,11 @@
 //! enough is unanswered or unwritten, and the system's socket buffer then holds the peer back. Requests that were taken run inside the
 //! loop's own set of futures, so that one costs no spawn, and all answers that are ready together leave in one write.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 use reel_protocol::{
@@ -124,13 +128,15 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         }
     }
 
-    async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+    async fn run(mut self, stop: watch::Receiver<bool>) -> io::Result<()> {
+        // Once for the whole session: each turn of the loop would else enlist with the one who tells, and leave again.
+        let mut told = pin!(told(stop));
         loop {
             self.take_requests().await;
             if self.is_over() {
                 return Ok(());
             }
-            let happened = self.next_step(&mut stop).await?;
+            let happened = self.next_step(told.as_mut()).await?;
             self.apply(happened)?;
         }
     }
@@ -205,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         }
     }
 
-    async fn next_step(&mut self, stop: &mut watch::Receiver<bool>) -> io::Result<Step> {
+    async fn next_step(&mut self, told: Pin<&mut impl Future<Output = ()>>) -> io::Result<Step> {
         let (reads, due) = (self.reads(), self.due());
         let is_stopping = matches!(self.input, Input::Stopped(_));
         if reads && let Err(refusal) = self.inbox.make_room(self.router.budget()) {
@@ -215,12 +221,12 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         // Events first: a client that reads of a task's end in an answer shall have been told of it already. Answers before writes, so that
         // those which are ready together go out together; reads last, as what was taken comes first.
         let happened = tokio::select! { biased;
-            () = told(stop), if !is_stopping => Step::Stop,
+            () = told, if !is_stopping => Step::Stop,
             Some(line) = events.recv(), if outbox.has_room_for_events() => Step::Event(line),
             Some(answer) = pending.next() => Step::Answered(answer),
             written = write.write(outbox.front()), if !outbox.is_empty() => Step::Wrote(written?),
             count = inbox.read_from(read), if reads => Step::Read(count?),
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Step::Due,
+            () = until(due), if due.is_some() => Step::Due,
         };
         Ok(happened)
     }
@@ -233,10 +239,10 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
                 while let Some(Some(answer)) = self.pending.next().now_or_never() {
                     self.answer(answer);
                 }
+                self.write_at_once()?;
             }
             Step::Event(message) => self.outbox.push(Answer::bytes(message)),
-            Step::Wrote(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Step::Wrote(bytes) => self.outbox.advance(bytes),
+            Step::Wrote(bytes) => self.wrote(bytes)?,
             Step::Read(0) => {
                 self.input = Input::Ended;
                 self.probe()?;
@@ -249,6 +255,25 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
                 self.probe()?;
             }
         }
+        Ok(())
+    }
+
+    /// Writes what the socket takes: it mostly has room, and an answer then leaves without another turn of the loop.
+    fn write_at_once(&mut self) -> io::Result<()> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        match self.write.write(self.outbox.front()).now_or_never() {
+            Some(written) => self.wrote(written?),
+            None => Ok(()),
+        }
+    }
+
+    fn wrote(&mut self, bytes: usize) -> io::Result<()> {
+        if bytes == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.outbox.advance(bytes);
         Ok(())
     }
 
@@ -286,9 +311,17 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
 }
 
 /// Returns once the daemon stops.
-async fn told(stop: &mut watch::Receiver<bool>) {
+async fn told(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|is_stopping| *is_stopping).await.is_err() {
         // Whoever would tell is gone: nobody will.
         std::future::pending::<()>().await;
+    }
+}
+
+/// Returns at that time, if there is one.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Result<TaskView, RpcError> {
     validate::service_call(&params)?;
     let ServiceCallParams { service, method, params, provider, cache, timeout_s } = params;
-    let kind = format!("{service}.{method}");
+    let kind = [service.as_str(), ".", method.as_str()].concat();
     let spec = TaskSpec { kind, params, provider, cache, ..TaskSpec::default() };
     validate::spec(&spec)?;
     // Dropped with this request where its connection ends.
