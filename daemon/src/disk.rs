@@ -1,6 +1,9 @@
 //! How much room the disk has, and how much of it is kept for the journal.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// What must be left for new work to be accepted: the journal of what it ends with must still find room.
 pub const ACCEPT_BYTES: u64 = 256 * 1024;
@@ -13,4 +16,49 @@ pub const KEEP_BYTES: u64 = 1024 * 1024;
 pub fn available_bytes(path: &Path) -> Option<u64> {
     let space = path.ancestors().find_map(|directory| rustix::fs::statvfs(directory).ok())?;
     Some(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+/// With so much left nobody fills the disk before it is looked at again.
+const PLENTY_BYTES: u64 = 256 * 1024 * 1024;
+/// How long an answer holds while there is plenty.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// [`available_bytes`] for one who asks thousands of times a second.
+#[derive(Debug, Default)]
+pub struct Room {
+    /// When there was plenty, and how much.
+    plenty: Option<(Instant, u64)>,
+}
+
+impl Room {
+    /// What is left; as it is now unless there is plenty.
+    pub fn available_bytes(&mut self, path: &Path) -> Option<u64> {
+        let now = Instant::now();
+        if let Some((seen, bytes)) = self.plenty
+            && now.duration_since(seen) < LOOK_AGAIN
+        {
+            return Some(bytes);
+        }
+        let bytes = available_bytes(path)?;
+        self.plenty = (bytes >= PLENTY_BYTES).then_some((now, bytes));
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_holds_only_for_a_moment_and_is_that_of_the_disk() {
+        let home = tempfile::tempdir().unwrap();
+        let mut room = Room::default();
+        assert!(room.available_bytes(&home.path().join("not/yet/there")).unwrap() > 0);
+        let now = Instant::now();
+        // A number that no disk has.
+        room.plenty = Some((now, u64::MAX));
+        assert_eq!(room.available_bytes(home.path()), Some(u64::MAX));
+        room.plenty = now.checked_sub(LOOK_AGAIN).map(|past| (past, u64::MAX));
+        assert!(room.available_bytes(home.path()).unwrap() < u64::MAX);
+    }
 }

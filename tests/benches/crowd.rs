@@ -111,7 +111,7 @@ fn submitters() -> Vec<Row> {
     for (name, value) in [("journal_mode", "WAL"), ("synchronous", "FULL"), ("fullfsync", "true")] {
         database.pragma_update(None, name, value).unwrap();
     }
-    for (name, value) in [("cache_size", -16 * 1024), ("wal_autocheckpoint", 4_000)] {
+    for (name, value) in [("cache_size", -4 * 1024), ("wal_autocheckpoint", 4_000)] {
         database.pragma_update(None, name, value).unwrap();
     }
     let asks = bare_writer(database);

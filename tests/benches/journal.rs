@@ -90,7 +90,7 @@ impl Bare {
         for (name, value) in [("journal_mode", "WAL"), ("synchronous", "FULL"), ("fullfsync", "true")] {
             database.pragma_update(None, name, value).unwrap();
         }
-        for (name, value) in [("cache_size", -16 * 1024), ("wal_autocheckpoint", 4_000)] {
+        for (name, value) in [("cache_size", -4 * 1024), ("wal_autocheckpoint", 4_000)] {
             database.pragma_update(None, name, value).unwrap();
         }
         Self { database, rows, next: 1_000_000, _sandbox: sandbox }

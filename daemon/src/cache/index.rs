@@ -8,8 +8,8 @@ use reel_protocol::Digest;
 use super::{Key, Made};
 use crate::store::{ArtifactRow, Entry};
 
-/// Entries in memory: at about 700 bytes each they stay under 12 MiB.
-const ENTRIES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+/// Entries in memory: at about 800 bytes each they stay under 4 MiB. One that fell out is read from the journal again.
+const ENTRIES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// Requests without a result in memory, at about 100 bytes each: a batch is looked up when it comes and again task by task when these begin.
 const MISSING: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();

@@ -45,6 +45,8 @@ impl Recent {
     /// Forgets uses that protect no longer, and takes those that are to be written.
     pub fn take_unwritten(&mut self, now: Instant) -> Vec<(Digest, Timestamp)> {
         self.used.retain(|_, used| now.duration_since(*used) < PROTECTED);
+        // A burst of new pictures leaves a table that the next minutes do not need.
+        self.used.shrink_to_fit();
         std::mem::take(&mut self.unwritten).into_iter().collect()
     }
 }

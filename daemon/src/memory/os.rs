@@ -6,10 +6,13 @@
     reason = "mallopt, malloc_trim and sqlite3_memory_used have no safe face; all take plain numbers and no pointers"
 )]
 
-/// Arenas of glibc's heap. By default there are eight per core, each of which keeps what its threads freed; two are enough for a daemon whose
-/// many threads mostly wait.
+/// Arenas of glibc's heap. By default there are eight per core, each of which keeps what its threads freed.
+///
+/// One for the rooms' thread and one for each of the journal's two, which are the first to be started and so get one of their own; the others
+/// mostly wait and share these. With two it was left to chance which of the journal's threads shared the rooms' one: where it was the writer,
+/// nearly all futex calls of both were waits for the other's allocations.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const ARENAS: libc::c_int = 2;
+const ARENAS: libc::c_int = 3;
 /// Blocks from here on are mapped by themselves and go back to the system when they are freed.
 ///
 /// glibc begins with 128 KiB but raises the bound, up to 32 MiB, to the size of each mapped block that is freed: after the first picture

@@ -84,7 +84,7 @@ impl TaskTracker {
         taken
     }
 
-    fn refusal(&self, asked: u64) -> Option<TaskRefusal> {
+    fn refusal(&mut self, asked: u64) -> Option<TaskRefusal> {
         let unfinished = self.live.len() as u64 + self.accepting;
         let limit = self.parts.limits.queue_limit;
         if self.is_stopping {
@@ -93,7 +93,7 @@ impl TaskTracker {
         if unfinished + asked > limit {
             return Some(TaskRefusal::QueueFull { unfinished, asked, limit });
         }
-        let available_bytes = disk::available_bytes(&self.parts.artifacts)?;
+        let available_bytes = self.room.available_bytes(&self.parts.artifacts)?;
         let needed_bytes = disk::ACCEPT_BYTES;
         (available_bytes < needed_bytes).then_some(TaskRefusal::StorageFull { available_bytes, needed_bytes })
     }

@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     cache::{CountCoalesced, LookUp},
+    disk::Room,
     events::EventHub,
     memory::{Budget, PressureChanged},
     provider::Permits,
@@ -121,6 +122,8 @@ pub struct TaskTracker {
     pub(super) hits_on_their_way: usize,
     /// So many finished tasks may stand before it is looked again which may go.
     pub(super) unprunable: u64,
+    /// What the disk has left.
+    pub(super) room: Room,
     pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
     applied: mpsc::UnboundedSender<Applied>,
     applied_queue: Option<mpsc::UnboundedReceiver<Applied>>,
@@ -159,6 +162,7 @@ impl TaskTracker {
             hits: Vec::new(),
             hits_on_their_way: 0,
             unprunable: 0,
+            room: Room::default(),
             drained: None,
             applied,
             applied_queue: Some(applied_queue),
