@@ -164,11 +164,19 @@ fn commit_group(
     jobs: &Receiver<WriteJob>,
     settles: &mut Vec<Settle>,
 ) -> Result<(), StoreError> {
-    let mut next = Some(first);
-    let begun = execute(connection, "BEGIN IMMEDIATE");
-    while let Some(job) = next {
+    let mut begun = execute(connection, "BEGIN IMMEDIATE");
+    // The first one needs no savepoint, which costs as much as a small write: if it fails, there is nothing else to keep.
+    let written = first(begun.is_ok().then_some(connection));
+    if begun.is_ok() && !written.is_ok {
+        // Where the disk was full, it is rolled back already.
+        let undone = if connection.is_autocommit() { Ok(()) } else { execute(connection, "ROLLBACK") };
+        begun = undone.and_then(|()| execute(connection, "BEGIN IMMEDIATE"));
+    }
+    settles.push(written.settle);
+    while settles.len() < GROUP
+        && let Ok(job) = jobs.try_recv()
+    {
         settles.push(if begun.is_ok() { run_in_savepoint(connection, job) } else { job(None).settle });
-        next = if settles.len() < GROUP { jobs.try_recv().ok() } else { None };
     }
     begun.and_then(|()| execute(connection, "COMMIT"))
 }
@@ -221,6 +229,21 @@ mod tests {
             Ok(connection.query_row("SELECT sum(value) FROM t", [], |row| row.get::<_, i64>(0))?)
         });
         assert_eq!(sum.await.unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_first_write_that_fails_takes_nothing_with_it() {
+        let store = store();
+        let (tx, rx) = std::sync::mpsc::channel::<()>();
+        // The writer stands until all are queued, so that the bad one begins their group.
+        let gate = store.write(move |_| Ok(rx.recv().unwrap_or_default()));
+        let bad = store.write(|connection| insert(connection, 1).and(insert(connection, 1)));
+        let good = store.write(|connection| insert(connection, 1));
+        drop(tx);
+        assert!(gate.await.is_ok() && bad.await.is_err() && good.await.is_ok());
+        let alone = store.write(|connection| insert(connection, 1));
+        assert!(alone.await.is_err());
+        assert!(store.write(|connection| insert(connection, 2)).await.is_ok());
     }
 
     #[test]
