@@ -77,17 +77,23 @@ impl Kept {
 
     /// Tells the cache that the rows were committed: what is asked of it from now on finds them.
     pub fn settle(mut self, written: Written) {
+        self.tell(Some(written));
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one for each attempt, and their number is bounded by the slots"
+    )]
+    fn tell(&mut self, written: Option<Written>) {
         if let Some(open) = self.open.take() {
-            self.cache.do_send(Settle { open, written: Some(written) });
+            self.cache.do_send(Settle { open, written });
         }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.cache.do_send(Settle { open, written: None });
-        }
+        self.tell(None);
     }
 }
 
@@ -108,8 +114,7 @@ impl Rows {
         }
         let entry = Entry { artifacts, ..entry.clone() };
         if let Some(key) = key {
-            added.entries = u64::from(!store::has_entry(connection, key)?);
-            store::insert_entry(connection, key, &entry)?;
+            added.entries = u64::from(store::insert_entry(connection, key, &entry)?);
         }
         Ok(Written { entry, added })
     }

@@ -49,6 +49,7 @@ pub fn sync_named(file: &File, directory: &Path) -> io::Result<()> {
 fn keeps_names(file: &File) -> bool {
     /// Their numbers in `linux/magic.h`; the first one is that of ext2 and ext3 as well, which ext4 serves too.
     const MAGIC: [i64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
+    #[allow(clippy::unnecessary_cast, reason = "it has another type on other machines")]
     rustix::fs::fstatfs(file).is_ok_and(|status| MAGIC.contains(&(status.f_type as i64)))
 }
 

@@ -12,7 +12,10 @@ use tracing::error;
 
 use super::{ImageCache, check::Verdict};
 use crate::{
-    cache::{Key, LookUp, Made, index::Shelved},
+    cache::{
+        Key, LookUp, Made,
+        index::{Known, Shelved},
+    },
     store::{self, ArtifactRow, Entry},
 };
 
@@ -94,8 +97,11 @@ impl ImageCache {
 
     fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Look {
         for (position, key) in request.iter().enumerate() {
-            let known =
-                self.index.get(key).map(|entry| entry.cloned()).or_else(|| job.read.get(key).cloned());
+            let known = match self.index.get(key) {
+                Some(Known::Entry(entry)) => Some(Some(entry)),
+                Some(Known::Nothing) => Some(None),
+                None => job.read.get(key).cloned(),
+            };
             let Some(entry) = known else {
                 // All that may be needed of this request, so that one read serves it.
                 let rest = request.iter().skip(position);
