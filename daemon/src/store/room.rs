@@ -17,7 +17,7 @@ use crate::disk;
 const STEP_BYTES: usize = 1024 * 1024;
 
 /// How long nothing must have been to write.
-pub const CALM: Duration = Duration::from_millis(250);
+pub const CALM: Duration = Duration::from_millis(50);
 
 /// Only a disk with so many times the log left is asked for it: a tight one has better uses.
 const PLENTY: u64 = 64;
