@@ -101,7 +101,8 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         events: events.clone(),
         limits,
     };
-    let cache = ImageCache::new(parts).start();
+    let cache = ImageCache::new(parts);
+    let (shelves, cache) = (cache.shelves(), cache.start());
 
     let ground = Ground::new(&budget, artifacts.to_path_buf());
     let built = ground.build(&config);
@@ -122,6 +123,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         artifacts,
         plan: Arc::new(planner),
         run: registry.clone().recipient(),
+        shelves,
         look_up: cache.clone().recipient(),
         coalesced: cache.clone().recipient(),
         permits: permits.clone(),

@@ -1,6 +1,6 @@
 //! How the tracker answers `service.call`: what the cache has at once, everything else when it is settled.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use reel_protocol::{Progress, Source, TaskState, TaskView, methods::TaskWaitResult};
@@ -55,8 +55,8 @@ impl TaskTracker {
             && !self.is_stopping
             && intake.specs.iter().all(|spec| spec.after.is_empty())
         {
-            let made = made.clone();
-            return self.call_from_cache(ctx, intake, planned, made, reply);
+            let made = Arc::clone(made);
+            return self.call_from_cache(ctx, intake, planned, &made, reply);
         }
         let (taken_reply, taken) = oneshot::channel();
         self.accept(ctx, intake, planned, taken_reply);
@@ -79,7 +79,7 @@ impl TaskTracker {
         ctx: &mut Context<Self>,
         intake: Intake,
         planned: Planned,
-        made: Made,
+        made: &Made,
         reply: Keeper<Result<TaskView, TaskRefusal>>,
     ) {
         let prepared = planned.and_then(|planned| self.prepare(intake, planned));
@@ -128,7 +128,7 @@ impl TaskTracker {
     }
 }
 
-fn view_of_hit(row: &NewTask, request: &store::Request, made: Made) -> TaskView {
+fn view_of_hit(row: &NewTask, request: &store::Request, made: &Made) -> TaskView {
     TaskView {
         id: row.id,
         rev: 1,
@@ -142,8 +142,8 @@ fn view_of_hit(row: &NewTask, request: &store::Request, made: Made) -> TaskView 
         batch: request.batch,
         after: row.after.clone(),
         progress: Progress { fraction: 1.0, message: String::new() },
-        provider: Some(made.provider),
-        model: made.model,
+        provider: Some(made.provider.clone()),
+        model: made.model.clone(),
         attempts: 0,
         source: Some(Source::Cache),
         created_at: request.at,
@@ -151,7 +151,7 @@ fn view_of_hit(row: &NewTask, request: &store::Request, made: Made) -> TaskView 
         finished_at: Some(request.at),
         not_before: None,
         params: row.params.clone(),
-        outputs: made.outputs,
+        outputs: made.outputs.clone(),
         error: None,
         cost: None,
         metadata: row.metadata.clone(),

@@ -30,7 +30,7 @@ use super::{
     waiters::Waiters,
 };
 use crate::{
-    cache::{CountCoalesced, LookUp},
+    cache::{CountCoalesced, LookUp, Shelves},
     disk::Room,
     events::EventHub,
     memory::{Budget, PressureChanged},
@@ -55,6 +55,8 @@ pub struct TrackerParts {
     pub plan: Arc<dyn PlanTasks>,
     /// Runs attempts.
     pub run: Recipient<RunTask>,
+    /// What the cache has in memory.
+    pub shelves: Shelves,
     /// Says what the cache has.
     pub look_up: Recipient<LookUp>,
     /// Counts coalesced requests.
