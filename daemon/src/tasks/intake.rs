@@ -111,7 +111,7 @@ impl TaskTracker {
         };
         if let ([plan], [spec]) = (&*plans, &*intake.specs)
             && spec.cache == CacheMode::Use
-            && let Some(made) = self.parts.shelves.look_now(plan.candidates.iter().map(|it| &it.key))
+            && let Some(made) = self.parts.shelves.look_now(plan.keys())
         {
             let planned = plans.into_iter().map(|plan| (plan, Some(Arc::clone(&made)))).collect();
             return then(self, ctx, intake, Ok(planned));

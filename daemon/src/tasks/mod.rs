@@ -16,6 +16,7 @@ mod intake;
 mod live;
 mod messages;
 mod outcome;
+mod plans;
 mod progress;
 mod promise;
 mod ready;

@@ -26,6 +26,7 @@ use super::{
     flights::{Flights, Key},
     live::LiveTask,
     messages::{Drained, GetTaskCounts, PauseQueue, TaskCounts},
+    plans::Plans,
     ready::Ready,
     waiters::Waiters,
 };
@@ -118,6 +119,8 @@ pub struct TaskTracker {
     pub(super) is_paused: bool,
     pub(super) is_stopping: bool,
     pub(super) is_pruning: bool,
+    /// Of what was answered from the cache.
+    pub(super) plans: Plans,
     /// Answers from the cache that were delivered and are not on their way to disk yet.
     pub(super) hits: Vec<Hit>,
     /// Those that are on their way.
@@ -161,6 +164,7 @@ impl TaskTracker {
             is_paused: false,
             is_stopping: false,
             is_pruning: false,
+            plans: Plans::default(),
             hits: Vec::new(),
             hits_on_their_way: 0,
             unprunable: 0,
