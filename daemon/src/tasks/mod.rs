@@ -3,6 +3,7 @@
 mod admit;
 mod again;
 mod call;
+mod counts;
 mod crash;
 mod decide;
 mod dependencies;
