@@ -212,7 +212,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
         };
-        write("sk-1", Duration::from_secs(60));
+        write("sk-1", Duration::from_mins(1));
         assert_eq!(key.get().unwrap().expose(), "sk-1");
         assert!(key.read.lock().unwrap().is_some());
         write("sk-2", Duration::from_secs(30));

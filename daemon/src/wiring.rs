@@ -93,13 +93,12 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let (level, levels) = watch::channel(MemoryLevel::Normal);
     let artifacts: Arc<std::path::Path> = Arc::from(locations.home.join("artifacts"));
 
-    let limits = cache_limits(&config.cache);
     let parts = CacheParts {
         store: store.clone(),
         artifacts: artifacts.to_path_buf(),
         budget: budget.clone(),
         events: events.clone(),
-        limits,
+        limits: cache_limits(&config.cache),
     };
     let cache = ImageCache::new(parts);
     let (shelves, cache) = (cache.shelves(), cache.start());

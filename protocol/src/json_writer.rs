@@ -160,7 +160,8 @@ impl<'a> Serializer for Writer<'a> {
     ) -> Result<(), Error> {
         let variant = self.open_variant(variant, b"", b"}");
         value.serialize(Writer(&mut *variant.bytes))?;
-        variant.close()
+        variant.close();
+        Ok(())
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Compound<'a>, Error> {
@@ -226,9 +227,8 @@ impl Compound<'_> {
         write(self.bytes, value)
     }
 
-    fn close(self) -> Result<(), Error> {
+    fn close(self) {
         self.bytes.extend_from_slice(self.close);
-        Ok(())
     }
 }
 
@@ -252,7 +252,8 @@ impl ser::SerializeMap for Compound<'_> {
     }
 
     fn end(self) -> Result<(), Error> {
-        self.close()
+        self.close();
+        Ok(())
     }
 }
 
@@ -267,7 +268,8 @@ macro_rules! compounds {
             }
 
             fn end(self) -> Result<(), Error> {
-                self.close()
+                self.close();
+                Ok(())
             }
         })+
     };

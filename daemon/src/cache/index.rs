@@ -52,6 +52,7 @@ impl Index {
     }
 
     /// What is known for a key: an entry, or that there is none; None where the journal must be asked.
+    #[expect(clippy::option_option, reason = "to know nothing is not to know that there is nothing")]
     pub fn get(&mut self, key: &Key) -> Option<Option<&Arc<Shelved>>> {
         if let Some(entry) = self.entries.get(key) {
             return Some(Some(entry));

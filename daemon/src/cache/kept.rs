@@ -77,17 +77,23 @@ impl Kept {
 
     /// Tells the cache that the rows were committed: what is asked of it from now on finds them.
     pub fn settle(mut self, written: Written) {
+        self.tell(Some(written));
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it must arrive, and there are as many as attempts that run"
+    )]
+    fn tell(&mut self, written: Option<Written>) {
         if let Some(open) = self.open.take() {
-            self.cache.do_send(Settle { open, written: Some(written) });
+            self.cache.do_send(Settle { open, written });
         }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.cache.do_send(Settle { open, written: None });
-        }
+        self.tell(None);
     }
 }
 

@@ -236,7 +236,10 @@ mod tests {
         let store = store();
         let (tx, rx) = std::sync::mpsc::channel::<()>();
         // The writer stands until all are queued, so that the bad one begins their group.
-        let gate = store.write(move |_| Ok(rx.recv().unwrap_or_default()));
+        let gate = store.write(move |_| {
+            let _ = rx.recv();
+            Ok(())
+        });
         let bad = store.write(|connection| insert(connection, 1).and(insert(connection, 1)));
         let good = store.write(|connection| insert(connection, 1));
         drop(tx);

@@ -35,7 +35,7 @@ impl Handler<CallService> for TaskTracker {
         let again = self.find_again(&spec);
         let intake = Intake::single(caller, spec);
         if let Some((plan, made)) = again {
-            self.call_from_cache(ctx, intake, plan, made, reply);
+            self.call_from_cache(ctx, intake, plan, &made, reply);
             return answer;
         }
         self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
@@ -76,7 +76,7 @@ impl TaskTracker {
         {
             let (plan, made) = (plan.clone(), Arc::clone(made));
             self.plans.put(spec, &plan);
-            return self.call_from_cache(ctx, intake, plan, made, reply);
+            return self.call_from_cache(ctx, intake, plan, &made, reply);
         }
         let (taken_reply, taken) = oneshot::channel();
         self.accept(ctx, intake, planned, taken_reply);
@@ -99,15 +99,15 @@ impl TaskTracker {
         ctx: &mut Context<Self>,
         intake: Intake,
         plan: Plan,
-        made: Arc<Made>,
+        made: &Arc<Made>,
         reply: Keeper<Result<TaskView, TaskRefusal>>,
     ) {
-        let (request, rows) = match self.prepare(intake, vec![(plan, Some(Arc::clone(&made)))]) {
+        let (request, rows) = match self.prepare(intake, vec![(plan, Some(Arc::clone(made)))]) {
             Ok((request, rows, _)) => (request, rows),
             Err(refusal) => return reply.keep(Err(refusal)),
         };
         if let Some(row) = rows.first() {
-            reply.keep(Ok(view_of_hit(row, &request, &made)));
+            reply.keep(Ok(view_of_hit(row, &request, made)));
         }
         if self.hits.is_empty() {
             ctx.run_later(HITS_TOGETHER, |tracker, _| tracker.journal_hits());

@@ -45,6 +45,10 @@ impl Puts {
         let log = home.home().join("reel.db-wal");
         let begin = Instant::now();
         while fs::metadata(&log).unwrap().len() < 16 * MIB && begin.elapsed() < PATIENCE {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "nothing else runs on this thread, and nobody tells how a file grows"
+            )]
             thread::sleep(Duration::from_millis(20));
         }
         Self { system, cache, store, next: 0, _home: home }

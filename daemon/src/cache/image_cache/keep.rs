@@ -59,7 +59,9 @@ impl ImageCache {
         let counted = count_new(self.store.clone(), self.disk.artifacts().to_owned(), pictures);
         Box::pin(counted.into_actor(self).then(|counted, actor, _| match counted {
             Ok((pictures, new_bytes, known)) => {
-                known.into_iter().for_each(|digest| actor.touch(digest));
+                for digest in known {
+                    actor.touch(digest);
+                }
                 actor.make_room_and_write(writer, pictures, new_bytes, make_room)
             }
             Err(error) => Box::pin(fut::ready(Err(error))),

@@ -94,13 +94,8 @@ impl ImageCache {
 
     fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Look {
         for (position, key) in request.iter().enumerate() {
-            let known = self
-                .shelves
-                .open()
-                .index
-                .get(key)
-                .map(|entry| entry.cloned())
-                .or_else(|| job.read.get(key).cloned());
+            let indexed = self.shelves.open().index.get(key).map(Option::<&_>::cloned);
+            let known = indexed.or_else(|| job.read.get(key).cloned());
             let Some(entry) = known else {
                 // All that may be needed of this request, so that one read serves it.
                 let rest = request.iter().skip(position);
