@@ -139,21 +139,17 @@ impl DiskTier {
             }
         };
         let file = file.persist(path).map_err(|error| error.error)?;
-        self.sync(&file, path)?;
+        os::sync_named(&file, path.parent().unwrap_or(&self.artifacts))?;
         // After the rename, which changes the inode's time.
         Ok((os::stamp(&file.metadata()?), held))
     }
 
     /// Whoever wrote it may not have synced it yet, or has died before.
     fn sync_found(&self, path: &Path) -> io::Result<()> {
-        self.ensure_directory(path.parent().unwrap_or(&self.artifacts))?;
-        self.sync(&File::open(path)?, path)
-    }
-
-    /// The bytes and their number, as nobody asks for the times of a daemon before this one; then the name.
-    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
-        file.sync_data()?;
-        os::sync_dir(path.parent().unwrap_or(&self.artifacts))
+        let directory = path.parent().unwrap_or(&self.artifacts);
+        self.ensure_directory(directory)?;
+        File::open(path)?.sync_all()?;
+        os::sync_dir(directory)
     }
 
     /// Makes sure of a first byte's directory. Those of all others are made with it, and once in the daemon's life, as a former one may have

@@ -30,6 +30,15 @@ impl Shelved {
     }
 }
 
+/// What the index knows of a key.
+#[derive(Debug)]
+pub enum Known {
+    /// It has a result.
+    Entry(Arc<Shelved>),
+    /// It has none.
+    Nothing,
+}
+
 /// The index.
 #[derive(Debug)]
 pub struct Index {
@@ -51,13 +60,12 @@ impl Index {
         self.epoch
     }
 
-    /// What is known for a key: an entry, or that there is none; None where the journal must be asked.
-    #[expect(clippy::option_option, reason = "to know nothing is not to know that there is nothing")]
-    pub fn get(&mut self, key: &Key) -> Option<Option<&Arc<Shelved>>> {
+    /// What is known for a key; None where the journal must be asked.
+    pub fn get(&mut self, key: &Key) -> Option<Known> {
         if let Some(entry) = self.entries.get(key) {
-            return Some(Some(entry));
+            return Some(Known::Entry(Arc::clone(entry)));
         }
-        self.missing.get(key).map(|()| None)
+        self.missing.get(key).map(|()| Known::Nothing)
     }
 
     /// Keeps what was read at an epoch, if it is not outdated.
@@ -88,5 +96,33 @@ impl Index {
     pub fn clear(&mut self) {
         self.epoch += 1;
         self.entries.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_had_nothing_is_known_until_it_is_written() {
+        let entry = || {
+            let entry = Entry {
+                artifacts: Vec::new(),
+                provider: "draft".into(),
+                model: None,
+                made: reel_protocol::Timestamp::now(),
+            };
+            Arc::new(Shelved::new(entry, Path::new("/artifacts")))
+        };
+        let (mut index, key) = (Index::default(), [1; 32]);
+        assert!(index.get(&key).is_none());
+        let outdated = index.epoch();
+        index.put_read(key, None, outdated);
+        assert!(matches!(index.get(&key), Some(Known::Nothing)));
+        index.put_written(key, entry());
+        assert!(matches!(index.get(&key), Some(Known::Entry(_))));
+        index.clear();
+        index.put_read(key, None, outdated);
+        assert!(index.get(&key).is_none(), "it was read before it was written");
     }
 }

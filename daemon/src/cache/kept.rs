@@ -82,7 +82,7 @@ impl Kept {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "it must arrive, and there are as many as attempts that run"
+        reason = "one for each attempt, and their number is bounded by the slots"
     )]
     fn tell(&mut self, written: Option<Written>) {
         if let Some(open) = self.open.take() {
@@ -114,8 +114,7 @@ impl Rows {
         }
         let entry = Entry { artifacts, ..entry.clone() };
         if let Some(key) = key {
-            added.entries = u64::from(!store::has_entry(connection, key)?);
-            store::insert_entry(connection, key, &entry)?;
+            added.entries = u64::from(store::insert_entry(connection, key, &entry)?);
         }
         Ok(Written { entry, added })
     }

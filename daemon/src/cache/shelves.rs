@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     Key, Made,
     disk_tier::DiskTier,
-    index::{Index, Shelved},
+    index::{Index, Known, Shelved},
     recent::Recent,
     verified::Verified,
 };
@@ -43,7 +43,7 @@ impl Shelves {
     pub fn look_now<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Arc<Made>> {
         let mut contents = self.open();
         for key in keys {
-            let Some(entry) = contents.index.get(key)?.cloned() else { continue };
+            let Known::Entry(entry) = contents.index.get(key)? else { continue };
             if !contents.has_files(&entry) {
                 return None;
             }

@@ -90,6 +90,8 @@ pub enum Verdict {
 struct Attempt {
     began: Instant,
     has_left: bool,
+    /// The service has nothing more to do for it.
+    is_answered: bool,
 }
 
 /// One provider's gate.
@@ -147,9 +149,9 @@ impl Gate {
         (self.limited, self.failures, self.openings) = (0, 0, 0);
     }
 
-    /// Attempts under way.
+    /// Attempts that the service works on, or will.
     pub fn running(&self) -> u32 {
-        self.out.len() as u32
+        self.out.values().filter(|attempt| !attempt.is_answered).count() as u32
     }
 
     /// Why no attempt may begin now; None if one may.
@@ -182,7 +184,7 @@ impl Gate {
             return Err(shut);
         }
         self.next_ticket += 1;
-        self.out.insert(self.next_ticket, Attempt { began: now, has_left: false });
+        self.out.insert(self.next_ticket, Attempt { began: now, has_left: false, is_answered: false });
         Ok(self.next_ticket)
     }
 
@@ -190,6 +192,13 @@ impl Gate {
     pub fn leaves(&mut self, ticket: u64, now: Instant) {
         if self.out.get_mut(&ticket).is_some_and(|attempt| !std::mem::replace(&mut attempt.has_left, true)) {
             self.remember(now);
+        }
+    }
+
+    /// The answer is here as a whole: the service is free for another one, whatever is still to be done with it here.
+    pub fn answered(&mut self, ticket: u64) {
+        if let Some(attempt) = self.out.get_mut(&ticket) {
+            attempt.is_answered = true;
         }
     }
 

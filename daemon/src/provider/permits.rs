@@ -87,7 +87,7 @@ impl Permits {
         }
     }
 
-    /// Ends when a permit was given back since the last call ended: several may be answered by one, and none is missed.
+    /// Ends when a permit was given back, or a service has answered, since the last call ended: several may be answered by one, and none is missed.
     pub async fn given_back(&self) {
         self.0.given_back.notified().await;
     }
@@ -104,6 +104,14 @@ impl Permit {
         if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
             gate.leaves(self.ticket, Instant::now());
         }
+    }
+
+    /// The service has answered: another attempt may begin, though this one has not been judged yet.
+    pub fn answered(&self) {
+        if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
+            gate.answered(self.ticket);
+        }
+        self.permits.0.given_back.notify_one();
     }
 
     /// Says what the attempt tells about its provider.

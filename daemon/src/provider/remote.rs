@@ -37,6 +37,8 @@ const CALL_BYTES: u64 = 2 * 1024 * 1024;
 const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;
 /// Texts that an answer may hold beside the pictures that were asked for, such as a preview, and that are told apart when it is whole.
 const OTHER_TEXTS: usize = 4;
+/// An answer of so many bytes holds its pictures.
+const PICTURE_ANSWER_BYTES: usize = 16 * 1024;
 /// Room that the disk must have before a picture is asked for: what is paid must not be lost for want of it.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -113,6 +115,11 @@ impl RemoteParts {
                 permit.leaves();
             }
         };
+        let answered = || {
+            if let Some(permit) = &permit {
+                permit.answered();
+            }
+        };
         let stopped = async {
             // The sender goes away only with the tracker, and then nobody is left to stop it.
             let is_told = cancel.wait_for(|is_cancelled| *is_cancelled).await.is_ok();
@@ -124,7 +131,7 @@ impl RemoteParts {
         let asked = tokio::select! {
             biased;
             () = stopped => return Err(GenerateError::Stopped),
-            asked = self.ask(&request, &progress, leaves) => asked,
+            asked = self.ask(&request, &progress, leaves, answered) => asked,
         };
         // What failed before the request left says nothing about the provider.
         if let Some(permit) = permit.as_ref().filter(|_| has_left.get()) {
@@ -141,6 +148,7 @@ impl RemoteParts {
         request: &PictureRequest,
         progress: &ProgressSink,
         leaves: impl FnOnce(),
+        answered: impl FnOnce(),
     ) -> Result<Files, Failure> {
         let key = self.key()?;
         let _reservation = self.ready()?;
@@ -160,7 +168,7 @@ impl RemoteParts {
             return Err(self.refused(refusal, key.as_ref()).status(status.as_u16()));
         }
         progress.report(0.5, format!("receiving from {}", self.config.name));
-        self.receive(exchange, request.params.n, key.as_ref())
+        self.receive(exchange, request.params.n, key.as_ref(), answered)
             .await
             .map_err(|failure| failure.status(status.as_u16()))
     }
@@ -178,7 +186,13 @@ impl RemoteParts {
         })
     }
 
-    async fn receive(&self, exchange: Exchange, count: u32, key: Option<&Secret>) -> Result<Files, Failure> {
+    async fn receive(
+        &self,
+        exchange: Exchange,
+        count: u32,
+        key: Option<&Secret>,
+        answered: impl FnOnce(),
+    ) -> Result<Files, Failure> {
         let content_type = exchange.response.headers().get(CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         if content_type.to_ascii_lowercase().starts_with("text/html") {
@@ -191,7 +205,13 @@ impl RemoteParts {
         let (field, spools) = (self.wire.picture_field(), self.spools.clone());
         let limits = BodyLimits { texts: count as usize + OTHER_TEXTS, picture_bytes: MAX_PICTURE_BYTES };
         let inspector = self.inspector.clone();
-        let read = exchange.read_with(move |chunks| {
+        let arrived = |bytes| {
+            // One that names its pictures is short, and they are still to be fetched.
+            if bytes >= PICTURE_ANSWER_BYTES {
+                answered();
+            }
+        };
+        let read = exchange.read_with(arrived, move |chunks| {
             let answer = read_answer(chunks, field, &spools, limits)?;
             // Here, as waking another thread for it costs as much.
             let look = |text: &Result<Spooled, _>| inspector.inspect_now(text.as_ref().ok()?);

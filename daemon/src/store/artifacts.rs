@@ -113,9 +113,9 @@ pub fn touch(connection: &Connection, uses: &[(Digest, Timestamp)]) -> Result<()
     Ok(())
 }
 
-/// Replaces what the cache has for a key.
-pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> Result<(), StoreError> {
-    connection.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
+/// Replaces what the cache has for a key; whether it had nothing.
+pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> Result<bool, StoreError> {
+    let replaced = connection.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
     for (position, artifact) in entry.artifacts.iter().enumerate() {
         let mut statement = connection.prepare_cached(
             "INSERT INTO entries (key, position, positions, digest, provider, model, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -132,7 +132,7 @@ pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> R
             made
         ])?;
     }
-    Ok(())
+    Ok(replaced == 0)
 }
 
 /// What the cache has for a key; an entry that lost one of its artifacts is none.
@@ -156,11 +156,6 @@ pub fn entry(connection: &Connection, key: &[u8; 32]) -> Result<Option<Entry>, S
         }
     }
     Ok(found.filter(|entry| entry.artifacts.len() == positions))
-}
-
-/// Whether the cache has a result for a key.
-pub fn has_entry(connection: &Connection, key: &[u8; 32]) -> Result<bool, StoreError> {
-    Ok(connection.prepare_cached("SELECT 1 FROM entries WHERE key = ? AND position = 0")?.exists([key])?)
 }
 
 /// What a dropped artifact took with it.

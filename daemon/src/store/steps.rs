@@ -28,7 +28,7 @@ pub struct Start {
     pub model: Option<String>,
 }
 
-/// Journals that a task runs: must be committed before anything leaves for a provider. A task that was refused has no row.
+/// Journals that a task runs: must be committed before anything leaves for a provider.
 pub fn start(connection: &Connection, start: &Start) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = 'running', rev = ?, started_ms = ?, not_before_ms = NULL, attempts = ?, \

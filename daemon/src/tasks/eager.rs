@@ -1,11 +1,9 @@
-//! A task that can start at once: the begin of its attempt follows its row to the journal in the same turn, and as a rule into the same
-//! commit, rather than waiting for it.
+//! Tasks that can start at once: the begin of an attempt goes to the journal with its task's row, rather than waiting for that.
 //!
-//! Nothing is decided earlier than it would be: the task has its slot, its permit and its place as the leader of its flight before it is on
+//! Nothing is decided earlier than it would be: a task has its slot, its permit and its place as the leader of its flight before it is on
 //! disk, and gives all of them back if it is refused there.
 
 use actix::Context;
-use reel_protocol::TaskId;
 use tokio::sync::watch;
 
 use super::{
@@ -15,44 +13,41 @@ use super::{
     live::LiveTask,
     tracker::Run,
 };
-use crate::store::{self, Start};
+use crate::store::Start;
 
-/// An attempt whose begin is to be journaled right behind its task.
+/// Tasks of a request that starts like this; of a larger one, most would have to wait anyway.
+const AT_ONCE: usize = 32;
+
+/// An attempt whose begin is journaled with its task.
 pub(super) struct Eager {
-    start: Start,
+    pub start: Start,
     launch: Launch,
 }
 
-/// What an eager task has taken.
-#[derive(Clone, Copy)]
-pub(super) struct Taken {
-    id: TaskId,
-    run: u64,
-}
-
-impl Eager {
-    /// What is given back if the task is refused.
-    pub const fn taken(&self) -> Taken {
-        Taken { id: self.launch.id, run: self.launch.run }
-    }
-}
-
 impl TaskTracker {
-    /// Takes a slot and a permit for the only task of a request, if nothing stands before it and the cache had nothing new since it was
-    /// looked up.
-    pub(super) fn start_eagerly(&mut self, intake: &Intaken, tasks: &mut [LiveTask]) -> Option<Eager> {
-        let [task] = tasks else { return None };
-        let candidate = task.plan.candidates.first();
+    /// Takes slots and permits for the tasks of a request that can start at once, if nothing stands before them.
+    pub(super) fn start_eagerly(&mut self, intaken: &Intaken, tasks: &mut [LiveTask]) -> Vec<Eager> {
         // Of several that are equal the first to be accepted leads; which one that is, is not known while others are on their way.
-        let stands_alone = self.accepting == 0 && self.ready.is_empty() && intake.is_free;
-        let is_known = task.plan.generation == self.parts.plan.generation() && intake.results == self.results;
-        if !stands_alone || !is_known || !self.may_start() {
+        let stands_alone = self.accepting == 0 && self.ready.is_empty() && intaken.is_free;
+        // They start in their order, which is not that of their priorities.
+        let is_even =
+            tasks.iter().all(|task| Some(task.priority) == tasks.first().map(|first| first.priority));
+        if !stands_alone || !is_even || tasks.len() > AT_ONCE || intaken.results != self.results {
+            return Vec::new();
+        }
+        tasks.iter_mut().filter_map(|task| self.take_eagerly(task)).collect()
+    }
+
+    fn take_eagerly(&mut self, task: &mut LiveTask) -> Option<Eager> {
+        let is_known = task.plan.generation == self.parts.plan.generation();
+        if !is_known || !self.may_start() {
             return None;
         }
         let is_taken = |key| self.flights.is_open(&key) || self.runs.values().any(|run| run.key == Some(key));
         if task.key().is_some_and(is_taken) {
             return None;
         }
+        let candidate = task.plan.candidates.first();
         let permit = match candidate {
             None => None,
             Some(candidate) => Some(self.parts.permits.try_acquire(&candidate.provider)?),
@@ -69,27 +64,20 @@ impl TaskTracker {
         Some(Eager { start: start_of(task), launch: Launch { run, id, permit, cancel: signal } })
     }
 
-    /// Sends the begin of the attempt to the journal: right after its task.
-    pub(super) fn journal_eagerly(&mut self, Eager { start, launch }: Eager) {
-        let row = start.clone();
-        self.journal(
-            move |connection| store::start(connection, &row),
-            move |tracker, ctx, outcome| {
-                if tracker.live.contains_key(&launch.id) {
-                    return tracker.started(ctx, launch, &start, outcome);
-                }
-                // It was refused, and the permit goes back with this.
-                drop(launch);
-                tracker.dispatch(ctx);
-            },
-        );
+    /// The tasks are in, and the begins of their attempts with them.
+    pub(super) fn started_eagerly(&mut self, ctx: &mut Context<Self>, eager: Vec<Eager>) {
+        for Eager { start, launch } in eager {
+            self.started(ctx, launch, &start, Ok(()));
+        }
     }
 
-    /// The task was not accepted.
-    pub(super) fn take_back(&mut self, ctx: &mut Context<Self>, taken: Option<Taken>) {
-        let Some(Taken { id, run }) = taken else { return };
-        self.runs.remove(&run);
-        self.leave_flight(ctx, id, None);
+    /// The tasks were not accepted.
+    pub(super) fn take_back(&mut self, ctx: &mut Context<Self>, eager: Vec<Eager>) {
+        for Eager { launch: Launch { run, id, permit, .. }, .. } in eager {
+            self.runs.remove(&run);
+            drop(permit);
+            self.leave_flight(ctx, id, None);
+        }
         self.finish_drain();
     }
 }

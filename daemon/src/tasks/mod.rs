@@ -14,6 +14,7 @@ mod finish;
 mod flights;
 mod history;
 mod intake;
+mod journal;
 mod live;
 mod messages;
 mod outcome;

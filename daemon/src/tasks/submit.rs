@@ -123,7 +123,7 @@ impl TaskTracker {
             Err(refusal) => return self.refuse(again, refusal, reply),
         };
         let eager = self.start_eagerly(&intaken, &mut tasks);
-        let eager_taken = eager.as_ref().map(Eager::taken);
+        let starts: Vec<_> = eager.iter().map(|eager| eager.start.clone()).collect();
         self.accepting += rows.len() as u64;
         let count = rows.len() as u64;
         let state = rows.first().map_or(TaskState::Queued, |row| row.state);
@@ -135,26 +135,30 @@ impl TaskTracker {
                 return Ok((Err(TaskRefusal::NoBatch(batch)), request, Vec::new()));
             }
             let accepted = store::insert(connection, &request, &rows)?;
+            if let Accepted::New(_) = accepted {
+                for start in &starts {
+                    store::start(connection, start)?;
+                }
+            }
             // Sorted, and the rest let go, here: the rows of a large batch are much to go through, and nobody waits for this thread.
             let (accepted, hits) = without_hits(accepted, rows);
             Ok((Ok(accepted), request, hits))
         };
         self.journal(write, move |tracker, ctx, outcome| {
             tracker.accepting -= count;
-            if !matches!(&outcome, Ok((Ok(Accepted::New(_)), ..))) {
-                tracker.take_back(ctx, eager_taken);
-            }
+            let (eager, refused) = match &outcome {
+                Ok((Ok(Accepted::New(_)), ..)) => (eager, Vec::new()),
+                _ => (Vec::new(), eager),
+            };
+            tracker.take_back(ctx, refused);
             match outcome {
                 Err(error) => drop(reply.send(Err(error.into()))),
                 Ok((Err(refusal), ..)) => drop(reply.send(Err(refusal))),
                 Ok((Ok(accepted), request, hits)) => {
-                    tracker.accepted(ctx, &request, accepted, &hits, (taken, tasks), reply);
+                    tracker.accepted(ctx, &request, accepted, &hits, (taken, tasks, eager), reply);
                 }
             }
         });
-        if let Some(eager) = eager {
-            self.journal_eagerly(eager);
-        }
         self.dispatch(ctx);
     }
 
@@ -247,7 +251,7 @@ impl TaskTracker {
         request: &store::Request,
         accepted: Accepted,
         hits: &[NewTask],
-        (taken, tasks): (Taken, Vec<LiveTask>),
+        (taken, tasks, eager): (Taken, Vec<LiveTask>, Vec<Eager>),
         reply: Reply,
     ) {
         let refusal = match accepted {
@@ -263,6 +267,7 @@ impl TaskTracker {
                     let state = first.filter(|_| is_single).unwrap_or(taken.state);
                     // A client that went away has its tasks all the same: they were accepted.
                     let _ = reply.send(Ok(Taken { state, ..taken }));
+                    tracker.started_eagerly(ctx, eager);
                     tracker.prune();
                     tracker.dispatch(ctx);
                 });

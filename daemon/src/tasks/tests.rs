@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     Again, Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Lost, Plan, PlanRefusal,
-    PlanSpec, PlanTasks, RunEnd, RunTask, SetTaskLimits, SubmitTask, TaskRefusal, TaskTracker, TrackerParts,
-    WaitFor, WaitTasks,
+    PlanSpec, PlanTasks, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    TrackerParts, WaitFor, WaitTasks,
 };
 use crate::{
     cache::{Body, CacheParts, CountCoalesced, ImageCache, KeepMade, LookUp, SetCacheLimits, Shelves},
@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod again;
+mod eager;
 mod racing;
 mod results;
 mod storm;

@@ -13,7 +13,6 @@ use std::{
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler};
 use reel_protocol::{BatchId, TaskId, TaskState, methods::MemoryLevel};
-use rusqlite::Connection;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -36,7 +35,7 @@ use crate::{
     events::EventHub,
     memory::{Budget, PressureChanged},
     provider::Permits,
-    store::{Store, StoreError},
+    store::Store,
 };
 
 /// Requests and reports that may stand before the tracker; sessions bound their own requests far below.
@@ -130,7 +129,7 @@ pub struct TaskTracker {
     /// What the disk has left.
     pub(super) room: Room,
     pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
-    applied: mpsc::UnboundedSender<Applied>,
+    pub(super) applied: mpsc::UnboundedSender<Applied>,
     applied_queue: Option<mpsc::UnboundedReceiver<Applied>>,
 }
 
@@ -172,60 +171,6 @@ impl TaskTracker {
             drained: None,
             applied,
             applied_queue: Some(applied_queue),
-        }
-    }
-
-    /// Sends a change to the journal; `then` runs here after its commit, or with the reason why there is none.
-    pub(super) fn journal<T: Send + 'static>(
-        &mut self,
-        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
-    ) {
-        // What was answered before this change stands before it in the journal too.
-        self.journal_hits();
-        self.send(write, then);
-    }
-
-    /// [`TaskTracker::journal`] without looking at the hits.
-    pub(super) fn send<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
-    ) {
-        self.send_and_note(write, |_| {}, then);
-    }
-
-    /// [`TaskTracker::send`]; `note` hears of the commit on the journal's thread, before anything that is sent later is written.
-    pub(super) fn send_and_note<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-        note: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
-        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
-    ) {
-        let applied = self.applied.clone();
-        self.parts.store.write_then(write, move |outcome| {
-            note(&outcome);
-            // Nobody is there to be told once the tracker has stopped; what was committed is read at the next start.
-            let _ = applied.send(Box::new(move |tracker, ctx| then(tracker, ctx, outcome)));
-        });
-    }
-
-    /// Asks the journal; sees everything that was answered before, hits of the cache too, whose rows follow their answers.
-    pub(super) fn read<T: Send + 'static, F>(
-        &mut self,
-        read: F,
-    ) -> impl Future<Output = Result<T, StoreError>> + use<T, F>
-    where
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    {
-        self.journal_hits();
-        let store = self.parts.store.clone();
-        let barrier = (self.hits_on_their_way > 0).then(|| store.write(|_| Ok(())));
-        async move {
-            if let Some(barrier) = barrier {
-                barrier.await?;
-            }
-            store.read(read).await
         }
     }
 

@@ -1,9 +1,6 @@
 //! A cache of its own in this process: pictures are put as the services put what a provider made, without a provider.
 
-use std::{
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
 use actix::{Actor, Addr, System, SystemRunner};
 use reel_tests::{Sandbox, bench};
@@ -17,7 +14,7 @@ use reeld::{
 
 const MIB: u64 = 1024 * 1024;
 
-/// How long the journal may take for its room; on a disk with little left it makes none.
+/// How long the journal may take for its room.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The cache, and the system that its actor runs in.
@@ -41,16 +38,17 @@ impl Puts {
         let (budget, events) = (Budget::new(2_048 * MIB), EventHub::default());
         let system = System::new();
         let parts = CacheParts { store: store.clone(), artifacts, budget, events, limits };
-        let cache = system.block_on(async move { ImageCache::new(parts).start() });
         let log = home.home().join("reel.db-wal");
-        let begin = Instant::now();
-        while fs::metadata(&log).unwrap().len() < 16 * MIB && begin.elapsed() < PATIENCE {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "nothing else runs on this thread, and nobody tells how a file grows"
-            )]
-            thread::sleep(Duration::from_millis(20));
-        }
+        let cache = system.block_on(async move {
+            let has_room = async {
+                while fs::metadata(&log).unwrap().len() < 16 * MIB {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            // On a disk with little left there never is.
+            let _ = tokio::time::timeout(PATIENCE, has_room).await;
+            ImageCache::new(parts).start()
+        });
         Self { system, cache, store, next: 0, _home: home }
     }
 

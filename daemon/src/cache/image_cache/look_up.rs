@@ -12,7 +12,10 @@ use tracing::error;
 
 use super::{ImageCache, check::Verdict};
 use crate::{
-    cache::{Key, LookUp, Made, index::Shelved},
+    cache::{
+        Key, LookUp, Made,
+        index::{Known, Shelved},
+    },
     store::{self, ArtifactRow, Entry},
 };
 
@@ -94,8 +97,12 @@ impl ImageCache {
 
     fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Look {
         for (position, key) in request.iter().enumerate() {
-            let indexed = self.shelves.open().index.get(key).map(Option::<&_>::cloned);
-            let known = indexed.or_else(|| job.read.get(key).cloned());
+            let indexed = self.shelves.open().index.get(key);
+            let known = match indexed {
+                Some(Known::Entry(entry)) => Some(Some(entry)),
+                Some(Known::Nothing) => Some(None),
+                None => job.read.get(key).cloned(),
+            };
             let Some(entry) = known else {
                 // All that may be needed of this request, so that one read serves it.
                 let rest = request.iter().skip(position);

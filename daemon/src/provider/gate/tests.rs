@@ -221,3 +221,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_answered_attempt_leaves_its_place_to_another_one_and_is_judged_all_the_same() {
+    let now = Instant::now();
+    let mut gate = Gate::new(GateLimits { max_concurrent: 1, requests_per_minute: None });
+    let first = gate.take(now).unwrap();
+    gate.leaves(first, now);
+    assert_eq!(gate.shut(now), Some(Shut::Busy));
+    gate.answered(first);
+    assert_eq!((gate.running(), gate.shut(now)), (0, None));
+    gate.take(now).unwrap();
+    gate.judge(first, Verdict::Limited(Some(Duration::from_secs(9))), now);
+    assert!(matches!(gate.shut(now), Some(Shut::Busy)));
+    gate.give_back(first);
+    assert_eq!(gate.running(), 1);
+}

@@ -22,16 +22,6 @@ pub enum Chunk {
     Cut(String),
 }
 
-impl Chunk {
-    /// How many bytes it brings.
-    pub const fn len(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Cut(_) => 0,
-        }
-    }
-}
-
 /// A body's chunks for a thread that may block: those that had gathered before it began, and then each as it comes.
 #[derive(Debug)]
 pub struct Chunks {

@@ -92,7 +92,7 @@ pub struct Exchange {
     pub response: Response,
     read: Duration,
     deadline: Instant,
-    _slot: Slot,
+    slot: Slot,
 }
 
 impl Http {
@@ -132,7 +132,7 @@ impl Http {
         leaves();
         let sent = timeout(limits.first_byte.min(limits.total), client.execute(request)).await;
         match sent {
-            Ok(Ok(response)) => Ok(Exchange { response, read: limits.read, deadline, _slot: slot }),
+            Ok(Ok(response)) => Ok(Exchange { response, read: limits.read, deadline, slot }),
             Ok(Err(error)) if error.is_connect() || error.is_builder() => {
                 Err(SendError::NotSent(chain(&error.without_url())))
             }
@@ -191,34 +191,34 @@ fn build(limits: HttpLimits, route: Route, proxies: &HashSet<String>) -> Result<
 
 impl Exchange {
     /// Gives the body to a reader on a thread that may block, piece by piece, and answers what the reader made of it. The reader is told
-    /// where the body was cut.
+    /// where the body was cut; `arrived` is told how many bytes came when all of it is here, which the reader may not have read yet.
     pub async fn read_with<T: Send + 'static>(
         self,
+        arrived: impl FnOnce(usize),
         reader: impl FnOnce(Chunks) -> T + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
-        let mut arrival = Arrival { response: self.response, read: self.read, deadline: self.deadline };
-        let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
-        let (pieces, rest) = mpsc::channel(WAITING_CHUNKS);
-        let mut is_over = false;
-        while !is_over && gathered_bytes < GATHERED_BYTES {
-            match arrival.next().await {
-                Some(chunk) => {
-                    gathered_bytes += chunk.len();
-                    is_over = matches!(chunk, Chunk::Cut(_));
-                    gathered.push(chunk);
-                }
-                None => is_over = true,
-            }
+        let Self { response, read, deadline, slot } = self;
+        let mut arrival = Arrival { response, read, deadline, bytes: 0, is_over: false, is_whole: false };
+        let mut gathered = Vec::new();
+        while arrival.bytes < GATHERED_BYTES
+            && let Some(chunk) = arrival.next().await
+        {
+            gathered.push(chunk);
         }
+        let (pieces, rest) = mpsc::channel(WAITING_CHUNKS);
         let reading = tokio::task::spawn_blocking(move || reader(Chunks::new(gathered, rest)));
-        while !is_over && let Some(chunk) = arrival.next().await {
-            is_over = matches!(chunk, Chunk::Cut(_));
+        while let Some(chunk) = arrival.next().await {
             // A reader that has gone has read enough.
             if !pass_on(&pieces, chunk).await {
                 break;
             }
         }
         drop(pieces);
+        if arrival.is_whole {
+            // Nothing is under way any more.
+            drop(slot);
+            arrived(arrival.bytes);
+        }
         reading.await
     }
 
@@ -242,18 +242,33 @@ struct Arrival {
     response: Response,
     read: Duration,
     deadline: Instant,
+    /// That came.
+    bytes: usize,
+    is_over: bool,
+    is_whole: bool,
 }
 
 impl Arrival {
     /// What comes next of it; nothing follows its end, nor a cut.
     async fn next(&mut self) -> Option<Chunk> {
+        if self.is_over {
+            return None;
+        }
         let until = self.deadline.min(Instant::now() + self.read);
         let cut = match timeout_at(until, self.response.chunk()).await {
-            Ok(Ok(bytes)) => return bytes.map(Chunk::Bytes),
+            Ok(Ok(Some(bytes))) => {
+                self.bytes += bytes.len();
+                return Some(Chunk::Bytes(bytes));
+            }
+            Ok(Ok(None)) => {
+                (self.is_over, self.is_whole) = (true, true);
+                return None;
+            }
             Ok(Err(error)) => chain(&error.without_url()),
             Err(_) if until == self.deadline => "the answer took too long".to_owned(),
             Err(_) => format!("the answer stood still for {} s", self.read.as_secs()),
         };
+        self.is_over = true;
         Some(Chunk::Cut(cut))
     }
 }

@@ -48,7 +48,7 @@ impl RemoteParts {
                 url = target.and_then(|target| url.join(target).ok()).ok_or("it was sent nowhere")?;
             } else if status.is_success() {
                 let spools = self.spools.clone();
-                let read = exchange.read_with(move |chunks| read_file(chunks, &spools, limits)).await;
+                let read = exchange.read_with(|_| (), move |chunks| read_file(chunks, &spools, limits)).await;
                 return match self.read(read).map_err(|failure| failure.error.message)? {
                     (_, Some(cut)) => Err(cut),
                     (spooled, None) => Ok(spooled),

@@ -12,12 +12,6 @@ impl Bench {
     }
 }
 
-fn journal() -> (tempfile::TempDir, Store) {
-    let home = tempfile::tempdir().unwrap();
-    let store = store::open(&home.path().join("reel.db")).unwrap().store;
-    (home, store)
-}
-
 async fn run(store: &Store, sql: &'static str) {
     store.write(move |connection| Ok(connection.execute_batch(sql)?)).await.unwrap();
 }
