@@ -93,15 +93,15 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let (level, levels) = watch::channel(MemoryLevel::Normal);
     let artifacts: Arc<std::path::Path> = Arc::from(locations.home.join("artifacts"));
 
-    let limits = cache_limits(&config.cache);
     let parts = CacheParts {
         store: store.clone(),
         artifacts: artifacts.to_path_buf(),
         budget: budget.clone(),
         events: events.clone(),
-        limits,
+        limits: cache_limits(&config.cache),
     };
-    let cache = ImageCache::new(parts).start();
+    let cache = ImageCache::new(parts);
+    let (shelves, cache) = (cache.shelves(), cache.start());
 
     let ground = Ground::new(&budget, artifacts.to_path_buf());
     let built = ground.build(&config);
@@ -122,6 +122,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         artifacts,
         plan: Arc::new(planner),
         run: registry.clone().recipient(),
+        shelves,
         look_up: cache.clone().recipient(),
         coalesced: cache.clone().recipient(),
         permits: permits.clone(),

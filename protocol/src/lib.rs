@@ -16,6 +16,7 @@ mod error;
 mod ids;
 mod image;
 mod json_text;
+mod json_writer;
 mod task;
 mod timestamp;
 

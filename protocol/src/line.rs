@@ -56,7 +56,7 @@ impl LineDecoder {
         loop {
             let pending = self.buffer.get(self.start..)?;
             let unscanned = pending.get(self.scanned..)?;
-            let Some(found) = unscanned.iter().position(|&byte| byte == b'\n') else {
+            let Some(found) = memchr::memchr(b'\n', unscanned) else {
                 return self.wait_for_more();
             };
             let (begin, end) = (self.start, self.start + self.scanned + found);

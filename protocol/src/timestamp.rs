@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 /// Milliseconds since 1970 in UTC: RFC 3339 with milliseconds in JSON, a number in binary encodings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +13,8 @@ pub struct Timestamp(u64);
 
 /// The last millisecond of the year 9999, where RFC 3339 ends.
 const LAST_MS: u64 = 253_402_300_799_999;
+
+const DAY_MS: u64 = 86_400_000;
 
 impl Timestamp {
     /// The present, by the system's clock.
@@ -36,21 +38,59 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    fn system_time(self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.0)
+    /// RFC 3339. By hand: each task that is shown and each event has some, and a formatter takes most of a microsecond for one.
+    fn text(self) -> [u8; 24] {
+        let (days, millis) = (self.0 / DAY_MS, self.0 % DAY_MS);
+        let (year, month, day) = date(days);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let numbers = [
+            (0..4, year),
+            (5..7, month),
+            (8..10, day),
+            (11..13, millis / 3_600_000),
+            (14..16, millis / 60_000 % 60),
+            (17..19, millis / 1_000 % 60),
+            (20..23, millis % 1_000),
+        ];
+        for (place, mut number) in numbers {
+            for digit in text.get_mut(place).into_iter().flatten().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        text
     }
+}
+
+/// Year, month and day of a day after 1970-01-01. A year begins in March here, so that the leap day is its last, and months follow a pattern
+/// of 153 days in five.
+const fn date(days: u64) -> (u64, u64, u64) {
+    /// From March of the year 0 to 1970.
+    const BEFORE_1970: u64 = 719_468;
+    /// Days of 400 years, after which the calendar repeats itself.
+    const ERA: u64 = 146_097;
+
+    let days = days + BEFORE_1970;
+    let (era, day) = (days / ERA, days % ERA);
+    let year = (day - day / 1_460 + day / 36_524 - day / (ERA - 1)) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let is_next_year = month >= 10;
+    let month = if is_next_year { month - 9 } else { month + 3 };
+    (era * 400 + year + is_next_year as u64, month, day)
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_rfc3339_millis(self.system_time()).fmt(f)
+        f.write_str(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            serializer.serialize_str(std::str::from_utf8(&self.text()).map_err(ser::Error::custom)?)
         } else {
             serializer.serialize_u64(self.0)
         }
@@ -80,5 +120,26 @@ mod tests {
         assert_eq!(serde_json::from_str::<Timestamp>(r#""2023-11-14T22:13:20.123Z""#).unwrap(), time);
         assert!(serde_json::from_str::<Timestamp>(r#""yesterday""#).is_err());
         assert_eq!(Timestamp::from_unix_ms(u64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    fn assert_as_humantime_writes_it(unix_ms: u64) {
+        let expected =
+            humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(unix_ms)).to_string();
+        assert_eq!(Timestamp::from_unix_ms(unix_ms).to_string(), expected);
+    }
+
+    #[test]
+    fn every_day_of_400_years_after_which_the_calendar_repeats_itself_is_written_right() {
+        for days in 0..=146_097 {
+            assert_as_humantime_writes_it(days * DAY_MS + days % DAY_MS);
+        }
+        assert_as_humantime_writes_it(LAST_MS);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_time_is_written_right(unix_ms in 0..=LAST_MS) {
+            assert_as_humantime_writes_it(unix_ms);
+        }
     }
 }

@@ -360,3 +360,33 @@ fn a_task_that_the_cache_answered_can_be_read_at_once() {
         assert_eq!((&read["state"], &read["outputs"]), (&hit["state"], &hit["outputs"]));
     }
 }
+
+#[test]
+fn a_call_that_comes_again_follows_the_cache_its_mode_and_the_configuration() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let made = call(&mut connection, small("a mill"), "use");
+    let hits: Vec<_> = (0..3).map(|_| call(&mut connection, small("a mill"), "use")).collect();
+    for (task, before) in hits.iter().zip([&made, &hits[0], &hits[1]]) {
+        assert_eq!(task["source"], "cache");
+        assert!(task["id"].as_u64() > before["id"].as_u64(), "each is a task of its own");
+        let shown = |task: &Value| [&task["params"], &task["outputs"], &task["provider"]].map(Clone::clone);
+        assert_eq!(shown(task), shown(&made));
+    }
+    let stats = connection.ok("cache.stats", json!({}));
+    assert_eq!((&stats["hits"], &stats["misses"]), (&json!(3), &json!(1)));
+    assert_eq!(call(&mut connection, small("a mill"), "off")["source"], "made");
+    connection.ok("cache.clear", json!({}));
+    assert_eq!(call(&mut connection, small("a mill"), "use")["source"], "made");
+    assert_eq!(call(&mut connection, small("a mill"), "use")["source"], "cache");
+
+    sandbox.configure("[providers.studio]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:9/v1\"\n");
+    connection.ok("queue.pause", json!({}));
+    connection.ok("daemon.reload", json!({}));
+    let other = connection.call(
+        "service.call",
+        json!({ "service": "image", "method": "generate", "params": small("a mill"), "timeout_s": 0 }),
+    );
+    let other = other.unwrap();
+    assert_eq!((&other["source"], &other["provider"]), (&json!(null), &json!("studio")), "{other}");
+}

@@ -23,7 +23,7 @@ use std::{
 
 use actix::prelude::*;
 use reel_protocol::{
-    Digest, Timestamp,
+    Digest,
     methods::{ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult},
 };
 use tokio::{
@@ -37,10 +37,8 @@ use super::{
     CacheError, ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Kept, LookUp,
     Made, ReadArtifact, SetCacheLimits, Settle, VerifyCache,
     disk_tier::DiskTier,
-    index::Index,
     memory_tier::{Evicted, MemoryTier},
-    recent::Recent,
-    verified::Verified,
+    shelves::Shelves,
 };
 use crate::{
     events::EventHub,
@@ -81,11 +79,7 @@ pub struct ImageCache {
     /// Granted to files that are being written and are in no row yet.
     pending_bytes: u64,
     memory: MemoryTier,
-    index: Index,
-    verified: Verified,
-    recent: Recent,
-    /// Chosen for eviction, and as good as gone while the commit is under way.
-    leaving: HashSet<Digest>,
+    shelves: Shelves,
     /// Who waits for a file that is being verified.
     flights: HashMap<Digest, Vec<oneshot::Sender<Verdict>>>,
     hashing: Arc<Semaphore>,
@@ -108,15 +102,17 @@ impl ImageCache {
             disk_limit_bytes: disk_bytes,
             pending_bytes: 0,
             memory: MemoryTier::new(memory_bytes, max_item_bytes),
-            index: Index::default(),
-            verified: Verified::default(),
-            recent: Recent::default(),
-            leaving: HashSet::new(),
+            shelves: Shelves::default(),
             flights: HashMap::new(),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             gate: Arc::default(),
             stats: CacheStatsResult::default(),
         }
+    }
+
+    /// For who looks results up in its own turn.
+    pub fn shelves(&self) -> Shelves {
+        self.shelves.clone()
     }
 }
 
@@ -148,7 +144,7 @@ impl Actor for ImageCache {
 }
 
 impl Handler<LookUp> for ImageCache {
-    type Result = ActorResponse<Self, Vec<Option<Made>>>;
+    type Result = ActorResponse<Self, Vec<Option<Arc<Made>>>>;
 
     fn handle(&mut self, msg: LookUp, ctx: &mut Self::Context) -> Self::Result {
         self.look_up(msg, ctx)
@@ -211,6 +207,7 @@ impl Handler<GetCacheStats> for ImageCache {
             disk_limit_bytes: self.disk_limit_bytes,
             memory_bytes: self.memory.held_bytes(),
             memory_limit_bytes: self.memory.limit_bytes(),
+            hits: self.shelves.open().hits,
             ..self.stats
         })
     }
@@ -272,7 +269,7 @@ impl Handler<evict::EntriesDropped> for ImageCache {
     type Result = ();
 
     fn handle(&mut self, msg: evict::EntriesDropped, _: &mut Self::Context) {
-        self.index.clear();
+        self.shelves.open().index.clear();
         self.stats.entries = self.stats.entries.saturating_sub(msg.0);
     }
 }
@@ -280,12 +277,12 @@ impl Handler<evict::EntriesDropped> for ImageCache {
 impl ImageCache {
     /// Notes a use, which protects from eviction for a while.
     fn touch(&mut self, digest: Digest) {
-        self.recent.touch(digest, Instant::now(), Timestamp::now());
+        self.shelves.open().touch(digest);
     }
 
     /// Writes the times of use. Losing some to a crash only makes eviction a little less fair.
     fn write_uses(&mut self) {
-        let uses = self.recent.take_unwritten(Instant::now());
+        let uses = self.shelves.open().recent.take_unwritten(Instant::now());
         if !uses.is_empty() {
             self.store.write_then(
                 move |connection| store::touch(connection, &uses),
@@ -300,11 +297,12 @@ impl ImageCache {
 
     /// Follows a commit that dropped artifacts.
     fn forget(&mut self, digests: &HashSet<Digest>, dropped: Dropped) {
-        self.index.forget(digests);
+        let mut shelves = self.shelves.open();
+        shelves.index.forget(digests);
         for digest in digests {
-            self.verified.remove(digest);
+            shelves.verified.remove(digest);
             self.memory.remove(digest);
-            self.recent.remove(digest);
+            shelves.recent.remove(digest);
         }
         let stats = &mut self.stats;
         stats.entries = stats.entries.saturating_sub(dropped.entries);

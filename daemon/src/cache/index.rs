@@ -18,7 +18,7 @@ const MISSING: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 #[derive(Debug)]
 pub struct Shelved {
     /// The answer.
-    pub made: Made,
+    pub made: Arc<Made>,
     /// Its artifacts, in the order of its outputs.
     pub rows: Vec<ArtifactRow>,
 }
@@ -26,7 +26,7 @@ pub struct Shelved {
 impl Shelved {
     /// As it is read from the journal, or written there.
     pub fn new(entry: Entry, artifacts: &Path) -> Self {
-        Self { made: Made::of(&entry, artifacts), rows: entry.artifacts }
+        Self { made: Arc::new(Made::of(&entry, artifacts)), rows: entry.artifacts }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the cache is asked, and what it answers.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use actix::{Message, Recipient};
 use reel_protocol::{
@@ -42,7 +45,7 @@ impl Made {
 /// Look up several requests at once: for each one its keys in the order of the providers' selection; the first that is had counts.
 /// A missing or damaged file makes a miss. `is_counted` is false for a second look at a request that was counted already.
 #[derive(Debug, Message)]
-#[rtype(result = "Vec<Option<Made>>")]
+#[rtype(result = "Vec<Option<Arc<Made>>>")]
 pub struct LookUp {
     /// Each request's keys; none always misses.
     pub requests: Vec<Vec<Key>>,

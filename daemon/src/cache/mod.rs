@@ -9,6 +9,7 @@ mod memory_tier;
 mod messages;
 mod os;
 mod recent;
+mod shelves;
 mod spool;
 mod verified;
 
@@ -20,5 +21,6 @@ pub use self::{
         ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Key, LookUp, Made,
         ReadArtifact, SetCacheLimits, VerifyCache,
     },
+    shelves::Shelves,
     spool::{Body, Spool, Spooled, Spools},
 };

@@ -1,13 +1,13 @@
 //! How the tracker answers `service.call`: what the cache has at once, everything else when it is settled.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use reel_protocol::{Progress, Source, TaskState, TaskView, methods::TaskWaitResult};
+use reel_protocol::{CacheMode, Progress, Source, TaskSpec, TaskState, TaskView, methods::TaskWaitResult};
 use tokio::sync::oneshot;
 
 use super::{
-    CallService, Gone, TaskRefusal, TaskTracker, WaitFor,
+    CallService, Gone, Plan, TaskRefusal, TaskTracker, WaitFor,
     intake::{Intake, Planned},
     promise::{Keeper, Promise, promise},
 };
@@ -32,7 +32,13 @@ impl Handler<CallService> for TaskTracker {
     fn handle(&mut self, msg: CallService, ctx: &mut Self::Context) -> Self::Result {
         let (reply, answer) = promise();
         let CallService { caller, spec, timeout, gone } = msg;
-        self.plan_then(ctx, Intake::single(caller, spec), move |tracker, ctx, intake, planned| {
+        let again = self.find_again(&spec);
+        let intake = Intake::single(caller, spec);
+        if let Some((plan, made)) = again {
+            self.call_from_cache(ctx, intake, plan, &made, reply);
+            return answer;
+        }
+        self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
             tracker.call(ctx, intake, planned, (timeout, gone), reply);
         });
         answer
@@ -40,23 +46,37 @@ impl Handler<CallService> for TaskTracker {
 }
 
 impl TaskTracker {
+    /// Whether an answer may go before its row: not without an id that is reserved, and not where the row would not follow.
+    const fn may_answer_first(&self) -> bool {
+        self.next_id < self.ids_on_disk && !self.is_stopping
+    }
+
+    /// The plan and the result of what was answered from the cache before, if both are known without asking anybody.
+    fn find_again(&mut self, spec: &TaskSpec) -> Option<(Plan, Arc<Made>)> {
+        if spec.cache != CacheMode::Use || !self.may_answer_first() {
+            return None;
+        }
+        let plan = self.plans.get(spec, self.parts.plan.generation())?;
+        let made = self.parts.shelves.look_now(plan.keys())?;
+        Some((plan.clone(), made))
+    }
+
     /// Answers a call. What the cache has is delivered before its row is on disk: nothing remains to be done, so nothing can be lost.
     fn call(
         &mut self,
         ctx: &mut Context<Self>,
         intake: Intake,
-        mut planned: Planned,
+        planned: Planned,
         (timeout, gone): (Option<Duration>, Gone),
         reply: Keeper<Result<TaskView, TaskRefusal>>,
     ) {
-        if let Ok(plans) = &mut planned
-            && let Some((_, Some(made))) = plans.first_mut()
-            && self.next_id < self.ids_on_disk
-            && !self.is_stopping
-            && intake.specs.iter().all(|spec| spec.after.is_empty())
+        if let Ok(plans) = &planned
+            && let ([(plan, Some(made))], [spec]) = (&**plans, &*intake.specs)
+            && self.may_answer_first()
         {
-            let made = made.clone();
-            return self.call_from_cache(ctx, intake, planned, made, reply);
+            let (plan, made) = (plan.clone(), Arc::clone(made));
+            self.plans.put(spec, &plan);
+            return self.call_from_cache(ctx, intake, plan, &made, reply);
         }
         let (taken_reply, taken) = oneshot::channel();
         self.accept(ctx, intake, planned, taken_reply);
@@ -78,12 +98,11 @@ impl TaskTracker {
         &mut self,
         ctx: &mut Context<Self>,
         intake: Intake,
-        planned: Planned,
-        made: Made,
+        plan: Plan,
+        made: &Arc<Made>,
         reply: Keeper<Result<TaskView, TaskRefusal>>,
     ) {
-        let prepared = planned.and_then(|planned| self.prepare(intake, planned));
-        let (request, rows) = match prepared {
+        let (request, rows) = match self.prepare(intake, vec![(plan, Some(Arc::clone(made)))]) {
             Ok((request, rows, _)) => (request, rows),
             Err(refusal) => return reply.keep(Err(refusal)),
         };
@@ -128,7 +147,7 @@ impl TaskTracker {
     }
 }
 
-fn view_of_hit(row: &NewTask, request: &store::Request, made: Made) -> TaskView {
+fn view_of_hit(row: &NewTask, request: &store::Request, made: &Made) -> TaskView {
     TaskView {
         id: row.id,
         rev: 1,
@@ -142,8 +161,8 @@ fn view_of_hit(row: &NewTask, request: &store::Request, made: Made) -> TaskView 
         batch: request.batch,
         after: row.after.clone(),
         progress: Progress { fraction: 1.0, message: String::new() },
-        provider: Some(made.provider),
-        model: made.model,
+        provider: Some(made.provider.clone()),
+        model: made.model.clone(),
         attempts: 0,
         source: Some(Source::Cache),
         created_at: request.at,
@@ -151,7 +170,7 @@ fn view_of_hit(row: &NewTask, request: &store::Request, made: Made) -> TaskView 
         finished_at: Some(request.at),
         not_before: None,
         params: row.params.clone(),
-        outputs: made.outputs,
+        outputs: made.outputs.clone(),
         error: None,
         cost: None,
         metadata: row.metadata.clone(),

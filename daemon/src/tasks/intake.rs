@@ -3,6 +3,8 @@
 //! A small request is planned in the turn that took it. A large batch takes tenths of a second, which nobody else shall wait: it is planned on
 //! a thread that may block, and looked up a part at a time.
 
+use std::sync::Arc;
+
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use reel_protocol::{BatchId, CacheMode, TaskSpec};
 
@@ -63,7 +65,7 @@ impl Intake {
 }
 
 /// How each task would run, and what the cache has of it.
-pub(super) type Planned = Result<Vec<(Plan, Option<Made>)>, TaskRefusal>;
+pub(super) type Planned = Result<Vec<(Plan, Option<Arc<Made>>)>, TaskRefusal>;
 
 impl TaskTracker {
     /// Plans the tasks and asks the cache what it has; `then` finds the tracker as it is by then.
@@ -107,6 +109,13 @@ impl TaskTracker {
             CacheMode::Use => plan.candidates.iter().map(|candidate| candidate.key).collect(),
             CacheMode::Fresh | CacheMode::Off => Vec::new(),
         };
+        if let ([plan], [spec]) = (&*plans, &*intake.specs)
+            && spec.cache == CacheMode::Use
+            && let Some(made) = self.parts.shelves.look_now(plan.keys())
+        {
+            let planned = plans.into_iter().map(|plan| (plan, Some(Arc::clone(&made)))).collect();
+            return then(self, ctx, intake, Ok(planned));
+        }
         let mut requests: Vec<Vec<_>> = plans.iter().zip(&intake.specs).map(keys).collect();
         if requests.iter().all(Vec::is_empty) {
             let planned = plans.into_iter().map(|plan| (plan, None)).collect();

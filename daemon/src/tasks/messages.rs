@@ -274,6 +274,13 @@ pub struct Plan {
     pub generation: u64,
 }
 
+impl Plan {
+    /// What its result is cached under, in the order of selection.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.candidates.iter().map(|candidate| &candidate.key)
+    }
+}
+
 /// One provider that can do a task.
 #[derive(Debug, Clone)]
 pub struct Candidate {

@@ -3,6 +3,7 @@
 mod admit;
 mod again;
 mod call;
+mod counts;
 mod crash;
 mod decide;
 mod dependencies;
@@ -17,6 +18,7 @@ mod journal;
 mod live;
 mod messages;
 mod outcome;
+mod plans;
 mod progress;
 mod promise;
 mod ready;

@@ -181,7 +181,7 @@ impl TaskTracker {
     pub(super) fn prepare(
         &mut self,
         intake: Intake,
-        planned: Vec<(Plan, Option<Made>)>,
+        planned: Vec<(Plan, Option<Arc<Made>>)>,
     ) -> Result<(store::Request, Vec<NewTask>, Vec<LiveTask>), TaskRefusal> {
         let at = Timestamp::now();
         let is_new_batch = intake.is_batch && intake.batch.is_none();
@@ -191,7 +191,7 @@ impl TaskTracker {
         let mut rows = Vec::with_capacity(planned.len());
         let mut tasks = Vec::with_capacity(planned.len());
         for ((spec, (plan, found)), id) in intake.specs.iter().zip(planned).zip(first..) {
-            let row = self.row(TaskId(id), spec, &plan, found.as_ref(), at);
+            let row = self.row(TaskId(id), spec, &plan, found.as_deref(), at);
             if row.state != TaskState::Succeeded {
                 let mut task = live_task(&row, plan, Arc::clone(&intake.caller.client), batch, lane);
                 let asked_bytes = row.params.as_str().len() as u64 + OVERHEAD_BYTES;

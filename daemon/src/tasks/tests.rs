@@ -18,7 +18,7 @@ use super::{
     TrackerParts, WaitFor, WaitTasks,
 };
 use crate::{
-    cache::{Body, CacheParts, CountCoalesced, ImageCache, KeepMade, LookUp, SetCacheLimits},
+    cache::{Body, CacheParts, CountCoalesced, ImageCache, KeepMade, LookUp, SetCacheLimits, Shelves},
     events::EventHub,
     memory::Budget,
     provider::{GateLimits, Permits, Picture},
@@ -163,6 +163,7 @@ impl Bench {
             artifacts: Arc::from(Path::new("/artifacts")),
             plan: Arc::new(AnyPlan { is_paid }),
             run: peers.clone().recipient(),
+            shelves: Shelves::default(),
             look_up: peers.clone().recipient(),
             coalesced: peers.recipient(),
             permits: Permits::new([(

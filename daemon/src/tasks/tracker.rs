@@ -24,12 +24,13 @@ use super::{
     dependencies::Dependencies,
     flights::{Flights, Key},
     live::LiveTask,
-    messages::{Drained, GetTaskCounts, PauseQueue, TaskCounts},
+    messages::{Drained, PauseQueue},
+    plans::Plans,
     ready::Ready,
     waiters::Waiters,
 };
 use crate::{
-    cache::{CountCoalesced, LookUp},
+    cache::{CountCoalesced, LookUp, Shelves},
     disk::Room,
     events::EventHub,
     memory::{Budget, PressureChanged},
@@ -54,6 +55,8 @@ pub struct TrackerParts {
     pub plan: Arc<dyn PlanTasks>,
     /// Runs attempts.
     pub run: Recipient<RunTask>,
+    /// What the cache has in memory.
+    pub shelves: Shelves,
     /// Says what the cache has.
     pub look_up: Recipient<LookUp>,
     /// Counts coalesced requests.
@@ -115,6 +118,8 @@ pub struct TaskTracker {
     pub(super) is_paused: bool,
     pub(super) is_stopping: bool,
     pub(super) is_pruning: bool,
+    /// Of what was answered from the cache.
+    pub(super) plans: Plans,
     /// Answers from the cache that were delivered and are not on their way to disk yet.
     pub(super) hits: Vec<Hit>,
     /// Those that are on their way.
@@ -158,6 +163,7 @@ impl TaskTracker {
             is_paused: false,
             is_stopping: false,
             is_pruning: false,
+            plans: Plans::default(),
             hits: Vec::new(),
             hits_on_their_way: 0,
             unprunable: 0,
@@ -198,38 +204,6 @@ impl TaskTracker {
         }
         // What was being decided stood in no queue; what is still to be done goes back.
         self.enqueue(id);
-    }
-
-    /// Keeps the counts by state, and the open batches, in step with a transition.
-    pub(super) fn count(&mut self, batch: Option<BatchId>, from: Option<TaskState>, to: Option<TaskState>) {
-        if let Some(from) = from
-            && let Some(count) = self.counts.get_mut(&from)
-        {
-            *count = count.saturating_sub(1);
-        }
-        if let Some(to) = to {
-            *self.counts.entry(to).or_default() += 1;
-        }
-        let is_open = |state: Option<TaskState>| state.is_some_and(|state| !state.is_finished());
-        let Some(batch) = batch else { return };
-        match (is_open(from), is_open(to)) {
-            (false, true) => *self.open_batches.entry(batch).or_default() += 1,
-            (true, false) => {
-                if let Some(open) = self.open_batches.get_mut(&batch) {
-                    *open = open.saturating_sub(1);
-                    if *open == 0 {
-                        self.open_batches.remove(&batch);
-                        self.unprunable = 0;
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Finished tasks in the history.
-    pub(super) fn finished(&self) -> u64 {
-        self.counts.iter().filter(|(state, _)| state.is_finished()).map(|(_, count)| count).sum()
     }
 
     /// Wakes the tracker when `due` comes, if nothing wakes it earlier.
@@ -323,24 +297,6 @@ impl Handler<PressureChanged> for TaskTracker {
 
     fn handle(&mut self, _: PressureChanged, ctx: &mut Self::Context) {
         self.dispatch(ctx);
-    }
-}
-
-impl Handler<GetTaskCounts> for TaskTracker {
-    type Result = actix::MessageResult<GetTaskCounts>;
-
-    fn handle(&mut self, _: GetTaskCounts, _: &mut Self::Context) -> Self::Result {
-        let count =
-            |state: TaskState| (state.name().to_owned(), self.counts.get(&state).copied().unwrap_or(0));
-        actix::MessageResult(TaskCounts {
-            by_state: TaskState::ALL.into_iter().map(count).collect(),
-            is_paused: self.is_paused,
-            wait_reason: self.gate().reason(),
-            is_idle: self.runs.is_empty()
-                && self.ready.is_empty()
-                && self.delayed.is_empty()
-                && self.accepting + self.admitting == 0,
-        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Verifying a file: once for all who ask at the same time, and what follows if it is damaged or gone.
 
-use std::{collections::HashSet, io, path::Path, sync::Arc};
+use std::{collections::HashSet, io, sync::Arc};
 
 use actix::prelude::*;
 use reel_protocol::{Digest, methods::Topic};
@@ -55,12 +55,6 @@ struct Landed {
 }
 
 impl ImageCache {
-    /// Whether the file was verified in this daemon's life and did not change since. Looking at it here costs 2 µs with a warm inode cache,
-    /// less than a twentieth of the way to another thread and back; and the answer must come in microseconds.
-    pub(super) fn is_verified(&mut self, digest: &Digest, path: &Path) -> bool {
-        self.verified.is_verified(digest, DiskTier::stamp(path))
-    }
-
     /// Verifies a file, together with all who ask for it meanwhile. With a reservation its bytes go to the memory tier, unless it was being
     /// verified already without.
     pub(super) fn check_file(
@@ -93,7 +87,7 @@ impl ImageCache {
         let Landed { checked, dropped, alone } = landed;
         let verdict = match checked {
             Checked::Good(stamp, bytes) => {
-                self.verified.put(row.digest, stamp);
+                self.shelves.open().verified.put(row.digest, stamp);
                 if let (Some(bytes), Some(reservation)) = (bytes, reservation) {
                     let item =
                         Item { bytes: Arc::new(bytes), media_type: row.media_type.clone(), reservation };

@@ -74,7 +74,7 @@ impl ImageCache {
             self.pending_bytes += needed_bytes;
             return Box::pin(fut::ready(Ok(())));
         }
-        let protected = self.recent.protected(Instant::now());
+        let protected = self.shelves.open().recent.protected(Instant::now());
         let wanted_bytes = excess_bytes.saturating_add(self.disk_limit_bytes / SLACK_PART);
         let chosen = choose(self.store.clone(), protected, wanted_bytes, usize::MAX).into_actor(self);
         Box::pin(chosen.then(move |chosen, actor, _| {
@@ -99,7 +99,7 @@ impl ImageCache {
 
     pub(super) fn evict_page(&mut self) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let alone = Arc::clone(&self.gate).write_owned();
-        let (store, protected) = (self.store.clone(), self.recent.protected(Instant::now()));
+        let (store, protected) = (self.store.clone(), self.shelves.open().recent.protected(Instant::now()));
         let chosen = async move {
             let alone = alone.await;
             (choose(store, protected, u64::MAX, PAGE as usize).await, alone)
@@ -116,15 +116,15 @@ impl ImageCache {
     /// Drops rows, then files; the caller is alone at the gate. Rows that were used or named by a task since they were chosen stay.
     fn evict(&mut self, mut rows: Vec<ArtifactRow>) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let now = Instant::now();
-        rows.retain(|row| !self.recent.is_protected(&row.digest, now));
+        rows.retain(|row| !self.shelves.open().recent.is_protected(&row.digest, now));
         let chosen: Vec<Digest> = rows.iter().map(|row| row.digest).collect();
         // From here on nobody is answered with them, though the commit is still to come.
-        self.leaving.extend(&chosen);
+        self.shelves.open().leaving.extend(&chosen);
         let gone = drop_rows(self.store.clone(), self.disk.clone(), rows).into_actor(self);
         Box::pin(gone.map(move |(gone, dropped, outcome), actor, _| {
             actor.forget(&gone, dropped);
             for digest in &chosen {
-                actor.leaving.remove(digest);
+                actor.shelves.open().leaving.remove(digest);
             }
             outcome.map(|()| dropped)
         }))

@@ -152,7 +152,7 @@ impl ImageCache {
             if file.extension != row.extension {
                 continue;
             }
-            self.verified.put(row.digest, stamp);
+            self.shelves.open().verified.put(row.digest, stamp);
             if let Some((bytes, reservation)) = held {
                 // Given back first: the bytes change their holder, they do not double.
                 drop(reservation);
@@ -160,7 +160,8 @@ impl ImageCache {
             }
         }
         if let Some(key) = key {
-            self.index.put_written(key, Arc::new(Shelved::new(entry, self.disk.artifacts())));
+            let entry = Arc::new(Shelved::new(entry, self.disk.artifacts()));
+            self.shelves.open().index.put_written(key, entry);
         }
     }
 

@@ -66,7 +66,7 @@ impl ImageCache {
         &mut self,
         msg: LookUp,
         ctx: &mut Context<Self>,
-    ) -> ActorResponse<Self, Vec<Option<Made>>> {
+    ) -> ActorResponse<Self, Vec<Option<Arc<Made>>>> {
         let mut job = Job {
             looks: vec![Look::Open; msg.requests.len()],
             requests: msg.requests,
@@ -97,7 +97,8 @@ impl ImageCache {
 
     fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Look {
         for (position, key) in request.iter().enumerate() {
-            let known = match self.index.get(key) {
+            let indexed = self.shelves.open().index.get(key);
+            let known = match indexed {
                 Some(Known::Entry(entry)) => Some(Some(entry)),
                 Some(Known::Nothing) => Some(None),
                 None => job.read.get(key).cloned(),
@@ -122,16 +123,17 @@ impl ImageCache {
     }
 
     fn judge(&mut self, entry: &Shelved, verdicts: &HashMap<Digest, bool>, needs: &mut Needs) -> Judged {
+        let mut shelves = self.shelves.open();
         let is_lost = |row: &ArtifactRow| {
-            self.leaving.contains(&row.digest) || verdicts.get(&row.digest) == Some(&false)
+            shelves.leaving.contains(&row.digest) || verdicts.get(&row.digest) == Some(&false)
         };
         if entry.rows.iter().any(is_lost) {
             return Judged::Lost;
         }
         let mut judged = Judged::Had;
         for (row, output) in entry.rows.iter().zip(&entry.made.outputs) {
-            let is_good =
-                verdicts.contains_key(&row.digest) || self.is_verified(&row.digest, Path::new(&output.path));
+            let is_good = verdicts.contains_key(&row.digest)
+                || shelves.is_verified(&row.digest, Path::new(&output.path));
             if !is_good {
                 needs.files.insert(row.digest, row.clone());
                 judged = Judged::Open;
@@ -145,10 +147,10 @@ impl ImageCache {
         needs: Needs,
         mut job: Job,
         ctx: &mut Context<Self>,
-    ) -> ResponseActFuture<Self, Vec<Option<Made>>> {
+    ) -> ResponseActFuture<Self, Vec<Option<Arc<Made>>>> {
         let keys: Vec<Key> = needs.keys.into_iter().collect();
         let missing: Vec<_> = keys.iter().map(|key| (*key, None)).collect();
-        let epoch = self.index.epoch();
+        let epoch = self.shelves.open().index.epoch();
         let entries = (!keys.is_empty()).then(|| {
             self.store.read(move |connection| {
                 keys.into_iter().map(|key| Ok((key, store::entry(connection, &key)?))).collect()
@@ -187,19 +189,20 @@ impl ImageCache {
         for (key, entry) in fetched.entries {
             let entry = entry.map(|entry| Arc::new(Shelved::new(entry, self.disk.artifacts())));
             if fetched.is_read {
-                self.index.put_read(key, entry.clone(), fetched.epoch);
+                self.shelves.open().index.put_read(key, entry.clone(), fetched.epoch);
             }
             job.read.insert(key, entry);
         }
         job.verdicts.extend(fetched.verdicts);
     }
 
-    fn answer(&mut self, job: Job) -> Vec<Option<Made>> {
-        let made = |look: Look| if let Look::Hit(entry) = look { Some(entry.made.clone()) } else { None };
+    fn answer(&mut self, job: Job) -> Vec<Option<Arc<Made>>> {
+        let made =
+            |look: Look| if let Look::Hit(entry) = look { Some(Arc::clone(&entry.made)) } else { None };
         let answers: Vec<_> = job.looks.into_iter().map(made).collect();
         if job.is_counted {
             let hits = answers.iter().flatten().count() as u64;
-            self.stats.hits += hits;
+            self.shelves.open().hits += hits;
             self.stats.misses += answers.len() as u64 - hits;
         }
         answers

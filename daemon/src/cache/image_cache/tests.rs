@@ -1,10 +1,11 @@
 //! The cache with a real journal and real files.
 
+mod at_once;
 mod damage;
 mod room;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -23,6 +24,7 @@ struct Home {
     budget: Budget,
     events: EventHub,
     hashed: Arc<AtomicU64>,
+    shelves: Shelves,
 }
 
 impl Home {
@@ -30,7 +32,7 @@ impl Home {
         let directory = tempfile::tempdir().unwrap();
         let store = store::open(&directory.path().join("reel.db")).unwrap().store;
         let (budget, events) = (Budget::new(64 * MIB), EventHub::default());
-        Self { directory, store, budget, events, hashed: Arc::default() }
+        Self { directory, store, budget, events, hashed: Arc::default(), shelves: Shelves::default() }
     }
 
     fn artifacts(&self) -> PathBuf {
@@ -46,6 +48,7 @@ impl Home {
             limits,
         });
         self.hashed = Arc::clone(&cache.disk.hashed);
+        self.shelves = cache.shelves();
         cache.start()
     }
 
@@ -110,9 +113,20 @@ impl Home {
     }
 }
 
+/// So much later that nothing is protected by its last use any more.
+async fn a_minute_later() {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+}
+
+fn exists(made: &Made) -> bool {
+    Path::new(&made.outputs[0].path).exists()
+}
+
 async fn look_up(cache: &Addr<ImageCache>, key: u8) -> Option<Made> {
     let msg = LookUp { requests: vec![vec![[key; 32]]], is_counted: true };
-    cache.send(msg).await.unwrap().pop().unwrap()
+    cache.send(msg).await.unwrap().pop().unwrap().map(Arc::unwrap_or_clone)
 }
 
 async fn read(
@@ -181,7 +195,7 @@ async fn the_first_key_that_is_had_counts_and_many_requests_are_one_message() {
     let (a, b, none) = ([1; 32], [2; 32], [9; 32]);
     let requests = vec![vec![none, b, a], vec![a, b], vec![none], vec![]];
     let found = cache.send(LookUp { requests, is_counted: false }).await.unwrap();
-    assert_eq!(found, [Some(second), Some(first), None, None]);
+    assert_eq!(found, [Some(second.into()), Some(first.into()), None, None]);
     assert_eq!(stats(&cache).await.hits, 0);
 }
 

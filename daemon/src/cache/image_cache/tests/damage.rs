@@ -65,7 +65,7 @@ async fn an_entry_with_one_damaged_picture_leaves_the_next_key_its_turn() {
     let other = home.keep(&cache, 3, 60).await.unwrap();
     fs::remove_file(&two.outputs[1].path).unwrap();
     let msg = LookUp { requests: vec![vec![[1; 32], [3; 32]]], is_counted: true };
-    assert_eq!(cache.send(msg).await.unwrap(), [Some(other)]);
+    assert_eq!(cache.send(msg).await.unwrap(), [Some(other.into())]);
     let after = stats(&cache).await;
     assert_eq!((after.hits, after.misses, after.entries, after.artifacts), (1, 0, 1, 2));
     let restarted = home.start_wide();

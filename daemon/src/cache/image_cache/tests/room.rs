@@ -1,22 +1,9 @@
 //! The cap of the disk tier: what leaves, what stays, and what is refused.
 
-use std::{path::Path, time::Duration};
-
 use super::*;
 use crate::tasks::MakeRoom;
 
 const SMALL: SetCacheLimits = SetCacheLimits { memory_bytes: MIB, max_item_bytes: MIB, disk_bytes: 1_000 };
-
-/// So much later that nothing is protected by its last use any more.
-async fn a_minute_later() {
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(61)).await;
-    tokio::time::resume();
-}
-
-fn exists(made: &Made) -> bool {
-    Path::new(&made.outputs[0].path).exists()
-}
 
 #[actix::test]
 async fn the_least_recently_used_leave_for_the_new_one() {

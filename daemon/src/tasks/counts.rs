@@ -1,0 +1,61 @@
+//! How many tasks there are of each state, and in which batches some are unfinished.
+
+use actix::{Handler, MessageResult};
+use reel_protocol::{BatchId, TaskState};
+
+use super::{
+    TaskTracker,
+    messages::{GetTaskCounts, TaskCounts},
+};
+
+impl Handler<GetTaskCounts> for TaskTracker {
+    type Result = MessageResult<GetTaskCounts>;
+
+    fn handle(&mut self, _: GetTaskCounts, _: &mut Self::Context) -> Self::Result {
+        let count =
+            |state: TaskState| (state.name().to_owned(), self.counts.get(&state).copied().unwrap_or(0));
+        MessageResult(TaskCounts {
+            by_state: TaskState::ALL.into_iter().map(count).collect(),
+            is_paused: self.is_paused,
+            wait_reason: self.gate().reason(),
+            is_idle: self.runs.is_empty()
+                && self.ready.is_empty()
+                && self.delayed.is_empty()
+                && self.accepting + self.admitting == 0,
+        })
+    }
+}
+
+impl TaskTracker {
+    /// Keeps the counts by state, and the open batches, in step with a transition.
+    pub(super) fn count(&mut self, batch: Option<BatchId>, from: Option<TaskState>, to: Option<TaskState>) {
+        if let Some(from) = from
+            && let Some(count) = self.counts.get_mut(&from)
+        {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(to) = to {
+            *self.counts.entry(to).or_default() += 1;
+        }
+        let is_open = |state: Option<TaskState>| state.is_some_and(|state| !state.is_finished());
+        let Some(batch) = batch else { return };
+        match (is_open(from), is_open(to)) {
+            (false, true) => *self.open_batches.entry(batch).or_default() += 1,
+            (true, false) => {
+                if let Some(open) = self.open_batches.get_mut(&batch) {
+                    *open = open.saturating_sub(1);
+                    if *open == 0 {
+                        self.open_batches.remove(&batch);
+                        self.unprunable = 0;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Finished tasks in the history.
+    pub(super) fn finished(&self) -> u64 {
+        self.counts.iter().filter(|(state, _)| state.is_finished()).map(|(_, count)| count).sum()
+    }
+}
