@@ -30,14 +30,14 @@ use crate::{
     tasks::ProgressSink,
 };
 
-/// What a call holds in memory while its answer arrives: eight pieces of 64 KiB on their way to disk, up to three of hyper's buffers of
+/// What a call holds in memory while its answer arrives: what is gathered first, eight pieces of 64 KiB on their way to disk, up to three of hyper's buffers of
 /// 400 KiB (one that fills, one that is cut into pieces, one whose last piece waits), and the decoder's blocks.
-const CALL_BYTES: u64 = 2 * 1024 * 1024;
+const CALL_BYTES: u64 = 3 * 1024 * 1024;
 /// Largest picture, in bytes: ten times what services send.
 const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;
 /// Texts that an answer may hold beside the pictures that were asked for, such as a preview, and that are told apart when it is whole.
 const OTHER_TEXTS: usize = 4;
-/// An answer of so many bytes holds its pictures.
+/// An answer of so many bytes for each picture holds them.
 const PICTURE_ANSWER_BYTES: usize = 16 * 1024;
 /// Room that the disk must have before a picture is asked for: what is paid must not be lost for want of it.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
@@ -207,7 +207,7 @@ impl RemoteParts {
         let inspector = self.inspector.clone();
         let arrived = |bytes| {
             // One that names its pictures is short, and they are still to be fetched.
-            if bytes >= PICTURE_ANSWER_BYTES {
+            if bytes >= PICTURE_ANSWER_BYTES * count as usize {
                 answered();
             }
         };

@@ -118,12 +118,12 @@ pub struct Step {
     pub error: Option<TaskError>,
 }
 
-/// Journals a step. A task that is asked for again has no deadline any more; one that stays where it is keeps the reason why it is there.
+/// Journals a step of a task as it is known: [`StoreError::NoTask`] where it went on meanwhile, or left. A task that is asked for again has no deadline any more; one that stays where it is keeps the reason why it is there.
 pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?1, rev = ?2, hold_reason = ?3, not_before_ms = ?4, priority = ?5, attempts_left = ?6, deaths = ?7, \
          finished_ms = NULL, error = CASE WHEN state = ?1 THEN coalesce(?8, error) ELSE ?8 END, source = NULL, \
-         deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL ELSE deadline_ms END WHERE id = ?9",
+         deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL ELSE deadline_ms END WHERE id = ?9 AND rev = ?2 - 1",
     )?;
     let changed = statement.execute(params![
         step.state.name(),

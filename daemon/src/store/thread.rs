@@ -31,7 +31,7 @@ type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
 struct Written {
     settle: Settle,
-    is_ok: bool,
+    failure: Option<StoreError>,
 }
 
 /// The journal's handle; cheap to clone.
@@ -69,12 +69,13 @@ impl Store {
         let job: WriteJob = Box::new(move |connection| match connection.map(write) {
             Some(Ok(value)) => {
                 let settle = move |committed: Result<(), StoreError>| then(committed.map(|()| value));
-                Written { settle: Box::new(settle), is_ok: true }
+                Written { settle: Box::new(settle), failure: None }
             }
             failed => {
                 let error = failed.and_then(Result::err).unwrap_or(StoreError::Closed);
+                let failure = Some(error.clone());
                 let settle = move |outcome: Result<(), StoreError>| then(Err(outcome.err().unwrap_or(error)));
-                Written { settle: Box::new(settle), is_ok: false }
+                Written { settle: Box::new(settle), failure }
             }
         });
         match self.writes.try_send(job) {
@@ -167,7 +168,7 @@ fn commit_group(
     let mut begun = execute(connection, "BEGIN IMMEDIATE");
     // The first one needs no savepoint, which costs as much as a small write: if it fails, there is nothing else to keep.
     let written = first(begun.is_ok().then_some(connection));
-    if begun.is_ok() && !written.is_ok {
+    if begun.is_ok() && written.failure.is_some() {
         // Where the disk was full, it is rolled back already.
         let undone = if connection.is_autocommit() { Ok(()) } else { execute(connection, "ROLLBACK") };
         begun = undone.and_then(|()| execute(connection, "BEGIN IMMEDIATE"));
@@ -176,23 +177,34 @@ fn commit_group(
     while settles.len() < GROUP
         && let Ok(job) = jobs.try_recv()
     {
-        settles.push(if begun.is_ok() { run_in_savepoint(connection, job) } else { job(None).settle });
+        if begun.is_err() {
+            settles.push(job(None).settle);
+            continue;
+        }
+        let (settle, failure) = run_in_savepoint(connection, job);
+        settles.push(settle);
+        if connection.is_autocommit() {
+            // A full disk rolls back all of them, and what came now would be committed by itself.
+            begun = Err(failure.unwrap_or(StoreError::Closed));
+        }
     }
     begun.and_then(|()| execute(connection, "COMMIT"))
 }
 
-fn run_in_savepoint(connection: &Connection, job: WriteJob) -> Settle {
-    let fail = |settle: Settle, error: StoreError| -> Settle {
-        Box::new(move |outcome| settle(outcome.and(Err(error))))
+/// The answer to give after the commit, and why the job failed if it did.
+fn run_in_savepoint(connection: &Connection, job: WriteJob) -> (Settle, Option<StoreError>) {
+    let fail = |settle: Settle, error: StoreError| -> (Settle, Option<StoreError>) {
+        let failure = Some(error.clone());
+        (Box::new(move |outcome| settle(outcome.and(Err(error)))), failure)
     };
     if let Err(error) = execute(connection, "SAVEPOINT job") {
         return fail(job(None).settle, error);
     }
-    let written = job(Some(connection));
-    let undone = if written.is_ok { Ok(()) } else { execute(connection, "ROLLBACK TO job") };
+    let Written { settle, failure } = job(Some(connection));
+    let undone = if failure.is_none() { Ok(()) } else { execute(connection, "ROLLBACK TO job") };
     match undone.and_then(|()| execute(connection, "RELEASE job")) {
-        Ok(()) => written.settle,
-        Err(error) => fail(written.settle, error),
+        Ok(()) => (settle, failure),
+        Err(error) => fail(settle, failure.unwrap_or(error)),
     }
 }
 
@@ -247,6 +259,38 @@ mod tests {
         let alone = store.write(|connection| insert(connection, 1));
         assert!(alone.await.is_err());
         assert!(store.write(|connection| insert(connection, 2)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_a_full_database_takes_is_what_it_says_it_took() {
+        let home = tempfile::tempdir().unwrap();
+        let writer = Connection::open(home.path().join("reel.db")).unwrap();
+        writer.execute_batch("PRAGMA cache_size = 1; CREATE TABLE t (value)").unwrap();
+        writer.pragma_update(None, "max_page_count", 20).unwrap();
+        let store =
+            Store::start(writer, Connection::open_in_memory().unwrap(), Room::new(home.path(), 0)).unwrap();
+        let (tx, rx) = std::sync::mpsc::channel::<()>();
+        let gate = store.write(move |_| {
+            let _ = rx.recv();
+            Ok(())
+        });
+        let insert = |bytes: usize| {
+            store.write(move |connection| {
+                let sql = "INSERT INTO t VALUES (zeroblob(?))";
+                connection.execute(sql, [bytes]).map(drop).map_err(StoreError::from)
+            })
+        };
+        let inserts: Vec<_> = [10, 10, 400_000, 10, 10].into_iter().map(insert).collect();
+        drop(tx);
+        let _ = gate.await;
+        let mut taken = 0;
+        for insert in inserts {
+            taken += i64::from(insert.await.is_ok());
+        }
+        let rows = store.write(|connection| {
+            Ok(connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))?)
+        });
+        assert_eq!(rows.await.unwrap(), taken);
     }
 
     #[test]

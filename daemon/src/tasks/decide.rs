@@ -200,10 +200,11 @@ impl TaskTracker {
             Err(error) => {
                 tracker.live.remove(&id);
                 tracker.dependencies.forget(id);
-                let _ = reply.send(Err(match error {
-                    StoreError::NoTask(id) => TaskRefusal::NoTask(id),
-                    error => error.into(),
-                }));
+                match error {
+                    // It left the history, or was retried and ended again since its row was read: that is read anew.
+                    StoreError::NoTask(_) => tracker.decide_finished(ctx, id, Decision::Retry, reply),
+                    error => drop(reply.send(Err(error.into()))),
+                }
             }
         });
         self.dispatch(ctx);

@@ -148,7 +148,8 @@ impl TaskTracker {
     }
 
     pub(super) fn has_slot(&self) -> bool {
-        self.runs.len() < self.parts.limits.max_concurrent
+        let under_way = self.runs.values().filter(|run| !run.is_over).count();
+        under_way < self.parts.limits.max_concurrent
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>, id: TaskId, permit: Option<Permit>) {
@@ -160,7 +161,7 @@ impl TaskTracker {
         task.is_committing = true;
         let keys = task.keys();
         let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
-        self.runs.insert(run, Run { leader: Some(id), cancel, key: task.key(), is_paid });
+        self.runs.insert(run, Run { leader: Some(id), cancel, key: task.key(), is_paid, is_over: false });
         let launch = Launch { run, id, permit, cancel: signal };
         if keys.is_empty() {
             return self.journal_start(launch);

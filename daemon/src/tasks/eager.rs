@@ -59,7 +59,7 @@ impl TaskTracker {
         if let Some(key) = task.key() {
             self.flights.join(key, id);
         }
-        self.runs.insert(run, Run { leader: Some(id), cancel, key: task.key(), is_paid });
+        self.runs.insert(run, Run { leader: Some(id), cancel, key: task.key(), is_paid, is_over: false });
         task.run = Some(run);
         Some(Eager { start: start_of(task), launch: Launch { run, id, permit, cancel: signal } })
     }

@@ -130,7 +130,10 @@ impl TaskTracker {
             move |tracker, ctx, outcome| match outcome {
                 Ok(()) => tracker.finished_on_disk(ctx, finish),
                 // It is not over: what it is instead was decided when the rows failed, and waits for this.
-                Err(_) if rows.as_ref().is_some_and(|rows| !rows.get()) => tracker.settle_commit(ctx, finish.id),
+                Err(_) if rows.as_ref().is_some_and(|rows| !rows.get()) => {
+                    tracker.settle_commit(ctx, finish.id);
+                    tracker.dispatch(ctx);
+                }
                 Err(error) => {
                     tracing::error!(task = finish.id.0, error = %error, "the end of a task could not be journaled; trying again");
                     ctx.run_later(JOURNAL_PAUSE, move |tracker, _| tracker.journal_finish(finish, rows));

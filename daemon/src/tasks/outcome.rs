@@ -1,5 +1,7 @@
 //! What a run's end means for all that share it: they are done, they fail, they wait for another attempt, or a person decides.
 
+use std::sync::Arc;
+
 use actix::Context;
 use reel_protocol::{ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
 use tokio::time::Instant;
@@ -35,12 +37,10 @@ impl Requeue {
 impl TaskTracker {
     /// A run is over: its slot is free, and its outcome belongs to all that share it.
     pub(super) fn ended(&mut self, ctx: &mut Context<Self>, run: u64, end: RunEnd) {
-        let leader = self.runs.get(&run).and_then(|run| run.leader);
-        if let (None, RunEnd::Made { .. }) = (leader, &end) {
-            // It stays a run until its rows are there: whoever asks for the same meanwhile takes it over.
-        } else {
-            self.runs.remove(&run);
+        if let RunEnd::Made { kept, lost } = end {
+            return self.made(ctx, run, *kept, lost);
         }
+        let leader = self.runs.remove(&run).and_then(|run| run.leader);
         let is_stopped = leader.is_some() && matches!(end, RunEnd::Stopped);
         let members = leader.map(|leader| self.flights.members(leader)).unwrap_or_default();
         if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
@@ -48,8 +48,8 @@ impl TaskTracker {
         }
         match end {
             RunEnd::Done => members.into_iter().for_each(|member| self.conclude(ctx, member, End::done())),
-            RunEnd::Made { kept, lost } if leader.is_none() => self.made_for_nobody(run, *kept, lost),
-            RunEnd::Made { kept, lost } => self.made(ctx, leader, members, *kept, lost),
+            // Above.
+            RunEnd::Made { .. } => {}
             RunEnd::Failed(error, again) => self.attempt_failed(ctx, leader, members, error, again),
             RunEnd::Stopped => {
                 if let Some(leader) = leader {
@@ -66,51 +66,29 @@ impl TaskTracker {
     }
 
     /// Journals the rows of results, and with them, in the same commit as a rule and never without them, the end of all that share them.
-    fn made(
-        &mut self,
-        ctx: &mut Context<Self>,
-        leader: Option<TaskId>,
-        members: Vec<TaskId>,
-        kept: Kept,
-        lost: Lost,
-    ) {
-        let made = kept.made.clone();
-        let rows = self.journal_rows(kept, {
-            let members = members.clone();
-            move |tracker, ctx, outcome| {
-                if let Err(error) = outcome {
-                    let (error, again) = lost(error);
-                    tracker.attempt_failed(ctx, leader, members, error, again);
-                }
-            }
+    ///
+    /// The run stays until the rows are there, without a slot: whoever leads its flight by then, or has taken it over, has its results too,
+    /// and nobody asks for the same meanwhile.
+    fn made(&mut self, ctx: &mut Context<Self>, run: u64, kept: Kept, lost: Lost) {
+        let leader = self.runs.get_mut(&run).and_then(|run| {
+            run.is_over = true;
+            run.leader
         });
-        self.conclude_made(ctx, members, &made, &rows);
-    }
-
-    fn conclude_made(
-        &mut self,
-        ctx: &mut Context<Self>,
-        members: Vec<TaskId>,
-        made: &Made,
-        rows: &RowsWritten,
-    ) {
-        for (position, member) in members.into_iter().enumerate() {
-            let source = if position == 0 { Source::Made } else { Source::Shared };
-            self.conclude(ctx, member, End::made(source, made).with_rows(rows.clone()));
-        }
-    }
-
-    /// Journals the rows of a paid call's results whose task was given up; they belong to who has taken over the run meanwhile.
-    fn made_for_nobody(&mut self, run: u64, kept: Kept, lost: Lost) {
-        let made = kept.made.clone();
-        let _ = self.journal_rows(kept, move |tracker, ctx, outcome| {
+        let members = leader.map(|leader| self.flights.members(leader)).unwrap_or_default();
+        let (made, told) = (Arc::new(kept.made.clone()), members.clone());
+        let made_now = Arc::clone(&made);
+        let rows = self.journal_rows(kept, move |tracker, ctx, outcome| {
             let leader = tracker.runs.remove(&run).and_then(|run| run.leader);
             let members = leader.map(|leader| tracker.flights.members(leader)).unwrap_or_default();
             if let Some(task) = leader.and_then(|leader| tracker.live.get_mut(&leader)) {
                 task.run = None;
             }
             match outcome {
-                Ok(rows) => tracker.conclude_made(ctx, members, &made, &rows),
+                Ok(rows) => {
+                    let is_shared = !told.is_empty();
+                    let joined = members.into_iter().filter(|member| !told.contains(member));
+                    tracker.conclude_made(ctx, joined.collect(), is_shared, &made, &rows);
+                }
                 Err(error) => {
                     let (error, again) = lost(error);
                     tracker.attempt_failed(ctx, leader, members, error, again);
@@ -119,6 +97,26 @@ impl TaskTracker {
             tracker.finish_drain();
             tracker.dispatch(ctx);
         });
+        self.conclude_made(ctx, members, false, &made_now, &rows);
+        if let Some((_, drained)) = &mut self.drained {
+            drained.ended += 1;
+        }
+        self.dispatch(ctx);
+    }
+
+    /// Ends tasks with results; where they share those of others, all of them do.
+    fn conclude_made(
+        &mut self,
+        ctx: &mut Context<Self>,
+        members: Vec<TaskId>,
+        is_shared: bool,
+        made: &Made,
+        rows: &RowsWritten,
+    ) {
+        for (position, member) in members.into_iter().enumerate() {
+            let source = if position == 0 && !is_shared { Source::Made } else { Source::Shared };
+            self.conclude(ctx, member, End::made(source, made).with_rows(rows.clone()));
+        }
     }
 
     /// Journals the rows of results; what is sent later can tell whether they are there.

@@ -86,6 +86,8 @@ pub(super) struct Run {
     pub key: Option<Key>,
     /// Whether it goes on though it was told to stop, as it may have been paid.
     pub is_paid: bool,
+    /// Whether it only waits for the rows of its results: it holds no slot any more.
+    pub is_over: bool,
 }
 
 /// The actor.

@@ -25,6 +25,8 @@ use super::{
 const WAITING_CHUNKS: usize = 8;
 /// What is gathered of an answer before a thread is woken for it: most are smaller than this, and each wake costs as much as the work.
 const GATHERED_BYTES: usize = 256 * 1024;
+/// The same in chunks, of which a server may send small ones.
+const GATHERED_CHUNKS: usize = 64;
 /// Largest piece: hyper's grow to 400 KiB where they come fast.
 const PIECE_BYTES: usize = 64 * 1024;
 /// What is read of an answer that only says what went wrong.
@@ -201,6 +203,7 @@ impl Exchange {
         let mut arrival = Arrival { response, read, deadline, bytes: 0, is_over: false, is_whole: false };
         let mut gathered = Vec::new();
         while arrival.bytes < GATHERED_BYTES
+            && gathered.len() < GATHERED_CHUNKS
             && let Some(chunk) = arrival.next().await
         {
             gathered.push(chunk);

@@ -86,3 +86,71 @@ async fn a_permit_that_is_given_back_before_its_run_ends_lets_the_next_attempt_b
     assert_eq!(bench.wait(first).await.state, TaskState::Succeeded);
     assert_eq!(bench.wait(second).await.state, TaskState::Succeeded);
 }
+
+impl Bench {
+    /// Holds the journal's writer up until the sender is dropped.
+    fn stop_writer(store: &Store) -> std::sync::mpsc::Sender<()> {
+        let (go_on, stopped) = std::sync::mpsc::channel::<()>();
+        let wait = move |_: &rusqlite::Connection| {
+            let _ = stopped.recv();
+            Ok(())
+        };
+        store.write_then(wait, |_| {});
+        go_on
+    }
+
+    /// Lets the one run end, and the tracker hear of it.
+    async fn end_run(&self) {
+        self.gate.add_permits(1);
+        while self.files() == 0 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..200 {
+            self.ask(GetTaskCounts).await;
+        }
+    }
+}
+
+#[actix::test]
+async fn whoever_shares_what_was_paid_is_held_too_where_its_rows_are_refused_and_its_leader_was_cancelled() {
+    let (_home, store) = journal();
+    run(&store, REFUSE).await;
+    let bench = Bench::new(&store, true);
+    let leader = bench.submit(spec("image.generate")).await.unwrap();
+    let follower = bench.submit(spec("image.generate")).await.unwrap();
+    bench.until(leader, TaskState::Running).await;
+    let go_on = Bench::stop_writer(&store);
+    bench.tracker.try_send(DecideTask { id: leader, decision: Decision::Cancel }).unwrap();
+    bench.end_run().await;
+    drop(go_on);
+    let task = bench.wait(follower).await;
+    assert_eq!((task.state, task.hold_reason), (TaskState::Held, Some(HoldReason::OutcomeUnknown)));
+    assert_eq!(bench.runs.lock().unwrap().len(), 1, "it is not asked for, and paid, again");
+}
+
+#[actix::test]
+async fn an_equal_request_behind_a_cancelled_one_gets_what_is_being_journaled() {
+    let (_home, store) = journal();
+    let bench = Bench::new(&store, true);
+    let leader = bench.submit(spec("image.cached")).await.unwrap();
+    bench.until(leader, TaskState::Running).await;
+    let go_on = Bench::stop_writer(&store);
+    bench.tracker.try_send(DecideTask { id: leader, decision: Decision::Cancel }).unwrap();
+    bench.ask(GetTaskCounts).await;
+    // More than one commit's worth, so that the cancelled end is on disk well before the rows.
+    for _ in 0..600 {
+        store.write_then(|_| Ok(()), |_| {});
+    }
+    let later = Bench::stop_writer(&store);
+    bench.end_run().await;
+    drop(go_on);
+    bench.until(leader, TaskState::Cancelled).await;
+    let caller = Caller { client: "test".into(), connection: 1 };
+    let equal = bench.tracker.send(SubmitTask { caller, spec: spec("image.cached") });
+    bench.ask(GetTaskCounts).await;
+    drop(later);
+    let equal = equal.await.unwrap().unwrap().id;
+    bench.gate.add_permits(1);
+    assert_eq!(bench.wait(equal).await.state, TaskState::Succeeded);
+    assert_eq!(bench.runs.lock().unwrap().len(), 1, "it was paid already");
+}
