@@ -141,9 +141,7 @@ impl FileStamp {
             },
         })
     }
-}
 
-impl FileStamp {
     /// Whether the file was left alone for a moment. Copies keep the time of modification, so that one alone says little.
     fn is_settled(&self) -> bool {
         let is_old = |at: SystemTime| at.elapsed().is_ok_and(|age| age > SETTLED);
@@ -231,8 +229,24 @@ mod tests {
         write("sk-3", Duration::ZERO);
         assert_eq!(key.get().unwrap().expose(), "sk-3");
         assert!(key.read.lock().unwrap().is_none(), "it may change again within the same tick");
+        // What was read of the file as it stands now is not read again.
+        let seen = (FileStamp::of(&path).unwrap(), Secret::new("seen").unwrap());
+        *key.read.lock().unwrap() = Some(seen.clone());
+        assert_eq!(key.get().unwrap(), seen.1);
         std::fs::remove_file(&path).unwrap();
         assert!(key.get().is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_copy_with_an_old_time_has_not_settled() {
+        let stamp = |changed_s| FileStamp {
+            modified: Some(SystemTime::UNIX_EPOCH),
+            size_bytes: 4,
+            inode: (1, changed_s, 0),
+        };
+        let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
+        assert!(stamp(now_s - 60).is_settled() && !stamp(now_s).is_settled());
     }
 
     #[test]

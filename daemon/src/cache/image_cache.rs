@@ -83,8 +83,8 @@ pub struct ImageCache {
     /// Who waits for a file that is being verified.
     flights: HashMap<Digest, Vec<oneshot::Sender<Verdict>>>,
     hashing: Arc<Semaphore>,
-    /// Held together by those who write files, from the file to what became of its row; alone by who removes them. So nobody removes the file that
-    /// another one has just found in its place.
+    /// Held together by those who write files, from the file to what became of its row; alone by who removes them. So nobody removes the
+    /// file that another one has just found in its place.
     gate: Arc<RwLock<()>>,
     /// Without the numbers that are computed when asked for.
     stats: CacheStatsResult,

@@ -87,7 +87,8 @@ impl Permits {
         }
     }
 
-    /// Ends when a permit was given back, or a service has answered, since the last call ended: several may be answered by one, and none is missed.
+    /// Ends when a permit was given back, or a service has answered, since the last call ended: several may be answered by one, and none is
+    /// missed.
     pub async fn given_back(&self) {
         self.0.given_back.notified().await;
     }

@@ -30,8 +30,8 @@ use crate::{
     tasks::ProgressSink,
 };
 
-/// What a call holds in memory while its answer arrives: what is gathered first, eight pieces of 64 KiB on their way to disk, up to three of hyper's buffers of
-/// 400 KiB (one that fills, one that is cut into pieces, one whose last piece waits), and the decoder's blocks.
+/// What a call holds in memory while its answer arrives: what is gathered first, eight pieces of 64 KiB on their way to disk, up to three of
+/// hyper's buffers of 400 KiB (one that fills, one that is cut into pieces, one whose last piece waits), and the decoder's blocks.
 const CALL_BYTES: u64 = 3 * 1024 * 1024;
 /// Largest picture, in bytes: ten times what services send.
 const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;
