@@ -25,12 +25,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// [`available_bytes`] for one who asks thousands of times a second.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct FreeRoom {
     /// When there was plenty, and how much.
     plenty: Option<(Instant, u64)>,
 }
 
-impl Room {
+impl FreeRoom {
     /// What is left; as it is now unless there is plenty.
     pub fn available_bytes(&mut self, path: &Path) -> Option<u64> {
         let now = Instant::now();
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn an_answer_holds_only_for_a_moment_and_is_that_of_the_disk() {
         let home = tempfile::tempdir().unwrap();
-        let mut room = Room::default();
+        let mut room = FreeRoom::default();
         assert!(room.available_bytes(&home.path().join("not/yet/there")).unwrap() > 0);
         let now = Instant::now();
         // A number that no disk has.

@@ -93,7 +93,7 @@ impl TaskTracker {
         if unfinished + asked > limit {
             return Some(TaskRefusal::QueueFull { unfinished, asked, limit });
         }
-        let available_bytes = self.room.available_bytes(&self.parts.artifacts)?;
+        let available_bytes = self.free_room.available_bytes(&self.parts.artifacts)?;
         let needed_bytes = disk::ACCEPT_BYTES;
         (available_bytes < needed_bytes).then_some(TaskRefusal::StorageFull { available_bytes, needed_bytes })
     }

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     cache::{CountCoalesced, LookUp, Shelves},
-    disk::Room,
+    disk::FreeRoom,
     events::EventHub,
     memory::{Budget, PressureChanged},
     provider::Permits,
@@ -129,7 +129,7 @@ pub struct TaskTracker {
     /// So many finished tasks may stand before it is looked again which may go.
     pub(super) unprunable: u64,
     /// What the disk has left.
-    pub(super) room: Room,
+    pub(super) free_room: FreeRoom,
     pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
     pub(super) applied: mpsc::UnboundedSender<Applied>,
     applied_queue: Option<mpsc::UnboundedReceiver<Applied>>,
@@ -169,7 +169,7 @@ impl TaskTracker {
             hits: Vec::new(),
             hits_on_their_way: 0,
             unprunable: 0,
-            room: Room::default(),
+            free_room: FreeRoom::default(),
             drained: None,
             applied,
             applied_queue: Some(applied_queue),
