@@ -101,15 +101,15 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         limits: cache_limits(&config.cache),
     };
     let cache = ImageCache::new(parts);
-    let (shelves, cache) = (cache.shelves(), cache.start());
+    let (shelves, shelver) = (cache.shelves(), cache.shelver());
+    let cache = cache.start();
 
-    let ground = Ground::new(&budget, artifacts.to_path_buf());
+    let ground = Ground::new(&budget, artifacts.to_path_buf(), shelver(cache.clone().recipient()));
     let built = ground.build(&config);
     let permits = Permits::new(built.limits);
     let gateway = ProviderGateway::new(built.instances, permits.clone()).start();
-    let planner = Planner::new(built.entries.clone());
     let registry = ServiceRegistry::new(RegistryParts {
-        image_providers: built.entries,
+        image_providers: built.entries.clone(),
         generate: gateway.clone().recipient(),
         keep: cache.clone().recipient(),
         find_room: cache.clone().recipient(),
@@ -120,7 +120,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let tracker = TaskTracker::new(TrackerParts {
         store,
         artifacts,
-        plan: Arc::new(planner),
+        plan: Arc::new(Planner::new(built.entries)),
         run: registry.clone().recipient(),
         shelves,
         look_up: cache.clone().recipient(),

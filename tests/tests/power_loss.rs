@@ -72,7 +72,7 @@ fn kept_on(kind: &str, force: &str, options: &str) -> Option<usize> {
         let cache = ImageCache::new(parts).start();
         let mut paths = Vec::new();
         for number in 0..PICTURES {
-            let (provider, pictures) = ("studio".to_owned(), vec![picture(number)]);
+            let (provider, pictures) = ("studio".to_owned(), vec![picture(number)].into());
             let keep = KeepMade { key: None, provider, model: None, pictures, make_room: None };
             // Its rows are not written: they come after what is looked at here.
             let kept = Box::new(cache.send(keep).await.unwrap().unwrap());

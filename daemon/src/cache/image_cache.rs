@@ -35,7 +35,8 @@ use tracing::{error, warn};
 use self::check::{CheckFile, Verdict};
 use super::{
     CacheError, ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Kept, LookUp,
-    Made, ReadArtifact, SetCacheLimits, Settle, VerifyCache,
+    Made, ReadArtifact, SetCacheLimits, Settle, Shelver, VerifyCache,
+    cap::Cap,
     disk_tier::DiskTier,
     memory_tier::{Evicted, MemoryTier},
     shelves::Shelves,
@@ -75,9 +76,7 @@ pub struct ImageCache {
     disk: DiskTier,
     budget: Budget,
     events: EventHub,
-    disk_limit_bytes: u64,
-    /// Granted to files that are being written and are in no row yet.
-    pending_bytes: u64,
+    cap: Cap,
     memory: MemoryTier,
     shelves: Shelves,
     /// Who waits for a file that is being verified.
@@ -99,8 +98,7 @@ impl ImageCache {
             disk: DiskTier::new(parts.artifacts),
             budget: parts.budget,
             events: parts.events,
-            disk_limit_bytes: disk_bytes,
-            pending_bytes: 0,
+            cap: Cap::new(disk_bytes),
             memory: MemoryTier::new(memory_bytes, max_item_bytes),
             shelves: Shelves::default(),
             flights: HashMap::new(),
@@ -113,6 +111,12 @@ impl ImageCache {
     /// For who looks results up in its own turn.
     pub fn shelves(&self) -> Shelves {
         self.shelves.clone()
+    }
+
+    /// For who makes pictures on threads that may block, once it is said where the cache is told of them.
+    pub fn shelver(&self) -> impl FnOnce(Recipient<Settle>) -> Shelver + use<> {
+        let (disk, cap, gate) = (self.disk.clone(), self.cap.clone(), Arc::clone(&self.gate));
+        |cache| Shelver { disk, cap, gate, cache }
     }
 }
 
@@ -130,11 +134,13 @@ impl Actor for ImageCache {
             totals.await
         };
         // Nothing is answered before the totals are known: whatever changes them would be counted twice.
-        ctx.wait(prepare.into_actor(self).map(|totals, actor, _| match totals {
-            Ok((entries, artifacts, disk_bytes)) => {
-                actor.stats = CacheStatsResult { entries, artifacts, disk_bytes, ..actor.stats };
-            }
-            Err(error) => error!(%error, "cannot count what the cache holds"),
+        ctx.wait(prepare.into_actor(self).map(|totals, actor, _| {
+            let (entries, artifacts, disk_bytes) = totals.unwrap_or_else(|error| {
+                error!(%error, "cannot count what the cache holds");
+                (0, 0, 0)
+            });
+            actor.stats = CacheStatsResult { entries, artifacts, ..actor.stats };
+            actor.cap.count(disk_bytes);
         }));
     }
 
@@ -204,7 +210,8 @@ impl Handler<GetCacheStats> for ImageCache {
 
     fn handle(&mut self, _: GetCacheStats, _: &mut Self::Context) -> Self::Result {
         MessageResult(CacheStatsResult {
-            disk_limit_bytes: self.disk_limit_bytes,
+            disk_bytes: self.cap.held_bytes(),
+            disk_limit_bytes: self.cap.limit_bytes(),
             memory_bytes: self.memory.held_bytes(),
             memory_limit_bytes: self.memory.limit_bytes(),
             hits: self.shelves.open().hits,
@@ -237,7 +244,7 @@ impl Handler<SetCacheLimits> for ImageCache {
         // Nobody waits for it.
         drop(tokio::task::spawn_blocking(move || drop(evicted)));
         // Files go when the next one needs their room: a cap that was mistyped must not cost what was paid for.
-        self.disk_limit_bytes = msg.disk_bytes;
+        self.cap.set_limit(msg.disk_bytes);
     }
 }
 
@@ -307,7 +314,7 @@ impl ImageCache {
         let stats = &mut self.stats;
         stats.entries = stats.entries.saturating_sub(dropped.entries);
         stats.artifacts = stats.artifacts.saturating_sub(dropped.artifacts);
-        stats.disk_bytes = stats.disk_bytes.saturating_sub(dropped.bytes);
+        self.cap.subtract(dropped.bytes);
     }
 }
 

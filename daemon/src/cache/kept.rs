@@ -6,7 +6,7 @@ use actix::{Message, Recipient};
 use rusqlite::Connection;
 use tokio::sync::OwnedRwLockReadGuard;
 
-use super::{Key, Made, verified::Stamp};
+use super::{Key, Made, cap::Granted, verified::Stamp};
 use crate::{
     memory::Reservation,
     store::{self, ArtifactRow, Entry, StoreError},
@@ -19,7 +19,13 @@ pub struct Kept {
     pub made: Made,
     /// To be written where the results are journaled.
     pub rows: Rows,
-    open: Option<Open>,
+    placed: Placed,
+}
+
+/// Files that have their names, which nobody was told yet. Dropped without being settled, they are given up.
+#[derive(Debug)]
+pub struct Placed {
+    pub(super) open: Option<Open>,
     cache: Recipient<Settle>,
 }
 
@@ -27,8 +33,10 @@ pub struct Kept {
 #[derive(Debug)]
 pub(super) struct Open {
     pub shelves: Vec<Shelf>,
-    /// Room that was granted to the files until they are counted.
-    pub granted_bytes: u64,
+    /// The files, with one that may be there though it could not be written.
+    pub files: Vec<ArtifactRow>,
+    /// Held until the files are counted.
+    pub granted: Granted,
     pub key: Option<Key>,
     /// Held until the cache has followed, so that nobody removes the files in between.
     pub together: OwnedRwLockReadGuard<()>,
@@ -71,13 +79,27 @@ pub struct Settle {
 }
 
 impl Kept {
-    pub(super) fn new(made: Made, entry: Entry, open: Open, cache: Recipient<Settle>) -> Self {
-        Self { made, rows: Rows(Arc::new((open.key, entry))), open: Some(open), cache }
+    pub(super) fn new(made: Made, key: Option<Key>, entry: Entry, mut placed: Placed) -> Self {
+        if let Some(open) = &mut placed.open {
+            open.key = key;
+        }
+        Self { made, rows: Rows(Arc::new((key, entry))), placed }
     }
 
     /// Tells the cache that the rows were committed: what is asked of it from now on finds them.
     pub fn settle(mut self, written: Written) {
-        self.tell(Some(written));
+        self.placed.tell(Some(written));
+    }
+}
+
+impl Placed {
+    pub(super) const fn new(open: Open, cache: Recipient<Settle>) -> Self {
+        Self { open: Some(open), cache }
+    }
+
+    /// The rows of the files, in their order.
+    pub(super) fn artifacts(&self) -> Vec<ArtifactRow> {
+        self.open.iter().flat_map(|open| &open.shelves).map(|shelf| shelf.row.clone()).collect()
     }
 
     #[expect(
@@ -91,7 +113,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for Placed {
     fn drop(&mut self) {
         self.tell(None);
     }

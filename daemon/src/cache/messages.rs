@@ -12,8 +12,7 @@ use reel_protocol::{
 };
 
 use crate::{
-    cache::{CacheError, Kept},
-    provider::Picture,
+    cache::{CacheError, Fresh, Kept},
     store::Entry,
     tasks::MakeRoom,
 };
@@ -64,7 +63,7 @@ pub struct KeepMade {
     /// Its model.
     pub model: Option<String>,
     /// In the order of the outputs.
-    pub pictures: Vec<Picture>,
+    pub pictures: Fresh,
     /// Asked to let the oldest tasks go where those in the history name all that could be evicted.
     pub make_room: Option<Recipient<MakeRoom>>,
 }

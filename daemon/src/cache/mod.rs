@@ -1,5 +1,6 @@
 //! The cache: results of earlier requests, in memory and on disk, and the artifacts that tasks name.
 
+mod cap;
 mod disk_tier;
 mod error;
 mod image_cache;
@@ -9,6 +10,7 @@ mod memory_tier;
 mod messages;
 mod os;
 mod recent;
+mod shelver;
 mod shelves;
 mod spool;
 mod verified;
@@ -16,11 +18,12 @@ mod verified;
 pub use self::{
     error::CacheError,
     image_cache::{CacheParts, ImageCache},
-    kept::{Kept, Rows, Settle, Written},
+    kept::{Kept, Placed, Rows, Settle, Written},
     messages::{
         ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Key, LookUp, Made,
         ReadArtifact, SetCacheLimits, VerifyCache,
     },
+    shelver::{Fresh, Shelver},
     shelves::Shelves,
     spool::{Body, Spool, Spooled, Spools},
 };

@@ -17,7 +17,7 @@ use super::{
     easels::Easels,
 };
 use crate::{
-    cache::Body,
+    cache::{Body, Fresh, Shelver},
     memory::{Budget, Reclaim},
     tasks::{CancelSignal, ProgressSink},
 };
@@ -32,14 +32,15 @@ const EASELS_KEPT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct DraftProvider {
     easels: Easels,
+    shelver: Shelver,
     /// Gives the easels' memory back when it comes due.
     timer: Option<SpawnHandle>,
 }
 
 impl DraftProvider {
     /// A provider whose drawings are held within this budget.
-    pub fn new(budget: Budget) -> Self {
-        Self { easels: Easels::new(budget, Self::info().max_concurrent as usize), timer: None }
+    pub fn new(budget: Budget, shelver: Shelver) -> Self {
+        Self { easels: Easels::new(budget, Self::info().max_concurrent as usize), shelver, timer: None }
     }
 
     fn keep_easels_for_a_while(&mut self, ctx: &mut Context<Self>) {
@@ -76,16 +77,19 @@ impl Actor for DraftProvider {
 }
 
 impl Handler<Generate> for DraftProvider {
-    type Result = ResponseActFuture<Self, Result<Vec<Picture>, GenerateError>>;
+    type Result = ResponseActFuture<Self, Result<Fresh, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
-        let easels = self.easels.clone();
+        let (easels, shelver) = (self.easels.clone(), self.shelver.clone());
         let drawn = async move {
             let Generate { request, permit, cancel, progress, .. } = call;
-            let drawn =
-                tokio::task::spawn_blocking(move || draw_all(&request, &easels, &cancel, &progress)).await;
-            drop(permit);
-            drawn.unwrap_or_else(|panic| {
+            let draw = move || {
+                let drawn = draw_all(&request, &easels, &cancel, &progress);
+                // The next one draws while this one waits for the disk.
+                drop(permit);
+                drawn.map(|pictures| shelver.shelve_now(pictures))
+            };
+            tokio::task::spawn_blocking(draw).await.unwrap_or_else(|panic| {
                 Err(failed(
                     ErrorCode::Internal,
                     format!("the drawing panicked: {panic}"),

@@ -10,10 +10,10 @@ use reel_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    CheckNamed, CheckProvider, Class, Failure, Generate, GenerateError, GetProviders, Permits, Picture,
-    SetInstances, Shut,
+    CheckNamed, CheckProvider, Class, Failure, Generate, GenerateError, GetProviders, Permits, SetInstances,
+    Shut,
 };
-use crate::secret::SecretSource;
+use crate::{cache::Fresh, secret::SecretSource};
 
 /// Calls that may wait; permits let far fewer through.
 const MAILBOX: usize = 1_024;
@@ -61,7 +61,7 @@ impl Actor for ProviderGateway {
 }
 
 impl Handler<Generate> for ProviderGateway {
-    type Result = ResponseFuture<Result<Vec<Picture>, GenerateError>>;
+    type Result = ResponseFuture<Result<Fresh, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
         let instance = self.instances.iter().find(|instance| instance.info.name == call.provider);

@@ -85,9 +85,9 @@ impl Inspector {
         Self { budget, turns: Arc::new(Semaphore::new(cores)) }
     }
 
-    /// Looks at a picture on this thread, which may block; None if that would have to wait, for a turn or for memory.
+    /// Looks at a picture on this thread, which may block; None if that would have to wait for memory. It takes no turn: the threads that read
+    /// answers are as many as calls, and do other work of the kind.
     pub fn inspect_now(&self, spooled: &Spooled) -> Option<Result<Inspected, InspectError>> {
-        let _turn = self.turns.try_acquire().ok()?;
         let looking = || inspect(spooled, &self.budget);
         match catch_unwind(AssertUnwindSafe(looking)).unwrap_or(Err(InspectError::Decoder)) {
             Err(InspectError::OverMemory(_)) => None,

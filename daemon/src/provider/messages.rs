@@ -8,7 +8,7 @@ use reel_protocol::{
 
 use super::{Failure, Instance, Permit};
 use crate::{
-    cache::Body,
+    cache::{Body, Fresh},
     memory::Reservation,
     tasks::{CancelSignal, ProgressSink},
 };
@@ -26,7 +26,7 @@ pub struct PictureRequest {
 
 /// Make pictures at one provider.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<Picture>, GenerateError>")]
+#[rtype(result = "Result<Fresh, GenerateError>")]
 pub struct Generate {
     /// The instance's name.
     pub provider: String,

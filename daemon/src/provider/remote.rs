@@ -4,6 +4,7 @@
 
 mod failures;
 mod fetch;
+mod reading;
 
 use std::{cell::Cell, sync::Arc};
 
@@ -14,16 +15,17 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 
+use self::reading::{Came, Reading, Text, picture};
 use super::{
     CheckProvider, Generate, GenerateError, Picture, PictureRequest,
     class::{Class, Failure},
     gate::Verdict,
-    http::{Answer, BodyFault, BodyLimits, Exchange, Http, Reach, mend, read_answer},
+    http::{Exchange, Http, Reach},
     inspect::{InspectError, Inspected, Inspector},
     wire::{Item, Wire},
 };
 use crate::{
-    cache::{Body, Spooled, Spools},
+    cache::{Fresh, Shelver, Spooled, Spools},
     config::ProviderConfig,
     memory::{Budget, Holder, Reservation},
     secret::{Key, Secret},
@@ -35,8 +37,6 @@ use crate::{
 const CALL_BYTES: u64 = 3 * 1024 * 1024;
 /// Largest picture, in bytes: ten times what services send.
 const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;
-/// Texts that an answer may hold beside the pictures that were asked for, such as a preview, and that are told apart when it is whole.
-const OTHER_TEXTS: usize = 4;
 /// An answer of so many bytes for each picture holds them.
 const PICTURE_ANSWER_BYTES: usize = 16 * 1024;
 /// Room that the disk must have before a picture is asked for: what is paid must not be lost for want of it.
@@ -50,11 +50,13 @@ pub struct RemoteParts {
     /// Its key, if it has one.
     pub key: Option<Key>,
     /// What its kind says on the wire.
-    pub wire: Box<dyn Wire>,
+    pub wire: Arc<dyn Wire>,
     /// The way to the network.
     pub http: Http,
     /// Where its pictures arrive.
     pub spools: Spools,
+    /// Gives them their names.
+    pub shelver: Shelver,
     /// Looks at them.
     pub inspector: Inspector,
     /// The memory budget.
@@ -77,7 +79,7 @@ impl Actor for RemoteProvider {
 }
 
 impl Handler<Generate> for RemoteProvider {
-    type Result = ResponseFuture<Result<Vec<Picture>, GenerateError>>;
+    type Result = ResponseFuture<Result<Fresh, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
         let provider = Arc::clone(&self.0);
@@ -105,8 +107,16 @@ type Files = Vec<(Spooled, Look)>;
 /// What was seen of a picture, if it was looked at.
 type Look = Option<Result<Inspected, InspectError>>;
 
+/// What a call has made.
+enum Got {
+    /// All that was asked for.
+    Whole(Fresh),
+    /// Files, of which some may be no pictures.
+    Files(Files),
+}
+
 impl RemoteParts {
-    async fn generate(&self, call: Generate) -> Result<Vec<Picture>, GenerateError> {
+    async fn generate(&self, call: Generate) -> Result<Fresh, GenerateError> {
         let Generate { request, permit, mut cancel, progress, .. } = call;
         let has_left = Cell::new(false);
         let leaves = || {
@@ -139,8 +149,10 @@ impl RemoteParts {
                 .judge(asked.as_ref().map_or_else(|failure| failure.class.verdict(), |_| Verdict::Answered));
         }
         drop(permit);
-        let pictures = self.inspect(asked.map_err(GenerateError::Failed)?).await;
-        pictures.map_err(GenerateError::Failed)
+        match asked.map_err(GenerateError::Failed)? {
+            Got::Whole(fresh) => Ok(fresh),
+            Got::Files(files) => Ok(self.inspect(files).await.map_err(GenerateError::Failed)?.into()),
+        }
     }
 
     async fn ask(
@@ -149,7 +161,7 @@ impl RemoteParts {
         progress: &ProgressSink,
         leaves: impl FnOnce(),
         answered: impl FnOnce(),
-    ) -> Result<Files, Failure> {
+    ) -> Result<Got, Failure> {
         let key = self.key()?;
         let _reservation = self.ready()?;
         let model = request.params.model.as_deref().or(self.config.model.as_deref());
@@ -192,7 +204,7 @@ impl RemoteParts {
         count: u32,
         key: Option<&Secret>,
         answered: impl FnOnce(),
-    ) -> Result<Files, Failure> {
+    ) -> Result<Got, Failure> {
         let content_type = exchange.response.headers().get(CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         if content_type.to_ascii_lowercase().starts_with("text/html") {
@@ -202,43 +214,38 @@ impl RemoteParts {
                 format!("providers.{name}.base_url is probably not the API's address; /v1 may be missing");
             return Err(Failure::new(Class::Unknown, message, hint));
         }
-        let (field, spools) = (self.wire.picture_field(), self.spools.clone());
-        let limits = BodyLimits { texts: count as usize + OTHER_TEXTS, picture_bytes: MAX_PICTURE_BYTES };
-        let inspector = self.inspector.clone();
+        let count = count as usize;
         let arrived = |bytes| {
             // One that names its pictures is short, and they are still to be fetched.
-            if bytes >= PICTURE_ANSWER_BYTES * count as usize {
+            if bytes >= PICTURE_ANSWER_BYTES * count {
                 answered();
             }
         };
-        let read = exchange.read_with(arrived, move |chunks| {
-            let answer = read_answer(chunks, field, &spools, limits)?;
-            // Here, as waking another thread for it costs as much.
-            let look = |text: &Result<Spooled, _>| inspector.inspect_now(text.as_ref().ok()?);
-            let looks: Vec<Look> = answer.texts.iter().take(count as usize).map(look).collect();
-            Ok((answer, looks))
-        });
-        let (Answer { document, texts, cut }, looks) = self.read(read.await)?;
-        let items = match (self.wire.items(&document, &self.config.base_url), &cut) {
-            // Of what was cut, whatever is whole.
-            (Err(_), Some(_)) => self.wire.items(&mend(&document), &self.config.base_url),
-            (items, _) => items,
+        let reading = Reading {
+            wire: Arc::clone(&self.wire),
+            base: self.config.base_url.clone(),
+            count,
+            spools: self.spools.clone(),
+            inspector: self.inspector.clone(),
+            shelver: self.shelver.clone(),
         };
-        let items = match (items, cut) {
-            (Ok(items), _) => items,
-            (Err(_), Some(cut)) => return Err(self.lost(&cut)),
-            (Err(refusal), None) => return Err(self.refused(refusal, key)),
+        let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
+        let (items, texts, cut) = match self.read(read)? {
+            Came::Whole(fresh) => return Ok(Got::Whole(fresh)),
+            Came::Parts { items, texts, cut } => (items, texts, cut),
         };
-        let looks = looks.into_iter().chain(std::iter::repeat_with(|| None));
-        let texts = texts.into_iter().zip(looks).map(Some).collect();
-        self.collect(items.into_iter().take(count as usize), texts, key).await
+        match (items, cut) {
+            (Ok(items), _) => self.collect(items, texts, key).await.map(Got::Files),
+            (Err(_), Some(cut)) => Err(self.lost(&cut)),
+            (Err(refusal), None) => Err(self.refused(refusal, key)),
+        }
     }
 
     /// The files of these pictures: those that are there, or why none is.
     async fn collect(
         &self,
-        items: impl Iterator<Item = Item>,
-        mut texts: Vec<Option<(Result<Spooled, BodyFault>, Look)>>,
+        items: Vec<Item>,
+        mut texts: Vec<Option<Text>>,
         key: Option<&Secret>,
     ) -> Result<Files, Failure> {
         let mut files = Vec::new();
@@ -281,14 +288,7 @@ impl RemoteParts {
                 None => self.inspector.inspect(file).await,
             };
             match inspected {
-                Ok((spooled, inspected)) => pictures.push(Picture {
-                    body: Body::Spooled(spooled),
-                    reservation: None,
-                    media_type: inspected.media_type,
-                    extension: inspected.extension,
-                    width: inspected.width,
-                    height: inspected.height,
-                }),
+                Ok((spooled, inspected)) => pictures.push(picture(spooled, inspected)),
                 Err(error) => fault = Some(error),
             }
         }

@@ -146,7 +146,7 @@ fn picture(key: Option<[u8; 32]>) -> KeepMade {
         width: 4,
         height: 3,
     };
-    KeepMade { key, provider: "fake".into(), model: None, pictures: vec![picture], make_room: None }
+    KeepMade { key, provider: "fake".into(), model: None, pictures: vec![picture].into(), make_room: None }
 }
 
 struct Bench {

@@ -6,7 +6,7 @@ use actix::{Actor, Recipient};
 use reel_protocol::methods::ProviderInfo;
 
 use crate::{
-    cache::Spools,
+    cache::{Shelver, Spools},
     config::{Config, HttpConfig, ProviderConfig, ProviderKind},
     memory::{Budget, Reclaim},
     provider::{
@@ -23,6 +23,7 @@ use crate::{
 pub(super) struct Ground {
     budget: Budget,
     spools: Spools,
+    shelver: Shelver,
     inspector: Inspector,
     draft: Instance,
     /// Has `draft` give back the memory that it keeps for the next drawing.
@@ -67,9 +68,9 @@ impl ProviderRooms {
 }
 
 impl Ground {
-    /// Over this budget, for pictures that arrive in `<home>/artifacts`.
-    pub fn new(budget: &Budget, artifacts: PathBuf) -> Self {
-        let draft = DraftProvider::new(budget.clone()).start();
+    /// Over this budget, for pictures that arrive in `<home>/artifacts` and are kept by the cache.
+    pub fn new(budget: &Budget, artifacts: PathBuf, shelver: Shelver) -> Self {
+        let draft = DraftProvider::new(budget.clone(), shelver.clone()).start();
         let reclaim_drawing = draft.clone().recipient();
         let draft = Instance {
             info: DraftProvider::info(),
@@ -78,7 +79,8 @@ impl Ground {
             check: draft.recipient(),
         };
         let inspector = Inspector::new(budget.clone());
-        Self { budget: budget.clone(), spools: Spools::new(artifacts), inspector, draft, reclaim_drawing }
+        let (budget, spools) = (budget.clone(), Spools::new(artifacts));
+        Self { budget, spools, shelver, inspector, draft, reclaim_drawing }
     }
 
     /// Those that are configured, and `draft` last.
@@ -111,8 +113,8 @@ impl Ground {
     }
 
     fn remote(&self, config: &ProviderConfig, http: &Http) -> Instance {
-        let wire: Box<dyn Wire> = match config.kind {
-            ProviderKind::Openai => Box::new(Openai),
+        let wire: Arc<dyn Wire> = match config.kind {
+            ProviderKind::Openai => Arc::new(Openai),
         };
         let provider = RemoteProvider::new(RemoteParts {
             config: config.clone(),
@@ -120,6 +122,7 @@ impl Ground {
             wire,
             http: http.clone(),
             spools: self.spools.clone(),
+            shelver: self.shelver.clone(),
             inspector: self.inspector.clone(),
             budget: self.budget.clone(),
         })

@@ -76,7 +76,7 @@ impl Puts {
             key: Some(key),
             provider: "bench".to_owned(),
             model: None,
-            pictures: vec![picture],
+            pictures: vec![picture].into(),
             make_room: None,
         };
         let (cache, store) = (self.cache.clone(), self.store.clone());

@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::{ImageCache, drop_apart};
 use crate::{
-    cache::{CacheError, disk_tier::DiskTier},
+    cache::{CacheError, cap::Granted, disk_tier::DiskTier},
     store::{self, ArtifactRow, Dropped, Store, StoreError},
 };
 
@@ -36,30 +36,18 @@ pub struct EntriesDropped(pub u64);
 
 impl ImageCache {
     /// Grants room on disk, and evicts for it; refuses, and evicts nothing, if that would not be enough.
-    pub(super) fn make_room(&mut self, needed_bytes: u64) -> ResponseActFuture<Self, Result<(), CacheError>> {
-        if self.excess_bytes(needed_bytes) == 0 {
-            self.pending_bytes += needed_bytes;
-            return Box::pin(fut::ready(Ok(())));
+    pub(super) fn make_room(
+        &mut self,
+        needed_bytes: u64,
+    ) -> ResponseActFuture<Self, Result<Granted, CacheError>> {
+        if let Some(granted) = self.cap.grant(needed_bytes) {
+            return Box::pin(fut::ready(Ok(granted)));
         }
-        if needed_bytes > self.disk_limit_bytes {
-            return Box::pin(fut::ready(Err(self.full(needed_bytes))));
+        if needed_bytes > self.cap.limit_bytes() {
+            return Box::pin(fut::ready(Err(self.cap.full(needed_bytes))));
         }
         let alone = Arc::clone(&self.gate).write_owned().into_actor(self);
         Box::pin(alone.then(move |alone, actor, _| actor.make_room_alone(needed_bytes, alone)))
-    }
-
-    /// What must leave so that so much more fits. What fits without new files always fits.
-    pub(super) fn excess_bytes(&self, needed_bytes: u64) -> u64 {
-        if needed_bytes == 0 {
-            return 0;
-        }
-        let held_bytes = self.stats.disk_bytes.saturating_add(self.pending_bytes);
-        held_bytes.saturating_add(needed_bytes).saturating_sub(self.disk_limit_bytes)
-    }
-
-    fn full(&self, needed_bytes: u64) -> CacheError {
-        let held_bytes = self.stats.disk_bytes.saturating_add(self.pending_bytes);
-        CacheError::Full { held_bytes, limit_bytes: self.disk_limit_bytes, needed_bytes }
     }
 
     /// Comes back here after each eviction: another one may have taken the room, or a task may have named what was chosen.
@@ -68,20 +56,20 @@ impl ImageCache {
         &mut self,
         needed_bytes: u64,
         alone: OwnedRwLockWriteGuard<()>,
-    ) -> ResponseActFuture<Self, Result<(), CacheError>> {
-        let excess_bytes = self.excess_bytes(needed_bytes);
-        if excess_bytes == 0 {
-            self.pending_bytes += needed_bytes;
-            return Box::pin(fut::ready(Ok(())));
+    ) -> ResponseActFuture<Self, Result<Granted, CacheError>> {
+        if let Some(granted) = self.cap.grant(needed_bytes) {
+            return Box::pin(fut::ready(Ok(granted)));
         }
+        let excess_bytes = self.cap.excess_bytes(needed_bytes);
         let protected = self.shelves.open().recent.protected(Instant::now());
-        let wanted_bytes = excess_bytes.saturating_add(self.disk_limit_bytes / SLACK_PART);
+        let wanted_bytes = excess_bytes.saturating_add(self.cap.limit_bytes() / SLACK_PART);
         let chosen = choose(self.store.clone(), protected, wanted_bytes, usize::MAX).into_actor(self);
         Box::pin(chosen.then(move |chosen, actor, _| {
             let rows = match chosen {
                 Ok(rows) if rows.iter().map(|row| row.size_bytes).sum::<u64>() >= excess_bytes => rows,
                 Ok(_) => {
-                    return Box::pin(fut::ready(Err(actor.full(needed_bytes)))) as ResponseActFuture<Self, _>;
+                    return Box::pin(fut::ready(Err(actor.cap.full(needed_bytes))))
+                        as ResponseActFuture<Self, _>;
                 }
                 Err(error) => return Box::pin(fut::ready(Err(error.into()))),
             };

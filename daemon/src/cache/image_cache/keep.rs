@@ -9,11 +9,13 @@ use tokio::sync::RwLock;
 use super::ImageCache;
 use crate::{
     cache::{
-        CacheError, FindRoom, KeepMade, Kept, Key, Made, Settle,
+        CacheError, FindRoom, Fresh, KeepMade, Kept, Key, Made, Placed, Settle,
+        cap::Granted,
         disk_tier::DiskTier,
-        index::Shelved,
+        index,
         kept::{Open, Shelf, Written},
         memory_tier::Item,
+        shelver::{Shelving, shelve_all},
     },
     provider::Picture,
     store::{self, ArtifactRow, Entry, Store},
@@ -28,10 +30,26 @@ struct Writer {
     disk: DiskTier,
     store: Store,
     gate: Arc<RwLock<()>>,
+    cache: Recipient<Settle>,
+    asked: Asked,
+}
+
+/// What the results are of.
+struct Asked {
     key: Option<Key>,
     provider: String,
     model: Option<String>,
-    cache: Recipient<Settle>,
+    artifacts: PathBuf,
+}
+
+impl Asked {
+    fn kept(self, placed: Placed) -> Kept {
+        let Self { key, provider, model, artifacts } = self;
+        let entry = Entry { artifacts: placed.artifacts(), provider, model, made: Timestamp::now() };
+        // An entry without a picture has no row that could name it.
+        let key = key.filter(|_| !entry.artifacts.is_empty());
+        Kept::new(Made::of(&entry, &artifacts), key, entry, placed)
+    }
 }
 
 impl ImageCache {
@@ -41,18 +59,21 @@ impl ImageCache {
         ctx: &mut Context<Self>,
     ) -> ResponseActFuture<Self, Result<Kept, CacheError>> {
         let KeepMade { key, provider, model, pictures, make_room } = msg;
+        let asked = Asked { key, provider, model, artifacts: self.disk.artifacts().to_owned() };
+        let pictures = match pictures {
+            Fresh::Pictures(pictures) => pictures,
+            Fresh::Placed(placed) => return Box::pin(fut::ready(Ok(asked.kept(placed)))),
+            Fresh::Failed(error) => return Box::pin(fut::ready(Err(error))),
+        };
         let writer = Writer {
             disk: self.disk.clone(),
             store: self.store.clone(),
             gate: Arc::clone(&self.gate),
-            // An entry without a picture has no row that could name it.
-            key: key.filter(|_| !pictures.is_empty()),
-            provider,
-            model,
             cache: ctx.address().recipient(),
+            asked,
         };
         let most_bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
-        if self.excess_bytes(most_bytes) == 0 {
+        if self.cap.excess_bytes(most_bytes) == 0 {
             return self.make_room_and_write(writer, pictures, most_bytes, make_room);
         }
         // Of what is there already no room is needed, and at the cap that counts.
@@ -76,27 +97,14 @@ impl ImageCache {
         make_room: Option<Recipient<MakeRoom>>,
     ) -> ResponseActFuture<Self, Result<Kept, CacheError>> {
         Box::pin(self.make_room_of(new_bytes, make_room, PRUNES).then(move |room, actor, _| {
-            let written = async move {
-                room?;
-                Ok(write(writer, pictures, new_bytes).await)
-            };
-            written.into_actor(actor).map(move |written: Result<_, CacheError>, actor, _| {
-                // Room that was refused was not granted, and is not given back.
-                let written = written?;
-                if written.is_err() {
-                    actor.pending_bytes = actor.pending_bytes.saturating_sub(new_bytes);
-                }
-                written
-            })
+            async move { write(writer, pictures, room?).await }.into_actor(actor)
         }))
     }
 
-    /// Whether there would be room; nothing is granted, as what will come is not known yet.
+    /// Whether there would be room; none is held, as what will come is not known yet.
     pub(super) fn find_room(&mut self, msg: FindRoom) -> ResponseActFuture<Self, Result<(), CacheError>> {
         let FindRoom { bytes, make_room } = msg;
-        Box::pin(self.make_room_of(bytes, make_room, PRUNES).map(move |room, actor, _| {
-            room.inspect(|()| actor.pending_bytes = actor.pending_bytes.saturating_sub(bytes))
-        }))
+        Box::pin(self.make_room_of(bytes, make_room, PRUNES).map(|room, _, _| room.map(drop)))
     }
 
     /// Grants room as [`ImageCache::make_room`] does, and has the history give way where its tasks name all that could leave.
@@ -105,15 +113,15 @@ impl ImageCache {
         new_bytes: u64,
         history: Option<Recipient<MakeRoom>>,
         prunes: u32,
-    ) -> ResponseActFuture<Self, Result<(), CacheError>> {
-        let is_possible = new_bytes <= self.disk_limit_bytes;
+    ) -> ResponseActFuture<Self, Result<Granted, CacheError>> {
+        let is_possible = new_bytes <= self.cap.limit_bytes();
         Box::pin(self.make_room(new_bytes).then(move |room, actor, _| -> ResponseActFuture<Self, _> {
             let (Err(CacheError::Full { .. }), Some(history)) =
                 (&room, history.filter(|_| is_possible && prunes > 0))
             else {
                 return Box::pin(fut::ready(room));
             };
-            let pruned = history.send(MakeRoom { bytes: actor.excess_bytes(new_bytes) });
+            let pruned = history.send(MakeRoom { bytes: actor.cap.excess_bytes(new_bytes) });
             Box::pin(pruned.into_actor(actor).then(move |unpinned, actor, _| -> ResponseActFuture<Self, _> {
                 match unpinned {
                     Ok(1..) => actor.make_room_of(new_bytes, Some(history), prunes - 1),
@@ -125,9 +133,8 @@ impl ImageCache {
 
     /// The rows of what was kept were committed, or its files are of no use.
     pub(super) fn settle(&mut self, Settle { open, written }: Settle) {
-        let Open { shelves, granted_bytes, key, together } = open;
-        self.pending_bytes = self.pending_bytes.saturating_sub(granted_bytes);
-        let files = shelves.iter().map(|shelf| shelf.row.clone()).collect::<Vec<_>>();
+        let Open { shelves, files, granted, key, together } = open;
+        drop(granted);
         let is_stray = match &written {
             None => true,
             Some(written) => written.entry.artifacts.iter().zip(&files).any(|(row, file)| row != file),
@@ -145,7 +152,7 @@ impl ImageCache {
     fn follow(&mut self, key: Option<Key>, shelves: Vec<Shelf>, written: Written) {
         let Written { entry, added } = written;
         self.stats.artifacts += added.artifacts;
-        self.stats.disk_bytes += added.bytes;
+        self.cap.add(added.bytes);
         self.stats.entries += added.entries;
         for (Shelf { row: file, stamp, held }, row) in shelves.into_iter().zip(&entry.artifacts) {
             self.touch(row.digest);
@@ -160,7 +167,7 @@ impl ImageCache {
             }
         }
         if let Some(key) = key {
-            let entry = Arc::new(Shelved::new(entry, self.disk.artifacts()));
+            let entry = Arc::new(index::Shelved::new(entry, self.disk.artifacts()));
             self.shelves.open().index.put_written(key, entry);
         }
     }
@@ -201,58 +208,19 @@ async fn count_new(
     Ok((pictures, new_bytes, known))
 }
 
-fn new_row(digest: Digest, size_bytes: u64, picture: &Picture) -> ArtifactRow {
-    ArtifactRow {
-        digest,
-        media_type: picture.media_type.to_owned(),
-        extension: picture.extension.to_owned(),
-        size_bytes,
-        width: Some(picture.width),
-        height: Some(picture.height),
-        duration_s: None,
-    }
-}
-
 /// Writes the files; they go again if one of them cannot be written: on a disk that is full they would only make it worse.
-async fn write(writer: Writer, pictures: Vec<Picture>, granted_bytes: u64) -> Result<Kept, CacheError> {
-    let Writer { disk, store, gate, key, provider, model, cache } = writer;
+async fn write(writer: Writer, pictures: Vec<Picture>, granted: Granted) -> Result<Kept, CacheError> {
+    let Writer { disk, store, gate, cache, asked } = writer;
     let together = Arc::clone(&gate).read_owned().await;
     let shelving = disk.clone();
-    let shelved = on_thread(disk.artifacts().to_owned(), move || {
-        let (mut shelves, mut files) = (Vec::new(), Vec::new());
-        for picture in pictures {
-            match shelve(&shelving, picture, &mut files) {
-                Ok(shelf) => shelves.push(shelf),
-                Err(error) => return Err((error, files)),
-            }
-        }
-        Ok(shelves)
-    });
-    let shelves = match shelved.await? {
-        Ok(shelves) => shelves,
-        Err((error, files)) => {
-            drop(together);
-            discard(store, disk, gate, files).await;
-            return Err(error);
-        }
-    };
-    let artifacts = shelves.iter().map(|shelf| shelf.row.clone()).collect();
-    let entry = Entry { artifacts, provider, model, made: Timestamp::now() };
-    let made = Made::of(&entry, disk.artifacts());
-    Ok(Kept::new(made, entry, Open { shelves, granted_bytes, key, together }, cache))
-}
-
-/// Writes and syncs one file; `files` tells which ones may be there, whatever comes of it.
-fn shelve(disk: &DiskTier, picture: Picture, files: &mut Vec<ArtifactRow>) -> Result<Shelf, CacheError> {
-    let (digest, size_bytes) = picture.body.identity();
-    let row = new_row(digest, size_bytes, &picture);
-    files.push(row.clone());
-    let (stamp, bytes) = disk.write(&row, picture.body)?;
-    let held = bytes.map(|mut bytes| {
-        bytes.shrink_to_fit();
-        (bytes, picture.reservation)
-    });
-    Ok(Shelf { row, stamp, held })
+    let shelving = on_thread(disk.artifacts().to_owned(), move || shelve_all(&shelving, pictures));
+    let Shelving { shelves, files, error } = shelving.await?;
+    if let Some(error) = error {
+        drop(together);
+        discard(store, disk, gate, files).await;
+        return Err(error);
+    }
+    Ok(asked.kept(Placed::new(Open { shelves, files, granted, key: None, together }, cache)))
 }
 
 /// Removes the files that no row names.

@@ -2,6 +2,7 @@
 
 mod at_once;
 mod damage;
+mod placed;
 mod room;
 
 use std::{
@@ -25,6 +26,7 @@ struct Home {
     events: EventHub,
     hashed: Arc<AtomicU64>,
     shelves: Shelves,
+    shelver: Option<Shelver>,
 }
 
 impl Home {
@@ -32,7 +34,8 @@ impl Home {
         let directory = tempfile::tempdir().unwrap();
         let store = store::open(&directory.path().join("reel.db")).unwrap().store;
         let (budget, events) = (Budget::new(64 * MIB), EventHub::default());
-        Self { directory, store, budget, events, hashed: Arc::default(), shelves: Shelves::default() }
+        let (hashed, shelves) = (Arc::default(), Shelves::default());
+        Self { directory, store, budget, events, hashed, shelves, shelver: None }
     }
 
     fn artifacts(&self) -> PathBuf {
@@ -49,7 +52,10 @@ impl Home {
         });
         self.hashed = Arc::clone(&cache.disk.hashed);
         self.shelves = cache.shelves();
-        cache.start()
+        let shelver = cache.shelver();
+        let cache = cache.start();
+        self.shelver = Some(shelver(cache.clone().recipient()));
+        cache
     }
 
     fn start_wide(&mut self) -> Addr<ImageCache> {
@@ -84,7 +90,8 @@ fn picture(fill: u8, size: usize) -> Picture {
 
 fn keep_all(key: Option<u8>, pictures: Vec<Picture>) -> KeepMade {
     let key = key.map(|key| [key; 32]);
-    KeepMade { key, provider: "draft".into(), model: Some("m".into()), pictures, make_room: None }
+    let (provider, model, pictures) = ("draft".into(), Some("m".into()), pictures.into());
+    KeepMade { key, provider, model, pictures, make_room: None }
 }
 
 impl Home {

@@ -10,7 +10,7 @@ mod retry_after;
 mod route;
 
 pub use self::{
-    body::{Answer, BodyFault, BodyLimits, read_answer, read_file},
+    body::{Answer, BodyFault, BodyLimits, Chunks, read_answer, read_file},
     client::{Exchange, Http, HttpLimits, SendError},
     dns::Reach,
     mend::mend,

@@ -1,0 +1,134 @@
+//! The cap of the disk tier: what it holds, what is granted to files on their way, and how much there may be. Asked on any thread.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::CacheError;
+
+/// The account; a clone is the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Cap(Arc<Mutex<Account>>);
+
+/// In bytes.
+#[derive(Debug, Default)]
+struct Account {
+    limit: u64,
+    /// None until it was counted, and until then nothing is granted.
+    held: Option<u64>,
+    granted: u64,
+}
+
+/// Room for files that are not counted yet; given back when dropped.
+#[derive(Debug)]
+pub struct Granted {
+    cap: Cap,
+    bytes: u64,
+}
+
+impl Cap {
+    /// Of so many bytes.
+    pub fn new(limit_bytes: u64) -> Self {
+        let cap = Self::default();
+        cap.set_limit(limit_bytes);
+        cap
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much there may be.
+    pub fn limit_bytes(&self) -> u64 {
+        self.account().limit
+    }
+
+    /// From now on; what is held and granted stays.
+    pub fn set_limit(&self, bytes: u64) {
+        self.account().limit = bytes;
+    }
+
+    /// What files in rows weigh.
+    pub fn held_bytes(&self) -> u64 {
+        self.account().held.unwrap_or(0)
+    }
+
+    /// Counts what is held as so much.
+    pub fn count(&self, bytes: u64) {
+        self.account().held = Some(bytes);
+    }
+
+    /// So much more is held.
+    pub fn add(&self, bytes: u64) {
+        let mut account = self.account();
+        account.held = Some(account.held.unwrap_or(0).saturating_add(bytes));
+    }
+
+    /// So much less is held.
+    pub fn subtract(&self, bytes: u64) {
+        let mut account = self.account();
+        account.held = Some(account.held.unwrap_or(0).saturating_sub(bytes));
+    }
+
+    /// What must leave so that so much more fits. What fits without new files always fits.
+    pub fn excess_bytes(&self, needed_bytes: u64) -> u64 {
+        self.account().excess_bytes(needed_bytes)
+    }
+
+    /// Room for so much more, if it is there.
+    pub fn grant(&self, needed_bytes: u64) -> Option<Granted> {
+        let mut account = self.account();
+        if account.excess_bytes(needed_bytes) > 0 {
+            return None;
+        }
+        account.granted += needed_bytes;
+        Some(Granted { cap: self.clone(), bytes: needed_bytes })
+    }
+
+    /// Why there is no room.
+    pub fn full(&self, needed_bytes: u64) -> CacheError {
+        let account = self.account();
+        CacheError::Full { held_bytes: account.taken_bytes(), limit_bytes: account.limit, needed_bytes }
+    }
+}
+
+impl Account {
+    fn taken_bytes(&self) -> u64 {
+        self.held.unwrap_or(u64::MAX).saturating_add(self.granted)
+    }
+
+    fn excess_bytes(&self, needed_bytes: u64) -> u64 {
+        if needed_bytes == 0 {
+            return 0;
+        }
+        self.taken_bytes().saturating_add(needed_bytes).saturating_sub(self.limit)
+    }
+}
+
+impl Drop for Granted {
+    fn drop(&mut self) {
+        let mut account = self.cap.account();
+        account.granted = account.granted.saturating_sub(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_granted_once_and_comes_back() {
+        let cap = Cap::new(100);
+        assert!(cap.grant(1).is_none(), "it is not counted yet");
+        assert!(cap.grant(0).is_some(), "what needs no room always fits");
+        cap.count(40);
+        let half = cap.grant(50).unwrap();
+        assert_eq!(cap.excess_bytes(11), 1);
+        assert!(cap.grant(11).is_none());
+        drop(half);
+        cap.add(30);
+        assert_eq!((cap.held_bytes(), cap.excess_bytes(31)), (70, 1));
+        cap.set_limit(60);
+        assert_eq!((cap.excess_bytes(1), cap.excess_bytes(0)), (11, 0));
+        cap.subtract(80);
+        assert_eq!(cap.held_bytes(), 0);
+    }
+}
