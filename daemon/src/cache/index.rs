@@ -5,13 +5,14 @@ use std::{collections::HashSet, num::NonZeroUsize, path::Path, sync::Arc};
 use lru::LruCache;
 use reel_protocol::Digest;
 
-use super::{Key, Made};
+use super::{Key, Made, keys::Keys};
 use crate::store::{ArtifactRow, Entry};
 
 /// Entries in memory: at about 800 bytes each they stay under 4 MiB. One that fell out is read from the journal again.
 const ENTRIES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
-/// Requests without a result in memory, at about 100 bytes each: a batch is looked up when it comes and again task by task when these begin.
+/// Requests without a result, at about 100 bytes each, where [`Keys`] does not say so: a batch is looked up when it comes and again task by
+/// task when these begin.
 const MISSING: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// An entry, ready to be answered once its files were looked at.
@@ -45,12 +46,14 @@ pub struct Index {
     entries: LruCache<Key, Arc<Shelved>>,
     /// Keys that had nothing when they were read, and were not written since.
     missing: LruCache<Key, ()>,
+    keys: Keys,
     epoch: u64,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self { entries: LruCache::sparse(ENTRIES), missing: LruCache::sparse(MISSING), epoch: 0 }
+        let (entries, missing) = (LruCache::sparse(ENTRIES), LruCache::sparse(MISSING));
+        Self { entries, missing, keys: Keys::default(), epoch: 0 }
     }
 }
 
@@ -60,12 +63,17 @@ impl Index {
         self.epoch
     }
 
+    /// Takes what the journal had before anything was asked of the index.
+    pub fn start_with(&mut self, keys: Keys) {
+        self.keys = keys;
+    }
+
     /// What is known for a key; None where the journal must be asked.
     pub fn get(&mut self, key: &Key) -> Option<Known> {
         if let Some(entry) = self.entries.get(key) {
             return Some(Known::Entry(Arc::clone(entry)));
         }
-        self.missing.get(key).map(|()| Known::Nothing)
+        (self.keys.lacks(key) || self.missing.get(key).is_some()).then_some(Known::Nothing)
     }
 
     /// Keeps what was read at an epoch, if it is not outdated.
@@ -83,6 +91,7 @@ impl Index {
     pub fn put_written(&mut self, key: Key, entry: Arc<Shelved>) {
         self.epoch += 1;
         self.missing.pop(&key);
+        self.keys.add(&key);
         self.entries.put(key, entry);
     }
 
@@ -124,5 +133,22 @@ mod tests {
         index.clear();
         index.put_read(key, None, outdated);
         assert!(index.get(&key).is_none(), "it was read before it was written");
+    }
+
+    #[test]
+    fn what_the_journal_cannot_have_is_not_read_there() {
+        let mut index = Index::default();
+        index.start_with(Keys::new(&[[1; 32]]));
+        assert!(index.get(&[1; 32]).is_none());
+        assert!(matches!(index.get(&[2; 32]), Some(Known::Nothing)));
+        let entry = Entry {
+            artifacts: Vec::new(),
+            provider: "draft".into(),
+            model: None,
+            made: reel_protocol::Timestamp::now(),
+        };
+        index.put_written([2; 32], Arc::new(Shelved::new(entry, Path::new("/artifacts"))));
+        index.clear();
+        assert!(index.get(&[2; 32]).is_none(), "it was written since, and may be again");
     }
 }

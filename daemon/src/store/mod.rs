@@ -19,7 +19,7 @@ pub use self::{
     accept::{Accepted, Dependencies, NewTask, Request, batch_exists, find_request, insert, save_ids},
     artifacts::{
         ArtifactRow, Dropped, Entry, artifact, artifacts_after, drop_artifact, drop_entries, drop_unpinned,
-        entry, evictable, insert_artifact, insert_entry, totals, touch,
+        entry, evictable, insert_artifact, insert_entry, keys, totals, touch,
     },
     error::StoreError,
     history::{Pruned, forget, prune, prune_pinning},

@@ -26,10 +26,13 @@ async fn a_result_is_had_at_once_while_its_file_stands_as_it_was_and_counts_as_a
 async fn an_earlier_key_is_passed_over_only_if_it_is_known_to_have_nothing() {
     let mut home = Home::new();
     let cache = home.start_wide();
+    home.keep(&cache, 1, 100).await.unwrap();
+    cache.send(ClearCache { is_memory_only: false }).await.unwrap().unwrap();
     let made = home.keep(&cache, 2, 100).await.unwrap();
-    assert_eq!(home.shelves.look_now(&[[1; 32], [2; 32]]), None, "the journal may have the first");
+    assert_eq!(home.shelves.look_now(&[[1; 32], [2; 32]]), None, "the journal may have the first again");
     assert_eq!(look_up(&cache, 1).await, None);
-    assert_eq!(home.shelves.look_now(&[[1; 32], [2; 32]]), Some(made.into()));
+    assert_eq!(home.shelves.look_now(&[[1; 32], [2; 32]]), Some(made.clone().into()));
+    assert_eq!(home.shelves.look_now(&[[3; 32], [2; 32]]), Some(made.into()), "it had the third never");
 }
 
 #[actix::test]
