@@ -27,7 +27,7 @@ use reel_tests::{
     Sandbox,
     bench::{self, Row, Samples, Unit, each, interleaved, seconds},
     echo::Echo,
-    pinned::Pinned,
+    pinned::{Other, Pinned},
 };
 use reeld::{
     memory::os,
@@ -79,7 +79,8 @@ fn library_client(sandbox: &Sandbox) -> (Runtime, Client) {
 
 fn hit() -> Vec<Row> {
     let sandbox = bench::sandbox();
-    let _pinned = Pinned::here().with_process(sandbox.start());
+    let daemon = sandbox.start();
+    let pinned = Pinned::here();
     let mut connection = sandbox.connect();
     let params = json!({ "prompt": "a lighthouse at dusk" });
     let made = connection.generate(params.clone());
@@ -88,40 +89,49 @@ fn hit() -> Vec<Row> {
     let asked: ServiceCallParams = serde_json::from_value(call(&params)).unwrap();
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "service.call", "params": call(&params) });
     let line = format!("{request}\n");
-    let mut echo = Echo::start();
-    let mut row = |figure, work: &mut dyn FnMut()| {
+    let mut by_line = || {
+        connection.send_bytes(line.as_bytes());
+        let line = connection.try_read_line().unwrap();
+        let answer: Answer<'_> = serde_json::from_str(&line).unwrap();
+        assert_eq!(answer.result.outputs[0].path, path);
+    };
+    let mut by_library = || {
+        let task = runtime.block_on(client.call::<ServiceCall>(&asked)).unwrap();
+        assert_eq!(task.outputs[0].path, path);
+    };
+    let row = |figure, other, work: &mut dyn FnMut()| {
+        pinned.hold_process(daemon, other);
+        let mut echo = Echo::start_with(pinned.hold_thread(other));
         let (ours, reference) = interleaved(20, || each(200, &mut *work), || each(200, || echo.round_trip()));
         Row {
             mark: "C1",
             figure,
             unit: Unit::Seconds,
             ours,
-            reference_name: "bare socket round trip",
+            reference_name: match other {
+                Other::Here => "bare socket round trip on one core",
+                Other::Beside => "bare socket round trip between two cores",
+            },
             reference,
             first: "≤ 3 ×",
             goal: "≤ 1.5 ×",
         }
     };
     vec![
-        row("cache hit: request → path, p50 (on one core)", &mut || {
-            connection.send_bytes(line.as_bytes());
-            let line = connection.try_read_line().unwrap();
-            let answer: Answer<'_> = serde_json::from_str(&line).unwrap();
-            assert_eq!(answer.result.outputs[0].path, path);
-        }),
-        row("the same with the client library, in frames", &mut || {
-            let task = runtime.block_on(client.call::<ServiceCall>(&asked)).unwrap();
-            assert_eq!(task.outputs[0].path, path);
-        }),
+        row("cache hit: request → path, p50, daemon on the other core", Other::Beside, &mut by_line),
+        row("the same with the client library, in frames", Other::Beside, &mut by_library),
+        row("cache hit, all on one core: what is computed, with no core to wake", Other::Here, &mut by_line),
+        row("the same with the client library, in frames", Other::Here, &mut by_library),
     ]
 }
 
-/// With the client library. On one core, as [`hit`]: a megabyte goes in as many pieces as the socket's buffer makes of it, and between two
+/// With the client library. On one core: a megabyte goes in as many pieces as the socket's buffer makes of it, and between two
 /// cores each piece is a wake-up, of a core that sleeps or of one that does not.
 fn hit_as_bytes() -> Vec<Row> {
     const BYTES: usize = 1024 * 1024;
     let sandbox = bench::sandbox();
-    let _pinned = Pinned::here().with_process(sandbox.start());
+    let pinned = Pinned::here();
+    pinned.hold_process(sandbox.start(), Other::Here);
     let params =
         json!({ "prompt": "a harbour at night", "style": "watercolor", "width": 2048, "height": 2048 });
     let made = sandbox.connect().generate(params.clone());

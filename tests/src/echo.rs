@@ -15,8 +15,14 @@ pub struct Echo(UnixStream);
 impl Echo {
     /// Starts the thread.
     pub fn start() -> Self {
+        Self::start_with(|| ())
+    }
+
+    /// Starts the thread, which does this first.
+    pub fn start_with(first: impl FnOnce() + Send + 'static) -> Self {
         let (near, mut far) = UnixStream::pair().unwrap();
         std::thread::spawn(move || {
+            first();
             let mut bytes = [0; BYTES];
             while far.read_exact(&mut bytes).is_ok() && far.write_all(&bytes).is_ok() {}
         });

@@ -1,7 +1,7 @@
-//! One core for both ends of a conversation.
+//! Which cores both ends of a conversation run on.
 //!
-//! A round trip between two cores takes 8 µs or 50 µs, as the scheduler happens to wake a core that sleeps or one that does not; that says
-//! nothing about either end. On one core every hand-over is a plain switch, on our side and on the reference's.
+//! Left to the scheduler, a round trip takes 3 µs or 60 µs, as it happens to stay on one core or to wake another one that sleeps; that says
+//! nothing about either end. So a bench says which it is, and does the same with its reference.
 
 use std::fs;
 
@@ -10,10 +10,20 @@ use rustix::{
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
+/// Where the other end runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// On the same core: a hand-over is a plain switch, and what both ends compute is all that is seen.
+    Here,
+    /// On another one, as a program and a daemon usually do: a hand-over wakes it.
+    Beside,
+}
+
 /// Holds this thread to one core until it is dropped. Threads that are started meanwhile stay there.
 #[derive(Debug)]
 pub struct Pinned {
-    core: CpuSet,
+    here: CpuSet,
+    beside: CpuSet,
     before: CpuSet,
 }
 
@@ -21,29 +31,45 @@ impl Pinned {
     /// The last core that this thread may use: the first ones serve more of a machine's interrupts.
     pub fn here() -> Self {
         let before = sched_getaffinity(None).expect("a thread may ask where it may run");
-        let last = (0..CpuSet::MAX_CPU).rev().find(|core| before.is_set(*core)).expect("it runs somewhere");
-        let mut core = CpuSet::new();
-        core.set(last);
-        sched_setaffinity(None, &core).expect("a thread may give cores up");
-        Self { core, before }
+        let mut cores = (0..CpuSet::MAX_CPU).rev().filter(|core| before.is_set(*core));
+        let here = cores.next().expect("it runs somewhere");
+        let [here, beside] = [here, cores.next().unwrap_or(here)].map(|core| {
+            let mut only = CpuSet::new();
+            only.set(core);
+            only
+        });
+        sched_setaffinity(None, &here).expect("a thread may give cores up");
+        Self { here, beside, before }
     }
 
-    /// Holds all threads of a process to the same core, and with them all that they start.
-    #[must_use]
-    pub fn with_process(self, pid: u32) -> Self {
+    /// Holds all threads of a process to a core, and with them all that they start.
+    pub fn hold_process(&self, pid: u32, other: Other) {
         let mut held = Vec::new();
         // Looked at again until nothing is new: a thread may have been started by one that was not held yet.
         loop {
             let mut threads = threads(pid);
             threads.retain(|thread| !held.contains(thread));
             if threads.is_empty() {
-                return self;
+                return;
             }
             for thread in &threads {
                 // One that has ended meanwhile needs no core.
-                let _ = sched_setaffinity(Some(*thread), &self.core);
+                let _ = sched_setaffinity(Some(*thread), self.core(other));
             }
             held.append(&mut threads);
+        }
+    }
+
+    /// What a thread of this process does to run there.
+    pub fn hold_thread(&self, other: Other) -> impl FnOnce() + Send + use<> {
+        let core = *self.core(other);
+        move || sched_setaffinity(None, &core).expect("a thread may choose among the process's cores")
+    }
+
+    const fn core(&self, other: Other) -> &CpuSet {
+        match other {
+            Other::Here => &self.here,
+            Other::Beside => &self.beside,
         }
     }
 }
