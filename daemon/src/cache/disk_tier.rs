@@ -19,7 +19,7 @@ use reel_protocol::{Digest, Timestamp};
 use tempfile::NamedTempFile;
 use tracing::warn;
 
-use super::{Body, CacheError, os, verified::Stamp};
+use super::{Body, CacheError, Spooled, os, spool::Place, verified::Stamp};
 use crate::{disk, store::ArtifactRow};
 
 /// Files being written; on the same file system as the others, as a rename does not cross one.
@@ -123,20 +123,20 @@ impl DiskTier {
     }
 
     fn write_new(&self, path: &Path, body: Body) -> io::Result<(Stamp, Option<Vec<u8>>)> {
-        // What is spooled has its room already.
-        let needed_bytes = if let Body::Held(bytes) = &body { bytes.len() as u64 } else { 0 };
-        if !self.has_room(needed_bytes) {
+        // What has a file has its room already.
+        if !self.has_room(body.memory_bytes()) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.ensure_directory(path.parent().unwrap_or(&self.artifacts))?;
         // Dropped on any failure, and the file with it.
+        let written = |bytes: &[u8]| {
+            let mut file = self.temporary()?;
+            file.write_all(bytes).map(|()| file)
+        };
         let (file, held) = match body {
-            Body::Spooled(spooled) => (spooled.file, None),
-            Body::Held(bytes) => {
-                let mut file = self.temporary()?;
-                file.write_all(&bytes)?;
-                (file, Some(bytes))
-            }
+            Body::Spooled(Spooled { place: Place::File(file), .. }) => (file, None),
+            Body::Spooled(Spooled { place: Place::Memory(bytes), .. }) => (written(&bytes)?, None),
+            Body::Held(bytes) => (written(&bytes)?, Some(bytes)),
         };
         let file = file.persist(path).map_err(|error| error.error)?;
         os::sync_named(&file, path.parent().unwrap_or(&self.artifacts))?;

@@ -26,5 +26,5 @@ pub use self::{
     },
     shelver::{Fresh, Shelver},
     shelves::Shelves,
-    spool::{Body, Spool, Spooled, Spools},
+    spool::{Body, Look, SPOOL_BYTES, Spool, Spooled, Spools},
 };

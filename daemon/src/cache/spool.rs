@@ -1,10 +1,10 @@
-//! Spools: bodies that are too large to hold go to a temporary file of the disk tier while they arrive, and are hashed on their way.
+//! Spools: bodies go to a temporary file of the disk tier while they arrive, and are hashed on their way. One that is small stays in memory
+//! until it is whole: its file is then written once, and not read again to be looked at.
 //!
 //! Everything here blocks. A spool that is dropped takes its file with it; what a daemon that died left behind is removed at the next start.
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, BufRead, BufReader, BufWriter, Cursor, Seek, Write},
     path::PathBuf,
 };
 
@@ -13,12 +13,17 @@ use tempfile::NamedTempFile;
 
 use super::disk_tier::{DiskTier, digest_of};
 
+/// What a spool holds in memory before it begins its file.
+pub const SPOOL_BYTES: usize = 128 * 1024;
+/// What is written or read at once of one that has a file.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// The bytes of an artifact on their way into the store.
 #[derive(Debug)]
 pub enum Body {
     /// In memory.
     Held(Vec<u8>),
-    /// In a temporary file.
+    /// As it came from a spool.
     Spooled(Spooled),
 }
 
@@ -46,6 +51,14 @@ impl Body {
             Self::Spooled(_) => None,
         }
     }
+
+    /// How many of them are in memory.
+    pub const fn memory_bytes(&self) -> u64 {
+        match self {
+            Self::Spooled(Spooled { place: Place::File(_), .. }) => 0,
+            body => body.size_bytes(),
+        }
+    }
 }
 
 /// Makes spools; cheap to clone.
@@ -57,20 +70,34 @@ pub struct Spools {
 /// A body on its way to disk.
 #[derive(Debug)]
 pub struct Spool {
-    file: BufWriter<NamedTempFile>,
+    disk: DiskTier,
+    place: Place<BufWriter<NamedTempFile>>,
     hasher: blake3::Hasher,
     size_bytes: u64,
 }
 
-/// A body that is in a file as a whole, which has no name that lasts yet.
+/// A body that is there as a whole, and has no name that lasts yet.
 #[derive(Debug)]
 pub struct Spooled {
-    pub(super) file: NamedTempFile,
+    pub(super) place: Place<NamedTempFile>,
     /// Of its bytes.
     pub digest: Digest,
     /// How many bytes.
     pub size_bytes: u64,
 }
+
+/// Where the bytes of a spool are.
+#[derive(Debug)]
+pub(super) enum Place<F> {
+    /// At most [`SPOOL_BYTES`].
+    Memory(Vec<u8>),
+    File(F),
+}
+
+/// What can be looked at.
+pub trait Look: BufRead + Seek {}
+
+impl<T: BufRead + Seek> Look for T {}
 
 impl Spools {
     /// Spools in `<home>/artifacts`.
@@ -84,9 +111,9 @@ impl Spools {
     }
 
     /// An empty spool.
-    pub fn create(&self) -> io::Result<Spool> {
-        let file = BufWriter::with_capacity(64 * 1024, self.disk.temporary()?);
-        Ok(Spool { file, hasher: blake3::Hasher::new(), size_bytes: 0 })
+    pub fn create(&self) -> Spool {
+        let place = Place::Memory(Vec::new());
+        Spool { disk: self.disk.clone(), place, hasher: blake3::Hasher::new(), size_bytes: 0 }
     }
 }
 
@@ -99,27 +126,59 @@ impl Spool {
     /// The body is complete.
     pub fn finish(self) -> io::Result<Spooled> {
         let digest = Digest::from_bytes(*self.hasher.finalize().as_bytes());
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(Spooled { file, digest, size_bytes: self.size_bytes })
+        let place = match self.place {
+            Place::Memory(mut bytes) => {
+                bytes.shrink_to_fit();
+                Place::Memory(bytes)
+            }
+            Place::File(file) => Place::File(file.into_inner().map_err(io::IntoInnerError::into_error)?),
+        };
+        Ok(Spooled { place, digest, size_bytes: self.size_bytes })
     }
 }
 
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        if let Place::Memory(gathered) = &mut self.place
+            && gathered.len() + bytes.len() > SPOOL_BYTES
+        {
+            let mut file = BufWriter::with_capacity(PIECE_BYTES, self.disk.temporary()?);
+            file.write_all(gathered)?;
+            self.place = Place::File(file);
+        }
+        let written = match &mut self.place {
+            Place::Memory(gathered) => {
+                if gathered.capacity() == 0 {
+                    // What grows is copied again and again.
+                    gathered.reserve_exact(SPOOL_BYTES);
+                }
+                gathered.write(bytes)?
+            }
+            Place::File(file) => file.write(bytes)?,
+        };
         self.hasher.update(bytes.get(..written).unwrap_or_default());
         self.size_bytes += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        match &mut self.place {
+            Place::Memory(_) => Ok(()),
+            Place::File(file) => file.flush(),
+        }
     }
 }
 
 impl Spooled {
     /// The bytes, from the first on.
-    pub fn open(&self) -> io::Result<File> {
-        self.file.reopen()
+    pub fn open(&self) -> io::Result<Box<dyn Look + '_>> {
+        Ok(match &self.place {
+            Place::Memory(bytes) => Box::new(Cursor::new(&**bytes)),
+            Place::File(file) => {
+                let mut file = file.reopen()?;
+                file.rewind()?;
+                Box::new(BufReader::with_capacity(PIECE_BYTES, file))
+            }
+        })
     }
 }

@@ -3,8 +3,7 @@
 mod outline;
 
 use std::{
-    fs::File,
-    io::{self, BufReader, Seek},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -15,7 +14,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use self::outline::{Outline, outline};
 use crate::{
-    cache::Spooled,
+    cache::{Look, Spooled},
     memory::{Budget, Holder, OverBudget},
 };
 
@@ -25,8 +24,6 @@ const MAX_SIDE: u32 = 16_384;
 const MAX_DECODED_BYTES: u64 = 256 * 1024 * 1024;
 /// Most that a decoder may take beside the file and the pixels: colour profiles and texts, which unpack to a thousand times their size.
 const SIDE_BYTES: u64 = 8 * 1024 * 1024;
-/// Bytes of a file that are read at once.
-const READ_BYTES: usize = 64 * 1024;
 /// What the decoder of a PNG holds besides rows: its window, and what it reads of chunks that are no pixels.
 const PNG_BYTES: usize = 512 * 1024;
 /// Rows that it holds: one as it came, the one above it, one as it gives it, and some that are not told apart yet.
@@ -125,7 +122,7 @@ impl Inspector {
         over: OverBudget,
     ) -> Result<(Spooled, Inspected), InspectError> {
         let looking = tokio::task::spawn_blocking(move || {
-            let outline = spooled.open().ok().and_then(|file| outline(BufReader::new(file)));
+            let outline = spooled.open().ok().and_then(outline);
             (outline, spooled)
         });
         let (outline, spooled) = looking.await.map_err(|_| InspectError::Decoder)?;
@@ -142,8 +139,8 @@ impl Inspector {
 }
 
 /// A reader that passes over what does not fit into [`SIDE_BYTES`]. Dimensions and pixels are looked at by who reads, before it does.
-fn reader(file: File) -> io::Result<ImageReader<BufReader<File>>> {
-    let mut reader = ImageReader::new(BufReader::with_capacity(READ_BYTES, file)).with_guessed_format()?;
+fn reader<R: Look>(bytes: R) -> io::Result<ImageReader<R>> {
+    let mut reader = ImageReader::new(bytes).with_guessed_format()?;
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(SIDE_BYTES);
     reader.limits(limits);
@@ -151,9 +148,7 @@ fn reader(file: File) -> io::Result<ImageReader<BufReader<File>>> {
 }
 
 fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError> {
-    let mut file = spooled.open().map_err(no_picture)?;
-    file.rewind().map_err(no_picture)?;
-    let reader = reader(file).map_err(no_picture)?;
+    let reader = reader(spooled.open().map_err(no_picture)?).map_err(no_picture)?;
     let (media_type, extension) = match reader.format() {
         Some(ImageFormat::Png) => return inspect_png(reader.into_inner(), budget),
         Some(ImageFormat::Jpeg) => ("image/jpeg", "jpg"),
@@ -176,8 +171,8 @@ fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError
 }
 
 /// A PNG is looked at row by row, so that neither its pixels nor a wider form of them are ever in memory together.
-fn inspect_png(file: BufReader<File>, budget: &Budget) -> Result<Inspected, InspectError> {
-    let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes: PNG_BYTES });
+fn inspect_png(bytes: impl Look, budget: &Budget) -> Result<Inspected, InspectError> {
+    let mut decoder = png::Decoder::new_with_limits(bytes, png::Limits { bytes: PNG_BYTES });
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     let info = decoder.read_header_info().map_err(no_picture)?;
@@ -212,7 +207,7 @@ mod tests {
     use crate::cache::Spools;
 
     fn spooled(home: &tempfile::TempDir, bytes: &[u8]) -> Spooled {
-        let mut spool = Spools::new(home.path().to_owned()).create().unwrap();
+        let mut spool = Spools::new(home.path().to_owned()).create();
         spool.write_all(bytes).unwrap();
         spool.finish().unwrap()
     }
@@ -303,8 +298,10 @@ mod tests {
             encoder.write_header().unwrap().write_image_data(&[0]).unwrap();
             assert!(bytes.len() < 1 << 20);
             let spooled = spooled(&home, &bytes);
-            let mut decoder = reader(spooled.open().unwrap()).unwrap().into_decoder().unwrap();
-            assert_eq!(decoder.icc_profile().unwrap().is_some(), is_read);
+            {
+                let mut decoder = reader(spooled.open().unwrap()).unwrap().into_decoder().unwrap();
+                assert_eq!(decoder.icc_profile().unwrap().is_some(), is_read);
+            }
             let (_, inspected) = Inspector::new(Budget::new(16 << 20)).inspect(spooled).await.unwrap();
             assert_eq!((inspected.width, inspected.height), (1, 1));
         }

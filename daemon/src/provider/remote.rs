@@ -15,7 +15,7 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 
-use self::reading::{Came, Reading, Text, picture};
+use self::reading::{Came, OTHER_TEXTS, Reading, Text, picture};
 use super::{
     CheckProvider, Generate, GenerateError, Picture, PictureRequest,
     class::{Class, Failure},
@@ -25,7 +25,7 @@ use super::{
     wire::{Item, Wire},
 };
 use crate::{
-    cache::{Fresh, Shelver, Spooled, Spools},
+    cache::{Fresh, SPOOL_BYTES, Shelver, Spooled, Spools},
     config::ProviderConfig,
     memory::{Budget, Holder, Reservation},
     secret::{Key, Secret},
@@ -33,7 +33,8 @@ use crate::{
 };
 
 /// What a call holds in memory while its answer arrives: what is gathered first, eight pieces of 64 KiB on their way to disk, up to three of
-/// hyper's buffers of 400 KiB (one that fills, one that is cut into pieces, one whose last piece waits), and the decoder's blocks.
+/// hyper's buffers of 400 KiB (one that fills, one that is cut into pieces, one whose last piece waits), and the decoder's blocks. Beside it
+/// stands what spools may hold.
 const CALL_BYTES: u64 = 3 * 1024 * 1024;
 /// Largest picture, in bytes: ten times what services send.
 const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;
@@ -138,10 +139,11 @@ impl RemoteParts {
                 std::future::pending::<()>().await;
             }
         };
+        let mut share = None;
         let asked = tokio::select! {
             biased;
             () = stopped => return Err(GenerateError::Stopped),
-            asked = self.ask(&request, &progress, leaves, answered) => asked,
+            asked = self.ask(&request, &progress, &mut share, (leaves, answered)) => asked,
         };
         // What failed before the request left says nothing about the provider.
         if let Some(permit) = permit.as_ref().filter(|_| has_left.get()) {
@@ -149,21 +151,27 @@ impl RemoteParts {
                 .judge(asked.as_ref().map_or_else(|failure| failure.class.verdict(), |_| Verdict::Answered));
         }
         drop(permit);
-        match asked.map_err(GenerateError::Failed)? {
-            Got::Whole(fresh) => Ok(fresh),
-            Got::Files(files) => Ok(self.inspect(files).await.map_err(GenerateError::Failed)?.into()),
+        let mut fresh = match asked.map_err(GenerateError::Failed)? {
+            Got::Whole(fresh) => fresh,
+            Got::Files(files) => self.inspect(files).await.map_err(GenerateError::Failed)?.into(),
+        };
+        if let (Fresh::Pictures(pictures), Some(share)) = (&mut fresh, &mut share) {
+            for picture in pictures {
+                picture.reservation = Some(share.split(picture.body.memory_bytes()));
+            }
         }
+        Ok(fresh)
     }
 
     async fn ask(
         &self,
         request: &PictureRequest,
         progress: &ProgressSink,
-        leaves: impl FnOnce(),
-        answered: impl FnOnce(),
+        share: &mut Option<Reservation>,
+        (leaves, answered): (impl FnOnce(), impl FnOnce()),
     ) -> Result<Got, Failure> {
         let key = self.key()?;
-        let _reservation = self.ready()?;
+        *share = Some(self.ready(request.params.n)?);
         let model = request.params.model.as_deref().or(self.config.model.as_deref());
         let submission = self.wire.submission(request, model);
         let mut post = self.request(Method::POST, self.url(submission.path), key.as_ref())?;
@@ -186,13 +194,14 @@ impl RemoteParts {
     }
 
     /// What is asked for first, while nothing has been paid.
-    fn ready(&self) -> Result<Reservation, Failure> {
+    fn ready(&self, count: u32) -> Result<Reservation, Failure> {
         if !self.spools.has_room(ROOM_BYTES) {
             let message = "the disk has no room for a picture, so none was asked for";
             let hint = "free some room on the disk; the task is tried again";
             return Err(Failure::with_code(Class::Transient(None), ErrorCode::StorageFull, message, hint));
         }
-        self.budget.reserve(Holder::Body, CALL_BYTES).map_err(|over| {
+        let spools = (count as usize + OTHER_TEXTS) * SPOOL_BYTES;
+        self.budget.reserve(Holder::Body, CALL_BYTES + spools as u64).map_err(|over| {
             let hint = "reel memory shows who holds what; the task is tried again";
             Failure::with_code(Class::Transient(None), ErrorCode::OverMemory, over.to_string(), hint)
         })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::cache::Spools;
+use crate::cache::{SPOOL_BYTES, Spools};
 
 fn row(bytes: &[u8]) -> ArtifactRow {
     ArtifactRow {
@@ -31,22 +31,35 @@ fn write(tier: &DiskTier, row: &ArtifactRow, bytes: &[u8]) -> Stamp {
 
 #[test]
 fn a_spooled_body_gets_its_name_and_a_dropped_one_leaves_nothing() {
-    let (_home, tier) = tier();
-    let row = row(b"a picture");
-    let spool = |last: &[u8]| {
-        let mut spool = Spools::new(tier.artifacts().to_owned()).create().unwrap();
-        spool.write_all(b"a pic").unwrap();
-        spool.write_all(last).unwrap();
-        spool
-    };
-    drop(spool(b"x"));
-    let spooled = spool(b"ture").finish().unwrap();
-    assert_eq!((spooled.digest, spooled.size_bytes), (row.digest, row.size_bytes));
-    let (stamp, held) = tier.write(&row, Body::Spooled(spooled)).unwrap();
-    assert_eq!((DiskTier::stamp(&tier.path(&row)), held), (Some(stamp), None));
-    let again = spool(b"ture").finish().unwrap();
-    assert_eq!(tier.write(&row, Body::Spooled(again)).unwrap().0, stamp, "the file stays as it is");
-    assert_eq!(fs::read_dir(tier.artifacts().join(TEMPORARY)).unwrap().count(), 0);
+    // The last of them takes more than stays in memory, and one byte less does not.
+    for (size, is_in_file) in [(9, false), (SPOOL_BYTES, false), (SPOOL_BYTES + 1, true)] {
+        let (_home, tier) = tier();
+        let bytes: Vec<u8> = (0..size).map(|place| place as u8).collect();
+        let row = row(&bytes);
+        let temporary = || fs::read_dir(tier.artifacts().join(TEMPORARY)).map_or(0, Iterator::count);
+        let spool = |last: &[u8]| {
+            let mut spool = Spools::new(tier.artifacts().to_owned()).create();
+            spool.write_all(&bytes[..size - 4]).unwrap();
+            spool.write_all(last).unwrap();
+            assert_eq!(temporary(), usize::from(is_in_file && last.len() == 4), "{size}");
+            spool
+        };
+        let last = &bytes[size - 4..];
+        drop(spool(b"x"));
+        let spooled = spool(last).finish().unwrap();
+        assert_eq!((spooled.digest, spooled.size_bytes), (row.digest, row.size_bytes));
+        let mut again = Vec::new();
+        spooled.open().unwrap().read_to_end(&mut again).unwrap();
+        assert!(again == bytes, "{size}");
+        let body = Body::Spooled(spooled);
+        assert_eq!(body.memory_bytes(), if is_in_file { 0 } else { size as u64 });
+        let (stamp, held) = tier.write(&row, body).unwrap();
+        assert_eq!((DiskTier::stamp(&tier.path(&row)), held), (Some(stamp), None));
+        let again = spool(last).finish().unwrap();
+        assert_eq!(tier.write(&row, Body::Spooled(again)).unwrap().0, stamp, "the file stays as it is");
+        assert_eq!(temporary(), 0);
+        assert!(is_good(&tier, &row));
+    }
 }
 
 fn is_good(tier: &DiskTier, row: &ArtifactRow) -> bool {

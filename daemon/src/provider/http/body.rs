@@ -115,7 +115,7 @@ pub fn read_file(
     spools: &Spools,
     limits: BodyLimits,
 ) -> Result<(Spooled, Option<String>), BodyFault> {
-    let mut spool = spools.create()?;
+    let mut spool = spools.create();
     let mut cut = None;
     for chunk in chunks {
         match chunk {
@@ -154,10 +154,7 @@ impl Sink for TextSink<'_> {
 
     fn begin(&mut self) -> Result<(), Infallible> {
         if self.texts.len() < self.limits.texts {
-            match self.spools.create() {
-                Ok(spool) => self.current = Some((Base64Stream::default(), spool)),
-                Err(error) => self.give_up(error.into()),
-            }
+            self.current = Some((Base64Stream::default(), self.spools.create()));
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Texts that an answer may hold beside the pictures that were asked for, such as a preview, and that are told apart when it is whole.
-const OTHER_TEXTS: usize = 4;
+pub(super) const OTHER_TEXTS: usize = 4;
 
 /// What an answer is read with.
 pub(super) struct Reading {
