@@ -12,7 +12,7 @@ use reel_protocol::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    cache::{CacheParts, ImageCache, SetCacheLimits},
+    cache::{CacheParts, ImageCache, SetCacheLimits, Shelver, Shelves},
     config::{CacheConfig, Config, TasksConfig},
     control::Control,
     events::EventHub,
@@ -85,6 +85,15 @@ pub const fn cache_limits(config: &CacheConfig) -> SetCacheLimits {
     }
 }
 
+/// The cache, with its doors for who may not wait for it.
+fn start_cache(parts: CacheParts) -> (Addr<ImageCache>, Shelves, Shelver) {
+    let cache = ImageCache::new(parts);
+    let (shelves, shelver) = (cache.shelves(), cache.shelver());
+    let cache = cache.start();
+    let shelver = shelver(cache.clone().recipient());
+    (cache, shelves, shelver)
+}
+
 /// Starts all rooms on this thread's arbiter.
 pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let Foundation { locations, config, store, control, is_auto_started, config_in_force } = foundation;
@@ -100,11 +109,9 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         events: events.clone(),
         limits: cache_limits(&config.cache),
     };
-    let cache = ImageCache::new(parts);
-    let (shelves, shelver) = (cache.shelves(), cache.shelver());
-    let cache = cache.start();
+    let (cache, shelves, shelver) = start_cache(parts);
 
-    let ground = Ground::new(&budget, artifacts.to_path_buf(), shelver(cache.clone().recipient()));
+    let ground = Ground::new(&budget, artifacts.to_path_buf(), shelver.clone());
     let built = ground.build(&config);
     let permits = Permits::new(built.limits);
     let gateway = ProviderGateway::new(built.instances, permits.clone()).start();
@@ -113,6 +120,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         generate: gateway.clone().recipient(),
         keep: cache.clone().recipient(),
         find_room: cache.clone().recipient(),
+        shelver,
     })
     .start();
 

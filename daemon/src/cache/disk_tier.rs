@@ -20,7 +20,10 @@ use tempfile::NamedTempFile;
 use tracing::warn;
 
 use super::{Body, CacheError, Spooled, os, spool::Place, verified::Stamp};
-use crate::{disk, store::ArtifactRow};
+use crate::{
+    disk::{self, FreeRoom},
+    store::ArtifactRow,
+};
 
 /// Files being written; on the same file system as the others, as a rename does not cross one.
 const TEMPORARY: &str = "tmp";
@@ -47,6 +50,7 @@ pub struct DiskTier {
     /// Whether the directories of the first bytes are known to outlast a power loss. Held while they are made, so that no file in one that
     /// was just made gets its row before that.
     has_directories: Arc<Mutex<bool>>,
+    free_room: Arc<Mutex<FreeRoom>>,
     /// How many files were hashed.
     #[cfg(test)]
     pub hashed: Arc<std::sync::atomic::AtomicU64>,
@@ -63,6 +67,7 @@ impl DiskTier {
         Self {
             artifacts,
             has_directories: Arc::default(),
+            free_room: Arc::default(),
             #[cfg(test)]
             hashed: Arc::default(),
         }
@@ -105,7 +110,9 @@ impl DiskTier {
 
     /// Whether the disk has room for so many bytes, and then some for the journal.
     pub fn has_room(&self, bytes: u64) -> bool {
-        disk::available_bytes(&self.artifacts)
+        let mut free_room = self.free_room.lock().unwrap_or_else(PoisonError::into_inner);
+        free_room
+            .available_bytes(&self.artifacts)
             .is_none_or(|available_bytes| available_bytes >= bytes + disk::KEEP_BYTES)
     }
 

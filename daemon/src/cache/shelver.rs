@@ -52,6 +52,11 @@ impl From<Vec<Picture>> for Fresh {
 }
 
 impl Shelver {
+    /// Whether files of so many bytes could be kept as things are, with nobody making room for them.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.cap.grant(bytes).is_some()
+    }
+
     /// Writes and syncs the pictures of one result, unless something is to be waited for: room, or those who remove files. Blocks on the disk.
     pub fn shelve_now(&self, pictures: Vec<Picture>) -> Fresh {
         let bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();

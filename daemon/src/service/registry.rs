@@ -20,7 +20,7 @@ use super::{
     styles,
 };
 use crate::{
-    cache::{CacheError, FindRoom, KeepMade},
+    cache::{CacheError, FindRoom, Fresh, KeepMade, Shelver},
     provider::{Generate, GenerateError, PictureRequest},
     tasks::{Again, Lost, RunEnd, RunTask},
 };
@@ -58,8 +58,10 @@ pub struct RegistryParts {
     pub generate: Recipient<Generate>,
     /// Keeps.
     pub keep: Recipient<KeepMade>,
-    /// Says whether it could.
+    /// Says whether it could, and makes room where it is asked to.
     pub find_room: Recipient<FindRoom>,
+    /// Knows whether it could without that.
+    pub shelver: Shelver,
 }
 
 /// Room that the store must have for each picture before one is paid for: what is made must not be lost for want of it.
@@ -172,9 +174,9 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
     let Ok(params) = task.params.decode::<ImageParams>() else {
         return RunEnd::failed(internal("the params were accepted and do not hold"));
     };
-    if provider.is_paid {
-        let find =
-            FindRoom { bytes: ROOM_BYTES * u64::from(params.n), make_room: Some(task.make_room.clone()) };
+    let room_bytes = ROOM_BYTES * u64::from(params.n);
+    if provider.is_paid && !parts.shelver.has_room(room_bytes) {
+        let find = FindRoom { bytes: room_bytes, make_room: Some(task.make_room.clone()) };
         match parts.find_room.send(find).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return failed(no_room(&error)),
@@ -198,7 +200,9 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
         Ok(Err(GenerateError::Stopped)) => return RunEnd::Stopped,
         Err(_) => return RunEnd::failed(internal("the provider gateway is gone")),
     };
-    task.progress.report(1.0, "keeping");
+    if matches!(pictures, Fresh::Pictures(_)) {
+        task.progress.report(1.0, "keeping");
+    }
     let keep = KeepMade {
         key: (task.cache != CacheMode::Off).then_some(provider.key),
         provider: provider.provider.to_string(),

@@ -147,7 +147,10 @@ impl Http {
     }
 
     async fn slot(&self, request: &Request) -> Option<Slot> {
-        let host = request.url().origin().ascii_serialization();
+        let url = request.url();
+        let (name, port) =
+            (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+        let host = format!("{}://{name}:{port}", url.scheme());
         let per_host = {
             let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
             if hosts.len() >= MAX_HOSTS {
