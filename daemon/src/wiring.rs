@@ -116,9 +116,8 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     })
     .start();
 
-    let pages = JournalPages::new(store.clone()).start();
     let tracker = TaskTracker::new(TrackerParts {
-        store,
+        store: store.clone(),
         artifacts,
         plan: Arc::new(planner),
         run: registry.clone().recipient(),
@@ -130,8 +129,8 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         level: levels,
         events: events.clone(),
         limits: task_limits(&config.tasks),
-    })
-    .start();
+    });
+    let (repeats, tracker) = (tracker.repeats(), tracker.start());
 
     let memory = MemorySupervisor::new(MemoryParts {
         config: config.memory,
@@ -140,7 +139,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         reclaimers: vec![
             ("drawing", ground.reclaim_drawing.clone()),
             ("cache", cache.clone().recipient()),
-            ("journal", pages.recipient()),
+            ("journal", JournalPages::new(store).start().recipient()),
         ],
         listeners: vec![tracker.clone().recipient()],
         level,
@@ -151,6 +150,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let actors = Actors { tracker, cache, gateway, registry, memory };
     let router = Router::new(RouterParts {
         recipients: recipients(&actors),
+        repeats,
         events: events.clone(),
         budget,
         control,

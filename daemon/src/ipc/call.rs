@@ -69,7 +69,12 @@ impl Answer {
         Self::failure(encoding, id, error)
     }
 
-    fn success<M: Method>(budget: &Budget, id: &RequestId, result: &M::Result) -> Result<Self, RpcError> {
+    /// The result of a request.
+    pub(super) fn success<M: Method>(
+        budget: &Budget,
+        id: &RequestId,
+        result: &M::Result,
+    ) -> Result<Self, RpcError> {
         let message = id
             .success::<M>(result)
             .map_err(|error| errors::internal(format!("the answer could not be encoded: {error}")))?;

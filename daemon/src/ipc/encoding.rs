@@ -17,7 +17,7 @@ use tracing::error;
 const EVENT_FRAME_BYTES: usize = 96;
 
 /// How a connection's messages are written. JSON lines until a preface says otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(super) enum Encoding {
     #[default]
     Json,
@@ -159,9 +159,14 @@ impl RequestId {
 
 impl Params<'_> {
     pub(super) fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    /// As they came.
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Json(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
+            Self::Json(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
         }
     }
 

@@ -133,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         let mut told = pin!(told(stop));
         loop {
             self.take_requests().await;
+            self.write_at_once()?;
             if self.is_over() {
                 return Ok(());
             }
@@ -160,6 +161,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
                 Some(Next::Cut) => self.refuse_unread(&binary::cut()),
                 Some(Next::Message(message)) => {
                     self.router.note_activity();
+                    self.connection.is_answered = self.pending.is_empty();
                     let reply = match encoding.request(message) {
                         Ok(request) => self.router.dispatch(&mut self.connection, request),
                         Err(bad) => Reply::Now(Answer::failure(encoding, bad.id.as_ref(), &bad.error)),
