@@ -8,11 +8,11 @@ use std::{
 };
 
 use lru::LruCache;
-use reel_protocol::{TaskView, methods::ServiceCall};
+use reel_protocol::TaskView;
 
 use super::{
     call::Answer,
-    encoding::{Encoding, Request},
+    encoding::{Encoding, Repeated, Request},
     router::Router,
 };
 use crate::tasks::Known;
@@ -30,18 +30,18 @@ pub(super) struct Answers {
     hasher: RandomState,
 }
 
-/// What was asked: one method's params.
-#[derive(Debug, PartialEq, Eq)]
+/// What was asked, and by whom.
+#[derive(Debug)]
 pub(super) struct Asked {
     encoding: Encoding,
+    client: Arc<str>,
     params: Box<[u8]>,
 }
 
 struct Kept {
     asked: Asked,
     known: Arc<Known>,
-    /// The last answer; the next one is the same but for a few fields.
-    task: TaskView,
+    answer: Repeated,
 }
 
 impl Default for Answers {
@@ -52,39 +52,40 @@ impl Default for Answers {
 
 impl Asked {
     /// What to keep the answer under; None where that would be much to keep.
-    pub(super) fn of(request: &Request<'_>) -> Option<Self> {
-        let params = request.params.bytes();
-        (params.len() <= LONGEST_BYTES).then(|| Self { encoding: request.encoding, params: params.into() })
+    pub(super) fn of(client: &Arc<str>, request: &Request<'_>) -> Option<Self> {
+        let (encoding, params) = (request.encoding, request.params.bytes());
+        let is_kept = params.len() <= LONGEST_BYTES;
+        is_kept.then(|| Self { encoding, client: Arc::clone(client), params: params.into() })
     }
 
-    fn is(&self, request: &Request<'_>) -> bool {
-        self.encoding == request.encoding && *self.params == *request.params.bytes()
+    fn is(&self, client: &str, request: &Request<'_>) -> bool {
+        self.encoding == request.encoding
+            && *self.params == *request.params.bytes()
+            && *self.client == *client
     }
 }
 
 impl Answers {
     /// Keeps an answer that the cache had.
-    pub(super) fn keep(&self, asked: Asked, known: Arc<Known>, task: TaskView) {
-        let hash = self.hash(asked.encoding, &asked.params);
-        self.kept.borrow_mut().put(hash, Kept { asked, known, task });
+    pub(super) fn keep(&self, asked: Asked, known: Arc<Known>, task: &TaskView) {
+        if let Some(answer) = Repeated::of(asked.encoding, task) {
+            let hash = self.hash(&asked.client, &asked.params);
+            self.kept.borrow_mut().put(hash, Kept { asked, known, answer });
+        }
     }
 
     /// Answers a call again, if it is one of these and the tracker's room says that nothing has changed.
     pub(super) fn again(&self, router: &Router, client: &Arc<str>, request: &Request<'_>) -> Option<Answer> {
         let id = request.id.as_ref().filter(|_| request.params.len() <= LONGEST_BYTES)?;
         let mut kept = self.kept.borrow_mut();
-        let hash = self.hash(request.encoding, request.params.bytes());
-        let Kept { known, task, .. } = kept.get_mut(&hash).filter(|kept| kept.asked.is(request))?;
-        let (number, at) = router.parts().repeats.answer(known, client)?;
-        (task.id, task.created_at, task.finished_at) = (number, at, Some(at));
-        if task.client != **client {
-            (**client).clone_into(&mut task.client);
-        }
-        let answer = Answer::success::<ServiceCall>(router.budget(), id, task);
+        let hash = self.hash(client, request.params.bytes());
+        let Kept { known, answer, .. } = kept.get_mut(&hash).filter(|kept| kept.asked.is(client, request))?;
+        let (task, at) = router.parts().repeats.answer(known, client)?;
+        let answer = Answer::of_message(router.budget(), answer.message(id, task, at));
         Some(answer.unwrap_or_else(|error| Answer::failure(request.encoding, Some(id), &error)))
     }
 
-    fn hash(&self, encoding: Encoding, params: &[u8]) -> u64 {
-        self.hasher.hash_one((encoding, params))
+    fn hash(&self, client: &str, params: &[u8]) -> u64 {
+        self.hasher.hash_one((client, params))
     }
 }

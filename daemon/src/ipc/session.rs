@@ -285,7 +285,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     }
 
     /// When the loop must look up even if nothing comes.
-    fn due(&self) -> Option<Instant> {
+    fn due(&mut self) -> Option<Instant> {
         let limit = match self.input {
             Input::Stopped(limit) => Some(limit),
             Input::Open | Input::Ended => None,
@@ -297,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     }
 
     /// When a peer that takes nothing is given up, if its answers hold something up.
-    fn stalls_at(&self) -> Option<Instant> {
+    fn stalls_at(&mut self) -> Option<Instant> {
         let since = self.outbox.stands_since()?;
         let is_held_up = self.input != Input::Open || self.outbox.waiting_bytes() >= FULL_BYTES;
         is_held_up.then(|| since + STALL)

@@ -92,21 +92,19 @@ impl TaskTracker {
         let default_attempts = self.parts.limits.default_attempts;
         self.hits_on_their_way += count;
         let write = move |connection: &rusqlite::Connection| {
-            let mut written = Vec::with_capacity(count);
-            for hit in hits {
-                let (request, row) = rows_of_hit(&hit, ids_below, default_attempts);
-                store::insert(connection, &request, std::slice::from_ref(&row))?;
-                written.push((request, row));
+            for hit in &hits {
+                let (request, row) = rows_of_hit(hit, ids_below, default_attempts);
+                store::insert(connection, &request, &[row])?;
             }
-            Ok(written)
+            Ok(hits)
         };
         self.send(write, move |tracker, _, outcome| {
             tracker.hits_on_their_way -= count;
             match outcome {
-                Ok(written) => {
+                Ok(hits) => {
                     tracker.ids.reserved(ids_below);
-                    for (request, row) in &written {
-                        tracker.took_from_cache(request, row);
+                    for hit in &hits {
+                        tracker.took_from_cache(None, || rows_of_hit(hit, ids_below, default_attempts));
                     }
                     tracker.prune();
                 }

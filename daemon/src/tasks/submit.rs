@@ -215,7 +215,7 @@ impl TaskTracker {
                 // Only what was taken in has written them.
                 self.ids.reserved(request.ids_below);
                 for row in hits {
-                    self.took_from_cache(request, row);
+                    self.took_from_cache(request.batch, || (request.clone(), row.clone()));
                 }
                 let tasks = tasks.into_iter().zip(open).collect();
                 return self.admit(ctx, tasks, move |tracker, ctx, first| {
@@ -259,19 +259,17 @@ impl TaskTracker {
         }));
     }
 
-    pub(super) fn took_from_cache(&mut self, request: &store::Request, row: &NewTask) {
-        self.count(request.batch, None, Some(TaskState::Succeeded));
+    /// A task of which the cache had the result is on disk; `rows` gives what was written, for those who listen.
+    pub(super) fn took_from_cache(
+        &mut self,
+        batch: Option<BatchId>,
+        rows: impl FnOnce() -> (store::Request, NewTask),
+    ) {
+        self.count(batch, None, Some(TaskState::Succeeded));
         self.parts.events.task("accepted", || {
-            let kind = Arc::from(row.kind.as_str());
-            let mut task = live_task(
-                row,
-                Plan::default(),
-                Arc::from(request.client.as_str()),
-                request.batch,
-                Lane::Connection(0),
-            );
-            task.kind = kind;
-            task.state = TaskState::Succeeded;
+            let (request, row) = rows();
+            let client = Arc::from(request.client.as_str());
+            let mut task = live_task(&row, Plan::default(), client, batch, Lane::Connection(0));
             task.progress.fraction = 1.0;
             task.event(Some(Source::Cache), None)
         });

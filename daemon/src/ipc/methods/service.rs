@@ -32,11 +32,11 @@ pub(in crate::ipc) fn call(connection: &Connection, call: Call<'_>) -> Reply {
     {
         return Reply::Now(answer);
     }
-    let asked = Asked::of(&call.request);
+    let asked = Asked::of(&connection.caller.client, &call.request);
     call.later::<ServiceCall, _>(&connection.caller, |asker, params| async move {
         let Called { task, known } = ask_tracker(asker, params).await?;
         if let (Some(asked), Some(known)) = (asked, known) {
-            answers.keep(asked, known, task.clone());
+            answers.keep(asked, known, &task);
         }
         Ok(task)
     })
