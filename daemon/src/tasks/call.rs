@@ -15,8 +15,10 @@ use super::{
 };
 use crate::store::{self, NewTask};
 
-/// How long delivered answers wait for each other on their way to disk: a commit for each would cost more than the answers.
-const HITS_TOGETHER: Duration = Duration::from_millis(5);
+/// How long delivered answers wait for each other on their way to disk, if not many come: a commit for each would cost more than the answers.
+/// Much longer than the system's tick, as a timer that is due before it has the processor's own set and reset whenever this thread sleeps
+/// and wakes, which takes as long as an answer.
+const HITS_TOGETHER: Duration = Duration::from_millis(100);
 
 impl Handler<CallService> for TaskTracker {
     type Result = Promise<Result<Called, TaskRefusal>>;
@@ -35,7 +37,15 @@ impl Handler<Delivered> for TaskTracker {
     type Result = ();
 
     fn handle(&mut self, Delivered: Delivered, ctx: &mut Self::Context) {
-        ctx.run_later(HITS_TOGETHER, |tracker, _| tracker.journal_hits());
+        if self.repeats.are_many() {
+            return self.journal_hits();
+        }
+        self.hits_timer.get_or_insert_with(|| {
+            ctx.run_later(HITS_TOGETHER, |tracker, _| {
+                tracker.hits_timer = None;
+                tracker.journal_hits();
+            })
+        });
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 
-/// Ids that are reserved on disk ahead of use, so that an answer from the cache need not wait for a commit to have one.
-const AHEAD: u64 = 256;
+/// Ids that are reserved on disk ahead of use, so that an answer from the cache need not wait for a commit to have one: as many as one busy
+/// client is answered while the rows of those before are written.
+const AHEAD: u64 = 1_024;
 
 /// The sequence; whoever gives out ids of it has the same one.
 #[derive(Debug)]

@@ -32,7 +32,10 @@ pub(super) struct Hit {
     pub at: Timestamp,
 }
 
-/// The first of some answers was delivered: their rows are to be journaled before long.
+/// Answers whose rows are written together, if they come fast: enough that what a commit costs no longer shows.
+const MANY: usize = 256;
+
+/// Answers were delivered whose rows are to be journaled: before long, or now if they are many.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Delivered;
@@ -99,10 +102,20 @@ impl Repeats {
         self.0.ids.is_reserved() && !self.0.is_closed.get() && self.is_announced()
     }
 
-    /// Whether the tracker knows that rows are to be journaled, or is told now.
+    /// Whether the tracker knows that rows are to be journaled, or is told now: of the first, and when there are many.
     fn is_announced(&self) -> bool {
         let tell = |tracker: &Recipient<Delivered>| tracker.try_send(Delivered).is_ok();
-        !self.0.delivered.borrow().is_empty() || self.0.tracker.get().is_some_and(tell)
+        !matches!(self.waiting(), 0 | MANY) || self.0.tracker.get().is_some_and(tell)
+    }
+
+    /// Answers whose rows wait for more to come.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.delivered.borrow().len()
+    }
+
+    /// Whether these are enough for one write.
+    pub(super) fn are_many(&self) -> bool {
+        self.waiting() >= MANY
     }
 
     /// Notes an answer that goes now.

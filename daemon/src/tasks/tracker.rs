@@ -123,6 +123,8 @@ pub struct TaskTracker {
     pub(super) repeats: Repeats,
     /// Answers from the cache whose rows are on their way to disk.
     pub(super) hits_on_their_way: usize,
+    /// Has those journaled that wait for more.
+    pub(super) hits_timer: Option<SpawnHandle>,
     /// So many finished tasks may stand before it is looked again which may go.
     pub(super) unprunable: u64,
     /// What the disk has left.
@@ -165,6 +167,7 @@ impl TaskTracker {
             is_pruning: false,
             repeats,
             hits_on_their_way: 0,
+            hits_timer: None,
             unprunable: 0,
             free_room: FreeRoom::default(),
             drained: None,
