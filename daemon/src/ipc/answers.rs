@@ -1,13 +1,8 @@
 //! Calls that the cache answered, by the bytes of their params: whoever sends the same bytes again is answered without reading them.
 
-use std::{
-    cell::RefCell,
-    hash::{BuildHasher, RandomState},
-    num::NonZeroUsize,
-    sync::Arc,
-};
+use std::{cell::RefCell, hash::BuildHasher, num::NonZeroUsize, sync::Arc};
 
-use lru::LruCache;
+use lru::{DefaultHasher, LruCache};
 use reel_protocol::TaskView;
 
 use super::{
@@ -27,7 +22,7 @@ const LONGEST_BYTES: usize = 4 * 1024;
 pub(super) struct Answers {
     /// By the hash of what was asked, so that finding one copies nothing; of two with the same hash the later one is kept.
     kept: RefCell<LruCache<u64, Kept>>,
-    hasher: RandomState,
+    hasher: DefaultHasher,
 }
 
 /// What was asked, and by whom.
@@ -46,7 +41,7 @@ struct Kept {
 
 impl Default for Answers {
     fn default() -> Self {
-        Self { kept: RefCell::new(LruCache::sparse(ANSWERS)), hasher: RandomState::new() }
+        Self { kept: RefCell::new(LruCache::sparse(ANSWERS)), hasher: DefaultHasher::default() }
     }
 }
 

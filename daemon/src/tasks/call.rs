@@ -104,8 +104,9 @@ impl TaskTracker {
         let write = move |connection: &rusqlite::Connection| {
             for hit in &hits {
                 let (request, row) = rows_of_hit(hit, ids_below, default_attempts);
-                store::insert(connection, &request, &[row])?;
+                store::insert_finished(connection, &request, &row)?;
             }
+            store::save_ids(connection, ids_below)?;
             Ok(hits)
         };
         self.send(write, move |tracker, _, outcome| {
