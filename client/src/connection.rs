@@ -19,23 +19,18 @@ use reel_protocol::{
     rpc,
 };
 use tokio::{
-    io::AsyncWriteExt,
+    io::WriteHalf,
     sync::{mpsc, oneshot},
-    task::{AbortHandle, yield_now},
+    task::AbortHandle,
 };
 
 use crate::{
     ClientError, ConnectOptions, Encoding, EventStream, discover,
     encoding::{Decoder, agree},
     events::EVENTS_WAITING,
+    outgoing::Outgoing,
     route::{Answer, Feed, Routes, Waiter},
 };
-
-/// Messages that may wait to be written before a caller waits too.
-const MESSAGES_WAITING: usize = 64;
-
-/// Bytes of messages that are joined into one write.
-const WRITE_BYTES: usize = 64 * 1024;
 
 /// The id of `hello`; calls count from 1.
 const HELLO_ID: u64 = 0;
@@ -49,7 +44,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Link {
     routes: Arc<Routes>,
-    messages: mpsc::Sender<Vec<u8>>,
+    outgoing: Arc<Outgoing<WriteHalf<Stream>>>,
     next_id: AtomicU64,
     reader: AbortHandle,
 }
@@ -57,24 +52,26 @@ struct Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.reader.abort();
+        self.outgoing.close();
     }
 }
 
 impl Client {
     /// Finds the daemon, or starts one where the options allow, and says hello without waiting for any answer.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, ClientError> {
-        let stream = Arc::new(discover::open(options).await?);
+        let stream = discover::open(options).await?;
         let routes = Arc::new(Routes::default());
         routes.expect(HELLO_ID, Waiter::Hello)?;
         let decoder = (options.encoding == Encoding::Json).then(|| Decoder::Lines(LineDecoder::default()));
+        let outgoing = Arc::default();
+        let name = options.client_name.clone();
+        let talk = Talk { routes: Arc::clone(&routes), outgoing: Arc::clone(&outgoing), name };
         if decoder.is_some() {
-            routes.agreed(Encoding::Json);
+            talk.greet(Encoding::Json).map_err(ClientError::protocol)?;
         }
-        let (messages, waiting) = mpsc::channel(MESSAGES_WAITING);
-        let talk = Talk { stream, routes: Arc::clone(&routes), waiting, name: options.client_name.clone() };
-        let reader = tokio::spawn(talk.run(decoder)).abort_handle();
+        let reader = tokio::spawn(talk.run(stream, decoder)).abort_handle();
         let next_id = AtomicU64::new(HELLO_ID + 1);
-        Ok(Self { link: Arc::new(Link { routes, messages, next_id, reader }) })
+        Ok(Self { link: Arc::new(Link { routes, outgoing, next_id, reader }) })
     }
 
     /// Asks and waits for the answer, however long it takes. Dropping the future forgets the answer, not the request.
@@ -161,7 +158,7 @@ impl Client {
             && let Ok(message) = encoding.request(id, EventsUnsubscribe::NAME, &params)
         {
             // Nobody waits for the answer; where it finds no room, the daemon drops the subscription in its own time.
-            let _ = self.link.messages.try_send(message);
+            let _ = self.link.outgoing.try_send(message);
         }
     }
 
@@ -180,10 +177,7 @@ impl Client {
         }
         self.link.routes.expect(id, waiter)?;
         let _forget = ForgetOnDrop { routes: &self.link.routes, id };
-        if self.link.messages.send(message).await.is_err() {
-            // The writer ended; what the daemon last said (a refusal, perhaps) may still be on its way to the reader.
-            return answer.await.unwrap_or_else(|_| Err(self.closed()));
-        }
+        self.link.outgoing.send(message).await;
         answer.await.unwrap_or_else(|_| Err(self.closed()))
     }
 }
@@ -202,58 +196,47 @@ impl Drop for ForgetOnDrop<'_> {
 
 /// What a connection's two tasks need.
 struct Talk {
-    stream: Arc<Stream>,
     routes: Arc<Routes>,
-    waiting: mpsc::Receiver<Vec<u8>>,
+    outgoing: Arc<Outgoing<WriteHalf<Stream>>>,
     name: String,
 }
 
 impl Talk {
-    /// Agrees on an encoding unless there is one, says hello, and delivers what comes until the connection is over.
-    async fn run(self, decoder: Option<Decoder>) {
-        let routes = Arc::clone(&self.routes);
-        let reason = self.until_closed(decoder).await.err();
-        routes.close(reason);
+    /// Agrees on an encoding unless there is one, and delivers what comes until the connection is over.
+    async fn run(self, stream: Stream, decoder: Option<Decoder>) {
+        let reason = self.until_closed(stream, decoder).await.err();
+        self.routes.close(reason);
     }
 
-    async fn until_closed(self, decoder: Option<Decoder>) -> Result<(), String> {
-        let Self { stream, routes, waiting, name } = self;
-        let decoder = match decoder {
-            Some(decoder) => Some(decoder),
-            None => agree(&stream).await?,
-        };
-        let Some(mut decoder) = decoder else { return Ok(()) };
-        let encoding = decoder.encoding();
-        let hello = HelloParams { client: name, capabilities: Vec::new() };
+    /// Says hello before everything else.
+    fn greet(&self, encoding: Encoding) -> Result<(), String> {
+        let hello = HelloParams { client: self.name.clone(), capabilities: Vec::new() };
         let hello = encoding.request(HELLO_ID, Hello::NAME, &hello).map_err(|error| error.to_string())?;
-        routes.agreed(encoding);
-        tokio::spawn(write_messages(Arc::clone(&stream), hello, waiting));
+        self.outgoing.greet(hello);
+        self.routes.agreed(encoding);
+        Ok(())
+    }
+
+    async fn until_closed(&self, stream: Stream, decoder: Option<Decoder>) -> Result<(), String> {
+        let mut decoder = if let Some(decoder) = decoder {
+            decoder
+        } else {
+            let Some(decoder) = agree(&stream).await? else { return Ok(()) };
+            self.greet(decoder.encoding())?;
+            decoder
+        };
+        // In two halves that are owned: only those know after one read that nothing is left.
+        let (mut read, write) = tokio::io::split(stream);
+        self.outgoing.begin(write);
+        let outgoing = Arc::clone(&self.outgoing);
+        tokio::spawn(async move { outgoing.write().await });
         loop {
             while let Some(message) = decoder.next()? {
-                routes.deliver(message)?;
+                self.routes.deliver(message)?;
             }
-            if !decoder.read_from(&stream).await {
+            if !decoder.read_from(&mut read).await {
                 return Ok(());
             }
         }
-    }
-}
-
-async fn write_messages(stream: Arc<Stream>, hello: Vec<u8>, mut waiting: mpsc::Receiver<Vec<u8>>) {
-    let mut stream = &*stream;
-    // Whoever waited for the agreement writes its request now, and it leaves together with the greeting.
-    yield_now().await;
-    let mut next = Some(hello);
-    while let Some(mut bytes) = next {
-        while bytes.len() < WRITE_BYTES
-            && let Ok(more) = waiting.try_recv()
-        {
-            bytes.extend_from_slice(&more);
-        }
-        // The reader sees the end of a broken connection and tells everybody.
-        if stream.write_all(&bytes).await.is_err() {
-            return;
-        }
-        next = waiting.recv().await;
     }
 }

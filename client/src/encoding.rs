@@ -12,7 +12,7 @@ use reel_protocol::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::ClientError;
 
@@ -136,7 +136,7 @@ impl Decoder {
     }
 
     /// Reads once; false at the end.
-    pub(crate) async fn read_from(&mut self, mut stream: &Stream) -> bool {
+    pub(crate) async fn read_from(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> bool {
         let buffer = match self {
             Self::Lines(lines) => lines.buffer_mut(),
             Self::Frames(frames) => {
@@ -187,7 +187,7 @@ pub(crate) async fn agree(mut stream: &Stream) -> Result<Option<Decoder>, String
         match lines.next()? {
             Some(Incoming::Answer { outcome: Err(error), .. }) => return Err(error.message),
             Some(_) => return Err("it answers what nobody asked".to_owned()),
-            None if lines.read_from(stream).await => {}
+            None if lines.read_from(&mut stream).await => {}
             None => return Ok(None),
         }
     }

@@ -54,6 +54,7 @@ mod error;
 mod events;
 mod fetch;
 mod follow;
+mod outgoing;
 mod resume;
 mod route;
 mod start;

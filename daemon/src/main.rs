@@ -1,6 +1,6 @@
 //! `reeld`: one story from the arguments to the last line of the log.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, rc::Rc, time::Duration};
 
 use reel_protocol::{
     Digest,
@@ -118,7 +118,7 @@ fn run(is_auto_started: bool) -> ExitCode {
     };
     let lock = if passed.is_some() { HomeLock::take_over(&locations) } else { HomeLock::acquire(&locations) };
     let lock = match lock {
-        Ok(lock) => lock,
+        Ok(lock) => Rc::new(lock),
         Err(error @ LockError::Held { .. }) => return fail(Exit::Running, &chain(&error)),
         Err(error) => return fail(Exit::CannotCreate, &chain(&error)),
     };
@@ -134,9 +134,12 @@ fn run(is_auto_started: bool) -> ExitCode {
     };
     end_on_panics_of_rooms();
     let start = Start { locations, config, config_digest: digest, passed, is_auto_started };
-    let ended = actix::System::new().block_on(serve(start, &lock, &log));
+    // As a task among the others: what a runtime blocks on is looked at whenever any task is woken.
+    let serving = serve(start, Rc::clone(&lock), log);
+    let ended = actix::System::new().block_on(async { actix::spawn(serving).await });
+    // Not before the rooms are gone, which went with the runtime.
     drop(lock);
-    match ended {
+    match ended.unwrap_or_else(|error| Err((Exit::Internal, error.into()))) {
         Ok(()) => Exit::Done.into(),
         Err((exit, error)) => {
             tracing::error!(error = format!("{error:#}"), "ended");
@@ -183,7 +186,7 @@ struct Start {
     is_auto_started: bool,
 }
 
-async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Exit, anyhow::Error)> {
+async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (Exit, anyhow::Error)> {
     let Start { locations, config, config_digest, passed, is_auto_started } = start;
     let notifier = if is_auto_started { Notifier::silent() } else { Notifier::from_env() };
     let mut signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
@@ -195,8 +198,8 @@ async fn serve(start: Start, lock: &HomeLock, log: &LogHandle) -> Result<(), (Ex
     }
     // Before the rooms, as it may fail: an actor that is dropped before its first turn takes that turn then, without a runtime.
     let listener = match passed {
-        Some(passed) => Listener::adopt(passed, lock),
-        None => Listener::bind(&locations, lock),
+        Some(passed) => Listener::adopt(passed, &lock),
+        None => Listener::bind(&locations, &lock),
     };
     let listener = listener.map_err(|error| (Exit::CannotCreate, error.into()))?;
     let (control, mut requests) = control::channel();

@@ -124,9 +124,8 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     })
     .start();
 
-    let pages = JournalPages::new(store.clone()).start();
     let tracker = TaskTracker::new(TrackerParts {
-        store,
+        store: store.clone(),
         artifacts,
         plan: Arc::new(Planner::new(built.entries)),
         run: registry.clone().recipient(),
@@ -138,8 +137,8 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         level: levels,
         events: events.clone(),
         limits: task_limits(&config.tasks),
-    })
-    .start();
+    });
+    let (repeats, tracker) = (tracker.repeats(), tracker.start());
 
     let memory = MemorySupervisor::new(MemoryParts {
         config: config.memory,
@@ -148,7 +147,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         reclaimers: vec![
             ("drawing", ground.reclaim_drawing.clone()),
             ("cache", cache.clone().recipient()),
-            ("journal", pages.recipient()),
+            ("journal", JournalPages::new(store).start().recipient()),
         ],
         listeners: vec![tracker.clone().recipient()],
         level,
@@ -159,6 +158,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let actors = Actors { tracker, cache, gateway, registry, memory };
     let router = Router::new(RouterParts {
         recipients: recipients(&actors),
+        repeats,
         events: events.clone(),
         budget,
         control,

@@ -27,6 +27,9 @@ const BLOCK_FROM_BYTES: usize = 64 * 1024;
 /// Room for an ordinary message, so that it is one allocation.
 const ORDINARY_BYTES: usize = 256;
 
+/// Room for a task as it is shown.
+const RESULT_BYTES: usize = 1_024;
+
 /// The kind of what the daemon sends: its body's first byte.
 const RESULT: u8 = 0;
 const ERROR: u8 = 1;
@@ -141,7 +144,7 @@ impl Message {
 
 /// One frame that asks; without an id one that tells.
 pub fn request<T: Serialize>(id: Option<u64>, method: &str, params: &T) -> Result<Vec<u8>, BinaryError> {
-    let mut gather = Gather::frame();
+    let mut gather = Gather::frame(ORDINARY_BYTES);
     gather.add(&(id, method))?;
     gather.add(params)?;
     Ok(gather.finish()?.bytes)
@@ -149,7 +152,7 @@ pub fn request<T: Serialize>(id: Option<u64>, method: &str, params: &T) -> Resul
 
 /// One frame that answers `id` with a result; its `block`, if it is large, is shared rather than copied.
 pub fn result<T: Serialize>(id: u64, result: &T, block: Option<&Bytes>) -> Result<Message, BinaryError> {
-    let mut gather = Gather::frame();
+    let mut gather = Gather::frame(RESULT_BYTES);
     gather.add(&(RESULT, id))?;
     gather.shared = block.filter(|block| block.0.len() >= BLOCK_FROM_BYTES);
     gather.add(result)?;
@@ -158,14 +161,14 @@ pub fn result<T: Serialize>(id: u64, result: &T, block: Option<&Bytes>) -> Resul
 
 /// One frame that answers `id` (none where it could not be read) with an error.
 pub fn error(id: Option<u64>, error: &RpcError) -> Result<Vec<u8>, BinaryError> {
-    let mut gather = Gather::frame();
+    let mut gather = Gather::frame(ORDINARY_BYTES);
     gather.add(&(ERROR, id, error))?;
     Ok(gather.finish()?.bytes)
 }
 
 /// One frame that tells an event: its subscription, and [`encode`]d what is the same for all of them, the members that follow in [`Event`].
 pub fn event(subscription: u64, shared: &[u8]) -> Result<Vec<u8>, BinaryError> {
-    let mut gather = Gather::frame();
+    let mut gather = Gather::frame(ORDINARY_BYTES);
     gather.add(&(EVENT, subscription))?;
     gather.bytes.reserve_exact(shared.len());
     gather.bytes.extend_from_slice(shared);
@@ -220,8 +223,8 @@ struct Gather<'a> {
 
 impl Gather<'_> {
     /// Room for the length comes first.
-    fn frame() -> Self {
-        let mut bytes = Vec::with_capacity(ORDINARY_BYTES);
+    fn frame(room_bytes: usize) -> Self {
+        let mut bytes = Vec::with_capacity(room_bytes);
         bytes.extend_from_slice(&[0; LENGTH_BYTES]);
         Self { bytes, ..Self::default() }
     }

@@ -18,6 +18,7 @@ mod image;
 mod json_text;
 mod json_writer;
 mod task;
+mod task_line;
 mod timestamp;
 
 pub use self::{
@@ -31,6 +32,7 @@ pub use self::{
         CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
         WaitReason, f64_seconds::Seconds,
     },
+    task_line::TaskLine,
     timestamp::Timestamp,
 };
 

@@ -56,7 +56,10 @@ impl<'a> Request<'a> {
                 .hint("send each request on a line of its own; many may be in flight");
             return Err(BadRequest { id: None, error });
         }
-        let raw: RawRequest<'a> = serde_json::from_slice(line).map_err(|error| unreadable(&error))?;
+        // Looked at once as a whole, the texts inside need no further look. What is no UTF-8 is read for the place where it is none.
+        let raw: RawRequest<'a> = std::str::from_utf8(line)
+            .map_or_else(|_| serde_json::from_slice(line), serde_json::from_str)
+            .map_err(|error| unreadable(&error))?;
         let id = raw.id;
         let invalid = |message: &str| BadRequest {
             id: id.filter(|id| is_valid_id(id)).map(ToOwned::to_owned),
@@ -126,12 +129,17 @@ struct Call<'a, T> {
 pub fn success_line<T: Serialize>(id: &RawValue, result: &T) -> Result<Vec<u8>, serde_json::Error> {
     // Room for a task as it is shown: grown piece by piece, it would be copied four times.
     let mut bytes = Vec::with_capacity(1_024);
-    bytes.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    bytes.extend_from_slice(id.get().as_bytes());
-    bytes.extend_from_slice(br#","result":"#);
+    begin_success(&mut bytes, id);
     json_writer::write(&mut bytes, result)?;
     bytes.extend_from_slice(b"}\n");
     Ok(bytes)
+}
+
+/// What stands before the result.
+pub(crate) fn begin_success(bytes: &mut Vec<u8>, id: &RawValue) {
+    bytes.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    bytes.extend_from_slice(id.get().as_bytes());
+    bytes.extend_from_slice(br#","result":"#);
 }
 
 /// One line that answers `id` (null where it could not be read) with an error.

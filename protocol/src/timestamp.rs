@@ -39,26 +39,18 @@ impl Timestamp {
     }
 
     /// RFC 3339. By hand: each task that is shown and each event has some, and a formatter takes most of a microsecond for one.
-    fn text(self) -> [u8; 24] {
+    pub(crate) fn text(self) -> [u8; 24] {
         let (days, millis) = (self.0 / DAY_MS, self.0 % DAY_MS);
         let (year, month, day) = date(days);
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let numbers = [
-            (0..4, year),
-            (5..7, month),
-            (8..10, day),
-            (11..13, millis / 3_600_000),
-            (14..16, millis / 60_000 % 60),
-            (17..19, millis / 1_000 % 60),
-            (20..23, millis % 1_000),
-        ];
-        for (place, mut number) in numbers {
-            for digit in text.get_mut(place).into_iter().flatten().rev() {
-                *digit = b'0' + (number % 10) as u8;
-                number /= 10;
-            }
-        }
-        text
+        let digit = |number: u64| b'0' + (number % 10) as u8;
+        let two = |number: u64| [digit(number / 10), digit(number)];
+        let ([y1, y2], [y3, y4], [o1, o2], [d1, d2]) = (two(year / 100), two(year), two(month), two(day));
+        let ([h1, h2], [m1, m2]) = (two(millis / 3_600_000), two(millis / 60_000 % 60));
+        let ([s1, s2], [f1, f2], f3) = (two(millis / 1_000 % 60), two(millis / 10 % 100), digit(millis));
+        [
+            y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'.', f1,
+            f2, f3, b'Z',
+        ]
     }
 }
 

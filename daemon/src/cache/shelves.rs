@@ -42,16 +42,21 @@ impl Shelves {
     /// The result of the first of a request's keys that has one, and counts the hit. None says nothing: ask with a [`LookUp`](super::LookUp).
     pub fn look_now<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Arc<Made>> {
         let mut contents = self.open();
-        for key in keys {
-            let Known::Entry(entry) = contents.index.get(key)? else { continue };
-            if !contents.has_files(&entry) {
-                return None;
-            }
-            entry.rows.iter().for_each(|row| contents.touch(row.digest));
-            contents.hits += 1;
-            return Some(Arc::clone(&entry.made));
+        let entry = contents.find(keys)?;
+        contents.has_files(&entry).then(|| contents.hit(&entry))
+    }
+
+    /// Whether that is what [`Shelves::look_now`] gives; counts the hit if it is.
+    pub fn look_again<'a>(&self, keys: impl IntoIterator<Item = &'a Key>, made: &Arc<Made>) -> bool {
+        let mut contents = self.open();
+        let Some(entry) = contents.find(keys).filter(|entry| Arc::ptr_eq(&entry.made, made)) else {
+            return false;
+        };
+        let is_there = contents.has_files(&entry);
+        if is_there {
+            contents.hit(&entry);
         }
-        None
+        is_there
     }
 
     /// For one expression: nobody else can look meanwhile.
@@ -70,6 +75,22 @@ impl Contents {
     /// less than a twentieth of the way to another thread and back; and the answer must come in microseconds.
     pub fn is_verified(&mut self, digest: &Digest, path: &Path) -> bool {
         self.verified.is_verified(digest, DiskTier::stamp(path))
+    }
+
+    /// What the first of the keys has that has anything; None where that is not known.
+    fn find<'a>(&mut self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Arc<Shelved>> {
+        for key in keys {
+            if let Known::Entry(entry) = self.index.get(key)? {
+                return Some(entry);
+            }
+        }
+        None
+    }
+
+    fn hit(&mut self, entry: &Shelved) -> Arc<Made> {
+        entry.rows.iter().for_each(|row| self.touch(row.digest));
+        self.hits += 1;
+        Arc::clone(&entry.made)
     }
 
     fn has_files(&mut self, entry: &Shelved) -> bool {

@@ -70,9 +70,13 @@ impl Answer {
     }
 
     fn success<M: Method>(budget: &Budget, id: &RequestId, result: &M::Result) -> Result<Self, RpcError> {
-        let message = id
-            .success::<M>(result)
-            .map_err(|error| errors::internal(format!("the answer could not be encoded: {error}")))?;
+        Self::of_message(budget, id.success::<M>(result))
+    }
+
+    /// A result that was written, if there is room for it.
+    pub(super) fn of_message(budget: &Budget, message: Result<Message, String>) -> Result<Self, RpcError> {
+        let message =
+            message.map_err(|error| errors::internal(format!("the answer could not be encoded: {error}")))?;
         if message.len() > LARGE_LINE_BYTES {
             let message = format!("the answer would be larger than {LARGE_LINE_BYTES} bytes");
             return Err(RpcError::new(ErrorCode::RequestTooLarge, message)

@@ -21,8 +21,9 @@ pub(super) struct Outbox {
     /// Bytes of the first chunk that are written.
     written_bytes: usize,
     waiting_bytes: usize,
-    /// When the peer last took something, or when the queue was last empty.
-    moved_at: Instant,
+    /// When it was first asked about, since the peer last took something or something came into the empty queue: most of what comes leaves
+    /// at once, and nobody asks.
+    stands_since: Option<Instant>,
 }
 
 struct Chunk {
@@ -51,7 +52,7 @@ impl Deref for Content {
 
 impl Outbox {
     pub(super) fn new() -> Self {
-        Self { chunks: VecDeque::new(), written_bytes: 0, waiting_bytes: 0, moved_at: Instant::now() }
+        Self { chunks: VecDeque::new(), written_bytes: 0, waiting_bytes: 0, stands_since: None }
     }
 
     /// Appends an answer; an empty one (of a notification) adds nothing.
@@ -61,7 +62,7 @@ impl Outbox {
             return;
         }
         if self.chunks.is_empty() {
-            self.moved_at = Instant::now();
+            self.stands_since = None;
         }
         self.waiting_bytes += message.len();
         let Message { mut bytes, block } = message;
@@ -93,7 +94,7 @@ impl Outbox {
 
     /// The peer took so many bytes of [`Outbox::front`].
     pub(super) fn advance(&mut self, bytes: usize) {
-        self.moved_at = Instant::now();
+        self.stands_since = None;
         self.written_bytes += bytes;
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         if self.chunks.front().is_some_and(|chunk| chunk.bytes.len() <= self.written_bytes) {
@@ -114,9 +115,9 @@ impl Outbox {
         self.waiting_bytes < EVENT_BYTES
     }
 
-    /// When the peer last took something, while something waits.
-    pub(super) fn stands_since(&self) -> Option<Instant> {
-        (!self.is_empty()).then_some(self.moved_at)
+    /// Since when the peer takes nothing, while something waits; counted from the first question about it.
+    pub(super) fn stands_since(&mut self) -> Option<Instant> {
+        (!self.is_empty()).then(|| *self.stands_since.get_or_insert_with(Instant::now))
     }
 }
 

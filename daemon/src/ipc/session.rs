@@ -133,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         let mut told = pin!(told(stop));
         loop {
             self.take_requests().await;
+            self.write_at_once()?;
             if self.is_over() {
                 return Ok(());
             }
@@ -160,6 +161,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
                 Some(Next::Cut) => self.refuse_unread(&binary::cut()),
                 Some(Next::Message(message)) => {
                     self.router.note_activity();
+                    self.connection.is_answered = self.pending.is_empty();
                     let reply = match encoding.request(message) {
                         Ok(request) => self.router.dispatch(&mut self.connection, request),
                         Err(bad) => Reply::Now(Answer::failure(encoding, bad.id.as_ref(), &bad.error)),
@@ -283,7 +285,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     }
 
     /// When the loop must look up even if nothing comes.
-    fn due(&self) -> Option<Instant> {
+    fn due(&mut self) -> Option<Instant> {
         let limit = match self.input {
             Input::Stopped(limit) => Some(limit),
             Input::Open | Input::Ended => None,
@@ -295,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     }
 
     /// When a peer that takes nothing is given up, if its answers hold something up.
-    fn stalls_at(&self) -> Option<Instant> {
+    fn stalls_at(&mut self) -> Option<Instant> {
         let since = self.outbox.stands_since()?;
         let is_held_up = self.input != Input::Open || self.outbox.waiting_bytes() >= FULL_BYTES;
         is_held_up.then(|| since + STALL)

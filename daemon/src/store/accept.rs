@@ -125,6 +125,11 @@ pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> 
     Ok(Accepted::New(open))
 }
 
+/// Accepts one task that is over already. Its number and those of others like it are the caller's to save.
+pub fn insert_finished(connection: &Connection, request: &Request, task: &NewTask) -> Result<(), StoreError> {
+    insert_one(connection, request, task, &Ok(Vec::new()))
+}
+
 /// What became of a request that was sent before; None if it was not.
 pub fn find_request(
     connection: &Connection,

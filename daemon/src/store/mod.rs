@@ -16,7 +16,10 @@ mod steps;
 mod thread;
 
 pub use self::{
-    accept::{Accepted, Dependencies, NewTask, Request, batch_exists, find_request, insert, save_ids},
+    accept::{
+        Accepted, Dependencies, NewTask, Request, batch_exists, find_request, insert, insert_finished,
+        save_ids,
+    },
     artifacts::{
         ArtifactRow, Dropped, Entry, artifact, artifacts_after, drop_artifact, drop_entries, drop_unpinned,
         entry, evictable, insert_artifact, insert_entry, keys, totals, touch,

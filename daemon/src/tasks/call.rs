@@ -3,64 +3,53 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use reel_protocol::{CacheMode, Progress, Source, TaskSpec, TaskState, TaskView, methods::TaskWaitResult};
+use reel_protocol::methods::TaskWaitResult;
 use tokio::sync::oneshot;
 
 use super::{
-    CallService, Gone, Plan, TaskRefusal, TaskTracker, WaitFor,
+    CallService, Called, Gone, Known, TaskRefusal, TaskTracker, WaitFor,
     intake::{Intake, Planned},
     promise::{Keeper, Promise, promise},
+    repeats::{Delivered, Hit},
+    submit::new_task,
 };
-use crate::{
-    cache::Made,
-    store::{self, NewTask},
-};
+use crate::store::{self, NewTask};
 
-/// How long delivered answers wait for each other on their way to disk: a commit for each would cost more than the answers.
-const HITS_TOGETHER: Duration = Duration::from_millis(5);
-
-/// An answer from the cache that was delivered.
-#[derive(Debug)]
-pub(super) struct Hit {
-    request: store::Request,
-    rows: Vec<NewTask>,
-}
+/// How long delivered answers wait for each other on their way to disk, if not many come: a commit for each would cost more than the answers.
+/// Much longer than the system's tick, as a timer that is due before it has the processor's own set and reset whenever this thread sleeps
+/// and wakes, which takes as long as an answer.
+const HITS_TOGETHER: Duration = Duration::from_millis(100);
 
 impl Handler<CallService> for TaskTracker {
-    type Result = Promise<Result<TaskView, TaskRefusal>>;
+    type Result = Promise<Result<Called, TaskRefusal>>;
 
     fn handle(&mut self, msg: CallService, ctx: &mut Self::Context) -> Self::Result {
         let (reply, answer) = promise();
         let CallService { caller, spec, timeout, gone } = msg;
-        let again = self.find_again(&spec);
-        let intake = Intake::single(caller, spec);
-        if let Some((plan, made)) = again {
-            self.call_from_cache(ctx, intake, plan, &made, reply);
-            return answer;
-        }
-        self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
+        self.plan_then(ctx, Intake::single(caller, spec), move |tracker, ctx, intake, planned| {
             tracker.call(ctx, intake, planned, (timeout, gone), reply);
         });
         answer
     }
 }
 
-impl TaskTracker {
-    /// Whether an answer may go before its row: not without an id that is reserved, and not where the row would not follow.
-    const fn may_answer_first(&self) -> bool {
-        self.next_id < self.ids_on_disk && !self.is_stopping
-    }
+impl Handler<Delivered> for TaskTracker {
+    type Result = ();
 
-    /// The plan and the result of what was answered from the cache before, if both are known without asking anybody.
-    fn find_again(&mut self, spec: &TaskSpec) -> Option<(Plan, Arc<Made>)> {
-        if spec.cache != CacheMode::Use || !self.may_answer_first() {
-            return None;
+    fn handle(&mut self, Delivered: Delivered, ctx: &mut Self::Context) {
+        if self.repeats.are_many() {
+            return self.journal_hits();
         }
-        let plan = self.plans.get(spec, self.parts.plan.generation())?;
-        let made = self.parts.shelves.look_now(plan.keys())?;
-        Some((plan.clone(), made))
+        self.hits_timer.get_or_insert_with(|| {
+            ctx.run_later(HITS_TOGETHER, |tracker, _| {
+                tracker.hits_timer = None;
+                tracker.journal_hits();
+            })
+        });
     }
+}
 
+impl TaskTracker {
     /// Answers a call. What the cache has is delivered before its row is on disk: nothing remains to be done, so nothing can be lost.
     fn call(
         &mut self,
@@ -68,15 +57,10 @@ impl TaskTracker {
         intake: Intake,
         planned: Planned,
         (timeout, gone): (Option<Duration>, Gone),
-        reply: Keeper<Result<TaskView, TaskRefusal>>,
+        reply: Keeper<Result<Called, TaskRefusal>>,
     ) {
-        if let Ok(plans) = &planned
-            && let ([(plan, Some(made))], [spec]) = (&**plans, &*intake.specs)
-            && self.may_answer_first()
-        {
-            let (plan, made) = (plan.clone(), Arc::clone(made));
-            self.plans.put(spec, &plan);
-            return self.call_from_cache(ctx, intake, plan, &made, reply);
+        if let Some(called) = self.call_from_cache(&intake, &planned) {
+            return reply.keep(Ok(called));
         }
         let (taken_reply, taken) = oneshot::channel();
         self.accept(ctx, intake, planned, taken_reply);
@@ -86,56 +70,52 @@ impl TaskTracker {
             Ok(taken) => {
                 let waited = tracker.wait(WaitFor::Tasks(taken.ids), false, timeout, gone);
                 ctx.spawn(waited.map(move |waited, _, _| {
-                    let first =
-                        |waited: TaskWaitResult| waited.tasks.into_iter().next().ok_or(TaskRefusal::Stopping);
+                    let first = |waited: TaskWaitResult| {
+                        let task = waited.tasks.into_iter().next().ok_or(TaskRefusal::Stopping)?;
+                        Ok(Called { task, known: None })
+                    };
                     reply.keep(waited.and_then(first));
                 }));
             }
         }));
     }
 
-    fn call_from_cache(
-        &mut self,
-        ctx: &mut Context<Self>,
-        intake: Intake,
-        plan: Plan,
-        made: &Arc<Made>,
-        reply: Keeper<Result<TaskView, TaskRefusal>>,
-    ) {
-        let (request, rows) = match self.prepare(intake, vec![(plan, Some(Arc::clone(made)))]) {
-            Ok((request, rows, _)) => (request, rows),
-            Err(refusal) => return reply.keep(Err(refusal)),
-        };
-        if let Some(row) = rows.first() {
-            reply.keep(Ok(view_of_hit(row, &request, made)));
+    /// The answer to a call whose result was found, if it may go before its row.
+    fn call_from_cache(&self, intake: &Intake, planned: &Planned) -> Option<Called> {
+        let ([(plan, Some(made))], [spec]) = (planned.as_deref().ok()?, &*intake.specs) else { return None };
+        if !self.repeats.may_answer_first() {
+            return None;
         }
-        if self.hits.is_empty() {
-            ctx.run_later(HITS_TOGETHER, |tracker, _| tracker.journal_hits());
-        }
-        self.hits.push(Hit { request, rows });
+        let known = Known { spec: spec.clone(), plan: plan.clone(), made: Arc::clone(made) };
+        let (known, client) = (Arc::new(known), &intake.caller.client);
+        let (id, at) = self.repeats.deliver(&known, client);
+        Some(Called { task: known.view(client, id, at), known: Some(known) })
     }
 
     /// Sends the rows of delivered answers to the journal, all in one write.
     pub(super) fn journal_hits(&mut self) {
-        let hits = std::mem::take(&mut self.hits);
-        let Some(ids_below) = hits.iter().map(|hit| hit.request.ids_below).max() else { return };
-        let count = hits.len();
+        let hits = self.repeats.take_delivered();
+        if hits.is_empty() {
+            return;
+        }
+        let (count, ids_below) = (hits.len(), self.ids.to_reserve());
+        let default_attempts = self.parts.limits.default_attempts;
         self.hits_on_their_way += count;
         let write = move |connection: &rusqlite::Connection| {
             for hit in &hits {
-                store::insert(connection, &hit.request, &hit.rows)?;
+                let (request, row) = rows_of_hit(hit, ids_below, default_attempts);
+                store::insert_finished(connection, &request, &row)?;
             }
+            store::save_ids(connection, ids_below)?;
             Ok(hits)
         };
         self.send(write, move |tracker, _, outcome| {
             tracker.hits_on_their_way -= count;
             match outcome {
                 Ok(hits) => {
-                    tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
-                    for Hit { request, rows } in &hits {
-                        for row in rows {
-                            tracker.took_from_cache(request, row);
-                        }
+                    tracker.ids.reserved(ids_below);
+                    for hit in &hits {
+                        tracker.took_from_cache(None, || rows_of_hit(hit, ids_below, default_attempts));
                     }
                     tracker.prune();
                 }
@@ -147,32 +127,18 @@ impl TaskTracker {
     }
 }
 
-fn view_of_hit(row: &NewTask, request: &store::Request, made: &Made) -> TaskView {
-    TaskView {
-        id: row.id,
-        rev: 1,
-        kind: row.kind.clone(),
-        name: row.name.clone(),
-        state: TaskState::Succeeded,
-        hold_reason: None,
-        wait_reason: None,
-        priority: row.priority,
-        client: request.client.clone(),
-        batch: request.batch,
-        after: row.after.clone(),
-        progress: Progress { fraction: 1.0, message: String::new() },
-        provider: Some(made.provider.clone()),
-        model: made.model.clone(),
-        attempts: 0,
-        source: Some(Source::Cache),
-        created_at: request.at,
-        started_at: None,
-        finished_at: Some(request.at),
-        not_before: None,
-        params: row.params.clone(),
-        outputs: made.outputs.clone(),
-        error: None,
-        cost: None,
-        metadata: row.metadata.clone(),
-    }
+fn rows_of_hit(hit: &Hit, ids_below: u64, default_attempts: u32) -> (store::Request, NewTask) {
+    let Hit { known, client, id, at } = hit;
+    let request = store::Request {
+        client: client.to_string(),
+        request_id: None,
+        fingerprint: [0; 32],
+        batch: None,
+        is_new_batch: false,
+        batch_name: None,
+        at: *at,
+        ids_below,
+    };
+    let row = new_task(*id, &known.spec, &known.plan, Some(&known.made), (*at, default_attempts));
+    (request, row)
 }

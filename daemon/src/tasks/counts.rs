@@ -12,8 +12,12 @@ impl Handler<GetTaskCounts> for TaskTracker {
     type Result = MessageResult<GetTaskCounts>;
 
     fn handle(&mut self, _: GetTaskCounts, _: &mut Self::Context) -> Self::Result {
-        let count =
-            |state: TaskState| (state.name().to_owned(), self.counts.get(&state).copied().unwrap_or(0));
+        // Those are answered, and journaled only later.
+        let hits = (self.repeats.waiting() + self.hits_on_their_way) as u64;
+        let count = |state: TaskState| {
+            let hits = if state == TaskState::Succeeded { hits } else { 0 };
+            (state.name().to_owned(), self.counts.get(&state).copied().unwrap_or(0) + hits)
+        };
         MessageResult(TaskCounts {
             by_state: TaskState::ALL.into_iter().map(count).collect(),
             is_paused: self.is_paused,

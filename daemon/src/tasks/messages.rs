@@ -13,7 +13,7 @@ use crate::{
     cache::Kept,
     provider::Permit,
     store::{self, StoreError},
-    tasks::{Again, TaskRefusal},
+    tasks::{Again, Known, TaskRefusal},
 };
 
 /// Who sends a request.
@@ -56,7 +56,7 @@ pub type Gone = oneshot::Receiver<()>;
 
 /// Accept one task and answer when it is settled, or as it stands at the timeout.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<TaskView, TaskRefusal>")]
+#[rtype(result = "Result<Called, TaskRefusal>")]
 pub struct CallService {
     /// Who asks.
     pub caller: Caller,
@@ -66,6 +66,15 @@ pub struct CallService {
     pub timeout: Option<Duration>,
     /// Whether anybody still waits for the answer.
     pub gone: Gone,
+}
+
+/// The answer to a call.
+#[derive(Debug)]
+pub struct Called {
+    /// The task.
+    pub task: TaskView,
+    /// Answers the same call again, where the cache had its result.
+    pub known: Option<Arc<Known>>,
 }
 
 /// Answer one task.

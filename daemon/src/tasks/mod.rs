@@ -13,16 +13,17 @@ mod error;
 mod finish;
 mod flights;
 mod history;
+mod ids;
 mod intake;
 mod journal;
 mod live;
 mod messages;
 mod outcome;
-mod plans;
 mod progress;
 mod promise;
 mod ready;
 mod recover;
+mod repeats;
 mod replan;
 mod slack;
 mod state;
@@ -36,11 +37,12 @@ pub use self::{
     again::Again,
     error::TaskRefusal,
     messages::{
-        CallService, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
+        CallService, Called, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
         GetTaskCounts, Gone, ListTasks, Lost, MakeRoom, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks,
         ProgressSink, RemoveTask, Replan, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch,
         SubmitTask, TaskCounts, WaitFor, WaitTasks,
     },
+    repeats::{Known, Repeats},
     tracker::{TaskTracker, TrackerParts},
 };
 

@@ -137,8 +137,7 @@ impl TaskTracker {
         plans: Vec<Planned>,
         cut: &HashSet<TaskId>,
     ) {
-        self.next_id = recovery.ids_below;
-        self.ids_on_disk = recovery.ids_below;
+        self.ids.begin_at(recovery.ids_below);
         self.counts = recovery.counts.into_iter().collect();
         for (provider, at) in recovery.asked {
             if let Some(then) = Instant::now().checked_sub(Timestamp::now().since(at)) {
@@ -226,7 +225,7 @@ impl TaskTracker {
     /// The last write: everything that was sent to the journal before is on disk when it is answered. What that lets be decided goes to disk
     /// in another round.
     fn close_journal(&mut self, reply: oneshot::Sender<Drained>, drained: Drained, rounds: u32) {
-        let ids = self.next_id;
+        let ids = self.ids.next();
         self.journal(
             move |connection| store::save_ids(connection, ids),
             move |tracker, _, outcome| {
@@ -277,6 +276,7 @@ impl Handler<Drain> for TaskTracker {
     fn handle(&mut self, Drain { limit, paid }: Drain, ctx: &mut Self::Context) -> Self::Result {
         let (reply, drained) = oneshot::channel();
         self.is_stopping = true;
+        self.repeats.close();
         // A second one cuts the first short, and goes on with its numbers.
         let so_far = self.drained.take().map(|(_, drained)| drained).unwrap_or_default();
         self.drained = Some((reply, so_far));

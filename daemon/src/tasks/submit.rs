@@ -23,9 +23,6 @@ use crate::{
     store::{self, Accepted, NewTask},
 };
 
-/// Ids that are reserved on disk ahead of use, so that an answer from the cache need not wait for a commit to have one.
-const IDS_AHEAD: u64 = 256;
-
 /// What was accepted.
 #[derive(Debug, Clone)]
 pub(super) struct Taken {
@@ -98,17 +95,6 @@ impl TaskTracker {
         (available_bytes < needed_bytes).then_some(TaskRefusal::StorageFull { available_bytes, needed_bytes })
     }
 
-    fn take_ids(&mut self, count: u64) -> u64 {
-        let first = self.next_id;
-        self.next_id += count;
-        first
-    }
-
-    /// What the journal shall reserve: whole steps, so that most commits leave the number alone.
-    fn ids_below(&self) -> u64 {
-        (self.next_id / IDS_AHEAD + 2) * IDS_AHEAD
-    }
-
     pub(super) fn accept(&mut self, ctx: &mut Context<Self>, intake: Intake, planned: Planned, reply: Reply) {
         let again =
             intake.request_id.clone().map(|id| (intake.caller.client.to_string(), id, intake.fingerprint));
@@ -178,20 +164,21 @@ impl TaskTracker {
     }
 
     /// The rows and the live tasks of a request, with ids and memory.
-    pub(super) fn prepare(
+    fn prepare(
         &mut self,
         intake: Intake,
         planned: Vec<(Plan, Option<Arc<Made>>)>,
     ) -> Result<(store::Request, Vec<NewTask>, Vec<LiveTask>), TaskRefusal> {
         let at = Timestamp::now();
         let is_new_batch = intake.is_batch && intake.batch.is_none();
-        let batch = if is_new_batch { Some(BatchId(self.take_ids(1))) } else { intake.batch };
+        let batch = if is_new_batch { Some(BatchId(self.ids.take(1))) } else { intake.batch };
         let lane = batch.map_or(Lane::Connection(intake.caller.connection), |batch| Lane::Batch(batch.0));
-        let first = self.take_ids(planned.len() as u64);
+        let first = self.ids.take(planned.len() as u64);
+        let default_attempts = self.parts.limits.default_attempts;
         let mut rows = Vec::with_capacity(planned.len());
         let mut tasks = Vec::with_capacity(planned.len());
         for ((spec, (plan, found)), id) in intake.specs.iter().zip(planned).zip(first..) {
-            let row = self.row(TaskId(id), spec, &plan, found.as_deref(), at);
+            let row = new_task(TaskId(id), spec, &plan, found.as_deref(), (at, default_attempts));
             if row.state != TaskState::Succeeded {
                 let mut task = live_task(&row, plan, Arc::clone(&intake.caller.client), batch, lane);
                 let asked_bytes = row.params.as_str().len() as u64 + OVERHEAD_BYTES;
@@ -209,40 +196,9 @@ impl TaskTracker {
             is_new_batch,
             batch_name: intake.name,
             at,
-            ids_below: self.ids_below(),
+            ids_below: self.ids.to_reserve(),
         };
         Ok((request, rows, tasks))
-    }
-
-    fn row(&self, id: TaskId, spec: &TaskSpec, plan: &Plan, found: Option<&Made>, at: Timestamp) -> NewTask {
-        let planned = plan.candidates.first();
-        let planned_provider = || planned.map(|candidate| candidate.provider.to_string());
-        let planned_model = || planned.and_then(|candidate| candidate.model.as_deref()).map(str::to_owned);
-        let deadline = spec.deadline_s.map(|seconds| at.unix_ms() + seconds.0.as_millis() as u64);
-        NewTask {
-            id,
-            kind: spec.kind.clone(),
-            name: spec.name.clone(),
-            // A cache hit with dependencies still waits for them: the order was asked for.
-            state: if found.is_some() && spec.after.is_empty() {
-                TaskState::Succeeded
-            } else {
-                TaskState::Queued
-            },
-            priority: spec.priority,
-            after: spec.after.clone(),
-            wanted_provider: spec.provider.clone(),
-            provider: found.map_or_else(planned_provider, |made| Some(made.provider.clone())),
-            model: found.map_or_else(planned_model, |made| made.model.clone()),
-            params: plan.params.clone(),
-            metadata: spec.metadata.clone(),
-            cache: spec.cache,
-            attempts_left: spec.max_attempts.unwrap_or(self.parts.limits.default_attempts),
-            deadline: deadline.map(Timestamp::from_unix_ms),
-            outputs: found
-                .map(|made| made.outputs.iter().map(|output| output.digest).collect())
-                .unwrap_or_default(),
-        }
     }
 
     fn accepted(
@@ -257,9 +213,9 @@ impl TaskTracker {
         let refusal = match accepted {
             Accepted::New(open) => {
                 // Only what was taken in has written them.
-                self.ids_on_disk = self.ids_on_disk.max(request.ids_below);
+                self.ids.reserved(request.ids_below);
                 for row in hits {
-                    self.took_from_cache(request, row);
+                    self.took_from_cache(request.batch, || (request.clone(), row.clone()));
                 }
                 let tasks = tasks.into_iter().zip(open).collect();
                 return self.admit(ctx, tasks, move |tracker, ctx, first| {
@@ -303,22 +259,58 @@ impl TaskTracker {
         }));
     }
 
-    pub(super) fn took_from_cache(&mut self, request: &store::Request, row: &NewTask) {
-        self.count(request.batch, None, Some(TaskState::Succeeded));
+    /// A task of which the cache had the result is on disk; `rows` gives what was written, for those who listen.
+    pub(super) fn took_from_cache(
+        &mut self,
+        batch: Option<BatchId>,
+        rows: impl FnOnce() -> (store::Request, NewTask),
+    ) {
+        self.count(batch, None, Some(TaskState::Succeeded));
         self.parts.events.task("accepted", || {
-            let kind = Arc::from(row.kind.as_str());
-            let mut task = live_task(
-                row,
-                Plan::default(),
-                Arc::from(request.client.as_str()),
-                request.batch,
-                Lane::Connection(0),
-            );
-            task.kind = kind;
-            task.state = TaskState::Succeeded;
+            let (request, row) = rows();
+            let client = Arc::from(request.client.as_str());
+            let mut task = live_task(&row, Plan::default(), client, batch, Lane::Connection(0));
             task.progress.fraction = 1.0;
             task.event(Some(Source::Cache), None)
         });
+    }
+}
+
+/// The row of one task; a task of which something was found is done where it waits for nothing.
+pub(super) fn new_task(
+    id: TaskId,
+    spec: &TaskSpec,
+    plan: &Plan,
+    found: Option<&Made>,
+    (at, default_attempts): (Timestamp, u32),
+) -> NewTask {
+    let planned = plan.candidates.first();
+    let planned_provider = || planned.map(|candidate| candidate.provider.to_string());
+    let planned_model = || planned.and_then(|candidate| candidate.model.as_deref()).map(str::to_owned);
+    let deadline = spec.deadline_s.map(|seconds| at.unix_ms() + seconds.0.as_millis() as u64);
+    NewTask {
+        id,
+        kind: spec.kind.clone(),
+        name: spec.name.clone(),
+        // A cache hit with dependencies still waits for them: the order was asked for.
+        state: if found.is_some() && spec.after.is_empty() {
+            TaskState::Succeeded
+        } else {
+            TaskState::Queued
+        },
+        priority: spec.priority,
+        after: spec.after.clone(),
+        wanted_provider: spec.provider.clone(),
+        provider: found.map_or_else(planned_provider, |made| Some(made.provider.clone())),
+        model: found.map_or_else(planned_model, |made| made.model.clone()),
+        params: plan.params.clone(),
+        metadata: spec.metadata.clone(),
+        cache: spec.cache,
+        attempts_left: spec.max_attempts.unwrap_or(default_attempts),
+        deadline: deadline.map(Timestamp::from_unix_ms),
+        outputs: found
+            .map(|made| made.outputs.iter().map(|output| output.digest).collect())
+            .unwrap_or_default(),
     }
 }
 

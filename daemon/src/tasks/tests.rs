@@ -1,7 +1,7 @@
 //! The tracker over a real journal, with peers that do as they are told.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     Again, Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Lost, Plan, PlanRefusal,
-    PlanSpec, PlanTasks, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
-    TrackerParts, WaitFor, WaitTasks,
+    PlanSpec, PlanTasks, Repeats, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal,
+    TaskTracker, TrackerParts, WaitFor, WaitTasks,
 };
 use crate::{
     cache::{Body, CacheParts, CountCoalesced, ImageCache, KeepMade, LookUp, Made, SetCacheLimits, Shelves},
@@ -28,6 +28,7 @@ use crate::{
 mod again;
 mod eager;
 mod racing;
+mod repeats;
 mod results;
 mod storm;
 
@@ -39,6 +40,7 @@ struct Peers {
     gate: Arc<Semaphore>,
     runs: Arc<Mutex<Vec<String>>>,
     cache: Addr<ImageCache>,
+    shelves: Shelves,
     home: tempfile::TempDir,
 }
 
@@ -48,8 +50,9 @@ impl Peers {
         let (budget, events) = (Budget::new(1 << 30), EventHub::default());
         let limits = SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: 1 << 30 };
         let (store, artifacts) = (store.clone(), home.path().to_owned());
-        let cache = ImageCache::new(CacheParts { store, artifacts, budget, events, limits }).start();
-        Self { gate: Arc::clone(gate), runs: Arc::clone(runs), cache, home }
+        let cache = ImageCache::new(CacheParts { store, artifacts, budget, events, limits });
+        let (shelves, cache) = (cache.shelves(), cache.start());
+        Self { gate: Arc::clone(gate), runs: Arc::clone(runs), cache, shelves, home }
     }
 }
 
@@ -151,6 +154,7 @@ fn picture(key: Option<[u8; 32]>) -> KeepMade {
 
 struct Bench {
     tracker: Addr<TaskTracker>,
+    repeats: Repeats,
     artifacts: PathBuf,
     gate: Arc<Semaphore>,
     runs: Arc<Mutex<Vec<String>>>,
@@ -160,14 +164,14 @@ impl Bench {
     fn new(store: &Store, is_paid: bool) -> Self {
         let (gate, runs) = (Arc::new(Semaphore::new(0)), Arc::default());
         let peers = Peers::new(store, &gate, &runs);
-        let artifacts = peers.home.path().to_owned();
+        let (artifacts, shelves) = (peers.home.path().to_owned(), peers.shelves.clone());
         let peers = peers.start();
         let parts = TrackerParts {
             store: store.clone(),
-            artifacts: Arc::from(Path::new("/artifacts")),
+            artifacts: Arc::from(&*artifacts),
             plan: Arc::new(AnyPlan { is_paid }),
             run: peers.clone().recipient(),
-            shelves: Shelves::default(),
+            shelves,
             look_up: peers.clone().recipient(),
             coalesced: peers.recipient(),
             permits: Permits::new([(
@@ -179,7 +183,9 @@ impl Bench {
             events: EventHub::default(),
             limits: LIMITS,
         };
-        Self { tracker: TaskTracker::new(parts).start(), artifacts, gate, runs }
+        let tracker = TaskTracker::new(parts);
+        let (repeats, tracker) = (tracker.repeats(), tracker.start());
+        Self { tracker, repeats, artifacts, gate, runs }
     }
 
     async fn ask<M>(&self, message: M) -> M::Result

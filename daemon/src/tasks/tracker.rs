@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -20,13 +21,13 @@ use tokio::{
 
 use super::{
     PlanTasks, ReportProgress, RunTask, SetTaskLimits,
-    call::Hit,
     dependencies::Dependencies,
     flights::{Flights, Key},
+    ids::Ids,
     live::LiveTask,
     messages::{Drained, PauseQueue},
-    plans::Plans,
     ready::Ready,
+    repeats::Repeats,
     waiters::Waiters,
 };
 use crate::{
@@ -114,18 +115,16 @@ pub struct TaskTracker {
     pub(super) accepting: u64,
     /// Requests whose tasks are on disk and not all in their queues yet.
     pub(super) admitting: u64,
-    pub(super) next_id: u64,
-    /// Ids below this are reserved on disk: a restart begins at or above it.
-    pub(super) ids_on_disk: u64,
+    pub(super) ids: Rc<Ids>,
     pub(super) is_paused: bool,
     pub(super) is_stopping: bool,
     pub(super) is_pruning: bool,
-    /// Of what was answered from the cache.
-    pub(super) plans: Plans,
-    /// Answers from the cache that were delivered and are not on their way to disk yet.
-    pub(super) hits: Vec<Hit>,
-    /// Those that are on their way.
+    /// What was answered from the cache, to be answered again.
+    pub(super) repeats: Repeats,
+    /// Answers from the cache whose rows are on their way to disk.
     pub(super) hits_on_their_way: usize,
+    /// Has those journaled that wait for more.
+    pub(super) hits_timer: Option<SpawnHandle>,
     /// So many finished tasks may stand before it is looked again which may go.
     pub(super) unprunable: u64,
     /// What the disk has left.
@@ -143,6 +142,8 @@ impl TaskTracker {
     )]
     pub fn new(parts: TrackerParts) -> Self {
         let (applied, applied_queue) = mpsc::unbounded_channel();
+        let ids = Rc::<Ids>::default();
+        let repeats = Repeats::new(parts.shelves.clone(), Rc::clone(&ids), parts.plan.generation());
         Self {
             parts,
             live: HashMap::new(),
@@ -160,20 +161,24 @@ impl TaskTracker {
             open_batches: HashMap::new(),
             accepting: 0,
             admitting: 0,
-            next_id: 1,
-            ids_on_disk: 0,
+            ids,
             is_paused: false,
             is_stopping: false,
             is_pruning: false,
-            plans: Plans::default(),
-            hits: Vec::new(),
+            repeats,
             hits_on_their_way: 0,
+            hits_timer: None,
             unprunable: 0,
             free_room: FreeRoom::default(),
             drained: None,
             applied,
             applied_queue: Some(applied_queue),
         }
+    }
+
+    /// The door for those who ask the same again.
+    pub fn repeats(&self) -> Repeats {
+        self.repeats.clone()
     }
 
     /// Runs `decide` as soon as no transition of the task is on its way to disk: now, if there is none.
@@ -244,6 +249,7 @@ impl Actor for TaskTracker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        self.repeats.open(ctx.address().recipient());
         if let Some(queue) = self.applied_queue.take() {
             ctx.add_stream(futures_util::stream::unfold(queue, |mut queue| async move {
                 let applied = queue.recv().await?;

@@ -1,23 +1,48 @@
 //! `service.*` and `provider.*`, answered by the task tracker, the services and the provider gateway.
 
 use reel_protocol::{
-    RpcError, TaskSpec, TaskView,
+    RpcError, TaskSpec,
     methods::{
-        Empty, ProviderCheckParams, ProviderCheckResult, ProviderListResult, ServiceCallParams,
+        Empty, ProviderCheckParams, ProviderCheckResult, ProviderListResult, ServiceCall, ServiceCallParams,
         ServiceStatusResult,
     },
 };
-
 use tokio::sync::oneshot;
 
 use crate::{
-    ipc::{call::Asker, errors, router::ask, validate},
+    ipc::{
+        answers::Asked,
+        call::{Asker, Call, Reply},
+        connection::Connection,
+        errors,
+        router::ask,
+        validate,
+    },
     provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
-    tasks::CallService,
+    tasks::{CallService, Called},
 };
 
-pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Result<TaskView, RpcError> {
+/// Answers again what was answered before, and else asks the tracker. Where something is still to be answered, everything goes by the
+/// tracker: what was asked first comes to pass first.
+pub(in crate::ipc) fn call(connection: &Connection, call: Call<'_>) -> Reply {
+    let answers = call.router.answers();
+    if connection.is_answered
+        && let Some(answer) = answers.again(call.router, &connection.caller.client, &call.request)
+    {
+        return Reply::Now(answer);
+    }
+    let asked = Asked::of(&connection.caller.client, &call.request);
+    call.later::<ServiceCall, _>(&connection.caller, |asker, params| async move {
+        let Called { task, known } = ask_tracker(asker, params).await?;
+        if let (Some(asked), Some(known)) = (asked, known) {
+            answers.keep(asked, known, &task);
+        }
+        Ok(task)
+    })
+}
+
+async fn ask_tracker(asker: Asker, params: ServiceCallParams) -> Result<Called, RpcError> {
     validate::service_call(&params)?;
     let ServiceCallParams { service, method, params, provider, cache, timeout_s } = params;
     let kind = [service.as_str(), ".", method.as_str()].concat();
