@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     Key, Made,
     disk_tier::DiskTier,
-    index::{Index, Known, Shelved},
+    index::{Index, Known},
     recent::Recent,
     verified::Verified,
 };
@@ -47,9 +47,9 @@ impl Shelves {
             if !contents.has_files(&entry) {
                 return None;
             }
-            entry.rows.iter().for_each(|row| contents.touch(row.digest));
+            entry.outputs.iter().for_each(|output| contents.touch(output.digest));
             contents.hits += 1;
-            return Some(Arc::clone(&entry.made));
+            return Some(entry);
         }
         None
     }
@@ -72,10 +72,10 @@ impl Contents {
         self.verified.is_verified(digest, DiskTier::stamp(path))
     }
 
-    fn has_files(&mut self, entry: &Shelved) -> bool {
-        let mut files = entry.rows.iter().zip(&entry.made.outputs);
-        files.all(|(row, output)| {
-            !self.leaving.contains(&row.digest) && self.is_verified(&row.digest, Path::new(&output.path))
+    fn has_files(&mut self, entry: &Made) -> bool {
+        entry.outputs.iter().all(|output| {
+            let digest = &output.digest;
+            !self.leaving.contains(digest) && self.is_verified(digest, Path::new(&output.path))
         })
     }
 }

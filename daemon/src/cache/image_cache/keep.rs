@@ -4,14 +4,13 @@ use std::{collections::HashSet, io, path::PathBuf, sync::Arc};
 
 use actix::{fut, prelude::*};
 use reel_protocol::{Digest, Timestamp};
-use tokio::sync::RwLock;
+use tokio::{sync::RwLock, time::Instant};
 
 use super::ImageCache;
 use crate::{
     cache::{
         CacheError, FindRoom, KeepMade, Kept, Key, Made, Settle,
         disk_tier::DiskTier,
-        index::Shelved,
         kept::{Open, Shelf, Written},
         memory_tier::Item,
     },
@@ -148,7 +147,7 @@ impl ImageCache {
         self.stats.disk_bytes += added.bytes;
         self.stats.entries += added.entries;
         for (Shelf { row: file, stamp, held }, row) in shelves.into_iter().zip(&entry.artifacts) {
-            self.touch(row.digest);
+            self.shelves.open().recent.protect(row.digest, Instant::now());
             if file.extension != row.extension {
                 continue;
             }
@@ -160,8 +159,8 @@ impl ImageCache {
             }
         }
         if let Some(key) = key {
-            let entry = Arc::new(Shelved::new(entry, self.disk.artifacts()));
-            self.shelves.open().index.put_written(key, entry);
+            let made = Arc::new(Made::of(&entry, self.disk.artifacts()));
+            self.shelves.open().index.put_written(key, made);
         }
     }
 
