@@ -10,6 +10,7 @@ use super::{
     CallService, Gone, Plan, TaskRefusal, TaskTracker, WaitFor,
     intake::{Intake, Planned},
     promise::{Keeper, Promise, promise},
+    submit::Reply,
 };
 use crate::{
     cache::Made,
@@ -79,7 +80,7 @@ impl TaskTracker {
             return self.call_from_cache(ctx, intake, plan, &made, reply);
         }
         let (taken_reply, taken) = oneshot::channel();
-        self.accept(ctx, intake, planned, taken_reply);
+        self.accept(ctx, intake, planned, Reply::Call(taken_reply));
         let answered = async move { taken.await.unwrap_or(Err(TaskRefusal::Stopping)) };
         ctx.spawn(answered.into_actor(self).map(move |taken, tracker, ctx| match taken {
             Err(refusal) => reply.keep(Err(refusal)),
@@ -121,16 +122,16 @@ impl TaskTracker {
         let Some(ids_below) = hits.iter().map(|hit| hit.request.ids_below).max() else { return };
         let count = hits.len();
         self.hits_on_their_way += count;
-        let write = move |connection: &rusqlite::Connection| {
-            for hit in &hits {
-                store::insert(connection, &hit.request, &hit.rows)?;
-            }
-            Ok(hits)
+        let write = |hits: &Vec<Hit>, connection: &rusqlite::Connection| {
+            hits.iter().try_for_each(|hit| store::insert(connection, &hit.request, &hit.rows).map(drop))
         };
-        self.send(write, move |tracker, _, outcome| {
+        let then = move |tracker: &mut Self,
+                         _: &mut Context<Self>,
+                         hits: Vec<Hit>,
+                         outcome: Result<(), _>| {
             tracker.hits_on_their_way -= count;
             match outcome {
-                Ok(hits) => {
+                Ok(()) => {
                     tracker.ids_on_disk = tracker.ids_on_disk.max(ids_below);
                     for Hit { request, rows } in &hits {
                         for row in rows {
@@ -143,7 +144,8 @@ impl TaskTracker {
                     tracing::warn!(error = %error, count, "answers from the cache are missing in the history");
                 }
             }
-        });
+        };
+        self.send(hits, write, |_, _| {}, then);
     }
 }
 
