@@ -3,12 +3,17 @@
 //! A group first runs without more ado: a savepoint for each write would copy every page that the writes share. Only where one of them fails,
 //! which is rare, all is undone and run again, each in a savepoint of its own, so that those which fail do so alone.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::Connection;
 
 use super::{StoreError, queue::Receiver};
 
 /// Most writes of one commit: past this the commit's fixed cost no longer shows, and the first of the group would wait longer.
 const GROUP: usize = 512;
+
+/// From so many writes of a group on, whoever brings them and the writer have work for two.
+const BRISK: usize = 16;
 
 /// A write on its way. It goes to the writer's thread and its answer comes back in the same block of memory: what one thread takes of the heap
 /// and another gives back has both wait for each other.
@@ -24,10 +29,41 @@ pub trait Write: Send {
 /// A write that has run, and why it failed if it did.
 type Run = (Box<dyn Write>, Result<(), StoreError>);
 
-/// Commits `first` with all that come meanwhile, and answers them.
-pub(super) fn write(connection: &Connection, first: Box<dyn Write>, jobs: &mut Receiver<Box<dyn Write>>) {
+/// How groups went, as the next one depends on it.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    writes: usize,
+    commit_time: Duration,
+}
+
+impl Pace {
+    /// Whether more come together than a few clients send.
+    pub(super) const fn is_brisk(&self) -> bool {
+        self.writes >= BRISK
+    }
+
+    /// Most writes of the next group, for which the writer waited so long.
+    ///
+    /// Where it waits for all who ask, and they for it, each stands still while the others work. So it then takes only half of them together,
+    /// and whoever takes the answers and brings the next writes has something to do during the commit of the other half. Waiting as long as a
+    /// commit takes is what tells that there is time for another one.
+    fn most(&self, waited: Duration) -> usize {
+        if waited >= self.commit_time { (self.writes / 2).max(1) } else { GROUP }
+    }
+}
+
+/// Commits `first`, for which the writer waited so long, with all that come meanwhile, and answers them.
+pub(super) fn write(
+    connection: &Connection,
+    (first, waited): (Box<dyn Write>, Duration),
+    jobs: &mut Receiver<Box<dyn Write>>,
+    pace: &mut Pace,
+) {
     let mut group = Vec::new();
-    let outcome = run(connection, first, jobs, &mut group).and_then(|()| execute(connection, "COMMIT"));
+    let ran = run(connection, first, jobs, pace.most(waited), &mut group);
+    let begun = Instant::now();
+    let outcome = ran.and_then(|()| execute(connection, "COMMIT"));
+    *pace = Pace { writes: group.len(), commit_time: begun.elapsed() };
     if let Err(error) = &outcome {
         tracing::error!(error = %error, writes = group.len(), "a commit failed");
         // A commit that failed for want of room leaves its transaction open.
@@ -48,6 +84,7 @@ fn run(
     connection: &Connection,
     first: Box<dyn Write>,
     jobs: &mut Receiver<Box<dyn Write>>,
+    most: usize,
     group: &mut Vec<Run>,
 ) -> Result<(), StoreError> {
     let mut outcome = execute(connection, "BEGIN IMMEDIATE");
@@ -68,7 +105,7 @@ fn run(
             is_careful = true;
             outcome = repeat(connection, group);
         }
-        coming = if group.len() < GROUP { jobs.try_next() } else { None };
+        coming = if group.len() < most { jobs.try_next() } else { None };
     }
     outcome
 }
@@ -157,7 +194,12 @@ mod tests {
             assert!(sender.try_send(Box::new(Insert { values: values.to_vec(), runs, told })).is_ok());
         }
         let first = jobs.try_next().unwrap();
-        write(&connection, first, &mut jobs);
+        write(
+            &connection,
+            (first, Duration::ZERO),
+            &mut jobs,
+            &mut Pace { writes: 0, commit_time: Duration::MAX },
+        );
         assert!(jobs.try_next().is_none() && connection.is_autocommit());
         let mut rows = connection.prepare("SELECT value FROM t ORDER BY value").unwrap();
         let rows = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
@@ -183,5 +225,15 @@ mod tests {
     fn a_first_one_that_fails_has_nothing_to_run_again() {
         let (told, rows, runs) = write_all(&[&[1, 1], &[1], &[2]]);
         assert_eq!((told, rows, runs), (vec![(1, false), (1, true), (2, true)], vec![1, 2], 3));
+    }
+
+    #[test]
+    fn a_group_that_was_long_waited_for_is_half_as_large_as_the_last_one() {
+        let commit_time = Duration::from_micros(300);
+        for (writes, waited_us, most) in
+            [(64, 300, 32), (64, 299, GROUP), (33, 900, 16), (1, 900, 1), (0, 900, 1)]
+        {
+            assert_eq!(Pace { writes, commit_time }.most(Duration::from_micros(waited_us)), most);
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! fails does so alone; a commit that fails takes its whole group with it.
 
 mod accept;
+mod apart;
 mod artifacts;
 mod columns;
 mod error;

@@ -18,7 +18,8 @@ use tokio::sync::oneshot;
 
 use super::{
     StoreError,
-    group::{self, Write},
+    apart::{Feeder, Place},
+    group::{self, Pace, Write},
     queue::{self, Receiver, Sender},
     room::{CALM, Room},
 };
@@ -32,6 +33,7 @@ type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 #[derive(Clone)]
 pub struct Store {
     writes: Arc<Sender<Box<dyn Write>>>,
+    feeder: Feeder,
     reads: Arc<Sender<ReadJob>>,
 }
 
@@ -45,13 +47,16 @@ impl Store {
     pub(super) fn start(writer: Connection, reader: Connection, room: Room) -> Result<Self, StoreError> {
         let (writes, jobs_to_write) = queue::bounded(QUEUE);
         let (reads, jobs_to_read) = queue::bounded::<ReadJob>(QUEUE);
-        spawn("store-writer", move || write_loop(&writer, jobs_to_write, room))?;
+        let feeder = Feeder::default();
+        let fed_from = feeder.clone();
+        spawn("store-writer", move || write_loop(&writer, jobs_to_write, room, fed_from))?;
         spawn("store-reader", move || read_loop(&reader, jobs_to_read))?;
-        Ok(Self { writes: Arc::new(writes), reads: Arc::new(reads) })
+        Ok(Self { writes: Arc::new(writes), feeder, reads: Arc::new(reads) })
     }
 
     /// Queues a write now.
     pub fn send(&self, write: Box<dyn Write>) {
+        self.feeder.here();
         match self.writes.try_send(write) {
             Ok(()) => {}
             Err(TrySendError::Full(write)) => write.settle(Err(StoreError::Busy)),
@@ -134,9 +139,14 @@ where
     }
 }
 
-fn write_loop(connection: &Connection, mut jobs: Receiver<Box<dyn Write>>, mut room: Room) {
-    while let Some(first) = next(&mut jobs, &mut room) {
-        group::write(connection, first, &mut jobs);
+fn write_loop(connection: &Connection, mut jobs: Receiver<Box<dyn Write>>, mut room: Room, fed_from: Feeder) {
+    let mut place = Place::new(fed_from);
+    let mut pace = Pace::default();
+    loop {
+        let begun = Instant::now();
+        let Some(first) = next(&mut jobs, &mut room) else { break };
+        place.choose(pace.is_brisk());
+        group::write(connection, (first, begun.elapsed()), &mut jobs, &mut pace);
     }
     let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
 }
