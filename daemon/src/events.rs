@@ -1,7 +1,7 @@
 //! What happened, for whoever listens: one hub that rooms tell and sessions forward.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -12,7 +12,8 @@ use reel_protocol::{
 use tokio::sync::broadcast;
 
 /// Events that the hub keeps for listeners that have not had their turn yet: all that one handler may tell at once, which for the largest
-/// batch is an event for each task, and as many again meanwhile. A place is 40 bytes; events themselves are kept only while somebody is behind.
+/// batch is an event for each task, and as many again meanwhile. A place is 32 bytes, a megabyte in all, which is taken when somebody listens for
+/// the first time; events themselves are kept only while somebody is behind.
 const KEPT: usize = (2 * BATCH_TASKS).next_power_of_two();
 
 /// Something that happened.
@@ -40,16 +41,13 @@ impl Happening {
 }
 
 /// Where rooms tell what happened; cheap to clone. Nobody waits for a listener; one that falls too far behind is told how many it missed.
-#[derive(Debug, Clone)]
-pub struct EventHub {
-    sender: broadcast::Sender<Arc<Happening>>,
-    seq: Arc<AtomicU64>,
-}
+#[derive(Debug, Clone, Default)]
+pub struct EventHub(Arc<Hub>);
 
-impl Default for EventHub {
-    fn default() -> Self {
-        Self { sender: broadcast::channel(KEPT).0, seq: Arc::default() }
-    }
+#[derive(Debug, Default)]
+struct Hub {
+    sender: OnceLock<broadcast::Sender<Arc<Happening>>>,
+    seq: AtomicU64,
 }
 
 impl EventHub {
@@ -75,15 +73,37 @@ impl EventHub {
 
     /// Listens from now on; answers the number of the last event before.
     pub fn listen(&self) -> (u64, broadcast::Receiver<Arc<Happening>>) {
-        (self.seq.load(Ordering::Relaxed), self.sender.subscribe())
+        let Hub { sender, seq } = &*self.0;
+        let sender = sender.get_or_init(|| broadcast::channel(KEPT).0);
+        (seq.load(Ordering::Relaxed), sender.subscribe())
     }
 
     fn tell(&self, happening: impl FnOnce(u64) -> Happening) {
-        let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
+        let Hub { sender, seq } = &*self.0;
+        let seq = seq.fetch_add(1, Ordering::Relaxed) + 1;
         // Building an event costs copies of names; most of the time nobody listens.
-        if self.sender.receiver_count() > 0 {
+        if let Some(sender) = sender.get()
+            && sender.receiver_count() > 0
+        {
             // It fails only when the last listener left in between.
-            let _ = self.sender.send(Arc::new(happening(seq)));
+            let _ = sender.send(Arc::new(happening(seq)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_heard_is_counted_and_takes_no_room() {
+        let hub = EventHub::default();
+        hub.plain(Topic::Daemon, "first");
+        assert!(hub.0.sender.get().is_none());
+        let (seq, mut heard) = hub.clone().listen();
+        assert_eq!(seq, 1);
+        hub.plain(Topic::Daemon, "second");
+        let happening = heard.try_recv().unwrap();
+        assert_eq!((happening.seq, happening.event), (2, "second"));
     }
 }

@@ -1,41 +1,24 @@
 //! The index: what requests have a result, for as many of them as were asked for last. It is a copy of rows; one that is missing here is read.
 
-use std::{collections::HashSet, num::NonZeroUsize, path::Path, sync::Arc};
+use std::{collections::HashSet, num::NonZeroUsize, sync::Arc};
 
 use lru::LruCache;
 use reel_protocol::Digest;
 
 use super::{Key, Made, keys::Keys};
-use crate::store::{ArtifactRow, Entry};
 
-/// Entries in memory: at about 800 bytes each they stay under 4 MiB. One that fell out is read from the journal again.
+/// Entries in memory: at about 600 bytes each they stay under 3 MiB. One that fell out is read from the journal again.
 const ENTRIES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// Requests without a result, at about 100 bytes each, where [`Keys`] does not say so: a batch is looked up when it comes and again task by
 /// task when these begin.
 const MISSING: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
-/// An entry, ready to be answered once its files were looked at.
-#[derive(Debug)]
-pub struct Shelved {
-    /// The answer.
-    pub made: Arc<Made>,
-    /// Its artifacts, in the order of its outputs.
-    pub rows: Vec<ArtifactRow>,
-}
-
-impl Shelved {
-    /// As it is read from the journal, or written there.
-    pub fn new(entry: Entry, artifacts: &Path) -> Self {
-        Self { made: Arc::new(Made::of(&entry, artifacts)), rows: entry.artifacts }
-    }
-}
-
 /// What the index knows of a key.
 #[derive(Debug)]
 pub enum Known {
-    /// It has a result.
-    Entry(Arc<Shelved>),
+    /// It has a result, to be answered once its files were looked at.
+    Entry(Arc<Made>),
     /// It has none.
     Nothing,
 }
@@ -43,7 +26,7 @@ pub enum Known {
 /// The index.
 #[derive(Debug)]
 pub struct Index {
-    entries: LruCache<Key, Arc<Shelved>>,
+    entries: LruCache<Key, Arc<Made>>,
     /// Keys that had nothing when they were read, and were not written since.
     missing: LruCache<Key, ()>,
     keys: Keys,
@@ -77,7 +60,7 @@ impl Index {
     }
 
     /// Keeps what was read at an epoch, if it is not outdated.
-    pub fn put_read(&mut self, key: Key, entry: Option<Arc<Shelved>>, epoch: u64) {
+    pub fn put_read(&mut self, key: Key, entry: Option<Arc<Made>>, epoch: u64) {
         if epoch != self.epoch {
             return;
         }
@@ -88,7 +71,7 @@ impl Index {
     }
 
     /// Keeps what was written.
-    pub fn put_written(&mut self, key: Key, entry: Arc<Shelved>) {
+    pub fn put_written(&mut self, key: Key, entry: Arc<Made>) {
         self.epoch += 1;
         self.missing.pop(&key);
         self.keys.add(&key);
@@ -98,7 +81,7 @@ impl Index {
     /// Forgets every entry that names one of the artifacts.
     pub fn forget(&mut self, digests: &HashSet<Digest>) {
         self.epoch += 1;
-        self.entries.retain(|_, entry| !entry.rows.iter().any(|row| digests.contains(&row.digest)));
+        self.entries.retain(|_, entry| !entry.outputs.iter().any(|output| digests.contains(&output.digest)));
     }
 
     /// Forgets everything.
@@ -112,17 +95,13 @@ impl Index {
 mod tests {
     use super::*;
 
+    fn entry() -> Arc<Made> {
+        let made = reel_protocol::Timestamp::now();
+        Arc::new(Made { outputs: Vec::new(), provider: "draft".into(), model: None, made })
+    }
+
     #[test]
     fn a_key_that_had_nothing_is_known_until_it_is_written() {
-        let entry = || {
-            let entry = Entry {
-                artifacts: Vec::new(),
-                provider: "draft".into(),
-                model: None,
-                made: reel_protocol::Timestamp::now(),
-            };
-            Arc::new(Shelved::new(entry, Path::new("/artifacts")))
-        };
         let (mut index, key) = (Index::default(), [1; 32]);
         assert!(index.get(&key).is_none());
         let outdated = index.epoch();
@@ -141,13 +120,7 @@ mod tests {
         index.start_with(Keys::new(&[[1; 32]]));
         assert!(index.get(&[1; 32]).is_none());
         assert!(matches!(index.get(&[2; 32]), Some(Known::Nothing)));
-        let entry = Entry {
-            artifacts: Vec::new(),
-            provider: "draft".into(),
-            model: None,
-            made: reel_protocol::Timestamp::now(),
-        };
-        index.put_written([2; 32], Arc::new(Shelved::new(entry, Path::new("/artifacts"))));
+        index.put_written([2; 32], entry());
         index.clear();
         assert!(index.get(&[2; 32]).is_none(), "it was written since, and may be again");
     }

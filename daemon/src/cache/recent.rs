@@ -27,6 +27,11 @@ struct Use {
 }
 
 impl Recent {
+    /// Notes a use that the journal knows of, such as that of a new artifact, whose row tells when it was made.
+    pub fn protect(&mut self, digest: Digest, now: Instant) {
+        self.uses.insert(digest, Use { at: now, unwritten: None });
+    }
+
     /// Notes a use: `now` for protection, `used` for the journal.
     pub fn touch(&mut self, digest: Digest, now: Instant, used: Timestamp) {
         self.uses.insert(digest, Use { at: now, unwritten: Some(used) });
@@ -83,5 +88,7 @@ mod tests {
         assert_eq!(recent.take_unwritten(late), [(digest, Timestamp::from_unix_ms(7))]);
         assert!(recent.take_unwritten(late).is_empty());
         assert!(recent.uses.is_empty());
+        recent.protect(digest, late);
+        assert!(recent.is_protected(&digest, late) && recent.take_unwritten(late).is_empty());
     }
 }

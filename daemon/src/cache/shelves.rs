@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     Key, Made,
     disk_tier::DiskTier,
-    index::{Index, Known, Shelved},
+    index::{Index, Known},
     recent::Recent,
     verified::Verified,
 };
@@ -42,19 +42,21 @@ impl Shelves {
     /// The result of the first of a request's keys that has one, and counts the hit. None says nothing: ask with a [`LookUp`](super::LookUp).
     pub fn look_now<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Arc<Made>> {
         let mut contents = self.open();
-        let entry = contents.find(keys)?;
-        contents.has_files(&entry).then(|| contents.hit(&entry))
+        let made = contents.find(keys)?;
+        if !contents.has_files(&made) {
+            return None;
+        }
+        contents.hit(&made);
+        Some(made)
     }
 
     /// Whether that is what [`Shelves::look_now`] gives; counts the hit if it is.
     pub fn look_again<'a>(&self, keys: impl IntoIterator<Item = &'a Key>, made: &Arc<Made>) -> bool {
         let mut contents = self.open();
-        let Some(entry) = contents.find(keys).filter(|entry| Arc::ptr_eq(&entry.made, made)) else {
-            return false;
-        };
-        let is_there = contents.has_files(&entry);
+        let is_there =
+            contents.find(keys).is_some_and(|found| Arc::ptr_eq(&found, made)) && contents.has_files(made);
         if is_there {
-            contents.hit(&entry);
+            contents.hit(made);
         }
         is_there
     }
@@ -78,25 +80,24 @@ impl Contents {
     }
 
     /// What the first of the keys has that has anything; None where that is not known.
-    fn find<'a>(&mut self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Arc<Shelved>> {
+    fn find<'a>(&mut self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Arc<Made>> {
         for key in keys {
-            if let Known::Entry(entry) = self.index.get(key)? {
-                return Some(entry);
+            if let Known::Entry(made) = self.index.get(key)? {
+                return Some(made);
             }
         }
         None
     }
 
-    fn hit(&mut self, entry: &Shelved) -> Arc<Made> {
-        entry.rows.iter().for_each(|row| self.touch(row.digest));
+    fn hit(&mut self, made: &Made) {
+        made.outputs.iter().for_each(|output| self.touch(output.digest));
         self.hits += 1;
-        Arc::clone(&entry.made)
     }
 
-    fn has_files(&mut self, entry: &Shelved) -> bool {
-        let mut files = entry.rows.iter().zip(&entry.made.outputs);
-        files.all(|(row, output)| {
-            !self.leaving.contains(&row.digest) && self.is_verified(&row.digest, Path::new(&output.path))
+    fn has_files(&mut self, entry: &Made) -> bool {
+        entry.outputs.iter().all(|output| {
+            let digest = &output.digest;
+            !self.leaving.contains(digest) && self.is_verified(digest, Path::new(&output.path))
         })
     }
 }

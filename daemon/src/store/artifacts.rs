@@ -33,6 +33,20 @@ impl ArtifactRow {
         artifacts.join(name.get(..2).unwrap_or_default()).join(format!("{name}.{}", self.extension))
     }
 
+    /// The row of an output, whose path ends in the extension.
+    pub fn of(output: &Output) -> Self {
+        let extension = Path::new(&output.path).extension().unwrap_or_default();
+        Self {
+            digest: output.digest,
+            media_type: output.media_type.clone(),
+            extension: extension.to_string_lossy().into_owned(),
+            size_bytes: output.size_bytes,
+            width: output.width,
+            height: output.height,
+            duration_s: output.duration_s,
+        }
+    }
+
     /// As a task shows it.
     pub fn output(&self, artifacts: &Path) -> Output {
         Output {
@@ -255,4 +269,23 @@ pub fn totals(connection: &Connection) -> Result<(u64, u64, u64), StoreError> {
             Ok((row.get(0)?, row.get(1)?))
         })?;
     Ok((entries, artifacts, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_tells_its_row_again() {
+        let row = ArtifactRow {
+            digest: Digest::from_bytes([7; 32]),
+            media_type: "image/jpeg".into(),
+            extension: "jpg".into(),
+            size_bytes: 9,
+            width: Some(4),
+            height: None,
+            duration_s: Some(0.5),
+        };
+        assert_eq!(ArtifactRow::of(&row.output(Path::new("/a.b/artifacts"))), row);
+    }
 }

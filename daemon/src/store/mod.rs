@@ -1,15 +1,18 @@
 //! The journal: `SQLite` in WAL mode behind one writer thread, which groups requests into a commit, and one reader thread.
 //!
-//! A write's answer leaves after the commit that holds it, and answers leave in the order of the commits. Each write runs in a savepoint,
-//! so that one that fails does so alone; a commit that fails takes its whole group with it.
+//! A write's answer leaves after the commit that holds it, and answers leave in the order of the commits. A write that
+//! fails does so alone; a commit that fails takes its whole group with it.
 
 mod accept;
+mod apart;
 mod artifacts;
 mod columns;
 mod error;
+mod group;
 mod history;
 mod open;
 mod query;
+mod queue;
 mod recover;
 mod room;
 mod steps;
@@ -25,6 +28,7 @@ pub use self::{
         entry, evictable, insert_artifact, insert_entry, keys, totals, touch,
     },
     error::StoreError,
+    group::Write,
     history::{Pruned, forget, prune, prune_pinning},
     open::{Opened, open},
     query::{Filter, batch_states, find_states, list, list_plan, view, views},

@@ -4,10 +4,13 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, TrySendError},
+    },
     task::{Context, Poll},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -15,30 +18,23 @@ use tokio::sync::oneshot;
 
 use super::{
     StoreError,
+    apart::{Feeder, Place},
+    group::{self, Pace, Write},
+    queue::{self, Receiver, Sender},
     room::{CALM, Room},
 };
 
 /// Writes or reads that may wait. Every connection may have 256 requests in flight, so this is hundreds of busy clients.
 const QUEUE: usize = 65_536;
 
-/// Most writes of one commit: past this the commit's fixed cost no longer shows, and the first of the group would wait longer.
-const GROUP: usize = 512;
-
-type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// Runs on the connection, or is refused without one; either way what it gives back must be settled.
-type WriteJob = Box<dyn FnOnce(Option<&Connection>) -> Written + Send>;
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
-
-struct Written {
-    settle: Settle,
-    failure: Option<StoreError>,
-}
 
 /// The journal's handle; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    writes: SyncSender<WriteJob>,
-    reads: SyncSender<ReadJob>,
+    writes: Arc<Sender<Box<dyn Write>>>,
+    feeder: Feeder,
+    reads: Arc<Sender<ReadJob>>,
 }
 
 impl fmt::Debug for Store {
@@ -49,46 +45,40 @@ impl fmt::Debug for Store {
 
 impl Store {
     pub(super) fn start(writer: Connection, reader: Connection, room: Room) -> Result<Self, StoreError> {
-        let (writes, jobs_to_write) = sync_channel(QUEUE);
-        let (reads, jobs_to_read) = sync_channel::<ReadJob>(QUEUE);
-        spawn("store-writer", move || write_loop(&writer, &jobs_to_write, room))?;
-        spawn("store-reader", move || {
-            for job in jobs_to_read {
-                job(&reader);
-            }
-        })?;
-        Ok(Self { writes, reads })
+        let (writes, jobs_to_write) = queue::bounded(QUEUE);
+        let (reads, jobs_to_read) = queue::bounded::<ReadJob>(QUEUE);
+        let feeder = Feeder::default();
+        let fed_from = feeder.clone();
+        spawn("store-writer", move || write_loop(&writer, jobs_to_write, room, fed_from))?;
+        spawn("store-reader", move || read_loop(&reader, jobs_to_read))?;
+        Ok(Self { writes: Arc::new(writes), feeder, reads: Arc::new(reads) })
     }
 
-    /// Queues a write now; `then` runs on the writer's thread after the commit that holds it, in the order of the writes.
-    pub fn write_then<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-        then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
-    ) {
-        let job: WriteJob = Box::new(move |connection| match connection.map(write) {
-            Some(Ok(value)) => {
-                let settle = move |committed: Result<(), StoreError>| then(committed.map(|()| value));
-                Written { settle: Box::new(settle), failure: None }
-            }
-            failed => {
-                let error = failed.and_then(Result::err).unwrap_or(StoreError::Closed);
-                let failure = Some(error.clone());
-                let settle = move |outcome: Result<(), StoreError>| then(Err(outcome.err().unwrap_or(error)));
-                Written { settle: Box::new(settle), failure }
-            }
-        });
-        match self.writes.try_send(job) {
+    /// Queues a write now.
+    pub fn send(&self, write: Box<dyn Write>) {
+        self.feeder.here();
+        match self.writes.try_send(write) {
             Ok(()) => {}
-            Err(TrySendError::Full(job)) => (job(None).settle)(Err(StoreError::Busy)),
-            Err(TrySendError::Disconnected(job)) => (job(None).settle)(Err(StoreError::Closed)),
+            Err(TrySendError::Full(write)) => write.settle(Err(StoreError::Busy)),
+            Err(TrySendError::Disconnected(write)) => write.settle(Err(StoreError::Closed)),
         }
     }
 
-    /// Queues a write now; the answer comes after the commit that holds it.
+    /// Queues a write now; `then` runs on the writer's thread after the commit that holds it, in the order of the writes.
+    ///
+    /// `write` runs again where another write of its group failed; see [`Write::run`].
+    pub fn write_then<T: Send + 'static>(
+        &self,
+        write: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+        then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) {
+        self.send(Box::new(Told { write, value: None, then }));
+    }
+
+    /// Queues a write now; the answer comes after the commit that holds it. `write` may run twice, as in [`Store::write_then`].
     pub fn write<T: Send + 'static>(
         &self,
-        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        write: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T> {
         let (tx, rx) = oneshot::channel();
         self.write_then(write, move |outcome| drop(tx.send(outcome)));
@@ -125,92 +115,60 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreErr
     thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(failed)
 }
 
-fn write_loop(connection: &Connection, jobs: &Receiver<WriteJob>, mut room: Room) {
-    while let Some(first) = next(jobs, &mut room) {
-        let mut settles = Vec::new();
-        let outcome = commit_group(connection, first, jobs, &mut settles);
-        if let Err(error) = &outcome {
-            tracing::error!(error = %error, writes = settles.len(), "a commit failed");
-            // A commit that failed for want of room leaves its transaction open.
-            let _ = connection.execute_batch("ROLLBACK");
-            if matches!(error, StoreError::Full(_)) {
-                // Its pages go into the database, which has room for most of them; the next writes begin the WAL anew.
-                let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-            }
-        }
-        for settle in settles {
-            settle(outcome.clone());
-        }
+/// A write whose answer is taken on the writer's thread.
+struct Told<W, T, F> {
+    write: W,
+    value: Option<T>,
+    then: F,
+}
+
+impl<W, T, F> Write for Told<W, T, F>
+where
+    W: FnMut(&Connection) -> Result<T, StoreError> + Send,
+    T: Send,
+    F: FnOnce(Result<T, StoreError>) + Send,
+{
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.value = Some((self.write)(connection)?);
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let Self { value, then, .. } = *self;
+        then(outcome.and_then(|()| value.ok_or(StoreError::Closed)));
+    }
+}
+
+fn write_loop(connection: &Connection, mut jobs: Receiver<Box<dyn Write>>, mut room: Room, fed_from: Feeder) {
+    let mut place = Place::new(fed_from);
+    let mut pace = Pace::default();
+    loop {
+        let begun = Instant::now();
+        let Some(first) = next(&mut jobs, &mut room) else { break };
+        place.choose(pace.is_brisk());
+        group::write(connection, (first, begun.elapsed()), &mut jobs, &mut pace);
     }
     let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 /// The next job; while none comes, room is made for the log.
-fn next(jobs: &Receiver<WriteJob>, room: &mut Room) -> Option<WriteJob> {
+fn next(jobs: &mut Receiver<Box<dyn Write>>, room: &mut Room) -> Option<Box<dyn Write>> {
     let mut calm = CALM;
     while room.is_wanted() {
-        match jobs.recv_timeout(calm) {
+        match jobs.next(Some(Instant::now() + calm)) {
             Ok(job) => return Some(job),
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => room.extend(),
         }
         calm = Duration::ZERO;
     }
-    jobs.recv().ok()
+    jobs.next(None).ok()
 }
 
-fn commit_group(
-    connection: &Connection,
-    first: WriteJob,
-    jobs: &Receiver<WriteJob>,
-    settles: &mut Vec<Settle>,
-) -> Result<(), StoreError> {
-    let mut begun = execute(connection, "BEGIN IMMEDIATE");
-    // The first one needs no savepoint, which costs as much as a small write: if it fails, there is nothing else to keep.
-    let written = first(begun.is_ok().then_some(connection));
-    if begun.is_ok() && written.failure.is_some() {
-        // Where the disk was full, it is rolled back already.
-        let undone = if connection.is_autocommit() { Ok(()) } else { execute(connection, "ROLLBACK") };
-        begun = undone.and_then(|()| execute(connection, "BEGIN IMMEDIATE"));
+fn read_loop(connection: &Connection, mut jobs: Receiver<ReadJob>) {
+    while let Ok(job) = jobs.next(None) {
+        job(connection);
     }
-    settles.push(written.settle);
-    while settles.len() < GROUP
-        && let Ok(job) = jobs.try_recv()
-    {
-        if begun.is_err() {
-            settles.push(job(None).settle);
-            continue;
-        }
-        let (settle, failure) = run_in_savepoint(connection, job);
-        settles.push(settle);
-        if connection.is_autocommit() {
-            // A full disk rolls back all of them, and what came now would be committed by itself.
-            begun = Err(failure.unwrap_or(StoreError::Closed));
-        }
-    }
-    begun.and_then(|()| execute(connection, "COMMIT"))
-}
-
-/// The answer to give after the commit, and why the job failed if it did.
-fn run_in_savepoint(connection: &Connection, job: WriteJob) -> (Settle, Option<StoreError>) {
-    let fail = |settle: Settle, error: StoreError| -> (Settle, Option<StoreError>) {
-        let failure = Some(error.clone());
-        (Box::new(move |outcome| settle(outcome.and(Err(error)))), failure)
-    };
-    if let Err(error) = execute(connection, "SAVEPOINT job") {
-        return fail(job(None).settle, error);
-    }
-    let Written { settle, failure } = job(Some(connection));
-    let undone = if failure.is_none() { Ok(()) } else { execute(connection, "ROLLBACK TO job") };
-    match undone.and_then(|()| execute(connection, "RELEASE job")) {
-        Ok(()) => (settle, failure),
-        Err(error) => fail(settle, failure.unwrap_or(error)),
-    }
-}
-
-fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
-    connection.prepare_cached(sql)?.execute([])?;
-    Ok(())
 }
 
 #[cfg(test)]

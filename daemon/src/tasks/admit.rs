@@ -56,7 +56,7 @@ impl TaskTracker {
             self.wake_at(ctx, deadline);
         }
         self.parts.events.task("accepted", || task.event(None, None));
-        self.live.insert(id, task);
+        self.live.insert(id, Box::new(task));
         match open {
             Ok(open) => self.dependencies.add(id, open),
             Err(failed) => self.fail_dependant(ctx, id, failed),

@@ -11,7 +11,7 @@ use super::{
     intake::{Intake, Planned},
     promise::{Keeper, Promise, promise},
     repeats::{Delivered, Hit},
-    submit::new_task,
+    submit::{Reply, new_task},
 };
 use crate::store::{self, NewTask};
 
@@ -63,7 +63,7 @@ impl TaskTracker {
             return reply.keep(Ok(called));
         }
         let (taken_reply, taken) = oneshot::channel();
-        self.accept(ctx, intake, planned, taken_reply);
+        self.accept(ctx, intake, planned, Reply::Call(taken_reply));
         let answered = async move { taken.await.unwrap_or(Err(TaskRefusal::Stopping)) };
         ctx.spawn(answered.into_actor(self).map(move |taken, tracker, ctx| match taken {
             Err(refusal) => reply.keep(Err(refusal)),
@@ -101,18 +101,20 @@ impl TaskTracker {
         let (count, ids_below) = (hits.len(), self.ids.to_reserve());
         let default_attempts = self.parts.limits.default_attempts;
         self.hits_on_their_way += count;
-        let write = move |connection: &rusqlite::Connection| {
-            for hit in &hits {
+        let write = move |hits: &Vec<Hit>, connection: &rusqlite::Connection| {
+            for hit in hits {
                 let (request, row) = rows_of_hit(hit, ids_below, default_attempts);
                 store::insert_finished(connection, &request, &row)?;
             }
-            store::save_ids(connection, ids_below)?;
-            Ok(hits)
+            store::save_ids(connection, ids_below)
         };
-        self.send(write, move |tracker, _, outcome| {
+        let then = move |tracker: &mut Self,
+                         _: &mut Context<Self>,
+                         hits: Vec<Hit>,
+                         outcome: Result<(), _>| {
             tracker.hits_on_their_way -= count;
             match outcome {
-                Ok(hits) => {
+                Ok(()) => {
                     tracker.ids.reserved(ids_below);
                     for hit in &hits {
                         tracker.took_from_cache(None, || rows_of_hit(hit, ids_below, default_attempts));
@@ -123,7 +125,8 @@ impl TaskTracker {
                     tracing::warn!(error = %error, count, "answers from the cache are missing in the history");
                 }
             }
-        });
+        };
+        self.send(hits, write, |_, _| {}, then);
     }
 }
 

@@ -187,7 +187,7 @@ impl TaskTracker {
         task.reservation = Some(reservation);
         let attempts_left = self.parts.limits.default_attempts;
         let is_waiting = !open.is_empty();
-        self.live.insert(id, task);
+        self.live.insert(id, Box::new(task));
         self.dependencies.add(id, open);
         let again = move |step: &mut store::Step| {
             step.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };

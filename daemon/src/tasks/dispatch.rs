@@ -196,10 +196,11 @@ impl TaskTracker {
             return;
         };
         let start = start_of(task);
-        let row = start.clone();
-        self.journal(
-            move |connection| store::start(connection, &row),
-            move |tracker, ctx, outcome| tracker.started(ctx, launch, &start, outcome),
+        self.journal_rows_of(
+            start,
+            |start, connection| store::start(connection, start),
+            |_, _| {},
+            move |tracker, ctx, start, outcome| tracker.started(ctx, launch, &start, outcome),
         );
     }
 
@@ -294,10 +295,11 @@ impl TaskTracker {
             let Some(task) = tracker.live.get_mut(&id).filter(|task| task.state == TaskState::Queued && task.run.is_some()) else { return };
             task.is_committing = true;
             let start = start_of(task);
-            let row = start.clone();
-            tracker.journal(
-                move |connection| store::start(connection, &row),
-                move |tracker, ctx, outcome| {
+            tracker.journal_rows_of(
+                start,
+                |start, connection| store::start(connection, start),
+                |_, _| {},
+                move |tracker, ctx, start, outcome| {
                     match outcome {
                         Ok(()) => tracker.mark_running(id, &start),
                         Err(error) => tracing::error!(task = id.0, error = %error, "a shared attempt could not be journaled"),

@@ -12,9 +12,7 @@ use actix::{AsyncContext, Context};
 use reel_protocol::{Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
 use tokio::time::Instant;
 
-use super::{
-    TaskTracker, flights::Left, live::LiveTask, slack::let_go, state::is_legal, tracker::JOURNAL_PAUSE,
-};
+use super::{TaskTracker, flights::Left, slack::let_go, state::is_legal, tracker::JOURNAL_PAUSE};
 use crate::{
     cache::Made,
     store::{self, Finish, Step, StoreError},
@@ -121,13 +119,14 @@ impl TaskTracker {
     }
 
     fn journal_finish(&mut self, finish: Finish, rows: Option<RowsWritten>) {
-        let (row, written) = (finish.clone(), rows.clone());
-        self.journal(
-            move |connection| match written {
+        self.journal_rows_of(
+            (finish, rows),
+            |(finish, rows), connection| match rows {
                 Some(rows) if !rows.get() => Err(StoreError::NoRows),
-                _ => store::finish(connection, &row),
+                _ => store::finish(connection, finish),
             },
-            move |tracker, ctx, outcome| match outcome {
+            |_, _| {},
+            move |tracker, ctx, (finish, rows), outcome| match outcome {
                 Ok(()) => tracker.finished_on_disk(ctx, finish),
                 // It is not over: what it is instead was decided when the rows failed, and waits for this.
                 Err(_) if rows.as_ref().is_some_and(|rows| !rows.get()) => {
@@ -180,7 +179,8 @@ impl TaskTracker {
     /// Takes a task out of its flight; whoever leads next also takes over the run.
     pub(super) fn leave_flight(&mut self, ctx: &mut Context<Self>, id: TaskId, run: Option<u64>) {
         // One that is held leads only where all are.
-        let left = self.flights.leave(id, |member| !self.live.get(&member).is_some_and(LiveTask::is_unknown));
+        let left =
+            self.flights.leave(id, |member| !self.live.get(&member).is_some_and(|task| task.is_unknown()));
         match left {
             Left::Promoted(next) => self.promote(ctx, next, run),
             Left::Unchanged | Left::Ended => {
@@ -231,10 +231,11 @@ impl TaskTracker {
     }
 
     fn journal_step(&mut self, step: Step) {
-        let row = step.clone();
-        self.journal(
-            move |connection| store::step(connection, &row),
-            move |tracker, ctx, outcome| match outcome {
+        self.journal_rows_of(
+            step,
+            |step, connection| store::step(connection, step),
+            |_, _| {},
+            move |tracker, ctx, step, outcome| match outcome {
                 Ok(()) => tracker.stepped(ctx, &step),
                 Err(error) => {
                     tracing::error!(task = step.id.0, error = %error, "a step of a task could not be journaled; trying again");
@@ -252,10 +253,11 @@ impl TaskTracker {
         then: impl FnOnce(&mut Self, &mut Context<Self>, Result<(), StoreError>) + Send + 'static,
     ) {
         let Some(step) = self.plan_step(id, change) else { return };
-        let row = step.clone();
-        self.journal(
-            move |connection| store::step(connection, &row),
-            move |tracker, ctx, outcome| {
+        self.journal_rows_of(
+            step,
+            |step, connection| store::step(connection, step),
+            |_, _| {},
+            move |tracker, ctx, step, outcome| {
                 match &outcome {
                     Ok(()) => tracker.stepped(ctx, &step),
                     Err(_) => tracker.settle_commit(ctx, step.id),

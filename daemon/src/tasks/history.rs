@@ -24,7 +24,7 @@ impl TaskTracker {
         let limit = u32::try_from(excess).unwrap_or(PRUNE_GROUP).min(PRUNE_GROUP);
         let keep = self.keep();
         self.journal(
-            move |connection| store::prune(connection, limit, keep),
+            move |connection| store::prune(connection, limit, &keep),
             move |tracker, _, pruned| {
                 tracker.is_pruning = false;
                 let dropped = pruned.as_ref().map_or(0, |pruned| pruned.tasks.len());
@@ -69,7 +69,7 @@ impl Handler<MakeRoom> for TaskTracker {
         let (reply, answer) = oneshot::channel();
         let keep = self.keep();
         self.journal(
-            move |connection| store::prune_pinning(connection, bytes, PRUNE_GROUP, keep),
+            move |connection| store::prune_pinning(connection, bytes, PRUNE_GROUP, &keep),
             move |tracker, _, pruned| {
                 let tasks = pruned.as_ref().map_or(0, |pruned| pruned.tasks.len());
                 let unpinned_bytes = tracker.pruned(pruned);

@@ -2,44 +2,115 @@
 
 use actix::Context;
 use rusqlite::Connection;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::TaskTracker;
-use crate::store::StoreError;
+use crate::store::{StoreError, Write};
+
+/// What follows from a commit; runs in the tracker, in the order of the commits.
+pub(super) type Applied = Box<dyn Apply>;
+
+pub(super) trait Apply: Send {
+    fn apply(self: Box<Self>, tracker: &mut TaskTracker, ctx: &mut Context<TaskTracker>);
+}
+
+/// A change on its way to the journal and back, with all that it is about: it leaves the tracker and returns to it as one block of memory.
+struct Change<R, T, W, N, F> {
+    rows: R,
+    write: W,
+    note: N,
+    then: F,
+    outcome: Result<T, StoreError>,
+    applied: Option<UnboundedSender<Applied>>,
+}
+
+impl<R, T, W, N, F> Write for Change<R, T, W, N, F>
+where
+    R: Send + 'static,
+    T: Send + 'static,
+    W: FnMut(&R, &Connection) -> Result<T, StoreError> + Send + 'static,
+    N: FnMut(&mut R, &Result<T, StoreError>) + Send + 'static,
+    F: FnOnce(&mut TaskTracker, &mut Context<TaskTracker>, R, Result<T, StoreError>) + Send + 'static,
+{
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.outcome = Ok((self.write)(&self.rows, connection)?);
+        Ok(())
+    }
+
+    fn settle(mut self: Box<Self>, outcome: Result<(), StoreError>) {
+        if let Err(error) = outcome {
+            self.outcome = Err(error);
+        }
+        let Self { rows, note, outcome, .. } = &mut *self;
+        note(rows, outcome);
+        if let Some(applied) = self.applied.take() {
+            // Nobody is there to be told once the tracker has stopped; what was committed is read at the next start.
+            let _ = applied.send(self);
+        }
+    }
+}
+
+impl<R, T, W, N, F> Apply for Change<R, T, W, N, F>
+where
+    R: Send,
+    T: Send,
+    W: Send,
+    N: Send,
+    F: FnOnce(&mut TaskTracker, &mut Context<TaskTracker>, R, Result<T, StoreError>) + Send,
+{
+    fn apply(self: Box<Self>, tracker: &mut TaskTracker, ctx: &mut Context<TaskTracker>) {
+        let Self { rows, then, outcome, .. } = *self;
+        then(tracker, ctx, rows, outcome);
+    }
+}
 
 impl TaskTracker {
-    /// Sends a change to the journal; `then` runs here after its commit, or with the reason why there is none.
+    /// Sends a change to the journal; `then` runs here after its commit, or with the reason why there is none. `write` may run twice.
     pub(super) fn journal<T: Send + 'static>(
         &mut self,
-        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        mut write: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
         then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
+    ) {
+        let write = move |(): &(), connection: &Connection| write(connection);
+        self.journal_rows_of(
+            (),
+            write,
+            |(), _| {},
+            move |tracker, ctx, (), outcome| then(tracker, ctx, outcome),
+        );
+    }
+
+    /// [`TaskTracker::journal`] of rows that come back; `note` hears of the commit on the journal's thread, before anything that is sent later
+    /// is written.
+    pub(super) fn journal_rows_of<R: Send + 'static, T: Send + 'static>(
+        &mut self,
+        rows: R,
+        write: impl FnMut(&R, &Connection) -> Result<T, StoreError> + Send + 'static,
+        note: impl FnMut(&mut R, &Result<T, StoreError>) + Send + 'static,
+        then: impl FnOnce(&mut Self, &mut Context<Self>, R, Result<T, StoreError>) + Send + 'static,
     ) {
         // What was answered before this change stands before it in the journal too.
         self.journal_hits();
-        self.send(write, then);
+        self.send(rows, write, note, then);
     }
 
-    /// [`TaskTracker::journal`] without looking at the hits.
-    pub(super) fn send<T: Send + 'static>(
+    /// [`TaskTracker::journal_rows_of`] without looking at the hits.
+    pub(super) fn send<R: Send + 'static, T: Send + 'static>(
         &self,
-        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
+        rows: R,
+        write: impl FnMut(&R, &Connection) -> Result<T, StoreError> + Send + 'static,
+        note: impl FnMut(&mut R, &Result<T, StoreError>) + Send + 'static,
+        then: impl FnOnce(&mut Self, &mut Context<Self>, R, Result<T, StoreError>) + Send + 'static,
     ) {
-        self.send_and_note(write, |_| {}, then);
-    }
-
-    /// [`TaskTracker::send`]; `note` hears of the commit on the journal's thread, before anything that is sent later is written.
-    pub(super) fn send_and_note<T: Send + 'static>(
-        &self,
-        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-        note: impl FnOnce(&Result<T, StoreError>) + Send + 'static,
-        then: impl FnOnce(&mut Self, &mut Context<Self>, Result<T, StoreError>) + Send + 'static,
-    ) {
-        let applied = self.applied.clone();
-        self.parts.store.write_then(write, move |outcome| {
-            note(&outcome);
-            // Nobody is there to be told once the tracker has stopped; what was committed is read at the next start.
-            let _ = applied.send(Box::new(move |tracker, ctx| then(tracker, ctx, outcome)));
-        });
+        let applied = Some(self.applied.clone());
+        self.parts.store.send(Box::new(Change {
+            rows,
+            write,
+            note,
+            then,
+            outcome: Err(StoreError::Closed),
+            applied,
+        }));
     }
 
     /// Asks the journal; sees everything that was answered before, hits of the cache too, whose rows follow their answers.

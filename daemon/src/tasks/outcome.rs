@@ -10,7 +10,6 @@ use super::{
     Again, RunEnd, TaskTracker,
     again::{Failed, Next, next},
     finish::{End, RowsWritten, task_error},
-    live::LiveTask,
     messages::Lost,
 };
 use crate::{
@@ -128,11 +127,15 @@ impl TaskTracker {
         let rows_written = RowsWritten::default();
         let (written, noted, rows_there) = (rows_written.clone(), rows_written.clone(), rows_written.clone());
         let rows = kept.rows.clone();
-        self.journal_hits();
-        self.send_and_note(
-            move |connection| rows.write(connection).inspect(|_| written.set(true)),
-            move |outcome| noted.set(outcome.is_ok()),
-            move |tracker, ctx, outcome| {
+        self.journal_rows_of(
+            (),
+            move |(), connection| {
+                let outcome = rows.write(connection);
+                written.set(outcome.is_ok());
+                outcome
+            },
+            move |(), outcome| noted.set(outcome.is_ok()),
+            move |tracker, ctx, (), outcome| {
                 tracker.results += 1;
                 let outcome = match outcome {
                     Ok(written) => {
@@ -204,8 +207,8 @@ impl TaskTracker {
     /// Holds a task of which nobody knows whether it was done: a person decides.
     pub(super) fn hold_unknown(&mut self, ctx: &mut Context<Self>, id: TaskId, error: TaskError) {
         self.when_settled(ctx, id, move |tracker, _| {
-            let is_open = |task: &LiveTask| matches!(task.state, TaskState::Running | TaskState::Queued);
-            if tracker.live.get(&id).is_some_and(is_open) {
+            let state = tracker.live.get(&id).map(|task| task.state);
+            if matches!(state, Some(TaskState::Running | TaskState::Queued)) {
                 tracker.step(id, move |step| {
                     step.state = TaskState::Held;
                     step.hold_reason = Some(HoldReason::OutcomeUnknown);
@@ -229,7 +232,7 @@ impl TaskTracker {
 
     /// Whether nobody knows whether a task was done.
     pub(super) fn is_unknown(&self, id: TaskId) -> bool {
-        self.live.get(&id).is_some_and(LiveTask::is_unknown)
+        self.live.get(&id).is_some_and(|task| task.is_unknown())
     }
 
     /// Somebody released a task that was held as its outcome is unknown: it leads again, unless another one has been released before.

@@ -2,7 +2,10 @@
 //!
 //! actix takes a future for that, which becomes a task of its own; of an answer that takes microseconds that is a good part.
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use actix::{
     Actor, Message,
@@ -10,10 +13,12 @@ use actix::{
 };
 
 /// What a handler returns.
-pub struct Promise<T>(Rc<Cell<State<T>>>);
+pub struct Promise<T>(Shared<T>);
 
-/// Keeps the promise. Dropped without that, whoever waits is told that nobody answers any more.
-pub(super) struct Keeper<T>(Rc<Cell<State<T>>>);
+/// Keeps the promise, from any thread. Dropped without that, whoever waits is told that nobody answers any more.
+pub(super) struct Keeper<T>(Shared<T>);
+
+struct Shared<T>(Arc<Mutex<State<T>>>);
 
 enum State<T> {
     /// Neither is there.
@@ -28,15 +33,21 @@ enum State<T> {
 
 /// A promise, and how it is kept.
 pub(super) fn promise<T>() -> (Keeper<T>, Promise<T>) {
-    let state = Rc::new(Cell::new(State::Open));
-    (Keeper(Rc::clone(&state)), Promise(state))
+    let state = Arc::new(Mutex::new(State::Open));
+    (Keeper(Shared(Arc::clone(&state))), Promise(Shared(state)))
+}
+
+impl<T> Shared<T> {
+    fn replace(&self, state: State<T>) -> State<T> {
+        mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), state)
+    }
 }
 
 impl<T> Keeper<T> {
     /// Answers. Whoever went away wants no answer.
     pub(super) fn keep(self, answer: T) {
         match self.0.replace(State::Over) {
-            State::Open => self.0.set(State::Kept(answer)),
+            State::Open => drop(self.0.replace(State::Kept(answer))),
             State::Awaited(sender) => drop(sender.send(answer)),
             State::Kept(_) | State::Over => {}
         }
@@ -45,9 +56,9 @@ impl<T> Keeper<T> {
 
 impl<A: Actor, M: Message> MessageResponse<A, M> for Promise<M::Result> {
     fn handle(self, _: &mut A::Context, sender: Option<OneshotSender<M::Result>>) {
-        let Some(sender) = sender else { return self.0.set(State::Over) };
+        let Some(sender) = sender else { return drop(self.0.replace(State::Over)) };
         match self.0.replace(State::Over) {
-            State::Open => self.0.set(State::Awaited(sender)),
+            State::Open => drop(self.0.replace(State::Awaited(sender))),
             State::Kept(answer) => drop(sender.send(answer)),
             State::Awaited(_) | State::Over => {}
         }

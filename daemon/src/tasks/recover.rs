@@ -181,7 +181,7 @@ impl TaskTracker {
             self.wake_at(ctx, deadline);
         }
         let state = task.state;
-        self.live.insert(id, task);
+        self.live.insert(id, Box::new(task));
         // A person decides about what is held, and is told by its release that it cannot be planned.
         if let Some(refusal) = refusal.filter(|_| state != TaskState::Held) {
             let hint = refusal.hint.unwrap_or_default();
@@ -199,7 +199,7 @@ impl TaskTracker {
         }
         if state == TaskState::Held
             && row.hold_reason == Some(HoldReason::OutcomeUnknown)
-            && let Some(key) = self.live.get(&id).and_then(LiveTask::key)
+            && let Some(key) = self.live.get(&id).and_then(|task| task.key())
         {
             self.flights.join(key, id);
         }

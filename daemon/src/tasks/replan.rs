@@ -10,7 +10,6 @@ use super::{
     Plan, PlanRefusal, PlanSpec, Replan, TaskTracker,
     finish::{End, task_error},
     flights::Left,
-    live::LiveTask,
     tracker::Run,
 };
 
@@ -94,7 +93,7 @@ impl TaskTracker {
         // What is still the same stays with those that it is equal to, and in its place among them.
         if !is_same
             && let Left::Promoted(next) =
-                self.flights.leave(id, |member| !self.live.get(&member).is_some_and(LiveTask::is_unknown))
+                self.flights.leave(id, |member| !self.live.get(&member).is_some_and(|task| task.is_unknown()))
         {
             self.enqueue(next);
         }
@@ -107,7 +106,7 @@ impl TaskTracker {
 
     /// A task that may have been paid keeps what it asked for to itself, whatever that is called now.
     fn keep_key(&mut self, id: TaskId) {
-        if let Some(key) = self.live.get(&id).and_then(LiveTask::key) {
+        if let Some(key) = self.live.get(&id).and_then(|task| task.key()) {
             self.flights.join(key, id);
         }
     }

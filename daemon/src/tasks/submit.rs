@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use reel_protocol::{
     BatchId, Source, TaskId, TaskSpec, TaskState, Timestamp,
     methods::{SubmitBatchResult, SubmitResult},
@@ -14,14 +14,18 @@ use super::{
     eager::{Eager, Intaken},
     intake::{Intake, Planned},
     live::{LiveTask, OVERHEAD_BYTES, live_task},
+    promise::{Keeper, Promise, promise},
     ready::Lane,
 };
 use crate::{
     cache::Made,
     disk,
     memory::Holder,
-    store::{self, Accepted, NewTask},
+    store::{self, Accepted, NewTask, Start, StoreError},
 };
+
+/// Rows of a request that the tracker's own thread lets go of.
+const FEW: usize = 32;
 
 /// What was accepted.
 #[derive(Debug, Clone)]
@@ -31,54 +35,65 @@ pub(super) struct Taken {
     pub state: TaskState,
 }
 
-type Reply = oneshot::Sender<Result<Taken, TaskRefusal>>;
+/// Who is told what was accepted.
+pub(super) enum Reply {
+    Task(Keeper<Result<SubmitResult, TaskRefusal>>),
+    Batch(Keeper<Result<SubmitBatchResult, TaskRefusal>>),
+    Call(oneshot::Sender<Result<Taken, TaskRefusal>>),
+}
+
+impl Reply {
+    /// A client that went away has its tasks all the same: they were accepted.
+    fn send(self, taken: Result<Taken, TaskRefusal>) {
+        match self {
+            Self::Task(reply) => reply.keep(taken.and_then(|Taken { ids, state, .. }| {
+                let id = ids.first().copied().ok_or(TaskRefusal::Stopping)?;
+                Ok(SubmitResult { id, state })
+            })),
+            Self::Batch(reply) => reply.keep(taken.and_then(|Taken { batch, ids, .. }| {
+                let batch = batch.ok_or(TaskRefusal::Stopping)?;
+                Ok(SubmitBatchResult { batch, ids })
+            })),
+            Self::Call(reply) => drop(reply.send(taken)),
+        }
+    }
+}
 
 impl Handler<SubmitTask> for TaskTracker {
-    type Result = ResponseFuture<Result<SubmitResult, TaskRefusal>>;
+    type Result = Promise<Result<SubmitResult, TaskRefusal>>;
 
     fn handle(
         &mut self,
         SubmitTask { caller, mut spec }: SubmitTask,
         ctx: &mut Self::Context,
     ) -> Self::Result {
+        let (reply, answer) = promise();
         let request_id = spec.request_id.take();
-        let taken = self.take_in(ctx, Intake { request_id, ..Intake::single(caller, spec) });
-        Box::pin(async move {
-            let taken = taken.await.unwrap_or(Err(TaskRefusal::Stopping))?;
-            let id = taken.ids.first().copied().ok_or(TaskRefusal::Stopping)?;
-            Ok(SubmitResult { id, state: taken.state })
-        })
+        let intake = Intake { request_id, ..Intake::single(caller, spec) };
+        self.take_in(ctx, intake, Reply::Task(reply));
+        answer
     }
 }
 
 impl Handler<SubmitBatch> for TaskTracker {
-    type Result = ResponseFuture<Result<SubmitBatchResult, TaskRefusal>>;
+    type Result = Promise<Result<SubmitBatchResult, TaskRefusal>>;
 
     fn handle(&mut self, msg: SubmitBatch, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = promise();
         let SubmitBatch { caller, request_id, name, batch, specs } = msg;
         let fingerprint = [0; 32];
         let intake =
             Intake { caller, request_id, fingerprint, batch, is_batch: true, name, specs, results: 0 };
-        let taken = self.take_in(ctx, intake);
-        Box::pin(async move {
-            let taken = taken.await.unwrap_or(Err(TaskRefusal::Stopping))?;
-            let batch = taken.batch.ok_or(TaskRefusal::Stopping)?;
-            Ok(SubmitBatchResult { batch, ids: taken.ids })
-        })
+        self.take_in(ctx, intake, Reply::Batch(reply));
+        answer
     }
 }
 
 impl TaskTracker {
-    fn take_in(
-        &mut self,
-        ctx: &mut Context<Self>,
-        intake: Intake,
-    ) -> oneshot::Receiver<Result<Taken, TaskRefusal>> {
-        let (reply, taken) = oneshot::channel();
+    fn take_in(&mut self, ctx: &mut Context<Self>, intake: Intake, reply: Reply) {
         self.plan_then(ctx, intake, move |tracker, ctx, intake, planned| {
             tracker.accept(ctx, intake, planned, reply);
         });
-        taken
     }
 
     fn refusal(&mut self, asked: u64) -> Option<TaskRefusal> {
@@ -114,43 +129,30 @@ impl TaskTracker {
         let count = rows.len() as u64;
         let state = rows.first().map_or(TaskState::Queued, |row| row.state);
         let taken = Taken { batch: request.batch, ids: rows.iter().map(|row| row.id).collect(), state };
-        let write = move |connection: &rusqlite::Connection| {
-            if let Some(batch) = request.batch.filter(|_| !request.is_new_batch)
-                && !store::batch_exists(connection, batch)?
-            {
-                return Ok((Err(TaskRefusal::NoBatch(batch)), request, Vec::new()));
-            }
-            let accepted = store::insert(connection, &request, &rows)?;
-            if let Accepted::New(_) = accepted {
-                for start in &starts {
-                    store::start(connection, start)?;
+        let then =
+            move |tracker: &mut Self, ctx: &mut Context<Self>, Submission { request, rows, .. }, outcome| {
+                tracker.accepting -= count;
+                let (eager, refused) = match &outcome {
+                    Ok(Ok(Accepted::New(_))) => (eager, Vec::new()),
+                    _ => (Vec::new(), eager),
+                };
+                tracker.take_back(ctx, refused);
+                match outcome {
+                    Err(error) => reply.send(Err(StoreError::into(error))),
+                    Ok(Err(refusal)) => reply.send(Err(refusal)),
+                    Ok(Ok(accepted)) => {
+                        tracker.accepted(ctx, &request, accepted, &rows, (taken, tasks, eager), reply);
+                    }
                 }
-            }
-            // Sorted, and the rest let go, here: the rows of a large batch are much to go through, and nobody waits for this thread.
-            let (accepted, hits) = without_hits(accepted, rows);
-            Ok((Ok(accepted), request, hits))
-        };
-        self.journal(write, move |tracker, ctx, outcome| {
-            tracker.accepting -= count;
-            let (eager, refused) = match &outcome {
-                Ok((Ok(Accepted::New(_)), ..)) => (eager, Vec::new()),
-                _ => (Vec::new(), eager),
             };
-            tracker.take_back(ctx, refused);
-            match outcome {
-                Err(error) => drop(reply.send(Err(error.into()))),
-                Ok((Err(refusal), ..)) => drop(reply.send(Err(refusal))),
-                Ok((Ok(accepted), request, hits)) => {
-                    tracker.accepted(ctx, &request, accepted, &hits, (taken, tasks, eager), reply);
-                }
-            }
-        });
+        let submission = Submission { request, rows, starts };
+        self.journal_rows_of(submission, Submission::write, |submission, _| submission.let_go(), then);
         self.dispatch(ctx);
     }
 
     /// A request that was accepted before is answered again, whatever speaks against accepting it now.
     fn refuse(&mut self, again: Option<(String, String, [u8; 32])>, refusal: TaskRefusal, reply: Reply) {
-        let Some((client, request_id, fingerprint)) = again else { return drop(reply.send(Err(refusal))) };
+        let Some((client, request_id, fingerprint)) = again else { return reply.send(Err(refusal)) };
         self.journal(
             move |connection| store::find_request(connection, &client, &request_id, &fingerprint),
             move |tracker, ctx, found| match found {
@@ -158,7 +160,7 @@ impl TaskTracker {
                     let ids = (first.0..first.0 + tasks).map(TaskId).collect();
                     tracker.answer_before(ctx, batch, ids, reply);
                 }
-                _ => drop(reply.send(Err(refusal))),
+                _ => reply.send(Err(refusal)),
             },
         );
     }
@@ -206,7 +208,7 @@ impl TaskTracker {
         ctx: &mut Context<Self>,
         request: &store::Request,
         accepted: Accepted,
-        hits: &[NewTask],
+        rows: &[NewTask],
         (taken, tasks, eager): (Taken, Vec<LiveTask>, Vec<Eager>),
         reply: Reply,
     ) {
@@ -214,15 +216,14 @@ impl TaskTracker {
             Accepted::New(open) => {
                 // Only what was taken in has written them.
                 self.ids.reserved(request.ids_below);
-                for row in hits {
+                for row in rows.iter().filter(|row| is_hit(row)) {
                     self.took_from_cache(request.batch, || (request.clone(), row.clone()));
                 }
                 let tasks = tasks.into_iter().zip(open).collect();
                 return self.admit(ctx, tasks, move |tracker, ctx, first| {
                     let is_single = taken.ids.len() == 1;
                     let state = first.filter(|_| is_single).unwrap_or(taken.state);
-                    // A client that went away has its tasks all the same: they were accepted.
-                    let _ = reply.send(Ok(Taken { state, ..taken }));
+                    reply.send(Ok(Taken { state, ..taken }));
                     tracker.started_eagerly(ctx, eager);
                     tracker.prune();
                     tracker.dispatch(ctx);
@@ -237,7 +238,7 @@ impl TaskTracker {
             }
             Accepted::NoDependency(index, id) => TaskRefusal::NoDependency { index, id },
         };
-        let _ = reply.send(Err(refusal));
+        reply.send(Err(refusal));
         self.dispatch(ctx);
     }
 
@@ -255,7 +256,7 @@ impl TaskTracker {
         ctx.spawn(read.into_actor(self).map(move |states, _, _| {
             let state =
                 live.or_else(|| states.ok()?.first().map(|(_, state)| *state)).unwrap_or(TaskState::Queued);
-            let _ = reply.send(Ok(Taken { batch, ids, state }));
+            reply.send(Ok(Taken { batch, ids, state }));
         }));
     }
 
@@ -314,16 +315,43 @@ pub(super) fn new_task(
     }
 }
 
-/// What became of the tasks that the cache did not have, and the rows of those that it had.
-fn without_hits(accepted: Accepted, mut rows: Vec<NewTask>) -> (Accepted, Vec<NewTask>) {
-    let is_hit = |row: &NewTask| row.state == TaskState::Succeeded;
-    let accepted = match accepted {
-        Accepted::New(open) => {
-            let of_tasks = rows.iter().zip(open).filter(|(row, _)| !is_hit(row));
-            Accepted::New(of_tasks.map(|(_, open)| open).collect())
+/// What a request writes.
+struct Submission {
+    request: store::Request,
+    rows: Vec<NewTask>,
+    /// Attempts that begin with it.
+    starts: Vec<Start>,
+}
+
+impl Submission {
+    /// What became of the tasks that the cache did not have.
+    fn write(&self, connection: &rusqlite::Connection) -> Result<Result<Accepted, TaskRefusal>, StoreError> {
+        let Self { request, rows, starts } = self;
+        if let Some(batch) = request.batch.filter(|_| !request.is_new_batch)
+            && !store::batch_exists(connection, batch)?
+        {
+            return Ok(Err(TaskRefusal::NoBatch(batch)));
         }
-        other => other,
-    };
-    rows.retain(is_hit);
-    (accepted, rows)
+        let mut accepted = store::insert(connection, request, rows)?;
+        if let Accepted::New(open) = &mut accepted {
+            for start in starts {
+                store::start(connection, start)?;
+            }
+            let mut rows = rows.iter();
+            open.retain(|_| !rows.next().is_some_and(is_hit));
+        }
+        Ok(Ok(accepted))
+    }
+
+    /// Lets go of what nobody asks for any more, on the journal's thread: the rows of a large batch are much to go through, and nobody waits
+    /// for that one. Those of few go back where they came from.
+    fn let_go(&mut self) {
+        if self.rows.len() > FEW {
+            self.rows.retain(is_hit);
+        }
+    }
+}
+
+fn is_hit(row: &NewTask) -> bool {
+    row.state == TaskState::Succeeded
 }

@@ -24,6 +24,7 @@ use super::{
     dependencies::Dependencies,
     flights::{Flights, Key},
     ids::Ids,
+    journal::Applied,
     live::LiveTask,
     messages::{Drained, PauseQueue},
     ready::Ready,
@@ -74,9 +75,6 @@ pub struct TrackerParts {
     pub limits: SetTaskLimits,
 }
 
-/// What follows from a commit; runs in the tracker, in the order of the commits.
-pub(super) type Applied = Box<dyn FnOnce(&mut TaskTracker, &mut Context<TaskTracker>) + Send>;
-
 /// An attempt under way; it holds a slot.
 pub(super) struct Run {
     /// Whom it works for; None once the task was given up and nobody shares it.
@@ -94,7 +92,8 @@ pub(super) struct Run {
 /// The actor.
 pub struct TaskTracker {
     pub(super) parts: TrackerParts,
-    pub(super) live: HashMap<TaskId, LiveTask>,
+    /// Boxed: the table of a large batch is emptied and kept, and shall be mere pointers then.
+    pub(super) live: HashMap<TaskId, Box<LiveTask>>,
     pub(super) ready: Ready,
     pub(super) flights: Flights,
     pub(super) dependencies: Dependencies,
@@ -276,7 +275,7 @@ impl StreamHandler<PermitGivenBack> for TaskTracker {
 
 impl StreamHandler<Applied> for TaskTracker {
     fn handle(&mut self, applied: Applied, ctx: &mut Self::Context) {
-        applied(self, ctx);
+        applied.apply(self, ctx);
     }
 }
 

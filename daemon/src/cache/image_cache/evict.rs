@@ -188,11 +188,11 @@ async fn drop_rows(
         let committed = store.write(move |connection| {
             let mut total = Dropped::default();
             let mut dropped_rows = Vec::new();
-            for row in page {
+            for row in &page {
                 let dropped = store::drop_unpinned(connection, row.digest)?;
                 total.add(dropped);
                 if dropped.artifacts > 0 {
-                    dropped_rows.push(row);
+                    dropped_rows.push(row.clone());
                 }
             }
             Ok((dropped_rows, total))

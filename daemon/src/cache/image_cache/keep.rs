@@ -4,7 +4,7 @@ use std::{collections::HashSet, io, path::PathBuf, sync::Arc};
 
 use actix::{fut, prelude::*};
 use reel_protocol::{Digest, Timestamp};
-use tokio::sync::RwLock;
+use tokio::{sync::RwLock, time::Instant};
 
 use super::ImageCache;
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
         CacheError, FindRoom, Fresh, KeepMade, Kept, Key, Made, Placed, Settle,
         cap::Granted,
         disk_tier::DiskTier,
-        index,
         kept::{Open, Shelf, Written},
         memory_tier::Item,
         shelver::{Shelving, shelve_all},
@@ -155,7 +154,7 @@ impl ImageCache {
         self.cap.add(added.bytes);
         self.stats.entries += added.entries;
         for (Shelf { row: file, stamp, held }, row) in shelves.into_iter().zip(&entry.artifacts) {
-            self.touch(row.digest);
+            self.shelves.open().recent.protect(row.digest, Instant::now());
             if file.extension != row.extension {
                 continue;
             }
@@ -167,8 +166,8 @@ impl ImageCache {
             }
         }
         if let Some(key) = key {
-            let entry = Arc::new(index::Shelved::new(entry, self.disk.artifacts()));
-            self.shelves.open().index.put_written(key, entry);
+            let made = Arc::new(Made::of(&entry, self.disk.artifacts()));
+            self.shelves.open().index.put_written(key, made);
         }
     }
 

@@ -7,15 +7,12 @@ use std::{
 };
 
 use actix::{fut, prelude::*};
-use reel_protocol::Digest;
+use reel_protocol::{Digest, Output};
 use tracing::error;
 
 use super::{ImageCache, check::Verdict};
 use crate::{
-    cache::{
-        Key, LookUp, Made,
-        index::{Known, Shelved},
-    },
+    cache::{Key, LookUp, Made, index::Known},
     store::{self, ArtifactRow, Entry},
 };
 
@@ -26,7 +23,7 @@ struct Job {
     /// How far each of them is.
     looks: Vec<Look>,
     /// What the journal has.
-    read: HashMap<Key, Option<Arc<Shelved>>>,
+    read: HashMap<Key, Option<Arc<Made>>>,
     /// Whether the files that were verified are good.
     verdicts: HashMap<Digest, bool>,
 }
@@ -52,7 +49,7 @@ enum Look {
     /// Something is needed first.
     Open,
     Miss,
-    Hit(Arc<Shelved>),
+    Hit(Arc<Made>),
 }
 
 enum Judged {
@@ -112,7 +109,7 @@ impl ImageCache {
             let Some(entry) = entry else { continue };
             match self.judge(&entry, &job.verdicts, needs) {
                 Judged::Had => {
-                    entry.rows.iter().for_each(|row| self.touch(row.digest));
+                    entry.outputs.iter().for_each(|output| self.touch(output.digest));
                     return Look::Hit(entry);
                 }
                 Judged::Lost => {}
@@ -122,20 +119,20 @@ impl ImageCache {
         Look::Miss
     }
 
-    fn judge(&mut self, entry: &Shelved, verdicts: &HashMap<Digest, bool>, needs: &mut Needs) -> Judged {
+    fn judge(&mut self, entry: &Made, verdicts: &HashMap<Digest, bool>, needs: &mut Needs) -> Judged {
         let mut shelves = self.shelves.open();
-        let is_lost = |row: &ArtifactRow| {
-            shelves.leaving.contains(&row.digest) || verdicts.get(&row.digest) == Some(&false)
+        let is_lost = |output: &Output| {
+            shelves.leaving.contains(&output.digest) || verdicts.get(&output.digest) == Some(&false)
         };
-        if entry.rows.iter().any(is_lost) {
+        if entry.outputs.iter().any(is_lost) {
             return Judged::Lost;
         }
         let mut judged = Judged::Had;
-        for (row, output) in entry.rows.iter().zip(&entry.made.outputs) {
-            let is_good = verdicts.contains_key(&row.digest)
-                || shelves.is_verified(&row.digest, Path::new(&output.path));
+        for output in &entry.outputs {
+            let is_good = verdicts.contains_key(&output.digest)
+                || shelves.is_verified(&output.digest, Path::new(&output.path));
             if !is_good {
-                needs.files.insert(row.digest, row.clone());
+                needs.files.insert(output.digest, ArtifactRow::of(output));
                 judged = Judged::Open;
             }
         }
@@ -187,7 +184,7 @@ impl ImageCache {
 
     fn take(&mut self, fetched: Fetched, job: &mut Job) {
         for (key, entry) in fetched.entries {
-            let entry = entry.map(|entry| Arc::new(Shelved::new(entry, self.disk.artifacts())));
+            let entry = entry.map(|entry| Arc::new(Made::of(&entry, self.disk.artifacts())));
             if fetched.is_read {
                 self.shelves.open().index.put_read(key, entry.clone(), fetched.epoch);
             }
@@ -197,8 +194,7 @@ impl ImageCache {
     }
 
     fn answer(&mut self, job: Job) -> Vec<Option<Arc<Made>>> {
-        let made =
-            |look: Look| if let Look::Hit(entry) = look { Some(Arc::clone(&entry.made)) } else { None };
+        let made = |look: Look| if let Look::Hit(entry) = look { Some(entry) } else { None };
         let answers: Vec<_> = job.looks.into_iter().map(made).collect();
         if job.is_counted {
             let hits = answers.iter().flatten().count() as u64;

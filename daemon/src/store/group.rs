@@ -1,0 +1,240 @@
+//! Writes in groups, each group in one commit.
+//!
+//! A group first runs without more ado: a savepoint for each write would copy every page that the writes share. Only where one of them fails,
+//! which is rare, all is undone and run again, each in a savepoint of its own, so that those which fail do so alone.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::{StoreError, queue::Receiver};
+
+/// Most writes of one commit: past this the commit's fixed cost no longer shows, and the first of the group would wait longer.
+const GROUP: usize = 512;
+
+/// From so many writes of a group on, whoever brings them and the writer have work for two.
+const BRISK: usize = 16;
+
+/// A write on its way. It goes to the writer's thread and its answer comes back in the same block of memory: what one thread takes of the heap
+/// and another gives back has both wait for each other.
+pub trait Write: Send {
+    /// Runs on the writer's thread inside a transaction, and again if that was undone since another write failed: it must only do what it
+    /// does on the connection, and the same each time.
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
+
+    /// Called once on the writer's thread, in the order of the writes: after the commit, or with the reason why there is none.
+    fn settle(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+/// A write that has run, and why it failed if it did.
+type Run = (Box<dyn Write>, Result<(), StoreError>);
+
+/// How groups went, as the next one depends on it.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    writes: usize,
+    commit_time: Duration,
+}
+
+impl Pace {
+    /// Whether more come together than a few clients send.
+    pub(super) const fn is_brisk(&self) -> bool {
+        self.writes >= BRISK
+    }
+
+    /// Most writes of the next group, for which the writer waited so long.
+    ///
+    /// Where it waits for all who ask, and they for it, each stands still while the others work. So it then takes only half of them together,
+    /// and whoever takes the answers and brings the next writes has something to do during the commit of the other half. Waiting as long as a
+    /// commit takes is what tells that there is time for another one. Of a few writes, such as those that end one task, none waits for another
+    /// commit.
+    fn most(&self, waited: Duration) -> usize {
+        if self.is_brisk() && waited >= self.commit_time { self.writes / 2 } else { GROUP }
+    }
+}
+
+/// Commits `first`, for which the writer waited so long, with all that come meanwhile, and answers them.
+pub(super) fn write(
+    connection: &Connection,
+    (first, waited): (Box<dyn Write>, Duration),
+    jobs: &mut Receiver<Box<dyn Write>>,
+    pace: &mut Pace,
+) {
+    let mut group = Vec::new();
+    let ran = run(connection, first, jobs, pace.most(waited), &mut group);
+    let begun = Instant::now();
+    let outcome = ran.and_then(|()| execute(connection, "COMMIT"));
+    *pace = Pace { writes: group.len(), commit_time: begun.elapsed() };
+    if let Err(error) = &outcome {
+        tracing::error!(error = %error, writes = group.len(), "a commit failed");
+        // A commit that failed for want of room leaves its transaction open.
+        let _ = connection.execute_batch("ROLLBACK");
+        if matches!(error, StoreError::Full(_)) {
+            // Its pages go into the database, which has room for most of them; the next writes begin the WAL anew.
+            let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        }
+    }
+    for (write, ran) in group {
+        // What took the whole group with it is the reason for each.
+        write.settle(outcome.clone().and(ran));
+    }
+}
+
+/// Runs the writes into `group`. Fails where all of them are refused.
+fn run(
+    connection: &Connection,
+    first: Box<dyn Write>,
+    jobs: &mut Receiver<Box<dyn Write>>,
+    most: usize,
+    group: &mut Vec<Run>,
+) -> Result<(), StoreError> {
+    let mut outcome = execute(connection, "BEGIN IMMEDIATE");
+    let mut is_careful = false;
+    let mut coming = Some(first);
+    while let Some(mut write) = coming {
+        let ran = match (&outcome, is_careful) {
+            (Err(_), _) => Ok(()),
+            (Ok(()), false) => write.run(connection),
+            (Ok(()), true) => run_alone(connection, &mut *write).unwrap_or_else(|lost| {
+                outcome = Err(lost);
+                Ok(())
+            }),
+        };
+        let must_repeat = ran.is_err() && !is_careful;
+        group.push((write, ran));
+        if must_repeat {
+            is_careful = true;
+            outcome = repeat(connection, group);
+        }
+        coming = if group.len() < most { jobs.try_next() } else { None };
+    }
+    outcome
+}
+
+/// Undoes what the group wrote, as the last of it failed, and runs it again, each write for itself.
+fn repeat(connection: &Connection, group: &mut [Run]) -> Result<(), StoreError> {
+    let is_gone = connection.is_autocommit();
+    if let [.., _, (_, Err(error))] = group
+        && is_gone
+    {
+        // A full disk rolls back all of them, and what came after would be committed by itself.
+        return Err(error.clone());
+    }
+    if !is_gone {
+        execute(connection, "ROLLBACK")?;
+    }
+    execute(connection, "BEGIN IMMEDIATE")?;
+    if let [_] = group {
+        return Ok(());
+    }
+    for (write, ran) in group {
+        *ran = run_alone(connection, &mut **write)?;
+    }
+    Ok(())
+}
+
+/// Runs a write so that nothing is left of it if it fails. The outer error is that of the whole group.
+fn run_alone(connection: &Connection, write: &mut dyn Write) -> Result<Result<(), StoreError>, StoreError> {
+    execute(connection, "SAVEPOINT job")?;
+    let ran = write.run(connection);
+    match &ran {
+        Err(error) if connection.is_autocommit() => return Err(error.clone()),
+        Err(_) => execute(connection, "ROLLBACK TO job")?,
+        Ok(()) => {}
+    }
+    execute(connection, "RELEASE job")?;
+    Ok(ran)
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    };
+
+    use super::*;
+    use crate::store::queue;
+
+    /// What became of each, in the order of the answers.
+    type Told = Arc<Mutex<Vec<(i64, bool)>>>;
+
+    struct Insert {
+        values: Vec<i64>,
+        runs: Arc<AtomicU32>,
+        told: Told,
+    }
+
+    impl Write for Insert {
+        fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
+            self.runs.fetch_add(1, Relaxed);
+            for value in &self.values {
+                connection.execute("INSERT INTO t VALUES (?)", [value])?;
+            }
+            Ok(())
+        }
+
+        fn settle(self: Box<Self>, outcome: Result<(), StoreError>) {
+            self.told.lock().unwrap().push((self.values[0], outcome.is_ok()));
+        }
+    }
+
+    /// Writes them as one group; the answers, the rows, and how often one ran.
+    fn write_all(inserts: &[&[i64]]) -> (Vec<(i64, bool)>, Vec<i64>, u32) {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (value INTEGER UNIQUE)").unwrap();
+        let (sender, mut jobs) = queue::bounded::<Box<dyn Write>>(100);
+        let (runs, told) = (Arc::new(AtomicU32::new(0)), Told::default());
+        for values in inserts {
+            let (runs, told) = (Arc::clone(&runs), Arc::clone(&told));
+            assert!(sender.try_send(Box::new(Insert { values: values.to_vec(), runs, told })).is_ok());
+        }
+        let first = jobs.try_next().unwrap();
+        write(
+            &connection,
+            (first, Duration::ZERO),
+            &mut jobs,
+            &mut Pace { writes: 0, commit_time: Duration::MAX },
+        );
+        assert!(jobs.try_next().is_none() && connection.is_autocommit());
+        let mut rows = connection.prepare("SELECT value FROM t ORDER BY value").unwrap();
+        let rows = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        (Arc::try_unwrap(told).unwrap().into_inner().unwrap(), rows, runs.load(Relaxed))
+    }
+
+    #[test]
+    fn a_group_without_a_failure_runs_once() {
+        let (told, rows, runs) = write_all(&[&[1], &[2], &[3]]);
+        assert_eq!((told, rows, runs), (vec![(1, true), (2, true), (3, true)], vec![1, 2, 3], 3));
+    }
+
+    #[test]
+    fn what_fails_leaves_nothing_and_what_ran_before_it_stays() {
+        let (told, rows, runs) = write_all(&[&[1], &[2], &[3, 1], &[4], &[5, 2], &[6]]);
+        let expected = [(1, true), (2, true), (3, false), (4, true), (5, false), (6, true)];
+        assert_eq!((&*told, rows), (&expected[..], vec![1, 2, 4, 6]));
+        // The first three again, after the third had failed.
+        assert_eq!(runs, 6 + 3);
+    }
+
+    #[test]
+    fn a_first_one_that_fails_has_nothing_to_run_again() {
+        let (told, rows, runs) = write_all(&[&[1, 1], &[1], &[2]]);
+        assert_eq!((told, rows, runs), (vec![(1, false), (1, true), (2, true)], vec![1, 2], 3));
+    }
+
+    #[test]
+    fn a_group_that_was_long_waited_for_is_half_as_large_as_the_last_one() {
+        let commit_time = Duration::from_micros(300);
+        for (writes, waited_us, most) in
+            [(64, 300, 32), (64, 299, GROUP), (33, 900, 16), (15, 900, GROUP), (0, 900, GROUP)]
+        {
+            assert_eq!(Pace { writes, commit_time }.most(Duration::from_micros(waited_us)), most);
+        }
+    }
+}
