@@ -80,6 +80,15 @@ impl Answers {
         Some(answer.unwrap_or_else(|error| Answer::failure(request.encoding, Some(id), &error)))
     }
 
+    /// What answered the call before, if it is one of these.
+    pub(super) fn known(&self, client: &str, request: &Request<'_>) -> Option<Arc<Known>> {
+        let is_kept = request.params.len() <= LONGEST_BYTES;
+        let hash = is_kept.then(|| self.hash(client, request.params.bytes()))?;
+        let mut kept = self.kept.borrow_mut();
+        let kept = kept.get(&hash).filter(|kept| kept.asked.is(client, request))?;
+        Some(Arc::clone(&kept.known))
+    }
+
     fn hash(&self, client: &str, params: &[u8]) -> u64 {
         self.hasher.hash_one((client, params))
     }

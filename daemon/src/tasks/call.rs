@@ -25,7 +25,13 @@ impl Handler<CallService> for TaskTracker {
 
     fn handle(&mut self, msg: CallService, ctx: &mut Self::Context) -> Self::Result {
         let (reply, answer) = promise();
-        let CallService { caller, spec, timeout, gone } = msg;
+        let CallService { caller, spec, known, timeout, gone } = msg;
+        if let Some(known) = known
+            && let Some((id, at)) = self.repeats.answer(&known, &caller.client)
+        {
+            reply.keep(Ok(Called { task: known.view(&caller.client, id, at), known: None }));
+            return answer;
+        }
         self.plan_then(ctx, Intake::single(caller, spec), move |tracker, ctx, intake, planned| {
             tracker.call(ctx, intake, planned, (timeout, gone), reply);
         });

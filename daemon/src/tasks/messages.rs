@@ -62,6 +62,8 @@ pub struct CallService {
     pub caller: Caller,
     /// What.
     pub spec: TaskSpec,
+    /// What answered the same call before: if it still holds, nothing is planned.
+    pub known: Option<Arc<Known>>,
     /// No timeout if None.
     pub timeout: Option<Duration>,
     /// Whether anybody still waits for the answer.

@@ -1,5 +1,7 @@
 //! `service.*` and `provider.*`, answered by the task tracker, the services and the provider gateway.
 
+use std::sync::Arc;
+
 use reel_protocol::{
     RpcError, TaskSpec,
     methods::{
@@ -20,7 +22,7 @@ use crate::{
     },
     provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
-    tasks::{CallService, Called},
+    tasks::{CallService, Called, Known},
 };
 
 /// Answers again what was answered before, and else asks the tracker. Where something is still to be answered, everything goes by the
@@ -32,9 +34,10 @@ pub(in crate::ipc) fn call(connection: &Connection, call: Call<'_>) -> Reply {
     {
         return Reply::Now(answer);
     }
-    let asked = Asked::of(&connection.caller.client, &call.request);
+    let client = &connection.caller.client;
+    let (asked, known) = (Asked::of(client, &call.request), answers.known(client, &call.request));
     call.later::<ServiceCall, _>(&connection.caller, |asker, params| async move {
-        let Called { task, known } = ask_tracker(asker, params).await?;
+        let Called { task, known } = ask_tracker(asker, params, known).await?;
         if let (Some(asked), Some(known)) = (asked, known) {
             answers.keep(asked, known, &task);
         }
@@ -42,7 +45,11 @@ pub(in crate::ipc) fn call(connection: &Connection, call: Call<'_>) -> Reply {
     })
 }
 
-async fn ask_tracker(asker: Asker, params: ServiceCallParams) -> Result<Called, RpcError> {
+async fn ask_tracker(
+    asker: Asker,
+    params: ServiceCallParams,
+    known: Option<Arc<Known>>,
+) -> Result<Called, RpcError> {
     validate::service_call(&params)?;
     let ServiceCallParams { service, method, params, provider, cache, timeout_s } = params;
     let kind = [service.as_str(), ".", method.as_str()].concat();
@@ -51,7 +58,7 @@ async fn ask_tracker(asker: Asker, params: ServiceCallParams) -> Result<Called, 
     // Dropped with this request where its connection ends.
     let (_here, gone) = oneshot::channel();
     let message =
-        CallService { caller: asker.caller, spec, timeout: timeout_s.map(|seconds| seconds.0), gone };
+        CallService { caller: asker.caller, spec, known, timeout: timeout_s.map(|seconds| seconds.0), gone };
     ask(&asker.router.recipients().call_service, message).await?.map_err(errors::task)
 }
 

@@ -11,7 +11,7 @@ impl Bench {
     async fn call(&self, client: &str, spec: TaskSpec) -> Called {
         let (_here, gone) = tokio::sync::oneshot::channel();
         let caller = Caller { client: client.into(), connection: 1 };
-        self.ask(CallService { caller, spec, timeout: None, gone }).await.unwrap()
+        self.ask(CallService { caller, spec, known: None, timeout: None, gone }).await.unwrap()
     }
 
     /// What the cache answers to the call that [`Bench::make`] made first.
