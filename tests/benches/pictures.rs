@@ -198,18 +198,20 @@ fn fresh_puts() -> Vec<Row> {
         10,
         || {
             let mut puts = puts.borrow_mut();
-            each(20, || {
+            let put = |_| {
                 let bytes = puts.fresh(BYTES);
-                puts.put(bytes);
-            })
+                puts.put(bytes)
+            };
+            (0..20).map(put).collect()
         },
         || {
             let mut puts = puts.borrow_mut();
-            each(20, || {
+            let put = |_| {
                 let bytes = puts.fresh(BYTES);
                 number += 1;
-                put_bare(elsewhere.home(), number, &bytes);
-            })
+                seconds(|| put_bare(elsewhere.home(), number, &bytes))
+            };
+            (0..20).map(put).collect()
         },
     );
     let rate = |samples: Samples| samples.map(|time| 1.0 / time);

@@ -1,11 +1,16 @@
 //! A cache of its own in this process: pictures are put as the services put what a provider made, without a provider.
+//!
+//! What was made is on a thread that may block, and is written there; then the cache is asked to keep it, and the journal has its rows.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, Addr, System, SystemRunner};
 use reel_tests::{Sandbox, bench};
 use reeld::{
-    cache::{CacheParts, ImageCache, KeepMade, SetCacheLimits},
+    cache::{CacheParts, ImageCache, KeepMade, SetCacheLimits, Shelver},
     events::EventHub,
     memory::Budget,
     provider::Picture,
@@ -21,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Puts {
     system: SystemRunner,
     cache: Addr<ImageCache>,
+    shelver: Shelver,
     store: Store,
     next: u64,
     _home: Sandbox,
@@ -39,7 +45,7 @@ impl Puts {
         let system = System::new();
         let parts = CacheParts { store: store.clone(), artifacts, budget, events, limits };
         let log = home.home().join("reel.db-wal");
-        let cache = system.block_on(async move {
+        let (cache, shelver) = system.block_on(async move {
             let has_room = async {
                 while fs::metadata(&log).unwrap().len() < 16 * MIB {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -47,9 +53,12 @@ impl Puts {
             };
             // On a disk with little left there never is.
             let _ = tokio::time::timeout(PATIENCE, has_room).await;
-            ImageCache::new(parts).start()
+            let cache = ImageCache::new(parts);
+            let shelver = cache.shelver();
+            let cache = cache.start();
+            (cache.clone(), shelver(cache.recipient()))
         });
-        Self { system, cache, store, next: 0, _home: home }
+        Self { system, cache, shelver, store, next: 0, _home: home }
     }
 
     /// Bytes that no put had before.
@@ -60,8 +69,8 @@ impl Puts {
         fresh
     }
 
-    /// Puts one; it is in the memory tier and synced on disk afterwards.
-    pub fn put(&mut self, bytes: Vec<u8>) {
+    /// Puts one; it is in the memory tier and synced on disk afterwards. Answers how long that took, in seconds, from when it was made.
+    pub fn put(&mut self, bytes: Vec<u8>) -> f64 {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&self.next.to_le_bytes());
         let picture = Picture {
@@ -72,18 +81,16 @@ impl Puts {
             width: 1,
             height: 1,
         };
-        let keep = KeepMade {
-            key: Some(key),
-            provider: "bench".to_owned(),
-            model: None,
-            pictures: vec![picture].into(),
-            make_room: None,
-        };
-        let (cache, store) = (self.cache.clone(), self.store.clone());
+        let (cache, shelver, store) = (self.cache.clone(), self.shelver.clone(), self.store.clone());
         self.system.block_on(async move {
+            let make = move || (Instant::now(), shelver.shelve_now(vec![picture]));
+            let (made, pictures) = tokio::task::spawn_blocking(make).await.unwrap();
+            let (key, provider) = (Some(key), "bench".to_owned());
+            let keep = KeepMade { key, provider, model: None, pictures, make_room: None };
             let kept = cache.send(keep).await.unwrap().unwrap();
             let rows = kept.rows.clone();
             kept.settle(store.write(move |connection| rows.write(connection)).await.unwrap());
-        });
+            made.elapsed().as_secs_f64()
+        })
     }
 }
