@@ -22,7 +22,7 @@ const MIGRATIONS: &[&str] = &[
 
 /// Rows land at the right edges of their trees, a few pages each, so that more brings nothing: with 4 or 16 MiB as many tasks a second are
 /// accepted, and after a day's work that much more stays resident.
-const CACHE_KIB: i64 = 2 * 1024;
+const CACHE_KIB: i64 = 1536;
 
 /// Pages of 4 KiB in the WAL before a checkpoint: larger groups write each page back fewer times.
 const CHECKPOINT_PAGES: i64 = 4_000;
@@ -67,7 +67,7 @@ fn open_pair(path: &Path) -> Result<(Connection, Connection), StoreError> {
     migrate(&mut writer, path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = Connection::open_with_flags(path, flags)?;
-    reader.pragma_update(None, "cache_size", -1_024)?;
+    reader.pragma_update(None, "cache_size", -512)?;
     reader.set_prepared_statement_cache_capacity(64);
     Ok((writer, reader))
 }
