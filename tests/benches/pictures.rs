@@ -9,7 +9,6 @@
 )]
 
 use std::{
-    cell::RefCell,
     fs::{self, File},
     io::{Cursor, Read, Write},
     ops::ControlFlow,
@@ -193,22 +192,14 @@ fn fresh_puts() -> Vec<Row> {
     let elsewhere = bench::sandbox();
     fs::create_dir_all(elsewhere.home()).unwrap();
     let mut number = 0;
-    let puts = RefCell::new(Puts::new());
+    let mut puts = Puts::new();
     let (ours, reference) = interleaved(
         10,
+        || (0..20).map(|_| puts.put(BYTES)).collect(),
         || {
-            let mut puts = puts.borrow_mut();
             let put = |_| {
-                let bytes = puts.fresh(BYTES);
-                puts.put(bytes)
-            };
-            (0..20).map(put).collect()
-        },
-        || {
-            let mut puts = puts.borrow_mut();
-            let put = |_| {
-                let bytes = puts.fresh(BYTES);
                 number += 1;
+                let bytes = puts::fresh(u64::from(number), BYTES);
                 seconds(|| put_bare(elsewhere.home(), number, &bytes))
             };
             (0..20).map(put).collect()

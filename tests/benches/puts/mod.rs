@@ -32,6 +32,13 @@ pub struct Puts {
     _home: Sandbox,
 }
 
+/// Bytes that no other number has.
+pub fn fresh(number: u64, bytes: usize) -> Vec<u8> {
+    let mut fresh = vec![0x5a; bytes];
+    fresh[..8].copy_from_slice(&number.to_le_bytes());
+    fresh
+}
+
 impl Puts {
     /// An empty one on the real disk, with the daemon's default limits, whose journal has stood for a moment: it has made room for itself.
     pub fn new() -> Self {
@@ -61,20 +68,15 @@ impl Puts {
         Self { system, cache, shelver, store, next: 0, _home: home }
     }
 
-    /// Bytes that no put had before.
-    pub fn fresh(&mut self, bytes: usize) -> Vec<u8> {
+    /// Puts one of so many bytes; it is in the memory tier and synced on disk afterwards. Answers how long that took, in seconds, from when
+    /// it was made.
+    pub fn put(&mut self, bytes: usize) -> f64 {
         self.next += 1;
-        let mut fresh = vec![0x5a; bytes];
-        fresh[..8].copy_from_slice(&self.next.to_le_bytes());
-        fresh
-    }
-
-    /// Puts one; it is in the memory tier and synced on disk afterwards. Answers how long that took, in seconds, from when it was made.
-    pub fn put(&mut self, bytes: Vec<u8>) -> f64 {
+        let number = self.next;
         let mut key = [0; 32];
-        key[..8].copy_from_slice(&self.next.to_le_bytes());
-        let picture = Picture {
-            body: reeld::cache::Body::Held(bytes),
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        let picture = move || Picture {
+            body: reeld::cache::Body::Held(fresh(number, bytes)),
             reservation: None,
             media_type: "image/png",
             extension: "png",
@@ -83,7 +85,10 @@ impl Puts {
         };
         let (cache, shelver, store) = (self.cache.clone(), self.shelver.clone(), self.store.clone());
         self.system.block_on(async move {
-            let make = move || (Instant::now(), shelver.shelve_now(vec![picture]));
+            let make = move || {
+                let pictures = vec![picture()];
+                (Instant::now(), shelver.shelve_now(pictures))
+            };
             let (made, pictures) = tokio::task::spawn_blocking(make).await.unwrap();
             let (key, provider) = (Some(key), "bench".to_owned());
             let keep = KeepMade { key, provider, model: None, pictures, make_room: None };
