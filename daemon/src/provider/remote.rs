@@ -102,17 +102,17 @@ impl Handler<CheckProvider> for RemoteProvider {
     }
 }
 
-/// What a call has made: pictures in files, and what was seen of those that were looked at while they came.
+/// What a call has made, and what was seen of that which was looked at while it came.
 type Files = Vec<(Spooled, Look)>;
 
 /// What was seen of a picture, if it was looked at.
 type Look = Option<Result<Inspected, InspectError>>;
 
-/// What a call has made.
+/// What a call came to.
 enum Got {
     /// All that was asked for.
     Whole(Fresh),
-    /// Files, of which some may be no pictures.
+    /// Something of it, which may be no pictures.
     Files(Files),
 }
 
