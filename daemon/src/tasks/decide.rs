@@ -30,6 +30,7 @@ impl Handler<RemoveTask> for TaskTracker {
 
     fn handle(&mut self, RemoveTask(id): RemoveTask, _: &mut Self::Context) -> Self::Result {
         let (reply, answer) = oneshot::channel();
+        self.waiters.forget_views();
         if let Some(task) = self.live.get(&id) {
             let rule = "only a finished task can be removed; cancel it first";
             let _ = reply.send(Err(TaskRefusal::IllegalState { id, state: task.state, rule }));
@@ -161,6 +162,7 @@ impl TaskTracker {
         if self.is_stopping {
             return drop(reply.send(Err(TaskRefusal::Stopping)));
         }
+        self.waiters.forget_views();
         let state = row.task.state;
         let Ok(open) = row.open.clone() else {
             let rule = "a task that it waits for did not succeed; retry that one first";

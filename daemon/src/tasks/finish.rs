@@ -9,7 +9,9 @@ use std::sync::{
 };
 
 use actix::{AsyncContext, Context};
-use reel_protocol::{Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
+use reel_protocol::{
+    Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, TaskView, Timestamp,
+};
 use tokio::time::Instant;
 
 use super::{TaskTracker, flights::Left, slack::let_go, state::is_legal, tracker::JOURNAL_PAUSE};
@@ -119,15 +121,21 @@ impl TaskTracker {
     }
 
     fn journal_finish(&mut self, finish: Finish, rows: Option<RowsWritten>) {
+        let gathered = self.waiters.gathers(finish.id).then(|| self.parts.artifacts.clone());
         self.journal_rows_of(
             (finish, rows),
-            |(finish, rows), connection| match rows {
-                Some(rows) if !rows.get() => Err(StoreError::NoRows),
-                _ => store::finish(connection, finish),
+            move |(finish, rows), connection| {
+                if rows.as_ref().is_some_and(|rows| !rows.get()) {
+                    return Err(StoreError::NoRows);
+                }
+                store::finish(connection, finish)?;
+                // Here, where its rows are at hand: who waits need not wait for another thread to read them. Without it they are read then.
+                let view = gathered.as_ref().map(|artifacts| store::view(connection, artifacts, finish.id));
+                Ok(view.and_then(Result::ok).flatten())
             },
             |_, _| {},
             move |tracker, ctx, (finish, rows), outcome| match outcome {
-                Ok(()) => tracker.finished_on_disk(ctx, finish),
+                Ok(view) => tracker.finished_on_disk(ctx, finish, view.as_ref()),
                 // It is not over: what it is instead was decided when the rows failed, and waits for this.
                 Err(_) if rows.as_ref().is_some_and(|rows| !rows.get()) => {
                     tracker.settle_commit(ctx, finish.id);
@@ -141,7 +149,7 @@ impl TaskTracker {
         );
     }
 
-    fn finished_on_disk(&mut self, ctx: &mut Context<Self>, finish: Finish) {
+    fn finished_on_disk(&mut self, ctx: &mut Context<Self>, finish: Finish, view: Option<&TaskView>) {
         let id = finish.id;
         let Some(mut task) = self.live.remove(&id) else { return };
         let_go(&mut self.live);
@@ -159,7 +167,7 @@ impl TaskTracker {
         self.dependencies.forget(id);
         self.leave_flight(ctx, id, task.run);
         self.parts.events.task("changed", || task.event(finish.source, finish.error));
-        self.waiters.settle(id);
+        self.waiters.settle(id, view);
         if finish.state == TaskState::Succeeded {
             for dependant in self.dependencies.succeed(id) {
                 self.when_settled(ctx, dependant, move |tracker, _| tracker.stop_waiting(dependant));
@@ -332,7 +340,7 @@ impl TaskTracker {
                     let run = self.live.get_mut(&id).and_then(|task| task.run.take());
                     self.leave_flight(ctx, id, run);
                 }
-                self.waiters.settle(id);
+                self.waiters.settle(id, None);
             }
             _ => {}
         }

@@ -149,19 +149,23 @@ impl TaskTracker {
             let shown: Vec<_> = ids.into_iter().take(WAIT_IDS).collect();
             let told = (!is_over).then(|| tracker.waiters.add(shown.clone(), open, is_any));
             let ended = async move {
-                let (number, told) = told?;
+                let Some((number, told)) = told else { return Ok(None) };
                 let told = tokio::time::timeout(timeout.unwrap_or(Duration::MAX), told);
                 tokio::select! { biased;
                     // A tracker that stops drops the channel: the client reconnects and asks again.
-                    told = told => (!matches!(told, Ok(Ok(())))).then_some(number),
-                    _ = gone => Some(number),
+                    told = told => told.ok().and_then(Result::ok).ok_or(number),
+                    _ = gone => Err(number),
                 }
             };
-            ended.into_actor(tracker).then(move |unended, tracker, _| {
-                if let Some(number) = unended {
-                    tracker.waiters.forget(number);
+            ended.into_actor(tracker).then(move |ended, tracker, _| match ended {
+                Ok(Some(tasks)) => {
+                    Box::pin(actix::fut::ready(Ok(TaskWaitResult { tasks, timed_out: false })))
                 }
-                tracker.wait_result(shown, unended.is_some())
+                Ok(None) => tracker.wait_result(shown, false),
+                Err(number) => {
+                    tracker.waiters.forget(number);
+                    tracker.wait_result(shown, true)
+                }
             })
         }))
     }
