@@ -73,8 +73,14 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
             return Ok(());
         }
         if !state.waiting.is_empty() {
-            if state.waiting.len() - state.written_bytes >= WAITING_BYTES {
+            let unwritten_bytes = state.waiting.len() - state.written_bytes;
+            if unwritten_bytes >= WAITING_BYTES {
                 return Err(message);
+            }
+            // Where the socket is always behind, what was written would never go otherwise.
+            if state.written_bytes > unwritten_bytes {
+                let written_bytes = std::mem::take(&mut state.written_bytes);
+                state.waiting.drain(..written_bytes);
             }
             state.waiting.extend_from_slice(&message);
             return Ok(());
@@ -187,6 +193,21 @@ mod tests {
         far.read_exact(&mut read).await.unwrap();
         assert!(read == (0..20).flat_map(message).collect::<Vec<_>>());
         sending.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_not_kept_while_more_follows_at_once() {
+        let (outgoing, mut far) = open(1_000);
+        let mut buffer = vec![0; 40_000];
+        for _ in 0..100 {
+            outgoing.send(vec![1; 40_000]).await;
+            outgoing.send(vec![1; 1]).await;
+            // Never so much that nothing is left to be written.
+            far.read_exact(&mut buffer).await.unwrap();
+        }
+        let state = outgoing.state();
+        assert!(!state.waiting.is_empty());
+        assert!(state.waiting.len() <= 4 * WAITING_BYTES, "{}", state.waiting.len());
     }
 
     #[tokio::test]

@@ -45,7 +45,8 @@ impl Place {
         }
         let processor = self.feeder.0.load(Relaxed);
         if processor == os::processor() {
-            self.allowed = os::leave(processor, self.allowed.take());
+            // Where it may not go, what it left before is still to be given back.
+            self.allowed = os::leave(processor, self.allowed).or(self.allowed);
         }
     }
 }
@@ -91,7 +92,7 @@ mod os {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use rustix::thread::sched_getaffinity;
+    use rustix::thread::{CpuSet, sched_getaffinity};
 
     use super::*;
 
@@ -107,6 +108,15 @@ mod tests {
             }
             assert!(!sched_getaffinity(None).unwrap().is_set(processor) && os::processor() != processor);
             let mut place = Place { feeder: Feeder::default(), allowed };
+            // To one that is not there.
+            let mut nowhere = CpuSet::new();
+            nowhere.set(os::processor());
+            nowhere.set(CpuSet::MAX_CPU - 1);
+            let allowed = place.allowed.replace(nowhere);
+            place.feeder.here();
+            place.choose(true);
+            assert!(place.allowed == Some(nowhere));
+            place.allowed = allowed;
             place.choose(false);
             assert!(place.allowed.is_none() && sched_getaffinity(None).unwrap() == before);
         })

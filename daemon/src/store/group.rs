@@ -22,7 +22,8 @@ pub trait Write: Send {
     /// does on the connection, and the same each time.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
 
-    /// Called once on the writer's thread, in the order of the writes: after the commit, or with the reason why there is none.
+    /// Called once on the writer's thread, in the order of the writes: after the commit, or with the reason why there is none. For a write
+    /// that the queue refuses, at once on the thread that sends it.
     fn settle(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 

@@ -4,7 +4,7 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use actix::{
@@ -38,16 +38,18 @@ pub(super) fn promise<T>() -> (Keeper<T>, Promise<T>) {
 }
 
 impl<T> Shared<T> {
-    fn replace(&self, state: State<T>) -> State<T> {
-        mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), state)
+    /// Held until the next state is there: the other side may be on another thread.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T> Keeper<T> {
     /// Answers. Whoever went away wants no answer.
     pub(super) fn keep(self, answer: T) {
-        match self.0.replace(State::Over) {
-            State::Open => drop(self.0.replace(State::Kept(answer))),
+        let mut state = self.0.lock();
+        match mem::replace(&mut *state, State::Over) {
+            State::Open => *state = State::Kept(answer),
             State::Awaited(sender) => drop(sender.send(answer)),
             State::Kept(_) | State::Over => {}
         }
@@ -56,11 +58,11 @@ impl<T> Keeper<T> {
 
 impl<A: Actor, M: Message> MessageResponse<A, M> for Promise<M::Result> {
     fn handle(self, _: &mut A::Context, sender: Option<OneshotSender<M::Result>>) {
-        let Some(sender) = sender else { return drop(self.0.replace(State::Over)) };
-        match self.0.replace(State::Over) {
-            State::Open => drop(self.0.replace(State::Awaited(sender))),
-            State::Kept(answer) => drop(sender.send(answer)),
-            State::Awaited(_) | State::Over => {}
+        let mut state = self.0.lock();
+        match (mem::replace(&mut *state, State::Over), sender) {
+            (State::Open, Some(sender)) => *state = State::Awaited(sender),
+            (State::Kept(answer), Some(sender)) => drop(sender.send(answer)),
+            (_, None) | (State::Awaited(_) | State::Over, Some(_)) => {}
         }
     }
 }
@@ -104,5 +106,30 @@ mod tests {
         let mut answer = await_it(promise);
         drop(keeper);
         assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+    }
+
+    #[test]
+    fn an_answer_of_another_thread_arrives_though_its_handler_returns_just_then() {
+        let place = Arc::new(Mutex::new(None::<Keeper<u8>>));
+        let taking = Arc::clone(&place);
+        let keeping = std::thread::spawn(move || {
+            let mut kept = 0;
+            while kept < 5_000 {
+                let keeper = taking.lock().unwrap().take();
+                if let Some(keeper) = keeper {
+                    keeper.keep(3);
+                    kept += 1;
+                }
+            }
+        });
+        for _ in 0..5_000 {
+            let (keeper, promise) = promise();
+            *place.lock().unwrap() = Some(keeper);
+            while place.lock().unwrap().is_some() {
+                std::thread::yield_now();
+            }
+            assert_eq!(await_it(promise).blocking_recv(), Ok(3));
+        }
+        keeping.join().unwrap();
     }
 }
