@@ -103,7 +103,8 @@ async fn what_could_not_be_written_is_an_error_and_leaves_nothing() {
 async fn room_that_a_result_takes_is_granted_to_nobody_while_it_settles() {
     const RESULTS: u64 = 200;
     let mut home = Home::new();
-    let cache = home.start(SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: RESULTS * 8 + 100 });
+    let cache =
+        home.start(SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: RESULTS * 8 + 100 });
     stats(&cache).await;
     let mut kept = Vec::new();
     for number in 0..RESULTS {
@@ -114,7 +115,9 @@ async fn room_that_a_result_takes_is_granted_to_nobody_while_it_settles() {
     let rows: Vec<_> = kept.iter().map(|kept| kept.rows.clone()).collect();
     let written = home
         .store
-        .write(move |connection| rows.iter().map(|rows| rows.write(connection)).collect::<Result<Vec<_>, _>>())
+        .write(move |connection| {
+            rows.iter().map(|rows| rows.write(connection)).collect::<Result<Vec<_>, _>>()
+        })
         .await
         .unwrap();
     let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
