@@ -55,8 +55,8 @@ impl Body {
     /// How many of them are in memory.
     pub const fn memory_bytes(&self) -> u64 {
         match self {
-            Self::Spooled(Spooled { place: Place::File(_), .. }) => 0,
-            body => body.size_bytes(),
+            Self::Held(bytes) => bytes.len() as u64,
+            Self::Spooled(spooled) => spooled.memory_bytes(),
         }
     }
 }
@@ -170,6 +170,14 @@ impl Write for Spool {
 }
 
 impl Spooled {
+    /// How many of its bytes are in memory.
+    pub const fn memory_bytes(&self) -> u64 {
+        match &self.place {
+            Place::Memory(_) => self.size_bytes,
+            Place::File(_) => 0,
+        }
+    }
+
     /// The bytes, from the first on.
     pub fn open(&self) -> io::Result<Box<dyn Look + '_>> {
         Ok(match &self.place {

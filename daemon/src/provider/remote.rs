@@ -5,6 +5,8 @@
 mod failures;
 mod fetch;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 use std::{cell::Cell, sync::Arc};
 
@@ -102,7 +104,7 @@ impl Handler<CheckProvider> for RemoteProvider {
     }
 }
 
-/// What a call has made, and what was seen of that which was looked at while it came.
+/// What a call has made: pictures, and what was seen of those that were looked at while they came.
 type Files = Vec<(Spooled, Look)>;
 
 /// What was seen of a picture, if it was looked at.
@@ -110,9 +112,9 @@ type Look = Option<Result<Inspected, InspectError>>;
 
 /// What a call came to.
 enum Got {
-    /// All that was asked for.
+    /// All that the answer names.
     Whole(Fresh),
-    /// Something of it, which may be no pictures.
+    /// Bodies, of which some may be no pictures.
     Files(Files),
 }
 
@@ -153,7 +155,12 @@ impl RemoteParts {
         drop(permit);
         let mut fresh = match asked.map_err(GenerateError::Failed)? {
             Got::Whole(fresh) => fresh,
-            Got::Files(files) => self.inspect(files).await.map_err(GenerateError::Failed)?.into(),
+            Got::Files(files) => {
+                // The rest is given back before they are looked at, which may wait for memory.
+                let held_bytes = files.iter().map(|(file, _)| file.memory_bytes()).sum();
+                share = share.map(|mut share| share.split(held_bytes));
+                self.inspect(files).await.map_err(GenerateError::Failed)?.into()
+            }
         };
         if let (Fresh::Pictures(pictures), Some(share)) = (&mut fresh, &mut share) {
             for picture in pictures {
@@ -257,6 +264,12 @@ impl RemoteParts {
         mut texts: Vec<Option<Text>>,
         key: Option<&Secret>,
     ) -> Result<Files, Failure> {
+        // What nobody names is in nobody's share while the others are fetched.
+        let named =
+            |number| items.iter().any(|item| matches!(item, Item::Taken { text, .. } if *text == number));
+        for (_, text) in texts.iter_mut().enumerate().filter(|(number, _)| !named(*number)) {
+            *text = None;
+        }
         let mut files = Vec::new();
         let mut failures = Vec::new();
         for item in items {

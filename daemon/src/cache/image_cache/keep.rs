@@ -133,7 +133,6 @@ impl ImageCache {
     /// The rows of what was kept were committed, or its files are of no use.
     pub(super) fn settle(&mut self, Settle { open, written }: Settle) {
         let Open { shelves, files, granted, key, together } = open;
-        drop(granted);
         let is_stray = match &written {
             None => true,
             Some(written) => written.entry.artifacts.iter().zip(&files).any(|(row, file)| row != file),
@@ -141,6 +140,8 @@ impl ImageCache {
         if let Some(written) = written {
             self.follow(key, shelves, written);
         }
+        // Once they are counted: in between, another thread would be granted the same room.
+        drop(granted);
         // Only now: nobody shall remove what is not in a row, as far as others see it.
         drop(together);
         if is_stray {

@@ -81,7 +81,7 @@ impl From<io::Error> for BodyFault {
 pub struct Answer {
     /// The document with its number in the place of each text.
     pub document: Vec<u8>,
-    /// The texts in their order, as files; one that is none does not spoil the others.
+    /// The texts in their order; one that is none does not spoil the others.
     pub texts: Vec<Result<Spooled, BodyFault>>,
     /// Why it is not whole, if it is not.
     pub cut: Option<String>,

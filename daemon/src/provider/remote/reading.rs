@@ -35,7 +35,7 @@ pub(super) type Text = (Result<Spooled, BodyFault>, Look);
 
 /// What came.
 pub(super) enum Came {
-    /// All that was asked for, and it is kept or could not be.
+    /// All that it names, and that is kept or could not be.
     Whole(Fresh),
     /// Something is still to be done, or wrong.
     Parts {

@@ -98,3 +98,41 @@ async fn what_could_not_be_written_is_an_error_and_leaves_nothing() {
     // The one before it goes again; what is kept stays.
     eventually(|| named(&home) == 1).await;
 }
+
+#[actix::test]
+async fn room_that_a_result_takes_is_granted_to_nobody_while_it_settles() {
+    const RESULTS: u64 = 200;
+    let mut home = Home::new();
+    let cache =
+        home.start(SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: RESULTS * 8 + 100 });
+    stats(&cache).await;
+    let mut kept = Vec::new();
+    for number in 0..RESULTS {
+        let body = Body::Held(number.to_le_bytes().to_vec());
+        let fresh = shelve(&home, vec![Picture { body, ..picture(0, 0) }]).await;
+        kept.push(cache.send(KeepMade { key: None, ..keep_fresh(0, fresh) }).await.unwrap().unwrap());
+    }
+    let rows: Vec<_> = kept.iter().map(|kept| kept.rows.clone()).collect();
+    let written = home
+        .store
+        .write(move |connection| {
+            rows.iter().map(|rows| rows.write(connection)).collect::<Result<Vec<_>, _>>()
+        })
+        .await
+        .unwrap();
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (cap, is_told) = (home.shelver.as_ref().unwrap().cap.clone(), Arc::clone(&is_over));
+    let other = std::thread::spawn(move || {
+        let mut granted = 0;
+        while !is_told.load(Relaxed) {
+            granted += u64::from(cap.grant(101).is_some());
+        }
+        granted
+    });
+    for (kept, written) in kept.into_iter().zip(written) {
+        kept.settle(written);
+    }
+    let held_bytes = stats(&cache).await.disk_bytes;
+    is_over.store(true, Relaxed);
+    assert_eq!((other.join().unwrap(), held_bytes), (0, RESULTS * 8), "there was no room at any time");
+}

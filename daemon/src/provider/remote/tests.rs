@@ -1,0 +1,116 @@
+//! A call to a server that answers as it is told, within a budget that hardly suffices.
+
+use std::{
+    io::{Cursor, Read as _, Write as _},
+    net::TcpListener,
+    time::Duration,
+};
+
+use actix::Recipient;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use image::{DynamicImage, ImageFormat};
+use reel_protocol::ImageParams;
+use tokio::sync::watch;
+
+use super::*;
+use crate::{
+    cache::{CacheParts, ImageCache, SetCacheLimits},
+    config::ProviderKind,
+    events::EventHub,
+    provider::{HttpLimits, Openai},
+    store,
+    tasks::ReportProgress,
+};
+
+/// Hears of progress.
+struct Nobody;
+
+impl Actor for Nobody {
+    type Context = Context<Self>;
+}
+
+impl Handler<ReportProgress> for Nobody {
+    type Result = ();
+
+    fn handle(&mut self, _: ReportProgress, _: &mut Self::Context) {}
+}
+
+/// Serves one call; answers where.
+fn serve(answer: String) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4_096];
+        let _ = stream.read(&mut request).unwrap();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
+        stream.write_all(format!("{head} {}\r\n\r\n{answer}", answer.len()).as_bytes()).unwrap();
+        let _ = stream.read(&mut request);
+    });
+    Url::parse(&format!("http://{address}/v1")).unwrap()
+}
+
+fn parts(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteParts {
+    let (artifacts, patience) = (home.path().join("artifacts"), Duration::from_secs(30));
+    let cache = ImageCache::new(CacheParts {
+        store: store::open(&home.path().join("reel.db")).unwrap().store,
+        artifacts: artifacts.clone(),
+        budget: budget.clone(),
+        events: EventHub::default(),
+        limits: SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: 1 << 30 },
+    });
+    let shelver = cache.shelver();
+    RemoteParts {
+        config: ProviderConfig {
+            name: "studio".to_owned(),
+            kind: ProviderKind::Openai,
+            base_url,
+            api_key: None,
+            model: None,
+            max_concurrent: 1,
+            requests_per_minute: None,
+            rank: 1,
+            is_paid: true,
+        },
+        key: None,
+        wire: Arc::new(Openai),
+        http: Http::new(HttpLimits {
+            pool: 1,
+            per_host: 1,
+            dns_ttl: patience,
+            keep_alive: Duration::ZERO,
+            connect: patience,
+            first_byte: patience,
+            read: patience,
+            total: patience,
+        }),
+        spools: Spools::new(artifacts),
+        shelver: shelver(cache.start().recipient()),
+        inspector: Inspector::new(budget.clone()),
+        budget,
+    }
+}
+
+#[actix::test]
+async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
+    let mut picture = Cursor::new(Vec::new());
+    DynamicImage::new_rgb8(40, 30).write_to(&mut picture, ImageFormat::Png).unwrap();
+    let text = STANDARD.encode(picture.get_ref());
+    let home = tempfile::tempdir().unwrap();
+    // What the call takes, and less beside it than a look at a picture takes.
+    let budget = Budget::new(CALL_BYTES + ((1 + OTHER_TEXTS) * SPOOL_BYTES) as u64 + 1024);
+    let parts = parts(&home, budget.clone(), serve(format!("{{\"data\":[{{\"b64_json\":\"{text}\"}}]}}")));
+    let (_stop, cancel) = watch::channel(false);
+    let recipient: Recipient<ReportProgress> = Nobody.start().recipient();
+    let params = ImageParams::new("a lighthouse");
+    let call = Generate {
+        provider: "studio".to_owned(),
+        request: PictureRequest { params, seed: 1, style_suffix: None },
+        permit: None,
+        cancel,
+        progress: ProgressSink { recipient, run: 1 },
+    };
+    let made = tokio::time::timeout(Duration::from_secs(20), parts.generate(call)).await;
+    let Ok(Ok(Fresh::Pictures(pictures))) = made else { panic!("it waits for its own memory: {made:?}") };
+    assert_eq!((pictures.len(), budget.reserved_bytes()), (1, picture.get_ref().len() as u64));
+}
