@@ -185,3 +185,23 @@ fn a_batch_with_a_request_id_is_safe_to_send_again() {
     assert_eq!(error.known(), Some(ErrorCode::RequestIdConflict), "{error:?}");
     assert_eq!(connection.ok("task.list", json!({}))["tasks"].as_array().unwrap().len(), 5);
 }
+
+#[test]
+fn a_task_that_is_tried_again_while_others_are_waited_for_is_shown_as_it_is_by_then() {
+    let sandbox = Sandbox::started();
+    let (mut waiting, mut other) = (sandbox.connect(), sandbox.connect());
+    // Nothing ends before it is waited for.
+    other.ok("queue.pause", json!({}));
+    let bad = json!({ "kind": "debug.fail", "params": { "code": "broken", "retryable": false } });
+    let (_, ids) = other.submit_batch(vec![bad, sleeping(600_000)]);
+    let wait = waiting.request("task.wait", json!({ "ids": ids }));
+    // Asked behind it on the same connection: once this is answered, the wait has begun.
+    waiting.ok("task.get", json!({ "id": ids[0] }));
+    other.ok("queue.resume", json!({}));
+    assert_eq!(other.wait(ids[0])["attempts"], 1);
+    other.ok("task.retry", json!({ "id": ids[0] }));
+    assert_eq!(other.wait(ids[0])["attempts"], 2);
+    other.ok("task.cancel", json!({ "id": ids[1] }));
+    let result = waiting.answer(wait).unwrap();
+    assert_eq!((states(&result), &result["tasks"][0]["attempts"]), (vec!["failed", "cancelled"], &json!(2)));
+}
