@@ -73,14 +73,16 @@ impl Cap {
         self.account().excess_bytes(needed_bytes)
     }
 
-    /// Room for so much more, if it is there.
-    pub fn grant(&self, needed_bytes: u64) -> Option<Granted> {
+    /// Room for so much more; else what must leave first, as [`Cap::excess_bytes`] says it at this moment.
+    pub fn grant(&self, needed_bytes: u64) -> Result<Granted, u64> {
         let mut account = self.account();
-        if account.excess_bytes(needed_bytes) > 0 {
-            return None;
+        match account.excess_bytes(needed_bytes) {
+            0 => {
+                account.granted += needed_bytes;
+                Ok(Granted { cap: self.clone(), bytes: needed_bytes })
+            }
+            excess_bytes => Err(excess_bytes),
         }
-        account.granted += needed_bytes;
-        Some(Granted { cap: self.clone(), bytes: needed_bytes })
     }
 
     /// Why there is no room.
@@ -117,12 +119,12 @@ mod tests {
     #[test]
     fn room_is_granted_once_and_comes_back() {
         let cap = Cap::new(100);
-        assert!(cap.grant(1).is_none(), "it is not counted yet");
-        assert!(cap.grant(0).is_some(), "what needs no room always fits");
+        assert!(cap.grant(1).is_err(), "it is not counted yet");
+        assert!(cap.grant(0).is_ok(), "what needs no room always fits");
         cap.count(40);
         let half = cap.grant(50).unwrap();
         assert_eq!(cap.excess_bytes(11), 1);
-        assert!(cap.grant(11).is_none());
+        assert_eq!(cap.grant(11).unwrap_err(), 1);
         drop(half);
         cap.add(30);
         assert_eq!((cap.held_bytes(), cap.excess_bytes(31)), (70, 1));

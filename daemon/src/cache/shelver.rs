@@ -54,14 +54,14 @@ impl From<Vec<Picture>> for Fresh {
 impl Shelver {
     /// Whether files of so many bytes could be kept as things are, with nobody making room for them.
     pub fn has_room(&self, bytes: u64) -> bool {
-        self.cap.grant(bytes).is_some()
+        self.cap.grant(bytes).is_ok()
     }
 
     /// Writes and syncs the pictures of one result, unless something is to be waited for: room, or those who remove files. Blocks on the disk.
     pub fn shelve_now(&self, pictures: Vec<Picture>) -> Fresh {
         let bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
         let Ok(together) = Arc::clone(&self.gate).try_read_owned() else { return pictures.into() };
-        let Some(granted) = self.cap.grant(bytes) else { return pictures.into() };
+        let Ok(granted) = self.cap.grant(bytes) else { return pictures.into() };
         let Shelving { shelves, files, error } = shelve_all(&self.disk, pictures);
         let placed = Placed::new(Open { shelves, files, granted, key: None, together }, self.cache.clone());
         // Dropped where it failed, and the cache removes what is there.

@@ -40,7 +40,7 @@ impl ImageCache {
         &mut self,
         needed_bytes: u64,
     ) -> ResponseActFuture<Self, Result<Granted, CacheError>> {
-        if let Some(granted) = self.cap.grant(needed_bytes) {
+        if let Ok(granted) = self.cap.grant(needed_bytes) {
             return Box::pin(fut::ready(Ok(granted)));
         }
         if needed_bytes > self.cap.limit_bytes() {
@@ -57,10 +57,10 @@ impl ImageCache {
         needed_bytes: u64,
         alone: OwnedRwLockWriteGuard<()>,
     ) -> ResponseActFuture<Self, Result<Granted, CacheError>> {
-        if let Some(granted) = self.cap.grant(needed_bytes) {
-            return Box::pin(fut::ready(Ok(granted)));
-        }
-        let excess_bytes = self.cap.excess_bytes(needed_bytes);
+        let excess_bytes = match self.cap.grant(needed_bytes) {
+            Ok(granted) => return Box::pin(fut::ready(Ok(granted))),
+            Err(excess_bytes) => excess_bytes,
+        };
         let protected = self.shelves.open().recent.protected(Instant::now());
         let wanted_bytes = excess_bytes.saturating_add(self.cap.limit_bytes() / SLACK_PART);
         let chosen = choose(self.store.clone(), protected, wanted_bytes, usize::MAX).into_actor(self);
