@@ -95,7 +95,7 @@ fn run(
     while let Some(mut write) = coming {
         let ran = match (&outcome, is_careful) {
             (Err(_), _) => Ok(()),
-            (Ok(()), false) => write.run(connection),
+            (Ok(()), false) => write.run(connection).and_then(|()| still_open(connection)),
             (Ok(()), true) => run_alone(connection, &mut *write).unwrap_or_else(|lost| {
                 outcome = Err(lost);
                 Ok(())
@@ -110,6 +110,11 @@ fn run(
         coming = if group.len() < most { jobs.try_next() } else { None };
     }
     outcome
+}
+
+/// A full disk ends the transaction, also where a write made nothing of the error: what follows would be committed by itself.
+fn still_open(connection: &Connection) -> Result<(), StoreError> {
+    if connection.is_autocommit() { Err(StoreError::Closed) } else { Ok(()) }
 }
 
 /// Undoes what the group wrote, as the last of it failed, and runs it again, each write for itself.
@@ -165,6 +170,9 @@ mod tests {
     /// What became of each, in the order of the answers.
     type Told = Arc<Mutex<Vec<(i64, bool)>>>;
 
+    /// Ends the transaction, as a full disk does, and says nothing.
+    const LOST: i64 = -1;
+
     struct Insert {
         values: Vec<i64>,
         runs: Arc<AtomicU32>,
@@ -175,6 +183,10 @@ mod tests {
         fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
             self.runs.fetch_add(1, Relaxed);
             for value in &self.values {
+                if *value == LOST {
+                    connection.execute_batch("ROLLBACK")?;
+                    continue;
+                }
                 connection.execute("INSERT INTO t VALUES (?)", [value])?;
             }
             Ok(())
@@ -227,6 +239,14 @@ mod tests {
     fn a_first_one_that_fails_has_nothing_to_run_again() {
         let (told, rows, runs) = write_all(&[&[1, 1], &[1], &[2]]);
         assert_eq!((told, rows, runs), (vec![(1, false), (1, true), (2, true)], vec![1, 2], 3));
+    }
+
+    #[test]
+    fn a_write_that_hides_the_end_of_the_transaction_takes_its_group_with_it() {
+        let (told, rows, _) = write_all(&[&[1], &[LOST], &[3]]);
+        assert_eq!((told, rows), (vec![(1, false), (LOST, false), (3, false)], Vec::new()));
+        let (told, rows, _) = write_all(&[&[LOST], &[2]]);
+        assert_eq!((told, rows), (vec![(LOST, false), (2, true)], vec![2]));
     }
 
     #[test]

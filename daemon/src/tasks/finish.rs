@@ -130,12 +130,8 @@ impl TaskTracker {
                 }
                 store::finish(connection, finish)?;
                 // Here, where its rows are at hand: who waits need not wait for another thread to read them. Without it they are read then.
-                match gathered.as_ref().map(|artifacts| store::view(connection, artifacts, finish.id)) {
-                    Some(Ok(view)) => Ok(view),
-                    // A full disk has rolled back all that was written.
-                    Some(Err(error)) if connection.is_autocommit() => Err(error),
-                    Some(Err(_)) | None => Ok(None),
-                }
+                let view = gathered.as_ref().map(|artifacts| store::view(connection, artifacts, finish.id));
+                Ok(view.and_then(Result::ok).flatten())
             },
             |_, _| {},
             move |tracker, ctx, (finish, rows), outcome| match outcome {
