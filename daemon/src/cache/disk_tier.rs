@@ -43,6 +43,15 @@ pub enum Checked {
     Unreadable(Arc<io::Error>),
 }
 
+/// When a file outlasts a power loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is said to be written.
+    Now,
+    /// When it is synced later: until then somebody else has its bytes.
+    Later,
+}
+
 /// The directory.
 #[derive(Debug, Clone)]
 pub struct DiskTier {
@@ -93,19 +102,33 @@ impl DiskTier {
         }
     }
 
-    /// Writes an artifact's file, unless it is there already. When this answers, the bytes and the name outlast a power loss; where it
-    /// fails, the file may be there. Bytes that were held come back.
-    pub fn write(&self, row: &ArtifactRow, body: Body) -> Result<(Stamp, Option<Vec<u8>>), CacheError> {
+    /// Writes an artifact's file, unless it is there already. Where it fails, the file may be there. Bytes that were held come back.
+    pub fn write(
+        &self,
+        row: &ArtifactRow,
+        body: Body,
+        durability: Durability,
+    ) -> Result<(Stamp, Option<Vec<u8>>), CacheError> {
         let path = self.path(row);
         match self.check(row, false) {
             Checked::Good(stamp, _) => {
-                self.sync_found(&path).map_err(|error| write_error(&path, error))?;
+                if durability == Durability::Now {
+                    // Whoever wrote it may not have synced it yet, or has died before.
+                    self.sync(&path).map_err(|error| write_error(&path, error))?;
+                }
                 return Ok((stamp, body.held()));
             }
             Checked::Damaged => self.set_aside(row).map_err(|error| write_error(&path, error))?,
             Checked::Missing | Checked::Unreadable(_) => {}
         }
-        self.write_new(&path, body).map_err(|error| write_error(&path, error))
+        self.write_new(&path, body, durability).map_err(|error| write_error(&path, error))
+    }
+
+    /// Writes an artifact's file and syncs it, whatever was there.
+    pub fn write_anew(&self, row: &ArtifactRow, bytes: Vec<u8>) -> Result<(), CacheError> {
+        let path = self.path(row);
+        let written = self.write_new(&path, Body::Held(bytes), Durability::Now);
+        written.map(drop).map_err(|error| write_error(&path, error))
     }
 
     /// Whether the disk has room for so many bytes, and then some for the journal.
@@ -129,7 +152,12 @@ impl DiskTier {
         })
     }
 
-    fn write_new(&self, path: &Path, body: Body) -> io::Result<(Stamp, Option<Vec<u8>>)> {
+    fn write_new(
+        &self,
+        path: &Path,
+        body: Body,
+        durability: Durability,
+    ) -> io::Result<(Stamp, Option<Vec<u8>>)> {
         // What has a file has its room already.
         if !self.has_room(body.memory_bytes()) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -146,13 +174,15 @@ impl DiskTier {
             Body::Held(bytes) => (written(&bytes)?, Some(bytes)),
         };
         let file = file.persist(path).map_err(|error| error.error)?;
-        os::sync_named(&file, path.parent().unwrap_or(&self.artifacts))?;
+        if durability == Durability::Now {
+            os::sync_named(&file, path.parent().unwrap_or(&self.artifacts))?;
+        }
         // After the rename, which changes the inode's time.
         Ok((os::stamp(&file.metadata()?), held))
     }
 
-    /// Whoever wrote it may not have synced it yet, or has died before.
-    fn sync_found(&self, path: &Path) -> io::Result<()> {
+    /// Makes a file that has its name outlast a power loss.
+    pub fn sync(&self, path: &Path) -> io::Result<()> {
         let directory = path.parent().unwrap_or(&self.artifacts);
         self.ensure_directory(directory)?;
         File::open(path)?.sync_all()?;

@@ -41,6 +41,7 @@ use super::{
     keys::{self, Keys},
     memory_tier::{Evicted, MemoryTier},
     shelves::Shelves,
+    unsynced::{self, InJournal, Places},
 };
 use crate::{
     events::EventHub,
@@ -86,6 +87,9 @@ pub struct ImageCache {
     /// Held together by those who write files, from the file to what became of its row; alone by who removes them. So nobody removes the
     /// file that another one has just found in its place.
     gate: Arc<RwLock<()>>,
+    places: Places,
+    /// Written and not synced; about to be where there are any.
+    unsynced: Vec<InJournal>,
     /// Without the numbers that are computed when asked for.
     stats: CacheStatsResult,
 }
@@ -105,6 +109,8 @@ impl ImageCache {
             flights: HashMap::new(),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             gate: Arc::default(),
+            places: Places::default(),
+            unsynced: Vec::new(),
             stats: CacheStatsResult::default(),
         }
     }
@@ -116,8 +122,9 @@ impl ImageCache {
 
     /// For who makes pictures on threads that may block, once it is said where the cache is told of them.
     pub fn shelver(&self) -> impl FnOnce(Recipient<Settle>) -> Shelver + use<> {
-        let (disk, cap, gate) = (self.disk.clone(), self.cap.clone(), Arc::clone(&self.gate));
-        |cache| Shelver { disk, cap, gate, cache }
+        let (disk, cap) = (self.disk.clone(), self.cap.clone());
+        let (gate, places) = (Arc::clone(&self.gate), self.places.clone());
+        |cache| Shelver { disk, cap, gate, places, cache }
     }
 }
 
@@ -131,10 +138,14 @@ impl Actor for ImageCache {
             let keys = store::keys(connection, keys::MOST + 1)?;
             Ok((store::totals(connection)?, Keys::new(&keys)))
         });
-        let disk = self.disk.clone();
+        let (disk, store, places) = (self.disk.clone(), self.store.clone(), self.places.clone());
         let prepare = async move {
+            let temporary = disk.clone();
             // Lost only with the runtime.
-            let _ = tokio::task::spawn_blocking(move || disk.remove_temporary()).await;
+            let _ = tokio::task::spawn_blocking(move || temporary.remove_temporary()).await;
+            if let Err(error) = unsynced::restore(store, disk, places).await {
+                error!(%error, "cannot look for files that were not synced");
+            }
             totals.await
         };
         // Nothing is answered before the totals are known: whatever changes them would be counted twice.
@@ -173,8 +184,8 @@ impl Handler<KeepMade> for ImageCache {
 impl Handler<Settle> for ImageCache {
     type Result = ();
 
-    fn handle(&mut self, msg: Settle, _: &mut Self::Context) {
-        self.settle(msg);
+    fn handle(&mut self, msg: Settle, ctx: &mut Self::Context) {
+        self.settle(msg, ctx);
     }
 }
 
@@ -304,6 +315,17 @@ impl ImageCache {
                     }
                 },
             );
+        }
+    }
+
+    /// Syncs what was not, a little later: who waits for the next result has the disk first.
+    fn sync_later(&mut self, file: InJournal, ctx: &mut Context<Self>) {
+        self.unsynced.push(file);
+        if self.unsynced.len() == 1 {
+            ctx.run_later(unsynced::CALM, |actor, ctx| {
+                let files = std::mem::take(&mut actor.unsynced);
+                ctx.spawn(unsynced::sync(actor.store.clone(), actor.disk.clone(), files).into_actor(actor));
+            });
         }
     }
 

@@ -1,18 +1,19 @@
-//! What was made and is synced on disk, on its way to its rows: whoever journals what follows from it writes them in the same commit.
+//! What was made and has its files, on its way to its rows: whoever journals what follows from it writes them in the same commit.
 
 use std::{fmt, sync::Arc};
 
 use actix::{Message, Recipient};
+use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::OwnedRwLockReadGuard;
 
-use super::{Key, Made, cap::Granted, verified::Stamp};
+use super::{Key, Made, cap::Granted, unsynced::Carried, verified::Stamp};
 use crate::{
     memory::Reservation,
     store::{self, ArtifactRow, Entry, StoreError},
 };
 
-/// Results whose files outlast a power loss and have no rows yet. Dropped without being settled, they are given up.
+/// Results whose files outlast a power loss once their rows do. Dropped without being settled, they are given up.
 #[derive(Debug)]
 pub struct Kept {
     /// As an answer shows them.
@@ -42,23 +43,35 @@ pub(super) struct Open {
     pub together: OwnedRwLockReadGuard<()>,
 }
 
-/// A picture that is safe on disk.
+/// A picture that has its file.
 pub(super) struct Shelf {
     pub row: ArtifactRow,
     pub stamp: Stamp,
     /// What is still in memory of it, and its share of the budget.
     pub held: Option<(Vec<u8>, Option<Reservation>)>,
+    /// What of it goes into the journal, if it is not synced.
+    pub carried: Option<Carried>,
 }
 
 /// The rows of results; cheap to clone, so that a write can be repeated.
 #[derive(Debug, Clone)]
-pub struct Rows(Arc<(Option<Key>, Entry)>);
+pub struct Rows(Arc<Content>);
+
+#[derive(Debug)]
+struct Content {
+    key: Option<Key>,
+    entry: Entry,
+    /// Of each artifact that is not synced.
+    bytes: Vec<Option<Bytes>>,
+}
 
 /// What the journal has once the rows are in it.
 #[derive(Debug)]
 pub struct Written {
     /// With the artifacts as they stand there: what was there before stays as it is, since other tasks show it so.
     pub(super) entry: Entry,
+    /// Where the bytes of each artifact are that is not synced.
+    pub(super) unsynced: Vec<Option<i64>>,
     pub(super) added: Added,
 }
 
@@ -83,7 +96,8 @@ impl Kept {
         if let Some(open) = &mut placed.open {
             open.key = key;
         }
-        Self { made, rows: Rows(Arc::new((key, entry))), placed }
+        let bytes = placed.shelves().map(|shelf| Some(shelf.carried.as_ref()?.bytes.clone())).collect();
+        Self { made, rows: Rows(Arc::new(Content { key, entry, bytes })), placed }
     }
 
     /// Tells the cache that the rows were committed: what is asked of it from now on finds them.
@@ -99,7 +113,11 @@ impl Placed {
 
     /// The rows of the files, in their order.
     pub(super) fn artifacts(&self) -> Vec<ArtifactRow> {
-        self.open.iter().flat_map(|open| &open.shelves).map(|shelf| shelf.row.clone()).collect()
+        self.shelves().map(|shelf| shelf.row.clone()).collect()
+    }
+
+    fn shelves(&self) -> impl Iterator<Item = &Shelf> {
+        self.open.iter().flat_map(|open| &open.shelves)
     }
 
     #[expect(
@@ -122,23 +140,26 @@ impl Drop for Placed {
 impl Rows {
     /// Names the files, and what was asked for them.
     pub fn write(&self, connection: &Connection) -> Result<Written, StoreError> {
-        let (key, entry) = &*self.0;
+        let Content { key, entry, bytes } = &*self.0;
         let mut added = Added::default();
         let mut artifacts = Vec::with_capacity(entry.artifacts.len());
-        for row in &entry.artifacts {
+        let mut unsynced = Vec::with_capacity(entry.artifacts.len());
+        for (row, bytes) in entry.artifacts.iter().zip(bytes) {
             let known = store::artifact(connection, row.digest)?;
             if known.is_none() {
                 added.artifacts += 1;
                 added.bytes += row.size_bytes;
             }
             store::insert_artifact(connection, row, entry.made)?;
+            let number = bytes.as_ref().map(|bytes| store::insert_unsynced(connection, row.digest, bytes));
+            unsynced.push(number.transpose()?);
             artifacts.push(known.unwrap_or_else(|| row.clone()));
         }
         let entry = Entry { artifacts, ..entry.clone() };
         if let Some(key) = key {
             added.entries = u64::from(store::insert_entry(connection, key, &entry)?);
         }
-        Ok(Written { entry, added })
+        Ok(Written { entry, unsynced, added })
     }
 }
 

@@ -14,6 +14,7 @@ mod recent;
 mod shelver;
 mod shelves;
 mod spool;
+mod unsynced;
 mod verified;
 
 pub use self::{

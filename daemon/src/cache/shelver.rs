@@ -11,8 +11,9 @@ use tokio::sync::RwLock;
 use super::{
     CacheError, Placed, Settle,
     cap::Cap,
-    disk_tier::DiskTier,
+    disk_tier::{DiskTier, Durability},
     kept::{Open, Shelf},
+    unsynced::Places,
 };
 use crate::{provider::Picture, store::ArtifactRow};
 
@@ -21,7 +22,7 @@ use crate::{provider::Picture, store::ArtifactRow};
 pub enum Fresh {
     /// Still to be written or named.
     Pictures(Vec<Picture>),
-    /// Safe on disk.
+    /// Written; synced, or small enough for the journal.
     Placed(Placed),
     /// They could not be written.
     Failed(CacheError),
@@ -33,6 +34,7 @@ pub struct Shelver {
     pub(super) disk: DiskTier,
     pub(super) cap: Cap,
     pub(super) gate: Arc<RwLock<()>>,
+    pub(super) places: Places,
     pub(super) cache: Recipient<Settle>,
 }
 
@@ -57,26 +59,28 @@ impl Shelver {
         self.cap.grant(bytes).is_ok()
     }
 
-    /// Writes and syncs the pictures of one result, unless something is to be waited for: room, or those who remove files. Blocks on the disk.
+    /// Writes the pictures of one result, unless something is to be waited for: room, or those who remove files. Blocks on the disk.
     pub fn shelve_now(&self, pictures: Vec<Picture>) -> Fresh {
         let bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
         let Ok(together) = Arc::clone(&self.gate).try_read_owned() else { return pictures.into() };
         let Ok(granted) = self.cap.grant(bytes) else { return pictures.into() };
-        let Shelving { shelves, files, error } = shelve_all(&self.disk, pictures);
+        let Shelving { shelves, files, error } = shelve_all(&self.disk, &self.places, pictures);
         let placed = Placed::new(Open { shelves, files, granted, key: None, together }, self.cache.clone());
         // Dropped where it failed, and the cache removes what is there.
         error.map_or(Fresh::Placed(placed), Fresh::Failed)
     }
 }
 
-/// Writes and syncs files.
-pub(super) fn shelve_all(disk: &DiskTier, pictures: Vec<Picture>) -> Shelving {
+/// Writes files, and syncs those whose bytes the journal will not have.
+pub(super) fn shelve_all(disk: &DiskTier, places: &Places, pictures: Vec<Picture>) -> Shelving {
     let mut shelving = Shelving { shelves: Vec::new(), files: Vec::new(), error: None };
     for picture in pictures {
         let (digest, size_bytes) = picture.body.identity();
         let row = new_row(digest, size_bytes, &picture);
         shelving.files.push(row.clone());
-        let (stamp, bytes) = match disk.write(&row, picture.body) {
+        let carried = places.carry(&picture.body);
+        let durability = if carried.is_some() { Durability::Later } else { Durability::Now };
+        let (stamp, bytes) = match disk.write(&row, picture.body, durability) {
             Ok(written) => written,
             Err(error) => {
                 shelving.error = Some(error);
@@ -87,7 +91,7 @@ pub(super) fn shelve_all(disk: &DiskTier, pictures: Vec<Picture>) -> Shelving {
             bytes.shrink_to_fit();
             (bytes, picture.reservation)
         });
-        shelving.shelves.push(Shelf { row, stamp, held });
+        shelving.shelves.push(Shelf { row, stamp, held, carried });
     }
     shelving
 }

@@ -94,7 +94,7 @@ fn artifact_row(row: &Row<'_>) -> rusqlite::Result<ArtifactRow> {
     })
 }
 
-/// Names a file that is synced already.
+/// Names a file that is synced already, or whose bytes the same commit holds.
 pub fn insert_artifact(
     connection: &Connection,
     row: &ArtifactRow,

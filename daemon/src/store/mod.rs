@@ -17,6 +17,7 @@ mod recover;
 mod room;
 mod steps;
 mod thread;
+mod unsynced;
 
 pub use self::{
     accept::{
@@ -35,4 +36,5 @@ pub use self::{
     recover::{Recovered, Recovery, load, recover},
     steps::{Finish, Start, Step, finish, start, step},
     thread::Store,
+    unsynced::{Unsynced, delete_unsynced, insert_unsynced, next_unsynced, unsynced_bytes},
 };

@@ -18,6 +18,8 @@ const MIGRATIONS: &[&str] = &[
     "CREATE INDEX tasks_by_end ON tasks (finished_ms, state, batch) WHERE finished_ms IS NOT NULL;",
     // A provider's minute goes on though the daemon did not.
     "CREATE INDEX attempts_by_start ON attempts (started_ms, provider) WHERE provider IS NOT NULL;",
+    // What a small file holds until it is synced.
+    "CREATE TABLE unsynced (number INTEGER PRIMARY KEY, digest BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;",
 ];
 
 /// Rows land at the right edges of their trees, a few pages each, so that more brings nothing: with 4 or 16 MiB as many tasks a second are

@@ -24,7 +24,7 @@ fn tier() -> (tempfile::TempDir, DiskTier) {
 }
 
 fn write(tier: &DiskTier, row: &ArtifactRow, bytes: &[u8]) -> Stamp {
-    let (stamp, held) = tier.write(row, Body::Held(bytes.to_vec())).unwrap();
+    let (stamp, held) = tier.write(row, Body::Held(bytes.to_vec()), Durability::Now).unwrap();
     assert_eq!(held.as_deref(), Some(bytes));
     stamp
 }
@@ -53,10 +53,14 @@ fn a_spooled_body_gets_its_name_and_a_dropped_one_leaves_nothing() {
         assert!(again == bytes, "{size}");
         let body = Body::Spooled(spooled);
         assert_eq!(body.memory_bytes(), if is_in_file { 0 } else { size as u64 });
-        let (stamp, held) = tier.write(&row, body).unwrap();
+        let (stamp, held) = tier.write(&row, body, Durability::Now).unwrap();
         assert_eq!((DiskTier::stamp(&tier.path(&row)), held), (Some(stamp), None));
         let again = spool(last).finish().unwrap();
-        assert_eq!(tier.write(&row, Body::Spooled(again)).unwrap().0, stamp, "the file stays as it is");
+        assert_eq!(
+            tier.write(&row, Body::Spooled(again), Durability::Now).unwrap().0,
+            stamp,
+            "the file stays as it is"
+        );
         assert_eq!(temporary(), 0);
         assert!(is_good(&tier, &row));
     }

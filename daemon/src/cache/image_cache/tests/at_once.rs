@@ -17,6 +17,7 @@ async fn a_result_is_had_at_once_while_its_file_stands_as_it_was_and_counts_as_a
     assert_eq!(home.shelves.look_now(&[[1; 32]]), None, "it must be hashed first");
     assert_eq!(look_up(&cache, 1).await, Some(made.clone()));
     assert_eq!(home.shelves.look_now(&[[1; 32]]), Some(made.clone().into()));
+    home.comes_to(&[]).await;
     std::fs::remove_file(&made.outputs[0].path).unwrap();
     assert_eq!(home.shelves.look_now(&[[1; 32]]), None);
     assert_eq!((look_up(&cache, 1).await, stats(&cache).await.hits), (None, 3));
