@@ -11,9 +11,8 @@
 
 use std::{fs, io::Cursor, path::Path};
 
-use reel_protocol::{Digest, ErrorCode, limits::PROMPT_BYTES};
-use reel_tests::{Connection, Sandbox, wait::eventually};
-use rusqlite::Connection as Database;
+use reel_protocol::{ErrorCode, limits::PROMPT_BYTES};
+use reel_tests::{Connection, Sandbox};
 use serde_json::{Value, json};
 
 /// Small, as drawing is not what is tested.
@@ -257,97 +256,6 @@ fn unknown_styles_and_providers_name_the_nearest() {
         matches!(code, Some(ErrorCode::ArtifactNotFound | ErrorCode::InvalidParams | ErrorCode::NoProvider)),
         "{error:?}"
     );
-}
-
-/// A way in which a file can be damaged behind the daemon's back.
-type Damage = (&'static str, fn(&Path));
-
-fn damages() -> [Damage; 4] {
-    [
-        ("a flipped byte", |path| {
-            let mut bytes = fs::read(path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 0xff;
-            fs::write(path, bytes).unwrap();
-        }),
-        ("cut in half", |path| {
-            let bytes = fs::read(path).unwrap();
-            fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
-        }),
-        ("emptied", |path| fs::write(path, b"").unwrap()),
-        ("deleted", |path| fs::remove_file(path).unwrap()),
-    ]
-}
-
-#[test]
-fn a_damaged_or_missing_file_is_a_miss_and_never_an_error() {
-    let sandbox = Sandbox::started();
-    for (how, damage) in damages() {
-        let mut connection = sandbox.connect();
-        let first = connection.generate(small(how));
-        // Not from the memory tier, whose bytes are good.
-        connection.ok("cache.clear", json!({ "memory_only": true }));
-        damage(Path::new(path_of(&first)));
-        let second = connection.generate(small(how));
-        assert_eq!(digest_of(&second), digest_of(&first), "{how}");
-        decoded_size(&fs::read(path_of(&second)).unwrap());
-        assert_eq!(connection.generate(small(how))["source"], "cache", "{how}");
-    }
-}
-
-#[test]
-fn damage_while_the_daemon_is_down_is_found_by_a_verification_and_mended_by_a_request() {
-    let sandbox = Sandbox::started();
-    let mut connection = sandbox.connect();
-    let tasks: Vec<Value> = damages().iter().map(|(how, _)| connection.generate(small(how))).collect();
-    let journal = Database::open(sandbox.home().join("reel.db")).unwrap();
-    let unsynced = || journal.query_row("SELECT count(*) FROM unsynced", [], |row| row.get::<_, u64>(0));
-    eventually("the files are synced", || (unsynced() == Ok(0)).then_some(()));
-    sandbox.kill();
-    for ((_, damage), task) in damages().iter().zip(&tasks) {
-        damage(Path::new(path_of(task)));
-    }
-    sandbox.start();
-    let mut connection = sandbox.connect();
-    let found = connection.ok("cache.verify", json!({}));
-    let bad = found["corrupt"].as_u64().unwrap() + found["missing"].as_u64().unwrap();
-    assert_eq!((bad, &found["missing"]), (4, &json!(1)), "{found}");
-    for ((how, _), task) in damages().iter().zip(&tasks) {
-        let again = connection.generate(small(how));
-        assert_eq!((&again["source"], digest_of(&again)), (&json!("made"), digest_of(task)), "{how}");
-    }
-    let found = connection.ok("cache.verify", json!({}));
-    assert_eq!((&found["corrupt"], &found["missing"]), (&json!(0), &json!(0)), "{found}");
-}
-
-#[test]
-fn what_a_power_loss_took_of_a_small_picture_is_there_after_the_next_start() {
-    let sandbox = Sandbox::started();
-    let mut connection = sandbox.connect();
-    let tasks: Vec<Value> = damages().iter().map(|(how, _)| connection.generate(small(how))).collect();
-    sandbox.kill();
-    let journal = Database::open(sandbox.home().join("reel.db")).unwrap();
-    let bytes = |task: &Value| fs::read(path_of(task)).unwrap();
-    let whole: Vec<_> = tasks.iter().map(bytes).collect();
-    // As it stood before the files were synced.
-    journal.execute("DELETE FROM unsynced", []).unwrap();
-    for (task, bytes) in tasks.iter().zip(&whole) {
-        let digest: Digest = digest_of(task).parse().unwrap();
-        let insert = "INSERT INTO unsynced (digest, bytes) VALUES (?, ?)";
-        journal.execute(insert, (digest.as_bytes(), bytes)).unwrap();
-    }
-    drop(journal);
-    for ((_, damage), task) in damages().iter().zip(&tasks) {
-        damage(Path::new(path_of(task)));
-    }
-    sandbox.start();
-    let mut connection = sandbox.connect();
-    for ((how, _), (task, whole)) in damages().iter().zip(tasks.iter().zip(whole)) {
-        assert_eq!(connection.generate(small(how))["source"], "cache", "{how}");
-        assert!(bytes(task) == whole, "{how}");
-    }
-    let found = connection.ok("cache.verify", json!({}));
-    assert_eq!((&found["checked"], &found["corrupt"], &found["missing"]), (&json!(4), &json!(0), &json!(0)));
 }
 
 #[test]

@@ -124,7 +124,8 @@ impl ImageCache {
     pub fn shelver(&self) -> impl FnOnce(Recipient<Settle>) -> Shelver + use<> {
         let (disk, cap) = (self.disk.clone(), self.cap.clone());
         let (gate, places) = (Arc::clone(&self.gate), self.places.clone());
-        |cache| Shelver { disk, cap, gate, places, cache }
+        let store = self.store.clone();
+        |cache| Shelver { disk, cap, gate, places, store, cache }
     }
 }
 

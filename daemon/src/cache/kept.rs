@@ -1,6 +1,9 @@
 //! What was made and has its files, on its way to its rows: whoever journals what follows from it writes them in the same commit.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use actix::{Message, Recipient};
 use bytes::Bytes;
@@ -10,7 +13,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use super::{Key, Made, cap::Granted, unsynced::Carried, verified::Stamp};
 use crate::{
     memory::Reservation,
-    store::{self, ArtifactRow, Entry, StoreError},
+    store::{self, ArtifactRow, Coming, Entry, StoreError},
 };
 
 /// Results whose files outlast a power loss once their rows do. Dropped without being settled, they are given up.
@@ -27,6 +30,7 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct Placed {
     pub(super) open: Option<Open>,
+    coming: Option<Coming>,
     cache: Recipient<Settle>,
 }
 
@@ -63,6 +67,14 @@ struct Content {
     entry: Entry,
     /// Of each artifact that is not synced.
     bytes: Vec<Option<Bytes>>,
+    /// Until they are written.
+    coming: Mutex<Option<Coming>>,
+}
+
+impl Content {
+    fn coming(&self) -> MutexGuard<'_, Option<Coming>> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the journal has once the rows are in it.
@@ -97,7 +109,13 @@ impl Kept {
             open.key = key;
         }
         let bytes = placed.shelves().map(|shelf| Some(shelf.carried.as_ref()?.bytes.clone())).collect();
-        Self { made, rows: Rows(Arc::new(Content { key, entry, bytes })), placed }
+        let coming = Mutex::new(placed.coming.take());
+        Self { made, rows: Rows(Arc::new(Content { key, entry, bytes, coming })), placed }
+    }
+
+    /// That the journal waits for the rows: kept by who sends it more than them, until that is sent.
+    pub fn coming(&self) -> Option<Coming> {
+        self.rows.0.coming().clone()
     }
 
     /// Tells the cache that the rows were committed: what is asked of it from now on finds them.
@@ -107,8 +125,8 @@ impl Kept {
 }
 
 impl Placed {
-    pub(super) const fn new(open: Open, cache: Recipient<Settle>) -> Self {
-        Self { open: Some(open), cache }
+    pub(super) const fn new(open: Open, coming: Coming, cache: Recipient<Settle>) -> Self {
+        Self { open: Some(open), coming: Some(coming), cache }
     }
 
     /// The rows of the files, in their order.
@@ -140,7 +158,8 @@ impl Drop for Placed {
 impl Rows {
     /// Names the files, and what was asked for them.
     pub fn write(&self, connection: &Connection) -> Result<Written, StoreError> {
-        let Content { key, entry, bytes } = &*self.0;
+        let Content { key, entry, bytes, .. } = &*self.0;
+        drop(self.0.coming().take());
         let mut added = Added::default();
         let mut artifacts = Vec::with_capacity(entry.artifacts.len());
         let mut unsynced = Vec::with_capacity(entry.artifacts.len());

@@ -15,7 +15,10 @@ use super::{
     kept::{Open, Shelf},
     unsynced::Places,
 };
-use crate::{provider::Picture, store::ArtifactRow};
+use crate::{
+    provider::Picture,
+    store::{ArtifactRow, Coming, Store},
+};
 
 /// What was made, on its way to the cache.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ pub struct Shelver {
     pub(super) cap: Cap,
     pub(super) gate: Arc<RwLock<()>>,
     pub(super) places: Places,
+    pub(super) store: Store,
     pub(super) cache: Recipient<Settle>,
 }
 
@@ -59,13 +63,20 @@ impl Shelver {
         self.cap.grant(bytes).is_ok()
     }
 
+    /// The rows of a result that is being made.
+    pub fn coming(&self) -> Coming {
+        self.store.coming()
+    }
+
     /// Writes the pictures of one result, unless something is to be waited for: room, or those who remove files. Blocks on the disk.
-    pub fn shelve_now(&self, pictures: Vec<Picture>) -> Fresh {
+    pub fn shelve_now(&self, pictures: Vec<Picture>, coming: Coming) -> Fresh {
+        coming.say();
         let bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
         let Ok(together) = Arc::clone(&self.gate).try_read_owned() else { return pictures.into() };
         let Ok(granted) = self.cap.grant(bytes) else { return pictures.into() };
         let Shelving { shelves, files, error } = shelve_all(&self.disk, &self.places, pictures);
-        let placed = Placed::new(Open { shelves, files, granted, key: None, together }, self.cache.clone());
+        let placed =
+            Placed::new(Open { shelves, files, granted, key: None, together }, coming, self.cache.clone());
         // Dropped where it failed, and the cache removes what is there.
         error.map_or(Fresh::Placed(placed), Fresh::Failed)
     }

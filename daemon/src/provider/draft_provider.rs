@@ -87,7 +87,7 @@ impl Handler<Generate> for DraftProvider {
                 let drawn = draw_all(&request, &easels, &cancel, &progress);
                 // The next one draws while this one waits for the disk.
                 drop(permit);
-                drawn.map(|pictures| shelver.shelve_now(pictures))
+                drawn.map(|pictures| shelver.shelve_now(pictures, shelver.coming()))
             };
             tokio::task::spawn_blocking(draw).await.unwrap_or_else(|panic| {
                 Err(failed(

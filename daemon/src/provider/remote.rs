@@ -231,7 +231,12 @@ impl RemoteParts {
             return Err(Failure::new(Class::Unknown, message, hint));
         }
         let count = count as usize;
-        let arrived = |bytes| {
+        let coming = self.shelver.coming();
+        let soon = coming.clone();
+        // With what it owns, as what is still to be fetched then may take long.
+        let arrived = move |bytes| {
+            // What comes of it is in the journal in a moment.
+            soon.say();
             // One that names its pictures is short, and they are still to be fetched.
             if bytes >= PICTURE_ANSWER_BYTES * count {
                 answered();
@@ -244,6 +249,7 @@ impl RemoteParts {
             spools: self.spools.clone(),
             inspector: self.inspector.clone(),
             shelver: self.shelver.clone(),
+            coming,
         };
         let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
         let (items, texts, cut) = match self.read(read)? {
@@ -277,7 +283,7 @@ impl RemoteParts {
                 Item::Taken { text, or_at } => (texts.get_mut(text).and_then(Option::take), or_at),
                 Item::At(url) => (None, Some(url)),
             };
-            let taken = taken.map(|(text, look)| Ok((self.read(Ok(text))?, look)));
+            let taken = taken.map(|(text, look)| Ok((self.read(Some(text))?, look)));
             let got = match (taken, at) {
                 (Some(Ok((file, look))), at) if file.size_bytes > 0 || at.is_none() => Ok((file, look)),
                 (_, Some(url)) => self.fetch(url, key).await.map(|file| (file, None)),

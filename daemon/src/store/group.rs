@@ -3,7 +3,10 @@
 //! A group first runs without more ado: a savepoint for each write would copy every page that the writes share. Only where one of them fails,
 //! which is rare, all is undone and run again, each in a savepoint of its own, so that those which fail do so alone.
 
-use std::time::{Duration, Instant};
+use std::{
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use rusqlite::Connection;
 
@@ -15,6 +18,9 @@ const GROUP: usize = 512;
 /// From so many writes of a group on, whoever brings them and the writer have work for two.
 const BRISK: usize = 16;
 
+/// No group waits longer for those that are announced.
+const PATIENCE: Duration = Duration::from_millis(5);
+
 /// A write on its way. It goes to the writer's thread and its answer comes back in the same block of memory: what one thread takes of the heap
 /// and another gives back has both wait for each other.
 pub trait Write: Send {
@@ -23,12 +29,29 @@ pub trait Write: Send {
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
 
     /// Called once on the writer's thread, in the order of the writes: after the commit, or with the reason why there is none. For a write
-    /// that the queue refuses, at once on the thread that sends it.
-    fn settle(self: Box<Self>, outcome: Result<(), StoreError>);
+    /// that the queue refuses, at once on the thread that sends it. Answers who is to be woken when others of the commit are settled as well.
+    fn settle(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<Waker>;
 }
 
 /// A write that has run, and why it failed if it did.
 type Run = (Box<dyn Write>, Result<(), StoreError>);
+
+/// What a group takes.
+#[derive(Debug)]
+struct Takes {
+    /// So many writes.
+    most: usize,
+    /// So long it waits for those that are announced: as a commit takes, for which they would wait otherwise.
+    patience: Duration,
+    /// Until when, once it waits.
+    due: Option<Instant>,
+}
+
+impl Takes {
+    fn due(&mut self) -> Instant {
+        *self.due.get_or_insert_with(|| Instant::now() + self.patience)
+    }
+}
 
 /// How groups went, as the next one depends on it.
 #[derive(Debug, Default)]
@@ -62,7 +85,8 @@ pub(super) fn write(
     pace: &mut Pace,
 ) {
     let mut group = Vec::new();
-    let ran = run(connection, first, jobs, pace.most(waited), &mut group);
+    let takes = Takes { most: pace.most(waited), patience: pace.commit_time.min(PATIENCE), due: None };
+    let ran = run(connection, first, jobs, takes, &mut group);
     let begun = Instant::now();
     let outcome = ran.and_then(|()| execute(connection, "COMMIT"));
     *pace = Pace { writes: group.len(), commit_time: begun.elapsed() };
@@ -75,10 +99,16 @@ pub(super) fn write(
             let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
         }
     }
-    for (write, ran) in group {
+    let mut waiting = Vec::new();
+    for (number, (write, ran)) in group.into_iter().enumerate() {
         // What took the whole group with it is the reason for each.
-        write.settle(outcome.clone().and(ran));
+        waiting.extend(write.settle(outcome.clone().and(ran)));
+        // Of many, the first need not wait for the last.
+        if number % BRISK == BRISK - 1 {
+            waiting.drain(..).for_each(Waker::wake);
+        }
     }
+    waiting.into_iter().for_each(Waker::wake);
 }
 
 /// Runs the writes into `group`. Fails where all of them are refused.
@@ -86,7 +116,7 @@ fn run(
     connection: &Connection,
     first: Box<dyn Write>,
     jobs: &mut Receiver<Box<dyn Write>>,
-    most: usize,
+    mut takes: Takes,
     group: &mut Vec<Run>,
 ) -> Result<(), StoreError> {
     let mut outcome = execute(connection, "BEGIN IMMEDIATE");
@@ -107,7 +137,7 @@ fn run(
             is_careful = true;
             outcome = repeat(connection, group);
         }
-        coming = if group.len() < most { jobs.try_next() } else { None };
+        coming = if group.len() < takes.most { jobs.next_announced(|| takes.due()) } else { None };
     }
     outcome
 }
@@ -192,8 +222,9 @@ mod tests {
             Ok(())
         }
 
-        fn settle(self: Box<Self>, outcome: Result<(), StoreError>) {
+        fn settle(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<Waker> {
             self.told.lock().unwrap().push((self.values[0], outcome.is_ok()));
+            None
         }
     }
 

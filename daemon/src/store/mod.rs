@@ -35,6 +35,6 @@ pub use self::{
     query::{Filter, batch_states, find_states, list, list_plan, view, views},
     recover::{Recovered, Recovery, load, recover},
     steps::{Finish, Start, Step, finish, start, step},
-    thread::Store,
+    thread::{Coming, Store},
     unsynced::{Unsynced, delete_unsynced, insert_unsynced, next_unsynced, unsynced_bytes},
 };

@@ -16,7 +16,7 @@ const SMALL: usize = 1_024;
 
 /// A queue that holds at most `limit` beside those that the receiver took.
 pub fn bounded<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
-    let queue = Queue { waiting: VecDeque::new(), is_awaited: false, is_closed: false };
+    let queue = Queue { waiting: VecDeque::new(), announced: 0, is_awaited: false, is_closed: false };
     let shared = Arc::new(Shared { queue: Mutex::new(queue), came: Condvar::new(), limit });
     (Sender(Arc::clone(&shared)), Receiver { shared, taken: VecDeque::new() })
 }
@@ -38,6 +38,8 @@ struct Shared<T> {
 
 struct Queue<T> {
     waiting: VecDeque<T>,
+    /// How many said that something comes soon.
+    announced: usize,
     /// Whether the receiver sleeps: only then must it be woken.
     is_awaited: bool,
     is_closed: bool,
@@ -57,6 +59,14 @@ impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, Queue<T>> {
         // Nothing under this lock can panic half-way.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, mut queue: MutexGuard<'a, Queue<T>>, time: Duration) -> MutexGuard<'a, Queue<T>> {
+        queue.is_awaited = true;
+        let waited = self.came.wait_timeout(queue, time);
+        let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        queue.is_awaited = false;
+        queue
     }
 
     fn close(&self) {
@@ -83,6 +93,22 @@ impl<T> Sender<T> {
         }
         Ok(())
     }
+
+    /// Something comes soon, until [`Sender::retract`].
+    pub fn announce(&self) {
+        self.0.lock().announced += 1;
+    }
+
+    /// What was announced has come, or never will.
+    pub fn retract(&self) {
+        let mut queue = self.0.lock();
+        queue.announced -= 1;
+        let is_awaited = queue.announced == 0 && std::mem::take(&mut queue.is_awaited);
+        drop(queue);
+        if is_awaited {
+            self.0.came.notify_one();
+        }
+    }
 }
 
 impl<T> Drop for Sender<T> {
@@ -93,11 +119,34 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Receiver<T> {
     /// The next one, if one is there.
+    #[cfg(test)]
     pub fn try_next(&mut self) -> Option<T> {
         if self.taken.is_empty() {
             self.shared.lock().give_all(&mut self.taken);
         }
         self.taken.pop_front()
+    }
+
+    /// The next one, if one is there or announced; waits for that, at most until it is due, which is only asked then.
+    pub fn next_announced(&mut self, mut due: impl FnMut() -> Instant) -> Option<T> {
+        if let Some(item) = self.taken.pop_front() {
+            return Some(item);
+        }
+        let mut queue = self.shared.lock();
+        loop {
+            queue.give_all(&mut self.taken);
+            if let Some(item) = self.taken.pop_front() {
+                return Some(item);
+            }
+            if queue.announced == 0 || queue.is_closed {
+                return None;
+            }
+            let left = due().saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            queue = self.shared.wait(queue, left);
+        }
     }
 
     /// The next one; waits for it, at most until `due`.
@@ -118,10 +167,7 @@ impl<T> Receiver<T> {
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(RecvTimeoutError::Timeout);
             }
-            queue.is_awaited = true;
-            let left = left.unwrap_or(Duration::MAX);
-            queue = self.shared.came.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-            queue.is_awaited = false;
+            queue = self.shared.wait(queue, left.unwrap_or(Duration::MAX));
         }
     }
 }
@@ -170,6 +216,29 @@ mod tests {
         assert!(sender.try_send(4).is_ok());
         drop(receiver);
         assert_eq!(sender.try_send(5), Err(TrySendError::Disconnected(5)));
+    }
+
+    #[test]
+    fn what_is_announced_is_waited_for_and_nothing_else() {
+        let (sender, mut receiver) = bounded(10);
+        let late = Instant::now() + Duration::from_mins(1);
+        assert_eq!(receiver.next_announced(|| late), None, "nothing is announced");
+        sender.announce();
+        assert_eq!(receiver.next_announced(Instant::now), None, "it is due");
+        sender.try_send(1).unwrap();
+        assert_eq!(receiver.next_announced(Instant::now), Some(1));
+        sender.announce();
+        let sending = thread::spawn(move || {
+            sender.try_send(2).unwrap();
+            sender.retract();
+            thread::yield_now();
+            // The last one says that nothing comes after all.
+            sender.retract();
+            sender
+        });
+        assert_eq!(receiver.next_announced(|| late), Some(2));
+        assert_eq!(receiver.next_announced(|| late), None);
+        drop(sending.join().unwrap());
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{RecvTimeoutError, TrySendError},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -59,9 +60,14 @@ impl Store {
         self.feeder.here();
         match self.writes.try_send(write) {
             Ok(()) => {}
-            Err(TrySendError::Full(write)) => write.settle(Err(StoreError::Busy)),
-            Err(TrySendError::Disconnected(write)) => write.settle(Err(StoreError::Closed)),
+            Err(TrySendError::Full(write)) => wake(write.settle(Err(StoreError::Busy))),
+            Err(TrySendError::Disconnected(write)) => wake(write.settle(Err(StoreError::Closed))),
         }
+    }
+
+    /// A write that is about to come, for which the writer may be asked to wait.
+    pub fn coming(&self) -> Coming {
+        Coming(Arc::new(Announcement { writes: Arc::clone(&self.writes), is_said: AtomicBool::new(false) }))
     }
 
     /// Queues a write now; `then` runs on the writer's thread after the commit that holds it, in the order of the writes.
@@ -97,6 +103,41 @@ impl Store {
     }
 }
 
+/// A write that is about to come: the writer puts it into the commit of those that came before it, where that costs them no more than another
+/// commit would cost it. Several at once, such as the ends of calls that were answered together, so share one.
+///
+/// Dropped with its last clone, once the write is queued or will not be.
+#[derive(Clone)]
+pub struct Coming(Arc<Announcement>);
+
+struct Announcement {
+    writes: Arc<Sender<Box<dyn Write>>>,
+    is_said: AtomicBool,
+}
+
+impl Coming {
+    /// From now on the writer waits for it.
+    pub fn say(&self) {
+        if !self.0.is_said.swap(true, Relaxed) {
+            self.0.writes.announce();
+        }
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        if *self.is_said.get_mut() {
+            self.writes.retract();
+        }
+    }
+}
+
+impl fmt::Debug for Coming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Coming")
+    }
+}
+
 /// The answer to come. What was asked is done even if nobody awaits it.
 #[derive(Debug)]
 #[must_use = "an answer that nobody reads hides a failure"]
@@ -107,6 +148,12 @@ impl<T> Future for Reply<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|received| received.unwrap_or(Err(StoreError::Busy)))
+    }
+}
+
+fn wake(waiting: Option<Waker>) {
+    if let Some(waker) = waiting {
+        waker.wake();
     }
 }
 
@@ -133,9 +180,10 @@ where
         Ok(())
     }
 
-    fn settle(self: Box<Self>, outcome: Result<(), StoreError>) {
+    fn settle(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<Waker> {
         let Self { value, then, .. } = *self;
         then(outcome.and_then(|()| value.ok_or(StoreError::Closed)));
+        None
     }
 }
 

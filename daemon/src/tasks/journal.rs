@@ -1,10 +1,11 @@
 //! How the tracker changes the journal and asks it: what follows from a commit comes back into the tracker, in the order of the commits.
 
+use std::task::Waker;
+
 use actix::Context;
 use rusqlite::Connection;
-use tokio::sync::mpsc::UnboundedSender;
 
-use super::TaskTracker;
+use super::{TaskTracker, inbox::Inbox};
 use crate::store::{StoreError, Write};
 
 /// What follows from a commit; runs in the tracker, in the order of the commits.
@@ -21,7 +22,7 @@ struct Change<R, T, W, N, F> {
     note: N,
     then: F,
     outcome: Result<T, StoreError>,
-    applied: Option<UnboundedSender<Applied>>,
+    inbox: Inbox,
 }
 
 impl<R, T, W, N, F> Write for Change<R, T, W, N, F>
@@ -37,16 +38,15 @@ where
         Ok(())
     }
 
-    fn settle(mut self: Box<Self>, outcome: Result<(), StoreError>) {
+    fn settle(mut self: Box<Self>, outcome: Result<(), StoreError>) -> Option<Waker> {
         if let Err(error) = outcome {
             self.outcome = Err(error);
         }
         let Self { rows, note, outcome, .. } = &mut *self;
         note(rows, outcome);
-        if let Some(applied) = self.applied.take() {
-            // Nobody is there to be told once the tracker has stopped; what was committed is read at the next start.
-            let _ = applied.send(self);
-        }
+        // Nobody takes it out once the tracker has stopped; what was committed is read at the next start.
+        let inbox = self.inbox.clone();
+        inbox.put(self)
     }
 }
 
@@ -102,14 +102,14 @@ impl TaskTracker {
         note: impl FnMut(&mut R, &Result<T, StoreError>) + Send + 'static,
         then: impl FnOnce(&mut Self, &mut Context<Self>, R, Result<T, StoreError>) + Send + 'static,
     ) {
-        let applied = Some(self.applied.clone());
+        let inbox = self.inbox.clone();
         self.parts.store.send(Box::new(Change {
             rows,
             write,
             note,
             then,
             outcome: Err(StoreError::Closed),
-            applied,
+            inbox,
         }));
     }
 

@@ -14,6 +14,7 @@ mod finish;
 mod flights;
 mod history;
 mod ids;
+mod inbox;
 mod intake;
 mod journal;
 mod live;

@@ -69,6 +69,8 @@ impl TaskTracker {
     /// The run stays until the rows are there, without a slot: whoever leads its flight by then, or has taken it over, has its results too,
     /// and nobody asks for the same meanwhile.
     fn made(&mut self, ctx: &mut Context<Self>, run: u64, kept: Kept, lost: Lost) {
+        // Until all that follows at once is on its way to the journal.
+        let _coming = kept.coming();
         let leader = self.runs.get_mut(&run).and_then(|run| {
             run.is_over = true;
             run.leader

@@ -15,7 +15,7 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler};
 use reel_protocol::{BatchId, TaskId, TaskState, methods::MemoryLevel};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{oneshot, watch},
     time::Instant,
 };
 
@@ -24,6 +24,7 @@ use super::{
     dependencies::Dependencies,
     flights::{Flights, Key},
     ids::Ids,
+    inbox::Inbox,
     journal::Applied,
     live::LiveTask,
     messages::{Drained, PauseQueue},
@@ -129,18 +130,12 @@ pub struct TaskTracker {
     /// What the disk has left.
     pub(super) free_room: FreeRoom,
     pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
-    pub(super) applied: mpsc::UnboundedSender<Applied>,
-    applied_queue: Option<mpsc::UnboundedReceiver<Applied>>,
+    pub(super) inbox: Inbox,
 }
 
 impl TaskTracker {
     /// A tracker without tasks; it reads the journal when it starts.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "each message answers one write, and writes are bounded by the requests in flight"
-    )]
     pub fn new(parts: TrackerParts) -> Self {
-        let (applied, applied_queue) = mpsc::unbounded_channel();
         let ids = Rc::<Ids>::default();
         let repeats = Repeats::new(parts.shelves.clone(), Rc::clone(&ids), parts.plan.generation());
         Self {
@@ -170,8 +165,7 @@ impl TaskTracker {
             unprunable: 0,
             free_room: FreeRoom::default(),
             drained: None,
-            applied,
-            applied_queue: Some(applied_queue),
+            inbox: Inbox::default(),
         }
     }
 
@@ -249,12 +243,7 @@ impl Actor for TaskTracker {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         self.repeats.open(ctx.address().recipient());
-        if let Some(queue) = self.applied_queue.take() {
-            ctx.add_stream(futures_util::stream::unfold(queue, |mut queue| async move {
-                let applied = queue.recv().await?;
-                Some((applied, queue))
-            }));
-        }
+        ctx.add_stream(self.inbox.clone());
         let permits = self.parts.permits.clone();
         ctx.add_stream(futures_util::stream::unfold(permits, |permits| async move {
             permits.given_back().await;

@@ -297,9 +297,9 @@ impl Server {
         order
     }
 
-    /// The delay, then the gate.
-    fn pause_before_answer(&self) {
-        let delay = self.settings().delay;
+    /// The delay of a call that came then, and the gate.
+    fn pause_before_answer(&self, came: Instant) {
+        let delay = self.settings().delay.saturating_sub(came.elapsed());
         if delay > Duration::ZERO {
             self.stops_within(delay);
         }

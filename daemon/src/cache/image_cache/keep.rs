@@ -220,6 +220,7 @@ async fn write(writer: Writer, pictures: Vec<Picture>, granted: Granted) -> Resu
     let Writer { disk, places, store, gate, cache, asked } = writer;
     let together = Arc::clone(&gate).read_owned().await;
     let shelving = disk.clone();
+    let coming = store.coming();
     let shelving = on_thread(disk.artifacts().to_owned(), move || shelve_all(&shelving, &places, pictures));
     let Shelving { shelves, files, error } = shelving.await?;
     if let Some(error) = error {
@@ -227,7 +228,8 @@ async fn write(writer: Writer, pictures: Vec<Picture>, granted: Granted) -> Resu
         discard(store, disk, gate, files).await;
         return Err(error);
     }
-    Ok(asked.kept(Placed::new(Open { shelves, files, granted, key: None, together }, cache)))
+    let open = Open { shelves, files, granted, key: None, together };
+    Ok(asked.kept(Placed::new(open, coming, cache)))
 }
 
 /// Removes the files that no row names.

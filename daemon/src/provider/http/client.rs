@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     body::{Chunk, Chunks},
     dns::{Reach, Resolver, is_reachable},
+    readers::Readers,
     route::{Route, Router, proxy_hosts},
 };
 
@@ -27,6 +28,8 @@ const WAITING_CHUNKS: usize = 8;
 const GATHERED_BYTES: usize = 256 * 1024;
 /// The same in chunks, of which a server may send small ones.
 const GATHERED_CHUNKS: usize = 64;
+/// A whole answer of at most so many bytes is read with others on few threads.
+const SMALL_BYTES: usize = 24 * 1024;
 /// Largest piece: hyper's grow to 400 KiB where they come fast.
 const PIECE_BYTES: usize = 64 * 1024;
 /// What is read of an answer that only says what went wrong.
@@ -69,6 +72,7 @@ struct Inner {
     proxies: HashSet<String>,
     pool: Arc<Semaphore>,
     hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+    readers: Readers,
 }
 
 /// Why there is no answer.
@@ -95,6 +99,7 @@ pub struct Exchange {
     read: Duration,
     deadline: Instant,
     slot: Slot,
+    readers: Readers,
 }
 
 impl Http {
@@ -110,6 +115,7 @@ impl Http {
             internet: OnceLock::new(),
             pool: Arc::new(Semaphore::new(limits.pool)),
             hosts: Mutex::default(),
+            readers: Readers::default(),
         }))
     }
 
@@ -134,7 +140,10 @@ impl Http {
         leaves();
         let sent = timeout(limits.first_byte.min(limits.total), client.execute(request)).await;
         match sent {
-            Ok(Ok(response)) => Ok(Exchange { response, read: limits.read, deadline, slot }),
+            Ok(Ok(response)) => {
+                let readers = self.0.readers.clone();
+                Ok(Exchange { response, read: limits.read, deadline, slot, readers })
+            }
             Ok(Err(error)) if error.is_connect() || error.is_builder() => {
                 Err(SendError::NotSent(chain(&error.without_url())))
             }
@@ -196,13 +205,14 @@ fn build(limits: HttpLimits, route: Route, proxies: &HashSet<String>) -> Result<
 
 impl Exchange {
     /// Gives the body to a reader on a thread that may block, piece by piece, and answers what the reader made of it. The reader is told
-    /// where the body was cut; `arrived` is told how many bytes came when all of it is here, which the reader may not have read yet.
+    /// where the body was cut; `arrived` is told how many bytes came when all of it is here, which the reader may not have read yet. None where
+    /// the reader panicked.
     pub async fn read_with<T: Send + 'static>(
         self,
         arrived: impl FnOnce(usize),
         reader: impl FnOnce(Chunks) -> T + Send + 'static,
-    ) -> Result<T, tokio::task::JoinError> {
-        let Self { response, read, deadline, slot } = self;
+    ) -> Option<T> {
+        let Self { response, read, deadline, slot, readers } = self;
         let mut arrival = Arrival { response, read, deadline, bytes: 0, is_over: false, is_whole: false };
         let mut gathered = Vec::new();
         while arrival.bytes < GATHERED_BYTES
@@ -211,7 +221,22 @@ impl Exchange {
         {
             gathered.push(chunk);
         }
+        let mut over = Some((slot, arrived));
+        // Nothing is under way any more once it is whole.
+        let mut is_over = |arrival: &Arrival| {
+            if arrival.is_whole
+                && let Some((slot, arrived)) = over.take()
+            {
+                drop(slot);
+                arrived(arrival.bytes);
+            }
+        };
+        is_over(&arrival);
         let (pieces, rest) = mpsc::channel(WAITING_CHUNKS);
+        if arrival.is_whole && arrival.bytes <= SMALL_BYTES {
+            drop(pieces);
+            return readers.read(move || reader(Chunks::new(gathered, rest))).await;
+        }
         let reading = tokio::task::spawn_blocking(move || reader(Chunks::new(gathered, rest)));
         while let Some(chunk) = arrival.next().await {
             // A reader that has gone has read enough.
@@ -220,12 +245,8 @@ impl Exchange {
             }
         }
         drop(pieces);
-        if arrival.is_whole {
-            // Nothing is under way any more.
-            drop(slot);
-            arrived(arrival.bytes);
-        }
-        reading.await
+        is_over(&arrival);
+        reading.await.ok()
     }
 
     /// The beginning of a body that says what went wrong; whatever came of it before it was cut.

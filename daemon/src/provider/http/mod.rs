@@ -6,6 +6,7 @@ mod client;
 mod dns;
 mod extract;
 mod mend;
+mod readers;
 mod retry_after;
 mod route;
 

@@ -1,7 +1,6 @@
 //! How the failures of an attempt are classed and said: what happened, and what a person does next.
 
 use reel_protocol::{ErrorCode, TaskError};
-use tokio::task::JoinError;
 
 use super::RemoteParts;
 use crate::{
@@ -31,19 +30,19 @@ impl RemoteParts {
         })
     }
 
-    pub(super) fn read<T>(&self, read: Result<Result<T, BodyFault>, JoinError>) -> Result<T, Failure> {
+    pub(super) fn read<T>(&self, read: Option<Result<T, BodyFault>>) -> Result<T, Failure> {
         match read {
-            Ok(Ok(read)) => Ok(read),
-            Ok(Err(BodyFault::TooLarge)) => Err(self.bad_answer("the answer is larger than any picture")),
-            Ok(Err(BodyFault::NotBase64)) => Err(self.bad_answer("the answer's picture is not base64")),
-            Ok(Err(BodyFault::Disk(error))) => {
+            Some(Ok(read)) => Ok(read),
+            Some(Err(BodyFault::TooLarge)) => Err(self.bad_answer("the answer is larger than any picture")),
+            Some(Err(BodyFault::NotBase64)) => Err(self.bad_answer("the answer's picture is not base64")),
+            Some(Err(BodyFault::Disk(error))) => {
                 let failure = self.lost(&format!("the picture came, and could not be written: {error}"));
                 let code = ErrorCode::StorageFull.name();
                 let hint = failure.error.hint;
                 let error = TaskError { code: code.to_owned(), hint, ..failure.error };
                 Err(Failure { class: failure.class, error })
             }
-            Err(_) => Err(Failure::with_code(
+            None => Err(Failure::with_code(
                 Class::Ambiguous,
                 ErrorCode::Internal,
                 "reading the answer failed",

@@ -13,6 +13,7 @@ use crate::{
         inspect::{Inspected, Inspector},
         wire::{Item, Refusal, Wire},
     },
+    store::Coming,
 };
 
 /// Texts that an answer may hold beside the pictures that were asked for, such as a preview, and that are told apart when it is whole.
@@ -28,6 +29,8 @@ pub(super) struct Reading {
     pub spools: Spools,
     pub inspector: Inspector,
     pub shelver: Shelver,
+    /// What the journal is to have of them.
+    pub coming: Coming,
 }
 
 /// A text that was taken out of an answer, and what was seen of it if it was looked at.
@@ -70,7 +73,7 @@ impl Reading {
             let taken = numbers.into_iter().filter_map(|number| texts.get_mut(number)?.take());
             let pictures: Vec<_> = taken.filter_map(|(text, look)| Some((text.ok()?, look?.ok()?))).collect();
             let pictures = pictures.into_iter().map(|(spooled, inspected)| picture(spooled, inspected));
-            return Ok(Came::Whole(self.shelver.shelve_now(pictures.collect())));
+            return Ok(Came::Whole(self.shelver.shelve_now(pictures.collect(), self.coming)));
         }
         Ok(Came::Parts { items, texts, cut })
     }
