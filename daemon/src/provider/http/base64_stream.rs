@@ -1,8 +1,14 @@
 //! Base64 that arrives in pieces: white space and a `data:` prefix are skipped, padding may be absent. Pure.
 
+use std::sync::LazyLock;
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use base64::engine::GeneralPurpose;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use base64::engine::Simd;
 use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    Engine,
+    engine::{DecodePaddingMode, GeneralPurposeConfig},
 };
 
 /// Characters that are decoded at once; a multiple of four.
@@ -10,10 +16,14 @@ const BLOCK: usize = 16 * 1024;
 /// Longest `data:image/png;base64,` before the text is taken for something else.
 const MAX_PREFIX_BYTES: usize = 128;
 
-const ENGINE: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+const CONFIG: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+/// It looks once what the processor can do.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+static ENGINE: LazyLock<Simd> = LazyLock::new(|| Simd::standard(CONFIG));
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+static ENGINE: LazyLock<GeneralPurpose> =
+    LazyLock::new(|| GeneralPurpose::new(&base64::alphabet::STANDARD, CONFIG));
 
 /// The text is not base64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
