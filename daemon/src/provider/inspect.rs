@@ -83,7 +83,7 @@ impl Inspector {
     }
 
     /// Looks at a picture on this thread, which may block; None if that would have to wait for memory. It takes no turn: the threads that read
-    /// answers are as many as calls, and do other work of the kind.
+    /// answers are few for small ones and as many as calls for others, and do other work of the kind.
     pub fn inspect_now(&self, spooled: &Spooled) -> Option<Result<Inspected, InspectError>> {
         let looking = || inspect(spooled, &self.budget);
         match catch_unwind(AssertUnwindSafe(looking)).unwrap_or(Err(InspectError::Decoder)) {

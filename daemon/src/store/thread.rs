@@ -5,8 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        Arc, OnceLock,
         mpsc::{RecvTimeoutError, TrySendError},
     },
     task::{Context, Poll, Waker},
@@ -67,7 +66,7 @@ impl Store {
 
     /// A write that is about to come, for which the writer may be asked to wait.
     pub fn coming(&self) -> Coming {
-        Coming(Arc::new(Announcement { writes: Arc::clone(&self.writes), is_said: AtomicBool::new(false) }))
+        Coming(Arc::new(Announcement { writes: Arc::clone(&self.writes), said: OnceLock::new() }))
     }
 
     /// Queues a write now; `then` runs on the writer's thread after the commit that holds it, in the order of the writes.
@@ -112,22 +111,21 @@ pub struct Coming(Arc<Announcement>);
 
 struct Announcement {
     writes: Arc<Sender<Box<dyn Write>>>,
-    is_said: AtomicBool,
+    /// In which round of the queue, if it was.
+    said: OnceLock<u64>,
 }
 
 impl Coming {
     /// From now on the writer waits for it.
     pub fn say(&self) {
-        if !self.0.is_said.swap(true, Relaxed) {
-            self.0.writes.announce();
-        }
+        self.0.said.get_or_init(|| self.0.writes.announce());
     }
 }
 
 impl Drop for Announcement {
     fn drop(&mut self) {
-        if *self.is_said.get_mut() {
-            self.writes.retract();
+        if let Some(round) = self.said.take() {
+            self.writes.retract(round);
         }
     }
 }

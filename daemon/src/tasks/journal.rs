@@ -22,7 +22,8 @@ struct Change<R, T, W, N, F> {
     note: N,
     then: F,
     outcome: Result<T, StoreError>,
-    inbox: Inbox,
+    /// Until it lies there itself: one that held its inbox would keep it, and all that lies in it, once the tracker has stopped.
+    inbox: Option<Inbox>,
 }
 
 impl<R, T, W, N, F> Write for Change<R, T, W, N, F>
@@ -45,8 +46,7 @@ where
         let Self { rows, note, outcome, .. } = &mut *self;
         note(rows, outcome);
         // Nobody takes it out once the tracker has stopped; what was committed is read at the next start.
-        let inbox = self.inbox.clone();
-        inbox.put(self)
+        self.inbox.take()?.put(self)
     }
 }
 
@@ -102,7 +102,7 @@ impl TaskTracker {
         note: impl FnMut(&mut R, &Result<T, StoreError>) + Send + 'static,
         then: impl FnOnce(&mut Self, &mut Context<Self>, R, Result<T, StoreError>) + Send + 'static,
     ) {
-        let inbox = self.inbox.clone();
+        let inbox = Some(self.inbox.clone());
         self.parts.store.send(Box::new(Change {
             rows,
             write,
@@ -130,5 +130,32 @@ impl TaskTracker {
             }
             store.read(read).await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_was_committed_for_a_tracker_that_has_stopped_is_let_go() {
+        let (inbox, held) = (Inbox::default(), Arc::new(()));
+        let change = |inbox: &Inbox| {
+            Box::new(Change {
+                rows: Arc::clone(&held),
+                write: |_: &Arc<()>, _: &Connection| Ok(()),
+                note: |_: &mut Arc<()>, _: &Result<(), StoreError>| {},
+                then: |_: &mut TaskTracker, _: &mut Context<TaskTracker>, _: Arc<()>, _| {},
+                outcome: Err(StoreError::Closed),
+                inbox: Some(inbox.clone()),
+            })
+        };
+        let (before, after) = (change(&inbox), change(&inbox));
+        let _ = before.settle(Ok(()));
+        drop(inbox);
+        let _ = after.settle(Ok(()));
+        assert_eq!(Arc::strong_count(&held), 1, "nobody is left to take it out");
     }
 }

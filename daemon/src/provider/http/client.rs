@@ -341,4 +341,60 @@ mod tests {
         }
         assert_eq!(came, bytes);
     }
+
+    /// What `arrived` heard, what the reader had, and whether the place was free while it read.
+    async fn read_body(body: &[u8], length: usize) -> (Option<usize>, usize, bool, bool) {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let body = body.to_vec();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4_096]).unwrap();
+            stream
+                .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").as_bytes())
+                .unwrap();
+            stream.write_all(&body).unwrap();
+        });
+        let patience = Duration::from_secs(20);
+        let http = Http::new(HttpLimits {
+            pool: 1,
+            per_host: 1,
+            dns_ttl: patience,
+            keep_alive: Duration::ZERO,
+            connect: patience,
+            first_byte: patience,
+            read: patience,
+            total: patience,
+        });
+        let url = reqwest::Url::parse(&format!("http://{address}/")).unwrap();
+        let request = Request::new(reqwest::Method::GET, url);
+        let exchange = http.send(request, Reach::Anywhere, || {}).await.unwrap();
+        let (mut heard, pool) = (None, Arc::clone(&http.0.pool));
+        let read = exchange.read_with(
+            |bytes| heard = Some(bytes),
+            move |chunks| {
+                let (mut bytes, mut is_cut) = (0, false);
+                for chunk in chunks {
+                    match chunk {
+                        Chunk::Bytes(chunk) => bytes += chunk.len(),
+                        Chunk::Cut(_) => is_cut = true,
+                    }
+                }
+                (bytes, is_cut, pool.available_permits() == 1)
+            },
+        );
+        let (bytes, is_cut, is_free) = read.await.unwrap();
+        assert_eq!(http.0.pool.available_permits(), 1);
+        (heard, bytes, is_cut, is_free)
+    }
+
+    #[tokio::test]
+    async fn the_place_is_free_once_a_body_is_whole_and_not_where_it_is_cut() {
+        let body = vec![7; SMALL_BYTES];
+        assert_eq!(read_body(&body, SMALL_BYTES).await, (Some(SMALL_BYTES), SMALL_BYTES, false, true));
+        assert_eq!(read_body(&body, SMALL_BYTES + 1).await, (None, SMALL_BYTES, true, false));
+        assert_eq!(read_body(&body[1..], SMALL_BYTES).await, (None, SMALL_BYTES - 1, true, false));
+        assert_eq!(read_body(&[], 0).await, (Some(0), 0, false, true));
+    }
 }
