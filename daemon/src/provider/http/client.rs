@@ -28,8 +28,8 @@ const WAITING_CHUNKS: usize = 8;
 const GATHERED_BYTES: usize = 256 * 1024;
 /// The same in chunks, of which a server may send small ones.
 const GATHERED_CHUNKS: usize = 64;
-/// A whole answer of at most so many bytes is read with others on few threads.
-const SMALL_BYTES: usize = 24 * 1024;
+/// A whole answer of at most so many bytes is read with others on few threads: its picture is small enough to be synced later.
+const SMALL_BYTES: usize = 21 * 1024;
 /// Largest piece: hyper's grow to 400 KiB where they come fast.
 const PIECE_BYTES: usize = 64 * 1024;
 /// What is read of an answer that only says what went wrong.
