@@ -18,7 +18,7 @@ use std::{
 
 use actix::{Actor, System};
 use reeld::{
-    cache::{Body, CacheParts, ImageCache, KeepMade, SetCacheLimits},
+    cache::{Body, CacheParts, GetCacheStats, ImageCache, KeepMade, SetCacheLimits},
     events::EventHub,
     memory::Budget,
     provider::Picture,
@@ -26,6 +26,12 @@ use reeld::{
 };
 
 const MIB: u64 = 1024 * 1024;
+const PICTURES: u8 = 20;
+
+/// Synced before it has its rows.
+const LARGE: usize = 100_000;
+/// In the commit of its rows, and synced after that.
+const SMALL: usize = 10_000;
 
 /// A mounted image; unmounted when dropped.
 struct Mounted(PathBuf);
@@ -34,6 +40,12 @@ impl Mounted {
     fn new(image: &Path, at: PathBuf, options: &str) -> Option<Self> {
         fs::create_dir_all(&at).unwrap();
         run("mount", &["-o", options, image.to_str()?, at.to_str()?]).then_some(Self(at))
+    }
+
+    /// With nothing below it.
+    fn in_memory(at: PathBuf, options: &str) -> Option<Self> {
+        fs::create_dir_all(&at).unwrap();
+        run("mount", &["-t", "tmpfs", "-o", options, "tmpfs", at.to_str()?]).then_some(Self(at))
     }
 }
 
@@ -47,14 +59,23 @@ fn run(program: &str, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-fn picture(number: u8) -> Picture {
-    let body = Body::Held(vec![number; 100_000]);
+fn picture(number: u8, size: usize) -> Picture {
+    let body = Body::Held(vec![number; size]);
     Picture { body, reservation: None, media_type: "image/png", extension: "png", width: 1, height: 1 }
 }
 
+/// The cache of a home, as a daemon starts it.
+fn parts(home: &Path) -> CacheParts {
+    let store = store::open(&home.join("reel.db")).unwrap().store;
+    let limits = SetCacheLimits { memory_bytes: MIB, max_item_bytes: MIB, disk_bytes: 100 * MIB };
+    let (budget, events) = (Budget::new(64 * MIB), EventHub::default());
+    CacheParts { store, artifacts: home.join("artifacts"), budget, events, limits }
+}
+
 /// Keeps pictures on a file system of this kind, and says how many of them are whole on a copy of its device; None where it cannot be tried.
-fn kept_on(kind: &str, force: &str, options: &str) -> Option<usize> {
-    const PICTURES: u8 = 20;
+///
+/// Small ones have their rows by then, and a cache is started on the copy before it is looked at.
+fn kept_on(kind: &str, force: &str, options: &str, size: usize) -> Option<usize> {
     let home = tempfile::tempdir().unwrap();
     let (image, copy) = (home.path().join("device"), home.path().join("copy"));
     fs::File::create(&image).unwrap().set_len(400 * MIB).unwrap();
@@ -62,21 +83,22 @@ fn kept_on(kind: &str, force: &str, options: &str) -> Option<usize> {
         return None;
     }
     let mounted = Mounted::new(&image, home.path().join("mounted"), "loop")?;
-    let artifacts = mounted.0.join("artifacts");
-    fs::create_dir(&artifacts).unwrap();
-    let store = store::open(&home.path().join("reel.db")).unwrap().store;
-    let limits = SetCacheLimits { memory_bytes: MIB, max_item_bytes: MIB, disk_bytes: 100 * MIB };
-    let (budget, events) = (Budget::new(64 * MIB), EventHub::default());
-    let parts = CacheParts { store, artifacts, budget, events, limits };
+    fs::create_dir(mounted.0.join("artifacts")).unwrap();
+    let parts_before = parts(&mounted.0);
+    let store = parts_before.store.clone();
     let paths = System::new().block_on(async move {
-        let cache = ImageCache::new(parts).start();
+        let cache = ImageCache::new(parts_before).start();
         let mut paths = Vec::new();
         for number in 0..PICTURES {
-            let (provider, pictures) = ("studio".to_owned(), vec![picture(number)].into());
+            let (provider, pictures) = ("studio".to_owned(), vec![picture(number, size)].into());
             let keep = KeepMade { key: None, provider, model: None, pictures, make_room: None };
-            // Its rows are not written: they come after what is looked at here.
             let kept = Box::new(cache.send(keep).await.unwrap().unwrap());
             paths.push(PathBuf::from(&kept.made.outputs[0].path));
+            if size == SMALL {
+                let rows = kept.rows.clone();
+                store.write(move |connection| rows.write(connection)).await.unwrap();
+            }
+            // The cache is not told of rows: those of a large one come after what is looked at here, and a small one would be synced.
             std::mem::forget(kept);
         }
         paths
@@ -85,20 +107,81 @@ fn kept_on(kind: &str, force: &str, options: &str) -> Option<usize> {
     let after = Mounted::new(&copy, home.path().join("after"), options)?;
     let is_whole = |number: u8, path: &PathBuf| {
         let path = after.0.join(path.strip_prefix(&mounted.0).unwrap());
-        fs::read(path).is_ok_and(|bytes| bytes == vec![number; 100_000])
+        fs::read(path).is_ok_and(|bytes| bytes == vec![number; size])
     };
-    Some((0..).zip(&paths).filter(|(number, path)| is_whole(*number, path)).count())
+    let whole = || (0..).zip(&paths).filter(|(number, path)| is_whole(*number, path)).count();
+    if size == SMALL {
+        let lost = usize::from(PICTURES) - whole();
+        #[expect(clippy::print_stderr, reason = "what the system wrote by itself is no matter of ours")]
+        {
+            eprintln!("{kind}: {lost} small pictures were lost");
+        }
+        let parts_after = parts(&after.0);
+        System::new().block_on(async move {
+            // Answered once all is there.
+            let stats = ImageCache::new(parts_after).start().send(GetCacheStats).await.unwrap();
+            assert_eq!(stats.artifacts, u64::from(PICTURES), "their rows were committed");
+        });
+    }
+    Some(whole())
 }
 
-#[test]
-fn what_was_kept_outlasts_a_power_loss() {
+fn all_are_whole(size: usize) {
     for (kind, force, options) in
         [("ext4", "-F", "loop"), ("xfs", "-f", "loop,nouuid"), ("btrfs", "-f", "loop")]
     {
-        match kept_on(kind, force, options) {
-            Some(whole) => assert_eq!(whole, 20, "{kind}"),
+        match kept_on(kind, force, options, size) {
+            Some(whole) => assert_eq!(whole, usize::from(PICTURES), "{kind}"),
             #[expect(clippy::print_stderr, reason = "a test that looked at nothing says so")]
             None => eprintln!("{kind} cannot be tried here"),
         }
     }
+}
+
+#[test]
+fn what_was_kept_outlasts_a_power_loss() {
+    all_are_whole(LARGE);
+}
+
+#[test]
+fn a_small_picture_outlasts_a_power_loss_before_its_file_is_synced() {
+    all_are_whole(SMALL);
+}
+
+#[test]
+fn small_pictures_of_a_disk_that_is_nearly_full_leave_the_journal_its_room() {
+    const MANY: u8 = 64;
+    let home = tempfile::tempdir().unwrap();
+    let at = home.path().join("mounted");
+    let Some(mounted) = Mounted::in_memory(at, "size=12m") else {
+        #[expect(clippy::print_stderr, reason = "a test that looked at nothing says so")]
+        {
+            eprintln!("nothing can be mounted here");
+        }
+        return;
+    };
+    fs::create_dir(mounted.0.join("artifacts")).unwrap();
+    let parts = parts(&mounted.0);
+    let store = parts.store.clone();
+    let filler = mounted.0.join("filler");
+    System::new().block_on(async move {
+        let cache = ImageCache::new(parts).start();
+        cache.send(GetCacheStats).await.unwrap();
+        // Room for the files and for what the journal shall keep, and a little more.
+        let free = || {
+            let output = Command::new("df").args(["-B1", "--output=avail"]).arg(&filler).output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            text.lines().nth(1).unwrap().trim().parse::<u64>().unwrap()
+        };
+        fs::write(&filler, "").unwrap();
+        let wanted = u64::from(MANY) * 16 * 1024 + MIB + 16 * 1024;
+        fs::write(&filler, vec![1; usize::try_from(free() - wanted).unwrap()]).unwrap();
+        let pictures: Vec<_> = (0..MANY).map(|number| picture(number, 16 * 1024)).collect();
+        let provider = "studio".to_owned();
+        let keep = KeepMade { key: None, provider, model: None, pictures: pictures.into(), make_room: None };
+        let kept = cache.send(keep).await.unwrap().unwrap();
+        let rows = kept.rows.clone();
+        let written = store.write(move |connection| rows.write(connection)).await;
+        kept.settle(written.expect("there was room for the files, so there is for their rows"));
+    });
 }

@@ -13,7 +13,7 @@ use super::{
     cap::Cap,
     disk_tier::{DiskTier, Durability},
     kept::{Open, Shelf},
-    unsynced::Places,
+    unsynced::{self, Places},
 };
 use crate::{
     provider::Picture,
@@ -89,7 +89,9 @@ pub(super) fn shelve_all(disk: &DiskTier, places: &Places, pictures: Vec<Picture
         let (digest, size_bytes) = picture.body.identity();
         let row = new_row(digest, size_bytes, &picture);
         shelving.files.push(row.clone());
-        let carried = places.carry(&picture.body);
+        // On a tight disk they would take the room that the journal needs for the ends of tasks.
+        let has_plenty = disk.has_room(unsynced::JOURNAL_BYTES);
+        let carried = if has_plenty { places.carry(&picture.body) } else { None };
         let durability = if carried.is_some() { Durability::Later } else { Durability::Now };
         let (stamp, bytes) = match disk.write(&row, picture.body, durability) {
             Ok(written) => written,

@@ -19,6 +19,9 @@ const FILE_BYTES: u64 = 16 * 1024;
 /// Most such files: what a start after a power loss may have to write.
 const FILES: usize = 64;
 
+/// What the journal may need for all of them, in its log and in the database, beside the files themselves. With less room none is taken.
+pub(super) const JOURNAL_BYTES: u64 = 4 * FILES as u64 * FILE_BYTES;
+
 /// So long they wait for each other, and whoever asks next for the disk.
 pub(super) const CALM: Duration = Duration::from_millis(20);
 
