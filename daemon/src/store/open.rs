@@ -183,6 +183,31 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_each_older_version_is_brought_to_this_one_with_what_it_holds() {
+        for version in 1..MIGRATIONS.len() {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("reel.db");
+            let old = Connection::open(&path).unwrap();
+            MIGRATIONS[..version].iter().for_each(|migration| old.execute_batch(migration).unwrap());
+            old.pragma_update(None, "user_version", version as i64).unwrap();
+            old.execute("INSERT INTO meta VALUES ('kept', 7)", []).unwrap();
+            drop(old);
+            assert!(open(&path).unwrap().set_aside.is_none(), "{version}");
+            let (writer, _reader) = open_pair(&path).unwrap();
+            let kept: i64 = writer.query_row("SELECT value FROM meta", [], |row| row.get(0)).unwrap();
+            let schema = |connection: &Connection| -> Vec<String> {
+                let mut sql = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql NOTNULL").unwrap();
+                let mut sql =
+                    sql.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+                sql.sort();
+                sql
+            };
+            let (new, _reader) = open_pair(&home.path().join("new.db")).unwrap();
+            assert_eq!((kept, schema(&writer)), (7, schema(&new)), "{version}");
+        }
+    }
+
+    #[test]
     fn a_database_of_a_newer_version_is_refused_and_left_alone() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("reel.db");
