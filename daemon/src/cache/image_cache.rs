@@ -145,7 +145,7 @@ impl Actor for ImageCache {
             // Lost only with the runtime.
             let _ = tokio::task::spawn_blocking(move || temporary.remove_temporary()).await;
             if let Err(error) = unsynced::restore(store, disk, places).await {
-                error!(%error, "cannot look for files that were not synced");
+                error!(%error, "cannot see to all files that were not synced");
             }
             totals.await
         };

@@ -90,8 +90,7 @@ pub(super) fn shelve_all(disk: &DiskTier, places: &Places, pictures: Vec<Picture
         let row = new_row(digest, size_bytes, &picture);
         shelving.files.push(row.clone());
         // On a tight disk they would take the room that the journal needs for the ends of tasks.
-        let has_plenty = disk.has_room(unsynced::JOURNAL_BYTES);
-        let carried = if has_plenty { places.carry(&picture.body) } else { None };
+        let carried = places.carry(&picture.body).filter(|_| disk.has_room(unsynced::JOURNAL_BYTES));
         let durability = if carried.is_some() { Durability::Later } else { Durability::Now };
         let (stamp, bytes) = match disk.write(&row, picture.body, durability) {
             Ok(written) => written,

@@ -100,7 +100,7 @@ pub(super) async fn sync(store: Store, disk: DiskTier, files: Vec<InJournal>) {
     }
 }
 
-/// Writes what a former daemon had not synced, whatever its files have now. Blocks nobody: nothing may be looked up before it is over.
+/// Writes what a former daemon had not synced, whatever its files have now. Nothing may be looked up before it is over.
 pub(super) async fn restore(store: Store, disk: DiskTier, places: Places) -> Result<(), StoreError> {
     let (mut after, mut done) = (0, Vec::new());
     while let Some(file) = store.read(move |connection| store::next_unsynced(connection, after)).await? {
@@ -117,8 +117,14 @@ pub(super) async fn restore(store: Store, disk: DiskTier, places: Places) -> Res
     if done.is_empty() {
         return Ok(());
     }
-    info!(files = done.len(), "wrote what was not synced");
-    store.write(move |connection| store::delete_unsynced(connection, &done)).await
+    let files = done.len();
+    info!(files, "wrote what was not synced");
+    let gone = store.write(move |connection| store::delete_unsynced(connection, &done)).await;
+    if gone.is_err() {
+        // They stay there until the next start.
+        places.0.forget_permits(files);
+    }
+    gone
 }
 
 fn write_anew(disk: &DiskTier, file: Unsynced) -> Result<(), CacheError> {

@@ -118,7 +118,7 @@ fn act(server: &Server, mut stream: &TcpStream, call: OpenCall<'_>, fault: &Faul
             return until_gone(stream);
         }
         Fault::Never => return until_gone(stream),
-        // `Good`, and nothing else: the others were answered above.
+        // As `Good`, which was answered before.
         _ => good().write(&mut stream, end)?,
     }
     Ok(ControlFlow::Continue(()))
