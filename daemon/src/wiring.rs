@@ -145,7 +145,6 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         budget: budget.clone(),
         source: Box::new(Sampler::new()?),
         reclaimers: vec![
-            ("drawing", ground.reclaim_drawing.clone()),
             ("cache", cache.clone().recipient()),
             ("journal", JournalPages::new(store).start().recipient()),
         ],

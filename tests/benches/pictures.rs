@@ -1,4 +1,4 @@
-//! C1, C2, C3, C4, P4: a cached picture in the client's hand, fresh ones kept, equal requests at once, and drawing.
+//! C1, C2, C3, C4: a cached picture in the client's hand, fresh ones kept, and equal requests at once.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,8 +10,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Cursor, Read, Write},
-    ops::ControlFlow,
+    io::{Read, Write},
     os::unix::net::UnixStream,
     path::Path,
     thread,
@@ -28,10 +27,6 @@ use reel_tests::{
     echo::Echo,
     pinned::{Other, Pinned},
 };
-use reeld::{
-    memory::os,
-    provider::draft::{self, Easel, Panel},
-};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -41,7 +36,7 @@ use puts::Puts;
 mod puts;
 
 fn main() {
-    bench::main(&[("C1", hit), ("C2", hit_as_bytes), ("C3", fresh_puts), ("C4", flight), ("P4", drawing)]);
+    bench::main(&[("C1", hit), ("C2", hit_as_bytes), ("C3", fresh_puts), ("C4", flight)]);
 }
 
 fn call(params: &Value) -> Value {
@@ -243,91 +238,4 @@ fn flight() -> Vec<Row> {
         first: "1",
         goal: "1",
     }]
-}
-
-/// Prompts as storyboards have them, so that scenes of all kinds are drawn.
-const PROMPTS: [&str; 8] = [
-    "a lighthouse at dusk, waves against the rocks",
-    "two children run through a wheat field under a summer sky",
-    "a rainy street at night, neon signs in the puddles",
-    "an old library, dust in the light of a tall window",
-    "a caravan crosses the desert towards snowy mountains",
-    "a rocket over the city, seen from a balcony",
-    "a fox in the forest, first snow",
-    "灯台、夕暮れ、波",
-];
-
-/// Runs one job a prompt on as many threads as there are cores, each with something of its own; all jobs a second.
-fn jobs_per_second<T: Send>(owned: &mut [T], job: impl Fn(usize, &mut T) + Sync) -> f64 {
-    let threads = owned.len();
-    let time = seconds(|| {
-        thread::scope(|scope| {
-            for (first, mine) in owned.iter_mut().enumerate() {
-                let job = &job;
-                let numbers = (first..PROMPTS.len()).step_by(threads);
-                scope.spawn(move || numbers.for_each(|number| job(number, mine)));
-            }
-        });
-    });
-    PROMPTS.len() as f64 / time
-}
-
-fn panel(prompt: &str) -> Panel {
-    let prompt = prompt.to_owned();
-    Panel { prompt, negative_prompt: None, style: None, width: 1024, height: 1024, seed: 1, sample: 0 }
-}
-
-fn draw(prompt: &str, easel: &mut Easel) -> Vec<u8> {
-    draft::draw(&panel(prompt), easel, &mut |_, _| ControlFlow::Continue(())).unwrap().png
-}
-
-/// The pixels of a panel.
-fn pixels(png: &[u8]) -> Vec<u8> {
-    let mut reader = png::Decoder::new(Cursor::new(png)).read_info().unwrap();
-    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-    reader.next_frame(&mut pixels).unwrap();
-    pixels
-}
-
-/// The fast way of the library that everybody uses.
-fn encode(pixels: &[u8], filter: png::Filter) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(pixels.len() / 4);
-    let mut encoder = png::Encoder::new(&mut bytes, 1024, 1024);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::Fast);
-    encoder.set_filter(filter);
-    let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(pixels).unwrap();
-    writer.finish().unwrap();
-    bytes
-}
-
-fn drawing() -> Vec<Row> {
-    // As the daemon does: both sides work with the memory that it works with.
-    os::tune_allocator();
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut easels: Vec<Easel> = (0..cores).map(|_| Easel::default()).collect();
-    let sheets: Vec<Vec<u8>> = PROMPTS.iter().map(|prompt| pixels(&draw(prompt, &mut easels[0]))).collect();
-    let mut draw_all =
-        || vec![jobs_per_second(&mut easels, |number, easel| drop(draw(PROMPTS[number], easel)))];
-    let mut nothing = vec![(); cores];
-    let mut encode_all =
-        |filter| vec![jobs_per_second(&mut nothing, |number, ()| drop(encode(&sheets[number], filter)))];
-    let (ours, reference) = interleaved(20, &mut draw_all, || encode_all(png::Filter::Adaptive));
-    let (ours_again, same_filter) = interleaved(20, draw_all, || encode_all(png::Filter::Paeth));
-    let row = |ours, reference_name, reference| Row {
-        mark: "P4",
-        figure: "draft panels at 1024×1024, all cores",
-        unit: Unit::PerSecond,
-        ours,
-        reference_name,
-        reference,
-        first: "≥ 0.5 ×",
-        goal: "≥ 0.8 ×",
-    };
-    vec![
-        row(ours, "PNG-encoding the same pixels", reference),
-        row(ours_again, "the same, with our one filter", same_filter),
-    ]
 }

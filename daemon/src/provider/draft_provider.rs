@@ -1,56 +1,35 @@
 //! The provider `draft`: embedded, offline, free. Draws on blocking threads, where a panic fails one task and no actor.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::ops::ControlFlow;
 
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, ResponseActFuture, SpawnHandle,
-    WrapFuture,
-};
+use actix::{Actor, Context, Handler, MessageResult, ResponseFuture};
+use reel_draft::{self as draft, Panel};
 use reel_protocol::{
     ErrorCode,
     methods::{ProviderCheckResult, ProviderInfo},
 };
 
-use super::{
-    CheckProvider, Class, Failure, Generate, GenerateError, Picture, PictureRequest,
-    draft::{self, Panel},
-    easels::Easels,
-};
+use super::{CheckProvider, Class, Failure, Generate, GenerateError, Picture, PictureRequest};
 use crate::{
     cache::{Body, Fresh, Shelver},
-    memory::{Budget, Reclaim},
+    memory::{Budget, Holder},
     tasks::{CancelSignal, ProgressSink},
 };
 
 /// The instance's name, and its kind.
 pub const NAME: &str = "draft";
 
-/// How long memory for drawing is kept after the last picture: longer than a batch ever pauses, too short to be noticed later.
-const EASELS_KEPT: Duration = Duration::from_secs(2);
-
 /// The actor.
 #[derive(Debug)]
 pub struct DraftProvider {
-    easels: Easels,
+    budget: Budget,
     shelver: Shelver,
-    /// Gives the easels' memory back when it comes due.
-    timer: Option<SpawnHandle>,
 }
 
 impl DraftProvider {
     /// A provider whose drawings are held within this budget.
     pub fn new(budget: Budget, shelver: Shelver) -> Self {
-        Self { easels: Easels::new(budget, Self::info().max_concurrent as usize), shelver, timer: None }
-    }
-
-    fn keep_easels_for_a_while(&mut self, ctx: &mut Context<Self>) {
-        if let Some(former) = self.timer.take() {
-            ctx.cancel_future(former);
-        }
-        self.timer = Some(ctx.run_later(EASELS_KEPT, |provider, _| {
-            provider.timer = None;
-            provider.easels.give_back();
-        }));
+        Self { budget, shelver }
     }
 
     /// As the wire shows it. One drawing keeps one core busy, so there are as many at once as there are cores.
@@ -77,14 +56,14 @@ impl Actor for DraftProvider {
 }
 
 impl Handler<Generate> for DraftProvider {
-    type Result = ResponseActFuture<Self, Result<Fresh, GenerateError>>;
+    type Result = ResponseFuture<Result<Fresh, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
-        let (easels, shelver) = (self.easels.clone(), self.shelver.clone());
-        let drawn = async move {
+        let (budget, shelver) = (self.budget.clone(), self.shelver.clone());
+        Box::pin(async move {
             let Generate { request, permit, cancel, progress, .. } = call;
             let draw = move || {
-                let drawn = draw_all(&request, &easels, &cancel, &progress);
+                let drawn = draw_all(&request, &budget, &cancel, &progress);
                 // The next one draws while this one waits for the disk.
                 drop(permit);
                 drawn.map(|pictures| shelver.shelve_now(pictures, shelver.coming()))
@@ -97,19 +76,7 @@ impl Handler<Generate> for DraftProvider {
                     false,
                 ))
             })
-        };
-        Box::pin(drawn.into_actor(self).map(|drawn, provider, ctx| {
-            provider.keep_easels_for_a_while(ctx);
-            drawn
-        }))
-    }
-}
-
-impl Handler<Reclaim> for DraftProvider {
-    type Result = u64;
-
-    fn handle(&mut self, _: Reclaim, _: &mut Self::Context) -> Self::Result {
-        self.easels.give_back()
+        })
     }
 }
 
@@ -124,7 +91,7 @@ impl Handler<CheckProvider> for DraftProvider {
 
 fn draw_all(
     request: &PictureRequest,
-    easels: &Easels,
+    budget: &Budget,
     cancel: &CancelSignal,
     progress: &ProgressSink,
 ) -> Result<Vec<Picture>, GenerateError> {
@@ -149,18 +116,18 @@ fn draw_all(
             progress.report((f64::from(index) + f64::from(fraction)) / f64::from(count), step);
             ControlFlow::Continue(())
         };
-        pictures.push(draw_one(&panel, easels, &mut report)?);
+        pictures.push(draw_one(&panel, budget, &mut report)?);
     }
     Ok(pictures)
 }
 
 fn draw_one(
     panel: &Panel,
-    easels: &Easels,
+    budget: &Budget,
     report: &mut dyn FnMut(f32, &str) -> ControlFlow<()>,
 ) -> Result<Picture, GenerateError> {
     let needed_bytes = draft::buffer_bytes(panel.width, panel.height);
-    let (mut easel, mut reservation) = easels.take(needed_bytes).map_err(|over| {
+    let mut reservation = budget.reserve(Holder::Drawing, needed_bytes).map_err(|over| {
         failed(
             ErrorCode::OverMemory,
             over.to_string(),
@@ -168,10 +135,10 @@ fn draw_one(
             true,
         )
     })?;
-    let drawn = draft::draw(panel, &mut easel, report);
+    let drawn = draft::draw(panel, report);
     let png_bytes = drawn.as_ref().map_or(0, |drawn| drawn.png.len() as u64);
     let kept = reservation.split(png_bytes);
-    easels.put(easel, reservation);
+    drop(reservation);
     let drawn = drawn.map_err(|error| match error {
         draft::DrawError::Cancelled => GenerateError::Stopped,
         other => failed(

@@ -1,9 +1,7 @@
 //! Providers: who makes pictures, with which permits, and how an attempt ends.
 
 mod class;
-pub mod draft;
 mod draft_provider;
-mod easels;
 mod gate;
 mod gateway;
 mod http;

@@ -3,15 +3,16 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use actix::{Actor, Recipient};
+use reel_draft as draft;
 use reel_protocol::methods::ProviderInfo;
 
 use crate::{
     cache::{Shelver, Spools},
     config::{Config, HttpConfig, ProviderConfig, ProviderKind},
-    memory::{Budget, Reclaim},
+    memory::Budget,
     provider::{
         DraftProvider, GateLimits, Http, HttpLimits, Inspector, Instance, Openai, Permits, RemoteParts,
-        RemoteProvider, SetInstances, Wire, draft,
+        RemoteProvider, SetInstances, Wire,
     },
     secret::Key,
     service::{Planner, ProviderEntry, SetImageProviders, Takes},
@@ -26,8 +27,6 @@ pub(super) struct Ground {
     shelver: Shelver,
     inspector: Inspector,
     draft: Instance,
-    /// Has `draft` give back the memory that it keeps for the next drawing.
-    pub reclaim_drawing: Recipient<Reclaim>,
 }
 
 /// All instances of a configuration, in the order of selection, for each room that knows them.
@@ -71,7 +70,6 @@ impl Ground {
     /// Over this budget, for pictures that arrive in `<home>/artifacts` and are kept by the cache.
     pub fn new(budget: &Budget, artifacts: PathBuf, shelver: Shelver) -> Self {
         let draft = DraftProvider::new(budget.clone(), shelver.clone()).start();
-        let reclaim_drawing = draft.clone().recipient();
         let draft = Instance {
             info: DraftProvider::info(),
             api_key: None,
@@ -80,7 +78,7 @@ impl Ground {
         };
         let inspector = Inspector::new(budget.clone());
         let (budget, spools) = (budget.clone(), Spools::new(artifacts));
-        Self { budget, spools, shelver, inspector, draft, reclaim_drawing }
+        Self { budget, spools, shelver, inspector, draft }
     }
 
     /// Those that are configured, and `draft` last.

@@ -1,4 +1,4 @@
-//! The drawing half of the provider `draft`: storyboard panels, offline and deterministic.
+//! Draws storyboard panels from prompts, offline and deterministically: the same panel is the same bytes.
 //!
 //! A panel's picture comes from two things: from what its prompt says (`keywords`, `brief`), and from a digest of the
 //! whole request (`dice`). `scene` paints it in layers from `elements`, `treatment` develops it in its style, `frame`
@@ -8,15 +8,11 @@ mod brief;
 mod canvas;
 mod caption;
 mod dice;
-mod easel;
 mod elements;
 mod encode;
 mod font;
 mod frame;
-mod ink;
 mod keywords;
-mod outline;
-mod pack;
 mod palette;
 mod paper;
 mod scene;
@@ -37,10 +33,8 @@ use frame::Frame;
 use stage::Stage;
 use style::Style;
 
-pub use easel::Easel;
-
 /// Changes when the same panel is drawn differently; it belongs into a cache's key.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Shortest side of a panel, in pixels.
 pub const MIN_SIDE: u32 = 64;
 /// Longest side of a panel, in pixels.
@@ -108,18 +102,15 @@ pub enum DrawError {
     },
 }
 
-/// Memory that drawing a panel of this size needs at its peak, its PNG and what the easel keeps included.
+/// Upper bound of the memory, in bytes, that drawing a panel of this size needs at its peak, with its PNG.
 pub fn buffer_bytes(width: u32, height: u32) -> u64 {
-    // At the peak: the canvas (4) with its outlines (3); or, once it has become the sheet, what is compressed (4, as its
-    // room doubles) and the PNG (2).
+    // The canvas has 4 bytes a pixel and the sheet 3. The PNG has at most 3 and may be copied once while it grows.
     (u64::from(width) * u64::from(height)).saturating_mul(10).saturating_add(FIXED_BYTES)
 }
 
-/// Draws a panel on an easel that earlier panels may have left their memory on. `report` hears the fraction done and what
-/// comes next, and stops the drawing by breaking.
+/// Draws a panel. `report` hears the fraction done and the name of the next step, and stops the drawing by breaking.
 pub fn draw(
     panel: &Panel,
-    easel: &mut Easel,
     report: &mut dyn FnMut(f32, &str) -> ControlFlow<()>,
 ) -> Result<DrawnPanel, DrawError> {
     let Panel { width, height, .. } = *panel;
@@ -139,9 +130,8 @@ pub fn draw(
     let frame = Frame::plan(panel, style);
     let mount = frame.mount(style);
     let (columns, rows) = mount.canvas();
-    let room = treatment::room_for(style, mount);
-    let canvas = Canvas::new(columns, rows, room, std::mem::take(&mut easel.canvas))
-        .ok_or(DrawError::Canvas { width, height })?;
+    let no_memory = || DrawError::Canvas { width, height };
+    let canvas = Canvas::new(columns, rows).ok_or_else(no_memory)?;
     let mut stage = Stage::new(canvas, brief, style, seal);
     for (layer, (name, paint)) in scene::LAYERS.into_iter().enumerate() {
         step(0.08 + 0.08 * layer as f32, name)?;
@@ -150,13 +140,11 @@ pub fn draw(
     step(0.58, "treatment")?;
     let Stage { canvas, palette, .. } = stage;
     let ground = frame::ground(&palette).bytes();
-    let mut sheet = treatment::develop(canvas, style, &seal, mount, ground);
+    let mut sheet = treatment::develop(canvas, style, &seal, mount, ground).ok_or_else(no_memory)?;
     step(0.68, "lettering")?;
     frame.letter(&mut sheet, &palette);
     step(0.7, "encoding")?;
-    let png = encode::encode(&sheet, &panel.prompt, &mut easel.packed)
-        .map_err(|source| DrawError::Encode { source })?;
-    easel.canvas = sheet.buffer;
+    let png = encode::encode(&sheet, &panel.prompt).map_err(|source| DrawError::Encode { source })?;
     step(1.0, "done")?;
     Ok(DrawnPanel { png, width, height })
 }

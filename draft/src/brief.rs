@@ -198,7 +198,7 @@ mod tests {
     use super::super::Panel;
     use super::super::dice::Seal;
     use super::{Brief, Camera, Hour};
-    use crate::provider::draft::keywords::Word;
+    use crate::keywords::Word;
 
     fn read(prompt: &str) -> Brief {
         let panel = Panel {

@@ -1,10 +1,10 @@
 //! The city from afar: skylines, lit windows, rooftops before the camera.
 
-use crate::provider::draft::canvas::{Shapes, Spot, polygon};
-use crate::provider::draft::dice::Dice;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::style::Style;
-use crate::provider::draft::tone::hex;
+use crate::canvas::{Shapes, Spot, polygon};
+use crate::dice::Dice;
+use crate::stage::Stage;
+use crate::style::Style;
+use crate::tone::hex;
 
 /// Rows of towers standing on the horizon, the farther the paler.
 pub fn skyline(stage: &mut Stage, rows: u32, grandeur: f32) {

@@ -1,12 +1,12 @@
 //! The sky: its colours, the sun or the moon, stars and clouds.
 
-use crate::provider::draft::brief::Hour;
-use crate::provider::draft::canvas::{Shapes, Spot, polygon};
-use crate::provider::draft::dice::{Contour, Dice};
-use crate::provider::draft::keywords::Word;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::style::Style;
-use crate::provider::draft::tone::{Tone, WHITE};
+use crate::brief::Hour;
+use crate::canvas::{Shapes, Spot, polygon};
+use crate::dice::{Contour, Dice};
+use crate::keywords::Word;
+use crate::stage::Stage;
+use crate::style::Style;
+use crate::tone::{Tone, WHITE};
 
 /// Everything above the horizon.
 pub fn draw(stage: &mut Stage) {

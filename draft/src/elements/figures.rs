@@ -3,12 +3,12 @@
 use tiny_skia::PathBuilder;
 
 use super::portrait;
-use crate::provider::draft::brief::Camera;
-use crate::provider::draft::canvas::{Shapes, Spot};
-use crate::provider::draft::dice::Dice;
-use crate::provider::draft::keywords::Word;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::tone::{Tone, hex};
+use crate::brief::Camera;
+use crate::canvas::{Shapes, Spot};
+use crate::dice::Dice;
+use crate::keywords::Word;
+use crate::stage::Stage;
+use crate::tone::{Tone, hex};
 
 const PEOPLE: [Word; 7] =
     [Word::Keeper, Word::OldMan, Word::Girl, Word::Boy, Word::Woman, Word::Robot, Word::Person];

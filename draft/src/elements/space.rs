@@ -1,9 +1,9 @@
 //! Space: nebulae, a planet, the ground of another world.
 
-use crate::provider::draft::canvas::{Shapes, Spot, polygon};
-use crate::provider::draft::keywords::Word;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::tone::hex;
+use crate::canvas::{Shapes, Spot, polygon};
+use crate::keywords::Word;
+use crate::stage::Stage;
+use crate::tone::hex;
 
 /// The sky of space over the whole picture.
 pub fn draw(stage: &mut Stage) {

@@ -4,17 +4,10 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
-use super::{DrawError, DrawnPanel, Easel, Panel, VERSION, buffer_bytes};
+use super::{DrawError, DrawnPanel, Panel, VERSION, buffer_bytes, draw};
 
 fn panel(prompt: &str, width: u32, height: u32) -> Panel {
     Panel { prompt: prompt.to_owned(), negative_prompt: None, style: None, width, height, seed: 7, sample: 0 }
-}
-
-fn draw(
-    panel: &Panel,
-    report: &mut dyn FnMut(f32, &str) -> ControlFlow<()>,
-) -> Result<DrawnPanel, DrawError> {
-    super::draw(panel, &mut Easel::default(), report)
 }
 
 fn drawn(panel: &Panel) -> DrawnPanel {
@@ -62,20 +55,6 @@ fn the_same_panel_is_the_same_bytes_on_any_thread() {
         .collect();
     for thread in threads {
         assert_eq!(thread.join().unwrap().png, first.png);
-    }
-}
-
-#[test]
-fn nothing_of_an_earlier_panel_shines_through() {
-    let mut easel = Easel::default();
-    for (width, height) in [(300, 200), (97, 131), (300, 200), (64, 400)] {
-        for prompt in ["a lighthouse", "雨夜的街道", "a room", "space", "forest", "desert, snow", ""] {
-            for style in [None, Some("watercolor".to_owned()), Some("pixel-art".to_owned())] {
-                let panel = Panel { style, ..panel(prompt, width, height) };
-                let again = super::draw(&panel, &mut easel, &mut |_, _| ControlFlow::Continue(())).unwrap();
-                assert_eq!(again.png, drawn(&panel).png, "{panel:?}");
-            }
-        }
     }
 }
 

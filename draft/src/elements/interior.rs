@@ -2,11 +2,11 @@
 
 use tiny_skia::{PathBuilder, Rect};
 
-use crate::provider::draft::brief::Hour;
-use crate::provider::draft::canvas::{Shapes, Spot, polygon};
-use crate::provider::draft::keywords::Word;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::tone::{Tone, hex};
+use crate::brief::Hour;
+use crate::canvas::{Shapes, Spot, polygon};
+use crate::keywords::Word;
+use crate::stage::Stage;
+use crate::tone::{Tone, hex};
 
 /// Where the window is, in pixels.
 #[derive(Clone, Copy)]

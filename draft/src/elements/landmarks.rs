@@ -2,9 +2,9 @@
 
 use tiny_skia::PathBuilder;
 
-use crate::provider::draft::canvas::{Shapes, Spot, polygon};
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::tone::{Tone, hex};
+use crate::canvas::{Shapes, Spot, polygon};
+use crate::stage::Stage;
+use crate::tone::{Tone, hex};
 
 /// A castle on a rise, its windows lit when light is low.
 pub fn castle(stage: &mut Stage, foot: Spot, size: f32) {

@@ -1,10 +1,10 @@
 //! Trees, grass and flowers.
 
-use crate::provider::draft::canvas::{Shapes, Spot, polygon};
-use crate::provider::draft::dice::{Contour, Dice};
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::style::Style;
-use crate::provider::draft::tone::{Tone, hex};
+use crate::canvas::{Shapes, Spot, polygon};
+use crate::dice::{Contour, Dice};
+use crate::stage::Stage;
+use crate::style::Style;
+use crate::tone::{Tone, hex};
 
 /// Rows of conifers, one behind the other, with mist between them.
 pub fn forest(stage: &mut Stage, rows: u32) {

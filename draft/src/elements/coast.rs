@@ -1,10 +1,10 @@
 //! The coast: headland and lighthouse, its beam, the quay of a harbour.
 
-use crate::provider::draft::brief::Hour;
-use crate::provider::draft::canvas::{Shapes, Spot, polygon};
-use crate::provider::draft::dice::Contour;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::tone::{Tone, WHITE, hex};
+use crate::brief::Hour;
+use crate::canvas::{Shapes, Spot, polygon};
+use crate::dice::Contour;
+use crate::stage::Stage;
+use crate::tone::{Tone, WHITE, hex};
 
 /// A rocky headland that falls to the sea; returns the place on its top where something can stand.
 pub fn headland(stage: &mut Stage, centre: f32, rise: f32) -> Spot {

@@ -1,14 +1,6 @@
 //! Develops a painted canvas into the picture of its style: grade, texture, edges, vignette.
-#![expect(
-    clippy::inline_always,
-    reason = "what is dispatched by the processor must be inlined to be compiled for it"
-)]
-
-use fearless_simd::{Level, dispatch};
-
-use super::canvas::Canvas;
+use super::canvas::{Canvas, Pixel};
 use super::dice::{Contour, Dice, Seal};
-use super::ink::Pixel;
 use super::paper::Edges;
 use super::sheet::{Mount, Region, Sheet};
 use super::style::Style;
@@ -114,71 +106,25 @@ fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
     texture
 }
 
-/// Turns the canvas into a sheet with the picture in its style; the colour around it is `ground`.
-///
-/// The canvas must have been made with the room that `room_for` tells: it becomes the sheet in its own memory.
-pub fn develop(mut canvas: Canvas, style: Style, seal: &Seal, mount: Mount, ground: [u8; 3]) -> Sheet {
+/// Makes the sheet with the picture in its style; the colour around the picture is `ground`. `None` when the sheet cannot be allocated.
+pub fn develop(
+    mut canvas: Canvas,
+    style: Style,
+    seal: &Seal,
+    mount: Mount,
+    ground: [u8; 3],
+) -> Option<Sheet> {
     let mut dice = seal.dice("treatment");
     if style == Style::PixelArt {
         reduce_colours(&mut canvas);
     }
-    let (region, row_bytes) = (mount.picture, mount.row_bytes());
-    let (columns, _) = mount.canvas();
-    let (mut rgb, room) = canvas.into_buffer();
+    let mut sheet = Sheet::new(mount.width, mount.height, ground)?;
     let development = Development::new(style, &mut dice, mount);
-    let mut finished = vec![0; if mount.block > 1 { row_bytes } else { 0 }];
-    for y in 0..region.height {
-        let first = (y / mount.block).saturating_sub(behind_of(style, mount)) as usize;
-        let (sheet, seen) = rgb.split_at_mut(room + first * columns as usize * 4);
-        let top = (region.top + y) as usize * row_bytes;
-        let row = sheet.get_mut(top..top + row_bytes).unwrap_or_default();
-        if mount.block > 1 && y % mount.block > 0 {
-            row.copy_from_slice(&finished);
-            continue;
-        }
-        let (left, right) = (region.left as usize * 3, (region.left + region.width) as usize * 3);
-        paint_ground(row.get_mut(..left), ground);
-        paint_ground(row.get_mut(right..), ground);
-        let source = Source { pixels: seen.as_chunks().0, columns: columns as usize, first };
-        development.row(y, row.get_mut(left..right).unwrap_or_default(), &source);
-        if mount.block > 1 {
-            finished.copy_from_slice(row);
-        }
+    for (y, row) in (0..).zip(sheet.rows_mut(mount.picture)) {
+        // All rows of a block are equal.
+        development.row(y - y % mount.block, row, &canvas);
     }
-    paint_ground(rgb.get_mut(..region.top as usize * row_bytes), ground);
-    let (below, end) = ((region.top + region.height) as usize * row_bytes, mount.height as usize * row_bytes);
-    paint_ground(rgb.get_mut(below..end), ground);
-    Sheet { width: mount.width, height: mount.height, buffer: rgb }
-}
-
-/// Bytes that `develop` needs before the pixels of its canvas.
-pub fn room_for(style: Style, mount: Mount) -> usize {
-    mount.room(behind_of(style, mount))
-}
-
-/// How many rows above a row are looked at.
-fn behind_of(style: Style, mount: Mount) -> u32 {
-    let reach = Wobble::reach(mount.picture);
-    if style == Style::Watercolor { reach.ceil() as u32 + 1 } else { 0 }
-}
-
-fn paint_ground(bytes: Option<&mut [u8]>, ground: [u8; 3]) {
-    bytes.unwrap_or_default().as_chunks_mut().0.fill(ground);
-}
-
-/// The rows of the canvas that have not been overwritten yet.
-struct Source<'a> {
-    pixels: &'a [Pixel],
-    columns: usize,
-    /// The number of the first of them.
-    first: usize,
-}
-
-impl<'a> Source<'a> {
-    fn row(&self, y: usize) -> &'a [Pixel] {
-        let start = y.saturating_sub(self.first) * self.columns;
-        self.pixels.get(start..start + self.columns).unwrap_or_default()
-    }
+    Some(sheet)
 }
 
 /// All that is done to the rows of a picture.
@@ -206,26 +152,32 @@ impl Development {
         }
     }
 
-    fn row(&self, y: u32, row: &mut [u8], source: &Source<'_>) {
+    fn row(&self, y: u32, row: &mut [u8], canvas: &Canvas) {
         let Mount { picture, block, .. } = self.mount;
         if y < self.bars || y >= picture.height - self.bars {
             row.fill(6);
             return;
         }
         if let Some((wobble, _)) = &self.watercolour {
-            wobble.copy(source, y, row, &self.grade);
+            wobble.copy(canvas, y, row, &self.grade);
         } else if block > 1 {
-            let pixels = source.row((y / block) as usize).iter();
+            let pixels = canvas_row(canvas, y / block).iter();
             self.grade.apply(pixels.flat_map(|pixel| std::iter::repeat_n(pixel, block as usize)), row);
         } else {
-            self.grade.apply(source.row(y as usize).iter(), row);
+            self.grade.apply(canvas_row(canvas, y).iter(), row);
         }
         let grain = self.texture.chunks_exact(TILE * 3).nth(y as usize % TILE);
-        dispatch!(Level::new(), _ => self.shade.apply(y + block / 2, row, grain));
+        self.shade.apply(y + block / 2, row, grain);
         if let Some((_, edges)) = &self.watercolour {
             edges.bare(y, row);
         }
     }
+}
+
+/// The pixels of one row of the canvas.
+fn canvas_row(canvas: &Canvas, y: u32) -> &[Pixel] {
+    let start = y as usize * canvas.columns();
+    canvas.pixels().get(start..start + canvas.columns()).unwrap_or_default()
 }
 
 /// The vignette, the scan lines of a screen, and the grain.
@@ -252,7 +204,6 @@ impl Shade {
         }
     }
 
-    #[inline(always)]
     fn apply(&self, y: u32, row: &mut [u8], grain: Option<&[i16]>) {
         let down = self.down.get(y as usize).or(self.down.last()).copied().unwrap_or_default();
         let high = |one: u16, other: u16| ((u32::from(one) * u32::from(other)) >> 16) as u16;
@@ -327,12 +278,13 @@ impl Wobble {
 
     /// Grades a row as the hand drew it: shifted aside as a whole, each column up or down. What would come from beyond
     /// the picture's sides does not matter, as paper is left bare there.
-    fn copy(&self, source: &Source<'_>, y: u32, row: &mut [u8], grade: &Grade) {
+    fn copy(&self, canvas: &Canvas, y: u32, row: &mut [u8], grade: &Grade) {
         let aside = self.aside_of_row.get(y as usize).copied().unwrap_or_default();
-        let start = ((y as usize).saturating_sub(source.first) * source.columns).cast_signed() + aside;
+        let start = (y as usize * canvas.columns()).cast_signed() + aside;
+        let pixels = canvas.pixels();
         let beyond = Pixel::default();
         let seen = self.lookups.iter().map(|lookup| {
-            usize::try_from(start + lookup).ok().and_then(|at| source.pixels.get(at)).unwrap_or(&beyond)
+            usize::try_from(start + lookup).ok().and_then(|at| pixels.get(at)).unwrap_or(&beyond)
         });
         grade.apply(seen, row);
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use cosmic_text::{FontSystem, SwashCache, fontdb};
 
 /// Latin, Greek, Cyrillic, kana, GB2312; how it was made is told in `assets/README.md`.
-static EMBEDDED: &[u8] = include_bytes!("../../../assets/reel-draft-sans.otf");
+static EMBEDDED: &[u8] = include_bytes!("../assets/reel-draft-sans.otf");
 
 /// The embedded family: preferred, so that captions look alike on all machines.
 pub const FAMILY: &str = "Reel Draft Sans";

@@ -2,11 +2,11 @@
 
 use tiny_skia::PathBuilder;
 
-use crate::provider::draft::brief::Camera;
-use crate::provider::draft::canvas::{Shapes, Spot, polygon};
-use crate::provider::draft::keywords::Word;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::tone::hex;
+use crate::brief::Camera;
+use crate::canvas::{Shapes, Spot, polygon};
+use crate::keywords::Word;
+use crate::stage::Stage;
+use crate::tone::hex;
 
 /// A flock of birds as strokes in the sky.
 pub fn birds(stage: &mut Stage, many: u32) {

@@ -1,11 +1,11 @@
 //! Water: the sky mirrored in it, ripples, the path of light, and the shore before it.
 
-use crate::provider::draft::brief::Camera;
-use crate::provider::draft::canvas::{Mirrored, Shapes, polygon};
-use crate::provider::draft::dice::Contour;
-use crate::provider::draft::keywords::Word;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::tone::{Tone, WHITE, hex};
+use crate::brief::Camera;
+use crate::canvas::{Mirrored, Shapes, polygon};
+use crate::dice::Contour;
+use crate::keywords::Word;
+use crate::stage::Stage;
+use crate::tone::{Tone, WHITE, hex};
 
 /// Turns everything below the horizon into water that mirrors what stands above it.
 pub fn surface(stage: &mut Stage, calm: f32) {

@@ -1,10 +1,10 @@
 //! What falls and drifts before everything else: rain, snow, fog, lightning.
 
-use crate::provider::draft::canvas::{Shapes, Spot};
-use crate::provider::draft::dice::{Contour, Dice};
-use crate::provider::draft::keywords::Word;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::tone::WHITE;
+use crate::canvas::{Shapes, Spot};
+use crate::dice::{Contour, Dice};
+use crate::keywords::Word;
+use crate::stage::Stage;
+use crate::tone::WHITE;
 
 /// Lightning strikes behind the land; call before the land is drawn.
 pub fn behind(stage: &mut Stage) {

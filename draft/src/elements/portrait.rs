@@ -2,11 +2,11 @@
 
 use tiny_skia::PathBuilder;
 
-use crate::provider::draft::canvas::{Spot, polygon};
-use crate::provider::draft::keywords::Word;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::style::Style;
-use crate::provider::draft::tone::{Tone, hex};
+use crate::canvas::{Spot, polygon};
+use crate::keywords::Word;
+use crate::stage::Stage;
+use crate::style::Style;
+use crate::tone::{Tone, hex};
 
 /// Head and shoulders, lit along one edge.
 pub fn draw(stage: &mut Stage, who: Word) {

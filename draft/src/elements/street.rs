@@ -1,11 +1,11 @@
 //! A street seen along its middle: walls to both sides, signs, lamps, a shining road.
 
-use crate::provider::draft::canvas::{Spot, polygon};
-use crate::provider::draft::dice::Dice;
-use crate::provider::draft::keywords::Word;
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::style::Style;
-use crate::provider::draft::tone::{Tone, hex};
+use crate::canvas::{Spot, polygon};
+use crate::dice::Dice;
+use crate::keywords::Word;
+use crate::stage::Stage;
+use crate::style::Style;
+use crate::tone::{Tone, hex};
 
 /// Perspective of the street: everything runs towards one spot.
 #[derive(Clone, Copy)]

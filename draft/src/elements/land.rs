@@ -1,11 +1,11 @@
 //! The shape of the land: mountains, hills, dunes and fields, paler the farther they are.
 
-use crate::provider::draft::brief::Hour;
-use crate::provider::draft::canvas::{Shapes, Spot, polygon};
-use crate::provider::draft::dice::{Contour, Dice};
-use crate::provider::draft::stage::Stage;
-use crate::provider::draft::style::Style;
-use crate::provider::draft::tone::{Tone, WHITE, hex};
+use crate::brief::Hour;
+use crate::canvas::{Shapes, Spot, polygon};
+use crate::dice::{Contour, Dice};
+use crate::stage::Stage;
+use crate::style::Style;
+use crate::tone::{Tone, WHITE, hex};
 
 const RIDGE_STEPS: u32 = 90;
 
