@@ -1,8 +1,8 @@
-//! The daemon's log: lines on standard error or entries of the journal, lines in `logs/reeld.log`, a filter that can change while it runs, and panics as lines of it.
+//! The daemon's log: lines on standard error and in `logs/reeld.log`, a filter that can change while it runs, and panics as lines of the log.
 
 mod capped_file;
 mod filter;
-mod journal;
+mod priority;
 
 pub use filter::{FilterError, parse_filter};
 
@@ -21,7 +21,7 @@ use tracing_subscriber::{
     Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan, reload,
 };
 
-use self::{capped_file::CappedFile, journal::Journal};
+use self::{capped_file::CappedFile, priority::Prioritised};
 
 /// The log's name in its directory; the former one has `.1` behind it.
 const FILE_NAME: &str = "reeld.log";
@@ -61,7 +61,7 @@ pub enum StandardError {
     Silent,
     /// Each line with its time.
     Dated,
-    /// Nothing while the journal that it leads to takes entries; else each line without its time, as the journal dates them.
+    /// Each line with its priority before it and without its time, as systemd's journal reads the one and adds the other.
     Journal,
 }
 
@@ -119,15 +119,15 @@ fn build(
         .map(Arc::new)
         .map_err(|source| LoggingError::File { path, source })?;
     let (filter, filter_handle) = reload::Layer::new(targets);
-    let is_journal = stderr == StandardError::Journal;
-    let journal = is_journal.then(|| Journal::connect(Path::new(journal::SOCKET)).ok()).flatten();
-    let is_undated = is_journal && journal.is_none();
+    let is_terminal = io::stderr().is_terminal();
     let subscriber = tracing_subscriber::registry()
         .with(filter)
         .with(lines(Arc::clone(&file), false))
-        .with((stderr == StandardError::Dated).then(|| lines(io::stderr, io::stderr().is_terminal())))
-        .with(is_undated.then(|| lines(io::stderr, false).without_time()))
-        .with(journal);
+        .with((stderr == StandardError::Dated).then(|| lines(io::stderr, is_terminal)))
+        .with(
+            (stderr == StandardError::Journal)
+                .then(|| lines(io::stderr, false).event_format(Prioritised::default())),
+        );
     Ok((subscriber, LogHandle { filter: filter_handle, file }))
 }
 
