@@ -1,0 +1,229 @@
+//! Today's daemon on the journal of each older schema, as a daemon of that time wrote it: `fixtures/journal/README.md` says how.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use reel_tests::{Connection, FakeProvider, Sandbox, eventually, studio};
+use rusqlite::Connection as Database;
+use serde_json::{Value, json};
+
+/// A copied journal with the daemon that runs on it.
+struct Revived {
+    sandbox: Sandbox,
+    provider: FakeProvider,
+    expected: Value,
+}
+
+impl Revived {
+    fn start(schema: u32) -> Self {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/journal/schema-{schema}"));
+        let expected = fs::read(fixture.join("expected.json")).unwrap();
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let provider = FakeProvider::start();
+        let proxy = format!("http://localhost:{}", provider.address().port());
+        let sandbox = Sandbox::new().with_variable("HTTP_PROXY", proxy);
+        copy(&fixture.join("home"), sandbox.home());
+        // Before there were providers in the configuration, requests went to the embedded one.
+        if expected["tasks"].to_string().contains("\"studio\"") {
+            let config = studio::config(&sandbox, &provider, "");
+            // The address is part of a picture's key in the cache.
+            sandbox.configure(&config.replace(&provider.base_url(), "http://studio.invalid/v1"));
+        }
+        sandbox.start();
+        Self { sandbox, provider, expected }
+    }
+
+    /// The tasks as the former daemon showed them, with their state at the end of this test.
+    fn tasks(&self) -> impl Iterator<Item = (&Value, &str)> {
+        let tasks = self.expected["tasks"].as_array().unwrap().iter();
+        tasks.map(|entry| (&entry["task"], entry["then"].as_str().unwrap()))
+    }
+
+    /// The file of an output, by its path in the fixture.
+    fn file(&self, output: &Value) -> PathBuf {
+        self.sandbox.home().join(output["path"].as_str().unwrap())
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn digest_of(path: &Path) -> String {
+    blake3::hash(&fs::read(path).unwrap()).to_hex().to_string()
+}
+
+fn id_of(task: &Value) -> u64 {
+    task["id"].as_u64().unwrap()
+}
+
+/// Fields that a task keeps for ever, whatever becomes of it.
+const FOR_EVER: [&str; 11] = [
+    "id",
+    "kind",
+    "name",
+    "priority",
+    "client",
+    "batch",
+    "after",
+    "created_at",
+    "params",
+    "metadata",
+    "provider",
+];
+
+#[track_caller]
+fn assert_same<'a>(now: &Value, then: &Value, fields: impl IntoIterator<Item = &'a str>) {
+    for field in fields {
+        assert_eq!(now[field], then[field], "{field} of task {}: {now}", then["id"]);
+    }
+}
+
+/// Every task is there, and goes on to where it must; those that were over are as they were in every field.
+fn check_tasks(revived: &Revived, connection: &mut Connection) {
+    for (task, then) in revived.tasks() {
+        let id = id_of(task);
+        let now = match then {
+            "waiting" => connection.task(id),
+            _ => connection.wait(id),
+        };
+        assert_eq!(now["state"], then, "{now}");
+        assert_same(&now, task, FOR_EVER);
+        let was_over = ["succeeded", "failed", "cancelled"].contains(&task["state"].as_str().unwrap());
+        if was_over {
+            let fields = task.as_object().unwrap().keys().map(String::as_str);
+            assert_same(&now, task, fields.filter(|field| *field != "outputs"));
+        }
+        let reason = match task["state"].as_str().unwrap() {
+            "held" => task["hold_reason"].clone(),
+            // It was with a paid provider.
+            "running" if then == "held" => json!("outcome_unknown"),
+            _ => Value::Null,
+        };
+        assert_eq!(now["hold_reason"], reason, "{now}");
+    }
+}
+
+/// Every output is the same, and its file holds what its digest says.
+fn check_outputs(revived: &Revived, connection: &mut Connection) {
+    for (task, _) in revived.tasks() {
+        let now = connection.task(id_of(task));
+        for (index, output) in task["outputs"].as_array().unwrap().iter().enumerate() {
+            let (found, path) = (&now["outputs"][index], revived.file(output));
+            let fields = output.as_object().unwrap().keys().map(String::as_str);
+            assert_same(found, output, fields.filter(|field| *field != "path"));
+            assert_eq!(found["path"], path.to_str().unwrap());
+            assert_eq!(output["digest"], digest_of(&path), "{task}");
+        }
+    }
+}
+
+/// What was made before is answered from the cache, without a call; a submit sent again is the same task.
+fn check_repeats(revived: &Revived, connection: &mut Connection) {
+    let calls = revived.provider.calls();
+    let made = revived.tasks().filter(|(task, _)| {
+        task["kind"] == "image.generate" && task["state"] == "succeeded" && task["source"] == "made"
+    });
+    let mut hits = 0;
+    for (task, _) in made {
+        let call = json!({
+            "service": "image", "method": "generate", "params": task["params"], "provider": task["provider"],
+        });
+        let again = connection.ok("service.call", call);
+        assert_eq!(again["source"], "cache", "{task}: {again}");
+        assert_eq!(again["outputs"][0]["digest"], task["outputs"][0]["digest"]);
+        hits += 1;
+    }
+    assert!(hits > 5, "{hits}");
+    assert_eq!(revived.provider.calls(), calls);
+    // Request ids belong to the program that sent them.
+    let mut requests = revived.sandbox.connect();
+    requests.hello("fixtures");
+    for request in revived.expected["requests"].as_array().unwrap() {
+        requests.send_line(request["line"].as_str().unwrap());
+        let again = requests.read_value().unwrap();
+        let fields = request["result"].as_object().unwrap().keys().map(String::as_str);
+        assert_same(&again["result"], &request["result"], fields);
+    }
+    let newest = revived.tasks().map(|(task, _)| id_of(task)).max();
+    assert!(Some(connection.submit("debug.noop", json!({}))) > newest, "an id was given out again");
+}
+
+/// A person's decisions about what is held work as for tasks of today.
+fn check_decisions(revived: &Revived, connection: &mut Connection) {
+    for (task, then) in revived.tasks() {
+        let (id, now) = (id_of(task), connection.task(id_of(task)));
+        match now["hold_reason"].as_str() {
+            Some("crash_suspect") => drop(connection.ok("task.cancel", json!({ "id": id }))),
+            Some(_) => drop(connection.ok("task.release", json!({ "id": id }))),
+            None => assert!(then != "held", "{now}"),
+        }
+    }
+    for (task, then) in revived.tasks().filter(|(_, then)| ["held", "waiting"].contains(then)) {
+        let end = if task["hold_reason"] == "crash_suspect" { "cancelled" } else { "succeeded" };
+        assert_eq!(connection.wait(id_of(task))["state"], end, "{task}, {then}");
+    }
+}
+
+fn check(schema: u32) {
+    let revived = Revived::start(schema);
+    let mut connection = revived.sandbox.connect();
+    for digest in revived.expected["unsynced"].as_array().unwrap() {
+        let digest = digest.as_str().unwrap();
+        let path = revived.sandbox.home().join(format!("artifacts/{}/{digest}.png", &digest[..2]));
+        eventually("a picture that was only in the journal has its file", || {
+            (path.exists() && digest_of(&path) == digest).then_some(())
+        });
+    }
+    check_tasks(&revived, &mut connection);
+    check_outputs(&revived, &mut connection);
+    check_repeats(&revived, &mut connection);
+    let calls = revived.provider.calls();
+    check_decisions(&revived, &mut connection);
+    let held = revived.tasks().filter(|(task, then)| *then == "held" && task["kind"] == "image.generate");
+    assert_eq!(revived.provider.calls() - calls, held.count(), "a release asks once");
+    let verified = connection.ok("cache.verify", json!({}));
+    assert_eq!((&verified["corrupt"], &verified["missing"]), (&json!(0), &json!(0)), "{verified}");
+    assert_eq!(revived.sandbox.stop(), Some(0));
+    let journal = Database::open(revived.sandbox.home().join("reel.db")).unwrap();
+    let sound: String = journal.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(sound, "ok");
+}
+
+#[test]
+fn a_journal_of_schema_1_goes_on() {
+    check(1);
+}
+
+#[test]
+fn a_journal_of_schema_2_goes_on() {
+    check(2);
+}
+
+#[test]
+fn a_journal_of_schema_3_goes_on() {
+    check(3);
+}
+
+#[test]
+fn a_journal_of_schema_4_goes_on() {
+    check(4);
+}
