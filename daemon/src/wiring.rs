@@ -138,7 +138,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         events: events.clone(),
         limits: task_limits(&config.tasks),
     });
-    let (repeats, tracker) = (tracker.repeats(), tracker.start());
+    let tracker = tracker.start();
 
     let memory = MemorySupervisor::new(MemoryParts {
         config: config.memory,
@@ -157,7 +157,6 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let actors = Actors { tracker, cache, gateway, registry, memory };
     let router = Router::new(RouterParts {
         recipients: recipients(&actors),
-        repeats,
         events: events.clone(),
         budget,
         control,

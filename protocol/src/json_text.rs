@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
-use crate::{json_writer, limits::JSON_DEPTH};
+use crate::limits::JSON_DEPTH;
 
 /// A JSON document, checked to be well-formed and nested at most [`JSON_DEPTH`] deep.
 ///
@@ -134,8 +134,7 @@ fn depth(text: &str) -> usize {
 impl Serialize for JsonText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            // By a name that tells our own writer; others pass over it.
-            serializer.serialize_newtype_struct(json_writer::READY, &self.0)
+            self.0.serialize(serializer)
         } else {
             serializer.serialize_str(self.as_str())
         }

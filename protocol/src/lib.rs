@@ -16,9 +16,7 @@ mod error;
 mod ids;
 mod image;
 mod json_text;
-mod json_writer;
 mod task;
-mod task_line;
 mod timestamp;
 
 pub use self::{
@@ -32,7 +30,6 @@ pub use self::{
         CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
         WaitReason, f64_seconds::Seconds,
     },
-    task_line::TaskLine,
     timestamp::Timestamp,
 };
 

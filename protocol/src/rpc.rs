@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    ErrorCode, RpcError, json_writer,
+    ErrorCode, RpcError,
     limits::{LARGE_LINE_BYTES, LINE_BYTES},
 };
 
@@ -110,6 +110,13 @@ fn unreadable(error: &serde_json::Error) -> BadRequest {
 }
 
 #[derive(Serialize)]
+struct Success<'a, T> {
+    jsonrpc: &'static str,
+    id: &'a RawValue,
+    result: &'a T,
+}
+
+#[derive(Serialize)]
 struct Failure<'a> {
     jsonrpc: &'static str,
     id: Option<&'a RawValue>,
@@ -127,19 +134,7 @@ struct Call<'a, T> {
 
 /// One line that answers `id` with a result.
 pub fn success_line<T: Serialize>(id: &RawValue, result: &T) -> Result<Vec<u8>, serde_json::Error> {
-    // Room for a task as it is shown: grown piece by piece, it would be copied four times.
-    let mut bytes = Vec::with_capacity(1_024);
-    begin_success(&mut bytes, id);
-    json_writer::write(&mut bytes, result)?;
-    bytes.extend_from_slice(b"}\n");
-    Ok(bytes)
-}
-
-/// What stands before the result.
-pub(crate) fn begin_success(bytes: &mut Vec<u8>, id: &RawValue) {
-    bytes.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    bytes.extend_from_slice(id.get().as_bytes());
-    bytes.extend_from_slice(br#","result":"#);
+    line(&Success { jsonrpc: "2.0", id, result })
 }
 
 /// One line that answers `id` (null where it could not be read) with an error.

@@ -5,14 +5,12 @@
 use proptest::prelude::*;
 use reel_protocol::{
     BatchId, Bytes, CacheMode, Digest, HoldReason, ImageParams, JsonText, MAX_ID, Output, Progress, RpcError,
-    Seconds, Source, TaskError, TaskId, TaskLine, TaskSpec, TaskState, TaskView, Timestamp, WaitReason,
+    Seconds, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView, Timestamp, WaitReason,
     binary::{self, Incoming, Request},
     frame::{Frame, FrameDecoder, LENGTH_BYTES},
     methods::{ArtifactReadResult, Event, ReloadEvent, TaskEvent, TaskWaitResult, Topic},
-    rpc,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
 
 fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
     let json = serde_json::to_vec(value).unwrap();
@@ -126,17 +124,6 @@ proptest! {
     fn tasks_and_their_specs_round_trip(task in task(), spec in spec()) {
         check(&spec);
         check(&TaskWaitResult { tasks: vec![task], timed_out: true });
-    }
-
-    #[test]
-    fn the_ready_line_of_a_task_is_the_line_that_is_written(task in task(), id in id(), at in time(), request in id()) {
-        let over = TaskView { finished_at: Some(task.created_at), ..task.clone() };
-        let ready = TaskLine::of(&over).unwrap();
-        let request = RawValue::from_string(request.to_string()).unwrap();
-        let other = TaskView { id, created_at: at, finished_at: Some(at), ..over };
-        let written = rpc::success_line(&request, &other).unwrap();
-        assert_eq!(String::from_utf8(ready.write(&request, id, at)).unwrap(), String::from_utf8(written).unwrap());
-        assert!(TaskLine::of(&task).is_none(), "it is not over");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The same call again and again, which the daemon answers without reading it: each answer is a task of its own, of whoever asked.
+//! The same call again and again, which the cache answers: each answer is a task of its own, of whoever asked.
 
 #![allow(
     clippy::unwrap_used,

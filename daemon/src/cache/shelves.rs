@@ -50,17 +50,6 @@ impl Shelves {
         Some(made)
     }
 
-    /// Whether that is what [`Shelves::look_now`] gives; counts the hit if it is.
-    pub fn look_again<'a>(&self, keys: impl IntoIterator<Item = &'a Key>, made: &Arc<Made>) -> bool {
-        let mut contents = self.open();
-        let is_there =
-            contents.find(keys).is_some_and(|found| Arc::ptr_eq(&found, made)) && contents.has_files(made);
-        if is_there {
-            contents.hit(made);
-        }
-        is_there
-    }
-
     /// For one expression: nobody else can look meanwhile.
     pub(super) fn open(&self) -> RefMut<'_, Contents> {
         self.0.borrow_mut()

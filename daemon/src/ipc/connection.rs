@@ -15,8 +15,6 @@ pub(super) struct Connection {
     pub(super) caller: Caller,
     /// How its messages are written.
     pub(super) encoding: Encoding,
-    /// Whether nothing that it asked before is still to be answered.
-    pub(super) is_answered: bool,
     /// Its events.
     pub(super) subscriptions: Subscriptions,
 }
@@ -27,7 +25,7 @@ impl Connection {
         let (sender, lines) = mpsc::channel(EVENT_LINES);
         let caller = Caller { client: peer.name.as_str().into(), connection: number };
         let subscriptions = Subscriptions::new(sender);
-        (Self { caller, encoding: Encoding::default(), is_answered: true, subscriptions }, lines)
+        (Self { caller, encoding: Encoding::default(), subscriptions }, lines)
     }
 
     /// Begins a subscription.

@@ -4,9 +4,9 @@
 use std::{borrow::Cow, fmt::Display, io::Write as _};
 
 use reel_protocol::{
-    Method, RpcError, TaskId, TaskLine, TaskView, Timestamp,
+    Method, RpcError,
     binary::{self, Message},
-    methods::{EVENT, ServiceCall},
+    methods::EVENT,
     rpc,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -49,13 +49,6 @@ pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     /// The method's params.
     pub(super) params: Params<'a>,
-}
-
-/// A task's answer that may be given again with another number and time.
-#[derive(Debug)]
-pub(super) enum Repeated {
-    Json(TaskLine),
-    Binary(Box<TaskView>),
 }
 
 /// A message that is no request, with the id to answer to where one could be read.
@@ -131,35 +124,6 @@ impl Encoding {
                 line
             }
             Self::Binary => written(binary::event(subscription, shared)),
-        }
-    }
-}
-
-impl Repeated {
-    /// Of a task that was over as it came; None if that cannot be done.
-    pub(super) fn of(encoding: Encoding, task: &TaskView) -> Option<Self> {
-        match encoding {
-            Encoding::Json => TaskLine::of(task).map(Self::Json),
-            Encoding::Binary => Some(Self::Binary(Box::new(task.clone()))),
-        }
-    }
-
-    /// The message that answers `request`, which came in the same encoding; the reason where it cannot be written.
-    pub(super) fn message(
-        &mut self,
-        request: &RequestId,
-        id: TaskId,
-        at: Timestamp,
-    ) -> Result<Message, String> {
-        match (self, request) {
-            (Self::Json(line), RequestId::Json(request)) => {
-                Ok(Message { bytes: line.write(request, id, at), block: None })
-            }
-            (Self::Binary(task), RequestId::Binary(_)) => {
-                (task.id, task.created_at, task.finished_at) = (id, at, Some(at));
-                request.success::<ServiceCall>(task)
-            }
-            (Self::Json(_) | Self::Binary(_), _) => Err("it came in another encoding".to_owned()),
         }
     }
 }

@@ -26,8 +26,8 @@ use crate::{
     provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
     tasks::{
-        CallService, Called, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, Repeats,
-        SubmitBatch, SubmitTask, TaskCounts, TaskRefusal, WaitFor, WaitTasks,
+        CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
+        SubmitTask, TaskCounts, TaskRefusal, WaitFor, WaitTasks,
     },
 };
 
@@ -73,7 +73,6 @@ impl Fake {
         };
         let router = Router::new(RouterParts {
             recipients: recipients(&rooms),
-            repeats: Repeats::default(),
             events: events.clone(),
             budget: budget.clone(),
             control,
@@ -167,7 +166,7 @@ answers! {
         batch: BatchId(1),
         ids: (1..=specs.len() as u64).map(TaskId).collect(),
     });
-    CallService: |_rooms, _| view(TaskId(1)).map(|task| Called { task, known: None });
+    CallService: |_rooms, _| view(TaskId(1));
     GetTask: |_rooms, GetTask(id)| view(id);
     ListTasks: |_rooms, _| Ok(TaskListResult { tasks: vec![], next_cursor: None });
     DecideTask: |_rooms, DecideTask { id, .. }| view(id);

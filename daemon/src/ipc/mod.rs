@@ -5,7 +5,6 @@
 //! handler (`call`, `router`, `methods`), and writes the answers (`outbox`) and events (`subscriptions`). Types of the wire end here: handlers ask the rooms with the rooms' own messages, and
 //! `errors` is the one place that turns their refusals into errors of the wire.
 
-mod answers;
 mod call;
 mod connection;
 mod cursor;

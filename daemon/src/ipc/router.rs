@@ -12,7 +12,6 @@ use reel_protocol::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    answers::Answers,
     call::{Call, Reply},
     connection::Connection,
     encoding::Request,
@@ -28,8 +27,8 @@ use crate::{
     provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
     tasks::{
-        CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, Repeats,
-        SubmitBatch, SubmitTask, WaitTasks,
+        CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
+        SubmitTask, WaitTasks,
     },
 };
 
@@ -68,8 +67,6 @@ pub struct Recipients {
 pub struct RouterParts {
     /// Who answers.
     pub recipients: Recipients,
-    /// Answers calls again.
-    pub repeats: Repeats,
     /// What subscriptions listen to.
     pub events: EventHub,
     /// What large requests and answers are taken from.
@@ -97,7 +94,6 @@ pub struct Router(Rc<Shared>);
 struct Shared {
     parts: RouterParts,
     event_lines: Rc<EventLines>,
-    answers: Rc<Answers>,
     open_connections: Cell<usize>,
     last_connection: Cell<u64>,
     last_activity: Cell<Instant>,
@@ -116,7 +112,6 @@ impl Router {
         Self(Rc::new(Shared {
             parts,
             event_lines: Rc::default(),
-            answers: Rc::default(),
             open_connections: Cell::new(0),
             last_connection: Cell::new(0),
             last_activity: Cell::new(Instant::now()),
@@ -166,10 +161,6 @@ impl Router {
         Rc::clone(&self.0.event_lines)
     }
 
-    pub(super) fn answers(&self) -> Rc<Answers> {
-        Rc::clone(&self.0.answers)
-    }
-
     /// Leads a request to its handler.
     pub(super) fn dispatch(&self, connection: &mut Connection, request: Request<'_>) -> Reply {
         let method = request.method;
@@ -183,7 +174,6 @@ impl Router {
                         call.now::<wire::EventsSubscribe>(|params| events::subscribe(self, connection, params)),
                     <wire::EventsUnsubscribe as Method>::NAME =>
                         call.now::<wire::EventsUnsubscribe>(|params| events::unsubscribe(connection, params)),
-                    <wire::ServiceCall as Method>::NAME => service::call(connection, call),
                     $(<wire::$method as Method>::NAME =>
                         call.later::<wire::$method, _>(&connection.caller, $handler)$(.expecting($bytes))?,)+
                     unknown => call.refuse(&errors::no_method(unknown, METHODS)),
@@ -192,6 +182,7 @@ impl Router {
         }
         rooms! {
             TaskSubmit => tasks::submit;
+            ServiceCall => service::call;
             TaskSubmitBatch => tasks::submit_batch;
             TaskGet => tasks::get;
             TaskList => tasks::list, expecting LIST_ANSWER_BYTES;

@@ -161,7 +161,6 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
                 Some(Next::Cut) => self.refuse_unread(&binary::cut()),
                 Some(Next::Message(message)) => {
                     self.router.note_activity();
-                    self.connection.is_answered = self.pending.is_empty();
                     let reply = match encoding.request(message) {
                         Ok(request) => self.router.dispatch(&mut self.connection, request),
                         Err(bad) => Reply::Now(Answer::failure(encoding, bad.id.as_ref(), &bad.error)),

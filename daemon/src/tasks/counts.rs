@@ -12,8 +12,8 @@ impl Handler<GetTaskCounts> for TaskTracker {
     type Result = MessageResult<GetTaskCounts>;
 
     fn handle(&mut self, _: GetTaskCounts, _: &mut Self::Context) -> Self::Result {
-        // Those are answered, and journaled only later.
-        let hits = (self.repeats.waiting() + self.hits_on_their_way) as u64;
+        // Calls that the cache answered and whose rows are not committed yet.
+        let hits = (self.hits.len() + self.hits_on_their_way) as u64;
         let count = |state: TaskState| {
             let hits = if state == TaskState::Succeeded { hits } else { 0 };
             (state.name().to_owned(), self.counts.get(&state).copied().unwrap_or(0) + hits)

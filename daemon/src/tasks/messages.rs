@@ -13,7 +13,7 @@ use crate::{
     cache::Kept,
     provider::Permit,
     store::{self, StoreError},
-    tasks::{Again, Known, TaskRefusal},
+    tasks::{Again, TaskRefusal},
 };
 
 /// Who sends a request.
@@ -56,27 +56,16 @@ pub type Gone = oneshot::Receiver<()>;
 
 /// Accept one task and answer when it is settled, or as it stands at the timeout.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Called, TaskRefusal>")]
+#[rtype(result = "Result<TaskView, TaskRefusal>")]
 pub struct CallService {
     /// Who asks.
     pub caller: Caller,
     /// What.
     pub spec: TaskSpec,
-    /// What answered the same call before: if it still holds, nothing is planned.
-    pub known: Option<Arc<Known>>,
     /// No timeout if None.
     pub timeout: Option<Duration>,
     /// Whether anybody still waits for the answer.
     pub gone: Gone,
-}
-
-/// The answer to a call.
-#[derive(Debug)]
-pub struct Called {
-    /// The task.
-    pub task: TaskView,
-    /// Answers the same call again, where the cache had its result.
-    pub known: Option<Arc<Known>>,
 }
 
 /// Answer one task.

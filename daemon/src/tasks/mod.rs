@@ -13,6 +13,7 @@ mod error;
 mod finish;
 mod flights;
 mod history;
+mod hits;
 mod ids;
 mod inbox;
 mod intake;
@@ -24,7 +25,6 @@ mod progress;
 mod promise;
 mod ready;
 mod recover;
-mod repeats;
 mod replan;
 mod slack;
 mod state;
@@ -38,12 +38,11 @@ pub use self::{
     again::Again,
     error::TaskRefusal,
     messages::{
-        CallService, Called, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
+        CallService, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
         GetTaskCounts, Gone, ListTasks, Lost, MakeRoom, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks,
         ProgressSink, RemoveTask, Replan, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch,
         SubmitTask, TaskCounts, WaitFor, WaitTasks,
     },
-    repeats::{Known, Repeats},
     tracker::{TaskTracker, TrackerParts},
 };
 

@@ -276,7 +276,6 @@ impl Handler<Drain> for TaskTracker {
     fn handle(&mut self, Drain { limit, paid }: Drain, ctx: &mut Self::Context) -> Self::Result {
         let (reply, drained) = oneshot::channel();
         self.is_stopping = true;
-        self.repeats.close();
         // A second one cuts the first short, and goes on with its numbers.
         let so_far = self.drained.take().map(|(_, drained)| drained).unwrap_or_default();
         self.drained = Some((reply, so_far));

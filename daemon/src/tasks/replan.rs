@@ -19,7 +19,6 @@ impl Handler<Replan> for TaskTracker {
     fn handle(&mut self, Replan(planner): Replan, ctx: &mut Self::Context) {
         self.parts.plan = Arc::clone(&planner);
         let generation = planner.generation();
-        self.repeats.replanned(generation);
         // Services without providers do not change with them.
         let concerned = self.live.values().filter(|task| !task.plan.candidates.is_empty());
         let asked: Vec<_> = concerned

@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     Again, Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Lost, Plan, PlanRefusal,
-    PlanSpec, PlanTasks, Repeats, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal,
-    TaskTracker, TrackerParts, WaitFor, WaitTasks,
+    PlanSpec, PlanTasks, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    TrackerParts, WaitFor, WaitTasks,
 };
 use crate::{
     cache::{Body, CacheParts, CountCoalesced, ImageCache, KeepMade, LookUp, Made, SetCacheLimits, Shelves},
@@ -28,7 +28,6 @@ use crate::{
 mod again;
 mod eager;
 mod racing;
-mod repeats;
 mod results;
 mod storm;
 
@@ -154,7 +153,6 @@ fn picture(key: Option<[u8; 32]>) -> KeepMade {
 
 struct Bench {
     tracker: Addr<TaskTracker>,
-    repeats: Repeats,
     artifacts: PathBuf,
     gate: Arc<Semaphore>,
     runs: Arc<Mutex<Vec<String>>>,
@@ -184,8 +182,8 @@ impl Bench {
             limits: LIMITS,
         };
         let tracker = TaskTracker::new(parts);
-        let (repeats, tracker) = (tracker.repeats(), tracker.start());
-        Self { tracker, repeats, artifacts, gate, runs }
+        let tracker = tracker.start();
+        Self { tracker, artifacts, gate, runs }
     }
 
     async fn ask<M>(&self, message: M) -> M::Result

@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
-    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -23,13 +22,13 @@ use super::{
     PlanTasks, ReportProgress, RunTask, SetTaskLimits,
     dependencies::Dependencies,
     flights::{Flights, Key},
+    hits::Hit,
     ids::Ids,
     inbox::Inbox,
     journal::Applied,
     live::LiveTask,
     messages::{Drained, PauseQueue},
     ready::Ready,
-    repeats::Repeats,
     waiters::Waiters,
 };
 use crate::{
@@ -115,16 +114,14 @@ pub struct TaskTracker {
     pub(super) accepting: u64,
     /// Requests whose tasks are on disk and not all in their queues yet.
     pub(super) admitting: u64,
-    pub(super) ids: Rc<Ids>,
+    pub(super) ids: Ids,
     pub(super) is_paused: bool,
     pub(super) is_stopping: bool,
     pub(super) is_pruning: bool,
-    /// What was answered from the cache, to be answered again.
-    pub(super) repeats: Repeats,
-    /// Answers from the cache whose rows are on their way to disk.
+    /// Answers from the cache whose rows wait for others to share their commit.
+    pub(super) hits: Vec<Hit>,
+    /// How many of such rows the journal is writing.
     pub(super) hits_on_their_way: usize,
-    /// Has those journaled that wait for more.
-    pub(super) hits_timer: Option<SpawnHandle>,
     /// So many finished tasks may stand before it is looked again which may go.
     pub(super) unprunable: u64,
     /// What the disk has left.
@@ -136,8 +133,6 @@ pub struct TaskTracker {
 impl TaskTracker {
     /// A tracker without tasks; it reads the journal when it starts.
     pub fn new(parts: TrackerParts) -> Self {
-        let ids = Rc::<Ids>::default();
-        let repeats = Repeats::new(parts.shelves.clone(), Rc::clone(&ids), parts.plan.generation());
         Self {
             parts,
             live: HashMap::new(),
@@ -155,23 +150,17 @@ impl TaskTracker {
             open_batches: HashMap::new(),
             accepting: 0,
             admitting: 0,
-            ids,
+            ids: Ids::default(),
             is_paused: false,
             is_stopping: false,
             is_pruning: false,
-            repeats,
+            hits: Vec::new(),
             hits_on_their_way: 0,
-            hits_timer: None,
             unprunable: 0,
             free_room: FreeRoom::default(),
             drained: None,
             inbox: Inbox::default(),
         }
-    }
-
-    /// The door for those who ask the same again.
-    pub fn repeats(&self) -> Repeats {
-        self.repeats.clone()
     }
 
     /// Runs `decide` as soon as no transition of the task is on its way to disk: now, if there is none.
@@ -242,7 +231,6 @@ impl Actor for TaskTracker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        self.repeats.open(ctx.address().recipient());
         ctx.add_stream(self.inbox.clone());
         let permits = self.parts.permits.clone();
         ctx.add_stream(futures_util::stream::unfold(permits, |permits| async move {

@@ -1,55 +1,22 @@
 //! `service.*` and `provider.*`, answered by the task tracker, the services and the provider gateway.
 
-use std::sync::Arc;
-
 use reel_protocol::{
-    RpcError, TaskSpec,
+    RpcError, TaskSpec, TaskView,
     methods::{
-        Empty, ProviderCheckParams, ProviderCheckResult, ProviderListResult, ServiceCall, ServiceCallParams,
+        Empty, ProviderCheckParams, ProviderCheckResult, ProviderListResult, ServiceCallParams,
         ServiceStatusResult,
     },
 };
 use tokio::sync::oneshot;
 
 use crate::{
-    ipc::{
-        answers::Asked,
-        call::{Asker, Call, Reply},
-        connection::Connection,
-        errors,
-        router::ask,
-        validate,
-    },
+    ipc::{call::Asker, errors, router::ask, validate},
     provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
-    tasks::{CallService, Called, Known},
+    tasks::CallService,
 };
 
-/// Answers again what was answered before, and else asks the tracker. Where something is still to be answered, everything goes by the
-/// tracker: what was asked first comes to pass first.
-pub(in crate::ipc) fn call(connection: &Connection, call: Call<'_>) -> Reply {
-    let answers = call.router.answers();
-    if connection.is_answered
-        && let Some(answer) = answers.again(call.router, &connection.caller.client, &call.request)
-    {
-        return Reply::Now(answer);
-    }
-    let client = &connection.caller.client;
-    let (asked, known) = (Asked::of(client, &call.request), answers.known(client, &call.request));
-    call.later::<ServiceCall, _>(&connection.caller, |asker, params| async move {
-        let Called { task, known } = ask_tracker(asker, params, known).await?;
-        if let (Some(asked), Some(known)) = (asked, known) {
-            answers.keep(asked, known, &task);
-        }
-        Ok(task)
-    })
-}
-
-async fn ask_tracker(
-    asker: Asker,
-    params: ServiceCallParams,
-    known: Option<Arc<Known>>,
-) -> Result<Called, RpcError> {
+pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Result<TaskView, RpcError> {
     validate::service_call(&params)?;
     let ServiceCallParams { service, method, params, provider, cache, timeout_s } = params;
     let kind = [service.as_str(), ".", method.as_str()].concat();
@@ -58,7 +25,7 @@ async fn ask_tracker(
     // Dropped with this request where its connection ends.
     let (_here, gone) = oneshot::channel();
     let message =
-        CallService { caller: asker.caller, spec, known, timeout: timeout_s.map(|seconds| seconds.0), gone };
+        CallService { caller: asker.caller, spec, timeout: timeout_s.map(|seconds| seconds.0), gone };
     ask(&asker.router.recipients().call_service, message).await?.map_err(errors::task)
 }
 
