@@ -221,6 +221,7 @@ mod tests {
             is_paused,
             wait_reason: None,
             is_idle: false,
+            missing_providers: std::collections::BTreeMap::new(),
         };
         let cases = [
             (counts(&[], false), "idle"),

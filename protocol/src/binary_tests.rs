@@ -86,6 +86,8 @@ fn golden() -> String {
         WaitReason::ProviderRate,
         WaitReason::ProviderPause,
         WaitReason::ProviderDown,
+        WaitReason::ProviderUnreachable,
+        WaitReason::ProviderMissing,
         WaitReason::Turn,
         WaitReason::Unknown,
     ];

@@ -122,6 +122,10 @@ pub enum WaitReason {
     ProviderPause,
     /// Its provider failed too often in a row, and is left alone for a while.
     ProviderDown,
+    /// Its provider could not be reached, and is tried again at `not_before`.
+    ProviderUnreachable,
+    /// Its provider is not in the configuration; the task goes on when it is there again.
+    ProviderMissing,
     /// Others are before it, or it is about to start.
     Turn,
     /// A reason of a newer daemon.
@@ -144,6 +148,10 @@ impl WaitReason {
             Self::ProviderRate => "for its provider's minute",
             Self::ProviderPause => "its provider asked for a pause",
             Self::ProviderDown => "its provider is out of order: reel providers",
+            Self::ProviderUnreachable => "its provider cannot be reached: reel providers",
+            Self::ProviderMissing => {
+                "its provider is not configured: reel config edit, or reel cancel gives up"
+            }
             Self::Turn => "for its turn",
             Self::Unknown => "unknown",
         }

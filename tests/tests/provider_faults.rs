@@ -193,22 +193,6 @@ fn a_server_that_nobody_reaches_is_asked_again_though_it_is_paid() {
 }
 
 #[test]
-fn a_task_whose_provider_goes_during_its_attempt_ends_and_says_why() {
-    let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "");
-    provider.always(Fault::Unavailable);
-    provider.hold();
-    let mut connection = sandbox.connect();
-    let id = submit(&mut connection, "orphaned");
-    provider.wait_for_in_flight(1);
-    sandbox.configure("");
-    connection.ok("daemon.reload", json!({}));
-    provider.release();
-    let task = connection.wait(id);
-    assert_eq!((&task["state"], &task["error"]["code"]), (&json!("failed"), &json!("no_provider")), "{task}");
-}
-
-#[test]
 fn a_provider_that_fails_in_a_row_is_left_alone_and_found_again() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");

@@ -50,11 +50,22 @@ fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
         .iter()
         .map(|(name, provider)| format!("{name} {} of {}", provider.running, provider.max_concurrent))
         .collect();
+    let missing: Vec<String> = status
+        .missing_providers
+        .iter()
+        .map(|(name, tasks)| {
+            let (noun, wait) = if *tasks == 1 { ("task", "waits") } else { ("tasks", "wait") };
+            format!(
+                "{tasks} {noun} {wait} for {name}, which is not configured: reel config edit, or reel cancel"
+            )
+        })
+        .collect();
     let cache = &status.cache;
     table::fields(&[
         ("daemon", format!("{}, pid {}, up {up}{started}", status.version, status.pid)),
         ("tasks", tasks + &waits),
         ("providers", providers.join(", ")),
+        ("missing", missing.join("\n")),
         (
             "memory",
             format!(

@@ -58,11 +58,6 @@ impl Permits {
         self.gates().get(provider).is_some_and(|gate| gate.shut(Instant::now()).is_none())
     }
 
-    /// Whether there is such a provider.
-    pub fn knows(&self, provider: &str) -> bool {
-        self.gates().get(provider).is_some_and(|gate| gate.limits() != GateLimits::SHUT)
-    }
-
     /// Why no attempt may begin now; None if one may, or if there is no such provider.
     pub fn shut(&self, provider: &str) -> Option<Shut> {
         self.gates().get(provider)?.shut(Instant::now())

@@ -69,8 +69,8 @@ impl Planner {
             ("debug", method) => match debug::check(method, spec.params) {
                 Some(checked) => checked.map(|_| Plan {
                     params: spec.params.clone(),
-                    candidates: Vec::new(),
                     generation: self.generation,
+                    ..Plan::default()
                 }),
                 None => Err(unknown_kind(spec.kind)),
             },
@@ -81,16 +81,15 @@ impl Planner {
     fn plan_image(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
         let params = image::check(spec.params)?;
         let wanted = spec.provider.or_else(|| spec.planned.filter(|name| self.find(name).is_some()));
-        let chosen = self.choose(wanted, &params)?;
-        if let Some(gone) =
-            spec.planned.filter(|_| wanted.is_none() && chosen.iter().all(|it| it.entry.is_fallback))
-        {
-            return Err(BadParams {
-                code: ErrorCode::NoProvider,
-                message: format!("the provider {gone} is not configured any more"),
-                hint: Some("configure it again, or submit it anew for a draft".to_owned()),
-            });
-        }
+        let gone = spec.planned.filter(|_| wanted.is_none());
+        let chosen = match (self.choose(wanted, &params), gone) {
+            (Ok(chosen), Some(gone)) if chosen.iter().all(|provider| provider.entry.is_fallback) => {
+                return Err(gone_provider(gone));
+            }
+            // The provider that took these params is the one that is gone.
+            (Err(_), Some(gone)) => return Err(gone_provider(gone)),
+            (chosen, _) => chosen?,
+        };
         let candidate = |provider: &&Known| Candidate {
             provider: Arc::clone(&provider.name),
             model: params.model.as_deref().map(Arc::from).or_else(|| provider.model.clone()),
@@ -100,7 +99,7 @@ impl Planner {
         let candidates = chosen.iter().map(candidate).collect();
         let params = JsonText::from_value(&params)
             .map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
-        Ok(Plan { params, candidates, generation: self.generation })
+        Ok(Plan { params, candidates, generation: self.generation, missing: None })
     }
 
     fn find(&self, name: &str) -> Option<&Known> {
@@ -140,6 +139,14 @@ impl Planner {
             message: format!("there is no provider {name:?}"),
             hint: Some(hint),
         }
+    }
+}
+
+fn gone_provider(name: &str) -> BadParams {
+    BadParams {
+        code: ErrorCode::NoProvider,
+        message: format!("the provider {name} is not configured any more"),
+        hint: Some("reel config edit, or submit it anew for another provider".to_owned()),
     }
 }
 

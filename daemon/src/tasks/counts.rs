@@ -1,5 +1,7 @@
 //! How many tasks there are of each state, and in which batches some are unfinished.
 
+use std::collections::BTreeMap;
+
 use actix::{Handler, MessageResult};
 use reel_protocol::{BatchId, TaskState};
 
@@ -26,11 +28,24 @@ impl Handler<GetTaskCounts> for TaskTracker {
                 && self.ready.is_empty()
                 && self.delayed.is_empty()
                 && self.accepting + self.admitting == 0,
+            missing_providers: self.missing_providers(),
         })
     }
 }
 
 impl TaskTracker {
+    /// How many tasks wait for each provider that is not configured.
+    pub(super) fn missing_providers(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for (id, provider) in &self.missing {
+            let state = self.live.get(id).map(|task| task.state);
+            if matches!(state, Some(TaskState::Waiting | TaskState::Queued)) {
+                *counts.entry(provider.to_string()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
     /// Keeps the counts by state, and the open batches, in step with a transition.
     pub(super) fn count(&mut self, batch: Option<BatchId>, from: Option<TaskState>, to: Option<TaskState>) {
         if let Some(from) = from

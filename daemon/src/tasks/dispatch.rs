@@ -1,12 +1,12 @@
 //! How the tracker starts tasks: pick, look again, journal the attempt, and only then let it run.
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use reel_protocol::{ErrorCode, Source, TaskError, TaskId, TaskState, Timestamp, methods::MemoryLevel};
+use reel_protocol::{Source, TaskError, TaskId, TaskState, Timestamp, methods::MemoryLevel};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     CancelSignal, ProgressSink, RunEnd, RunTask, TaskTracker,
-    finish::{End, task_error},
+    finish::End,
     live::LiveTask,
     outcome::shares_unknown,
     ready::Place,
@@ -35,14 +35,6 @@ impl TaskTracker {
             return self.plan_anew(ctx, id);
         }
         let Some(task) = self.live.get(&id) else { return };
-        if let Some(gone) =
-            task.plan.candidates.first().filter(|first| !self.parts.permits.knows(&first.provider))
-        {
-            let message = format!("the provider {} is not configured any more", gone.provider);
-            let hint = format!("reel providers lists them; reel retry {id} asks another one");
-            let error = task_error(ErrorCode::NoProvider, message, &hint, true);
-            return self.conclude(ctx, id, End::failed(error));
-        }
         let (was_own, priority) = (self.flights.is_own(id), task.priority);
         let leader = match task.key() {
             Some(key) => self.flights.join(key, id),
@@ -85,7 +77,8 @@ impl TaskTracker {
         let may_start = task.state == TaskState::Queued
             && task.run.is_none()
             && !task.is_committing
-            && task.delayed_until.is_none();
+            && task.delayed_until.is_none()
+            && task.plan.missing.is_none();
         if !may_start || !self.flights.is_own(id) {
             return;
         }

@@ -165,6 +165,7 @@ impl TaskTracker {
             self.deadlines.remove(&(deadline, id));
         }
         self.dependencies.forget(id);
+        self.missing.remove(&id);
         self.leave_flight(ctx, id, task.run);
         self.parts.events.task("changed", || task.event(finish.source, finish.error));
         self.waiters.settle(id, view);

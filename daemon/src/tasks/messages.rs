@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{Message, Recipient};
 use reel_protocol::{
-    BatchId, CacheMode, JsonText, TaskError, TaskId, TaskSpec, TaskView, WaitReason,
+    BatchId, CacheMode, ErrorCode, JsonText, TaskError, TaskId, TaskSpec, TaskView, WaitReason,
     methods::{SubmitBatchResult, SubmitResult, TaskListResult, TaskWaitResult},
 };
 use tokio::sync::{oneshot, watch};
@@ -161,6 +161,8 @@ pub struct TaskCounts {
     pub wait_reason: Option<WaitReason>,
     /// Whether nothing runs and nothing could start.
     pub is_idle: bool,
+    /// Providers that are not configured any more, and how many waiting or queued tasks need each.
+    pub missing_providers: std::collections::BTreeMap<String, u64>,
 }
 
 /// Take new limits.
@@ -272,9 +274,21 @@ pub struct Plan {
     pub candidates: Vec<Candidate>,
     /// Of the planner that made it; 0 for what is no plan yet.
     pub generation: u64,
+    /// The provider that the task needs and that is not configured: the task waits until it is planned anew.
+    pub missing: Option<Arc<str>>,
 }
 
 impl Plan {
+    /// The plan of a task whose provider is not configured.
+    pub fn without_provider(params: JsonText, provider: Arc<str>, generation: u64) -> Self {
+        Self { params, candidates: Vec::new(), generation, missing: Some(provider) }
+    }
+
+    /// The provider that it is for, configured or not; None for services that need none.
+    pub fn provider(&self) -> Option<&Arc<str>> {
+        self.candidates.first().map(|first| &first.provider).or(self.missing.as_ref())
+    }
+
     /// What its result is cached under, in the order of selection.
     pub fn keys(&self) -> impl Iterator<Item = &[u8; 32]> {
         self.candidates.iter().map(|candidate| &candidate.key)
@@ -301,11 +315,18 @@ pub struct PlanRefusal {
     /// Which spec of the request, from 0.
     pub index: usize,
     /// The stable code.
-    pub code: reel_protocol::ErrorCode,
+    pub code: ErrorCode,
     /// What is wrong.
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+}
+
+impl PlanRefusal {
+    /// Whether the task holds, and only its provider is not configured: a task that was accepted waits for it then.
+    pub const fn is_for_want_of_its_provider(&self) -> bool {
+        matches!(self.code, ErrorCode::UnknownProvider | ErrorCode::NoProvider)
+    }
 }
 
 /// Runs one attempt: asked of the services; the answer is the attempt's end.

@@ -159,6 +159,7 @@ impl TaskTracker {
             }
             self.take_up_one(ctx, &row, plan);
         }
+        self.warn_of_missing_providers();
         self.prune();
         self.dispatch(ctx);
     }
@@ -167,8 +168,11 @@ impl TaskTracker {
         let id = row.task.id;
         let (plan, refusal) = match plan {
             Ok(plan) => (plan, None),
-            Err(refusal) => (Plan { params: row.task.params.clone(), ..Plan::default() }, Some(refusal)),
+            Err(refusal) => self.plan_of_refused(row, refusal),
         };
+        if let Some(provider) = &plan.missing {
+            self.missing.insert(id, Arc::clone(provider));
+        }
         let mut task = revived(row, plan);
         let bytes = row.task.params.as_str().len() as u64 + OVERHEAD_BYTES;
         // Accepted is accepted: what no longer fits the budget is kept all the same.
@@ -202,6 +206,18 @@ impl TaskTracker {
             && let Some(key) = self.live.get(&id).and_then(|task| task.key())
         {
             self.flights.join(key, id);
+        }
+    }
+
+    /// A task whose provider is not configured waits for it; any other refusal is the task's end.
+    fn plan_of_refused(&self, row: &Recovered, refusal: PlanRefusal) -> (Plan, Option<PlanRefusal>) {
+        let params = row.task.params.clone();
+        let PlanSpec { provider, planned, .. } = row.plan_spec();
+        match provider.or(planned).filter(|_| refusal.is_for_want_of_its_provider()) {
+            Some(provider) => {
+                (Plan::without_provider(params, provider.into(), self.parts.plan.generation()), None)
+            }
+            None => (Plan { params, ..Plan::default() }, Some(refusal)),
         }
     }
 

@@ -1,5 +1,5 @@
-//! How unfinished tasks follow a change of the configured providers: each is planned anew, and keeps its
-//! provider while that is there.
+//! How unfinished tasks follow a change of the configured providers: each is planned anew, and keeps its provider while that is
+//! configured. A task whose provider is not configured waits until it is, as a configuration may be away for a moment only.
 
 use std::sync::Arc;
 
@@ -19,11 +19,18 @@ impl Handler<Replan> for TaskTracker {
     fn handle(&mut self, Replan(planner): Replan, ctx: &mut Self::Context) {
         self.parts.plan = Arc::clone(&planner);
         let generation = planner.generation();
+        // What may have been paid claims its new key before any equal task is planned, as that one would pay again.
+        let unknown: Vec<_> =
+            self.live.iter().filter(|(_, task)| task.is_unknown()).map(|(id, _)| *id).collect();
+        for id in unknown {
+            self.plan_anew(ctx, id);
+        }
         // Services without providers do not change with them.
-        let concerned = self.live.values().filter(|task| !task.plan.candidates.is_empty());
+        let concerned =
+            self.live.values().filter(|task| task.plan.provider().is_some() && !task.is_unknown());
         let asked: Vec<_> = concerned
             .map(|task| {
-                let planned = task.plan.candidates.first().map(|first| Arc::clone(&first.provider));
+                let planned = task.plan.provider().cloned();
                 (task.id, Arc::clone(&task.kind), task.plan.params.clone(), task.wanted.clone(), planned)
             })
             .collect();
@@ -44,6 +51,7 @@ impl Handler<Replan> for TaskTracker {
                     }
                 });
             }
+            tracker.warn_of_missing_providers();
             tracker.dispatch(ctx);
         }));
     }
@@ -61,7 +69,7 @@ impl TaskTracker {
     /// Plans a task that is about to be used with a plan of former providers.
     pub(super) fn plan_anew(&mut self, ctx: &mut Context<Self>, id: TaskId) {
         let Some(task) = self.live.get(&id) else { return };
-        let planned = task.plan.candidates.first().map(|first| &*first.provider);
+        let planned = task.plan.provider().map(|provider| &**provider);
         let (kind, params, provider) = (&*task.kind, &task.plan.params, task.wanted.as_deref());
         let plan = self.parts.plan.plan(&PlanSpec { kind, params, provider, planned });
         self.when_settled(ctx, id, move |tracker, ctx| tracker.replan(ctx, id, plan));
@@ -76,15 +84,23 @@ impl TaskTracker {
         }
         let Some(task) = self.live.get_mut(&id).filter(|task| task.run.is_none()) else { return };
         let state = task.state;
-        let plan = match plan {
-            Ok(plan) => plan,
+        let provider = task.wanted.as_ref().or_else(|| task.plan.provider()).cloned();
+        let plan = match (plan, provider) {
+            (Ok(plan), _) => plan,
             // A person decides about it, and is told then.
-            Err(_) if state == TaskState::Held => return,
-            Err(refusal) => {
+            (Err(_), _) if state == TaskState::Held => return,
+            (Err(refusal), Some(provider)) if refusal.is_for_want_of_its_provider() => {
+                Plan::without_provider(task.plan.params.clone(), provider, self.parts.plan.generation())
+            }
+            (Err(refusal), _) => {
                 let hint = refusal.hint.unwrap_or_default();
                 return self.finish(id, End::failed(task_error(refusal.code, refusal.message, &hint, true)));
             }
         };
+        match &plan.missing {
+            Some(provider) => drop(self.missing.insert(id, Arc::clone(provider))),
+            None => drop(self.missing.remove(&id)),
+        }
         let former = task.key();
         task.plan = plan;
         let is_same = task.key() == former;
@@ -100,6 +116,13 @@ impl TaskTracker {
             TaskState::Queued => self.enter_queue(ctx, id),
             TaskState::Held if self.is_unknown(id) => self.keep_key(id),
             _ => {}
+        }
+    }
+
+    /// Tells in the log which tasks wait for a provider that is not configured.
+    pub(super) fn warn_of_missing_providers(&self) {
+        for (provider, tasks) in self.missing_providers() {
+            tracing::warn!(provider, tasks, "tasks wait for a provider that is not configured");
         }
     }
 

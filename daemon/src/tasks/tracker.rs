@@ -107,6 +107,8 @@ pub struct TaskTracker {
     pub(super) deadlines: BTreeSet<(Instant, TaskId)>,
     /// When the next of both comes due: one timer for all, since an actor looks at each of its timers whenever it does anything.
     timer: Option<(Instant, SpawnHandle)>,
+    /// Unfinished tasks whose provider is not configured, and that provider.
+    pub(super) missing: BTreeMap<TaskId, Arc<str>>,
     pub(super) counts: BTreeMap<TaskState, u64>,
     /// Unfinished tasks of each batch that has any.
     pub(super) open_batches: HashMap<BatchId, u64>,
@@ -146,6 +148,7 @@ impl TaskTracker {
             delayed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             timer: None,
+            missing: BTreeMap::new(),
             counts: BTreeMap::new(),
             open_batches: HashMap::new(),
             accepting: 0,

@@ -86,6 +86,7 @@ impl TaskTracker {
             state: task.state,
             is_follower: !self.flights.is_own(task.id),
             is_delayed: task.delayed_until.is_some(),
+            is_provider_missing: task.plan.missing.is_some(),
             has_slot: self.has_slot(),
             shut: provider.and_then(|provider| self.parts.permits.shut(provider)),
         };

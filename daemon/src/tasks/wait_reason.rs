@@ -29,6 +29,7 @@ impl Gate {
 
 /// What stands before one task.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Standing {
     /// Where it stands.
     pub state: TaskState,
@@ -36,6 +37,8 @@ pub struct Standing {
     pub is_follower: bool,
     /// Whether the time of its next attempt is still to come.
     pub is_delayed: bool,
+    /// Whether its provider is not configured.
+    pub is_provider_missing: bool,
     /// Whether fewer tasks run than may.
     pub has_slot: bool,
     /// Why its provider takes none; None if it does, or if it needs no provider.
@@ -54,6 +57,7 @@ pub fn wait_reason(gate: Gate, task: Standing) -> Option<WaitReason> {
 fn queued_reason(gate: Gate, task: Standing) -> WaitReason {
     match (gate.reason(), task) {
         (_, Standing { is_follower: true, .. }) => WaitReason::EqualRequest,
+        (_, Standing { is_provider_missing: true, .. }) => WaitReason::ProviderMissing,
         (_, Standing { is_delayed: true, .. }) => WaitReason::Retry,
         (Some(reason), _) => reason,
         (_, Standing { has_slot: false, .. }) => WaitReason::Slots,
@@ -73,6 +77,7 @@ mod tests {
         state: TaskState::Queued,
         is_follower: false,
         is_delayed: false,
+        is_provider_missing: false,
         has_slot: true,
         shut: None,
     };
@@ -95,6 +100,11 @@ mod tests {
             (OPEN, Standing { shut: Some(Shut::Busy), has_slot: false, ..FREE }, Some(WaitReason::Slots)),
             (critical, Standing { has_slot: false, ..FREE }, Some(WaitReason::Memory)),
             (critical, Standing { is_delayed: true, ..FREE }, Some(WaitReason::Retry)),
+            (
+                paused,
+                Standing { is_provider_missing: true, is_delayed: true, ..FREE },
+                Some(WaitReason::ProviderMissing),
+            ),
             (paused, Standing { is_follower: true, ..FREE }, Some(WaitReason::EqualRequest)),
             (paused, Standing { state: TaskState::Waiting, ..FREE }, Some(WaitReason::Dependencies)),
             (paused, Standing { state: TaskState::Running, ..FREE }, None),

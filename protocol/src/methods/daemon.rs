@@ -58,6 +58,9 @@ pub struct DaemonStatusResult {
     pub cache: CacheStatsResult,
     /// Each provider: permits in use and in all.
     pub providers: BTreeMap<String, ProviderSummary>,
+    /// Providers that are not configured any more, and how many unfinished tasks wait for each.
+    #[serde(default)]
+    pub missing_providers: BTreeMap<String, u64>,
     /// Open connections.
     pub connections: u32,
     /// Its socket.

@@ -68,6 +68,7 @@ pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<DaemonStatu
         },
         cache,
         providers: providers.into_iter().map(summary).collect(),
+        missing_providers: counts.missing_providers,
         connections: asker.router.open_connections() as u32,
         socket: parts.locations.socket.display().to_string(),
         home: parts.locations.home.display().to_string(),
