@@ -1,54 +1,15 @@
-//! Control groups as their files tell of them: where a process stands, what bounds a group, and what in it cannot be given back. Pure.
+//! Control groups of version 2 as their files describe them: where a process is, what limits a group, and what in it cannot be reclaimed. Pure.
 
 use std::sync::Arc;
 
-/// From here on, a bound of version 1 means that there is none: its files say the largest number of whole pages then.
-const UNBOUNDED_V1: u64 = 1 << 60;
+/// Files that hold a limit; the smallest counts. Past `memory.high` nothing is killed, but the whole group is throttled until it is below again.
+pub const LIMIT_FILES: [&str; 2] = ["memory.max", "memory.high"];
 
-/// The two versions name their files differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// One tree for each controller.
-    V1,
-    /// One tree for all.
-    V2,
-}
+/// The file that holds what all processes of the group use.
+pub const USAGE_FILE: &str = "memory.current";
 
-impl Version {
-    /// Files that hold a bound; the smallest counts.
-    pub const fn limit_files(self) -> &'static [&'static str] {
-        match self {
-            Self::V1 => &["memory.limit_in_bytes"],
-            // Past `memory.high` nothing is killed, but everything in the group is slowed down until it gave memory back.
-            Self::V2 => &["memory.max", "memory.high"],
-        }
-    }
-
-    /// The file that holds what all of the group use.
-    pub const fn usage_file(self) -> &'static str {
-        match self {
-            Self::V1 => "memory.usage_in_bytes",
-            Self::V2 => "memory.current",
-        }
-    }
-
-    /// What the system takes back by itself before it kills: as long as there is some, the group is not full.
-    const fn reclaimable(self) -> &'static [&'static str] {
-        match self {
-            Self::V1 => &["total_inactive_file", "total_active_file"],
-            Self::V2 => &["inactive_file", "active_file", "slab_reclaimable"],
-        }
-    }
-}
-
-/// Where a process stands in one tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Membership {
-    /// Of the tree.
-    pub version: Version,
-    /// Below the tree's root, beginning with `/`.
-    pub path: String,
-}
+/// What the kernel reclaims by itself before it kills: as long as there is some, the group is not full.
+const RECLAIMABLE: [&str; 3] = ["inactive_file", "active_file", "slab_reclaimable"];
 
 /// A group that bounds us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,21 +22,11 @@ pub struct Group {
     pub used_bytes: Option<u64>,
 }
 
-/// The trees that can bound memory, from `/proc/self/cgroup`.
+/// The path of a process in the tree of version 2, from `/proc/self/cgroup`; it begins with `/`.
 ///
-/// In a hybrid system both are named; that of version 2 has no memory files then, so it bounds nothing.
-pub fn memberships(text: &str) -> Vec<Membership> {
-    let membership = |line: &str| {
-        let mut fields = line.splitn(3, ':');
-        let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-        let version = match (number, controllers) {
-            ("0", "") => Version::V2,
-            (_, controllers) if controllers.split(',').any(|name| name == "memory") => Version::V1,
-            _ => return None,
-        };
-        path.starts_with('/').then(|| Membership { version, path: path.to_owned() })
-    };
-    text.lines().filter_map(membership).collect()
+/// On a hybrid system the tree of version 2 has no memory files, so nothing in it limits memory.
+pub fn path_of(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::")).filter(|path| path.starts_with('/'))
 }
 
 /// The groups from `path` up to the root: each of them bounds all below.
@@ -98,7 +49,7 @@ pub fn upwards(path: &str) -> Vec<&str> {
 ///
 /// Zero is none: no process lives within it, so whoever wrote it wanted something else, such as `memory.high` to empty a group once.
 pub fn limit(text: &str) -> Option<u64> {
-    number(text).filter(|bytes| (1..UNBOUNDED_V1).contains(bytes))
+    number(text).filter(|bytes| *bytes > 0)
 }
 
 /// A number of bytes.
@@ -107,10 +58,10 @@ pub fn number(text: &str) -> Option<u64> {
 }
 
 /// What the system can take back by itself, from `memory.stat`.
-pub fn reclaimable_bytes(version: Version, stat: &str) -> u64 {
+pub fn reclaimable_bytes(stat: &str) -> u64 {
     let bytes = |line: &str| {
         let (name, value) = line.split_once(' ')?;
-        version.reclaimable().contains(&name).then(|| number(value)).flatten()
+        RECLAIMABLE.contains(&name).then(|| number(value)).flatten()
     };
     stat.lines().filter_map(bytes).fold(0, u64::saturating_add)
 }
@@ -135,22 +86,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memberships_are_those_of_trees_that_can_bound_memory() {
-        let hybrid = "9:name=systemd:/\n8:cpu,memory:/a:b/c\n4:memoryx:/no\n0::/user.slice\n";
-        let cases: [(&str, &[(Version, &str)]); 7] = [
-            ("0::/user.slice/app.service\n", &[(Version::V2, "/user.slice/app.service")]),
-            ("0::/\n", &[(Version::V2, "/")]),
-            ("4:memory:/docker/ab\n", &[(Version::V1, "/docker/ab")]),
-            (hybrid, &[(Version::V1, "/a:b/c"), (Version::V2, "/user.slice")]),
-            ("0::/../..\n", &[(Version::V2, "/../..")]),
-            ("0::relative\n1:memory\nmemory\n::\n", &[]),
-            ("", &[]),
+    fn the_path_is_that_of_the_tree_of_version_2() {
+        let hybrid = "9:name=systemd:/\n8:cpu,memory:/a:b/c\n0::/user.slice\n";
+        let cases = [
+            ("0::/user.slice/app.service\n", Some("/user.slice/app.service")),
+            ("0::/\n", Some("/")),
+            (hybrid, Some("/user.slice")),
+            ("4:memory:/docker/ab\n", None),
+            ("0::relative\n", None),
+            ("", None),
         ];
         for (text, expected) in cases {
-            let found = memberships(text);
-            let found: Vec<_> =
-                found.iter().map(|membership| (membership.version, membership.path.as_str())).collect();
-            assert_eq!(found, expected, "{text:?}");
+            assert_eq!(path_of(text), expected, "{text:?}");
         }
     }
 
@@ -172,8 +119,6 @@ mod tests {
         for (text, expected) in [
             ("1610612736\n", Some(1_610_612_736)),
             ("max\n", None),
-            ("9223372036854771712\n", None),
-            ("18446744073709551615", None),
             ("99999999999999999999999", None),
             ("0\n", None),
             ("-1\n", None),
@@ -188,9 +133,8 @@ mod tests {
     fn files_that_are_cached_can_be_taken_back() {
         let stat = "anon 1000\nfile 90\nslab_reclaimable 4\nslab 9\ninactive_file 20\nactive_file 30\n\
                     total_inactive_file 200\ntotal_active_file x\nactive_file\n";
-        assert_eq!(reclaimable_bytes(Version::V2, stat), 54);
-        assert_eq!(reclaimable_bytes(Version::V1, stat), 200);
-        assert_eq!(reclaimable_bytes(Version::V2, ""), 0);
+        assert_eq!(reclaimable_bytes(stat), 54);
+        assert_eq!(reclaimable_bytes(""), 0);
     }
 
     #[test]

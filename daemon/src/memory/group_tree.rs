@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::group::{self, Group, Version};
+use super::group::{self, Group, LIMIT_FILES, USAGE_FILE};
 
 /// Looks between two searches of the whole way up. A group that bounds us is read at every look; that another one begins to, or that we are
 /// moved, is rare, and finding out means some thirty files.
@@ -27,7 +27,6 @@ pub struct GroupTree {
 /// A group's directory.
 #[derive(Debug)]
 struct Place {
-    version: Version,
     directory: PathBuf,
     path: Arc<str>,
 }
@@ -57,41 +56,28 @@ impl GroupTree {
 
     fn search(&self) -> Vec<Place> {
         let text = fs::read_to_string(&self.membership).unwrap_or_default();
-        let mut places = Vec::new();
-        for membership in group::memberships(&text) {
-            let tree = self.tree(membership.version);
-            for path in group::upwards(&membership.path) {
-                // In a container the path may be the host's: then only the root is there, which is the container's own group.
-                let directory = tree.join(path.trim_start_matches('/'));
-                places.push(Place { version: membership.version, directory, path: path.into() });
-            }
-        }
-        places.retain(|place| place.limit_bytes().is_some());
-        places
-    }
-
-    fn tree(&self, version: Version) -> PathBuf {
-        match version {
-            Version::V1 => self.root.join("memory"),
-            Version::V2 if self.root.join("cgroup.controllers").exists() => self.root.clone(),
-            // Beside the trees of version 1.
-            Version::V2 => self.root.join("unified"),
-        }
+        let place = |path: &str| {
+            // In a container the path may be the host's: then only the root exists, which is the container's own group.
+            let directory = self.root.join(path.trim_start_matches('/'));
+            Place { directory, path: path.into() }
+        };
+        let groups = group::path_of(&text).map(group::upwards).unwrap_or_default();
+        groups.into_iter().map(place).filter(|place| place.limit_bytes().is_some()).collect()
     }
 }
 
 impl Place {
     fn limit_bytes(&self) -> Option<u64> {
         let limit = |file: &&str| group::limit(&read(&self.directory, file)?);
-        self.version.limit_files().iter().filter_map(limit).min()
+        LIMIT_FILES.iter().filter_map(limit).min()
     }
 
     fn read(&self) -> Option<Group> {
         let limit_bytes = self.limit_bytes()?;
-        let charged = read(&self.directory, self.version.usage_file());
+        let charged = read(&self.directory, USAGE_FILE);
         let used_bytes = charged.as_deref().and_then(group::number).map(|charged_bytes| {
             let stat = read(&self.directory, "memory.stat").unwrap_or_default();
-            charged_bytes.saturating_sub(group::reclaimable_bytes(self.version, &stat))
+            charged_bytes.saturating_sub(group::reclaimable_bytes(&stat))
         });
         Some(Group { path: Arc::clone(&self.path), limit_bytes, used_bytes })
     }
@@ -141,7 +127,6 @@ mod tests {
         let mut scene = Scene::new(
             "0::/user.slice/app/reeld.service\n",
             &[
-                ("cgroup.controllers", "memory\n"),
                 ("user.slice/app/reeld.service/memory.max", "max\n"),
                 ("user.slice/app/reeld.service/memory.high", "max\n"),
                 ("user.slice/app/memory.max", "4000\n"),
@@ -162,22 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn version_1_and_hybrid_systems_are_read_in_their_own_trees() {
-        let files = [
-            ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
-            ("memory/docker/memory.limit_in_bytes", "5000\n"),
-            ("memory/docker/memory.usage_in_bytes", "4000\n"),
-            ("memory/docker/memory.stat", "inactive_file 1\ntotal_inactive_file 1000\n"),
-            ("unified/app/cgroup.procs", "1\n"),
-        ];
-        let bounds = [("/docker".to_owned(), 5000, Some(3000))];
-        assert_eq!(Scene::new("4:memory:/docker/ab\n", &files).look(), bounds);
-        assert_eq!(Scene::new("4:memory:/docker\n0::/app\n", &files).look(), bounds);
-    }
-
-    #[test]
     fn in_a_container_the_root_is_its_own_group() {
-        let root = [("cgroup.controllers", ""), ("memory.max", "70\n"), ("memory.current", "60\n")];
+        let root = [("memory.max", "70\n"), ("memory.current", "60\n")];
         for membership in ["0::/host/path/of/it\n", "0::/../../other\n", "0::/\n"] {
             assert_eq!(
                 Scene::new(membership, &root).look(),
@@ -191,7 +162,6 @@ mod tests {
     fn a_system_without_groups_has_no_bounds_until_one_appears() {
         let mut scene = Scene::new("0::/app\n", &[]);
         assert!(scene.look().is_empty());
-        scene.write("cgroup.controllers", "");
         scene.write("app/memory.max", "70\n");
         let looks = (0..=SEARCH_INTERVAL).position(|_| !scene.look().is_empty());
         assert_eq!(looks, Some(SEARCH_INTERVAL as usize));

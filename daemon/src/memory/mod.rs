@@ -4,9 +4,7 @@ pub mod budget;
 pub mod children;
 pub mod group;
 pub mod group_tree;
-mod journal_pages;
 pub mod levels;
-mod loose;
 pub mod os;
 mod reclaim;
 mod report;
@@ -14,7 +12,6 @@ pub mod sample;
 pub mod supervisor;
 
 pub use budget::{Budget, Holder, OverBudget, Reservation};
-pub use journal_pages::JournalPages;
 pub use supervisor::{
     GetMemoryStatus, MemoryParts, MemorySupervisor, PressureChanged, Reclaim, SetMemoryLimits, TrimMemory,
 };

@@ -1,9 +1,9 @@
-//! What the C library's allocator must be told, so that freed memory really goes back to the system, and how much `SQLite` took of it.
+//! What the C library's allocator must be told, so that freed memory really goes back to the system.
 //!
 //! Only glibc needs to be told; elsewhere those functions do nothing.
 #![expect(
     unsafe_code,
-    reason = "mallopt, malloc_trim and sqlite3_memory_used have no safe face; all take plain numbers and no pointers"
+    reason = "mallopt and malloc_trim have no safe interface; both take plain numbers and no pointers"
 )]
 
 /// Arenas of glibc's heap. By default there are eight per core, each of which keeps what its threads freed.
@@ -64,13 +64,6 @@ pub fn return_free_heap() -> u64 {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn resident_bytes() -> u64 {
     super::children::status_bytes(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
-}
-
-/// What `SQLite` holds of the heap, over all connections of this process.
-pub fn journal_bytes() -> u64 {
-    // SAFETY: reads one counter behind SQLite's own lock, from any thread, before and after its initialisation (sqlite3.h).
-    let bytes = unsafe { rusqlite::ffi::sqlite3_memory_used() };
-    bytes.try_into().unwrap_or_default()
 }
 
 /// Whether [`return_free_heap`] can do anything here.

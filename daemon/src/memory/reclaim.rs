@@ -11,8 +11,6 @@ use super::{os, supervisor::Reclaim};
 const RECLAIMER_DEADLINE: Duration = Duration::from_secs(10);
 /// The name of the allocator among the reclaimers; the dearest, as it holds up every thread that allocates.
 const HEAP: &str = "heap";
-/// The name of the journal's pages among them.
-pub(super) const JOURNAL: &str = "journal";
 
 /// What one of them did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +47,6 @@ pub(super) async fn run(
         reclaimed.push(Reclaimed { name: HEAP, freed_bytes });
     }
     reclaimed
-}
-
-/// Gives back what a flood left behind and nobody misses: the journal's pages, and the heap's free ones.
-pub(super) async fn return_loose(reclaimers: Vec<(&'static str, Recipient<Reclaim>)>) -> Vec<Reclaimed> {
-    let journal = reclaimers.into_iter().filter(|(name, _)| *name == JOURNAL).collect();
-    run(journal, u64::MAX, true).await
 }
 
 /// Gives the heap's free pages back alone: cheap, and nobody loses anything by it.

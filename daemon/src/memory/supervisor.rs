@@ -22,8 +22,6 @@ use tracing::{debug, info, warn};
 use super::{
     budget::Budget,
     levels::{self, Limit, Pressure, Sample, Watermarks},
-    loose::Loose,
-    os,
     reclaim::{self, Reclaimed},
     report::{self, Seen},
     sample::SampleSource,
@@ -102,7 +100,6 @@ pub struct MemorySupervisor {
     peak_resident_bytes: u64,
     timer: Option<SpawnHandle>,
     is_reclaiming: bool,
-    loose: Loose,
     last_reclaim: Option<Instant>,
     trim_waiters: Vec<oneshot::Sender<MemoryTrimResult>>,
     level_since: Option<Timestamp>,
@@ -138,7 +135,6 @@ impl MemorySupervisor {
             peak_resident_bytes: 0,
             timer: None,
             is_reclaiming: false,
-            loose: Loose::default(),
             last_reclaim: None,
             trim_waiters: Vec::new(),
             level_since: None,
@@ -211,28 +207,7 @@ impl MemorySupervisor {
         self.tell_listeners();
         if *self.level.borrow() >= MemoryLevel::High {
             self.reclaim_if_due(ctx);
-        } else {
-            self.return_loose_heap(ctx);
         }
-    }
-
-    /// After a flood the heap keeps what the flood took; nobody presses for it, so it goes back when it is quiet.
-    fn return_loose_heap(&mut self, ctx: &mut Context<Self>) {
-        let is_worth_it = self.loose.look(self.sample.resident_bytes, self.budget.reserved_bytes());
-        if !is_worth_it || self.is_reclaiming || !self.trim_waiters.is_empty() || !os::can_return_free_heap()
-        {
-            return;
-        }
-        self.is_reclaiming = true;
-        let before_bytes = self.sample.resident_bytes;
-        let work = reclaim::return_loose(self.reclaimers.clone());
-        ctx.spawn(work.into_actor(self).map(move |reclaimed, actor, _| {
-            actor.is_reclaiming = false;
-            actor.take_sample();
-            let freed_bytes = actor.note_trim(TrimReason::Quiet, before_bytes, &reclaimed);
-            actor.loose.returned(actor.sample.resident_bytes, actor.budget.reserved_bytes());
-            info!(freed_bytes, resident_bytes = actor.sample.resident_bytes, "free heap given back");
-        }));
     }
 
     /// On the actor itself: measured, a sample takes 0.07 ms (0.2 ms where a control group has a limit, unoptimised), less than handing it to
