@@ -104,7 +104,7 @@ impl Failure {
                 let reason = task.hold_reason.map_or("unknown", reel_protocol::HoldReason::name);
                 let again = if reason == "outcome_unknown" {
                     format!(
-                        "it may have been paid for: reel release {id} asks (and may pay) again, reel cancel {id} gives up"
+                        "it may have been paid for: reel release {id} fetches it where its address is known, else asks (and may pay) again; reel cancel {id} gives up"
                     )
                 } else {
                     format!("reel release {id} lets it go on, reel cancel {id} gives up")

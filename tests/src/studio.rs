@@ -15,12 +15,22 @@ pub fn studio(provider: &FakeProvider, more: &str) -> Sandbox {
     sandbox
 }
 
+/// The same where a result that an answer names is tried to be fetched for so long.
+#[track_caller]
+pub fn patient_studio(provider: &FakeProvider, fetch_s: u32, more: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let config = config(&sandbox, provider, more);
+    sandbox.configure(&config.replace("fetch_s = 1\n", &format!("fetch_s = {fetch_s}\n")));
+    sandbox.start();
+    sandbox
+}
+
 /// Its configuration; the key lies in a file of the sandbox, so that it stands in no environment either.
 pub fn config(sandbox: &Sandbox, provider: &FakeProvider, more: &str) -> String {
     let key = key_file(sandbox.root());
     fs::write(&key, FakeProvider::KEY).unwrap();
     format!(
-        "[http]\nfirst_byte_s = 2\nread_s = 2\ntotal_s = 20\nper_host = 100\npool = 100\n\
+        "[http]\nfirst_byte_s = 2\nread_s = 2\ntotal_s = 20\nfetch_s = 1\nper_host = 100\npool = 100\n\
          [providers.studio]\nkind = \"openai\"\nbase_url = \"{}\"\napi_key = {{ file = \"{}\" }}\nmodel = \"gpt-image-2\"\n{more}\n",
         provider.base_url(),
         key.display()

@@ -102,6 +102,7 @@ pub(super) static KEYS: &[Key] = &[
     whole!(http.first_byte_s, 1..=86_400),
     whole!(http.read_s, 1..=3_600),
     whole!(http.total_s, 1..=86_400),
+    whole!(http.fetch_s, 0..=3_600),
     Key {
         path: "log.filter",
         field: Field::Text {

@@ -95,6 +95,8 @@ pub struct HttpConfig {
     pub read_s: u32,
     /// Time of a whole exchange, in seconds.
     pub total_s: u32,
+    /// How long a result that an answer only names is tried to be fetched, in seconds.
+    pub fetch_s: u32,
 }
 
 /// `[log]`.
@@ -142,6 +144,8 @@ impl Default for HttpConfig {
             first_byte_s: 600,
             read_s: 60,
             total_s: 900,
+            // A new file is everywhere within seconds, and after minutes something is wrong with it. Its address holds for an hour.
+            fetch_s: 300,
         }
     }
 }

@@ -1,16 +1,18 @@
 //! What providers are asked, and what they answer.
 
+use std::sync::Arc;
+
 use actix::Message;
 use reel_protocol::{
     ImageParams,
     methods::{ProviderCheckResult, ProviderInfo},
 };
 
-use super::{Failure, Instance, Permit};
+use super::{Failure, Instance, Permit, RemoteJob};
 use crate::{
     cache::{Body, Fresh},
     memory::Reservation,
-    tasks::{CancelSignal, ProgressSink},
+    tasks::{CancelSignal, JobSink, ProgressSink},
 };
 
 /// Pictures to make.
@@ -32,12 +34,16 @@ pub struct Generate {
     pub provider: String,
     /// What.
     pub request: PictureRequest,
+    /// What the provider holds of an earlier attempt, to be asked for first.
+    pub job: Option<Arc<RemoteJob>>,
     /// Given back when the call is really over.
     pub permit: Option<Permit>,
     /// Whether to stop.
     pub cancel: CancelSignal,
     /// Where to report.
     pub progress: ProgressSink,
+    /// Where to say what the provider holds.
+    pub jobs: JobSink,
 }
 
 /// A picture that was made and is not kept yet.

@@ -6,6 +6,7 @@ mod gate;
 mod gateway;
 mod http;
 mod inspect;
+mod job;
 mod messages;
 mod openai;
 mod permits;
@@ -19,6 +20,7 @@ pub use self::{
     gateway::{Instance, ProviderGateway},
     http::{Http, HttpLimits},
     inspect::Inspector,
+    job::RemoteJob,
     messages::{
         CheckNamed, CheckProvider, Generate, GenerateError, GetProviders, Picture, PictureRequest,
         SetInstances,

@@ -2,13 +2,15 @@
 //!
 //! It owns the instance's key and way to the network. The gateway sends it attempts; it reports to the gate what each says about the service.
 
+mod collect;
 mod failures;
 mod fetch;
 mod reading;
+mod resume;
 #[cfg(test)]
 mod tests;
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use actix::{Actor, Context, Handler, ResponseFuture};
 use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
@@ -17,21 +19,24 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 
-use self::reading::{Came, OTHER_TEXTS, Reading, Text, picture};
+use self::{
+    reading::{Came, OTHER_TEXTS, Reading},
+    resume::Sinks,
+};
 use super::{
-    CheckProvider, Generate, GenerateError, Picture, PictureRequest,
+    CheckProvider, Generate, GenerateError, Permit, PictureRequest,
     class::{Class, Failure},
     gate::Verdict,
     http::{Exchange, Http, Reach},
     inspect::{InspectError, Inspected, Inspector},
-    wire::{Item, Wire},
+    wire::Wire,
 };
 use crate::{
     cache::{Fresh, SPOOL_BYTES, Shelver, Spooled, Spools},
     config::ProviderConfig,
     memory::{Budget, Holder, Reservation},
     secret::{Key, Secret},
-    tasks::ProgressSink,
+    tasks::CancelSignal,
 };
 
 /// What a call holds in memory while its answer arrives: what is gathered first, eight pieces of 64 KiB on their way to disk, up to three of
@@ -56,6 +61,8 @@ pub struct RemoteParts {
     pub wire: Arc<dyn Wire>,
     /// The way to the network.
     pub http: Http,
+    /// How long a result that an answer only names is tried to be fetched.
+    pub patience: Duration,
     /// Where its pictures arrive.
     pub spools: Spools,
     /// Gives them their names.
@@ -120,46 +127,35 @@ enum Got {
 
 impl RemoteParts {
     async fn generate(&self, call: Generate) -> Result<Fresh, GenerateError> {
-        let Generate { request, permit, mut cancel, progress, .. } = call;
-        let has_left = Cell::new(false);
-        let leaves = || {
-            has_left.set(true);
-            if let Some(permit) = &permit {
-                permit.leaves();
-            }
+        let Generate { request, job, permit, cancel, progress, jobs, .. } = call;
+        let sinks = Sinks { progress: &progress, jobs: &jobs };
+        let mut share = Some(self.ready(request.params.n).map_err(GenerateError::Failed)?);
+        let earlier = match job {
+            // A paid result is fetched though nobody wants it any more: it is kept for whoever asks next.
+            Some(job) => tokio::select! {
+                biased;
+                () = stopped(cancel.clone(), || self.config.is_paid) => return Err(GenerateError::Stopped),
+                earlier = self.resume(&job, sinks) => earlier.map_err(GenerateError::Failed)?,
+            },
+            None => None,
         };
-        let answered = || {
-            if let Some(permit) = &permit {
-                permit.answered();
-            }
+        let got = match earlier {
+            Some(fetched) => Got::Files(fetched.into_iter().map(|file| (file, None)).collect()),
+            None => self.ask_unless_stopped(&request, permit.as_ref(), cancel, sinks).await?,
         };
-        let stopped = async {
-            // The sender goes away only with the tracker, and then nobody is left to stop it.
-            let is_told = cancel.wait_for(|is_cancelled| *is_cancelled).await.is_ok();
-            // A call that may be paid goes on though nobody wants it any more: its picture is kept for whoever asks next.
-            if !is_told || (self.config.is_paid && has_left.get()) {
-                std::future::pending::<()>().await;
-            }
-        };
-        let mut share = None;
-        let asked = tokio::select! {
-            biased;
-            () = stopped => return Err(GenerateError::Stopped),
-            asked = self.ask(&request, &progress, &mut share, (leaves, answered)) => asked,
-        };
-        // What failed before the request left says nothing about the provider.
-        if let Some(permit) = permit.as_ref().filter(|_| has_left.get()) {
-            permit
-                .judge(asked.as_ref().map_or_else(|failure| failure.class.verdict(), |_| Verdict::Answered));
-        }
         drop(permit);
-        let mut fresh = match asked.map_err(GenerateError::Failed)? {
+        let mut fresh = match got {
             Got::Whole(fresh) => fresh,
             Got::Files(files) => {
                 // The rest is given back before they are looked at, which may wait for memory.
                 let held_bytes = files.iter().map(|(file, _)| file.memory_bytes()).sum();
                 share = share.map(|mut share| share.split(held_bytes));
-                self.inspect(files).await.map_err(GenerateError::Failed)?.into()
+                let inspected = self.inspect(files).await;
+                if inspected.as_ref().is_err_and(|failure| failure.class == Class::Unknown) {
+                    // There is nothing to fetch again.
+                    let _ = jobs.remember(None).await;
+                }
+                inspected.map_err(GenerateError::Failed)?.into()
             }
         };
         if let (Fresh::Pictures(pictures), Some(share)) = (&mut fresh, &mut share) {
@@ -170,21 +166,52 @@ impl RemoteParts {
         Ok(fresh)
     }
 
+    /// Asks the provider, until the call is stopped; a call that may be paid goes on though nobody wants it any more.
+    async fn ask_unless_stopped(
+        &self,
+        request: &PictureRequest,
+        permit: Option<&Permit>,
+        cancel: CancelSignal,
+        sinks: Sinks<'_>,
+    ) -> Result<Got, GenerateError> {
+        let has_left = Cell::new(false);
+        let leaves = || {
+            has_left.set(true);
+            if let Some(permit) = permit {
+                permit.leaves();
+            }
+        };
+        let answered = || {
+            if let Some(permit) = permit {
+                permit.answered();
+            }
+        };
+        let asked = tokio::select! {
+            biased;
+            () = stopped(cancel, || self.config.is_paid && has_left.get()) => return Err(GenerateError::Stopped),
+            asked = self.ask(request, sinks, (leaves, answered)) => asked,
+        };
+        // What failed before the request left says nothing about the provider.
+        if let Some(permit) = permit.filter(|_| has_left.get()) {
+            permit
+                .judge(asked.as_ref().map_or_else(|failure| failure.class.verdict(), |_| Verdict::Answered));
+        }
+        asked.map_err(GenerateError::Failed)
+    }
+
     async fn ask(
         &self,
         request: &PictureRequest,
-        progress: &ProgressSink,
-        share: &mut Option<Reservation>,
+        sinks: Sinks<'_>,
         (leaves, answered): (impl FnOnce(), impl FnOnce()),
     ) -> Result<Got, Failure> {
         let key = self.key()?;
-        *share = Some(self.ready(request.params.n)?);
         let model = request.params.model.as_deref().or(self.config.model.as_deref());
         let submission = self.wire.submission(request, model);
         let mut post = self.request(Method::POST, self.url(submission.path), key.as_ref())?;
         post.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *post.body_mut() = Some(submission.body.into());
-        progress.report(0.0, format!("waiting for {}", self.config.name));
+        sinks.progress.report(0.0, format!("waiting for {}", self.config.name));
         let exchange =
             self.http.send(post, Reach::Anywhere, leaves).await.map_err(|error| self.not_answered(error))?;
         let status = exchange.response.status();
@@ -194,10 +221,13 @@ impl RemoteParts {
             let refusal = self.wire.refusal(status, &headers, &body);
             return Err(self.refused(refusal, key.as_ref()).status(status.as_u16()));
         }
-        progress.report(0.5, format!("receiving from {}", self.config.name));
-        self.receive(exchange, request.params.n, key.as_ref(), answered)
-            .await
-            .map_err(|failure| failure.status(status.as_u16()))
+        sinks.progress.report(0.5, format!("receiving from {}", self.config.name));
+        let received = self.receive(exchange, request.params.n, key.as_ref(), sinks, answered).await;
+        // Where a result could not be fetched, that status says more.
+        received.map_err(|failure| match failure.error.provider_status {
+            Some(_) => failure,
+            None => failure.status(status.as_u16()),
+        })
     }
 
     /// What is asked for first, while nothing has been paid.
@@ -219,6 +249,7 @@ impl RemoteParts {
         exchange: Exchange,
         count: u32,
         key: Option<&Secret>,
+        sinks: Sinks<'_>,
         answered: impl FnOnce(),
     ) -> Result<Got, Failure> {
         let content_type = exchange.response.headers().get(CONTENT_TYPE);
@@ -257,79 +288,9 @@ impl RemoteParts {
             Came::Parts { items, texts, cut } => (items, texts, cut),
         };
         match (items, cut) {
-            (Ok(items), _) => self.collect(items, texts, key).await.map(Got::Files),
+            (Ok(items), _) => self.collect(items, texts, key, sinks).await.map(Got::Files),
             (Err(_), Some(cut)) => Err(self.lost(&cut)),
             (Err(refusal), None) => Err(self.refused(refusal, key)),
-        }
-    }
-
-    /// The files of these pictures: those that are there, or why none is.
-    async fn collect(
-        &self,
-        items: Vec<Item>,
-        mut texts: Vec<Option<Text>>,
-        key: Option<&Secret>,
-    ) -> Result<Files, Failure> {
-        // What nobody names is in nobody's share while the others are fetched.
-        let named =
-            |number| items.iter().any(|item| matches!(item, Item::Taken { text, .. } if *text == number));
-        for (_, text) in texts.iter_mut().enumerate().filter(|(number, _)| !named(*number)) {
-            *text = None;
-        }
-        let mut files = Vec::new();
-        let mut failures = Vec::new();
-        for item in items {
-            let (taken, at) = match item {
-                Item::Taken { text, or_at } => (texts.get_mut(text).and_then(Option::take), or_at),
-                Item::At(url) => (None, Some(url)),
-            };
-            let taken = taken.map(|(text, look)| Ok((self.read(Some(text))?, look)));
-            let got = match (taken, at) {
-                (Some(Ok((file, look))), at) if file.size_bytes > 0 || at.is_none() => Ok((file, look)),
-                (_, Some(url)) => self.fetch(url, key).await.map(|file| (file, None)),
-                (Some(Err(failure)), None) => Err(failure),
-                _ => Err(self.bad_answer("the answer names a picture and does not hold it")),
-            };
-            match got {
-                Ok(file) => files.push(file),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        match failures.into_iter().next() {
-            Some(failure) if files.is_empty() => Err(failure),
-            Some(failure) => {
-                // What is good of it was paid with the rest.
-                let error = failure.error.message;
-                tracing::warn!(provider = %self.config.name, error, "one of several pictures was left out");
-                Ok(files)
-            }
-            None => Ok(files),
-        }
-    }
-
-    async fn inspect(&self, files: Files) -> Result<Vec<Picture>, Failure> {
-        let mut pictures = Vec::new();
-        let mut fault = None;
-        for (file, look) in files {
-            let inspected = match look {
-                Some(inspected) => inspected.map(|inspected| (file, inspected)),
-                None => self.inspector.inspect(file).await,
-            };
-            match inspected {
-                Ok((spooled, inspected)) => pictures.push(picture(spooled, inspected)),
-                Err(error) => fault = Some(error),
-            }
-        }
-        match fault {
-            None if !pictures.is_empty() => Ok(pictures),
-            // What is good of it was paid with the rest.
-            Some(error) if !pictures.is_empty() => {
-                tracing::warn!(provider = %self.config.name, %error, "one of several pictures was left out");
-                Ok(pictures)
-            }
-            Some(error @ InspectError::OverMemory(_)) => Err(self.lost(&error.to_string())),
-            Some(error) => Err(self.bad_answer(&error.to_string())),
-            None => Err(self.bad_answer("answered without a picture")),
         }
     }
 
@@ -378,5 +339,14 @@ impl RemoteParts {
 
     fn host(&self) -> &str {
         self.config.base_url.host_str().unwrap_or(&self.config.name)
+    }
+}
+
+/// Ends when the call is told to stop and nothing of it may be paid.
+async fn stopped(mut cancel: CancelSignal, may_be_paid: impl Fn() -> bool) {
+    // The sender goes away only with the tracker, and then nobody is left to stop it.
+    let is_told = cancel.wait_for(|is_cancelled| *is_cancelled).await.is_ok();
+    if !is_told || may_be_paid() {
+        std::future::pending::<()>().await;
     }
 }

@@ -188,9 +188,11 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
     let generate = Generate {
         provider: provider.provider.to_string(),
         request,
+        job: task.job,
         permit: task.permit,
         cancel: task.cancel,
         progress: task.progress.clone(),
+        jobs: task.jobs,
     };
     let pictures = match parts.generate.send(generate).await {
         Ok(Ok(pictures)) => pictures,

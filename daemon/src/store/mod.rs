@@ -34,7 +34,7 @@ pub use self::{
     open::{Opened, open},
     query::{Filter, batch_states, find_states, list, list_plan, view, views},
     recover::{Recovered, Recovery, load, recover},
-    steps::{Finish, Start, Step, finish, start, step},
+    steps::{Finish, RemoteId, Start, Step, finish, set_remote_id, start, step},
     thread::{Coming, Store},
     unsynced::{Unsynced, delete_unsynced, insert_unsynced, next_unsynced, unsynced_bytes},
 };

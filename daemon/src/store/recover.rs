@@ -4,7 +4,7 @@ use reel_protocol::{BatchId, HoldReason, TaskId, TaskState, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    Dependencies, NewTask, StoreError,
+    Dependencies, NewTask, RemoteId, StoreError,
     accept::unfinished_dependencies,
     columns::{cache_mode, hold_at, json_at, state_at},
 };
@@ -28,8 +28,8 @@ pub struct Recovered {
     pub deaths: u32,
     /// When its next attempt may begin.
     pub not_before: Option<Timestamp>,
-    /// The provider's job id of its open attempt.
-    pub remote_id: Option<String>,
+    /// What the provider holds for its last attempt, whether that is still open or not.
+    pub remote_id: Option<RemoteId>,
     /// Its dependencies that are not finished, or the one that did not succeed.
     pub open: Dependencies,
 }
@@ -55,7 +55,7 @@ const MOST_ASKED: u32 = 100_000;
 
 const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_provider, provider, model, params, metadata, cache_mode, \
      attempts_left, deadline_ms, rev, hold_reason, client, batch, attempts, deaths, not_before_ms, \
-     (SELECT remote_id FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts AND ended_ms IS NULL)";
+     (SELECT remote_id FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts)";
 
 /// Reads what a start must know.
 pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
@@ -141,7 +141,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         attempts: row.get(18)?,
         deaths: row.get(19)?,
         not_before: time(20)?,
-        remote_id: row.get(21)?,
+        remote_id: row.get::<_, Option<String>>(21)?.map(RemoteId),
         open: Ok(Vec::new()),
     })
 }

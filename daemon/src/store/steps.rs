@@ -11,6 +11,17 @@ use super::{
 /// Events kept for readers that come back; older ones are dropped as new ones come.
 const EVENTS_KEPT: i64 = 10_000;
 
+/// What a provider holds for an attempt, in the words of the room that reads it back. It may hold addresses with signatures, so it shows
+/// itself nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RemoteId(pub String);
+
+impl std::fmt::Debug for RemoteId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RemoteId(***)")
+    }
+}
+
 /// The begin of an attempt.
 #[derive(Debug, Clone)]
 pub struct Start {
@@ -26,6 +37,8 @@ pub struct Start {
     pub provider: Option<String>,
     /// Its model.
     pub model: Option<String>,
+    /// What the provider holds of an earlier attempt, which this one asks for first.
+    pub remote_id: Option<RemoteId>,
 }
 
 /// Journals that a task runs: must be committed before anything leaves for a provider.
@@ -40,10 +53,25 @@ pub fn start(connection: &Connection, start: &Start) -> Result<(), StoreError> {
     if changed == 0 {
         return Err(StoreError::NoTask(start.id));
     }
-    let mut statement = connection
-        .prepare_cached("INSERT INTO attempts (task, number, provider, started_ms) VALUES (?, ?, ?, ?)")?;
-    statement.execute(params![start.id.0, start.number, start.provider, at])?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO attempts (task, number, provider, started_ms, remote_id) VALUES (?, ?, ?, ?, ?)",
+    )?;
+    let remote_id = start.remote_id.as_ref().map(|id| &id.0);
+    statement.execute(params![start.id.0, start.number, start.provider, at, remote_id])?;
     insert_event(connection, start.id, start.rev, TaskState::Running, start.at)
+}
+
+/// Journals what the provider holds for an attempt, or that it holds nothing any more.
+pub fn set_remote_id(
+    connection: &Connection,
+    task: TaskId,
+    number: u32,
+    remote_id: Option<&RemoteId>,
+) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("UPDATE attempts SET remote_id = ? WHERE task = ? AND number = ?")?;
+    statement.execute(params![remote_id.map(|id| &id.0), task.0, number])?;
+    Ok(())
 }
 
 /// The end of a task.
@@ -87,6 +115,13 @@ pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError
     ])?;
     let outcome = finish.error.as_ref().map_or(finish.state.name(), |error| error.code.as_str());
     end_attempt(connection, finish.id, finish.at, outcome)?;
+    if finish.state == TaskState::Succeeded {
+        // Nothing is to be fetched any more, so addresses that may be signed are not kept.
+        let mut statement = connection.prepare_cached(
+            "UPDATE attempts SET remote_id = NULL WHERE task = ? AND remote_id IS NOT NULL",
+        )?;
+        statement.execute([finish.id.0])?;
+    }
     insert_outputs(connection, finish.id, &finish.outputs)?;
     insert_event(connection, finish.id, finish.rev, finish.state, finish.at)
 }

@@ -31,6 +31,8 @@ pub enum Again {
 pub struct Failed {
     /// What may follow.
     pub again: Again,
+    /// Whether the provider has made results that were paid and are still to be fetched.
+    pub has_paid_results: bool,
     /// Attempts begun, this one counted.
     pub attempts: u32,
     /// Attempts that it may still make.
@@ -71,6 +73,8 @@ pub fn next(failed: Failed) -> Next {
             let wait = wait.map_or(pause, |wait| (wait + spread).max(least));
             Next::Wait { wait, is_counted: false }
         }
+        // They are not given up because fetching them failed often.
+        Again::Later(_) | Again::WhenAllowed(_) if failed.has_paid_results => Next::Hold,
         Again::Never | Again::Later(_) | Again::WhenAllowed(_) => Next::Fail,
     }
 }
@@ -81,8 +85,9 @@ mod tests {
 
     #[test]
     fn attempts_are_bounded_and_the_providers_wait_is_kept() {
-        let next =
-            |again, attempts, attempts_left| next(Failed { again, attempts, attempts_left, spread: 1_250 });
+        let next = |again, attempts, attempts_left| {
+            next(Failed { again, has_paid_results: false, attempts, attempts_left, spread: 1_250 })
+        };
         let wait = |millis, is_counted| Next::Wait { wait: Duration::from_millis(millis), is_counted };
         let minute = Some(Duration::from_mins(1));
         assert_eq!(next(Again::Never, 1, 9), Next::Fail);
@@ -98,5 +103,15 @@ mod tests {
         assert_eq!(next(Again::WhenAllowed(zero), 50, 0), wait(30_000, false));
         assert_eq!(next(Again::WhenAllowed(minute), 100, 5), Next::Fail);
         assert_eq!(next(Again::OutcomeUnknown, 1, 9), Next::Hold);
+    }
+
+    #[test]
+    fn results_that_were_paid_are_held_when_the_attempts_are_used_up() {
+        let next = |again, attempts_left| {
+            super::next(Failed { again, has_paid_results: true, attempts: 1, attempts_left, spread: 0 })
+        };
+        assert_eq!(next(Again::Later(None), 0), Next::Hold);
+        assert!(matches!(next(Again::Later(None), 1), Next::Wait { .. }));
+        assert_eq!(next(Again::Never, 0), Next::Fail);
     }
 }

@@ -10,7 +10,7 @@ const SUSPECT_DEATHS: u32 = 2;
 pub enum AfterCrash {
     /// Nothing can have been paid, or the provider recognises a repeat: ask again.
     Queue,
-    /// The provider's job id is on disk: go on asking for its result.
+    /// What the provider holds for it is on disk: its next attempt asks for that, and submits nothing.
     PollOn,
     /// A person decides.
     Hold(HoldReason),
@@ -21,7 +21,7 @@ pub enum AfterCrash {
 pub struct OpenAttempt {
     /// Whether asking again may pay again.
     pub is_paid: bool,
-    /// Whether the provider's job id is on disk.
+    /// Whether it is on disk what the provider holds for it.
     pub has_remote_id: bool,
     /// Daemon deaths that the task was running at, this one counted.
     pub deaths: u32,

@@ -118,6 +118,9 @@ impl TaskTracker {
                 self.step_or_refuse(id, hold, answered);
             }
             Decision::Release | Decision::Retry => {
+                if self.is_unknown(id) {
+                    self.allow_asking_again(id);
+                }
                 let release = move |step: &mut store::Step| {
                     step.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
                     step.hold_reason = None;
@@ -190,6 +193,7 @@ impl TaskTracker {
         let attempts_left = self.parts.limits.default_attempts;
         let is_waiting = !open.is_empty();
         self.live.insert(id, Box::new(task));
+        self.allow_asking_again(id);
         self.dependencies.add(id, open);
         let again = move |step: &mut store::Step| {
             step.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };

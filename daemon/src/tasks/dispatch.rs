@@ -5,11 +5,12 @@ use reel_protocol::{Source, TaskError, TaskId, TaskState, Timestamp, methods::Me
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    CancelSignal, ProgressSink, RunEnd, RunTask, TaskTracker,
+    CancelSignal, JobSink, ProgressSink, RunEnd, RunTask, TaskTracker,
     finish::End,
     live::LiveTask,
     outcome::shares_unknown,
     ready::Place,
+    remote_jobs::remote_id,
     tracker::{JOURNAL_PAUSE, Run},
     wait_reason::Gate,
 };
@@ -33,6 +34,9 @@ impl TaskTracker {
     pub(super) fn enter_queue(&mut self, ctx: &mut Context<Self>, id: TaskId) {
         if !self.has_valid_plan(id) {
             return self.plan_anew(ctx, id);
+        }
+        if let Some(error) = self.made_elsewhere(id) {
+            return self.hold_unknown(ctx, id, error);
         }
         let Some(task) = self.live.get(&id) else { return };
         let (was_own, priority) = (self.flights.is_own(id), task.priority);
@@ -141,20 +145,23 @@ impl TaskTracker {
     }
 
     pub(super) fn has_slot(&self) -> bool {
-        let under_way = self.runs.values().filter(|run| !run.is_over).count();
+        let under_way = self.runs.values().filter(|run| !run.is_over && run.job.is_none()).count();
         under_way < self.parts.limits.max_concurrent
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>, id: TaskId, permit: Option<Permit>) {
+        let job = self.known_job(id);
         let Some(task) = self.live.get_mut(&id) else { return };
         self.next_run += 1;
         let run = self.next_run;
         let (cancel, signal) = watch::channel(false);
         task.run = Some(run);
+        task.job.clone_from(&job);
         task.is_committing = true;
         let keys = task.keys();
         let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
-        self.runs.insert(run, Run { leader: Some(id), cancel, key: task.key(), is_paid, is_over: false });
+        let key = task.key();
+        self.runs.insert(run, Run { leader: Some(id), cancel, key, is_paid, is_over: false, job });
         let launch = Launch { run, id, permit, cancel: signal };
         if keys.is_empty() {
             return self.journal_start(launch);
@@ -224,10 +231,12 @@ impl TaskTracker {
             kind: task.kind.clone(),
             params: task.plan.params.clone(),
             provider: task.plan.candidates.first().cloned(),
+            job: task.job.clone(),
             permit,
             cache: task.cache,
             cancel,
             progress: ProgressSink { recipient: ctx.address().recipient(), run },
+            jobs: JobSink { recipient: ctx.address().recipient(), run },
             make_room: ctx.address().recipient(),
         };
         let running = self.parts.run.send(message);
@@ -283,6 +292,7 @@ impl TaskTracker {
         running.leader = Some(id);
         if let Some(task) = self.live.get_mut(&id) {
             task.run = run;
+            task.job.clone_from(&running.job);
         }
         self.when_settled(ctx, id, move |tracker, _| {
             let Some(task) = tracker.live.get_mut(&id).filter(|task| task.state == TaskState::Queued && task.run.is_some()) else { return };
@@ -313,5 +323,6 @@ pub(super) fn start_of(task: &LiveTask) -> Start {
         number: task.attempts + 1,
         provider: candidate.map(|candidate| candidate.provider.to_string()),
         model: candidate.and_then(|candidate| candidate.model.as_deref()).map(str::to_owned),
+        remote_id: remote_id(task.job.as_deref()),
     }
 }

@@ -59,7 +59,8 @@ impl TaskTracker {
         if let Some(key) = task.key() {
             self.flights.join(key, id);
         }
-        self.runs.insert(run, Run { leader: Some(id), cancel, key: task.key(), is_paid, is_over: false });
+        let under_way = Run { leader: Some(id), cancel, key: task.key(), is_paid, is_over: false, job: None };
+        self.runs.insert(run, under_way);
         task.run = Some(run);
         Some(Eager { start: start_of(task), launch: Launch { run, id, permit, cancel: signal } })
     }

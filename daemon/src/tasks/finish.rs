@@ -166,6 +166,9 @@ impl TaskTracker {
         }
         self.dependencies.forget(id);
         self.missing.remove(&id);
+        if finish.state == TaskState::Cancelled {
+            self.pass_job_on(id, task.job.as_ref());
+        }
         self.leave_flight(ctx, id, task.run);
         self.parts.events.task("changed", || task.event(finish.source, finish.error));
         self.waiters.settle(id, view);

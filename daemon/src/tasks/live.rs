@@ -10,7 +10,7 @@ use reel_protocol::{
 use tokio::time::Instant;
 
 use super::{Plan, TaskTracker, flights::Key, ready::Lane};
-use crate::{memory::Reservation, store::NewTask};
+use crate::{memory::Reservation, provider::RemoteJob, store::NewTask};
 
 /// What waits until a task's transition is on disk.
 pub type Deferred = Box<dyn FnOnce(&mut TaskTracker, &mut Context<TaskTracker>) + Send>;
@@ -50,6 +50,8 @@ pub struct LiveTask {
     pub told: Option<Instant>,
     /// Whether a progress event is due later.
     pub is_telling: bool,
+    /// What the provider holds for it: its next attempt asks for that first.
+    pub job: Option<Arc<RemoteJob>>,
     /// The run that works for it.
     pub run: Option<u64>,
     /// A transition is on its way to disk: nothing else may be decided until it is there.
@@ -133,6 +135,7 @@ pub(super) fn live_task(
         progress: Progress::default(),
         told: None,
         is_telling: false,
+        job: None,
         run: None,
         is_committing: false,
         deferred: Vec::new(),

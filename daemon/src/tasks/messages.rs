@@ -11,9 +11,9 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     cache::Kept,
-    provider::Permit,
+    provider::{Permit, RemoteJob},
     store::{self, StoreError},
-    tasks::{Again, TaskRefusal},
+    tasks::{Again, JobSink, TaskRefusal},
 };
 
 /// Who sends a request.
@@ -339,6 +339,8 @@ pub struct RunTask {
     pub params: JsonText,
     /// The provider to use.
     pub provider: Option<Candidate>,
+    /// What that provider holds of an earlier attempt, to be asked for first.
+    pub job: Option<Arc<RemoteJob>>,
     /// The provider's permit; given back when the call is really over.
     pub permit: Option<Permit>,
     /// How it uses the cache.
@@ -347,6 +349,8 @@ pub struct RunTask {
     pub cancel: CancelSignal,
     /// Where to report.
     pub progress: ProgressSink,
+    /// Where to say what the provider holds.
+    pub jobs: JobSink,
     /// Makes the history give way where its artifacts fill the disk tier.
     pub make_room: Recipient<MakeRoom>,
 }

@@ -25,6 +25,7 @@ mod progress;
 mod promise;
 mod ready;
 mod recover;
+mod remote_jobs;
 mod replan;
 mod slack;
 mod state;
@@ -43,6 +44,7 @@ pub use self::{
         ProgressSink, RemoveTask, Replan, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch,
         SubmitTask, TaskCounts, WaitFor, WaitTasks,
     },
+    remote_jobs::{JobSink, RememberJob},
     tracker::{TaskTracker, TrackerParts},
 };
 

@@ -11,6 +11,7 @@ use super::{
     again::{Failed, Next, next},
     finish::{End, RowsWritten, task_error},
     messages::Lost,
+    remote_jobs::hint_to_fetch,
 };
 use crate::{
     cache::{Kept, Made},
@@ -174,8 +175,11 @@ impl TaskTracker {
             }
             return;
         };
+        let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
+        let has_paid_results = is_paid && task.job.is_some();
         let failed = Failed {
             again,
+            has_paid_results,
             attempts: task.attempts,
             attempts_left: task.attempts_left,
             spread: leader.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
@@ -190,6 +194,8 @@ impl TaskTracker {
                 }
             }
             Next::Hold => {
+                let hint = has_paid_results.then(|| hint_to_fetch(leader));
+                let error = TaskError { hint: hint.or(error.hint), ..error };
                 for member in members {
                     let error = if member == leader { error.clone() } else { shares_unknown(leader) };
                     self.hold_unknown(ctx, member, error);
@@ -197,6 +203,10 @@ impl TaskTracker {
             }
             Next::Wait { wait, is_counted } => {
                 let until = Timestamp::from_unix_ms(Timestamp::now().unix_ms() + wait.as_millis() as u64);
+                // Results that cost nothing and could not be fetched for so long are made anew.
+                if !is_paid && let Some(task) = self.live.get_mut(&leader) {
+                    task.job = None;
+                }
                 self.requeue(
                     ctx,
                     leader,
@@ -277,7 +287,7 @@ pub(super) fn shares_unknown(leader: TaskId) -> TaskError {
     task_error(
         ErrorCode::AnswerLost,
         format!("task {leader} asked for the same, and nobody knows whether it was made and paid"),
-        &format!("reel show {leader} says why; reel release asks again, reel cancel gives up"),
+        &format!("reel show {leader} says why, and what reel release does; reel cancel gives up"),
         true,
     )
 }

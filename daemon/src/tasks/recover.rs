@@ -13,8 +13,9 @@ use super::{
     crash::{AfterCrash, OpenAttempt, after_crash},
     finish::{End, task_error},
     live::{LONGEST_DELAY, LiveTask, OVERHEAD_BYTES, live_task},
-    messages::{Drain, Drained},
+    messages::{Drain, Drained, RunEnd},
     ready::Lane,
+    tracker::Run,
 };
 use crate::{
     exit::Exit,
@@ -47,7 +48,9 @@ fn cut_short(row: &mut Recovered, plan: &Planned) -> Step {
     let after = after_crash(OpenAttempt {
         // A provider that is no longer configured may have been a paid one.
         is_paid: candidate.map_or(used.is_some(), |candidate| candidate.is_paid),
-        has_remote_id: row.remote_id.is_some(),
+        // Whose provider is away for a moment waits for it.
+        has_remote_id: row.remote_job().is_some()
+            && plan.as_ref().err().is_none_or(PlanRefusal::is_for_want_of_its_provider),
         deaths: row.deaths,
     });
     tracing::warn!(task = row.task.id.0, ?after, "was running when the daemon died");
@@ -92,6 +95,7 @@ pub(super) fn revived(row: &Recovered, plan: Plan) -> LiveTask {
     task.attempts = row.attempts;
     task.deaths = row.deaths;
     task.not_before = row.not_before;
+    task.job = row.remote_job().map(Arc::new);
     task
 }
 
@@ -264,7 +268,16 @@ impl TaskTracker {
     }
 
     /// What may have been paid is not given up for a few seconds: its answer would be lost, and a person would have to decide.
+    ///
+    /// A run that only fetches is not waited for: the next start goes on with it.
     fn await_paid(&mut self, ctx: &mut Context<Self>, longer: Duration) {
+        let fetches = |(number, run): (&u64, &Run)| {
+            (run.job.is_some() && run.leader.is_some() && !run.is_over).then_some(*number)
+        };
+        let fetching: Vec<_> = self.runs.iter().filter_map(fetches).collect();
+        for run in fetching {
+            self.ended(ctx, run, RunEnd::Stopped);
+        }
         let paid = self.runs.values().filter(|run| run.is_paid).count();
         if paid == 0 || longer.is_zero() || self.drained.is_none() {
             return self.abandon_runs();

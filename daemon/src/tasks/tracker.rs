@@ -36,7 +36,7 @@ use crate::{
     disk::FreeRoom,
     events::EventHub,
     memory::{Budget, PressureChanged},
-    provider::Permits,
+    provider::{Permits, RemoteJob},
     store::Store,
 };
 
@@ -87,6 +87,8 @@ pub(super) struct Run {
     pub is_paid: bool,
     /// Whether it only waits for the rows of its results: it holds no slot any more.
     pub is_over: bool,
+    /// What the provider holds for it. From then on it only fetches, and holds no slot any more.
+    pub job: Option<Arc<RemoteJob>>,
 }
 
 /// The actor.

@@ -84,6 +84,7 @@ impl Ground {
     /// Those that are configured, and `draft` last.
     pub fn build(&self, config: &Config) -> Built {
         let http = Http::new(http_limits(&config.http));
+        let patience = Duration::from_secs(config.http.fetch_s.into());
         let mut built = Built { instances: Vec::new(), limits: Vec::new(), entries: Vec::new() };
         for provider in &config.providers {
             let limits = GateLimits {
@@ -92,7 +93,7 @@ impl Ground {
             };
             built.limits.push((Arc::from(provider.name.as_str()), limits));
             built.entries.push(entry(provider));
-            built.instances.push(self.remote(provider, &http));
+            built.instances.push(self.remote(provider, &http, patience));
         }
         let draft = &self.draft.info;
         let limits = GateLimits { max_concurrent: draft.max_concurrent, requests_per_minute: None };
@@ -110,7 +111,7 @@ impl Ground {
         built
     }
 
-    fn remote(&self, config: &ProviderConfig, http: &Http) -> Instance {
+    fn remote(&self, config: &ProviderConfig, http: &Http, patience: Duration) -> Instance {
         let wire: Arc<dyn Wire> = match config.kind {
             ProviderKind::Openai => Arc::new(Openai),
         };
@@ -119,6 +120,7 @@ impl Ground {
             key: config.api_key.clone().map(Key::new),
             wire,
             http: http.clone(),
+            patience,
             spools: self.spools.clone(),
             shelver: self.shelver.clone(),
             inspector: self.inspector.clone(),

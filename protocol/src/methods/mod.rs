@@ -99,7 +99,7 @@ methods! {
     TaskRetry = "task.retry": TaskIdParams => TaskView;
     /// Makes one that has not begun stand still.
     TaskHold = "task.hold": TaskIdParams => TaskView;
-    /// Lets a held one go on; after `outcome_unknown` that may pay again.
+    /// Lets a held one go on; after `outcome_unknown` that may pay again, unless its results are known and can be fetched.
     TaskRelease = "task.release": TaskIdParams => TaskView;
     /// Moves it forward or back in the queue.
     TaskSetPriority = "task.set_priority": SetPriorityParams => TaskView;

@@ -14,6 +14,7 @@
 
 mod answer;
 mod fault;
+mod files;
 mod http;
 mod ledger;
 mod picture;
@@ -28,9 +29,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{answer::Order, ledger::Ledger, picture::Gallery, script::Script};
+use self::{answer::Order, files::Files, ledger::Ledger, picture::Gallery, script::Script};
 pub use self::{
     fault::{Cut, Fault, RetryAfter},
+    files::FileFault,
     http::Request,
 };
 use crate::wait::eventually;
@@ -58,6 +60,7 @@ pub struct FakeProvider {
 struct Server {
     address: SocketAddr,
     script: Script,
+    files: Files,
     ledger: Ledger,
     gallery: Gallery,
     settings: Mutex<Settings>,
@@ -96,6 +99,7 @@ impl FakeProvider {
         let server = Arc::new(Server {
             address: listener.local_addr().unwrap(),
             script: Script::default(),
+            files: Files::default(),
             ledger: Ledger::default(),
             gallery: Gallery::default(),
             settings: Mutex::new(settings),
@@ -132,6 +136,16 @@ impl FakeProvider {
     /// What every call meets that neither its prompt nor the script decides.
     pub fn always(&self, fault: Fault) {
         self.server.script.set_otherwise(fault);
+    }
+
+    /// What the next requests for files meet, in their order; after them, what [`Self::always_files`] says.
+    pub fn script_files(&self, faults: impl IntoIterator<Item = FileFault>) {
+        self.server.files.append(faults);
+    }
+
+    /// What every request for a file meets that the script does not decide.
+    pub fn always_files(&self, fault: FileFault) {
+        self.server.files.set_otherwise(fault);
     }
 
     /// Forgets the script, the prompts and what always happens: all is well.
@@ -189,6 +203,11 @@ impl FakeProvider {
     /// The same for one prompt.
     pub fn calls_of(&self, prompt: &str) -> usize {
         self.server.ledger.account().by_prompt.get(prompt).copied().unwrap_or(0)
+    }
+
+    /// Requests for files that came.
+    pub fn fetches(&self) -> usize {
+        self.requests().iter().filter(|request| request.path.starts_with("/files/")).count()
     }
 
     /// Calls that are being answered now.

@@ -47,7 +47,8 @@ fn one(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
         ("GET", "/v1/models") if server.admits(request) => answer::models(),
         ("GET", "/v1/models") => answer::unauthorized(),
         ("GET", path) if path.starts_with("/files/") => {
-            answer::file(&server.gallery, path.trim_start_matches("/files/"))
+            let good = answer::file(&server.gallery, path.trim_start_matches("/files/"));
+            return server.files.serve(good, stream);
         }
         _ => answer::no_such_path(path),
     };

@@ -78,6 +78,8 @@ struct Inner {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendError {
+    /// The address is one that may not be asked.
+    Forbidden(String),
     /// The request did not leave: nothing was done.
     NotSent(String),
     /// It may have arrived.
@@ -131,7 +133,7 @@ impl Http {
         let route = if is_reachable { self.0.router.route(request.url(), reach).await } else { None };
         let Some(route) = route else {
             let host = request.url().host_str().unwrap_or("an address without a host").to_owned();
-            return Err(SendError::NotSent(format!("{host} may not be asked")));
+            return Err(SendError::Forbidden(format!("{host} may not be asked")));
         };
         let limits = self.0.limits;
         let client = self.client(route).map_err(|error| SendError::NotSent(chain(&error)))?;

@@ -60,7 +60,7 @@ impl RemoteParts {
     pub(super) fn not_answered(&self, error: SendError) -> Failure {
         match error {
             SendError::Lost(reason) => self.lost(&reason),
-            SendError::NotSent(reason) => {
+            SendError::NotSent(reason) | SendError::Forbidden(reason) => {
                 let message = format!("{} at {} cannot be reached: {reason}", self.config.name, self.host());
                 let hint = format!("is it running? reel providers check {} asks it", self.config.name);
                 Failure::new(Class::Transient(None), message, hint)

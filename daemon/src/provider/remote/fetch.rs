@@ -1,62 +1,186 @@
-//! Pictures that an answer only names: fetched while they are there, from where they may be.
+//! Results that an answer only names: fetched with patience, from where they may be. Fetching costs nothing, and asking anew would.
 
-use reqwest::{Method, Url, header::LOCATION};
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode, Url, header::LOCATION};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{MAX_PICTURE_BYTES, RemoteParts};
 use crate::{
     cache::Spooled,
-    provider::{
-        class::Failure,
-        http::{BodyLimits, Reach, SendError, read_file},
-    },
+    provider::http::{BodyFault, BodyLimits, Reach, SendError, read_file, retry_after},
     secret::Secret,
+    tasks::ProgressSink,
 };
 
-/// Addresses that a picture may be sent on to.
+/// Addresses that a result may be sent on to.
 const MAX_REDIRECTS: usize = 4;
-/// How often a picture is fetched that was made and lies somewhere: fetching costs nothing, and asking anew would.
-const FETCHES: u32 = 3;
+/// The pause before the second try: a new file is often everywhere within a second. Doubled each time until [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// How long one try waits for the head of an answer: a file is there and is sent, so that whoever says nothing for so long will not.
+const LONGEST_SILENCE: Duration = Duration::from_mins(1);
 
-impl RemoteParts {
-    /// Fetches a picture that was made, so often that a passing fault does not lose it.
-    pub(super) async fn fetch(&self, url: Url, key: Option<&Secret>) -> Result<Spooled, Failure> {
-        let mut fetched = self.fetch_once(url.clone(), key).await;
-        for _ in 1..FETCHES {
-            if fetched.is_ok() {
-                break;
-            }
-            fetched = self.fetch_once(url.clone(), key).await;
-        }
-        fetched
-            .map_err(|reason| self.lost(&format!("the picture was made, and could not be fetched: {reason}")))
+/// How long services sign the addresses of results at least; until then a refusal may pass.
+const SIGNED_FOR: Duration = Duration::from_hours(1);
+
+/// Why a result was not fetched.
+#[derive(Debug)]
+pub(super) struct Unfetched {
+    /// Where it was tried last. The rest of the address may be signed and is shown nowhere.
+    pub host: String,
+    /// What went wrong there last.
+    pub reason: String,
+    /// The last answer's status, if there was an answer.
+    pub status: Option<StatusCode>,
+    /// When to come back, if the answer said so.
+    retry_after: Option<Duration>,
+    /// Whether trying again is useless.
+    is_final: bool,
+}
+
+impl Unfetched {
+    fn new(url: &Url, reason: impl Into<String>) -> Self {
+        let host = url.host_str().unwrap_or("an address without a host").to_owned();
+        Self { host, reason: reason.into(), status: None, retry_after: None, is_final: false }
     }
 
-    async fn fetch_once(&self, mut url: Url, key: Option<&Secret>) -> Result<Spooled, String> {
+    fn finally(self) -> Self {
+        Self { is_final: true, ..self }
+    }
+
+    /// Whether, after all patience, nothing is there any more at an address that was named so long ago.
+    pub fn is_gone(&self, age: Duration) -> bool {
+        match self.status {
+            Some(StatusCode::NOT_FOUND | StatusCode::GONE) => true,
+            // A signature that has expired is refused like a wrong one.
+            Some(StatusCode::FORBIDDEN) => age >= SIGNED_FOR,
+            _ => self.is_final,
+        }
+    }
+}
+
+impl RemoteParts {
+    /// Fetches results, each on its own: one that is late or lost keeps none of the others. They are received one at a time, as the memory of
+    /// a call is reserved for one answer.
+    pub(super) async fn fetch_all(
+        &self,
+        urls: &[Url],
+        key: Option<&Secret>,
+        progress: &ProgressSink,
+    ) -> Vec<Result<Spooled, Unfetched>> {
+        let turns = Semaphore::new(1);
+        join_all(urls.iter().map(|url| self.fetch(url, key, &turns, progress))).await
+    }
+
+    async fn fetch(
+        &self,
+        url: &Url,
+        key: Option<&Secret>,
+        turns: &Semaphore,
+        progress: &ProgressSink,
+    ) -> Result<Spooled, Unfetched> {
+        let until = Instant::now() + self.patience;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let fetched = {
+                // It is never closed.
+                let _turn = turns.acquire().await;
+                self.fetch_once(url.clone(), key).await
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            let missed = match fetched {
+                Err(missed) if !missed.is_final && !left.is_zero() => missed,
+                fetched => return fetched,
+            };
+            let wait = pause.max(missed.retry_after.unwrap_or_default()).min(left);
+            let seconds = wait.as_secs_f64().ceil();
+            let waits = "the picture is made; waiting until it can be fetched";
+            progress.report(0.5, format!("{waits} (next try in {seconds} s)"));
+            tracing::debug!(provider = %self.config.name, host = missed.host, reason = missed.reason, "a result cannot be fetched yet");
+            sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn fetch_once(&self, mut url: Url, key: Option<&Secret>) -> Result<Spooled, Unfetched> {
         let limits = BodyLimits { texts: 0, picture_bytes: MAX_PICTURE_BYTES };
         for _ in 0..=MAX_REDIRECTS {
+            let missed = |reason: String| Unfetched::new(&url, reason);
             // The key goes to the provider's own address and nowhere else, whatever an answer says.
             let is_own = url.origin() == self.config.base_url.origin();
             let reach = if is_own || self.config.is_local() { Reach::Anywhere } else { Reach::Internet };
             let request = self.request(Method::GET, url.clone(), key.filter(|_| is_own));
-            let request = request.map_err(|failure| failure.error.message)?;
-            let exchange = self.http.send(request, reach, || {}).await.map_err(|error| match error {
-                SendError::NotSent(reason) | SendError::Lost(reason) => reason,
-            })?;
-            let status = exchange.response.status();
-            if status.is_redirection() {
-                let target = exchange.response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-                url = target.and_then(|target| url.join(target).ok()).ok_or("it was sent nowhere")?;
-            } else if status.is_success() {
+            let request = request.map_err(|failure| missed(failure.error.message))?;
+            let sent = timeout(LONGEST_SILENCE, self.http.send(request, reach, || {})).await;
+            let exchange = match sent {
+                Ok(Ok(exchange)) => exchange,
+                Ok(Err(SendError::Forbidden(reason))) => return Err(missed(reason).finally()),
+                Ok(Err(SendError::NotSent(reason) | SendError::Lost(reason))) => return Err(missed(reason)),
+                Err(_) => return Err(missed(format!("no answer within {} s", LONGEST_SILENCE.as_secs()))),
+            };
+            let (status, headers) = (exchange.response.status(), exchange.response.headers());
+            if status.is_success() {
                 let spools = self.spools.clone();
                 let read = exchange.read_with(|_| (), move |chunks| read_file(chunks, &spools, limits)).await;
-                return match self.read(read).map_err(|failure| failure.error.message)? {
-                    (_, Some(cut)) => Err(cut),
-                    (spooled, None) => Ok(spooled),
+                return match read {
+                    Some(Ok((spooled, None))) => Ok(spooled),
+                    Some(Ok((_, Some(cut)))) => Err(missed(cut)),
+                    Some(Err(BodyFault::Disk(error))) => {
+                        Err(missed(format!("it came, and could not be written: {error}")))
+                    }
+                    Some(Err(_)) => Err(missed("it is larger than any picture".to_owned()).finally()),
+                    None => Err(missed("reading it failed".to_owned())),
                 };
-            } else {
-                return Err(format!("status {status}"));
+            }
+            let target = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+            let target = target.filter(|_| status.is_redirection()).map(|target| url.join(target));
+            match target {
+                Some(Ok(target)) => url = target,
+                Some(Err(_)) => return Err(missed("it was sent nowhere".to_owned())),
+                None => {
+                    let retry_after = retry_after(headers, SystemTime::now());
+                    let is_final = status == StatusCode::GONE;
+                    let missed = missed(format!("status {status}"));
+                    return Err(Unfetched { status: Some(status), retry_after, is_final, ..missed });
+                }
             }
         }
-        Err("it was sent on too often".to_owned())
+        Err(Unfetched::new(&url, "it was sent on too often"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_come_back_is_gone() {
+        let (now, later) = (Duration::ZERO, SIGNED_FOR);
+        for (status, at_once, in_an_hour) in [
+            (None, false, false),
+            (Some(401), false, false),
+            (Some(403), false, true),
+            (Some(404), true, true),
+            (Some(410), true, true),
+            (Some(429), false, false),
+            (Some(503), false, false),
+        ] {
+            let status = status.map(|status| StatusCode::from_u16(status).unwrap());
+            let url = Url::parse("https://cdn.example/a?sig=secret").unwrap();
+            let unfetched = Unfetched { status, ..Unfetched::new(&url, "why") };
+            assert_eq!(
+                (unfetched.is_gone(now), unfetched.is_gone(later)),
+                (at_once, in_an_hour),
+                "{status:?}"
+            );
+            assert!(!format!("{unfetched:?}").contains("secret"));
+        }
+        let url = Url::parse("file:///etc/passwd").unwrap();
+        assert!(Unfetched::new(&url, "it may not be asked").finally().is_gone(now));
     }
 }

@@ -18,8 +18,8 @@ use crate::{
     config::ProviderKind,
     events::EventHub,
     provider::{HttpLimits, Openai},
-    store,
-    tasks::ReportProgress,
+    store::{self, StoreError},
+    tasks::{JobSink, ProgressSink, RememberJob, ReportProgress},
 };
 
 /// Hears of progress.
@@ -33,6 +33,14 @@ impl Handler<ReportProgress> for Nobody {
     type Result = ();
 
     fn handle(&mut self, _: ReportProgress, _: &mut Self::Context) {}
+}
+
+impl Handler<RememberJob> for Nobody {
+    type Result = Result<(), StoreError>;
+
+    fn handle(&mut self, _: RememberJob, _: &mut Self::Context) -> Self::Result {
+        Ok(())
+    }
 }
 
 /// Serves one call; answers where.
@@ -84,6 +92,7 @@ fn parts(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteParts
             read: patience,
             total: patience,
         }),
+        patience,
         spools: Spools::new(artifacts),
         shelver: shelver(cache.start().recipient()),
         inspector: Inspector::new(budget.clone()),
@@ -101,14 +110,17 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
     let budget = Budget::new(CALL_BYTES + ((1 + OTHER_TEXTS) * SPOOL_BYTES) as u64 + 1024);
     let parts = parts(&home, budget.clone(), serve(format!("{{\"data\":[{{\"b64_json\":\"{text}\"}}]}}")));
     let (_stop, cancel) = watch::channel(false);
-    let recipient: Recipient<ReportProgress> = Nobody.start().recipient();
+    let nobody = Nobody.start();
+    let recipient: Recipient<ReportProgress> = nobody.clone().recipient();
     let params = ImageParams::new("a lighthouse");
     let call = Generate {
         provider: "studio".to_owned(),
         request: PictureRequest { params, seed: 1, style_suffix: None },
+        job: None,
         permit: None,
         cancel,
         progress: ProgressSink { recipient, run: 1 },
+        jobs: JobSink { recipient: nobody.recipient(), run: 1 },
     };
     let made = tokio::time::timeout(Duration::from_secs(20), parts.generate(call)).await;
     let Ok(Ok(Fresh::Pictures(pictures))) = made else { panic!("it waits for its own memory: {made:?}") };

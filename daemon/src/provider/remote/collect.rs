@@ -1,0 +1,91 @@
+//! The pictures of an answer, from wherever they are: in the answer itself, or at addresses that it names.
+
+use super::{
+    Files, RemoteParts,
+    reading::{Text, picture},
+    resume::Sinks,
+};
+use crate::{
+    provider::{Picture, class::Failure, inspect::InspectError, wire::Item},
+    secret::Secret,
+};
+
+impl RemoteParts {
+    /// The files of these pictures: those that are there, or why none is.
+    pub(super) async fn collect(
+        &self,
+        items: Vec<Item>,
+        mut texts: Vec<Option<Text>>,
+        key: Option<&Secret>,
+        sinks: Sinks<'_>,
+    ) -> Result<Files, Failure> {
+        let (mut had, mut urls) = (Vec::new(), Vec::new());
+        for item in items {
+            let (taken, at) = match item {
+                Item::Taken { text, or_at } => (texts.get_mut(text).and_then(Option::take), or_at),
+                Item::At(url) => (None, Some(url)),
+            };
+            let taken = taken.map(|(text, look)| Ok((self.read(Some(text))?, look)));
+            had.push(match (taken, at) {
+                (Some(Ok((file, look))), at) if file.size_bytes > 0 || at.is_none() => Some(Ok((file, look))),
+                (_, Some(url)) => {
+                    urls.push(url);
+                    None
+                }
+                (Some(Err(failure)), None) => Some(Err(failure)),
+                _ => Some(Err(self.bad_answer("the answer names a picture and does not hold it"))),
+            });
+        }
+        // What nobody names is in nobody's share while the others are fetched.
+        drop(texts);
+        let mut fetched = self.fetch_named(&urls, key, sinks).await.into_iter();
+        let mut next_fetched = || {
+            let fetched = fetched.next()?;
+            Some(fetched.map(|file| (file, None)).map_err(|unfetched| self.unfetched(unfetched)))
+        };
+        let (mut files, mut failures) = (Vec::new(), Vec::new());
+        for got in had {
+            match got.or_else(&mut next_fetched) {
+                Some(Ok(file)) => files.push(file),
+                Some(Err(failure)) => failures.push(failure),
+                None => {}
+            }
+        }
+        let count = files.len() + failures.len();
+        match failures.into_iter().next() {
+            Some(failure) if files.is_empty() => Err(failure),
+            Some(failure) => {
+                self.warn_of_missing(files.len(), count, &failure.error.message);
+                Ok(files)
+            }
+            None => Ok(files),
+        }
+    }
+
+    /// Looks at those that nobody has looked at yet: those that are pictures, or why none is.
+    pub(super) async fn inspect(&self, files: Files) -> Result<Vec<Picture>, Failure> {
+        let mut pictures = Vec::new();
+        let mut fault = None;
+        for (file, look) in files {
+            let inspected = match look {
+                Some(inspected) => inspected.map(|inspected| (file, inspected)),
+                None => self.inspector.inspect(file).await,
+            };
+            match inspected {
+                Ok((spooled, inspected)) => pictures.push(picture(spooled, inspected)),
+                Err(error) => fault = Some(error),
+            }
+        }
+        match fault {
+            None if !pictures.is_empty() => Ok(pictures),
+            // What is good of it was paid with the rest.
+            Some(error) if !pictures.is_empty() => {
+                tracing::warn!(provider = %self.config.name, %error, "one of several pictures was left out");
+                Ok(pictures)
+            }
+            Some(error @ InspectError::OverMemory(_)) => Err(self.lost(&error.to_string())),
+            Some(error) => Err(self.bad_answer(&error.to_string())),
+            None => Err(self.bad_answer("answered without a picture")),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! How a task remembers what a provider holds for it: journaled while the attempt runs, and asked for first by the next attempt.
+
+use std::sync::Arc;
+
+use actix::{Context, Handler, Message, Recipient, ResponseFuture};
+use reel_protocol::{ErrorCode, TaskError, TaskId, TaskState};
+use tokio::sync::oneshot;
+
+use super::{TaskTracker, finish::task_error};
+use crate::{
+    provider::RemoteJob,
+    store::{self, Recovered, RemoteId, StoreError},
+};
+
+/// Journal what the provider holds for a run, or with None that it holds nothing any more; answered after the commit.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), StoreError>")]
+pub struct RememberJob {
+    /// Which run.
+    pub run: u64,
+    /// What.
+    pub job: Option<RemoteJob>,
+}
+
+/// Where a run has its remote job journaled.
+#[derive(Debug, Clone)]
+pub struct JobSink {
+    /// The tracker.
+    pub recipient: Recipient<RememberJob>,
+    /// Which run.
+    pub run: u64,
+}
+
+impl JobSink {
+    /// Whether the job is on disk.
+    pub async fn remember(&self, job: Option<RemoteJob>) -> bool {
+        let sent = self.recipient.send(RememberJob { run: self.run, job }).await;
+        let outcome = sent.unwrap_or(Err(StoreError::Closed));
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "what the provider holds for a task could not be journaled");
+        }
+        outcome.is_ok()
+    }
+}
+
+impl Recovered {
+    /// What the provider holds for it; None also where another version of the daemon wrote it.
+    pub(super) fn remote_job(&self) -> Option<RemoteJob> {
+        RemoteJob::decode(&self.remote_id.as_ref()?.0)
+    }
+}
+
+/// As the journal keeps it.
+pub(super) fn remote_id(job: Option<&RemoteJob>) -> Option<RemoteId> {
+    let text = job?.encode();
+    if text.is_none() {
+        tracing::warn!("the addresses of results are too long for the journal; a restart will not know them");
+    }
+    text.map(RemoteId)
+}
+
+impl Handler<RememberJob> for TaskTracker {
+    type Result = ResponseFuture<Result<(), StoreError>>;
+
+    fn handle(&mut self, RememberJob { run, job }: RememberJob, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let leader = self.runs.get_mut(&run).and_then(|under_way| {
+            under_way.job = job.map(Arc::new);
+            under_way.leader
+        });
+        match leader {
+            Some(id) => self.when_settled(ctx, id, move |tracker, ctx| tracker.remember_job(ctx, run, reply)),
+            // The task was given up: nobody asks for its results after a restart.
+            None => drop(reply.send(Ok(()))),
+        }
+        Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
+    }
+}
+
+impl TaskTracker {
+    /// Journals the job of a run with the attempt of the task that leads it by now.
+    fn remember_job(
+        &mut self,
+        ctx: &mut Context<Self>,
+        run: u64,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    ) {
+        let under_way = self.runs.get(&run).and_then(|run| Some((run.leader?, run.job.clone())));
+        let Some((id, job)) = under_way else { return drop(reply.send(Ok(()))) };
+        let Some(task) = self.live.get_mut(&id) else { return drop(reply.send(Ok(()))) };
+        task.job.clone_from(&job);
+        if task.state != TaskState::Running {
+            // It took the run over, and the begin of its attempt could not be journaled.
+            return drop(reply.send(Ok(())));
+        }
+        let (number, remote_id) = (task.attempts, remote_id(job.as_deref()));
+        self.journal(
+            move |connection| store::set_remote_id(connection, id, number, remote_id.as_ref()),
+            move |_, _, outcome| drop(reply.send(outcome)),
+        );
+        // A run that only fetches holds no slot.
+        self.dispatch(ctx);
+    }
+
+    /// What the provider holds for a task, or for another one that asked for the same, if it is still that provider that would be asked.
+    pub(super) fn known_job(&self, id: TaskId) -> Option<Arc<RemoteJob>> {
+        let provider = &self.live.get(&id)?.plan.candidates.first()?.provider;
+        let others = self.flights.members(id).into_iter().filter(|other| *other != id);
+        let mut jobs = std::iter::once(id).chain(others).filter_map(|one| self.live.get(&one)?.job.as_ref());
+        jobs.find(|job| job.provider() == &**provider).cloned()
+    }
+
+    /// A person released or retried a task: where its results are gone, the provider may be asked again.
+    pub(super) fn allow_asking_again(&mut self, id: TaskId) {
+        let job = self.known_job(id);
+        let Some(task) = self.live.get_mut(&id) else { return };
+        task.job = job.or_else(|| task.job.take()).map(|job| Arc::new(job.or_ask_again()));
+    }
+
+    /// Why a task may not be asked of the provider that is planned for it: another one has made its results, and may have been paid.
+    pub(super) fn made_elsewhere(&self, id: TaskId) -> Option<TaskError> {
+        let task = self.live.get(&id)?;
+        let (job, planned) = (task.job.as_ref()?, task.plan.candidates.first()?);
+        let made_by = job.provider();
+        if made_by == &*planned.provider || job.may_ask_again() {
+            return None;
+        }
+        let message = format!(
+            "{made_by} made its results and is not configured any more; {} may have to be paid for the same",
+            planned.provider
+        );
+        let hint = format!(
+            "configure {made_by} again, then reel release {id} fetches them; else it asks {}; reel cancel {id} gives up",
+            planned.provider
+        );
+        Some(task_error(ErrorCode::AnswerLost, message, &hint, true))
+    }
+
+    /// A task is given up whose results others of its flight wait for: they go on knowing where these are, until the daemon ends.
+    pub(super) fn pass_job_on(&mut self, id: TaskId, job: Option<&Arc<RemoteJob>>) {
+        for other in self.flights.members(id) {
+            if let Some(task) = self.live.get_mut(&other).filter(|task| task.job.is_none()) {
+                task.job = job.cloned();
+            }
+        }
+    }
+}
+
+/// What a person can do about a task whose results were made and are not here.
+pub(super) fn hint_to_fetch(id: TaskId) -> String {
+    format!(
+        "reel release {id} fetches it first, and asks, and pays, again only if it is gone; reel cancel {id} gives up"
+    )
+}
