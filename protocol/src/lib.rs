@@ -16,6 +16,7 @@ mod error;
 mod ids;
 mod image;
 mod json_text;
+mod printable;
 mod task;
 mod timestamp;
 
@@ -26,6 +27,7 @@ pub use self::{
     image::ImageParams,
     json_text::{JsonText, JsonTextError},
     methods::Method,
+    printable::{is_unprintable, printable},
     task::{
         CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
         WaitReason, f64_seconds::Seconds,

@@ -2,6 +2,7 @@
 //!
 //! The parser's own messages are never shown with their source line, and values are told by their kind: either may be a secret.
 
+use reel_protocol::is_unprintable;
 use toml::{
     Spanned,
     de::{DeString, DeTable, DeValue},
@@ -155,7 +156,7 @@ pub(super) fn shown_number(text: &str) -> &str {
 
 /// An unknown key, without what could break a line, and not longer than a name is.
 pub(super) fn shown(name: &str) -> String {
-    let clean = |c: char| if c.is_control() { '?' } else { c };
+    let clean = |c: char| if is_unprintable(c) { '?' } else { c };
     if name.chars().count() <= SHOWN_KEY_CHARS {
         return name.chars().map(clean).collect();
     }

@@ -11,7 +11,10 @@ pub use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::{
     GenericFilePath, ListenerOptions, ToFsName, tokio::Listener as Socket, traits::tokio::Listener as _,
 };
-use reel_protocol::endpoint::{EndpointError, Locations};
+use reel_protocol::{
+    endpoint::{EndpointError, Locations},
+    is_unprintable,
+};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -193,7 +196,7 @@ fn peer_name(pid: Option<u32>) -> String {
 
 /// A process names itself as it likes; the name must not break a log line or a terminal.
 fn clean_name(comm: &str) -> Option<String> {
-    let name: String = comm.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let name: String = comm.trim().chars().map(|c| if is_unprintable(c) { '?' } else { c }).collect();
     (!name.is_empty()).then_some(name)
 }
 
@@ -298,6 +301,7 @@ mod tests {
     fn a_name_cannot_break_a_line() {
         assert_eq!(clean_name("bash\n").as_deref(), Some("bash"));
         assert_eq!(clean_name("a\nb\u{1b}[2J\n").as_deref(), Some("a?b?[2J"));
+        assert_eq!(clean_name("a\u{202e}b").as_deref(), Some("a?b"));
         assert_eq!(clean_name("\n"), None);
         assert_eq!(peer_name(Some(u32::MAX)), format!("pid {}", u32::MAX));
     }

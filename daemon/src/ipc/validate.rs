@@ -7,6 +7,7 @@ use reel_protocol::{
         ArtifactReadParams, ServiceCallParams, SubmitBatchParams, SubscribeParams, TaskListParams,
         TaskWaitParams, Topic,
     },
+    printable,
 };
 
 /// Highest priority; the lowest is its negative.
@@ -35,11 +36,14 @@ pub(super) fn name(field: &str, value: &str) -> Checked {
     Ok(())
 }
 
-/// A program's name; it stands in logs and on terminals, so it must not break a line.
+/// A program's name. Logs and terminals show it, so it must hold nothing that breaks a line, reorders it or cannot be seen.
 pub(super) fn client(value: &str) -> Checked {
     name("client", value)?;
-    if value.chars().any(char::is_control) {
-        return Err(invalid("`client` holds control characters", "a name that can be shown on one line"));
+    if value.contains(['\n', '\t']) || printable(value) != value {
+        return Err(invalid(
+            "`client` holds control or invisible characters",
+            "use a name that can be shown on one line",
+        ));
     }
     Ok(())
 }
@@ -272,7 +276,12 @@ mod tests {
             assert!(refusal(subscribe, json).is_some(), "{json}");
         }
         assert_eq!(refusal(subscribe, r#"{"topics":["task"],"task_ids":[1],"batch":1}"#), None);
-        assert!(client("a\nb").is_err() && client("").is_err() && client("editor").is_ok());
+        for bad in
+            ["", "a\nb", "a\tb", "a\u{9b}b", "a\u{202e}b", "a\u{2028}b", "edit\u{200b}or", "\u{feff}editor"]
+        {
+            assert!(client(bad).is_err(), "{bad:?}");
+        }
+        assert!(client("editor").is_ok() && client("संपादक").is_ok());
         assert!(drain(Some(Seconds(std::time::Duration::from_secs(86_401)))).is_err());
     }
 }

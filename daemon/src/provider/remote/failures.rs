@@ -1,6 +1,6 @@
 //! How the failures of an attempt are classed and said: what happened, and what a person does next.
 
-use reel_protocol::{ErrorCode, TaskError};
+use reel_protocol::{ErrorCode, TaskError, is_unprintable};
 
 use super::RemoteParts;
 use crate::{
@@ -110,7 +110,7 @@ impl RemoteParts {
 /// A service's own words: without the key, which it may have repeated, and only then cut, as half a key would not be found.
 fn shown(words: &str, key: Option<&Secret>) -> String {
     let words = key.map_or_else(|| words.to_owned(), |key| key.redact(words));
-    words.chars().take(SHOWN_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    words.chars().take(SHOWN_CHARS).map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
 }
 
 /// Since when the daemon has its environment, for whoever set a variable later.
