@@ -6,7 +6,10 @@ use reel_client::ClientError;
 use reel_protocol::{RpcError, TaskError, TaskState, TaskView};
 use serde::Serialize;
 
-use crate::exit::{self, Exit};
+use crate::{
+    exit::{self, Exit},
+    table,
+};
 
 /// What is said, and how the process ends.
 #[derive(Debug)]
@@ -79,7 +82,7 @@ impl Failure {
 
     /// The output exists, and nobody said to replace it.
     pub fn exists(path: &std::path::Path) -> Self {
-        Self::new(Exit::CannotCreate, "output_exists", format!("{} exists", path.display()))
+        Self::new(Exit::CannotCreate, "output_exists", format!("{} exists", table::path(path)))
             .hint("--force replaces it")
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::slug::slug;
+use crate::{form::Form, slug::slug};
 
 /// Where the user wants the pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +27,43 @@ impl Destination {
     }
 }
 
+/// The endings that files of pictures have, the usual ones first.
+pub const PICTURE_ENDINGS: [&str; 11] =
+    ["png", "jpg", "webp", "gif", "avif", "bmp", "tiff", "jxl", "jp2", "heic", "svg"];
+
+/// Splits a name into its stem and the ending of a form that pictures can be written in, in lower case; another ending is a part of the
+/// name.
+pub fn split_picture_ending(name: &str) -> (&str, Option<String>) {
+    match name.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() && Form::of_ending(ending).is_some() => {
+            (stem, Some(ending.to_ascii_lowercase()))
+        }
+        _ => (name, None),
+    }
+}
+
+/// Whether a name ends as a picture does in a form that cannot be written, such as `shot.gif`.
+pub fn is_unwritable_picture(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| {
+        let ending = ending.to_ascii_lowercase();
+        Form::of_ending(&ending).is_none() && PICTURE_ENDINGS.contains(&ending.as_str())
+    })
+}
+
 /// The extension of a media type's files.
 pub fn extension(media_type: &str) -> &'static str {
     match media_type {
         "image/png" => "png",
         "image/jpeg" => "jpg",
         "image/webp" => "webp",
+        "image/gif" => "gif",
+        "image/avif" => "avif",
+        "image/bmp" => "bmp",
+        "image/tiff" => "tiff",
+        "image/jxl" => "jxl",
+        "image/jp2" => "jp2",
+        "image/heic" => "heic",
+        "image/svg+xml" => "svg",
         "audio/wav" | "audio/x-wav" => "wav",
         "audio/mpeg" => "mp3",
         "video/mp4" => "mp4",
@@ -95,6 +126,23 @@ mod tests {
         assert_eq!(names(1, false), ["a-lighthouse-3.png"]);
         assert_eq!(names(2, true), ["a-lighthouse-1.png", "a-lighthouse-2.png"]);
         assert_eq!(names(2, false), ["a-lighthouse-1.png", "a-lighthouse-3.png"]);
+    }
+
+    #[test]
+    fn only_the_endings_of_pictures_are_split_off_a_name() {
+        for (name, expected) in [
+            ("Shot 3.JPG", ("Shot 3", Some("jpg"))),
+            ("Dr. Smith", ("Dr. Smith", None)),
+            ("v1.2", ("v1.2", None)),
+            (".png", (".png", None)),
+        ] {
+            assert_eq!(split_picture_ending(name), (expected.0, expected.1.map(str::to_owned)));
+        }
+        assert!(
+            is_unwritable_picture("a.GIF")
+                && !is_unwritable_picture("a.png")
+                && !is_unwritable_picture("v1.2")
+        );
     }
 
     #[test]

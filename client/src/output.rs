@@ -1,7 +1,11 @@
 //! The one place that prints: data on stdout, everything else on stderr.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+};
 
+use reel_protocol::{is_unprintable, printable};
 use serde::Serialize;
 
 use crate::{
@@ -28,9 +32,9 @@ struct ErrorDocument<'a> {
 
 #[expect(clippy::unused_self, reason = "whoever prints must hold it, so that no other way to print grows")]
 impl Output {
-    /// Data for people or scripts, with its line ends; nothing with `--json`.
+    /// Data for people or scripts, with its line ends and without unprintable characters; nothing with `--json`.
     pub fn data(self, text: &str) -> Result<(), Failure> {
-        if self.is_json { Ok(()) } else { write_out(text.as_bytes()) }
+        if self.is_json { Ok(()) } else { write_out(printable(text).as_bytes()) }
     }
 
     /// A line of data.
@@ -38,21 +42,34 @@ impl Output {
         self.data(&format!("{text}\n"))
     }
 
-    /// Lines of data, in one write.
-    pub fn lines(self, lines: &[String]) -> Result<(), Failure> {
-        self.data(&lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())
+    /// The files that were written, a line each, in one write: escaped on a terminal, elsewhere with their very bytes, so that a
+    /// script can open them.
+    pub fn paths<P: AsRef<Path>>(self, paths: &[P]) -> Result<(), Failure> {
+        if self.is_json {
+            return Ok(());
+        }
+        let is_terminal = io::stdout().is_terminal();
+        let mut lines = Vec::new();
+        for path in paths.iter().map(AsRef::as_ref) {
+            if is_terminal {
+                lines.extend(table::path(path).into_bytes());
+            } else {
+                lines.extend(path.as_os_str().as_encoded_bytes());
+            }
+            lines.push(b'\n');
+        }
+        write_out(&lines)
     }
 
-    /// The JSON document; nothing without `--json`.
+    /// The JSON document, its unprintable characters escaped; nothing without `--json`.
     pub fn document<T: Serialize>(self, document: &T) -> Result<(), Failure> {
         if !self.is_json {
             return Ok(());
         }
-        let mut text = serde_json::to_vec(document).map_err(|error| {
+        let text = serde_json::to_string(document).map_err(|error| {
             Failure::new(crate::exit::Exit::Internal, "internal", format!("cannot write JSON: {error}"))
         })?;
-        text.push(b'\n');
-        write_out(&text)
+        write_out((escaped(&text) + "\n").as_bytes())
     }
 
     /// Raw bytes, such as a script for a shell.
@@ -75,7 +92,7 @@ impl Output {
 
     /// Something that must be known. A stderr that is gone is no reason to stop.
     pub fn warn(self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{}", table::printable(text));
+        let _ = writeln!(io::stderr().lock(), "{}", printable(text));
     }
 
     /// Why the command ends without its result.
@@ -110,7 +127,37 @@ impl Output {
     }
 }
 
+/// JSON in which unprintable characters, which only strings hold, are written as `\u` escapes: the same document, safe on a terminal.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_unprintable(character) && !matches!(character, '\u{200c}' | '\u{200d}') {
+            text.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
 fn write_out(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| Failure::of_stdout(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escaped_document_is_the_same_document() {
+        let value =
+            serde_json::json!({ "a\u{202e}": ["\u{9b}2J", "tag\u{e0041}", "line\nend", "क्\u{200d}ष"] });
+        let text = escaped(&value.to_string());
+        assert!(
+            !text.contains(['\u{202e}', '\u{9b}', '\u{e0041}']) && text.contains(r"\udb40\udc41"),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 }

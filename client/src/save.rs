@@ -1,15 +1,28 @@
 //! Writes result files: a temporary file in the same directory, synced, then renamed; nothing is replaced unless that was asked for.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, Seek as _, Write as _},
     path::{Path, PathBuf},
 };
 
-use reel_client::Session;
-use reel_protocol::Output;
+use reel_client::{ClientError, Session};
+use reel_protocol::{
+    Digest, Output,
+    methods::{ArtifactRead, ArtifactReadParams},
+};
 use tempfile::NamedTempFile;
 
-use crate::failure::Failure;
+use crate::{
+    convert::{ConvertError, convert},
+    creatable,
+    exit::Exit,
+    failure::Failure,
+    form::Form,
+    naming, output, table,
+};
+
+/// Bytes of one read over the socket.
+const PART_BYTES: u64 = 1024 * 1024;
 
 /// Whether a file that stands in the way is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,24 +33,15 @@ pub enum Existing {
     Replace,
 }
 
-/// Fails where `path` could not be written later, before anything is asked or paid for.
-pub fn check_creatable(path: &Path, existing: Existing) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Err(Failure::cannot_create(format!("{} is a directory", path.display())));
-    }
-    if existing == Existing::Keep && is_taken(path) {
-        return Err(Failure::exists(path));
-    }
-    temporary_beside(path).map(drop)
-}
-
-/// Fails where no file can be created in `directory`; the empty path is the current one.
-pub fn check_directory(directory: &Path) -> Result<(), Failure> {
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    tempfile::tempfile_in(directory).map(drop).map_err(|error| {
-        let shown = directory.display();
-        Failure::cannot_create(format!("cannot write to {shown}: {}", cause_of(&error)))
-    })
+/// A file that was written.
+#[derive(Debug)]
+pub struct Saved {
+    /// Where it is, which is not where it was wanted where it could not be converted.
+    pub path: PathBuf,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What a person should know about it.
+    pub note: Option<String>,
 }
 
 /// Whether something has the name already, be it a link to nowhere.
@@ -45,42 +49,143 @@ pub fn is_taken(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Fetches an output into `path`.
+/// Fetches an output into `path`, in the form that its ending asks for. A picture that cannot be converted is written beside, under the
+/// ending of its own form and a name that is free.
 pub async fn save(
     session: &Session,
     output: &Output,
     path: &Path,
     existing: Existing,
-) -> Result<(), Failure> {
+) -> Result<Saved, Failure> {
     let temporary = temporary_beside(path)?;
-    fetch_into(session, output, &temporary).await?;
-    let path = path.to_owned();
-    let placed = tokio::task::spawn_blocking(move || place(temporary, &path, existing)).await;
-    placed.unwrap_or_else(|_| {
-        Err(Failure::new(crate::exit::Exit::Internal, "internal", "the writing thread panicked"))
-    })
+    fetch_into(session, output, &temporary, path).await?;
+    let (path, media_type, digest) = (path.to_owned(), output.media_type.clone(), output.digest);
+    let finished =
+        tokio::task::spawn_blocking(move || finish(temporary, &media_type, digest, path, existing)).await;
+    finished.unwrap_or_else(|_| Err(Failure::new(Exit::Internal, "internal", "the writing thread panicked")))
 }
 
-/// Fetches an output into a file without a name, to be read from its begin.
-pub async fn fetch_unnamed(session: &Session, output: &Output) -> Result<std::fs::File, Failure> {
-    let file = NamedTempFile::new().map_err(|error| Failure::io("cannot create a temporary file", &error))?;
-    fetch_into(session, output, &file).await?;
-    Ok(file.into_file())
+/// Writes an output's bytes to stdout as they are, without a file in between.
+pub async fn to_stdout(session: &Session, output: &Output, stdout: output::Output) -> Result<(), Failure> {
+    let (path, digest) = (output.path.clone(), output.digest);
+    let stored =
+        tokio::task::spawn_blocking(move || open_stored(Path::new(&path), digest).ok().flatten()).await;
+    if let Some(mut file) = stored.ok().flatten() {
+        return stdout.file(&mut file);
+    }
+    let mut hasher = blake3::Hasher::new();
+    let mut offset = 0;
+    loop {
+        let params = ArtifactReadParams { digest, offset, length: PART_BYTES };
+        let part = session.call::<ArtifactRead>(&params).await?;
+        hasher.update(&part.data.0);
+        stdout.bytes(&part.data.0)?;
+        offset += part.data.0.len() as u64;
+        if part.data.0.is_empty() || offset >= part.size_bytes {
+            break;
+        }
+    }
+    if hasher.finalize().as_bytes() == digest.as_bytes() {
+        Ok(())
+    } else {
+        Err(ClientError::Damaged { digest }.into())
+    }
 }
 
-async fn fetch_into(session: &Session, output: &Output, file: &NamedTempFile) -> Result<(), Failure> {
+/// The daemon's own file at its begin; None where its bytes are not those of the digest.
+fn open_stored(path: &Path, digest: Digest) -> io::Result<Option<std::fs::File>> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&mut file)?;
+    file.rewind()?;
+    Ok((hasher.finalize().as_bytes() == digest.as_bytes()).then_some(file))
+}
+
+async fn fetch_into(
+    session: &Session,
+    output: &Output,
+    file: &NamedTempFile,
+    path: &Path,
+) -> Result<(), Failure> {
     loop {
         let client = session.client();
-        let handle = file
-            .as_file()
-            .try_clone()
-            .map_err(|error| Failure::io("cannot open a temporary file again", &error))?;
+        let handle = file.as_file().try_clone().map_err(|error| cannot_write(path, &error))?;
         match client.fetch(output, handle).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_interruption() => session.reconnect(&client, error).await?,
+            Err(ClientError::Io { source, .. }) => {
+                return Err(Failure::io(&format!("cannot write {}", table::path(path)), &source));
+            }
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Converts the fetched bytes where the path asks for another form, and gives them their name.
+fn finish(
+    temporary: NamedTempFile,
+    media_type: &str,
+    digest: Digest,
+    path: PathBuf,
+    existing: Existing,
+) -> Result<Saved, Failure> {
+    let wanted = Form::of_path(&path);
+    let found = Form::of_media_type(media_type);
+    let (Some(wanted), true) = (wanted, media_type.starts_with("image/") && wanted != found) else {
+        place(temporary, &path, existing)?;
+        return Ok(Saved { path, digest, note: None });
+    };
+    let Some(found) = found else {
+        return place_beside(temporary, media_type, digest, &path, "such pictures cannot be converted");
+    };
+    let converted = temporary_beside(&path)?;
+    let source = temporary.reopen().map_err(|error| cannot_write(&path, &error))?;
+    match convert(source, found, converted.as_file(), wanted) {
+        Ok(()) => {
+            let digest = digest_of(&converted).map_err(|error| cannot_write(&path, &error))?;
+            place(converted, &path, existing)?;
+            Ok(Saved { path, digest, note: None })
+        }
+        Err(ConvertError::Picture(reason)) => {
+            place_beside(temporary, media_type, digest, &path, &reason.to_string())
+        }
+        Err(ConvertError::Write(error)) => {
+            Err(Failure::io(&format!("cannot write {}", table::path(&path)), &error))
+        }
+    }
+}
+
+/// Keeps the bytes as they are, under the ending of their own form and the first free name.
+fn place_beside(
+    mut temporary: NamedTempFile,
+    media_type: &str,
+    digest: Digest,
+    wanted: &Path,
+    reason: &str,
+) -> Result<Saved, Failure> {
+    let plain = wanted.with_extension(naming::extension(media_type));
+    sync(&temporary, &plain)?;
+    let names = std::iter::once(plain.clone()).chain((2..).map(|number| naming::numbered(&plain, number)));
+    for path in names {
+        match temporary.persist_noclobber(&path) {
+            Ok(_) => {
+                let note = format!(
+                    "the picture is {media_type} and could not be converted ({reason}): it is kept as {}",
+                    table::path(&path)
+                );
+                return Ok(Saved { path, digest, note: Some(note) });
+            }
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => temporary = failed.file,
+            Err(failed) => return Err(cannot_write(&path, &failed.error)),
+        }
+    }
+    Err(Failure::cannot_create(format!("every name like {} is taken", table::path(&plain))))
+}
+
+fn digest_of(file: &NamedTempFile) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file.reopen()?)?;
+    Ok(Digest::from_bytes(*hasher.finalize().as_bytes()))
 }
 
 /// Replaces `path` by `bytes`, whole or not at all.
@@ -90,17 +195,24 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     place(temporary, path, Existing::Replace)
 }
 
-fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
+/// A temporary file in the directory of `path`, with what the umask leaves of a new file's permissions.
+pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".reel-");
-    // As any new file of the user: what the umask leaves.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(directory_of(path)).map_err(|error| cannot_write(path, &error))
+    let directory = creatable::or_current(path.parent().unwrap_or(Path::new("")));
+    builder.tempfile_in(&directory).map_err(|error| {
+        let failure = cannot_write(path, &error);
+        match error.kind() {
+            io::ErrorKind::NotFound => failure.hint(format!("mkdir -p {}", table::path(&directory))),
+            _ => failure,
+        }
+    })
 }
 
 fn place(temporary: NamedTempFile, path: &Path, existing: Existing) -> Result<(), Failure> {
-    temporary.as_file().sync_all().map_err(|error| cannot_write(path, &error))?;
+    sync(&temporary, path)?;
     let placed = match existing {
         Existing::Keep => temporary.persist_noclobber(path),
         Existing::Replace => temporary.persist(path),
@@ -112,45 +224,24 @@ fn place(temporary: NamedTempFile, path: &Path, existing: Existing) -> Result<()
     }
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::cannot_create(format!("cannot write {}: {}", path.display(), cause_of(error)))
+fn sync(temporary: &NamedTempFile, path: &Path) -> Result<(), Failure> {
+    temporary.as_file().sync_all().map_err(|error| cannot_write(path, &error))
 }
 
-/// tempfile's errors go on with the temporary file's path; what stands before it is what a person can act on.
+/// The failure of a file that the system does not let be written.
+pub fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::cannot_create(format!("cannot write {}: {}", table::path(path), cause_of(error)))
+}
+
+/// The system's reason, without the temporary file's path that tempfile appends to it.
 fn cause_of(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" at path \"").next().unwrap_or_default().to_owned()
 }
 
-fn directory_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
-
-    #[test]
-    fn what_cannot_be_written_later_is_refused_now() {
-        let dir = tempfile::tempdir().unwrap();
-        let there = dir.path().join("there.png");
-        std::fs::write(&there, "mine").unwrap();
-        assert_eq!(check_creatable(&there, Existing::Keep).unwrap_err().error.code, "output_exists");
-        check_creatable(&there, Existing::Replace).unwrap();
-        check_creatable(&dir.path().join("new.png"), Existing::Keep).unwrap();
-        for bad in [dir.path().to_owned(), dir.path().join("no/such/new.png"), there.join("below.png")] {
-            assert_eq!(
-                check_creatable(&bad, Existing::Replace).unwrap_err().exit,
-                Exit::CannotCreate,
-                "{bad:?}"
-            );
-        }
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
 
     #[test]
     fn a_file_that_came_meanwhile_is_kept() {
@@ -162,5 +253,23 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs");
         replace(&path, b"ours").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "ours");
+    }
+
+    #[test]
+    fn what_cannot_be_converted_is_kept_beside_under_a_free_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.png");
+        let digest = Digest::from_bytes([0; 32]);
+        std::fs::write(dir.path().join("a.jpg"), "mine").unwrap();
+        for (media_type, name) in [("image/jpeg", "a-2.jpg"), ("image/avif", "a.avif")] {
+            let mut temporary = temporary_beside(&path).unwrap();
+            temporary.write_all(b"not what it says").unwrap();
+            let saved = finish(temporary, media_type, digest, path.clone(), Existing::Replace).unwrap();
+            assert_eq!(saved.path, dir.path().join(name));
+            assert!(saved.note.unwrap().contains(name));
+            assert_eq!(std::fs::read(saved.path).unwrap(), b"not what it says");
+        }
+        assert_eq!(std::fs::read(dir.path().join("a.jpg")).unwrap(), b"mine");
+        assert!(!path.exists());
     }
 }

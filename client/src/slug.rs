@@ -1,4 +1,7 @@
-//! File names from prompts.
+//! File names from prompts. Pure.
+
+use reel_protocol::is_unprintable;
+use unicode_segmentation::UnicodeSegmentation as _;
 
 /// Longest slug in bytes: with a number and an extension a name stays far below the 255 bytes that file systems allow.
 const SLUG_BYTES: usize = 80;
@@ -10,28 +13,50 @@ const FALLBACK: &str = "picture";
 const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
 const RESERVED_WITH_DIGIT: [&str; 2] = ["com", "lpt"];
 
-/// Letters and digits of any script in lower case, everything between them as one `-`; never empty, never longer than 80 bytes.
+/// Letters and digits of any script in lower case with their marks, everything between them as one `-`; never empty, never longer than
+/// 80 bytes, and never cut within what a reader sees as one character.
 pub fn slug(text: &str) -> String {
     let mut slug = String::new();
     let mut is_gap = false;
-    for character in text.chars() {
-        if !character.is_alphanumeric() {
+    for cluster in text.graphemes(true) {
+        if !cluster.contains(char::is_alphanumeric) {
             is_gap = true;
             continue;
         }
-        let piece: String = character.to_lowercase().filter(|lower| lower.is_alphanumeric()).collect();
+        let piece = piece(cluster);
         let gap = if is_gap && !slug.is_empty() { "-" } else { "" };
         if slug.len() + gap.len() + piece.len() > SLUG_BYTES {
             break;
+        }
+        if is_gap {
+            end_word(&mut slug);
         }
         slug.push_str(gap);
         slug.push_str(&piece);
         is_gap = false;
     }
+    end_word(&mut slug);
     if slug.is_empty() || is_reserved(&slug) {
         slug.insert_str(0, if slug.is_empty() { FALLBACK } else { "picture-" });
     }
     slug
+}
+
+/// A joiner joins nothing at the end of a word.
+fn end_word(slug: &mut String) {
+    slug.truncate(slug.trim_end_matches(['\u{200c}', '\u{200d}']).len());
+}
+
+/// A letter with its marks in lower case. The joiners of Indic and Persian text stay; variation selectors, which only choose between two
+/// pictures of the same character, and everything that cannot be shown go.
+fn piece(cluster: &str) -> String {
+    let is_ascii = cluster.starts_with(|first: char| first.is_ascii());
+    let is_kept = |character: char| match character {
+        '\u{200c}' | '\u{200d}' => !is_ascii,
+        '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => false,
+        other => !is_unprintable(other) && !other.is_whitespace(),
+    };
+    cluster.chars().filter(|character| is_kept(*character)).flat_map(char::to_lowercase).collect()
 }
 
 fn is_reserved(slug: &str) -> bool {
@@ -60,6 +85,17 @@ mod tests {
             ("lpt1", "picture-lpt1"),
             ("console", "console"),
             ("a\0b\n", "a-b"),
+            ("हिन्दी", "हिन्दी"),
+            ("தமிழ் கடல்", "தமிழ்-கடல்"),
+            ("บ้าน ริมน้ำ", "บ้าน-ริมน้ำ"),
+            ("cha\u{302}teau", "cha\u{302}teau"),
+            ("Khmer ខ្មែរ", "khmer-ខ្មែរ"),
+            ("क्\u{200d}ष", "क्\u{200d}ष"),
+            ("र\u{94d}\u{200d} य", "र\u{94d}-य"),
+            ("می\u{200c}خواهم", "می\u{200c}خواهم"),
+            ("pay\u{200d}pal", "paypal"),
+            ("gpj\u{202e}x \u{200b}\u{feff}y", "gpj-x-y"),
+            ("1\u{fe0f} a", "1-a"),
         ] {
             assert_eq!(slug(prompt), expected, "{prompt:?}");
         }
@@ -72,5 +108,7 @@ mod tests {
         let cut = slug(&format!("{} tail", "x".repeat(SLUG_BYTES)));
         assert_eq!(cut, "x".repeat(SLUG_BYTES));
         assert!(slug(&"İ".repeat(200)).len() <= SLUG_BYTES);
+        assert_eq!(slug(&"நி".repeat(40)), "நி".repeat(13), "a vowel sign is not cut off its letter");
+        assert_eq!(slug(&format!("a{}", "\u{301}".repeat(400))), "picture");
     }
 }

@@ -1,5 +1,8 @@
 //! Lays out text for a terminal: columns, fields, and cuts by the width that characters really take.
 
+use std::path::Path;
+
+use reel_protocol::{is_unprintable, printable};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Between two columns.
@@ -8,12 +11,24 @@ const GAP: &str = "  ";
 /// The least that the last column is cut to; narrower terminals wrap.
 const LAST_COLUMN: usize = 12;
 
-/// Text from elsewhere without what would move the cursor or colour the terminal; line ends and tabs stay.
-pub fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control() || matches!(character, '\n' | '\t')).collect()
+/// A path as text: bytes that are not UTF-8 and characters that must not be shown are written as `\xFF` and `\u{202e}`.
+pub fn path(path: &Path) -> String {
+    let mut shown = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        // The joiners stay: names of emoji and of Indic text have them.
+        for character in chunk.valid().chars() {
+            if is_unprintable(character) && !matches!(character, '\u{200c}' | '\u{200d}') {
+                shown.extend(character.escape_default());
+            } else {
+                shown.push(character);
+            }
+        }
+        shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+    }
+    shown
 }
 
-/// The same on one line.
+/// Text from elsewhere on one line, without characters that must not be shown.
 pub fn one_line(text: &str) -> String {
     let spaced: String =
         text.chars().map(|character| if character.is_whitespace() { ' ' } else { character }).collect();
@@ -116,8 +131,23 @@ mod tests {
 
     #[test]
     fn nothing_that_comes_from_elsewhere_drives_the_terminal() {
-        assert_eq!(printable("a\x1b[31mb\x07\r\nc"), "a[31mb\nc");
-        assert_eq!(one_line(" a\n\tb\x1b "), "a  b");
+        assert_eq!(one_line(" a\n\tb\x1b\u{202e}\u{2028} "), "a  b");
+        let cells = [["1\u{200b}".into(), "\u{2066}x".into()]];
+        assert_eq!(columns(["ID", "WHAT"], &cells, None), "ID  WHAT\n1   x\n");
+        assert_eq!(fields(&[("name", "a\u{202e}b\u{9b}".into())]), "name  ab\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_shows_every_byte_that_is_no_text() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+        for (bytes, expected) in [
+            (&b"out/a\xff\xfeb.png"[..], r"out/a\xFF\xFEb.png"),
+            ("gpj\u{202e}\n.png".as_bytes(), r"gpj\u{202e}\n.png"),
+            ("灯台-👩\u{200d}🚀.png".as_bytes(), "灯台-👩\u{200d}🚀.png"),
+        ] {
+            assert_eq!(path(Path::new(OsStr::from_bytes(bytes))), expected);
+        }
     }
 
     #[test]

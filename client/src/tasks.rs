@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use reel_protocol::{JsonText, TaskView, Timestamp};
+use reel_protocol::{JsonText, TaskView, Timestamp, is_unprintable};
 use serde::Deserialize;
 
 use crate::units;
@@ -30,6 +30,11 @@ pub fn prompt(params: &JsonText) -> Option<String> {
         text: Option<String>,
     }
     params.decode::<Words>().ok().and_then(|words| words.prompt.or(words.text))
+}
+
+/// Whether a prompt has nothing that can be seen.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|character| character.is_whitespace() || is_unprintable(character))
 }
 
 /// How long ago it was, `now`.

@@ -40,7 +40,7 @@ fn a_wrong_command_line_ends_with_64_and_says_so_in_json_too() {
         &[],
         &["wait"],
         &["generate", "x", "-s", "big"],
-        &["generate", "x", "-o", "x.jpg"],
+        &["generate", "x", "-o", "x.gif"],
         &["generate", "x", "-n", "2", "-o", "-"],
     ] {
         assert_eq!(reel(arguments).status.code(), Some(64), "{arguments:?}");

@@ -5,7 +5,7 @@ use std::str;
 use reel_protocol::{ImageParams, limits::PROMPT_BYTES};
 use serde_json::{Map, Value};
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{exit::Exit, failure::Failure, form::Form, naming};
 
 /// One line that is not blank.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +73,12 @@ fn read_object(number: usize, text: &str, defaults: &Defaults) -> Result<Line, S
         serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
     let name = match fields.remove("name") {
         None | Some(Value::Null) => None,
+        Some(Value::String(name)) if naming::is_unwritable_picture(&name) => {
+            return Err(format!(
+                "`{name}` names a form that is not written: pictures end in {}",
+                Form::ENDINGS
+            ));
+        }
         Some(Value::String(name)) => Some(name),
         Some(_) => return Err("`name` is not a string".to_owned()),
     };

@@ -1,5 +1,6 @@
 //! Pictures for many lines: read them, decide what is missing, have it made, keep a record of what is ours.
 
+mod directory;
 mod input;
 mod plan;
 mod record;
@@ -8,8 +9,9 @@ mod run;
 mod submit;
 
 pub use self::{
+    directory::Directory,
     input::{Defaults, read_lines},
-    plan::{Item, Step, plan, step},
+    plan::{Item, Step, plan},
     record::Record,
     report::{LineResult, Report},
     run::{Order, Wanted, make},

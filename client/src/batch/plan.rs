@@ -1,4 +1,4 @@
-//! What a batch has to do: the file and the request of each line, and whether the file is already there.
+//! What a batch has to do: the file and the request of each line, and whether the file is already there. Pure.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,17 @@ use reel_protocol::{Digest, JsonText};
 use serde_json::Value;
 
 use super::{input::Line, record::Entry};
-use crate::slug::slug;
+use crate::{form::Form, naming, slug::slug};
 
 /// One line, as it will be asked for and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its number in the input.
     pub line: usize,
-    /// Its file's name.
-    pub file: String,
+    /// Its file's name without an ending, such as `003-a-lighthouse`.
+    pub stem: String,
+    /// The ending that the line asks for; None where it follows the form of the picture that the provider sends.
+    pub ending: Option<String>,
     /// What people call it.
     pub title: String,
     /// Its label, if the line gives one.
@@ -25,17 +27,59 @@ pub struct Item {
     pub request: Digest,
 }
 
-/// What is to be done for a line.
+impl Item {
+    /// The name of its file for a picture of this media type.
+    pub fn file(&self, media_type: &str) -> String {
+        self.with_ending(self.ending.as_deref().unwrap_or_else(|| naming::extension(media_type)))
+    }
+
+    /// Its file's name while the form of its picture is not known.
+    pub fn expected_file(&self) -> String {
+        self.file("image/png")
+    }
+
+    /// Every name that its file may have.
+    pub fn candidates(&self) -> Vec<String> {
+        match &self.ending {
+            // A picture that cannot be converted has the ending of its own form.
+            Some(ending) => {
+                let others = naming::PICTURE_ENDINGS.iter().filter(|other| *other != ending);
+                std::iter::once(ending.as_str()).chain(others.copied()).map(|e| self.with_ending(e)).collect()
+            }
+            None => naming::PICTURE_ENDINGS.iter().map(|ending| self.with_ending(ending)).collect(),
+        }
+    }
+
+    /// Whether a file with this name may become its file under its stem.
+    pub fn takes(&self, ending: &str) -> bool {
+        self.ending.as_ref().is_none_or(|wanted| Form::of_ending(wanted) == Form::of_ending(ending))
+    }
+
+    fn with_ending(&self, ending: &str) -> String {
+        format!("{}.{ending}", self.stem)
+    }
+}
+
+/// A file that has one of the names of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Present<'a> {
+    /// Its name.
+    pub file: &'a str,
+    /// What the record knows of it: None where no batch made it, or where it was changed.
+    pub entry: Option<&'a Entry>,
+}
+
+/// What is to be done for a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing: its file is there, and ours.
-    Keep,
+    /// Nothing: this file is there, and ours.
+    Keep(String),
     /// Have it made, to a name that is free.
     Make,
-    /// Have it made in place of what is there.
-    Replace,
-    /// Fail it: what is there is not ours.
-    Refuse,
+    /// Have it made in place of what is there; of that, this file is ours.
+    Replace(Option<String>),
+    /// Fail it: this file is there and not ours.
+    Refuse(String),
 }
 
 /// The items of the lines, in their order.
@@ -53,34 +97,34 @@ pub fn plan(lines: Vec<Line>, provider: Option<&str>) -> Result<Vec<Item>, serde
                 *sample += 1;
             }
             let params = canonical(&line)?;
-            let title = line.name.clone().unwrap_or_else(|| line.params.prompt.clone());
+            let (title, ending) = match &line.name {
+                Some(name) => naming::split_picture_ending(name),
+                None => (line.params.prompt.as_str(), None),
+            };
             Ok(Item {
                 line: line.number,
-                file: format!("{:0digits$}-{}.png", index + 1, slug(&title)),
+                stem: format!("{:0digits$}-{}", index + 1, slug(title)),
+                ending,
                 request: request_of(&params, provider),
                 params,
-                title,
+                title: line.name.clone().unwrap_or_else(|| line.params.prompt.clone()),
                 name: line.name,
             })
         })
         .collect()
 }
 
-/// What to do about one item: `entry` is what the record says of its file, `found` the digest of what is there.
-pub fn step(
-    item: &Item,
-    entry: Option<&Entry>,
-    found: Option<Digest>,
-    is_forced: bool,
-    is_fresh: bool,
-) -> Step {
-    let Some(found) = found else { return Step::Make };
-    match entry.filter(|entry| entry.digest == found) {
-        Some(entry) if entry.request == item.request && !is_fresh => Step::Keep,
-        Some(_) => Step::Replace,
-        None if is_forced => Step::Replace,
-        None => Step::Refuse,
+/// What to do about one item, of whose names `present` are taken. A file of ours that answers the request is kept, whatever lies beside.
+pub fn step(item: &Item, present: &[Present<'_>], is_forced: bool, is_fresh: bool) -> Step {
+    let ours = present.iter().find(|file| file.entry.is_some_and(|entry| entry.request == item.request));
+    if let (Some(ours), false) = (ours, is_fresh) {
+        return Step::Keep(ours.file.to_owned());
     }
+    if let (Some(stranger), false) = (present.iter().find(|file| file.entry.is_none()), is_forced) {
+        return Step::Refuse(stranger.file.to_owned());
+    }
+    let ours = ours.or_else(|| present.iter().find(|file| file.entry.is_some()));
+    if present.is_empty() { Step::Make } else { Step::Replace(ours.map(|file| file.file.to_owned())) }
 }
 
 /// The params without nulls and empty lists: a field that a later version adds does not change the requests that lack it.
@@ -113,11 +157,21 @@ mod tests {
     #[test]
     fn files_follow_the_lines_and_grow_digits_when_there_are_many() {
         let items = planned("A lighthouse\n\n灯台\n{\"prompt\":\"x\",\"name\":\"Shot 3\"}", None);
-        let files: Vec<_> = items.iter().map(|item| (item.line, item.file.as_str())).collect();
-        assert_eq!(files, [(1, "001-a-lighthouse.png"), (3, "002-灯台.png"), (4, "003-shot-3.png")]);
+        let files: Vec<_> = items.iter().map(|item| (item.line, item.expected_file())).collect();
+        let expected = [(1, "001-a-lighthouse.png"), (3, "002-灯台.png"), (4, "003-shot-3.png")];
+        assert_eq!(files, expected.map(|(line, file)| (line, file.to_owned())));
         let many = planned(&"x\n".repeat(1000), None);
-        assert_eq!(many.last().unwrap().file, "1000-x.png");
-        assert_eq!(many.first().unwrap().file, "0001-x.png");
+        assert_eq!(many.last().unwrap().stem, "1000-x");
+        assert_eq!(many.first().unwrap().stem, "0001-x");
+    }
+
+    #[test]
+    fn the_ending_follows_the_picture_unless_the_line_names_one() {
+        let items = planned("a harbour.png\n{\"prompt\":\"x\",\"name\":\"Shot 3.JPEG\"}", None);
+        assert_eq!(items[0].file("image/jpeg"), "001-a-harbour-png.jpg");
+        assert_eq!(items[1].file("image/png"), "002-shot-3.jpeg");
+        assert!(items[0].takes("webp") && items[1].takes("jpg") && !items[1].takes("png"));
+        assert_eq!(items[1].candidates().first().unwrap(), "002-shot-3.jpeg");
     }
 
     #[test]
@@ -137,22 +191,30 @@ mod tests {
     #[test]
     fn only_what_is_ours_and_unchanged_is_kept() {
         let item = &planned("a", None)[0];
-        let (ours, other) = (Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32]));
-        let same = Entry { request: item.request, digest: ours };
-        let older = Entry { request: other, digest: ours };
-        for (entry, found, is_forced, is_fresh, expected) in [
-            (None, None, false, false, Step::Make),
-            (Some(&same), None, false, false, Step::Make),
-            (Some(&same), Some(ours), false, false, Step::Keep),
-            (Some(&same), Some(ours), true, false, Step::Keep),
-            (Some(&same), Some(ours), false, true, Step::Replace),
-            (Some(&older), Some(ours), false, false, Step::Replace),
-            (Some(&same), Some(other), false, false, Step::Refuse),
-            (Some(&same), Some(other), true, false, Step::Replace),
-            (None, Some(ours), false, true, Step::Refuse),
-            (None, Some(ours), true, false, Step::Replace),
+        let digest = Digest::from_bytes([1; 32]);
+        let entry = |request| Entry { request, digest, lines: None };
+        let (same, older) = (entry(item.request), entry(Digest::from_bytes([2; 32])));
+        let (png, jpg) = ("001-a.png", "001-a.jpg");
+        let keep = |file: &str| Step::Keep(file.to_owned());
+        let replace = |file: &str| Step::Replace(Some(file.to_owned()));
+        let refuse = |file: &str| Step::Refuse(file.to_owned());
+        for (present, is_forced, is_fresh, expected) in [
+            (vec![], false, false, Step::Make),
+            (vec![(png, Some(&same))], false, false, keep(png)),
+            (vec![(png, Some(&same))], true, false, keep(png)),
+            (vec![(png, Some(&same))], false, true, replace(png)),
+            (vec![(png, Some(&older))], false, false, replace(png)),
+            (vec![(jpg, Some(&same))], false, false, keep(jpg)),
+            (vec![(jpg, Some(&older))], false, false, replace(jpg)),
+            (vec![(png, None)], false, false, refuse(png)),
+            (vec![(png, None)], true, false, Step::Replace(None)),
+            (vec![(png, None)], false, true, refuse(png)),
+            (vec![(png, None), (jpg, Some(&same))], false, false, keep(jpg)),
+            (vec![(png, None), (jpg, Some(&older))], false, false, refuse(png)),
+            (vec![(png, None), (jpg, Some(&older))], true, false, replace(jpg)),
         ] {
-            assert_eq!(step(item, entry, found, is_forced, is_fresh), expected, "{entry:?} {found:?}");
+            let present: Vec<_> = present.into_iter().map(|(file, entry)| Present { file, entry }).collect();
+            assert_eq!(step(item, &present, is_forced, is_fresh), expected, "{present:?}");
         }
     }
 }

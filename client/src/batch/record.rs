@@ -10,7 +10,7 @@ use std::{
 use reel_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::{exit::Exit, failure::Failure, save};
+use crate::{creatable, exit::Exit, failure::Failure, save, table};
 
 const NAME: &str = ".reel-batch.json";
 
@@ -19,55 +19,72 @@ const NAME: &str = ".reel-batch.json";
 pub struct Record {
     path: PathBuf,
     files: BTreeMap<String, Entry>,
+    /// Files that are being renamed: until the next write of the record they may have their old or their new name.
+    moving: Vec<Entry>,
     is_changed: bool,
     _lock: File,
 }
 
 /// One file that a batch made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// What was asked.
     pub request: Digest,
     /// What was written.
     pub digest: Digest,
+    /// The name of the file of lines that asked for it; `-` for stdin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Document<'a> {
     version: u32,
     files: &'a BTreeMap<String, Entry>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    moving: &'a [Entry],
 }
 
 #[derive(Deserialize)]
 struct StoredDocument {
     files: BTreeMap<String, Entry>,
+    #[serde(default)]
+    moving: Vec<Entry>,
 }
 
 impl Record {
     /// Opens a directory's record, creating the directory where it is absent.
     pub fn open(directory: &Path) -> Result<Self, Failure> {
-        let cannot = |error: &io::Error| {
-            Failure::cannot_create(format!("cannot write to {}: {error}", directory.display()))
-        };
+        let shown = table::path(directory);
+        let cannot = |error: &io::Error| Failure::cannot_create(format!("cannot write to {shown}: {error}"));
         fs::create_dir_all(directory).map_err(|error| cannot(&error))?;
         let lock = lock(directory).map_err(|error| cannot(&error))?.ok_or_else(|| {
-            let message = format!("another batch is at work in {}", directory.display());
+            let message = format!("another batch is at work in {shown}");
             Failure::new(Exit::TryLater, "directory_busy", message)
                 .hint("wait for it, or choose another directory with -o")
         })?;
         let path = directory.join(NAME);
-        save::check_creatable(&path, save::Existing::Replace)?;
-        let files = match fs::read(&path) {
-            Ok(bytes) => read_files(&bytes, &path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(Failure::io(&format!("cannot read {}", path.display()), &error)),
+        creatable::check_file(&path, save::Existing::Replace)?;
+        let stored = match fs::read(&path) {
+            Ok(bytes) => read_document(&bytes, &path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                StoredDocument { files: BTreeMap::new(), moving: Vec::new() }
+            }
+            Err(error) => return Err(Failure::io(&format!("cannot read {}", table::path(&path)), &error)),
         };
-        Ok(Self { path, files, is_changed: false, _lock: lock })
+        let StoredDocument { files, moving } = stored;
+        Ok(Self { path, files, moving, is_changed: false, _lock: lock })
     }
 
-    /// What is known of a file.
-    pub fn entry(&self, file: &str) -> Option<&Entry> {
-        self.files.get(file)
+    /// What is known of a file that has these bytes; None where no batch made it, or where it was changed.
+    pub fn entry(&self, file: &str, digest: Digest) -> Option<&Entry> {
+        let named = self.files.get(file).filter(|entry| entry.digest == digest);
+        named.or_else(|| self.moving.iter().find(|entry| entry.digest == digest))
+    }
+
+    /// Every file that is known, with what is known of it.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.files.iter().map(|(file, entry)| (file.as_str(), entry))
     }
 
     /// Notes a file that was just written.
@@ -76,12 +93,29 @@ impl Record {
         self.is_changed = true;
     }
 
+    /// Forgets a file that is no longer there.
+    pub fn forget(&mut self, file: &str) {
+        self.is_changed |= self.files.remove(file).is_some();
+    }
+
+    /// Writes to disk that these files are about to be renamed: a run that dies in between leaves no file that is not known as ours.
+    pub fn begin_moves(&mut self, entries: Vec<Entry>) -> Result<(), Failure> {
+        self.moving = entries;
+        self.is_changed = true;
+        self.flush()
+    }
+
+    /// The renamed files are all noted under the names that they now have.
+    pub fn end_moves(&mut self) -> Result<(), Failure> {
+        self.begin_moves(Vec::new())
+    }
+
     /// Writes what was noted since the last time.
     pub fn flush(&mut self) -> Result<(), Failure> {
         if !std::mem::take(&mut self.is_changed) {
             return Ok(());
         }
-        let document = Document { version: 1, files: &self.files };
+        let document = Document { version: 1, files: &self.files, moving: &self.moving };
         let bytes = serde_json::to_vec_pretty(&document)
             .map_err(|error| Failure::new(Exit::Internal, "internal", error.to_string()))?;
         save::replace(&self.path, &bytes)
@@ -89,13 +123,12 @@ impl Record {
 }
 
 /// A record that cannot be read is not guessed at: without it every file in the way would be refused, or with --force lost.
-fn read_files(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Entry>, Failure> {
-    let stored = serde_json::from_slice::<StoredDocument>(bytes).map_err(|error| {
-        let message = format!("{} is damaged: {error}", path.display());
+fn read_document(bytes: &[u8], path: &Path) -> Result<StoredDocument, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let message = format!("{} is damaged: {error}", table::path(path));
         Failure::new(Exit::BadData, "bad_record", message)
             .hint("remove it and run again with --force to make everything anew, or choose another directory with -o")
-    })?;
-    Ok(stored.files)
+    })
 }
 
 /// None where another process holds the directory.
@@ -120,16 +153,47 @@ mod tests {
     fn a_record_reads_back_and_is_held_by_one_batch() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("new/out");
-        let entry = Entry { request: Digest::from_bytes([1; 32]), digest: Digest::from_bytes([2; 32]) };
+        let digest = Digest::from_bytes([2; 32]);
+        let entry = Entry { request: Digest::from_bytes([1; 32]), digest, lines: Some("a.txt".to_owned()) };
         let mut record = Record::open(&out).unwrap();
-        record.note("001-a.png", entry);
+        record.note("001-a.png", entry.clone());
         record.flush().unwrap();
         assert_eq!(Record::open(&out).unwrap_err().exit, Exit::TryLater);
         drop(record);
-        assert_eq!(Record::open(&out).unwrap().entry("001-a.png"), Some(&entry));
+        let record = Record::open(&out).unwrap();
+        assert_eq!(record.entry("001-a.png", digest), Some(&entry));
+        assert_eq!(record.entry("001-a.png", Digest::from_bytes([3; 32])), None);
+        drop(record);
         fs::write(out.join(NAME), "{").unwrap();
         assert_eq!(Record::open(&out).unwrap_err().error.code, "bad_record");
         fs::write(dir.path().join("file"), "").unwrap();
         assert_eq!(Record::open(&dir.path().join("file")).unwrap_err().exit, Exit::CannotCreate);
+    }
+
+    #[test]
+    fn a_file_that_was_being_renamed_is_ours_under_either_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry =
+            Entry { request: Digest::from_bytes([1; 32]), digest: Digest::from_bytes([2; 32]), lines: None };
+        let mut record = Record::open(dir.path()).unwrap();
+        record.note("001-a.png", entry.clone());
+        record.begin_moves(vec![entry.clone()]).unwrap();
+        drop(record);
+        let mut record = Record::open(dir.path()).unwrap();
+        for name in ["001-a.png", "002-a.png"] {
+            assert_eq!(record.entry(name, entry.digest), Some(&entry), "{name}");
+        }
+        record.end_moves().unwrap();
+        assert_eq!(record.entry("002-a.png", entry.digest), None);
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read() {
+        let digest = "00".repeat(32);
+        let text = format!(
+            r#"{{"version":1,"files":{{"001-a.png":{{"request":"{digest}","digest":"{digest}"}}}}}}"#
+        );
+        let stored = read_document(text.as_bytes(), Path::new("x")).unwrap();
+        assert_eq!(stored.files["001-a.png"].lines, None);
     }
 }

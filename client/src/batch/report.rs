@@ -11,6 +11,9 @@ use crate::{
     units,
 };
 
+/// Files that one note names.
+const SHOWN_FILES: usize = 5;
+
 /// How a line ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,18 +45,19 @@ impl LineResult {
     /// A file that was written.
     pub fn written(
         item: &Item,
+        file: String,
         task: TaskId,
         source: Option<Source>,
         provider: Option<String>,
         digest: Digest,
     ) -> Self {
         let state = if source == Some(Source::Cache) { State::Cached } else { State::Made };
-        Self { task: Some(task), source, provider, digest: Some(digest), ..Self::bare(item, state) }
+        Self { file, task: Some(task), source, provider, digest: Some(digest), ..Self::bare(item, state) }
     }
 
     /// A file that was there.
-    pub fn kept(item: &Item, digest: Digest) -> Self {
-        Self { digest: Some(digest), ..Self::bare(item, State::Kept) }
+    pub fn kept(item: &Item, file: String, digest: Option<Digest>) -> Self {
+        Self { file, digest, ..Self::bare(item, State::Kept) }
     }
 
     /// A line without its file.
@@ -73,7 +77,7 @@ impl LineResult {
     fn bare(item: &Item, state: State) -> Self {
         Self {
             line: item.line,
-            file: item.file.clone(),
+            file: item.expected_file(),
             state,
             task: None,
             source: None,
@@ -94,6 +98,10 @@ pub struct Report {
     failed: usize,
     elapsed_ms: u64,
     directory: String,
+    /// How many files were renamed because their line moved.
+    renamed: usize,
+    /// Files of earlier runs of the same lines that no line asks for now.
+    unasked: Vec<String>,
     lines: Vec<LineResult>,
 }
 
@@ -109,8 +117,38 @@ impl Report {
             failed: count(State::Failed),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             directory,
+            renamed: 0,
+            unasked: Vec::new(),
             lines,
         }
+    }
+
+    /// The same with what became of the files of earlier runs.
+    #[must_use]
+    pub fn with_earlier(mut self, renamed: usize, unasked: Vec<String>) -> Self {
+        (self.renamed, self.unasked) = (renamed, unasked);
+        self
+    }
+
+    /// What people should know about the files of earlier runs.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        match self.renamed {
+            0 => {}
+            1 => notes.push("renamed 1 file whose line has another number now".to_owned()),
+            renamed => notes.push(format!("renamed {renamed} files whose lines have other numbers now")),
+        }
+        if !self.unasked.is_empty() {
+            let names: Vec<&str> = self.unasked.iter().take(SHOWN_FILES).map(String::as_str).collect();
+            let more = if self.unasked.len() > names.len() { ", …" } else { "" };
+            let count = self.unasked.len();
+            let files = if count == 1 { "1 file" } else { &format!("{count} files") };
+            notes.push(format!(
+                "no line asks any more for {files} of an earlier run: {}{more}",
+                names.join(", ")
+            ));
+        }
+        notes
     }
 
     /// Whether a line has no file.
@@ -165,9 +203,23 @@ mod tests {
         let digest = Digest::from_bytes([0; 32]);
         let report = Report::new(
             vec![
-                LineResult::written(&items[0], TaskId(1), Some(Source::Made), Some("draft".into()), digest),
-                LineResult::written(&items[1], TaskId(2), Some(Source::Cache), None, digest),
-                LineResult::kept(&items[2], digest),
+                LineResult::written(
+                    &items[0],
+                    "001-a.jpg".into(),
+                    TaskId(1),
+                    Some(Source::Made),
+                    Some("draft".into()),
+                    digest,
+                ),
+                LineResult::written(
+                    &items[1],
+                    "002-b.png".into(),
+                    TaskId(2),
+                    Some(Source::Cache),
+                    None,
+                    digest,
+                ),
+                LineResult::kept(&items[2], "003-c.png".into(), Some(digest)),
                 LineResult::failed(
                     &items[3],
                     None,
@@ -180,6 +232,10 @@ mod tests {
         assert!(report.has_drafts());
         assert_eq!(report.summary(), "4 pictures: 1 made, 1 from cache, 1 kept, 1 failed in 3.2 s");
         assert_eq!(report.failures(), ["line 4, 004-d.png: it exists (output_exists)\n  hint: --force"]);
-        assert_eq!(report.files().count(), 3);
+        assert_eq!(report.files().collect::<Vec<_>>(), ["001-a.jpg", "002-b.png", "003-c.png"]);
+        assert!(report.notes().is_empty());
+        let notes = report.with_earlier(2, vec!["009-x.png".to_owned()]).notes();
+        assert_eq!(notes[0], "renamed 2 files whose lines have other numbers now");
+        assert_eq!(notes[1], "no line asks any more for 1 file of an earlier run: 009-x.png");
     }
 }

@@ -18,13 +18,14 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Item, Record, record::Entry, report::LineResult, submit::submit};
+use super::{Item, Record, directory::digest_of, record::Entry, report::LineResult, submit::submit};
 use crate::{
+    deliver::with_way_back,
     exit::Exit,
     failure::Failure,
     output::Output,
     progress::Progress,
-    save::{self, Existing},
+    save::{self, Existing, Saved},
     signals::{self, Interrupts},
     waiting,
 };
@@ -49,10 +50,20 @@ pub struct Order {
     pub cache: CacheMode,
     /// A label for people.
     pub name: Option<String>,
+    /// The name of the file of lines; `-` for stdin.
+    pub lines: String,
 }
 
-/// One picture to make: the place of its item, and what becomes of a file in the way.
-pub type Wanted = (usize, Existing);
+/// One picture to make.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The place of its item.
+    pub place: usize,
+    /// What becomes of a file in the way.
+    pub existing: Existing,
+    /// The file of an earlier run that it replaces, whatever its ending.
+    pub former: Option<String>,
+}
 
 /// Makes the wanted items and tells the result of each by its place.
 pub async fn make(
@@ -102,7 +113,7 @@ struct Run<'a> {
     open: HashMap<TaskId, Wanted>,
     /// Finished tasks whose pictures wait to be written.
     ready: VecDeque<(Wanted, TaskView)>,
-    saves: JoinSet<(usize, TaskView, Result<(), Failure>)>,
+    saves: JoinSet<(Wanted, TaskView, Result<Saved, Failure>)>,
     results: HashMap<usize, LineResult>,
     wanted: usize,
 }
@@ -166,7 +177,7 @@ impl Run<'_> {
             }
         }
         for id in gone {
-            if let Some((place, _)) = self.open.remove(&id) {
+            if let Some(Wanted { place, .. }) = self.open.remove(&id) {
                 let failure = Failure::new(Exit::NoInput, "task_not_found", format!("task {id} was removed"));
                 self.finish(place, |item| LineResult::failed(item, Some(id), failure));
             }
@@ -187,7 +198,7 @@ impl Run<'_> {
                 let title = self
                     .open
                     .get(&task.id)
-                    .and_then(|(place, _)| self.items.get(*place))
+                    .and_then(|wanted| self.items.get(wanted.place))
                     .map_or("", |item| &item.title);
                 self.progress.show(task.id, title, task.state, &task.progress);
                 if task.state.is_settled() && !settled.contains(&task.id) {
@@ -217,51 +228,75 @@ impl Run<'_> {
     }
 
     fn take_task(&mut self, task: TaskView) {
-        let Some(&wanted) = self.open.get(&task.id) else { return };
-        let title = self.items.get(wanted.0).map_or("", |item| &item.title);
+        let Some(wanted) = self.open.get(&task.id) else { return };
+        let title = self.items.get(wanted.place).map_or("", |item| &item.title);
         self.progress.show(task.id, title, task.state, &task.progress);
         if !task.state.is_settled() {
             return;
         }
-        self.open.remove(&task.id);
+        let Some(wanted) = self.open.remove(&task.id) else { return };
         match Failure::of_task(&task) {
             None => self.ready.push_back((wanted, task)),
-            Some(failure) => self.finish(wanted.0, |item| LineResult::failed(item, Some(task.id), failure)),
+            Some(failure) => {
+                self.finish(wanted.place, |item| LineResult::failed(item, Some(task.id), failure));
+            }
         }
     }
 
     fn begin_saves(&mut self) {
         while self.saves.len() < SAVES
-            && let Some(((place, existing), task)) = self.ready.pop_front()
+            && let Some((wanted, task)) = self.ready.pop_front()
         {
             let session = Arc::clone(&self.session);
-            let path = self.items.get(place).map(|item| self.order.directory.join(&item.file));
+            let item = self.items.get(wanted.place);
+            let path = item
+                .zip(task.outputs.first())
+                .map(|(item, picture)| self.order.directory.join(item.file(&picture.media_type)));
             self.saves.spawn(async move {
                 let saved = match (task.outputs.first(), path) {
-                    (Some(picture), Some(path)) => save::save(&session, picture, &path, existing).await,
+                    (Some(picture), Some(path)) => save::save(&session, picture, &path, wanted.existing)
+                        .await
+                        .map_err(|failure| with_way_back(failure, &task, &path)),
                     _ => Err(Failure::new(
                         Exit::WorkFailed,
                         "no_output",
                         format!("task {} made no file", task.id),
                     )),
                 };
-                (place, task, saved)
+                (wanted, task, saved)
             });
         }
     }
 
-    fn take_save(&mut self, (place, task, saved): (usize, TaskView, Result<(), Failure>)) {
-        let digest = task.outputs.first().map(|picture| picture.digest);
-        match (saved, digest, self.items.get(place)) {
-            (Ok(()), Some(digest), Some(item)) => {
-                self.record.note(&item.file, Entry { request: item.request, digest });
-                self.finish(place, |item| {
-                    LineResult::written(item, task.id, task.source, task.provider.clone(), digest)
-                });
+    fn take_save(&mut self, (wanted, task, saved): (Wanted, TaskView, Result<Saved, Failure>)) {
+        let Some(item) = self.items.get(wanted.place) else { return };
+        let saved = match saved {
+            Ok(saved) => saved,
+            Err(failure) => {
+                return self.finish(wanted.place, |item| LineResult::failed(item, Some(task.id), failure));
             }
-            (Err(failure), ..) => self.finish(place, |item| LineResult::failed(item, Some(task.id), failure)),
-            // A save without a picture has failed above.
-            (Ok(()), ..) => {}
+        };
+        if let Some(note) = &saved.note {
+            self.progress.warn(note);
+        }
+        let file = saved.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (request, digest) = (item.request, saved.digest);
+        self.record.note(&file, Entry { request, digest, lines: Some(self.order.lines.clone()) });
+        if let Some(former) = wanted.former.filter(|former| *former != file) {
+            self.remove_former(&former);
+        }
+        self.finish(wanted.place, |item| {
+            LineResult::written(item, file, task.id, task.source, task.provider.clone(), digest)
+        });
+    }
+
+    /// The picture has another ending than the one that it replaces, which goes as any replaced file does, unless it was changed meanwhile.
+    fn remove_former(&mut self, former: &str) {
+        let path = self.order.directory.join(former);
+        let digest = digest_of(&path).ok().flatten();
+        let is_ours = digest.is_some_and(|digest| self.record.entry(former, digest).is_some());
+        if is_ours && std::fs::remove_file(path).is_ok() {
+            self.record.forget(former);
         }
     }
 

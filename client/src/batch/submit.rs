@@ -32,7 +32,7 @@ pub async fn submit(
     let request_id = tasks::new_request_id();
     let mut batch = None;
     for (index, chunk) in chunks(items, wanted).into_iter().enumerate() {
-        let specs = chunk.iter().filter_map(|(place, _)| items.get(*place)).map(|item| spec(order, item));
+        let specs = chunk.iter().filter_map(|wanted| items.get(wanted.place)).map(|item| spec(order, item));
         let params = SubmitBatchParams {
             request_id: Some(format!("{request_id}-{index}")),
             name: order.name.clone(),
@@ -42,7 +42,7 @@ pub async fn submit(
         let answer = session.call::<TaskSubmitBatch>(&params).await;
         let answer = answer.map_err(|error| named_by_line(error, items, chunk))?;
         batch = Some(answer.batch);
-        open.extend(answer.ids.into_iter().zip(chunk.iter().copied()));
+        open.extend(answer.ids.into_iter().zip(chunk.iter().cloned()));
     }
     batch.ok_or_else(|| Failure::usage("there is nothing to make"))
 }
@@ -63,8 +63,8 @@ fn named_by_line(error: ClientError, items: &[Item], chunk: &[Wanted]) -> Failur
     let mut failure = Failure::from(error);
     let named = failure.error.message.strip_prefix("tasks[").and_then(|rest| rest.split_once("]: "));
     let line = named.and_then(|(index, detail)| {
-        let (place, _) = chunk.get(index.parse::<usize>().ok()?)?;
-        Some(format!("line {}: {detail}", items.get(*place)?.line))
+        let wanted = chunk.get(index.parse::<usize>().ok()?)?;
+        Some(format!("line {}: {detail}", items.get(wanted.place)?.line))
     });
     if let Some(line) = line {
         failure.error.message = line;
@@ -79,12 +79,12 @@ fn chunks<'a>(items: &[Item], wanted: &'a [Wanted]) -> Vec<&'a [Wanted]> {
     while !rest.is_empty() {
         let mut bytes = 0;
         let mut count = 0;
-        for (place, _) in rest.iter().take(CHUNK_TASKS) {
+        for wanted in rest.iter().take(CHUNK_TASKS) {
             // JSON may write a character of a name with six.
             let size = |item: &Item| {
                 item.params.as_str().len() + item.name.as_ref().map_or(0, |name| name.len() * 6) + TASK_BYTES
             };
-            bytes += items.get(*place).map_or(0, size);
+            bytes += items.get(wanted.place).map_or(0, size);
             if bytes > CHUNK_BYTES && count > 0 {
                 break;
             }
@@ -107,10 +107,14 @@ mod tests {
         save::Existing,
     };
 
+    fn wanted(place: usize) -> Wanted {
+        Wanted { place, existing: Existing::Keep, former: None }
+    }
+
     #[test]
     fn a_refused_entry_is_named_by_its_line() {
         let items = plan(read_lines(b"a\n\nb\nc", &Defaults::default()).unwrap(), None).unwrap();
-        let chunk = [(1, Existing::Keep), (2, Existing::Keep)];
+        let chunk = [1, 2].map(wanted);
         for (message, expected) in [
             ("tasks[0]: there is no style x", "line 3: there is no style x"),
             ("tasks[1]: [a]: b", "line 4: [a]: b"),
@@ -128,7 +132,7 @@ mod tests {
             let lines =
                 read_lines(format!("{prompt}\n").repeat(count).as_bytes(), &Defaults::default()).unwrap();
             let items = plan(lines, None).unwrap();
-            let wanted: Vec<Wanted> = (0..items.len()).map(|place| (place, Existing::Keep)).collect();
+            let wanted: Vec<Wanted> = (0..items.len()).map(wanted).collect();
             chunks(&items, &wanted).iter().map(|chunk| chunk.len()).collect::<Vec<_>>()
         };
         assert!(sizes("x", 0).is_empty());

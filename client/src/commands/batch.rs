@@ -8,16 +8,15 @@ use std::{
     time::Instant,
 };
 
-use reel_protocol::Digest;
-
 use crate::{
-    batch::{self, Defaults, Item, LineResult, Order, Record, Report, Step, Wanted},
+    batch::{self, Defaults, Directory, Item, LineResult, Order, Record, Report, Step, Wanted},
     commands::generate::cache_mode,
     context::Context,
+    creatable::{self, PICTURE_BYTES},
     exit::Exit,
     failure::Failure,
     save::Existing,
-    units,
+    table, units,
 };
 
 /// Bytes of all lines: far beyond what a person writes, far below what would hurt.
@@ -26,7 +25,7 @@ const INPUT_BYTES: u64 = 256 * 1024 * 1024;
 /// Which lines, and where to.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example: reel batch prompts.txt -o out/\n\nA line is a prompt, or a JSON object such as {\"prompt\": \"a lighthouse\", \"style\": \"watercolor\", \"name\": \"shot 3\"}.\nFiles are named NNN-slug.png in line order."
+    after_help = "Example: reel batch prompts.txt -o out/\n\nA line is a prompt, or a JSON object such as {\"prompt\": \"a lighthouse\", \"style\": \"watercolor\", \"name\": \"shot 3\"}.\nFiles are named NNN-slug in line order; the ending follows the picture that the provider sends, unless a line's name has one."
 )]
 pub struct Args {
     /// The file of lines, or - for stdin.
@@ -65,14 +64,19 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let items = batch::plan(lines, args.provider.as_deref())
         .map_err(|error| Failure::new(Exit::BadData, "bad_data", error.to_string()))?;
     let mut record = Record::open(&args.output)?;
-    let (wanted, mut results) = sort_out(&args, &items, &record)?;
+    let mut directory = Directory::new(&args.output);
+    let lines = name_of(&args.file);
+    let renamed = directory.follow_lines(&items, &mut record, &lines)?;
+    let (wanted, mut results) = sort_out(&args, &items, &record, &mut directory)?;
     if !wanted.is_empty() {
+        creatable::check_room(&args.output, PICTURE_BYTES)?;
         let session = Arc::new(context.session().await?);
         let order = Order {
             directory: args.output.clone(),
             provider: args.provider.clone(),
             cache: cache_mode(args.fresh, args.no_cache),
             name: args.name.clone(),
+            lines: lines.clone(),
         };
         let made =
             batch::make(context.output, Arc::clone(&session), &order, &items, &wanted, &mut record).await?;
@@ -80,20 +84,29 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         results.extend(made);
     }
     results.sort_unstable_by_key(|(place, _)| *place);
-    let lines = results.into_iter().map(|(_, result)| result).collect();
-    let report = Report::new(lines, args.output.display().to_string(), begun.elapsed());
+    let results = results.into_iter().map(|(_, result)| result).collect();
+    let report = Report::new(results, table::path(&args.output), begun.elapsed())
+        .with_earlier(renamed, directory.unasked(&items, &record, &lines));
     say(context, &args.output, &report)
 }
 
+/// What the record calls the lines: a file's name without its directories, so that a moved project is the same.
+fn name_of(file: &Path) -> String {
+    file.file_name().map_or_else(|| table::path(file), |name| table::path(Path::new(name)))
+}
+
 fn say(context: &Context, directory: &Path, report: &Report) -> Result<Exit, Failure> {
-    let files: Vec<String> = report.files().map(|file| directory.join(file).display().to_string()).collect();
-    context.output.lines(&files)?;
+    let files: Vec<PathBuf> = report.files().map(|file| directory.join(file)).collect();
+    context.output.paths(&files)?;
     context.output.document(report)?;
     for failure in report.failures() {
         context.output.warn(&failure);
     }
     if report.has_drafts() {
         context.output.note("draft pictures: no provider configured; reel config edit");
+    }
+    for note in report.notes() {
+        context.output.note(&note);
     }
     context.output.note(&report.summary());
     Ok(if report.has_failures() { Exit::WorkFailed } else { Exit::Done })
@@ -107,7 +120,7 @@ fn read_input(file: &Path) -> Result<Vec<u8>, Failure> {
         File::open(file).and_then(|opened| opened.take(INPUT_BYTES + 1).read_to_end(&mut bytes))
     };
     let no_input = |detail: String| {
-        Failure::new(Exit::NoInput, "no_input", format!("cannot read {}: {detail}", file.display()))
+        Failure::new(Exit::NoInput, "no_input", format!("cannot read {}: {detail}", table::path(file)))
     };
     let read = read.map_err(|error| no_input(error.to_string()))?;
     if read as u64 > INPUT_BYTES {
@@ -124,18 +137,31 @@ fn read_input(file: &Path) -> Result<Vec<u8>, Failure> {
 type Placed = (usize, LineResult);
 
 /// What is to be made, and the results of the lines that need nothing or may not be touched.
-fn sort_out(args: &Args, items: &[Item], record: &Record) -> Result<(Vec<Wanted>, Vec<Placed>), Failure> {
+fn sort_out(
+    args: &Args,
+    items: &[Item],
+    record: &Record,
+    directory: &mut Directory<'_>,
+) -> Result<(Vec<Wanted>, Vec<Placed>), Failure> {
     let mut wanted = Vec::new();
     let mut results = Vec::new();
     for (place, item) in items.iter().enumerate() {
-        let path = args.output.join(&item.file);
-        let found = digest_of(&path)?;
-        match (batch::step(item, record.entry(&item.file), found, args.force, args.fresh), found) {
-            (Step::Keep, Some(digest)) => results.push((place, LineResult::kept(item, digest))),
-            (Step::Make | Step::Keep, _) => wanted.push((place, Existing::Keep)),
-            (Step::Replace, _) => wanted.push((place, Existing::Replace)),
-            (Step::Refuse, _) => {
-                let message = format!("{} exists and is not from a batch, or was changed", path.display());
+        match directory.step(item, record, args.force, args.fresh)? {
+            Step::Keep(file) => {
+                let digest = directory.digest(&file)?;
+                results.push((place, LineResult::kept(item, file, digest)));
+            }
+            Step::Make => wanted.push(Wanted { place, existing: Existing::Keep, former: None }),
+            Step::Replace(former) => {
+                let path = args.output.join(item.expected_file());
+                match creatable::check_file(&path, Existing::Replace) {
+                    Ok(()) => wanted.push(Wanted { place, existing: Existing::Replace, former }),
+                    Err(failure) => results.push((place, LineResult::failed(item, None, failure))),
+                }
+            }
+            Step::Refuse(file) => {
+                let shown = table::path(&args.output.join(file));
+                let message = format!("{shown} exists and is not from a batch, or was changed");
                 let failure =
                     Failure::new(Exit::CannotCreate, "output_exists", message).hint("--force replaces it");
                 results.push((place, LineResult::failed(item, None, failure)));
@@ -143,14 +169,4 @@ fn sort_out(args: &Args, items: &[Item], record: &Record) -> Result<(Vec<Wanted>
         }
     }
     Ok((wanted, results))
-}
-
-/// The digest of what is there, None where nothing is.
-fn digest_of(path: &Path) -> Result<Option<Digest>, Failure> {
-    let mut hasher = blake3::Hasher::new();
-    match File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ())) {
-        Ok(()) => Ok(Some(Digest::from_bytes(*hasher.finalize().as_bytes()))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::cannot_create(format!("cannot read {}: {error}", path.display()))),
-    }
 }

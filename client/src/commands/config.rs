@@ -12,7 +12,7 @@ use reel_client::{Client, ClientError, daemon_program};
 use reel_protocol::methods::{DaemonReload, DaemonStatus, Empty};
 use serde::Serialize;
 
-use crate::{context::Context, exit::Exit, failure::Failure, save};
+use crate::{context::Context, exit::Exit, failure::Failure, save, table};
 
 mod redact;
 mod standing;
@@ -27,6 +27,9 @@ const EDITOR: &str = "vi";
 
 /// A daemon that needs longer is not well, and the file can be checked without it.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// Links that are followed one after another; the system's own limit on Linux.
+const LINKS: usize = 40;
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -198,12 +201,24 @@ fn create_if_absent(path: &Path) -> Result<(), Failure> {
     if path.exists() {
         return Ok(());
     }
+    let path = behind_links(path)?;
     if let Some(directory) = path.parent() {
         let cannot =
-            |error| Failure::cannot_create(format!("cannot create {}: {error}", directory.display()));
+            |error| Failure::cannot_create(format!("cannot create {}: {error}", table::path(directory)));
         fs::create_dir_all(directory).map_err(cannot)?;
     }
-    save::replace(path, TEMPLATE.as_bytes())
+    save::replace(&path, TEMPLATE.as_bytes())
+}
+
+/// The file that a chain of links names, so that the links stay where the file is made.
+fn behind_links(path: &Path) -> Result<PathBuf, Failure> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = fs::read_link(&path) else { return Ok(path) };
+        // A relative target is relative to the link's directory; an absolute one replaces the whole path.
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    Err(Failure::cannot_create(format!("{} is a link that leads to itself", table::path(&path))))
 }
 
 fn edit(path: &Path) -> Result<(), Failure> {

@@ -9,12 +9,14 @@ use reel_protocol::{
 use serde::Serialize;
 
 use crate::{
-    commands::generate,
     context::Context,
+    creatable,
+    deliver::{deliver, names_of_file},
     exit::Exit,
     failure::Failure,
     naming::Destination,
-    save::{self, Existing},
+    save::Existing,
+    table,
 };
 
 /// Which task, and where to.
@@ -23,7 +25,7 @@ use crate::{
 pub struct Args {
     /// The task.
     id: TaskId,
-    /// The file to write, or - for stdout [default: a name made from the prompt].
+    /// The file to write, or - for stdout; a picture is converted to what its ending says [default: a name made from the prompt].
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Replace files that exist.
@@ -49,14 +51,13 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if let Some(failure) = Failure::of_task(&task) {
         return Err(failure);
     }
-    if let (Destination::File(path), 1) = (&destination, task.outputs.len()) {
-        save::check_creatable(path, existing)?;
+    if let Destination::File(path) = &destination {
+        for path in names_of_file(path, task.outputs.len()) {
+            creatable::check_file(&path, existing)?;
+        }
     }
-    let files = generate::deliver(context, &session, &task, &destination, existing).await?;
-    let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    for file in &files {
-        context.output.line(file)?;
-    }
-    context.output.document(&Document { files })?;
+    let files = deliver(context, &session, &task, &destination, task.outputs.len(), existing).await?;
+    context.output.paths(&files)?;
+    context.output.document(&Document { files: files.iter().map(|file| table::path(file)).collect() })?;
     Ok(Exit::Done)
 }

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use reel_client::Session;
 use reel_protocol::{
     CacheMode, ImageParams, JsonText, Output, Source, TaskSpec, TaskState, TaskView,
     methods::{TaskGet, TaskIdParams, TaskSubmit},
@@ -14,17 +13,18 @@ use serde::Serialize;
 
 use crate::{
     context::Context,
+    creatable::{self, PICTURE_BYTES},
+    deliver::{deliver, names_of_file, unknown_ending},
     exit::Exit,
     failure::Failure,
-    naming::{self, Destination},
-    save::{self, Existing},
+    form::Form,
+    naming::Destination,
+    save::Existing,
     signals::Interrupts,
-    tasks, units,
+    slug::slug,
+    table, tasks, units,
     waiting::{unless_interrupted, wait_for_one},
 };
-
-/// What pictures are made of today.
-const MEDIA_TYPE: &str = "image/png";
 
 /// The embedded provider, which only sketches.
 const DRAFT: &str = "draft";
@@ -38,7 +38,7 @@ const DRAFT: &str = "draft";
 pub struct Args {
     /// What to show.
     pub prompt: String,
-    /// The file to write, or - for stdout [default: a name made from the prompt].
+    /// The file to write, a .png, .jpg or .webp, or - for stdout [default: a name made from the prompt].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// How many pictures.
@@ -118,16 +118,13 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         return Err(failure);
     }
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
-    let delivery = deliver(context, &session, &task, &destination, existing);
+    let delivery = deliver(context, &session, &task, &destination, args.n as usize, existing);
     let files = unless_interrupted(&mut interrupts, delivery).await?;
     say_where_from(context, &args, &task);
-    context.output.document(&Document {
-        files: files.iter().map(|file| file.display().to_string()).collect(),
-        task: &task,
-    })?;
-    for file in files {
-        context.output.line(&file.display().to_string())?;
-    }
+    context
+        .output
+        .document(&Document { files: files.iter().map(|file| table::path(file)).collect(), task: &task })?;
+    context.output.paths(&files)?;
     Ok(Exit::Done)
 }
 
@@ -142,25 +139,38 @@ fn check_destination(context: &Context, args: &Args) -> Result<Destination, Fail
         Destination::Stdout if context.output.is_json => {
             return Err(Failure::usage("-o - and --json both want stdout"));
         }
-        Destination::File(path) if !naming::fits(path, MEDIA_TYPE) => {
-            return Err(Failure::usage(format!(
-                "{} does not end in .png, the only form that is written",
-                path.display()
-            )));
-        }
+        Destination::File(path) if Form::of_path(path).is_none() => return Err(unknown_ending(path)),
         Destination::File(path) => {
             for path in names_of_file(path, args.n as usize) {
-                save::check_creatable(&path, existing)?;
+                creatable::check_file(&path, existing)?;
             }
+            creatable::check_room(path.parent().unwrap_or(Path::new("")), bytes_needed(args))?;
         }
         Destination::Directory(_) if args.detach => {}
-        Destination::Directory(directory) => save::check_directory(directory)?,
+        Destination::Directory(directory) => {
+            creatable::check_directory(directory)?;
+            // The path may be too long; a name that is taken is passed over later.
+            creatable::check_file(
+                &directory.join(format!("{}.webp", slug(&args.prompt))),
+                Existing::Replace,
+            )?;
+            creatable::check_room(directory, bytes_needed(args))?;
+        }
         Destination::Stdout => {}
     }
     Ok(destination)
 }
 
+/// A picture is rarely larger than its pixels.
+fn bytes_needed(args: &Args) -> u64 {
+    let one = args.size.map_or(PICTURE_BYTES, |(width, height)| u64::from(width) * u64::from(height) * 4);
+    one.max(1024 * 1024) * u64::from(args.n)
+}
+
 fn spec(args: &Args) -> Result<TaskSpec, Failure> {
+    if tasks::is_blank(&args.prompt) {
+        return Err(Failure::new(Exit::BadData, "invalid_params", "the prompt is empty"));
+    }
     let mut params = ImageParams::new(args.prompt.clone());
     if let Some((width, height)) = args.size {
         (params.width, params.height) = (width, height);
@@ -190,88 +200,6 @@ pub fn cache_mode(is_fresh: bool, is_off: bool) -> CacheMode {
         (_, true) => CacheMode::Off,
         _ => CacheMode::Use,
     }
-}
-
-fn names_of_file(path: &Path, count: usize) -> Vec<PathBuf> {
-    if count > 1 {
-        (1..=count).map(|number| naming::numbered(path, number)).collect()
-    } else {
-        vec![path.to_owned()]
-    }
-}
-
-/// Writes a finished task's outputs where they belong, and tells the files.
-pub async fn deliver(
-    context: &Context,
-    session: &Session,
-    task: &TaskView,
-    destination: &Destination,
-    existing: Existing,
-) -> Result<Vec<PathBuf>, Failure> {
-    let Some(first) = task.outputs.first() else {
-        return Err(Failure::new(Exit::WorkFailed, "no_output", format!("task {} made no file", task.id)));
-    };
-    match destination {
-        Destination::Stdout => {
-            if task.outputs.len() > 1 {
-                return Err(Failure::usage(format!(
-                    "-o - takes one file, task {} made {}",
-                    task.id,
-                    task.outputs.len()
-                )));
-            }
-            context.output.file(&mut save::fetch_unnamed(session, first).await?)?;
-            Ok(Vec::new())
-        }
-        Destination::File(path) => {
-            let paths = names_of_file(path, task.outputs.len());
-            for (output, path) in task.outputs.iter().zip(&paths) {
-                check_form(task, output, path)?;
-                save::save(session, output, path, existing).await?;
-            }
-            Ok(paths)
-        }
-        Destination::Directory(directory) => save_under_free_names(session, task, directory).await,
-    }
-}
-
-fn check_form(task: &TaskView, output: &Output, path: &Path) -> Result<(), Failure> {
-    if naming::fits(path, &output.media_type) {
-        return Ok(());
-    }
-    let ending = naming::extension(&output.media_type);
-    let message = format!("the result is {}, which {} does not fit", output.media_type, path.display());
-    Err(Failure::cannot_create(message).hint(format!(
-        "reel fetch {} -o {}",
-        task.id,
-        path.with_extension(ending).display()
-    )))
-}
-
-async fn save_under_free_names(
-    session: &Session,
-    task: &TaskView,
-    directory: &Path,
-) -> Result<Vec<PathBuf>, Failure> {
-    let title = tasks::title(task);
-    let ending = task.outputs.first().map_or("bin", |output| naming::extension(&output.media_type));
-    let mut written = Vec::new();
-    let mut left = task.outputs.as_slice();
-    // Someone else may take a name between looking and writing: then the next free one.
-    while let Some((output, rest)) = left.split_first() {
-        let is_taken = |path: &Path| save::is_taken(path) || written.iter().any(|file| file == path);
-        let names = naming::free_names(directory, &title, ending, task.outputs.len(), is_taken);
-        let Some(path) = names.into_iter().next() else { break };
-        match save::save(session, output, &path, Existing::Keep).await {
-            Ok(()) => {
-                written.push(path);
-                left = rest;
-            }
-            Err(failure) if failure.error.code == "output_exists" => {}
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(written)
 }
 
 fn say_where_from(context: &Context, args: &Args, task: &TaskView) {

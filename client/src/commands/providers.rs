@@ -58,7 +58,7 @@ async fn check(context: &Context, name: Option<String>) -> Result<Exit, Failure>
     for name in names {
         let result = session.call::<ProviderCheck>(&ProviderCheckParams { name: name.clone() }).await?;
         let verdict = if result.is_usable { "usable" } else { "not usable" };
-        context.output.line(&table::printable(&format!("{name} is {verdict}: {}", result.detail)))?;
+        context.output.line(&format!("{name} is {verdict}: {}", result.detail))?;
         providers.push(Checked { name, result });
     }
     context.note_version(&session.client());

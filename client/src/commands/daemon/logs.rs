@@ -10,7 +10,7 @@ use std::{
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::{context::Context, exit::Exit, failure::Failure, table};
+use crate::{context::Context, exit::Exit, failure::Failure};
 
 /// The daemon's log below its log directory.
 const LOG: &str = "reeld.log";
@@ -48,7 +48,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     };
     let (text, mut end) = read_tail(&path).map_err(|error| cannot_read(&error))?;
     let lines = last_lines(&text, args.lines);
-    context.output.data(&lines.iter().map(|line| table::printable(line) + "\n").collect::<String>())?;
+    context.output.data(&lines.iter().flat_map(|line| [*line, "\n"]).collect::<String>())?;
     context.output.document(&Document { lines })?;
     if !args.follow {
         return Ok(Exit::Done);
@@ -56,7 +56,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     loop {
         sleep(LOOK).await;
         let (text, now) = read_from(&path, end).map_err(|error| cannot_read(&error))?;
-        context.output.data(&table::printable(&text))?;
+        context.output.data(&text)?;
         end = now;
     }
 }

@@ -1,0 +1,251 @@
+//! The directory that a batch writes to: which files answer which lines, and the files whose line moved.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File},
+    io,
+    path::Path,
+};
+
+use reel_protocol::Digest;
+
+use super::{
+    Item, Record, Step,
+    plan::{Present, step},
+    record::Entry,
+};
+use crate::{failure::Failure, save, table};
+
+/// The directory, and the digests of its files as far as they were read.
+#[derive(Debug)]
+pub struct Directory<'a> {
+    path: &'a Path,
+    digests: HashMap<String, Option<Digest>>,
+}
+
+/// A file of ours that is to have the name of the line that now asks for it.
+struct Move {
+    from: String,
+    to: String,
+    entry: Entry,
+}
+
+impl<'a> Directory<'a> {
+    /// Nothing is read yet.
+    pub fn new(path: &'a Path) -> Self {
+        Self { path, digests: HashMap::new() }
+    }
+
+    /// What to do for an item.
+    pub fn step(
+        &mut self,
+        item: &Item,
+        record: &Record,
+        is_forced: bool,
+        is_fresh: bool,
+    ) -> Result<Step, Failure> {
+        let present = self.present(item)?;
+        let present: Vec<_> = present
+            .iter()
+            .map(|(file, digest)| Present {
+                file,
+                entry: digest.and_then(|digest| record.entry(file, digest)),
+            })
+            .collect();
+        Ok(step(item, &present, is_forced, is_fresh))
+    }
+
+    /// Renames the files of earlier runs of the same lines whose line has another number now, so that an inserted line leaves no second
+    /// copy of each picture. A file that was changed, or whose new name is taken, keeps its name. Returns how many were renamed.
+    pub fn follow_lines(
+        &mut self,
+        items: &[Item],
+        record: &mut Record,
+        lines: &str,
+    ) -> Result<usize, Failure> {
+        let mut missing = Vec::new();
+        let mut kept = HashSet::new();
+        for item in items {
+            match self.step(item, record, false, false)? {
+                Step::Keep(file) => drop(kept.insert(file)),
+                Step::Make | Step::Replace(_) => missing.push(item),
+                Step::Refuse(_) => {}
+            }
+        }
+        let mut movable: HashMap<Digest, Vec<(String, Entry)>> = HashMap::new();
+        for (file, entry) in record.files() {
+            if entry.lines.as_deref() == Some(lines) && !kept.contains(file) {
+                movable.entry(entry.request).or_default().push((file.to_owned(), entry.clone()));
+            }
+        }
+        let mut moves = Vec::new();
+        for item in missing {
+            let Some((from, entry)) = movable.get_mut(&item.request).and_then(Vec::pop) else { continue };
+            let Some((_, ending)) = from.rsplit_once('.').filter(|(_, ending)| item.takes(ending)) else {
+                continue;
+            };
+            if self.digest(&from)? == Some(entry.digest) {
+                moves.push(Move { to: format!("{}.{ending}", item.stem), from, entry });
+            }
+        }
+        if moves.is_empty() {
+            return Ok(0);
+        }
+        record.begin_moves(moves.iter().map(|file| file.entry.clone()).collect())?;
+        let renamed = self.rename_all(moves, record);
+        record.end_moves()?;
+        Ok(renamed)
+    }
+
+    /// A name may be taken by a file that has to move first. Passes in both directions resolve that in one or two turns.
+    fn rename_all(&mut self, mut moves: Vec<Move>, record: &mut Record) -> usize {
+        let all = moves.len();
+        loop {
+            let before = moves.len();
+            moves.reverse();
+            moves.retain(|file| !self.rename(file, record));
+            if moves.len() == before || moves.is_empty() {
+                return all - moves.len();
+            }
+        }
+    }
+
+    /// Whether the file has its new name. A link first: unlike a rename it never replaces a file.
+    fn rename(&mut self, file: &Move, record: &mut Record) -> bool {
+        let (from, to) = (self.path.join(&file.from), self.path.join(&file.to));
+        if fs::hard_link(&from, &to).is_err() {
+            return false;
+        }
+        // Where it stays under both names, the next run tells of the former one.
+        if fs::remove_file(&from).is_ok() {
+            record.forget(&file.from);
+        }
+        record.note(&file.to, file.entry.clone());
+        self.digests.remove(&file.from);
+        self.digests.remove(&file.to);
+        true
+    }
+
+    /// Files that earlier runs of the same lines made and that no line asks for now.
+    pub fn unasked(&self, items: &[Item], record: &Record, lines: &str) -> Vec<String> {
+        let stems: HashSet<&str> = items.iter().map(|item| item.stem.as_str()).collect();
+        let is_asked = |file: &str| file.rsplit_once('.').is_some_and(|(stem, _)| stems.contains(stem));
+        record
+            .files()
+            .filter(|(file, entry)| entry.lines.as_deref() == Some(lines) && !is_asked(file))
+            .map(|(file, _)| file.to_owned())
+            .filter(|file| save::is_taken(&self.path.join(file)))
+            .collect()
+    }
+
+    /// The taken names of an item; None for what is no readable file.
+    fn present(&mut self, item: &Item) -> Result<Vec<(String, Option<Digest>)>, Failure> {
+        let mut present = Vec::new();
+        for file in item.candidates() {
+            if save::is_taken(&self.path.join(&file)) {
+                let digest = self.digest(&file)?;
+                present.push((file, digest));
+            }
+        }
+        Ok(present)
+    }
+
+    /// The digest of a file; None where there is none, such as a link to nowhere or a directory.
+    pub fn digest(&mut self, file: &str) -> Result<Option<Digest>, Failure> {
+        if let Some(known) = self.digests.get(file) {
+            return Ok(*known);
+        }
+        let digest = digest_of(&self.path.join(file))?;
+        self.digests.insert(file.to_owned(), digest);
+        Ok(digest)
+    }
+}
+
+/// The digest of what is there, None where there is no regular file.
+pub fn digest_of(path: &Path) -> Result<Option<Digest>, Failure> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let mut hasher = blake3::Hasher::new();
+    match File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ())) {
+        Ok(()) => Ok(Some(Digest::from_bytes(*hasher.finalize().as_bytes()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::cannot_create(format!("cannot read {}: {error}", table::path(path)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Defaults, plan, read_lines};
+
+    fn items(text: &str) -> Vec<Item> {
+        plan(read_lines(text.as_bytes(), &Defaults::default()).unwrap(), None).unwrap()
+    }
+
+    /// Writes the files of these lines as a batch would.
+    fn make(record: &mut Record, directory: &Path, text: &str) {
+        for item in items(text) {
+            let bytes = item.params.as_str();
+            fs::write(directory.join(item.expected_file()), bytes).unwrap();
+            let digest = Digest::from_bytes(*blake3::hash(bytes.as_bytes()).as_bytes());
+            let lines = Some("p.txt".to_owned());
+            record.note(&item.expected_file(), Entry { request: item.request, digest, lines });
+        }
+    }
+
+    fn follow(record: &mut Record, directory: &Path, text: &str, lines: &str) -> (usize, Vec<String>) {
+        let items = items(text);
+        let mut found = Directory::new(directory);
+        let renamed = found.follow_lines(&items, record, lines).unwrap();
+        for item in &items {
+            if let Step::Keep(file) = found.step(item, record, false, false).unwrap() {
+                assert_eq!(fs::read_to_string(directory.join(file)).unwrap(), item.params.as_str());
+            }
+        }
+        (renamed, found.unasked(&items, record, lines))
+    }
+
+    #[test]
+    fn files_follow_their_lines_also_where_the_names_are_in_each_others_way() {
+        for (before, after, expected, unasked) in [
+            ("a\nb\nc", "x\na\nb\nc", 3, &[][..]),
+            ("a\nb\nc", "b\nc", 2, &["001-a.png"]),
+            ("a\nb", "a\nb", 0, &[]),
+            ("a", "b", 0, &["001-a.png"]),
+            // The same names with other requests: each has to wait until the next one is free.
+            (
+                r#"{"prompt":"a","name":"s"}
+                   {"prompt":"b","name":"s"}
+                   {"prompt":"c","name":"s"}"#,
+                r#"{"prompt":"x","name":"s"}
+                   {"prompt":"a","name":"s"}
+                   {"prompt":"b","name":"s"}
+                   {"prompt":"c","name":"s"}"#,
+                3,
+                &[],
+            ),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut record = Record::open(dir.path()).unwrap();
+            make(&mut record, dir.path(), before);
+            let found = follow(&mut record, dir.path(), after, "p.txt");
+            assert_eq!(found, (expected, unasked.iter().map(|file| (*file).to_owned()).collect()), "{after}");
+            assert_eq!(follow(&mut record, dir.path(), after, "p.txt").0, 0, "{after}");
+        }
+    }
+
+    #[test]
+    fn changed_files_files_of_strangers_and_of_other_lines_keep_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut record = Record::open(dir.path()).unwrap();
+        make(&mut record, dir.path(), "a\nb\nc");
+        assert_eq!(follow(&mut record, dir.path(), "x\na\nb\nc", "other.txt"), (0, Vec::new()));
+        fs::write(dir.path().join("002-b.png"), "changed").unwrap();
+        fs::write(dir.path().join("002-a.png"), "mine").unwrap();
+        let (renamed, unasked) = follow(&mut record, dir.path(), "x\na\nb\nc", "p.txt");
+        assert_eq!((renamed, unasked), (1, vec!["001-a.png".to_owned(), "002-b.png".to_owned()]));
+        assert_eq!(fs::read_to_string(dir.path().join("002-a.png")).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(dir.path().join("002-b.png")).unwrap(), "changed");
+    }
+}

@@ -1,0 +1,132 @@
+//! What can be known about an output file before anything is asked or paid for: whether it can be created later.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    failure::Failure,
+    save::{self, Existing},
+    table,
+};
+
+/// Room that must be free for a picture of unknown size.
+pub const PICTURE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Fails where `path` could not be written later.
+pub fn check_file(path: &Path, existing: Existing) -> Result<(), Failure> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        // The name is too long, or the file system does not take it.
+        Err(error) => return Err(save::cannot_write(path, &error)),
+        Ok(_) if path.is_dir() => {
+            return Err(Failure::cannot_create(format!("{} is a directory", table::path(path))));
+        }
+        Ok(found) if !found.is_file() && !found.is_symlink() => {
+            // Renaming a file to it would replace the device or the pipe.
+            return Err(Failure::cannot_create(format!("{} is not a regular file", table::path(path))));
+        }
+        Ok(_) if existing == Existing::Keep => return Err(Failure::exists(path)),
+        Ok(_) => {}
+    }
+    save::temporary_beside(path).map(drop)
+}
+
+/// Fails where no file can be created in `directory`; the empty path is the current one.
+pub fn check_directory(directory: &Path) -> Result<(), Failure> {
+    save::temporary_beside(&directory.join("any")).map(drop).map_err(|mut failure| {
+        let cause =
+            failure.error.message.rsplit_once(": ").map_or_else(String::new, |(_, cause)| cause.to_owned());
+        failure.error.message = format!("cannot write to {}: {cause}", table::path(&or_current(directory)));
+        failure
+    })
+}
+
+/// Fails where the file system of `directory` has less than `bytes` left for this user.
+#[cfg(unix)]
+pub fn check_room(directory: &Path, bytes: u64) -> Result<(), Failure> {
+    let directory = or_current(directory);
+    // A file system that does not tell its size, as some in user space, reports no blocks.
+    let Some(found) = rustix::fs::statvfs(&directory).ok().filter(|found| found.f_blocks > 0) else {
+        return Ok(());
+    };
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    if free >= bytes {
+        return Ok(());
+    }
+    let (free, bytes) = (crate::units::bytes(free), crate::units::bytes(bytes));
+    let shown = table::path(&directory);
+    Err(Failure::new(
+        crate::exit::Exit::CannotCreate,
+        "disk_full",
+        format!("the disk of {shown} has {free} left, and {bytes} are needed"),
+    )
+    .hint("free some room, or choose another place with -o"))
+}
+
+/// Other systems are not asked: a write that fails says what to do.
+#[cfg(not(unix))]
+pub fn check_room(_directory: &Path, _bytes: u64) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// A directory's path that the system takes: the empty one is `.`.
+pub fn or_current(directory: &Path) -> PathBuf {
+    if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn what_cannot_be_written_later_is_refused_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let there = dir.path().join("there.png");
+        std::fs::write(&there, "mine").unwrap();
+        assert_eq!(check_file(&there, Existing::Keep).unwrap_err().error.code, "output_exists");
+        check_file(&there, Existing::Replace).unwrap();
+        check_file(&dir.path().join("new.png"), Existing::Keep).unwrap();
+        let long = "a".repeat(252) + ".png";
+        let deep = "d/".repeat(2100) + "a.png";
+        for bad in [
+            dir.path().to_owned(),
+            dir.path().join("no/such/new.png"),
+            there.join("below.png"),
+            dir.path().join(long),
+            dir.path().join(deep),
+        ] {
+            assert_eq!(check_file(&bad, Existing::Replace).unwrap_err().exit, Exit::CannotCreate, "{bad:?}");
+        }
+        check_directory(dir.path()).unwrap();
+        let missing = check_directory(&dir.path().join("no")).unwrap_err();
+        assert!(missing.error.message.contains("no: No such file"), "{}", missing.error.message);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_nowhere_and_devices_are_not_replaced_unasked() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link.png");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        assert_eq!(check_file(&link, Existing::Keep).unwrap_err().error.code, "output_exists");
+        check_file(&link, Existing::Replace).unwrap();
+        let socket = dir.path().join("socket.png");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(
+            check_file(&socket, Existing::Replace).unwrap_err().error.message.contains("not a regular file")
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn too_little_room_is_said_with_its_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        check_room(dir.path(), 1).unwrap();
+        let failure = check_room(dir.path(), u64::MAX).unwrap_err();
+        assert_eq!((failure.exit, failure.error.code.as_str()), (Exit::CannotCreate, "disk_full"));
+    }
+}

@@ -1,0 +1,64 @@
+//! The forms that a picture can be written in, and the form that a file's ending asks for. Pure.
+
+use std::path::Path;
+
+/// A form of pictures that can be both read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `.png`.
+    Png,
+    /// `.jpg` or `.jpeg`.
+    Jpeg,
+    /// `.webp`.
+    Webp,
+}
+
+impl Form {
+    /// The endings that people can choose from, as an error names them.
+    pub const ENDINGS: &str = ".png, .jpg, .jpeg or .webp";
+
+    /// The form of a media type; None where such a picture cannot be converted.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        match media_type {
+            "image/png" => Some(Self::Png),
+            "image/jpeg" => Some(Self::Jpeg),
+            "image/webp" => Some(Self::Webp),
+            _ => None,
+        }
+    }
+
+    /// The form that an ending asks for, without its dot and in any case.
+    pub fn of_ending(ending: &str) -> Option<Self> {
+        match ending.to_ascii_lowercase().as_str() {
+            "png" => Some(Self::Png),
+            "jpg" | "jpeg" => Some(Self::Jpeg),
+            "webp" => Some(Self::Webp),
+            _ => None,
+        }
+    }
+
+    /// The form that a path's ending asks for.
+    pub fn of_path(path: &Path) -> Option<Self> {
+        path.extension().and_then(|ending| ending.to_str()).and_then(Self::of_ending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ending_in_any_case_asks_for_its_form() {
+        for (path, form) in [
+            ("a.png", Some(Form::Png)),
+            ("a.b.JPG", Some(Form::Jpeg)),
+            ("a.jpeg", Some(Form::Jpeg)),
+            ("a.WebP", Some(Form::Webp)),
+            ("a.gif", None),
+            ("png", None),
+            (".png", None),
+        ] {
+            assert_eq!(Form::of_path(Path::new(path)), form, "{path}");
+        }
+    }
+}
