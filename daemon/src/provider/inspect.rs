@@ -1,18 +1,21 @@
-//! Whether what a provider sent is a picture: its dimensions first, then every pixel of it, within the memory budget.
+//! Whether what a provider sent is a picture: its dimensions first, then every pixel of it, within the memory budget. A picture that is
+//! too large to decode within the budget is kept undecoded.
 
 mod outline;
 
 use std::{
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
-use image::{ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{
+    ImageDecoder, ImageFormat, ImageReader, Limits,
+    codecs::{jpeg::JpegDecoder, webp::WebPDecoder},
+};
 use tokio::{sync::Semaphore, time::Instant};
 
-use self::outline::{Outline, outline};
+use self::outline::{Format, Outline, outline};
 use crate::{
     cache::{Look, Spooled},
     memory::{Budget, Holder, OverBudget},
@@ -20,14 +23,15 @@ use crate::{
 
 /// Largest side, in pixels: twice what any service makes today.
 const MAX_SIDE: u32 = 16_384;
-/// Most bytes of a decoded picture: 8192×8192 with an alpha channel.
-const MAX_DECODED_BYTES: u64 = 256 * 1024 * 1024;
-/// Most that a decoder may take beside the file and the pixels: colour profiles and texts, which unpack to a thousand times their size.
+/// Most that a decoder may take beside the file and the pixels: colour profiles and texts, which unpack to a thousand times their size, and
+/// the rows that it works on.
 const SIDE_BYTES: u64 = 8 * 1024 * 1024;
 /// What the decoder of a PNG holds besides rows: its window, and what it reads of chunks that are no pixels.
 const PNG_BYTES: usize = 512 * 1024;
 /// Rows that it holds: one as it came, the one above it, one as it gives it, and some that are not told apart yet.
 const PNG_ROWS: usize = 6;
+/// Most pictures that are decoded at once: each may take a large part of the memory budget.
+const MOST_AT_ONCE: usize = 4;
 /// How long a picture waits for room in the memory budget.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often it looks.
@@ -52,7 +56,7 @@ pub enum InspectError {
     /// The bytes are no PNG, JPEG or WebP, or not all of one.
     #[error("what came is no picture: {0}")]
     NoPicture(String),
-    /// It says that it is too large.
+    /// Its sides are longer than any service makes.
     #[error("the picture says that it is {width}×{height}")]
     TooLarge {
         /// Pixels.
@@ -68,7 +72,7 @@ pub enum InspectError {
     Decoder,
 }
 
-/// Inspects as many pictures at once as there are cores; cheap to clone.
+/// Inspects as many pictures at once as there are cores, and at most [`MOST_AT_ONCE`]; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Inspector {
     budget: Budget,
@@ -79,12 +83,12 @@ impl Inspector {
     /// Within this budget.
     pub fn new(budget: Budget) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { budget, turns: Arc::new(Semaphore::new(cores)) }
+        Self { budget, turns: Arc::new(Semaphore::new(cores.min(MOST_AT_ONCE))) }
     }
 
-    /// Looks at a picture on this thread, which may block; None if that would have to wait for memory. It takes no turn: the threads that read
-    /// answers are few for small ones and as many as calls for others, and do other work of the kind.
+    /// Inspects a picture on this thread, which may block; None if it would have to wait for memory or for the end of other decodes.
     pub fn inspect_now(&self, spooled: &Spooled) -> Option<Result<Inspected, InspectError>> {
+        let _turn = self.turns.try_acquire().ok()?;
         let looking = || inspect(spooled, &self.budget);
         match catch_unwind(AssertUnwindSafe(looking)).unwrap_or(Err(InspectError::Decoder)) {
             Err(InspectError::OverMemory(_)) => None,
@@ -105,8 +109,10 @@ impl Inspector {
             spooled = looked_at;
             match inspected {
                 Ok(inspected) => return Ok((spooled, inspected)),
-                // It is made and may be paid: giving up at once would throw it away.
-                Err(InspectError::OverMemory(_)) if Instant::now() < patience => {
+                // It is made and may be paid: giving up at once would throw it away. What never fits is not waited for.
+                Err(InspectError::OverMemory(over))
+                    if over.asked_bytes <= over.limit_bytes && Instant::now() < patience =>
+                {
                     tokio::time::sleep(LOOK).await;
                 }
                 Err(InspectError::OverMemory(over)) => return self.outline(spooled, over).await,
@@ -115,7 +121,7 @@ impl Inspector {
         }
     }
 
-    /// A picture for whose pixels there is no room, looked at from outside: what may have been paid is not lost for want of memory.
+    /// Reads only the structure of a picture whose pixels do not fit into the budget: what may have been paid is kept, undecoded.
     async fn outline(
         &self,
         spooled: Spooled,
@@ -126,51 +132,63 @@ impl Inspector {
             (outline, spooled)
         });
         let (outline, spooled) = looking.await.map_err(|_| InspectError::Decoder)?;
-        let Some(Outline { is_png, width, height }) = outline else {
+        let Some(Outline { format, width, height, .. }) = outline.filter(|outline| outline.is_whole) else {
             return Err(InspectError::OverMemory(over));
         };
-        if width > MAX_SIDE || height > MAX_SIDE {
-            return Err(InspectError::TooLarge { width, height });
-        }
-        tracing::warn!(error = %over, "a picture is kept without a look at its pixels");
-        let (media_type, extension) = if is_png { ("image/png", "png") } else { ("image/jpeg", "jpg") };
+        check_sides(width, height)?;
+        tracing::warn!(error = %over, width, height, "a picture is kept without decoding its pixels");
+        let (media_type, extension) = match format {
+            Format::Png => ("image/png", "png"),
+            Format::Jpeg => ("image/jpeg", "jpg"),
+            Format::WebP => ("image/webp", "webp"),
+        };
         Ok((spooled, Inspected { media_type, extension, width, height }))
     }
 }
 
-/// A reader that passes over what does not fit into [`SIDE_BYTES`]. Dimensions and pixels are looked at by who reads, before it does.
-fn reader<R: Look>(bytes: R) -> io::Result<ImageReader<R>> {
-    let mut reader = ImageReader::new(bytes).with_guessed_format()?;
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(SIDE_BYTES);
-    reader.limits(limits);
-    Ok(reader)
-}
-
 fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError> {
-    let reader = reader(spooled.open().map_err(no_picture)?).map_err(no_picture)?;
-    let (media_type, extension) = match reader.format() {
-        Some(ImageFormat::Png) => return inspect_png(reader.into_inner(), budget),
-        Some(ImageFormat::Jpeg) => ("image/jpeg", "jpg"),
-        Some(ImageFormat::WebP) => ("image/webp", "webp"),
+    let open = || spooled.open().map_err(no_picture);
+    match ImageReader::new(open()?).with_guessed_format().map_err(no_picture)?.format() {
+        Some(ImageFormat::Png) => return inspect_png(open()?, budget),
+        Some(ImageFormat::Jpeg | ImageFormat::WebP) => {}
         _ => return Err(InspectError::NoPicture("not PNG, JPEG or WebP".to_owned())),
+    }
+    // Sizes are read before a decoder sees the file: it allocates by what the file says of itself.
+    let outline = outline(open()?).ok_or_else(|| no_picture("its beginning is damaged"))?;
+    check_sides(outline.width, outline.height)?;
+    // The decoder of JPEG holds the file in a buffer that doubles, and that of WebP most of the file.
+    let held_bytes = SIDE_BYTES + spooled.size_bytes * 2 + outline.decode_bytes;
+    let reservation = budget.reserve(Holder::Decode, held_bytes).map_err(InspectError::OverMemory)?;
+    let (media_type, extension) = match outline.format {
+        Format::WebP => {
+            decode(WebPDecoder::new(open()?).map_err(no_picture)?, &outline)?;
+            ("image/webp", "webp")
+        }
+        Format::Jpeg | Format::Png => {
+            decode(JpegDecoder::new(open()?).map_err(no_picture)?, &outline)?;
+            ("image/jpeg", "jpg")
+        }
     };
-    // The decoder of JPEG reads the file as a whole, and that of WebP most of it.
-    let over = InspectError::OverMemory;
-    let _beside = budget.reserve(Holder::Decode, SIDE_BYTES + spooled.size_bytes).map_err(over)?;
-    let decoder = reader.into_decoder().map_err(no_picture)?;
-    let (width, height) = decoder.dimensions();
-    let bytes = decoder.total_bytes();
-    check_size(width, height, bytes)?;
-    let reservation = budget.reserve(Holder::Decode, bytes).map_err(over)?;
-    let mut pixels = vec![0; bytes as usize];
-    decoder.read_image(&mut pixels).map_err(no_picture)?;
-    drop(pixels);
     drop(reservation);
+    let Outline { width, height, .. } = outline;
     Ok(Inspected { media_type, extension, width, height })
 }
 
-/// A PNG is looked at row by row, so that neither its pixels nor a wider form of them are ever in memory together.
+/// Decodes every pixel into memory that was reserved for a picture of this outline, and drops them.
+fn decode(mut decoder: impl ImageDecoder, outline: &Outline) -> Result<(), InspectError> {
+    let mut limits = Limits::no_limits();
+    limits.max_image_width = Some(outline.width);
+    limits.max_image_height = Some(outline.height);
+    limits.max_alloc = Some(outline.decode_bytes);
+    decoder.set_limits(limits).map_err(no_picture)?;
+    let bytes = decoder.total_bytes();
+    if decoder.dimensions() != (outline.width, outline.height) || bytes > outline.decode_bytes {
+        return Err(no_picture("it names two sizes"));
+    }
+    decoder.read_image(&mut vec![0; bytes as usize]).map_err(no_picture)
+}
+
+/// A PNG is decoded row by row, so that neither its pixels nor a wider form of them are ever in memory together.
 fn inspect_png(bytes: impl Look, budget: &Budget) -> Result<Inspected, InspectError> {
     let mut decoder = png::Decoder::new_with_limits(bytes, png::Limits { bytes: PNG_BYTES });
     decoder.set_ignore_text_chunk(true);
@@ -178,7 +196,7 @@ fn inspect_png(bytes: impl Look, budget: &Budget) -> Result<Inspected, InspectEr
     let info = decoder.read_header_info().map_err(no_picture)?;
     let (width, height) = (info.width, info.height);
     let row_bytes = info.raw_row_length();
-    check_size(width, height, row_bytes as u64 * u64::from(height))?;
+    check_sides(width, height)?;
     let held_bytes = PNG_BYTES + PNG_ROWS * row_bytes;
     let reservation = budget.reserve(Holder::Decode, held_bytes as u64).map_err(InspectError::OverMemory)?;
     let mut reader = decoder.read_info().map_err(no_picture)?;
@@ -188,8 +206,8 @@ fn inspect_png(bytes: impl Look, budget: &Budget) -> Result<Inspected, InspectEr
     Ok(Inspected { media_type: "image/png", extension: "png", width, height })
 }
 
-fn check_size(width: u32, height: u32, decoded_bytes: u64) -> Result<(), InspectError> {
-    let is_too_large = width > MAX_SIDE || height > MAX_SIDE || decoded_bytes > MAX_DECODED_BYTES;
+fn check_sides(width: u32, height: u32) -> Result<(), InspectError> {
+    let is_too_large = width > MAX_SIDE || height > MAX_SIDE;
     if is_too_large { Err(InspectError::TooLarge { width, height }) } else { Ok(()) }
 }
 
@@ -205,6 +223,9 @@ mod tests {
 
     use super::*;
     use crate::cache::Spools;
+
+    /// 9,400 × 9,400 pixels of one colour, without loss.
+    const WEBP_9400: &[u8] = b"RIFF \x00\x00\x00WEBPVP8L\x14\x00\x00\x00/\xb7\xe4-\t\x07P\x81T\x08 \x00\n\x9a\xfe\xc7\x88\x88\xfe\x07";
 
     fn spooled(home: &tempfile::TempDir, bytes: &[u8]) -> Spooled {
         let mut spool = Spools::new(home.path().to_owned()).create();
@@ -274,37 +295,60 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_picture_waits_for_room_and_is_kept_for_its_outline_if_none_comes() {
+    async fn a_picture_waits_for_room_and_is_kept_undecoded_if_none_comes() {
         let home = tempfile::tempdir().unwrap();
-        let full = Inspector::new(Budget::new(10));
-        for (format, extension) in [(ImageFormat::Png, "png"), (ImageFormat::Jpeg, "jpg")] {
+        let budget = Budget::new(20 << 20);
+        let full = Inspector::new(budget.clone());
+        for (format, extension) in
+            [(ImageFormat::Png, "png"), (ImageFormat::Jpeg, "jpg"), (ImageFormat::WebP, "webp")]
+        {
             let bytes = encoded(format);
+            let others = budget.reserve(Holder::Drawing, budget.limit_bytes()).unwrap();
             assert!(full.inspect_now(&spooled(&home, &bytes)).is_none(), "{extension}");
+            let begun = Instant::now();
             let (_, kept) = full.inspect(spooled(&home, &bytes)).await.unwrap();
             assert_eq!((kept.extension, kept.width, kept.height), (extension, 40, 30));
+            assert!(begun.elapsed() >= PATIENCE, "{extension}");
             let cut = full.inspect(spooled(&home, &bytes[..bytes.len() - 2])).await;
             assert!(matches!(cut, Err(InspectError::OverMemory(_))), "{extension}");
+            drop(others);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_picture_that_never_fits_is_kept_undecoded_at_once() {
+        let home = tempfile::tempdir().unwrap();
+        let inspector = Inspector::new(Budget::new(100 << 20));
+        let begun = Instant::now();
+        let (_, kept) = inspector.inspect(spooled(&home, WEBP_9400)).await.unwrap();
+        assert_eq!((kept.media_type, kept.width, kept.height), ("image/webp", 9_400, 9_400));
+        assert_eq!((begun.elapsed(), inspector.budget.reserved_bytes()), (Duration::ZERO, 0));
+    }
+
+    #[tokio::test]
+    async fn decodes_take_turns() {
+        let home = tempfile::tempdir().unwrap();
+        let inspector = Inspector::new(Budget::new(100 << 20));
+        let turns: Vec<_> = std::iter::from_fn(|| inspector.turns.try_acquire().ok()).collect();
+        assert!((1..=MOST_AT_ONCE).contains(&turns.len()));
+        let bytes = encoded(ImageFormat::Png);
+        assert!(inspector.inspect_now(&spooled(&home, &bytes)).is_none());
+        drop(turns);
+        assert!(inspector.inspect_now(&spooled(&home, &bytes)).is_some());
     }
 
     #[tokio::test]
     async fn a_profile_that_unpacks_to_more_than_any_is_passed_over() {
         let home = tempfile::tempdir().unwrap();
-        for (profile_bytes, is_read) in [(64 << 10, true), (64 << 20, false)] {
-            let mut bytes = Vec::new();
-            let mut info = png::Info::with_size(1, 1);
-            info.icc_profile = Some(vec![0; profile_bytes].into());
-            let encoder = png::Encoder::with_info(&mut bytes, info).unwrap();
-            encoder.write_header().unwrap().write_image_data(&[0]).unwrap();
-            assert!(bytes.len() < 1 << 20);
-            let spooled = spooled(&home, &bytes);
-            {
-                let mut decoder = reader(spooled.open().unwrap()).unwrap().into_decoder().unwrap();
-                assert_eq!(decoder.icc_profile().unwrap().is_some(), is_read);
-            }
-            let (_, inspected) = Inspector::new(Budget::new(16 << 20)).inspect(spooled).await.unwrap();
-            assert_eq!((inspected.width, inspected.height), (1, 1));
-        }
+        let mut bytes = Vec::new();
+        let mut info = png::Info::with_size(1, 1);
+        info.icc_profile = Some(vec![0; 64 << 20].into());
+        let encoder = png::Encoder::with_info(&mut bytes, info).unwrap();
+        encoder.write_header().unwrap().write_image_data(&[0]).unwrap();
+        assert!(bytes.len() < 1 << 20);
+        let spooled = spooled(&home, &bytes);
+        let (_, inspected) = Inspector::new(Budget::new(1 << 20)).inspect(spooled).await.unwrap();
+        assert_eq!((inspected.width, inspected.height), (1, 1));
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

@@ -1,36 +1,65 @@
-//! A picture from outside: its parts from the first to the last, without its pixels. Pure.
+//! A picture's structure without its pixels: its format and size, whether the file goes on to its end, and how much memory a decoder takes
+//! for it. Pure.
 
 use std::io::{Read, Seek, SeekFrom};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8";
+const RIFF: &[u8] = b"RIFF";
 /// The end of a JPEG.
 const JPEG_END: [u8; 2] = [0xff, 0xd9];
+/// Largest block of pixels that a JPEG is coded in, in each direction: its decoder rounds both sides up to it.
+const JPEG_BLOCK: u64 = 32;
+/// What the decoder of a JPEG holds of the rows that it works on, for each column and each colour.
+const JPEG_ROWS: u64 = 512;
+/// What the decoder of WebP holds for each pixel: the pixels as it returns them (3 or 4 bytes), a second copy of four where they are coded
+/// without loss, one and a half where they are not, and tables.
+const WEBP_PLAIN: u64 = 9;
+/// With transparency, which is coded as a lossless picture of its own.
+const WEBP_ALPHA: u64 = 12;
+/// With animation, where a frame and the canvas are two more copies.
+const WEBP_ANIMATED: u64 = 16;
+
+/// What the first bytes of a file say it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// PNG.
+    Png,
+    /// JPEG.
+    Jpeg,
+    /// WebP.
+    WebP,
+}
 
 /// What a picture says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outline {
-    /// Else it is a JPEG.
-    pub is_png: bool,
+    /// By its first bytes.
+    pub format: Format,
     /// Pixels.
     pub width: u32,
     /// Pixels.
     pub height: u32,
+    /// The file goes on to what ends a picture of its format.
+    pub is_whole: bool,
+    /// Most bytes that decoding takes besides the file itself. Zero for PNG, which is decoded row by row.
+    pub decode_bytes: u64,
 }
 
-/// The outline of a PNG or a JPEG that is there from its first part to its last.
+/// The outline of a PNG, JPEG or WebP; None if its beginning does not even name a size.
 pub fn outline(mut file: impl Read + Seek) -> Option<Outline> {
     let beginning: [u8; 8] = take(&mut file)?;
-    let (is_png, size) = if beginning == PNG {
-        (true, png(&mut file)?)
+    let outline = if beginning == PNG {
+        png(&mut file)?
     } else if beginning.starts_with(JPEG) {
         file.seek(SeekFrom::Start(2)).ok()?;
-        (false, jpeg(&mut file)?)
+        jpeg(&mut file)?
+    } else if let Some([a, b, c, d]) = beginning.strip_prefix(RIFF) {
+        webp(&mut file, u32::from_le_bytes([*a, *b, *c, *d]))?
     } else {
         return None;
     };
-    let (width, height) = size;
-    (width > 0 && height > 0).then_some(Outline { is_png, width, height })
+    (outline.width > 0 && outline.height > 0).then_some(outline)
 }
 
 fn take<const N: usize>(file: &mut impl Read) -> Option<[u8; N]> {
@@ -40,40 +69,162 @@ fn take<const N: usize>(file: &mut impl Read) -> Option<[u8; N]> {
 }
 
 /// From chunk to chunk until `IEND` with its checksum.
-fn png(file: &mut (impl Read + Seek)) -> Option<(u32, u32)> {
-    let mut size = None;
+fn png(file: &mut (impl Read + Seek)) -> Option<Outline> {
+    let (_length, name): ([u8; 4], [u8; 4]) = (take(file)?, take(file)?);
+    if &name != b"IHDR" {
+        return None;
+    }
+    let (width, height) = (u32::from_be_bytes(take(file)?), u32::from_be_bytes(take(file)?));
+    let is_whole = file.seek_relative(9).is_ok() && png_ends(file).is_some();
+    Some(Outline { format: Format::Png, width, height, is_whole, decode_bytes: 0 })
+}
+
+fn png_ends(file: &mut (impl Read + Seek)) -> Option<()> {
     loop {
         let (length, name): (u32, [u8; 4]) = (u32::from_be_bytes(take(file)?), take(file)?);
-        let mut rest = i64::from(length);
-        if &name == b"IHDR" {
-            size = Some((u32::from_be_bytes(take(file)?), u32::from_be_bytes(take(file)?)));
-            rest -= 8;
-        }
-        file.seek_relative(rest).ok()?;
+        file.seek_relative(i64::from(length)).ok()?;
         let _checksum: [u8; 4] = take(file)?;
         if &name == b"IEND" {
-            return size;
+            return Some(());
         }
-        // The header comes first.
-        size?;
     }
 }
 
-/// From marker to marker until the frame's header, and then the end.
-fn jpeg(file: &mut (impl Read + Seek)) -> Option<(u32, u32)> {
+/// From marker to marker until the first scan begins.
+fn jpeg(file: &mut (impl Read + Seek)) -> Option<Outline> {
+    let (is_baseline, width, height, colours) = jpeg_frame(file)?;
+    // A frame whose colours all come in its first scan is decoded row by row; else all coefficients are kept until the last scan.
+    let is_by_rows = is_baseline && jpeg_scan(file) == Some(colours);
+    let is_whole = file.seek(SeekFrom::End(-2)).is_ok() && take(file) == Some(JPEG_END);
+    let (wide, high, colours) = (u64::from(width), u64::from(height), u64::from(colours));
+    let pixel_bytes = if colours == 2 { 3 } else { colours };
+    let padded_width = wide.next_multiple_of(JPEG_BLOCK);
+    let coefficients = padded_width * high.next_multiple_of(JPEG_BLOCK) * colours * 2;
+    let decode_bytes = wide * high * pixel_bytes
+        + padded_width * colours * JPEG_ROWS
+        + if is_by_rows { 0 } else { coefficients };
+    Some(Outline { format: Format::Jpeg, width, height, is_whole, decode_bytes })
+}
+
+/// The next marker of a JPEG, after bytes that belong to none.
+fn jpeg_marker(file: &mut impl Read) -> Option<u8> {
+    let mut is_marker = false;
     loop {
-        let [0xff, marker] = take(file)? else { return None };
+        let [byte]: [u8; 1] = take(file)?;
+        match byte {
+            0xff => is_marker = true,
+            0 => is_marker = false,
+            marker if is_marker => return Some(marker),
+            _ => {}
+        }
+    }
+}
+
+/// The frame's header: whether it is coded row by row, its width, height and number of colours, which is one to four.
+fn jpeg_frame(file: &mut (impl Read + Seek)) -> Option<(bool, u32, u32, u8)> {
+    loop {
+        let marker = jpeg_marker(file)?;
+        if matches!(marker, 0x01 | 0xd0..=0xd9) {
+            continue;
+        }
         let length = i64::from(u16::from_be_bytes(take(file)?));
-        // The frames; what is left out are tables that stand among them.
+        // The frames; what is left out are tables among them.
         if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
-            let [_, high, low, wide, narrow]: [u8; 5] = take(file)?;
-            file.seek(SeekFrom::End(-2)).ok()?;
-            let is_whole = take(file)? == JPEG_END;
+            let [_, high, low, wide, narrow, colours]: [u8; 6] = take(file)?;
+            file.seek_relative(length - 8).ok()?;
             let side = |bytes| u32::from(u16::from_be_bytes(bytes));
-            return is_whole.then(|| (side([wide, narrow]), side([high, low])));
+            let is_baseline = matches!(marker, 0xc0 | 0xc1);
+            return Some((is_baseline, side([wide, narrow]), side([high, low]), colours.clamp(1, 4)));
         }
         file.seek_relative(length - 2).ok()?;
     }
+}
+
+/// How many colours the first scan holds.
+fn jpeg_scan(file: &mut (impl Read + Seek)) -> Option<u8> {
+    loop {
+        let marker = jpeg_marker(file)?;
+        let length = i64::from(u16::from_be_bytes(take(file)?));
+        if marker == 0xda {
+            let [colours] = take(file)?;
+            return Some(colours);
+        }
+        file.seek_relative(length - 2).ok()?;
+    }
+}
+
+/// From chunk to chunk of all frames; a frame may claim to be larger than the canvas, and is decoded before that is noticed.
+fn webp(file: &mut (impl Read + Seek), riff_bytes: u32) -> Option<Outline> {
+    let name: [u8; 4] = take(file)?;
+    if &name != b"WEBP" {
+        return None;
+    }
+    let mut canvas = None;
+    let mut largest = 0;
+    let mut pixel_bytes = WEBP_PLAIN;
+    while let Some(chunk) = webp_chunk(file) {
+        match chunk {
+            WebpChunk::Canvas { size, is_animated, has_alpha } => {
+                canvas.get_or_insert(size);
+                pixel_bytes = match (is_animated, has_alpha) {
+                    (true, _) => WEBP_ANIMATED,
+                    (false, true) => WEBP_ALPHA,
+                    (false, false) => WEBP_PLAIN,
+                };
+            }
+            WebpChunk::Frame((width, height)) => {
+                largest = largest.max(u64::from(width) * u64::from(height));
+                // A file that begins with its frame has no other.
+                if canvas.replace(canvas.unwrap_or((width, height))).is_none() {
+                    break;
+                }
+            }
+            WebpChunk::Other => {}
+        }
+    }
+    let (width, height) = canvas?;
+    let largest = largest.max(u64::from(width) * u64::from(height));
+    let file_bytes = file.seek(SeekFrom::End(0)).ok()?;
+    let is_whole = file_bytes >= u64::from(riff_bytes) + 8;
+    Some(Outline { format: Format::WebP, width, height, is_whole, decode_bytes: largest * pixel_bytes })
+}
+
+enum WebpChunk {
+    Canvas { size: (u32, u32), is_animated: bool, has_alpha: bool },
+    Frame((u32, u32)),
+    Other,
+}
+
+/// One chunk; the file is behind it then. Only the header of an animation's frame is a chunk, so that those inside it are seen.
+fn webp_chunk(file: &mut (impl Read + Seek)) -> Option<WebpChunk> {
+    let (name, length): ([u8; 4], u32) = (take(file)?, u32::from_le_bytes(take(file)?));
+    let length = i64::from(length);
+    let (chunk, read) = match &name {
+        b"VP8X" => {
+            let [flags, _, _, _, w, wi, wid, h, he, hei]: [u8; 10] = take(file)?;
+            let side = |bytes| u32::from_le_bytes(bytes) + 1;
+            let size = (side([w, wi, wid, 0]), side([h, he, hei, 0]));
+            let (is_animated, has_alpha) = (flags & 2 != 0, flags & 16 != 0);
+            (WebpChunk::Canvas { size, is_animated, has_alpha }, 10)
+        }
+        b"VP8L" => {
+            let [_, sides @ ..]: [u8; 5] = take(file)?;
+            let sides = u32::from_le_bytes(sides);
+            (WebpChunk::Frame(((sides & 0x3fff) + 1, (sides >> 14 & 0x3fff) + 1)), 5)
+        }
+        b"VP8 " => {
+            let [_, _, _, _, _, _, w, wi, h, he]: [u8; 10] = take(file)?;
+            let side = |bytes| u32::from(u16::from_le_bytes(bytes) & 0x3fff);
+            (WebpChunk::Frame((side([w, wi]), side([h, he]))), 10)
+        }
+        b"ANMF" => {
+            file.seek_relative(16).ok()?;
+            return Some(WebpChunk::Other);
+        }
+        _ => (WebpChunk::Other, 0),
+    };
+    file.seek_relative(length + (length & 1) - read).ok()?;
+    Some(chunk)
 }
 
 #[cfg(test)]
@@ -85,24 +236,79 @@ mod tests {
     use super::*;
 
     const JPEG_FILE: &[u8] =
-        b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x0b\x08\0\x1e\0\x28\x01\x01\x11\0\xff\xda\0\x02x\xff\xd9";
+        b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x0b\x08\0\x1e\0\x28\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0x\xff\xd9";
     const PNG_FILE: &[u8] =
         b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x28\0\0\0\x1e\x08\x02\0\0\0crc.\0\0\0\x03IDATabccrc.\0\0\0\0IENDcrc.";
+    const WEBP_FILE: &[u8] = b"RIFF\x11\0\0\0WEBPVP8L\x05\0\0\0\x2f\x27\x40\x07\0";
+
+    /// A WebP with these chunks, whole.
+    fn webp_file(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let body: Vec<u8> = chunks
+            .iter()
+            .flat_map(|(name, data)| {
+                let padding = &[0][..data.len() % 2];
+                [&name[..], &(data.len() as u32).to_le_bytes(), data, padding].concat()
+            })
+            .collect();
+        [b"RIFF", &(body.len() as u32 + 4).to_le_bytes()[..], b"WEBP", &body].concat()
+    }
 
     #[test]
-    fn a_whole_file_says_its_size_and_a_part_of_it_says_nothing() {
-        for (file, is_png) in [(PNG_FILE, true), (JPEG_FILE, false)] {
-            assert_eq!(outline(Cursor::new(file)), Some(Outline { is_png, width: 40, height: 30 }));
+    fn a_whole_file_says_its_size_and_a_part_of_it_is_not_whole() {
+        for (file, format) in [(PNG_FILE, Format::Png), (JPEG_FILE, Format::Jpeg), (WEBP_FILE, Format::WebP)]
+        {
+            let whole = outline(Cursor::new(file)).unwrap();
+            assert_eq!((whole.format, whole.width, whole.height, whole.is_whole), (format, 40, 30, true));
             for length in 0..file.len() {
-                assert_eq!(outline(Cursor::new(&file[..length])), None, "{length} of {is_png}");
+                let part = outline(Cursor::new(&file[..length]));
+                assert!(part.is_none_or(|part| !part.is_whole), "{length} of {format:?}");
             }
         }
     }
 
+    #[test]
+    fn a_jpeg_takes_its_coefficients_unless_its_first_scan_holds_all_colours() {
+        let jpeg = |frame: u8, colours: u8, in_scan: u8| {
+            let frame = [&[0xff, frame, 0, 8 + colours * 3, 8, 0x03, 0xe8, 0x03, 0xe8, colours][..]].concat();
+            let parts = vec![0x11; usize::from(colours) * 3];
+            let scan = [0xff, 0xda, 0, 6, in_scan, 0, 0, 0];
+            let file = [JPEG, &frame, &parts, &scan, &JPEG_END].concat();
+            outline(Cursor::new(file)).unwrap().decode_bytes
+        };
+        let (pixels, padded, rows) = (1000 * 1000, 1024 * 1024, 1024 * 512);
+        assert_eq!(jpeg(0xc0, 3, 3), 3 * pixels + 3 * rows);
+        assert_eq!(jpeg(0xc0, 1, 1), pixels + rows);
+        assert_eq!(jpeg(0xc2, 3, 3), 3 * pixels + 3 * rows + 6 * padded);
+        assert_eq!(jpeg(0xc0, 3, 1), 3 * pixels + 3 * rows + 6 * padded);
+        assert_eq!(jpeg(0xc2, 4, 4), 4 * pixels + 4 * rows + 8 * padded);
+    }
+
+    #[test]
+    fn a_webp_takes_what_its_largest_frame_takes() {
+        let canvas = |flags: u8| [&[flags, 0, 0, 0][..], &[99, 0, 0, 49, 0, 0]].concat();
+        let lossy = |side: u16| [&[0; 6][..], &side.to_le_bytes(), &side.to_le_bytes()].concat();
+        let frame = |side: u16| {
+            let inside = [b"VP8 ", &10_u32.to_le_bytes()[..], &lossy(side)].concat();
+            [&[0; 16][..], &inside].concat()
+        };
+        let bytes = |chunks: &[(&[u8; 4], &[u8])]| {
+            let outline = outline(Cursor::new(webp_file(chunks))).unwrap();
+            assert!(outline.is_whole);
+            ((outline.width, outline.height), outline.decode_bytes)
+        };
+        assert_eq!(bytes(&[(b"VP8 ", &lossy(100))]), ((100, 100), 10_000 * WEBP_PLAIN));
+        let still = bytes(&[(b"VP8X", &canvas(0)), (b"VP8 ", &lossy(10))]);
+        assert_eq!(still, ((100, 50), 5_000 * WEBP_PLAIN));
+        let with_alpha = bytes(&[(b"VP8X", &canvas(16)), (b"ICCP", b"odd"), (b"VP8 ", &lossy(1_000))]);
+        assert_eq!(with_alpha, ((100, 50), 1_000_000 * WEBP_ALPHA));
+        let animated = bytes(&[(b"VP8X", &canvas(2)), (b"ANMF", &frame(10)), (b"ANMF", &frame(200))]);
+        assert_eq!(animated, ((100, 50), 40_000 * WEBP_ANIMATED));
+    }
+
     proptest! {
         #[test]
-        fn no_bytes_keep_it_busy(start in 0_usize..2, rest in prop::collection::vec(any::<u8>(), 0..300)) {
-            let start: &[u8] = if start == 0 { PNG } else { JPEG };
+        fn no_bytes_keep_it_busy(start in 0_usize..3, rest in prop::collection::vec(any::<u8>(), 0..300)) {
+            let start: &[u8] = match start { 0 => PNG, 1 => JPEG, _ => b"RIFF\0\0\0\0WEBP" };
             let _ = outline(Cursor::new([start, &rest].concat()));
         }
     }
