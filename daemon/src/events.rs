@@ -1,19 +1,27 @@
 //! What happened, for whoever listens: one hub that rooms tell and sessions forward.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    ops::Deref,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use reel_protocol::{
-    limits::BATCH_TASKS,
+    limits::{BATCH_TASKS, EVENTS_BEHIND},
     methods::{MemoryEvent, ReloadEvent, TaskEvent, Topic},
 };
-use tokio::sync::broadcast;
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    watch,
+};
+
+use crate::memory::{Budget, Holder, Reservation};
 
 /// Events that the hub keeps for listeners that have not had their turn yet: all that one handler may tell at once, which for the largest
-/// batch is an event for each task, and as many again meanwhile. A place is 32 bytes, a megabyte in all, which is taken when somebody listens for
-/// the first time; events themselves are kept only while somebody is behind.
+/// batch is an event for each task, and as many again meanwhile. A slot is 32 bytes, a megabyte in all, which is allocated when somebody
+/// listens for the first time; events themselves are kept only while somebody is behind, and are reserved in the memory budget.
 const KEPT: usize = (2 * BATCH_TASKS).next_power_of_two();
 
 /// Something that happened.
@@ -38,19 +46,82 @@ impl Happening {
     pub fn plain(seq: u64, topic: Topic, event: &'static str) -> Self {
         Self { seq, topic, event, task: None, memory: None, reload: None }
     }
+
+    /// About the bytes that it takes while it waits.
+    fn held_bytes(&self) -> u64 {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let task = self.task.as_ref().map_or(0, |task| {
+            let error = task.error.as_ref();
+            let error = error.map_or(0, |error| error.code.len() + error.message.len() + text(&error.hint));
+            task.kind.len() + text(&task.name) + task.client.len() + task.progress.message.len() + error
+        });
+        let reload = self.reload.as_ref().map_or(0, |reload| {
+            let keys = reload.changed.iter().chain(&reload.needs_restart);
+            keys.map(String::len).sum::<usize>() + text(&reload.reason)
+        });
+        (size_of::<Told>() + task + reload) as u64
+    }
+}
+
+/// An event that waits for its listeners, with its share of the memory budget.
+#[derive(Debug)]
+pub struct Told {
+    happening: Happening,
+    _reservation: Reservation,
+}
+
+impl Deref for Told {
+    type Target = Happening;
+
+    fn deref(&self) -> &Happening {
+        &self.happening
+    }
 }
 
 /// Where rooms tell what happened; cheap to clone. Nobody waits for a listener; one that falls too far behind is told how many it missed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct EventHub(Arc<Hub>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Hub {
-    sender: OnceLock<broadcast::Sender<Arc<Happening>>>,
+    /// None is an event for which the budget had no room: every listener that comes to it has missed it.
+    sender: OnceLock<broadcast::Sender<Option<Arc<Told>>>>,
     seq: AtomicU64,
+    /// Changes with every [`EVENTS_BEHIND`] events, and when the budget has no room for one: listeners whose reader is slow then look how
+    /// far they are behind.
+    milestone: watch::Sender<u64>,
+    budget: Budget,
+}
+
+/// One who listens.
+#[derive(Debug)]
+pub struct Listener {
+    events: broadcast::Receiver<Option<Arc<Told>>>,
+    milestone: watch::Receiver<u64>,
+}
+
+/// How many events a listener missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missed(pub u64);
+
+impl Default for EventHub {
+    /// A hub whose events are never too many for memory.
+    fn default() -> Self {
+        Self::new(Budget::new(u64::MAX))
+    }
 }
 
 impl EventHub {
+    /// Events that wait are reserved in this budget.
+    pub fn new(budget: Budget) -> Self {
+        Self(Arc::new(Hub {
+            sender: OnceLock::new(),
+            seq: AtomicU64::new(0),
+            milestone: watch::Sender::new(0),
+            budget,
+        }))
+    }
+
     /// Tells of a task.
     pub fn task(&self, event: &'static str, task: impl FnOnce() -> TaskEvent) {
         self.tell(|seq| Happening { task: Some(task()), ..Happening::plain(seq, Topic::Task, event) });
@@ -72,27 +143,73 @@ impl EventHub {
     }
 
     /// Listens from now on; answers the number of the last event before.
-    pub fn listen(&self) -> (u64, broadcast::Receiver<Arc<Happening>>) {
-        let Hub { sender, seq } = &*self.0;
+    pub fn listen(&self) -> (u64, Listener) {
+        let Hub { sender, seq, milestone, .. } = &*self.0;
         let sender = sender.get_or_init(|| broadcast::channel(KEPT).0);
-        (seq.load(Ordering::Relaxed), sender.subscribe())
+        (
+            seq.load(Ordering::Relaxed),
+            Listener { events: sender.subscribe(), milestone: milestone.subscribe() },
+        )
     }
 
     fn tell(&self, happening: impl FnOnce(u64) -> Happening) {
-        let Hub { sender, seq } = &*self.0;
+        let Hub { sender, seq, milestone, budget } = &*self.0;
         let seq = seq.fetch_add(1, Ordering::Relaxed) + 1;
         // Building an event costs copies of names; most of the time nobody listens.
         if let Some(sender) = sender.get()
             && sender.receiver_count() > 0
         {
+            let happening = happening(seq);
+            let reserved = budget.reserve(Holder::Event, happening.held_bytes());
+            let is_milestone = reserved.is_err() || seq.is_multiple_of(EVENTS_BEHIND as u64);
+            let told =
+                reserved.ok().map(|reservation| Arc::new(Told { happening, _reservation: reservation }));
             // It fails only when the last listener left in between.
-            let _ = sender.send(Arc::new(happening(seq)));
+            let _ = sender.send(told);
+            if is_milestone {
+                milestone.send_replace(seq);
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// The next event; after a miss nothing is to be expected of this listener but more misses.
+    pub async fn next(&mut self) -> Result<Arc<Told>, Missed> {
+        match self.events.recv().await {
+            Ok(Some(told)) => Ok(told),
+            Ok(None) => Err(Missed(1 + self.waiting())),
+            Err(RecvError::Lagged(missed)) => Err(Missed(missed)),
+            // The hub is gone, and the daemon with it.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+
+    /// The next event, if there is one already.
+    pub fn try_next(&mut self) -> Option<Arc<Told>> {
+        self.events.try_recv().ok().flatten()
+    }
+
+    /// Events that wait for this listener.
+    pub fn waiting(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    /// Returns once [`EVENTS_BEHIND`] more events wait than `before`. What waits before a reader becomes slow is a burst, which a fast
+    /// reader takes as well.
+    pub async fn falls_behind(&mut self, before: u64) {
+        while self.waiting().saturating_sub(before) < EVENTS_BEHIND as u64 {
+            if self.milestone.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -103,7 +220,46 @@ mod tests {
         let (seq, mut heard) = hub.clone().listen();
         assert_eq!(seq, 1);
         hub.plain(Topic::Daemon, "second");
-        let happening = heard.try_recv().unwrap();
+        let happening = heard.try_next().unwrap();
         assert_eq!((happening.seq, happening.event), (2, "second"));
+    }
+
+    #[tokio::test]
+    async fn events_that_wait_are_reserved_and_one_without_room_is_missed_by_all() {
+        let budget = Budget::new(64 * 1024);
+        let hub = EventHub::new(budget.clone());
+        let (_, mut slow) = hub.listen();
+        let (_, mut fast) = hub.listen();
+        hub.plain(Topic::Daemon, "reloaded");
+        let one = budget.reserved_bytes();
+        assert!(one > 0);
+        assert_eq!(fast.next().await.unwrap().seq, 1);
+        let share = Holder::Event.share_bytes(budget.limit_bytes());
+        let fitting = share / one - 1;
+        for _ in 0..fitting {
+            hub.plain(Topic::Daemon, "reloaded");
+            fast.next().await.unwrap();
+        }
+        assert_eq!(budget.reserved_bytes(), one * (fitting + 1));
+        hub.plain(Topic::Daemon, "reloaded");
+        hub.plain(Topic::Daemon, "reloaded");
+        assert!(matches!(fast.next().await, Err(Missed(2))));
+        assert_eq!((slow.waiting(), slow.next().await.unwrap().seq), (fitting + 3, 1));
+        drop((slow, fast));
+        assert_eq!(budget.reserved_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_slow_listener_learns_when_it_falls_behind_and_a_burst_before_does_not_count() {
+        let hub = EventHub::default();
+        let (_, mut slow) = hub.listen();
+        let tell = |count: usize| (0..count).for_each(|_| hub.plain(Topic::Daemon, "reloaded"));
+        tell(EVENTS_BEHIND * 3 + 5);
+        let before = slow.waiting();
+        assert!(slow.falls_behind(before).now_or_never().is_none());
+        tell(EVENTS_BEHIND - 6);
+        assert!(slow.falls_behind(before).now_or_never().is_none());
+        tell(6);
+        assert!(slow.falls_behind(before).now_or_never().is_some());
     }
 }

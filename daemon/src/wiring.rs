@@ -97,8 +97,8 @@ fn start_cache(parts: CacheParts) -> (Addr<ImageCache>, Shelves, Shelver) {
 /// Starts all rooms on this thread's arbiter.
 pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let Foundation { locations, config, store, control, is_auto_started, config_in_force } = foundation;
-    let events = EventHub::default();
     let budget = Budget::new(config.memory.limit_mb * 1024 * 1024);
+    let events = EventHub::new(budget.clone());
     let (level, levels) = watch::channel(MemoryLevel::Normal);
     let artifacts: Arc<std::path::Path> = Arc::from(locations.home.join("artifacts"));
 

@@ -14,9 +14,12 @@ use crate::{
     tasks::Caller,
 };
 
-/// Params and answers beyond this stand in the memory budget, and such params are parsed off this thread: at 16 MiB that takes a tenth of a
-/// second, which every other connection would wait.
+/// Params beyond this are reserved in the memory budget and parsed off this thread: at 16 MiB that takes a tenth of a second, which every
+/// other connection would wait.
 const LARGE_BYTES: usize = 64 * 1024;
+/// Answers beyond this are reserved one by one, and refused where the budget has no room; smaller ones are always given, and reserved together
+/// while they wait for a slow reader.
+const LARGE_ANSWER_BYTES: usize = 8 * 1024;
 
 /// Who asks, and whom a handler may ask.
 pub(super) struct Asker {
@@ -83,7 +86,7 @@ impl Answer {
                 .hint("ask for fewer at once: a smaller `limit`, fewer `ids`"));
         }
         let reserve = || budget.reserve(Holder::Response, message.len() as u64).map_err(errors::over_budget);
-        let reservation = (message.len() > LARGE_BYTES).then(reserve).transpose()?;
+        let reservation = (message.len() > LARGE_ANSWER_BYTES).then(reserve).transpose()?;
         Ok(Self { message, reservation, expected_bytes: 0 })
     }
 }
@@ -249,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_large_answer_stands_in_the_budget_or_is_refused() {
-        let budget = Budget::new(200_000);
+        let budget = Budget::new(640_000);
         let ids = [RequestId::Json(RawValue::from_string("1".into()).unwrap()), RequestId::Binary(1)];
         for (encoding, id) in [Encoding::Json, Encoding::Binary].into_iter().zip(ids) {
             let answer = |id: Option<&RequestId>, bytes: usize| {

@@ -3,11 +3,16 @@
 use reel_protocol::methods::{SubscribeParams, SubscribeResult};
 use tokio::sync::mpsc;
 
-use super::{Peer, encoding::Encoding, router::Router, subscriptions::Subscriptions};
+use super::{
+    Peer,
+    encoding::Encoding,
+    router::Router,
+    subscriptions::{Source, Subscriptions},
+};
 use crate::tasks::Caller;
 
-/// Event lines that may wait for the session. Few: what waits longer is better counted as missed.
-const EVENT_LINES: usize = 64;
+/// Event lines that may wait for the session, in no reservation yet. Few: what waits longer is better counted as missed.
+const EVENT_LINES: usize = 2;
 
 /// One connection, as its handlers see it.
 pub(super) struct Connection {
@@ -35,8 +40,8 @@ impl Connection {
         params: SubscribeParams,
     ) -> Result<SubscribeResult, reel_protocol::RpcError> {
         let parts = router.parts();
-        let lines = router.event_lines();
-        let (subscription, seq) = self.subscriptions.begin(&parts.events, lines, self.encoding, params)?;
+        let source = Source { hub: &parts.events, budget: &parts.budget, lines: router.event_lines() };
+        let (subscription, seq) = self.subscriptions.begin(source, self.encoding, params)?;
         Ok(SubscribeResult { subscription, instance: parts.instance.to_string(), seq })
     }
 }

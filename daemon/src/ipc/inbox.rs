@@ -12,10 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::memory::{Budget, Holder, OverBudget, Reservation};
 
-/// The buffer of a quiet connection: a thousand of them hold 8 MiB.
+/// The buffer of a quiet connection: a thousand of them hold 8 MiB. Larger buffers are reserved in the memory budget.
 const SMALL_BYTES: usize = 8 * 1024;
-/// The buffer of a busy one, and the most that one read takes, so that a fast sender does not hold up the others. Larger buffers stand in
-/// the budget.
+/// The buffer of a busy one, and the most that one read takes, so that a fast sender does not hold up the others.
 const READ_BYTES: usize = 64 * 1024;
 /// With less room a read would cost more than it brings.
 const LEAST_ROOM_BYTES: usize = 2 * 1024;
@@ -144,16 +143,23 @@ impl Inbox {
         } else if capacity - length >= LEAST_ROOM_BYTES {
             return Ok(());
         }
-        let least = if self.is_busy { READ_BYTES } else { SMALL_BYTES };
         // Doubled, so that 16 MiB are not copied for each read of them; what a frame says of its length is only believed as it comes.
-        let wanted = (length * 2).clamp(least, LARGE_LINE_BYTES + READ_BYTES).max(length + LEAST_ROOM_BYTES);
-        if let Err(refusal) = self.reserve(budget, wanted) {
+        let wanted =
+            |least| (length * 2).clamp(least, LARGE_LINE_BYTES + READ_BYTES).max(length + LEAST_ROOM_BYTES);
+        let mut capacity = wanted(if self.is_busy { READ_BYTES } else { SMALL_BYTES });
+        let mut reserved = self.reserve(budget, capacity);
+        if reserved.is_err() && wanted(SMALL_BYTES) < capacity {
+            // Less than a busy connection would like is enough.
+            capacity = wanted(SMALL_BYTES);
+            reserved = self.reserve(budget, capacity);
+        }
+        if let Err(refusal) = reserved {
             self.stream.skip();
             self.reservation = None;
             self.stream.buffer_mut().reserve_exact(SMALL_BYTES);
             return Err(refusal);
         }
-        self.stream.buffer_mut().reserve_exact(wanted - length);
+        self.stream.buffer_mut().reserve_exact(capacity - length);
         Ok(())
     }
 
@@ -170,7 +176,7 @@ impl Inbox {
     }
 
     fn reserve(&mut self, budget: &Budget, capacity: usize) -> Result<(), OverBudget> {
-        let beyond = capacity.saturating_sub(READ_BYTES) as u64;
+        let beyond = capacity.saturating_sub(SMALL_BYTES) as u64;
         match &mut self.reservation {
             Some(reservation) => reservation.grow(beyond.saturating_sub(reservation.bytes())),
             None if beyond > 0 => {
@@ -232,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_that_the_budget_refuses_is_dropped_and_the_next_one_still_comes() {
-        let budget = Budget::new(200_000);
+        let budget = Budget::new(700_000);
         let mut inbox = Inbox::default();
         let seen = read_all(&mut inbox, &budget, &lines(&[3, 2_000_000, 5, 100_000])).await;
         assert_eq!(seen, [Some(3), None, Some(5), Some(100_000)]);
@@ -271,7 +277,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_frame_that_the_budget_refuses_is_dropped_and_the_next_one_still_comes() {
-        let budget = Budget::new(200_000);
+        let budget = Budget::new(700_000);
         let input = [&preface::preface(SCHEMA)[..], &frames(&[3, 2_000_000, 5, 100_000])].concat();
         let seen = read_all(&mut Inbox::default(), &budget, &input).await;
         assert_eq!(seen[1..], [Some(3), None, Some(5), Some(100_000)]);

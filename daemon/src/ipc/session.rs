@@ -31,11 +31,11 @@ use super::{
     encoding::Encoding,
     errors,
     inbox::{Inbox, Next},
-    outbox::{FULL_BYTES, Outbox},
+    outbox::Outbox,
     router::{Place, Router},
 };
 
-/// A peer that takes nothing for so long while its answers are held up is gone, whatever the socket says.
+/// A peer that takes nothing of what waits for it for so long is gone, whatever the socket says.
 const STALL: Duration = Duration::from_mins(1);
 /// What answers may take once the daemon stops; a wait for a task is not among those that end in it.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -113,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     fn new(stream: S, peer: &Peer, router: Router, place: &Place) -> Self {
         let (read, write) = tokio::io::split(stream);
         let (connection, events) = Connection::new(peer, place.number);
+        let outbox = Outbox::new(router.budget());
         Self {
             read,
             write,
@@ -121,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             input: Input::Open,
             pending: FuturesUnordered::new(),
             expected_bytes: 0,
-            outbox: Outbox::new(),
+            outbox,
             events,
             connection,
             router,
@@ -184,6 +185,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             Reply::Now(answer) => self.outbox.push(answer),
             Reply::Later { work, expected_bytes } => {
                 self.expected_bytes += expected_bytes;
+                self.outbox.expect_answer();
                 self.pending.push(if expected_bytes == 0 {
                     work
                 } else {
@@ -196,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     fn has_room(&self) -> bool {
         !matches!(self.input, Input::Stopped(_))
             && self.pending.len() < IN_FLIGHT
-            && self.outbox.waiting_bytes() + self.expected_bytes < FULL_BYTES
+            && self.outbox.has_room_for_answers(self.expected_bytes)
     }
 
     fn reads(&self) -> bool {
@@ -242,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
                 }
                 self.write_at_once()?;
             }
-            Step::Event(message) => self.outbox.push(Answer::bytes(message)),
+            Step::Event(message) => self.outbox.push_event(message),
             Step::Wrote(bytes) => self.wrote(bytes)?,
             Step::Read(0) => {
                 self.input = Input::Ended;
@@ -280,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
 
     fn answer(&mut self, answer: Answer) {
         self.expected_bytes -= answer.expected_bytes;
-        self.outbox.push(answer);
+        self.outbox.push_expected(answer);
     }
 
     /// When the loop must look up even if nothing comes.
@@ -295,11 +297,9 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         [limit, self.stalls_at(), probe].into_iter().flatten().min()
     }
 
-    /// When a peer that takes nothing is given up, if its answers hold something up.
+    /// When a peer that takes nothing is given up: what waits for it, answers or events, is memory.
     fn stalls_at(&mut self) -> Option<Instant> {
-        let since = self.outbox.stands_since()?;
-        let is_held_up = self.input != Input::Open || self.outbox.waiting_bytes() >= FULL_BYTES;
-        is_held_up.then(|| since + STALL)
+        self.outbox.stands_since().map(|since| since + STALL)
     }
 
     /// Fails if the peer has closed its end, rather than only said that it asks no more: a write of nothing tells the two apart.

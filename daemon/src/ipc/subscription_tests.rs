@@ -7,6 +7,7 @@ use reel_protocol::{
     methods::Topic,
 };
 use serde_json::json;
+use tokio::time::{Instant, timeout};
 
 use super::test_client::{Client, run};
 
@@ -89,5 +90,39 @@ fn a_thousand_subscribers_each_get_an_event() {
         for client in &mut clients {
             assert_eq!(client.line().await.unwrap()["params"]["event"], "reloaded");
         }
+    });
+}
+
+#[test]
+fn a_reader_that_takes_no_events_is_closed_after_a_minute_though_no_answer_is_due() {
+    run(|fake| async move {
+        let mut client = Client::with_room(&fake, 1024);
+        client.call("events.subscribe", json!({ "topics": ["daemon"] })).await;
+        assert!(fake.budget.reserved_bytes() > 0);
+        let started = Instant::now();
+        (0..100).for_each(|_| fake.events.plain(Topic::Daemon, "reloaded"));
+        timeout(Duration::from_mins(2), client.session).await.unwrap().unwrap();
+        assert!(started.elapsed() >= Duration::from_secs(59), "{:?}", started.elapsed());
+        assert_eq!(fake.budget.reserved_bytes(), 0);
+    });
+}
+
+#[test]
+fn a_subscription_is_reserved_with_what_it_names_and_refused_where_that_does_not_fit() {
+    run(|fake| async move {
+        let mut client = Client::connect(&fake);
+        client.call("events.subscribe", json!({ "topics": vec!["daemon"; 1_000] })).await;
+        let plain = fake.budget.reserved_bytes();
+        let ids: Vec<u64> = (0..1_000).chain(0..500).take(1_000).collect();
+        let params = json!({ "topics": ["task"], "task_ids": ids });
+        client.call("events.subscribe", params.clone()).await;
+        assert_eq!(fake.budget.reserved_bytes(), plain * 2 + 8_000);
+        fake.budget.set_limit(1024);
+        assert_eq!(client.code("events.subscribe", params).await, "over_memory");
+        for subscription in [1, 2] {
+            client.call("events.unsubscribe", json!({ "subscription": subscription })).await;
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(fake.budget.reserved_bytes(), 0);
     });
 }

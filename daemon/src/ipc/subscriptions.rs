@@ -1,37 +1,45 @@
 //! The subscriptions of one connection: each one a small task that reads the hub and fills the session's bounded queue of lines.
 //!
-//! Nobody waits for a slow reader: its queue fills, its task stops reading the hub, and the hub counts what it misses.
+//! Nobody waits for a slow reader: its queue fills, its task stops reading the hub, and the subscription ends with a last line that says how
+//! many events it missed. What a subscription names is reserved in the memory budget.
 
-use std::{
-    collections::{HashMap, HashSet},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::HashMap, rc::Rc};
 
 use reel_protocol::{
     BatchId, ErrorCode, RpcError, TaskId,
-    limits::{EVENTS_BEHIND, SUBSCRIPTIONS},
+    limits::SUBSCRIPTIONS,
     methods::{SubscribeParams, Topic},
 };
-use tokio::{
-    sync::{
-        broadcast::{self, error::RecvError},
-        mpsc::{self, error::TrySendError},
-    },
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     encoding::Encoding,
+    errors,
     event_lines::{EventLines, dropped_line},
 };
-use crate::events::{EventHub, Happening};
+use crate::{
+    events::{EventHub, Happening, Listener, Missed},
+    memory::{Budget, Holder, Reservation},
+};
+
+/// About what a subscription takes beside the ids that it names: its task, its place in the hub and in the table.
+const SUBSCRIPTION_BYTES: u64 = 2 * 1024;
 
 /// The table.
 pub(super) struct Subscriptions {
     running: HashMap<u64, Forwarder>,
     last_number: u64,
     queue: mpsc::Sender<Vec<u8>>,
+}
+
+/// What subscriptions of all connections share.
+pub(super) struct Source<'a> {
+    /// Where events come from.
+    pub(super) hub: &'a EventHub,
+    /// What subscriptions are reserved in.
+    pub(super) budget: &'a Budget,
+    /// Encodes events.
+    pub(super) lines: Rc<EventLines>,
 }
 
 /// Ends its task when dropped.
@@ -52,8 +60,7 @@ impl Subscriptions {
     /// Begins one; answers its number and the number of the last event before it.
     pub(super) fn begin(
         &mut self,
-        hub: &EventHub,
-        lines: Rc<EventLines>,
+        source: Source<'_>,
         encoding: Encoding,
         params: SubscribeParams,
     ) -> Result<(u64, u64), RpcError> {
@@ -63,14 +70,18 @@ impl Subscriptions {
             return Err(RpcError::new(ErrorCode::TooManySubscriptions, message)
                 .hint("end one with events.unsubscribe, or name more topics and tasks in one"));
         }
-        self.last_number += 1;
-        let subscription = self.last_number;
-        let (seq, receiver) = hub.listen();
         let filter = EventFilter::new(params);
-        let forwarded = Subscription { number: subscription, filter, seq, lines, encoding };
-        let forward = forward(forwarded, receiver, self.queue.clone());
-        self.running.insert(subscription, Forwarder(tokio::task::spawn_local(forward)));
-        Ok((subscription, seq))
+        let held_bytes = SUBSCRIPTION_BYTES + filter.held_bytes();
+        let reservation =
+            source.budget.reserve(Holder::Subscription, held_bytes).map_err(errors::over_budget)?;
+        self.last_number += 1;
+        let number = self.last_number;
+        let (seq, listener) = source.hub.listen();
+        let subscription =
+            Subscription { number, filter, seq, lines: source.lines, encoding, _reservation: reservation };
+        let forward = forward(subscription, listener, self.queue.clone());
+        self.running.insert(number, Forwarder(tokio::task::spawn_local(forward)));
+        Ok((number, seq))
     }
 
     /// Ends one; lines of it that already wait still go out.
@@ -99,64 +110,75 @@ struct Subscription {
     seq: u64,
     lines: Rc<EventLines>,
     encoding: Encoding,
+    _reservation: Reservation,
 }
 
-async fn forward(
-    mut subscription: Subscription,
-    mut events: broadcast::Receiver<Arc<Happening>>,
-    queue: mpsc::Sender<Vec<u8>>,
-) {
-    loop {
-        let line = match events.recv().await {
-            Ok(happening) => {
-                subscription.seq = happening.seq;
-                if !subscription.filter.wants(&happening) {
-                    continue;
-                }
-                subscription.lines.line(subscription.encoding, subscription.number, &happening)
-            }
-            Err(RecvError::Lagged(missed)) => return subscription.drop_out(&queue, missed).await,
-            Err(RecvError::Closed) => return,
-        };
-        // The queue closes only with the session, which aborts this task anyway.
-        let missed = match queue.try_send(line) {
-            Ok(()) => continue,
-            Err(TrySendError::Closed(_)) => return,
-            Err(TrySendError::Full(line)) => {
-                let before = events.len();
-                if queue.send(line).await.is_err() {
-                    return;
-                }
-                // What stood there before is a burst, which a fast reader takes as well; what came while its queue was full is its own delay.
-                if events.len().saturating_sub(before) < EVENTS_BEHIND {
-                    continue;
-                }
-                events.len() as u64
-            }
-        };
-        return subscription.drop_out(&queue, missed).await;
-    }
+/// Forwards events until the reader is too slow, which is then told as the subscription's last line.
+async fn forward(mut subscription: Subscription, mut listener: Listener, queue: mpsc::Sender<Vec<u8>>) {
+    let Missed(missed) = subscription.missed(&mut listener, &queue).await;
+    // The events that wait for this subscription must not wait for its reader.
+    drop(listener);
+    let Subscription { number, filter, seq, encoding, .. } = subscription;
+    let line = dropped_line(encoding, number, filter.first_topic(), seq, missed);
+    // Without the filter, which may be large.
+    drop(filter);
+    // The queue closes only with the session, which aborts this task anyway.
+    let _ = queue.send(line).await;
 }
 
 impl Subscription {
-    /// Tells the reader that it was too slow, as the last line of its subscription.
-    async fn drop_out(self, queue: &mpsc::Sender<Vec<u8>>, missed: u64) {
-        let line = dropped_line(self.encoding, self.number, self.filter.first_topic(), self.seq, missed);
-        let _ = queue.send(line).await;
+    /// Forwards events; returns how many are missed once the reader is too slow.
+    async fn missed(&mut self, listener: &mut Listener, queue: &mpsc::Sender<Vec<u8>>) -> Missed {
+        loop {
+            let happening = match listener.next().await {
+                Ok(happening) if self.filter.wants(&happening) => happening,
+                Ok(happening) => {
+                    self.seq = happening.seq;
+                    continue;
+                }
+                Err(missed) => return missed,
+            };
+            let before = listener.waiting();
+            let room = tokio::select! { biased;
+                room = queue.reserve() => room,
+                () = listener.falls_behind(before) => return Missed(1 + listener.waiting()),
+            };
+            // Encoded only now: of a reader that is not ready nothing is held but its place among the events.
+            let Ok(room) = room else { return Missed(0) };
+            room.send(self.lines.line(self.encoding, self.number, &happening));
+            self.seq = happening.seq;
+        }
     }
 }
 
 /// Which events a subscription wants. Pure.
 struct EventFilter {
     topics: Vec<Topic>,
-    task_ids: Option<HashSet<TaskId>>,
+    /// Sorted.
+    task_ids: Option<Box<[TaskId]>>,
     batch: Option<BatchId>,
 }
 
 impl EventFilter {
     fn new(params: SubscribeParams) -> Self {
-        let task_ids = params.task_ids.map(HashSet::from_iter);
-        Self { topics: params.topics, task_ids, batch: params.batch }
+        let SubscribeParams { topics: named, task_ids, batch } = params;
+        // Each once, however often it is named.
+        let mut topics = Vec::new();
+        for topic in named {
+            if !topics.contains(&topic) {
+                topics.push(topic);
+            }
+        }
+        let task_ids = task_ids.map(|mut ids| {
+            ids.sort_unstable();
+            ids.dedup();
+            ids.into_boxed_slice()
+        });
+        Self { topics, task_ids, batch }
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.task_ids.as_deref().map_or(0, size_of_val) as u64
     }
 
     fn wants(&self, happening: &Happening) -> bool {
@@ -164,7 +186,7 @@ impl EventFilter {
             return false;
         }
         let Some(task) = &happening.task else { return true };
-        self.task_ids.as_ref().is_none_or(|ids| ids.contains(&task.id))
+        self.task_ids.as_ref().is_none_or(|ids| ids.binary_search(&task.id).is_ok())
             && self.batch.is_none_or(|batch| task.batch == Some(batch))
     }
 

@@ -1,7 +1,8 @@
-//! The promise book of memory: whoever wants to hold many bytes asks here first, and gives them back by dropping the answer.
+//! The memory budget: whoever wants to hold many bytes reserves them here first, and gives them back by dropping the reservation.
 //!
-//! Shared by all threads without a lock. What is promised never passes the limit, whoever asks at once; a limit that is lowered below what is
-//! promised only keeps new promises from being made.
+//! Shared by all threads without a lock. The reservations together never pass the limit, whoever asks at once; a limit that is lowered below
+//! what is reserved only refuses new reservations. What clients can make the daemon hold has a share of the limit each, so that one kind of
+//! request never takes the memory that tasks need to run.
 
 use std::sync::{
     Arc,
@@ -15,7 +16,7 @@ pub enum Holder {
     Cache,
     /// Canvases of pictures that are being drawn.
     Drawing,
-    /// Requests that were read and are not yet answered.
+    /// Requests that were read and are not yet answered, and the params of tasks that are not finished.
     Request,
     /// Answers that wait for a slow reader.
     Response,
@@ -23,12 +24,24 @@ pub enum Holder {
     Body,
     /// Pictures that are being decoded.
     Decode,
+    /// Events that wait for their subscribers.
+    Event,
+    /// Subscriptions, what they name, and their events that wait for a slow reader.
+    Subscription,
 }
 
 impl Holder {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 6] =
-        [Self::Cache, Self::Drawing, Self::Request, Self::Response, Self::Body, Self::Decode];
+    pub const ALL: [Self; 8] = [
+        Self::Cache,
+        Self::Drawing,
+        Self::Request,
+        Self::Response,
+        Self::Body,
+        Self::Decode,
+        Self::Event,
+        Self::Subscription,
+    ];
 
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
@@ -39,7 +52,25 @@ impl Holder {
             Self::Response => "response",
             Self::Body => "body",
             Self::Decode => "decode",
+            Self::Event => "event",
+            Self::Subscription => "subscription",
         }
+    }
+
+    /// The most that this kind may hold of a limit.
+    ///
+    /// What clients fill by asking (requests, answers, events, subscriptions) is 14 sixteenths together, so that drawing and keeping a
+    /// picture always has some room. Decoding keeps off the rest because the process holds more than it reserves.
+    pub const fn share_bytes(self, limit_bytes: u64) -> u64 {
+        let sixteenths = match self {
+            Self::Cache | Self::Drawing | Self::Body => return limit_bytes,
+            Self::Decode => 10,
+            Self::Request => 6,
+            Self::Response => 5,
+            Self::Event => 2,
+            Self::Subscription => 1,
+        };
+        limit_bytes / 16 * sixteenths
     }
 }
 
@@ -49,9 +80,9 @@ impl Holder {
 pub struct OverBudget {
     /// What was asked for.
     pub asked_bytes: u64,
-    /// What was promised at that moment.
+    /// What was reserved at that moment, by this kind of holder where its share was full, else by all.
     pub reserved_bytes: u64,
-    /// What may be promised.
+    /// What may be reserved: the holder's share, or the limit.
     pub limit_bytes: u64,
     /// Whom it was for.
     pub holder: Holder,
@@ -84,6 +115,8 @@ struct Book {
     response: Count,
     body: Count,
     decode: Count,
+    event: Count,
+    subscription: Count,
 }
 
 #[derive(Debug, Default)]
@@ -105,6 +138,8 @@ impl Budget {
             response: Count::default(),
             body: Count::default(),
             decode: Count::default(),
+            event: Count::default(),
+            subscription: Count::default(),
         }))
     }
 
@@ -156,19 +191,29 @@ impl Book {
             Holder::Response => &self.response,
             Holder::Body => &self.body,
             Holder::Decode => &self.decode,
+            Holder::Event => &self.event,
+            Holder::Subscription => &self.subscription,
         }
     }
 
     fn add(&self, holder: Holder, bytes: u64) -> Result<(), OverBudget> {
         let limit_bytes = self.limit_bytes.load(Relaxed);
-        let within = |reserved: u64| reserved.checked_add(bytes).filter(|sum| *sum <= limit_bytes);
-        if let Err(reserved_bytes) = self.reserved_bytes.fetch_update(Relaxed, Relaxed, within) {
-            self.refusals.fetch_add(1, Relaxed);
-            return Err(OverBudget { asked_bytes: bytes, reserved_bytes, limit_bytes, holder });
-        }
+        let share_bytes = holder.share_bytes(limit_bytes);
         let count = self.count(holder);
-        let now = count.bytes.fetch_add(bytes, Relaxed) + bytes;
-        count.peak_bytes.fetch_max(now, Relaxed);
+        let refuse = |reserved_bytes, limit_bytes| {
+            self.refusals.fetch_add(1, Relaxed);
+            OverBudget { asked_bytes: bytes, reserved_bytes, limit_bytes, holder }
+        };
+        let add = |to: &AtomicU64, limit_bytes| {
+            let within = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= limit_bytes);
+            to.fetch_update(Relaxed, Relaxed, within).map_err(|held| refuse(held, limit_bytes))
+        };
+        let before = add(&count.bytes, share_bytes)?;
+        if let Err(refused) = add(&self.reserved_bytes, limit_bytes) {
+            count.bytes.fetch_sub(bytes, Relaxed);
+            return Err(refused);
+        }
+        count.peak_bytes.fetch_max(before + bytes, Relaxed);
         Ok(())
     }
 
@@ -253,6 +298,24 @@ mod tests {
     }
 
     #[test]
+    fn no_kind_of_holder_passes_its_share_and_what_clients_fill_leaves_room_for_work() {
+        let budget = Budget::new(1600);
+        let by_clients = [Holder::Request, Holder::Response, Holder::Event, Holder::Subscription];
+        let mut held = Vec::new();
+        for holder in by_clients {
+            let share = holder.share_bytes(1600);
+            held.push(budget.reserve(holder, share).unwrap());
+            let refusal = budget.reserve(holder, 1).unwrap_err();
+            assert_eq!((refusal.reserved_bytes, refusal.limit_bytes), (share, share));
+        }
+        held.push(budget.reserve(Holder::Drawing, 200).unwrap());
+        assert_eq!(budget.reserve(Holder::Decode, 1).unwrap_err().limit_bytes, 1600);
+        drop(held);
+        assert_eq!((budget.reserved_bytes(), sum(&budget)), (0, 0));
+        assert_eq!(budget.usage()[5].peak_bytes, 0, "what was refused was never held");
+    }
+
+    #[test]
     fn a_lowered_limit_only_stops_new_promises() {
         let budget = Budget::new(100);
         let held = budget.reserve(Holder::Body, 90).unwrap();
@@ -272,11 +335,11 @@ mod tests {
                 scope.spawn(move || {
                     let mut held = Vec::new();
                     for round in 0..5_000_u64 {
-                        let holder = Holder::ALL[(round % 6) as usize];
+                        let holder = Holder::ALL[(round % 8) as usize];
                         match budget.reserve(holder, (round * 7 + thread_number) % 90) {
                             Ok(reservation) => held.push(reservation),
                             Err(refusal) => {
-                                assert!(refusal.reserved_bytes + refusal.asked_bytes > LIMIT);
+                                assert!(refusal.reserved_bytes + refusal.asked_bytes > refusal.limit_bytes);
                                 held.truncate(held.len() / 2);
                             }
                         }
@@ -302,7 +365,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         let bytes = || prop_oneof![0..500_u64, Just(u64::MAX)];
         prop_oneof![
-            (0..6_usize, bytes()).prop_map(|(holder, bytes)| Step::Reserve(holder, bytes)),
+            (0..8_usize, bytes()).prop_map(|(holder, bytes)| Step::Reserve(holder, bytes)),
             (0..20_usize, bytes()).prop_map(|(index, bytes)| Step::Grow(index, bytes)),
             (0..20_usize, bytes()).prop_map(|(index, bytes)| Step::Shrink(index, bytes)),
             (0..20_usize, bytes()).prop_map(|(index, bytes)| Step::Split(index, bytes)),

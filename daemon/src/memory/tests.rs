@@ -191,7 +191,7 @@ fn subscribers_are_told_of_each_level_and_of_what_was_given_back() {
         sleep(Duration::from_secs(1)).await;
         scene.trim().await;
         let mut told = Vec::new();
-        while let Ok(happening) = events.try_recv() {
+        while let Some(happening) = events.try_next() {
             let memory = happening.memory.unwrap();
             let freed_mib = memory.freed_bytes.map(|bytes| bytes / MIB);
             told.push((happening.event, memory.level, memory.resident_bytes / MIB, freed_mib));

@@ -31,7 +31,7 @@ async fn a_damaged_file_is_a_miss_and_can_be_kept_again() {
         home.comes_to(&[]).await;
         damage(path);
         assert_eq!(look_up(&cache, 1).await, None, "damage {number}");
-        let event = events.recv().await.unwrap();
+        let event = events.next().await.unwrap();
         assert_eq!((event.topic, event.event), (Topic::Cache, "corrupt"));
         let after = stats(&cache).await;
         assert_eq!((after.corrupt, after.entries, after.artifacts, after.disk_bytes), (1, 0, 0, 0));

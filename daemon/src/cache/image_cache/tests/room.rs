@@ -18,7 +18,7 @@ async fn the_least_recently_used_leave_for_the_new_one() {
     assert_eq!(made.iter().map(exists).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(look_up(&cache, 2).await, None);
     assert!(look_up(&cache, 1).await.is_some() && look_up(&cache, 4).await.is_some());
-    assert_eq!(events.recv().await.unwrap().event, "evicted");
+    assert_eq!(events.next().await.unwrap().event, "evicted");
     let after = stats(&cache).await;
     assert_eq!((after.evictions, after.artifacts, after.disk_bytes, after.corrupt), (1, 3, 900, 0));
 }

@@ -1,0 +1,140 @@
+//! What a client can make the daemon hold is counted and bounded: subscriptions and what they name, unread events, unread answers.
+//! With the smallest limit, other clients' tasks go on.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::io::Write as _;
+
+use reel_protocol::{ErrorCode, limits::SUBSCRIPTIONS};
+use reel_tests::{Connection, Sandbox, eventually, process::status_number};
+use serde_json::json;
+
+const MIB: u64 = 1024 * 1024;
+/// The smallest limit that the configuration allows.
+const LIMIT_MB: u64 = 64;
+
+/// A daemon with a limit, and its pid.
+fn started(limit_mb: u64) -> (Sandbox, u32) {
+    let sandbox = Sandbox::new();
+    sandbox.configure(&format!("[memory]\nlimit_mb = {limit_mb}\n"));
+    let pid = sandbox.start();
+    (sandbox, pid)
+}
+
+/// The most that the daemon ever had resident, in bytes.
+fn peak_bytes(pid: u32) -> u64 {
+    status_number(pid, "VmHWM").unwrap() * 1024
+}
+
+fn reserved(connection: &mut Connection, holder: &str, key: &str) -> u64 {
+    let memory = connection.ok("memory.status", json!({}));
+    let mut reservations = memory["reservations"].as_array().unwrap().iter();
+    reservations.find(|reservation| reservation["holder"] == holder).unwrap()[key].as_u64().unwrap()
+}
+
+/// Another client's task begins and ends, and its picture is drawn.
+fn others_go_on(sandbox: &Sandbox) {
+    let mut other = sandbox.connect();
+    other.hello("other");
+    let task = other.generate(json!({ "prompt": "a lighthouse", "width": 256, "height": 256 }));
+    assert_eq!(task["state"], "succeeded", "{task}");
+}
+
+#[test]
+fn subscriptions_and_the_tasks_that_they_name_are_reserved_and_end_at_a_share() {
+    let (sandbox, pid) = started(LIMIT_MB);
+    let ids: Vec<u64> = (0..1_000).map(|number| number * 997).collect();
+    let params = json!({ "topics": ["task"], "task_ids": ids });
+    let mut connections = Vec::new();
+    let refusal = (0..100).find_map(|_| {
+        let mut connection = sandbox.connect();
+        let refusal =
+            (0..SUBSCRIPTIONS).find_map(|_| connection.call("events.subscribe", params.clone()).err());
+        connections.push(connection);
+        refusal
+    });
+    let refusal = refusal.expect("6,400 subscriptions to 1,000 tasks each do not fit");
+    assert_eq!(refusal.known(), Some(ErrorCode::OverMemory), "{refusal:?}");
+    assert!(refusal.data.hint.is_some());
+    let mut observer = sandbox.connect();
+    assert!(reserved(&mut observer, "subscription", "bytes") > 3 * MIB);
+    others_go_on(&sandbox);
+    assert!(peak_bytes(pid) < LIMIT_MB * MIB, "{} bytes", peak_bytes(pid));
+    drop(connections);
+    eventually("all is given back", || (reserved(&mut observer, "subscription", "bytes") == 0).then_some(()));
+}
+
+#[test]
+fn unread_events_of_many_slow_readers_stop_nobody_and_their_subscriptions_are_dropped() {
+    let (sandbox, pid) = started(LIMIT_MB);
+    let mut slow: Vec<_> = (0..300)
+        .map(|number| {
+            let mut connection = sandbox.connect();
+            connection.hello(&format!("{}{number}", "s".repeat(200)));
+            connection.ok("events.subscribe", json!({ "topics": ["task"] }));
+            connection
+        })
+        .collect();
+    let mut maker = sandbox.connect();
+    maker.hello(&"m".repeat(200));
+    let params = json!({ "code": "x".repeat(100) });
+    let failing =
+        json!({ "kind": "debug.fail", "params": params, "name": "n".repeat(200), "max_attempts": 1 });
+    for _ in 0..12 {
+        let (batch, _) = maker.submit_batch(vec![failing.clone(); 200]);
+        let waited = maker.ok("task.wait", json!({ "batch": batch }));
+        assert_eq!(waited["timed_out"], false);
+    }
+    others_go_on(&sandbox);
+    assert!(peak_bytes(pid) < LIMIT_MB * MIB, "{} bytes", peak_bytes(pid));
+    let mut observer = sandbox.connect();
+    assert!(reserved(&mut observer, "event", "peak_bytes") > 0);
+    assert_eq!(observer.ok("memory.status", json!({}))["level"], "normal");
+    for connection in &mut slow[..10] {
+        let dropped = std::iter::repeat_with(|| connection.next_event())
+            .find(|event| event["event"] == "subscription_dropped")
+            .unwrap();
+        assert!(dropped["missed"].as_u64().unwrap() > 0, "{dropped}");
+    }
+    drop(slow);
+    eventually("all is given back", || {
+        let held = ["event", "subscription"].map(|holder| reserved(&mut observer, holder, "bytes"));
+        (held == [0, 0]).then_some(())
+    });
+}
+
+/// Sends requests until the daemon reads no more; the answers stay unread.
+fn ask_without_reading(sandbox: &Sandbox, request: &str) -> Connection {
+    let connection = sandbox.connect();
+    let mut stream = connection.stream();
+    stream.set_nonblocking(true).unwrap();
+    for _ in 0..5_000 {
+        if stream.write_all(request.as_bytes()).is_err() {
+            break;
+        }
+    }
+    connection
+}
+
+#[test]
+fn unread_answers_are_reserved_and_stop_nobody() {
+    let (sandbox, pid) = started(LIMIT_MB);
+    let mut connection = sandbox.connect();
+    let id =
+        connection.submit_as(json!({ "kind": "debug.noop", "metadata": { "text": "m".repeat(10_000) } }));
+    connection.wait(id);
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "task.get", "params": { "id": id } });
+    let unread: Vec<_> = (0..100).map(|_| ask_without_reading(&sandbox, &format!("{request}\n"))).collect();
+    others_go_on(&sandbox);
+    let peak = reserved(&mut connection, "response", "peak_bytes");
+    assert!(peak > 4 * MIB && peak <= LIMIT_MB * MIB * 5 / 16, "{peak} bytes");
+    assert!(peak_bytes(pid) < LIMIT_MB * MIB, "{} bytes", peak_bytes(pid));
+    drop(unread);
+    eventually("all is given back", || (reserved(&mut connection, "response", "bytes") == 0).then_some(()));
+}
