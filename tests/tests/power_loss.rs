@@ -61,7 +61,14 @@ fn run(program: &str, arguments: &[&str]) -> bool {
 
 fn picture(number: u8, size: usize) -> Picture {
     let body = Body::Held(vec![number; size]);
-    Picture { body, reservation: None, media_type: "image/png", extension: "png", width: 1, height: 1 }
+    Picture {
+        body,
+        reservation: None,
+        media_type: "image/png",
+        extension: "png",
+        width: Some(1),
+        height: Some(1),
+    }
 }
 
 /// The cache of a home, as a daemon starts it.

@@ -222,7 +222,7 @@ fn whatever_else_stands_in_an_answer_the_good_pictures_of_it_are_kept() {
     let whole = |data: Value| json!({ "data": data }).to_string();
     let cut = whole(json!([held, held]));
     for (name, body, n, outputs) in [
-        ("more than were asked for", whole(json!([held, held, held, held, held, held, held])), 1, 1),
+        ("more than were asked for", whole(json!([held, held, held, held, held, held, held])), 1, 7),
         ("an empty text beside an address", whole(json!([there])), 1, 1),
         (
             "a preview",

@@ -36,7 +36,6 @@ fn what_asking_again_cannot_mend_is_asked_once() {
         (Fault::OtherJson, "provider_failed", Some(200)),
         (Fault::BadBase64, "provider_failed", Some(200)),
         (Fault::NotAPicture, "provider_failed", None),
-        (Fault::HugePicture, "provider_failed", None),
         (Fault::redirect("http://example.invalid/v1"), "provider_failed", Some(302)),
         (Fault::redirect("file:///etc/passwd"), "provider_failed", Some(302)),
         (Fault::redirect(link_local), "provider_failed", Some(302)),

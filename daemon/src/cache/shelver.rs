@@ -114,8 +114,8 @@ fn new_row(digest: Digest, size_bytes: u64, picture: &Picture) -> ArtifactRow {
         media_type: picture.media_type.to_owned(),
         extension: picture.extension.to_owned(),
         size_bytes,
-        width: Some(picture.width),
-        height: Some(picture.height),
+        width: picture.width,
+        height: picture.height,
         duration_s: None,
     }
 }

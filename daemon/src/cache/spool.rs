@@ -80,6 +80,8 @@ pub struct Spools {
 pub struct Spool {
     disk: DiskTier,
     place: Place<BufWriter<NamedTempFile>>,
+    /// What it may hold before it begins its file.
+    memory_bytes: usize,
     hasher: blake3::Hasher,
     size_bytes: u64,
 }
@@ -118,10 +120,19 @@ impl Spools {
         self.disk.has_room(bytes)
     }
 
-    /// An empty spool.
+    /// An empty spool, in memory while it is small.
     pub fn create(&self) -> Spool {
+        self.create_within(SPOOL_BYTES)
+    }
+
+    /// An empty spool that holds nothing in memory beyond the buffer of its file.
+    pub fn create_file(&self) -> Spool {
+        self.create_within(0)
+    }
+
+    fn create_within(&self, memory_bytes: usize) -> Spool {
         let place = Place::Memory(Vec::new());
-        Spool { disk: self.disk.clone(), place, hasher: blake3::Hasher::new(), size_bytes: 0 }
+        Spool { disk: self.disk.clone(), place, memory_bytes, hasher: blake3::Hasher::new(), size_bytes: 0 }
     }
 }
 
@@ -148,7 +159,7 @@ impl Spool {
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Place::Memory(gathered) = &mut self.place
-            && gathered.len() + bytes.len() > SPOOL_BYTES
+            && gathered.len() + bytes.len() > self.memory_bytes
         {
             let mut file = BufWriter::with_capacity(PIECE_BYTES, self.disk.temporary()?);
             file.write_all(gathered)?;

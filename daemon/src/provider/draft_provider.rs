@@ -153,8 +153,8 @@ fn draw_one(
         reservation: Some(kept),
         media_type: "image/png",
         extension: "png",
-        width: drawn.width,
-        height: drawn.height,
+        width: Some(drawn.width),
+        height: Some(drawn.height),
     })
 }
 

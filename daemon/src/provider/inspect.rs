@@ -1,21 +1,24 @@
-//! Whether what a provider sent is a picture: its dimensions first, then every pixel of it, within the memory budget. A picture that is
-//! too large to decode within the budget is kept undecoded.
+//! What a provider sent: its format, its dimensions and, for PNG, JPEG and WebP, every pixel of it, within the memory budget.
+//!
+//! A file that came whole is kept, also where its pixels could not be decoded; a text, or a part of a picture, is not.
 
 mod outline;
 
 use std::{
+    io::{self, Read as _},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
 use image::{
-    ImageDecoder, ImageFormat, ImageReader, Limits,
+    ImageDecoder, Limits,
     codecs::{jpeg::JpegDecoder, webp::WebPDecoder},
 };
 use tokio::{sync::Semaphore, time::Instant};
 
 use self::outline::{Format, Outline, outline};
+use super::media::{self, MediaType};
 use crate::{
     cache::{Look, Spooled},
     memory::{Budget, Holder, OverBudget},
@@ -32,28 +35,45 @@ const PNG_BYTES: usize = 512 * 1024;
 const PNG_ROWS: usize = 6;
 /// Most pictures that are decoded at once: each may take a large part of the memory budget.
 const MOST_AT_ONCE: usize = 4;
+/// Bytes that tell a picture from a text, and that are shown of a text.
+const BEGINNING_BYTES: u64 = 80;
 /// How long a picture waits for room in the memory budget.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What a picture is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
     /// Such as `image/png`.
     pub media_type: &'static str,
     /// Such as `png`.
     pub extension: &'static str,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
+    /// Pixels; None where nothing here reads the format.
+    pub width: Option<u32>,
+    /// Pixels; None where nothing here reads the format.
+    pub height: Option<u32>,
+    /// Why its pixels were not decoded, if they were not: it is kept as it came.
+    pub undecoded: Option<String>,
+}
+
+impl Inspected {
+    /// A picture whose every pixel was decoded.
+    fn decoded(media: MediaType, (width, height): (u32, u32)) -> Self {
+        let (width, height) = (Some(width), Some(height));
+        Self { media_type: media.name, extension: media.extension, width, height, undecoded: None }
+    }
+
+    fn undecoded(media: MediaType, outline: Option<Outline>, reason: String) -> Self {
+        let (width, height) = (outline.map(|outline| outline.width), outline.map(|outline| outline.height));
+        Self { media_type: media.name, extension: media.extension, width, height, undecoded: Some(reason) }
+    }
 }
 
 /// Why it is none.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// The bytes are no PNG, JPEG or WebP, or not all of one.
+    /// The bytes are a text, nothing, or a part of a picture.
     #[error("what came is no picture: {0}")]
     NoPicture(String),
     /// Its sides are longer than any service makes.
@@ -132,46 +152,79 @@ impl Inspector {
             (outline, spooled)
         });
         let (outline, spooled) = looking.await.map_err(|_| InspectError::Decoder)?;
-        let Some(Outline { format, width, height, .. }) = outline.filter(|outline| outline.is_whole) else {
+        let outline = outline.filter(|outline| outline.is_whole);
+        let (Some(outline), Some(media)) = (outline, media_type(&spooled)) else {
             return Err(InspectError::OverMemory(over));
         };
-        check_sides(width, height)?;
-        tracing::warn!(error = %over, width, height, "a picture is kept without decoding its pixels");
-        let (media_type, extension) = match format {
-            Format::Png => ("image/png", "png"),
-            Format::Jpeg => ("image/jpeg", "jpg"),
-            Format::WebP => ("image/webp", "webp"),
-        };
-        Ok((spooled, Inspected { media_type, extension, width, height }))
+        Ok((spooled, Inspected::undecoded(media, Some(outline), over.to_string())))
     }
 }
 
+/// The media type of a picture, by its first bytes.
+fn media_type(spooled: &Spooled) -> Option<MediaType> {
+    media::of_picture(&beginning(spooled).ok()?)
+}
+
+fn beginning(spooled: &Spooled) -> io::Result<Vec<u8>> {
+    let mut beginning = Vec::new();
+    spooled.open()?.take(BEGINNING_BYTES).read_to_end(&mut beginning)?;
+    Ok(beginning)
+}
+
 fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError> {
-    let open = || spooled.open().map_err(no_picture);
-    match ImageReader::new(open()?).with_guessed_format().map_err(no_picture)?.format() {
-        Some(ImageFormat::Png) => return inspect_png(open()?, budget),
-        Some(ImageFormat::Jpeg | ImageFormat::WebP) => {}
-        _ => return Err(InspectError::NoPicture("not PNG, JPEG or WebP".to_owned())),
+    let beginning = beginning(spooled).map_err(no_picture)?;
+    let Some(media) = media::of_picture(&beginning) else {
+        return if is_text(&beginning) {
+            Err(no_picture(format!("it begins with {:?}", String::from_utf8_lossy(&beginning))))
+        } else {
+            Ok(Inspected::undecoded(media::UNKNOWN, None, "its format is unknown".to_owned()))
+        };
+    };
+    let decoded = match media.extension {
+        "png" => inspect_png(spooled.open().map_err(no_picture)?, budget),
+        "jpg" | "webp" => inspect_at_once(spooled, budget),
+        _ => {
+            let reason = format!("{} is not decoded here", media.name);
+            return Ok(Inspected::undecoded(media, None, reason));
+        }
+    };
+    match decoded {
+        Ok(size) => Ok(Inspected::decoded(media, size)),
+        Err(error @ (InspectError::OverMemory(_) | InspectError::Decoder)) => Err(error),
+        // It came whole: another program may know more of the format, or show what is good of it.
+        Err(error) => match spooled.open().ok().and_then(outline).filter(|outline| outline.is_whole) {
+            Some(outline) => Ok(Inspected::undecoded(media, Some(outline), error.to_string())),
+            None => Err(error),
+        },
     }
+}
+
+/// Whether bytes are the beginning of a text, which no picture but SVG is; nothing is a text as well.
+fn is_text(beginning: &[u8]) -> bool {
+    let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    // A character may be cut at the end.
+    let is_utf8 = match std::str::from_utf8(beginning) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    is_utf8 && !beginning.iter().any(is_control)
+}
+
+/// The size of a JPEG or a WebP, whose pixels are all in memory together.
+fn inspect_at_once(spooled: &Spooled, budget: &Budget) -> Result<(u32, u32), InspectError> {
+    let open = || spooled.open().map_err(no_picture);
     // Sizes are read before a decoder sees the file: it allocates by what the file says of itself.
     let outline = outline(open()?).ok_or_else(|| no_picture("its beginning is damaged"))?;
     check_sides(outline.width, outline.height)?;
     // The decoder of JPEG holds the file in a buffer that doubles, and that of WebP most of the file.
     let held_bytes = SIDE_BYTES + spooled.size_bytes * 2 + outline.decode_bytes;
     let reservation = budget.reserve(Holder::Decode, held_bytes).map_err(InspectError::OverMemory)?;
-    let (media_type, extension) = match outline.format {
-        Format::WebP => {
-            decode(WebPDecoder::new(open()?).map_err(no_picture)?, &outline)?;
-            ("image/webp", "webp")
-        }
-        Format::Jpeg | Format::Png => {
-            decode(JpegDecoder::new(open()?).map_err(no_picture)?, &outline)?;
-            ("image/jpeg", "jpg")
-        }
-    };
+    match outline.format {
+        Format::WebP => decode(WebPDecoder::new(open()?).map_err(no_picture)?, &outline)?,
+        Format::Jpeg | Format::Png => decode(JpegDecoder::new(open()?).map_err(no_picture)?, &outline)?,
+    }
     drop(reservation);
-    let Outline { width, height, .. } = outline;
-    Ok(Inspected { media_type, extension, width, height })
+    Ok((outline.width, outline.height))
 }
 
 /// Decodes every pixel into memory that was reserved for a picture of this outline, and drops them.
@@ -189,7 +242,7 @@ fn decode(mut decoder: impl ImageDecoder, outline: &Outline) -> Result<(), Inspe
 }
 
 /// A PNG is decoded row by row, so that neither its pixels nor a wider form of them are ever in memory together.
-fn inspect_png(bytes: impl Look, budget: &Budget) -> Result<Inspected, InspectError> {
+fn inspect_png(bytes: impl Look, budget: &Budget) -> Result<(u32, u32), InspectError> {
     let mut decoder = png::Decoder::new_with_limits(bytes, png::Limits { bytes: PNG_BYTES });
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
@@ -203,7 +256,7 @@ fn inspect_png(bytes: impl Look, budget: &Budget) -> Result<Inspected, InspectEr
     while reader.next_row().map_err(no_picture)?.is_some() {}
     drop(reader);
     drop(reservation);
-    Ok(Inspected { media_type: "image/png", extension: "png", width, height })
+    Ok((width, height))
 }
 
 fn check_sides(width: u32, height: u32) -> Result<(), InspectError> {
@@ -219,7 +272,7 @@ fn no_picture(error: impl std::fmt::Display) -> InspectError {
 mod tests {
     use std::io::{Cursor, Write};
 
-    use image::{DynamicImage, RgbImage};
+    use image::{DynamicImage, ImageFormat, RgbImage};
 
     use super::*;
     use crate::cache::Spools;
@@ -249,7 +302,11 @@ mod tests {
         {
             let bytes = encoded(format);
             let (spooled, inspected) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
-            assert_eq!((inspected.extension, inspected.width, inspected.height), (extension, 40, 30));
+            assert_eq!(
+                (inspected.extension, inspected.width, inspected.height),
+                (extension, Some(40), Some(30))
+            );
+            assert_eq!(inspected.undecoded, None);
             assert_eq!(inspector.inspect_now(&spooled).unwrap().unwrap(), inspected);
             let cut = inspector.inspect(self::spooled(&home, &bytes[..bytes.len() / 2])).await;
             // A JPEG's end is not checked by its decoder: half a JPEG shows half a picture.
@@ -263,6 +320,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_nothing_here_decodes_is_kept_and_a_text_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let inspector = Inspector::new(Budget::new(16 << 20));
+        for (bytes, media_type) in [
+            (&b"GIF89a\x01\0\x01\0"[..], "image/gif"),
+            (b"\0\0\0\x20ftypavif\0\0\0\0", "image/avif"),
+            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+            (b"\x01\x02\xff\xfe\0", "application/octet-stream"),
+        ] {
+            let (_, kept) = inspector.inspect(spooled(&home, bytes)).await.unwrap();
+            assert_eq!((kept.media_type, kept.width), (media_type, None));
+            assert!(kept.undecoded.is_some(), "{media_type}");
+        }
+        for text in ["{\"error\":\"no\"}", "sorry", "<!doctype html>", "很抱歉"] {
+            let error = inspector.inspect(spooled(&home, text.as_bytes())).await.unwrap_err();
+            assert!(matches!(error, InspectError::NoPicture(_)), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_png_is_looked_at_whole_and_in_less_memory_than_its_pixels() {
         let home = tempfile::tempdir().unwrap();
         let inspector = Inspector::new(Budget::new(1 << 20));
@@ -270,28 +347,28 @@ mod tests {
         let image = RgbImage::from_fn(1024, 1024, |x, y| image::Rgb([x as u8, y as u8, (x ^ y) as u8]));
         DynamicImage::from(image).write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
         let (_, inspected) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
-        assert_eq!((inspected.width, inspected.height), (1024, 1024));
+        assert_eq!((inspected.width, inspected.undecoded), (Some(1024), None));
         // In the last of the pixels: what ends the file is the end of their chunk, their checksum and an empty chunk.
         let late = bytes.len() - 12 - 4 - 8;
         bytes[late] ^= 1;
-        let damaged = inspector.inspect(spooled(&home, &bytes)).await;
-        assert!(matches!(damaged, Err(InspectError::NoPicture(_))), "{damaged:?}");
+        let (_, damaged) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
+        assert_eq!((damaged.width, damaged.undecoded.is_some()), (Some(1024), true));
         assert_eq!(inspector.budget.reserved_bytes(), 0);
     }
 
     #[tokio::test]
-    async fn a_huge_picture_is_refused_by_what_it_says_of_itself() {
+    async fn a_huge_picture_is_kept_without_decoding_it() {
         let home = tempfile::tempdir().unwrap();
         let mut bytes = encoded(ImageFormat::Png);
         // Width and height of IHDR, and its checksum.
         bytes[16..24].copy_from_slice(&[0, 0, 0xc3, 0x50, 0, 0, 0xc3, 0x50]);
         let crc = crc32(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&crc.to_be_bytes());
-        let refused = Inspector::new(Budget::new(1 << 40)).inspect(spooled(&home, &bytes)).await;
-        assert!(
-            matches!(refused, Err(InspectError::TooLarge { width: 50_000, height: 50_000 })),
-            "{refused:?}"
-        );
+        let inspector = Inspector::new(Budget::new(1 << 40));
+        let (_, kept) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
+        assert_eq!((kept.width, kept.undecoded.is_some()), (Some(50_000), true));
+        let cut = inspector.inspect(spooled(&home, &bytes[..bytes.len() - 2])).await;
+        assert!(matches!(cut, Err(InspectError::TooLarge { width: 50_000, height: 50_000 })), "{cut:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -307,7 +384,8 @@ mod tests {
             assert!(full.inspect_now(&spooled(&home, &bytes)).is_none(), "{extension}");
             let begun = Instant::now();
             let (_, kept) = full.inspect(spooled(&home, &bytes)).await.unwrap();
-            assert_eq!((kept.extension, kept.width, kept.height), (extension, 40, 30));
+            assert_eq!((kept.extension, kept.width, kept.height), (extension, Some(40), Some(30)));
+            assert!(kept.undecoded.is_some());
             assert!(begun.elapsed() >= PATIENCE, "{extension}");
             let cut = full.inspect(spooled(&home, &bytes[..bytes.len() - 2])).await;
             assert!(matches!(cut, Err(InspectError::OverMemory(_))), "{extension}");
@@ -321,7 +399,7 @@ mod tests {
         let inspector = Inspector::new(Budget::new(100 << 20));
         let begun = Instant::now();
         let (_, kept) = inspector.inspect(spooled(&home, WEBP_9400)).await.unwrap();
-        assert_eq!((kept.media_type, kept.width, kept.height), ("image/webp", 9_400, 9_400));
+        assert_eq!((kept.media_type, kept.width, kept.height), ("image/webp", Some(9_400), Some(9_400)));
         assert_eq!((begun.elapsed(), inspector.budget.reserved_bytes()), (Duration::ZERO, 0));
     }
 
@@ -348,7 +426,7 @@ mod tests {
         assert!(bytes.len() < 1 << 20);
         let spooled = spooled(&home, &bytes);
         let (_, inspected) = Inspector::new(Budget::new(1 << 20)).inspect(spooled).await.unwrap();
-        assert_eq!((inspected.width, inspected.height), (1, 1));
+        assert_eq!((inspected.width, inspected.height), (Some(1), Some(1)));
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

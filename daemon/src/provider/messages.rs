@@ -57,10 +57,10 @@ pub struct Picture {
     pub media_type: &'static str,
     /// Such as `png`.
     pub extension: &'static str,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
+    /// Pixels, where they are known.
+    pub width: Option<u32>,
+    /// Pixels, where they are known.
+    pub height: Option<u32>,
 }
 
 /// Why no picture was made.

@@ -7,11 +7,13 @@ mod gateway;
 mod http;
 mod inspect;
 mod job;
+mod media;
 mod messages;
 mod openai;
 mod permits;
 mod remote;
 mod wire;
+mod words;
 
 pub use self::{
     class::{Class, Failure},

@@ -3,17 +3,19 @@
 //! Sources: openai-openapi `openapi.yaml` (`CreateImageRequest`, `ImagesResponse`, `Error`), openai-python `_base_client.py` for what its SDK
 //! retries, and `LiteLLM`'s and stable-diffusion.cpp's answers as seen.
 
+mod items;
+
 use std::time::SystemTime;
 
 use reqwest::{StatusCode, Url, header::HeaderMap};
-use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::{
     PictureRequest,
     class::{Class, LONGEST_WAIT},
-    http::{retry_after, should_retry},
+    http::{Document, Node, retry_after, should_retry},
     wire::{Item, Refusal, Submission, Wire},
+    words::words,
 };
 use crate::service::Takes;
 
@@ -29,6 +31,11 @@ const LOST_WORDS: [&str; 6] = [
     "connection reset",
     "server disconnected",
 ];
+
+/// Errors within errors that are looked at.
+const MAX_ERROR_DEPTH: usize = 4;
+/// Errors of a list that are looked at.
+const MAX_ERRORS: usize = 4;
 
 /// The kind `openai`.
 #[derive(Debug)]
@@ -48,31 +55,32 @@ impl Openai {
     }
 }
 
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default, deserialize_with = "or_default")]
-    data: Vec<Entry>,
-    #[serde(default)]
-    error: Option<Value>,
-}
-
-#[derive(Deserialize, Default)]
-struct Entry {
-    #[serde(default)]
-    b64_json: Option<String>,
-    #[serde(default)]
-    url: Option<String>,
-}
-
-/// `null` stands for what is empty at some servers.
-fn or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
+/// Words in a message that a gateway passed on, where its own code says less: `LiteLLM` gives 400 and `invalid_request_error` for these.
+const MODERATED_WORDS: [&str; 6] = [
+    "contentpolicyviolation",
+    "content_policy_violation",
+    "moderation_blocked",
+    "safety_violations=[",
+    "rejected by the safety system",
+    "result of our safety system",
+];
+/// The same of what is used up; `LiteLLM` gives 429 and `throttling_error` for these.
+const QUOTA_WORDS: [&str; 7] = [
+    "insufficient_quota",
+    "exceeded your current quota",
+    "billing hard limit",
+    "billing_hard_limit",
+    "insufficient balance",
+    "insufficient credits",
+    "余额不足",
+];
+/// What says of the same message that it is the rate of a minute after all: Google words both alike.
+const RATE_WORDS: [&str; 4] = ["retry in", "try again in", "per minute", "perminute"];
 
 /// The parts of an error that decide; all of them are missing somewhere.
 #[derive(Default)]
 struct Reason {
-    message: String,
+    words: Option<String>,
     kind: String,
     code: String,
 }
@@ -104,43 +112,14 @@ impl Wire for Openai {
         "b64_json"
     }
 
-    fn items(&self, document: &[u8], base: &Url) -> Result<Vec<Item>, Refusal> {
-        let unknown = |message: String| Refusal { class: Class::Unknown, message };
-        let document: Document = serde_json::from_slice(document)
-            .map_err(|error| unknown(format!("the answer is not what the images API answers: {error}")))?;
-        if let Some(error) = &document.error.filter(|error| !error.is_null()) {
-            let reason = Reason::of(error);
-            let class = match reason.class_of_words() {
-                Some(Class::RateLimited(_)) => Class::RateLimited(None),
-                Some(class) => class,
-                None => Class::Unknown,
-            };
-            return Err(Refusal { class, message: reason.shown("answered with an error and status 200") });
-        }
-        // Joined to the directory of the API, or to its host where it begins with a slash.
-        let mut directory = base.clone();
-        directory.set_path(&format!("{}/", base.path().trim_end_matches('/')));
-        let item = |entry: &Entry| {
-            let url = entry.url.as_deref().filter(|url| !url.is_empty());
-            let at = url.and_then(|url| directory.join(url).ok());
-            match entry.b64_json.as_deref().and_then(|number| number.parse().ok()) {
-                Some(text) => Some(Item::Taken { text, or_at: at }),
-                None => at.map(Item::At),
-            }
-        };
-        let items: Vec<_> = document.data.iter().filter_map(item).collect();
-        if items.is_empty() {
-            return Err(unknown("answered without a picture".to_owned()));
-        }
-        Ok(items)
+    fn items(&self, document: &Document, base: &Url) -> Vec<Item> {
+        items::items(document, base)
     }
 
-    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
-        let error = serde_json::from_slice::<Value>(body).ok();
-        let reason =
-            error.as_ref().map(|body| Reason::of(body.get("error").unwrap_or(body))).unwrap_or_default();
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal {
+        let reason = Reason::of(document);
         let wait = retry_after(headers, SystemTime::now());
-        let class = match (reason.class_of_words(), should_retry(headers)) {
+        let class = match (reason.class_of_words(wait.is_some()), should_retry(headers)) {
             (Some(Class::RateLimited(_)), _) => limited(wait),
             (Some(class), _) => class,
             (None, _) if status.is_server_error() && reason.is_of_a_lost_answer() => Class::Ambiguous,
@@ -152,14 +131,10 @@ impl Wire for Openai {
                 class => class,
             },
         };
-        let fallback = if status.is_redirection() {
-            "sends elsewhere; base_url may need another host, https, or /v1 at its end"
-        } else if status == StatusCode::NOT_FOUND {
-            "knows no such model or address; base_url may need /v1 at its end"
-        } else {
-            "said no more"
-        };
-        Refusal { class, message: reason.shown(fallback) }
+        let message = reason.words.unwrap_or_else(|| "said no more".to_owned());
+        // What follows is where in a gateway's program it happened.
+        let message = message.split("Traceback (most recent").next().unwrap_or_default().trim().to_owned();
+        Refusal { class, message }
     }
 
     fn check_path(&self) -> &'static str {
@@ -189,53 +164,68 @@ fn class_of_status(status: StatusCode) -> Class {
 }
 
 impl Reason {
-    fn of(error: &Value) -> Self {
-        // A code is a number at some servers.
-        let text = |key: &str| match error.get(key) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => String::new(),
+    fn of(document: &Document) -> Self {
+        let of = |node: &Node, name: &str| {
+            node.all(name).find_map(|value| match value {
+                Node::Text(text) => Some(text.clone()),
+                // A code is a number at some servers.
+                Node::Number(number) => Some(number.to_string()),
+                _ => None,
+            })
         };
-        let message = match error {
-            Value::String(message) => message.clone(),
-            _ => [text("message"), text("detail")]
-                .into_iter()
-                .find(|text| !text.is_empty())
-                .unwrap_or_default(),
+        // Of the innermost error that has one.
+        let first = |name: &str| {
+            let roots = document.roots.iter().flat_map(|root| errors_of(root, 0));
+            roots.filter_map(|error| of(error, name)).next_back().unwrap_or_default()
         };
-        Self { message, kind: text("type"), code: text("code") }
+        Self { words: words(document), kind: first("type"), code: first("code") }
     }
 
-    /// What `code` and `type` say, where they say more than the status.
-    fn class_of_words(&self) -> Option<Class> {
+    /// What `code`, `type` and the message say, where they say more than the status.
+    fn class_of_words(&self, has_wait: bool) -> Option<Class> {
         let is = |words: &[&str]| words.iter().any(|word| self.code == *word || self.kind == *word);
-        if is(&["moderation_blocked", "content_policy_violation", "content_filter"]) {
+        if is(&["moderation_blocked", "content_policy_violation", "content_filter"])
+            || self.says(&MODERATED_WORDS)
+        {
             return Some(Class::Moderated);
         }
-        if is(&["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"]) {
+        let is_rate = || has_wait || self.says(&RATE_WORDS);
+        if is(&["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"])
+            || (self.says(&QUOTA_WORDS) && !is_rate())
+        {
             return Some(Class::Quota);
         }
-        if is(&["invalid_api_key", "auth_error", "authentication_error"]) {
+        // `LiteLLM` without a database answers the third to every key that is not its own.
+        if is(&["invalid_api_key", "auth_error", "no_db_connection", "authentication_error"]) {
             return Some(Class::Auth);
         }
         is(&["rate_limit_exceeded", "throttling_error"]).then_some(Class::RateLimited(None))
     }
 
-    /// Whether it was asked on our behalf, and what came of it is not known.
+    /// Whether the service was asked on our behalf, and what came of it is not known.
     fn is_of_a_lost_answer(&self) -> bool {
-        let says = |text: &String| {
-            let text = text.to_ascii_lowercase();
-            LOST_WORDS.iter().any(|words| text.contains(words))
-        };
-        [&self.kind, &self.code, &self.message].into_iter().any(says)
+        self.says(&LOST_WORDS)
     }
 
-    fn shown(&self, fallback: &str) -> String {
-        if self.message.is_empty() {
-            return fallback.to_owned();
-        }
-        self.message.clone()
+    fn says(&self, parts: &[&str]) -> bool {
+        let texts = [self.kind.as_str(), &self.code, self.words.as_deref().unwrap_or_default()];
+        texts.iter().any(|text| {
+            let text = text.to_lowercase();
+            parts.iter().any(|part| text.contains(part))
+        })
     }
+}
+
+/// A value and the errors inside of it, from the outermost to the innermost.
+fn errors_of(node: &Node, depth: usize) -> Vec<&Node> {
+    let mut errors = vec![node];
+    let inner = ["error", "errors", "detail"].into_iter().flat_map(|name| node.all(name));
+    let items = if let Node::List(items) = node { items.as_slice() } else { &[] };
+    if depth < MAX_ERROR_DEPTH {
+        errors
+            .extend(inner.chain(items.iter().take(MAX_ERRORS)).flat_map(|inner| errors_of(inner, depth + 1)));
+    }
+    errors
 }
 
 #[cfg(test)]

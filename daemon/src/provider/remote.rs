@@ -20,14 +20,14 @@ use reqwest::{
 };
 
 use self::{
-    reading::{Came, OTHER_TEXTS, Reading},
+    reading::{Came, OTHER_PICTURES, Parts, Reading},
     resume::Sinks,
 };
 use super::{
     CheckProvider, Generate, GenerateError, Permit, PictureRequest,
     class::{Class, Failure},
     gate::Verdict,
-    http::{Exchange, Http, Reach},
+    http::{Document, Exchange, Http, Reach},
     inspect::{InspectError, Inspected, Inspector},
     wire::Wire,
 };
@@ -217,9 +217,9 @@ impl RemoteParts {
         let status = exchange.response.status();
         if !status.is_success() {
             let headers = exchange.response.headers().clone();
-            let body = exchange.error_text().await;
-            let refusal = self.wire.refusal(status, &headers, &body);
-            return Err(self.refused(refusal, key.as_ref()).status(status.as_u16()));
+            let document = Document::of_error(&exchange.error_text().await);
+            let refusal = self.wire.refusal(status, &headers, &document);
+            return Err(self.refused(refusal, status, key.as_ref()));
         }
         sinks.progress.report(0.5, format!("receiving from {}", self.config.name));
         let received = self.receive(exchange, request.params.n, key.as_ref(), sinks, answered).await;
@@ -237,7 +237,7 @@ impl RemoteParts {
             let hint = "free some room on the disk; the task is tried again";
             return Err(Failure::with_code(Class::Transient(None), ErrorCode::StorageFull, message, hint));
         }
-        let spools = (count as usize + OTHER_TEXTS) * SPOOL_BYTES;
+        let spools = (count as usize + OTHER_PICTURES) * SPOOL_BYTES;
         self.budget.reserve(Holder::Body, CALL_BYTES + spools as u64).map_err(|over| {
             let hint = "reel memory shows who holds what; the task is tried again";
             Failure::with_code(Class::Transient(None), ErrorCode::OverMemory, over.to_string(), hint)
@@ -252,15 +252,7 @@ impl RemoteParts {
         sinks: Sinks<'_>,
         answered: impl FnOnce(),
     ) -> Result<Got, Failure> {
-        let content_type = exchange.response.headers().get(CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if content_type.to_ascii_lowercase().starts_with("text/html") {
-            let name = &self.config.name;
-            let message = format!("{name} answered with a web page instead of JSON");
-            let hint =
-                format!("providers.{name}.base_url is probably not the API's address; /v1 may be missing");
-            return Err(Failure::new(Class::Unknown, message, hint));
-        }
+        let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let count = count as usize;
         let coming = self.shelver.coming();
         let soon = coming.clone();
@@ -283,14 +275,24 @@ impl RemoteParts {
             coming,
         };
         let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
-        let (items, texts, cut) = match self.read(read)? {
+        let parts = match self.read(read.map(Ok))? {
             Came::Whole(fresh) => return Ok(Got::Whole(fresh)),
-            Came::Parts { items, texts, cut } => (items, texts, cut),
+            Came::Parts(parts) => parts,
         };
-        match (items, cut) {
-            (Ok(items), _) => self.collect(items, texts, key, sinks).await.map(Got::Files),
-            (Err(_), Some(cut)) => Err(self.lost(&cut)),
-            (Err(refusal), None) => Err(self.refused(refusal, key)),
+        let Parts { items, pictures, document, cut, is_too_large } = parts;
+        if !items.is_empty() {
+            return self.collect(items, pictures, key, sinks).await.map(Got::Files);
+        }
+        match cut {
+            Some(cut) => Err(self.lost(&cut)),
+            None if is_too_large => Err(self.bad_answer("the answer is larger than any picture")),
+            None => {
+                let refusal = self.wire.refusal(status, &headers, &document);
+                if document.is_web_page() {
+                    return Err(self.web_page(&refusal, status, key));
+                }
+                Err(self.refused(refusal, status, key))
+            }
         }
     }
 
@@ -308,14 +310,14 @@ impl RemoteParts {
             return Ok(format!("{host} answers{of_key}"));
         }
         let headers = exchange.response.headers().clone();
-        let body = exchange.error_text().await;
-        let refusal = self.wire.refusal(status, &headers, &body);
+        let document = Document::of_error(&exchange.error_text().await);
+        let refusal = self.wire.refusal(status, &headers, &document);
         match refusal.class {
             // Servers that make pictures and list no models.
             Class::Invalid => {
                 Ok(format!("{host} answers; whether it takes the key shows with the first picture"))
             }
-            _ => Err(self.refused(refusal, key.as_ref()).status(status.as_u16())),
+            _ => Err(self.refused(refusal, status, key.as_ref())),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use reqwest::{StatusCode, Url, header::HeaderMap};
 
-use super::{PictureRequest, class::Class};
+use super::{PictureRequest, class::Class, http::Document};
 
 /// A request to make pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +18,10 @@ pub struct Submission {
 /// Where a picture of an answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// It stood in the answer, and was taken out of it.
-    Taken {
-        /// Which of the texts that were taken out.
-        text: usize,
+    /// In the answer itself.
+    Inside {
+        /// Its number among the pictures of the answer.
+        number: usize,
         /// Where it lies as well; some servers write an empty text beside it.
         or_at: Option<Url>,
     },
@@ -29,12 +29,22 @@ pub enum Item {
     At(Url),
 }
 
+impl Item {
+    /// Its number among the pictures of the answer, if it is one of them.
+    pub const fn number(&self) -> Option<usize> {
+        match self {
+            Self::Inside { number, .. } => Some(*number),
+            Self::At(_) => None,
+        }
+    }
+}
+
 /// Why there is no picture, as the service says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// What kind.
     pub class: Class,
-    /// The service's own words, or what can be told without them. Nobody has looked at them: they may be long, and repeat the key.
+    /// The service's own words, or what can be told without them. They may be long, and repeat the key.
     pub message: String,
 }
 
@@ -43,14 +53,14 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
     /// The request for some pictures.
     fn submission(&self, request: &PictureRequest, model: Option<&str>) -> Submission;
 
-    /// The field whose texts are pictures in base64.
+    /// The field whose texts are pictures, whatever they begin with.
     fn picture_field(&self) -> &'static str;
 
-    /// The pictures of an answer with a status of success, with their numbers in the place of its texts. URLs are relative to `base`.
-    fn items(&self, document: &[u8], base: &Url) -> Result<Vec<Item>, Refusal>;
+    /// The pictures that an answer holds or names, whatever else it says. URLs are relative to `base`.
+    fn items(&self, document: &Document, base: &Url) -> Vec<Item>;
 
-    /// What an answer means whose status is none of success.
-    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal;
+    /// What an answer without a picture means, also one with a status of success.
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal;
 
     /// A path that answers without costing anything, and with 401 where the key is wrong.
     fn check_path(&self) -> &'static str;

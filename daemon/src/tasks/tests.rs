@@ -145,8 +145,8 @@ fn picture(key: Option<[u8; 32]>) -> KeepMade {
         reservation: None,
         media_type: "image/png",
         extension: "png",
-        width: 4,
-        height: 3,
+        width: Some(4),
+        height: Some(3),
     };
     KeepMade { key, provider: "fake".into(), model: None, pictures: vec![picture].into(), make_room: None }
 }

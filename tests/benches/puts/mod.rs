@@ -80,8 +80,8 @@ impl Puts {
             reservation: None,
             media_type: "image/png",
             extension: "png",
-            width: 1,
-            height: 1,
+            width: Some(1),
+            height: Some(1),
         };
         let (cache, shelver, store) = (self.cache.clone(), self.shelver.clone(), self.store.clone());
         self.system.block_on(async move {

@@ -163,6 +163,12 @@ pub(super) fn faulty(fault: &Fault, order: &Order) -> Option<Response> {
         Fault::BadBase64 => picture(json!({ "b64_json": "iVBORw0K*not base64*" })),
         Fault::NotAPicture => encoded(b"this is a text, whatever the field says"),
         Fault::HugePicture => encoded(&declaring_too_much()),
+        Fault::Answered { status, media_type, headers, body } => {
+            let response = Response::new(*status, media_type, body.clone());
+            let with =
+                |response: Response, (name, value): &(&'static str, String)| response.header(name, value);
+            headers.iter().fold(response, with)
+        }
         Fault::PictureAt(url) => picture(json!({ "url": url })),
         Fault::PictureGone => picture(json!({ "url": format!("{}/files/gone", order.origin) })),
         Fault::Redirect { status, location } => {

@@ -85,6 +85,17 @@ pub enum Fault {
         /// Where to.
         location: String,
     },
+    /// A whole answer with a body and headers of the caller's own, whatever was asked for.
+    Answered {
+        /// The status.
+        status: u16,
+        /// The `Content-Type`.
+        media_type: &'static str,
+        /// Further headers.
+        headers: Vec<(&'static str, String)>,
+        /// The body.
+        body: Vec<u8>,
+    },
     /// Bytes of the caller's own, head included; then the end of the connection.
     Raw(Vec<u8>),
 }
@@ -93,6 +104,11 @@ impl Fault {
     /// A 302 to `location`.
     pub fn redirect(location: &str) -> Self {
         Self::Redirect { status: 302, location: location.to_owned() }
+    }
+
+    /// A whole answer in JSON.
+    pub fn answered(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self::Answered { status, media_type: "application/json", headers: Vec::new(), body: body.into() }
     }
 
     /// A 429 whose `Retry-After` is a whole number of seconds.

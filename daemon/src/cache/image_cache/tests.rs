@@ -104,8 +104,8 @@ fn picture(fill: u8, size: usize) -> Picture {
         reservation: None,
         media_type: "image/png",
         extension: "png",
-        width: 4,
-        height: 3,
+        width: Some(4),
+        height: Some(3),
     }
 }
 

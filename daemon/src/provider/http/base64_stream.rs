@@ -1,4 +1,5 @@
-//! Base64 that arrives in pieces: white space and a `data:` prefix are skipped, padding may be absent. Pure.
+//! The text of a picture that arrives in pieces: base64 of either alphabet, with white space, with a `data:` prefix, with padding or without;
+//! or a picture that is a text itself, such as SVG. Pure.
 
 use std::sync::LazyLock;
 
@@ -13,12 +14,12 @@ use base64::{
 
 /// Characters that are decoded at once; a multiple of four.
 const BLOCK: usize = 16 * 1024;
-/// Longest `data:image/png;base64,` before the text is taken for something else.
-const MAX_PREFIX_BYTES: usize = 128;
+/// Longest prefix such as `data:image/png;base64,` before the text is taken for something else.
+const MAX_PREFIX_BYTES: usize = 1024;
 
 const CONFIG: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-/// It looks once what the processor can do.
+/// It finds out once what the processor can do.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 static ENGINE: LazyLock<Simd> = LazyLock::new(|| Simd::standard(CONFIG));
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -29,14 +30,25 @@ static ENGINE: LazyLock<GeneralPurpose> =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotBase64;
 
+/// How the text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Too little came to tell.
+    Undecided,
+    Base64,
+    /// As it is.
+    Plain,
+    /// As the part of a URL, in which `%3C` is a byte.
+    Percent,
+}
+
 /// The decoder of one text.
 #[derive(Debug)]
 pub struct Base64Stream {
-    /// Characters that wait for their block.
+    mode: Mode,
+    /// Characters that wait for their block, or for what the mode is.
     waiting: Vec<u8>,
     decoded: Vec<u8>,
-    /// Whether a prefix may still be there: until enough characters came, or it was skipped.
-    is_at_start: bool,
     /// Padding came: nothing may follow.
     has_ended: bool,
 }
@@ -44,7 +56,7 @@ pub struct Base64Stream {
 impl Default for Base64Stream {
     fn default() -> Self {
         let (waiting, decoded) = (Vec::with_capacity(BLOCK), Vec::with_capacity(BLOCK));
-        Self { waiting, decoded, is_at_start: true, has_ended: false }
+        Self { mode: Mode::Undecided, waiting, decoded, has_ended: false }
     }
 }
 
@@ -58,15 +70,10 @@ impl Base64Stream {
         while !text.is_empty() {
             let room = BLOCK.saturating_sub(self.waiting.len()).max(1);
             let (now, later) = text.split_at(text.len().min(room));
-            // Services write none; looking for it is far cheaper than picking every byte.
-            if has_white_space(now) {
-                self.waiting.extend(now.iter().filter(|byte| !byte.is_ascii_whitespace()));
-            } else {
-                self.waiting.extend_from_slice(now);
-            }
             text = later;
-            if self.is_at_start {
-                self.skip_prefix()?;
+            self.gather(now);
+            if self.mode == Mode::Undecided && self.waiting.len() > MAX_PREFIX_BYTES {
+                self.decide()?;
             }
             if self.waiting.len() >= BLOCK {
                 self.decode(BLOCK, &mut take)?;
@@ -80,19 +87,41 @@ impl Base64Stream {
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        if self.mode == Mode::Undecided {
+            self.decide()?;
+        }
         self.decode(self.waiting.len(), &mut take)
     }
 
-    fn skip_prefix(&mut self) -> Result<(), NotBase64> {
-        let head = self.waiting.get(..5).unwrap_or(&self.waiting);
-        if !b"data:".starts_with(head) {
-            self.is_at_start = false;
-        } else if let Some(comma) = self.waiting.iter().position(|byte| *byte == b',') {
-            self.waiting.drain(..=comma);
-            self.is_at_start = false;
-        } else if self.waiting.len() > MAX_PREFIX_BYTES {
-            return Err(NotBase64);
+    fn gather(&mut self, text: &[u8]) {
+        // Services write none of what is not plain; looking for it is far cheaper than picking every byte.
+        if self.mode != Mode::Base64 || is_plain_base64(text) {
+            return self.waiting.extend_from_slice(text);
         }
+        let plain = text.iter().filter(|byte| !byte.is_ascii_whitespace());
+        self.waiting.extend(plain.map(|byte| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            byte => *byte,
+        }));
+    }
+
+    /// Finds out how the text is read, from its beginning; takes a prefix off.
+    fn decide(&mut self) -> Result<(), NotBase64> {
+        let text = std::mem::replace(&mut self.waiting, Vec::with_capacity(BLOCK));
+        let mut rest = text.trim_ascii_start();
+        let has_prefix = rest.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:"));
+        if has_prefix {
+            let prefix_bytes = rest.get(..rest.len().min(MAX_PREFIX_BYTES)).unwrap_or(rest);
+            let comma = prefix_bytes.iter().position(|byte| *byte == b',').ok_or(NotBase64)?;
+            rest = rest.get(comma + 1..).unwrap_or_default();
+        }
+        self.mode = match rest.trim_ascii_start().first() {
+            Some(b'<' | b'%') if has_prefix => Mode::Percent,
+            Some(b'<') => Mode::Plain,
+            _ => Mode::Base64,
+        };
+        self.gather(rest);
         Ok(())
     }
 
@@ -101,24 +130,37 @@ impl Base64Stream {
         length: usize,
         take: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let block = self.waiting.get(..length).unwrap_or_default();
+        let block = self.waiting.get(..length).unwrap_or(&self.waiting);
         if block.is_empty() {
             return Ok(());
         }
-        if self.has_ended {
-            return Err(NotBase64.into());
-        }
-        self.has_ended = block.last() == Some(&b'=');
         self.decoded.clear();
-        ENGINE.decode_vec(block, &mut self.decoded).map_err(|_| NotBase64)?;
+        let mut length = block.len();
+        match self.mode {
+            Mode::Plain => self.decoded.extend_from_slice(block),
+            Mode::Percent => {
+                // An escape is not cut in two.
+                let cut = block.iter().rev().take(2).position(|byte| *byte == b'%');
+                length -= cut.filter(|_| length >= BLOCK).map_or(0, |at| at + 1);
+                self.decoded.extend(percent_encoding::percent_decode(block.get(..length).unwrap_or(block)));
+            }
+            Mode::Base64 | Mode::Undecided => {
+                if self.has_ended {
+                    return Err(NotBase64.into());
+                }
+                self.has_ended = block.last() == Some(&b'=');
+                ENGINE.decode_vec(block, &mut self.decoded).map_err(|_| NotBase64)?;
+            }
+        }
         self.waiting.drain(..length);
         take(&self.decoded)
     }
 }
 
-/// Without an early end within a chunk, so that the compiler looks at many bytes at once.
-fn has_white_space(text: &[u8]) -> bool {
-    text.chunks(512).any(|chunk| chunk.iter().fold(false, |any, byte| any | byte.is_ascii_whitespace()))
+/// Whether nothing is to be left out or replaced. Without an early end within a chunk, so that the compiler looks at many bytes at once.
+fn is_plain_base64(text: &[u8]) -> bool {
+    let is_other = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'-' | b'_');
+    !text.chunks(512).any(|chunk| chunk.iter().fold(false, |any, byte| any | is_other(byte)))
 }
 
 #[cfg(test)]
@@ -142,17 +184,32 @@ mod tests {
 
     #[test]
     fn what_services_write_is_read_and_what_is_no_base64_is_refused() {
-        for text in
-            ["aGVsbG8=", "aGVsbG8", "data:image/png;base64,aGVsbG8=", "aGVs\r\nbG8=\n", " data:,aGVsbG8="]
-        {
+        for text in [
+            "aGVsbG8=",
+            "aGVsbG8",
+            "data:image/png;base64,aGVsbG8=",
+            "DATA:image/png;name=x;base64,aGVsbG8=",
+            "aGVs\r\nbG8=\n",
+            " data:,aGVsbG8=",
+        ] {
             assert_eq!(decode(&[text.as_bytes()]).as_deref(), Ok(&b"hello"[..]), "{text}");
         }
         assert_eq!(decode(&[b""]), Ok(Vec::new()));
+        assert_eq!(decode(&[b"-_-_"]), decode(&[b"+/+/"]));
         for text in ["aGVsbG8!", "aGVs=bG8=", "aGVsbG8=aGVs", "a", "data:image/png;base64", "héllo"] {
             assert_eq!(decode(&[text.as_bytes()]), Err(NotBase64), "{text}");
         }
-        let endless = [&b"data:"[..], &[b'a'; 200]].concat();
+        let endless = [&b"data:"[..], &[b'a'; 2 * MAX_PREFIX_BYTES]].concat();
         assert_eq!(decode(&[&endless]), Err(NotBase64));
+    }
+
+    #[test]
+    fn a_picture_that_is_a_text_comes_as_it_is_or_as_a_url_writes_it() {
+        let svg = format!("<svg><!-- {} --></svg>", "100 % long ".repeat(5_000));
+        let url = format!("data:image/svg+xml,{}", svg.replace('%', "%25").replace('<', "%3C"));
+        for text in [&svg, &url] {
+            assert_eq!(decode(&[text.as_bytes()]).map(String::from_utf8), Ok(Ok(svg.clone())));
+        }
     }
 
     proptest! {
@@ -160,8 +217,12 @@ mod tests {
         fn any_bytes_come_back_however_their_text_is_cut(
             bytes in prop::collection::vec(any::<u8>(), 0..50_000),
             cuts in prop::collection::vec(0_usize..60_000, 0..5),
+            is_url_safe in any::<bool>(),
         ) {
-            let text = ENGINE.encode(&bytes);
+            let mut text = ENGINE.encode(&bytes);
+            if is_url_safe {
+                text = text.replace('+', "-").replace('/', "_").replace('=', "");
+            }
             let mut pieces = vec![text.as_bytes()];
             for cut in cuts {
                 let last = pieces.pop().unwrap();

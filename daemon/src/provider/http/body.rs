@@ -1,17 +1,19 @@
 //! Bodies of answers as they arrive: pictures go to spools, everything else is small. Runs on threads that may block.
 
-use std::{
-    convert::Infallible,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use tokio::sync::mpsc;
 
 use super::{
     base64_stream::{Base64Stream, NotBase64},
-    extract::{Extract, ExtractError, Sink},
+    document::{BEGINNING_BYTES, Document},
+    scan::{PictureSink, Scanner},
+    utf16::Utf16,
 };
-use crate::cache::{Spool, Spooled, Spools};
+use crate::{
+    cache::{Spool, Spooled, Spools},
+    provider::media,
+};
 
 /// What comes of a body.
 #[derive(Debug)]
@@ -47,13 +49,18 @@ impl Iterator for Chunks {
 /// What a body may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
-    /// Texts that are kept; more are passed over.
-    pub texts: usize,
+    /// Pictures that are in memory while they are small; further ones go to files at once.
+    pub in_memory: usize,
+    /// Pictures that are kept; more are passed over, and counted.
+    pub pictures: usize,
     /// Bytes of one picture.
     pub picture_bytes: u64,
 }
 
-/// Why a body, or one text of it, was not read.
+/// What a body may hold beside its pictures, in bytes: a thousand times what services send.
+const MAX_OTHER_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Why a body, or one picture of it, was not read.
 #[derive(Debug)]
 pub enum BodyFault {
     /// More than it may hold.
@@ -76,37 +83,103 @@ impl From<io::Error> for BodyFault {
     }
 }
 
-/// A JSON body, taken apart.
+/// A body, taken apart.
 #[derive(Debug)]
 pub struct Answer {
-    /// The document with its number in the place of each text.
-    pub document: Vec<u8>,
-    /// The texts in their order; one that is none does not spoil the others.
-    pub texts: Vec<Result<Spooled, BodyFault>>,
-    /// Why it is not whole, if it is not.
+    /// What it holds besides its pictures.
+    pub document: Document,
+    /// The pictures in their order; one that could not be read does not spoil the others.
+    pub pictures: Vec<Result<Spooled, BodyFault>>,
+    /// Pictures that were passed over, as there were too many.
+    pub passed_over: usize,
+    /// Why the body is not whole, if it is not.
     pub cut: Option<String>,
+    /// Whether it was not read to its end, as it holds far more than any answer does.
+    pub is_too_large: bool,
 }
 
-/// Reads a JSON body whose pictures are base64 texts of one field.
-pub fn read_answer(
+/// Reads a body that holds pictures: JSON with their texts, where those of `field` always are pictures, or one picture as it is. What the
+/// service says of the body's type does not count.
+pub fn read_answer(mut chunks: Chunks, field: &'static str, spools: &Spools, limits: BodyLimits) -> Answer {
+    let mut beginning = Vec::new();
+    let mut cut = None;
+    // As much as tells a picture, in however small pieces it comes.
+    for chunk in chunks.by_ref() {
+        match chunk {
+            Chunk::Cut(reason) => cut = Some(reason),
+            Chunk::Bytes(bytes) => beginning.extend_from_slice(&bytes),
+        }
+        if beginning.len() >= media::HEAD_BYTES {
+            break;
+        }
+    }
+    let rest = Rest { chunks, cut };
+    if media::of_picture(beginning.get(..media::HEAD_BYTES).unwrap_or(&beginning)).is_some() {
+        return read_picture(&beginning, rest, spools, limits);
+    }
+    read_document(beginning, rest, field, spools, limits)
+}
+
+/// What is still to come of a body.
+struct Rest {
     chunks: Chunks,
+    cut: Option<String>,
+}
+
+impl Rest {
+    fn next(&mut self) -> Option<bytes::Bytes> {
+        match self.chunks.next()? {
+            Chunk::Bytes(bytes) => Some(bytes),
+            Chunk::Cut(reason) => {
+                self.cut = Some(reason);
+                None
+            }
+        }
+    }
+}
+
+fn read_picture(beginning: &[u8], mut rest: Rest, spools: &Spools, limits: BodyLimits) -> Answer {
+    let mut spool = spools.create();
+    let mut written = write(&mut spool, beginning, limits);
+    while written.is_ok()
+        && let Some(bytes) = rest.next()
+    {
+        written = write(&mut spool, &bytes, limits);
+    }
+    let picture = written.and_then(|()| Ok(spool.finish()?));
+    // One that was cut is not there.
+    let (document, pictures) = match rest.cut {
+        None => (Document::of_picture(), vec![picture]),
+        Some(_) => (Document::default(), Vec::new()),
+    };
+    Answer { document, pictures, passed_over: 0, cut: rest.cut, is_too_large: false }
+}
+
+fn read_document(
+    beginning: Vec<u8>,
+    mut rest: Rest,
     field: &'static str,
     spools: &Spools,
     limits: BodyLimits,
-) -> Result<Answer, BodyFault> {
-    let mut extract = Extract::new(field);
-    let mut sink = TextSink { spools, limits, current: None, texts: Vec::new() };
-    let mut cut = None;
-    for chunk in chunks {
-        match chunk {
-            Chunk::Cut(reason) => cut = Some(reason),
-            Chunk::Bytes(bytes) => extract.push(&bytes, &mut sink).map_err(|error| match error {
-                ExtractError::TooLarge => BodyFault::TooLarge,
-                ExtractError::Sink(never) => match never {},
-            })?,
-        }
+) -> Answer {
+    let mut scanner = Scanner::new(field);
+    let mut sink = SpoolSink::new(spools, limits);
+    let mut is_too_large = false;
+    let mut utf16 = Utf16::of_beginning(&beginning);
+    let mut shown = Vec::new();
+    let mut next = Some(bytes::Bytes::from(beginning));
+    while let Some(bytes) = next {
+        let bytes = utf16.as_mut().map_or_else(|| bytes.clone(), |utf16| utf16.decode(&bytes).into());
+        let room = BEGINNING_BYTES.saturating_sub(shown.len());
+        shown.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+        scanner.push(&bytes, &mut sink);
+        is_too_large = scanner.other_bytes() > MAX_OTHER_BYTES;
+        next = if is_too_large { None } else { rest.next() };
     }
-    Ok(Answer { document: extract.finish(), texts: sink.texts, cut })
+    let roots = scanner.finish(rest.cut.is_none() && !is_too_large, &mut sink);
+    let SpoolSink { pictures, passed_over, .. } = sink;
+    let document = Document { roots, pictures: pictures.len(), beginning: shown };
+    Answer { document, pictures, passed_over, cut: rest.cut, is_too_large }
 }
 
 /// Reads a body that is one picture as it is; the reason comes along if it was cut.
@@ -116,14 +189,11 @@ pub fn read_file(
     limits: BodyLimits,
 ) -> Result<(Spooled, Option<String>), BodyFault> {
     let mut spool = spools.create();
-    let mut cut = None;
-    for chunk in chunks {
-        match chunk {
-            Chunk::Cut(reason) => cut = Some(reason),
-            Chunk::Bytes(bytes) => write(&mut spool, &bytes, limits)?,
-        }
+    let mut rest = Rest { chunks, cut: None };
+    while let Some(bytes) = rest.next() {
+        write(&mut spool, &bytes, limits)?;
     }
-    Ok((spool.finish()?, cut))
+    Ok((spool.finish()?, rest.cut))
 }
 
 fn write(spool: &mut Spool, bytes: &[u8], limits: BodyLimits) -> Result<(), BodyFault> {
@@ -133,44 +203,61 @@ fn write(spool: &mut Spool, bytes: &[u8], limits: BodyLimits) -> Result<(), Body
     Ok(spool.write_all(bytes)?)
 }
 
-struct TextSink<'a> {
+struct SpoolSink<'a> {
     spools: &'a Spools,
     limits: BodyLimits,
-    /// The text that comes; None while it is passed over.
-    current: Option<(Base64Stream, Spool)>,
-    texts: Vec<Result<Spooled, BodyFault>>,
+    /// The picture that arrives, or why its rest is passed over; None where it is one too many.
+    current: Option<Result<(Base64Stream, Spool), BodyFault>>,
+    pictures: Vec<Result<Spooled, BodyFault>>,
+    passed_over: usize,
+    /// Bytes that further pictures may have on the disk.
+    bytes_left: u64,
 }
 
-impl TextSink<'_> {
-    /// The text is no picture of ours; its rest is passed over.
-    fn give_up(&mut self, fault: BodyFault) {
-        self.current = None;
-        self.texts.push(Err(fault));
+impl<'a> SpoolSink<'a> {
+    fn new(spools: &'a Spools, limits: BodyLimits) -> Self {
+        let bytes_left = limits.in_memory as u64 * limits.picture_bytes;
+        let (current, pictures) = (None, Vec::new());
+        Self { spools, limits, current, pictures, passed_over: 0, bytes_left }
+    }
+
+    /// What the picture that arrives may hold.
+    fn limits(&self) -> BodyLimits {
+        BodyLimits { picture_bytes: self.limits.picture_bytes.min(self.bytes_left), ..self.limits }
     }
 }
 
-impl Sink for TextSink<'_> {
-    type Error = Infallible;
-
-    fn begin(&mut self) -> Result<(), Infallible> {
-        if self.texts.len() < self.limits.texts {
-            self.current = Some((Base64Stream::default(), self.spools.create()));
-        }
-        Ok(())
+impl PictureSink for SpoolSink<'_> {
+    fn begin(&mut self) {
+        let spool = match self.pictures.len() {
+            number if number < self.limits.in_memory => self.spools.create(),
+            number if number < self.limits.pictures => self.spools.create_file(),
+            _ => return,
+        };
+        self.current = Some(Ok((Base64Stream::default(), spool)));
     }
 
-    fn piece(&mut self, text: &[u8]) -> Result<(), Infallible> {
-        let Some((base64, spool)) = &mut self.current else { return Ok(()) };
-        if let Err(fault) = base64.push(text, |bytes| write(spool, bytes, self.limits)) {
-            self.give_up(fault);
+    fn piece(&mut self, text: &[u8]) {
+        let limits = self.limits();
+        if let Some(Ok((base64, spool))) = &mut self.current
+            && let Err(fault) = base64.push(text, |bytes| write(spool, bytes, limits))
+        {
+            self.current = Some(Err(fault));
         }
-        Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Infallible> {
-        let Some((mut base64, mut spool)) = self.current.take() else { return Ok(()) };
-        let written = base64.finish(|bytes| write(&mut spool, bytes, self.limits));
-        self.texts.push(written.and_then(|()| Ok(spool.finish()?)));
-        Ok(())
+    fn end(&mut self) -> Option<usize> {
+        let Some(current) = self.current.take() else {
+            self.passed_over += 1;
+            return None;
+        };
+        let limits = self.limits();
+        let picture = current.and_then(|(mut base64, mut spool)| {
+            base64.finish(|bytes| write(&mut spool, bytes, limits))?;
+            Ok(spool.finish()?)
+        });
+        self.bytes_left -= picture.as_ref().map_or(0, |picture| picture.size_bytes);
+        self.pictures.push(picture);
+        Some(self.pictures.len() - 1)
     }
 }

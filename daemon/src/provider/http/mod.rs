@@ -4,16 +4,17 @@ mod base64_stream;
 mod body;
 mod client;
 mod dns;
-mod extract;
-mod mend;
+mod document;
 mod readers;
 mod retry_after;
 mod route;
+mod scan;
+mod utf16;
 
 pub use self::{
     body::{Answer, BodyFault, BodyLimits, Chunks, read_answer, read_file},
     client::{Exchange, Http, HttpLimits, SendError},
     dns::Reach,
-    mend::mend,
+    document::{Document, Node},
     retry_after::{retry_after, should_retry},
 };

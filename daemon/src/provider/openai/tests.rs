@@ -29,29 +29,73 @@ fn a_request_holds_what_the_api_knows_and_what_the_user_adds() {
     assert_eq!(body(ImageParams::new("x"), None).get("model"), None);
 }
 
+/// The items of an answer whose pictures are written `PNG`.
+fn items(body: &str) -> Vec<Item> {
+    let base = Url::parse("http://host:8080/v1").unwrap();
+    let png = format!("iVBORw0KGgoAAAANSUhEUgAA{}", "A".repeat(80));
+    let document = Document::of_text("b64_json", body.replace("PNG", &png).as_bytes());
+    Openai.items(&document, &base)
+}
+
 #[test]
 fn pictures_are_found_in_the_answer_or_where_it_says() {
-    let base = Url::parse("http://host:8080/v1").unwrap();
-    let items = |json: &str| Openai.items(json.as_bytes(), &base);
     let at = |url: &str| Item::At(Url::parse(url).unwrap());
-    let taken = |text, or_at| Item::Taken { text, or_at };
-    assert_eq!(
-        items(r#"{"preview":{"b64_json":"0"},"data":[{"b64_json":"1","x":null},{"url":"https://x/1.png"}]}"#),
-        Ok(vec![taken(1, None), at("https://x/1.png")])
-    );
-    assert_eq!(
-        items(r#"{"data":[{"url":"https://x/1.png","b64_json":"0"},{"b64_json":"1","url":""}]}"#),
-        Ok(vec![taken(0, Some(Url::parse("https://x/1.png").unwrap())), taken(1, None)])
-    );
-    assert_eq!(
-        items(r#"{"data":[{"b64_json":null,"url":"/generated/1.png"},{"url":"files/2.png"}]}"#),
-        Ok(vec![at("http://host:8080/generated/1.png"), at("http://host:8080/v1/files/2.png")])
-    );
+    let inside = |number| Item::Inside { number, or_at: None };
+    for (body, found) in [
+        (
+            r#"{"preview":{"b64_json":"AA"},"data":[{"b64_json":"AA","x":null},{"url":"https://x/1.png"}]}"#,
+            vec![inside(1), at("https://x/1.png")],
+        ),
+        (
+            r#"{"data":[{"url":"https://x/1.png","b64_json":"AA"},{"b64_json":"AA","url":""}]}"#,
+            vec![Item::Inside { number: 0, or_at: Some(Url::parse("https://x/1.png").unwrap()) }, inside(1)],
+        ),
+        (
+            r#"{"data":[{"b64_json":null,"url":"/generated/1.png"},{"url":"files/2.png"}]}"#,
+            vec![at("http://host:8080/generated/1.png"), at("http://host:8080/v1/files/2.png")],
+        ),
+        (r#"{"data":[{"b64_json":"https://x/1.png"}]}"#, vec![at("https://x/1.png")]),
+        (r#"{"data":[{"b64_json":null,"url":"data:image/png;base64,AAAA"}]}"#, vec![inside(0)]),
+        (r#"{"data":[{"b64_json":"AA"}],"data":[]}"#, vec![inside(0)]),
+        (r#"{"data":{"b64_json":"AA"}}"#, vec![inside(0)]),
+        (r#"{"data":["PNG","https://x/1.png"]}"#, vec![inside(0), at("https://x/1.png")]),
+        (r#"{"images":["PNG"],"parameters":{}}"#, vec![inside(0)]),
+        (r#"{"images":[{"url":"https://x/1.png","content_type":"image/png"}]}"#, vec![at("https://x/1.png")]),
+        (r#"{"artifacts":[{"base64":"PNG","seed":1}]}"#, vec![inside(0)]),
+        (r#"{"predictions":[{"bytesBase64Encoded":"PNG","mimeType":"image/png"}]}"#, vec![inside(0)]),
+        (
+            r#"{"candidates":[{"content":{"parts":[{"text":"a"},{"inlineData":{"mimeType":"image/png","data":"PNG"}}]}}]}"#,
+            vec![inside(0)],
+        ),
+        (
+            r#"{"choices":[{"message":{"images":[{"image_url":{"url":"data:image/png;base64,PNG"}}]}}]}"#,
+            vec![inside(0)],
+        ),
+        (r#"{"output":["https://x/1.png"]}"#, vec![at("https://x/1.png")]),
+        (r#"{"output":"https://x/1.png"}"#, vec![at("https://x/1.png")]),
+        (r#"{"status":{"deep":["PNG"]}}"#, vec![inside(0)]),
+        (r#"[{"b64_json":"AA"}]"#, vec![inside(0)]),
+        ("PNG", vec![inside(0)]),
+        (
+            "event: p\ndata: {\"type\":\"image_generation.partial_image\",\"b64_json\":\"AA\"}\n\n\
+             event: c\ndata: {\"type\":\"image_generation.completed\",\"b64_json\":\"AA\"}\n\n",
+            vec![inside(1)],
+        ),
+        (r#"{"data":[]}"#, vec![]),
+        (r#"{"data":null}"#, vec![]),
+        (r#"{"data":[{"url":""}"#, vec![]),
+        (r#"{"error":{"message":"see https://x/doc","url":"https://x/doc"}}"#, vec![]),
+        ("<html>", vec![]),
+    ] {
+        assert_eq!(items(body), found, "{body}");
+    }
+}
+
+#[test]
+fn an_answer_of_success_without_a_picture_is_classed_by_its_words() {
     for (json, class, words) in [
-        (r#"{"data":[]}"#, Class::Unknown, "without a picture"),
-        (r#"{"data":null}"#, Class::Unknown, "without a picture"),
-        (r#"{"data":[{"url":""}"#, Class::Unknown, "not what the images API answers"),
-        ("<html>", Class::Unknown, "not what the images API answers"),
+        (r#"{"data":[]}"#, Class::Unknown, "data"),
+        ("<html><title>Log in</title>", Class::Unknown, "Log in"),
         (r#"{"error":{"message":"no","code":"moderation_blocked"}}"#, Class::Moderated, "no"),
         (
             r#"{"error":{"message":"slow down","type":"throttling_error"}}"#,
@@ -59,19 +103,23 @@ fn pictures_are_found_in_the_answer_or_where_it_says() {
             "slow down",
         ),
         (r#"{"error":"broken"}"#, Class::Unknown, "broken"),
+        (r#"{"code":1001,"msg":"余额不足"}"#, Class::Quota, "余额不足"),
+        (r#"{"detail":"model not loaded"}"#, Class::Unknown, "model not loaded"),
     ] {
-        let refusal = items(json).unwrap_err();
+        let refusal = Openai.refusal(StatusCode::OK, &HeaderMap::new(), &Document::of_error(json.as_bytes()));
         assert!(refusal.class == class && refusal.message.contains(words), "{json}: {refusal:?}");
     }
 }
 
+/// What an answer without success means.
+fn refusal(status: u16, header: Option<(&'static str, &'static str)>, body: &str) -> Refusal {
+    let header = header.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+    let headers = header.into_iter().collect();
+    Openai.refusal(StatusCode::from_u16(status).unwrap(), &headers, &Document::of_error(body.as_bytes()))
+}
+
 #[test]
 fn refusals_are_classed_by_their_words_before_their_status() {
-    let refusal = |status: u16, header: Option<(&'static str, &'static str)>, body: &str| {
-        let header = header.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
-        let headers = header.into_iter().collect();
-        Openai.refusal(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
-    };
     let second = Some(Duration::from_secs(1));
     let hours = Some(Duration::from_hours(2));
     let cases = [
@@ -114,7 +162,58 @@ fn refusals_are_classed_by_their_words_before_their_status() {
         assert_eq!(refusal(status, header, body).class, class, "{status} {header:?} {body}");
     }
     assert_eq!(refusal(404, None, r#"{"detail":"Not Found"}"#).message, "Not Found");
-    assert!(refusal(302, None, "").message.contains("base_url"));
+    assert_eq!(refusal(500, None, "Internal Server Error").message, "Internal Server Error");
+    assert_eq!(refusal(503, None, " ").message, "said no more");
+    let lost = r#"{"error":{"message":"litellm.APIConnectionError: x\nTraceback (most recent call last):\n  File","code":"500"}}"#;
+    assert_eq!(refusal(500, None, lost).message, "litellm.APIConnectionError: x");
+}
+
+#[test]
+fn what_a_gateway_passes_on_in_words_is_classed_by_them() {
+    let second = Some(Duration::from_secs(1));
+    let cases = [
+        (
+            400,
+            None,
+            r#"{"error":{"message":"litellm.ContentPolicyViolationError: x","type":"invalid_request_error","code":"400"}}"#,
+            Class::Moderated,
+        ),
+        (
+            400,
+            None,
+            r#"{"error":{"message":"Your request was rejected by the safety system."}}"#,
+            Class::Moderated,
+        ),
+        (400, None, r#"{"error":{"message":"blocked. safety_violations=[violence]"}}"#, Class::Moderated),
+        (
+            429,
+            None,
+            r#"{"error":{"message":"You exceeded your current quota, please check","type":"throttling_error","code":"429"}}"#,
+            Class::Quota,
+        ),
+        (
+            429,
+            None,
+            r#"{"error":{"message":"You exceeded your current quota. Please retry in 34 s."}}"#,
+            Class::RateLimited(None),
+        ),
+        (
+            429,
+            Some(("retry-after", "1")),
+            r#"{"error":"You exceeded your current quota"}"#,
+            Class::RateLimited(second),
+        ),
+        (403, None, r#"{"message":"Insufficient balance"}"#, Class::Quota),
+        (
+            400,
+            None,
+            r#"{"error":{"message":"No connected db.","type":"no_db_connection","code":"400"}}"#,
+            Class::Auth,
+        ),
+    ];
+    for (status, header, body, class) in cases {
+        assert_eq!(refusal(status, header, body).class, class, "{status} {header:?} {body}");
+    }
 }
 
 #[test]
@@ -135,7 +234,11 @@ fn what_a_gateway_lost_behind_it_may_have_been_made() {
     ];
     let again = HeaderMap::from_iter([("x-should-retry".parse().unwrap(), HeaderValue::from_static("true"))]);
     for (status, body, class) in cases {
-        let refusal = Openai.refusal(StatusCode::from_u16(status).unwrap(), &again, body.as_bytes());
+        let refusal = Openai.refusal(
+            StatusCode::from_u16(status).unwrap(),
+            &again,
+            &Document::of_error(body.as_bytes()),
+        );
         assert_eq!(refusal.class, class, "{status} {body}");
     }
 }

@@ -22,7 +22,7 @@ impl RemoteParts {
         let (mut had, mut urls) = (Vec::new(), Vec::new());
         for item in items {
             let (taken, at) = match item {
-                Item::Taken { text, or_at } => (texts.get_mut(text).and_then(Option::take), or_at),
+                Item::Inside { number, or_at } => (texts.get_mut(number).and_then(Option::take), or_at),
                 Item::At(url) => (None, Some(url)),
             };
             let taken = taken.map(|(text, look)| Ok((self.read(Some(text))?, look)));

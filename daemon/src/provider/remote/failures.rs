@@ -1,6 +1,7 @@
 //! How the failures of an attempt are classed and said: what happened, and what a person does next.
 
 use reel_protocol::{ErrorCode, TaskError, is_unprintable};
+use reqwest::StatusCode;
 
 use super::RemoteParts;
 use crate::{
@@ -70,7 +71,17 @@ impl RemoteParts {
 
     pub(super) fn lost(&self, reason: &str) -> Failure {
         let name = &self.config.name;
-        let message = format!("the request went to {name}, and its answer was lost: {reason}");
+        self.ambiguous(format!("the request went to {name}, and its answer was lost: {reason}"))
+    }
+
+    /// What a gateway says that asked the service behind it, and does not know what came of it.
+    fn lost_behind(&self, words: &str) -> Failure {
+        let name = &self.config.name;
+        self.ambiguous(format!("{name} asked the service behind it, and lost its answer: {words}"))
+    }
+
+    fn ambiguous(&self, message: String) -> Failure {
+        let name = &self.config.name;
         let hint = if self.config.is_paid {
             format!(
                 "it may have been paid: look at {name}'s account, then reel release asks again, reel cancel gives up"
@@ -86,24 +97,45 @@ impl RemoteParts {
         Failure::new(Class::Unknown, message, "reel retry asks again, and may pay again")
     }
 
-    /// A refusal as the task shows it.
-    pub(super) fn refused(&self, refusal: Refusal, key: Option<&Secret>) -> Failure {
+    /// A refusal as the task shows it: the service's own words, its status, and what to do next.
+    pub(super) fn refused(&self, refusal: Refusal, status: StatusCode, key: Option<&Secret>) -> Failure {
         let Refusal { class, message } = refusal;
         let name = &self.config.name;
-        let message = shown(&message, key);
+        let message = format!("{} (status {})", shown(&message, key), status.as_u16());
         let hint = match class {
             Class::Auth => format!("providers.{name}.api_key is wrong, or may not do this"),
             Class::Quota => format!("{name}'s account has nothing left: top it up, then reel retry"),
             Class::QuotaWindow(_) => format!("{name} has had enough for now: reel retry later"),
             Class::Moderated => "change the prompt; asking the same again would be refused again".to_owned(),
+            Class::Invalid if matches!(status.as_u16(), 404 | 405) => {
+                format!("{}; or the model does not exist there", self.wrong_address())
+            }
             Class::Invalid => "change the request, or the provider's model".to_owned(),
             Class::Transient(_) | Class::RateLimited(_) => {
                 format!("it is tried again; reel providers shows {name}")
             }
-            Class::Ambiguous => return self.lost(&message),
+            Class::Ambiguous => return self.lost_behind(&message).status(status.as_u16()),
+            Class::Unknown if status.is_redirection() => self.wrong_address(),
             Class::Gone | Class::Unknown => "reel retry asks again, and may pay again".to_owned(),
         };
-        Failure::new(class, format!("{name}: {message}"), hint)
+        let message = if status.is_success() {
+            format!("{name} answered without a picture: {message}")
+        } else {
+            format!("{name}: {message}")
+        };
+        Failure::new(class, message, hint).status(status.as_u16())
+    }
+
+    /// A web page in place of an answer.
+    pub(super) fn web_page(&self, refusal: &Refusal, status: StatusCode, key: Option<&Secret>) -> Failure {
+        let (name, words) = (&self.config.name, shown(&refusal.message, key));
+        let message = format!("{name} answered with a web page instead of JSON: {words}");
+        Failure::new(Class::Unknown, message, self.wrong_address()).status(status.as_u16())
+    }
+
+    fn wrong_address(&self) -> String {
+        let name = &self.config.name;
+        format!("providers.{name}.base_url is probably not the API's address; /v1 may be missing at its end")
     }
 }
 

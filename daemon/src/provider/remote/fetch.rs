@@ -108,7 +108,7 @@ impl RemoteParts {
     }
 
     async fn fetch_once(&self, mut url: Url, key: Option<&Secret>) -> Result<Spooled, Unfetched> {
-        let limits = BodyLimits { texts: 0, picture_bytes: MAX_PICTURE_BYTES };
+        let limits = BodyLimits { in_memory: 1, pictures: 1, picture_bytes: MAX_PICTURE_BYTES };
         for _ in 0..=MAX_REDIRECTS {
             let missed = |reason: String| Unfetched::new(&url, reason);
             // The key goes to the provider's own address and nowhere else, whatever an answer says.

@@ -9,15 +9,17 @@ use crate::{
     cache::{Body, Fresh, Shelver, Spooled, Spools},
     provider::{
         Picture,
-        http::{Answer, BodyFault, BodyLimits, Chunks, mend, read_answer},
+        http::{Answer, BodyFault, BodyLimits, Chunks, Document, read_answer},
         inspect::{Inspected, Inspector},
-        wire::{Item, Refusal, Wire},
+        wire::{Item, Wire},
     },
     store::Coming,
 };
 
-/// Texts that an answer may hold beside the pictures that were asked for, such as a preview, and that are told apart when it is whole.
-pub(super) const OTHER_TEXTS: usize = 4;
+/// Pictures of an answer beside those that were asked for, such as a preview, that are in memory while they are small.
+pub(super) const OTHER_PICTURES: usize = 4;
+/// Pictures of an answer that are kept: four times what may be asked for, as each has a file open.
+const MAX_PICTURES: usize = 64;
 
 /// What an answer is read with.
 pub(super) struct Reading {
@@ -33,7 +35,7 @@ pub(super) struct Reading {
     pub coming: Coming,
 }
 
-/// A text that was taken out of an answer, and what was seen of it if it was looked at.
+/// A picture of an answer, and what was seen of it if it was looked at.
 pub(super) type Text = (Result<Spooled, BodyFault>, Look);
 
 /// What came.
@@ -41,50 +43,58 @@ pub(super) enum Came {
     /// All that it names, and that is kept or could not be.
     Whole(Fresh),
     /// Something is still to be done, or wrong.
-    Parts {
-        items: Result<Vec<Item>, Refusal>,
-        texts: Vec<Option<Text>>,
-        /// Why the answer is not whole, if it is not.
-        cut: Option<String>,
-    },
+    Parts(Parts),
+}
+
+/// An answer of which something is still to be done, or wrong.
+pub(super) struct Parts {
+    /// The pictures that it holds or names.
+    pub items: Vec<Item>,
+    /// Those that it holds.
+    pub pictures: Vec<Option<Text>>,
+    /// What else it says.
+    pub document: Document,
+    /// Why it is not whole, if it is not.
+    pub cut: Option<String>,
+    /// Whether it holds far more than any answer does, and was not read to its end.
+    pub is_too_large: bool,
 }
 
 impl Reading {
     /// Reads a body. Blocks on it and on the disk.
-    pub fn read(self, chunks: Chunks) -> Result<Came, BodyFault> {
-        let limits = BodyLimits { texts: self.count + OTHER_TEXTS, picture_bytes: MAX_PICTURE_BYTES };
-        let answer = read_answer(chunks, self.wire.picture_field(), &self.spools, limits)?;
-        let Answer { document, texts, cut } = answer;
-        let items = match (self.wire.items(&document, &self.base), &cut) {
-            // Of what was cut, whatever is whole.
-            (Err(_), Some(_)) => self.wire.items(&mend(&document), &self.base),
-            (items, _) => items,
-        };
-        let items = items.map(|items| items.into_iter().take(self.count).collect::<Vec<_>>());
+    pub fn read(self, chunks: Chunks) -> Came {
+        let in_memory = self.count + OTHER_PICTURES;
+        let limits = BodyLimits { in_memory, pictures: MAX_PICTURES, picture_bytes: MAX_PICTURE_BYTES };
+        let answer = read_answer(chunks, self.wire.picture_field(), &self.spools, limits);
+        let Answer { document, pictures, passed_over, cut, is_too_large } = answer;
+        if passed_over > 0 {
+            tracing::warn!(passed_over, "an answer holds more pictures than are kept of one");
+        }
+        let items = self.wire.items(&document, &self.base);
+        let named: HashSet<_> = items.iter().filter_map(Item::number).collect();
         let look = |(number, text): (usize, Result<Spooled, BodyFault>)| {
-            let spooled = text.as_ref().ok().filter(|_| number < self.count);
+            let spooled = text.as_ref().ok().filter(|_| named.contains(&number));
             let look = spooled.and_then(|spooled| self.inspector.inspect_now(spooled));
             Some((text, look))
         };
-        let mut texts: Vec<_> = texts.into_iter().enumerate().map(look).collect();
-        if let Ok(items) = &items
-            && let Some(numbers) = all_good(items, &texts)
-        {
-            let taken = numbers.into_iter().filter_map(|number| texts.get_mut(number)?.take());
+        let mut pictures: Vec<_> = pictures.into_iter().enumerate().map(look).collect();
+        if let Some(numbers) = all_good(&items, &pictures) {
+            let taken = numbers.into_iter().filter_map(|number| pictures.get_mut(number)?.take());
             let pictures: Vec<_> = taken.filter_map(|(text, look)| Some((text.ok()?, look?.ok()?))).collect();
             let pictures = pictures.into_iter().map(|(spooled, inspected)| picture(spooled, inspected));
-            return Ok(Came::Whole(self.shelver.shelve_now(pictures.collect(), self.coming)));
+            return Came::Whole(self.shelver.shelve_now(pictures.collect(), self.coming));
         }
-        Ok(Came::Parts { items, texts, cut })
+        Came::Parts(Parts { items, pictures, document, cut, is_too_large })
     }
 }
 
-/// The numbers of the items' texts, if each item is a picture that came whole.
-fn all_good(items: &[Item], texts: &[Option<Text>]) -> Option<Vec<usize>> {
+/// The numbers of the pictures that the answer holds, if all that it names are among them, came whole, and are named once.
+fn all_good(items: &[Item], pictures: &[Option<Text>]) -> Option<Vec<usize>> {
     let number = |item: &Item| {
-        let Item::Taken { text, .. } = item else { return None };
-        let is_good = matches!(texts.get(*text)?, Some((Ok(spooled), Some(Ok(_)))) if spooled.size_bytes > 0);
-        is_good.then_some(*text)
+        let number = item.number()?;
+        let is_good =
+            matches!(pictures.get(number)?, Some((Ok(spooled), Some(Ok(_)))) if spooled.size_bytes > 0);
+        is_good.then_some(number)
     };
     let numbers: Vec<_> = items.iter().map(number).collect::<Option<_>>()?;
     let is_each_once = numbers.iter().collect::<HashSet<_>>().len() == numbers.len();
@@ -92,7 +102,10 @@ fn all_good(items: &[Item], texts: &[Option<Text>]) -> Option<Vec<usize>> {
 }
 
 /// A picture that was looked at.
-pub(super) const fn picture(spooled: Spooled, inspected: Inspected) -> Picture {
-    let Inspected { media_type, extension, width, height } = inspected;
+pub(super) fn picture(spooled: Spooled, inspected: Inspected) -> Picture {
+    let Inspected { media_type, extension, width, height, undecoded } = inspected;
+    if let Some(reason) = undecoded {
+        tracing::warn!(media_type, reason, "a picture is kept as it came, without decoding it");
+    }
     Picture { body: Body::Spooled(spooled), reservation: None, media_type, extension, width, height }
 }

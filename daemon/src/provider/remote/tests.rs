@@ -107,7 +107,7 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
     let text = STANDARD.encode(picture.get_ref());
     let home = tempfile::tempdir().unwrap();
     // What the call takes, and less beside it than a look at a picture takes.
-    let budget = Budget::new(CALL_BYTES + ((1 + OTHER_TEXTS) * SPOOL_BYTES) as u64 + 1024);
+    let budget = Budget::new(CALL_BYTES + ((1 + OTHER_PICTURES) * SPOOL_BYTES) as u64 + 1024);
     let parts = parts(&home, budget.clone(), serve(format!("{{\"data\":[{{\"b64_json\":\"{text}\"}}]}}")));
     let (_stop, cancel) = watch::channel(false);
     let nobody = Nobody.start();

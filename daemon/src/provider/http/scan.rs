@@ -1,0 +1,349 @@
+//! Reads an answer that should be JSON while it arrives, whatever else is in it: the texts of pictures, which may be megabytes, go to a sink
+//! piece by piece, and the rest becomes a bounded tree. Pure.
+//!
+//! It never fails. Text before, between and behind the values is passed over, words that are no JSON are null, names may repeat, and what
+//! is open where the body ends is closed there. A picture is a text of the field that the service documents for it, a `data:` URL, or a
+//! long text in base64 that begins as a picture does. Each byte is looked at a bounded number of times.
+
+mod text;
+
+use memchr::memchr2;
+
+use self::text::{Escape, Kind, Text, begins_as_picture};
+use super::document::Node;
+
+/// Levels of lists and objects that are kept.
+const MAX_DEPTH: usize = 64;
+/// Values that are kept; services send some dozens.
+const MAX_NODES: usize = 8 * 1024;
+/// Bytes of texts and names that are kept.
+const MAX_TEXT_BYTES: usize = 512 * 1024;
+/// Characters after which it is decided whether a text is a picture.
+const SNIFFED: usize = 64;
+
+/// Takes pictures, one after another, with JSON's escapes taken out.
+pub trait PictureSink {
+    /// A picture begins.
+    fn begin(&mut self);
+    /// A part of it.
+    fn piece(&mut self, text: &[u8]);
+    /// It came to its end; its number, if it is kept.
+    fn end(&mut self) -> Option<usize>;
+}
+
+/// The reader of one answer.
+#[derive(Debug)]
+pub struct Scanner {
+    /// The field whose texts are pictures, whatever they begin with.
+    field: &'static str,
+    state: State,
+    open: Vec<Open>,
+    /// Lists and objects around the next byte that are not kept.
+    unkept: usize,
+    roots: Vec<Node>,
+    nodes_left: usize,
+    bytes_left: usize,
+    /// Bytes of the body that are not those of pictures.
+    other_bytes: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between values.
+    Between,
+    /// In a word without quotes, with its beginning.
+    Word(Vec<u8>),
+    Text(Text),
+}
+
+/// A list or an object that is not closed yet.
+#[derive(Debug)]
+enum Open {
+    List(Vec<Node>),
+    Map { fields: Vec<(String, Node)>, name: Option<String> },
+}
+
+impl Scanner {
+    /// Takes the texts of this field for pictures, wherever they stand.
+    pub const fn new(field: &'static str) -> Self {
+        Self {
+            field,
+            state: State::Between,
+            open: Vec::new(),
+            unkept: 0,
+            roots: Vec::new(),
+            nodes_left: MAX_NODES,
+            bytes_left: MAX_TEXT_BYTES,
+            other_bytes: 0,
+        }
+    }
+
+    /// Takes the next bytes of the body.
+    pub fn push(&mut self, mut bytes: &[u8], sink: &mut impl PictureSink) {
+        while let Some((first, rest)) = bytes.split_first() {
+            bytes = match std::mem::replace(&mut self.state, State::Between) {
+                State::Text(text) => self.text(text, bytes, sink),
+                State::Word(word) => {
+                    self.other_bytes += 1;
+                    if is_of_word(*first) {
+                        self.word(word, *first, sink);
+                        rest
+                    } else {
+                        self.end_word(&word);
+                        bytes
+                    }
+                }
+                State::Between => {
+                    self.other_bytes += 1;
+                    self.between(*first);
+                    rest
+                }
+            };
+        }
+    }
+
+    /// The values of the body. A text that did not come to its end is not among them; one without quotes ends with a body that is whole.
+    pub fn finish(mut self, is_whole: bool, sink: &mut impl PictureSink) -> Vec<Node> {
+        match std::mem::replace(&mut self.state, State::Between) {
+            State::Word(word) => self.end_word(&word),
+            State::Text(text) if text.quote.is_none() && is_whole => self.end_text(text, sink),
+            _ => {}
+        }
+        while let Some(open) = self.open.pop() {
+            self.attach(open.close());
+        }
+        self.roots
+    }
+
+    /// Bytes so far that are not those of pictures.
+    pub const fn other_bytes(&self) -> u64 {
+        self.other_bytes
+    }
+
+    fn is_inside(&self) -> bool {
+        !self.open.is_empty() || self.unkept > 0
+    }
+
+    fn between(&mut self, byte: u8) {
+        match byte {
+            // Outside of all values quotes are those of prose.
+            b'"' | b'\'' if self.is_inside() => self.state = State::Text(Text::new(Some(byte))),
+            b'{' => self.open(Open::Map { fields: Vec::new(), name: None }),
+            b'[' => self.open(Open::List(Vec::new())),
+            b'}' | b']' if self.unkept > 0 => self.unkept -= 1,
+            b'}' | b']' => {
+                if let Some(open) = self.open.pop() {
+                    self.attach(open.close());
+                }
+            }
+            b',' => {
+                if self.unkept == 0
+                    && let Some(Open::Map { fields, name }) = self.open.last_mut()
+                    && let Some(name) = name.take()
+                {
+                    fields.push((name, Node::Null));
+                }
+            }
+            byte if is_of_word(byte) => self.state = State::Word(vec![byte]),
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, open: Open) {
+        if self.unkept > 0 || self.open.len() >= MAX_DEPTH || self.nodes_left == 0 {
+            self.unkept += 1;
+        } else {
+            self.nodes_left -= 1;
+            self.open.push(open);
+        }
+    }
+
+    fn attach(&mut self, node: Node) {
+        if self.unkept > 0 {
+            return;
+        }
+        match self.open.last_mut() {
+            None => self.roots.push(node),
+            Some(Open::List(items)) => items.push(node),
+            Some(Open::Map { fields, name }) => match (name.take(), node) {
+                (None, Node::Text(text)) => *name = Some(text),
+                (name, node) => fields.push((name.unwrap_or_default(), node)),
+            },
+        }
+    }
+
+    /// Keeps a value that is neither a list nor an object, while there is room for values.
+    fn keep(&mut self, node: Node) {
+        if self.nodes_left > 0 {
+            self.nodes_left -= 1;
+            self.attach(node);
+        }
+    }
+
+    fn word(&mut self, mut word: Vec<u8>, byte: u8, sink: &mut impl PictureSink) {
+        if word.len() < SNIFFED {
+            word.push(byte);
+            if word.len() == SNIFFED && begins_as_picture(&word) {
+                sink.begin();
+                sink.piece(&word);
+                self.state = State::Text(Text { kind: Kind::Picture, ..Text::new(None) });
+                return;
+            }
+        }
+        self.state = State::Word(word);
+    }
+
+    fn end_word(&mut self, word: &[u8]) {
+        if !self.is_inside() {
+            return;
+        }
+        let text = String::from_utf8_lossy(word);
+        if let Some(Open::Map { name: name @ None, .. }) = self.open.last_mut()
+            && self.unkept == 0
+        {
+            *name = Some(text.into_owned());
+            return;
+        }
+        let number = || text.parse().ok().filter(|number: &f64| number.is_finite()).map(Node::Number);
+        let node = match &*text {
+            "true" | "True" => Node::Flag(true),
+            "false" | "False" => Node::Flag(false),
+            _ => number().unwrap_or(Node::Null),
+        };
+        self.keep(node);
+    }
+
+    /// Takes what comes of a text; the rest is still to be read.
+    fn text<'a>(&mut self, mut text: Text, bytes: &'a [u8], sink: &mut impl PictureSink) -> &'a [u8] {
+        let Some((first, rest)) = bytes.split_first() else { return bytes };
+        if !matches!(text.escape, Escape::No) {
+            if let Some(character) = text.escaped(*first) {
+                self.take(&mut text, character.encode_utf8(&mut [0; 4]).as_bytes(), sink);
+            }
+            self.state = State::Text(text);
+            return rest;
+        }
+        let length = match text.quote {
+            Some(quote) => memchr2(quote, b'\\', bytes),
+            None => bytes.iter().position(|byte| !is_of_base64(*byte)),
+        };
+        let (plain, rest) = bytes.split_at(length.unwrap_or(bytes.len()));
+        if !plain.is_empty() {
+            self.take(&mut text, plain, sink);
+        }
+        match rest.split_first() {
+            Some((b'\\', rest)) if text.quote.is_some() => {
+                text.escape = Escape::Backslash;
+                self.state = State::Text(text);
+                rest
+            }
+            Some((_, after)) => {
+                let has_quote = text.quote.is_some();
+                self.end_text(text, sink);
+                if has_quote { after } else { rest }
+            }
+            None => {
+                self.state = State::Text(text);
+                rest
+            }
+        }
+    }
+
+    fn take(&mut self, text: &mut Text, plain: &[u8], sink: &mut impl PictureSink) {
+        if text.high.take().is_some() {
+            self.take(text, "\u{fffd}".as_bytes(), sink);
+        }
+        if matches!(text.kind, Kind::Kept | Kind::Dropped) {
+            self.other_bytes += plain.len() as u64;
+        }
+        match text.kind {
+            Kind::Picture => sink.piece(plain),
+            Kind::Dropped => {}
+            Kind::Kept => self.keep_text(text, plain),
+            Kind::Undecided => {
+                let (sniffed, later) =
+                    plain.split_at(plain.len().min(SNIFFED.saturating_sub(text.bytes.len())));
+                text.bytes.extend_from_slice(sniffed);
+                if text.bytes.len() >= SNIFFED {
+                    self.decide(text, sink);
+                    if !later.is_empty() {
+                        self.take(text, later, sink);
+                    }
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, text: &mut Text, sink: &mut impl PictureSink) {
+        let is_value = !matches!(self.open.last(), Some(Open::Map { name: None, .. }));
+        if is_value && self.is_picture(&text.bytes) {
+            text.kind = Kind::Picture;
+            sink.begin();
+            sink.piece(&std::mem::take(&mut text.bytes));
+        } else {
+            text.kind = Kind::Kept;
+            let beginning = std::mem::take(&mut text.bytes);
+            self.keep_text(text, &beginning);
+        }
+    }
+
+    fn keep_text(&mut self, text: &mut Text, plain: &[u8]) {
+        if let Some(left) = self.bytes_left.checked_sub(plain.len()) {
+            self.bytes_left = left;
+            text.bytes.extend_from_slice(plain);
+        } else {
+            // Half an address is another address.
+            text.kind = Kind::Dropped;
+            text.bytes = Vec::new();
+        }
+    }
+
+    fn is_picture(&self, beginning: &[u8]) -> bool {
+        let text = beginning.trim_ascii_start();
+        let is_of_field = self.unkept == 0
+            && matches!(self.open.last(), Some(Open::Map { name: Some(name), .. }) if name == self.field);
+        let is_url = text.starts_with(b"http://") || text.starts_with(b"https://");
+        let is_data_url = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:"))
+            && (text.starts_with(b"data:image/") || memchr::memmem::find(text, b";base64,").is_some());
+        is_data_url || (is_of_field && !text.is_empty() && !is_url) || begins_as_picture(text)
+    }
+
+    fn end_text(&mut self, mut text: Text, sink: &mut impl PictureSink) {
+        if text.high.is_some() {
+            self.take(&mut text, &[], sink);
+        }
+        if text.kind == Kind::Undecided {
+            self.decide(&mut text, sink);
+        }
+        match text.kind {
+            // Without counting it: pictures are few, and none is lost for what else an answer holds.
+            Kind::Picture => drop(sink.end().map(|number| self.attach(Node::Picture(number)))),
+            Kind::Dropped => self.keep(Node::Null),
+            _ => self.keep(Node::Text(String::from_utf8_lossy(&text.bytes).into_owned())),
+        }
+    }
+}
+
+impl Open {
+    fn close(self) -> Node {
+        match self {
+            Self::List(items) => Node::List(items),
+            Self::Map { mut fields, name } => {
+                fields.extend(name.map(|name| (name, Node::Null)));
+                Node::Map(fields)
+            }
+        }
+    }
+}
+
+/// Whether a byte goes on with a word; a backslash and an apostrophe do, as they do in prose.
+const fn is_of_word(byte: u8) -> bool {
+    !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b',' | b':' | b'{' | b'}' | b'[' | b']')
+}
+
+const fn is_of_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=' | b'\r' | b'\n')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! One text of an answer: its escapes, and whether it begins as a picture does. Pure.
+
+use base64::{Engine as _, alphabet, engine::GeneralPurpose, engine::general_purpose::NO_PAD};
+
+use super::SNIFFED;
+use crate::provider::media;
+
+/// A text that is read.
+#[derive(Debug)]
+pub(super) struct Text {
+    /// The byte that ends it; None of a picture without quotes.
+    pub quote: Option<u8>,
+    /// What is kept of it, or waits for a decision.
+    pub bytes: Vec<u8>,
+    /// What becomes of it.
+    pub kind: Kind,
+    /// Where in an escape the next byte is.
+    pub escape: Escape,
+    /// The first half of a character that is written as two escapes.
+    pub high: Option<u32>,
+}
+
+/// What becomes of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Too little of it came to tell.
+    Undecided,
+    /// It is part of the tree.
+    Kept,
+    /// Longer than what is left of the room for texts.
+    Dropped,
+    /// It goes to the sink.
+    Picture,
+}
+
+/// Where in an escape the next byte is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Escape {
+    /// In none.
+    No,
+    /// Behind its backslash.
+    Backslash,
+    /// In the digits of `\u`.
+    Unicode {
+        /// Those that came.
+        digits: u32,
+        /// Their value.
+        value: u32,
+    },
+}
+
+impl Text {
+    /// An empty text.
+    pub const fn new(quote: Option<u8>) -> Self {
+        Self { quote, bytes: Vec::new(), kind: Kind::Undecided, escape: Escape::No, high: None }
+    }
+
+    /// Takes a byte of an escape; the character that it completes.
+    pub fn escaped(&mut self, byte: u8) -> Option<char> {
+        let Escape::Unicode { digits, value } = self.escape else {
+            self.escape = Escape::No;
+            return match byte {
+                b'u' => {
+                    self.escape = Escape::Unicode { digits: 0, value: 0 };
+                    None
+                }
+                b'n' => Some('\n'),
+                b'r' => Some('\r'),
+                b't' => Some('\t'),
+                b'b' | b'f' => Some(' '),
+                other if other.is_ascii() => Some(char::from(other)),
+                _ => Some(char::REPLACEMENT_CHARACTER),
+            };
+        };
+        // What is no digit makes a character that does not exist.
+        let value = (value << 4) | char::from(byte).to_digit(16).unwrap_or(0x000f_0000);
+        if digits < 3 {
+            self.escape = Escape::Unicode { digits: digits + 1, value };
+            return None;
+        }
+        self.escape = Escape::No;
+        match (self.high.take(), value) {
+            (_, 0xd800..=0xdbff) => {
+                self.high = Some(value);
+                None
+            }
+            (Some(high), 0xdc00..=0xdfff) => {
+                char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (value - 0xdc00))
+            }
+            _ => Some(char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER)),
+        }
+    }
+}
+
+/// Whether a text is base64 of a picture's first bytes.
+pub(super) fn begins_as_picture(text: &[u8]) -> bool {
+    const HEAD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD);
+    let plain = text.iter().filter(|byte| !byte.is_ascii_whitespace()).map(|byte| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        byte => *byte,
+    });
+    let head: Vec<u8> = plain.take(media::HEAD_BYTES / 3 * 4).collect();
+    if text.len() < SNIFFED || !head.len().is_multiple_of(4) {
+        return false;
+    }
+    HEAD.decode(&head).is_ok_and(|head| media::of_picture(&head).is_some_and(|found| found.is_certain))
+}
