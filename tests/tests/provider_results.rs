@@ -13,7 +13,7 @@ use std::fs;
 use reel_tests::{
     Connection, FakeProvider, Sandbox, eventually,
     fake_provider::{Delivery, Fault, FileFault},
-    studio::{patient_studio, prompt, submit},
+    studio::{config, patient_studio, prompt, submit},
 };
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
@@ -259,12 +259,20 @@ fn a_free_picture_that_stays_away_is_asked_for_again_and_one_that_is_no_picture_
     let task = connection.wait(id);
     assert_made(&task);
     assert_eq!((provider.calls(), &task["attempts"]), (2, &json!(2)), "{task}");
+    provider.always_files(UNAVAILABLE);
+    let spec = json!({ "kind": "image.generate", "params": prompt("one attempt"), "max_attempts": 1 });
+    let id = connection.submit_as(spec);
+    assert_eq!(connection.wait(id)["error"]["code"], "answer_lost");
+    provider.always_files(FileFault::Good);
+    connection.ok("task.retry", json!({ "id": id }));
+    assert_made(&connection.wait(id));
+    assert_eq!(provider.calls(), 3, "a retry fetches first");
     provider.script_files([FileFault::Text]);
     let id = submit(&mut connection, "a text");
     assert_eq!(connection.wait(id)["error"]["code"], "provider_failed");
     connection.ok("task.retry", json!({ "id": id }));
     assert_made(&connection.wait(id));
-    assert_eq!(provider.calls(), 4);
+    assert_eq!(provider.calls(), 5);
 }
 
 #[test]
@@ -334,4 +342,25 @@ fn a_task_whose_results_another_provider_made_waits_for_that_one_or_for_a_person
     connection.ok("task.release", json!({ "id": id }));
     assert_made(&connection.wait(id));
     assert_eq!((provider.calls(), other.calls()), (1, 0));
+}
+
+#[test]
+fn the_wait_for_a_free_connection_takes_nothing_of_the_patience() {
+    let provider = naming();
+    provider.on_prompt("silent", Fault::Never);
+    provider.script_files([NOT_FOUND]);
+    let sandbox = Sandbox::new();
+    sandbox.configure(&config(&sandbox, &provider, "").replace("per_host = 100", "per_host = 1"));
+    sandbox.start();
+    provider.hold();
+    let mut connection = sandbox.connect();
+    let named = submit(&mut connection, "named");
+    provider.wait_for_in_flight(1);
+    // It waits for the connection, and has it for two seconds before the picture is fetched.
+    let silent = submit(&mut connection, "silent");
+    eventually("both run", || (connection.task(silent)["state"] == "running").then_some(()));
+    provider.release();
+    assert_made(&connection.wait(named));
+    assert_held(&connection.wait(silent));
+    assert_eq!(provider.calls_of("named"), 1);
 }

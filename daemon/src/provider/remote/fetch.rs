@@ -3,16 +3,16 @@
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
-use reqwest::{Method, StatusCode, Url, header::LOCATION};
+use reqwest::{Method, Request, StatusCode, Url, header::LOCATION};
 use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep, timeout},
+    sync::{Semaphore, oneshot},
+    time::{Instant, sleep},
 };
 
 use super::{MAX_PICTURE_BYTES, RemoteParts};
 use crate::{
     cache::Spooled,
-    provider::http::{BodyFault, BodyLimits, Reach, SendError, read_file, retry_after},
+    provider::http::{BodyFault, BodyLimits, Exchange, Reach, SendError, read_file, retry_after},
     secret::Secret,
     tasks::ProgressSink,
 };
@@ -84,7 +84,7 @@ impl RemoteParts {
         turns: &Semaphore,
         progress: &ProgressSink,
     ) -> Result<Spooled, Unfetched> {
-        let until = Instant::now() + self.patience;
+        let mut until = None;
         let mut pause = FIRST_PAUSE;
         loop {
             let fetched = {
@@ -92,6 +92,8 @@ impl RemoteParts {
                 let _turn = turns.acquire().await;
                 self.fetch_once(url.clone(), key).await
             };
+            // From the first try on, which may have waited for a free connection.
+            let until = *until.get_or_insert_with(|| Instant::now() + self.patience);
             let left = until.saturating_duration_since(Instant::now());
             let missed = match fetched {
                 Err(missed) if !missed.is_final && !left.is_zero() => missed,
@@ -107,6 +109,19 @@ impl RemoteParts {
         }
     }
 
+    /// Sends a request to a server of files, which answers sooner than one that makes pictures. The time counts from when the request leaves.
+    async fn send_to_file_server(&self, request: Request, reach: Reach) -> Result<Exchange, SendError> {
+        let (leaves, left) = oneshot::channel::<()>();
+        let silence = async {
+            let _ = left.await;
+            sleep(LONGEST_SILENCE).await;
+        };
+        tokio::select! {
+            sent = self.http.send(request, reach, || drop(leaves)) => sent,
+            () = silence => Err(SendError::Lost(format!("no answer within {} s", LONGEST_SILENCE.as_secs()))),
+        }
+    }
+
     async fn fetch_once(&self, mut url: Url, key: Option<&Secret>) -> Result<Spooled, Unfetched> {
         let limits = BodyLimits { in_memory: 1, pictures: 1, picture_bytes: MAX_PICTURE_BYTES };
         for _ in 0..=MAX_REDIRECTS {
@@ -116,12 +131,10 @@ impl RemoteParts {
             let reach = if is_own || self.config.is_local() { Reach::Anywhere } else { Reach::Internet };
             let request = self.request(Method::GET, url.clone(), key.filter(|_| is_own));
             let request = request.map_err(|failure| missed(failure.error.message))?;
-            let sent = timeout(LONGEST_SILENCE, self.http.send(request, reach, || {})).await;
-            let exchange = match sent {
-                Ok(Ok(exchange)) => exchange,
-                Ok(Err(SendError::Forbidden(reason))) => return Err(missed(reason).finally()),
-                Ok(Err(SendError::NotSent(reason) | SendError::Lost(reason))) => return Err(missed(reason)),
-                Err(_) => return Err(missed(format!("no answer within {} s", LONGEST_SILENCE.as_secs()))),
+            let exchange = match self.send_to_file_server(request, reach).await {
+                Ok(exchange) => exchange,
+                Err(SendError::Forbidden(reason)) => return Err(missed(reason).finally()),
+                Err(SendError::NotSent(reason) | SendError::Lost(reason)) => return Err(missed(reason)),
             };
             let (status, headers) = (exchange.response.status(), exchange.response.headers());
             if status.is_success() {
