@@ -3,7 +3,7 @@
 use std::{error::Error as _, io};
 
 use reel_client::ClientError;
-use reel_protocol::{RpcError, TaskError, TaskState, TaskView};
+use reel_protocol::{RpcError, TaskError, TaskId, TaskState, TaskView};
 use serde::Serialize;
 
 use crate::{
@@ -31,6 +31,9 @@ pub struct Shown {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// The task that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
 }
 
 impl Failure {
@@ -38,7 +41,7 @@ impl Failure {
     pub fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
         Self {
             exit,
-            error: Shown { code: code.to_owned(), message: message.into(), hint: None },
+            error: Shown { code: code.to_owned(), message: message.into(), hint: None, task: None },
             is_said: false,
         }
     }
@@ -47,6 +50,13 @@ impl Failure {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.error.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, about this task.
+    #[must_use]
+    pub fn of(mut self, task: TaskId) -> Self {
+        self.error.task = Some(task);
         self
     }
 
@@ -88,6 +98,10 @@ impl Failure {
 
     /// Why a settled task has no result; None where it has.
     pub fn of_task(task: &TaskView) -> Option<Self> {
+        Self::of_outcome(task).map(|failure| failure.of(task.id))
+    }
+
+    fn of_outcome(task: &TaskView) -> Option<Self> {
         let id = task.id;
         let failed = |code: &str, message: String| Self::new(Exit::WorkFailed, code, message);
         match task.state {
@@ -137,7 +151,7 @@ impl From<ClientError> for Failure {
             ClientError::Rpc(RpcError { data, .. }) => {
                 return Self {
                     exit,
-                    error: Shown { code: data.code, message, hint: data.hint },
+                    error: Shown { code: data.code, message, hint: data.hint, task: None },
                     is_said: false,
                 };
             }

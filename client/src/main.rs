@@ -21,6 +21,7 @@ mod table;
 mod tasks;
 mod units;
 mod waiting;
+mod why;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,14 @@
 //! Live progress on stderr: bars on a terminal, lines elsewhere.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reel_protocol::{Progress as Fraction, TaskId, TaskState};
+use reel_protocol::{Progress as Fraction, TaskId, TaskState, TaskView, Timestamp, WaitReason};
 
-use crate::{failure::Failure, output::Output, table};
+use crate::{failure::Failure, output::Output, table, why};
 
 /// A tenth of the terminal's rows at most, so that what was there before stays in sight.
 const ROWS_PER_BAR: usize = 10;
@@ -26,8 +29,10 @@ pub struct Progress {
     screen: Option<Screen>,
     /// Of many tasks only those that run have a bar, and only the results are said.
     is_of_many: bool,
-    /// The last state that was said of a task, off a terminal.
-    said: HashMap<TaskId, TaskState>,
+    /// The states that were said of a task, off a terminal: a task that is tried again and again would fill the screen.
+    said: HashSet<(TaskId, TaskState)>,
+    /// Why a task waits, as it was said last.
+    explained: HashMap<TaskId, (WaitReason, Option<String>)>,
 }
 
 #[derive(Debug)]
@@ -51,7 +56,7 @@ impl Progress {
             });
             Screen { bars, most_bars: (rows / ROWS_PER_BAR).max(1), tasks: HashMap::new(), overall }
         });
-        Self { output, screen, is_of_many: total.is_some(), said: HashMap::new() }
+        Self { output, screen, is_of_many: total.is_some(), said: HashSet::new(), explained: HashMap::new() }
     }
 
     /// Bars of running tasks beside lines on stdout, where both are a terminal; elsewhere nothing is drawn or said.
@@ -105,6 +110,20 @@ impl Progress {
         }));
     }
 
+    /// Says why a task waits, once for each reason; a bar shows it all the time.
+    pub fn explain(&mut self, task: &TaskView) {
+        let Some(reason) = task.wait_reason.filter(|reason| why::may_last(*reason)) else { return };
+        let Some(words) = why::why_it_waits(task, Timestamp::now()) else { return };
+        if let Some(bar) = self.screen.as_ref().and_then(|screen| screen.tasks.get(&task.id)) {
+            return bar.set_message(table::one_line(&words));
+        }
+        let code = task.error.as_ref().map(|error| error.code.clone());
+        let said = self.explained.insert(task.id, (reason, code.clone()));
+        if self.screen.is_none() && !self.output.is_json && said != Some((reason, code)) {
+            self.output.note(&words);
+        }
+    }
+
     /// One more of all is done; `line` says what, off a terminal.
     pub fn advance(&mut self, done: usize, line: &str) {
         match self.screen.as_ref().and_then(|screen| screen.overall.as_ref()) {
@@ -152,11 +171,7 @@ impl Progress {
 
     fn say(&mut self, id: TaskId, state: TaskState, progress: &Fraction) {
         // Results say the rest; a document on stdout is often read together with stderr.
-        if self.output.is_json
-            || self.is_of_many
-            || state.is_settled()
-            || self.said.insert(id, state) == Some(state)
-        {
+        if self.output.is_json || self.is_of_many || state.is_settled() || !self.said.insert((id, state)) {
             return;
         }
         let message =

@@ -7,12 +7,12 @@ use std::{
 
 use reel_client::{Client, ClientError, EventStream, Session};
 use reel_protocol::{
-    Seconds, TaskId, TaskView,
+    Seconds, TaskId, TaskView, Timestamp,
     methods::{
         SubscribeParams, TaskCancel, TaskIdParams, TaskWait, TaskWaitParams, TaskWaitResult, Topic, Until,
     },
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::{
     exit::Exit,
@@ -20,10 +20,15 @@ use crate::{
     output::Output,
     progress::Progress,
     signals::{self, Interrupts},
+    why::why_it_waits,
 };
 
 /// How long a second Ctrl-C may take to cancel.
 const SECOND_CHANCE: Duration = Duration::from_secs(2);
+
+/// How often it is asked why tasks wait, and of how many: a person reads about a few.
+const LOOK: Duration = Duration::from_secs(2);
+const LOOKED_AT: usize = 8;
 
 /// What to wait for.
 #[derive(Debug)]
@@ -84,8 +89,15 @@ pub async fn wait_for_one(
     let wait = Wait { timeout, titles, ..Wait::for_all(&ids) };
     let ended = self::wait(output, session, &wait, interrupts).await?;
     if ended.timed_out {
-        return Err(Failure::new(Exit::TimedOut, "timed_out", "the time is over, the work goes on")
-            .hint(format!("reel wait {id}")));
+        let why = ended.tasks.first().and_then(|task| why_it_waits(task, Timestamp::now()));
+        let why = why.map(|why| format!("; {why}")).unwrap_or_default();
+        return Err(Failure::new(
+            Exit::TimedOut,
+            "timed_out",
+            format!("the time is over, the work goes on{why}"),
+        )
+        .hint(format!("reel wait {id}, or reel cancel {id} gives up"))
+        .of(id));
     }
     ended
         .tasks
@@ -188,9 +200,18 @@ async fn wait_once(
     }
     let ended = client.call::<TaskWait>(&params);
     tokio::pin!(ended);
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.reset();
     loop {
         tokio::select! {
             ended = &mut ended => return ended,
+            _ = look.tick() => {
+                // Where this fails, so does the wait, or it has just ended.
+                for task in how_they_stand(client, wait.ids).await.unwrap_or_default() {
+                    progress.explain(&task);
+                }
+            }
             event = next_event(&mut events) => {
                 if let Some(task) = event.as_ref().and_then(|event| event.task.as_ref()) {
                     let title = wait.title_of(task.id, task.name.as_ref());
@@ -203,6 +224,14 @@ async fn wait_once(
             }
         }
     }
+}
+
+/// The first of the tasks as they now are: no event tells why one waits.
+async fn how_they_stand(client: &Client, ids: &[TaskId]) -> Result<Vec<TaskView>, ClientError> {
+    let ids = ids.iter().take(LOOKED_AT).copied().collect();
+    let now =
+        TaskWaitParams { ids, until: Until::All, timeout_s: Some(Seconds(Duration::ZERO)), batch: None };
+    Ok(client.call::<TaskWait>(&now).await?.tasks)
 }
 
 async fn next_event(events: &mut Option<EventStream>) -> Option<reel_protocol::methods::Event> {

@@ -11,9 +11,9 @@
 use std::{fs, path::Path, time::Duration};
 
 use reel_tests::{
-    FakeProvider, Sandbox, eventually,
+    FakeProvider, eventually,
     fake_provider::{Cut, Fault, RetryAfter},
-    studio::{ask_once, config, key_file, prompt, studio, submit},
+    studio::{ask_once, key_file, prompt, studio, submit},
 };
 use serde_json::{Value, json};
 
@@ -173,22 +173,6 @@ fn a_paid_call_whose_answer_was_lost_is_held_and_a_free_one_is_asked_again() {
         assert_eq!((&task["state"], &task["attempts"]), (&json!("failed"), &json!(2)), "{name}: {task}");
         assert_eq!(provider.calls_of(name), 3, "{name}");
     }
-}
-
-#[test]
-fn a_server_that_nobody_reaches_is_asked_again_though_it_is_paid() {
-    let provider = FakeProvider::start();
-    let sandbox = Sandbox::new();
-    let text = config(&sandbox, &provider, "");
-    drop(provider);
-    sandbox.configure(&text);
-    sandbox.start();
-    let mut connection = sandbox.connect();
-    let id = connection
-        .submit_as(json!({ "kind": "image.generate", "params": prompt("nobody"), "max_attempts": 2 }));
-    let task = connection.wait(id);
-    assert_eq!((&task["state"], &task["attempts"]), (&json!("failed"), &json!(2)), "{task}");
-    assert_eq!(task["error"]["code"], "provider_unavailable");
 }
 
 #[test]

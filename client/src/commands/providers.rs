@@ -101,6 +101,7 @@ fn standing(provider: &ProviderInfo) -> String {
         Some(WaitReason::ProviderRate) => format!("rate reached,{left}"),
         Some(WaitReason::ProviderPause) => format!("asked for a pause,{left}"),
         Some(WaitReason::ProviderDown) => format!("out of order, tried again in{left}"),
+        Some(WaitReason::ProviderUnreachable) => format!("cannot be reached, tried again in{left}"),
         Some(_) => "waits".to_owned(),
     }
 }

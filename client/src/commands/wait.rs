@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reel_protocol::{TaskId, TaskState, limits::WAIT_IDS, methods::Until};
+use reel_protocol::{TaskId, TaskState, Timestamp, limits::WAIT_IDS, methods::Until};
 
 use crate::{
     context::Context,
@@ -11,6 +11,7 @@ use crate::{
     signals::Interrupts,
     units,
     waiting::{self, Wait},
+    why::why_it_waits,
 };
 
 /// Which tasks, and how long.
@@ -51,6 +52,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         }
     }
     if ended.timed_out {
+        for why in ended.tasks.iter().filter_map(|task| why_it_waits(task, Timestamp::now())) {
+            context.output.note(&why);
+        }
         context.output.warn("the time is over, the work goes on");
         exit = Exit::TimedOut;
     }

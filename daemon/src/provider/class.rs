@@ -13,7 +13,9 @@ pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// Why an attempt made nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// It may work later: not reached, or a status that says so; how long to wait at least, where it said so.
+    /// No connection could be made, so the request never left: nothing was done, and it may work later.
+    Unreached,
+    /// It may work later, as its status says; how long to wait at least, where it said so.
     Transient(Option<Duration>),
     /// Asked too often; how long to wait, where it said so.
     RateLimited(Option<Duration>),
@@ -39,7 +41,7 @@ impl Class {
     /// The stable code that the task's error carries.
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::Transient(_) => ErrorCode::ProviderUnavailable,
+            Self::Unreached | Self::Transient(_) => ErrorCode::ProviderUnavailable,
             Self::RateLimited(_) => ErrorCode::RateLimited,
             Self::Quota | Self::QuotaWindow(_) => ErrorCode::QuotaExceeded,
             Self::Auth => ErrorCode::ProviderAuth,
@@ -53,6 +55,7 @@ impl Class {
     /// What it says about the provider.
     pub const fn verdict(self) -> Verdict {
         match self {
+            Self::Unreached => Verdict::Unreached,
             Self::Transient(_) => Verdict::Failed,
             Self::RateLimited(wait) => Verdict::Limited(wait),
             Self::Ambiguous => Verdict::Unclear,
@@ -69,6 +72,7 @@ impl Class {
     /// Whether the same may be asked again by itself.
     pub const fn again(self, is_paid: bool) -> Again {
         match self {
+            Self::Unreached => Again::WhenReached,
             Self::Transient(wait) => Again::Later(wait),
             Self::RateLimited(wait) => Again::WhenAllowed(wait),
             Self::Ambiguous if is_paid => Again::OutcomeUnknown,
@@ -81,7 +85,8 @@ impl Class {
     const fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::Transient(_)
+            Self::Unreached
+                | Self::Transient(_)
                 | Self::RateLimited(_)
                 | Self::QuotaWindow(_)
                 | Self::Ambiguous
@@ -138,6 +143,7 @@ mod tests {
     fn only_what_may_pass_is_asked_again_and_what_may_be_paid_never() {
         let minute = Some(Duration::from_mins(1));
         for is_paid in [false, true] {
+            assert_eq!(Class::Unreached.again(is_paid), Again::WhenReached);
             assert_eq!(Class::Transient(minute).again(is_paid), Again::Later(minute));
             assert_eq!(Class::RateLimited(minute).again(is_paid), Again::WhenAllowed(minute));
             for class in [

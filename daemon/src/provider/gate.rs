@@ -1,29 +1,33 @@
-//! When a provider may be asked: its permits, its rate, a pause that it asked for, and its circuit. Pure: the time comes in.
+//! When a provider may be asked: its permits, its rate, whether it can be reached, and for each of its models a pause and a circuit. Pure: the
+//! time comes in.
+//!
+//! Permits, `requests_per_minute` and whether a connection can be made belong to the provider. A 429 or a 503 belongs to the model that was
+//! asked for, as a gateway serves models of several services under one address and key.
+
+mod model;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use reel_protocol::WaitReason;
 use tokio::time::Instant;
 
+use self::model::ModelGate;
+
 /// What `requests_per_minute` counts in, and a second for requests that are longer on their way than others: the service counts them when
 /// they arrive.
 const RATE_WINDOW: Duration = Duration::from_secs(61);
-/// Transient failures in a row that open the circuit.
-const FAILURES: u32 = 5;
-/// How long it stays open at first; doubled each time until [`LONGEST_OPEN`].
-const FIRST_OPEN: Duration = Duration::from_secs(15);
-const LONGEST_OPEN: Duration = Duration::from_mins(5);
-/// How long a provider is left alone that limits its rate and does not say until when; doubled each time until [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Limits in a row for which the provider is believed that says it may be asked again at once. From the next on it is left alone for a
-/// second at least, doubled each time until [`LONGEST_FLOOR`].
-const BELIEVED: u32 = 2;
-const FIRST_FLOOR: Duration = Duration::from_secs(1);
-const LONGEST_FLOOR: Duration = Duration::from_secs(30);
+/// How long a provider is left alone that could not be reached; doubled each time until [`LONGEST_UNREACHED`].
+const FIRST_UNREACHED: Duration = Duration::from_secs(1);
+const LONGEST_UNREACHED: Duration = Duration::from_mins(1);
+/// Models whose pauses and circuits are remembered; past it those that are neither paused nor out of order are forgotten, then all.
+const MAX_MODELS: usize = 256;
+
+/// The model that is asked for; None for the provider's own choice.
+pub type Model = Option<Arc<str>>;
 
 /// From the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub enum Shut {
     Paused(Instant),
     /// It failed too often; it is tried again then.
     Circuit(Instant),
+    /// No request reaches it; it is tried again then.
+    Unreachable(Instant),
 }
 
 impl Shut {
@@ -60,6 +66,7 @@ impl Shut {
             Self::Rate(_) => WaitReason::ProviderRate,
             Self::Paused(_) => WaitReason::ProviderPause,
             Self::Circuit(_) => WaitReason::ProviderDown,
+            Self::Unreachable(_) => WaitReason::ProviderUnreachable,
         }
     }
 
@@ -67,7 +74,9 @@ impl Shut {
     pub const fn until(self) -> Option<Instant> {
         match self {
             Self::Busy => None,
-            Self::Rate(until) | Self::Paused(until) | Self::Circuit(until) => Some(until),
+            Self::Rate(until) | Self::Paused(until) | Self::Circuit(until) | Self::Unreachable(until) => {
+                Some(until)
+            }
         }
     }
 }
@@ -81,15 +90,18 @@ pub enum Verdict {
     Failed,
     /// It was asked too often; for how long it wants to be left alone, if it said so.
     Limited(Option<Duration>),
+    /// The request never left, as no connection could be made.
+    Unreached,
     /// Nothing can be told from it.
     Unclear,
 }
 
 /// One that is under way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Attempt {
+    model: Model,
     began: Instant,
-    has_left: bool,
+    left: Option<Instant>,
     /// The service has nothing more to do for it.
     is_answered: bool,
 }
@@ -105,14 +117,12 @@ pub struct Gate {
     last_of_former: u64,
     /// When requests left, oldest first; as many as decide anything, and none where the rate is not limited.
     sent: VecDeque<Instant>,
-    paused_until: Option<Instant>,
-    /// In a row.
-    limited: u32,
-    /// In a row.
-    failures: u32,
-    /// How often the circuit opened since the last answer.
-    openings: u32,
-    open_until: Option<Instant>,
+    /// Tries in a row that did not reach it.
+    unreached: u32,
+    /// When it is tried again; None while it can be reached.
+    unreached_until: Option<Instant>,
+    /// Models that are not simply well.
+    models: BTreeMap<Model, ModelGate>,
 }
 
 impl Gate {
@@ -124,11 +134,9 @@ impl Gate {
             next_ticket: 0,
             last_of_former: 0,
             sent: VecDeque::new(),
-            paused_until: None,
-            limited: 0,
-            failures: 0,
-            openings: 0,
-            open_until: None,
+            unreached: 0,
+            unreached_until: None,
+            models: BTreeMap::new(),
         }
     }
 
@@ -145,8 +153,8 @@ impl Gate {
     /// Another service is asked from now on: what the former one did is not its fault. The minute stays, as nobody knows whether they share it.
     pub fn renew(&mut self) {
         self.last_of_former = self.next_ticket;
-        (self.paused_until, self.open_until) = (None, None);
-        (self.limited, self.failures, self.openings) = (0, 0, 0);
+        (self.unreached, self.unreached_until) = (0, None);
+        self.models.clear();
     }
 
     /// Attempts that the service works on, or will.
@@ -154,22 +162,25 @@ impl Gate {
         self.out.values().filter(|attempt| !attempt.is_answered).count() as u32
     }
 
-    /// Why no attempt may begin now; None if one may.
-    pub fn shut(&self, now: Instant) -> Option<Shut> {
+    /// Why no attempt with this model may begin now; None if one may.
+    pub fn shut(&self, model: &Model, now: Instant) -> Option<Shut> {
         if self.running() >= self.limits.max_concurrent {
             return Some(Shut::Busy);
         }
-        if let Some(until) = self.paused_until.filter(|until| *until > now) {
-            return Some(Shut::Paused(until));
-        }
-        match self.open_until {
-            Some(until) if until > now => return Some(Shut::Circuit(until)),
-            // One attempt finds out whether it works again.
-            Some(_) if !self.out.is_empty() => return Some(Shut::Busy),
+        match self.unreached_until {
+            Some(until) if until > now => return Some(Shut::Unreachable(until)),
+            // One attempt finds out whether it can be reached again.
+            Some(until) if self.out.values().any(|attempt| attempt.began >= until) => {
+                return Some(Shut::Busy);
+            }
             _ => {}
         }
+        let began = self.out.values().filter(|attempt| attempt.model == *model).map(|attempt| attempt.began);
+        if let Some(shut) = self.models.get(model).and_then(|gate| gate.shut(now, began)) {
+            return Some(shut);
+        }
         // Those that were let through and have not left yet will leave within this minute.
-        let waiting = self.out.values().filter(|attempt| !attempt.has_left).count();
+        let waiting = self.out.values().filter(|attempt| attempt.left.is_none()).count();
         let Some(left) = (self.limits.requests_per_minute? as usize).checked_sub(waiting + 1) else {
             // Should they leave this moment; nobody is told when they do.
             return Some(Shut::Rate(now + RATE_WINDOW));
@@ -179,18 +190,22 @@ impl Gate {
     }
 
     /// Lets an attempt begin; the ticket goes back with [`Gate::give_back`].
-    pub fn take(&mut self, now: Instant) -> Result<u64, Shut> {
-        if let Some(shut) = self.shut(now) {
+    pub fn take(&mut self, model: &Model, now: Instant) -> Result<u64, Shut> {
+        if let Some(shut) = self.shut(model, now) {
             return Err(shut);
         }
         self.next_ticket += 1;
-        self.out.insert(self.next_ticket, Attempt { began: now, has_left: false, is_answered: false });
+        let attempt = Attempt { model: model.clone(), began: now, left: None, is_answered: false };
+        self.out.insert(self.next_ticket, attempt);
         Ok(self.next_ticket)
     }
 
     /// The attempt's request leaves now: the minute counts from here, not from when it was let through.
     pub fn leaves(&mut self, ticket: u64, now: Instant) {
-        if self.out.get_mut(&ticket).is_some_and(|attempt| !std::mem::replace(&mut attempt.has_left, true)) {
+        if let Some(attempt) = self.out.get_mut(&ticket)
+            && attempt.left.is_none()
+        {
+            attempt.left = Some(now);
             self.remember(now);
         }
     }
@@ -216,45 +231,40 @@ impl Gate {
         }
     }
 
-    /// Takes what an attempt that is under way says about the provider.
+    /// Takes what an attempt that is under way says about the provider and its model.
     ///
     /// Those that began before a pause or an open circuit was over are of the same burst as the one that caused it, as none begins
     /// meanwhile: what they say is known, and does not count again.
     pub fn judge(&mut self, ticket: u64, verdict: Verdict, now: Instant) {
-        let Some(Attempt { began, .. }) = self.out.get(&ticket).filter(|_| ticket > self.last_of_former)
-        else {
+        let Some(attempt) = self.out.get_mut(&ticket).filter(|_| ticket > self.last_of_former) else {
             return;
         };
-        let is_before = |until: Option<Instant>| until.is_some_and(|until| *began < until);
-        let (is_paused, is_open) = (is_before(self.paused_until), is_before(self.open_until));
-        match verdict {
-            Verdict::Unclear => {}
-            Verdict::Answered => {
-                (self.failures, self.openings, self.limited, self.open_until) = (0, 0, 0, None);
+        let began = attempt.began;
+        let is_late = self.unreached_until.is_some_and(|until| began < until);
+        if verdict == Verdict::Unreached {
+            let left = attempt.left.take();
+            // It did not arrive, so the provider does not count it.
+            if let Some(place) = self.sent.iter().rposition(|at| Some(*at) == left) {
+                self.sent.remove(place);
             }
-            Verdict::Limited(wait) => {
-                self.limited += u32::from(!is_paused);
-                let times = self.limited.saturating_sub(1);
-                let wait = match (wait, self.limited.checked_sub(BELIEVED + 1)) {
-                    (None, _) => doubled(FIRST_PAUSE, times, LONGEST_PAUSE),
-                    (Some(wait), None) => wait,
-                    (Some(wait), Some(times)) => wait.max(doubled(FIRST_FLOOR, times, LONGEST_FLOOR)),
-                };
-                let until = now + wait;
-                self.paused_until = Some(self.paused_until.map_or(until, |earlier| earlier.max(until)));
-                (self.failures, self.open_until) = (0, None);
+            if !is_late {
+                let wait = doubled(FIRST_UNREACHED, self.unreached, LONGEST_UNREACHED);
+                self.unreached_until = Some(now + wait);
+                self.unreached += 1;
             }
-            Verdict::Failed if is_paused || is_open => {}
-            Verdict::Failed => {
-                self.failures += 1;
-                let is_probe = self.open_until.is_some();
-                if is_probe || self.failures >= FAILURES {
-                    self.open_until = Some(now + doubled(FIRST_OPEN, self.openings, LONGEST_OPEN));
-                    self.openings += 1;
-                    self.failures = 0;
-                }
+            return;
+        }
+        if !is_late {
+            (self.unreached, self.unreached_until) = (0, None);
+        }
+        let model = attempt.model.clone();
+        if !self.models.contains_key(&model) && self.models.len() >= MAX_MODELS {
+            self.models.retain(|_, gate| !gate.is_well(now));
+            if self.models.len() >= MAX_MODELS {
+                self.models.clear();
             }
         }
+        self.models.entry(model).or_default().judge(began, verdict, now);
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! It owns the instances' order and routes each call to its own. The services ask it; it asks the instance's actor.
 
+use std::sync::Arc;
+
 use actix::{Actor, Context, Handler, MessageResult, Recipient, ResponseFuture};
 use reel_protocol::{
     ErrorCode, Timestamp,
@@ -11,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     CheckNamed, CheckProvider, Class, Failure, Generate, GenerateError, GetProviders, Permits, SetInstances,
-    Shut,
+    Shut, Target,
 };
 use crate::{cache::Fresh, secret::SecretSource};
 
@@ -103,7 +105,8 @@ impl Handler<GetProviders> for ProviderGateway {
     fn handle(&mut self, _: GetProviders, _: &mut Self::Context) -> Self::Result {
         let info = |instance: &Instance| {
             let (running, max_concurrent) = self.permits.usage(&instance.info.name);
-            let shut = self.permits.shut(&instance.info.name);
+            let model = instance.info.model.as_deref().map(Arc::from);
+            let shut = self.permits.shut(&Target { provider: instance.info.name.as_str().into(), model });
             let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
             let at = |until| Timestamp::from_unix_ms(Timestamp::now().unix_ms() + left(until));
             ProviderInfo {
@@ -118,7 +121,8 @@ impl Handler<GetProviders> for ProviderGateway {
     }
 }
 
+/// A provider that left the configuration between the begin of the attempt and its call: the task waits for it.
 fn unreachable_provider() -> Failure {
     let message = "the provider is not configured any more";
-    Failure::with_code(Class::Invalid, ErrorCode::NoProvider, message, "reel providers lists them")
+    Failure::with_code(Class::Unreached, ErrorCode::NoProvider, message, "reel providers lists them")
 }

@@ -28,7 +28,7 @@ pub use self::{
         SetInstances,
     },
     openai::Openai,
-    permits::{Permit, Permits},
+    permits::{Permit, Permits, Target},
     remote::{RemoteParts, RemoteProvider},
     wire::Wire,
 };

@@ -7,9 +7,18 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::gate::{Gate, GateLimits, Shut, Verdict};
+use super::gate::{Gate, GateLimits, Model, Shut, Verdict};
 
 type Gates = BTreeMap<Arc<str>, Gate>;
+
+/// What an attempt asks for: a provider, and one of its models.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The instance's name.
+    pub provider: Arc<str>,
+    /// Its model.
+    pub model: Model,
+}
 
 /// The gates; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -54,19 +63,20 @@ impl Permits {
     }
 
     /// Whether an attempt may begin now.
-    pub fn is_free(&self, provider: &str) -> bool {
-        self.gates().get(provider).is_some_and(|gate| gate.shut(Instant::now()).is_none())
+    pub fn is_free(&self, target: &Target) -> bool {
+        let gates = self.gates();
+        gates.get(&target.provider).is_some_and(|gate| gate.shut(&target.model, Instant::now()).is_none())
     }
 
     /// Why no attempt may begin now; None if one may, or if there is no such provider.
-    pub fn shut(&self, provider: &str) -> Option<Shut> {
-        self.gates().get(provider)?.shut(Instant::now())
+    pub fn shut(&self, target: &Target) -> Option<Shut> {
+        self.gates().get(&target.provider)?.shut(&target.model, Instant::now())
     }
 
     /// A permit, if one is to be had now.
-    pub fn try_acquire(&self, provider: &Arc<str>) -> Option<Permit> {
-        let ticket = self.gates().get_mut(provider)?.take(Instant::now()).ok()?;
-        Some(Permit { permits: self.clone(), provider: Arc::clone(provider), ticket })
+    pub fn try_acquire(&self, target: &Target) -> Option<Permit> {
+        let ticket = self.gates().get_mut(&target.provider)?.take(&target.model, Instant::now()).ok()?;
+        Some(Permit { permits: self.clone(), provider: Arc::clone(&target.provider), ticket })
     }
 
     /// Permits in use, and in all.

@@ -191,10 +191,10 @@ impl RemoteParts {
             () = stopped(cancel, || self.config.is_paid && has_left.get()) => return Err(GenerateError::Stopped),
             asked = self.ask(request, sinks, (leaves, answered)) => asked,
         };
-        // What failed before the request left says nothing about the provider.
-        if let Some(permit) = permit.filter(|_| has_left.get()) {
-            permit
-                .judge(asked.as_ref().map_or_else(|failure| failure.class.verdict(), |_| Verdict::Answered));
+        let verdict = asked.as_ref().map_or_else(|failure| failure.class.verdict(), |_| Verdict::Answered);
+        // What else failed before the request left says nothing about the provider.
+        if let Some(permit) = permit.filter(|_| has_left.get() || verdict == Verdict::Unreached) {
+            permit.judge(verdict);
         }
         asked.map_err(GenerateError::Failed)
     }

@@ -13,6 +13,9 @@ const SPREAD: Duration = Duration::from_millis(500);
 const TAKEN_AT_ITS_WORD: u32 = 3;
 const LEAST_WAIT: Duration = Duration::from_secs(30);
 
+/// How long a task waits whose provider was not reached, where its gate is open again already.
+const UNREACHED: Duration = Duration::from_secs(1);
+
 /// What may follow, as the service that ran the attempt says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
@@ -22,6 +25,8 @@ pub enum Again {
     Later(Option<Duration>),
     /// Another one when the provider allows it, so much later if it said. Nothing was done, so this one does not count.
     WhenAllowed(Option<Duration>),
+    /// Another one when the provider can be reached again. The request never left, so this one does not count, however many there are.
+    WhenReached,
     /// Nobody knows whether it was done, and paid: a person decides.
     OutcomeUnknown,
 }
@@ -37,6 +42,8 @@ pub struct Failed {
     pub attempts: u32,
     /// Attempts that it may still make.
     pub attempts_left: u32,
+    /// Until the provider is tried again, where its gate says so.
+    pub opens_in: Option<Duration>,
     /// Different for each task.
     pub spread: u64,
 }
@@ -75,6 +82,7 @@ pub fn next(failed: Failed) -> Next {
         }
         // They are not given up because fetching them failed often.
         Again::Later(_) | Again::WhenAllowed(_) if failed.has_paid_results => Next::Hold,
+        Again::WhenReached => Next::Wait { wait: failed.opens_in.unwrap_or(UNREACHED), is_counted: false },
         Again::Never | Again::Later(_) | Again::WhenAllowed(_) => Next::Fail,
     }
 }
@@ -85,8 +93,9 @@ mod tests {
 
     #[test]
     fn attempts_are_bounded_and_the_providers_wait_is_kept() {
+        let opens_in = Some(Duration::from_secs(7));
         let next = |again, attempts, attempts_left| {
-            next(Failed { again, has_paid_results: false, attempts, attempts_left, spread: 1_250 })
+            next(Failed { again, has_paid_results: false, attempts, attempts_left, opens_in, spread: 1_250 })
         };
         let wait = |millis, is_counted| Next::Wait { wait: Duration::from_millis(millis), is_counted };
         let minute = Some(Duration::from_mins(1));
@@ -102,13 +111,22 @@ mod tests {
         assert_eq!(next(Again::WhenAllowed(zero), 4, 0), wait(9_250, false));
         assert_eq!(next(Again::WhenAllowed(zero), 50, 0), wait(30_000, false));
         assert_eq!(next(Again::WhenAllowed(minute), 100, 5), Next::Fail);
+        assert_eq!(next(Again::WhenReached, 1, 0), wait(7_000, false));
+        assert_eq!(next(Again::WhenReached, 10_000, 0), wait(7_000, false));
         assert_eq!(next(Again::OutcomeUnknown, 1, 9), Next::Hold);
     }
 
     #[test]
     fn results_that_were_paid_are_held_when_the_attempts_are_used_up() {
         let next = |again, attempts_left| {
-            super::next(Failed { again, has_paid_results: true, attempts: 1, attempts_left, spread: 0 })
+            super::next(Failed {
+                again,
+                has_paid_results: true,
+                attempts: 1,
+                attempts_left,
+                opens_in: None,
+                spread: 0,
+            })
         };
         assert_eq!(next(Again::Later(None), 0), Next::Hold);
         assert!(matches!(next(Again::Later(None), 1), Next::Wait { .. }));

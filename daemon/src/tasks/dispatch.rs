@@ -90,7 +90,7 @@ impl TaskTracker {
         let priority =
             members.iter().filter_map(|member| self.live.get(member)).map(|task| task.priority).max();
         let place = Place {
-            provider: task.plan.candidates.first().map(|candidate| candidate.provider.clone()),
+            target: task.target(),
             priority: priority.unwrap_or(task.priority),
             client: task.client.clone(),
             lane: task.lane,
@@ -103,7 +103,7 @@ impl TaskTracker {
         while self.may_start() {
             let permits = &self.parts.permits;
             let Some((id, place)) =
-                self.ready.pick(|name| name.as_deref().is_none_or(|name| permits.is_free(name)))
+                self.ready.pick(|target| target.as_ref().is_none_or(|target| permits.is_free(target)))
             else {
                 return self.wake_for_gates(ctx);
             };
@@ -111,9 +111,9 @@ impl TaskTracker {
                 self.plan_anew(ctx, id);
                 continue;
             }
-            let permit = match &place.provider {
+            let permit = match &place.target {
                 None => None,
-                Some(name) => match permits.try_acquire(name) {
+                Some(target) => match permits.try_acquire(target) {
                     Some(permit) => Some(permit),
                     None => return self.ready.insert(id, place),
                 },
@@ -124,7 +124,7 @@ impl TaskTracker {
 
     /// What waits for a provider's time waits for nothing else, so nobody else would start it.
     fn wake_for_gates(&mut self, ctx: &mut Context<Self>) {
-        let shut = self.ready.providers().filter_map(|name| self.parts.permits.shut(name)?.until());
+        let shut = self.ready.targets().filter_map(|target| self.parts.permits.shut(target)?.until());
         if let Some(until) = shut.min() {
             self.wake_at(ctx, until);
         }

@@ -50,7 +50,7 @@ impl TaskTracker {
         let candidate = task.plan.candidates.first();
         let permit = match candidate {
             None => None,
-            Some(candidate) => Some(self.parts.permits.try_acquire(&candidate.provider)?),
+            Some(candidate) => Some(self.parts.permits.try_acquire(&candidate.target())?),
         };
         self.next_run += 1;
         let (run, id) = (self.next_run, task.id);

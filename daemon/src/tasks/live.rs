@@ -9,8 +9,12 @@ use reel_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{Plan, TaskTracker, flights::Key, ready::Lane};
-use crate::{memory::Reservation, provider::RemoteJob, store::NewTask};
+use super::{Candidate, Plan, TaskTracker, flights::Key, ready::Lane};
+use crate::{
+    memory::Reservation,
+    provider::{RemoteJob, Target},
+    store::NewTask,
+};
 
 /// What waits until a task's transition is on disk.
 pub type Deferred = Box<dyn FnOnce(&mut TaskTracker, &mut Context<TaskTracker>) + Send>;
@@ -65,6 +69,11 @@ impl LiveTask {
     /// Whether nobody knows whether it was done, and paid.
     pub fn is_unknown(&self) -> bool {
         self.hold_reason == Some(HoldReason::OutcomeUnknown)
+    }
+
+    /// What its next attempt asks for; None for services that need no provider.
+    pub fn target(&self) -> Option<Target> {
+        self.plan.candidates.first().map(Candidate::target)
     }
 
     /// What makes it equal to others: only tasks that read the cache share a call.

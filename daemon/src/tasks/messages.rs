@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     cache::Kept,
-    provider::{Permit, RemoteJob},
+    provider::{Permit, RemoteJob, Target},
     store::{self, StoreError},
     tasks::{Again, JobSink, TaskRefusal},
 };
@@ -306,6 +306,13 @@ pub struct Candidate {
     pub key: [u8; 32],
     /// Whether asking twice may pay twice.
     pub is_paid: bool,
+}
+
+impl Candidate {
+    /// What its gate is asked for.
+    pub fn target(&self) -> Target {
+        Target { provider: Arc::clone(&self.provider), model: self.model.clone() }
+    }
 }
 
 /// Why a spec is not accepted.

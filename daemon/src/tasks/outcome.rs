@@ -1,6 +1,6 @@
 //! What a run's end means for all that share it: they are done, they fail, they wait for another attempt, or a person decides.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::Context;
 use reel_protocol::{ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
@@ -10,6 +10,7 @@ use super::{
     Again, RunEnd, TaskTracker,
     again::{Failed, Next, next},
     finish::{End, RowsWritten, task_error},
+    live::LiveTask,
     messages::Lost,
     remote_jobs::hint_to_fetch,
 };
@@ -182,6 +183,7 @@ impl TaskTracker {
             has_paid_results,
             attempts: task.attempts,
             attempts_left: task.attempts_left,
+            opens_in: self.opens_in(task),
             spread: leader.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
         };
         match next(failed) {
@@ -214,6 +216,12 @@ impl TaskTracker {
                 );
             }
         }
+    }
+
+    /// Until the task's provider is tried again, if it is left alone now.
+    fn opens_in(&self, task: &LiveTask) -> Option<Duration> {
+        let until = self.parts.permits.shut(&task.target()?)?.until()?;
+        Some(until.saturating_duration_since(Instant::now()))
     }
 
     /// Holds a task of which nobody knows whether it was done: a person decides.

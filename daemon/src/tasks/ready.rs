@@ -1,6 +1,6 @@
 //! The ready queues: which task starts next. Pure.
 //!
-//! Tasks stand by provider, so that one whose provider has no permit never blocks another; then by priority; and inside one priority
+//! Tasks stand by provider and model, so that one that gets no permit there never blocks another; then by priority; and inside one priority
 //! clients take turns, and the lanes of a client take turns in its turn. A lane is a batch, or else a connection.
 
 use std::{
@@ -13,9 +13,7 @@ use std::{
 use reel_protocol::TaskId;
 
 use super::slack::let_go;
-
-/// A provider instance's name; None for tasks that need none.
-pub type ProviderName = Option<Arc<str>>;
+use crate::provider::Target;
 
 /// A batch, or the connection that sent single tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,8 +27,8 @@ pub enum Lane {
 /// Where a task stands in the queues.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Whose permit it needs.
-    pub provider: ProviderName,
+    /// Whose permit it needs; None for tasks that need none.
+    pub target: Option<Target>,
     /// Higher first.
     pub priority: i8,
     /// Whose turn it takes.
@@ -42,7 +40,7 @@ pub struct Place {
 /// All tasks that could start now.
 #[derive(Debug, Default)]
 pub struct Ready {
-    providers: Ring<ProviderName, BTreeMap<Reverse<i8>, Clients>>,
+    targets: Ring<Option<Target>, BTreeMap<Reverse<i8>, Clients>>,
     places: HashMap<TaskId, Place>,
 }
 
@@ -52,7 +50,7 @@ impl Ready {
     /// Adds a task, or moves it to another place.
     pub fn insert(&mut self, id: TaskId, place: Place) {
         self.remove(id);
-        let priorities = self.providers.entry(place.provider.clone());
+        let priorities = self.targets.entry(place.target.clone());
         let clients = priorities.entry(Reverse(place.priority)).or_default();
         clients.entry(Arc::clone(&place.client)).entry(place.lane).insert(id);
         self.places.insert(id, place);
@@ -62,7 +60,7 @@ impl Ready {
     pub fn remove(&mut self, id: TaskId) -> bool {
         let Some(place) = self.places.remove(&id) else { return false };
         let_go(&mut self.places);
-        self.providers.update(&place.provider, |priorities| {
+        self.targets.update(&place.target, |priorities| {
             if let Some(clients) = priorities.get_mut(&Reverse(place.priority)) {
                 clients.update(&place.client, |lanes| {
                     lanes.update(&place.lane, |tasks| {
@@ -80,22 +78,23 @@ impl Ready {
         true
     }
 
-    /// Takes the next task among those whose provider `has_permit`.
-    pub fn pick(&mut self, has_permit: impl Fn(&ProviderName) -> bool) -> Option<(TaskId, Place)> {
-        // The highest priority of all that can start; between providers that hold it, the one that has waited longest for its turn.
-        let (provider, _) = self
-            .providers
+    /// Takes the next task among those whose target `has_permit`.
+    pub fn pick(&mut self, has_permit: impl Fn(&Option<Target>) -> bool) -> Option<(TaskId, Place)> {
+        // The highest priority of all that can start; between targets that hold it, the one that has waited longest for its turn.
+        let (target, _) = self
+            .targets
             .iter()
-            .filter(|(provider, _)| has_permit(provider))
-            .filter_map(|(provider, priorities)| Some((provider.clone(), priorities.keys().next()?.0)))
+            .filter(|(target, _)| has_permit(target))
+            .filter_map(|(target, priorities)| Some((target.clone(), priorities.keys().next()?.0)))
             .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-        let id = self.front(&provider)?;
+        let (_, clients) = self.targets.get(&target)?.iter().next()?;
+        let (_, lanes) = clients.iter().next()?;
+        let (_, tasks) = lanes.iter().next()?;
+        let id = tasks.first().copied()?;
         let place = self.places.get(&id)?.clone();
-        self.providers.rotate(&provider);
-        if let Some(clients) = self
-            .providers
-            .get_mut(&provider)
-            .and_then(|priorities| priorities.get_mut(&Reverse(place.priority)))
+        self.targets.rotate(&target);
+        if let Some(clients) =
+            self.targets.get_mut(&target).and_then(|priorities| priorities.get_mut(&Reverse(place.priority)))
         {
             clients.rotate(&place.client);
             if let Some(lanes) = clients.get_mut(&place.client) {
@@ -111,21 +110,14 @@ impl Ready {
         self.places.get(&id).map(|place| place.priority)
     }
 
-    /// The providers that tasks stand for.
-    pub fn providers(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.providers.iter().filter_map(|(provider, _)| provider.as_ref())
+    /// What tasks wait for a permit of.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter_map(|(target, _)| target.as_ref())
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
-    }
-
-    fn front(&self, provider: &ProviderName) -> Option<TaskId> {
-        let (_, clients) = self.providers.get(provider)?.iter().next()?;
-        let (_, lanes) = clients.iter().next()?;
-        let (_, tasks) = lanes.iter().next()?;
-        tasks.first().copied()
     }
 }
 
@@ -211,7 +203,7 @@ mod tests {
 
     fn place(provider: Option<&str>, priority: i8, client: &str, lane: u64) -> Place {
         Place {
-            provider: provider.map(Arc::from),
+            target: provider.map(|provider| Target { provider: provider.into(), model: None }),
             priority,
             client: client.into(),
             lane: Lane::Connection(lane),
@@ -264,7 +256,8 @@ mod tests {
         ready.insert(TaskId(1), place(Some("slow"), 50, "a", 1));
         ready.insert(TaskId(2), place(Some("free"), 0, "a", 1));
         ready.insert(TaskId(3), place(Some("free"), 9, "a", 1));
-        let free_only = |provider: &ProviderName| provider.as_deref() == Some("free");
+        let free_only =
+            |target: &Option<Target>| target.as_ref().is_some_and(|target| &*target.provider == "free");
         assert_eq!(ready.pick(free_only).map(|(id, _)| id.0), Some(3));
         assert_eq!(ready.pick(free_only).map(|(id, _)| id.0), Some(2));
         assert_eq!(ready.pick(free_only).map(|(id, _)| id.0), None);
@@ -278,7 +271,7 @@ mod tests {
         ready.insert(TaskId(2), place(None, 0, "a", 1));
         ready.insert(TaskId(2), place(None, 7, "a", 1));
         assert_eq!(order(&mut ready), [2, 1]);
-        assert!(ready.is_empty() && ready.providers.is_empty());
+        assert!(ready.is_empty() && ready.targets.is_empty());
     }
 
     proptest! {
@@ -300,7 +293,7 @@ mod tests {
             let mut out = order(&mut ready);
             out.sort_unstable();
             prop_assert!(out.into_iter().eq(expected));
-            prop_assert!(ready.providers.is_empty());
+            prop_assert!(ready.targets.is_empty());
         }
     }
 }

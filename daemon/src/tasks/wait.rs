@@ -4,17 +4,19 @@ use std::{collections::HashSet, pin::Pin, time::Duration};
 
 use actix::{ActorFuture, ActorFutureExt, Handler, ResponseActFuture, WrapFuture};
 use reel_protocol::{
-    TaskId, TaskView, WaitReason,
+    TaskId, TaskState, TaskView, Timestamp, WaitReason,
     limits::WAIT_IDS,
     methods::{TaskListResult, TaskWaitResult},
 };
+
+use tokio::time::Instant;
 
 use super::{
     GetTask, Gone, ListTasks, TaskRefusal, TaskTracker, WaitFor, WaitTasks,
     live::LiveTask,
     wait_reason::{Standing, wait_reason},
 };
-use crate::store;
+use crate::{provider::Shut, store};
 
 type Answer<T> = Pin<Box<dyn ActorFuture<TaskTracker, Output = Result<T, TaskRefusal>>>>;
 
@@ -75,20 +77,24 @@ impl TaskTracker {
     /// The journal knows no progress, which would be a write for every step of every task, and not what stands in a task's way.
     fn overlay(&self, view: &mut TaskView) {
         if let Some(task) = self.live.get(&view.id).filter(|task| task.rev == view.rev) {
+            let shut = task.target().and_then(|target| self.parts.permits.shut(&target));
             view.progress = task.progress.clone();
-            view.wait_reason = self.wait_reason(task);
+            view.wait_reason = self.wait_reason(task, shut);
+            if task.state == TaskState::Queued && self.flights.is_own(task.id) {
+                let until = task.delayed_until.max(shut.and_then(Shut::until));
+                view.not_before = until.map(|until| told(until, view.not_before));
+            }
         }
     }
 
-    fn wait_reason(&self, task: &LiveTask) -> Option<WaitReason> {
-        let provider = task.plan.candidates.first().map(|candidate| &*candidate.provider);
+    fn wait_reason(&self, task: &LiveTask, shut: Option<Shut>) -> Option<WaitReason> {
         let standing = Standing {
             state: task.state,
             is_follower: !self.flights.is_own(task.id),
             is_delayed: task.delayed_until.is_some(),
             is_provider_missing: task.plan.missing.is_some(),
             has_slot: self.has_slot(),
-            shut: provider.and_then(|provider| self.parts.permits.shut(provider)),
+            shut,
         };
         wait_reason(self.gate(), standing)
     }
@@ -182,4 +188,12 @@ impl TaskTracker {
             Ok(TaskWaitResult { tasks, timed_out })
         }))
     }
+}
+
+/// A time of the monotonic clock as a time of day: the `journaled` one where that is the same, unless the clock was set since.
+fn told(until: Instant, journaled: Option<Timestamp>) -> Timestamp {
+    let left = until.saturating_duration_since(Instant::now());
+    let told = Timestamp::from_unix_ms(Timestamp::now().unix_ms() + left.as_millis() as u64);
+    let is_same = |at: &Timestamp| at.unix_ms().abs_diff(told.unix_ms()) < 1_000;
+    journaled.filter(is_same).unwrap_or(told)
 }

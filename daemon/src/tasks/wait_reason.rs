@@ -58,6 +58,8 @@ fn queued_reason(gate: Gate, task: Standing) -> WaitReason {
     match (gate.reason(), task) {
         (_, Standing { is_follower: true, .. }) => WaitReason::EqualRequest,
         (_, Standing { is_provider_missing: true, .. }) => WaitReason::ProviderMissing,
+        // Its next attempt has its time because of that, as for those that made none yet.
+        (_, Standing { shut: Some(shut @ Shut::Unreachable(_)), .. }) => shut.reason(),
         (_, Standing { is_delayed: true, .. }) => WaitReason::Retry,
         (Some(reason), _) => reason,
         (_, Standing { has_slot: false, .. }) => WaitReason::Slots,
@@ -98,6 +100,11 @@ mod tests {
             (OPEN, Standing { shut: Some(Shut::Paused(now)), ..FREE }, Some(WaitReason::ProviderPause)),
             (OPEN, Standing { shut: Some(Shut::Circuit(now)), ..FREE }, Some(WaitReason::ProviderDown)),
             (OPEN, Standing { shut: Some(Shut::Busy), has_slot: false, ..FREE }, Some(WaitReason::Slots)),
+            (
+                paused,
+                Standing { shut: Some(Shut::Unreachable(now)), is_delayed: true, ..FREE },
+                Some(WaitReason::ProviderUnreachable),
+            ),
             (critical, Standing { has_slot: false, ..FREE }, Some(WaitReason::Memory)),
             (critical, Standing { is_delayed: true, ..FREE }, Some(WaitReason::Retry)),
             (

@@ -86,7 +86,13 @@ impl FakeProvider {
 
     /// Starts a server on a free port of 127.0.0.1 that answers everything well.
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// The same at an address that another one had before.
+    #[track_caller]
+    pub fn start_at(address: SocketAddr) -> Self {
+        let listener = eventually("the address is free", || TcpListener::bind(address).ok());
         let settings = Settings {
             key: Some(Self::KEY.to_owned()),
             delivery: None,

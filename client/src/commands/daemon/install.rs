@@ -107,6 +107,7 @@ pub async fn install(context: &Context) -> Result<Exit, Failure> {
                     "the files stay; {} in a session that has one, or run it without: reel daemon start",
                     definition.up.join(" ")
                 )),
+                task: None,
             };
             context.output.warn(&format!("error: {}", shown.message));
             context.output.warn(&format!("  hint: {}", shown.hint.as_deref().unwrap_or_default()));

@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    model::{FIRST_OPEN, FIRST_PAUSE, LONGEST_PAUSE},
+    *,
+};
 
 fn gate(max_concurrent: u32, requests_per_minute: Option<u32>) -> Gate {
     Gate::new(GateLimits { max_concurrent, requests_per_minute })
@@ -14,29 +17,29 @@ const SECOND: Duration = Duration::from_secs(1);
 fn permits_go_out_up_to_the_limit_and_come_back() {
     let now = Instant::now();
     let mut gate = gate(2, None);
-    let first = gate.take(now).unwrap();
-    gate.take(now).unwrap();
-    assert_eq!(gate.take(now), Err(Shut::Busy));
+    let first = gate.take(&None, now).unwrap();
+    gate.take(&None, now).unwrap();
+    assert_eq!(gate.take(&None, now), Err(Shut::Busy));
     gate.give_back(first);
-    assert!(gate.take(now).is_ok());
+    assert!(gate.take(&None, now).is_ok());
     gate.set_limits(GateLimits { max_concurrent: 1, requests_per_minute: None });
-    assert_eq!((gate.shut(now), gate.running()), (Some(Shut::Busy), 2));
+    assert_eq!((gate.shut(&None, now), gate.running()), (Some(Shut::Busy), 2));
 }
 
 #[test]
 fn an_attempt_that_never_left_gives_its_place_in_the_minute_back() {
     let now = Instant::now();
     let mut gate = gate(9, Some(2));
-    let first = gate.take(now).unwrap();
-    let second = gate.take(now).unwrap();
-    assert_eq!(gate.take(now), Err(Shut::Rate(now + RATE_WINDOW)), "both may still leave");
+    let first = gate.take(&None, now).unwrap();
+    let second = gate.take(&None, now).unwrap();
+    assert_eq!(gate.take(&None, now), Err(Shut::Rate(now + RATE_WINDOW)), "both may still leave");
     gate.give_back(first);
     gate.leaves(second, now);
     gate.leaves(second, now);
-    let third = gate.take(now).unwrap();
+    let third = gate.take(&None, now).unwrap();
     gate.leaves(third, now + SECOND);
-    assert_eq!(gate.take(now + SECOND), Err(Shut::Rate(now + RATE_WINDOW)));
-    assert!(gate.take(now + RATE_WINDOW).is_ok());
+    assert_eq!(gate.take(&None, now + SECOND), Err(Shut::Rate(now + RATE_WINDOW)));
+    assert!(gate.take(&None, now + RATE_WINDOW).is_ok());
 }
 
 /// An attempt that begins and ends at one time, be the gate shut or not.
@@ -46,7 +49,7 @@ fn attempt(gate: &mut Gate, verdict: Verdict, now: Instant) {
 }
 
 fn began(gate: &mut Gate, now: Instant) -> u64 {
-    gate.take(now).unwrap()
+    gate.take(&None, now).unwrap()
 }
 
 fn end(gate: &mut Gate, ticket: u64, verdict: Verdict, now: Instant) {
@@ -62,17 +65,17 @@ fn five_failures_in_a_row_open_the_circuit_and_one_attempt_closes_it() {
         attempt(&mut gate, verdict, now);
         attempt(&mut gate, Verdict::Unclear, now);
     }
-    assert_eq!(gate.shut(now), None);
+    assert_eq!(gate.shut(&None, now), None);
     attempt(&mut gate, Verdict::Failed, now);
-    assert_eq!(gate.shut(now), Some(Shut::Circuit(now + FIRST_OPEN)));
+    assert_eq!(gate.shut(&None, now), Some(Shut::Circuit(now + FIRST_OPEN)));
     let later = now + FIRST_OPEN;
     let probe = began(&mut gate, later);
-    assert_eq!(gate.take(later), Err(Shut::Busy), "one attempt finds out");
+    assert_eq!(gate.take(&None, later), Err(Shut::Busy), "one attempt finds out");
     end(&mut gate, probe, Verdict::Failed, later);
-    assert_eq!(gate.shut(later), Some(Shut::Circuit(later + 2 * FIRST_OPEN)));
+    assert_eq!(gate.shut(&None, later), Some(Shut::Circuit(later + 2 * FIRST_OPEN)));
     let later = later + 2 * FIRST_OPEN;
     attempt(&mut gate, Verdict::Answered, later);
-    assert_eq!(gate.shut(later), None);
+    assert_eq!(gate.shut(&None, later), None);
 }
 
 #[test]
@@ -85,15 +88,19 @@ fn the_late_failures_of_one_burst_count_once() {
         end(&mut gate, *ticket, Verdict::Failed, now + SECOND);
     }
     let until = now + SECOND + FIRST_OPEN;
-    assert_eq!(gate.shut(now + SECOND), Some(Shut::Circuit(until)));
+    assert_eq!(gate.shut(&None, now + SECOND), Some(Shut::Circuit(until)));
     // Some end when the time is over: they are none that found out.
     for ticket in late {
         end(&mut gate, *ticket, Verdict::Failed, until + SECOND);
     }
-    assert_eq!(gate.shut(until + SECOND), None);
+    assert_eq!(gate.shut(&None, until + SECOND), None);
     attempt(&mut gate, Verdict::Failed, until + SECOND);
     let again = until + SECOND + 2 * FIRST_OPEN;
-    assert_eq!(gate.shut(until + SECOND), Some(Shut::Circuit(again)), "the second time, not the fiftieth");
+    assert_eq!(
+        gate.shut(&None, until + SECOND),
+        Some(Shut::Circuit(again)),
+        "the second time, not the fiftieth"
+    );
 }
 
 #[test]
@@ -106,15 +113,15 @@ fn the_late_limits_of_one_burst_count_once_and_their_longest_wait_is_kept() {
     for ticket in burst {
         end(&mut gate, ticket, Verdict::Limited(None), now + SECOND);
     }
-    assert_eq!(gate.shut(now + SECOND), Some(Shut::Paused(now + 2 * SECOND)));
+    assert_eq!(gate.shut(&None, now + SECOND), Some(Shut::Paused(now + 2 * SECOND)));
     end(&mut gate, longest, Verdict::Limited(Some(5 * SECOND)), now + SECOND);
     for ticket in failed {
         end(&mut gate, ticket, Verdict::Failed, now + SECOND);
     }
-    assert_eq!(gate.shut(now + SECOND), Some(Shut::Paused(now + 6 * SECOND)), "and no circuit");
-    assert_eq!(gate.shut(now + 6 * SECOND), None);
+    assert_eq!(gate.shut(&None, now + SECOND), Some(Shut::Paused(now + 6 * SECOND)), "and no circuit");
+    assert_eq!(gate.shut(&None, now + 6 * SECOND), None);
     attempt(&mut gate, Verdict::Limited(None), now + 6 * SECOND);
-    assert_eq!(gate.shut(now + 6 * SECOND), Some(Shut::Paused(now + 8 * SECOND)), "the second time");
+    assert_eq!(gate.shut(&None, now + 6 * SECOND), Some(Shut::Paused(now + 8 * SECOND)), "the second time");
 }
 
 #[test]
@@ -124,13 +131,13 @@ fn a_pause_is_kept_and_a_shorter_one_does_not_end_it() {
     let (first, second) = (began(&mut gate, now), began(&mut gate, now));
     end(&mut gate, first, Verdict::Limited(Some(20 * SECOND)), now);
     end(&mut gate, second, Verdict::Limited(Some(SECOND)), now);
-    assert_eq!(gate.shut(now), Some(Shut::Paused(now + 20 * SECOND)));
-    assert_eq!(gate.shut(now + 20 * SECOND), None);
+    assert_eq!(gate.shut(&None, now), Some(Shut::Paused(now + 20 * SECOND)));
+    assert_eq!(gate.shut(&None, now + 20 * SECOND), None);
     attempt(&mut gate, Verdict::Answered, now + 20 * SECOND);
     attempt(&mut gate, Verdict::Limited(None), now + 30 * SECOND);
-    assert_eq!(gate.shut(now + 30 * SECOND), Some(Shut::Paused(now + 31 * SECOND)));
+    assert_eq!(gate.shut(&None, now + 30 * SECOND), Some(Shut::Paused(now + 31 * SECOND)));
     attempt(&mut gate, Verdict::Limited(None), now + 40 * SECOND);
-    assert_eq!(gate.shut(now + 40 * SECOND), Some(Shut::Paused(now + 42 * SECOND)));
+    assert_eq!(gate.shut(&None, now + 40 * SECOND), Some(Shut::Paused(now + 42 * SECOND)));
     assert_eq!(doubled(FIRST_PAUSE, 400, LONGEST_PAUSE), LONGEST_PAUSE);
 }
 
@@ -141,20 +148,20 @@ fn a_provider_that_limits_and_says_to_come_back_at_once_is_asked_less_and_less()
     let mut pauses = Vec::new();
     for _ in 0..10 {
         attempt(&mut gate, Verdict::Limited(Some(Duration::from_millis(12))), now);
-        let until = gate.shut(now).and_then(Shut::until).unwrap();
+        let until = gate.shut(&None, now).and_then(Shut::until).unwrap();
         pauses.push((until - now).as_millis());
         now = until;
     }
     assert_eq!(pauses, [12, 12, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
     attempt(&mut gate, Verdict::Limited(Some(40 * SECOND)), now);
     assert_eq!(
-        gate.shut(now),
+        gate.shut(&None, now),
         Some(Shut::Paused(now + 40 * SECOND)),
         "it is left alone for longer if it says so"
     );
     attempt(&mut gate, Verdict::Answered, now + 40 * SECOND);
     attempt(&mut gate, Verdict::Limited(Some(SECOND)), now + 40 * SECOND);
-    assert_eq!(gate.shut(now + 40 * SECOND), Some(Shut::Paused(now + 41 * SECOND)));
+    assert_eq!(gate.shut(&None, now + 40 * SECOND), Some(Shut::Paused(now + 41 * SECOND)));
 }
 
 #[test]
@@ -166,19 +173,103 @@ fn another_service_of_that_name_is_not_judged_by_what_the_former_did() {
         gate.leaves(ticket, now);
         end(&mut gate, ticket, Verdict::Failed, now);
     }
-    assert_eq!(gate.shut(now), Some(Shut::Circuit(now + FIRST_OPEN)));
+    assert_eq!(gate.shut(&None, now), Some(Shut::Circuit(now + FIRST_OPEN)));
     gate.renew();
-    assert_eq!(gate.shut(now), None);
+    assert_eq!(gate.shut(&None, now), None);
     for ticket in former {
         end(&mut gate, ticket, Verdict::Limited(Some(20 * SECOND)), now);
     }
-    assert_eq!(gate.shut(now), None);
+    assert_eq!(gate.shut(&None, now), None);
     for _ in 0..5 {
         let ticket = began(&mut gate, now);
         gate.leaves(ticket, now);
         gate.give_back(ticket);
     }
-    assert_eq!(gate.shut(now), Some(Shut::Rate(now + RATE_WINDOW)), "the minute is kept");
+    assert_eq!(gate.shut(&None, now), Some(Shut::Rate(now + RATE_WINDOW)), "the minute is kept");
+}
+
+/// The gate as an attempt with that model finds it.
+fn shut_for(gate: &Gate, model: &str, now: Instant) -> Option<Shut> {
+    gate.shut(&Some(Arc::from(model)), now)
+}
+
+fn attempt_with(gate: &mut Gate, model: &str, verdict: Verdict, now: Instant) {
+    let ticket = gate.take(&Some(Arc::from(model)), now).unwrap();
+    end(gate, ticket, verdict, now);
+}
+
+#[test]
+fn a_model_that_fails_or_is_limited_does_not_stop_the_others() {
+    let now = Instant::now();
+    let mut gate = gate(9, None);
+    for _ in 0..5 {
+        attempt_with(&mut gate, "broken", Verdict::Failed, now);
+    }
+    attempt_with(&mut gate, "busy", Verdict::Limited(Some(20 * SECOND)), now);
+    assert_eq!(shut_for(&gate, "broken", now), Some(Shut::Circuit(now + FIRST_OPEN)));
+    assert_eq!(shut_for(&gate, "busy", now), Some(Shut::Paused(now + 20 * SECOND)));
+    assert_eq!((shut_for(&gate, "well", now), gate.shut(&None, now)), (None, None));
+    attempt_with(&mut gate, "well", Verdict::Answered, now);
+    assert!(shut_for(&gate, "broken", now).is_some(), "an answer for one says nothing about another");
+    // One attempt for each finds out, beside those of others.
+    let later = now + FIRST_OPEN;
+    gate.take(&None, later).unwrap();
+    gate.take(&Some("broken".into()), later).unwrap();
+    assert_eq!(shut_for(&gate, "broken", later), Some(Shut::Busy));
+    assert_eq!(shut_for(&gate, "well", later), None);
+}
+
+#[test]
+fn a_provider_that_is_not_reached_is_tried_by_one_attempt_at_a_time_up_to_a_minute_apart() {
+    let mut now = Instant::now();
+    let mut gate = gate(100, Some(200));
+    let burst: Vec<_> = (0..100).map(|_| began(&mut gate, now)).collect();
+    for ticket in burst {
+        gate.leaves(ticket, now);
+        end(&mut gate, ticket, Verdict::Unreached, now);
+    }
+    let mut pauses = Vec::new();
+    for _ in 1..9 {
+        let Some(Shut::Unreachable(until)) = shut_for(&gate, "any", now) else { panic!("it is open") };
+        pauses.push((until - now).as_secs());
+        now = until;
+        let probe = gate.take(&None, now).unwrap();
+        assert_eq!(shut_for(&gate, "any", now), Some(Shut::Busy), "one attempt finds out");
+        end(&mut gate, probe, Verdict::Unreached, now);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+    let until = gate.shut(&None, now).and_then(Shut::until).unwrap();
+    attempt_with(&mut gate, "any", Verdict::Failed, until);
+    assert_eq!(gate.shut(&None, until), None, "a refusal reaches it too");
+    for _ in 0..99 {
+        let ticket = began(&mut gate, until);
+        gate.leaves(ticket, until);
+    }
+    assert_eq!(gate.shut(&None, until), None, "what did not arrive is not in its minute");
+}
+
+#[test]
+fn an_attempt_that_hangs_since_before_keeps_nobody_from_finding_out() {
+    let now = Instant::now();
+    let mut gate = gate(9, None);
+    let hanging = began(&mut gate, now);
+    attempt(&mut gate, Verdict::Unreached, now + SECOND);
+    let later = now + 2 * SECOND;
+    assert_eq!(gate.shut(&None, later), None);
+    gate.judge(hanging, Verdict::Answered, later - Duration::from_millis(1));
+    let probe = began(&mut gate, later);
+    end(&mut gate, probe, Verdict::Unreached, later);
+    assert_eq!(gate.shut(&None, later), Some(Shut::Unreachable(later + 2 * SECOND)));
+}
+
+#[test]
+fn models_without_end_are_not_remembered() {
+    let now = Instant::now();
+    let mut gate = gate(9, None);
+    for model in 0..3 * MAX_MODELS {
+        attempt_with(&mut gate, &model.to_string(), Verdict::Limited(Some(SECOND)), now);
+        assert!(gate.models.len() <= MAX_MODELS);
+    }
 }
 
 proptest! {
@@ -192,7 +283,7 @@ proptest! {
         let (mut now, mut left, mut held) = (Instant::now(), Vec::new(), Vec::new());
         for (pause, step) in steps {
             now += Duration::from_millis(pause);
-            held.extend(gate.take(now).ok());
+            held.extend(gate.take(&None, now).ok());
             if step > 0 && let Some(ticket) = held.pop() {
                 gate.leaves(ticket, now);
                 gate.give_back(ticket);
@@ -211,11 +302,11 @@ proptest! {
         let mut now = Instant::now();
         for pause in pauses {
             now += Duration::from_millis(pause);
-            if let Some(until) = gate.shut(now).and_then(Shut::until) {
-                prop_assert!(until > now && gate.shut(until).is_none());
+            if let Some(until) = gate.shut(&None, now).and_then(Shut::until) {
+                prop_assert!(until > now && gate.shut(&None, until).is_none());
                 now = until;
             }
-            let ticket = gate.take(now).unwrap();
+            let ticket = gate.take(&None, now).unwrap();
             gate.leaves(ticket, now);
             gate.give_back(ticket);
         }
@@ -226,14 +317,14 @@ proptest! {
 fn an_answered_attempt_leaves_its_place_to_another_one_and_is_judged_all_the_same() {
     let now = Instant::now();
     let mut gate = Gate::new(GateLimits { max_concurrent: 1, requests_per_minute: None });
-    let first = gate.take(now).unwrap();
+    let first = gate.take(&None, now).unwrap();
     gate.leaves(first, now);
-    assert_eq!(gate.shut(now), Some(Shut::Busy));
+    assert_eq!(gate.shut(&None, now), Some(Shut::Busy));
     gate.answered(first);
-    assert_eq!((gate.running(), gate.shut(now)), (0, None));
-    gate.take(now).unwrap();
+    assert_eq!((gate.running(), gate.shut(&None, now)), (0, None));
+    gate.take(&None, now).unwrap();
     gate.judge(first, Verdict::Limited(Some(Duration::from_secs(9))), now);
-    assert!(matches!(gate.shut(now), Some(Shut::Busy)));
+    assert!(matches!(gate.shut(&None, now), Some(Shut::Busy)));
     gate.give_back(first);
     assert_eq!(gate.running(), 1);
 }

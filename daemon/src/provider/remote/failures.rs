@@ -63,8 +63,11 @@ impl RemoteParts {
             SendError::Lost(reason) => self.lost(&reason),
             SendError::NotSent(reason) | SendError::Forbidden(reason) => {
                 let message = format!("{} at {} cannot be reached: {reason}", self.config.name, self.host());
-                let hint = format!("is it running? reel providers check {} asks it", self.config.name);
-                Failure::new(Class::Transient(None), message, hint)
+                let hint = format!(
+                    "is it running? reel providers check {} asks it; the task waits until it can be reached",
+                    self.config.name
+                );
+                Failure::new(Class::Unreached, message, hint)
             }
         }
     }
@@ -111,7 +114,7 @@ impl RemoteParts {
                 format!("{}; or the model does not exist there", self.wrong_address())
             }
             Class::Invalid => "change the request, or the provider's model".to_owned(),
-            Class::Transient(_) | Class::RateLimited(_) => {
+            Class::Unreached | Class::Transient(_) | Class::RateLimited(_) => {
                 format!("it is tried again; reel providers shows {name}")
             }
             Class::Ambiguous => return self.lost_behind(&message).status(status.as_u16()),
