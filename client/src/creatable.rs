@@ -33,8 +33,14 @@ pub fn check_file(path: &Path, existing: Existing) -> Result<(), Failure> {
     save::temporary_beside(path).map(drop)
 }
 
-/// Fails where no file can be created in `directory`; the empty path is the current one.
-pub fn check_directory(directory: &Path) -> Result<(), Failure> {
+/// Fails where no file can be created in `directory`, the empty path being the current one, or where `name` makes its path too long.
+pub fn check_directory(directory: &Path, name: &str) -> Result<(), Failure> {
+    let path = directory.join(name);
+    if let Err(error) = path.symlink_metadata()
+        && error.kind() == io::ErrorKind::InvalidFilename
+    {
+        return Err(save::cannot_write(&path, &error));
+    }
     save::temporary_beside(&directory.join("any")).map(drop).map_err(|mut failure| {
         let cause =
             failure.error.message.rsplit_once(": ").map_or_else(String::new, |(_, cause)| cause.to_owned());
@@ -100,8 +106,9 @@ mod tests {
         ] {
             assert_eq!(check_file(&bad, Existing::Replace).unwrap_err().exit, Exit::CannotCreate, "{bad:?}");
         }
-        check_directory(dir.path()).unwrap();
-        let missing = check_directory(&dir.path().join("no")).unwrap_err();
+        check_directory(dir.path(), "a.png").unwrap();
+        let missing = check_directory(&dir.path().join("no"), "a.png").unwrap_err();
+        assert!(check_directory(dir.path(), &"a".repeat(256)).is_err());
         assert!(missing.error.message.contains("no: No such file"), "{}", missing.error.message);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }

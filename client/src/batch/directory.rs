@@ -110,14 +110,19 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// Whether the file has its new name. A link first: unlike a rename it never replaces a file.
+    /// Whether the file has its new name. It gets it by a link, which unlike a rename never replaces a file, where links are possible.
     fn rename(&mut self, file: &Move, record: &mut Record) -> bool {
         let (from, to) = (self.path.join(&file.from), self.path.join(&file.to));
-        if fs::hard_link(&from, &to).is_err() {
-            return false;
-        }
-        // Where it stays under both names, the next run tells of the former one.
-        if fs::remove_file(&from).is_ok() {
+        let is_renamed = match fs::hard_link(&from, &to) {
+            Ok(()) => fs::remove_file(&from).is_ok(),
+            Err(_) if save::is_taken(&to) => return false,
+            Err(_) => match fs::rename(&from, &to) {
+                Ok(()) => true,
+                Err(_) => return false,
+            },
+        };
+        // A file that has both names keeps both entries: a later run tells of the former name.
+        if is_renamed {
             record.forget(&file.from);
         }
         record.note(&file.to, file.entry.clone());
@@ -177,10 +182,10 @@ pub fn digest_of(path: &Path) -> Result<Option<Digest>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Defaults, plan, read_lines};
+    use crate::batch::{Defaults, Reading, plan, read_lines};
 
     fn items(text: &str) -> Vec<Item> {
-        plan(read_lines(text.as_bytes(), &Defaults::default()).unwrap(), None).unwrap()
+        plan(read_lines(text.as_bytes(), &Defaults::default(), Reading::Guarded).unwrap(), None).unwrap()
     }
 
     /// Writes the files of these lines as a batch would.

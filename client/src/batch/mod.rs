@@ -6,11 +6,13 @@ mod plan;
 mod record;
 mod report;
 mod run;
+mod shape;
 mod submit;
+mod text;
 
 pub use self::{
     directory::Directory,
-    input::{Defaults, read_lines},
+    input::{Defaults, Reading, read_lines},
     plan::{Item, Step, plan},
     record::Record,
     report::{LineResult, Report},

@@ -148,10 +148,10 @@ fn request_of(params: &JsonText, provider: Option<&str>) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Defaults, read_lines};
+    use crate::batch::{Defaults, Reading, read_lines};
 
     fn planned(text: &str, provider: Option<&str>) -> Vec<Item> {
-        plan(read_lines(text.as_bytes(), &Defaults::default()).unwrap(), provider).unwrap()
+        plan(read_lines(text.as_bytes(), &Defaults::default(), Reading::Guarded).unwrap(), provider).unwrap()
     }
 
     #[test]

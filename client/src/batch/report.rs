@@ -193,13 +193,14 @@ impl Report {
 mod tests {
     use super::*;
     use crate::{
-        batch::{Defaults, plan, read_lines},
+        batch::{Defaults, Reading, plan, read_lines},
         exit::Exit,
     };
 
     #[test]
     fn the_summary_counts_every_line_once() {
-        let items = plan(read_lines(b"a\nb\nc\nd", &Defaults::default()).unwrap(), None).unwrap();
+        let items =
+            plan(read_lines(b"a\nb\nc\nd", &Defaults::default(), Reading::Guarded).unwrap(), None).unwrap();
         let digest = Digest::from_bytes([0; 32]);
         let report = Report::new(
             vec![

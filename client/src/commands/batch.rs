@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    batch::{self, Defaults, Directory, Item, LineResult, Order, Record, Report, Step, Wanted},
+    batch::{self, Defaults, Directory, Item, LineResult, Order, Reading, Record, Report, Step, Wanted},
     commands::generate::cache_mode,
     context::Context,
     creatable::{self, PICTURE_BYTES},
@@ -24,6 +24,7 @@ const INPUT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Which lines, and where to.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
     after_help = "Example: reel batch prompts.txt -o out/\n\nA line is a prompt, or a JSON object such as {\"prompt\": \"a lighthouse\", \"style\": \"watercolor\", \"name\": \"shot 3\"}.\nFiles are named NNN-slug in line order; the ending follows the picture that the provider sends, unless a line's name has one."
 )]
@@ -45,6 +46,9 @@ pub struct Args {
     /// A label for the batch.
     #[arg(long)]
     name: Option<String>,
+    /// Take every line as a prompt as it is, also one that looks like JSON, a comment or a table.
+    #[arg(long)]
+    literal: bool,
     /// Replace files that are not ours or were changed.
     #[arg(long)]
     force: bool,
@@ -60,7 +64,8 @@ pub struct Args {
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let defaults = Defaults { size: args.size, style: args.style.clone() };
-    let lines = batch::read_lines(&read_input(&args.file)?, &defaults)?;
+    let reading = if args.literal { Reading::Literal } else { Reading::Guarded };
+    let lines = batch::read_lines(&read_input(&args.file)?, &defaults, reading)?;
     let items = batch::plan(lines, args.provider.as_deref())
         .map_err(|error| Failure::new(Exit::BadData, "bad_data", error.to_string()))?;
     let mut record = Record::open(&args.output)?;
@@ -153,8 +158,11 @@ fn sort_out(
             }
             Step::Make => wanted.push(Wanted { place, existing: Existing::Keep, former: None }),
             Step::Replace(former) => {
+                // Only --force replaces what is not ours, and that may be a directory.
                 let path = args.output.join(item.expected_file());
-                match creatable::check_file(&path, Existing::Replace) {
+                let checked =
+                    if args.force { creatable::check_file(&path, Existing::Replace) } else { Ok(()) };
+                match checked {
                     Ok(()) => wanted.push(Wanted { place, existing: Existing::Replace, former }),
                     Err(failure) => results.push((place, LineResult::failed(item, None, failure))),
                 }

@@ -148,12 +148,7 @@ fn check_destination(context: &Context, args: &Args) -> Result<Destination, Fail
         }
         Destination::Directory(_) if args.detach => {}
         Destination::Directory(directory) => {
-            creatable::check_directory(directory)?;
-            // The path may be too long; a name that is taken is passed over later.
-            creatable::check_file(
-                &directory.join(format!("{}.webp", slug(&args.prompt))),
-                Existing::Replace,
-            )?;
+            creatable::check_directory(directory, &format!("{}.webp", slug(&args.prompt)))?;
             creatable::check_room(directory, bytes_needed(args))?;
         }
         Destination::Stdout => {}
@@ -161,10 +156,10 @@ fn check_destination(context: &Context, args: &Args) -> Result<Destination, Fail
     Ok(destination)
 }
 
-/// A picture is rarely larger than its pixels.
+/// A picture is rarely larger than its pixels; many large ones are mostly much smaller.
 fn bytes_needed(args: &Args) -> u64 {
     let one = args.size.map_or(PICTURE_BYTES, |(width, height)| u64::from(width) * u64::from(height) * 4);
-    one.max(1024 * 1024) * u64::from(args.n)
+    (one * u64::from(args.n)).clamp(1024 * 1024, 1024 * 1024 * 1024)
 }
 
 fn spec(args: &Args) -> Result<TaskSpec, Failure> {

@@ -118,7 +118,7 @@ fn report(context: &Context, task: &TaskView) -> Result<Exit, Failure> {
     }
     context.output.document(task)?;
     for output in &task.outputs {
-        context.output.line(&output.path)?;
+        context.output.paths(&[&output.path])?;
     }
     let time = tasks::run_time(task).map_or_else(String::new, |time| format!(" in {}", units::span(time)));
     context.output.note(&format!("task {} succeeded{time}", task.id));

@@ -1,0 +1,115 @@
+//! Files of prompts as people and tools write them: what is asked, what is refused before paying, and what becomes of files whose line moved.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use reel_tests::{FakeProvider, Ran, Sandbox, studio};
+use serde_json::json;
+
+fn paid_studio() -> (FakeProvider, Sandbox) {
+    let provider = FakeProvider::start();
+    let sandbox = studio::studio(&provider, "billing = \"paid\"");
+    (provider, sandbox)
+}
+
+#[track_caller]
+fn batch(sandbox: &Sandbox, text: impl AsRef<[u8]>, more: &[&str]) -> Ran {
+    fs::write(sandbox.work().join("p.txt"), text).unwrap();
+    sandbox.reel(&[&["batch", "p.txt", "-o", "out", "-s", "64x64"], more].concat())
+}
+
+fn files(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
+    names.retain(|name| !name.starts_with('.'));
+    names.sort();
+    names
+}
+
+/// The prompts that the provider was asked for.
+fn asked(provider: &FakeProvider) -> BTreeSet<String> {
+    let requests = provider.requests();
+    let prompts = requests.iter().filter_map(|request| request.json()["prompt"].as_str().map(str::to_owned));
+    prompts.collect()
+}
+
+#[test]
+fn marks_line_ends_braces_and_invisible_lines_are_read_as_people_mean_them() {
+    let (provider, sandbox) = paid_studio();
+    let text = "\u{feff}{\"prompt\":\"a\"}\n\u{feff}{\"prompt\":\"b\"}\r\n\u{feff}a harbour\rlone cr\n\u{200b}\n\
+                {red|blue} car\n{masterpiece}, {{best quality}}\n#sunset";
+    batch(&sandbox, text, &[]).expect_code(0);
+    let expected =
+        ["a", "b", "a harbour", "lone cr", "{red|blue} car", "{masterpiece}, {{best quality}}", "#sunset"];
+    assert_eq!(asked(&provider), expected.map(str::to_owned).into());
+    assert_eq!(provider.calls(), expected.len());
+}
+
+#[test]
+fn what_is_no_list_of_prompts_is_refused_before_anything_is_paid() {
+    let (provider, sandbox) = paid_studio();
+    let utf16: Vec<u8> = "\u{feff}a\nb".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, message, hint) in [
+        (b"[\"a lighthouse\",\"a harbour\"]".as_slice(), "line 1: this is a JSON array", "jq -c '.[]'"),
+        (b"[\n\"a\",\n\"b\"\n]", "line 1: this is a part of a JSON text", "jq"),
+        (b"```json\n{\"prompt\":\"a\"}\n```", "line 1: this is a fence", "remove"),
+        (b"prompt,style\na,ink", "line 1: the file begins with a header", "a prompt alone"),
+        (b"a\n# comment", "line 2: this is a comment", "{\"prompt\": \"# ...\"}"),
+        (b"--prompt \"a\" --steps 20", "line 1: this is a line of options", "negative_prompt"),
+        (b"{'prompt': 'a'}", "line 1: not a JSON object", "{\"prompt\": \"a lighthouse\""),
+        (&utf16, "UTF-16", "iconv -f UTF-16 -t UTF-8"),
+        (
+            b"a\n\xba\xa3\xb1\xdf\xb5\xc4\xb5\xc6\xcb\xfe",
+            "line 2: not UTF-8, but most likely GBK",
+            "iconv -f GBK",
+        ),
+        (b"\x97\x5b\x95\xe9\x82\xea\x82\xcc", "most likely SHIFT-JIS", "iconv -f SHIFT-JIS"),
+        (b"ch\xe2teau", "most likely WINDOWS-1252", "iconv -f WINDOWS-1252"),
+        (b"a\nb\0c", "line 2: zero bytes", ""),
+    ] {
+        let ran = batch(&sandbox, bytes, &[]);
+        assert!(ran.expect_code(65).stderr.contains(message), "{message}: {}", ran.stderr);
+        assert!(ran.stderr.contains(hint), "{hint}: {}", ran.stderr);
+    }
+    assert_eq!(provider.calls(), 0);
+    assert!(!sandbox.work().join("out").exists());
+    batch(&sandbox, "# comment\n[\"a\"]\n{\"prompt\":\"b\"}", &["--literal"]).expect_code(0);
+    let expected = ["# comment", "[\"a\"]", "{\"prompt\":\"b\"}"].map(str::to_owned);
+    assert_eq!(asked(&provider), expected.into());
+}
+
+#[test]
+fn files_follow_lines_that_moved_and_nothing_is_paid_twice() {
+    let (provider, sandbox) = paid_studio();
+    let out = sandbox.work().join("out");
+    batch(&sandbox, "a\nb\nc", &[]).expect_code(0);
+    let before: Vec<_> =
+        ["001-a.png", "002-b.png", "003-c.png"].map(|name| fs::read(out.join(name)).unwrap()).into();
+    let ran = batch(&sandbox, "new\na\nb\nc", &[]);
+    assert!(ran.expect_code(0).stderr.contains("renamed 3 files"), "{}", ran.stderr);
+    assert_eq!(files(&out), ["001-new.png", "002-a.png", "003-b.png", "004-c.png"]);
+    let after: Vec<_> =
+        ["002-a.png", "003-b.png", "004-c.png"].map(|name| fs::read(out.join(name)).unwrap()).into();
+    assert_eq!(after, before);
+    assert_eq!(provider.calls(), 4);
+    // A line is gone: its file stays and is named, and a file that a person changed keeps its name.
+    fs::write(out.join("004-c.png"), "changed by hand").unwrap();
+    let document = batch(&sandbox, "a\nc", &["--json"]).expect_code(0).json();
+    assert_eq!(document["renamed"], 1, "{document}");
+    assert_eq!(document["unasked"], json!(["001-new.png", "003-b.png", "004-c.png"]));
+    assert_eq!(files(&out), ["001-a.png", "001-new.png", "002-c.png", "003-b.png", "004-c.png"]);
+    assert_eq!(fs::read(out.join("004-c.png")).unwrap(), b"changed by hand");
+    assert_eq!(provider.calls(), 4);
+    // Another file of lines in the same directory takes nothing away.
+    fs::write(sandbox.work().join("q.txt"), "x\nb").unwrap();
+    let other = sandbox.reel(&["batch", "q.txt", "-o", "out", "-s", "64x64", "--json"]).expect_code(0).json();
+    assert_eq!((&other["renamed"], &other["unasked"]), (&json!(0), &json!([])), "{other}");
+    assert!(out.join("003-b.png").exists() && out.join("002-b.png").exists());
+}
