@@ -364,3 +364,22 @@ fn the_wait_for_a_free_connection_takes_nothing_of_the_patience() {
     assert_held(&connection.wait(silent));
     assert_eq!(provider.calls_of("named"), 1);
 }
+
+#[test]
+fn a_bad_picture_beside_one_that_is_not_there_yet_does_not_fail_what_was_paid() {
+    let provider = naming();
+    provider.always_files(UNAVAILABLE);
+    let url = format!("http://{}/files/64-64-0-7.png", provider.address());
+    let body = json!({ "data": [{ "b64_json": "no base64*" }, { "url": url }] }).to_string();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
+    provider.on_prompt("mixed", Fault::Raw(format!("{head}\r\n\r\n{body}").into_bytes()));
+    let sandbox = patient_studio(&provider, 1, "");
+    let mut connection = sandbox.connect();
+    let params = json!({ "prompt": "mixed", "n": 2, "width": 64, "height": 64 });
+    let id = connection.submit("image.generate", params);
+    assert_held(&connection.wait(id));
+    provider.always_files(FileFault::Good);
+    connection.ok("task.release", json!({ "id": id }));
+    assert_made(&connection.wait(id));
+    assert_eq!(provider.calls(), 1);
+}

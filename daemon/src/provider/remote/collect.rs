@@ -6,7 +6,12 @@ use super::{
     resume::Sinks,
 };
 use crate::{
-    provider::{Picture, class::Failure, inspect::InspectError, wire::Item},
+    provider::{
+        Picture,
+        class::{Class, Failure},
+        inspect::InspectError,
+        wire::Item,
+    },
     secret::Secret,
 };
 
@@ -52,6 +57,8 @@ impl RemoteParts {
             }
         }
         let count = files.len() + failures.len();
+        // One that can still be fetched decides: the task is held, and not failed.
+        failures.sort_by_key(|failure| failure.class != Class::Ambiguous);
         match failures.into_iter().next() {
             Some(failure) if files.is_empty() => Err(failure),
             Some(failure) => {
