@@ -1,6 +1,7 @@
 //! The reel daemon: its rooms, wired together by the binary `reeld`.
 
 pub mod cache;
+pub mod chain;
 pub mod config;
 pub mod config_watch;
 pub mod control;

@@ -4,32 +4,42 @@ use std::{path::PathBuf, process::ExitCode, rc::Rc, time::Duration};
 
 use reel_protocol::{
     Digest,
-    endpoint::{EndpointError, Locations},
-    methods::ReloadResult,
+    endpoint::{self, EndpointError, Locations},
 };
 use reeld::{
+    chain::chain,
     config::{Config, Reading},
     config_watch::ConfigWatch,
-    control::{self, Control, ControlRequest},
+    control::{self, Control},
     exit::Exit,
     ipc::{self, HomeLock, Listener, LockError},
     logging::{self, LogHandle, StandardError},
     memory,
     reload::{Reload, ReloadParts},
-    shutdown,
+    shutdown::{self, Inputs},
     signals::{Signal, Signals},
     store,
     systemd::{self, Notifier, PassedSocket},
     tasks::{Drain, GetTaskCounts},
     wiring::{self, Foundation, Rooms},
 };
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
 /// How long an auto-started daemon stays without work and without connections.
 const IDLE: Duration = Duration::from_mins(30);
 
 /// How often that is looked at.
 const IDLE_LOOK: Duration = Duration::from_mins(1);
+
+/// How often the socket's file is looked at: a client that misses it waits some seconds for a daemon that holds the home.
+const SOCKET_LOOK: Duration = Duration::from_secs(2);
+
+/// How much longer than a paid call a former daemon may take to end: for stopping its tasks and closing its journal.
+const TAKE_OVER_MARGIN: Duration = Duration::from_mins(1);
 
 const HELP: &str = "\
 reeld: the reel daemon. It runs in the foreground; `reel daemon start` starts it in the background.
@@ -78,7 +88,7 @@ fn command() -> Command {
 }
 
 fn check_config(file: Option<PathBuf>) -> ExitCode {
-    let file = match (file, Locations::from_env(|name| std::env::var_os(name))) {
+    let file = match (file, from_environment()) {
         (Some(file), _) => file,
         (None, Ok(locations)) => locations.config,
         (None, Err(error)) => return fail(Exit::Config, &error.to_string()),
@@ -116,7 +126,13 @@ fn run(is_auto_started: bool) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(Exit::Config, &error.to_string()),
     };
-    let lock = if passed.is_some() { HomeLock::take_over(&locations) } else { HomeLock::acquire(&locations) };
+    let notifier = if is_auto_started { Notifier::silent() } else { Notifier::from_env() };
+    let lock = if passed.is_some() {
+        let limit = Duration::from_secs(config.http.total_s.into()).max(shutdown::DRAIN) + TAKE_OVER_MARGIN;
+        HomeLock::take_over(&locations, limit, |pid| notifier.waiting_for(pid))
+    } else {
+        HomeLock::acquire(&locations)
+    };
     let lock = match lock {
         Ok(lock) => Rc::new(lock),
         Err(error @ LockError::Held { .. }) => return fail(Exit::Running, &chain(&error)),
@@ -133,7 +149,7 @@ fn run(is_auto_started: bool) -> ExitCode {
         Err(error) => return fail(Exit::CannotCreate, &chain(&error)),
     };
     end_on_panics_of_rooms();
-    let start = Start { locations, config, config_digest: digest, passed, is_auto_started };
+    let start = Start { locations, config, config_digest: digest, passed, notifier, is_auto_started };
     // As a task among the others: what a runtime blocks on is looked at whenever any task is woken.
     let serving = serve(start, Rc::clone(&lock), log);
     let ended = actix::System::new().block_on(async { actix::spawn(serving).await });
@@ -148,9 +164,14 @@ fn run(is_auto_started: bool) -> ExitCode {
     }
 }
 
+fn from_environment() -> Result<Locations, EndpointError> {
+    let own_uid = rustix::process::geteuid().as_raw();
+    Locations::from_env(|name| endpoint::variable(name, own_uid))
+}
+
 /// The places of the environment; a socket that was passed is where it is, whatever the variables say.
 fn locations(passed: Option<&PassedSocket>) -> Result<Locations, EndpointError> {
-    let mut locations = Locations::from_env(|name| std::env::var_os(name))?;
+    let mut locations = from_environment()?;
     if let Some(passed) = passed {
         locations.socket.clone_from(&passed.path);
     }
@@ -183,27 +204,28 @@ struct Start {
     config: Config,
     config_digest: Option<Digest>,
     passed: Option<PassedSocket>,
+    notifier: Notifier,
     is_auto_started: bool,
 }
 
 async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (Exit, anyhow::Error)> {
-    let Start { locations, config, config_digest, passed, is_auto_started } = start;
-    let notifier = if is_auto_started { Notifier::silent() } else { Notifier::from_env() };
-    let mut signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
+    let Start { locations, config, config_digest, passed, notifier, is_auto_started } = start;
     let database = locations.home.join("reel.db");
     let opened = store::open(&database)
         .map_err(|error| (Exit::Io, anyhow::Error::new(error).context(database.display().to_string())))?;
     if let Some(aside) = &opened.set_aside {
         tracing::error!(kept = %aside.display(), "the journal was damaged: it is kept under this name, and a new one begins");
     }
+    // Not before: opening waits for the disk, and until now a signal ends the process at once, which the journal survives as any death.
+    let signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
     // Before the rooms, as it may fail: an actor that is dropped before its first turn takes that turn then, without a runtime.
     let listener = match passed {
         Some(passed) => Listener::adopt(passed, &lock),
         None => Listener::bind(&locations, &lock),
     };
     let listener = listener.map_err(|error| (Exit::CannotCreate, error.into()))?;
-    let (control, mut requests) = control::channel();
-    let (mut reload, config_in_force) = Reload::new(ReloadParts {
+    let (control, requests) = control::channel();
+    let (reload, config_in_force) = Reload::new(ReloadParts {
         file: locations.config.clone(),
         config: config.clone(),
         digest: config_digest,
@@ -228,25 +250,16 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
 
     let idle = idle(&rooms);
     tokio::pin!(idle);
+    let mut inputs = Inputs { signals, requests, reload, log };
     let drain = loop {
         tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Terminate | Signal::Interrupt => break reload.drain(),
-                Signal::Reload => drop(reload.apply(&rooms).await),
+            signal = inputs.signals.next() => match signal {
+                Signal::Terminate | Signal::Interrupt => break inputs.reload.drain(),
+                Signal::Reload => drop(inputs.reload.apply(&rooms).await),
             },
-            () = config_watch.stirred() => reload.apply_if_new(&rooms).await,
-            Some(request) = requests.recv() => match request {
-                ControlRequest::Shutdown { drain, answer } => {
-                    let _ = answer.send(());
-                    break drain.map_or_else(|| reload.drain(), Drain::within);
-                }
-                ControlRequest::Reload { answer } => {
-                    let outcome: Result<ReloadResult, String> = reload.apply(&rooms).await;
-                    let _ = answer.send(outcome);
-                }
-                ControlRequest::SetLogFilter { filter, answer } => {
-                    let _ = answer.send(log.set_filter(&filter).map_err(|error| chain(&error)));
-                }
+            () = config_watch.stirred() => inputs.reload.apply_if_new(&rooms).await,
+            Some(request) = inputs.requests.recv() => if let Some(drain) = inputs.answer(request, &rooms).await {
+                break drain.map_or_else(|| inputs.reload.drain(), Drain::within);
             },
             () = &mut idle, if is_auto_started => {
                 tracing::info!("no work and no connection for 30 minutes");
@@ -255,14 +268,21 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
         }
     };
     notifier.stopping(drain.limit.max(drain.paid));
-    shutdown::run(&rooms, drain, &stop, accepting, &mut signals).await;
+    shutdown::run(&rooms, drain, &stop, accepting, &mut inputs).await;
     Ok(())
 }
 
 /// Accepts until told to stop, then waits for the sessions' last answers.
-async fn accept(listener: Listener, router: ipc::Router, stopping: watch::Receiver<bool>, control: Control) {
+async fn accept(
+    mut listener: Listener,
+    router: ipc::Router,
+    stopping: watch::Receiver<bool>,
+    control: Control,
+) {
     let mut stop = stopping.clone();
     let mut sessions = JoinSet::new();
+    let mut looks = interval(SOCKET_LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -275,6 +295,7 @@ async fn accept(listener: Listener, router: ipc::Router, stopping: watch::Receiv
                 }
             },
             Some(_) = sessions.join_next() => {}
+            _ = looks.tick() => listener.restore(),
             _ = stop.wait_for(|is_stopping| *is_stopping) => break,
         }
     }
@@ -296,11 +317,6 @@ async fn idle(rooms: &Rooms) {
             return;
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn fail(exit: Exit, message: &str) -> ExitCode {

@@ -1,13 +1,22 @@
-//! The way out: accept no more, let running tasks end, journal, let the last answers leave.
+//! The end of the daemon: accept no more tasks, let running ones end, journal, let the last answers leave.
+//!
+//! The daemon goes on answering while its tasks end, which paid calls may make a quarter of an hour.
 
 use std::time::Duration;
 
 use reel_protocol::methods::Topic;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use crate::{
+    chain::chain,
+    control::ControlRequest,
+    logging::LogHandle,
+    reload::Reload,
     signals::{Signal, Signals},
-    tasks::Drain,
+    tasks::{Drain, Drained},
     wiring::Rooms,
 };
 
@@ -17,21 +26,54 @@ pub const DRAIN: Duration = Duration::from_secs(30);
 /// How long the last answers may take to leave.
 const ANSWERS: Duration = Duration::from_secs(1);
 
-/// Ends the daemon's work; a second signal cuts the drain short. What did not end is queued again and starts with the next daemon; what may
-/// have been paid, and did not end even within its own longer time, is held by it.
+/// What main listens to, from the start to the end of the drain.
+pub struct Inputs {
+    /// The signals.
+    pub signals: Signals,
+    /// What the sessions ask.
+    pub requests: mpsc::Receiver<ControlRequest>,
+    /// The configuration.
+    pub reload: Reload,
+    /// The log.
+    pub log: LogHandle,
+}
+
+impl Inputs {
+    /// Does what a session asks; gives the drain where that is the daemon's end.
+    pub async fn answer(&mut self, request: ControlRequest, rooms: &Rooms) -> Option<Option<Duration>> {
+        // A session that has ended meanwhile does not need its answer.
+        match request {
+            ControlRequest::Shutdown { drain, answer } => {
+                let _ = answer.send(());
+                return Some(drain);
+            }
+            ControlRequest::Reload { answer } => {
+                let _ = answer.send(self.reload.apply(rooms).await);
+            }
+            ControlRequest::SetLogFilter { filter, answer } => {
+                let _ = answer.send(self.log.set_filter(&filter).map_err(|error| chain(&error)));
+            }
+        }
+        None
+    }
+}
+
+/// Ends the daemon's work. What did not end is queued again and starts with the next daemon; what may have been paid, and did not end even
+/// within its own longer time, is held by it.
+///
+/// An interrupt of a person (Ctrl-C) cuts the drain short, and so does `daemon.shutdown` with a shorter `drain_s`. A further SIGTERM does
+/// not: service managers and the next daemon send one without knowing that the daemon is stopping already, and an answer that was paid for
+/// would be lost.
 pub async fn run(
     rooms: &Rooms,
     drain: Drain,
     stop: &watch::Sender<bool>,
     accepting: JoinHandle<()>,
-    signals: &mut Signals,
+    inputs: &mut Inputs,
 ) {
     tracing::info!(limit_s = drain.limit.as_secs(), paid_s = drain.paid.as_secs(), "stopping");
     rooms.events.plain(Topic::Daemon, "stopping");
-    let drained = tokio::select! {
-        drained = rooms.drain.send(drain) => drained.unwrap_or_default(),
-        () = again(signals) => rooms.drain.send(Drain::within(Duration::ZERO)).await.unwrap_or_default(),
-    };
+    let drained = end_tasks(rooms, drain, inputs).await;
     stop.send_replace(true);
     // Sessions that have nothing left to say end at once; one that nobody reads must not hold the end up.
     let _ = tokio::time::timeout(ANSWERS, accepting).await;
@@ -43,6 +85,19 @@ pub async fn run(
     );
 }
 
-async fn again(signals: &mut Signals) {
-    while signals.next().await == Signal::Reload {}
+/// Has the tracker drain, and answers requests meanwhile.
+async fn end_tasks(rooms: &Rooms, drain: Drain, inputs: &mut Inputs) -> Drained {
+    let mut drained = Box::pin(rooms.drain.send(drain));
+    loop {
+        let sooner = tokio::select! {
+            drained = &mut drained => return drained.unwrap_or_default(),
+            signal = inputs.signals.next() => (signal == Signal::Interrupt).then_some(Duration::ZERO),
+            Some(request) = inputs.requests.recv() => inputs.answer(request, rooms).await.flatten(),
+        };
+        if let Some(limit) = sooner {
+            tracing::info!(limit_s = limit.as_secs(), "stopping sooner");
+            // The tracker goes on from the first drain and answers this one alone.
+            drained = Box::pin(rooms.drain.send(Drain::within(limit)));
+        }
+    }
 }

@@ -21,6 +21,9 @@ const STATUS_LOOK: Duration = Duration::from_secs(5);
 /// Added to a drain when the end is announced: for the journal and the last answers.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
 
+/// What a start that waits asks for each time; far more than the time between two calls.
+const START_MARGIN: Duration = Duration::from_secs(30);
+
 /// Words that wait for a service manager that does not read: after these, newer ones are dropped.
 const WAITING: usize = 16;
 
@@ -133,6 +136,14 @@ impl Notifier {
     pub fn reloading(&self) {
         let Ok(now) = NotifyState::monotonic_usec_now() else { return };
         self.tell(&[NotifyState::Reloading, now]);
+    }
+
+    /// The daemon does not serve yet: the one that had the home before ends its paid calls first. To be called every few seconds, as the
+    /// unit's own limit for a start is shorter.
+    pub fn waiting_for(&self, pid: u32) {
+        let limit = format!("EXTEND_TIMEOUT_USEC={}", START_MARGIN.as_micros());
+        let status = format!("waiting for the former daemon (pid {pid}) to end");
+        self.tell(&[NotifyState::Status(&status), NotifyState::Custom(&limit)]);
     }
 
     /// It ends, and its tasks have `drain` to end first. A drain longer than the unit's own limit is announced, or it would be cut short.

@@ -41,7 +41,7 @@ pub enum EndpointError {
 }
 
 impl Locations {
-    /// Reads the variables of the specification through `get` (normally `std::env::var_os`); empty ones count as unset.
+    /// Reads the variables of the specification through `get` (normally [`variable`]); empty ones count as unset.
     ///
     /// Home: `REEL_HOME`, else `XDG_DATA_HOME/reel`, else `HOME/.local/share/reel`. Socket: `REEL_SOCKET`, else
     /// `XDG_RUNTIME_DIR/reel/reeld.sock` unless `REEL_HOME` is set, else `reeld.sock` in the home. Configuration: `REEL_CONFIG`, else
@@ -88,6 +88,25 @@ impl Locations {
     pub fn logs(&self) -> PathBuf {
         self.home.join("logs")
     }
+}
+
+/// Reads one variable of the process for [`Locations::from_env`].
+///
+/// `XDG_RUNTIME_DIR` counts as unset unless it names a directory that exists and belongs to `own_uid`: after `su`, and in cron jobs and
+/// containers, it names another user's directory or none, and no socket could be made there.
+#[cfg(unix)]
+pub fn variable(name: &str, own_uid: u32) -> Option<OsString> {
+    use std::os::unix::fs::MetadataExt as _;
+    let value = std::env::var_os(name)?;
+    let is_usable = name != "XDG_RUNTIME_DIR"
+        || std::fs::metadata(&value).is_ok_and(|directory| directory.is_dir() && directory.uid() == own_uid);
+    is_usable.then_some(value)
+}
+
+/// Reads one variable of the process for [`Locations::from_env`].
+#[cfg(not(unix))]
+pub fn variable(name: &str, _own_uid: u32) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, EndpointError> {

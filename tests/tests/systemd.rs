@@ -172,6 +172,7 @@ fn the_service_manager_hears_of_every_turn_of_the_daemon_s_life() {
     let stopping = ear.hears("STOPPING=1", |text| text.starts_with("STOPPING=1\n"));
     assert!(stopping.contains("\nEXTEND_TIMEOUT_USEC=3615000000\n"), "{stopping}");
     ear.hears_exactly("WATCHDOG=1");
+    connection.ok("daemon.shutdown", json!({ "drain_s": 0 }));
     end(daemon);
 }
 

@@ -1,31 +1,18 @@
 //! The one place that turns refusals of the rooms into errors of the wire: a stable code, a message for a person, a next step.
 
-use std::error::Error;
-
 use actix::MailboxError;
 use reel_protocol::{ErrorCode, RpcError};
 
 use super::validate;
 use crate::{
-    cache::CacheError, control::ControlClosed, memory::OverBudget, nearest::nearest, store::StoreError,
-    tasks::TaskRefusal,
+    cache::CacheError, chain::chain, control::ControlClosed, memory::OverBudget, nearest::nearest,
+    store::StoreError, tasks::TaskRefusal,
 };
 
 /// The next step where only the log can say more.
 const SEE_LOG: &str = "the daemon's log says more: reel daemon logs";
 /// The next step where memory is short.
 const TRIM: &str = "send it again in a moment; reel memory trim frees what can be freed";
-
-/// The error and what is behind it on one line: Display of a room's error does not repeat its source.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
 
 /// Of the task tracker.
 pub(super) fn task(refusal: TaskRefusal) -> RpcError {

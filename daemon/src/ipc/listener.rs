@@ -1,6 +1,7 @@
 //! The daemon's socket: bound where only our user can reach it, and handing out connections of our user alone.
 
 use std::{
+    cell::Cell,
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,7 +16,7 @@ use reel_protocol::{
     endpoint::{EndpointError, Locations},
     is_unprintable,
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     lock::HomeLock,
@@ -77,6 +78,10 @@ pub struct Listener {
     socket: Socket,
     /// The file that is ours to remove; None where a service manager keeps the socket.
     file: Option<(PathBuf, FileIdentity)>,
+    /// Whether accepting failed last for want of descriptors; logged once per shortage.
+    is_short: Cell<bool>,
+    /// Whether the file is gone and could not be made again; logged once.
+    is_lost: bool,
 }
 
 impl Listener {
@@ -86,20 +91,8 @@ impl Listener {
     pub fn bind(locations: &Locations, _lock: &HomeLock) -> Result<Self, BindError> {
         locations.check_socket()?;
         let path = locations.socket.clone();
-        let directory = path.parent().unwrap_or_else(|| Path::new("/"));
-        os::secure_socket_dir(directory)
-            .map_err(|source| BindError::Directory { path: directory.to_owned(), source })?;
-        clear(&path)?;
-        let listen = || {
-            let name = path.as_path().to_fs_name::<GenericFilePath>()?;
-            let options = ListenerOptions::new().name(name).reclaim_name(false);
-            let socket = os::private_socket(options).create_tokio()?;
-            Ok((socket, FileIdentity::of(&path)?))
-        };
-        match listen() {
-            Ok((socket, identity)) => Ok(Self { socket, file: Some((path, identity)) }),
-            Err(source) => Err(BindError::Socket { path, source }),
-        }
+        let (socket, identity) = listen(&path)?;
+        Ok(Self { socket, file: Some((path, identity)), is_short: Cell::new(false), is_lost: false })
     }
 
     /// Takes over a socket that listens already and belongs to a service manager, which goes on listening when the daemon ends.
@@ -108,20 +101,45 @@ impl Listener {
     pub fn adopt(passed: PassedSocket, _lock: &HomeLock) -> Result<Self, BindError> {
         let failed = |source| BindError::Socket { path: passed.path.clone(), source };
         let socket = os::adopt_socket(passed.listener).map_err(failed)?;
-        Ok(Self { socket, file: None })
+        Ok(Self { socket, file: None, is_short: Cell::new(false), is_lost: false })
+    }
+
+    /// Binds the socket again if its file was removed, as a logout does with the runtime directory and a cleaner with `/tmp`: no new client
+    /// could reach the daemon otherwise. Connections that are open stay open. A file of somebody else at the path is left alone.
+    ///
+    /// To be called every few seconds, inside a tokio runtime.
+    pub fn restore(&mut self) {
+        let Some((path, own)) = &self.file else { return };
+        let restored = match FileIdentity::of(path) {
+            Ok(identity) if identity == *own => return self.is_lost = false,
+            Ok(_) => Err(BindError::Taken { path: path.clone(), reason: "it is not this daemon's socket" }),
+            Err(_) => listen(path),
+        };
+        match restored {
+            Ok((socket, identity)) => {
+                info!(socket = %path.display(), "the socket's file was removed, and is bound again");
+                (self.socket, self.file) = (socket, Some((path.clone(), identity)));
+                self.is_lost = false;
+            }
+            Err(error) => {
+                if !self.is_lost {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    error!(%error, cause, "no client can reach the daemon by its socket");
+                }
+                self.is_lost = true;
+            }
+        }
     }
 
     /// The next connection of our own user; connections of others are closed and logged.
     ///
     /// May be dropped while it waits, as in a `select!`: no connection is lost. An error is lasting.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        let mut is_short = false;
         loop {
             match self.socket.accept().await {
                 Ok(stream) => {
-                    if is_short {
+                    if self.is_short.replace(false) {
                         info!("connections are accepted again");
-                        is_short = false;
                     }
                     if let Some(peer) = admit(&stream, os::own_uid()) {
                         return Ok((stream, peer));
@@ -129,9 +147,8 @@ impl Listener {
                 }
                 Err(error) if os::is_shortage(&error) => {
                     // Said once: a shortage of a minute would be three hundred lines.
-                    if !is_short {
+                    if !self.is_short.replace(true) {
                         warn!(%error, "new connections wait");
-                        is_short = true;
                     }
                     tokio::time::sleep(SHORTAGE_PAUSE).await;
                 }
@@ -153,6 +170,21 @@ impl Drop for Listener {
             warn!(%error, "the socket stays behind");
         }
     }
+}
+
+/// Listens at `path`, in a directory that nobody else may write to and that is made where it is missing.
+fn listen(path: &Path) -> Result<(Socket, FileIdentity), BindError> {
+    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
+    os::secure_socket_dir(directory)
+        .map_err(|source| BindError::Directory { path: directory.to_owned(), source })?;
+    clear(path)?;
+    let bound = || {
+        let name = path.to_fs_name::<GenericFilePath>()?;
+        let options = ListenerOptions::new().name(name).reclaim_name(false);
+        let socket = os::private_socket(options).create_tokio()?;
+        Ok((socket, FileIdentity::of(path)?))
+    };
+    bound().map_err(|source| BindError::Socket { path: path.to_owned(), source })
 }
 
 fn clear(path: &Path) -> Result<(), BindError> {
@@ -271,6 +303,30 @@ mod tests {
         let _next = UnixListener::bind(&place.locations.socket).unwrap();
         drop(listener);
         assert!(place.locations.socket.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_removed_is_bound_again_and_one_of_somebody_else_stays() {
+        let place = Place::new();
+        let (mut listener, _lock) = place.bind().unwrap();
+        let (socket, directory) = (&place.locations.socket, place.root.path().join("run"));
+        fs::remove_dir_all(&directory).unwrap();
+        listener.restore();
+        assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o7777, 0o700);
+        let _client = UnixStream::connect(socket).unwrap();
+        assert_eq!(listener.accept().await.unwrap().1.pid, Some(std::process::id()));
+
+        fs::remove_file(socket).unwrap();
+        let other = UnixListener::bind(socket).unwrap();
+        let identity = FileIdentity::of(socket).unwrap();
+        listener.restore();
+        assert_eq!(FileIdentity::of(socket).unwrap(), identity);
+        drop(other);
+        fs::remove_file(socket).unwrap();
+        listener.restore();
+        assert!(UnixStream::connect(socket).is_ok());
+        drop(listener);
+        assert!(!socket.exists());
     }
 
     #[tokio::test]

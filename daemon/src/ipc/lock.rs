@@ -15,12 +15,13 @@ use reel_protocol::endpoint::{Locations, LockText};
 
 use super::os;
 
-/// How often a lock without a readable text is looked at again: its holder is writing or leaving, either within moments.
-const TEXT_ATTEMPTS: u32 = 10;
-/// The pause between two looks.
-const TEXT_PAUSE: Duration = Duration::from_millis(20);
-/// How long a daemon that was told to end may take: beyond the 30 seconds of its drain, below the 90 that systemd gives a start.
-const TAKE_OVER_LIMIT: Duration = Duration::from_secs(45);
+/// How often a lock that another process holds is tried. That process may be a client, which takes the lock shared for an instant to see
+/// whether a daemon runs, or a daemon that is about to write its text or to end.
+const ATTEMPTS: u32 = 10;
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often a take-over tells that it waits.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Longest text that is read: a pid and a path; a longer one is not ours.
 const MAX_TEXT_BYTES: u64 = 8 * 1024;
 
@@ -61,13 +62,13 @@ pub struct HomeLock {
 impl HomeLock {
     /// Makes the home where it is missing, takes its lock without waiting, and writes who holds it.
     ///
-    /// Blocks for at most 200 ms, where the holder has no readable text: to be called before any actor runs.
+    /// Blocks for at most 200 ms, where another process holds the lock: to be called before any actor runs.
     pub fn acquire(locations: &Locations) -> Result<Self, LockError> {
         let path = locations.lock_file();
         let unusable = |path: &Path, source| LockError::Home { path: path.to_owned(), source };
         os::secure_home(&locations.home).map_err(|source| unusable(&locations.home, source))?;
         let mut file = os::open_private(&path).map_err(|source| unusable(&path, source))?;
-        take(&mut file, TEXT_ATTEMPTS).map_err(|refusal| match refusal {
+        take(&mut file, ATTEMPTS).map_err(|refusal| match refusal {
             Refusal::Held(text) => LockError::Held {
                 pid: text.as_ref().map(|text| text.pid),
                 socket: text.map(|text| text.socket),
@@ -82,22 +83,35 @@ impl HomeLock {
     /// The same for a daemon that was passed its socket: one that listened at that very path before can no longer be
     /// reached there. It is told to end, and its home is taken over; its unfinished tasks are in the journal.
     ///
-    /// Blocks for as long as that one drains.
-    pub fn take_over(locations: &Locations) -> Result<Self, LockError> {
-        let former = match Self::acquire(locations) {
-            Err(LockError::Held { pid: Some(pid), socket: Some(socket) }) if socket == locations.socket => {
-                pid
-            }
-            taken => return taken,
-        };
-        os::terminate(former);
+    /// Blocks for as long as that daemon drains, at most for `limit`. `waiting` is called every few seconds with its pid.
+    pub fn take_over(
+        locations: &Locations,
+        limit: Duration,
+        mut waiting: impl FnMut(u32),
+    ) -> Result<Self, LockError> {
         let begun = Instant::now();
+        let mut terminated = None;
+        let mut told: Option<Instant> = None;
         loop {
-            pause();
             match Self::acquire(locations) {
-                Err(LockError::Held { .. }) if begun.elapsed() < TAKE_OVER_LIMIT => {}
+                Err(LockError::Held { pid: Some(pid), socket: Some(socket) })
+                    if socket == locations.socket && begun.elapsed() < limit =>
+                {
+                    // Once: the daemon is not to take a repetition for impatience.
+                    if terminated.replace(pid) != Some(pid) {
+                        os::terminate(pid);
+                    }
+                    if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+                        waiting(pid);
+                        told = Some(Instant::now());
+                    }
+                }
+                // It has emptied the text and is about to let go.
+                Err(LockError::Held { pid: None, .. }) if terminated.is_some() && begun.elapsed() < limit => {
+                }
                 taken => return taken,
             }
+            pause();
         }
     }
 }
@@ -114,21 +128,16 @@ enum Refusal {
     Failed(io::Error),
 }
 
-/// Takes the lock, or tells who has it; a holder without a text is either about to write it or about to let go.
+/// Takes the lock, or tells who has it after that many attempts.
 fn take(file: &mut File, attempts: u32) -> Result<(), Refusal> {
     for _ in 0..attempts {
         match file.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(source)) => return Err(Refusal::Failed(source)),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        match read(file) {
-            Ok(None) => pause(),
-            Ok(text) => return Err(Refusal::Held(text)),
-            Err(source) => return Err(Refusal::Failed(source)),
+            Err(TryLockError::WouldBlock) => pause(),
         }
     }
-    Err(Refusal::Held(None))
+    Err(read(file).map_or_else(Refusal::Failed, Refusal::Held))
 }
 
 #[expect(
@@ -136,7 +145,7 @@ fn take(file: &mut File, attempts: u32) -> Result<(), Refusal> {
     reason = "the lock is taken before the first actor starts, so none waits"
 )]
 fn pause() {
-    std::thread::sleep(TEXT_PAUSE);
+    std::thread::sleep(PAUSE);
 }
 
 fn read(file: &mut File) -> io::Result<Option<LockText>> {
@@ -185,6 +194,22 @@ mod tests {
         let _lock = HomeLock::acquire(&locations).unwrap();
         let text = std::fs::read_to_string(locations.lock_file()).unwrap();
         assert_eq!(LockText::decode(&text).unwrap().pid, process::id());
+    }
+
+    #[test]
+    fn a_client_that_asks_whether_the_lock_is_held_refuses_no_start() {
+        let root = tempfile::tempdir().unwrap();
+        let locations = locations(root.path());
+        os::create_private_dir(&locations.home).unwrap();
+        let mut file = os::open_private(&locations.lock_file()).unwrap();
+        // A killed daemon leaves its text, so that the client has a pid to ask about.
+        write(&mut file, &LockText { pid: process::id(), socket: "/s".into() }).unwrap();
+        let asking = os::open_private(&locations.lock_file()).unwrap();
+        asking.lock_shared().unwrap();
+        let starting = std::thread::spawn(move || take(&mut file, u32::MAX).is_ok());
+        pause();
+        drop(asking);
+        assert!(starting.join().unwrap());
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod inbox;
 pub mod listener;
 pub mod lock;
 mod methods;
+mod open_connections;
 mod os;
 mod outbox;
 mod router;

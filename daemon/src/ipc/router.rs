@@ -1,12 +1,11 @@
 //! Which room answers which method. The router holds a recipient for every message and what sessions share; it decides nothing itself.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use actix::{Message, Recipient};
 use reel_protocol::{
     RpcError,
     endpoint::Locations,
-    limits::CONNECTIONS,
     methods::{self as wire, METHODS, Method},
 };
 use tokio::{sync::watch, time::Instant};
@@ -18,6 +17,7 @@ use super::{
     errors,
     event_lines::EventLines,
     methods::{artifacts, cache, daemon, events, memory, service, tasks},
+    open_connections::{OpenConnection, OpenConnections},
 };
 use crate::{
     cache::{ClearCache, FindArtifact, GetCacheStats, ReadArtifact, VerifyCache},
@@ -94,16 +94,7 @@ pub struct Router(Rc<Shared>);
 struct Shared {
     parts: RouterParts,
     event_lines: Rc<EventLines>,
-    open_connections: Cell<usize>,
-    last_connection: Cell<u64>,
-    last_activity: Cell<Instant>,
-}
-
-/// A place among the connections; given back when dropped.
-pub(super) struct Place {
-    router: Router,
-    /// Never the same twice in one instance.
-    pub(super) number: u64,
+    connections: Rc<OpenConnections>,
 }
 
 impl Router {
@@ -112,37 +103,27 @@ impl Router {
         Self(Rc::new(Shared {
             parts,
             event_lines: Rc::default(),
-            open_connections: Cell::new(0),
-            last_connection: Cell::new(0),
-            last_activity: Cell::new(Instant::now()),
+            connections: Rc::new(OpenConnections::new()),
         }))
     }
 
     /// Connections that are open now.
     pub fn open_connections(&self) -> usize {
-        self.0.open_connections.get()
+        self.0.connections.count()
     }
 
     /// When a connection last came, asked or left: what an idle exit counts from, together with [`Router::open_connections`].
     pub fn last_activity(&self) -> Instant {
-        self.0.last_activity.get()
+        self.0.connections.last_activity()
     }
 
     pub(super) fn note_activity(&self) {
-        self.0.last_activity.set(Instant::now());
+        self.0.connections.note_activity();
     }
 
-    /// A place for one more connection; None if there are as many as are served.
-    pub(super) fn take_place(&self) -> Option<Place> {
-        let open = self.open_connections();
-        if open >= CONNECTIONS {
-            return None;
-        }
-        self.note_activity();
-        self.0.open_connections.set(open + 1);
-        let number = self.0.last_connection.get() + 1;
-        self.0.last_connection.set(number);
-        Some(Place { router: self.clone(), number })
+    /// Takes one more connection; None if there are as many as are served.
+    pub(super) fn open(&self) -> Option<OpenConnection> {
+        self.0.connections.open()
     }
 
     pub(super) fn parts(&self) -> &RouterParts {
@@ -220,11 +201,4 @@ where
     M::Result: Send,
 {
     recipient.send(message).await.map_err(errors::mailbox)
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.router.0.open_connections.set(self.router.open_connections().saturating_sub(1));
-        self.router.note_activity();
-    }
 }

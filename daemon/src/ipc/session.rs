@@ -31,8 +31,9 @@ use super::{
     encoding::Encoding,
     errors,
     inbox::{Inbox, Next},
+    open_connections::OpenConnection,
     outbox::Outbox,
-    router::{Place, Router},
+    router::Router,
 };
 
 /// A peer that takes nothing of what waits for it for so long is gone, whatever the socket says.
@@ -49,11 +50,11 @@ pub async fn serve<S>(stream: S, peer: Peer, router: Router, stop: watch::Receiv
 where
     S: AsyncRead + AsyncWrite,
 {
-    let Some(place) = router.take_place() else { return refuse(stream).await };
-    let span = debug_span!("session", connection = place.number, peer = %peer.name, pid = peer.pid);
+    let Some(open) = router.open() else { return refuse(stream).await };
+    let span = debug_span!("session", connection = open.number, peer = %peer.name, pid = peer.pid);
     async {
         debug!("connection opened");
-        match Session::new(stream, &peer, router, &place).run(stop).await {
+        match Session::new(stream, &peer, router, open).run(stop).await {
             Ok(()) => debug!("connection closed"),
             Err(error) => debug!(%error, "connection lost"),
         }
@@ -64,9 +65,11 @@ where
 
 /// Says why in one line, to a peer that gets no session; whatever it would speak, it was not listened to.
 async fn refuse(stream: impl AsyncRead + AsyncWrite) {
-    let message = format!("the daemon has {CONNECTIONS} connections, as many as it serves");
-    let error = RpcError::new(ErrorCode::TooManyConnections, message)
-        .hint("close connections that are not needed; one carries many requests at once");
+    let message =
+        format!("the daemon has {CONNECTIONS} connections, as many as it serves, and all are in use");
+    let error = RpcError::new(ErrorCode::TooManyConnections, message).hint(
+        "end the program that holds them, as one carries many requests at once; reel daemon restart closes all and loses no task",
+    );
     let (_, mut write) = tokio::io::split(stream);
     let answer = Answer::failure(Encoding::Json, None, &error);
     // The peer may be gone already, or never read: neither is worth a place.
@@ -96,12 +99,14 @@ struct Session<S> {
     outbox: Outbox,
     events: mpsc::Receiver<Vec<u8>>,
     connection: Connection,
+    open: OpenConnection,
     router: Router,
 }
 
 /// What the loop waited for.
 enum Step {
     Stop,
+    MakeRoom,
     Answered(Answer),
     Event(Vec<u8>),
     Wrote(usize),
@@ -110,9 +115,9 @@ enum Step {
 }
 
 impl<S: AsyncRead + AsyncWrite> Session<S> {
-    fn new(stream: S, peer: &Peer, router: Router, place: &Place) -> Self {
+    fn new(stream: S, peer: &Peer, router: Router, open: OpenConnection) -> Self {
         let (read, write) = tokio::io::split(stream);
-        let (connection, events) = Connection::new(peer, place.number);
+        let (connection, events) = Connection::new(peer, open.number);
         let outbox = Outbox::new(router.budget());
         Self {
             read,
@@ -125,6 +130,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             outbox,
             events,
             connection,
+            open,
             router,
         }
     }
@@ -138,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             if self.is_over() {
                 return Ok(());
             }
+            self.open.used(self.is_idle());
             let happened = self.next_step(told.as_mut()).await?;
             self.apply(happened)?;
         }
@@ -214,17 +221,23 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         }
     }
 
+    /// Whether closing the connection would take nothing from its peer but the need to connect again.
+    fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.outbox.is_empty() && self.connection.subscriptions.is_empty()
+    }
+
     async fn next_step(&mut self, told: Pin<&mut impl Future<Output = ()>>) -> io::Result<Step> {
         let (reads, due) = (self.reads(), self.due());
         let is_stopping = matches!(self.input, Input::Stopped(_));
         if reads && let Err(refusal) = self.inbox.make_room(self.router.budget()) {
             self.refuse_unread(&errors::over_budget(refusal));
         }
-        let Self { read, write, inbox, pending, outbox, events, .. } = self;
+        let Self { read, write, inbox, pending, outbox, events, open, .. } = self;
         // Events first: a client that reads of a task's end in an answer shall have been told of it already. Answers before writes, so that
         // those which are ready together go out together; reads last, as what was taken comes first.
         let happened = tokio::select! { biased;
             () = told, if !is_stopping => Step::Stop,
+            () = open.closing() => Step::MakeRoom,
             Some(line) = events.recv(), if outbox.has_room_for_events() => Step::Event(line),
             Some(answer) = pending.next() => Step::Answered(answer),
             written = write.write(outbox.front()), if !outbox.is_empty() => Step::Wrote(written?),
@@ -236,6 +249,9 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
 
     fn apply(&mut self, happened: Step) -> io::Result<()> {
         match happened {
+            Step::MakeRoom => {
+                return Err(io::Error::other("it was idle, and made room for another connection"));
+            }
             Step::Stop => self.input = Input::Stopped(Instant::now() + LAST_ANSWERS),
             Step::Answered(answer) => {
                 self.answer(answer);

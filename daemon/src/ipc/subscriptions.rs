@@ -84,6 +84,11 @@ impl Subscriptions {
         Ok((number, seq))
     }
 
+    /// Whether none runs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// Ends one; lines of it that already wait still go out.
     pub(super) fn end(&mut self, subscription: u64) -> Result<(), RpcError> {
         self.forget_ended();
