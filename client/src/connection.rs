@@ -1,6 +1,8 @@
 //! One connection to the daemon: many calls in flight, answers by id, events by subscription.
 
 use std::{
+    convert::Infallible,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,6 +13,7 @@ use std::{
 use interprocess::local_socket::tokio::Stream;
 use reel_protocol::{
     Seconds, TaskId, TaskSpec,
+    endpoint::Locations,
     line::LineDecoder,
     methods::{
         EventsSubscribe, EventsUnsubscribe, Hello, HelloParams, HelloResult, Method, SubmitResult,
@@ -19,9 +22,10 @@ use reel_protocol::{
     rpc,
 };
 use tokio::{
-    io::WriteHalf,
+    io::{ReadHalf, WriteHalf},
     sync::{mpsc, oneshot},
     task::AbortHandle,
+    time::timeout,
 };
 
 use crate::{
@@ -29,11 +33,20 @@ use crate::{
     encoding::{Decoder, agree},
     events::EVENTS_WAITING,
     outgoing::Outgoing,
-    route::{Answer, Feed, Routes, Waiter},
+    route::{Answer, Closed, Feed, Routes, Waiter},
 };
 
 /// The id of `hello`; calls count from 1.
 const HELLO_ID: u64 = 0;
+
+/// The id of the `hello` that is sent again as a sign of life: the largest that JSON holds, so that no call has it.
+const LIFE_ID: u64 = (1 << 53) - 1;
+
+/// How long the daemon may be silent while somebody waits, before it is asked for a sign of life. The work itself may take any time.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// How long the daemon may take to answer what it answers from memory. It does so in a millisecond; on a machine that swaps, in a second.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// A connection. Clones share it; it ends with the last one.
 #[derive(Debug, Clone)]
@@ -65,7 +78,8 @@ impl Client {
         let decoder = (options.encoding == Encoding::Json).then(|| Decoder::Lines(LineDecoder::default()));
         let outgoing = Arc::default();
         let name = options.client_name.clone();
-        let talk = Talk { routes: Arc::clone(&routes), outgoing: Arc::clone(&outgoing), name };
+        let locations = options.locations.clone();
+        let talk = Talk { routes: Arc::clone(&routes), outgoing: Arc::clone(&outgoing), name, locations };
         if decoder.is_some() {
             talk.greet(Encoding::Json).map_err(ClientError::protocol)?;
         }
@@ -87,9 +101,7 @@ impl Client {
         params: &M::Params,
         limit: Duration,
     ) -> Result<M::Result, ClientError> {
-        tokio::time::timeout(limit, self.call::<M>(params))
-            .await
-            .unwrap_or(Err(ClientError::Timeout { limit }))
+        timeout(limit, self.call::<M>(params)).await.unwrap_or(Err(ClientError::Timeout { limit }))
     }
 
     /// Submits one task; answered once it is on disk.
@@ -199,29 +211,38 @@ struct Talk {
     routes: Arc<Routes>,
     outgoing: Arc<Outgoing<WriteHalf<Stream>>>,
     name: String,
+    locations: Locations,
 }
 
 impl Talk {
     /// Agrees on an encoding unless there is one, and delivers what comes until the connection is over.
     async fn run(self, stream: Stream, decoder: Option<Decoder>) {
-        let reason = self.until_closed(stream, decoder).await.err();
-        self.routes.close(reason);
+        let server = discover::server_pid(&stream);
+        let closed = match self.until_closed(stream, decoder).await {
+            Ok(never) => match never {},
+            Err(Stop::Closed(closed)) => closed,
+            Err(Stop::Silent(waited)) => discover::silence(&self.locations, server, waited),
+        };
+        self.routes.close(&closed);
     }
 
     /// Says hello before everything else.
     fn greet(&self, encoding: Encoding) -> Result<(), String> {
-        let hello = HelloParams { client: self.name.clone(), capabilities: Vec::new() };
-        let hello = encoding.request(HELLO_ID, Hello::NAME, &hello).map_err(|error| error.to_string())?;
-        self.outgoing.greet(hello);
+        self.outgoing.greet(self.hello(encoding, HELLO_ID)?);
         self.routes.agreed(encoding);
         Ok(())
     }
 
-    async fn until_closed(&self, stream: Stream, decoder: Option<Decoder>) -> Result<(), String> {
+    fn hello(&self, encoding: Encoding, id: u64) -> Result<Vec<u8>, String> {
+        let hello = HelloParams { client: self.name.clone(), capabilities: Vec::new() };
+        encoding.request(id, Hello::NAME, &hello).map_err(|error| error.to_string())
+    }
+
+    async fn until_closed(&self, stream: Stream, decoder: Option<Decoder>) -> Result<Infallible, Stop> {
         let mut decoder = if let Some(decoder) = decoder {
             decoder
         } else {
-            let Some(decoder) = agree(&stream).await? else { return Ok(()) };
+            let decoder = timeout(ANSWER, agree(&stream)).await.map_err(|_| Stop::Silent(ANSWER))??;
             self.greet(decoder.encoding())?;
             decoder
         };
@@ -231,12 +252,46 @@ impl Talk {
         let outgoing = Arc::clone(&self.outgoing);
         tokio::spawn(async move { outgoing.write().await });
         loop {
-            while let Some(message) = decoder.next()? {
+            while let Some(message) = decoder.next().map_err(Closed::Protocol)? {
                 self.routes.deliver(message)?;
             }
-            if !decoder.read_from(&mut read).await {
-                return Ok(());
+            self.read(&mut decoder, &mut read).await?;
+        }
+    }
+
+    /// Reads once. A daemon that is silent for long while somebody waits is asked for a sign of life, and given up without one.
+    async fn read(&self, decoder: &mut Decoder, stream: &mut ReadHalf<Stream>) -> Result<(), Stop> {
+        let encoding = decoder.encoding();
+        let mut reading = pin!(decoder.read_from(stream));
+        let is_greeted = self.routes.known_hello().is_some();
+        let mut is_asked = false;
+        loop {
+            let limit = if is_greeted && !is_asked { QUIET } else { ANSWER };
+            match timeout(limit, &mut reading).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(Closed::Disconnected.into()),
+                Err(_) if !is_greeted => return Err(Stop::Silent(ANSWER)),
+                Err(_) if is_asked => return Err(Stop::Silent(QUIET + ANSWER)),
+                Err(_) if self.routes.is_waiting() => {
+                    // Where it finds no room, the daemon does not read, which is no sign of life either.
+                    let _ = self.outgoing.try_send(self.hello(encoding, LIFE_ID)?);
+                    is_asked = true;
+                }
+                Err(_) => {}
             }
         }
+    }
+}
+
+/// Why a connection ends.
+enum Stop {
+    Closed(Closed),
+    /// The daemon said nothing for so long.
+    Silent(Duration),
+}
+
+impl<T: Into<Closed>> From<T> for Stop {
+    fn from(reason: T) -> Self {
+        Self::Closed(reason.into())
     }
 }

@@ -11,6 +11,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The name that our tasks are shown and shared out by.
 const CLIENT_NAME: &str = "reel";
 
+/// Says why a command waits.
+fn note(text: &str) {
+    Output { is_json: false, is_quiet: false }.note(text);
+}
+
 /// One run of `reel`.
 #[derive(Debug)]
 pub struct Context {
@@ -24,11 +29,12 @@ impl Context {
     pub fn new(output: Output, socket: Option<&std::path::Path>, may_start: bool) -> Result<Self, Failure> {
         let locations = Locations::from_env(|name| match (name, socket) {
             ("REEL_SOCKET", Some(path)) => Some(path.into()),
-            _ => std::env::var_os(name),
+            _ => reel_client::variable(name),
         });
         let locations = locations.map_err(ClientError::from)?;
         let start = if may_start { Start::IfNeeded } else { Start::Never };
-        let options = ConnectOptions { start, ..ConnectOptions::new(locations, CLIENT_NAME) };
+        let on_wait = (!output.is_quiet).then_some(note as fn(&str));
+        let options = ConnectOptions { start, on_wait, ..ConnectOptions::new(locations, CLIENT_NAME) };
         Ok(Self { output, options })
     }
 

@@ -14,7 +14,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use crate::ClientError;
+use crate::{
+    ClientError,
+    route::{Closed, refused},
+};
 
 /// The smallest read; an answer of a status or a task fits.
 const READ_BYTES: usize = 16 * 1024;
@@ -157,38 +160,36 @@ impl Decoder {
     }
 }
 
-/// Asks for frames, and gives what the daemon agreed to; None where it is gone. Fails where it says something else, in its words if it has
-/// any.
-pub(crate) async fn agree(mut stream: &Stream) -> Result<Option<Decoder>, String> {
-    if stream.write_all(&preface::preface(SCHEMA)).await.is_err() {
-        return Ok(None);
-    }
+/// Asks for frames, and gives what the daemon agreed to. Fails where the daemon is gone, does not serve this connection, or is none.
+pub(crate) async fn agree(mut stream: &Stream) -> Result<Decoder, Closed> {
+    // Where this fails, the daemon may have closed the connection after saying why.
+    let _ = stream.write_all(&preface::preface(SCHEMA)).await;
     let mut bytes = Vec::with_capacity(READ_BYTES);
     loop {
         match preface::verdict(&bytes) {
             Verdict::Frames => {
                 bytes.drain(..REPLY_BYTES);
-                return Ok(Some(Decoder::Frames(FrameDecoder::with_bytes(bytes))));
+                return Ok(Decoder::Frames(FrameDecoder::with_bytes(bytes)));
             }
             Verdict::Lines => {
                 bytes.drain(..REPLY_BYTES);
-                return Ok(Some(Decoder::Lines(LineDecoder::with_bytes(bytes))));
+                return Ok(Decoder::Lines(LineDecoder::with_bytes(bytes)));
             }
             Verdict::NoReply => break,
-            Verdict::Broken => return Err("its first bytes are none of reeld's".to_owned()),
+            Verdict::Broken => return Err("its first bytes are none of reeld's".to_owned().into()),
             Verdict::Undecided => {}
         }
         if !stream.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
-            return Ok(None);
+            return Err(Closed::Disconnected);
         }
     }
     let mut lines = Decoder::Lines(LineDecoder::with_bytes(bytes));
     loop {
         match lines.next()? {
-            Some(Incoming::Answer { outcome: Err(error), .. }) => return Err(error.message),
-            Some(_) => return Err("it answers what nobody asked".to_owned()),
+            Some(Incoming::Answer { outcome: Err(error), .. }) => return Err(refused(error)),
+            Some(_) => return Err("it answers what nobody asked".to_owned().into()),
             None if lines.read_from(&mut stream).await => {}
-            None => return Ok(None),
+            None => return Err(Closed::Disconnected),
         }
     }
 }

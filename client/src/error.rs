@@ -18,10 +18,22 @@ pub enum ClientError {
         /// The daemon's exit code; 78 means that its configuration does not hold.
         exit_code: Option<i32>,
     },
-    /// A daemon holds the home but did not answer in time; it may be stopping.
-    #[error("a daemon is starting or stopping and did not answer within {} s", waited.as_secs())]
+    /// A daemon holds the home or is being started, but cannot be reached yet; it may be stopping.
+    #[error("the daemon{} is starting or stopping and did not answer within {} s", of_pid(*pid), waited.as_secs())]
     NotReady {
+        /// The daemon's process, if it is known.
+        pid: Option<u32>,
         /// How long it was tried.
+        waited: Duration,
+    },
+    /// The daemon takes connections and says nothing.
+    #[error("the daemon{} does not answer: {}", of_pid(*pid), silence(*is_suspended, *waited))]
+    Unresponsive {
+        /// The daemon's process, if it is known.
+        pid: Option<u32>,
+        /// Whether the process was stopped by a signal or a debugger.
+        is_suspended: bool,
+        /// How long it said nothing.
         waited: Duration,
     },
     /// The daemon closed the connection or died. What it acknowledged is kept.
@@ -74,14 +86,31 @@ pub enum ClientError {
     },
 }
 
+fn of_pid(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (pid {pid})"))
+}
+
+fn silence(is_suspended: bool, waited: Duration) -> String {
+    if is_suspended {
+        "its process is suspended".to_owned()
+    } else {
+        format!("it has said nothing for {} s", waited.as_secs())
+    }
+}
+
 impl ClientError {
     /// Whether a new connection may bring the answer: the daemon died, or is stopping.
     pub fn is_interruption(&self) -> bool {
         match self {
             Self::Disconnected | Self::NotReady { .. } => true,
-            Self::Rpc(error) => error.known() == Some(ErrorCode::ShuttingDown),
+            Self::Rpc(_) => self.is_stopping(),
             _ => false,
         }
+    }
+
+    /// Whether the daemon refused because it is stopping: the next one will take it.
+    pub(crate) fn is_stopping(&self) -> bool {
+        matches!(self, Self::Rpc(error) if error.known() == Some(ErrorCode::ShuttingDown))
     }
 
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Self {

@@ -50,7 +50,7 @@ pub fn of_client_error(error: &ClientError) -> Exit {
     match error {
         ClientError::StartFailed { exit_code: Some(78), .. } | ClientError::Endpoint(_) => Exit::Config,
         ClientError::NoDaemon | ClientError::StartFailed { .. } | ClientError::Disconnected => Exit::NoDaemon,
-        ClientError::NotReady { .. } => Exit::TryLater,
+        ClientError::NotReady { .. } | ClientError::Unresponsive { .. } => Exit::TryLater,
         ClientError::Rpc(error) => of_rpc_error(error),
         ClientError::Protocol { .. } => Exit::Protocol,
         ClientError::Timeout { .. } => Exit::TimedOut,

@@ -161,7 +161,14 @@ impl From<ClientError> for Failure {
             }
             ClientError::StartFailed { .. } => ("start_failed", None),
             ClientError::NotReady { .. } => {
-                ("not_ready", Some("try again, or look at it with reel daemon logs"))
+                ("not_ready", Some("reel daemon logs says what it does; reel daemon restart starts it again"))
+            }
+            ClientError::Unresponsive { is_suspended: true, .. } => (
+                "unresponsive",
+                Some("kill -CONT with its pid lets it go on; reel daemon restart --force ends it"),
+            ),
+            ClientError::Unresponsive { .. } => {
+                ("unresponsive", Some("reel daemon logs may say why; reel daemon restart starts it again"))
             }
             ClientError::Disconnected => {
                 ("disconnected", Some("reel daemon logs says why; what was accepted is kept"))

@@ -54,6 +54,7 @@ mod error;
 mod events;
 mod fetch;
 mod follow;
+mod holder;
 mod outgoing;
 mod resume;
 mod route;
@@ -64,11 +65,12 @@ pub use reel_protocol as protocol;
 
 pub use self::{
     connection::Client,
-    discover::{ConnectOptions, Start, is_home_locked},
+    discover::{ConnectOptions, Start, variable},
     encoding::Encoding,
     error::ClientError,
     events::EventStream,
     follow::{Follow, Followed},
+    holder::{Holder, Process},
     resume::Session,
     start::{START_LOG, daemon_program},
 };

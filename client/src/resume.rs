@@ -1,12 +1,18 @@
-//! Goes on when the daemon dies: connects again, starts it again, and repeats what is safe to repeat.
+//! Goes on when the daemon dies or stops: connects again, starts it again, and repeats what is safe to repeat.
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use reel_protocol::methods::Method;
+use reel_protocol::{
+    WaitReason,
+    methods::{DaemonStatus, Empty, Method},
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{Client, ClientError, ConnectOptions, Start};
@@ -15,10 +21,11 @@ use crate::{Client, ClientError, ConnectOptions, Start};
 const DEATHS: usize = 5;
 const DEATHS_WITHIN: Duration = Duration::from_mins(1);
 
-/// Before the first new try: a daemon that is stopping still has to let its socket go.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Between two tries to connect: the first comes soon, as a daemon that died is missed by nobody else; one that stops may take minutes.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a daemon may take to stop or to come back; it drains running tasks first.
+/// How long a daemon that does not answer may take to stop or to come back; it lets running tasks end first.
 const COMES_BACK_WITHIN: Duration = Duration::from_mins(15);
 
 /// Without leave to start a daemon, how long to wait for somebody else to do so.
@@ -29,15 +36,21 @@ const SOMEBODY_ELSE: Duration = Duration::from_secs(15);
 pub struct Session {
     options: ConnectOptions,
     client: Mutex<Client>,
-    /// When connections were lost lately.
-    losses: Mutex<VecDeque<Instant>>,
+    /// Held by the one caller that connects again; all others that lost the same connection wait for its outcome.
+    reconnecting: tokio::sync::Mutex<Losses>,
+    /// How often connecting again failed: whoever waited meanwhile has failed with it.
+    failures: AtomicU64,
 }
+
+/// When connections were lost lately.
+type Losses = VecDeque<Instant>;
 
 impl Session {
     /// Connects for the first time.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ClientError> {
         let client = Client::connect(&options).await?;
-        Ok(Self { options, client: Mutex::new(client), losses: Mutex::default() })
+        let (reconnecting, failures) = (tokio::sync::Mutex::default(), AtomicU64::new(0));
+        Ok(Self { options, client: Mutex::new(client), reconnecting, failures })
     }
 
     /// The present connection.
@@ -50,8 +63,8 @@ impl Session {
         self.options.start
     }
 
-    /// Asks; where the connection is lost before the answer, connects again and asks again. For methods that may be repeated: reads, waits,
-    /// and submits with a `request_id`.
+    /// Asks; where the connection is lost before the answer, or the daemon is stopping, connects again and asks again. For methods that may be
+    /// repeated: reads, waits, and submits with a `request_id`.
     pub async fn call<M: Method>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
         loop {
             let client = self.client();
@@ -62,7 +75,8 @@ impl Session {
         }
     }
 
-    /// Replaces a lost connection, unless another caller already did. Fails with `why` where the daemon keeps dying.
+    /// Replaces a lost connection, unless another caller already did. Fails with `why` where the daemon keeps dying. Where `why` is that the
+    /// daemon is stopping, waits for the next one, for as long as this one still answers.
     pub async fn reconnect(&self, lost: &Client, why: ClientError) -> Result<(), ClientError> {
         self.rejoin(lost, why, self.options.start).await
     }
@@ -74,45 +88,81 @@ impl Session {
         why: ClientError,
         start: Start,
     ) -> Result<(), ClientError> {
+        let failures = self.failures.load(Ordering::Relaxed);
+        let mut losses = self.reconnecting.lock().await;
         if !self.client().is_same(lost) {
             return Ok(());
         }
-        if self.dies_too_often() {
+        if self.failures.load(Ordering::Relaxed) != failures || die_too_often(&mut losses, Instant::now()) {
             return Err(why);
         }
-        let begun = Instant::now();
+        match self.connect_again(lost, &why, start).await {
+            Ok(client) => {
+                *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+                Ok(())
+            }
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect_again(
+        &self,
+        lost: &Client,
+        why: &ClientError,
+        start: Start,
+    ) -> Result<Client, ClientError> {
+        let stopping = lost.known_hello().map(|hello| hello.instance).filter(|_| why.is_stopping());
+        let mut answered = Instant::now();
+        let mut tell = self.options.on_wait;
+        let mut pause = FIRST_PAUSE;
         loop {
-            sleep(PAUSE).await;
-            let is_in_time = match start {
-                Start::IfNeeded => begun.elapsed() < COMES_BACK_WITHIN,
-                Start::Never => begun.elapsed() < SOMEBODY_ELSE,
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let limit = match start {
+                Start::IfNeeded => COMES_BACK_WITHIN,
+                Start::Never => SOMEBODY_ELSE,
             };
             match self.try_again(start).await {
-                Ok(client) => {
-                    *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
-                    return Ok(());
+                // What the stopping daemon does not take is for the next one.
+                Ok((client, instance))
+                    if stopping.as_ref() == Some(&instance) && is_stopping(&client).await =>
+                {
+                    answered = Instant::now();
+                    if let Some(tell) = tell.take() {
+                        tell("the daemon is stopping; waiting for the next one");
+                    }
                 }
+                Ok((client, _)) => return Ok(client),
                 Err(error)
-                    if is_in_time && (error.is_interruption() || matches!(error, ClientError::NoDaemon)) => {}
+                    if answered.elapsed() < limit
+                        && (error.is_interruption() || matches!(error, ClientError::NoDaemon)) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Connected means that the daemon really answers: a stopping one may still take connections.
-    async fn try_again(&self, start: Start) -> Result<Client, ClientError> {
+    /// Connected means that the daemon really answers. Gives the daemon's instance too.
+    async fn try_again(&self, start: Start) -> Result<(Client, String), ClientError> {
         let client = Client::connect(&ConnectOptions { start, ..self.options.clone() }).await?;
-        client.hello().await?;
-        Ok(client)
+        let instance = client.hello().await?.instance;
+        Ok((client, instance))
     }
+}
 
-    fn dies_too_often(&self) -> bool {
-        let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        losses.push_back(now);
-        while losses.front().is_some_and(|loss| now.duration_since(*loss) > DEATHS_WITHIN) {
-            losses.pop_front();
-        }
-        losses.len() > DEATHS
+/// Whether the daemon is still stopping; one that ended meanwhile is not.
+async fn is_stopping(client: &Client) -> bool {
+    let status = client.call::<DaemonStatus>(&Empty {}).await;
+    status.is_ok_and(|status| status.wait_reason == Some(WaitReason::Stopping))
+}
+
+/// Notes one more loss.
+fn die_too_often(losses: &mut Losses, now: Instant) -> bool {
+    losses.push_back(now);
+    while losses.front().is_some_and(|loss| now.duration_since(*loss) > DEATHS_WITHIN) {
+        losses.pop_front();
     }
+    losses.len() > DEATHS
 }

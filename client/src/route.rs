@@ -6,10 +6,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use reel_protocol::{
-    PROTOCOL, RpcError,
+    ErrorCode, PROTOCOL, RpcError,
+    limits::IN_FLIGHT,
     methods::{Event, EventsSubscribe, Hello, HelloResult},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -44,9 +46,23 @@ pub(crate) struct Feed {
 
 /// Why no message will come any more.
 #[derive(Debug, Clone)]
-enum Closed {
+pub(crate) enum Closed {
+    /// The daemon closed the connection or died.
     Disconnected,
+    /// It broke the rules, or speaks another protocol.
     Protocol(String),
+    /// It does not serve this connection.
+    Refused(RpcError),
+    /// It says nothing.
+    Unresponsive { pid: Option<u32>, is_suspended: bool, waited: Duration },
+    /// Nobody serves the socket yet.
+    NotReady { pid: Option<u32>, waited: Duration },
+}
+
+impl From<String> for Closed {
+    fn from(detail: String) -> Self {
+        Self::Protocol(detail)
+    }
 }
 
 impl Closed {
@@ -54,6 +70,11 @@ impl Closed {
         match self {
             Self::Disconnected => ClientError::Disconnected,
             Self::Protocol(detail) => ClientError::protocol(detail),
+            Self::Refused(error) => ClientError::Rpc(error.clone()),
+            Self::Unresponsive { pid, is_suspended, waited } => {
+                ClientError::Unresponsive { pid: *pid, is_suspended: *is_suspended, waited: *waited }
+            }
+            Self::NotReady { pid, waited } => ClientError::NotReady { pid: *pid, waited: *waited },
         }
     }
 }
@@ -141,13 +162,18 @@ impl Routes {
         self.table().closed.as_ref().map(Closed::error)
     }
 
+    /// Whether somebody waits for the daemon, and it reads: with more requests unanswered than it takes, its silence says nothing.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let table = self.table();
+        table.waiters.len() < IN_FLIGHT && !(table.waiters.is_empty() && table.feeds.is_empty())
+    }
+
     /// Takes one message; fails where the connection cannot go on.
-    pub(crate) fn deliver(&self, message: Incoming) -> Result<(), String> {
+    pub(crate) fn deliver(&self, message: Incoming) -> Result<(), Closed> {
         match message {
-            Incoming::Answer { id: Some(id), outcome } => self.answer(id, outcome),
-            // The daemon could not read one of our messages, and so cannot say whose it was.
+            Incoming::Answer { id: Some(id), outcome } => self.answer(id, outcome).map_err(Closed::from),
             Incoming::Answer { id: None, outcome } => {
-                outcome.map_or_else(|error| Err(error.message), |_| Ok(()))
+                outcome.map_or_else(|error| Err(refused(error)), |_| Ok(()))
             }
             Incoming::Event(event) => {
                 self.event(*event);
@@ -158,8 +184,7 @@ impl Routes {
     }
 
     /// Ends everything that waits.
-    pub(crate) fn close(&self, detail: Option<String>) {
-        let closed = detail.map_or(Closed::Disconnected, Closed::Protocol);
+    pub(crate) fn close(&self, closed: &Closed) {
         let (waiters, feeds) = {
             let mut table = self.table();
             table.closed.get_or_insert_with(|| closed.clone());
@@ -226,13 +251,21 @@ impl Routes {
     }
 }
 
+/// What an error without an id says of the connection: it is not served, or the daemon could not read one of our messages.
+pub(crate) fn refused(error: RpcError) -> Closed {
+    match error.known() {
+        Some(ErrorCode::TooManyConnections) => Closed::Refused(error),
+        _ => Closed::Protocol(error.message),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::encoding::read_line;
 
     impl Routes {
-        fn take(&self, line: &[u8]) -> Result<(), String> {
+        fn take(&self, line: &[u8]) -> Result<(), Closed> {
             self.deliver(read_line(line)?)
         }
     }
@@ -300,7 +333,7 @@ mod tests {
         routes.expect(0, Waiter::Hello).unwrap();
         let other = br#"{"id":0,"result":{"daemon":"reeld","version":"9.0.0","protocol":9,"capabilities":[],"pid":1,"instance":"x"}}"#;
         let refusal = routes.take(other).unwrap_err();
-        routes.close(Some(refusal));
+        routes.close(&refusal);
         assert!(matches!(answer.try_recv().unwrap(), Err(ClientError::Protocol { .. })));
         let (late, _) = oneshot::channel();
         assert!(matches!(routes.expect(2, Waiter::Call(late)), Err(ClientError::Protocol { .. })));

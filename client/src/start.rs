@@ -13,7 +13,7 @@ use interprocess::local_socket::tokio::Stream;
 use reel_protocol::endpoint::Locations;
 use tokio::time::{Instant, sleep};
 
-use crate::{ClientError, ConnectOptions, discover, user_units};
+use crate::{ClientError, ConnectOptions, Holder, discover, user_units};
 
 /// The file below the logs that takes what a daemon says before its own log is open.
 pub const START_LOG: &str = "start.log";
@@ -73,14 +73,23 @@ pub(crate) async fn start_and_dial(options: &ConnectOptions) -> Result<Stream, C
             return Ok(stream);
         }
         match launch.ended() {
-            Some(status) if status.code() != Some(EXIT_LOCKED) => return Err(launch.failure(status)),
+            Some(status) if status.code() != Some(EXIT_LOCKED) || is_elsewhere(&options.locations) => {
+                return Err(launch.failure(status));
+            }
             Some(_) if launch.begun.elapsed() > START_AGAIN_AFTER => {
                 launch = Launch::begin(&program, &options.locations)?;
             }
             _ => {}
         }
     }
-    Err(ClientError::NotReady { waited: START_LIMIT })
+    let pid = Holder::find(&options.locations).map(|holder| holder.pid());
+    Err(ClientError::NotReady { pid, waited: START_LIMIT })
+}
+
+/// Whether the home's daemon listens on another socket than the one that was given: it will not come here, however long one waits.
+fn is_elsewhere(locations: &Locations) -> bool {
+    locations.is_socket_given
+        && Holder::find(locations).is_some_and(|holder| holder.socket != locations.socket)
 }
 
 /// One try to start a daemon.

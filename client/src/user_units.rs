@@ -83,6 +83,17 @@ fn is_holder_alive(locations: &Locations) -> bool {
     text.and_then(|text| LockText::decode(&text)).is_some_and(|lock| is_alive(lock.pid))
 }
 
+/// The user that this process acts as.
+#[cfg(unix)]
+pub(crate) fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+#[cfg(not(unix))]
+pub(crate) fn own_uid() -> u32 {
+    0
+}
+
 #[cfg(unix)]
 fn is_alive(pid: u32) -> bool {
     use rustix::{

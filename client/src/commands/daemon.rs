@@ -1,23 +1,17 @@
 //! `reel daemon`: starting, stopping and looking after it.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use reel_client::{Client, ClientError, is_home_locked};
-use reel_protocol::{
-    Seconds,
-    methods::{DaemonReload, DaemonShutdown, DaemonStatus, Empty, HelloResult, ReloadResult, ShutdownParams},
-};
+use reel_client::{Client, ClientError, daemon_program};
+use reel_protocol::methods::{DaemonReload, Empty, HelloResult, ReloadResult};
 use serde::Serialize;
-use tokio::time::sleep;
 
-use crate::{context::Context, exit::Exit, failure::Failure, table, units};
+use crate::{context::Context, exit::Exit, failure::Failure, table};
 
 mod definition;
 mod install;
 mod logs;
-
-/// Between two looks at a daemon that stops.
-const LOOK: Duration = Duration::from_millis(20);
+mod stop;
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -34,10 +28,10 @@ enum Action {
     Start,
     /// Stop it and wait until it is gone; unfinished tasks go on at the next start.
     #[command(after_help = "Example: reel daemon stop --drain 30s")]
-    Stop(Drain),
+    Stop(stop::Args),
     /// Stop it and start it again.
     #[command(after_help = "Example: reel daemon restart")]
-    Restart(Drain),
+    Restart(stop::Args),
     /// Read the configuration file again.
     #[command(after_help = "Example: reel daemon reload")]
     Reload,
@@ -52,13 +46,6 @@ enum Action {
     Uninstall,
 }
 
-#[derive(Debug, clap::Args)]
-struct Drain {
-    /// How long running tasks may take to end, such as 30s.
-    #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
-    drain: Option<Duration>,
-}
-
 #[derive(Serialize)]
 struct Started {
     pid: u32,
@@ -66,24 +53,13 @@ struct Started {
     was_running: bool,
 }
 
-#[derive(Serialize)]
-struct Stopped {
-    pid: Option<u32>,
-    was_running: bool,
-}
-
 /// Does it.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     match args.action {
         Action::Start => start(context).await,
-        Action::Stop(drain) => {
-            let stopped = stop(context, &drain).await?;
-            context.output.document(&stopped)?;
-            context.output.line(if stopped.was_running { "stopped" } else { "not running" })?;
-            Ok(Exit::Done)
-        }
-        Action::Restart(drain) => {
-            stop(context, &drain).await?;
+        Action::Stop(args) => stop::run(context, &args).await,
+        Action::Restart(args) => {
+            stop::stop(context, &args).await?;
             start(context).await
         }
         Action::Reload => reload(context).await,
@@ -96,7 +72,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 async fn start(context: &Context) -> Result<Exit, Failure> {
     let (hello, was_running) = match running(context).await? {
         Some((_, hello)) => (hello, true),
-        None => (context.session().await?.client().hello().await?, false),
+        None => (context.session().await?.client().hello().await.map_err(of_start)?, false),
     };
     let so = if was_running { "already running" } else { "started" };
     context.output.line(&format!("{so}: reeld {}, pid {}", hello.version, hello.pid))?;
@@ -118,41 +94,18 @@ async fn running(context: &Context) -> Result<Option<(Client, HelloResult)>, Fai
     }
 }
 
-async fn stop(context: &Context, drain: &Drain) -> Result<Stopped, Failure> {
-    let found = match context.running().await {
-        Err(ClientError::NoDaemon) => None,
-        connected => Some(connected?),
-    };
-    let Some(client) = found else {
-        wait_until_gone(context).await;
-        return Ok(Stopped { pid: None, was_running: false });
-    };
-    // A daemon of another protocol cannot say hello to us, but it can still be told to go.
-    let pid = client.hello().await.ok().map(|hello| hello.pid);
-    say_what_it_waits_for(context, &client).await;
-    match client.call::<DaemonShutdown>(&ShutdownParams { drain_s: drain.drain.map(Seconds) }).await {
-        Ok(Empty {}) => {}
-        Err(error) if error.is_interruption() => {}
-        Err(error) => return Err(error.into()),
-    }
-    drop(client);
-    wait_until_gone(context).await;
-    Ok(Stopped { pid, was_running: true })
-}
-
-async fn say_what_it_waits_for(context: &Context, client: &Client) {
-    let Ok(status) = client.call::<DaemonStatus>(&Empty {}).await else { return };
-    if let Some(running) = status.tasks.get("running").filter(|running| **running > 0) {
-        context
-            .output
-            .note(&format!("{running} running; they may end first, the rest goes on at the next start"));
-    }
-}
-
-/// A process that stops listening may still be draining; only the lock says that it is gone.
-async fn wait_until_gone(context: &Context) {
-    while is_home_locked(context.locations()) {
-        sleep(LOOK).await;
+/// The failure of a daemon that was started just now: where it is of another version, to restart it again would not help.
+fn of_start(error: ClientError) -> Failure {
+    let is_mismatch = matches!(error, ClientError::Protocol { .. });
+    let failure = Failure::from(error);
+    match daemon_program().filter(|_| is_mismatch) {
+        Some(program) => {
+            let program = program.display();
+            failure.hint(format!(
+                "{program} and this reel are of different versions: install both of one version"
+            ))
+        }
+        None => failure,
     }
 }
 

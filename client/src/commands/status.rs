@@ -8,8 +8,9 @@ use reel_protocol::methods::{DaemonStatus, DaemonStatusResult, Empty, MemoryLeve
 use super::config::Standing;
 use crate::{context::Context, exit::Exit, failure::Failure, table, units};
 
-/// A status takes well under a millisecond; a daemon that needs longer is not well.
-const LIMIT: Duration = Duration::from_secs(10);
+/// A status takes well under a millisecond; a daemon that needs longer is not well. Longer than the limit of the greeting, which fails with
+/// the reason where the daemon says nothing at all.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Shows it.
 pub async fn run(context: &Context) -> Result<Exit, Failure> {

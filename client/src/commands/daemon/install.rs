@@ -13,7 +13,6 @@ use reel_client::{
 use serde::Serialize;
 
 use super::{
-    Drain,
     definition::{Definition, Words},
     stop,
 };
@@ -131,7 +130,7 @@ async fn take_up(
     }
     // A daemon that was started without the manager would sit on the home, behind a socket that is no longer its own.
     if ask(&definition.is_up).await.is_err() && user_units::is_socket_of_unit(context.locations()) {
-        let stopped = stop(context, &Drain { drain: None }).await?;
+        let stopped = stop::stop(context, &stop::Args::GENTLE).await?;
         if let Some(pid) = stopped.pid {
             context.output.line(&format!("{:9} the daemon that ran without it, pid {pid}", "stopped"))?;
         }

@@ -1,0 +1,216 @@
+//! `reel daemon stop`: asks the daemon to end, or tells its process to where the socket does not help, and waits until it is gone.
+
+use std::time::Duration;
+
+use reel_client::{Client, ClientError, Holder, Process};
+use reel_protocol::{
+    Seconds,
+    methods::{DaemonShutdown, DaemonStatus, DaemonStatusResult, Empty, ShutdownParams},
+};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use crate::{context::Context, exit::Exit, failure::Failure, units};
+
+/// Between two checks whether the process has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How often a daemon that drains is asked what it waits for.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long an answer of the daemon may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long running tasks may take where neither `--drain` nor the daemon says so.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long the process may take beyond its drain: for stopping tasks, the journal and the last answers.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// How long a daemon that shall end by force may take to end in good order.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the system may take to end a killed process; one in the middle of a disk operation ends after it.
+const KILLED: Duration = Duration::from_secs(10);
+
+/// How to stop.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How long running tasks may take to end, such as 30s.
+    #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
+    drain: Option<Duration>,
+    /// Kill it where it does not end in time: 10 s, or what --drain says, and 10 s more.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Args {
+    /// As the configuration says, and without force.
+    pub const GENTLE: Self = Self { drain: None, force: false };
+}
+
+/// How it ended; the document of `--json`.
+#[derive(Debug, Serialize)]
+pub struct Stopped {
+    /// The process; absent where none ran.
+    pub pid: Option<u32>,
+    /// Whether there was one.
+    pub was_running: bool,
+    /// Whether it was killed, so that its paid calls are held.
+    pub was_killed: bool,
+}
+
+/// Stops it and says so.
+pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
+    let stopped = stop(context, args).await?;
+    context.output.document(&stopped)?;
+    context.output.line(if stopped.was_running { "stopped" } else { "not running" })?;
+    Ok(Exit::Done)
+}
+
+/// Stops it. Ends as soon as the daemon is gone, and with a failure where it does not end in the time that its drain needs.
+pub async fn stop(context: &Context, args: &Args) -> Result<Stopped, Failure> {
+    let holder = Holder::find(context.locations());
+    if let Some(holder) = holder.as_ref().filter(|holder| holder.process.is_suspended()) {
+        if !args.force {
+            let error = ClientError::Unresponsive {
+                pid: Some(holder.pid()),
+                is_suspended: true,
+                waited: Duration::ZERO,
+            };
+            return Err(error.into());
+        }
+        kill(context, &holder.process).await?;
+        return Ok(Stopped { pid: Some(holder.pid()), was_running: true, was_killed: true });
+    }
+    let (client, told_pid) = match ask(context, args).await {
+        Ok((client, pid)) => (Some(client), Some(pid)),
+        Err(error) => match &holder {
+            None if matches!(error, ClientError::NoDaemon) => {
+                return Ok(Stopped { pid: None, was_running: false, was_killed: false });
+            }
+            None => return Err(error.into()),
+            Some(holder) => (signal(context, holder, error)?, None),
+        },
+    };
+    // Another one than the home's may listen on a socket that was given. Its pid is not proved, so it gets no signal.
+    let process =
+        holder.map(|holder| holder.process).filter(|own| told_pid.is_none_or(|pid| pid == own.pid()));
+    let pid = told_pid.or(process.as_ref().map(Process::pid));
+    let limit = args.drain.unwrap_or(if args.force { GRACE } else { DRAIN }) + MARGIN;
+    let is_gone = wait(context, process.as_ref(), client, limit, args.force).await;
+    match process.filter(|_| args.force && !is_gone) {
+        Some(process) => kill(context, &process).await?,
+        None if is_gone => {}
+        None => return Err(still_stopping(pid, limit)),
+    }
+    Ok(Stopped { pid, was_running: true, was_killed: !is_gone })
+}
+
+fn still_stopping(pid: Option<u32>, waited: Duration) -> Failure {
+    let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let message = format!("the daemon{pid} was told to end, and still runs after {} s", waited.as_secs());
+    Failure::new(Exit::TryLater, "still_stopping", message).hint(
+        "it may wait for answers that were paid for: reel daemon stop waits again; reel daemon stop --force kills it, and \
+         those tasks are held",
+    )
+}
+
+/// Asks the daemon that listens to end; gives the connection, on which it answers until then, and its pid.
+async fn ask(context: &Context, args: &Args) -> Result<(Client, u32), ClientError> {
+    let client = context.running().await?;
+    let pid = client.hello().await?.pid;
+    let drain = args.drain.or(args.force.then_some(GRACE));
+    match client.call_within::<DaemonShutdown>(&ShutdownParams { drain_s: drain.map(Seconds) }, ANSWER).await
+    {
+        Ok(Empty {}) => Ok((client, pid)),
+        Err(error) if error.is_interruption() => Ok((client, pid)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells the process of the home's daemon to end, as its socket does not help.
+fn signal(context: &Context, holder: &Holder, error: ClientError) -> Result<Option<Client>, Failure> {
+    let locations = context.locations();
+    if locations.is_socket_given && holder.socket != locations.socket {
+        // Whoever names a socket means the daemon there.
+        let (pid, socket) = (holder.pid(), holder.socket.display());
+        let hint = format!(
+            "the daemon of this home (pid {pid}) listens on {socket}: reel --socket {socket} daemon stop"
+        );
+        return Err(Failure::from(error).hint(hint));
+    }
+    let pid = holder.pid();
+    context.output.note(&format!("{error}; the daemon (pid {pid}) is told to end by a signal"));
+    let failed = |error| Failure::io(&format!("cannot signal the daemon (pid {pid})"), &error);
+    holder.process.terminate().map_err(failed)?;
+    Ok(None)
+}
+
+/// Waits until the daemon is gone, for `limit` after its last answer: as long as it answers, it is draining and bounds that itself. With force
+/// for `limit` in all.
+async fn wait(
+    context: &Context,
+    process: Option<&Process>,
+    mut client: Option<Client>,
+    limit: Duration,
+    is_forced: bool,
+) -> bool {
+    let mut heard = Instant::now();
+    let mut asked: Option<Instant> = None;
+    let mut said = String::new();
+    let is_gone = |client: &Option<Client>| match process {
+        Some(process) => process.is_over(),
+        None => client.as_ref().is_none_or(Client::is_closed),
+    };
+    while !is_gone(&client) {
+        if heard.elapsed() >= limit {
+            return false;
+        }
+        sleep(LOOK).await;
+        if let Some(draining) = client.as_ref().filter(|_| asked.is_none_or(|at| at.elapsed() >= ASK_EVERY)) {
+            match draining.call_within::<DaemonStatus>(&Empty {}, ANSWER).await {
+                Ok(status) => {
+                    if !is_forced {
+                        heard = Instant::now();
+                    }
+                    say_what_it_waits_for(context, &status, &mut said);
+                }
+                Err(_) if process.is_some() => client = None,
+                Err(_) => {}
+            }
+            asked = Some(Instant::now());
+        }
+    }
+    true
+}
+
+fn say_what_it_waits_for(context: &Context, status: &DaemonStatusResult, said: &mut String) {
+    let running = status.tasks.get("running").copied().unwrap_or_default();
+    let words = format!("waiting for {running} running; the rest goes on at the next start");
+    if running > 0 && words != *said {
+        context.output.note(&words);
+        *said = words;
+    }
+}
+
+/// Kills the process, and says what that means.
+async fn kill(context: &Context, process: &Process) -> Result<(), Failure> {
+    let pid = process.pid();
+    let failed = |error| Failure::io(&format!("cannot kill the daemon (pid {pid})"), &error);
+    process.kill().map_err(failed)?;
+    let begun = Instant::now();
+    while !process.is_over() {
+        if begun.elapsed() >= KILLED {
+            let message = format!("the daemon (pid {pid}) was killed, and the system has not ended it yet");
+            return Err(Failure::new(Exit::TryLater, "still_stopping", message)
+                .hint("it waits for a disk or a network file system: try again when that answers"));
+        }
+        sleep(LOOK).await;
+    }
+    context.output.warn(&format!(
+        "killed the daemon (pid {pid}). What it accepted is kept. A task whose request to a paid provider was under way \
+         is held at the next start: reel ls --state held"
+    ));
+    Ok(())
+}

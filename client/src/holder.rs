@@ -1,0 +1,253 @@
+//! The daemon process that holds a home's lock: found and ended without its socket, which may be gone or may not be answered.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use reel_protocol::endpoint::{Locations, LockText};
+
+pub use self::process::Process;
+
+/// The daemon that holds a home's lock.
+#[derive(Debug)]
+pub struct Holder {
+    /// The process.
+    pub process: Process,
+    /// The socket that it listens on, by its lock file.
+    pub socket: PathBuf,
+}
+
+impl Holder {
+    /// The daemon of this home; None where none runs.
+    ///
+    /// The lock file's text alone is no proof: a killed daemon leaves it, and its pid may belong to another process by now, or to one in
+    /// another container. So the process is opened first, which fixes which one is meant; it must be this user's and hold a lock; and the
+    /// home's lock must be held under an unchanged text.
+    pub fn find(locations: &Locations) -> Option<Self> {
+        let file = locations.lock_file();
+        let text = read(&file)?;
+        let process = Process::open(text.pid).filter(Process::holds_a_lock)?;
+        (is_locked(&file) && read(&file).as_ref() == Some(&text))
+            .then_some(Self { process, socket: text.socket })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+}
+
+fn read(file: &Path) -> Option<LockText> {
+    fs::read_to_string(file).ok().and_then(|text| LockText::decode(&text))
+}
+
+/// Asks by taking the lock shared for an instant; a daemon that starts in this instant tries again.
+fn is_locked(file: &Path) -> bool {
+    File::open(file).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+#[cfg(target_os = "linux")]
+mod process {
+    use std::os::fd::OwnedFd;
+
+    use rustix::{
+        event::{PollFd, PollFlags, Timespec, poll},
+        process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    };
+
+    use super::{fs, io};
+
+    /// A process of this user. It is held by a pidfd, so that a signal never reaches another process that was given the same pid.
+    #[derive(Debug)]
+    pub struct Process {
+        pid: u32,
+        handle: OwnedFd,
+    }
+
+    impl Process {
+        /// The living process with this id; None where there is none, or where it is another user's.
+        pub fn open(pid: u32) -> Option<Self> {
+            let raw = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+            let handle = pidfd_open(raw, PidfdFlags::empty()).ok()?;
+            let process = Self { pid, handle };
+            (!process.is_over() && uid(pid)? == rustix::process::geteuid().as_raw()).then_some(process)
+        }
+
+        /// Its id.
+        pub fn pid(&self) -> u32 {
+            self.pid
+        }
+
+        /// Whether it has ended, reaped or not.
+        pub fn is_over(&self) -> bool {
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+        }
+
+        /// Whether it holds a lock of the kind that a daemon takes; also true where the system does not tell. The file is not compared: its
+        /// inode has another number there on some file systems.
+        pub fn holds_a_lock(&self) -> bool {
+            let Ok(locks) = fs::read_to_string("/proc/locks") else { return true };
+            let pid = self.pid.to_string();
+            // `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF` (proc(5)).
+            locks.lines().any(|line| {
+                let mut words = line.split_whitespace().skip(1);
+                words.next() == Some("FLOCK") && words.nth(2) == Some(pid.as_str())
+            })
+        }
+
+        /// Whether it was stopped by a signal or a debugger, so that it does nothing until it is continued.
+        pub fn is_suspended(&self) -> bool {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+            // The state follows the name in parentheses, which may hold parentheses itself (proc(5)).
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
+        }
+
+        /// SIGTERM: end in good order.
+        pub fn terminate(&self) -> io::Result<()> {
+            Ok(pidfd_send_signal(&self.handle, Signal::TERM)?)
+        }
+
+        /// SIGKILL.
+        pub fn kill(&self) -> io::Result<()> {
+            Ok(pidfd_send_signal(&self.handle, Signal::KILL)?)
+        }
+    }
+
+    /// The effective user of a process. Its directory's owner would not do: that of a process without core dumps is root's.
+    fn uid(pid: u32) -> Option<u32> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        uids.split_whitespace().nth(1)?.parse().ok()
+    }
+}
+
+/// Untested: without a pidfd, a process that ends and whose pid is given away within one command is mistaken.
+#[cfg(all(unix, not(target_os = "linux")))]
+mod process {
+    use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+    use super::io;
+
+    /// A process of this user.
+    #[derive(Debug)]
+    pub struct Process(Pid);
+
+    impl Process {
+        /// The living process with this id; None where there is none, or where it is another user's.
+        pub fn open(pid: u32) -> Option<Self> {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+            test_kill_process(pid).is_ok().then_some(Self(pid))
+        }
+
+        /// Its id.
+        pub fn pid(&self) -> u32 {
+            self.0.as_raw_nonzero().get().unsigned_abs()
+        }
+
+        /// Whether it has ended.
+        pub fn is_over(&self) -> bool {
+            test_kill_process(self.0).is_err()
+        }
+
+        /// Not known here.
+        pub fn holds_a_lock(&self) -> bool {
+            true
+        }
+
+        /// Not known here.
+        pub fn is_suspended(&self) -> bool {
+            false
+        }
+
+        /// SIGTERM: end in good order.
+        pub fn terminate(&self) -> io::Result<()> {
+            Ok(kill_process(self.0, Signal::TERM)?)
+        }
+
+        /// SIGKILL.
+        pub fn kill(&self) -> io::Result<()> {
+            Ok(kill_process(self.0, Signal::KILL)?)
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod process {
+    use super::io;
+
+    /// No process is known here.
+    #[derive(Debug)]
+    pub struct Process(u32);
+
+    impl Process {
+        /// None.
+        pub fn open(_pid: u32) -> Option<Self> {
+            None
+        }
+
+        /// Its id.
+        pub fn pid(&self) -> u32 {
+            self.0
+        }
+
+        /// Always.
+        pub fn is_over(&self) -> bool {
+            true
+        }
+
+        /// Never.
+        pub fn holds_a_lock(&self) -> bool {
+            false
+        }
+
+        /// Never.
+        pub fn is_suspended(&self) -> bool {
+            false
+        }
+
+        /// Refused.
+        pub fn terminate(&self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        /// Refused.
+        pub fn kill(&self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn only_a_living_process_that_holds_the_lock_is_the_daemon() {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().to_owned();
+        let locations =
+            Locations::from_env(|name| (name == "REEL_HOME").then(|| home.clone().into())).unwrap();
+        assert!(Holder::find(&locations).is_none());
+        let write = |pid: u32| fs::write(locations.lock_file(), format!("{pid}\n/s\n")).unwrap();
+        let mut other = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
+        // The text of a killed daemon, whose pid was given to this process or to another one.
+        write(std::process::id());
+        assert!(Holder::find(&locations).is_none());
+        let file = File::open(locations.lock_file()).unwrap();
+        file.lock().unwrap();
+        let holder = Holder::find(&locations).unwrap();
+        assert_eq!((holder.pid(), holder.socket.as_path()), (std::process::id(), Path::new("/s")));
+        assert!(!holder.process.is_over() && !holder.process.is_suspended());
+        write(other.id());
+        assert!(Holder::find(&locations).is_none(), "this process holds no lock");
+        let process = Process::open(other.id()).unwrap();
+        process.terminate().unwrap();
+        other.wait().unwrap();
+        assert!(process.is_over() && Process::open(other.id()).is_none());
+    }
+}

@@ -1,0 +1,153 @@
+//! A daemon that stops, and the next one: answers that were paid for are waited for, the stopping daemon still answers, and whoever asks
+//! meanwhile is served by the next one.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::net::{UnixDatagram, UnixListener},
+    process::Stdio,
+    sync::Arc,
+};
+
+use reel_client::{ConnectOptions, Session};
+use reel_protocol::{
+    ErrorCode, Seconds, TaskId,
+    endpoint::Locations,
+    methods::{TaskWait, TaskWaitParams},
+};
+use reel_tests::{
+    DEADLINE, FakeProvider, Sandbox, process,
+    studio::{config, submit},
+};
+use rustix::process::Signal;
+use serde_json::json;
+
+/// A daemon with one paid call under way, which goes on until the provider is released.
+fn with_paid_call(provider: &FakeProvider) -> (Sandbox, u64) {
+    let sandbox = Sandbox::new();
+    let patient = config(&sandbox, provider, "").replace(
+        "first_byte_s = 2\nread_s = 2\ntotal_s = 20",
+        "first_byte_s = 240\nread_s = 240\ntotal_s = 480",
+    );
+    assert!(patient.contains("total_s = 480"), "{patient}");
+    sandbox.configure(&patient);
+    sandbox.start();
+    provider.hold();
+    let task = submit(&mut sandbox.connect(), "a lighthouse");
+    provider.wait_for_in_flight(1);
+    (sandbox, task)
+}
+
+#[test]
+fn a_daemon_that_takes_the_socket_over_waits_for_a_paid_answer_of_the_former_one() {
+    let provider = FakeProvider::start();
+    let (sandbox, task) = with_paid_call(&provider);
+    let former = sandbox.daemon_pid().unwrap();
+    // It is stopping already, so that what the next daemon tells it comes second.
+    sandbox.connect().ok("daemon.shutdown", json!({}));
+    fs::remove_file(sandbox.socket()).unwrap();
+    let socket = UnixListener::bind(sandbox.socket()).unwrap();
+    let ear = UnixDatagram::bind(sandbox.root().join("notify")).unwrap();
+    ear.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut command = sandbox.command("sh");
+    command
+        .arg("-c")
+        .arg("LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" 3<&0 </dev/null")
+        .arg(process::binary("reeld"));
+    command.env("NOTIFY_SOCKET", sandbox.root().join("notify"));
+    let mut next =
+        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(socket))).stderr(Stdio::null()).spawn().unwrap();
+    // Told twice, the former daemon has had its signal long ago, and goes on.
+    for _ in 0..2 {
+        let mut buffer = [0; 4096];
+        let bytes = ear.recv(&mut buffer).expect("the service manager is told");
+        let told = String::from_utf8_lossy(&buffer[..bytes]).into_owned();
+        assert!(told.contains("EXTEND_TIMEOUT_USEC=") && told.contains(&format!("pid {former}")), "{told}");
+    }
+    assert!(!process::wait_gone(former, std::time::Duration::ZERO), "{}", sandbox.log());
+    provider.release();
+    let mut connection = sandbox.connect();
+    assert_eq!(connection.ok("daemon.status", json!({}))["pid"], next.id());
+    let task = connection.task(task);
+    assert_eq!((&task["state"], provider.calls()), (&json!("succeeded"), 1), "{task}");
+    process::signal(next.id(), Signal::TERM);
+    next.wait().unwrap();
+}
+
+#[test]
+fn a_stopping_daemon_answers_and_can_be_told_to_stop_sooner() {
+    let provider = FakeProvider::start();
+    let (sandbox, _) = with_paid_call(&provider);
+    let pid = sandbox.daemon_pid().unwrap();
+    sandbox.connect().ok("daemon.shutdown", json!({}));
+    let mut connection = sandbox.connect();
+    let status = connection.ok("daemon.status", json!({}));
+    assert_eq!((&status["wait_reason"], &status["tasks"]["running"]), (&json!("stopping"), &json!(1)));
+    connection.ok("daemon.log_level", json!({ "filter": "debug" }));
+    connection.ok("daemon.reload", json!({}));
+    connection.ok("daemon.shutdown", json!({}));
+    let error = connection.err("task.submit", json!({ "kind": "debug.noop" }));
+    assert_eq!(error.known(), Some(ErrorCode::ShuttingDown), "{error:?}");
+    // Another SIGTERM changes nothing: nobody who sends one knows what it would cost.
+    process::signal(pid, Signal::TERM);
+    assert_eq!(connection.ok("daemon.status", json!({}))["wait_reason"], "stopping");
+    connection.ok("daemon.shutdown", json!({ "drain_s": 0 }));
+    assert!(process::wait_gone(pid, DEADLINE), "{}", sandbox.log());
+    provider.release();
+}
+
+#[test]
+fn a_submit_to_a_stopping_daemon_waits_for_the_next_one() {
+    let provider = FakeProvider::start();
+    let (sandbox, _) = with_paid_call(&provider);
+    sandbox.connect().ok("daemon.shutdown", json!({}));
+    let mut command = sandbox.reel_command(&["submit", "debug", "noop"]);
+    let mut submitting =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let former = sandbox.daemon_pid().unwrap();
+    let mut said = String::new();
+    BufReader::new(submitting.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("waiting for the next one"), "{said}");
+    provider.release();
+    process::finish(submitting).expect_code(0);
+    assert!(process::wait_gone(former, DEADLINE));
+    assert_ne!(sandbox.daemon_pid(), Some(former));
+}
+
+#[test]
+fn eight_calls_on_one_session_survive_a_death_of_the_daemon_together() {
+    let sandbox = Sandbox::started();
+    let task = sandbox.connect().submit("debug.sleep", json!({ "ms": 600_000 }));
+    let locations = Locations {
+        home: sandbox.home().to_owned(),
+        socket: sandbox.socket().to_owned(),
+        is_socket_given: true,
+        config: sandbox.config(),
+    };
+    // The daemon that the library starts is found by the sandbox as it names its home.
+    let daemon = process::binary("reeld");
+    let options = ConnectOptions { daemon: Some(daemon), ..ConnectOptions::new(locations, "library") };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let session = Arc::new(Session::connect(options).await.unwrap());
+        let params = |seconds: u64| TaskWaitParams {
+            ids: vec![TaskId(task)],
+            timeout_s: Some(Seconds(std::time::Duration::from_secs(seconds))),
+            ..TaskWaitParams::default()
+        };
+        for _ in 0..3 {
+            let calls: Vec<_> = (0..8)
+                .map(|_| {
+                    let (session, params) = (Arc::clone(&session), params(2));
+                    tokio::task::spawn_local(async move { session.call::<TaskWait>(&params).await })
+                })
+                .collect();
+            session.call::<TaskWait>(&params(0)).await.unwrap();
+            sandbox.kill();
+            for call in calls {
+                // Settled or timed out, as a task that runs at two deaths is held.
+                call.await.unwrap().unwrap();
+            }
+        }
+    });
+}
