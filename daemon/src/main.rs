@@ -106,6 +106,7 @@ fn run(is_auto_started: bool) -> ExitCode {
     }
     memory::os::tune_allocator();
     ipc::umask::raise_file_limit();
+    ipc::umask::disable_core_dumps();
     // One that a client starts inherits the variables of whatever service that client belongs to: they are not meant for it.
     let passed = match (is_auto_started, systemd::passed_socket()) {
         (true, _) => None,

@@ -217,3 +217,11 @@ fn a_termination_is_obeyed_while_the_database_is_being_opened() {
     process::signal(pid, Signal::TERM);
     assert!(process::wait_gone(pid, DEADLINE));
 }
+
+#[test]
+fn a_crash_of_the_daemon_writes_no_core_dump() {
+    let sandbox = Sandbox::started();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", sandbox.daemon_pid().unwrap())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+}

@@ -1,4 +1,4 @@
-//! What the process sets about itself before it touches a file: a closed umask, and room for many connections.
+//! What the process sets about itself before it touches a file: a closed umask, room for many connections, no core dumps.
 
 use rustix::{
     fs::Mode,
@@ -21,6 +21,17 @@ pub fn raise_file_limit() -> Option<u64> {
     let wanted = wanted_limit(limits.current, limits.maximum)?;
     let raised = Rlimit { current: Some(wanted), maximum: limits.maximum };
     if setrlimit(Resource::Nofile, raised).is_ok() { Some(wanted) } else { limits.current }
+}
+
+/// From here on a crash writes no core dump: the memory holds keys and prompts. Programs that the daemon starts inherit the limit.
+///
+/// On Linux, a release build also leaves the state "dumpable", as a dump that the system hands to a program ignores the limit. Other processes of
+/// the user then cannot read its memory or environment either, nor can a debugger attach, which is why a debug build stays dumpable.
+pub fn disable_core_dumps() {
+    // It lowers a limit, which the system always allows.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(all(target_os = "linux", not(debug_assertions)))]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// The soft limit to ask for; None where there is none to raise.
