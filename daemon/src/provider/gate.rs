@@ -23,6 +23,8 @@ const RATE_WINDOW: Duration = Duration::from_secs(61);
 /// How long a provider is left alone that could not be reached; doubled each time until [`LONGEST_UNREACHED`].
 const FIRST_UNREACHED: Duration = Duration::from_secs(1);
 const LONGEST_UNREACHED: Duration = Duration::from_mins(1);
+/// Tries in a row that did not reach it, some seven seconds apart in all, after which a task may be made by another provider instead.
+const LONG_UNREACHED: u32 = 4;
 /// Models whose pauses and circuits are remembered; past it those that are neither paused nor out of order are forgotten, then all.
 const MAX_MODELS: usize = 256;
 
@@ -187,6 +189,13 @@ impl Gate {
         };
         let until = *self.sent.iter().rev().nth(left)? + RATE_WINDOW;
         (until > now).then_some(Shut::Rate(until))
+    }
+
+    /// Whether a task that another provider could make need not wait for this one: it failed too often, or was not reached for long.
+    pub fn is_down(&self, model: &Model, now: Instant) -> bool {
+        let is_unreached =
+            self.unreached >= LONG_UNREACHED && self.unreached_until.is_some_and(|until| until > now);
+        is_unreached || self.models.get(model).is_some_and(|gate| gate.is_open(now))
     }
 
     /// Lets an attempt begin; the ticket goes back with [`Gate::give_back`].

@@ -73,6 +73,11 @@ impl Permits {
         self.gates().get(&target.provider)?.shut(&target.model, Instant::now())
     }
 
+    /// Whether a task that another provider could make need not wait for this one.
+    pub fn is_down(&self, target: &Target) -> bool {
+        self.gates().get(&target.provider).is_some_and(|gate| gate.is_down(&target.model, Instant::now()))
+    }
+
     /// A permit, if one is to be had now.
     pub fn try_acquire(&self, target: &Target) -> Option<Permit> {
         let ticket = self.gates().get_mut(&target.provider)?.take(&target.model, Instant::now()).ok()?;

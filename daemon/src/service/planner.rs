@@ -80,9 +80,8 @@ impl Planner {
 
     fn plan_image(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
         let params = image::check(spec.params)?;
-        let wanted = spec.provider.or_else(|| spec.planned.filter(|name| self.find(name).is_some()));
-        let gone = spec.planned.filter(|_| wanted.is_none());
-        let chosen = match (self.choose(wanted, &params), gone) {
+        let gone = spec.planned.filter(|name| spec.provider.is_none() && self.find(name).is_none());
+        let chosen = match (self.choose(spec, &params), gone) {
             (Ok(chosen), Some(gone)) if chosen.iter().all(|provider| provider.entry.is_fallback) => {
                 return Err(gone_provider(gone));
             }
@@ -95,6 +94,7 @@ impl Planner {
             model: params.model.as_deref().map(Arc::from).or_else(|| provider.model.clone()),
             key: image_key(&params, &provider.entry),
             is_paid: provider.entry.is_paid,
+            is_alternative: params.model.is_none() || params.model == provider.entry.model,
         };
         let candidates = chosen.iter().map(candidate).collect();
         let params = JsonText::from_value(&params)
@@ -106,15 +106,13 @@ impl Planner {
         self.image_providers.iter().find(|provider| *provider.name == *name)
     }
 
-    /// The providers that can do it, in the order of selection. The fallback stands in for none that is configured: its picture would not be
-    /// what was asked for.
-    fn choose(&self, wanted: Option<&str>, params: &ImageParams) -> Result<Vec<&Known>, BadParams> {
-        let allowed: Vec<_> = if let Some(name) = wanted {
-            vec![self.find(name).ok_or_else(|| self.unknown_provider(name))?]
-        } else {
-            let has_real = self.image_providers.iter().any(|provider| !provider.entry.is_fallback);
-            let is_asked = |provider: &&Known| !(has_real && provider.entry.is_fallback);
-            self.image_providers.iter().filter(is_asked).collect()
+    /// The providers that can do it: the one that it was planned for before, then the others in the order of selection. The fallback stands
+    /// in for none that is configured: its picture would not be what was asked for.
+    fn choose(&self, spec: &PlanSpec<'_>, params: &ImageParams) -> Result<Vec<&Known>, BadParams> {
+        let allowed = match (spec.provider, spec.planned.and_then(|name| self.find(name))) {
+            (Some(name), _) => vec![self.find(name).ok_or_else(|| self.unknown_provider(name))?],
+            (None, Some(planned)) if planned.entry.is_fallback => vec![planned],
+            (None, planned) => self.in_order(planned, spec.refused_by),
         };
         let mut refusal = None;
         let mut chosen = Vec::with_capacity(allowed.len());
@@ -128,6 +126,23 @@ impl Planner {
             Some(refusal) if chosen.is_empty() => Err(refusal),
             _ => Ok(chosen),
         }
+    }
+
+    /// The providers that a request may go to that names none.
+    fn in_order(&self, planned: Option<&Known>, refused_by: &[String]) -> Vec<&Known> {
+        let has_real = self.image_providers.iter().any(|provider| !provider.entry.is_fallback);
+        let mut allowed: Vec<_> = self
+            .image_providers
+            .iter()
+            .filter(|provider| !(has_real && provider.entry.is_fallback))
+            .collect();
+        // A stable sort: the others stay in the order of selection.
+        allowed.sort_by_key(|provider| planned.is_none_or(|planned| planned.name != provider.name));
+        let is_open = |provider: &&Known| !refused_by.iter().any(|name| **name == *provider.name);
+        if allowed.iter().any(is_open) {
+            allowed.retain(is_open);
+        }
+        allowed
     }
 
     fn unknown_provider(&self, name: &str) -> BadParams {
@@ -164,6 +179,7 @@ fn unknown_kind(kind: &str) -> BadParams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::image::Takes;
 
     fn entry(name: &str, model: Option<&str>) -> ProviderEntry {
         ProviderEntry { name: name.to_owned(), model: model.map(str::to_owned), ..ProviderEntry::default() }
@@ -172,7 +188,7 @@ mod tests {
     fn plan(kind: &str, params: &str, provider: Option<&str>) -> Result<Plan, PlanRefusal> {
         let planner = Planner::new(vec![entry("studio", Some("large")), entry("spare", None), draft()]);
         let params = JsonText::parse(params.to_owned()).unwrap();
-        planner.plan(&PlanSpec { kind, params: &params, provider, planned: None })
+        planner.plan(&PlanSpec { kind, params: &params, provider, planned: None, refused_by: &[] })
     }
 
     fn draft() -> ProviderEntry {
@@ -182,19 +198,31 @@ mod tests {
     #[test]
     fn a_task_keeps_its_provider_while_that_is_there_and_draft_stands_in_for_none() {
         let params = JsonText::parse(r#"{"prompt":"a"}"#.to_owned()).unwrap();
-        let planned = |providers: Vec<ProviderEntry>, planned: Option<&'static str>| {
-            let spec = PlanSpec { kind: "image.generate", params: &params, provider: None, planned };
+        let planned = |providers: Vec<ProviderEntry>, planned: Option<&'static str>, refused_by: &[&str]| {
+            let refused_by: Vec<_> = refused_by.iter().map(|name| (*name).to_owned()).collect();
+            let spec = spec(&params, planned, &refused_by);
             let plan = Planner::new(providers).plan(&spec).unwrap();
             plan.candidates.iter().map(|candidate| candidate.provider.to_string()).collect::<Vec<_>>()
         };
         let all = || vec![entry("studio", None), entry("spare", None), draft()];
-        assert_eq!(planned(all(), None), ["studio", "spare"]);
-        assert_eq!(planned(all(), Some("draft")), ["draft"]);
-        assert_eq!(planned(all(), Some("gone")), ["studio", "spare"]);
-        let spec =
-            PlanSpec { kind: "image.generate", params: &params, provider: None, planned: Some("studio") };
-        let refusal = Planner::new(vec![draft()]).plan(&spec).unwrap_err();
+        assert_eq!(planned(all(), None, &[]), ["studio", "spare"]);
+        assert_eq!(planned(all(), Some("draft"), &[]), ["draft"]);
+        assert_eq!(planned(all(), Some("gone"), &[]), ["studio", "spare"]);
+        assert_eq!(planned(all(), Some("spare"), &[]), ["spare", "studio"]);
+        assert_eq!(planned(all(), Some("studio"), &["studio"]), ["spare"]);
+        assert_eq!(planned(all(), Some("studio"), &["studio", "spare"]), ["studio", "spare"]);
+        let gone = spec(&params, Some("studio"), &[]);
+        let refusal = Planner::new(vec![draft()]).plan(&gone).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::NoProvider, "a draft is not what was accepted");
+        // Another provider is there, and cannot make what the one that is gone could.
+        let narrow =
+            ProviderEntry { takes: Takes { sides: 16..=64, ..Takes::default() }, ..entry("narrow", None) };
+        let refusal = Planner::new(vec![narrow]).plan(&gone).unwrap_err();
+        assert!(refusal.is_for_want_of_its_provider(), "{refusal}");
+    }
+
+    fn spec<'a>(params: &'a JsonText, planned: Option<&'a str>, refused_by: &'a [String]) -> PlanSpec<'a> {
+        PlanSpec { kind: "image.generate", params, provider: None, planned, refused_by }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Recovered {
     pub not_before: Option<Timestamp>,
     /// What the provider holds for its last attempt, whether that is still open or not.
     pub remote_id: Option<RemoteId>,
+    /// Providers that it left for another one since it was accepted or retried.
+    pub refused_by: Vec<String>,
     /// Its dependencies that are not finished, or the one that did not succeed.
     pub open: Dependencies,
 }
@@ -55,7 +57,8 @@ const MOST_ASKED: u32 = 100_000;
 
 const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_provider, provider, model, params, metadata, cache_mode, \
      attempts_left, deadline_ms, rev, hold_reason, client, batch, attempts, deaths, not_before_ms, \
-     (SELECT remote_id FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts)";
+     (SELECT remote_id FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts), \
+     (SELECT json_group_array(DISTINCT provider) FROM attempts WHERE attempts.task = tasks.id AND outcome GLOB 'left:*')";
 
 /// Reads what a start must know.
 pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
@@ -142,6 +145,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         deaths: row.get(19)?,
         not_before: time(20)?,
         remote_id: row.get::<_, Option<String>>(21)?.map(RemoteId),
+        refused_by: json_at(row, 22)?.unwrap_or_default(),
         open: Ok(Vec::new()),
     })
 }

@@ -135,6 +135,8 @@ pub struct Step {
     pub rev: u64,
     /// When.
     pub at: Timestamp,
+    /// Whether somebody asks for a finished task again: every provider may be asked again.
+    pub is_retry: bool,
     /// Its state after it.
     pub state: TaskState,
     /// Why it is held.
@@ -147,6 +149,8 @@ pub struct Step {
     pub attempts_left: u32,
     /// Daemon deaths that it was running at.
     pub deaths: u32,
+    /// The provider that it leaves for another one; the attempt there is marked with it, so that a restart does not go back.
+    pub left_provider: Option<String>,
     /// How its open attempt ended.
     pub attempt_outcome: Option<String>,
     /// Why that one failed.
@@ -175,9 +179,24 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
         return Err(StoreError::NoTask(step.id));
     }
     if let Some(outcome) = &step.attempt_outcome {
-        end_attempt(connection, step.id, step.at, outcome)?;
+        let mark = if step.left_provider.is_some() { LEFT } else { "" };
+        end_attempt(connection, step.id, step.at, &format!("{mark}{outcome}"))?;
+    }
+    if step.is_retry {
+        forget_left_providers(connection, step.id)?;
     }
     insert_event(connection, step.id, step.rev, step.state, step.at)
+}
+
+/// Begins the outcome of an attempt whose task left the provider; what follows is the code of the error.
+const LEFT: &str = "left:";
+
+fn forget_left_providers(connection: &Connection, task: TaskId) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE attempts SET outcome = substr(outcome, length(?1) + 1) WHERE task = ?2 AND outcome GLOB ?1 || '*'",
+    )?;
+    statement.execute(params![LEFT, task.0])?;
+    Ok(())
 }
 
 fn end_attempt(

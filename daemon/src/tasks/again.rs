@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use reel_protocol::ErrorCode;
+
 use super::live::backoff;
 
 /// Attempts of a task that a provider's rate limit may refuse: they cost nothing, and a queue behind a narrow limit meets many.
@@ -44,6 +46,8 @@ pub struct Failed {
     pub attempts_left: u32,
     /// Until the provider is tried again, where its gate says so.
     pub opens_in: Option<Duration>,
+    /// Whether its provider is out of order, and another one that is not may be asked instead.
+    pub has_better: bool,
     /// Different for each task.
     pub spread: u64,
 }
@@ -69,6 +73,11 @@ pub fn next(failed: Failed) -> Next {
     let pause = backoff(failed.attempts, failed.spread);
     match failed.again {
         Again::OutcomeUnknown => Next::Hold,
+        // The other one need not be waited for.
+        Again::Later(_) if failed.has_better && failed.attempts_left > 0 => {
+            Next::Wait { wait: Duration::ZERO, is_counted: true }
+        }
+        Again::WhenReached if failed.has_better => Next::Wait { wait: Duration::ZERO, is_counted: false },
         Again::Later(wait) if failed.attempts_left > 0 => {
             Next::Wait { wait: pause.max(wait.unwrap_or_default()), is_counted: true }
         }
@@ -87,6 +96,17 @@ pub fn next(failed: Failed) -> Next {
     }
 }
 
+/// Whether a failure with this code is the provider's own, such as a wrong key: another provider may do the same request.
+pub fn is_of_the_provider(code: &str) -> bool {
+    let codes = [
+        ErrorCode::ProviderAuth,
+        ErrorCode::KeyMissing,
+        ErrorCode::QuotaExceeded,
+        ErrorCode::ProviderUnavailable,
+    ];
+    codes.iter().any(|of_provider| of_provider.name() == code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,7 +115,15 @@ mod tests {
     fn attempts_are_bounded_and_the_providers_wait_is_kept() {
         let opens_in = Some(Duration::from_secs(7));
         let next = |again, attempts, attempts_left| {
-            next(Failed { again, has_paid_results: false, attempts, attempts_left, opens_in, spread: 1_250 })
+            next(Failed {
+                again,
+                has_paid_results: false,
+                attempts,
+                attempts_left,
+                opens_in,
+                has_better: false,
+                spread: 1_250,
+            })
         };
         let wait = |millis, is_counted| Next::Wait { wait: Duration::from_millis(millis), is_counted };
         let minute = Some(Duration::from_mins(1));
@@ -125,11 +153,44 @@ mod tests {
                 attempts: 1,
                 attempts_left,
                 opens_in: None,
+                has_better: false,
                 spread: 0,
             })
         };
         assert_eq!(next(Again::Later(None), 0), Next::Hold);
         assert!(matches!(next(Again::Later(None), 1), Next::Wait { .. }));
         assert_eq!(next(Again::Never, 0), Next::Fail);
+    }
+
+    #[test]
+    fn another_provider_is_not_waited_for() {
+        let next = |again, attempts_left| {
+            super::next(Failed {
+                again,
+                has_paid_results: false,
+                attempts: 3,
+                attempts_left,
+                opens_in: Some(Duration::from_mins(1)),
+                has_better: true,
+                spread: 0,
+            })
+        };
+        let now = |is_counted| Next::Wait { wait: Duration::ZERO, is_counted };
+        assert_eq!(next(Again::Later(Some(Duration::from_mins(1))), 1), now(true));
+        assert_eq!(next(Again::WhenReached, 0), now(false));
+        assert_eq!(next(Again::Later(None), 0), Next::Fail, "at this provider");
+        assert_eq!((next(Again::OutcomeUnknown, 9), next(Again::Never, 9)), (Next::Hold, Next::Fail));
+    }
+
+    #[test]
+    fn only_what_a_provider_refuses_for_its_own_reasons_is_asked_of_another() {
+        for code in ["provider_auth", "key_missing", "quota_exceeded", "provider_unavailable"] {
+            assert!(is_of_the_provider(code), "{code}");
+        }
+        for code in
+            ["answer_lost", "moderated", "provider_refused", "provider_failed", "storage_full", "over_memory"]
+        {
+            assert!(!is_of_the_provider(code), "{code}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use reel_protocol::{HoldReason, TaskId, TaskState, TaskView};
 use tokio::sync::oneshot;
 
 use super::{
-    DecideTask, Decision, Plan, RemoveTask, TaskRefusal, TaskTracker, finish::End, live::OVERHEAD_BYTES,
-    recover::revived,
+    DecideTask, Decision, Plan, PlanSpec, RemoveTask, TaskRefusal, TaskTracker, finish::End,
+    live::OVERHEAD_BYTES, recover::revived,
 };
 use crate::{
     memory::Holder,
@@ -171,7 +171,7 @@ impl TaskTracker {
             let rule = "a task that it waits for did not succeed; retry that one first";
             return drop(reply.send(Err(TaskRefusal::IllegalState { id, state, rule })));
         };
-        let plan = match self.parts.plan.plan(&row.plan_spec()) {
+        let plan = match self.parts.plan.plan(&PlanSpec { refused_by: &[], ..row.plan_spec() }) {
             Ok(plan) => plan,
             Err(refusal) => return drop(reply.send(Err(refusal.into()))),
         };
@@ -185,6 +185,7 @@ impl TaskTracker {
         }
         let mut task = revived(row, plan);
         task.deadline = None;
+        task.refused_by.clear();
         let bytes = row.task.params.as_str().len() as u64 + OVERHEAD_BYTES;
         let Ok(reservation) = self.parts.budget.reserve(Holder::Request, bytes) else {
             return drop(reply.send(Err(TaskRefusal::OverMemory { asked_bytes: bytes })));
@@ -196,6 +197,7 @@ impl TaskTracker {
         self.allow_asking_again(id);
         self.dependencies.add(id, open);
         let again = move |step: &mut store::Step| {
+            step.is_retry = true;
             step.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
             step.not_before = None;
             step.deaths = 0;

@@ -89,8 +89,12 @@ impl TaskTracker {
         let members = self.flights.members(id);
         let priority =
             members.iter().filter_map(|member| self.live.get(member)).map(|task| task.priority).max();
+        let target = task.target();
+        if target.as_ref().is_some_and(|target| self.down.contains(target)) {
+            self.leaving.push(id);
+        }
         let place = Place {
-            target: task.target(),
+            target,
             priority: priority.unwrap_or(task.priority),
             client: task.client.clone(),
             lane: task.lane,
@@ -100,6 +104,7 @@ impl TaskTracker {
 
     /// Starts whatever may start.
     pub(super) fn dispatch(&mut self, ctx: &mut Context<Self>) {
+        self.leave_providers_out_of_order(ctx);
         while self.may_start() {
             let permits = &self.parts.permits;
             let Some((id, place)) =

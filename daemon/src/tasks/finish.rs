@@ -286,12 +286,14 @@ impl TaskTracker {
             id,
             rev: task.rev + 1,
             at: Timestamp::now(),
+            is_retry: false,
             state: task.state,
             hold_reason: task.hold_reason,
             not_before: task.not_before,
             priority: task.priority,
             attempts_left: task.attempts_left,
             deaths: task.deaths,
+            left_provider: None,
             attempt_outcome: None,
             error: None,
         };
@@ -327,6 +329,9 @@ impl TaskTracker {
         let (batch, event) = (task.batch, task.event(None, step.error.clone()));
         self.count(batch, Some(from), Some(step.state));
         self.parts.events.task("changed", || event);
+        if let Some(left) = &step.left_provider {
+            self.leave_provider(id, left);
+        }
         match step.state {
             TaskState::Queued => {
                 if was_held == Some(HoldReason::OutcomeUnknown) {

@@ -146,6 +146,7 @@ fn plan_all(planner: &dyn PlanTasks, specs: &[TaskSpec]) -> Result<Vec<Plan>, Pl
             params: &spec.params,
             provider: spec.provider.as_deref(),
             planned: None,
+            refused_by: &[],
         };
         planner.plan(&asked).map_err(|refusal| PlanRefusal { index, ..refusal })
     };

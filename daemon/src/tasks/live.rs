@@ -56,6 +56,8 @@ pub struct LiveTask {
     pub is_telling: bool,
     /// What the provider holds for it: its next attempt asks for that first.
     pub job: Option<Arc<RemoteJob>>,
+    /// Providers that it left for another one.
+    pub refused_by: Vec<String>,
     /// The run that works for it.
     pub run: Option<u64>,
     /// A transition is on its way to disk: nothing else may be decided until it is there.
@@ -145,6 +147,7 @@ pub(super) fn live_task(
         told: None,
         is_telling: false,
         job: None,
+        refused_by: Vec::new(),
         run: None,
         is_committing: false,
         deferred: Vec::new(),

@@ -261,8 +261,10 @@ pub struct PlanSpec<'a> {
     pub params: &'a JsonText,
     /// The provider that the caller named.
     pub provider: Option<&'a str>,
-    /// The provider that the task was planned for before: kept while it is configured, as another one may cost something.
+    /// The provider that the task was planned for before: the first choice while it is configured, as another one may cost something.
     pub planned: Option<&'a str>,
+    /// Providers that refused the task; they are not chosen again unless the caller named one, or no other is left.
+    pub refused_by: &'a [String],
 }
 
 /// How a task would run.
@@ -306,6 +308,8 @@ pub struct Candidate {
     pub key: [u8; 32],
     /// Whether asking twice may pay twice.
     pub is_paid: bool,
+    /// Whether it may be asked where another one fails: the model that the request names, if any, is its own.
+    pub is_alternative: bool,
 }
 
 impl Candidate {

@@ -10,6 +10,7 @@ mod dependencies;
 mod dispatch;
 mod eager;
 mod error;
+mod fallback;
 mod finish;
 mod flights;
 mod history;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Again, RunEnd, TaskTracker,
-    again::{Failed, Next, next},
+    again::{Failed, Next, is_of_the_provider, next},
     finish::{End, RowsWritten, task_error},
     live::LiveTask,
     messages::Lost,
@@ -184,6 +184,7 @@ impl TaskTracker {
             attempts: task.attempts,
             attempts_left: task.attempts_left,
             opens_in: self.opens_in(task),
+            has_better: is_of_the_provider(&error.code) && self.has_better(task),
             spread: leader.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
         };
         match next(failed) {
@@ -191,7 +192,7 @@ impl TaskTracker {
                 for member in members {
                     // One that may have been paid before is no less so because another attempt failed.
                     if member == leader || !self.is_unknown(member) {
-                        self.conclude(ctx, member, End::failed(error.clone()));
+                        self.fail_here(ctx, member, error.clone());
                     }
                 }
             }

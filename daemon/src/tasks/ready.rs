@@ -115,6 +115,19 @@ impl Ready {
         self.targets.iter().filter_map(|(target, _)| target.as_ref())
     }
 
+    /// The tasks that wait for a permit of this target.
+    pub fn waiting_for<'a>(&'a self, target: &Target) -> impl Iterator<Item = TaskId> + use<'a> {
+        let priorities = self.targets.get(&Some(target.clone()));
+        let clients = priorities.into_iter().flat_map(BTreeMap::values).flat_map(Ring::iter);
+        let lanes = clients.flat_map(|(_, lanes)| lanes.iter());
+        lanes.flat_map(|(_, tasks)| tasks.iter().copied())
+    }
+
+    /// Whether a task is in.
+    pub fn contains(&self, id: TaskId) -> bool {
+        self.places.contains_key(&id)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()

@@ -27,7 +27,13 @@ impl Recovered {
     /// How the services are asked about it.
     pub(super) fn plan_spec(&self) -> PlanSpec<'_> {
         let NewTask { kind, params, wanted_provider, provider, .. } = &self.task;
-        PlanSpec { kind, params, provider: wanted_provider.as_deref(), planned: provider.as_deref() }
+        PlanSpec {
+            kind,
+            params,
+            provider: wanted_provider.as_deref(),
+            planned: provider.as_deref(),
+            refused_by: &self.refused_by,
+        }
     }
 }
 
@@ -66,12 +72,14 @@ fn cut_short(row: &mut Recovered, plan: &Planned) -> Step {
         id: row.task.id,
         rev: row.rev,
         at: Timestamp::now(),
+        is_retry: false,
         state: row.task.state,
         hold_reason: row.hold_reason,
         not_before: None,
         priority: row.task.priority,
         attempts_left: row.task.attempts_left,
         deaths: row.deaths,
+        left_provider: None,
         attempt_outcome: Some("daemon_died".to_owned()),
         error,
     }
@@ -96,6 +104,7 @@ pub(super) fn revived(row: &Recovered, plan: Plan) -> LiveTask {
     task.deaths = row.deaths;
     task.not_before = row.not_before;
     task.job = row.remote_job().map(Arc::new);
+    task.refused_by.clone_from(&row.refused_by);
     task
 }
 

@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use reel_protocol::{JsonText, TaskId, TaskState};
 
 use super::{
-    Plan, PlanRefusal, PlanSpec, Replan, TaskTracker,
+    Candidate, Plan, PlanRefusal, PlanSpec, Replan, TaskTracker,
     finish::{End, task_error},
     flights::Left,
     tracker::Run,
@@ -31,15 +31,19 @@ impl Handler<Replan> for TaskTracker {
         let asked: Vec<_> = concerned
             .map(|task| {
                 let planned = task.plan.provider().cloned();
-                (task.id, Arc::clone(&task.kind), task.plan.params.clone(), task.wanted.clone(), planned)
+                Asked {
+                    id: task.id,
+                    kind: Arc::clone(&task.kind),
+                    params: task.plan.params.clone(),
+                    wanted: task.wanted.clone(),
+                    planned,
+                    refused_by: task.refused_by.clone(),
+                }
             })
             .collect();
         // There may be a hundred thousand, which nobody else shall wait for.
         let planning = tokio::task::spawn_blocking(move || {
-            let plan = |(id, kind, params, wanted, planned): &Asked| {
-                let (provider, planned) = (wanted.as_deref(), planned.as_deref());
-                (*id, planner.plan(&PlanSpec { kind, params, provider, planned }))
-            };
+            let plan = |asked: &Asked| (asked.id, planner.plan(&asked.spec()));
             asked.iter().map(plan).collect::<Vec<_>>()
         });
         ctx.spawn(planning.into_actor(self).map(move |planned, tracker, ctx| {
@@ -58,7 +62,26 @@ impl Handler<Replan> for TaskTracker {
 }
 
 /// A task, with what its plan is made from.
-type Asked = (TaskId, Arc<str>, JsonText, Option<Arc<str>>, Option<Arc<str>>);
+struct Asked {
+    id: TaskId,
+    kind: Arc<str>,
+    params: JsonText,
+    wanted: Option<Arc<str>>,
+    planned: Option<Arc<str>>,
+    refused_by: Vec<String>,
+}
+
+impl Asked {
+    fn spec(&self) -> PlanSpec<'_> {
+        PlanSpec {
+            kind: &self.kind,
+            params: &self.params,
+            provider: self.wanted.as_deref(),
+            planned: self.planned.as_deref(),
+            refused_by: &self.refused_by,
+        }
+    }
+}
 
 impl TaskTracker {
     /// Whether the task's plan is one of the planner in force.
@@ -71,7 +94,8 @@ impl TaskTracker {
         let Some(task) = self.live.get(&id) else { return };
         let planned = task.plan.provider().map(|provider| &**provider);
         let (kind, params, provider) = (&*task.kind, &task.plan.params, task.wanted.as_deref());
-        let plan = self.parts.plan.plan(&PlanSpec { kind, params, provider, planned });
+        let refused_by = &task.refused_by;
+        let plan = self.parts.plan.plan(&PlanSpec { kind, params, provider, planned, refused_by });
         self.when_settled(ctx, id, move |tracker, ctx| tracker.replan(ctx, id, plan));
     }
 
@@ -100,6 +124,13 @@ impl TaskTracker {
         match &plan.missing {
             Some(provider) => drop(self.missing.insert(id, Arc::clone(provider))),
             None => drop(self.missing.remove(&id)),
+        }
+        let mut plan = plan;
+        // It may have left a provider while it was planned.
+        let is_open =
+            |candidate: &Candidate| !task.refused_by.iter().any(|name| **name == *candidate.provider);
+        if plan.candidates.iter().any(is_open) {
+            plan.candidates.retain(is_open);
         }
         let former = task.key();
         task.plan = plan;

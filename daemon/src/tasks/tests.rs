@@ -72,7 +72,13 @@ impl PlanTasks for AnyPlan {
 
     fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal> {
         let key = *blake3::hash(spec.params.as_str().as_bytes()).as_bytes();
-        let candidate = Candidate { provider: "fake".into(), model: None, key, is_paid: self.is_paid };
+        let candidate = Candidate {
+            provider: "fake".into(),
+            model: None,
+            key,
+            is_paid: self.is_paid,
+            is_alternative: true,
+        };
         let candidates = if spec.kind.starts_with("image.") { vec![candidate] } else { Vec::new() };
         Ok(Plan { params: spec.params.clone(), candidates, generation: 0, missing: None })
     }

@@ -5,7 +5,7 @@
 //! that changes. Each change goes to the journal with what follows from it, and comes back in the order of the commits.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::Path,
     sync::Arc,
     time::Duration,
@@ -36,7 +36,7 @@ use crate::{
     disk::FreeRoom,
     events::EventHub,
     memory::{Budget, PressureChanged},
-    provider::{Permits, RemoteJob},
+    provider::{Permits, RemoteJob, Target},
     store::Store,
 };
 
@@ -97,6 +97,10 @@ pub struct TaskTracker {
     /// Boxed: the table of a large batch is emptied and kept, and shall be mere pointers then.
     pub(super) live: HashMap<TaskId, Box<LiveTask>>,
     pub(super) ready: Ready,
+    /// Providers that are out of order and whose ready tasks were told to leave.
+    pub(super) down: HashSet<Target>,
+    /// Ready tasks whose provider may be out of order.
+    pub(super) leaving: Vec<TaskId>,
     pub(super) flights: Flights,
     pub(super) dependencies: Dependencies,
     pub(super) waiters: Waiters,
@@ -141,6 +145,8 @@ impl TaskTracker {
             parts,
             live: HashMap::new(),
             ready: Ready::default(),
+            down: HashSet::new(),
+            leaving: Vec::new(),
             flights: Flights::default(),
             dependencies: Dependencies::default(),
             waiters: Waiters::default(),

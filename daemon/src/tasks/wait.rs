@@ -80,6 +80,13 @@ impl TaskTracker {
             let shut = task.target().and_then(|target| self.parts.permits.shut(&target));
             view.progress = task.progress.clone();
             view.wait_reason = self.wait_reason(task, shut);
+            if task.state == TaskState::Queued
+                && let Some(provider) = task.plan.provider()
+            {
+                view.provider = Some(provider.to_string());
+                let model = task.plan.candidates.first().and_then(|first| first.model.as_deref());
+                view.model = model.map(str::to_owned).or(view.model.take());
+            }
             if task.state == TaskState::Queued && self.flights.is_own(task.id) {
                 let until = task.delayed_until.max(shut.and_then(Shut::until));
                 view.not_before = until.map(|until| told(until, view.not_before));

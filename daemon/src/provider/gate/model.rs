@@ -47,7 +47,7 @@ impl ModelGate {
     }
 
     /// Whether the circuit is open.
-    fn is_open(&self, now: Instant) -> bool {
+    pub fn is_open(&self, now: Instant) -> bool {
         self.open_until.is_some_and(|until| until > now)
     }
 

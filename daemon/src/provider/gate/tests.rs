@@ -209,6 +209,7 @@ fn a_model_that_fails_or_is_limited_does_not_stop_the_others() {
     assert_eq!(shut_for(&gate, "broken", now), Some(Shut::Circuit(now + FIRST_OPEN)));
     assert_eq!(shut_for(&gate, "busy", now), Some(Shut::Paused(now + 20 * SECOND)));
     assert_eq!((shut_for(&gate, "well", now), gate.shut(&None, now)), (None, None));
+    assert!(gate.is_down(&Some("broken".into()), now) && !gate.is_down(&Some("busy".into()), now));
     attempt_with(&mut gate, "well", Verdict::Answered, now);
     assert!(shut_for(&gate, "broken", now).is_some(), "an answer for one says nothing about another");
     // One attempt for each finds out, beside those of others.
@@ -229,7 +230,8 @@ fn a_provider_that_is_not_reached_is_tried_by_one_attempt_at_a_time_up_to_a_minu
         end(&mut gate, ticket, Verdict::Unreached, now);
     }
     let mut pauses = Vec::new();
-    for _ in 1..9 {
+    for tries in 1..9 {
+        assert_eq!(gate.is_down(&None, now), tries >= LONG_UNREACHED);
         let Some(Shut::Unreachable(until)) = shut_for(&gate, "any", now) else { panic!("it is open") };
         pauses.push((until - now).as_secs());
         now = until;

@@ -1,0 +1,128 @@
+//! How a task goes to another provider: where the one that was asked refuses it for reasons of its own, and where that one is out of order.
+//!
+//! Only a task that named no provider goes on, to the next candidate of its plan that has the model it names, if it names one. It never leaves a
+//! provider that may have been paid for it or holds its results, and never for a draft, which is no candidate beside real providers.
+
+use std::collections::HashSet;
+
+use actix::Context;
+use reel_protocol::{TaskError, TaskId, TaskState};
+
+use super::{TaskTracker, again::is_of_the_provider, finish::End, flights::Left, live::LiveTask};
+use crate::provider::Target;
+
+impl LiveTask {
+    /// The other providers that may be asked for it, as places in its plan.
+    fn others(&self) -> impl Iterator<Item = usize> {
+        let is_bound = self.wanted.is_some() || self.job.as_ref().is_some_and(|job| !job.may_ask_again());
+        let candidates = self.plan.candidates.iter().enumerate().skip(1);
+        candidates.filter(move |(_, other)| other.is_alternative && !is_bound).map(|(place, _)| place)
+    }
+}
+
+impl TaskTracker {
+    /// Whether a task's provider is out of order, and another one is not.
+    pub(super) fn has_better(&self, task: &LiveTask) -> bool {
+        task.target().is_some_and(|target| self.parts.permits.is_down(&target))
+            && self.better_place(task).is_some()
+    }
+
+    /// The first provider of a task's plan that may be asked instead and is not out of order.
+    fn better_place(&self, task: &LiveTask) -> Option<usize> {
+        let is_up = |place: &usize| {
+            let candidate = task.plan.candidates.get(*place);
+            candidate.is_some_and(|candidate| !self.parts.permits.is_down(&candidate.target()))
+        };
+        task.others().find(is_up)
+    }
+
+    /// A task has failed at its provider: it goes to the next one, or is over.
+    pub(super) fn fail_here(&mut self, ctx: &mut Context<Self>, id: TaskId, error: TaskError) {
+        let task = self.live.get(&id);
+        let may_go_on = task.is_some_and(|task| task.others().next().is_some());
+        let from = task.and_then(|task| task.plan.provider()).map(ToString::to_string);
+        let Some(from) = from.filter(|_| may_go_on && is_of_the_provider(&error.code)) else {
+            return self.conclude(ctx, id, End::failed(error));
+        };
+        tracing::warn!(task = id.0, provider = from, code = error.code, "another provider is asked");
+        self.when_settled(ctx, id, move |tracker, _| {
+            let state = tracker.live.get(&id).map(|task| task.state);
+            if matches!(state, Some(TaskState::Running | TaskState::Queued)) {
+                tracker.step(id, move |step| {
+                    step.state = TaskState::Queued;
+                    step.not_before = None;
+                    step.left_provider = Some(from);
+                    step.attempt_outcome = Some(error.code.clone());
+                    step.error = Some(error);
+                    step.attempts_left = step.attempts_left.max(1);
+                });
+            }
+        });
+    }
+
+    /// It is on disk that a task leaves a provider.
+    pub(super) fn leave_provider(&mut self, id: TaskId, from: &str) {
+        let Some(task) = self.live.get_mut(&id) else { return };
+        task.plan.candidates.retain(|candidate| &*candidate.provider != from);
+        // The next one is the first that has the model.
+        let next = task.plan.candidates.iter().position(|candidate| candidate.is_alternative);
+        task.plan.candidates.drain(..next.unwrap_or(0));
+        task.refused_by.push(from.to_owned());
+        self.leave_flight_for_another_key(&HashSet::from([id]));
+    }
+
+    /// Has ready tasks whose provider is out of order made by another one. A task that joins them later is told by [`Self::enqueue`].
+    pub(super) fn leave_providers_out_of_order(&mut self, ctx: &mut Context<Self>) {
+        let is_down = |target: &&Target| self.parts.permits.is_down(target);
+        let down: HashSet<_> = self.ready.targets().filter(is_down).cloned().collect();
+        for target in down.difference(&self.down) {
+            self.leaving.extend(self.ready.waiting_for(target));
+        }
+        self.down = down;
+        for id in std::mem::take(&mut self.leaving) {
+            self.leave_provider_out_of_order(ctx, id);
+        }
+    }
+
+    /// The task goes with all of its flight that may; the others stay.
+    fn leave_provider_out_of_order(&mut self, ctx: &mut Context<Self>, id: TaskId) {
+        if !self.ready.contains(id) || !self.has_valid_plan(id) {
+            return;
+        }
+        let mut movers = HashSet::new();
+        for member in self.flights.members(id) {
+            let Some(task) = self.live.get(&member).filter(|task| !task.is_committing) else { continue };
+            let place = self.better_place(task).filter(|_| self.has_better(task));
+            if let Some(place) = place.filter(|_| task.state == TaskState::Queued && task.run.is_none())
+                && let Some(task) = self.live.get_mut(&member)
+            {
+                let better = task.plan.candidates.remove(place);
+                task.plan.candidates.insert(0, better);
+                movers.insert(member);
+            }
+        }
+        self.leave_flight_for_another_key(&movers);
+        let mut movers: Vec<_> = movers.into_iter().collect();
+        movers.sort_unstable();
+        for mover in movers {
+            self.enter_queue(ctx, mover);
+        }
+    }
+
+    /// Takes tasks out of the flight of their former key; who leads the rest of it stands in the queue for that.
+    fn leave_flight_for_another_key(&mut self, movers: &HashSet<TaskId>) {
+        let mut next = None;
+        for mover in movers {
+            self.ready.remove(*mover);
+            let may_lead = |member: TaskId| {
+                !movers.contains(&member) && !self.live.get(&member).is_some_and(|task| task.is_unknown())
+            };
+            if let Left::Promoted(leader) = self.flights.leave(*mover, may_lead) {
+                next = Some(leader);
+            }
+        }
+        if let Some(next) = next.filter(|next| !movers.contains(next)) {
+            self.enqueue(next);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A provider that refuses for reasons of its own, or is out of order: a task that named none is made by the next one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use reel_tests::{
+    Connection, FakeProvider, Sandbox, eventually,
+    fake_provider::Fault,
+    studio::{key_file, prompt, submit},
+};
+use serde_json::{Value, json};
+
+/// A daemon with the providers `studio` and, after it, `spare`, each with a model of its own.
+fn two(studio: &FakeProvider, spare: &FakeProvider) -> Sandbox {
+    let sandbox = Sandbox::new();
+    fs::write(key_file(sandbox.root()), FakeProvider::KEY).unwrap();
+    let section = |name: &str, provider: &FakeProvider, rank: u32| {
+        format!(
+            "[providers.{name}]\nkind = \"openai\"\nbase_url = \"{}\"\napi_key = {{ file = \"{}\" }}\nmodel = \"{name}-model\"\nrank = {rank}\n",
+            provider.base_url(),
+            key_file(sandbox.root()).display()
+        )
+    };
+    let http = "[http]\nfirst_byte_s = 2\nread_s = 2\ntotal_s = 20\nper_host = 100\npool = 100\n";
+    sandbox.configure(&format!("{http}{}{}", section("studio", studio, 1), section("spare", spare, 2)));
+    sandbox.start();
+    sandbox
+}
+
+fn asked(connection: &mut Connection, text: &str, more: &Value) -> Value {
+    let mut spec = json!({ "kind": "image.generate", "params": prompt(text), "max_attempts": 1 });
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let id = connection.submit_as(spec);
+    connection.wait(id)
+}
+
+#[test]
+fn what_a_provider_refuses_for_its_own_reasons_is_made_by_the_next_with_its_own_model() {
+    let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
+    let sandbox = two(&studio, &spare);
+    let mut connection = sandbox.connect();
+    for (calls, fault) in
+        (1..).zip([Fault::Unauthorized, Fault::Forbidden, Fault::InsufficientQuota, Fault::Unavailable])
+    {
+        let name = format!("{fault:?}");
+        studio.on_prompt(&name, fault);
+        let task = asked(&mut connection, &name, &json!({}));
+        assert_eq!(task["state"], "succeeded", "{name}: {task}");
+        assert_eq!((&task["provider"], &task["model"]), (&json!("spare"), &json!("spare-model")), "{task}");
+        assert_eq!((&task["attempts"], &task["error"]), (&json!(2), &Value::Null), "{task}");
+        assert_eq!((studio.calls(), spare.calls()), (calls, calls));
+    }
+    let body: Value = serde_json::from_slice(&spare.requests()[0].body).unwrap();
+    assert_eq!(body["model"], "spare-model");
+    // The last one's own refusal is the end.
+    studio.on_prompt("both", Fault::Unauthorized);
+    spare.on_prompt("both", Fault::InsufficientQuota);
+    let task = asked(&mut connection, "both", &json!({}));
+    assert_eq!(
+        (&task["state"], &task["error"]["code"]),
+        (&json!("failed"), &json!("quota_exceeded")),
+        "{task}"
+    );
+    assert_eq!((studio.calls_of("both"), spare.calls_of("both")), (1, 1));
+    // Asked again, all may be asked again.
+    studio.on_prompt("both", Fault::Good);
+    connection.ok("task.retry", json!({ "id": task["id"] }));
+    let task = connection.wait(task["id"].as_u64().unwrap());
+    assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("studio")), "{task}");
+}
+
+#[test]
+fn nothing_else_is_asked_of_another_provider() {
+    let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
+    let sandbox = two(&studio, &spare);
+    let mut connection = sandbox.connect();
+    for (fault, state, more) in [
+        (Fault::Moderated, "failed", json!({})),
+        (Fault::Invalid, "failed", json!({})),
+        (Fault::NotAPicture, "failed", json!({})),
+        (Fault::ResetAfterRequest, "held", json!({})),
+        (Fault::Never, "held", json!({})),
+        (Fault::Unauthorized, "failed", json!({ "provider": "studio" })),
+        (Fault::Forbidden, "failed", json!({ "params": { "prompt": "Forbidden", "model": "studio-model" } })),
+    ] {
+        let name = format!("{fault:?}");
+        studio.on_prompt(&name, fault);
+        let task = asked(&mut connection, &name, &more);
+        assert_eq!((&task["state"], &task["provider"]), (&json!(state), &json!("studio")), "{name}: {task}");
+    }
+    assert_eq!(spare.calls(), 0);
+}
+
+#[test]
+fn equal_tasks_go_together_and_a_named_one_among_them_stays() {
+    let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
+    let sandbox = two(&studio, &spare);
+    let mut connection = sandbox.connect();
+    studio.always(Fault::Unauthorized);
+    studio.hold();
+    let ids: Vec<_> = (0..5).map(|_| submit(&mut connection, "one for all")).collect();
+    let named = connection.submit_as(
+        json!({ "kind": "image.generate", "params": prompt("one for all"), "provider": "studio" }),
+    );
+    studio.wait_for_in_flight(1);
+    studio.release();
+    for id in ids {
+        let task = connection.wait(id);
+        assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("spare")), "{task}");
+    }
+    assert_eq!(connection.wait(named)["error"]["code"], "provider_auth");
+    assert_eq!((studio.calls(), spare.calls()), (1, 1));
+}
+
+#[test]
+fn a_restart_does_not_go_back_to_a_provider_that_refused() {
+    let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
+    let sandbox = two(&studio, &spare);
+    let mut connection = sandbox.connect();
+    studio.always(Fault::Unauthorized);
+    spare.script([Fault::rate_limited(3)]);
+    let id = submit(&mut connection, "once each");
+    eventually("the spare one is asked", || {
+        (connection.task(id)["error"]["code"] == "rate_limited").then_some(())
+    });
+    sandbox.kill();
+    sandbox.start();
+    let task = sandbox.connect().wait(id);
+    assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("spare")), "{task}");
+    assert_eq!((studio.calls(), spare.calls()), (1, 2));
+}
+
+#[test]
+fn tasks_leave_a_provider_that_is_out_of_order_and_come_back_to_it() {
+    let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
+    let sandbox = two(&studio, &spare);
+    let mut connection = sandbox.connect();
+    studio.always(Fault::ServerError);
+    let tasks = (0..40).map(|n| json!({ "kind": "image.generate", "params": prompt(&format!("{n}")) }));
+    let (_, ids) = connection.submit_batch(tasks.collect());
+    for id in ids {
+        let task = connection.wait(id);
+        assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("spare")), "{task}");
+    }
+    assert!(studio.calls() < 20, "{}", studio.calls());
+    let task = asked(&mut connection, "while it is out of order", &json!({}));
+    assert_eq!((&task["provider"], &task["attempts"]), (&json!("spare"), &json!(1)), "{task}");
+    let named = connection
+        .submit_as(json!({ "kind": "image.generate", "params": prompt("named"), "provider": "studio" }));
+    assert_eq!(connection.task(named)["wait_reason"], "provider_down");
+    studio.be_good();
+    assert_eq!(connection.wait(named)["provider"], "studio");
+    assert_eq!(asked(&mut connection, "once it is well", &json!({}))["provider"], "studio");
+}
+
+#[test]
+fn tasks_leave_a_provider_that_is_not_reached_for_long() {
+    let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
+    let sandbox = two(&studio, &spare);
+    drop(studio);
+    let mut connection = sandbox.connect();
+    let tasks = (0..10).map(|n| json!({ "kind": "image.generate", "params": prompt(&format!("{n}")) }));
+    let (_, ids) = connection.submit_batch(tasks.collect());
+    for id in ids {
+        let task = connection.wait(id);
+        assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("spare")), "{task}");
+    }
+    assert_eq!(spare.calls(), 10);
+}
+
+#[test]
+fn a_draft_never_stands_in() {
+    let studio = FakeProvider::start();
+    let sandbox = reel_tests::studio::studio(&studio, "");
+    studio.always(Fault::Unauthorized);
+    let task = asked(&mut sandbox.connect(), "no sketch", &json!({}));
+    assert_eq!(
+        (&task["state"], &task["error"]["code"]),
+        (&json!("failed"), &json!("provider_auth")),
+        "{task}"
+    );
+}
