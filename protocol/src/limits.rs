@@ -3,7 +3,7 @@
 /// Largest line or frame of an ordinary request, in bytes, its newline not counted.
 pub const LINE_BYTES: usize = 1024 * 1024;
 
-/// Largest line or frame of `task.submit_batch` and `artifact.put`, in bytes: 1,000 tasks with long prompts, or 4 MiB of data as base64.
+/// Largest line or frame of `task.submit_batch`, in bytes: 1,000 tasks with long prompts. No answer is larger.
 pub const LARGE_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Deepest nesting of arrays and objects that free-form JSON may have; the parsers of most languages stop near 128.
@@ -20,6 +20,9 @@ pub const WAIT_IDS: usize = 1_000;
 
 /// Most rows that one `task.list` answers.
 pub const LIST_ROWS: u32 = 1_000;
+
+/// Most bytes of params and metadata in one answer of `task.list` and `task.wait`, unless it shows a single task.
+pub const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Requests of one connection that may be unanswered before the daemon stops reading from it.
 pub const IN_FLIGHT: usize = 256;

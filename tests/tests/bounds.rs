@@ -1,4 +1,4 @@
-//! What a client can make the daemon hold is counted and bounded: subscriptions and what they name, unread events, unread answers.
+//! What a client can make the daemon hold is counted and bounded: subscriptions and what they name, unread events, unread answers, lists.
 //! With the smallest limit, other clients' tasks go on.
 
 #![allow(
@@ -13,7 +13,7 @@ use std::io::Write as _;
 
 use reel_protocol::{ErrorCode, limits::SUBSCRIPTIONS};
 use reel_tests::{Connection, Sandbox, eventually, process::status_number};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const MIB: u64 = 1024 * 1024;
 /// The smallest limit that the configuration allows.
@@ -137,4 +137,55 @@ fn unread_answers_are_reserved_and_stop_nobody() {
     assert!(peak_bytes(pid) < LIMIT_MB * MIB, "{} bytes", peak_bytes(pid));
     drop(unread);
     eventually("all is given back", || (reserved(&mut connection, "response", "bytes") == 0).then_some(()));
+}
+
+/// The whole list, page by page.
+fn list_all(connection: &mut Connection, limit: u32) -> (usize, Vec<Value>) {
+    let (mut pages, mut tasks, mut cursor) = (0, Vec::new(), Value::Null);
+    loop {
+        let page = connection.ok("task.list", json!({ "limit": limit, "cursor": cursor }));
+        pages += 1;
+        tasks.extend(page["tasks"].as_array().unwrap().iter().cloned());
+        cursor = page["next_cursor"].clone();
+        if cursor.is_null() {
+            return (pages, tasks);
+        }
+    }
+}
+
+#[test]
+fn a_list_and_a_wait_of_tasks_with_large_metadata_stay_within_the_limit_and_lose_nothing() {
+    const TASKS: usize = 200;
+    let (sandbox, pid) = started(128);
+    let mut connection = sandbox.connect();
+    let metadata = json!({ "text": "m".repeat(900_000) });
+    let ids: Vec<u64> = (0..TASKS)
+        .map(|_| connection.submit_as(json!({ "kind": "debug.noop", "metadata": metadata })))
+        .collect();
+    let waited = connection.ok("task.wait", json!({ "ids": ids }));
+    assert_eq!(waited["timed_out"], false);
+    let omitted = waited["omitted"].as_array().unwrap().clone();
+    let waited = waited["tasks"].as_array().unwrap().clone();
+    assert_eq!(waited.len(), TASKS);
+    assert!(waited.iter().all(|task| task["state"] == "succeeded"));
+    assert_eq!(waited[0]["metadata"], metadata, "what fits is there");
+    let without: Vec<_> = waited.iter().filter(|task| task["metadata"].is_null()).collect();
+    assert!(!without.is_empty() && without.iter().all(|task| task["params"] == json!({})));
+    assert_eq!(
+        without.iter().map(|task| &task["id"]).collect::<Vec<_>>(),
+        omitted.iter().collect::<Vec<_>>()
+    );
+    assert_eq!(connection.task(ids[TASKS - 1])["metadata"], metadata);
+    let (pages, tasks) = list_all(&mut connection, 1_000);
+    assert!(pages > 1, "one page");
+    assert_eq!(tasks.len(), TASKS);
+    assert!(tasks.iter().all(|task| task["metadata"] == metadata));
+    let listed: Vec<_> = tasks.iter().rev().map(|task| task["id"].as_u64().unwrap()).collect();
+    assert_eq!(listed, ids);
+    // Many at once, which nobody reads.
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "task.list", "params": { "limit": 1_000 } });
+    let unread: Vec<_> = (0..20).map(|_| ask_without_reading(&sandbox, &format!("{request}\n"))).collect();
+    others_go_on(&sandbox);
+    assert!(peak_bytes(pid) < 128 * MIB, "{} bytes", peak_bytes(pid));
+    drop(unread);
 }

@@ -211,7 +211,7 @@ impl Handler<WaitTasks> for Rooms {
                 std::future::pending::<()>().await;
             }
             tokio::time::sleep(message.timeout.unwrap_or(Duration::ZERO)).await;
-            Ok(TaskWaitResult { tasks: vec![], timed_out: true })
+            Ok(TaskWaitResult { tasks: vec![], timed_out: true, omitted: vec![] })
         })
     }
 }

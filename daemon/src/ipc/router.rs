@@ -6,6 +6,7 @@ use actix::{Message, Recipient};
 use reel_protocol::{
     RpcError,
     endpoint::Locations,
+    limits::PAGE_BYTES,
     methods::{self as wire, METHODS, Method},
 };
 use tokio::{sync::watch, time::Instant};
@@ -35,7 +36,7 @@ use crate::{
 /// What an `artifact.read` may answer: 4 MiB as base64.
 const ARTIFACT_ANSWER_BYTES: usize = 6 * 1024 * 1024;
 /// What a page of tasks may well answer.
-const LIST_ANSWER_BYTES: usize = 512 * 1024;
+const LIST_ANSWER_BYTES: usize = PAGE_BYTES;
 
 /// Who answers which message.
 #[derive(Clone)]
@@ -144,11 +145,11 @@ impl Router {
 
     /// Leads a request to its handler.
     pub(super) fn dispatch(&self, connection: &mut Connection, request: Request<'_>) -> Reply {
-        let method = request.method;
+        let method = request.method.clone();
         let call = Call { router: self, request };
         macro_rules! rooms {
             ($($method:ident => $handler:path $(, expecting $bytes:expr)?;)+) => {
-                match method {
+                match &*method {
                     <wire::Hello as Method>::NAME =>
                         call.now::<wire::Hello>(|params| daemon::hello(self, connection, params)),
                     <wire::EventsSubscribe as Method>::NAME =>

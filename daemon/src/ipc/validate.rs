@@ -2,7 +2,7 @@
 
 use reel_protocol::{
     ErrorCode, JsonText, MAX_ID, RpcError, Seconds, TaskSpec, TaskState,
-    limits::{BATCH_TASKS, LIST_ROWS, NAME_BYTES, NAMED_TASKS, READ_BYTES, WAIT_IDS},
+    limits::{BATCH_TASKS, LINE_BYTES, LIST_ROWS, NAME_BYTES, NAMED_TASKS, READ_BYTES, WAIT_IDS},
     methods::{
         ArtifactReadParams, ServiceCallParams, SubmitBatchParams, SubscribeParams, TaskListParams,
         TaskWaitParams, Topic,
@@ -118,7 +118,19 @@ pub(super) fn batch(params: &SubmitBatchParams) -> Checked {
             let hint = "give the whole batch one `request_id`";
             return Err(at_entry(index, invalid("`request_id` is not for the entries of a batch", hint)));
         }
-        spec(entry).map_err(|error| at_entry(index, error))?;
+        spec(entry).and_then(|()| entry_size(entry)).map_err(|error| at_entry(index, error))?;
+    }
+    Ok(())
+}
+
+/// An entry of a batch is no larger than a `task.submit` may be, so that every task can be shown.
+fn entry_size(entry: &TaskSpec) -> Checked {
+    let metadata = entry.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len());
+    let bytes = entry.params.as_str().len() + metadata;
+    if bytes > LINE_BYTES {
+        let message = format!("`params` and `metadata` have {bytes} bytes, at most {LINE_BYTES} are allowed");
+        return Err(RpcError::new(ErrorCode::RequestTooLarge, message)
+            .hint("keep large data in a file, and name the file in `metadata`"));
     }
     Ok(())
 }
@@ -256,6 +268,15 @@ mod tests {
         let many = vec![TaskSpec { kind: "a.b".into(), ..TaskSpec::default() }; BATCH_TASKS + 1];
         assert!(batch(&SubmitBatchParams { tasks: many, ..SubmitBatchParams::default() }).is_err());
         assert_eq!(refusal(batch, r#"{"request_id":"r","tasks":[{"kind":"a.b"}]}"#), None);
+        for (bytes, is_refused) in [(LINE_BYTES - 20, false), (LINE_BYTES, true)] {
+            let metadata = JsonText::from_value(&serde_json::json!({ "a": "x".repeat(bytes) })).ok();
+            let tasks = vec![TaskSpec { kind: "a.b".into(), metadata, ..TaskSpec::default() }];
+            let refused = batch(&SubmitBatchParams { tasks, ..SubmitBatchParams::default() }).err();
+            assert_eq!(
+                refused.map(|error| error.data.code).is_some_and(|code| code == "request_too_large"),
+                is_refused
+            );
+        }
     }
 
     #[test]

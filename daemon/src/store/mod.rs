@@ -32,7 +32,7 @@ pub use self::{
     group::Write,
     history::{Pruned, forget, prune, prune_pinning},
     open::{Opened, open},
-    query::{Filter, batch_states, find_states, list, list_plan, view, views},
+    query::{Filter, Found, batch_states, find_states, list, list_plan, view, views},
     recover::{Recovered, Recovery, load, recover},
     steps::{Finish, RemoteId, Start, Step, finish, set_remote_id, start, step},
     thread::{Coming, Store},

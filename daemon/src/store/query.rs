@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use reel_protocol::{BatchId, Digest, Output, Progress, Source, TaskId, TaskState, TaskView, Timestamp};
+use reel_protocol::{
+    BatchId, Digest, JsonText, Output, Progress, Source, TaskId, TaskState, TaskView, Timestamp,
+    limits::PAGE_BYTES,
+};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::{
@@ -12,6 +15,10 @@ use super::{
 
 const COLUMNS: &str = "id, rev, kind, name, state, hold_reason, priority, client, batch, after, coalesce(provider, wanted_provider), \
      model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata";
+
+/// The columns that may be large.
+const PARAMS: usize = 18;
+const METADATA: usize = 20;
 
 /// Which tasks a list shows.
 #[derive(Debug, Clone, Default)]
@@ -37,29 +44,63 @@ pub fn view(connection: &Connection, artifacts: &Path, id: TaskId) -> Result<Opt
     found.map(|task| with_outputs(connection, artifacts, task)).transpose()
 }
 
+/// Tasks that were asked for by their ids.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In the order asked.
+    pub tasks: Vec<TaskView>,
+    /// Those whose params and metadata were left out, as all together would be more than [`PAGE_BYTES`].
+    pub omitted: Vec<TaskId>,
+}
+
 /// Many tasks in the order asked; the first id that does not exist is the error.
 pub fn views(
     connection: &Connection,
     artifacts: &Path,
     ids: &[TaskId],
-) -> Result<Result<Vec<TaskView>, TaskId>, StoreError> {
-    let mut found = Vec::with_capacity(ids.len());
+) -> Result<Result<Found, TaskId>, StoreError> {
+    let mut found = Found { tasks: Vec::with_capacity(ids.len()), omitted: Vec::new() };
+    let mut room_bytes = PAGE_BYTES;
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?"))?;
     for id in ids {
-        match view(connection, artifacts, *id)? {
-            Some(task) => found.push(task),
-            None => return Ok(Err(*id)),
+        let mut rows = statement.query([id.0])?;
+        let Some(row) = rows.next()? else { return Ok(Err(*id)) };
+        let bytes = text_bytes(row)?;
+        // The first one is always whole: one task alone can be asked for in no smaller piece.
+        let is_whole = found.tasks.is_empty() || bytes <= room_bytes;
+        let task = if is_whole { task_view(row)? } else { task_outline(row)? };
+        if is_whole {
+            room_bytes = room_bytes.saturating_sub(bytes);
+        } else {
+            found.omitted.push(*id);
         }
+        found.tasks.push(with_outputs(connection, artifacts, task)?);
     }
     Ok(Ok(found))
 }
 
-/// A page of tasks, newest first.
-pub fn list(connection: &Connection, artifacts: &Path, filter: &Filter) -> Result<Vec<TaskView>, StoreError> {
-    let (sql, values) = list_sql(filter);
+/// A page of tasks, newest first, and whether more follow: it ends with the filter's limit, or before [`PAGE_BYTES`] of params and metadata.
+pub fn list(
+    connection: &Connection,
+    artifacts: &Path,
+    filter: &Filter,
+) -> Result<(Vec<TaskView>, bool), StoreError> {
+    // One more than asked tells whether there is a next page.
+    let (sql, values) = list_sql(&Filter { limit: filter.limit + 1, ..filter.clone() });
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(values.as_slice(), task_view)?.collect::<Result<Vec<_>, _>>()?;
-    rows.into_iter().map(|task| with_outputs(connection, artifacts, task)).collect()
+    let mut rows = statement.query(values.as_slice())?;
+    let mut tasks = Vec::new();
+    let mut room_bytes = PAGE_BYTES;
+    while let Some(row) = rows.next()? {
+        let bytes = text_bytes(row)?;
+        if tasks.len() == filter.limit as usize || (bytes > room_bytes && !tasks.is_empty()) {
+            return Ok((tasks, true));
+        }
+        room_bytes = room_bytes.saturating_sub(bytes);
+        tasks.push(with_outputs(connection, artifacts, task_view(row)?)?);
+    }
+    Ok((tasks, false))
 }
 
 /// How `SQLite` would find a page: for the tests that keep lists off full scans.
@@ -130,7 +171,25 @@ pub fn batch_states(
     Ok(Some(rows.collect::<Result<_, _>>()?))
 }
 
+/// Bytes of params and metadata, which are looked at without copying them.
+fn text_bytes(row: &Row<'_>) -> Result<usize, StoreError> {
+    let length = |index| -> Result<usize, StoreError> {
+        Ok(row.get_ref(index)?.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
+    };
+    Ok(length(PARAMS)? + length(METADATA)?)
+}
+
 fn task_view(row: &Row<'_>) -> rusqlite::Result<TaskView> {
+    let task = task_outline(row)?;
+    Ok(TaskView {
+        params: json_at(row, PARAMS)?.unwrap_or_default(),
+        metadata: json_at(row, METADATA)?,
+        ..task
+    })
+}
+
+/// A task without its params and metadata.
+fn task_outline(row: &Row<'_>) -> rusqlite::Result<TaskView> {
     let time = |index| row.get::<_, Option<u64>>(index).map(|ms| ms.map(Timestamp::from_unix_ms));
     let state = state_at(row, 4)?;
     let fraction = if state == TaskState::Succeeded { 1.0 } else { 0.0 };
@@ -155,11 +214,11 @@ fn task_view(row: &Row<'_>) -> rusqlite::Result<TaskView> {
         started_at: time(15)?,
         finished_at: time(16)?,
         not_before: time(17)?,
-        params: json_at(row, 18)?.unwrap_or_default(),
+        params: JsonText::default(),
         outputs: Vec::new(),
         error: json_at(row, 19)?,
         cost: None,
-        metadata: json_at(row, 20)?,
+        metadata: None,
     })
 }
 

@@ -14,7 +14,7 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler};
 use reel_protocol::{BatchId, TaskId, TaskState, methods::MemoryLevel};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Semaphore, oneshot, watch},
     time::Instant,
 };
 
@@ -42,6 +42,8 @@ use crate::{
 
 /// Requests and reports that may stand before the tracker; sessions bound their own requests far below.
 const MAILBOX: usize = 4_096;
+/// Most reads of tasks to be shown at once, each of which may be a page.
+const READERS: usize = 4;
 
 /// How long the journal is left alone after it refused what must not be lost.
 pub(super) const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
@@ -104,6 +106,8 @@ pub struct TaskTracker {
     pub(super) flights: Flights,
     pub(super) dependencies: Dependencies,
     pub(super) waiters: Waiters,
+    /// Turns of those who read tasks to show them.
+    pub(super) read_turns: Arc<Semaphore>,
     pub(super) runs: HashMap<u64, Run>,
     pub(super) next_run: u64,
     /// Results that were made: what the cache did not have before the last one may be there now.
@@ -150,6 +154,7 @@ impl TaskTracker {
             flights: Flights::default(),
             dependencies: Dependencies::default(),
             waiters: Waiters::default(),
+            read_turns: Arc::new(Semaphore::new(READERS)),
             runs: HashMap::new(),
             next_run: 0,
             results: 0,

@@ -1,6 +1,6 @@
 //! How the tracker answers: one task, a page, a wait; live progress laid over what the journal says.
 
-use std::{collections::HashSet, pin::Pin, time::Duration};
+use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
 use actix::{ActorFuture, ActorFutureExt, Handler, ResponseActFuture, WrapFuture};
 use reel_protocol::{
@@ -16,7 +16,10 @@ use super::{
     live::LiveTask,
     wait_reason::{Standing, wait_reason},
 };
-use crate::{provider::Shut, store};
+use crate::{
+    provider::Shut,
+    store::{self, Found, StoreError},
+};
 
 type Answer<T> = Pin<Box<dyn ActorFuture<TaskTracker, Output = Result<T, TaskRefusal>>>>;
 
@@ -31,16 +34,11 @@ impl Handler<GetTask> for TaskTracker {
 impl Handler<ListTasks> for TaskTracker {
     type Result = ResponseActFuture<Self, Result<TaskListResult, TaskRefusal>>;
 
-    fn handle(&mut self, ListTasks(mut filter): ListTasks, _: &mut Self::Context) -> Self::Result {
-        let limit = filter.limit as usize;
-        // One more than asked tells whether there is a next page.
-        filter.limit += 1;
+    fn handle(&mut self, ListTasks(filter): ListTasks, _: &mut Self::Context) -> Self::Result {
         let artifacts = self.parts.artifacts.clone();
-        let read = self.read(move |connection| store::list(connection, &artifacts, &filter));
-        Box::pin(read.into_actor(self).map(move |tasks, tracker, _| {
-            let mut tasks = tasks?;
-            let has_more = tasks.len() > limit;
-            tasks.truncate(limit);
+        let read = self.read_in_turn(move |connection| store::list(connection, &artifacts, &filter));
+        Box::pin(read.map(move |page, tracker, _| {
+            let (mut tasks, has_more) = page?;
             for task in &mut tasks {
                 tracker.overlay(task);
             }
@@ -66,8 +64,8 @@ impl TaskTracker {
     /// One task as it is.
     pub(super) fn view(&mut self, id: TaskId) -> Answer<TaskView> {
         let artifacts = self.parts.artifacts.clone();
-        let read = self.read(move |connection| store::view(connection, &artifacts, id));
-        Box::pin(read.into_actor(self).map(move |task, tracker, _| {
+        let read = self.read_in_turn(move |connection| store::view(connection, &artifacts, id));
+        Box::pin(read.map(move |task, tracker, _| {
             let mut task = task?.ok_or(TaskRefusal::NoTask(id))?;
             tracker.overlay(&mut task);
             Ok(task)
@@ -172,9 +170,11 @@ impl TaskTracker {
                 }
             };
             ended.into_actor(tracker).then(move |ended, tracker, _| match ended {
-                Ok(Some(tasks)) => {
-                    Box::pin(actix::fut::ready(Ok(TaskWaitResult { tasks, timed_out: false })))
-                }
+                Ok(Some(tasks)) => Box::pin(actix::fut::ready(Ok(TaskWaitResult {
+                    tasks,
+                    timed_out: false,
+                    omitted: Vec::new(),
+                }))),
                 Ok(None) => tracker.wait_result(shown, false),
                 Err(number) => {
                     tracker.waiters.forget(number);
@@ -186,13 +186,32 @@ impl TaskTracker {
 
     fn wait_result(&mut self, ids: Vec<TaskId>, timed_out: bool) -> Answer<TaskWaitResult> {
         let artifacts = self.parts.artifacts.clone();
-        let read = self.read(move |connection| store::views(connection, &artifacts, &ids));
-        Box::pin(read.into_actor(self).map(move |tasks, tracker, _| {
-            let mut tasks = tasks?.map_err(TaskRefusal::NoTask)?;
+        let read = self.read_in_turn(move |connection| store::views(connection, &artifacts, &ids));
+        Box::pin(read.map(move |found, tracker, _| {
+            let Found { mut tasks, omitted } = found?.map_err(TaskRefusal::NoTask)?;
             for task in &mut tasks {
                 tracker.overlay(task);
             }
-            Ok(TaskWaitResult { tasks, timed_out })
+            Ok(TaskWaitResult { tasks, timed_out, omitted })
+        }))
+    }
+
+    /// Reads tasks to be shown, a few readers at a time: what is read is in memory, and in no budget, until it is encoded.
+    fn read_in_turn<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Pin<Box<dyn ActorFuture<Self, Output = Result<T, StoreError>>>> {
+        let turns = Arc::clone(&self.read_turns);
+        // The semaphore is never closed.
+        let turn = async move { turns.acquire_owned().await };
+        Box::pin(turn.into_actor(self).then(|turn, tracker: &mut Self, _| {
+            let read = tracker.read(read);
+            async move {
+                let found = read.await;
+                drop(turn);
+                found
+            }
+            .into_actor(tracker)
         }))
     }
 }

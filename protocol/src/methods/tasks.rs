@@ -73,7 +73,7 @@ pub struct TaskListParams {
 pub struct TaskListResult {
     /// Newest first.
     pub tasks: Vec<TaskView>,
-    /// Asks for the next page; None at the end.
+    /// Asks for the next page; None at the end. A page may be shorter than its `limit`.
     pub next_cursor: Option<String>,
 }
 
@@ -112,6 +112,9 @@ pub struct TaskWaitResult {
     pub tasks: Vec<TaskView>,
     /// Whether the time ran out first; the work goes on.
     pub timed_out: bool,
+    /// Tasks that are shown without their `params` and `metadata`, as the answer would be too large; `task.get` has them.
+    #[serde(default)]
+    pub omitted: Vec<TaskId>,
 }
 
 /// A task's new priority.
