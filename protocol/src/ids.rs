@@ -10,12 +10,40 @@ pub const MAX_ID: u64 = (1 << 53) - 1;
 /// A task's number, unique in one home and never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct TaskId(pub u64);
+pub struct TaskId(#[serde(deserialize_with = "whole_number")] pub u64);
 
 /// A batch's number, unique in one home and never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct BatchId(pub u64);
+pub struct BatchId(#[serde(deserialize_with = "whole_number")] pub u64);
+
+/// A whole number, which some languages write as `7.0`.
+pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Whole;
+
+    impl de::Visitor<'_> for Whole {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("u64")
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<u64, E> {
+            Ok(value)
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<u64, E> {
+            u64::try_from(value).map_err(|_| E::invalid_value(de::Unexpected::Signed(value), &self))
+        }
+
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<u64, E> {
+            let is_id = value.fract() == 0.0 && (0.0..=MAX_ID as f64).contains(&value);
+            if is_id { Ok(value as u64) } else { Err(E::invalid_value(de::Unexpected::Float(value), &self)) }
+        }
+    }
+
+    deserializer.deserialize_u64(Whole)
+}
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

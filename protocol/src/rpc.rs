@@ -1,6 +1,11 @@
 //! JSON-RPC 2.0 messages, one a line.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -12,12 +17,12 @@ use crate::{
 const ID_BYTES: usize = 256;
 
 /// A request as its line holds it; the params stay text until their type is known, as a parsed tree takes ten times the room.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Request<'a> {
     /// A number, a string or null; None for a notification, which gets no answer.
     pub id: Option<&'a RawValue>,
     /// Such as `task.submit`.
-    pub method: &'a str,
+    pub method: Cow<'a, str>,
     /// The method's params; absent counts as the empty object.
     pub params: &'a str,
 }
@@ -34,14 +39,18 @@ pub struct BadRequest {
 #[derive(Deserialize)]
 struct RawRequest<'a> {
     #[serde(borrow, default)]
-    jsonrpc: Option<&'a str>,
+    jsonrpc: Option<Text<'a>>,
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    method: Option<&'a str>,
+    method: Option<Text<'a>>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
 }
+
+/// A string, borrowed unless it is written with escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Keeps an explicit null apart from an absent id: the first is answered.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
@@ -59,7 +68,7 @@ impl<'a> Request<'a> {
         // Looked at once as a whole, the texts inside need no further look. What is no UTF-8 is read for the place where it is none.
         let raw: RawRequest<'a> = std::str::from_utf8(line)
             .map_or_else(|_| serde_json::from_slice(line), serde_json::from_str)
-            .map_err(|error| unreadable(&error))?;
+            .map_err(|error| unreadable(line, &error))?;
         let id = raw.id;
         let invalid = |message: &str| BadRequest {
             id: id.filter(|id| is_valid_id(id)).map(ToOwned::to_owned),
@@ -70,14 +79,14 @@ impl<'a> Request<'a> {
         if id.is_some_and(|id| !is_valid_id(id)) {
             return Err(invalid("`id` must be a number, a string or null, at most 256 bytes"));
         }
-        if raw.jsonrpc != Some("2.0") {
+        if raw.jsonrpc.is_none_or(|version| version.0 != "2.0") {
             return Err(invalid("`jsonrpc` must be \"2.0\""));
         }
-        let Some(method) = raw.method else {
+        let Some(Text(method)) = raw.method else {
             return Err(invalid("`method` is missing"));
         };
-        if line.len() > line_limit(method) {
-            return Err(BadRequest { id: id.map(ToOwned::to_owned), error: too_large(line_limit(method)) });
+        if line.len() > line_limit(&method) {
+            return Err(BadRequest { id: id.map(ToOwned::to_owned), error: too_large(line_limit(&method)) });
         }
         Ok(Self { id, method, params: raw.params.map_or("{}", RawValue::get) })
     }
@@ -86,13 +95,13 @@ impl<'a> Request<'a> {
 /// The answer to a request of more than `limit` bytes.
 pub fn too_large(limit: usize) -> RpcError {
     RpcError::new(ErrorCode::RequestTooLarge, format!("the request is larger than {limit} bytes")).hint(
-        "send large data by artifact.put, and many tasks in several task.submit_batch with the same batch",
+        "send many tasks in several task.submit_batch with the same batch, and keep large data in files",
     )
 }
 
 /// The largest line or frame of a method's request.
 pub fn line_limit(method: &str) -> usize {
-    if matches!(method, "task.submit_batch" | "artifact.put") { LARGE_LINE_BYTES } else { LINE_BYTES }
+    if method == "task.submit_batch" { LARGE_LINE_BYTES } else { LINE_BYTES }
 }
 
 fn is_valid_id(id: &RawValue) -> bool {
@@ -102,11 +111,46 @@ fn is_valid_id(id: &RawValue) -> bool {
             .starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit() || first == 'n')
 }
 
-fn unreadable(error: &serde_json::Error) -> BadRequest {
+fn unreadable(line: &[u8], error: &serde_json::Error) -> BadRequest {
     let code = if error.is_data() { ErrorCode::InvalidRequest } else { ErrorCode::ParseError };
     let error = RpcError::new(code, format!("the line is no JSON-RPC request: {error}"))
-        .hint("send one JSON object a line, in UTF-8");
-    BadRequest { id: None, error }
+        .hint("send one JSON object a line, in UTF-8; JSON has no NaN and no Infinity");
+    BadRequest { id: broken_id(line), error }
+}
+
+/// The id of a line that is no request, if it is named before the line breaks: its sender waits for an answer to that id.
+fn broken_id(line: &[u8]) -> Option<Box<RawValue>> {
+    let mut id = None;
+    // It fails where the line is broken; what was read before counts.
+    let _ = serde_json::Deserializer::from_slice(line).deserialize_map(IdOnly(&mut id));
+    id.filter(|id| is_valid_id(id))
+}
+
+struct IdOnly<'a>(&'a mut Option<Box<RawValue>>);
+
+impl<'de> Visitor<'de> for IdOnly<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut named = None;
+        // A number is known to be whole once something follows it.
+        while let Some(Text(key)) = map.next_key()? {
+            self.0.clone_from(&named);
+            if key != "id" {
+                map.next_value::<IgnoredAny>()?;
+            } else if named.replace(map.next_value()?).is_some() {
+                // Two ids are none.
+                *self.0 = None;
+                return Ok(());
+            }
+        }
+        *self.0 = named;
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]
@@ -220,7 +264,7 @@ mod tests {
         let request =
             Request::parse(br#"{"jsonrpc":"2.0","id":"a","method":"task.get","params":{"id":1}}"#).unwrap();
         assert_eq!(
-            (request.id.unwrap().get(), request.method, request.params),
+            (request.id.unwrap().get(), &*request.method, request.params),
             (r#""a""#, "task.get", r#"{"id":1}"#)
         );
         let request = Request::parse(br#"{"jsonrpc":"2.0","method":"daemon.status"}"#).unwrap();
@@ -233,6 +277,18 @@ mod tests {
     }
 
     #[test]
+    fn texts_may_be_written_with_escapes() {
+        for line in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"provider\u002elist"}"#,
+            r#"{"jsonrpc":"2\u002e0","id":1,"\u006dethod":"provider.list"}"#,
+        ] {
+            assert_eq!(Request::parse(line.as_bytes()).unwrap().method, "provider.list", "{line}");
+        }
+        let plain = Request::parse(br#"{"jsonrpc":"2.0","id":1,"method":"provider.list"}"#).unwrap();
+        assert!(matches!(plain.method, Cow::Borrowed(_)));
+    }
+
+    #[test]
     fn bad_lines_get_the_code_that_says_why() {
         let some = |id: &str| Some(id.to_owned());
         for (line, id, code) in [
@@ -242,7 +298,13 @@ mod tests {
             ("1", None, "invalid_request"),
             (r#"{"id":1,"method":"x"}"#, some("1"), "invalid_request"),
             (r#"{"jsonrpc":"2.0","id":1}"#, some("1"), "invalid_request"),
-            (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, None, "invalid_request"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, some("1"), "invalid_request"),
+            (r#"{"jsonrpc":"2.0","id":2,"method":"x","params":{"guidance":NaN}}"#, some("2"), "parse_error"),
+            (r#"{"jsonrpc":"2.0","id":"a","method":"x","#, some(r#""a""#), "parse_error"),
+            (r#"{"params":NaN,"id":3,"method":"x"}"#, None, "parse_error"),
+            (r#"{"id":1,"id":2,"method":"x"}"#, None, "invalid_request"),
+            (r#"{"id":{},"method":7}"#, None, "invalid_request"),
+            (r#"{"id":12"#, None, "parse_error"),
             (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, None, "invalid_request"),
             (r#"{"jsonrpc":"2.0","id":true,"method":"x"}"#, None, "invalid_request"),
         ] {

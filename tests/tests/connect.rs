@@ -126,6 +126,31 @@ fn the_shell_script_does_the_same() {
 }
 
 #[test]
+fn the_python_program_waits_for_no_answer_to_a_line_that_cannot_be_read() {
+    let sandbox = Sandbox::started();
+    let page = &blocks("python")[0];
+    let (parts, _) = page.split_once("prompt, file = ").unwrap();
+    let tries = r#"
+import math
+reel = Reel("connect.py", print)
+try:
+    reel.call("task.submit", kind="image.generate", params={"prompt": "a", "guidance": math.nan})
+except ValueError as error:
+    print("refused here:", type(error).__name__)
+reel.lines.write(b'{"jsonrpc":"2.0"\n')
+try:
+    reel.call("daemon.status")
+except Refused as error:
+    print("refused there:", error.code)
+"#;
+    let script = sandbox.work().join("unreadable.py");
+    fs::write(&script, format!("{parts}{tries}")).unwrap();
+    let ran = process::run(sandbox.command("python3").arg(script));
+    ran.expect_code(0);
+    assert_eq!(ran.stdout, "refused here: ValueError\nrefused there: parse_error\n");
+}
+
+#[test]
 fn each_program_goes_on_when_the_daemon_dies_and_has_one_task_in_the_end() {
     for program in PROGRAMS {
         let sandbox = Sandbox::started();

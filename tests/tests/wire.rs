@@ -245,6 +245,60 @@ fn an_id_comes_back_as_it_was_sent() {
 }
 
 #[test]
+fn a_line_that_breaks_behind_its_id_is_answered_to_that_id() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let nan = r#"{"jsonrpc":"2.0","id":"a\u0041","method":"task.submit","params":{"guidance":NaN}}"#;
+    let (id, error) = connection.refusal(nan);
+    assert_eq!((&id, error.known()), (&json!("aA"), Some(ErrorCode::ParseError)), "{error:?}");
+    let (id, error) = connection.refusal(r#"{"jsonrpc":"2.0","id":12,"method":7}"#);
+    assert_eq!((&id, error.known()), (&json!(12), Some(ErrorCode::InvalidRequest)), "{error:?}");
+}
+
+#[test]
+fn escapes_are_read_everywhere_and_whole_numbers_in_any_form() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let task = connection.submit("debug.noop", json!({}));
+    for request in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"provider\u002elist"}"#.to_owned(),
+        r#"{"jsonrpc":"2\u002e0","id":1,"\u006dethod":"provider.list"}"#.to_owned(),
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"task.get","params":{{"id":{task}.0}}}}"#),
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"task.wait","params":{{"ids":[{task}.0e0]}}}}"#),
+    ] {
+        connection.send_line(&request);
+        let answer = connection.read_value().unwrap();
+        assert!(answer["id"] == 1 && answer["result"].is_object(), "{request}: {answer}");
+    }
+    connection.send_line(r#"{"jsonrpc":"2.0","id":1,"method":"task.get","params":{"id":1.5}}"#);
+    assert_eq!(connection.read_value().unwrap()["error"]["data"]["code"], "invalid_params");
+}
+
+#[test]
+fn no_limit_or_hint_names_a_method_that_is_not_served() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let served = connection.hello("test")["capabilities"].clone();
+    let long = json!({ "kind": "debug.noop", "metadata": { "text": "m".repeat(LINE_BYTES) } });
+    let error = connection.err("task.submit", long.clone());
+    assert_eq!(error.known(), Some(ErrorCode::RequestTooLarge), "{error:?}");
+    let in_batch = connection.err("task.submit_batch", json!({ "tasks": [long] }));
+    assert_eq!(in_batch.known(), Some(ErrorCode::RequestTooLarge), "{in_batch:?}");
+    let specification = include_str!("../../protocol/src/specification.md");
+    let texts = [error.data.hint.unwrap(), in_batch.data.hint.unwrap(), specification.to_owned()];
+    let rooms = ["task.", "artifact.", "daemon.", "events.", "queue.", "cache.", "memory.", "provider."];
+    for text in texts {
+        let words = text.split(|letter: char| !letter.is_ascii_lowercase() && letter != '.' && letter != '_');
+        let is_method =
+            |word: &&str| rooms.iter().any(|room| word.strip_prefix(room).is_some_and(|name| name.len() > 2));
+        for word in words.map(|word| word.trim_end_matches('.')).filter(is_method) {
+            let is_field = ["task.error"].contains(&word);
+            assert!(is_field || served.as_array().unwrap().contains(&json!(word)), "{word}");
+        }
+    }
+}
+
+#[test]
 fn a_mark_crlf_and_blank_lines_are_fine_and_unknown_fields_are_ignored() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();

@@ -46,7 +46,7 @@ pub(super) struct Request<'a> {
     /// None for a notification, which gets no answer.
     pub(super) id: Option<RequestId>,
     /// Such as `task.submit`.
-    pub(super) method: &'a str,
+    pub(super) method: Cow<'a, str>,
     /// The method's params.
     pub(super) params: Params<'a>,
 }
@@ -81,6 +81,7 @@ impl Encoding {
                 let binary::Request { id, method, params } = binary::Request::parse(message)
                     .map_err(|bad| BadRequest { id: bad.id.map(RequestId::Binary), error: bad.error })?;
                 let params = Params::Binary(Cow::Borrowed(params));
+                let method = Cow::Borrowed(method);
                 Ok(Request { encoding: self, id: id.map(RequestId::Binary), method, params })
             }
         }

@@ -55,6 +55,7 @@ pub struct SubscribeResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnsubscribeParams {
     /// Its number.
+    #[serde(deserialize_with = "crate::ids::whole_number")]
     pub subscription: u64,
 }
 
