@@ -13,7 +13,10 @@ const RESET: &str = "x-ratelimit-reset-requests";
 /// How much room it has now: only with none is it the one that refused, and not that on tokens or pictures.
 const REMAINING: &str = "x-ratelimit-remaining-requests";
 
-/// The wait that the headers name, from now on.
+/// Longest wait that is told. Whoever names a longer one, or one without an end, means that it will take very long.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// The wait that the headers name, from now on; at most a day.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let milliseconds = text(MILLISECONDS).and_then(|text| seconds(text, 1_000.0));
@@ -27,7 +30,8 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         })
     };
     let reset = || text(RESET).filter(|_| text(REMAINING) == Some("0")).and_then(go_span);
-    milliseconds.or_else(|| SECONDS_OR_DATE.iter().find_map(named)).or_else(reset)
+    let wait = milliseconds.or_else(|| SECONDS_OR_DATE.iter().find_map(named)).or_else(reset);
+    wait.map(|wait| wait.min(LONGEST))
 }
 
 /// What `x-should-retry` says.
@@ -37,7 +41,7 @@ pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
 
 fn seconds(text: &str, per_second: f64) -> Option<Duration> {
     let number: f64 = text.parse().ok().filter(|number: &f64| !number.is_nan())?;
-    Duration::try_from_secs_f64((number / per_second).max(0.0)).ok()
+    Some(Duration::from_secs_f64((number / per_second).clamp(0.0, LONGEST.as_secs_f64())))
 }
 
 /// The whole text or nothing: half of a span would be a wrong one.
@@ -80,7 +84,13 @@ mod tests {
             (&[("retry-after", "-3")], Some(0.0)),
             (&[("retry-after", "nan")], None),
             (&[("retry-after", "soon")], None),
-            (&[("retry-after", "1e300")], None),
+            (&[("retry-after", "1e300")], Some(86_400.0)),
+            (&[("retry-after", "99999999999999999999")], Some(86_400.0)),
+            (&[("retry-after", "inf")], Some(86_400.0)),
+            (&[("retry-after", "-inf")], Some(0.0)),
+            (&[("retry-after-ms", "1e30")], Some(86_400.0)),
+            (&[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")], Some(86_400.0)),
+            (&[NONE_LEFT, ("x-ratelimit-reset-requests", "1000000000h")], Some(86_400.0)),
             (&[("retry-after-ms", "1500"), ("retry-after", "2")], Some(1.5)),
             (&[("llm_provider-retry-after", "4")], Some(4.0)),
             (&[("retry-after", "Mon, 23 Nov 2026 10:00:30 GMT")], Some(30.0)),
