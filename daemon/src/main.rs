@@ -94,7 +94,12 @@ fn check_config(file: Option<PathBuf>) -> ExitCode {
         (None, Err(error)) => return fail(Exit::Config, &error.to_string()),
     };
     match Config::load(&file) {
-        Ok(_) => Exit::Done.into(),
+        Ok(config) => {
+            for warning in config.warnings() {
+                say(&mut std::io::stderr(), &format!("reeld: {warning}\n"));
+            }
+            Exit::Done.into()
+        }
         Err(error) => fail(Exit::Config, &error.to_string()),
     }
 }

@@ -71,6 +71,7 @@ impl Reload {
         let ReloadParts { file, config, digest, log, notifier } = parts;
         let (in_force, shown) = watch::channel(ConfigInForce { digest, ..ConfigInForce::default() });
         let tried = Tried { digest, reason: None };
+        warn(&config);
         (Self { file, log, notifier, started: config.clone(), config, tried, in_force }, shown)
     }
 
@@ -139,7 +140,7 @@ impl Reload {
         if keys.iter().any(|key| key.starts_with("providers.") || key.starts_with("http.")) {
             rooms.providers.configure(&new).await;
         }
-        new.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        warn(&new);
         let result = ReloadResult { changed: live(&keys), needs_restart: waiting(&self.started, &new) };
         self.config = new;
         let needs_restart = result.needs_restart.clone();
@@ -149,6 +150,10 @@ impl Reload {
         rooms.events.reload("reloaded", ReloadEvent { changed, needs_restart, reason: None });
         result
     }
+}
+
+fn warn(config: &Config) {
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
 /// The keys of a change that are in force at once.

@@ -5,25 +5,44 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
 };
+
+use tokio::task::spawn_blocking;
 
 /// Longest key that is read, in bytes: real ones have fewer than 3,000, the longest being tokens of cloud accounts.
 const MAX_KEY_BYTES: u64 = 16 * 1024;
-
-/// A file that was changed this short a time ago may change again without showing it, as clocks of file systems tick every few milliseconds.
-const SETTLED: Duration = Duration::from_secs(1);
+/// Shortest key that is taken out of foreign texts, in bytes. Shorter ones are dummies for servers that ask for none, such as `x`, and
+/// removing them would garble every message.
+const MIN_REDACTED_BYTES: usize = 8;
 
 /// A key. Only [`Secret::expose`] gives its text, for the one header that carries it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The key without the white space around it, which files end with; None where nothing remains.
+    /// The key without the white space around it, which files end with, and without the byte order mark that some editors write first.
+    /// None where nothing remains.
     pub fn new(text: &str) -> Option<Self> {
-        let text = text.trim();
+        let text = text.trim_start_matches('\u{feff}').trim();
         (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    /// What shows that the text is no key, for a person; it tells one character at most.
+    fn fault(&self) -> Option<String> {
+        if self.0.starts_with("Bearer ") {
+            return Some("begins with the word Bearer, which reel adds itself".to_owned());
+        }
+        let (place, unfit) = self.0.chars().enumerate().find(|(_, c)| !matches!(c, ' '..='~'))?;
+        let name = match unfit {
+            '\n' | '\r' => "a line break".to_owned(),
+            '\u{200b}' => "a zero-width space (U+200B)".to_owned(),
+            '\u{a0}' => "a no-break space (U+00A0)".to_owned(),
+            '\u{feff}' => "a byte order mark (U+FEFF)".to_owned(),
+            '\u{2022}' | '\u{25cf}' => format!("a bullet {unfit} (U+{:04X})", u32::from(unfit)),
+            c if c.is_control() || c.is_whitespace() => format!("the character U+{:04X}", u32::from(c)),
+            c => format!("the character {c} (U+{:04X})", u32::from(c)),
+        };
+        Some(format!("holds {name} at place {}, which no key has", place + 1))
     }
 
     /// The text itself.
@@ -31,9 +50,9 @@ impl Secret {
         &self.0
     }
 
-    /// A text of somebody else's without this key: services repeat in an error what they were sent.
+    /// A text of somebody else's without this key, as services repeat in an error what they were sent.
     pub fn redact(&self, text: &str) -> String {
-        text.replace(&self.0, "***")
+        if self.0.len() < MIN_REDACTED_BYTES { text.to_owned() } else { text.replace(&self.0, "***") }
     }
 }
 
@@ -80,115 +99,75 @@ pub enum SecretError {
     /// The file is empty, or no key could be that long.
     #[error("the key file {} holds no key", .0.display())]
     NoKey(PathBuf),
+    /// The file holds other bytes than text.
+    #[error("the key file {} is not UTF-8 text", .0.display())]
+    NotText(PathBuf),
+    /// What was read is not a key.
+    #[error("{place} {fault}")]
+    Unfit {
+        /// Where the text was read.
+        place: String,
+        /// Why it is none.
+        fault: String,
+    },
     /// The daemon was not started by systemd with credentials.
     #[error("the credential {0} was not passed: the daemon's unit has no LoadCredential= for it")]
     NoCredential(String),
 }
 
 impl SecretSource {
-    /// Reads the key.
-    pub fn read(&self) -> Result<Secret, SecretError> {
+    /// Reads the key. Its file is read each time, so that a changed one counts from the next call on; that happens on a thread that may block.
+    pub async fn load(&self) -> Result<Secret, SecretError> {
         match self {
-            Self::Plain(secret) => Ok(secret.clone()),
-            Self::Env(name) => std::env::var(name)
-                .ok()
-                .and_then(|text| Secret::new(&text))
-                .ok_or_else(|| SecretError::NotSet(name.clone())),
-            Self::File(path) => read_file(&expand_home(path)),
-            Self::Credential(name) => {
-                read_file(&self.path().ok_or_else(|| SecretError::NoCredential(name.clone()))?)
+            Self::Plain(_) | Self::Env(_) => self.read(),
+            Self::File(_) | Self::Credential(_) => {
+                let source = self.clone();
+                let read = spawn_blocking(move || source.read()).await;
+                read.unwrap_or_else(|error| {
+                    Err(SecretError::Unreadable { path: PathBuf::new(), source: io::Error::other(error) })
+                })
             }
         }
     }
 
-    /// The file that holds it, if one does.
-    fn path(&self) -> Option<PathBuf> {
-        match self {
-            Self::Plain(_) | Self::Env(_) => None,
-            Self::File(path) => Some(expand_home(path)),
-            Self::Credential(name) => Some(Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name)),
-        }
-    }
-}
-
-/// A key that is asked for with each call. Its file is looked at each time, so that one that was changed counts from the next call on, and
-/// read again when it was.
-#[derive(Debug)]
-pub struct Key {
-    source: SecretSource,
-    read: Mutex<Option<(FileStamp, Secret)>>,
-}
-
-/// What tells a file from a changed one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct FileStamp {
-    modified: Option<SystemTime>,
-    size_bytes: u64,
-    #[cfg(unix)]
-    inode: (u64, i64, i64),
-}
-
-impl FileStamp {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = path.metadata().ok()?;
-        Some(Self {
-            modified: metadata.modified().ok(),
-            size_bytes: metadata.len(),
-            #[cfg(unix)]
-            inode: {
-                use std::os::unix::fs::MetadataExt as _;
-                (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-            },
-        })
-    }
-
-    /// Whether the file was left alone for a moment. Copies keep the time of modification, so that one alone says little.
-    fn is_settled(&self) -> bool {
-        let is_old = |at: SystemTime| at.elapsed().is_ok_and(|age| age > SETTLED);
-        #[cfg(unix)]
-        let is_changed_long_ago =
-            is_old(SystemTime::UNIX_EPOCH + Duration::from_secs(self.inode.1.max(0) as u64));
-        #[cfg(not(unix))]
-        let is_changed_long_ago = true;
-        self.modified.is_some_and(is_old) && is_changed_long_ago
-    }
-}
-
-impl Key {
-    /// Of this source, which is not looked at yet.
-    pub fn new(source: SecretSource) -> Self {
-        Self { source, read: Mutex::default() }
-    }
-
-    /// The key as it is now.
-    pub fn get(&self) -> Result<Secret, SecretError> {
-        // Before it is read: one that changes meanwhile has another stamp the next time.
-        let Some(stamp) = self.source.path().and_then(|path| FileStamp::of(&path)) else {
-            return self.source.read();
+    fn read(&self) -> Result<Secret, SecretError> {
+        let (place, secret) = match self {
+            Self::Plain(secret) => ("the key in the configuration".to_owned(), secret.clone()),
+            Self::Env(name) => {
+                let text = std::env::var_os(name).unwrap_or_default();
+                let secret = Secret::new(&text.to_string_lossy());
+                (name.clone(), secret.ok_or_else(|| SecretError::NotSet(name.clone()))?)
+            }
+            Self::File(path) => read_file(&expand_home(path))?,
+            Self::Credential(name) => {
+                let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
+                let directory = directory.ok_or_else(|| SecretError::NoCredential(name.clone()))?;
+                read_file(&Path::new(&directory).join(name))?
+            }
         };
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, secret)) = &*read
-            && *of == stamp
-        {
-            return Ok(secret.clone());
+        match secret.fault() {
+            None => Ok(secret),
+            Some(fault) => Err(SecretError::Unfit { place, fault }),
         }
-        let secret = self.source.read()?;
-        *read = stamp.is_settled().then(|| (stamp, secret.clone()));
-        Ok(secret)
     }
 }
 
-fn read_file(path: &Path) -> Result<Secret, SecretError> {
+/// The key in a file, and how a message names the file.
+fn read_file(path: &Path) -> Result<(String, Secret), SecretError> {
     let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
     // Opening a pipe would wait for somebody to write into it.
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(SecretError::NoKey(path.to_owned()));
     }
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    let length = file.take(MAX_KEY_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-    let key = Secret::new(&text).filter(|_| length as u64 <= MAX_KEY_BYTES);
-    key.ok_or_else(|| SecretError::NoKey(path.to_owned()))
+    file.take(MAX_KEY_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_KEY_BYTES {
+        return Err(SecretError::NoKey(path.to_owned()));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| SecretError::NotText(path.to_owned()))?;
+    let secret = Secret::new(&text).ok_or_else(|| SecretError::NoKey(path.to_owned()))?;
+    Ok((format!("the key file {}", path.display()), secret))
 }
 
 fn expand_home(path: &Path) -> PathBuf {
@@ -204,49 +183,57 @@ mod tests {
 
     #[test]
     fn a_key_is_not_formatted_and_is_taken_out_of_foreign_texts() {
-        let secret = Secret::new(" sk-1234\n").unwrap();
+        let secret = Secret::new(" sk-12345\n").unwrap();
         let source = SecretSource::Plain(secret.clone());
         assert_eq!(format!("{secret} {secret:?} {source:?}"), "*** *** Plain(***)");
-        assert_eq!(secret.redact("Incorrect API key: sk-1234."), "Incorrect API key: ***.");
-        assert_eq!(secret.expose(), "sk-1234");
+        assert_eq!(secret.redact("Incorrect API key: sk-12345."), "Incorrect API key: ***.");
+        assert_eq!(secret.expose(), "sk-12345");
         assert!(Secret::new(" \n").is_none());
     }
 
-    #[test]
-    fn a_key_is_read_anew_when_its_file_changed() {
+    #[tokio::test]
+    async fn a_key_is_read_anew_with_each_call() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("key");
-        let key = Key::new(SecretSource::File(path.clone()));
-        assert!(key.get().is_err());
-        let write = |text: &str, age| {
+        let source = SecretSource::File(path.clone());
+        assert!(source.load().await.is_err());
+        for text in ["sk-1", "sk-2"] {
             std::fs::write(&path, text).unwrap();
-            File::options().write(true).open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
-        };
-        write("sk-1", Duration::from_mins(1));
-        assert_eq!(key.get().unwrap().expose(), "sk-1");
-        write("sk-2", Duration::from_secs(30));
-        assert_eq!(key.get().unwrap().expose(), "sk-2");
-        write("sk-3", Duration::ZERO);
-        assert_eq!(key.get().unwrap().expose(), "sk-3");
-        assert!(key.read.lock().unwrap().is_none(), "it may change again within the same tick");
-        // What was read of the file as it stands now is not read again.
-        let seen = (FileStamp::of(&path).unwrap(), Secret::new("seen").unwrap());
-        *key.read.lock().unwrap() = Some(seen.clone());
-        assert_eq!(key.get().unwrap(), seen.1);
+            assert_eq!(source.load().await.unwrap().expose(), text);
+        }
         std::fs::remove_file(&path).unwrap();
-        assert!(key.get().is_err());
+        assert!(source.load().await.is_err());
     }
 
-    #[cfg(unix)]
     #[test]
-    fn a_copy_with_an_old_time_has_not_settled() {
-        let stamp = |changed_s| FileStamp {
-            modified: Some(SystemTime::UNIX_EPOCH),
-            size_bytes: 4,
-            inode: (1, changed_s, 0),
+    fn a_text_that_is_no_key_is_refused_by_the_name_of_what_is_wrong() {
+        let read = |text: &str| {
+            let secret = Secret::new(text).unwrap();
+            SecretSource::Plain(secret).read().map_err(|error| error.to_string())
         };
-        let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
-        assert!(stamp(now_s - 60).is_settled() && !stamp(now_s).is_settled());
+        for (text, part) in [
+            ("sk-1\u{200b}\n", "a zero-width space (U+200B) at place 5"),
+            ("sk-\u{2022}\u{2022}", "a bullet • (U+2022)"),
+            ("sk\u{2013}1", "the character – (U+2013) at place 3"),
+            ("sk-1\nsk-2", "a line break"),
+            ("sk\u{feff}-1", "a byte order mark"),
+            ("sk-\u{7}", "U+0007"),
+            ("Bearer sk-1", "the word Bearer"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(part) && !error.contains("sk-"), "{text}: {error}");
+        }
+        for (text, key) in
+            [("\u{feff}sk-1\r\n", "sk-1"), ("\u{a0}sk-1 ", "sk-1"), ("not needed", "not needed")]
+        {
+            assert_eq!(read(text).unwrap().expose(), key);
+        }
+    }
+
+    #[test]
+    fn a_dummy_key_garbles_no_message() {
+        assert_eq!(Secret::new("x").unwrap().redact("next example"), "next example");
+        assert_eq!(Secret::new("sk-12345").unwrap().redact("no sk-12345"), "no ***");
     }
 
     #[test]
@@ -259,6 +246,8 @@ mod tests {
         assert!(matches!(read(), Err(SecretError::NoKey(_))));
         std::fs::write(&path, "sk-1\n").unwrap();
         assert_eq!(read().unwrap().expose(), "sk-1");
+        std::fs::write(&path, b"\xff\xfes\0k\0").unwrap();
+        assert!(matches!(read(), Err(SecretError::NotText(_))));
         std::fs::write(&path, "x".repeat(20_000)).unwrap();
         assert!(matches!(read(), Err(SecretError::NoKey(_))));
         let directory = SecretSource::File(root.path().to_owned()).read();

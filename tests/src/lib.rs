@@ -17,6 +17,7 @@ pub mod fake_provider;
 pub mod pinned;
 pub mod process;
 pub mod random;
+pub mod raw_server;
 pub mod sandbox;
 pub mod studio;
 pub mod wait;

@@ -30,7 +30,7 @@ pub fn config(sandbox: &Sandbox, provider: &FakeProvider, more: &str) -> String 
     let key = key_file(sandbox.root());
     fs::write(&key, FakeProvider::KEY).unwrap();
     format!(
-        "[http]\nfirst_byte_s = 2\nread_s = 2\ntotal_s = 20\nfetch_s = 1\nper_host = 100\npool = 100\n\
+        "[http]\nfirst_byte_s = 2\nread_s = 2\ntotal_s = 20\nfetch_s = 1\n\
          [providers.studio]\nkind = \"openai\"\nbase_url = \"{}\"\napi_key = {{ file = \"{}\" }}\nmodel = \"gpt-image-2\"\n{more}\n",
         provider.base_url(),
         key.display()

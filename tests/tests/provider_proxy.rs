@@ -54,3 +54,29 @@ fn a_service_elsewhere_is_asked_through_the_proxy_and_cannot_have_it_ask_this_ma
     assert!(paths.iter().any(|path| path == "/files/64-64-0-7.png"), "{paths:?}");
     assert!(!paths.iter().any(|path| path == "/files/64-64-0-8.png"), "{paths:?}");
 }
+
+#[test]
+fn a_proxy_that_cannot_be_reached_is_named_with_its_variable_and_without_its_password() {
+    let sandbox = Sandbox::new().with_variable("ALL_PROXY", "socks5h://user:word@127.0.0.1:9".to_owned());
+    sandbox.configure("[providers.studio]\nkind = \"openai\"\nbase_url = \"http://studio.invalid/v1\"\n");
+    sandbox.start();
+    let checked = sandbox.reel(&["providers", "check", "studio"]);
+    let said = format!("{}{}", checked.stdout, checked.stderr);
+    assert!(checked.code != Some(0) && said.contains("socks5h://127.0.0.1:9 (ALL_PROXY)"), "{said}");
+    assert!(said.contains("NO_PROXY") && !said.contains("word"), "{said}");
+}
+
+#[test]
+fn no_proxy_star_holds_for_every_address() {
+    let proxy = FakeProvider::start();
+    let address = format!("http://{}", proxy.address());
+    let sandbox =
+        Sandbox::new().with_variable("HTTP_PROXY", address).with_variable("NO_PROXY", "*".to_owned());
+    // An address for documentation, which nobody has: it is not reached, and the proxy is not asked.
+    sandbox.configure(
+        "[http]\nconnect_s = 1\n[providers.studio]\nkind = \"openai\"\nbase_url = \"http://192.0.2.1/v1\"\n",
+    );
+    sandbox.start();
+    sandbox.reel(&["providers", "check", "studio"]);
+    assert_eq!(proxy.connections(), 0);
+}

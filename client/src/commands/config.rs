@@ -97,7 +97,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
             context.output.document(&Document { text, ..document })?;
         }
         Action::Check => {
-            check(path)?;
+            check(context, path)?;
             let standing = standing(daemon_of(context, path).await.as_ref(), path).await;
             tell(context, document, standing)?;
         }
@@ -153,7 +153,7 @@ async fn standing(daemon: Option<&Client>, path: &Path) -> Option<Standing> {
 fn edit_until_it_holds(context: &Context, path: &Path) -> Result<(), Failure> {
     loop {
         edit(path)?;
-        let Err(wrong) = check(path) else { return Ok(()) };
+        let Err(wrong) = check(context, path) else { return Ok(()) };
         let may_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
         if !may_ask || wrong.error.code != "config_invalid" {
             return Err(wrong);
@@ -177,7 +177,7 @@ fn read(path: &Path) -> Result<Option<String>, Failure> {
 }
 
 /// Asks `reeld`, which alone knows every key.
-fn check(path: &Path) -> Result<(), Failure> {
+fn check(context: &Context, path: &Path) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
@@ -187,11 +187,14 @@ fn check(path: &Path) -> Result<(), Failure> {
     let checked = Command::new(&program).arg("--check-config").arg(path).stdin(Stdio::null()).output();
     let checked =
         checked.map_err(|error| Failure::io(&format!("cannot run {}", program.display()), &error))?;
-    if checked.status.success() {
-        return Ok(());
-    }
     let words = String::from_utf8_lossy(&checked.stderr);
     let words = words.trim();
+    if checked.status.success() {
+        for warning in words.lines() {
+            context.output.warn(warning.strip_prefix("reeld: ").unwrap_or(warning));
+        }
+        return Ok(());
+    }
     let words = words.strip_prefix("reeld: ").unwrap_or(words).to_owned();
     let words = if words.is_empty() { format!("reeld ended with {}", checked.status) } else { words };
     Err(Failure::new(Exit::Config, "config_invalid", words).hint("reel config edit"))

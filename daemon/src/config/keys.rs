@@ -94,7 +94,6 @@ pub(super) static KEYS: &[Key] = &[
     whole!(cache.memory_mb, 0..=MAX_MB),
     whole!(cache.max_item_mb, 1..=MAX_MB),
     whole!(cache.disk_mb, 16..=64 * MAX_MB),
-    whole!(http.pool, 1..=1_000),
     whole!(http.per_host, 1..=1_000),
     whole!(http.dns_ttl_s, 0..=86_400),
     whole!(http.keep_alive_s, 0..=3_600),
@@ -114,6 +113,12 @@ pub(super) static KEYS: &[Key] = &[
     },
     whole!(log.max_mb, 1..=10_240),
 ];
+
+/// Keys that an earlier version knew, and what to set instead. They are taken with a warning, whatever stands behind them.
+pub(super) const UNUSED: &[(&str, &str)] = &[(
+    "http.pool",
+    "tasks.max_concurrent and providers.NAME.max_concurrent say how many calls are under way",
+)];
 
 /// The key of that path.
 pub(super) fn find(path: &str) -> Option<&'static Key> {

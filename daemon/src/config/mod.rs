@@ -33,6 +33,8 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// `[log]`.
     pub log: LogConfig,
+    /// Keys of the file that earlier versions knew and that have no effect any more.
+    pub unused: Vec<&'static str>,
 }
 
 /// `[tasks]`.
@@ -79,9 +81,7 @@ pub struct CacheConfig {
 /// `[http]`: how providers on the network are reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// Requests under way, to all hosts together.
-    pub pool: u32,
-    /// Requests under way to one host.
+    /// Idle connections that are kept for one host.
     pub per_host: u32,
     /// How long an address that was looked up is used, in seconds.
     pub dns_ttl_s: u32,
@@ -136,7 +136,6 @@ impl Default for CacheConfig {
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
-            pool: 20,
             per_host: 5,
             dns_ttl_s: 300,
             keep_alive_s: 30,
@@ -205,7 +204,9 @@ impl Config {
 
     /// What holds and is better done otherwise; for a person.
     pub fn warnings(&self) -> Vec<String> {
-        self.providers.iter().flat_map(ProviderConfig::warnings).collect()
+        let unused = keys::UNUSED.iter().filter(|(key, _)| self.unused.contains(key));
+        let unused = unused.map(|(key, instead)| format!("{key} has no effect any more: {instead}"));
+        unused.chain(self.providers.iter().flat_map(ProviderConfig::warnings)).collect()
     }
 }
 

@@ -77,7 +77,12 @@ impl Walk<'_> {
     }
 
     fn key(&mut self, section: &str, name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
-        let Some(key) = keys::find(&format!("{section}.{}", name.get_ref())) else {
+        let path = format!("{section}.{}", name.get_ref());
+        if let Some((unused, _)) = keys::UNUSED.iter().find(|(unused, _)| *unused == path) {
+            self.config.unused.push(unused);
+            return;
+        }
+        let Some(key) = keys::find(&path) else {
             self.unknown(Some(section), name);
             return;
         };

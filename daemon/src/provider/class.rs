@@ -127,6 +127,13 @@ impl Failure {
         Self { class, error }
     }
 
+    /// The same with another hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.error.hint = Some(hint.into());
+        self
+    }
+
     /// The same with the provider's HTTP status.
     #[must_use]
     pub const fn status(mut self, status: u16) -> Self {

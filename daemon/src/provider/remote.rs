@@ -2,6 +2,7 @@
 //!
 //! It owns the instance's key and way to the network. The gateway sends it attempts; it reports to the gate what each says about the service.
 
+mod check;
 mod collect;
 mod failures;
 mod fetch;
@@ -35,7 +36,7 @@ use crate::{
     cache::{Fresh, SPOOL_BYTES, Shelver, Spooled, Spools},
     config::ProviderConfig,
     memory::{Budget, Holder, Reservation},
-    secret::{Key, Secret},
+    secret::Secret,
     tasks::CancelSignal,
 };
 
@@ -55,8 +56,6 @@ const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 pub struct RemoteParts {
     /// The instance.
     pub config: ProviderConfig,
-    /// Its key, if it has one.
-    pub key: Option<Key>,
     /// What its kind says on the wire.
     pub wire: Arc<dyn Wire>,
     /// The way to the network.
@@ -102,12 +101,7 @@ impl Handler<CheckProvider> for RemoteProvider {
 
     fn handle(&mut self, _: CheckProvider, _: &mut Self::Context) -> Self::Result {
         let provider = Arc::clone(&self.0);
-        Box::pin(async move {
-            match provider.check().await {
-                Ok(detail) => ProviderCheckResult { is_usable: true, detail },
-                Err(failure) => ProviderCheckResult { is_usable: false, detail: failure.error.message },
-            }
-        })
+        Box::pin(async move { provider.check().await })
     }
 }
 
@@ -205,7 +199,7 @@ impl RemoteParts {
         sinks: Sinks<'_>,
         (leaves, answered): (impl FnOnce(), impl FnOnce()),
     ) -> Result<Got, Failure> {
-        let key = self.key()?;
+        let key = self.key().await?;
         let model = request.params.model.as_deref().or(self.config.model.as_deref());
         let submission = self.wire.submission(request, model);
         let mut post = self.request(Method::POST, self.url(submission.path), key.as_ref())?;
@@ -293,31 +287,6 @@ impl RemoteParts {
                 }
                 Err(self.refused(refusal, status, key))
             }
-        }
-    }
-
-    async fn check(&self) -> Result<String, Failure> {
-        let key = self.key()?;
-        let request = self.request(Method::GET, self.url(self.wire.check_path()), key.as_ref())?;
-        let exchange = self
-            .http
-            .send(request, Reach::Anywhere, || {})
-            .await
-            .map_err(|error| self.not_answered(error))?;
-        let (status, host) = (exchange.response.status(), self.host());
-        if status.is_success() {
-            let of_key = if key.is_some() { ", and takes the key" } else { "; no key is configured" };
-            return Ok(format!("{host} answers{of_key}"));
-        }
-        let headers = exchange.response.headers().clone();
-        let document = Document::of_error(&exchange.error_text().await);
-        let refusal = self.wire.refusal(status, &headers, &document);
-        match refusal.class {
-            // Servers that make pictures and list no models.
-            Class::Invalid => {
-                Ok(format!("{host} answers; whether it takes the key shows with the first picture"))
-            }
-            _ => Err(self.refused(refusal, status, key.as_ref())),
         }
     }
 

@@ -1,6 +1,10 @@
 //! The provider instances of a configuration: made at the start, and anew whenever it changes.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use actix::{Actor, Recipient};
 use reel_draft as draft;
@@ -14,7 +18,6 @@ use crate::{
         DraftProvider, GateLimits, Http, HttpLimits, Inspector, Instance, Openai, Permits, RemoteParts,
         RemoteProvider, SetInstances, Wire,
     },
-    secret::Key,
     service::{Planner, ProviderEntry, SetImageProviders, Takes},
     tasks::Replan,
 };
@@ -26,6 +29,8 @@ pub(super) struct Ground {
     spools: Spools,
     shelver: Shelver,
     inspector: Inspector,
+    /// The way to the network of the newest configuration: kept while its limits stay, so that a reload makes no second set of connections.
+    http: Arc<Mutex<Option<Http>>>,
     draft: Instance,
 }
 
@@ -78,12 +83,12 @@ impl Ground {
         };
         let inspector = Inspector::new(budget.clone());
         let (budget, spools) = (budget.clone(), Spools::new(artifacts));
-        Self { budget, spools, shelver, inspector, draft }
+        Self { budget, spools, shelver, inspector, http: Arc::default(), draft }
     }
 
     /// Those that are configured, and `draft` last.
     pub fn build(&self, config: &Config) -> Built {
-        let http = Http::new(http_limits(&config.http));
+        let http = self.http(http_limits(&config.http));
         let patience = Duration::from_secs(config.http.fetch_s.into());
         let mut built = Built { instances: Vec::new(), limits: Vec::new(), entries: Vec::new() };
         for provider in &config.providers {
@@ -111,13 +116,20 @@ impl Ground {
         built
     }
 
+    fn http(&self, limits: HttpLimits) -> Http {
+        let mut http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*http {
+            Some(http) if http.limits() == limits => http.clone(),
+            _ => http.insert(Http::new(limits)).clone(),
+        }
+    }
+
     fn remote(&self, config: &ProviderConfig, http: &Http, patience: Duration) -> Instance {
         let wire: Arc<dyn Wire> = match config.kind {
             ProviderKind::Openai => Arc::new(Openai),
         };
         let provider = RemoteProvider::new(RemoteParts {
             config: config.clone(),
-            key: config.api_key.clone().map(Key::new),
             wire,
             http: http.clone(),
             patience,
@@ -168,7 +180,6 @@ fn entry(config: &ProviderConfig) -> ProviderEntry {
 fn http_limits(config: &HttpConfig) -> HttpLimits {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     HttpLimits {
-        pool: config.pool as usize,
         per_host: config.per_host as usize,
         dns_ttl: seconds(config.dns_ttl_s),
         keep_alive: seconds(config.keep_alive_s),

@@ -1,52 +1,43 @@
-//! Requests and their answers' heads, within the limits that the configuration sets.
+//! Requests and the heads of their answers, within the limits that the configuration sets.
 //!
-//! reqwest caps idle connections only and knows one timeout for all reads; how many requests are under way, how long the first byte may take
-//! and how long the next one are ours.
+//! reqwest knows one timeout for all reads; how long the first byte may take and how long the next one is decided here (`patience`). How
+//! many requests are under way is decided by the permits of the providers.
+//!
+//! A request with a body may cost money and is never sent twice by itself. So it gets a connection of its own: on one that lay idle it may
+//! cross the server's closing of it, and nobody can tell afterwards whether it was read. And it is only called lost from the moment at
+//! which it began to be written (`request_body`). Requests without a body share connections, and are repeated where theirs was closed.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use reqwest::{Client, Request, Response, redirect::Policy};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::{sync::oneshot, task::spawn_blocking};
 
 use super::{
-    body::{Chunk, Chunks},
     dns::{Reach, Resolver, is_reachable},
+    exchange::{BodyPatience, Exchange},
+    patience::Patience,
+    proxy::{Proxies, Proxy},
     readers::Readers,
-    route::{Route, Router, proxy_hosts},
+    request_body,
+    route::{Route, Router},
+    unreached::{Unreached, chain},
 };
 
-/// Pieces of an answer that wait for the disk.
-const WAITING_CHUNKS: usize = 8;
-/// What is gathered of an answer before a thread is woken for it: most are smaller than this, and each wake costs as much as the work.
-const GATHERED_BYTES: usize = 256 * 1024;
-/// The same in chunks, of which a server may send small ones.
-const GATHERED_CHUNKS: usize = 64;
-/// A whole answer of at most so many bytes is read with others on few threads: its picture is small enough to be synced later.
-const SMALL_BYTES: usize = 21 * 1024;
-/// Largest piece: hyper's grow to 400 KiB where they come fast.
-const PIECE_BYTES: usize = 64 * 1024;
-/// What is read of an answer that only says what went wrong.
-const MAX_ERROR_BYTES: usize = 64 * 1024;
-/// Hosts whose requests are counted; past it the counts begin anew, as configurations name few.
-const MAX_HOSTS: usize = 256;
-
+/// Most response headers; hyper's own limit is 100, and an answer that passes it is lost though it was paid. Their bytes are bounded by
+/// hyper's read buffer, which holds 400 KiB.
+const MAX_HEADERS: usize = 2_000;
 /// From `[http]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpLimits {
-    /// Requests under way.
-    pub pool: usize,
-    /// Requests under way to one host.
+    /// Idle connections that are kept for one host.
     pub per_host: usize,
     /// How long an address is remembered.
     pub dns_ttl: Duration,
-    /// How long an idle connection is kept.
+    /// How long an idle connection is kept for requests without a body.
     pub keep_alive: Duration,
     /// To connect.
     pub connect: Duration,
@@ -65,64 +56,61 @@ pub struct Http(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limits: HttpLimits,
-    direct: OnceLock<Client>,
-    environment: OnceLock<Client>,
-    internet: OnceLock<Client>,
     router: Router,
-    proxies: HashSet<String>,
-    pool: Arc<Semaphore>,
-    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+    clients: Mutex<HashMap<ClientKind, Client>>,
     readers: Readers,
+}
+
+/// What clients differ in; a client owns connections that all requests of its kind may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ClientKind {
+    reach: Reach,
+    is_proxied: bool,
+    /// Whether connections are used for more than one request.
+    is_shared: bool,
 }
 
 /// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The address is one that may not be asked.
+    #[error("{0}")]
     Forbidden(String),
     /// The request did not leave: nothing was done.
-    NotSent(String),
-    /// It may have arrived.
-    Lost(String),
-}
-
-/// The right to have one request under way; given back when dropped.
-#[derive(Debug)]
-struct Slot {
-    _pool: OwnedSemaphorePermit,
-    _host: OwnedSemaphorePermit,
-}
-
-/// An answer whose head has come. It holds its place among the requests under way.
-#[derive(Debug)]
-pub struct Exchange {
-    /// The head.
-    pub response: Response,
-    read: Duration,
-    deadline: Instant,
-    slot: Slot,
-    readers: Readers,
+    #[error("{0}")]
+    NotSent(Unreached),
+    /// The connection broke; the request may have arrived.
+    #[error("{0}")]
+    Closed(String),
+    /// Nothing came within so many seconds; the request may have arrived.
+    #[error("no answer within {0} s")]
+    Late(u64),
 }
 
 impl Http {
-    /// Within these limits.
+    /// A way to the network within these limits, through the proxies of the environment.
     pub fn new(limits: HttpLimits) -> Self {
-        let proxies = proxy_hosts(|name| std::env::var(name).ok());
+        let proxies = Proxies::of_process();
+        for variable in proxies.unusable() {
+            tracing::warn!(
+                variable,
+                "the variable names no proxy that reel can use (http, https, socks4, socks4a, socks5, socks5h); requests go as if it were not set"
+            );
+        }
         Self(Arc::new(Inner {
             limits,
-            router: Router::new(!proxies.is_empty(), limits.dns_ttl, limits.connect),
-            proxies,
-            direct: OnceLock::new(),
-            environment: OnceLock::new(),
-            internet: OnceLock::new(),
-            pool: Arc::new(Semaphore::new(limits.pool)),
-            hosts: Mutex::default(),
+            router: Router::new(proxies, limits.dns_ttl, limits.connect),
+            clients: Mutex::default(),
             readers: Readers::default(),
         }))
     }
 
-    /// Sends a request when its turn has come and gives the head of its answer; `leaves` is called right before it leaves. A redirect is an
-    /// answer.
+    /// The limits that it keeps.
+    pub fn limits(&self) -> HttpLimits {
+        self.0.limits
+    }
+
+    /// Sends a request and returns the head of its answer; `leaves` is called right before the request leaves. A redirect is an answer.
     pub async fn send(
         &self,
         request: Request,
@@ -132,271 +120,109 @@ impl Http {
         let is_reachable = is_reachable(request.url(), reach);
         let route = if is_reachable { self.0.router.route(request.url(), reach).await } else { None };
         let Some(route) = route else {
-            let host = request.url().host_str().unwrap_or("an address without a host").to_owned();
+            let host = request.url().host_str().unwrap_or("an address without a host");
             return Err(SendError::Forbidden(format!("{host} may not be asked")));
         };
-        let limits = self.0.limits;
-        let client = self.client(route).map_err(|error| SendError::NotSent(chain(&error)))?;
-        let slot = self.slot(&request).await.ok_or_else(|| SendError::NotSent("it stops".to_owned()))?;
-        let deadline = Instant::now() + limits.total;
+        let again = if request.body().is_none() { request.try_clone() } else { None };
+        match (self.send_once(request, &route, again.is_some(), leaves).await, again) {
+            // The server may have closed a shared connection while it lay idle.
+            (Err(SendError::Closed(_)), Some(again)) => self.send_once(again, &route, false, || ()).await,
+            (sent, _) => sent,
+        }
+    }
+
+    async fn send_once(
+        &self,
+        mut request: Request,
+        route: &Route,
+        is_shared: bool,
+        leaves: impl FnOnce(),
+    ) -> Result<Exchange, SendError> {
+        let kind = ClientKind { reach: route.reach, is_proxied: route.proxy.is_some(), is_shared };
+        let client = self.client(kind).await.map_err(SendError::NotSent)?;
+        let begun = request_body::watch(&mut request);
+        let mut patience = Patience::new(self.0.limits.total);
         leaves();
-        let sent = timeout(limits.first_byte.min(limits.total), client.execute(request)).await;
-        match sent {
-            Ok(Ok(response)) => {
-                let readers = self.0.readers.clone();
-                Ok(Exchange { response, read: limits.read, deadline, slot, readers })
+        let sending = client.execute(request);
+        let response = self.head(sending, begun, route.proxy.as_ref(), &mut patience).await?;
+        let body = BodyPatience { read: self.0.limits.read, exchange: patience };
+        Ok(Exchange { response, body, readers: self.0.readers.clone() })
+    }
+
+    /// Waits for the head of an answer. `begun` tells when a request with a body begins to be written.
+    async fn head(
+        &self,
+        sending: impl Future<Output = reqwest::Result<Response>>,
+        begun: Option<oneshot::Receiver<()>>,
+        proxy: Option<&Proxy>,
+        patience: &mut Patience,
+    ) -> Result<Response, SendError> {
+        let limits = self.0.limits;
+        let mut sending = std::pin::pin!(sending);
+        let not_sent =
+            |error: reqwest::Error| SendError::NotSent(Unreached::new(&error.without_url(), proxy));
+        let has_begun = begun.is_some();
+        if let Some(begun) = begun {
+            let connected = async {
+                tokio::select! {
+                    // In this order: a request that failed may have begun as well.
+                    biased;
+                    Ok(()) = begun => None,
+                    sent = &mut sending => Some(sent),
+                }
+            };
+            // The client itself gives up a connection after `connect`.
+            match patience.wait(limits.total, connected).await {
+                Ok(None) => {}
+                Ok(Some(sent)) => return sent.map_err(not_sent),
+                Err(_) => return Err(SendError::NotSent("no connection was made in time".into())),
             }
-            Ok(Err(error)) if error.is_connect() || error.is_builder() => {
-                Err(SendError::NotSent(chain(&error.without_url())))
+        }
+        match patience.wait(limits.first_byte, sending).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if !has_begun && (error.is_connect() || error.is_builder()) => {
+                Err(not_sent(error))
             }
-            Ok(Err(error)) => Err(SendError::Lost(chain(&error.without_url()))),
+            Ok(Err(error)) => Err(SendError::Closed(chain(&error.without_url()))),
             Err(_) => {
                 let seconds = limits.first_byte.min(limits.total).as_secs();
-                Err(SendError::Lost(format!("no answer within {seconds} s")))
+                Err(SendError::Late(seconds))
             }
         }
     }
 
-    async fn slot(&self, request: &Request) -> Option<Slot> {
-        let url = request.url();
-        let (name, port) =
-            (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
-        let host = format!("{}://{name}:{port}", url.scheme());
-        let per_host = {
-            let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-            if hosts.len() >= MAX_HOSTS {
-                hosts.clear();
-            }
-            let slots = || Arc::new(Semaphore::new(self.0.limits.per_host));
-            Arc::clone(hosts.entry(host).or_insert_with(slots))
-        };
-        // The host's first: who waits for a slow one keeps nobody else from the pool.
-        let host = per_host.acquire_owned().await.ok()?;
-        let pool = Arc::clone(&self.0.pool).acquire_owned().await.ok()?;
-        Some(Slot { _pool: pool, _host: host })
-    }
-
-    fn client(&self, route: Route) -> Result<&Client, reqwest::Error> {
-        let place = match route {
-            Route::Direct => &self.0.direct,
-            Route::Environment => &self.0.environment,
-            Route::Internet => &self.0.internet,
-        };
-        if let Some(client) = place.get() {
-            return Ok(client);
+    /// The client of a kind. The first request of its kind makes it, apart from the rooms' thread: it reads the system's certificates.
+    async fn client(&self, kind: ClientKind) -> Result<Client, Unreached> {
+        let made = || self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = made().get(&kind) {
+            return Ok(client.clone());
         }
-        let client = build(self.0.limits, route, &self.0.proxies)?;
-        Ok(place.get_or_init(|| client))
+        let (limits, hosts) = (self.0.limits, self.0.router.proxies().hosts().clone());
+        let resolver = Resolver::new(kind.reach, limits.dns_ttl).with_own(hosts);
+        let client = spawn_blocking(move || build(limits, kind, resolver)).await;
+        let client =
+            client.map_err(|_| Unreached::from("making a connection failed; reel daemon logs says more"))?;
+        let client = client.map_err(|error| Unreached::new(&error, None))?;
+        // Where two requests made one each, both use the first.
+        Ok(made().entry(kind).or_insert(client).clone())
     }
 }
 
-fn build(limits: HttpLimits, route: Route, proxies: &HashSet<String>) -> Result<Client, reqwest::Error> {
+fn build(limits: HttpLimits, kind: ClientKind, resolver: Resolver) -> Result<Client, reqwest::Error> {
     // It fails only where another part of the process chose one before, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let reach = if route == Route::Internet { Reach::Internet } else { Reach::Anywhere };
+    let is_kept = kind.is_shared && !limits.keep_alive.is_zero();
     let builder = Client::builder()
         .user_agent(concat!("reel/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .referer(false)
         .connect_timeout(limits.connect)
         .pool_idle_timeout(limits.keep_alive)
-        .pool_max_idle_per_host(if limits.keep_alive.is_zero() { 0 } else { limits.per_host })
-        .dns_resolver(Arc::new(Resolver::new(reach, limits.dns_ttl).with_own(proxies.clone())));
-    if route == Route::Direct { builder.no_proxy() } else { builder }.build()
-}
-
-impl Exchange {
-    /// Gives the body to a reader on a thread that may block, piece by piece, and answers what the reader made of it. The reader is told
-    /// where the body was cut; `arrived` is told how many bytes came when all of it is here, which the reader may not have read yet. None where
-    /// the reader panicked.
-    pub async fn read_with<T: Send + 'static>(
-        self,
-        arrived: impl FnOnce(usize),
-        reader: impl FnOnce(Chunks) -> T + Send + 'static,
-    ) -> Option<T> {
-        let Self { response, read, deadline, slot, readers } = self;
-        let mut arrival = Arrival { response, read, deadline, bytes: 0, is_over: false, is_whole: false };
-        let mut gathered = Vec::new();
-        while arrival.bytes < GATHERED_BYTES
-            && gathered.len() < GATHERED_CHUNKS
-            && let Some(chunk) = arrival.next().await
-        {
-            gathered.push(chunk);
-        }
-        let mut over = Some((slot, arrived));
-        // Nothing is under way any more once it is whole.
-        let mut is_over = |arrival: &Arrival| {
-            if arrival.is_whole
-                && let Some((slot, arrived)) = over.take()
-            {
-                drop(slot);
-                arrived(arrival.bytes);
-            }
-        };
-        is_over(&arrival);
-        let (pieces, rest) = mpsc::channel(WAITING_CHUNKS);
-        if arrival.is_whole && arrival.bytes <= SMALL_BYTES {
-            drop(pieces);
-            return readers.read(move || reader(Chunks::new(gathered, rest))).await;
-        }
-        let reading = tokio::task::spawn_blocking(move || reader(Chunks::new(gathered, rest)));
-        while let Some(chunk) = arrival.next().await {
-            // A reader that has gone has read enough.
-            if !pass_on(&pieces, chunk).await {
-                break;
-            }
-        }
-        drop(pieces);
-        is_over(&arrival);
-        reading.await.ok()
-    }
-
-    /// The beginning of a body that says what went wrong; whatever came of it before it was cut.
-    pub async fn error_text(mut self) -> Vec<u8> {
-        let mut text = Vec::new();
-        while text.len() < MAX_ERROR_BYTES {
-            let until = self.deadline.min(Instant::now() + self.read);
-            match timeout_at(until, self.response.chunk()).await {
-                Ok(Ok(Some(bytes))) => text.extend_from_slice(&bytes),
-                _ => break,
-            }
-        }
-        text.truncate(MAX_ERROR_BYTES);
-        text
-    }
-}
-
-/// A body on its way.
-struct Arrival {
-    response: Response,
-    read: Duration,
-    deadline: Instant,
-    /// That came.
-    bytes: usize,
-    is_over: bool,
-    is_whole: bool,
-}
-
-impl Arrival {
-    /// What comes next of it; nothing follows its end, nor a cut.
-    async fn next(&mut self) -> Option<Chunk> {
-        if self.is_over {
-            return None;
-        }
-        let until = self.deadline.min(Instant::now() + self.read);
-        let cut = match timeout_at(until, self.response.chunk()).await {
-            Ok(Ok(Some(bytes))) => {
-                self.bytes += bytes.len();
-                return Some(Chunk::Bytes(bytes));
-            }
-            Ok(Ok(None)) => {
-                (self.is_over, self.is_whole) = (true, true);
-                return None;
-            }
-            Ok(Err(error)) => chain(&error.without_url()),
-            Err(_) if until == self.deadline => "the answer took too long".to_owned(),
-            Err(_) => format!("the answer stood still for {} s", self.read.as_secs()),
-        };
-        self.is_over = true;
-        Some(Chunk::Cut(cut))
-    }
-}
-
-/// Gives a chunk to the reader, in pieces; whether it takes more.
-async fn pass_on(pieces: &mpsc::Sender<Chunk>, chunk: Chunk) -> bool {
-    let mut bytes = match chunk {
-        Chunk::Bytes(bytes) => bytes,
-        cut @ Chunk::Cut(_) => return pieces.send(cut).await.is_ok(),
-    };
-    while !bytes.is_empty() {
-        let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
-        if pieces.send(Chunk::Bytes(piece)).await.is_err() {
-            return false;
-        }
-    }
-    true
-}
-
-/// An error with its causes; the same is not said twice.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn what_comes_at_once_is_passed_on_in_pieces() {
-        let (pieces, mut chunks) = mpsc::channel(WAITING_CHUNKS);
-        let bytes: Vec<_> = (0..400_000_u32).map(|n| n as u8).collect();
-        assert!(pass_on(&pieces, Chunk::Bytes(bytes.clone().into())).await);
-        drop(pieces);
-        let mut came = Vec::new();
-        while let Some(Chunk::Bytes(piece)) = chunks.recv().await {
-            assert!(piece.len() <= PIECE_BYTES);
-            came.extend(piece);
-        }
-        assert_eq!(came, bytes);
-    }
-
-    /// What `arrived` heard, what the reader had, and whether the place was free while it read.
-    async fn read_body(body: &[u8], length: usize) -> (Option<usize>, usize, bool, bool) {
-        use std::io::{Read as _, Write as _};
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let body = body.to_vec();
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let _ = stream.read(&mut [0; 4_096]).unwrap();
-            stream
-                .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").as_bytes())
-                .unwrap();
-            stream.write_all(&body).unwrap();
-        });
-        let patience = Duration::from_secs(20);
-        let http = Http::new(HttpLimits {
-            pool: 1,
-            per_host: 1,
-            dns_ttl: patience,
-            keep_alive: Duration::ZERO,
-            connect: patience,
-            first_byte: patience,
-            read: patience,
-            total: patience,
-        });
-        let url = reqwest::Url::parse(&format!("http://{address}/")).unwrap();
-        let request = Request::new(reqwest::Method::GET, url);
-        let exchange = http.send(request, Reach::Anywhere, || {}).await.unwrap();
-        let (mut heard, pool) = (None, Arc::clone(&http.0.pool));
-        let read = exchange.read_with(
-            |bytes| heard = Some(bytes),
-            move |chunks| {
-                let (mut bytes, mut is_cut) = (0, false);
-                for chunk in chunks {
-                    match chunk {
-                        Chunk::Bytes(chunk) => bytes += chunk.len(),
-                        Chunk::Cut(_) => is_cut = true,
-                    }
-                }
-                (bytes, is_cut, pool.available_permits() == 1)
-            },
-        );
-        let (bytes, is_cut, is_free) = read.await.unwrap();
-        assert_eq!(http.0.pool.available_permits(), 1);
-        (heard, bytes, is_cut, is_free)
-    }
-
-    #[tokio::test]
-    async fn the_place_is_free_once_a_body_is_whole_and_not_where_it_is_cut() {
-        let body = vec![7; SMALL_BYTES];
-        assert_eq!(read_body(&body, SMALL_BYTES).await, (Some(SMALL_BYTES), SMALL_BYTES, false, true));
-        assert_eq!(read_body(&body, SMALL_BYTES + 1).await, (None, SMALL_BYTES, true, false));
-        assert_eq!(read_body(&body[1..], SMALL_BYTES).await, (None, SMALL_BYTES - 1, true, false));
-        assert_eq!(read_body(&[], 0).await, (Some(0), 0, false, true));
-    }
+        .pool_max_idle_per_host(if is_kept { limits.per_host } else { 0 })
+        .http1_max_headers(MAX_HEADERS)
+        // One header that nobody can read must not lose an answer that was paid.
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .dns_resolver(Arc::new(resolver));
+    if kind.is_proxied { builder } else { builder.no_proxy() }.build()
 }

@@ -18,7 +18,7 @@ use url::Host;
 const MAX_NAMES: usize = 256;
 
 /// Where a request may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Anywhere: the user wrote the address.
     Anywhere,

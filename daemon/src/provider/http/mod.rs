@@ -5,16 +5,23 @@ mod body;
 mod client;
 mod dns;
 mod document;
+mod exchange;
+mod patience;
+mod proxy;
 mod readers;
+mod request_body;
 mod retry_after;
 mod route;
 mod scan;
+mod unreached;
 mod utf16;
 
 pub use self::{
     body::{Answer, BodyFault, BodyLimits, Chunks, read_answer, read_file},
-    client::{Exchange, Http, HttpLimits, SendError},
+    client::{Http, HttpLimits, SendError},
     dns::Reach,
     document::{Document, Node},
+    exchange::Exchange,
     retry_after::{retry_after, should_retry},
+    unreached::Unreached,
 };

@@ -7,10 +7,10 @@ use super::RemoteParts;
 use crate::{
     provider::{
         class::{Class, Failure},
-        http::{BodyFault, SendError},
+        http::{BodyFault, SendError, Unreached},
         wire::Refusal,
     },
-    secret::{Key, Secret, SecretError},
+    secret::{Secret, SecretError},
 };
 
 /// Longest part of a service's own words that is shown, in characters.
@@ -18,16 +18,21 @@ const SHOWN_CHARS: usize = 500;
 
 impl RemoteParts {
     /// The key, if one is configured.
-    pub(super) fn key(&self) -> Result<Option<Secret>, Failure> {
-        let read = self.key.as_ref().map(Key::get).transpose();
-        read.map_err(|error| {
+    pub(super) async fn key(&self) -> Result<Option<Secret>, Failure> {
+        let Some(source) = &self.config.api_key else { return Ok(None) };
+        source.load().await.map(Some).map_err(|error| {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             let of_daemon = match error {
                 SecretError::NotSet(_) => format!(" (pid {}, {})", std::process::id(), started()),
                 _ => String::new(),
             };
-            self.no_key(&format!("{error}{cause}{of_daemon}"))
+            let failure = self.no_key(&format!("{error}{cause}{of_daemon}"));
+            match error {
+                SecretError::Unfit { .. } | SecretError::NotText(_) => failure
+                    .hint("copy the key anew from the service's page, as plain text and nothing beside it"),
+                _ => failure,
+            }
         })
     }
 
@@ -60,14 +65,15 @@ impl RemoteParts {
 
     pub(super) fn not_answered(&self, error: SendError) -> Failure {
         match error {
-            SendError::Lost(reason) => self.lost(&reason),
-            SendError::NotSent(reason) | SendError::Forbidden(reason) => {
+            SendError::Closed(_) | SendError::Late(_) => self.lost(&error.to_string()),
+            SendError::Forbidden(reason) => self.not_answered(SendError::NotSent(reason.as_str().into())),
+            SendError::NotSent(Unreached { reason, remedy }) => {
                 let message = format!("{} at {} cannot be reached: {reason}", self.config.name, self.host());
                 let hint = format!(
                     "is it running? reel providers check {} asks it; the task waits until it can be reached",
                     self.config.name
                 );
-                Failure::new(Class::Unreached, message, hint)
+                Failure::new(Class::Unreached, message, remedy.unwrap_or(hint))
             }
         }
     }

@@ -118,7 +118,7 @@ impl RemoteParts {
         };
         tokio::select! {
             sent = self.http.send(request, reach, || drop(leaves)) => sent,
-            () = silence => Err(SendError::Lost(format!("no answer within {} s", LONGEST_SILENCE.as_secs()))),
+            () = silence => Err(SendError::Late(LONGEST_SILENCE.as_secs())),
         }
     }
 
@@ -134,7 +134,7 @@ impl RemoteParts {
             let exchange = match self.send_to_file_server(request, reach).await {
                 Ok(exchange) => exchange,
                 Err(SendError::Forbidden(reason)) => return Err(missed(reason).finally()),
-                Err(SendError::NotSent(reason) | SendError::Lost(reason)) => return Err(missed(reason)),
+                Err(error) => return Err(missed(error.to_string())),
             };
             let (status, headers) = (exchange.response.status(), exchange.response.headers());
             if status.is_success() {

@@ -49,7 +49,7 @@ impl RemoteParts {
         let RemoteJob::Results { urls, named_at, ask_if_gone, .. } = job;
         let urls: Vec<_> = urls.iter().filter_map(|url| Url::parse(url).ok()).collect();
         // What lies elsewhere needs no key.
-        let key = self.key().unwrap_or_default();
+        let key = self.key().await.unwrap_or_default();
         sinks.progress.report(0.5, format!("fetching what {} has made", self.config.name));
         let (mut fetched, mut missed) = (Vec::new(), Vec::new());
         for result in self.fetch_all(&urls, key.as_ref(), sinks.progress).await {

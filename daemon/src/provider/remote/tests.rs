@@ -80,10 +80,8 @@ fn parts(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteParts
             rank: 1,
             is_paid: true,
         },
-        key: None,
         wire: Arc::new(Openai),
         http: Http::new(HttpLimits {
-            pool: 1,
             per_host: 1,
             dns_ttl: patience,
             keep_alive: Duration::ZERO,

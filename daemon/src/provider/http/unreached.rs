@@ -1,0 +1,145 @@
+//! Why a request was not sent, in words that say what a person does about it. Pure.
+
+use std::{error::Error, fmt, io};
+
+use rustls::CertificateError;
+
+use super::proxy::Proxy;
+
+/// Why a request was not sent. Prints the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreached {
+    /// What happened.
+    pub reason: String,
+    /// What to do about it, where that can be told.
+    pub remedy: Option<String>,
+}
+
+impl fmt::Display for Unreached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl From<&str> for Unreached {
+    fn from(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), remedy: None }
+    }
+}
+
+impl Unreached {
+    /// Explains an error of a request that did not leave, on its way through this proxy if it was to take one.
+    pub fn new(error: &(dyn Error + 'static), proxy: Option<&Proxy>) -> Self {
+        let unreached = match tls_error(error) {
+            Some(error) => explain_tls(error),
+            None => Self { reason: chain(error), remedy: None },
+        };
+        let Some(proxy) = proxy else { return unreached };
+        let remedy = "is the proxy right, and running? The variable is in the daemon's environment; NO_PROXY with the provider's host \
+                      goes past the proxy, after reel daemon restart";
+        Self {
+            reason: format!("asked through the proxy {proxy}: {}", unreached.reason),
+            remedy: unreached.remedy.or_else(|| Some(remedy.to_owned())),
+        }
+    }
+}
+
+/// An error with its causes, without those that only say that a request failed; the same is not said twice.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source()).map(ToString::to_string);
+    let says_something =
+        |text: &String| !text.starts_with("error sending request") && !text.starts_with("client error (");
+    let joined = causes.filter(says_something).fold(String::new(), |text, cause| {
+        if text.is_empty() {
+            cause
+        } else if text.contains(&cause) {
+            text
+        } else {
+            format!("{text}: {cause}")
+        }
+    });
+    if joined.is_empty() { error.to_string() } else { joined }
+}
+
+/// The error of the TLS handshake among the causes. An `io::Error` does not show the error that it wraps as its source.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let wrapped = |error: &'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        }
+    };
+    std::iter::successors(Some(error), |error| wrapped(*error)).find_map(|error| error.downcast_ref())
+}
+
+fn explain_tls(error: &rustls::Error) -> Unreached {
+    const TRUST: &str = "add the certificate, or that of its authority, to the system's store, or name a file with it and the system's \
+                         certificates in SSL_CERT_FILE in the daemon's environment; then reel daemon restart";
+    let (reason, remedy) = match error {
+        rustls::Error::InvalidCertificate(error) => match error {
+            // A self-signed certificate whose name equals that of a known one shows as a bad signature.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                ("its certificate is self-signed, or of an authority that this machine does not know", TRUST)
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
+                "its certificate has expired",
+                "whoever runs it must renew the certificate; or is this machine's clock wrong?",
+            ),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                ("its certificate is not valid yet", "is this machine's clock wrong?")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
+                "its certificate is for another name",
+                "write base_url with the name that the certificate is for",
+            ),
+            CertificateError::Revoked => {
+                ("its certificate was revoked", "whoever runs it must get another one")
+            }
+            other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
+                "its certificate is that of an authority (CA:TRUE), which no server may use as its own",
+                "make it a certificate with CA:FALSE (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE) and name that in \
+                 SSL_CERT_FILE in the daemon's environment",
+            ),
+            other => {
+                return Unreached {
+                    reason: format!("its certificate is not accepted: {other}"),
+                    remedy: Some(TRUST.to_owned()),
+                };
+            }
+        },
+        rustls::Error::InvalidMessage(_) => (
+            "it does not speak TLS at this port",
+            "does base_url need http:// in place of https://, or another port?",
+        ),
+        other => return Unreached { reason: format!("no TLS connection: {other}"), remedy: None },
+    };
+    Unreached { reason: reason.to_owned(), remedy: Some(remedy.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::OtherError;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_accepted_is_told_with_what_to_do() {
+        let authority = CertificateError::Other(OtherError(Arc::new(io::Error::other("CaUsedAsEndEntity"))));
+        for (error, reason, remedy) in [
+            (CertificateError::UnknownIssuer, "self-signed", "SSL_CERT_FILE"),
+            (CertificateError::BadSignature, "self-signed", "SSL_CERT_FILE"),
+            (CertificateError::Expired, "expired", "clock"),
+            (CertificateError::NotValidForName, "another name", "base_url"),
+            (authority, "CA:TRUE", "CA:FALSE"),
+            (CertificateError::BadEncoding, "not accepted", "SSL_CERT_FILE"),
+        ] {
+            // As the connection's error has it: an error of rustls in one of the system, in another one.
+            let error = io::Error::other(io::Error::other(rustls::Error::InvalidCertificate(error)));
+            let told = Unreached::new(&error, None);
+            assert!(told.reason.contains(reason), "{told:?}");
+            assert!(told.remedy.as_ref().is_some_and(|text| text.contains(remedy)), "{told:?}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `provider.check`: what can be told of a provider without paying. It promises nothing that was not tried.
+
+use reel_protocol::methods::ProviderCheckResult;
+use reqwest::{Method, StatusCode, header::HeaderMap};
+
+use super::RemoteParts;
+use crate::{
+    provider::{
+        class::{Class, Failure},
+        http::{Document, Reach, SendError, Unreached},
+    },
+    secret::Secret,
+};
+
+/// Paths of the API that people copy into `base_url`, and that are added to it for each request.
+const ENDPOINTS: [&str; 4] = ["/images/generations", "/images/edits", "/chat/completions", "/models"];
+
+/// A key that nobody gave out: who answers it does not look at keys.
+const WRONG_KEY: &str = "reel-asks-with-a-wrong-key";
+
+/// What came of asking.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    document: Document,
+}
+
+impl RemoteParts {
+    pub(super) async fn check(&self) -> ProviderCheckResult {
+        match self.try_check().await {
+            Ok(detail) => ProviderCheckResult { is_usable: true, detail },
+            Err(detail) => ProviderCheckResult { is_usable: false, detail },
+        }
+    }
+
+    /// What is known of a provider that may be used, or why it cannot be used and what to do.
+    async fn try_check(&self) -> Result<String, String> {
+        let said = |failure: Failure| match failure.error.hint {
+            Some(hint) => format!("{}; {hint}", failure.error.message),
+            None => failure.error.message,
+        };
+        let (name, host) = (&self.config.name, self.host());
+        self.check_base_url()?;
+        let key = self.key().await.map_err(said)?;
+        let answer = self.ask_for_models(key.as_ref()).await?;
+        if !answer.status.is_success() {
+            let refusal = self.wire.refusal(answer.status, &answer.headers, &answer.document);
+            // Servers that make pictures and list no models.
+            let is_usable = refusal.class == Class::Invalid;
+            let failure = self.refused(refusal, answer.status, key.as_ref());
+            if is_usable {
+                let (status, words) = (answer.status, failure.error.message);
+                return Ok(format!(
+                    "{host} answers, and lists no models ({status}: {words}); only a picture shows whether address and key are right"
+                ));
+            }
+            return Err(said(failure));
+        }
+        if answer.document.is_web_page() {
+            return Err(format!(
+                "{host} answers with a web page instead of JSON; providers.{name}.base_url is probably not the API's address: /v1 may be \
+                 missing at its end"
+            ));
+        }
+        if key.is_none() {
+            return Ok(format!("{host} answers; no key is configured"));
+        }
+        // A list that everybody is given says nothing about the key.
+        match self.ask_for_models(Secret::new(WRONG_KEY).as_ref()).await {
+            Ok(other) if matches!(other.status.as_u16(), 401 | 403) => {
+                Ok(format!("{host} answers, and takes the key"))
+            }
+            _ => Ok(format!(
+                "{host} answers, and answers a wrong key as well; only a picture shows whether the key is right"
+            )),
+        }
+    }
+
+    /// An address that holds a part of the API's paths is wrong for every request.
+    fn check_base_url(&self) -> Result<(), String> {
+        let mut url = self.config.base_url.clone();
+        let path = url.path().trim_end_matches('/').to_owned();
+        let Some(endpoint) = ENDPOINTS.into_iter().find(|endpoint| path.ends_with(endpoint)) else {
+            return Ok(());
+        };
+        url.set_path(path.trim_end_matches(endpoint));
+        let name = &self.config.name;
+        Err(format!(
+            "providers.{name}.base_url ends in {endpoint}, which reel adds itself; write base_url = \"{url}\""
+        ))
+    }
+
+    async fn ask_for_models(&self, key: Option<&Secret>) -> Result<Answer, String> {
+        let host = self.host();
+        let request = self.request(Method::GET, self.url(self.wire.check_path()), key);
+        let request = request.map_err(|failure| failure.error.message)?;
+        let exchange =
+            self.http.send(request, Reach::Anywhere, || {}).await.map_err(|error| match error {
+                SendError::NotSent(Unreached { reason, remedy }) => {
+                    let remedy = remedy.unwrap_or_else(|| "is it running?".to_owned());
+                    format!("{host} cannot be reached: {reason}; {remedy}")
+                }
+                SendError::Forbidden(_) | SendError::Closed(_) | SendError::Late(_) => {
+                    format!("{host} did not answer: {error}")
+                }
+            })?;
+        let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
+        let document = Document::of_error(&exchange.error_text().await);
+        Ok(Answer { status, headers, document })
+    }
+}

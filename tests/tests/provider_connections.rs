@@ -1,0 +1,152 @@
+//! Connections to a provider: a request that never left is asked again, and is not called lost.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    io::{BufRead as _, Write as _},
+    net::{Shutdown, TcpListener},
+    time::Duration,
+};
+
+use reel_tests::{
+    FakeProvider, Sandbox, eventually, pause,
+    process::signal,
+    raw_server::{RawRequest, RawServer, picture, png, response},
+    studio::{prompt, studio, submit},
+};
+use rustix::process::Signal;
+use serde_json::json;
+
+/// A server that keeps each connection open after an answer, and closes it unread when the next request arrives on it.
+fn closes_when_asked_again(answer: Vec<u8>) -> RawServer {
+    RawServer::start(move |mut connection, seen| {
+        let Some(request) = RawRequest::read(&mut connection) else { return };
+        seen(&request);
+        let _ = connection.get_mut().write_all(&answer);
+        let _ = connection.fill_buf();
+        let _ = connection.get_ref().shutdown(Shutdown::Both);
+    })
+}
+
+#[test]
+fn a_server_that_closes_idle_connections_at_the_worst_moment_has_no_paid_task_held() {
+    let server = closes_when_asked_again(picture(&["keep-alive: timeout=5".to_owned()]));
+    let sandbox = Sandbox::started_with(&server.config("max_concurrent = 2"));
+    let mut connection = sandbox.connect();
+    // In waves, so that connections of the former one lie idle.
+    for wave in 0..20 {
+        let ids: Vec<_> = (0..10).map(|n| submit(&mut connection, &format!("{wave} {n}"))).collect();
+        for id in ids {
+            let task = connection.wait(id);
+            assert_eq!((&task["state"], &task["attempts"]), (&json!("succeeded"), &json!(1)), "{task}");
+        }
+    }
+    assert_eq!(server.requests().len(), 200, "each was asked for once");
+}
+
+#[test]
+fn a_paid_request_whose_connection_is_never_made_was_not_sent_however_long_it_took() {
+    // The first connection is accepted by the system and never answered in TLS; the second is closed at once.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sandbox = Sandbox::started_with(&format!(
+        "[http]\nconnect_s = 2\nfirst_byte_s = 1\n[providers.studio]\nkind = \"openai\"\nbase_url = \"https://127.0.0.1:{port}/v1\"\n"
+    ));
+    let mut connection = sandbox.connect();
+    let spec = json!({ "kind": "image.generate", "params": prompt("a"), "max_attempts": 1 });
+    let id = connection.submit_as(spec);
+    let task = eventually("it is known that nothing was sent", || {
+        let task = connection.task(id);
+        (task["error"].is_object()).then_some(task)
+    });
+    assert_ne!(task["state"], "held", "{task}");
+    assert_eq!(task["error"]["code"], "provider_unavailable", "{task}");
+    drop(listener);
+}
+
+#[test]
+fn an_answer_that_arrived_while_the_daemon_stood_still_is_read() {
+    let provider = FakeProvider::start();
+    // Read and first byte: two seconds.
+    let sandbox = studio(&provider, "");
+    provider.hold();
+    let mut connection = sandbox.connect();
+    let ids = [submit(&mut connection, "one"), submit(&mut connection, "two")];
+    provider.wait_for_in_flight(2);
+    let pid = sandbox.daemon_pid().unwrap();
+    signal(pid, Signal::STOP);
+    provider.release();
+    provider.wait_for_in_flight(0);
+    // Past the limit, with the answers in the sockets.
+    pause(Duration::from_secs(3));
+    signal(pid, Signal::CONT);
+    for id in ids {
+        let task = connection.wait(id);
+        assert_eq!(task["state"], "succeeded", "{task}");
+    }
+    assert_eq!(provider.calls(), 2);
+}
+
+#[test]
+fn as_many_calls_are_under_way_as_the_provider_is_configured_for() {
+    let provider = FakeProvider::start();
+    let sandbox = Sandbox::new();
+    let config =
+        reel_tests::studio::config(&sandbox, &provider, "max_concurrent = 25\n[tasks]\nmax_concurrent = 30");
+    sandbox.configure(&config);
+    sandbox.start();
+    provider.hold();
+    let mut connection = sandbox.connect();
+    let ids: Vec<_> = (0..30).map(|n| submit(&mut connection, &n.to_string())).collect();
+    provider.wait_for_in_flight(25);
+    provider.release();
+    for id in ids {
+        assert_eq!(connection.wait(id)["state"], "succeeded");
+    }
+    assert_eq!(provider.most_at_once(), 25);
+}
+
+#[test]
+fn a_key_that_has_no_effect_any_more_is_taken_with_a_warning() {
+    let sandbox = Sandbox::started_with("[http]\npool = 3\n");
+    assert!(sandbox.log().contains("http.pool has no effect any more"), "{}", sandbox.log());
+    let checked = sandbox.reel(&["config", "check"]);
+    assert!(checked.expect_code(0).stderr.contains("http.pool has no effect any more"), "{}", checked.stderr);
+}
+
+#[test]
+fn a_picture_is_fetched_though_the_idle_connection_was_closed_meanwhile() {
+    let pictures = closes_when_asked_again(response("200 OK", &[], &png()));
+    let address = pictures.address();
+    let server = RawServer::answering(move |request| {
+        let data = json!({ "data": [{ "url": format!("http://{address}/{}.png", request.prompt()) }] });
+        response("200 OK", &[], data.to_string().as_bytes())
+    });
+    let sandbox = Sandbox::started_with(&server.config("max_concurrent = 1"));
+    let mut connection = sandbox.connect();
+    for n in 0..20 {
+        let id = submit(&mut connection, &n.to_string());
+        let task = connection.wait(id);
+        assert_eq!(task["state"], "succeeded", "{task}");
+    }
+}
+
+#[test]
+fn an_answer_with_hundreds_of_headers_and_odd_ones_is_read() {
+    let server = RawServer::answering(|_| {
+        let mut headers: Vec<_> = (0..500).map(|n| format!("x-trace-{n}: {n}")).collect();
+        headers.extend(["x odd: 1".to_owned(), "x-folded: a\r\n b".to_owned()]);
+        picture(&headers)
+    });
+    let sandbox = Sandbox::started_with(&server.config(""));
+    let mut connection = sandbox.connect();
+    let id = submit(&mut connection, "a");
+    let task = connection.wait(id);
+    assert_eq!(task["state"], "succeeded", "{task}");
+}
