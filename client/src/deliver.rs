@@ -77,7 +77,7 @@ fn check_form(task: &TaskView, output: &Output, path: &Path) -> Result<(), Failu
     if naming::fits(path, &output.media_type) {
         return Ok(());
     }
-    if output.media_type.starts_with("image/") {
+    if output.media_type.starts_with("image/") || task.kind.starts_with("image.") {
         return if Form::of_path(path).is_some() { Ok(()) } else { Err(unknown_ending(path)) };
     }
     let fitting = path.with_extension(naming::extension(&output.media_type));

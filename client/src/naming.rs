@@ -27,9 +27,29 @@ impl Destination {
     }
 }
 
+/// The media types of pictures with the endings of their files, the usual ones first. The last is what the daemon calls a picture whose
+/// format it does not know.
+const PICTURES: [(&str, &str); 14] = [
+    ("image/png", "png"),
+    ("image/jpeg", "jpg"),
+    ("image/webp", "webp"),
+    ("image/gif", "gif"),
+    ("image/avif", "avif"),
+    ("image/bmp", "bmp"),
+    ("image/tiff", "tiff"),
+    ("image/heic", "heic"),
+    ("image/heif", "heif"),
+    ("image/jxl", "jxl"),
+    ("image/jp2", "jp2"),
+    ("image/j2c", "j2c"),
+    ("image/svg+xml", "svg"),
+    ("application/octet-stream", "bin"),
+];
+
 /// The endings that files of pictures have, the usual ones first.
-pub const PICTURE_ENDINGS: [&str; 11] =
-    ["png", "jpg", "webp", "gif", "avif", "bmp", "tiff", "jxl", "jp2", "heic", "svg"];
+pub fn picture_endings() -> impl Iterator<Item = &'static str> {
+    PICTURES.iter().map(|(_, ending)| *ending)
+}
 
 /// Splits a name into its stem and the ending of a form that pictures can be written in, in lower case; another ending is a part of the
 /// name.
@@ -46,24 +66,16 @@ pub fn split_picture_ending(name: &str) -> (&str, Option<String>) {
 pub fn is_unwritable_picture(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, ending)| {
         let ending = ending.to_ascii_lowercase();
-        Form::of_ending(&ending).is_none() && PICTURE_ENDINGS.contains(&ending.as_str())
+        Form::of_ending(&ending).is_none() && picture_endings().any(|known| known == ending)
     })
 }
 
 /// The extension of a media type's files.
 pub fn extension(media_type: &str) -> &'static str {
+    if let Some((_, ending)) = PICTURES.iter().find(|(name, _)| *name == media_type) {
+        return ending;
+    }
     match media_type {
-        "image/png" => "png",
-        "image/jpeg" => "jpg",
-        "image/webp" => "webp",
-        "image/gif" => "gif",
-        "image/avif" => "avif",
-        "image/bmp" => "bmp",
-        "image/tiff" => "tiff",
-        "image/jxl" => "jxl",
-        "image/jp2" => "jp2",
-        "image/heic" => "heic",
-        "image/svg+xml" => "svg",
         "audio/wav" | "audio/x-wav" => "wav",
         "audio/mpeg" => "mp3",
         "video/mp4" => "mp4",

@@ -131,7 +131,7 @@ fn finish(
 ) -> Result<Saved, Failure> {
     let wanted = Form::of_path(&path);
     let found = Form::of_media_type(media_type);
-    let (Some(wanted), true) = (wanted, media_type.starts_with("image/") && wanted != found) else {
+    let (Some(wanted), true) = (wanted, wanted != found) else {
         place(temporary, &path, existing)?;
         return Ok(Saved { path, digest, note: None });
     };
@@ -261,7 +261,9 @@ mod tests {
         let path = dir.path().join("a.png");
         let digest = Digest::from_bytes([0; 32]);
         std::fs::write(dir.path().join("a.jpg"), "mine").unwrap();
-        for (media_type, name) in [("image/jpeg", "a-2.jpg"), ("image/avif", "a.avif")] {
+        for (media_type, name) in
+            [("image/jpeg", "a-2.jpg"), ("image/avif", "a.avif"), ("application/octet-stream", "a.bin")]
+        {
             let mut temporary = temporary_beside(&path).unwrap();
             temporary.write_all(b"not what it says").unwrap();
             let saved = finish(temporary, media_type, digest, path.clone(), Existing::Replace).unwrap();

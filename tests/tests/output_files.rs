@@ -128,6 +128,35 @@ fn a_batch_names_its_files_after_the_pictures_that_came() {
 }
 
 #[test]
+fn a_picture_that_cannot_be_converted_is_kept_as_it_came() {
+    let (provider, sandbox) = paid_studio();
+    let gif = b"GIF89a\x40\0\x40\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x40\0\x40\0\0\x02\x02D\x01\0;";
+    let unknown = b"\x01\x02\x03 a format of tomorrow";
+    provider.on_prompt("gif", sends(gif));
+    provider.on_prompt("unknown", sends(unknown));
+    for (prompt, ending, bytes) in [("gif", "gif", &gif[..]), ("unknown", "bin", unknown)] {
+        let ran = sandbox.reel(&["generate", prompt, "-s", "64x64", "-o", &format!("{prompt}.png")]);
+        let name = format!("{prompt}.{ending}");
+        assert_eq!(ran.expect_code(0).stdout.trim(), name);
+        assert!(
+            ran.stderr.contains("could not be converted") && ran.stderr.contains(&name),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!(fs::read(sandbox.work().join(name)).unwrap(), bytes);
+        assert!(!sandbox.work().join(format!("{prompt}.png")).exists());
+    }
+    let lines = ["gif".to_owned(), json!({ "prompt": "unknown", "name": "x.png" }).to_string()];
+    fs::write(sandbox.work().join("p.txt"), lines.join("\n")).unwrap();
+    for kept in [0, 2] {
+        let ran = sandbox.reel(&["batch", "p.txt", "-o", "out", "-s", "64x64", "--json"]);
+        assert_eq!(ran.expect_code(0).json()["kept"], kept, "{}", ran.stdout);
+        assert_eq!(names_in(&sandbox.work().join("out")), ["001-gif.gif", "002-x.bin"]);
+    }
+    assert_eq!(provider.calls(), 2);
+}
+
+#[test]
 fn what_cannot_be_written_is_refused_before_anything_is_paid() {
     let (provider, sandbox) = paid_studio();
     let work = sandbox.work();

@@ -38,16 +38,12 @@ impl Item {
         self.file("image/png")
     }
 
-    /// Every name that its file may have.
+    /// Every name that its file may have: a picture that cannot be converted has the ending of its own form.
     pub fn candidates(&self) -> Vec<String> {
-        match &self.ending {
-            // A picture that cannot be converted has the ending of its own form.
-            Some(ending) => {
-                let others = naming::PICTURE_ENDINGS.iter().filter(|other| *other != ending);
-                std::iter::once(ending.as_str()).chain(others.copied()).map(|e| self.with_ending(e)).collect()
-            }
-            None => naming::PICTURE_ENDINGS.iter().map(|ending| self.with_ending(ending)).collect(),
-        }
+        let wanted = self.ending.as_deref();
+        let others = naming::picture_endings().filter(|ending| wanted != Some(ending));
+        let named = wanted.map(|ending| self.with_ending(ending));
+        named.into_iter().chain(others.map(|ending| self.with_ending(ending))).collect()
     }
 
     /// Whether a file with this name may become its file under its stem.
