@@ -158,7 +158,16 @@ fn run(is_auto_started: bool) -> ExitCode {
     let start = Start { locations, config, config_digest: digest, passed, notifier, is_auto_started };
     // As a task among the others: what a runtime blocks on is looked at whenever any task is woken.
     let serving = serve(start, Rc::clone(&lock), log);
-    let ended = actix::System::new().block_on(async { actix::spawn(serving).await });
+    let ended = actix::System::new().block_on(async {
+        let ended = actix::spawn(serving).await;
+        let exit = match &ended {
+            Ok(Ok(())) => Exit::Done,
+            Ok(Err((exit, _))) => *exit,
+            Err(_) => Exit::Internal,
+        };
+        shutdown::exit_though_blocked(exit);
+        ended
+    });
     // Not before the rooms are gone, which went with the runtime.
     drop(lock);
     match ended.unwrap_or_else(|error| Err((Exit::Internal, error.into()))) {

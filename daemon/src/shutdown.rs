@@ -13,6 +13,7 @@ use tokio::{
 use crate::{
     chain::chain,
     control::ControlRequest,
+    exit::Exit,
     logging::LogHandle,
     reload::Reload,
     signals::{Signal, Signals},
@@ -22,6 +23,9 @@ use crate::{
 
 /// How long running tasks may take to end when nobody says otherwise.
 pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long blocking work may keep the process, once everything else has ended: a file system that hangs never lets go of its thread.
+const BLOCKED: Duration = Duration::from_secs(5);
 
 /// How long the last answers may take to leave.
 const ANSWERS: Duration = Duration::from_secs(1);
@@ -100,4 +104,18 @@ async fn end_tasks(rooms: &Rooms, drain: Drain, inputs: &mut Inputs) -> Drained 
             drained = Box::pin(rooms.drain.send(Drain::within(limit)));
         }
     }
+}
+
+/// Ends the process with `exit` after a while, should it still be there: the runtime's end waits for blocking threads without a limit. What
+/// they do is of no use any more, as its rows cannot be written.
+pub fn exit_though_blocked(exit: Exit) {
+    let end = move || {
+        std::thread::park_timeout(BLOCKED);
+        tracing::warn!(
+            "blocking work does not end, such as a read of a disk that hangs: the process ends without it"
+        );
+        std::process::exit(exit as i32);
+    };
+    // Without a thread for it the process ends as the runtime does.
+    let _ = std::thread::Builder::new().name("exit".to_owned()).spawn(end);
 }

@@ -8,7 +8,7 @@
 mod tests;
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -185,7 +185,7 @@ impl DiskTier {
     pub fn sync(&self, path: &Path) -> io::Result<()> {
         let directory = path.parent().unwrap_or(&self.artifacts);
         self.ensure_directory(directory)?;
-        File::open(path)?.sync_all()?;
+        os::open_regular(path)?.ok_or(io::ErrorKind::InvalidData)?.sync_all()?;
         os::sync_dir(directory)
     }
 
@@ -218,11 +218,10 @@ impl DiskTier {
     }
 
     fn try_check(&self, row: &ArtifactRow, wants_bytes: bool) -> io::Result<Checked> {
-        let mut file = File::open(self.path(row))?;
-        let metadata = file.metadata()?;
+        let Some(mut file) = os::open_regular(&self.path(row))? else { return Ok(Checked::Damaged) };
         // Taken before reading: a change while it is read makes a stamp that no longer fits.
-        let stamp = os::stamp(&metadata);
-        if !metadata.is_file() || stamp.size_bytes != row.size_bytes {
+        let stamp = os::stamp(&file.metadata()?);
+        if stamp.size_bytes != row.size_bytes {
             return Ok(Checked::Damaged);
         }
         #[cfg(test)]
@@ -242,7 +241,7 @@ impl DiskTier {
 
     /// The stamp of an artifact's file, if it has one.
     pub fn stamp(path: &Path) -> Option<Stamp> {
-        fs::metadata(path).ok().map(|metadata| os::stamp(&metadata))
+        fs::symlink_metadata(path).ok().map(|metadata| os::stamp(&metadata))
     }
 
     /// Reads a part of a verified file.
@@ -250,7 +249,8 @@ impl DiskTier {
         let path = self.path(row);
         let read = || {
             let mut bytes = vec![0; length as usize];
-            os::read_at(&File::open(&path)?, &mut bytes, offset)?;
+            let file = os::open_regular(&path)?.ok_or(io::ErrorKind::InvalidData)?;
+            os::read_at(&file, &mut bytes, offset)?;
             Ok(bytes)
         };
         read().map_err(|source: io::Error| CacheError::File { path: path.clone(), source: Arc::new(source) })

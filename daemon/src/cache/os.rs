@@ -59,6 +59,25 @@ fn keeps_names(_: &File) -> bool {
     false
 }
 
+/// Opens a file for reading; None where something else is there: a link, a directory, or a pipe or device, whose opening may wait for ever.
+#[cfg(unix)]
+pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    use std::os::unix::fs::OpenOptionsExt;
+    if !path.symlink_metadata()?.is_file() {
+        return Ok(None);
+    }
+    // It may be another by now: then the opening follows no link and waits for nobody.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// Opens a file for reading; None where a directory is there.
+#[cfg(not(unix))]
+pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    if path.symlink_metadata()?.is_file() { File::open(path).map(Some) } else { Ok(None) }
+}
+
 /// What tells a file from a changed one.
 #[cfg(unix)]
 pub fn stamp(metadata: &Metadata) -> Stamp {

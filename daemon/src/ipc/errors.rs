@@ -100,6 +100,15 @@ fn store(error: &StoreError) -> RpcError {
     }
 }
 
+/// A call whose timeout passed before it was accepted.
+pub(super) fn not_accepted_in_time() -> RpcError {
+    let message =
+        "the call was not accepted within its timeout: the disk of the daemon's home does not answer";
+    RpcError::new(ErrorCode::StorageFailed, message).hint(
+        "reel status and the daemon's log say more; the call may still be accepted, as reel ls shows then",
+    )
+}
+
 /// Of the memory budget.
 pub(super) fn over_budget(error: OverBudget) -> RpcError {
     RpcError::new(ErrorCode::OverMemory, error.to_string()).hint(TRIM)

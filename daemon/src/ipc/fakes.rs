@@ -166,7 +166,6 @@ answers! {
         batch: BatchId(1),
         ids: (1..=specs.len() as u64).map(TaskId).collect(),
     });
-    CallService: |_rooms, _| view(TaskId(1));
     GetTask: |_rooms, GetTask(id)| view(id);
     ListTasks: |_rooms, _| Ok(TaskListResult { tasks: vec![], next_cursor: None });
     DecideTask: |_rooms, DecideTask { id, .. }| view(id);
@@ -198,6 +197,21 @@ impl Handler<ReadArtifact> for Rooms {
             size_bytes: message.length,
             media_type: "image/png".into(),
         }))
+    }
+}
+
+impl Handler<CallService> for Rooms {
+    type Result = ResponseFuture<Result<TaskView, TaskRefusal>>;
+
+    /// A call of the service `hangs` is never accepted.
+    fn handle(&mut self, message: CallService, _: &mut Self::Context) -> Self::Result {
+        self.asked.borrow_mut().push("CallService".into());
+        Box::pin(async move {
+            if message.spec.kind.starts_with("hangs.") {
+                std::future::pending::<()>().await;
+            }
+            view(TaskId(1))
+        })
     }
 }
 

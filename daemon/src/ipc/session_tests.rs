@@ -230,6 +230,18 @@ fn a_stop_lets_quick_answers_out_and_waits_a_second_for_the_rest() {
 }
 
 #[test]
+fn a_call_that_is_not_accepted_is_answered_after_its_timeout() {
+    run(|fake| async move {
+        let mut client = Client::connect(&fake);
+        let started = Instant::now();
+        let params = json!({ "service": "hangs", "method": "generate", "timeout_s": 7 });
+        let answer = client.call("service.call", params).await;
+        assert_eq!(answer["error"]["data"]["code"], "storage_failed", "{answer}");
+        assert!((7..20).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    });
+}
+
+#[test]
 fn a_room_that_has_ended_is_an_error_and_not_a_hang() {
     run(|fake| async move {
         let mut client = Client::connect(&fake);

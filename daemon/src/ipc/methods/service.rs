@@ -1,5 +1,7 @@
 //! `service.*` and `provider.*`, answered by the task tracker, the services and the provider gateway.
 
+use std::time::Duration;
+
 use reel_protocol::{
     RpcError, TaskSpec, TaskView,
     methods::{
@@ -16,6 +18,9 @@ use crate::{
     tasks::CallService,
 };
 
+/// How much longer than its timeout a call may take to be accepted: a disk that hangs must not keep its caller.
+const ACCEPTANCE: Duration = Duration::from_secs(5);
+
 pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Result<TaskView, RpcError> {
     validate::service_call(&params)?;
     let ServiceCallParams { service, method, params, provider, cache, timeout_s } = params;
@@ -24,9 +29,15 @@ pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Res
     validate::spec(&spec)?;
     // Dropped with this request where its connection ends.
     let (_here, gone) = oneshot::channel();
-    let message =
-        CallService { caller: asker.caller, spec, timeout: timeout_s.map(|seconds| seconds.0), gone };
-    ask(&asker.router.recipients().call_service, message).await?.map_err(errors::task)
+    let timeout = timeout_s.map(|seconds| seconds.0);
+    let message = CallService { caller: asker.caller, spec, timeout, gone };
+    let asked = ask(&asker.router.recipients().call_service, message);
+    let Some(timeout) = timeout else { return asked.await?.map_err(errors::task) };
+    // The tracker keeps the timeout of a task that it has accepted.
+    match tokio::time::timeout(timeout.saturating_add(ACCEPTANCE), asked).await {
+        Ok(answered) => answered?.map_err(errors::task),
+        Err(_) => Err(errors::not_accepted_in_time()),
+    }
 }
 
 pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<ServiceStatusResult, RpcError> {
