@@ -28,41 +28,11 @@ impl Handler<DecideTask> for TaskTracker {
 impl Handler<RemoveTask> for TaskTracker {
     type Result = ResponseFuture<Result<(), TaskRefusal>>;
 
-    fn handle(&mut self, RemoveTask(id): RemoveTask, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, RemoveTask(id): RemoveTask, ctx: &mut Self::Context) -> Self::Result {
         let (reply, answer) = oneshot::channel();
         self.waiters.forget_views();
-        if let Some(task) = self.live.get(&id) {
-            let rule = "only a finished task can be removed; cancel it first";
-            let _ = reply.send(Err(TaskRefusal::IllegalState { id, state: task.state, rule }));
-        } else {
-            let write = move |connection: &rusqlite::Connection| {
-                let task = store::load(connection, id)?;
-                if task.as_ref().is_some_and(|task| task.task.state.is_finished()) {
-                    store::forget(connection, id)?;
-                }
-                Ok(task)
-            };
-            self.journal(write, move |tracker, _, outcome| {
-                let removed = match outcome {
-                    Ok(Some(row)) if row.task.state.is_finished() => {
-                        tracker.count(None, Some(row.task.state), None);
-                        tracker
-                            .parts
-                            .events
-                            .task("removed", || revived(&row, Plan::default()).event(None, None));
-                        Ok(())
-                    }
-                    // It came back to life meanwhile.
-                    Ok(Some(row)) => {
-                        let rule = "only a finished task can be removed";
-                        Err(TaskRefusal::IllegalState { id, state: row.task.state, rule })
-                    }
-                    Ok(None) => Err(TaskRefusal::NoTask(id)),
-                    Err(error) => Err(error.into()),
-                };
-                let _ = reply.send(removed);
-            });
-        }
+        // One that is being queued again is still over, and not to be removed any more.
+        self.when_settled(ctx, id, move |tracker, _| tracker.remove(id, reply));
         Box::pin(async move { answer.await.unwrap_or(Err(TaskRefusal::Stopping)) })
     }
 }
@@ -101,6 +71,7 @@ impl TaskTracker {
             move |tracker: &mut Self, ctx: &mut Context<Self>, outcome: Result<(), StoreError>| match outcome
             {
                 Ok(()) => tracker.reply_view(ctx, id, reply),
+                Err(StoreError::NoTask(_)) => drop(reply.send(Err(TaskRefusal::NoTask(id)))),
                 Err(error) => drop(reply.send(Err(error.into()))),
             };
         let is_waiting = self.dependencies.is_waiting(id);
@@ -134,6 +105,39 @@ impl TaskTracker {
                 self.step_or_refuse(id, move |step| step.priority = priority, answered);
             }
         }
+    }
+
+    /// Drops a finished task from the history.
+    fn remove(&mut self, id: TaskId, reply: oneshot::Sender<Result<(), TaskRefusal>>) {
+        if let Some(task) = self.live.get(&id) {
+            let rule = "only a finished task can be removed; cancel it first";
+            return drop(reply.send(Err(TaskRefusal::IllegalState { id, state: task.state, rule })));
+        }
+        let write = move |connection: &rusqlite::Connection| {
+            let task = store::load(connection, id)?;
+            if task.as_ref().is_some_and(|task| task.task.state.is_finished()) {
+                store::forget(connection, id)?;
+            }
+            Ok(task)
+        };
+        self.journal(write, move |tracker, _, outcome| {
+            let removed = match outcome {
+                Ok(Some(row)) if row.task.state.is_finished() => {
+                    tracker.count(None, Some(row.task.state), None);
+                    let event = || revived(&row, Plan::default()).event(None, None);
+                    tracker.parts.events.task("removed", event);
+                    Ok(())
+                }
+                // It was queued again meanwhile.
+                Ok(Some(row)) => {
+                    let rule = "only a finished task can be removed";
+                    Err(TaskRefusal::IllegalState { id, state: row.task.state, rule })
+                }
+                Ok(None) => Err(TaskRefusal::NoTask(id)),
+                Err(error) => Err(error.into()),
+            };
+            let _ = reply.send(removed);
+        });
     }
 
     /// A decision about a task that is not live: over, or never there.
@@ -205,15 +209,9 @@ impl TaskTracker {
         };
         self.step_or_refuse(id, again, move |tracker, ctx, outcome| match outcome {
             Ok(()) => tracker.reply_view(ctx, id, reply),
-            Err(error) => {
-                tracker.live.remove(&id);
-                tracker.dependencies.forget(id);
-                match error {
-                    // It left the history, or was retried and ended again since its row was read: that is read anew.
-                    StoreError::NoTask(_) => tracker.decide_finished(ctx, id, Decision::Retry, reply),
-                    error => drop(reply.send(Err(error.into()))),
-                }
-            }
+            // It left the history, or was retried and ended again since its row was read: that is read anew.
+            Err(StoreError::NoTask(_)) => tracker.decide_finished(ctx, id, Decision::Retry, reply),
+            Err(error) => drop(reply.send(Err(error.into()))),
         });
         self.dispatch(ctx);
     }

@@ -257,7 +257,8 @@ impl TaskTracker {
         );
     }
 
-    /// Takes a step that somebody asked for: `then` is told if the journal refuses it.
+    /// Takes a step that somebody asked for: `then` is told if the journal refuses it. A finished task that was to be queued again is not live
+    /// any more then, and what was decided about it meanwhile is decided about a finished one.
     pub(super) fn step_or_refuse(
         &mut self,
         id: TaskId,
@@ -270,11 +271,20 @@ impl TaskTracker {
             |step, connection| store::step(connection, step),
             |_, _| {},
             move |tracker, ctx, step, outcome| {
+                let is_over = tracker.live.get(&id).is_some_and(|task| task.state.is_finished());
+                let mut deferred = Vec::new();
                 match &outcome {
                     Ok(()) => tracker.stepped(ctx, &step),
-                    Err(_) => tracker.settle_commit(ctx, step.id),
+                    Err(_) if is_over => {
+                        tracker.dependencies.forget(id);
+                        deferred = tracker.live.remove(&id).map(|task| task.deferred).unwrap_or_default();
+                    }
+                    Err(_) => tracker.settle_commit(ctx, id),
                 }
                 then(tracker, ctx, outcome);
+                for decide in deferred {
+                    decide(tracker, ctx);
+                }
                 tracker.dispatch(ctx);
             },
         );
