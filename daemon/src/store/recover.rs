@@ -26,8 +26,12 @@ pub struct Recovered {
     pub attempts: u32,
     /// Daemon deaths that it was running at.
     pub deaths: u32,
+    /// When it was accepted.
+    pub created: Timestamp,
     /// When its next attempt may begin.
     pub not_before: Option<Timestamp>,
+    /// When its last attempt ended, which decided about the next one.
+    pub attempt_ended: Option<Timestamp>,
     /// What the provider holds for its last attempt, whether that is still open or not.
     pub remote_id: Option<RemoteId>,
     /// Providers that it left for another one since it was accepted or retried.
@@ -58,7 +62,9 @@ const MOST_ASKED: u32 = 100_000;
 const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_provider, provider, model, params, metadata, cache_mode, \
      attempts_left, deadline_ms, rev, hold_reason, client, batch, attempts, deaths, not_before_ms, \
      (SELECT remote_id FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts), \
-     (SELECT json_group_array(DISTINCT provider) FROM attempts WHERE attempts.task = tasks.id AND outcome GLOB 'left:*')";
+     (SELECT json_group_array(DISTINCT provider) FROM attempts WHERE attempts.task = tasks.id AND outcome GLOB 'left:*'), \
+     created_ms, \
+     (SELECT ended_ms FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts)";
 
 /// Reads what a start must know.
 pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
@@ -143,7 +149,9 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         batch: row.get::<_, Option<u64>>(17)?.map(BatchId),
         attempts: row.get(18)?,
         deaths: row.get(19)?,
+        created: Timestamp::from_unix_ms(row.get(23)?),
         not_before: time(20)?,
+        attempt_ended: time(24)?,
         remote_id: row.get::<_, Option<String>>(21)?.map(RemoteId),
         refused_by: json_at(row, 22)?.unwrap_or_default(),
         open: Ok(Vec::new()),

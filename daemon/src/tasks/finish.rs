@@ -14,7 +14,9 @@ use reel_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{TaskTracker, flights::Left, slack::let_go, state::is_legal, tracker::JOURNAL_PAUSE};
+use super::{
+    TaskTracker, flights::Left, live::LONGEST_DELAY, slack::let_go, state::is_legal, tracker::JOURNAL_PAUSE,
+};
 use crate::{
     cache::Made,
     store::{self, Finish, Step, StoreError},
@@ -370,7 +372,7 @@ impl TaskTracker {
     fn queue_again(&mut self, ctx: &mut Context<Self>, step: &Step) {
         match step.not_before {
             Some(until) if until > Timestamp::now() => {
-                self.delay(ctx, step.id, Instant::now() + until.since(Timestamp::now()));
+                self.delay(ctx, step.id, Instant::now() + until.since(Timestamp::now()).min(LONGEST_DELAY));
             }
             _ => {
                 self.enter_queue(ctx, step.id);

@@ -158,6 +158,12 @@ pub(super) fn live_task(
 /// Longest time that a task waits for its next attempt: what a provider may ask for at the most, and a moment.
 pub const LONGEST_DELAY: Duration = Duration::from_mins(61);
 
+/// How long a span of the journal still lasts that began at `since` and ends at `until`, both by the clock of the daemon that wrote it. A clock
+/// that was set back since makes it no longer than it was; one that was set forward ends it, as nobody can tell that from a night.
+pub fn span_left(until: Timestamp, since: Timestamp, now: Timestamp) -> Duration {
+    until.since(now).min(until.since(since))
+}
+
 /// How long a retry waits: doubling from one second to five minutes, with up to a quarter more so that many do not come back at once.
 pub fn backoff(attempts: u32, spread: u64) -> Duration {
     let base = 1_000_u64.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(300_000);
@@ -167,6 +173,20 @@ pub fn backoff(attempts: u32, spread: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_makes_no_span_longer() {
+        let at = |seconds: u64| Timestamp::from_unix_ms(1_000_000_000_000 + seconds * 1_000);
+        let year = 31_536_000;
+        for (until, since, now, left) in [
+            (at(year + 20), at(year), at(year + 5), 15),
+            (at(year + 20), at(year), at(0), 20),
+            (at(20), at(0), at(year), 0),
+            (at(0), at(20), at(0), 0),
+        ] {
+            assert_eq!(span_left(until, since, now).as_secs(), left);
+        }
+    }
 
     #[test]
     fn backoff_doubles_to_five_minutes_and_spreads_by_a_quarter() {

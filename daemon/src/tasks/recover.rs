@@ -12,7 +12,7 @@ use super::{
     Plan, PlanRefusal, PlanSpec, TaskTracker,
     crash::{AfterCrash, OpenAttempt, after_crash},
     finish::{End, task_error},
-    live::{LONGEST_DELAY, LiveTask, OVERHEAD_BYTES, live_task},
+    live::{LONGEST_DELAY, LiveTask, OVERHEAD_BYTES, live_task, span_left},
     messages::{Drain, Drained, RunEnd},
     ready::Lane,
     tracker::Run,
@@ -103,6 +103,8 @@ pub(super) fn revived(row: &Recovered, plan: Plan) -> LiveTask {
     task.attempts = row.attempts;
     task.deaths = row.deaths;
     task.not_before = row.not_before;
+    let left = |deadline| span_left(deadline, row.created, Timestamp::now());
+    task.deadline = row.task.deadline.map(|deadline| Instant::now() + left(deadline));
     task.job = row.remote_job().map(Arc::new);
     task.refused_by.clone_from(&row.refused_by);
     task
@@ -210,7 +212,7 @@ impl TaskTracker {
                 self.dependencies.add(id, open.iter().copied());
             }
             (TaskState::Waiting, Ok(_)) => self.step(id, |step| step.state = TaskState::Queued),
-            (TaskState::Queued, _) => self.take_up_queued(ctx, id, row.not_before),
+            (TaskState::Queued, _) => self.take_up_queued(ctx, id, row),
             (TaskState::Held, Ok(open)) => self.dependencies.add(id, open.iter().copied()),
             _ => {}
         }
@@ -234,10 +236,13 @@ impl TaskTracker {
         }
     }
 
-    fn take_up_queued(&mut self, ctx: &mut Context<Self>, id: TaskId, not_before: Option<Timestamp>) {
-        if let Some(until) = not_before.filter(|until| *until > Timestamp::now()) {
-            // A clock that was set back meanwhile must not keep it for longer than any retry waits.
-            self.delay(ctx, id, Instant::now() + until.since(Timestamp::now()).min(LONGEST_DELAY));
+    fn take_up_queued(&mut self, ctx: &mut Context<Self>, id: TaskId, row: &Recovered) {
+        if let Some(until) = row.not_before {
+            let now = Timestamp::now();
+            let left = span_left(until, row.attempt_ended.unwrap_or(now), now).min(LONGEST_DELAY);
+            if !left.is_zero() {
+                self.delay(ctx, id, Instant::now() + left);
+            }
         }
         self.enter_queue(ctx, id);
     }
