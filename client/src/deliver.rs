@@ -29,7 +29,8 @@ pub async fn deliver(
     };
     match destination {
         Destination::Stdout => {
-            if task.outputs.len() > 1 {
+            // Of more than were asked for, the first is what was asked for.
+            if task.outputs.len() > 1 && asked > 1 {
                 return Err(Failure::usage(format!(
                     "-o - takes one file, task {} made {}",
                     task.id,
@@ -41,7 +42,12 @@ pub async fn deliver(
             Ok(Vec::new())
         }
         Destination::File(path) => {
-            let paths = names_of_file(path, task.outputs.len().max(asked));
+            let mut paths = names_of_file(path, asked);
+            // More than were asked for are written as well, under names that are free.
+            let more = (asked + 1..).map(|number| naming::numbered(path, number));
+            paths.extend(
+                more.filter(|path| !save::is_taken(path)).take(task.outputs.len().saturating_sub(asked)),
+            );
             let mut written = Vec::new();
             for (output, path) in task.outputs.iter().zip(&paths) {
                 check_form(task, output, path)?;

@@ -17,6 +17,12 @@ pub fn new_request_id() -> String {
     format!("reel-{:x}-{:x}-{random:016x}", Timestamp::now().unix_ms(), std::process::id())
 }
 
+/// What is to be said about a task's results, in one line; the task's number leads to those that are not written.
+pub fn notes(task: &TaskView) -> Option<String> {
+    let messages: Vec<_> = task.notes.iter().map(|note| note.message.as_str()).collect();
+    (!messages.is_empty()).then(|| format!("note: {} (reel show {})", messages.join("; "), task.id))
+}
+
 /// What a person would call the task: its name, else its prompt or text.
 pub fn title(task: &TaskView) -> String {
     task.name.clone().or_else(|| prompt(&task.params)).unwrap_or_default()

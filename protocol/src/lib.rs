@@ -29,8 +29,8 @@ pub use self::{
     methods::Method,
     printable::{is_unprintable, printable},
     task::{
-        CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
-        WaitReason, f64_seconds::Seconds,
+        CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskNote, TaskSpec, TaskState,
+        TaskView, WaitReason, f64_seconds::Seconds,
     },
     timestamp::Timestamp,
 };

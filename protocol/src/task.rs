@@ -307,6 +307,33 @@ pub struct Cost {
     pub estimated: bool,
 }
 
+/// Something about a task that succeeded, which a person or a program should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskNote {
+    /// One of the codes of this type; a newer daemon may have others.
+    pub code: String,
+    /// What it is.
+    pub message: String,
+}
+
+impl TaskNote {
+    /// Fewer results were made than were asked for.
+    pub const FEWER_OUTPUTS: &str = "fewer_outputs";
+    /// More results were made than were asked for.
+    pub const MORE_OUTPUTS: &str = "more_outputs";
+    /// A picture has another size than was asked for.
+    pub const OTHER_SIZE: &str = "other_size";
+    /// A picture is kept as it came, as it could not be decoded.
+    pub const NOT_DECODED: &str = "not_decoded";
+    /// The provider reported an error beside the results.
+    pub const PROVIDER_MESSAGE: &str = "provider_message";
+
+    /// A note with one of these codes.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+}
+
 /// A task as `task.get`, `task.list` and `task.wait` show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskView {
@@ -357,8 +384,11 @@ pub struct TaskView {
     pub outputs: Vec<Output>,
     /// Why it failed.
     pub error: Option<TaskError>,
-    /// What it cost.
+    /// What it cost, if the provider said so; of a result that was shared or cached, the task that made it has the cost.
     pub cost: Option<Cost>,
+    /// What is to be said about its results, such as that they are fewer or smaller than was asked for.
+    #[serde(default)]
+    pub notes: Vec<TaskNote>,
     /// The caller's own object.
     pub metadata: Option<JsonText>,
 }

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use reel_protocol::{
     BatchId, Bytes, CacheMode, Digest, HoldReason, ImageParams, JsonText, MAX_ID, Output, Progress, RpcError,
-    Seconds, Source, TaskError, TaskId, TaskSpec, TaskState, TaskView, Timestamp, WaitReason,
+    Seconds, Source, TaskError, TaskId, TaskNote, TaskSpec, TaskState, TaskView, Timestamp, WaitReason,
     binary::{self, Incoming, Request},
     frame::{Frame, FrameDecoder, LENGTH_BYTES},
     methods::{ArtifactReadResult, Event, ReloadEvent, TaskEvent, TaskWaitResult, Topic},
@@ -88,18 +88,22 @@ fn output() -> impl Strategy<Value = Output> {
     )
 }
 
+fn note() -> impl Strategy<Value = TaskNote> {
+    (text(), text()).prop_map(|(code, message)| TaskNote { code, message })
+}
+
 prop_compose! {
     fn task()(
         id in id(), rev in any::<u64>(), kind in text(), name in prop::option::of(text()), state in state(),
         after in prop::collection::vec(id(), 0..3), created_at in time(), not_before in prop::option::of(time()),
         params in json(), outputs in prop::collection::vec(output(), 0..3), error in prop::option::of(error()),
-        metadata in prop::option::of(json()),
+        metadata in prop::option::of(json()), notes in prop::collection::vec(note(), 0..3),
     ) -> TaskView {
         TaskView {
             id, rev, client: kind.clone(), kind, provider: name.clone(), model: name.clone(), name, state,
             hold_reason: name_of_hold(state), wait_reason: Some(WaitReason::Memory), priority: -7, batch: after.first().map(|id| BatchId(id.0)), after,
             progress: Progress { fraction: 0.5, message: "half".into() }, attempts: 3, source: Some(Source::Shared), created_at,
-            started_at: not_before, finished_at: None, not_before, params, outputs, error, cost: None, metadata,
+            started_at: not_before, finished_at: None, not_before, params, outputs, error, cost: None, notes, metadata,
         }
     }
 }

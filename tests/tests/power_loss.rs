@@ -98,7 +98,8 @@ fn kept_on(kind: &str, force: &str, options: &str, size: usize) -> Option<usize>
         let mut paths = Vec::new();
         for number in 0..PICTURES {
             let (provider, pictures) = ("studio".to_owned(), vec![picture(number, size)].into());
-            let keep = KeepMade { key: None, provider, model: None, pictures, make_room: None };
+            let keep =
+                KeepMade { key: None, provider, model: None, pictures, notes: Vec::new(), make_room: None };
             let kept = Box::new(cache.send(keep).await.unwrap().unwrap());
             paths.push(PathBuf::from(&kept.made.outputs[0].path));
             if size == SMALL {
@@ -185,7 +186,14 @@ fn small_pictures_of_a_disk_that_is_nearly_full_leave_the_journal_its_room() {
         fs::write(&filler, vec![1; usize::try_from(free() - wanted).unwrap()]).unwrap();
         let pictures: Vec<_> = (0..MANY).map(|number| picture(number, 16 * 1024)).collect();
         let provider = "studio".to_owned();
-        let keep = KeepMade { key: None, provider, model: None, pictures: pictures.into(), make_room: None };
+        let keep = KeepMade {
+            key: None,
+            provider,
+            model: None,
+            pictures: pictures.into(),
+            notes: Vec::new(),
+            make_room: None,
+        };
         let kept = cache.send(keep).await.unwrap().unwrap();
         let rows = kept.rows.clone();
         let written = store.write(move |connection| rows.write(connection)).await;

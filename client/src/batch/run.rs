@@ -27,7 +27,7 @@ use crate::{
     progress::Progress,
     save::{self, Existing, Saved},
     signals::{self, Interrupts},
-    waiting,
+    tasks, waiting,
 };
 
 /// Pictures written at once: enough to keep a disk busy.
@@ -280,6 +280,9 @@ impl Run<'_> {
             self.progress.warn(note);
         }
         let file = saved.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(notes) = tasks::notes(&task) {
+            self.progress.warn(&format!("{file}: {notes}"));
+        }
         let (request, digest) = (item.request, saved.digest);
         self.record.note(&file, Entry { request, digest, lines: Some(self.order.lines.clone()) });
         if let Some(former) = wanted.former.filter(|former| *former != file) {

@@ -121,6 +121,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let delivery = deliver(context, &session, &task, &destination, args.n as usize, existing);
     let files = unless_interrupted(&mut interrupts, delivery).await?;
     say_where_from(context, &args, &task);
+    if let Some(notes) = tasks::notes(&task) {
+        context.output.warn(&notes);
+    }
     context
         .output
         .document(&Document { files: files.iter().map(|file| table::path(file)).collect(), task: &task })?;

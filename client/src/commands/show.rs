@@ -45,6 +45,7 @@ fn layout(task: &TaskView, now: Timestamp) -> String {
         ),
         ("hint", Failure::of_task(task).and_then(|failure| failure.error.hint).unwrap_or_default()),
         ("outputs", outputs.join("\n")),
+        ("notes", task.notes.iter().map(|note| note.message.as_str()).collect::<Vec<_>>().join("\n")),
         ("source", task.source.map_or_else(String::new, source)),
         ("provider", text(&task.provider)),
         ("model", text(&task.model)),

@@ -97,7 +97,7 @@ mod tests {
 
     fn entry() -> Arc<Made> {
         let made = reel_protocol::Timestamp::now();
-        Arc::new(Made { outputs: Vec::new(), provider: "draft".into(), model: None, made })
+        Arc::new(Made { outputs: Vec::new(), provider: "draft".into(), model: None, made, notes: Vec::new() })
     }
 
     #[test]

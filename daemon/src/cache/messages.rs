@@ -7,7 +7,7 @@ use std::{
 
 use actix::{Message, Recipient};
 use reel_protocol::{
-    Digest, Output, Timestamp,
+    Digest, Output, TaskNote, Timestamp,
     methods::{ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult},
 };
 
@@ -31,13 +31,21 @@ pub struct Made {
     pub model: Option<String>,
     /// When.
     pub made: Timestamp,
+    /// What is to be said about them.
+    pub notes: Vec<TaskNote>,
 }
 
 impl Made {
     /// As an entry's rows tell it.
     pub(super) fn of(entry: &Entry, artifacts: &Path) -> Self {
         let outputs = entry.artifacts.iter().map(|row| row.output(artifacts)).collect();
-        Self { outputs, provider: entry.provider.clone(), model: entry.model.clone(), made: entry.made }
+        Self {
+            outputs,
+            provider: entry.provider.clone(),
+            model: entry.model.clone(),
+            made: entry.made,
+            notes: entry.notes.clone(),
+        }
     }
 }
 
@@ -64,6 +72,8 @@ pub struct KeepMade {
     pub model: Option<String>,
     /// In the order of the outputs.
     pub pictures: Fresh,
+    /// What is to be said about them.
+    pub notes: Vec<TaskNote>,
     /// Asked to let the oldest tasks go where those in the history name all that could be evicted.
     pub make_room: Option<Recipient<MakeRoom>>,
 }

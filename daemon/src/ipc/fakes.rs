@@ -142,6 +142,7 @@ fn view(id: TaskId) -> Result<TaskView, TaskRefusal> {
         outputs: vec![],
         error: None,
         cost: None,
+        notes: vec![],
         metadata: None,
     })
 }

@@ -9,9 +9,9 @@ use reel_protocol::{
     methods::{ProviderCheckResult, ProviderInfo},
 };
 
-use super::{CheckProvider, Class, Failure, Generate, GenerateError, Picture, PictureRequest};
+use super::{CheckProvider, Class, Failure, Generate, GenerateError, Generated, Picture, PictureRequest};
 use crate::{
-    cache::{Body, Fresh, Shelver},
+    cache::{Body, Shelver},
     memory::{Budget, Holder},
     tasks::{CancelSignal, ProgressSink},
 };
@@ -56,7 +56,7 @@ impl Actor for DraftProvider {
 }
 
 impl Handler<Generate> for DraftProvider {
-    type Result = ResponseFuture<Result<Fresh, GenerateError>>;
+    type Result = ResponseFuture<Result<Generated, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
         let (budget, shelver) = (self.budget.clone(), self.shelver.clone());
@@ -66,7 +66,7 @@ impl Handler<Generate> for DraftProvider {
                 let drawn = draw_all(&request, &budget, &cancel, &progress);
                 // The next one draws while this one waits for the disk.
                 drop(permit);
-                drawn.map(|pictures| shelver.shelve_now(pictures, shelver.coming()))
+                drawn.map(|pictures| shelver.shelve_now(pictures, shelver.coming()).into())
             };
             tokio::task::spawn_blocking(draw).await.unwrap_or_else(|panic| {
                 Err(failed(

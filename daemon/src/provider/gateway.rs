@@ -12,10 +12,10 @@ use reel_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    CheckNamed, CheckProvider, Class, Failure, Generate, GenerateError, GetProviders, Permits, SetInstances,
-    Shut, Target,
+    CheckNamed, CheckProvider, Class, Failure, Generate, GenerateError, Generated, GetProviders, Permits,
+    SetInstances, Shut, Target,
 };
-use crate::{cache::Fresh, secret::SecretSource};
+use crate::secret::SecretSource;
 
 /// Calls that may wait; permits let far fewer through.
 const MAILBOX: usize = 1_024;
@@ -63,7 +63,7 @@ impl Actor for ProviderGateway {
 }
 
 impl Handler<Generate> for ProviderGateway {
-    type Result = ResponseFuture<Result<Fresh, GenerateError>>;
+    type Result = ResponseFuture<Result<Generated, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
         let instance = self.instances.iter().find(|instance| instance.info.name == call.provider);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use reel_protocol::{
-    ImageParams,
+    ImageParams, TaskNote,
     methods::{ProviderCheckResult, ProviderInfo},
 };
 
@@ -28,7 +28,7 @@ pub struct PictureRequest {
 
 /// Make pictures at one provider.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Fresh, GenerateError>")]
+#[rtype(result = "Result<Generated, GenerateError>")]
 pub struct Generate {
     /// The instance's name.
     pub provider: String,
@@ -44,6 +44,23 @@ pub struct Generate {
     pub progress: ProgressSink,
     /// Where to say what the provider holds.
     pub jobs: JobSink,
+}
+
+/// What a call has made.
+#[derive(Debug)]
+pub struct Generated {
+    /// The pictures.
+    pub pictures: Fresh,
+    /// What is to be said about them.
+    pub notes: Vec<TaskNote>,
+    /// What the provider says that they cost, in millionths of a US dollar.
+    pub cost_microusd: Option<u64>,
+}
+
+impl From<Fresh> for Generated {
+    fn from(pictures: Fresh) -> Self {
+        Self { pictures, notes: Vec::new(), cost_microusd: None }
+    }
 }
 
 /// A picture that was made and is not kept yet.

@@ -9,6 +9,7 @@ mod inspect;
 mod job;
 mod media;
 mod messages;
+mod notes;
 mod openai;
 mod permits;
 mod remote;
@@ -24,7 +25,7 @@ pub use self::{
     inspect::Inspector,
     job::RemoteJob,
     messages::{
-        CheckNamed, CheckProvider, Generate, GenerateError, GetProviders, Picture, PictureRequest,
+        CheckNamed, CheckProvider, Generate, GenerateError, Generated, GetProviders, Picture, PictureRequest,
         SetInstances,
     },
     openai::Openai,

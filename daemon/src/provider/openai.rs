@@ -32,6 +32,10 @@ const LOST_WORDS: [&str; 6] = [
     "server disconnected",
 ];
 
+/// What the pictures cost in US dollars, as `LiteLLM` says it for models of its price list.
+const COST_HEADER: &str = "x-litellm-response-cost";
+/// Most that one call is believed to cost.
+const MOST_DOLLARS: f64 = 10_000.0;
 /// Errors within errors that are looked at.
 const MAX_ERROR_DEPTH: usize = 4;
 /// Errors of a list that are looked at.
@@ -135,6 +139,15 @@ impl Wire for Openai {
         // What follows is where in a gateway's program it happened.
         let message = message.split("Traceback (most recent").next().unwrap_or_default().trim().to_owned();
         Refusal { class, message }
+    }
+
+    fn cost_microusd(&self, headers: &HeaderMap, document: &Document) -> Option<u64> {
+        let header = headers.get(COST_HEADER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let of = |node: &Node| node.all("cost").find_map(Node::number);
+        let of_root = |root: &Node| of(root).or_else(|| root.all("usage").find_map(of));
+        let dollars: f64 = header.or_else(|| document.roots.iter().find_map(of_root))?;
+        // Beyond, it is another unit or nonsense.
+        (0.0..=MOST_DOLLARS).contains(&dollars).then(|| (dollars * 1e6).round() as u64)
     }
 
     fn check_path(&self) -> &'static str {

@@ -21,16 +21,19 @@ use reqwest::{
 };
 
 use self::{
+    failures::shown,
     reading::{Came, OTHER_PICTURES, Parts, Reading},
     resume::Sinks,
 };
 use super::{
-    CheckProvider, Generate, GenerateError, Permit, PictureRequest,
+    CheckProvider, Generate, GenerateError, Generated, Permit, PictureRequest,
     class::{Class, Failure},
     gate::Verdict,
     http::{Document, Exchange, Http, Reach},
     inspect::{InspectError, Inspected, Inspector},
+    notes::{Beside, notes},
     wire::Wire,
+    words::words_beside_pictures,
 };
 use crate::{
     cache::{Fresh, SPOOL_BYTES, Shelver, Spooled, Spools},
@@ -88,7 +91,7 @@ impl Actor for RemoteProvider {
 }
 
 impl Handler<Generate> for RemoteProvider {
-    type Result = ResponseFuture<Result<Fresh, GenerateError>>;
+    type Result = ResponseFuture<Result<Generated, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
         let provider = Arc::clone(&self.0);
@@ -113,14 +116,14 @@ type Look = Option<Result<Inspected, InspectError>>;
 
 /// What a call came to.
 enum Got {
-    /// All that the answer names.
-    Whole(Fresh),
+    /// All that the answer names, and what was seen of each picture.
+    Whole(Fresh, Vec<Inspected>),
     /// Bodies, of which some may be no pictures.
     Files(Files),
 }
 
 impl RemoteParts {
-    async fn generate(&self, call: Generate) -> Result<Fresh, GenerateError> {
+    async fn generate(&self, call: Generate) -> Result<Generated, GenerateError> {
         let Generate { request, job, permit, cancel, progress, jobs, .. } = call;
         let sinks = Sinks { progress: &progress, jobs: &jobs };
         let mut share = Some(self.ready(request.params.n).map_err(GenerateError::Failed)?);
@@ -133,13 +136,15 @@ impl RemoteParts {
             },
             None => None,
         };
-        let got = match earlier {
-            Some(fetched) => Got::Files(fetched.into_iter().map(|file| (file, None)).collect()),
+        let (got, mut beside) = match earlier {
+            Some(fetched) => {
+                (Got::Files(fetched.into_iter().map(|file| (file, None)).collect()), Beside::default())
+            }
             None => self.ask_unless_stopped(&request, permit.as_ref(), cancel, sinks).await?,
         };
         drop(permit);
-        let mut fresh = match got {
-            Got::Whole(fresh) => fresh,
+        let (mut fresh, seen) = match got {
+            Got::Whole(fresh, seen) => (fresh, seen),
             Got::Files(files) => {
                 // The rest is given back before they are looked at, which may wait for memory.
                 let held_bytes = files.iter().map(|(file, _)| file.memory_bytes()).sum();
@@ -149,7 +154,9 @@ impl RemoteParts {
                     // There is nothing to fetch again.
                     let _ = jobs.remember(None).await;
                 }
-                inspected.map_err(GenerateError::Failed)?.into()
+                let (pictures, seen, missing) = inspected.map_err(GenerateError::Failed)?;
+                beside.missing = beside.missing.or(missing);
+                (pictures.into(), seen)
             }
         };
         if let (Fresh::Pictures(pictures), Some(share)) = (&mut fresh, &mut share) {
@@ -157,7 +164,8 @@ impl RemoteParts {
                 picture.reservation = Some(share.split(picture.body.memory_bytes()));
             }
         }
-        Ok(fresh)
+        let notes = notes(&self.config.name, &request.params, &seen, &beside);
+        Ok(Generated { pictures: fresh, notes, cost_microusd: beside.cost_microusd })
     }
 
     /// Asks the provider, until the call is stopped; a call that may be paid goes on though nobody wants it any more.
@@ -167,7 +175,7 @@ impl RemoteParts {
         permit: Option<&Permit>,
         cancel: CancelSignal,
         sinks: Sinks<'_>,
-    ) -> Result<Got, GenerateError> {
+    ) -> Result<(Got, Beside), GenerateError> {
         let has_left = Cell::new(false);
         let leaves = || {
             has_left.set(true);
@@ -198,7 +206,7 @@ impl RemoteParts {
         request: &PictureRequest,
         sinks: Sinks<'_>,
         (leaves, answered): (impl FnOnce(), impl FnOnce()),
-    ) -> Result<Got, Failure> {
+    ) -> Result<(Got, Beside), Failure> {
         let key = self.key().await?;
         let model = request.params.model.as_deref().or(self.config.model.as_deref());
         let submission = self.wire.submission(request, model);
@@ -245,7 +253,7 @@ impl RemoteParts {
         key: Option<&Secret>,
         sinks: Sinks<'_>,
         answered: impl FnOnce(),
-    ) -> Result<Got, Failure> {
+    ) -> Result<(Got, Beside), Failure> {
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let count = count as usize;
         let coming = self.shelver.coming();
@@ -269,13 +277,22 @@ impl RemoteParts {
             coming,
         };
         let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
+        let beside = |document: &Document, passed_over, missing| Beside {
+            words: words_beside_pictures(document).map(|words| shown(&words, key)),
+            cost_microusd: self.wire.cost_microusd(&headers, document),
+            passed_over,
+            missing,
+        };
         let parts = match self.read(read.map(Ok))? {
-            Came::Whole(fresh) => return Ok(Got::Whole(fresh)),
+            Came::Whole { fresh, seen, document, passed_over } => {
+                return Ok((Got::Whole(fresh, seen), beside(&document, passed_over, None)));
+            }
             Came::Parts(parts) => parts,
         };
-        let Parts { items, pictures, document, cut, is_too_large } = parts;
+        let Parts { items, pictures, document, cut, passed_over, is_too_large } = parts;
         if !items.is_empty() {
-            return self.collect(items, pictures, key, sinks).await.map(Got::Files);
+            let (files, missing) = self.collect(items, pictures, key, sinks).await?;
+            return Ok((Got::Files(files), beside(&document, passed_over, missing)));
         }
         match cut {
             Some(cut) => Err(self.lost(&cut)),

@@ -62,6 +62,9 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
     /// What an answer without a picture means, also one with a status of success.
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal;
 
+    /// What an answer says that its pictures cost, in millionths of a US dollar.
+    fn cost_microusd(&self, headers: &HeaderMap, document: &Document) -> Option<u64>;
+
     /// A path that answers without costing anything, and with 401 where the key is wrong.
     fn check_path(&self) -> &'static str;
 }

@@ -34,6 +34,15 @@ pub fn words(document: &Document) -> Option<String> {
     document.roots.iter().find_map(|root| said(root, false)).or_else(|| beginning(document))
 }
 
+/// What an answer says of itself apart from its pictures, if that is more than that all is well.
+pub fn words_beside_pictures(document: &Document) -> Option<String> {
+    let errors =
+        ["error", "errors", "detail"].map(|name| document.roots.iter().flat_map(move |root| root.all(name)));
+    let words = errors.into_iter().flatten().find_map(|error| said(error, true))?;
+    let is_fine = ["success", "ok", "succeeded"].iter().any(|fine| words.eq_ignore_ascii_case(fine));
+    (!is_fine).then_some(words)
+}
+
 /// What a value says; `is_of_error` where it is known to be about what went wrong, so that any text of it counts.
 fn said(node: &Node, is_of_error: bool) -> Option<String> {
     match node {
@@ -141,5 +150,19 @@ mod tests {
         assert_eq!(said(br#"{"status":"ok"}"#).as_deref(), Some(r#"{"status":"ok"}"#));
         assert_eq!(said(b" \n"), None);
         assert_eq!(said(b"\xd3\xe0\xb6\xee").map(|words| words.is_empty()), Some(false));
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_says_nothing_beside_pictures() {
+        for (body, words) in [
+            (r#"{"error":{"message":"","type":"","param":"","code":null}}"#, None),
+            (r#"{"error":{}}"#, None),
+            (r#"{"error":{"code":0,"message":"success"}}"#, None),
+            (r#"{"error":false,"errors":[]}"#, None),
+            (r#"{"error":{"message":"one was blocked"}}"#, Some("one was blocked")),
+        ] {
+            let document = Document::of_error(body.as_bytes());
+            assert_eq!(words_beside_pictures(&document).as_deref(), words, "{body}");
+        }
     }
 }

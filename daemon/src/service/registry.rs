@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cache::{CacheError, FindRoom, Fresh, KeepMade, Shelver},
-    provider::{Generate, GenerateError, PictureRequest},
+    provider::{Generate, GenerateError, Generated, PictureRequest},
     tasks::{Again, Lost, RunEnd, RunTask},
 };
 
@@ -194,8 +194,8 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
         progress: task.progress.clone(),
         jobs: task.jobs,
     };
-    let pictures = match parts.generate.send(generate).await {
-        Ok(Ok(pictures)) => pictures,
+    let Generated { pictures, notes, cost_microusd } = match parts.generate.send(generate).await {
+        Ok(Ok(generated)) => generated,
         Ok(Err(GenerateError::Failed(failure))) => {
             return RunEnd::Failed(failure.error, failure.class.again(provider.is_paid));
         }
@@ -210,6 +210,7 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
         provider: provider.provider.to_string(),
         model: provider.model.as_deref().map(str::to_owned),
         pictures,
+        notes,
         make_room: Some(task.make_room),
     };
     let lost: Lost = if provider.is_paid {
@@ -218,7 +219,7 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
         |error| not_kept(&error.into(), false)
     };
     match parts.keep.send(keep).await {
-        Ok(Ok(kept)) => RunEnd::Made { kept: Box::new(kept), lost },
+        Ok(Ok(kept)) => RunEnd::Made { kept: Box::new(kept), cost_microusd, lost },
         Ok(Err(error)) => failed(not_kept(&error, provider.is_paid)),
         Err(_) => RunEnd::failed(internal("the cache is gone")),
     }

@@ -1,11 +1,11 @@
 //! Accepts tasks: all of a request or none, and the same request only once.
 
-use reel_protocol::{BatchId, CacheMode, Digest, JsonText, Source, TaskId, TaskState, Timestamp};
+use reel_protocol::{BatchId, CacheMode, Digest, JsonText, Source, TaskId, TaskNote, TaskState, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     StoreError,
-    columns::{cache_number, source_name, state_at, to_json},
+    columns::{cache_number, notes_text, source_name, state_at, to_json},
     steps::{insert_event, insert_outputs},
 };
 
@@ -42,6 +42,8 @@ pub struct NewTask {
     pub deadline: Option<Timestamp>,
     /// What the cache had.
     pub outputs: Vec<Digest>,
+    /// What is to be said about that.
+    pub notes: Vec<TaskNote>,
 }
 
 /// One submit: who, when, and what makes it safe to send again.
@@ -187,8 +189,8 @@ fn insert_one(
     let is_done = state == TaskState::Succeeded;
     let mut statement = connection.prepare_cached(
         "INSERT INTO tasks (id, rev, kind, name, state, priority, client, batch, request_id, after, wanted_provider, provider, model, \
-         params, metadata, cache_mode, attempts_left, created_ms, finished_ms, deadline_ms, source) \
-         VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         params, metadata, cache_mode, attempts_left, created_ms, finished_ms, deadline_ms, source, notes) \
+         VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     statement.execute(params![
         task.id.0,
@@ -211,6 +213,7 @@ fn insert_one(
         is_done.then(|| request.at.unix_ms()),
         task.deadline.map(Timestamp::unix_ms),
         is_done.then_some(source_name(Source::Cache)),
+        if is_done { notes_text(&task.notes)? } else { None },
     ])?;
     insert_outputs(connection, task.id, &task.outputs)?;
     insert_event(connection, task.id, 1, state, request.at)

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use reel_protocol::{Digest, Output, Timestamp};
+use reel_protocol::{Digest, Output, TaskNote, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::StoreError;
+use super::{
+    StoreError,
+    columns::{json_at, notes_text},
+};
 
 /// An artifact: what its bytes are, not where they came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +75,8 @@ pub struct Entry {
     pub model: Option<String>,
     /// When.
     pub made: Timestamp,
+    /// What is to be said about them.
+    pub notes: Vec<TaskNote>,
 }
 
 /// The artifact with this digest.
@@ -132,7 +137,7 @@ pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> R
     let replaced = connection.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
     for (position, artifact) in entry.artifacts.iter().enumerate() {
         let mut statement = connection.prepare_cached(
-            "INSERT INTO entries (key, position, positions, digest, provider, model, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO entries (key, position, positions, digest, provider, model, made_ms, notes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         let (positions, digest) = (entry.artifacts.len() as u64, artifact.digest.as_bytes());
         let made = entry.made.unix_ms();
@@ -143,7 +148,8 @@ pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> R
             digest,
             entry.provider,
             entry.model,
-            made
+            made,
+            notes_text(&entry.notes)?
         ])?;
     }
     Ok(replaced == 0)
@@ -153,7 +159,7 @@ pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> R
 pub fn entry(connection: &Connection, key: &[u8; 32]) -> Result<Option<Entry>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT a.digest, a.media_type, a.extension, a.size_bytes, a.width, a.height, a.duration_s, e.provider, e.model, e.made_ms, \
-         e.positions FROM entries e JOIN artifacts a ON a.digest = e.digest WHERE e.key = ? ORDER BY e.position",
+         e.positions, e.notes FROM entries e JOIN artifacts a ON a.digest = e.digest WHERE e.key = ? ORDER BY e.position",
     )?;
     let mut rows = statement.query([key])?;
     let mut found: Option<Entry> = None;
@@ -165,8 +171,14 @@ pub fn entry(connection: &Connection, key: &[u8; 32]) -> Result<Option<Entry>, S
             entry.artifacts.push(artifact);
         } else {
             let made = Timestamp::from_unix_ms(row.get(9)?);
-            found =
-                Some(Entry { artifacts: vec![artifact], provider: row.get(7)?, model: row.get(8)?, made });
+            let notes = json_at(row, 11)?.unwrap_or_default();
+            found = Some(Entry {
+                artifacts: vec![artifact],
+                provider: row.get(7)?,
+                model: row.get(8)?,
+                made,
+                notes,
+            });
         }
     }
     Ok(found.filter(|entry| entry.artifacts.len() == positions))

@@ -1,12 +1,17 @@
 //! How values stand in the database's columns.
 
-use reel_protocol::{CacheMode, HoldReason, Source, TaskState};
+use reel_protocol::{CacheMode, HoldReason, Source, TaskNote, TaskState};
 use rusqlite::Row;
 
 use super::StoreError;
 
 pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Unreadable(error.to_string()))
+}
+
+/// Notes as a column holds them; NULL where there are none.
+pub(super) fn notes_text(notes: &[TaskNote]) -> Result<Option<String>, StoreError> {
+    (!notes.is_empty()).then(|| to_json(&notes)).transpose()
 }
 
 pub(super) fn json_at<T: serde::de::DeserializeOwned>(

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Store, StoreError, room::Room};
 
 /// Each entry brings the schema one number further; `user_version` counts them. Old entries never change.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     // The history leaves in the order in which it ended; all that decides about it stands in the index.
     "CREATE INDEX tasks_by_end ON tasks (finished_ms, state, batch) WHERE finished_ms IS NOT NULL;",
@@ -20,6 +20,10 @@ const MIGRATIONS: &[&str] = &[
     "CREATE INDEX attempts_by_start ON attempts (started_ms, provider) WHERE provider IS NOT NULL;",
     // What a small file holds until it is synced.
     "CREATE TABLE unsynced (number INTEGER PRIMARY KEY, digest BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;",
+    // What is to be said about results, as a list in JSON, with the task and with what later tasks find in the cache; and what the provider
+    // says that they cost, in millionths of a US dollar.
+    "ALTER TABLE tasks ADD COLUMN notes TEXT; ALTER TABLE tasks ADD COLUMN cost_microusd INTEGER; \
+     ALTER TABLE entries ADD COLUMN notes TEXT;",
 ];
 
 /// Rows land at the right edges of their trees, a few pages each, so that more brings nothing: with 4 or 16 MiB as many tasks a second are

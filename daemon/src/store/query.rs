@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reel_protocol::{
-    BatchId, Digest, JsonText, Output, Progress, Source, TaskId, TaskState, TaskView, Timestamp,
+    BatchId, Cost, Digest, JsonText, Output, Progress, Source, TaskId, TaskState, TaskView, Timestamp,
     limits::PAGE_BYTES,
 };
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
@@ -14,7 +14,7 @@ use super::{
 };
 
 const COLUMNS: &str = "id, rev, kind, name, state, hold_reason, priority, client, batch, after, coalesce(provider, wanted_provider), \
-     model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata";
+     model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata, notes, cost_microusd";
 
 /// The columns that may be large.
 const PARAMS: usize = 18;
@@ -217,9 +217,14 @@ fn task_outline(row: &Row<'_>) -> rusqlite::Result<TaskView> {
         params: JsonText::default(),
         outputs: Vec::new(),
         error: json_at(row, 19)?,
-        cost: None,
+        cost: row.get::<_, Option<u64>>(22)?.map(cost),
+        notes: json_at(row, 21)?.unwrap_or_default(),
         metadata: None,
     })
+}
+
+fn cost(microusd: u64) -> Cost {
+    Cost { amount: microusd as f64 / 1e6, currency: "USD".to_owned(), estimated: false }
 }
 
 fn source(name: &str) -> Source {
@@ -257,11 +262,14 @@ fn output(artifacts: &Path, row: &artifacts::ArtifactRow) -> Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::open::MIGRATIONS;
 
     #[test]
     fn every_list_query_walks_an_index_and_sorts_nothing() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("schema.sql")).unwrap();
+        for migration in MIGRATIONS {
+            connection.execute_batch(migration).unwrap();
+        }
         for mask in 0..32_u32 {
             let filter = Filter {
                 state: (mask & 1 > 0).then_some(TaskState::Queued),

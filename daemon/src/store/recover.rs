@@ -140,6 +140,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         attempts_left: row.get(12)?,
         deadline: time(13)?,
         outputs: Vec::new(),
+        notes: Vec::new(),
     };
     Ok(Recovered {
         task,

@@ -1,11 +1,11 @@
 //! Writes about tasks that were accepted: an attempt begins, a task ends, and every other step; each with its event.
 
-use reel_protocol::{Digest, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
+use reel_protocol::{Digest, HoldReason, Source, TaskError, TaskId, TaskNote, TaskState, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::{
     StoreError,
-    columns::{source_name, to_json},
+    columns::{notes_text, source_name, to_json},
 };
 
 /// Events kept for readers that come back; older ones are dropped as new ones come.
@@ -93,6 +93,10 @@ pub struct Finish {
     pub model: Option<String>,
     /// The results.
     pub outputs: Vec<Digest>,
+    /// What is to be said about them.
+    pub notes: Vec<TaskNote>,
+    /// What the provider says that they cost, in millionths of a US dollar.
+    pub cost_microusd: Option<u64>,
     /// Why it failed.
     pub error: Option<TaskError>,
 }
@@ -101,7 +105,7 @@ pub struct Finish {
 pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?, rev = ?, finished_ms = ?, hold_reason = NULL, not_before_ms = NULL, source = ?, error = ?, \
-         provider = coalesce(?, provider), model = coalesce(?, model) WHERE id = ?",
+         provider = coalesce(?, provider), model = coalesce(?, model), notes = ?, cost_microusd = ? WHERE id = ?",
     )?;
     statement.execute(params![
         finish.state.name(),
@@ -111,6 +115,8 @@ pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError
         finish.error.as_ref().map(to_json).transpose()?,
         finish.provider,
         finish.model,
+        notes_text(&finish.notes)?,
+        finish.cost_microusd,
         finish.id.0,
     ])?;
     let outcome = finish.error.as_ref().map_or(finish.state.name(), |error| error.code.as_str());

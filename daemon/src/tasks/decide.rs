@@ -5,7 +5,7 @@ use reel_protocol::{HoldReason, TaskId, TaskState, TaskView};
 use tokio::sync::oneshot;
 
 use super::{
-    DecideTask, Decision, Plan, PlanSpec, RemoveTask, TaskRefusal, TaskTracker, finish::End,
+    DecideTask, Decision, Plan, PlanSpec, RemoveTask, TaskRefusal, TaskTracker, end::End,
     live::OVERHEAD_BYTES, recover::revived,
 };
 use crate::{

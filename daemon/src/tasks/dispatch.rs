@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     CancelSignal, JobSink, ProgressSink, RunEnd, RunTask, TaskTracker,
-    finish::End,
+    end::End,
     live::LiveTask,
     outcome::shares_unknown,
     ready::Place,

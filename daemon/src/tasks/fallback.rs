@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use actix::Context;
 use reel_protocol::{TaskError, TaskId, TaskState};
 
-use super::{TaskTracker, again::is_of_the_provider, finish::End, flights::Left, live::LiveTask};
+use super::{TaskTracker, again::is_of_the_provider, end::End, flights::Left, live::LiveTask};
 use crate::provider::Target;
 
 impl LiveTask {

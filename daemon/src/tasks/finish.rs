@@ -1,96 +1,19 @@
 //! How the tracker ends tasks and takes any other step: the journal first, then memory, events, waiters and whoever depends on it.
 
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicBool,
-        Ordering::{Acquire, Release},
-    },
-};
-
 use actix::{AsyncContext, Context};
-use reel_protocol::{
-    Digest, ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, TaskView, Timestamp,
-};
+use reel_protocol::{ErrorCode, HoldReason, TaskId, TaskState, TaskView, Timestamp};
 use tokio::time::Instant;
 
 use super::{
-    TaskTracker, flights::Left, live::LONGEST_DELAY, slack::let_go, state::is_legal, tracker::JOURNAL_PAUSE,
+    TaskTracker,
+    end::{End, RowsWritten, task_error},
+    flights::Left,
+    live::LONGEST_DELAY,
+    slack::let_go,
+    state::is_legal,
+    tracker::JOURNAL_PAUSE,
 };
-use crate::{
-    cache::Made,
-    store::{self, Finish, Step, StoreError},
-};
-
-/// How a task ends.
-#[derive(Debug, Clone)]
-pub struct End {
-    state: TaskState,
-    source: Option<Source>,
-    provider: Option<String>,
-    model: Option<String>,
-    outputs: Vec<Digest>,
-    error: Option<TaskError>,
-    rows: Option<RowsWritten>,
-}
-
-/// Whether the journal has the rows of the results that an end names: written before the end is, and in its commit or an earlier one.
-#[derive(Debug, Clone, Default)]
-pub(super) struct RowsWritten(Arc<AtomicBool>);
-
-impl RowsWritten {
-    pub fn set(&self, are_written: bool) {
-        self.0.store(are_written, Release);
-    }
-
-    fn get(&self) -> bool {
-        self.0.load(Acquire)
-    }
-}
-
-impl End {
-    /// With results.
-    pub fn made(source: Source, made: &Made) -> Self {
-        let outputs = made.outputs.iter().map(|output| output.digest).collect();
-        let (provider, model) = (Some(made.provider.clone()), made.model.clone());
-        Self { source: Some(source), provider, model, outputs, ..Self::bare(TaskState::Succeeded, None) }
-    }
-
-    /// Only if these rows are there.
-    pub(super) fn with_rows(self, rows: RowsWritten) -> Self {
-        Self { rows: Some(rows), ..self }
-    }
-
-    /// Done, with nothing to show.
-    pub fn done() -> Self {
-        Self { source: Some(Source::Made), ..Self::bare(TaskState::Succeeded, None) }
-    }
-
-    /// With an error.
-    pub fn failed(error: TaskError) -> Self {
-        Self::bare(TaskState::Failed, Some(error))
-    }
-
-    /// Given up.
-    pub fn cancelled() -> Self {
-        Self::bare(TaskState::Cancelled, None)
-    }
-
-    const fn bare(state: TaskState, error: Option<TaskError>) -> Self {
-        Self { state, source: None, provider: None, model: None, outputs: Vec::new(), error, rows: None }
-    }
-}
-
-/// An error of the tracker's own.
-pub(super) fn task_error(code: ErrorCode, message: String, hint: &str, is_retryable: bool) -> TaskError {
-    TaskError {
-        code: code.name().to_owned(),
-        message,
-        hint: Some(hint.to_owned()),
-        retryable: is_retryable,
-        provider_status: None,
-    }
-}
+use crate::store::{self, Finish, Step, StoreError};
 
 impl TaskTracker {
     /// Ends a task whose transitions are all on disk.
@@ -115,6 +38,8 @@ impl TaskTracker {
             provider: end.provider,
             model: end.model,
             outputs: end.outputs,
+            notes: end.notes,
+            cost_microusd: end.cost_microusd,
             error: end.error,
         };
         self.ready.remove(id);

@@ -60,6 +60,7 @@ impl Hit {
             outputs: made.outputs.clone(),
             error: None,
             cost: None,
+            notes: made.notes.clone(),
             metadata: spec.metadata.clone(),
         }
     }

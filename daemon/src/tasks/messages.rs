@@ -378,6 +378,8 @@ pub enum RunEnd {
     Made {
         /// The results.
         kept: Box<Kept>,
+        /// What the provider says that they cost, in millionths of a US dollar.
+        cost_microusd: Option<u64>,
         /// What follows if the rows cannot be written.
         lost: Lost,
     },

@@ -9,6 +9,7 @@ mod decide;
 mod dependencies;
 mod dispatch;
 mod eager;
+mod end;
 mod error;
 mod fallback;
 mod finish;

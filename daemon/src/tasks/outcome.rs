@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{
     Again, RunEnd, TaskTracker,
     again::{Failed, Next, is_of_the_provider, next},
-    finish::{End, RowsWritten, task_error},
+    end::{End, RowsWritten, task_error},
     live::LiveTask,
     messages::Lost,
     remote_jobs::hint_to_fetch,
@@ -38,8 +38,8 @@ impl Requeue {
 impl TaskTracker {
     /// A run is over: its slot is free, and its outcome belongs to all that share it.
     pub(super) fn ended(&mut self, ctx: &mut Context<Self>, run: u64, end: RunEnd) {
-        if let RunEnd::Made { kept, lost } = end {
-            return self.made(ctx, run, *kept, lost);
+        if let RunEnd::Made { kept, cost_microusd, lost } = end {
+            return self.made(ctx, run, *kept, cost_microusd, lost);
         }
         let leader = self.runs.remove(&run).and_then(|run| run.leader);
         let is_stopped = leader.is_some() && matches!(end, RunEnd::Stopped);
@@ -70,7 +70,14 @@ impl TaskTracker {
     ///
     /// The run stays until the rows are there, without a slot: whoever leads its flight by then, or has taken it over, has its results too,
     /// and nobody asks for the same meanwhile.
-    fn made(&mut self, ctx: &mut Context<Self>, run: u64, kept: Kept, lost: Lost) {
+    fn made(
+        &mut self,
+        ctx: &mut Context<Self>,
+        run: u64,
+        kept: Kept,
+        cost_microusd: Option<u64>,
+        lost: Lost,
+    ) {
         // Until all that follows at once is on its way to the journal.
         let _coming = kept.coming();
         let leader = self.runs.get_mut(&run).and_then(|run| {
@@ -88,9 +95,10 @@ impl TaskTracker {
             }
             match outcome {
                 Ok(rows) => {
-                    let is_shared = !told.is_empty();
-                    let joined = members.into_iter().filter(|member| !told.contains(member));
-                    tracker.conclude_made(ctx, joined.collect(), is_shared, &made, &rows);
+                    let joined: Vec<_> =
+                        members.into_iter().filter(|member| !told.contains(member)).collect();
+                    let maker = joined.first().copied().filter(|_| told.is_empty());
+                    tracker.conclude_made(ctx, joined, (maker, cost_microusd), &made, &rows);
                 }
                 Err(error) => {
                     let (error, again) = lost(error);
@@ -100,25 +108,28 @@ impl TaskTracker {
             tracker.finish_drain();
             tracker.dispatch(ctx);
         });
-        self.conclude_made(ctx, members, false, &made_now, &rows);
+        let maker = members.first().copied();
+        self.conclude_made(ctx, members, (maker, cost_microusd), &made_now, &rows);
         if let Some((_, drained)) = &mut self.drained {
             drained.ended += 1;
         }
         self.dispatch(ctx);
     }
 
-    /// Ends tasks with results; where they share those of others, all of them do.
+    /// Ends tasks with results. One of them, the maker, has the cost; where another one had them made before, all share its results.
     fn conclude_made(
         &mut self,
         ctx: &mut Context<Self>,
         members: Vec<TaskId>,
-        is_shared: bool,
+        (maker, cost_microusd): (Option<TaskId>, Option<u64>),
         made: &Made,
         rows: &RowsWritten,
     ) {
-        for (position, member) in members.into_iter().enumerate() {
-            let source = if position == 0 && !is_shared { Source::Made } else { Source::Shared };
-            self.conclude(ctx, member, End::made(source, made).with_rows(rows.clone()));
+        for member in members {
+            let is_maker = maker == Some(member);
+            let source = if is_maker { Source::Made } else { Source::Shared };
+            let end = End::made(source, made).with_cost(cost_microusd.filter(|_| is_maker));
+            self.conclude(ctx, member, end.with_rows(rows.clone()));
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     Plan, PlanRefusal, PlanSpec, TaskTracker,
     crash::{AfterCrash, OpenAttempt, after_crash},
-    finish::{End, task_error},
+    end::{End, task_error},
     live::{LONGEST_DELAY, LiveTask, OVERHEAD_BYTES, live_task, span_left},
     messages::{Drain, Drained, RunEnd},
     ready::Lane,

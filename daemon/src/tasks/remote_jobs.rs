@@ -6,7 +6,7 @@ use actix::{Context, Handler, Message, Recipient, ResponseFuture};
 use reel_protocol::{ErrorCode, TaskError, TaskId, TaskState};
 use tokio::sync::oneshot;
 
-use super::{TaskTracker, finish::task_error};
+use super::{TaskTracker, end::task_error};
 use crate::{
     provider::RemoteJob,
     store::{self, Recovered, RemoteId, StoreError},

@@ -8,7 +8,7 @@ use reel_protocol::{JsonText, TaskId, TaskState};
 
 use super::{
     Candidate, Plan, PlanRefusal, PlanSpec, Replan, TaskTracker,
-    finish::{End, task_error},
+    end::{End, task_error},
     flights::Left,
     tracker::Run,
 };

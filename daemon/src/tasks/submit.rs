@@ -312,6 +312,7 @@ pub(super) fn new_task(
         outputs: found
             .map(|made| made.outputs.iter().map(|output| output.digest).collect())
             .unwrap_or_default(),
+        notes: found.map(|made| made.notes.clone()).unwrap_or_default(),
     }
 }
 

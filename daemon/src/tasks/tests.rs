@@ -112,7 +112,7 @@ impl Handler<RunTask> for Peers {
                 "image.generate" | "image.cached" => {
                     let key = key.filter(|_| &*task.kind == "image.cached");
                     let kept = Box::new(cache.send(picture(key)).await.unwrap().unwrap());
-                    RunEnd::Made { kept, lost }
+                    RunEnd::Made { kept, cost_microusd: None, lost }
                 }
                 _ => RunEnd::Done,
             }
@@ -154,7 +154,14 @@ fn picture(key: Option<[u8; 32]>) -> KeepMade {
         width: Some(4),
         height: Some(3),
     };
-    KeepMade { key, provider: "fake".into(), model: None, pictures: vec![picture].into(), make_room: None }
+    KeepMade {
+        key,
+        provider: "fake".into(),
+        model: None,
+        pictures: vec![picture].into(),
+        notes: Vec::new(),
+        make_room: None,
+    }
 }
 
 struct Bench {

@@ -91,7 +91,7 @@ impl Puts {
             };
             let (made, pictures) = tokio::task::spawn_blocking(make).await.unwrap();
             let (key, provider) = (Some(key), "bench".to_owned());
-            let keep = KeepMade { key, provider, model: None, pictures, make_room: None };
+            let keep = KeepMade { key, provider, model: None, pictures, notes: Vec::new(), make_room: None };
             let kept = cache.send(keep).await.unwrap().unwrap();
             let rows = kept.rows.clone();
             kept.settle(store.write(move |connection| rows.write(connection)).await.unwrap());

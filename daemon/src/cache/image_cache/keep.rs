@@ -3,7 +3,7 @@
 use std::{collections::HashSet, io, path::PathBuf, sync::Arc};
 
 use actix::{fut, prelude::*};
-use reel_protocol::{Digest, Timestamp};
+use reel_protocol::{Digest, TaskNote, Timestamp};
 use tokio::{sync::RwLock, time::Instant};
 
 use super::ImageCache;
@@ -40,13 +40,14 @@ struct Asked {
     key: Option<Key>,
     provider: String,
     model: Option<String>,
+    notes: Vec<TaskNote>,
     artifacts: PathBuf,
 }
 
 impl Asked {
     fn kept(self, placed: Placed) -> Kept {
-        let Self { key, provider, model, artifacts } = self;
-        let entry = Entry { artifacts: placed.artifacts(), provider, model, made: Timestamp::now() };
+        let Self { key, provider, model, notes, artifacts } = self;
+        let entry = Entry { artifacts: placed.artifacts(), provider, model, made: Timestamp::now(), notes };
         // An entry without a picture has no row that could name it.
         let key = key.filter(|_| !entry.artifacts.is_empty());
         Kept::new(Made::of(&entry, &artifacts), key, entry, placed)
@@ -59,8 +60,8 @@ impl ImageCache {
         msg: KeepMade,
         ctx: &mut Context<Self>,
     ) -> ResponseActFuture<Self, Result<Kept, CacheError>> {
-        let KeepMade { key, provider, model, pictures, make_room } = msg;
-        let asked = Asked { key, provider, model, artifacts: self.disk.artifacts().to_owned() };
+        let KeepMade { key, provider, model, pictures, notes, make_room } = msg;
+        let asked = Asked { key, provider, model, notes, artifacts: self.disk.artifacts().to_owned() };
         let pictures = match pictures {
             Fresh::Pictures(pictures) => pictures,
             Fresh::Placed(placed) => return Box::pin(fut::ready(Ok(asked.kept(placed)))),

@@ -112,7 +112,7 @@ fn picture(fill: u8, size: usize) -> Picture {
 fn keep_all(key: Option<u8>, pictures: Vec<Picture>) -> KeepMade {
     let key = key.map(|key| [key; 32]);
     let (provider, model, pictures) = ("draft".into(), Some("m".into()), pictures.into());
-    KeepMade { key, provider, model, pictures, make_room: None }
+    KeepMade { key, provider, model, pictures, notes: Vec::new(), make_room: None }
 }
 
 impl Home {

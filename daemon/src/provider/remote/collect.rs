@@ -9,21 +9,21 @@ use crate::{
     provider::{
         Picture,
         class::{Class, Failure},
-        inspect::InspectError,
+        inspect::{InspectError, Inspected},
         wire::Item,
     },
     secret::Secret,
 };
 
 impl RemoteParts {
-    /// The files of these pictures: those that are there, or why none is.
+    /// The files of these pictures, with why one is missing if one is; or why none is there.
     pub(super) async fn collect(
         &self,
         items: Vec<Item>,
         mut texts: Vec<Option<Text>>,
         key: Option<&Secret>,
         sinks: Sinks<'_>,
-    ) -> Result<Files, Failure> {
+    ) -> Result<(Files, Option<String>), Failure> {
         let (mut had, mut urls) = (Vec::new(), Vec::new());
         for item in items {
             let (taken, at) = match item {
@@ -63,15 +63,19 @@ impl RemoteParts {
             Some(failure) if files.is_empty() => Err(failure),
             Some(failure) => {
                 self.warn_of_missing(files.len(), count, &failure.error.message);
-                Ok(files)
+                Ok((files, Some(failure.error.message)))
             }
-            None => Ok(files),
+            None => Ok((files, None)),
         }
     }
 
-    /// Looks at those that nobody has looked at yet: those that are pictures, or why none is.
-    pub(super) async fn inspect(&self, files: Files) -> Result<Vec<Picture>, Failure> {
-        let mut pictures = Vec::new();
+    /// Inspects the files that are not inspected yet. Returns those that are pictures, with what was seen of each and why one is missing if
+    /// one is; or why none is a picture.
+    pub(super) async fn inspect(
+        &self,
+        files: Files,
+    ) -> Result<(Vec<Picture>, Vec<Inspected>, Option<String>), Failure> {
+        let (mut pictures, mut seen) = (Vec::new(), Vec::new());
         let mut fault = None;
         for (file, look) in files {
             let inspected = match look {
@@ -79,16 +83,19 @@ impl RemoteParts {
                 None => self.inspector.inspect(file).await,
             };
             match inspected {
-                Ok((spooled, inspected)) => pictures.push(picture(spooled, inspected)),
+                Ok((spooled, inspected)) => {
+                    pictures.push(picture(spooled, &inspected));
+                    seen.push(inspected);
+                }
                 Err(error) => fault = Some(error),
             }
         }
         match fault {
-            None if !pictures.is_empty() => Ok(pictures),
+            None if !pictures.is_empty() => Ok((pictures, seen, None)),
             // What is good of it was paid with the rest.
             Some(error) if !pictures.is_empty() => {
                 tracing::warn!(provider = %self.config.name, %error, "one of several pictures was left out");
-                Ok(pictures)
+                Ok((pictures, seen, Some(error.to_string())))
             }
             Some(error @ InspectError::OverMemory(_)) => Err(self.lost(&error.to_string())),
             Some(error) => Err(self.bad_answer(&error.to_string())),

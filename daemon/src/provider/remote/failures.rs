@@ -149,7 +149,7 @@ impl RemoteParts {
 }
 
 /// A service's own words: without the key, which it may have repeated, and only then cut, as half a key would not be found.
-fn shown(words: &str, key: Option<&Secret>) -> String {
+pub(super) fn shown(words: &str, key: Option<&Secret>) -> String {
     let words = key.map_or_else(|| words.to_owned(), |key| key.redact(words));
     words.chars().take(SHOWN_CHARS).map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
 }

@@ -41,7 +41,15 @@ pub(super) type Text = (Result<Spooled, BodyFault>, Look);
 /// What came.
 pub(super) enum Came {
     /// All that it names, and that is kept or could not be.
-    Whole(Fresh),
+    Whole {
+        fresh: Fresh,
+        /// What was seen of each picture.
+        seen: Vec<Inspected>,
+        /// What else the answer says.
+        document: Document,
+        /// Pictures that were not kept, as there were too many.
+        passed_over: usize,
+    },
     /// Something is still to be done, or wrong.
     Parts(Parts),
 }
@@ -56,6 +64,8 @@ pub(super) struct Parts {
     pub document: Document,
     /// Why it is not whole, if it is not.
     pub cut: Option<String>,
+    /// Pictures that were not kept, as there were too many.
+    pub passed_over: usize,
     /// Whether it holds far more than any answer does, and was not read to its end.
     pub is_too_large: bool,
 }
@@ -67,9 +77,6 @@ impl Reading {
         let limits = BodyLimits { in_memory, pictures: MAX_PICTURES, picture_bytes: MAX_PICTURE_BYTES };
         let answer = read_answer(chunks, self.wire.picture_field(), &self.spools, limits);
         let Answer { document, pictures, passed_over, cut, is_too_large } = answer;
-        if passed_over > 0 {
-            tracing::warn!(passed_over, "an answer holds more pictures than are kept of one");
-        }
         let items = self.wire.items(&document, &self.base);
         let named: HashSet<_> = items.iter().filter_map(Item::number).collect();
         let look = |(number, text): (usize, Result<Spooled, BodyFault>)| {
@@ -81,10 +88,12 @@ impl Reading {
         if let Some(numbers) = all_good(&items, &pictures) {
             let taken = numbers.into_iter().filter_map(|number| pictures.get_mut(number)?.take());
             let pictures: Vec<_> = taken.filter_map(|(text, look)| Some((text.ok()?, look?.ok()?))).collect();
-            let pictures = pictures.into_iter().map(|(spooled, inspected)| picture(spooled, inspected));
-            return Came::Whole(self.shelver.shelve_now(pictures.collect(), self.coming));
+            let seen = pictures.iter().map(|(_, inspected)| inspected.clone()).collect();
+            let pictures = pictures.into_iter().map(|(spooled, inspected)| picture(spooled, &inspected));
+            let fresh = self.shelver.shelve_now(pictures.collect(), self.coming);
+            return Came::Whole { fresh, seen, document, passed_over };
         }
-        Came::Parts(Parts { items, pictures, document, cut, is_too_large })
+        Came::Parts(Parts { items, pictures, document, cut, passed_over, is_too_large })
     }
 }
 
@@ -102,10 +111,7 @@ fn all_good(items: &[Item], pictures: &[Option<Text>]) -> Option<Vec<usize>> {
 }
 
 /// A picture that was looked at.
-pub(super) fn picture(spooled: Spooled, inspected: Inspected) -> Picture {
-    let Inspected { media_type, extension, width, height, undecoded } = inspected;
-    if let Some(reason) = undecoded {
-        tracing::warn!(media_type, reason, "a picture is kept as it came, without decoding it");
-    }
+pub(super) const fn picture(spooled: Spooled, inspected: &Inspected) -> Picture {
+    let Inspected { media_type, extension, width, height, .. } = *inspected;
     Picture { body: Body::Spooled(spooled), reservation: None, media_type, extension, width, height }
 }

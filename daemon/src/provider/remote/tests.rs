@@ -121,6 +121,8 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
         jobs: JobSink { recipient: nobody.recipient(), run: 1 },
     };
     let made = tokio::time::timeout(Duration::from_secs(20), parts.generate(call)).await;
-    let Ok(Ok(Fresh::Pictures(pictures))) = made else { panic!("it waits for its own memory: {made:?}") };
+    let Ok(Ok(Generated { pictures: Fresh::Pictures(pictures), .. })) = made else {
+        panic!("it waits for its own memory: {made:?}")
+    };
     assert_eq!((pictures.len(), budget.reserved_bytes()), (1, picture.get_ref().len() as u64));
 }

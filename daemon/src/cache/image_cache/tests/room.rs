@@ -68,6 +68,7 @@ async fn a_result_that_was_made_is_not_lost_because_old_tasks_name_all_that_coul
     a_minute_later().await;
     let make_room = Some(History(home.store.clone()).start().recipient());
     let asked = |key, size| KeepMade {
+        notes: Vec::new(),
         make_room: make_room.clone(),
         ..keep_all(Some(key), vec![picture(key, size)])
     };

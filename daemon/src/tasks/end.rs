@@ -1,0 +1,110 @@
+//! How a task ends, and what must be in the journal before it may.
+
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicBool,
+        Ordering::{Acquire, Release},
+    },
+};
+
+use reel_protocol::{Digest, ErrorCode, Source, TaskError, TaskNote, TaskState};
+
+use crate::cache::Made;
+
+/// How a task ends.
+#[derive(Debug, Clone)]
+pub struct End {
+    pub(super) state: TaskState,
+    pub(super) source: Option<Source>,
+    pub(super) provider: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) outputs: Vec<Digest>,
+    pub(super) notes: Vec<TaskNote>,
+    pub(super) cost_microusd: Option<u64>,
+    pub(super) error: Option<TaskError>,
+    pub(super) rows: Option<RowsWritten>,
+}
+
+/// Whether the journal has the rows of the results that an end names: written before the end is, and in its commit or an earlier one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RowsWritten(Arc<AtomicBool>);
+
+impl RowsWritten {
+    /// Notes whether they are there.
+    pub fn set(&self, are_written: bool) {
+        self.0.store(are_written, Release);
+    }
+
+    /// Whether they are there.
+    pub fn get(&self) -> bool {
+        self.0.load(Acquire)
+    }
+}
+
+impl End {
+    /// With results.
+    pub fn made(source: Source, made: &Made) -> Self {
+        let outputs = made.outputs.iter().map(|output| output.digest).collect();
+        let (provider, model) = (Some(made.provider.clone()), made.model.clone());
+        let notes = made.notes.clone();
+        Self {
+            source: Some(source),
+            provider,
+            model,
+            outputs,
+            notes,
+            ..Self::bare(TaskState::Succeeded, None)
+        }
+    }
+
+    /// With what the provider says that the results cost: only of the task that had them made.
+    pub(super) fn with_cost(self, cost_microusd: Option<u64>) -> Self {
+        Self { cost_microusd, ..self }
+    }
+
+    /// Only if these rows are there.
+    pub(super) fn with_rows(self, rows: RowsWritten) -> Self {
+        Self { rows: Some(rows), ..self }
+    }
+
+    /// Done, with nothing to show.
+    pub fn done() -> Self {
+        Self { source: Some(Source::Made), ..Self::bare(TaskState::Succeeded, None) }
+    }
+
+    /// With an error.
+    pub fn failed(error: TaskError) -> Self {
+        Self::bare(TaskState::Failed, Some(error))
+    }
+
+    /// Given up.
+    pub fn cancelled() -> Self {
+        Self::bare(TaskState::Cancelled, None)
+    }
+
+    const fn bare(state: TaskState, error: Option<TaskError>) -> Self {
+        Self {
+            state,
+            source: None,
+            provider: None,
+            model: None,
+            outputs: Vec::new(),
+            notes: Vec::new(),
+            cost_microusd: None,
+            error,
+            rows: None,
+        }
+    }
+}
+
+/// An error of the tracker's own.
+pub(super) fn task_error(code: ErrorCode, message: String, hint: &str, is_retryable: bool) -> TaskError {
+    TaskError {
+        code: code.name().to_owned(),
+        message,
+        hint: Some(hint.to_owned()),
+        retryable: is_retryable,
+        provider_status: None,
+    }
+}
