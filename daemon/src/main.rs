@@ -170,12 +170,14 @@ fn run(is_auto_started: bool) -> ExitCode {
     });
     // Not before the rooms are gone, which went with the runtime.
     drop(lock);
-    match ended.unwrap_or_else(|error| Err((Exit::Internal, error.into()))) {
+    let ended = ended.unwrap_or_else(|error| Err((Exit::Internal, error.into())));
+    if let Err((_, error)) = &ended {
+        tracing::error!(error = format!("{error:#}"), "ended");
+    }
+    logging::flush();
+    match ended {
         Ok(()) => Exit::Done.into(),
-        Err((exit, error)) => {
-            tracing::error!(error = format!("{error:#}"), "ended");
-            fail(exit, &format!("{error:#}"))
-        }
+        Err((exit, error)) => fail(exit, &format!("{error:#}")),
     }
 }
 

@@ -199,6 +199,12 @@ impl Sandbox {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
+    /// Waits until a daemon that was started directly has said this.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        eventually(&format!("the log says {text:?}"), || self.log().contains(text).then_some(()));
+    }
+
     /// The pid of the daemon that holds the lock file, or held it last.
     pub fn daemon_pid(&self) -> Option<u32> {
         let text = fs::read_to_string(self.home.join("reeld.lock")).ok()?;

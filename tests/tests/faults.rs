@@ -128,12 +128,15 @@ fn a_damaged_database_is_set_aside_said_loudly_and_never_overwritten() {
         let aside = set_aside(sandbox.home());
         let is_kept = aside.iter().any(|file| fs::read(file).unwrap() == bytes);
         assert!(is_kept, "{how}: its bytes are kept under a new name: {aside:?}");
+        // The last lines of a log are written by the end of the daemon.
+        sandbox.stop();
         let mut log = sandbox.log();
         for file in fs::read_dir(sandbox.home().join("logs")).into_iter().flatten().flatten() {
             log.push_str(&String::from_utf8_lossy(&fs::read(file.path()).unwrap()));
         }
         let name = aside[0].file_name().unwrap().to_str().unwrap();
         assert!(log.contains(name) || log.contains("damaged"), "{how}: said loudly: {log}");
+        sandbox.start();
         let id = sandbox.connect().submit("debug.noop", json!({}));
         assert_eq!(sandbox.connect().wait(id)["state"], "succeeded", "{how}");
     }

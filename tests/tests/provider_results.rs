@@ -13,7 +13,7 @@ use std::fs;
 use reel_tests::{
     Connection, FakeProvider, Sandbox, eventually,
     fake_provider::{Delivery, Fault, FileFault},
-    studio::{config, patient_studio, prompt, submit},
+    studio::{patient_studio, prompt, submit},
 };
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
@@ -243,7 +243,7 @@ fn of_several_pictures_each_is_fetched_by_itself_and_the_good_ones_are_kept() {
     provider.script_files([FileFault::Good, FileFault::Status(410, None), FileFault::Good]);
     let task = connection.generate(three("one is gone"));
     assert_eq!(task["outputs"].as_array().unwrap().len(), 2, "{task}");
-    assert!(sandbox.log().contains("2 of 3 results are kept"), "{}", sandbox.log());
+    sandbox.wait_for_log("2 of 3 results are kept");
     assert_eq!(provider.calls(), 2);
 }
 
@@ -342,27 +342,6 @@ fn a_task_whose_results_another_provider_made_waits_for_that_one_or_for_a_person
     connection.ok("task.release", json!({ "id": id }));
     assert_made(&connection.wait(id));
     assert_eq!((provider.calls(), other.calls()), (1, 0));
-}
-
-#[test]
-fn the_wait_for_a_free_connection_takes_nothing_of_the_patience() {
-    let provider = naming();
-    provider.on_prompt("silent", Fault::Never);
-    provider.script_files([NOT_FOUND]);
-    let sandbox = Sandbox::new();
-    sandbox.configure(&config(&sandbox, &provider, "").replace("per_host = 100", "per_host = 1"));
-    sandbox.start();
-    provider.hold();
-    let mut connection = sandbox.connect();
-    let named = submit(&mut connection, "named");
-    provider.wait_for_in_flight(1);
-    // It waits for the connection, and has it for two seconds before the picture is fetched.
-    let silent = submit(&mut connection, "silent");
-    eventually("both run", || (connection.task(silent)["state"] == "running").then_some(()));
-    provider.release();
-    assert_made(&connection.wait(named));
-    assert_held(&connection.wait(silent));
-    assert_eq!(provider.calls_of("named"), 1);
 }
 
 #[test]

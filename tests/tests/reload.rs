@@ -93,7 +93,7 @@ fn a_file_that_does_not_hold_is_refused_aloud_and_the_former_one_stays() {
         reason.contains("config.toml:3:1") && reason.contains("did you mean max_concurrent?"),
         "{reason}"
     );
-    assert!(sandbox.log().contains("the former one stays in force"), "{}", sandbox.log());
+    sandbox.wait_for_log("the former one stays in force");
     let now = in_force(&mut ear);
     assert_eq!((&now["digest"], now["refused"].as_str()), (&before["digest"], Some(reason)));
 

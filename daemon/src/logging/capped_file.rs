@@ -6,18 +6,13 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
 };
 
 #[derive(Debug)]
 pub(super) struct CappedFile {
     path: PathBuf,
     max_bytes: u64,
-    open: Mutex<OpenFile>,
-    dropped_lines: AtomicU64,
+    open: OpenFile,
 }
 
 #[derive(Debug)]
@@ -36,26 +31,20 @@ impl CappedFile {
         }
         let file = open_private(&path)?;
         let bytes = file.metadata()?.len();
-        let open = Mutex::new(OpenFile { file, bytes, is_torn: false });
-        Ok(Self { path, max_bytes, open, dropped_lines: AtomicU64::new(0) })
+        Ok(Self { path, max_bytes, open: OpenFile { file, bytes, is_torn: false } })
     }
 
-    pub(super) fn dropped_lines(&self) -> u64 {
-        self.dropped_lines.load(Ordering::Relaxed)
-    }
-
-    fn append(&self, line: &[u8]) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.try_append(&mut open, line).is_err() {
-            open.is_torn = true;
-            self.dropped_lines.fetch_add(1, Ordering::Relaxed);
+    fn append(&mut self, line: &[u8]) {
+        if self.try_append(line).is_err() {
+            self.open.is_torn = true;
         }
     }
 
-    fn try_append(&self, open: &mut OpenFile, line: &[u8]) -> io::Result<()> {
-        if open.bytes > 0 && open.bytes + line.len() as u64 > self.max_bytes {
-            self.begin_anew(open)?;
+    fn try_append(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.open.bytes > 0 && self.open.bytes + line.len() as u64 > self.max_bytes {
+            self.begin_anew()?;
         }
+        let open = &mut self.open;
         if open.is_torn {
             open.file.write_all(b"\n")?;
             open.bytes += 1;
@@ -66,7 +55,8 @@ impl CappedFile {
         Ok(())
     }
 
-    fn begin_anew(&self, open: &mut OpenFile) -> io::Result<()> {
+    fn begin_anew(&mut self) -> io::Result<()> {
+        let open = &mut self.open;
         let mut former = self.path.clone().into_os_string();
         former.push(".1");
         if fs::rename(&self.path, PathBuf::from(former)).is_ok() {
@@ -96,8 +86,7 @@ fn open_private(path: &Path) -> io::Result<File> {
     options.append(true).create(true).open(path)
 }
 
-/// What the library asks of a writer that an `Arc` shares; it hands each event over in one piece.
-impl Write for &CappedFile {
+impl Write for CappedFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.append(line);
         Ok(line.len())
@@ -117,7 +106,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("logs/reeld.log");
         let former = root.path().join("logs/reeld.log.1");
-        let file = CappedFile::open(path.clone(), 100).unwrap();
+        let mut file = CappedFile::open(path.clone(), 100).unwrap();
         for number in 0..40 {
             file.append(format!("line {number:02} ..........\n").as_bytes());
             assert!(fs::metadata(&path).unwrap().len() <= 100);
@@ -126,7 +115,7 @@ mod tests {
         assert!(text.ends_with("line 39 ..........\n") && text.contains("line 32"), "{text}");
         drop(file);
         let bytes = fs::metadata(&path).unwrap().len();
-        let file = CappedFile::open(path.clone(), 100).unwrap();
+        let mut file = CappedFile::open(path.clone(), 100).unwrap();
         file.append(b"x\n");
         assert!([2, bytes + 2].contains(&fs::metadata(&path).unwrap().len()));
         file.append(&[b'y'; 500]);
@@ -135,16 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_drops_lines_and_counts_them() {
+    fn a_full_disk_drops_lines_and_nothing_else() {
         let Ok(file) = OpenOptions::new().append(true).open("/dev/full") else { return };
         let root = tempfile::tempdir().unwrap();
-        let log = CappedFile::open(root.path().join("log"), 1000).unwrap();
-        let whole = std::mem::replace(&mut log.open.lock().unwrap().file, file);
+        let mut log = CappedFile::open(root.path().join("log"), 1000).unwrap();
+        let whole = std::mem::replace(&mut log.open.file, file);
         log.append(b"lost\n");
         log.append(b"lost\n");
-        log.open.lock().unwrap().file = whole;
+        log.open.file = whole;
         log.append(b"kept\n");
-        assert_eq!(log.dropped_lines(), 2);
         assert_eq!(fs::read(root.path().join("log")).unwrap(), b"\nkept\n");
     }
 
@@ -152,7 +140,7 @@ mod tests {
     fn something_in_the_way_of_the_former_file_does_not_let_this_one_grow() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("log.1/full")).unwrap();
-        let log = CappedFile::open(root.path().join("log"), 10).unwrap();
+        let mut log = CappedFile::open(root.path().join("log"), 10).unwrap();
         for _ in 0..5 {
             log.append(b"12345678\n");
         }

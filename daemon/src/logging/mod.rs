@@ -2,6 +2,7 @@
 
 mod capped_file;
 mod filter;
+mod line_writer;
 mod priority;
 
 pub use filter::{FilterError, parse_filter};
@@ -13,7 +14,7 @@ use std::{
     io::{self, IsTerminal},
     panic,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use tracing::Subscriber;
@@ -21,7 +22,7 @@ use tracing_subscriber::{
     Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan, reload,
 };
 
-use self::{capped_file::CappedFile, priority::Prioritised};
+use self::{capped_file::CappedFile, line_writer::LineWriter, priority::Prioritised};
 
 /// The log's name in its directory; the former one has `.1` behind it.
 const FILE_NAME: &str = "reeld.log";
@@ -49,6 +50,9 @@ pub enum LoggingError {
         #[source]
         source: io::Error,
     },
+    /// There is no thread that could write to standard error.
+    #[error("cannot start the log's thread")]
+    Thread(#[source] io::Error),
     /// This process logs already.
     #[error("logging was started before")]
     StartedBefore,
@@ -69,7 +73,17 @@ pub enum StandardError {
 #[derive(Debug, Clone)]
 pub struct LogHandle {
     filter: reload::Handle<Targets, Registry>,
-    file: Arc<CappedFile>,
+    writers: Vec<Arc<LineWriter>>,
+}
+
+/// The log of this process.
+static LOG: OnceLock<LogHandle> = OnceLock::new();
+
+/// Returns once what was logged before is written, or after a second for each place that takes nothing: for an end of the process.
+pub fn flush() {
+    if let Some(log) = LOG.get() {
+        log.flush();
+    }
 }
 
 impl LogHandle {
@@ -78,9 +92,8 @@ impl LogHandle {
         self.filter.reload(parse_filter(text)?).map_err(|_| FilterError::Closed)
     }
 
-    /// Lines that the file could not take, as when the disk was full.
-    pub fn dropped_lines(&self) -> u64 {
-        self.file.dropped_lines()
+    fn flush(&self) {
+        self.writers.iter().for_each(|writer| writer.flush());
     }
 }
 
@@ -97,7 +110,7 @@ pub fn start(
     let (subscriber, handle) = build(logs_dir, targets, max_bytes, stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::StartedBefore)?;
     log_panics();
-    Ok(handle)
+    Ok(LOG.get_or_init(|| handle).clone())
 }
 
 fn effective_filter(variable: Option<OsString>, configured: &str) -> Result<Targets, LoggingError> {
@@ -115,20 +128,27 @@ fn build(
     stderr: StandardError,
 ) -> Result<(impl Subscriber + Send + Sync + use<>, LogHandle), LoggingError> {
     let path = logs_dir.join(FILE_NAME);
-    let file = CappedFile::open(path.clone(), max_bytes)
-        .map(Arc::new)
-        .map_err(|source| LoggingError::File { path, source })?;
+    let file = CappedFile::open(path.clone(), max_bytes).and_then(LineWriter::start).map(Arc::new);
+    let file = file.map_err(|source| LoggingError::File { path, source })?;
+    let error = match stderr {
+        StandardError::Silent => None,
+        StandardError::Dated | StandardError::Journal => {
+            Some(Arc::new(LineWriter::start(io::stderr()).map_err(LoggingError::Thread)?))
+        }
+    };
     let (filter, filter_handle) = reload::Layer::new(targets);
     let is_terminal = io::stderr().is_terminal();
+    let when = |wanted| error.clone().filter(|_| stderr == wanted);
     let subscriber = tracing_subscriber::registry()
         .with(filter)
         .with(lines(Arc::clone(&file), false))
-        .with((stderr == StandardError::Dated).then(|| lines(io::stderr, is_terminal)))
+        .with(when(StandardError::Dated).map(|error| lines(error, is_terminal)))
         .with(
-            (stderr == StandardError::Journal)
-                .then(|| lines(io::stderr, false).event_format(Prioritised::default())),
+            when(StandardError::Journal)
+                .map(|error| lines(error, false).event_format(Prioritised::default())),
         );
-    Ok((subscriber, LogHandle { filter: filter_handle, file }))
+    let writers = [Some(file), error].into_iter().flatten().collect();
+    Ok((subscriber, LogHandle { filter: filter_handle, writers }))
 }
 
 fn lines<S, W>(
@@ -152,6 +172,8 @@ fn log_panics() {
         // Empty unless RUST_BACKTRACE asks for it.
         let backtrace = Backtrace::capture();
         tracing::error!(location, message, %backtrace, "panicked");
+        // The process may end with it.
+        flush();
         former(panic);
     }));
 }
@@ -175,10 +197,10 @@ mod tests {
             assert!(handle.set_filter("loud").is_err());
             tracing::debug!("still shown");
         });
+        handle.flush();
         let text = fs::read_to_string(logs.join(FILE_NAME)).unwrap();
         assert!(!text.contains("hidden") && text.contains("still shown"), "{text}");
         assert!(text.contains("DEBUG") && text.contains("digest=7") && !text.contains('\u{1b}'), "{text}");
-        assert_eq!(handle.dropped_lines(), 0);
     }
 
     #[test]
@@ -213,6 +235,7 @@ mod tests {
         let panicked = std::thread::spawn(|| panic!("the lamp fell over")).join();
         assert!(panicked.is_err());
         tracing::info!("after");
+        flush();
     }
 
     #[test]

@@ -139,6 +139,7 @@ impl TaskTracker {
                 Err(error) => {
                     // Going on without the tasks that were accepted would lose them; the next start tries again.
                     tracing::error!(error = %error, "the journal cannot be read");
+                    crate::logging::flush();
                     std::process::exit(Exit::Io as i32);
                 }
             })

@@ -84,6 +84,7 @@ impl RemoteParts {
         turns: &Semaphore,
         progress: &ProgressSink,
     ) -> Result<Spooled, Unfetched> {
+        // From the end of the first try on, which waits for its turn.
         let mut until = None;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -92,7 +93,6 @@ impl RemoteParts {
                 let _turn = turns.acquire().await;
                 self.fetch_once(url.clone(), key).await
             };
-            // From the first try on, which may have waited for a free connection.
             let until = *until.get_or_insert_with(|| Instant::now() + self.patience);
             let left = until.saturating_duration_since(Instant::now());
             let missed = match fetched {
