@@ -12,6 +12,7 @@ pub mod ipc;
 pub mod logging;
 pub mod memory;
 pub mod nearest;
+pub mod notices;
 pub mod provider;
 pub mod reload;
 pub mod secret;

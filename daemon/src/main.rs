@@ -1,6 +1,11 @@
 //! `reeld`: one story from the arguments to the last line of the log.
 
-use std::{path::PathBuf, process::ExitCode, rc::Rc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    rc::Rc,
+    time::Duration,
+};
 
 use reel_protocol::{
     Digest,
@@ -15,10 +20,11 @@ use reeld::{
     ipc::{self, HomeLock, Listener, LockError},
     logging::{self, LogHandle, StandardError},
     memory,
+    notices::Notices,
     reload::{Reload, ReloadParts},
     shutdown::{self, Inputs},
     signals::{Signal, Signals},
-    store,
+    store::{self, Opened, StoreError},
     systemd::{self, Notifier, PassedSocket},
     tasks::{Drain, GetTaskCounts},
     wiring::{self, Foundation, Rooms},
@@ -40,6 +46,9 @@ const SOCKET_LOOK: Duration = Duration::from_secs(2);
 
 /// How much longer than a paid call a former daemon may take to end: for stopping its tasks and closing its journal.
 const TAKE_OVER_MARGIN: Duration = Duration::from_mins(1);
+
+/// How long the journal's last writes and the folding back of its log may take at the end.
+const CLOSING: Duration = Duration::from_secs(10);
 
 const HELP: &str = "\
 reeld: the reel daemon. It runs in the foreground; `reel daemon start` starts it in the background.
@@ -228,19 +237,13 @@ struct Start {
 async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (Exit, anyhow::Error)> {
     let Start { locations, config, config_digest, passed, notifier, is_auto_started } = start;
     let database = locations.home.join("reel.db");
-    let opened = store::open(&database)
-        .map_err(|error| (Exit::Io, anyhow::Error::new(error).context(database.display().to_string())))?;
-    if let Some(aside) = &opened.set_aside {
-        tracing::error!(kept = %aside.display(), "the journal was damaged: it is kept under this name, and a new one begins");
-    }
+    let opened = store::open(&database).map_err(|error| (Exit::Io, cannot_open(error, &database)))?;
+    let notices = Notices::of_journal(&database, &opened);
+    let Opened { store, recovery, .. } = opened;
     // Not before: opening waits for the disk, and until now a signal ends the process at once, which the journal survives as any death.
     let signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
     // Before the rooms, as it may fail: an actor that is dropped before its first turn takes that turn then, without a runtime.
-    let listener = match passed {
-        Some(passed) => Listener::adopt(passed, &lock),
-        None => Listener::bind(&locations, &lock),
-    };
-    let listener = listener.map_err(|error| (Exit::CannotCreate, error.into()))?;
+    let listener = listen(passed, &locations, &lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
     let (control, requests) = control::channel();
     let (reload, config_in_force) = Reload::new(ReloadParts {
         file: locations.config.clone(),
@@ -253,23 +256,27 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
     let foundation = Foundation {
         locations: locations.clone(),
         config,
-        store: opened.store,
+        store: store.clone(),
+        recovery,
+        notices: notices.clone(),
         control,
         is_auto_started,
         config_in_force,
     };
     let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
+    // Not before the unfinished tasks are taken up: where that fails, whoever starts the daemon hears the reason and not a lost connection.
+    let _ = rooms.counts.send(GetTaskCounts).await;
     let (stop, stopping) = watch::channel(false);
     let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping, stopper));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), home = %locations.home.display(), socket = %locations.socket.display(), "ready");
     notifier.begin(rooms.counts.clone());
     let config_watch = ConfigWatch::start(locations.config.clone());
 
-    let idle = idle(&rooms);
-    tokio::pin!(idle);
+    let mut idle = std::pin::pin!(idle(&rooms));
     let mut inputs = Inputs { signals, requests, reload, log };
     let drain = loop {
         tokio::select! {
+            () = store.is_lost() => break Drain::within(Duration::ZERO),
             signal = inputs.signals.next() => match signal {
                 Signal::Terminate | Signal::Interrupt => break inputs.reload.drain(),
                 Signal::Reload => drop(inputs.reload.apply(&rooms).await),
@@ -284,9 +291,38 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
             }
         }
     };
+    if let Some(error) = store.lost() {
+        notices.add_lost(&error);
+    }
     notifier.stopping(drain.limit.max(drain.paid));
     shutdown::run(&rooms, drain, &stop, accepting, &mut inputs).await;
-    Ok(())
+    store.close(CLOSING);
+    store.lost().map_or(Ok(()), |error| Err((Exit::Io, with_hint(error))))
+}
+
+fn listen(
+    passed: Option<PassedSocket>,
+    locations: &Locations,
+    lock: &HomeLock,
+) -> Result<Listener, ipc::BindError> {
+    match passed {
+        Some(passed) => Listener::adopt(passed, lock),
+        None => Listener::bind(locations, lock),
+    }
+}
+
+fn cannot_open(error: StoreError, database: &Path) -> anyhow::Error {
+    with_hint(error).context(format!("cannot open the journal {}", database.display()))
+}
+
+/// The error with the next step, for a person who sees nothing else.
+fn with_hint(error: StoreError) -> anyhow::Error {
+    let hint = error.hint();
+    let error = anyhow::Error::new(error);
+    match hint {
+        Some(hint) => anyhow::anyhow!("{error:#}; {hint}"),
+        None => error,
+    }
 }
 
 /// Accepts until told to stop, then waits for the sessions' last answers.

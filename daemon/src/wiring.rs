@@ -18,9 +18,10 @@ use crate::{
     events::EventHub,
     ipc::{Recipients, Router, RouterParts},
     memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
+    notices::Notices,
     provider::{Permits, ProviderGateway},
     service::{Planner, RegistryParts, ServiceRegistry},
-    store::Store,
+    store::{Recovery, Store},
     tasks::{Drain, GetTaskCounts, SetTaskLimits, TaskTracker, TrackerParts},
 };
 
@@ -36,6 +37,10 @@ pub struct Foundation {
     pub config: Config,
     /// The open journal.
     pub store: Store,
+    /// What was read of it.
+    pub recovery: Recovery,
+    /// What a person should know.
+    pub notices: Notices,
     /// The doors to `main`.
     pub control: Control,
     /// Whether a client started the daemon.
@@ -96,7 +101,8 @@ fn start_cache(parts: CacheParts) -> (Addr<ImageCache>, Shelves, Shelver) {
 
 /// Starts all rooms on this thread's arbiter.
 pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
-    let Foundation { locations, config, store, control, is_auto_started, config_in_force } = foundation;
+    let Foundation { locations, config, store, recovery, notices, control, is_auto_started, config_in_force } =
+        foundation;
     let budget = Budget::new(config.memory.limit_mb * 1024 * 1024);
     let events = EventHub::new(budget.clone());
     let (level, levels) = watch::channel(MemoryLevel::Normal);
@@ -126,6 +132,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
 
     let tracker = TaskTracker::new(TrackerParts {
         store: store.clone(),
+        recovery: Some(recovery),
         artifacts,
         plan: Arc::new(Planner::new(built.entries)),
         run: registry.clone().recipient(),
@@ -163,6 +170,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         started: Instant::now(),
         is_auto_started,
         config_in_force,
+        notices,
     });
     Ok(actors.into_rooms(router, ground, permits, events))
 }

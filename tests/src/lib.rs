@@ -19,6 +19,7 @@ pub mod process;
 pub mod random;
 pub mod raw_server;
 pub mod sandbox;
+pub mod small_disk;
 pub mod studio;
 pub mod wait;
 
@@ -30,5 +31,6 @@ pub use self::{
     process::Ran,
     random::Random,
     sandbox::Sandbox,
+    small_disk::SmallDisk,
     wait::{DEADLINE, eventually, pause},
 };

@@ -9,59 +9,12 @@
 )]
 
 use std::{
-    ffi::CString,
     fs,
-    io::Write,
     path::{Path, PathBuf},
 };
 
-use reel_tests::{Connection, Sandbox};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use reel_tests::{Connection, SmallDisk};
 use serde_json::{Value, json};
-
-/// A small disk in memory, gone when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// None, and why is printed, where this user may not mount.
-    #[expect(clippy::print_stdout, reason = "a test that shows nothing must say so")]
-    fn mounted() -> Option<Self> {
-        let at = tempfile::Builder::new().prefix("reel-disk-").tempdir().unwrap();
-        let size = CString::new("size=24m,mode=0700").unwrap();
-        match mount("tmpfs", at.path(), "tmpfs", MountFlags::empty(), Some(size.as_c_str())) {
-            Ok(()) => Some(Self(at)),
-            Err(error) => {
-                println!("skipped: a small disk cannot be mounted here: {error}");
-                None
-            }
-        }
-    }
-
-    /// A running daemon whose home is on this disk. To be dropped before it.
-    fn sandbox(&self) -> Sandbox {
-        let sandbox = Sandbox::new().with_home(self.0.path().join("home"));
-        sandbox.start();
-        sandbox
-    }
-
-    /// Takes all room but `kilobytes`, or what others leave of it meanwhile.
-    fn fill_up_to(&self, kilobytes: u64) -> PathBuf {
-        let path = self.0.path().join("filler");
-        let mut file = fs::File::create(&path).unwrap();
-        let has_more = || {
-            let space = rustix::fs::statvfs(self.0.path()).unwrap();
-            space.f_bavail * space.f_frsize > kilobytes * 1024
-        };
-        while has_more() && file.write_all(&[7; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
-    }
-}
 
 /// What becomes of a task for which the disk has no room.
 enum Stopped {
@@ -93,7 +46,7 @@ fn generate_until_full(connection: &mut Connection) -> (Vec<Value>, Stopped) {
 
 #[test]
 fn a_full_disk_refuses_new_work_keeps_what_was_done_and_works_again_when_there_is_room() {
-    let Some(disk) = SmallDisk::mounted() else { return };
+    let Some(disk) = SmallDisk::mounted(24) else { return };
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();
     let filler = disk.fill_up_to(1024);
@@ -136,7 +89,7 @@ fn temporary_files(directory: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_journal_without_room_acknowledges_nothing_and_loses_nothing() {
-    let Some(disk) = SmallDisk::mounted() else { return };
+    let Some(disk) = SmallDisk::mounted(24) else { return };
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();
     connection.ok("queue.pause", json!({}));
@@ -174,7 +127,7 @@ fn a_journal_without_room_acknowledges_nothing_and_loses_nothing() {
 
 #[test]
 fn tasks_that_run_while_the_disk_fills_end_with_an_outcome() {
-    let Some(disk) = SmallDisk::mounted() else { return };
+    let Some(disk) = SmallDisk::mounted(24) else { return };
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();
     let ids: Vec<u64> = (0..30)

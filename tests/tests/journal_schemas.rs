@@ -136,11 +136,12 @@ fn check_outputs(revived: &Revived, connection: &mut Connection) {
     }
 }
 
-/// What was made before is answered from the cache, without a call; a submit sent again is the same task.
+/// What was paid before is answered from the cache, without a call; a submit sent again is the same task.
 fn check_repeats(revived: &Revived, connection: &mut Connection) {
     let calls = revived.provider.calls();
     let made = revived.tasks().filter(|(task, _)| {
-        task["kind"] == "image.generate" && task["state"] == "succeeded" && task["source"] == "made"
+        // A draft is drawn anew by another version of the embedded provider.
+        task["provider"] == "studio" && task["state"] == "succeeded" && task["source"] == "made"
     });
     let mut hits = 0;
     for (task, _) in made {
@@ -152,7 +153,7 @@ fn check_repeats(revived: &Revived, connection: &mut Connection) {
         assert_eq!(again["outputs"][0]["digest"], task["outputs"][0]["digest"]);
         hits += 1;
     }
-    assert!(hits > 5, "{hits}");
+    assert!(hits > 5 || revived.expected["schema"].as_u64() < Some(3), "{hits}");
     assert_eq!(revived.provider.calls(), calls);
     // Request ids belong to the program that sent them.
     let mut requests = revived.sandbox.connect();

@@ -62,7 +62,12 @@ fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
         })
         .collect();
     let cache = &status.cache;
-    table::fields(&[
+    let notices = status.notices.iter().map(|notice| {
+        let hint = notice.hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+        ("WARNING", notice.message.clone() + &hint)
+    });
+    let mut fields: Vec<_> = notices.collect();
+    fields.extend([
         ("daemon", format!("{}, pid {}, up {up}{started}", status.version, status.pid)),
         ("tasks", tasks + &waits),
         ("providers", providers.join(", ")),
@@ -91,7 +96,8 @@ fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
         ("socket", status.socket.clone()),
         ("home", status.home.clone()),
         ("config", config(status, file)),
-    ])
+    ]);
+    table::fields(&fields)
 }
 
 /// The file, and how it stands to what is in force, where that is not all of it.

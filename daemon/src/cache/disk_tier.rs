@@ -278,7 +278,12 @@ impl DiskTier {
     }
 
     /// Files in the directory of a digest's first byte that are named like artifacts and were not changed since `before`.
-    pub fn named_files(&self, first_byte: u8, before: SystemTime) -> Vec<(Digest, PathBuf)> {
+    pub fn named_files(
+        &self,
+        first_byte: u8,
+        since: SystemTime,
+        before: SystemTime,
+    ) -> Vec<(Digest, PathBuf)> {
         let Ok(files) = fs::read_dir(self.artifacts.join(format!("{first_byte:02x}"))) else {
             return Vec::new();
         };
@@ -286,7 +291,10 @@ impl DiskTier {
             let metadata = file.metadata().ok()?;
             let digest = file.path().file_stem()?.to_str()?.parse().ok()?;
             let is_old = metadata.modified().is_ok_and(|modified| modified < before);
-            (metadata.is_file() && is_old).then(|| (digest, file.path()))
+            // Whoever copies a file back or touches it changes one of the two.
+            let times = [metadata.modified().ok(), metadata.created().ok()];
+            let is_ours = times.into_iter().flatten().all(|time| time >= since);
+            (metadata.is_file() && is_old && is_ours).then(|| (digest, file.path()))
         };
         files.flatten().filter_map(named).collect()
     }

@@ -44,6 +44,7 @@ use super::{
     unsynced::{self, InJournal, Places},
 };
 use crate::{
+    chain::chain,
     events::EventHub,
     memory::{Budget, Reclaim},
     store::{self, Dropped, Store},
@@ -145,14 +146,14 @@ impl Actor for ImageCache {
             // Lost only with the runtime.
             let _ = tokio::task::spawn_blocking(move || temporary.remove_temporary()).await;
             if let Err(error) = unsynced::restore(store, disk, places).await {
-                error!(%error, "cannot see to all files that were not synced");
+                error!(error = chain(&error), "cannot see to all files that were not synced");
             }
             totals.await
         };
         // Nothing is answered before the totals are known: whatever changes them would be counted twice.
         ctx.wait(prepare.into_actor(self).map(|totals, actor, _| {
             let ((entries, artifacts, disk_bytes), keys) = totals.unwrap_or_else(|error| {
-                error!(%error, "cannot count what the cache holds");
+                error!(error = chain(&error), "cannot count what the cache holds");
                 ((0, 0, 0), Keys::default())
             });
             actor.stats = CacheStatsResult { entries, artifacts, ..actor.stats };
@@ -312,7 +313,7 @@ impl ImageCache {
                 move |connection| store::touch(connection, &uses),
                 |written| {
                     if let Err(error) = written {
-                        warn!(%error, "cannot write when artifacts were used");
+                        warn!(error = chain(&error), "cannot write when artifacts were used");
                     }
                 },
             );

@@ -11,7 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
 use super::{Body, CacheError, disk_tier::DiskTier};
-use crate::store::{self, Store, StoreError, Unsynced};
+use crate::{
+    chain::chain,
+    store::{self, Store, StoreError, Unsynced},
+};
 
 /// Most bytes of such a file. The journal's log takes them twice, as frames and as pages of the database, so a large one is synced at once.
 const FILE_BYTES: u64 = 16 * 1024;
@@ -85,7 +88,7 @@ pub(super) async fn sync(store: Store, disk: DiskTier, files: Vec<InJournal>) {
                     synced.push(file);
                 }
                 Err(error) => {
-                    warn!(path = %file.path.display(), %error, "cannot sync a file; the next start writes it anew");
+                    warn!(path = %file.path.display(), error = chain(&error), "cannot sync a file; the next start writes it anew");
                     file.stay();
                 }
             }
@@ -95,7 +98,7 @@ pub(super) async fn sync(store: Store, disk: DiskTier, files: Vec<InJournal>) {
     // Lost only with the runtime.
     let Ok((synced, numbers)) = tokio::task::spawn_blocking(sync).await else { return };
     if let Err(error) = store.write(move |connection| store::delete_unsynced(connection, &numbers)).await {
-        warn!(%error, "the journal keeps files that are synced");
+        warn!(error = chain(&error), "the journal keeps files that are synced");
         synced.into_iter().for_each(InJournal::stay);
     }
 }

@@ -89,10 +89,14 @@ fn store(error: &StoreError) -> RpcError {
         StoreError::Full(_) => new(ErrorCode::StorageFull).hint("make room on the disk, then send it again"),
         StoreError::Busy => new(ErrorCode::StorageFailed).hint("send it again in a moment"),
         StoreError::Closed => stopping(),
+        StoreError::Lost { .. } | StoreError::Foreign => {
+            new(ErrorCode::StorageFailed).hint(error.hint().unwrap_or(SEE_LOG))
+        }
         // Whoever asks about a task answers it in words of its own.
         StoreError::NoTask(_)
         | StoreError::NoRows
         | StoreError::Damaged(_)
+        | StoreError::Incomplete
         | StoreError::Failed(_)
         | StoreError::Unreadable(_)
         | StoreError::Newer { .. }

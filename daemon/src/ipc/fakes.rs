@@ -23,6 +23,7 @@ use crate::{
     control::{self, ControlRequest},
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
+    notices::Notices,
     provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
     tasks::{
@@ -82,6 +83,7 @@ impl Fake {
             started: Instant::now(),
             is_auto_started: false,
             config_in_force: watch::channel(ConfigInForce::default()).1,
+            notices: Notices::default(),
         });
         Self { router, asked, events, budget, control: requests, rooms }
     }

@@ -25,6 +25,7 @@ use crate::{
     control::Control,
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
+    notices::Notices,
     provider::{CheckNamed, GetProviders},
     service::GetServiceStatus,
     tasks::{
@@ -86,6 +87,8 @@ pub struct RouterParts {
     pub is_auto_started: bool,
     /// What of the configuration file is in force.
     pub config_in_force: watch::Receiver<wire::ConfigInForce>,
+    /// What a person should know.
+    pub notices: Notices,
 }
 
 /// The shared part of all sessions of one thread; cheap to clone.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     StoreError,
     columns::{cache_number, notes_text, source_name, state_at, to_json},
+    origin::save_ids,
     steps::{insert_event, insert_outputs},
 };
 
@@ -217,15 +218,6 @@ fn insert_one(
     ])?;
     insert_outputs(connection, task.id, &task.outputs)?;
     insert_event(connection, task.id, 1, state, request.at)
-}
-
-/// Makes sure that no id below `ids_below` is given out after a restart.
-pub fn save_ids(connection: &Connection, ids_below: u64) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO meta (key, value) VALUES ('ids_below', ?) ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
-    )?;
-    statement.execute([ids_below])?;
-    Ok(())
 }
 
 /// Whether the batch exists.

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use super::files::Lost;
+
 /// A variant for each thing that a caller would do differently.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -14,6 +16,20 @@ pub enum StoreError {
     /// The database's content does not hold.
     #[error("the journal is damaged")]
     Damaged(#[source] Arc<rusqlite::Error>),
+    /// Tables or rows that a journal has are not there.
+    #[error("it is not a whole journal: a part of it is missing")]
+    Incomplete,
+    /// The database was made by another program.
+    #[error("it is a database of another program")]
+    Foreign,
+    /// A file of the open journal is not there any more: nothing can be kept.
+    #[error("the journal was lost while the daemon ran: {} was {lost}", path.display())]
+    Lost {
+        /// Which file.
+        path: PathBuf,
+        /// What became of it.
+        lost: Lost,
+    },
     /// Any other failure of the database.
     #[error("the journal failed")]
     Failed(#[source] Arc<rusqlite::Error>),
@@ -50,6 +66,21 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// The next step for a person, where the journal cannot be opened or was lost.
+    pub const fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Full(_) => "make room on the disk that holds reel's home",
+            Self::Foreign => "move that file away, or set REEL_HOME to another directory",
+            Self::Newer { .. } => "use the newer version of reel, or set REEL_HOME to another directory",
+            Self::Lost { .. } => {
+                "this daemon ends; put the files back if they were moved, and run any reel command to start a daemon on what is there"
+            }
+            _ => return None,
+        })
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
@@ -57,6 +88,16 @@ impl From<rusqlite::Error> for StoreError {
         let error = Arc::new(error);
         match code {
             Some(Code::DiskFull) => Self::Full(error),
+            // A value of a column that this version cannot read; it has no code, as SQLite itself could.
+            None if matches!(
+                &*error,
+                rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+            ) =>
+            {
+                Self::Unreadable(error.to_string())
+            }
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(error),
             _ => Self::Failed(error),
         }

@@ -10,7 +10,9 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{StoreError, queue::Receiver};
+use crate::chain::chain;
+
+use super::{StoreError, files::Files, queue::Receiver, upkeep::fold};
 
 /// Most writes of one commit: past this the commit's fixed cost no longer shows, and the first of the group would wait longer.
 const GROUP: usize = 512;
@@ -77,26 +79,33 @@ impl Pace {
     }
 }
 
-/// Commits `first`, for which the writer waited so long, with all that come meanwhile, and answers them.
+/// Commits `first`, for which the writer waited so long, with all that come meanwhile, and answers them. All are refused where the journal's
+/// files are not there any more, before the commit or after it.
 pub(super) fn write(
     connection: &Connection,
     (first, waited): (Box<dyn Write>, Duration),
     jobs: &mut Receiver<Box<dyn Write>>,
     pace: &mut Pace,
+    files: &mut Files,
 ) {
     let mut group = Vec::new();
+    if let Err(lost) = files.check() {
+        let waiting = first.settle(Err(lost));
+        return waiting.into_iter().for_each(Waker::wake);
+    }
     let takes = Takes { most: pace.most(waited), patience: pace.commit_time.min(PATIENCE), due: None };
     let ran = run(connection, first, jobs, takes, &mut group);
     let begun = Instant::now();
-    let outcome = ran.and_then(|()| execute(connection, "COMMIT"));
+    let outcome = ran.and_then(|()| execute(connection, "COMMIT")).and_then(|()| files.check_and_note());
     *pace = Pace { writes: group.len(), commit_time: begun.elapsed() };
     if let Err(error) = &outcome {
-        tracing::error!(error = %error, writes = group.len(), "a commit failed");
+        tracing::error!(error = chain(error), writes = group.len(), "a commit failed");
         // A commit that failed for want of room leaves its transaction open.
         let _ = connection.execute_batch("ROLLBACK");
         if matches!(error, StoreError::Full(_)) {
             // Its pages go into the database, which has room for most of them; the next writes begin the WAL anew.
-            let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            let _ = fold(connection);
+            files.note();
         }
     }
     let mut waiting = Vec::new();
@@ -244,6 +253,7 @@ mod tests {
             (first, Duration::ZERO),
             &mut jobs,
             &mut Pace { writes: 0, commit_time: Duration::MAX },
+            &mut Files::default(),
         );
         assert!(jobs.try_next().is_none() && connection.is_autocommit());
         let mut rows = connection.prepare("SELECT value FROM t ORDER BY value").unwrap();

@@ -1,15 +1,19 @@
 //! Opens the database: pragmas, migrations, and what happens to one that is damaged.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-use reel_protocol::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Store, StoreError, room::Room};
+use super::{
+    Recovery, Store, StoreError,
+    aside::{self, with_suffix},
+    files::Files,
+    origin::{self, Loss},
+    recover::recover,
+    room::Room,
+    shape::{Shape, shape},
+    upkeep::Upkeep,
+};
 
 /// Each entry brings the schema one number further; `user_version` counts them. Old entries never change.
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -38,23 +42,39 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 pub struct Opened {
     /// The journal.
     pub store: Store,
-    /// Where a damaged database was set aside, if there was one.
-    pub set_aside: Option<PathBuf>,
+    /// What the tracker takes up.
+    pub recovery: Recovery,
+    /// Where this start set a damaged database aside, and why.
+    pub set_aside: Option<(PathBuf, StoreError)>,
+    /// Every database that was set aside, by this start or an earlier one, and still lies there.
+    pub kept_aside: Vec<PathBuf>,
+    /// What became of a former journal, where it is not there.
+    pub loss: Option<Loss>,
 }
 
-/// Opens the database at `path`, made or migrated as needed. A damaged one is set aside under a new name, never overwritten.
+/// Opens the database at `path`, made or migrated as needed, and reads what a start must know. A damaged one is set aside under a new name, never
+/// overwritten.
 pub fn open(path: &Path) -> Result<Opened, StoreError> {
-    match open_pair(path) {
-        Ok((writer, reader)) => {
-            Ok(Opened { store: Store::start(writer, reader, room(path))?, set_aside: None })
+    let mut set_aside = set_orphaned_log_aside(path)?;
+    let pair = match open_pair(path) {
+        Err(error @ (StoreError::Damaged(_) | StoreError::Incomplete | StoreError::Unreadable(_))) => {
+            set_aside = Some((aside::set_aside(path)?, error));
+            open_pair(path)?
         }
-        Err(StoreError::Damaged(_)) => {
-            let aside = set_aside(path)?;
-            let (writer, reader) = open_pair(path)?;
-            Ok(Opened { store: Store::start(writer, reader, room(path))?, set_aside: Some(aside) })
-        }
-        Err(error) => Err(error),
+        opened => opened?,
+    };
+    let Pair { writer, reader, recovery, loss } = pair;
+    let store = Store::start(writer, reader, Upkeep::new(Files::of(path), room(path)))?;
+    Ok(Opened { store, recovery, set_aside, kept_aside: aside::find_all(path), loss })
+}
+
+/// `SQLite` deletes the log of a database that is missing or empty, with all that was not folded into the database yet.
+fn set_orphaned_log_aside(path: &Path) -> Result<Option<(PathBuf, StoreError)>, StoreError> {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if length(path) > 0 || length(&with_suffix(path, "-wal")) == 0 {
+        return Ok(None);
     }
+    Ok(Some((aside::set_aside(path)?, StoreError::Incomplete)))
 }
 
 /// For the WAL of the database at `path`, up to a checkpoint and the commit that begins it.
@@ -63,7 +83,15 @@ fn room(path: &Path) -> Room {
     Room::new(&with_suffix(path, "-wal"), (CHECKPOINT_PAGES as u64 + 64) * FRAME_BYTES)
 }
 
-fn open_pair(path: &Path) -> Result<(Connection, Connection), StoreError> {
+/// Both connections, and what was read on them.
+struct Pair {
+    writer: Connection,
+    reader: Connection,
+    recovery: Recovery,
+    loss: Option<Loss>,
+}
+
+fn open_pair(path: &Path) -> Result<Pair, StoreError> {
     if path.exists() {
         // Looked at before anything is set: turning on the WAL already writes into the file.
         check(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?;
@@ -71,11 +99,24 @@ fn open_pair(path: &Path) -> Result<(Connection, Connection), StoreError> {
     let mut writer = Connection::open(path)?;
     configure(&writer)?;
     migrate(&mut writer, path)?;
+    let loss = origin::settle(&writer, has_traces(path))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = Connection::open_with_flags(path, flags)?;
     reader.pragma_update(None, "cache_size", -512)?;
     reader.set_prepared_statement_cache_capacity(64);
-    Ok((writer, reader))
+    // Here and not once work is accepted: what cannot be read is set aside before.
+    let recovery = recover(&reader)?;
+    Ok(Pair { writer, reader, recovery, loss })
+}
+
+/// Whether a journal was here before: it was set aside, or there are files that one has named.
+fn has_traces(path: &Path) -> bool {
+    let files = |directory: &Path| std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let has_artifacts = || {
+        let directories = files(&path.with_file_name("artifacts"));
+        directories.into_iter().any(|directory| files(&directory.path()).next().is_some())
+    };
+    !aside::find_all(path).is_empty() || has_artifacts()
 }
 
 fn configure(connection: &Connection) -> Result<(), StoreError> {
@@ -108,8 +149,14 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads the root of every tree: cheap at any size, and finds a truncated or overwritten file before work is accepted into it.
+/// Reads the tables' columns and the root of every tree: cheap at any size, and finds a truncated, overwritten or foreign file before work is
+/// accepted into it.
 fn check(connection: &Connection) -> Result<(), StoreError> {
+    match shape(connection, MIGRATIONS)? {
+        Shape::Journal => {}
+        Shape::Incomplete => return Err(StoreError::Incomplete),
+        Shape::Foreign => return Err(StoreError::Foreign),
+    }
     let mut names = connection
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")?;
     let tables = names.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
@@ -118,27 +165,6 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
         rows.query([])?.next()?;
     }
     Ok(())
-}
-
-fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
-    let stamp = Timestamp::now().to_string().replace(':', "-");
-    let aside = with_suffix(path, &format!(".damaged-{stamp}"));
-    for suffix in ["", "-wal", "-shm"] {
-        let (from, to) = (with_suffix(path, suffix), with_suffix(&aside, suffix));
-        match std::fs::rename(&from, &to) {
-            Err(error) if suffix.is_empty() || error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StoreError::File { path: from, source: Arc::new(error) });
-            }
-            _ => {}
-        }
-    }
-    Ok(aside)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]
@@ -151,7 +177,7 @@ mod tests {
         let path = home.path().join("reel.db");
         std::fs::write(&path, vec![b'x'; 8192]).unwrap();
         let opened = open(&path).unwrap();
-        assert_eq!(std::fs::read(opened.set_aside.unwrap()).unwrap(), vec![b'x'; 8192]);
+        assert_eq!(std::fs::read(opened.set_aside.unwrap().0).unwrap(), vec![b'x'; 8192]);
         assert!(open(&home.path().join("other.db")).unwrap().set_aside.is_none());
     }
 
@@ -159,7 +185,7 @@ mod tests {
     fn what_was_written_beside_the_room_is_read_after_a_death() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("reel.db");
-        let (writer, _reader) = open_pair(&path).unwrap();
+        let Pair { writer, .. } = open_pair(&path).unwrap();
         writer.execute_batch("CREATE TABLE filler (value BLOB)").unwrap();
         let count = |connection: &Connection| -> i64 {
             connection.query_row("SELECT count(*) FROM filler", [], |row| row.get(0)).unwrap()
@@ -180,7 +206,7 @@ mod tests {
         for suffix in ["", "-wal"] {
             std::fs::copy(with_suffix(&path, suffix), with_suffix(&killed, suffix)).unwrap();
         }
-        let (writer, _reader) = open_pair(&killed).unwrap();
+        let Pair { writer, .. } = open_pair(&killed).unwrap();
         assert_eq!(count(&writer), written);
         let sound: String = writer.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(sound, "ok");
@@ -197,8 +223,9 @@ mod tests {
             old.execute("INSERT INTO meta VALUES ('kept', 7)", []).unwrap();
             drop(old);
             assert!(open(&path).unwrap().set_aside.is_none(), "{version}");
-            let (writer, _reader) = open_pair(&path).unwrap();
-            let kept: i64 = writer.query_row("SELECT value FROM meta", [], |row| row.get(0)).unwrap();
+            let Pair { writer, .. } = open_pair(&path).unwrap();
+            let kept: i64 =
+                writer.query_row("SELECT value FROM meta WHERE key = 'kept'", [], |row| row.get(0)).unwrap();
             let schema = |connection: &Connection| -> Vec<String> {
                 let mut sql = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql NOTNULL").unwrap();
                 let mut sql =
@@ -206,7 +233,7 @@ mod tests {
                 sql.sort();
                 sql
             };
-            let (new, _reader) = open_pair(&home.path().join("new.db")).unwrap();
+            let Pair { writer: new, .. } = open_pair(&home.path().join("new.db")).unwrap();
             assert_eq!((kept, schema(&writer)), (7, schema(&new)), "{version}");
         }
     }

@@ -116,6 +116,11 @@ impl<T> Sender<T> {
         Ok(())
     }
 
+    /// Takes nothing more; the receiver ends when what was put in before has been taken.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
     /// Something comes soon, until [`Sender::retract`] is told in which round that was said.
     pub fn announce(&self) -> u64 {
         let mut queue = self.0.lock();

@@ -7,6 +7,7 @@ use super::{
     Dependencies, NewTask, RemoteId, StoreError,
     accept::unfinished_dependencies,
     columns::{cache_mode, hold_at, json_at, state_at},
+    origin::ids_below,
 };
 
 /// A task that was not finished when the daemon ended.
@@ -79,12 +80,7 @@ pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
     let counts = statement
         .query_map([], |row| Ok((state_at(row, 0)?, row.get(1)?)))?
         .collect::<Result<Vec<_>, _>>()?;
-    let ids_below = connection.query_row(
-        "SELECT max(coalesce((SELECT value FROM meta WHERE key = 'ids_below'), 1), coalesce((SELECT max(id) + 1 FROM tasks), 1))",
-        [],
-        |row| row.get(0),
-    )?;
-    Ok(Recovery { unfinished, counts, ids_below, asked: asked(connection)? })
+    Ok(Recovery { unfinished, counts, ids_below: ids_below(connection)?, asked: asked(connection)? })
 }
 
 fn asked(connection: &Connection) -> Result<Vec<(String, Timestamp)>, StoreError> {

@@ -5,8 +5,8 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, OnceLock,
-        mpsc::{RecvTimeoutError, TrySendError},
+        Arc, Mutex, OnceLock, PoisonError,
+        mpsc::{self, TrySendError},
     },
     task::{Context, Poll, Waker},
     thread,
@@ -14,14 +14,14 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     StoreError,
     apart::{Feeder, Place},
     group::{self, Pace, Write},
     queue::{self, Receiver, Sender},
-    room::{CALM, Room},
+    upkeep::{Upkeep, fold},
 };
 
 /// Writes or reads that may wait. Every connection may have 256 requests in flight, so this is hundreds of busy clients.
@@ -35,6 +35,9 @@ pub struct Store {
     writes: Arc<Sender<Box<dyn Write>>>,
     feeder: Feeder,
     reads: Arc<Sender<ReadJob>>,
+    lost: watch::Receiver<Option<StoreError>>,
+    /// Closed when the writer has ended.
+    writer_ended: Arc<Mutex<mpsc::Receiver<()>>>,
 }
 
 impl fmt::Debug for Store {
@@ -44,14 +47,42 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    pub(super) fn start(writer: Connection, reader: Connection, room: Room) -> Result<Self, StoreError> {
+    pub(super) fn start(writer: Connection, reader: Connection, upkeep: Upkeep) -> Result<Self, StoreError> {
         let (writes, jobs_to_write) = queue::bounded(QUEUE);
         let (reads, jobs_to_read) = queue::bounded::<ReadJob>(QUEUE);
         let feeder = Feeder::default();
-        let fed_from = feeder.clone();
-        spawn("store-writer", move || write_loop(&writer, jobs_to_write, room, fed_from))?;
+        let (fed_from, lost) = (feeder.clone(), upkeep.lost());
+        let (alive, writer_ended) = mpsc::channel();
+        spawn("store-writer", move || {
+            write_loop(&writer, jobs_to_write, upkeep, fed_from);
+            drop(writer);
+            drop(alive);
+        })?;
         spawn("store-reader", move || read_loop(&reader, jobs_to_read))?;
-        Ok(Self { writes: Arc::new(writes), feeder, reads: Arc::new(reads) })
+        let writer_ended = Arc::new(Mutex::new(writer_ended));
+        Ok(Self { writes: Arc::new(writes), feeder, reads: Arc::new(reads), lost, writer_ended })
+    }
+
+    /// Why the journal is lost, once its files were deleted, moved, replaced or cut: from then on every write fails with that reason.
+    pub fn lost(&self) -> Option<StoreError> {
+        self.lost.borrow().clone()
+    }
+
+    /// Ends once [`Store::lost`] has a reason.
+    pub async fn is_lost(&self) {
+        if self.lost.clone().wait_for(Option::is_some).await.is_err() {
+            // The writer has ended, and will find nothing any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Takes no more writes, and waits until those that were sent are written and the log is folded back, for at most `limit`.
+    pub fn close(&self, limit: Duration) {
+        self.writes.close();
+        let ended = self.writer_ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("the journal's log is not folded back, as its disk is slow");
+        }
     }
 
     /// Queues a write now.
@@ -185,30 +216,23 @@ where
     }
 }
 
-fn write_loop(connection: &Connection, mut jobs: Receiver<Box<dyn Write>>, mut room: Room, fed_from: Feeder) {
+fn write_loop(
+    connection: &Connection,
+    mut jobs: Receiver<Box<dyn Write>>,
+    mut upkeep: Upkeep,
+    fed_from: Feeder,
+) {
     let mut place = Place::new(fed_from);
     let mut pace = Pace::default();
     loop {
         let begun = Instant::now();
-        let Some(first) = next(&mut jobs, &mut room) else { break };
+        let Some(first) = upkeep.next(connection, &mut jobs) else { break };
         place.choose(pace.is_brisk());
-        group::write(connection, (first, begun.elapsed()), &mut jobs, &mut pace);
+        group::write(connection, (first, begun.elapsed()), &mut jobs, &mut pace, &mut upkeep.files);
+        upkeep.look(connection);
     }
-    let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-}
-
-/// The next job; while none comes, room is made for the log.
-fn next(jobs: &mut Receiver<Box<dyn Write>>, room: &mut Room) -> Option<Box<dyn Write>> {
-    let mut calm = CALM;
-    while room.is_wanted() {
-        match jobs.next(Some(Instant::now() + calm)) {
-            Ok(job) => return Some(job),
-            Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) => room.extend(),
-        }
-        calm = Duration::ZERO;
-    }
-    jobs.next(None).ok()
+    // It fails on a full disk; the next start finds what the log holds.
+    let _ = fold(connection);
 }
 
 fn read_loop(connection: &Connection, mut jobs: Receiver<ReadJob>) {
@@ -220,12 +244,16 @@ fn read_loop(connection: &Connection, mut jobs: Receiver<ReadJob>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{files::Files, room::Room};
+
+    fn upkeep() -> Upkeep {
+        Upkeep::new(Files::default(), Room::new(std::path::Path::new(""), 0))
+    }
 
     fn store() -> Store {
         let writer = Connection::open_in_memory().unwrap();
         writer.execute_batch("CREATE TABLE t (value INTEGER UNIQUE)").unwrap();
-        let room = Room::new(std::path::Path::new(""), 0);
-        Store::start(writer, Connection::open_in_memory().unwrap(), room).unwrap()
+        Store::start(writer, Connection::open_in_memory().unwrap(), upkeep()).unwrap()
     }
 
     fn insert(connection: &Connection, value: i64) -> Result<(), StoreError> {
@@ -271,8 +299,7 @@ mod tests {
         let writer = Connection::open(home.path().join("reel.db")).unwrap();
         writer.execute_batch("PRAGMA cache_size = 1; CREATE TABLE t (value)").unwrap();
         writer.pragma_update(None, "max_page_count", 20).unwrap();
-        let store =
-            Store::start(writer, Connection::open_in_memory().unwrap(), Room::new(home.path(), 0)).unwrap();
+        let store = Store::start(writer, Connection::open_in_memory().unwrap(), upkeep()).unwrap();
         let (tx, rx) = std::sync::mpsc::channel::<()>();
         let gate = store.write(move |_| {
             let _ = rx.recv();

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     cache::{CountCoalesced, LookUp, Made},
+    chain::chain,
     provider::Permit,
     store::{self, Start, StoreError},
 };
@@ -218,7 +219,11 @@ impl TaskTracker {
     ) {
         let Launch { run, id, permit, cancel } = launch;
         if let Err(error) = outcome {
-            tracing::error!(task = id.0, error = %error, "the begin of an attempt could not be journaled; trying again");
+            tracing::error!(
+                task = id.0,
+                error = chain(&error),
+                "the begin of an attempt could not be journaled; trying again"
+            );
             self.runs.remove(&run);
             drop(permit);
             if let Some(task) = self.live.get_mut(&id) {
@@ -300,7 +305,13 @@ impl TaskTracker {
             task.job.clone_from(&running.job);
         }
         self.when_settled(ctx, id, move |tracker, _| {
-            let Some(task) = tracker.live.get_mut(&id).filter(|task| task.state == TaskState::Queued && task.run.is_some()) else { return };
+            let Some(task) = tracker
+                .live
+                .get_mut(&id)
+                .filter(|task| task.state == TaskState::Queued && task.run.is_some())
+            else {
+                return;
+            };
             task.is_committing = true;
             let start = start_of(task);
             tracker.journal_rows_of(
@@ -310,7 +321,11 @@ impl TaskTracker {
                 move |tracker, ctx, start, outcome| {
                     match outcome {
                         Ok(()) => tracker.mark_running(id, &start),
-                        Err(error) => tracing::error!(task = id.0, error = %error, "a shared attempt could not be journaled"),
+                        Err(error) => tracing::error!(
+                            task = id.0,
+                            error = chain(&error),
+                            "a shared attempt could not be journaled"
+                        ),
                     }
                     tracker.settle_commit(ctx, id);
                 },

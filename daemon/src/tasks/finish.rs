@@ -13,7 +13,10 @@ use super::{
     state::is_legal,
     tracker::JOURNAL_PAUSE,
 };
-use crate::store::{self, Finish, Step, StoreError};
+use crate::{
+    chain::chain,
+    store::{self, Finish, Step, StoreError},
+};
 
 impl TaskTracker {
     /// Ends a task whose transitions are all on disk.
@@ -69,7 +72,11 @@ impl TaskTracker {
                     tracker.dispatch(ctx);
                 }
                 Err(error) => {
-                    tracing::error!(task = finish.id.0, error = %error, "the end of a task could not be journaled; trying again");
+                    tracing::error!(
+                        task = finish.id.0,
+                        error = chain(&error),
+                        "the end of a task could not be journaled; trying again"
+                    );
                     ctx.run_later(JOURNAL_PAUSE, move |tracker, _| tracker.journal_finish(finish, rows));
                 }
             },
@@ -177,7 +184,11 @@ impl TaskTracker {
             move |tracker, ctx, step, outcome| match outcome {
                 Ok(()) => tracker.stepped(ctx, &step),
                 Err(error) => {
-                    tracing::error!(task = step.id.0, error = %error, "a step of a task could not be journaled; trying again");
+                    tracing::error!(
+                        task = step.id.0,
+                        error = chain(&error),
+                        "a step of a task could not be journaled; trying again"
+                    );
                     ctx.run_later(JOURNAL_PAUSE, move |tracker, _| tracker.journal_step(step));
                 }
             },

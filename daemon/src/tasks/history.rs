@@ -5,7 +5,10 @@ use reel_protocol::{BatchId, TaskId};
 use tokio::sync::oneshot;
 
 use super::{MakeRoom, TaskTracker};
-use crate::store::{self, Pruned, StoreError};
+use crate::{
+    chain::chain,
+    store::{self, Pruned, StoreError},
+};
 
 /// Finished tasks dropped in one commit: few enough that other writes do not wait for it.
 const PRUNE_GROUP: u32 = 256;
@@ -55,7 +58,7 @@ impl TaskTracker {
                 pruned.unpinned_bytes
             }
             Err(error) => {
-                tracing::warn!(error = %error, "the history could not be pruned");
+                tracing::warn!(error = chain(&error), "the history could not be pruned");
                 0
             }
         }

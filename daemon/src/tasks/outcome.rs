@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     cache::{Kept, Made},
+    chain::chain,
     store::StoreError,
 };
 
@@ -158,7 +159,7 @@ impl TaskTracker {
                         Ok(rows_there)
                     }
                     Err(error) => {
-                        tracing::error!(%error, "what was made could not be journaled");
+                        tracing::error!(error = chain(&error), "what was made could not be journaled");
                         drop(kept);
                         Err(error)
                     }

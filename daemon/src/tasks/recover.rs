@@ -1,6 +1,6 @@
 //! How the tracker takes up the journal's unfinished tasks when it starts, and how it stops.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, io::Write as _, sync::Arc, time::Duration};
 
 use actix::{
     ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, ResponseFuture, WrapFuture,
@@ -18,9 +18,10 @@ use super::{
     tracker::Run,
 };
 use crate::{
+    chain::chain,
     exit::Exit,
     memory::Holder,
-    store::{self, NewTask, Recovered, Recovery, Step, StoreError},
+    store::{self, NewTask, Recovered, Recovery, Step, Store, StoreError},
 };
 
 impl Recovered {
@@ -94,6 +95,30 @@ fn why_held(provider: Option<&str>) -> TaskError {
     task_error(ErrorCode::AnswerLost, message, hint, true)
 }
 
+/// Journals what was running when the daemon ended, once more where the disk was full: the log was folded back by then.
+async fn journal_cut(store: &Store, steps: Vec<Step>) -> Result<(), StoreError> {
+    let steps = Arc::new(steps);
+    let write = || {
+        let steps = Arc::clone(&steps);
+        store.write(move |connection| steps.iter().try_for_each(|step| store::step(connection, step)))
+    };
+    match write().await {
+        Err(StoreError::Full(_)) => write().await,
+        written => written,
+    }
+}
+
+/// Ends the process, with its reason where whoever started it looks. No connection was accepted yet.
+fn end(error: &StoreError) -> ! {
+    let text = chain(error);
+    let hint = error.hint().unwrap_or("reel daemon logs says more");
+    tracing::error!(error = text, hint, "the unfinished tasks cannot be taken up");
+    // Nobody is left to be told where even this fails.
+    let _ = writeln!(std::io::stderr(), "reeld: the unfinished tasks cannot be taken up: {text}; {hint}");
+    crate::logging::flush();
+    std::process::exit(Exit::Io as i32)
+}
+
 /// A live task as the journal kept it.
 pub(super) fn revived(row: &Recovered, plan: Plan) -> LiveTask {
     let lane = row.batch.map_or(Lane::Connection(0), |batch| Lane::Batch(batch.0));
@@ -115,8 +140,12 @@ impl TaskTracker {
     pub(super) fn recover(&mut self, ctx: &mut Context<Self>) {
         let store = self.parts.store.clone();
         let plan = self.parts.plan.clone();
+        let read_at_opening = self.parts.recovery.take();
         let recovered = async move {
-            let mut recovery = store.read(store::recover).await?;
+            let mut recovery = match read_at_opening {
+                Some(recovery) => recovery,
+                None => store.read(store::recover).await?,
+            };
             // Each for itself: a plan that does not hold any more fails its own task, not the start.
             let plans: Vec<Planned> =
                 recovery.unfinished.iter().map(|row| plan.plan(&row.plan_spec())).collect();
@@ -127,21 +156,15 @@ impl TaskTracker {
                 .filter(|(row, _)| row.task.state == TaskState::Running);
             let steps: Vec<_> = cut.map(|(row, plan)| cut_short(row, plan)).collect();
             let cut: HashSet<_> = steps.iter().map(|step| step.id).collect();
-            store
-                .write(move |connection| steps.iter().try_for_each(|step| store::step(connection, step)))
-                .await?;
+            journal_cut(&store, steps).await?;
             Ok((recovery, plans, cut))
         };
         recovered
             .into_actor(self)
             .map(|recovered: Result<_, StoreError>, tracker, ctx| match recovered {
                 Ok((recovery, plans, cut)) => tracker.take_up(ctx, recovery, plans, &cut),
-                Err(error) => {
-                    // Going on without the tasks that were accepted would lose them; the next start tries again.
-                    tracing::error!(error = %error, "the journal cannot be read");
-                    crate::logging::flush();
-                    std::process::exit(Exit::Io as i32);
-                }
+                // Going on without the tasks that were accepted would lose them; the next start tries again.
+                Err(error) => end(&error),
             })
             .wait(ctx);
     }
@@ -268,7 +291,7 @@ impl TaskTracker {
                     return tracker.close_journal(reply, drained, rounds - 1);
                 }
                 if let Err(error) = outcome {
-                    tracing::error!(error = %error, "the journal could not be closed in order");
+                    tracing::error!(error = chain(&error), "the journal could not be closed in order");
                 }
                 let _ = reply.send(drained);
             },

@@ -178,6 +178,7 @@ impl Bench {
         let (artifacts, shelves) = (peers.home.path().to_owned(), peers.shelves.clone());
         let peers = peers.start();
         let parts = TrackerParts {
+            recovery: None,
             store: store.clone(),
             artifacts: Arc::from(&*artifacts),
             plan: Arc::new(AnyPlan { is_paid }),

@@ -37,7 +37,7 @@ use crate::{
     events::EventHub,
     memory::{Budget, PressureChanged},
     provider::{Permits, RemoteJob, Target},
-    store::Store,
+    store::{Recovery, Store},
 };
 
 /// Requests and reports that may stand before the tracker; sessions bound their own requests far below.
@@ -53,6 +53,8 @@ pub(super) const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 pub struct TrackerParts {
     /// The journal.
     pub store: Store,
+    /// What was read of it when it was opened; None has the tracker read it.
+    pub recovery: Option<Recovery>,
     /// The directory that output paths are given in.
     pub artifacts: Arc<Path>,
     /// Says how tasks would run.

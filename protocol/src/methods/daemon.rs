@@ -72,6 +72,20 @@ pub struct DaemonStatusResult {
     /// What of that file is in force; a daemon of before this field says nothing.
     #[serde(default)]
     pub config_in_force: Option<ConfigInForce>,
+    /// What a person should know and can do something about; a daemon of before this field says nothing.
+    #[serde(default)]
+    pub notices: Vec<DaemonNotice>,
+}
+
+/// Something that a person should know about the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonNotice {
+    /// A stable name, such as `journal_set_aside`.
+    pub code: String,
+    /// What is so.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 /// The configuration in force, beside its file.

@@ -148,13 +148,15 @@ fn a_full_disk_is_told_apart_from_other_failures() {
 }
 
 #[test]
-fn only_old_files_with_an_artifacts_name_are_listed() {
+fn only_old_files_of_this_journal_with_an_artifacts_name_are_listed() {
     let (_home, tier) = tier();
     let row = row(b"a picture");
     write(&tier, &row, b"a picture");
     fs::write(tier.path(&row).with_file_name("notes.txt"), b"").unwrap();
     let first = row.digest.as_bytes()[0];
     let later = SystemTime::now() + Duration::from_secs(5);
-    assert_eq!(tier.named_files(first, later), [(row.digest, tier.path(&row))]);
-    assert!(tier.named_files(first, later - Duration::from_mins(1)).is_empty());
+    let born = SystemTime::UNIX_EPOCH;
+    assert_eq!(tier.named_files(first, born, later), [(row.digest, tier.path(&row))]);
+    assert!(tier.named_files(first, born, later - Duration::from_mins(1)).is_empty());
+    assert!(tier.named_files(first, later, later).is_empty(), "a journal that was lost may name it");
 }

@@ -13,6 +13,7 @@ use crate::{
         disk_tier::{Checked, DiskTier},
         memory_tier::Item,
     },
+    chain::chain,
     memory::Reservation,
     store::{self, ArtifactRow, Dropped, Store, StoreError},
 };
@@ -98,7 +99,7 @@ impl ImageCache {
             Checked::Damaged => Verdict::Damaged,
             Checked::Missing => Verdict::Missing,
             Checked::Unreadable(error) => {
-                warn!(digest = %row.digest, %error, "cannot read an artifact");
+                warn!(digest = %row.digest, error = chain(&error), "cannot read an artifact");
                 Verdict::Unreadable(error)
             }
         };
@@ -150,7 +151,7 @@ async fn check(flight: &Flight, sets_aside: bool) -> Checked {
             && matches!(checked, Checked::Damaged)
             && let Err(error) = disk.set_aside(&row)
         {
-            error!(digest = %row.digest, %error, "cannot set a damaged artifact aside");
+            error!(digest = %row.digest, error = chain(&error), "cannot set a damaged artifact aside");
         }
         checked
     };
@@ -179,7 +180,7 @@ async fn drop_row(store: &Store, digest: Digest) -> Dropped {
         store.write(move |connection| store::drop_artifact(connection, digest)).await;
     dropped.unwrap_or_else(|error| {
         // It stays a miss all the same: its file is not there.
-        error!(%digest, %error, "cannot drop a lost artifact");
+        error!(%digest, error = chain(&error), "cannot drop a lost artifact");
         Dropped::default()
     })
 }

@@ -13,6 +13,7 @@ use tracing::error;
 use super::{ImageCache, check::Verdict};
 use crate::{
     cache::{Key, LookUp, Made, index::Known},
+    chain::chain,
     store::{self, ArtifactRow, Entry},
 };
 
@@ -164,7 +165,7 @@ impl ImageCache {
             };
             let is_read = read.is_ok();
             let entries = read.unwrap_or_else(|error| {
-                error!(%error, "cannot look requests up");
+                error!(error = chain(&error), "cannot look requests up");
                 missing
             });
             let mut verdicts = Vec::with_capacity(checks.len());

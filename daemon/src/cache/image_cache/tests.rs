@@ -39,6 +39,13 @@ impl Home {
         Self { directory, store, budget, events, hashed, shelves, shelver: None }
     }
 
+    /// The journal is older than any file.
+    async fn was_born_long_ago(&self) {
+        let sql = "UPDATE meta SET value = 0 WHERE key = 'born_ms'";
+        let write = self.store.write(move |connection| Ok(connection.execute(sql, [])?));
+        assert_eq!(write.await.unwrap(), 1);
+    }
+
     fn artifacts(&self) -> PathBuf {
         self.directory.path().join("artifacts")
     }

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use actix::prelude::*;
@@ -90,10 +90,14 @@ impl Sweep {
     }
 
     async fn remove_strays(&self, result: &mut CacheVerifyResult) -> Result<(), CacheError> {
-        let before = SystemTime::now().checked_sub(STRAY_AGE).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = SystemTime::now().checked_sub(STRAY_AGE).unwrap_or(UNIX_EPOCH);
+        let born = self.store.read(store::born).await?;
+        // What is older may be named by a journal that was lost, and is the only copy of what was paid.
+        let born = UNIX_EPOCH.checked_add(Duration::from_millis(born.unix_ms())).unwrap_or(before);
         for first_byte in 0..=u8::MAX {
             let disk = self.disk.clone();
-            let listed = tokio::task::spawn_blocking(move || disk.named_files(first_byte, before)).await;
+            let listed =
+                tokio::task::spawn_blocking(move || disk.named_files(first_byte, born, before)).await;
             let strays = self.without_row(listed.unwrap_or_default()).await?;
             if strays.is_empty() {
                 continue;

@@ -74,6 +74,7 @@ pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<DaemonStatu
         home: parts.locations.home.display().to_string(),
         config: parts.locations.config.display().to_string(),
         config_in_force: Some(parts.config_in_force.borrow().clone()),
+        notices: parts.notices.all(),
     })
 }
 

@@ -113,6 +113,7 @@ async fn verifying_drops_what_is_lost_and_removes_old_strays_only() {
     let directory = PathBuf::from(&made[2].outputs[0].path);
     let directory = directory.parent().unwrap();
     let old = SystemTime::now() - Duration::from_mins(2);
+    home.was_born_long_ago().await;
     let stray = |name: &str, modified| {
         let path = directory.join(name);
         fs::write(&path, b"stray").unwrap();

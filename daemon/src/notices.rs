@@ -1,0 +1,78 @@
+//! What a person must know about the daemon and can do something about, beyond a line in the log: `daemon.status` shows it.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use reel_protocol::methods::DaemonNotice;
+
+use crate::{
+    chain::chain,
+    store::{Loss, Opened, StoreError},
+};
+
+/// The notices that stand; a clone has the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct Notices(Arc<Mutex<Vec<DaemonNotice>>>);
+
+impl Notices {
+    /// Adds one, in the place of an earlier one with the same code and message, and writes it to the log.
+    pub fn add(&self, notice: DaemonNotice) {
+        tracing::error!(code = notice.code, hint = notice.hint, "{}", notice.message);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| *known != notice);
+        all.push(notice);
+    }
+
+    /// All of them, oldest first.
+    pub fn all(&self) -> Vec<DaemonNotice> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Notices {
+    /// What the opening of the journal at `path` found.
+    pub fn of_journal(path: &Path, opened: &Opened) -> Self {
+        let notices = Self::default();
+        let path = path.display();
+        if let Some((aside, error)) = &opened.set_aside {
+            tracing::error!(kept = %aside.display(), error = chain(error), "the journal cannot be read, and a new one begins");
+        }
+        for aside in opened.kept_aside.iter().map(|aside| aside.display()) {
+            notices.add(notice(
+                "journal_set_aside",
+                format!("a journal that could not be read is kept as {aside}: its tasks are not in this one"),
+                &format!(
+                    "`sqlite3 {aside} .recover` may save its rows; its pictures stay in artifacts/; move or remove the file to end this notice"
+                ),
+            ));
+        }
+        let what = match opened.loss {
+            Some(Loss::Missing) if opened.set_aside.is_none() => {
+                "was missing or empty, and a new one began: the tasks of before are not in it"
+            }
+            Some(Loss::Replaced) => "is not the one that this home had",
+            Some(Loss::Older) => {
+                tracing::warn!(%path, "the journal is older than the ids that were given out, as one of a backup is");
+                return notices;
+            }
+            _ => return notices,
+        };
+        notices.add(notice(
+            "journal_missing",
+            format!("the journal {path} {what}"),
+            "stop the daemon and put the file back, if there is a copy of it; pictures of before stay in artifacts/, and ids go on",
+        ));
+        notices
+    }
+
+    /// The journal was lost while the daemon ran.
+    pub fn add_lost(&self, error: &StoreError) {
+        self.add(notice("journal_lost", error.to_string(), error.hint().unwrap_or_default()));
+    }
+}
+
+fn notice(code: &str, message: String, hint: &str) -> DaemonNotice {
+    DaemonNotice { code: code.to_owned(), message, hint: Some(hint.to_owned()) }
+}

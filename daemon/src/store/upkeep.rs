@@ -1,0 +1,122 @@
+//! What the writer's thread does for the journal's files beside writing: it sees that they are still there, folds the log back into the database
+//! where the disk is tight, and makes room in the log where it is not.
+
+use std::{
+    sync::mpsc::RecvTimeoutError,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::{
+    StoreError,
+    files::Files,
+    group::Write,
+    queue::Receiver,
+    room::{CALM, Room},
+};
+use crate::disk::FreeRoom;
+
+/// How often the files are looked at while nothing is written.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A log up to this length is left alone: folding it back would free next to nothing.
+const SMALL_LOG_BYTES: u64 = 256 * 1024;
+
+/// A log may take this share of what the disk has left.
+const LOG_SHARE: u64 = 4;
+
+/// What an open journal's files need.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    pub files: Files,
+    room: Room,
+    free_room: FreeRoom,
+    lost: watch::Sender<Option<StoreError>>,
+}
+
+impl Upkeep {
+    pub fn new(files: Files, room: Room) -> Self {
+        Self { files, room, free_room: FreeRoom::default(), lost: watch::Sender::new(None) }
+    }
+
+    /// Holds the reason once the files are lost.
+    pub fn lost(&self) -> watch::Receiver<Option<StoreError>> {
+        self.lost.subscribe()
+    }
+
+    /// The next job; while none comes, room is made for the log, and the files are looked at. None at the end.
+    pub fn next(
+        &mut self,
+        connection: &Connection,
+        jobs: &mut Receiver<Box<dyn Write>>,
+    ) -> Option<Box<dyn Write>> {
+        let mut calm = CALM;
+        loop {
+            let wait = if self.room.is_wanted() { calm } else { EVERY };
+            match jobs.next(Some(Instant::now() + wait)) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if self.room.is_wanted() => {
+                    self.room.extend();
+                    self.files.note();
+                    calm = Duration::ZERO;
+                }
+                Err(RecvTimeoutError::Timeout) => self.look(connection),
+            }
+        }
+    }
+
+    /// After each group, and every second without one.
+    pub fn look(&mut self, connection: &Connection) {
+        if let Err(error) = self.files.check() {
+            self.lost.send_if_modified(|known| {
+                known.is_none() && {
+                    *known = Some(error);
+                    true
+                }
+            });
+            return;
+        }
+        let log_bytes = self.files.log_bytes();
+        if log_bytes > SMALL_LOG_BYTES
+            && let Some(available_bytes) = self.free_room.available_bytes(self.files.log())
+            && is_too_long(log_bytes, available_bytes)
+        {
+            // It fails where the database finds no room either; what the log holds stays there.
+            let _ = fold(connection);
+            self.files.note();
+        }
+    }
+}
+
+/// Writes the log's pages into the database and empties the log.
+pub(super) fn fold(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+const fn is_too_long(log_bytes: u64, available_bytes: u64) -> bool {
+    log_bytes > SMALL_LOG_BYTES && log_bytes > available_bytes / LOG_SHARE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_folded_back_before_it_takes_what_the_disk_has_left() {
+        const MIB: u64 = 1024 * 1024;
+        let table = [
+            (16 * MIB, 100 * MIB, false),
+            (16 * MIB, 63 * MIB, true),
+            (MIB, 5 * MIB, false),
+            (MIB, 3 * MIB, true),
+            (SMALL_LOG_BYTES, 0, false),
+            (SMALL_LOG_BYTES + 1, 0, true),
+        ];
+        for (log_bytes, available_bytes, expected) in table {
+            assert_eq!(is_too_long(log_bytes, available_bytes), expected, "{log_bytes} {available_bytes}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A journal that is damaged, missing or another one at a start, or that is taken away while the daemon runs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use reel_tests::{Connection, DEADLINE, Sandbox, process::wait_gone};
+use rusqlite::Connection as Database;
+use serde_json::{Value, json};
+
+/// What is done to the database of a daemon that has stopped.
+type Change = fn(&Path);
+
+fn picture(prompt: &str) -> Value {
+    json!({ "prompt": prompt, "width": 64, "height": 64 })
+}
+
+fn path_of(task: &Value) -> PathBuf {
+    task["outputs"][0]["path"].as_str().expect("an output has a path").into()
+}
+
+fn database(sandbox: &Sandbox) -> PathBuf {
+    sandbox.home().join("reel.db")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// A home with a picture that is an hour old, a daemon that has stopped in order, and the newest id that was given out.
+fn with_a_past() -> (Sandbox, PathBuf, u64) {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let file = path_of(&connection.generate(picture("precious")));
+    let newest = connection.submit("debug.noop", json!({}));
+    connection.wait(newest);
+    assert_eq!(sandbox.stop(), Some(0));
+    age(&file);
+    (sandbox, file, newest)
+}
+
+fn age(file: &Path) {
+    let an_hour_ago = SystemTime::now() - Duration::from_hours(1);
+    fs::File::options().write(true).open(file).unwrap().set_modified(an_hour_ago).unwrap();
+}
+
+fn codes(connection: &mut Connection) -> Vec<String> {
+    let notices = connection.ok("daemon.status", json!({}))["notices"].clone();
+    let codes = notices.as_array().unwrap().iter().map(|notice| notice["code"].as_str().unwrap().to_owned());
+    codes.collect()
+}
+
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    fs::File::options().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
+}
+
+/// The journal of a home with a life of its own.
+fn another_journal(path: &Path) {
+    let other = Sandbox::started();
+    other.connect().submit("debug.noop", json!({}));
+    assert_eq!(other.stop(), Some(0));
+    fs::copy(database(&other), path).unwrap();
+}
+
+fn drop_table(path: &Path) {
+    Database::open(path).unwrap().execute_batch("DROP TABLE attempts").unwrap();
+}
+
+fn spoil_a_row(path: &Path) {
+    Database::open(path).unwrap().execute("UPDATE tasks SET state = 'weird'", []).unwrap();
+}
+
+#[test]
+fn a_journal_that_is_lost_takes_no_picture_with_it_and_no_id_comes_again() {
+    let table: [(&str, Change, &str); 7] = [
+        ("header overwritten", |path| overwrite(path, 0, &[0; 100]), "journal_set_aside"),
+        ("emptied", |path| fs::write(path, b"").unwrap(), "journal_missing"),
+        ("deleted", |path| fs::remove_file(path).unwrap(), "journal_missing"),
+        ("a text", |path| fs::write(path, "no database\n".repeat(1000)).unwrap(), "journal_set_aside"),
+        ("that of another home", another_journal, "journal_missing"),
+        ("a table dropped", drop_table, "journal_set_aside"),
+        ("a row that cannot be read", spoil_a_row, "journal_set_aside"),
+    ];
+    for (how, change, code) in table {
+        let (sandbox, file, newest) = with_a_past();
+        change(&database(&sandbox));
+        sandbox.start();
+        let mut connection = sandbox.connect();
+        assert_eq!(codes(&mut connection), [code], "{how}\n{}", sandbox.log());
+        assert!(sandbox.log().contains("ERROR"), "{how}");
+        let shown = sandbox.reel(&["status"]);
+        let home = sandbox.home().to_str().unwrap();
+        assert!(
+            shown.stdout.contains("WARNING") && shown.stdout.contains(&format!("{home}/reel.db")),
+            "{how}"
+        );
+
+        assert!(connection.submit("debug.noop", json!({})) > newest, "{how}");
+        let verified = connection.ok("cache.verify", json!({}));
+        assert_eq!((&verified["strays"], file.exists()), (&json!(0), true), "{how}: {verified}");
+        assert_eq!(sandbox.stop(), Some(0), "{how}");
+    }
+}
+
+#[test]
+fn what_was_set_aside_is_told_until_it_is_removed() {
+    let (sandbox, _, _) = with_a_past();
+    overwrite(&database(&sandbox), 0, &[0; 100]);
+    for _ in 0..2 {
+        sandbox.start();
+        assert_eq!(codes(&mut sandbox.connect()), ["journal_set_aside"]);
+        sandbox.stop();
+    }
+    for entry in fs::read_dir(sandbox.home()).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_str().unwrap().contains(".damaged-") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    sandbox.start();
+    assert!(codes(&mut sandbox.connect()).is_empty());
+}
+
+#[test]
+fn the_log_of_a_database_that_was_deleted_is_kept() {
+    let sandbox = Sandbox::started();
+    let id = sandbox.connect().submit("debug.sleep", json!({ "ms": 600_000 }));
+    sandbox.kill();
+    fs::remove_file(database(&sandbox)).unwrap();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    assert_eq!(codes(&mut connection), ["journal_set_aside"]);
+    assert!(connection.submit("debug.noop", json!({})) > id);
+    let kept = fs::read_dir(sandbox.home()).unwrap().map(|entry| entry.unwrap());
+    let kept: Vec<_> =
+        kept.filter(|entry| entry.file_name().to_str().unwrap().contains(".damaged-")).collect();
+    assert!(kept.iter().any(|entry| entry.path().to_str().unwrap().ends_with("-wal")), "{kept:?}");
+}
+
+#[test]
+fn a_home_without_a_past_begins_with_the_first_id_and_without_a_warning() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    assert!(codes(&mut connection).is_empty());
+    assert_eq!(connection.submit("debug.noop", json!({})), 1);
+    sandbox.kill();
+    sandbox.start();
+    assert!(codes(&mut sandbox.connect()).is_empty());
+}
+
+#[test]
+fn pictures_made_after_a_backup_outlive_the_return_of_the_backup() {
+    let (sandbox, _, _) = with_a_past();
+    let backup = sandbox.root().join("backup.db");
+    fs::copy(database(&sandbox), &backup).unwrap();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    let file = path_of(&connection.generate(picture("made later")));
+    let newest = connection.submit("debug.noop", json!({}));
+    sandbox.stop();
+    age(&file);
+    fs::copy(&backup, database(&sandbox)).unwrap();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    assert!(connection.submit("debug.noop", json!({})) > newest);
+    assert_eq!(connection.ok("cache.verify", json!({}))["strays"], 0);
+    assert!(file.exists());
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_with_its_path_and_what_to_do() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.home()).unwrap();
+    for version in [0, 4] {
+        let _ = fs::remove_file(database(&sandbox));
+        let foreign = Database::open(database(&sandbox)).unwrap();
+        foreign
+            .execute_batch(&format!("CREATE TABLE songs (title); PRAGMA user_version = {version}"))
+            .unwrap();
+        drop(foreign);
+        let before = fs::read(database(&sandbox)).unwrap();
+        let ended = sandbox.reeld_fails();
+        ended.expect_code(74);
+        for word in [database(&sandbox).to_str().unwrap(), "another program", "REEL_HOME"] {
+            assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
+        }
+        assert!(fs::read(database(&sandbox)).unwrap() == before, "it is not ours to change");
+        let shown = sandbox.reel(&["daemon", "start"]);
+        shown.expect_code(69);
+        assert!(shown.stderr.contains("another program"), "{}", shown.stderr);
+    }
+}
+
+#[test]
+fn a_journal_that_is_taken_away_ends_the_daemon_and_nothing_is_acknowledged_into_it() {
+    let table: [(&str, Change); 8] = [
+        ("the home deleted", |path| fs::remove_dir_all(path.parent().unwrap()).unwrap()),
+        ("the home moved", |path| {
+            fs::rename(path.parent().unwrap(), path.parent().unwrap().with_extension("away")).unwrap();
+        }),
+        ("the database deleted", |path| fs::remove_file(path).unwrap()),
+        ("the database moved", |path| fs::rename(path, beside(path, ".away")).unwrap()),
+        ("the database replaced", |path| {
+            fs::copy(path, beside(path, ".copy")).unwrap();
+            fs::rename(beside(path, ".copy"), path).unwrap();
+        }),
+        ("the database cut", |path| fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap()),
+        ("the log deleted", |path| fs::remove_file(beside(path, "-wal")).unwrap()),
+        ("the log cut", |path| {
+            fs::File::options().write(true).open(beside(path, "-wal")).unwrap().set_len(0).unwrap();
+        }),
+    ];
+    for (how, change) in table {
+        let sandbox = Sandbox::started();
+        let pid = sandbox.daemon_pid().unwrap();
+        let mut connection = sandbox.connect();
+        let first = connection.submit("debug.noop", json!({}));
+        connection.wait(first);
+        change(&database(&sandbox));
+        // At once: it is not noticed some time later, but before anything is acknowledged. The daemon may also have ended already.
+        connection
+            .send_line(r#"{"jsonrpc":"2.0","id":99,"method":"task.submit","params":{"kind":"debug.noop"}}"#);
+        while let Some(line) = connection.try_read_line() {
+            let answer: Value = serde_json::from_str(&line).unwrap();
+            if answer["id"] == 99 {
+                let error = &answer["error"]["data"];
+                let code = error["code"].as_str().unwrap_or_else(|| panic!("{how}: {answer}"));
+                assert!(["storage_failed", "shutting_down"].contains(&code), "{how}: {answer}");
+                assert!(error["hint"].is_string(), "{how}: {answer}");
+                break;
+            }
+        }
+        assert!(wait_gone(pid, DEADLINE), "{how}");
+        assert!(
+            sandbox.log().contains("the journal was lost while the daemon ran"),
+            "{how}: {}",
+            sandbox.log()
+        );
+        sandbox.start();
+        let mut connection = sandbox.connect();
+        let id = connection.submit("debug.noop", json!({}));
+        connection.wait(id);
+        assert!(
+            sandbox.home().join("reel.ids").exists() && (!how.contains("database") || id > first),
+            "{how}"
+        );
+    }
+}
+
+#[test]
+fn a_journal_that_is_taken_away_is_noticed_by_a_daemon_without_work() {
+    let sandbox = Sandbox::started();
+    let pid = sandbox.daemon_pid().unwrap();
+    fs::remove_dir_all(sandbox.home()).unwrap();
+    assert!(wait_gone(pid, DEADLINE));
+    assert!(sandbox.log().contains("deleted or moved"), "{}", sandbox.log());
+}
+
+#[test]
+fn a_stop_folds_the_log_back() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let id = connection.submit("debug.noop", json!({}));
+    connection.wait(id);
+    assert_eq!(sandbox.stop(), Some(0));
+    let log = fs::metadata(beside(&database(&sandbox), "-wal")).map_or(0, |metadata| metadata.len());
+    assert_eq!(log, 0);
+    let journal = Database::open(database(&sandbox)).unwrap();
+    let state: String =
+        journal.query_row("SELECT state FROM tasks WHERE id = ?", [id], |row| row.get(0)).unwrap();
+    assert_eq!(state, "succeeded");
+}

@@ -1,0 +1,75 @@
+//! A journal on a disk that is nearly full: its log gives its room back, and a start says what it lacks.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use reel_tests::{Sandbox, SmallDisk, eventually, process::wait_gone};
+use serde_json::json;
+
+fn log_bytes(sandbox: &Sandbox) -> u64 {
+    fs::metadata(sandbox.home().join("reel.db-wal")).map_or(0, |metadata| metadata.len())
+}
+
+#[test]
+fn the_log_does_not_fill_a_small_disk() {
+    let Some(disk) = SmallDisk::mounted(8) else { return };
+    let sandbox = disk.sandbox();
+    let mut connection = sandbox.connect();
+    // More than three times what its log had room for.
+    for _ in 0..800 {
+        connection.submit("debug.noop", json!({}));
+    }
+    assert!(log_bytes(&sandbox) < 2 * 1024 * 1024, "{}", log_bytes(&sandbox));
+}
+
+#[test]
+fn the_log_gives_its_room_back_when_others_fill_the_disk_and_no_work_comes() {
+    let Some(disk) = SmallDisk::mounted(24) else { return };
+    let sandbox = disk.sandbox();
+    let mut connection = sandbox.connect();
+    for _ in 0..100 {
+        connection.submit("debug.noop", json!({}));
+    }
+    assert!(log_bytes(&sandbox) > 1024 * 1024, "{}", log_bytes(&sandbox));
+    // Less than a submit needs.
+    let _filler = disk.fill_up_to(200);
+    eventually("the log is folded back", || (log_bytes(&sandbox) == 0).then_some(()));
+    connection.submit("debug.noop", json!({}));
+}
+
+#[test]
+fn a_start_on_a_full_disk_works_or_says_what_it_lacks_and_loses_nothing() {
+    let Some(disk) = SmallDisk::mounted(24) else { return };
+    let sandbox = disk.sandbox();
+    let running = sandbox.connect().submit("debug.sleep", json!({ "ms": 600_000 }));
+    let mut connection = sandbox.connect();
+    eventually("it runs", || (connection.task(running)["state"] == "running").then_some(()));
+    sandbox.kill();
+    for left_kb in [0, 40, 80] {
+        let filler = disk.fill_up_to(left_kb);
+        let pid = sandbox.spawn();
+        let outcome = eventually("it starts or ends", || {
+            let is_over = wait_gone(pid, std::time::Duration::ZERO);
+            let answers = std::os::unix::net::UnixStream::connect(sandbox.socket()).is_ok();
+            (is_over || answers).then_some(is_over)
+        });
+        if outcome {
+            let log = sandbox.log();
+            assert!(log.contains("full") && log.contains("make room"), "{left_kb}: {log}");
+        } else {
+            sandbox.kill();
+        }
+        fs::remove_file(filler).unwrap();
+    }
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    let task = connection.task(running);
+    assert!(["running", "held"].contains(&task["state"].as_str().unwrap()), "{task}");
+}
