@@ -190,8 +190,9 @@ fn insert_one(
     let is_done = state == TaskState::Succeeded;
     let mut statement = connection.prepare_cached(
         "INSERT INTO tasks (id, rev, kind, name, state, priority, client, batch, request_id, after, wanted_provider, provider, model, \
-         params, metadata, cache_mode, attempts_left, created_ms, finished_ms, deadline_ms, source, notes) \
-         VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         params, metadata, cache_mode, attempts_left, created_ms, finished_ms, deadline_ms, source, notes, ended) \
+         VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+         CASE WHEN ?4 = 'succeeded' THEN (SELECT coalesce(max(ended), 0) + 1 FROM tasks WHERE ended IS NOT NULL) END)",
     )?;
     statement.execute(params![
         task.id.0,

@@ -17,10 +17,9 @@ pub struct Pruned {
     pub unpinned_bytes: u64,
 }
 
-const OLDEST: &str =
-    "SELECT id, state, batch FROM tasks WHERE finished_ms IS NOT NULL ORDER BY finished_ms LIMIT ?";
-const OLDEST_PINNING: &str = "SELECT id, state, batch FROM tasks WHERE finished_ms IS NOT NULL AND +state = 'succeeded' \
-     AND EXISTS (SELECT 1 FROM outputs WHERE task = tasks.id) ORDER BY finished_ms LIMIT ?";
+const OLDEST: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL ORDER BY ended LIMIT ?";
+const OLDEST_PINNING: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL AND +state = 'succeeded' \
+     AND EXISTS (SELECT 1 FROM outputs WHERE task = tasks.id) ORDER BY ended LIMIT ?";
 
 /// Drops at most `limit` finished tasks, those first that ended first; `keep` says which must stay.
 pub fn prune(
@@ -120,7 +119,7 @@ mod tests {
 
     fn finished(connection: &Connection, id: u64, batch: Option<u64>, finished_ms: u64, size_bytes: u64) {
         let sql = "INSERT INTO tasks (id, rev, kind, state, priority, client, batch, after, params, cache_mode, attempts_left, \
-                   created_ms, finished_ms) VALUES (?, 1, 'a.b', 'succeeded', 0, 'c', ?, '[]', '{}', 0, 1, 1, ?)";
+                   created_ms, finished_ms, ended) VALUES (?1, 1, 'a.b', 'succeeded', 0, 'c', ?2, '[]', '{}', 0, 1, 1, ?3, ?3)";
         connection.execute(sql, rusqlite::params![id, batch, finished_ms]).unwrap();
         if size_bytes > 0 {
             let digest = vec![u8::try_from(id).unwrap(); 32];
@@ -129,6 +128,39 @@ mod tests {
             let sql = "INSERT INTO outputs (task, position, digest) VALUES (?, 0, ?)";
             connection.execute(sql, rusqlite::params![id, digest]).unwrap();
         }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_changes_nothing_about_who_leaves_first() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("reel.db");
+        drop(crate::store::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        for id in 1..=3 {
+            finished(&connection, id, None, id, 0);
+            connection
+                .execute("UPDATE tasks SET finished_ms = NULL, ended = NULL, state = 'running'", [])
+                .unwrap();
+        }
+        for (id, at_ms) in [(2, 9_000), (3, 8_000), (1, 10)] {
+            let finish = super::super::Finish {
+                id: TaskId(id),
+                rev: 2,
+                at: reel_protocol::Timestamp::from_unix_ms(at_ms),
+                state: TaskState::Succeeded,
+                source: None,
+                provider: None,
+                model: None,
+                outputs: Vec::new(),
+                error: None,
+                notes: Vec::new(),
+                cost_microusd: None,
+            };
+            super::super::finish(&connection, &finish).unwrap();
+        }
+        let gone: Vec<_> =
+            (0..3).map(|_| prune(&connection, 1, |_, _| false).unwrap().tasks[0].0.0).collect();
+        assert_eq!(gone, [2, 3, 1]);
     }
 
     #[test]

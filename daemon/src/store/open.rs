@@ -28,6 +28,13 @@ pub(super) const MIGRATIONS: &[&str] = &[
     // says that they cost, in millionths of a US dollar.
     "ALTER TABLE tasks ADD COLUMN notes TEXT; ALTER TABLE tasks ADD COLUMN cost_microusd INTEGER; \
      ALTER TABLE entries ADD COLUMN notes TEXT;",
+    // The order in which tasks ended, whatever the clock said.
+    "ALTER TABLE tasks ADD COLUMN ended INTEGER;
+     UPDATE tasks SET ended = ordered.place FROM
+         (SELECT id, row_number() OVER (ORDER BY finished_ms, id) AS place FROM tasks WHERE finished_ms IS NOT NULL) AS ordered
+         WHERE ordered.id = tasks.id;
+     DROP INDEX tasks_by_end;
+     CREATE INDEX tasks_by_end ON tasks (ended, state, batch) WHERE ended IS NOT NULL;",
 ];
 
 /// Rows land at the right edges of their trees, a few pages each, so that more brings nothing: with 4 or 16 MiB as many tasks a second are

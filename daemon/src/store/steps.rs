@@ -105,6 +105,7 @@ pub struct Finish {
 pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?, rev = ?, finished_ms = ?, hold_reason = NULL, not_before_ms = NULL, source = ?, error = ?, \
+         ended = (SELECT coalesce(max(ended), 0) + 1 FROM tasks WHERE ended IS NOT NULL), \
          provider = coalesce(?, provider), model = coalesce(?, model), notes = ?, cost_microusd = ? WHERE id = ?",
     )?;
     statement.execute(params![
@@ -167,7 +168,7 @@ pub struct Step {
 pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?1, rev = ?2, hold_reason = ?3, not_before_ms = ?4, priority = ?5, attempts_left = ?6, deaths = ?7, \
-         finished_ms = NULL, error = CASE WHEN state = ?1 THEN coalesce(?8, error) ELSE ?8 END, source = NULL, \
+         finished_ms = NULL, ended = NULL, error = CASE WHEN state = ?1 THEN coalesce(?8, error) ELSE ?8 END, source = NULL, \
          deadline_ms = CASE WHEN state IN ('failed', 'cancelled') THEN NULL ELSE deadline_ms END WHERE id = ?9 AND rev = ?2 - 1",
     )?;
     let changed = statement.execute(params![
