@@ -1,6 +1,8 @@
 //! How much room the disk has, and how much of it is kept for the journal.
 
 use std::{
+    fs::{self, File, Metadata},
+    io::{self, Write as _},
     path::Path,
     time::{Duration, Instant},
 };
@@ -16,6 +18,29 @@ pub const KEEP_BYTES: u64 = 1024 * 1024;
 pub fn available_bytes(path: &Path) -> Option<u64> {
     let space = path.ancestors().find_map(|directory| rustix::fs::statvfs(directory).ok())?;
     Some(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+/// What tells two files apart: where the system has no such numbers, their birth.
+pub fn identity(metadata: &Metadata) -> (u64, u64) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.dev(), metadata.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        let born = metadata.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        (0, born.map_or(0, |born| born.as_secs()))
+    }
+}
+
+/// Whether the disk that holds `directory` has no room for us, by writing a little: a quota counts as well, of which the counters say nothing.
+pub fn is_full(directory: &Path) -> bool {
+    let path = directory.join(".room");
+    let written = File::create(&path).and_then(|mut file| file.write_all(&vec![0; 64 * 1024]));
+    let _ = fs::remove_file(&path);
+    written
+        .is_err_and(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
 
 /// With so much left nobody fills the disk before it is looked at again.

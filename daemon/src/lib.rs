@@ -8,6 +8,7 @@ pub mod control;
 pub mod disk;
 pub mod events;
 pub mod exit;
+pub mod home_watch;
 pub mod ipc;
 pub mod logging;
 pub mod memory;

@@ -1,11 +1,6 @@
 //! `reeld`: one story from the arguments to the last line of the log.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    rc::Rc,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, rc::Rc, time::Duration};
 
 use reel_protocol::{
     Digest,
@@ -17,6 +12,7 @@ use reeld::{
     config_watch::ConfigWatch,
     control::{self, Control},
     exit::Exit,
+    home_watch,
     ipc::{self, HomeLock, Listener, LockError},
     logging::{self, LogHandle, StandardError},
     memory,
@@ -24,7 +20,7 @@ use reeld::{
     reload::{Reload, ReloadParts},
     shutdown::{self, Inputs},
     signals::{Signal, Signals},
-    store::{self, Opened, StoreError},
+    store::{self, Opened},
     systemd::{self, Notifier, PassedSocket},
     tasks::{Drain, GetTaskCounts},
     wiring::{self, Foundation, Rooms},
@@ -49,6 +45,9 @@ const TAKE_OVER_MARGIN: Duration = Duration::from_mins(1);
 
 /// How long the journal's last writes and the folding back of its log may take at the end.
 const CLOSING: Duration = Duration::from_secs(10);
+
+/// With fewer open files, pictures that were paid could not be kept.
+const LEAST_OPEN_FILES: u64 = 64;
 
 const HELP: &str = "\
 reeld: the reel daemon. It runs in the foreground; `reel daemon start` starts it in the background.
@@ -119,7 +118,9 @@ fn run(is_auto_started: bool) -> ExitCode {
         let _ = rustix::process::setsid();
     }
     memory::os::tune_allocator();
-    ipc::umask::raise_file_limit();
+    if let Some(limit) = ipc::umask::raise_file_limit().filter(|limit| *limit < LEAST_OPEN_FILES) {
+        return fail(Exit::Config, &too_few_files(limit));
+    }
     ipc::umask::disable_core_dumps();
     // One that a client starts inherits the variables of whatever service that client belongs to: they are not meant for it.
     let passed = match (is_auto_started, systemd::passed_socket()) {
@@ -150,8 +151,7 @@ fn run(is_auto_started: bool) -> ExitCode {
     };
     let lock = match lock {
         Ok(lock) => Rc::new(lock),
-        Err(error @ LockError::Held { .. }) => return fail(Exit::Running, &chain(&error)),
-        Err(error) => return fail(Exit::CannotCreate, &chain(&error)),
+        Err(error) => return refused(&error),
     };
     let log = match logging::start(
         &locations.logs(),
@@ -160,8 +160,7 @@ fn run(is_auto_started: bool) -> ExitCode {
         stderr(is_auto_started),
     ) {
         Ok(log) => log,
-        Err(error @ logging::LoggingError::Filter { .. }) => return fail(Exit::Config, &chain(&error)),
-        Err(error) => return fail(Exit::CannotCreate, &chain(&error)),
+        Err(error) => return unloggable(&error),
     };
     end_on_panics_of_rooms();
     let start = Start { locations, config, config_digest: digest, passed, notifier, is_auto_started };
@@ -188,6 +187,19 @@ fn run(is_auto_started: bool) -> ExitCode {
         Ok(()) => Exit::Done.into(),
         Err((exit, error)) => fail(exit, &format!("{error:#}")),
     }
+}
+
+fn too_few_files(limit: u64) -> String {
+    format!(
+        "only {limit} files may be open at once, and reeld needs {LEAST_OPEN_FILES}: raise the limit (ulimit -n)"
+    )
+}
+
+/// The home's lock cannot be had.
+fn refused(error: &LockError) -> ExitCode {
+    let exit = if matches!(error, LockError::Held { .. }) { Exit::Running } else { Exit::CannotCreate };
+    let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+    fail(exit, &format!("{}{hint}", chain(error)))
 }
 
 fn from_environment() -> Result<Locations, EndpointError> {
@@ -237,7 +249,9 @@ struct Start {
 async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (Exit, anyhow::Error)> {
     let Start { locations, config, config_digest, passed, notifier, is_auto_started } = start;
     let database = locations.home.join("reel.db");
-    let opened = store::open(&database).map_err(|error| (Exit::Io, cannot_open(error, &database)))?;
+    let opened = store::open(&database).map_err(|error| {
+        (Exit::Io, anyhow::anyhow!("cannot open the journal {}: {}", database.display(), error.explained()))
+    })?;
     let notices = Notices::of_journal(&database, &opened);
     let Opened { store, recovery, .. } = opened;
     // Not before: opening waits for the disk, and until now a signal ends the process at once, which the journal survives as any death.
@@ -272,6 +286,7 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
     notifier.begin(rooms.counts.clone());
     let config_watch = ConfigWatch::start(locations.config.clone());
 
+    actix::spawn(home_watch::watch(lock, locations.home.join("artifacts"), notices.clone()));
     let mut idle = std::pin::pin!(idle(&rooms));
     let mut inputs = Inputs { signals, requests, reload, log };
     let drain = loop {
@@ -291,13 +306,11 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
             }
         }
     };
-    if let Some(error) = store.lost() {
-        notices.add_lost(&error);
-    }
+    let _ = store.lost().inspect(|error| notices.add_lost(error));
     notifier.stopping(drain.limit.max(drain.paid));
     shutdown::run(&rooms, drain, &stop, accepting, &mut inputs).await;
     store.close(CLOSING);
-    store.lost().map_or(Ok(()), |error| Err((Exit::Io, with_hint(error))))
+    store.lost().map_or(Ok(()), |error| Err((Exit::Io, anyhow::anyhow!(error.explained()))))
 }
 
 fn listen(
@@ -311,18 +324,10 @@ fn listen(
     }
 }
 
-fn cannot_open(error: StoreError, database: &Path) -> anyhow::Error {
-    with_hint(error).context(format!("cannot open the journal {}", database.display()))
-}
-
-/// The error with the next step, for a person who sees nothing else.
-fn with_hint(error: StoreError) -> anyhow::Error {
-    let hint = error.hint();
-    let error = anyhow::Error::new(error);
-    match hint {
-        Some(hint) => anyhow::anyhow!("{error:#}; {hint}"),
-        None => error,
-    }
+/// Why no log can be written.
+fn unloggable(error: &logging::LoggingError) -> ExitCode {
+    let is_filter = matches!(error, logging::LoggingError::Filter { .. });
+    fail(if is_filter { Exit::Config } else { Exit::CannotCreate }, &chain(error))
 }
 
 /// Accepts until told to stop, then waits for the sessions' last answers.

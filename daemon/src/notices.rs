@@ -67,6 +67,15 @@ impl Notices {
         notices
     }
 
+    /// The directory of the artifacts was deleted while the daemon ran.
+    pub fn add_artifacts_lost(&self, directory: &Path) {
+        self.add(notice(
+            "artifacts_lost",
+            format!("{} was deleted or replaced while the daemon ran", directory.display()),
+            "put it back if there is a copy; a request for a picture that is gone makes it again, and may pay again",
+        ));
+    }
+
     /// The journal was lost while the daemon ran.
     pub fn add_lost(&self, error: &StoreError) {
         self.add(notice("journal_lost", error.to_string(), error.hint().unwrap_or_default()));

@@ -14,7 +14,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use reel_tests::{Connection, DEADLINE, Sandbox, process::wait_gone};
+use reel_tests::{
+    Connection, DEADLINE, Sandbox, eventually,
+    process::{self, wait_gone},
+};
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
@@ -281,4 +284,52 @@ fn a_stop_folds_the_log_back() {
     let state: String =
         journal.query_row("SELECT state FROM tasks WHERE id = ?", [id], |row| row.get(0)).unwrap();
     assert_eq!(state, "succeeded");
+}
+
+#[test]
+fn a_lock_file_that_is_deleted_lets_no_second_daemon_in_and_is_made_anew() {
+    let sandbox = Sandbox::started();
+    let pid = sandbox.daemon_pid().unwrap();
+    fs::remove_file(sandbox.home().join("reeld.lock")).unwrap();
+    sandbox.reeld_fails().expect_code(75);
+    eventually("the lock file is back", || (sandbox.daemon_pid() == Some(pid)).then_some(()));
+    sandbox.reeld_fails().expect_code(75);
+    let mut connection = sandbox.connect();
+    let id = connection.submit("debug.noop", json!({}));
+    assert_eq!(connection.wait(id)["state"], "succeeded");
+    assert_eq!(sandbox.stop(), Some(0));
+}
+
+#[test]
+fn artifacts_that_are_deleted_under_the_daemon_are_told_and_made_anew() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let file = path_of(&connection.generate(picture("first")));
+    let artifacts = sandbox.home().join("artifacts");
+    // The next daemon knows the directory from its start.
+    sandbox.stop();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    codes(&mut connection);
+    fs::remove_dir_all(&artifacts).unwrap();
+    eventually("it is told", || (codes(&mut connection) == ["artifacts_lost"]).then_some(()));
+    connection.ok("cache.clear", json!({ "memory_only": true }));
+    let again = connection.generate(picture("first"));
+    assert!(again["source"] == "made" && file.exists(), "{again}");
+}
+
+#[test]
+fn too_few_open_files_are_told_at_the_start() {
+    let sandbox = Sandbox::new();
+    for limit in ["16", "24", "32"] {
+        let mut command = sandbox.command("sh");
+        command.args(["-c", "ulimit -n \"$1\" && exec \"$2\"", "sh", limit]).arg(process::binary("reeld"));
+        let ended = process::run(&mut command);
+        ended.expect_code(78);
+        assert!(
+            ended.stderr.contains(&format!("only {limit} files")) && ended.stderr.contains("ulimit -n"),
+            "{}",
+            ended.stderr
+        );
+    }
 }

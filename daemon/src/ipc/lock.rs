@@ -4,6 +4,7 @@
 //! file is never removed: between a removal and the next daemon's opening, two of them could each lock a file of that name.
 
 use std::{
+    cell::RefCell,
     fs::{File, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -13,7 +14,9 @@ use std::{
 
 use reel_protocol::endpoint::{Locations, LockText};
 
-use super::os;
+use tracing::warn;
+
+use super::os::{self, FileIdentity};
 
 /// How often a lock that another process holds is tried. That process may be a client, which takes the lock shared for an instant to see
 /// whether a daemon runs, or a daemon that is about to write its text or to end.
@@ -47,6 +50,16 @@ pub enum LockError {
     },
 }
 
+impl LockError {
+    /// The next step, where the system's own words do not name it.
+    pub fn hint(&self) -> Option<&'static str> {
+        let Self::Home { source, .. } = self else { return None };
+        os::is_without_locks(source).then_some(
+            "the file system locks no files, as some network file systems do not: set REEL_HOME to a directory on a local disk",
+        )
+    }
+}
+
 fn describe(pid: Option<u32>, socket: Option<&Path>) -> String {
     let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     let socket = socket.map_or_else(String::new, |socket| format!(" on {}", socket.display()));
@@ -56,7 +69,12 @@ fn describe(pid: Option<u32>, socket: Option<&Path>) -> String {
 /// The held lock; its drop empties the text, then lets go.
 #[derive(Debug)]
 pub struct HomeLock {
-    file: File,
+    path: PathBuf,
+    text: LockText,
+    file: RefCell<(File, Option<FileIdentity>)>,
+    /// The home's directory is locked as well: where the lock file is deleted, no second daemon starts all the same. None on a file system that
+    /// locks no directories.
+    _home: Option<File>,
 }
 
 impl HomeLock {
@@ -75,9 +93,25 @@ impl HomeLock {
             },
             Refusal::Failed(source) => unusable(&path, source),
         })?;
+        let home =
+            lock_directory(&locations.home).map_err(|()| LockError::Held { pid: None, socket: None })?;
         let text = LockText { pid: process::id(), socket: locations.socket.clone() };
         write(&mut file, &text).map_err(|source| unusable(&path, source))?;
-        Ok(Self { file })
+        let identity = FileIdentity::of(&path).ok();
+        Ok(Self { path, text, file: RefCell::new((file, identity)), _home: home })
+    }
+
+    /// Makes the lock file anew where it was deleted or replaced, as clients look there for the daemon. To be called every few seconds.
+    pub fn restore(&self) {
+        let found = FileIdentity::of(&self.path).ok();
+        if found.is_some() && found == self.file.borrow().1 {
+            return;
+        }
+        let Ok(mut file) = os::open_private(&self.path) else { return };
+        if take(&mut file, 1).is_ok() && write(&mut file, &self.text).is_ok() {
+            warn!(path = %self.path.display(), "the lock file was deleted, and is made anew");
+            self.file.replace((file, FileIdentity::of(&self.path).ok()));
+        }
     }
 
     /// The same for a daemon that was passed its socket: one that listened at that very path before can no longer be
@@ -119,7 +153,17 @@ impl HomeLock {
 impl Drop for HomeLock {
     fn drop(&mut self) {
         // Should it fail, clients find a text whose lock nobody holds, as after a crash.
-        let _ = self.file.set_len(0);
+        let _ = self.file.borrow().0.set_len(0);
+    }
+}
+
+/// The locked directory; an error where another process has locked it.
+fn lock_directory(path: &Path) -> Result<Option<File>, ()> {
+    let Ok(directory) = File::open(path) else { return Ok(None) };
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(directory)),
+        Err(TryLockError::WouldBlock) => Err(()),
+        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 

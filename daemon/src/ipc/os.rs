@@ -117,6 +117,14 @@ pub fn adopt_socket(socket: UnixListener) -> io::Result<Listener> {
     uds_local_socket::tokio::Listener::try_from(OwnedFd::from(socket)).map(Listener::UdSocket)
 }
 
+/// Whether the file system cannot lock files.
+pub fn is_without_locks(error: &io::Error) -> bool {
+    let code = rustix::io::Errno::from_io_error(error);
+    code.is_some_and(|code| {
+        [rustix::io::Errno::NOLCK, rustix::io::Errno::NOSYS, rustix::io::Errno::OPNOTSUPP].contains(&code)
+    })
+}
+
 /// Which file a path names; two files at once never have the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {

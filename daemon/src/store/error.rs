@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use rusqlite::ffi;
+
 use super::files::Lost;
+use crate::chain::chain;
 
 /// A variant for each thing that a caller would do differently.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -67,9 +70,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The error with its causes and the next step, for a person who sees nothing else.
+    pub fn explained(&self) -> String {
+        let hint = self.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+        format!("{}{hint}", chain(self))
+    }
+
     /// The next step for a person, where the journal cannot be opened or was lost.
-    pub const fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
+            Self::Failed(error) => return hint_of_code(error.sqlite_error()?.extended_code),
             Self::Full(_) => "make room on the disk that holds reel's home",
             Self::Foreign => "move that file away, or set REEL_HOME to another directory",
             Self::Newer { .. } => "use the newer version of reel, or set REEL_HOME to another directory",
@@ -79,6 +89,44 @@ impl StoreError {
             _ => return None,
         })
     }
+}
+
+impl StoreError {
+    /// The same, but [`StoreError::Full`] where writing failed and `is_full` says so: `SQLite` tells a quota that is used up as any other failure.
+    #[must_use]
+    pub fn with_quota(self, is_full: impl FnOnce() -> bool) -> Self {
+        match self {
+            Self::Failed(error)
+                if error.sqlite_error().is_some_and(|cause| WRITING.contains(&cause.extended_code))
+                    && is_full() =>
+            {
+                Self::Full(error)
+            }
+            other => other,
+        }
+    }
+}
+
+/// The extended codes of writes that fail: `IOERR_WRITE`, `IOERR_FSYNC`, `IOERR_TRUNCATE`, `IOERR_SHMSIZE`.
+const WRITING: [i32; 4] =
+    [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_TRUNCATE, ffi::SQLITE_IOERR_SHMSIZE];
+
+fn hint_of_code(extended_code: i32) -> Option<&'static str> {
+    Some(match extended_code {
+        ffi::SQLITE_BUSY => {
+            "another program holds it, or the file system locks no files, as some network file systems do not: then set REEL_HOME to a local disk"
+        }
+        ffi::SQLITE_IOERR_LOCK
+        | ffi::SQLITE_IOERR_UNLOCK
+        | ffi::SQLITE_IOERR_RDLOCK
+        | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK
+        | ffi::SQLITE_IOERR_SHMOPEN
+        | ffi::SQLITE_IOERR_SHMLOCK
+        | ffi::SQLITE_IOERR_SHMMAP => {
+            "the file system does not lock or map files as a database needs it, as some network file systems do not: set REEL_HOME to a directory on a local disk"
+        }
+        _ => return None,
+    })
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -101,5 +149,36 @@ impl From<rusqlite::Error> for StoreError {
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(error),
             _ => Self::Failed(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(extended_code: i32) -> StoreError {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(extended_code), None).into()
+    }
+
+    #[test]
+    fn a_quota_that_is_used_up_is_a_full_disk_and_no_other_failure_is() {
+        assert!(matches!(failed(ffi::SQLITE_FULL), StoreError::Full(_)));
+        for (code, is_full, expected) in [
+            (ffi::SQLITE_IOERR_WRITE, true, true),
+            (ffi::SQLITE_IOERR_FSYNC, true, true),
+            (ffi::SQLITE_IOERR_WRITE, false, false),
+            (ffi::SQLITE_IOERR_READ, true, false),
+        ] {
+            let error = failed(code).with_quota(|| is_full);
+            assert_eq!(matches!(error, StoreError::Full(_)), expected, "{code} {is_full}");
+        }
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_told_with_the_way_out() {
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_IOERR_LOCK, ffi::SQLITE_IOERR_SHMMAP] {
+            assert!(failed(code).hint().unwrap().contains("REEL_HOME"), "{code}");
+        }
+        assert_eq!(failed(ffi::SQLITE_IOERR_READ).hint(), None);
     }
 }

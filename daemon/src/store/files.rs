@@ -4,12 +4,12 @@
 //! written. A check is a `stat` of each file.
 
 use std::{
-    fs::{self, Metadata},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{StoreError, aside::with_suffix};
+use crate::disk::{self, identity};
 
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,11 @@ impl Files {
         &self.log
     }
 
+    /// Whether their disk has no room for us.
+    pub fn is_disk_full(&self) -> bool {
+        self.log.parent().is_some_and(disk::is_full)
+    }
+
     /// The log's length.
     pub fn log_bytes(&self) -> u64 {
         fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
@@ -100,20 +105,6 @@ impl Watched {
             Ok(_) | Err(_) => return Ok(()),
         };
         Err(StoreError::Lost { path: self.path.clone(), lost })
-    }
-}
-
-/// What tells two files apart: where the system has no such numbers, their birth.
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        (metadata.dev(), metadata.ino())
-    }
-    #[cfg(not(unix))]
-    {
-        let born = metadata.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        (0, born.map_or(0, |born| born.as_secs()))
     }
 }
 

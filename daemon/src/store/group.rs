@@ -97,6 +97,7 @@ pub(super) fn write(
     let ran = run(connection, first, jobs, takes, &mut group);
     let begun = Instant::now();
     let outcome = ran.and_then(|()| execute(connection, "COMMIT")).and_then(|()| files.check_and_note());
+    let outcome = outcome.map_err(|error| error.with_quota(|| files.is_disk_full()));
     *pace = Pace { writes: group.len(), commit_time: begun.elapsed() };
     if let Err(error) = &outcome {
         tracing::error!(error = chain(error), writes = group.len(), "a commit failed");
