@@ -8,7 +8,7 @@ use super::*;
 /// The pictures that came to their end.
 #[derive(Debug, Default)]
 struct Pictures {
-    current: String,
+    current: Vec<u8>,
     whole: Vec<String>,
 }
 
@@ -18,11 +18,11 @@ impl PictureSink for Pictures {
     }
 
     fn piece(&mut self, text: &[u8]) {
-        self.current.push_str(std::str::from_utf8(text).unwrap());
+        self.current.extend_from_slice(text);
     }
 
     fn end(&mut self) -> Option<usize> {
-        self.whole.push(std::mem::take(&mut self.current));
+        self.whole.push(String::from_utf8_lossy(&std::mem::take(&mut self.current)).into_owned());
         Some(self.whole.len() - 1)
     }
 }
