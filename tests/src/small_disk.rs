@@ -4,7 +4,7 @@ use std::{ffi::CString, fs, io::Write, path::PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::Sandbox;
+use crate::{Sandbox, needs};
 
 /// A small disk in memory, gone when dropped.
 #[derive(Debug)]
@@ -12,14 +12,13 @@ pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     /// None, and why is printed, where this user may not mount.
-    #[expect(clippy::print_stdout, reason = "a test that shows nothing must say so")]
     pub fn mounted(megabytes: u32) -> Option<Self> {
         let at = tempfile::Builder::new().prefix("reel-disk-").tempdir().unwrap();
         let size = CString::new(format!("size={megabytes}m,mode=0700")).unwrap();
         match mount("tmpfs", at.path(), "tmpfs", MountFlags::empty(), Some(size.as_c_str())) {
             Ok(()) => Some(Self(at)),
             Err(error) => {
-                println!("skipped: a small disk cannot be mounted here: {error}");
+                needs::skipped(&format!("a small disk cannot be mounted without root's rights: {error}"));
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! A disk that fills up while tasks run. Needs root for a small disk of its own; without, each test says so and passes.
+//! A disk that fills up while tasks run. Needs root for a small disk of its own; without, each test is skipped (`needs`).
 
 #![allow(
     clippy::unwrap_used,

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use reel_tests::{Sandbox, process};
+use reel_tests::{Sandbox, needs, process};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples").join(name)
@@ -27,6 +27,9 @@ fn is_png(path: &Path) -> bool {
 
 #[test]
 fn plain_python_submits_follows_and_saves_a_picture() {
+    if !needs::program("python3") {
+        return;
+    }
     let sandbox = Sandbox::started();
     let picture = sandbox.work().join("lighthouse.png");
     let ask = |prompt: &str| {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use reel_protocol::{endpoint::LockText, limits::CONNECTIONS};
-use reel_tests::{Connection, DEADLINE, Ran, Sandbox, eventually, process};
+use reel_tests::{Connection, DEADLINE, Ran, Sandbox, eventually, needs, process};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::json;
 
@@ -129,6 +129,9 @@ fn play_daemon(sandbox: &Sandbox, answer: &str) -> Child {
 
 #[test]
 fn a_daemon_of_another_protocol_is_restarted_by_its_lock() {
+    if !needs::program("python3") {
+        return;
+    }
     let sandbox = Sandbox::new().with_variable("REEL_ENCODING", "json".to_owned());
     let hello = json!({ "jsonrpc": "2.0", "id": 0, "result": {
         "daemon": "reeld", "version": "9.0.0", "protocol": 9, "capabilities": [], "pid": 1, "instance": "x" } });
@@ -142,6 +145,9 @@ fn a_daemon_of_another_protocol_is_restarted_by_its_lock() {
 
 #[test]
 fn a_daemon_that_says_nothing_is_named_and_stopped_by_its_lock() {
+    if !needs::program("python3") {
+        return;
+    }
     let sandbox = Sandbox::new();
     let mut silent = play_daemon(&sandbox, "");
     let asking = ["json", "binary"].map(|encoding| {

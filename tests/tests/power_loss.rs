@@ -1,6 +1,6 @@
 //! What a power loss leaves of a picture that was kept: the test copies the device below the file system, as it is at that moment.
 //!
-//! It mounts images, which only root may do, with a loop device and `mkfs` at hand; elsewhere it says so and looks at nothing.
+//! It mounts images, which only root may do, with a loop device and `mkfs` at hand; elsewhere its tests are skipped (`needs`).
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ use std::{
 };
 
 use actix::{Actor, System};
+use reel_tests::needs;
 use reeld::{
     cache::{Body, CacheParts, GetCacheStats, ImageCache, KeepMade, SetCacheLimits},
     events::EventHub,
@@ -140,8 +141,9 @@ fn all_are_whole(size: usize) {
     {
         match kept_on(kind, force, options, size) {
             Some(whole) => assert_eq!(whole, usize::from(PICTURES), "{kind}"),
-            #[expect(clippy::print_stderr, reason = "a test that looked at nothing says so")]
-            None => eprintln!("{kind} cannot be tried here"),
+            None => needs::skipped(&format!(
+                "no {kind} of its own without mkfs.{kind}, loop devices and root's rights"
+            )),
         }
     }
 }
@@ -162,10 +164,7 @@ fn small_pictures_of_a_disk_that_is_nearly_full_leave_the_journal_its_room() {
     let home = tempfile::tempdir().unwrap();
     let at = home.path().join("mounted");
     let Some(mounted) = Mounted::in_memory(at, "size=12m") else {
-        #[expect(clippy::print_stderr, reason = "a test that looked at nothing says so")]
-        {
-            eprintln!("nothing can be mounted here");
-        }
+        needs::skipped("a small disk cannot be mounted without root's rights");
         return;
     };
     fs::create_dir(mounted.0.join("artifacts")).unwrap();

@@ -10,6 +10,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
+use reel_protocol::ErrorCode;
 use reel_tests::{Connection, Sandbox, eventually, process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -63,7 +64,8 @@ fn a_changed_file_is_in_force_without_anybody_asking() {
     ear.ok("queue.pause", json!({}));
     ear.submit("debug.noop", json!({}));
     let error = ear.err("task.submit", json!({ "kind": "debug.noop" }));
-    assert!(error.message.contains('1'), "{error:?}");
+    assert_eq!(error.known(), Some(ErrorCode::QueueFull), "{error:?}");
+    assert!(error.message.ends_with("the limit of 1"), "{error:?}");
 
     // As editors do it.
     let new = sandbox.root().join("config.toml.new");

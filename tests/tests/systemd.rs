@@ -18,11 +18,11 @@ use std::{
             net::{UnixDatagram, UnixListener, UnixStream},
         },
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
-use reel_tests::{Connection, DEADLINE, Ran, Sandbox, process};
+use reel_tests::{Connection, DEADLINE, Ran, Sandbox, needs, process};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -339,8 +339,7 @@ fn asking_for_the_status_does_not_wake_a_daemon_that_systemd_would_start() {
 #[test]
 fn systemd_itself_accepts_the_installed_units() {
     let desktop = Desktop::new(WILLING);
-    if !is_there("systemd-analyze") {
-        say("skipped: systemd-analyze is not installed");
+    if !needs::program("systemd-analyze") {
         return;
     }
     desktop.reel(&["daemon", "install"]).expect_code(0);
@@ -348,14 +347,4 @@ fn systemd_itself_accepts_the_installed_units() {
     command.args(["verify", "--user"]).arg(desktop.unit("reeld.service")).arg(desktop.unit("reeld.socket"));
     let ran = process::run(&mut command);
     assert!(!ran.expect_code(0).stderr.contains("reel"), "{}", ran.stderr);
-}
-
-fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| Path::new(&directory).join(program).is_file())
-}
-
-#[expect(clippy::print_stderr, reason = "a reader of the test's output is to know what was not tested")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }
