@@ -14,6 +14,7 @@ use crate::{
     chain::chain,
     control::ControlRequest,
     exit::Exit,
+    logging,
     logging::LogHandle,
     reload::Reload,
     signals::{Signal, Signals},
@@ -114,6 +115,7 @@ pub fn exit_though_blocked(exit: Exit) {
         tracing::warn!(
             "blocking work does not end, such as a read of a disk that hangs: the process ends without it"
         );
+        logging::flush();
         std::process::exit(exit as i32);
     };
     // Without a thread for it the process ends as the runtime does.
