@@ -9,6 +9,7 @@ pub mod disk;
 pub mod events;
 pub mod exit;
 pub mod home_watch;
+pub mod idle;
 pub mod ipc;
 pub mod logging;
 pub mod memory;

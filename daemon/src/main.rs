@@ -1,6 +1,6 @@
 //! `reeld`: one story from the arguments to the last line of the log.
 
-use std::{path::PathBuf, process::ExitCode, rc::Rc, time::Duration};
+use std::{cell::OnceCell, path::PathBuf, process::ExitCode, rc::Rc, time::Duration};
 
 use reel_protocol::{
     Digest,
@@ -12,7 +12,7 @@ use reeld::{
     config_watch::ConfigWatch,
     control::{self, Control},
     exit::Exit,
-    home_watch,
+    home_watch, idle,
     ipc::{self, HomeLock, Listener, LockError},
     logging::{self, LogHandle, StandardError},
     memory,
@@ -20,22 +20,16 @@ use reeld::{
     reload::{Reload, ReloadParts},
     shutdown::{self, Inputs},
     signals::{Signal, Signals},
-    store::{self, Opened},
+    store::{self, Opened, Store},
     systemd::{self, Notifier, PassedSocket},
     tasks::{Drain, GetTaskCounts},
-    wiring::{self, Foundation, Rooms},
+    wiring::{self, Foundation},
 };
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
-
-/// How long an auto-started daemon stays without work and without connections.
-const IDLE: Duration = Duration::from_mins(30);
-
-/// How often that is looked at.
-const IDLE_LOOK: Duration = Duration::from_mins(1);
 
 /// How often the socket's file is looked at: a client that misses it waits some seconds for a daemon that holds the home.
 const SOCKET_LOOK: Duration = Duration::from_secs(2);
@@ -163,9 +157,33 @@ fn run(is_auto_started: bool) -> ExitCode {
         Err(error) => return unloggable(&error),
     };
     end_on_panics_of_rooms();
-    let start = Start { locations, config, config_digest: digest, passed, notifier, is_auto_started };
+    let start = Start {
+        locations,
+        config,
+        config_digest: digest,
+        passed,
+        notifier,
+        is_auto_started,
+        journal: Rc::default(),
+    };
+    let ended = run_rooms(start, &lock, log);
+    drop(lock);
+    if let Err((_, error)) = &ended {
+        tracing::error!(error = format!("{error:#}"), "ended");
+    }
+    logging::flush();
+    match ended {
+        Ok(()) => Exit::Done.into(),
+        Err((exit, error)) => fail(exit, &format!("{error:#}")),
+    }
+}
+
+/// Runs the daemon to its end, and closes the journal once the rooms are gone, which went with the runtime: the last thing that they do is to
+/// write into it.
+fn run_rooms(start: Start, lock: &Rc<HomeLock>, log: LogHandle) -> Result<(), (Exit, anyhow::Error)> {
+    let journal = Rc::clone(&start.journal);
     // As a task among the others: what a runtime blocks on is looked at whenever any task is woken.
-    let serving = serve(start, Rc::clone(&lock), log);
+    let serving = serve(start, Rc::clone(lock), log);
     let ended = actix::System::new().block_on(async {
         let ended = actix::spawn(serving).await;
         let exit = match &ended {
@@ -176,17 +194,10 @@ fn run(is_auto_started: bool) -> ExitCode {
         shutdown::exit_though_blocked(exit);
         ended
     });
-    // Not before the rooms are gone, which went with the runtime.
-    drop(lock);
-    let ended = ended.unwrap_or_else(|error| Err((Exit::Internal, error.into())));
-    if let Err((_, error)) = &ended {
-        tracing::error!(error = format!("{error:#}"), "ended");
+    if let Some(store) = journal.get() {
+        store.close(CLOSING);
     }
-    logging::flush();
-    match ended {
-        Ok(()) => Exit::Done.into(),
-        Err((exit, error)) => fail(exit, &format!("{error:#}")),
-    }
+    ended.unwrap_or_else(|error| Err((Exit::Internal, error.into())))
 }
 
 fn too_few_files(limit: u64) -> String {
@@ -244,16 +255,19 @@ struct Start {
     passed: Option<PassedSocket>,
     notifier: Notifier,
     is_auto_started: bool,
+    /// Set once it is open.
+    journal: Rc<OnceCell<Store>>,
 }
 
 async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (Exit, anyhow::Error)> {
-    let Start { locations, config, config_digest, passed, notifier, is_auto_started } = start;
+    let Start { locations, config, config_digest, passed, notifier, is_auto_started, journal } = start;
     let database = locations.home.join("reel.db");
     let opened = store::open(&database).map_err(|error| {
         (Exit::Io, anyhow::anyhow!("cannot open the journal {}: {}", database.display(), error.explained()))
     })?;
     let notices = Notices::of_journal(&database, &opened);
     let Opened { store, recovery, .. } = opened;
+    let _ = journal.set(store.clone());
     // Not before: opening waits for the disk, and until now a signal ends the process at once, which the journal survives as any death.
     let signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
     // Before the rooms, as it may fail: an actor that is dropped before its first turn takes that turn then, without a runtime.
@@ -287,7 +301,7 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
     let config_watch = ConfigWatch::start(locations.config.clone());
 
     actix::spawn(home_watch::watch(lock, locations.home.join("artifacts"), notices.clone()));
-    let mut idle = std::pin::pin!(idle(&rooms));
+    let mut idle = std::pin::pin!(idle::for_long(&rooms));
     let mut inputs = Inputs { signals, requests, reload, log };
     let drain = loop {
         tokio::select! {
@@ -309,7 +323,6 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
     let _ = store.lost().inspect(|error| notices.add_lost(error));
     notifier.stopping(drain.limit.max(drain.paid));
     shutdown::run(&rooms, drain, &stop, accepting, &mut inputs).await;
-    store.close(CLOSING);
     store.lost().map_or(Ok(()), |error| Err((Exit::Io, anyhow::anyhow!(error.explained()))))
 }
 
@@ -360,21 +373,6 @@ async fn accept(
     // Dropping the listener removes the socket that was bound here: clients that come now find none, and start the next daemon.
     drop(listener);
     while sessions.join_next().await.is_some() {}
-}
-
-/// Ends once there was neither work nor a connection for [`IDLE`].
-async fn idle(rooms: &Rooms) {
-    let mut worked = Instant::now();
-    loop {
-        tokio::time::sleep(IDLE_LOOK).await;
-        let is_idle = rooms.counts.send(GetTaskCounts).await.is_ok_and(|counts| counts.is_idle);
-        if !is_idle || rooms.router.open_connections() > 0 {
-            worked = Instant::now();
-        }
-        if worked.max(rooms.router.last_activity()).elapsed() >= IDLE {
-            return;
-        }
-    }
 }
 
 fn fail(exit: Exit, message: &str) -> ExitCode {

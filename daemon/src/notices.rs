@@ -54,8 +54,7 @@ impl Notices {
             }
             Some(Loss::Replaced) => "is not the one that this home had",
             Some(Loss::Older) => {
-                tracing::warn!(%path, "the journal is older than the ids that were given out, as one of a backup is");
-                return notices;
+                "is older than the newest ids that were given out, as a copy is, or one whose log was lost: what was accepted since is not in it"
             }
             _ => return notices,
         };

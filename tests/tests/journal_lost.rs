@@ -15,7 +15,7 @@ use std::{
 };
 
 use reel_tests::{
-    Connection, DEADLINE, Sandbox, eventually,
+    Connection, DEADLINE, Sandbox, eventually, pause,
     process::{self, wait_gone},
 };
 use rusqlite::Connection as Database;
@@ -177,6 +177,7 @@ fn pictures_made_after_a_backup_outlive_the_return_of_the_backup() {
     fs::copy(&backup, database(&sandbox)).unwrap();
     sandbox.start();
     let mut connection = sandbox.connect();
+    assert_eq!(codes(&mut connection), ["journal_missing"]);
     assert!(connection.submit("debug.noop", json!({})) > newest);
     assert_eq!(connection.ok("cache.verify", json!({}))["strays"], 0);
     assert!(file.exists());
@@ -332,4 +333,39 @@ fn too_few_open_files_are_told_at_the_start() {
             ended.stderr
         );
     }
+}
+
+#[test]
+fn a_stop_writes_when_artifacts_were_used_before_it_closes_the_journal() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let made = connection.generate(picture("used again"));
+    let used_ms = || -> u64 {
+        let journal = Database::open(database(&sandbox)).unwrap();
+        journal.query_row("SELECT used_ms FROM artifacts", [], |row| row.get(0)).unwrap()
+    };
+    let before = used_ms();
+    // A later time than that of the row, whose unit is a millisecond.
+    pause(Duration::from_millis(20));
+    assert_eq!(made["source"], "made");
+    assert_eq!(connection.generate(picture("used again"))["source"], "cache");
+    assert_eq!(sandbox.stop(), Some(0));
+    assert!(!sandbox.log().contains("the journal is closed"), "{}", sandbox.log());
+    assert!(used_ms() > before);
+}
+
+#[test]
+fn a_log_that_was_deleted_after_a_death_is_told() {
+    // The database has what was folded back at a stop; only the log has what came after.
+    let (sandbox, _, _) = with_a_past();
+    sandbox.start();
+    let tasks = vec![json!({ "kind": "debug.noop" }); 3_000];
+    let (_, ids) = sandbox.connect().submit_batch(tasks);
+    let newest = ids[ids.len() - 1];
+    sandbox.kill();
+    fs::remove_file(beside(&database(&sandbox), "-wal")).unwrap();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    assert_eq!(codes(&mut connection), ["journal_missing"], "{}", sandbox.log());
+    assert!(connection.submit("debug.noop", json!({})) > newest);
 }

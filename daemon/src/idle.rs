@@ -1,0 +1,28 @@
+//! When a daemon that a client started ends by itself.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{tasks::GetTaskCounts, wiring::Rooms};
+
+/// How long it stays without work and without connections.
+const IDLE: Duration = Duration::from_mins(30);
+
+/// How often that is looked at.
+const IDLE_LOOK: Duration = Duration::from_mins(1);
+
+/// Ends once there was neither work nor a connection for [`IDLE`].
+pub async fn for_long(rooms: &Rooms) {
+    let mut worked = Instant::now();
+    loop {
+        tokio::time::sleep(IDLE_LOOK).await;
+        let is_idle = rooms.counts.send(GetTaskCounts).await.is_ok_and(|counts| counts.is_idle);
+        if !is_idle || rooms.router.open_connections() > 0 {
+            worked = Instant::now();
+        }
+        if worked.max(rooms.router.last_activity()).elapsed() >= IDLE {
+            return;
+        }
+    }
+}
