@@ -12,7 +12,7 @@ const IDLE: Duration = Duration::from_mins(30);
 /// How often that is looked at.
 const IDLE_LOOK: Duration = Duration::from_mins(1);
 
-/// Ends once there was neither work nor a connection for [`IDLE`].
+/// Returns once there was neither work nor a connection for 30 minutes.
 pub async fn for_long(rooms: &Rooms) {
     let mut worked = Instant::now();
     loop {

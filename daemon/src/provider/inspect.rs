@@ -92,7 +92,7 @@ pub enum InspectError {
     Decoder,
 }
 
-/// Inspects as many pictures at once as there are cores, and at most [`MOST_AT_ONCE`]; cheap to clone.
+/// Inspects as many pictures at once as there are cores, and at most four; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Inspector {
     budget: Budget,

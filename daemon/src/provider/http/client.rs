@@ -21,7 +21,6 @@ use super::{
     exchange::{BodyPatience, Exchange},
     patience::Patience,
     proxy::{Proxies, Proxy},
-    readers::Readers,
     request_body,
     route::{Route, Router},
     unreached::{Unreached, chain},
@@ -58,7 +57,6 @@ struct Inner {
     limits: HttpLimits,
     router: Router,
     clients: Mutex<HashMap<ClientKind, Client>>,
-    readers: Readers,
 }
 
 /// What clients differ in; a client owns connections that all requests of its kind may use.
@@ -101,7 +99,6 @@ impl Http {
             limits,
             router: Router::new(proxies, limits.dns_ttl, limits.connect),
             clients: Mutex::default(),
-            readers: Readers::default(),
         }))
     }
 
@@ -146,7 +143,7 @@ impl Http {
         let sending = client.execute(request);
         let response = self.head(sending, begun, route.proxy.as_ref(), &mut patience).await?;
         let body = BodyPatience { read: self.0.limits.read, exchange: patience };
-        Ok(Exchange { response, body, readers: self.0.readers.clone() })
+        Ok(Exchange { response, body })
     }
 
     /// Waits for the head of an answer. `begun` tells when a request with a body begins to be written.

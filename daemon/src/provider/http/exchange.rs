@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 use super::{
     body::{Chunk, Chunks},
     patience::{Late, Patience},
-    readers::Readers,
     unreached::chain,
 };
 
@@ -18,8 +17,6 @@ const WAITING_CHUNKS: usize = 8;
 const GATHERED_BYTES: usize = 256 * 1024;
 /// The same in chunks, of which a server may send small ones.
 const GATHERED_CHUNKS: usize = 64;
-/// A whole answer of at most so many bytes is read with others on few threads: its picture is small enough to be synced later.
-const SMALL_BYTES: usize = 21 * 1024;
 /// Largest piece that is passed on: hyper's buffers grow to 400 KiB where the bytes come fast.
 const PIECE_BYTES: usize = 64 * 1024;
 /// What is read of an answer that only says what went wrong.
@@ -31,7 +28,6 @@ pub struct Exchange {
     /// The head.
     pub response: Response,
     pub(super) body: BodyPatience,
-    pub(super) readers: Readers,
 }
 
 /// How long the body is waited for.
@@ -52,7 +48,7 @@ impl Exchange {
         arrived: impl FnOnce(usize),
         reader: impl FnOnce(Chunks) -> T + Send + 'static,
     ) -> Option<T> {
-        let Self { response, body, readers } = self;
+        let Self { response, body } = self;
         let mut arrival = Arrival { response, patience: body, bytes: 0, is_over: false, is_whole: false };
         let mut gathered = Vec::new();
         while arrival.bytes < GATHERED_BYTES
@@ -71,10 +67,6 @@ impl Exchange {
         };
         is_over(&arrival);
         let (pieces, rest) = mpsc::channel(WAITING_CHUNKS);
-        if arrival.is_whole && arrival.bytes <= SMALL_BYTES {
-            drop(pieces);
-            return readers.read(move || reader(Chunks::new(gathered, rest))).await;
-        }
         let reading = tokio::task::spawn_blocking(move || reader(Chunks::new(gathered, rest)));
         while let Some(chunk) = arrival.next().await {
             // A reader that has gone has read enough.
@@ -219,10 +211,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_has_arrived_once_it_is_whole_and_not_where_it_is_cut() {
-        let body = vec![7; SMALL_BYTES];
-        assert_eq!(read_body(&body, SMALL_BYTES).await, (Some(SMALL_BYTES), SMALL_BYTES, false));
-        assert_eq!(read_body(&body, SMALL_BYTES + 1).await, (None, SMALL_BYTES, true));
-        assert_eq!(read_body(&body[1..], SMALL_BYTES).await, (None, SMALL_BYTES - 1, true));
+        const LENGTH: usize = 20_000;
+        let body = vec![7; LENGTH];
+        assert_eq!(read_body(&body, LENGTH).await, (Some(LENGTH), LENGTH, false));
+        assert_eq!(read_body(&body, LENGTH + 1).await, (None, LENGTH, true));
+        assert_eq!(read_body(&body[1..], LENGTH).await, (None, LENGTH - 1, true));
         assert_eq!(read_body(&[], 0).await, (Some(0), 0, false));
     }
 }

@@ -8,7 +8,6 @@ mod document;
 mod exchange;
 mod patience;
 mod proxy;
-mod readers;
 mod request_body;
 mod retry_after;
 mod route;
