@@ -30,7 +30,7 @@ impl Revived {
         let expected = fs::read(fixture.join("expected.json")).unwrap();
         let expected: Value = serde_json::from_slice(&expected).unwrap();
         let provider = FakeProvider::start();
-        let proxy = format!("http://localhost:{}", provider.address().port());
+        let proxy = format!("http://127.0.0.1:{}", provider.address().port());
         let sandbox = Sandbox::new().with_variable("HTTP_PROXY", proxy);
         copy(&fixture.join("home"), sandbox.home());
         // Before there were providers in the configuration, requests went to the embedded one.
