@@ -3,7 +3,7 @@
 use std::{error::Error as _, io};
 
 use reel_client::ClientError;
-use reel_protocol::{RpcError, TaskError, TaskId, TaskState, TaskView};
+use reel_protocol::{ErrorCode, RpcError, TaskError, TaskId, TaskState, TaskView};
 use serde::Serialize;
 
 use crate::{
@@ -110,8 +110,13 @@ impl Failure {
                 Some(TaskError { code, message, hint, retryable, .. }) => {
                     let mut failure =
                         Self::new(exit::of_task_error(code), code, format!("task {id} failed: {message}"));
-                    failure.error.hint =
-                        hint.clone().or_else(|| retryable.then(|| format!("reel retry {id}")));
+                    failure.error.hint = match hint {
+                        Some(hint) if code == ErrorCode::ProviderAuth.name() => {
+                            Some(format!("{hint}: change it (reel config edit), then reel retry {id}"))
+                        }
+                        Some(hint) => Some(hint.clone()),
+                        None => retryable.then(|| format!("reel retry {id}")),
+                    };
                     failure
                 }
                 None => failed("failed", format!("task {id} failed")),
@@ -136,6 +141,12 @@ impl Failure {
             ),
         }
     }
+}
+
+/// What to do about a daemon whose process is suspended; `verb` of `reel daemon` is what the person wants.
+pub fn suspended(pid: Option<u32>, verb: &str) -> String {
+    let pid = pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
+    format!("kill -CONT {pid} lets it go on; reel daemon {verb} --force ends it")
 }
 
 impl From<ClientError> for Failure {
@@ -163,10 +174,9 @@ impl From<ClientError> for Failure {
             ClientError::NotReady { .. } => {
                 ("not_ready", Some("reel daemon logs says what it does; reel daemon restart starts it again"))
             }
-            ClientError::Unresponsive { is_suspended: true, .. } => (
-                "unresponsive",
-                Some("kill -CONT with its pid lets it go on; reel daemon restart --force ends it"),
-            ),
+            ClientError::Unresponsive { pid, is_suspended: true, .. } => {
+                return Self::new(exit, "unresponsive", message).hint(suspended(pid, "restart"));
+            }
             ClientError::Unresponsive { .. } => {
                 ("unresponsive", Some("reel daemon logs may say why; reel daemon restart starts it again"))
             }

@@ -6,9 +6,14 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reel_protocol::{Progress as Fraction, TaskId, TaskState, TaskView, Timestamp, WaitReason};
+use reel_protocol::{Progress as Fraction, TaskId, TaskState, TaskView, Timestamp};
 
-use crate::{failure::Failure, output::Output, table, why};
+use crate::{
+    failure::Failure,
+    output::Output,
+    table,
+    why::{self, Said},
+};
 
 /// A tenth of the terminal's rows at most, so that what was there before stays in sight.
 const ROWS_PER_BAR: usize = 10;
@@ -31,8 +36,10 @@ pub struct Progress {
     is_of_many: bool,
     /// The states that were said of a task, off a terminal: a task that is tried again and again would fill the screen.
     said: HashSet<(TaskId, TaskState)>,
-    /// Why a task waits, as it was said last.
-    explained: HashMap<TaskId, (WaitReason, Option<String>)>,
+    /// Why each task waits, as it was said last.
+    explained: HashMap<TaskId, Said>,
+    /// Why the tasks of a batch wait, for each reason and provider.
+    explained_of_many: HashMap<(&'static str, Option<String>), Said>,
 }
 
 #[derive(Debug)]
@@ -56,7 +63,14 @@ impl Progress {
             });
             Screen { bars, most_bars: (rows / ROWS_PER_BAR).max(1), tasks: HashMap::new(), overall }
         });
-        Self { output, screen, is_of_many: total.is_some(), said: HashSet::new(), explained: HashMap::new() }
+        Self {
+            output,
+            screen,
+            is_of_many: total.is_some(),
+            said: HashSet::new(),
+            explained: HashMap::new(),
+            explained_of_many: HashMap::new(),
+        }
     }
 
     /// Bars of running tasks beside lines on stdout, where both are a terminal; elsewhere nothing is drawn or said.
@@ -110,17 +124,49 @@ impl Progress {
         }));
     }
 
-    /// Says why a task waits, once for each reason; a bar shows it all the time.
+    /// Says why a task waits, once for each reason and again when it takes long; a bar shows it all the time.
     pub fn explain(&mut self, task: &TaskView) {
-        let Some(reason) = task.wait_reason.filter(|reason| why::may_last(*reason)) else { return };
-        let Some(words) = why::why_it_waits(task, Timestamp::now()) else { return };
+        if !task.wait_reason.is_some_and(why::may_last) {
+            return;
+        }
+        let now = Timestamp::now();
+        let Some(words) = why::why_it_waits(task, now) else { return };
         if let Some(bar) = self.screen.as_ref().and_then(|screen| screen.tasks.get(&task.id)) {
             return bar.set_message(table::one_line(&words));
         }
-        let code = task.error.as_ref().map(|error| error.code.clone());
-        let said = self.explained.insert(task.id, (reason, code.clone()));
-        if self.screen.is_none() && !self.output.is_json && said != Some((reason, code)) {
-            self.output.note(&words);
+        let code = task.error.as_ref().map(|error| error.code.as_str());
+        let ending = self.explained.entry(task.id).or_default().ending(task, code, now);
+        if let Some(ending) = ending.filter(|_| self.screen.is_none() && !self.output.is_json) {
+            self.output.note(&format!("{words}{ending}"));
+        }
+    }
+
+    /// Says why tasks of a batch wait: once for each reason and provider, and not for each task. The overall bar shows it all the time.
+    pub fn explain_batch(&mut self, tasks: &[TaskView]) {
+        let now = Timestamp::now();
+        let mut shown = String::new();
+        let mut reasons = HashSet::new();
+        let waiting = tasks.iter().filter(|task| task.wait_reason.is_some_and(why::may_last));
+        // Those that were tried say more.
+        let (tried, untried): (Vec<_>, Vec<_>) = waiting.partition(|task| task.error.is_some());
+        for task in tried.into_iter().chain(untried) {
+            let (Some(reason), Some(words)) = (task.wait_reason, why::why_a_batch_waits(task, now)) else {
+                continue;
+            };
+            let key = (reason.text(), task.provider.clone());
+            if !reasons.insert(key.clone()) {
+                continue;
+            }
+            let ending = self.explained_of_many.entry(key).or_default().ending(task, None, now);
+            if let Some(ending) = ending.filter(|_| self.screen.is_none() && !self.output.is_json) {
+                self.output.note(&format!("{words}{ending}"));
+            }
+            if shown.is_empty() {
+                shown = words;
+            }
+        }
+        if let Some(overall) = self.screen.as_ref().and_then(|screen| screen.overall.as_ref()) {
+            overall.set_message(table::one_line(&shown));
         }
     }
 

@@ -136,7 +136,7 @@ fn finish(
         return Ok(Saved { path, digest, note: None });
     };
     let Some(found) = found else {
-        return place_beside(temporary, media_type, digest, &path, "such pictures cannot be converted");
+        return place_beside(temporary, media_type, digest, &path, "which cannot be converted");
     };
     let converted = temporary_beside(&path)?;
     let source = temporary.reopen().map_err(|error| cannot_write(&path, &error))?;
@@ -147,7 +147,8 @@ fn finish(
             Ok(Saved { path, digest, note: None })
         }
         Err(ConvertError::Picture(reason)) => {
-            place_beside(temporary, media_type, digest, &path, &reason.to_string())
+            let why = format!("which could not be converted ({reason})");
+            place_beside(temporary, media_type, digest, &path, &why)
         }
         Err(ConvertError::Write(error)) => {
             Err(Failure::io(&format!("cannot write {}", table::path(&path)), &error))
@@ -161,7 +162,7 @@ fn place_beside(
     media_type: &str,
     digest: Digest,
     wanted: &Path,
-    reason: &str,
+    why: &str,
 ) -> Result<Saved, Failure> {
     let plain = wanted.with_extension(naming::extension(media_type));
     sync(&temporary, &plain)?;
@@ -169,10 +170,8 @@ fn place_beside(
     for path in names {
         match temporary.persist_noclobber(&path) {
             Ok(_) => {
-                let note = format!(
-                    "the picture is {media_type} and could not be converted ({reason}): it is kept as {}",
-                    table::path(&path)
-                );
+                let note =
+                    format!("the picture is {media_type}, {why}: it is kept as {}", table::path(&path));
                 return Ok(Saved { path, digest, note: Some(note) });
             }
             Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => temporary = failed.file,

@@ -28,6 +28,13 @@ pub fn path(path: &Path) -> String {
     shown
 }
 
+/// A path as one word of a command that a person may copy into a shell.
+pub fn word(given: &Path) -> String {
+    let shown = path(given);
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+=:,@%".contains(character);
+    if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
+}
+
 /// Text from elsewhere on one line, without characters that must not be shown.
 pub fn one_line(text: &str) -> String {
     let spaced: String =

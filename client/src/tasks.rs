@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use reel_protocol::{JsonText, TaskView, Timestamp, is_unprintable};
+use reel_client::Session;
+use reel_protocol::{
+    JsonText, TaskView, Timestamp, is_unprintable,
+    methods::{Empty, ProviderInfo, ProviderList},
+};
 use serde::Deserialize;
 
 use crate::units;
@@ -21,6 +25,19 @@ pub fn new_request_id() -> String {
 pub fn notes(task: &TaskView) -> Option<String> {
     let messages: Vec<_> = task.notes.iter().map(|note| note.message.as_str()).collect();
     (!messages.is_empty()).then(|| format!("note: {} (reel show {})", messages.join("; "), task.id))
+}
+
+/// The embedded provider, which only sketches.
+pub const DRAFT: &str = "draft";
+
+/// Whether nothing but the embedded provider is there to make pictures; false where the daemon cannot be asked.
+pub async fn has_only_draft(session: &Session) -> bool {
+    let found = session.call::<ProviderList>(&Empty {}).await;
+    found.is_ok_and(|found| {
+        let makes_pictures =
+            |provider: &&ProviderInfo| provider.services.iter().any(|service| service == "image");
+        found.providers.iter().filter(makes_pictures).all(|provider| provider.name == DRAFT)
+    })
 }
 
 /// What a person would call the task: its name, else its prompt or text.

@@ -26,8 +26,8 @@ use crate::{
 /// How long a second Ctrl-C may take to cancel.
 const SECOND_CHANCE: Duration = Duration::from_secs(2);
 
-/// How often it is asked why tasks wait, and of how many: a person reads about a few.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often the daemon is asked why tasks wait, and about how many of them: a person reads about a few.
+pub const LOOK: Duration = Duration::from_secs(2);
 const LOOKED_AT: usize = 8;
 
 /// What to wait for.
@@ -41,12 +41,25 @@ pub struct Wait<'a> {
     pub timeout: Option<Duration>,
     /// What the tasks are called on the bars.
     pub titles: HashMap<TaskId, String>,
+    /// The command that writes the files once the work is done, for whoever stops waiting.
+    pub fetch: Option<&'a str>,
+}
+
+/// How to wait for one task.
+#[derive(Debug)]
+pub struct One<'a> {
+    /// What it is called on its bar.
+    pub title: &'a str,
+    /// Gives up waiting, not the work.
+    pub timeout: Option<Duration>,
+    /// The command that writes its files once it is done.
+    pub fetch: Option<&'a str>,
 }
 
 impl<'a> Wait<'a> {
     /// For all of them, however long it takes.
     pub fn for_all(ids: &'a [TaskId]) -> Self {
-        Self { ids, until: Until::All, timeout: None, titles: HashMap::new() }
+        Self { ids, until: Until::All, timeout: None, titles: HashMap::new(), fetch: None }
     }
 
     fn title_of<'b>(&'b self, id: TaskId, name: Option<&'b String>) -> &'b str {
@@ -70,7 +83,8 @@ pub async fn wait(
     match ended {
         Some(ended) => Ok(ended?),
         None => {
-            Err(leave(output, session, wait.ids, &format!("reel wait {}", join(wait.ids)), interrupts).await)
+            let way_back = wait_command(wait.ids, wait.fetch);
+            Err(leave(output, session, wait.ids, &way_back, interrupts).await)
         }
     }
 }
@@ -80,13 +94,12 @@ pub async fn wait_for_one(
     output: Output,
     session: &Session,
     id: TaskId,
-    title: &str,
-    timeout: Option<Duration>,
+    one: One<'_>,
     interrupts: &mut Option<Interrupts>,
 ) -> Result<TaskView, Failure> {
-    let titles = HashMap::from([(id, title.to_owned())]);
+    let titles = HashMap::from([(id, one.title.to_owned())]);
     let ids = [id];
-    let wait = Wait { timeout, titles, ..Wait::for_all(&ids) };
+    let wait = Wait { timeout: one.timeout, titles, fetch: one.fetch, ..Wait::for_all(&ids) };
     let ended = self::wait(output, session, &wait, interrupts).await?;
     if ended.timed_out {
         let why = ended.tasks.first().and_then(|task| why_it_waits(task, Timestamp::now()));
@@ -96,7 +109,7 @@ pub async fn wait_for_one(
             "timed_out",
             format!("the time is over, the work goes on{why}"),
         )
-        .hint(format!("reel wait {id}, or reel cancel {id} gives up"))
+        .hint(format!("{}, or reel cancel {id} gives up", wait_command(&ids, one.fetch)))
         .of(id));
     }
     ended
@@ -150,8 +163,14 @@ pub async fn leave(
     Failure::new(Exit::Interrupted, "interrupted", format!("cancelled {cancelled} of {}", ids.len())).said()
 }
 
+/// The command that goes on waiting, and then writes the files.
+pub fn wait_command(ids: &[TaskId], fetch: Option<&str>) -> String {
+    let fetch = fetch.map(|fetch| format!(" && {fetch}")).unwrap_or_default();
+    format!("reel wait {}{fetch}", join(ids))
+}
+
 /// `1 2 3`, at most a line of them.
-fn join(ids: &[TaskId]) -> String {
+pub fn join(ids: &[TaskId]) -> String {
     const MOST: usize = 20;
     let shown: Vec<String> = ids.iter().take(MOST).map(ToString::to_string).collect();
     shown.join(" ") + if ids.len() > MOST { " …" } else { "" }
@@ -227,7 +246,7 @@ async fn wait_once(
 }
 
 /// The first of the tasks as they now are: no event tells why one waits.
-async fn how_they_stand(client: &Client, ids: &[TaskId]) -> Result<Vec<TaskView>, ClientError> {
+pub async fn how_they_stand(client: &Client, ids: &[TaskId]) -> Result<Vec<TaskView>, ClientError> {
     let ids = ids.iter().take(LOOKED_AT).copied().collect();
     let now =
         TaskWaitParams { ids, until: Until::All, timeout_s: Some(Seconds(Duration::ZERO)), batch: None };

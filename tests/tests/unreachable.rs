@@ -125,14 +125,38 @@ fn whoever_waits_off_a_terminal_is_told_why_and_only_once() {
     let mut waiting = sandbox.reel_command(&["generate", "a cat", "-s", "64x64"]);
     let mut waiting = waiting.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let why = "task 1 waits: studio at 127.0.0.1 cannot be reached";
-    let said: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with(why)).collect();
+    let why = "studio at 127.0.0.1 cannot be reached";
+    let is_why = |line: &String| line.starts_with("task 1 waits, next try ") && line.contains(why);
+    let said: Vec<_> = lines.by_ref().take_while(|line| !is_why(line)).collect();
     assert!(said.len() < 4, "{said:?}");
     is_tried(&mut sandbox.connect(), 1, 4);
     let _provider = FakeProvider::start_at(address);
     assert!(waiting.wait().unwrap().success());
     let rest: Vec<_> = lines.collect();
     assert!(!rest.iter().any(|line| line.contains("waits") || line.contains("running")), "{rest:?}");
+}
+
+#[test]
+fn a_batch_says_once_why_all_its_tasks_wait_and_when_the_next_try_is() {
+    let (sandbox, address) = studio_away("");
+    std::fs::write(sandbox.root().join("lines.txt"), "a\nb\nc\n").unwrap();
+    let out = sandbox.root().join("out");
+    let mut waiting =
+        sandbox.reel_command(&["batch", "lines.txt", "-s", "64x64", "-o", &out.display().to_string()]);
+    let waiting = waiting.current_dir(sandbox.root()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut waiting = waiting.spawn().unwrap();
+    let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let is_why = |line: &String| {
+        line.starts_with("the batch waits, next try ")
+            && line.contains("studio at 127.0.0.1 cannot be reached")
+    };
+    assert!(lines.next().as_ref().is_some_and(is_why), "it says why as the first thing");
+    // The batch has the first number.
+    is_tried(&mut sandbox.connect(), 2, 4);
+    let _provider = FakeProvider::start_at(address);
+    assert!(waiting.wait().unwrap().success());
+    let rest: Vec<_> = lines.collect();
+    assert!(!rest.iter().any(|line| line.contains("waits")), "{rest:?}");
 }
 
 #[test]

@@ -57,6 +57,10 @@ impl Record {
     pub fn open(directory: &Path) -> Result<Self, Failure> {
         let shown = table::path(directory);
         let cannot = |error: &io::Error| Failure::cannot_create(format!("cannot write to {shown}: {error}"));
+        if directory.exists() && !directory.is_dir() {
+            let hint = "-o names the directory that the pictures are written to";
+            return Err(Failure::cannot_create(format!("{shown} is no directory")).hint(hint));
+        }
         fs::create_dir_all(directory).map_err(|error| cannot(&error))?;
         let lock = lock(directory).map_err(|error| cannot(&error))?.ok_or_else(|| {
             let message = format!("another batch is at work in {shown}");

@@ -8,8 +8,11 @@ use serde::Serialize;
 use super::Item;
 use crate::{
     failure::{Failure, Shown},
-    units,
+    tasks, units, waiting,
 };
+
+/// Why a task is held whose provider may have been paid.
+const OUTCOME_UNKNOWN: &str = reel_protocol::HoldReason::OutcomeUnknown.name();
 
 /// Files that one note names.
 const SHOWN_FILES: usize = 5;
@@ -24,6 +27,8 @@ pub enum State {
     Cached,
     /// Was there already, and stayed.
     Kept,
+    /// Not written: its task is held until somebody decides.
+    Held,
     /// Not written.
     Failed,
 }
@@ -65,13 +70,27 @@ impl LineResult {
         Self { task, error: Some(failure.error), ..Self::bare(item, State::Failed) }
     }
 
-    /// Off a terminal, what is said once it is there.
+    /// A line whose task is held.
+    pub fn held(item: &Item, task: TaskId, mut failure: Failure) -> Self {
+        // The report ends with one hint for all of them.
+        failure.error.hint = None;
+        Self { state: State::Held, ..Self::failed(item, Some(task), failure) }
+    }
+
+    /// Whether the embedded provider drew it.
+    pub fn is_draft(&self) -> bool {
+        self.provider.as_deref() == Some(tasks::DRAFT)
+    }
+
+    /// Off a terminal, what is said once it is there. Why there is no file is said by [`Report::failures`].
     pub fn line(&self) -> String {
-        match (&self.error, self.state) {
-            (Some(error), _) => format!("{} failed: {}", self.file, error.message),
-            (None, State::Cached) => format!("{} from cache", self.file),
-            (None, _) => format!("{} made", self.file),
-        }
+        let how = match self.state {
+            State::Made | State::Kept => "made",
+            State::Cached => "from cache",
+            State::Held => "held",
+            State::Failed => "failed",
+        };
+        format!("{} {how}", self.file)
     }
 
     fn bare(item: &Item, state: State) -> Self {
@@ -95,6 +114,8 @@ pub struct Report {
     made: usize,
     from_cache: usize,
     kept: usize,
+    /// How many tasks are held until somebody decides.
+    held: usize,
     failed: usize,
     elapsed_ms: u64,
     directory: String,
@@ -114,6 +135,7 @@ impl Report {
             made: count(State::Made),
             from_cache: count(State::Cached),
             kept: count(State::Kept),
+            held: count(State::Held),
             failed: count(State::Failed),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             directory,
@@ -153,22 +175,29 @@ impl Report {
 
     /// Whether a line has no file.
     pub fn has_failures(&self) -> bool {
-        self.failed > 0
-    }
-
-    /// Whether the embedded provider drew any of them.
-    pub fn has_drafts(&self) -> bool {
-        self.lines.iter().any(|line| line.provider.as_deref() == Some("draft"))
+        self.failed + self.held > 0
     }
 
     /// One line for people.
     pub fn summary(&self) -> String {
-        let Self { pictures, made, from_cache, kept, failed, .. } = self;
+        let Self { pictures, made, from_cache, kept, held, failed, .. } = self;
         let noun = if *pictures == 1 { "picture" } else { "pictures" };
         let time = units::span(Duration::from_millis(self.elapsed_ms));
+        let held = if *held > 0 { format!("{held} held, ") } else { String::new() };
         format!(
-            "{pictures} {noun}: {made} made, {from_cache} from cache, {kept} kept, {failed} failed in {time}"
+            "{pictures} {noun}: {made} made, {from_cache} from cache, {kept} kept, {held}{failed} failed in {time}"
         )
+    }
+
+    /// What to do about the held tasks, in one line; None where none is.
+    pub fn held_hint(&self) -> Option<String> {
+        let held = || self.lines.iter().filter(|line| line.state == State::Held);
+        let ids: Vec<TaskId> = held().filter_map(|line| line.task).collect();
+        let may_pay =
+            held().any(|line| line.error.as_ref().is_some_and(|error| error.code == OUTCOME_UNKNOWN));
+        let again = if may_pay { "asks again (may pay again)" } else { "lets them go on" };
+        let ids = Some(waiting::join(&ids)).filter(|ids| !ids.is_empty())?;
+        Some(format!("reel release {ids} {again}, reel cancel {ids} gives up"))
     }
 
     /// What failed, for people: line, file, code, message and hint.
@@ -230,13 +259,33 @@ mod tests {
             "out".to_owned(),
             Duration::from_millis(3210),
         );
-        assert!(report.has_drafts());
+        assert!(report.lines[0].is_draft() && !report.lines[1].is_draft());
         assert_eq!(report.summary(), "4 pictures: 1 made, 1 from cache, 1 kept, 1 failed in 3.2 s");
         assert_eq!(report.failures(), ["line 4, 004-d.png: it exists (output_exists)\n  hint: --force"]);
         assert_eq!(report.files().collect::<Vec<_>>(), ["001-a.jpg", "002-b.png", "003-c.png"]);
-        assert!(report.notes().is_empty());
+        assert!(report.notes().is_empty() && report.held_hint().is_none());
         let notes = report.with_earlier(2, vec!["009-x.png".to_owned()]).notes();
         assert_eq!(notes[0], "renamed 2 files whose lines have other numbers now");
         assert_eq!(notes[1], "no line asks any more for 1 file of an earlier run: 009-x.png");
+    }
+
+    #[test]
+    fn held_tasks_are_counted_apart_and_named_in_one_line() {
+        let items = plan(read_lines(b"a\nb", &Defaults::default(), Reading::Guarded).unwrap(), None).unwrap();
+        for (code, again) in [(OUTCOME_UNKNOWN, "asks again (may pay again)"), ("user", "lets them go on")] {
+            let held = |place: usize, id| {
+                let failure = Failure::new(Exit::WorkFailed, code, "it is held").hint("for one");
+                LineResult::held(&items[place], TaskId(id), failure)
+            };
+            let report = Report::new(vec![held(0, 58), held(1, 59)], "out".to_owned(), Duration::ZERO);
+            assert!(report.has_failures());
+            assert_eq!(
+                report.summary(),
+                "2 pictures: 0 made, 0 from cache, 0 kept, 2 held, 0 failed in 0 ms"
+            );
+            assert_eq!(report.failures()[1], format!("line 2, 002-b.png: it is held ({code})"));
+            let hint = format!("reel release 58 59 {again}, reel cancel 58 59 gives up");
+            assert_eq!(report.held_hint(), Some(hint));
+        }
     }
 }

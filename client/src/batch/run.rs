@@ -9,7 +9,7 @@ use std::{
 
 use reel_client::{Client, ClientError, EventStream, Session};
 use reel_protocol::{
-    BatchId, CacheMode, ErrorCode, Seconds, TaskId, TaskView,
+    BatchId, CacheMode, ErrorCode, Seconds, TaskId, TaskState, TaskView,
     limits::LIST_ROWS,
     methods::{Event, SubscribeParams, TaskList, TaskListParams, TaskWait, TaskWaitParams, Topic},
 };
@@ -27,7 +27,8 @@ use crate::{
     progress::Progress,
     save::{self, Existing, Saved},
     signals::{self, Interrupts},
-    tasks, waiting,
+    tasks,
+    waiting::{self, LOOK, how_they_stand},
 };
 
 /// Pictures written at once: enough to keep a disk busy.
@@ -144,15 +145,29 @@ impl Run<'_> {
         self.catch_up(client, batch).await?;
         let mut flush = interval(FLUSH);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.reset();
         while !(self.open.is_empty() && self.ready.is_empty() && self.saves.is_empty()) {
             self.begin_saves();
             tokio::select! {
                 event = events.next(), if !self.open.is_empty() => self.take_events(client, event?, &mut events).await?,
                 Some(saved) = self.saves.join_next() => self.take_save(saved.map_err(|_| panicked())?),
                 _ = flush.tick() => self.record.flush()?,
+                _ = look.tick() => self.explain(client).await,
             }
         }
         Ok(())
+    }
+
+    /// Says why the oldest open tasks wait. Where this fails, the events tell what happened.
+    async fn explain(&mut self, client: &Client) {
+        let mut ids: Vec<TaskId> = self.open.keys().copied().collect();
+        ids.sort_unstable();
+        if !ids.is_empty() {
+            let tasks = how_they_stand(client, &ids).await.unwrap_or_default();
+            self.progress.explain_batch(&tasks);
+        }
     }
 
     /// What happened before the subscription, tasks that somebody removed included.
@@ -237,6 +252,9 @@ impl Run<'_> {
         let Some(wanted) = self.open.remove(&task.id) else { return };
         match Failure::of_task(&task) {
             None => self.ready.push_back((wanted, task)),
+            Some(failure) if task.state == TaskState::Held => {
+                self.finish(wanted.place, |item| LineResult::held(item, task.id, failure));
+            }
             Some(failure) => {
                 self.finish(wanted.place, |item| LineResult::failed(item, Some(task.id), failure));
             }

@@ -16,7 +16,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     save::Existing,
-    table, units,
+    table, tasks, units,
 };
 
 /// Bytes of all lines: far beyond what a person writes, far below what would hurt.
@@ -73,6 +73,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let lines = name_of(&args.file);
     let renamed = directory.follow_lines(&items, &mut record, &lines)?;
     let (wanted, mut results) = sort_out(&args, &items, &record, &mut directory)?;
+    let mut has_only_draft = false;
     if !wanted.is_empty() {
         creatable::check_room(&args.output, PICTURE_BYTES)?;
         let session = Arc::new(context.session().await?);
@@ -86,13 +87,15 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         let made =
             batch::make(context.output, Arc::clone(&session), &order, &items, &wanted, &mut record).await?;
         context.note_version(&session.client());
+        let is_draft = made.values().any(LineResult::is_draft);
+        has_only_draft = is_draft && tasks::has_only_draft(&session).await;
         results.extend(made);
     }
     results.sort_unstable_by_key(|(place, _)| *place);
     let results = results.into_iter().map(|(_, result)| result).collect();
     let report = Report::new(results, table::path(&args.output), begun.elapsed())
         .with_earlier(renamed, directory.unasked(&items, &record, &lines));
-    say(context, &args.output, &report)
+    say(context, &args.output, &report, has_only_draft)
 }
 
 /// What the record calls the lines: a file's name without its directories, so that a moved project is the same.
@@ -100,20 +103,23 @@ fn name_of(file: &Path) -> String {
     file.file_name().map_or_else(|| table::path(file), |name| table::path(Path::new(name)))
 }
 
-fn say(context: &Context, directory: &Path, report: &Report) -> Result<Exit, Failure> {
+fn say(context: &Context, directory: &Path, report: &Report, has_only_draft: bool) -> Result<Exit, Failure> {
     let files: Vec<PathBuf> = report.files().map(|file| directory.join(file)).collect();
     context.output.paths(&files)?;
     context.output.document(report)?;
     for failure in report.failures() {
         context.output.warn(&failure);
     }
-    if report.has_drafts() {
+    if has_only_draft {
         context.output.note("draft pictures: no provider configured; reel config edit");
     }
     for note in report.notes() {
         context.output.note(&note);
     }
     context.output.note(&report.summary());
+    if let Some(hint) = report.held_hint() {
+        context.output.warn(&hint);
+    }
     Ok(if report.has_failures() { Exit::WorkFailed } else { Exit::Done })
 }
 

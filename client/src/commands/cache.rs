@@ -23,7 +23,7 @@ enum Action {
     /// Read every file back, and set damaged ones aside.
     #[command(after_help = "Example: reel cache verify")]
     Verify,
-    /// Drop what no task in the history names.
+    /// Drop all its entries, so that equal requests are asked, and paid, again; files that a task in the history names stay.
     #[command(after_help = "Example: reel cache clear --memory-only")]
     Clear {
         /// Only what is held in memory; files stay.
@@ -50,7 +50,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         Action::Clear { memory_only } => {
             let cleared = context.ask::<CacheClear>(&CacheClearParams { memory_only }).await?;
             context.output.document(&cleared)?;
-            context.output.data(&clear_layout(&cleared))?;
+            context.output.data(&clear_layout(&cleared, memory_only))?;
             Ok(Exit::Done)
         }
     }
@@ -81,10 +81,12 @@ fn verify_layout(found: &CacheVerifyResult) -> String {
     ])
 }
 
-fn clear_layout(cleared: &CacheClearResult) -> String {
+fn clear_layout(cleared: &CacheClearResult, is_memory_only: bool) -> String {
+    let from_now_on = if is_memory_only { "" } else { "equal requests are asked, and paid, again" };
     table::fields(&[
         ("freed", bytes(cleared.freed_bytes)),
         ("entries", format!("{} dropped", cleared.entries)),
         ("files", format!("{} dropped, {} kept for the history", cleared.artifacts, cleared.pinned)),
+        ("from now on", from_now_on.to_owned()),
     ])
 }

@@ -2,9 +2,9 @@
 
 use reel_client::{Client, ClientError};
 use reel_protocol::{
-    TaskId, TaskView,
+    ErrorCode, RpcError, TaskId, TaskState, TaskView,
     methods::{
-        SetPriorityParams, TaskCancel, TaskHold, TaskIdParams, TaskRelease, TaskRemove, TaskRetry,
+        SetPriorityParams, TaskCancel, TaskGet, TaskHold, TaskIdParams, TaskRelease, TaskRemove, TaskRetry,
         TaskSetPriority,
     },
 };
@@ -49,7 +49,7 @@ struct Changed {
 
 /// `reel cancel`.
 pub async fn cancel(context: &Context, args: Args) -> Result<Exit, Failure> {
-    each(context, &args.ids, async |client, id| {
+    each(context, &args.ids, plainly, async |client, id| {
         client.call::<TaskCancel>(&TaskIdParams { id }).await.map(Some)
     })
     .await
@@ -57,29 +57,67 @@ pub async fn cancel(context: &Context, args: Args) -> Result<Exit, Failure> {
 
 /// `reel retry`.
 pub async fn retry(context: &Context, args: Args) -> Result<Exit, Failure> {
-    each(context, &args.ids, async |client, id| {
-        client.call::<TaskRetry>(&TaskIdParams { id }).await.map(Some)
+    each(context, &args.ids, plainly, async |client, id| {
+        let retried = client.call::<TaskRetry>(&TaskIdParams { id }).await.map(Some);
+        match retried {
+            Err(ClientError::Rpc(error)) => Err(explain_refusal(client, id, error).await.into()),
+            retried => retried,
+        }
     })
     .await
 }
 
+/// A task that has succeeded is not retried: says how to get its result, or a new one.
+async fn explain_refusal(client: &Client, id: TaskId, mut error: RpcError) -> RpcError {
+    if error.known() == Some(ErrorCode::IllegalState)
+        && let Ok(task) = client.call::<TaskGet>(&TaskIdParams { id }).await
+        && task.state == TaskState::Succeeded
+    {
+        let fetch = format!("reel fetch {id} writes its result");
+        error.data.hint = Some(format!("{fetch}; its command again with --fresh makes another one"));
+    }
+    error
+}
+
 /// `reel hold`.
 pub async fn hold(context: &Context, args: Args) -> Result<Exit, Failure> {
-    each(context, &args.ids, async |client, id| client.call::<TaskHold>(&TaskIdParams { id }).await.map(Some))
-        .await
+    each(context, &args.ids, plainly, async |client, id| {
+        client.call::<TaskHold>(&TaskIdParams { id }).await.map(Some)
+    })
+    .await
 }
 
 /// `reel release`.
 pub async fn release(context: &Context, args: Args) -> Result<Exit, Failure> {
-    each(context, &args.ids, async |client, id| {
+    each(context, &args.ids, released, async |client, id| {
         client.call::<TaskRelease>(&TaskIdParams { id }).await.map(Some)
     })
     .await
 }
 
+/// The command that held or released the task writes no file any more: how to get it.
+fn released(id: TaskId, task: Option<&TaskView>) -> String {
+    let is_picture = task.is_some_and(|task| task.kind.starts_with("image."));
+    let next = if is_picture {
+        format!("reel fetch {id} -o FILE saves its picture when it is done")
+    } else {
+        format!("reel wait {id} waits until it is done")
+    };
+    format!("{id} is {} again; {next}", state_name(task))
+}
+
+/// The number and the new state.
+fn plainly(id: TaskId, task: Option<&TaskView>) -> String {
+    format!("{id} {}", state_name(task))
+}
+
+fn state_name(task: Option<&TaskView>) -> &'static str {
+    task.map_or("removed", |task| task.state.name())
+}
+
 /// `reel rm`.
 pub async fn remove(context: &Context, args: Args) -> Result<Exit, Failure> {
-    each(context, &args.ids, async |client, id| {
+    each(context, &args.ids, plainly, async |client, id| {
         client.call::<TaskRemove>(&TaskIdParams { id }).await.map(|_| None)
     })
     .await
@@ -91,7 +129,7 @@ pub async fn priority(context: &Context, args: PriorityArgs) -> Result<Exit, Fai
     let set = async |client: &Client, id| {
         client.call::<TaskSetPriority>(&SetPriorityParams { id, priority }).await.map(Some)
     };
-    each(context, &[args.id], set).await
+    each(context, &[args.id], plainly, set).await
 }
 
 /// Changes one after another; a refusal does not stop the rest, and the first one decides the exit code. Never repeated after the
@@ -99,6 +137,7 @@ pub async fn priority(context: &Context, args: PriorityArgs) -> Result<Exit, Fai
 async fn each(
     context: &Context,
     ids: &[TaskId],
+    say: impl Fn(TaskId, Option<&TaskView>) -> String,
     change: impl AsyncFn(&Client, TaskId) -> Result<Option<TaskView>, ClientError>,
 ) -> Result<Exit, Failure> {
     let client = context.session().await?.client();
@@ -107,8 +146,7 @@ async fn each(
     for &id in ids {
         match change(&client, id).await {
             Ok(task) => {
-                let now = task.as_ref().map_or("removed", |task| task.state.name());
-                context.output.line(&format!("{id} {now}"))?;
+                context.output.line(&say(id, task.as_ref()))?;
                 results.push(Changed { id, task, error: None });
             }
             Err(error) => {

@@ -32,6 +32,9 @@ enum Action {
     /// Stop it and start it again.
     #[command(after_help = "Example: reel daemon restart")]
     Restart(stop::Args),
+    /// Show how it is; the same as `reel status`.
+    #[command(after_help = "Example: reel daemon status --json")]
+    Status,
     /// Read the configuration file again.
     #[command(after_help = "Example: reel daemon reload")]
     Reload,
@@ -59,9 +62,10 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         Action::Start => start(context).await,
         Action::Stop(args) => stop::run(context, &args).await,
         Action::Restart(args) => {
-            stop::stop(context, &args).await?;
+            stop::stop(context, &args, "restart").await?;
             start(context).await
         }
+        Action::Status => super::status::run(context).await,
         Action::Reload => reload(context).await,
         Action::Logs(args) => logs::run(context, &args).await,
         Action::Install => install::install(context).await,

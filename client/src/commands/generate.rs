@@ -5,8 +5,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use reel_client::Session;
 use reel_protocol::{
-    CacheMode, ImageParams, JsonText, Output, Source, TaskSpec, TaskState, TaskView,
+    CacheMode, ImageParams, JsonText, Output, Source, TaskId, TaskSpec, TaskState, TaskView,
     methods::{TaskGet, TaskIdParams, TaskSubmit},
 };
 use serde::Serialize;
@@ -23,11 +24,8 @@ use crate::{
     signals::Interrupts,
     slug::slug,
     table, tasks, units,
-    waiting::{unless_interrupted, wait_for_one},
+    waiting::{One, unless_interrupted, wait_command, wait_for_one},
 };
-
-/// The embedded provider, which only sketches.
-const DRAFT: &str = "draft";
 
 /// What to make, and where to put it.
 #[derive(Debug, clap::Args)]
@@ -111,16 +109,21 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let task = if submitted.state == TaskState::Succeeded {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
-        wait_for_one(context.output, &session, submitted.id, &args.prompt, args.timeout, &mut interrupts)
-            .await?
+        let fetch = fetch_command(submitted.id, &args);
+        let one = One { title: &args.prompt, timeout: args.timeout, fetch: Some(&fetch) };
+        wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await?
     };
     if let Some(failure) = Failure::of_task(&task) {
-        return Err(failure);
+        return Err(if task.state == TaskState::Held {
+            with_fetch(failure, task.id, &args)
+        } else {
+            failure
+        });
     }
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let delivery = deliver(context, &session, &task, &destination, args.n as usize, existing);
     let files = unless_interrupted(&mut interrupts, delivery).await?;
-    say_where_from(context, &args, &task);
+    say_where_from(context, &session, &args, &task).await;
     if let Some(notes) = tasks::notes(&task) {
         context.output.warn(&notes);
     }
@@ -129,6 +132,19 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         .document(&Document { files: files.iter().map(|file| table::path(file)).collect(), task: &task })?;
     context.output.paths(&files)?;
     Ok(Exit::Done)
+}
+
+/// The command that writes the files of this task where this one was to write them.
+fn fetch_command(id: TaskId, args: &Args) -> String {
+    let output = args.output.as_deref().map(|path| format!(" -o {}", table::word(path))).unwrap_or_default();
+    format!("reel fetch {id}{output}{}", if args.force { " --force" } else { "" })
+}
+
+/// Whoever releases the task gets its files only by another command.
+fn with_fetch(failure: Failure, id: TaskId, args: &Args) -> Failure {
+    let decide = failure.error.hint.clone().unwrap_or_default();
+    let fetch = wait_command(&[id], Some(&fetch_command(id, args)));
+    failure.hint(format!("{decide}; once it is released, {fetch} writes the file"))
 }
 
 /// Everything that can be wrong about the output is said before anything is asked or paid for.
@@ -200,7 +216,7 @@ pub fn cache_mode(is_fresh: bool, is_off: bool) -> CacheMode {
     }
 }
 
-fn say_where_from(context: &Context, args: &Args, task: &TaskView) {
+async fn say_where_from(context: &Context, session: &Session, args: &Args, task: &TaskView) {
     if task.source == Some(Source::Cache) {
         let age = task
             .outputs
@@ -209,7 +225,8 @@ fn say_where_from(context: &Context, args: &Args, task: &TaskView) {
             .map_or_else(|| "before".to_owned(), |age| format!("{} ago", units::age(age)));
         context.output.note(&format!("same request as {age}; --fresh makes a new one"));
     }
-    if task.provider.as_deref() == Some(DRAFT) && args.provider.is_none() {
+    let is_draft = task.provider.as_deref() == Some(tasks::DRAFT) && args.provider.is_none();
+    if is_draft && tasks::has_only_draft(session).await {
         context.output.note("draft picture: no provider configured; reel config edit");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     signals::Interrupts,
     tasks, units,
-    waiting::{unless_interrupted, wait_for_one},
+    waiting::{One, unless_interrupted, wait_for_one},
 };
 
 /// One task of any kind.
@@ -107,7 +107,8 @@ async fn submit_and_wait(
     let SubmitResult { id, .. } = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     let title = spec.name.clone().unwrap_or_else(|| spec.kind.clone());
-    let task = wait_for_one(context.output, &session, id, &title, timeout, &mut interrupts).await?;
+    let one = One { title: &title, timeout, fetch: None };
+    let task = wait_for_one(context.output, &session, id, one, &mut interrupts).await?;
     report(context, &task)
 }
 

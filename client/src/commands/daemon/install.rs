@@ -130,7 +130,7 @@ async fn take_up(
     }
     // A daemon that was started without the manager would sit on the home, behind a socket that is no longer its own.
     if ask(&definition.is_up).await.is_err() && user_units::is_socket_of_unit(context.locations()) {
-        let stopped = stop::stop(context, &stop::Args::GENTLE).await?;
+        let stopped = stop::stop(context, &stop::Args::GENTLE, "stop").await?;
         if let Some(pid) = stopped.pid {
             context.output.line(&format!("{:9} the daemon that ran without it, pid {pid}", "stopped"))?;
         }

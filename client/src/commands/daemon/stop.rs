@@ -10,7 +10,12 @@ use reel_protocol::{
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::{context::Context, exit::Exit, failure::Failure, units};
+use crate::{
+    context::Context,
+    exit::Exit,
+    failure::{Failure, suspended},
+    units,
+};
 
 /// Between two checks whether the process has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -62,14 +67,14 @@ pub struct Stopped {
 
 /// Stops it and says so.
 pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
-    let stopped = stop(context, args).await?;
+    let stopped = stop(context, args, "stop").await?;
     context.output.document(&stopped)?;
     context.output.line(if stopped.was_running { "stopped" } else { "not running" })?;
     Ok(Exit::Done)
 }
 
-/// Stops it. Ends as soon as the daemon is gone, and with a failure where it does not end in the time that its drain needs.
-pub async fn stop(context: &Context, args: &Args) -> Result<Stopped, Failure> {
+/// Stops it for `reel daemon VERB`. Ends as soon as the daemon is gone, and with a failure where it does not end in the time that its drain needs.
+pub async fn stop(context: &Context, args: &Args, verb: &str) -> Result<Stopped, Failure> {
     let holder = Holder::find(context.locations());
     if let Some(holder) = holder.as_ref().filter(|holder| holder.process.is_suspended()) {
         if !args.force {
@@ -78,7 +83,7 @@ pub async fn stop(context: &Context, args: &Args) -> Result<Stopped, Failure> {
                 is_suspended: true,
                 waited: Duration::ZERO,
             };
-            return Err(error.into());
+            return Err(Failure::from(error).hint(suspended(Some(holder.pid()), verb)));
         }
         kill(context, &holder.process).await?;
         return Ok(Stopped { pid: Some(holder.pid()), was_running: true, was_killed: true });

@@ -1,0 +1,125 @@
+//! What `reel` says to do next: each hint names the command that helps, with its numbers and files.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use reel_tests::{FakeProvider, Sandbox, fake_provider::Fault, studio::studio};
+
+#[test]
+fn a_held_picture_is_written_by_the_commands_that_its_hint_names() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    provider.script([Fault::ResetAfterRequest]);
+    let file = sandbox.root().join("lost one.png");
+    let shown = file.display().to_string();
+    let held = sandbox.reel(&["generate", "a cat", "-s", "64x64", "-o", &shown]);
+    let way = format!("reel wait 1 && reel fetch 1 -o '{shown}' writes the file");
+    assert!(held.expect_code(1).stderr.contains(&way), "{}", held.stderr);
+    assert!(held.stderr.contains("reel release 1 "), "{}", held.stderr);
+    let released = sandbox.reel(&["release", "1"]);
+    let words = "1 is queued again; reel fetch 1 -o FILE saves its picture when it is done\n";
+    assert_eq!(released.expect_code(0).stdout, words);
+    sandbox.reel(&["wait", "1"]).expect_code(0);
+    sandbox.reel(&["fetch", "1", "-o", &shown]).expect_code(0);
+    assert!(file.is_file());
+}
+
+#[test]
+fn whoever_stops_waiting_is_told_how_the_file_is_written() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    provider.always(Fault::Never);
+    let file = sandbox.root().join("lost.png").display().to_string();
+    let waited = sandbox.reel(&["generate", "a cat", "-s", "64x64", "--timeout", "0.2s", "-o", &file]);
+    let way = format!("reel wait 1 && reel fetch 1 -o {file}, or reel cancel 1 gives up");
+    assert!(waited.expect_code(124).stderr.contains(&way), "{}", waited.stderr);
+}
+
+#[test]
+fn a_batch_tells_held_tasks_from_failed_ones_and_each_error_once() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    provider.on_prompt("lost", Fault::ResetAfterRequest);
+    provider.on_prompt("naughty", Fault::Moderated);
+    let (lines, out) = (sandbox.root().join("lines.txt"), sandbox.root().join("out"));
+    fs::write(&lines, "lost\nfine\nnaughty\n").unwrap();
+    let (lines, out) = (lines.display().to_string(), out.display().to_string());
+    let ran = sandbox.reel(&["batch", &lines, "-s", "64x64", "-o", &out]);
+    let said = &ran.expect_code(1).stderr;
+    assert!(said.contains("3 pictures: 1 made, 0 from cache, 0 kept, 1 held, 1 failed in "), "{said}");
+    let hint = "reel release 2 asks again (may pay again), reel cancel 2 gives up";
+    assert_eq!(said.lines().last(), Some(hint), "{said}");
+    assert_eq!(said.matches("line 1, 001-lost.png: task 2 is held: outcome unknown").count(), 1, "{said}");
+    assert_eq!(said.matches("task 2 is held").count(), 1, "{said}");
+    assert_eq!(said.matches("task 4 failed").count(), 1, "{said}");
+}
+
+#[test]
+fn the_new_configuration_file_holds_an_example_of_a_provider() {
+    let sandbox = Sandbox::new();
+    sandbox.reel_command(&["config", "edit"]).env("EDITOR", "true").status().unwrap();
+    let template = fs::read_to_string(sandbox.config()).unwrap();
+    let uncommented: String =
+        template.lines().skip(2).map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    assert!(uncommented.contains("[providers.studio]"), "{uncommented}");
+    fs::write(sandbox.config(), uncommented).unwrap();
+    let checked = sandbox.reel_command(&["config", "check"]).env("OPENAI_API_KEY", "key").status().unwrap();
+    assert!(checked.success());
+    sandbox.reel(&["daemon", "status"]).expect_code(69);
+}
+
+#[test]
+fn emptying_the_cache_says_that_equal_requests_are_paid_again() {
+    let sandbox = Sandbox::started();
+    let words = "equal requests are asked, and paid, again";
+    let cleared = sandbox.reel(&["cache", "clear"]);
+    assert!(cleared.expect_code(0).stdout.contains(words), "{}", cleared.stdout);
+    let kept = sandbox.reel(&["cache", "clear", "--memory-only"]);
+    assert!(!kept.expect_code(0).stdout.contains(words), "{}", kept.stdout);
+    let help = sandbox.reel(&["cache", "clear", "--help"]);
+    assert!(help.expect_code(0).stdout.contains(words), "{}", help.stdout);
+}
+
+#[test]
+fn a_refusal_names_the_next_command() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    provider.always(Fault::Unauthorized);
+    let failed = sandbox.reel(&["generate", "a cat", "-s", "64x64"]);
+    let way = "change it (reel config edit), then reel retry 1\n";
+    assert!(failed.stderr.contains(way), "{}", failed.stderr);
+    provider.always(Fault::Good);
+    let file = sandbox.root().join("cat.png").display().to_string();
+    sandbox.reel(&["retry", "1"]).expect_code(0);
+    sandbox.reel(&["wait", "1"]).expect_code(0);
+    sandbox.reel(&["fetch", "1", "-o", &file]).expect_code(0);
+    let retried = sandbox.reel(&["retry", "1"]);
+    assert!(
+        retried.stderr.contains("reel fetch 1") && retried.stderr.contains("--fresh"),
+        "{}",
+        retried.stderr
+    );
+    let lines = sandbox.root().join("lines.txt");
+    fs::write(&lines, "a\n").unwrap();
+    let batch = sandbox.reel(&["batch", &lines.display().to_string(), "-o", &file]);
+    assert!(batch.expect_code(73).stderr.contains("cat.png is no directory"), "{}", batch.stderr);
+}
+
+#[test]
+fn drafts_are_noted_only_where_there_is_no_other_provider() {
+    let note = "no provider configured";
+    for (sandbox, is_noted) in [(Sandbox::started(), true), (studio(&FakeProvider::start(), ""), false)] {
+        let (lines, out) = (sandbox.root().join("lines.txt"), sandbox.root().join("out"));
+        fs::write(&lines, "a\n").unwrap();
+        let (lines, out) = (lines.display().to_string(), out.display().to_string());
+        let ran = sandbox.reel(&["batch", &lines, "--provider", "draft", "-s", "64x64", "-o", &out]);
+        assert_eq!(ran.expect_code(0).stderr.contains(note), is_noted, "{}", ran.stderr);
+    }
+}
