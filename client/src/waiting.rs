@@ -80,13 +80,11 @@ pub async fn wait(
         () = signals::next(interrupts) => None,
     };
     progress.clear();
-    match ended {
-        Some(ended) => Ok(ended?),
-        None => {
-            let way_back = wait_command(wait.ids, wait.fetch);
-            Err(leave(output, session, wait.ids, &way_back, interrupts).await)
-        }
+    if let Some(ended) = ended {
+        return Ok(ended?);
     }
+    let way_back = wait_command(wait.ids, wait.fetch);
+    Err(leave(output, session, wait.ids, &way_back, interrupts).await)
 }
 
 /// Waits for one task.

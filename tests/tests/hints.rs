@@ -66,8 +66,8 @@ fn the_new_configuration_file_holds_an_example_of_a_provider() {
     let sandbox = Sandbox::new();
     sandbox.reel_command(&["config", "edit"]).env("EDITOR", "true").status().unwrap();
     let template = fs::read_to_string(sandbox.config()).unwrap();
-    let uncommented: String =
-        template.lines().skip(2).map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    let lines: Vec<_> = template.lines().skip(2).map(|line| line.trim_start_matches("# ")).collect();
+    let uncommented = lines.join("\n");
     assert!(uncommented.contains("[providers.studio]"), "{uncommented}");
     fs::write(sandbox.config(), uncommented).unwrap();
     let checked = sandbox.reel_command(&["config", "check"]).env("OPENAI_API_KEY", "key").status().unwrap();
