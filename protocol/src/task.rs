@@ -328,6 +328,9 @@ impl TaskNote {
     /// The provider reported an error beside the results.
     pub const PROVIDER_MESSAGE: &str = "provider_message";
 
+    /// Another provider made it, as one that comes before it in the order was not used.
+    pub const OTHER_PROVIDER: &str = "other_provider";
+
     /// A note with one of these codes.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into() }

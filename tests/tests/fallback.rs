@@ -41,6 +41,17 @@ fn asked(connection: &mut Connection, text: &str, more: &Value) -> Value {
     connection.wait(id)
 }
 
+/// The message of the only note, which says why another provider made the task.
+#[track_caller]
+fn other_provider(task: &Value) -> &str {
+    assert_eq!(
+        (task["notes"].as_array().map(Vec::len), &task["notes"][0]["code"]),
+        (Some(1), &json!("other_provider")),
+        "{task}"
+    );
+    task["notes"][0]["message"].as_str().unwrap()
+}
+
 #[test]
 fn what_a_provider_refuses_for_its_own_reasons_is_made_by_the_next_with_its_own_model() {
     let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
@@ -55,6 +66,10 @@ fn what_a_provider_refuses_for_its_own_reasons_is_made_by_the_next_with_its_own_
         assert_eq!(task["state"], "succeeded", "{name}: {task}");
         assert_eq!((&task["provider"], &task["model"]), (&json!("spare"), &json!("spare-model")), "{task}");
         assert_eq!((&task["attempts"], &task["error"]), (&json!(2), &Value::Null), "{task}");
+        let note = other_provider(&task);
+        assert!(note.starts_with("studio was not used: ") && note.ends_with("; spare made it"), "{note}");
+        let status = ["401", "403", "429", "503"][calls - 1];
+        assert!(note.contains(status), "{note}");
         assert_eq!((studio.calls(), spare.calls()), (calls, calls));
     }
     let body: Value = serde_json::from_slice(&spare.requests()[0].body).unwrap();
@@ -68,12 +83,15 @@ fn what_a_provider_refuses_for_its_own_reasons_is_made_by_the_next_with_its_own_
         (&json!("failed"), &json!("quota_exceeded")),
         "{task}"
     );
+    let message = task["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("studio: ") && message.contains("; then spare: "), "{message}");
     assert_eq!((studio.calls_of("both"), spare.calls_of("both")), (1, 1));
     // Asked again, all may be asked again.
     studio.on_prompt("both", Fault::Good);
     connection.ok("task.retry", json!({ "id": task["id"] }));
     let task = connection.wait(task["id"].as_u64().unwrap());
     assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("studio")), "{task}");
+    assert_eq!(task["notes"], json!([]), "{task}");
 }
 
 #[test]
@@ -135,6 +153,8 @@ fn a_restart_does_not_go_back_to_a_provider_that_refused() {
     let task = sandbox.connect().wait(id);
     assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("spare")), "{task}");
     assert_eq!((studio.calls(), spare.calls()), (1, 2));
+    let note = other_provider(&task);
+    assert!(note.starts_with("studio was not used: ") && note.contains("401"), "{note}");
 }
 
 #[test]
@@ -152,6 +172,7 @@ fn tasks_leave_a_provider_that_is_out_of_order_and_come_back_to_it() {
     assert!(studio.calls() < 20, "{}", studio.calls());
     let task = asked(&mut connection, "while it is out of order", &json!({}));
     assert_eq!((&task["provider"], &task["attempts"]), (&json!("spare"), &json!(1)), "{task}");
+    assert!(other_provider(&task).contains("out of order"), "{task}");
     let named = connection
         .submit_as(json!({ "kind": "image.generate", "params": prompt("named"), "provider": "studio" }));
     assert_eq!(connection.task(named)["wait_reason"], "provider_down");

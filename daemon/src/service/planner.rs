@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     nearest::nearest,
+    store::Refused,
     tasks::{Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks},
 };
 
@@ -129,7 +130,7 @@ impl Planner {
     }
 
     /// The providers that a request may go to that names none.
-    fn in_order(&self, planned: Option<&Known>, refused_by: &[String]) -> Vec<&Known> {
+    fn in_order(&self, planned: Option<&Known>, refused_by: &[Refused]) -> Vec<&Known> {
         let has_real = self.image_providers.iter().any(|provider| !provider.entry.is_fallback);
         let mut allowed: Vec<_> = self
             .image_providers
@@ -138,7 +139,8 @@ impl Planner {
             .collect();
         // A stable sort: the others stay in the order of selection.
         allowed.sort_by_key(|provider| planned.is_none_or(|planned| planned.name != provider.name));
-        let is_open = |provider: &&Known| !refused_by.iter().any(|name| **name == *provider.name);
+        let is_open =
+            |provider: &&Known| !refused_by.iter().any(|refused| *refused.provider == *provider.name);
         if allowed.iter().any(is_open) {
             allowed.retain(is_open);
         }
@@ -199,7 +201,10 @@ mod tests {
     fn a_task_keeps_its_provider_while_that_is_there_and_draft_stands_in_for_none() {
         let params = JsonText::parse(r#"{"prompt":"a"}"#.to_owned()).unwrap();
         let planned = |providers: Vec<ProviderEntry>, planned: Option<&'static str>, refused_by: &[&str]| {
-            let refused_by: Vec<_> = refused_by.iter().map(|name| (*name).to_owned()).collect();
+            let refused_by: Vec<_> = refused_by
+                .iter()
+                .map(|name| Refused { provider: (*name).to_owned(), reason: String::new() })
+                .collect();
             let spec = spec(&params, planned, &refused_by);
             let plan = Planner::new(providers).plan(&spec).unwrap();
             plan.candidates.iter().map(|candidate| candidate.provider.to_string()).collect::<Vec<_>>()
@@ -221,7 +226,7 @@ mod tests {
         assert!(refusal.is_for_want_of_its_provider(), "{refusal}");
     }
 
-    fn spec<'a>(params: &'a JsonText, planned: Option<&'a str>, refused_by: &'a [String]) -> PlanSpec<'a> {
+    fn spec<'a>(params: &'a JsonText, planned: Option<&'a str>, refused_by: &'a [Refused]) -> PlanSpec<'a> {
         PlanSpec { kind: "image.generate", params, provider: None, planned, refused_by }
     }
 

@@ -10,6 +10,15 @@ use super::{
     origin::ids_below,
 };
 
+/// A provider that a task left for another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The provider.
+    pub provider: String,
+    /// Why it was not used, as a message for people.
+    pub reason: String,
+}
+
 /// A task that was not finished when the daemon ended.
 #[derive(Debug, Clone)]
 pub struct Recovered {
@@ -36,7 +45,7 @@ pub struct Recovered {
     /// What the provider holds for its last attempt, whether that is still open or not.
     pub remote_id: Option<RemoteId>,
     /// Providers that it left for another one since it was accepted or retried.
-    pub refused_by: Vec<String>,
+    pub refused_by: Vec<Refused>,
     /// Its dependencies that are not finished, or the one that did not succeed.
     pub open: Dependencies,
 }
@@ -63,7 +72,7 @@ const MOST_ASKED: u32 = 100_000;
 const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_provider, provider, model, params, metadata, cache_mode, \
      attempts_left, deadline_ms, rev, hold_reason, client, batch, attempts, deaths, not_before_ms, \
      (SELECT remote_id FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts), \
-     (SELECT json_group_array(DISTINCT provider) FROM attempts WHERE attempts.task = tasks.id AND outcome GLOB 'left:*'), \
+     (SELECT json_group_array(json_array(provider, substr(outcome, 6))) FROM attempts WHERE attempts.task = tasks.id AND outcome GLOB 'left:*'), \
      created_ms, \
      (SELECT ended_ms FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts)";
 
@@ -118,6 +127,17 @@ fn exists(connection: &Connection, id: TaskId) -> Result<bool, StoreError> {
     Ok(connection.prepare_cached("SELECT 1 FROM tasks WHERE id = ?")?.exists([id.0])?)
 }
 
+/// Each provider with what follows the mark in the outcome of its attempt: the error's code and message, or the code alone in a journal of an
+/// earlier version.
+fn refused_at(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Refused>> {
+    let left: Vec<(String, String)> = json_at(row, index)?.unwrap_or_default();
+    let refused = |(provider, outcome): (String, String)| {
+        let reason = outcome.split_once(": ").map_or(&*outcome, |(_, message)| message).to_owned();
+        Refused { provider, reason }
+    };
+    Ok(left.into_iter().map(refused).collect())
+}
+
 fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
     let time = |index| row.get::<_, Option<u64>>(index).map(|ms| ms.map(Timestamp::from_unix_ms));
     let task = NewTask {
@@ -150,7 +170,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         not_before: time(20)?,
         attempt_ended: time(24)?,
         remote_id: row.get::<_, Option<String>>(21)?.map(RemoteId),
-        refused_by: json_at(row, 22)?.unwrap_or_default(),
+        refused_by: refused_at(row, 22)?,
         open: Ok(Vec::new()),
     })
 }

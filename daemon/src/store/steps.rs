@@ -186,8 +186,9 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
         return Err(StoreError::NoTask(step.id));
     }
     if let Some(outcome) = &step.attempt_outcome {
-        let mark = if step.left_provider.is_some() { LEFT } else { "" };
-        end_attempt(connection, step.id, step.at, &format!("{mark}{outcome}"))?;
+        let left = step.left_provider.as_ref().and(step.error.as_ref());
+        let marked = left.map(|error| format!("{LEFT}{outcome}: {}", error.message));
+        end_attempt(connection, step.id, step.at, marked.as_deref().unwrap_or(outcome))?;
     }
     if step.is_retry {
         forget_left_providers(connection, step.id)?;
@@ -195,7 +196,7 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     insert_event(connection, step.id, step.rev, step.state, step.at)
 }
 
-/// Begins the outcome of an attempt whose task left the provider; what follows is the code of the error.
+/// Begins the outcome of an attempt whose task left the provider; what follows is the code of the error and its message.
 const LEFT: &str = "left:";
 
 fn forget_left_providers(connection: &Connection, task: TaskId) -> Result<(), StoreError> {

@@ -6,10 +6,13 @@
 use std::collections::HashSet;
 
 use actix::Context;
-use reel_protocol::{TaskError, TaskId, TaskState};
+use reel_protocol::{TaskError, TaskId, TaskNote, TaskState};
 
 use super::{TaskTracker, again::is_of_the_provider, end::End, flights::Left, live::LiveTask};
-use crate::provider::Target;
+use crate::{
+    provider::Target,
+    store::{Refused, Step},
+};
 
 impl LiveTask {
     /// The other providers that may be asked for it, as places in its plan.
@@ -17,6 +20,34 @@ impl LiveTask {
         let is_bound = self.wanted.is_some() || self.job.as_ref().is_some_and(|job| !job.may_ask_again());
         let candidates = self.plan.candidates.iter().enumerate().skip(1);
         candidates.filter(move |(_, other)| other.is_alternative && !is_bound).map(|(place, _)| place)
+    }
+
+    /// What is to be said of a task that this provider made: which others come before it, and why each was not used.
+    pub(super) fn other_provider_note(&self, made_by: &str) -> Option<TaskNote> {
+        let mut left: Vec<&Refused> = Vec::new();
+        for refused in self.refused_by.iter().chain(&self.passed_over) {
+            if refused.provider != made_by && left.iter().all(|other| other.provider != refused.provider) {
+                left.push(refused);
+            }
+        }
+        let told = |refused: &&Refused| format!("{} was not used: {}", refused.provider, refused.reason);
+        let told: Vec<_> = left.iter().map(told).collect();
+        let message = format!("{}; {made_by} made it", told.join("; "));
+        (!told.is_empty()).then(|| TaskNote::new(TaskNote::OTHER_PROVIDER, message))
+    }
+
+    /// The last provider's error, after the reasons of the ones that refused the task before.
+    fn after_refusals(&self, last: &str, error: TaskError) -> TaskError {
+        if self.refused_by.is_empty() {
+            return error;
+        }
+        let mut told: Vec<_> = self
+            .refused_by
+            .iter()
+            .map(|refused| format!("{}: {}", refused.provider, refused.reason))
+            .collect();
+        told.push(format!("{last}: {}", error.message));
+        TaskError { message: told.join("; then "), ..error }
     }
 }
 
@@ -40,10 +71,13 @@ impl TaskTracker {
     pub(super) fn fail_here(&mut self, ctx: &mut Context<Self>, id: TaskId, error: TaskError) {
         let task = self.live.get(&id);
         let may_go_on = task.is_some_and(|task| task.others().next().is_some());
-        let from = task.and_then(|task| task.plan.provider()).map(ToString::to_string);
-        let Some(from) = from.filter(|_| may_go_on && is_of_the_provider(&error.code)) else {
+        let Some((task, from)) = task.and_then(|task| Some((task, task.plan.provider()?.to_string()))) else {
             return self.conclude(ctx, id, End::failed(error));
         };
+        if !may_go_on || !is_of_the_provider(&error.code) {
+            let error = task.after_refusals(&from, error);
+            return self.conclude(ctx, id, End::failed(error));
+        }
         tracing::warn!(task = id.0, provider = from, code = error.code, "another provider is asked");
         self.when_settled(ctx, id, move |tracker, _| {
             let state = tracker.live.get(&id).map(|task| task.state);
@@ -61,13 +95,15 @@ impl TaskTracker {
     }
 
     /// It is on disk that a task leaves a provider.
-    pub(super) fn leave_provider(&mut self, id: TaskId, from: &str) {
+    pub(super) fn leave_provider(&mut self, step: &Step) {
+        let (id, Some(from)) = (step.id, &step.left_provider) else { return };
         let Some(task) = self.live.get_mut(&id) else { return };
-        task.plan.candidates.retain(|candidate| &*candidate.provider != from);
+        task.plan.candidates.retain(|candidate| *candidate.provider != **from);
         // The next one is the first that has the model.
         let next = task.plan.candidates.iter().position(|candidate| candidate.is_alternative);
         task.plan.candidates.drain(..next.unwrap_or(0));
-        task.refused_by.push(from.to_owned());
+        let reason = step.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+        task.refused_by.push(Refused { provider: from.clone(), reason });
         self.leave_flight_for_another_key(&HashSet::from([id]));
     }
 
@@ -96,6 +132,12 @@ impl TaskTracker {
             if let Some(place) = place.filter(|_| task.state == TaskState::Queued && task.run.is_none())
                 && let Some(task) = self.live.get_mut(&member)
             {
+                let reason = "it was out of order, or could not be reached".to_owned();
+                if let Some(left) = task.plan.provider().map(|provider| provider.to_string())
+                    && task.passed_over.iter().all(|refused| refused.provider != left)
+                {
+                    task.passed_over.push(Refused { provider: left, reason });
+                }
                 let better = task.plan.candidates.remove(place);
                 task.plan.candidates.insert(0, better);
                 movers.insert(member);

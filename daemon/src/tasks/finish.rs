@@ -32,6 +32,8 @@ impl TaskTracker {
             return;
         }
         task.is_committing = true;
+        let mut notes = end.notes;
+        notes.extend(end.provider.as_deref().and_then(|made_by| task.other_provider_note(made_by)));
         let finish = Finish {
             id,
             rev: task.rev + 1,
@@ -41,7 +43,7 @@ impl TaskTracker {
             provider: end.provider,
             model: end.model,
             outputs: end.outputs,
-            notes: end.notes,
+            notes,
             cost_microusd: end.cost_microusd,
             error: end.error,
         };
@@ -277,9 +279,7 @@ impl TaskTracker {
         let (batch, event) = (task.batch, task.event(None, step.error.clone()));
         self.count(batch, Some(from), Some(step.state));
         self.parts.events.task("changed", || event);
-        if let Some(left) = &step.left_provider {
-            self.leave_provider(id, left);
-        }
+        self.leave_provider(step);
         match step.state {
             TaskState::Queued => {
                 if was_held == Some(HoldReason::OutcomeUnknown) {

@@ -13,7 +13,7 @@ use super::{Candidate, Plan, TaskTracker, flights::Key, ready::Lane};
 use crate::{
     memory::Reservation,
     provider::{RemoteJob, Target},
-    store::NewTask,
+    store::{NewTask, Refused},
 };
 
 /// What waits until a task's transition is on disk.
@@ -56,8 +56,10 @@ pub struct LiveTask {
     pub is_telling: bool,
     /// What the provider holds for it: its next attempt asks for that first.
     pub job: Option<Arc<RemoteJob>>,
-    /// Providers that it left for another one.
-    pub refused_by: Vec<String>,
+    /// Providers that it left for another one as they refused it.
+    pub refused_by: Vec<Refused>,
+    /// Providers that it left as they were out of order; it may come back to them. Only in memory.
+    pub passed_over: Vec<Refused>,
     /// The run that works for it.
     pub run: Option<u64>,
     /// A transition is on its way to disk: nothing else may be decided until it is there.
@@ -148,6 +150,7 @@ pub(super) fn live_task(
         is_telling: false,
         job: None,
         refused_by: Vec::new(),
+        passed_over: Vec::new(),
         run: None,
         is_committing: false,
         deferred: Vec::new(),

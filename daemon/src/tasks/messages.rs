@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     cache::Kept,
     provider::{Permit, RemoteJob, Target},
-    store::{self, StoreError},
+    store::{self, Refused, StoreError},
     tasks::{Again, JobSink, TaskRefusal},
 };
 
@@ -264,7 +264,7 @@ pub struct PlanSpec<'a> {
     /// The provider that the task was planned for before: the first choice while it is configured, as another one may cost something.
     pub planned: Option<&'a str>,
     /// Providers that refused the task; they are not chosen again unless the caller named one, or no other is left.
-    pub refused_by: &'a [String],
+    pub refused_by: &'a [Refused],
 }
 
 /// How a task would run.

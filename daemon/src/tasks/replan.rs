@@ -12,6 +12,7 @@ use super::{
     flights::Left,
     tracker::Run,
 };
+use crate::store::Refused;
 
 impl Handler<Replan> for TaskTracker {
     type Result = ();
@@ -68,7 +69,7 @@ struct Asked {
     params: JsonText,
     wanted: Option<Arc<str>>,
     planned: Option<Arc<str>>,
-    refused_by: Vec<String>,
+    refused_by: Vec<Refused>,
 }
 
 impl Asked {
@@ -127,8 +128,9 @@ impl TaskTracker {
         }
         let mut plan = plan;
         // It may have left a provider while it was planned.
-        let is_open =
-            |candidate: &Candidate| !task.refused_by.iter().any(|name| **name == *candidate.provider);
+        let is_open = |candidate: &Candidate| {
+            !task.refused_by.iter().any(|refused| *refused.provider == *candidate.provider)
+        };
         if plan.candidates.iter().any(is_open) {
             plan.candidates.retain(is_open);
         }
