@@ -30,7 +30,10 @@ impl LiveTask {
                 left.push(refused);
             }
         }
-        let told = |refused: &&Refused| format!("{} was not used: {}", refused.provider, refused.reason);
+        let told = |refused: &&Refused| {
+            let Refused { provider, reason } = refused;
+            format!("{provider} was not used: {}", without_name(provider, reason))
+        };
         let told: Vec<_> = left.iter().map(told).collect();
         let message = format!("{}; {made_by} made it", told.join("; "));
         (!told.is_empty()).then(|| TaskNote::new(TaskNote::OTHER_PROVIDER, message))
@@ -41,14 +44,20 @@ impl LiveTask {
         if self.refused_by.is_empty() {
             return error;
         }
-        let mut told: Vec<_> = self
-            .refused_by
-            .iter()
-            .map(|refused| format!("{}: {}", refused.provider, refused.reason))
-            .collect();
-        told.push(format!("{last}: {}", error.message));
+        let refused = self.refused_by.iter().map(|refused| named(&refused.provider, &refused.reason));
+        let told: Vec<_> = refused.chain([named(last, &error.message)]).collect();
         TaskError { message: told.join("; then "), ..error }
     }
+}
+
+/// A provider's message without its name in front.
+fn without_name<'a>(provider: &str, message: &'a str) -> &'a str {
+    message.strip_prefix(provider).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(message)
+}
+
+/// A provider's message with its name in front, once.
+fn named(provider: &str, message: &str) -> String {
+    format!("{provider}: {}", without_name(provider, message))
 }
 
 impl TaskTracker {
