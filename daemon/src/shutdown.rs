@@ -64,7 +64,7 @@ impl Inputs {
 }
 
 /// Ends the daemon's work. What did not end is queued again and starts with the next daemon; what may have been paid, and did not end even
-/// within its own longer time, is held by it.
+/// within its own longer time, is held.
 ///
 /// An interrupt of a person (Ctrl-C) cuts the drain short, and so does `daemon.shutdown` with a shorter `drain_s`. A further SIGTERM does
 /// not: service managers and the next daemon send one without knowing that the daemon is stopping already, and an answer that was paid for
@@ -82,12 +82,12 @@ pub async fn run(
     stop.send_replace(true);
     // Sessions that have nothing left to say end at once; one that nobody reads must not hold the end up.
     let _ = tokio::time::timeout(ANSWERS, accepting).await;
-    tracing::info!(
-        ended = drained.ended,
-        requeued = drained.requeued,
-        abandoned = drained.abandoned,
-        "stopped"
-    );
+    let Drained { ended, requeued, abandoned } = drained;
+    if abandoned > 0 {
+        tracing::warn!(ended, requeued, abandoned, "stopped before all tasks had ended");
+    } else {
+        tracing::info!(ended, requeued, "stopped");
+    }
 }
 
 /// Has the tracker drain, and answers requests meanwhile.

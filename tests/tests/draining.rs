@@ -97,6 +97,30 @@ fn a_stopping_daemon_answers_and_can_be_told_to_stop_sooner() {
 }
 
 #[test]
+fn a_stop_that_waits_for_nothing_says_that_a_paid_call_was_abandoned() {
+    let provider = FakeProvider::start();
+    let (sandbox, id) = with_paid_call(&provider);
+    let pid = sandbox.daemon_pid().unwrap();
+    let says = |task: &serde_json::Value| {
+        let hold = (&task["state"], &task["hold_reason"]);
+        assert_eq!(hold, (&json!("held"), &json!("outcome_unknown")), "{task}");
+        let message = task["error"]["message"].as_str().unwrap();
+        assert!(message.contains("the daemon was stopped while studio was asked"), "{task}");
+    };
+    let mut connection = sandbox.connect();
+    connection.ok("daemon.shutdown", json!({ "drain_s": 0 }));
+    // Who waits is told before the daemon is gone.
+    says(&connection.wait(id));
+    assert!(process::wait_gone(pid, DEADLINE), "{}", sandbox.log());
+    let log = sandbox.log();
+    let line = log.lines().find(|line| line.contains("tasks did not stop")).expect("it is in the log");
+    assert!(line.contains("WARN") && line.contains(&format!("held=\"{id}\"")), "{line}");
+    provider.release();
+    sandbox.start();
+    says(&sandbox.connect().task(id));
+}
+
+#[test]
 fn a_submit_to_a_stopping_daemon_waits_for_the_next_one() {
     let provider = FakeProvider::start();
     let (sandbox, _) = with_paid_call(&provider);

@@ -89,6 +89,15 @@ fn a_deadline_does_not_end_what_may_have_been_paid() {
         connection.submit_as(json!({ "kind": "debug.sleep", "params": { "ms": 60_000 }, "deadline_s": 1.5 }));
     assert_eq!(connection.wait(other)["error"]["code"], "deadline_exceeded");
     assert_eq!(connection.task(id)["state"], "held");
+    // Who gives it up is still told.
+    connection.ok("task.cancel", json!({ "id": id }));
+    let task = connection.task(id);
+    assert_eq!(
+        (&task["state"], &task["error"]["code"]),
+        (&json!("cancelled"), &json!("cancelled")),
+        "{task}"
+    );
+    assert!(task["error"]["message"].as_str().unwrap().contains("may have been paid"), "{task}");
 }
 
 #[test]

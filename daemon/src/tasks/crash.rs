@@ -16,6 +16,17 @@ pub enum AfterCrash {
     Hold(HoldReason),
 }
 
+impl AfterCrash {
+    /// For the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queued again",
+            Self::PollOn => "its results are fetched",
+            Self::Hold(_) => "held",
+        }
+    }
+}
+
 /// What is known of the attempt that was open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenAttempt {

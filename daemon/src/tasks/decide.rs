@@ -77,7 +77,8 @@ impl TaskTracker {
         let is_waiting = self.dependencies.is_waiting(id);
         match decision {
             Decision::Cancel => {
-                self.finish(id, End::cancelled());
+                let error = self.what_is_given_up(id);
+                self.finish(id, End::cancelled(error));
                 self.when_settled(ctx, id, move |tracker, ctx| answered(tracker, ctx, Ok(())));
             }
             Decision::Hold if state == TaskState::Held => answered(self, ctx, Ok(())),

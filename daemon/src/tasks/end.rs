@@ -78,9 +78,9 @@ impl End {
         Self::bare(TaskState::Failed, Some(error))
     }
 
-    /// Given up.
-    pub fn cancelled() -> Self {
-        Self::bare(TaskState::Cancelled, None)
+    /// Given up, with what a person should know about what may have been paid.
+    pub fn cancelled(error: Option<TaskError>) -> Self {
+        Self::bare(TaskState::Cancelled, error)
     }
 
     const fn bare(state: TaskState, error: Option<TaskError>) -> Self {

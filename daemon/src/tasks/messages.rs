@@ -203,7 +203,7 @@ pub struct Drained {
     pub ended: usize,
     /// Tasks that were stopped and queued again.
     pub requeued: usize,
-    /// Tasks that did not stop: the next start decides about them.
+    /// Tasks that did not stop: held if they may have been paid, otherwise the next start decides about them.
     pub abandoned: usize,
 }
 

@@ -60,12 +60,12 @@ fn cut_short(row: &mut Recovered, plan: &Planned) -> Step {
             && plan.as_ref().err().is_none_or(PlanRefusal::is_for_want_of_its_provider),
         deaths: row.deaths,
     });
-    tracing::warn!(task = row.task.id.0, ?after, "was running when the daemon died");
+    tracing::warn!(task = row.task.id.0, then = after.name(), "was running when the daemon ended");
     (row.task.state, row.hold_reason) = match after {
         AfterCrash::Queue | AfterCrash::PollOn => (TaskState::Queued, None),
         AfterCrash::Hold(reason) => (TaskState::Held, Some(reason)),
     };
-    let error = (row.task.state == TaskState::Held).then(|| why_held(used));
+    let error = (row.task.state == TaskState::Held).then(|| why_held("died", used));
     row.rev += 1;
     // The attempt was cut by us, not by its own failing.
     row.task.attempts_left += 1;
@@ -86,13 +86,18 @@ fn cut_short(row: &mut Recovered, plan: &Planned) -> Step {
     }
 }
 
-fn why_held(provider: Option<&str>) -> TaskError {
+/// `ended` is what became of the daemon: it died, or was stopped.
+fn why_held(ended: &str, provider: Option<&str>) -> TaskError {
     let message = provider.map_or_else(
-        || "the daemon died while it was running".to_owned(),
-        |provider| format!("the daemon died while {provider} was asked, so its answer is lost"),
+        || format!("the daemon {ended} while it was running"),
+        |provider| format!("the daemon {ended} while {provider} was asked, so its answer is lost"),
     );
     let hint = "reel release asks again, and may pay again; reel cancel gives up";
     task_error(ErrorCode::AnswerLost, message, hint, true)
+}
+
+fn id_list(ids: &[TaskId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Journals what was running when the daemon ended, once more where the disk was full: the log was folded back by then.
@@ -318,22 +323,32 @@ impl TaskTracker {
         }
         let paid = self.runs.values().filter(|run| run.is_paid).count();
         if paid == 0 || longer.is_zero() || self.drained.is_none() {
-            return self.abandon_runs();
+            return self.abandon_runs(ctx);
         }
         tracing::info!(paid, limit_s = longer.as_secs(), "waiting for answers that may have been paid");
-        ctx.run_later(longer, |tracker, _| tracker.abandon_runs());
+        ctx.run_later(longer, |tracker, ctx| tracker.abandon_runs(ctx));
     }
 
-    /// Runs that do not notice that they shall stop are left to the crash rule.
-    fn abandon_runs(&mut self) {
-        if let Some((reply, mut drained)) = self.drained.take() {
-            tracing::warn!(
-                running = self.runs.len(),
-                "some tasks did not stop; the next start decides about them"
-            );
-            drained.abandoned = self.runs.len();
-            self.close_journal(reply, drained, CLOSING_ROUNDS);
+    /// The tasks of runs that did not stop and may have been paid are held; other runs are left to the crash rule.
+    fn abandon_runs(&mut self, ctx: &mut Context<Self>) {
+        let Some((reply, mut drained)) = self.drained.take() else { return };
+        drained.abandoned = self.runs.len();
+        let leaders: Vec<_> = self.runs.values().filter_map(|run| run.leader).collect();
+        let is_unanswered = |run: &&Run| run.is_paid && run.job.is_none() && !run.is_over;
+        let unanswered = self.runs.values().filter(is_unanswered).filter_map(|run| run.leader);
+        let held: Vec<_> = unanswered.collect();
+        tracing::warn!(
+            running = self.runs.len(),
+            tasks = id_list(&leaders),
+            held = id_list(&held),
+            "tasks did not stop; those that may have been paid are held, and the next start decides about the others"
+        );
+        for id in held {
+            let provider = self.live.get(&id).and_then(|task| task.plan.provider());
+            let error = why_held("was stopped", provider.map(|provider| &**provider));
+            self.hold_unknown(ctx, id, error);
         }
+        self.close_journal(reply, drained, CLOSING_ROUNDS);
     }
 }
 

@@ -136,6 +136,21 @@ impl TaskTracker {
         Some(task_error(ErrorCode::AnswerLost, message, &hint, true))
     }
 
+    /// What a task that is cancelled leaves behind: results that are made and not fetched, or a call that may have been paid.
+    pub(super) fn what_is_given_up(&self, id: TaskId) -> Option<TaskError> {
+        let task = self.live.get(&id)?;
+        let (message, hint) = if task.job.as_ref().is_some_and(|job| !job.may_ask_again()) {
+            let hint =
+                format!("reel retry {id} fetches it first, and asks, and pays, again only if it is gone");
+            ("cancelled; the picture was made, and is not fetched", hint)
+        } else if task.is_unknown() {
+            ("cancelled; it may have been paid", format!("reel retry {id} asks again, and may pay again"))
+        } else {
+            return None;
+        };
+        Some(task_error(ErrorCode::Cancelled, message.to_owned(), &hint, true))
+    }
+
     /// A task is given up whose results others of its flight wait for: they go on knowing where these are, until the daemon ends.
     pub(super) fn pass_job_on(&mut self, id: TaskId, job: Option<&Arc<RemoteJob>>) {
         for other in self.flights.members(id) {
