@@ -1,5 +1,7 @@
 //! `provider.check`: what can be told of a provider without paying. It promises nothing that was not tried.
 
+use std::time::Duration;
+
 use reel_protocol::methods::ProviderCheckResult;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 
@@ -18,6 +20,9 @@ const ENDPOINTS: [&str; 4] = ["/images/generations", "/images/edits", "/chat/com
 /// A key that nobody gave out: who answers it does not look at keys.
 const WRONG_KEY: &str = "reel-asks-with-a-wrong-key";
 
+/// How long a check may take in all, with its two requests: a person waits for it.
+const CHECK: Duration = Duration::from_secs(30);
+
 /// What came of asking.
 struct Answer {
     status: StatusCode,
@@ -25,9 +30,23 @@ struct Answer {
     document: Document,
 }
 
+/// What the check says, or that it took too long.
+async fn within(
+    limit: Duration,
+    host: &str,
+    check: impl Future<Output = Result<String, String>>,
+) -> Result<String, String> {
+    tokio::time::timeout(limit, check).await.unwrap_or_else(|_| {
+        let seconds = limit.as_secs();
+        Err(format!(
+            "{host} did not answer within {seconds} seconds, where a list of models was asked for; is base_url right? It may also be busy: check again later"
+        ))
+    })
+}
+
 impl RemoteParts {
     pub(super) async fn check(&self) -> ProviderCheckResult {
-        match self.try_check().await {
+        match within(CHECK, self.host(), self.try_check()).await {
             Ok(detail) => ProviderCheckResult { is_usable: true, detail },
             Err(detail) => ProviderCheckResult { is_usable: false, detail },
         }
@@ -107,5 +126,20 @@ impl RemoteParts {
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let document = Document::of_error(&exchange.error_text().await);
         Ok(Answer { status, headers, document })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_is_not_answered_ends_with_a_message() {
+        let begun = tokio::time::Instant::now();
+        let said = within(CHECK, "studio.test", std::future::pending()).await.unwrap_err();
+        assert!(said.contains("studio.test did not answer within 30 seconds"), "{said}");
+        assert_eq!(begun.elapsed().as_secs(), 30);
+        let fine = within(CHECK, "studio.test", std::future::ready(Ok("fine".to_owned()))).await;
+        assert_eq!(fine.as_deref(), Ok("fine"));
     }
 }
