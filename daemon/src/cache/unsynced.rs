@@ -109,10 +109,15 @@ pub(super) async fn restore(store: Store, disk: DiskTier, places: Places) -> Res
     while let Some(file) = store.read(move |connection| store::next_unsynced(connection, after)).await? {
         after = file.number;
         let disk = disk.clone();
-        match tokio::task::spawn_blocking(move || write_anew(&disk, file)).await {
-            Ok(Ok(())) => done.push(after),
-            failed => {
-                warn!(?failed, "cannot write a file that was not synced; the next start tries again");
+        let error = match tokio::task::spawn_blocking(move || write_anew(&disk, file)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(error) => Some(chain(&error)),
+        };
+        match error {
+            None => done.push(after),
+            Some(error) => {
+                warn!(error, "cannot write a file that was not synced; the next start tries again");
                 places.0.forget_permits(1);
             }
         }

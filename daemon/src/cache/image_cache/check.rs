@@ -107,7 +107,8 @@ impl ImageCache {
             self.forget(&HashSet::from([row.digest]), dropped);
             // None was dropped where it had just been evicted: that is no damage.
             if dropped.artifacts > 0 {
-                warn!(digest = %row.digest, ?verdict, "an artifact is lost; its requests are misses now");
+                let is_missing = matches!(verdict, Verdict::Missing);
+                warn!(digest = %row.digest, is_missing, "an artifact is lost; its requests are misses now");
                 self.stats.corrupt += 1;
                 self.events.plain(Topic::Cache, "corrupt");
             }

@@ -53,7 +53,14 @@ impl ImageCache {
             let mut result = CacheVerifyResult::default();
             sweep.check_rows(&mut result).await?;
             sweep.remove_strays(&mut result).await?;
-            info!(?result, "cache verified");
+            info!(
+                checked = result.checked,
+                checked_bytes = result.checked_bytes,
+                corrupt = result.corrupt,
+                missing = result.missing,
+                strays = result.strays,
+                "cache verified"
+            );
             Ok(result)
         })
     }
