@@ -142,7 +142,7 @@ impl TaskTracker {
                 && let Some(task) = self.live.get_mut(&member)
             {
                 let reason = "it was out of order, or could not be reached".to_owned();
-                if let Some(left) = task.plan.provider().map(|provider| provider.to_string())
+                if let Some(left) = task.plan.provider().map(ToString::to_string)
                     && task.passed_over.iter().all(|refused| refused.provider != left)
                 {
                     task.passed_over.push(Refused { provider: left, reason });

@@ -326,7 +326,7 @@ impl TaskTracker {
             return self.abandon_runs(ctx);
         }
         tracing::info!(paid, limit_s = longer.as_secs(), "waiting for answers that may have been paid");
-        ctx.run_later(longer, |tracker, ctx| tracker.abandon_runs(ctx));
+        ctx.run_later(longer, Self::abandon_runs);
     }
 
     /// The tasks of runs that did not stop and may have been paid are held; other runs are left to the crash rule.
