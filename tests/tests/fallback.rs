@@ -179,6 +179,10 @@ fn tasks_leave_a_provider_that_is_out_of_order_and_come_back_to_it() {
     let named = connection
         .submit_as(json!({ "kind": "image.generate", "params": prompt("named"), "provider": "studio" }));
     assert_eq!(connection.task(named)["wait_reason"], "provider_down");
+    let providers = &connection.ok("daemon.status", json!({}))["providers"];
+    assert_eq!(providers["studio"]["wait_reason"], "provider_down", "{providers}");
+    assert!(providers["studio"]["waits_until"].is_string(), "{providers}");
+    assert_eq!(providers["spare"]["wait_reason"], Value::Null, "{providers}");
     studio.be_good();
     assert_eq!(connection.wait(named)["provider"], "studio");
     assert_eq!(asked(&mut connection, "once it is well", &json!({}))["provider"], "studio");

@@ -262,7 +262,10 @@ fn one_connection_too_many_is_told_so_and_closed() {
         assert_eq!(last.line().await, None);
         let status = clients[0].call("daemon.status", json!({})).await;
         assert_eq!(status["result"]["connections"], CONNECTIONS);
-        assert_eq!(status["result"]["providers"]["draft"], json!({ "running": 1, "max_concurrent": 2 }));
+        assert_eq!(
+            status["result"]["providers"]["draft"],
+            json!({ "running": 1, "max_concurrent": 2, "wait_reason": null, "waits_until": null })
+        );
         let leaver = clients.pop().unwrap();
         drop(leaver.stream);
         leaver.session.await.unwrap();

@@ -142,13 +142,14 @@ impl TaskTracker {
         let (message, hint) = if task.job.as_ref().is_some_and(|job| !job.may_ask_again()) {
             let hint =
                 format!("reel retry {id} fetches it first, and asks, and pays, again only if it is gone");
-            ("cancelled; the picture was made, and is not fetched", hint)
+            (format!("cancelled; the picture was made: reel retry {id} fetches it"), hint)
         } else if task.is_unknown() {
-            ("cancelled; it may have been paid", format!("reel retry {id} asks again, and may pay again"))
+            let hint = format!("reel retry {id} asks again, and may pay again");
+            ("cancelled; it may have been paid".to_owned(), hint)
         } else {
             return None;
         };
-        Some(task_error(ErrorCode::Cancelled, message.to_owned(), &hint, true))
+        Some(task_error(ErrorCode::Cancelled, message, &hint, true))
     }
 
     /// A task is given up whose results others of its flight wait for: they go on knowing where these are, until the daemon ends.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{CacheStatsResult, MemoryLevel};
-use crate::{Digest, WaitReason};
+use crate::{Digest, Timestamp, WaitReason};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +117,12 @@ pub struct ProviderSummary {
     pub running: u32,
     /// Most at once.
     pub max_concurrent: u32,
+    /// Why no attempt may begin now; absent where one may.
+    #[serde(default)]
+    pub wait_reason: Option<WaitReason>,
+    /// When that is over by itself.
+    #[serde(default)]
+    pub waits_until: Option<Timestamp>,
 }
 
 /// How to stop.

@@ -50,7 +50,12 @@ pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<DaemonStatu
         ask(&rooms.get_providers, GetProviders),
     )?;
     let summary = |provider: reel_protocol::methods::ProviderInfo| {
-        let summary = ProviderSummary { running: provider.running, max_concurrent: provider.max_concurrent };
+        let summary = ProviderSummary {
+            running: provider.running,
+            max_concurrent: provider.max_concurrent,
+            wait_reason: provider.wait_reason,
+            waits_until: provider.waits_until,
+        };
         (provider.name, summary)
     };
     Ok(DaemonStatusResult {
