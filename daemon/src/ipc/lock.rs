@@ -80,7 +80,7 @@ pub struct HomeLock {
 impl HomeLock {
     /// Makes the home where it is missing, takes its lock without waiting, and writes who holds it.
     ///
-    /// Blocks for at most 200 ms, where another process holds the lock: to be called before any actor runs.
+    /// Blocks for at most 400 ms, where another process holds the lock: to be called before any actor runs.
     pub fn acquire(locations: &Locations) -> Result<Self, LockError> {
         let path = locations.lock_file();
         let unusable = |path: &Path, source| LockError::Home { path: path.to_owned(), source };
@@ -157,14 +157,17 @@ impl Drop for HomeLock {
     }
 }
 
-/// The locked directory; an error where another process has locked it.
+/// The locked directory; an error where another process has locked it, and not only for a moment, as one that ends.
 fn lock_directory(path: &Path) -> Result<Option<File>, ()> {
     let Ok(directory) = File::open(path) else { return Ok(None) };
-    match directory.try_lock() {
-        Ok(()) => Ok(Some(directory)),
-        Err(TryLockError::WouldBlock) => Err(()),
-        Err(TryLockError::Error(_)) => Ok(None),
+    for _ in 0..ATTEMPTS {
+        match directory.try_lock() {
+            Ok(()) => return Ok(Some(directory)),
+            Err(TryLockError::WouldBlock) => pause(),
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
     }
+    Err(())
 }
 
 enum Refusal {
