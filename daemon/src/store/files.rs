@@ -8,7 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{StoreError, aside::with_suffix};
+use rusqlite::Connection;
+
+use super::{StoreError, aside::with_suffix, origin::note_reserved};
 use crate::disk::{self, identity};
 
 /// What became of a file.
@@ -45,6 +47,8 @@ struct Watched {
 pub(super) struct Files {
     watched: Vec<Watched>,
     log: PathBuf,
+    /// Ids that the file beside the database says are reserved.
+    noted_ids: u64,
 }
 
 impl Files {
@@ -55,7 +59,7 @@ impl Files {
             let identity = identity(&fs::metadata(path).ok()?);
             Some(Watched { path: path.to_owned(), identity, least_bytes: 0 })
         });
-        let mut files = Self { watched: watched.collect(), log };
+        let mut files = Self { watched: watched.collect(), log, noted_ids: 0 };
         files.note();
         files
     }
@@ -85,6 +89,11 @@ impl Files {
         self.watched.iter().try_for_each(|file| file.check(false))?;
         self.note();
         Ok(())
+    }
+
+    /// After a commit: has the ids that it reserved noted beside the database, before anybody is told of it.
+    pub fn note_ids(&mut self, connection: &Connection) {
+        self.noted_ids = note_reserved(connection, self.noted_ids);
     }
 
     /// Takes the lengths for what they must be from now on.

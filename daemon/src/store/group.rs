@@ -98,6 +98,9 @@ pub(super) fn write(
     let begun = Instant::now();
     let outcome = ran.and_then(|()| execute(connection, "COMMIT")).and_then(|()| files.check_and_note());
     let outcome = outcome.map_err(|error| error.with_quota(|| files.is_disk_full()));
+    if outcome.is_ok() {
+        files.note_ids(connection);
+    }
     *pace = Pace { writes: group.len(), commit_time: begun.elapsed() };
     if let Err(error) = &outcome {
         tracing::error!(error = chain(error), writes = group.len(), "a commit failed");

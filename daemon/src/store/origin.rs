@@ -2,7 +2,8 @@
 //! not make ids begin again, and no picture of a lost journal is taken for one that nobody needs.
 //!
 //! The file `reel.ids` holds two numbers: the next id must not be below the first; the second is the birth of the journal that gave them out,
-//! in milliseconds since 1970. It is written whenever the journal reserves ids, which it does in steps, and before the commit that reserves them.
+//! in milliseconds since 1970. It is written whenever the journal reserves ids, which it does in steps: after the commit that reserves them, as a
+//! death between the two must not make the journal look older than it is, and before anybody is told that they are reserved.
 
 use std::{
     fs::{self, OpenOptions},
@@ -106,10 +107,26 @@ pub(super) fn ids_below(connection: &Connection) -> Result<u64, StoreError> {
 
 /// Makes sure that no id below `ids_below` is given out after a restart.
 pub fn save_ids(connection: &Connection, ids_below: u64) -> Result<(), StoreError> {
-    if set_meta(connection, "ids_below", ids_below)? {
+    let former = meta(connection, "ids_below")?;
+    if former != Some(ids_below) {
+        set_meta(connection, "ids_below", ids_below)?;
+    }
+    // The end of a daemon gives back what it did not use; the file must not say more than the journal.
+    if former.is_some_and(|former| ids_below < former) {
         note(connection, ids_below);
     }
     Ok(())
+}
+
+/// Writes the file beside the database where the commits so far reserved more ids than were `noted`. Answers what is noted now.
+pub(super) fn note_reserved(connection: &Connection, noted: u64) -> u64 {
+    match meta(connection, "ids_below") {
+        Ok(Some(reserved)) if reserved > noted => {
+            note(connection, reserved);
+            reserved
+        }
+        _ => noted,
+    }
 }
 
 /// When this journal began; files that are older may belong to a journal that was lost.
@@ -134,12 +151,12 @@ fn meta(connection: &Connection, key: &str) -> Result<Option<u64>, StoreError> {
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
 }
 
-/// Whether that changed anything.
-fn set_meta(connection: &Connection, key: &str, value: u64) -> Result<bool, StoreError> {
+fn set_meta(connection: &Connection, key: &str, value: u64) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
     )?;
-    Ok(statement.execute(rusqlite::params![key, value])? > 0)
+    statement.execute(rusqlite::params![key, value])?;
+    Ok(())
 }
 
 /// None for a database in memory.
@@ -195,6 +212,36 @@ mod tests {
             let decision = decide(own, stamp, has_traces, NOW);
             assert_eq!(decision, Decision { ids_below, born_ms, loss }, "{own:?} {stamp:?} {has_traces}");
         }
+    }
+
+    #[test]
+    fn a_death_around_the_commit_that_reserves_ids_or_gives_them_back_makes_the_journal_no_older() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("reel.db");
+        let connection = Connection::open(&path).unwrap();
+        let run = |sql: &str| connection.execute_batch(sql).unwrap();
+        run(&crate::store::open::MIGRATIONS.concat());
+        let is_known = || assert_eq!(settle(&connection, true).unwrap(), None);
+        assert_eq!(settle(&connection, false).unwrap(), None);
+        run("BEGIN");
+        save_ids(&connection, 4_096).unwrap();
+        run("ROLLBACK");
+        is_known();
+        save_ids(&connection, 4_096).unwrap();
+        is_known();
+        save_ids(&connection, 8_192).unwrap();
+        assert_eq!(note_reserved(&connection, 4_096), 8_192);
+        assert_eq!(read(&home.path().join("reel.ids")).unwrap().ids_below, 8_192);
+        run("BEGIN");
+        save_ids(&connection, 300).unwrap();
+        run("ROLLBACK");
+        is_known();
+        save_ids(&connection, 300).unwrap();
+        is_known();
+        // A copy of before the last step.
+        assert_eq!(note_reserved(&connection, 0), 300);
+        run("UPDATE meta SET value = 200 WHERE key = 'ids_below'");
+        assert_eq!(settle(&connection, true).unwrap(), Some(Loss::Older));
     }
 
     #[test]
