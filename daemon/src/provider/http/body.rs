@@ -188,7 +188,7 @@ pub fn read_file(
     spools: &Spools,
     limits: BodyLimits,
 ) -> Result<(Spooled, Option<String>), BodyFault> {
-    let mut spool = spools.create();
+    let mut spool = if limits.in_memory > 0 { spools.create() } else { spools.create_file() };
     let mut rest = Rest { chunks, cut: None };
     while let Some(bytes) = rest.next() {
         write(&mut spool, &bytes, limits)?;

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{MAX_PICTURE_BYTES, RemoteParts};
+use super::{MAX_PICTURE_BYTES, RemoteParts, reading::OTHER_PICTURES};
 use crate::{
     cache::Spooled,
     provider::http::{BodyFault, BodyLimits, Exchange, Reach, SendError, read_file, retry_after},
@@ -74,12 +74,16 @@ impl RemoteParts {
         progress: &ProgressSink,
     ) -> Vec<Result<Spooled, Unfetched>> {
         let turns = Semaphore::new(1);
-        join_all(urls.iter().map(|url| self.fetch(url, key, &turns, progress))).await
+        // Small ones are kept in memory, as many as the memory of a call is reserved for at the least.
+        let fetch =
+            |(number, url)| self.fetch(url, usize::from(number <= OTHER_PICTURES), key, &turns, progress);
+        join_all(urls.iter().enumerate().map(fetch)).await
     }
 
     async fn fetch(
         &self,
         url: &Url,
+        in_memory: usize,
         key: Option<&Secret>,
         turns: &Semaphore,
         progress: &ProgressSink,
@@ -91,7 +95,7 @@ impl RemoteParts {
             let fetched = {
                 // It is never closed.
                 let _turn = turns.acquire().await;
-                self.fetch_once(url.clone(), key).await
+                self.fetch_once(url.clone(), in_memory, key).await
             };
             let until = *until.get_or_insert_with(|| Instant::now() + self.patience);
             let left = until.saturating_duration_since(Instant::now());
@@ -122,8 +126,13 @@ impl RemoteParts {
         }
     }
 
-    async fn fetch_once(&self, mut url: Url, key: Option<&Secret>) -> Result<Spooled, Unfetched> {
-        let limits = BodyLimits { in_memory: 1, pictures: 1, picture_bytes: MAX_PICTURE_BYTES };
+    async fn fetch_once(
+        &self,
+        mut url: Url,
+        in_memory: usize,
+        key: Option<&Secret>,
+    ) -> Result<Spooled, Unfetched> {
+        let limits = BodyLimits { in_memory, pictures: 1, picture_bytes: MAX_PICTURE_BYTES };
         for _ in 0..=MAX_REDIRECTS {
             let missed = |reason: String| Unfetched::new(&url, reason);
             // The key goes to the provider's own address and nowhere else, whatever an answer says.

@@ -18,7 +18,7 @@ use crate::{
 
 /// Pictures of an answer beside those that were asked for, such as a preview, that are in memory while they are small.
 pub(super) const OTHER_PICTURES: usize = 4;
-/// Pictures of an answer that are kept: four times what may be asked for, as each has a file open.
+/// Pictures of an answer that are kept, or fetched from where it says that they are: four times what may be asked for, as each has a file open.
 const MAX_PICTURES: usize = 64;
 
 /// What an answer is read with.
@@ -77,7 +77,9 @@ impl Reading {
         let limits = BodyLimits { in_memory, pictures: MAX_PICTURES, picture_bytes: MAX_PICTURE_BYTES };
         let answer = read_answer(chunks, self.wire.picture_field(), &self.spools, limits);
         let Answer { document, pictures, passed_over, cut, is_too_large } = answer;
-        let items = self.wire.items(&document, &self.base);
+        let mut items = self.wire.items(&document, &self.base);
+        let passed_over = passed_over + items.len().saturating_sub(MAX_PICTURES);
+        items.truncate(MAX_PICTURES);
         let named: HashSet<_> = items.iter().filter_map(Item::number).collect();
         let look = |(number, text): (usize, Result<Spooled, BodyFault>)| {
             let spooled = text.as_ref().ok().filter(|_| named.contains(&number));
