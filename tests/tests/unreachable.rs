@@ -23,6 +23,7 @@ use reel_tests::{
     fake_provider::Fault,
     studio::{ask_once, config, prompt, studio, submit},
 };
+use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
 /// A daemon whose provider is away, and the address where it will be.
@@ -73,6 +74,33 @@ fn a_task_outlasts_a_provider_that_is_away_and_a_restart_though_it_is_paid() {
         let task = connection.wait(id);
         assert_eq!((&task["state"], &task["error"]), (&json!("succeeded"), &Value::Null), "{task}");
     }
+    assert_eq!(provider.calls(), 2);
+}
+
+#[test]
+fn a_rate_limit_after_a_long_time_without_a_connection_ends_no_task() {
+    let (sandbox, address) = studio_away("");
+    let id = submit(&mut sandbox.connect(), "after a night");
+    is_tried(&mut sandbox.connect(), id, 2);
+    sandbox.kill();
+    // Hours of tries, each like the first one, which no test waits for.
+    let database = Database::open(sandbox.home().join("reel.db")).unwrap();
+    database
+        .execute_batch(
+            "UPDATE attempts SET number = number + 500;
+             WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 500)
+             INSERT INTO attempts (task, number, provider, started_ms, ended_ms, outcome)
+                 SELECT task, numbers.number, provider, started_ms, ended_ms, outcome FROM numbers,
+                     (SELECT * FROM attempts ORDER BY number LIMIT 1);
+             UPDATE tasks SET attempts = attempts + 500;",
+        )
+        .unwrap();
+    drop(database);
+    let provider = FakeProvider::start_at(address);
+    provider.script([Fault::rate_limited(1)]);
+    sandbox.start();
+    let task = sandbox.connect().wait(id);
+    assert_eq!((&task["state"], &task["error"]), (&json!("succeeded"), &Value::Null), "{task}");
     assert_eq!(provider.calls(), 2);
 }
 

@@ -34,6 +34,8 @@ pub struct Recovered {
     pub batch: Option<BatchId>,
     /// Attempts begun.
     pub attempts: u32,
+    /// Those of them that ended as [`UNREACHED`](super::UNREACHED).
+    pub unreached: u32,
     /// Daemon deaths that it was running at.
     pub deaths: u32,
     /// When it was accepted.
@@ -74,7 +76,8 @@ const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_
      (SELECT remote_id FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts), \
      (SELECT json_group_array(json_array(provider, substr(outcome, 6))) FROM attempts WHERE attempts.task = tasks.id AND outcome GLOB 'left:*'), \
      created_ms, \
-     (SELECT ended_ms FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts)";
+     (SELECT ended_ms FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts), \
+     (SELECT count(*) FROM attempts WHERE attempts.task = tasks.id AND outcome = 'unreached')";
 
 /// Reads what a start must know.
 pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
@@ -165,6 +168,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         client: row.get(16)?,
         batch: row.get::<_, Option<u64>>(17)?.map(BatchId),
         attempts: row.get(18)?,
+        unreached: row.get(25)?,
         deaths: row.get(19)?,
         created: Timestamp::from_unix_ms(row.get(23)?),
         not_before: time(20)?,

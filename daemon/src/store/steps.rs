@@ -196,6 +196,9 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     insert_event(connection, step.id, step.rev, step.state, step.at)
 }
 
+/// The outcome of an attempt whose request never left.
+pub const UNREACHED: &str = "unreached";
+
 /// Begins the outcome of an attempt whose task left the provider; what follows is the code of the error and its message.
 const LEFT: &str = "left:";
 

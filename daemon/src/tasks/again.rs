@@ -40,7 +40,7 @@ pub struct Failed {
     pub again: Again,
     /// Whether the provider has made results that were paid and are still to be fetched.
     pub has_paid_results: bool,
-    /// Attempts begun, this one counted.
+    /// Attempts begun, this one counted, without those whose request never left.
     pub attempts: u32,
     /// Attempts that it may still make.
     pub attempts_left: u32,

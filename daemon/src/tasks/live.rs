@@ -42,6 +42,8 @@ pub struct LiveTask {
     pub plan: Plan,
     /// Begun.
     pub attempts: u32,
+    /// Those of them whose requests never left: many of these say nothing about the provider or the task.
+    pub unreached: u32,
     pub attempts_left: u32,
     /// Of the daemon, while it was running.
     pub deaths: u32,
@@ -140,6 +142,7 @@ pub(super) fn live_task(
         wanted: row.wanted_provider.as_deref().map(Arc::from),
         plan,
         attempts: 0,
+        unreached: 0,
         attempts_left: row.attempts_left,
         deaths: 0,
         not_before: None,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cache::{Kept, Made},
     chain::chain,
-    store::StoreError,
+    store::{StoreError, UNREACHED},
 };
 
 /// How a task goes back to the queue from its attempt.
@@ -27,12 +27,14 @@ struct Requeue {
     is_counted: bool,
     /// Why it failed.
     error: Option<TaskError>,
+    /// Whether its request never left.
+    is_unreached: bool,
 }
 
 impl Requeue {
     /// We stopped it ourselves.
     const fn stopped() -> Self {
-        Self { not_before: None, is_counted: false, error: None }
+        Self { not_before: None, is_counted: false, error: None, is_unreached: false }
     }
 }
 
@@ -193,7 +195,7 @@ impl TaskTracker {
         let failed = Failed {
             again,
             has_paid_results,
-            attempts: task.attempts,
+            attempts: task.attempts.saturating_sub(task.unreached),
             attempts_left: task.attempts_left,
             opens_in: self.opens_in(task),
             has_better: is_of_the_provider(&error.code) && self.has_better(task),
@@ -225,7 +227,12 @@ impl TaskTracker {
                 self.requeue(
                     ctx,
                     leader,
-                    Requeue { not_before: Some(until), is_counted, error: Some(error) },
+                    Requeue {
+                        not_before: Some(until),
+                        is_counted,
+                        error: Some(error),
+                        is_unreached: again == Again::WhenReached,
+                    },
                 );
             }
         }
@@ -282,13 +289,19 @@ impl TaskTracker {
 
     fn requeue(&mut self, ctx: &mut Context<Self>, id: TaskId, again: Requeue) {
         self.when_settled(ctx, id, move |tracker, ctx| {
-            let Requeue { not_before, is_counted, error } = again;
+            let Requeue { not_before, is_counted, error, is_unreached } = again;
+            if let Some(task) = tracker.live.get_mut(&id) {
+                task.unreached += u32::from(is_unreached);
+            }
             match tracker.live.get(&id).map(|task| task.state) {
                 Some(TaskState::Running) => tracker.step(id, move |step| {
                     step.state = TaskState::Queued;
                     step.not_before = not_before;
-                    step.attempt_outcome =
-                        Some(error.as_ref().map_or_else(|| "stopped".to_owned(), |error| error.code.clone()));
+                    step.attempt_outcome = Some(match &error {
+                        Some(_) if is_unreached => UNREACHED.to_owned(),
+                        Some(error) => error.code.clone(),
+                        None => "stopped".to_owned(),
+                    });
                     step.error = error;
                     step.attempts_left += u32::from(!is_counted);
                 }),

@@ -131,6 +131,7 @@ pub(super) fn revived(row: &Recovered, plan: Plan) -> LiveTask {
     task.rev = row.rev;
     task.hold_reason = row.hold_reason;
     task.attempts = row.attempts;
+    task.unreached = row.unreached;
     task.deaths = row.deaths;
     task.not_before = row.not_before;
     let left = |deadline| span_left(deadline, row.created, Timestamp::now());
