@@ -1,7 +1,8 @@
 //! How a task goes to another provider: where the one that was asked refuses it for reasons of its own, and where that one is out of order.
 //!
 //! Only a task that named no provider goes on, to the next candidate of its plan that has the model it names, if it names one. It never leaves a
-//! provider that may have been paid for it or holds its results, and never for a draft, which is no candidate beside real providers.
+//! provider that may have been paid for it or holds its results, or those of an equal task, and never for a draft, which is no candidate beside
+//! real providers.
 
 use std::collections::HashSet;
 
@@ -107,7 +108,9 @@ impl TaskTracker {
     pub(super) fn leave_provider(&mut self, step: &Step) {
         let (id, Some(from)) = (step.id, &step.left_provider) else { return };
         let Some(task) = self.live.get_mut(&id) else { return };
-        task.plan.candidates.retain(|candidate| *candidate.provider != **from);
+        if task.plan.candidates.iter().any(|candidate| *candidate.provider != **from) {
+            task.plan.candidates.retain(|candidate| *candidate.provider != **from);
+        }
         // The next one is the first that has the model.
         let next = task.plan.candidates.iter().position(|candidate| candidate.is_alternative);
         task.plan.candidates.drain(..next.unwrap_or(0));
@@ -129,9 +132,10 @@ impl TaskTracker {
         }
     }
 
-    /// The task goes with all of its flight that may; the others stay.
+    /// The task goes with all of its flight that may; the others stay. All stay where the provider holds results for one of them: these are
+    /// fetched first, and another provider would be paid for the same.
     fn leave_provider_out_of_order(&mut self, ctx: &mut Context<Self>, id: TaskId) {
-        if !self.ready.contains(id) || !self.has_valid_plan(id) {
+        if !self.ready.contains(id) || !self.has_valid_plan(id) || self.known_job(id).is_some() {
             return;
         }
         let mut movers = HashSet::new();

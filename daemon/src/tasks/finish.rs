@@ -102,7 +102,7 @@ impl TaskTracker {
         }
         self.dependencies.forget(id);
         self.missing.remove(&id);
-        if finish.state == TaskState::Cancelled {
+        if finish.state != TaskState::Succeeded {
             self.pass_job_on(id, task.job.as_ref());
         }
         self.leave_flight(ctx, id, task.run);
@@ -294,7 +294,9 @@ impl TaskTracker {
                 }
                 // A paid request whose answer was lost keeps its place: equal requests join it rather than paying.
                 if step.hold_reason != Some(HoldReason::OutcomeUnknown) {
-                    let run = self.live.get_mut(&id).and_then(|task| task.run.take());
+                    let task = self.live.get_mut(&id);
+                    let (run, job) = task.map(|task| (task.run.take(), task.job.clone())).unwrap_or_default();
+                    self.pass_job_on(id, job.as_ref());
                     self.leave_flight(ctx, id, run);
                 }
                 self.waiters.settle(id, None);

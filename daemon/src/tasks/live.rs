@@ -82,6 +82,12 @@ impl LiveTask {
         self.plan.candidates.first().map(Candidate::target)
     }
 
+    /// The provider that it stays with while that is configured: the one that has made its results, else the one of its plan.
+    pub fn planned(&self) -> Option<Arc<str>> {
+        let of_job = self.job.as_ref().map(|job| Arc::from(job.provider()));
+        of_job.or_else(|| self.plan.provider().cloned())
+    }
+
     /// What makes it equal to others: only tasks that read the cache share a call.
     pub fn key(&self) -> Option<Key> {
         if self.cache == CacheMode::Use {

@@ -198,7 +198,9 @@ impl TaskTracker {
             attempts: task.attempts.saturating_sub(task.unreached),
             attempts_left: task.attempts_left,
             opens_in: self.opens_in(task),
-            has_better: is_of_the_provider(&error.code) && self.has_better(task),
+            has_better: is_of_the_provider(&error.code)
+                && self.known_job(leader).is_none()
+                && self.has_better(task),
             spread: leader.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
         };
         match next(failed) {

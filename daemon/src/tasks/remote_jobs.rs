@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::{Context, Handler, Message, Recipient, ResponseFuture};
+use actix::{Handler, Message, Recipient, ResponseFuture};
 use reel_protocol::{ErrorCode, TaskError, TaskId, TaskState};
 use tokio::sync::oneshot;
 
@@ -69,22 +69,19 @@ impl Handler<RememberJob> for TaskTracker {
             under_way.leader
         });
         match leader {
-            Some(id) => self.when_settled(ctx, id, move |tracker, ctx| tracker.remember_job(ctx, run, reply)),
+            Some(id) => self.when_settled(ctx, id, move |tracker, _| tracker.remember_job(run, reply)),
             // The task was given up: nobody asks for its results after a restart.
             None => drop(reply.send(Ok(()))),
         }
+        // A run that only fetches holds no slot.
+        self.dispatch(ctx);
         Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
     }
 }
 
 impl TaskTracker {
     /// Journals the job of a run with the attempt of the task that leads it by now.
-    fn remember_job(
-        &mut self,
-        ctx: &mut Context<Self>,
-        run: u64,
-        reply: oneshot::Sender<Result<(), StoreError>>,
-    ) {
+    fn remember_job(&mut self, run: u64, reply: oneshot::Sender<Result<(), StoreError>>) {
         let under_way = self.runs.get(&run).and_then(|run| Some((run.leader?, run.job.clone())));
         let Some((id, job)) = under_way else { return drop(reply.send(Ok(()))) };
         let Some(task) = self.live.get_mut(&id) else { return drop(reply.send(Ok(()))) };
@@ -98,8 +95,6 @@ impl TaskTracker {
             move |connection| store::set_remote_id(connection, id, number, remote_id.as_ref()),
             move |_, _, outcome| drop(reply.send(outcome)),
         );
-        // A run that only fetches holds no slot.
-        self.dispatch(ctx);
     }
 
     /// What the provider holds for a task, or for another one that asked for the same, if it is still that provider that would be asked.
@@ -152,7 +147,8 @@ impl TaskTracker {
         Some(task_error(ErrorCode::Cancelled, message, &hint, true))
     }
 
-    /// A task is given up whose results others of its flight wait for: they go on knowing where these are, until the daemon ends.
+    /// A task leaves its flight, as it is over or held, whose results the others wait for: they go on knowing where these are, until the daemon
+    /// ends.
     pub(super) fn pass_job_on(&mut self, id: TaskId, job: Option<&Arc<RemoteJob>>) {
         for other in self.flights.members(id) {
             if let Some(task) = self.live.get_mut(&other).filter(|task| task.job.is_none()) {

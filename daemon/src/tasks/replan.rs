@@ -30,16 +30,13 @@ impl Handler<Replan> for TaskTracker {
         let concerned =
             self.live.values().filter(|task| task.plan.provider().is_some() && !task.is_unknown());
         let asked: Vec<_> = concerned
-            .map(|task| {
-                let planned = task.plan.provider().cloned();
-                Asked {
-                    id: task.id,
-                    kind: Arc::clone(&task.kind),
-                    params: task.plan.params.clone(),
-                    wanted: task.wanted.clone(),
-                    planned,
-                    refused_by: task.refused_by.clone(),
-                }
+            .map(|task| Asked {
+                id: task.id,
+                kind: Arc::clone(&task.kind),
+                params: task.plan.params.clone(),
+                wanted: task.wanted.clone(),
+                planned: task.planned(),
+                refused_by: task.refused_by.clone(),
             })
             .collect();
         // There may be a hundred thousand, which nobody else shall wait for.
@@ -93,7 +90,8 @@ impl TaskTracker {
     /// Plans a task that is about to be used with a plan of former providers.
     pub(super) fn plan_anew(&mut self, ctx: &mut Context<Self>, id: TaskId) {
         let Some(task) = self.live.get(&id) else { return };
-        let planned = task.plan.provider().map(|provider| &**provider);
+        let planned = task.planned();
+        let planned = planned.as_deref();
         let (kind, params, provider) = (&*task.kind, &task.plan.params, task.wanted.as_deref());
         let refused_by = &task.refused_by;
         let plan = self.parts.plan.plan(&PlanSpec { kind, params, provider, planned, refused_by });
@@ -109,7 +107,7 @@ impl TaskTracker {
         }
         let Some(task) = self.live.get_mut(&id).filter(|task| task.run.is_none()) else { return };
         let state = task.state;
-        let provider = task.wanted.as_ref().or_else(|| task.plan.provider()).cloned();
+        let provider = task.wanted.clone().or_else(|| task.planned());
         let plan = match (plan, provider) {
             (Ok(plan), _) => plan,
             // A person decides about it, and is told then.

@@ -106,6 +106,7 @@ impl Handler<RunTask> for Peers {
                 _ = task.cancel.wait_for(|is_cancelled| *is_cancelled) => return RunEnd::Stopped,
             }
             match &*task.kind {
+                "image.named" if task.job.is_none() => results::named(&task.jobs).await,
                 "test.fail" | "image.fail" => RunEnd::failed(failure(false)),
                 "test.flaky" | "image.flaky" => RunEnd::failed(failure(true)),
                 // Of the first one, the cache remembers only the picture.

@@ -3,6 +3,14 @@
 use std::fs;
 
 use super::*;
+use crate::{provider::RemoteJob, tasks::JobSink};
+
+/// An attempt whose results are made, and are to be fetched much later.
+pub(super) async fn named(jobs: &JobSink) -> RunEnd {
+    let url = "https://cdn.example/a.png".parse().unwrap();
+    assert!(jobs.remember(Some(RemoteJob::results("fake", [&url]))).await);
+    RunEnd::Failed(failure(true), Again::Later(Some(Duration::from_hours(1))))
+}
 
 impl Bench {
     /// Files of artifacts.
@@ -21,6 +29,28 @@ async fn count(store: &Store, sql: &'static str) -> u64 {
 }
 
 const REFUSE: &str = "CREATE TRIGGER refuse BEFORE INSERT ON artifacts BEGIN SELECT RAISE(ABORT, 'no'); END";
+
+#[actix::test]
+async fn whoever_follows_a_task_that_leaves_fetches_what_was_made_for_it() {
+    for is_held in [true, false] {
+        let (_home, store) = journal();
+        let bench = Bench::new(&store, true);
+        let deadline_s = (!is_held).then(|| serde_json::from_str("1").unwrap());
+        let first = bench.submit(TaskSpec { deadline_s, ..spec("image.named") }).await.unwrap();
+        let second = bench.submit(spec("image.named")).await.unwrap();
+        bench.gate.add_permits(2);
+        while bench.ask(GetTask(first)).await.unwrap().not_before.is_none() {
+            tokio::task::yield_now().await;
+        }
+        if is_held {
+            bench.ask(DecideTask { id: first, decision: Decision::Hold }).await.unwrap();
+        } else {
+            assert_eq!(bench.wait(first).await.error.unwrap().code, "deadline_exceeded");
+        }
+        assert_eq!(bench.wait(second).await.state, TaskState::Succeeded, "it was not paid for again");
+        assert_eq!(bench.runs.lock().unwrap().len(), 2);
+    }
+}
 
 #[actix::test]
 async fn an_end_is_journaled_with_the_rows_of_its_results() {
