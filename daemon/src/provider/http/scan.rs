@@ -140,7 +140,9 @@ impl Scanner {
                 if self.unkept == 0
                     && let Some(Open::Map { fields, name }) = self.open.last_mut()
                     && let Some(name) = name.take()
+                    && self.nodes_left > 0
                 {
+                    self.nodes_left -= 1;
                     fields.push((name, Node::Null));
                 }
             }
