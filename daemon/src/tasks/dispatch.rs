@@ -117,21 +117,24 @@ impl TaskTracker {
                 self.plan_anew(ctx, id);
                 continue;
             }
-            let permit = match &place.target {
-                None => None,
-                Some(target) => match permits.try_acquire(target) {
-                    Some(permit) => Some(permit),
-                    None => return self.ready.insert(id, place),
-                },
-            };
+            let permit = place.target.as_ref().and_then(|target| permits.try_acquire(target));
+            if place.target.is_some() && permit.is_none() {
+                self.ready.insert(id, place);
+                return self.wake_for_gates(ctx);
+            }
             self.begin(ctx, id, permit);
         }
     }
 
-    /// What waits for a provider's time waits for nothing else, so nobody else would start it.
+    /// Tasks that wait for a provider's time wait for nothing else, so nobody else would start them. A gate may have opened since the queue was
+    /// searched, a moment ago: then the tracker is woken at once, as no other event would follow.
     fn wake_for_gates(&mut self, ctx: &mut Context<Self>) {
-        let shut = self.ready.targets().filter_map(|target| self.parts.permits.shut(target)?.until());
-        if let Some(until) = shut.min() {
+        let permits = &self.parts.permits;
+        let due = |target| match permits.shut(target) {
+            Some(shut) => shut.until(),
+            None => permits.is_free(target).then(Instant::now),
+        };
+        if let Some(until) = self.ready.targets().filter_map(due).min() {
             self.wake_at(ctx, until);
         }
     }
