@@ -75,7 +75,7 @@ mod process {
             (!process.is_over() && uid(pid)? == rustix::process::geteuid().as_raw()).then_some(process)
         }
 
-        /// Its id.
+        /// The process's id, as `kill` takes it.
         pub fn pid(&self) -> u32 {
             self.pid
         }
@@ -110,7 +110,7 @@ mod process {
             Ok(pidfd_send_signal(&self.handle, Signal::TERM)?)
         }
 
-        /// SIGKILL.
+        /// Sends SIGKILL, which the process cannot handle.
         pub fn kill(&self) -> io::Result<()> {
             Ok(pidfd_send_signal(&self.handle, Signal::KILL)?)
         }
@@ -142,7 +142,7 @@ mod process {
             test_kill_process(pid).is_ok().then_some(Self(pid))
         }
 
-        /// Its id.
+        /// The process's id, as `kill` takes it.
         pub fn pid(&self) -> u32 {
             self.0.as_raw_nonzero().get().unsigned_abs()
         }
@@ -167,7 +167,7 @@ mod process {
             Ok(kill_process(self.0, Signal::TERM)?)
         }
 
-        /// SIGKILL.
+        /// Sends SIGKILL, which the process cannot handle.
         pub fn kill(&self) -> io::Result<()> {
             Ok(kill_process(self.0, Signal::KILL)?)
         }
@@ -183,37 +183,37 @@ mod process {
     pub struct Process(u32);
 
     impl Process {
-        /// None.
+        /// Always `None`: no process is opened on this system.
         pub fn open(_pid: u32) -> Option<Self> {
             None
         }
 
-        /// Its id.
+        /// The process's id, as `kill` takes it.
         pub fn pid(&self) -> u32 {
             self.0
         }
 
-        /// Always.
+        /// Always true, so that nobody waits for the process.
         pub fn is_over(&self) -> bool {
             true
         }
 
-        /// Never.
+        /// Always false: this system is not asked.
         pub fn holds_a_lock(&self) -> bool {
             false
         }
 
-        /// Never.
+        /// Always false: this system is not asked.
         pub fn is_suspended(&self) -> bool {
             false
         }
 
-        /// Refused.
+        /// Always fails: no process is ended on this system.
         pub fn terminate(&self) -> io::Result<()> {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        /// Refused.
+        /// Always fails: no process is ended on this system.
         pub fn kill(&self) -> io::Result<()> {
             Err(io::ErrorKind::Unsupported.into())
         }

@@ -12,3 +12,21 @@ pub fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the journal failed")]
+    struct Failed(#[source] io::Error);
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        let cause = io::Error::other("the disk is gone");
+        assert_eq!(chain(&Failed(cause)), "the journal failed: the disk is gone");
+        assert_eq!(chain(&io::Error::other("alone")), "alone");
+    }
+}

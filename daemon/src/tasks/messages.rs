@@ -211,7 +211,7 @@ pub struct Drained {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReportProgress {
-    /// Which run.
+    /// The number of the run that reports.
     pub run: u64,
     /// 0 to 1.
     pub fraction: f64,
@@ -224,7 +224,7 @@ pub struct ReportProgress {
 pub struct ProgressSink {
     /// The tracker.
     pub recipient: Recipient<ReportProgress>,
-    /// Which run.
+    /// The number of the run that reports.
     pub run: u64,
 }
 

@@ -16,9 +16,9 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), StoreError>")]
 pub struct RememberJob {
-    /// Which run.
+    /// The number of the run that the job belongs to.
     pub run: u64,
-    /// What.
+    /// What the provider holds for the run; `None` once it holds nothing more.
     pub job: Option<RemoteJob>,
 }
 
@@ -27,7 +27,7 @@ pub struct RememberJob {
 pub struct JobSink {
     /// The tracker.
     pub recipient: Recipient<RememberJob>,
-    /// Which run.
+    /// The number of the run that the job belongs to.
     pub run: u64,
 }
 
