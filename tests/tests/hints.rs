@@ -24,7 +24,7 @@ fn a_held_picture_is_written_by_the_commands_that_its_hint_names() {
     assert!(held.expect_code(1).stderr.contains(&way), "{}", held.stderr);
     assert!(held.stderr.contains("reel release 1 "), "{}", held.stderr);
     let released = sandbox.reel(&["release", "1"]);
-    let words = "1 is queued again; reel fetch 1 -o FILE saves its picture when it is done\n";
+    let words = "1 is released; reel fetch 1 -o FILE saves its picture when it is done\n";
     assert_eq!(released.expect_code(0).stdout, words);
     sandbox.reel(&["wait", "1"]).expect_code(0);
     sandbox.reel(&["fetch", "1", "-o", &shown]).expect_code(0);

@@ -103,7 +103,7 @@ fn released(id: TaskId, task: Option<&TaskView>) -> String {
     } else {
         format!("reel wait {id} waits until it is done")
     };
-    format!("{id} is {} again; {next}", state_name(task))
+    format!("{id} is released; {next}")
 }
 
 /// The number and the new state.
