@@ -17,7 +17,7 @@ use tokio::sync::{
     watch,
 };
 
-use crate::memory::{Budget, Holder, Reservation};
+use crate::budget::{Budget, Holder, Reservation};
 
 /// Events that the hub keeps for listeners that have not had their turn yet: all that one handler may tell at once, which for the largest
 /// batch is an event for each task, and as many again meanwhile. A slot is 32 bytes, a megabyte in all, which is allocated when somebody

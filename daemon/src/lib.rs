@@ -1,11 +1,13 @@
 //! The reel daemon: its rooms, wired together by the binary `reeld`.
 
+pub mod budget;
 pub mod cache;
 pub mod chain;
 pub mod config;
 pub mod config_watch;
 pub mod control;
 pub mod disk;
+pub mod domain;
 pub mod events;
 pub mod exit;
 pub mod home_watch;

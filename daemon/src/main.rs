@@ -138,7 +138,7 @@ fn run(is_auto_started: bool) -> ExitCode {
     };
     let notifier = if is_auto_started { Notifier::silent() } else { Notifier::from_env() };
     let lock = if passed.is_some() {
-        let limit = Duration::from_secs(config.http.total_s.into()).max(shutdown::DRAIN) + TAKE_OVER_MARGIN;
+        let limit = shutdown::longest_drain(&config) + TAKE_OVER_MARGIN;
         HomeLock::take_over(&locations, limit, |pid| notifier.waiting_for(pid))
     } else {
         HomeLock::acquire(&locations)
@@ -307,12 +307,12 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
         tokio::select! {
             () = store.is_lost() => break Drain::within(Duration::ZERO),
             signal = inputs.signals.next() => match signal {
-                Signal::Terminate | Signal::Interrupt => break inputs.reload.drain(),
+                Signal::Terminate | Signal::Interrupt => break inputs.drain(),
                 Signal::Reload => drop(inputs.reload.apply(&rooms).await),
             },
             () = config_watch.stirred() => inputs.reload.apply_if_new(&rooms).await,
             Some(request) = inputs.requests.recv() => if let Some(drain) = inputs.answer(request, &rooms).await {
-                break drain.map_or_else(|| inputs.reload.drain(), Drain::within);
+                break drain.map_or_else(|| inputs.drain(), Drain::within);
             },
             () = &mut idle, if is_auto_started => {
                 tracing::info!("no work and no connection for 30 minutes");

@@ -1,6 +1,6 @@
 //! Takes a changed configuration: read whole, then swapped; one that does not hold leaves the old one in force.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use reel_protocol::{
     Digest,
@@ -12,9 +12,7 @@ use crate::{
     config::{Config, Reading},
     logging::LogHandle,
     memory::SetMemoryLimits,
-    shutdown,
     systemd::Notifier,
-    tasks::Drain,
     wiring::{Rooms, cache_limits, task_limits},
 };
 
@@ -75,10 +73,9 @@ impl Reload {
         (Self { file, log, notifier, started: config.clone(), config, tried, in_force }, shown)
     }
 
-    /// How long running tasks may take at the end when nobody says otherwise; a call that may be paid as long as any call may.
-    pub fn drain(&self) -> Drain {
-        let paid = Duration::from_secs(self.config.http.total_s.into());
-        Drain { limit: shutdown::DRAIN, paid: paid.max(shutdown::DRAIN) }
+    /// The configuration in force.
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Reads the file again and tells the rooms. The error is for a person.

@@ -12,6 +12,7 @@ use tokio::{
 
 use crate::{
     chain::chain,
+    config::Config,
     control::ControlRequest,
     exit::Exit,
     logging,
@@ -23,13 +24,18 @@ use crate::{
 };
 
 /// How long running tasks may take to end when nobody says otherwise.
-pub const DRAIN: Duration = Duration::from_secs(30);
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// How long blocking work may keep the process, once everything else has ended: a file system that hangs never lets go of its thread.
 const BLOCKED: Duration = Duration::from_secs(5);
 
 /// How long the last answers may take to leave.
 const ANSWERS: Duration = Duration::from_secs(1);
+
+/// How long a daemon with this configuration may take to end: a call that may be paid ends as any call does, within its own limit.
+pub fn longest_drain(config: &Config) -> Duration {
+    Duration::from_secs(config.http.total_s.into()).max(DRAIN)
+}
 
 /// What main listens to, from the start to the end of the drain.
 pub struct Inputs {
@@ -44,6 +50,11 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// How long running tasks may take at the end when nobody says otherwise.
+    pub fn drain(&self) -> Drain {
+        Drain { limit: DRAIN, paid: longest_drain(self.reload.config()) }
+    }
+
     /// Does what a session asks; gives the drain where that is the daemon's end.
     pub async fn answer(&mut self, request: ControlRequest, rooms: &Rooms) -> Option<Option<Duration>> {
         // A session that has ended meanwhile does not need its answer.

@@ -14,6 +14,7 @@
 pub mod bench;
 pub mod echo;
 pub mod fake_provider;
+pub mod module_graph;
 pub mod needs;
 pub mod pinned;
 pub mod process;

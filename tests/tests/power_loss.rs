@@ -19,10 +19,10 @@ use std::{
 use actix::{Actor, System};
 use reel_tests::needs;
 use reeld::{
-    cache::{Body, CacheParts, GetCacheStats, ImageCache, KeepMade, SetCacheLimits},
+    cache::{Body, CacheParts, GetCacheStats, ImageCache, KeepMade, NewArtifact, SetCacheLimits},
+    domain::Facts,
     events::EventHub,
     memory::Budget,
-    provider::Picture,
     store,
 };
 
@@ -60,16 +60,9 @@ fn run(program: &str, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-fn picture(number: u8, size: usize) -> Picture {
+fn picture(number: u8, size: usize) -> NewArtifact {
     let body = Body::Held(vec![number; size]);
-    Picture {
-        body,
-        reservation: None,
-        media_type: "image/png",
-        extension: "png",
-        width: Some(1),
-        height: Some(1),
-    }
+    NewArtifact { body, reservation: None, facts: Facts::new("image/png", "png").with_pixels(1, 1) }
 }
 
 /// The cache of a home, as a daemon starts it.

@@ -13,6 +13,7 @@ use std::{
 };
 
 use reel_protocol::{ErrorCode, methods::METHODS};
+use reel_tests::module_graph::ModuleGraph;
 
 /// Lines of a file before its tests; past this it holds two ideas.
 const FILE_LINES: usize = 400;
@@ -159,6 +160,21 @@ fn rooms_of_the_daemon_hold_recipients_and_only_the_wiring_names_actors() {
         is_room && !is_test(&source.path) && line.contains("Addr<") && !line.trim_start().starts_with("//")
     });
     assert_none("hold a `Recipient<M>` instead of an `Addr<A>`", &findings);
+}
+
+#[test]
+fn no_two_rooms_of_the_daemon_import_each_other() {
+    let mut graph = ModuleGraph::default();
+    for source in sources().iter().filter(|source| source.is_rust()) {
+        let Some(path) = source.path.strip_prefix("daemon/src/") else { continue };
+        let room = path.split_once('/').map_or(path, |(room, _)| room).trim_end_matches(".rs");
+        // These put the rooms together.
+        if !matches!(room, "main" | "lib" | "wiring") {
+            graph.add(room, &source.text);
+        }
+    }
+    assert!(graph.len() > 20, "the walk misses the rooms of the daemon");
+    assert_none("move what both speak of to `domain`, or turn one import round", &graph.cycles());
 }
 
 #[test]

@@ -14,11 +14,9 @@ use reel_protocol::{
 use crate::{
     cache::{CacheError, Fresh, Kept},
     store::Entry,
-    tasks::MakeRoom,
 };
 
-/// BLAKE3 over everything that changes a result.
-pub type Key = [u8; 32];
+pub use crate::domain::CacheKey as Key;
 
 /// What the cache has, or what was just made: the same shape.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +84,15 @@ pub struct FindRoom {
     pub bytes: u64,
     /// Asked as in [`KeepMade`].
     pub make_room: Option<Recipient<MakeRoom>>,
+}
+
+/// Drop the oldest finished tasks until so many bytes of artifacts are named by no task any more; answers how many bytes that are, 0 if
+/// none can be.
+#[derive(Debug, Message)]
+#[rtype(result = "u64")]
+pub struct MakeRoom {
+    /// Wanted.
+    pub bytes: u64,
 }
 
 /// Read a part of an artifact; the whole is verified once before its first byte leaves.

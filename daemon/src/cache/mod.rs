@@ -9,6 +9,7 @@ mod kept;
 mod keys;
 mod memory_tier;
 mod messages;
+mod new_artifact;
 mod os;
 mod recent;
 mod shelver;
@@ -23,8 +24,9 @@ pub use self::{
     kept::{Kept, Placed, Rows, Settle, Written},
     messages::{
         ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Key, LookUp, Made,
-        ReadArtifact, SetCacheLimits, VerifyCache,
+        MakeRoom, ReadArtifact, SetCacheLimits, VerifyCache,
     },
+    new_artifact::NewArtifact,
     shelver::{Fresh, Shelver},
     shelves::Shelves,
     spool::{Body, Look, SPOOL_BYTES, Spool, Spooled, Spools},

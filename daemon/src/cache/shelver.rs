@@ -9,14 +9,14 @@ use reel_protocol::Digest;
 use tokio::sync::RwLock;
 
 use super::{
-    CacheError, Placed, Settle,
+    CacheError, NewArtifact, Placed, Settle,
     cap::Cap,
     disk_tier::{DiskTier, Durability},
     kept::{Open, Shelf},
     unsynced::{self, Places},
 };
 use crate::{
-    provider::Picture,
+    domain::Facts,
     store::{ArtifactRow, Coming, Store},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub enum Fresh {
     /// Still to be written or named.
-    Pictures(Vec<Picture>),
+    Pictures(Vec<NewArtifact>),
     /// Written; synced, or small enough for the journal.
     Placed(Placed),
     /// They could not be written.
@@ -51,8 +51,8 @@ pub(super) struct Shelving {
     pub error: Option<CacheError>,
 }
 
-impl From<Vec<Picture>> for Fresh {
-    fn from(pictures: Vec<Picture>) -> Self {
+impl From<Vec<NewArtifact>> for Fresh {
+    fn from(pictures: Vec<NewArtifact>) -> Self {
         Self::Pictures(pictures)
     }
 }
@@ -69,7 +69,7 @@ impl Shelver {
     }
 
     /// Writes the pictures of one result, unless something is to be waited for: room, or those who remove files. Blocks on the disk.
-    pub fn shelve_now(&self, pictures: Vec<Picture>, coming: Coming) -> Fresh {
+    pub fn shelve_now(&self, pictures: Vec<NewArtifact>, coming: Coming) -> Fresh {
         coming.say();
         let bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
         let Ok(together) = Arc::clone(&self.gate).try_read_owned() else { return pictures.into() };
@@ -83,11 +83,11 @@ impl Shelver {
 }
 
 /// Writes files, and syncs those whose bytes the journal will not have.
-pub(super) fn shelve_all(disk: &DiskTier, places: &Places, pictures: Vec<Picture>) -> Shelving {
+pub(super) fn shelve_all(disk: &DiskTier, places: &Places, pictures: Vec<NewArtifact>) -> Shelving {
     let mut shelving = Shelving { shelves: Vec::new(), files: Vec::new(), error: None };
     for picture in pictures {
         let (digest, size_bytes) = picture.body.identity();
-        let row = new_row(digest, size_bytes, &picture);
+        let row = new_row(digest, size_bytes, &picture.facts);
         shelving.files.push(row.clone());
         // On a tight disk they would take the room that the journal needs for the ends of tasks.
         let carried = places.carry(&picture.body).filter(|_| disk.has_room(unsynced::JOURNAL_BYTES));
@@ -108,14 +108,14 @@ pub(super) fn shelve_all(disk: &DiskTier, places: &Places, pictures: Vec<Picture
     shelving
 }
 
-fn new_row(digest: Digest, size_bytes: u64, picture: &Picture) -> ArtifactRow {
+fn new_row(digest: Digest, size_bytes: u64, facts: &Facts) -> ArtifactRow {
     ArtifactRow {
         digest,
-        media_type: picture.media_type.to_owned(),
-        extension: picture.extension.to_owned(),
+        media_type: facts.media_type.to_string(),
+        extension: facts.extension.to_string(),
         size_bytes,
-        width: picture.width,
-        height: picture.height,
-        duration_s: None,
+        width: facts.pixels.map(|pixels| pixels.width),
+        height: facts.pixels.map(|pixels| pixels.height),
+        duration_s: facts.duration_s,
     }
 }

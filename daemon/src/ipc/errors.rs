@@ -180,7 +180,7 @@ mod tests {
     use reel_protocol::{Digest, TaskId, TaskState};
 
     use super::*;
-    use crate::tasks::PlanRefusal;
+    use crate::domain::PlanRefusal;
 
     #[test]
     fn every_refusal_has_a_code_and_a_next_step() {

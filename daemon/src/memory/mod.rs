@@ -1,6 +1,5 @@
 //! Memory: what may be promised (`budget`), how tight it is (`levels`, from `sample`), and who is asked to give some back (`supervisor`).
 
-pub mod budget;
 pub mod children;
 pub mod group;
 pub mod group_tree;
@@ -11,7 +10,7 @@ mod report;
 pub mod sample;
 pub mod supervisor;
 
-pub use budget::{Budget, Holder, OverBudget, Reservation};
+pub use crate::budget::{Budget, Holder, OverBudget, Reservation};
 pub use supervisor::{
     GetMemoryStatus, MemoryParts, MemorySupervisor, PressureChanged, Reclaim, SetMemoryLimits, TrimMemory,
 };

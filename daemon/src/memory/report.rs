@@ -6,10 +6,10 @@ use reel_protocol::{
 };
 
 use super::{
-    budget::{Budget, HolderUsage},
     group,
     levels::{Limit, Pressure, Sample, Watermarks},
 };
+use crate::budget::{Budget, HolderUsage};
 
 /// What there is to report.
 #[derive(Debug)]

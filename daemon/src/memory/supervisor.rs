@@ -20,12 +20,12 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    budget::Budget,
     levels::{self, Limit, Pressure, Sample, Watermarks},
     reclaim::{self, Reclaimed},
     report::{self, Seen},
     sample::SampleSource,
 };
+use crate::budget::Budget;
 use crate::{config::MemoryConfig, events::EventHub};
 
 /// Time between two requests to shrink: what was evicted must first be seen in a sample, else one excess is asked for twice.

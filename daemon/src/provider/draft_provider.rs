@@ -9,11 +9,11 @@ use reel_protocol::{
     methods::{ProviderCheckResult, ProviderInfo},
 };
 
-use super::{CheckProvider, Class, Failure, Generate, GenerateError, Generated, Picture, PictureRequest};
+use super::{CheckProvider, Generate, GenerateError, Generated, PictureRequest};
 use crate::{
-    cache::{Body, Shelver},
+    cache::{Body, NewArtifact, Shelver},
+    domain::{CancelSignal, Class, Facts, Failure, ProgressSink},
     memory::{Budget, Holder},
-    tasks::{CancelSignal, ProgressSink},
 };
 
 /// The instance's name, and its kind.
@@ -94,7 +94,7 @@ fn draw_all(
     budget: &Budget,
     cancel: &CancelSignal,
     progress: &ProgressSink,
-) -> Result<Vec<Picture>, GenerateError> {
+) -> Result<Vec<NewArtifact>, GenerateError> {
     let params = &request.params;
     let count = params.n;
     let mut pictures = Vec::new();
@@ -125,7 +125,7 @@ fn draw_one(
     panel: &Panel,
     budget: &Budget,
     report: &mut dyn FnMut(f32, &str) -> ControlFlow<()>,
-) -> Result<Picture, GenerateError> {
+) -> Result<NewArtifact, GenerateError> {
     let needed_bytes = draft::buffer_bytes(panel.width, panel.height);
     let mut reservation = budget.reserve(Holder::Drawing, needed_bytes).map_err(|over| {
         failed(
@@ -148,14 +148,8 @@ fn draw_one(
             false,
         ),
     })?;
-    Ok(Picture {
-        body: Body::Held(drawn.png),
-        reservation: Some(kept),
-        media_type: "image/png",
-        extension: "png",
-        width: Some(drawn.width),
-        height: Some(drawn.height),
-    })
+    let facts = Facts::new("image/png", "png").with_pixels(drawn.width, drawn.height);
+    Ok(NewArtifact { body: Body::Held(drawn.png), reservation: Some(kept), facts })
 }
 
 fn failed(code: ErrorCode, message: String, hint: &str, is_retryable: bool) -> GenerateError {

@@ -8,7 +8,6 @@ mod model;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +15,7 @@ use reel_protocol::WaitReason;
 use tokio::time::Instant;
 
 use self::model::ModelGate;
+use crate::domain::{Class, Model};
 
 /// What `requests_per_minute` counts in, and a second for requests that are longer on their way than others: the service counts them when
 /// they arrive.
@@ -27,9 +27,6 @@ const LONGEST_UNREACHED: Duration = Duration::from_mins(1);
 const LONG_UNREACHED: u32 = 4;
 /// Models whose pauses and circuits are remembered; past it those that are neither paused nor out of order are forgotten, then all.
 const MAX_MODELS: usize = 256;
-
-/// The model that is asked for; None for the provider's own choice.
-pub type Model = Option<Arc<str>>;
 
 /// From the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +93,24 @@ pub enum Verdict {
     Unreached,
     /// Nothing can be told from it.
     Unclear,
+}
+
+impl From<Class> for Verdict {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Unreached => Self::Unreached,
+            Class::Transient(_) => Self::Failed,
+            Class::RateLimited(wait) => Self::Limited(wait),
+            Class::Ambiguous => Self::Unclear,
+            Class::Quota
+            | Class::QuotaWindow(_)
+            | Class::Auth
+            | Class::Invalid
+            | Class::Moderated
+            | Class::Gone
+            | Class::Unknown => Self::Answered,
+        }
+    }
 }
 
 /// One that is under way.

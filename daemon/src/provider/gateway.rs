@@ -12,10 +12,12 @@ use reel_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    CheckNamed, CheckProvider, Class, Failure, Generate, GenerateError, Generated, GetProviders, Permits,
-    SetInstances, Shut, Target,
+    CheckNamed, CheckProvider, Generate, GenerateError, Generated, GetProviders, Permits, SetInstances, Shut,
 };
-use crate::secret::SecretSource;
+use crate::{
+    domain::{Class, Failure, Target},
+    secret::SecretSource,
+};
 
 /// Calls that may wait; permits let far fewer through.
 const MAILBOX: usize = 1_024;

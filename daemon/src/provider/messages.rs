@@ -8,11 +8,10 @@ use reel_protocol::{
     methods::{ProviderCheckResult, ProviderInfo},
 };
 
-use super::{Failure, Instance, Permit, RemoteJob};
+use super::{Instance, Permit};
 use crate::{
-    cache::{Body, Fresh},
-    memory::Reservation,
-    tasks::{CancelSignal, JobSink, ProgressSink},
+    cache::Fresh,
+    domain::{CancelSignal, Failure, JobSink, ProgressSink, RemoteJob},
 };
 
 /// Pictures to make.
@@ -61,23 +60,6 @@ impl From<Fresh> for Generated {
     fn from(pictures: Fresh) -> Self {
         Self { pictures, notes: Vec::new(), cost_microusd: None }
     }
-}
-
-/// A picture that was made and is not kept yet.
-#[derive(Debug)]
-pub struct Picture {
-    /// The encoded file.
-    pub body: Body,
-    /// Its share of the memory budget, if it is in memory.
-    pub reservation: Option<Reservation>,
-    /// Such as `image/png`.
-    pub media_type: &'static str,
-    /// Such as `png`.
-    pub extension: &'static str,
-    /// Pixels, where they are known.
-    pub width: Option<u32>,
-    /// Pixels, where they are known.
-    pub height: Option<u32>,
 }
 
 /// Why no picture was made.

@@ -12,12 +12,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     PictureRequest,
-    class::{Class, LONGEST_WAIT},
     http::{Document, Node, retry_after, should_retry},
     wire::{Item, Refusal, Submission, Wire},
     words::words,
 };
-use crate::service::Takes;
+use crate::domain::{Class, LONGEST_WAIT, Takes};
 
 /// What a gateway answers that lost the service behind it after it had asked: that may go on, and charge. `LiteLLM` answers 408 where it
 /// gave up waiting, others 504, and Cloudflare 524; 502 and 520 also say that the service hung up in the middle of its answer.

@@ -7,18 +7,10 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::gate::{Gate, GateLimits, Model, Shut, Verdict};
+use super::gate::{Gate, GateLimits, Shut, Verdict};
+use crate::domain::Target;
 
 type Gates = BTreeMap<Arc<str>, Gate>;
-
-/// What an attempt asks for: a provider, and one of its models.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Target {
-    /// The instance's name.
-    pub provider: Arc<str>,
-    /// Its model.
-    pub model: Model,
-}
 
 /// The gates; cheap to clone.
 #[derive(Debug, Clone, Default)]

@@ -27,7 +27,6 @@ use self::{
 };
 use super::{
     CheckProvider, Generate, GenerateError, Generated, Permit, PictureRequest,
-    class::{Class, Failure},
     gate::Verdict,
     http::{Document, Exchange, Http, Reach},
     inspect::{InspectError, Inspected, Inspector},
@@ -38,9 +37,9 @@ use super::{
 use crate::{
     cache::{Fresh, SPOOL_BYTES, Shelver, Spooled, Spools},
     config::ProviderConfig,
+    domain::{CancelSignal, Class, Failure},
     memory::{Budget, Holder, Reservation},
     secret::Secret,
-    tasks::CancelSignal,
 };
 
 /// What a call holds in memory while its answer arrives: what is gathered first, eight pieces of 64 KiB on their way to disk, up to three of
@@ -193,7 +192,7 @@ impl RemoteParts {
             () = stopped(cancel, || self.config.is_paid && has_left.get()) => return Err(GenerateError::Stopped),
             asked = self.ask(request, sinks, (leaves, answered)) => asked,
         };
-        let verdict = asked.as_ref().map_or_else(|failure| failure.class.verdict(), |_| Verdict::Answered);
+        let verdict = asked.as_ref().map_or_else(|failure| failure.class.into(), |_| Verdict::Answered);
         // What else failed before the request left says nothing about the provider.
         if let Some(permit) = permit.filter(|_| has_left.get() || verdict == Verdict::Unreached) {
             permit.judge(verdict);

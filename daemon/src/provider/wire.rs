@@ -4,7 +4,8 @@
 
 use reqwest::{StatusCode, Url, header::HeaderMap};
 
-use super::{PictureRequest, class::Class, http::Document};
+use super::{PictureRequest, http::Document};
+use crate::domain::Class;
 
 /// A request to make pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use reel_protocol::{JsonText, TaskError};
 use serde::Deserialize;
 
+use super::RunEnd;
 use super::image::BadParams;
-use crate::tasks::{CancelSignal, ProgressSink, RunEnd};
+use crate::domain::{CancelSignal, ProgressSink};
 
 /// The longest sleep: a day.
 const MAX_MS: u64 = 24 * 3_600 * 1_000;

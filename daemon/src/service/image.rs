@@ -5,63 +5,10 @@ use std::ops::RangeInclusive;
 use reel_protocol::{ErrorCode, ImageParams, JsonText, MAX_ID, limits::PROMPT_BYTES};
 
 use super::styles::{STYLES, find};
-use crate::nearest::nearest;
-
-/// Sides that any provider could make, in pixels.
-const SIDES: RangeInclusive<u32> = 16..=16_384;
+use crate::{domain::Takes, nearest::nearest};
 
 /// Pictures of one request.
 const COUNTS: RangeInclusive<u32> = 1..=16;
-
-/// What one provider can be asked for: a number that it would ignore is refused, as the picture would not be the one that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Takes {
-    /// Sides, in pixels.
-    pub sides: RangeInclusive<u32>,
-    /// Whether it takes `seed`, `steps`, `guidance` and `strength`.
-    pub has_numbers: bool,
-    /// Fields that it makes of other params, and that `extra` must not hold.
-    pub own_fields: &'static [&'static str],
-}
-
-impl Default for Takes {
-    fn default() -> Self {
-        Self { sides: SIDES, has_numbers: true, own_fields: &[] }
-    }
-}
-
-impl Takes {
-    /// Whether the provider of that name can be asked for this.
-    pub fn check(&self, params: &ImageParams, provider: &str) -> Result<(), BadParams> {
-        for (name, side) in [("width", params.width), ("height", params.height)] {
-            if !self.sides.contains(&side) {
-                let (least, most) = (self.sides.start(), self.sides.end());
-                let message =
-                    format!("{name} {side} is not from {least} to {most} pixels, as {provider} has them");
-                return Err(BadParams::new(message, "1024x1024 is the default"));
-            }
-        }
-        let numbers = [
-            ("seed", params.seed.is_some()),
-            ("steps", params.steps.is_some()),
-            ("guidance", params.guidance.is_some()),
-            ("strength", params.strength.is_some()),
-        ];
-        if let Some((name, _)) = numbers.into_iter().find(|(_, is_given)| *is_given && !self.has_numbers) {
-            let hint =
-                format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}");
-            return Err(BadParams::new(format!("{provider} has no {name}"), hint));
-        }
-        let extra: Option<serde_json::Map<String, serde_json::Value>> =
-            params.extra.as_ref().and_then(|extra| extra.decode().ok());
-        let is_own = |name: &String| self.own_fields.contains(&name.as_str());
-        if let Some(name) = extra.unwrap_or_default().keys().find(|name| is_own(name)) {
-            let message = format!("extra.{name} is not passed on: {provider} makes it of the other params");
-            return Err(BadParams::new(message, "leave it out of extra"));
-        }
-        Ok(())
-    }
-}
 
 /// Why a request does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,8 +60,12 @@ pub fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
         ));
     }
     for (name, side) in [("width", params.width), ("height", params.height)] {
-        if !SIDES.contains(&side) {
-            let message = format!("{name} {side} is not from {} to {} pixels", SIDES.start(), SIDES.end());
+        if !Takes::SIDES.contains(&side) {
+            let message = format!(
+                "{name} {side} is not from {} to {} pixels",
+                Takes::SIDES.start(),
+                Takes::SIDES.end()
+            );
             return Err(BadParams::new(message, "1024x1024 is the default"));
         }
     }
@@ -145,6 +96,36 @@ pub fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
         return Err(BadParams::new("extra is not an object", "extra holds provider-specific fields by name"));
     }
     Ok(params)
+}
+
+/// Whether the provider of that name, which takes this, can be asked for these params.
+pub fn check_against(takes: &Takes, params: &ImageParams, provider: &str) -> Result<(), BadParams> {
+    for (name, side) in [("width", params.width), ("height", params.height)] {
+        if !takes.sides.contains(&side) {
+            let (least, most) = (takes.sides.start(), takes.sides.end());
+            let message =
+                format!("{name} {side} is not from {least} to {most} pixels, as {provider} has them");
+            return Err(BadParams::new(message, "1024x1024 is the default"));
+        }
+    }
+    let numbers = [
+        ("seed", params.seed.is_some()),
+        ("steps", params.steps.is_some()),
+        ("guidance", params.guidance.is_some()),
+        ("strength", params.strength.is_some()),
+    ];
+    if let Some((name, _)) = numbers.into_iter().find(|(_, is_given)| *is_given && !takes.has_numbers) {
+        let hint = format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}");
+        return Err(BadParams::new(format!("{provider} has no {name}"), hint));
+    }
+    let extra: Option<serde_json::Map<String, serde_json::Value>> =
+        params.extra.as_ref().and_then(|extra| extra.decode().ok());
+    let is_own = |name: &String| takes.own_fields.contains(&name.as_str());
+    if let Some(name) = extra.unwrap_or_default().keys().find(|name| is_own(name)) {
+        let message = format!("extra.{name} is not passed on: {provider} makes it of the other params");
+        return Err(BadParams::new(message, "leave it out of extra"));
+    }
+    Ok(())
 }
 
 fn check_numbers(params: &ImageParams) -> Result<(), BadParams> {
@@ -231,12 +212,12 @@ mod tests {
             (r#"{"prompt":"a","extra":{"quality":"low","stream":true}}"#, "extra.stream is not passed on"),
         ] {
             let params = checked(json).unwrap();
-            let bad = plain.check(&params, "studio").unwrap_err();
+            let bad = check_against(&plain, &params, "studio").unwrap_err();
             assert!(bad.message.contains(part), "{}", bad.message);
-            assert_eq!(Takes::default().check(&params, "other"), Ok(()));
+            assert_eq!(check_against(&Takes::default(), &params, "other"), Ok(()));
         }
         let fine = checked(r#"{"prompt":"a","extra":{"quality":"low"}}"#).unwrap();
-        assert_eq!(plain.check(&fine, "studio"), Ok(()));
+        assert_eq!(check_against(&plain, &fine, "studio"), Ok(()));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use reel_protocol::ImageParams;
 
-use super::{registry::ProviderEntry, styles};
+use super::styles;
+use crate::domain::ProviderProfile;
 
 /// Grows when the meaning of what is hashed below changes.
 const KEY_VERSION: &str = "reel image key 1";
 
 /// The cache key of a request at one provider. The params have their defaults applied.
-pub fn image_key(params: &ImageParams, provider: &ProviderEntry) -> [u8; 32] {
+pub fn image_key(params: &ImageParams, provider: &ProviderProfile) -> [u8; 32] {
     // Taken apart without `..`: a new field does not compile until somebody decides whether it changes the picture.
     let ImageParams {
         prompt,
@@ -86,12 +87,12 @@ mod tests {
 
     use super::*;
 
-    fn provider() -> ProviderEntry {
-        ProviderEntry {
+    fn provider() -> ProviderProfile {
+        ProviderProfile {
             name: "draft".into(),
             kind: "draft".into(),
             address: "embedded".into(),
-            ..ProviderEntry::default()
+            ..ProviderProfile::default()
         }
     }
 
@@ -121,7 +122,7 @@ mod tests {
             change(&mut params);
             keys.insert(image_key(&params, &provider()));
         }
-        let others: [fn(&mut ProviderEntry); 4] = [
+        let others: [fn(&mut ProviderProfile); 4] = [
             |provider| provider.kind.push('x'),
             |provider| provider.address.push('x'),
             |provider| provider.adapter_version.push('x'),
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_instances_name_does_not_matter_and_equal_requests_are_equal() {
-        let other = ProviderEntry { name: "another".into(), ..provider() };
+        let other = ProviderProfile { name: "another".into(), ..provider() };
         let params = ImageParams::new("a lighthouse");
         assert_eq!(image_key(&params, &provider()), image_key(&params.clone(), &other));
     }

@@ -3,7 +3,7 @@
 use actix::Message;
 use reel_protocol::methods::ServiceStatusResult;
 
-use super::ProviderEntry;
+use crate::domain::ProviderProfile;
 
 /// Answer each service with its methods, styles and counts.
 #[derive(Debug, Message)]
@@ -13,4 +13,4 @@ pub struct GetServiceStatus;
 /// Take other providers of pictures, in the order of selection.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct SetImageProviders(pub Vec<ProviderEntry>);
+pub struct SetImageProviders(pub Vec<ProviderProfile>);

@@ -6,11 +6,12 @@ mod key;
 mod messages;
 mod planner;
 mod registry;
+mod run;
 mod styles;
 
 pub use self::{
-    image::Takes,
     messages::{GetServiceStatus, SetImageProviders},
     planner::Planner,
-    registry::{ProviderEntry, RegistryParts, ServiceRegistry},
+    registry::{RegistryParts, ServiceRegistry},
+    run::{Lost, RunEnd, RunTask},
 };

@@ -11,12 +11,11 @@ use super::{
     debug,
     image::{self, BadParams},
     key::image_key,
-    registry::{ProviderEntry, SERVICES},
+    registry::SERVICES,
 };
 use crate::{
+    domain::{Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, ProviderProfile, Refused},
     nearest::nearest,
-    store::Refused,
-    tasks::{Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks},
 };
 
 /// A planner over the providers in the order of selection. A value rather than a question to the registry: every request begins with it,
@@ -30,7 +29,7 @@ pub struct Planner {
 /// A provider with its names ready to be shared by the plans.
 #[derive(Debug)]
 struct Known {
-    entry: ProviderEntry,
+    entry: ProviderProfile,
     name: Arc<str>,
     model: Option<Arc<str>>,
 }
@@ -48,11 +47,11 @@ impl PlanTasks for Planner {
 
 impl Planner {
     /// Over those that can make pictures.
-    pub fn new(image_providers: Vec<ProviderEntry>) -> Self {
+    pub fn new(image_providers: Vec<ProviderProfile>) -> Self {
         /// Planners that were made; the first has the number 1.
         static MADE: AtomicU64 = AtomicU64::new(0);
 
-        let known = |entry: ProviderEntry| Known {
+        let known = |entry: ProviderProfile| Known {
             name: Arc::from(entry.name.as_str()),
             model: entry.model.as_deref().map(Arc::from),
             entry,
@@ -118,7 +117,7 @@ impl Planner {
         let mut refusal = None;
         let mut chosen = Vec::with_capacity(allowed.len());
         for provider in allowed {
-            match provider.entry.takes.check(params, &provider.name) {
+            match image::check_against(&provider.entry.takes, params, &provider.name) {
                 Ok(()) => chosen.push(provider),
                 Err(bad) => refusal = refusal.or(Some(bad)),
             }
@@ -181,10 +180,14 @@ fn unknown_kind(kind: &str) -> BadParams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::image::Takes;
+    use crate::domain::Takes;
 
-    fn entry(name: &str, model: Option<&str>) -> ProviderEntry {
-        ProviderEntry { name: name.to_owned(), model: model.map(str::to_owned), ..ProviderEntry::default() }
+    fn entry(name: &str, model: Option<&str>) -> ProviderProfile {
+        ProviderProfile {
+            name: name.to_owned(),
+            model: model.map(str::to_owned),
+            ..ProviderProfile::default()
+        }
     }
 
     fn plan(kind: &str, params: &str, provider: Option<&str>) -> Result<Plan, PlanRefusal> {
@@ -193,22 +196,23 @@ mod tests {
         planner.plan(&PlanSpec { kind, params: &params, provider, planned: None, refused_by: &[] })
     }
 
-    fn draft() -> ProviderEntry {
-        ProviderEntry { is_fallback: true, ..entry("draft", None) }
+    fn draft() -> ProviderProfile {
+        ProviderProfile { is_fallback: true, ..entry("draft", None) }
     }
 
     #[test]
     fn a_task_keeps_its_provider_while_that_is_there_and_draft_stands_in_for_none() {
         let params = JsonText::parse(r#"{"prompt":"a"}"#.to_owned()).unwrap();
-        let planned = |providers: Vec<ProviderEntry>, planned: Option<&'static str>, refused_by: &[&str]| {
-            let refused_by: Vec<_> = refused_by
-                .iter()
-                .map(|name| Refused { provider: (*name).to_owned(), reason: String::new() })
-                .collect();
-            let spec = spec(&params, planned, &refused_by);
-            let plan = Planner::new(providers).plan(&spec).unwrap();
-            plan.candidates.iter().map(|candidate| candidate.provider.to_string()).collect::<Vec<_>>()
-        };
+        let planned =
+            |providers: Vec<ProviderProfile>, planned: Option<&'static str>, refused_by: &[&str]| {
+                let refused_by: Vec<_> = refused_by
+                    .iter()
+                    .map(|name| Refused { provider: (*name).to_owned(), reason: String::new() })
+                    .collect();
+                let spec = spec(&params, planned, &refused_by);
+                let plan = Planner::new(providers).plan(&spec).unwrap();
+                plan.candidates.iter().map(|candidate| candidate.provider.to_string()).collect::<Vec<_>>()
+            };
         let all = || vec![entry("studio", None), entry("spare", None), draft()];
         assert_eq!(planned(all(), None, &[]), ["studio", "spare"]);
         assert_eq!(planned(all(), Some("draft"), &[]), ["draft"]);
@@ -221,7 +225,7 @@ mod tests {
         assert_eq!(refusal.code, ErrorCode::NoProvider, "a draft is not what was accepted");
         // Another provider is there, and cannot make what the one that is gone could.
         let narrow =
-            ProviderEntry { takes: Takes { sides: 16..=64, ..Takes::default() }, ..entry("narrow", None) };
+            ProviderProfile { takes: Takes { sides: 16..=64, ..Takes::default() }, ..entry("narrow", None) };
         let refusal = Planner::new(vec![narrow]).plan(&gone).unwrap_err();
         assert!(refusal.is_for_want_of_its_provider(), "{refusal}");
     }

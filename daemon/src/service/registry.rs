@@ -14,46 +14,24 @@ use reel_protocol::{
 };
 
 use super::{
-    debug,
-    image::Takes,
+    Lost, RunEnd, RunTask, debug,
     messages::{GetServiceStatus, SetImageProviders},
     styles,
 };
 use crate::{
     cache::{CacheError, FindRoom, Fresh, KeepMade, Shelver},
+    domain::{Again, ProviderProfile},
     provider::{Generate, GenerateError, Generated, PictureRequest},
-    tasks::{Again, Lost, RunEnd, RunTask},
 };
 
 /// Runs that may wait; the tracker runs far fewer at once.
 const MAILBOX: usize = 4_096;
 
-/// A provider as selection and cache keys see it.
-#[derive(Debug, Clone, Default)]
-pub struct ProviderEntry {
-    /// The instance's name.
-    pub name: String,
-    /// Such as `draft`.
-    pub kind: String,
-    /// Where it is reached.
-    pub address: String,
-    /// Its own model.
-    pub model: Option<String>,
-    /// Grows when its adapter makes something else of the same request.
-    pub adapter_version: String,
-    /// Whether asking twice may pay twice.
-    pub is_paid: bool,
-    /// Whether it is only asked by its name, or where there is no other.
-    pub is_fallback: bool,
-    /// What it can be asked for.
-    pub takes: Takes,
-}
-
 /// What the registry works with.
 #[derive(Debug, Clone)]
 pub struct RegistryParts {
     /// Those that can make pictures, in the order of selection.
-    pub image_providers: Vec<ProviderEntry>,
+    pub image_providers: Vec<ProviderProfile>,
     /// Makes.
     pub generate: Recipient<Generate>,
     /// Keeps.

@@ -39,7 +39,7 @@ pub use self::{
     open::{Opened, open},
     origin::{Loss, born, save_ids},
     query::{Filter, Found, batch_states, find_states, list, list_plan, view, views},
-    recover::{Recovered, Recovery, Refused, load, recover},
+    recover::{Recovered, Recovery, load, recover},
     steps::{Finish, RemoteId, Start, Step, UNREACHED, finish, set_remote_id, start, step},
     thread::{Coming, Store},
     unsynced::{Unsynced, delete_unsynced, insert_unsynced, next_unsynced, unsynced_bytes},

@@ -9,15 +9,7 @@ use super::{
     columns::{cache_mode, hold_at, json_at, state_at},
     origin::ids_below,
 };
-
-/// A provider that a task left for another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The provider.
-    pub provider: String,
-    /// Why it was not used, as a message for people.
-    pub reason: String,
-}
+use crate::domain::Refused;
 
 /// A task that was not finished when the daemon ended.
 #[derive(Debug, Clone)]

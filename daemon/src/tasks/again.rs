@@ -5,6 +5,7 @@ use std::time::Duration;
 use reel_protocol::ErrorCode;
 
 use super::live::backoff;
+use crate::domain::Again;
 
 /// Attempts of a task that a provider's rate limit may refuse: they cost nothing, and a queue behind a narrow limit meets many.
 const LIMITED_ATTEMPTS: u32 = 100;
@@ -17,21 +18,6 @@ const LEAST_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a task waits whose provider was not reached, where its gate is open again already.
 const UNREACHED: Duration = Duration::from_secs(1);
-
-/// What may follow, as the service that ran the attempt says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Again {
-    /// Nothing: the same would fail again.
-    Never,
-    /// Another attempt, after a pause that grows, and not before so much time.
-    Later(Option<Duration>),
-    /// Another one when the provider allows it, so much later if it said. Nothing was done, so this one does not count.
-    WhenAllowed(Option<Duration>),
-    /// Another one when the provider can be reached again. The request never left, so this one does not count, however many there are.
-    WhenReached,
-    /// Nobody knows whether it was done, and paid: a person decides.
-    OutcomeUnknown,
-}
 
 /// The attempt that failed.
 #[derive(Debug, Clone, Copy)]

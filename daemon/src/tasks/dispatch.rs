@@ -5,12 +5,13 @@ use reel_protocol::{Source, TaskError, TaskId, TaskState, Timestamp, methods::Me
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    CancelSignal, JobSink, ProgressSink, RunEnd, RunTask, TaskTracker,
+    CancelSignal, RunEnd, RunTask, TaskTracker,
     end::End,
     live::LiveTask,
     outcome::shares_unknown,
+    progress::progress_sink,
     ready::Place,
-    remote_jobs::remote_id,
+    remote_jobs::{job_sink, remote_id},
     tracker::{JOURNAL_PAUSE, Run},
     wait_reason::Gate,
 };
@@ -248,8 +249,8 @@ impl TaskTracker {
             permit,
             cache: task.cache,
             cancel,
-            progress: ProgressSink { recipient: ctx.address().recipient(), run },
-            jobs: JobSink { recipient: ctx.address().recipient(), run },
+            progress: progress_sink(ctx.address().recipient(), run),
+            jobs: job_sink(ctx.address().recipient(), run),
             make_room: ctx.address().recipient(),
         };
         let running = self.parts.run.send(message);

@@ -11,8 +11,8 @@ use reel_protocol::{TaskError, TaskId, TaskNote, TaskState};
 
 use super::{TaskTracker, again::is_of_the_provider, end::End, flights::Left, live::LiveTask};
 use crate::{
-    provider::Target,
-    store::{Refused, Step},
+    domain::{Refused, Target},
+    store::Step,
 };
 
 impl LiveTask {

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::{Candidate, Plan, TaskTracker, flights::Key, ready::Lane};
 use crate::{
+    domain::{Refused, RemoteJob, Target},
     memory::Reservation,
-    provider::{RemoteJob, Target},
-    store::{NewTask, Refused},
+    store::NewTask,
 };
 
 /// What waits until a task's transition is on disk.

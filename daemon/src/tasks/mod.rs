@@ -38,16 +38,20 @@ mod wait_reason;
 mod waiters;
 
 pub use self::{
-    again::Again,
     error::TaskRefusal,
     messages::{
-        CallService, Caller, CancelSignal, Candidate, DecideTask, Decision, Drain, Drained, GetTask,
-        GetTaskCounts, Gone, ListTasks, Lost, MakeRoom, PauseQueue, Plan, PlanRefusal, PlanSpec, PlanTasks,
-        ProgressSink, RemoveTask, Replan, ReportProgress, RunEnd, RunTask, SetTaskLimits, SubmitBatch,
-        SubmitTask, TaskCounts, WaitFor, WaitTasks,
+        CallService, Caller, DecideTask, Decision, Drain, Drained, GetTask, GetTaskCounts, Gone, ListTasks,
+        PauseQueue, RemoveTask, Replan, ReportProgress, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts,
+        WaitFor, WaitTasks,
     },
-    remote_jobs::{JobSink, RememberJob},
     tracker::{TaskTracker, TrackerParts},
+};
+
+// What the files of this room speak of with other rooms.
+use crate::{
+    cache::MakeRoom,
+    domain::{Again, CancelSignal, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks},
+    service::{Lost, RunEnd, RunTask},
 };
 
 #[cfg(test)]

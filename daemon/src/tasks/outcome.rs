@@ -7,11 +7,10 @@ use reel_protocol::{ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState,
 use tokio::time::Instant;
 
 use super::{
-    Again, RunEnd, TaskTracker,
+    Again, Lost, RunEnd, TaskTracker,
     again::{Failed, Next, is_of_the_provider, next},
     end::{End, RowsWritten, task_error},
     live::LiveTask,
-    messages::Lost,
     remote_jobs::hint_to_fetch,
 };
 use crate::{

@@ -2,17 +2,25 @@
 
 use std::time::Duration;
 
-use actix::{AsyncContext, Context};
+use actix::{AsyncContext, Context, Recipient};
 use reel_protocol::TaskId;
 use tokio::time::Instant;
 
 use super::{ReportProgress, TaskTracker};
+use crate::domain::ProgressSink;
 
 /// The shortest time between two progress events of one task.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// Longest message in bytes: it is shown on one line beside a bar.
 const MESSAGE_BYTES: usize = 200;
+
+/// Where the run with this number reports how far it is; a report that finds the mailbox full is dropped, as the next one says more.
+pub(super) fn progress_sink(tracker: Recipient<ReportProgress>, run: u64) -> ProgressSink {
+    ProgressSink::new(move |fraction, message| {
+        let _ = tracker.try_send(ReportProgress { run, fraction, message });
+    })
+}
 
 impl TaskTracker {
     pub(super) fn progress(&mut self, ctx: &mut Context<Self>, report: &ReportProgress) {

@@ -13,7 +13,7 @@ use std::{
 use reel_protocol::TaskId;
 
 use super::slack::let_go;
-use crate::provider::Target;
+use crate::domain::Target;
 
 /// A batch, or the connection that sent single tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,11 +9,11 @@ use reel_protocol::{ErrorCode, HoldReason, TaskError, TaskId, TaskState, Timesta
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    Plan, PlanRefusal, PlanSpec, TaskTracker,
+    Plan, PlanRefusal, PlanSpec, RunEnd, TaskTracker,
     crash::{AfterCrash, OpenAttempt, after_crash},
     end::{End, task_error},
     live::{LONGEST_DELAY, LiveTask, OVERHEAD_BYTES, live_task, span_left},
-    messages::{Drain, Drained, RunEnd},
+    messages::{Drain, Drained},
     ready::Lane,
     tracker::Run,
 };

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{TaskTracker, end::task_error};
 use crate::{
-    provider::RemoteJob,
+    domain::{JobSink, RemoteJob},
     store::{self, Recovered, RemoteId, StoreError},
 };
 
@@ -22,25 +22,18 @@ pub struct RememberJob {
     pub job: Option<RemoteJob>,
 }
 
-/// Where a run has its remote job journaled.
-#[derive(Debug, Clone)]
-pub struct JobSink {
-    /// The tracker.
-    pub recipient: Recipient<RememberJob>,
-    /// The number of the run that the job belongs to.
-    pub run: u64,
-}
-
-impl JobSink {
-    /// Whether the job is on disk.
-    pub async fn remember(&self, job: Option<RemoteJob>) -> bool {
-        let sent = self.recipient.send(RememberJob { run: self.run, job }).await;
-        let outcome = sent.unwrap_or(Err(StoreError::Closed));
-        if let Err(error) = &outcome {
-            tracing::error!(%error, "what the provider holds for a task could not be journaled");
-        }
-        outcome.is_ok()
-    }
+/// Where the run with this number has its remote job journaled.
+pub(super) fn job_sink(tracker: Recipient<RememberJob>, run: u64) -> JobSink {
+    JobSink::new(move |job| {
+        let sent = tracker.send(RememberJob { run, job });
+        Box::pin(async move {
+            let outcome = sent.await.unwrap_or(Err(StoreError::Closed));
+            if let Err(error) = &outcome {
+                tracing::error!(%error, "what the provider holds for a task could not be journaled");
+            }
+            outcome.is_ok()
+        })
+    })
 }
 
 impl Recovered {

@@ -12,7 +12,7 @@ use super::{
     flights::Left,
     tracker::Run,
 };
-use crate::store::Refused;
+use crate::domain::Refused;
 
 impl Handler<Replan> for TaskTracker {
     type Result = ();

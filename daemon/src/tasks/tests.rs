@@ -18,10 +18,14 @@ use super::{
     TrackerParts, WaitFor, WaitTasks,
 };
 use crate::{
-    cache::{Body, CacheParts, CountCoalesced, ImageCache, KeepMade, LookUp, Made, SetCacheLimits, Shelves},
+    cache::{
+        Body, CacheParts, CountCoalesced, ImageCache, KeepMade, LookUp, Made, NewArtifact, SetCacheLimits,
+        Shelves,
+    },
+    domain::Facts,
     events::EventHub,
     memory::Budget,
-    provider::{GateLimits, Permits, Picture},
+    provider::{GateLimits, Permits},
     store::{self, Store},
 };
 
@@ -147,13 +151,10 @@ fn failure(retryable: bool) -> TaskError {
 }
 
 fn picture(key: Option<[u8; 32]>) -> KeepMade {
-    let picture = Picture {
+    let picture = NewArtifact {
         body: Body::Held(b"a picture".to_vec()),
         reservation: None,
-        media_type: "image/png",
-        extension: "png",
-        width: Some(4),
-        height: Some(3),
+        facts: Facts::new("image/png", "png").with_pixels(4, 3),
     };
     KeepMade {
         key,

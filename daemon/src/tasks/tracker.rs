@@ -34,9 +34,10 @@ use super::{
 use crate::{
     cache::{CountCoalesced, LookUp, Shelves},
     disk::FreeRoom,
+    domain::{RemoteJob, Target},
     events::EventHub,
     memory::{Budget, PressureChanged},
-    provider::{Permits, RemoteJob, Target},
+    provider::Permits,
     store::{Recovery, Store},
 };
 

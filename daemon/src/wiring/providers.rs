@@ -13,12 +13,13 @@ use reel_protocol::methods::ProviderInfo;
 use crate::{
     cache::{Shelver, Spools},
     config::{Config, HttpConfig, ProviderConfig, ProviderKind},
+    domain::{ProviderProfile, Takes},
     memory::Budget,
     provider::{
         DraftProvider, GateLimits, Http, HttpLimits, Inspector, Instance, Openai, Permits, RemoteParts,
         RemoteProvider, SetInstances, Wire,
     },
-    service::{Planner, ProviderEntry, SetImageProviders, Takes},
+    service::{Planner, SetImageProviders},
     tasks::Replan,
 };
 
@@ -41,7 +42,7 @@ pub(super) struct Built {
     /// For the permits.
     pub limits: Vec<(Arc<str>, GateLimits)>,
     /// For the services.
-    pub entries: Vec<ProviderEntry>,
+    pub entries: Vec<ProviderProfile>,
 }
 
 /// The rooms that know the instances.
@@ -103,14 +104,14 @@ impl Ground {
         let draft = &self.draft.info;
         let limits = GateLimits { max_concurrent: draft.max_concurrent, requests_per_minute: None };
         built.limits.push((Arc::from(draft.name.as_str()), limits));
-        built.entries.push(ProviderEntry {
+        built.entries.push(ProviderProfile {
             name: draft.name.clone(),
             kind: draft.kind.clone(),
             address: "embedded".to_owned(),
             adapter_version: draft::VERSION.to_string(),
             is_fallback: true,
             takes: Takes { sides: draft::MIN_SIDE..=draft::MAX_SIDE, ..Takes::default() },
-            ..ProviderEntry::default()
+            ..ProviderProfile::default()
         });
         built.instances.push(self.draft.clone());
         built
@@ -161,11 +162,11 @@ impl Ground {
     }
 }
 
-fn entry(config: &ProviderConfig) -> ProviderEntry {
+fn entry(config: &ProviderConfig) -> ProviderProfile {
     let (adapter_version, takes) = match config.kind {
         ProviderKind::Openai => (Openai::VERSION, Openai::takes()),
     };
-    ProviderEntry {
+    ProviderProfile {
         name: config.name.clone(),
         kind: config.kind.name().to_owned(),
         address: config.base_url.to_string(),

@@ -10,10 +10,10 @@ use std::{
 use actix::{Actor, Addr, System, SystemRunner};
 use reel_tests::{Sandbox, bench};
 use reeld::{
-    cache::{CacheParts, ImageCache, KeepMade, SetCacheLimits, Shelver},
+    cache::{CacheParts, ImageCache, KeepMade, NewArtifact, SetCacheLimits, Shelver},
+    domain::Facts,
     events::EventHub,
     memory::Budget,
-    provider::Picture,
     store::{self, Store},
 };
 
@@ -75,13 +75,10 @@ impl Puts {
         let number = self.next;
         let mut key = [0; 32];
         key[..8].copy_from_slice(&number.to_le_bytes());
-        let picture = move || Picture {
+        let picture = move || NewArtifact {
             body: reeld::cache::Body::Held(fresh(number, bytes)),
             reservation: None,
-            media_type: "image/png",
-            extension: "png",
-            width: Some(1),
-            height: Some(1),
+            facts: Facts::new("image/png", "png").with_pixels(1, 1),
         };
         let (cache, shelver, store) = (self.cache.clone(), self.shelver.clone(), self.store.clone());
         self.system.block_on(async move {

@@ -9,7 +9,7 @@ use tokio::{sync::RwLock, time::Instant};
 use super::ImageCache;
 use crate::{
     cache::{
-        CacheError, FindRoom, Fresh, KeepMade, Kept, Key, Made, Placed, Settle,
+        CacheError, FindRoom, Fresh, KeepMade, Kept, Key, Made, MakeRoom, NewArtifact, Placed, Settle,
         cap::Granted,
         disk_tier::DiskTier,
         kept::{Open, Shelf, Written},
@@ -17,9 +17,7 @@ use crate::{
         shelver::{Shelving, shelve_all},
         unsynced::Places,
     },
-    provider::Picture,
     store::{self, ArtifactRow, Entry, Store},
-    tasks::MakeRoom,
 };
 
 /// How often the history is asked to give way for one result: what it lets go may be protected for a minute as it was just used.
@@ -95,7 +93,7 @@ impl ImageCache {
     fn make_room_and_write(
         &mut self,
         writer: Writer,
-        pictures: Vec<Picture>,
+        pictures: Vec<NewArtifact>,
         new_bytes: u64,
         make_room: Option<Recipient<MakeRoom>>,
     ) -> ResponseActFuture<Self, Result<Kept, CacheError>> {
@@ -192,8 +190,8 @@ impl ImageCache {
 async fn count_new(
     store: Store,
     artifacts: PathBuf,
-    pictures: Vec<Picture>,
-) -> Result<(Vec<Picture>, u64, Vec<Digest>), CacheError> {
+    pictures: Vec<NewArtifact>,
+) -> Result<(Vec<NewArtifact>, u64, Vec<Digest>), CacheError> {
     let hash = move || {
         let identities = pictures.iter().map(|picture| picture.body.identity()).collect::<Vec<_>>();
         (pictures, identities)
@@ -217,7 +215,7 @@ async fn count_new(
 }
 
 /// Writes the files; they go again if one of them cannot be written: on a disk that is full they would only make it worse.
-async fn write(writer: Writer, pictures: Vec<Picture>, granted: Granted) -> Result<Kept, CacheError> {
+async fn write(writer: Writer, pictures: Vec<NewArtifact>, granted: Granted) -> Result<Kept, CacheError> {
     let Writer { disk, places, store, gate, cache, asked } = writer;
     let together = Arc::clone(&gate).read_owned().await;
     let shelving = disk.clone();

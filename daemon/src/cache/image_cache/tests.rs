@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::*;
-use crate::{memory::Holder, provider::Picture, store::StoreError};
+use crate::{cache::NewArtifact, domain::Facts, memory::Holder, store::StoreError};
 
 const MIB: u64 = 1 << 20;
 
@@ -104,19 +104,16 @@ impl Home {
     }
 }
 
-fn picture(fill: u8, size: usize) -> Picture {
+fn picture(fill: u8, size: usize) -> NewArtifact {
     let bytes = vec![fill; size];
-    Picture {
+    NewArtifact {
         body: crate::cache::Body::Held(bytes),
         reservation: None,
-        media_type: "image/png",
-        extension: "png",
-        width: Some(4),
-        height: Some(3),
+        facts: Facts::new("image/png", "png").with_pixels(4, 3),
     }
 }
 
-fn keep_all(key: Option<u8>, pictures: Vec<Picture>) -> KeepMade {
+fn keep_all(key: Option<u8>, pictures: Vec<NewArtifact>) -> KeepMade {
     let key = key.map(|key| [key; 32]);
     let (provider, model, pictures) = ("draft".into(), Some("m".into()), pictures.into());
     KeepMade { key, provider, model, pictures, notes: Vec::new(), make_room: None }

@@ -1,5 +1,7 @@
 //! When a gate opens and shuts, and for how long: tables, and properties of the minute.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::{
@@ -329,4 +331,24 @@ fn an_answered_attempt_leaves_its_place_to_another_one_and_is_judged_all_the_sam
     assert!(matches!(gate.shut(&None, now), Some(Shut::Busy)));
     gate.give_back(first);
     assert_eq!(gate.running(), 1);
+}
+
+#[test]
+fn only_a_failure_to_serve_speaks_against_a_provider() {
+    let minute = Some(Duration::from_mins(1));
+    for (class, verdict) in [
+        (Class::Unreached, Verdict::Unreached),
+        (Class::Transient(minute), Verdict::Failed),
+        (Class::RateLimited(minute), Verdict::Limited(minute)),
+        (Class::Ambiguous, Verdict::Unclear),
+        (Class::Quota, Verdict::Answered),
+        (Class::QuotaWindow(None), Verdict::Answered),
+        (Class::Auth, Verdict::Answered),
+        (Class::Invalid, Verdict::Answered),
+        (Class::Moderated, Verdict::Answered),
+        (Class::Gone, Verdict::Answered),
+        (Class::Unknown, Verdict::Answered),
+    ] {
+        assert_eq!(Verdict::from(class), verdict, "{class:?}");
+    }
 }

@@ -7,10 +7,8 @@ use reqwest::{Method, StatusCode, header::HeaderMap};
 
 use super::RemoteParts;
 use crate::{
-    provider::{
-        class::{Class, Failure},
-        http::{Document, Reach, SendError, Unreached},
-    },
+    domain::{Class, Failure},
+    provider::http::{Document, Reach, SendError, Unreached},
     secret::Secret,
 };
 

@@ -6,9 +6,9 @@ use super::{
     resume::Sinks,
 };
 use crate::{
+    cache::NewArtifact,
+    domain::{Class, Failure},
     provider::{
-        Picture,
-        class::{Class, Failure},
         inspect::{InspectError, Inspected},
         wire::Item,
     },
@@ -74,7 +74,7 @@ impl RemoteParts {
     pub(super) async fn inspect(
         &self,
         files: Files,
-    ) -> Result<(Vec<Picture>, Vec<Inspected>, Option<String>), Failure> {
+    ) -> Result<(Vec<NewArtifact>, Vec<Inspected>, Option<String>), Failure> {
         let (mut pictures, mut seen) = (Vec::new(), Vec::new());
         let mut fault = None;
         for (file, look) in files {

@@ -5,8 +5,8 @@ use reqwest::StatusCode;
 
 use super::RemoteParts;
 use crate::{
+    domain::{Class, Failure},
     provider::{
-        class::{Class, Failure},
         http::{BodyFault, SendError, Unreached},
         wire::Refusal,
     },

@@ -12,9 +12,9 @@ use tokio::{
 use super::{MAX_PICTURE_BYTES, RemoteParts, reading::OTHER_PICTURES};
 use crate::{
     cache::Spooled,
+    domain::ProgressSink,
     provider::http::{BodyFault, BodyLimits, Exchange, Reach, SendError, read_file, retry_after},
     secret::Secret,
-    tasks::ProgressSink,
 };
 
 /// Addresses that a result may be sent on to.

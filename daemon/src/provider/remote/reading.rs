@@ -6,9 +6,9 @@ use reqwest::Url;
 
 use super::{Look, MAX_PICTURE_BYTES};
 use crate::{
-    cache::{Body, Fresh, Shelver, Spooled, Spools},
+    cache::{Body, Fresh, NewArtifact, Shelver, Spooled, Spools},
+    domain::Facts,
     provider::{
-        Picture,
         http::{Answer, BodyFault, BodyLimits, Chunks, Document, read_answer},
         inspect::{Inspected, Inspector},
         wire::{Item, Wire},
@@ -113,7 +113,11 @@ fn all_good(items: &[Item], pictures: &[Option<Text>]) -> Option<Vec<usize>> {
 }
 
 /// A picture that was looked at.
-pub(super) const fn picture(spooled: Spooled, inspected: &Inspected) -> Picture {
-    let Inspected { media_type, extension, width, height, .. } = *inspected;
-    Picture { body: Body::Spooled(spooled), reservation: None, media_type, extension, width, height }
+pub(super) fn picture(spooled: Spooled, inspected: &Inspected) -> NewArtifact {
+    let facts = Facts::new(inspected.media_type, inspected.extension);
+    let facts = match (inspected.width, inspected.height) {
+        (Some(width), Some(height)) => facts.with_pixels(width, height),
+        _ => facts,
+    };
+    NewArtifact { body: Body::Spooled(spooled), reservation: None, facts }
 }

@@ -6,12 +6,8 @@ use reqwest::Url;
 use super::{RemoteParts, fetch::Unfetched};
 use crate::{
     cache::Spooled,
-    provider::{
-        RemoteJob,
-        class::{Class, Failure},
-    },
+    domain::{Class, Failure, JobSink, ProgressSink, RemoteJob},
     secret::Secret,
-    tasks::{JobSink, ProgressSink},
 };
 
 /// What an attempt reports to.
@@ -35,7 +31,8 @@ impl RemoteParts {
             return Vec::new();
         }
         // Where the journal refuses it, as on a full disk, the results are fetched all the same: this attempt still knows them.
-        let _ = sinks.jobs.remember(Some(RemoteJob::results(&self.config.name, urls))).await;
+        let _ =
+            sinks.jobs.remember(Some(RemoteJob::results(&self.config.name, urls, Timestamp::now()))).await;
         self.fetch_all(urls, key, sinks.progress).await
     }
 

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use actix::Recipient;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image::{DynamicImage, ImageFormat};
 use reel_protocol::ImageParams;
@@ -16,32 +15,11 @@ use super::*;
 use crate::{
     cache::{CacheParts, ImageCache, SetCacheLimits},
     config::ProviderKind,
+    domain::{JobSink, ProgressSink},
     events::EventHub,
     provider::{HttpLimits, Openai},
-    store::{self, StoreError},
-    tasks::{JobSink, ProgressSink, RememberJob, ReportProgress},
+    store,
 };
-
-/// Hears of progress.
-struct Nobody;
-
-impl Actor for Nobody {
-    type Context = Context<Self>;
-}
-
-impl Handler<ReportProgress> for Nobody {
-    type Result = ();
-
-    fn handle(&mut self, _: ReportProgress, _: &mut Self::Context) {}
-}
-
-impl Handler<RememberJob> for Nobody {
-    type Result = Result<(), StoreError>;
-
-    fn handle(&mut self, _: RememberJob, _: &mut Self::Context) -> Self::Result {
-        Ok(())
-    }
-}
 
 /// Serves one call; answers where.
 fn serve(answer: String) -> Url {
@@ -108,8 +86,6 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
     let budget = Budget::new(CALL_BYTES + ((1 + OTHER_PICTURES) * SPOOL_BYTES) as u64 + 1024);
     let parts = parts(&home, budget.clone(), serve(format!("{{\"data\":[{{\"b64_json\":\"{text}\"}}]}}")));
     let (_stop, cancel) = watch::channel(false);
-    let nobody = Nobody.start();
-    let recipient: Recipient<ReportProgress> = nobody.clone().recipient();
     let params = ImageParams::new("a lighthouse");
     let call = Generate {
         provider: "studio".to_owned(),
@@ -117,8 +93,8 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
         job: None,
         permit: None,
         cancel,
-        progress: ProgressSink { recipient, run: 1 },
-        jobs: JobSink { recipient: nobody.recipient(), run: 1 },
+        progress: ProgressSink::new(|_, _| ()),
+        jobs: JobSink::new(|_| Box::pin(async { true })),
     };
     let made = tokio::time::timeout(Duration::from_secs(20), parts.generate(call)).await;
     let Ok(Ok(Generated { pictures: Fresh::Pictures(pictures), .. })) = made else {

@@ -3,12 +3,12 @@
 use std::fs;
 
 use super::*;
-use crate::{provider::RemoteJob, tasks::JobSink};
+use crate::domain::{JobSink, RemoteJob};
 
 /// An attempt whose results are made, and are to be fetched much later.
 pub(super) async fn named(jobs: &JobSink) -> RunEnd {
-    let url = "https://cdn.example/a.png".parse().unwrap();
-    assert!(jobs.remember(Some(RemoteJob::results("fake", [&url]))).await);
+    let url = "https://cdn.example/a.png";
+    assert!(jobs.remember(Some(RemoteJob::results("fake", [url], reel_protocol::Timestamp::now()))).await);
     RunEnd::Failed(failure(true), Again::Later(Some(Duration::from_hours(1))))
 }
 

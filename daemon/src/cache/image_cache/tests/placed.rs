@@ -4,7 +4,7 @@ use super::*;
 use crate::cache::{Body, Fresh};
 
 /// Names them as a provider's thread does.
-async fn shelve(home: &Home, pictures: Vec<Picture>) -> Fresh {
+async fn shelve(home: &Home, pictures: Vec<NewArtifact>) -> Fresh {
     let shelver = home.shelver.clone().unwrap();
     tokio::task::spawn_blocking(move || shelver.shelve_now(pictures, shelver.coming())).await.unwrap()
 }
@@ -90,7 +90,7 @@ async fn what_could_not_be_written_is_an_error_and_leaves_nothing() {
     let directory = home.artifacts().join(&digest[..2]);
     std::fs::remove_dir(&directory).unwrap();
     std::fs::write(&directory, "in the way").unwrap();
-    let second = Picture { body: Body::Held(bytes), ..picture(0, 0) };
+    let second = NewArtifact { body: Body::Held(bytes), ..picture(0, 0) };
     let fresh = shelve(&home, vec![picture(3, 100), second]).await;
     assert!(matches!(&fresh, Fresh::Failed(CacheError::File { .. })), "{fresh:?}");
     let refused = home.keep_this(&cache, keep_fresh(2, fresh)).await;
@@ -109,7 +109,7 @@ async fn room_that_a_result_takes_is_granted_to_nobody_while_it_settles() {
     let mut kept = Vec::new();
     for number in 0..RESULTS {
         let body = Body::Held(number.to_le_bytes().to_vec());
-        let fresh = shelve(&home, vec![Picture { body, ..picture(0, 0) }]).await;
+        let fresh = shelve(&home, vec![NewArtifact { body, ..picture(0, 0) }]).await;
         kept.push(cache.send(KeepMade { key: None, ..keep_fresh(0, fresh) }).await.unwrap().unwrap());
     }
     let rows: Vec<_> = kept.iter().map(|kept| kept.rows.clone()).collect();

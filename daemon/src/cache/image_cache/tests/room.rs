@@ -1,7 +1,7 @@
 //! The cap of the disk tier: what leaves, what stays, and what is refused.
 
 use super::*;
-use crate::tasks::MakeRoom;
+use crate::cache::MakeRoom;
 
 const SMALL: SetCacheLimits = SetCacheLimits { memory_bytes: MIB, max_item_bytes: MIB, disk_bytes: 1_000 };
 
@@ -192,7 +192,7 @@ async fn more_than_a_page_is_cleared() {
     for first in [0_u64, 200] {
         let pictures = (first..first + 200).map(|number| {
             let bytes = number.to_le_bytes().to_vec();
-            Picture { body: crate::cache::Body::Held(bytes), ..picture(0, 0) }
+            NewArtifact { body: crate::cache::Body::Held(bytes), ..picture(0, 0) }
         });
         home.keep_this(&cache, keep_all(Some(first as u8), pictures.collect())).await.unwrap();
     }

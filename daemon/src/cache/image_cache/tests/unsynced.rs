@@ -96,7 +96,8 @@ async fn a_file_that_cannot_be_synced_stays_in_the_journal() {
 async fn no_more_than_a_start_can_write_are_in_the_journal() {
     let mut home = Home::new();
     let cache = home.start_wide();
-    let small = |number: u8| Picture { body: crate::cache::Body::Held(vec![number; 10]), ..picture(0, 0) };
+    let small =
+        |number: u8| NewArtifact { body: crate::cache::Body::Held(vec![number; 10]), ..picture(0, 0) };
     let kept = cache.send(keep_all(Some(1), (0..100).map(small).collect())).await.unwrap().unwrap();
     let rows = kept.rows.clone();
     let written = home.store.write(move |connection| rows.write(connection)).await.unwrap();

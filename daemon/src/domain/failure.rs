@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use reel_protocol::{ErrorCode, TaskError};
 
-use super::gate::Verdict;
-use crate::tasks::Again;
-
 /// Longest wait that a provider may ask for and that still counts as its rate: beyond, it is a quota that comes back.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
@@ -52,23 +49,6 @@ impl Class {
         }
     }
 
-    /// What it says about the provider.
-    pub const fn verdict(self) -> Verdict {
-        match self {
-            Self::Unreached => Verdict::Unreached,
-            Self::Transient(_) => Verdict::Failed,
-            Self::RateLimited(wait) => Verdict::Limited(wait),
-            Self::Ambiguous => Verdict::Unclear,
-            Self::Quota
-            | Self::QuotaWindow(_)
-            | Self::Auth
-            | Self::Invalid
-            | Self::Moderated
-            | Self::Gone
-            | Self::Unknown => Verdict::Answered,
-        }
-    }
-
     /// Whether the same may be asked again by itself.
     pub const fn again(self, is_paid: bool) -> Again {
         match self {
@@ -93,6 +73,21 @@ impl Class {
                 | Self::Unknown
         )
     }
+}
+
+/// What may follow, as the service that ran the attempt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing: the same would fail again.
+    Never,
+    /// Another attempt, after a pause that grows, and not before so much time.
+    Later(Option<Duration>),
+    /// Another one when the provider allows it, so much later if it said. Nothing was done, so this one does not count.
+    WhenAllowed(Option<Duration>),
+    /// Another one when the provider can be reached again. The request never left, so this one does not count, however many there are.
+    WhenReached,
+    /// Nobody knows whether it was done, and paid: a person decides.
+    OutcomeUnknown,
 }
 
 /// An attempt's failure.
@@ -162,11 +157,10 @@ mod tests {
                 Class::Gone,
                 Class::Unknown,
             ] {
-                assert_eq!((class.again(is_paid), class.verdict()), (Again::Never, Verdict::Answered));
+                assert_eq!(class.again(is_paid), Again::Never, "{class:?}");
             }
         }
         assert_eq!(Class::Ambiguous.again(true), Again::OutcomeUnknown);
         assert_eq!(Class::Ambiguous.again(false), Again::Later(None));
-        assert_eq!(Class::Ambiguous.verdict(), Verdict::Unclear);
     }
 }

@@ -4,7 +4,6 @@
 use std::fmt;
 
 use reel_protocol::Timestamp;
-use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 /// The form in the journal. A daemon that finds another number knows of a job that it cannot go on with.
@@ -39,12 +38,16 @@ struct Versioned<T> {
 }
 
 impl RemoteJob {
-    /// Results that lie at these addresses, as the provider has just said.
-    pub fn results<'a>(provider: &str, urls: impl IntoIterator<Item = &'a Url>) -> Self {
+    /// Results that lie at these addresses, as the provider said at that time.
+    pub fn results(
+        provider: &str,
+        urls: impl IntoIterator<Item = impl ToString>,
+        named_at: Timestamp,
+    ) -> Self {
         Self::Results {
             provider: provider.to_owned(),
-            urls: urls.into_iter().map(Url::to_string).collect(),
-            named_at: Timestamp::now(),
+            urls: urls.into_iter().map(|url| url.to_string()).collect(),
+            named_at,
             ask_if_gone: false,
         }
     }
@@ -98,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_job_comes_back_from_the_journal_as_it_was_and_shows_no_address() {
-        let job = RemoteJob::results("studio", [&Url::parse(URL).unwrap()]);
+        let job = RemoteJob::results("studio", [URL], Timestamp::now());
         let text = job.encode().unwrap();
         assert!(
             text.starts_with(r#"{"version":1,"job":"results","provider":"studio","urls":["https://cdn"#),
@@ -121,7 +124,7 @@ mod tests {
         ] {
             assert_eq!(RemoteJob::decode(text), None, "{text}");
         }
-        let long = Url::parse(&format!("https://cdn.example/{}", "a".repeat(MAX_BYTES))).unwrap();
-        assert_eq!(RemoteJob::results("studio", [&long]).encode(), None);
+        let long = format!("https://cdn.example/{}", "a".repeat(MAX_BYTES));
+        assert_eq!(RemoteJob::results("studio", [long], Timestamp::now()).encode(), None);
     }
 }

@@ -1,0 +1,19 @@
+//! What the rooms of the daemon speak of: plain values that name no room, so that no two rooms have to import each other.
+//!
+//! Nothing here does I/O. A type belongs here once two rooms use it and neither of them owns it.
+
+mod artifact;
+mod attempt;
+mod failure;
+mod plan;
+mod provider;
+mod remote_job;
+
+pub use self::{
+    artifact::{Facts, Pixels},
+    attempt::{CancelSignal, JobSink, ProgressSink},
+    failure::{Again, Class, Failure, LONGEST_WAIT},
+    plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused},
+    provider::{Model, ProviderProfile, Takes, Target},
+    remote_job::RemoteJob,
+};

@@ -1,0 +1,59 @@
+//! What other rooms know of a provider: how a task names it, and what selection and cache keys take of it.
+
+use std::{ops::RangeInclusive, sync::Arc};
+
+/// The model that is asked for; None for the provider's own choice.
+pub type Model = Option<Arc<str>>;
+
+/// What an attempt asks for: a provider, and one of its models.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The instance's name.
+    pub provider: Arc<str>,
+    /// The model that is asked for.
+    pub model: Model,
+}
+
+/// A provider as selection and cache keys see it.
+#[derive(Debug, Clone, Default)]
+pub struct ProviderProfile {
+    /// The instance's name.
+    pub name: String,
+    /// The kind, such as `draft`.
+    pub kind: String,
+    /// Where the provider is reached.
+    pub address: String,
+    /// The model that is used where a request names none.
+    pub model: Option<String>,
+    /// Changes when the adapter makes something else of the same request.
+    pub adapter_version: String,
+    /// Whether asking twice may pay twice.
+    pub is_paid: bool,
+    /// Whether it is asked only by its name, or where there is no other provider.
+    pub is_fallback: bool,
+    /// What it can be asked for.
+    pub takes: Takes,
+}
+
+/// What a provider of pictures can be asked for. A param that it would ignore is refused, as the picture would not be the one that was asked
+/// for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Takes {
+    /// The sides that it makes, in pixels.
+    pub sides: RangeInclusive<u32>,
+    /// Whether it takes `seed`, `steps`, `guidance` and `strength`.
+    pub has_numbers: bool,
+    /// Fields that it makes of other params, and that `extra` must not hold.
+    pub own_fields: &'static [&'static str],
+}
+
+impl Takes {
+    /// Sides that any provider could make, in pixels.
+    pub const SIDES: RangeInclusive<u32> = 16..=16_384;
+}
+
+impl Default for Takes {
+    fn default() -> Self {
+        Self { sides: Self::SIDES, has_numbers: true, own_fields: &[] }
+    }
+}

@@ -1,0 +1,70 @@
+//! One attempt of a task, as the tracker asks the services for it, and how it ended.
+
+use std::sync::Arc;
+
+use actix::{Message, Recipient};
+use reel_protocol::{CacheMode, JsonText, TaskError};
+
+use crate::{
+    cache::{Kept, MakeRoom},
+    domain::{Again, CancelSignal, Candidate, JobSink, ProgressSink, RemoteJob},
+    provider::Permit,
+    store::StoreError,
+};
+
+/// Runs one attempt: asked of the services; the answer is the attempt's end.
+#[derive(Debug, Message)]
+#[rtype(result = "RunEnd")]
+pub struct RunTask {
+    /// `service.method`.
+    pub kind: Arc<str>,
+    /// As planned.
+    pub params: JsonText,
+    /// The provider to use.
+    pub provider: Option<Candidate>,
+    /// What that provider holds of an earlier attempt, to be asked for first.
+    pub job: Option<Arc<RemoteJob>>,
+    /// The provider's permit; given back when the call is really over.
+    pub permit: Option<Permit>,
+    /// How it uses the cache.
+    pub cache: CacheMode,
+    /// Whether to stop.
+    pub cancel: CancelSignal,
+    /// Where to report.
+    pub progress: ProgressSink,
+    /// Where to say what the provider holds.
+    pub jobs: JobSink,
+    /// Makes the history give way where its artifacts fill the disk tier.
+    pub make_room: Recipient<MakeRoom>,
+}
+
+/// What a task's error is, and what follows, where its results could not be journaled.
+pub type Lost = fn(StoreError) -> (TaskError, Again);
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum RunEnd {
+    /// It is done, and has nothing to show.
+    Done,
+    /// It made these. Their rows are to be written with what they mean for the tasks.
+    Made {
+        /// The results.
+        kept: Box<Kept>,
+        /// What the provider says that they cost, in millionths of a US dollar.
+        cost_microusd: Option<u64>,
+        /// What follows if the rows cannot be written.
+        lost: Lost,
+    },
+    /// It failed, and this may follow.
+    Failed(TaskError, Again),
+    /// It stopped because it was told to.
+    Stopped,
+}
+
+impl RunEnd {
+    /// A failure that another attempt may mend if its error says so.
+    pub fn failed(error: TaskError) -> Self {
+        let again = if error.retryable { Again::Later(None) } else { Again::Never };
+        Self::Failed(error, again)
+    }
+}
