@@ -17,6 +17,7 @@ use reeld::{
     logging::{self, LogHandle, StandardError},
     memory,
     notices::Notices,
+    provider,
     reload::{Reload, ReloadParts},
     shutdown::{self, Inputs},
     signals::{Signal, Signals},
@@ -95,7 +96,7 @@ fn check_config(file: Option<PathBuf>) -> ExitCode {
         (None, Ok(locations)) => locations.config,
         (None, Err(error)) => return fail(Exit::Config, &error.to_string()),
     };
-    match Config::load(&file) {
+    match Config::load(&file, &provider::kind_sections()) {
         Ok(config) => {
             for warning in config.warnings() {
                 say(&mut std::io::stderr(), &format!("reeld: {warning}\n"));
@@ -131,7 +132,7 @@ fn run(is_auto_started: bool) -> ExitCode {
             );
         }
     };
-    let Reading { digest, outcome } = Config::read(&locations.config);
+    let Reading { digest, outcome } = Config::read(&locations.config, &provider::kind_sections());
     let config = match outcome {
         Ok(config) => config,
         Err(error) => return fail(Exit::Config, &error.to_string()),

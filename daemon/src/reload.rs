@@ -12,6 +12,7 @@ use crate::{
     config::{Config, Reading},
     logging::LogHandle,
     memory::SetMemoryLimits,
+    provider,
     systemd::Notifier,
     wiring::{Rooms, cache_limits, task_limits},
 };
@@ -96,7 +97,7 @@ impl Reload {
     /// Apart from the rooms' thread: a home directory may lie on a network.
     async fn read(&self) -> Reading {
         let file = self.file.clone();
-        match spawn_blocking(move || Config::read(&file)).await {
+        match spawn_blocking(move || Config::read(&file, &provider::kind_sections())).await {
             Ok(reading) => reading,
             // It panicked, which is in the log.
             Err(_) => Reading { digest: self.tried.digest, outcome: Ok(self.config.clone()) },
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_restart_waits_until_the_file_is_as_it_was() {
-        let config = |text: &str| Config::parse(text).unwrap();
+        let config = |text: &str| Config::parse(text, &[]).unwrap();
         let started = config("");
         let bigger = config("[log]\nmax_mb = 20\n");
         let both = config("[log]\nmax_mb = 20\n[tasks]\nhistory = 5\n");
@@ -191,7 +192,7 @@ mod tests {
                 Some(text) => std::fs::write(&file, text).unwrap(),
                 None => drop(std::fs::remove_file(&file)),
             }
-            Tried::of(&Config::read(&file))
+            Tried::of(&Config::read(&file, &[]))
         };
         let (absent, empty, wrong) = (read(None), read(Some("")), read(Some("[task]")));
         assert!(absent != empty && empty != wrong && wrong != read(Some("[tasks]")));

@@ -1,7 +1,5 @@
 //! Starts the rooms in the order of their dependencies. The one file that knows which actor answers which message.
 
-mod providers;
-
 use std::sync::Arc;
 
 use actix::{Actor, Addr, Recipient};
@@ -15,18 +13,16 @@ use crate::{
     cache::{CacheParts, ImageCache, SetCacheLimits, Shelver, Shelves},
     config::{CacheConfig, Config, TasksConfig},
     control::Control,
+    domain::ProviderProfile,
     events::EventHub,
     ipc::{Recipients, Router, RouterParts},
     memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
     notices::Notices,
-    provider::{Permits, ProviderGateway},
-    service::{Planner, RegistryParts, ServiceRegistry},
+    provider::{GateLimits, Instance, InstanceFactory, Permits, ProviderGateway, SetInstances},
+    service::{Planner, RegistryParts, ServiceRegistry, SetImageProviders},
     store::{Recovery, Store},
-    tasks::{Drain, GetTaskCounts, SetTaskLimits, TaskTracker, TrackerParts},
+    tasks::{Drain, GetTaskCounts, Replan, SetTaskLimits, TaskTracker, TrackerParts},
 };
-
-use self::providers::Ground;
-pub use self::providers::ProviderRooms;
 
 /// What the rooms are started from.
 #[derive(Debug)]
@@ -68,6 +64,41 @@ pub struct Rooms {
     pub providers: ProviderRooms,
     /// Who listens.
     pub events: EventHub,
+}
+
+/// The rooms that know the providers.
+#[derive(Clone)]
+pub struct ProviderRooms {
+    factory: InstanceFactory,
+    permits: Permits,
+    instances: Recipient<SetInstances>,
+    profiles: Recipient<SetImageProviders>,
+    replan: Recipient<Replan>,
+}
+
+impl ProviderRooms {
+    /// Takes the instances of another configuration. Attempts under way end as they began.
+    pub async fn configure(&self, config: &Config) {
+        let instances = self.factory.build(config);
+        self.permits.configure(limits(&instances));
+        let planner = Arc::new(Planner::new(profiles(&instances)));
+        // All are told in one turn, so that no room goes on for long with what another has dropped.
+        let told = (
+            self.profiles.send(SetImageProviders(profiles(&instances))),
+            self.instances.send(SetInstances(instances)),
+            self.replan.send(Replan(planner)),
+        );
+        // A room that is gone takes the process with it; there is nobody to tell here.
+        let _ = (told.0.await, told.1.await, told.2.await);
+    }
+}
+
+fn profiles(instances: &[Instance]) -> Vec<ProviderProfile> {
+    instances.iter().map(|instance| instance.profile.clone()).collect()
+}
+
+fn limits(instances: &[Instance]) -> impl Iterator<Item = (Arc<str>, GateLimits)> {
+    instances.iter().map(|instance| (instance.profile.name.as_str().into(), instance.limits))
 }
 
 /// The tracker's limits of a configuration.
@@ -117,12 +148,12 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     };
     let (cache, shelves, shelver) = start_cache(parts);
 
-    let ground = Ground::new(&budget, artifacts.to_path_buf(), shelver.clone());
-    let built = ground.build(&config);
-    let permits = Permits::new(built.limits);
-    let gateway = ProviderGateway::new(built.instances, permits.clone()).start();
+    let factory = InstanceFactory::new(&budget, artifacts.to_path_buf(), shelver.clone());
+    let instances = factory.build(&config);
+    let (permits, profiles) = (Permits::new(limits(&instances)), profiles(&instances));
+    let gateway = ProviderGateway::new(instances, permits.clone()).start();
     let registry = ServiceRegistry::new(RegistryParts {
-        image_providers: built.entries.clone(),
+        image_providers: profiles.clone(),
         generate: gateway.clone().recipient(),
         keep: cache.clone().recipient(),
         find_room: cache.clone().recipient(),
@@ -134,7 +165,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         store: store.clone(),
         recovery: Some(recovery),
         artifacts,
-        plan: Arc::new(Planner::new(built.entries)),
+        plan: Arc::new(Planner::new(profiles)),
         run: registry.clone().recipient(),
         shelves,
         look_up: cache.clone().recipient(),
@@ -172,7 +203,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         config_in_force,
         notices,
     });
-    Ok(actors.into_rooms(router, ground, permits, events))
+    Ok(actors.into_rooms(router, factory, permits, events))
 }
 
 struct Actors {
@@ -184,13 +215,19 @@ struct Actors {
 }
 
 impl Actors {
-    fn into_rooms(self, router: Router, ground: Ground, permits: Permits, events: EventHub) -> Rooms {
+    fn into_rooms(
+        self,
+        router: Router,
+        factory: InstanceFactory,
+        permits: Permits,
+        events: EventHub,
+    ) -> Rooms {
         let Self { tracker, cache, gateway, registry, memory } = self;
         let providers = ProviderRooms {
-            ground,
+            factory,
             permits,
             instances: gateway.recipient(),
-            entries: registry.recipient(),
+            profiles: registry.recipient(),
             replan: tracker.clone().recipient(),
         };
         Rooms {

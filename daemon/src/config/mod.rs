@@ -1,17 +1,22 @@
 //! The daemon's settings: their defaults, and the file that changes them.
 //!
 //! A file is read whole or refused whole. `keys` is the one table of what may stand in it, `walk` holds a parsed file against that table, and
-//! `error` says what was wrong without ever repeating a value: the file may hold a key that costs money.
+//! `error` says what was wrong without ever repeating a value: the file may hold a key that costs money. The kinds of providers read their own
+//! keys: whoever has a file read hands them in.
 
 mod error;
 mod file;
 mod keys;
+mod kind;
 mod provider;
+mod section;
 mod walk;
 
 pub use self::{
     error::{ConfigError, Problem},
-    provider::{ProviderConfig, ProviderKind},
+    kind::{KindConfig, KindSection, Kinds, RemoteConfig, Settings},
+    provider::ProviderConfig,
+    section::Section,
 };
 
 use std::{collections::BTreeSet, path::Path};
@@ -166,16 +171,16 @@ pub struct Reading {
 
 impl Config {
     /// Reads the file; where there is none, everything has its default.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Self::read(path).outcome
+    pub fn load(path: &Path, kinds: &Kinds) -> Result<Self, ConfigError> {
+        Self::read(path, kinds).outcome
     }
 
     /// The same, with what tells this text from another one.
-    pub fn read(path: &Path) -> Reading {
+    pub fn read(path: &Path, kinds: &Kinds) -> Reading {
         match file::read(path) {
             Ok(Some(text)) => Reading {
                 digest: Some(Digest::from_bytes(*blake3::hash(text.as_bytes()).as_bytes())),
-                outcome: Self::parse_named(&text, &path.display().to_string()),
+                outcome: Self::parse_named(&text, &path.display().to_string(), kinds),
             },
             Ok(None) => Reading { digest: None, outcome: Ok(Self::default()) },
             Err(error) => Reading { digest: None, outcome: Err(error) },
@@ -183,12 +188,12 @@ impl Config {
     }
 
     /// Reads a file's text; errors call it `config.toml`.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        Self::parse_named(text, "config.toml")
+    pub fn parse(text: &str, kinds: &Kinds) -> Result<Self, ConfigError> {
+        Self::parse_named(text, "config.toml", kinds)
     }
 
-    fn parse_named(text: &str, name: &str) -> Result<Self, ConfigError> {
-        walk::parse(text).map_err(|problems| ConfigError::Invalid { file: name.to_owned(), problems })
+    fn parse_named(text: &str, name: &str, kinds: &Kinds) -> Result<Self, ConfigError> {
+        walk::parse(text, kinds).map_err(|problems| ConfigError::Invalid { file: name.to_owned(), problems })
     }
 
     /// The keys whose values differ, as they are written in the file: `tasks.max_concurrent`; a provider as a whole.

@@ -1,19 +1,12 @@
-//! One section `[providers.NAME]`: what may stand in it, and what it means.
+//! The sections `[providers.NAME]`: what every provider has in them. What a kind has beside that, it reads itself.
 
-use std::ops::RangeInclusive;
+use toml::de::{DeTable, DeValue};
 
-use reqwest::Url;
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
+use super::{
+    KindConfig, KindSection, Section,
+    walk::{Walk, kind_of, shown},
 };
-use url::Host;
-
-use super::walk::{Walk, kind_of, shown, shown_number};
-use crate::{
-    nearest::nearest,
-    secret::{Secret, SecretSource},
-};
+use crate::{nearest::nearest, secret::SecretSource};
 
 /// Attempts that a provider may have under way where nothing else is said: what services allow small accounts.
 const DEFAULT_CONCURRENT: u32 = 3;
@@ -21,56 +14,27 @@ const DEFAULT_CONCURRENT: u32 = 3;
 const DEFAULT_RANK: u32 = 100;
 /// Characters of an instance's name: it stands in tables and in every task.
 const MAX_NAME_CHARS: usize = 40;
-/// Longest base URL, model name and name of a variable, file or credential, in bytes.
-const MAX_TEXT_BYTES: usize = 1_024;
-/// The address of the service that gave the kind `openai` its name.
-const OPENAI: &str = "https://api.openai.com/v1";
 
-/// What may stand in the section.
-const KEYS: &[&str] = &[
-    "kind",
-    "base_url",
-    "api_key",
-    "model",
-    "services",
-    "max_concurrent",
-    "requests_per_minute",
-    "rank",
-    "billing",
-];
+/// The keys of every section.
+const KEYS: &[&str] =
+    &["kind", "model", "services", "max_concurrent", "requests_per_minute", "rank", "billing"];
 /// Kinds of the design that this version does not have.
 const LATER_KINDS: &[&str] =
     &["comfyui", "a1111", "gemini", "stability", "adapter", "pollinations", "ollama", "command"];
 
-/// How a provider is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProviderKind {
-    /// The images API of `OpenAI`, and whatever serves the same.
-    Openai,
-}
-
-impl ProviderKind {
-    /// As it is written in the file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Openai => "openai",
-        }
-    }
-}
-
 /// One configured provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ProviderConfig {
     /// The instance's name.
     pub name: String,
-    /// How it is spoken to.
-    pub kind: ProviderKind,
-    /// Its address, up to the version: `https://api.openai.com/v1`. Without a slash at the end.
-    pub base_url: Url,
-    /// None for servers that ask for no key.
-    pub api_key: Option<SecretSource>,
+    /// The kind's name.
+    pub kind: &'static str,
+    /// What the kind has read of the section.
+    pub own: KindConfig,
     /// Sent where a request names none.
     pub model: Option<String>,
+    /// The services that it is asked for.
+    pub services: Vec<String>,
     /// Attempts under way at once.
     pub max_concurrent: u32,
     /// Attempts begun within any 60 seconds.
@@ -86,25 +50,16 @@ impl ProviderConfig {
     pub(super) fn warnings(&self) -> Vec<String> {
         let name = &self.name;
         let mut warnings = Vec::new();
-        if matches!(self.api_key, Some(SecretSource::Plain(_))) {
+        let Some(remote) = &self.own.remote else { return warnings };
+        if matches!(remote.api_key, Some(SecretSource::Plain(_))) {
             warnings.push(format!(
                 "providers.{name}.api_key stands in the file itself; {{ env = \"NAME\" }} or {{ file = \"PATH\" }} keeps it out of copies"
             ));
         }
-        if self.api_key.is_some() && self.base_url.scheme() == "http" && !self.is_local() {
+        if remote.api_key.is_some() && remote.base_url.scheme() == "http" && !remote.is_local() {
             warnings.push(format!("providers.{name}.base_url is http: the key travels unencrypted"));
         }
         warnings
-    }
-
-    /// Whether it runs on this machine or in its private network: then its files may lie there too.
-    pub fn is_local(&self) -> bool {
-        match self.base_url.host() {
-            Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unique_local(),
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            None => false,
-        }
     }
 }
 
@@ -131,179 +86,90 @@ impl Walk<'_> {
         }
     }
 
-    fn provider(&mut self, name: &str, offset: usize, section: &DeTable<'_>) {
-        for (key, _) in section {
-            if !KEYS.contains(&key.get_ref().as_ref()) {
-                let hint = nearest(key.get_ref(), KEYS.iter().copied());
+    fn provider(&mut self, name: &str, offset: usize, table: &DeTable<'_>) {
+        let mut section = Section::new(format!("providers.{name}"), table);
+        if !section.has("kind") {
+            let kinds = self.kinds_in_words();
+            self.report(offset, format!("providers.{name}.kind is missing; served is {kinds}"));
+        }
+        let kind = self.kind(&mut section);
+        // Where the kind is not known, a key may be one of any kind.
+        let own_keys = self.kinds.iter().filter(|one| kind.is_none_or(|kind| kind.name() == one.name()));
+        let known: Vec<_> = KEYS.iter().chain(own_keys.flat_map(|kind| kind.keys())).copied().collect();
+        for (key, _) in table {
+            if !known.contains(&key.get_ref().as_ref()) {
+                let hint = nearest(key.get_ref(), known.iter().copied());
                 let hint = hint.map_or_else(String::new, |near| format!("; did you mean {near}?"));
                 let message = format!("unknown key providers.{name}.{}{hint}", shown(key.get_ref()));
                 self.report(key.span().start, message);
             }
         }
-        let field = |key: &'static str| {
-            let value = section.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)?;
-            Some(Given { path: format!("providers.{name}.{key}"), value })
-        };
-        let kind = self.kind(name, offset, field("kind"));
-        let base_url = match field("base_url") {
-            None => Url::parse(OPENAI).ok(),
-            Some(given) => self.base_url(&given),
-        };
-        if let Some(given) = field("services") {
-            self.services(&given);
-        }
         // What is wrong was reported, and then nothing of the file is used.
-        if let (Some(kind), Some(base_url)) = (kind, base_url) {
-            let provider = ProviderConfig {
-                name: name.to_owned(),
-                kind,
-                base_url,
-                api_key: field("api_key").and_then(|given| self.api_key(&given)),
-                model: field("model").and_then(|given| self.text(&given)),
-                max_concurrent: self.whole(field("max_concurrent"), 1..=1_000).unwrap_or(DEFAULT_CONCURRENT),
-                requests_per_minute: self.whole(field("requests_per_minute"), 1..=100_000),
-                rank: self.whole(field("rank"), 0..=1_000_000).unwrap_or(DEFAULT_RANK),
-                is_paid: field("billing").is_none_or(|given| self.billing(&given)),
-            };
-            self.config.providers.push(provider);
+        self.config.providers.extend(kind.and_then(|kind| read(name, kind, &mut section)));
+        for (offset, complaint) in section.into_complaints() {
+            self.report(offset, complaint);
         }
     }
 
-    fn kind(&mut self, name: &str, offset: usize, given: Option<Given<'_>>) -> Option<ProviderKind> {
-        let Some(given) = given else {
-            self.report(offset, format!("providers.{name}.kind is missing; served is \"openai\""));
-            return None;
-        };
-        let kind = self.text(&given)?;
-        match kind.as_str() {
-            "openai" => Some(ProviderKind::Openai),
-            later if LATER_KINDS.contains(&later) => {
-                self.wrong(&given, &format!("\"openai\"; {later} is not in this version"));
-                None
+    fn kind(&self, section: &mut Section<'_>) -> Option<&'static dyn KindSection> {
+        let name = section.text("kind")?;
+        let kind = self.kinds.iter().find(|kind| kind.name() == name);
+        if kind.is_none() {
+            let mut wanted = self.kinds_in_words();
+            if LATER_KINDS.contains(&name.as_str()) {
+                wanted = format!("{wanted}; {name} is not in this version");
             }
-            _ => {
-                self.wrong(&given, "\"openai\"");
-                None
-            }
+            section.wrong::<()>("kind", &wanted);
         }
+        kind.copied()
     }
 
-    fn base_url(&mut self, given: &Given<'_>) -> Option<Url> {
-        let shape = "an address such as https://api.openai.com/v1, with neither user nor query";
-        let mut url = Url::parse(&self.text(given)?).ok();
-        if let Some(url) = &mut url {
-            let path = url.path().trim_end_matches('/').to_owned();
-            url.set_path(&path);
-        }
-        let holds = |url: &Url| {
-            let is_web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-            // Whatever stands there may be a secret, and would stand in logs.
-            let is_bare = url.username().is_empty() && url.password().is_none();
-            is_web && is_bare && url.query().is_none() && url.fragment().is_none()
-        };
-        let url = url.filter(holds);
-        if url.is_none() {
-            self.wrong(given, shape);
-        }
-        url
-    }
-
-    fn api_key(&mut self, given: &Given<'_>) -> Option<SecretSource> {
-        let shape = "{ env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
-        let source = match given.value.get_ref() {
-            DeValue::String(text) => Secret::new(text).map(SecretSource::Plain),
-            DeValue::Table(table) => {
-                let mut entries = table.iter();
-                let entry = entries.next().filter(|_| entries.next().is_none());
-                entry.and_then(|(key, value)| match value.get_ref() {
-                    DeValue::String(text) if is_short(text) => source(key.get_ref(), text),
-                    _ => None,
-                })
-            }
-            _ => None,
-        };
-        if source.is_none() {
-            self.wrong(given, shape);
-        }
-        source
-    }
-
-    fn services(&mut self, given: &Given<'_>) {
-        let is_image = |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::String(text) if text == "image");
-        let holds = match given.value.get_ref() {
-            DeValue::Array(services) => services.len() == 1 && services.iter().all(is_image),
-            _ => false,
-        };
-        if !holds {
-            self.wrong(given, "[\"image\"]; other services are not in this version");
-        }
-    }
-
-    fn billing(&mut self, given: &Given<'_>) -> bool {
-        match self.text(given).as_deref() {
-            Some("paid") | None => true,
-            Some("free") => false,
-            Some(_) => {
-                self.wrong(given, "\"free\" or \"paid\"");
-                true
-            }
-        }
-    }
-
-    fn text(&mut self, given: &Given<'_>) -> Option<String> {
-        match given.value.get_ref() {
-            DeValue::String(text) if is_short(text) => Some(text.to_string()),
-            DeValue::String(_) => {
-                self.wrong(given, "a text of 1 to 1024 bytes");
-                None
-            }
-            other => {
-                self.wrong(given, &format!("a text, not {}", kind_of(other)));
-                None
-            }
-        }
-    }
-
-    fn whole(&mut self, given: Option<Given<'_>>, range: RangeInclusive<u32>) -> Option<u32> {
-        let given = given?;
-        let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-        let DeValue::Integer(number) = given.value.get_ref() else {
-            self.wrong(&given, &format!("{wanted}, not {}", kind_of(given.value.get_ref())));
-            return None;
-        };
-        let read = u32::from_str_radix(number.as_str(), number.radix()).ok();
-        if !read.is_some_and(|number| range.contains(&number)) {
-            self.wrong(&given, &format!("{wanted}, not {}", shown_number(number.as_str())));
-            return None;
-        }
-        read
-    }
-
-    fn wrong(&mut self, given: &Given<'_>, wanted: &str) {
-        self.report(given.value.span().start, format!("{} must be {wanted}", given.path));
+    /// Such as `"command" or "openai"`.
+    fn kinds_in_words(&self) -> String {
+        let names: Vec<_> = self.kinds.iter().map(|kind| format!("{:?}", kind.name())).collect();
+        names.join(" or ")
     }
 }
 
-/// A value with the path that messages name it by.
-struct Given<'a> {
-    path: String,
-    value: &'a Spanned<DeValue<'a>>,
+fn read(name: &str, kind: &'static dyn KindSection, section: &mut Section<'_>) -> Option<ProviderConfig> {
+    let own = kind.read(section);
+    Some(ProviderConfig {
+        name: name.to_owned(),
+        kind: kind.name(),
+        model: section.text("model"),
+        services: services(kind, section),
+        max_concurrent: section.whole("max_concurrent", 1..=1_000).unwrap_or(DEFAULT_CONCURRENT),
+        requests_per_minute: section.whole("requests_per_minute", 1..=100_000),
+        rank: section.whole("rank", 0..=1_000_000).unwrap_or(DEFAULT_RANK),
+        is_paid: is_paid(kind, section),
+        own: own?,
+    })
 }
 
-fn source(key: &str, text: &str) -> Option<SecretSource> {
-    match key {
-        "env" => Some(SecretSource::Env(text.to_owned())),
-        "file" => Some(SecretSource::File(text.into())),
-        // It is joined to a directory.
-        "credential" if !text.contains('/') && text != ".." => {
-            Some(SecretSource::Credential(text.to_owned()))
-        }
-        _ => None,
+fn services(kind: &dyn KindSection, section: &mut Section<'_>) -> Vec<String> {
+    let served = kind.services();
+    let first = served.iter().take(1).map(|name| (*name).to_owned()).collect();
+    let Some(mut given) = section.texts("services") else {
+        return first;
+    };
+    if given.is_empty() || given.iter().any(|name| !served.contains(&name.as_str())) {
+        let served: Vec<_> = served.iter().map(|name| format!("{name:?}")).collect();
+        let wanted = format!("a list of {}; this kind serves no other services", served.join(", "));
+        section.wrong::<()>("services", &wanted);
+        return first;
     }
+    given.sort();
+    given.dedup();
+    given
 }
 
-fn is_short(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= MAX_TEXT_BYTES
+fn is_paid(kind: &dyn KindSection, section: &mut Section<'_>) -> bool {
+    match section.text("billing").as_deref() {
+        None => kind.is_paid(),
+        Some("paid") => true,
+        Some("free") => false,
+        Some(_) => section.wrong("billing", "\"free\" or \"paid\"").unwrap_or(true),
+    }
 }
 
 fn is_instance_name(name: &str) -> bool {
@@ -314,19 +180,86 @@ fn is_instance_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{super::Config, *};
+    use crate::config::{
+        Kinds, Settings,
+        tests::{ADDRESS, Openai},
+    };
+
+    /// A kind with a key of its own, which it needs.
+    #[derive(Debug)]
+    struct Echo;
+
+    impl KindSection for Echo {
+        fn name(&self) -> &'static str {
+            "echo"
+        }
+
+        fn keys(&self) -> &'static [&'static str] {
+            &["argv"]
+        }
+
+        fn services(&self) -> &'static [&'static str] {
+            &["voice", "image"]
+        }
+
+        fn is_paid(&self) -> bool {
+            false
+        }
+
+        fn read(&self, section: &mut Section<'_>) -> Option<KindConfig> {
+            let argv = section.texts("argv").or_else(|| section.wrong("argv", "a list of texts"))?;
+            Some(KindConfig { remote: None, settings: Settings::new(argv) })
+        }
+    }
+
+    fn parse(text: &str, kinds: &Kinds) -> Result<Vec<ProviderConfig>, String> {
+        Config::parse(text, kinds).map(|config| config.providers).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_kind_reads_its_own_keys_and_no_other_ones() {
+        let kinds: &Kinds = &[&Openai, &Echo];
+        let text = "[providers.x]\nkind='echo'\nargv=['echo','hi']\nservices=['voice']\n[providers.y]\nkind='openai'";
+        let providers = parse(text, kinds).unwrap();
+        let [echo, openai] = &providers[..] else { panic!("{providers:?}") };
+        assert_eq!(echo.own.settings.get::<Vec<String>>().map(Vec::len), Some(2));
+        assert_eq!((echo.kind, echo.is_paid, &echo.own.remote), ("echo", false, &None));
+        assert_eq!(
+            (&echo.services[..], &openai.services[..]),
+            (&["voice".to_owned()][..], &["image".to_owned()][..])
+        );
+        for (text, part) in [
+            ("kind='echo'\nargv=['a']\nbase_url='x'", "unknown key providers.x.base_url"),
+            ("kind='openai'\nargv=['a']", "unknown key providers.x.argv"),
+            ("kind='echo'", "providers.x.argv must be a list of texts"),
+            ("kind='echo'\nargv=['a', 7]", "providers.x.argv must be a list of texts"),
+            ("kind='echo'\nargv=['a']\nservices=[]", "services must be a list of \"voice\", \"image\""),
+            ("kind='other'", "providers.x.kind must be \"openai\" or \"echo\""),
+        ] {
+            let error = parse(&format!("[providers.x]\n{text}"), kinds).unwrap_err();
+            assert!(error.contains(part), "{text}\n{error}");
+        }
+    }
 
     #[test]
     fn a_section_says_everything_or_only_its_kind() {
         let text = "[providers.studio]\nkind = 'openai'\nbase_url = 'http://localhost:8080/v1/'\n\
                     api_key = { env = 'STUDIO_KEY' }\nmodel = 'm'\nservices = ['image']\nmax_concurrent = 5\n\
                     requests_per_minute = 60\nrank = 1\nbilling = 'free'\n[providers.other]\nkind = 'openai'\n";
-        let providers = Config::parse(text).unwrap().providers;
+        let providers = parse(text, &[&Openai]).unwrap();
         let [studio, other] = &providers[..] else { panic!("{providers:?}") };
-        assert_eq!((studio.name.as_str(), studio.base_url.as_str()), ("studio", "http://localhost:8080/v1"));
-        assert_eq!(studio.api_key, Some(SecretSource::Env("STUDIO_KEY".into())));
+        let remote = |provider: &ProviderConfig| provider.own.remote.clone().unwrap();
+        assert_eq!(
+            (studio.name.as_str(), remote(studio).base_url.as_str()),
+            ("studio", "http://localhost:8080/v1")
+        );
+        assert_eq!(remote(studio).api_key, Some(SecretSource::Env("STUDIO_KEY".into())));
         assert_eq!((studio.max_concurrent, studio.requests_per_minute), (5, Some(60)));
         assert_eq!((studio.rank, studio.is_paid, studio.model.as_deref()), (1, false, Some("m")));
-        assert_eq!((other.base_url.as_str(), other.is_paid, &other.api_key), (OPENAI, true, &None));
+        assert_eq!(
+            (remote(other).base_url.as_str(), other.is_paid, remote(other).api_key),
+            (ADDRESS, true, None)
+        );
         assert_eq!((other.max_concurrent, other.requests_per_minute, other.rank), (3, None, 100));
     }
 
@@ -364,7 +297,7 @@ mod tests {
             ),
         ];
         for (text, part) in cases {
-            let error = Config::parse(text).unwrap_err().to_string();
+            let error = parse(text, &[&Openai]).unwrap_err();
             assert!(error.contains(part) && !error.contains("SECRET"), "{text}\n{error}");
         }
     }

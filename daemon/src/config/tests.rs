@@ -4,14 +4,43 @@ use proptest::prelude::*;
 
 use super::*;
 
+pub(super) const ADDRESS: &str = "https://api.openai.com/v1";
+
+/// A kind that reads an address and a key, as most do.
+#[derive(Debug)]
+pub(super) struct Openai;
+
+impl KindSection for Openai {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["base_url", "api_key"]
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["image"]
+    }
+
+    fn is_paid(&self) -> bool {
+        true
+    }
+
+    fn read(&self, section: &mut Section<'_>) -> Option<KindConfig> {
+        section.remote(ADDRESS).map(KindConfig::from)
+    }
+}
+
 fn error(text: &str) -> String {
-    Config::parse(text).unwrap_err().to_string()
+    Config::parse(text, &[&Openai]).unwrap_err().to_string()
 }
 
 #[test]
 fn a_file_changes_what_it_names_and_nothing_else() {
     let config = Config::parse(
         "tasks.max_concurrent = 3\nlog = { filter = 'warn,reeld=debug' }\n[memory]\nlimit_mb = 1_024\nlow = 0.5\ncritical = 1\n",
+        &[&Openai],
     )
     .unwrap();
     assert_eq!(config.tasks, TasksConfig { max_concurrent: 3, ..TasksConfig::default() });
@@ -22,7 +51,7 @@ fn a_file_changes_what_it_names_and_nothing_else() {
         Config::default().changed(&config),
         ["tasks.max_concurrent", "memory.limit_mb", "memory.low", "memory.critical", "log.filter"]
     );
-    assert_eq!(Config::parse("\u{feff}# nothing\r\n\r\n").unwrap(), Config::default());
+    assert_eq!(Config::parse("\u{feff}# nothing\r\n\r\n", &[&Openai]).unwrap(), Config::default());
 }
 
 #[test]
@@ -115,7 +144,7 @@ fn a_secret_on_a_wrong_line_is_never_repeated() {
         format!("[tasks]\nhistory = 2026-13-45T{SECRET}\n"),
     ];
     for text in files {
-        let error = Config::parse(&text).unwrap_err();
+        let error = Config::parse(&text, &[&Openai]).unwrap_err();
         for shown in [error.to_string(), format!("{error:?}")] {
             assert!(!shown.contains("SECRET") && !shown.contains("424242"), "{text}\n{shown}");
         }
@@ -126,15 +155,15 @@ fn a_secret_on_a_wrong_line_is_never_repeated() {
 fn an_absent_file_means_the_defaults_and_a_wrong_one_is_named() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("config.toml");
-    assert_eq!(Config::load(&path).unwrap(), Config::default());
+    assert_eq!(Config::load(&path, &[&Openai]).unwrap(), Config::default());
     std::fs::write(&path, "[cache]\ndisk_mb = 1\n").unwrap();
-    let error = Config::load(&path).unwrap_err().to_string();
+    let error = Config::load(&path, &[&Openai]).unwrap_err().to_string();
     assert!(error.starts_with(&format!("{}:2:11: cache.disk_mb must be", path.display())), "{error}");
 }
 
 proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in "[\\[\\]a-z_=.'\"0-9\n é{}#,]{0,60}") {
-        let _ = Config::parse(&text);
+        let _ = Config::parse(&text, &[&Openai]);
     }
 }

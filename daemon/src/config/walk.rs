@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::{
-    Config, Problem,
+    Config, Kinds, Problem,
     keys::{self, Field, Key},
 };
 
@@ -19,9 +19,10 @@ const SHOWN_KEY_CHARS: usize = 40;
 const MAX_PROBLEMS: usize = 50;
 
 /// The settings that the text says, or all that is wrong with it.
-pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+pub(super) fn parse(text: &str, kinds: &Kinds) -> Result<Config, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut walk = Walk { text, config: Config::default(), problems: Vec::new(), watermark_offset: Some(0) };
+    let mut walk =
+        Walk { text, kinds, config: Config::default(), problems: Vec::new(), watermark_offset: Some(0) };
     for error in &errors {
         walk.report(error.span().map_or(text.len(), |span| span.start), error.message().to_owned());
     }
@@ -43,6 +44,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
 
 pub(super) struct Walk<'a> {
     text: &'a str,
+    pub(super) kinds: &'a Kinds,
     pub(super) config: Config,
     problems: Vec<Problem>,
     /// Where the last watermark stands, for a complaint about all three; None once one of them is wrong by itself.

@@ -8,12 +8,14 @@ mod failure;
 mod plan;
 mod provider;
 mod remote_job;
+mod request;
 
 pub use self::{
     artifact::{Facts, Pixels},
     attempt::{CancelSignal, JobSink, ProgressSink},
     failure::{Again, Class, Failure, LONGEST_WAIT},
     plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused},
-    provider::{Model, ProviderProfile, Takes, Target},
+    provider::{ImageCapabilities, Model, ProviderProfile, Target},
     remote_job::RemoteJob,
+    request::{ImageRequest, ServiceRequest},
 };

@@ -31,14 +31,16 @@ pub struct ProviderProfile {
     pub is_paid: bool,
     /// Whether it is asked only by its name, or where there is no other provider.
     pub is_fallback: bool,
-    /// What it can be asked for.
-    pub takes: Takes,
+    /// The services that it is asked for, such as `image`.
+    pub services: Vec<String>,
+    /// What it makes of pictures.
+    pub image: ImageCapabilities,
 }
 
-/// What a provider of pictures can be asked for. A param that it would ignore is refused, as the picture would not be the one that was asked
+/// What a provider makes of pictures. A param that it would ignore is refused, as the picture would not be the one that was asked
 /// for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Takes {
+pub struct ImageCapabilities {
     /// The sides that it makes, in pixels.
     pub sides: RangeInclusive<u32>,
     /// Whether it takes `seed`, `steps`, `guidance` and `strength`.
@@ -47,12 +49,12 @@ pub struct Takes {
     pub own_fields: &'static [&'static str],
 }
 
-impl Takes {
+impl ImageCapabilities {
     /// Sides that any provider could make, in pixels.
     pub const SIDES: RangeInclusive<u32> = 16..=16_384;
 }
 
-impl Default for Takes {
+impl Default for ImageCapabilities {
     fn default() -> Self {
         Self { sides: Self::SIDES, has_numbers: true, own_fields: &[] }
     }

@@ -24,7 +24,7 @@ use crate::{
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
     notices::Notices,
-    provider::{CheckNamed, GetProviders},
+    provider::{CheckProvider, GetProviders},
     service::GetServiceStatus,
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
@@ -180,7 +180,7 @@ answers! {
     ClearCache: |_rooms, _| Ok(CacheClearResult::default());
     VerifyCache: |_rooms, _| Ok(CacheVerifyResult::default());
     GetProviders: |_rooms, _| vec![provider()];
-    CheckNamed: |_rooms, CheckNamed(name)| (name == "draft").then(|| ProviderCheckResult {
+    CheckProvider: |_rooms, CheckProvider(name)| (name == "draft").then(|| ProviderCheckResult {
         is_usable: true,
         detail: "embedded".to_owned(),
     });

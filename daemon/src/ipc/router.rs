@@ -26,7 +26,7 @@ use crate::{
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
     notices::Notices,
-    provider::{CheckNamed, GetProviders},
+    provider::{CheckProvider, GetProviders},
     service::GetServiceStatus,
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
@@ -61,7 +61,7 @@ pub struct Recipients {
     pub get_memory_status: Recipient<GetMemoryStatus>,
     pub trim_memory: Recipient<TrimMemory>,
     pub get_providers: Recipient<GetProviders>,
-    pub check_provider: Recipient<CheckNamed>,
+    pub check_provider: Recipient<CheckProvider>,
     pub get_service_status: Recipient<GetServiceStatus>,
 }
 

@@ -4,35 +4,24 @@ use std::sync::Arc;
 
 use actix::Message;
 use reel_protocol::{
-    ImageParams, TaskNote,
+    TaskNote,
     methods::{ProviderCheckResult, ProviderInfo},
 };
 
 use super::{Instance, Permit};
 use crate::{
     cache::Fresh,
-    domain::{CancelSignal, Failure, JobSink, ProgressSink, RemoteJob},
+    domain::{CancelSignal, Failure, JobSink, ProgressSink, RemoteJob, ServiceRequest},
 };
 
-/// Pictures to make.
-#[derive(Debug, Clone)]
-pub struct PictureRequest {
-    /// As planned: defaults and style names checked.
-    pub params: ImageParams,
-    /// The seed to use where the params name none.
-    pub seed: u64,
-    /// What the style adds to the prompt, for providers that read text.
-    pub style_suffix: Option<&'static str>,
-}
-
-/// Make pictures at one provider.
+/// Make what a task asks for at one provider.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Generated, GenerateError>")]
 pub struct Generate {
     /// The instance's name.
     pub provider: String,
     /// What.
-    pub request: PictureRequest,
+    pub request: ServiceRequest,
     /// What the provider holds of an earlier attempt, to be asked for first.
     pub job: Option<Arc<RemoteJob>>,
     /// Given back when the call is really over.
@@ -71,15 +60,10 @@ pub enum GenerateError {
     Failed(Failure),
 }
 
-/// Look whether an instance is usable; costs nothing.
-#[derive(Debug, Message)]
-#[rtype(result = "ProviderCheckResult")]
-pub struct CheckProvider;
-
-/// The same, of the instance with that name; None if there is none.
+/// Find out whether the instance with that name is usable, which costs nothing; None if there is none.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<ProviderCheckResult>")]
-pub struct CheckNamed(pub String);
+pub struct CheckProvider(pub String);
 
 /// Take other instances, in the order of selection.
 #[derive(Debug, Message)]

@@ -1,31 +1,28 @@
-//! Providers: who makes pictures, with which permits, and how an attempt ends.
+//! Providers: who makes what tasks ask for, with which permits, and how an attempt ends.
 
-mod draft_provider;
 mod gate;
 mod gateway;
 mod http;
 mod inspect;
+mod instances;
+mod kind;
+mod kinds;
 mod media;
 mod messages;
 mod notes;
-mod openai;
 mod permits;
 mod remote;
 mod wire;
 mod words;
 
 pub use self::{
-    draft_provider::DraftProvider,
     gate::{GateLimits, Shut},
-    gateway::{Instance, ProviderGateway},
+    gateway::ProviderGateway,
     http::{Http, HttpLimits},
     inspect::Inspector,
-    messages::{
-        CheckNamed, CheckProvider, Generate, GenerateError, Generated, GetProviders, PictureRequest,
-        SetInstances,
-    },
-    openai::Openai,
+    instances::{Instance, InstanceFactory},
+    kind::{Equipment, Kind, Provider, kind_sections},
+    kinds::KINDS,
+    messages::{CheckProvider, Generate, GenerateError, Generated, GetProviders, SetInstances},
     permits::{Permit, Permits},
-    remote::{RemoteParts, RemoteProvider},
-    wire::Wire,
 };

@@ -11,9 +11,9 @@ mod resume;
 #[cfg(test)]
 mod tests;
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc};
 
-use actix::{Actor, Context, Handler, ResponseFuture};
+use futures_util::future::LocalBoxFuture;
 use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
 use reqwest::{
     Method, Request, Url,
@@ -26,19 +26,19 @@ use self::{
     resume::Sinks,
 };
 use super::{
-    CheckProvider, Generate, GenerateError, Generated, Permit, PictureRequest,
+    Equipment, Generate, GenerateError, Generated, Permit, Provider,
     gate::Verdict,
-    http::{Document, Exchange, Http, Reach},
-    inspect::{InspectError, Inspected, Inspector},
+    http::{Document, Exchange, Reach},
+    inspect::{InspectError, Inspected},
     notes::{Beside, notes},
     wire::Wire,
     words::words_beside_pictures,
 };
 use crate::{
-    cache::{Fresh, SPOOL_BYTES, Shelver, Spooled, Spools},
-    config::ProviderConfig,
-    domain::{CancelSignal, Class, Failure},
-    memory::{Budget, Holder, Reservation},
+    cache::{Fresh, SPOOL_BYTES, Spooled},
+    config::{ProviderConfig, RemoteConfig},
+    domain::{CancelSignal, Class, Failure, ImageRequest, ServiceRequest},
+    memory::{Holder, Reservation},
     secret::Secret,
 };
 
@@ -53,57 +53,39 @@ const PICTURE_ANSWER_BYTES: usize = 16 * 1024;
 /// Room that the disk must have before a picture is asked for: what is paid must not be lost for want of it.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What an instance works with.
+/// A configured service on the network.
 #[derive(Debug)]
-pub struct RemoteParts {
-    /// The instance.
-    pub config: ProviderConfig,
+pub struct RemoteProvider {
+    config: ProviderConfig,
+    /// Where the service is reached, and with which key.
+    remote: RemoteConfig,
     /// What its kind says on the wire.
-    pub wire: Arc<dyn Wire>,
-    /// The way to the network.
-    pub http: Http,
-    /// How long a result that an answer only names is tried to be fetched.
-    pub patience: Duration,
-    /// Where its pictures arrive.
-    pub spools: Spools,
-    /// Gives them their names.
-    pub shelver: Shelver,
-    /// Looks at them.
-    pub inspector: Inspector,
-    /// The memory budget.
-    pub budget: Budget,
+    wire: Arc<dyn Wire>,
+    equipment: Equipment,
 }
-
-/// The actor.
-#[derive(Debug, Clone)]
-pub struct RemoteProvider(Arc<RemoteParts>);
 
 impl RemoteProvider {
-    /// An instance that has not asked anybody yet.
-    pub fn new(parts: RemoteParts) -> Self {
-        Self(Arc::new(parts))
+    /// An instance that has not asked anybody yet; None where its kind has read no address.
+    pub fn build(
+        config: &ProviderConfig,
+        equipment: &Equipment,
+        wire: Arc<dyn Wire>,
+    ) -> Option<Arc<dyn Provider>> {
+        let remote = config.own.remote.clone()?;
+        Some(Arc::new(Self { config: config.clone(), remote, wire, equipment: equipment.clone() }))
     }
 }
 
-impl Actor for RemoteProvider {
-    type Context = Context<Self>;
-}
-
-impl Handler<Generate> for RemoteProvider {
-    type Result = ResponseFuture<Result<Generated, GenerateError>>;
-
-    fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
-        let provider = Arc::clone(&self.0);
-        Box::pin(async move { provider.generate(call).await })
+impl Provider for RemoteProvider {
+    fn generate(
+        self: Arc<Self>,
+        call: Generate,
+    ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
+        Box::pin(async move { self.attempt(call).await })
     }
-}
 
-impl Handler<CheckProvider> for RemoteProvider {
-    type Result = ResponseFuture<ProviderCheckResult>;
-
-    fn handle(&mut self, _: CheckProvider, _: &mut Self::Context) -> Self::Result {
-        let provider = Arc::clone(&self.0);
-        Box::pin(async move { provider.check().await })
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+        Box::pin(async move { self.check_service().await })
     }
 }
 
@@ -121,9 +103,10 @@ enum Got {
     Files(Files),
 }
 
-impl RemoteParts {
-    async fn generate(&self, call: Generate) -> Result<Generated, GenerateError> {
+impl RemoteProvider {
+    async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
         let Generate { request, job, permit, cancel, progress, jobs, .. } = call;
+        let ServiceRequest::Image(request) = request;
         let sinks = Sinks { progress: &progress, jobs: &jobs };
         let mut share = Some(self.ready(request.params.n).map_err(GenerateError::Failed)?);
         let earlier = match job {
@@ -170,7 +153,7 @@ impl RemoteParts {
     /// Asks the provider, until the call is stopped; a call that may be paid goes on though nobody wants it any more.
     async fn ask_unless_stopped(
         &self,
-        request: &PictureRequest,
+        request: &ImageRequest,
         permit: Option<&Permit>,
         cancel: CancelSignal,
         sinks: Sinks<'_>,
@@ -202,7 +185,7 @@ impl RemoteParts {
 
     async fn ask(
         &self,
-        request: &PictureRequest,
+        request: &ImageRequest,
         sinks: Sinks<'_>,
         (leaves, answered): (impl FnOnce(), impl FnOnce()),
     ) -> Result<(Got, Beside), Failure> {
@@ -213,8 +196,12 @@ impl RemoteParts {
         post.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *post.body_mut() = Some(submission.body.into());
         sinks.progress.report(0.0, format!("waiting for {}", self.config.name));
-        let exchange =
-            self.http.send(post, Reach::Anywhere, leaves).await.map_err(|error| self.not_answered(error))?;
+        let exchange = self
+            .equipment
+            .http
+            .send(post, Reach::Anywhere, leaves)
+            .await
+            .map_err(|error| self.not_answered(error))?;
         let status = exchange.response.status();
         if !status.is_success() {
             let headers = exchange.response.headers().clone();
@@ -233,13 +220,13 @@ impl RemoteParts {
 
     /// What is asked for first, while nothing has been paid.
     fn ready(&self, count: u32) -> Result<Reservation, Failure> {
-        if !self.spools.has_room(ROOM_BYTES) {
+        if !self.equipment.spools.has_room(ROOM_BYTES) {
             let message = "the disk has no room for a picture, so none was asked for";
             let hint = "free some room on the disk; the task is tried again";
             return Err(Failure::with_code(Class::Transient(None), ErrorCode::StorageFull, message, hint));
         }
         let spools = (count as usize + OTHER_PICTURES) * SPOOL_BYTES;
-        self.budget.reserve(Holder::Body, CALL_BYTES + spools as u64).map_err(|over| {
+        self.equipment.budget.reserve(Holder::Body, CALL_BYTES + spools as u64).map_err(|over| {
             let hint = "reel memory shows who holds what; the task is tried again";
             Failure::with_code(Class::Transient(None), ErrorCode::OverMemory, over.to_string(), hint)
         })
@@ -255,7 +242,7 @@ impl RemoteParts {
     ) -> Result<(Got, Beside), Failure> {
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let count = count as usize;
-        let coming = self.shelver.coming();
+        let coming = self.equipment.shelver.coming();
         let soon = coming.clone();
         // With what it owns, as what is still to be fetched then may take long.
         let arrived = move |bytes| {
@@ -268,11 +255,11 @@ impl RemoteParts {
         };
         let reading = Reading {
             wire: Arc::clone(&self.wire),
-            base: self.config.base_url.clone(),
+            base: self.remote.base_url.clone(),
             count,
-            spools: self.spools.clone(),
-            inspector: self.inspector.clone(),
-            shelver: self.shelver.clone(),
+            spools: self.equipment.spools.clone(),
+            inspector: self.equipment.inspector.clone(),
+            shelver: self.equipment.shelver.clone(),
             coming,
         };
         let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
@@ -319,13 +306,13 @@ impl RemoteParts {
     }
 
     fn url(&self, path: &str) -> Url {
-        let mut url = self.config.base_url.clone();
+        let mut url = self.remote.base_url.clone();
         url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
         url
     }
 
     fn host(&self) -> &str {
-        self.config.base_url.host_str().unwrap_or(&self.config.name)
+        self.remote.base_url.host_str().unwrap_or(&self.config.name)
     }
 }
 

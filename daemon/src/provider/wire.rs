@@ -4,8 +4,8 @@
 
 use reqwest::{StatusCode, Url, header::HeaderMap};
 
-use super::{PictureRequest, http::Document};
-use crate::domain::Class;
+use super::http::Document;
+use crate::domain::{Class, ImageRequest};
 
 /// A request to make pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Refusal {
 /// One kind of service.
 pub trait Wire: Send + Sync + std::fmt::Debug {
     /// The request for some pictures.
-    fn submission(&self, request: &PictureRequest, model: Option<&str>) -> Submission;
+    fn submission(&self, request: &ImageRequest, model: Option<&str>) -> Submission;
 
     /// The field whose texts are pictures, whatever they begin with.
     fn picture_field(&self) -> &'static str;

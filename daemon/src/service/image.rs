@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use reel_protocol::{ErrorCode, ImageParams, JsonText, MAX_ID, limits::PROMPT_BYTES};
 
 use super::styles::{STYLES, find};
-use crate::{domain::Takes, nearest::nearest};
+use crate::{domain::ImageCapabilities, nearest::nearest};
 
 /// Pictures of one request.
 const COUNTS: RangeInclusive<u32> = 1..=16;
@@ -60,11 +60,11 @@ pub fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
         ));
     }
     for (name, side) in [("width", params.width), ("height", params.height)] {
-        if !Takes::SIDES.contains(&side) {
+        if !ImageCapabilities::SIDES.contains(&side) {
             let message = format!(
                 "{name} {side} is not from {} to {} pixels",
-                Takes::SIDES.start(),
-                Takes::SIDES.end()
+                ImageCapabilities::SIDES.start(),
+                ImageCapabilities::SIDES.end()
             );
             return Err(BadParams::new(message, "1024x1024 is the default"));
         }
@@ -98,11 +98,15 @@ pub fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
     Ok(params)
 }
 
-/// Whether the provider of that name, which takes this, can be asked for these params.
-pub fn check_against(takes: &Takes, params: &ImageParams, provider: &str) -> Result<(), BadParams> {
+/// Whether the provider of that name, which is able to do this, can be asked for these params.
+pub fn check_against(
+    able: &ImageCapabilities,
+    params: &ImageParams,
+    provider: &str,
+) -> Result<(), BadParams> {
     for (name, side) in [("width", params.width), ("height", params.height)] {
-        if !takes.sides.contains(&side) {
-            let (least, most) = (takes.sides.start(), takes.sides.end());
+        if !able.sides.contains(&side) {
+            let (least, most) = (able.sides.start(), able.sides.end());
             let message =
                 format!("{name} {side} is not from {least} to {most} pixels, as {provider} has them");
             return Err(BadParams::new(message, "1024x1024 is the default"));
@@ -114,13 +118,13 @@ pub fn check_against(takes: &Takes, params: &ImageParams, provider: &str) -> Res
         ("guidance", params.guidance.is_some()),
         ("strength", params.strength.is_some()),
     ];
-    if let Some((name, _)) = numbers.into_iter().find(|(_, is_given)| *is_given && !takes.has_numbers) {
+    if let Some((name, _)) = numbers.into_iter().find(|(_, is_given)| *is_given && !able.has_numbers) {
         let hint = format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}");
         return Err(BadParams::new(format!("{provider} has no {name}"), hint));
     }
     let extra: Option<serde_json::Map<String, serde_json::Value>> =
         params.extra.as_ref().and_then(|extra| extra.decode().ok());
-    let is_own = |name: &String| takes.own_fields.contains(&name.as_str());
+    let is_own = |name: &String| able.own_fields.contains(&name.as_str());
     if let Some(name) = extra.unwrap_or_default().keys().find(|name| is_own(name)) {
         let message = format!("extra.{name} is not passed on: {provider} makes it of the other params");
         return Err(BadParams::new(message, "leave it out of extra"));
@@ -204,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_provider_is_not_asked_for_what_it_would_ignore() {
-        let plain = Takes { sides: 64..=2048, has_numbers: false, own_fields: &["n", "stream"] };
+        let plain = ImageCapabilities { sides: 64..=2048, has_numbers: false, own_fields: &["n", "stream"] };
         for (json, part) in [
             (r#"{"prompt":"a","width":32}"#, "width 32 is not from 64 to 2048 pixels, as studio"),
             (r#"{"prompt":"a","seed":7}"#, "studio has no seed"),
@@ -214,7 +218,7 @@ mod tests {
             let params = checked(json).unwrap();
             let bad = check_against(&plain, &params, "studio").unwrap_err();
             assert!(bad.message.contains(part), "{}", bad.message);
-            assert_eq!(check_against(&Takes::default(), &params, "other"), Ok(()));
+            assert_eq!(check_against(&ImageCapabilities::default(), &params, "other"), Ok(()));
         }
         let fine = checked(r#"{"prompt":"a","extra":{"quality":"low"}}"#).unwrap();
         assert_eq!(check_against(&plain, &fine, "studio"), Ok(()));

@@ -117,7 +117,7 @@ impl Planner {
         let mut refusal = None;
         let mut chosen = Vec::with_capacity(allowed.len());
         for provider in allowed {
-            match image::check_against(&provider.entry.takes, params, &provider.name) {
+            match image::check_against(&provider.entry.image, params, &provider.name) {
                 Ok(()) => chosen.push(provider),
                 Err(bad) => refusal = refusal.or(Some(bad)),
             }
@@ -180,7 +180,7 @@ fn unknown_kind(kind: &str) -> BadParams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Takes;
+    use crate::domain::ImageCapabilities;
 
     fn entry(name: &str, model: Option<&str>) -> ProviderProfile {
         ProviderProfile {
@@ -224,8 +224,10 @@ mod tests {
         let refusal = Planner::new(vec![draft()]).plan(&gone).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::NoProvider, "a draft is not what was accepted");
         // Another provider is there, and cannot make what the one that is gone could.
-        let narrow =
-            ProviderProfile { takes: Takes { sides: 16..=64, ..Takes::default() }, ..entry("narrow", None) };
+        let narrow = ProviderProfile {
+            image: ImageCapabilities { sides: 16..=64, ..ImageCapabilities::default() },
+            ..entry("narrow", None)
+        };
         let refusal = Planner::new(vec![narrow]).plan(&gone).unwrap_err();
         assert!(refusal.is_for_want_of_its_provider(), "{refusal}");
     }

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     cache::{CacheError, FindRoom, Fresh, KeepMade, Shelver},
-    domain::{Again, ProviderProfile},
-    provider::{Generate, GenerateError, Generated, PictureRequest},
+    domain::{Again, ImageRequest, ProviderProfile, ServiceRequest},
+    provider::{Generate, GenerateError, Generated},
 };
 
 /// Runs that may wait; the tracker runs far fewer at once.
@@ -162,10 +162,10 @@ async fn run_image(parts: RegistryParts, task: RunTask) -> RunEnd {
         }
     }
     let style_suffix = params.style.as_deref().and_then(styles::find).map(|style| style.prompt_suffix);
-    let request = PictureRequest { seed: seed(&params, task.cache, &provider.key), style_suffix, params };
+    let request = ImageRequest { seed: seed(&params, task.cache, &provider.key), style_suffix, params };
     let generate = Generate {
         provider: provider.provider.to_string(),
-        request,
+        request: ServiceRequest::Image(request),
         job: task.job,
         permit: task.permit,
         cancel: task.cancel,

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     ipc::{call::Asker, errors, router::ask, validate},
-    provider::{CheckNamed, GetProviders},
+    provider::{CheckProvider, GetProviders},
     service::GetServiceStatus,
     tasks::CallService,
 };
@@ -55,7 +55,7 @@ pub(in crate::ipc) async fn check(
 ) -> Result<ProviderCheckResult, RpcError> {
     validate::name("name", &params.name)?;
     if let Some(result) =
-        ask(&asker.router.recipients().check_provider, CheckNamed(params.name.clone())).await?
+        ask(&asker.router.recipients().check_provider, CheckProvider(params.name.clone())).await?
     {
         return Ok(result);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reel_protocol::methods::ProviderCheckResult;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 
-use super::RemoteParts;
+use super::RemoteProvider;
 use crate::{
     domain::{Class, Failure},
     provider::http::{Document, Reach, SendError, Unreached},
@@ -42,8 +42,8 @@ async fn within(
     })
 }
 
-impl RemoteParts {
-    pub(super) async fn check(&self) -> ProviderCheckResult {
+impl RemoteProvider {
+    pub(super) async fn check_service(&self) -> ProviderCheckResult {
         match within(CHECK, self.host(), self.try_check()).await {
             Ok(detail) => ProviderCheckResult { is_usable: true, detail },
             Err(detail) => ProviderCheckResult { is_usable: false, detail },
@@ -95,7 +95,7 @@ impl RemoteParts {
 
     /// An address that holds a part of the API's paths is wrong for every request.
     fn check_base_url(&self) -> Result<(), String> {
-        let mut url = self.config.base_url.clone();
+        let mut url = self.remote.base_url.clone();
         let path = url.path().trim_end_matches('/').to_owned();
         let Some(endpoint) = ENDPOINTS.into_iter().find(|endpoint| path.ends_with(endpoint)) else {
             return Ok(());
@@ -112,7 +112,7 @@ impl RemoteParts {
         let request = self.request(Method::GET, self.url(self.wire.check_path()), key);
         let request = request.map_err(|failure| failure.error.message)?;
         let exchange =
-            self.http.send(request, Reach::Anywhere, || {}).await.map_err(|error| match error {
+            self.equipment.http.send(request, Reach::Anywhere, || {}).await.map_err(|error| match error {
                 SendError::NotSent(Unreached { reason, remedy }) => {
                     let remedy = remedy.unwrap_or_else(|| "is it running?".to_owned());
                     format!("{host} cannot be reached: {reason}; {remedy}")

@@ -1,7 +1,7 @@
 //! The pictures of an answer, from wherever they are: in the answer itself, or at addresses that it names.
 
 use super::{
-    Files, RemoteParts,
+    Files, RemoteProvider,
     reading::{Text, picture},
     resume::Sinks,
 };
@@ -15,7 +15,7 @@ use crate::{
     secret::Secret,
 };
 
-impl RemoteParts {
+impl RemoteProvider {
     /// The files of these pictures, with why one is missing if one is; or why none is there.
     pub(super) async fn collect(
         &self,
@@ -80,7 +80,7 @@ impl RemoteParts {
         for (file, look) in files {
             let inspected = match look {
                 Some(inspected) => inspected.map(|inspected| (file, inspected)),
-                None => self.inspector.inspect(file).await,
+                None => self.equipment.inspector.inspect(file).await,
             };
             match inspected {
                 Ok((spooled, inspected)) => {

@@ -3,7 +3,7 @@
 use reel_protocol::{ErrorCode, TaskError, is_unprintable};
 use reqwest::StatusCode;
 
-use super::RemoteParts;
+use super::RemoteProvider;
 use crate::{
     domain::{Class, Failure},
     provider::{
@@ -16,10 +16,10 @@ use crate::{
 /// Longest part of a service's own words that is shown, in characters.
 const SHOWN_CHARS: usize = 500;
 
-impl RemoteParts {
+impl RemoteProvider {
     /// The key, if one is configured.
     pub(super) async fn key(&self) -> Result<Option<Secret>, Failure> {
-        let Some(source) = &self.config.api_key else { return Ok(None) };
+        let Some(source) = &self.remote.api_key else { return Ok(None) };
         source.load().await.map(Some).map_err(|error| {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{MAX_PICTURE_BYTES, RemoteParts, reading::OTHER_PICTURES};
+use super::{MAX_PICTURE_BYTES, RemoteProvider, reading::OTHER_PICTURES};
 use crate::{
     cache::Spooled,
     domain::ProgressSink,
@@ -64,7 +64,7 @@ impl Unfetched {
     }
 }
 
-impl RemoteParts {
+impl RemoteProvider {
     /// Fetches results, each on its own: one that is late or lost keeps none of the others. They are received one at a time, as the memory of
     /// a call is reserved for one answer.
     pub(super) async fn fetch_all(
@@ -97,7 +97,7 @@ impl RemoteParts {
                 let _turn = turns.acquire().await;
                 self.fetch_once(url.clone(), in_memory, key).await
             };
-            let until = *until.get_or_insert_with(|| Instant::now() + self.patience);
+            let until = *until.get_or_insert_with(|| Instant::now() + self.equipment.patience);
             let left = until.saturating_duration_since(Instant::now());
             let missed = match fetched {
                 Err(missed) if !missed.is_final && !left.is_zero() => missed,
@@ -121,7 +121,7 @@ impl RemoteParts {
             sleep(LONGEST_SILENCE).await;
         };
         tokio::select! {
-            sent = self.http.send(request, reach, || drop(leaves)) => sent,
+            sent = self.equipment.http.send(request, reach, || drop(leaves)) => sent,
             () = silence => Err(SendError::Late(LONGEST_SILENCE.as_secs())),
         }
     }
@@ -136,8 +136,8 @@ impl RemoteParts {
         for _ in 0..=MAX_REDIRECTS {
             let missed = |reason: String| Unfetched::new(&url, reason);
             // The key goes to the provider's own address and nowhere else, whatever an answer says.
-            let is_own = url.origin() == self.config.base_url.origin();
-            let reach = if is_own || self.config.is_local() { Reach::Anywhere } else { Reach::Internet };
+            let is_own = url.origin() == self.remote.base_url.origin();
+            let reach = if is_own || self.remote.is_local() { Reach::Anywhere } else { Reach::Internet };
             let request = self.request(Method::GET, url.clone(), key.filter(|_| is_own));
             let request = request.map_err(|failure| missed(failure.error.message))?;
             let exchange = match self.send_to_file_server(request, reach).await {
@@ -147,7 +147,7 @@ impl RemoteParts {
             };
             let (status, headers) = (exchange.response.status(), exchange.response.headers());
             if status.is_success() {
-                let spools = self.spools.clone();
+                let spools = self.equipment.spools.clone();
                 let read = exchange.read_with(|_| (), move |chunks| read_file(chunks, &spools, limits)).await;
                 return match read {
                     Some(Ok((spooled, None))) => Ok(spooled),

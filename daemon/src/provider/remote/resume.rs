@@ -3,7 +3,7 @@
 use reel_protocol::Timestamp;
 use reqwest::Url;
 
-use super::{RemoteParts, fetch::Unfetched};
+use super::{RemoteProvider, fetch::Unfetched};
 use crate::{
     cache::Spooled,
     domain::{Class, Failure, JobSink, ProgressSink, RemoteJob},
@@ -19,7 +19,7 @@ pub(super) struct Sinks<'a> {
     pub jobs: &'a JobSink,
 }
 
-impl RemoteParts {
+impl RemoteProvider {
     /// Fetches results that an answer has just named. Their addresses are on disk before.
     pub(super) async fn fetch_named(
         &self,
@@ -83,7 +83,7 @@ impl RemoteParts {
     /// Why the results of an attempt are not here, though they were made.
     pub(super) fn unfetched(&self, unfetched: Unfetched) -> Failure {
         let Unfetched { host, reason, status, .. } = unfetched;
-        let (name, seconds) = (&self.config.name, self.patience.as_secs());
+        let (name, seconds) = (&self.config.name, self.equipment.patience.as_secs());
         let message = format!(
             "{name} made the picture, and it could not be fetched from {host}, tried for {seconds} s: {reason}"
         );

@@ -13,13 +13,14 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
-    cache::{CacheParts, ImageCache, SetCacheLimits},
-    config::ProviderKind,
+    cache::{CacheParts, ImageCache, SetCacheLimits, Spools},
     domain::{JobSink, ProgressSink},
     events::EventHub,
-    provider::{HttpLimits, Openai},
+    memory::Budget,
+    provider::{Http, HttpLimits, Inspector, kinds::Openai},
     store,
 };
+use actix::Actor as _;
 
 /// Serves one call; answers where.
 fn serve(answer: String) -> Url {
@@ -36,7 +37,7 @@ fn serve(answer: String) -> Url {
     Url::parse(&format!("http://{address}/v1")).unwrap()
 }
 
-fn parts(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteParts {
+fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProvider {
     let (artifacts, patience) = (home.path().join("artifacts"), Duration::from_secs(30));
     let cache = ImageCache::new(CacheParts {
         store: store::open(&home.path().join("reel.db")).unwrap().store,
@@ -46,33 +47,36 @@ fn parts(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteParts
         limits: SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: 1 << 30 },
     });
     let shelver = cache.shelver();
-    RemoteParts {
+    RemoteProvider {
         config: ProviderConfig {
             name: "studio".to_owned(),
-            kind: ProviderKind::Openai,
-            base_url,
-            api_key: None,
+            kind: "openai",
+            own: RemoteConfig { base_url: base_url.clone(), api_key: None }.into(),
             model: None,
+            services: vec!["image".to_owned()],
             max_concurrent: 1,
             requests_per_minute: None,
             rank: 1,
             is_paid: true,
         },
+        remote: RemoteConfig { base_url, api_key: None },
         wire: Arc::new(Openai),
-        http: Http::new(HttpLimits {
-            per_host: 1,
-            dns_ttl: patience,
-            keep_alive: Duration::ZERO,
-            connect: patience,
-            first_byte: patience,
-            read: patience,
-            total: patience,
-        }),
-        patience,
-        spools: Spools::new(artifacts),
-        shelver: shelver(cache.start().recipient()),
-        inspector: Inspector::new(budget.clone()),
-        budget,
+        equipment: Equipment {
+            http: Http::new(HttpLimits {
+                per_host: 1,
+                dns_ttl: patience,
+                keep_alive: Duration::ZERO,
+                connect: patience,
+                first_byte: patience,
+                read: patience,
+                total: patience,
+            }),
+            patience,
+            spools: Spools::new(artifacts),
+            shelver: shelver(cache.start().recipient()),
+            inspector: Inspector::new(budget.clone()),
+            budget,
+        },
     }
 }
 
@@ -84,19 +88,19 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
     let home = tempfile::tempdir().unwrap();
     // What the call takes, and less beside it than a look at a picture takes.
     let budget = Budget::new(CALL_BYTES + ((1 + OTHER_PICTURES) * SPOOL_BYTES) as u64 + 1024);
-    let parts = parts(&home, budget.clone(), serve(format!("{{\"data\":[{{\"b64_json\":\"{text}\"}}]}}")));
+    let studio = studio(&home, budget.clone(), serve(format!("{{\"data\":[{{\"b64_json\":\"{text}\"}}]}}")));
     let (_stop, cancel) = watch::channel(false);
     let params = ImageParams::new("a lighthouse");
     let call = Generate {
         provider: "studio".to_owned(),
-        request: PictureRequest { params, seed: 1, style_suffix: None },
+        request: ServiceRequest::Image(ImageRequest { params, seed: 1, style_suffix: None }),
         job: None,
         permit: None,
         cancel,
         progress: ProgressSink::new(|_, _| ()),
         jobs: JobSink::new(|_| Box::pin(async { true })),
     };
-    let made = tokio::time::timeout(Duration::from_secs(20), parts.generate(call)).await;
+    let made = tokio::time::timeout(Duration::from_secs(20), studio.attempt(call)).await;
     let Ok(Ok(Generated { pictures: Fresh::Pictures(pictures), .. })) = made else {
         panic!("it waits for its own memory: {made:?}")
     };

@@ -1,73 +1,74 @@
 //! The provider `draft`: embedded, offline, free. Draws on blocking threads, where a panic fails one task and no actor.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
-use actix::{Actor, Context, Handler, MessageResult, ResponseFuture};
+use futures_util::future::{LocalBoxFuture, ready};
 use reel_draft::{self as draft, Panel};
-use reel_protocol::{
-    ErrorCode,
-    methods::{ProviderCheckResult, ProviderInfo},
-};
+use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
 
-use super::{CheckProvider, Generate, GenerateError, Generated, PictureRequest};
 use crate::{
     cache::{Body, NewArtifact, Shelver},
-    domain::{CancelSignal, Class, Facts, Failure, ProgressSink},
+    domain::{
+        CancelSignal, Class, Facts, Failure, ImageCapabilities, ImageRequest, ProgressSink, ProviderProfile,
+        ServiceRequest,
+    },
     memory::{Budget, Holder},
+    provider::{GateLimits, Generate, GenerateError, Generated, Instance, Provider},
 };
 
 /// The instance's name, and its kind.
 pub const NAME: &str = "draft";
 
-/// The actor.
+/// The provider, which holds its drawings within the memory budget.
 #[derive(Debug)]
-pub struct DraftProvider {
+pub struct Draft {
     budget: Budget,
     shelver: Shelver,
 }
 
-impl DraftProvider {
-    /// A provider whose drawings are held within this budget.
-    pub fn new(budget: Budget, shelver: Shelver) -> Self {
-        Self { budget, shelver }
-    }
-
-    /// As the wire shows it. One drawing keeps one core busy, so there are as many at once as there are cores.
-    pub fn info() -> ProviderInfo {
+impl Draft {
+    /// The one instance, which no configuration names. One drawing keeps one core busy, so there are as many at once as there are cores.
+    pub fn instance(budget: Budget, shelver: Shelver) -> Instance {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        ProviderInfo {
-            name: NAME.to_owned(),
-            kind: NAME.to_owned(),
-            services: vec!["image".to_owned()],
-            model: None,
-            billing: "free".to_owned(),
-            max_concurrent: u32::try_from(cores).unwrap_or(u32::MAX),
-            running: 0,
-            requests_per_minute: None,
+        Instance {
+            profile: ProviderProfile {
+                name: NAME.to_owned(),
+                kind: NAME.to_owned(),
+                address: "embedded".to_owned(),
+                adapter_version: draft::VERSION.to_string(),
+                is_fallback: true,
+                services: vec!["image".to_owned()],
+                image: ImageCapabilities {
+                    sides: draft::MIN_SIDE..=draft::MAX_SIDE,
+                    ..ImageCapabilities::default()
+                },
+                ..ProviderProfile::default()
+            },
+            limits: GateLimits {
+                max_concurrent: u32::try_from(cores).unwrap_or(u32::MAX),
+                requests_per_minute: None,
+            },
             address: None,
-            wait_reason: None,
-            waits_until: None,
+            api_key: None,
+            provider: Arc::new(Self { budget, shelver }),
         }
     }
 }
 
-impl Actor for DraftProvider {
-    type Context = Context<Self>;
-}
-
-impl Handler<Generate> for DraftProvider {
-    type Result = ResponseFuture<Result<Generated, GenerateError>>;
-
-    fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
-        let (budget, shelver) = (self.budget.clone(), self.shelver.clone());
+impl Provider for Draft {
+    fn generate(
+        self: Arc<Self>,
+        call: Generate,
+    ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
+        let Generate { request, permit, cancel, progress, .. } = call;
+        let ServiceRequest::Image(request) = request;
+        let draw = move || {
+            let drawn = draw_all(&request, &self.budget, &cancel, &progress);
+            // The next one draws while this one waits for the disk.
+            drop(permit);
+            drawn.map(|pictures| self.shelver.shelve_now(pictures, self.shelver.coming()).into())
+        };
         Box::pin(async move {
-            let Generate { request, permit, cancel, progress, .. } = call;
-            let draw = move || {
-                let drawn = draw_all(&request, &budget, &cancel, &progress);
-                // The next one draws while this one waits for the disk.
-                drop(permit);
-                drawn.map(|pictures| shelver.shelve_now(pictures, shelver.coming()).into())
-            };
             tokio::task::spawn_blocking(draw).await.unwrap_or_else(|panic| {
                 Err(failed(
                     ErrorCode::Internal,
@@ -78,19 +79,15 @@ impl Handler<Generate> for DraftProvider {
             })
         })
     }
-}
 
-impl Handler<CheckProvider> for DraftProvider {
-    type Result = MessageResult<CheckProvider>;
-
-    fn handle(&mut self, _: CheckProvider, _: &mut Self::Context) -> Self::Result {
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
         let detail = "embedded and offline: nothing to reach".to_owned();
-        MessageResult(ProviderCheckResult { is_usable: true, detail })
+        Box::pin(ready(ProviderCheckResult { is_usable: true, detail }))
     }
 }
 
 fn draw_all(
-    request: &PictureRequest,
+    request: &ImageRequest,
     budget: &Budget,
     cancel: &CancelSignal,
     progress: &ProgressSink,

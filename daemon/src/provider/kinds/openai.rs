@@ -5,18 +5,25 @@
 
 mod items;
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
-use super::{
-    PictureRequest,
-    http::{Document, Node, retry_after, should_retry},
-    wire::{Item, Refusal, Submission, Wire},
-    words::words,
+use crate::{
+    config::{KindConfig, KindSection, ProviderConfig, Section},
+    domain::{Class, ImageCapabilities, ImageRequest, LONGEST_WAIT},
+    provider::{
+        Equipment, Kind, Provider,
+        http::{Document, Node, retry_after, should_retry},
+        remote::RemoteProvider,
+        wire::{Item, Refusal, Submission, Wire},
+        words::words,
+    },
 };
-use crate::domain::{Class, LONGEST_WAIT, Takes};
+
+/// The address of the service that gave the kind its name.
+const ADDRESS: &str = "https://api.openai.com/v1";
 
 /// What a gateway answers that lost the service behind it after it had asked: that may go on, and charge. `LiteLLM` answers 408 where it
 /// gave up waiting, others 504, and Cloudflare 524; 502 and 520 also say that the service hung up in the middle of its answer.
@@ -44,17 +51,44 @@ const MAX_ERRORS: usize = 4;
 #[derive(Debug)]
 pub struct Openai;
 
-impl Openai {
-    /// Grows when the same request is sent in another way.
-    pub const VERSION: &str = "1";
+impl KindSection for Openai {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
 
-    /// What the API can be asked for. Which sizes it takes depends on the model, and the service says so.
-    pub fn takes() -> Takes {
-        Takes {
+    fn keys(&self) -> &'static [&'static str] {
+        &["base_url", "api_key"]
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &["image"]
+    }
+
+    fn is_paid(&self) -> bool {
+        true
+    }
+
+    fn read(&self, section: &mut Section<'_>) -> Option<KindConfig> {
+        section.remote(ADDRESS).map(KindConfig::from)
+    }
+}
+
+impl Kind for Openai {
+    fn adapter_version(&self) -> &'static str {
+        "1"
+    }
+
+    /// Which sizes the API takes depends on the model, and the service says so.
+    fn image(&self) -> ImageCapabilities {
+        ImageCapabilities {
             has_numbers: false,
             own_fields: &["model", "prompt", "n", "size", "stream", "partial_images"],
-            ..Takes::default()
+            ..ImageCapabilities::default()
         }
+    }
+
+    fn build(&self, config: &ProviderConfig, equipment: &Equipment) -> Option<Arc<dyn Provider>> {
+        RemoteProvider::build(config, equipment, Arc::new(Self))
     }
 }
 
@@ -89,7 +123,7 @@ struct Reason {
 }
 
 impl Wire for Openai {
-    fn submission(&self, request: &PictureRequest, model: Option<&str>) -> Submission {
+    fn submission(&self, request: &ImageRequest, model: Option<&str>) -> Submission {
         let params = &request.params;
         let mut prompt = params.prompt.clone();
         if let Some(suffix) = request.style_suffix.filter(|suffix| !suffix.is_empty()) {

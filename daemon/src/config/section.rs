@@ -1,0 +1,148 @@
+//! One section of the file, read key by key: each getter checks the shape of its value and keeps a complaint about one that does not fit.
+//!
+//! The kinds of providers read their own keys with it. Complaints name keys and never repeat a value, which may be a secret.
+
+use std::{ops::RangeInclusive, path::PathBuf};
+
+use reqwest::Url;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    RemoteConfig,
+    walk::{kind_of, shown_number},
+};
+use crate::secret::{Secret, SecretSource};
+
+/// Longest base URL, model name and name of a variable, file or credential, in bytes.
+const MAX_TEXT_BYTES: usize = 1_024;
+/// Most texts of one list, such as the arguments of a command.
+const MAX_TEXTS: usize = 256;
+
+/// A section that is being read.
+pub struct Section<'a> {
+    /// Such as `providers.studio`.
+    path: String,
+    table: &'a DeTable<'a>,
+    /// What does not fit, with the place of the value in the file.
+    complaints: Vec<(usize, String)>,
+}
+
+impl<'a> Section<'a> {
+    pub(super) const fn new(path: String, table: &'a DeTable<'a>) -> Self {
+        Self { path, table, complaints: Vec::new() }
+    }
+
+    pub(super) fn into_complaints(self) -> Vec<(usize, String)> {
+        self.complaints
+    }
+
+    /// Whether the key is in the section.
+    pub fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// A text of 1 to 1024 bytes.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        match self.value(key)?.get_ref() {
+            DeValue::String(text) if is_short(text) => Some(text.to_string()),
+            DeValue::String(_) => self.wrong(key, "a text of 1 to 1024 bytes"),
+            other => self.wrong(key, &format!("a text, not {}", kind_of(other))),
+        }
+    }
+
+    /// A list of texts of 1 to 1024 bytes each.
+    pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        let text = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+            DeValue::String(text) if is_short(text) => Some(text.to_string()),
+            _ => None,
+        };
+        let texts = match self.value(key)?.get_ref() {
+            DeValue::Array(values) if values.len() <= MAX_TEXTS => values.iter().map(text).collect(),
+            _ => None,
+        };
+        texts.or_else(|| self.wrong(key, "a list of texts of 1 to 1024 bytes each"))
+    }
+
+    /// A whole number within this range.
+    pub fn whole(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let wanted = format!("a whole number from {} to {}", range.start(), range.end());
+        match self.value(key)?.get_ref() {
+            DeValue::Integer(number) => {
+                let read = u32::from_str_radix(number.as_str(), number.radix()).ok();
+                let read = read.filter(|number| range.contains(number));
+                read.or_else(|| self.wrong(key, &format!("{wanted}, not {}", shown_number(number.as_str()))))
+            }
+            other => self.wrong(key, &format!("{wanted}, not {}", kind_of(other))),
+        }
+    }
+
+    /// The keys `base_url` and `api_key` of a service on the network; None where no address is given that fits.
+    pub fn remote(&mut self, default_base_url: &str) -> Option<RemoteConfig> {
+        let base_url = if self.has("base_url") { self.base_url() } else { Url::parse(default_base_url).ok() };
+        let api_key = self.api_key();
+        Some(RemoteConfig { base_url: base_url?, api_key })
+    }
+
+    /// Keeps the complaint that this key must be something else; always None.
+    pub fn wrong<T>(&mut self, key: &str, wanted: &str) -> Option<T> {
+        let offset = self.value(key).map_or(0, |value| value.span().start);
+        self.complaints.push((offset, format!("{}.{key} must be {wanted}", self.path)));
+        None
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+    }
+
+    fn base_url(&mut self) -> Option<Url> {
+        let mut url = Url::parse(&self.text("base_url")?).ok();
+        if let Some(url) = &mut url {
+            let path = url.path().trim_end_matches('/').to_owned();
+            url.set_path(&path);
+        }
+        let holds = |url: &Url| {
+            let is_web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+            // Whatever stands there may be a secret, and would stand in logs.
+            let is_bare = url.username().is_empty() && url.password().is_none();
+            is_web && is_bare && url.query().is_none() && url.fragment().is_none()
+        };
+        let shape = "an address such as https://api.openai.com/v1, with neither user nor query";
+        url.filter(holds).or_else(|| self.wrong("base_url", shape))
+    }
+
+    fn api_key(&mut self) -> Option<SecretSource> {
+        let source = match self.value("api_key")?.get_ref() {
+            DeValue::String(text) => Secret::new(text).map(SecretSource::Plain),
+            DeValue::Table(table) => {
+                let mut entries = table.iter();
+                let entry = entries.next().filter(|_| entries.next().is_none());
+                entry.and_then(|(key, value)| match value.get_ref() {
+                    DeValue::String(text) if is_short(text) => source(key.get_ref(), text),
+                    _ => None,
+                })
+            }
+            _ => None,
+        };
+        let shape = "{ env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
+        source.or_else(|| self.wrong("api_key", shape))
+    }
+}
+
+fn source(key: &str, text: &str) -> Option<SecretSource> {
+    match key {
+        "env" => Some(SecretSource::Env(text.to_owned())),
+        "file" => Some(SecretSource::File(PathBuf::from(text))),
+        // It is joined to a directory.
+        "credential" if !text.contains('/') && text != ".." => {
+            Some(SecretSource::Credential(text.to_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn is_short(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= MAX_TEXT_BYTES
+}

@@ -1,0 +1,150 @@
+//! The instances of a configuration: made at the start, and anew whenever it changes.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use reel_protocol::methods::ProviderInfo;
+
+use super::{Equipment, GateLimits, Http, HttpLimits, Inspector, Provider, kind::find, kinds::draft::Draft};
+use crate::{
+    cache::{Shelver, Spools},
+    config::{Config, HttpConfig, ProviderConfig},
+    domain::ProviderProfile,
+    memory::Budget,
+    secret::SecretSource,
+};
+
+/// One configured instance.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// As selection and cache keys see it.
+    pub profile: ProviderProfile,
+    /// What its gate lets through.
+    pub limits: GateLimits,
+    /// Where people find the service; None where nothing is reached.
+    pub address: Option<String>,
+    /// Where its key comes from: with another address or key it is another service, or another account.
+    pub api_key: Option<SecretSource>,
+    /// What carries out its calls.
+    pub provider: Arc<dyn Provider>,
+}
+
+impl Instance {
+    /// Whether the same service is asked with the same key: then its gate goes on as it is.
+    pub(super) fn is_same_service(&self, other: &Self) -> bool {
+        (&self.profile.address, &self.api_key) == (&other.profile.address, &other.api_key)
+    }
+
+    /// As the wire shows it, without what changes from moment to moment.
+    pub(super) fn info(&self) -> ProviderInfo {
+        let profile = &self.profile;
+        ProviderInfo {
+            name: profile.name.clone(),
+            kind: profile.kind.clone(),
+            services: profile.services.clone(),
+            model: profile.model.clone(),
+            billing: if profile.is_paid { "paid" } else { "free" }.to_owned(),
+            max_concurrent: self.limits.max_concurrent,
+            running: 0,
+            requests_per_minute: self.limits.requests_per_minute,
+            address: self.address.clone(),
+            wait_reason: None,
+            waits_until: None,
+        }
+    }
+}
+
+/// Makes instances; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct InstanceFactory {
+    budget: Budget,
+    spools: Spools,
+    shelver: Shelver,
+    inspector: Inspector,
+    /// The way to the network of the newest configuration: kept while its limits stay, so that a reload makes no second set of connections.
+    http: Arc<Mutex<Option<Http>>>,
+    draft: Instance,
+}
+
+impl InstanceFactory {
+    /// Makes instances within this budget, whose files arrive in `<home>/artifacts` and are kept by the cache.
+    pub fn new(budget: &Budget, artifacts: PathBuf, shelver: Shelver) -> Self {
+        Self {
+            draft: Draft::instance(budget.clone(), shelver.clone()),
+            inspector: Inspector::new(budget.clone()),
+            budget: budget.clone(),
+            spools: Spools::new(artifacts),
+            shelver,
+            http: Arc::default(),
+        }
+    }
+
+    /// The instances that are configured in the order of selection, and `draft` last.
+    pub fn build(&self, config: &Config) -> Vec<Instance> {
+        let equipment = Equipment {
+            http: self.http(http_limits(&config.http)),
+            patience: Duration::from_secs(config.http.fetch_s.into()),
+            spools: self.spools.clone(),
+            shelver: self.shelver.clone(),
+            inspector: self.inspector.clone(),
+            budget: self.budget.clone(),
+        };
+        let configured = config.providers.iter().filter_map(|provider| {
+            let instance = instance(provider, &equipment);
+            if instance.is_none() {
+                tracing::error!(provider = provider.name, kind = provider.kind, "a provider cannot be made");
+            }
+            instance
+        });
+        configured.chain([self.draft.clone()]).collect()
+    }
+
+    fn http(&self, limits: HttpLimits) -> Http {
+        let mut http = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*http {
+            Some(http) if http.limits() == limits => http.clone(),
+            _ => http.insert(Http::new(limits)).clone(),
+        }
+    }
+}
+
+/// None where the kind is unknown or finds something missing, which no configuration has that was read with our kinds.
+fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> {
+    let kind = find(config.kind)?;
+    Some(Instance {
+        profile: ProviderProfile {
+            name: config.name.clone(),
+            kind: config.kind.to_owned(),
+            address: kind.address(config),
+            model: config.model.clone(),
+            adapter_version: kind.adapter_version().to_owned(),
+            is_paid: config.is_paid,
+            is_fallback: false,
+            services: config.services.clone(),
+            image: kind.image(),
+        },
+        limits: GateLimits {
+            max_concurrent: config.max_concurrent,
+            requests_per_minute: config.requests_per_minute,
+        },
+        address: config.own.remote.as_ref().map(|remote| remote.base_url.to_string()),
+        api_key: config.own.remote.as_ref().and_then(|remote| remote.api_key.clone()),
+        provider: kind.build(config, equipment)?,
+    })
+}
+
+fn http_limits(config: &HttpConfig) -> HttpLimits {
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    HttpLimits {
+        per_host: config.per_host as usize,
+        dns_ttl: seconds(config.dns_ttl_s),
+        keep_alive: seconds(config.keep_alive_s),
+        connect: seconds(config.connect_s),
+        first_byte: seconds(config.first_byte_s),
+        read: seconds(config.read_s),
+        total: seconds(config.total_s),
+    }
+}

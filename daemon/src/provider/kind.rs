@@ -1,0 +1,71 @@
+//! What a kind of provider is, and what its instances are made with.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::future::LocalBoxFuture;
+use reel_protocol::methods::ProviderCheckResult;
+
+use super::{Generate, GenerateError, Generated, Http, Inspector, kinds::KINDS};
+use crate::{
+    cache::{Shelver, Spools},
+    config::{KindSection, ProviderConfig},
+    domain::ImageCapabilities,
+    memory::Budget,
+};
+
+/// A way to speak to services. Each kind is a file of `kinds` and a row of [`KINDS`]; what it reads of the configuration is its
+/// [`KindSection`].
+pub trait Kind: KindSection {
+    /// Changes when an instance makes something else of the same request: it is part of cache keys.
+    fn adapter_version(&self) -> &'static str;
+
+    /// What instances of this kind make of pictures.
+    fn image(&self) -> ImageCapabilities {
+        ImageCapabilities::default()
+    }
+
+    /// Where the instance is reached, for people and cache keys.
+    fn address(&self, config: &ProviderConfig) -> String {
+        config.own.remote.as_ref().map(|remote| remote.base_url.to_string()).unwrap_or_default()
+    }
+
+    /// An instance, which has asked nobody yet. None where the configuration lacks what [`KindSection::read`] makes sure of.
+    fn build(&self, config: &ProviderConfig, equipment: &Equipment) -> Option<Arc<dyn Provider>>;
+}
+
+/// A configured instance at work. The gateway hands it one call after the other without waiting for their ends.
+pub trait Provider: fmt::Debug + Send + Sync {
+    /// Carries out one attempt.
+    fn generate(self: Arc<Self>, call: Generate)
+    -> LocalBoxFuture<'static, Result<Generated, GenerateError>>;
+
+    /// Finds out whether the instance is usable; costs nothing.
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult>;
+}
+
+/// What the daemon lends to all instances.
+#[derive(Debug, Clone)]
+pub struct Equipment {
+    /// The way to the network.
+    pub http: Http,
+    /// How long a result that an answer only names is tried to be fetched.
+    pub patience: Duration,
+    /// Where bodies arrive.
+    pub spools: Spools,
+    /// Writes artifacts on the thread that made them.
+    pub shelver: Shelver,
+    /// Decodes pictures to check them.
+    pub inspector: Inspector,
+    /// The memory budget.
+    pub budget: Budget,
+}
+
+/// The kind of this name.
+pub(super) fn find(name: &str) -> Option<&'static dyn Kind> {
+    KINDS.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// The kinds as the configuration is read with them.
+pub fn kind_sections() -> Vec<&'static dyn KindSection> {
+    KINDS.iter().map(|kind| *kind as &dyn KindSection).collect()
+}

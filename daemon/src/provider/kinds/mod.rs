@@ -1,0 +1,27 @@
+//! The kinds of providers: one file and one row each.
+
+pub(super) mod draft;
+mod openai;
+
+use super::Kind;
+
+/// The kinds that a section `[providers.NAME]` may name, in the order in which messages list them.
+pub static KINDS: &[&dyn Kind] = &[&openai::Openai];
+
+#[cfg(test)]
+pub(super) use openai::Openai;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::KINDS;
+
+    #[test]
+    fn kinds_have_different_names_and_serve_something() {
+        let names: BTreeSet<_> = KINDS.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), KINDS.len());
+        assert!(!names.contains(super::draft::NAME), "draft is embedded and has no section");
+        assert!(KINDS.iter().all(|kind| !kind.services().is_empty()));
+    }
+}
