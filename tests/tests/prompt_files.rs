@@ -53,14 +53,62 @@ fn marks_line_ends_braces_and_invisible_lines_are_read_as_people_mean_them() {
 }
 
 #[test]
+fn tables_and_arrays_whose_meaning_is_plain_are_read_and_said() {
+    for (text, name, options, note) in [
+        (
+            "id,name,description\n1,Anna,\"a knight, red hair\"\n2,Ben,a cook\n",
+            "p.txt",
+            &[][..],
+            "read as a table: 2 prompts from the column `description`, with name; not used: id\n",
+        ),
+        ("text\n\"a knight, red hair\"\na cook\n", "p.csv", &[], "2 prompts from the column `text`\n"),
+        ("Prompt\na knight, red hair\na cook\n", "p.txt", &[], "2 prompts from the column `Prompt`\n"),
+        ("prompt\tsize\na knight, red hair\t64x64\na cook\t64x64\n", "p.tsv", &[], "with size\n"),
+        (
+            "scene;visual\n1;a knight, red hair\n2;a cook\n",
+            "p.txt",
+            &["--column", "visual"],
+            "not used: scene\n",
+        ),
+        ("[\n  \"a knight, red hair\",\n  {\"prompt\": \"a cook\"}\n]\n", "p.json", &[], ""),
+        ("{\"prompts\": [\"a knight, red hair\", \"a cook\"]}", "p.txt", &[], ""),
+    ] {
+        let (provider, sandbox) = paid_studio();
+        fs::write(sandbox.work().join(name), text).unwrap();
+        let ran = sandbox.reel(&[&["batch", name, "-o", "out", "-s", "64x64"], options].concat());
+        assert!(ran.expect_code(0).stderr.contains(note), "{text}: {}", ran.stderr);
+        assert_eq!(asked(&provider), ["a knight, red hair", "a cook"].map(str::to_owned).into(), "{text}");
+        if text.starts_with("id") {
+            assert_eq!(files(&sandbox.work().join("out")), ["001-anna.png", "002-ben.png"]);
+        }
+    }
+}
+
+#[test]
 fn what_is_no_list_of_prompts_is_refused_before_anything_is_paid() {
     let (provider, sandbox) = paid_studio();
     let utf16: Vec<u8> = "\u{feff}a\nb".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (bytes, message, hint) in [
-        (b"[\"a lighthouse\",\"a harbour\"]".as_slice(), "line 1: this is a JSON array", "jq -c '.[]'"),
-        (b"[\n\"a\",\n\"b\"\n]", "line 1: this is a part of a JSON text", "jq"),
+        (
+            b"[\"a lighthouse\",\"ink\"]\n[\"a\",\"oil\"]".as_slice(),
+            "line 1: this is a JSON array",
+            "jq -c '.[]'",
+        ),
+        (b"[\n\"a\",\n\"b\",\n]", "line 1: this is a part of a JSON text", "jq"),
         (b"```json\n{\"prompt\":\"a\"}\n```", "line 1: this is a fence", "remove"),
-        (b"prompt,style\na,ink", "line 1: the file begins with a header", "a prompt alone"),
+        (
+            b"prompt,quality\na,high",
+            "line 1: the column `quality` of this table is no field of a picture",
+            "--column prompt takes",
+        ),
+        (
+            b"scene,shot\n1,\"a hill, dusk\"\n2,a cat",
+            "line 1: this is a table, and none of its columns",
+            "--column",
+        ),
+        (b"prompt,style\na, b,ink", "line 2: 3 cells, and the header has 2", "quotation marks"),
+        (b"prompts:\n  - a cat\n", "line 1: this is a heading, or the key of a list", "sed -n"),
+        (b"- prompt: a cat\n  style: ink\n", "line 1: this line holds the parameters", "{\"prompt\":"),
         (b"a\n# comment", "line 2: this is a comment", "{\"prompt\": \"# ...\"}"),
         (b"--prompt \"a\" --steps 20", "line 1: this is a line of options", "negative_prompt"),
         (b"{'prompt': 'a'}", "line 1: not a JSON object", "{\"prompt\": \"a lighthouse\""),

@@ -182,10 +182,11 @@ pub fn digest_of(path: &Path) -> Result<Option<Digest>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Defaults, Reading, plan, read_lines};
+    use crate::batch::{Defaults, Input, Reading, plan};
 
     fn items(text: &str) -> Vec<Item> {
-        plan(read_lines(text.as_bytes(), &Defaults::default(), Reading::Guarded).unwrap(), None).unwrap()
+        plan(Input::read(text.as_bytes(), &Defaults::default(), &Reading::Guarded).unwrap().lines, None)
+            .unwrap()
     }
 
     /// Writes the files of these lines as a batch would.

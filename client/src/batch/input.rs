@@ -1,18 +1,20 @@
-//! The lines of a batch: prompts, or JSON objects with a prompt and more.
+//! What a batch is asked for: a list of prompts, JSON objects with a prompt and more, or a table.
 
 use reel_protocol::{ImageParams, limits::PROMPT_BYTES};
 use serde_json::{Map, Value};
 
 use super::{
-    shape::{Misfit, misfit},
+    delimited, document,
+    entry::{Content, Entry, Misfit},
+    shape::misfit,
     text::{self, NotText},
 };
 use crate::{exit::Exit, failure::Failure, form::Form, naming, tasks};
 
-/// One line that is not blank.
+/// One picture that is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// Its number in the file, from 1, blank ones counted.
+    /// The line of the file that it begins at, from 1, blank ones counted.
     pub number: usize,
     /// What is asked.
     pub params: ImageParams,
@@ -31,40 +33,101 @@ pub struct Defaults {
     pub style: Option<String>,
 }
 
-/// How lines are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a file is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
-    /// A line is a prompt or a JSON object; what looks like another kind of file is refused.
+    /// As lists of prompts, JSON and tables whose meaning is plain; what looks like another kind of file is refused.
     Guarded,
+    /// As a table, with the prompts in this column, if one is named.
+    Table(Option<String>),
     /// Every line is a prompt as it stands.
     Literal,
 }
 
-/// Reads the whole input; the first line that does not hold fails it, named by its number.
-pub fn read_lines(bytes: &[u8], defaults: &Defaults, reading: Reading) -> Result<Vec<Line>, Failure> {
-    let text = text::text_of(bytes).map_err(|error| not_text(&error))?;
-    let lines: Vec<_> = text::lines(text).filter(|(_, line)| !tasks::is_blank(line)).collect();
-    if reading == Reading::Guarded
-        && let Some(Misfit { line, message, hint }) = misfit(lines.iter().copied())
-    {
-        return Err(bad(line, &message).hint(format!("{hint}; {FORCE}")));
-    }
-    lines
-        .into_iter()
-        .map(|(number, line)| {
-            read_line(number, line, defaults, reading).map_err(|detail| bad(number, &detail))
-        })
-        .collect()
+/// What a file asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// What it asks for, in its order.
+    pub lines: Vec<Line>,
+    /// How it was read, where that is not line by line.
+    pub note: Option<String>,
 }
 
-fn read_line(number: usize, text: &str, defaults: &Defaults, reading: Reading) -> Result<Line, String> {
-    let object = if reading == Reading::Guarded { object_in(text)? } else { None };
-    let mut line = if let Some(fields) = object {
-        read_object(number, fields, defaults)?
-    } else {
-        let mut params = ImageParams::new(text);
-        (params.width, params.height) = defaults.size.unwrap_or((params.width, params.height));
-        Line { number, params, has_sample: false, name: None }
+impl Input {
+    /// Reads the whole file; the first line that does not hold fails it, named by its number.
+    pub fn read(bytes: &[u8], defaults: &Defaults, reading: &Reading) -> Result<Self, Failure> {
+        let text = text::text_of(bytes).map_err(|error| not_text(&error))?;
+        let (entries, note) = match reading {
+            Reading::Literal => (literal(text), None),
+            Reading::Guarded => guarded(text)?,
+            Reading::Table(column) => {
+                let table = delimited::read(text, column.as_deref()).map_err(refused)?;
+                (table.entries, Some(table.note))
+            }
+        };
+        let lines = entries.into_iter().map(|entry| {
+            let (line, place) = (entry.line, entry.place);
+            read_entry(entry, defaults).map_err(|detail| match place {
+                Some(place) => bad(line, &format!("entry {place}: {detail}")),
+                None => bad(line, &detail),
+            })
+        });
+        Ok(Self { lines: lines.collect::<Result<_, _>>()?, note })
+    }
+}
+
+fn visible(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text::lines(text).filter(|(_, line)| !tasks::is_blank(line))
+}
+
+fn literal(text: &str) -> Vec<Entry> {
+    visible(text).map(|(line, text)| prompt(line, text)).collect()
+}
+
+fn prompt(line: usize, text: &str) -> Entry {
+    Entry { line, place: None, content: Content::Prompt(text.to_owned()) }
+}
+
+fn guarded(text: &str) -> Result<(Vec<Entry>, Option<String>), Failure> {
+    if let Some(entries) = document::entries(text) {
+        return Ok((entries, None));
+    }
+    let lines: Vec<_> = visible(text).collect();
+    let misfit = misfit(&lines);
+    // Below a table's header, a row may look like anything.
+    let is_first =
+        misfit.as_ref().is_some_and(|misfit| lines.first().is_some_and(|(line, _)| misfit.line == *line));
+    if !is_first && let Some(table) = delimited::guess(text).map_err(refused)? {
+        // Lines below the name of their only column are looked at as any others.
+        let has_cells = table.entries.iter().any(|entry| matches!(entry.content, Content::Fields(_)));
+        if has_cells || misfit.is_none() {
+            return Ok((table.entries, Some(table.note)));
+        }
+    }
+    if let Some(misfit) = misfit {
+        return Err(refused(misfit));
+    }
+    let entries = lines.into_iter().map(|(line, text)| match object_in(text) {
+        Ok(Some(fields)) => Ok(Entry { line, place: None, content: Content::Fields(fields) }),
+        Ok(None) => Ok(prompt(line, text)),
+        Err(detail) => Err(bad(line, &detail)),
+    });
+    Ok((entries.collect::<Result<_, _>>()?, None))
+}
+
+fn refused(Misfit { line, message, hint }: Misfit) -> Failure {
+    bad(line, &message).hint(format!("{hint}; {FORCE}"))
+}
+
+fn read_entry(entry: Entry, defaults: &Defaults) -> Result<Line, String> {
+    let number = entry.line;
+    let mut line = match entry.content {
+        Content::Fields(fields) => read_object(number, fields, defaults)?,
+        Content::Prompt(text) => {
+            let mut params = ImageParams::new(text);
+            (params.width, params.height) = defaults.size.unwrap_or((params.width, params.height));
+            Line { number, params, has_sample: false, name: None }
+        }
     };
     if line.params.style.is_none() {
         line.params.style.clone_from(&defaults.style);
@@ -164,8 +227,12 @@ fn not_text(error: &NotText) -> Failure {
 mod tests {
     use super::*;
 
+    fn read_lines(bytes: &[u8], defaults: &Defaults, reading: &Reading) -> Result<Vec<Line>, Failure> {
+        Input::read(bytes, defaults, reading).map(|input| input.lines)
+    }
+
     fn prompts(text: &str) -> Vec<(usize, String)> {
-        let lines = read_lines(text.as_bytes(), &Defaults::default(), Reading::Guarded).unwrap();
+        let lines = read_lines(text.as_bytes(), &Defaults::default(), &Reading::Guarded).unwrap();
         lines.into_iter().map(|line| (line.number, line.params.prompt)).collect()
     }
 
@@ -180,7 +247,7 @@ mod tests {
     fn objects_take_every_field_and_options_fill_the_rest() {
         let defaults = Defaults { size: Some((640, 360)), style: Some("ink".to_owned()) };
         let text = "{\"prompt\":\"a\",\"name\":\"one\",\"width\":512,\"style\":\"oil\",\"sample\":3}\n{\"prompt\":\"b\"}\nc";
-        let lines = read_lines(text.as_bytes(), &defaults, Reading::Guarded).unwrap();
+        let lines = read_lines(text.as_bytes(), &defaults, &Reading::Guarded).unwrap();
         let seen: Vec<_> = lines
             .iter()
             .map(|line| {
@@ -210,8 +277,8 @@ mod tests {
         {
             assert_eq!(prompts(text), [(1, text.to_owned())]);
         }
-        for text in ["# a", "{\"prompt\":\"a\"}", "[\"a\"]", "prompt,style"] {
-            let lines = read_lines(text.as_bytes(), &Defaults::default(), Reading::Literal).unwrap();
+        for text in ["# a", "{\"prompt\":\"a\"}", "[\"a\"]", "prompt,style", "---", "prompts:"] {
+            let lines = read_lines(text.as_bytes(), &Defaults::default(), &Reading::Literal).unwrap();
             assert_eq!(lines[0].params.prompt, text);
         }
     }
@@ -228,16 +295,20 @@ mod tests {
             ("{prompt: \"a\"}", "line 1: not a JSON object"),
             ("{\"prompt\":\"a\",}", "line 1: not a JSON object"),
             ("a\n[\"b\"]", "line 2: this is a JSON array"),
+            ("[\"a\",\"b\",\" \"]", "line 1: entry 3: the prompt is empty"),
+            ("prompt,style\na,ink\n,oil", "line 3: the prompt is empty"),
+            ("prompt,n\na,2", "line 2: `n` is 1"),
+            ("prompt\na\n# b", "line 3: this is a comment"),
             ("{\"prompt\":\"a\",\"name\":7}", "line 1: `name` is not"),
         ] {
-            let failure = read_lines(text.as_bytes(), &Defaults::default(), Reading::Guarded).unwrap_err();
+            let failure = read_lines(text.as_bytes(), &Defaults::default(), &Reading::Guarded).unwrap_err();
             assert_eq!(failure.exit, Exit::BadData);
             assert!(failure.error.message.starts_with(expected), "{}", failure.error.message);
         }
-        let failure = read_lines(b"a\nb\xff\n", &Defaults::default(), Reading::Guarded).unwrap_err();
+        let failure = read_lines(b"a\nb\xff\n", &Defaults::default(), &Reading::Guarded).unwrap_err();
         assert_eq!(failure.error.message, "line 2: not UTF-8, but most likely WINDOWS-1252");
         assert!(failure.error.hint.unwrap().contains("iconv -f WINDOWS-1252 -t UTF-8"));
         let long = "x".repeat(PROMPT_BYTES + 1);
-        assert!(read_lines(long.as_bytes(), &Defaults::default(), Reading::Guarded).is_err());
+        assert!(read_lines(long.as_bytes(), &Defaults::default(), &Reading::Guarded).is_err());
     }
 }

@@ -1,10 +1,15 @@
 //! Pictures for many lines: read them, decide what is missing, have it made, keep a record of what is ours.
 
+mod columns;
+mod delimited;
 mod directory;
+mod document;
+mod entry;
 mod input;
 mod plan;
 mod record;
 mod report;
+mod rows;
 mod run;
 mod shape;
 mod submit;
@@ -12,7 +17,7 @@ mod text;
 
 pub use self::{
     directory::Directory,
-    input::{Defaults, Reading, read_lines},
+    input::{Defaults, Input, Reading},
     plan::{Item, Step, plan},
     record::Record,
     report::{LineResult, Report},

@@ -144,10 +144,11 @@ fn request_of(params: &JsonText, provider: Option<&str>) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{Defaults, Reading, read_lines};
+    use crate::batch::{Defaults, Input, Reading};
 
     fn planned(text: &str, provider: Option<&str>) -> Vec<Item> {
-        plan(read_lines(text.as_bytes(), &Defaults::default(), Reading::Guarded).unwrap(), provider).unwrap()
+        plan(Input::read(text.as_bytes(), &Defaults::default(), &Reading::Guarded).unwrap().lines, provider)
+            .unwrap()
     }
 
     #[test]

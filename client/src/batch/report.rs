@@ -222,14 +222,15 @@ impl Report {
 mod tests {
     use super::*;
     use crate::{
-        batch::{Defaults, Reading, plan, read_lines},
+        batch::{Defaults, Input, Reading, plan},
         exit::Exit,
     };
 
     #[test]
     fn the_summary_counts_every_line_once() {
         let items =
-            plan(read_lines(b"a\nb\nc\nd", &Defaults::default(), Reading::Guarded).unwrap(), None).unwrap();
+            plan(Input::read(b"a\nb\nc\nd", &Defaults::default(), &Reading::Guarded).unwrap().lines, None)
+                .unwrap();
         let digest = Digest::from_bytes([0; 32]);
         let report = Report::new(
             vec![
@@ -271,7 +272,8 @@ mod tests {
 
     #[test]
     fn held_tasks_are_counted_apart_and_named_in_one_line() {
-        let items = plan(read_lines(b"a\nb", &Defaults::default(), Reading::Guarded).unwrap(), None).unwrap();
+        let items =
+            plan(Input::read(b"a\nb", &Defaults::default(), &Reading::Guarded).unwrap().lines, None).unwrap();
         for (code, again) in [(OUTCOME_UNKNOWN, "asks again (may pay again)"), ("user", "lets them go on")] {
             let held = |place: usize, id| {
                 let failure = Failure::new(Exit::WorkFailed, code, "it is held").hint("for one");

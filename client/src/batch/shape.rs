@@ -2,37 +2,47 @@
 
 use serde_json::Value;
 
-/// Why a line, or the whole file, is not taken for prompts, and how to give it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
-    /// The line's number from 1.
-    pub line: usize,
-    /// What it looks like.
-    pub message: String,
-    /// What to do instead.
-    pub hint: String,
-}
+use super::entry::Misfit;
 
 /// The first line that belongs to another kind of file than a list of prompts.
-pub fn misfit<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Option<Misfit> {
-    let mut is_first = true;
-    for (line, text) in lines {
-        let found = if is_first && is_csv_header(text) { Some(CSV) } else { kind_of(text) };
-        if let Some((message, hint)) = found {
-            return Some(Misfit { line, message: message.to_owned(), hint: hint.to_owned() });
-        }
-        is_first = false;
-    }
-    None
+pub fn misfit(lines: &[(usize, &str)]) -> Option<Misfit> {
+    let is_labelled = lines.iter().any(|(_, text)| label(text) == Some("prompt"))
+        && lines.iter().any(|(_, text)| label(text).is_some_and(|label| label != "prompt"));
+    lines.iter().enumerate().find_map(|(index, &(line, text))| {
+        let next = lines.get(index + 1).map(|(_, next)| *next);
+        let kind = kind_of(text).or_else(|| {
+            if is_heading(text, index == 0, next) {
+                Some(HEADING)
+            } else {
+                (is_labelled && label(text).is_some()).then_some(LABELLED)
+            }
+        });
+        kind.map(|(message, hint)| Misfit::new(line, message, hint))
+    })
 }
 
 /// A message and a hint.
 type Kind = (&'static str, &'static str);
 
-const CSV: Kind = (
-    "the file begins with a header, as a table does",
-    r#"write a prompt alone on each line, or JSON objects such as {"prompt": "a lighthouse", "style": "watercolor"}"#,
+/// What a line of a kind is recognised by.
+type Check = (fn(&str) -> bool, Kind);
+
+const HEADING: Kind = (
+    "this is a heading, or the key of a list as in YAML",
+    "remove the line; sed -n 's/^ *- //p' FILE | reel batch - takes the items of a list without their dashes",
 );
+const LABELLED: Kind = ("this line is one of several that describe one picture", OBJECT);
+const PARAMETERS: Kind = ("this line holds the parameters of a picture", OBJECT);
+const SEPARATOR: Kind = ("this line only separates parts of a document", "remove the line");
+const MARKDOWN_TABLE: Kind = (
+    "this is a table of Markdown",
+    "write a prompt alone on each line, or save the table as CSV with a column `prompt`",
+);
+const MARKUP: Kind =
+    ("this is a document and not plain text", "save it as plain text, a prompt on each line");
+const ASSIGNMENT: Kind = ("this is a line of a program or a configuration file", OBJECT);
+const OBJECT: &str =
+    r#"write one object a line: {"prompt": "a lighthouse", "negative_prompt": "people", "style": "ink"}"#;
 const ARRAY: Kind = ("this is a JSON array, and a line is one prompt", "jq -c '.[]' FILE | reel batch -");
 const PART: Kind = (
     "this is a part of a JSON text, and a line is one prompt or one whole object",
@@ -52,11 +62,17 @@ fn kind_of(text: &str) -> Option<Kind> {
     if text.starts_with("```") || text.starts_with("~~~") {
         return Some(FENCE);
     }
-    if is_comment(text) {
-        return Some(COMMENT);
-    }
-    if is_options(text) {
-        return Some(OPTIONS);
+    let checks: [Check; 7] = [
+        (is_comment, COMMENT),
+        (is_options, OPTIONS),
+        (is_separator, SEPARATOR),
+        (is_markdown_row, MARKDOWN_TABLE),
+        (is_markup, MARKUP),
+        (is_parameters, PARAMETERS),
+        (is_assignment, ASSIGNMENT),
+    ];
+    if let Some((_, kind)) = checks.iter().find(|(is_of, _)| is_of(text)) {
+        return Some(*kind);
     }
     if text.starts_with('[') && is_array(text) {
         return Some(ARRAY);
@@ -64,8 +80,11 @@ fn kind_of(text: &str) -> Option<Kind> {
     is_part_of_json(text).then_some(PART)
 }
 
-/// `# words`, `## words` or only `#`; a hash before a letter is a hashtag, with which a prompt may begin.
+/// `# words`, `## words` or only `#`, and `// words`; a hash before a letter is a hashtag, with which a prompt may begin.
 fn is_comment(text: &str) -> bool {
+    if let Some(rest) = text.strip_prefix("//") {
+        return rest.is_empty() || rest.starts_with(char::is_whitespace);
+    }
     let rest = text.trim_start_matches('#');
     rest.len() < text.len() && (rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
@@ -75,14 +94,82 @@ fn is_options(text: &str) -> bool {
     text.strip_prefix("--").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_alphabetic()))
 }
 
+/// `---`, `***`, `====`.
+fn is_separator(text: &str) -> bool {
+    let first = text.chars().next().unwrap_or_default();
+    text.len() >= 3 && "-*=_~.+".contains(first) && text.chars().all(|letter| letter == first)
+}
+
+/// `| prompt | style |`.
+fn is_markdown_row(text: &str) -> bool {
+    text.len() > 2 && text.starts_with('|') && text.ends_with('|')
+}
+
+/// HTML, XML and RTF. `<lora:x:0.8>` is a part of a prompt.
+fn is_markup(text: &str) -> bool {
+    let lower = text.get(..text.len().min(16)).unwrap_or(text).to_ascii_lowercase();
+    if ["<?xml", "<!doctype", "<html", "{\\rtf"].iter().any(|begin| lower.starts_with(begin)) {
+        return true;
+    }
+    let tag = text.strip_prefix('<').and_then(|rest| rest.split(['>', ' ']).next()).unwrap_or_default();
+    let is_tag =
+        tag.trim_matches('/').chars().all(|letter| letter.is_ascii_alphanumeric()) && !tag.is_empty();
+    is_tag
+        && text.ends_with('>')
+        && (tag.starts_with('/') || text.contains("</") || text.len() == tag.len() + 2)
+}
+
+/// What other tools write below a prompt: `Negative prompt: people` and `Steps: 20, Sampler: Euler`.
+fn is_parameters(text: &str) -> bool {
+    let is_steps =
+        text.strip_prefix("Steps: ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    is_steps || label(text) == Some("negative_prompt") || text.strip_prefix("- ").is_some_and(is_item)
+}
+
+/// `prompt: a lighthouse`, as an item of a list in YAML begins.
+fn is_item(text: &str) -> bool {
+    ["prompt:", "name:", "negative_prompt:"].iter().any(|key| text.starts_with(key))
+}
+
+/// `prompts = [`, `prompt = "a lighthouse"`.
+fn is_assignment(text: &str) -> bool {
+    let text = ["const ", "let ", "var "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text);
+    text.split_once('=').is_some_and(|(name, value)| {
+        let name = name.trim();
+        let is_name =
+            !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+        is_name && value.trim_start().starts_with(['"', '\'', '[', '{'])
+    })
+}
+
+/// A line that ends with a colon before the items of a list, or before everything else, as in `Here are ten prompts:`.
+fn is_heading(text: &str, is_first: bool, next: Option<&str>) -> bool {
+    let Some(next) = next.filter(|_| text.ends_with([':', '：'])) else { return false };
+    let digits = next.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    let is_numbered = digits.len() < next.len() && digits.starts_with(['.', ')']);
+    is_first || is_numbered || ["- ", "* ", "• "].iter().any(|mark| next.starts_with(mark))
+}
+
+/// The field that a line of `field: value` names.
+fn label(text: &str) -> Option<&'static str> {
+    const LABELS: [&str; 8] =
+        ["prompt", "negative_prompt", "style", "width", "height", "seed", "steps", "size"];
+    let (name, value) = text.split_once(':')?;
+    let name = name.trim().to_ascii_lowercase().replace(' ', "_");
+    LABELS.into_iter().find(|label| *label == name && !value.trim().is_empty())
+}
+
 /// An array of texts or objects. `[masterpiece] a lighthouse` is a prompt, and so is `[1]`.
 fn is_array(text: &str) -> bool {
     serde_json::from_str::<Vec<Value>>(text.trim_end_matches(','))
         .is_ok_and(|values| values.iter().all(|value| value.is_string() || value.is_object()))
 }
 
-/// Only brackets and commas, `"key": …`, or `"text",` as a line of an array has it.
+/// Only brackets and commas, `"key": …`, or `"text",` and `'text',` as a line of an array has it.
 fn is_part_of_json(text: &str) -> bool {
+    if text.len() > 3 && text.starts_with('\'') && text.ends_with("',") {
+        return true;
+    }
     if text.chars().all(|character| "[]{},".contains(character)) {
         return true;
     }
@@ -99,48 +186,53 @@ fn is_value(text: &str) -> bool {
     matches!(text, "" | "{" | "[") || serde_json::from_str::<Value>(text).is_ok()
 }
 
-/// At least two short names, one of them `prompt`; or that name alone.
-fn is_csv_header(text: &str) -> bool {
-    let cells: Vec<String> = text
-        .split([',', ';', '\t'])
-        .map(|cell| cell.trim().trim_matches(['"', '\'']).to_lowercase())
-        .collect();
-    let is_name = |cell: &String| cell.len() <= 24 && cell.split(['_', ' ', '-']).all(is_word);
-    cells.iter().all(is_name) && cells.iter().any(|cell| matches!(cell.as_str(), "prompt" | "prompts"))
-}
-
-fn is_word(word: &str) -> bool {
-    !word.is_empty() && word.chars().all(|letter| letter.is_ascii_alphanumeric())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn found(text: &str) -> Option<(usize, String)> {
         let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
-        misfit(lines.filter(|(_, line)| !line.is_empty())).map(|misfit| (misfit.line, misfit.message))
+        let lines: Vec<_> = lines.filter(|(_, line)| !line.is_empty()).collect();
+        misfit(&lines).map(|misfit| (misfit.line, misfit.message))
     }
 
     #[test]
     fn what_tools_write_that_make_no_list_of_prompts_is_recognised() {
         for (text, line, (message, _)) in [
-            ("[\"a lighthouse\",\"a harbour\"]", 1, ARRAY),
-            ("[{\"prompt\":\"a\"}]", 1, ARRAY),
-            ("[\n  \"a lighthouse\",\n  \"a harbour\"\n]", 1, PART),
+            ("[\"a lighthouse\",\"ink\"]\n[\"a harbour\",\"oil\"]", 1, ARRAY),
+            ("a\n[{\"prompt\":\"a\"}]", 2, ARRAY),
+            ("[\n  \"a lighthouse\",\n  \"a harbour\",\n]", 1, PART),
             ("a\n\"a lighthouse\",", 2, PART),
-            ("{\n  \"prompt\": \"a\"\n}", 1, PART),
+            ("a\n'a lighthouse',\n'b',", 2, PART),
+            ("{\n  \"prompt\": \"a\",\n}", 1, PART),
             ("a\n\"prompt\": \"a lighthouse\",", 2, PART),
             ("a\n\"width\": 7", 2, PART),
             ("```json\n{\"prompt\":\"a\"}\n```", 1, FENCE),
             ("a\n~~~", 2, FENCE),
-            ("prompt,style\na lighthouse,ink", 1, CSV),
-            ("\"id\";\"Prompt\";\"negative_prompt\"", 1, CSV),
-            ("Prompt\na lighthouse", 1, CSV),
             ("a\n# harbours", 2, COMMENT),
             ("## Shots", 1, COMMENT),
             ("#", 1, COMMENT),
+            ("// the first scene\na", 1, COMMENT),
             ("--prompt \"a lighthouse\" --steps 20", 1, OPTIONS),
+            ("prompts:\n  - a cat\n  - a dog", 1, HEADING),
+            ("a\nScene 2:\n* a cat", 2, HEADING),
+            ("Here are ten prompts:\n\n1. A lighthouse\n2. A harbour", 1, HEADING),
+            ("以下是提示词：\n灯塔\n港口", 1, HEADING),
+            ("- prompt: a cat\n  style: ink", 1, PARAMETERS),
+            ("prompt: a cat\nstyle: ink\n", 1, LABELLED),
+            ("a cat\nNegative prompt: people\nSteps: 20, Sampler: Euler a, Size: 512x512", 2, PARAMETERS),
+            ("a cat\nSteps: 20, Sampler: Euler a, Size: 512x512", 2, PARAMETERS),
+            ("---\na cat", 1, SEPARATOR),
+            ("a cat\n***\na dog", 2, SEPARATOR),
+            ("| prompt | style |\n|---|---|\n| a cat | ink |", 1, MARKDOWN_TABLE),
+            ("<?xml version=\"1.0\"?>\n<prompts>", 1, MARKUP),
+            ("<!DOCTYPE html>", 1, MARKUP),
+            ("a\n<li>a cat</li>", 2, MARKUP),
+            ("<ul>\n<li>a cat</li>", 1, MARKUP),
+            ("{\\rtf1\\ansi a cat}", 1, MARKUP),
+            ("prompts = [\n\"a cat\",\n]", 1, ASSIGNMENT),
+            ("prompt = \"a cat\"", 1, ASSIGNMENT),
+            ("const prompts = ['a cat']", 1, ASSIGNMENT),
         ] {
             assert_eq!(found(text), Some((line, message.to_owned())), "{text}");
         }
@@ -153,17 +245,38 @@ mod tests {
             "[masterpiece] a lighthouse",
             "[1]",
             "(masterpiece:1.2), a lighthouse <lora:x:0.8>",
+            "<lora:x:0.8> a lighthouse",
+            "<lora:x:0.8>",
+            "<3 hearts, a valentine's card",
             "#sunset at the beach",
             "#1 fan poster",
             "\"Hope\", painted on a wall",
             "\"Home\": a painting",
             "\"a lighthouse\"",
+            "'Hope', painted on a wall",
             "-- a dash",
-            "1. a lighthouse",
-            "- a lighthouse",
-            "a prompt, written on paper",
-            "prompt service at a restaurant",
-            "灯台,夕暮れ",
+            "1. a lighthouse\n2. a harbour",
+            "- a lighthouse\n- a harbour",
+            "* a lighthouse\n* a harbour",
+            "a lighthouse - dusk - rain",
+            "Title: The Sea; a book's cover",
+            "Scene 1: a lighthouse at dusk\nScene 2: a harbour",
+            "Style: watercolor, a lighthouse\nStyle: oil, a harbour",
+            "Prompt: a lighthouse\nPrompt: a harbour",
+            "model: a woman in a red dress",
+            "a clock that shows 12:30\nanother one",
+            "a lighthouse\na sign that reads:",
+            "a lighthouse\na sign that reads:\na harbour",
+            "E = mc² on a blackboard\nx = 7, chalk",
+            "a|b",
+            "...and then the rain, oil on canvas",
+            "— a dash in front",
+            "https://example.org/cat.png as a painting",
+            "steps: a staircase in Lisbon",
+            "灯台,夕暮れ\n「灯台」：夕暮れ",
+            "🌊🌊🌊",
+            "???",
+            "c:\\windows in neon",
         ] {
             assert_eq!(found(text), None, "{text}");
         }

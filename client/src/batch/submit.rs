@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        batch::{Defaults, Reading, plan, read_lines},
+        batch::{Defaults, Input, Reading, plan},
         save::Existing,
     };
 
@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn a_refused_entry_is_named_by_its_line() {
         let items =
-            plan(read_lines(b"a\n\nb\nc", &Defaults::default(), Reading::Guarded).unwrap(), None).unwrap();
+            plan(Input::read(b"a\n\nb\nc", &Defaults::default(), &Reading::Guarded).unwrap().lines, None)
+                .unwrap();
         let chunk = [1, 2].map(wanted);
         for (message, expected) in [
             ("tasks[0]: there is no style x", "line 3: there is no style x"),
@@ -130,12 +131,8 @@ mod tests {
     #[test]
     fn chunks_hold_a_thousand_tasks_or_a_line_and_lose_nothing() {
         let sizes = |prompt: &str, count: usize| {
-            let lines = read_lines(
-                format!("{prompt}\n").repeat(count).as_bytes(),
-                &Defaults::default(),
-                Reading::Guarded,
-            )
-            .unwrap();
+            let text = format!("{prompt}\n").repeat(count);
+            let lines = Input::read(text.as_bytes(), &Defaults::default(), &Reading::Guarded).unwrap().lines;
             let items = plan(lines, None).unwrap();
             let wanted: Vec<Wanted> = (0..items.len()).map(wanted).collect();
             chunks(&items, &wanted).iter().map(|chunk| chunk.len()).collect::<Vec<_>>()

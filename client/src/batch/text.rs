@@ -59,6 +59,30 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
+/// Numbers lines while it goes forward through a text.
+#[derive(Debug)]
+pub struct LineCounter<'a> {
+    text: &'a str,
+    offset: usize,
+    line: usize,
+}
+
+impl<'a> LineCounter<'a> {
+    /// At the begin of the text.
+    pub fn new(text: &'a str) -> Self {
+        Self { text, offset: 0, line: 1 }
+    }
+
+    /// The line from 1 of the byte at `offset`, which is not before the one that was asked for last.
+    pub fn line_of(&mut self, offset: usize) -> usize {
+        if let Some(between) = self.text.get(self.offset..offset) {
+            self.line += lines(between).count().saturating_sub(1);
+            self.offset = offset;
+        }
+        self.line
+    }
+}
+
 fn line_at(bytes: &[u8], at: usize) -> usize {
     let before = String::from_utf8_lossy(bytes.get(..at).unwrap_or_default()).into_owned();
     lines(&before).count()

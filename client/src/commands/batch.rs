@@ -1,6 +1,7 @@
 //! `reel batch`: a picture for each line; run again, it makes only what is missing or changed.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -9,7 +10,9 @@ use std::{
 };
 
 use crate::{
-    batch::{self, Defaults, Directory, Item, LineResult, Order, Reading, Record, Report, Step, Wanted},
+    batch::{
+        self, Defaults, Directory, Input, Item, LineResult, Order, Reading, Record, Report, Step, Wanted,
+    },
     commands::generate::cache_mode,
     context::Context,
     creatable::{self, PICTURE_BYTES},
@@ -26,10 +29,10 @@ const INPUT_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
-    after_help = "Example: reel batch prompts.txt -o out/\n\nA line is a prompt, or a JSON object such as {\"prompt\": \"a lighthouse\", \"style\": \"watercolor\", \"name\": \"shot 3\"}.\nFiles are named NNN-slug in line order; the ending follows the picture that the provider sends, unless a line's name has one."
+    after_help = "Example: reel batch prompts.txt -o out/\n\nA line is a prompt, or a JSON object such as {\"prompt\": \"a lighthouse\", \"style\": \"watercolor\", \"name\": \"shot 3\"}.\nA JSON array and a table (CSV, TSV) with a column `prompt` are read too.\nFiles are named NNN-slug in line order; the ending follows the picture that the provider sends, unless a line's name has one."
 )]
 pub struct Args {
-    /// The file of lines, or - for stdin.
+    /// The file of prompts, or - for stdin.
     file: PathBuf,
     /// The directory to write to; created where it is absent.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
@@ -46,6 +49,9 @@ pub struct Args {
     /// A label for the batch.
     #[arg(long)]
     name: Option<String>,
+    /// Read a table, and take the prompts from this column; columns that are no fields of a picture are left out.
+    #[arg(long, value_name = "NAME", conflicts_with = "literal")]
+    column: Option<String>,
     /// Take every line as a prompt as it is, also one that looks like JSON, a comment or a table.
     #[arg(long)]
     literal: bool,
@@ -64,9 +70,11 @@ pub struct Args {
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let defaults = Defaults { size: args.size, style: args.style.clone() };
-    let reading = if args.literal { Reading::Literal } else { Reading::Guarded };
-    let lines = batch::read_lines(&read_input(&args.file)?, &defaults, reading)?;
-    let items = batch::plan(lines, args.provider.as_deref())
+    let input = Input::read(&read_input(&args.file)?, &defaults, &reading(&args))?;
+    if let Some(note) = &input.note {
+        context.output.note(note);
+    }
+    let items = batch::plan(input.lines, args.provider.as_deref())
         .map_err(|error| Failure::new(Exit::BadData, "bad_data", error.to_string()))?;
     let mut record = Record::open(&args.output)?;
     let mut directory = Directory::new(&args.output);
@@ -96,6 +104,18 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let report = Report::new(results, table::path(&args.output), begun.elapsed())
         .with_earlier(renamed, directory.unasked(&items, &record, &lines));
     say(context, &args.output, &report, has_only_draft)
+}
+
+/// A file's ending says that it is a table where its first line does not.
+fn reading(args: &Args) -> Reading {
+    let ending = args.file.extension().map(OsStr::to_ascii_lowercase);
+    let is_table = ending.is_some_and(|ending| ["csv", "tsv", "tab"].iter().any(|table| ending == *table));
+    match &args.column {
+        _ if args.literal => Reading::Literal,
+        Some(column) => Reading::Table(Some(column.clone())),
+        None if is_table => Reading::Table(None),
+        None => Reading::Guarded,
+    }
 }
 
 /// What the record calls the lines: a file's name without its directories, so that a moved project is the same.
