@@ -14,6 +14,7 @@
 pub mod bench;
 pub mod echo;
 pub mod fake_provider;
+pub mod lines;
 pub mod module_graph;
 pub mod needs;
 pub mod pinned;
@@ -30,6 +31,7 @@ mod connection;
 pub use self::{
     connection::{Connection, RpcResult},
     fake_provider::FakeProvider,
+    lines::Lines,
     process::Ran,
     random::Random,
     sandbox::Sandbox,

@@ -11,7 +11,10 @@
 use std::{fs, os::unix::net::UnixListener, path::Path};
 
 use reel_protocol::ErrorCode;
-use reel_tests::{Sandbox, eventually, process};
+use reel_tests::{
+    FakeProvider, Sandbox, eventually, process,
+    studio::{studio, submit},
+};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -233,7 +236,7 @@ fn a_termination_lets_running_tasks_end_and_keeps_the_rest() {
     let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
     let mut connection = sandbox.connect();
     let running = connection.submit("debug.sleep", json!({ "ms": 700 }));
-    eventually("it runs", || (connection.task(running)["state"] == "running").then_some(()));
+    eventually("it has begun", || (connection.task(running)["state"] != "queued").then_some(()));
     let queued = connection.submit("debug.noop", json!({}));
     assert_eq!(sandbox.stop(), Some(0), "{}", sandbox.log());
     assert!(!sandbox.socket().exists(), "the socket is gone with its daemon");
@@ -265,12 +268,15 @@ fn a_shutdown_with_little_time_queues_again_what_still_runs() {
 
 #[test]
 fn a_stopping_daemon_refuses_work_that_it_would_not_do() {
-    let sandbox = Sandbox::started();
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    provider.hold();
     let mut connection = sandbox.connect();
-    let id = connection.submit("debug.sleep", json!({ "ms": 1000 }));
-    eventually("it runs", || (connection.task(id)["state"] == "running").then_some(()));
-    connection.ok("daemon.shutdown", json!({ "drain_s": 30 }));
+    let id = submit(&mut connection, "the last one");
+    provider.wait_for_in_flight(1);
+    connection.ok("daemon.shutdown", json!({}));
     let error = connection.err("task.submit", json!({ "kind": "debug.noop" }));
     assert_eq!(error.known(), Some(ErrorCode::ShuttingDown), "{error:?}");
+    provider.release();
     assert_eq!(connection.wait(id)["state"], "succeeded", "a waiter gets its outcome");
 }

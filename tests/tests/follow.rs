@@ -10,19 +10,18 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead as _, BufReader},
-    process::{Child, ChildStdout, Stdio},
+    process::{Child, Stdio},
 };
 
 use reel_protocol::limits::EVENTS_BEHIND;
-use reel_tests::{Connection, Sandbox, eventually, process};
+use reel_tests::{Connection, Lines, Sandbox, eventually, process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// A command that goes on, and its standard output line by line.
 struct Running {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Lines,
 }
 
 impl Running {
@@ -30,36 +29,30 @@ impl Running {
         let mut command = sandbox.reel_command(arguments);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let lines = Lines::of(child.stdout.take().unwrap());
         Self { child, lines }
     }
 
-    /// The next line; the test's own limit is that of the runner.
+    #[track_caller]
     fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "it ended: {line:?}");
-        line
+        self.lines.line().expect("it goes on")
     }
 
     /// The first line that holds `what`.
+    #[track_caller]
     fn line_with(&mut self, what: &str) -> String {
-        loop {
-            let line = self.line();
-            if line.contains(what) {
-                return line;
-            }
-        }
+        self.lines.with(what)
     }
 
     /// The exit code, the rest of standard output, and standard error.
-    fn finish(mut self) -> (Option<i32>, String, String) {
-        let rest = self.lines.lines().map(Result::unwrap).collect::<Vec<_>>().join("\n");
-        self.child.stdout = None;
+    #[track_caller]
+    fn finish(self) -> (Option<i32>, String, String) {
+        let rest = self.lines.rest().join("\n");
         let ran = process::finish(self.child);
         (ran.code, rest, ran.stderr)
     }
 
+    #[track_caller]
     fn interrupt(self) -> (Option<i32>, String, String) {
         process::signal(self.child.id(), Signal::INT);
         self.finish()
@@ -141,13 +134,18 @@ fn a_batch_is_followed_to_its_end_and_each_change_is_told_once() {
 fn a_dead_daemon_is_started_again_and_nothing_is_lost() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
-    let (batch, ids) =
-        connection.submit_batch(vec![json!({ "kind": "debug.sleep", "params": { "ms": 300 } }); 30]);
+    let mut tasks = vec![json!({ "kind": "debug.sleep", "params": { "ms": 10 } }); 30];
+    // One lasts until it is cancelled: the batch is surely under way at the death.
+    tasks.push(json!({ "kind": "debug.sleep", "params": { "ms": 600_000 } }));
+    let (batch, mut ids) = connection.submit_batch(tasks);
+    let last = ids.pop().unwrap();
     let mut follow = Running::start(&sandbox, &["follow", "--batch", &batch.to_string()]);
     let mut seen = vec![follow.line_with("succeeded")];
     sandbox.kill();
+    let mut connection = eventually("it is started again", || Connection::open(sandbox.socket()).ok());
+    connection.ok("task.cancel", json!({ "id": last }));
     let (code, rest, stderr) = follow.finish();
-    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(code, Some(1), "one was cancelled: {stderr}");
     assert!(stderr.contains("the daemon is gone, connecting again"), "{stderr}");
     seen.extend(rest.lines().map(str::to_owned));
     for id in ids {
@@ -214,10 +212,11 @@ fn a_view_that_nobody_reads_says_how_much_it_missed_and_goes_on() {
 fn a_view_lets_a_daemon_be_stopped_and_goes_on_with_the_next() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
-    let id = connection.submit("debug.sleep", json!({ "ms": 1000 }));
+    let id = connection.submit("debug.sleep", json!({ "ms": 600_000 }));
     until_running(&mut connection, id);
     let mut follow = Running::start(&sandbox, &["follow", "--json"]);
     assert_eq!(objects(&follow.line())[0]["event"], "present");
+    connection.ok("task.cancel", json!({ "id": id }));
     sandbox.stop();
     follow.line_with("disconnected");
     assert_eq!(sandbox.daemons(), [0_u32; 0], "looking on starts no daemon that was stopped");

@@ -94,10 +94,12 @@ fn answers_of_every_kind_give_their_pictures() {
 fn no_more_calls_are_under_way_than_the_provider_allows() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "max_concurrent = 3");
-    provider.delay(Duration::from_millis(20));
+    provider.hold();
     let mut connection = sandbox.connect();
     let tasks = (0..40).map(|n| json!({ "kind": "image.generate", "params": prompt(&format!("{n}")) }));
     let (batch, _) = connection.submit_batch(tasks.collect());
+    provider.wait_for_in_flight(3);
+    provider.release();
     let done = connection.ok("task.wait", json!({ "batch": batch, "timeout_s": 60 }));
     assert_eq!(done["timed_out"], false);
     assert_eq!((provider.calls(), provider.most_at_once()), (40, 3));
