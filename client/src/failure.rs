@@ -121,7 +121,15 @@ impl Failure {
                 }
                 None => failed("failed", format!("task {id} failed")),
             }),
-            TaskState::Cancelled => Some(failed("cancelled", format!("task {id} was cancelled"))),
+            TaskState::Cancelled => {
+                // Where it was paid, its picture may be fetched.
+                let error = task.error.as_ref().filter(|error| error.hint.is_some());
+                let why =
+                    error.map_or("", |error| error.message.strip_prefix("cancelled").unwrap_or_default());
+                let mut failure = failed("cancelled", format!("task {id} was cancelled{why}"));
+                failure.error.hint = error.and_then(|error| error.hint.clone());
+                Some(failure)
+            }
             TaskState::Held => {
                 let reason = task.hold_reason.map_or("unknown", reel_protocol::HoldReason::name);
                 let again = if reason == "outcome_unknown" {

@@ -6,13 +6,15 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reel_protocol::{Progress as Fraction, TaskId, TaskState, TaskView, Timestamp};
+use reel_protocol::{
+    Progress as Fraction, TaskId, TaskState, TaskView, Timestamp, WaitReason, methods::DaemonStatusResult,
+};
 
 use crate::{
     failure::Failure,
     output::Output,
     table,
-    why::{self, Said},
+    why::{self, Said, Why},
 };
 
 /// A tenth of the terminal's rows at most, so that what was there before stays in sight.
@@ -88,6 +90,11 @@ impl Progress {
         self.screen.is_some()
     }
 
+    /// Whether nothing is drawn or said about a task before its end.
+    pub fn is_silent(&self) -> bool {
+        self.screen.is_none() && (self.output.is_json || self.output.is_quiet)
+    }
+
     /// Shows where a task stands.
     pub fn show(&mut self, id: TaskId, title: &str, state: TaskState, progress: &Fraction) {
         let Some(screen) = &mut self.screen else { return self.say(id, state, progress) };
@@ -125,24 +132,20 @@ impl Progress {
     }
 
     /// Says why a task waits, once for each reason and again when it takes long; a bar shows it all the time.
-    pub fn explain(&mut self, task: &TaskView) {
-        if !task.wait_reason.is_some_and(why::may_last) {
-            return;
-        }
-        let now = Timestamp::now();
-        let Some(words) = why::why_it_waits(task, now) else { return };
+    pub fn explain(&mut self, task: &TaskView, status: Option<&DaemonStatusResult>) {
+        let why = Why::of(task, status, Timestamp::now());
+        // It is about to start.
+        let Some(why) = why.filter(|why| why.reason() != WaitReason::Turn) else { return };
+        let words = why.line(&format!("task {}", task.id));
         if let Some(bar) = self.screen.as_ref().and_then(|screen| screen.tasks.get(&task.id)) {
             return bar.set_message(table::one_line(&words));
         }
-        let code = task.error.as_ref().map(|error| error.code.as_str());
-        let ending = self.explained.entry(task.id).or_default().ending(task, code, now);
-        if let Some(ending) = ending.filter(|_| self.screen.is_none() && !self.output.is_json) {
-            self.output.note(&format!("{words}{ending}"));
-        }
+        let ending = self.explained.entry(task.id).or_default().ending(&why);
+        self.say_why(&words, ending);
     }
 
     /// Says why tasks of a batch wait: once for each reason and provider, and not for each task. The overall bar shows it all the time.
-    pub fn explain_batch(&mut self, tasks: &[TaskView]) {
+    pub fn explain_batch(&mut self, tasks: &[TaskView], status: Option<&DaemonStatusResult>) {
         let now = Timestamp::now();
         let mut shown = String::new();
         let mut reasons = HashSet::new();
@@ -150,23 +153,31 @@ impl Progress {
         // Those that were tried say more.
         let (tried, untried): (Vec<_>, Vec<_>) = waiting.partition(|task| task.error.is_some());
         for task in tried.into_iter().chain(untried) {
-            let (Some(reason), Some(words)) = (task.wait_reason, why::why_a_batch_waits(task, now)) else {
-                continue;
-            };
-            let key = (reason.text(), task.provider.clone());
+            let Some(mut why) = Why::of(task, status, now) else { continue };
+            let key = (why.reason().text(), task.provider.clone());
             if !reasons.insert(key.clone()) {
                 continue;
             }
-            let ending = self.explained_of_many.entry(key).or_default().ending(task, None, now);
-            if let Some(ending) = ending.filter(|_| self.screen.is_none() && !self.output.is_json) {
-                self.output.note(&format!("{words}{ending}"));
+            // One failure after another is no news in a batch.
+            if why.reason() != WaitReason::EqualRequest {
+                why.forget_code();
             }
+            let words = why.line("the batch");
+            let ending = self.explained_of_many.entry(key).or_default().ending(&why);
+            self.say_why(&words, ending);
             if shown.is_empty() {
                 shown = words;
             }
         }
         if let Some(overall) = self.screen.as_ref().and_then(|screen| screen.overall.as_ref()) {
             overall.set_message(table::one_line(&shown));
+        }
+    }
+
+    /// Off a terminal, as a line of its own.
+    fn say_why(&self, words: &str, ending: Option<&str>) {
+        if let Some(ending) = ending.filter(|_| self.screen.is_none() && !self.output.is_json) {
+            self.output.note(&format!("{words}{ending}"));
         }
     }
 

@@ -7,9 +7,10 @@ use std::{
 
 use reel_client::{Client, ClientError, EventStream, Session};
 use reel_protocol::{
-    Seconds, TaskId, TaskView, Timestamp,
+    Seconds, TaskId, TaskView, Timestamp, WaitReason,
     methods::{
-        SubscribeParams, TaskCancel, TaskIdParams, TaskWait, TaskWaitParams, TaskWaitResult, Topic, Until,
+        DaemonStatus, DaemonStatusResult, Empty, SubscribeParams, TaskCancel, TaskIdParams, TaskWait,
+        TaskWaitParams, TaskWaitResult, Topic, Until,
     },
 };
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -208,8 +209,8 @@ async fn wait_once(
     let topics =
         SubscribeParams { topics: vec![Topic::Task], task_ids: Some(wait.ids.to_vec()), batch: None };
     let mut events = Some(client.subscribe(&topics).await?);
-    if progress.is_drawn() {
-        // A task that sleeps has no events: its bar begins with how it stands now.
+    if !progress.is_silent() {
+        // A task that sleeps has no events: what is shown begins with how it stands now.
         let now = TaskWaitParams { timeout_s: Some(Seconds(Duration::ZERO)), ..params.clone() };
         for task in client.call::<TaskWait>(&now).await?.tasks {
             progress.show(task.id, wait.title_of(task.id, task.name.as_ref()), task.state, &task.progress);
@@ -225,8 +226,9 @@ async fn wait_once(
             ended = &mut ended => return ended,
             _ = look.tick() => {
                 // Where this fails, so does the wait, or it has just ended.
-                for task in how_they_stand(client, wait.ids).await.unwrap_or_default() {
-                    progress.explain(&task);
+                let (tasks, status) = how_they_stand(client, wait.ids).await.unwrap_or_default();
+                for task in &tasks {
+                    progress.explain(task, status.as_ref());
                 }
             }
             event = next_event(&mut events) => {
@@ -243,12 +245,19 @@ async fn wait_once(
     }
 }
 
-/// The first of the tasks as they now are: no event tells why one waits.
-pub async fn how_they_stand(client: &Client, ids: &[TaskId]) -> Result<Vec<TaskView>, ClientError> {
+/// The first of the tasks as they now are, as no event tells why one waits; and where one waits for an equal request, how the daemon is, as
+/// that tells what the equal request waits for.
+pub async fn how_they_stand(
+    client: &Client,
+    ids: &[TaskId],
+) -> Result<(Vec<TaskView>, Option<DaemonStatusResult>), ClientError> {
     let ids = ids.iter().take(LOOKED_AT).copied().collect();
     let now =
         TaskWaitParams { ids, until: Until::All, timeout_s: Some(Seconds(Duration::ZERO)), batch: None };
-    Ok(client.call::<TaskWait>(&now).await?.tasks)
+    let tasks = client.call::<TaskWait>(&now).await?.tasks;
+    let is_equal = tasks.iter().any(|task| task.wait_reason == Some(WaitReason::EqualRequest));
+    let status = if is_equal { Some(client.call::<DaemonStatus>(&Empty {}).await?) } else { None };
+    Ok((tasks, status))
 }
 
 async fn next_event(events: &mut Option<EventStream>) -> Option<reel_protocol::methods::Event> {

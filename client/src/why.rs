@@ -1,36 +1,105 @@
-//! Why a task waits, in one line for people. Pure.
+//! Why a task waits and why a provider is not asked, in one line for people. Pure.
 
 use std::time::Duration;
 
-use reel_protocol::{TaskState, TaskView, Timestamp, WaitReason};
+use reel_protocol::{
+    TaskState, TaskView, Timestamp, WaitReason,
+    methods::{DaemonStatusResult, ProviderSummary},
+};
 
 use crate::units;
 
 /// Until the next try: from here on it is said once more, as it will take long.
 const LONG: Duration = Duration::from_secs(30);
 
-/// What stands in a task's way: the words of its last attempt where it waits for the provider, and when the next one is. None for a task that
-/// does not wait.
+/// An equal request is waited for rather than paid for twice, also one of a run that was interrupted.
+const EQUAL_REQUEST: &str = "an equal request is under way already (reel ls)";
+
+/// Why a task waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// What there is to say about it, without the task.
+    pub words: String,
+    /// Until the next try, where a time ends the wait.
+    pub left: Option<Duration>,
+    /// What tells this reason from another one of the same task.
+    cause: (WaitReason, Option<String>),
+}
+
+impl Why {
+    /// What a task waits for: the words of its last attempt where it waits for the provider, and what an equal request waits for where it
+    /// waits for that one and the daemon's status is at hand. None for a task that does not wait.
+    pub fn of(task: &TaskView, status: Option<&DaemonStatusResult>, now: Timestamp) -> Option<Self> {
+        let is_waiting = matches!(task.state, TaskState::Queued | TaskState::Waiting);
+        let reason = task.wait_reason.filter(|_| is_waiting)?;
+        let error = task.error.as_ref().filter(|_| is_of_an_attempt(reason));
+        let mut words = match error {
+            Some(error) => error.message.clone(),
+            None if reason == WaitReason::EqualRequest => EQUAL_REQUEST.to_owned(),
+            None => reason.text().to_owned(),
+        };
+        let mut code = error.map(|error| error.code.clone());
+        if reason == WaitReason::EqualRequest
+            && let Some((behind, cause)) = status.and_then(|status| behind(task, status, now))
+        {
+            words = format!("{words}, and {behind}");
+            code = Some(cause.text().to_owned());
+        }
+        Some(Self { words, left: time_left(task, now), cause: (reason, code) })
+    }
+
+    /// In one line; `what_waits` is a task or a batch.
+    pub fn line(&self, what_waits: &str) -> String {
+        // The time goes first: a narrow terminal cuts the end of the line.
+        let next = match self.left {
+            Some(left) if left < Duration::from_secs(1) => ", next try now".to_owned(),
+            Some(left) => format!(", next try in {}", units::age(left)),
+            None => String::new(),
+        };
+        format!("{what_waits} waits{next}: {}", self.words)
+    }
+
+    /// Makes the same reason the same, whatever the last attempt said.
+    pub fn forget_code(&mut self) {
+        self.cause.1 = None;
+    }
+
+    /// What stands in the way.
+    pub fn reason(&self) -> WaitReason {
+        self.cause.0
+    }
+}
+
+/// The line for one task.
 pub fn why_it_waits(task: &TaskView, now: Timestamp) -> Option<String> {
-    words(&format!("task {} waits", task.id), task, now)
+    Why::of(task, None, now).map(|why| why.line(&format!("task {}", task.id)))
 }
 
-/// The same for the tasks of a batch, of which this is one.
-pub fn why_a_batch_waits(task: &TaskView, now: Timestamp) -> Option<String> {
-    words("the batch waits", task, now)
+/// What an equal request most likely waits for: the whole queue, or their provider.
+fn behind(task: &TaskView, status: &DaemonStatusResult, now: Timestamp) -> Option<(String, WaitReason)> {
+    if let Some(reason) = status.wait_reason {
+        return Some((reason.text().to_owned(), reason));
+    }
+    let name = task.provider.as_ref()?;
+    let ProviderSummary { wait_reason, waits_until, .. } = status.providers.get(name)?;
+    let reason = wait_reason.filter(|reason| *reason != WaitReason::Provider)?;
+    Some((format!("{name} {}", provider(reason, *waits_until, now)), reason))
 }
 
-fn words(what_waits: &str, task: &TaskView, now: Timestamp) -> Option<String> {
-    let reason = task.wait_reason.filter(|_| matches!(task.state, TaskState::Queued | TaskState::Waiting))?;
-    let error = task.error.as_ref().filter(|_| is_of_an_attempt(reason));
-    let why = error.map_or(reason.text(), |error| &error.message);
-    // The time goes first: a narrow terminal cuts the end of the line.
-    let next = match time_left(task, now) {
-        Some(left) if left < Duration::from_secs(1) => ", next try now".to_owned(),
-        Some(left) => format!(", next try in {}", units::age(left)),
-        None => String::new(),
+/// Why a provider is not asked now, and how long that lasts: a part of a sentence that begins with its name.
+pub fn provider(reason: WaitReason, until: Option<Timestamp>, now: Timestamp) -> String {
+    let seconds = until.map(|until| (until.since(now).as_millis() as u64).div_ceil(1000).max(1));
+    let time =
+        seconds.map(|seconds| format!(", tried again in {}", units::age(Duration::from_secs(seconds))));
+    let words = match reason {
+        WaitReason::Provider => "is busy",
+        WaitReason::ProviderRate => "was asked as often as its minute allows",
+        WaitReason::ProviderPause => "asked for a pause",
+        WaitReason::ProviderDown => "is out of order",
+        WaitReason::ProviderUnreachable => "cannot be reached",
+        other => other.text(),
     };
-    Some(format!("{what_waits}{next}: {why}"))
+    words.to_owned() + &time.unwrap_or_default()
 }
 
 /// How long until the next try; None where no time ends the wait.
@@ -42,40 +111,58 @@ fn time_left(task: &TaskView, now: Timestamp) -> Option<Duration> {
     task.not_before.map(|at| at.since(now))
 }
 
+/// Why a task waits, in a few words for a table; None where it only waits for others to be done.
+pub fn in_short(task: &TaskView, now: Timestamp) -> Option<String> {
+    let reason = task.wait_reason?;
+    let words = match reason {
+        WaitReason::Turn | WaitReason::Slots | WaitReason::Provider | WaitReason::Unknown => return None,
+        WaitReason::Dependencies => {
+            let after: Vec<String> = task.after.iter().take(3).map(ToString::to_string).collect();
+            format!("after {}{}", after.join(" "), if task.after.len() > after.len() { " …" } else { "" })
+        }
+        WaitReason::EqualRequest => "equal request".to_owned(),
+        WaitReason::Paused => "paused".to_owned(),
+        WaitReason::Stopping => "daemon stops".to_owned(),
+        WaitReason::Memory => "memory".to_owned(),
+        WaitReason::Retry => match task.error.as_ref().map(|error| error.code.as_str()) {
+            Some("rate_limited") => "rate limited".to_owned(),
+            _ => "failed once".to_owned(),
+        },
+        WaitReason::ProviderRate => "rate reached".to_owned(),
+        WaitReason::ProviderPause => "provider's pause".to_owned(),
+        WaitReason::ProviderDown => "provider is down".to_owned(),
+        WaitReason::ProviderUnreachable => "unreachable".to_owned(),
+        WaitReason::ProviderMissing => "no such provider".to_owned(),
+    };
+    let left = time_left(task, now).map(|left| format!(", {}", units::age(left)));
+    Some(words + &left.unwrap_or_default())
+}
+
 /// What was said last about why something waits.
 #[derive(Debug, Default)]
 pub struct Said {
-    reason: Option<(WaitReason, Option<String>)>,
+    cause: Option<(WaitReason, Option<String>)>,
     is_long: bool,
 }
 
 impl Said {
-    /// What is to be said after `words`, or None where nothing is new: a reason is said once, and once more when its pauses have grown long.
-    pub fn ending(&mut self, task: &TaskView, code: Option<&str>, now: Timestamp) -> Option<&'static str> {
-        let reason = Some((task.wait_reason?, code.map(str::to_owned)));
-        let is_known = self.reason == reason;
+    /// What is to be said after the words, or None where nothing is new: a reason is said once, and once more when its pauses have grown long.
+    pub fn ending(&mut self, why: &Why) -> Option<&'static str> {
+        let is_known = self.cause.as_ref() == Some(&why.cause);
         let was_long = is_known && self.is_long;
-        let is_long = was_long || time_left(task, now).is_some_and(|left| left >= LONG);
-        (self.reason, self.is_long) = (reason, is_long);
+        let is_long = was_long || why.left.is_some_and(|left| left >= LONG);
+        (self.cause, self.is_long) = (Some(why.cause.clone()), is_long);
         let is_news = !is_known || is_long != was_long;
-        let is_unreachable = task.wait_reason == Some(WaitReason::ProviderUnreachable);
         // The daemon tries such a provider at last once a minute.
+        let is_unreachable = why.reason() == WaitReason::ProviderUnreachable;
         let ending = if is_long && is_unreachable { "; tried again every 60 s from now on" } else { "" };
         is_news.then_some(ending)
     }
 }
 
-/// Whether it is worth a line of its own: it may last, and others of its kind do not simply go before it.
+/// Whether it is worth a line where many tasks wait: others of its kind do not simply go before it.
 pub fn may_last(reason: WaitReason) -> bool {
-    is_of_an_attempt(reason)
-        || matches!(
-            reason,
-            WaitReason::ProviderMissing
-                | WaitReason::ProviderRate
-                | WaitReason::Paused
-                | WaitReason::Memory
-                | WaitReason::Dependencies
-        )
+    !matches!(reason, WaitReason::Turn | WaitReason::Slots | WaitReason::Provider | WaitReason::Unknown)
 }
 
 fn is_of_an_attempt(reason: WaitReason) -> bool {
@@ -90,7 +177,11 @@ fn is_of_an_attempt(reason: WaitReason) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use reel_protocol::{TaskId, methods::CacheStatsResult};
+
     use super::*;
+
+    const STATUS: &str = r#"{"pid":1,"version":"0.1.0","uptime_s":1.0,"is_auto_started":false,"is_paused":false,"tasks":{},"memory":{"level":"normal","resident_bytes":1,"limit_bytes":2},"cache":CACHE,"providers":{"studio":{"running":0,"max_concurrent":2}},"connections":1,"socket":"s","home":"h","config":"c"}"#;
 
     const TASK: &str = r#"{"id":7,"rev":3,"kind":"image.generate","name":null,"state":"queued","hold_reason":null,"wait_reason":"turn","priority":0,"client":"reel","batch":null,"after":[],"progress":{"fraction":0.0,"message":""},"provider":"studio","model":null,"attempts":1,"source":null,"created_at":"2026-11-23T20:00:00.000Z","started_at":null,"finished_at":null,"not_before":"2026-11-23T20:01:00.000Z","params":{"prompt":"a"},"outputs":[],"error":{"code":"provider_unavailable","message":"studio cannot be reached: refused","hint":"h","retryable":true,"provider_status":null},"cost":null,"metadata":null}"#;
 
@@ -130,6 +221,39 @@ mod tests {
     }
 
     #[test]
+    fn an_equal_request_waits_for_what_keeps_the_first_one() {
+        let now = Timestamp::from_unix_ms(1_700_000_000_000);
+        let task = TaskView { error: None, ..waiting(WaitReason::EqualRequest) };
+        let cache = serde_json::to_string(&CacheStatsResult::default()).unwrap();
+        let mut status: DaemonStatusResult = serde_json::from_str(&STATUS.replace("CACHE", &cache)).unwrap();
+        let line = |status: &DaemonStatusResult| Why::of(&task, Some(status), now).unwrap().line("the batch");
+        let equal = format!("the batch waits: {EQUAL_REQUEST}");
+        assert_eq!(line(&status), equal);
+        let studio = status.providers.get_mut("studio").unwrap();
+        studio.wait_reason = Some(WaitReason::ProviderUnreachable);
+        studio.waits_until = Some(Timestamp::from_unix_ms(now.unix_ms() + 12_000));
+        assert_eq!(line(&status), format!("{equal}, and studio cannot be reached, tried again in 12 s"));
+        status.wait_reason = Some(WaitReason::Paused);
+        assert_eq!(line(&status), format!("{equal}, and the queue is paused: reel resume"));
+    }
+
+    #[test]
+    fn a_table_has_a_few_words_and_the_seconds() {
+        for (reason, words) in [
+            (WaitReason::ProviderUnreachable, Some("unreachable, 12 s")),
+            (WaitReason::ProviderPause, Some("provider's pause, 12 s")),
+            (WaitReason::Retry, Some("failed once, 12 s")),
+            (WaitReason::Paused, Some("paused")),
+            (WaitReason::EqualRequest, Some("equal request")),
+            (WaitReason::Dependencies, Some("after 3 4 5 …")),
+            (WaitReason::Turn, None),
+        ] {
+            let task = TaskView { after: [3, 4, 5, 6].map(TaskId).into(), ..waiting(reason) };
+            assert_eq!(in_short(&task, after(&task, 48)).as_deref(), words, "{reason:?}");
+        }
+    }
+
+    #[test]
     fn a_reason_is_said_once_and_once_more_when_its_pauses_are_long() {
         let mut said = Said::default();
         let unreachable = waiting(WaitReason::ProviderUnreachable);
@@ -144,8 +268,11 @@ mod tests {
             (&paused, 0, None),
             (&unreachable, 50, Some("")),
         ] {
-            assert_eq!(said.ending(task, None, after(task, seconds)), ending, "{seconds}");
+            let why = Why::of(task, None, after(task, seconds)).unwrap();
+            assert_eq!(said.ending(&why), ending, "{seconds}");
         }
-        assert_eq!(said.ending(&unreachable, Some("other"), after(&unreachable, 50)), Some(""));
+        let mut other = unreachable.clone();
+        other.error.as_mut().unwrap().code = "other".to_owned();
+        assert_eq!(said.ending(&Why::of(&other, None, after(&other, 50)).unwrap()), Some(""));
     }
 }

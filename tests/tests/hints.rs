@@ -123,3 +123,18 @@ fn drafts_are_noted_only_where_there_is_no_other_provider() {
         assert_eq!(ran.expect_code(0).stderr.contains(note), is_noted, "{}", ran.stderr);
     }
 }
+
+#[test]
+fn a_cancelled_task_that_may_have_been_paid_says_how_to_get_its_picture() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    provider.script([Fault::ResetAfterRequest]);
+    sandbox.reel(&["generate", "a cat", "-s", "64x64"]).expect_code(1);
+    sandbox.reel(&["cancel", "1"]).expect_code(0);
+    let shown = sandbox.reel(&["show", "1"]);
+    let hint = shown.expect_code(0).stdout.lines().find(|line| line.starts_with("hint ")).unwrap_or_default();
+    assert!(hint.contains("reel retry 1 asks again, and may pay again"), "{}", shown.stdout);
+    let waited = sandbox.reel(&["wait", "1"]);
+    let said = "task 1 was cancelled; it may have been paid\n  hint: reel retry 1 ";
+    assert!(waited.expect_code(1).stderr.contains(said), "{}", waited.stderr);
+}

@@ -165,8 +165,8 @@ impl Run<'_> {
         let mut ids: Vec<TaskId> = self.open.keys().copied().collect();
         ids.sort_unstable();
         if !ids.is_empty() {
-            let tasks = how_they_stand(client, &ids).await.unwrap_or_default();
-            self.progress.explain_batch(&tasks);
+            let (tasks, status) = how_they_stand(client, &ids).await.unwrap_or_default();
+            self.progress.explain_batch(&tasks, status.as_ref());
         }
     }
 

@@ -218,11 +218,13 @@ pub fn cache_mode(is_fresh: bool, is_off: bool) -> CacheMode {
 
 async fn say_where_from(context: &Context, session: &Session, args: &Args, task: &TaskView) {
     if task.source == Some(Source::Cache) {
-        let age = task
-            .outputs
-            .first()
-            .and_then(stored_age)
-            .map_or_else(|| "before".to_owned(), |age| format!("{} ago", units::age(age)));
+        let age = task.outputs.first().and_then(stored_age).map_or_else(
+            || "before".to_owned(),
+            |age| match age.as_secs() {
+                0 => "a moment ago".to_owned(),
+                _ => format!("{} ago", units::age(age)),
+            },
+        );
         context.output.note(&format!("same request as {age}; --fresh makes a new one"));
     }
     let is_draft = task.provider.as_deref() == Some(tasks::DRAFT) && args.provider.is_none();

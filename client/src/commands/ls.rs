@@ -1,12 +1,12 @@
 //! `reel ls`: tasks, newest first.
 
 use reel_protocol::{
-    BatchId, TaskState, TaskView, Timestamp, WaitReason,
+    BatchId, HoldReason, TaskState, TaskView, Timestamp, WaitReason,
     limits::LIST_ROWS,
     methods::{TaskList, TaskListParams, TaskListResult},
 };
 
-use crate::{context::Context, exit::Exit, failure::Failure, table, tasks};
+use crate::{context::Context, exit::Exit, failure::Failure, table, tasks, why};
 
 /// Which tasks.
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     }
     let now = Timestamp::now();
     let rows: Vec<_> = found.tasks.iter().map(|task| row(task, now)).collect();
-    let header = ["ID", "STATE", "DONE", "AGE", "KIND", "WHAT"];
+    let header = ["ID", "STATE", "DETAIL", "AGE", "KIND", "WHAT"];
     context.output.data(&table::columns(header, &rows, context.output.width()))?;
     // Those that are only before one another say nothing new.
     let mut waits = found.tasks.iter().filter_map(|task| task.wait_reason);
@@ -82,12 +82,30 @@ async fn list(context: &Context, args: &Args) -> Result<TaskListResult, Failure>
 }
 
 fn row(task: &TaskView, now: Timestamp) -> [String; 6] {
-    let done = match task.state {
-        TaskState::Running => tasks::percent(task.progress.fraction),
-        _ => String::new(),
-    };
     let age = tasks::age(task.created_at, now);
-    [task.id.to_string(), task.state.name().to_owned(), done, age, task.kind.clone(), tasks::title(task)]
+    [
+        task.id.to_string(),
+        task.state.name().to_owned(),
+        detail(task, now),
+        age,
+        task.kind.clone(),
+        tasks::title(task),
+    ]
+}
+
+/// How far it is, why it waits or is held, or how it failed.
+fn detail(task: &TaskView, now: Timestamp) -> String {
+    match task.state {
+        TaskState::Running => tasks::percent(task.progress.fraction),
+        TaskState::Held => match task.hold_reason {
+            Some(HoldReason::User) => "by hand".to_owned(),
+            reason => reason.map_or("", HoldReason::name).replace('_', " "),
+        },
+        TaskState::Failed => {
+            task.error.as_ref().map_or_else(String::new, |error| error.code.replace('_', " "))
+        }
+        _ => why::in_short(task, now).unwrap_or_default(),
+    }
 }
 
 fn parse_state(text: &str) -> Result<TaskState, String> {

@@ -1,12 +1,12 @@
 //! `reel providers`: who can make something, and whether one is usable.
 
 use reel_protocol::{
-    Timestamp, WaitReason,
+    Timestamp,
     methods::{Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderInfo, ProviderList},
 };
 use serde::Serialize;
 
-use crate::{context::Context, exit::Exit, failure::Failure, table};
+use crate::{context::Context, exit::Exit, failure::Failure, table, why};
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -92,16 +92,11 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
 
 /// Whether it takes work now, and why not.
 fn standing(provider: &ProviderInfo) -> String {
-    let now = Timestamp::now();
-    let left = provider.waits_until.map(|until| format!(" {} s", until.since(now).as_secs() + 1));
-    let left = left.unwrap_or_default();
     match provider.wait_reason {
         None => "ready".to_owned(),
-        Some(WaitReason::Provider) => "busy".to_owned(),
-        Some(WaitReason::ProviderRate) => format!("rate reached,{left}"),
-        Some(WaitReason::ProviderPause) => format!("asked for a pause,{left}"),
-        Some(WaitReason::ProviderDown) => format!("out of order, tried again in{left}"),
-        Some(WaitReason::ProviderUnreachable) => format!("cannot be reached, tried again in{left}"),
-        Some(_) => "waits".to_owned(),
+        Some(reason) => {
+            let words = why::provider(reason, provider.waits_until, Timestamp::now());
+            words.strip_prefix("is ").map(str::to_owned).unwrap_or(words)
+        }
     }
 }

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use reel_client::ClientError;
-use reel_protocol::methods::{DaemonStatus, DaemonStatusResult, Empty, MemoryLevel};
+use reel_protocol::{
+    Timestamp, WaitReason,
+    methods::{DaemonStatus, DaemonStatusResult, Empty, MemoryLevel, ProviderSummary},
+};
 
 use super::config::Standing;
-use crate::{context::Context, exit::Exit, failure::Failure, table, units};
+use crate::{context::Context, exit::Exit, failure::Failure, table, units, why};
 
 /// A status takes well under a millisecond; a daemon that needs longer is not well. Longer than the limit of the greeting, which fails with
 /// the reason where the daemon says nothing at all.
@@ -46,11 +49,6 @@ fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
         .map(|(state, count)| format!("{count} {state}"))
         .collect();
     let tasks = if tasks.is_empty() { "none".to_owned() } else { tasks.join(", ") };
-    let providers: Vec<String> = status
-        .providers
-        .iter()
-        .map(|(name, provider)| format!("{name} {} of {}", provider.running, provider.max_concurrent))
-        .collect();
     let missing: Vec<String> = status
         .missing_providers
         .iter()
@@ -70,7 +68,7 @@ fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
     fields.extend([
         ("daemon", format!("{}, pid {}, up {up}{started}", status.version, status.pid)),
         ("tasks", tasks + &waits),
-        ("providers", providers.join(", ")),
+        ("providers", providers(status)),
         ("missing", missing.join("\n")),
         (
             "memory",
@@ -98,6 +96,20 @@ fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
         ("config", config(status, file)),
     ]);
     table::fields(&fields)
+}
+
+/// Each provider with its permits, and why it is not asked now.
+fn providers(status: &DaemonStatusResult) -> String {
+    let now = Timestamp::now();
+    let provider = |(name, provider): (&String, &ProviderSummary)| {
+        let busy = format!("{name} {} of {}", provider.running, provider.max_concurrent);
+        // Where all of its permits are in use, the numbers say so.
+        match provider.wait_reason.filter(|reason| *reason != WaitReason::Provider) {
+            Some(reason) => format!("{busy}, {}", why::provider(reason, provider.waits_until, now)),
+            None => busy,
+        }
+    };
+    status.providers.iter().map(provider).collect::<Vec<_>>().join("\n")
 }
 
 /// The file, and how it stands to what is in force, where that is not all of it.
