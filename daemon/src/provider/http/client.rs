@@ -23,7 +23,7 @@ use super::{
     proxy::{Proxies, Proxy},
     request_body,
     route::{Route, Router},
-    unreached::{Unreached, chain},
+    unreached::{Unreached, causes_text},
 };
 
 /// Most response headers; hyper's own limit is 100, and an answer that passes it is lost though it was paid. Their bytes are bounded by
@@ -180,7 +180,7 @@ impl Http {
             Ok(Err(error)) if !has_begun && (error.is_connect() || error.is_builder()) => {
                 Err(not_sent(error))
             }
-            Ok(Err(error)) => Err(SendError::Closed(chain(&error.without_url()))),
+            Ok(Err(error)) => Err(SendError::Closed(causes_text(&error.without_url()))),
             Err(_) => {
                 let seconds = limits.first_byte.min(limits.total).as_secs();
                 Err(SendError::Late(seconds))

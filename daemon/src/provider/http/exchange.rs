@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     body::{Chunk, Chunks},
     patience::{Late, Patience},
-    unreached::chain,
+    unreached::causes_text,
 };
 
 /// Pieces of an answer that wait for the reader.
@@ -119,7 +119,7 @@ impl Arrival {
                 (self.is_over, self.is_whole) = (true, true);
                 return None;
             }
-            Ok(Err(error)) => chain(&error.without_url()),
+            Ok(Err(error)) => causes_text(&error.without_url()),
             Err(Late::Exchange) => "the answer took too long".to_owned(),
             Err(Late::Wait) => format!("the answer stood still for {} s", read.as_secs()),
         };

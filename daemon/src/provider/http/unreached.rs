@@ -32,7 +32,7 @@ impl Unreached {
     pub fn new(error: &(dyn Error + 'static), proxy: Option<&Proxy>) -> Self {
         let unreached = match tls_error(error) {
             Some(error) => explain_tls(error),
-            None => Self { reason: chain(error), remedy: None },
+            None => Self { reason: causes_text(error), remedy: None },
         };
         let Some(proxy) = proxy else { return unreached };
         let remedy = "is the proxy right, and running? The variable is in the daemon's environment; NO_PROXY with the provider's host \
@@ -44,8 +44,8 @@ impl Unreached {
     }
 }
 
-/// An error with its causes, without those that only say that a request failed; the same is not said twice.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
+/// Returns the messages of an error and its causes on one line. It leaves out causes that only say that a request failed, and repetitions.
+pub fn causes_text(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source()).map(ToString::to_string);
     let says_something =
         |text: &String| !text.starts_with("error sending request") && !text.starts_with("client error (");
