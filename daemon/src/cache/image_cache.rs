@@ -38,7 +38,6 @@ use super::{
     Made, ReadArtifact, SetCacheLimits, Settle, Shelver, VerifyCache,
     cap::Cap,
     disk_tier::DiskTier,
-    keys::{self, Keys},
     memory_tier::{Evicted, MemoryTier},
     shelves::Shelves,
     unsynced::{self, InJournal, Places},
@@ -136,10 +135,7 @@ impl Actor for ImageCache {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(WRITE_USES, |actor, _| actor.write_uses());
-        let totals = self.store.read(|connection| {
-            let keys = store::keys(connection, keys::MOST + 1)?;
-            Ok((store::totals(connection)?, Keys::new(&keys)))
-        });
+        let totals = self.store.read(store::totals);
         let (disk, store, places) = (self.disk.clone(), self.store.clone(), self.places.clone());
         let prepare = async move {
             let temporary = disk.clone();
@@ -152,13 +148,12 @@ impl Actor for ImageCache {
         };
         // Nothing is answered before the totals are known: whatever changes them would be counted twice.
         ctx.wait(prepare.into_actor(self).map(|totals, actor, _| {
-            let ((entries, artifacts, disk_bytes), keys) = totals.unwrap_or_else(|error| {
+            let (entries, artifacts, disk_bytes) = totals.unwrap_or_else(|error| {
                 error!(error = chain(&error), "cannot count what the cache holds");
-                ((0, 0, 0), Keys::default())
+                (0, 0, 0)
             });
             actor.stats = CacheStatsResult { entries, artifacts, ..actor.stats };
             actor.cap.count(disk_bytes);
-            actor.shelves.open().index.start_with(keys);
         }));
     }
 

@@ -6,7 +6,6 @@ mod error;
 mod image_cache;
 mod index;
 mod kept;
-mod keys;
 mod memory_tier;
 mod messages;
 mod new_artifact;

@@ -265,13 +265,6 @@ pub fn artifacts_after(
     Ok(statement.query_map(params![after, limit], artifact_row)?.collect::<Result<_, _>>()?)
 }
 
-/// The keys of requests that have a result, at most so many.
-pub fn keys(connection: &Connection, most: usize) -> Result<Vec<[u8; 32]>, StoreError> {
-    let mut statement = connection.prepare("SELECT key FROM entries WHERE position = 0 LIMIT ?")?;
-    let keys = statement.query_map([most as u64], |row| row.get(0))?;
-    Ok(keys.collect::<rusqlite::Result<_>>()?)
-}
-
 /// Requests that have a result, artifacts, and their bytes.
 pub fn totals(connection: &Connection) -> Result<(u64, u64, u64), StoreError> {
     let entries =

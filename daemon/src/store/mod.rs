@@ -30,7 +30,7 @@ pub use self::{
     accept::{Accepted, Dependencies, NewTask, Request, batch_exists, find_request, insert, insert_finished},
     artifacts::{
         ArtifactRow, Dropped, Entry, artifact, artifacts_after, drop_artifact, drop_entries, drop_unpinned,
-        entry, evictable, insert_artifact, insert_entry, keys, totals, touch,
+        entry, evictable, insert_artifact, insert_entry, totals, touch,
     },
     error::StoreError,
     files::Lost,
