@@ -1,4 +1,4 @@
-//! How much room the disk has, and how much of it is kept for the journal.
+//! How much room the disk has and how much of it is kept for the journal; directories that survive a power loss.
 
 use std::{
     fs::{self, File, Metadata},
@@ -41,6 +41,31 @@ pub fn is_full(directory: &Path) -> bool {
     let _ = fs::remove_file(&path);
     written
         .is_err_and(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
+/// Creates a directory that only its owner may enter, and the missing directories above it.
+#[cfg(unix)]
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Creates a directory, and the missing directories above it.
+#[cfg(not(unix))]
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+/// Syncs a directory, so that the names in it survive a power loss.
+#[cfg(unix)]
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Does nothing: the file system journals names, and a directory cannot be opened there.
+#[cfg(not(unix))]
+pub fn sync_dir(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// With so much left nobody fills the disk before it is looked at again.

@@ -1,4 +1,4 @@
-//! Files of pictures that are damaged, or that a power loss took, and what a request and a verification make of them.
+//! Damaged and missing files of pictures: what a request and a verification do about them.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,9 +10,7 @@
 
 use std::{fs, io::Cursor, path::Path};
 
-use reel_protocol::Digest;
-use reel_tests::{Sandbox, eventually};
-use rusqlite::Connection as Database;
+use reel_tests::Sandbox;
 use serde_json::{Value, json};
 
 /// Small, as drawing is not what is tested.
@@ -79,9 +77,6 @@ fn damage_while_the_daemon_is_down_is_found_by_a_verification_and_mended_by_a_re
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let tasks: Vec<Value> = damages().iter().map(|(how, _)| connection.generate(small(how))).collect();
-    let journal = Database::open(sandbox.home().join("reel.db")).unwrap();
-    let unsynced = || journal.query_row("SELECT count(*) FROM unsynced", [], |row| row.get::<_, u64>(0));
-    eventually("the files are synced", || (unsynced() == Ok(0)).then_some(()));
     sandbox.kill();
     for ((_, damage), task) in damages().iter().zip(&tasks) {
         damage(Path::new(path_of(task)));
@@ -97,34 +92,4 @@ fn damage_while_the_daemon_is_down_is_found_by_a_verification_and_mended_by_a_re
     }
     let found = connection.ok("cache.verify", json!({}));
     assert_eq!((&found["corrupt"], &found["missing"]), (&json!(0), &json!(0)), "{found}");
-}
-
-#[test]
-fn what_a_power_loss_took_of_a_small_picture_is_there_after_the_next_start() {
-    let sandbox = Sandbox::started();
-    let mut connection = sandbox.connect();
-    let tasks: Vec<Value> = damages().iter().map(|(how, _)| connection.generate(small(how))).collect();
-    sandbox.kill();
-    let journal = Database::open(sandbox.home().join("reel.db")).unwrap();
-    let bytes = |task: &Value| fs::read(path_of(task)).unwrap();
-    let whole: Vec<_> = tasks.iter().map(bytes).collect();
-    // As it stood before the files were synced.
-    journal.execute("DELETE FROM unsynced", []).unwrap();
-    for (task, bytes) in tasks.iter().zip(&whole) {
-        let digest: Digest = digest_of(task).parse().unwrap();
-        let insert = "INSERT INTO unsynced (digest, bytes) VALUES (?, ?)";
-        journal.execute(insert, (digest.as_bytes(), bytes)).unwrap();
-    }
-    drop(journal);
-    for ((_, damage), task) in damages().iter().zip(&tasks) {
-        damage(Path::new(path_of(task)));
-    }
-    sandbox.start();
-    let mut connection = sandbox.connect();
-    for ((how, _), (task, whole)) in damages().iter().zip(tasks.iter().zip(whole)) {
-        assert_eq!(connection.generate(small(how))["source"], "cache", "{how}");
-        assert!(bytes(task) == whole, "{how}");
-    }
-    let found = connection.ok("cache.verify", json!({}));
-    assert_eq!((&found["checked"], &found["corrupt"], &found["missing"]), (&json!(4), &json!(0), &json!(0)));
 }

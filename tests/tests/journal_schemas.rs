@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use reel_tests::{Connection, FakeProvider, Sandbox, eventually, studio};
+use reel_tests::{Connection, FakeProvider, Sandbox, studio};
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
@@ -26,6 +26,13 @@ struct Revived {
 
 impl Revived {
     fn start(schema: u32) -> Self {
+        let revived = Self::copied(schema);
+        revived.sandbox.start();
+        revived
+    }
+
+    /// A copied journal on which no daemon runs yet.
+    fn copied(schema: u32) -> Self {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/journal/schema-{schema}"));
         let expected = fs::read(fixture.join("expected.json")).unwrap();
         let expected: Value = serde_json::from_slice(&expected).unwrap();
@@ -39,8 +46,16 @@ impl Revived {
             // The address is part of a picture's key in the cache.
             sandbox.configure(&config.replace(&provider.base_url(), "http://studio.invalid/v1"));
         }
-        sandbox.start();
         Self { sandbox, provider, expected }
+    }
+
+    /// The files of the pictures whose bytes only the journal had.
+    fn files_of_journal(&self) -> Vec<PathBuf> {
+        let digests =
+            self.expected["unsynced"].as_array().unwrap().iter().map(|digest| digest.as_str().unwrap());
+        digests
+            .map(|digest| self.sandbox.home().join(format!("artifacts/{}/{digest}.png", &digest[..2])))
+            .collect()
     }
 
     /// The tasks as the former daemon showed them, with their state at the end of this test.
@@ -185,20 +200,19 @@ fn check_decisions(revived: &Revived, connection: &mut Connection) {
 }
 
 fn check(schema: u32) {
-    let revived = Revived::start(schema);
+    check_all(&Revived::start(schema));
+}
+
+fn check_all(revived: &Revived) {
     let mut connection = revived.sandbox.connect();
-    for digest in revived.expected["unsynced"].as_array().unwrap() {
-        let digest = digest.as_str().unwrap();
-        let path = revived.sandbox.home().join(format!("artifacts/{}/{digest}.png", &digest[..2]));
-        eventually("a picture that was only in the journal has its file", || {
-            (path.exists() && digest_of(&path) == digest).then_some(())
-        });
+    for path in revived.files_of_journal() {
+        assert_eq!(path.file_stem().unwrap().to_str().unwrap(), digest_of(&path));
     }
-    check_tasks(&revived, &mut connection);
-    check_outputs(&revived, &mut connection);
-    check_repeats(&revived, &mut connection);
+    check_tasks(revived, &mut connection);
+    check_outputs(revived, &mut connection);
+    check_repeats(revived, &mut connection);
     let calls = revived.provider.calls();
-    check_decisions(&revived, &mut connection);
+    check_decisions(revived, &mut connection);
     let held = revived.tasks().filter(|(task, then)| *then == "held" && task["kind"] == "image.generate");
     assert_eq!(revived.provider.calls() - calls, held.count(), "a release asks once");
     let verified = connection.ok("cache.verify", json!({}));
@@ -227,4 +241,22 @@ fn a_journal_of_schema_3_goes_on() {
 #[test]
 fn a_journal_of_schema_4_goes_on() {
     check(4);
+}
+
+#[test]
+fn a_picture_that_only_the_journal_has_stays_there_until_its_file_can_be_written() {
+    let revived = Revived::copied(4);
+    let path = revived.files_of_journal().pop().unwrap();
+    let directory = path.parent().unwrap();
+    let aside = directory.with_extension("aside");
+    fs::rename(directory, &aside).unwrap();
+    fs::write(directory, "in the way").unwrap();
+    let refused = revived.sandbox.reeld_fails();
+    refused.expect_code(74);
+    assert!(refused.stderr.contains(path.to_str().unwrap()), "{}", refused.stderr);
+    assert!(refused.stderr.contains("the next start goes on"), "{}", refused.stderr);
+    fs::remove_file(directory).unwrap();
+    fs::rename(&aside, directory).unwrap();
+    revived.sandbox.start();
+    check_all(&revived);
 }

@@ -21,7 +21,7 @@ use tracing::warn;
 
 use super::{Body, CacheError, Spooled, os, spool::Place, verified::Stamp};
 use crate::{
-    disk::{self, FreeRoom},
+    disk::{self, FreeRoom, create_private_dir, sync_dir},
     store::ArtifactRow,
 };
 
@@ -41,15 +41,6 @@ pub enum Checked {
     Missing,
     /// It cannot be told, for a reason that may pass, such as too many open files.
     Unreadable(Arc<io::Error>),
-}
-
-/// When a file outlasts a power loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// When it is said to be written.
-    Now,
-    /// When it is synced later: until then somebody else has its bytes.
-    Later,
 }
 
 /// The directory.
@@ -102,33 +93,20 @@ impl DiskTier {
         }
     }
 
-    /// Writes an artifact's file, unless it is there already. Where it fails, the file may be there. Bytes that were held come back.
-    pub fn write(
-        &self,
-        row: &ArtifactRow,
-        body: Body,
-        durability: Durability,
-    ) -> Result<(Stamp, Option<Vec<u8>>), CacheError> {
+    /// Writes and syncs an artifact's file, and only syncs a file that has the right bytes already. After an error the file may be there.
+    /// Returns the bytes of a body that was in memory.
+    pub fn write(&self, row: &ArtifactRow, body: Body) -> Result<(Stamp, Option<Vec<u8>>), CacheError> {
         let path = self.path(row);
         match self.check(row, false) {
             Checked::Good(stamp, _) => {
-                if durability == Durability::Now {
-                    // Whoever wrote it may not have synced it yet, or has died before.
-                    self.sync(&path).map_err(|error| write_error(&path, error))?;
-                }
+                // Another writer may not have synced the file yet, or died before it could.
+                self.sync(&path).map_err(|error| write_error(&path, error))?;
                 return Ok((stamp, body.held()));
             }
             Checked::Damaged => self.set_aside(row).map_err(|error| write_error(&path, error))?,
             Checked::Missing | Checked::Unreadable(_) => {}
         }
-        self.write_new(&path, body, durability).map_err(|error| write_error(&path, error))
-    }
-
-    /// Writes an artifact's file and syncs it, whatever was there.
-    pub fn write_anew(&self, row: &ArtifactRow, bytes: Vec<u8>) -> Result<(), CacheError> {
-        let path = self.path(row);
-        let written = self.write_new(&path, Body::Held(bytes), Durability::Now);
-        written.map(drop).map_err(|error| write_error(&path, error))
+        self.write_new(&path, body).map_err(|error| write_error(&path, error))
     }
 
     /// Whether the disk has room for so many bytes, and then some for the journal.
@@ -145,19 +123,14 @@ impl DiskTier {
         let create = || tempfile::Builder::new().prefix("artifact-").tempfile_in(&temporary);
         create().or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => {
-                os::create_private_dir(&temporary)?;
+                create_private_dir(&temporary)?;
                 create()
             }
             _ => Err(error),
         })
     }
 
-    fn write_new(
-        &self,
-        path: &Path,
-        body: Body,
-        durability: Durability,
-    ) -> io::Result<(Stamp, Option<Vec<u8>>)> {
+    fn write_new(&self, path: &Path, body: Body) -> io::Result<(Stamp, Option<Vec<u8>>)> {
         // What has a file has its room already.
         if !self.has_room(body.memory_bytes()) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -174,19 +147,17 @@ impl DiskTier {
             Body::Held(bytes) => (written(&bytes)?, Some(bytes)),
         };
         let file = file.persist(path).map_err(|error| error.error)?;
-        if durability == Durability::Now {
-            os::sync_named(&file, path.parent().unwrap_or(&self.artifacts))?;
-        }
+        os::sync_named(&file, path.parent().unwrap_or(&self.artifacts))?;
         // After the rename, which changes the inode's time.
         Ok((os::stamp(&file.metadata()?), held))
     }
 
-    /// Makes a file that has its name outlast a power loss.
-    pub fn sync(&self, path: &Path) -> io::Result<()> {
+    /// Syncs a file and its name, so that both survive a power loss.
+    fn sync(&self, path: &Path) -> io::Result<()> {
         let directory = path.parent().unwrap_or(&self.artifacts);
         self.ensure_directory(directory)?;
         os::open_regular(path)?.ok_or(io::ErrorKind::InvalidData)?.sync_all()?;
-        os::sync_dir(directory)
+        sync_dir(directory)
     }
 
     /// Makes sure of a first byte's directory. Those of all others are made with it, and once in the daemon's life, as a former one may have
@@ -196,12 +167,12 @@ impl DiskTier {
         if *has_directories && needed.is_dir() {
             return Ok(());
         }
-        os::create_private_dir(needed)?;
+        create_private_dir(needed)?;
         for first_byte in 0..=u8::MAX {
             // What keeps another one from being made is said when that one is needed.
-            let _ = os::create_private_dir(&self.artifacts.join(format!("{first_byte:02x}")));
+            let _ = create_private_dir(&self.artifacts.join(format!("{first_byte:02x}")));
         }
-        os::sync_dir(&self.artifacts)?;
+        sync_dir(&self.artifacts)?;
         *has_directories = true;
         Ok(())
     }
@@ -259,7 +230,7 @@ impl DiskTier {
     /// Moves a damaged file out of the way, where a person may look at it.
     pub fn set_aside(&self, row: &ArtifactRow) -> io::Result<()> {
         let damaged = self.artifacts.join(DAMAGED);
-        os::create_private_dir(&damaged)?;
+        create_private_dir(&damaged)?;
         // The time makes the name its own: the same artifact may be damaged twice.
         let name = format!("{}.{}.{}", row.digest, Timestamp::now().unix_ms(), row.extension);
         fs::rename(self.path(row), damaged.join(name))

@@ -40,7 +40,6 @@ use super::{
     disk_tier::DiskTier,
     memory_tier::{Evicted, MemoryTier},
     shelves::Shelves,
-    unsynced::{self, InJournal, Places},
 };
 use crate::{
     chain::chain,
@@ -87,9 +86,6 @@ pub struct ImageCache {
     /// Held together by those who write files, from the file to what became of its row; alone by who removes them. So nobody removes the
     /// file that another one has just found in its place.
     gate: Arc<RwLock<()>>,
-    places: Places,
-    /// Written and not synced; about to be where there are any.
-    unsynced: Vec<InJournal>,
     /// Without the numbers that are computed when asked for.
     stats: CacheStatsResult,
 }
@@ -109,8 +105,6 @@ impl ImageCache {
             flights: HashMap::new(),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             gate: Arc::default(),
-            places: Places::default(),
-            unsynced: Vec::new(),
             stats: CacheStatsResult::default(),
         }
     }
@@ -123,9 +117,8 @@ impl ImageCache {
     /// For who makes pictures on threads that may block, once it is said where the cache is told of them.
     pub fn shelver(&self) -> impl FnOnce(Recipient<Settle>) -> Shelver + use<> {
         let (disk, cap) = (self.disk.clone(), self.cap.clone());
-        let (gate, places) = (Arc::clone(&self.gate), self.places.clone());
-        let store = self.store.clone();
-        |cache| Shelver { disk, cap, gate, places, store, cache }
+        let (gate, store) = (Arc::clone(&self.gate), self.store.clone());
+        |cache| Shelver { disk, cap, gate, store, cache }
     }
 }
 
@@ -136,14 +129,10 @@ impl Actor for ImageCache {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(WRITE_USES, |actor, _| actor.write_uses());
         let totals = self.store.read(store::totals);
-        let (disk, store, places) = (self.disk.clone(), self.store.clone(), self.places.clone());
+        let disk = self.disk.clone();
         let prepare = async move {
-            let temporary = disk.clone();
             // Lost only with the runtime.
-            let _ = tokio::task::spawn_blocking(move || temporary.remove_temporary()).await;
-            if let Err(error) = unsynced::restore(store, disk, places).await {
-                error!(error = chain(&error), "cannot see to all files that were not synced");
-            }
+            let _ = tokio::task::spawn_blocking(move || disk.remove_temporary()).await;
             totals.await
         };
         // Nothing is answered before the totals are known: whatever changes them would be counted twice.
@@ -181,8 +170,8 @@ impl Handler<KeepMade> for ImageCache {
 impl Handler<Settle> for ImageCache {
     type Result = ();
 
-    fn handle(&mut self, msg: Settle, ctx: &mut Self::Context) {
-        self.settle(msg, ctx);
+    fn handle(&mut self, msg: Settle, _: &mut Self::Context) {
+        self.settle(msg);
     }
 }
 
@@ -312,17 +301,6 @@ impl ImageCache {
                     }
                 },
             );
-        }
-    }
-
-    /// Syncs what was not, a little later: who waits for the next result has the disk first.
-    fn sync_later(&mut self, file: InJournal, ctx: &mut Context<Self>) {
-        self.unsynced.push(file);
-        if self.unsynced.len() == 1 {
-            ctx.run_later(unsynced::CALM, |actor, ctx| {
-                let files = std::mem::take(&mut actor.unsynced);
-                ctx.spawn(unsynced::sync(actor.store.clone(), actor.disk.clone(), files).into_actor(actor));
-            });
         }
     }
 

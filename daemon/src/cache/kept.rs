@@ -6,11 +6,10 @@ use std::{
 };
 
 use actix::{Message, Recipient};
-use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::OwnedRwLockReadGuard;
 
-use super::{Key, Made, cap::Granted, unsynced::Carried, verified::Stamp};
+use super::{Key, Made, cap::Granted, verified::Stamp};
 use crate::{
     memory::Reservation,
     store::{self, ArtifactRow, Coming, Entry, StoreError},
@@ -53,8 +52,6 @@ pub(super) struct Shelf {
     pub stamp: Stamp,
     /// What is still in memory of it, and its share of the budget.
     pub held: Option<(Vec<u8>, Option<Reservation>)>,
-    /// What of it goes into the journal, if it is not synced.
-    pub carried: Option<Carried>,
 }
 
 /// The rows of results; cheap to clone, so that a write can be repeated.
@@ -65,8 +62,6 @@ pub struct Rows(Arc<Content>);
 struct Content {
     key: Option<Key>,
     entry: Entry,
-    /// Of each artifact that is not synced.
-    bytes: Vec<Option<Bytes>>,
     /// Until they are written.
     coming: Mutex<Option<Coming>>,
 }
@@ -82,8 +77,6 @@ impl Content {
 pub struct Written {
     /// With the artifacts as they stand there: what was there before stays as it is, since other tasks show it so.
     pub(super) entry: Entry,
-    /// Where the bytes of each artifact are that is not synced.
-    pub(super) unsynced: Vec<Option<i64>>,
     pub(super) added: Added,
 }
 
@@ -108,9 +101,8 @@ impl Kept {
         if let Some(open) = &mut placed.open {
             open.key = key;
         }
-        let bytes = placed.shelves().map(|shelf| Some(shelf.carried.as_ref()?.bytes.clone())).collect();
         let coming = Mutex::new(placed.coming.take());
-        Self { made, rows: Rows(Arc::new(Content { key, entry, bytes, coming })), placed }
+        Self { made, rows: Rows(Arc::new(Content { key, entry, coming })), placed }
     }
 
     /// That the journal waits for the rows: kept by who sends it more than them, until that is sent.
@@ -158,27 +150,24 @@ impl Drop for Placed {
 impl Rows {
     /// Names the files, and what was asked for them.
     pub fn write(&self, connection: &Connection) -> Result<Written, StoreError> {
-        let Content { key, entry, bytes, .. } = &*self.0;
+        let Content { key, entry, .. } = &*self.0;
         drop(self.0.coming().take());
         let mut added = Added::default();
         let mut artifacts = Vec::with_capacity(entry.artifacts.len());
-        let mut unsynced = Vec::with_capacity(entry.artifacts.len());
-        for (row, bytes) in entry.artifacts.iter().zip(bytes) {
+        for row in &entry.artifacts {
             let known = store::artifact(connection, row.digest)?;
             if known.is_none() {
                 added.artifacts += 1;
                 added.bytes += row.size_bytes;
             }
             store::insert_artifact(connection, row, entry.made)?;
-            let number = bytes.as_ref().map(|bytes| store::insert_unsynced(connection, row.digest, bytes));
-            unsynced.push(number.transpose()?);
             artifacts.push(known.unwrap_or_else(|| row.clone()));
         }
         let entry = Entry { artifacts, ..entry.clone() };
         if let Some(key) = key {
             added.entries = u64::from(store::insert_entry(connection, key, &entry)?);
         }
-        Ok(Written { entry, unsynced, added })
+        Ok(Written { entry, added })
     }
 }
 

@@ -14,7 +14,6 @@ mod recent;
 mod shelver;
 mod shelves;
 mod spool;
-mod unsynced;
 mod verified;
 
 pub use self::{

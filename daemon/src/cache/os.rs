@@ -1,4 +1,5 @@
-//! What the systems do differently with files: modes, stamps, and syncing a directory. The branch for others than Unix is untested.
+//! What operating systems do differently with the files of artifacts: stamps, and when a renamed file survives a power loss. The branches
+//! for other systems than Unix are untested.
 
 use std::{
     fs::{File, Metadata},
@@ -7,31 +8,7 @@ use std::{
 };
 
 use super::verified::Stamp;
-
-/// Makes a directory that only its owner may enter, with those above it that are missing.
-#[cfg(unix)]
-pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Makes a directory, with those above it that are missing.
-#[cfg(not(unix))]
-pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(path)
-}
-
-/// Makes the names in a directory outlast a power loss.
-#[cfg(unix)]
-pub fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Names are journaled by the file system there, and a directory cannot be opened.
-#[cfg(not(unix))]
-pub fn sync_dir(_: &Path) -> io::Result<()> {
-    Ok(())
-}
+use crate::disk::sync_dir;
 
 /// Makes the bytes of a file and the name that it was just given outlast a power loss.
 pub fn sync_named(file: &File, directory: &Path) -> io::Result<()> {

@@ -11,9 +11,8 @@ use tokio::sync::RwLock;
 use super::{
     CacheError, NewArtifact, Placed, Settle,
     cap::Cap,
-    disk_tier::{DiskTier, Durability},
+    disk_tier::DiskTier,
     kept::{Open, Shelf},
-    unsynced::{self, Places},
 };
 use crate::{
     domain::Facts,
@@ -25,7 +24,7 @@ use crate::{
 pub enum Fresh {
     /// Still to be written or named.
     Pictures(Vec<NewArtifact>),
-    /// Written; synced, or small enough for the journal.
+    /// Written and synced.
     Placed(Placed),
     /// They could not be written.
     Failed(CacheError),
@@ -37,7 +36,6 @@ pub struct Shelver {
     pub(super) disk: DiskTier,
     pub(super) cap: Cap,
     pub(super) gate: Arc<RwLock<()>>,
-    pub(super) places: Places,
     pub(super) store: Store,
     pub(super) cache: Recipient<Settle>,
 }
@@ -74,7 +72,7 @@ impl Shelver {
         let bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
         let Ok(together) = Arc::clone(&self.gate).try_read_owned() else { return pictures.into() };
         let Ok(granted) = self.cap.grant(bytes) else { return pictures.into() };
-        let Shelving { shelves, files, error } = shelve_all(&self.disk, &self.places, pictures);
+        let Shelving { shelves, files, error } = shelve_all(&self.disk, pictures);
         let placed =
             Placed::new(Open { shelves, files, granted, key: None, together }, coming, self.cache.clone());
         // Dropped where it failed, and the cache removes what is there.
@@ -82,17 +80,14 @@ impl Shelver {
     }
 }
 
-/// Writes files, and syncs those whose bytes the journal will not have.
-pub(super) fn shelve_all(disk: &DiskTier, places: &Places, pictures: Vec<NewArtifact>) -> Shelving {
+/// Writes and syncs files.
+pub(super) fn shelve_all(disk: &DiskTier, pictures: Vec<NewArtifact>) -> Shelving {
     let mut shelving = Shelving { shelves: Vec::new(), files: Vec::new(), error: None };
     for picture in pictures {
         let (digest, size_bytes) = picture.body.identity();
         let row = new_row(digest, size_bytes, &picture.facts);
         shelving.files.push(row.clone());
-        // On a tight disk they would take the room that the journal needs for the ends of tasks.
-        let carried = places.carry(&picture.body).filter(|_| disk.has_room(unsynced::JOURNAL_BYTES));
-        let durability = if carried.is_some() { Durability::Later } else { Durability::Now };
-        let (stamp, bytes) = match disk.write(&row, picture.body, durability) {
+        let (stamp, bytes) = match disk.write(&row, picture.body) {
             Ok(written) => written,
             Err(error) => {
                 shelving.error = Some(error);
@@ -103,7 +98,7 @@ pub(super) fn shelve_all(disk: &DiskTier, places: &Places, pictures: Vec<NewArti
             bytes.shrink_to_fit();
             (bytes, picture.reservation)
         });
-        shelving.shelves.push(Shelf { row, stamp, held, carried });
+        shelving.shelves.push(Shelf { row, stamp, held });
     }
     shelving
 }

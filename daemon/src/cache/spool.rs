@@ -52,14 +52,6 @@ impl Body {
         }
     }
 
-    /// All of them, if they are in memory.
-    pub fn in_memory(&self) -> Option<&[u8]> {
-        match self {
-            Self::Held(bytes) | Self::Spooled(Spooled { place: Place::Memory(bytes), .. }) => Some(bytes),
-            Self::Spooled(_) => None,
-        }
-    }
-
     /// How many of them are in memory.
     pub const fn memory_bytes(&self) -> u64 {
         match self {

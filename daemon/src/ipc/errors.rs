@@ -100,7 +100,8 @@ fn store(error: &StoreError) -> RpcError {
         | StoreError::Failed(_)
         | StoreError::Unreadable(_)
         | StoreError::Newer { .. }
-        | StoreError::File { .. } => new(ErrorCode::StorageFailed).hint(SEE_LOG),
+        | StoreError::File { .. }
+        | StoreError::Unwritten { .. } => new(ErrorCode::StorageFailed).hint(SEE_LOG),
     }
 }
 

@@ -99,7 +99,7 @@ fn artifact_row(row: &Row<'_>) -> rusqlite::Result<ArtifactRow> {
     })
 }
 
-/// Names a file that is synced already, or whose bytes the same commit holds.
+/// Inserts the row of an artifact. The caller has synced the artifact's file and its name.
 pub fn insert_artifact(
     connection: &Connection,
     row: &ArtifactRow,

@@ -48,6 +48,15 @@ pub enum StoreError {
     /// The store's threads have ended.
     #[error("the journal is closed")]
     Closed,
+    /// A picture that only the journal holds could not be written to its file, so the journal keeps it, and its old schema.
+    #[error("cannot write a picture that only the journal holds to its file {}", path.display())]
+    Unwritten {
+        /// The file, or the directory of all files.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
     /// The database was made by a newer version.
     #[error("{} was made by a newer version (schema {found}, this one knows {known})", path.display())]
     Newer {
@@ -81,6 +90,9 @@ impl StoreError {
         Some(match self {
             Self::Failed(error) => return hint_of_code(error.sqlite_error()?.extended_code),
             Self::Full(_) => "make room on the disk that holds reel's home",
+            Self::Unwritten { .. } => {
+                "make room on the disk, or let reel write there; the next start goes on, and nothing is lost meanwhile"
+            }
             Self::Foreign => "move that file away, or set REEL_HOME to another directory",
             Self::Newer { .. } => "use the newer version of reel, or set REEL_HOME to another directory",
             Self::Lost { .. } => {

@@ -42,5 +42,4 @@ pub use self::{
     recover::{Recovered, Recovery, load, recover},
     steps::{Finish, RemoteId, Start, Step, UNREACHED, finish, set_remote_id, start, step},
     thread::{Coming, Store},
-    unsynced::{Unsynced, delete_unsynced, insert_unsynced, next_unsynced, unsynced_bytes},
 };

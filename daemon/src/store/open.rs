@@ -12,6 +12,7 @@ use super::{
     recover::recover,
     room::Room,
     shape::{Shape, shape},
+    unsynced,
     upkeep::Upkeep,
 };
 
@@ -22,7 +23,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "CREATE INDEX tasks_by_end ON tasks (finished_ms, state, batch) WHERE finished_ms IS NOT NULL;",
     // A provider's minute goes on though the daemon did not.
     "CREATE INDEX attempts_by_start ON attempts (started_ms, provider) WHERE provider IS NOT NULL;",
-    // What a small file holds until it is synced.
+    // The bytes of a small file until the file is synced; dropped again below.
     "CREATE TABLE unsynced (number INTEGER PRIMARY KEY, digest BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;",
     // What is to be said about results, as a list in JSON, with the task and with what later tasks find in the cache; and what the provider
     // says that they cost, in millionths of a US dollar.
@@ -35,6 +36,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
          WHERE ordered.id = tasks.id;
      DROP INDEX tasks_by_end;
      CREATE INDEX tasks_by_end ON tasks (ended, state, batch) WHERE ended IS NOT NULL;",
+    // Every file is synced before the row that names it. `unsynced::write_files` has written what the table held.
+    "DROP TABLE unsynced;",
 ];
 
 /// Rows land at the right edges of their trees, a few pages each, so that more brings nothing: with 4 or 16 MiB as many tasks a second are
@@ -147,6 +150,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     if found == known {
         return Ok(());
     }
+    unsynced::write_files(connection, found, path)?;
     let transaction = connection.transaction()?;
     for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(migration)?;

@@ -24,7 +24,7 @@ fn tier() -> (tempfile::TempDir, DiskTier) {
 }
 
 fn write(tier: &DiskTier, row: &ArtifactRow, bytes: &[u8]) -> Stamp {
-    let (stamp, held) = tier.write(row, Body::Held(bytes.to_vec()), Durability::Now).unwrap();
+    let (stamp, held) = tier.write(row, Body::Held(bytes.to_vec())).unwrap();
     assert_eq!(held.as_deref(), Some(bytes));
     stamp
 }
@@ -53,14 +53,10 @@ fn a_spooled_body_gets_its_name_and_a_dropped_one_leaves_nothing() {
         assert!(again == bytes, "{size}");
         let body = Body::Spooled(spooled);
         assert_eq!(body.memory_bytes(), if is_in_file { 0 } else { size as u64 });
-        let (stamp, held) = tier.write(&row, body, Durability::Now).unwrap();
+        let (stamp, held) = tier.write(&row, body).unwrap();
         assert_eq!((DiskTier::stamp(&tier.path(&row)), held), (Some(stamp), None));
         let again = spool(last).finish().unwrap();
-        assert_eq!(
-            tier.write(&row, Body::Spooled(again), Durability::Now).unwrap().0,
-            stamp,
-            "the file stays as it is"
-        );
+        assert_eq!(tier.write(&row, Body::Spooled(again)).unwrap().0, stamp, "the file stays as it is");
         assert_eq!(temporary(), 0);
         assert!(is_good(&tier, &row));
     }
@@ -99,7 +95,7 @@ fn a_named_file_that_power_loss_cut_is_set_aside_and_written_anew() {
 fn one_directory_that_cannot_be_made_does_not_keep_the_others_from_being_used() {
     let (_home, tier) = tier();
     let row = row(b"a picture");
-    os::create_private_dir(tier.artifacts()).unwrap();
+    create_private_dir(tier.artifacts()).unwrap();
     let other = u8::from(row.digest.as_bytes()[0] == 0);
     fs::write(tier.artifacts().join(format!("{other:02x}")), b"no directory").unwrap();
     write(&tier, &row, b"a picture");

@@ -131,11 +131,8 @@ async fn fly(flight: Flight) -> Landed {
         return Landed { checked, dropped: Dropped::default(), alone: None };
     }
     let alone = Arc::clone(&flight.gate).write_owned().await;
-    // Looked at again: it may have been written anew while we waited to be alone.
-    let checked = match check(&flight, true).await {
-        checked @ (Checked::Damaged | Checked::Missing) => mend(&flight, checked).await,
-        checked => checked,
-    };
+    // Another task may have written the file anew while this one waited for the lock.
+    let checked = check(&flight, true).await;
     let dropped = if matches!(checked, Checked::Damaged | Checked::Missing) {
         drop_row(&flight.store, flight.row.digest).await
     } else {
@@ -158,22 +155,6 @@ async fn check(flight: &Flight, sets_aside: bool) -> Checked {
     };
     let lost = |error| Checked::Unreadable(Arc::new(io::Error::other(error)));
     tokio::task::spawn_blocking(work).await.unwrap_or_else(lost)
-}
-
-/// Writes a lost file again, if the journal has its bytes.
-async fn mend(flight: &Flight, checked: Checked) -> Checked {
-    let (digest, disk, row) = (flight.row.digest, flight.disk.clone(), flight.row.clone());
-    let bytes = match flight.store.read(move |connection| store::unsynced_bytes(connection, digest)).await {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return checked,
-        Err(error) => return Checked::Unreadable(Arc::new(io::Error::other(error))),
-    };
-    warn!(%digest, "an artifact is lost; it is written again, as the journal has it");
-    let written = tokio::task::spawn_blocking(move || disk.write_anew(&row, bytes)).await;
-    match written.map_err(io::Error::other).and_then(|written| written.map_err(io::Error::other)) {
-        Ok(()) => check(flight, false).await,
-        Err(error) => Checked::Unreadable(Arc::new(error)),
-    }
 }
 
 async fn drop_row(store: &Store, digest: Digest) -> Dropped {

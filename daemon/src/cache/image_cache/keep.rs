@@ -15,7 +15,6 @@ use crate::{
         kept::{Open, Shelf, Written},
         memory_tier::Item,
         shelver::{Shelving, shelve_all},
-        unsynced::Places,
     },
     store::{self, ArtifactRow, Entry, Store},
 };
@@ -26,7 +25,6 @@ const PRUNES: u32 = 8;
 /// What a writer needs of the actor and of the message.
 struct Writer {
     disk: DiskTier,
-    places: Places,
     store: Store,
     gate: Arc<RwLock<()>>,
     cache: Recipient<Settle>,
@@ -67,7 +65,6 @@ impl ImageCache {
         };
         let writer = Writer {
             disk: self.disk.clone(),
-            places: self.places.clone(),
             store: self.store.clone(),
             gate: Arc::clone(&self.gate),
             cache: ctx.address().recipient(),
@@ -133,14 +130,14 @@ impl ImageCache {
     }
 
     /// The rows of what was kept were committed, or its files are of no use.
-    pub(super) fn settle(&mut self, Settle { open, written }: Settle, ctx: &mut Context<Self>) {
+    pub(super) fn settle(&mut self, Settle { open, written }: Settle) {
         let Open { shelves, files, granted, key, together } = open;
         let is_stray = match &written {
             None => true,
             Some(written) => written.entry.artifacts.iter().zip(&files).any(|(row, file)| row != file),
         };
         if let Some(written) = written {
-            self.follow(key, shelves, written, ctx);
+            self.follow(key, shelves, written);
         }
         // Once they are counted: in between, another thread would be granted the same room.
         drop(granted);
@@ -151,16 +148,12 @@ impl ImageCache {
         }
     }
 
-    fn follow(&mut self, key: Option<Key>, shelves: Vec<Shelf>, written: Written, ctx: &mut Context<Self>) {
-        let Written { entry, unsynced, added } = written;
+    fn follow(&mut self, key: Option<Key>, shelves: Vec<Shelf>, written: Written) {
+        let Written { entry, added } = written;
         self.stats.artifacts += added.artifacts;
         self.cap.add(added.bytes);
         self.stats.entries += added.entries;
-        let shelves = shelves.into_iter().zip(&entry.artifacts).zip(unsynced);
-        for ((Shelf { row: file, stamp, held, carried }, row), number) in shelves {
-            if let (Some(carried), Some(number)) = (carried, number) {
-                self.sync_later(carried.committed(number, self.disk.path(row)), ctx);
-            }
+        for (Shelf { row: file, stamp, held }, row) in shelves.into_iter().zip(&entry.artifacts) {
             self.shelves.open().recent.protect(row.digest, Instant::now());
             if file.extension != row.extension {
                 continue;
@@ -216,11 +209,11 @@ async fn count_new(
 
 /// Writes the files; they go again if one of them cannot be written: on a disk that is full they would only make it worse.
 async fn write(writer: Writer, pictures: Vec<NewArtifact>, granted: Granted) -> Result<Kept, CacheError> {
-    let Writer { disk, places, store, gate, cache, asked } = writer;
+    let Writer { disk, store, gate, cache, asked } = writer;
     let together = Arc::clone(&gate).read_owned().await;
     let shelving = disk.clone();
     let coming = store.coming();
-    let shelving = on_thread(disk.artifacts().to_owned(), move || shelve_all(&shelving, &places, pictures));
+    let shelving = on_thread(disk.artifacts().to_owned(), move || shelve_all(&shelving, pictures));
     let Shelving { shelves, files, error } = shelving.await?;
     if let Some(error) = error {
         drop(together);

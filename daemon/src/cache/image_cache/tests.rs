@@ -4,7 +4,6 @@ mod at_once;
 mod damage;
 mod placed;
 mod room;
-mod unsynced;
 
 use std::{
     path::{Path, PathBuf},
@@ -77,26 +76,6 @@ impl Home {
             connection.execute(sql, [digest.as_bytes()]).map_err(StoreError::from)
         });
         pin.await.unwrap();
-    }
-
-    /// The sizes of what the journal has.
-    async fn in_journal(&self) -> Vec<u64> {
-        let read = self.store.read(|connection| {
-            let mut sizes = connection.prepare("SELECT length(bytes) FROM unsynced ORDER BY number")?;
-            let sizes = sizes.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            Ok(sizes)
-        });
-        read.await.unwrap()
-    }
-
-    /// Waits until the journal has only these.
-    async fn comes_to(&self, sizes: &[u64]) {
-        let wait = async {
-            while self.in_journal().await != sizes {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
     }
 
     fn strays(&self, name: &str) -> usize {

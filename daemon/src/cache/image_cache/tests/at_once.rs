@@ -17,7 +17,6 @@ async fn a_result_is_had_at_once_while_its_file_stands_as_it_was_and_counts_as_a
     assert_eq!(home.shelves.look_now(&[[1; 32]]), None, "it must be hashed first");
     assert_eq!(look_up(&cache, 1).await, Some(made.clone()));
     assert_eq!(home.shelves.look_now(&[[1; 32]]), Some(made.clone().into()));
-    home.comes_to(&[]).await;
     std::fs::remove_file(&made.outputs[0].path).unwrap();
     assert_eq!(home.shelves.look_now(&[[1; 32]]), None);
     assert_eq!((look_up(&cache, 1).await, stats(&cache).await.hits), (None, 3));
@@ -33,7 +32,11 @@ async fn an_earlier_key_is_passed_over_only_if_it_is_known_to_have_nothing() {
     assert_eq!(home.shelves.look_now(&[[1; 32], [2; 32]]), None, "the journal may have the first again");
     assert_eq!(look_up(&cache, 1).await, None);
     assert_eq!(home.shelves.look_now(&[[1; 32], [2; 32]]), Some(made.into()));
-    assert_eq!(home.shelves.look_now(&[[3; 32], [2; 32]]), None, "nobody has asked the journal for the third");
+    assert_eq!(
+        home.shelves.look_now(&[[3; 32], [2; 32]]),
+        None,
+        "nobody has asked the journal for the third"
+    );
 }
 
 #[actix::test]

@@ -28,7 +28,6 @@ async fn a_damaged_file_is_a_miss_and_can_be_kept_again() {
         let cache = home.start_wide();
         let made = home.keep(&cache, 1, 100).await.unwrap();
         let path = made.outputs[0].path.as_str();
-        home.comes_to(&[]).await;
         damage(path);
         assert_eq!(look_up(&cache, 1).await, None, "damage {number}");
         let event = events.next().await.unwrap();
@@ -50,7 +49,6 @@ async fn a_damaged_file_is_not_read_nor_found() {
         let cache = home.start_wide();
         let made = home.keep(&cache, 1, 100).await.unwrap();
         cache.send(ClearCache { is_memory_only: true }).await.unwrap().unwrap();
-        home.comes_to(&[]).await;
         damage(&made.outputs[0].path);
         let digest = made.outputs[0].digest;
         assert!(matches!(read(&cache, digest, 0, 9).await, Err(CacheError::NotFound(_))));
@@ -65,7 +63,6 @@ async fn an_entry_with_one_damaged_picture_leaves_the_next_key_its_turn() {
     let cache = home.start_wide();
     let two = home.keep_this(&cache, keep_all(Some(1), vec![picture(1, 60), picture(2, 60)])).await.unwrap();
     let other = home.keep(&cache, 3, 60).await.unwrap();
-    home.comes_to(&[]).await;
     fs::remove_file(&two.outputs[1].path).unwrap();
     let msg = LookUp { requests: vec![vec![[1; 32], [3; 32]]], is_counted: true };
     assert_eq!(cache.send(msg).await.unwrap(), [Some(other.into())]);
@@ -107,7 +104,6 @@ async fn verifying_drops_what_is_lost_and_removes_old_strays_only() {
         .into_iter()
         .map(Result::unwrap)
         .collect();
-    home.comes_to(&[]).await;
     DAMAGES[0](&made[0].outputs[0].path);
     DAMAGES[2](&made[1].outputs[0].path);
     let directory = PathBuf::from(&made[2].outputs[0].path);
