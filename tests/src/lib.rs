@@ -18,12 +18,14 @@ pub mod lines;
 pub mod module_graph;
 pub mod needs;
 pub mod pinned;
+pub mod preload;
 pub mod process;
 pub mod random;
 pub mod raw_server;
 pub mod sandbox;
 pub mod small_disk;
 pub mod studio;
+pub mod table;
 pub mod wait;
 
 mod connection;
@@ -36,5 +38,6 @@ pub use self::{
     random::Random,
     sandbox::Sandbox,
     small_disk::SmallDisk,
+    table::every,
     wait::{DEADLINE, eventually, pause},
 };

@@ -37,6 +37,24 @@ pub fn config(sandbox: &Sandbox, provider: &FakeProvider, more: &str) -> String 
     )
 }
 
+/// The same daemon with limits on answers that no test reaches, for calls that the provider holds: how soon a test lets go of them depends on
+/// how busy the machine is.
+#[track_caller]
+pub fn unhurried_studio(provider: &FakeProvider, more: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.configure(&unhurried(&config(&sandbox, provider, more)));
+    sandbox.start();
+    sandbox
+}
+
+/// A configuration whose limits on answers no test reaches.
+#[track_caller]
+pub fn unhurried(config: &str) -> String {
+    let hurried = "first_byte_s = 2\nread_s = 2\ntotal_s = 20\n";
+    assert!(config.contains(hurried), "{config}");
+    config.replace(hurried, "first_byte_s = 240\nread_s = 240\ntotal_s = 480\n")
+}
+
 /// The params of a small picture.
 pub fn prompt(text: &str) -> Value {
     json!({ "prompt": text, "width": 64, "height": 64 })

@@ -16,7 +16,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use reel_tests::{
-    FakeProvider,
+    FakeProvider, every,
     fake_provider::Fault,
     studio::{ask_once, studio},
 };
@@ -114,7 +114,8 @@ fn a_picture_that_arrived_whole_is_kept_whatever_is_beside_it() {
     for picture in [png(0), png(1_300_000)] {
         let answers = answers(&picture);
         assert!(answers.len() >= 40);
-        for (name, media_type, body) in answers {
+        let cases = answers.into_iter().map(|(name, media_type, body)| (name, (media_type, body)));
+        every(cases, |name, (media_type, body)| {
             let prompt = format!("{name} {}", picture.len());
             provider
                 .on_prompt(&prompt, Fault::Answered { status: 200, media_type, headers: Vec::new(), body });
@@ -132,7 +133,7 @@ fn a_picture_that_arrived_whole_is_kept_whatever_is_beside_it() {
                 (1, 1),
                 "{name}"
             );
-        }
+        });
     }
 }
 
@@ -146,7 +147,7 @@ fn a_picture_that_nothing_here_decodes_is_kept_as_it_came() {
     let mut damaged = png(2_000);
     let late = damaged.len() - 12 - 4 - 100;
     damaged[late] ^= 1;
-    for (media_type, extension, bytes) in [
+    let formats = [
         ("image/avif", "avif", &b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B and more of it, until it is long enough"[..]),
         ("image/gif", "gif", b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x01D\0;"),
         ("image/bmp", "bmp", b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18\0\0\0\0\0\x04\0\0\0"),
@@ -156,28 +157,31 @@ fn a_picture_that_nothing_here_decodes_is_kept_as_it_came() {
         ("image/svg+xml", "svg", svg),
         ("application/octet-stream", "bin", b"\x01\x02\x03\x04\xff\xfe\xfd no format at all"),
         ("image/png", "png", &damaged),
-    ] {
-        for way in ["as base64", "as a URL", "as it is"] {
-            if way == "as it is" && extension == "bin" {
-                continue;
-            }
-            let name = format!("{extension} {way}");
-            let url = format!("data:{media_type};base64,{}", STANDARD.encode(bytes));
-            let body = match way {
-                "as base64" => json!({ "data": [{ "b64_json": STANDARD.encode(bytes) }] }).to_string().into_bytes(),
-                "as a URL" => json!({ "data": [{ "url": url }] }).to_string().into_bytes(),
-                _ => bytes.to_vec(),
-            };
-            provider.on_prompt(&name, Fault::answered(200, body));
-            let task = ask_once(&mut connection, &name);
-            assert_eq!(task["state"], "succeeded", "{name}: {}", task["error"]);
-            let output = &task["outputs"][0];
-            assert_eq!(output["media_type"], media_type, "{name}");
-            let path = output["path"].as_str().unwrap();
-            assert!(path.ends_with(&format!(".{extension}")), "{path}");
-            assert!(fs::read(path).unwrap() == bytes, "{name}");
+    ];
+    let ways = ["as base64", "as a URL", "as it is"];
+    let cases =
+        formats.into_iter().flat_map(|format| ways.map(|way| (format!("{} {way}", format.1), (format, way))));
+    every(cases, |name, ((media_type, extension, bytes), way)| {
+        if way == "as it is" && extension == "bin" {
+            return;
         }
-    }
+        let url = format!("data:{media_type};base64,{}", STANDARD.encode(bytes));
+        let body = match way {
+            "as base64" => {
+                json!({ "data": [{ "b64_json": STANDARD.encode(bytes) }] }).to_string().into_bytes()
+            }
+            "as a URL" => json!({ "data": [{ "url": url }] }).to_string().into_bytes(),
+            _ => bytes.to_vec(),
+        };
+        provider.on_prompt(name, Fault::answered(200, body));
+        let task = ask_once(&mut connection, name);
+        assert_eq!(task["state"], "succeeded", "{name}: {}", task["error"]);
+        let output = &task["outputs"][0];
+        assert_eq!(output["media_type"], media_type, "{name}");
+        let path = output["path"].as_str().unwrap();
+        assert!(path.ends_with(&format!(".{extension}")), "{path}");
+        assert!(fs::read(path).unwrap() == bytes, "{name}");
+    });
     // A text in place of a picture is none, and is shown.
     let body = json!({ "data": [{ "b64_json": STANDARD.encode("out of paint, sorry") }] });
     provider.on_prompt("a text", Fault::answered(200, body.to_string()));
@@ -259,10 +263,10 @@ fn the_words_and_the_status_of_a_provider_are_shown() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "billing = \"free\"");
     let mut connection = sandbox.connect();
-    for (status, body, code, words, hint) in REFUSALS {
-        let name = format!("{status} {body}");
-        provider.on_prompt(&name, Fault::answered(*status, *body));
-        let task = ask_once(&mut connection, &name);
+    let cases = REFUSALS.iter().map(|case| (format!("{} {}", case.0, case.1), case));
+    every(cases, |name, (status, body, code, words, hint)| {
+        provider.on_prompt(name, Fault::answered(*status, *body));
+        let task = ask_once(&mut connection, name);
         let error = &task["error"];
         assert_eq!(
             (&error["code"], &error["provider_status"]),
@@ -273,7 +277,7 @@ fn the_words_and_the_status_of_a_provider_are_shown() {
         assert!(shown.contains(words), "{name}: {error}");
         assert!(*status == 200 || shown.contains(&format!("(status {status})")), "{name}: {error}");
         assert!(error["hint"].as_str().unwrap().contains(hint), "{name}: {error}");
-    }
+    });
 }
 
 #[test]

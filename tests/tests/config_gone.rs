@@ -13,7 +13,7 @@ use std::fs;
 use reel_tests::{
     Connection, FakeProvider, eventually,
     fake_provider::Fault,
-    studio::{config, prompt, studio, submit},
+    studio::{prompt, studio, submit, unhurried_studio},
 };
 use serde_json::{Value, json};
 
@@ -135,8 +135,8 @@ fn equal_tasks_that_waited_for_their_provider_still_make_one_call() {
 #[test]
 fn a_task_whose_provider_goes_during_its_attempt_waits_for_it() {
     let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "");
-    let text = config(&sandbox, &provider, "");
+    let sandbox = unhurried_studio(&provider, "");
+    let text = fs::read_to_string(sandbox.config()).unwrap();
     provider.script([Fault::Unavailable]);
     provider.hold();
     let mut connection = sandbox.connect();

@@ -17,21 +17,14 @@ use reel_protocol::{
 };
 use reel_tests::{
     DEADLINE, FakeProvider, Sandbox, process,
-    studio::{config, submit},
+    studio::{submit, unhurried_studio},
 };
 use rustix::process::Signal;
 use serde_json::json;
 
 /// A daemon with one paid call under way, which goes on until the provider is released.
 fn with_paid_call(provider: &FakeProvider) -> (Sandbox, u64) {
-    let sandbox = Sandbox::new();
-    let patient = config(&sandbox, provider, "").replace(
-        "first_byte_s = 2\nread_s = 2\ntotal_s = 20",
-        "first_byte_s = 240\nread_s = 240\ntotal_s = 480",
-    );
-    assert!(patient.contains("total_s = 480"), "{patient}");
-    sandbox.configure(&patient);
-    sandbox.start();
+    let sandbox = unhurried_studio(provider, "");
     provider.hold();
     let task = submit(&mut sandbox.connect(), "a lighthouse");
     provider.wait_for_in_flight(1);

@@ -13,7 +13,7 @@ use std::fs;
 use reel_tests::{
     Connection, FakeProvider, Sandbox, eventually,
     fake_provider::Fault,
-    studio::{key_file, prompt, submit},
+    studio::{key_file, prompt, submit, unhurried},
 };
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn two(studio: &FakeProvider, spare: &FakeProvider) -> Sandbox {
             key_file(sandbox.root()).display()
         )
     };
-    let http = "[http]\nfirst_byte_s = 2\nread_s = 2\ntotal_s = 20\nper_host = 100\npool = 100\n";
+    let http = "[http]\nfirst_byte_s = 2\nread_s = 2\ntotal_s = 20\n";
     sandbox.configure(&format!("{http}{}{}", section("studio", studio, 1), section("spare", spare, 2)));
     sandbox.start();
     sandbox
@@ -123,7 +123,9 @@ fn nothing_else_is_asked_of_another_provider() {
 fn equal_tasks_go_together_and_a_named_one_among_them_stays() {
     let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = two(&studio, &spare);
+    sandbox.configure(&unhurried(&fs::read_to_string(sandbox.config()).unwrap()));
     let mut connection = sandbox.connect();
+    connection.ok("daemon.reload", json!({}));
     studio.always(Fault::Unauthorized);
     studio.hold();
     let ids: Vec<_> = (0..5).map(|_| submit(&mut connection, "one for all")).collect();

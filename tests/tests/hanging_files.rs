@@ -8,9 +8,13 @@
     reason = "a test fails by panicking, where it stands"
 )]
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
-use reel_tests::{Connection, Sandbox, process};
+use reel_tests::{Connection, FakeProvider, Sandbox, eventually, preload, process, studio::submit};
 use rustix::{
     fs::{CWD, Mode, mkfifoat},
     process::Signal,
@@ -29,7 +33,7 @@ fn call(connection: &mut Connection) -> Value {
     connection.answer(request).unwrap()
 }
 
-fn path_of(task: &Value) -> std::path::PathBuf {
+fn path_of(task: &Value) -> PathBuf {
     task["outputs"][0]["path"].as_str().unwrap().into()
 }
 
@@ -59,7 +63,8 @@ fn something_else_in_place_of_a_cached_file_is_set_aside_and_the_picture_is_made
     assert_eq!(sandbox.stop(), Some(0));
 }
 
-/// Makes every opening of an artifact wait for ever, as soon as the file named by `HANG` exists.
+/// Makes every opening of a file whose path contains `HANG_AT` wait for ever, as soon as the file named by `HANG` exists. The first such
+/// opening makes the file named by `HANG_REACHED`.
 const HANGING_DISK: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -69,10 +74,12 @@ const HANGING_DISK: &str = r#"
 #include <string.h>
 #include <unistd.h>
 static int opened(const char *name, const char *path, int flags, int mode) {
-    const char *flag = getenv("HANG");
-    if (flag && strstr(path, "/artifacts/") && (flags & O_ACCMODE) == O_RDONLY && access(flag, F_OK) == 0)
-        for (;;) pause();
+    const char *flag = getenv("HANG"), *at = getenv("HANG_AT"), *reached = getenv("HANG_REACHED");
     int (*real)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, name);
+    if (flag && at && strstr(path, at) && (flags & O_ACCMODE) == O_RDONLY && access(flag, F_OK) == 0) {
+        close(real(reached, O_CREAT | O_WRONLY, 0600));
+        for (;;) pause();
+    }
     return real(path, flags, mode);
 }
 #define OPEN(name) int name(const char *path, int flags, ...) { \
@@ -81,24 +88,24 @@ OPEN(open)
 OPEN(open64)
 "#;
 
-/// The library that is loaded before the system's own.
-fn hanging_disk(directory: &Path) -> std::path::PathBuf {
-    let (source, library) = (directory.join("hang.c"), directory.join("hang.so"));
-    fs::write(&source, HANGING_DISK).unwrap();
-    let compiled =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).arg("-ldl").status();
-    assert!(compiled.unwrap().success(), "the C compiler that reel is built with");
-    library
+/// A home whose files with `at` in their path hang as soon as the file that is returned exists, and the file that tells that one was opened.
+fn hanging_at(at: &str) -> (Sandbox, PathBuf, PathBuf) {
+    let sandbox = Sandbox::new();
+    let (library, flag) = (preload::library(sandbox.root(), HANGING_DISK), sandbox.root().join("hangs"));
+    let reached = sandbox.root().join("reached");
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let sandbox = sandbox
+        .with_variable("LD_PRELOAD", text(&library))
+        .with_variable("HANG", text(&flag))
+        .with_variable("HANG_AT", at.to_owned())
+        .with_variable("HANG_REACHED", text(&reached));
+    (sandbox, flag, reached)
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn on_a_disk_that_hangs_calls_keep_their_timeouts_others_go_on_and_the_daemon_ends() {
-    let sandbox = Sandbox::new();
-    let (library, flag) = (hanging_disk(sandbox.root()), sandbox.root().join("hangs"));
-    let sandbox = sandbox
-        .with_variable("LD_PRELOAD", library.to_str().unwrap().to_owned())
-        .with_variable("HANG", flag.to_str().unwrap().to_owned());
+    let (sandbox, flag, _) = hanging_at("/artifacts/");
     let pid = sandbox.start();
     let mut connection = sandbox.connect();
     let made = call(&mut connection);
@@ -116,4 +123,30 @@ fn on_a_disk_that_hangs_calls_keep_their_timeouts_others_go_on_and_the_daemon_en
     process::signal(pid, Signal::TERM);
     assert!(process::wait_gone(pid, reel_tests::DEADLINE * 2), "SIGTERM is not obeyed");
     assert!(sandbox.log().contains("the process ends without it"), "{}", sandbox.log());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_key_file_or_certificates_on_a_disk_that_hangs_stop_nobody_else() {
+    let provider = FakeProvider::start();
+    for (file, scheme) in [("the-key", "http"), ("the-certificates", "https")] {
+        let (sandbox, flag, reached) = hanging_at(file);
+        let (key, certificates) = (sandbox.root().join("the-key"), sandbox.root().join("the-certificates"));
+        for path in [&key, &certificates] {
+            fs::write(path, FakeProvider::KEY).unwrap();
+        }
+        let sandbox = sandbox.with_variable("SSL_CERT_FILE", certificates.to_str().unwrap().to_owned());
+        sandbox.configure(&format!(
+            "[providers.studio]\nkind = \"openai\"\nbase_url = \"{scheme}://{}/v1\"\napi_key = {{ file = \"{}\" }}\nmodel = \"m\"\n",
+            provider.address(),
+            key.display()
+        ));
+        sandbox.start();
+        fs::write(&flag, "").unwrap();
+        submit(&mut sandbox.connect(), "a lighthouse");
+        eventually(&format!("{file} is being opened"), || reached.exists().then_some(()));
+        let mut other = sandbox.connect();
+        let id = other.submit("debug.noop", json!({}));
+        assert_eq!(other.wait(id)["state"], "succeeded", "{file}");
+    }
 }

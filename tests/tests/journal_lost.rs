@@ -15,7 +15,7 @@ use std::{
 };
 
 use reel_tests::{
-    Connection, DEADLINE, Sandbox, eventually, pause,
+    Connection, DEADLINE, Sandbox, eventually, every, pause,
     process::{self, wait_gone},
 };
 use rusqlite::Connection as Database;
@@ -97,11 +97,15 @@ fn a_journal_that_is_lost_takes_no_picture_with_it_and_no_id_comes_again() {
         ("a table dropped", drop_table, "journal_set_aside"),
         ("a row that cannot be read", spoil_a_row, "journal_set_aside"),
     ];
-    for (how, change, code) in table {
+    every(table.map(|(how, change, code)| (how, (change, code))), |how, (change, code)| {
         let (sandbox, file, newest) = with_a_past();
         change(&database(&sandbox));
         sandbox.start();
         let mut connection = sandbox.connect();
+        assert!(connection.submit("debug.noop", json!({})) > newest, "{how}");
+        let verified = connection.ok("cache.verify", json!({}));
+        assert_eq!((&verified["strays"], file.exists()), (&json!(0), true), "{how}: {verified}");
+
         assert_eq!(codes(&mut connection), [code], "{how}\n{}", sandbox.log());
         assert!(sandbox.log().contains("ERROR"), "{how}");
         let shown = sandbox.reel(&["status"]);
@@ -110,12 +114,8 @@ fn a_journal_that_is_lost_takes_no_picture_with_it_and_no_id_comes_again() {
             shown.stdout.contains("WARNING") && shown.stdout.contains(&format!("{home}/reel.db")),
             "{how}"
         );
-
-        assert!(connection.submit("debug.noop", json!({})) > newest, "{how}");
-        let verified = connection.ok("cache.verify", json!({}));
-        assert_eq!((&verified["strays"], file.exists()), (&json!(0), true), "{how}: {verified}");
         assert_eq!(sandbox.stop(), Some(0), "{how}");
-    }
+    });
 }
 
 #[test]
@@ -276,8 +276,11 @@ fn a_journal_that_is_taken_away_is_noticed_by_a_daemon_without_work() {
 fn a_stop_folds_the_log_back() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
-    let id = connection.submit("debug.noop", json!({}));
-    connection.wait(id);
+    // Megabytes, so that folding back takes longer than the rest of a stop.
+    let spec = json!({ "kind": "debug.noop", "metadata": { "text": "m".repeat(4_000) } });
+    let (batch, ids) = connection.submit_batch(vec![spec; 2_000]);
+    let id = ids[0];
+    connection.ok("task.wait", json!({ "batch": batch }));
     assert_eq!(sandbox.stop(), Some(0));
     let log = fs::metadata(beside(&database(&sandbox), "-wal")).map_or(0, |metadata| metadata.len());
     assert_eq!(log, 0);

@@ -18,7 +18,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
-use reel_tests::{FakeProvider, Sandbox, fake_provider::Fault, process, studio};
+use reel_tests::{FakeProvider, Sandbox, every, fake_provider::Fault, process, studio};
 use serde_json::json;
 
 /// A 64x64 picture in a form.
@@ -161,7 +161,7 @@ fn what_cannot_be_written_is_refused_before_anything_is_paid() {
     let _listener = std::os::unix::net::UnixListener::bind(work.join("socket.png")).unwrap();
     let long_name = "a".repeat(252) + ".png";
     let long_path = "d/".repeat(2100) + "a.png";
-    for (path, more) in [
+    let table = [
         (long_name.as_str(), &[][..]),
         (&long_path, &[]),
         ("no/such/directory/x.png", &[]),
@@ -170,11 +170,13 @@ fn what_cannot_be_written_is_refused_before_anything_is_paid() {
         ("dangling.png", &[]),
         ("socket.png", &["--force"]),
         ("/proc/x.png", &[]),
-    ] {
+    ];
+    every(table, |path, more| {
         let ran = sandbox.reel(&[&["generate", "x", "-s", "64x64", "-o", path], more].concat());
         assert_eq!(ran.code, Some(73), "{path}: {}", ran.stderr);
         assert!(ran.stdout.is_empty() && !ran.stderr.contains("at path"), "{path}: {}", ran.stderr);
-    }
+        assert_eq!(provider.calls(), 0, "{path}");
+    });
     fs::write(work.join("p.txt"), "x\n").unwrap();
     for out in ["mine.png", "dangling.png", "/proc/out"] {
         sandbox.reel(&["batch", "p.txt", "-o", out]).expect_code(73);

@@ -18,7 +18,7 @@ use reel_tests::{
     Connection, DEADLINE, FakeProvider, Sandbox, eventually,
     fake_provider::{Delivery, Fault},
     pause,
-    studio::{ask_once, config, key_file, prompt, studio, submit},
+    studio::{ask_once, config, key_file, prompt, studio, submit, unhurried_studio},
 };
 use serde_json::{Value, json};
 
@@ -93,7 +93,7 @@ fn answers_of_every_kind_give_their_pictures() {
 #[test]
 fn no_more_calls_are_under_way_than_the_provider_allows() {
     let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "max_concurrent = 3");
+    let sandbox = unhurried_studio(&provider, "max_concurrent = 3");
     provider.hold();
     let mut connection = sandbox.connect();
     let tasks = (0..40).map(|n| json!({ "kind": "image.generate", "params": prompt(&format!("{n}")) }));
@@ -137,7 +137,7 @@ fn no_minute_holds_more_calls_than_the_provider_allows_though_the_daemon_dies() 
 #[test]
 fn sixty_four_equal_requests_are_one_call() {
     let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "");
+    let sandbox = unhurried_studio(&provider, "");
     provider.hold();
     let mut connections: Vec<_> = (0..64).map(|_| sandbox.connect()).collect();
     let call = json!({ "service": "image", "method": "generate", "params": prompt("one for all") });

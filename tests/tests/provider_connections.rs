@@ -15,10 +15,12 @@ use std::{
 };
 
 use reel_tests::{
-    FakeProvider, Sandbox, eventually, pause,
+    FakeProvider, Sandbox, eventually,
+    fake_provider::Delivery,
+    pause,
     process::signal,
     raw_server::{RawRequest, RawServer, picture, png, response},
-    studio::{prompt, studio, submit},
+    studio::{config, prompt, studio, submit, unhurried_studio},
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -96,11 +98,7 @@ fn an_answer_that_arrived_while_the_daemon_stood_still_is_read() {
 #[test]
 fn as_many_calls_are_under_way_as_the_provider_is_configured_for() {
     let provider = FakeProvider::start();
-    let sandbox = Sandbox::new();
-    let config =
-        reel_tests::studio::config(&sandbox, &provider, "max_concurrent = 25\n[tasks]\nmax_concurrent = 30");
-    sandbox.configure(&config);
-    sandbox.start();
+    let sandbox = unhurried_studio(&provider, "max_concurrent = 25\n[tasks]\nmax_concurrent = 30");
     provider.hold();
     let mut connection = sandbox.connect();
     let ids: Vec<_> = (0..30).map(|n| submit(&mut connection, &n.to_string())).collect();
@@ -135,6 +133,24 @@ fn a_picture_is_fetched_though_the_idle_connection_was_closed_meanwhile() {
         let task = connection.wait(id);
         assert_eq!(task["state"], "succeeded", "{task}");
     }
+}
+
+#[test]
+fn a_reload_that_changes_nothing_about_connections_keeps_those_that_are_open() {
+    let provider = FakeProvider::start();
+    provider.deliver(Delivery::AbsoluteUrl);
+    let sandbox = studio(&provider, "");
+    let mut connection = sandbox.connect();
+    let mut succeeds = |text: &str| {
+        let id = submit(&mut connection, text);
+        assert_eq!(connection.wait(id)["state"], "succeeded");
+        provider.connections()
+    };
+    let before = succeeds("one");
+    sandbox.configure(&config(&sandbox, &provider, "max_concurrent = 7"));
+    sandbox.connect().ok("daemon.reload", json!({}));
+    // The request has a connection of its own, and the picture comes by the one that lay idle.
+    assert_eq!(succeeds("two"), before + 1);
 }
 
 #[test]

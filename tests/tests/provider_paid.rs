@@ -11,7 +11,7 @@
 use reel_tests::{
     FakeProvider, eventually,
     fake_provider::Fault,
-    studio::{prompt, studio, submit},
+    studio::{prompt, studio, submit, unhurried_studio},
 };
 use serde_json::json;
 
@@ -44,7 +44,7 @@ fn an_equal_request_joins_one_whose_outcome_is_unknown_and_a_release_asks_once_f
 #[test]
 fn a_paid_call_goes_on_though_its_task_was_cancelled_and_its_picture_is_kept() {
     let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "");
+    let sandbox = unhurried_studio(&provider, "");
     provider.hold();
     let mut connection = sandbox.connect();
     let id = submit(&mut connection, "too late");
@@ -62,7 +62,7 @@ fn a_paid_call_goes_on_though_its_task_was_cancelled_and_its_picture_is_kept() {
 #[test]
 fn who_asks_for_the_same_while_a_given_up_call_goes_on_gets_its_picture() {
     let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "");
+    let sandbox = unhurried_studio(&provider, "");
     provider.hold();
     let mut connection = sandbox.connect();
     let given_up = submit(&mut connection, "once more");
@@ -103,7 +103,7 @@ fn a_deadline_does_not_end_what_may_have_been_paid() {
 #[test]
 fn what_may_have_been_paid_stays_held_though_its_provider_is_gone_after_a_death() {
     let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "");
+    let sandbox = unhurried_studio(&provider, "");
     provider.hold();
     let mut connection = sandbox.connect();
     let spec = json!({ "kind": "image.generate", "params": prompt("x"), "provider": "studio" });
@@ -154,7 +154,7 @@ fn a_full_store_asks_for_nothing_that_it_could_not_keep() {
 #[test]
 fn a_stop_waits_for_what_may_have_been_paid() {
     let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "");
+    let sandbox = unhurried_studio(&provider, "");
     provider.hold();
     let mut connection = sandbox.connect();
     let id = submit(&mut connection, "the last one");
