@@ -19,7 +19,7 @@ use crate::{
     memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
     notices::Notices,
     provider::{GateLimits, Instance, InstanceFactory, Permits, ProviderGateway, SetInstances},
-    service::{Planner, RegistryParts, ServiceRegistry, SetImageProviders},
+    service::{Planner, ServiceParts, ServiceStats, Services},
     store::{Recovery, Store},
     tasks::{Drain, GetTaskCounts, Replan, SetTaskLimits, TaskTracker, TrackerParts},
 };
@@ -72,7 +72,7 @@ pub struct ProviderRooms {
     factory: InstanceFactory,
     permits: Permits,
     instances: Recipient<SetInstances>,
-    profiles: Recipient<SetImageProviders>,
+    services: ServiceStats,
     replan: Recipient<Replan>,
 }
 
@@ -82,14 +82,11 @@ impl ProviderRooms {
         let instances = self.factory.build(config);
         self.permits.configure(limits(&instances));
         let planner = Arc::new(Planner::new(profiles(&instances)));
-        // All are told in one turn, so that no room goes on for long with what another has dropped.
-        let told = (
-            self.profiles.send(SetImageProviders(profiles(&instances))),
-            self.instances.send(SetInstances(instances)),
-            self.replan.send(Replan(planner)),
-        );
+        self.services.set_providers(profiles(&instances));
+        // Both are told in one turn, so that no room goes on for long with what the other has dropped.
+        let told = (self.instances.send(SetInstances(instances)), self.replan.send(Replan(planner)));
         // A room that is gone takes the process with it; there is nobody to tell here.
-        let _ = (told.0.await, told.1.await, told.2.await);
+        let _ = (told.0.await, told.1.await);
     }
 }
 
@@ -130,6 +127,21 @@ fn start_cache(parts: CacheParts) -> (Addr<ImageCache>, Shelves, Shelver) {
     (cache, shelves, shelver)
 }
 
+fn services(
+    gateway: &Addr<ProviderGateway>,
+    cache: &Addr<ImageCache>,
+    shelver: Shelver,
+    stats: &ServiceStats,
+) -> Services {
+    Services::new(ServiceParts {
+        generate: gateway.clone().recipient(),
+        keep: cache.clone().recipient(),
+        find_room: cache.clone().recipient(),
+        shelver,
+        stats: stats.clone(),
+    })
+}
+
 /// Starts all rooms on this thread's arbiter.
 pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let Foundation { locations, config, store, recovery, notices, control, is_auto_started, config_in_force } =
@@ -152,21 +164,15 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let instances = factory.build(&config);
     let (permits, profiles) = (Permits::new(limits(&instances)), profiles(&instances));
     let gateway = ProviderGateway::new(instances, permits.clone()).start();
-    let registry = ServiceRegistry::new(RegistryParts {
-        image_providers: profiles.clone(),
-        generate: gateway.clone().recipient(),
-        keep: cache.clone().recipient(),
-        find_room: cache.clone().recipient(),
-        shelver,
-    })
-    .start();
+    let stats = ServiceStats::default();
+    stats.set_providers(profiles.clone());
 
     let tracker = TaskTracker::new(TrackerParts {
         store: store.clone(),
         recovery: Some(recovery),
         artifacts,
         plan: Arc::new(Planner::new(profiles)),
-        run: registry.clone().recipient(),
+        run: Arc::new(services(&gateway, &cache, shelver, &stats)),
         shelves,
         look_up: cache.clone().recipient(),
         coalesced: cache.clone().recipient(),
@@ -177,7 +183,6 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         limits: task_limits(&config.tasks),
     });
     let tracker = tracker.start();
-
     let memory = MemorySupervisor::new(MemoryParts {
         config: config.memory,
         budget: budget.clone(),
@@ -189,7 +194,14 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     })
     .start();
 
-    let actors = Actors { tracker, cache, gateway, registry, memory };
+    let providers = ProviderRooms {
+        factory,
+        permits,
+        services: stats.clone(),
+        instances: gateway.clone().recipient(),
+        replan: tracker.clone().recipient(),
+    };
+    let actors = Actors { tracker, cache, gateway, memory };
     let router = Router::new(RouterParts {
         recipients: recipients(&actors),
         events: events.clone(),
@@ -202,34 +214,21 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         is_auto_started,
         config_in_force,
         notices,
+        services: stats,
     });
-    Ok(actors.into_rooms(router, factory, permits, events))
+    Ok(actors.into_rooms(router, providers, events))
 }
 
 struct Actors {
     tracker: Addr<TaskTracker>,
     cache: Addr<ImageCache>,
     gateway: Addr<ProviderGateway>,
-    registry: Addr<ServiceRegistry>,
     memory: Addr<MemorySupervisor>,
 }
 
 impl Actors {
-    fn into_rooms(
-        self,
-        router: Router,
-        factory: InstanceFactory,
-        permits: Permits,
-        events: EventHub,
-    ) -> Rooms {
-        let Self { tracker, cache, gateway, registry, memory } = self;
-        let providers = ProviderRooms {
-            factory,
-            permits,
-            instances: gateway.recipient(),
-            profiles: registry.recipient(),
-            replan: tracker.clone().recipient(),
-        };
+    fn into_rooms(self, router: Router, providers: ProviderRooms, events: EventHub) -> Rooms {
+        let Self { tracker, cache, memory, .. } = self;
         Rooms {
             router,
             drain: tracker.clone().recipient(),
@@ -244,7 +243,7 @@ impl Actors {
 }
 
 fn recipients(actors: &Actors) -> Recipients {
-    let Actors { tracker, cache, gateway, registry, memory } = actors;
+    let Actors { tracker, cache, gateway, memory } = actors;
     Recipients {
         submit_task: tracker.clone().recipient(),
         submit_batch: tracker.clone().recipient(),
@@ -263,7 +262,6 @@ fn recipients(actors: &Actors) -> Recipients {
         verify_cache: cache.clone().recipient(),
         get_providers: gateway.clone().recipient(),
         check_provider: gateway.clone().recipient(),
-        get_service_status: registry.clone().recipient(),
         get_memory_status: memory.clone().recipient(),
         trim_memory: memory.clone().recipient(),
     }

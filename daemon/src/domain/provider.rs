@@ -37,6 +37,13 @@ pub struct ProviderProfile {
     pub image: ImageCapabilities,
 }
 
+impl ProviderProfile {
+    /// Whether it is asked for this service.
+    pub fn serves(&self, service: &str) -> bool {
+        self.services.iter().any(|name| name == service)
+    }
+}
+
 /// What a provider makes of pictures. A param that it would ignore is refused, as the picture would not be the one that was asked
 /// for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use reel_protocol::{
     endpoint::Locations,
     methods::{
         ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult, ConfigInForce,
-        MemoryStatusResult, MemoryTrimResult, ProviderCheckResult, ProviderInfo, ServiceStatusResult,
-        SubmitBatchResult, SubmitResult, TaskListResult, TaskWaitResult,
+        MemoryStatusResult, MemoryTrimResult, ProviderCheckResult, ProviderInfo, SubmitBatchResult,
+        SubmitResult, TaskListResult, TaskWaitResult,
     },
 };
 use tokio::{
@@ -25,7 +25,7 @@ use crate::{
     memory::{Budget, GetMemoryStatus, TrimMemory},
     notices::Notices,
     provider::{CheckProvider, GetProviders},
-    service::GetServiceStatus,
+    service::ServiceStats,
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
         SubmitTask, TaskCounts, TaskRefusal, WaitFor, WaitTasks,
@@ -84,6 +84,7 @@ impl Fake {
             is_auto_started: false,
             config_in_force: watch::channel(ConfigInForce::default()).1,
             notices: Notices::default(),
+            services: ServiceStats::default(),
         });
         Self { router, asked, events, budget, control: requests, rooms }
     }
@@ -110,7 +111,6 @@ fn recipients(rooms: &Addr<Rooms>) -> Recipients {
         trim_memory: rooms.clone().into(),
         get_providers: rooms.clone().into(),
         check_provider: rooms.clone().into(),
-        get_service_status: rooms.clone().into(),
     }
 }
 
@@ -184,7 +184,6 @@ answers! {
         is_usable: true,
         detail: "embedded".to_owned(),
     });
-    GetServiceStatus: |_rooms, _| ServiceStatusResult { services: std::collections::BTreeMap::new() };
 }
 
 /// As many bytes as were asked for.

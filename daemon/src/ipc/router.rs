@@ -27,7 +27,7 @@ use crate::{
     memory::{Budget, GetMemoryStatus, TrimMemory},
     notices::Notices,
     provider::{CheckProvider, GetProviders},
-    service::GetServiceStatus,
+    service::ServiceStats,
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
         SubmitTask, WaitTasks,
@@ -62,7 +62,6 @@ pub struct Recipients {
     pub trim_memory: Recipient<TrimMemory>,
     pub get_providers: Recipient<GetProviders>,
     pub check_provider: Recipient<CheckProvider>,
-    pub get_service_status: Recipient<GetServiceStatus>,
 }
 
 /// What a router is made of.
@@ -89,6 +88,8 @@ pub struct RouterParts {
     pub config_in_force: watch::Receiver<wire::ConfigInForce>,
     /// What a person should know.
     pub notices: Notices,
+    /// What the services have done.
+    pub services: ServiceStats,
 }
 
 /// The shared part of all sessions of one thread; cheap to clone.

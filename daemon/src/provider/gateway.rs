@@ -9,7 +9,7 @@ use reel_protocol::{
     ErrorCode, Timestamp,
     methods::{ProviderCheckResult, ProviderInfo},
 };
-use tokio::time::Instant;
+use tokio::{task::JoinError, time::Instant};
 
 use super::{
     CheckProvider, Generate, GenerateError, Generated, GetProviders, Instance, Permits, SetInstances, Shut,
@@ -49,10 +49,14 @@ impl Handler<Generate> for ProviderGateway {
     type Result = ResponseFuture<Result<Generated, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
-        match self.find(&call.provider) {
-            Some(instance) => Arc::clone(&instance.provider).generate(call),
-            None => Box::pin(async { Err(GenerateError::Failed(unreachable_provider())) }),
-        }
+        // As a task of its own: an actor looks at all of its futures whenever it does anything.
+        let run = self
+            .find(&call.provider)
+            .map(|instance| actix::spawn(Arc::clone(&instance.provider).generate(call)));
+        Box::pin(async move {
+            let Some(run) = run else { return Err(GenerateError::Failed(unreachable_provider())) };
+            run.await.unwrap_or_else(|error| Err(GenerateError::Failed(lost_call(&error))))
+        })
     }
 }
 
@@ -106,4 +110,10 @@ impl Handler<GetProviders> for ProviderGateway {
 fn unreachable_provider() -> Failure {
     let message = "the provider is not configured any more";
     Failure::with_code(Class::Unreached, ErrorCode::NoProvider, message, "reel providers lists them")
+}
+
+/// The call's future ended without an answer, which a panic of a room does; the process then ends as well.
+fn lost_call(error: &JoinError) -> Failure {
+    let message = format!("the call was lost: {error}");
+    Failure::with_code(Class::Ambiguous, ErrorCode::Internal, message, "reel daemon logs says more")
 }

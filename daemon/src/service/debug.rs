@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use reel_protocol::{JsonText, TaskError};
 use serde::Deserialize;
 
-use super::RunEnd;
-use super::image::BadParams;
+use super::{BadParams, LocalWork, RunEnd, Service, Work};
 use crate::domain::{CancelSignal, ProgressSink};
 
 /// The longest sleep: a day.
@@ -15,8 +15,29 @@ const MAX_MS: u64 = 24 * 3_600 * 1_000;
 /// The most progress reports of one task.
 const MAX_STEPS: u64 = 1_000_000;
 
-/// The methods, as `debug.NAME`.
-pub const METHODS: &[&str] = &["noop", "sleep", "fail", "progress"];
+/// The service.
+#[derive(Debug)]
+pub(super) struct Debug;
+
+impl Service for Debug {
+    fn name(&self) -> &'static str {
+        "debug"
+    }
+
+    fn methods(&self) -> &'static [&'static str] {
+        &["noop", "sleep", "fail", "progress"]
+    }
+
+    fn check(&self, method: &str, params: &JsonText) -> Result<Work, BadParams> {
+        check(method, params).map(|call| Work::Here(Box::new(call)))
+    }
+}
+
+impl LocalWork for Call {
+    fn run(self: Box<Self>, cancel: CancelSignal, progress: ProgressSink) -> LocalBoxFuture<'static, RunEnd> {
+        Box::pin(run(*self, cancel, progress))
+    }
+}
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +71,7 @@ fn default_code() -> String {
 
 /// A checked call.
 #[derive(Debug, Clone)]
-pub enum Call {
+enum Call {
     /// Ends at once.
     Noop,
     /// Ends after a while.
@@ -71,8 +92,8 @@ pub enum Call {
     },
 }
 
-/// Reads and checks the params of a method; None if there is no such method.
-pub fn check(method: &str, params: &JsonText) -> Option<Result<Call, BadParams>> {
+/// Reads and checks the params of a method.
+fn check(method: &str, params: &JsonText) -> Result<Call, BadParams> {
     let bad = |error: serde_json::Error, fields: &str| {
         BadParams::new(
             format!("the params do not fit debug.{method}: {error}"),
@@ -83,7 +104,7 @@ pub fn check(method: &str, params: &JsonText) -> Option<Result<Call, BadParams>>
         0..=MAX_MS => Ok(Duration::from_millis(ms)),
         _ => Err(BadParams::new(format!("ms {ms} is more than a day"), "at most 86400000")),
     };
-    Some(match method {
+    match method {
         "noop" => params.decode::<Noop>().map(|_| Call::Noop).map_err(|error| bad(error, "none")),
         "sleep" => params
             .decode::<Sleep>()
@@ -102,12 +123,15 @@ pub fn check(method: &str, params: &JsonText) -> Option<Result<Call, BadParams>>
                 )),
             }
         }),
-        _ => return None,
-    })
+        _ => Err(BadParams::new(
+            format!("there is no debug.{method}"),
+            "the methods are noop, sleep, fail and progress",
+        )),
+    }
 }
 
 /// Carries a call out.
-pub async fn run(call: Call, mut cancel: CancelSignal, progress: ProgressSink) -> RunEnd {
+async fn run(call: Call, mut cancel: CancelSignal, progress: ProgressSink) -> RunEnd {
     let work = async {
         match call {
             Call::Noop => RunEnd::Done,
@@ -145,19 +169,18 @@ mod tests {
 
     #[test]
     fn params_are_checked_for_each_method() {
-        let check = |method: &str, json: &str| {
-            check(method, &JsonText::parse(json.to_owned()).unwrap()).map(|call| call.is_ok())
-        };
+        let check =
+            |method: &str, json: &str| check(method, &JsonText::parse(json.to_owned()).unwrap()).is_ok();
         for (method, json, expected) in [
-            ("noop", "{}", Some(true)),
-            ("noop", r#"{"x":1}"#, Some(false)),
-            ("sleep", r#"{"ms":5}"#, Some(true)),
-            ("sleep", r#"{"ms":99999999999}"#, Some(false)),
-            ("sleep", "{}", Some(false)),
-            ("fail", "{}", Some(true)),
-            ("progress", r#"{"steps":0,"ms":1}"#, Some(false)),
-            ("progress", r#"{"steps":3,"ms":1}"#, Some(true)),
-            ("nap", "{}", None),
+            ("noop", "{}", true),
+            ("noop", r#"{"x":1}"#, false),
+            ("sleep", r#"{"ms":5}"#, true),
+            ("sleep", r#"{"ms":99999999999}"#, false),
+            ("sleep", "{}", false),
+            ("fail", "{}", true),
+            ("progress", r#"{"steps":0,"ms":1}"#, false),
+            ("progress", r#"{"steps":3,"ms":1}"#, true),
+            ("nap", "{}", false),
         ] {
             assert_eq!(check(method, json), expected, "{method} {json}");
         }

@@ -1,30 +1,77 @@
-//! `image.generate`: whether a request holds, with defaults applied. Pure.
+//! `image.generate`: whether a request holds, its defaults, and what a provider is asked. Pure.
+
+mod key;
+mod styles;
 
 use std::ops::RangeInclusive;
 
-use reel_protocol::{ErrorCode, ImageParams, JsonText, MAX_ID, limits::PROMPT_BYTES};
+use reel_protocol::{
+    ErrorCode, ImageParams, JsonText, JsonTextError, MAX_ID, limits::PROMPT_BYTES, methods::StyleInfo,
+};
 
-use super::styles::{STYLES, find};
-use crate::{domain::ImageCapabilities, nearest::nearest};
+use self::{
+    key::image_key,
+    styles::{STYLES, find},
+};
+use super::{BadParams, ProviderWork, Service, Work};
+use crate::{
+    domain::{CacheKey, ImageCapabilities, ImageRequest, ProviderProfile, ServiceRequest},
+    nearest::nearest,
+};
 
 /// Pictures of one request.
 const COUNTS: RangeInclusive<u32> = 1..=16;
 
-/// Why a request does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadParams {
-    /// The stable code.
-    pub code: ErrorCode,
-    /// What is wrong.
-    pub message: String,
-    /// What to do next.
-    pub hint: Option<String>,
+/// Room that the store must have for each picture before one is paid for.
+const ROOM_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct Image;
+
+impl Service for Image {
+    fn name(&self) -> &'static str {
+        "image"
+    }
+
+    fn methods(&self) -> &'static [&'static str] {
+        &["generate"]
+    }
+
+    fn check(&self, _: &str, params: &JsonText) -> Result<Work, BadParams> {
+        check(params).map(|params| Work::AtProvider(Box::new(params)))
+    }
+
+    fn styles(&self) -> Vec<StyleInfo> {
+        styles::infos()
+    }
 }
 
-impl BadParams {
-    /// A value that does not fit.
-    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: ErrorCode::InvalidParams, message: message.into(), hint: Some(hint.into()) }
+impl ProviderWork for ImageParams {
+    fn params(&self) -> Result<JsonText, JsonTextError> {
+        JsonText::from_value(self)
+    }
+
+    fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    fn fits(&self, provider: &ProviderProfile) -> Result<(), BadParams> {
+        check_against(&provider.image, self, &provider.name)
+    }
+
+    fn key(&self, provider: &ProviderProfile) -> CacheKey {
+        image_key(self, provider)
+    }
+
+    fn room_bytes(&self) -> u64 {
+        ROOM_BYTES * u64::from(self.n)
+    }
+
+    fn into_request(self: Box<Self>, seed: u64) -> ServiceRequest {
+        let style_suffix = self.style.as_deref().and_then(find).map(|style| style.prompt_suffix);
+        let seed = self.seed.unwrap_or(seed);
+        ServiceRequest::Image(ImageRequest { params: *self, seed, style_suffix })
     }
 }
 
@@ -47,7 +94,7 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Reads and checks the params of `image.generate`.
-pub fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
+fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
     let params: ImageParams = params.decode().map_err(|error| unreadable(params, &error))?;
     if params.prompt.trim().is_empty() {
         return Err(BadParams::new("the prompt is empty", "say what the picture shall show"));
@@ -99,11 +146,7 @@ pub fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
 }
 
 /// Whether the provider of that name, which is able to do this, can be asked for these params.
-pub fn check_against(
-    able: &ImageCapabilities,
-    params: &ImageParams,
-    provider: &str,
-) -> Result<(), BadParams> {
+fn check_against(able: &ImageCapabilities, params: &ImageParams, provider: &str) -> Result<(), BadParams> {
     for (name, side) in [("width", params.width), ("height", params.height)] {
         if !able.sides.contains(&side) {
             let (least, most) = (able.sides.start(), able.sides.end());

@@ -1,17 +1,50 @@
-//! Services: what can be asked for, whether a request holds, and who carries it out.
+//! Services: what can be asked for, whether a request holds, and who carries it out. Each service is a file and a row of [`SERVICES`].
 
+mod attempt;
 mod debug;
 mod image;
 mod key;
-mod messages;
 mod planner;
-mod registry;
 mod run;
-mod styles;
+mod stats;
+mod work;
 
 pub use self::{
-    messages::{GetServiceStatus, SetImageProviders},
+    attempt::{ServiceParts, Services},
     planner::Planner,
-    registry::{RegistryParts, ServiceRegistry},
-    run::{Lost, RunEnd, RunTask},
+    run::{Lost, RunEnd, RunTask, RunTasks},
+    stats::ServiceStats,
 };
+
+use self::work::{BadParams, LocalWork, ProviderWork, Service, Work};
+
+/// All services, in the order in which they are listed.
+static SERVICES: &[&dyn Service] = &[&image::Image, &debug::Debug];
+
+/// The service and the method of a task's kind, such as `image.generate`; None if there is no such method.
+fn find(kind: &str) -> Option<(&'static dyn Service, &'static str)> {
+    let (service, method) = kind.split_once('.')?;
+    let service = SERVICES.iter().copied().find(|one| one.name() == service)?;
+    let method = service.methods().iter().copied().find(|one| *one == method)?;
+    Some((service, method))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_names_a_service_and_one_of_its_methods() {
+        for (kind, expected) in [
+            ("image.generate", Some(("image", "generate"))),
+            ("debug.noop", Some(("debug", "noop"))),
+            ("image.noop", None),
+            ("image", None),
+            ("image.generate.twice", None),
+            ("", None),
+        ] {
+            let found = find(kind).map(|(service, method)| (service.name(), method));
+            assert_eq!(found, expected, "{kind}");
+        }
+    }
+}

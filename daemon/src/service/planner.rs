@@ -5,31 +5,25 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use reel_protocol::{ErrorCode, ImageParams, JsonText};
+use reel_protocol::ErrorCode;
 
-use super::{
-    debug,
-    image::{self, BadParams},
-    key::image_key,
-    registry::SERVICES,
-};
+use super::{BadParams, ProviderWork, SERVICES, Service, Work, find};
 use crate::{
     domain::{Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, ProviderProfile, Refused},
     nearest::nearest,
 };
 
-/// A planner over the providers in the order of selection. A value rather than a question to the registry: every request begins with it,
-/// and an answer from the cache takes less time than two hops between actors.
+/// A planner over the providers in the order of selection. Every request begins with it, so it is a plain value.
 #[derive(Debug, Clone)]
 pub struct Planner {
-    image_providers: Arc<[Known]>,
+    providers: Arc<[Known]>,
     generation: u64,
 }
 
 /// A provider with its names ready to be shared by the plans.
 #[derive(Debug)]
 struct Known {
-    entry: ProviderProfile,
+    profile: ProviderProfile,
     name: Arc<str>,
     model: Option<Arc<str>>,
 }
@@ -46,43 +40,39 @@ impl PlanTasks for Planner {
 }
 
 impl Planner {
-    /// Over those that can make pictures.
-    pub fn new(image_providers: Vec<ProviderProfile>) -> Self {
+    /// A planner over these providers, in the order of selection.
+    pub fn new(providers: Vec<ProviderProfile>) -> Self {
         /// Planners that were made; the first has the number 1.
         static MADE: AtomicU64 = AtomicU64::new(0);
 
-        let known = |entry: ProviderProfile| Known {
-            name: Arc::from(entry.name.as_str()),
-            model: entry.model.as_deref().map(Arc::from),
-            entry,
+        let known = |profile: ProviderProfile| Known {
+            name: Arc::from(profile.name.as_str()),
+            model: profile.model.as_deref().map(Arc::from),
+            profile,
         };
-        Self {
-            image_providers: image_providers.into_iter().map(known).collect(),
-            generation: MADE.fetch_add(1, Relaxed) + 1,
-        }
+        let generation = MADE.fetch_add(1, Relaxed) + 1;
+        Self { providers: providers.into_iter().map(known).collect(), generation }
     }
 
     fn checked(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
-        let (service, method) = spec.kind.split_once('.').unwrap_or((spec.kind, ""));
-        match (service, method) {
-            ("image", "generate") => self.plan_image(spec),
-            ("debug", method) => match debug::check(method, spec.params) {
-                Some(checked) => checked.map(|_| Plan {
-                    params: spec.params.clone(),
-                    generation: self.generation,
-                    ..Plan::default()
-                }),
-                None => Err(unknown_kind(spec.kind)),
-            },
-            _ => Err(unknown_kind(spec.kind)),
+        let (service, method) = find(spec.kind).ok_or_else(|| unknown_kind(spec.kind))?;
+        match service.check(method, spec.params)? {
+            Work::AtProvider(work) => self.plan_at_provider(spec, service.name(), &*work),
+            Work::Here(_) => {
+                Ok(Plan { params: spec.params.clone(), generation: self.generation, ..Plan::default() })
+            }
         }
     }
 
-    fn plan_image(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
-        let params = image::check(spec.params)?;
+    fn plan_at_provider(
+        &self,
+        spec: &PlanSpec<'_>,
+        service: &str,
+        work: &dyn ProviderWork,
+    ) -> Result<Plan, BadParams> {
         let gone = spec.planned.filter(|name| spec.provider.is_none() && self.find(name).is_none());
-        let chosen = match (self.choose(spec, &params), gone) {
-            (Ok(chosen), Some(gone)) if chosen.iter().all(|provider| provider.entry.is_fallback) => {
+        let chosen = match (self.choose(spec, service, work), gone) {
+            (Ok(chosen), Some(gone)) if chosen.iter().all(|provider| provider.profile.is_fallback) => {
                 return Err(gone_provider(gone));
             }
             // The provider that took these params is the one that is gone.
@@ -91,33 +81,41 @@ impl Planner {
         };
         let candidate = |provider: &&Known| Candidate {
             provider: Arc::clone(&provider.name),
-            model: params.model.as_deref().map(Arc::from).or_else(|| provider.model.clone()),
-            key: image_key(&params, &provider.entry),
-            is_paid: provider.entry.is_paid,
-            is_alternative: params.model.is_none() || params.model == provider.entry.model,
+            model: work.model().map(Arc::from).or_else(|| provider.model.clone()),
+            key: work.key(&provider.profile),
+            is_paid: provider.profile.is_paid,
+            is_alternative: work.model().is_none() || work.model() == provider.profile.model.as_deref(),
         };
         let candidates = chosen.iter().map(candidate).collect();
-        let params = JsonText::from_value(&params)
-            .map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
+        let params =
+            work.params().map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
         Ok(Plan { params, candidates, generation: self.generation, missing: None })
     }
 
     fn find(&self, name: &str) -> Option<&Known> {
-        self.image_providers.iter().find(|provider| *provider.name == *name)
+        self.providers.iter().find(|provider| *provider.name == *name)
     }
 
     /// The providers that can do it: the one that it was planned for before, then the others in the order of selection. The fallback stands
     /// in for none that is configured: its picture would not be what was asked for.
-    fn choose(&self, spec: &PlanSpec<'_>, params: &ImageParams) -> Result<Vec<&Known>, BadParams> {
+    fn choose(
+        &self,
+        spec: &PlanSpec<'_>,
+        service: &str,
+        work: &dyn ProviderWork,
+    ) -> Result<Vec<&Known>, BadParams> {
         let allowed = match (spec.provider, spec.planned.and_then(|name| self.find(name))) {
-            (Some(name), _) => vec![self.find(name).ok_or_else(|| self.unknown_provider(name))?],
-            (None, Some(planned)) if planned.entry.is_fallback => vec![planned],
-            (None, planned) => self.in_order(planned, spec.refused_by),
+            (Some(name), _) => vec![self.named(name, service)?],
+            (None, Some(planned)) if planned.profile.is_fallback => vec![planned],
+            (None, planned) => self.in_order(service, planned, spec.refused_by),
         };
+        if allowed.is_empty() {
+            return Err(no_provider(service));
+        }
         let mut refusal = None;
         let mut chosen = Vec::with_capacity(allowed.len());
         for provider in allowed {
-            match image::check_against(&provider.entry.image, params, &provider.name) {
+            match work.fits(&provider.profile) {
                 Ok(()) => chosen.push(provider),
                 Err(bad) => refusal = refusal.or(Some(bad)),
             }
@@ -128,14 +126,26 @@ impl Planner {
         }
     }
 
-    /// The providers that a request may go to that names none.
-    fn in_order(&self, planned: Option<&Known>, refused_by: &[Refused]) -> Vec<&Known> {
-        let has_real = self.image_providers.iter().any(|provider| !provider.entry.is_fallback);
-        let mut allowed: Vec<_> = self
-            .image_providers
-            .iter()
-            .filter(|provider| !(has_real && provider.entry.is_fallback))
-            .collect();
+    /// The provider that a request names.
+    fn named(&self, name: &str, service: &str) -> Result<&Known, BadParams> {
+        let provider = self.find(name).ok_or_else(|| self.unknown_provider(name))?;
+        if provider.profile.serves(service) {
+            return Ok(provider);
+        }
+        let message = format!("the provider {name} is not configured for {service}");
+        let hint = match provider.profile.services.as_slice() {
+            [] => "reel providers shows what each one serves".to_owned(),
+            services => format!("it serves {}; reel providers shows all", services.join(", ")),
+        };
+        Err(BadParams { code: ErrorCode::InvalidParams, message, hint: Some(hint) })
+    }
+
+    /// The providers of a service that a request may go to that names none.
+    fn in_order(&self, service: &str, planned: Option<&Known>, refused_by: &[Refused]) -> Vec<&Known> {
+        let serving = || self.providers.iter().filter(|provider| provider.profile.serves(service));
+        let has_real = serving().any(|provider| !provider.profile.is_fallback);
+        let mut allowed: Vec<_> =
+            serving().filter(|provider| !(has_real && provider.profile.is_fallback)).collect();
         // A stable sort: the others stay in the order of selection.
         allowed.sort_by_key(|provider| planned.is_none_or(|planned| planned.name != provider.name));
         let is_open =
@@ -147,7 +157,7 @@ impl Planner {
     }
 
     fn unknown_provider(&self, name: &str) -> BadParams {
-        let near = nearest(name, self.image_providers.iter().map(|provider| &*provider.name));
+        let near = nearest(name, self.providers.iter().map(|provider| &*provider.name));
         let hint = near
             .map_or_else(|| "reel providers lists them".to_owned(), |near| format!("did you mean {near}?"));
         BadParams {
@@ -166,11 +176,20 @@ fn gone_provider(name: &str) -> BadParams {
     }
 }
 
+fn no_provider(service: &str) -> BadParams {
+    BadParams {
+        code: ErrorCode::NoProvider,
+        message: format!("no configured provider serves {service}"),
+        hint: Some("reel config edit adds one; reel providers shows what each one serves".to_owned()),
+    }
+}
+
 fn unknown_kind(kind: &str) -> BadParams {
-    let kinds: Vec<_> = SERVICES
-        .iter()
-        .flat_map(|(service, methods)| methods.iter().map(move |method| format!("{service}.{method}")))
-        .collect();
+    let kinds_of = |service: &&'static dyn Service| {
+        let name = service.name();
+        service.methods().iter().map(move |method| format!("{name}.{method}"))
+    };
+    let kinds: Vec<_> = SERVICES.iter().flat_map(kinds_of).collect();
     let near = nearest(kind, kinds.iter().map(String::as_str));
     let hint = near
         .map_or_else(|| format!("served are {}", kinds.join(", ")), |near| format!("did you mean {near}?"));
@@ -179,6 +198,8 @@ fn unknown_kind(kind: &str) -> BadParams {
 
 #[cfg(test)]
 mod tests {
+    use reel_protocol::JsonText;
+
     use super::*;
     use crate::domain::ImageCapabilities;
 
@@ -186,6 +207,7 @@ mod tests {
         ProviderProfile {
             name: name.to_owned(),
             model: model.map(str::to_owned),
+            services: vec!["image".to_owned()],
             ..ProviderProfile::default()
         }
     }
@@ -257,6 +279,24 @@ mod tests {
         ] {
             assert_eq!(names(plan("image.generate", params, provider).unwrap()), expected, "{params}");
         }
+    }
+
+    #[test]
+    fn a_provider_is_asked_only_for_what_it_serves() {
+        let speaker = || ProviderProfile { services: vec!["voice".to_owned()], ..entry("speaker", None) };
+        let params = JsonText::parse(r#"{"prompt":"a"}"#.to_owned()).unwrap();
+        let plan = |providers, provider| {
+            let spec = PlanSpec { provider, ..spec(&params, None, &[]) };
+            Planner::new(providers).plan(&spec)
+        };
+        // It is no reason against the fallback either.
+        let chosen = plan(vec![speaker(), draft()], None).unwrap();
+        assert_eq!(chosen.provider().map(|name| &**name), Some("draft"));
+        let refusal = plan(vec![speaker()], None).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::NoProvider, "{refusal}");
+        let refusal = plan(vec![speaker(), draft()], Some("speaker")).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::InvalidParams, "{refusal}");
+        assert!(refusal.hint.is_some_and(|hint| hint.contains("it serves voice")));
     }
 
     #[test]

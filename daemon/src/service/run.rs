@@ -1,8 +1,9 @@
 //! One attempt of a task, as the tracker asks the services for it, and how it ended.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use actix::{Message, Recipient};
+use actix::Recipient;
+use futures_util::future::LocalBoxFuture;
 use reel_protocol::{CacheMode, JsonText, TaskError};
 
 use crate::{
@@ -12,9 +13,14 @@ use crate::{
     store::StoreError,
 };
 
-/// Runs one attempt: asked of the services; the answer is the attempt's end.
-#[derive(Debug, Message)]
-#[rtype(result = "RunEnd")]
+/// Runs attempts. The tracker holds one, and so a test can put another in its place.
+pub trait RunTasks: fmt::Debug + Send + Sync {
+    /// Runs an attempt to its end.
+    fn run(&self, task: RunTask) -> LocalBoxFuture<'static, RunEnd>;
+}
+
+/// One attempt of a task.
+#[derive(Debug)]
 pub struct RunTask {
     /// `service.method`.
     pub kind: Arc<str>,

@@ -1,11 +1,11 @@
 //! How the tracker starts tasks: pick, look again, journal the attempt, and only then let it run.
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use reel_protocol::{Source, TaskError, TaskId, TaskState, Timestamp, methods::MemoryLevel};
+use reel_protocol::{Source, TaskId, TaskState, Timestamp, methods::MemoryLevel};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    CancelSignal, RunEnd, RunTask, TaskTracker,
+    CancelSignal, RunTask, TaskTracker,
     end::End,
     live::LiveTask,
     outcome::shares_unknown,
@@ -253,17 +253,8 @@ impl TaskTracker {
             jobs: job_sink(ctx.address().recipient(), run),
             make_room: ctx.address().recipient(),
         };
-        let running = self.parts.run.send(message);
-        ctx.spawn(running.into_actor(self).map(move |end, tracker, ctx| {
-            let lost = || TaskError {
-                code: reel_protocol::ErrorCode::Internal.name().to_owned(),
-                message: "the service ended before the task did".to_owned(),
-                hint: Some("reel daemon logs says why".to_owned()),
-                retryable: true,
-                provider_status: None,
-            };
-            tracker.ended(ctx, run, end.unwrap_or_else(|_| RunEnd::failed(lost())));
-        }));
+        let running = self.parts.run.run(message);
+        ctx.spawn(running.into_actor(self).map(move |end, tracker, ctx| tracker.ended(ctx, run, end)));
         self.settle_commit(ctx, id);
     }
 

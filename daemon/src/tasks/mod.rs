@@ -51,7 +51,7 @@ pub use self::{
 use crate::{
     cache::MakeRoom,
     domain::{Again, CancelSignal, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks},
-    service::{Lost, RunEnd, RunTask},
+    service::{Lost, RunEnd, RunTask, RunTasks},
 };
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use reel_protocol::{
 use tokio::sync::{Semaphore, watch};
 
 use super::{
-    Again, Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Lost, Plan, PlanRefusal,
-    PlanSpec, PlanTasks, RunEnd, RunTask, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
+    Again, Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Plan, PlanRefusal,
+    PlanSpec, PlanTasks, RunEnd, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
     TrackerParts, WaitFor, WaitTasks,
 };
 use crate::{
@@ -33,29 +33,28 @@ mod again;
 mod eager;
 mod racing;
 mod results;
+mod services;
 mod storm;
 
 const LIMITS: SetTaskLimits =
     SetTaskLimits { max_concurrent: 2, history: 100, queue_limit: 50, default_attempts: 2 };
 
-/// Plays the services and the cache: runs wait for the gate, and say how often there were any.
+/// Plays the cache.
 struct Peers {
-    gate: Arc<Semaphore>,
-    runs: Arc<Mutex<Vec<String>>>,
     cache: Addr<ImageCache>,
     shelves: Shelves,
     home: tempfile::TempDir,
 }
 
 impl Peers {
-    fn new(store: &Store, gate: &Arc<Semaphore>, runs: &Arc<Mutex<Vec<String>>>) -> Self {
+    fn new(store: &Store) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (budget, events) = (Budget::new(1 << 30), EventHub::default());
         let limits = SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: 1 << 30 };
         let (store, artifacts) = (store.clone(), home.path().to_owned());
         let cache = ImageCache::new(CacheParts { store, artifacts, budget, events, limits });
         let (shelves, cache) = (cache.shelves(), cache.start());
-        Self { gate: Arc::clone(gate), runs: Arc::clone(runs), cache, shelves, home }
+        Self { cache, shelves, home }
     }
 }
 
@@ -85,43 +84,6 @@ impl PlanTasks for AnyPlan {
         };
         let candidates = if spec.kind.starts_with("image.") { vec![candidate] } else { Vec::new() };
         Ok(Plan { params: spec.params.clone(), candidates, generation: 0, missing: None })
-    }
-}
-
-impl Handler<RunTask> for Peers {
-    type Result = ResponseFuture<RunEnd>;
-
-    fn handle(&mut self, mut task: RunTask, _: &mut Self::Context) -> Self::Result {
-        self.runs.lock().unwrap().push(task.kind.to_string());
-        let (gate, cache) = (Arc::clone(&self.gate), self.cache.clone());
-        let key = task.provider.as_ref().map(|provider| provider.key);
-        let lost: Lost = if task.provider.is_some_and(|provider| provider.is_paid) {
-            |_| (failure(true), Again::OutcomeUnknown)
-        } else {
-            |_| (failure(true), Again::Later(None))
-        };
-        Box::pin(async move {
-            if &*task.kind == "image.early" {
-                // It goes on, as one that keeps what it got.
-                drop(task.permit.take());
-            }
-            tokio::select! {
-                permit = gate.acquire() => permit.unwrap().forget(),
-                _ = task.cancel.wait_for(|is_cancelled| *is_cancelled) => return RunEnd::Stopped,
-            }
-            match &*task.kind {
-                "image.named" if task.job.is_none() => results::named(&task.jobs).await,
-                "test.fail" | "image.fail" => RunEnd::failed(failure(false)),
-                "test.flaky" | "image.flaky" => RunEnd::failed(failure(true)),
-                // Of the first one, the cache remembers only the picture.
-                "image.generate" | "image.cached" => {
-                    let key = key.filter(|_| &*task.kind == "image.cached");
-                    let kept = Box::new(cache.send(picture(key)).await.unwrap().unwrap());
-                    RunEnd::Made { kept, cost_microusd: None, lost }
-                }
-                _ => RunEnd::Done,
-            }
-        })
     }
 }
 
@@ -176,15 +138,20 @@ struct Bench {
 impl Bench {
     fn new(store: &Store, is_paid: bool) -> Self {
         let (gate, runs) = (Arc::new(Semaphore::new(0)), Arc::default());
-        let peers = Peers::new(store, &gate, &runs);
+        let peers = Peers::new(store);
         let (artifacts, shelves) = (peers.home.path().to_owned(), peers.shelves.clone());
+        let running = services::FakeServices {
+            gate: Arc::clone(&gate),
+            runs: Arc::clone(&runs),
+            cache: peers.cache.clone(),
+        };
         let peers = peers.start();
         let parts = TrackerParts {
             recovery: None,
             store: store.clone(),
             artifacts: Arc::from(&*artifacts),
             plan: Arc::new(AnyPlan { is_paid }),
-            run: peers.clone().recipient(),
+            run: Arc::new(running),
             shelves,
             look_up: peers.clone().recipient(),
             coalesced: peers.recipient(),

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    PlanTasks, ReportProgress, RunTask, SetTaskLimits,
+    PlanTasks, ReportProgress, RunTasks, SetTaskLimits,
     dependencies::Dependencies,
     flights::{Flights, Key},
     hits::Hit,
@@ -61,7 +61,7 @@ pub struct TrackerParts {
     /// Says how tasks would run.
     pub plan: Arc<dyn PlanTasks>,
     /// Runs attempts.
-    pub run: Recipient<RunTask>,
+    pub run: Arc<dyn RunTasks>,
     /// What the cache has in memory.
     pub shelves: Shelves,
     /// Says what the cache has.

@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 use crate::{
     ipc::{call::Asker, errors, router::ask, validate},
     provider::{CheckProvider, GetProviders},
-    service::GetServiceStatus,
     tasks::CallService,
 };
 
@@ -41,7 +40,7 @@ pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Res
 }
 
 pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<ServiceStatusResult, RpcError> {
-    ask(&asker.router.recipients().get_service_status, GetServiceStatus).await
+    Ok(asker.router.parts().services.status())
 }
 
 pub(in crate::ipc) async fn providers(asker: Asker, _: Empty) -> Result<ProviderListResult, RpcError> {

@@ -1,0 +1,79 @@
+//! What a service is: it checks the params of its methods, and says what is to be done for a request that holds.
+
+use std::fmt;
+
+use futures_util::future::LocalBoxFuture;
+use reel_protocol::{ErrorCode, JsonText, JsonTextError, methods::StyleInfo};
+
+use super::RunEnd;
+use crate::domain::{CacheKey, CancelSignal, ProgressSink, ProviderProfile, ServiceRequest};
+
+/// One service.
+pub(super) trait Service: fmt::Debug + Sync {
+    /// The part of a task's kind before the dot.
+    fn name(&self) -> &'static str;
+
+    /// What follows the dot.
+    fn methods(&self) -> &'static [&'static str];
+
+    /// Checks the params of one of the methods and applies their defaults.
+    fn check(&self, method: &str, params: &JsonText) -> Result<Work, BadParams>;
+
+    /// The styles that its requests may name.
+    fn styles(&self) -> Vec<StyleInfo> {
+        Vec::new()
+    }
+}
+
+/// What is to be done for a request that holds.
+pub(super) enum Work {
+    /// A provider makes the result, and the cache keeps it.
+    AtProvider(Box<dyn ProviderWork>),
+    /// The daemon does it by itself, and it has no result.
+    Here(Box<dyn LocalWork>),
+}
+
+/// A request whose result a provider makes.
+pub(super) trait ProviderWork: Send + Sync {
+    /// The params with their defaults.
+    fn params(&self) -> Result<JsonText, JsonTextError>;
+
+    /// The model that the request names.
+    fn model(&self) -> Option<&str>;
+
+    /// Whether this provider can be asked for it.
+    fn fits(&self, provider: &ProviderProfile) -> Result<(), BadParams>;
+
+    /// What the result of this provider is cached under.
+    fn key(&self, provider: &ProviderProfile) -> CacheKey;
+
+    /// Room that the store must have for the outputs before a provider is paid for them: what is made must not be lost for want of it.
+    fn room_bytes(&self) -> u64;
+
+    /// What the provider is asked; `seed` is for requests that name none.
+    fn into_request(self: Box<Self>, seed: u64) -> ServiceRequest;
+}
+
+/// A request that needs no provider.
+pub(super) trait LocalWork: Send {
+    /// Carries it out.
+    fn run(self: Box<Self>, cancel: CancelSignal, progress: ProgressSink) -> LocalBoxFuture<'static, RunEnd>;
+}
+
+/// Why a request does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BadParams {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl BadParams {
+    /// A value that does not fit.
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: ErrorCode::InvalidParams, message: message.into(), hint: Some(hint.into()) }
+    }
+}
