@@ -14,7 +14,11 @@ use std::{
     sync::Arc,
 };
 
-use reel_tests::{Sandbox, raw_server::picture, studio::ask_once};
+use reel_tests::{
+    Sandbox,
+    raw_server::{RawServer, picture},
+    studio::ask_once,
+};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_types::PrivateKeyDer};
 
 /// A certificate and its key. Each is self-signed for 127.0.0.1 and localhost; made with `openssl req -x509`, valid for a hundred years.
@@ -81,6 +85,24 @@ fn a_self_signed_certificate_of_a_server_is_accepted_where_its_file_is_named() {
     sandbox.start();
     let task = ask_once(&mut sandbox.connect(), "a");
     assert_eq!(task["state"], "succeeded", "{task}");
+}
+
+#[test]
+fn a_machine_without_certificates_of_authorities_asks_by_plain_http_and_says_what_tls_needs() {
+    let without = |sandbox: Sandbox| {
+        let nowhere = "/nonexistent".to_owned();
+        sandbox.with_variable("SSL_CERT_FILE", nowhere.clone()).with_variable("SSL_CERT_DIR", nowhere)
+    };
+    let server = RawServer::answering(|_| picture(&[]));
+    let plain = without(Sandbox::new());
+    plain.configure(&server.config(""));
+    plain.start();
+    assert_eq!(ask_once(&mut plain.connect(), "a")["state"], "succeeded");
+    let refused = without(sandbox(serve(OF_A_SERVER)));
+    refused.start();
+    let checked = refused.reel(&["providers", "check", "studio"]);
+    let said = format!("{}{}", checked.stdout, checked.stderr);
+    assert!(checked.code != Some(0) && said.contains("SSL_CERT_FILE"), "{said}");
 }
 
 /// The same with a file of certificates that the daemon trusts.

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, Request, Response, redirect::Policy};
+use reqwest::{Client, ClientBuilder, Request, Response, redirect::Policy};
 use tokio::{sync::oneshot, task::spawn_blocking};
 
 use super::{
@@ -208,6 +208,17 @@ impl Http {
 fn build(limits: HttpLimits, kind: ClientKind, resolver: Resolver) -> Result<Client, reqwest::Error> {
     // It fails only where another part of the process chose one before, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let resolver = Arc::new(resolver);
+    let build = |is_without_authorities: bool| {
+        let builder = builder(limits, kind).dns_resolver(Arc::clone(&resolver));
+        if is_without_authorities { builder.tls_certs_only([]) } else { builder }.build()
+    };
+    // A small container may have no certificates of authorities. It can still ask by plain HTTP; a server that needs them is refused with what
+    // to do about it.
+    build(false).or_else(|_| build(true))
+}
+
+fn builder(limits: HttpLimits, kind: ClientKind) -> ClientBuilder {
     let is_kept = kind.is_shared && !limits.keep_alive.is_zero();
     let builder = Client::builder()
         .user_agent(concat!("reel/", env!("CARGO_PKG_VERSION")))
@@ -219,7 +230,6 @@ fn build(limits: HttpLimits, kind: ClientKind, resolver: Resolver) -> Result<Cli
         .http1_max_headers(MAX_HEADERS)
         // One header that nobody can read must not lose an answer that was paid.
         .http1_ignore_invalid_headers_in_responses(true)
-        .http1_allow_obsolete_multiline_headers_in_responses(true)
-        .dns_resolver(Arc::new(resolver));
-    if kind.is_proxied { builder } else { builder.no_proxy() }.build()
+        .http1_allow_obsolete_multiline_headers_in_responses(true);
+    if kind.is_proxied { builder } else { builder.no_proxy() }
 }
