@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use reel_tests::{FakeProvider, Ran, Sandbox, studio};
+use reel_tests::{FakeProvider, Ran, Sandbox, every, studio};
 use serde_json::json;
 
 fn paid_studio() -> (FakeProvider, Sandbox) {
@@ -42,19 +42,38 @@ fn asked(provider: &FakeProvider) -> BTreeSet<String> {
 
 #[test]
 fn marks_line_ends_braces_and_invisible_lines_are_read_as_people_mean_them() {
-    let (provider, sandbox) = paid_studio();
-    let text = "\u{feff}{\"prompt\":\"a\"}\n\u{feff}{\"prompt\":\"b\"}\r\n\u{feff}a harbour\rlone cr\n\u{200b}\n\
-                {red|blue} car\n{masterpiece}, {{best quality}}\n#sunset";
-    batch(&sandbox, text, &[]).expect_code(0);
-    let expected =
-        ["a", "b", "a harbour", "lone cr", "{red|blue} car", "{masterpiece}, {{best quality}}", "#sunset"];
-    assert_eq!(asked(&provider), expected.map(str::to_owned).into());
-    assert_eq!(provider.calls(), expected.len());
+    every(
+        [
+            (
+                "a mark at a line's start",
+                (
+                    "\u{feff}{\"prompt\":\"a\"}\n\u{feff}{\"prompt\":\"b\"}\r\n\u{feff}a harbour",
+                    &["a", "b", "a harbour"][..],
+                ),
+            ),
+            ("a lone CR", ("a harbour\rlone cr", &["a harbour", "lone cr"])),
+            ("an invisible line", ("a\n\u{200b}\nb", &["a", "b"])),
+            (
+                "braces",
+                (
+                    "{red|blue} car\n{masterpiece}, {{best quality}}",
+                    &["{red|blue} car", "{masterpiece}, {{best quality}}"],
+                ),
+            ),
+            ("a hash tag", ("#sunset", &["#sunset"])),
+        ],
+        |_, (text, expected)| {
+            let (provider, sandbox) = paid_studio();
+            batch(&sandbox, text, &[]).expect_code(0);
+            assert_eq!(asked(&provider), expected.iter().map(|&prompt| prompt.to_owned()).collect());
+            assert_eq!(provider.calls(), expected.len());
+        },
+    );
 }
 
 #[test]
 fn tables_and_arrays_whose_meaning_is_plain_are_read_and_said() {
-    for (text, name, options, note) in [
+    let table = [
         (
             "id,name,description\n1,Anna,\"a knight, red hair\"\n2,Ben,a cook\n",
             "p.txt",
@@ -72,23 +91,31 @@ fn tables_and_arrays_whose_meaning_is_plain_are_read_and_said() {
         ),
         ("[\n  \"a knight, red hair\",\n  {\"prompt\": \"a cook\"}\n]\n", "p.json", &[], ""),
         ("{\"prompts\": [\"a knight, red hair\", \"a cook\"]}", "p.txt", &[], ""),
-    ] {
-        let (provider, sandbox) = paid_studio();
-        fs::write(sandbox.work().join(name), text).unwrap();
-        let ran = sandbox.reel(&[&["batch", name, "-o", "out", "-s", "64x64"], options].concat());
-        assert!(ran.expect_code(0).stderr.contains(note), "{text}: {}", ran.stderr);
-        assert_eq!(asked(&provider), ["a knight, red hair", "a cook"].map(str::to_owned).into(), "{text}");
-        if text.starts_with("id") {
-            assert_eq!(files(&sandbox.work().join("out")), ["001-anna.png", "002-ben.png"]);
-        }
-    }
+    ];
+    every(
+        table.map(|(text, name, options, note)| (text, (name, options, note))),
+        |text, (name, options, note)| {
+            let (provider, sandbox) = paid_studio();
+            fs::write(sandbox.work().join(name), text).unwrap();
+            let ran = sandbox.reel(&[&["batch", name, "-o", "out", "-s", "64x64"], options].concat());
+            assert!(ran.expect_code(0).stderr.contains(note), "{text}: {}", ran.stderr);
+            assert_eq!(
+                asked(&provider),
+                ["a knight, red hair", "a cook"].map(str::to_owned).into(),
+                "{text}"
+            );
+            if text.starts_with("id") {
+                assert_eq!(files(&sandbox.work().join("out")), ["001-anna.png", "002-ben.png"]);
+            }
+        },
+    );
 }
 
 #[test]
 fn what_is_no_list_of_prompts_is_refused_before_anything_is_paid() {
     let (provider, sandbox) = paid_studio();
     let utf16: Vec<u8> = "\u{feff}a\nb".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    for (bytes, message, hint) in [
+    let table = [
         (
             b"[\"a lighthouse\",\"ink\"]\n[\"a\",\"oil\"]".as_slice(),
             "line 1: this is a JSON array",
@@ -121,11 +148,12 @@ fn what_is_no_list_of_prompts_is_refused_before_anything_is_paid() {
         (b"\x97\x5b\x95\xe9\x82\xea\x82\xcc", "most likely SHIFT-JIS", "iconv -f SHIFT-JIS"),
         (b"ch\xe2teau", "most likely WINDOWS-1252", "iconv -f WINDOWS-1252"),
         (b"a\nb\0c", "line 2: zero bytes", ""),
-    ] {
+    ];
+    every(table.map(|(bytes, message, hint)| (message, (bytes, hint))), |message, (bytes, hint)| {
         let ran = batch(&sandbox, bytes, &[]);
         assert!(ran.expect_code(65).stderr.contains(message), "{message}: {}", ran.stderr);
         assert!(ran.stderr.contains(hint), "{hint}: {}", ran.stderr);
-    }
+    });
     assert_eq!(provider.calls(), 0);
     assert!(!sandbox.work().join("out").exists());
     batch(&sandbox, "# comment\n[\"a\"]\n{\"prompt\":\"b\"}", &["--literal"]).expect_code(0);
