@@ -14,6 +14,7 @@ pub mod home_watch;
 pub mod idle;
 pub mod ipc;
 pub mod logging;
+pub mod media;
 pub mod memory;
 pub mod nearest;
 pub mod notices;

@@ -13,6 +13,10 @@ pub struct Facts {
     pub pixels: Option<Pixels>,
     /// How long speech, music or a film lasts, in seconds. None for other media, and where it is unknown.
     pub duration_s: Option<f64>,
+    /// Samples of sound a second. None without sound, and where it is unknown.
+    pub sample_rate: Option<u32>,
+    /// Channels of sound. None without sound, and where it is unknown.
+    pub channels: Option<u32>,
 }
 
 /// The size of a picture or a film, in pixels.
@@ -27,7 +31,14 @@ pub struct Pixels {
 impl Facts {
     /// A file of this type, of which nothing else is known.
     pub fn new(media_type: impl Into<Cow<'static, str>>, extension: impl Into<Cow<'static, str>>) -> Self {
-        Self { media_type: media_type.into(), extension: extension.into(), pixels: None, duration_s: None }
+        Self {
+            media_type: media_type.into(),
+            extension: extension.into(),
+            pixels: None,
+            duration_s: None,
+            sample_rate: None,
+            channels: None,
+        }
     }
 
     /// The same file, whose size is known to be this one.

@@ -23,6 +23,7 @@ pub use self::{
     instances::{Instance, InstanceFactory},
     kind::{Equipment, Kind, Provider, kind_sections},
     kinds::KINDS,
+    media::{MediaType, of_picture as picture_type},
     messages::{CheckProvider, Generate, GenerateError, Generated, GetProviders, SetInstances},
     permits::{Permit, Permits},
 };

@@ -1,0 +1,271 @@
+//! A track of an MP4: what its tables say about its samples, in the index and in fragments.
+
+use super::{
+    super::source::{Source, Step, Stop},
+    boxes::{BoxHead, read_timescale, read_version, read_wide},
+};
+
+/// What a track holds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Video,
+    Sound,
+    /// Subtitles, time codes and others.
+    #[default]
+    Other,
+}
+
+/// What the samples of fragments have where a run does not say it.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Defaults {
+    pub(super) track_id: u32,
+    duration: u32,
+    bytes: u32,
+}
+
+/// One entry of the edit list; others than the first ones of a usual list are not read.
+#[derive(Debug, Clone, Copy)]
+struct Edit {
+    /// In ticks of the film; 0 goes to the end.
+    length: u64,
+    /// In ticks of the track; none plays nothing.
+    start: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    pub(super) id: u32,
+    pub(super) kind: Kind,
+    pub(super) defaults: Defaults,
+    pub(super) samples: u64,
+    pub(super) sample_bytes: u64,
+    pub(super) pixels: Option<(u16, u16)>,
+    pub(super) sample_rate: Option<u32>,
+    pub(super) channels: Option<u16>,
+    /// Ticks a second.
+    timescale: u32,
+    /// The durations of all samples.
+    ticks: u64,
+    edits: Vec<Edit>,
+    fragment: Defaults,
+}
+
+/// Bytes of a sample description that are searched for the codec's own box.
+const MOST_CODEC_BYTES: u64 = 512;
+/// Most entries of an edit list that are understood: a pause and what follows.
+const MOST_EDITS: u32 = 2;
+
+impl Track {
+    /// Reads a box of the track, and passes over those that say nothing about samples.
+    pub(super) fn read(&mut self, source: &mut Source<'_>, head: BoxHead) -> Step<()> {
+        match &head.name {
+            b"tkhd" => {
+                let (version, _) = read_version(source)?;
+                source.skip(if version == 1 { 16 } else { 8 })?;
+                self.id = source.u32_be()?;
+            }
+            b"mdhd" => self.timescale = read_timescale(source)?,
+            b"hdlr" => {
+                source.skip(8)?;
+                self.kind = match &source.array()? {
+                    b"vide" => Kind::Video,
+                    b"soun" => Kind::Sound,
+                    // The handler of the data itself (QuickTime) follows that of the track.
+                    _ => self.kind,
+                };
+            }
+            b"stsd" => self.read_description(source, head.end)?,
+            b"stts" => self.read_durations(source, head.end)?,
+            b"stsz" => self.read_sizes(source, head.end)?,
+            b"elst" => self.read_edits(source)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The first sample description: size and name, 8 bytes, then what the kind of the track says.
+    fn read_description(&mut self, source: &mut Source<'_>, end: u64) -> Step<()> {
+        source.skip(8 + 8 + 8)?;
+        match self.kind {
+            Kind::Video => {
+                source.skip(16)?;
+                self.pixels = Some((source.u16_be()?, source.u16_be()?));
+            }
+            Kind::Sound => {
+                source.skip(8)?;
+                self.channels = Some(source.u16_be()?);
+                source.skip(6)?;
+                let rate = u32::from(source.u16_be()?);
+                // Rates beyond 16 bits are in the codec's own box; the ticks of a sound track are samples then.
+                self.sample_rate = Some(if rate == 0 { self.timescale } else { rate });
+                // Many programs write two channels whatever there is, and the truth into the codec's own box.
+                let rest =
+                    source.peek(end.saturating_sub(source.position()).min(MOST_CODEC_BYTES) as usize)?;
+                self.channels = aac_channels(&rest).or(self.channels);
+            }
+            Kind::Other => {}
+        }
+        Ok(())
+    }
+
+    /// The number of entries of a table, each of which takes so many bytes of the box.
+    fn entries(source: &mut Source<'_>, end: u64, entry_bytes: u64) -> Step<u64> {
+        let entries = u64::from(source.u32_be()?);
+        if entries * entry_bytes > end.saturating_sub(source.position()) {
+            return Err(Stop::Broken("a table of its index is longer than its part".to_owned()));
+        }
+        Ok(entries)
+    }
+
+    fn read_durations(&mut self, source: &mut Source<'_>, end: u64) -> Step<()> {
+        read_version(source)?;
+        for _ in 0..Self::entries(source, end, 8)? {
+            let (samples, ticks) = (u64::from(source.u32_be()?), u64::from(source.u32_be()?));
+            self.samples = self.samples.saturating_add(samples);
+            self.ticks = self.ticks.saturating_add(samples.saturating_mul(ticks));
+        }
+        Ok(())
+    }
+
+    fn read_sizes(&mut self, source: &mut Source<'_>, end: u64) -> Step<()> {
+        read_version(source)?;
+        let each = source.u32_be()?;
+        if each > 0 {
+            let samples = source.u32_be()?;
+            self.sample_bytes = self.sample_bytes.saturating_add(u64::from(samples) * u64::from(each));
+            return Ok(());
+        }
+        for _ in 0..Self::entries(source, end, 4)? {
+            self.sample_bytes = self.sample_bytes.saturating_add(u64::from(source.u32_be()?));
+        }
+        Ok(())
+    }
+
+    fn read_edits(&mut self, source: &mut Source<'_>) -> Step<()> {
+        let (version, _) = read_version(source)?;
+        let entries = source.u32_be()?;
+        for _ in 0..entries.min(MOST_EDITS) {
+            let length = read_wide(source, version)?;
+            let start = read_wide(source, version)?;
+            let nothing = if version == 1 { u64::MAX } else { u64::from(u32::MAX) };
+            self.edits.push(Edit { length, start: (start != nothing).then_some(start) });
+            source.skip(4)?;
+        }
+        // A film that is cut together of many pieces: the sum of its samples is all that is said.
+        if entries > MOST_EDITS {
+            self.edits.clear();
+        }
+        Ok(())
+    }
+
+    /// How long the track is played, from the beginning of the film on; None without samples.
+    pub(super) fn seconds(&self, movie_timescale: u32) -> Option<f64> {
+        let all = self.ticks as f64 / f64::from(self.timescale);
+        let movie = |ticks: u64| ticks as f64 / f64::from(movie_timescale);
+        let mut seconds = if self.edits.iter().any(|edit| edit.start.is_some()) { 0.0 } else { all };
+        for edit in &self.edits {
+            seconds += match edit.start {
+                None => movie(edit.length),
+                Some(start) => {
+                    let there = (all - start as f64 / f64::from(self.timescale)).max(0.0);
+                    if edit.length == 0 { there } else { there.min(movie(edit.length)) }
+                }
+            };
+        }
+        (self.samples > 0 && seconds.is_finite()).then_some(seconds)
+    }
+}
+
+impl Defaults {
+    /// What `trex` says about the samples of a track's fragments.
+    pub(super) fn of_movie(source: &mut Source<'_>) -> Step<Self> {
+        read_version(source)?;
+        let track_id = source.u32_be()?;
+        source.skip(4)?;
+        Ok(Self { track_id, duration: source.u32_be()?, bytes: source.u32_be()? })
+    }
+}
+
+/// The track of the fragment whose `tfhd` begins here, without going past it.
+pub(super) fn fragment_track(source: &mut Source<'_>) -> Step<u32> {
+    let start = source.position();
+    read_version(source)?;
+    let id = source.u32_be()?;
+    source.seek(start)?;
+    Ok(id)
+}
+
+impl Track {
+    /// Reads `tfhd`: what the samples of this fragment have where its runs do not say it.
+    pub(super) fn begin_fragment(&mut self, source: &mut Source<'_>) -> Step<()> {
+        let (_, flags) = read_version(source)?;
+        source.skip(4)?;
+        self.fragment = self.defaults;
+        for (flag, bytes) in [(0x01, 8), (0x02, 4)] {
+            source.skip(if flags & flag == 0 { 0 } else { bytes })?;
+        }
+        if flags & 0x08 != 0 {
+            self.fragment.duration = source.u32_be()?;
+        }
+        if flags & 0x10 != 0 {
+            self.fragment.bytes = source.u32_be()?;
+        }
+        Ok(())
+    }
+
+    /// Reads `trun`: the samples of a run.
+    pub(super) fn read_run(&mut self, source: &mut Source<'_>, end: u64) -> Step<()> {
+        let (_, flags) = read_version(source)?;
+        let has = |flag: u32| flags & flag != 0;
+        let columns = [0x100, 0x200, 0x400, 0x800];
+        let entry_bytes = columns.iter().filter(|flag| has(**flag)).count() as u64 * 4;
+        let entries = Self::entries(source, end, entry_bytes)?;
+        self.samples = self.samples.saturating_add(entries);
+        for (flag, bytes) in [(0x01, 4), (0x04, 4)] {
+            source.skip(if has(flag) { bytes } else { 0 })?;
+        }
+        let (mut ticks, mut bytes) =
+            (u64::from(self.fragment.duration) * entries, u64::from(self.fragment.bytes) * entries);
+        if has(0x100) {
+            ticks = 0;
+        }
+        if has(0x200) {
+            bytes = 0;
+        }
+        // Without columns, nothing is to be read for any number of entries.
+        for _ in 0..if entry_bytes > 0 { entries } else { 0 } {
+            for flag in columns.into_iter().filter(|flag| has(*flag)) {
+                let value = u64::from(source.u32_be()?);
+                match flag {
+                    0x100 => ticks = ticks.saturating_add(value),
+                    0x200 => bytes = bytes.saturating_add(value),
+                    _ => {}
+                }
+            }
+        }
+        self.ticks = self.ticks.saturating_add(ticks);
+        self.sample_bytes = self.sample_bytes.saturating_add(bytes);
+        Ok(())
+    }
+}
+
+/// The channels of AAC, as its box `esds` says them: descriptors within each other, at whose bottom is the configuration of the decoder
+/// (ISO/IEC 14496-1, 7.2.6, and 14496-3, 1.6.2).
+fn aac_channels(description: &[u8]) -> Option<u16> {
+    let at = description.windows(4).position(|window| window == b"esds")?;
+    let mut rest = description.get(at + 8..)?;
+    // The stream has three bytes before what it holds, and the decoder thirteen.
+    for (tag, fixed_bytes) in [(3, 3), (4, 13), (5, 0)] {
+        let (&found, behind) = rest.split_first()?;
+        // Its length has seven bits in each byte.
+        let length_bytes = behind.iter().take(4).take_while(|byte| **byte & 0x80 != 0).count() + 1;
+        rest = behind.get(length_bytes + fixed_bytes..).filter(|_| found == tag)?;
+    }
+    let &[first, second] = rest.first_chunk()?;
+    let has_own_rate = (first & 7) << 1 | second >> 7 == 15;
+    match second >> 3 & 0x0f {
+        channels @ 1..=6 if !has_own_rate => Some(u16::from(channels)),
+        7 if !has_own_rate => Some(8),
+        _ => None,
+    }
+}
