@@ -24,6 +24,8 @@ pub enum Holder {
     Body,
     /// Pictures that are being decoded.
     Decode,
+    /// What the programs that make results may hold, in processes of their own.
+    Command,
     /// Events that wait for their subscribers.
     Event,
     /// Subscriptions, what they name, and their events that wait for a slow reader.
@@ -32,13 +34,14 @@ pub enum Holder {
 
 impl Holder {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cache,
         Self::Drawing,
         Self::Request,
         Self::Response,
         Self::Body,
         Self::Decode,
+        Self::Command,
         Self::Event,
         Self::Subscription,
     ];
@@ -52,6 +55,7 @@ impl Holder {
             Self::Response => "response",
             Self::Body => "body",
             Self::Decode => "decode",
+            Self::Command => "command",
             Self::Event => "event",
             Self::Subscription => "subscription",
         }
@@ -65,6 +69,8 @@ impl Holder {
         let sixteenths = match self {
             Self::Cache | Self::Drawing | Self::Body => return limit_bytes,
             Self::Decode => 10,
+            // So that requests are still answered while a program may hold all that it is allowed.
+            Self::Command => 14,
             Self::Request => 6,
             Self::Response => 5,
             Self::Event => 2,
@@ -115,6 +121,7 @@ struct Book {
     response: Count,
     body: Count,
     decode: Count,
+    command: Count,
     event: Count,
     subscription: Count,
 }
@@ -138,6 +145,7 @@ impl Budget {
             response: Count::default(),
             body: Count::default(),
             decode: Count::default(),
+            command: Count::default(),
             event: Count::default(),
             subscription: Count::default(),
         }))
@@ -191,6 +199,7 @@ impl Book {
             Holder::Response => &self.response,
             Holder::Body => &self.body,
             Holder::Decode => &self.decode,
+            Holder::Command => &self.command,
             Holder::Event => &self.event,
             Holder::Subscription => &self.subscription,
         }

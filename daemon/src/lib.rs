@@ -18,6 +18,7 @@ pub mod media;
 pub mod memory;
 pub mod nearest;
 pub mod notices;
+pub mod process;
 pub mod provider;
 pub mod reload;
 pub mod secret;

@@ -17,7 +17,7 @@ use reeld::{
     logging::{self, LogHandle, StandardError},
     memory,
     notices::Notices,
-    provider,
+    process, provider,
     reload::{Reload, ReloadParts},
     shutdown::{self, Inputs},
     signals::{Signal, Signals},
@@ -58,8 +58,12 @@ REEL_HOME, REEL_SOCKET and REEL_CONFIG say where its state, socket and configura
 ";
 
 enum Command {
-    Run { is_auto_started: bool },
+    Run {
+        is_auto_started: bool,
+    },
     CheckConfig(Option<PathBuf>),
+    /// Become a program, as another daemon says on the standard input.
+    Launch,
     Print(String),
     Misused(String),
 }
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         }
         Command::Misused(what) => fail(Exit::Usage, &format!("{what}\n\n{HELP}")),
         Command::CheckConfig(file) => check_config(file),
+        Command::Launch => process::launch(),
         Command::Run { is_auto_started } => run(is_auto_started),
     }
 }
@@ -84,6 +89,7 @@ fn command() -> Command {
     match (first.to_str(), second) {
         (Some("--auto-started"), None) => Command::Run { is_auto_started: true },
         (Some("--check-config"), file) => Command::CheckConfig(file.map(PathBuf::from)),
+        (Some("--launch"), None) => Command::Launch,
         (Some("--version" | "-V"), None) => Command::Print(format!("reeld {}\n", env!("CARGO_PKG_VERSION"))),
         (Some("--help" | "-h"), None) => Command::Print(HELP.to_owned()),
         _ => Command::Misused(format!("unknown argument {}", first.to_string_lossy())),
@@ -158,6 +164,10 @@ fn run(is_auto_started: bool) -> ExitCode {
         Err(error) => return unloggable(&error),
     };
     end_on_panics_of_rooms();
+    // Before any task runs again: a program of a former daemon would work beside the next attempt.
+    if let Err(error) = process::end_leftovers(&locations.home.join("runs")) {
+        tracing::warn!(%error, "the directory of former runs could not be read");
+    }
     let start = Start {
         locations,
         config,

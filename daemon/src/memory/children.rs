@@ -27,10 +27,23 @@ const fn has_children() -> bool {
     false
 }
 
-/// Of all below `parent`, itself not counted. Processes come and go meanwhile: one that is gone has nothing.
+/// The bytes that a program and all that it started hold for themselves: pages that are no copy of a file. Zero where the system does not tell.
+///
+/// Pages of files are not counted, as the system takes them back when it needs them: a model that is mapped into memory may be larger than
+/// what the program is allowed.
+pub fn unshared_tree_bytes(program: u32) -> u64 {
+    bytes_of(vec![program], unshared_bytes)
+}
+
+/// The resident bytes of all below `parent`, itself not counted.
 fn tree_bytes(parent: u32) -> u64 {
+    bytes_of(children(parent), status_bytes)
+}
+
+/// The sum of what `bytes_in` reads in the status of these processes and all below them. Processes come and go meanwhile: one that is gone
+/// has nothing.
+fn bytes_of(mut found: Vec<u32>, bytes_in: fn(&str) -> u64) -> u64 {
     let mut bytes = 0_u64;
-    let mut found = children(parent);
     let mut seen = 0;
     while let Some(process) = found.pop() {
         seen += 1;
@@ -38,7 +51,7 @@ fn tree_bytes(parent: u32) -> u64 {
             break;
         }
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        bytes = bytes.saturating_add(status_bytes(&status));
+        bytes = bytes.saturating_add(bytes_in(&status));
         found.extend(children(process));
     }
     bytes
@@ -61,7 +74,16 @@ fn ids(text: &str) -> Vec<u32> {
 
 /// Of a process's `status`; an ended one that nobody waited for yet has no such line.
 pub(super) fn status_bytes(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    field_bytes(status, "VmRSS:")
+}
+
+/// Pages of a process's own, and of memory that it shares with others without a file.
+fn unshared_bytes(status: &str) -> u64 {
+    field_bytes(status, "RssAnon:").saturating_add(field_bytes(status, "RssShmem:"))
+}
+
+fn field_bytes(status: &str, field: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|kib| kib.trim().parse().ok());
     kib.unwrap_or(0_u64).saturating_mul(1024)
 }
@@ -82,6 +104,8 @@ mod tests {
         {
             assert_eq!(status_bytes(text), expected, "{text:?}");
         }
+        let status = "VmRSS:\t 900 kB\nRssAnon:\t 5 kB\nRssFile:\t 800 kB\nRssShmem:\t 2 kB\n";
+        assert_eq!((unshared_bytes(status), unshared_bytes("VmRSS:\t 900 kB\n")), (7 * 1024, 0));
     }
 
     #[cfg(target_os = "linux")]

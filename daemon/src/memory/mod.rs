@@ -11,6 +11,7 @@ pub mod sample;
 pub mod supervisor;
 
 pub use crate::budget::{Budget, Holder, OverBudget, Reservation};
+pub use children::unshared_tree_bytes;
 pub use supervisor::{
     GetMemoryStatus, MemoryParts, MemorySupervisor, PressureChanged, Reclaim, SetMemoryLimits, TrimMemory,
 };

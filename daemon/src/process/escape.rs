@@ -1,0 +1,44 @@
+//! Shows what a program wrote: control characters are escaped, as they would drive the terminal of whoever reads the error. Pure.
+
+use std::fmt::Write as _;
+
+use reel_protocol::is_unprintable;
+
+/// The text with every unprintable character but line feeds written as an escape, such as `\u{1b}`; bytes that are not UTF-8 become `�`.
+pub fn escaped(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => shown.push('\n'),
+            '\t' => shown.push(' '),
+            // Windows line ends and progress lines that overwrite each other.
+            '\r' => {}
+            unprintable if is_unprintable(unprintable) => {
+                // Writing to a String never fails.
+                let _ = write!(shown, "{}", unprintable.escape_default());
+            }
+            visible => shown.push(visible),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_drives_a_terminal_is_shown_and_not_done() {
+        for (bytes, expected) in [
+            (&b"bad voice\r\n"[..], "bad voice\n"),
+            (b"\x1b[31mred\x07", "\\u{1b}[31mred\\u{7}"),
+            (b"a\tb\0", "a b\\u{0}"),
+            (b"\xff\xfe", "\u{fffd}\u{fffd}"),
+            ("\u{202e}gpj".as_bytes(), "\\u{202e}gpj"),
+            ("你好".as_bytes(), "你好"),
+        ] {
+            assert_eq!(escaped(bytes), expected, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Tells whether a process group that a former daemon started still runs. Numbers of processes are used again, so a group is known by its
+//! leader's number together with the time at which the leader started, in this boot of the system.
+//!
+//! Linux only: elsewhere there is no `/proc`, and no group is found again.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+/// The variable that every process of a run inherits; its value is the name of the run directory.
+pub(super) const RUN_VARIABLE: &str = "REEL_RUN";
+
+/// A process group, as it is written to the run directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct GroupIdentity {
+    /// The boot of the system in which the group was started; its ticks begin anew with each boot.
+    pub boot_id: String,
+    /// The number of the leader, which is that of the group and of its session.
+    pub leader: u32,
+    /// When the leader started, in clock ticks since the boot.
+    pub start_ticks: u64,
+}
+
+impl GroupIdentity {
+    /// The identity of the group that a running process leads, or is about to lead; `None` where the system does not tell.
+    pub(super) fn of_leader(leader: u32) -> Option<Self> {
+        Some(Self { boot_id: boot_id()?, leader, start_ticks: ProcessStat::read(leader)?.start_ticks })
+    }
+
+    /// The processes of the group that still run. `run_directory` is what their [`RUN_VARIABLE`] says.
+    ///
+    /// A group whose leader is gone is recognised by the variable: the leader's number may belong to another group by now.
+    pub(super) fn running(&self, run_directory: &str) -> Vec<u32> {
+        if boot_id().as_deref() != Some(&self.boot_id) {
+            return Vec::new();
+        }
+        let members = members(self.leader);
+        let is_ours = match ProcessStat::read(self.leader) {
+            Some(leader) => leader.start_ticks == self.start_ticks,
+            None => members.iter().any(|process| has_variable(*process, run_directory)),
+        };
+        if is_ours { members } else { Vec::new() }
+    }
+}
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct ProcessStat {
+    state: char,
+    group: u32,
+    start_ticks: u64,
+}
+
+impl ProcessStat {
+    fn read(process: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
+    }
+
+    /// Parses the line (`proc_pid_stat(5)`). The second field is the program's name in parentheses, which may hold anything.
+    fn parse(line: &str) -> Option<Self> {
+        let (_, fields) = line.rsplit_once(')')?;
+        let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+        // The fields are numbered from 1 in the manual, and these begin with the third.
+        let field = |number: usize| fields.get(number - 3).copied();
+        Some(Self {
+            state: field(3)?.chars().next()?,
+            group: field(5)?.parse().ok()?,
+            start_ticks: field(22)?.parse().ok()?,
+        })
+    }
+
+    /// A process that ended and was not waited for runs no more.
+    const fn is_running(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X')
+    }
+}
+
+/// The running processes of a group.
+fn members(group: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_member = |process: &u32| {
+        ProcessStat::read(*process).is_some_and(|stat| stat.group == group && stat.is_running())
+    };
+    processes.filter(is_member).collect()
+}
+
+fn has_variable(process: u32, run_directory: &str) -> bool {
+    let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+    let wanted = format!("{RUN_VARIABLE}={run_directory}");
+    environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+}
+
+fn boot_id() -> Option<String> {
+    Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_line_is_read_whatever_the_program_is_called() {
+        let fields = "S 1 4242 4242 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 4096 1";
+        let expected = Some(ProcessStat { state: 'S', group: 4242, start_ticks: 987_654 });
+        for name in ["sh", "a b", "x) R 1 2 3", ")))"] {
+            assert_eq!(ProcessStat::parse(&format!("17 ({name}) {fields}")), expected, "{name}");
+        }
+        for garbage in ["", "17 (sh", "17 (sh) S 1", "17 (sh) S x y z", "17 (sh) S 1 -1 4242"] {
+            assert_eq!(ProcessStat::parse(garbage), None, "{garbage}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_number_that_another_process_has_by_now_or_had_before_a_boot_is_not_the_group() {
+        use std::os::unix::process::CommandExt as _;
+
+        let mut child = std::process::Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        let identity = GroupIdentity::of_leader(child.id()).unwrap();
+        assert_eq!(identity.running("/nowhere"), [child.id()]);
+        let reused = GroupIdentity { start_ticks: identity.start_ticks + 1, ..identity.clone() };
+        assert!(reused.running("/nowhere").is_empty());
+        let rebooted = GroupIdentity { boot_id: "another".to_owned(), ..identity.clone() };
+        assert!(rebooted.running("/nowhere").is_empty());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(identity.running("/nowhere").is_empty());
+    }
+}

@@ -1,0 +1,25 @@
+//! Runs one program for one attempt: in its own process group and directory, within limits, and stoppable at any moment.
+//!
+//! `run` starts the launcher (`reeld --launch`), writes the launcher's process group to the run directory, and only then tells the launcher to
+//! execute the program. A daemon that died in between therefore knows at its next start which groups it left behind
+//! ([`end_leftovers`]); see decision 072. This room knows nothing of providers and tasks.
+
+mod escape;
+mod group;
+mod identity;
+mod launcher;
+mod leftovers;
+mod os;
+mod output_tail;
+mod run;
+mod run_directory;
+mod spec;
+
+pub use self::{
+    escape::escaped,
+    launcher::{Launcher, launch},
+    leftovers::{Leftovers, end_leftovers},
+    run::run,
+    run_directory::RunDirectory,
+    spec::{Ended, Finished, Limits, ProcessSpec, StartError},
+};

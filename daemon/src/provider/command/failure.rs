@@ -1,0 +1,176 @@
+//! Why a program made nothing: the class of the failure, and what a person reads. Pure.
+
+use reel_protocol::ErrorCode;
+
+use super::{
+    definition::CommandDefinition, placeholder::Placeholder, program::NotInstalled, template::FillError,
+};
+use crate::{
+    budget::{Holder, OverBudget},
+    domain::{Class, Failure},
+    process::{Ended, Finished, StartError, escaped},
+};
+
+/// Bytes of a MiB, in which limits are written.
+const MIB: u64 = 1024 * 1024;
+
+/// Puts failures into words for one provider.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failures<'a> {
+    /// The provider's name, which is that of its section.
+    pub provider: &'a str,
+    /// What is run.
+    pub definition: &'a CommandDefinition,
+}
+
+impl Failures<'_> {
+    /// The class of an end after which nobody knows what was done: a paid program may have charged.
+    const fn unclear(&self) -> Class {
+        if self.definition.is_paid { Class::Ambiguous } else { Class::Unknown }
+    }
+
+    /// No executable file.
+    #[expect(clippy::unused_self, reason = "all failures are made in one way")]
+    pub(super) fn not_installed(&self, error: &NotInstalled) -> Failure {
+        let hint = format!("{}; then retry", error.hint());
+        Failure::with_code(Class::Unknown, ErrorCode::ProviderUnavailable, error.to_string(), hint)
+    }
+
+    /// The request does not fit the program.
+    pub(super) fn unfilled(&self, error: &FillError) -> Failure {
+        let Self { provider, definition } = self;
+        let hint = match error {
+            FillError::Missing(Placeholder::Model) => format!("set providers.{provider}.model"),
+            FillError::Missing(missing) => format!("name a {}", missing.name()),
+            FillError::Nul(_) => "remove the NUL character".to_owned(),
+            FillError::OptionLike(_) => format!("reel providers voices {provider} lists the voices"),
+            FillError::TooLong { .. } => {
+                format!(
+                    "send a shorter text, or set providers.{provider}.stdin = \"{{text}}\" so that the program reads it from there"
+                )
+            }
+        };
+        Failure::new(Class::Invalid, format!("{} cannot be run: {error}", definition.program), hint)
+    }
+
+    /// The program was not executed.
+    pub(super) fn not_started(&self, error: &StartError) -> Failure {
+        match error {
+            StartError::Program { reason, .. } => Failure::with_code(
+                Class::Unknown,
+                ErrorCode::ProviderUnavailable,
+                format!("{} could not be executed: {reason}", self.definition.program),
+                format!("run {} by hand to see what is wrong with it", self.definition.program),
+            ),
+            StartError::Launcher(source) => Failure::new(
+                Class::Transient(None),
+                format!("{} could not be started: {source}", self.definition.program),
+                "the disk may be full, or too many processes may run; the task is tried again",
+            ),
+            StartError::Thread => Failure::with_code(
+                Class::Unknown,
+                ErrorCode::Internal,
+                "the thread that starts programs failed",
+                "please report it",
+            ),
+        }
+    }
+
+    /// The memory budget has no room.
+    pub(super) fn over_budget(&self, over: &OverBudget) -> Failure {
+        let needed_mib = over.asked_bytes.div_ceil(MIB);
+        let (class, hint) = if fits_some_day(over) {
+            let hint = "other work holds the memory; reel memory shows who, and the task is tried again";
+            (Class::Transient(None), hint.to_owned())
+        } else {
+            let provider = self.provider;
+            // Other holders keep a part of the limit: this share is the command's.
+            let share = |limit_mib: u64| Holder::Command.share_bytes(limit_mib * MIB);
+            let mut limit_mib = needed_mib;
+            while share(limit_mib) < over.asked_bytes {
+                limit_mib += 64;
+            }
+            let hint = format!(
+                "set memory.limit_mb to {limit_mib} or more, or providers.{provider}.memory_mb to less than {needed_mib}"
+            );
+            (Class::Unknown, hint)
+        };
+        let program = &self.definition.program;
+        let message =
+            format!("{program} may hold {needed_mib} MiB of memory, for which the memory budget has no room");
+        Failure::with_code(class, ErrorCode::OverMemory, message, hint)
+    }
+
+    /// How an executed program ended; `None` where it says that it succeeded.
+    pub(super) fn of_end(&self, finished: &Finished) -> Option<Failure> {
+        let Self { provider, definition } = self;
+        let (program, limits) = (&definition.program, &definition.limits);
+        let (class, message, hint) = match finished.ended {
+            Ended::Exited(0) => return None,
+            Ended::Exited(code) => {
+                let class = definition.exit.get(&code).copied().unwrap_or(Class::Unknown);
+                (
+                    class,
+                    format!("{program} exited with {code}"),
+                    "run it by hand to see what is wrong".to_owned(),
+                )
+            }
+            Ended::Signalled(signal) => (
+                self.unclear(),
+                format!("{program} was ended by signal {signal}"),
+                "the system may have been out of memory, or the program crashed; run it by hand".to_owned(),
+            ),
+            Ended::FileTooLarge => (self.unclear(), self.too_large(), self.larger_files()),
+            Ended::TimedOut => (
+                self.unclear(),
+                format!("{program} did not end within {} s and was stopped", limits.timeout.as_secs()),
+                format!("ask for less, or set providers.{provider}.timeout_s higher"),
+            ),
+            Ended::OverMemory(held_bytes) => (
+                self.unclear(),
+                format!("{program} held {} MiB of memory and was stopped", held_bytes / MIB),
+                format!("ask for less, or set providers.{provider}.memory_mb higher"),
+            ),
+            Ended::Cancelled => (self.unclear(), format!("{program} was stopped"), String::new()),
+        };
+        Some(Failure::new(class, with_words(message, finished), hint))
+    }
+
+    /// The program succeeded, and its file does not.
+    pub(super) fn bad_file(&self, what: &str, finished: &Finished) -> Failure {
+        let message = format!("{} exited with 0 and {what}", self.definition.program);
+        let hint = "run it by hand: its arguments may not fit its version";
+        Failure::new(self.unclear(), with_words(message, finished), hint)
+    }
+
+    /// A file beyond the limit that was written all the same.
+    pub(super) fn large_file(&self, finished: &Finished) -> Failure {
+        Failure::new(self.unclear(), with_words(self.too_large(), finished), self.larger_files())
+    }
+
+    fn too_large(&self) -> String {
+        let most_mib = self.definition.limits.file_bytes / MIB;
+        format!("{} wrote a file of more than {most_mib} MiB", self.definition.program)
+    }
+
+    fn larger_files(&self) -> String {
+        format!("ask for less, or set providers.{}.output_max_mb higher", self.provider)
+    }
+}
+
+/// Whether a reservation fits once others are given back.
+pub(super) fn fits_some_day(over: &OverBudget) -> bool {
+    over.asked_bytes <= over.limit_bytes && over.limit_bytes > 0
+}
+
+/// The message with what the program said last: on standard error, else on standard output. Lines become one line.
+fn with_words(message: String, finished: &Finished) -> String {
+    let words = [&finished.stderr, &finished.stdout].map(|bytes| escaped(bytes));
+    let Some(words) = words.iter().find(|words| !words.trim().is_empty()) else { return message };
+    let lines: Vec<_> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    format!("{message}: {}", lines.join(" / "))
+}
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod tests;

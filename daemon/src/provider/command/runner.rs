@@ -1,0 +1,272 @@
+//! Runs a definition's program for one request, and returns the file that it wrote.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{
+    definition::{CommandDefinition, VoiceList},
+    failure::{Failures, fits_some_day},
+    placeholder::{Placeholder, Values},
+    program::find_program,
+    voices::Voice,
+};
+use crate::{
+    budget::{Budget, Holder, Reservation},
+    domain::{Class, Failure},
+    process::{self, Ended, Finished, Launcher, Limits, ProcessSpec, RunDirectory},
+};
+
+/// Variables that every program gets: where things are, and in which language it speaks to people.
+const ENVIRONMENT: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+];
+/// Bytes of standard output that are kept in case standard error says nothing.
+const STDOUT_TAIL_BYTES: usize = 4 * 1024;
+/// Most bytes of a list of voices: that of edge-tts has 40 KiB.
+const MAX_VOICE_LIST_BYTES: usize = 512 * 1024;
+/// How long a program may take to list its voices.
+const VOICE_LIST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a program waits for room in the memory budget.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// The time between two tries to reserve the memory.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs programs; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct CommandRunner {
+    launcher: Launcher,
+    runs: Arc<Path>,
+    budget: Budget,
+}
+
+/// A file that a program made. It is removed when this is dropped.
+#[derive(Debug)]
+pub struct Made {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub size_bytes: u64,
+    /// The directory that holds the file.
+    _directory: Arc<RunDirectory>,
+}
+
+/// Why no file was made.
+#[derive(Debug, Clone)]
+pub enum CommandError {
+    /// The caller asked for the end.
+    Stopped,
+    /// The program failed, or could not be run.
+    Failed(Failure),
+}
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl CommandRunner {
+    /// A runner whose programs run in directories below `runs`, and are counted in the budget.
+    pub fn new(launcher: Launcher, runs: &Path, budget: Budget) -> Self {
+        Self { launcher, runs: Arc::from(runs), budget }
+    }
+
+    /// Runs the program of a provider for a request. The values of `{output}`, `{text_file}` and `{directory}` are set here.
+    pub async fn make(
+        &self,
+        provider: &str,
+        definition: &CommandDefinition,
+        values: Values,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<Made, CommandError> {
+        let failures = Failures { provider, definition };
+        let program = find_program(&definition.program, definition.install.as_deref());
+        let program = program.map_err(|error| failures.not_installed(&error))?;
+        let limits = self.limits(definition);
+        let _reservation = self.reserve(limits.memory_bytes, &failures, cancel.clone()).await?;
+        let directory = self.directory(&failures).await?;
+        let output = directory.work().join(format!("output.{}", definition.extension));
+        let values = with_files(definition, values, &directory, &output).await;
+        let values = values.map_err(|error| failures.not_started(&process::StartError::Launcher(error)))?;
+        let (arguments, stdin) = definition.fill(&values).map_err(|error| failures.unfilled(&error))?;
+        let spec = ProcessSpec {
+            program,
+            arguments,
+            environment: environment(definition, &directory),
+            stdin,
+            stdout_tail_bytes: STDOUT_TAIL_BYTES,
+            limits,
+        };
+        let finished = process::run(&self.launcher, spec, &directory, cancel).await;
+        let finished = finished.map_err(|error| failures.not_started(&error))?;
+        if finished.ended == Ended::Cancelled {
+            return Err(CommandError::Stopped);
+        }
+        if let Some(mut failure) = failures.of_end(&finished) {
+            // A program that ignores the signal sees an error of the system, and ends in its own way.
+            if fs::symlink_metadata(&output).is_ok_and(|file| file.len() >= limits.file_bytes) {
+                failure = failures.large_file(&finished);
+            }
+            tracing::warn!(
+                provider,
+                program = definition.program,
+                error = failure.error.message,
+                "a program failed"
+            );
+            return Err(failure.into());
+        }
+        let size_bytes = written_bytes(&output, limits.file_bytes, &failures, &finished)?;
+        Ok(Made { path: output, size_bytes, _directory: directory })
+    }
+
+    /// The voices that the program of a provider lists.
+    pub async fn voices(
+        &self,
+        provider: &str,
+        definition: &CommandDefinition,
+        list: &VoiceList,
+    ) -> Result<Vec<Voice>, Failure> {
+        let failures = Failures { provider, definition };
+        let program = find_program(&definition.program, definition.install.as_deref());
+        let program = program.map_err(|error| failures.not_installed(&error))?;
+        let directory = self.directory(&failures).await?;
+        let limits = self.limits(definition);
+        let spec = ProcessSpec {
+            program,
+            arguments: list.arguments.clone(),
+            environment: environment(definition, &directory),
+            stdin: None,
+            stdout_tail_bytes: MAX_VOICE_LIST_BYTES,
+            limits: Limits { timeout: VOICE_LIST_TIMEOUT.min(limits.timeout), ..limits },
+        };
+        let (_listing, cancel) = watch::channel(false);
+        let finished = process::run(&self.launcher, spec, &directory, cancel).await;
+        let finished = finished.map_err(|error| failures.not_started(&error))?;
+        if let Some(failure) = failures.of_end(&finished) {
+            return Err(failure);
+        }
+        let voices = list.format.parse(&String::from_utf8_lossy(&finished.stdout));
+        if voices.is_empty() {
+            return Err(failures.bad_file("listed no voice", &finished));
+        }
+        Ok(voices)
+    }
+
+    /// The limits of a run. The default for memory is at most half of the budget, so that it fits into a small one.
+    fn limits(&self, definition: &CommandDefinition) -> Limits {
+        let mut limits = definition.limits;
+        if !definition.is_memory_set {
+            limits.memory_bytes = limits.memory_bytes.min(self.budget.limit_bytes() / 2);
+        }
+        limits
+    }
+
+    /// Waits until the memory that the program may hold is reserved.
+    async fn reserve(
+        &self,
+        bytes: u64,
+        failures: &Failures<'_>,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<Reservation, CommandError> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            match self.budget.reserve(Holder::Command, bytes) {
+                Ok(reservation) => return Ok(reservation),
+                Err(_) if *cancel.borrow() => return Err(CommandError::Stopped),
+                Err(over) if fits_some_day(&over) && Instant::now() < patience => sleep(LOOK).await,
+                Err(over) => return Err(failures.over_budget(&over).into()),
+            }
+        }
+    }
+
+    async fn directory(&self, failures: &Failures<'_>) -> Result<Arc<RunDirectory>, Failure> {
+        let runs = Arc::clone(&self.runs);
+        let creating = tokio::task::spawn_blocking(move || RunDirectory::create(&runs)).await;
+        let created = creating.map_err(|_| process::StartError::Thread);
+        let created = created.and_then(|created| created.map_err(process::StartError::Launcher));
+        created.map(Arc::new).map_err(|error| failures.not_started(&error))
+    }
+}
+
+/// The values with the paths of this run. The text goes to a file where the program reads it from there.
+async fn with_files(
+    definition: &CommandDefinition,
+    values: Values,
+    directory: &Arc<RunDirectory>,
+    output: &Path,
+) -> io::Result<Values> {
+    let work = directory.work();
+    let mut values = values
+        .with(Placeholder::Output, output.display().to_string())
+        .with(Placeholder::Directory, work.display().to_string());
+    let text = values.get(Placeholder::Text).or_else(|| values.get(Placeholder::Prompt)).map(str::to_owned);
+    if let Some(text) = text.filter(|_| definition.honours(Placeholder::TextFile)) {
+        let file = work.join("text.txt");
+        values.set(Placeholder::TextFile, file.display().to_string());
+        let writing = tokio::task::spawn_blocking(move || fs::write(file, text));
+        writing.await.map_err(io::Error::other)??;
+    }
+    Ok(values)
+}
+
+/// The whole environment of a program: few variables of the daemon's, none of which holds a key.
+fn environment(definition: &CommandDefinition, directory: &RunDirectory) -> Vec<(String, String)> {
+    let names = ENVIRONMENT.iter().copied().chain(definition.environment.iter().map(String::as_str));
+    let mut variables: Vec<_> =
+        names.filter_map(|name| Some((name.to_owned(), env::var(name).ok()?))).collect();
+    if !variables.iter().any(|(name, _)| matches!(name.as_str(), "LANG" | "LC_ALL" | "LC_CTYPE")) {
+        // Without one, many programs take a text for ASCII.
+        variables.push(("LANG".to_owned(), "C.UTF-8".to_owned()));
+    }
+    variables.push(("TMPDIR".to_owned(), directory.work().display().to_string()));
+    variables
+}
+
+/// The size of the file that the program wrote. The directory was empty before, so the file is the program's.
+fn written_bytes(
+    output: &Path,
+    most_bytes: u64,
+    failures: &Failures<'_>,
+    finished: &Finished,
+) -> Result<u64, Failure> {
+    let metadata = match fs::symlink_metadata(output) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(failures.bad_file("wrote no file", finished));
+        }
+        Err(error) => {
+            return Err(Failure::new(
+                Class::Transient(None),
+                format!("the file that {} wrote cannot be read: {error}", failures.definition.program),
+                "reel daemon logs says more",
+            ));
+        }
+    };
+    if !metadata.is_file() {
+        return Err(failures.bad_file("wrote something that is not a plain file", finished));
+    }
+    match metadata.len() {
+        0 => Err(failures.bad_file("wrote an empty file", finished)),
+        size_bytes if size_bytes > most_bytes => Err(failures.large_file(finished)),
+        size_bytes => Ok(size_bytes),
+    }
+}

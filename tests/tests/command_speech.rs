@@ -1,0 +1,64 @@
+//! Speech by programs that are really there.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{fs, path::Path};
+
+use reel_tests::{needs, process::binary};
+use reeld::{
+    budget::Budget,
+    process::Launcher,
+    provider::command::{
+        CommandDefinition, CommandError, CommandRunner, Placeholder, Values, for_language, named, shipped,
+    },
+};
+use tokio::sync::watch;
+
+/// Whether a file is a WAV file, and how many seconds of 22,050 Hz, 16 bits, mono it has.
+fn seconds(path: &Path) -> f64 {
+    let bytes = fs::read(path).unwrap();
+    assert!(bytes.starts_with(b"RIFF") && &bytes[8..12] == b"WAVE", "{}", path.display());
+    assert_eq!(u32::from_le_bytes(bytes[4..8].try_into().unwrap()) as usize + 8, bytes.len());
+    (bytes.len() - 44) as f64 / 44_100.0
+}
+
+#[tokio::test]
+async fn espeak_ng_speaks() {
+    if !needs::program("espeak-ng") {
+        return;
+    }
+    let root = tempfile::Builder::new().prefix("reel-").tempdir().unwrap();
+    let runner =
+        CommandRunner::new(Launcher(binary("reeld")), &root.path().join("runs"), Budget::new(1 << 30));
+    let espeak = CommandDefinition::check(&shipped("espeak-ng").unwrap()).unwrap();
+    let list = espeak.voice_list.clone().unwrap();
+    let voices = runner.voices("line", &espeak, &list).await.unwrap();
+    assert!(voices.len() > 50, "{} voices", voices.len());
+    let chinese = for_language(&voices, &espeak.languages, "zh-CN").unwrap();
+    assert_eq!(chinese, "cmn-latn-pinyin");
+    let wrong = named(&voices, "en-uss").unwrap_err().to_string();
+    assert_eq!(wrong, "there is no voice en-uss; did you mean en-us?");
+
+    let speak = async |text: &str, voice: &str, speed: f64| {
+        let mut values = Values::default().with(Placeholder::Text, text).with(Placeholder::Voice, voice);
+        values.set_speed(speed);
+        let (_caller, cancel) = watch::channel(false);
+        let made = runner.make("line", &espeak, values, cancel).await;
+        made.map(|made| seconds(&made.path))
+    };
+    let usual = speak("The lighthouse keeper climbs the stairs.", "en-us", 1.0).await.unwrap();
+    let slow = speak("The lighthouse keeper climbs the stairs.", "en-us", 0.5).await.unwrap();
+    assert!((1.0..6.0).contains(&usual) && slow > usual * 1.4, "{usual} s, {slow} s");
+    assert!(speak("你好，世界", &chinese, 1.0).await.unwrap() > 0.5);
+    assert!(speak("--help", "en-us", 1.0).await.unwrap() > 0.3, "a text is no option");
+    // It takes `no-such-voice` for Norwegian, which is why a voice is looked up in the list first.
+    let error = speak("hello", "zzz", 1.0).await.unwrap_err();
+    let CommandError::Failed(failure) = error else { panic!("{error:?}") };
+    assert_eq!(failure.error.code, "provider_refused");
+    assert!(failure.error.message.contains("voice does not exist"), "{}", failure.error.message);
+}
