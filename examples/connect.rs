@@ -8,7 +8,7 @@ use std::{error::Error, fs::File};
 
 use reel_client::{
     ClientError, ConnectOptions, Follow, Followed, Session,
-    protocol::{ImageParams, JsonText, TaskSpec, methods::TaskSubmit},
+    protocol::{ImageParams, JsonText, TaskSpec},
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,12 +18,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let spec = TaskSpec {
         kind: "image.generate".into(),
         params: JsonText::from_value(&ImageParams { width: 768, height: 432, ..ImageParams::new(prompt) })?,
-        request_id: Some(format!("connect-rs-{}", std::process::id())),
         ..TaskSpec::default()
     };
     // Finds the daemon or starts it; connects again, and asks again, should it die.
     let session = Session::connect(ConnectOptions::from_env("connect.rs")?).await?;
-    let id = match session.call::<TaskSubmit>(&spec).await {
+    let id = match session.submit(&spec).await {
         Ok(submitted) => submitted.id,
         Err(ClientError::Rpc(error)) => return Err(format!("{}: {error}", error.data.code).into()),
         Err(error) => return Err(error.into()),
@@ -37,13 +36,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     // It is settled: over, or held until somebody decides.
-    let task = session.client().wait(&[id], None).await?.tasks.remove(0);
+    let task = session.wait(&[id], None).await?.tasks.remove(0);
     let Some(picture) = task.outputs.first() else {
         let code = task.error.map_or_else(|| "held".into(), |error| error.code);
         return Err(format!("task {id} {}: {code}", task.state.name()).into());
     };
     // From the daemon's store or over the socket, checked against its digest.
-    session.client().fetch(picture, File::create_new(&file)?).await?;
+    session.fetch(picture, File::create_new(&file)?).await?;
     println!("{file}: {} bytes of {}, task {id}", picture.size_bytes, picture.media_type);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Asks reel for three shots at once, follows them, and saves each as it is done.
+//! Asks reel for three shots at once, follows them, and saves each as it is done, also where the daemon dies meanwhile.
 //!
 //! `cargo run -p reel-cli --example shots -- DIRECTORY`
 
@@ -7,11 +7,8 @@
 use std::{error::Error, fs::File, path::PathBuf};
 
 use reel_client::{
-    Client, ConnectOptions,
-    protocol::{
-        ImageParams, JsonText, TaskSpec,
-        methods::{SubmitBatchParams, SubscribeParams, TaskSubmitBatch, Topic},
-    },
+    ConnectOptions, Follow, Followed, Session,
+    protocol::{ImageParams, JsonText, TaskSpec, methods::SubmitBatchParams},
 };
 
 const SHOTS: [&str; 3] = ["a harbour at dawn, boats", "a crowd on a train platform, night", "风暴中的灯塔"];
@@ -24,11 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn make(directory: PathBuf) -> Result<(), Box<dyn Error>> {
     // Starts `reeld` where none runs.
-    let client = Client::connect(&ConnectOptions::from_env("shots")?).await?;
-    // Listening comes first: whatever happens to the tasks from now on is told.
-    let mut events =
-        client.subscribe(&SubscribeParams { topics: vec![Topic::Task], task_ids: None, batch: None }).await?;
-
+    let session = Session::connect(ConnectOptions::from_env("shots")?).await?;
     let shot = |prompt: &str| -> Result<TaskSpec, Box<dyn Error>> {
         let params = ImageParams { width: 640, height: 360, ..ImageParams::new(prompt) };
         Ok(TaskSpec {
@@ -38,28 +31,28 @@ async fn make(directory: PathBuf) -> Result<(), Box<dyn Error>> {
         })
     };
     let tasks = SHOTS.into_iter().map(shot).collect::<Result<_, _>>()?;
-    let batch =
-        client.call::<TaskSubmitBatch>(&SubmitBatchParams { tasks, ..SubmitBatchParams::default() }).await?;
+    let batch = session.submit_batch(&SubmitBatchParams { tasks, ..SubmitBatchParams::default() }).await?;
 
-    let mut open = batch.ids.clone();
-    while !open.is_empty() {
-        let Some(task) = events.next().await?.task.filter(|task| open.contains(&task.id)) else { continue };
-        eprintln!(
-            "task {} {} {:3.0} % {}",
-            task.id,
-            task.state.name(),
-            task.progress.fraction * 100.0,
-            task.progress.message
-        );
-        if !task.state.is_settled() {
+    // How each stands, then each change.
+    let mut follow = Follow::batch(&session, batch.batch, batch.ids);
+    while !follow.is_settled() {
+        let (id, state, progress) = match follow.next().await? {
+            Followed::Task(task) => (task.id, task.state, task.progress),
+            Followed::Event(event) => match event.task {
+                Some(task) => (task.id, task.state, task.progress),
+                None => continue,
+            },
+            _ => continue,
+        };
+        eprintln!("task {id} {} {:3.0} % {}", state.name(), progress.fraction * 100.0, progress.message);
+        if !state.is_settled() {
             continue;
         }
-        open.retain(|id| *id != task.id);
-        for finished in client.wait(&[task.id], None).await?.tasks {
+        for finished in session.wait(&[id], None).await?.tasks {
             for output in &finished.outputs {
                 let path = directory.join(format!("shot-{}.png", finished.id));
                 // Checked against its digest on the way.
-                client.fetch(output, File::create(&path)?).await?;
+                session.fetch(output, File::create(&path)?).await?;
                 println!("{}", path.display());
             }
         }

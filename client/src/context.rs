@@ -1,7 +1,7 @@
 //! What every command has at hand: how to speak, and how to reach the daemon.
 
-use reel_client::{Client, ClientError, ConnectOptions, Session, Start};
-use reel_protocol::{endpoint::Locations, methods::Method};
+use reel_client::{Client, ClientError, ConnectOptions, Repeatable, Session, Start};
+use reel_protocol::endpoint::Locations;
 
 use crate::{failure::Failure, output::Output};
 
@@ -53,8 +53,8 @@ impl Context {
         Client::connect(&ConnectOptions { start: Start::Never, ..self.options.clone() }).await
     }
 
-    /// Asks one thing that may be repeated, and is done.
-    pub async fn ask<M: Method>(&self, params: &M::Params) -> Result<M::Result, Failure> {
+    /// Asks one thing, and is done.
+    pub async fn ask<M: Repeatable>(&self, params: &M::Params) -> Result<M::Result, Failure> {
         let session = self.session().await?;
         let answer = session.call::<M>(params).await;
         self.note_version(&session.client());

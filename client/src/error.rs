@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use reel_protocol::{Digest, ErrorCode, RpcError, endpoint::EndpointError};
+use reel_protocol::{Digest, ErrorCode, RpcError, TaskView, endpoint::EndpointError};
 
 /// Why the daemon was not reached, or what it refused.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,9 @@ pub enum ClientError {
         /// How many are known to be missed; at least one.
         missed: u64,
     },
+    /// The task that was waited for is over without a result, or held: it says why.
+    #[error("{}", not_made(_0))]
+    NotMade(Box<TaskView>),
     /// The places of the daemon could not be told.
     #[error("cannot tell where the daemon is")]
     Endpoint(#[from] EndpointError),
@@ -84,6 +87,11 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
+}
+
+fn not_made(task: &TaskView) -> String {
+    let why = task.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
+    format!("task {} is {}{why}", task.id, task.state.name())
 }
 
 fn of_pid(pid: Option<u32>) -> String {

@@ -55,6 +55,7 @@ pub fn of_client_error(error: &ClientError) -> Exit {
         ClientError::Protocol { .. } => Exit::Protocol,
         ClientError::Timeout { .. } => Exit::TimedOut,
         ClientError::ForeignDaemon { .. } => Exit::Refused,
+        ClientError::NotMade(_) => Exit::WorkFailed,
         ClientError::EventsLost { .. } => Exit::Internal,
         ClientError::Damaged { .. } | ClientError::Io { .. } => Exit::Io,
     }

@@ -159,6 +159,11 @@ pub fn suspended(pid: Option<u32>, verb: &str) -> String {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
+        if let ClientError::NotMade(task) = &error
+            && let Some(failure) = Self::of_task(task)
+        {
+            return failure;
+        }
         let exit = exit::of_client_error(&error);
         let mut message = error.to_string();
         let mut cause = error.source().filter(|_| !matches!(error, ClientError::Rpc(_)));
@@ -195,6 +200,7 @@ impl From<ClientError> for Failure {
             ClientError::Timeout { .. } => ("timed_out", None),
             ClientError::ForeignDaemon { .. } => ("permission_denied", None),
             ClientError::EventsLost { .. } => ("events_lost", None),
+            ClientError::NotMade(_) => ("not_made", None),
             ClientError::Endpoint(_) => ("no_endpoint", None),
             ClientError::Damaged { .. } => ("artifact_damaged", Some("reel cache verify")),
             ClientError::Io { .. } => ("io", None),

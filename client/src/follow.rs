@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use reel_protocol::{
-    ErrorCode, Progress, RpcError, Seconds, TaskId, TaskState, TaskView,
+    BatchId, ErrorCode, Progress, RpcError, Seconds, TaskId, TaskState, TaskView,
     limits::{LIST_ROWS, WAIT_IDS},
     methods::{
         Empty, Event, MemoryStatus, MemoryStatusResult, SubscribeParams, TaskGet, TaskIdParams, TaskList,
@@ -42,6 +42,8 @@ pub struct Follow<'a> {
     stage: Stage,
     ready: VecDeque<Followed>,
     seen: Seen,
+    /// The tasks surely exist: one that is not found was removed.
+    are_known: bool,
     has_begun: bool,
     /// The daemon has said that it stops.
     is_stopping: bool,
@@ -51,7 +53,8 @@ pub struct Follow<'a> {
 enum Stage {
     Begin,
     Running(EventStream),
-    Lost(Client),
+    /// With the refusal of a daemon that is stopping, where that was the reason.
+    Lost(Client, Option<RpcError>),
 }
 
 /// What was read in a gap.
@@ -67,7 +70,16 @@ impl<'a> Follow<'a> {
     pub fn new(session: &'a Session, wanted: SubscribeParams) -> Self {
         let seen = Seen { keeps_all: wanted.task_ids.is_some() || wanted.batch.is_some(), ..Seen::default() };
         let (stage, ready) = (Stage::Begin, VecDeque::new());
-        Self { session, wanted, stage, ready, seen, has_begun: false, is_stopping: false }
+        Self { session, wanted, stage, ready, seen, are_known: false, has_begun: false, is_stopping: false }
+    }
+
+    /// A batch with tasks that its submit answered: one of them that is gone by the begin is told as removed.
+    pub fn batch(session: &'a Session, batch: BatchId, ids: impl IntoIterator<Item = TaskId>) -> Self {
+        let wanted = SubscribeParams { topics: vec![Topic::Task], task_ids: None, batch: Some(batch) };
+        let mut follow = Self::new(session, wanted);
+        follow.are_known = true;
+        follow.seen.expect(ids);
+        follow
     }
 
     /// These tasks, at most 1,000.
@@ -98,26 +110,44 @@ impl<'a> Follow<'a> {
                         return Ok(Followed::Missed(missed));
                     }
                     Err(error) if error.is_interruption() => {
-                        self.stage = Stage::Lost(events.client.clone());
+                        self.stage = Stage::Lost(events.client.clone(), None);
                         return Ok(Followed::Disconnected);
                     }
                     Err(error) => return Err(error),
                 },
-                Stage::Lost(client) => {
+                Stage::Lost(client, refusal) => {
+                    let why = refusal.clone().map_or(ClientError::Disconnected, ClientError::Rpc);
                     let is_view = self.is_stopping && !self.seen.keeps_all;
                     let start = if is_view { Start::Never } else { self.session.start() };
-                    self.session.rejoin(client, ClientError::Disconnected, start).await?;
+                    self.session.rejoin(client, why, start).await?;
                     self.stage = Stage::Begin;
                 }
                 Stage::Begin => {
                     let client = self.session.client();
                     match self.begin(&client).await {
                         Ok((events, present)) => self.catch_up(events, present),
-                        Err(error) if error.is_interruption() => self.stage = Stage::Lost(client),
+                        Err(ClientError::Rpc(refusal))
+                            if refusal.known() == Some(ErrorCode::ShuttingDown) =>
+                        {
+                            self.stage = Stage::Lost(client, Some(refusal));
+                        }
+                        Err(error) if error.is_interruption() => self.stage = Stage::Lost(client, None),
                         Err(error) => return Err(error),
                     }
                 }
             }
+        }
+    }
+
+    /// Something that is told without waiting for the daemon.
+    pub fn try_next(&mut self) -> Option<Followed> {
+        loop {
+            if let Some(told) = self.ready.pop_front() {
+                return Some(told);
+            }
+            let Stage::Running(events) = &mut self.stage else { return None };
+            let event = events.try_next()?;
+            self.take(event);
         }
     }
 
@@ -169,11 +199,16 @@ impl<'a> Follow<'a> {
         let state = if batch.is_none() { Some(TaskState::Running) } else { None };
         present.tasks =
             list(client, TaskListParams { state, batch: *batch, ..TaskListParams::default() }).await?;
-        if let Some(batch) = batch.filter(|_| present.tasks.is_empty() && !self.has_begun) {
+        if let Some(batch) = batch.filter(|_| present.tasks.is_empty() && !self.may_be_gone()) {
             return Err(RpcError::new(ErrorCode::BatchNotFound, format!("no batch {batch}")).into());
         }
         let missing = self.seen.open_except(&present.tasks);
         self.read_ids(client, &missing, present).await
+    }
+
+    /// Whether a task that is not found was removed, rather than never there.
+    fn may_be_gone(&self) -> bool {
+        self.has_begun || self.are_known
     }
 
     async fn read_ids(
@@ -190,7 +225,9 @@ impl<'a> Follow<'a> {
             };
             match client.call::<TaskWait>(&now).await {
                 Ok(found) => present.tasks.extend(found.tasks),
-                Err(error) if is_missing(&error) && self.has_begun => read_each(client, ids, present).await?,
+                Err(error) if is_missing(&error) && self.may_be_gone() => {
+                    read_each(client, ids, present).await?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -282,6 +319,13 @@ impl Seen {
         is_news
     }
 
+    /// Notes tasks of which nothing is known but that they were accepted.
+    fn expect(&mut self, ids: impl IntoIterator<Item = TaskId>) {
+        for id in ids {
+            self.take(id, 0, TaskState::Queued, &Progress::default());
+        }
+    }
+
     /// Whether it was known.
     fn remove(&mut self, id: TaskId) -> bool {
         let known = self.tasks.remove(&id);
@@ -339,6 +383,15 @@ mod tests {
             assert_eq!((found, seen.open), (is_news, open), "{rev} {state:?} {fraction} {message}");
         }
         assert!(seen.remove(TaskId(7)) && !seen.remove(TaskId(7)));
+    }
+
+    #[test]
+    fn what_is_expected_is_open_until_it_is_told() {
+        let mut seen = Seen { keeps_all: true, ..Seen::default() };
+        seen.expect([TaskId(7), TaskId(8)]);
+        assert_eq!((seen.open, seen.open_except(&[]).len()), (2, 2));
+        assert!(seen.take(TaskId(7), 1, TaskState::Succeeded, &progress(1.0, "")));
+        assert!(seen.remove(TaskId(8)) && seen.open == 0);
     }
 
     #[test]

@@ -4,26 +4,37 @@
 //! runtime is enough.
 //!
 //! ```no_run
-//! use reel_client::{
-//!     ConnectOptions, Follow, Followed, Session,
-//!     protocol::{ImageParams, JsonText, TaskSpec, methods::TaskSubmit},
-//! };
+//! use std::fs::File;
+//!
+//! use reel_client::{ConnectOptions, Session, protocol::ImageParams};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! // Starts `reeld` where none runs, and again should it die.
 //! let session = Session::connect(ConnectOptions::from_env("my-tool")?).await?;
+//! let task = session.generate(&ImageParams::new("a lighthouse at dusk")).await?;
+//! for (output, name) in task.outputs.iter().zip(["lighthouse.png"]) {
+//!     // The bytes, checked against their digest.
+//!     session.fetch(output, File::create(name)?).await?;
+//! }
+//! # Ok(()) }
+//! ```
 //!
-//! // With a request id it is the same task when it is sent twice.
-//! let task = session
-//!     .call::<TaskSubmit>(&TaskSpec {
-//!         kind: "image.generate".into(),
-//!         params: JsonText::from_value(&ImageParams::new("a lighthouse at dusk"))?,
-//!         request_id: Some("shot-12".into()),
-//!         ..TaskSpec::default()
-//!     })
-//!     .await?;
+//! The same with live progress, for any service:
 //!
-//! // How the task stands, then live progress, until it is over or held.
+//! ```no_run
+//! use reel_client::{
+//!     Follow, Followed, Session,
+//!     protocol::{ImageParams, JsonText, TaskSpec},
+//! };
+//!
+//! # async fn example(session: Session) -> Result<(), Box<dyn std::error::Error>> {
+//! let spec = TaskSpec {
+//!     kind: "image.generate".into(),
+//!     params: JsonText::from_value(&ImageParams::new("a lighthouse at dusk"))?,
+//!     ..TaskSpec::default()
+//! };
+//! let task = session.submit(&spec).await?;
+//! // How the task stands, then each change, until it is over or held.
 //! let mut follow = Follow::tasks(&session, vec![task.id]);
 //! while !follow.is_settled() {
 //!     if let Followed::Event(event) = follow.next().await?
@@ -32,21 +43,17 @@
 //!         println!("{:3.0} % {}", seen.progress.fraction * 100.0, seen.progress.message);
 //!     }
 //! }
-//!
-//! // What came of it, and the bytes, checked against their digest.
-//! let client = session.client();
-//! for finished in client.wait(&[task.id], None).await?.tasks {
-//!     for output in &finished.outputs {
-//!         client.fetch(output, std::fs::File::create("lighthouse.png")?).await?;
-//!     }
-//! }
+//! let finished = session.wait(&[task.id], None).await?.tasks;
 //! # Ok(()) }
 //! ```
 //!
-//! [`Session`] outlives the daemon: it reconnects, starts the daemon again and repeats what is safe to repeat; [`Follow`] stands on it.
+//! Programs without tokio have [`blocking::Session`].
+//!
+//! [`Session`] outlives the daemon: it reconnects, starts the daemon again and repeats what is [`Repeatable`]; [`Follow`] stands on it.
 //! [`Client`] is one connection and [`EventStream`] one subscription on it, for tools that decide that themselves: subscribe first, then
 //! submit or read, so that nothing falls between the two.
 
+pub mod blocking;
 mod connection;
 mod discover;
 mod encoding;
@@ -56,6 +63,7 @@ mod fetch;
 mod follow;
 mod holder;
 mod outgoing;
+mod repeatable;
 mod resume;
 mod route;
 mod start;
@@ -71,6 +79,7 @@ pub use self::{
     events::EventStream,
     follow::{Follow, Followed},
     holder::{Holder, Process},
+    repeatable::{Repeatable, new_request_id},
     resume::Session,
     start::{START_LOG, daemon_program},
 };

@@ -90,11 +90,6 @@ impl Progress {
         self.screen.is_some()
     }
 
-    /// Whether nothing is drawn or said about a task before its end.
-    pub fn is_silent(&self) -> bool {
-        self.screen.is_none() && (self.output.is_json || self.output.is_quiet)
-    }
-
     /// Shows where a task stands.
     pub fn show(&mut self, id: TaskId, title: &str, state: TaskState, progress: &Fraction) {
         let Some(screen) = &mut self.screen else { return self.say(id, state, progress) };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,12 +11,15 @@ use std::{
 };
 
 use reel_protocol::{
-    WaitReason,
-    methods::{DaemonStatus, Empty, Method},
+    ImageParams, JsonText, Output, Seconds, TaskId, TaskSpec, TaskState, TaskView, WaitReason,
+    methods::{
+        DaemonStatus, Empty, Method, SubmitBatchParams, SubmitBatchResult, SubmitResult, TaskSubmit,
+        TaskSubmitBatch, TaskWait, TaskWaitParams, TaskWaitResult,
+    },
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{Client, ClientError, ConnectOptions, Start};
+use crate::{Client, ClientError, ConnectOptions, Repeatable, Start, repeatable::new_request_id};
 
 /// A daemon that dies this often within [`DEATHS_WITHIN`] will not be started again.
 const DEATHS: usize = 5;
@@ -63,9 +67,74 @@ impl Session {
         self.options.start
     }
 
-    /// Asks; where the connection is lost before the answer, or the daemon is stopping, connects again and asks again. For methods that may be
-    /// repeated: reads, waits, and submits with a `request_id`.
-    pub async fn call<M: Method>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
+    /// Asks; where the connection is lost before the answer, or the daemon is stopping, connects again and asks again.
+    pub async fn call<M: Repeatable>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
+        self.repeat::<M>(params).await
+    }
+
+    /// Submits one task. Without a `request_id` it gets one, so that sending it again after a lost connection is the same task.
+    pub async fn submit(&self, spec: &TaskSpec) -> Result<SubmitResult, ClientError> {
+        if spec.request_id.is_some() {
+            return self.repeat::<TaskSubmit>(spec).await;
+        }
+        self.repeat::<TaskSubmit>(&TaskSpec { request_id: Some(new_request_id()), ..spec.clone() }).await
+    }
+
+    /// Submits many tasks, all or none, in the same way.
+    pub async fn submit_batch(&self, batch: &SubmitBatchParams) -> Result<SubmitBatchResult, ClientError> {
+        if batch.request_id.is_some() {
+            return self.repeat::<TaskSubmitBatch>(batch).await;
+        }
+        let batch = SubmitBatchParams { request_id: Some(new_request_id()), ..batch.clone() };
+        self.repeat::<TaskSubmitBatch>(&batch).await
+    }
+
+    /// Waits until all the tasks are over or held, or until the timeout, which is an answer too (`timed_out`).
+    pub async fn wait(
+        &self,
+        ids: &[TaskId],
+        timeout: Option<Duration>,
+    ) -> Result<TaskWaitResult, ClientError> {
+        let begun = Instant::now();
+        loop {
+            let client = self.client();
+            let left = timeout.map(|timeout| Seconds(timeout.saturating_sub(begun.elapsed())));
+            let params = TaskWaitParams { ids: ids.to_vec(), timeout_s: left, ..TaskWaitParams::default() };
+            match client.call::<TaskWait>(&params).await {
+                Err(error) if error.is_interruption() => self.reconnect(&client, error).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Fills `file`, which is empty, with the output's bytes and gives it back at its begin; their digest is checked.
+    pub async fn fetch(&self, output: &Output, file: File) -> Result<File, ClientError> {
+        loop {
+            let client = self.client();
+            let copy = file.try_clone().map_err(|source| ClientError::io("cannot write the file", source))?;
+            match client.fetch(output, copy).await {
+                Err(error) if error.is_interruption() => self.reconnect(&client, error).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Has pictures made, and waits however long that takes: the finished task, whose `outputs` [`Self::fetch`] brings. Equal params are
+    /// answered from the cache; `sample` tells requests apart that shall be different pictures. Fails with
+    /// [`ClientError::NotMade`] where the task fails, is cancelled or is held.
+    pub async fn generate(&self, params: &ImageParams) -> Result<TaskView, ClientError> {
+        let spec = TaskSpec {
+            kind: "image.generate".to_owned(),
+            params: JsonText::from_value(params).map_err(ClientError::protocol)?,
+            ..TaskSpec::default()
+        };
+        let submitted = self.submit(&spec).await?;
+        let task = self.wait(&[submitted.id], None).await?.tasks.into_iter().next();
+        let task = task.ok_or_else(|| ClientError::protocol("a wait without its task"))?;
+        if task.state == TaskState::Succeeded { Ok(task) } else { Err(ClientError::NotMade(Box::new(task))) }
+    }
+
+    async fn repeat<M: Method>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
         loop {
             let client = self.client();
             match client.call::<M>(params).await {

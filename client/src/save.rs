@@ -107,17 +107,13 @@ async fn fetch_into(
     file: &NamedTempFile,
     path: &Path,
 ) -> Result<(), Failure> {
-    loop {
-        let client = session.client();
-        let handle = file.as_file().try_clone().map_err(|error| cannot_write(path, &error))?;
-        match client.fetch(output, handle).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_interruption() => session.reconnect(&client, error).await?,
-            Err(ClientError::Io { source, .. }) => {
-                return Err(Failure::io(&format!("cannot write {}", table::path(path)), &source));
-            }
-            Err(error) => return Err(error.into()),
+    let handle = file.as_file().try_clone().map_err(|error| cannot_write(path, &error))?;
+    match session.fetch(output, handle).await {
+        Ok(_) => Ok(()),
+        Err(ClientError::Io { source, .. }) => {
+            Err(Failure::io(&format!("cannot write {}", table::path(path)), &source))
         }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,9 +1,6 @@
-//! What tasks are called and look like to people, and how they are handed in under a name that makes a second try safe.
+//! What tasks are called and look like to people.
 
-use std::{
-    hash::{BuildHasher as _, Hasher as _, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
 
 use reel_client::Session;
 use reel_protocol::{
@@ -13,13 +10,6 @@ use reel_protocol::{
 use serde::Deserialize;
 
 use crate::units;
-
-/// Unique to this run of `reel`: what is sent again after the daemon died is the same request.
-pub fn new_request_id() -> String {
-    // The standard library seeds each state from the system's randomness.
-    let random = RandomState::new().build_hasher().finish();
-    format!("reel-{:x}-{:x}-{random:016x}", Timestamp::now().unix_ms(), std::process::id())
-}
 
 /// What is to be said about a task's results, in one line; the task's number leads to those that are not written.
 pub fn notes(task: &TaskView) -> Option<String> {

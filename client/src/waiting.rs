@@ -1,19 +1,16 @@
 //! Waits for tasks with live progress, through Ctrl-C and through the daemon's death.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, pin::pin, time::Duration};
 
-use reel_client::{Client, ClientError, EventStream, Session};
+use reel_client::{Client, ClientError, Follow, Followed, Session};
 use reel_protocol::{
     Seconds, TaskId, TaskView, Timestamp, WaitReason,
     methods::{
-        DaemonStatus, DaemonStatusResult, Empty, SubscribeParams, TaskCancel, TaskIdParams, TaskWait,
-        TaskWaitParams, TaskWaitResult, Topic, Until,
+        DaemonStatus, DaemonStatusResult, Empty, TaskCancel, TaskIdParams, TaskWait, TaskWaitParams,
+        TaskWaitResult, Until,
     },
 };
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
     exit::Exit,
@@ -77,7 +74,7 @@ pub async fn wait(
 ) -> Result<TaskWaitResult, Failure> {
     let mut progress = Progress::new(output, None);
     let ended = tokio::select! {
-        ended = wait_through_deaths(session, wait, &mut progress) => Some(ended),
+        ended = until_settled(session, wait, &mut progress) => Some(ended),
         () = signals::next(interrupts) => None,
     };
     progress.clear();
@@ -175,74 +172,87 @@ pub fn join(ids: &[TaskId]) -> String {
     shown.join(" ") + if ids.len() > MOST { " …" } else { "" }
 }
 
-async fn wait_through_deaths(
+async fn until_settled(
     session: &Session,
     wait: &Wait<'_>,
     progress: &mut Progress,
 ) -> Result<TaskWaitResult, ClientError> {
-    let begun = Instant::now();
+    // A time that no clock reaches is none.
+    let end = wait.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut follow = Follow::tasks(session, wait.ids.to_vec());
+    let mut is_any_settled = false;
     loop {
-        let client = session.client();
-        let left = wait.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
-        match wait_once(&client, wait, left, progress).await {
-            Err(error) if error.is_interruption() => {
-                progress.note("the daemon is gone, connecting again");
-                session.reconnect(&client, error).await?;
+        let told = match end {
+            Some(end) => timeout_at(end, next_told(&mut follow, session, wait, progress)).await,
+            None => Ok(next_told(&mut follow, session, wait, progress).await),
+        };
+        let Ok(told) = told else { return how_it_ended(session, wait).await };
+        is_any_settled |= show(told?, wait, progress);
+        while let Some(told) = follow.try_next() {
+            is_any_settled |= show(told, wait, progress);
+        }
+        let is_over = follow.is_settled() || (wait.until == Until::Any && is_any_settled);
+        if is_over {
+            let ended = how_it_ended(session, wait).await?;
+            // Where a task was begun again meanwhile, an event tells so.
+            if !ended.timed_out {
+                return Ok(ended);
             }
-            ended => return ended,
+            is_any_settled = false;
         }
     }
 }
 
-async fn wait_once(
-    client: &Client,
+/// What is told next; meanwhile, why the tasks wait.
+async fn next_told(
+    follow: &mut Follow<'_>,
+    session: &Session,
     wait: &Wait<'_>,
-    left: Option<Duration>,
     progress: &mut Progress,
-) -> Result<TaskWaitResult, ClientError> {
-    let params = TaskWaitParams {
+) -> Result<Followed, ClientError> {
+    // Not begun anew with each look: it may be starting the daemon.
+    let mut told = pin!(follow.next());
+    loop {
+        if let Ok(told) = timeout(LOOK, &mut told).await {
+            return told;
+        }
+        // Where this fails, the next that is told says so.
+        let (tasks, status) = how_they_stand(&session.client(), wait.ids).await.unwrap_or_default();
+        for task in &tasks {
+            progress.explain(task, status.as_ref());
+        }
+    }
+}
+
+/// Shows what was told; whether it is that a task is settled.
+fn show(told: Followed, wait: &Wait<'_>, progress: &mut Progress) -> bool {
+    let (id, name, state, fraction) = match told {
+        Followed::Task(task) => (task.id, task.name, task.state, task.progress),
+        Followed::Event(event) => match event.task {
+            Some(task) => (task.id, task.name, task.state, task.progress),
+            None => return false,
+        },
+        Followed::Disconnected => {
+            progress.note("the daemon is gone, connecting again");
+            return false;
+        }
+        // The question how it ended says that a task is gone.
+        Followed::Removed(_) => return true,
+        Followed::Missed(_) | Followed::Memory(_) => return false,
+    };
+    progress.show(id, wait.title_of(id, name.as_ref()), state, &fraction);
+    state.is_settled()
+}
+
+/// The tasks as they are now.
+async fn how_it_ended(session: &Session, wait: &Wait<'_>) -> Result<TaskWaitResult, ClientError> {
+    let now = TaskWaitParams {
         ids: wait.ids.to_vec(),
         until: wait.until,
-        timeout_s: left.map(Seconds),
+        timeout_s: Some(Seconds(Duration::ZERO)),
         batch: None,
     };
-    let topics =
-        SubscribeParams { topics: vec![Topic::Task], task_ids: Some(wait.ids.to_vec()), batch: None };
-    let mut events = Some(client.subscribe(&topics).await?);
-    if !progress.is_silent() {
-        // A task that sleeps has no events: what is shown begins with how it stands now.
-        let now = TaskWaitParams { timeout_s: Some(Seconds(Duration::ZERO)), ..params.clone() };
-        for task in client.call::<TaskWait>(&now).await?.tasks {
-            progress.show(task.id, wait.title_of(task.id, task.name.as_ref()), task.state, &task.progress);
-        }
-    }
-    let ended = client.call::<TaskWait>(&params);
-    tokio::pin!(ended);
-    let mut look = interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    look.reset();
-    loop {
-        tokio::select! {
-            ended = &mut ended => return ended,
-            _ = look.tick() => {
-                // Where this fails, so does the wait, or it has just ended.
-                let (tasks, status) = how_they_stand(client, wait.ids).await.unwrap_or_default();
-                for task in &tasks {
-                    progress.explain(task, status.as_ref());
-                }
-            }
-            event = next_event(&mut events) => {
-                if let Some(task) = event.as_ref().and_then(|event| event.task.as_ref()) {
-                    let title = wait.title_of(task.id, task.name.as_ref());
-                    progress.show(task.id, title, task.state, &task.progress);
-                }
-                if event.is_none() {
-                    // Without events there is less to see; the wait itself still decides.
-                    events = None;
-                }
-            }
-        }
-    }
+    session.call::<TaskWait>(&now).await
 }
 
 /// The first of the tasks as they now are, as no event tells why one waits; and where one waits for an equal request, how the daemon is, as
@@ -258,11 +268,4 @@ pub async fn how_they_stand(
     let is_equal = tasks.iter().any(|task| task.wait_reason == Some(WaitReason::EqualRequest));
     let status = if is_equal { Some(client.call::<DaemonStatus>(&Empty {}).await?) } else { None };
     Ok((tasks, status))
-}
-
-async fn next_event(events: &mut Option<EventStream>) -> Option<reel_protocol::methods::Event> {
-    match events {
-        Some(events) => events.next().await.ok(),
-        None => std::future::pending().await,
-    }
 }

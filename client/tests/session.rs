@@ -2,14 +2,14 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of a test fail it by panicking")]
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use reel_client::{
     Client, ClientError, ConnectOptions, Encoding, Session, Start,
     protocol::{
-        TaskSpec,
+        TaskId, TaskSpec,
         endpoint::{Locations, LockText},
-        methods::{QueuePause, SubscribeParams, TaskSubmit, Topic},
+        methods::{QueuePause, SubscribeParams, Topic},
     },
 };
 use serde_json::{Value, json};
@@ -88,10 +88,41 @@ async fn a_submit_that_lost_its_answer_is_sent_again_as_the_same_request() {
             request_id: Some("same".to_owned()),
             ..TaskSpec::default()
         };
-        session.call::<TaskSubmit>(&spec).await.unwrap()
+        session.submit(&spec).await.unwrap()
     };
     let (_peer, submitted) = tokio::join!(daemon, client);
     assert_eq!((submitted.id.0, submitted.state.name()), (7, "unknown"));
+}
+
+#[tokio::test]
+async fn a_submit_without_a_request_id_gets_one_and_a_wait_goes_on_for_the_rest_of_its_time() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(home.path().join("reeld.sock")).unwrap();
+    let daemon = async {
+        let mut first = Peer::accept(&listener).await;
+        first.greet(1).await;
+        let submit = first.read().await;
+        assert!(submit["params"]["request_id"].as_str().unwrap().starts_with("reel-"), "{submit}");
+        first.answer(&submit, json!({ "id": 7, "state": "queued" })).await;
+        let lost = first.read().await;
+        drop(first);
+        let mut second = Peer::accept(&listener).await;
+        second.greet(1).await;
+        let again = second.read().await;
+        assert_eq!((&again["method"], &again["params"]["ids"]), (&json!("task.wait"), &json!([7])));
+        let seconds = |request: &Value| request["params"]["timeout_s"].as_f64().unwrap();
+        assert!(seconds(&again) < seconds(&lost), "{again}");
+        second.answer(&again, json!({ "tasks": [], "timed_out": true })).await;
+        second
+    };
+    let client = async {
+        let session = Session::connect(options(home.path())).await.unwrap();
+        let submitted = session.submit(&TaskSpec::default()).await.unwrap();
+        assert_eq!(submitted.id, TaskId(7));
+        session.wait(&[submitted.id], Some(Duration::from_hours(1))).await.unwrap()
+    };
+    let (_peer, waited) = tokio::join!(daemon, client);
+    assert!(waited.timed_out);
 }
 
 #[tokio::test]

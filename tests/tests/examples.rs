@@ -59,6 +59,18 @@ fn the_library_submits_a_batch_follows_it_and_saves_each_shot() {
 }
 
 #[test]
+fn the_library_makes_a_picture_without_tokio_and_says_why_there_is_none() {
+    let sandbox = Sandbox::started();
+    let ask = |prompt: &str, file: &str| {
+        process::run(sandbox.command(process::binary("examples/picture")).args([prompt, file]))
+    };
+    let ran = ask("a lighthouse", "lighthouse.png");
+    assert!(ran.expect_code(0).stdout.starts_with("lighthouse.png: "), "{ran:?}");
+    assert!(is_png(&sandbox.work().join("lighthouse.png")));
+    assert!(ask(" ", "nothing.png").expect_code(1).stderr.contains("prompt"), "{ran:?}");
+}
+
+#[test]
 fn the_story_of_the_readme_becomes_twelve_pictures() {
     let sandbox = Sandbox::new();
     let story = example("lighthouse.txt");

@@ -1,17 +1,17 @@
-//! Has the missing pictures of a batch made: follows the events, saves each picture as soon as it is finished.
+//! Has the missing pictures of a batch made: follows its tasks, saves each picture as soon as its task is finished.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     path::PathBuf,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use reel_client::{Client, ClientError, EventStream, Session};
+use reel_client::{ClientError, Follow, Followed, Session};
 use reel_protocol::{
-    BatchId, CacheMode, ErrorCode, Seconds, TaskId, TaskState, TaskView,
-    limits::LIST_ROWS,
-    methods::{Event, SubscribeParams, TaskList, TaskListParams, TaskWait, TaskWaitParams, Topic},
+    CacheMode, ErrorCode, Progress as Fraction, Seconds, TaskId, TaskState, TaskView,
+    methods::{Event, TaskGet, TaskIdParams, TaskWait, TaskWaitParams},
 };
 use tokio::{
     task::JoinSet,
@@ -120,132 +120,118 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Until every picture is written or failed.
     async fn make_all(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
         let batch = submit(&self.session, self.order, self.items, wanted, &mut self.open).await?;
-        loop {
-            let client = self.session.client();
-            match self.follow(&client, batch).await {
-                Ok(()) => return Ok(()),
-                Err(Stopped::Failed(failure)) => return Err(failure),
-                // The next round lists what these events would have told.
-                Err(Stopped::Connection(ClientError::EventsLost { .. })) => {}
-                Err(Stopped::Connection(error)) if error.is_interruption() => {
-                    self.progress.note("the daemon is gone, connecting again");
-                    self.session.reconnect(&client, error).await?;
-                }
-                Err(Stopped::Connection(error)) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Until every picture is written or failed, or the connection ends.
-    async fn follow(&mut self, client: &Client, batch: BatchId) -> Result<(), Stopped> {
-        let topics = SubscribeParams { topics: vec![Topic::Task], task_ids: None, batch: Some(batch) };
-        let mut events = client.subscribe(&topics).await?;
-        self.catch_up(client, batch).await?;
+        let session = Arc::clone(&self.session);
+        let mut follow = Follow::batch(&session, batch, self.open.keys().copied());
         let mut flush = interval(FLUSH);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.reset();
-        while !(self.open.is_empty() && self.ready.is_empty() && self.saves.is_empty()) {
-            self.begin_saves();
-            tokio::select! {
-                event = events.next(), if !self.open.is_empty() => self.take_events(client, event?, &mut events).await?,
-                Some(saved) = self.saves.join_next() => self.take_save(saved.map_err(|_| panicked())?),
-                _ = flush.tick() => self.record.flush()?,
-                _ = look.tick() => self.explain(client).await,
+        loop {
+            let mut settled = Vec::new();
+            let told = {
+                // Not begun anew with each picture that is written: it may be starting the daemon.
+                let mut told = pin!(follow.next());
+                loop {
+                    self.begin_saves();
+                    if self.open.is_empty() && self.saves.is_empty() {
+                        return Ok(());
+                    }
+                    tokio::select! {
+                        told = &mut told, if !self.open.is_empty() => break told?,
+                        Some(saved) = self.saves.join_next() => self.take_save(saved.map_err(|_| panicked())?),
+                        _ = flush.tick() => self.record.flush()?,
+                        _ = look.tick() => self.explain().await,
+                    }
+                }
+            };
+            let mut next = Some(told);
+            while let Some(told) = next {
+                self.take(told, &mut settled);
+                next = if settled.len() < LOOKUP { follow.try_next() } else { None };
             }
+            self.look_up(settled).await?;
         }
-        Ok(())
     }
 
     /// Says why the oldest open tasks wait. Where this fails, the events tell what happened.
-    async fn explain(&mut self, client: &Client) {
+    async fn explain(&mut self) {
         let mut ids: Vec<TaskId> = self.open.keys().copied().collect();
         ids.sort_unstable();
         if !ids.is_empty() {
-            let (tasks, status) = how_they_stand(client, &ids).await.unwrap_or_default();
+            let (tasks, status) = how_they_stand(&self.session.client(), &ids).await.unwrap_or_default();
             self.progress.explain_batch(&tasks, status.as_ref());
         }
     }
 
-    /// What happened before the subscription, tasks that somebody removed included.
-    async fn catch_up(&mut self, client: &Client, batch: BatchId) -> Result<(), Stopped> {
-        let mut cursor = None;
-        let mut gone: HashSet<TaskId> = self.open.keys().copied().collect();
-        loop {
-            let params = TaskListParams {
-                batch: Some(batch),
-                limit: Some(LIST_ROWS),
-                cursor,
-                ..TaskListParams::default()
-            };
-            let page = client.call::<TaskList>(&params).await?;
-            for task in page.tasks {
-                gone.remove(&task.id);
-                self.take_task(task);
-            }
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        for id in gone {
-            if let Some(Wanted { place, .. }) = self.open.remove(&id) {
-                let failure = Failure::new(Exit::NoInput, "task_not_found", format!("task {id} was removed"));
-                self.finish(place, |item| LineResult::failed(item, Some(id), failure));
-            }
-        }
-        Ok(())
-    }
-
-    async fn take_events(
-        &mut self,
-        client: &Client,
-        first: Event,
-        events: &mut EventStream,
-    ) -> Result<(), Stopped> {
-        let mut settled = Vec::new();
-        let mut next = Some(first);
-        while let Some(event) = next {
-            if let Some(task) = event.task.filter(|task| self.open.contains_key(&task.id)) {
-                let title = self
-                    .open
-                    .get(&task.id)
-                    .and_then(|wanted| self.items.get(wanted.place))
-                    .map_or("", |item| &item.title);
-                self.progress.show(task.id, title, task.state, &task.progress);
+    /// Shows what was told, and notes the tasks that are settled.
+    fn take(&mut self, told: Followed, settled: &mut Vec<TaskId>) {
+        match told {
+            Followed::Task(task) => self.take_task(*task),
+            Followed::Removed(id) => self.take_removed(id),
+            Followed::Event(event) => {
+                let Event { event, task, .. } = *event;
+                let Some(task) = task.filter(|task| self.open.contains_key(&task.id)) else { return };
+                if event == "removed" {
+                    return self.take_removed(task.id);
+                }
+                self.show(task.id, task.state, &task.progress);
                 if task.state.is_settled() && !settled.contains(&task.id) {
                     settled.push(task.id);
                 }
             }
-            next = if settled.len() < LOOKUP { events.try_next() } else { None };
+            Followed::Disconnected => self.progress.note("the daemon is gone, connecting again"),
+            Followed::Missed(_) | Followed::Memory(_) => {}
         }
+    }
+
+    /// Events carry no outputs; a wait for settled tasks answers at once, and with all of them.
+    async fn look_up(&mut self, settled: Vec<TaskId>) -> Result<(), Failure> {
         if settled.is_empty() {
             return Ok(());
         }
-        // Events carry no outputs; a wait for settled tasks answers at once, and with all of them.
         let params = TaskWaitParams {
-            ids: settled,
+            ids: settled.clone(),
             timeout_s: Some(Seconds(Duration::ZERO)),
             ..TaskWaitParams::default()
         };
-        match client.call::<TaskWait>(&params).await {
+        match self.session.call::<TaskWait>(&params).await {
             Ok(found) => found.tasks.into_iter().for_each(|task| self.take_task(task)),
-            // One was removed as soon as it was finished: the list tells which.
-            Err(ClientError::Rpc(error)) if error.known() == Some(ErrorCode::TaskNotFound) => {
-                return Err(ClientError::EventsLost { missed: 1 }.into());
+            Err(error) if is_missing(&error) => {
+                // One was removed as soon as it was finished.
+                for id in settled {
+                    match self.session.call::<TaskGet>(&TaskIdParams { id }).await {
+                        Ok(task) => self.take_task(task),
+                        Err(error) if is_missing(&error) => self.take_removed(id),
+                        Err(error) => return Err(error.into()),
+                    }
+                }
             }
             Err(error) => return Err(error.into()),
         }
         Ok(())
     }
 
+    fn take_removed(&mut self, id: TaskId) {
+        if let Some(Wanted { place, .. }) = self.open.remove(&id) {
+            let failure = Failure::new(Exit::NoInput, "task_not_found", format!("task {id} was removed"));
+            self.finish(place, |item| LineResult::failed(item, Some(id), failure));
+        }
+    }
+
+    fn show(&mut self, id: TaskId, state: TaskState, progress: &Fraction) {
+        let item = self.open.get(&id).and_then(|wanted| self.items.get(wanted.place));
+        self.progress.show(id, item.map_or("", |item| &item.title), state, progress);
+    }
+
     fn take_task(&mut self, task: TaskView) {
-        let Some(wanted) = self.open.get(&task.id) else { return };
-        let title = self.items.get(wanted.place).map_or("", |item| &item.title);
-        self.progress.show(task.id, title, task.state, &task.progress);
+        if !self.open.contains_key(&task.id) {
+            return;
+        }
+        self.show(task.id, task.state, &task.progress);
         if !task.state.is_settled() {
             return;
         }
@@ -330,22 +316,8 @@ impl Run<'_> {
     }
 }
 
-/// Why following ended before everything was done.
-enum Stopped {
-    Connection(ClientError),
-    Failed(Failure),
-}
-
-impl From<ClientError> for Stopped {
-    fn from(error: ClientError) -> Self {
-        Self::Connection(error)
-    }
-}
-
-impl From<Failure> for Stopped {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
+fn is_missing(error: &ClientError) -> bool {
+    matches!(error, ClientError::Rpc(error) if error.known() == Some(ErrorCode::TaskNotFound))
 }
 
 fn panicked() -> Failure {

@@ -2,15 +2,11 @@
 
 use std::collections::HashMap;
 
-use reel_client::{ClientError, Session};
-use reel_protocol::{
-    BatchId, TaskId, TaskSpec,
-    limits::LARGE_LINE_BYTES,
-    methods::{SubmitBatchParams, TaskSubmitBatch},
-};
+use reel_client::{ClientError, Session, new_request_id};
+use reel_protocol::{BatchId, TaskId, TaskSpec, limits::LARGE_LINE_BYTES, methods::SubmitBatchParams};
 
 use super::{Item, Order, Wanted};
-use crate::{failure::Failure, tasks};
+use crate::failure::Failure;
 
 /// Tasks of one submit: a failed one is repeated whole, and the first pictures should not wait for the last line to be sent.
 const CHUNK_TASKS: usize = 1_000;
@@ -29,7 +25,7 @@ pub async fn submit(
     wanted: &[Wanted],
     open: &mut HashMap<TaskId, Wanted>,
 ) -> Result<BatchId, Failure> {
-    let request_id = tasks::new_request_id();
+    let request_id = new_request_id();
     let mut batch = None;
     for (index, chunk) in chunks(items, wanted).into_iter().enumerate() {
         let specs = chunk.iter().filter_map(|wanted| items.get(wanted.place)).map(|item| spec(order, item));
@@ -39,7 +35,7 @@ pub async fn submit(
             batch,
             tasks: specs.collect(),
         };
-        let answer = session.call::<TaskSubmitBatch>(&params).await;
+        let answer = session.submit_batch(&params).await;
         let answer = answer.map_err(|error| named_by_line(error, items, chunk))?;
         batch = Some(answer.batch);
         open.extend(answer.ids.into_iter().zip(chunk.iter().cloned()));

@@ -8,7 +8,7 @@ use std::{
 use reel_client::Session;
 use reel_protocol::{
     CacheMode, ImageParams, JsonText, Output, Source, TaskId, TaskSpec, TaskState, TaskView,
-    methods::{TaskGet, TaskIdParams, TaskSubmit},
+    methods::{TaskGet, TaskIdParams},
 };
 use serde::Serialize;
 
@@ -98,7 +98,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let session = context.session().await?;
     let mut interrupts = Interrupts::listen();
     let spec = spec(&args)?;
-    let submit = async { Ok(session.call::<TaskSubmit>(&spec).await?) };
+    let submit = async { Ok(session.submit(&spec).await?) };
     let submitted = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     if args.detach {
@@ -199,7 +199,6 @@ fn spec(args: &Args) -> Result<TaskSpec, Failure> {
     Ok(TaskSpec {
         kind: "image.generate".to_owned(),
         params: JsonText::from_value(&params).map_err(|error| Failure::usage(error.to_string()))?,
-        request_id: Some(tasks::new_request_id()),
         provider: args.provider.clone(),
         priority: args.priority,
         cache: cache_mode(args.fresh, args.no_cache),

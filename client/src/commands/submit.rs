@@ -2,10 +2,7 @@
 
 use std::{io::Read as _, time::Duration};
 
-use reel_protocol::{
-    CacheMode, JsonText, Seconds, TaskId, TaskSpec, TaskView,
-    methods::{SubmitResult, TaskSubmit},
-};
+use reel_protocol::{CacheMode, JsonText, Seconds, TaskId, TaskSpec, TaskView, methods::SubmitResult};
 
 use crate::{
     context::Context,
@@ -84,7 +81,10 @@ pub async fn submit(context: &Context, args: SubmitArgs) -> Result<Exit, Failure
     if args.wait {
         return submit_and_wait(context, &spec, None).await;
     }
-    let submitted = context.ask::<TaskSubmit>(&spec).await?;
+    let session = context.session().await?;
+    let submitted = session.submit(&spec).await;
+    context.note_version(&session.client());
+    let submitted = submitted?;
     context.output.document(&submitted)?;
     context.output.line(&submitted.id.to_string())?;
     Ok(Exit::Done)
@@ -103,7 +103,7 @@ async fn submit_and_wait(
 ) -> Result<Exit, Failure> {
     let session = context.session().await?;
     let mut interrupts = Interrupts::listen();
-    let submit = async { Ok(session.call::<TaskSubmit>(spec).await?) };
+    let submit = async { Ok(session.submit(spec).await?) };
     let SubmitResult { id, .. } = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     let title = spec.name.clone().unwrap_or_else(|| spec.kind.clone());
@@ -130,7 +130,7 @@ fn spec(args: TaskArgs, request_id: Option<String>) -> Result<TaskSpec, Failure>
     Ok(TaskSpec {
         kind: format!("{}.{}", args.service, args.method),
         params: args.params.map(|text| json_object("--params", &text)).transpose()?.unwrap_or_default(),
-        request_id: request_id.or_else(|| Some(tasks::new_request_id())),
+        request_id,
         name: args.name,
         provider: args.provider,
         priority: args.priority,
