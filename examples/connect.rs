@@ -1,6 +1,6 @@
 //! Asks reel for one picture, follows it, and saves it: the program of `docs/connect.md`.
 //!
-//! `cargo run -p reel-cli --example connect -- PROMPT FILE`
+//! `cargo run -p reel-client --example connect -- PROMPT FILE`
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what happens")]
 

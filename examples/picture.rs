@@ -1,6 +1,6 @@
 //! Asks reel for one picture and saves it, without tokio.
 //!
-//! `cargo run -p reel-cli --example picture -- PROMPT FILE`
+//! `cargo run -p reel-client --example picture -- PROMPT FILE`
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 

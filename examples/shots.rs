@@ -1,6 +1,6 @@
 //! Asks reel for three shots at once, follows them, and saves each as it is done, also where the daemon dies meanwhile.
 //!
-//! `cargo run -p reel-cli --example shots -- DIRECTORY`
+//! `cargo run -p reel-client --example shots -- DIRECTORY`
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what happens")]
 

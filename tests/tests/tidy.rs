@@ -129,9 +129,10 @@ fn dependencies(manifest: &str) -> Vec<String> {
 #[test]
 fn the_protocol_knows_nobody_and_the_two_sides_know_only_the_protocol() {
     for (manifest, strangers) in [
-        ("protocol/Cargo.toml", ["reeld", "reel-cli", "reel-tests"]),
-        ("client/Cargo.toml", ["reeld", "reel-cli", "reel-tests"]),
-        ("daemon/Cargo.toml", ["reeld", "reel-cli", "reel-tests"]),
+        ("protocol/Cargo.toml", &["reeld", "reel-client", "reel-cli", "reel-tests"][..]),
+        ("client/lib/Cargo.toml", &["reeld", "reel-cli", "reel-tests", "clap", "indicatif"]),
+        ("client/Cargo.toml", &["reeld", "reel-tests"]),
+        ("daemon/Cargo.toml", &["reel-client", "reel-cli", "reel-tests"]),
     ] {
         let dependencies = dependencies(manifest);
         assert!(!dependencies.is_empty(), "{manifest} has no dependencies section");
