@@ -3,7 +3,7 @@
 use std::{error::Error as _, io};
 
 use reel_client::ClientError;
-use reel_protocol::{ErrorCode, RpcError, TaskError, TaskId, TaskState, TaskView};
+use reel_protocol::{ErrorCode, HoldReason, RpcError, TaskError, TaskId, TaskState, TaskView};
 use serde::Serialize;
 
 use crate::{
@@ -131,7 +131,7 @@ impl Failure {
                 Some(failure)
             }
             TaskState::Held => {
-                let reason = task.hold_reason.map_or("unknown", reel_protocol::HoldReason::name);
+                let reason = task.hold_reason.map_or("unknown", HoldReason::name);
                 let again = if reason == "outcome_unknown" {
                     format!(
                         "it may have been paid for: reel release {id} fetches it where its address is known, else asks (and may pay) again; reel cancel {id} gives up"
@@ -140,7 +140,11 @@ impl Failure {
                     format!("reel release {id} lets it go on, reel cancel {id} gives up")
                 };
                 let why = task.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
-                let message = format!("task {id} is held: {}{why}", reason.replace('_', " "));
+                let held = match task.hold_reason {
+                    Some(HoldReason::User) => "held by hand".to_owned(),
+                    _ => format!("held: {}", reason.replace('_', " ")),
+                };
+                let message = format!("task {id} is {held}{why}");
                 Some(failed(reason, message).hint(again))
             }
             state => Some(
@@ -182,6 +186,9 @@ impl From<ClientError> for Failure {
             ClientError::NoDaemon => ("no_daemon", Some("reel daemon start")),
             ClientError::StartFailed { exit_code: Some(78), .. } => {
                 ("config_invalid", Some("reel config edit"))
+            }
+            ClientError::StartFailed { exit_code: Some(75), .. } => {
+                ("start_failed", Some("--socket or REEL_SOCKET names the socket that it listens on"))
             }
             ClientError::StartFailed { .. } => ("start_failed", None),
             ClientError::NotReady { .. } => {

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use reel_client::Session;
 use reel_protocol::{
-    JsonText, TaskView, Timestamp, is_unprintable,
+    JsonText, TaskId, TaskView, Timestamp, is_unprintable,
     methods::{Empty, ProviderInfo, ProviderList},
 };
 use serde::Deserialize;
 
 use crate::units;
+
+/// Reads the number of a task on the command line.
+pub fn parse_id(text: &str) -> Result<TaskId, String> {
+    text.parse().map_err(|_| "a task is named by its number, which reel ls shows".to_owned())
+}
 
 /// What is to be said about a task's results, in one line; the task's number leads to those that are not written.
 pub fn notes(task: &TaskView) -> Option<String> {

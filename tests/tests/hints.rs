@@ -138,3 +138,22 @@ fn a_cancelled_task_that_may_have_been_paid_says_how_to_get_its_picture() {
     let said = "task 1 was cancelled; it may have been paid\n  hint: reel retry 1 ";
     assert!(waited.expect_code(1).stderr.contains(said), "{}", waited.stderr);
 }
+
+#[test]
+fn a_new_user_is_told_what_is_meant() {
+    let sandbox = Sandbox::new();
+    let status = sandbox.reel(&["status"]);
+    assert_eq!(status.expect_code(69).stdout, "not running\n");
+    assert!(status.stderr.contains("reel daemon start"), "{}", status.stderr);
+    let shown = sandbox.reel(&["show", "abc"]);
+    let words = "a task is named by its number, which reel ls shows";
+    assert!(shown.expect_code(64).stderr.contains(words), "{}", shown.stderr);
+    fs::write(sandbox.work().join("empty.txt"), "\n\n").unwrap();
+    let batch = sandbox.reel(&["batch", "empty.txt", "-o", "out"]);
+    assert!(batch.expect_code(0).stderr.contains("empty.txt holds no prompt"), "{}", batch.stderr);
+    let id = sandbox.reel(&["submit", "debug", "noop"]).expect_code(0).stdout.trim().to_owned();
+    let other = sandbox.root().join("other");
+    let missed = sandbox.reel(&["ls", "--socket", other.to_str().unwrap()]);
+    assert!(missed.expect_code(69).stderr.contains("REEL_SOCKET names the socket"), "{}", missed.stderr);
+    sandbox.reel(&["wait", &id]).expect_code(0);
+}

@@ -76,6 +76,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     }
     let items = batch::plan(input.lines, args.provider.as_deref())
         .map_err(|error| Failure::new(Exit::BadData, "bad_data", error.to_string()))?;
+    if items.is_empty() {
+        context.output.note(&format!("{} holds no prompt", table::path(&args.file)));
+    }
     let mut record = Record::open(&args.output)?;
     let mut directory = Directory::new(&args.output);
     let lines = name_of(&args.file);

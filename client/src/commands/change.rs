@@ -14,13 +14,14 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::{Failure, Shown},
+    tasks,
 };
 
 /// Which tasks.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The tasks.
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
 }
 
@@ -29,6 +30,7 @@ pub struct Args {
 #[command(after_help = "Example: reel priority 17 50")]
 pub struct PriorityArgs {
     /// The task.
+    #[arg(value_parser = tasks::parse_id)]
     id: TaskId,
     /// -100 to 100, higher first.
     #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-100..=100))]
@@ -57,7 +59,7 @@ pub async fn cancel(context: &Context, args: Args) -> Result<Exit, Failure> {
 
 /// `reel retry`.
 pub async fn retry(context: &Context, args: Args) -> Result<Exit, Failure> {
-    each(context, &args.ids, plainly, async |client, id| {
+    each(context, &args.ids, tried_again, async |client, id| {
         let retried = client.call::<TaskRetry>(&TaskIdParams { id }).await.map(Some);
         match retried {
             Err(ClientError::Rpc(error)) => Err(explain_refusal(client, id, error).await.into()),
@@ -65,6 +67,11 @@ pub async fn retry(context: &Context, args: Args) -> Result<Exit, Failure> {
         }
     })
     .await
+}
+
+/// The task may run, or be over, before this is read: no state is named.
+fn tried_again(id: TaskId, _task: Option<&TaskView>) -> String {
+    format!("{id} is tried again; reel wait {id} waits until it is done")
 }
 
 /// A task that has succeeded is not retried: says how to get its result, or a new one.

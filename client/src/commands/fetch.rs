@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     naming::Destination,
     save::Existing,
-    table,
+    table, tasks,
 };
 
 /// Which task, and where to.
@@ -24,6 +24,7 @@ use crate::{
 #[command(after_help = "Example: reel fetch 17 -o lighthouse.png")]
 pub struct Args {
     /// The task.
+    #[arg(value_parser = tasks::parse_id)]
     id: TaskId,
     /// The file to write, or - for stdout; a picture is converted to what its ending says [default: a name made from the prompt].
     #[arg(short, long, value_name = "PATH")]

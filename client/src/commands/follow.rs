@@ -27,7 +27,7 @@ use crate::{
 )]
 pub struct Args {
     /// The tasks, until all of them are done [default: all, until Ctrl-C].
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
     /// The tasks of this batch, until all of them are done.
     #[arg(long, value_name = "N", conflicts_with = "ids")]

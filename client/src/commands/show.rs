@@ -12,6 +12,7 @@ use crate::{context::Context, exit::Exit, failure::Failure, table, tasks, units}
 #[command(after_help = "Example: reel show 17")]
 pub struct Args {
     /// The task.
+    #[arg(value_parser = tasks::parse_id)]
     id: TaskId,
 }
 

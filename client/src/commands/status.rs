@@ -20,6 +20,7 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
     let client = match context.running().await {
         Err(ClientError::NoDaemon) => {
             context.output.line("not running")?;
+            context.output.note("  hint: reel daemon start starts it, as every command does that needs it");
             return Err(Failure::new(Exit::NoDaemon, "no_daemon", "not running")
                 .hint("reel daemon start")
                 .said());

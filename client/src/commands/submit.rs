@@ -59,7 +59,7 @@ struct TaskArgs {
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-100..=100))]
     priority: i8,
     /// Tasks that must succeed first.
-    #[arg(long, value_name = "ID", num_args = 1..)]
+    #[arg(long, value_name = "ID", num_args = 1.., value_parser = tasks::parse_id)]
     after: Vec<TaskId>,
     /// How the cache is used.
     #[arg(long, value_name = "use|fresh|off", default_value = "use", value_parser = parse_cache)]

@@ -9,7 +9,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     signals::Interrupts,
-    units,
+    tasks, units,
     waiting::{self, Wait},
     why::why_it_waits,
 };
@@ -19,7 +19,7 @@ use crate::{
 #[command(after_help = "Example: reel wait 17 18 --timeout 60s")]
 pub struct Args {
     /// The tasks.
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
     /// Until one of them is done, not all.
     #[arg(long)]
