@@ -128,9 +128,7 @@ impl Progress {
 
     /// Says why a task waits, once for each reason and again when it takes long; a bar shows it all the time.
     pub fn explain(&mut self, task: &TaskView, status: Option<&DaemonStatusResult>) {
-        let why = Why::of(task, status, Timestamp::now());
-        // It is about to start.
-        let Some(why) = why.filter(|why| why.reason() != WaitReason::Turn) else { return };
+        let Some(why) = Why::of(task, status, Timestamp::now()) else { return };
         let words = why.line(&format!("task {}", task.id));
         if let Some(bar) = self.screen.as_ref().and_then(|screen| screen.tasks.get(&task.id)) {
             return bar.set_message(table::one_line(&words));

@@ -143,11 +143,18 @@ pub fn in_short(task: &TaskView, now: Timestamp) -> Option<String> {
 pub struct Said {
     cause: Option<(WaitReason, Option<String>)>,
     is_long: bool,
+    /// The reason that passes by itself and was there at the last look.
+    passing: Option<WaitReason>,
+    was_passing_noted: bool,
 }
 
 impl Said {
     /// What is to be said after the words, or None where nothing is new: a reason is said once, and once more when its pauses have grown long.
     pub fn ending(&mut self, why: &Why) -> Option<&'static str> {
+        if !may_last(why.reason()) {
+            return self.passing(why.reason()).then_some("");
+        }
+        self.passing = None;
         let is_known = self.cause.as_ref() == Some(&why.cause);
         let was_long = is_known && self.is_long;
         let is_long = was_long || why.left.is_some_and(|left| left >= LONG);
@@ -158,9 +165,18 @@ impl Said {
         let ending = if is_long && is_unreachable { "; tried again every 60 s from now on" } else { "" };
         is_news.then_some(ending)
     }
+
+    /// Whether to say a reason that mostly passes by itself: once, where it is still there at the next look, and not where a lasting one was
+    /// said, as between two tries the provider is busy or ready for a moment.
+    fn passing(&mut self, reason: WaitReason) -> bool {
+        let is_still_there = self.passing.replace(reason) == Some(reason);
+        let is_news = is_still_there && self.cause.is_none() && !self.was_passing_noted;
+        self.was_passing_noted |= is_news;
+        is_news
+    }
 }
 
-/// Whether it is worth a line where many tasks wait: others of its kind do not simply go before it.
+/// Whether it does not pass by itself as soon as others of its kind are done.
 pub fn may_last(reason: WaitReason) -> bool {
     !matches!(reason, WaitReason::Turn | WaitReason::Slots | WaitReason::Provider | WaitReason::Unknown)
 }
@@ -271,6 +287,14 @@ mod tests {
             let why = Why::of(task, None, after(task, seconds)).unwrap();
             assert_eq!(said.ending(&why), ending, "{seconds}");
         }
+        let busy = waiting(WaitReason::Provider);
+        let ending =
+            |said: &mut Said, task: &TaskView| said.ending(&Why::of(task, None, after(task, 50)).unwrap());
+        let mut first_busy = Said::default();
+        let found: Vec<_> = [&busy, &busy, &busy, &unreachable, &busy, &busy, &unreachable]
+            .map(|task| ending(&mut first_busy, task))
+            .into();
+        assert_eq!(found, [None, Some(""), None, Some(""), None, None, None]);
         let mut other = unreachable.clone();
         other.error.as_mut().unwrap().code = "other".to_owned();
         assert_eq!(said.ending(&Why::of(&other, None, after(&other, 50)).unwrap()), Some(""));

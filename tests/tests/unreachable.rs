@@ -164,7 +164,8 @@ fn waiting(sandbox: &Sandbox, arguments: &[&str]) -> (Child, Lines) {
 fn say_why_once(said: &[String], begin: &str) -> bool {
     let (long, once): (Vec<_>, Vec<_>) = said
         .iter()
-        .filter(|line| line.contains(" waits"))
+        // Where the daemon is slow, its own former try may keep the provider busy for long.
+        .filter(|line| line.contains(" waits") && !line.ends_with("waits: its provider is busy"))
         .partition(|line| line.ends_with("tried again every 60 s from now on"));
     let is_why =
         |line: &&String| line.starts_with(begin) && line.contains("studio at 127.0.0.1 cannot be reached");
