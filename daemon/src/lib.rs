@@ -16,6 +16,7 @@ pub mod ipc;
 pub mod logging;
 pub mod media;
 pub mod memory;
+pub mod near;
 pub mod nearest;
 pub mod notices;
 pub mod process;

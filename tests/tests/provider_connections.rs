@@ -112,10 +112,13 @@ fn as_many_calls_are_under_way_as_the_provider_is_configured_for() {
 
 #[test]
 fn a_key_that_has_no_effect_any_more_is_taken_with_a_warning() {
-    let sandbox = Sandbox::started_with("[http]\npool = 3\n");
-    sandbox.wait_for_log("http.pool has no effect any more");
+    let sandbox = Sandbox::started_with("[http]\npool = 3\ndns_ttl_s = 300\n");
     let checked = sandbox.reel(&["config", "check"]);
-    assert!(checked.expect_code(0).stderr.contains("http.pool has no effect any more"), "{}", checked.stderr);
+    for key in ["http.pool", "http.dns_ttl_s"] {
+        let warning = format!("{key} has no effect any more");
+        sandbox.wait_for_log(&warning);
+        assert!(checked.expect_code(0).stderr.contains(&warning), "{}", checked.stderr);
+    }
 }
 
 #[test]

@@ -95,7 +95,6 @@ pub(super) static KEYS: &[Key] = &[
     whole!(cache.max_item_mb, 1..=MAX_MB),
     whole!(cache.disk_mb, 16..=64 * MAX_MB),
     whole!(http.per_host, 1..=1_000),
-    whole!(http.dns_ttl_s, 0..=86_400),
     whole!(http.keep_alive_s, 0..=3_600),
     whole!(http.connect_s, 1..=600),
     whole!(http.first_byte_s, 1..=86_400),
@@ -115,10 +114,10 @@ pub(super) static KEYS: &[Key] = &[
 ];
 
 /// Keys that an earlier version knew, and what to set instead. They are taken with a warning, whatever stands behind them.
-pub(super) const UNUSED: &[(&str, &str)] = &[(
-    "http.pool",
-    "tasks.max_concurrent and providers.NAME.max_concurrent say how many calls are under way",
-)];
+pub(super) const UNUSED: &[(&str, &str)] = &[
+    ("http.pool", "tasks.max_concurrent and providers.NAME.max_concurrent say how many calls are under way"),
+    ("http.dns_ttl_s", "the system's resolver decides how long an address is remembered"),
+];
 
 /// The key of that path.
 pub(super) fn find(path: &str) -> Option<&'static Key> {

@@ -3,10 +3,9 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use reqwest::Url;
-use url::Host;
 
 use super::Section;
-use crate::secret::SecretSource;
+use crate::{near::is_near_url, secret::SecretSource};
 
 /// The kinds that a file may name. The table is `provider::KINDS`; whoever reads a file hands it in.
 pub type Kinds = [&'static dyn KindSection];
@@ -54,14 +53,9 @@ pub struct RemoteConfig {
 }
 
 impl RemoteConfig {
-    /// Whether the service runs on this machine or in its private network: then its files may lie there too.
+    /// Whether the service runs on this machine or in its private network: then its files may be there too.
     pub fn is_local(&self) -> bool {
-        match self.base_url.host() {
-            Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unique_local(),
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            None => false,
-        }
+        is_near_url(&self.base_url)
     }
 }
 

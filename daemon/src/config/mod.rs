@@ -88,8 +88,6 @@ pub struct CacheConfig {
 pub struct HttpConfig {
     /// Idle connections that are kept for one host.
     pub per_host: u32,
-    /// How long an address that was looked up is used, in seconds.
-    pub dns_ttl_s: u32,
     /// How long an idle connection is kept, in seconds.
     pub keep_alive_s: u32,
     /// Time to connect, in seconds.
@@ -142,7 +140,6 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             per_host: 5,
-            dns_ttl_s: 300,
             keep_alive_s: 30,
             connect_s: 10,
             first_byte_s: 600,

@@ -140,7 +140,6 @@ fn http_limits(config: &HttpConfig) -> HttpLimits {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     HttpLimits {
         per_host: config.per_host as usize,
-        dns_ttl: seconds(config.dns_ttl_s),
         keep_alive: seconds(config.keep_alive_s),
         connect: seconds(config.connect_s),
         first_byte: seconds(config.first_byte_s),

@@ -42,9 +42,8 @@ use crate::{
     secret::Secret,
 };
 
-/// What a call holds in memory while its answer arrives: what is gathered first, eight pieces of 64 KiB on their way to disk, up to three of
-/// hyper's buffers of 400 KiB (one that fills, one that is cut into pieces, one whose last piece waits), and the decoder's blocks. Beside it
-/// stands what spools may hold.
+/// What a call holds in memory while its answer arrives: up to six of hyper's buffers of 400 KiB (one that fills, one that is sent to the
+/// reader, three that wait for the reader, and one that is read), and the decoder's blocks. What spools hold is reserved beside it.
 const CALL_BYTES: u64 = 3 * 1024 * 1024;
 /// Largest picture, in bytes: ten times what services send.
 const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;

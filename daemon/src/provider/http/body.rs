@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
@@ -15,34 +16,22 @@ use crate::{
     provider::media,
 };
 
-/// What comes of a body.
+/// The pieces of a body, for a thread that may block: each as it comes, and at the end why the body was cut, if it was.
 #[derive(Debug)]
-pub enum Chunk {
-    /// The next piece.
-    Bytes(bytes::Bytes),
-    /// Nothing more comes, though it was not over; why.
-    Cut(String),
-}
-
-/// A body's chunks for a thread that may block: those that had gathered before it began, and then each as it comes.
-#[derive(Debug)]
-pub struct Chunks {
-    gathered: std::vec::IntoIter<Chunk>,
-    rest: mpsc::Receiver<Chunk>,
-}
+pub struct Chunks(mpsc::Receiver<Result<Bytes, String>>);
 
 impl Chunks {
-    /// These, and then those.
-    pub fn new(gathered: Vec<Chunk>, rest: mpsc::Receiver<Chunk>) -> Self {
-        Self { gathered: gathered.into_iter(), rest }
+    /// Takes the pieces of a channel.
+    pub const fn new(pieces: mpsc::Receiver<Result<Bytes, String>>) -> Self {
+        Self(pieces)
     }
 }
 
 impl Iterator for Chunks {
-    type Item = Chunk;
+    type Item = Result<Bytes, String>;
 
-    fn next(&mut self) -> Option<Chunk> {
-        self.gathered.next().or_else(|| self.rest.blocking_recv())
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.blocking_recv()
     }
 }
 
@@ -106,8 +95,8 @@ pub fn read_answer(mut chunks: Chunks, field: &'static str, spools: &Spools, lim
     // As much as tells a picture, in however small pieces it comes.
     for chunk in chunks.by_ref() {
         match chunk {
-            Chunk::Cut(reason) => cut = Some(reason),
-            Chunk::Bytes(bytes) => beginning.extend_from_slice(&bytes),
+            Ok(bytes) => beginning.extend_from_slice(&bytes),
+            Err(reason) => cut = Some(reason),
         }
         if beginning.len() >= media::HEAD_BYTES {
             break;
@@ -127,10 +116,10 @@ struct Rest {
 }
 
 impl Rest {
-    fn next(&mut self) -> Option<bytes::Bytes> {
+    fn next(&mut self) -> Option<Bytes> {
         match self.chunks.next()? {
-            Chunk::Bytes(bytes) => Some(bytes),
-            Chunk::Cut(reason) => {
+            Ok(bytes) => Some(bytes),
+            Err(reason) => {
                 self.cut = Some(reason);
                 None
             }
@@ -167,7 +156,7 @@ fn read_document(
     let mut is_too_large = false;
     let mut utf16 = Utf16::of_beginning(&beginning);
     let mut shown = Vec::new();
-    let mut next = Some(bytes::Bytes::from(beginning));
+    let mut next = Some(Bytes::from(beginning));
     while let Some(bytes) = next {
         let bytes = utf16.as_mut().map_or_else(|| bytes.clone(), |utf16| utf16.decode(&bytes).into());
         let room = BEGINNING_BYTES.saturating_sub(shown.len());

@@ -34,8 +34,6 @@ const MAX_HEADERS: usize = 2_000;
 pub struct HttpLimits {
     /// Idle connections that are kept for one host.
     pub per_host: usize,
-    /// How long an address is remembered.
-    pub dns_ttl: Duration,
     /// How long an idle connection is kept for requests without a body.
     pub keep_alive: Duration,
     /// To connect.
@@ -97,7 +95,7 @@ impl Http {
         }
         Self(Arc::new(Inner {
             limits,
-            router: Router::new(proxies, limits.dns_ttl, limits.connect),
+            router: Router::new(proxies, limits.connect),
             clients: Mutex::default(),
         }))
     }
@@ -195,7 +193,7 @@ impl Http {
             return Ok(client.clone());
         }
         let (limits, hosts) = (self.0.limits, self.0.router.proxies().hosts().clone());
-        let resolver = Resolver::new(kind.reach, limits.dns_ttl).with_own(hosts);
+        let resolver = Resolver::new(kind.reach, hosts);
         let client = spawn_blocking(move || build(limits, kind, resolver)).await;
         let client =
             client.map_err(|_| Unreached::from("making a connection failed; reel daemon logs says more"))?;

@@ -1,19 +1,24 @@
-//! Whether a request goes through the environment's proxy, and whether what it asks may be asked through one.
+//! Whether a request goes through the environment's proxy, and whether its URL may be requested through one.
 //!
 //! A proxy is for the internet: a service on this machine or in its private network is asked directly, so that its key goes to nobody else.
-//! A connection to a proxy does not show where a name leads, so a name that a service wrote is looked up here first. Where that finds
-//! nothing, as behind a firewall whose proxy alone knows the internet's names, the proxy finds no machine of this network under it either.
+//! A connection to a proxy does not show the address of a name, so a name that a service wrote is resolved here first. Behind a firewall,
+//! where the proxy alone can resolve names of the internet, the proxy finds no machine of this network under such a name either.
 
 use std::{net::IpAddr, time::Duration};
 
 use reqwest::Url;
-use tokio::time::timeout;
+use tokio::{net::lookup_host, time::timeout};
 use url::Host;
 
 use super::{
-    dns::{Reach, Resolver, is_behind_a_name, is_near},
+    dns::{Reach, is_behind_a_name},
     proxy::{Proxies, Proxy},
 };
+use crate::near::is_near;
+
+/// How long the resolver may take where its answer only decides whether the proxy is left out. Without an answer the request goes through
+/// the proxy.
+const NEAR_LOOKUP: Duration = Duration::from_secs(2);
 
 /// How a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +33,14 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Router {
     proxies: Proxies,
-    /// Another resolver than that of the connections: this one also remembers names that were not found.
-    names: Resolver,
+    /// How long the resolver may take where its answer decides whether a URL may be requested.
     patience: Duration,
 }
 
 impl Router {
-    /// A router that waits for a name at most for `patience`.
-    pub fn new(proxies: Proxies, ttl: Duration, patience: Duration) -> Self {
-        Self { proxies, names: Resolver::new(Reach::Anywhere, ttl), patience }
+    /// A router that waits for the resolver at most for `patience`.
+    pub const fn new(proxies: Proxies, patience: Duration) -> Self {
+        Self { proxies, patience }
     }
 
     /// The proxies that routes may lead through.
@@ -47,27 +51,24 @@ impl Router {
     /// The route to an address; None if it may not be asked.
     pub async fn route(&self, url: &Url, reach: Reach) -> Option<Route> {
         let Some(proxy) = self.proxies.of(url) else { return Some(Route { reach, proxy: None }) };
-        let addresses = self.addresses(url).await;
+        let patience = if reach == Reach::Anywhere { NEAR_LOOKUP } else { self.patience };
+        let addresses = addresses(url, patience).await;
         let is_near = !addresses.is_empty() && addresses.iter().all(|ip| is_near(*ip));
         let is_allowed = reach == Reach::Anywhere || addresses.into_iter().all(is_behind_a_name);
         is_allowed.then(|| Route { reach, proxy: Some(proxy).filter(|_| !is_near) })
     }
+}
 
-    /// Where it leads, as far as that can be known here.
-    async fn addresses(&self, url: &Url) -> Vec<IpAddr> {
-        match url.host() {
-            Some(Host::Ipv4(ip)) => vec![ip.into()],
-            Some(Host::Ipv6(ip)) => vec![ip.into()],
-            Some(Host::Domain(name)) => {
-                let found = timeout(self.patience, self.names.addresses(name)).await;
-                let found = found.ok().and_then(Result::ok).unwrap_or_else(|| {
-                    self.names.remember(name.to_owned(), Vec::new());
-                    Vec::new()
-                });
-                found.into_iter().map(|address| address.ip()).collect()
-            }
-            None => Vec::new(),
-        }
+/// The addresses of a URL's host; none where the resolver knows none in time.
+async fn addresses(url: &Url, patience: Duration) -> Vec<IpAddr> {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => vec![ip.into()],
+        Some(Host::Ipv6(ip)) => vec![ip.into()],
+        Some(Host::Domain(name)) => match timeout(patience, lookup_host((name, 0))).await {
+            Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        },
+        None => Vec::new(),
     }
 }
 
@@ -79,7 +80,7 @@ mod tests {
     async fn what_is_near_is_asked_directly_and_on_a_services_word_not_at_all() {
         let minute = Duration::from_mins(1);
         let proxies = Proxies::new(|name| (name == "ALL_PROXY").then(|| "http://proxy.corp".to_owned()));
-        let router = Router::new(proxies, minute, minute);
+        let router = Router::new(proxies, minute);
         // Whether it goes through the proxy; None where it may not be asked.
         let route = async |url: &Url, reach| {
             let route = router.route(url, reach).await?;
@@ -98,7 +99,6 @@ mod tests {
             assert_eq!(route(&url, Reach::Internet).await, internet, "{url}");
         }
         let unknown = Url::parse("http://name.invalid/").unwrap();
-        router.names.remember("name.invalid".to_owned(), Vec::new());
         assert_eq!(route(&unknown, Reach::Anywhere).await, Some(true));
         assert_eq!(route(&unknown, Reach::Internet).await, Some(true));
     }

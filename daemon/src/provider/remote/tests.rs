@@ -64,7 +64,6 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
         equipment: Equipment {
             http: Http::new(HttpLimits {
                 per_host: 1,
-                dns_ttl: patience,
                 keep_alive: Duration::ZERO,
                 connect: patience,
                 first_byte: patience,

@@ -1,0 +1,74 @@
+//! Which addresses are near: of this machine, of its link, or of its private network. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use url::{Host, Url};
+
+/// Whether the host of a URL is near, as far as the URL alone tells: a number, or a name that always means this machine.
+pub fn is_near_url(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => is_near(ip.into()),
+        Some(Host::Ipv6(ip)) => is_near(ip.into()),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+/// Whether an address is near. An IPv6 address that carries an IPv4 address is as near as that one.
+pub fn is_near(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_near_v4(ip),
+        IpAddr::V6(ip) => embedded_v4(ip).map_or_else(
+            || ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified(),
+            is_near_v4,
+        ),
+    }
+}
+
+const fn is_near_v4(ip: Ipv4Addr) -> bool {
+    ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
+}
+
+/// The IPv4 address that an IPv6 address carries: a mapped one, or one of NAT64 (RFC 6052) or 6to4 (RFC 3056).
+pub fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_and_its_private_network_are_near() {
+        for (url, expected) in [
+            ("http://localhost:8080/v1", true),
+            ("http://studio.localhost/", true),
+            ("http://127.0.0.2/", true),
+            ("http://0.0.0.0/", true),
+            ("http://10.1.2.3/", true),
+            ("http://172.20.0.1/", true),
+            ("http://192.168.1.7/v1", true),
+            ("http://169.254.1.1/", true),
+            ("http://[::1]/", true),
+            ("http://[::]/", true),
+            ("http://[fe80::1]/", true),
+            ("http://[fd00::1]/v1", true),
+            ("http://[::ffff:192.168.1.7]/", true),
+            ("http://[64:ff9b::a9fe:a9fe]/", true),
+            ("http://[2002:7f00:1::]/", true),
+            ("https://api.example/v1", false),
+            ("https://localhost.example/", false),
+            ("https://93.184.216.34/v1", false),
+            ("https://100.100.100.200/", false),
+            ("https://[2606:2800:220:1::1]/", false),
+            ("data:image/png;base64,AAAA", false),
+        ] {
+            assert_eq!(is_near_url(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+}
