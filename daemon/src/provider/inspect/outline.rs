@@ -19,6 +19,12 @@ const WEBP_PLAIN: u64 = 9;
 const WEBP_ALPHA: u64 = 12;
 /// With animation, where a frame and the canvas are two more copies.
 const WEBP_ANIMATED: u64 = 16;
+/// What the Huffman tables of a lossless WebP take for each byte of its chunk at most, in `image-webp` 0.2.4. One code of 1,025 symbols,
+/// one with a length of 1 bit and the others with 11, is written in 71 bytes (51 bits of header, then three bits for each six symbols).
+/// Its tables are 1,024 entries of 4 bytes and 2,048 nodes of 16 bytes. Each of up to 65,536 groups of codes may hold such a code, beside
+/// 840 bytes of the group itself while the list of groups grows. No other shape of a code takes more: a table without nodes needs 82 bits,
+/// which is a factor of 400, and a group of empty codes needs 20 bits, which is 336.
+const WEBP_TABLES: u64 = 540;
 
 /// What the first bytes of a file say it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +166,7 @@ fn webp(file: &mut (impl Read + Seek), riff_bytes: u32) -> Option<Outline> {
         return None;
     }
     let mut canvas = None;
-    let mut largest = 0;
+    let (mut largest, mut lossless_bytes) = (0, 0);
     let mut pixel_bytes = WEBP_PLAIN;
     while let Some(chunk) = webp_chunk(file) {
         match chunk {
@@ -172,13 +178,15 @@ fn webp(file: &mut (impl Read + Seek), riff_bytes: u32) -> Option<Outline> {
                     (false, false) => WEBP_PLAIN,
                 };
             }
-            WebpChunk::Frame((width, height)) => {
+            WebpChunk::Frame { size: (width, height), lossless_bytes: bytes } => {
                 largest = largest.max(u64::from(width) * u64::from(height));
+                lossless_bytes = lossless_bytes.max(bytes);
                 // A file that begins with its frame has no other.
                 if canvas.replace(canvas.unwrap_or((width, height))).is_none() {
                     break;
                 }
             }
+            WebpChunk::Alpha { bytes } => lossless_bytes = lossless_bytes.max(bytes),
             WebpChunk::Other => {}
         }
     }
@@ -186,19 +194,22 @@ fn webp(file: &mut (impl Read + Seek), riff_bytes: u32) -> Option<Outline> {
     let largest = largest.max(u64::from(width) * u64::from(height));
     let file_bytes = file.seek(SeekFrom::End(0)).ok()?;
     let is_whole = file_bytes >= u64::from(riff_bytes) + 8;
-    Some(Outline { format: Format::WebP, width, height, is_whole, decode_bytes: largest * pixel_bytes })
+    // A chunk may claim to be longer than the file.
+    let decode_bytes = largest * pixel_bytes + lossless_bytes.min(file_bytes) * WEBP_TABLES;
+    Some(Outline { format: Format::WebP, width, height, is_whole, decode_bytes })
 }
 
 enum WebpChunk {
     Canvas { size: (u32, u32), is_animated: bool, has_alpha: bool },
-    Frame((u32, u32)),
+    Frame { size: (u32, u32), lossless_bytes: u64 },
+    Alpha { bytes: u64 },
     Other,
 }
 
 /// One chunk; the file is behind it then. Only the header of an animation's frame is a chunk, so that those inside it are seen.
 fn webp_chunk(file: &mut (impl Read + Seek)) -> Option<WebpChunk> {
     let (name, length): ([u8; 4], u32) = (take(file)?, u32::from_le_bytes(take(file)?));
-    let length = i64::from(length);
+    let (length, bytes) = (i64::from(length), u64::from(length));
     let (chunk, read) = match &name {
         b"VP8X" => {
             let [flags, _, _, _, w, wi, wid, h, he, hei]: [u8; 10] = take(file)?;
@@ -210,13 +221,16 @@ fn webp_chunk(file: &mut (impl Read + Seek)) -> Option<WebpChunk> {
         b"VP8L" => {
             let [_, sides @ ..]: [u8; 5] = take(file)?;
             let sides = u32::from_le_bytes(sides);
-            (WebpChunk::Frame(((sides & 0x3fff) + 1, (sides >> 14 & 0x3fff) + 1)), 5)
+            let size = ((sides & 0x3fff) + 1, (sides >> 14 & 0x3fff) + 1);
+            (WebpChunk::Frame { size, lossless_bytes: bytes }, 5)
         }
         b"VP8 " => {
             let [_, _, _, _, _, _, w, wi, h, he]: [u8; 10] = take(file)?;
             let side = |bytes| u32::from(u16::from_le_bytes(bytes) & 0x3fff);
-            (WebpChunk::Frame((side([w, wi]), side([h, he]))), 10)
+            (WebpChunk::Frame { size: (side([w, wi]), side([h, he])), lossless_bytes: 0 }, 10)
         }
+        // Transparency may be a lossless picture of its own.
+        b"ALPH" => (WebpChunk::Alpha { bytes }, 0),
         b"ANMF" => {
             file.seek_relative(16).ok()?;
             return Some(WebpChunk::Other);
@@ -303,6 +317,14 @@ mod tests {
         assert_eq!(with_alpha, ((100, 50), 1_000_000 * WEBP_ALPHA));
         let animated = bytes(&[(b"VP8X", &canvas(2)), (b"ANMF", &frame(10)), (b"ANMF", &frame(200))]);
         assert_eq!(animated, ((100, 50), 40_000 * WEBP_ANIMATED));
+        let lossless = [&[0x2f, 9, 0x40, 2, 0][..], &[0; 1_000]].concat();
+        assert_eq!(bytes(&[(b"VP8L", &lossless)]), ((10, 10), 100 * WEBP_PLAIN + 1_005 * WEBP_TABLES));
+        let alpha = [(b"VP8X", &canvas(16)[..]), (b"ALPH", &[1; 60]), (b"VP8 ", &lossy(10))];
+        assert_eq!(bytes(&alpha), ((100, 50), 5_000 * WEBP_ALPHA + 60 * WEBP_TABLES));
+        let mut cut = webp_file(&[(b"VP8L", &lossless)]);
+        cut[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
+        let cut = outline(Cursor::new(&cut)).unwrap();
+        assert_eq!(cut.decode_bytes, 100 * WEBP_PLAIN + 1_025 * WEBP_TABLES);
     }
 
     proptest! {
