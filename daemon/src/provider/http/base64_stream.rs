@@ -1,44 +1,36 @@
-//! The text of a picture that arrives in pieces: base64 of either alphabet, with white space, with a `data:` prefix, with padding or without;
-//! or a picture that is a text itself, such as SVG. Pure.
+//! Decodes the text of a picture that arrives in pieces: base64 of either alphabet, with white space, with a `data:` prefix, with padding or
+//! without; or a picture that is a text itself, such as SVG. Pure.
 
-use std::sync::LazyLock;
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-use base64::engine::GeneralPurpose;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use base64::engine::Simd;
 use base64::{
-    Engine,
-    engine::{DecodePaddingMode, GeneralPurposeConfig},
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-/// Characters that are decoded at once; a multiple of four.
+/// How many characters are decoded at once; a multiple of four.
 const BLOCK: usize = 16 * 1024;
-/// Longest prefix such as `data:image/png;base64,` before the text is taken for something else.
+/// The longest prefix such as `data:image/png;base64,`. With a longer one the text is not base64.
 const MAX_PREFIX_BYTES: usize = 1024;
 
-const CONFIG: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-/// It finds out once what the processor can do.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-static ENGINE: LazyLock<Simd> = LazyLock::new(|| Simd::standard(CONFIG));
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-static ENGINE: LazyLock<GeneralPurpose> =
-    LazyLock::new(|| GeneralPurpose::new(&base64::alphabet::STANDARD, CONFIG));
+/// The decoder, which takes text with padding and without.
+const ENGINE: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The text is not base64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotBase64;
 
-/// How the text is read.
+/// How the text is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Too little came to tell.
+    /// Not decided yet: too few characters came.
     Undecided,
+    /// As base64.
     Base64,
-    /// As it is.
+    /// Not at all: the text is the picture.
     Plain,
-    /// As the part of a URL, in which `%3C` is a byte.
+    /// As a part of a URL, in which `%3C` is one byte.
     Percent,
 }
 
@@ -46,10 +38,10 @@ enum Mode {
 #[derive(Debug)]
 pub struct Base64Stream {
     mode: Mode,
-    /// Characters that wait for their block, or for what the mode is.
+    /// Characters that wait until their block is full, or until the mode is decided.
     waiting: Vec<u8>,
     decoded: Vec<u8>,
-    /// Padding came: nothing may follow.
+    /// Whether padding came, after which nothing may follow.
     has_ended: bool,
 }
 
@@ -61,7 +53,7 @@ impl Default for Base64Stream {
 }
 
 impl Base64Stream {
-    /// Takes characters; gives the decoded bytes to `take` in blocks.
+    /// Adds characters, and passes decoded bytes to `take` in blocks.
     pub fn push<E: From<NotBase64>>(
         &mut self,
         mut text: &[u8],
@@ -82,7 +74,7 @@ impl Base64Stream {
         Ok(())
     }
 
-    /// The text is over: gives the rest.
+    /// Ends the text, and passes the rest of the decoded bytes to `take`.
     pub fn finish<E: From<NotBase64>>(
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
@@ -94,8 +86,7 @@ impl Base64Stream {
     }
 
     fn gather(&mut self, text: &[u8]) {
-        // Services write none of what is not plain; looking for it is far cheaper than picking every byte.
-        if self.mode != Mode::Base64 || is_plain_base64(text) {
+        if self.mode != Mode::Base64 {
             return self.waiting.extend_from_slice(text);
         }
         let plain = text.iter().filter(|byte| !byte.is_ascii_whitespace());
@@ -106,7 +97,7 @@ impl Base64Stream {
         }));
     }
 
-    /// Finds out how the text is read, from its beginning; takes a prefix off.
+    /// Decides by the beginning of the text how it is decoded, and removes its prefix.
     fn decide(&mut self) -> Result<(), NotBase64> {
         let text = std::mem::replace(&mut self.waiting, Vec::with_capacity(BLOCK));
         let mut rest = text.trim_ascii_start();
@@ -139,7 +130,7 @@ impl Base64Stream {
         match self.mode {
             Mode::Plain => self.decoded.extend_from_slice(block),
             Mode::Percent => {
-                // An escape is not cut in two.
+                // The block must not end within an escape.
                 let cut = block.iter().rev().take(2).position(|byte| *byte == b'%');
                 length -= cut.filter(|_| length >= BLOCK).map_or(0, |at| at + 1);
                 self.decoded.extend(percent_encoding::percent_decode(block.get(..length).unwrap_or(block)));
@@ -155,12 +146,6 @@ impl Base64Stream {
         self.waiting.drain(..length);
         take(&self.decoded)
     }
-}
-
-/// Whether nothing is to be left out or replaced. Without an early end within a chunk, so that the compiler looks at many bytes at once.
-fn is_plain_base64(text: &[u8]) -> bool {
-    let is_other = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'-' | b'_');
-    !text.chunks(512).any(|chunk| chunk.iter().fold(false, |any, byte| any | is_other(byte)))
 }
 
 #[cfg(test)]
