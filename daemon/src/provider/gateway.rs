@@ -117,3 +117,75 @@ fn lost_call(error: &JoinError) -> Failure {
     let message = format!("the call was lost: {error}");
     Failure::with_code(Class::Ambiguous, ErrorCode::Internal, message, "reel daemon logs says more")
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::{LocalBoxFuture, ready};
+    use reel_protocol::ImageParams;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::{
+        cache::Fresh,
+        domain::{ImageRequest, JobSink, ProgressSink, ProviderProfile, ServiceRequest},
+        provider::{GateLimits, Provider},
+    };
+
+    /// Makes nothing, at once.
+    #[derive(Debug)]
+    struct Idle;
+
+    impl Provider for Idle {
+        fn generate(
+            self: Arc<Self>,
+            _: Generate,
+        ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
+            Box::pin(ready(Ok(Fresh::from(Vec::new()).into())))
+        }
+
+        fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+            Box::pin(ready(ProviderCheckResult { is_usable: true, detail: "idle".to_owned() }))
+        }
+    }
+
+    fn instance(name: &str) -> Instance {
+        Instance {
+            profile: ProviderProfile { name: name.to_owned(), ..ProviderProfile::default() },
+            limits: GateLimits { max_concurrent: 1, requests_per_minute: None },
+            address: None,
+            api_key: None,
+            provider: Arc::new(Idle),
+        }
+    }
+
+    fn call(provider: &str) -> Generate {
+        let params = ImageParams::new("a lighthouse");
+        Generate {
+            provider: provider.to_owned(),
+            request: ServiceRequest::Image(ImageRequest { params, seed: 1, style_suffix: None }),
+            job: None,
+            permit: None,
+            cancel: watch::channel(false).1,
+            progress: ProgressSink::new(|_, _| ()),
+            jobs: JobSink::new(|_| Box::pin(async { true })),
+        }
+    }
+
+    #[actix::test]
+    async fn a_call_goes_to_the_instance_that_it_names_and_waits_where_that_has_gone() {
+        let gateway = ProviderGateway::new(vec![instance("studio")], Permits::default()).start();
+        assert!(gateway.send(call("studio")).await.unwrap().is_ok());
+        let check = gateway.send(CheckProvider("studio".to_owned())).await.unwrap();
+        assert_eq!(check.map(|check| check.detail).as_deref(), Some("idle"));
+        gateway.send(SetInstances(vec![instance("spare")])).await.unwrap();
+        assert!(gateway.send(CheckProvider("studio".to_owned())).await.unwrap().is_none());
+        let refused = gateway.send(call("studio")).await.unwrap();
+        // The request never left, so the task waits and uses up no attempt.
+        assert!(
+            matches!(&refused, Err(GenerateError::Failed(failure)) if failure.class == Class::Unreached),
+            "{refused:?}"
+        );
+        let listed = gateway.send(GetProviders).await.unwrap();
+        assert_eq!(listed.iter().map(|info| info.name.as_str()).collect::<Vec<_>>(), ["spare"]);
+    }
+}
