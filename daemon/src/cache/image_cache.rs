@@ -117,8 +117,8 @@ impl ImageCache {
     /// For who makes pictures on threads that may block, once it is said where the cache is told of them.
     pub fn shelver(&self) -> impl FnOnce(Recipient<Settle>) -> Shelver + use<> {
         let (disk, cap) = (self.disk.clone(), self.cap.clone());
-        let (gate, store) = (Arc::clone(&self.gate), self.store.clone());
-        |cache| Shelver { disk, cap, gate, store, cache }
+        let gate = Arc::clone(&self.gate);
+        |cache| Shelver { disk, cap, gate, cache }
     }
 }
 

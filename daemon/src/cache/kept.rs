@@ -1,9 +1,6 @@
 //! What was made and has its files, on its way to its rows: whoever journals what follows from it writes them in the same commit.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use actix::{Message, Recipient};
 use rusqlite::Connection;
@@ -12,7 +9,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use super::{Key, Made, cap::Granted, verified::Stamp};
 use crate::{
     memory::Reservation,
-    store::{self, ArtifactRow, Coming, Entry, StoreError},
+    store::{self, ArtifactRow, Entry, StoreError},
 };
 
 /// Results whose files outlast a power loss once their rows do. Dropped without being settled, they are given up.
@@ -29,7 +26,6 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct Placed {
     pub(super) open: Option<Open>,
-    coming: Option<Coming>,
     cache: Recipient<Settle>,
 }
 
@@ -62,14 +58,6 @@ pub struct Rows(Arc<Content>);
 struct Content {
     key: Option<Key>,
     entry: Entry,
-    /// Until they are written.
-    coming: Mutex<Option<Coming>>,
-}
-
-impl Content {
-    fn coming(&self) -> MutexGuard<'_, Option<Coming>> {
-        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What the journal has once the rows are in it.
@@ -101,13 +89,7 @@ impl Kept {
         if let Some(open) = &mut placed.open {
             open.key = key;
         }
-        let coming = Mutex::new(placed.coming.take());
-        Self { made, rows: Rows(Arc::new(Content { key, entry, coming })), placed }
-    }
-
-    /// That the journal waits for the rows: kept by who sends it more than them, until that is sent.
-    pub fn coming(&self) -> Option<Coming> {
-        self.rows.0.coming().clone()
+        Self { made, rows: Rows(Arc::new(Content { key, entry })), placed }
     }
 
     /// Tells the cache that the rows were committed: what is asked of it from now on finds them.
@@ -117,8 +99,8 @@ impl Kept {
 }
 
 impl Placed {
-    pub(super) const fn new(open: Open, coming: Coming, cache: Recipient<Settle>) -> Self {
-        Self { open: Some(open), coming: Some(coming), cache }
+    pub(super) const fn new(open: Open, cache: Recipient<Settle>) -> Self {
+        Self { open: Some(open), cache }
     }
 
     /// The rows of the files, in their order.
@@ -150,8 +132,7 @@ impl Drop for Placed {
 impl Rows {
     /// Names the files, and what was asked for them.
     pub fn write(&self, connection: &Connection) -> Result<Written, StoreError> {
-        let Content { key, entry, .. } = &*self.0;
-        drop(self.0.coming().take());
+        let Content { key, entry } = &*self.0;
         let mut added = Added::default();
         let mut artifacts = Vec::with_capacity(entry.artifacts.len());
         for row in &entry.artifacts {

@@ -14,10 +14,7 @@ use super::{
     disk_tier::DiskTier,
     kept::{Open, Shelf},
 };
-use crate::{
-    domain::Facts,
-    store::{ArtifactRow, Coming, Store},
-};
+use crate::{domain::Facts, store::ArtifactRow};
 
 /// What was made, on its way to the cache.
 #[derive(Debug)]
@@ -36,7 +33,6 @@ pub struct Shelver {
     pub(super) disk: DiskTier,
     pub(super) cap: Cap,
     pub(super) gate: Arc<RwLock<()>>,
-    pub(super) store: Store,
     pub(super) cache: Recipient<Settle>,
 }
 
@@ -61,20 +57,13 @@ impl Shelver {
         self.cap.grant(bytes).is_ok()
     }
 
-    /// The rows of a result that is being made.
-    pub fn coming(&self) -> Coming {
-        self.store.coming()
-    }
-
     /// Writes the pictures of one result, unless something is to be waited for: room, or those who remove files. Blocks on the disk.
-    pub fn shelve_now(&self, pictures: Vec<NewArtifact>, coming: Coming) -> Fresh {
-        coming.say();
+    pub fn shelve_now(&self, pictures: Vec<NewArtifact>) -> Fresh {
         let bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
         let Ok(together) = Arc::clone(&self.gate).try_read_owned() else { return pictures.into() };
         let Ok(granted) = self.cap.grant(bytes) else { return pictures.into() };
         let Shelving { shelves, files, error } = shelve_all(&self.disk, pictures);
-        let placed =
-            Placed::new(Open { shelves, files, granted, key: None, together }, coming, self.cache.clone());
+        let placed = Placed::new(Open { shelves, files, granted, key: None, together }, self.cache.clone());
         // Dropped where it failed, and the cache removes what is there.
         error.map_or(Fresh::Placed(placed), Fresh::Failed)
     }

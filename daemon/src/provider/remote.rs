@@ -241,12 +241,8 @@ impl RemoteProvider {
     ) -> Result<(Got, Beside), Failure> {
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let count = count as usize;
-        let coming = self.equipment.shelver.coming();
-        let soon = coming.clone();
         // With what it owns, as what is still to be fetched then may take long.
         let arrived = move |bytes| {
-            // What comes of it is in the journal in a moment.
-            soon.say();
             // One that names its pictures is short, and they are still to be fetched.
             if bytes >= PICTURE_ANSWER_BYTES * count {
                 answered();
@@ -259,7 +255,6 @@ impl RemoteProvider {
             spools: self.equipment.spools.clone(),
             inspector: self.equipment.inspector.clone(),
             shelver: self.equipment.shelver.clone(),
-            coming,
         };
         let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
         let beside = |document: &Document, passed_over, missing| Beside {

@@ -3,10 +3,7 @@
 //! A group first runs without more ado: a savepoint for each write would copy every page that the writes share. Only where one of them fails,
 //! which is rare, all is undone and run again, each in a savepoint of its own, so that those which fail do so alone.
 
-use std::{
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::task::Waker;
 
 use rusqlite::Connection;
 
@@ -16,12 +13,6 @@ use super::{StoreError, files::Files, queue::Receiver, upkeep::fold};
 
 /// Most writes of one commit: past this the commit's fixed cost no longer shows, and the first of the group would wait longer.
 const GROUP: usize = 512;
-
-/// From so many writes of a group on, whoever brings them and the writer have work for two.
-const BRISK: usize = 16;
-
-/// No group waits longer for those that are announced.
-const PATIENCE: Duration = Duration::from_millis(5);
 
 /// A write on its way. It goes to the writer's thread and its answer comes back in the same block of memory: what one thread takes of the heap
 /// and another gives back has both wait for each other.
@@ -38,54 +29,12 @@ pub trait Write: Send {
 /// A write that has run, and why it failed if it did.
 type Run = (Box<dyn Write>, Result<(), StoreError>);
 
-/// What a group takes.
-#[derive(Debug)]
-struct Takes {
-    /// So many writes.
-    most: usize,
-    /// So long it waits for those that are announced: as a commit takes, for which they would wait otherwise.
-    patience: Duration,
-    /// Until when, once it waits.
-    due: Option<Instant>,
-}
-
-impl Takes {
-    fn due(&mut self) -> Instant {
-        *self.due.get_or_insert_with(|| Instant::now() + self.patience)
-    }
-}
-
-/// How groups went, as the next one depends on it.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
-    writes: usize,
-    commit_time: Duration,
-}
-
-impl Pace {
-    /// Whether more come together than a few clients send.
-    pub(super) const fn is_brisk(&self) -> bool {
-        self.writes >= BRISK
-    }
-
-    /// Most writes of the next group, for which the writer waited so long.
-    ///
-    /// Where it waits for all who ask, and they for it, each stands still while the others work. So it then takes only half of them together,
-    /// and whoever takes the answers and brings the next writes has something to do during the commit of the other half. Waiting as long as a
-    /// commit takes is what tells that there is time for another one. Of a few writes, such as those that end one task, none waits for another
-    /// commit.
-    fn most(&self, waited: Duration) -> usize {
-        if self.is_brisk() && waited >= self.commit_time { self.writes / 2 } else { GROUP }
-    }
-}
-
-/// Commits `first`, for which the writer waited so long, with all that come meanwhile, and answers them. All are refused where the journal's
+/// Commits `first` with all that come meanwhile, and answers them. All are refused where the journal's
 /// files are not there any more, before the commit or after it.
 pub(super) fn write(
     connection: &Connection,
-    (first, waited): (Box<dyn Write>, Duration),
+    first: Box<dyn Write>,
     jobs: &mut Receiver<Box<dyn Write>>,
-    pace: &mut Pace,
     files: &mut Files,
 ) {
     let mut group = Vec::new();
@@ -93,15 +42,12 @@ pub(super) fn write(
         let waiting = first.settle(Err(lost));
         return waiting.into_iter().for_each(Waker::wake);
     }
-    let takes = Takes { most: pace.most(waited), patience: pace.commit_time.min(PATIENCE), due: None };
-    let ran = run(connection, first, jobs, takes, &mut group);
-    let begun = Instant::now();
+    let ran = run(connection, first, jobs, &mut group);
     let outcome = ran.and_then(|()| execute(connection, "COMMIT")).and_then(|()| files.check_and_note());
     let outcome = outcome.map_err(|error| error.with_quota(|| files.is_disk_full()));
     if outcome.is_ok() {
         files.note_ids(connection);
     }
-    *pace = Pace { writes: group.len(), commit_time: begun.elapsed() };
     if let Err(error) = &outcome {
         tracing::error!(error = chain(error), writes = group.len(), "a commit failed");
         // A commit that failed for want of room leaves its transaction open.
@@ -113,13 +59,9 @@ pub(super) fn write(
         }
     }
     let mut waiting = Vec::new();
-    for (number, (write, ran)) in group.into_iter().enumerate() {
+    for (write, ran) in group {
         // What took the whole group with it is the reason for each.
         waiting.extend(write.settle(outcome.clone().and(ran)));
-        // Of many, the first need not wait for the last.
-        if number % BRISK == BRISK - 1 {
-            waiting.drain(..).for_each(Waker::wake);
-        }
     }
     waiting.into_iter().for_each(Waker::wake);
 }
@@ -129,7 +71,6 @@ fn run(
     connection: &Connection,
     first: Box<dyn Write>,
     jobs: &mut Receiver<Box<dyn Write>>,
-    mut takes: Takes,
     group: &mut Vec<Run>,
 ) -> Result<(), StoreError> {
     let mut outcome = execute(connection, "BEGIN IMMEDIATE");
@@ -150,7 +91,7 @@ fn run(
             is_careful = true;
             outcome = repeat(connection, group);
         }
-        coming = if group.len() < takes.most { jobs.next_announced(|| takes.due()) } else { None };
+        coming = if group.len() < GROUP { jobs.try_next() } else { None };
     }
     outcome
 }
@@ -252,13 +193,7 @@ mod tests {
             assert!(sender.try_send(Box::new(Insert { values: values.to_vec(), runs, told })).is_ok());
         }
         let first = jobs.try_next().unwrap();
-        write(
-            &connection,
-            (first, Duration::ZERO),
-            &mut jobs,
-            &mut Pace { writes: 0, commit_time: Duration::MAX },
-            &mut Files::default(),
-        );
+        write(&connection, first, &mut jobs, &mut Files::default());
         assert!(jobs.try_next().is_none() && connection.is_autocommit());
         let mut rows = connection.prepare("SELECT value FROM t ORDER BY value").unwrap();
         let rows = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
@@ -292,15 +227,5 @@ mod tests {
         assert_eq!((told, rows), (vec![(1, false), (LOST, false), (3, false)], Vec::new()));
         let (told, rows, _) = write_all(&[&[LOST], &[2]]);
         assert_eq!((told, rows), (vec![(LOST, false), (2, true)], vec![2]));
-    }
-
-    #[test]
-    fn a_group_that_was_long_waited_for_is_half_as_large_as_the_last_one() {
-        let commit_time = Duration::from_micros(300);
-        for (writes, waited_us, most) in
-            [(64, 300, 32), (64, 299, GROUP), (33, 900, 16), (15, 900, GROUP), (0, 900, GROUP)]
-        {
-            assert_eq!(Pace { writes, commit_time }.most(Duration::from_micros(waited_us)), most);
-        }
     }
 }

@@ -6,7 +6,6 @@
 //! `open` sets aside what cannot be read, `origin` tells whether this is the journal that the home had, `files` whether it is still there.
 
 mod accept;
-mod apart;
 mod artifacts;
 mod aside;
 mod columns;
@@ -41,5 +40,5 @@ pub use self::{
     query::{Filter, Found, batch_states, find_states, list, list_plan, view, views},
     recover::{Recovered, Recovery, load, recover},
     steps::{Finish, RemoteId, Start, Step, UNREACHED, finish, set_remote_id, start, step},
-    thread::{Coming, Store},
+    thread::Store,
 };

@@ -5,12 +5,12 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         mpsc::{self, TrySendError},
     },
     task::{Context, Poll, Waker},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -18,8 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     StoreError,
-    apart::{Feeder, Place},
-    group::{self, Pace, Write},
+    group::{self, Write},
     queue::{self, Receiver, Sender},
     upkeep::{Upkeep, fold},
 };
@@ -33,7 +32,6 @@ type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 #[derive(Clone)]
 pub struct Store {
     writes: Arc<Sender<Box<dyn Write>>>,
-    feeder: Feeder,
     reads: Arc<Sender<ReadJob>>,
     lost: watch::Receiver<Option<StoreError>>,
     /// Closed when the writer has ended.
@@ -50,17 +48,16 @@ impl Store {
     pub(super) fn start(writer: Connection, reader: Connection, upkeep: Upkeep) -> Result<Self, StoreError> {
         let (writes, jobs_to_write) = queue::bounded(QUEUE);
         let (reads, jobs_to_read) = queue::bounded::<ReadJob>(QUEUE);
-        let feeder = Feeder::default();
-        let (fed_from, lost) = (feeder.clone(), upkeep.lost());
+        let lost = upkeep.lost();
         let (alive, writer_ended) = mpsc::channel();
         spawn("store-writer", move || {
-            write_loop(&writer, jobs_to_write, upkeep, fed_from);
+            write_loop(&writer, jobs_to_write, upkeep);
             drop(writer);
             drop(alive);
         })?;
         spawn("store-reader", move || read_loop(&reader, jobs_to_read))?;
         let writer_ended = Arc::new(Mutex::new(writer_ended));
-        Ok(Self { writes: Arc::new(writes), feeder, reads: Arc::new(reads), lost, writer_ended })
+        Ok(Self { writes: Arc::new(writes), reads: Arc::new(reads), lost, writer_ended })
     }
 
     /// Why the journal is lost, once its files were deleted, moved, replaced or cut: from then on every write fails with that reason.
@@ -87,17 +84,11 @@ impl Store {
 
     /// Queues a write now.
     pub fn send(&self, write: Box<dyn Write>) {
-        self.feeder.here();
         match self.writes.try_send(write) {
             Ok(()) => {}
             Err(TrySendError::Full(write)) => wake(write.settle(Err(StoreError::Busy))),
             Err(TrySendError::Disconnected(write)) => wake(write.settle(Err(StoreError::Closed))),
         }
-    }
-
-    /// A write that is about to come, for which the writer may be asked to wait.
-    pub fn coming(&self) -> Coming {
-        Coming(Arc::new(Announcement { writes: Arc::clone(&self.writes), said: OnceLock::new() }))
     }
 
     /// Queues a write now; `then` runs on the writer's thread after the commit that holds it, in the order of the writes.
@@ -130,40 +121,6 @@ impl Store {
         // A job that is refused drops its sender, which the reply reports.
         let _ = self.reads.try_send(Box::new(move |connection| drop(tx.send(read(connection)))));
         Reply(rx)
-    }
-}
-
-/// A write that is about to come: the writer puts it into the commit of those that came before it, where that costs them no more than another
-/// commit would cost it. Several at once, such as the ends of calls that were answered together, so share one.
-///
-/// Dropped with its last clone, once the write is queued or will not be.
-#[derive(Clone)]
-pub struct Coming(Arc<Announcement>);
-
-struct Announcement {
-    writes: Arc<Sender<Box<dyn Write>>>,
-    /// In which round of the queue, if it was.
-    said: OnceLock<u64>,
-}
-
-impl Coming {
-    /// From now on the writer waits for it.
-    pub fn say(&self) {
-        self.0.said.get_or_init(|| self.0.writes.announce());
-    }
-}
-
-impl Drop for Announcement {
-    fn drop(&mut self) {
-        if let Some(round) = self.said.take() {
-            self.writes.retract(round);
-        }
-    }
-}
-
-impl fmt::Debug for Coming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Coming")
     }
 }
 
@@ -216,19 +173,9 @@ where
     }
 }
 
-fn write_loop(
-    connection: &Connection,
-    mut jobs: Receiver<Box<dyn Write>>,
-    mut upkeep: Upkeep,
-    fed_from: Feeder,
-) {
-    let mut place = Place::new(fed_from);
-    let mut pace = Pace::default();
-    loop {
-        let begun = Instant::now();
-        let Some(first) = upkeep.next(connection, &mut jobs) else { break };
-        place.choose(pace.is_brisk());
-        group::write(connection, (first, begun.elapsed()), &mut jobs, &mut pace, &mut upkeep.files);
+fn write_loop(connection: &Connection, mut jobs: Receiver<Box<dyn Write>>, mut upkeep: Upkeep) {
+    while let Some(first) = upkeep.next(connection, &mut jobs) {
+        group::write(connection, first, &mut jobs, &mut upkeep.files);
         upkeep.look(connection);
     }
     // It fails on a full disk; the next start finds what the log holds.

@@ -80,8 +80,6 @@ impl TaskTracker {
         cost_microusd: Option<u64>,
         lost: Lost,
     ) {
-        // Until all that follows at once is on its way to the journal.
-        let _coming = kept.coming();
         let leader = self.runs.get_mut(&run).and_then(|run| {
             run.is_over = true;
             run.leader

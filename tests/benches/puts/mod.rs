@@ -84,7 +84,7 @@ impl Puts {
         self.system.block_on(async move {
             let make = move || {
                 let pictures = vec![picture()];
-                (Instant::now(), shelver.shelve_now(pictures, shelver.coming()))
+                (Instant::now(), shelver.shelve_now(pictures))
             };
             let (made, pictures) = tokio::task::spawn_blocking(make).await.unwrap();
             let (key, provider) = (Some(key), "bench".to_owned());

@@ -212,7 +212,6 @@ async fn write(writer: Writer, pictures: Vec<NewArtifact>, granted: Granted) -> 
     let Writer { disk, store, gate, cache, asked } = writer;
     let together = Arc::clone(&gate).read_owned().await;
     let shelving = disk.clone();
-    let coming = store.coming();
     let shelving = on_thread(disk.artifacts().to_owned(), move || shelve_all(&shelving, pictures));
     let Shelving { shelves, files, error } = shelving.await?;
     if let Some(error) = error {
@@ -221,7 +220,7 @@ async fn write(writer: Writer, pictures: Vec<NewArtifact>, granted: Granted) -> 
         return Err(error);
     }
     let open = Open { shelves, files, granted, key: None, together };
-    Ok(asked.kept(Placed::new(open, coming, cache)))
+    Ok(asked.kept(Placed::new(open, cache)))
 }
 
 /// Removes the files that no row names.

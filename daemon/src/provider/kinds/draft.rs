@@ -66,7 +66,7 @@ impl Provider for Draft {
             let drawn = draw_all(&request, &self.budget, &cancel, &progress);
             // The next one draws while this one waits for the disk.
             drop(permit);
-            drawn.map(|pictures| self.shelver.shelve_now(pictures, self.shelver.coming()).into())
+            drawn.map(|pictures| self.shelver.shelve_now(pictures).into())
         };
         Box::pin(async move {
             tokio::task::spawn_blocking(draw).await.unwrap_or_else(|panic| {

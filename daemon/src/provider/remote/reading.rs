@@ -13,7 +13,6 @@ use crate::{
         inspect::{Inspected, Inspector},
         wire::{Item, Wire},
     },
-    store::Coming,
 };
 
 /// Pictures of an answer beside those that were asked for, such as a preview, that are in memory while they are small.
@@ -31,8 +30,6 @@ pub(super) struct Reading {
     pub spools: Spools,
     pub inspector: Inspector,
     pub shelver: Shelver,
-    /// What the journal is to have of them.
-    pub coming: Coming,
 }
 
 /// A picture of an answer, and what was seen of it if it was looked at.
@@ -92,7 +89,7 @@ impl Reading {
             let pictures: Vec<_> = taken.filter_map(|(text, look)| Some((text.ok()?, look?.ok()?))).collect();
             let seen = pictures.iter().map(|(_, inspected)| inspected.clone()).collect();
             let pictures = pictures.into_iter().map(|(spooled, inspected)| picture(spooled, &inspected));
-            let fresh = self.shelver.shelve_now(pictures.collect(), self.coming);
+            let fresh = self.shelver.shelve_now(pictures.collect());
             return Came::Whole { fresh, seen, document, passed_over };
         }
         Came::Parts(Parts { items, pictures, document, cut, passed_over, is_too_large })

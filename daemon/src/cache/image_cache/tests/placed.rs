@@ -6,7 +6,7 @@ use crate::cache::{Body, Fresh};
 /// Names them as a provider's thread does.
 async fn shelve(home: &Home, pictures: Vec<NewArtifact>) -> Fresh {
     let shelver = home.shelver.clone().unwrap();
-    tokio::task::spawn_blocking(move || shelver.shelve_now(pictures, shelver.coming())).await.unwrap()
+    tokio::task::spawn_blocking(move || shelver.shelve_now(pictures)).await.unwrap()
 }
 
 fn keep_fresh(key: u8, pictures: Fresh) -> KeepMade {
