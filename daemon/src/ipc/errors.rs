@@ -87,7 +87,6 @@ fn store(error: &StoreError) -> RpcError {
     let new = |code| RpcError::new(code, chain(error));
     match error {
         StoreError::Full(_) => new(ErrorCode::StorageFull).hint("make room on the disk, then send it again"),
-        StoreError::Busy => new(ErrorCode::StorageFailed).hint("send it again in a moment"),
         StoreError::Closed => stopping(),
         StoreError::Lost { .. } | StoreError::Foreign => {
             new(ErrorCode::StorageFailed).hint(error.hint().unwrap_or(SEE_LOG))
@@ -189,9 +188,9 @@ mod tests {
             (task(TaskRefusal::NoTask(TaskId(7))), "task_not_found", "no task 7"),
             (task(TaskRefusal::Stopping), "shutting_down", "the daemon is stopping"),
             (
-                task(TaskRefusal::Store(StoreError::Busy)),
+                task(TaskRefusal::Store(StoreError::NoRows)),
                 "storage_failed",
-                "the journal has too many writes waiting",
+                "the journal has no rows of what was made",
             ),
             (task(TaskRefusal::Store(StoreError::Closed)), "shutting_down", "the daemon is stopping"),
             (

@@ -13,9 +13,6 @@ pub enum StoreError {
     /// The disk has no room: nothing was written, it may work again later.
     #[error("the disk that holds the journal is full")]
     Full(#[source] Arc<rusqlite::Error>),
-    /// More writes are waiting than the queue holds.
-    #[error("the journal has too many writes waiting")]
-    Busy,
     /// The database's content does not hold.
     #[error("the journal is damaged")]
     Damaged(#[source] Arc<rusqlite::Error>),

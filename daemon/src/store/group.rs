@@ -3,13 +3,13 @@
 //! A group first runs without more ado: a savepoint for each write would copy every page that the writes share. Only where one of them fails,
 //! which is rare, all is undone and run again, each in a savepoint of its own, so that those which fail do so alone.
 
-use std::task::Waker;
+use std::{sync::mpsc::Receiver, task::Waker};
 
 use rusqlite::Connection;
 
 use crate::chain::chain;
 
-use super::{StoreError, files::Files, queue::Receiver, upkeep::fold};
+use super::{StoreError, files::Files, upkeep::fold};
 
 /// Most writes of one commit: past this the commit's fixed cost no longer shows, and the first of the group would wait longer.
 const GROUP: usize = 512;
@@ -22,7 +22,7 @@ pub trait Write: Send {
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
 
     /// Called once on the writer's thread, in the order of the writes: after the commit, or with the reason why there is none. For a write
-    /// that the queue refuses, at once on the thread that sends it. Answers who is to be woken when others of the commit are settled as well.
+    /// to a closed journal, at once on the thread that sends it. Answers who is to be woken when others of the commit are settled as well.
     fn settle(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<Waker>;
 }
 
@@ -34,7 +34,7 @@ type Run = (Box<dyn Write>, Result<(), StoreError>);
 pub(super) fn write(
     connection: &Connection,
     first: Box<dyn Write>,
-    jobs: &mut Receiver<Box<dyn Write>>,
+    queue: &Receiver<Box<dyn Write>>,
     files: &mut Files,
 ) {
     let mut group = Vec::new();
@@ -42,7 +42,7 @@ pub(super) fn write(
         let waiting = first.settle(Err(lost));
         return waiting.into_iter().for_each(Waker::wake);
     }
-    let ran = run(connection, first, jobs, &mut group);
+    let ran = run(connection, first, queue, &mut group);
     let outcome = ran.and_then(|()| execute(connection, "COMMIT")).and_then(|()| files.check_and_note());
     let outcome = outcome.map_err(|error| error.with_quota(|| files.is_disk_full()));
     if outcome.is_ok() {
@@ -70,7 +70,7 @@ pub(super) fn write(
 fn run(
     connection: &Connection,
     first: Box<dyn Write>,
-    jobs: &mut Receiver<Box<dyn Write>>,
+    queue: &Receiver<Box<dyn Write>>,
     group: &mut Vec<Run>,
 ) -> Result<(), StoreError> {
     let mut outcome = execute(connection, "BEGIN IMMEDIATE");
@@ -91,7 +91,7 @@ fn run(
             is_careful = true;
             outcome = repeat(connection, group);
         }
-        coming = if group.len() < GROUP { jobs.try_next() } else { None };
+        coming = if group.len() < GROUP { queue.try_recv().ok() } else { None };
     }
     outcome
 }
@@ -149,7 +149,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::queue;
 
     /// What became of each, in the order of the answers.
     type Told = Arc<Mutex<Vec<(i64, bool)>>>;
@@ -186,15 +185,15 @@ mod tests {
     fn write_all(inserts: &[&[i64]]) -> (Vec<(i64, bool)>, Vec<i64>, u32) {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (value INTEGER UNIQUE)").unwrap();
-        let (sender, mut jobs) = queue::bounded::<Box<dyn Write>>(100);
+        let (sender, queue) = std::sync::mpsc::channel::<Box<dyn Write>>();
         let (runs, told) = (Arc::new(AtomicU32::new(0)), Told::default());
         for values in inserts {
             let (runs, told) = (Arc::clone(&runs), Arc::clone(&told));
-            assert!(sender.try_send(Box::new(Insert { values: values.to_vec(), runs, told })).is_ok());
+            assert!(sender.send(Box::new(Insert { values: values.to_vec(), runs, told })).is_ok());
         }
-        let first = jobs.try_next().unwrap();
-        write(&connection, first, &mut jobs, &mut Files::default());
-        assert!(jobs.try_next().is_none() && connection.is_autocommit());
+        let first = queue.try_recv().unwrap();
+        write(&connection, first, &queue, &mut Files::default());
+        assert!(queue.try_recv().is_err() && connection.is_autocommit());
         let mut rows = connection.prepare("SELECT value FROM t ORDER BY value").unwrap();
         let rows = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         (Arc::try_unwrap(told).unwrap().into_inner().unwrap(), rows, runs.load(Relaxed))

@@ -16,7 +16,6 @@ mod history;
 mod open;
 mod origin;
 mod query;
-mod queue;
 mod recover;
 mod room;
 mod shape;

@@ -1,13 +1,10 @@
-//! The two threads: jobs in, answers out after the commit.
+//! The journal's two threads: the writer runs queued writes and answers each after its commit, and the reader runs queries.
 
 use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, TrySendError},
-    },
+    sync::{Arc, Mutex, PoisonError, mpsc},
     task::{Context, Poll, Waker},
     thread,
     time::Duration,
@@ -19,22 +16,23 @@ use tokio::sync::{oneshot, watch};
 use super::{
     StoreError,
     group::{self, Write},
-    queue::{self, Receiver, Sender},
     upkeep::{Upkeep, fold},
 };
 
-/// Writes or reads that may wait. Every connection may have 256 requests in flight, so this is hundreds of busy clients.
-const QUEUE: usize = 65_536;
-
+type WriteQueue = mpsc::Sender<Box<dyn Write>>;
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The journal's handle; cheap to clone.
+///
+/// Its queues have no limit of their own. A write or read is queued only for a request in flight, whose number each connection limits, and for a
+/// task, which has at most one transition on its way to the disk.
 #[derive(Clone)]
 pub struct Store {
-    writes: Arc<Sender<Box<dyn Write>>>,
-    reads: Arc<Sender<ReadJob>>,
+    /// None once the journal is closed.
+    writes: Arc<Mutex<Option<WriteQueue>>>,
+    reads: mpsc::Sender<ReadJob>,
     lost: watch::Receiver<Option<StoreError>>,
-    /// Closed when the writer has ended.
+    /// Disconnected when the writer has ended.
     writer_ended: Arc<Mutex<mpsc::Receiver<()>>>,
 }
 
@@ -46,18 +44,18 @@ impl fmt::Debug for Store {
 
 impl Store {
     pub(super) fn start(writer: Connection, reader: Connection, upkeep: Upkeep) -> Result<Self, StoreError> {
-        let (writes, jobs_to_write) = queue::bounded(QUEUE);
-        let (reads, jobs_to_read) = queue::bounded::<ReadJob>(QUEUE);
+        let (writes, queued_writes) = mpsc::channel();
+        let (reads, queued_reads) = mpsc::channel::<ReadJob>();
         let lost = upkeep.lost();
         let (alive, writer_ended) = mpsc::channel();
         spawn("store-writer", move || {
-            write_loop(&writer, jobs_to_write, upkeep);
+            write_loop(&writer, &queued_writes, upkeep);
             drop(writer);
             drop(alive);
         })?;
-        spawn("store-reader", move || read_loop(&reader, jobs_to_read))?;
-        let writer_ended = Arc::new(Mutex::new(writer_ended));
-        Ok(Self { writes: Arc::new(writes), reads: Arc::new(reads), lost, writer_ended })
+        spawn("store-reader", move || queued_reads.into_iter().for_each(|read| read(&reader)))?;
+        let writes = Arc::new(Mutex::new(Some(writes)));
+        Ok(Self { writes, reads, lost, writer_ended: Arc::new(Mutex::new(writer_ended)) })
     }
 
     /// Why the journal is lost, once its files were deleted, moved, replaced or cut: from then on every write fails with that reason.
@@ -68,30 +66,34 @@ impl Store {
     /// Ends once [`Store::lost`] has a reason.
     pub async fn is_lost(&self) {
         if self.lost.clone().wait_for(Option::is_some).await.is_err() {
-            // The writer has ended, and will find nothing any more.
+            // The writer has ended, and no longer checks the files.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Takes no more writes, and waits until those that were sent are written and the log is folded back, for at most `limit`.
+    /// Refuses further writes, and waits until the queued ones are committed and the log is folded back, for at most `limit`.
     pub fn close(&self, limit: Duration) {
-        self.writes.close();
+        drop(self.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
         let ended = self.writer_ended.lock().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::warn!("the journal's log is not folded back, as its disk is slow");
         }
     }
 
-    /// Queues a write now.
+    /// Queues a write without waiting.
     pub fn send(&self, write: Box<dyn Write>) {
-        match self.writes.try_send(write) {
-            Ok(()) => {}
-            Err(TrySendError::Full(write)) => wake(write.settle(Err(StoreError::Busy))),
-            Err(TrySendError::Disconnected(write)) => wake(write.settle(Err(StoreError::Closed))),
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = match &*writes {
+            Some(queue) => queue.send(write).err().map(|mpsc::SendError(write)| write),
+            None => Some(write),
+        };
+        drop(writes);
+        if let Some(waker) = refused.and_then(|write| write.settle(Err(StoreError::Closed))) {
+            waker.wake();
         }
     }
 
-    /// Queues a write now; `then` runs on the writer's thread after the commit that holds it, in the order of the writes.
+    /// Queues a write without waiting. `then` runs on the writer's thread after the commit that holds the write, in the order of the writes.
     ///
     /// `write` runs again where another write of its group failed; see [`Write::run`].
     pub fn write_then<T: Send + 'static>(
@@ -99,10 +101,10 @@ impl Store {
         write: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
         then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
-        self.send(Box::new(Told { write, value: None, then }));
+        self.send(Box::new(ClosureWrite { write, value: None, then }));
     }
 
-    /// Queues a write now; the answer comes after the commit that holds it. `write` may run twice, as in [`Store::write_then`].
+    /// Queues a write without waiting; the answer comes after the commit that holds it. `write` may run twice, as in [`Store::write_then`].
     pub fn write<T: Send + 'static>(
         &self,
         write: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -112,19 +114,19 @@ impl Store {
         Reply(rx)
     }
 
-    /// Queues a read now. It sees every write whose answer was given before.
+    /// Queues a read without waiting. It sees every write that was answered before.
     pub fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T> {
         let (tx, rx) = oneshot::channel();
-        // A job that is refused drops its sender, which the reply reports.
-        let _ = self.reads.try_send(Box::new(move |connection| drop(tx.send(read(connection)))));
+        // A refused read drops its sender, which the reply reports.
+        let _ = self.reads.send(Box::new(move |connection| drop(tx.send(read(connection)))));
         Reply(rx)
     }
 }
 
-/// The answer to come. What was asked is done even if nobody awaits it.
+/// The answer to a queued write or read. The work is done even if nobody awaits the answer.
 #[derive(Debug)]
 #[must_use = "an answer that nobody reads hides a failure"]
 pub struct Reply<T>(oneshot::Receiver<Result<T, StoreError>>);
@@ -133,29 +135,23 @@ impl<T> Future for Reply<T> {
     type Output = Result<T, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|received| received.unwrap_or(Err(StoreError::Busy)))
-    }
-}
-
-fn wake(waiting: Option<Waker>) {
-    if let Some(waker) = waiting {
-        waker.wake();
+        Pin::new(&mut self.0).poll(cx).map(|received| received.unwrap_or(Err(StoreError::Closed)))
     }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
-    let failed = |source| StoreError::File { path: name.into(), source: std::sync::Arc::new(source) };
+    let failed = |source| StoreError::File { path: name.into(), source: Arc::new(source) };
     thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(failed)
 }
 
-/// A write whose answer is taken on the writer's thread.
-struct Told<W, T, F> {
+/// A write made of two closures, whose answer is taken on the writer's thread.
+struct ClosureWrite<W, T, F> {
     write: W,
     value: Option<T>,
     then: F,
 }
 
-impl<W, T, F> Write for Told<W, T, F>
+impl<W, T, F> Write for ClosureWrite<W, T, F>
 where
     W: FnMut(&Connection) -> Result<T, StoreError> + Send,
     T: Send,
@@ -173,19 +169,13 @@ where
     }
 }
 
-fn write_loop(connection: &Connection, mut jobs: Receiver<Box<dyn Write>>, mut upkeep: Upkeep) {
-    while let Some(first) = upkeep.next(connection, &mut jobs) {
-        group::write(connection, first, &mut jobs, &mut upkeep.files);
+fn write_loop(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Write>>, mut upkeep: Upkeep) {
+    while let Some(first) = upkeep.next(connection, queue) {
+        group::write(connection, first, queue, &mut upkeep.files);
         upkeep.look(connection);
     }
     // It fails on a full disk; the next start finds what the log holds.
     let _ = fold(connection);
-}
-
-fn read_loop(connection: &Connection, mut jobs: Receiver<ReadJob>) {
-    while let Ok(job) = jobs.next(None) {
-        job(connection);
-    }
 }
 
 #[cfg(test)]

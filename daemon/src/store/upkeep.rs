@@ -2,8 +2,8 @@
 //! where the disk is tight, and makes room in the log where it is not.
 
 use std::{
-    sync::mpsc::RecvTimeoutError,
-    time::{Duration, Instant},
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -13,7 +13,6 @@ use super::{
     StoreError,
     files::Files,
     group::Write,
-    queue::Receiver,
     room::{CALM, Room},
 };
 use crate::disk::FreeRoom;
@@ -50,12 +49,12 @@ impl Upkeep {
     pub fn next(
         &mut self,
         connection: &Connection,
-        jobs: &mut Receiver<Box<dyn Write>>,
+        queue: &Receiver<Box<dyn Write>>,
     ) -> Option<Box<dyn Write>> {
         let mut calm = CALM;
         loop {
             let wait = if self.room.is_wanted() { calm } else { EVERY };
-            match jobs.next(Some(Instant::now() + wait)) {
+            match queue.recv_timeout(wait) {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if self.room.is_wanted() => {
