@@ -135,6 +135,8 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // The former pages of a savepoint stay in memory: in a temporary file they would need room on another disk, and a write could fail for it.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     // The lock file already keeps a second daemon out; this keeps other programs from writing behind our memory's back.
     connection.set_prepared_statement_cache_capacity(64);

@@ -94,20 +94,18 @@ impl Store {
     }
 
     /// Queues a write without waiting. `then` runs on the writer's thread after the commit that holds the write, in the order of the writes.
-    ///
-    /// `write` runs again where another write of its group failed; see [`Write::run`].
     pub fn write_then<T: Send + 'static>(
         &self,
-        write: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         then: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
-        self.send(Box::new(ClosureWrite { write, value: None, then }));
+        self.send(Box::new(ClosureWrite { write: Some(write), value: None, then }));
     }
 
-    /// Queues a write without waiting; the answer comes after the commit that holds it. `write` may run twice, as in [`Store::write_then`].
+    /// Queues a write without waiting; the answer comes after the commit that holds it.
     pub fn write<T: Send + 'static>(
         &self,
-        write: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+        write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T> {
         let (tx, rx) = oneshot::channel();
         self.write_then(write, move |outcome| drop(tx.send(outcome)));
@@ -146,19 +144,21 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreErr
 
 /// A write made of two closures, whose answer is taken on the writer's thread.
 struct ClosureWrite<W, T, F> {
-    write: W,
+    /// None once it has run.
+    write: Option<W>,
     value: Option<T>,
     then: F,
 }
 
 impl<W, T, F> Write for ClosureWrite<W, T, F>
 where
-    W: FnMut(&Connection) -> Result<T, StoreError> + Send,
+    W: FnOnce(&Connection) -> Result<T, StoreError> + Send,
     T: Send,
     F: FnOnce(Result<T, StoreError>) + Send,
 {
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        self.value = Some((self.write)(connection)?);
+        let write = self.write.take().ok_or(StoreError::Closed)?;
+        self.value = Some(write(connection)?);
         Ok(())
     }
 

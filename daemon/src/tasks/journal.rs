@@ -65,7 +65,7 @@ where
 }
 
 impl TaskTracker {
-    /// Sends a change to the journal; `then` runs here after its commit, or with the reason why there is none. `write` may run twice.
+    /// Sends a change to the journal; `then` runs here after its commit, or with the reason why there is none.
     pub(super) fn journal<T: Send + 'static>(
         &mut self,
         mut write: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
