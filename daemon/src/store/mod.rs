@@ -17,7 +17,6 @@ mod open;
 mod origin;
 mod query;
 mod recover;
-mod room;
 mod shape;
 mod steps;
 mod thread;

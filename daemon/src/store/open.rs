@@ -10,7 +10,6 @@ use super::{
     files::Files,
     origin::{self, Loss},
     recover::recover,
-    room::Room,
     shape::{Shape, shape},
     unsynced,
     upkeep::Upkeep,
@@ -74,7 +73,7 @@ pub fn open(path: &Path) -> Result<Opened, StoreError> {
         opened => opened?,
     };
     let Pair { writer, reader, recovery, loss } = pair;
-    let store = Store::start(writer, reader, Upkeep::new(Files::of(path), room(path)))?;
+    let store = Store::start(writer, reader, Upkeep::new(Files::of(path)))?;
     Ok(Opened { store, recovery, set_aside, kept_aside: aside::find_all(path), loss })
 }
 
@@ -85,12 +84,6 @@ fn set_orphaned_log_aside(path: &Path) -> Result<Option<(PathBuf, StoreError)>, 
         return Ok(None);
     }
     Ok(Some((aside::set_aside(path)?, StoreError::Incomplete)))
-}
-
-/// For the WAL of the database at `path`, up to a checkpoint and the commit that begins it.
-fn room(path: &Path) -> Room {
-    const FRAME_BYTES: u64 = 24 + 4_096;
-    Room::new(&with_suffix(path, "-wal"), (CHECKPOINT_PAGES as u64 + 64) * FRAME_BYTES)
 }
 
 /// Both connections, and what was read on them.
@@ -192,37 +185,6 @@ mod tests {
         let opened = open(&path).unwrap();
         assert_eq!(std::fs::read(opened.set_aside.unwrap().0).unwrap(), vec![b'x'; 8192]);
         assert!(open(&home.path().join("other.db")).unwrap().set_aside.is_none());
-    }
-
-    #[test]
-    fn what_was_written_beside_the_room_is_read_after_a_death() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("reel.db");
-        let Pair { writer, .. } = open_pair(&path).unwrap();
-        writer.execute_batch("CREATE TABLE filler (value BLOB)").unwrap();
-        let count = |connection: &Connection| -> i64 {
-            connection.query_row("SELECT count(*) FROM filler", [], |row| row.get(0)).unwrap()
-        };
-        // More than one round of the log.
-        for number in 0..60 {
-            if number == 3 {
-                let mut room = room(&path);
-                while room.is_wanted() {
-                    room.extend();
-                }
-            }
-            writer.execute("INSERT INTO filler VALUES (randomblob(400000))", []).unwrap();
-        }
-        let written = count(&writer);
-        // As it lies there when the daemon is killed, its log partly written over.
-        let killed = home.path().join("killed.db");
-        for suffix in ["", "-wal"] {
-            std::fs::copy(with_suffix(&path, suffix), with_suffix(&killed, suffix)).unwrap();
-        }
-        let Pair { writer, .. } = open_pair(&killed).unwrap();
-        assert_eq!(count(&writer), written);
-        let sound: String = writer.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-        assert_eq!(sound, "ok");
     }
 
     #[test]

@@ -181,16 +181,12 @@ fn write_loop(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Write>>, m
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{files::Files, room::Room};
-
-    fn upkeep() -> Upkeep {
-        Upkeep::new(Files::default(), Room::new(std::path::Path::new(""), 0))
-    }
+    use crate::store::files::Files;
 
     fn store() -> Store {
         let writer = Connection::open_in_memory().unwrap();
         writer.execute_batch("CREATE TABLE t (value INTEGER UNIQUE)").unwrap();
-        Store::start(writer, Connection::open_in_memory().unwrap(), upkeep()).unwrap()
+        Store::start(writer, Connection::open_in_memory().unwrap(), Upkeep::new(Files::default())).unwrap()
     }
 
     fn insert(connection: &Connection, value: i64) -> Result<(), StoreError> {
@@ -236,7 +232,8 @@ mod tests {
         let writer = Connection::open(home.path().join("reel.db")).unwrap();
         writer.execute_batch("PRAGMA cache_size = 1; CREATE TABLE t (value)").unwrap();
         writer.pragma_update(None, "max_page_count", 20).unwrap();
-        let store = Store::start(writer, Connection::open_in_memory().unwrap(), upkeep()).unwrap();
+        let upkeep = Upkeep::new(Files::default());
+        let store = Store::start(writer, Connection::open_in_memory().unwrap(), upkeep).unwrap();
         let (tx, rx) = std::sync::mpsc::channel::<()>();
         let gate = store.write(move |_| {
             let _ = rx.recv();

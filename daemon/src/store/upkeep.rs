@@ -1,5 +1,5 @@
-//! What the writer's thread does for the journal's files beside writing: it sees that they are still there, folds the log back into the database
-//! where the disk is tight, and makes room in the log where it is not.
+//! What the writer's thread does for the journal's files beside writing: it checks that they are still there, and folds the log back into the
+//! database where the disk is tight.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError},
@@ -9,12 +9,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::{
-    StoreError,
-    files::Files,
-    group::Write,
-    room::{CALM, Room},
-};
+use super::{StoreError, files::Files, group::Write};
 use crate::disk::FreeRoom;
 
 /// How often the files are looked at while nothing is written.
@@ -30,14 +25,13 @@ const LOG_SHARE: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Upkeep {
     pub files: Files,
-    room: Room,
     free_room: FreeRoom,
     lost: watch::Sender<Option<StoreError>>,
 }
 
 impl Upkeep {
-    pub fn new(files: Files, room: Room) -> Self {
-        Self { files, room, free_room: FreeRoom::default(), lost: watch::Sender::new(None) }
+    pub fn new(files: Files) -> Self {
+        Self { files, free_room: FreeRoom::default(), lost: watch::Sender::new(None) }
     }
 
     /// Holds the reason once the files are lost.
@@ -45,23 +39,16 @@ impl Upkeep {
         self.lost.subscribe()
     }
 
-    /// The next job; while none comes, room is made for the log, and the files are looked at. None at the end.
+    /// Waits for the next write, and checks the files while none comes. Returns none once the journal is closed and the queue is empty.
     pub fn next(
         &mut self,
         connection: &Connection,
         queue: &Receiver<Box<dyn Write>>,
     ) -> Option<Box<dyn Write>> {
-        let mut calm = CALM;
         loop {
-            let wait = if self.room.is_wanted() { calm } else { EVERY };
-            match queue.recv_timeout(wait) {
-                Ok(job) => return Some(job),
+            match queue.recv_timeout(EVERY) {
+                Ok(write) => return Some(write),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if self.room.is_wanted() => {
-                    self.room.extend();
-                    self.files.note();
-                    calm = Duration::ZERO;
-                }
                 Err(RecvTimeoutError::Timeout) => self.look(connection),
             }
         }
