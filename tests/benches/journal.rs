@@ -58,7 +58,7 @@ impl Template {
 
     fn insert(&self, database: &Database, number: i64) {
         let renumbered = |(column, cell): (&String, &Cell)| match column.as_str() {
-            "id" | "task" | "seq" => Cell::Integer(number),
+            "id" => Cell::Integer(number),
             _ => cell.clone(),
         };
         let cells = self.columns.iter().zip(&self.cells).map(renumbered);
@@ -66,23 +66,23 @@ impl Template {
     }
 }
 
-/// Bare SQLite with the daemon's schema and pragmas, and the rows that one of its tasks has.
+/// Bare SQLite with the daemon's schema and pragmas, and the row that one of its tasks has.
 struct Bare {
     database: Database,
-    rows: Vec<Template>,
+    row: Template,
     next: i64,
     /// The sandbox's disk holds the file.
     _sandbox: Sandbox,
 }
 
 impl Bare {
-    /// Lets a daemon write one task to see its rows.
+    /// Lets a daemon write one task to see its row.
     fn new() -> Self {
         let (sandbox, mut connection) = paused();
         connection.submit_as(task());
         sandbox.stop();
         let model = Database::open(sandbox.home().join("reel.db")).unwrap();
-        let rows = ["tasks", "events"].map(|table| Template::newest(&model, table)).into();
+        let row = Template::newest(&model, "tasks");
         let path = sandbox.home().join("bare.db");
         drop(reeld::store::open(&path).unwrap());
         let database = Database::open(path).unwrap();
@@ -93,7 +93,7 @@ impl Bare {
         for (name, value) in [("cache_size", -4 * 1024), ("wal_autocheckpoint", 4_000)] {
             database.pragma_update(None, name, value).unwrap();
         }
-        Self { database, rows, next: 1_000_000, _sandbox: sandbox }
+        Self { database, row, next: 1_000_000, _sandbox: sandbox }
     }
 
     /// One transaction with the rows of `count` tasks.
@@ -101,7 +101,7 @@ impl Bare {
         self.database.execute_batch("BEGIN IMMEDIATE").unwrap();
         for _ in 0..count {
             self.next += 1;
-            self.rows.iter().for_each(|row| row.insert(&self.database, self.next));
+            self.row.insert(&self.database, self.next);
         }
         self.database.execute_batch("COMMIT").unwrap();
     }

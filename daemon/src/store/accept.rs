@@ -7,7 +7,7 @@ use super::{
     StoreError,
     columns::{cache_number, notes_text, source_name, state_at, to_json},
     origin::save_ids,
-    steps::{insert_event, insert_outputs},
+    steps::insert_outputs,
 };
 
 /// A task as it is accepted.
@@ -217,8 +217,7 @@ fn insert_one(
         is_done.then_some(source_name(Source::Cache)),
         if is_done { notes_text(&task.notes)? } else { None },
     ])?;
-    insert_outputs(connection, task.id, &task.outputs)?;
-    insert_event(connection, task.id, 1, state, request.at)
+    insert_outputs(connection, task.id, &task.outputs)
 }
 
 /// Whether the batch exists.

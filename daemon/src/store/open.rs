@@ -37,6 +37,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
      CREATE INDEX tasks_by_end ON tasks (ended, state, batch) WHERE ended IS NOT NULL;",
     // Every file is synced before the row that names it. `unsynced::write_files` has written what the table held.
     "DROP TABLE unsynced;",
+    // The steps of tasks, which nothing read.
+    "DROP TABLE events;",
 ];
 
 /// Rows land at the right edges of their trees, a few pages each, so that more brings nothing: with 4 or 16 MiB as many tasks a second are

@@ -1,4 +1,4 @@
-//! Writes about tasks that were accepted: an attempt begins, a task ends, and every other step; each with its event.
+//! Writes about tasks that were accepted: an attempt begins, a task ends, and every other step.
 
 use reel_protocol::{Digest, HoldReason, Source, TaskError, TaskId, TaskNote, TaskState, Timestamp};
 use rusqlite::{Connection, params};
@@ -7,9 +7,6 @@ use super::{
     StoreError,
     columns::{notes_text, source_name, to_json},
 };
-
-/// Events kept for readers that come back; older ones are dropped as new ones come.
-const EVENTS_KEPT: i64 = 10_000;
 
 /// What a provider holds for an attempt, in the words of the room that reads it back. It may hold addresses with signatures, so it shows
 /// itself nowhere.
@@ -58,7 +55,7 @@ pub fn start(connection: &Connection, start: &Start) -> Result<(), StoreError> {
     )?;
     let remote_id = start.remote_id.as_ref().map(|id| &id.0);
     statement.execute(params![start.id.0, start.number, start.provider, at, remote_id])?;
-    insert_event(connection, start.id, start.rev, TaskState::Running, start.at)
+    Ok(())
 }
 
 /// Journals what the provider holds for an attempt, or that it holds nothing any more.
@@ -130,7 +127,7 @@ pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError
         statement.execute([finish.id.0])?;
     }
     insert_outputs(connection, finish.id, &finish.outputs)?;
-    insert_event(connection, finish.id, finish.rev, finish.state, finish.at)
+    Ok(())
 }
 
 /// Any other change of an unfinished task, or of one that is asked for again.
@@ -193,7 +190,7 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     if step.is_retry {
         forget_left_providers(connection, step.id)?;
     }
-    insert_event(connection, step.id, step.rev, step.state, step.at)
+    Ok(())
 }
 
 /// The outcome of an attempt whose request never left.
@@ -232,22 +229,6 @@ pub(super) fn insert_outputs(
         let mut statement = connection
             .prepare_cached("INSERT OR REPLACE INTO outputs (task, position, digest) VALUES (?, ?, ?)")?;
         statement.execute(params![task.0, position as u64, digest.as_bytes()])?;
-    }
-    Ok(())
-}
-
-pub(super) fn insert_event(
-    connection: &Connection,
-    task: TaskId,
-    rev: u64,
-    state: TaskState,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let mut statement =
-        connection.prepare_cached("INSERT INTO events (task, rev, state, at_ms) VALUES (?, ?, ?, ?)")?;
-    let seq = statement.insert(params![task.0, rev, state.name(), at.unix_ms()])?;
-    if seq % 256 == 0 {
-        connection.prepare_cached("DELETE FROM events WHERE seq <= ?")?.execute([seq - EVENTS_KEPT])?;
     }
     Ok(())
 }

@@ -111,10 +111,18 @@ fn throw(bench: &Bench, dice: &Dice, last: &Arc<Mutex<u64>>, thrown: &mut Vec<Jo
     thrown.push(actix::spawn(async move { drop(decided.await.unwrap()) }));
 }
 
+/// Notes each step of each task as it is committed.
+const STEPS_TABLE: &str = "CREATE TABLE steps (seq INTEGER PRIMARY KEY, task, rev, state);
+    CREATE TRIGGER accepted AFTER INSERT ON tasks BEGIN
+        INSERT INTO steps (task, rev, state) VALUES (NEW.id, NEW.rev, NEW.state); END;
+    CREATE TRIGGER went_on AFTER UPDATE OF rev ON tasks BEGIN
+        INSERT INTO steps (task, rev, state) VALUES (NEW.id, NEW.rev, NEW.state); END;";
+
 async fn storm(seed: u64) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("reel.db");
     let store = store::open(&path).unwrap().store;
+    store.write(|connection| Ok(connection.execute_batch(STEPS_TABLE)?)).await.unwrap();
     let bench = Bench::new(&store, false);
     let dice = Dice(Cell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1));
     let last = Arc::new(Mutex::new(0));
@@ -182,10 +190,11 @@ fn check_journal(connection: &Connection, counts: &std::collections::BTreeMap<St
             "seed {seed}: {state}"
         );
     }
-    let mut events = connection.prepare("SELECT task, rev, state FROM events ORDER BY task, seq").unwrap();
-    let events = events.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-    let events: Vec<(u64, u64, String)> = events.map(Result::unwrap).collect();
-    for pair in events.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+    let mut steps = connection.prepare("SELECT task, rev, state FROM steps ORDER BY task, seq").unwrap();
+    let steps = steps.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let steps: Vec<(u64, u64, String)> = steps.map(Result::unwrap).collect();
+    assert!(!steps.is_empty());
+    for pair in steps.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
         assert_eq!(pair[0].1 + 1, pair[1].1, "seed {seed}: {pair:?}");
         let state = |name: &str| TaskState::from_name(name).unwrap();
         let (from, to) = (state(&pair[0].2), state(&pair[1].2));
