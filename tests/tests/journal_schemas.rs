@@ -244,6 +244,21 @@ fn a_journal_of_schema_4_goes_on() {
 }
 
 #[test]
+fn a_journal_of_schema_5_goes_on() {
+    check(5);
+}
+
+#[test]
+fn a_journal_of_schema_6_goes_on() {
+    check(6);
+}
+
+#[test]
+fn a_journal_of_schema_7_goes_on() {
+    check(7);
+}
+
+#[test]
 fn a_picture_that_only_the_journal_has_stays_there_until_its_file_can_be_written() {
     let revived = Revived::copied(4);
     let path = revived.files_of_journal().pop().unwrap();
