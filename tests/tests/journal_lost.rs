@@ -1,4 +1,4 @@
-//! A journal that is damaged, missing or another one at a start, or that is taken away while the daemon runs.
+//! A journal that is damaged, missing or another one at a start, and files of the home that are deleted while the daemon runs.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,10 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use reel_tests::{
-    Connection, DEADLINE, Sandbox, eventually, every, pause,
-    process::{self, wait_gone},
-};
+use reel_tests::{Connection, Sandbox, eventually, every, pause, process};
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
@@ -205,71 +202,6 @@ fn a_database_of_another_program_is_refused_with_its_path_and_what_to_do() {
         shown.expect_code(69);
         assert!(shown.stderr.contains("another program"), "{}", shown.stderr);
     }
-}
-
-#[test]
-fn a_journal_that_is_taken_away_ends_the_daemon_and_nothing_is_acknowledged_into_it() {
-    let table: [(&str, Change); 8] = [
-        ("the home deleted", |path| fs::remove_dir_all(path.parent().unwrap()).unwrap()),
-        ("the home moved", |path| {
-            fs::rename(path.parent().unwrap(), path.parent().unwrap().with_extension("away")).unwrap();
-        }),
-        ("the database deleted", |path| fs::remove_file(path).unwrap()),
-        ("the database moved", |path| fs::rename(path, beside(path, ".away")).unwrap()),
-        ("the database replaced", |path| {
-            fs::copy(path, beside(path, ".copy")).unwrap();
-            fs::rename(beside(path, ".copy"), path).unwrap();
-        }),
-        ("the database cut", |path| fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap()),
-        ("the log deleted", |path| fs::remove_file(beside(path, "-wal")).unwrap()),
-        ("the log cut", |path| {
-            fs::File::options().write(true).open(beside(path, "-wal")).unwrap().set_len(0).unwrap();
-        }),
-    ];
-    for (how, change) in table {
-        let sandbox = Sandbox::started();
-        let pid = sandbox.daemon_pid().unwrap();
-        let mut connection = sandbox.connect();
-        let first = connection.submit("debug.noop", json!({}));
-        connection.wait(first);
-        change(&database(&sandbox));
-        // At once: it is not noticed some time later, but before anything is acknowledged. The daemon may also have ended already.
-        connection
-            .send_line(r#"{"jsonrpc":"2.0","id":99,"method":"task.submit","params":{"kind":"debug.noop"}}"#);
-        while let Some(line) = connection.try_read_line() {
-            let answer: Value = serde_json::from_str(&line).unwrap();
-            if answer["id"] == 99 {
-                let error = &answer["error"]["data"];
-                let code = error["code"].as_str().unwrap_or_else(|| panic!("{how}: {answer}"));
-                assert!(["storage_failed", "shutting_down"].contains(&code), "{how}: {answer}");
-                assert!(error["hint"].is_string(), "{how}: {answer}");
-                break;
-            }
-        }
-        assert!(wait_gone(pid, DEADLINE), "{how}");
-        assert!(
-            sandbox.log().contains("the journal was lost while the daemon ran"),
-            "{how}: {}",
-            sandbox.log()
-        );
-        sandbox.start();
-        let mut connection = sandbox.connect();
-        let id = connection.submit("debug.noop", json!({}));
-        connection.wait(id);
-        assert!(
-            sandbox.home().join("reel.ids").exists() && (!how.contains("database") || id > first),
-            "{how}"
-        );
-    }
-}
-
-#[test]
-fn a_journal_that_is_taken_away_is_noticed_by_a_daemon_without_work() {
-    let sandbox = Sandbox::started();
-    let pid = sandbox.daemon_pid().unwrap();
-    fs::remove_dir_all(sandbox.home()).unwrap();
-    assert!(wait_gone(pid, DEADLINE));
-    assert!(sandbox.log().contains("deleted or moved"), "{}", sandbox.log());
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! Damaged databases that were set aside: renamed, never overwritten, and found again by their names.
+//! Sets damaged databases aside: they are renamed, never overwritten, and found again by their names.
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,39 +14,63 @@ use super::StoreError;
 
 const MARK: &str = ".damaged-";
 
-/// Renames the database at `path` with its log. Answers its new name. A database whose own file is missing is only its log.
+/// Ends the name of an empty file that exists while the files of a database are being renamed.
+const UNFINISHED: &str = "-unfinished";
+
+/// Renames the database at `path` with its log, and returns its new name. A database whose own file is missing is only its log.
 pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let stamp = Timestamp::now().to_string().replace(':', "-");
     let aside = with_suffix(path, &format!("{MARK}{stamp}"));
-    for suffix in ["", "-wal", "-shm"] {
-        let (from, to) = (with_suffix(path, suffix), with_suffix(&aside, suffix));
-        match fs::rename(&from, &to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::File { path: from, source: Arc::new(error) });
-            }
-            _ => {}
-        }
-    }
+    let marker = with_suffix(&aside, UNFINISHED);
+    File::create_new(&marker).map_err(|error| failed(&marker, error))?;
+    rename_files(path, &aside)?;
     Ok(aside)
 }
 
-/// The databases that were set aside beside `path` and still lie there, oldest first.
+/// Finishes the renames that the death of a daemon interrupted, before anything new lies at `path`; otherwise the log would be separated from
+/// its database. Returns the new name, if there was one.
+pub(super) fn finish(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let unfinished =
+        find(path).filter_map(|name| name.strip_suffix(UNFINISHED).map(|name| path.with_file_name(name)));
+    let unfinished: Vec<_> = unfinished.collect();
+    unfinished.iter().try_for_each(|aside| rename_files(path, aside))?;
+    Ok(unfinished.into_iter().next_back())
+}
+
+fn rename_files(path: &Path, aside: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let (from, to) = (with_suffix(path, suffix), with_suffix(aside, suffix));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&from, error)),
+            _ => {}
+        }
+    }
+    let marker = with_suffix(aside, UNFINISHED);
+    fs::remove_file(&marker).map_err(|error| failed(&marker, error))
+}
+
+fn failed(path: &Path, error: io::Error) -> StoreError {
+    StoreError::File { path: path.to_owned(), source: Arc::new(error) }
+}
+
+/// The databases that were set aside beside `path` and are still there, oldest first.
 pub(super) fn find_all(path: &Path) -> Vec<PathBuf> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
-    else {
-        return Vec::new();
+    let stem = |name: String| {
+        let suffix = ["-wal", "-shm", UNFINISHED].into_iter().find(|suffix| name.ends_with(suffix));
+        path.with_file_name(name.strip_suffix(suffix.unwrap_or_default()).unwrap_or(&name))
     };
-    let begin = format!("{name}{MARK}");
-    let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let stems = names.filter_map(|found| {
-        let found = found.to_str()?.to_owned();
-        let stem = found.strip_suffix("-wal").or_else(|| found.strip_suffix("-shm")).unwrap_or(&found);
-        stem.starts_with(&begin).then(|| directory.join(stem))
-    });
-    let mut found: Vec<_> = stems.collect();
+    let mut found: Vec<_> = find(path).map(stem).collect();
     found.sort();
     found.dedup();
     found
+}
+
+/// The names of all files of databases that were set aside.
+fn find(path: &Path) -> impl Iterator<Item = String> {
+    let begin = path.file_name().map(|name| format!("{}{MARK}", name.to_string_lossy()));
+    let entries = path.parent().and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten();
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(move |name| begin.as_ref().is_some_and(|begin| name.starts_with(begin)))
 }
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -68,5 +93,27 @@ mod tests {
         fs::write(home.path().join("reel.db.damaged-0"), b"older").unwrap();
         fs::write(home.path().join("reel.db"), b"new").unwrap();
         assert_eq!(find_all(&path), [home.path().join("reel.db.damaged-0"), aside]);
+    }
+
+    #[test]
+    fn a_death_between_the_renames_does_not_separate_a_log_from_its_database() {
+        for renamed in 0..=3 {
+            let home = tempfile::tempdir().unwrap();
+            let path = home.path().join("reel.db");
+            let suffixes = ["", "-wal", "-shm"];
+            for suffix in suffixes {
+                fs::write(with_suffix(&path, suffix), suffix).unwrap();
+            }
+            let aside = home.path().join("reel.db.damaged-1");
+            fs::write(with_suffix(&aside, UNFINISHED), b"").unwrap();
+            for suffix in &suffixes[..renamed] {
+                fs::rename(with_suffix(&path, suffix), with_suffix(&aside, suffix)).unwrap();
+            }
+            assert_eq!(finish(&path).unwrap(), Some(aside.clone()));
+            for suffix in suffixes {
+                assert_eq!(fs::read_to_string(with_suffix(&aside, suffix)).unwrap(), suffix, "{renamed}");
+            }
+            assert_eq!((finish(&path).unwrap(), find_all(&path)), (None, vec![aside]));
+        }
     }
 }

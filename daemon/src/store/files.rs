@@ -1,4 +1,4 @@
-//! The journal's files, as they must go on lying where they were opened: what is written into a file that was deleted, moved or replaced is lost.
+//! Checks that the journal's files are still where they were opened: what is written into a file that was deleted, moved or replaced is lost.
 //!
 //! The writer's thread checks them around each commit, so that no commit into a lost file is acknowledged, and once a second while nothing is
 //! written. A check is a `stat` of each file.
@@ -6,6 +6,8 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -33,6 +35,9 @@ impl std::fmt::Display for Lost {
         })
     }
 }
+
+/// How often the writer asks whether another program's checkpoint emptied the log, while that program is still at it: a tenth of a second in all.
+const CHECKPOINT_TRIES: u32 = 100;
 
 #[derive(Debug)]
 struct Watched {
@@ -79,9 +84,17 @@ impl Files {
         fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
     }
 
-    /// Fails where a file is not what it was, or is shorter than at the last [`Files::note`].
-    pub fn check(&self) -> Result<(), StoreError> {
-        self.watched.iter().try_for_each(|file| file.check(true))
+    /// Fails where a file is not what it was, or is shorter than at the last [`Files::note`]. Must not be called inside a transaction.
+    pub fn check(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let checked = self.watched.iter().try_for_each(|file| file.check(true));
+        if matches!(&checked, Err(StoreError::Lost { path, lost: Lost::Truncated }) if *path == self.log)
+            && self.log_bytes() == 0
+            && has_empty_log(connection)
+        {
+            self.note();
+            return self.watched.iter().try_for_each(|file| file.check(true));
+        }
+        checked
     }
 
     /// The same after writing, which may make the log shorter; then takes the lengths for what they must be from now on.
@@ -102,6 +115,22 @@ impl Files {
             file.least_bytes = fs::metadata(&file.path).map_or(file.least_bytes, |metadata| metadata.len());
         }
     }
+}
+
+/// Whether `SQLite` knows of no frame in the log, although its file is empty: so it is after a checkpoint of another program, which wrote all of
+/// the log into the database first. Where the file was cut, the index in shared memory still counts its frames.
+///
+/// This checkpoint finds nothing to write in an empty file.
+fn has_empty_log(connection: &Connection) -> bool {
+    let frames = || connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
+    for _ in 0..CHECKPOINT_TRIES {
+        match frames() {
+            // The other program's checkpoint has not ended.
+            Ok(-1) => thread::park_timeout(Duration::from_millis(1)),
+            frames => return frames == Ok(0),
+        }
+    }
+    false
 }
 
 impl Watched {
@@ -150,9 +179,10 @@ mod tests {
             fs::write(&path, b"database").unwrap();
             fs::write(with_suffix(&path, "-wal"), b"log").unwrap();
             let mut files = Files::of(&path);
-            files.check().unwrap();
+            let connection = Connection::open_in_memory().unwrap();
+            files.check(&connection).unwrap();
             change(&path);
-            let found = match files.check() {
+            let found = match files.check(&connection) {
                 Ok(()) => None,
                 Err(StoreError::Lost { lost, .. }) => Some(lost),
                 Err(error) => panic!("{error}"),

@@ -34,7 +34,7 @@ pub(super) fn write(
     files: &mut Files,
 ) {
     let mut group = vec![(first, Ok(()))];
-    let outcome = files.check().and_then(|()| commit(connection, &mut group, queue, files));
+    let outcome = files.check(connection).and_then(|()| commit(connection, &mut group, queue, files));
     if outcome.is_ok() {
         files.note_ids(connection);
     }

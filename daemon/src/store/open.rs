@@ -66,7 +66,10 @@ pub struct Opened {
 /// Opens the database at `path`, made or migrated as needed, and reads what a start must know. A damaged one is set aside under a new name, never
 /// overwritten.
 pub fn open(path: &Path) -> Result<Opened, StoreError> {
-    let mut set_aside = set_orphaned_log_aside(path)?;
+    let mut set_aside = match aside::finish(path)? {
+        Some(aside) => Some((aside, StoreError::Incomplete)),
+        None => set_orphaned_log_aside(path)?,
+    };
     let pair = match open_pair(path) {
         Err(error @ (StoreError::Damaged(_) | StoreError::Incomplete | StoreError::Unreadable(_))) => {
             set_aside = Some((aside::set_aside(path)?, error));

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -174,8 +174,12 @@ fn write_loop(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Write>>, m
         group::write(connection, first, queue, &mut upkeep.files);
         upkeep.look(connection);
     }
-    // It fails on a full disk; the next start finds what the log holds.
-    let _ = fold(connection);
+    // A log that was cut must not be written into the database. On a full disk folding fails; the next start finds what the log holds.
+    if upkeep.files.check(connection).is_ok() {
+        let _ = fold(connection);
+    } else {
+        let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
 }
 
 #[cfg(test)]
@@ -268,5 +272,36 @@ mod tests {
         }
         drop(tx);
         assert!(rx.iter().eq(0..2_000));
+    }
+
+    /// A database with a commit to two pages in its log, of which the second page is then cut off.
+    fn cut_commit(path: &std::path::Path) -> (Connection, Files, Vec<u8>) {
+        const LOG_HEADER_AND_FRAME_BYTES: u64 = 32 + 24 + 4_096;
+        let writer = Connection::open(path).unwrap();
+        writer
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE a (value); CREATE TABLE b (value)")
+            .unwrap();
+        fold(&writer).unwrap();
+        writer.execute_batch("BEGIN; INSERT INTO a VALUES (1); INSERT INTO b VALUES (1); COMMIT").unwrap();
+        let files = Files::of(path);
+        let log = std::fs::File::options().write(true).open(path.with_extension("db-wal")).unwrap();
+        log.set_len(LOG_HEADER_AND_FRAME_BYTES).unwrap();
+        (writer, files, std::fs::read(path).unwrap())
+    }
+
+    #[test]
+    fn half_a_commit_of_a_log_that_was_cut_is_not_written_into_the_database() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("folded.db");
+        let (writer, _, before) = cut_commit(&path);
+        assert!(fold(&writer).is_err());
+        assert!(std::fs::read(&path).unwrap() != before, "folding does no harm, so nothing is tested here");
+
+        let path = home.path().join("closed.db");
+        let (writer, files, before) = cut_commit(&path);
+        let store = Store::start(writer, Connection::open(&path).unwrap(), Upkeep::new(files)).unwrap();
+        store.close(Duration::from_mins(1));
+        drop(store);
+        assert!(std::fs::read(&path).unwrap() == before);
     }
 }

@@ -56,7 +56,7 @@ impl Upkeep {
 
     /// After each group, and every second without one.
     pub fn look(&mut self, connection: &Connection) {
-        if let Err(error) = self.files.check() {
+        if let Err(error) = self.files.check(connection) {
             self.lost.send_if_modified(|known| {
                 known.is_none() && {
                     *known = Some(error);
