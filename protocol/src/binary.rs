@@ -166,12 +166,10 @@ pub fn error(id: Option<u64>, error: &RpcError) -> Result<Vec<u8>, BinaryError> 
     Ok(gather.finish()?.bytes)
 }
 
-/// One frame that tells an event: its subscription, and [`encode`]d what is the same for all of them, the members that follow in [`Event`].
-pub fn event(subscription: u64, shared: &[u8]) -> Result<Vec<u8>, BinaryError> {
+/// One frame that tells an event.
+pub fn event(event: &Event) -> Result<Vec<u8>, BinaryError> {
     let mut gather = Gather::frame(ORDINARY_BYTES);
-    gather.add(&(EVENT, subscription))?;
-    gather.bytes.reserve_exact(shared.len());
-    gather.bytes.extend_from_slice(shared);
+    gather.add(&(EVENT, event))?;
     Ok(gather.finish()?.bytes)
 }
 

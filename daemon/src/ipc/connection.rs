@@ -40,7 +40,7 @@ impl Connection {
         params: SubscribeParams,
     ) -> Result<SubscribeResult, reel_protocol::RpcError> {
         let parts = router.parts();
-        let source = Source { hub: &parts.events, budget: &parts.budget, lines: router.event_lines() };
+        let source = Source { hub: &parts.events, budget: &parts.budget };
         let (subscription, seq) = self.subscriptions.begin(source, self.encoding, params)?;
         Ok(SubscribeResult { subscription, instance: parts.instance.to_string(), seq })
     }

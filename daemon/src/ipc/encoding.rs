@@ -1,20 +1,17 @@
 //! The two encodings, JSON lines and bincode frames: the one file of the daemon in which a message is read or written. How a stream is cut
 //! into messages is a matter of the inbox.
 
-use std::{borrow::Cow, fmt::Display, io::Write as _};
+use std::{borrow::Cow, fmt::Display};
 
 use reel_protocol::{
     Method, RpcError,
     binary::{self, Message},
-    methods::EVENT,
+    methods::{EVENT, Event},
     rpc,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tracing::error;
-
-/// Room for what stands around the members of an event, so that its line is one allocation.
-const EVENT_FRAME_BYTES: usize = 96;
 
 /// How a connection's messages are written. JSON lines until a preface says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,36 +92,11 @@ impl Encoding {
         }
     }
 
-    /// What is the same for all subscribers of an event: its members after the subscription. Nothing where they cannot be written.
-    pub(super) fn shared<T: Serialize>(self, members: &T) -> Vec<u8> {
+    /// The bytes that tell an event.
+    pub(super) fn event(self, event: &Event) -> Vec<u8> {
         match self {
-            Self::Json => {
-                let object = written(serde_json::to_vec(members));
-                object
-                    .strip_prefix(b"{")
-                    .and_then(|text| text.strip_suffix(b"}"))
-                    .unwrap_or_default()
-                    .to_vec()
-            }
-            Self::Binary => written(binary::encode(members)),
-        }
-    }
-
-    /// The bytes that tell one subscription of an event; `shared` is not empty.
-    pub(super) fn event(self, subscription: u64, shared: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Json => {
-                let mut line = Vec::with_capacity(shared.len() + EVENT_FRAME_BYTES);
-                // Writing to memory cannot fail.
-                let _ = write!(
-                    line,
-                    r#"{{"jsonrpc":"2.0","method":"{EVENT}","params":{{"subscription":{subscription},"#
-                );
-                line.extend_from_slice(shared);
-                line.extend_from_slice(b"}}\n");
-                line
-            }
-            Self::Binary => written(binary::event(subscription, shared)),
+            Self::Json => written(rpc::notification_line(EVENT, event)),
+            Self::Binary => written(binary::event(event)),
         }
     }
 }

@@ -10,7 +10,6 @@ mod connection;
 mod cursor;
 mod encoding;
 mod errors;
-mod event_lines;
 #[cfg(test)]
 mod fakes;
 mod fields;

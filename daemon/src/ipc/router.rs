@@ -16,7 +16,6 @@ use super::{
     connection::Connection,
     encoding::Request,
     errors,
-    event_lines::EventLines,
     methods::{artifacts, cache, daemon, events, memory, service, tasks},
     open_connections::{OpenConnection, OpenConnections},
 };
@@ -98,18 +97,13 @@ pub struct Router(Rc<Shared>);
 
 struct Shared {
     parts: RouterParts,
-    event_lines: Rc<EventLines>,
     connections: Rc<OpenConnections>,
 }
 
 impl Router {
     /// A router without connections.
     pub fn new(parts: RouterParts) -> Self {
-        Self(Rc::new(Shared {
-            parts,
-            event_lines: Rc::default(),
-            connections: Rc::new(OpenConnections::new()),
-        }))
+        Self(Rc::new(Shared { parts, connections: Rc::new(OpenConnections::new()) }))
     }
 
     /// Connections that are open now.
@@ -141,10 +135,6 @@ impl Router {
 
     pub(super) fn budget(&self) -> &Budget {
         &self.0.parts.budget
-    }
-
-    pub(super) fn event_lines(&self) -> Rc<EventLines> {
-        Rc::clone(&self.0.event_lines)
     }
 
     /// Leads a request to its handler.

@@ -3,20 +3,16 @@
 //! Nobody waits for a slow reader: its queue fills, its task stops reading the hub, and the subscription ends with a last line that says how
 //! many events it missed. What a subscription names is reserved in the memory budget.
 
-use std::{collections::HashMap, rc::Rc};
+use std::collections::HashMap;
 
 use reel_protocol::{
     BatchId, ErrorCode, RpcError, TaskId,
     limits::SUBSCRIPTIONS,
-    methods::{SubscribeParams, Topic},
+    methods::{Event, SubscribeParams, Topic},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{
-    encoding::Encoding,
-    errors,
-    event_lines::{EventLines, dropped_line},
-};
+use super::{encoding::Encoding, errors};
 use crate::{
     events::{EventHub, Happening, Listener, Missed},
     memory::{Budget, Holder, Reservation},
@@ -33,13 +29,12 @@ pub(super) struct Subscriptions {
 }
 
 /// What subscriptions of all connections share.
+#[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     /// Where events come from.
     pub(super) hub: &'a EventHub,
     /// What subscriptions are reserved in.
     pub(super) budget: &'a Budget,
-    /// Encodes events.
-    pub(super) lines: Rc<EventLines>,
 }
 
 /// Ends its task when dropped.
@@ -77,8 +72,7 @@ impl Subscriptions {
         self.last_number += 1;
         let number = self.last_number;
         let (seq, listener) = source.hub.listen();
-        let subscription =
-            Subscription { number, filter, seq, lines: source.lines, encoding, _reservation: reservation };
+        let subscription = Subscription { number, filter, seq, encoding, _reservation: reservation };
         let forward = forward(subscription, listener, self.queue.clone());
         self.running.insert(number, Forwarder(tokio::task::spawn_local(forward)));
         Ok((number, seq))
@@ -113,7 +107,6 @@ struct Subscription {
     filter: EventFilter,
     /// The last event that was seen.
     seq: u64,
-    lines: Rc<EventLines>,
     encoding: Encoding,
     _reservation: Reservation,
 }
@@ -124,7 +117,8 @@ async fn forward(mut subscription: Subscription, mut listener: Listener, queue: 
     // The events that wait for this subscription must not wait for its reader.
     drop(listener);
     let Subscription { number, filter, seq, encoding, .. } = subscription;
-    let line = dropped_line(encoding, number, filter.first_topic(), seq, missed);
+    let dropped = Happening::plain(seq, filter.first_topic(), "subscription_dropped");
+    let line = encoding.event(&Event { missed: Some(missed), ..event(number, &dropped) });
     // Without the filter, which may be large.
     drop(filter);
     // The queue closes only with the session, which aborts this task anyway.
@@ -150,9 +144,24 @@ impl Subscription {
             };
             // Encoded only now: of a reader that is not ready nothing is held but its place among the events.
             let Ok(room) = room else { return Missed(0) };
-            room.send(self.lines.line(self.encoding, self.number, &happening));
+            room.send(self.encoding.event(&event(self.number, &happening)));
             self.seq = happening.seq;
         }
+    }
+}
+
+/// An event as the specification has it.
+fn event(subscription: u64, happening: &Happening) -> Event {
+    let Happening { seq, topic, event, task, memory, reload } = happening;
+    Event {
+        subscription,
+        seq: *seq,
+        topic: *topic,
+        event: (*event).to_owned(),
+        task: task.clone(),
+        memory: *memory,
+        reload: reload.clone(),
+        missed: None,
     }
 }
 
