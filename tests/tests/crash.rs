@@ -13,7 +13,10 @@
 
 use std::{collections::HashMap, fs, io::Write, process::Stdio, thread::JoinHandle, time::Duration};
 
-use reel_tests::{Connection, Random, Sandbox, eventually, pause, process};
+use reel_tests::{
+    Connection, FakeProvider, Random, Sandbox, eventually, pause, process,
+    studio::{config, submit, unhurried, unhurried_studio},
+};
 use rusqlite::{Connection as Database, OpenFlags};
 use serde_json::{Value, json};
 
@@ -143,8 +146,10 @@ fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
 
 #[test]
 fn what_ran_at_two_deaths_is_held_and_a_release_lets_it_go_on() {
-    let sandbox = Sandbox::started();
-    let id = sandbox.connect().submit("debug.sleep", json!({ "ms": 1500 }));
+    let provider = FakeProvider::start();
+    provider.hold();
+    let sandbox = unhurried_studio(&provider, "billing = \"free\"");
+    let id = submit(&mut sandbox.connect(), "a harbour");
     let innocent = sandbox.connect().submit_as(json!({ "kind": "debug.noop", "after": [id] }));
     for _ in 0..2 {
         let mut connection = sandbox.connect();
@@ -157,6 +162,7 @@ fn what_ran_at_two_deaths_is_held_and_a_release_lets_it_go_on() {
     assert_eq!((&held["state"], &held["hold_reason"]), (&json!("held"), &json!("crash_suspect")));
     assert_eq!(connection.task(innocent)["state"], "waiting");
     connection.ok("task.release", json!({ "id": id }));
+    provider.release();
     assert_eq!(connection.wait(innocent)["state"], "succeeded");
     let task = connection.wait(id);
     assert_eq!((&task["state"], &task["attempts"]), (&json!("succeeded"), &json!(3)), "{task}");
@@ -196,9 +202,11 @@ fn every_state_comes_back_as_it_was() {
 
 #[test]
 fn a_client_that_waits_starts_the_daemon_again_and_gets_its_outcome() {
+    let provider = FakeProvider::start();
+    provider.hold();
     let sandbox = Sandbox::new();
-    let mut command =
-        sandbox.reel_command(&["call", "debug", "sleep", "--params", r#"{"ms":1500}"#, "--json"]);
+    sandbox.configure(&unhurried(&config(&sandbox, &provider, "billing = \"free\"")));
+    let mut command = sandbox.reel_command(&["generate", "a harbour", "-s", "64x64", "--json"]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("its task runs", || {
         let mut connection = Connection::open(sandbox.socket()).ok()?;
@@ -206,8 +214,9 @@ fn a_client_that_waits_starts_the_daemon_again_and_gets_its_outcome() {
     });
     let first = sandbox.daemon_pid();
     sandbox.kill();
-    let task = process::finish(child).expect_code(0).json();
-    assert_eq!(task["state"], "succeeded");
+    provider.release();
+    let document = process::finish(child).expect_code(0).json();
+    assert_eq!(document["task"]["state"], "succeeded");
     assert_ne!(sandbox.daemon_pid(), first);
     let listed = sandbox.connect().ok("task.list", json!({}));
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 1, "the same task, not another one");

@@ -13,7 +13,7 @@ use std::{fs, os::unix::net::UnixListener, path::Path};
 use reel_protocol::ErrorCode;
 use reel_tests::{
     FakeProvider, Sandbox, eventually, process,
-    studio::{studio, submit},
+    studio::{submit, unhurried_studio},
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -269,7 +269,7 @@ fn a_shutdown_with_little_time_queues_again_what_still_runs() {
 #[test]
 fn a_stopping_daemon_refuses_work_that_it_would_not_do() {
     let provider = FakeProvider::start();
-    let sandbox = studio(&provider, "");
+    let sandbox = unhurried_studio(&provider, "");
     provider.hold();
     let mut connection = sandbox.connect();
     let id = submit(&mut connection, "the last one");

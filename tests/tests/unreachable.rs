@@ -22,7 +22,7 @@ use reel_tests::{
     Connection, FakeProvider, Lines, Sandbox, eventually,
     fake_provider::Fault,
     process,
-    studio::{ask_once, config, prompt, studio, submit},
+    studio::{ask_once, config, prompt, studio, submit, unhurried_studio},
 };
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
@@ -209,12 +209,7 @@ fn a_batch_says_once_why_all_its_tasks_wait_and_when_the_next_try_is() {
 #[test]
 fn a_batch_that_is_run_again_says_that_its_pictures_are_under_way_already() {
     let provider = FakeProvider::start();
-    let sandbox = Sandbox::new();
-    let patient = config(&sandbox, &provider, "max_concurrent = 2");
-    sandbox.configure(
-        &patient.replace("first_byte_s = 2", "first_byte_s = 600").replace("total_s = 20", "total_s = 900"),
-    );
-    sandbox.start();
+    let sandbox = unhurried_studio(&provider, "max_concurrent = 2");
     provider.hold();
     std::fs::write(sandbox.work().join("lines.txt"), "a\nb\n").unwrap();
     let run = || waiting(&sandbox, &["batch", "lines.txt", "-s", "64x64", "-o", "out"]);
