@@ -10,7 +10,7 @@ use reel_protocol::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    cache::{CacheParts, ImageCache, SetCacheLimits, Shelver, Shelves},
+    cache::{CacheParts, ImageCache, SetCacheLimits, Shelver},
     config::{CacheConfig, Config, TasksConfig},
     control::Control,
     domain::ProviderProfile,
@@ -118,13 +118,13 @@ pub const fn cache_limits(config: &CacheConfig) -> SetCacheLimits {
     }
 }
 
-/// The cache, with its doors for who may not wait for it.
-fn start_cache(parts: CacheParts) -> (Addr<ImageCache>, Shelves, Shelver) {
+/// The cache, with its door for who may not wait for it.
+fn start_cache(parts: CacheParts) -> (Addr<ImageCache>, Shelver) {
     let cache = ImageCache::new(parts);
-    let (shelves, shelver) = (cache.shelves(), cache.shelver());
+    let shelver = cache.shelver();
     let cache = cache.start();
     let shelver = shelver(cache.clone().recipient());
-    (cache, shelves, shelver)
+    (cache, shelver)
 }
 
 fn services(
@@ -158,7 +158,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         events: events.clone(),
         limits: cache_limits(&config.cache),
     };
-    let (cache, shelves, shelver) = start_cache(parts);
+    let (cache, shelver) = start_cache(parts);
 
     let factory = InstanceFactory::new(&budget, artifacts.to_path_buf(), shelver.clone());
     let instances = factory.build(&config);
@@ -173,7 +173,6 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         artifacts,
         plan: Arc::new(Planner::new(profiles)),
         run: Arc::new(services(&gateway, &cache, shelver, &stats)),
-        shelves,
         look_up: cache.clone().recipient(),
         coalesced: cache.clone().recipient(),
         permits: permits.clone(),

@@ -1,5 +1,7 @@
 //! Accepts tasks: all of a request or none, and the same request only once.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use reel_protocol::{BatchId, CacheMode, Digest, JsonText, Source, TaskId, TaskNote, TaskState, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -96,8 +98,9 @@ pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> 
         return Ok(before);
     }
     let mut open = Vec::with_capacity(tasks.len());
+    let mut states = KnownStates::default();
     for (index, task) in tasks.iter().enumerate() {
-        match unfinished_dependencies(connection, task)? {
+        match states.open_of(connection, task.after.clone())? {
             Ok(dependencies) => open.push(dependencies),
             Err(missing) => return Ok(Accepted::NoDependency(index, missing)),
         }
@@ -159,23 +162,59 @@ pub fn find_request(
 /// Dependencies that are not finished, or the one that did not succeed.
 pub type Dependencies = Result<Vec<TaskId>, TaskId>;
 
-/// Outer error: one that does not exist. Inner error: one that did not succeed.
-pub(super) fn unfinished_dependencies(
-    connection: &Connection,
-    task: &NewTask,
-) -> Result<Result<Dependencies, TaskId>, StoreError> {
-    let mut unfinished = Vec::new();
-    let mut failed = None;
-    for needed in &task.after {
-        let mut statement = connection.prepare_cached("SELECT state FROM tasks WHERE id = ?")?;
-        match statement.query_row([needed.0], |row| state_at(row, 0)).optional()? {
-            None => return Ok(Err(*needed)),
-            Some(TaskState::Succeeded) => {}
-            Some(state) if state.is_finished() => failed = failed.or(Some(*needed)),
-            Some(_) => unfinished.push(*needed),
-        }
+/// The states of tasks that others need. Each is asked for once, as a thousand tasks may name the same thousand.
+#[derive(Debug, Default)]
+pub(super) struct KnownStates(HashMap<TaskId, Option<TaskState>>);
+
+impl KnownStates {
+    /// Those of all tasks.
+    pub(super) fn of_all(connection: &Connection) -> Result<Self, StoreError> {
+        let mut statement = connection.prepare("SELECT id, state FROM tasks")?;
+        let rows = statement.query_map([], |row| Ok((TaskId(row.get(0)?), Some(state_at(row, 1)?))))?;
+        Ok(Self(rows.collect::<Result<_, _>>()?))
     }
-    Ok(Ok(failed.map_or(Ok(unfinished), Err)))
+
+    /// Those of these tasks.
+    pub(super) fn read(connection: &Connection, ids: &[TaskId]) -> Result<Self, StoreError> {
+        let state = |id: &TaskId| Ok((*id, state_of(connection, *id)?));
+        Ok(Self(ids.iter().map(state).collect::<Result<_, StoreError>>()?))
+    }
+
+    /// Whether the task was in the journal when the states were read.
+    pub(super) fn exists(&self, id: TaskId) -> bool {
+        self.0.get(&id).is_some_and(Option::is_some)
+    }
+
+    /// Those of the needed tasks that are open. Outer error: one that does not exist. Inner error: one that did not succeed.
+    pub(super) fn open_of(
+        &mut self,
+        connection: &Connection,
+        mut needed: Vec<TaskId>,
+    ) -> Result<Result<Dependencies, TaskId>, StoreError> {
+        for id in &needed {
+            if let Entry::Vacant(unknown) = self.0.entry(*id) {
+                unknown.insert(state_of(connection, *id)?);
+            }
+        }
+        let state = |id: &TaskId| self.0.get(id).copied().flatten();
+        if let Some(missing) = needed.iter().find(|id| state(id).is_none()) {
+            return Ok(Err(*missing));
+        }
+        let has_failed = |id: &&TaskId| {
+            state(id).is_some_and(|state| state.is_finished() && state != TaskState::Succeeded)
+        };
+        if let Some(failed) = needed.iter().find(has_failed) {
+            return Ok(Ok(Err(*failed)));
+        }
+        needed.retain(|id| state(id).is_some_and(|state| !state.is_finished()));
+        Ok(Ok(Ok(needed)))
+    }
+}
+
+/// The state of a task; None if it does not exist.
+fn state_of(connection: &Connection, id: TaskId) -> Result<Option<TaskState>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT state FROM tasks WHERE id = ?")?;
+    Ok(statement.query_row([id.0], |row| state_at(row, 0)).optional()?)
 }
 
 fn insert_one(

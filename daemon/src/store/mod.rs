@@ -35,7 +35,10 @@ pub use self::{
     history::{Pruned, forget, prune, prune_pinning},
     open::{Opened, open},
     origin::{Loss, born, save_ids},
-    query::{Filter, Found, batch_states, find_states, list, list_plan, view, views},
+    query::{
+        Filter, Found, batch_has_settled, batch_states, find_states, first_of_batch, list, list_plan, view,
+        views,
+    },
     recover::{Recovered, Recovery, load, recover},
     steps::{Finish, RemoteId, Start, Step, UNREACHED, finish, set_remote_id, start, step},
     thread::Store,

@@ -171,6 +171,24 @@ pub fn batch_states(
     Ok(Some(rows.collect::<Result<_, _>>()?))
 }
 
+/// The first tasks of a batch, at most so many, in the order of their ids.
+pub fn first_of_batch(
+    connection: &Connection,
+    batch: BatchId,
+    limit: usize,
+) -> Result<Vec<TaskId>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM tasks WHERE batch = ? ORDER BY id LIMIT ?")?;
+    let rows = statement.query_map(params![batch.0, limit as u64], |row| row.get(0).map(TaskId))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether a task of the batch is over or held.
+pub fn batch_has_settled(connection: &Connection, batch: BatchId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM tasks WHERE batch = ? AND state NOT IN ('waiting', 'queued', 'running') LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.exists([batch.0])?)
+}
+
 /// Bytes of params and metadata, which are looked at without copying them.
 fn text_bytes(row: &Row<'_>) -> Result<usize, StoreError> {
     let length = |index| -> Result<usize, StoreError> {

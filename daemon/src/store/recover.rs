@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
     Dependencies, NewTask, RemoteId, StoreError,
-    accept::unfinished_dependencies,
+    accept::KnownStates,
     columns::{cache_mode, hold_at, json_at, state_at},
     origin::ids_below,
 };
@@ -14,7 +14,7 @@ use crate::domain::Refused;
 /// A task that was not finished when the daemon ended.
 #[derive(Debug, Clone)]
 pub struct Recovered {
-    /// As it was accepted; `state` is where it stood.
+    /// As it was accepted, but for `state`, which is where it stood, and `after`, of which `open` has what is left.
     pub task: NewTask,
     /// Its revision.
     pub rev: u64,
@@ -77,8 +77,11 @@ pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
         "SELECT {RECOVERED_COLUMNS} FROM tasks WHERE state IN ('waiting', 'queued', 'running', 'held') ORDER BY id"
     ))?;
     let mut unfinished = statement.query_map([], recovered)?.collect::<Result<Vec<_>, _>>()?;
-    for task in &mut unfinished {
-        find_open(connection, task)?;
+    if unfinished.iter().any(|row| !row.task.after.is_empty()) {
+        let mut states = KnownStates::of_all(connection)?;
+        for row in &mut unfinished {
+            find_open(connection, row, &mut states)?;
+        }
     }
     let mut statement = connection.prepare("SELECT state, count(*) FROM tasks GROUP BY state")?;
     let counts = statement
@@ -101,25 +104,24 @@ pub fn load(connection: &Connection, id: TaskId) -> Result<Option<Recovered>, St
     let mut statement =
         connection.prepare_cached(&format!("SELECT {RECOVERED_COLUMNS} FROM tasks WHERE id = ?"))?;
     let mut found = statement.query_row([id.0], recovered).optional()?;
-    if let Some(task) = &mut found {
-        find_open(connection, task)?;
+    if let Some(row) = &mut found {
+        let mut states = KnownStates::read(connection, &row.task.after)?;
+        find_open(connection, row, &mut states)?;
     }
     Ok(found)
 }
 
-fn find_open(connection: &Connection, task: &mut Recovered) -> Result<(), StoreError> {
-    if !task.task.after.is_empty() {
-        // A dependency that has left the history was finished; only a success lets anything leave it before its dependants.
-        let mut after = task.task.after.clone();
-        after.retain(|needed| exists(connection, *needed).unwrap_or(true));
-        let known = NewTask { after, ..task.task.clone() };
-        task.open = unfinished_dependencies(connection, &known)?.unwrap_or_else(|_| Ok(Vec::new()));
-    }
+/// Finds which of a task's dependencies are open. One that has left the history was finished; only a success lets anything leave it before its
+/// dependants.
+fn find_open(
+    connection: &Connection,
+    row: &mut Recovered,
+    states: &mut KnownStates,
+) -> Result<(), StoreError> {
+    let mut needed = std::mem::take(&mut row.task.after);
+    needed.retain(|id| states.exists(*id));
+    row.open = states.open_of(connection, needed)?.unwrap_or_else(|_| Ok(Vec::new()));
     Ok(())
-}
-
-fn exists(connection: &Connection, id: TaskId) -> Result<bool, StoreError> {
-    Ok(connection.prepare_cached("SELECT 1 FROM tasks WHERE id = ?")?.exists([id.0])?)
 }
 
 /// Each provider with what follows the mark in the outcome of its attempt: the error's code and message, or the code alone in a journal of an

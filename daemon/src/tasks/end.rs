@@ -1,12 +1,4 @@
-//! How a task ends, and what must be in the journal before it may.
-
-use std::sync::{
-    Arc,
-    atomic::{
-        AtomicBool,
-        Ordering::{Acquire, Release},
-    },
-};
+//! How a task ends.
 
 use reel_protocol::{Digest, ErrorCode, Source, TaskError, TaskNote, TaskState};
 
@@ -23,23 +15,6 @@ pub struct End {
     pub(super) notes: Vec<TaskNote>,
     pub(super) cost_microusd: Option<u64>,
     pub(super) error: Option<TaskError>,
-    pub(super) rows: Option<RowsWritten>,
-}
-
-/// Whether the journal has the rows of the results that an end names: written before the end is, and in its commit or an earlier one.
-#[derive(Debug, Clone, Default)]
-pub(super) struct RowsWritten(Arc<AtomicBool>);
-
-impl RowsWritten {
-    /// Notes whether they are there.
-    pub fn set(&self, are_written: bool) {
-        self.0.store(are_written, Release);
-    }
-
-    /// Whether they are there.
-    pub fn get(&self) -> bool {
-        self.0.load(Acquire)
-    }
 }
 
 impl End {
@@ -61,11 +36,6 @@ impl End {
     /// With what the provider says that the results cost: only of the task that had them made.
     pub(super) fn with_cost(self, cost_microusd: Option<u64>) -> Self {
         Self { cost_microusd, ..self }
-    }
-
-    /// Only if these rows are there.
-    pub(super) fn with_rows(self, rows: RowsWritten) -> Self {
-        Self { rows: Some(rows), ..self }
     }
 
     /// Done, with nothing to show.
@@ -93,7 +63,6 @@ impl End {
             notes: Vec::new(),
             cost_microusd: None,
             error,
-            rows: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use reel_protocol::{BatchId, TaskId, TaskState};
 
 use super::PlanRefusal;
-use crate::store::StoreError;
+use crate::{budget::OverBudget, store::StoreError};
 
 /// A variant for each thing that a caller would do differently.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -53,12 +53,9 @@ pub enum TaskRefusal {
         /// What the journal must have to end what it accepts.
         needed_bytes: u64,
     },
-    /// The memory budget has no room for the params.
-    #[error("the memory budget has no room for {asked_bytes} bytes of params now")]
-    OverMemory {
-        /// Asked to hold.
-        asked_bytes: u64,
-    },
+    /// The memory budget has no room for the tasks, or for the wait.
+    #[error("the memory budget has no room for it now: {0}")]
+    OverMemory(OverBudget),
     /// The request id was used for something else.
     #[error("request_id {0:?} was used for a different request")]
     RequestIdConflict(String),

@@ -7,8 +7,6 @@ use std::collections::HashMap;
 
 use reel_protocol::TaskId;
 
-use super::slack::let_go;
-
 /// What makes requests equal: BLAKE3 over everything that changes the result.
 pub type Key = [u8; 32];
 
@@ -47,15 +45,9 @@ impl Flights {
         flight.leader
     }
 
-    /// Whether anybody asks for this already.
-    pub fn is_open(&self, key: &Key) -> bool {
-        self.by_key.contains_key(key)
-    }
-
     /// Takes a task out. Where it led, the first that `may_lead` leads now, or the first of all.
     pub fn leave(&mut self, id: TaskId, may_lead: impl Fn(TaskId) -> bool) -> Left {
         let Some(key) = self.keys.remove(&id) else { return Left::Unchanged };
-        let_go(&mut self.keys);
         let Some(flight) = self.by_key.get_mut(&key) else { return Left::Unchanged };
         if flight.leader != id {
             flight.followers.retain(|follower| *follower != id);
@@ -63,7 +55,6 @@ impl Flights {
         }
         if flight.followers.is_empty() {
             self.by_key.remove(&key);
-            let_go(&mut self.by_key);
             return Left::Ended;
         }
         let place = flight.followers.iter().position(|follower| may_lead(*follower)).unwrap_or(0);

@@ -1,33 +1,39 @@
-//! An unfinished task as the tracker holds it.
+//! An unfinished task as the machine holds it.
 
 use std::{sync::Arc, time::Duration};
 
-use actix::Context;
 use reel_protocol::{
     BatchId, CacheMode, HoldReason, Progress, Source, TaskError, TaskId, TaskState, Timestamp,
     methods::TaskEvent,
 };
-use tokio::time::Instant;
 
-use super::{Candidate, Plan, TaskTracker, flights::Key, ready::Lane};
+use super::{
+    Candidate, Plan,
+    dependencies::EDGE_BYTES,
+    flights::Key,
+    machine::{Moment, Now, RunId, Todo},
+    ready::Lane,
+};
 use crate::{
     domain::{Refused, RemoteJob, Target},
-    memory::Reservation,
     store::NewTask,
 };
 
-/// What waits until a task's transition is on disk.
-pub type Deferred = Box<dyn FnOnce(&mut TaskTracker, &mut Context<TaskTracker>) + Send>;
+/// What a live task takes beside its params and its dependencies: its struct, and its places in the queues and tables.
+const OVERHEAD_BYTES: u64 = 1_024;
 
-/// Beside its params a live task takes about this much, by its struct and its places in the queues.
-pub const OVERHEAD_BYTES: u64 = 1_024;
+/// What is reserved in the memory budget for a live task that waits for so many others.
+pub fn held_bytes(row: &NewTask, needed: usize) -> u64 {
+    row.params.as_str().len() as u64 + OVERHEAD_BYTES + EDGE_BYTES * needed as u64
+}
 
 /// An unfinished task.
+#[derive(Debug)]
 pub struct LiveTask {
     pub id: TaskId,
-    /// As on disk.
+    /// The revision on disk.
     pub rev: u64,
-    /// As on disk.
+    /// The state on disk.
     pub state: TaskState,
     pub hold_reason: Option<HoldReason>,
     pub kind: Arc<str>,
@@ -40,20 +46,20 @@ pub struct LiveTask {
     /// The provider that the caller named.
     pub wanted: Option<Arc<str>>,
     pub plan: Plan,
-    /// Begun.
+    /// Attempts that have begun.
     pub attempts: u32,
     /// Those of them whose requests never left: many of these say nothing about the provider or the task.
     pub unreached: u32,
     pub attempts_left: u32,
-    /// Of the daemon, while it was running.
+    /// How often the daemon died while the task was running.
     pub deaths: u32,
     pub not_before: Option<Timestamp>,
-    /// Its place in the tracker's `delayed`.
-    pub delayed_until: Option<Instant>,
-    pub deadline: Option<Instant>,
+    /// Its place among the machine's delayed tasks.
+    pub delayed_until: Option<Moment>,
+    pub deadline: Option<Moment>,
     pub progress: Progress,
     /// When its last progress event went out.
-    pub told: Option<Instant>,
+    pub told: Option<Moment>,
     /// Whether a progress event is due later.
     pub is_telling: bool,
     /// What the provider holds for it: its next attempt asks for that first.
@@ -62,13 +68,14 @@ pub struct LiveTask {
     pub refused_by: Vec<Refused>,
     /// Providers that it left as they were out of order; it may come back to them. Only in memory.
     pub passed_over: Vec<Refused>,
-    /// The run that works for it.
-    pub run: Option<u64>,
+    /// The attempt that works for it.
+    pub run: Option<RunId>,
     /// A transition is on its way to disk: nothing else may be decided until it is there.
     pub is_committing: bool,
-    pub deferred: Vec<Deferred>,
-    /// Its share of the memory budget; None only for tasks of an earlier life that no longer fit.
-    pub reservation: Option<Reservation>,
+    /// What is decided then.
+    pub deferred: Vec<Todo>,
+    /// Its share of the memory budget; 0 only for tasks of an earlier daemon that do not fit any more.
+    pub held_bytes: u64,
 }
 
 impl LiveTask {
@@ -90,20 +97,13 @@ impl LiveTask {
 
     /// What makes it equal to others: only tasks that read the cache share a call.
     pub fn key(&self) -> Option<Key> {
-        if self.cache == CacheMode::Use {
-            self.plan.candidates.first().map(|candidate| candidate.key)
-        } else {
-            None
-        }
+        let first = self.plan.candidates.first().filter(|_| self.cache == CacheMode::Use);
+        first.map(|candidate| candidate.key)
     }
 
     /// Its keys in the order of the providers' selection; none if it does not read the cache.
     pub fn keys(&self) -> Vec<Key> {
-        if self.cache == CacheMode::Use {
-            self.plan.candidates.iter().map(|candidate| candidate.key).collect()
-        } else {
-            Vec::new()
-        }
+        if self.cache == CacheMode::Use { self.plan.keys().copied().collect() } else { Vec::new() }
     }
 
     /// The task as its events show it.
@@ -131,8 +131,8 @@ pub(super) fn live_task(
     client: Arc<str>,
     batch: Option<BatchId>,
     lane: Lane,
+    now: Now,
 ) -> LiveTask {
-    let left = |deadline: Timestamp| Instant::now() + deadline.since(Timestamp::now());
     LiveTask {
         id: row.id,
         rev: 1,
@@ -153,7 +153,7 @@ pub(super) fn live_task(
         deaths: 0,
         not_before: None,
         delayed_until: None,
-        deadline: row.deadline.map(left),
+        deadline: row.deadline.map(|deadline| now.moment + deadline.since(now.wall)),
         progress: Progress::default(),
         told: None,
         is_telling: false,
@@ -163,7 +163,7 @@ pub(super) fn live_task(
         run: None,
         is_committing: false,
         deferred: Vec::new(),
-        reservation: None,
+        held_bytes: 0,
     }
 }
 

@@ -193,18 +193,6 @@ pub struct Drained {
     pub abandoned: usize,
 }
 
-/// How far a run is; may be lost when too many come at once.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct ReportProgress {
-    /// The number of the run that reports.
-    pub run: u64,
-    /// 0 to 1.
-    pub fraction: f64,
-    /// What it does now.
-    pub message: String,
-}
-
 /// Plan every unfinished task anew with another planner, and what comes from now on: the providers have changed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

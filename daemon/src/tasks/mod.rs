@@ -1,39 +1,21 @@
 //! Tasks: what was accepted, where it stands, what runs next, who waits for it.
+//!
+//! The `machine` decides, as a pure function of events; the `tracker` is the actor that feeds it and carries out what it wants done.
 
-mod admit;
 mod again;
-mod call;
-mod counts;
 mod crash;
-mod decide;
 mod dependencies;
-mod dispatch;
-mod eager;
 mod end;
 mod error;
-mod fallback;
-mod finish;
 mod flights;
-mod history;
-mod hits;
 mod ids;
-mod inbox;
-mod intake;
-mod journal;
 mod live;
+#[doc(hidden)]
+pub mod machine;
 mod messages;
-mod outcome;
-mod progress;
-mod promise;
 mod ready;
-mod recover;
-mod remote_jobs;
-mod replan;
-mod slack;
 mod state;
-mod submit;
 mod tracker;
-mod wait;
 mod wait_reason;
 mod waiters;
 
@@ -41,16 +23,16 @@ pub use self::{
     error::TaskRefusal,
     messages::{
         CallService, Caller, DecideTask, Decision, Drain, Drained, GetTask, GetTaskCounts, Gone, ListTasks,
-        PauseQueue, RemoveTask, Replan, ReportProgress, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts,
-        WaitFor, WaitTasks,
+        PauseQueue, RemoveTask, Replan, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts, WaitFor,
+        WaitTasks,
     },
-    tracker::{TaskTracker, TrackerParts},
+    tracker::{TaskTracker, TrackerParts, apply},
 };
 
 // What the files of this room speak of with other rooms.
 use crate::{
     cache::MakeRoom,
-    domain::{Again, CancelSignal, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks},
+    domain::{Again, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks},
     service::{Lost, RunEnd, RunTask, RunTasks},
 };
 

@@ -12,7 +12,6 @@ use std::{
 
 use reel_protocol::TaskId;
 
-use super::slack::let_go;
 use crate::domain::Target;
 
 /// A batch, or the connection that sent single tasks.
@@ -59,7 +58,6 @@ impl Ready {
     /// Takes a task out; false if it was not in.
     pub fn remove(&mut self, id: TaskId) -> bool {
         let Some(place) = self.places.remove(&id) else { return false };
-        let_go(&mut self.places);
         self.targets.update(&place.target, |priorities| {
             if let Some(clients) = priorities.get_mut(&Reverse(place.priority)) {
                 clients.update(&place.client, |lanes| {
@@ -126,6 +124,11 @@ impl Ready {
     /// Whether a task is in.
     pub fn contains(&self, id: TaskId) -> bool {
         self.places.contains_key(&id)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
     }
 
     /// Whether there are none.

@@ -14,13 +14,12 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     Again, Caller, Candidate, DecideTask, Decision, Drain, GetTask, GetTaskCounts, Plan, PlanRefusal,
-    PlanSpec, PlanTasks, RunEnd, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal, TaskTracker,
-    TrackerParts, WaitFor, WaitTasks,
+    PlanSpec, PlanTasks, RunEnd, SetTaskLimits, SubmitTask, TaskRefusal, TaskTracker, TrackerParts, WaitFor,
+    WaitTasks,
 };
 use crate::{
     cache::{
         Body, CacheParts, CountCoalesced, ImageCache, KeepMade, LookUp, Made, NewArtifact, SetCacheLimits,
-        Shelves,
     },
     domain::Facts,
     events::EventHub,
@@ -30,7 +29,6 @@ use crate::{
 };
 
 mod again;
-mod eager;
 mod racing;
 mod results;
 mod services;
@@ -42,7 +40,6 @@ const LIMITS: SetTaskLimits =
 /// Plays the cache.
 struct Peers {
     cache: Addr<ImageCache>,
-    shelves: Shelves,
     home: tempfile::TempDir,
 }
 
@@ -53,8 +50,7 @@ impl Peers {
         let limits = SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: 1 << 30 };
         let (store, artifacts) = (store.clone(), home.path().to_owned());
         let cache = ImageCache::new(CacheParts { store, artifacts, budget, events, limits });
-        let (shelves, cache) = (cache.shelves(), cache.start());
-        Self { cache, shelves, home }
+        Self { cache: cache.start(), home }
     }
 }
 
@@ -139,7 +135,7 @@ impl Bench {
     fn new(store: &Store, is_paid: bool) -> Self {
         let (gate, runs) = (Arc::new(Semaphore::new(0)), Arc::default());
         let peers = Peers::new(store);
-        let (artifacts, shelves) = (peers.home.path().to_owned(), peers.shelves.clone());
+        let artifacts = peers.home.path().to_owned();
         let running = services::FakeServices {
             gate: Arc::clone(&gate),
             runs: Arc::clone(&runs),
@@ -152,7 +148,6 @@ impl Bench {
             artifacts: Arc::from(&*artifacts),
             plan: Arc::new(AnyPlan { is_paid }),
             run: Arc::new(running),
-            shelves,
             look_up: peers.clone().recipient(),
             coalesced: peers.recipient(),
             permits: Permits::new([(

@@ -1,53 +1,54 @@
-//! The task tracker: owns every unfinished task, decides what runs, and tells who waits.
+//! The task tracker: the actor that feeds the task machine and carries out what it wants done.
 //!
-//! It promises that an acknowledged task is on disk, that its own memory and its events follow the disk and never run ahead of it, and that
-//! every waiter gets an outcome. Sessions ask it; it asks the services to run, the cache for what is there, and the journal for everything
-//! that changes. Each change goes to the journal with what follows from it, and comes back in the order of the commits.
+//! It promises that an acknowledged task is on disk, that every request gets an answer, and that commits reach the machine in the order in
+//! which the journal made them. It decides nothing itself: sessions ask it, and it passes events to the [`Machine`]; what follows goes to the
+//! journal, the cache, the services, and whoever waits for an answer.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+mod desk;
+mod intake;
+mod journal;
+mod requests;
+mod restart;
+mod show;
+mod sinks;
+
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, SpawnHandle, StreamHandler};
-use reel_protocol::{BatchId, TaskId, TaskState, methods::MemoryLevel};
+use futures_util::stream::unfold;
+use reel_protocol::{Timestamp, methods::MemoryLevel};
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
+    sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
 
 use super::{
-    PlanTasks, ReportProgress, RunTasks, SetTaskLimits,
-    dependencies::Dependencies,
-    flights::{Flights, Key},
-    hits::Hit,
-    ids::Ids,
-    inbox::Inbox,
-    journal::Applied,
-    live::LiveTask,
-    messages::{Drained, PauseQueue},
-    ready::Ready,
-    waiters::Waiters,
+    PlanTasks, RunEnd, RunTask, RunTasks, SetTaskLimits,
+    machine::{Attempt, AttemptEnd, Effect, Event, Machine, Moment, Now, RequestId, RunId, Write},
 };
 use crate::{
-    cache::{CountCoalesced, LookUp, Shelves},
+    budget::Budget,
+    cache::{CountCoalesced, Kept, LookUp},
+    chain::chain,
     disk::FreeRoom,
-    domain::{RemoteJob, Target},
     events::EventHub,
-    memory::{Budget, PressureChanged},
+    memory::PressureChanged,
     provider::Permits,
     store::{Recovery, Store},
+};
+
+pub use self::journal::apply;
+use self::{
+    desk::Desk,
+    journal::Committed,
+    requests::Requests,
+    sinks::{job_sink, progress_sink},
 };
 
 /// Requests and reports that may stand before the tracker; sessions bound their own requests far below.
 const MAILBOX: usize = 4_096;
 /// Most reads of tasks to be shown at once, each of which may be a page.
 const READERS: usize = 4;
-
-/// How long the journal is left alone after it refused what must not be lost.
-pub(super) const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the tracker works with.
 #[derive(Debug, Clone)]
@@ -62,8 +63,6 @@ pub struct TrackerParts {
     pub plan: Arc<dyn PlanTasks>,
     /// Runs attempts.
     pub run: Arc<dyn RunTasks>,
-    /// What the cache has in memory.
-    pub shelves: Shelves,
     /// Says what the cache has.
     pub look_up: Recipient<LookUp>,
     /// Counts coalesced requests.
@@ -80,169 +79,191 @@ pub struct TrackerParts {
     pub limits: SetTaskLimits,
 }
 
-/// An attempt under way; it holds a slot.
-pub(super) struct Run {
-    /// Whom it works for; None once the task was given up and nobody shares it.
-    pub leader: Option<TaskId>,
-    /// Tells it to stop.
-    pub cancel: watch::Sender<bool>,
-    /// What makes others equal to it; None where its result is not shared.
-    pub key: Option<Key>,
-    /// Whether it goes on though it was told to stop, as it may have been paid.
-    pub is_paid: bool,
-    /// Whether it only waits for the rows of its results: it holds no slot any more.
-    pub is_over: bool,
-    /// What the provider holds for it. From then on it only fetches, and holds no slot any more.
-    pub job: Option<Arc<RemoteJob>>,
+/// What comes back to the tracker from what it had done elsewhere.
+enum Returned {
+    /// An event as it is.
+    Event(Box<Event>),
+    /// A write was committed or refused.
+    Committed(Box<Committed>),
+    /// An attempt is over.
+    Ended(RunId, RunEnd),
+    /// Whoever sent a request does not wait any more.
+    Gone(RequestId),
 }
 
 /// The actor.
 pub struct TaskTracker {
-    pub(super) parts: TrackerParts,
-    /// Boxed: the table of a large batch is emptied and kept, and shall be mere pointers then.
-    pub(super) live: HashMap<TaskId, Box<LiveTask>>,
-    pub(super) ready: Ready,
-    /// Providers that are out of order and whose ready tasks were told to leave.
-    pub(super) down: HashSet<Target>,
-    /// Ready tasks whose provider may be out of order.
-    pub(super) leaving: Vec<TaskId>,
-    pub(super) flights: Flights,
-    pub(super) dependencies: Dependencies,
-    pub(super) waiters: Waiters,
+    parts: TrackerParts,
+    pub(super) machine: Machine<Desk>,
+    requests: Requests,
+    /// How each attempt is told to stop.
+    stops: HashMap<RunId, watch::Sender<bool>>,
+    /// Results whose rows are on their way into the journal.
+    kept: HashMap<RunId, Kept>,
+    returns: mpsc::UnboundedSender<Returned>,
+    /// Taken when the actor starts.
+    returned: Option<mpsc::UnboundedReceiver<Returned>>,
     /// Turns of those who read tasks to show them.
-    pub(super) read_turns: Arc<Semaphore>,
-    pub(super) runs: HashMap<u64, Run>,
-    pub(super) next_run: u64,
-    /// Results that were made: what the cache did not have before the last one may be there now.
-    pub(super) results: u64,
-    /// Queued tasks whose time has not come.
-    pub(super) delayed: BTreeSet<(Instant, TaskId)>,
-    pub(super) deadlines: BTreeSet<(Instant, TaskId)>,
-    /// When the next of both comes due: one timer for all, since an actor looks at each of its timers whenever it does anything.
-    timer: Option<(Instant, SpawnHandle)>,
-    /// Unfinished tasks whose provider is not configured, and that provider.
-    pub(super) missing: BTreeMap<TaskId, Arc<str>>,
-    pub(super) counts: BTreeMap<TaskState, u64>,
-    /// Unfinished tasks of each batch that has any.
-    pub(super) open_batches: HashMap<BatchId, u64>,
-    /// Tasks that are on their way into the journal.
-    pub(super) accepting: u64,
-    /// Requests whose tasks are on disk and not all in their queues yet.
-    pub(super) admitting: u64,
-    pub(super) ids: Ids,
-    pub(super) is_paused: bool,
-    pub(super) is_stopping: bool,
-    pub(super) is_pruning: bool,
-    /// Answers from the cache whose rows wait for others to share their commit.
-    pub(super) hits: Vec<Hit>,
-    /// How many of such rows the journal is writing.
-    pub(super) hits_on_their_way: usize,
-    /// So many finished tasks may stand before it is looked again which may go.
-    pub(super) unprunable: u64,
+    read_turns: Arc<Semaphore>,
     /// What the disk has left.
-    pub(super) free_room: FreeRoom,
-    pub(super) drained: Option<(oneshot::Sender<Drained>, Drained)>,
-    pub(super) inbox: Inbox,
+    free_room: FreeRoom,
+    /// The machine's moments count from here.
+    origin: Instant,
+    wake: Option<SpawnHandle>,
 }
 
 impl TaskTracker {
     /// A tracker without tasks; it reads the journal when it starts.
     pub fn new(parts: TrackerParts) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "bounded by what the tracker has asked for: writes in the journal's queue, and one return for each attempt and read"
+        )]
+        let (returns, returned) = mpsc::unbounded_channel();
+        let origin = Instant::now();
+        let desk = Desk::new(&parts, origin);
+        let machine = Machine::new(desk, parts.limits, Arc::clone(&parts.plan), now(origin));
         Self {
             parts,
-            live: HashMap::new(),
-            ready: Ready::default(),
-            down: HashSet::new(),
-            leaving: Vec::new(),
-            flights: Flights::default(),
-            dependencies: Dependencies::default(),
-            waiters: Waiters::default(),
+            machine,
+            requests: Requests::default(),
+            stops: HashMap::new(),
+            kept: HashMap::new(),
+            returns,
+            returned: Some(returned),
             read_turns: Arc::new(Semaphore::new(READERS)),
-            runs: HashMap::new(),
-            next_run: 0,
-            results: 0,
-            delayed: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
-            timer: None,
-            missing: BTreeMap::new(),
-            counts: BTreeMap::new(),
-            open_batches: HashMap::new(),
-            accepting: 0,
-            admitting: 0,
-            ids: Ids::default(),
-            is_paused: false,
-            is_stopping: false,
-            is_pruning: false,
-            hits: Vec::new(),
-            hits_on_their_way: 0,
-            unprunable: 0,
             free_room: FreeRoom::default(),
-            drained: None,
-            inbox: Inbox::default(),
+            origin,
+            wake: None,
         }
     }
 
-    /// Runs `decide` as soon as no transition of the task is on its way to disk: now, if there is none.
-    pub(super) fn when_settled(
-        &mut self,
-        ctx: &mut Context<Self>,
-        id: TaskId,
-        decide: impl FnOnce(&mut Self, &mut Context<Self>) + Send + 'static,
-    ) {
-        match self.live.get_mut(&id) {
-            Some(task) if task.is_committing => task.deferred.push(Box::new(decide)),
-            _ => decide(self, ctx),
-        }
+    /// Tells the machine what happened, and carries out what follows.
+    fn feed(&mut self, ctx: &mut Context<Self>, event: Event) {
+        let effects = self.machine.handle(event, now(self.origin));
+        self.carry_out(ctx, effects);
     }
 
-    /// The task's transition is on disk: what waited for it is decided now.
-    pub(super) fn settle_commit(&mut self, ctx: &mut Context<Self>, id: TaskId) {
-        let Some(task) = self.live.get_mut(&id) else { return };
-        task.is_committing = false;
-        let mut deferred = std::mem::take(&mut task.deferred).into_iter();
-        while let Some(decide) = deferred.next() {
-            decide(self, ctx);
-            if let Some(task) = self.live.get_mut(&id)
-                && task.is_committing
-            {
-                let later = std::mem::take(&mut task.deferred);
-                task.deferred = deferred.chain(later).collect();
-                return;
+    fn carry_out(&mut self, ctx: &mut Context<Self>, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Commit(write) => self.commit(write),
+                Effect::LookUp { run, keys } => self.look_up(run, keys),
+                Effect::Start(attempt) => self.start_attempt(ctx, *attempt),
+                Effect::Stop(run) => {
+                    if let Some(stop) = self.stops.get(&run) {
+                        stop.send_replace(true);
+                    }
+                }
+                Effect::Load { request, id, decision } => self.load(request, id, decision),
+                Effect::Plan { planner, asked } => self.plan_anew(planner, asked),
+                Effect::Answer { request, answer } => self.answer(ctx, request, answer),
+                Effect::Tell { event, task } => self.parts.events.task(event, || *task),
+                Effect::CountCoalesced => {
+                    if let Err(error) = self.parts.coalesced.try_send(CountCoalesced(1)) {
+                        tracing::debug!(%error, "a coalesced request was not counted");
+                    }
+                }
+                Effect::WakeAt(due) => self.wake_at(ctx, due),
             }
         }
-        // What was being decided stood in no queue; what is still to be done goes back.
-        self.enqueue(id);
     }
 
-    /// Wakes the tracker when `due` comes, if nothing wakes it earlier.
-    pub(super) fn wake_at(&mut self, ctx: &mut Context<Self>, due: Instant) {
-        if let Some((earlier, timer)) = self.timer {
-            if earlier <= due {
-                return;
+    /// Has what becomes of `work` come back to the machine.
+    fn when_done(&self, work: impl Future<Output = Event> + 'static) {
+        let returns = self.returns.clone();
+        // It fails only once the tracker has stopped.
+        actix::spawn(async move { drop(returns.send(Returned::Event(Box::new(work.await)))) });
+    }
+
+    fn look_up(&self, run: RunId, keys: Vec<crate::cache::Key>) {
+        let found = self.parts.look_up.send(LookUp { requests: vec![keys], is_counted: false });
+        self.when_done(async move {
+            let found = found.await.unwrap_or_default().into_iter().next().flatten();
+            Event::LookedUp { run, found }
+        });
+    }
+
+    fn start_attempt(&mut self, ctx: &mut Context<Self>, attempt: Attempt) {
+        let Attempt { run, kind, params, provider, job, cache } = attempt;
+        let (stop, cancel) = watch::channel(false);
+        self.stops.insert(run, stop);
+        let running = self.parts.run.run(RunTask {
+            kind,
+            params,
+            provider,
+            job,
+            permit: self.machine.around.take_permit(run),
+            cache,
+            cancel,
+            progress: progress_sink(ctx.address().recipient(), run),
+            jobs: job_sink(ctx.address().recipient(), run),
+            make_room: ctx.address().recipient(),
+        });
+        let returns = self.returns.clone();
+        actix::spawn(async move {
+            let end = running.await;
+            // It fails only once the tracker has stopped; the crash rule decides then.
+            drop(returns.send(Returned::Ended(run, end)));
+        });
+    }
+
+    /// An attempt is over. What it made is kept until its rows are in the journal.
+    fn ended(&mut self, ctx: &mut Context<Self>, run: RunId, end: RunEnd) {
+        self.stops.remove(&run);
+        let end = match end {
+            RunEnd::Done => AttemptEnd::Done,
+            RunEnd::Made { kept, cost_microusd, lost } => {
+                let made = Arc::new(kept.made.clone());
+                self.kept.insert(run, *kept);
+                AttemptEnd::Made { made, cost_microusd, lost }
             }
-            ctx.cancel_future(timer);
-        }
-        let timer = ctx.run_later(due.saturating_duration_since(Instant::now()), Self::wake);
-        self.timer = Some((due, timer));
+            RunEnd::Failed(error, again) => AttemptEnd::Failed(error, again),
+            RunEnd::Stopped => AttemptEnd::Stopped,
+        };
+        self.feed(ctx, Event::Ended { run, end });
     }
 
-    fn wake(&mut self, ctx: &mut Context<Self>) {
-        self.timer = None;
-        let now = Instant::now();
-        while let Some((due, id)) = self.deadlines.first().copied().filter(|(due, _)| *due <= now) {
-            self.deadlines.remove(&(due, id));
-            self.when_settled(ctx, id, move |tracker, _| tracker.pass_deadline(id));
+    /// A write came back from the journal. The cache follows before the machine: what is asked of it from now on finds the results.
+    fn committed(&mut self, ctx: &mut Context<Self>, committed: Committed) {
+        let Committed { write, outcome } = committed;
+        if let Write::Results { run, .. } = &*write
+            && let Some(kept) = self.kept.remove(run)
+        {
+            match &outcome {
+                Ok(_) => {}
+                Err(error) => tracing::error!(error = chain(error), "what was made could not be journaled"),
+            }
+            let outcome = outcome.map(|(outcome, written)| {
+                if let Some(written) = written {
+                    kept.settle(written);
+                }
+                outcome
+            });
+            return self.feed(ctx, Event::Committed { write, outcome });
         }
-        while let Some((_, id)) = self.delayed.first().copied().filter(|(due, _)| *due <= now) {
-            self.end_delay(id);
-            self.enter_queue(ctx, id);
-        }
-        let next = [self.deadlines.first(), self.delayed.first()].into_iter().flatten().map(|(due, _)| *due);
-        if let Some(due) = next.min() {
-            self.wake_at(ctx, due);
-        }
-        self.dispatch(ctx);
+        let outcome = outcome.map(|(outcome, _)| outcome);
+        self.feed(ctx, Event::Committed { write, outcome });
     }
+
+    fn wake_at(&mut self, ctx: &mut Context<Self>, due: Option<Moment>) {
+        if let Some(wake) = self.wake.take() {
+            ctx.cancel_future(wake);
+        }
+        let now = now(self.origin).moment;
+        self.wake =
+            due.map(|due| ctx.run_later(now.until(due), |tracker, ctx| tracker.feed(ctx, Event::Tick)));
+    }
+}
+
+/// Both clocks, as the machine reads them.
+fn now(origin: Instant) -> Now {
+    Now { moment: moment(origin, Instant::now()), wall: Timestamp::now() }
+}
+
+/// An instant as the machine tells it.
+fn moment(origin: Instant, at: Instant) -> Moment {
+    Moment::after_origin(at.saturating_duration_since(origin))
 }
 
 impl Actor for TaskTracker {
@@ -250,9 +271,13 @@ impl Actor for TaskTracker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        ctx.add_stream(self.inbox.clone());
+        if let Some(returned) = self.returned.take() {
+            ctx.add_stream(unfold(returned, |mut returned| async move {
+                Some((returned.recv().await?, returned))
+            }));
+        }
         let permits = self.parts.permits.clone();
-        ctx.add_stream(futures_util::stream::unfold(permits, |permits| async move {
+        ctx.add_stream(unfold(permits, |permits| async move {
             permits.given_back().await;
             Some((PermitGivenBack, permits))
         }));
@@ -265,33 +290,18 @@ struct PermitGivenBack;
 
 impl StreamHandler<PermitGivenBack> for TaskTracker {
     fn handle(&mut self, _: PermitGivenBack, ctx: &mut Self::Context) {
-        self.dispatch(ctx);
+        self.feed(ctx, Event::Tick);
     }
 }
 
-impl StreamHandler<Applied> for TaskTracker {
-    fn handle(&mut self, applied: Applied, ctx: &mut Self::Context) {
-        applied.apply(self, ctx);
-    }
-}
-
-impl Handler<PauseQueue> for TaskTracker {
-    type Result = ();
-
-    fn handle(&mut self, PauseQueue(is_paused): PauseQueue, ctx: &mut Self::Context) {
-        self.is_paused = is_paused;
-        self.dispatch(ctx);
-    }
-}
-
-impl Handler<SetTaskLimits> for TaskTracker {
-    type Result = ();
-
-    fn handle(&mut self, limits: SetTaskLimits, ctx: &mut Self::Context) {
-        self.parts.limits = limits;
-        self.unprunable = 0;
-        self.prune();
-        self.dispatch(ctx);
+impl StreamHandler<Returned> for TaskTracker {
+    fn handle(&mut self, returned: Returned, ctx: &mut Self::Context) {
+        match returned {
+            Returned::Event(event) => self.feed(ctx, *event),
+            Returned::Committed(committed) => self.committed(ctx, *committed),
+            Returned::Ended(run, end) => self.ended(ctx, run, end),
+            Returned::Gone(request) => self.gone(ctx, request),
+        }
     }
 }
 
@@ -299,14 +309,6 @@ impl Handler<PressureChanged> for TaskTracker {
     type Result = ();
 
     fn handle(&mut self, _: PressureChanged, ctx: &mut Self::Context) {
-        self.dispatch(ctx);
-    }
-}
-
-impl Handler<ReportProgress> for TaskTracker {
-    type Result = ();
-
-    fn handle(&mut self, report: ReportProgress, ctx: &mut Self::Context) {
-        self.progress(ctx, &report);
+        self.feed(ctx, Event::Tick);
     }
 }

@@ -2,7 +2,7 @@
 
 use reel_protocol::{TaskState, WaitReason};
 
-use crate::provider::Shut;
+use super::machine::Closed;
 
 /// What keeps every task from starting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Standing {
     /// Whether fewer tasks run than may.
     pub has_slot: bool,
     /// Why its provider takes none; None if it does, or if it needs no provider.
-    pub shut: Option<Shut>,
+    pub closed: Option<Closed>,
 }
 
 /// Why it does not run: what is longest in its way first. None for what neither waits nor is queued.
@@ -59,19 +59,19 @@ fn queued_reason(gate: Gate, task: Standing) -> WaitReason {
         (_, Standing { is_follower: true, .. }) => WaitReason::EqualRequest,
         (_, Standing { is_provider_missing: true, .. }) => WaitReason::ProviderMissing,
         // Its next attempt has its time because of that, as for those that made none yet.
-        (_, Standing { shut: Some(shut @ Shut::Unreachable(_)), .. }) => shut.reason(),
+        (_, Standing { closed: Some(Closed { reason: WaitReason::ProviderUnreachable, .. }), .. }) => {
+            WaitReason::ProviderUnreachable
+        }
         (_, Standing { is_delayed: true, .. }) => WaitReason::Retry,
         (Some(reason), _) => reason,
         (_, Standing { has_slot: false, .. }) => WaitReason::Slots,
-        (_, Standing { shut: Some(shut), .. }) => shut.reason(),
+        (_, Standing { closed: Some(closed), .. }) => closed.reason,
         _ => WaitReason::Turn,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
 
     const OPEN: Gate = Gate { is_stopping: false, is_paused: false, is_memory_critical: false };
@@ -81,7 +81,7 @@ mod tests {
         is_delayed: false,
         is_provider_missing: false,
         has_slot: true,
-        shut: None,
+        closed: None,
     };
 
     #[test]
@@ -89,20 +89,36 @@ mod tests {
         let critical = Gate { is_memory_critical: true, ..OPEN };
         let paused = Gate { is_paused: true, ..critical };
         let stopping = Gate { is_stopping: true, ..paused };
-        let now = Instant::now();
+        let closed = |reason| Some(Closed { reason, until: None });
         let table = [
             (OPEN, FREE, Some(WaitReason::Turn)),
             (critical, FREE, Some(WaitReason::Memory)),
             (paused, FREE, Some(WaitReason::Paused)),
             (stopping, FREE, Some(WaitReason::Stopping)),
-            (OPEN, Standing { shut: Some(Shut::Busy), ..FREE }, Some(WaitReason::Provider)),
-            (OPEN, Standing { shut: Some(Shut::Rate(now)), ..FREE }, Some(WaitReason::ProviderRate)),
-            (OPEN, Standing { shut: Some(Shut::Paused(now)), ..FREE }, Some(WaitReason::ProviderPause)),
-            (OPEN, Standing { shut: Some(Shut::Circuit(now)), ..FREE }, Some(WaitReason::ProviderDown)),
-            (OPEN, Standing { shut: Some(Shut::Busy), has_slot: false, ..FREE }, Some(WaitReason::Slots)),
+            (OPEN, Standing { closed: closed(WaitReason::Provider), ..FREE }, Some(WaitReason::Provider)),
+            (
+                OPEN,
+                Standing { closed: closed(WaitReason::ProviderRate), ..FREE },
+                Some(WaitReason::ProviderRate),
+            ),
+            (
+                OPEN,
+                Standing { closed: closed(WaitReason::ProviderPause), ..FREE },
+                Some(WaitReason::ProviderPause),
+            ),
+            (
+                OPEN,
+                Standing { closed: closed(WaitReason::ProviderDown), ..FREE },
+                Some(WaitReason::ProviderDown),
+            ),
+            (
+                OPEN,
+                Standing { closed: closed(WaitReason::Provider), has_slot: false, ..FREE },
+                Some(WaitReason::Slots),
+            ),
             (
                 paused,
-                Standing { shut: Some(Shut::Unreachable(now)), is_delayed: true, ..FREE },
+                Standing { closed: closed(WaitReason::ProviderUnreachable), is_delayed: true, ..FREE },
                 Some(WaitReason::ProviderUnreachable),
             ),
             (critical, Standing { has_slot: false, ..FREE }, Some(WaitReason::Memory)),

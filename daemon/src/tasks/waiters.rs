@@ -1,117 +1,153 @@
-//! Who waits for which tasks. Pure but for the channel that ends a wait.
+//! Who waits for which tasks. Pure.
+//!
+//! A wait for ids is a list of them and a counter; a wait for a batch is one entry at the batch, whose unsettled tasks are counted anyway. So a
+//! client that waits a thousand times for a hundred thousand tasks costs a thousand entries.
 
 use std::collections::{HashMap, HashSet};
 
-use reel_protocol::{TaskId, TaskView};
-use tokio::sync::oneshot;
+use reel_protocol::{BatchId, TaskId};
 
-/// Most tasks of a wait whose answer is gathered as they end.
-const GATHERED: usize = 32;
-/// Longest params and metadata of one of them.
-const GATHERED_BYTES: usize = 4 * 1024;
+use super::machine::{RequestId, Shown};
 
-/// How a wait ended: with the tasks as they are, in the order of the answer, where all of them were seen to end.
-pub type Told = Option<Vec<TaskView>>;
+/// What a wait takes, whatever it is for.
+pub const WAIT_BYTES: u64 = 256;
+/// What each id of a wait takes more at the most: once in the wait, and once at its task, in a list that grew by doubling.
+pub const WAITED_ID_BYTES: u64 = 32;
 
 #[derive(Debug)]
-struct Waiter {
-    /// Settled or not: the answer shows all of them, so none may leave the history before.
-    all: Vec<TaskId>,
-    open: HashSet<TaskId>,
+struct Wait {
+    shown: Shown,
+    /// Tasks that are still to be settled; 0 for a batch, which counts its own.
+    open: usize,
     is_any: bool,
-    /// Those that ended, while nothing speaks against answering with them: what is gathered here need not be read when the last one ends.
-    views: Option<HashMap<TaskId, TaskView>>,
-    done: oneshot::Sender<Told>,
+    bytes: u64,
 }
 
-/// All waits.
+/// Who waits for one task.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Waits that it must be settled for, and some that ended by themselves.
+    waits: Vec<RequestId>,
+    /// Waits whose answer shows it, settled or not: none of these tasks may leave the history before.
+    shown_by: usize,
+}
+
+/// All waits, each by the request that it is to answer.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    open: HashMap<u64, Waiter>,
-    by_task: HashMap<TaskId, HashSet<u64>>,
-    next: u64,
+    waits: HashMap<RequestId, Wait>,
+    by_task: HashMap<TaskId, Watched>,
+    by_batch: HashMap<BatchId, HashSet<RequestId>>,
+}
+
+/// A wait that is over.
+#[derive(Debug)]
+pub struct EndedWait {
+    /// The request to answer.
+    pub request: RequestId,
+    /// The tasks that the answer shows.
+    pub shown: Shown,
+    /// What it held.
+    pub bytes: u64,
 }
 
 impl Waiters {
-    /// Waits until all of `open`, or any of them, are settled; `all` are shown in the answer. The number is for
-    /// [`Waiters::forget`].
-    pub fn add(
+    /// What a wait for so many ids holds.
+    pub const fn bytes(ids: usize) -> u64 {
+        WAIT_BYTES + WAITED_ID_BYTES * ids as u64
+    }
+
+    /// Waits until those of `ids` for which `is_open` holds, or any of them, are settled.
+    pub fn add_tasks(
         &mut self,
-        all: Vec<TaskId>,
-        open: HashSet<TaskId>,
+        request: RequestId,
+        ids: Vec<TaskId>,
         is_any: bool,
-    ) -> (u64, oneshot::Receiver<Told>) {
-        let (done, told) = oneshot::channel();
-        self.next += 1;
-        for task in &open {
-            self.by_task.entry(*task).or_default().insert(self.next);
-        }
-        let is_gathered = all.len() <= GATHERED && all.iter().all(|task| open.contains(task));
-        let views = is_gathered.then(HashMap::new);
-        self.open.insert(self.next, Waiter { all, open, is_any, views, done });
-        (self.next, told)
-    }
-
-    /// Nobody waits any more: the time was up, or the client left.
-    pub fn forget(&mut self, number: u64) {
-        self.remove(number);
-    }
-
-    /// Whether somebody gathers how this task ends.
-    pub fn gathers(&self, task: TaskId) -> bool {
-        let numbers = self.by_task.get(&task).into_iter().flatten();
-        numbers.filter_map(|number| self.open.get(number)).any(|waiter| waiter.views.is_some())
-    }
-
-    /// What was gathered may not be so any more: a task that ended is to be another or to go.
-    pub fn forget_views(&mut self) {
-        self.open.values_mut().for_each(|waiter| waiter.views = None);
-    }
-
-    /// A task is over, as `view` shows it if that is known, or held.
-    pub fn settle(&mut self, task: TaskId, view: Option<&TaskView>) {
-        let view = view.filter(|view| {
-            let metadata = view.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len());
-            view.params.as_str().len() + metadata <= GATHERED_BYTES
-        });
-        for number in self.by_task.remove(&task).unwrap_or_default() {
-            let Some(waiter) = self.open.get_mut(&number) else { continue };
-            waiter.open.remove(&task);
-            match (&mut waiter.views, view) {
-                (Some(views), Some(view)) => drop(views.insert(task, view.clone())),
-                (views, _) => *views = None,
-            }
-            if waiter.is_any || waiter.open.is_empty() {
-                self.end(number);
+        bytes: u64,
+        is_open: impl Fn(TaskId) -> bool,
+    ) {
+        let mut open = 0;
+        for id in &ids {
+            let watched = self.by_task.entry(*id).or_default();
+            watched.shown_by += 1;
+            // An id that the request names twice is settled once.
+            if is_open(*id) && watched.waits.last() != Some(&request) {
+                watched.waits.push(request);
+                open += 1;
             }
         }
+        self.waits.insert(request, Wait { shown: Shown::Tasks(ids), open, is_any, bytes });
     }
 
-    /// The tasks that somebody still waits for.
-    pub fn awaited(&self) -> HashSet<TaskId> {
-        self.open.values().flat_map(|waiter| waiter.all.iter().copied()).collect()
+    /// Waits until all tasks of a batch, or any of them, are settled.
+    pub fn add_batch(&mut self, request: RequestId, batch: BatchId, is_any: bool, bytes: u64) {
+        self.by_batch.entry(batch).or_default().insert(request);
+        self.waits.insert(request, Wait { shown: Shown::Batch(batch), open: 0, is_any, bytes });
     }
 
-    fn end(&mut self, number: u64) {
-        if let Some(waiter) = self.remove(number) {
-            let Waiter { all, views, done, .. } = waiter;
-            let views = views.and_then(|mut views| all.iter().map(|task| views.remove(task)).collect());
-            // Nobody listens where the client went away: that ends the wait as well.
-            let _ = done.send(views);
+    /// A task is settled: the waits that are over with it. `unsettled` says how many tasks of its batch are not.
+    pub fn settle(&mut self, task: TaskId, batch: Option<BatchId>, unsettled: u64) -> Vec<EndedWait> {
+        let mut over = Vec::new();
+        let waits = self.by_task.get_mut(&task).map(|watched| std::mem::take(&mut watched.waits));
+        for request in waits.unwrap_or_default() {
+            let Some(wait) = self.waits.get_mut(&request) else { continue };
+            wait.open -= 1;
+            if wait.is_any || wait.open == 0 {
+                over.push(request);
+            }
         }
+        if let Some(waits) = batch.and_then(|batch| self.by_batch.get(&batch)) {
+            let is_over = |request: &RequestId| {
+                unsettled == 0 || self.waits.get(request).is_some_and(|wait| wait.is_any)
+            };
+            over.extend(waits.iter().copied().filter(is_over));
+        }
+        over.sort_unstable();
+        over.into_iter().filter_map(|request| self.remove(request)).collect()
     }
 
-    fn remove(&mut self, number: u64) -> Option<Waiter> {
-        let waiter = self.open.remove(&number)?;
-        for task in &waiter.open {
-            if let Some(numbers) = self.by_task.get_mut(task) {
-                numbers.remove(&number);
-                if numbers.is_empty() {
-                    self.by_task.remove(task);
+    /// Ends a wait as it is: its time is up, or nobody waits any more.
+    pub fn remove(&mut self, request: RequestId) -> Option<EndedWait> {
+        let Wait { shown, bytes, .. } = self.waits.remove(&request)?;
+        match &shown {
+            Shown::Tasks(ids) => ids.iter().for_each(|id| self.forget_task(*id)),
+            Shown::Batch(batch) => {
+                if let Some(waits) = self.by_batch.get_mut(batch) {
+                    waits.remove(&request);
+                    if waits.is_empty() {
+                        self.by_batch.remove(batch);
+                    }
                 }
             }
         }
-        Some(waiter)
+        Some(EndedWait { request, shown, bytes })
+    }
+
+    /// One wait less shows the task. What stands in its list of waits that ended goes once it is the larger part.
+    fn forget_task(&mut self, id: TaskId) {
+        let Some(watched) = self.by_task.get_mut(&id) else { return };
+        watched.shown_by -= 1;
+        if watched.shown_by == 0 {
+            self.by_task.remove(&id);
+        } else if watched.waits.len() > 2 * watched.shown_by + 8 {
+            let waits = &self.waits;
+            watched.waits.retain(|request| waits.contains_key(request));
+        }
+    }
+
+    /// The tasks that the answer to some wait shows.
+    pub fn shown_tasks(&self) -> impl Iterator<Item = TaskId> {
+        self.by_task.keys().copied()
+    }
+
+    /// The batches that somebody waits for.
+    pub fn shown_batches(&self) -> impl Iterator<Item = BatchId> {
+        self.by_batch.keys().copied()
+    }
+
+    /// How many waits there are.
+    pub fn len(&self) -> usize {
+        self.waits.len()
     }
 }
 
@@ -119,67 +155,56 @@ impl Waiters {
 mod tests {
     use super::*;
 
-    fn tasks(ids: &[u64]) -> HashSet<TaskId> {
+    const BATCH: BatchId = BatchId(9);
+
+    fn ids(ids: &[u64]) -> Vec<TaskId> {
         ids.iter().copied().map(TaskId).collect()
+    }
+
+    fn over(ended: &[EndedWait]) -> Vec<RequestId> {
+        ended.iter().map(|ended| ended.request).collect()
     }
 
     #[test]
     fn all_waits_for_the_last_and_any_for_the_first() {
         let mut waiters = Waiters::default();
-        let (_, mut all) = waiters.add(vec![TaskId(1), TaskId(2)], tasks(&[1, 2]), false);
-        let (_, mut any) = waiters.add(vec![], tasks(&[1, 2]), true);
-        waiters.settle(TaskId(1), None);
-        assert!(all.try_recv().is_err());
-        assert!(any.try_recv().is_ok());
-        assert_eq!(waiters.awaited(), tasks(&[1, 2]));
-        waiters.settle(TaskId(2), None);
-        assert!(all.try_recv().is_ok());
-        assert!(waiters.open.is_empty() && waiters.by_task.is_empty());
+        waiters.add_tasks(1, ids(&[1, 2, 2, 3]), false, 8, |id| id != TaskId(3));
+        waiters.add_tasks(2, ids(&[1, 2]), true, 8, |_| true);
+        assert_eq!(over(&waiters.settle(TaskId(1), None, 0)), [2]);
+        // It was held, and is over now: settled once is settled.
+        assert!(waiters.settle(TaskId(1), None, 0).is_empty());
+        let mut shown: Vec<_> = waiters.shown_tasks().map(|id| id.0).collect();
+        shown.sort_unstable();
+        assert_eq!(shown, [1, 2, 3]);
+        let ended = waiters.settle(TaskId(2), None, 0);
+        assert_eq!(over(&ended), [1]);
+        assert!(matches!(&ended[0].shown, Shown::Tasks(shown) if *shown == ids(&[1, 2, 2, 3])));
+        assert!(waiters.waits.is_empty() && waiters.by_task.is_empty());
     }
 
     #[test]
-    fn a_forgotten_wait_leaves_nothing() {
+    fn a_batch_is_waited_for_until_none_of_it_is_unsettled() {
         let mut waiters = Waiters::default();
-        let (number, _) = waiters.add(vec![TaskId(1)], tasks(&[1, 2]), false);
-        waiters.forget(number);
-        assert!(waiters.open.is_empty() && waiters.by_task.is_empty());
-    }
-
-    fn view(id: u64, params: &str) -> TaskView {
-        let task = serde_json::json!({
-            "id": id, "rev": 3, "kind": "debug.noop", "name": null, "state": "succeeded", "hold_reason": null, "priority": 0,
-            "client": "test", "batch": null, "after": [], "progress": { "fraction": 1.0, "message": "" }, "provider": null,
-            "model": null, "attempts": 1, "source": "made", "created_at": "2026-01-01T00:00:00.000Z", "started_at": null,
-            "finished_at": null, "not_before": null, "params": { "text": params }, "outputs": [], "error": null, "cost": null,
-            "metadata": null,
-        });
-        serde_json::from_value(task).unwrap()
+        waiters.add_batch(1, BATCH, false, 8);
+        waiters.add_batch(2, BATCH, true, 8);
+        assert_eq!(over(&waiters.settle(TaskId(1), Some(BATCH), 1)), [2]);
+        assert!(waiters.settle(TaskId(5), None, 0).is_empty());
+        assert_eq!(waiters.shown_batches().collect::<Vec<_>>(), [BATCH]);
+        assert_eq!(over(&waiters.settle(TaskId(2), Some(BATCH), 0)), [1]);
+        assert!(waiters.waits.is_empty() && waiters.by_batch.is_empty());
     }
 
     #[test]
-    fn what_was_seen_to_end_is_told_in_the_order_of_the_answer() {
-        let gather = |all: &[u64], end: &dyn Fn(&mut Waiters)| {
-            let mut waiters = Waiters::default();
-            let all: Vec<_> = all.iter().copied().map(TaskId).collect();
-            let (_, mut told) = waiters.add(all, tasks(&[1, 2]), false);
-            assert_eq!(waiters.gathers(TaskId(1)), waiters.gathers(TaskId(2)));
-            waiters.settle(TaskId(2), Some(&view(2, "")));
-            end(&mut waiters);
-            told.try_recv()
-                .unwrap()
-                .map(|views: Vec<_>| views.into_iter().map(|view| view.id.0).collect::<Vec<_>>())
-        };
-        let first = |waiters: &mut Waiters| waiters.settle(TaskId(1), Some(&view(1, "")));
-        assert_eq!(gather(&[1, 2], &first), Some(vec![1, 2]));
-        assert_eq!(gather(&[1, 2], &|waiters| waiters.settle(TaskId(1), None)), None, "it is held");
-        let large = view(1, &"x".repeat(GATHERED_BYTES));
-        assert_eq!(gather(&[1, 2], &|waiters| waiters.settle(TaskId(1), Some(&large))), None);
-        assert_eq!(gather(&[1, 2, 3], &first), None, "one of them was over before");
-        let changed = |waiters: &mut Waiters| {
-            waiters.forget_views();
-            assert!(!waiters.gathers(TaskId(1)));
-            first(waiters);
-        };
-        assert_eq!(gather(&[1, 2], &changed), None, "the second may be another by now");
+    fn waits_that_come_and_go_beside_one_that_stays_leave_nothing() {
+        let mut waiters = Waiters::default();
+        waiters.add_tasks(0, ids(&[1]), false, 8, |_| true);
+        for request in 1..10_000 {
+            waiters.add_tasks(request, ids(&[1, 2]), false, 8, |_| true);
+            assert_eq!(waiters.remove(request).map(|ended| ended.bytes), Some(8));
+        }
+        assert!(waiters.by_task[&TaskId(1)].waits.len() < 16);
+        assert!(!waiters.by_task.contains_key(&TaskId(2)));
+        assert_eq!(over(&waiters.settle(TaskId(1), None, 0)), [0]);
+        assert_eq!((waiters.len(), waiters.by_task.len()), (0, 0));
     }
 }

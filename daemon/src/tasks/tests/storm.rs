@@ -2,46 +2,27 @@
 
 use std::cell::Cell;
 
-use actix::MessageResponse;
+use actix::MessageResult;
 use reel_protocol::JsonText;
 use rusqlite::Connection;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::tasks::{PauseQueue, SubmitBatch, state::is_legal};
+use crate::tasks::{PauseQueue, SubmitBatch, machine::Census, state::is_legal};
 
 const SEEDS: u64 = 12;
 const STEPS: u32 = 150;
 
-/// What the tracker still holds.
-#[derive(Debug, Default, PartialEq, Eq, MessageResponse)]
-pub(super) struct Held {
-    live: usize,
-    runs: usize,
-    delayed: usize,
-    deadlines: usize,
-    open_batches: usize,
-    pub(super) awaited: usize,
-    is_ready: bool,
-}
-
 #[derive(Message)]
-#[rtype(result = "Held")]
+#[rtype(result = "Census")]
 pub(super) struct Inspect;
 
 impl Handler<Inspect> for TaskTracker {
-    type Result = Held;
+    type Result = MessageResult<Inspect>;
 
-    fn handle(&mut self, _: Inspect, _: &mut Self::Context) -> Held {
-        Held {
-            live: self.live.len(),
-            runs: self.runs.len(),
-            delayed: self.delayed.len(),
-            deadlines: self.deadlines.len(),
-            open_batches: self.open_batches.len(),
-            awaited: self.waiters.awaited().len(),
-            is_ready: !self.ready.is_empty(),
-        }
+    fn handle(&mut self, _: Inspect, _: &mut Self::Context) -> Self::Result {
+        self.machine.assert_consistent().unwrap();
+        MessageResult(self.machine.census())
     }
 }
 
@@ -171,7 +152,7 @@ async fn storm(seed: u64) {
         assert!(wait.await.is_ok(), "seed {seed}");
     }
     let held = bench.ask(Inspect).await;
-    assert_eq!(held, Held::default(), "seed {seed}");
+    assert_eq!(held, Census::default(), "seed {seed}");
     let counts = bench.ask(GetTaskCounts).await.by_state;
     check_journal(&Connection::open(&path).unwrap(), &counts, seed);
 }

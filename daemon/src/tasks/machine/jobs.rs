@@ -2,39 +2,14 @@
 
 use std::sync::Arc;
 
-use actix::{Handler, Message, Recipient, ResponseFuture};
 use reel_protocol::{ErrorCode, TaskError, TaskId, TaskState};
-use tokio::sync::oneshot;
 
-use super::{TaskTracker, end::task_error};
+use super::{Answer, Machine, RequestId, RunId, Surroundings, Todo, Write};
 use crate::{
-    domain::{JobSink, RemoteJob},
-    store::{self, Recovered, RemoteId, StoreError},
+    domain::RemoteJob,
+    store::{Recovered, RemoteId},
+    tasks::end::task_error,
 };
-
-/// Journal what the provider holds for a run, or with None that it holds nothing any more; answered after the commit.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<(), StoreError>")]
-pub struct RememberJob {
-    /// The number of the run that the job belongs to.
-    pub run: u64,
-    /// What the provider holds for the run; `None` once it holds nothing more.
-    pub job: Option<RemoteJob>,
-}
-
-/// Where the run with this number has its remote job journaled.
-pub(super) fn job_sink(tracker: Recipient<RememberJob>, run: u64) -> JobSink {
-    JobSink::new(move |job| {
-        let sent = tracker.send(RememberJob { run, job });
-        Box::pin(async move {
-            let outcome = sent.await.unwrap_or(Err(StoreError::Closed));
-            if let Err(error) = &outcome {
-                tracing::error!(%error, "what the provider holds for a task could not be journaled");
-            }
-            outcome.is_ok()
-        })
-    })
-}
 
 impl Recovered {
     /// What the provider holds for it; None also where another version of the daemon wrote it.
@@ -52,42 +27,31 @@ pub(super) fn remote_id(job: Option<&RemoteJob>) -> Option<RemoteId> {
     text.map(RemoteId)
 }
 
-impl Handler<RememberJob> for TaskTracker {
-    type Result = ResponseFuture<Result<(), StoreError>>;
-
-    fn handle(&mut self, RememberJob { run, job }: RememberJob, ctx: &mut Self::Context) -> Self::Result {
-        let (reply, answer) = oneshot::channel();
+impl<S: Surroundings> Machine<S> {
+    pub(super) fn remember(&mut self, request: RequestId, run: RunId, job: Option<RemoteJob>) {
         let leader = self.runs.get_mut(&run).and_then(|under_way| {
             under_way.job = job.map(Arc::new);
             under_way.leader
         });
         match leader {
-            Some(id) => self.when_settled(ctx, id, move |tracker, _| tracker.remember_job(run, reply)),
+            Some(id) => self.when_settled(id, Todo::Remember { request, run }),
             // The task was given up: nobody asks for its results after a restart.
-            None => drop(reply.send(Ok(()))),
+            None => self.answer(request, Answer::Remembered(Ok(()))),
         }
-        // A run that only fetches holds no slot.
-        self.dispatch(ctx);
-        Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
     }
-}
 
-impl TaskTracker {
-    /// Journals the job of a run with the attempt of the task that leads it by now.
-    fn remember_job(&mut self, run: u64, reply: oneshot::Sender<Result<(), StoreError>>) {
+    /// Journals the job of an attempt with that attempt of the task that leads it by now.
+    pub(super) fn remember_now(&mut self, request: RequestId, run: RunId) {
         let under_way = self.runs.get(&run).and_then(|run| Some((run.leader?, run.job.clone())));
-        let Some((id, job)) = under_way else { return drop(reply.send(Ok(()))) };
-        let Some(task) = self.live.get_mut(&id) else { return drop(reply.send(Ok(()))) };
+        let task = under_way.and_then(|(id, job)| Some((self.live.get_mut(&id)?, job)));
+        let Some((task, job)) = task else { return self.answer(request, Answer::Remembered(Ok(()))) };
         task.job.clone_from(&job);
         if task.state != TaskState::Running {
-            // It took the run over, and the begin of its attempt could not be journaled.
-            return drop(reply.send(Ok(())));
+            // It took the attempt over, and the begin of its share could not be journaled.
+            return self.answer(request, Answer::Remembered(Ok(())));
         }
-        let (number, remote_id) = (task.attempts, remote_id(job.as_deref()));
-        self.journal(
-            move |connection| store::set_remote_id(connection, id, number, remote_id.as_ref()),
-            move |_, _, outcome| drop(reply.send(outcome)),
-        );
+        let (id, number) = (task.id, task.attempts);
+        self.commit(Write::Remember { request, id, number, remote_id: remote_id(job.as_deref()) });
     }
 
     /// What the provider holds for a task, or for another one that asked for the same, if it is still that provider that would be asked.

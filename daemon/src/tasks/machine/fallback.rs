@@ -6,13 +6,13 @@
 
 use std::collections::HashSet;
 
-use actix::Context;
 use reel_protocol::{TaskError, TaskId, TaskNote, TaskState};
 
-use super::{TaskTracker, again::is_of_the_provider, end::End, flights::Left, live::LiveTask};
+use super::{Machine, Surroundings, Todo, queue::is_unknown};
 use crate::{
     domain::{Refused, Target},
     store::Step,
+    tasks::{again::is_of_the_provider, end::End, flights::Left, live::LiveTask},
 };
 
 impl LiveTask {
@@ -61,47 +61,48 @@ fn named(provider: &str, message: &str) -> String {
     format!("{provider}: {}", without_name(provider, message))
 }
 
-impl TaskTracker {
+impl<S: Surroundings> Machine<S> {
     /// Whether a task's provider is out of order, and another one is not.
     pub(super) fn has_better(&self, task: &LiveTask) -> bool {
-        task.target().is_some_and(|target| self.parts.permits.is_down(&target))
-            && self.better_place(task).is_some()
+        task.target().is_some_and(|target| self.around.is_down(&target)) && self.better_place(task).is_some()
     }
 
     /// The first provider of a task's plan that may be asked instead and is not out of order.
     fn better_place(&self, task: &LiveTask) -> Option<usize> {
         let is_up = |place: &usize| {
             let candidate = task.plan.candidates.get(*place);
-            candidate.is_some_and(|candidate| !self.parts.permits.is_down(&candidate.target()))
+            candidate.is_some_and(|candidate| !self.around.is_down(&candidate.target()))
         };
         task.others().find(is_up)
     }
 
     /// A task has failed at its provider: it goes to the next one, or is over.
-    pub(super) fn fail_here(&mut self, ctx: &mut Context<Self>, id: TaskId, error: TaskError) {
+    pub(super) fn fail_here(&mut self, id: TaskId, error: TaskError) {
         let task = self.live.get(&id);
         let may_go_on = task.is_some_and(|task| task.others().next().is_some());
         let Some((task, from)) = task.and_then(|task| Some((task, task.plan.provider()?.to_string()))) else {
-            return self.conclude(ctx, id, End::failed(error));
+            return self.conclude(id, End::failed(error));
         };
         if !may_go_on || !is_of_the_provider(&error.code) {
             let error = task.after_refusals(&from, error);
-            return self.conclude(ctx, id, End::failed(error));
+            return self.conclude(id, End::failed(error));
         }
         tracing::warn!(task = id.0, provider = from, code = error.code, "another provider is asked");
-        self.when_settled(ctx, id, move |tracker, _| {
-            let state = tracker.live.get(&id).map(|task| task.state);
-            if matches!(state, Some(TaskState::Running | TaskState::Queued)) {
-                tracker.step(id, move |step| {
-                    step.state = TaskState::Queued;
-                    step.not_before = None;
-                    step.left_provider = Some(from);
-                    step.attempt_outcome = Some(error.code.clone());
-                    step.error = Some(error);
-                    step.attempts_left = step.attempts_left.max(1);
-                });
-            }
-        });
+        self.when_settled(id, Todo::LeaveProvider { from, error });
+    }
+
+    pub(super) fn leave_provider_now(&mut self, id: TaskId, from: String, error: TaskError) {
+        let state = self.live.get(&id).map(|task| task.state);
+        if matches!(state, Some(TaskState::Running | TaskState::Queued)) {
+            self.step(id, move |step| {
+                step.state = TaskState::Queued;
+                step.not_before = None;
+                step.left_provider = Some(from);
+                step.attempt_outcome = Some(error.code.clone());
+                step.error = Some(error);
+                step.attempts_left = step.attempts_left.max(1);
+            });
+        }
     }
 
     /// It is on disk that a task leaves a provider.
@@ -120,21 +121,21 @@ impl TaskTracker {
     }
 
     /// Has ready tasks whose provider is out of order made by another one. A task that joins them later is told by [`Self::enqueue`].
-    pub(super) fn leave_providers_out_of_order(&mut self, ctx: &mut Context<Self>) {
-        let is_down = |target: &&Target| self.parts.permits.is_down(target);
+    pub(super) fn leave_providers_out_of_order(&mut self) {
+        let is_down = |target: &&Target| self.around.is_down(target);
         let down: HashSet<_> = self.ready.targets().filter(is_down).cloned().collect();
         for target in down.difference(&self.down) {
             self.leaving.extend(self.ready.waiting_for(target));
         }
         self.down = down;
         for id in std::mem::take(&mut self.leaving) {
-            self.leave_provider_out_of_order(ctx, id);
+            self.leave_provider_out_of_order(id);
         }
     }
 
     /// The task goes with all of its flight that may; the others stay. All stay where the provider holds results for one of them: these are
     /// fetched first, and another provider would be paid for the same.
-    fn leave_provider_out_of_order(&mut self, ctx: &mut Context<Self>, id: TaskId) {
+    fn leave_provider_out_of_order(&mut self, id: TaskId) {
         if !self.ready.contains(id) || !self.has_valid_plan(id) || self.known_job(id).is_some() {
             return;
         }
@@ -160,7 +161,7 @@ impl TaskTracker {
         let mut movers: Vec<_> = movers.into_iter().collect();
         movers.sort_unstable();
         for mover in movers {
-            self.enter_queue(ctx, mover);
+            self.enter_queue(mover);
         }
     }
 
@@ -169,9 +170,7 @@ impl TaskTracker {
         let mut next = None;
         for mover in movers {
             self.ready.remove(*mover);
-            let may_lead = |member: TaskId| {
-                !movers.contains(&member) && !self.live.get(&member).is_some_and(|task| task.is_unknown())
-            };
+            let may_lead = |member: TaskId| !movers.contains(&member) && !is_unknown(&self.live, member);
             if let Left::Promoted(leader) = self.flights.leave(*mover, may_lead) {
                 next = Some(leader);
             }

@@ -1,105 +1,69 @@
 //! How unfinished tasks follow a change of the configured providers: each is planned anew, and keeps its provider while that is
 //! configured. A task whose provider is not configured waits until it is, as a configuration may be away for a moment only.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use reel_protocol::{JsonText, TaskId, TaskState};
+use reel_protocol::{TaskId, TaskState};
 
-use super::{
-    Candidate, Plan, PlanRefusal, PlanSpec, Replan, TaskTracker,
+use super::{Effect, Machine, Surroundings, Todo, Unplanned, attempt::Run, queue::is_unknown};
+use crate::tasks::{
+    Candidate, Plan, PlanRefusal, PlanTasks,
     end::{End, task_error},
     flights::Left,
-    tracker::Run,
+    live::LiveTask,
 };
-use crate::domain::Refused;
 
-impl Handler<Replan> for TaskTracker {
-    type Result = ();
+impl LiveTask {
+    fn unplanned(&self) -> Unplanned {
+        Unplanned {
+            id: self.id,
+            kind: Arc::clone(&self.kind),
+            params: self.plan.params.clone(),
+            wanted: self.wanted.clone(),
+            planned: self.planned(),
+            refused_by: self.refused_by.clone(),
+        }
+    }
+}
 
-    fn handle(&mut self, Replan(planner): Replan, ctx: &mut Self::Context) {
-        self.parts.plan = Arc::clone(&planner);
-        let generation = planner.generation();
+impl<S: Surroundings> Machine<S> {
+    /// Plans every unfinished task anew with another planner.
+    pub(super) fn replan_all(&mut self, planner: Arc<dyn PlanTasks>) {
+        self.planner = Arc::clone(&planner);
         // What may have been paid claims its new key before any equal task is planned, as that one would pay again.
         let unknown: Vec<_> =
-            self.live.iter().filter(|(_, task)| task.is_unknown()).map(|(id, _)| *id).collect();
+            self.live.values().filter(|task| task.is_unknown()).map(|task| task.id).collect();
         for id in unknown {
-            self.plan_anew(ctx, id);
+            self.plan_anew(id);
         }
         // Services without providers do not change with them.
         let concerned =
             self.live.values().filter(|task| task.plan.provider().is_some() && !task.is_unknown());
-        let asked: Vec<_> = concerned
-            .map(|task| Asked {
-                id: task.id,
-                kind: Arc::clone(&task.kind),
-                params: task.plan.params.clone(),
-                wanted: task.wanted.clone(),
-                planned: task.planned(),
-                refused_by: task.refused_by.clone(),
-            })
-            .collect();
-        // There may be a hundred thousand, which nobody else shall wait for.
-        let planning = tokio::task::spawn_blocking(move || {
-            let plan = |asked: &Asked| (asked.id, planner.plan(&asked.spec()));
-            asked.iter().map(plan).collect::<Vec<_>>()
-        });
-        ctx.spawn(planning.into_actor(self).map(move |planned, tracker, ctx| {
-            // A planner that panicked has said so; the tasks stay as they were planned.
-            for (id, plan) in planned.unwrap_or_default() {
-                tracker.when_settled(ctx, id, move |tracker, ctx| {
-                    if tracker.parts.plan.generation() == generation {
-                        tracker.replan(ctx, id, plan);
-                    }
-                });
-            }
-            tracker.warn_of_missing_providers();
-            tracker.dispatch(ctx);
-        }));
+        let asked = concerned.map(|task| task.unplanned()).collect();
+        self.effects.push(Effect::Plan { planner, asked });
     }
-}
 
-/// A task, with what its plan is made from.
-struct Asked {
-    id: TaskId,
-    kind: Arc<str>,
-    params: JsonText,
-    wanted: Option<Arc<str>>,
-    planned: Option<Arc<str>>,
-    refused_by: Vec<Refused>,
-}
-
-impl Asked {
-    fn spec(&self) -> PlanSpec<'_> {
-        PlanSpec {
-            kind: &self.kind,
-            params: &self.params,
-            provider: self.wanted.as_deref(),
-            planned: self.planned.as_deref(),
-            refused_by: &self.refused_by,
+    pub(super) fn planned(&mut self, generation: u64, plans: Vec<(TaskId, Result<Plan, PlanRefusal>)>) {
+        for (id, plan) in plans {
+            self.when_settled(id, Todo::Replan { generation, plan: Box::new(plan) });
         }
+        self.warn_of_missing_providers();
     }
-}
 
-impl TaskTracker {
     /// Whether the task's plan is one of the planner in force.
     pub(super) fn has_valid_plan(&self, id: TaskId) -> bool {
-        self.live.get(&id).is_none_or(|task| task.plan.generation == self.parts.plan.generation())
+        self.live.get(&id).is_none_or(|task| task.plan.generation == self.planner.generation())
     }
 
     /// Plans a task that is about to be used with a plan of former providers.
-    pub(super) fn plan_anew(&mut self, ctx: &mut Context<Self>, id: TaskId) {
+    pub(super) fn plan_anew(&mut self, id: TaskId) {
         let Some(task) = self.live.get(&id) else { return };
-        let planned = task.planned();
-        let planned = planned.as_deref();
-        let (kind, params, provider) = (&*task.kind, &task.plan.params, task.wanted.as_deref());
-        let refused_by = &task.refused_by;
-        let plan = self.parts.plan.plan(&PlanSpec { kind, params, provider, planned, refused_by });
-        self.when_settled(ctx, id, move |tracker, ctx| tracker.replan(ctx, id, plan));
+        let plan = Box::new(self.planner.plan(&task.unplanned().spec()));
+        self.when_settled(id, Todo::Replan { generation: self.planner.generation(), plan });
     }
 
     /// Takes the new plan of a task, unless an attempt of the former one is under way: then it is made anew when that has ended.
-    fn replan(&mut self, ctx: &mut Context<Self>, id: TaskId, plan: Result<Plan, PlanRefusal>) {
+    pub(super) fn replan(&mut self, id: TaskId, plan: Result<Plan, PlanRefusal>) {
         let is_shared =
             |run: &Run| run.leader.is_some_and(|leader| self.flights.members(leader).contains(&id));
         if self.runs.values().any(is_shared) {
@@ -113,7 +77,7 @@ impl TaskTracker {
             // A person decides about it, and is told then.
             (Err(_), _) if state == TaskState::Held => return,
             (Err(refusal), Some(provider)) if refusal.is_for_want_of_its_provider() => {
-                Plan::without_provider(task.plan.params.clone(), provider, self.parts.plan.generation())
+                Plan::without_provider(task.plan.params.clone(), provider, self.planner.generation())
             }
             (Err(refusal), _) => {
                 let hint = refusal.hint.unwrap_or_default();
@@ -138,16 +102,27 @@ impl TaskTracker {
         self.ready.remove(id);
         // What is still the same stays with those that it is equal to, and in its place among them.
         if !is_same
-            && let Left::Promoted(next) =
-                self.flights.leave(id, |member| !self.live.get(&member).is_some_and(|task| task.is_unknown()))
+            && let Left::Promoted(next) = self.flights.leave(id, |member| !is_unknown(&self.live, member))
         {
             self.enqueue(next);
         }
         match state {
-            TaskState::Queued => self.enter_queue(ctx, id),
+            TaskState::Queued => self.enter_queue(id),
             TaskState::Held if self.is_unknown(id) => self.keep_key(id),
             _ => {}
         }
+    }
+
+    /// How many tasks wait for each provider that is not configured.
+    pub(super) fn missing_providers(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for (id, provider) in &self.missing {
+            let state = self.live.get(id).map(|task| task.state);
+            if matches!(state, Some(TaskState::Waiting | TaskState::Queued)) {
+                *counts.entry(provider.to_string()).or_default() += 1;
+            }
+        }
+        counts
     }
 
     /// Tells in the log which tasks wait for a provider that is not configured.
@@ -158,7 +133,7 @@ impl TaskTracker {
     }
 
     /// A task that may have been paid keeps what it asked for to itself, whatever that is called now.
-    fn keep_key(&mut self, id: TaskId) {
+    pub(super) fn keep_key(&mut self, id: TaskId) {
         if let Some(key) = self.live.get(&id).and_then(|task| task.key()) {
             self.flights.join(key, id);
         }

@@ -1,0 +1,311 @@
+//! How tasks are accepted: refused at once with numbers, or journaled and only then taken in.
+
+use std::{sync::Arc, time::Duration};
+
+use reel_protocol::{BatchId, Source, TaskError, TaskId, TaskSpec, TaskState, Timestamp};
+
+use super::{
+    Answer, Effect, Intake, Machine, Outcome, PlannedTask, RequestId, Submission, Surroundings, Taken, Todo,
+    Write,
+};
+use crate::{
+    cache::Made,
+    disk,
+    store::{self, Accepted, Dependencies, NewTask, StoreError},
+    tasks::{
+        Plan, TaskRefusal,
+        live::{LiveTask, held_bytes, live_task},
+        ready::Lane,
+    },
+};
+
+/// Tasks on their way into the journal, as they will be live.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    asker: Asker,
+    /// Those that the cache has no result of.
+    tasks: Vec<LiveTask>,
+    /// How many there are of both.
+    pub count: u64,
+}
+
+/// Who is told what was accepted.
+#[derive(Debug, Clone, Copy)]
+enum Asker {
+    /// A submit, which is answered after the commit.
+    Submit(RequestId),
+    /// A call, which is answered when its task is settled.
+    Call(RequestId, Option<Duration>),
+}
+
+impl Asker {
+    const fn request(self) -> RequestId {
+        match self {
+            Self::Submit(request) | Self::Call(request, _) => request,
+        }
+    }
+}
+
+impl<S: Surroundings> Machine<S> {
+    pub(super) fn submit(&mut self, request: RequestId, intake: Intake) {
+        self.accept(Asker::Submit(request), intake);
+    }
+
+    pub(super) fn call(&mut self, request: RequestId, intake: Intake, timeout: Option<Duration>) {
+        match self.answer_from_cache(&intake) {
+            Some(view) => self.answer(request, Answer::Hit(Box::new(view))),
+            None => self.accept(Asker::Call(request, timeout), intake),
+        }
+    }
+
+    fn accept(&mut self, asker: Asker, mut intake: Intake) {
+        let asked = intake.specs.len() as u64;
+        let planned = std::mem::replace(&mut intake.planned, Ok(Vec::new()));
+        let prepared = planned.and_then(|planned| {
+            self.check_room(asked, intake.disk_free_bytes)?;
+            self.prepare(&intake, planned)
+        });
+        match prepared {
+            Ok((request, rows, tasks)) => {
+                self.next_arrival += 1;
+                let number = self.next_arrival;
+                self.arriving.insert(number, Arriving { asker, tasks, count: asked });
+                self.commit(Write::Accept(Submission { number, request, rows }));
+            }
+            Err(refusal) => self.refuse_or_repeat(asker.request(), intake, refusal),
+        }
+    }
+
+    /// Whoever sent a call has gone before its task was accepted: nobody is left to wait.
+    pub(super) fn forget_asker(&mut self, gone: RequestId) {
+        for arriving in self.arriving.values_mut() {
+            if let Asker::Call(request, timeout) = &mut arriving.asker
+                && *request == gone
+            {
+                *timeout = Some(Duration::ZERO);
+            }
+        }
+    }
+
+    fn check_room(&self, asked: u64, disk_free_bytes: Option<u64>) -> Result<(), TaskRefusal> {
+        let arriving: u64 = self.arriving.values().map(|arriving| arriving.count).sum();
+        let unfinished = self.live.len() as u64 + arriving;
+        let limit = self.limits.queue_limit;
+        if self.is_stopping {
+            return Err(TaskRefusal::Stopping);
+        }
+        if unfinished + asked > limit {
+            return Err(TaskRefusal::QueueFull { unfinished, asked, limit });
+        }
+        match disk_free_bytes {
+            Some(available_bytes) if available_bytes < disk::ACCEPT_BYTES => {
+                Err(TaskRefusal::StorageFull { available_bytes, needed_bytes: disk::ACCEPT_BYTES })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A request that was accepted before is answered again, whatever speaks against accepting it now.
+    fn refuse_or_repeat(&mut self, request: RequestId, intake: Intake, refusal: TaskRefusal) {
+        let Some(request_id) = intake.request_id else { return self.refuse(request, refusal) };
+        let client = intake.caller.client.to_string();
+        let fingerprint = intake.fingerprint;
+        self.commit(Write::FindRequest { request, client, request_id, fingerprint, refusal });
+    }
+
+    /// The rows and the live tasks of a request, with ids and memory.
+    fn prepare(
+        &mut self,
+        intake: &Intake,
+        planned: Vec<PlannedTask>,
+    ) -> Result<(store::Request, Vec<NewTask>, Vec<LiveTask>), TaskRefusal> {
+        let terms = (self.now.wall, self.limits.default_attempts);
+        let specs = intake.specs.iter().zip(&planned);
+        // The ids are given out once nothing speaks against it.
+        let mut rows: Vec<_> = specs
+            .map(|(spec, (plan, found))| new_task(TaskId(0), spec, plan, found.as_deref(), terms))
+            .collect();
+        let open = rows.iter().filter(|row| !is_hit(row));
+        self.around
+            .reserve(open.map(|row| held_bytes(row, row.after.len())).sum())
+            .map_err(TaskRefusal::OverMemory)?;
+
+        let is_new_batch = intake.is_batch && intake.batch.is_none();
+        let batch = if is_new_batch { Some(BatchId(self.ids.take(1))) } else { intake.batch };
+        let lane = batch.map_or(Lane::Connection(intake.caller.connection), |batch| Lane::Batch(batch.0));
+        let first = self.ids.take(rows.len() as u64);
+        let mut tasks = Vec::with_capacity(rows.len());
+        for ((row, (plan, _)), id) in rows.iter_mut().zip(planned).zip(first..) {
+            row.id = TaskId(id);
+            if !is_hit(row) {
+                let mut task = live_task(row, plan, Arc::clone(&intake.caller.client), batch, lane, self.now);
+                task.held_bytes = held_bytes(row, row.after.len());
+                tasks.push(task);
+            }
+        }
+        let request = store::Request {
+            client: intake.caller.client.to_string(),
+            fingerprint: intake.fingerprint,
+            request_id: intake.request_id.clone(),
+            batch,
+            is_new_batch,
+            batch_name: intake.name.clone(),
+            at: self.now.wall,
+            ids_below: self.ids.to_reserve(),
+        };
+        Ok((request, rows, tasks))
+    }
+
+    pub(super) fn submission_written(
+        &mut self,
+        submission: &Submission,
+        outcome: Result<Outcome, StoreError>,
+    ) {
+        let Some(arriving) = self.arriving.remove(&submission.number) else { return };
+        let (request, asker) = (&submission.request, arriving.asker);
+        let refusal = match outcome {
+            Ok(Outcome::Accepted(Accepted::New(open))) => {
+                return self.take_in(submission, arriving, open);
+            }
+            Ok(Outcome::Accepted(Accepted::Before { batch, first, tasks })) => {
+                self.give_back(&arriving);
+                return self.answer_before(asker.request(), batch, first, tasks);
+            }
+            Ok(Outcome::Accepted(Accepted::Conflict)) => {
+                TaskRefusal::RequestIdConflict(request.request_id.clone().unwrap_or_default())
+            }
+            Ok(Outcome::Accepted(Accepted::NoDependency(index, id))) => {
+                TaskRefusal::NoDependency { index, id }
+            }
+            Ok(Outcome::NoBatch(batch)) => TaskRefusal::NoBatch(batch),
+            Ok(_) => TaskRefusal::Store(StoreError::Closed),
+            Err(error) => TaskRefusal::Store(error),
+        };
+        self.give_back(&arriving);
+        self.refuse(asker.request(), refusal);
+    }
+
+    fn give_back(&mut self, arriving: &Arriving) {
+        self.around.give_back(arriving.tasks.iter().map(|task| task.held_bytes).sum());
+    }
+
+    /// Takes in the tasks of a request: all are live before the first enters a queue, so that nothing sees a part of a batch.
+    fn take_in(&mut self, submission: &Submission, arriving: Arriving, open: Vec<Dependencies>) {
+        let Submission { request, rows, .. } = submission;
+        self.ids.reserved(request.ids_below);
+        let mut tasks = arriving.tasks.into_iter();
+        let mut open_tasks = Vec::with_capacity(tasks.len());
+        for (row, open) in rows.iter().zip(open) {
+            if is_hit(row) {
+                self.take_hit(request, row);
+            } else if let Some(task) = tasks.next() {
+                open_tasks.push((task.id, open.as_ref().err().copied()));
+                self.take_live(task, open);
+            }
+        }
+        for (id, failed) in open_tasks {
+            match failed {
+                Some(failed) => self.when_settled(id, Todo::FailAfter(failed)),
+                None if self.live.get(&id).is_some_and(|task| task.state == TaskState::Queued) => {
+                    self.enter_queue(id);
+                }
+                None => {}
+            }
+        }
+        let Some(first) = rows.first() else { return };
+        match arriving.asker {
+            Asker::Submit(answered) => {
+                let state = self.live.get(&first.id).map_or(first.state, |task| task.state);
+                let count = rows.len() as u64;
+                let taken = Taken { batch: request.batch, first: first.id, count, state: Some(state) };
+                self.answer(answered, Answer::Taken(taken));
+            }
+            Asker::Call(answered, timeout) => {
+                self.wait_for_call(answered, first.id, timeout);
+            }
+        }
+    }
+
+    fn take_live(&mut self, mut task: LiveTask, open: Dependencies) {
+        let id = task.id;
+        let is_waiting = !matches!(&open, Ok(open) if open.is_empty());
+        task.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
+        self.count(task.batch, None, Some(task.state));
+        if let Some(deadline) = task.deadline {
+            self.timers.add_deadline(deadline, id);
+        }
+        self.tell("accepted", &task, None, None);
+        self.live.insert(id, Box::new(task));
+        self.dependencies.add(id, open.unwrap_or_default());
+    }
+
+    pub(super) fn request_found(
+        &mut self,
+        request: RequestId,
+        refusal: &TaskRefusal,
+        outcome: &Result<Outcome, StoreError>,
+    ) {
+        match outcome {
+            Ok(Outcome::Found(Some(Accepted::Before { batch, first, tasks }))) => {
+                self.answer_before(request, *batch, *first, *tasks);
+            }
+            _ => self.refuse(request, refusal.clone()),
+        }
+    }
+
+    /// A repeated request: the same ids, and where the first one stands now.
+    fn answer_before(&mut self, request: RequestId, batch: Option<BatchId>, first: TaskId, count: u64) {
+        let state = self.live.get(&first).map(|task| task.state);
+        self.answer(request, Answer::Taken(Taken { batch, first, count, state }));
+    }
+
+    /// Tells whoever listens of a task.
+    pub(super) fn tell(
+        &mut self,
+        event: &'static str,
+        task: &LiveTask,
+        source: Option<Source>,
+        error: Option<TaskError>,
+    ) {
+        self.effects.push(Effect::Tell { event, task: Box::new(task.event(source, error)) });
+    }
+}
+
+/// The row of one task; a task that something was found of is done where it waits for nothing.
+pub(super) fn new_task(
+    id: TaskId,
+    spec: &TaskSpec,
+    plan: &Plan,
+    found: Option<&Made>,
+    (at, default_attempts): (Timestamp, u32),
+) -> NewTask {
+    let planned = plan.candidates.first();
+    let planned_provider = || planned.map(|candidate| candidate.provider.to_string());
+    let planned_model = || planned.and_then(|candidate| candidate.model.as_deref()).map(str::to_owned);
+    let deadline = spec.deadline_s.map(|seconds| at.unix_ms() + seconds.0.as_millis() as u64);
+    let outputs = found.into_iter().flat_map(|made| &made.outputs).map(|output| output.digest);
+    // A cache hit with dependencies still waits for them: the order was asked for.
+    let is_over = found.is_some() && spec.after.is_empty();
+    NewTask {
+        id,
+        kind: spec.kind.clone(),
+        name: spec.name.clone(),
+        state: if is_over { TaskState::Succeeded } else { TaskState::Queued },
+        priority: spec.priority,
+        after: spec.after.clone(),
+        wanted_provider: spec.provider.clone(),
+        provider: found.map_or_else(planned_provider, |made| Some(made.provider.clone())),
+        model: found.map_or_else(planned_model, |made| made.model.clone()),
+        params: plan.params.clone(),
+        metadata: spec.metadata.clone(),
+        cache: spec.cache,
+        attempts_left: spec.max_attempts.unwrap_or(default_attempts),
+        deadline: deadline.map(Timestamp::from_unix_ms),
+        outputs: outputs.collect(),
+        notes: found.map(|made| made.notes.clone()).unwrap_or_default(),
+    }
+}
+
+fn is_hit(row: &NewTask) -> bool {
+    row.state == TaskState::Succeeded
+}

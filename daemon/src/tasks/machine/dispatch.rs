@@ -1,0 +1,85 @@
+//! Which tasks start now, and when it is to be looked again.
+
+use reel_protocol::TaskId;
+
+use super::{Effect, Machine, Moment, RunId, Surroundings, Write, attempt::Run};
+use crate::tasks::wait_reason::Gate;
+
+impl<S: Surroundings> Machine<S> {
+    /// Starts whatever may start. Returns when a provider's gate opens by itself, where tasks wait for nothing but that.
+    pub(super) fn dispatch(&mut self) -> Option<Moment> {
+        self.leave_providers_out_of_order();
+        while self.may_start() {
+            let around = &self.around;
+            let is_free = |target: &Option<_>| target.as_ref().is_none_or(|target| around.is_free(target));
+            let Some((id, place)) = self.ready.pick(is_free) else {
+                return self.gates_open();
+            };
+            if !self.has_valid_plan(id) {
+                self.plan_anew(id);
+                continue;
+            }
+            let run = self.next_run + 1;
+            if place.target.as_ref().is_some_and(|target| !self.around.acquire(run, target)) {
+                self.ready.insert(id, place);
+                return self.gates_open();
+            }
+            self.next_run = run;
+            self.begin(run, id);
+        }
+        None
+    }
+
+    /// Tasks that wait for a provider's time wait for nothing else, so nobody else would start them. A gate may have opened since the queue was
+    /// searched, a moment ago: then it is to be looked again at once, as no other event would follow.
+    fn gates_open(&self) -> Option<Moment> {
+        let opens = |target| match self.around.closed(target) {
+            Some(closed) => closed.until,
+            None => self.around.is_free(target).then_some(self.now.moment),
+        };
+        self.ready.targets().filter_map(opens).min()
+    }
+
+    fn may_start(&self) -> bool {
+        self.gate().reason().is_none() && self.has_slot()
+    }
+
+    /// What keeps every task from starting.
+    pub(super) fn gate(&self) -> Gate {
+        Gate {
+            is_stopping: self.is_stopping,
+            is_paused: self.is_paused,
+            is_memory_critical: self.around.is_memory_critical(),
+        }
+    }
+
+    pub(super) fn has_slot(&self) -> bool {
+        self.runs.values().filter(|run| run.holds_slot()).count() < self.limits.max_concurrent
+    }
+
+    fn begin(&mut self, run: RunId, id: TaskId) {
+        let job = self.known_job(id);
+        let Some(task) = self.live.get_mut(&id) else { return self.around.release(run) };
+        task.run = Some(run);
+        task.job.clone_from(&job);
+        task.is_committing = true;
+        let keys = task.keys();
+        let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
+        self.runs.insert(run, Run::new(id, task.key(), is_paid, job));
+        if keys.is_empty() {
+            return self.journal_start(run);
+        }
+        // An equal request may have been answered since this one was accepted: nothing is asked of a provider that is there already.
+        self.effects.push(Effect::LookUp { run, keys });
+    }
+
+    /// Journals the begin of an attempt that has its slot and its permit.
+    pub(super) fn journal_start(&mut self, run: RunId) {
+        let leader = self.runs.get(&run).and_then(|run| run.leader);
+        let Some(start) = leader.and_then(|id| self.start_of(id)) else {
+            self.runs.remove(&run);
+            return self.around.release(run);
+        };
+        self.commit(Write::Start { start, run: Some(run) });
+    }
+}

@@ -1,0 +1,135 @@
+//! How the machine stops: running tasks may end, the others go back to the queue, and what may have been paid is waited for.
+
+use std::time::Duration;
+
+use reel_protocol::TaskId;
+
+use super::{
+    Answer, AttemptEnd, Machine, RequestId, Surroundings, Todo, Write, attempt::Run, restart::why_held,
+    timers::Timer,
+};
+use crate::{chain::chain, store::StoreError, tasks::Drained};
+
+/// How long an attempt may take to notice that it shall stop; one that does not is taken up by the crash rule.
+pub const STOP: Duration = Duration::from_secs(5);
+
+/// Rounds to the journal at the end: a task has rarely more than one transition waiting behind another.
+const CLOSING_ROUNDS: u32 = 8;
+
+/// A drain under way.
+#[derive(Debug)]
+pub(super) struct Draining {
+    request: RequestId,
+    drained: Drained,
+}
+
+fn id_list(ids: &[TaskId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl<S: Surroundings> Machine<S> {
+    pub(super) fn drain(&mut self, request: RequestId, limit: Duration, paid: Duration) {
+        self.is_stopping = true;
+        // A second one cuts the first short, and goes on with its numbers.
+        let former = self.draining.take();
+        let drained = former.as_ref().map(|former| former.drained).unwrap_or_default();
+        if let Some(former) = former {
+            self.answer(former.request, Answer::Drained(former.drained));
+        }
+        self.draining = Some(Draining { request, drained });
+        if !self.runs.is_empty() {
+            tracing::info!(running = self.runs.len(), limit_s = limit.as_secs(), "waiting for running tasks");
+            self.timers.add(self.now.moment + limit, Timer::StopRuns(paid.saturating_sub(limit)));
+        }
+    }
+
+    /// Counts an attempt that ended by itself, or was stopped.
+    pub(super) fn count_ended(&mut self, is_stopped: bool) {
+        if let Some(Draining { drained, .. }) = &mut self.draining {
+            drained.requeued += usize::from(is_stopped);
+            drained.ended += usize::from(!is_stopped);
+        }
+    }
+
+    /// Ends a drain once nothing runs.
+    pub(super) fn finish_drain(&mut self) {
+        if self.runs.is_empty()
+            && let Some(Draining { request, drained }) = self.draining.take()
+        {
+            self.close_journal(request, drained, CLOSING_ROUNDS);
+        }
+    }
+
+    /// The last write: everything that was sent to the journal before is on disk when it is answered.
+    fn close_journal(&mut self, request: RequestId, drained: Drained, rounds: u32) {
+        self.commit(Write::Close { next_id: self.ids.next(), request, drained, rounds });
+    }
+
+    /// What the last write let be decided goes to disk in another round.
+    pub(super) fn closed_journal(
+        &mut self,
+        request: RequestId,
+        drained: Drained,
+        rounds: u32,
+        outcome: Result<(), StoreError>,
+    ) {
+        if rounds > 0 && self.live.values().any(|task| task.is_committing) {
+            return self.close_journal(request, drained, rounds - 1);
+        }
+        if let Err(error) = outcome {
+            tracing::error!(error = chain(&error), "the journal could not be closed in order");
+        }
+        self.answer(request, Answer::Drained(drained));
+    }
+
+    pub(super) fn stop_runs(&mut self, longer: Duration) {
+        let runs: Vec<_> = self.runs.keys().copied().collect();
+        for run in runs {
+            self.stop_run(run);
+        }
+        self.timers.add(self.now.moment + STOP, Timer::AwaitPaid(longer));
+    }
+
+    /// What may have been paid is not given up for a few seconds: its answer would be lost, and a person would have to decide.
+    ///
+    /// An attempt that only fetches is not waited for: the next start goes on with it.
+    pub(super) fn await_paid(&mut self, longer: Duration) {
+        let fetches = |(number, run): (&super::RunId, &Run)| {
+            (run.job.is_some() && run.leader.is_some() && !run.is_over()).then_some(*number)
+        };
+        let fetching: Vec<_> = self.runs.iter().filter_map(fetches).collect();
+        for run in fetching {
+            self.ended(run, AttemptEnd::Stopped);
+        }
+        let paid = self.runs.values().filter(|run| run.is_paid).count();
+        if paid == 0 || longer.is_zero() || self.draining.is_none() {
+            return self.abandon_runs();
+        }
+        tracing::info!(paid, limit_s = longer.as_secs(), "waiting for answers that may have been paid");
+        self.timers.add(self.now.moment + longer, Timer::Abandon);
+    }
+
+    /// The tasks of attempts that did not stop and may have been paid are held; others are left to the crash rule.
+    pub(super) fn abandon_runs(&mut self) {
+        let Some(Draining { request, mut drained }) = self.draining.take() else { return };
+        drained.abandoned = self.runs.len();
+        let leaders: Vec<_> = self.runs.values().filter_map(|run| run.leader).collect();
+        let is_unanswered = |run: &&Run| run.is_paid && run.holds_slot();
+        let unanswered = self.runs.values().filter(is_unanswered).filter_map(|run| run.leader);
+        let held: Vec<_> = unanswered.collect();
+        if !self.runs.is_empty() {
+            tracing::warn!(
+                running = self.runs.len(),
+                tasks = id_list(&leaders),
+                held = id_list(&held),
+                "tasks did not stop; those that may have been paid are held, and the next start decides about the others"
+            );
+        }
+        for id in held {
+            let provider = self.live.get(&id).and_then(|task| task.plan.provider());
+            let error = why_held("was stopped", provider.map(|provider| &**provider));
+            self.when_settled(id, Todo::HoldUnknown(error));
+        }
+        self.close_journal(request, drained, CLOSING_ROUNDS);
+    }
+}

@@ -1,0 +1,256 @@
+//! What an attempt's end means for all that share it: they are done, they fail, they wait for another attempt, or a person decides.
+
+use std::{sync::Arc, time::Duration};
+
+use reel_protocol::{ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
+
+use super::{
+    AttemptEnd, Machine, Requeue, RunId, Surroundings, Todo, Write, attempt::Phase, jobs::hint_to_fetch,
+};
+use crate::{
+    cache::Made,
+    store::{Finish, UNREACHED},
+    tasks::{
+        Again, Lost,
+        again::{Failed, Next, is_of_the_provider, next},
+        end::{End, task_error},
+        live::LiveTask,
+    },
+};
+
+impl<S: Surroundings> Machine<S> {
+    /// An attempt is over: its slot is free, and its outcome belongs to all that share it.
+    pub(super) fn ended(&mut self, run: RunId, end: AttemptEnd) {
+        if let AttemptEnd::Made { made, cost_microusd, lost } = end {
+            return self.made(run, made, cost_microusd, lost);
+        }
+        let (leader, members) = self.take_run(run);
+        self.count_ended(leader.is_some() && matches!(end, AttemptEnd::Stopped));
+        match end {
+            AttemptEnd::Done => members.into_iter().for_each(|member| self.conclude(member, End::done())),
+            AttemptEnd::Failed(error, again) => self.attempt_failed(leader, members, error, again),
+            AttemptEnd::Stopped => {
+                if let Some(leader) = leader {
+                    self.when_settled(leader, Todo::Requeue(Requeue::stopped()));
+                }
+            }
+            AttemptEnd::Made { .. } => {}
+        }
+    }
+
+    /// Takes an attempt out of those under way, with its leader and all that share it.
+    fn take_run(&mut self, run: RunId) -> (Option<TaskId>, Vec<TaskId>) {
+        let leader = self.runs.remove(&run).and_then(|run| run.leader);
+        if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
+            task.run = None;
+        }
+        (leader, self.members_of(leader))
+    }
+
+    fn members_of(&self, leader: Option<TaskId>) -> Vec<TaskId> {
+        leader.map(|leader| self.flights.members(leader)).unwrap_or_default()
+    }
+
+    /// Journals the rows of results together with the ends of all that share them.
+    ///
+    /// The attempt stays until the rows are there, without a slot: whoever leads its flight by then, or has taken it over, has its results too,
+    /// and nobody asks for the same meanwhile.
+    fn made(&mut self, run: RunId, made: Arc<Made>, cost_microusd: Option<u64>, lost: Lost) {
+        let leader = self.runs.get_mut(&run).and_then(|run| {
+            run.phase = Phase::Over;
+            run.leader
+        });
+        let members = self.members_of(leader);
+        let maker = members.first().copied();
+        let mut ends = Vec::with_capacity(members.len());
+        for member in members {
+            // One whose transition is on its way follows when the rows are there.
+            if self.live.get(&member).is_some_and(|task| !task.is_committing) {
+                let end = end_of(member, &made, (maker, cost_microusd));
+                ends.extend(self.plan_finish(member, end));
+            }
+        }
+        self.commit(Write::Results { run, made, maker, cost_microusd, lost, ends });
+        self.count_ended(false);
+    }
+
+    /// The rows of an attempt's results are on disk, and the ends of those that shared it when it ended.
+    pub(super) fn results_written(
+        &mut self,
+        run: RunId,
+        made: &Arc<Made>,
+        (maker, cost_microusd): (Option<TaskId>, Option<u64>),
+        ends: &[Finish],
+    ) {
+        let (_, members) = self.take_run(run);
+        let joined: Vec<_> =
+            members.into_iter().filter(|member| ends.iter().all(|end| end.id != *member)).collect();
+        let maker = maker.or_else(|| joined.first().copied());
+        for member in joined {
+            self.conclude(member, end_of(member, made, (maker, cost_microusd)));
+        }
+        for end in ends {
+            self.finished(end);
+        }
+    }
+
+    /// The rows of an attempt's results were refused, and no end that names them was written.
+    pub(super) fn results_refused(
+        &mut self,
+        run: RunId,
+        ends: &[Finish],
+        (error, again): (TaskError, Again),
+    ) {
+        let (leader, members) = self.take_run(run);
+        self.attempt_failed(leader, members, error, again);
+        for end in ends {
+            self.settle_commit(end.id);
+        }
+    }
+
+    fn attempt_failed(
+        &mut self,
+        leader: Option<TaskId>,
+        members: Vec<TaskId>,
+        error: TaskError,
+        again: Again,
+    ) {
+        let Some((leader, task)) = leader.and_then(|id| Some((id, self.live.get(&id)?))) else {
+            if again == Again::OutcomeUnknown {
+                tracing::warn!(
+                    code = error.code,
+                    message = error.message,
+                    "the answer to a call of a task that was given up is lost; it may have been paid"
+                );
+            }
+            return;
+        };
+        let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
+        let has_paid_results = is_paid && task.job.is_some();
+        match next(self.failed(leader, task, &error, again, has_paid_results)) {
+            Next::Fail => {
+                for member in members {
+                    // One that may have been paid before is no less so because another attempt failed.
+                    if member == leader || !self.is_unknown(member) {
+                        self.fail_here(member, error.clone());
+                    }
+                }
+            }
+            Next::Hold => {
+                let hint = has_paid_results.then(|| hint_to_fetch(leader));
+                let error = TaskError { hint: hint.or(error.hint), ..error };
+                for member in members {
+                    let error = if member == leader { error.clone() } else { shares_unknown(leader) };
+                    self.when_settled(member, Todo::HoldUnknown(error));
+                }
+            }
+            Next::Wait { wait, is_counted } => {
+                let until = Timestamp::from_unix_ms(self.now.wall.unix_ms() + wait.as_millis() as u64);
+                // Results that cost nothing and could not be fetched for so long are made anew.
+                if !is_paid && let Some(task) = self.live.get_mut(&leader) {
+                    task.job = None;
+                }
+                let again = Requeue {
+                    not_before: Some(until),
+                    is_counted,
+                    error: Some(error),
+                    is_unreached: again == Again::WhenReached,
+                };
+                self.when_settled(leader, Todo::Requeue(again));
+            }
+        }
+    }
+
+    fn failed(
+        &self,
+        leader: TaskId,
+        task: &LiveTask,
+        error: &TaskError,
+        again: Again,
+        has_paid_results: bool,
+    ) -> Failed {
+        Failed {
+            again,
+            has_paid_results,
+            attempts: task.attempts.saturating_sub(task.unreached),
+            attempts_left: task.attempts_left,
+            opens_in: self.opens_in(task),
+            has_better: is_of_the_provider(&error.code)
+                && self.known_job(leader).is_none()
+                && self.has_better(task),
+            spread: leader.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32,
+        }
+    }
+
+    /// Until the task's provider is tried again, if it is left alone now.
+    fn opens_in(&self, task: &LiveTask) -> Option<Duration> {
+        let until = self.around.closed(&task.target()?)?.until?;
+        Some(self.now.moment.until(until))
+    }
+
+    /// Holds a task of which nobody knows whether it was done: a person decides.
+    pub(super) fn hold_now(&mut self, id: TaskId, error: TaskError) {
+        let state = self.live.get(&id).map(|task| task.state);
+        if matches!(state, Some(TaskState::Running | TaskState::Queued)) {
+            self.step(id, move |step| {
+                step.state = TaskState::Held;
+                step.hold_reason = Some(HoldReason::OutcomeUnknown);
+                step.not_before = None;
+                step.attempt_outcome = Some(error.code.clone());
+                step.error = Some(error);
+            });
+        }
+    }
+
+    /// Holds those that joined a task while it was on its way to being held.
+    pub(super) fn hold_followers(&mut self, leader: TaskId) {
+        let members = self.flights.members(leader);
+        if members.first() == Some(&leader) {
+            for member in members.into_iter().filter(|member| *member != leader) {
+                self.when_settled(member, Todo::HoldUnknown(shares_unknown(leader)));
+            }
+        }
+    }
+
+    pub(super) fn requeue_now(&mut self, id: TaskId, again: Requeue) {
+        let Requeue { not_before, is_counted, error, is_unreached } = again;
+        let Some(task) = self.live.get_mut(&id) else { return };
+        task.unreached += u32::from(is_unreached);
+        match task.state {
+            TaskState::Running => self.step(id, move |step| {
+                step.state = TaskState::Queued;
+                step.not_before = not_before;
+                step.attempt_outcome = Some(match &error {
+                    Some(_) if is_unreached => UNREACHED.to_owned(),
+                    Some(error) => error.code.clone(),
+                    None => "stopped".to_owned(),
+                });
+                step.error = error;
+                step.attempts_left += u32::from(!is_counted);
+            }),
+            // It had taken over an attempt whose begin never got to disk for it.
+            TaskState::Queued => match not_before {
+                Some(until) => self.delay(id, self.now.moment + until.since(self.now.wall)),
+                None => self.enqueue(id),
+            },
+            _ => {}
+        }
+    }
+}
+
+/// The end of a task with results. One of those that share them, the maker, has the cost.
+fn end_of(member: TaskId, made: &Made, (maker, cost_microusd): (Option<TaskId>, Option<u64>)) -> End {
+    let is_maker = maker == Some(member);
+    let source = if is_maker { Source::Made } else { Source::Shared };
+    End::made(source, made).with_cost(cost_microusd.filter(|_| is_maker))
+}
+
+/// Why a task is held that asked for the same as one whose outcome nobody knows.
+pub(super) fn shares_unknown(leader: TaskId) -> TaskError {
+    task_error(
+        ErrorCode::AnswerLost,
+        format!("task {leader} asked for the same, and nobody knows whether it was made and paid"),
+        &format!("reel show {leader} says why, and what reel release does; reel cancel gives up"),
+        true,
+    )
+}

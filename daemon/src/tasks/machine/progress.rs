@@ -1,0 +1,48 @@
+//! How the machine tells how far a task is: at most ten times a second for each, and always the last word.
+
+use std::time::Duration;
+
+use reel_protocol::TaskId;
+
+use super::{Effect, Machine, RunId, Surroundings, timers::Timer};
+
+/// The shortest time between two progress events of one task.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Longest message in bytes: it is shown on one line beside a bar.
+const MESSAGE_BYTES: usize = 200;
+
+impl<S: Surroundings> Machine<S> {
+    pub(super) fn progress(&mut self, run: RunId, fraction: f64, message: &str) {
+        let Some(leader) = self.runs.get(&run).and_then(|run| run.leader) else { return };
+        let fraction = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
+        let message = message.get(..message.floor_char_boundary(MESSAGE_BYTES)).unwrap_or_default();
+        for member in self.flights.members(leader) {
+            let Some(task) = self.live.get_mut(&member) else { continue };
+            task.progress.fraction = fraction;
+            message.clone_into(&mut task.progress.message);
+            self.tell_progress(member);
+        }
+    }
+
+    fn tell_progress(&mut self, id: TaskId) {
+        let now = self.now.moment;
+        let Some(task) = self.live.get_mut(&id) else { return };
+        let due = task.told.map_or(now, |told| told + PROGRESS_EVERY);
+        if due <= now {
+            task.told = Some(now);
+            let event = Box::new(task.event(None, None));
+            self.effects.push(Effect::Tell { event: "progress", task: event });
+        } else if !task.is_telling {
+            task.is_telling = true;
+            self.timers.add(due, Timer::Progress(id));
+        }
+    }
+
+    pub(super) fn tell_delayed_progress(&mut self, id: TaskId) {
+        if let Some(task) = self.live.get_mut(&id) {
+            task.is_telling = false;
+            self.tell_progress(id);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! How a queued task enters the ready queues: for itself, or behind an equal one.
+
+use std::collections::HashMap;
+
+use reel_protocol::{TaskId, TaskState};
+
+use super::{Effect, Machine, Surroundings, Todo, attempt::Run, outcome::shares_unknown};
+use crate::tasks::{flights::Left, live::LiveTask, ready::Place};
+
+impl<S: Surroundings> Machine<S> {
+    /// Puts a queued task into the queues: itself if it stands for itself, else it may lift its leader. One that asks for what may have been
+    /// paid already is held with it.
+    pub(super) fn enter_queue(&mut self, id: TaskId) {
+        if !self.has_valid_plan(id) {
+            return self.plan_anew(id);
+        }
+        if let Some(error) = self.made_elsewhere(id) {
+            return self.when_settled(id, Todo::HoldUnknown(error));
+        }
+        let Some(task) = self.live.get(&id) else { return };
+        let (was_own, priority) = (self.flights.is_own(id), task.priority);
+        let leader = match task.key() {
+            Some(key) => self.flights.join(key, id),
+            None => id,
+        };
+        if was_own && leader != id {
+            self.effects.push(Effect::CountCoalesced);
+        }
+        if leader != id && self.is_unknown(leader) {
+            return self.when_settled(id, Todo::HoldUnknown(shares_unknown(leader)));
+        }
+        if leader == id && self.adopt_run(id) {
+            return;
+        }
+        // A leader that stands high enough is left alone: a flight of thousands must not be gone through for each that joins.
+        if leader == id || self.ready.priority(leader).is_none_or(|stands| stands < priority) {
+            self.enqueue(leader);
+        }
+    }
+
+    /// Takes over a paid call that was given up and goes on: asking for the same beside it would pay twice.
+    fn adopt_run(&mut self, id: TaskId) -> bool {
+        let Some(task) = self.live.get(&id).filter(|task| task.run.is_none()) else { return false };
+        let Some(key) = task.key() else { return false };
+        let is_orphan = |run: &Run| run.leader.is_none() && run.is_paid && run.key == Some(key);
+        let Some(run) = self.runs.iter().find(|(_, run)| is_orphan(run)).map(|(number, _)| *number) else {
+            return false;
+        };
+        self.promote(id, Some(run));
+        true
+    }
+
+    /// Puts a task that stands for itself where it belongs now, if it may start. One whose transition is on its way to disk may not: it
+    /// comes back here once that is settled.
+    pub(super) fn enqueue(&mut self, id: TaskId) {
+        let Some(task) = self.live.get(&id) else { return };
+        let may_start = task.state == TaskState::Queued
+            && task.run.is_none()
+            && !task.is_committing
+            && task.delayed_until.is_none()
+            && task.plan.missing.is_none();
+        if !may_start || !self.flights.is_own(id) {
+            return;
+        }
+        let members = self.flights.members(id);
+        let priority =
+            members.iter().filter_map(|member| self.live.get(member)).map(|task| task.priority).max();
+        let target = task.target();
+        if target.as_ref().is_some_and(|target| self.down.contains(target)) {
+            self.leaving.push(id);
+        }
+        let place = Place {
+            target,
+            priority: priority.unwrap_or(task.priority),
+            client: task.client.clone(),
+            lane: task.lane,
+        };
+        self.ready.insert(id, place);
+    }
+
+    /// Takes a task out of its flight; whoever leads next also takes over the attempt.
+    pub(super) fn leave_flight(&mut self, id: TaskId, run: Option<super::RunId>) {
+        // One that is held leads only where all are.
+        match self.flights.leave(id, |member| !is_unknown(&self.live, member)) {
+            Left::Promoted(next) => self.promote(next, run),
+            Left::Unchanged | Left::Ended => {
+                let Some((number, under_way)) = run.and_then(|run| Some((run, self.runs.get_mut(&run)?)))
+                else {
+                    return;
+                };
+                if under_way.leader == Some(id) {
+                    under_way.leader = None;
+                    self.stop_run(number);
+                }
+            }
+        }
+    }
+
+    /// A follower takes the place of a leader that was given up: of its attempt if there is one, else of its place in the queue.
+    pub(super) fn promote(&mut self, id: TaskId, run: Option<super::RunId>) {
+        let Some(under_way) = run.and_then(|run| self.runs.get_mut(&run)) else {
+            return self.enqueue(id);
+        };
+        under_way.leader = Some(id);
+        if let Some(task) = self.live.get_mut(&id) {
+            task.run = run;
+            task.job.clone_from(&under_way.job);
+        }
+        self.when_settled(id, Todo::BeginShared);
+    }
+
+    /// Whether nobody knows whether a task was done.
+    pub(super) fn is_unknown(&self, id: TaskId) -> bool {
+        is_unknown(&self.live, id)
+    }
+
+    /// Somebody released a task that was held as its outcome is unknown: it leads again, unless another one has been released before.
+    pub(super) fn lead_again(&mut self, id: TaskId) {
+        if self.flights.members(id).first().is_some_and(|leader| self.is_unknown(*leader)) {
+            self.flights.lead(id);
+        }
+    }
+}
+
+pub(super) fn is_unknown(live: &HashMap<TaskId, Box<LiveTask>>, id: TaskId) -> bool {
+    live.get(&id).is_some_and(|task| task.is_unknown())
+}

@@ -1,0 +1,226 @@
+//! How the machine takes up the journal's unfinished tasks: what was running when the last daemon ended is settled on disk first.
+
+use std::{collections::HashSet, sync::Arc};
+
+use reel_protocol::{ErrorCode, HoldReason, TaskError, TaskId, TaskState};
+
+use super::{Effect, Machine, Now, Surroundings, Todo};
+use crate::{
+    store::{Dependencies, NewTask, Recovered, Recovery, Step},
+    tasks::{
+        Plan, PlanRefusal, PlanSpec, PlanTasks,
+        crash::{AfterCrash, OpenAttempt, after_crash},
+        end::{End, task_error},
+        live::{LONGEST_DELAY, LiveTask, held_bytes, live_task, span_left},
+        ready::Lane,
+    },
+};
+
+impl Recovered {
+    /// How the services are asked about it.
+    pub(super) fn plan_spec(&self) -> PlanSpec<'_> {
+        let NewTask { kind, params, wanted_provider, provider, .. } = &self.task;
+        PlanSpec {
+            kind,
+            params,
+            provider: wanted_provider.as_deref(),
+            planned: provider.as_deref(),
+            refused_by: &self.refused_by,
+        }
+    }
+}
+
+type Planned = Result<Plan, PlanRefusal>;
+
+/// What an earlier daemon left. Its steps must be committed before [`Machine::take_up`] gets it.
+#[derive(Debug)]
+pub struct Restart {
+    rows: Vec<(Recovered, Planned)>,
+    counts: Vec<(TaskState, u64)>,
+    ids_below: u64,
+    cut: HashSet<TaskId>,
+    steps: Arc<Vec<Step>>,
+}
+
+impl Restart {
+    /// Decides by the crash rule what becomes of tasks that were running. Each is planned for itself: a plan that does not hold any more
+    /// fails its own task, not the start.
+    pub fn new(recovery: Recovery, planner: &dyn PlanTasks, now: Now) -> Self {
+        let Recovery { unfinished, counts, ids_below, .. } = recovery;
+        let plan = |row: Recovered| {
+            let plan = planner.plan(&row.plan_spec());
+            (row, plan)
+        };
+        let mut rows: Vec<_> = unfinished.into_iter().map(plan).collect();
+        let cut = rows.iter_mut().filter(|(row, _)| row.task.state == TaskState::Running);
+        let steps: Vec<_> = cut.map(|(row, plan)| cut_short(row, plan, now)).collect();
+        let cut = steps.iter().map(|step| step.id).collect();
+        Self { rows, counts, ids_below, cut, steps: Arc::new(steps) }
+    }
+
+    /// What is to be committed first.
+    pub fn steps(&self) -> Arc<Vec<Step>> {
+        Arc::clone(&self.steps)
+    }
+}
+
+/// What becomes of a task that was running when the daemon ended: the row as it is from now on, and the step that says so.
+fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Step {
+    let used = row.task.provider.as_deref();
+    let candidates = plan.iter().flat_map(|plan| &plan.candidates);
+    let candidate = candidates.into_iter().find(|candidate| Some(&*candidate.provider) == used);
+    row.deaths += 1;
+    let after = after_crash(OpenAttempt {
+        // A provider that is no longer configured may have been a paid one.
+        is_paid: candidate.map_or(used.is_some(), |candidate| candidate.is_paid),
+        // Whose provider is away for a moment waits for it.
+        has_remote_id: row.remote_job().is_some()
+            && plan.as_ref().err().is_none_or(PlanRefusal::is_for_want_of_its_provider),
+        deaths: row.deaths,
+    });
+    tracing::warn!(task = row.task.id.0, then = after.name(), "was running when the daemon ended");
+    let error = matches!(after, AfterCrash::Hold(_)).then(|| why_held("died", used));
+    (row.task.state, row.hold_reason) = match after {
+        AfterCrash::Queue | AfterCrash::PollOn => (TaskState::Queued, None),
+        AfterCrash::Hold(reason) => (TaskState::Held, Some(reason)),
+    };
+    row.rev += 1;
+    // The attempt was cut by us, not by its own failing.
+    row.task.attempts_left += 1;
+    Step {
+        id: row.task.id,
+        rev: row.rev,
+        at: now.wall,
+        is_retry: false,
+        state: row.task.state,
+        hold_reason: row.hold_reason,
+        not_before: None,
+        priority: row.task.priority,
+        attempts_left: row.task.attempts_left,
+        deaths: row.deaths,
+        left_provider: None,
+        attempt_outcome: Some("daemon_died".to_owned()),
+        error,
+    }
+}
+
+/// `ended` is what became of the daemon: it died, or was stopped.
+pub(super) fn why_held(ended: &str, provider: Option<&str>) -> TaskError {
+    let message = provider.map_or_else(
+        || format!("the daemon {ended} while it was running"),
+        |provider| format!("the daemon {ended} while {provider} was asked, so its answer is lost"),
+    );
+    let hint = "reel release asks again, and may pay again; reel cancel gives up";
+    task_error(ErrorCode::AnswerLost, message, hint, true)
+}
+
+/// A live task as the journal kept it.
+pub(super) fn revived(row: &Recovered, plan: Plan, now: Now) -> LiveTask {
+    let lane = row.batch.map_or(Lane::Connection(0), |batch| Lane::Batch(batch.0));
+    let mut task = live_task(&row.task, plan, Arc::from(row.client.as_str()), row.batch, lane, now);
+    task.rev = row.rev;
+    task.hold_reason = row.hold_reason;
+    task.attempts = row.attempts;
+    task.unreached = row.unreached;
+    task.deaths = row.deaths;
+    task.not_before = row.not_before;
+    let left = |deadline| span_left(deadline, row.created, now.wall);
+    task.deadline = row.task.deadline.map(|deadline| now.moment + left(deadline));
+    task.job = row.remote_job().map(Arc::new);
+    task.refused_by.clone_from(&row.refused_by);
+    task
+}
+
+impl<S: Surroundings> Machine<S> {
+    /// Takes up what an earlier daemon left, once its steps are committed. To be called once, before any event.
+    pub fn take_up(&mut self, restart: Restart, now: Now) -> Vec<Effect> {
+        self.now = now;
+        let Restart { mut rows, counts, ids_below, cut, .. } = restart;
+        self.ids.begin_at(ids_below);
+        self.counts = counts.into_iter().collect();
+        // Whoever was running, or may have been paid already, leads its flight again.
+        let leads = |row: &Recovered| {
+            cut.contains(&row.task.id) || row.hold_reason == Some(HoldReason::OutcomeUnknown)
+        };
+        rows.sort_by_key(|(row, _)| (!leads(row), row.task.id));
+        if !rows.is_empty() {
+            tracing::info!(tasks = rows.len(), "taking up unfinished tasks");
+        }
+        for (row, plan) in rows {
+            if cut.contains(&row.task.id) {
+                self.count(None, Some(TaskState::Running), Some(row.task.state));
+            }
+            self.take_up_one(row, plan);
+        }
+        self.warn_of_missing_providers();
+        self.finish_turn()
+    }
+
+    fn take_up_one(&mut self, mut row: Recovered, plan: Planned) {
+        let id = row.task.id;
+        let (plan, refusal) = match plan {
+            Ok(plan) => (plan, None),
+            Err(refusal) => self.plan_of_refused(&row, refusal),
+        };
+        if let Some(provider) = &plan.missing {
+            self.missing.insert(id, Arc::clone(provider));
+        }
+        let open = std::mem::replace(&mut row.open, Ok(Vec::new()));
+        let mut task = revived(&row, plan, self.now);
+        // Accepted is accepted: what no longer fits the budget is kept all the same.
+        let bytes = held_bytes(&row.task, open.as_ref().map_or(0, Vec::len));
+        task.held_bytes = self.around.reserve(bytes).map_or(0, |()| bytes);
+        self.count_recovered(task.batch, task.state);
+        if let Some(deadline) = task.deadline {
+            self.timers.add_deadline(deadline, id);
+        }
+        let state = task.state;
+        self.live.insert(id, Box::new(task));
+        // A person decides about what is held, and is told by its release that it cannot be planned.
+        if let Some(refusal) = refusal.filter(|_| state != TaskState::Held) {
+            let hint = refusal.hint.unwrap_or_default();
+            return self.finish(id, End::failed(task_error(refusal.code, refusal.message, &hint, true)));
+        }
+        self.resume(id, state, &row, open);
+        if state == TaskState::Held && self.is_unknown(id) {
+            self.keep_key(id);
+        }
+    }
+
+    fn resume(&mut self, id: TaskId, state: TaskState, row: &Recovered, open: Dependencies) {
+        match (state, open) {
+            (TaskState::Waiting | TaskState::Held, Err(failed)) => {
+                self.when_settled(id, Todo::FailAfter(failed));
+            }
+            (TaskState::Waiting, Ok(open)) if open.is_empty() => {
+                self.step(id, |step| step.state = TaskState::Queued);
+            }
+            (TaskState::Waiting | TaskState::Held, Ok(open)) => self.dependencies.add(id, open),
+            (TaskState::Queued, _) => self.resume_queued(id, row),
+            _ => {}
+        }
+    }
+
+    /// A task whose provider is not configured waits for it; any other refusal is the task's end.
+    fn plan_of_refused(&self, row: &Recovered, refusal: PlanRefusal) -> (Plan, Option<PlanRefusal>) {
+        let params = row.task.params.clone();
+        let PlanSpec { provider, planned, .. } = row.plan_spec();
+        match provider.or(planned).filter(|_| refusal.is_for_want_of_its_provider()) {
+            Some(provider) => {
+                (Plan::without_provider(params, provider.into(), self.planner.generation()), None)
+            }
+            None => (Plan { params, ..Plan::default() }, Some(refusal)),
+        }
+    }
+
+    fn resume_queued(&mut self, id: TaskId, row: &Recovered) {
+        if let Some(until) = row.not_before {
+            let wall = self.now.wall;
+            let left = span_left(until, row.attempt_ended.unwrap_or(wall), wall).min(LONGEST_DELAY);
+            if !left.is_zero() {
+                self.delay(id, self.now.moment + left);
+            }
+        }
+        self.enter_queue(id);
+    }
+}

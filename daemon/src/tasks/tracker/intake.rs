@@ -1,0 +1,137 @@
+//! A request for tasks on its way in: how its tasks would run and what the cache has of them, before anything is accepted.
+//!
+//! A small request is planned in the turn that took it. A large batch takes tenths of a second, which nobody else shall wait: it is planned on
+//! a thread that may block, and looked up a part at a time.
+
+use std::sync::Arc;
+
+use actix::{Context, Recipient};
+use reel_protocol::{CacheMode, TaskSpec};
+
+use super::{Returned, TaskTracker};
+use crate::{
+    cache::{Key, LookUp},
+    tasks::{
+        PlanRefusal, PlanSpec, PlanTasks, TaskRefusal,
+        machine::{Event, Intake, PlannedTask, Unplanned},
+    },
+};
+
+/// Tasks that are planned at once, at some microseconds each: another thread costs more than these.
+const PLANNED_AT_ONCE: usize = 32;
+
+/// Requests of one question to the cache, which looks at a file for each that it has: half a millisecond.
+const LOOKED_UP_TOGETHER: usize = 256;
+
+/// The same for each request that has no id to come again with.
+fn fingerprint(intake: &Intake) -> [u8; 32] {
+    if intake.request_id.is_none() {
+        return [0; 32];
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[u8::from(intake.is_batch)]);
+    hasher.update(&intake.batch.map_or(0, |batch| batch.0).to_le_bytes());
+    for spec in &intake.specs {
+        // It cannot fail: specs hold no maps with keys other than text.
+        hasher.update(&serde_json::to_vec(spec).unwrap_or_default());
+        hasher.update(b"\n");
+    }
+    *hasher.finalize().as_bytes()
+}
+
+impl TaskTracker {
+    /// Plans the tasks and asks the cache what it has; the event that `then` makes of it reaches the machine after that.
+    pub(super) fn take_in(
+        &mut self,
+        ctx: &mut Context<Self>,
+        mut intake: Box<Intake>,
+        then: impl FnOnce(Box<Intake>) -> Event + 'static,
+    ) {
+        intake.disk_free_bytes = self.free_room.available_bytes(&self.parts.artifacts);
+        let planner = Arc::clone(&self.parts.plan);
+        if intake.specs.len() <= PLANNED_AT_ONCE {
+            intake.plan(&*planner);
+            if intake.keys().iter().all(Vec::is_empty) {
+                return self.feed(ctx, then(intake));
+            }
+        }
+        let (look_up, returns) = (self.parts.look_up.clone(), self.returns.clone());
+        actix::spawn(async move {
+            if intake.specs.len() > PLANNED_AT_ONCE {
+                let planning = tokio::task::spawn_blocking(move || {
+                    intake.plan(&*planner);
+                    intake
+                });
+                intake = match planning.await {
+                    Ok(planned) => planned,
+                    // Whoever asked is told by the answer that never comes.
+                    Err(error) => return tracing::error!(%error, "a batch could not be planned"),
+                };
+            }
+            intake.look_up(&look_up).await;
+            drop(returns.send(Returned::Event(Box::new(then(intake)))));
+        });
+    }
+
+    pub(super) fn plan_anew(&self, planner: Arc<dyn PlanTasks>, asked: Vec<Unplanned>) {
+        let generation = planner.generation();
+        let planning = tokio::task::spawn_blocking(move || {
+            asked.iter().map(|asked| (asked.id, planner.plan(&asked.spec()))).collect::<Vec<_>>()
+        });
+        // A planner that panicked has said so; the tasks stay as they were planned.
+        self.when_done(
+            async move { Event::Planned { generation, plans: planning.await.unwrap_or_default() } },
+        );
+    }
+}
+
+impl Intake {
+    /// Each task's plan, or why the first that does not hold does not.
+    fn plan(&mut self, planner: &dyn PlanTasks) {
+        self.fingerprint = fingerprint(self);
+        let plan = |(index, spec): (usize, &TaskSpec)| {
+            let asked = PlanSpec {
+                kind: &spec.kind,
+                params: &spec.params,
+                provider: spec.provider.as_deref(),
+                planned: None,
+                refused_by: &[],
+            };
+            let plan = planner.plan(&asked).map_err(|refusal| PlanRefusal { index, ..refusal })?;
+            Ok((plan, None))
+        };
+        self.planned =
+            self.specs.iter().enumerate().map(plan).collect::<Result<_, PlanRefusal>>().map_err(Into::into);
+    }
+
+    /// What each task's result would be cached under; nothing for those that do not read the cache.
+    fn keys(&self) -> Vec<Vec<Key>> {
+        let planned: &[PlannedTask] = self.planned.as_deref().unwrap_or_default();
+        let keys = |((plan, _), spec): (&PlannedTask, &TaskSpec)| match spec.cache {
+            CacheMode::Use => plan.keys().copied().collect(),
+            CacheMode::Fresh | CacheMode::Off => Vec::new(),
+        };
+        planned.iter().zip(&self.specs).map(keys).collect()
+    }
+
+    async fn look_up(&mut self, cache: &Recipient<LookUp>) {
+        let mut requests = self.keys();
+        let mut found = Vec::with_capacity(requests.len());
+        if requests.iter().all(Vec::is_empty) {
+            return;
+        }
+        while !requests.is_empty() {
+            let rest = requests.split_off(requests.len().min(LOOKED_UP_TOGETHER));
+            match cache.send(LookUp { requests, is_counted: true }).await {
+                Ok(mut part) => found.append(&mut part),
+                Err(_) => return self.planned = Err(TaskRefusal::Stopping),
+            }
+            requests = rest;
+        }
+        if let Ok(planned) = &mut self.planned {
+            for ((_, known), found) in planned.iter_mut().zip(found) {
+                *known = found;
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! How the machine's writes reach the journal and come back.
+
+use std::sync::Arc;
+
+use reel_protocol::TaskId;
+use rusqlite::Connection;
+
+use super::{Returned, TaskTracker};
+use crate::{
+    cache::{Rows, Written},
+    store::{self, StoreError},
+    tasks::{
+        Decision,
+        machine::{Event, Outcome, RequestId, Write},
+    },
+};
+
+/// A write that came back: what became of it, and what the journal has of the results that it wrote.
+pub(super) struct Committed {
+    pub write: Arc<Write>,
+    pub outcome: Result<(Outcome, Option<Written>), StoreError>,
+}
+
+impl TaskTracker {
+    /// Sends a write to the journal; it comes back after its commit, in the order of the commits, or with the reason why there is none.
+    pub(super) fn commit(&self, write: Arc<Write>) {
+        let rows = match &*write {
+            Write::Results { run, .. } => self.kept.get(run).map(|kept| kept.rows.clone()),
+            _ => None,
+        };
+        let (written, returns) = (Arc::clone(&write), self.returns.clone());
+        self.parts.store.write_then(
+            move |connection| write_all(connection, &write, rows.as_ref()),
+            // It fails only once the tracker has stopped; what was committed is read at the next start.
+            move |outcome| {
+                let committed = Committed { write: written, outcome };
+                drop(returns.send(Returned::Committed(Box::new(committed))));
+            },
+        );
+    }
+
+    pub(super) fn load(&self, request: RequestId, id: TaskId, decision: Decision) {
+        let row = self.reader().read(move |connection| store::load(connection, id));
+        self.when_done(async move {
+            let row = row.await.map(|row| row.map(Box::new));
+            Event::Loaded { request, id, decision, row }
+        });
+    }
+}
+
+/// The rows of results stand before the ends that name them.
+fn write_all(
+    connection: &Connection,
+    write: &Write,
+    rows: Option<&Rows>,
+) -> Result<(Outcome, Option<Written>), StoreError> {
+    let written = rows.map(|rows| rows.write(connection)).transpose()?;
+    Ok((apply(connection, write)?, written))
+}
+
+/// Writes what the machine wants written, inside a transaction, but for the rows of results.
+pub fn apply(connection: &Connection, write: &Write) -> Result<Outcome, StoreError> {
+    match write {
+        Write::Accept(submission) => {
+            let (request, rows) = (&submission.request, &submission.rows);
+            if let Some(batch) = request.batch.filter(|_| !request.is_new_batch)
+                && !store::batch_exists(connection, batch)?
+            {
+                return Ok(Outcome::NoBatch(batch));
+            }
+            return store::insert(connection, request, rows).map(Outcome::Accepted);
+        }
+        Write::Hit { request, row } => {
+            store::insert_finished(connection, request, row)?;
+            store::save_ids(connection, request.ids_below)?;
+        }
+        Write::FindRequest { client, request_id, fingerprint, .. } => {
+            return store::find_request(connection, client, request_id, fingerprint).map(Outcome::Found);
+        }
+        Write::Start { start, .. } => store::start(connection, start)?,
+        Write::Step { step, .. } => store::step(connection, step)?,
+        Write::Finish(finish) => store::finish(connection, finish)?,
+        Write::Results { ends, .. } => ends.iter().try_for_each(|end| store::finish(connection, end))?,
+        Write::Remember { id, number, remote_id, .. } => {
+            store::set_remote_id(connection, *id, *number, remote_id.as_ref())?;
+        }
+        Write::Remove { id, .. } => {
+            let task = store::load(connection, *id)?;
+            if task.as_ref().is_some_and(|task| task.task.state.is_finished()) {
+                store::forget(connection, *id)?;
+            }
+            return Ok(Outcome::Removed(task.map(Box::new)));
+        }
+        Write::Prune { limit, keep } => {
+            let pruned = store::prune(connection, *limit, |id, batch| keep.holds(id, batch));
+            return pruned.map(Outcome::Pruned);
+        }
+        Write::PruneFor { bytes, limit, keep, .. } => {
+            let pruned = store::prune_pinning(connection, *bytes, *limit, |id, batch| keep.holds(id, batch));
+            return pruned.map(Outcome::Pruned);
+        }
+        Write::Close { next_id, .. } => store::save_ids(connection, *next_id)?,
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,359 @@
+//! The doors of the tracker: each message becomes an event for the machine, and a request that waits for its answer.
+
+use std::{collections::HashMap, sync::Arc};
+
+use actix::{Context, Handler, MessageResult, ResponseFuture};
+use reel_protocol::{
+    BatchId, TaskId, TaskView,
+    methods::{SubmitBatchResult, SubmitResult, TaskWaitResult},
+};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
+
+use super::{
+    Returned, TaskTracker,
+    show::{Reader, Show},
+};
+use crate::{
+    store::{self, StoreError},
+    tasks::{
+        CallService, DecideTask, Drain, Drained, GetTaskCounts, Gone, MakeRoom, PauseQueue, RemoveTask,
+        Replan, SetTaskLimits, SubmitBatch, SubmitTask, TaskRefusal, WaitFor, WaitTasks,
+        machine::{Answer, Event, Intake, RequestId, STOP, Shown, Taken, WaitOn},
+    },
+};
+
+/// Requests that wait for their answers.
+#[derive(Default)]
+pub(super) struct Requests {
+    waiting: HashMap<RequestId, Reply>,
+    last: RequestId,
+}
+
+impl Requests {
+    pub(super) fn add(&mut self, reply: Reply) -> RequestId {
+        self.last += 1;
+        self.waiting.insert(self.last, reply);
+        self.last
+    }
+}
+
+type ReplyTo<T> = oneshot::Sender<Result<T, TaskRefusal>>;
+
+/// Who waits for an answer, by what the answer is. Nobody is told where the client went away: what it asked for is done all the same.
+pub(super) enum Reply {
+    Submit(ReplyTo<SubmitResult>),
+    Batch(ReplyTo<SubmitBatchResult>),
+    View(ReplyTo<TaskView>),
+    Wait(ReplyTo<TaskWaitResult>),
+    Removal(ReplyTo<()>),
+    Room(oneshot::Sender<u64>),
+    Job(oneshot::Sender<Result<(), StoreError>>),
+    Drain(oneshot::Sender<Drained>),
+}
+
+impl Reply {
+    fn refuse(self, refusal: TaskRefusal) {
+        match self {
+            Self::Submit(reply) => drop(reply.send(Err(refusal))),
+            Self::Batch(reply) => drop(reply.send(Err(refusal))),
+            Self::View(reply) => drop(reply.send(Err(refusal))),
+            Self::Wait(reply) => drop(reply.send(Err(refusal))),
+            Self::Removal(reply) => drop(reply.send(Err(refusal))),
+            // These are never refused; dropped, they tell whoever waits that nobody answers.
+            Self::Room(_) | Self::Job(_) | Self::Drain(_) => {}
+        }
+    }
+
+    fn taken(self, taken: Taken, reader: Reader) {
+        match self {
+            Self::Batch(reply) => {
+                let Some(batch) = taken.batch else { return drop(reply.send(Err(TaskRefusal::Stopping))) };
+                drop(reply.send(Ok(SubmitBatchResult { batch, ids: taken.ids().collect() })));
+            }
+            Self::Submit(reply) => {
+                let id = taken.first;
+                if let Some(state) = taken.state {
+                    return drop(reply.send(Ok(SubmitResult { id, state })));
+                }
+                actix::spawn(async move {
+                    let found = reader.read(move |connection| store::find_states(connection, &[id])).await;
+                    let state = found.ok().and_then(|states| Some(states.first()?.1));
+                    let state = state.ok_or(TaskRefusal::NoTask(id));
+                    drop(reply.send(state.map(|state| SubmitResult { id, state })));
+                });
+            }
+            other => other.refuse(TaskRefusal::Stopping),
+        }
+    }
+
+    fn waited(self, shown: Shown, timed_out: bool, show: Show) {
+        match self {
+            Self::Wait(reply) => {
+                actix::spawn(async move { drop(reply.send(show.waited(shown, timed_out).await)) });
+            }
+            // A call waits for its one task.
+            Self::View(reply) => match shown {
+                Shown::Tasks(ids) if ids.len() == 1 => Self::View(reply).show(ids.first().copied(), show),
+                _ => drop(reply.send(Err(TaskRefusal::Stopping))),
+            },
+            other => other.refuse(TaskRefusal::Stopping),
+        }
+    }
+
+    fn show(self, id: Option<TaskId>, show: Show) {
+        match (self, id) {
+            (Self::View(reply), Some(id)) => {
+                actix::spawn(async move { drop(reply.send(show.task(id).await)) });
+            }
+            (other, _) => other.refuse(TaskRefusal::Stopping),
+        }
+    }
+}
+
+impl TaskTracker {
+    /// Answers a request; one that shows tasks is answered when they are read.
+    pub(super) fn answer(&mut self, ctx: &Context<Self>, request: RequestId, answer: Answer) {
+        let Some(reply) = self.requests.waiting.remove(&request) else { return };
+        match (answer, reply) {
+            (Answer::Refused(refusal), reply) => reply.refuse(refusal),
+            (Answer::Taken(taken), reply) => reply.taken(taken, self.reader()),
+            (Answer::Task(id), reply) => reply.show(Some(id), self.show(ctx)),
+            (Answer::Hit(task), Reply::View(reply)) => drop(reply.send(Ok(*task))),
+            (Answer::Waited { shown, timed_out }, reply) => reply.waited(shown, timed_out, self.show(ctx)),
+            (Answer::Removed, Reply::Removal(reply)) => drop(reply.send(Ok(()))),
+            (Answer::Unpinned(bytes), Reply::Room(reply)) => drop(reply.send(bytes)),
+            (Answer::Remembered(outcome), Reply::Job(reply)) => drop(reply.send(outcome)),
+            (Answer::Drained(drained), Reply::Drain(reply)) => drop(reply.send(drained)),
+            (answer, reply) => {
+                tracing::error!(?answer, "a request got an answer of another kind");
+                reply.refuse(TaskRefusal::Stopping);
+            }
+        }
+    }
+}
+
+/// The answer to come; a tracker that stops gives none.
+fn answer_of<T: 'static>(
+    answer: oneshot::Receiver<Result<T, TaskRefusal>>,
+) -> ResponseFuture<Result<T, TaskRefusal>> {
+    Box::pin(async move { answer.await.unwrap_or(Err(TaskRefusal::Stopping)) })
+}
+
+impl Handler<SubmitTask> for TaskTracker {
+    type Result = ResponseFuture<Result<SubmitResult, TaskRefusal>>;
+
+    fn handle(
+        &mut self,
+        SubmitTask { caller, mut spec }: SubmitTask,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let request = self.requests.add(Reply::Submit(reply));
+        let request_id = spec.request_id.take();
+        let intake = Box::new(Intake { request_id, ..Intake::single(caller, spec) });
+        self.take_in(ctx, intake, move |intake| Event::Submit { request, intake });
+        answer_of(answer)
+    }
+}
+
+impl Handler<SubmitBatch> for TaskTracker {
+    type Result = ResponseFuture<Result<SubmitBatchResult, TaskRefusal>>;
+
+    fn handle(&mut self, msg: SubmitBatch, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let request = self.requests.add(Reply::Batch(reply));
+        let SubmitBatch { caller, request_id, name, batch, specs } = msg;
+        let intake = Box::new(Intake { request_id, batch, name, ..Intake::batch(caller, specs) });
+        self.take_in(ctx, intake, move |intake| Event::Submit { request, intake });
+        answer_of(answer)
+    }
+}
+
+impl Handler<CallService> for TaskTracker {
+    type Result = ResponseFuture<Result<TaskView, TaskRefusal>>;
+
+    fn handle(&mut self, msg: CallService, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let CallService { caller, spec, timeout, gone } = msg;
+        let request = self.requests.add(Reply::View(reply));
+        let intake = Box::new(Intake::single(caller, spec));
+        self.take_in(ctx, intake, move |intake| Event::Call { request, intake, timeout });
+        let end = self.ends_when_gone(request, gone);
+        Box::pin(async move { end.answer(answer).await })
+    }
+}
+
+/// Ends a wait where whoever sent it goes away: an actor is not told of that by itself.
+struct EndsWhenGone {
+    request: RequestId,
+    gone: Gone,
+    returns: UnboundedSender<Returned>,
+}
+
+impl EndsWhenGone {
+    async fn answer<T>(self, answer: oneshot::Receiver<Result<T, TaskRefusal>>) -> Result<T, TaskRefusal> {
+        tokio::select! { biased;
+            answered = answer => answered.unwrap_or(Err(TaskRefusal::Stopping)),
+            _ = self.gone => {
+                drop(self.returns.send(Returned::Gone(self.request)));
+                // Nobody reads it.
+                Err(TaskRefusal::Stopping)
+            }
+        }
+    }
+}
+
+impl TaskTracker {
+    fn ends_when_gone(&self, request: RequestId, gone: Gone) -> EndsWhenGone {
+        EndsWhenGone { request, gone, returns: self.returns.clone() }
+    }
+
+    /// Nobody is left to be answered, so no task is read to be shown.
+    pub(super) fn gone(&mut self, ctx: &mut Context<Self>, request: RequestId) {
+        self.requests.waiting.remove(&request);
+        self.feed(ctx, Event::Gone(request));
+    }
+}
+
+impl Handler<WaitTasks> for TaskTracker {
+    type Result = ResponseFuture<Result<TaskWaitResult, TaskRefusal>>;
+
+    fn handle(
+        &mut self,
+        WaitTasks { what, is_any, timeout, gone }: WaitTasks,
+        ctx: &mut Self::Context,
+    ) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let request = self.requests.add(Reply::Wait(reply));
+        let end = self.ends_when_gone(request, gone);
+        let wait = move |on| Event::Wait { request, on, is_any, timeout };
+        match what {
+            // What is live is known here.
+            WaitFor::Tasks(ids) if ids.iter().all(|id| self.machine.is_live(*id)) => {
+                self.feed(ctx, wait(WaitOn::Tasks(ids)));
+            }
+            what => {
+                let read = self.reader().read(move |connection| find(connection, what, is_any));
+                self.when_done(async move {
+                    match read.await.map_err(TaskRefusal::from).and_then(|found| found) {
+                        Ok(on) => wait(on),
+                        Err(refusal) => Event::NotFound { request, refusal },
+                    }
+                });
+            }
+        }
+        Box::pin(async move { end.answer(answer).await })
+    }
+}
+
+/// What is to be waited for, if it exists.
+fn find(
+    connection: &rusqlite::Connection,
+    what: WaitFor,
+    is_any: bool,
+) -> Result<Result<WaitOn, TaskRefusal>, StoreError> {
+    match what {
+        WaitFor::Tasks(ids) => {
+            let found: std::collections::HashSet<_> =
+                store::find_states(connection, &ids)?.into_iter().map(|(id, _)| id).collect();
+            Ok(match ids.iter().find(|id| !found.contains(id)) {
+                Some(missing) => Err(TaskRefusal::NoTask(*missing)),
+                None => Ok(WaitOn::Tasks(ids)),
+            })
+        }
+        WaitFor::Batch(batch) => find_batch(connection, batch, is_any),
+    }
+}
+
+fn find_batch(
+    connection: &rusqlite::Connection,
+    batch: BatchId,
+    is_any: bool,
+) -> Result<Result<WaitOn, TaskRefusal>, StoreError> {
+    if !store::batch_exists(connection, batch)? {
+        return Ok(Err(TaskRefusal::NoBatch(batch)));
+    }
+    let has_settled = is_any && store::batch_has_settled(connection, batch)?;
+    Ok(Ok(WaitOn::Batch { batch, has_settled }))
+}
+
+impl Handler<DecideTask> for TaskTracker {
+    type Result = ResponseFuture<Result<TaskView, TaskRefusal>>;
+
+    fn handle(&mut self, DecideTask { id, decision }: DecideTask, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let request = self.requests.add(Reply::View(reply));
+        self.feed(ctx, Event::Decide { request, id, decision });
+        answer_of(answer)
+    }
+}
+
+impl Handler<RemoveTask> for TaskTracker {
+    type Result = ResponseFuture<Result<(), TaskRefusal>>;
+
+    fn handle(&mut self, RemoveTask(id): RemoveTask, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let request = self.requests.add(Reply::Removal(reply));
+        self.feed(ctx, Event::Remove { request, id });
+        answer_of(answer)
+    }
+}
+
+impl Handler<MakeRoom> for TaskTracker {
+    type Result = ResponseFuture<u64>;
+
+    fn handle(&mut self, MakeRoom { bytes }: MakeRoom, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let request = self.requests.add(Reply::Room(reply));
+        self.feed(ctx, Event::MakeRoom { request, bytes });
+        Box::pin(async move { answer.await.unwrap_or(0) })
+    }
+}
+
+impl Handler<PauseQueue> for TaskTracker {
+    type Result = ();
+
+    fn handle(&mut self, PauseQueue(is_paused): PauseQueue, ctx: &mut Self::Context) {
+        self.feed(ctx, Event::Pause(is_paused));
+    }
+}
+
+impl Handler<SetTaskLimits> for TaskTracker {
+    type Result = ();
+
+    fn handle(&mut self, limits: SetTaskLimits, ctx: &mut Self::Context) {
+        self.feed(ctx, Event::Limits(limits));
+    }
+}
+
+impl Handler<Replan> for TaskTracker {
+    type Result = ();
+
+    fn handle(&mut self, Replan(planner): Replan, ctx: &mut Self::Context) {
+        self.parts.plan = Arc::clone(&planner);
+        self.feed(ctx, Event::Replan(planner));
+    }
+}
+
+impl Handler<GetTaskCounts> for TaskTracker {
+    type Result = MessageResult<GetTaskCounts>;
+
+    fn handle(&mut self, _: GetTaskCounts, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.machine.counts())
+    }
+}
+
+impl Handler<Drain> for TaskTracker {
+    type Result = ResponseFuture<Drained>;
+
+    fn handle(&mut self, Drain { limit, paid }: Drain, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, drained) = oneshot::channel();
+        let request = self.requests.add(Reply::Drain(reply));
+        self.feed(ctx, Event::Drain { request, limit, paid });
+        Box::pin(async move {
+            // The journal answers last of all; should its disk hang, the end must not.
+            let drained = tokio::time::timeout(limit.max(paid) + 3 * STOP, drained).await;
+            drained.ok().and_then(Result::ok).unwrap_or_default()
+        })
+    }
+}

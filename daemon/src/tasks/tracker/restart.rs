@@ -1,0 +1,72 @@
+//! How the tracker reads the journal before anything else is handled.
+
+use std::{io::Write as _, sync::Arc};
+
+use actix::{ActorFutureExt, Context, ContextFutureSpawner, WrapFuture};
+use reel_protocol::Timestamp;
+use tokio::time::Instant;
+
+use super::{TaskTracker, now};
+use crate::{
+    chain::chain,
+    exit::Exit,
+    store::{self, Step, Store, StoreError},
+    tasks::machine::Restart,
+};
+
+impl TaskTracker {
+    /// Reads the journal, and settles what was running when the last daemon ended.
+    pub(super) fn recover(&mut self, ctx: &mut Context<Self>) {
+        let (store, plan, origin) = (self.parts.store.clone(), Arc::clone(&self.parts.plan), self.origin);
+        let permits = self.parts.permits.clone();
+        let read_at_opening = self.parts.recovery.take();
+        let recovered = async move {
+            let recovery = match read_at_opening {
+                Some(recovery) => recovery,
+                None => store.read(store::recover).await?,
+            };
+            for (provider, at) in &recovery.asked {
+                if let Some(then) = Instant::now().checked_sub(Timestamp::now().since(*at)) {
+                    permits.remember(provider, then);
+                }
+            }
+            let restart = Restart::new(recovery, &*plan, now(origin));
+            write_steps(&store, restart.steps()).await?;
+            Ok(restart)
+        };
+        recovered
+            .into_actor(self)
+            .map(|recovered: Result<_, StoreError>, tracker, ctx| match recovered {
+                Ok(restart) => {
+                    let effects = tracker.machine.take_up(restart, now(tracker.origin));
+                    tracker.carry_out(ctx, effects);
+                }
+                // Going on without the tasks that were accepted would lose them; the next start tries again.
+                Err(error) => end(&error),
+            })
+            .wait(ctx);
+    }
+}
+
+/// Journals what was running when the daemon ended, once more where the disk was full: the log was folded back by then.
+async fn write_steps(store: &Store, steps: Arc<Vec<Step>>) -> Result<(), StoreError> {
+    let write = || {
+        let steps = Arc::clone(&steps);
+        store.write(move |connection| steps.iter().try_for_each(|step| store::step(connection, step)))
+    };
+    match write().await {
+        Err(StoreError::Full(_)) => write().await,
+        written => written,
+    }
+}
+
+/// Ends the process, with its reason where whoever started it looks. No connection was accepted yet.
+fn end(error: &StoreError) -> ! {
+    let text = chain(error);
+    let hint = error.hint().unwrap_or("reel daemon logs says more");
+    tracing::error!(error = text, hint, "the unfinished tasks cannot be taken up");
+    // Nobody is left to be told where even this fails.
+    let _ = writeln!(std::io::stderr(), "reeld: the unfinished tasks cannot be taken up: {text}; {hint}");
+    crate::logging::flush();
+    std::process::exit(Exit::Io as i32)
+}

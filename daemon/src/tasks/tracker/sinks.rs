@@ -1,0 +1,68 @@
+//! Where a running attempt reports how far it is, and has journaled what its provider holds for it.
+
+use actix::{Handler, Message, Recipient, ResponseFuture};
+use tokio::sync::oneshot;
+
+use super::{TaskTracker, requests::Reply};
+use crate::{
+    domain::{JobSink, ProgressSink, RemoteJob},
+    store::StoreError,
+    tasks::machine::{Event, RunId},
+};
+
+/// How far an attempt is; may be lost when too many come at once.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct ReportProgress {
+    run: RunId,
+    fraction: f64,
+    message: String,
+}
+
+/// Journal what the provider holds for an attempt, or with None that it holds nothing any more; answered after the commit.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), StoreError>")]
+pub(super) struct RememberJob {
+    run: RunId,
+    job: Option<RemoteJob>,
+}
+
+/// A report that finds the mailbox full is dropped, as the next one says more.
+pub(super) fn progress_sink(tracker: Recipient<ReportProgress>, run: RunId) -> ProgressSink {
+    ProgressSink::new(move |fraction, message| {
+        let _ = tracker.try_send(ReportProgress { run, fraction, message });
+    })
+}
+
+pub(super) fn job_sink(tracker: Recipient<RememberJob>, run: RunId) -> JobSink {
+    JobSink::new(move |job| {
+        let sent = tracker.send(RememberJob { run, job });
+        Box::pin(async move {
+            let outcome = sent.await.unwrap_or(Err(StoreError::Closed));
+            if let Err(error) = &outcome {
+                tracing::error!(%error, "what the provider holds for a task could not be journaled");
+            }
+            outcome.is_ok()
+        })
+    })
+}
+
+impl Handler<ReportProgress> for TaskTracker {
+    type Result = ();
+
+    fn handle(&mut self, report: ReportProgress, ctx: &mut Self::Context) {
+        let ReportProgress { run, fraction, message } = report;
+        self.feed(ctx, Event::Progress { run, fraction, message });
+    }
+}
+
+impl Handler<RememberJob> for TaskTracker {
+    type Result = ResponseFuture<Result<(), StoreError>>;
+
+    fn handle(&mut self, RememberJob { run, job }: RememberJob, ctx: &mut Self::Context) -> Self::Result {
+        let (reply, answer) = oneshot::channel();
+        let request = self.requests.add(Reply::Job(reply));
+        self.feed(ctx, Event::RememberJob { request, run, job });
+        Box::pin(async move { answer.await.unwrap_or(Err(StoreError::Closed)) })
+    }
+}
