@@ -1,14 +1,11 @@
-//! Rows about artifacts and cache entries.
+//! The table `artifacts`: the files that tasks and cache entries name.
 
 use std::path::{Path, PathBuf};
 
-use reel_protocol::{Digest, Output, TaskNote, Timestamp};
+use reel_protocol::{Digest, Output, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{
-    StoreError,
-    columns::{json_at, notes_text},
-};
+use super::{StoreError, entries::drop_entries_of};
 
 /// An artifact: what its bytes are, not where they came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,11 +18,11 @@ pub struct ArtifactRow {
     pub extension: String,
     /// Length in bytes.
     pub size_bytes: u64,
-    /// Pixels.
+    /// The width in pixels.
     pub width: Option<u32>,
-    /// Pixels.
+    /// The height in pixels.
     pub height: Option<u32>,
-    /// Seconds.
+    /// The duration in seconds.
     pub duration_s: Option<f64>,
 }
 
@@ -50,7 +47,7 @@ impl ArtifactRow {
         }
     }
 
-    /// As a task shows it.
+    /// The output of a task that names this artifact.
     pub fn output(&self, artifacts: &Path) -> Output {
         Output {
             digest: self.digest,
@@ -64,21 +61,6 @@ impl ArtifactRow {
     }
 }
 
-/// What the cache has for a key.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    /// In the order of the outputs.
-    pub artifacts: Vec<ArtifactRow>,
-    /// The instance that made them.
-    pub provider: String,
-    /// Its model.
-    pub model: Option<String>,
-    /// When.
-    pub made: Timestamp,
-    /// What is to be said about them.
-    pub notes: Vec<TaskNote>,
-}
-
 /// The artifact with this digest.
 pub fn artifact(connection: &Connection, digest: Digest) -> Result<Option<ArtifactRow>, StoreError> {
     let mut statement = connection.prepare_cached(
@@ -87,7 +69,7 @@ pub fn artifact(connection: &Connection, digest: Digest) -> Result<Option<Artifa
     Ok(statement.query_row([digest.as_bytes()], artifact_row).optional()?)
 }
 
-fn artifact_row(row: &Row<'_>) -> rusqlite::Result<ArtifactRow> {
+pub(super) fn artifact_row(row: &Row<'_>) -> rusqlite::Result<ArtifactRow> {
     Ok(ArtifactRow {
         digest: Digest::from_bytes(row.get(0)?),
         media_type: row.get(1)?,
@@ -123,65 +105,13 @@ pub fn insert_artifact(
     Ok(())
 }
 
-/// Writes when artifacts were used: the one used last is evicted last.
+/// Writes when artifacts were used. The artifact that was used last is evicted last.
 pub fn touch(connection: &Connection, uses: &[(Digest, Timestamp)]) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached("UPDATE artifacts SET used_ms = ? WHERE digest = ?")?;
     for (digest, used) in uses {
         statement.execute(params![used.unix_ms(), digest.as_bytes()])?;
     }
     Ok(())
-}
-
-/// Replaces what the cache has for a key; whether it had nothing.
-pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> Result<bool, StoreError> {
-    let replaced = connection.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
-    for (position, artifact) in entry.artifacts.iter().enumerate() {
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO entries (key, position, positions, digest, provider, model, made_ms, notes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )?;
-        let (positions, digest) = (entry.artifacts.len() as u64, artifact.digest.as_bytes());
-        let made = entry.made.unix_ms();
-        statement.execute(params![
-            key,
-            position as u64,
-            positions,
-            digest,
-            entry.provider,
-            entry.model,
-            made,
-            notes_text(&entry.notes)?
-        ])?;
-    }
-    Ok(replaced == 0)
-}
-
-/// What the cache has for a key; an entry that lost one of its artifacts is none.
-pub fn entry(connection: &Connection, key: &[u8; 32]) -> Result<Option<Entry>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT a.digest, a.media_type, a.extension, a.size_bytes, a.width, a.height, a.duration_s, e.provider, e.model, e.made_ms, \
-         e.positions, e.notes FROM entries e JOIN artifacts a ON a.digest = e.digest WHERE e.key = ? ORDER BY e.position",
-    )?;
-    let mut rows = statement.query([key])?;
-    let mut found: Option<Entry> = None;
-    let mut positions = 0_usize;
-    while let Some(row) = rows.next()? {
-        positions = row.get::<_, u32>(10)? as usize;
-        let artifact = artifact_row(row)?;
-        if let Some(entry) = &mut found {
-            entry.artifacts.push(artifact);
-        } else {
-            let made = Timestamp::from_unix_ms(row.get(9)?);
-            let notes = json_at(row, 11)?.unwrap_or_default();
-            found = Some(Entry {
-                artifacts: vec![artifact],
-                provider: row.get(7)?,
-                model: row.get(8)?,
-                made,
-                notes,
-            });
-        }
-    }
-    Ok(found.filter(|entry| entry.artifacts.len() == positions))
 }
 
 /// What a dropped artifact took with it.
@@ -204,12 +134,12 @@ impl Dropped {
     }
 }
 
-/// Forgets an artifact that is missing or damaged: every entry that names it is a miss from now on.
+/// Drops an artifact that is missing or damaged, and every cache entry that names it.
 pub fn drop_artifact(connection: &Connection, digest: Digest) -> Result<Dropped, StoreError> {
     drop_where(connection, digest, "DELETE FROM artifacts WHERE digest = ? RETURNING size_bytes")
 }
 
-/// Forgets an artifact, unless a task in the history names it by now.
+/// Drops an artifact and every cache entry that names it, unless a task in the history names the artifact by now.
 pub fn drop_unpinned(connection: &Connection, digest: Digest) -> Result<Dropped, StoreError> {
     drop_where(
         connection,
@@ -223,24 +153,11 @@ fn drop_where(connection: &Connection, digest: Digest, sql: &str) -> Result<Drop
     let bytes =
         connection.prepare_cached(sql)?.query_row([digest.as_bytes()], |row| row.get(0)).optional()?;
     let Some(bytes) = bytes else { return Ok(Dropped::default()) };
-    // All rows of an entry go with any of its artifacts: it holds only while all of them do.
-    let mut lost = connection.prepare_cached("SELECT DISTINCT key FROM entries WHERE digest = ?")?;
-    let lost = lost.query_map([digest.as_bytes()], |row| row.get(0))?;
-    let lost = lost.collect::<Result<Vec<[u8; 32]>, _>>()?;
-    for key in &lost {
-        connection.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
-    }
-    Ok(Dropped { artifacts: 1, entries: lost.len() as u64, bytes })
+    let entries = drop_entries_of(connection, digest)?;
+    Ok(Dropped { artifacts: 1, entries, bytes })
 }
 
-/// Forgets every cached request; artifacts stay. Says how many requests there were.
-pub fn drop_entries(connection: &Connection) -> Result<u64, StoreError> {
-    let keys = connection.query_row("SELECT count(DISTINCT key) FROM entries", [], |row| row.get(0))?;
-    connection.execute("DELETE FROM entries", [])?;
-    Ok(keys)
-}
-
-/// A page of the artifacts that no task in the history names, least recently used first.
+/// Returns a page of the artifacts that no task in the history names, the least recently used first.
 pub fn evictable(connection: &Connection, skip: u32, limit: u32) -> Result<Vec<ArtifactRow>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT digest, media_type, extension, size_bytes, width, height, duration_s FROM artifacts \
@@ -250,7 +167,7 @@ pub fn evictable(connection: &Connection, skip: u32, limit: u32) -> Result<Vec<A
     Ok(statement.query_map([limit, skip], artifact_row)?.collect::<Result<_, _>>()?)
 }
 
-/// A page of all artifacts in the order of their digests, from behind `after`.
+/// Returns a page of all artifacts in the order of their digests, after the digest `after`.
 pub fn artifacts_after(
     connection: &Connection,
     after: Option<Digest>,
@@ -265,7 +182,7 @@ pub fn artifacts_after(
     Ok(statement.query_map(params![after, limit], artifact_row)?.collect::<Result<_, _>>()?)
 }
 
-/// Requests that have a result, artifacts, and their bytes.
+/// Counts the cache entries, the artifacts, and the bytes of the artifacts.
 pub fn totals(connection: &Connection) -> Result<(u64, u64, u64), StoreError> {
     let entries =
         connection.query_row("SELECT count(*) FROM entries WHERE position = 0", [], |row| row.get(0))?;

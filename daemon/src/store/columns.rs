@@ -1,4 +1,4 @@
-//! How values stand in the database's columns.
+//! Encodes and decodes the values of the database's columns.
 
 use reel_protocol::{CacheMode, HoldReason, Source, TaskNote, TaskState};
 use rusqlite::Row;

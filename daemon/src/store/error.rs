@@ -10,22 +10,22 @@ use crate::chain::chain;
 /// A variant for each thing that a caller would do differently.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The disk has no room: nothing was written, it may work again later.
+    /// The disk has no room: nothing was written, and it may work again later.
     #[error("the disk that holds the journal is full")]
     Full(#[source] Arc<rusqlite::Error>),
-    /// The database's content does not hold.
+    /// `SQLite` finds the database corrupt.
     #[error("the journal is damaged")]
     Damaged(#[source] Arc<rusqlite::Error>),
-    /// Tables or rows that a journal has are not there.
+    /// Tables or rows that every journal has are missing.
     #[error("it is not a whole journal: a part of it is missing")]
     Incomplete,
     /// The database was made by another program.
     #[error("it is a database of another program")]
     Foreign,
-    /// A file of the open journal is not there any more: nothing can be kept.
+    /// A file of the open journal was taken away: nothing can be kept any more.
     #[error("the journal was lost while the daemon ran: {} was {lost}", path.display())]
     Lost {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What became of it.
         lost: Lost,
@@ -67,7 +67,7 @@ pub enum StoreError {
     /// A file beside the database could not be handled.
     #[error("{}", path.display())]
     File {
-        /// Which one.
+        /// The file.
         path: PathBuf,
         /// Why.
         #[source]

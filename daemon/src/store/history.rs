@@ -1,17 +1,17 @@
-//! What leaves the history, and how.
+//! Drops finished tasks from the history, those first that ended first, with all rows that belong to them.
 
 use reel_protocol::{BatchId, TaskId, TaskState};
 use rusqlite::Connection;
 
 use super::{StoreError, columns::state_at};
 
-/// Rows that a prune looks at: a large batch that must stay may stand before what may go.
+/// Rows that a prune reads at most: a large batch that must stay may have ended before the tasks that may go.
 const LOOKED_AT: u32 = 20_000;
 
 /// Tasks that were dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Each with the state that it had ended in.
+    /// Each task with the state that it had ended in.
     pub tasks: Vec<(TaskId, TaskState)>,
     /// Bytes of the artifacts that no task names any more.
     pub unpinned_bytes: u64,
@@ -21,7 +21,7 @@ const OLDEST: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL
 const OLDEST_PINNING: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL AND +state = 'succeeded' \
      AND EXISTS (SELECT 1 FROM outputs WHERE task = tasks.id) ORDER BY ended LIMIT ?";
 
-/// Drops at most `limit` finished tasks, those first that ended first; `keep` says which must stay.
+/// Drops at most `limit` finished tasks, those first that ended first; `keep` returns whether a task must stay.
 pub fn prune(
     connection: &Connection,
     limit: u32,
@@ -89,7 +89,7 @@ const FORGET: [&str; 5] = [
     "DELETE FROM tasks WHERE id = ?1",
 ];
 
-/// Drops one task and all that hangs on it; its artifacts are unpinned, not deleted.
+/// Drops one task with its attempts, its outputs, and its request and batch where it was their last task. Its artifacts are unpinned, not deleted.
 pub fn forget(connection: &Connection, id: TaskId) -> Result<(), StoreError> {
     for sql in FORGET {
         connection.prepare_cached(sql)?.execute([id.0])?;

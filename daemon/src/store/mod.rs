@@ -1,14 +1,18 @@
 //! The journal: `SQLite` in WAL mode behind one writer thread, which groups requests into a commit, and one reader thread.
 //!
-//! A write's answer leaves after the commit that holds it, and answers leave in the order of the commits. A write that
-//! fails does so alone; a commit that fails takes its whole group with it.
+//! A write is answered after the commit that holds it, and answers are sent in the order of the commits. A write that fails does so alone; a
+//! commit that fails takes its whole group with it.
 //!
-//! `open` sets aside what cannot be read, `origin` tells whether this is the journal that the home had, `files` whether it is still there.
+//! `thread`, `group` and `upkeep` are the writer. `open`, `shape` and `aside` open a database, or set it aside where it cannot be read; `origin` tells
+//! whether it is the journal that the home had, and `files` whether its files are still there. `attempts`, `artifacts` and `entries` are tables;
+//! `accept`, `steps`, `query`, `recover` and `history` write, read and drop tasks with what belongs to them.
 
 mod accept;
 mod artifacts;
 mod aside;
+mod attempts;
 mod columns;
+mod entries;
 mod error;
 mod files;
 mod group;
@@ -26,9 +30,11 @@ mod upkeep;
 pub use self::{
     accept::{Accepted, Dependencies, NewTask, Request, batch_exists, find_request, insert, insert_finished},
     artifacts::{
-        ArtifactRow, Dropped, Entry, artifact, artifacts_after, drop_artifact, drop_entries, drop_unpinned,
-        entry, evictable, insert_artifact, insert_entry, totals, touch,
+        ArtifactRow, Dropped, artifact, artifacts_after, drop_artifact, drop_unpinned, evictable,
+        insert_artifact, totals, touch,
     },
+    attempts::{RemoteId, Start, UNREACHED, set_remote_id, start},
+    entries::{Entry, drop_entries, entry, insert_entry},
     error::StoreError,
     files::Lost,
     group::Write,
@@ -40,6 +46,6 @@ pub use self::{
         views,
     },
     recover::{Recovered, Recovery, load, recover},
-    steps::{Finish, RemoteId, Start, Step, UNREACHED, finish, set_remote_id, start, step},
+    steps::{Finish, Step, finish, step},
     thread::Store,
 };

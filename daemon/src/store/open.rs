@@ -41,8 +41,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "DROP TABLE events;",
 ];
 
-/// Rows land at the right edges of their trees, a few pages each, so that more brings nothing: with 4 or 16 MiB as many tasks a second are
-/// accepted, and after a day's work that much more stays resident.
+/// New rows go to the right edges of their trees, a few pages each, so that a larger cache gains nothing: with 4 or 16 MiB as many tasks are
+/// accepted in a second, and that much more memory stays resident.
 const CACHE_KIB: i64 = 1536;
 
 /// Pages of 4 KiB in the WAL before a checkpoint: larger groups write each page back fewer times.
@@ -53,13 +53,13 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 pub struct Opened {
     /// The journal.
     pub store: Store,
-    /// What the tracker takes up.
+    /// The unfinished tasks, for the tracker.
     pub recovery: Recovery,
     /// Where this start set a damaged database aside, and why.
     pub set_aside: Option<(PathBuf, StoreError)>,
-    /// Every database that was set aside, by this start or an earlier one, and still lies there.
+    /// Every database that was set aside, by this start or an earlier one, and is still there.
     pub kept_aside: Vec<PathBuf>,
-    /// What became of a former journal, where it is not there.
+    /// How a former journal was lost, if one was.
     pub loss: Option<Loss>,
 }
 
@@ -91,7 +91,7 @@ fn set_orphaned_log_aside(path: &Path) -> Result<Option<(PathBuf, StoreError)>, 
     Ok(Some((aside::set_aside(path)?, StoreError::Incomplete)))
 }
 
-/// Both connections, and what was read on them.
+/// The two connections of an open journal, and what was read on them.
 struct Pair {
     writer: Connection,
     reader: Connection,
@@ -101,7 +101,7 @@ struct Pair {
 
 fn open_pair(path: &Path) -> Result<Pair, StoreError> {
     if path.exists() {
-        // Looked at before anything is set: turning on the WAL already writes into the file.
+        // The check comes before any pragma: turning on the WAL already writes into the file.
         check(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?;
     }
     let mut writer = Connection::open(path)?;

@@ -19,14 +19,14 @@ use super::StoreError;
 /// Where ids begin after a journal was lost whose file of ids is missing as well: more than any journal has given out.
 const FLOOR_WITHOUT_STAMP: u64 = 1_000_000_000;
 
-/// What became of a former journal.
+/// How a former journal was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// There was one, and it is missing or empty.
+    /// There was a journal, and its file is missing or empty.
     Missing,
-    /// Another one lies in its place.
+    /// Another journal is in its place.
     Replaced,
-    /// An older state of it lies in its place, such as one of a backup.
+    /// An older copy of it is in its place, such as one of a backup.
     Older,
 }
 
@@ -37,17 +37,17 @@ struct Stamp {
     born_ms: u64,
 }
 
-/// What the database says of itself.
+/// What the database says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Own {
-    /// Whether it was just made: it has given out nothing.
+    /// Whether it was just created, and has given out no id.
     is_new: bool,
     ids_below: u64,
     /// None in a database of a version that did not note it.
     born_ms: Option<u64>,
 }
 
-/// How the journal goes on.
+/// With which ids and which birth the journal goes on.
 #[derive(Debug, PartialEq, Eq)]
 struct Decision {
     ids_below: u64,
@@ -55,7 +55,7 @@ struct Decision {
     loss: Option<Loss>,
 }
 
-/// The decision, of a database and the file beside it, at this time. `has_traces` says whether anything else of an older journal is there.
+/// Decides from a database and the file beside it. `has_traces` is whether anything else of an older journal is there. Pure.
 fn decide(own: Own, stamp: Option<Stamp>, has_traces: bool, now_ms: u64) -> Decision {
     let stamped = stamp.map_or(0, |stamp| stamp.ids_below);
     let floor = match stamp {
@@ -71,7 +71,7 @@ fn decide(own: Own, stamp: Option<Stamp>, has_traces: bool, now_ms: u64) -> Deci
         (Own { is_new: false, .. }, _) if stamped > own.ids_below => Some(Loss::Older),
         _ => None,
     };
-    // With any doubt it counts as born now: files that are older are not its own.
+    // In doubt it counts as born now, so that older files are not taken for its own.
     let born_ms = own.born_ms.filter(|_| loss.is_none()).unwrap_or(now_ms);
     Decision { ids_below, born_ms, loss }
 }

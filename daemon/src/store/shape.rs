@@ -1,4 +1,4 @@
-//! Whether a database is a journal, before anything is written into it.
+//! Finds out whether a database is a journal, before anything is written into it.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use super::StoreError;
 /// A table's name and that of one of its columns.
 type Columns = HashSet<(String, String)>;
 
-/// What a database turns out to be.
+/// What kind of database it is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// It has every table and column of its version, or is empty.

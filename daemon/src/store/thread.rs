@@ -172,7 +172,7 @@ where
 fn write_loop(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Write>>, mut upkeep: Upkeep) {
     while let Some(first) = upkeep.next(connection, queue) {
         group::write(connection, first, queue, &mut upkeep.files);
-        upkeep.look(connection);
+        upkeep.check(connection);
     }
     // A log that was cut must not be written into the database. On a full disk folding fails; the next start finds what the log holds.
     if upkeep.files.check(connection).is_ok() {

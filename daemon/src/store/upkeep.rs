@@ -12,16 +12,16 @@ use tokio::sync::watch;
 use super::{StoreError, files::Files, group::Write};
 use crate::disk::FreeRoom;
 
-/// How often the files are looked at while nothing is written.
+/// How often the files are checked while nothing is written.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A log up to this length is left alone: folding it back would free next to nothing.
+/// A log up to this length is not folded: that would free next to nothing.
 const SMALL_LOG_BYTES: u64 = 256 * 1024;
 
 /// A log may take this share of what the disk has left.
 const LOG_SHARE: u64 = 4;
 
-/// What an open journal's files need.
+/// The files of an open journal, and whether they were lost.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     pub files: Files,
@@ -49,13 +49,13 @@ impl Upkeep {
             match queue.recv_timeout(EVERY) {
                 Ok(write) => return Some(write),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.look(connection),
+                Err(RecvTimeoutError::Timeout) => self.check(connection),
             }
         }
     }
 
-    /// After each group, and every second without one.
-    pub fn look(&mut self, connection: &Connection) {
+    /// Checks the files, and folds the log where it takes too much of the disk: after each group, and every second without one.
+    pub fn check(&mut self, connection: &Connection) {
         if let Err(error) = self.files.check(connection) {
             self.lost.send_if_modified(|known| {
                 known.is_none() && {
@@ -70,7 +70,7 @@ impl Upkeep {
             && let Some(available_bytes) = self.free_room.available_bytes(self.files.log())
             && is_too_long(log_bytes, available_bytes)
         {
-            // It fails where the database finds no room either; what the log holds stays there.
+            // It fails where the database finds no room either; the log then keeps what it holds.
             let _ = fold(connection);
             self.files.note();
         }

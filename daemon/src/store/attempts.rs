@@ -1,0 +1,105 @@
+//! The table `attempts`: each try of a task at a provider, how it ended, and what the provider holds for it.
+
+use reel_protocol::{TaskId, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::StoreError;
+
+/// The outcome of an attempt whose request never left.
+pub const UNREACHED: &str = "unreached";
+
+/// Begins the outcome of an attempt after which its task went to another provider; the code of the error and its message follow.
+pub(super) const LEFT: &str = "left:";
+
+/// What a provider holds for an attempt, as the room that reads it back encodes it. It may hold signed addresses, so `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RemoteId(pub String);
+
+impl std::fmt::Debug for RemoteId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RemoteId(***)")
+    }
+}
+
+/// The begin of an attempt.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The task's number.
+    pub id: TaskId,
+    /// The task's revision after it.
+    pub rev: u64,
+    /// When it begins.
+    pub at: Timestamp,
+    /// The attempt's number, 1 for the first.
+    pub number: u32,
+    /// The provider's name; none for services that need no provider.
+    pub provider: Option<String>,
+    /// The provider's model.
+    pub model: Option<String>,
+    /// What the provider holds of an earlier attempt; this one fetches that before it asks for anything new.
+    pub remote_id: Option<RemoteId>,
+}
+
+/// Journals that a task runs: must be committed before anything leaves for a provider.
+pub fn start(connection: &Connection, start: &Start) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE tasks SET state = 'running', rev = ?, started_ms = ?, not_before_ms = NULL, attempts = ?, \
+         attempts_left = max(attempts_left - 1, 0), provider = ?, model = ? WHERE id = ?",
+    )?;
+    let at = start.at.unix_ms();
+    let changed =
+        statement.execute(params![start.rev, at, start.number, start.provider, start.model, start.id.0])?;
+    if changed == 0 {
+        return Err(StoreError::NoTask(start.id));
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO attempts (task, number, provider, started_ms, remote_id) VALUES (?, ?, ?, ?, ?)",
+    )?;
+    let remote_id = start.remote_id.as_ref().map(|id| &id.0);
+    statement.execute(params![start.id.0, start.number, start.provider, at, remote_id])?;
+    Ok(())
+}
+
+/// Journals what the provider holds for an attempt, or that it holds nothing any more.
+pub fn set_remote_id(
+    connection: &Connection,
+    task: TaskId,
+    number: u32,
+    remote_id: Option<&RemoteId>,
+) -> Result<(), StoreError> {
+    let mut statement =
+        connection.prepare_cached("UPDATE attempts SET remote_id = ? WHERE task = ? AND number = ?")?;
+    statement.execute(params![remote_id.map(|id| &id.0), task.0, number])?;
+    Ok(())
+}
+
+/// Forgets what providers hold for any attempt of a task.
+pub(super) fn forget_remote_ids(connection: &Connection, task: TaskId) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached("UPDATE attempts SET remote_id = NULL WHERE task = ? AND remote_id IS NOT NULL")?;
+    statement.execute([task.0])?;
+    Ok(())
+}
+
+/// Ends the open attempt of a task.
+pub(super) fn end_attempt(
+    connection: &Connection,
+    task: TaskId,
+    at: Timestamp,
+    outcome: &str,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE attempts SET ended_ms = ?, outcome = ? WHERE task = ? AND ended_ms IS NULL",
+    )?;
+    statement.execute(params![at.unix_ms(), outcome, task.0])?;
+    Ok(())
+}
+
+/// Lets a task ask the providers again that it left.
+pub(super) fn forget_left_providers(connection: &Connection, task: TaskId) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE attempts SET outcome = substr(outcome, length(?1) + 1) WHERE task = ?2 AND outcome GLOB ?1 || '*'",
+    )?;
+    statement.execute(params![LEFT, task.0])?;
+    Ok(())
+}
