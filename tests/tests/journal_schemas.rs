@@ -1,4 +1,4 @@
-//! Today's daemon on the journal of each older schema, as a daemon of that time wrote it: `fixtures/journal/README.md` says how.
+//! Today's daemon on the journal of each schema, as a daemon of that time wrote it: `fixtures/journal/README.md` says how.
 
 #![allow(
     clippy::unwrap_used,
@@ -256,6 +256,11 @@ fn a_journal_of_schema_6_goes_on() {
 #[test]
 fn a_journal_of_schema_7_goes_on() {
     check(7);
+}
+
+#[test]
+fn a_journal_of_schema_8_goes_on() {
+    check(8);
 }
 
 #[test]
