@@ -64,6 +64,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
 async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Generate(args) => verb::generate::run(context, args).await,
+        Command::Speak(args) => verb::speak::run(context, args).await,
         Command::Batch(args) => verb::batch::run(context, args).await,
         Command::Submit(args) => verb::submit::submit(context, args).await,
         Command::Call(args) => verb::submit::call(context, args).await,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reel_client::Session;
+use reel_client::{ClientError, Session};
 use reel_protocol::{
     JsonText, TaskId, TaskView, Timestamp, is_unprintable,
     methods::{Empty, ProviderInfo, ProviderList},
@@ -25,14 +25,11 @@ pub fn notes(task: &TaskView) -> Option<String> {
 /// The embedded provider, which only sketches.
 pub const DRAFT: &str = "draft";
 
-/// Whether nothing but the embedded provider is there to make pictures; false where the daemon cannot be asked.
-pub async fn has_only_draft(session: &Session) -> bool {
-    let found = session.call::<ProviderList>(&Empty {}).await;
-    found.is_ok_and(|found| {
-        let makes_pictures =
-            |provider: &&ProviderInfo| provider.services.iter().any(|service| service == "image");
-        found.providers.iter().filter(makes_pictures).all(|provider| provider.name == DRAFT)
-    })
+/// Whether nothing but the embedded provider serves this service.
+pub async fn has_only_draft(session: &Session, service: &str) -> Result<bool, ClientError> {
+    let found = session.call::<ProviderList>(&Empty {}).await?;
+    let serves = |provider: &&ProviderInfo| provider.services.iter().any(|name| name == service);
+    Ok(found.providers.iter().filter(serves).all(|provider| provider.name == DRAFT))
 }
 
 /// What a person would call the task: its name, else its prompt or text.

@@ -17,6 +17,7 @@ mod ids;
 mod image;
 mod json_text;
 mod printable;
+mod speech;
 mod task;
 mod timestamp;
 
@@ -28,6 +29,7 @@ pub use self::{
     json_text::{JsonText, JsonTextError},
     methods::Method,
     printable::{is_unprintable, printable},
+    speech::{SpeechFormat, SpeechParams},
     task::{
         CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskNote, TaskSpec, TaskState,
         TaskView, WaitReason, f64_seconds::Seconds,

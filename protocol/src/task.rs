@@ -331,6 +331,9 @@ impl TaskNote {
     /// Another provider made it, as one that comes before it in the order was not used.
     pub const OTHER_PROVIDER: &str = "other_provider";
 
+    /// It only stands in for what was asked for, such as silence for speech.
+    pub const DRAFT: &str = "draft";
+
     /// A note with one of these codes.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into() }

@@ -99,7 +99,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
             batch::make(context.output, Arc::clone(&session), &order, &items, &wanted, &mut record).await?;
         context.note_version(&session.client());
         let is_draft = made.values().any(LineResult::is_draft);
-        has_only_draft = is_draft && tasks::has_only_draft(&session).await;
+        has_only_draft = is_draft && tasks::has_only_draft(&session, "image").await.unwrap_or(false);
         results.extend(made);
     }
     results.sort_unstable_by_key(|(place, _)| *place);

@@ -109,13 +109,13 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let task = if submitted.state == TaskState::Succeeded {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
-        let fetch = fetch_command(submitted.id, &args);
+        let fetch = fetch_command(submitted.id, args.output.as_deref(), args.force);
         let one = One { title: &args.prompt, timeout: args.timeout, fetch: Some(&fetch) };
         wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await?
     };
     if let Some(failure) = Failure::of_task(&task) {
         return Err(if task.state == TaskState::Held {
-            with_fetch(failure, task.id, &args)
+            with_fetch(failure, task.id, &fetch_command(task.id, args.output.as_deref(), args.force))
         } else {
             failure
         });
@@ -135,15 +135,15 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 }
 
 /// The command that writes the files of this task where this one was to write them.
-fn fetch_command(id: TaskId, args: &Args) -> String {
-    let output = args.output.as_deref().map(|path| format!(" -o {}", table::word(path))).unwrap_or_default();
-    format!("reel fetch {id}{output}{}", if args.force { " --force" } else { "" })
+pub fn fetch_command(id: TaskId, output: Option<&Path>, is_forced: bool) -> String {
+    let output = output.map(|path| format!(" -o {}", table::word(path))).unwrap_or_default();
+    format!("reel fetch {id}{output}{}", if is_forced { " --force" } else { "" })
 }
 
 /// Whoever releases the task gets its files only by another command.
-fn with_fetch(failure: Failure, id: TaskId, args: &Args) -> Failure {
+pub fn with_fetch(failure: Failure, id: TaskId, fetch: &str) -> Failure {
     let decide = failure.error.hint.clone().unwrap_or_default();
-    let fetch = wait_command(&[id], Some(&fetch_command(id, args)));
+    let fetch = wait_command(&[id], Some(fetch));
     failure.hint(format!("{decide}; once it is released, {fetch} writes the file"))
 }
 
@@ -215,7 +215,8 @@ pub fn cache_mode(is_fresh: bool, is_off: bool) -> CacheMode {
     }
 }
 
-async fn say_where_from(context: &Context, session: &Session, args: &Args, task: &TaskView) {
+/// Says so where nothing new was made.
+pub fn say_if_cached(context: &Context, task: &TaskView) {
     if task.source == Some(Source::Cache) {
         let age = task.outputs.first().and_then(stored_age).map_or_else(
             || "before".to_owned(),
@@ -226,8 +227,12 @@ async fn say_where_from(context: &Context, session: &Session, args: &Args, task:
         );
         context.output.note(&format!("same request as {age}; --fresh makes a new one"));
     }
+}
+
+async fn say_where_from(context: &Context, session: &Session, args: &Args, task: &TaskView) {
+    say_if_cached(context, task);
     let is_draft = task.provider.as_deref() == Some(tasks::DRAFT) && args.provider.is_none();
-    if is_draft && tasks::has_only_draft(session).await {
+    if is_draft && tasks::has_only_draft(session, "image").await.unwrap_or(false) {
         context.output.note("draft picture: no provider configured; reel config edit");
     }
 }

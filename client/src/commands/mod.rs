@@ -14,6 +14,7 @@ pub mod memory;
 pub mod providers;
 pub mod queue;
 pub mod show;
+pub mod speak;
 pub mod status;
 pub mod styles;
 pub mod submit;

@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, sync::Arc};
 
+use reel_protocol::SpeechFormat;
+
 /// The model that is asked for; None for the provider's own choice.
 pub type Model = Option<Arc<str>>;
 
@@ -35,6 +37,8 @@ pub struct ProviderProfile {
     pub services: Vec<String>,
     /// What it makes of pictures.
     pub image: ImageCapabilities,
+    /// What it makes of speech.
+    pub speech: SpeechCapabilities,
 }
 
 impl ProviderProfile {
@@ -64,5 +68,20 @@ impl ImageCapabilities {
 impl Default for ImageCapabilities {
     fn default() -> Self {
         Self { sides: Self::SIDES, has_numbers: true, own_fields: &[] }
+    }
+}
+
+/// What a provider makes of speech.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpeechCapabilities {
+    /// The forms of files that it makes.
+    pub formats: &'static [SpeechFormat],
+    /// Fields that it makes of other params, and that `extra` must not hold.
+    pub own_fields: &'static [&'static str],
+}
+
+impl Default for SpeechCapabilities {
+    fn default() -> Self {
+        Self { formats: &[SpeechFormat::Wav, SpeechFormat::Mp3], own_fields: &[] }
     }
 }

@@ -1,12 +1,14 @@
 //! What a provider is asked to make: a variant for each service that needs one.
 
-use reel_protocol::ImageParams;
+use reel_protocol::{ImageParams, SpeechParams};
 
 /// One request of a service, checked and with its defaults applied.
 #[derive(Debug, Clone)]
 pub enum ServiceRequest {
     /// `image.generate`.
     Image(ImageRequest),
+    /// `voice.speak`, as planned: the params are checked and have their defaults.
+    Speech(SpeechParams),
 }
 
 /// Pictures to make.

@@ -27,7 +27,7 @@ pub use self::{
     inspect::{InspectError, Inspection, Limits, MEMORY_BYTES, inspect},
     source::ReadSeek,
     speaking_time::speaking_time,
-    wav_encoder::{MOST_SAMPLES, WavError, write_silence, write_wav},
+    wav_encoder::{HEADER_BYTES, MOST_SAMPLES, WavError, write_silence, write_wav},
 };
 
 #[cfg(test)]

@@ -72,11 +72,12 @@ pub struct InstanceFactory {
 impl InstanceFactory {
     /// Makes instances within this budget, whose files arrive in `<home>/artifacts` and are kept by the cache.
     pub fn new(budget: &Budget, artifacts: PathBuf, shelver: Shelver) -> Self {
+        let spools = Spools::new(artifacts);
         Self {
-            draft: Draft::instance(budget.clone(), shelver.clone()),
+            draft: Draft::instance(budget.clone(), spools.clone(), shelver.clone()),
             inspector: Inspector::new(budget.clone()),
             budget: budget.clone(),
-            spools: Spools::new(artifacts),
+            spools,
             shelver,
             http: Arc::default(),
         }
@@ -125,6 +126,7 @@ fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> 
             is_fallback: false,
             services: config.services.clone(),
             image: kind.image(),
+            speech: kind.speech(),
         },
         limits: GateLimits {
             max_concurrent: config.max_concurrent,

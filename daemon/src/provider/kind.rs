@@ -9,7 +9,7 @@ use super::{Generate, GenerateError, Generated, Http, Inspector, kinds::KINDS};
 use crate::{
     cache::{Shelver, Spools},
     config::{KindSection, ProviderConfig},
-    domain::ImageCapabilities,
+    domain::{ImageCapabilities, SpeechCapabilities},
     memory::Budget,
 };
 
@@ -22,6 +22,11 @@ pub trait Kind: KindSection {
     /// What instances of this kind make of pictures.
     fn image(&self) -> ImageCapabilities {
         ImageCapabilities::default()
+    }
+
+    /// What instances of this kind make of speech.
+    fn speech(&self) -> SpeechCapabilities {
+        SpeechCapabilities::default()
     }
 
     /// Where the instance is reached, for people and cache keys.

@@ -105,7 +105,11 @@ enum Got {
 impl RemoteProvider {
     async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
         let Generate { request, job, permit, cancel, progress, jobs, .. } = call;
-        let ServiceRequest::Image(request) = request;
+        let ServiceRequest::Image(request) = request else {
+            let message = format!("{} makes pictures only", self.config.name);
+            let failure = Failure::new(Class::Invalid, message, "reel providers shows what each one serves");
+            return Err(GenerateError::Failed(failure));
+        };
         let sinks = Sinks { progress: &progress, jobs: &jobs };
         let mut share = Some(self.ready(request.params.n).map_err(GenerateError::Failed)?);
         let earlier = match job {

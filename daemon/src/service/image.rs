@@ -95,7 +95,8 @@ const FIELDS: &[&str] = &[
 
 /// Reads and checks the params of `image.generate`.
 fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
-    let params: ImageParams = params.decode().map_err(|error| unreadable(params, &error))?;
+    let params: ImageParams =
+        params.decode().map_err(|error| BadParams::unreadable("image.generate", FIELDS, params, &error))?;
     if params.prompt.trim().is_empty() {
         return Err(BadParams::new("the prompt is empty", "say what the picture shall show"));
     }
@@ -165,14 +166,7 @@ fn check_against(able: &ImageCapabilities, params: &ImageParams, provider: &str)
         let hint = format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}");
         return Err(BadParams::new(format!("{provider} has no {name}"), hint));
     }
-    let extra: Option<serde_json::Map<String, serde_json::Value>> =
-        params.extra.as_ref().and_then(|extra| extra.decode().ok());
-    let is_own = |name: &String| able.own_fields.contains(&name.as_str());
-    if let Some(name) = extra.unwrap_or_default().keys().find(|name| is_own(name)) {
-        let message = format!("extra.{name} is not passed on: {provider} makes it of the other params");
-        return Err(BadParams::new(message, "leave it out of extra"));
-    }
-    Ok(())
+    BadParams::of_extra(params.extra.as_ref(), able.own_fields, provider)
 }
 
 fn check_numbers(params: &ImageParams) -> Result<(), BadParams> {
@@ -192,20 +186,6 @@ fn check_numbers(params: &ImageParams) -> Result<(), BadParams> {
         return Err(BadParams::new(format!("strength {strength} is not from 0 to 1"), "0.75 is usual"));
     }
     Ok(())
-}
-
-fn unreadable(params: &JsonText, error: &serde_json::Error) -> BadParams {
-    let known = |name: &str| FIELDS.contains(&name);
-    let names: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
-        params.decode().unwrap_or_default();
-    let hint = match names.keys().find(|name| !known(name)) {
-        Some(unknown) => nearest(unknown, FIELDS.iter().copied()).map_or_else(
-            || format!("the fields are {}", FIELDS.join(", ")),
-            |near| format!("did you mean {near}?"),
-        ),
-        None => format!("the fields are {}", FIELDS.join(", ")),
-    };
-    BadParams::new(format!("the params do not fit image.generate: {error}"), hint)
 }
 
 #[cfg(test)]

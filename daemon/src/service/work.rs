@@ -1,12 +1,16 @@
 //! What a service is: it checks the params of its methods, and says what is to be done for a request that holds.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use futures_util::future::LocalBoxFuture;
 use reel_protocol::{ErrorCode, JsonText, JsonTextError, methods::StyleInfo};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::RunEnd;
-use crate::domain::{CacheKey, CancelSignal, ProgressSink, ProviderProfile, ServiceRequest};
+use crate::{
+    domain::{CacheKey, CancelSignal, ProgressSink, ProviderProfile, ServiceRequest},
+    nearest::nearest,
+};
 
 /// One service.
 pub(super) trait Service: fmt::Debug + Sync {
@@ -75,5 +79,30 @@ impl BadParams {
     /// A value that does not fit.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: ErrorCode::InvalidParams, message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// Params that do not have the shape of a method's: with the nearest field where one is unknown.
+    pub fn unreadable(kind: &str, fields: &[&str], params: &JsonText, error: &serde_json::Error) -> Self {
+        let names: BTreeMap<String, &RawValue> = params.decode().unwrap_or_default();
+        let unknown = names.keys().find(|name| !fields.contains(&name.as_str()));
+        let hint = unknown.and_then(|unknown| nearest(unknown, fields.iter().copied())).map_or_else(
+            || format!("the fields are {}", fields.join(", ")),
+            |near| format!("did you mean {near}?"),
+        );
+        Self::new(format!("the params do not fit {kind}: {error}"), hint)
+    }
+
+    /// Whether `extra` holds a field that the provider makes of other params.
+    pub fn of_extra(extra: Option<&JsonText>, own_fields: &[&str], provider: &str) -> Result<(), Self> {
+        let extra: Option<Map<String, Value>> = extra.and_then(|extra| extra.decode().ok());
+        let is_own = |name: &&String| own_fields.contains(&name.as_str());
+        match extra.unwrap_or_default().keys().find(is_own) {
+            Some(name) => {
+                let message =
+                    format!("extra.{name} is not passed on: {provider} makes it of the other params");
+                Err(Self::new(message, "leave it out of extra"))
+            }
+            None => Ok(()),
+        }
     }
 }

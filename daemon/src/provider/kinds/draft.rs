@@ -1,17 +1,19 @@
-//! The provider `draft`: embedded, offline, free. Draws on blocking threads, where a panic fails one task and no actor.
+//! The provider `draft`: embedded, offline, free. Draws, and writes silence in place of speech, on blocking threads, where a panic fails
+//! one task and no actor.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{io::Write as _, ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures_util::future::{LocalBoxFuture, ready};
 use reel_draft::{self as draft, Panel};
-use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
+use reel_protocol::{ErrorCode, SpeechFormat, SpeechParams, TaskNote, methods::ProviderCheckResult};
 
 use crate::{
-    cache::{Body, NewArtifact, Shelver},
+    cache::{Body, NewArtifact, SPOOL_BYTES, Shelver, Spools},
     domain::{
         CancelSignal, Class, Facts, Failure, ImageCapabilities, ImageRequest, ProgressSink, ProviderProfile,
-        ServiceRequest,
+        ServiceRequest, SpeechCapabilities,
     },
+    media::{HEADER_BYTES, WavError, speaking_time, write_silence},
     memory::{Budget, Holder},
     provider::{GateLimits, Generate, GenerateError, Generated, Instance, Provider},
 };
@@ -19,16 +21,24 @@ use crate::{
 /// The instance's name, and its kind.
 pub const NAME: &str = "draft";
 
+/// Samples a second of silence: what most services speak in.
+const SAMPLE_RATE: u32 = 24_000;
+/// Bytes of a second of silence.
+const SECOND_BYTES: u64 = SAMPLE_RATE as u64 * 2;
+/// The longest silence: an hour has 173 MB.
+const LONGEST: Duration = Duration::from_hours(1);
+
 /// The provider, which holds its drawings within the memory budget.
 #[derive(Debug)]
 pub struct Draft {
     budget: Budget,
+    spools: Spools,
     shelver: Shelver,
 }
 
 impl Draft {
     /// The one instance, which no configuration names. One drawing keeps one core busy, so there are as many at once as there are cores.
-    pub fn instance(budget: Budget, shelver: Shelver) -> Instance {
+    pub fn instance(budget: Budget, spools: Spools, shelver: Shelver) -> Instance {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Instance {
             profile: ProviderProfile {
@@ -37,11 +47,12 @@ impl Draft {
                 address: "embedded".to_owned(),
                 adapter_version: draft::VERSION.to_string(),
                 is_fallback: true,
-                services: vec!["image".to_owned()],
+                services: vec!["image".to_owned(), "voice".to_owned()],
                 image: ImageCapabilities {
                     sides: draft::MIN_SIDE..=draft::MAX_SIDE,
                     ..ImageCapabilities::default()
                 },
+                speech: SpeechCapabilities { formats: &[SpeechFormat::Wav], ..SpeechCapabilities::default() },
                 ..ProviderProfile::default()
             },
             limits: GateLimits {
@@ -50,7 +61,7 @@ impl Draft {
             },
             address: None,
             api_key: None,
-            provider: Arc::new(Self { budget, shelver }),
+            provider: Arc::new(Self { budget, spools, shelver }),
         }
     }
 }
@@ -61,18 +72,23 @@ impl Provider for Draft {
         call: Generate,
     ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
         let Generate { request, permit, cancel, progress, .. } = call;
-        let ServiceRequest::Image(request) = request;
-        let draw = move || {
-            let drawn = draw_all(&request, &self.budget, &cancel, &progress);
+        let make = move || {
+            let (made, notes) = match request {
+                ServiceRequest::Image(request) => {
+                    (draw_all(&request, &self.budget, &cancel, &progress)?, Vec::new())
+                }
+                ServiceRequest::Speech(params) => (vec![self.silence(&params)?], vec![silence_note()]),
+            };
             // The next one draws while this one waits for the disk.
             drop(permit);
-            drawn.map(|pictures| self.shelver.shelve_now(pictures).into())
+            let pictures = self.shelver.shelve_now(made);
+            Ok(Generated { pictures, notes, cost_microusd: None })
         };
         Box::pin(async move {
-            tokio::task::spawn_blocking(draw).await.unwrap_or_else(|panic| {
+            tokio::task::spawn_blocking(make).await.unwrap_or_else(|panic| {
                 Err(failed(
                     ErrorCode::Internal,
-                    format!("the drawing panicked: {panic}"),
+                    format!("the drawing thread panicked: {panic}"),
                     "please report it",
                     false,
                 ))
@@ -84,6 +100,45 @@ impl Provider for Draft {
         let detail = "embedded and offline: nothing to reach".to_owned();
         Box::pin(ready(ProviderCheckResult { is_usable: true, detail }))
     }
+}
+
+impl Draft {
+    /// Silence that lasts about as long as the text takes to be spoken.
+    fn silence(&self, params: &SpeechParams) -> Result<NewArtifact, GenerateError> {
+        let length = speaking_time(&params.text, params.language.as_deref()).div_f64(params.speed);
+        if length > LONGEST {
+            let message = format!("the text takes {} minutes to be spoken", length.as_secs() / 60);
+            let hint = "draft gives silence of at most an hour: have the text spoken in several tasks";
+            return Err(failed(ErrorCode::ProviderRefused, message, hint, false));
+        }
+        let mut reservation = self
+            .budget
+            .reserve(Holder::Drawing, 2 * SPOOL_BYTES as u64)
+            .map_err(|over| over_memory(&over.to_string()))?;
+        if !self.spools.has_room(length.as_secs() * SECOND_BYTES) {
+            return Err(not_written("the disk has no room for it"));
+        }
+        let mut spool = self.spools.create();
+        let written = write_silence(&mut spool, SAMPLE_RATE, length);
+        let written = written.and_then(|()| spool.flush().map_err(WavError::Write));
+        written.map_err(|error| not_written(&crate::chain::chain(&error)))?;
+        let spooled = spool.finish().map_err(|error| not_written(&error.to_string()))?;
+        let samples = spooled.size_bytes.saturating_sub(HEADER_BYTES) / 2;
+        let facts = Facts {
+            duration_s: Some(samples as f64 / f64::from(SAMPLE_RATE)),
+            sample_rate: Some(SAMPLE_RATE),
+            channels: Some(1),
+            ..Facts::new("audio/wav", "wav")
+        };
+        let kept = reservation.split(spooled.memory_bytes());
+        Ok(NewArtifact { body: Body::Spooled(spooled), reservation: Some(kept), facts })
+    }
+}
+
+/// Whoever gets silence is told so, also where it comes from the cache.
+fn silence_note() -> TaskNote {
+    let message = "draft has no voice: this is silence, about as long as the text takes to be spoken";
+    TaskNote::new(TaskNote::DRAFT, message)
 }
 
 fn draw_all(
@@ -124,14 +179,8 @@ fn draw_one(
     report: &mut dyn FnMut(f32, &str) -> ControlFlow<()>,
 ) -> Result<NewArtifact, GenerateError> {
     let needed_bytes = draft::buffer_bytes(panel.width, panel.height);
-    let mut reservation = budget.reserve(Holder::Drawing, needed_bytes).map_err(|over| {
-        failed(
-            ErrorCode::OverMemory,
-            over.to_string(),
-            "reel memory shows who holds what; the task is tried again",
-            true,
-        )
-    })?;
+    let mut reservation =
+        budget.reserve(Holder::Drawing, needed_bytes).map_err(|over| over_memory(&over.to_string()))?;
     let drawn = draft::draw(panel, report);
     let png_bytes = drawn.as_ref().map_or(0, |drawn| drawn.png.len() as u64);
     let kept = reservation.split(png_bytes);
@@ -147,6 +196,16 @@ fn draw_one(
     })?;
     let facts = Facts::new("image/png", "png").with_pixels(drawn.width, drawn.height);
     Ok(NewArtifact { body: Body::Held(drawn.png), reservation: Some(kept), facts })
+}
+
+fn over_memory(over: &str) -> GenerateError {
+    let hint = "reel memory shows who holds what; the task is tried again";
+    failed(ErrorCode::OverMemory, over.to_owned(), hint, true)
+}
+
+fn not_written(why: &str) -> GenerateError {
+    let message = format!("the silence could not be written: {why}");
+    failed(ErrorCode::StorageFull, message, "free some room on the disk; the task is tried again", true)
 }
 
 fn failed(code: ErrorCode, message: String, hint: &str, is_retryable: bool) -> GenerateError {

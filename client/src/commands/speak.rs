@@ -1,0 +1,240 @@
+//! `reel speak`: speech from a text.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use reel_protocol::{
+    JsonText, SpeechFormat, SpeechParams, TaskSpec, TaskState, TaskView,
+    limits::PROMPT_BYTES,
+    methods::{TaskGet, TaskIdParams},
+};
+use serde::Serialize;
+
+use super::generate::{cache_mode, fetch_command, say_if_cached, with_fetch};
+use crate::{
+    context::Context,
+    creatable,
+    deliver::deliver,
+    exit::Exit,
+    failure::Failure,
+    naming::Destination,
+    save::Existing,
+    signals::Interrupts,
+    slug::slug,
+    table, tasks, units,
+    waiting::{One, unless_interrupted, wait_for_one},
+};
+
+/// Room that must be free for a file of speech: two minutes of a WAV file.
+const SPEECH_BYTES: u64 = 6 * 1024 * 1024;
+
+/// What to say, and where to put it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  reel speak \"The lamp went out.\" -o line.wav\n  reel speak @chapter.txt --voice alloy --speed 0.9 -o chapter.mp3"
+)]
+pub struct Args {
+    /// What to say, or @FILE, or - for stdin.
+    #[arg(value_name = "TEXT|@FILE|-")]
+    pub text: String,
+    /// The file to write, a .wav or .mp3, or - for stdout [default: a name made from the text].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// One of the provider's voices [default: the provider's choice].
+    #[arg(long)]
+    pub voice: Option<String>,
+    /// The language of the text, such as en or zh-TW.
+    #[arg(long)]
+    pub language: Option<String>,
+    /// How fast, 0.25 to 4.
+    #[arg(long, default_value_t = 1.0)]
+    pub speed: f64,
+    /// One of `reel providers`; draft makes silence as long as the text takes to be spoken [default: the best that speaks].
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// The provider's model.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Make it anew, even if the same was made before.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Replace a file that exists.
+    #[arg(long)]
+    pub force: bool,
+    /// Wait at most this long, such as 90s or 5min; the work goes on.
+    #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    files: Vec<String>,
+    task: &'a TaskView,
+}
+
+/// Has it spoken.
+pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    let text = text(&args.text)?;
+    let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    let (destination, format) = check_destination(context, &args, &text, existing)?;
+    let session = context.session().await?;
+    let mut interrupts = Interrupts::listen();
+    let spec = spec(&args, &text, format)?;
+    let submit = async {
+        if args.provider.is_none() && tasks::has_only_draft(&session, "voice").await? {
+            return Err(nobody_speaks());
+        }
+        Ok(session.submit(&spec).await?)
+    };
+    let submitted = unless_interrupted(&mut interrupts, submit).await?;
+    context.note_version(&session.client());
+    let fetch = fetch_command(submitted.id, args.output.as_deref(), args.force);
+    let task = if submitted.state == TaskState::Succeeded {
+        session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
+    } else {
+        let one = One { title: &text, timeout: args.timeout, fetch: Some(&fetch) };
+        wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await?
+    };
+    if let Some(failure) = Failure::of_task(&task) {
+        let is_held = task.state == TaskState::Held;
+        return Err(if is_held { with_fetch(failure, task.id, &fetch) } else { failure });
+    }
+    let delivery = deliver(context, &session, &task, &destination, 1, existing);
+    let files = unless_interrupted(&mut interrupts, delivery).await?;
+    say_if_cached(context, &task);
+    if let Some(notes) = tasks::notes(&task) {
+        context.output.warn(&notes);
+    }
+    context
+        .output
+        .document(&Document { files: files.iter().map(|file| table::path(file)).collect(), task: &task })?;
+    context.output.paths(&files)?;
+    Ok(Exit::Done)
+}
+
+/// Silence is not what was asked for.
+fn nobody_speaks() -> Failure {
+    let message = "no provider speaks: only draft is there, which makes silence";
+    Failure::new(Exit::Config, "no_provider", message)
+        .hint("reel config edit adds a provider; --provider draft makes silence as long as the text takes to be spoken")
+}
+
+/// The text itself, or what the file or stdin holds.
+fn text(given: &str) -> Result<String, Failure> {
+    let text = if matches!(given, "-" | "@-") {
+        read("stdin", std::io::stdin())?
+    } else if let Some(path) = given.strip_prefix('@') {
+        let shown = table::path(Path::new(path));
+        let file = std::fs::File::open(path).map_err(|error| {
+            Failure::new(Exit::NoInput, "no_input", format!("cannot read {shown}: {error}"))
+                .hint("a text that begins with @ is read from stdin: reel speak -")
+        })?;
+        read(&shown, file)?
+    } else {
+        given.to_owned()
+    };
+    if tasks::is_blank(&text) {
+        return Err(Failure::new(Exit::BadData, "invalid_params", "the text is empty"));
+    }
+    Ok(text)
+}
+
+/// Reads no more than may be spoken; blank space around the text is not part of it.
+fn read(name: &str, source: impl Read) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let read = source.take(PROMPT_BYTES as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::io(&format!("cannot read {name}"), &error))?;
+    let bad = |message: String| Failure::new(Exit::BadData, "bad_data", message);
+    if bytes.len() > PROMPT_BYTES {
+        let message = format!("{name} has more than {PROMPT_BYTES} bytes");
+        return Err(bad(message).hint("have it spoken in several parts"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| bad(format!("{name} is not UTF-8 text")))?;
+    Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
+}
+
+/// Everything that can be wrong about the output is said before anything is asked or paid for. The file's ending says its form.
+fn check_destination(
+    context: &Context,
+    args: &Args,
+    text: &str,
+    existing: Existing,
+) -> Result<(Destination, Option<SpeechFormat>), Failure> {
+    let destination = Destination::parse(args.output.as_deref());
+    let format = match &destination {
+        Destination::Stdout if context.output.is_json => {
+            return Err(Failure::usage("-o - and --json both want stdout"));
+        }
+        Destination::Stdout => None,
+        Destination::File(path) => {
+            let format = format_of(path).ok_or_else(|| {
+                Failure::usage(format!("{} does not end in .wav or .mp3", table::path(path)))
+            })?;
+            creatable::check_file(path, existing)?;
+            creatable::check_room(path.parent().unwrap_or(Path::new("")), SPEECH_BYTES)?;
+            Some(format)
+        }
+        Destination::Directory(directory) => {
+            creatable::check_directory(directory, &format!("{}.wav", slug(text)))?;
+            creatable::check_room(directory, SPEECH_BYTES)?;
+            None
+        }
+    };
+    Ok((destination, format))
+}
+
+fn format_of(path: &Path) -> Option<SpeechFormat> {
+    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+    [SpeechFormat::Wav, SpeechFormat::Mp3].into_iter().find(|format| format.name() == ending)
+}
+
+fn spec(args: &Args, text: &str, format: Option<SpeechFormat>) -> Result<TaskSpec, Failure> {
+    let params = SpeechParams {
+        voice: args.voice.clone(),
+        language: args.language.clone(),
+        speed: args.speed,
+        format,
+        model: args.model.clone(),
+        ..SpeechParams::new(text)
+    };
+    Ok(TaskSpec {
+        kind: "voice.speak".to_owned(),
+        params: JsonText::from_value(&params).map_err(|error| Failure::usage(error.to_string()))?,
+        provider: args.provider.clone(),
+        cache: cache_mode(args.fresh, false),
+        ..TaskSpec::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_says_the_form() {
+        for (path, format) in [
+            ("a.wav", Some(SpeechFormat::Wav)),
+            ("b.c.MP3", Some(SpeechFormat::Mp3)),
+            ("a.ogg", None),
+            ("wav", None),
+            (".mp3", None),
+        ] {
+            assert_eq!(format_of(Path::new(path)), format, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_read_to_its_end_or_refused() {
+        assert_eq!(read("x", "\u{feff} Hello.\n\n".as_bytes()).unwrap(), "Hello.");
+        let full = "a".repeat(PROMPT_BYTES);
+        assert_eq!(read("x", full.as_bytes()).unwrap(), full);
+        for (bytes, part) in [(vec![b'a'; PROMPT_BYTES + 1], "more than"), (vec![0xff], "not UTF-8")] {
+            let failure = read("x", &bytes[..]).unwrap_err();
+            assert_eq!(failure.exit, Exit::BadData);
+            assert!(failure.error.message.contains(part), "{}", failure.error.message);
+        }
+    }
+}
