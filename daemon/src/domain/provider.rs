@@ -8,7 +8,7 @@ use reel_protocol::SpeechFormat;
 pub type Model = Option<Arc<str>>;
 
 /// What an attempt asks for: a provider, and one of its models.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
     /// The instance's name.
     pub provider: Arc<str>,

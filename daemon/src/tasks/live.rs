@@ -68,6 +68,8 @@ pub struct LiveTask {
     pub refused_by: Vec<Refused>,
     /// Providers that it left as they were out of order; it may come back to them. Only in memory.
     pub passed_over: Vec<Refused>,
+    /// The provider of its last attempt.
+    pub asked: Option<Arc<str>>,
     /// The attempt that works for it.
     pub run: Option<RunId>,
     /// A transition is on its way to disk: nothing else may be decided until it is there.
@@ -89,10 +91,12 @@ impl LiveTask {
         self.plan.candidates.first().map(Candidate::target)
     }
 
-    /// The provider that it stays with while that is configured: the one that has made its results, else the one of its plan.
+    /// The provider that it stays with while that is configured: the one that has made its results or may have been paid for them, else the one
+    /// of its plan.
     pub fn planned(&self) -> Option<Arc<str>> {
         let of_job = self.job.as_ref().map(|job| Arc::from(job.provider()));
-        of_job.or_else(|| self.plan.provider().cloned())
+        let maybe_paid = self.asked.clone().filter(|_| self.is_unknown());
+        of_job.or(maybe_paid).or_else(|| self.plan.provider().cloned())
     }
 
     /// What makes it equal to others: only tasks that read the cache share a call.
@@ -160,6 +164,7 @@ pub(super) fn live_task(
         job: None,
         refused_by: Vec::new(),
         passed_over: Vec::new(),
+        asked: None,
         run: None,
         is_committing: false,
         deferred: Vec::new(),

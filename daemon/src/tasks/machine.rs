@@ -1,6 +1,7 @@
 //! The task machine: every decision about tasks, as a function from an event and the time to effects.
 //!
-//! It holds all unfinished tasks, and nothing that acts: no thread, channel, clock, file or random number. Its driver (the
+//! It holds all unfinished tasks, and nothing that acts: no thread, channel, clock, file or random number; where it goes through
+//! a table, the table is in order, so that the same events always have the same effects. Its driver (the
 //! [`TaskTracker`](super::TaskTracker) in the daemon, a simulator in tests) hands in one [`Event`] after another and carries out the
 //! [`Effect`]s. The machine's state, its answers and the events that it tells follow the journal: a write is an effect, and what follows from
 //! it waits until the write comes back as [`Event::Committed`]. The driver hands commits in in the order in which the journal made them.
@@ -33,7 +34,7 @@ mod view;
 mod wait;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
 };
@@ -63,22 +64,22 @@ pub struct Machine<S> {
     limits: SetTaskLimits,
     planner: Arc<dyn PlanTasks>,
     /// Boxed, so that a table that was large once is small pointers then.
-    live: HashMap<TaskId, Box<LiveTask>>,
+    live: BTreeMap<TaskId, Box<LiveTask>>,
     ready: Ready,
     /// Providers that are out of order and whose ready tasks were told to leave.
-    down: HashSet<Target>,
+    down: BTreeSet<Target>,
     /// Ready tasks whose provider may be out of order.
     leaving: Vec<TaskId>,
     flights: Flights,
     dependencies: Dependencies,
     waiters: Waiters,
-    runs: HashMap<RunId, Run>,
+    runs: BTreeMap<RunId, Run>,
     next_run: RunId,
     timers: Timers,
     /// Unfinished tasks whose provider is not configured, and that provider.
     missing: BTreeMap<TaskId, Arc<str>>,
     counts: BTreeMap<TaskState, u64>,
-    batches: HashMap<BatchId, OpenBatch>,
+    batches: BTreeMap<BatchId, OpenBatch>,
     /// Requests whose tasks are on their way into the journal.
     arriving: BTreeMap<u64, Arriving>,
     next_arrival: u64,
@@ -127,19 +128,19 @@ impl<S: Surroundings> Machine<S> {
             around,
             limits,
             planner,
-            live: HashMap::new(),
+            live: BTreeMap::new(),
             ready: Ready::default(),
-            down: HashSet::new(),
+            down: BTreeSet::new(),
             leaving: Vec::new(),
             flights: Flights::default(),
             dependencies: Dependencies::default(),
             waiters: Waiters::default(),
-            runs: HashMap::new(),
+            runs: BTreeMap::new(),
             next_run: 0,
             timers: Timers::default(),
             missing: BTreeMap::new(),
             counts: BTreeMap::new(),
-            batches: HashMap::new(),
+            batches: BTreeMap::new(),
             arriving: BTreeMap::new(),
             next_arrival: 0,
             hits: 0,

@@ -3,7 +3,7 @@
 //! A wait for ids is a list of them and a counter; a wait for a batch is one entry at the batch, whose unsettled tasks are counted anyway. So a
 //! client that waits a thousand times for a hundred thousand tasks costs a thousand entries.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use reel_protocol::{BatchId, TaskId};
 
@@ -37,7 +37,7 @@ struct Watched {
 pub struct Waiters {
     waits: HashMap<RequestId, Wait>,
     by_task: HashMap<TaskId, Watched>,
-    by_batch: HashMap<BatchId, HashSet<RequestId>>,
+    by_batch: HashMap<BatchId, BTreeSet<RequestId>>,
 }
 
 /// A wait that is over.

@@ -140,6 +140,7 @@ impl<S: Surroundings> Machine<S> {
         let Some(task) = self.live.get_mut(&start.id) else { return };
         let from = std::mem::replace(&mut task.state, TaskState::Running);
         task.rev = start.rev;
+        task.asked = start.provider.as_deref().map(Arc::from);
         task.attempts += 1;
         task.attempts_left = task.attempts_left.saturating_sub(1);
         task.not_before = None;

@@ -4,7 +4,7 @@
 //! provider that may have been paid for it or holds its results, or those of an equal task, and never for a draft, which is no candidate beside
 //! real providers.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use reel_protocol::{TaskError, TaskId, TaskNote, TaskState};
 
@@ -117,13 +117,13 @@ impl<S: Surroundings> Machine<S> {
         task.plan.candidates.drain(..next.unwrap_or(0));
         let reason = step.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
         task.refused_by.push(Refused { provider: from.clone(), reason });
-        self.leave_flight_for_another_key(&HashSet::from([id]));
+        self.leave_flight_for_another_key(&BTreeSet::from([id]));
     }
 
     /// Has ready tasks whose provider is out of order made by another one. A task that joins them later is told by [`Self::enqueue`].
     pub(super) fn leave_providers_out_of_order(&mut self) {
         let is_down = |target: &&Target| self.around.is_down(target);
-        let down: HashSet<_> = self.ready.targets().filter(is_down).cloned().collect();
+        let down: BTreeSet<_> = self.ready.targets().filter(is_down).cloned().collect();
         for target in down.difference(&self.down) {
             self.leaving.extend(self.ready.waiting_for(target));
         }
@@ -139,7 +139,7 @@ impl<S: Surroundings> Machine<S> {
         if !self.ready.contains(id) || !self.has_valid_plan(id) || self.known_job(id).is_some() {
             return;
         }
-        let mut movers = HashSet::new();
+        let mut movers = BTreeSet::new();
         for member in self.flights.members(id) {
             let Some(task) = self.live.get(&member).filter(|task| !task.is_committing) else { continue };
             let place = self.better_place(task).filter(|_| self.has_better(task));
@@ -166,7 +166,7 @@ impl<S: Surroundings> Machine<S> {
     }
 
     /// Takes tasks out of the flight of their former key; who leads the rest of it stands in the queue for that.
-    fn leave_flight_for_another_key(&mut self, movers: &HashSet<TaskId>) {
+    fn leave_flight_for_another_key(&mut self, movers: &BTreeSet<TaskId>) {
         let mut next = None;
         for mover in movers {
             self.ready.remove(*mover);

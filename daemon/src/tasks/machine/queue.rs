@@ -1,6 +1,6 @@
 //! How a queued task enters the ready queues: for itself, or behind an equal one.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use reel_protocol::{TaskId, TaskState};
 
@@ -122,6 +122,6 @@ impl<S: Surroundings> Machine<S> {
     }
 }
 
-pub(super) fn is_unknown(live: &HashMap<TaskId, Box<LiveTask>>, id: TaskId) -> bool {
+pub(super) fn is_unknown(live: &BTreeMap<TaskId, Box<LiveTask>>, id: TaskId) -> bool {
     live.get(&id).is_some_and(|task| task.is_unknown())
 }

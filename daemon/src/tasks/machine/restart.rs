@@ -128,6 +128,7 @@ pub(super) fn revived(row: &Recovered, plan: Plan, now: Now) -> LiveTask {
     task.deadline = row.task.deadline.map(|deadline| now.moment + left(deadline));
     task.job = row.remote_job().map(Arc::new);
     task.refused_by.clone_from(&row.refused_by);
+    task.asked = row.task.provider.as_deref().map(Arc::from);
     task
 }
 

@@ -1,0 +1,238 @@
+//! Attempts at simulated providers: when a request leaves, how it is answered, and what the provider holds for it.
+
+use std::sync::Arc;
+
+use reel_protocol::CacheMode;
+use reeld::{
+    cache::Made,
+    domain::{Again, RemoteJob},
+    tasks::machine::{Attempt, AttemptEnd, Event, RunId},
+};
+
+use super::{
+    journal::TaskRow,
+    model::Wrong,
+    providers::{PROVIDERS, after, place_of},
+    world::{Asked, World, error, free_results_lost, paid_results_lost},
+};
+
+/// An attempt under way.
+#[derive(Debug)]
+pub struct Call {
+    pub attempt: Attempt,
+    /// The task that it was begun for, as its row stood then.
+    pub row: TaskRow,
+    pub is_told_to_stop: bool,
+    /// Whether the request has left.
+    has_left: bool,
+    /// Whether the provider holds results that are still to be fetched.
+    is_fetching: bool,
+    /// Whether it waits until the journal has what the provider holds.
+    pub is_remembering: bool,
+    /// Whether its results are on their way into the journal.
+    is_over: bool,
+}
+
+impl Call {
+    pub fn new(attempt: Attempt, row: TaskRow) -> Self {
+        let is_fetching = attempt.job.is_some();
+        Self {
+            attempt,
+            row,
+            is_told_to_stop: false,
+            has_left: false,
+            is_fetching,
+            is_remembering: false,
+            is_over: false,
+        }
+    }
+
+    /// Whether it counts against the tasks that may run at once.
+    pub const fn holds_slot(&self) -> bool {
+        !self.is_fetching && !self.is_over
+    }
+
+    /// Whether something may happen to it now.
+    pub const fn can_move(&self) -> bool {
+        !self.is_remembering && !self.is_over
+    }
+
+    fn provider(&self) -> Option<usize> {
+        self.attempt.provider.as_ref().map(|candidate| place_of(&candidate.provider))
+    }
+}
+
+impl World {
+    /// Something happens to one of the attempts.
+    pub fn move_a_call(&mut self) -> Result<(), Wrong> {
+        let movable: Vec<_> =
+            self.calls.iter().filter(|(_, call)| call.can_move()).map(|(run, _)| *run).collect();
+        let run = self.random.one_of(&movable);
+        let call = &self.calls[&run];
+        let (provider, is_fetching, has_left) = (call.provider(), call.is_fetching, call.has_left);
+        let Some(provider) = provider else { return self.move_free_of_providers(run) };
+        if !is_fetching && !has_left {
+            return self.let_leave(run, provider);
+        }
+        if is_fetching { self.fetch(run, provider) } else { self.answer_call(run, provider) }
+    }
+
+    fn move_free_of_providers(&mut self, run: RunId) -> Result<(), Wrong> {
+        let is_told = self.calls[&run].is_told_to_stop;
+        let end = match self.random.below(10) {
+            _ if is_told => AttemptEnd::Stopped,
+            0 if !self.is_settling => AttemptEnd::Failed(error("task_failed"), Again::Never),
+            1 if !self.is_settling => AttemptEnd::Failed(error("task_failed"), Again::Later(None)),
+            2 if !self.is_settling => {
+                let progress = Event::Progress { run, fraction: 0.5, message: "half".to_owned() };
+                return self.feed(progress);
+            }
+            _ => AttemptEnd::Done,
+        };
+        self.end_call(run, end)
+    }
+
+    fn let_leave(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
+        if self.calls[&run].is_told_to_stop {
+            return self.end_call(run, AttemptEnd::Stopped);
+        }
+        if self.options.provider_faults && !self.is_settling && self.random.percent(8) {
+            let is_down = self.random.percent(50);
+            self.close(provider, is_down);
+            let error = error("provider_unreachable");
+            return self.end_call(run, AttemptEnd::Failed(error, Again::WhenReached));
+        }
+        self.note(|| format!("attempt {run} asks {}", PROVIDERS[provider].name));
+        let row = self.calls[&run].row.clone();
+        self.model.asked(run, &row, provider)?;
+        if let Some(call) = self.calls.get_mut(&run) {
+            call.has_left = true;
+        }
+        Ok(())
+    }
+
+    fn answer_call(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
+        let is_paid = PROVIDERS[provider].is_paid;
+        let (is_told, faults) =
+            (self.calls[&run].is_told_to_stop, self.options.provider_faults && !self.is_settling);
+        if is_told && !is_paid && self.random.percent(70) {
+            return self.end_call(run, AttemptEnd::Stopped);
+        }
+        let (failure, again) = match self.random.below(100) {
+            0..20 => return self.name_results(run, provider),
+            20..26 if faults => (self.random.one_of(&["moderated", "provider_refused"]), Again::Never),
+            26..32 if faults => (self.random.one_of(&["provider_auth", "quota_exceeded"]), Again::Never),
+            32..38 if faults => ("provider_failed", Again::Later(None)),
+            38..44 if faults => {
+                self.close(provider, false);
+                ("rate_limited", Again::WhenAllowed(None))
+            }
+            44..48 if faults => {
+                self.close(provider, true);
+                ("provider_unavailable", Again::Later(None))
+            }
+            48..56 if faults && is_paid => {
+                self.note(|| format!("the answer to attempt {run} is lost"));
+                self.model.lost(run, &self.journal);
+                return self.end_call(run, AttemptEnd::Failed(error("answer_lost"), Again::OutcomeUnknown));
+            }
+            56..60 => {
+                let progress = Event::Progress { run, fraction: 0.3, message: "drawing".to_owned() };
+                return self.feed(progress);
+            }
+            _ => return self.make(run, provider),
+        };
+        self.model.not_paid(run);
+        self.end_call(run, AttemptEnd::Failed(error(failure), again))
+    }
+
+    /// The provider has made the results and names where they are.
+    fn name_results(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
+        let url = reqwest::Url::parse("https://results.example/a.png").unwrap();
+        let job = RemoteJob::results(PROVIDERS[provider].name, [&url], self.now().wall);
+        let request = self.ask(Asked::Remember(run));
+        if let Some(call) = self.calls.get_mut(&run) {
+            (call.is_fetching, call.is_remembering) = (true, true);
+            call.attempt.job = Some(Arc::new(job.clone()));
+        }
+        self.feed(Event::RememberJob { request, run, job: Some(job) })
+    }
+
+    fn fetch(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
+        let call = &self.calls[&run];
+        let may_ask_again = call.attempt.job.as_ref().is_some_and(|job| job.may_ask_again());
+        let (row, is_told) = (call.row.clone(), call.is_told_to_stop);
+        self.model.fetching(run, &row, provider);
+        if is_told && self.random.percent(50) {
+            return self.end_call(run, AttemptEnd::Stopped);
+        }
+        let faults = self.options.provider_faults && !self.is_settling;
+        match self.random.below(100) {
+            0..10 if faults => {
+                self.end_call(run, AttemptEnd::Failed(error("download_failed"), Again::Later(None)))
+            }
+            10..15 if faults && may_ask_again => {
+                // A person allowed to ask again where the results are gone.
+                self.note(|| format!("the results of attempt {run} are gone"));
+                self.model.not_paid(run);
+                if let Some(call) = self.calls.get_mut(&run) {
+                    (call.is_fetching, call.has_left, call.is_remembering) = (false, false, true);
+                    call.attempt.job = None;
+                }
+                let request = self.ask(Asked::Remember(run));
+                self.feed(Event::RememberJob { request, run, job: None })
+            }
+            10..15 if faults && PROVIDERS[provider].is_paid => {
+                self.model.lost(run, &self.journal);
+                self.end_call(run, AttemptEnd::Failed(error("answer_lost"), Again::OutcomeUnknown))
+            }
+            _ => self.make(run, provider),
+        }
+    }
+
+    fn make(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
+        let made = Arc::new(Made {
+            outputs: Vec::new(),
+            provider: PROVIDERS[provider].name.to_owned(),
+            model: None,
+            made: self.now().wall,
+            notes: Vec::new(),
+        });
+        let lost = if PROVIDERS[provider].is_paid { paid_results_lost } else { free_results_lost };
+        let end = AttemptEnd::Made { made, cost_microusd: Some(40_000), lost };
+        self.give_permit_back(run);
+        if let Some(call) = self.calls.get_mut(&run) {
+            call.is_over = true;
+        }
+        self.feed(Event::Ended { run, end })
+    }
+
+    fn end_call(&mut self, run: RunId, end: AttemptEnd) -> Result<(), Wrong> {
+        self.calls.remove(&run);
+        self.give_permit_back(run);
+        self.feed(Event::Ended { run, end })
+    }
+
+    fn give_permit_back(&mut self, run: RunId) {
+        if self.around.0.borrow_mut().permits.remove(&run).is_some() {
+            self.needs_tick = true;
+        }
+    }
+
+    /// A provider wants to be left alone for a while.
+    pub fn close(&mut self, provider: usize, is_down: bool) {
+        let wait = 100 + self.random.below(20_000);
+        self.around.0.borrow_mut().closed[provider] = Some((after(self.moment, wait), is_down));
+        self.note(|| format!("{} is closed for {wait} ms, down: {is_down}", PROVIDERS[provider].name));
+        self.needs_tick = true;
+    }
+
+    /// How a task uses the cache.
+    pub fn cache_mode(&mut self) -> CacheMode {
+        match self.random.below(20) {
+            0 => CacheMode::Fresh,
+            1 => CacheMode::Off,
+            _ => CacheMode::Use,
+        }
+    }
+}

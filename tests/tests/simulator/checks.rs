@@ -1,0 +1,293 @@
+//! What is checked while the machine runs, and how the trace tells what happened.
+
+use std::time::Duration;
+
+use reel_protocol::{TaskId, TaskState, methods::TaskEvent};
+use reeld::tasks::machine::{Answer, Event, Write};
+
+use super::{
+    journal::TaskRow,
+    model::Wrong,
+    providers::{PROVIDERS, key_of, place_of},
+    world::{Asked, Wait, World},
+};
+
+/// An event is told: it never says more than the journal.
+pub fn event(world: &World, name: &str, task: &TaskEvent) -> Result<(), Wrong> {
+    if name == "removed" {
+        return match world.journal.task(task.id) {
+            Some(_) => Err(format!("task {} is said to be removed, and is in the journal", task.id)),
+            None => Ok(()),
+        };
+    }
+    // A task may have left the history since the commit that the event tells of.
+    let Some(row) = world.journal.task(task.id) else { return Ok(()) };
+    if task.rev > row.rev || (task.rev == row.rev && task.state != row.state) {
+        return Err(format!(
+            "task {} is told to be {} at revision {}, and is {} at {} in the journal",
+            task.id,
+            task.state.name(),
+            task.rev,
+            row.state.name(),
+            row.rev
+        ));
+    }
+    Ok(())
+}
+
+/// A wait is answered.
+pub fn waited(world: &World, wait: &Wait, timed_out: bool) -> Result<(), Wrong> {
+    if timed_out {
+        return Ok(());
+    }
+    let is_settled = |row: &TaskRow| row.state.is_settled() || is_changing(world, row.id);
+    let holds = match wait.batch {
+        Some(batch) => {
+            let mut rows = world.journal.tasks(&format!("batch = {}", batch.0)).into_iter();
+            if wait.is_any {
+                rows.len() == 0 || rows.any(|row| is_settled(&row))
+            } else {
+                rows.all(|row| is_settled(&row))
+            }
+        }
+        None if wait.is_any => wait.has_settled,
+        None => wait.open.is_empty(),
+    };
+    if holds { Ok(()) } else { Err(format!("{wait:?} ends before its tasks are settled")) }
+}
+
+/// Whether a write about a task is committed, such as a release, of which the machine, and whoever asked for it, does not know yet.
+pub fn is_changing(world: &World, id: TaskId) -> bool {
+    world.to_hand_back.iter().any(|(write, _)| tasks_of(write).contains(&id))
+}
+
+/// Queued rows that nothing of their own keeps from starting, as far as rows can tell: those that the model is not sure of are left out.
+fn startable(world: &World) -> Vec<TaskRow> {
+    let on_their_way: Vec<_> = world
+        .to_commit
+        .iter()
+        .chain(world.to_hand_back.iter().map(|(write, _)| write))
+        .flat_map(|write| tasks_of(write))
+        .collect();
+    let mut rows = world.journal.unfinished();
+    let claimed: Vec<_> = rows
+        .iter()
+        // Whoever waits for its next attempt, or runs, does so for all that are equal to it.
+        .filter(|row| row.is_unknown || row.state == TaskState::Running || row.has_not_before)
+        .map(|row| (row.uses_cache, row.params.clone()))
+        .collect();
+    rows.retain(|row| {
+        row.state == TaskState::Queued
+            && !row.has_not_before
+            && !world.awaits_the_journal()
+            && !on_their_way.contains(&row.id)
+            && !claimed.contains(&(true, row.params.clone()))
+            && world.machine.is_live(row.id)
+    });
+    rows
+}
+
+/// The tasks that a write is about.
+fn tasks_of(write: &Write) -> Vec<TaskId> {
+    match write {
+        Write::Accept(submission) => submission.rows.iter().map(|row| row.id).collect(),
+        Write::Start { start, .. } => vec![start.id],
+        Write::Step { step, .. } => vec![step.id],
+        Write::Finish(finish) => vec![finish.id],
+        Write::Results { ends, maker, .. } => ends.iter().map(|end| end.id).chain(*maker).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// An attempt is about to begin: no task of a higher priority could have begun at the same provider.
+pub fn priority(world: &World, key: [u8; 32]) -> Result<(), Wrong> {
+    if !world.is_sure() {
+        return Ok(());
+    }
+    let rows = startable(world);
+    let provider = key[0] as usize;
+    // The first byte is the provider's place, as params leave it alone.
+    let is_equal = |row: &TaskRow| row.uses_cache && key_of(provider, &row.params) == key;
+    let Some(begun) = rows.iter().filter(|row| is_equal(row)).map(|row| row.priority).max() else {
+        return Ok(());
+    };
+    let is_planned_there = |row: &TaskRow| {
+        row.kind != "debug.noop"
+            && row.provider.as_deref() == Some(PROVIDERS[provider].name)
+            && world.around.0.borrow().configured[provider]
+    };
+    // An equal request may have lifted the task that begins.
+    let lifted = world.journal.unfinished().iter().filter(|row| is_equal(row)).map(|row| row.priority).max();
+    let begun = begun.max(lifted.unwrap_or(begun));
+    match rows.iter().find(|row| is_planned_there(row) && row.priority > begun && !is_equal(row)) {
+        Some(row) => Err(format!(
+            "a task of priority {begun} begins at {}, and task {} of priority {} waits for it",
+            PROVIDERS[provider].name, row.id, row.priority
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The same for tasks that need no provider.
+pub fn priority_without_provider(world: &World, begun: TaskId) -> Result<(), Wrong> {
+    if !world.is_sure() {
+        return Ok(());
+    }
+    let rows = startable(world);
+    let Some(priority) = world.journal.task(begun).map(|row| row.priority) else { return Ok(()) };
+    let waits = |row: &&TaskRow| row.kind == "debug.noop" && row.id != begun && row.priority > priority;
+    match rows.iter().find(waits) {
+        Some(row) => Err(format!("task {begun} begins, and task {} of a higher priority waits", row.id)),
+        None => Ok(()),
+    }
+}
+
+/// Nothing is on its way, so whatever could run runs.
+pub fn nothing_is_stuck(world: &World) -> Result<(), Wrong> {
+    let state = world.around.0.borrow();
+    if world.is_paused
+        || world.is_draining
+        || state.is_memory_critical
+        || world.calls.values().filter(|call| call.holds_slot()).count() >= world.limits.max_concurrent
+    {
+        return Ok(());
+    }
+    for row in startable(world) {
+        let offered: Vec<usize> = (0..PROVIDERS.len())
+            .filter(|place| row.wanted.as_deref().is_none_or(|wanted| wanted == PROVIDERS[*place].name))
+            .collect();
+        let planned = row.provider.as_deref().map(place_of).into_iter();
+        let can_start =
+            row.kind == "debug.noop" || offered.into_iter().chain(planned).all(|place| state.is_free(place));
+        if can_start {
+            return Err(format!("task {} could run, and nothing starts it", row.id));
+        }
+    }
+    Ok(())
+}
+
+/// Every wait whose tasks are settled was answered.
+pub fn waits_are_answered(world: &World) -> Result<(), Wrong> {
+    for (request, asked) in &world.requests {
+        match asked {
+            Asked::Wait(wait) => {
+                if wait.ends.is_some_and(|ends| ends < world.moment) {
+                    return Err(format!("the time of wait {request} is up, and it is not answered"));
+                }
+                if !wait.is_unsure && waited(world, wait, false).is_ok() {
+                    return Err(format!("request {request}, {wait:?}, could be answered"));
+                }
+            }
+            // The first waits for its task, the second for what runs, the third for an earlier write.
+            Asked::Call | Asked::Drain | Asked::Remember(_) => {}
+            _ if world.awaits_the_journal() => {}
+            asked => {
+                return Err(format!("nothing is on its way, and request {request} has no answer: {asked:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The machine's counts are those of the journal.
+pub fn counts(world: &World) -> Result<(), Wrong> {
+    let counts = world.machine.counts().by_state;
+    let counted: std::collections::BTreeMap<_, _> =
+        counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    let rows = world.journal.counts();
+    if counted == rows {
+        Ok(())
+    } else {
+        Err(format!("{counted:?} is counted, and the journal has {rows:?}"))
+    }
+}
+
+/// An event, short enough for a trace.
+pub fn told(event: &Event) -> String {
+    match event {
+        Event::Submit { request, intake } | Event::Call { request, intake, .. } => {
+            let specs: Vec<_> = intake
+                .specs
+                .iter()
+                .map(|spec| {
+                    let provider = spec.provider.as_deref().unwrap_or("-");
+                    let (params, priority) = (spec.params.as_str(), spec.priority);
+                    let (after, deadline) = (&spec.after, spec.deadline_s);
+                    format!(
+                        "{} {params} at {provider} p{priority} {:?} after {after:?} {deadline:?}",
+                        spec.kind, spec.cache
+                    )
+                })
+                .collect();
+            let name = if matches!(event, Event::Call { .. }) { "call" } else { "submit" };
+            format!(
+                "{name} {request} of {} {:?} {:?}: {specs:?}",
+                intake.caller.client, intake.request_id, intake.batch
+            )
+        }
+        Event::Committed { write, outcome } => {
+            let came = match outcome {
+                Ok(_) => "committed".to_owned(),
+                Err(error) => format!("refused ({error})"),
+            };
+            format!("{came}: {}", told_write(write))
+        }
+        event => cut(format!("{event:?}")),
+    }
+}
+
+/// A write, short enough for a trace.
+pub fn told_write(write: &Write) -> String {
+    match write {
+        Write::Accept(submission) => {
+            let rows: Vec<_> = submission.rows.iter().map(|row| (row.id.0, row.state.name())).collect();
+            format!("accept {rows:?} in {:?}", submission.request.batch)
+        }
+        Write::Start { start, run } => {
+            format!(
+                "start of attempt {run:?} of task {} at {:?}, rev {}",
+                start.id, start.provider, start.rev
+            )
+        }
+        Write::Step { step, then } => format!(
+            "step of task {} to {} {:?}, rev {}, then {then:?}",
+            step.id,
+            step.state.name(),
+            step.hold_reason,
+            step.rev
+        ),
+        Write::Finish(finish) => {
+            let code = finish.error.as_ref().map(|error| error.code.clone());
+            format!("end of task {} as {}, rev {}, {code:?}", finish.id, finish.state.name(), finish.rev)
+        }
+        Write::Results { run, ends, .. } => {
+            let ends: Vec<_> = ends.iter().map(|end| end.id.0).collect();
+            format!("results of attempt {run} for {ends:?}")
+        }
+        write => cut(format!("{write:?}")),
+    }
+}
+
+/// An answer, short enough for a trace.
+pub fn told_answer(answer: &Answer) -> String {
+    cut(format!("{answer:?}"))
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(160) {
+        text.truncate(end);
+    }
+    text
+}
+
+impl World {
+    /// Whether a write was refused a moment ago, so that it, and what it is about, may wait for a second.
+    fn awaits_the_journal(&self) -> bool {
+        self.refused_at.is_some_and(|at| self.moment <= at + Duration::from_secs(2))
+    }
+
+    /// Whether the rows tell all that decides about the next task to start.
+    fn is_sure(&self) -> bool {
+        self.to_hand_back.is_empty() && self.to_commit.is_empty() && self.pending.is_empty()
+    }
+}

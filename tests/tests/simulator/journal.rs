@@ -1,0 +1,160 @@
+//! The journal of a simulated daemon: a real SQLite database in memory with the daemon's schema, so that what survives a crash is exactly what
+//! was committed.
+
+use std::collections::BTreeMap;
+
+use reel_protocol::{HoldReason, TaskId, TaskState};
+use reeld::{
+    store::{self, Recovery, Step, StoreError},
+    tasks::{
+        apply,
+        machine::{Outcome, Write},
+    },
+};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+/// A task as the journal has it.
+#[derive(Debug, Clone)]
+pub struct TaskRow {
+    pub id: TaskId,
+    pub state: TaskState,
+    pub rev: u64,
+    pub is_unknown: bool,
+    pub priority: i8,
+    pub kind: String,
+    pub params: String,
+    pub provider: Option<String>,
+    pub wanted: Option<String>,
+    pub uses_cache: bool,
+    pub after: Vec<TaskId>,
+    pub has_not_before: bool,
+    pub client: String,
+}
+
+/// The database.
+pub struct Journal(Connection);
+
+/// The statements that make an empty journal, as the daemon's own migrations left them.
+pub struct Schema(Vec<String>);
+
+impl Schema {
+    /// Opens a journal in a directory of its own and reads what was made there.
+    pub fn read() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("reel.db");
+        drop(store::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        let mut statement =
+            connection.prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid").unwrap();
+        let statements = statement.query_map([], |row| row.get(0)).unwrap();
+        Self(statements.map(Result::unwrap).collect())
+    }
+}
+
+const COLUMNS: &str = "id, state, rev, hold_reason, priority, kind, params, provider, wanted_provider, cache_mode, after, not_before_ms, client";
+
+impl Journal {
+    /// An empty journal.
+    pub fn new(schema: &Schema) -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.set_prepared_statement_cache_capacity(64);
+        for statement in &schema.0 {
+            connection.execute_batch(statement).unwrap();
+        }
+        Self(connection)
+    }
+
+    /// What a start reads.
+    pub fn recover(&self) -> Recovery {
+        store::recover(&self.0).unwrap()
+    }
+
+    /// Commits the steps of a restart, all or none.
+    pub fn commit_steps(&self, steps: &[Step]) {
+        self.0.execute_batch("BEGIN").unwrap();
+        for step in steps {
+            store::step(&self.0, step).unwrap();
+        }
+        self.0.execute_batch("COMMIT").unwrap();
+    }
+
+    /// Makes a write within the open transaction; one that fails leaves nothing behind.
+    pub fn write(&self, write: &Write) -> Result<Outcome, StoreError> {
+        self.0.execute_batch("SAVEPOINT one").unwrap();
+        let outcome = apply(&self.0, write);
+        let end = if outcome.is_ok() { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" };
+        self.0.execute_batch(end).unwrap();
+        outcome
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&self) {
+        self.0.execute_batch("BEGIN").unwrap();
+    }
+
+    /// Ends the transaction.
+    pub fn commit(&self) {
+        self.0.execute_batch("COMMIT").unwrap();
+    }
+
+    /// Reads a task with all that a machine needs of it.
+    pub fn load(&self, id: TaskId) -> Result<Option<Box<store::Recovered>>, StoreError> {
+        store::load(&self.0, id).map(|row| row.map(Box::new))
+    }
+
+    /// One task.
+    pub fn task(&self, id: TaskId) -> Option<TaskRow> {
+        let mut statement =
+            self.0.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?")).unwrap();
+        statement.query_row([id.0], task_row).optional().unwrap()
+    }
+
+    /// The tasks that are not over.
+    pub fn unfinished(&self) -> Vec<TaskRow> {
+        self.tasks("state IN ('waiting', 'queued', 'running', 'held')")
+    }
+
+    /// The tasks for which an SQL condition holds.
+    pub fn tasks(&self, condition: &str) -> Vec<TaskRow> {
+        let sql = format!("SELECT {COLUMNS} FROM tasks WHERE {condition} ORDER BY id");
+        let mut statement = self.0.prepare_cached(&sql).unwrap();
+        let rows = statement.query_map([], task_row).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// Whether a batch exists.
+    pub fn has_batch(&self, batch: reel_protocol::BatchId) -> bool {
+        store::batch_exists(&self.0, batch).unwrap()
+    }
+
+    /// How many tasks stand in each state, without those of which there are none.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        let mut statement =
+            self.0.prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+}
+
+fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    let state: String = row.get(1)?;
+    let hold: Option<String> = row.get(3)?;
+    let after: String = row.get(10)?;
+    let ids: Vec<u64> = serde_json::from_str(&after).unwrap();
+    let cache_mode: i64 = row.get(9)?;
+    Ok(TaskRow {
+        id: TaskId(row.get(0)?),
+        state: *TaskState::ALL.iter().find(|known| known.name() == state).unwrap(),
+        rev: row.get(2)?,
+        is_unknown: hold.as_deref() == Some(HoldReason::OutcomeUnknown.name()),
+        priority: row.get(4)?,
+        kind: row.get(5)?,
+        params: row.get(6)?,
+        provider: row.get(7)?,
+        wanted: row.get(8)?,
+        uses_cache: cache_mode == 0,
+        after: ids.into_iter().map(TaskId).collect(),
+        has_not_before: row.get::<_, Option<u64>>(11)?.is_some(),
+        client: row.get(12)?,
+    })
+}

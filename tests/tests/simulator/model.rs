@@ -1,0 +1,278 @@
+//! The reference model: what must hold whatever the machine does and wherever the daemon dies. It sees what was committed, what left for a
+//! provider, and what was answered; it knows nothing of the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reel_protocol::{TaskId, TaskState};
+use reeld::tasks::machine::{AfterStep, Outcome, RunId, Write};
+
+use super::{
+    journal::{Journal, TaskRow},
+    providers::PROVIDERS,
+};
+
+/// What a paid request is for: tasks that share their results have the same purpose, any other task has its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    Shared(usize, String),
+    Own(TaskId),
+}
+
+impl Purpose {
+    /// The purpose of a task's request at a provider.
+    pub fn of(row: &TaskRow, provider: usize) -> Self {
+        if row.uses_cache { Self::Shared(provider, row.params.clone()) } else { Self::Own(row.id) }
+    }
+
+    /// Whether a task shares it, whatever provider it was planned for when its row was written last.
+    fn may_be_of(&self, row: &TaskRow) -> bool {
+        match self {
+            Self::Shared(_, params) => row.uses_cache && row.params == *params,
+            Self::Own(id) => row.id == *id,
+        }
+    }
+
+    fn is_of(&self, row: &TaskRow) -> bool {
+        let is_there = |provider: usize| row.provider.as_deref() == Some(PROVIDERS[provider].name);
+        self.may_be_of(row) && if let Self::Shared(provider, _) = self { is_there(*provider) } else { true }
+    }
+}
+
+/// A request that left for a paid provider and whose outcome is not settled.
+#[derive(Debug)]
+struct Unsettled {
+    /// The attempt that is under way, if it still is.
+    run: Option<RunId>,
+    /// The task that it was made for.
+    task: TaskId,
+}
+
+/// Why something is wrong.
+pub type Wrong = String;
+
+/// The model.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// Ids that were shown to somebody.
+    pub shown: BTreeSet<TaskId>,
+    /// Tasks whose acceptance was answered, and that must be in the journal until they leave it after their end.
+    acknowledged: BTreeSet<TaskId>,
+    /// Tasks that have left the history.
+    gone: BTreeSet<TaskId>,
+    unsettled: BTreeMap<Purpose, Unsettled>,
+    /// What each acknowledged request id stands for: the fingerprint and the first task.
+    requests: BTreeMap<(String, String), ([u8; 32], TaskId)>,
+    /// Attempts of this daemon whose begin is committed: the task of each.
+    pub begun: BTreeMap<RunId, TaskId>,
+}
+
+impl Model {
+    /// Tasks that were acknowledged and may still be there.
+    pub fn known(&self) -> Vec<TaskId> {
+        self.acknowledged.difference(&self.gone).copied().collect()
+    }
+
+    /// A write is about to be committed; `before` is its task as the journal has it.
+    pub fn committing(&mut self, write: &Write, before: Option<&TaskRow>) -> Result<(), Wrong> {
+        let Some(before) = before else { return Ok(()) };
+        let after = match write {
+            Write::Step { step, then } => {
+                if *then != AfterStep::Required {
+                    // A person, or a program in a person's name, decided.
+                    self.allow(before);
+                } else if before.is_unknown
+                    && before.state == TaskState::Held
+                    && step.state != TaskState::Held
+                {
+                    return Err(format!(
+                        "task {} may have been paid, and becomes {} though nobody decided it",
+                        before.id,
+                        step.state.name()
+                    ));
+                }
+                step.state
+            }
+            Write::Start { .. } => TaskState::Running,
+            Write::Finish(finish) => {
+                check_end(before, finish.state)?;
+                finish.state
+            }
+            _ => return Ok(()),
+        };
+        if before.state.is_finished() && !matches!(write, Write::Step { .. }) {
+            return Err(format!("task {} is over, and becomes {}", before.id, after.name()));
+        }
+        Ok(())
+    }
+
+    /// Somebody decided that a task goes on: it may be asked, and paid, again.
+    fn allow(&mut self, row: &TaskRow) {
+        self.unsettled.retain(|purpose, unsettled| {
+            unsettled.run.is_some() || !(purpose.may_be_of(row) || unsettled.task == row.id)
+        });
+    }
+
+    /// A write was committed.
+    pub fn committed(&mut self, write: &Write, outcome: &Outcome, journal: &Journal) -> Result<(), Wrong> {
+        match (write, outcome) {
+            (Write::Start { start, run: Some(run) }, _) if self.begun.insert(*run, start.id).is_some() => {
+                return Err(format!("attempt {run} begins twice"));
+            }
+            (Write::Finish(finish), _) if finish.state == TaskState::Cancelled => {
+                self.forget_given_up(journal);
+            }
+            (Write::Results { run, .. }, _) => {
+                self.unsettled.retain(|_, unsettled| unsettled.run != Some(*run));
+            }
+            (Write::Remove { .. }, Outcome::Removed(Some(row))) if row.task.state.is_finished() => {
+                self.gone.insert(row.task.id);
+            }
+            (Write::Prune { .. } | Write::PruneFor { .. }, Outcome::Pruned(pruned)) => {
+                for (id, state) in &pruned.tasks {
+                    if !state.is_finished() {
+                        return Err(format!("task {id} leaves the history and is {}", state.name()));
+                    }
+                    self.gone.insert(*id);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A request whose tasks were all given up by a person is nobody's any more.
+    fn forget_given_up(&mut self, journal: &Journal) {
+        let rows = journal.unfinished();
+        let claims = |row: &TaskRow| row.is_unknown || row.state == TaskState::Running;
+        self.unsettled.retain(|purpose, unsettled| {
+            unsettled.run.is_some() || rows.iter().any(|row| claims(row) && purpose.is_of(row))
+        });
+    }
+
+    /// An attempt's request leaves for a paid provider.
+    pub fn asked(&mut self, run: RunId, row: &TaskRow, provider: usize) -> Result<(), Wrong> {
+        if !PROVIDERS[provider].is_paid {
+            return Ok(());
+        }
+        let purpose = Purpose::of(row, provider);
+        if let Some(former) = self.unsettled.get(&purpose) {
+            return Err(format!(
+                "{} is asked for task {} ({}), and nobody knows what became of the request for task {}",
+                PROVIDERS[provider].name, row.id, row.params, former.task
+            ));
+        }
+        if let Some((purpose, _)) =
+            self.unsettled.iter().find(|(_, former)| former.task == row.id && former.run.is_none())
+        {
+            return Err(format!("task {} leaves {purpose:?}, whose outcome is unknown", row.id));
+        }
+        self.unsettled.insert(purpose, Unsettled { run: Some(run), task: row.id });
+        Ok(())
+    }
+
+    /// An attempt fetches what an earlier one had made.
+    pub fn fetching(&mut self, run: RunId, row: &TaskRow, provider: usize) {
+        if let Some(unsettled) = self.unsettled.get_mut(&Purpose::of(row, provider)) {
+            unsettled.run = Some(run);
+        }
+    }
+
+    /// An attempt's request was answered with a refusal, or never left: nothing was paid.
+    pub fn not_paid(&mut self, run: RunId) {
+        self.unsettled.retain(|_, unsettled| unsettled.run != Some(run));
+    }
+
+    /// Nobody knows what became of an attempt's request.
+    pub fn lost(&mut self, run: RunId, journal: &Journal) {
+        for unsettled in self.unsettled.values_mut().filter(|unsettled| unsettled.run == Some(run)) {
+            unsettled.run = None;
+        }
+        self.forget_given_up(journal);
+    }
+
+    /// The daemon died.
+    pub fn died(&mut self, journal: &Journal) -> Result<(), Wrong> {
+        self.begun.clear();
+        for unsettled in self.unsettled.values_mut() {
+            unsettled.run = None;
+        }
+        self.forget_given_up(journal);
+        self.check_acknowledged(journal)
+    }
+
+    /// Every acknowledged task is in the journal.
+    pub fn check_acknowledged(&self, journal: &Journal) -> Result<(), Wrong> {
+        match self.acknowledged.difference(&self.gone).find(|id| journal.task(**id).is_none()) {
+            Some(id) => Err(format!("task {id} was accepted, and is not in the journal")),
+            None => Ok(()),
+        }
+    }
+
+    /// Tasks are shown as accepted.
+    pub fn acknowledge(
+        &mut self,
+        ids: impl Iterator<Item = TaskId>,
+        is_repeat_allowed: bool,
+        journal: &Journal,
+    ) -> Result<(), Wrong> {
+        for id in ids {
+            if !self.shown.insert(id) && !is_repeat_allowed {
+                return Err(format!("the id {id} is given out twice"));
+            }
+            if journal.task(id).is_none() && !self.gone.contains(&id) {
+                return Err(format!("task {id} is said to be accepted, and is not in the journal"));
+            }
+            self.acknowledged.insert(id);
+        }
+        Ok(())
+    }
+
+    /// A request with an id of its own was accepted, now or before.
+    pub fn acknowledge_request(
+        &mut self,
+        client: &str,
+        request_id: &str,
+        fingerprint: [u8; 32],
+        first: TaskId,
+    ) -> Result<(), Wrong> {
+        let name = (client.to_owned(), request_id.to_owned());
+        let known = *self.requests.entry(name).or_insert((fingerprint, first));
+        if known != (fingerprint, first) && !self.gone.contains(&known.1) {
+            return Err(format!(
+                "the request {request_id} of {client} was task {} and is {first} now",
+                known.1
+            ));
+        }
+        Ok(())
+    }
+
+    /// An attempt begins: its row is committed, and what its task waited for has succeeded.
+    pub fn check_start(&self, run: RunId, journal: &Journal) -> Result<TaskRow, Wrong> {
+        let id = self
+            .begun
+            .get(&run)
+            .ok_or_else(|| format!("attempt {run} starts before its row is committed"))?;
+        let row =
+            journal.task(*id).ok_or_else(|| format!("attempt {run} starts for task {id}, which is gone"))?;
+        for needed in &row.after {
+            if let Some(before) = journal.task(*needed)
+                && before.state != TaskState::Succeeded
+            {
+                return Err(format!(
+                    "task {id} starts, and task {needed} before it is {}",
+                    before.state.name()
+                ));
+            }
+        }
+        Ok(row)
+    }
+}
+
+/// What may have been paid ends only by a person's decision.
+fn check_end(before: &TaskRow, end: TaskState) -> Result<(), Wrong> {
+    let may_be_paid = before.is_unknown && before.state == TaskState::Held;
+    if may_be_paid && end == TaskState::Failed && before.after.is_empty() {
+        return Err(format!("task {} may have been paid, and fails though nobody decided it", before.id));
+    }
+    Ok(())
+}
