@@ -160,7 +160,8 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     };
     let (cache, shelver) = start_cache(parts);
 
-    let factory = InstanceFactory::new(&budget, artifacts.to_path_buf(), shelver.clone());
+    let factory =
+        InstanceFactory::new(&budget, artifacts.to_path_buf(), &locations.home.join("runs"), shelver.clone());
     let instances = factory.build(&config);
     let (permits, profiles) = (Permits::new(limits(&instances)), profiles(&instances));
     let gateway = ProviderGateway::new(instances, permits.clone()).start();

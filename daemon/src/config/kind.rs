@@ -29,17 +29,21 @@ pub trait KindSection: fmt::Debug + Send + Sync {
 }
 
 /// What a kind has read of its section.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct KindConfig {
     /// Where a service on the network is reached; None for kinds that reach none.
     pub remote: Option<RemoteConfig>,
+    /// The services that the section serves where it names none; None for the first one of the kind.
+    pub services: Option<Vec<String>>,
+    /// What holds and is better done otherwise, as sentences that follow the section's name.
+    pub warnings: Vec<String>,
     /// What only this kind knows of.
     pub settings: Settings,
 }
 
 impl From<RemoteConfig> for KindConfig {
     fn from(remote: RemoteConfig) -> Self {
-        Self { remote: Some(remote), settings: Settings::default() }
+        Self { remote: Some(remote), ..Self::default() }
     }
 }
 

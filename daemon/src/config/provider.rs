@@ -20,7 +20,7 @@ const KEYS: &[&str] =
     &["kind", "model", "services", "max_concurrent", "requests_per_minute", "rank", "billing"];
 /// Kinds of the design that this version does not have.
 const LATER_KINDS: &[&str] =
-    &["comfyui", "a1111", "gemini", "stability", "adapter", "pollinations", "ollama", "command"];
+    &["comfyui", "a1111", "gemini", "stability", "adapter", "pollinations", "ollama"];
 
 /// One configured provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +49,8 @@ impl ProviderConfig {
     /// What holds and is better done otherwise.
     pub(super) fn warnings(&self) -> Vec<String> {
         let name = &self.name;
-        let mut warnings = Vec::new();
+        let own = self.own.warnings.iter().map(|warning| format!("providers.{name}: {warning}"));
+        let mut warnings: Vec<_> = own.collect();
         let Some(remote) = &self.own.remote else { return warnings };
         if matches!(remote.api_key, Some(SecretSource::Plain(_))) {
             warnings.push(format!(
@@ -137,7 +138,7 @@ fn read(name: &str, kind: &'static dyn KindSection, section: &mut Section<'_>) -
         name: name.to_owned(),
         kind: kind.name(),
         model: section.text("model"),
-        services: services(kind, section),
+        services: services(kind, own.as_ref().and_then(|own| own.services.clone()), section),
         max_concurrent: section.whole("max_concurrent", 1..=1_000).unwrap_or(DEFAULT_CONCURRENT),
         requests_per_minute: section.whole("requests_per_minute", 1..=100_000),
         rank: section.whole("rank", 0..=1_000_000).unwrap_or(DEFAULT_RANK),
@@ -146,9 +147,9 @@ fn read(name: &str, kind: &'static dyn KindSection, section: &mut Section<'_>) -
     })
 }
 
-fn services(kind: &dyn KindSection, section: &mut Section<'_>) -> Vec<String> {
+fn services(kind: &dyn KindSection, own: Option<Vec<String>>, section: &mut Section<'_>) -> Vec<String> {
     let served = kind.services();
-    let first = served.iter().take(1).map(|name| (*name).to_owned()).collect();
+    let first = own.unwrap_or_else(|| served.iter().take(1).map(|name| (*name).to_owned()).collect());
     let Some(mut given) = section.texts("services") else {
         return first;
     };
@@ -208,7 +209,7 @@ mod tests {
 
         fn read(&self, section: &mut Section<'_>) -> Option<KindConfig> {
             let argv = section.texts("argv").or_else(|| section.wrong("argv", "a list of texts"))?;
-            Some(KindConfig { remote: None, settings: Settings::new(argv) })
+            Some(KindConfig { settings: Settings::new(argv), ..KindConfig::default() })
         }
     }
 

@@ -5,9 +5,10 @@
 use std::{ops::RangeInclusive, path::PathBuf};
 
 use reqwest::Url;
+use serde::de::DeserializeOwned;
 use toml::{
     Spanned,
-    de::{DeTable, DeValue},
+    de::{DeTable, DeValue, ValueDeserializer},
 };
 
 use super::{
@@ -86,11 +87,24 @@ impl<'a> Section<'a> {
         Some(RemoteConfig { base_url: base_url?, api_key })
     }
 
+    /// A value of another shape, such as a list of lists or a table of texts; `wanted` says what it must be.
+    pub fn shaped<T: DeserializeOwned>(&mut self, key: &str, wanted: &str) -> Option<T> {
+        let value = ValueDeserializer::from(self.value(key)?.clone());
+        // The parser's own message may repeat the value.
+        T::deserialize(value).ok().or_else(|| self.wrong(key, wanted))
+    }
+
     /// Keeps the complaint that this key must be something else; always None.
     pub fn wrong<T>(&mut self, key: &str, wanted: &str) -> Option<T> {
-        let offset = self.value(key).map_or(0, |value| value.span().start);
-        self.complaints.push((offset, format!("{}.{key} must be {wanted}", self.path)));
+        self.complain(key, &format!("must be {wanted}"));
         None
+    }
+
+    /// Keeps a complaint that begins with the key. Where the key is missing, it is placed at the section's kind.
+    pub fn complain(&mut self, key: &str, complaint: &str) {
+        let value = self.value(key).or_else(|| self.value("kind"));
+        let offset = value.map_or(0, |value| value.span().start);
+        self.complaints.push((offset, format!("{}.{key} {complaint}", self.path)));
     }
 
     fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {

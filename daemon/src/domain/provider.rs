@@ -54,8 +54,8 @@ impl ProviderProfile {
 pub struct ImageCapabilities {
     /// The sides that it makes, in pixels.
     pub sides: RangeInclusive<u32>,
-    /// Whether it takes `seed`, `steps`, `guidance` and `strength`.
-    pub has_numbers: bool,
+    /// Params that it would ignore, of `negative_prompt`, `seed`, `steps`, `guidance`, `strength` and `extra`.
+    pub ignored: Vec<&'static str>,
     /// Fields that it makes of other params, and that `extra` must not hold.
     pub own_fields: &'static [&'static str],
 }
@@ -67,7 +67,7 @@ impl ImageCapabilities {
 
 impl Default for ImageCapabilities {
     fn default() -> Self {
-        Self { sides: Self::SIDES, has_numbers: true, own_fields: &[] }
+        Self { sides: Self::SIDES, ignored: Vec::new(), own_fields: &[] }
     }
 }
 

@@ -28,11 +28,12 @@ pub struct Launcher(pub PathBuf);
 
 impl Launcher {
     /// The running daemon's own executable file, also where that file was replaced meanwhile.
-    pub fn this_executable() -> io::Result<Self> {
+    pub fn this_executable() -> Self {
         if cfg!(target_os = "linux") {
-            return Ok(Self(PathBuf::from("/proc/self/exe")));
+            return Self(PathBuf::from("/proc/self/exe"));
         }
-        std::env::current_exe().map(Self)
+        // Where the system does not say it, the one on the PATH is the most likely one.
+        Self(std::env::current_exe().unwrap_or_else(|_| PathBuf::from("reeld")))
     }
 }
 

@@ -1,19 +1,23 @@
 //! The instances of a configuration: made at the start, and anew whenever it changes.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use reel_protocol::methods::ProviderInfo;
 
-use super::{Equipment, GateLimits, Http, HttpLimits, Inspector, Provider, kind::find, kinds::draft::Draft};
+use super::{
+    Equipment, GateLimits, Http, HttpLimits, Inspector, Provider, command::CommandRunner, kind::find,
+    kinds::draft::Draft,
+};
 use crate::{
     cache::{Shelver, Spools},
     config::{Config, HttpConfig, ProviderConfig},
     domain::ProviderProfile,
     memory::Budget,
+    process::Launcher,
     secret::SecretSource,
 };
 
@@ -64,16 +68,18 @@ pub struct InstanceFactory {
     spools: Spools,
     shelver: Shelver,
     inspector: Inspector,
+    commands: CommandRunner,
     /// The way to the network of the newest configuration: kept while its limits stay, so that a reload makes no second set of connections.
     http: Arc<Mutex<Option<Http>>>,
     draft: Instance,
 }
 
 impl InstanceFactory {
-    /// Makes instances within this budget, whose files arrive in `<home>/artifacts` and are kept by the cache.
-    pub fn new(budget: &Budget, artifacts: PathBuf, shelver: Shelver) -> Self {
+    /// Makes instances within this budget, whose files arrive in `<home>/artifacts` and are kept by the cache. Programs run in `runs`.
+    pub fn new(budget: &Budget, artifacts: PathBuf, runs: &Path, shelver: Shelver) -> Self {
         let spools = Spools::new(artifacts);
         Self {
+            commands: CommandRunner::new(Launcher::this_executable(), runs, budget.clone()),
             draft: Draft::instance(budget.clone(), spools.clone(), shelver.clone()),
             inspector: Inspector::new(budget.clone()),
             budget: budget.clone(),
@@ -91,6 +97,7 @@ impl InstanceFactory {
             spools: self.spools.clone(),
             shelver: self.shelver.clone(),
             inspector: self.inspector.clone(),
+            commands: self.commands.clone(),
             budget: self.budget.clone(),
         };
         let configured = config.providers.iter().filter_map(|provider| {
@@ -125,7 +132,7 @@ fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> 
             is_paid: config.is_paid,
             is_fallback: false,
             services: config.services.clone(),
-            image: kind.image(),
+            image: kind.image(config),
             speech: kind.speech(),
         },
         limits: GateLimits {

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_util::future::LocalBoxFuture;
 use reel_protocol::methods::ProviderCheckResult;
 
-use super::{Generate, GenerateError, Generated, Http, Inspector, kinds::KINDS};
+use super::{Generate, GenerateError, Generated, Http, Inspector, command::CommandRunner, kinds::KINDS};
 use crate::{
     cache::{Shelver, Spools},
     config::{KindSection, ProviderConfig},
@@ -19,8 +19,8 @@ pub trait Kind: KindSection {
     /// Changes when an instance makes something else of the same request: it is part of cache keys.
     fn adapter_version(&self) -> &'static str;
 
-    /// What instances of this kind make of pictures.
-    fn image(&self) -> ImageCapabilities {
+    /// What an instance with this configuration makes of pictures.
+    fn image(&self, _: &ProviderConfig) -> ImageCapabilities {
         ImageCapabilities::default()
     }
 
@@ -61,6 +61,8 @@ pub struct Equipment {
     pub shelver: Shelver,
     /// Decodes pictures to check them.
     pub inspector: Inspector,
+    /// Runs programs.
+    pub commands: CommandRunner,
     /// The memory budget.
     pub budget: Budget,
 }

@@ -156,14 +156,21 @@ fn check_against(able: &ImageCapabilities, params: &ImageParams, provider: &str)
             return Err(BadParams::new(message, "1024x1024 is the default"));
         }
     }
-    let numbers = [
+    let given = [
+        ("negative_prompt", params.negative_prompt.is_some()),
         ("seed", params.seed.is_some()),
         ("steps", params.steps.is_some()),
         ("guidance", params.guidance.is_some()),
         ("strength", params.strength.is_some()),
+        ("extra", params.extra.is_some()),
     ];
-    if let Some((name, _)) = numbers.into_iter().find(|(_, is_given)| *is_given && !able.has_numbers) {
-        let hint = format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}");
+    let is_ignored = |(name, is_given): &(&str, bool)| *is_given && able.ignored.contains(name);
+    if let Some((name, _)) = given.into_iter().find(is_ignored) {
+        let hint = if able.ignored.contains(&"extra") {
+            "leave it out, or name another provider".to_owned()
+        } else {
+            format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}")
+        };
         return Err(BadParams::new(format!("{provider} has no {name}"), hint));
     }
     BadParams::of_extra(params.extra.as_ref(), able.own_fields, provider)
@@ -231,7 +238,11 @@ mod tests {
 
     #[test]
     fn a_provider_is_not_asked_for_what_it_would_ignore() {
-        let plain = ImageCapabilities { sides: 64..=2048, has_numbers: false, own_fields: &["n", "stream"] };
+        let plain = ImageCapabilities {
+            sides: 64..=2048,
+            ignored: vec!["seed", "steps"],
+            own_fields: &["n", "stream"],
+        };
         for (json, part) in [
             (r#"{"prompt":"a","width":32}"#, "width 32 is not from 64 to 2048 pixels, as studio"),
             (r#"{"prompt":"a","seed":7}"#, "studio has no seed"),

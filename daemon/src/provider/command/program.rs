@@ -29,8 +29,7 @@ fn reason(program: &str) -> &'static str {
 impl NotInstalled {
     /// What a person can do.
     pub fn hint(&self) -> String {
-        let install =
-            self.install.as_ref().map_or_else(String::new, |how| format!("install it with: {how}; "));
+        let install = self.install.as_ref().map_or_else(String::new, |how| format!("to install it: {how}; "));
         format!("{install}or set program to its absolute path")
     }
 }
@@ -90,7 +89,7 @@ mod tests {
             error.to_string(),
             "reel-no-such-program is not installed: no directory of the daemon's PATH has it"
         );
-        assert_eq!(error.hint(), "install it with: apt install nothing; or set program to its absolute path");
+        assert_eq!(error.hint(), "to install it: apt install nothing; or set program to its absolute path");
         let error = find_program("/nowhere/tool", None).unwrap_err();
         assert!(error.to_string().contains("no executable file"), "{error}");
     }

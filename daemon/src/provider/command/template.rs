@@ -190,6 +190,12 @@ impl Template {
         arguments.flat_map(Argument::placeholders).collect()
     }
 
+    /// Whether no request can do without this value.
+    pub fn needs(&self, placeholder: Placeholder) -> bool {
+        let is_it = |argument: &Argument| argument.placeholders().any(|other| other == placeholder);
+        self.0.iter().any(|part| matches!(part, Part::One(argument) if is_it(argument)))
+    }
+
     /// The arguments of the program for a request.
     ///
     /// A text that begins with a minus sign and could be taken for an option, as it does not follow `--`, gets a space in front: the program

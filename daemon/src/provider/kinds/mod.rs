@@ -1,12 +1,13 @@
 //! The kinds of providers: one file and one row each.
 
+mod command;
 pub(super) mod draft;
 mod openai;
 
 use super::Kind;
 
 /// The kinds that a section `[providers.NAME]` may name, in the order in which messages list them.
-pub static KINDS: &[&dyn Kind] = &[&openai::Openai];
+pub static KINDS: &[&dyn Kind] = &[&command::Command, &openai::Openai];
 
 #[cfg(test)]
 pub(super) use openai::Openai;

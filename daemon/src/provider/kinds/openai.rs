@@ -79,9 +79,9 @@ impl Kind for Openai {
     }
 
     /// Which sizes the API takes depends on the model, and the service says so.
-    fn image(&self) -> ImageCapabilities {
+    fn image(&self, _: &ProviderConfig) -> ImageCapabilities {
         ImageCapabilities {
-            has_numbers: false,
+            ignored: vec!["seed", "steps", "guidance", "strength"],
             own_fields: &["model", "prompt", "n", "size", "stream", "partial_images"],
             ..ImageCapabilities::default()
         }

@@ -17,7 +17,8 @@ use crate::{
     domain::{JobSink, ProgressSink},
     events::EventHub,
     memory::Budget,
-    provider::{Http, HttpLimits, Inspector, kinds::Openai},
+    process::Launcher,
+    provider::{Http, HttpLimits, Inspector, command::CommandRunner, kinds::Openai},
     store,
 };
 use actix::Actor as _;
@@ -74,6 +75,7 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
             spools: Spools::new(artifacts),
             shelver: shelver(cache.start().recipient()),
             inspector: Inspector::new(budget.clone()),
+            commands: CommandRunner::new(Launcher::this_executable(), home.path(), budget.clone()),
             budget,
         },
     }

@@ -1,0 +1,441 @@
+//! The kind `command`: a program on this machine makes the result. What it runs is said by a shipped definition, by the section, or by both.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use futures_util::future::{LocalBoxFuture, ready};
+use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
+use tokio::sync::watch;
+
+use crate::{
+    cache::{Body, NewArtifact, Spooled, Spools},
+    config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
+    domain::{CancelSignal, Class, Facts, Failure, ImageCapabilities, ImageRequest, ServiceRequest},
+    memory::Holder,
+    provider::{
+        Equipment, Generate, GenerateError, Generated, Kind, Provider,
+        command::{
+            CommandDefinition, CommandError, CommandSettings, Made, Placeholder, Values, find_program,
+            shipped,
+        },
+        gate::Verdict,
+        inspect::{InspectError, Inspected},
+        notes::{Beside, notes},
+    },
+};
+
+/// The services of this version that a program can serve.
+const SERVICES: &[&str] = &["image"];
+
+/// The keys of a section beside those of every provider.
+const KEYS: &[&str] = &[
+    "definition",
+    "install",
+    "program",
+    "argv",
+    "stdin",
+    "output",
+    "exit",
+    "environment",
+    "timeout_s",
+    "memory_mb",
+    "output_max_mb",
+    "voice",
+    "languages",
+    "voice_list",
+    "voice_format",
+];
+
+/// Params of a picture that a program may not be told, with the placeholder that would tell it.
+const IMAGE_PARAMS: &[(&str, Placeholder)] = &[
+    ("negative_prompt", Placeholder::NegativePrompt),
+    ("seed", Placeholder::Seed),
+    ("steps", Placeholder::Steps),
+    ("guidance", Placeholder::Guidance),
+    ("strength", Placeholder::Strength),
+];
+
+/// The kind `command`.
+#[derive(Debug)]
+pub struct Command;
+
+impl KindSection for Command {
+    fn name(&self) -> &'static str {
+        "command"
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        KEYS
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        SERVICES
+    }
+
+    fn is_paid(&self) -> bool {
+        false
+    }
+
+    fn read(&self, section: &mut Section<'_>) -> Option<KindConfig> {
+        let base = match section.text("definition") {
+            Some(name) => match shipped(&name) {
+                Ok(settings) => settings,
+                Err(error) => {
+                    section.complain("definition", &format!("has {error}"));
+                    return None;
+                }
+            },
+            None => CommandSettings::default(),
+        };
+        let definition = match CommandDefinition::check(&settings(section).over(base)) {
+            Ok(definition) => definition,
+            Err(problems) => {
+                for problem in problems {
+                    section.complain(problem.key, &problem.message);
+                }
+                return None;
+            }
+        };
+        let missing = definition.services.iter().find(|name| !SERVICES.contains(&name.as_str()));
+        if let Some(missing) = missing {
+            section.complain(
+                "services",
+                &format!("has {missing}, which this version does not serve by a program"),
+            );
+            return None;
+        }
+        Some(KindConfig {
+            services: Some(definition.services.clone()),
+            warnings: warnings(&definition),
+            settings: Settings::new(definition),
+            ..KindConfig::default()
+        })
+    }
+}
+
+impl Kind for Command {
+    fn adapter_version(&self) -> &'static str {
+        "1"
+    }
+
+    fn image(&self, config: &ProviderConfig) -> ImageCapabilities {
+        let Some(definition) = definition(config) else { return ImageCapabilities::default() };
+        let untold = IMAGE_PARAMS.iter().filter(|(_, placeholder)| !definition.honours(*placeholder));
+        // No placeholder stands for the fields of `extra`.
+        let ignored = untold.map(|(name, _)| *name).chain(["extra"]).collect();
+        ImageCapabilities { ignored, ..ImageCapabilities::default() }
+    }
+
+    /// What is run: another program, another version of it or other arguments make something else of the same request.
+    fn address(&self, config: &ProviderConfig) -> String {
+        let Some(definition) = definition(config) else { return String::new() };
+        let version = find_program(&definition.program, None).ok().and_then(|program| version(&program));
+        let CommandDefinition { program, argv, stdin, extension, .. } = definition;
+        let what = format!("{argv:?} {stdin:?} {extension} {version:?}");
+        format!("{program} {}", blake3::hash(what.as_bytes()).to_hex())
+    }
+
+    fn build(&self, config: &ProviderConfig, equipment: &Equipment) -> Option<Arc<dyn Provider>> {
+        let mut definition = definition(config)?.clone();
+        definition.is_paid = config.is_paid;
+        Some(Arc::new(CommandProvider { config: config.clone(), definition, equipment: equipment.clone() }))
+    }
+}
+
+fn definition(config: &ProviderConfig) -> Option<&CommandDefinition> {
+    config.own.settings.get()
+}
+
+/// The size and the time of the executable file: a package that is updated changes them.
+fn version(program: &Path) -> Option<(u64, std::time::SystemTime)> {
+    let metadata = fs::metadata(program).ok()?;
+    Some((metadata.len(), metadata.modified().ok()?))
+}
+
+fn settings(section: &mut Section<'_>) -> CommandSettings {
+    let texts = "a table of texts";
+    let mut number = |key| section.whole(key, 1..=u32::MAX).map(u64::from);
+    let (timeout_s, memory_mb, output_max_mb) =
+        (number("timeout_s"), number("memory_mb"), number("output_max_mb"));
+    CommandSettings {
+        install: section.text("install"),
+        services: section.texts("services"),
+        billing: section.text("billing"),
+        program: section.text("program"),
+        argv: section
+            .shaped("argv", "a list of arguments, in which a list is an optional group of arguments"),
+        stdin: section.shaped("stdin", "a text"),
+        output: section.text("output"),
+        exit: section.shaped("exit", texts),
+        environment: section.texts("environment"),
+        timeout_s,
+        memory_mb,
+        output_max_mb,
+        voice: section.text("voice"),
+        model: section.text("model"),
+        languages: section.shaped("languages", texts),
+        voice_list: section.texts("voice_list"),
+        voice_format: section.text("voice_format"),
+        ..CommandSettings::default()
+    }
+}
+
+/// What a person should know before the first task: the file is right, and the program may be installed later.
+fn warnings(definition: &CommandDefinition) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Err(missing) = find_program(&definition.program, definition.install.as_deref()) {
+        warnings.push(format!("{missing}; {}", missing.hint()));
+    }
+    if definition.model.is_none() && definition.argv.needs(Placeholder::Model) {
+        warnings.push("names no model, so every request has to name one".to_owned());
+    }
+    warnings
+}
+
+/// A configured program.
+#[derive(Debug)]
+struct CommandProvider {
+    config: ProviderConfig,
+    definition: CommandDefinition,
+    equipment: Equipment,
+}
+
+impl Provider for CommandProvider {
+    fn generate(
+        self: Arc<Self>,
+        call: Generate,
+    ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
+        Box::pin(async move {
+            let Generate { request, permit, cancel, progress, .. } = call;
+            let ServiceRequest::Image(request) = request else {
+                return Err(GenerateError::Failed(self.other_service()));
+            };
+            if let Some(permit) = &permit {
+                permit.leaves();
+            }
+            let report = |done: u32, all: u32| {
+                progress
+                    .report(f64::from(done) / f64::from(all), format!("running {}", self.definition.program));
+            };
+            let made = self.draw(&request, cancel, report).await;
+            if let Some(permit) = &permit {
+                permit.judge(match &made {
+                    Err(GenerateError::Failed(failure)) => failure.class.into(),
+                    _ => Verdict::Answered,
+                });
+            }
+            made
+        })
+    }
+
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+        let found = find_program(&self.definition.program, self.definition.install.as_deref());
+        Box::pin(ready(match found {
+            Ok(path) => ProviderCheckResult { is_usable: true, detail: format!("runs {}", path.display()) },
+            Err(missing) => {
+                ProviderCheckResult { is_usable: false, detail: format!("{missing}; {}", missing.hint()) }
+            }
+        }))
+    }
+}
+
+impl CommandProvider {
+    /// Runs the program once for each picture. What was made is kept though a later run fails.
+    async fn draw(
+        &self,
+        request: &ImageRequest,
+        cancel: CancelSignal,
+        report: impl Fn(u32, u32),
+    ) -> Result<Generated, GenerateError> {
+        let params = &request.params;
+        let (_nobody, never) = watch::channel(false);
+        // What a paid program makes is kept for whoever asks next, though nobody wants it any more.
+        let cancel = if self.config.is_paid { never } else { cancel };
+        let (mut pictures, mut seen, mut beside) = (Vec::new(), Vec::new(), Beside::default());
+        for index in 0..params.n {
+            report(index, params.n);
+            match self.draw_one(self.values(request, index), cancel.clone()).await {
+                Ok((picture, inspected)) => {
+                    pictures.push(picture);
+                    seen.push(inspected);
+                }
+                Err(GenerateError::Failed(failure)) if !pictures.is_empty() => {
+                    beside.missing = Some(failure.error.message);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let notes = notes(&self.config.name, params, &seen, &beside);
+        Ok(Generated { pictures: pictures.into(), notes, cost_microusd: None })
+    }
+
+    fn values(&self, request: &ImageRequest, index: u32) -> Values {
+        let params = &request.params;
+        let mut prompt = params.prompt.clone();
+        if let Some(suffix) = request.style_suffix.filter(|suffix| !suffix.is_empty()) {
+            prompt = format!("{prompt}, {suffix}");
+        }
+        let given = [
+            (Placeholder::Prompt, Some(prompt)),
+            (Placeholder::NegativePrompt, params.negative_prompt.clone()),
+            (Placeholder::Width, Some(params.width.to_string())),
+            (Placeholder::Height, Some(params.height.to_string())),
+            (Placeholder::Seed, Some(request.seed.wrapping_add(index.into()).to_string())),
+            (Placeholder::Steps, params.steps.map(|steps| steps.to_string())),
+            (Placeholder::Guidance, params.guidance.map(|guidance| guidance.to_string())),
+            (Placeholder::Strength, params.strength.map(|strength| strength.to_string())),
+            (Placeholder::Model, params.model.clone().or_else(|| self.definition.model.clone())),
+        ];
+        let mut values = Values::default();
+        for (placeholder, value) in given {
+            if let Some(value) = value {
+                values.set(placeholder, value);
+            }
+        }
+        values
+    }
+
+    async fn draw_one(
+        &self,
+        values: Values,
+        cancel: CancelSignal,
+    ) -> Result<(NewArtifact, Inspected), GenerateError> {
+        let commands = &self.equipment.commands;
+        let made = commands.make(&self.config.name, &self.definition, values, cancel).await;
+        let made = made.map_err(|error| match error {
+            CommandError::Stopped => GenerateError::Stopped,
+            CommandError::Failed(failure) => GenerateError::Failed(failure),
+        })?;
+        let failed = |failure| GenerateError::Failed(failure);
+        let spooled = self.spool(made).await.map_err(failed)?;
+        let inspected = self.equipment.inspector.inspect(spooled).await;
+        let (spooled, inspected) = inspected.map_err(|error| failed(self.no_picture(&error)))?;
+        let reservation = self.equipment.budget.reserve(Holder::Body, spooled.memory_bytes());
+        let reservation = reservation.map_err(|over| failed(self.over_memory(&over.to_string())))?;
+        let facts = Facts::new(inspected.media_type, inspected.extension);
+        let facts = match (inspected.width, inspected.height) {
+            (Some(width), Some(height)) => facts.with_pixels(width, height),
+            _ => facts,
+        };
+        Ok((NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts }, inspected))
+    }
+
+    /// A service that no section of this kind can name.
+    fn other_service(&self) -> Failure {
+        let message = format!("{} is asked for a service that it does not serve", self.config.name);
+        Failure::with_code(Class::Invalid, ErrorCode::Internal, message, "please report it")
+    }
+
+    /// Copies the program's file to where artifacts arrive, and removes the program's directory.
+    async fn spool(&self, made: Made) -> Result<Spooled, Failure> {
+        let spools = self.equipment.spools.clone();
+        let copying = tokio::task::spawn_blocking(move || copy(&spools, &made)).await;
+        copying.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| {
+            let class = self.class(Class::Transient(None));
+            let message = format!("what {} made could not be copied: {error}", self.definition.program);
+            Failure::with_code(class, ErrorCode::StorageFailed, message, "free some room on the disk")
+        })
+    }
+
+    fn no_picture(&self, error: &InspectError) -> Failure {
+        if let InspectError::OverMemory(over) = error {
+            return self.over_memory(&over.to_string());
+        }
+        let message = format!("{} exited with 0 and its file is wrong: {error}", self.definition.program);
+        Failure::new(
+            self.class(Class::Unknown),
+            message,
+            "run it by hand: its arguments may not fit its version",
+        )
+    }
+
+    fn over_memory(&self, over: &str) -> Failure {
+        let hint = "reel memory shows who holds what; the task is tried again";
+        Failure::with_code(self.class(Class::Transient(None)), ErrorCode::OverMemory, over, hint)
+    }
+
+    /// What a paid program made and is lost may have been paid.
+    const fn class(&self, free: Class) -> Class {
+        if self.config.is_paid { Class::Ambiguous } else { free }
+    }
+}
+
+fn copy(spools: &Spools, made: &Made) -> io::Result<Spooled> {
+    let mut spool = spools.create();
+    io::copy(&mut fs::File::open(&made.path)?, &mut spool)?;
+    spool.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn parse(section: &str) -> Result<ProviderConfig, String> {
+        let config = Config::parse(&format!("[providers.x]\nkind = 'command'\n{section}"), &[&Command]);
+        config.map(|mut config| config.providers.remove(0)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_section_is_a_definition_with_changes_or_a_definition_of_its_own() {
+        let shipped =
+            parse("definition = 'sd.cpp'\nmodel = '/m.gguf'\ntimeout_s = 5\nargv = ['{prompt}', '{output}']");
+        let shipped = shipped.unwrap();
+        assert_eq!((shipped.services, shipped.is_paid), (vec!["image".to_owned()], false));
+        let definition = shipped.own.settings.get::<CommandDefinition>().unwrap();
+        assert_eq!((definition.program.as_str(), definition.limits.timeout.as_secs()), ("sd-cli", 5));
+        let own = parse("services = ['image']\nprogram = 'sh'\nargv = ['-c', 'x', ['{seed}'], '{prompt}', '{output}']\noutput = 'png'\nexit = { 3 = 'quota' }\nbilling = 'paid'").unwrap();
+        assert!(own.is_paid && own.own.warnings.is_empty(), "{own:?}");
+        let ignored = Command.image(&own).ignored;
+        assert_eq!(ignored, ["negative_prompt", "steps", "guidance", "strength", "extra"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        let own = "services = ['image']\nprogram = 'sh'\noutput = 'png'\n";
+        for (section, complaint) in [
+            ("definition = 'sd'".to_owned(), "3:14: providers.x.definition has no definition of that name"),
+            (
+                format!("{own}argv = ['{{promt}}', '{{output}}']"),
+                "6:8: providers.x.argv has unknown placeholder {promt}; did you mean {prompt}?",
+            ),
+            (format!("{own}argv = 'x'"), "6:8: providers.x.argv must be a list of arguments"),
+            (own.to_owned(), "2:8: providers.x.argv must be set"),
+            (
+                format!("{own}argv = ['{{prompt}}', '{{output}}']\nexit = {{ 3 = 7 }}"),
+                "7:8: providers.x.exit must be a table of texts",
+            ),
+            (format!("{own}argvs = []"), "unknown key providers.x.argvs; did you mean argv?"),
+            (
+                "definition = 'espeak-ng'".to_owned(),
+                "providers.x.services has voice, which this version does not serve",
+            ),
+        ] {
+            let error = parse(&section).unwrap_err();
+            assert!(error.contains(complaint), "{section}\n{error}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_installed_is_a_warning() {
+        let own = parse("services = ['image']\nprogram = 'reel-no-such-program'\nargv = ['-m', '{model}', '{prompt}', '{output}']\noutput = 'png'\ninstall = 'apt install nothing'").unwrap();
+        let warnings = own.own.warnings.join("\n");
+        assert!(warnings.contains("reel-no-such-program is not installed"), "{warnings}");
+        assert!(
+            warnings.contains("apt install nothing") && warnings.contains("names no model"),
+            "{warnings}"
+        );
+    }
+
+    #[test]
+    fn other_arguments_are_another_address() {
+        let of = |argv: &str| {
+            let section = format!("services = ['image']\nprogram = 'sh'\noutput = 'png'\nargv = {argv}");
+            Command.address(&parse(&section).unwrap())
+        };
+        let one = of("['{prompt}', '{output}']");
+        assert!(one.starts_with("sh "), "{one}");
+        assert_eq!(one, of("['{prompt}', '{output}']"));
+        assert_ne!(one, of("['{output}', '{prompt}']"));
+    }
+}
