@@ -324,7 +324,7 @@ mod tests {
         let mut cut = webp_file(&[(b"VP8L", &lossless)]);
         cut[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
         let cut = outline(Cursor::new(&cut)).unwrap();
-        assert_eq!(cut.decode_bytes, 100 * WEBP_PLAIN + 1_025 * WEBP_TABLES);
+        assert_eq!(cut.decode_bytes, 100 * WEBP_PLAIN + 1_026 * WEBP_TABLES);
     }
 
     proptest! {
