@@ -1,5 +1,7 @@
 //! The sections `[providers.NAME]`: what every provider has in them. What a kind has beside that, it reads itself.
 
+use std::collections::BTreeMap;
+
 use toml::de::{DeTable, DeValue};
 
 use super::{
@@ -17,7 +19,7 @@ const MAX_NAME_CHARS: usize = 40;
 
 /// The keys of every section.
 const KEYS: &[&str] =
-    &["kind", "model", "services", "max_concurrent", "requests_per_minute", "rank", "billing"];
+    &["kind", "model", "models", "services", "max_concurrent", "requests_per_minute", "rank", "billing"];
 /// Kinds of the design that this version does not have.
 const LATER_KINDS: &[&str] =
     &["comfyui", "a1111", "gemini", "stability", "adapter", "pollinations", "ollama"];
@@ -33,6 +35,8 @@ pub struct ProviderConfig {
     pub own: KindConfig,
     /// Sent where a request names none.
     pub model: Option<String>,
+    /// The same for a service that has a model of its own.
+    pub models: BTreeMap<String, String>,
     /// The services that it is asked for.
     pub services: Vec<String>,
     /// Attempts under way at once.
@@ -46,6 +50,11 @@ pub struct ProviderConfig {
 }
 
 impl ProviderConfig {
+    /// Sent where a request of this service names none.
+    pub fn model_for(&self, service: &str) -> Option<&str> {
+        self.models.get(service).or(self.model.as_ref()).map(String::as_str)
+    }
+
     /// What holds and is better done otherwise.
     pub(super) fn warnings(&self) -> Vec<String> {
         let name = &self.name;
@@ -134,11 +143,13 @@ impl Walk<'_> {
 
 fn read(name: &str, kind: &'static dyn KindSection, section: &mut Section<'_>) -> Option<ProviderConfig> {
     let own = kind.read(section);
+    let models = section.texts_by("models", kind.services()).unwrap_or_default();
     Some(ProviderConfig {
         name: name.to_owned(),
         kind: kind.name(),
         model: section.text("model"),
-        services: services(kind, own.as_ref().and_then(|own| own.services.clone()), section),
+        services: services(kind, own.as_ref().and_then(|own| own.services.clone()), &models, section),
+        models,
         max_concurrent: section.whole("max_concurrent", 1..=1_000).unwrap_or(DEFAULT_CONCURRENT),
         requests_per_minute: section.whole("requests_per_minute", 1..=100_000),
         rank: section.whole("rank", 0..=1_000_000).unwrap_or(DEFAULT_RANK),
@@ -147,9 +158,16 @@ fn read(name: &str, kind: &'static dyn KindSection, section: &mut Section<'_>) -
     })
 }
 
-fn services(kind: &dyn KindSection, own: Option<Vec<String>>, section: &mut Section<'_>) -> Vec<String> {
+fn services(
+    kind: &dyn KindSection,
+    own: Option<Vec<String>>,
+    models: &BTreeMap<String, String>,
+    section: &mut Section<'_>,
+) -> Vec<String> {
     let served = kind.services();
-    let first = own.unwrap_or_else(|| served.iter().take(1).map(|name| (*name).to_owned()).collect());
+    let of_models = || Some(models.keys().cloned().collect()).filter(|names: &Vec<_>| !names.is_empty());
+    let first = || served.iter().take(1).map(|name| (*name).to_owned()).collect();
+    let first = own.or_else(of_models).unwrap_or_else(first);
     let Some(mut given) = section.texts("services") else {
         return first;
     };

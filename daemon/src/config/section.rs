@@ -2,7 +2,7 @@
 //!
 //! The kinds of providers read their own keys with it. Complaints name keys and never repeat a value, which may be a secret.
 
-use std::{ops::RangeInclusive, path::PathBuf};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf};
 
 use reqwest::Url;
 use serde::de::DeserializeOwned;
@@ -65,6 +65,24 @@ impl<'a> Section<'a> {
             _ => None,
         };
         texts.or_else(|| self.wrong(key, "a list of texts of 1 to 1024 bytes each"))
+    }
+
+    /// A table that has a text of 1 to 1024 bytes for some of these names.
+    pub fn texts_by(&mut self, key: &str, names: &[&str]) -> Option<BTreeMap<String, String>> {
+        let text = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+            let name: &std::borrow::Cow<'_, str> = name.get_ref();
+            match value.get_ref() {
+                DeValue::String(text) if is_short(text) && names.contains(&name.as_ref()) => {
+                    Some((name.to_string(), text.to_string()))
+                }
+                _ => None,
+            }
+        };
+        let texts = match self.value(key)?.get_ref() {
+            DeValue::Table(table) => table.iter().map(text).collect(),
+            _ => None,
+        };
+        texts.or_else(|| self.wrong(key, &format!("a table of texts for any of {}", names.join(", "))))
     }
 
     /// A whole number within this range.

@@ -1,6 +1,6 @@
 //! What other rooms know of a provider: how a task names it, and what selection and cache keys take of it.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use reel_protocol::SpeechFormat;
 
@@ -27,6 +27,8 @@ pub struct ProviderProfile {
     pub address: String,
     /// The model that is used where a request names none.
     pub model: Option<String>,
+    /// The same for a service that has a model of its own.
+    pub models: BTreeMap<String, String>,
     /// Changes when the adapter makes something else of the same request.
     pub adapter_version: String,
     /// Whether asking twice may pay twice.
@@ -45,6 +47,11 @@ impl ProviderProfile {
     /// Whether it is asked for this service.
     pub fn serves(&self, service: &str) -> bool {
         self.services.iter().any(|name| name == service)
+    }
+
+    /// The model that is used where a request of this service names none.
+    pub fn model_for(&self, service: &str) -> Option<&str> {
+        self.models.get(service).or(self.model.as_ref()).map(String::as_str)
     }
 }
 
@@ -76,12 +83,14 @@ impl Default for ImageCapabilities {
 pub struct SpeechCapabilities {
     /// The forms of files that it makes.
     pub formats: &'static [SpeechFormat],
+    /// The voice that is used where a request names none, if the configuration or the kind says so.
+    pub voice: Option<String>,
     /// Fields that it makes of other params, and that `extra` must not hold.
     pub own_fields: &'static [&'static str],
 }
 
 impl Default for SpeechCapabilities {
     fn default() -> Self {
-        Self { formats: &[SpeechFormat::Wav, SpeechFormat::Mp3], own_fields: &[] }
+        Self { formats: &[SpeechFormat::Wav, SpeechFormat::Mp3], voice: None, own_fields: &[] }
     }
 }

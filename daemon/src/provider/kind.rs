@@ -24,8 +24,8 @@ pub trait Kind: KindSection {
         ImageCapabilities::default()
     }
 
-    /// What instances of this kind make of speech.
-    fn speech(&self) -> SpeechCapabilities {
+    /// What an instance with this configuration makes of speech.
+    fn speech(&self, _: &ProviderConfig) -> SpeechCapabilities {
         SpeechCapabilities::default()
     }
 

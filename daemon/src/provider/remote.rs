@@ -8,6 +8,7 @@ mod failures;
 mod fetch;
 mod reading;
 mod resume;
+mod speech;
 #[cfg(test)]
 mod tests;
 
@@ -31,13 +32,13 @@ use super::{
     http::{Document, Exchange, Reach},
     inspect::{InspectError, Inspected},
     notes::{Beside, notes},
-    wire::Wire,
+    wire::{Submission, Wire},
     words::words_beside_pictures,
 };
 use crate::{
     cache::{Fresh, SPOOL_BYTES, Spooled},
     config::{ProviderConfig, RemoteConfig},
-    domain::{CancelSignal, Class, Failure, ImageRequest, ServiceRequest},
+    domain::{CancelSignal, Class, Failure, ImageRequest, ProgressSink, ServiceRequest},
     memory::{Holder, Reservation},
     secret::Secret,
 };
@@ -105,13 +106,12 @@ enum Got {
 impl RemoteProvider {
     async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
         let Generate { request, job, permit, cancel, progress, jobs, .. } = call;
-        let ServiceRequest::Image(request) = request else {
-            let message = format!("{} makes pictures only", self.config.name);
-            let failure = Failure::new(Class::Invalid, message, "reel providers shows what each one serves");
-            return Err(GenerateError::Failed(failure));
+        let request = match request {
+            ServiceRequest::Image(request) => request,
+            ServiceRequest::Speech(params) => return self.speak(&params, permit, cancel, &progress).await,
         };
         let sinks = Sinks { progress: &progress, jobs: &jobs };
-        let mut share = Some(self.ready(request.params.n).map_err(GenerateError::Failed)?);
+        let mut share = Some(self.ready(request.params.n, 0).map_err(GenerateError::Failed)?);
         let earlier = match job {
             // A paid result is fetched though nobody wants it any more: it is kept for whoever asks next.
             Some(job) => tokio::select! {
@@ -173,10 +173,22 @@ impl RemoteProvider {
                 permit.answered();
             }
         };
+        let asking = self.ask(request, sinks, (leaves, answered));
+        self.unless_stopped(permit, cancel, &has_left, asking).await
+    }
+
+    /// Waits for an answer, unless the call is stopped before it may be paid, and tells the gate how the provider is.
+    async fn unless_stopped<T>(
+        &self,
+        permit: Option<&Permit>,
+        cancel: CancelSignal,
+        has_left: &Cell<bool>,
+        asking: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, GenerateError> {
         let asked = tokio::select! {
             biased;
             () = stopped(cancel, || self.config.is_paid && has_left.get()) => return Err(GenerateError::Stopped),
-            asked = self.ask(request, sinks, (leaves, answered)) => asked,
+            asked = asking => asked,
         };
         let verdict = asked.as_ref().map_or_else(|failure| failure.class.into(), |_| Verdict::Answered);
         // What else failed before the request left says nothing about the provider.
@@ -193,12 +205,30 @@ impl RemoteProvider {
         (leaves, answered): (impl FnOnce(), impl FnOnce()),
     ) -> Result<(Got, Beside), Failure> {
         let key = self.key().await?;
-        let model = request.params.model.as_deref().or(self.config.model.as_deref());
+        let model = request.params.model.as_deref().or(self.config.model_for("image"));
         let submission = self.wire.submission(request, model);
-        let mut post = self.request(Method::POST, self.url(submission.path), key.as_ref())?;
+        let exchange = self.post(submission, key.as_ref(), sinks.progress, leaves).await?;
+        let status = exchange.response.status();
+        let received = self.receive(exchange, request.params.n, key.as_ref(), sinks, answered).await;
+        // Where a result could not be fetched, that status says more.
+        received.map_err(|failure| match failure.error.provider_status {
+            Some(_) => failure,
+            None => failure.status(status.as_u16()),
+        })
+    }
+
+    /// Sends a request. Returns the answer where its status is one of success, and what the refusal means otherwise.
+    async fn post(
+        &self,
+        submission: Submission,
+        key: Option<&Secret>,
+        progress: &ProgressSink,
+        leaves: impl FnOnce(),
+    ) -> Result<Exchange, Failure> {
+        let mut post = self.request(Method::POST, self.url(submission.path), key)?;
         post.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *post.body_mut() = Some(submission.body.into());
-        sinks.progress.report(0.0, format!("waiting for {}", self.config.name));
+        progress.report(0.0, format!("waiting for {}", self.config.name));
         let exchange = self
             .equipment
             .http
@@ -210,26 +240,21 @@ impl RemoteProvider {
             let headers = exchange.response.headers().clone();
             let document = Document::of_error(&exchange.error_text().await);
             let refusal = self.wire.refusal(status, &headers, &document);
-            return Err(self.refused(refusal, status, key.as_ref()));
+            return Err(self.refused(refusal, status, key));
         }
-        sinks.progress.report(0.5, format!("receiving from {}", self.config.name));
-        let received = self.receive(exchange, request.params.n, key.as_ref(), sinks, answered).await;
-        // Where a result could not be fetched, that status says more.
-        received.map_err(|failure| match failure.error.provider_status {
-            Some(_) => failure,
-            None => failure.status(status.as_u16()),
-        })
+        progress.report(0.5, format!("receiving from {}", self.config.name));
+        Ok(exchange)
     }
 
     /// What is asked for first, while nothing has been paid.
-    fn ready(&self, count: u32) -> Result<Reservation, Failure> {
+    fn ready(&self, count: u32, more_bytes: u64) -> Result<Reservation, Failure> {
         if !self.equipment.spools.has_room(ROOM_BYTES) {
-            let message = "the disk has no room for a picture, so none was asked for";
+            let message = "the disk has no room for a result, so none was asked for";
             let hint = "free some room on the disk; the task is tried again";
             return Err(Failure::with_code(Class::Transient(None), ErrorCode::StorageFull, message, hint));
         }
         let spools = (count as usize + OTHER_PICTURES) * SPOOL_BYTES;
-        self.equipment.budget.reserve(Holder::Body, CALL_BYTES + spools as u64).map_err(|over| {
+        self.equipment.budget.reserve(Holder::Body, CALL_BYTES + spools as u64 + more_bytes).map_err(|over| {
             let hint = "reel memory shows who holds what; the task is tried again";
             Failure::with_code(Class::Transient(None), ErrorCode::OverMemory, over.to_string(), hint)
         })
@@ -293,7 +318,7 @@ impl RemoteProvider {
 
     fn request(&self, method: Method, url: Url, key: Option<&Secret>) -> Result<Request, Failure> {
         let mut request = Request::new(method, url);
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, image/*"));
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, image/*, audio/*"));
         if let Some(key) = key {
             let header = HeaderValue::from_str(&format!("Bearer {}", key.expose()));
             let mut header = header.map_err(|_| self.no_key("the key holds characters that no key has"))?;

@@ -2,12 +2,16 @@
 //!
 //! Attempts, limits, classes, deadlines, keys and files are the same for all and live in `remote`.
 
+use reel_protocol::SpeechParams;
 use reqwest::{StatusCode, Url, header::HeaderMap};
 
 use super::http::Document;
-use crate::domain::{Class, ImageRequest};
+use crate::{
+    config::Settings,
+    domain::{Class, ImageRequest},
+};
 
-/// A request to make pictures.
+/// A request to make pictures or speech.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
     /// Behind the provider's address.
@@ -53,6 +57,16 @@ pub struct Refusal {
 pub trait Wire: Send + Sync + std::fmt::Debug {
     /// The request for some pictures.
     fn submission(&self, request: &ImageRequest, model: Option<&str>) -> Submission;
+
+    /// The request for speech, which is answered with a sound file as it is. None where this kind of service does not speak.
+    fn speech(
+        &self,
+        _params: &SpeechParams,
+        _model: Option<&str>,
+        _settings: &Settings,
+    ) -> Option<Submission> {
+        None
+    }
 
     /// The field whose texts are pictures, whatever they begin with.
     fn picture_field(&self) -> &'static str;

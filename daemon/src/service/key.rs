@@ -7,7 +7,7 @@ use crate::domain::{CacheKey, ProviderProfile};
 pub(super) struct KeyText(Vec<u8>);
 
 impl KeyText {
-    /// Begins the text of a request that is made by this provider, with the model that the request names. `version` names the service, and
+    /// Begins the text of a request that is made by this provider, with this model. `version` names the service, and
     /// grows when the meaning of what is hashed changes.
     pub fn new(version: &str, provider: &ProviderProfile, model: Option<&str>) -> Self {
         let mut key = Self(Vec::with_capacity(1_024));
@@ -15,7 +15,7 @@ impl KeyText {
         key.text("kind", Some(&provider.kind));
         key.text("address", Some(&provider.address));
         key.text("adapter", Some(&provider.adapter_version));
-        key.text("model", model.or(provider.model.as_deref()));
+        key.text("model", model);
         key
     }
 

@@ -25,7 +25,6 @@ pub struct Planner {
 struct Known {
     profile: ProviderProfile,
     name: Arc<str>,
-    model: Option<Arc<str>>,
 }
 
 impl PlanTasks for Planner {
@@ -45,11 +44,7 @@ impl Planner {
         /// Planners that were made; the first has the number 1.
         static MADE: AtomicU64 = AtomicU64::new(0);
 
-        let known = |profile: ProviderProfile| Known {
-            name: Arc::from(profile.name.as_str()),
-            model: profile.model.as_deref().map(Arc::from),
-            profile,
-        };
+        let known = |profile: ProviderProfile| Known { name: Arc::from(profile.name.as_str()), profile };
         let generation = MADE.fetch_add(1, Relaxed) + 1;
         Self { providers: providers.into_iter().map(known).collect(), generation }
     }
@@ -81,10 +76,10 @@ impl Planner {
         };
         let candidate = |provider: &&Known| Candidate {
             provider: Arc::clone(&provider.name),
-            model: work.model().map(Arc::from).or_else(|| provider.model.clone()),
+            model: work.model().or(provider.profile.model_for(service)).map(Arc::from),
             key: work.key(&provider.profile),
             is_paid: provider.profile.is_paid,
-            is_alternative: work.model().is_none() || work.model() == provider.profile.model.as_deref(),
+            is_alternative: work.model().is_none() || work.model() == provider.profile.model_for(service),
         };
         let candidates = chosen.iter().map(candidate).collect();
         let params =

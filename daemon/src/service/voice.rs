@@ -50,7 +50,7 @@ impl ProviderWork for SpeechParams {
     }
 
     fn fits(&self, provider: &ProviderProfile) -> Result<(), BadParams> {
-        let SpeechCapabilities { formats, own_fields } = provider.speech;
+        let SpeechCapabilities { formats, own_fields, .. } = &provider.speech;
         if let Some(format) = self.format.filter(|format| !formats.contains(format)) {
             let made: Vec<_> = formats.iter().map(|format| format.name()).collect();
             let message =
@@ -66,9 +66,9 @@ impl ProviderWork for SpeechParams {
     fn key(&self, provider: &ProviderProfile) -> CacheKey {
         // Taken apart without `..`: a new field does not compile until somebody decides whether it changes the speech.
         let Self { text, voice, language, speed, format, model, sample, extra } = self;
-        let mut key = KeyText::new(KEY_VERSION, provider, model.as_deref());
+        let mut key = KeyText::new(KEY_VERSION, provider, model.as_deref().or(provider.model_for("voice")));
         key.text("text", Some(text));
-        key.text("voice", voice.as_deref());
+        key.text("voice", voice.as_deref().or(provider.speech.voice.as_deref()));
         key.text("language", language.as_deref());
         key.number("speed", Some(speed.to_bits()));
         key.text("format", format.map(SpeechFormat::name));
@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn a_provider_is_not_asked_for_a_form_that_it_does_not_make() {
-        let speech = SpeechCapabilities { formats: &[SpeechFormat::Wav], own_fields: &["input"] };
+        let speech =
+            SpeechCapabilities { formats: &[SpeechFormat::Wav], own_fields: &["input"], voice: None };
         let provider = ProviderProfile { name: "narrator".into(), speech, ..ProviderProfile::default() };
         for (json, part) in [
             (r#"{"text":"a","format":"mp3"}"#, "narrator makes no mp3, it makes wav"),

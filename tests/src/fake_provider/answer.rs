@@ -1,4 +1,4 @@
-//! The answers of OpenAI's images API, good and bad, as the service words them.
+//! The answers of OpenAI's images API and speech API, good and bad, as the service words them.
 
 use std::{
     io::Write as _,
@@ -20,11 +20,17 @@ const MAX_N: u64 = 10;
 /// Pixels of one side.
 const MAX_SIDE: u32 = 8192;
 
+/// The speech that every text becomes.
+const WAV: &[u8] = include_bytes!("../../../daemon/src/media/samples/speech.wav");
+const MP3: &[u8] = include_bytes!("../../../daemon/src/media/samples/speech.mp3");
+
 /// What a call asks for, and how this server shall serve it.
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) prompt: String,
     pub(super) pictures: Vec<Picture>,
+    /// The sound file and its type, where speech is asked for.
+    pub(super) speech: Option<(&'static str, &'static [u8])>,
     pub(super) delivery: Delivery,
     /// This server's address, without a slash at its end.
     pub(super) origin: String,
@@ -34,6 +40,9 @@ impl Order {
     /// The order of a request; an answer with the reason where it makes none.
     pub(super) fn read(request: &Request) -> Result<Self, Response> {
         let body = request.json();
+        if request.path.ends_with("/audio/speech") {
+            return Self::read_speech(&body);
+        }
         let prompt = body["prompt"].as_str().filter(|prompt| !prompt.is_empty());
         let prompt = prompt.ok_or_else(|| invalid("prompt", "Missing required parameter: 'prompt'."))?;
         let n = if body["n"].is_null() { Some(1) } else { body["n"].as_u64() };
@@ -50,11 +59,31 @@ impl Order {
         let delivery =
             if body["response_format"] == "url" { Delivery::AbsoluteUrl } else { Delivery::Base64 };
         let pictures = (0..n).map(picture).collect();
-        Ok(Self { prompt: prompt.to_owned(), pictures, delivery, origin: String::new() })
+        Ok(Self { prompt: prompt.to_owned(), pictures, speech: None, delivery, origin: String::new() })
+    }
+
+    fn read_speech(body: &Value) -> Result<Self, Response> {
+        let field = |name: &str| {
+            let text = body[name].as_str().filter(|text| !text.is_empty());
+            text.ok_or_else(|| invalid(name, &format!("Missing required parameter: '{name}'.")))
+        };
+        field("model")?;
+        field("voice")?;
+        let prompt = field("input")?.to_owned();
+        let speech = match body["response_format"].as_str() {
+            None | Some("mp3") => ("audio/mpeg", MP3),
+            Some("wav") => ("audio/wav", WAV),
+            Some(_) => return Err(invalid("response_format", "Invalid response_format.")),
+        };
+        let (pictures, delivery) = (Vec::new(), Delivery::Base64);
+        Ok(Self { prompt, pictures, speech: Some(speech), delivery, origin: String::new() })
     }
 
     /// The good answer.
     pub(super) fn good(&self, gallery: &Gallery) -> Response {
+        if let Some((media_type, bytes)) = self.speech {
+            return Response::new(200, media_type, bytes.to_vec());
+        }
         let mut body = Body::default();
         body.push(format!("{{\"created\":{},\"data\":[", now().as_secs()));
         for (index, picture) in self.pictures.iter().enumerate() {

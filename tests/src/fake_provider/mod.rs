@@ -1,4 +1,4 @@
-//! A server that stands in for OpenAI's images API and its kin: real pictures, and every fault a network or a service has.
+//! A server that stands in for OpenAI's images API, its speech API and their kin: real pictures, and every fault a network or a service has.
 //!
 //! ```ignore
 //! let provider = FakeProvider::start();
@@ -9,7 +9,7 @@
 //! assert_eq!(provider.most_at_once(), 1);
 //! ```
 //!
-//! It serves `POST /v1/images/generations`, `GET /v1/models` and, for answers that name addresses, `GET /files/…`. A thread
+//! It serves `POST /v1/images/generations`, `POST /v1/audio/speech`, `GET /v1/models` and, for answers that name addresses, `GET /files/…`. A thread
 //! for each connection; dropped, it closes all of them and its port.
 
 mod answer;

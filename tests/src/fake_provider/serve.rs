@@ -43,7 +43,7 @@ fn one(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
     server.ledger.remember(request);
     let path = request.path.split('?').next().unwrap_or_default();
     let response = match (request.method.as_str(), path) {
-        ("POST", "/v1/images/generations") => return pictures(server, stream, request),
+        ("POST", "/v1/images/generations" | "/v1/audio/speech") => return pictures(server, stream, request),
         ("GET", "/v1/models") if server.admits(request) => answer::models(),
         ("GET", "/v1/models") => answer::unauthorized(),
         ("GET", path) if path.starts_with("/files/") => {
@@ -60,7 +60,11 @@ fn pictures(server: &Server, mut stream: &TcpStream, request: &Request) -> Next 
     let came = Instant::now();
     let order = Order::read(request);
     let prompt = order.as_ref().map_or_else(
-        |_| request.json()["prompt"].as_str().unwrap_or_default().to_owned(),
+        |_| {
+            let body = request.json();
+            let words = body["prompt"].as_str().or(body["input"].as_str());
+            words.unwrap_or_default().to_owned()
+        },
         |order| order.prompt.clone(),
     );
     let call = server.ledger.begin(&prompt);

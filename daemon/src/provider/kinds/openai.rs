@@ -1,18 +1,19 @@
-//! The images API of `OpenAI`, and of the servers that speak it. Pure.
+//! The images API and the speech API of `OpenAI`, and of the servers that speak them. Pure.
 //!
-//! Sources: openai-openapi `openapi.yaml` (`CreateImageRequest`, `ImagesResponse`, `Error`), openai-python `_base_client.py` for what its SDK
+//! Sources: openai-openapi `openapi.yaml` (`CreateImageRequest`, `ImagesResponse`, `CreateSpeechRequest`, `Error`), openai-python `_base_client.py` for what its SDK
 //! retries, and `LiteLLM`'s and stable-diffusion.cpp's answers as seen.
 
 mod items;
 
 use std::{sync::Arc, time::SystemTime};
 
+use reel_protocol::{SpeechFormat, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    config::{KindConfig, KindSection, ProviderConfig, Section},
-    domain::{Class, ImageCapabilities, ImageRequest, LONGEST_WAIT},
+    config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
+    domain::{Class, ImageCapabilities, ImageRequest, LONGEST_WAIT, SpeechCapabilities},
     provider::{
         Equipment, Kind, Provider,
         http::{Document, Node, retry_after, should_retry},
@@ -24,6 +25,9 @@ use crate::{
 
 /// The address of the service that gave the kind its name.
 const ADDRESS: &str = "https://api.openai.com/v1";
+
+/// The voice where neither a request nor the configuration names one: the API asks for one, and every model of it has this one.
+const VOICE: &str = "alloy";
 
 /// What a gateway answers that lost the service behind it after it had asked: that may go on, and charge. `LiteLLM` answers 408 where it
 /// gave up waiting, others 504, and Cloudflare 524; 502 and 520 also say that the service hung up in the middle of its answer.
@@ -51,17 +55,24 @@ const MAX_ERRORS: usize = 4;
 #[derive(Debug)]
 pub struct Openai;
 
+/// What only this kind reads of its section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OpenaiSettings {
+    /// The voice where a request names none.
+    voice: String,
+}
+
 impl KindSection for Openai {
     fn name(&self) -> &'static str {
         "openai"
     }
 
     fn keys(&self) -> &'static [&'static str] {
-        &["base_url", "api_key"]
+        &["base_url", "api_key", "voice"]
     }
 
     fn services(&self) -> &'static [&'static str] {
-        &["image"]
+        &["image", "voice"]
     }
 
     fn is_paid(&self) -> bool {
@@ -69,7 +80,8 @@ impl KindSection for Openai {
     }
 
     fn read(&self, section: &mut Section<'_>) -> Option<KindConfig> {
-        section.remote(ADDRESS).map(KindConfig::from)
+        let settings = OpenaiSettings { voice: section.text("voice").unwrap_or_else(|| VOICE.to_owned()) };
+        Some(KindConfig { settings: Settings::new(settings), ..section.remote(ADDRESS)?.into() })
     }
 }
 
@@ -87,9 +99,21 @@ impl Kind for Openai {
         }
     }
 
+    fn speech(&self, config: &ProviderConfig) -> SpeechCapabilities {
+        SpeechCapabilities {
+            voice: Some(default_voice(&config.own.settings).to_owned()),
+            own_fields: &["model", "input", "voice", "response_format", "speed", "stream_format"],
+            ..SpeechCapabilities::default()
+        }
+    }
+
     fn build(&self, config: &ProviderConfig, equipment: &Equipment) -> Option<Arc<dyn Provider>> {
         RemoteProvider::build(config, equipment, Arc::new(Self))
     }
+}
+
+fn default_voice(settings: &Settings) -> &str {
+    settings.get::<OpenaiSettings>().map_or(VOICE, |settings| &settings.voice)
 }
 
 /// Words in a message that a gateway passed on, where its own code says less: `LiteLLM` gives 400 and `invalid_request_error` for these.
@@ -143,6 +167,26 @@ impl Wire for Openai {
         let extra = params.extra.as_ref().and_then(|extra| extra.decode::<Map<String, Value>>().ok());
         body.extend(extra.unwrap_or_default());
         Submission { path: "images/generations", body: Value::Object(body).to_string().into_bytes() }
+    }
+
+    fn speech(&self, params: &SpeechParams, model: Option<&str>, settings: &Settings) -> Option<Submission> {
+        let mut body = Map::new();
+        if let Some(model) = model {
+            body.insert("model".to_owned(), json!(model));
+        }
+        body.insert("input".to_owned(), json!(params.text));
+        let voice = params.voice.as_deref().unwrap_or_else(|| default_voice(settings));
+        body.insert("voice".to_owned(), json!(voice));
+        if let Some(format) = params.format.map(SpeechFormat::name) {
+            body.insert("response_format".to_owned(), json!(format));
+        }
+        // Some models know no speed, and refuse the field.
+        if params.speed.to_bits() != 1.0_f64.to_bits() {
+            body.insert("speed".to_owned(), json!(params.speed));
+        }
+        let extra = params.extra.as_ref().and_then(|extra| extra.decode::<Map<String, Value>>().ok());
+        body.extend(extra.unwrap_or_default());
+        Some(Submission { path: "audio/speech", body: Value::Object(body).to_string().into_bytes() })
     }
 
     fn picture_field(&self) -> &'static str {

@@ -54,6 +54,7 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
             kind: "openai",
             own: RemoteConfig { base_url: base_url.clone(), api_key: None }.into(),
             model: None,
+            models: std::collections::BTreeMap::new(),
             services: vec!["image".to_owned()],
             max_concurrent: 1,
             requests_per_minute: None,

@@ -30,7 +30,7 @@ pub fn image_key(params: &ImageParams, provider: &ProviderProfile) -> CacheKey {
         strength,
         extra,
     } = params;
-    let mut key = KeyText::new(KEY_VERSION, provider, model.as_deref());
+    let mut key = KeyText::new(KEY_VERSION, provider, model.as_deref().or(provider.model_for("image")));
     key.text("prompt", Some(prompt));
     key.text("negative", negative_prompt.as_deref());
     key.number("width", Some(u64::from(*width)));
