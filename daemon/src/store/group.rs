@@ -1,7 +1,7 @@
 //! Groups of writes: each group is one transaction, and each write of it a savepoint, so that a write that fails leaves nothing and takes no other
 //! write with it.
 
-use std::{sync::mpsc::Receiver, task::Waker};
+use std::sync::mpsc::Receiver;
 
 use rusqlite::Connection;
 
@@ -13,13 +13,13 @@ use super::{StoreError, files::Files, upkeep::fold};
 const GROUP: usize = 512;
 
 /// A queued write: what it does on the connection, and what follows from its commit.
-pub trait Write: Send {
+pub(super) trait Write: Send {
     /// Runs once on the writer's thread, in a savepoint of its own.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
 
     /// Called once on the writer's thread, in the order of the writes: after the commit, or with the reason why there is none. For a write
-    /// to a closed journal, at once on the thread that sends it. Returns who is to be woken when the other writes of the commit are settled.
-    fn settle(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<Waker>;
+    /// to a closed journal, at once on the thread that sends it.
+    fn settle(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
 /// A write that has run, and why it failed if it did.
@@ -39,9 +39,9 @@ pub(super) fn write(
         files.note_ids(connection);
     }
     // An error of the commit is the reason for every write of the group.
-    let settle = |(write, ran): Run| write.settle(outcome.clone().and(ran));
-    let waiting: Vec<_> = group.into_iter().filter_map(settle).collect();
-    waiting.into_iter().for_each(Waker::wake);
+    for (write, ran) in group {
+        write.settle(outcome.clone().and(ran));
+    }
 }
 
 fn commit(
@@ -132,9 +132,8 @@ mod tests {
             Ok(())
         }
 
-        fn settle(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<Waker> {
+        fn settle(self: Box<Self>, outcome: Result<(), StoreError>) {
             self.told.lock().unwrap().push((self.values[0], outcome.is_ok()));
-            None
         }
     }
 

@@ -37,7 +37,6 @@ pub use self::{
     entries::{Entry, drop_entries, entry, insert_entry},
     error::StoreError,
     files::Lost,
-    group::Write,
     history::{Pruned, forget, prune, prune_pinning},
     open::{Opened, open},
     origin::{Loss, born, save_ids},

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, mpsc},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     thread,
     time::Duration,
 };
@@ -80,16 +80,15 @@ impl Store {
         }
     }
 
-    /// Queues a write without waiting.
-    pub fn send(&self, write: Box<dyn Write>) {
+    fn send(&self, write: Box<dyn Write>) {
         let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = match &*writes {
             Some(queue) => queue.send(write).err().map(|mpsc::SendError(write)| write),
             None => Some(write),
         };
         drop(writes);
-        if let Some(waker) = refused.and_then(|write| write.settle(Err(StoreError::Closed))) {
-            waker.wake();
+        if let Some(write) = refused {
+            write.settle(Err(StoreError::Closed));
         }
     }
 
@@ -162,10 +161,9 @@ where
         Ok(())
     }
 
-    fn settle(self: Box<Self>, outcome: Result<(), StoreError>) -> Option<Waker> {
+    fn settle(self: Box<Self>, outcome: Result<(), StoreError>) {
         let Self { value, then, .. } = *self;
         then(outcome.and_then(|()| value.ok_or(StoreError::Closed)));
-        None
     }
 }
 
