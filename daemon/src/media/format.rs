@@ -1,7 +1,7 @@
 //! Which format a file has, by its first bytes; what a service says about the file plays no part. Pure.
 
+use super::picture_type::{MediaType, of_picture};
 use super::{adts, mp3};
-use crate::provider::{MediaType, picture_type};
 
 /// Bytes of a file's beginning that are enough to tell its format: two frames of AAC, which have up to 8,191 bytes each.
 pub const HEAD_BYTES: usize = 16 * 1024;
@@ -43,7 +43,7 @@ const SIGNATURES: &[(usize, &[u8], Format)] = &[
 impl Format {
     /// The format of a file that begins with these bytes, which are [`HEAD_BYTES`] of it or the whole file.
     pub fn of(head: &[u8]) -> Self {
-        if let Some(picture) = picture_type(head).filter(|picture| picture.is_certain) {
+        if let Some(picture) = of_picture(head).filter(|picture| picture.is_certain) {
             return Self::Picture(picture);
         }
         if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WAVE") {
@@ -64,7 +64,7 @@ impl Format {
         if adts::begins(head) {
             return Self::Adts;
         }
-        picture_type(head).map_or(Self::Unknown, Self::Picture)
+        of_picture(head).map_or(Self::Unknown, Self::Picture)
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) const fn is_binary(byte: u8) -> bool {
 /// An XML file with a drawing in it is a picture, and the other ones are texts, such as the errors of storage services.
 fn text_format(head: &[u8]) -> Format {
     let is_drawing = head.windows(4).any(|window| window == b"<svg");
-    match picture_type(head) {
+    match of_picture(head) {
         Some(picture) if picture.extension == "svg" && is_drawing => Format::Picture(picture),
         _ => Format::Text,
     }

@@ -15,6 +15,7 @@ mod mp3;
 mod mp4;
 mod ogg;
 mod opus;
+pub mod picture_type;
 mod source;
 mod speaking_time;
 mod text;

@@ -18,9 +18,9 @@ use image::{
 use tokio::{sync::Semaphore, time::Instant};
 
 use self::outline::{Format, Outline, outline};
-use super::media::{self, MediaType};
 use crate::{
     cache::{Look, Spooled},
+    media::picture_type::{self, MediaType},
     memory::{Budget, Holder, OverBudget},
 };
 
@@ -162,7 +162,7 @@ impl Inspector {
 
 /// The media type of a picture, by its first bytes.
 fn media_type(spooled: &Spooled) -> Option<MediaType> {
-    media::of_picture(&beginning(spooled).ok()?)
+    picture_type::of_picture(&beginning(spooled).ok()?)
 }
 
 fn beginning(spooled: &Spooled) -> io::Result<Vec<u8>> {
@@ -173,11 +173,11 @@ fn beginning(spooled: &Spooled) -> io::Result<Vec<u8>> {
 
 fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError> {
     let beginning = beginning(spooled).map_err(no_picture)?;
-    let Some(media) = media::of_picture(&beginning) else {
+    let Some(media) = picture_type::of_picture(&beginning) else {
         return if is_text(&beginning) {
             Err(no_picture(format!("it begins with {:?}", String::from_utf8_lossy(&beginning))))
         } else {
-            Ok(Inspected::undecoded(media::UNKNOWN, None, "its format is unknown".to_owned()))
+            Ok(Inspected::undecoded(picture_type::UNKNOWN, None, "its format is unknown".to_owned()))
         };
     };
     let decoded = match media.extension {

@@ -8,7 +8,6 @@ mod inspect;
 mod instances;
 mod kind;
 mod kinds;
-mod media;
 mod messages;
 mod notes;
 mod permits;
@@ -24,7 +23,6 @@ pub use self::{
     instances::{Instance, InstanceFactory},
     kind::{Equipment, Kind, Provider, kind_sections},
     kinds::KINDS,
-    media::{MediaType, of_picture as picture_type},
     messages::{CheckProvider, Generate, GenerateError, Generated, GetProviders, SetInstances},
     permits::{Permit, Permits},
 };

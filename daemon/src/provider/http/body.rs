@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cache::{Spool, Spooled, Spools},
-    provider::media,
+    media::picture_type,
 };
 
 /// The pieces of a body, for a thread that may block: each as it comes, and at the end why the body was cut, if it was.
@@ -98,12 +98,12 @@ pub fn read_answer(mut chunks: Chunks, field: &'static str, spools: &Spools, lim
             Ok(bytes) => beginning.extend_from_slice(&bytes),
             Err(reason) => cut = Some(reason),
         }
-        if beginning.len() >= media::HEAD_BYTES {
+        if beginning.len() >= picture_type::HEAD_BYTES {
             break;
         }
     }
     let rest = Rest { chunks, cut };
-    if media::of_picture(beginning.get(..media::HEAD_BYTES).unwrap_or(&beginning)).is_some() {
+    if picture_type::of_picture(beginning.get(..picture_type::HEAD_BYTES).unwrap_or(&beginning)).is_some() {
         return read_picture(&beginning, rest, spools, limits);
     }
     read_document(beginning, rest, field, spools, limits)

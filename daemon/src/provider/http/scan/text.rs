@@ -3,7 +3,7 @@
 use base64::{Engine as _, alphabet, engine::GeneralPurpose, engine::general_purpose::NO_PAD};
 
 use super::SNIFFED;
-use crate::provider::media;
+use crate::media::picture_type;
 
 /// A text that is read.
 #[derive(Debug)]
@@ -100,9 +100,9 @@ pub(super) fn begins_as_picture(text: &[u8]) -> bool {
         b'_' => b'/',
         byte => *byte,
     });
-    let head: Vec<u8> = plain.take(media::HEAD_BYTES / 3 * 4).collect();
+    let head: Vec<u8> = plain.take(picture_type::HEAD_BYTES / 3 * 4).collect();
     if text.len() < SNIFFED || !head.len().is_multiple_of(4) {
         return false;
     }
-    HEAD.decode(&head).is_ok_and(|head| media::of_picture(&head).is_some_and(|found| found.is_certain))
+    HEAD.decode(&head).is_ok_and(|head| picture_type::of_picture(&head).is_some_and(|found| found.is_certain))
 }
