@@ -13,7 +13,7 @@ use std::{
 };
 
 use image::{DynamicImage, GenericImageView as _};
-use reel_tests::{Sandbox, eventually};
+use reel_tests::{Sandbox, eventually, needs};
 use serde_json::{Value, json};
 
 /// A configuration with the provider `poster`, which runs a script with the output's path as `$1` and the prompt as `$2`.
@@ -166,12 +166,34 @@ fn a_paid_program_that_a_death_interrupted_is_not_run_again_by_itself() {
 }
 
 #[test]
+fn espeak_ng_speaks_by_a_line_of_configuration() {
+    if !needs::program("espeak-ng") {
+        return;
+    }
+    let sandbox = Sandbox::started_with("[providers.line]\nkind = 'command'\ndefinition = 'espeak-ng'");
+    let mut connection = sandbox.connect();
+    let mut speak = |params: Value| {
+        let id = connection.submit("voice.speak", params);
+        connection.wait(id)
+    };
+    let task = speak(json!({ "text": "-1 degrees at the lighthouse.", "language": "en-GB" }));
+    assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("line")), "{task}");
+    assert_eq!(task["outputs"][0]["media_type"], "audio/wav");
+    assert!(task["outputs"][0]["duration_s"].as_f64().unwrap() > 0.5, "{task}");
+    assert_eq!(speak(json!({ "text": "你好，世界", "language": "zh" }))["state"], "succeeded");
+    let wrong = speak(json!({ "text": "hello", "voice": "en-uss" }));
+    assert_eq!((&wrong["state"], &wrong["error"]["code"]), (&json!("failed"), &json!("provider_refused")));
+    let message = wrong["error"]["message"].as_str().unwrap();
+    assert!(message.contains("there is no voice en-uss; did you mean en-us?"), "{message}");
+}
+
+#[test]
 fn the_examples_of_the_page_hold() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/providers/command.md");
     let page = fs::read_to_string(page).unwrap();
     let examples: Vec<&str> =
         page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     for example in examples {
         let sandbox = Sandbox::new();
         sandbox.configure(example);

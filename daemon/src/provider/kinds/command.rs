@@ -1,20 +1,25 @@
 //! The kind `command`: a program on this machine makes the result. What it runs is said by a shipped definition, by the section, or by both.
 
+mod speech;
+
 use std::{fs, io, path::Path, sync::Arc};
 
 use futures_util::future::{LocalBoxFuture, ready};
-use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
-use tokio::sync::watch;
+use reel_protocol::{ErrorCode, SpeechFormat, methods::ProviderCheckResult};
+use tokio::sync::{OnceCell, watch};
 
 use crate::{
     cache::{Body, NewArtifact, Spooled, Spools},
     config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
-    domain::{CancelSignal, Class, Facts, Failure, ImageCapabilities, ImageRequest, ServiceRequest},
+    domain::{
+        CancelSignal, Class, Facts, Failure, ImageCapabilities, ImageRequest, ServiceRequest,
+        SpeechCapabilities,
+    },
     memory::Holder,
     provider::{
         Equipment, Generate, GenerateError, Generated, Kind, Provider,
         command::{
-            CommandDefinition, CommandError, CommandSettings, Made, Placeholder, Values, find_program,
+            CommandDefinition, CommandError, CommandSettings, Made, Placeholder, Values, Voice, find_program,
             shipped,
         },
         gate::Verdict,
@@ -24,7 +29,7 @@ use crate::{
 };
 
 /// The services of this version that a program can serve.
-const SERVICES: &[&str] = &["image"];
+const SERVICES: &[&str] = &["image", "voice"];
 
 /// The keys of a section beside those of every provider.
 const KEYS: &[&str] = &[
@@ -125,6 +130,16 @@ impl Kind for Command {
         ImageCapabilities { ignored, ..ImageCapabilities::default() }
     }
 
+    fn speech(&self, config: &ProviderConfig) -> SpeechCapabilities {
+        let formats: &[SpeechFormat] =
+            match definition(config).map(|definition| definition.extension.as_str()) {
+                Some("wav") => &[SpeechFormat::Wav],
+                Some("mp3") => &[SpeechFormat::Mp3],
+                _ => &[],
+            };
+        SpeechCapabilities { formats, ..SpeechCapabilities::default() }
+    }
+
     /// What is run: another program, another version of it or other arguments make something else of the same request.
     fn address(&self, config: &ProviderConfig) -> String {
         let Some(definition) = definition(config) else { return String::new() };
@@ -137,7 +152,12 @@ impl Kind for Command {
     fn build(&self, config: &ProviderConfig, equipment: &Equipment) -> Option<Arc<dyn Provider>> {
         let mut definition = definition(config)?.clone();
         definition.is_paid = config.is_paid;
-        Some(Arc::new(CommandProvider { config: config.clone(), definition, equipment: equipment.clone() }))
+        Some(Arc::new(CommandProvider {
+            config: config.clone(),
+            definition,
+            voices: OnceCell::new(),
+            equipment: equipment.clone(),
+        }))
     }
 }
 
@@ -196,6 +216,8 @@ fn warnings(definition: &CommandDefinition) -> Vec<String> {
 struct CommandProvider {
     config: ProviderConfig,
     definition: CommandDefinition,
+    /// The program's own list, once it was asked for.
+    voices: OnceCell<Vec<Voice>>,
     equipment: Equipment,
 }
 
@@ -206,9 +228,6 @@ impl Provider for CommandProvider {
     ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
         Box::pin(async move {
             let Generate { request, permit, cancel, progress, .. } = call;
-            let ServiceRequest::Image(request) = request else {
-                return Err(GenerateError::Failed(self.other_service()));
-            };
             if let Some(permit) = &permit {
                 permit.leaves();
             }
@@ -216,7 +235,13 @@ impl Provider for CommandProvider {
                 progress
                     .report(f64::from(done) / f64::from(all), format!("running {}", self.definition.program));
             };
-            let made = self.draw(&request, cancel, report).await;
+            let made = match &request {
+                ServiceRequest::Image(request) => self.draw(request, cancel, report).await,
+                ServiceRequest::Speech(params) => {
+                    report(0, 1);
+                    self.speak(params, cancel).await
+                }
+            };
             if let Some(permit) = &permit {
                 permit.judge(match &made {
                     Err(GenerateError::Failed(failure)) => failure.class.into(),
@@ -320,12 +345,6 @@ impl CommandProvider {
         Ok((NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts }, inspected))
     }
 
-    /// A service that no section of this kind can name.
-    fn other_service(&self) -> Failure {
-        let message = format!("{} is asked for a service that it does not serve", self.config.name);
-        Failure::with_code(Class::Invalid, ErrorCode::Internal, message, "please report it")
-    }
-
     /// Copies the program's file to where artifacts arrive, and removes the program's directory.
     async fn spool(&self, made: Made) -> Result<Spooled, Failure> {
         let spools = self.equipment.spools.clone();
@@ -407,8 +426,8 @@ mod tests {
             ),
             (format!("{own}argvs = []"), "unknown key providers.x.argvs; did you mean argv?"),
             (
-                "definition = 'espeak-ng'".to_owned(),
-                "providers.x.services has voice, which this version does not serve",
+                format!("{own}argv = ['{{prompt}}', '{{output}}']").replace("'image'", "'video'"),
+                "providers.x.services has video, which this version does not serve",
             ),
         ] {
             let error = parse(&section).unwrap_err();
