@@ -22,7 +22,7 @@ const OPEN_FILES: u64 = 1_024;
 #[cfg(target_os = "linux")]
 const OOM_SCORE: &str = "500";
 
-/// The executable file that is started with [`ARGUMENT`].
+/// The executable file that is started with `--launch`.
 #[derive(Debug, Clone)]
 pub struct Launcher(pub PathBuf);
 

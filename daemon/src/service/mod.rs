@@ -1,4 +1,4 @@
-//! Services: what can be asked for, whether a request holds, and who carries it out. Each service is a file and a row of [`SERVICES`].
+//! Services: what can be asked for, whether a request holds, and who carries it out. Each service is a file and a row of `SERVICES`.
 
 mod attempt;
 mod debug;
