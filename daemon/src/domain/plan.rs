@@ -21,7 +21,7 @@ pub trait PlanTasks: std::fmt::Debug + Send + Sync {
 /// A provider that a task left for another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// The provider.
+    /// The name of the provider that was not used.
     pub provider: String,
     /// Why it was not used, as a message for people.
     pub reason: String,
@@ -30,7 +30,7 @@ pub struct Refused {
 /// What a plan is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanSpec<'a> {
-    /// `service.method`.
+    /// The service and method, such as `image.generate`.
     pub kind: &'a str,
     /// As the caller sent them, or as the journal kept them.
     pub params: &'a JsonText,

@@ -15,7 +15,7 @@ const MAX_MS: u64 = 24 * 3_600 * 1_000;
 /// The most progress reports of one task.
 const MAX_STEPS: u64 = 1_000_000;
 
-/// The service.
+/// The service `debug`: tasks that take time, fail or end at once, without a provider.
 #[derive(Debug)]
 pub(super) struct Debug;
 

@@ -25,7 +25,7 @@ const COUNTS: RangeInclusive<u32> = 1..=16;
 /// Room that the store must have for each picture before one is paid for.
 const ROOM_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The service.
+/// The service `image`: pictures from a text, made by a provider.
 #[derive(Debug)]
 pub(super) struct Image;
 

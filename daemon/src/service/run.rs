@@ -22,7 +22,7 @@ pub trait RunTasks: fmt::Debug + Send + Sync {
 /// One attempt of a task.
 #[derive(Debug)]
 pub struct RunTask {
-    /// `service.method`.
+    /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
     /// As planned.
     pub params: JsonText,
@@ -54,7 +54,7 @@ pub enum RunEnd {
     Done,
     /// It made these. Their rows are to be written with what they mean for the tasks.
     Made {
-        /// The results.
+        /// The results, with the rows that name their files.
         kept: Box<Kept>,
         /// What the provider says that they cost, in millionths of a US dollar.
         cost_microusd: Option<u64>,

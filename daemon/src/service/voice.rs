@@ -22,7 +22,7 @@ const KEY_VERSION: &str = "reel speech key 1";
 /// The fields of the params, for the nearest right name.
 const FIELDS: &[&str] = &["text", "voice", "language", "speed", "format", "model", "sample", "extra"];
 
-/// The service.
+/// The service `voice`: speech from a text, made by a provider.
 #[derive(Debug)]
 pub(super) struct Voice;
 

@@ -31,7 +31,7 @@ pub struct TaskRow {
     pub client: String,
 }
 
-/// The database.
+/// The journal of a simulated daemon; it outlives the machine.
 pub struct Journal(Connection);
 
 /// The statements that make an empty journal, as the daemon's own migrations left them.

@@ -50,7 +50,7 @@ struct Unsettled {
 /// Why something is wrong.
 pub type Wrong = String;
 
-/// The model.
+/// What is known of all that was committed, asked of providers and answered.
 #[derive(Debug, Default)]
 pub struct Model {
     /// Ids that were shown to somebody.

@@ -58,7 +58,7 @@ pub enum Verified {
 /// How a program lists its voices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoiceList {
-    /// The arguments.
+    /// The arguments of the program that lists its voices.
     pub arguments: Vec<String>,
     /// How the list reads.
     pub format: VoiceFormat,
@@ -83,7 +83,7 @@ pub struct CommandDefinition {
     pub is_paid: bool,
     /// A name that is looked up on the `PATH`, or an absolute path.
     pub program: String,
-    /// The arguments.
+    /// The arguments that the program is started with.
     pub argv: Template,
     /// What the program reads on its standard input.
     pub stdin: Option<Argument>,
@@ -110,7 +110,7 @@ pub struct CommandDefinition {
 /// What is wrong with a key, so that the file's reader can be shown the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
-    /// The key.
+    /// The key of the configuration that is wrong.
     pub key: &'static str,
     /// What is wrong, as the end of a sentence that begins with the key.
     pub message: String,

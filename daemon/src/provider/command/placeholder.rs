@@ -32,11 +32,11 @@ pub enum Placeholder {
     RatePercent,
     /// The model that the provider is configured with, or that the request names.
     Model,
-    /// Pixels.
+    /// The width of the picture, in pixels.
     Width,
-    /// Pixels.
+    /// The height of the picture, in pixels.
     Height,
-    /// The seed.
+    /// The seed of the request, or the one that is chosen for it.
     Seed,
     /// Steps of a sampler.
     Steps,

@@ -27,7 +27,7 @@ pub struct CommandSettings {
     pub billing: Option<String>,
     /// A name that is looked up on the `PATH`, or an absolute path.
     pub program: Option<String>,
-    /// The arguments.
+    /// The arguments of the program, in place of those of the definition.
     pub argv: Option<Vec<TemplateItem>>,
     /// What the program reads on its standard input.
     pub stdin: Option<String>,

@@ -32,7 +32,7 @@ pub enum Effect {
     Load {
         /// The request that waits for it.
         request: RequestId,
-        /// The task.
+        /// The finished task that somebody decided about.
         id: TaskId,
         /// What was decided about the task.
         decision: crate::tasks::Decision,
@@ -41,21 +41,21 @@ pub enum Effect {
     Plan {
         /// The planner in force.
         planner: Arc<dyn PlanTasks>,
-        /// The tasks.
+        /// The unfinished tasks whose plans a former planner made.
         asked: Vec<Unplanned>,
     },
     /// Answer a request.
     Answer {
-        /// The request.
+        /// The number under which the driver keeps who asked.
         request: RequestId,
-        /// The answer.
+        /// What that client is told; its rows are committed.
         answer: Answer,
     },
     /// Tell whoever listens what happened to a task.
     Tell {
         /// The event's name.
         event: &'static str,
-        /// The task.
+        /// The task as it stands after the commit that the event follows.
         task: Box<TaskEvent>,
     },
     /// Count a request that joined an equal one under way.
@@ -69,7 +69,7 @@ pub enum Effect {
 pub struct Attempt {
     /// Its number. The permit that the surroundings keep under it is the attempt's own from now on.
     pub run: RunId,
-    /// `service.method`.
+    /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
     /// With defaults applied.
     pub params: JsonText,
@@ -84,9 +84,9 @@ pub struct Attempt {
 /// A task that is to be planned.
 #[derive(Debug, Clone)]
 pub struct Unplanned {
-    /// The task.
+    /// The number of the unfinished task.
     pub id: TaskId,
-    /// `service.method`.
+    /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
     /// As the journal keeps them.
     pub params: JsonText,
@@ -118,7 +118,7 @@ pub enum Write {
     Accept(Submission),
     /// Keep a call that the cache has answered already.
     Hit {
-        /// The request.
+        /// Who called, and the ids that are to be reserved on disk.
         request: store::Request,
         /// The task, which is over.
         row: Box<NewTask>,
@@ -138,14 +138,14 @@ pub enum Write {
     },
     /// An attempt begins.
     Start {
-        /// The row.
+        /// The attempt's row, with the revision that the task has after it.
         start: Start,
         /// The attempt that begins now; `None` where the task shares one that is under way.
         run: Option<RunId>,
     },
     /// A task takes a step.
     Step {
-        /// The row.
+        /// The task's new state, with the revision that it has after it.
         step: Step,
         /// What follows.
         then: AfterStep,
@@ -154,9 +154,9 @@ pub enum Write {
     Finish(Finish),
     /// The rows of an attempt's results, which the driver holds, and the ends of the tasks that share them.
     Results {
-        /// The attempt.
+        /// The number of the attempt that made the results.
         run: RunId,
-        /// The results.
+        /// The results, whose own rows the driver holds.
         made: Arc<Made>,
         /// The task that had them made, and has the cost.
         maker: Option<TaskId>,
@@ -164,14 +164,14 @@ pub enum Write {
         cost_microusd: Option<u64>,
         /// What follows if this write fails.
         lost: Lost,
-        /// The ends.
+        /// The ends of all tasks that share the results.
         ends: Vec<Finish>,
     },
     /// What a provider holds for an attempt.
     Remember {
         /// The request to answer.
         request: RequestId,
-        /// The task.
+        /// The task that the attempt works for.
         id: TaskId,
         /// The attempt's number among those of the task.
         number: u32,
@@ -182,7 +182,7 @@ pub enum Write {
     Remove {
         /// The request to answer.
         request: RequestId,
-        /// The task.
+        /// The finished task that leaves the history.
         id: TaskId,
     },
     /// Drop the oldest finished tasks.
@@ -223,7 +223,7 @@ pub struct Submission {
     pub number: u64,
     /// Who asks, and what makes it safe to send again.
     pub request: store::Request,
-    /// The tasks.
+    /// The rows of the tasks, with ids that nobody has seen yet.
     pub rows: Vec<NewTask>,
 }
 
@@ -284,7 +284,7 @@ pub enum Answer {
     Hit(Box<TaskView>),
     /// A wait is over: these tasks as the journal shows them now.
     Waited {
-        /// The tasks.
+        /// The tasks that the answer lists.
         shown: Shown,
         /// Whether the time was up, or nobody waits any more.
         timed_out: bool,

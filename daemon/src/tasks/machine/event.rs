@@ -41,7 +41,7 @@ pub enum Event {
     Wait {
         /// The request to answer.
         request: RequestId,
-        /// The tasks.
+        /// What the client waits for.
         on: WaitOn,
         /// Whether the first task that is settled ends the wait, and not the last.
         is_any: bool,
@@ -61,16 +61,16 @@ pub enum Event {
     Decide {
         /// The request to answer.
         request: RequestId,
-        /// The task.
+        /// The task that the decision is about, finished or not.
         id: TaskId,
-        /// The decision.
+        /// What was decided.
         decision: Decision,
     },
     /// Somebody removes a finished task from the history.
     Remove {
         /// The request to answer.
         request: RequestId,
-        /// The task.
+        /// The task to be removed; refused where it is unfinished.
         id: TaskId,
     },
     /// The cache asks the history to let the oldest finished tasks go.
@@ -104,7 +104,7 @@ pub enum Event {
     },
     /// An attempt says how far it is.
     Progress {
-        /// The attempt.
+        /// The number of the attempt that reports.
         run: RunId,
         /// From 0 to 1.
         fraction: f64,
@@ -115,21 +115,21 @@ pub enum Event {
     RememberJob {
         /// The request to answer, after the commit.
         request: RequestId,
-        /// The attempt.
+        /// The number of the attempt whose provider holds something.
         run: RunId,
         /// What the provider holds.
         job: Option<RemoteJob>,
     },
     /// What the cache has for an attempt that is about to begin.
     LookedUp {
-        /// The attempt.
+        /// The number of the attempt that asked for the look-up.
         run: RunId,
         /// The result, if there is one.
         found: Option<Arc<Made>>,
     },
     /// An attempt is over.
     Ended {
-        /// The attempt.
+        /// The number of the attempt that ended.
         run: RunId,
         /// How it ended.
         end: AttemptEnd,
@@ -145,7 +145,7 @@ pub enum Event {
     Loaded {
         /// The request to answer.
         request: RequestId,
-        /// The task.
+        /// The task whose row was read.
         id: TaskId,
         /// What was decided about it.
         decision: Decision,
@@ -174,7 +174,7 @@ pub struct Intake {
     pub is_batch: bool,
     /// The label of a new batch.
     pub name: Option<String>,
-    /// The tasks.
+    /// The tasks as the client asked for them.
     pub specs: Vec<TaskSpec>,
     /// For each task how it would run and what the cache has of it, or why the request cannot be accepted.
     pub planned: Result<Vec<PlannedTask>, TaskRefusal>,
@@ -211,7 +211,7 @@ pub enum WaitOn {
     Tasks(Vec<TaskId>),
     /// All tasks of a batch that exists.
     Batch {
-        /// The batch.
+        /// The number of the batch.
         batch: BatchId,
         /// Whether a task of it is settled already. It matters only to a wait for any.
         has_settled: bool,
@@ -225,7 +225,7 @@ pub enum AttemptEnd {
     Done,
     /// It made results, whose rows the driver holds until [`Write::Results`] writes them.
     Made {
-        /// The results.
+        /// The results, without their rows.
         made: Arc<Made>,
         /// What the provider says that they cost, in millionths of a US dollar.
         cost_microusd: Option<u64>,

@@ -12,7 +12,7 @@ pub enum Todo {
     Decide {
         /// The request to answer.
         request: RequestId,
-        /// The decision.
+        /// What was decided.
         decision: Decision,
     },
     /// Somebody removes the task from the history.
@@ -41,7 +41,7 @@ pub enum Todo {
     LeaveProvider {
         /// The provider that it leaves.
         from: String,
-        /// Why.
+        /// The error of the provider that the task leaves.
         error: TaskError,
     },
     /// Journal that it runs: it has taken over an attempt that is under way.
@@ -50,7 +50,7 @@ pub enum Todo {
     Remember {
         /// The request to answer.
         request: RequestId,
-        /// The attempt.
+        /// The number of the attempt that the provider works for.
         run: RunId,
     },
     /// It has another plan.
