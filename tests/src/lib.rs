@@ -22,6 +22,7 @@ pub mod preload;
 pub mod process;
 pub mod random;
 pub mod raw_server;
+pub mod real_peer;
 pub mod sandbox;
 pub mod small_disk;
 pub mod studio;
@@ -36,6 +37,7 @@ pub use self::{
     lines::Lines,
     process::Ran,
     random::Random,
+    real_peer::RealPeer,
     sandbox::Sandbox,
     small_disk::SmallDisk,
     table::every,

@@ -13,6 +13,8 @@ use crate::{
 
 /// Bytes of a MiB, in which limits are written.
 const MIB: u64 = 1024 * 1024;
+/// Bytes of a program's own words that a message holds: several sentences, and no page.
+const MOST_WORDS: usize = 600;
 
 /// Puts failures into words for one provider.
 #[derive(Debug, Clone, Copy)]
@@ -167,8 +169,25 @@ pub(super) fn fits_some_day(over: &OverBudget) -> bool {
 fn with_words(message: String, finished: &Finished) -> String {
     let words = [&finished.stderr, &finished.stdout].map(|bytes| escaped(bytes));
     let Some(words) = words.iter().find(|words| !words.trim().is_empty()) else { return message };
-    let lines: Vec<_> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<_> = words.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines = after_traceback(&lines);
+    // The cause is at the end of what a program says.
+    let mut room = MOST_WORDS;
+    let fits = |line: &&&str| {
+        room = room.saturating_sub(line.trim().len());
+        room > 0
+    };
+    let count = lines.iter().rev().take_while(fits).count().max(1);
+    let lines: Vec<_> = lines.iter().skip(lines.len() - count).map(|line| line.trim()).collect();
     format!("{message}: {}", lines.join(" / "))
+}
+
+/// What follows the last frame of a Python traceback, which is the exception and its text; all lines where there is no traceback.
+fn after_traceback<'a, 'b>(lines: &'b [&'a str]) -> &'b [&'a str] {
+    let Some(frame) = lines.iter().rposition(|line| line.starts_with("  File \"")) else { return lines };
+    let is_exception = |line: &&str| !line.starts_with(' ');
+    let exception = lines.iter().skip(frame).position(is_exception);
+    exception.and_then(|after| lines.get(frame + after..)).unwrap_or(lines)
 }
 
 #[cfg(test)]

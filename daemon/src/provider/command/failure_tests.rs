@@ -122,3 +122,25 @@ fn a_request_that_does_not_fit_is_refused_with_a_next_step() {
         assert!(failure.error.hint.as_ref().unwrap().contains(hint), "{:?}", failure.error.hint);
     }
 }
+
+#[test]
+fn of_a_traceback_the_exception_is_shown_and_of_much_output_its_end() {
+    let free = definition(false);
+    let failures = Failures { provider: "line", definition: &free };
+    let message = |stderr: &str| failures.of_end(&finished(Ended::Exited(1), stderr)).unwrap().error.message;
+    let traceback = "Traceback (most recent call last):\n  File \"/usr/bin/edge-tts\", line 8, in <module>\n    sys.exit(main())\n             ^^^^\n\
+                     aiohttp.ClientConnectorError: Cannot connect to host example.com:443\n";
+    assert_eq!(
+        message(traceback),
+        "espeak-ng exited with 1: aiohttp.ClientConnectorError: Cannot connect to host example.com:443"
+    );
+    // The exception of the cause is no use without what followed from it.
+    let chained = format!(
+        "OSError: no\n\nDuring handling of the above exception, another exception occurred:\n\n{traceback}"
+    );
+    assert_eq!(message(&chained), message(traceback));
+    assert_eq!(message("  File \"cut"), "espeak-ng exited with 1: File \"cut");
+    let long = message(&"a line of some words\n".repeat(1_000));
+    assert!(long.len() < 800 && long.ends_with("a line of some words"), "{}", long.len());
+    assert!(message(&"x".repeat(5_000)).len() > 5_000, "a single line is shown whole");
+}

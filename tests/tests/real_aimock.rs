@@ -1,0 +1,96 @@
+//! Pictures and speech of aimock, a stand-in for OpenAI's API that other people wrote from the real one: our own stand-in cannot share a
+//! misreading with it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use reel_tests::{RealPeer, Sandbox, needs, studio::prompt};
+use serde_json::{Value, json};
+
+const MP3: &[u8] = include_bytes!("../../daemon/src/media/samples/speech.mp3");
+
+/// A daemon whose provider `mock` is aimock with these fixtures. None where it is not installed.
+fn behind_aimock(fixtures: &Value) -> Option<(RealPeer, Sandbox)> {
+    if !needs::program("llmock") {
+        return None;
+    }
+    let sandbox = Sandbox::new();
+    let peer = RealPeer::aimock(sandbox.root(), &json!({ "fixtures": fixtures }));
+    sandbox.configure(&format!(
+        "[providers.mock]\nkind = \"openai\"\nbase_url = \"{}\"\n\
+         models = {{ image = \"gpt-image-1\", voice = \"tts-1\" }}\n",
+        peer.base_url()
+    ));
+    sandbox.start();
+    Some((peer, sandbox))
+}
+
+/// A picture of 64 × 64 pixels as a text.
+fn picture() -> String {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 64, 64);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(&[127; 64 * 64]).unwrap();
+    STANDARD.encode(bytes)
+}
+
+#[test]
+fn pictures_and_speech_come_as_the_fixtures_say() {
+    let fixtures = json!([
+        { "match": { "endpoint": "image", "userMessage": "a harbour" }, "response": { "image": { "b64Json": picture() } } },
+        { "match": { "endpoint": "speech" }, "response": { "audio": STANDARD.encode(MP3), "format": "mp3" } },
+    ]);
+    let Some((_peer, sandbox)) = behind_aimock(&fixtures) else { return };
+    sandbox.reel(&["providers", "check", "mock"]).expect_code(0);
+    sandbox.reel(&["generate", "a harbour", "-s", "64x64", "-o", "harbour.png"]).expect_code(0);
+    assert_eq!(fs::read(sandbox.work().join("harbour.png")).unwrap(), STANDARD.decode(picture()).unwrap());
+    sandbox.reel(&["speak", "The lamp went out.", "-o", "line.mp3"]).expect_code(0);
+    assert_eq!(fs::read(sandbox.work().join("line.mp3")).unwrap(), MP3);
+}
+
+#[test]
+fn its_refusals_keep_their_meaning() {
+    let refused = |text: &str, status: u16, error: Value| json!({ "match": { "endpoint": "image", "userMessage": text }, "response": { "error": error, "status": status } });
+    let fixtures = json!([
+        refused(
+            "moderated",
+            400,
+            json!({ "message": "Your request was rejected by the safety system.", "type": "image_generation_user_error", "code": "moderation_blocked" })
+        ),
+        refused(
+            "no quota",
+            429,
+            json!({ "message": "You exceeded your current quota, please check your plan.", "type": "insufficient_quota", "code": "insufficient_quota" })
+        ),
+        refused(
+            "no access",
+            403,
+            json!({ "message": "Your organization must be verified to use the model.", "type": "invalid_request_error" })
+        ),
+    ]);
+    let Some((_peer, sandbox)) = behind_aimock(&fixtures) else { return };
+    let mut connection = sandbox.connect();
+    for (text, code) in [
+        ("moderated", "moderated"),
+        ("no quota", "quota_exceeded"),
+        ("no access", "provider_auth"),
+        ("no such fixture", "provider_unavailable"),
+    ] {
+        let id = connection
+            .submit_as(json!({ "kind": "image.generate", "params": prompt(text), "max_attempts": 1 }));
+        let task = connection.wait(id);
+        assert_eq!(
+            (&task["state"], &task["error"]["code"]),
+            (&json!("failed"), &json!(code)),
+            "{text}: {task}"
+        );
+    }
+}

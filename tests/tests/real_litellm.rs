@@ -1,0 +1,163 @@
+//! Pictures and speech through the proxy `litellm`, which is a gateway that people really put between a tool and its services: its routes, its
+//! errors and its headers are its own, and behind it answers the fake service.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use reel_tests::{
+    FakeProvider, RealPeer, Sandbox,
+    fake_provider::Fault,
+    needs,
+    studio::{key_file, prompt},
+};
+use serde_json::json;
+
+const MASTER_KEY: &str = "sk-of-the-proxy";
+
+/// A model of the proxy's own language for plug-ins: it asks the fake service by `httpx`, and says what that cost.
+const HANDLER: &str = r#"
+import os
+import httpx
+from litellm import CustomLLM
+from litellm.types.utils import ImageObject, ImageResponse
+
+
+class Handler(CustomLLM):
+    async def aimage_generation(self, model, prompt, *args, **kwargs):
+        async with httpx.AsyncClient(timeout=60) as client:
+            answer = await client.post(
+                os.environ["UPSTREAM"] + "/images/generations",
+                json={"model": "gpt-image-2", "prompt": prompt, "n": 1, "size": "64x64"},
+                headers={"Authorization": "Bearer " + os.environ["UPSTREAM_KEY"]},
+            )
+        answer.raise_for_status()
+        data = [ImageObject(**one) for one in answer.json()["data"]]
+        response = ImageResponse(created=1, data=data)
+        response._hidden_params = {"response_cost": 0.0085}
+        return response
+
+
+handler = Handler()
+"#;
+
+/// The proxy, and a daemon whose provider `proxy` is that proxy. None where it is not installed.
+struct Behind {
+    upstream: FakeProvider,
+    sandbox: Sandbox,
+    _proxy: RealPeer,
+}
+
+fn behind_litellm() -> Option<Behind> {
+    if !needs::program("litellm") {
+        return None;
+    }
+    let upstream = FakeProvider::start();
+    let sandbox = Sandbox::new();
+    fs::write(
+        sandbox.root().join("studio_handler.py"),
+        HANDLER
+            .replace("os.environ[\"UPSTREAM\"]", &format!("{:?}", upstream.base_url()))
+            .replace("os.environ[\"UPSTREAM_KEY\"]", &format!("{:?}", FakeProvider::KEY)),
+    )
+    .unwrap();
+    let route = |name: &str, model: &str| {
+        format!(
+            "  - model_name: {name}\n    litellm_params: {{ model: \"{model}\", api_base: \"{}\", api_key: \"{}\" }}\n",
+            upstream.base_url(),
+            FakeProvider::KEY
+        )
+    };
+    let config = format!(
+        "model_list:\n{}{}{}\
+         general_settings: {{ master_key: {MASTER_KEY} }}\n\
+         litellm_settings:\n  telemetry: false\n  custom_provider_map:\n    - {{ provider: studio, custom_handler: studio_handler.handler }}\n",
+        route("gpt-image-2", "openai/gpt-image-2"),
+        route("tts-1", "openai/tts-1"),
+        route("own", "studio/own"),
+    );
+    let proxy = RealPeer::litellm(sandbox.root(), &config);
+    let key = key_file(sandbox.root());
+    fs::write(&key, MASTER_KEY).unwrap();
+    sandbox.configure(&format!(
+        "[providers.proxy]\nkind = \"openai\"\nbase_url = \"{}\"\napi_key = {{ file = \"{}\" }}\n\
+         models = {{ image = \"gpt-image-2\", voice = \"tts-1\" }}\n",
+        proxy.base_url(),
+        key.display()
+    ));
+    sandbox.start();
+    Some(Behind { upstream, sandbox, _proxy: proxy })
+}
+
+#[test]
+fn pictures_and_speech_come_through_the_proxy() {
+    let Some(behind) = behind_litellm() else { return };
+    let Behind { upstream, sandbox, .. } = &behind;
+    let checked = sandbox.reel(&["providers", "check", "proxy"]);
+    checked.expect_code(0);
+
+    sandbox.reel(&["generate", "a harbour", "-s", "64x64", "-o", "harbour.png"]).expect_code(0);
+    let picture = fs::read(sandbox.work().join("harbour.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"), "{:?}", &picture[..8]);
+    sandbox.reel(&["speak", "The lamp went out.", "-o", "line.mp3"]).expect_code(0);
+    assert!(fs::metadata(sandbox.work().join("line.mp3")).unwrap().len() > 1_000);
+    assert_eq!(upstream.calls(), 2);
+
+    // A model of a plug-in, whose cost the proxy tells in a header.
+    let made =
+        sandbox.reel(&["generate", "a pier", "-s", "64x64", "--model", "own", "-o", "pier.png", "--json"]);
+    let task = &made.expect_code(0).json()["task"];
+    assert_eq!(task["model"], "own");
+    assert_eq!(upstream.calls_of("a pier"), 1);
+
+    // Equal requests are one call, also behind a proxy.
+    let mut connection = sandbox.connect();
+    upstream.hold();
+    let equal = vec![json!({ "kind": "image.generate", "params": prompt("the same") }); 64];
+    let (_, ids) = connection.submit_batch(equal);
+    upstream.wait_for_in_flight(1);
+    upstream.release();
+    for id in ids {
+        assert_eq!(connection.wait(id)["state"], "succeeded");
+    }
+    assert_eq!(upstream.calls_of("the same"), 1);
+}
+
+#[test]
+fn what_goes_wrong_behind_the_proxy_keeps_its_meaning() {
+    let Some(behind) = behind_litellm() else { return };
+    let Behind { upstream, sandbox, .. } = &behind;
+    let mut connection = sandbox.connect();
+    for (text, fault, state, code) in [
+        ("moderated", Fault::Moderated, "failed", "moderated"),
+        ("no quota", Fault::InsufficientQuota, "failed", "quota_exceeded"),
+        ("no key", Fault::Unauthorized, "failed", "provider_auth"),
+    ] {
+        upstream.on_prompt(text, fault.clone());
+        // Its SDK asks again by itself where it thinks that it may.
+        for _ in 0..3 {
+            upstream.on_prompt(text, fault.clone());
+        }
+        let spec = json!({ "kind": "image.generate", "params": prompt(text), "max_attempts": 1 });
+        let id = connection.submit_as(spec);
+        let task = connection.wait(id);
+        let found = (task["state"].as_str().unwrap(), task["error"]["code"].as_str().unwrap_or_default());
+        assert_eq!(found, (state, code), "{text}: {}", task["error"]);
+        assert!(!task["error"]["message"].as_str().unwrap().is_empty());
+    }
+    // The proxy does not know the key of this daemon any more.
+    fs::write(key_file(sandbox.root()), "sk-wrong").unwrap();
+    let id = connection
+        .submit_as(json!({ "kind": "image.generate", "params": prompt("a wrong key"), "max_attempts": 1 }));
+    let task = connection.wait(id);
+    assert_eq!(task["state"], "failed", "{task}");
+    let said = task["error"].to_string();
+    assert!(said.contains("proxy"), "{said}");
+    assert_eq!(upstream.calls_of("a wrong key"), 0);
+}
