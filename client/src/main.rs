@@ -3,6 +3,7 @@
 mod batch;
 mod cli;
 mod commands;
+mod config_file;
 mod context;
 mod convert;
 mod creatable;

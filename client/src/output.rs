@@ -95,6 +95,12 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{}", printable(text));
     }
 
+    /// A question, after which the answer is typed on the same line.
+    pub fn ask(self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{}", printable(text)).and_then(|()| stderr.flush());
+    }
+
     /// Why the command ends without its result.
     pub fn failure(self, failure: &Failure) {
         let error = &failure.error;

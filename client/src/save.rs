@@ -206,7 +206,8 @@ pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
     })
 }
 
-fn place(temporary: NamedTempFile, path: &Path, existing: Existing) -> Result<(), Failure> {
+/// Syncs the temporary file and gives it its name.
+pub fn place(temporary: NamedTempFile, path: &Path, existing: Existing) -> Result<(), Failure> {
     sync(&temporary, path)?;
     let placed = match existing {
         Existing::Keep => temporary.persist_noclobber(path),

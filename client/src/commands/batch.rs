@@ -134,7 +134,7 @@ fn say(context: &Context, directory: &Path, report: &Report, has_only_draft: boo
         context.output.warn(&failure);
     }
     if has_only_draft {
-        context.output.note("draft pictures: no provider configured; reel config edit");
+        context.output.note("draft pictures: no provider configured; reel providers add");
     }
     for note in report.notes() {
         context.output.note(&note);

@@ -1,35 +1,29 @@
 //! `reel config`: where the configuration is, what it says, whether it holds. It never starts a daemon.
 
 use std::{
-    env, fs, io,
+    env, io,
     io::IsTerminal as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
-use reel_client::{Client, ClientError, daemon_program};
+use reel_client::{Client, ClientError};
 use reel_protocol::methods::{DaemonReload, DaemonStatus, Empty};
 use serde::Serialize;
 
-use crate::{context::Context, exit::Exit, failure::Failure, save, table};
+use crate::{config_file, context::Context, exit::Exit, failure::Failure};
 
 mod redact;
 mod standing;
 
 pub use self::standing::Standing;
 
-/// What a new file says: everything by default, and how to begin.
-const TEMPLATE: &str = include_str!("config/template.toml");
-
 /// The editor where the environment names none.
 const EDITOR: &str = "vi";
 
 /// A daemon that needs longer is not well, and the file can be checked without it.
 const LIMIT: Duration = Duration::from_secs(5);
-
-/// Links that are followed one after another; the system's own limit on Linux.
-const LINKS: usize = 40;
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -87,7 +81,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
             context.output.document(&document)?;
         }
         Action::Show => {
-            let text = read(path)?.map(|text| redact::redact(&text));
+            let text = config_file::read(path)?.map(|text| redact::redact(&text));
             match &text {
                 Some(text) => context.output.data(text)?,
                 None => {
@@ -102,7 +96,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
             tell(context, document, standing)?;
         }
         Action::Edit => {
-            create_if_absent(path)?;
+            config_file::create_if_absent(path)?;
             edit_until_it_holds(context, path)?;
             let daemon = daemon_of(context, path).await;
             if let Some(daemon) = &daemon {
@@ -149,6 +143,14 @@ async fn standing(daemon: Option<&Client>, path: &Path) -> Option<Standing> {
     status.config_in_force.is_some().then(|| Standing::of_file(&status))
 }
 
+/// Whether the file holds, with what is better done otherwise.
+fn check(context: &Context, path: &Path) -> Result<(), Failure> {
+    for warning in config_file::check(path)? {
+        context.output.warn(&warning);
+    }
+    Ok(())
+}
+
 /// Opens the editor, and on a terminal again for as long as the file does not hold and somebody wants to go on.
 fn edit_until_it_holds(context: &Context, path: &Path) -> Result<(), Failure> {
     loop {
@@ -166,62 +168,6 @@ fn edit_until_it_holds(context: &Context, path: &Path) -> Result<(), Failure> {
             return Err(wrong.said());
         }
     }
-}
-
-fn read(path: &Path) -> Result<Option<String>, Failure> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::io(&format!("cannot read {}", path.display()), &error)),
-    }
-}
-
-/// Asks `reeld`, which alone knows every key.
-fn check(context: &Context, path: &Path) -> Result<(), Failure> {
-    if !path.exists() {
-        return Ok(());
-    }
-    let program = daemon_program().ok_or_else(|| {
-        Failure::new(Exit::NoDaemon, "no_daemon_program", "reeld is neither beside this program nor on PATH")
-    })?;
-    let checked = Command::new(&program).arg("--check-config").arg(path).stdin(Stdio::null()).output();
-    let checked =
-        checked.map_err(|error| Failure::io(&format!("cannot run {}", program.display()), &error))?;
-    let words = String::from_utf8_lossy(&checked.stderr);
-    let words = words.trim();
-    if checked.status.success() {
-        for warning in words.lines() {
-            context.output.warn(warning.strip_prefix("reeld: ").unwrap_or(warning));
-        }
-        return Ok(());
-    }
-    let words = words.strip_prefix("reeld: ").unwrap_or(words).to_owned();
-    let words = if words.is_empty() { format!("reeld ended with {}", checked.status) } else { words };
-    Err(Failure::new(Exit::Config, "config_invalid", words).hint("reel config edit"))
-}
-
-fn create_if_absent(path: &Path) -> Result<(), Failure> {
-    if path.exists() {
-        return Ok(());
-    }
-    let path = behind_links(path)?;
-    if let Some(directory) = path.parent() {
-        let cannot =
-            |error| Failure::cannot_create(format!("cannot create {}: {error}", table::path(directory)));
-        fs::create_dir_all(directory).map_err(cannot)?;
-    }
-    save::replace(&path, TEMPLATE.as_bytes())
-}
-
-/// The file that a chain of links names, so that the links stay where the file is made.
-fn behind_links(path: &Path) -> Result<PathBuf, Failure> {
-    let mut path = path.to_owned();
-    for _ in 0..LINKS {
-        let Ok(target) = fs::read_link(&path) else { return Ok(path) };
-        // A relative target is relative to the link's directory; an absolute one replaces the whole path.
-        path = path.parent().unwrap_or(Path::new("")).join(target);
-    }
-    Err(Failure::cannot_create(format!("{} is a link that leads to itself", table::path(&path))))
 }
 
 fn edit(path: &Path) -> Result<(), Failure> {

@@ -233,7 +233,7 @@ async fn say_where_from(context: &Context, session: &Session, args: &Args, task:
     say_if_cached(context, task);
     let is_draft = task.provider.as_deref() == Some(tasks::DRAFT) && args.provider.is_none();
     if is_draft && tasks::has_only_draft(session, "image").await.unwrap_or(false) {
-        context.output.note("draft picture: no provider configured; reel config edit");
+        context.output.note("draft picture: no provider configured; reel providers add");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `reel providers`: who can make something, and whether one is usable.
+//! `reel providers`: who can make something, whether one is usable, and how one is added or removed.
 
 use reel_protocol::{
     Timestamp,
@@ -7,6 +7,11 @@ use reel_protocol::{
 use serde::Serialize;
 
 use crate::{context::Context, exit::Exit, failure::Failure, table, why};
+
+mod add;
+mod preset;
+mod questions;
+mod section;
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -24,6 +29,10 @@ enum Action {
         /// The provider's name; all of them if absent.
         name: Option<String>,
     },
+    /// Add a provider to the configuration; on a terminal it asks for what is not said.
+    Add(Box<add::Args>),
+    /// Remove a provider from the configuration.
+    Remove(add::RemoveArgs),
 }
 
 #[derive(Serialize)]
@@ -43,6 +52,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     match args.action {
         None => list(context).await,
         Some(Action::Check { name }) => check(context, name).await,
+        Some(Action::Add(args)) => add::add(context, *args).await,
+        Some(Action::Remove(args)) => add::remove(context, args).await,
     }
 }
 

@@ -118,8 +118,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 /// Silence is not what was asked for.
 fn nobody_speaks() -> Failure {
     let message = "no provider speaks: only draft is there, which makes silence";
-    Failure::new(Exit::Config, "no_provider", message)
-        .hint("reel config edit adds a provider; --provider draft makes silence as long as the text takes to be spoken")
+    Failure::new(Exit::Config, "no_provider", message).hint(
+        "reel providers add adds one; --provider draft makes silence as long as the text takes to be spoken",
+    )
 }
 
 /// The text itself, or what the file or stdin holds.

@@ -175,7 +175,7 @@ fn no_provider(service: &str) -> BadParams {
     BadParams {
         code: ErrorCode::NoProvider,
         message: format!("no configured provider serves {service}"),
-        hint: Some("reel config edit adds one; reel providers shows what each one serves".to_owned()),
+        hint: Some("reel providers add adds one; reel providers shows what each one serves".to_owned()),
     }
 }
 

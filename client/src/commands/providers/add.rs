@@ -1,0 +1,354 @@
+//! `reel providers add` and `remove`: a provider's section is written, the daemon reads it, and the provider is checked.
+
+use std::{
+    io::{self, IsTerminal as _, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use reel_protocol::methods::{
+    DaemonReload, DaemonStatus, Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult,
+};
+use serde::Serialize;
+
+use super::{
+    preset::{self, PRESETS},
+    questions,
+    section::{self, KeySource, ModelChoice, NewSection},
+};
+use crate::{config_file, context::Context, exit::Exit, failure::Failure, save, table};
+
+/// The services that a model or a section may name.
+const SERVICES: [&str; 4] = ["image", "text", "voice", "video"];
+
+/// Longest key that is read from the standard input, in bytes.
+const MAX_KEY_BYTES: u64 = 16 * 1024;
+
+/// What to add.
+#[derive(Debug, Default, clap::Args)]
+#[command(
+    after_help = "Examples:\n  reel providers add\n  reel providers add --preset openai\n  reel providers add studio --kind openai --base-url https://api.openai.com/v1 --key-env OPENAI_API_KEY --model image=gpt-image-2\n  reel providers add narrator --kind command --definition espeak-ng"
+)]
+pub struct Args {
+    /// The name for it: letters a to z, digits, - and _ [default: the preset's name].
+    pub name: Option<String>,
+    /// A service that is known by name, whose address, key variable and models are filled in.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(PRESETS.iter().map(|preset| preset.name)))]
+    pub preset: Option<String>,
+    /// How it is spoken to: openai for every server that speaks OpenAI's API, or command for a program.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// The program's definition, for the kind command: sd.cpp, espeak-ng, piper or edge-tts.
+    #[arg(long)]
+    pub definition: Option<String>,
+    /// The address up to the version, often with /v1 at its end.
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// The variable of the daemon's environment that holds the key.
+    #[arg(long, value_name = "VAR", group = "key")]
+    pub key_env: Option<String>,
+    /// The file that holds the key.
+    #[arg(long, value_name = "FILE", group = "key")]
+    pub key_file: Option<PathBuf>,
+    /// The credential of the daemon's systemd unit that holds the key.
+    #[arg(long, value_name = "NAME", group = "key")]
+    pub key_credential: Option<String>,
+    /// Read the key from stdin, and keep it in a file that only you can read.
+    #[arg(long, group = "key")]
+    pub key_stdin: bool,
+    /// The model; SERVICE=MODEL for one service, and again for another one.
+    #[arg(long, value_name = "[SERVICE=]MODEL", value_parser = parse_model)]
+    pub model: Vec<ModelChoice>,
+    /// What it is asked for: image, voice, … [default: those with a model of their own, else the kind's first].
+    #[arg(long, value_delimiter = ',')]
+    pub services: Vec<String>,
+    /// The voice where a request names none.
+    #[arg(long)]
+    pub voice: Option<String>,
+    /// Lower ones are asked first [default: 100].
+    #[arg(long)]
+    pub rank: Option<u32>,
+    /// Whether asking twice may pay twice [default: paid, and free for programs].
+    #[arg(long, value_parser = ["paid", "free"])]
+    pub billing: Option<String>,
+    /// Replace the provider of that name.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What to remove.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: reel providers remove studio")]
+pub struct RemoveArgs {
+    /// The provider's name.
+    pub name: String,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    path: &'a Path,
+    name: &'a str,
+    /// None where no daemon was asked.
+    is_usable: Option<bool>,
+    detail: Option<String>,
+}
+
+/// A key that is to be kept in a file of its own.
+#[derive(Default)]
+pub struct GivenKey(pub Option<String>);
+
+/// Adds a provider.
+pub async fn add(context: &Context, args: Args) -> Result<Exit, Failure> {
+    let is_named = args.preset.is_some() || args.kind.is_some() || args.definition.is_some();
+    let may_ask = !context.output.is_json && io::stdin().is_terminal() && io::stderr().is_terminal();
+    let (args, mut key) = match (is_named, may_ask) {
+        (true, _) => (args, GivenKey(None)),
+        (false, true) => questions::ask(context.output, args)?,
+        (false, false) => {
+            return Err(Failure::usage("what to add is not said: --preset or --kind is missing")
+                .hint("reel providers add --help shows the flags; on a terminal it asks"));
+        }
+    };
+    if args.key_stdin {
+        key = GivenKey(Some(read_key()?));
+    }
+    let name = name(&args)?;
+    let path = context.locations().config.clone();
+    let mut section = section_of(&args)?;
+    let key_file = key.0.as_ref().map(|_| key_path(&path, &name));
+    if let Some(file) = &key_file {
+        section.api_key = Some(KeySource::File(file.to_string_lossy().into_owned()));
+    }
+    let written = write(&path, &name, &section, args.force, key.0.as_deref().zip(key_file.as_deref()));
+    for warning in written? {
+        context.output.warn(&warning);
+    }
+    context.output.line(&format!("added [providers.{name}] to {}", table::path(&path)))?;
+    let checked = try_out(context, &path, &name).await?;
+    let (is_usable, detail) = match checked {
+        Some(ProviderCheckResult { is_usable, detail }) => {
+            let verdict = if is_usable { "usable" } else { "not usable" };
+            context.output.line(&format!("{name} is {verdict}: {detail}"))?;
+            (Some(is_usable), Some(detail))
+        }
+        None => (None, None),
+    };
+    context.output.document(&Document { path: &path, name: &name, is_usable, detail })?;
+    Ok(if is_usable == Some(false) { Exit::WorkFailed } else { Exit::Done })
+}
+
+/// Removes a provider.
+pub async fn remove(context: &Context, args: RemoveArgs) -> Result<Exit, Failure> {
+    let (path, name) = (context.locations().config.clone(), args.name);
+    let missing = || {
+        let message = format!("{} has no provider {name:?}", table::path(&path));
+        Failure::new(Exit::NoInput, "unknown_provider", message).hint("reel providers lists them")
+    };
+    if !path.exists() {
+        return Err(missing());
+    }
+    for warning in
+        config_file::edit(
+            &path,
+            |document| {
+                if section::remove(document, &name) { Ok(()) } else { Err(missing()) }
+            },
+        )?
+    {
+        context.output.warn(&warning);
+    }
+    context.output.line(&format!("removed [providers.{name}] from {}", table::path(&path)))?;
+    if let Ok(client) = context.running().await {
+        client.call::<DaemonReload>(&Empty {}).await?;
+        let status = client.call::<DaemonStatus>(&Empty {}).await?;
+        let waiting = status.missing_providers.get(&name).copied().unwrap_or(0);
+        if waiting > 0 {
+            let (tasks, wait) = if waiting == 1 { ("task", "waits") } else { ("tasks", "wait") };
+            context.output.note(&format!("{waiting} {tasks} {wait} for it until it is back: reel status"));
+        }
+    }
+    context.output.document(&Document { path: &path, name: &name, is_usable: None, detail: None })?;
+    Ok(Exit::Done)
+}
+
+/// `MODEL`, or `SERVICE=MODEL`.
+fn parse_model(text: &str) -> Result<ModelChoice, String> {
+    let own = |service: Option<&str>, model: &str| ModelChoice {
+        service: service.map(str::to_owned),
+        model: model.to_owned(),
+    };
+    match text.split_once('=') {
+        Some((service, model)) if SERVICES.contains(&service) && !model.is_empty() => {
+            Ok(own(Some(service), model))
+        }
+        _ if text.trim().is_empty() => Err("a model has a name".to_owned()),
+        _ => Ok(own(None, text)),
+    }
+}
+
+fn name(args: &Args) -> Result<String, Failure> {
+    let of_preset = args.preset.as_deref().map(|preset| preset.replace('.', "-"));
+    args.name.clone().or(of_preset).ok_or_else(|| {
+        Failure::usage("the provider's name is missing").hint("reel providers add NAME --kind openai")
+    })
+}
+
+/// The preset's section, with what the flags say in its place. Pure.
+fn section_of(args: &Args) -> Result<NewSection, Failure> {
+    let preset = args.preset.as_deref().and_then(preset::find);
+    let mut section = preset.map(preset::Preset::section).unwrap_or_default();
+    if let Some(kind) = &args.kind {
+        section.kind.clone_from(kind);
+    } else if args.definition.is_some() {
+        "command".clone_into(&mut section.kind);
+    }
+    if args.model.iter().filter(|choice| choice.service.is_none()).count() > 1 {
+        return Err(Failure::usage("two models: say which service each is for")
+            .hint("--model image=gpt-image-2 --model voice=tts-1"));
+    }
+    let is_plain = args.model.iter().any(|choice| choice.service.is_none());
+    if !args.services.is_empty() {
+        section
+            .models
+            .retain(|choice| choice.service.as_ref().is_some_and(|own| args.services.contains(own)));
+    }
+    section.models.retain(|of_preset| {
+        !is_plain && !args.model.iter().any(|choice| choice.service == of_preset.service)
+    });
+    section.models.extend(args.model.iter().cloned());
+    let has_model =
+        |service: &String| section.models.iter().any(|choice| choice.service.as_ref() == Some(service));
+    let is_said_by_models =
+        section.models.iter().all(|choice| choice.service.is_some()) && args.services.iter().all(has_model);
+    section.services = if is_said_by_models { Vec::new() } else { args.services.clone() };
+    let key_file = args.key_file.as_deref().map(absolute).transpose()?;
+    let key = args.key_env.clone().map(KeySource::Env);
+    let key = key.or(key_file.map(KeySource::File));
+    let key = key.or(args.key_credential.clone().map(KeySource::Credential));
+    section.api_key = key.or(section.api_key);
+    section.definition = args.definition.clone().or(section.definition);
+    section.base_url = args.base_url.clone().or(section.base_url);
+    section.billing = args.billing.clone().or(section.billing);
+    section.voice.clone_from(&args.voice);
+    section.rank = args.rank;
+    Ok(section)
+}
+
+/// The daemon has another working directory. A file in the user's home is written as everybody writes it.
+fn absolute(file: &Path) -> Result<String, Failure> {
+    if file.starts_with("~") {
+        return Ok(file.to_string_lossy().into_owned());
+    }
+    let path = std::path::absolute(file).map_err(|error| Failure::io("cannot find the key file", &error))?;
+    path.into_os_string().into_string().map_err(|_| Failure::usage("the key file's path is not UTF-8"))
+}
+
+/// Where a key is kept that was given to us: beside the configuration.
+fn key_path(config: &Path, name: &str) -> PathBuf {
+    let directory = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    directory.with_file_name("keys").join(name)
+}
+
+fn read_key() -> Result<String, Failure> {
+    let mut key = String::new();
+    let read = io::stdin().take(MAX_KEY_BYTES).read_to_string(&mut key);
+    read.map_err(|error| Failure::io("cannot read the key from stdin", &error))?;
+    let key = key.trim().to_owned();
+    if key.is_empty() {
+        return Err(Failure::new(Exit::BadData, "bad_data", "stdin holds no key"));
+    }
+    Ok(key)
+}
+
+/// Writes the section, and before it the key that it names.
+fn write(
+    path: &Path,
+    name: &str,
+    section: &NewSection,
+    may_replace: bool,
+    key: Option<(&str, &Path)>,
+) -> Result<Vec<String>, Failure> {
+    let kept = key.map(|(key, file)| keep_key(key, file, may_replace)).transpose()?;
+    let written = config_file::edit(path, |document| {
+        if section::has(document, name) && !may_replace {
+            let message = format!("{} has a provider {name} already", table::path(path));
+            let failure = Failure::new(Exit::CannotCreate, "output_exists", message);
+            return Err(failure.hint("--force replaces it; another name adds a second one"));
+        }
+        section::put(document, name, section);
+        Ok(())
+    });
+    if let (Err(_), Some(file)) = (&written, kept.flatten()) {
+        // Nothing names it.
+        let _ = std::fs::remove_file(file);
+    }
+    written
+}
+
+/// Keeps a key in a file that only its user can read. Returns the file where there was none before.
+fn keep_key(key: &str, file: &Path, may_replace: bool) -> Result<Option<PathBuf>, Failure> {
+    let is_new = !save::is_taken(file);
+    if !is_new && !may_replace {
+        return Err(Failure::exists(file));
+    }
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let cannot = |error: &io::Error| save::cannot_write(file, error);
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory).map_err(|error| cannot(&error))?;
+    // A temporary file is readable by its user alone.
+    let mut temporary = tempfile::NamedTempFile::new_in(directory).map_err(|error| cannot(&error))?;
+    temporary.write_all(format!("{key}\n").as_bytes()).map_err(|error| cannot(&error))?;
+    let existing = if may_replace { save::Existing::Replace } else { save::Existing::Keep };
+    save::place(temporary, file, existing)?;
+    Ok(is_new.then(|| file.to_owned()))
+}
+
+/// Has the daemon read the file, and checks the provider; None where no daemon reads this file.
+async fn try_out(context: &Context, path: &Path, name: &str) -> Result<Option<ProviderCheckResult>, Failure> {
+    let session = match context.session().await {
+        Ok(session) => session,
+        Err(failure) if failure.error.code == "no_daemon" => {
+            context.output.note(&format!("no daemon runs: reel providers check {name}"));
+            return Ok(None);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let status = session.call::<DaemonStatus>(&Empty {}).await?;
+    if Path::new(&status.config) != path {
+        context.output.warn(&format!("the running daemon has another configuration: {}", status.config));
+        return Ok(None);
+    }
+    session.call::<DaemonReload>(&Empty {}).await?;
+    Ok(Some(session.call::<ProviderCheck>(&ProviderCheckParams { name: name.to_owned() }).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn models(section: &NewSection) -> Vec<(Option<&str>, &str)> {
+        section.models.iter().map(|choice| (choice.service.as_deref(), choice.model.as_str())).collect()
+    }
+
+    #[test]
+    fn flags_stand_in_the_place_of_what_a_preset_says() {
+        let openai = || Args { preset: Some("openai".to_owned()), ..Args::default() };
+        let of = |args: &Args| section_of(args).unwrap();
+        let model = |text: &str| parse_model(text).unwrap();
+        let section = of(&openai());
+        assert_eq!(section.api_key, Some(KeySource::Env("OPENAI_API_KEY".to_owned())));
+        assert_eq!(models(&section), [(Some("image"), "gpt-image-2"), (Some("voice"), "gpt-4o-mini-tts")]);
+        let section = of(&Args { model: vec![model("image=x")], key_env: Some("K".to_owned()), ..openai() });
+        assert_eq!(models(&section), [(Some("voice"), "gpt-4o-mini-tts"), (Some("image"), "x")]);
+        assert_eq!(section.api_key, Some(KeySource::Env("K".to_owned())));
+        let section = of(&Args { services: vec!["voice".to_owned()], ..openai() });
+        assert_eq!((models(&section).len(), section.services.len()), (1, 0));
+        let services = vec!["image".to_owned(), "voice".to_owned()];
+        let section = of(&Args { model: vec![model("m=1")], services, ..openai() });
+        assert_eq!((models(&section), section.services.len()), (vec![(None, "m=1")], 2));
+        let two = Args { model: vec![model("a"), model("b")], ..openai() };
+        assert_eq!(section_of(&two).unwrap_err().exit, Exit::Usage);
+    }
+}

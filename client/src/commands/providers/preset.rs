@@ -1,0 +1,90 @@
+//! Services that people know by name: their address, where a key is usually found, and a model for each service of theirs.
+
+use super::section::{KeySource, ModelChoice, NewSection};
+
+/// What is filled in for a name.
+#[derive(Debug)]
+pub struct Preset {
+    /// As `--preset` names it.
+    pub name: &'static str,
+    /// What it is, for a person who chooses.
+    pub about: &'static str,
+    kind: &'static str,
+    definition: Option<&'static str>,
+    base_url: Option<&'static str>,
+    /// The variable that its own tools read the key from.
+    pub key_variable: Option<&'static str>,
+    /// Service and model.
+    models: &'static [(&'static str, &'static str)],
+    is_free: bool,
+}
+
+impl Preset {
+    const fn remote(name: &'static str, about: &'static str, base_url: &'static str) -> Self {
+        Self {
+            name,
+            about,
+            kind: "openai",
+            definition: None,
+            base_url: Some(base_url),
+            key_variable: None,
+            models: &[],
+            is_free: false,
+        }
+    }
+
+    const fn program(name: &'static str, about: &'static str) -> Self {
+        Self {
+            kind: "command",
+            definition: Some(name),
+            base_url: None,
+            is_free: true,
+            ..Self::remote(name, about, "")
+        }
+    }
+
+    /// The section that it stands for.
+    pub fn section(&self) -> NewSection {
+        let own = |text: Option<&'static str>| text.map(str::to_owned);
+        let model = |(service, model): &(&str, &str)| ModelChoice {
+            service: Some((*service).to_owned()),
+            model: (*model).to_owned(),
+        };
+        NewSection {
+            kind: self.kind.to_owned(),
+            definition: own(self.definition),
+            base_url: own(self.base_url),
+            api_key: own(self.key_variable).map(KeySource::Env),
+            models: self.models.iter().map(model).collect(),
+            // A program is free unless its section says something else.
+            billing: (self.is_free && self.definition.is_none()).then(|| "free".to_owned()),
+            ..NewSection::default()
+        }
+    }
+}
+
+/// All presets, in the order in which they are listed.
+pub static PRESETS: &[Preset] = &[
+    Preset {
+        key_variable: Some("OPENAI_API_KEY"),
+        models: &[("image", "gpt-image-2"), ("voice", "gpt-4o-mini-tts")],
+        ..Preset::remote("openai", "OpenAI: pictures and speech", "https://api.openai.com/v1")
+    },
+    Preset {
+        is_free: true,
+        ..Preset::remote(
+            "sd-server",
+            "sd-server of stable-diffusion.cpp, on this machine",
+            "http://127.0.0.1:1234/v1",
+        )
+    },
+    Preset::program("sd.cpp", "stable-diffusion.cpp as a program; --model names a file"),
+    Preset::program("espeak-ng", "espeak-ng: speech, many languages, no key"),
+    Preset::program("piper", "piper: speech; --model names a file"),
+    Preset::program("edge-tts", "edge-tts: speech by Microsoft's service for its browser"),
+];
+
+/// The preset of this name.
+pub fn find(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name)
+}
