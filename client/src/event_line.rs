@@ -170,6 +170,7 @@ mod tests {
             task,
             memory,
             reload: None,
+            provider: None,
             missed: None,
         };
         EventLine::new(Followed::Event(Box::new(event)), Timestamp::from_unix_ms(1_700_000_000_123))

@@ -10,7 +10,7 @@ use std::{
 
 use reel_protocol::{
     limits::{BATCH_TASKS, EVENTS_BEHIND},
-    methods::{MemoryEvent, ReloadEvent, TaskEvent, Topic},
+    methods::{MemoryEvent, ProviderEvent, ReloadEvent, TaskEvent, Topic},
 };
 use tokio::sync::{
     broadcast::{self, error::RecvError},
@@ -39,12 +39,14 @@ pub struct Happening {
     pub memory: Option<MemoryEvent>,
     /// With `reloaded` and `reload_failed`.
     pub reload: Option<ReloadEvent>,
+    /// On topic `provider`.
+    pub provider: Option<ProviderEvent>,
 }
 
 impl Happening {
     /// One without more words.
     pub fn plain(seq: u64, topic: Topic, event: &'static str) -> Self {
-        Self { seq, topic, event, task: None, memory: None, reload: None }
+        Self { seq, topic, event, task: None, memory: None, reload: None, provider: None }
     }
 
     /// About the bytes that it takes while it waits.
@@ -59,7 +61,8 @@ impl Happening {
             let keys = reload.changed.iter().chain(&reload.needs_restart);
             keys.map(String::len).sum::<usize>() + text(&reload.reason)
         });
-        (size_of::<Told>() + task + reload) as u64
+        let provider = self.provider.as_ref().map_or(0, |it| it.name.len() + text(&it.model));
+        (size_of::<Told>() + task + reload + provider) as u64
     }
 }
 
@@ -140,6 +143,14 @@ impl EventHub {
     /// Tells of a reading of the configuration.
     pub fn reload(&self, event: &'static str, reload: ReloadEvent) {
         self.tell(|seq| Happening { reload: Some(reload), ..Happening::plain(seq, Topic::Daemon, event) });
+    }
+
+    /// Tells that a provider may be asked again, or why it may not.
+    pub fn provider(&self, provider: impl FnOnce() -> ProviderEvent) {
+        self.tell(|seq| Happening {
+            provider: Some(provider()),
+            ..Happening::plain(seq, Topic::Provider, "changed")
+        });
     }
 
     /// Listens from now on; answers the number of the last event before.

@@ -163,7 +163,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let factory =
         InstanceFactory::new(&budget, artifacts.to_path_buf(), &locations.home.join("runs"), shelver.clone());
     let instances = factory.build(&config);
-    let (permits, profiles) = (Permits::new(limits(&instances)), profiles(&instances));
+    let (permits, profiles) = (Permits::new(limits(&instances), events.clone()), profiles(&instances));
     let gateway = ProviderGateway::new(instances, permits.clone()).start();
     let stats = ServiceStats::default();
     stats.set_providers(profiles.clone());

@@ -152,7 +152,7 @@ impl Subscription {
 
 /// An event as the specification has it.
 fn event(subscription: u64, happening: &Happening) -> Event {
-    let Happening { seq, topic, event, task, memory, reload } = happening;
+    let Happening { seq, topic, event, task, memory, reload, provider } = happening;
     Event {
         subscription,
         seq: *seq,
@@ -161,6 +161,7 @@ fn event(subscription: u64, happening: &Happening) -> Event {
         task: task.clone(),
         memory: *memory,
         reload: reload.clone(),
+        provider: provider.clone(),
         missed: None,
     }
 }

@@ -184,6 +184,11 @@ impl Gate {
         if self.running() >= self.limits.max_concurrent {
             return Some(Shut::Busy);
         }
+        self.closed(model, now)
+    }
+
+    /// The same, had the provider a permit left.
+    pub fn closed(&self, model: &Model, now: Instant) -> Option<Shut> {
         match self.unreached_until {
             Some(until) if until > now => return Some(Shut::Unreachable(until)),
             // One attempt finds out whether it can be reached again.

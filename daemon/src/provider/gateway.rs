@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, MessageResult, ResponseFuture};
 use reel_protocol::{
-    ErrorCode, Timestamp,
+    ErrorCode,
     methods::{ProviderCheckResult, ProviderInfo},
 };
-use tokio::{task::JoinError, time::Instant};
+use tokio::task::JoinError;
 
 use super::{
     CheckProvider, Generate, GenerateError, Generated, GetProviders, Instance, Permits, SetInstances, Shut,
+    permits::wall_time,
 };
 use crate::domain::{Class, Failure, Target};
 
@@ -92,13 +93,11 @@ impl Handler<GetProviders> for ProviderGateway {
             let (running, max_concurrent) = self.permits.usage(name);
             let model = instance.profile.model.as_deref().map(Arc::from);
             let shut = self.permits.shut(&Target { provider: name.into(), model });
-            let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
-            let at = |until| Timestamp::from_unix_ms(Timestamp::now().unix_ms() + left(until));
             ProviderInfo {
                 running,
                 max_concurrent,
                 wait_reason: shut.map(Shut::reason),
-                waits_until: shut.and_then(Shut::until).map(at),
+                waits_until: shut.and_then(Shut::until).map(wall_time),
                 ..instance.info()
             }
         };

@@ -5,10 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use reel_protocol::{Timestamp, methods::ProviderEvent};
 use tokio::{sync::Notify, time::Instant};
 
 use super::gate::{Gate, GateLimits, Shut, Verdict};
-use crate::domain::Target;
+use crate::{domain::Target, events::EventHub};
 
 type Gates = BTreeMap<Arc<str>, Gate>;
 
@@ -20,20 +21,21 @@ pub struct Permits(Arc<Shared>);
 struct Shared {
     gates: Mutex<Gates>,
     given_back: Notify,
+    events: EventHub,
 }
 
 /// The right to have one attempt under way; given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
     permits: Permits,
-    provider: Arc<str>,
+    target: Target,
     ticket: u64,
 }
 
 impl Permits {
-    /// Gates with these limits.
-    pub fn new(limits: impl IntoIterator<Item = (Arc<str>, GateLimits)>) -> Self {
-        let permits = Self::default();
+    /// Gates with these limits, which tell of their changes.
+    pub fn new(limits: impl IntoIterator<Item = (Arc<str>, GateLimits)>, events: EventHub) -> Self {
+        let permits = Self(Arc::new(Shared { events, ..Shared::default() }));
         permits.configure(limits);
         permits
     }
@@ -73,7 +75,7 @@ impl Permits {
     /// A permit, if one is to be had now.
     pub fn try_acquire(&self, target: &Target) -> Option<Permit> {
         let ticket = self.gates().get_mut(&target.provider)?.take(&target.model, Instant::now()).ok()?;
-        Some(Permit { permits: self.clone(), provider: Arc::clone(&target.provider), ticket })
+        Some(Permit { permits: self.clone(), target: target.clone(), ticket })
     }
 
     /// Permits in use, and in all.
@@ -104,14 +106,12 @@ impl Permits {
 impl Permit {
     /// The attempt's request leaves now.
     pub fn leaves(&self) {
-        if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
-            gate.leaves(self.ticket, Instant::now());
-        }
+        self.change(|gate, now| gate.leaves(self.ticket, now));
     }
 
     /// The service has answered: another attempt may begin, though this one has not been judged yet.
     pub fn answered(&self) {
-        if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
+        if let Some(gate) = self.permits.gates().get_mut(&self.target.provider) {
             gate.answered(self.ticket);
         }
         self.permits.0.given_back.notify_one();
@@ -119,17 +119,45 @@ impl Permit {
 
     /// Says what the attempt tells about its provider.
     pub fn judge(&self, verdict: Verdict) {
-        if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
-            gate.judge(self.ticket, verdict, Instant::now());
+        self.change(|gate, now| gate.judge(self.ticket, verdict, now));
+    }
+
+    /// Changes the gate, and tells where that opened it or closed it.
+    fn change(&self, act: impl FnOnce(&mut Gate, Instant)) {
+        let now = Instant::now();
+        let Target { provider, model } = &self.target;
+        // One attempt that finds out whether it works again is under way: nothing new to tell.
+        let closed = |gate: &Gate| gate.closed(model, now).filter(|shut| shut.until().is_some());
+        let changed = {
+            let mut gates = self.permits.gates();
+            let Some(gate) = gates.get_mut(provider) else { return };
+            let before = gate.closed(model, now);
+            act(gate, now);
+            let after = closed(gate);
+            (before.map(Shut::reason) != after.map(Shut::reason)).then_some(after)
+        };
+        if let Some(shut) = changed {
+            self.permits.0.events.provider(|| ProviderEvent {
+                name: provider.to_string(),
+                model: model.as_deref().map(str::to_owned),
+                wait_reason: shut.map(Shut::reason),
+                waits_until: shut.and_then(Shut::until).map(wall_time),
+            });
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(gate) = self.permits.gates().get_mut(&self.provider) {
+        if let Some(gate) = self.permits.gates().get_mut(&self.target.provider) {
             gate.give_back(self.ticket);
         }
         self.permits.0.given_back.notify_one();
     }
+}
+
+/// When a moment comes, by the clock of this machine as it now goes.
+pub(super) fn wall_time(at: Instant) -> Timestamp {
+    let left = at.saturating_duration_since(Instant::now()).as_millis() as u64;
+    Timestamp::from_unix_ms(Timestamp::now().unix_ms() + left)
 }

@@ -2,7 +2,7 @@
 //!
 //! It promises one shape of call and one shape of error for all services. How a task would run is the planner's to say.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use actix::Recipient;
 use futures_util::future::LocalBoxFuture;
@@ -62,6 +62,7 @@ impl ServiceParts {
         let Some((service, method)) = find(&task.kind) else {
             return RunEnd::failed(internal("the kind was accepted and is not served"));
         };
+        let (began, provider) = (Instant::now(), task.provider.as_ref().map(|one| Arc::clone(&one.provider)));
         let end = match service.check(method, &task.params) {
             Ok(Work::AtProvider(work)) => self.run_at_provider(task, work).await,
             Ok(Work::Here(work)) => work.run(task.cancel, task.progress).await,
@@ -70,7 +71,7 @@ impl ServiceParts {
                 RunEnd::failed(internal(&message))
             }
         };
-        self.stats.count(service.name(), &end);
+        self.stats.count(service.name(), provider.as_deref(), began.elapsed(), &end);
         end
     }
 

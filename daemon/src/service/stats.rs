@@ -1,14 +1,18 @@
 //! What the services have done since the daemon started, and who makes their results: the answer to `service.status`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use reel_protocol::methods::{ServiceInfo, ServiceStatusResult};
+use reel_protocol::methods::{Latency, ProviderCounts, ServiceInfo, ServiceStatusResult};
 
 use super::{RunEnd, SERVICES, Service};
 use crate::domain::ProviderProfile;
+
+/// Successful attempts of a provider whose times are kept, for its latencies.
+const TIMES: usize = 256;
 
 /// The statistics of all services; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +30,18 @@ struct Counts {
     successes: u64,
     errors: u64,
     last_error: Option<String>,
+    by_provider: BTreeMap<String, Attempts>,
+}
+
+/// What the attempts of one provider came to.
+#[derive(Debug, Default)]
+struct Attempts {
+    successes: u64,
+    /// By the code of the error.
+    errors: BTreeMap<String, u64>,
+    last_error: Option<String>,
+    /// Of the last successful ones, oldest first.
+    times: VecDeque<Duration>,
 }
 
 impl ServiceStats {
@@ -34,15 +50,32 @@ impl ServiceStats {
         self.seen().providers = providers;
     }
 
-    /// Counts the end of an attempt.
-    pub(super) fn count(&self, service: &'static str, end: &RunEnd) {
+    /// Counts the end of an attempt, which took so long.
+    pub(super) fn count(
+        &self,
+        service: &'static str,
+        provider: Option<&str>,
+        elapsed: Duration,
+        end: &RunEnd,
+    ) {
         let mut seen = self.seen();
         let counts = seen.counts.entry(service).or_default();
+        let mut nobody = Attempts::default();
+        let attempts = match provider {
+            Some(name) => counts.by_provider.entry(name.to_owned()).or_default(),
+            None => &mut nobody,
+        };
         match end {
-            RunEnd::Done | RunEnd::Made { .. } => counts.successes += 1,
+            RunEnd::Done | RunEnd::Made { .. } => {
+                counts.successes += 1;
+                attempts.succeeded(elapsed);
+            }
             RunEnd::Failed(error, _) => {
+                let words = format!("{}: {}", error.code, error.message);
                 counts.errors += 1;
-                counts.last_error = Some(format!("{}: {}", error.code, error.message));
+                counts.last_error = Some(words.clone());
+                *attempts.errors.entry(error.code.clone()).or_default() += 1;
+                attempts.last_error = Some(words);
             }
             RunEnd::Stopped => {}
         }
@@ -75,6 +108,35 @@ impl Seen {
             successes,
             errors,
             last_error: counts.and_then(|counts| counts.last_error.clone()),
+            by_provider: counts.map_or_else(BTreeMap::new, |counts| {
+                counts.by_provider.iter().map(|(name, attempts)| (name.clone(), attempts.info())).collect()
+            }),
+        }
+    }
+}
+
+impl Attempts {
+    fn succeeded(&mut self, elapsed: Duration) {
+        self.successes += 1;
+        if self.times.len() == TIMES {
+            self.times.pop_front();
+        }
+        self.times.push_back(elapsed);
+    }
+
+    fn info(&self) -> ProviderCounts {
+        let mut times: Vec<_> = self.times.iter().map(|time| time.as_millis() as u64).collect();
+        times.sort_unstable();
+        // The smallest time that so many of a hundred did not exceed.
+        let percentile =
+            |percent: usize| times.get((times.len() * percent).div_ceil(100).checked_sub(1)?).copied();
+        let latency = || Some(Latency { p50: percentile(50)?, p95: percentile(95)? });
+        ProviderCounts {
+            requests: self.successes + self.errors.values().sum::<u64>(),
+            successes: self.successes,
+            errors: self.errors.clone(),
+            last_error: self.last_error.clone(),
+            latency_ms: latency(),
         }
     }
 }
@@ -102,13 +164,24 @@ mod tests {
             provider_status: None,
         };
         for end in [RunEnd::Done, RunEnd::Stopped, RunEnd::failed(error)] {
-            stats.count("image", &end);
+            stats.count("image", Some("studio"), Duration::from_secs(1), &end);
         }
+        for tenths in 2..=20 {
+            let elapsed = Duration::from_millis(tenths * 100);
+            stats.count("voice", Some("speaker"), elapsed, &RunEnd::Done);
+        }
+        stats.count("debug", None, Duration::ZERO, &RunEnd::Done);
         let services = stats.status().services;
         let image = &services["image"];
         assert_eq!((image.requests, image.successes, image.errors), (2, 1, 1));
         assert_eq!(image.last_error.as_deref(), Some("over_memory: no room"));
         assert_eq!((&image.providers[..], image.styles.is_empty()), (&["studio".to_owned()][..], false));
-        assert_eq!((services["debug"].requests, services["debug"].providers.len()), (0, 0));
+        let debug = &services["debug"];
+        assert_eq!((debug.requests, debug.providers.len(), debug.by_provider.len()), (1, 0, 0));
+        let studio = &image.by_provider["studio"];
+        assert_eq!((studio.requests, studio.successes, studio.errors["over_memory"]), (2, 1, 1));
+        assert_eq!(studio.latency_ms, Some(Latency { p50: 1_000, p95: 1_000 }));
+        let speaker = &services["voice"].by_provider["speaker"];
+        assert_eq!(speaker.latency_ms, Some(Latency { p50: 1_100, p95: 2_000 }));
     }
 }

@@ -150,10 +150,10 @@ impl Bench {
             run: Arc::new(running),
             look_up: peers.clone().recipient(),
             coalesced: peers.recipient(),
-            permits: Permits::new([(
-                "fake".into(),
-                GateLimits { max_concurrent: 1, requests_per_minute: None },
-            )]),
+            permits: Permits::new(
+                [("fake".into(), GateLimits { max_concurrent: 1, requests_per_minute: None })],
+                EventHub::default(),
+            ),
             budget: Budget::new(1 << 30),
             level: watch::channel(MemoryLevel::Normal).1,
             events: EventHub::default(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::MemoryLevel;
-use crate::{BatchId, HoldReason, Progress, Source, TaskError, TaskId, TaskState};
+use crate::{BatchId, HoldReason, Progress, Source, TaskError, TaskId, TaskState, Timestamp, WaitReason};
 
 /// The method of the notification that carries an [`Event`].
 pub const EVENT: &str = "event";
@@ -18,7 +18,7 @@ pub enum Topic {
     Memory,
     /// The cache: `evicted`, `corrupt`.
     Cache,
-    /// Providers.
+    /// Providers: `changed`.
     Provider,
     /// The daemon: `reloaded`, `reload_failed`, `stopping`.
     Daemon,
@@ -79,6 +79,9 @@ pub struct Event {
     /// What a reading of the configuration came to, with `reloaded` and `reload_failed`.
     #[serde(default)]
     pub reload: Option<ReloadEvent>,
+    /// The provider as it now is, on topic `provider`.
+    #[serde(default)]
+    pub provider: Option<ProviderEvent>,
     /// How many events a dropped subscription did not get.
     #[serde(default)]
     pub missed: Option<u64>,
@@ -120,6 +123,19 @@ pub struct MemoryEvent {
     pub resident_bytes: u64,
     /// What was given back, after a trim.
     pub freed_bytes: Option<u64>,
+}
+
+/// Whether a provider may be asked, in an event: its rate, its pause, its circuit, or whether it can be reached has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderEvent {
+    /// The instance's name.
+    pub name: String,
+    /// The model that this is about, where a request named one. A rate, and whether the provider can be reached, are the same for all models.
+    pub model: Option<String>,
+    /// Why no attempt may begin now; absent where one may.
+    pub wait_reason: Option<WaitReason>,
+    /// When that is over by itself, which no other event tells.
+    pub waits_until: Option<Timestamp>,
 }
 
 /// A reading of the configuration in an event.

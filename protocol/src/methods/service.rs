@@ -51,6 +51,33 @@ pub struct ServiceInfo {
     pub errors: u64,
     /// The newest failure's code and message.
     pub last_error: Option<String>,
+    /// The same for each provider that was asked since the daemon started.
+    #[serde(default)]
+    pub by_provider: BTreeMap<String, ProviderCounts>,
+}
+
+/// What one provider's attempts at one service came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProviderCounts {
+    /// Attempts that ended.
+    pub requests: u64,
+    /// Those of them that succeeded.
+    pub successes: u64,
+    /// Those of them that failed, by the code of their errors.
+    pub errors: BTreeMap<String, u64>,
+    /// The newest failure's code and message.
+    pub last_error: Option<String>,
+    /// How long the last successful attempts took; absent where none succeeded.
+    pub latency_ms: Option<Latency>,
+}
+
+/// How long attempts took from their begin until their results were kept, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Half of them took no longer.
+    pub p50: u64,
+    /// 95 of 100 took no longer.
+    pub p95: u64,
 }
 
 /// One style of pictures.
