@@ -8,7 +8,7 @@ use reel_protocol::{
     Seconds, Source, TaskError, TaskId, TaskNote, TaskSpec, TaskState, TaskView, Timestamp, WaitReason,
     binary::{self, Incoming, Request},
     frame::{Frame, FrameDecoder, LENGTH_BYTES},
-    methods::{ArtifactReadResult, Event, ReloadEvent, TaskEvent, TaskWaitResult, Topic},
+    methods::{ArtifactReadResult, Event, ProviderEvent, ReloadEvent, TaskEvent, TaskWaitResult, Topic},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -138,7 +138,8 @@ proptest! {
         };
         let (event, memory, missed) = (message.clone(), None, Some(9));
         let reload = Some(ReloadEvent { changed: vec![message.clone()], needs_restart: Vec::new(), reason: Some(message.clone()) });
-        check(&Event { subscription: 1, seq: 2, topic: Topic::Task, event, task: Some(task), memory, reload, missed });
+        let provider = Some(ProviderEvent { name: message.clone(), model: Some(message.clone()), wait_reason: Some(WaitReason::ProviderPause), waits_until: Some(Timestamp::from_unix_ms(1)) });
+        check(&Event { subscription: 1, seq: 2, topic: Topic::Task, event, task: Some(task), memory, reload, provider, missed });
         check(&ArtifactReadResult { size_bytes: data.len() as u64, data: Bytes::from(data), media_type: message.clone() });
         check(&RpcError::new(reel_protocol::ErrorCode::Internal, message).hint("try again"));
     }
