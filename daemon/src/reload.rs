@@ -135,7 +135,10 @@ impl Reload {
         let _ = rooms.task_limits.send(task_limits(&new.tasks)).await;
         let _ = rooms.memory_limits.send(SetMemoryLimits(new.memory.clone())).await;
         let _ = rooms.cache_limits.send(cache_limits(&new.cache)).await;
-        if keys.iter().any(|key| key.starts_with("providers.") || key.starts_with("http.")) {
+        if keys
+            .iter()
+            .any(|key| ["providers.", "defaults.", "http."].iter().any(|start| key.starts_with(start)))
+        {
             rooms.providers.configure(&new).await;
         }
         warn(&new);

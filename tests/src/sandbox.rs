@@ -99,6 +99,13 @@ impl Sandbox {
         self
     }
 
+    /// The same where the daemon finds no program on its `PATH`, such as one that speaks.
+    #[must_use]
+    pub fn without_programs(self) -> Self {
+        let nowhere = self.root().join("run").display().to_string();
+        self.with_variable("PATH", nowhere)
+    }
+
     /// Everything of this sandbox is below this directory.
     pub fn root(&self) -> &Path {
         self.root.path()

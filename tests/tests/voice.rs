@@ -14,6 +14,13 @@ use reel_tests::Sandbox;
 use reeld::media::{Condition, Inspection, Limits, inspect};
 use serde_json::{Value, json};
 
+/// A daemon that finds nobody who speaks but `draft`.
+fn silent() -> Sandbox {
+    let sandbox = Sandbox::new().without_programs();
+    sandbox.start();
+    sandbox
+}
+
 fn look_at(path: impl AsRef<Path>) -> Inspection {
     let inspection = inspect(&mut fs::File::open(path).unwrap(), Limits::default()).unwrap();
     assert_eq!(inspection.condition, Condition::Whole);
@@ -27,7 +34,7 @@ fn speak(sandbox: &Sandbox, params: &Value) -> Value {
 
 #[test]
 fn draft_gives_silence_as_long_as_the_text_takes_and_says_so() {
-    let sandbox = Sandbox::started();
+    let sandbox = silent();
     let text = "The old lighthouse keeper climbed the stairs, lit the lamp, and looked out over the sea.";
     let task = speak(&sandbox, &json!({ "text": text }));
     assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("draft")));
@@ -63,7 +70,7 @@ fn draft_gives_silence_as_long_as_the_text_takes_and_says_so() {
 
 #[test]
 fn a_request_that_does_not_hold_is_refused_with_a_next_step() {
-    let sandbox = Sandbox::started();
+    let sandbox = silent();
     let mut connection = sandbox.connect();
     for (params, code, message, hint) in [
         (json!({ "txt": "a" }), "invalid_params", "unknown field `txt`", "did you mean text?"),
@@ -83,7 +90,7 @@ fn a_request_that_does_not_hold_is_refused_with_a_next_step() {
 
 #[test]
 fn reel_speak_writes_silence_only_where_draft_is_asked_for() {
-    let sandbox = Sandbox::started();
+    let sandbox = silent();
     let refused = sandbox.reel(&["speak", "Hello there.", "--json"]);
     let error = refused.expect_code(78).json()["error"].clone();
     assert_eq!(error["code"], "no_provider");

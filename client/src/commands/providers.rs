@@ -87,18 +87,37 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
         .map(|provider| {
             [
                 provider.name.clone(),
-                provider.kind.clone(),
+                if provider.is_embedded {
+                    format!("{}, embedded", provider.kind)
+                } else {
+                    provider.kind.clone()
+                },
                 provider.billing.clone(),
                 format!("{} of {}", provider.running, provider.max_concurrent),
                 standing(provider),
-                provider.services.join(", "),
-                provider.model.clone().unwrap_or_default(),
+                services(provider),
+                models(provider),
             ]
         })
         .collect();
     let header = ["NAME", "KIND", "BILLING", "BUSY", "STATE", "SERVICES", "MODEL"];
     context.output.data(&table::columns(header, &rows, context.output.width()))?;
     Ok(Exit::Done)
+}
+
+/// What it serves, and for what it is asked first.
+fn services(provider: &ProviderInfo) -> String {
+    let shown = |service: &String| {
+        let is_default = provider.default_for.contains(service);
+        if is_default { format!("{service} (default)") } else { service.clone() }
+    };
+    provider.services.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+/// Its model, and those of services that have one of their own.
+fn models(provider: &ProviderInfo) -> String {
+    let own = provider.models.iter().map(|(service, model)| format!("{service}: {model}"));
+    own.chain(provider.model.clone()).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether it takes work now, and why not.

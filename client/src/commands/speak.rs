@@ -119,7 +119,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
 fn nobody_speaks() -> Failure {
     let message = "no provider speaks: only draft is there, which makes silence";
     Failure::new(Exit::Config, "no_provider", message).hint(
-        "reel providers add adds one; --provider draft makes silence as long as the text takes to be spoken",
+        "where it is installed, espeak-ng speaks offline and free (apt install espeak-ng, then reel daemon reload); reel providers add adds another; --provider draft makes silence as long as the text takes to be spoken",
     )
 }
 

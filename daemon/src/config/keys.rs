@@ -49,6 +49,9 @@ pub(super) const LATER_SECTIONS: &[&str] = &["budget"];
 /// The section whose keys are names that the user chose; `provider` reads it.
 pub(super) const PROVIDERS: &str = "providers";
 
+/// The section whose keys are services; `defaults` reads it.
+pub(super) const DEFAULTS: &str = "defaults";
+
 macro_rules! whole {
     ($section:ident . $name:ident, $range:expr) => {
         Key {
@@ -126,7 +129,7 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
 
 /// Whether a section of that name exists in this version.
 pub(super) fn is_section(name: &str) -> bool {
-    name == PROVIDERS || KEYS.iter().any(|key| section_of(key) == name)
+    [PROVIDERS, DEFAULTS].contains(&name) || KEYS.iter().any(|key| section_of(key) == name)
 }
 
 fn section_of(key: &'static Key) -> &'static str {
@@ -142,7 +145,7 @@ pub(super) fn nearest(section: Option<&str>, name: &str) -> Option<&'static str>
             .or_else(|| nearest_of(name, KEYS.iter().map(|key| (names(key).1, key.path))));
     }
     let sections = KEYS.iter().map(|key| (section_of(key), section_of(key)));
-    let others = LATER_SECTIONS.iter().chain([&PROVIDERS]).map(|section| (*section, *section));
+    let others = LATER_SECTIONS.iter().chain([&PROVIDERS, &DEFAULTS]).map(|section| (*section, *section));
     nearest_of(name, sections.chain(others).chain(KEYS.iter().map(|key| (names(key).1, key.path))))
 }
 

@@ -4,6 +4,7 @@
 //! `error` says what was wrong without ever repeating a value: the file may hold a key that costs money. The kinds of providers read their own
 //! keys: whoever has a file read hands them in.
 
+mod defaults;
 mod error;
 mod file;
 mod keys;
@@ -19,7 +20,10 @@ pub use self::{
     section::Section,
 };
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use reel_protocol::Digest;
 
@@ -36,6 +40,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// `[providers.*]`, by rank, then by name.
     pub providers: Vec<ProviderConfig>,
+    /// `[defaults]`: the provider that is asked first, by service.
+    pub defaults: BTreeMap<String, String>,
     /// `[log]`.
     pub log: LogConfig,
     /// Keys of the file that earlier versions knew and that have no effect any more.
@@ -201,7 +207,12 @@ impl Config {
         let names: BTreeSet<&str> =
             self.providers.iter().chain(&new.providers).map(|provider| provider.name.as_str()).collect();
         let providers = names.into_iter().filter(|name| named(self, name) != named(new, name));
-        keys.chain(providers.map(|name| format!("providers.{name}"))).collect()
+        let services: BTreeSet<&String> = self.defaults.keys().chain(new.defaults.keys()).collect();
+        let defaults =
+            services.into_iter().filter(|name| self.defaults.get(*name) != new.defaults.get(*name));
+        keys.chain(defaults.map(|service| format!("defaults.{service}")))
+            .chain(providers.map(|name| format!("providers.{name}")))
+            .collect()
     }
 
     /// What holds and is better done otherwise; for a person.

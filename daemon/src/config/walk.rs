@@ -57,6 +57,7 @@ impl Walk<'_> {
     }
 
     fn sections(&mut self, file: &DeTable<'_>) {
+        let (mut providers, mut defaults) = (None, None);
         for (key, value) in file {
             let (name, offset) = (key.get_ref().as_ref(), key.span().start);
             if keys::LATER_SECTIONS.contains(&name) {
@@ -66,6 +67,11 @@ impl Walk<'_> {
             } else if let DeValue::Table(section) = value.get_ref() {
                 if name == keys::PROVIDERS {
                     self.providers(section);
+                    providers = Some(section);
+                    continue;
+                }
+                if name == keys::DEFAULTS {
+                    defaults = Some(section);
                     continue;
                 }
                 for (key, value) in section {
@@ -75,6 +81,9 @@ impl Walk<'_> {
                 let kind = kind_of(value.get_ref());
                 self.report(offset, format!("{name} must be a section, [{name}], not {kind}"));
             }
+        }
+        if let Some(defaults) = defaults {
+            self.defaults(defaults, providers);
         }
     }
 

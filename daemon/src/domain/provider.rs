@@ -35,8 +35,12 @@ pub struct ProviderProfile {
     pub is_paid: bool,
     /// Whether it is asked only by its name, or where there is no other provider.
     pub is_fallback: bool,
+    /// Whether no section of the configuration names it.
+    pub is_embedded: bool,
     /// The services that it is asked for, such as `image`.
     pub services: Vec<String>,
+    /// Those of them for which it is asked before others, whatever their rank.
+    pub default_for: Vec<String>,
     /// What it makes of pictures.
     pub image: ImageCapabilities,
     /// What it makes of speech.
@@ -44,6 +48,11 @@ pub struct ProviderProfile {
 }
 
 impl ProviderProfile {
+    /// Whether it is asked before others for this service.
+    pub fn is_default_for(&self, service: &str) -> bool {
+        self.default_for.iter().any(|name| name == service)
+    }
+
     /// Whether it is asked for this service.
     pub fn serves(&self, service: &str) -> bool {
         self.services.iter().any(|name| name == service)

@@ -284,6 +284,9 @@ impl Handler<EndRooms> for Rooms {
 
 fn provider() -> ProviderInfo {
     ProviderInfo {
+        models: std::collections::BTreeMap::new(),
+        is_embedded: true,
+        default_for: Vec::new(),
         name: "draft".into(),
         kind: "draft".into(),
         services: vec!["image".into()],

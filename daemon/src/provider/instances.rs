@@ -9,7 +9,9 @@ use std::{
 use reel_protocol::methods::ProviderInfo;
 
 use super::{
-    Equipment, GateLimits, Http, HttpLimits, Inspector, Provider, command::CommandRunner, kind::find,
+    Equipment, GateLimits, Http, HttpLimits, Inspector, Provider,
+    command::{CommandRunner, find_program},
+    kind::{find, kind_sections},
     kinds::draft::Draft,
 };
 use crate::{
@@ -20,6 +22,9 @@ use crate::{
     process::Launcher,
     secret::SecretSource,
 };
+
+/// The program that speaks where nothing is configured, its definition, and the name of its provider.
+const ESPEAK: &str = "espeak-ng";
 
 /// One configured instance.
 #[derive(Debug, Clone)]
@@ -50,6 +55,9 @@ impl Instance {
             kind: profile.kind.clone(),
             services: profile.services.clone(),
             model: profile.model.clone(),
+            models: profile.models.clone(),
+            is_embedded: profile.is_embedded,
+            default_for: profile.default_for.clone(),
             billing: if profile.is_paid { "paid" } else { "free" }.to_owned(),
             max_concurrent: self.limits.max_concurrent,
             running: 0,
@@ -107,7 +115,18 @@ impl InstanceFactory {
             }
             instance
         });
-        configured.chain([self.draft.clone()]).collect()
+        let mut instances: Vec<_> = configured.collect();
+        let espeak = espeak(config, &instances).and_then(|provider| instance(&provider, &equipment));
+        instances.extend(espeak.map(|mut espeak| {
+            espeak.profile.is_embedded = true;
+            espeak
+        }));
+        instances.push(self.draft.clone());
+        for Instance { profile, .. } in &mut instances {
+            let own = config.defaults.iter().filter(|(_, name)| **name == profile.name);
+            profile.default_for = own.map(|(service, _)| service.clone()).collect();
+        }
+        instances
     }
 
     fn http(&self, limits: HttpLimits) -> Http {
@@ -132,6 +151,8 @@ fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> 
             adapter_version: kind.adapter_version().to_owned(),
             is_paid: config.is_paid,
             is_fallback: false,
+            is_embedded: false,
+            default_for: Vec::new(),
             services: config.services.clone(),
             image: kind.image(config),
             speech: kind.speech(config),
@@ -144,6 +165,24 @@ fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> 
         api_key: config.own.remote.as_ref().and_then(|remote| remote.api_key.clone()),
         provider: kind.build(config, equipment)?,
     })
+}
+
+/// The embedded provider of speech, where no configured one speaks or where it is the default, and espeak-ng is installed.
+fn espeak(config: &Config, configured: &[Instance]) -> Option<ProviderConfig> {
+    let is_default = config.defaults.get("voice").is_some_and(|name| name == ESPEAK);
+    let is_needed = is_default || !configured.iter().any(|instance| instance.profile.serves("voice"));
+    let is_named = configured.iter().any(|instance| instance.profile.name == ESPEAK);
+    if !is_needed || is_named {
+        return None;
+    }
+    if find_program(ESPEAK, None).is_err() {
+        if is_default {
+            tracing::warn!("defaults.voice is {ESPEAK}, which is not installed");
+        }
+        return None;
+    }
+    let section = format!("[providers.{ESPEAK}]\nkind = \"command\"\ndefinition = \"{ESPEAK}\"\n");
+    Config::parse(&section, &kind_sections()).ok()?.providers.pop()
 }
 
 fn http_limits(config: &HttpConfig) -> HttpLimits {

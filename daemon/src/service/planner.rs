@@ -135,14 +135,23 @@ impl Planner {
         Err(BadParams { code: ErrorCode::InvalidParams, message, hint: Some(hint) })
     }
 
-    /// The providers of a service that a request may go to that names none.
+    /// The providers of a service that a request may go to that names none: the default of the service, then the others by rank.
     fn in_order(&self, service: &str, planned: Option<&Known>, refused_by: &[Refused]) -> Vec<&Known> {
         let serving = || self.providers.iter().filter(|provider| provider.profile.serves(service));
+        // Whoever wants drafts pays for nothing else.
+        let draft = serving()
+            .find(|provider| provider.profile.is_fallback && provider.profile.is_default_for(service));
+        if let (Some(draft), None) = (draft, planned) {
+            return vec![draft];
+        }
         let has_real = serving().any(|provider| !provider.profile.is_fallback);
         let mut allowed: Vec<_> =
             serving().filter(|provider| !(has_real && provider.profile.is_fallback)).collect();
         // A stable sort: the others stay in the order of selection.
-        allowed.sort_by_key(|provider| planned.is_none_or(|planned| planned.name != provider.name));
+        allowed.sort_by_key(|provider| {
+            let is_planned = planned.is_some_and(|planned| planned.name == provider.name);
+            (!is_planned, !provider.profile.is_default_for(service))
+        });
         let is_open =
             |provider: &&Known| !refused_by.iter().any(|refused| *refused.provider == *provider.name);
         if allowed.iter().any(is_open) {
@@ -274,6 +283,28 @@ mod tests {
         ] {
             assert_eq!(names(plan("image.generate", params, provider).unwrap()), expected, "{params}");
         }
+    }
+
+    #[test]
+    fn the_default_of_a_service_comes_before_the_ranks_and_after_the_provider_of_before() {
+        let params = JsonText::parse(r#"{"prompt":"a"}"#.to_owned()).unwrap();
+        let planned = |default: &str, planned| {
+            let mut providers = vec![entry("studio", None), entry("spare", None), draft()];
+            for provider in &mut providers {
+                provider.default_for =
+                    (provider.name == default).then(|| "image".to_owned()).into_iter().collect();
+            }
+            let plan = Planner::new(providers).plan(&spec(&params, planned, &[])).unwrap();
+            plan.candidates.iter().map(|candidate| candidate.provider.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(planned("spare", None), ["spare", "studio"]);
+        assert_eq!(planned("spare", Some("studio")), ["studio", "spare"]);
+        assert_eq!(planned("draft", None), ["draft"]);
+        assert_eq!(
+            planned("draft", Some("studio")),
+            ["studio", "spare"],
+            "an accepted task keeps its provider"
+        );
     }
 
     #[test]

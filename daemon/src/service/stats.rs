@@ -97,12 +97,13 @@ impl ServiceStats {
 impl Seen {
     fn info(&self, service: &dyn Service) -> ServiceInfo {
         let name = service.name();
-        let serving = self.providers.iter().filter(|provider| provider.serves(name));
+        let mut serving: Vec<_> = self.providers.iter().filter(|provider| provider.serves(name)).collect();
+        serving.sort_by_key(|provider| !provider.is_default_for(name));
         let counts = self.counts.get(name);
         let (successes, errors) = counts.map_or((0, 0), |counts| (counts.successes, counts.errors));
         ServiceInfo {
             methods: service.methods().iter().map(|method| (*method).to_owned()).collect(),
-            providers: serving.map(|provider| provider.name.clone()).collect(),
+            providers: serving.into_iter().map(|provider| provider.name.clone()).collect(),
             styles: service.styles(),
             requests: successes + errors,
             successes,

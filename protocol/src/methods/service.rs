@@ -111,6 +111,15 @@ pub struct ProviderInfo {
     pub services: Vec<String>,
     /// Its model, where it has one.
     pub model: Option<String>,
+    /// The models of services that have one of their own.
+    #[serde(default)]
+    pub models: BTreeMap<String, String>,
+    /// Whether no section of the configuration names it.
+    #[serde(default)]
+    pub is_embedded: bool,
+    /// The services for which it is asked before others.
+    #[serde(default)]
+    pub default_for: Vec<String>,
     /// `free` or `paid`.
     pub billing: String,
     /// Most attempts at once.

@@ -47,6 +47,7 @@ impl Draft {
                 address: "embedded".to_owned(),
                 adapter_version: draft::VERSION.to_string(),
                 is_fallback: true,
+                is_embedded: true,
                 services: vec!["image".to_owned(), "voice".to_owned()],
                 image: ImageCapabilities {
                     sides: draft::MIN_SIDE..=draft::MAX_SIDE,
