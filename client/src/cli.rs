@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    batch, cache, change, completions, config, daemon, fetch, follow, generate, ls, memory, providers, show,
-    speak, submit, wait,
+    ask, batch, cache, change, completions, config, daemon, fetch, follow, generate, ls, memory, providers,
+    show, speak, submit, wait,
 };
 
 /// Pictures, voices and clips from one local queue: the command line of reel.
@@ -40,6 +40,8 @@ pub struct Cli {
 pub enum Command {
     /// Make pictures from a prompt.
     Generate(generate::Args),
+    /// Have a language model answer.
+    Ask(ask::Args),
     /// Have a text spoken.
     Speak(speak::Args),
     /// Make a picture for each line of a file; run again, it makes only what is missing or changed.

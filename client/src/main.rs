@@ -12,6 +12,7 @@ mod event_line;
 mod exit;
 mod failure;
 mod form;
+mod given;
 mod naming;
 mod output;
 mod progress;
@@ -65,6 +66,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
 async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Generate(args) => verb::generate::run(context, args).await,
+        Command::Ask(args) => verb::ask::run(context, args).await,
         Command::Speak(args) => verb::speak::run(context, args).await,
         Command::Batch(args) => verb::batch::run(context, args).await,
         Command::Submit(args) => verb::submit::submit(context, args).await,

@@ -85,8 +85,11 @@ pub fn extension(media_type: &str) -> &'static str {
     }
 }
 
-/// Whether a path ends in one of the extensions of a media type.
+/// Whether a path ends in one of the extensions of a media type. Texts are written under any name.
 pub fn fits(path: &Path, media_type: &str) -> bool {
+    if media_type.starts_with("text/") || media_type == "application/json" {
+        return true;
+    }
     let given = path.extension().and_then(|text| text.to_str()).unwrap_or_default().to_lowercase();
     given == extension(media_type) || (media_type == "image/jpeg" && given == "jpeg")
 }

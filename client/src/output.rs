@@ -72,6 +72,15 @@ impl Output {
         write_out((escaped(&text) + "\n").as_bytes())
     }
 
+    /// A text from elsewhere, ended by a line end: without unprintable characters on a terminal, elsewhere to the letter. Nothing with `--json`.
+    pub fn text(self, text: &str) -> Result<(), Failure> {
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        if self.is_json || io::stdout().is_terminal() {
+            return self.data(&format!("{text}{end}"));
+        }
+        write_out(format!("{text}{end}").as_bytes())
+    }
+
     /// Raw bytes, such as a script for a shell.
     pub fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
         write_out(bytes)

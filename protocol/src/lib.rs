@@ -12,10 +12,12 @@ pub mod preface;
 pub mod rpc;
 
 mod bytes;
+mod chat;
 mod error;
 mod ids;
 mod image;
 mod json_text;
+mod note;
 mod printable;
 mod speech;
 mod task;
@@ -23,16 +25,18 @@ mod timestamp;
 
 pub use self::{
     bytes::Bytes,
+    chat::ChatParams,
     error::{ErrorCode, ErrorData, RpcError},
     ids::{BatchId, Digest, DigestError, MAX_ID, TaskId},
     image::ImageParams,
     json_text::{JsonText, JsonTextError},
     methods::Method,
+    note::TaskNote,
     printable::{is_unprintable, printable},
     speech::{SpeechFormat, SpeechParams},
     task::{
-        CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskNote, TaskSpec, TaskState,
-        TaskView, WaitReason, f64_seconds::Seconds,
+        CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
+        WaitReason, f64_seconds::Seconds,
     },
     timestamp::Timestamp,
 };

@@ -21,7 +21,7 @@ pub const WAIT_IDS: usize = 1_000;
 /// Most rows that one `task.list` answers.
 pub const LIST_ROWS: u32 = 1_000;
 
-/// Most bytes of params and metadata in one answer of `task.list` and `task.wait`, unless it shows a single task.
+/// Most bytes of params, metadata and texts of outputs in one answer of `task.list` and `task.wait`, unless it shows a single task.
 pub const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Requests of one connection that may be unanswered before the daemon stops reading from it.
@@ -41,6 +41,12 @@ pub const EVENTS_BEHIND: usize = 1_024;
 
 /// Longest `name`, `client`, `request_id` and `provider` in bytes.
 pub const NAME_BYTES: usize = 256;
+
+/// Longest text or JSON that an output shows in its `text`, in bytes.
+pub const INLINE_TEXT_BYTES: u64 = 64 * 1024;
+
+/// Most bytes that the messages of one `text.chat` have together; with their escapes they fit a line.
+pub const CHAT_BYTES: usize = 512 * 1024;
 
 /// Longest prompt in bytes; providers cut far earlier, and a task keeps its prompt for as long as the history does.
 pub const PROMPT_BYTES: usize = 64 * 1024;

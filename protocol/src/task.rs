@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BatchId, Digest, JsonText, TaskId, Timestamp};
+use crate::{BatchId, Digest, JsonText, TaskId, TaskNote, Timestamp};
 
 /// Where a task stands. `running` means that it holds a slot and a provider permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -294,6 +294,9 @@ pub struct Output {
     pub duration_s: Option<f64>,
     /// The file in the daemon's own store: read it, never change it.
     pub path: String,
+    /// The content of a text or of JSON with at most [`crate::limits::INLINE_TEXT_BYTES`].
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// What a task cost.
@@ -305,39 +308,6 @@ pub struct Cost {
     pub currency: String,
     /// Whether the amount is from a price list rather than from the provider.
     pub estimated: bool,
-}
-
-/// Something about a task that succeeded, which a person or a program should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskNote {
-    /// One of the codes of this type; a newer daemon may have others.
-    pub code: String,
-    /// What it is.
-    pub message: String,
-}
-
-impl TaskNote {
-    /// Fewer results were made than were asked for.
-    pub const FEWER_OUTPUTS: &str = "fewer_outputs";
-    /// More results were made than were asked for.
-    pub const MORE_OUTPUTS: &str = "more_outputs";
-    /// A picture has another size than was asked for.
-    pub const OTHER_SIZE: &str = "other_size";
-    /// A picture is kept as it came, as it could not be decoded.
-    pub const NOT_DECODED: &str = "not_decoded";
-    /// The provider reported an error beside the results.
-    pub const PROVIDER_MESSAGE: &str = "provider_message";
-
-    /// Another provider made it, as one that comes before it in the order was not used.
-    pub const OTHER_PROVIDER: &str = "other_provider";
-
-    /// It only stands in for what was asked for, such as silence for speech.
-    pub const DRAFT: &str = "draft";
-
-    /// A note with one of these codes.
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into() }
-    }
 }
 
 /// A task as `task.get`, `task.list` and `task.wait` show it.

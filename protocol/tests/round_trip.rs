@@ -75,8 +75,8 @@ fn error() -> impl Strategy<Value = TaskError> {
 }
 
 fn output() -> impl Strategy<Value = Output> {
-    (digest(), text(), any::<u64>(), any::<Option<u32>>(), text()).prop_map(
-        |(digest, media_type, size_bytes, width, path)| Output {
+    (digest(), text(), any::<u64>(), any::<Option<u32>>(), text(), prop::option::of(text())).prop_map(
+        |(digest, media_type, size_bytes, width, path, text)| Output {
             digest,
             media_type,
             size_bytes,
@@ -84,6 +84,7 @@ fn output() -> impl Strategy<Value = Output> {
             height: width,
             duration_s: width.map(f64::from),
             path,
+            text,
         },
     )
 }

@@ -94,7 +94,9 @@ fn output(output: &Output) -> String {
         .zip(output.height)
         .map_or_else(String::new, |(width, height)| format!(", {width}x{height}"));
     let length = output.duration_s.map_or_else(String::new, |seconds| format!(", {seconds:.1} s"));
-    format!("{}\n{}{pixels}{length}, {}", output.path, output.media_type, units::bytes(output.size_bytes))
+    let text = output.text.as_ref().map_or_else(String::new, |text| format!("\n{}", text.trim_end()));
+    let size = units::bytes(output.size_bytes);
+    format!("{}\n{}{pixels}{length}, {size}{text}", output.path, output.media_type)
 }
 
 fn source(source: reel_protocol::Source) -> String {

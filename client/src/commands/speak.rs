@@ -1,7 +1,6 @@
 //! `reel speak`: speech from a text.
 
 use std::{
-    io::Read,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,6 +19,7 @@ use crate::{
     deliver::deliver,
     exit::Exit,
     failure::Failure,
+    given::{self, Kind},
     naming::Destination,
     save::Existing,
     signals::Interrupts,
@@ -30,6 +30,13 @@ use crate::{
 
 /// Room that must be free for a file of speech: two minutes of a WAV file.
 const SPEECH_BYTES: u64 = 6 * 1024 * 1024;
+
+const TEXT: Kind = Kind {
+    name: "the text",
+    from_stdin: "reel speak -",
+    most_bytes: PROMPT_BYTES,
+    remedy: "have it spoken in several parts",
+};
 
 /// What to say, and where to put it.
 #[derive(Debug, clap::Args)]
@@ -77,7 +84,7 @@ struct Document<'a> {
 
 /// Has it spoken.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
-    let text = text(&args.text)?;
+    let text = given::text(&args.text, TEXT)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let (destination, format) = check_destination(context, &args, &text, existing)?;
     let session = context.session().await?;
@@ -121,40 +128,6 @@ fn nobody_speaks() -> Failure {
     Failure::new(Exit::Config, "no_provider", message).hint(
         "where it is installed, espeak-ng speaks offline and free (apt install espeak-ng, then reel daemon reload); reel providers add adds another; --provider draft makes silence as long as the text takes to be spoken",
     )
-}
-
-/// The text itself, or what the file or stdin holds.
-fn text(given: &str) -> Result<String, Failure> {
-    let text = if matches!(given, "-" | "@-") {
-        read("stdin", std::io::stdin())?
-    } else if let Some(path) = given.strip_prefix('@') {
-        let shown = table::path(Path::new(path));
-        let file = std::fs::File::open(path).map_err(|error| {
-            Failure::new(Exit::NoInput, "no_input", format!("cannot read {shown}: {error}"))
-                .hint("a text that begins with @ is read from stdin: reel speak -")
-        })?;
-        read(&shown, file)?
-    } else {
-        given.to_owned()
-    };
-    if tasks::is_blank(&text) {
-        return Err(Failure::new(Exit::BadData, "invalid_params", "the text is empty"));
-    }
-    Ok(text)
-}
-
-/// Reads no more than may be spoken; blank space around the text is not part of it.
-fn read(name: &str, source: impl Read) -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    let read = source.take(PROMPT_BYTES as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::io(&format!("cannot read {name}"), &error))?;
-    let bad = |message: String| Failure::new(Exit::BadData, "bad_data", message);
-    if bytes.len() > PROMPT_BYTES {
-        let message = format!("{name} has more than {PROMPT_BYTES} bytes");
-        return Err(bad(message).hint("have it spoken in several parts"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| bad(format!("{name} is not UTF-8 text")))?;
-    Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
 }
 
 /// Everything that can be wrong about the output is said before anything is asked or paid for. The file's ending says its form.
@@ -224,18 +197,6 @@ mod tests {
             (".mp3", None),
         ] {
             assert_eq!(format_of(Path::new(path)), format, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_text_is_read_to_its_end_or_refused() {
-        assert_eq!(read("x", "\u{feff} Hello.\n\n".as_bytes()).unwrap(), "Hello.");
-        let full = "a".repeat(PROMPT_BYTES);
-        assert_eq!(read("x", full.as_bytes()).unwrap(), full);
-        for (bytes, part) in [(vec![b'a'; PROMPT_BYTES + 1], "more than"), (vec![0xff], "not UTF-8")] {
-            let failure = read("x", &bytes[..]).unwrap_err();
-            assert_eq!(failure.exit, Exit::BadData);
-            assert!(failure.error.message.contains(part), "{}", failure.error.message);
         }
     }
 }

@@ -15,7 +15,7 @@ pub use self::{
     attempt::{CancelSignal, JobSink, ProgressSink},
     failure::{Again, Class, Failure, LONGEST_WAIT},
     plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused},
-    provider::{ImageCapabilities, Model, ProviderProfile, SpeechCapabilities, Target},
+    provider::{ChatCapabilities, ImageCapabilities, Model, ProviderProfile, SpeechCapabilities, Target},
     remote_job::RemoteJob,
     request::{ImageRequest, ServiceRequest},
 };

@@ -45,6 +45,8 @@ pub struct ProviderProfile {
     pub image: ImageCapabilities,
     /// What it makes of speech.
     pub speech: SpeechCapabilities,
+    /// What it makes of the params of chats.
+    pub chat: ChatCapabilities,
 }
 
 impl ProviderProfile {
@@ -102,4 +104,11 @@ impl Default for SpeechCapabilities {
     fn default() -> Self {
         Self { formats: &[SpeechFormat::Wav, SpeechFormat::Mp3], voice: None, own_fields: &[] }
     }
+}
+
+/// What a provider makes of the params of `text.chat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChatCapabilities {
+    /// Fields that it makes of other params, and that `extra` must not hold.
+    pub own_fields: &'static [&'static str],
 }

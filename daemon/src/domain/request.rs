@@ -1,6 +1,6 @@
 //! What a provider is asked to make: a variant for each service that needs one.
 
-use reel_protocol::{ImageParams, SpeechParams};
+use reel_protocol::{ChatParams, ImageParams, SpeechParams};
 
 /// One request of a service, checked and with its defaults applied.
 #[derive(Debug, Clone)]
@@ -9,6 +9,8 @@ pub enum ServiceRequest {
     Image(ImageRequest),
     /// `voice.speak`, as planned: the params are checked and have their defaults.
     Speech(SpeechParams),
+    /// `text.chat`, as planned: the params are checked.
+    Chat(ChatParams),
 }
 
 /// Pictures to make.

@@ -156,6 +156,7 @@ fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> 
             services: config.services.clone(),
             image: kind.image(config),
             speech: kind.speech(config),
+            chat: kind.chat(),
         },
         limits: GateLimits {
             max_concurrent: config.max_concurrent,

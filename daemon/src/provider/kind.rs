@@ -9,7 +9,7 @@ use super::{Generate, GenerateError, Generated, Http, Inspector, command::Comman
 use crate::{
     cache::{Shelver, Spools},
     config::{KindSection, ProviderConfig},
-    domain::{ImageCapabilities, SpeechCapabilities},
+    domain::{ChatCapabilities, ImageCapabilities, SpeechCapabilities},
     memory::Budget,
 };
 
@@ -27,6 +27,11 @@ pub trait Kind: KindSection {
     /// What an instance with this configuration makes of speech.
     fn speech(&self, _: &ProviderConfig) -> SpeechCapabilities {
         SpeechCapabilities::default()
+    }
+
+    /// What instances of this kind make of the params of chats.
+    fn chat(&self) -> ChatCapabilities {
+        ChatCapabilities::default()
     }
 
     /// Where the instance is reached, for people and cache keys.

@@ -1,5 +1,6 @@
 //! Providers: who makes what tasks ask for, with which permits, and how an attempt ends.
 
+mod chat;
 pub mod command;
 mod gate;
 mod gateway;

@@ -2,6 +2,7 @@
 //!
 //! It owns the instance's key and way to the network. The gateway sends it attempts; it reports to the gate what each says about the service.
 
+mod chat;
 mod check;
 mod collect;
 mod failures;
@@ -109,6 +110,7 @@ impl RemoteProvider {
         let request = match request {
             ServiceRequest::Image(request) => request,
             ServiceRequest::Speech(params) => return self.speak(&params, permit, cancel, &progress).await,
+            ServiceRequest::Chat(params) => return self.chat(&params, permit, cancel, &progress).await,
         };
         let sinks = Sinks { progress: &progress, jobs: &jobs };
         let mut share = Some(self.ready(request.params.n, 0).map_err(GenerateError::Failed)?);

@@ -2,16 +2,17 @@
 //!
 //! Attempts, limits, classes, deadlines, keys and files are the same for all and live in `remote`.
 
-use reel_protocol::SpeechParams;
+use reel_protocol::{ChatParams, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
+use serde_json::Value;
 
-use super::http::Document;
+use super::{chat::ChatAnswer, http::Document};
 use crate::{
     config::Settings,
     domain::{Class, ImageRequest},
 };
 
-/// A request to make pictures or speech.
+/// A request to make pictures, speech or a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
     /// Behind the provider's address.
@@ -67,6 +68,14 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
     ) -> Option<Submission> {
         None
     }
+
+    /// The request for an answer of a chat. None where this kind of service has no chats. URLs are relative to `base`.
+    fn chat(&self, _params: &ChatParams, _model: Option<&str>, _base: &Url) -> Option<Submission> {
+        None
+    }
+
+    /// Adds to the answer of a chat what a JSON value says: all of it, or one event of a stream.
+    fn read_chat(&self, _value: &Value, _answer: &mut ChatAnswer) {}
 
     /// The field whose texts are pictures, whatever they begin with.
     fn picture_field(&self) -> &'static str;

@@ -7,6 +7,7 @@ mod key;
 mod planner;
 mod run;
 mod stats;
+mod text;
 mod voice;
 mod work;
 
@@ -20,7 +21,7 @@ pub use self::{
 use self::work::{BadParams, LocalWork, ProviderWork, Service, Work};
 
 /// All services, in the order in which they are listed.
-static SERVICES: &[&dyn Service] = &[&image::Image, &voice::Voice, &debug::Debug];
+static SERVICES: &[&dyn Service] = &[&image::Image, &text::Text, &voice::Voice, &debug::Debug];
 
 /// The service and the method of a task's kind, such as `image.generate`; None if there is no such method.
 fn find(kind: &str) -> Option<(&'static dyn Service, &'static str)> {
@@ -40,6 +41,7 @@ mod tests {
             ("image.generate", Some(("image", "generate"))),
             ("debug.noop", Some(("debug", "noop"))),
             ("voice.speak", Some(("voice", "speak"))),
+            ("text.chat", Some(("text", "chat"))),
             ("image.noop", None),
             ("image", None),
             ("image.generate.twice", None),

@@ -47,7 +47,7 @@ impl ArtifactRow {
         }
     }
 
-    /// The output of a task that names this artifact.
+    /// The output of a task that names this artifact, without its text, which is in the file.
     pub fn output(&self, artifacts: &Path) -> Output {
         Output {
             digest: self.digest,
@@ -57,6 +57,7 @@ impl ArtifactRow {
             height: self.height,
             duration_s: self.duration_s,
             path: self.path(artifacts).to_string_lossy().into_owned(),
+            text: None,
         }
     }
 }

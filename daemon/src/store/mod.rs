@@ -17,6 +17,7 @@ mod error;
 mod files;
 mod group;
 mod history;
+mod inline_text;
 mod open;
 mod origin;
 mod query;
@@ -38,6 +39,7 @@ pub use self::{
     error::StoreError,
     files::Lost,
     history::{Pruned, forget, prune, prune_pinning},
+    inline_text::{add_texts, is_inline},
     open::{Opened, open},
     origin::{Loss, born, save_ids},
     query::{

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reel_protocol::{
-    BatchId, Cost, Digest, JsonText, Output, Progress, Source, TaskId, TaskState, TaskView, Timestamp,
+    BatchId, Cost, Digest, JsonText, Progress, Source, TaskId, TaskState, TaskView, Timestamp,
     limits::PAGE_BYTES,
 };
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use super::{
     StoreError, artifacts,
     columns::{hold_at, json_at, state_at},
+    inline_text,
 };
 
 const COLUMNS: &str = "id, rev, kind, name, state, hold_reason, priority, client, batch, after, coalesce(provider, wanted_provider), \
@@ -41,7 +42,11 @@ pub struct Filter {
 pub fn view(connection: &Connection, artifacts: &Path, id: TaskId) -> Result<Option<TaskView>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?"))?;
     let found = statement.query_row([id.0], task_view).optional()?;
-    found.map(|task| with_outputs(connection, artifacts, task)).transpose()
+    let mut found = found.map(|task| with_outputs(connection, artifacts, task)).transpose()?;
+    if let Some(task) = &mut found {
+        inline_text::add_texts(&mut task.outputs);
+    }
+    Ok(found)
 }
 
 /// Tasks that were asked for by their ids.
@@ -49,7 +54,7 @@ pub fn view(connection: &Connection, artifacts: &Path, id: TaskId) -> Result<Opt
 pub struct Found {
     /// In the order asked.
     pub tasks: Vec<TaskView>,
-    /// Those whose params and metadata were left out, as all together would be more than [`PAGE_BYTES`].
+    /// Those whose params, metadata and texts were left out, as all together would be more than [`PAGE_BYTES`].
     pub omitted: Vec<TaskId>,
 }
 
@@ -65,21 +70,22 @@ pub fn views(
     for id in ids {
         let mut rows = statement.query([id.0])?;
         let Some(row) = rows.next()? else { return Ok(Err(*id)) };
-        let bytes = text_bytes(row)?;
         // The first one is always whole: one task alone can be asked for in no smaller piece.
-        let is_whole = found.tasks.is_empty() || bytes <= room_bytes;
-        let task = if is_whole { task_view(row)? } else { task_outline(row)? };
-        if is_whole {
+        let whole = whole_task(connection, artifacts, row, room_bytes, found.tasks.is_empty())?;
+        let task = if let Some((task, bytes)) = whole {
             room_bytes = room_bytes.saturating_sub(bytes);
+            task
         } else {
             found.omitted.push(*id);
-        }
-        found.tasks.push(with_outputs(connection, artifacts, task)?);
+            with_outputs(connection, artifacts, task_outline(row)?)?
+        };
+        found.tasks.push(task);
     }
     Ok(Ok(found))
 }
 
-/// A page of tasks, newest first, and whether more follow: it ends with the filter's limit, or before [`PAGE_BYTES`] of params and metadata.
+/// A page of tasks, newest first, and whether more follow: it ends with the filter's limit, or before [`PAGE_BYTES`] of params, metadata and
+/// texts.
 pub fn list(
     connection: &Connection,
     artifacts: &Path,
@@ -93,12 +99,13 @@ pub fn list(
     let mut tasks = Vec::new();
     let mut room_bytes = PAGE_BYTES;
     while let Some(row) = rows.next()? {
-        let bytes = text_bytes(row)?;
-        if tasks.len() == filter.limit as usize || (bytes > room_bytes && !tasks.is_empty()) {
+        if tasks.len() == filter.limit as usize {
             return Ok((tasks, true));
         }
+        let whole = whole_task(connection, artifacts, row, room_bytes, tasks.is_empty())?;
+        let Some((task, bytes)) = whole else { return Ok((tasks, true)) };
         room_bytes = room_bytes.saturating_sub(bytes);
-        tasks.push(with_outputs(connection, artifacts, task_view(row)?)?);
+        tasks.push(task);
     }
     Ok((tasks, false))
 }
@@ -267,14 +274,29 @@ fn with_outputs(
         statement.query_map([task.id.0], |row| row.get::<_, [u8; 32]>(0))?.collect::<Result<Vec<_>, _>>()?;
     for digest in digests {
         if let Some(row) = artifacts::artifact(connection, Digest::from_bytes(digest))? {
-            task.outputs.push(output(artifacts, &row));
+            task.outputs.push(row.output(artifacts));
         }
     }
     Ok(task)
 }
 
-fn output(artifacts: &Path, row: &artifacts::ArtifactRow) -> Output {
-    row.output(artifacts)
+/// A task with its params, metadata and texts, and how many bytes these have; None where they are more than there is room for, unless it is
+/// the first.
+fn whole_task(
+    connection: &Connection,
+    artifacts: &Path,
+    row: &Row<'_>,
+    room_bytes: usize,
+    is_first: bool,
+) -> Result<Option<(TaskView, usize)>, StoreError> {
+    let bytes = text_bytes(row)?;
+    if bytes > room_bytes && !is_first {
+        return Ok(None);
+    }
+    let mut task = with_outputs(connection, artifacts, task_view(row)?)?;
+    inline_text::add_texts(&mut task.outputs);
+    let bytes = bytes + inline_text::text_bytes(&task.outputs);
+    Ok((bytes <= room_bytes || is_first).then_some((task, bytes)))
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ pub struct TaskWaitResult {
     pub tasks: Vec<TaskView>,
     /// Whether the time ran out first; the work goes on.
     pub timed_out: bool,
-    /// Tasks that are shown without their `params` and `metadata`, as the answer would be too large; `task.get` has them.
+    /// Tasks that are shown without their `params`, `metadata` and texts of outputs, as the answer would be too large; `task.get` has them.
     #[serde(default)]
     pub omitted: Vec<TaskId>,
 }

@@ -1,4 +1,4 @@
-//! The answers of OpenAI's images API and speech API, good and bad, as the service words them.
+//! The answers of OpenAI's images API, speech API and chat API, good and bad, as the service words them.
 
 use std::{
     io::Write as _,
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     Delivery,
+    chat::Chat,
     fault::{Fault, RetryAfter},
     http::{Body, Request, Response},
     picture::{Gallery, Picture, declaring_too_much, seed_of},
@@ -25,12 +26,14 @@ const WAV: &[u8] = include_bytes!("../../../daemon/src/media/samples/speech.wav"
 const MP3: &[u8] = include_bytes!("../../../daemon/src/media/samples/speech.mp3");
 
 /// What a call asks for, and how this server shall serve it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Order {
     pub(super) prompt: String,
     pub(super) pictures: Vec<Picture>,
     /// The sound file and its type, where speech is asked for.
     pub(super) speech: Option<(&'static str, &'static [u8])>,
+    /// The conversation, where an answer is asked for.
+    pub(super) chat: Option<Chat>,
     pub(super) delivery: Delivery,
     /// This server's address, without a slash at its end.
     pub(super) origin: String,
@@ -42,6 +45,9 @@ impl Order {
         let body = request.json();
         if request.path.ends_with("/audio/speech") {
             return Self::read_speech(&body);
+        }
+        if request.path.ends_with("/chat/completions") {
+            return Self::read_chat(&body);
         }
         let prompt = body["prompt"].as_str().filter(|prompt| !prompt.is_empty());
         let prompt = prompt.ok_or_else(|| invalid("prompt", "Missing required parameter: 'prompt'."))?;
@@ -59,7 +65,7 @@ impl Order {
         let delivery =
             if body["response_format"] == "url" { Delivery::AbsoluteUrl } else { Delivery::Base64 };
         let pictures = (0..n).map(picture).collect();
-        Ok(Self { prompt: prompt.to_owned(), pictures, speech: None, delivery, origin: String::new() })
+        Ok(Self { prompt: prompt.to_owned(), pictures, delivery, ..Self::default() })
     }
 
     fn read_speech(body: &Value) -> Result<Self, Response> {
@@ -75,14 +81,21 @@ impl Order {
             Some("wav") => ("audio/wav", WAV),
             Some(_) => return Err(invalid("response_format", "Invalid response_format.")),
         };
-        let (pictures, delivery) = (Vec::new(), Delivery::Base64);
-        Ok(Self { prompt, pictures, speech: Some(speech), delivery, origin: String::new() })
+        Ok(Self { prompt, speech: Some(speech), ..Self::default() })
+    }
+
+    fn read_chat(body: &Value) -> Result<Self, Response> {
+        let chat = Chat::read(body).ok_or_else(|| invalid("messages", "Invalid 'messages' or 'model'."))?;
+        Ok(Self { prompt: chat.prompt.clone(), chat: Some(chat), ..Self::default() })
     }
 
     /// The good answer.
     pub(super) fn good(&self, gallery: &Gallery) -> Response {
         if let Some((media_type, bytes)) = self.speech {
             return Response::new(200, media_type, bytes.to_vec());
+        }
+        if let Some(chat) = &self.chat {
+            return chat.good();
         }
         let mut body = Body::default();
         body.push(format!("{{\"created\":{},\"data\":[", now().as_secs()));

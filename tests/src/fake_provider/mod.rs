@@ -1,4 +1,4 @@
-//! A server that stands in for OpenAI's images API, its speech API and their kin: real pictures, and every fault a network or a service has.
+//! A server that stands in for OpenAI's images API, its speech API, its chat API and their kin: real pictures, and every fault a network or a service has.
 //!
 //! ```ignore
 //! let provider = FakeProvider::start();
@@ -9,10 +9,11 @@
 //! assert_eq!(provider.most_at_once(), 1);
 //! ```
 //!
-//! It serves `POST /v1/images/generations`, `POST /v1/audio/speech`, `GET /v1/models` and, for answers that name addresses, `GET /files/…`. A thread
+//! It serves `POST /v1/images/generations`, `POST /v1/audio/speech`, `POST /v1/chat/completions`, `GET /v1/models` and, for answers that name addresses, `GET /files/…`. A thread
 //! for each connection; dropped, it closes all of them and its port.
 
 mod answer;
+mod chat;
 mod fault;
 mod files;
 mod http;
@@ -38,9 +39,10 @@ pub use self::{
 use crate::wait::eventually;
 
 /// How good answers hand out their pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Delivery {
     /// `b64_json`.
+    #[default]
     Base64,
     /// `url`, with this server's address in it.
     AbsoluteUrl,

@@ -43,7 +43,9 @@ fn one(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
     server.ledger.remember(request);
     let path = request.path.split('?').next().unwrap_or_default();
     let response = match (request.method.as_str(), path) {
-        ("POST", "/v1/images/generations" | "/v1/audio/speech") => return pictures(server, stream, request),
+        ("POST", "/v1/images/generations" | "/v1/audio/speech" | "/v1/chat/completions") => {
+            return generate(server, stream, request);
+        }
         ("GET", "/v1/models") if server.admits(request) => answer::models(),
         ("GET", "/v1/models") => answer::unauthorized(),
         ("GET", path) if path.starts_with("/files/") => {
@@ -56,7 +58,7 @@ fn one(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
     Ok(ControlFlow::Continue(()))
 }
 
-fn pictures(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
+fn generate(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
     let came = Instant::now();
     let order = Order::read(request);
     let prompt = order.as_ref().map_or_else(

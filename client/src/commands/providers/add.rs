@@ -339,9 +339,19 @@ mod tests {
         let model = |text: &str| parse_model(text).unwrap();
         let section = of(&openai());
         assert_eq!(section.api_key, Some(KeySource::Env("OPENAI_API_KEY".to_owned())));
-        assert_eq!(models(&section), [(Some("image"), "gpt-image-2"), (Some("voice"), "gpt-4o-mini-tts")]);
+        assert_eq!(
+            models(&section),
+            [
+                (Some("image"), "gpt-image-2"),
+                (Some("voice"), "gpt-4o-mini-tts"),
+                (Some("text"), "gpt-5-mini")
+            ]
+        );
         let section = of(&Args { model: vec![model("image=x")], key_env: Some("K".to_owned()), ..openai() });
-        assert_eq!(models(&section), [(Some("voice"), "gpt-4o-mini-tts"), (Some("image"), "x")]);
+        assert_eq!(
+            models(&section),
+            [(Some("voice"), "gpt-4o-mini-tts"), (Some("text"), "gpt-5-mini"), (Some("image"), "x")]
+        );
         assert_eq!(section.api_key, Some(KeySource::Env("K".to_owned())));
         let section = of(&Args { services: vec!["voice".to_owned()], ..openai() });
         assert_eq!((models(&section).len(), section.services.len()), (1, 0));

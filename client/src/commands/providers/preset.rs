@@ -67,8 +67,13 @@ impl Preset {
 pub static PRESETS: &[Preset] = &[
     Preset {
         key_variable: Some("OPENAI_API_KEY"),
-        models: &[("image", "gpt-image-2"), ("voice", "gpt-4o-mini-tts")],
-        ..Preset::remote("openai", "OpenAI: pictures and speech", "https://api.openai.com/v1")
+        models: &[("image", "gpt-image-2"), ("voice", "gpt-4o-mini-tts"), ("text", "gpt-5-mini")],
+        ..Preset::remote("openai", "OpenAI: pictures, speech and answers", "https://api.openai.com/v1")
+    },
+    Preset {
+        key_variable: Some("DEEPSEEK_API_KEY"),
+        models: &[("text", "deepseek-v4-flash")],
+        ..Preset::remote("deepseek", "DeepSeek: answers", "https://api.deepseek.com")
     },
     Preset {
         is_free: true,

@@ -241,6 +241,11 @@ impl Provider for CommandProvider {
                     report(0, 1);
                     self.speak(params, cancel).await
                 }
+                ServiceRequest::Chat(_) => {
+                    let message = format!("{} makes no texts", self.definition.program);
+                    let hint = "reel providers shows what each one serves";
+                    Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)))
+                }
             };
             if let Some(permit) = &permit {
                 permit.judge(match &made {

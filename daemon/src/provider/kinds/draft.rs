@@ -79,6 +79,15 @@ impl Provider for Draft {
                     (draw_all(&request, &self.budget, &cancel, &progress)?, Vec::new())
                 }
                 ServiceRequest::Speech(params) => (vec![self.silence(&params)?], vec![silence_note()]),
+                ServiceRequest::Chat(_) => {
+                    let hint = "reel config edit adds a provider of texts";
+                    return Err(failed(
+                        ErrorCode::ProviderRefused,
+                        "draft makes no texts".into(),
+                        hint,
+                        false,
+                    ));
+                }
             };
             // The next one draws while this one waits for the disk.
             drop(permit);

@@ -1,21 +1,23 @@
-//! The images API and the speech API of `OpenAI`, and of the servers that speak them. Pure.
+//! The images API, the speech API and the chat API of `OpenAI`, and of the servers that speak them. Pure.
 //!
 //! Sources: openai-openapi `openapi.yaml` (`CreateImageRequest`, `ImagesResponse`, `CreateSpeechRequest`, `Error`), openai-python `_base_client.py` for what its SDK
 //! retries, and `LiteLLM`'s and stable-diffusion.cpp's answers as seen.
 
+mod chat;
 mod items;
 
 use std::{sync::Arc, time::SystemTime};
 
-use reel_protocol::{SpeechFormat, SpeechParams};
+use reel_protocol::{ChatParams, SpeechFormat, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
 use crate::{
     config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
-    domain::{Class, ImageCapabilities, ImageRequest, LONGEST_WAIT, SpeechCapabilities},
+    domain::{ChatCapabilities, Class, ImageCapabilities, ImageRequest, LONGEST_WAIT, SpeechCapabilities},
     provider::{
         Equipment, Kind, Provider,
+        chat::ChatAnswer,
         http::{Document, Node, retry_after, should_retry},
         remote::RemoteProvider,
         wire::{Item, Refusal, Submission, Wire},
@@ -72,7 +74,7 @@ impl KindSection for Openai {
     }
 
     fn services(&self) -> &'static [&'static str] {
-        &["image", "voice"]
+        &["image", "voice", "text"]
     }
 
     fn is_paid(&self) -> bool {
@@ -105,6 +107,10 @@ impl Kind for Openai {
             own_fields: &["model", "input", "voice", "response_format", "speed", "stream_format"],
             ..SpeechCapabilities::default()
         }
+    }
+
+    fn chat(&self) -> ChatCapabilities {
+        ChatCapabilities { own_fields: chat::OWN_FIELDS }
     }
 
     fn build(&self, config: &ProviderConfig, equipment: &Equipment) -> Option<Arc<dyn Provider>> {
@@ -187,6 +193,14 @@ impl Wire for Openai {
         let extra = params.extra.as_ref().and_then(|extra| extra.decode::<Map<String, Value>>().ok());
         body.extend(extra.unwrap_or_default());
         Some(Submission { path: "audio/speech", body: Value::Object(body).to_string().into_bytes() })
+    }
+
+    fn chat(&self, params: &ChatParams, model: Option<&str>, base: &Url) -> Option<Submission> {
+        Some(chat::request(params, model, base))
+    }
+
+    fn read_chat(&self, value: &Value, answer: &mut ChatAnswer) {
+        chat::read(value, answer);
     }
 
     fn picture_field(&self) -> &'static str {

@@ -128,7 +128,7 @@ impl RemoteProvider {
             Class::Gone | Class::Unknown => "reel retry asks again, and may pay again".to_owned(),
         };
         let message = if status.is_success() {
-            format!("{name} answered without a picture: {message}")
+            format!("{name} answered without a result: {message}")
         } else {
             format!("{name}: {message}")
         };

@@ -118,7 +118,7 @@ impl TaskTracker {
             (Answer::Refused(refusal), reply) => reply.refuse(refusal),
             (Answer::Taken(taken), reply) => reply.taken(taken, self.reader()),
             (Answer::Task(id), reply) => reply.show(Some(id), self.show(ctx)),
-            (Answer::Hit(task), Reply::View(reply)) => drop(reply.send(Ok(*task))),
+            (Answer::Hit(task), Reply::View(reply)) => answer_hit(*task, reply),
             (Answer::Waited { shown, timed_out }, reply) => reply.waited(shown, timed_out, self.show(ctx)),
             (Answer::Removed, Reply::Removal(reply)) => drop(reply.send(Ok(()))),
             (Answer::Unpinned(bytes), Reply::Room(reply)) => drop(reply.send(bytes)),
@@ -130,6 +130,21 @@ impl TaskTracker {
             }
         }
     }
+}
+
+/// Answers a call from the cache. A short text is read from its file first, apart from the rooms' thread.
+fn answer_hit(mut task: TaskView, reply: ReplyTo<TaskView>) {
+    if !task.outputs.iter().any(store::is_inline) {
+        return drop(reply.send(Ok(task)));
+    }
+    actix::spawn(async move {
+        let read = tokio::task::spawn_blocking(move || {
+            store::add_texts(&mut task.outputs);
+            task
+        });
+        let answer = read.await.map_err(|_| TaskRefusal::Stopping);
+        drop(reply.send(answer));
+    });
 }
 
 /// The answer to come; a tracker that stops gives none.

@@ -1,0 +1,239 @@
+//! The chat API: a request, and what its answer says, whole or in pieces. Pure.
+//!
+//! Source: openai-openapi `openapi.yaml` (`CreateChatCompletionRequest`, `CreateChatCompletionResponse`,
+//! `CreateChatCompletionStreamResponse`).
+
+use std::collections::BTreeMap;
+
+use reel_protocol::{ChatParams, JsonText};
+use reqwest::Url;
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
+
+use crate::provider::{chat::ChatAnswer, wire::Submission};
+
+/// Fields that are made of the params.
+pub(super) const OWN_FIELDS: &[&str] = &[
+    "model",
+    "messages",
+    "temperature",
+    "max_tokens",
+    "max_completion_tokens",
+    "response_format",
+    "tools",
+    "tool_choice",
+    "stream",
+    "stream_options",
+    "n",
+];
+
+/// The service that took another name for `max_tokens`: its newer models refuse the old one, which all other servers know.
+const OPENAI_HOST: &str = "api.openai.com";
+
+/// The body of a request. What was given as JSON is sent to the letter: models write the fields of an answer in the order of their schema.
+#[derive(Debug, Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<&'a JsonText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'a JsonText>,
+    #[serde(flatten)]
+    extra: BTreeMap<String, Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Message<'a> {
+    Given(Box<RawValue>),
+    Said { role: &'static str, content: &'a str },
+}
+
+#[derive(Debug, Serialize)]
+struct ResponseFormat<'a> {
+    r#type: &'static str,
+    json_schema: NamedSchema<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct NamedSchema<'a> {
+    name: &'static str,
+    schema: &'a JsonText,
+    strict: bool,
+}
+
+/// The request for an answer.
+pub(super) fn request(params: &ChatParams, model: Option<&str>, base: &Url) -> Submission {
+    let is_openai = base.host_str() == Some(OPENAI_HOST);
+    let response_format = params.schema.as_ref().map(|schema| ResponseFormat {
+        r#type: "json_schema",
+        json_schema: NamedSchema { name: "answer", schema, strict: true },
+    });
+    let body = Body {
+        model,
+        messages: messages(params),
+        temperature: params.temperature,
+        max_tokens: params.max_tokens.filter(|_| !is_openai),
+        max_completion_tokens: params.max_tokens.filter(|_| is_openai),
+        response_format,
+        tools: params.tools.as_ref(),
+        tool_choice: params.tool_choice.as_ref(),
+        extra: params.extra.as_ref().and_then(|extra| extra.decode().ok()).unwrap_or_default(),
+    };
+    // Texts and JSON that was read before can always be written.
+    Submission { path: "chat/completions", body: serde_json::to_vec(&body).unwrap_or_default() }
+}
+
+/// The conversation: what was given, behind the system's message.
+fn messages(params: &ChatParams) -> Vec<Message<'_>> {
+    let system = params.system.iter().map(|content| Message::Said { role: "system", content });
+    let prompt = params.prompt.iter().map(|content| Message::Said { role: "user", content });
+    let given: Vec<Box<RawValue>> =
+        params.messages.as_ref().and_then(|messages| messages.decode().ok()).unwrap_or_default();
+    system.chain(given.into_iter().map(Message::Given)).chain(prompt).collect()
+}
+
+/// Adds to an answer what a value says: the whole answer, or one piece of it.
+pub(super) fn read(value: &Value, answer: &mut ChatAnswer) {
+    if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
+        answer.error = Some(error.clone());
+        return;
+    }
+    if let Some(usage) = value.get("usage").filter(|usage| usage.is_object()) {
+        answer.usage = Some(usage.clone());
+    }
+    let Some(choice) = value.pointer("/choices/0") else { return };
+    answer.has_begun = true;
+    if let Some(message) = choice.get("message").or_else(|| choice.get("delta")) {
+        add_content(message.get("content"), &mut answer.text);
+        if let Some(refusal) = message.get("refusal").and_then(Value::as_str) {
+            answer.refusal.get_or_insert_default().push_str(refusal);
+        }
+        if let Some(calls) = message.get("tool_calls").and_then(Value::as_array) {
+            answer.tool_calls.extend(calls.iter().cloned());
+        }
+    }
+    if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
+        answer.finish_reason = Some(reason.to_owned());
+    }
+}
+
+/// A content is a text, or a list of parts of which some are texts.
+fn add_content(content: Option<&Value>, text: &mut String) {
+    match content {
+        Some(Value::String(content)) => text.push_str(content),
+        Some(Value::Array(parts)) => {
+            for part in parts {
+                text.push_str(part.get("text").and_then(Value::as_str).unwrap_or_default());
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sent(json: &str, base: &str) -> Value {
+        let params = JsonText::parse(json.to_owned()).unwrap().decode().unwrap();
+        let submission = request(&params, Some("m"), &Url::parse(base).unwrap());
+        assert_eq!(submission.path, "chat/completions");
+        serde_json::from_slice(&submission.body).unwrap()
+    }
+
+    #[test]
+    fn a_request_has_what_was_given_and_nothing_else() {
+        let base = "http://127.0.0.1:11434/v1";
+        for (params, body) in [
+            (r#"{"prompt":"a"}"#, json!({ "model": "m", "messages": [{ "role": "user", "content": "a" }] })),
+            (
+                r#"{"prompt":"a","system":"s","temperature":0,"max_tokens":7}"#,
+                json!({
+                    "model": "m", "temperature": 0.0, "max_tokens": 7,
+                    "messages": [{ "role": "system", "content": "s" }, { "role": "user", "content": "a" }],
+                }),
+            ),
+            (
+                r#"{"messages":[{"role":"tool","tool_call_id":"1","content":[{"type":"text","text":"b"}],"x":null}],
+                    "tools":[{"type":"function"}],"tool_choice":"auto","extra":{"top_p":0.5}}"#,
+                json!({
+                    "model": "m", "tools": [{ "type": "function" }], "tool_choice": "auto", "top_p": 0.5,
+                    "messages": [{
+                        "role": "tool", "tool_call_id": "1", "content": [{ "type": "text", "text": "b" }], "x": null,
+                    }],
+                }),
+            ),
+            (
+                r#"{"prompt":"a","schema":{"type":"object"}}"#,
+                json!({
+                    "model": "m", "messages": [{ "role": "user", "content": "a" }],
+                    "response_format": {
+                        "type": "json_schema",
+                        "json_schema": { "name": "answer", "schema": { "type": "object" }, "strict": true },
+                    },
+                }),
+            ),
+        ] {
+            assert_eq!(sent(params, base), body, "{params}");
+        }
+        let ordered = r#"{"prompt":"a","schema":{"z":{"y":1,"x":2}},"extra":{"b":{"d":1,"c":2}}}"#;
+        let params = JsonText::parse(ordered.to_owned()).unwrap().decode().unwrap();
+        let body = request(&params, None, &Url::parse(base).unwrap()).body;
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains(r#"{"z":{"y":1,"x":2}}"#) && body.contains(r#"{"d":1,"c":2}"#), "{body}");
+        let openai = sent(r#"{"prompt":"a","max_tokens":7}"#, "https://api.openai.com/v1");
+        assert_eq!((&openai["max_completion_tokens"], &openai["max_tokens"]), (&json!(7), &Value::Null));
+    }
+
+    #[test]
+    fn an_answer_is_read_whole_or_in_pieces() {
+        let read_all = |values: &[Value]| {
+            let mut answer = ChatAnswer::default();
+            for value in values {
+                read(value, &mut answer);
+            }
+            answer
+        };
+        let usage = json!({ "prompt_tokens": 3, "completion_tokens": 2 });
+        let whole = json!({
+            "choices": [{ "message": { "role": "assistant", "content": "Hi there.", "refusal": null }, "finish_reason": "stop" }],
+            "usage": usage,
+        });
+        let pieces = [
+            json!({ "choices": [{ "delta": { "role": "assistant", "content": "" }, "finish_reason": null }] }),
+            json!({ "choices": [{ "delta": { "content": "Hi " } }] }),
+            json!({ "choices": [{ "delta": { "content": [{ "type": "text", "text": "there." }] } }] }),
+            json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }], "usage": null }),
+            json!({ "choices": [], "usage": usage }),
+        ];
+        let expected = ChatAnswer {
+            text: "Hi there.".into(),
+            finish_reason: Some("stop".into()),
+            usage: Some(usage.clone()),
+            has_begun: true,
+            ..ChatAnswer::default()
+        };
+        assert_eq!(read_all(&[whole]), expected);
+        assert_eq!(read_all(&pieces), expected);
+        let refused = json!({ "choices": [{ "message": { "content": null, "refusal": "I cannot." } }] });
+        assert_eq!(read_all(&[refused]).refusal.as_deref(), Some("I cannot."));
+        assert_eq!(
+            read_all(&[json!({ "error": { "message": "m" } })]).error,
+            Some(json!({ "message": "m" }))
+        );
+        assert_eq!(read_all(&[json!({ "error": null, "choices": [] })]), ChatAnswer::default());
+    }
+}

@@ -1,0 +1,176 @@
+//! Chats: the answer is a text, or calls of tools, that becomes a file; or it says why there is none.
+
+use std::{cell::Cell, sync::Arc};
+
+use reel_protocol::{ChatParams, TaskNote};
+use reqwest::{StatusCode, header::HeaderMap};
+use serde_json::json;
+
+use super::{RemoteProvider, failures::shown};
+use crate::{
+    cache::{Body, NewArtifact},
+    domain::{CancelSignal, Class, Facts, Failure, ProgressSink},
+    provider::{
+        GenerateError, Generated, Permit,
+        chat::{ChatAnswer, ChatBody, ChatReader, MAX_ANSWER_BYTES},
+        http::{Chunks, Document},
+        wire::Wire,
+    },
+    secret::Secret,
+};
+
+/// What reading an answer holds: its body, what is understood of it, and the text.
+const READING_BYTES: u64 = 3 * MAX_ANSWER_BYTES as u64;
+
+/// A text with what is to be said about it.
+struct Answered {
+    text: String,
+    facts: Facts,
+    notes: Vec<TaskNote>,
+    cost_microusd: Option<u64>,
+}
+
+/// The head of an answer.
+struct Head<'a> {
+    status: StatusCode,
+    headers: HeaderMap,
+    key: Option<&'a Secret>,
+}
+
+impl RemoteProvider {
+    /// Has a model answer.
+    pub(super) async fn chat(
+        &self,
+        params: &ChatParams,
+        permit: Option<Permit>,
+        cancel: CancelSignal,
+        progress: &ProgressSink,
+    ) -> Result<Generated, GenerateError> {
+        let mut share = self.ready(1, READING_BYTES).map_err(GenerateError::Failed)?;
+        let has_left = Cell::new(false);
+        let leaves = || {
+            has_left.set(true);
+            if let Some(permit) = &permit {
+                permit.leaves();
+            }
+        };
+        let asking = self.ask_model(params, progress, leaves);
+        let answered = self.unless_stopped(permit.as_ref(), cancel, &has_left, asking).await?;
+        drop(permit);
+        let Answered { text, facts, notes, cost_microusd } = answered;
+        let reservation = Some(share.split(text.len() as u64));
+        let artifact = NewArtifact { body: Body::Held(text.into_bytes()), reservation, facts };
+        Ok(Generated { pictures: vec![artifact].into(), notes, cost_microusd })
+    }
+
+    async fn ask_model(
+        &self,
+        params: &ChatParams,
+        progress: &ProgressSink,
+        leaves: impl FnOnce(),
+    ) -> Result<Answered, Failure> {
+        let key = self.key().await?;
+        let model = params.model.as_deref().or(self.config.model_for("text"));
+        let submission = self.wire.chat(params, model, &self.remote.base_url).ok_or_else(|| {
+            let message = format!("{} makes no texts", self.config.name);
+            Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
+        })?;
+        let exchange = self.post(submission, key.as_ref(), progress, leaves).await?;
+        let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
+        let wire = Arc::clone(&self.wire);
+        let read = exchange.read_with(|_| (), move |chunks| Ok(read(chunks, &*wire))).await;
+        let head = Head { status, headers, key: key.as_ref() };
+        let answered = self.read(read).and_then(|(body, cut)| self.answered(body, cut, &head));
+        answered.map_err(|failure| failure.status(status.as_u16()))
+    }
+
+    /// What a body that came means.
+    fn answered(&self, body: ChatBody, cut: Option<String>, head: &Head<'_>) -> Result<Answered, Failure> {
+        let ChatBody { answer, is_whole, is_too_large, beginning } = body;
+        if is_too_large {
+            return Err(self.bad_answer(&format!("the answer is larger than {MAX_ANSWER_BYTES} bytes")));
+        }
+        if let Some(error) = &answer.error {
+            let failure = self.refused_answer(error.to_string().as_bytes(), head);
+            // What a model had begun to write may have been paid.
+            let is_repeated = matches!(failure.class, Class::Transient(_) | Class::RateLimited(_));
+            return Err(if is_repeated && !answer.text.is_empty() {
+                Failure { class: Class::Unknown, ..failure }
+            } else {
+                failure
+            });
+        }
+        match cut {
+            _ if is_whole && answer.has_begun => self.text(answer, head),
+            Some(cut) => Err(self.lost(&cut)),
+            None if answer.has_begun => Err(self.lost("the answer ended before its end")),
+            None if beginning.is_empty() => Err(self.bad_answer("the answer is empty")),
+            None => Err(self.refused_answer(&beginning, head)),
+        }
+    }
+
+    /// What an answer that came to its end is: a text, calls of tools, or a refusal.
+    fn text(&self, answer: ChatAnswer, head: &Head<'_>) -> Result<Answered, Failure> {
+        let ChatAnswer { text, tool_calls, refusal, finish_reason, usage, .. } = answer;
+        let name = &self.config.name;
+        let reason = finish_reason.as_deref().unwrap_or_default();
+        let moderated = |message: String| {
+            let hint = "change the prompt; asking the same again would be refused again";
+            Failure::new(Class::Moderated, message, hint)
+        };
+        if let Some(words) = refusal.filter(|words| !words.trim().is_empty()) {
+            return Err(moderated(format!("{name} refused to answer: {}", shown(&words, head.key))));
+        }
+        if reason == "content_filter" {
+            return Err(moderated(format!("{name}'s filter of contents stopped the answer")));
+        }
+        if reason == "insufficient_system_resource" {
+            return Err(self.bad_answer("the service had no resources left to finish the answer"));
+        }
+        if text.trim().is_empty() && tool_calls.is_empty() {
+            return Err(self.bad_answer(match reason {
+                "length" => "the tokens were used up before the answer's text began: raise max_tokens",
+                _ => "the answer is empty",
+            }));
+        }
+        let mut notes = Vec::new();
+        if reason == "length" {
+            let message = "the answer ends where its tokens were used up: raise max_tokens for all of it";
+            notes.push(TaskNote::new(TaskNote::TRUNCATED, message));
+        }
+        let usage = usage.map(|usage| json!({ "usage": usage }).to_string()).unwrap_or_default();
+        let cost_microusd = self.wire.cost_microusd(&head.headers, &Document::of_error(usage.as_bytes()));
+        let (text, facts) = if tool_calls.is_empty() {
+            (text, Facts::new("text/plain", "txt"))
+        } else {
+            let content = Some(text).filter(|text| !text.is_empty());
+            let message = json!({ "role": "assistant", "content": content, "tool_calls": tool_calls });
+            (message.to_string(), Facts::new("application/json", "json"))
+        };
+        Ok(Answered { text, facts, notes, cost_microusd })
+    }
+
+    /// What a body means that is no answer.
+    fn refused_answer(&self, body: &[u8], head: &Head<'_>) -> Failure {
+        let document = Document::of_error(body);
+        let refusal = self.wire.refusal(head.status, &head.headers, &document);
+        if document.is_web_page() {
+            return self.web_page(&refusal, head.status, head.key);
+        }
+        self.refused(refusal, head.status, head.key)
+    }
+}
+
+/// Reads a body to its end, and why it was cut if it was. Blocks on it.
+fn read(chunks: Chunks, wire: &dyn Wire) -> (ChatBody, Option<String>) {
+    let mut reader = ChatReader::new(wire);
+    let mut cut = None;
+    for chunk in chunks {
+        match chunk {
+            Ok(bytes) if reader.push(&bytes) => {}
+            Ok(_) => break,
+            Err(reason) => cut = Some(reason),
+        }
+    }
+    (reader.finish(), cut)
+}

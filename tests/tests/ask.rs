@@ -1,0 +1,247 @@
+//! `text.chat` and `reel ask`: what is sent, what comes back, where it is shown, and what a person gets instead of an answer.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{fs, process::Stdio};
+
+use reel_tests::{
+    Connection, FakeProvider, Sandbox,
+    fake_provider::{Cut, Fault},
+    process::finish,
+    studio::studio,
+};
+use serde_json::{Value, json};
+
+/// What the provider of a writer has in its section.
+const WRITES: &str = "models = { text = \"writer-1\" }\n";
+
+/// A daemon whose provider `studio` answers.
+fn writer(provider: &FakeProvider, more: &str) -> Sandbox {
+    studio(provider, &format!("{WRITES}{more}"))
+}
+
+fn sent(provider: &FakeProvider) -> Value {
+    let requests = provider.requests();
+    let last = requests.last().unwrap();
+    assert_eq!(last.path, "/v1/chat/completions");
+    last.json()
+}
+
+/// A whole answer with this choice.
+fn answer(message: &Value, finish_reason: &str) -> Fault {
+    let body = json!({ "choices": [{ "index": 0, "message": message, "finish_reason": finish_reason }] });
+    Fault::answered(200, body.to_string())
+}
+
+fn says(content: &str) -> Value {
+    json!({ "role": "assistant", "content": content })
+}
+
+#[test]
+fn an_answer_is_printed_written_kept_and_paid_once() {
+    let provider = FakeProvider::start();
+    let sandbox = writer(&provider, "");
+    let asked =
+        sandbox.reel(&["ask", "Why is the sea salt?", "--system", "Be brief.", "--temperature", "0.5"]);
+    assert_eq!(asked.expect_code(0).stdout, "You asked: Why is the sea salt?\n");
+    let body = sent(&provider);
+    assert_eq!((&body["model"], &body["temperature"]), (&json!("writer-1"), &json!(0.5)));
+    let messages = json!([
+        { "role": "system", "content": "Be brief." }, { "role": "user", "content": "Why is the sea salt?" },
+    ]);
+    assert_eq!(body["messages"], messages);
+
+    let same = ["ask", "Why is the sea salt?", "--system", "Be brief.", "--temperature", "0.5", "--json"];
+    let again = sandbox.reel(&same).expect_code(0).json();
+    assert_eq!(
+        (&again["text"], &again["task"]["source"]),
+        (&json!("You asked: Why is the sea salt?"), &json!("cache"))
+    );
+    let output = &again["task"]["outputs"][0];
+    assert_eq!((&output["media_type"], &output["text"]), (&json!("text/plain"), &again["text"]));
+    assert_eq!(
+        fs::read_to_string(output["path"].as_str().unwrap()).unwrap(),
+        "You asked: Why is the sea salt?"
+    );
+
+    let written = sandbox.reel(&["ask", "Why is the sea salt?", "-o", "sea.md"]);
+    assert_eq!(written.expect_code(0).stdout, "sea.md\n");
+    assert_eq!(fs::read_to_string(sandbox.work().join("sea.md")).unwrap(), "You asked: Why is the sea salt?");
+    assert_eq!(provider.calls(), 2);
+    sandbox.reel(&["ask", "Why is the sea salt?", "-o", "sea.md"]).expect_code(73);
+    sandbox.reel(&["ask", "Why is the sea salt?", "--fresh"]).expect_code(0);
+    assert_eq!(provider.calls(), 3);
+
+    // Wherever outputs are shown, their text is, after a restart as well.
+    sandbox.kill();
+    sandbox.start();
+    let id = again["task"]["id"].to_string();
+    for arguments in [&["show", id.as_str(), "--json"][..], &["wait", &id, "--json"], &["ls", "--json"]] {
+        let shown = sandbox.reel(arguments).expect_code(0).stdout.clone();
+        assert!(shown.contains(r#""text":"You asked: Why is the sea salt?""#), "{arguments:?}: {shown}");
+    }
+    let called = sandbox.connect().ok(
+        "service.call",
+        json!({ "service": "text", "method": "chat", "params": { "prompt": "Why is the sea salt?" } }),
+    );
+    assert_eq!((&called["source"], &called["outputs"][0]["text"]), (&json!("cache"), &again["text"]));
+    let shown = sandbox.reel(&["show", &id]).expect_code(0).stdout.clone();
+    assert!(shown.contains("You asked: Why is the sea salt?"), "{shown}");
+}
+
+#[test]
+fn a_conversation_and_tools_are_sent_as_they_are_and_calls_come_back_as_json() {
+    let provider = FakeProvider::start();
+    let sandbox = writer(&provider, "");
+    let messages = json!([
+        { "role": "user", "content": [{ "type": "text", "text": "what time?" }, { "type": "image_url", "image_url": { "url": "data:" } }] },
+        { "role": "assistant", "content": null, "tool_calls": [{ "id": "1", "type": "function", "function": { "name": "clock", "arguments": "{}" } }] },
+        { "role": "tool", "tool_call_id": "1", "content": "noon" },
+    ]);
+    let tools =
+        json!([{ "type": "function", "function": { "name": "clock", "parameters": { "type": "object" } } }]);
+    let calls = json!([{ "id": "2", "type": "function", "function": { "name": "clock", "arguments": "{\"zone\":\"UTC\"}" } }]);
+    provider.script([answer(
+        &json!({ "role": "assistant", "content": null, "tool_calls": calls }),
+        "tool_calls",
+    )]);
+    let mut connection = sandbox.connect();
+    let params =
+        json!({ "messages": messages, "tools": tools, "tool_choice": "auto", "extra": { "top_p": 0.1 } });
+    let id = connection.submit("text.chat", params);
+    let task = connection.wait(id);
+    let body = sent(&provider);
+    assert_eq!(
+        (&body["messages"], &body["tools"], &body["tool_choice"]),
+        (&messages, &tools, &json!("auto"))
+    );
+    assert_eq!(body["top_p"], 0.1);
+    let output = &task["outputs"][0];
+    assert_eq!(output["media_type"], "application/json", "{task}");
+    let message: Value = serde_json::from_str(output["text"].as_str().unwrap()).unwrap();
+    assert_eq!(message, json!({ "role": "assistant", "content": null, "tool_calls": calls }));
+}
+
+#[test]
+fn each_fault_leads_to_what_a_person_can_do_about_it() {
+    let provider = FakeProvider::start();
+    let sandbox = writer(&provider, "");
+    let mut connection = sandbox.connect();
+    let failed = |code| ("failed", code);
+    for (text, fault, (state, code), words) in [
+        ("moderated", Fault::Moderated, failed("moderated"), "safety"),
+        ("filtered", answer(&says("I"), "content_filter"), failed("moderated"), "filter"),
+        (
+            "refused",
+            answer(&json!({ "content": null, "refusal": "I will not." }), "stop"),
+            failed("moderated"),
+            "I will not.",
+        ),
+        ("no quota", Fault::InsufficientQuota, failed("quota_exceeded"), "quota"),
+        ("no key", Fault::Unauthorized, failed("provider_auth"), "API key"),
+        ("a web page", Fault::Html, failed("provider_failed"), "web page"),
+        ("other JSON", Fault::OtherJson, failed("provider_failed"), "without a result"),
+        ("an error inside", Fault::ErrorInside, failed("provider_failed"), "The server had an error."),
+        ("nothing", Fault::answered(200, b""), failed("provider_failed"), "the answer is empty"),
+        ("empty", answer(&says(" \n"), "stop"), failed("provider_failed"), "the answer is empty"),
+        ("all thinking", answer(&says(""), "length"), failed("provider_failed"), "raise max_tokens"),
+        (
+            "no resources",
+            answer(&says("Half"), "insufficient_system_resource"),
+            failed("provider_failed"),
+            "no resources",
+        ),
+        ("cut", Fault::Cut(Cut::BeforeLastBrace), ("held", "answer_lost"), "lost"),
+        ("reset", Fault::ResetAfterRequest, ("held", "answer_lost"), "lost"),
+        ("10 MB", answer(&says(&"a".repeat(10 << 20)), "stop"), failed("provider_failed"), "larger than"),
+    ] {
+        provider.on_prompt(text, fault);
+        let spec = json!({ "kind": "text.chat", "params": { "prompt": text }, "max_attempts": 1 });
+        let id = connection.submit_as(spec);
+        let task = connection.wait(id);
+        let found = (task["state"].as_str().unwrap(), task["error"]["code"].as_str().unwrap_or_default());
+        assert_eq!(found, (state, code), "{text}: {}", task["error"]);
+        assert!(task["error"]["message"].as_str().unwrap().contains(words), "{text}: {}", task["error"]);
+    }
+    let said = |connection: &mut Connection, text: &str, fault: Fault| {
+        provider.on_prompt(text, fault);
+        let id = connection.submit("text.chat", json!({ "prompt": text }));
+        connection.wait(id)
+    };
+    // Signs of life before the JSON, parts in place of a text, and the end of the tokens.
+    let spaces = [
+        b"\n\n \r\n".repeat(1_000),
+        json!({ "choices": [{ "message": says("Hi.") }] }).to_string().into_bytes(),
+    ];
+    let busy = said(&mut connection, "busy", Fault::answered(200, spaces.concat()));
+    assert_eq!(busy["outputs"][0]["text"], "Hi.", "{busy}");
+    let parts = json!({ "content": [{ "type": "text", "text": "Hi." }] });
+    assert_eq!(said(&mut connection, "parts", answer(&parts, "stop"))["outputs"][0]["text"], "Hi.");
+    let short = said(&mut connection, "short", answer(&says("Once upon a"), "length"));
+    assert_eq!(
+        (&short["outputs"][0]["text"], &short["notes"][0]["code"]),
+        (&json!("Once upon a"), &json!("truncated"))
+    );
+    let large = said(&mut connection, "large", answer(&says(&"a".repeat(100_000)), "stop"));
+    assert_eq!(
+        (&large["outputs"][0]["text"], &large["outputs"][0]["size_bytes"]),
+        (&Value::Null, &json!(100_000))
+    );
+    let asked = sandbox.reel(&["ask", "large"]);
+    assert_eq!(asked.expect_code(0).stdout.len(), 100_001);
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_before_anything_is_paid() {
+    let provider = FakeProvider::start();
+    let sandbox = writer(&provider, "");
+    fs::write(sandbox.work().join("question.txt"), "\u{feff}Why?\n").unwrap();
+    assert_eq!(sandbox.reel(&["ask", "@question.txt"]).expect_code(0).stdout, "You asked: Why?\n");
+    let mut command = sandbox.reel_command(&["ask", "-"]);
+    command.stdin(fs::File::open(sandbox.work().join("question.txt")).unwrap());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert_eq!(finish(child).expect_code(0).stdout, "You asked: Why?\n");
+    assert_eq!(provider.calls(), 1);
+    fs::write(sandbox.work().join("large.txt"), "a".repeat(1 << 20)).unwrap();
+    for (arguments, code, words) in [
+        (&["ask", " "][..], 65, "the prompt is empty"),
+        (&["ask", "@missing.txt"], 66, "missing.txt"),
+        (&["ask", "@large.txt"], 65, "more than 524288 bytes"),
+        (&["ask", "a", "--temperature", "3"], 65, "temperature 3 is not from 0 to 2"),
+        (&["ask", "a", "--max-tokens", "0"], 64, "0 is not in"),
+        (&["ask", "a", "--provider", "draft"], 65, "draft is not configured for text"),
+    ] {
+        let ran = sandbox.reel(arguments);
+        assert!(ran.expect_code(code).stderr.contains(words), "{arguments:?}: {}", ran.stderr);
+    }
+    let error = sandbox
+        .connect()
+        .err("task.submit", json!({ "kind": "text.chat", "params": { "prompt": "a".repeat(600 * 1024) } }));
+    assert_eq!(error.data.code, "invalid_params");
+    assert!(error.message.contains("at most 524288"), "{}", error.message);
+    let half = "é".repeat(250 * 1024);
+    let task = sandbox
+        .connect()
+        .ok("service.call", json!({ "service": "text", "method": "chat", "params": { "prompt": half } }));
+    assert_eq!(task["state"], "succeeded", "{}", task["error"]);
+    assert_eq!(provider.calls(), 2);
+}
+
+#[test]
+fn without_a_provider_of_texts_a_question_ends_with_the_next_step() {
+    let provider = FakeProvider::start();
+    let pictures_only = studio(&provider, "");
+    for sandbox in [Sandbox::started(), pictures_only] {
+        let refused = sandbox.reel(&["ask", "Why?", "--json"]);
+        let error = refused.expect_code(78).json()["error"].clone();
+        assert_eq!(error["code"], "no_provider");
+        assert!(error["hint"].as_str().unwrap().contains("reel providers add"), "{error}");
+    }
+    assert_eq!(provider.calls(), 0);
+}
