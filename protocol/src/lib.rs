@@ -22,6 +22,7 @@ mod printable;
 mod speech;
 mod task;
 mod timestamp;
+mod video;
 
 pub use self::{
     bytes::Bytes,
@@ -39,6 +40,7 @@ pub use self::{
         WaitReason, f64_seconds::Seconds,
     },
     timestamp::Timestamp,
+    video::VideoParams,
 };
 
 /// The version of this specification; grows only with an incompatible change.

@@ -188,7 +188,7 @@ fn a_retry_of_a_task_that_was_given_up_fetches_first() {
     let cancelled = connection.ok("task.cancel", json!({ "id": id }));
     let error = &connection.task(id)["error"];
     assert_eq!((&cancelled["error"], &error["code"]), (error, &json!("cancelled")), "{cancelled}");
-    assert!(error["message"].as_str().unwrap().contains("the picture was made"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("the result was made"), "{error}");
     assert!(error["hint"].as_str().unwrap().contains(&format!("reel retry {id} fetches it")), "{error}");
     provider.always_files(FileFault::Good);
     connection.ok("task.retry", json!({ "id": id }));

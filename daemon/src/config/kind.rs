@@ -1,6 +1,6 @@
 //! What a kind of provider tells this room about its sections, so that a new kind changes no file here.
 
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use reqwest::Url;
 
@@ -54,6 +54,8 @@ pub struct RemoteConfig {
     pub base_url: Url,
     /// None for servers that ask for no key.
     pub api_key: Option<SecretSource>,
+    /// How long a job may take that the service carries out by itself, from its submission on.
+    pub job_timeout: Duration,
 }
 
 impl RemoteConfig {

@@ -2,7 +2,7 @@
 //!
 //! The kinds of providers read their own keys with it. Complaints name keys and never repeat a value, which may be a secret.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,8 @@ use crate::secret::{Secret, SecretSource};
 
 /// Longest base URL, model name and name of a variable, file or credential, in bytes.
 const MAX_TEXT_BYTES: usize = 1_024;
+/// How long a job may take where the section does not say so: a queue of hours before a video that takes minutes.
+const DEFAULT_JOB_TIMEOUT_S: u32 = 6 * 3_600;
 /// Most texts of one list, such as the arguments of a command.
 const MAX_TEXTS: usize = 256;
 
@@ -102,7 +104,9 @@ impl<'a> Section<'a> {
     pub fn remote(&mut self, default_base_url: &str) -> Option<RemoteConfig> {
         let base_url = if self.has("base_url") { self.base_url() } else { Url::parse(default_base_url).ok() };
         let api_key = self.api_key();
-        Some(RemoteConfig { base_url: base_url?, api_key })
+        let job_timeout_s = self.whole("job_timeout_s", 1..=604_800).unwrap_or(DEFAULT_JOB_TIMEOUT_S);
+        let job_timeout = Duration::from_secs(job_timeout_s.into());
+        Some(RemoteConfig { base_url: base_url?, api_key, job_timeout })
     }
 
     /// A value of another shape, such as a list of lists or a table of texts; `wanted` says what it must be.

@@ -15,7 +15,10 @@ pub use self::{
     attempt::{CancelSignal, JobSink, ProgressSink},
     failure::{Again, Class, Failure, LONGEST_WAIT},
     plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused},
-    provider::{ChatCapabilities, ImageCapabilities, Model, ProviderProfile, SpeechCapabilities, Target},
-    remote_job::RemoteJob,
-    request::{ImageRequest, ServiceRequest},
+    provider::{
+        ChatCapabilities, ImageCapabilities, Model, ProviderProfile, SpeechCapabilities, Target,
+        VideoCapabilities,
+    },
+    remote_job::{JobFields, RemoteJob},
+    request::{ImageRequest, ServiceRequest, VideoRequest},
 };

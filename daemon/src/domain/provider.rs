@@ -47,6 +47,8 @@ pub struct ProviderProfile {
     pub speech: SpeechCapabilities,
     /// What it makes of the params of chats.
     pub chat: ChatCapabilities,
+    /// What it makes of videos.
+    pub video: VideoCapabilities,
 }
 
 impl ProviderProfile {
@@ -111,4 +113,23 @@ impl Default for SpeechCapabilities {
 pub struct ChatCapabilities {
     /// Fields that it makes of other params, and that `extra` must not hold.
     pub own_fields: &'static [&'static str],
+}
+
+/// What a provider makes of videos. A param that it would ignore is refused, as the video would not be the one that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoCapabilities {
+    /// Params that it would ignore, of `image`, `last_image`, `fps`, `seed` and `extra`.
+    pub ignored: Vec<&'static str>,
+    /// Fields that it makes of other params, and that `extra` must not hold.
+    pub own_fields: &'static [&'static str],
+    /// The sides that it makes, in pixels.
+    pub sides: RangeInclusive<u32>,
+    /// The longest video that it makes, in seconds, where that is known.
+    pub longest_s: Option<f64>,
+}
+
+impl Default for VideoCapabilities {
+    fn default() -> Self {
+        Self { ignored: Vec::new(), own_fields: &[], sides: 1..=u32::MAX, longest_s: None }
+    }
 }

@@ -13,6 +13,7 @@ use super::{
     command::{CommandRunner, find_program},
     kind::{find, kind_sections},
     kinds::draft::Draft,
+    known_jobs::KnownJobs,
 };
 use crate::{
     cache::{Shelver, Spools},
@@ -79,6 +80,7 @@ pub struct InstanceFactory {
     commands: CommandRunner,
     /// The way to the network of the newest configuration: kept while its limits stay, so that a reload makes no second set of connections.
     http: Arc<Mutex<Option<Http>>>,
+    known_jobs: KnownJobs,
     draft: Instance,
 }
 
@@ -94,6 +96,7 @@ impl InstanceFactory {
             spools,
             shelver,
             http: Arc::default(),
+            known_jobs: KnownJobs::default(),
         }
     }
 
@@ -106,6 +109,7 @@ impl InstanceFactory {
             shelver: self.shelver.clone(),
             inspector: self.inspector.clone(),
             commands: self.commands.clone(),
+            known_jobs: self.known_jobs.clone(),
             budget: self.budget.clone(),
         };
         let configured = config.providers.iter().filter_map(|provider| {
@@ -157,6 +161,7 @@ fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> 
             image: kind.image(config),
             speech: kind.speech(config),
             chat: kind.chat(),
+            video: kind.video(config),
         },
         limits: GateLimits {
             max_concurrent: config.max_concurrent,

@@ -5,11 +5,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_util::future::LocalBoxFuture;
 use reel_protocol::methods::ProviderCheckResult;
 
-use super::{Generate, GenerateError, Generated, Http, Inspector, command::CommandRunner, kinds::KINDS};
+use super::{
+    Generate, GenerateError, Generated, Http, Inspector, command::CommandRunner, kinds::KINDS,
+    known_jobs::KnownJobs,
+};
 use crate::{
     cache::{Shelver, Spools},
     config::{KindSection, ProviderConfig},
-    domain::{ChatCapabilities, ImageCapabilities, SpeechCapabilities},
+    domain::{ChatCapabilities, ImageCapabilities, SpeechCapabilities, VideoCapabilities},
     memory::Budget,
 };
 
@@ -32,6 +35,11 @@ pub trait Kind: KindSection {
     /// What instances of this kind make of the params of chats.
     fn chat(&self) -> ChatCapabilities {
         ChatCapabilities::default()
+    }
+
+    /// What an instance with this configuration makes of videos.
+    fn video(&self, _: &ProviderConfig) -> VideoCapabilities {
+        VideoCapabilities::default()
     }
 
     /// Where the instance is reached, for people and cache keys.
@@ -66,6 +74,8 @@ pub struct Equipment {
     pub shelver: Shelver,
     /// Decodes pictures to check them.
     pub inspector: Inspector,
+    /// The remote jobs that tasks of ours know.
+    pub known_jobs: KnownJobs,
     /// Runs programs.
     pub commands: CommandRunner,
     /// The memory budget.

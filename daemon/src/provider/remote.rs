@@ -7,6 +7,7 @@ mod check;
 mod collect;
 mod failures;
 mod fetch;
+mod job;
 mod reading;
 mod resume;
 mod speech;
@@ -106,12 +107,19 @@ enum Got {
 
 impl RemoteProvider {
     async fn attempt(&self, call: Generate) -> Result<Generated, GenerateError> {
-        let Generate { request, job, permit, cancel, progress, jobs, .. } = call;
-        let request = match request {
+        let request = match call.request.clone() {
             ServiceRequest::Image(request) => request,
-            ServiceRequest::Speech(params) => return self.speak(&params, permit, cancel, &progress).await,
-            ServiceRequest::Chat(params) => return self.chat(&params, permit, cancel, &progress).await,
+            ServiceRequest::Speech(params) => {
+                let Generate { permit, cancel, progress, .. } = call;
+                return self.speak(&params, permit, cancel, &progress).await;
+            }
+            ServiceRequest::Chat(params) => {
+                let Generate { permit, cancel, progress, .. } = call;
+                return self.chat(&params, permit, cancel, &progress).await;
+            }
+            ServiceRequest::Video(request) => return self.make_video(request, call).await,
         };
+        let Generate { job, permit, cancel, progress, jobs, .. } = call;
         let sinks = Sinks { progress: &progress, jobs: &jobs };
         let mut share = Some(self.ready(request.params.n, 0).map_err(GenerateError::Failed)?);
         let earlier = match job {
@@ -320,7 +328,9 @@ impl RemoteProvider {
 
     fn request(&self, method: Method, url: Url, key: Option<&Secret>) -> Result<Request, Failure> {
         let mut request = Request::new(method, url);
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, image/*, audio/*"));
+        request
+            .headers_mut()
+            .insert(ACCEPT, HeaderValue::from_static("application/json, image/*, audio/*, video/*"));
         if let Some(key) = key {
             let header = HeaderValue::from_str(&format!("Bearer {}", key.expose()));
             let mut header = header.map_err(|_| self.no_key("the key holds characters that no key has"))?;

@@ -6,7 +6,7 @@ use reel_protocol::{ChatParams, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::Value;
 
-use super::{chat::ChatAnswer, http::Document};
+use super::{chat::ChatAnswer, http::Document, jobs::JobWire};
 use crate::{
     config::Settings,
     domain::{Class, ImageRequest},
@@ -76,6 +76,11 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
 
     /// Adds to the answer of a chat what a JSON value says: all of it, or one event of a stream.
     fn read_chat(&self, _value: &Value, _answer: &mut ChatAnswer) {}
+
+    /// How this kind of service takes jobs. None where it takes none.
+    fn jobs(&self) -> Option<&dyn JobWire> {
+        None
+    }
 
     /// The field whose texts are pictures, whatever they begin with.
     fn picture_field(&self) -> &'static str;

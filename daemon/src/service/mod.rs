@@ -8,6 +8,7 @@ mod planner;
 mod run;
 mod stats;
 mod text;
+mod video;
 mod voice;
 mod work;
 
@@ -21,7 +22,7 @@ pub use self::{
 use self::work::{BadParams, LocalWork, ProviderWork, Service, Work};
 
 /// All services, in the order in which they are listed.
-static SERVICES: &[&dyn Service] = &[&image::Image, &text::Text, &voice::Voice, &debug::Debug];
+static SERVICES: &[&dyn Service] = &[&image::Image, &text::Text, &voice::Voice, &video::Video, &debug::Debug];
 
 /// The service and the method of a task's kind, such as `image.generate`; None if there is no such method.
 fn find(kind: &str) -> Option<(&'static dyn Service, &'static str)> {
@@ -42,6 +43,7 @@ mod tests {
             ("debug.noop", Some(("debug", "noop"))),
             ("voice.speak", Some(("voice", "speak"))),
             ("text.chat", Some(("text", "chat"))),
+            ("video.generate", Some(("video", "generate"))),
             ("image.noop", None),
             ("image", None),
             ("image.generate.twice", None),

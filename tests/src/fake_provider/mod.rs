@@ -9,7 +9,7 @@
 //! assert_eq!(provider.most_at_once(), 1);
 //! ```
 //!
-//! It serves `POST /v1/images/generations`, `POST /v1/audio/speech`, `POST /v1/chat/completions`, `GET /v1/models` and, for answers that name addresses, `GET /files/…`. A thread
+//! It serves `POST /v1/images/generations`, `POST /v1/audio/speech`, `POST /v1/chat/completions`, `GET /v1/models`, jobs below `/v1/videos` and, for answers that name addresses, `GET /files/…`. A thread
 //! for each connection; dropped, it closes all of them and its port.
 
 mod answer;
@@ -21,6 +21,7 @@ mod ledger;
 mod picture;
 mod script;
 mod serve;
+mod videos;
 
 use std::{
     collections::HashMap,
@@ -35,6 +36,7 @@ pub use self::{
     fault::{Cut, Fault, RetryAfter},
     files::FileFault,
     http::Request,
+    videos::{FILM, VideoJob, VideoPlan, Videos},
 };
 use crate::wait::eventually;
 
@@ -63,6 +65,7 @@ struct Server {
     address: SocketAddr,
     script: Script,
     files: Files,
+    videos: Videos,
     ledger: Ledger,
     gallery: Gallery,
     settings: Mutex<Settings>,
@@ -108,6 +111,7 @@ impl FakeProvider {
             address: listener.local_addr().unwrap(),
             script: Script::default(),
             files: Files::default(),
+            videos: Videos::default(),
             ledger: Ledger::default(),
             gallery: Gallery::default(),
             settings: Mutex::new(settings),
@@ -164,6 +168,11 @@ impl FakeProvider {
     /// Faults of the script that no call has met yet.
     pub fn script_left(&self) -> usize {
         self.server.script.left()
+    }
+
+    /// The jobs of the videos API.
+    pub fn videos(&self) -> &Videos {
+        &self.server.videos
     }
 
     /// The key that calls must carry; None admits everybody.

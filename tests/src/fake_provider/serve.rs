@@ -48,6 +48,10 @@ fn one(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
         }
         ("GET", "/v1/models") if server.admits(request) => answer::models(),
         ("GET", "/v1/models") => answer::unauthorized(),
+        (_, path) if path.starts_with("/v1/videos") && server.admits(request) => {
+            return server.videos.serve(request, stream);
+        }
+        (_, path) if path.starts_with("/v1/videos") => answer::unauthorized(),
         ("GET", path) if path.starts_with("/files/") => {
             let good = answer::file(&server.gallery, path.trim_start_matches("/files/"));
             return server.files.serve(good, stream);

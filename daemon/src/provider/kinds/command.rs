@@ -246,6 +246,11 @@ impl Provider for CommandProvider {
                     let hint = "reel providers shows what each one serves";
                     Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)))
                 }
+                ServiceRequest::Video(_) => {
+                    let message = format!("{} makes no videos", self.config.name);
+                    let hint = "reel providers shows what each one serves";
+                    Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)))
+                }
             };
             if let Some(permit) = &permit {
                 permit.judge(match &made {

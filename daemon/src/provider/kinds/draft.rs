@@ -78,6 +78,11 @@ impl Provider for Draft {
                 ServiceRequest::Image(request) => {
                     (draw_all(&request, &self.budget, &cancel, &progress)?, Vec::new())
                 }
+                ServiceRequest::Video(_) => {
+                    let hint = "reel providers shows what each one serves";
+                    let code = ErrorCode::ProviderRefused;
+                    return Err(failed(code, "draft makes no videos".to_owned(), hint, false));
+                }
                 ServiceRequest::Speech(params) => (vec![self.silence(&params)?], vec![silence_note()]),
                 ServiceRequest::Chat(_) => {
                     let hint = "reel config edit adds a provider of texts";

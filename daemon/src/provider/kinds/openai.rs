@@ -5,6 +5,7 @@
 
 mod chat;
 mod items;
+mod videos;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -14,11 +15,15 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
-    domain::{ChatCapabilities, Class, ImageCapabilities, ImageRequest, LONGEST_WAIT, SpeechCapabilities},
+    domain::{
+        ChatCapabilities, Class, ImageCapabilities, ImageRequest, LONGEST_WAIT, SpeechCapabilities,
+        VideoCapabilities,
+    },
     provider::{
         Equipment, Kind, Provider,
         chat::ChatAnswer,
         http::{Document, Node, retry_after, should_retry},
+        jobs::JobWire,
         remote::RemoteProvider,
         wire::{Item, Refusal, Submission, Wire},
         words::words,
@@ -70,11 +75,11 @@ impl KindSection for Openai {
     }
 
     fn keys(&self) -> &'static [&'static str] {
-        &["base_url", "api_key", "voice"]
+        &["base_url", "api_key", "voice", "job_timeout_s"]
     }
 
     fn services(&self) -> &'static [&'static str] {
-        &["image", "voice", "text"]
+        &["image", "voice", "text", "video"]
     }
 
     fn is_paid(&self) -> bool {
@@ -111,6 +116,15 @@ impl Kind for Openai {
 
     fn chat(&self) -> ChatCapabilities {
         ChatCapabilities { own_fields: chat::OWN_FIELDS }
+    }
+
+    /// Which sizes and lengths the API takes depends on the model, and the service says so.
+    fn video(&self, _: &ProviderConfig) -> VideoCapabilities {
+        VideoCapabilities {
+            ignored: vec!["image", "last_image", "fps", "seed"],
+            own_fields: &["model", "prompt", "seconds", "size", "input_reference"],
+            ..VideoCapabilities::default()
+        }
     }
 
     fn build(&self, config: &ProviderConfig, equipment: &Equipment) -> Option<Arc<dyn Provider>> {
@@ -201,6 +215,10 @@ impl Wire for Openai {
 
     fn read_chat(&self, value: &Value, answer: &mut ChatAnswer) {
         chat::read(value, answer);
+    }
+
+    fn jobs(&self) -> Option<&dyn JobWire> {
+        Some(self)
     }
 
     fn picture_field(&self) -> &'static str {

@@ -43,7 +43,8 @@ impl RemoteProvider {
         job: &RemoteJob,
         sinks: Sinks<'_>,
     ) -> Result<Option<Vec<Spooled>>, Failure> {
-        let RemoteJob::Results { urls, named_at, ask_if_gone, .. } = job;
+        // Pictures come from no service that is polled.
+        let RemoteJob::Results { urls, named_at, ask_if_gone, .. } = job else { return Ok(None) };
         let urls: Vec<_> = urls.iter().filter_map(|url| Url::parse(url).ok()).collect();
         // What lies elsewhere needs no key.
         let key = self.key().await.unwrap_or_default();

@@ -52,7 +52,12 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
         config: ProviderConfig {
             name: "studio".to_owned(),
             kind: "openai",
-            own: RemoteConfig { base_url: base_url.clone(), api_key: None }.into(),
+            own: RemoteConfig {
+                base_url: base_url.clone(),
+                api_key: None,
+                job_timeout: Duration::from_mins(1),
+            }
+            .into(),
             model: None,
             models: std::collections::BTreeMap::new(),
             services: vec!["image".to_owned()],
@@ -61,7 +66,7 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
             rank: 1,
             is_paid: true,
         },
-        remote: RemoteConfig { base_url, api_key: None },
+        remote: RemoteConfig { base_url, api_key: None, job_timeout: Duration::from_mins(1) },
         wire: Arc::new(Openai),
         equipment: Equipment {
             http: Http::new(HttpLimits {
@@ -76,6 +81,7 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
             spools: Spools::new(artifacts),
             shelver: shelver(cache.start().recipient()),
             inspector: Inspector::new(budget.clone()),
+            known_jobs: crate::provider::known_jobs::KnownJobs::default(),
             commands: CommandRunner::new(Launcher::this_executable(), home.path(), budget.clone()),
             budget,
         },

@@ -37,7 +37,7 @@ pub(super) struct Run {
     /// Whether it goes on though it was told to stop, as it may have been paid.
     pub is_paid: bool,
     pub phase: Phase,
-    /// What the provider holds for it. From then on it only fetches.
+    /// What the provider holds for it, or may hold. Once the provider is known to have it, the attempt only polls and fetches.
     pub job: Option<Arc<RemoteJob>>,
     /// Whether it was told to stop, or will be as soon as it is started.
     is_stopped: bool,
@@ -58,9 +58,14 @@ impl Run {
         matches!(self.phase, Phase::Over)
     }
 
-    /// An attempt that only fetches, or only waits for its rows, holds no slot.
-    pub(super) const fn holds_slot(&self) -> bool {
-        !self.is_over() && self.job.is_none()
+    /// Whether the provider is known to have what was asked for, so that the attempt only polls and fetches.
+    pub(super) fn is_at_provider(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.is_at_provider())
+    }
+
+    /// An attempt that only polls and fetches, or only waits for its rows, holds no slot.
+    pub(super) fn holds_slot(&self) -> bool {
+        !self.is_over() && !self.is_at_provider()
     }
 }
 

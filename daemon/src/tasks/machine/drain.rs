@@ -5,8 +5,8 @@ use std::time::Duration;
 use reel_protocol::TaskId;
 
 use super::{
-    Answer, AttemptEnd, Machine, RequestId, Surroundings, Todo, Write, attempt::Run, restart::why_held,
-    timers::Timer,
+    Answer, AttemptEnd, Machine, RequestId, RunId, Surroundings, Todo, Write, attempt::Run,
+    restart::why_held, timers::Timer,
 };
 use crate::{chain::chain, store::StoreError, tasks::Drained};
 
@@ -21,6 +21,8 @@ const CLOSING_ROUNDS: u32 = 8;
 pub(super) struct Draining {
     request: RequestId,
     drained: Drained,
+    /// Whether the time is over in which attempts may end by themselves.
+    is_stopping: bool,
 }
 
 fn id_list(ids: &[TaskId]) -> String {
@@ -36,7 +38,7 @@ impl<S: Surroundings> Machine<S> {
         if let Some(former) = former {
             self.answer(former.request, Answer::Drained(former.drained));
         }
-        self.draining = Some(Draining { request, drained });
+        self.draining = Some(Draining { request, drained, is_stopping: false });
         if !self.runs.is_empty() {
             tracing::info!(running = self.runs.len(), limit_s = limit.as_secs(), "waiting for running tasks");
             self.timers.add(self.now.moment + limit, Timer::StopRuns(paid.saturating_sub(limit)));
@@ -54,7 +56,7 @@ impl<S: Surroundings> Machine<S> {
     /// Ends a drain once nothing runs.
     pub(super) fn finish_drain(&mut self) {
         if self.runs.is_empty()
-            && let Some(Draining { request, drained }) = self.draining.take()
+            && let Some(Draining { request, drained, .. }) = self.draining.take()
         {
             self.close_journal(request, drained, CLOSING_ROUNDS);
         }
@@ -82,25 +84,27 @@ impl<S: Surroundings> Machine<S> {
         self.answer(request, Answer::Drained(drained));
     }
 
+    /// Stops the attempts under way. One with a remote job is not told to: it would have the service cancel the job, and the next start goes
+    /// on with it.
     pub(super) fn stop_runs(&mut self, longer: Duration) {
-        let runs: Vec<_> = self.runs.keys().copied().collect();
-        for run in runs {
-            self.stop_run(run);
+        let runs: Vec<_> = self.runs.iter().map(|(number, run)| (*number, run.job.is_some())).collect();
+        for (run, has_job) in runs {
+            if !has_job {
+                self.stop_run(run);
+            }
         }
+        if let Some(draining) = &mut self.draining {
+            draining.is_stopping = true;
+        }
+        self.leave_jobs();
         self.timers.add(self.now.moment + STOP, Timer::AwaitPaid(longer));
     }
 
     /// What may have been paid is not given up for a few seconds: its answer would be lost, and a person would have to decide.
     ///
-    /// An attempt that only fetches is not waited for: the next start goes on with it.
+    /// An attempt that only polls and fetches is not waited for: the next start goes on with it.
     pub(super) fn await_paid(&mut self, longer: Duration) {
-        let fetches = |(number, run): (&super::RunId, &Run)| {
-            (run.job.is_some() && run.leader.is_some() && !run.is_over()).then_some(*number)
-        };
-        let fetching: Vec<_> = self.runs.iter().filter_map(fetches).collect();
-        for run in fetching {
-            self.ended(run, AttemptEnd::Stopped);
-        }
+        self.leave_jobs();
         let paid = self.runs.values().filter(|run| run.is_paid).count();
         if paid == 0 || longer.is_zero() || self.draining.is_none() {
             return self.abandon_runs();
@@ -109,9 +113,27 @@ impl<S: Surroundings> Machine<S> {
         self.timers.add(self.now.moment + longer, Timer::Abandon);
     }
 
+    /// Ends attempts whose providers are known to have what was asked for.
+    fn leave_jobs(&mut self) {
+        let is_left = |run: &Run| run.is_at_provider() && run.leader.is_some() && !run.is_over();
+        let left: Vec<_> =
+            self.runs.iter().filter(|(_, run)| is_left(run)).map(|(number, _)| *number).collect();
+        for run in left {
+            self.ended(run, AttemptEnd::Stopped);
+        }
+    }
+
+    /// The service has accepted a job while the daemon stops: the next start goes on with it.
+    pub(super) fn leave_new_job(&mut self, run: RunId) {
+        let is_stopping = self.draining.as_ref().is_some_and(|draining| draining.is_stopping);
+        if is_stopping && self.runs.contains_key(&run) {
+            self.leave_jobs();
+        }
+    }
+
     /// The tasks of attempts that did not stop and may have been paid are held; others are left to the crash rule.
     pub(super) fn abandon_runs(&mut self) {
-        let Some(Draining { request, mut drained }) = self.draining.take() else { return };
+        let Some(Draining { request, mut drained, .. }) = self.draining.take() else { return };
         drained.abandoned = self.runs.len();
         let leaders: Vec<_> = self.runs.values().filter_map(|run| run.leader).collect();
         let is_unanswered = |run: &&Run| run.is_paid && run.holds_slot();

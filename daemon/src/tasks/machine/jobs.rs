@@ -22,7 +22,7 @@ impl Recovered {
 pub(super) fn remote_id(job: Option<&RemoteJob>) -> Option<RemoteId> {
     let text = job?.encode();
     if text.is_none() {
-        tracing::warn!("the addresses of results are too long for the journal; a restart will not know them");
+        tracing::warn!("what the provider holds is too long for the journal; a restart will not know of it");
     }
     text.map(RemoteId)
 }
@@ -51,7 +51,7 @@ impl<S: Surroundings> Machine<S> {
             return self.answer(request, Answer::Remembered(Ok(())));
         }
         let (id, number) = (task.id, task.attempts);
-        self.commit(Write::Remember { request, id, number, remote_id: remote_id(job.as_deref()) });
+        self.commit(Write::Remember { request, run, id, number, remote_id: remote_id(job.as_deref()) });
     }
 
     /// What the provider holds for a task, or for another one that asked for the same, if it is still that provider that would be asked.
@@ -77,12 +77,17 @@ impl<S: Surroundings> Machine<S> {
         if made_by == &*planned.provider || job.may_ask_again() {
             return None;
         }
+        let did = match **job {
+            RemoteJob::Results { .. } => "made its results",
+            RemoteJob::Submitting { .. } => "may have a job for it",
+            RemoteJob::Submitted { .. } => "has a job for it",
+        };
         let message = format!(
-            "{made_by} made its results and is not configured any more; {} may have to be paid for the same",
+            "{made_by} {did} and is not configured any more; {} may have to be paid for the same",
             planned.provider
         );
         let hint = format!(
-            "configure {made_by} again, then reel release {id} fetches them; else it asks {}; reel cancel {id} gives up",
+            "configure {made_by} again, then reel release {id} fetches what it made; else it asks {}; reel cancel {id} gives up",
             planned.provider
         );
         Some(task_error(ErrorCode::AnswerLost, message, &hint, true))
@@ -91,15 +96,26 @@ impl<S: Surroundings> Machine<S> {
     /// What a task that is cancelled leaves behind: results that are made and not fetched, or a call that may have been paid.
     pub(super) fn what_is_given_up(&self, id: TaskId) -> Option<TaskError> {
         let task = self.live.get(&id)?;
-        let (message, hint) = if task.job.as_ref().is_some_and(|job| !job.may_ask_again()) {
-            let hint =
-                format!("reel retry {id} fetches it first, and asks, and pays, again only if it is gone");
-            (format!("cancelled; the picture was made: reel retry {id} fetches it"), hint)
-        } else if task.is_unknown() {
-            let hint = format!("reel retry {id} asks again, and may pay again");
-            ("cancelled; it may have been paid".to_owned(), hint)
-        } else {
-            return None;
+        let asks_again = format!("reel retry {id} asks again, and may pay again");
+        let (message, hint) = match task.job.as_deref() {
+            Some(RemoteJob::Submitted { provider, .. }) if task.run.is_some() => {
+                let told = "is told to stop its job, and may charge for what it has done";
+                (format!("cancelled; {provider} {told}"), asks_again)
+            }
+            Some(RemoteJob::Submitted { provider, ask_if_gone: false, .. }) => {
+                let hint = format!(
+                    "reel retry {id} asks for it first, and submits, and pays, again only if it is gone"
+                );
+                (format!("cancelled; {provider} has its job: reel retry {id} fetches what it makes"), hint)
+            }
+            Some(RemoteJob::Results { ask_if_gone: false, .. }) => {
+                let hint =
+                    format!("reel retry {id} fetches it first, and asks, and pays, again only if it is gone");
+                (format!("cancelled; the result was made: reel retry {id} fetches it"), hint)
+            }
+            Some(RemoteJob::Submitting { .. }) => ("cancelled; it may have been paid".to_owned(), asks_again),
+            _ if task.is_unknown() => ("cancelled; it may have been paid".to_owned(), asks_again),
+            _ => return None,
         };
         Some(task_error(ErrorCode::Cancelled, message, &hint, true))
     }
@@ -115,9 +131,19 @@ impl<S: Surroundings> Machine<S> {
     }
 }
 
-/// What a person can do about a task whose results were made and are not here.
-pub(super) fn hint_to_fetch(id: TaskId) -> String {
-    format!(
-        "reel release {id} fetches it first, and asks, and pays, again only if it is gone; reel cancel {id} gives up"
-    )
+/// What a person can do about a task that the provider may have done, and whose results are not here.
+pub(super) fn hint_to_release(id: TaskId, job: &RemoteJob) -> String {
+    let provider = job.provider();
+    let does = match job {
+        RemoteJob::Results { .. } => {
+            "fetches it first, and asks, and pays, again only if it is gone".to_owned()
+        }
+        RemoteJob::Submitting { .. } => {
+            format!("looks for it at {provider} first, and submits, and pays, again only if it is not there")
+        }
+        RemoteJob::Submitted { .. } => {
+            format!("asks {provider} for it first, and submits, and pays, again only if it is gone")
+        }
+    };
+    format!("reel release {id} {does}; reel cancel {id} gives up")
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use reel_protocol::{ErrorCode, HoldReason, Source, TaskError, TaskId, TaskState, Timestamp};
 
 use super::{
-    AttemptEnd, Machine, Requeue, RunId, Surroundings, Todo, Write, attempt::Phase, jobs::hint_to_fetch,
+    AttemptEnd, Machine, Requeue, RunId, Surroundings, Todo, Write, attempt::Phase, jobs::hint_to_release,
 };
 use crate::{
     cache::Made,
@@ -126,7 +126,8 @@ impl<S: Surroundings> Machine<S> {
             return;
         };
         let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
-        let has_paid_results = is_paid && task.job.is_some();
+        let held_job = task.job.clone().filter(|_| is_paid);
+        let has_paid_results = held_job.is_some();
         match next(self.failed(leader, task, &error, again, has_paid_results)) {
             Next::Fail => {
                 for member in members {
@@ -137,7 +138,7 @@ impl<S: Surroundings> Machine<S> {
                 }
             }
             Next::Hold => {
-                let hint = has_paid_results.then(|| hint_to_fetch(leader));
+                let hint = held_job.map(|job| hint_to_release(leader, &job));
                 let error = TaskError { hint: hint.or(error.hint), ..error };
                 for member in members {
                     let error = if member == leader { error.clone() } else { shares_unknown(leader) };

@@ -1,0 +1,161 @@
+//! The videos API: a job is submitted as a form, polled, and its file fetched. Pure.
+//!
+//! Sources: openai-python `resources/videos.py` and `types/video.py` (also for the header that says when to poll again). `OpenAI` itself ended
+//! this API on 2026-09-24; vLLM-Omni, `LiteLLM` and others serve the same shape.
+
+use std::time::Duration;
+
+use reel_protocol::Timestamp;
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde_json::{Map, Value};
+
+use super::{Openai, Reason};
+use crate::{
+    domain::{Class, JobFields, VideoRequest},
+    provider::{
+        http::{Document, Node},
+        jobs::{Form, JobRequest, JobState, JobWire, Sought},
+        wire::Refusal,
+    },
+};
+
+/// The collection of all jobs.
+const VIDEOS: &str = "videos";
+/// The field that names a job.
+const ID: &str = "id";
+/// Longest id that is believed: services use up to 200 characters, as `LiteLLM` puts its route into them.
+const MAX_ID_BYTES: usize = 1_024;
+/// Where the API says after how many milliseconds to poll again.
+const POLL_AFTER: &str = "openai-poll-after-ms";
+/// Jobs of the list that is searched for a lost one, newest first.
+const LISTED: u32 = 50;
+/// So much earlier by the service's clock than by ours a sought job may have begun.
+const CLOCK_SKEW: Duration = Duration::from_mins(2);
+
+impl JobWire for Openai {
+    fn submit(&self, request: &VideoRequest, model: Option<&str>) -> JobRequest {
+        let params = &request.params;
+        let mut form = Form::default();
+        if let Some(model) = model {
+            form.text("model", model);
+        }
+        form.text("prompt", &params.prompt);
+        if let Some(seconds) = params.duration_s {
+            form.text("seconds", &seconds.to_string());
+        }
+        if let Some((width, height)) = params.size() {
+            form.text("size", &format!("{width}x{height}"));
+        }
+        let extra = params.extra.as_ref().and_then(|extra| extra.decode::<Map<String, Value>>().ok());
+        for (name, value) in extra.unwrap_or_default() {
+            match value {
+                Value::String(text) => form.text(&name, &text),
+                other => form.text(&name, &other.to_string()),
+            }
+        }
+        JobRequest { body: Some(form.finish()), ..JobRequest::new(Method::POST, [VIDEOS]) }
+    }
+
+    fn accepted(&self, document: &Document) -> Option<JobFields> {
+        document.roots.iter().find_map(id_of).map(fields)
+    }
+
+    fn poll(&self, job: &JobFields) -> JobRequest {
+        JobRequest::new(Method::GET, [VIDEOS, id(job)])
+    }
+
+    fn state(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> JobState {
+        let text = |name: &str| document.roots.iter().flat_map(|root| root.all(name)).find_map(Node::text);
+        let Some(state) = text("status").map(str::to_ascii_lowercase) else { return JobState::Unreadable };
+        match state.as_str() {
+            "completed" | "succeeded" => JobState::Done,
+            "failed" | "cancelled" | "canceled" | "expired" | "deleted" => {
+                JobState::Failed(why_failed(&state, status, headers, document))
+            }
+            _ => {
+                let progress =
+                    document.roots.iter().flat_map(|root| root.all("progress")).find_map(Node::number);
+                let fraction = progress.map(|percent| (percent / 100.0).clamp(0.0, 1.0));
+                JobState::Running { fraction, doing: state.replace('_', " ") }
+            }
+        }
+    }
+
+    fn poll_hint(&self, headers: &HeaderMap) -> Option<Duration> {
+        headers.get(POLL_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_millis)
+    }
+
+    fn result(&self, job: &JobFields) -> JobRequest {
+        JobRequest::new(Method::GET, [VIDEOS, id(job), "content"])
+    }
+
+    fn cancel(&self, job: &JobFields) -> Option<JobRequest> {
+        Some(JobRequest::new(Method::DELETE, [VIDEOS, id(job)]))
+    }
+
+    fn search(&self) -> Option<JobRequest> {
+        let query = vec![("limit", LISTED.to_string()), ("order", "desc".to_owned())];
+        Some(JobRequest { query, ..JobRequest::new(Method::GET, [VIDEOS]) })
+    }
+
+    fn found(&self, document: &Document, sought: Sought<'_>) -> Vec<JobFields> {
+        let jobs = document.roots.iter().flat_map(|root| root.all("data")).flat_map(Node::inside);
+        jobs.filter(|job| is_sought(job, sought)).filter_map(id_of).map(fields).collect()
+    }
+}
+
+/// Whether a job of the list asks for the same, and was made since the sought one was submitted. One that does not say both is another one.
+fn is_sought(job: &Node, sought: Sought<'_>) -> bool {
+    let text = |name: &str| job.all(name).find_map(Node::text);
+    let is_same = |name: &str, sent: Option<&str>| match (text(name), sent) {
+        (Some(theirs), Some(ours)) => theirs == ours.trim(),
+        // The service's own default, or a service that does not repeat it.
+        _ => true,
+    };
+    let created_s = job.all("created_at").find_map(Node::number);
+    let params = &sought.request.params;
+    let size = params.size().map(|(width, height)| format!("{width}x{height}"));
+    let seconds = params.duration_s.map(|seconds| seconds.to_string());
+    text("prompt") == Some(params.prompt.trim())
+        && created_s.is_some_and(|created_s| is_since(created_s, sought.since))
+        && is_same("model", sought.model)
+        && is_same("size", size.as_deref())
+        && is_same("seconds", seconds.as_deref())
+}
+
+fn is_since(created_s: f64, since: Timestamp) -> bool {
+    created_s * 1_000.0 + CLOCK_SKEW.as_millis() as f64 >= since.unix_ms() as f64
+}
+
+fn why_failed(state: &str, status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal {
+    let reason = Reason::of(document);
+    let class = match reason.class_of_words(false) {
+        // The job was taken, so that this is said of the model behind the service.
+        Some(Class::Auth) | None => Class::Unknown,
+        Some(Class::RateLimited(_)) => {
+            super::limited(super::retry_after(headers, std::time::SystemTime::now()))
+        }
+        Some(class) => class,
+    };
+    let _ = status;
+    let words = reason.words.unwrap_or_else(|| "the service says no more".to_owned());
+    Refusal { class, message: format!("the job is {state}: {words}") }
+}
+
+fn id_of(job: &Node) -> Option<String> {
+    let id = job.all(ID).find_map(|id| match id {
+        Node::Number(number) => Some(number.to_string()),
+        other => other.text().map(str::to_owned),
+    })?;
+    // A segment of a path that is one of these would lead elsewhere.
+    let is_name = !matches!(id.as_str(), "." | "..") && id.len() <= MAX_ID_BYTES;
+    (is_name && !id.chars().any(char::is_control)).then_some(id)
+}
+
+fn fields(id: String) -> JobFields {
+    JobFields::from([(ID.to_owned(), id)])
+}
+
+fn id(job: &JobFields) -> &str {
+    job.get(ID).map_or("", String::as_str)
+}

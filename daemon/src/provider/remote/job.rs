@@ -1,0 +1,272 @@
+//! A remote job from its submission to its files, the same for every kind of service that takes jobs.
+//!
+//! What names the job at the service is on disk before the first poll. From then on nothing is submitted while the service may still have the
+//! job: a poll that fails is repeated, for as long as the job may take, and a restart goes on polling.
+
+mod ask;
+mod deliver;
+mod lost;
+
+use std::{cell::Cell, time::Duration};
+
+use reel_protocol::Timestamp;
+use tokio::time::sleep;
+
+use self::ask::{Cancelled, Poll};
+use super::{RemoteProvider, stopped};
+use crate::{
+    domain::{CancelSignal, Class, Failure, JobFields, JobSink, ProgressSink, RemoteJob, VideoRequest},
+    provider::{
+        Generate, GenerateError, Generated, Permit,
+        jobs::{JobState, JobWire, Pace},
+    },
+};
+
+/// How long a service may not know a job that it has just accepted: some answer 404 until all of their servers know it.
+const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(30);
+/// Polls in a row that are refused, such as for a wrong key, before a person is asked.
+const MOST_REFUSED: u32 = 5;
+
+/// What a call works with besides the provider.
+struct Call<'a> {
+    wire: &'a dyn JobWire,
+    request: VideoRequest,
+    permit: Option<Permit>,
+    cancel: CancelSignal,
+    progress: ProgressSink,
+    jobs: JobSink,
+}
+
+/// A job that the service has accepted.
+#[derive(Debug, Clone)]
+struct Ticket {
+    fields: JobFields,
+    submitted_at: Timestamp,
+    /// Whether a person allowed to submit again if it is gone.
+    ask_if_gone: bool,
+    /// What the answer to the submission said that it costs, in millionths of a US dollar.
+    cost_microusd: Option<u64>,
+}
+
+/// How following a job ended.
+enum Followed {
+    /// Its file is here.
+    Delivered(Box<Generated>),
+    /// The service does not have it any more, and it may be submitted again.
+    Gone,
+}
+
+impl RemoteProvider {
+    /// Makes a video: by the job of an earlier attempt, where there is one, else by a new one.
+    pub(super) async fn make_video(
+        &self,
+        request: VideoRequest,
+        call: Generate,
+    ) -> Result<Generated, GenerateError> {
+        let Some(wire) = self.wire.jobs() else {
+            let message = format!("{} makes no videos", self.config.name);
+            let hint = "reel providers shows what each one serves";
+            return Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)));
+        };
+        let Generate { job, permit, cancel, progress, jobs, .. } = call;
+        let call = Call { wire, request, permit, cancel, progress, jobs };
+        if let Some(ticket) = self.earlier(&call, job.as_deref()).await? {
+            match self.follow(&call, ticket).await? {
+                Followed::Delivered(generated) => return Ok(*generated),
+                Followed::Gone => self.forget(&call.jobs).await.map_err(GenerateError::Failed)?,
+            }
+        }
+        let ticket = self.submit(&call).await?;
+        match self.follow(&call, ticket).await? {
+            Followed::Delivered(generated) => Ok(*generated),
+            Followed::Gone => {
+                let message = format!("{} has lost the job that it accepted", self.config.name);
+                let hint = "reel retry submits it again, and may pay again";
+                Err(GenerateError::Failed(Failure::new(Class::Transient(None), message, hint)))
+            }
+        }
+    }
+
+    /// The job of an earlier attempt, looked for at the service where nobody knows whether that has it.
+    async fn earlier(
+        &self,
+        call: &Call<'_>,
+        job: Option<&RemoteJob>,
+    ) -> Result<Option<Ticket>, GenerateError> {
+        match job {
+            Some(RemoteJob::Submitted { fields, submitted_at, ask_if_gone, .. }) => Ok(Some(Ticket {
+                fields: fields.clone(),
+                submitted_at: *submitted_at,
+                ask_if_gone: *ask_if_gone,
+                cost_microusd: None,
+            })),
+            Some(RemoteJob::Submitting { since, ask_if_gone, .. }) => {
+                let found = self.look_for_lost(call, *since, *ask_if_gone).await;
+                found.map_err(GenerateError::Failed)
+            }
+            Some(RemoteJob::Results { .. }) | None => Ok(None),
+        }
+    }
+
+    /// Submits a job, unless the call is stopped before the request leaves.
+    async fn submit(&self, call: &Call<'_>) -> Result<Ticket, GenerateError> {
+        let has_left = Cell::new(false);
+        let leaves = || {
+            has_left.set(true);
+            if let Some(permit) = &call.permit {
+                permit.leaves();
+            }
+        };
+        let submitting = self.submit_job(call, leaves);
+        self.unless_stopped(call.permit.as_ref(), call.cancel.clone(), &has_left, submitting).await
+    }
+
+    /// Polls a job until it is over, and fetches its file.
+    async fn follow(&self, call: &Call<'_>, ticket: Ticket) -> Result<Followed, GenerateError> {
+        let mut pace = Pace::default();
+        let mut is_cancellable = true;
+        let begun = Timestamp::now();
+        let mut wait = pace.after_answer(Duration::ZERO, None);
+        loop {
+            let stop = stopped(call.cancel.clone(), || !is_cancellable);
+            let step = tokio::select! {
+                biased;
+                () = stop => None,
+                step = self.poll_after(call, &ticket, wait) => Some(step),
+            };
+            let Some(poll) = step else {
+                let cancelled = self.cancel_job(call, &ticket).await;
+                if cancelled == Cancelled::Yes || !self.config.is_paid {
+                    return Err(GenerateError::Stopped);
+                }
+                // What is paid is made all the same, and kept for whoever asks next.
+                is_cancellable = false;
+                continue;
+            };
+            let age = Timestamp::now().since(ticket.submitted_at);
+            wait = match self.take(call, &ticket, poll, age).await? {
+                Taken::Over(followed) => return Ok(followed),
+                Taken::Wait(hint) => pace.after_answer(age, hint),
+                Taken::Untold { reason, wait, is_refusal } => {
+                    let wait = pace.after_failure(wait);
+                    if is_refusal && pace.failures() >= MOST_REFUSED {
+                        return Err(GenerateError::Failed(self.not_told(&reason)));
+                    }
+                    self.say_untold(call, &reason, wait);
+                    wait
+                }
+            };
+            let begun = if ticket.ask_if_gone { begun } else { ticket.submitted_at };
+            if Timestamp::now().since(begun) >= self.remote.job_timeout {
+                return Err(self.late(call, &ticket).await);
+            }
+        }
+    }
+
+    async fn poll_after(&self, call: &Call<'_>, ticket: &Ticket, wait: Duration) -> Poll {
+        sleep(wait).await;
+        self.poll(call.wire, &ticket.fields).await
+    }
+
+    /// What follows from a poll.
+    async fn take(
+        &self,
+        call: &Call<'_>,
+        ticket: &Ticket,
+        poll: Poll,
+        age: Duration,
+    ) -> Result<Taken, GenerateError> {
+        let name = &self.config.name;
+        let (state, hint, cost_microusd) = match poll {
+            Poll::Told { state, hint, cost_microusd } => (state, hint, cost_microusd),
+            Poll::Untold { reason, wait, is_refusal } => {
+                return Ok(Taken::Untold { reason, wait, is_refusal });
+            }
+            Poll::Gone(reason) if age < UNKNOWN_AT_FIRST => {
+                return Ok(Taken::Untold { reason, wait: None, is_refusal: false });
+            }
+            Poll::Gone(reason) => return self.gone(ticket, &reason).map(Taken::Over),
+        };
+        match state {
+            JobState::Running { fraction, doing } => {
+                let percent =
+                    fraction.map(|fraction| format!(", {:.0} %", fraction * 100.0)).unwrap_or_default();
+                call.progress.report(fraction.unwrap_or(0.0), format!("{name}: {doing}{percent}"));
+                Ok(Taken::Wait(hint))
+            }
+            JobState::Unreadable => {
+                let reason = "the answer does not say how the job stands".to_owned();
+                Ok(Taken::Untold { reason, wait: hint, is_refusal: false })
+            }
+            JobState::Failed(refusal) => {
+                let failure = self.job_failed(refusal).await;
+                // A restart must not ask for it again. Where that cannot be journaled, the next attempt is told the same.
+                let _ = call.jobs.remember(None).await;
+                Err(GenerateError::Failed(failure))
+            }
+            JobState::Done => {
+                call.progress.report(1.0, format!("fetching what {name} has made"));
+                let cost_microusd = cost_microusd.or(ticket.cost_microusd);
+                self.deliver(call, ticket, age, cost_microusd).await
+            }
+        }
+    }
+
+    /// The service does not have a job any more that it had accepted.
+    fn gone(&self, ticket: &Ticket, reason: &str) -> Result<Followed, GenerateError> {
+        if ticket.ask_if_gone || !self.config.is_paid {
+            return Ok(Followed::Gone);
+        }
+        let (name, at) = (&self.config.name, ticket.submitted_at);
+        let message = format!("{name} accepted the job at {at} and does not have it any more: {reason}");
+        Err(GenerateError::Failed(Failure::new(Class::Ambiguous, message, "it may have been paid")))
+    }
+
+    /// The time is over that a job may take.
+    async fn late(&self, call: &Call<'_>, ticket: &Ticket) -> GenerateError {
+        let (name, limit) = (&self.config.name, self.remote.job_timeout.as_secs());
+        let message =
+            format!("{name} has not done the job within {limit} s (providers.{name}.job_timeout_s)");
+        if self.config.is_paid {
+            // It may still be done: a person decides whether it is waited for.
+            return GenerateError::Failed(Failure::new(Class::Ambiguous, message, "it may have been paid"));
+        }
+        self.cancel_job(call, ticket).await;
+        let hint = "raise job_timeout_s if it takes so long; the task is tried again";
+        GenerateError::Failed(Failure::new(Class::Transient(None), message, hint))
+    }
+
+    /// A service that refuses to say how the job stands, such as for a wrong key.
+    fn not_told(&self, reason: &str) -> Failure {
+        let name = &self.config.name;
+        let message = format!("{name} has the job and does not say how it stands: {reason}");
+        Failure::new(Class::Ambiguous, message, format!("reel providers check {name} says more"))
+    }
+
+    fn say_untold(&self, call: &Call<'_>, reason: &str, wait: Duration) {
+        let name = &self.config.name;
+        let seconds = wait.as_secs_f64().ceil();
+        tracing::debug!(provider = %name, reason, "a poll told nothing");
+        let message = format!("{name} does not say how the job stands: {reason} (next try in {seconds} s)");
+        call.progress.report(0.0, message);
+    }
+
+    /// Journals that the provider holds nothing any more, before it is asked again: a restart must not take the next job for the former one.
+    async fn forget(&self, jobs: &JobSink) -> Result<(), Failure> {
+        if jobs.remember(None).await {
+            return Ok(());
+        }
+        let message = "that the former job is gone could not be journaled, so nothing was submitted";
+        Err(Failure::new(Class::Transient(None), message, "reel daemon logs says more"))
+    }
+}
+
+/// What follows from a poll.
+enum Taken {
+    /// The job is over.
+    Over(Followed),
+    /// It goes on; when to ask again, where the service says so.
+    Wait(Option<Duration>),
+    /// The poll told nothing.
+    Untold { reason: String, wait: Option<Duration>, is_refusal: bool },
+}

@@ -1,0 +1,92 @@
+//! The file of a job that is done: fetched, looked at, and handed on.
+
+use std::time::Duration;
+
+use reel_protocol::TaskNote;
+
+use super::{Call, Followed, Taken, Ticket};
+use crate::{
+    cache::{Body, NewArtifact, Spooled},
+    domain::{Class, Failure},
+    media::{Condition, InspectError, Inspection, Limits, MEMORY_BYTES, inspect},
+    provider::{GenerateError, Generated, remote::RemoteProvider},
+};
+
+impl RemoteProvider {
+    /// Fetches the file of a job that is done. One that is not to be had now is asked for again, as long as the job may take.
+    pub(super) async fn deliver(
+        &self,
+        call: &Call<'_>,
+        ticket: &Ticket,
+        age: Duration,
+        cost_microusd: Option<u64>,
+    ) -> Result<Taken, GenerateError> {
+        let untold = |reason: String| Taken::Untold { reason, wait: None, is_refusal: false };
+        // Memory or room on the disk comes back; what was made is not given up for want of it.
+        let mut share = match self.ready(1, MEMORY_BYTES) {
+            Ok(share) => share,
+            Err(failure) => return Ok(untold(failure.error.message)),
+        };
+        let request = call.wire.result(&ticket.fields);
+        let url = self.job_url(&request.path, &request.query);
+        let key = self.key().await.unwrap_or_default();
+        let file = match self.fetch_all(&[url], key.as_ref(), &call.progress).await.pop() {
+            Some(Ok(file)) => file,
+            Some(Err(unfetched)) if unfetched.is_gone(age) => {
+                let reason = format!("its result cannot be fetched: {}", unfetched.reason);
+                return self.gone(ticket, &reason).map(Taken::Over);
+            }
+            Some(Err(unfetched)) => {
+                return Ok(untold(format!("its result cannot be fetched yet: {}", unfetched.reason)));
+            }
+            None => return Ok(untold("its result was not fetched".to_owned())),
+        };
+        match look(file).await.and_then(|(file, inspection)| self.video(file, inspection)) {
+            Ok((mut artifact, notes)) => {
+                artifact.reservation = Some(share.split(artifact.body.memory_bytes()));
+                let generated = Generated { pictures: vec![artifact].into(), notes, cost_microusd };
+                Ok(Taken::Over(Followed::Delivered(Box::new(generated))))
+            }
+            Err(reason) => {
+                // There is nothing else to fetch.
+                let _ = call.jobs.remember(None).await;
+                let message = format!("{}: {reason}", self.config.name);
+                let hint = "reel retry submits it again, and may pay again";
+                Err(GenerateError::Failed(Failure::new(Class::Unknown, message, hint)))
+            }
+        }
+    }
+
+    /// A file that is a video; or why it is none.
+    fn video(&self, file: Spooled, inspection: Inspection) -> Result<(NewArtifact, Vec<TaskNote>), String> {
+        let Inspection { facts, condition } = inspection;
+        if !facts.media_type.starts_with("video/") {
+            return Err(format!("what came is no video: {}", facts.media_type));
+        }
+        let notes = match condition {
+            Condition::Whole => Vec::new(),
+            Condition::Cut(reason) => return Err(format!("the video is not whole: {reason}")),
+            Condition::Damaged(reason) | Condition::Unchecked(reason) => {
+                tracing::warn!(provider = %self.config.name, reason, "a video is kept that could not be checked");
+                let message = format!("the video is kept as it came: {reason}");
+                vec![TaskNote::new(TaskNote::NOT_DECODED, message)]
+            }
+        };
+        Ok((NewArtifact { body: Body::Spooled(file), reservation: None, facts }, notes))
+    }
+}
+
+/// Looks at a file on a thread that may block.
+async fn look(file: Spooled) -> Result<(Spooled, Inspection), String> {
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut source = file.open().map_err(InspectError::Read)?;
+        let inspection = inspect(&mut source, Limits::default())?;
+        drop(source);
+        Ok::<_, InspectError>((file, inspection))
+    });
+    match looking.await {
+        Ok(Ok(looked)) => Ok(looked),
+        Ok(Err(error)) => Err(crate::chain::chain(&error)),
+        Err(_) => Err("looking at the file failed".to_owned()),
+    }
+}
