@@ -13,6 +13,7 @@ pub mod exit;
 pub mod home_watch;
 pub mod idle;
 pub mod ipc;
+mod json_schema;
 pub mod logging;
 pub mod media;
 pub mod memory;

@@ -44,6 +44,9 @@ pub struct ChatParams {
 }
 
 impl ChatParams {
+    /// The code of the error of a task whose answer does not fit its `schema`. The answer is among the outputs of the task.
+    pub const SCHEMA_MISMATCH: &str = "schema_mismatch";
+
     /// Asks this, with everything else by default.
     pub fn new(prompt: impl Into<String>) -> Self {
         Self { prompt: Some(prompt.into()), ..Self::default() }

@@ -245,3 +245,66 @@ fn without_a_provider_of_texts_a_question_ends_with_the_next_step() {
     }
     assert_eq!(provider.calls(), 0);
 }
+
+#[test]
+fn an_answer_that_fits_its_schema_is_json_and_one_that_does_not_is_kept_and_told() {
+    let provider = FakeProvider::start();
+    let sandbox = writer(&provider, "");
+    let schema = json!({
+        "type": "object", "required": ["names"], "additionalProperties": false,
+        "properties": { "names": { "type": "array", "items": { "type": "string" } } },
+    });
+    fs::write(sandbox.work().join("names.json"), schema.to_string()).unwrap();
+    provider.script([answer(&says("<think>hm</think>\n```json\n{\"names\": [\"Ada\"]}\n```"), "stop")]);
+    let asked = sandbox.reel(&["ask", "Name one.", "--schema", "names.json"]);
+    assert_eq!(asked.expect_code(0).stdout, "{\"names\": [\"Ada\"]}\n");
+    let format = &sent(&provider)["response_format"];
+    assert_eq!((&format["type"], &format["json_schema"]["schema"]), (&json!("json_schema"), &schema));
+    let again = sandbox.reel(&["ask", "Name one.", "--schema", "names.json", "--json"]).expect_code(0).json();
+    assert_eq!(again["task"]["outputs"][0]["media_type"], "application/json");
+    assert_eq!((&again["task"]["source"], provider.calls()), (&json!("cache"), 1));
+
+    for (content, finish, words) in [
+        ("{\"names\": [7]}", "stop", "/names/0: 7 is not of the type string"),
+        ("I know none.", "stop", "it is no JSON"),
+        ("{\"names\": [\"A", "length", "it is no JSON"),
+    ] {
+        provider.script([answer(&says(content), finish)]);
+        let asked = sandbox.reel(&["ask", "Name another.", "--schema", "names.json", "--json"]);
+        let error = asked.expect_code(1).json()["error"].clone();
+        assert_eq!(error["code"], "schema_mismatch");
+        assert!(error["message"].as_str().unwrap().contains(words), "{error}");
+        // What was paid is not thrown away.
+        let shown = sandbox.reel(&["show", &error["task"].to_string()]).expect_code(0).stdout.clone();
+        assert!(shown.contains(content) && shown.contains("schema_mismatch"), "{shown}");
+    }
+    assert_eq!(provider.calls(), 4, "an answer that breaks its schema is not taken from the cache");
+    // Asked again, the task has the new answer and not the former one.
+    let id = sandbox.reel(&["ls", "--json"]).expect_code(0).json()["tasks"][0]["id"].as_u64().unwrap();
+    provider.script([answer(&says("{\"names\": []}"), "stop")]);
+    let mut connection = sandbox.connect();
+    connection.ok("task.retry", json!({ "id": id }));
+    let task = connection.wait(id);
+    assert_eq!(
+        (&task["state"], &task["outputs"][0]["text"]),
+        (&json!("succeeded"), &json!("{\"names\": []}")),
+        "{task}"
+    );
+    assert_eq!((task["outputs"].as_array().unwrap().len(), &task["error"]), (1, &Value::Null));
+
+    fs::write(
+        sandbox.work().join("bad.json"),
+        r#"{"type": "object", "properties": {"a": {"pattern": "^a"}}}"#,
+    )
+    .unwrap();
+    fs::write(sandbox.work().join("no.json"), "{").unwrap();
+    for (file, code, words) in [
+        ("bad.json", 65, "the keyword pattern cannot be checked here at /properties/a/pattern"),
+        ("no.json", 65, "not valid JSON"),
+        ("missing.json", 66, "missing.json"),
+    ] {
+        let ran = sandbox.reel(&["ask", "Name one.", "--schema", file]);
+        assert!(ran.expect_code(code).stderr.contains(words), "{file}: {}", ran.stderr);
+    }
+    assert_eq!(provider.calls(), 5);
+}

@@ -91,7 +91,14 @@ mod tests {
 
     fn entry() -> Arc<Made> {
         let made = reel_protocol::Timestamp::now();
-        Arc::new(Made { outputs: Vec::new(), provider: "draft".into(), model: None, made, notes: Vec::new() })
+        Arc::new(Made {
+            outputs: Vec::new(),
+            provider: "draft".into(),
+            model: None,
+            made,
+            notes: Vec::new(),
+            flaw: None,
+        })
     }
 
     #[test]

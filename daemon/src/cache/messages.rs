@@ -7,7 +7,7 @@ use std::{
 
 use actix::{Message, Recipient};
 use reel_protocol::{
-    Digest, Output, TaskNote, Timestamp,
+    Digest, Output, TaskError, TaskNote, Timestamp,
     methods::{ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult},
 };
 
@@ -31,6 +31,8 @@ pub struct Made {
     pub made: Timestamp,
     /// What is to be said about them.
     pub notes: Vec<TaskNote>,
+    /// Why they are not what was asked for, though they were made: the task fails, and has them all the same. Such results have no key.
+    pub flaw: Option<TaskError>,
 }
 
 impl Made {
@@ -43,6 +45,7 @@ impl Made {
             model: entry.model.clone(),
             made: entry.made,
             notes: entry.notes.clone(),
+            flaw: None,
         }
     }
 }

@@ -113,6 +113,8 @@ impl Default for SpeechCapabilities {
 pub struct ChatCapabilities {
     /// Fields that it makes of other params, and that `extra` must not hold.
     pub own_fields: &'static [&'static str],
+    /// How it is made to answer with JSON that fits a schema, for cache keys.
+    pub structured_output: &'static str,
 }
 
 /// What a provider makes of videos. A param that it would ignore is refused, as the video would not be the one that was asked for.

@@ -160,7 +160,7 @@ fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> 
             services: config.services.clone(),
             image: kind.image(config),
             speech: kind.speech(config),
-            chat: kind.chat(),
+            chat: kind.chat(config),
             video: kind.video(config),
         },
         limits: GateLimits {

@@ -32,8 +32,8 @@ pub trait Kind: KindSection {
         SpeechCapabilities::default()
     }
 
-    /// What instances of this kind make of the params of chats.
-    fn chat(&self) -> ChatCapabilities {
+    /// What an instance with this configuration makes of the params of chats.
+    fn chat(&self, _: &ProviderConfig) -> ChatCapabilities {
         ChatCapabilities::default()
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use reel_protocol::{
-    TaskNote,
+    TaskError, TaskNote,
     methods::{ProviderCheckResult, ProviderInfo},
 };
 
@@ -51,13 +51,15 @@ impl From<Fresh> for Generated {
     }
 }
 
-/// Why no picture was made.
-#[derive(Debug, Clone)]
+/// Why nothing was made that was asked for.
+#[derive(Debug)]
 pub enum GenerateError {
     /// It was told to stop.
     Stopped,
     /// It failed.
     Failed(Failure),
+    /// It made something that is not what was asked for. It may have been paid, so it is kept with the task, which fails.
+    Flawed(Box<Generated>, TaskError),
 }
 
 /// Find out whether the instance with that name is usable, which costs nothing; None if there is none.

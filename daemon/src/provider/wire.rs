@@ -70,7 +70,13 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
     }
 
     /// The request for an answer of a chat. None where this kind of service has no chats. URLs are relative to `base`.
-    fn chat(&self, _params: &ChatParams, _model: Option<&str>, _base: &Url) -> Option<Submission> {
+    fn chat(
+        &self,
+        _params: &ChatParams,
+        _model: Option<&str>,
+        _base: &Url,
+        _settings: &Settings,
+    ) -> Option<Submission> {
         None
     }
 

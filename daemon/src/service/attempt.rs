@@ -97,19 +97,21 @@ impl ServiceParts {
             progress: task.progress.clone(),
             jobs: task.jobs,
         };
-        let Generated { pictures, notes, cost_microusd } = match self.generate.send(generate).await {
-            Ok(Ok(generated)) => generated,
+        let (generated, flaw) = match self.generate.send(generate).await {
+            Ok(Ok(generated)) => (generated, None),
+            Ok(Err(GenerateError::Flawed(generated, flaw))) => (*generated, Some(flaw)),
             Ok(Err(GenerateError::Failed(failure))) => {
                 return RunEnd::Failed(failure.error, failure.class.again(provider.is_paid));
             }
             Ok(Err(GenerateError::Stopped)) => return RunEnd::Stopped,
             Err(_) => return RunEnd::failed(internal("the provider gateway is gone")),
         };
+        let Generated { pictures, notes, cost_microusd } = generated;
         if matches!(pictures, Fresh::Pictures(_)) {
             task.progress.report(1.0, "keeping");
         }
         let keep = KeepMade {
-            key: (task.cache != CacheMode::Off).then_some(provider.key),
+            key: (task.cache != CacheMode::Off && flaw.is_none()).then_some(provider.key),
             provider: provider.provider.to_string(),
             model: provider.model.as_deref().map(str::to_owned),
             pictures,
@@ -122,7 +124,10 @@ impl ServiceParts {
             |error| not_kept(&error.into(), false)
         };
         match self.keep.send(keep).await {
-            Ok(Ok(kept)) => RunEnd::Made { kept: Box::new(kept), cost_microusd, lost },
+            Ok(Ok(mut kept)) => {
+                kept.made.flaw = flaw;
+                RunEnd::Made { kept: Box::new(kept), cost_microusd, lost }
+            }
             Ok(Err(error)) => failed(not_kept(&error, provider.is_paid)),
             Err(_) => RunEnd::failed(internal("the cache is gone")),
         }

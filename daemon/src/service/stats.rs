@@ -65,19 +65,24 @@ impl ServiceStats {
             Some(name) => counts.by_provider.entry(name.to_owned()).or_default(),
             None => &mut nobody,
         };
-        match end {
-            RunEnd::Done | RunEnd::Made { .. } => {
+        let error = match end {
+            RunEnd::Stopped => return,
+            RunEnd::Done => None,
+            RunEnd::Made { kept, .. } => kept.made.flaw.as_ref(),
+            RunEnd::Failed(error, _) => Some(error),
+        };
+        match error {
+            None => {
                 counts.successes += 1;
                 attempts.succeeded(elapsed);
             }
-            RunEnd::Failed(error, _) => {
+            Some(error) => {
                 let words = format!("{}: {}", error.code, error.message);
                 counts.errors += 1;
                 counts.last_error = Some(words.clone());
                 *attempts.errors.entry(error.code.clone()).or_default() += 1;
                 attempts.last_error = Some(words);
             }
-            RunEnd::Stopped => {}
         }
     }
 

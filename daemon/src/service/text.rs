@@ -9,7 +9,10 @@ use reel_protocol::{
 use serde_json::{Map, Value};
 
 use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
-use crate::domain::{CacheKey, ProviderProfile, ServiceRequest};
+use crate::{
+    domain::{CacheKey, ProviderProfile, ServiceRequest},
+    json_schema::JsonSchema,
+};
 
 /// The temperatures that may be asked for; services take 0 to 1 or 0 to 2.
 const TEMPERATURES: RangeInclusive<f64> = 0.0..=2.0;
@@ -88,6 +91,7 @@ impl ProviderWork for ChatParams {
         key.number("temperature", temperature.map(f64::to_bits));
         key.number("max_tokens", max_tokens.map(u64::from));
         key.text("schema", schema.as_ref().map(JsonText::as_str));
+        key.text("structured output", schema.as_ref().map(|_| provider.chat.structured_output));
         key.text("tools", tools.as_ref().map(JsonText::as_str));
         key.text("tool_choice", tool_choice.as_ref().map(JsonText::as_str));
         key.number("sample", Some(u64::from(*sample)));
@@ -164,6 +168,10 @@ fn check_forms(params: &ChatParams) -> Result<(), BadParams> {
             ));
         }
     }
+    if let Some(schema) = params.schema.as_ref().and_then(|schema| schema.decode().ok()) {
+        JsonSchema::new(schema)
+            .map_err(|fault| BadParams::new(format!("the schema: {fault}"), &*fault.hint))?;
+    }
     let tools = params.tools.as_ref().map(JsonText::decode::<Vec<Map<String, Value>>>);
     if let Some(tools) = &tools
         && tools.as_ref().map_or(true, Vec::is_empty)
@@ -230,6 +238,10 @@ mod tests {
             (r#"{"prompt":"a","max_tokens":0}"#, "max_tokens is 0"),
             (r#"{"prompt":"a","model":" "}"#, "model is empty"),
             (r#"{"prompt":"a","schema":[]}"#, "schema is not an object"),
+            (
+                r#"{"prompt":"a","schema":{"typ":"object"}}"#,
+                "the schema: \"typ\" is no keyword of JSON Schema at /typ",
+            ),
             (r#"{"prompt":"a","extra":1}"#, "extra is not an object"),
             (r#"{"prompt":"a","tools":[]}"#, "tools is not a list"),
             (r#"{"prompt":"a","tool_choice":"none"}"#, "tool_choice is given without tools"),
@@ -246,7 +258,7 @@ mod tests {
 
     #[test]
     fn extra_does_not_overwrite_what_the_params_say() {
-        let chat = ChatCapabilities { own_fields: &["messages"] };
+        let chat = ChatCapabilities { own_fields: &["messages"], structured_output: "" };
         let provider = ProviderProfile { name: "writer".into(), chat, ..ProviderProfile::default() };
         let bad = checked(r#"{"prompt":"a","extra":{"messages":[]}}"#).unwrap().fits(&provider).unwrap_err();
         assert!(bad.message.contains("extra.messages is not passed on"), "{}", bad.message);

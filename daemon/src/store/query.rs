@@ -265,7 +265,8 @@ fn with_outputs(
     artifacts: &Path,
     mut task: TaskView,
 ) -> Result<TaskView, StoreError> {
-    if task.state != TaskState::Succeeded {
+    // A task may have failed because what was made is not what was asked for.
+    if !matches!(task.state, TaskState::Succeeded | TaskState::Failed) {
         return Ok(task);
     }
     let mut statement =

@@ -126,6 +126,8 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     }
     if step.is_retry {
         forget_left_providers(connection, step.id)?;
+        // What a failed attempt had made is no result of the attempts to come.
+        connection.prepare_cached("DELETE FROM outputs WHERE task = ?")?.execute([step.id.0])?;
     }
     Ok(())
 }

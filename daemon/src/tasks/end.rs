@@ -18,19 +18,13 @@ pub struct End {
 }
 
 impl End {
-    /// With results.
+    /// With results: done, unless they are not what was asked for.
     pub fn made(source: Source, made: &Made) -> Self {
         let outputs = made.outputs.iter().map(|output| output.digest).collect();
         let (provider, model) = (Some(made.provider.clone()), made.model.clone());
         let notes = made.notes.clone();
-        Self {
-            source: Some(source),
-            provider,
-            model,
-            outputs,
-            notes,
-            ..Self::bare(TaskState::Succeeded, None)
-        }
+        let state = if made.flaw.is_some() { TaskState::Failed } else { TaskState::Succeeded };
+        Self { source: Some(source), provider, model, outputs, notes, ..Self::bare(state, made.flaw.clone()) }
     }
 
     /// With what the provider says that the results cost: only of the task that had them made.

@@ -197,6 +197,7 @@ impl World {
             model: None,
             made: self.now().wall,
             notes: Vec::new(),
+            flaw: None,
         });
         let lost = if PROVIDERS[provider].is_paid { paid_results_lost } else { free_results_lost };
         let end = AttemptEnd::Made { made, cost_microusd: Some(40_000), lost };

@@ -13,6 +13,7 @@ use reel_protocol::{ChatParams, SpeechFormat, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
+use self::chat::StructuredOutput;
 use crate::{
     config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
     domain::{
@@ -67,6 +68,7 @@ pub struct Openai;
 struct OpenaiSettings {
     /// The voice where a request names none.
     voice: String,
+    structured: StructuredOutput,
 }
 
 impl KindSection for Openai {
@@ -75,7 +77,7 @@ impl KindSection for Openai {
     }
 
     fn keys(&self) -> &'static [&'static str] {
-        &["base_url", "api_key", "voice", "job_timeout_s"]
+        &["base_url", "api_key", "voice", "job_timeout_s", "structured_output"]
     }
 
     fn services(&self) -> &'static [&'static str] {
@@ -87,8 +89,13 @@ impl KindSection for Openai {
     }
 
     fn read(&self, section: &mut Section<'_>) -> Option<KindConfig> {
-        let settings = OpenaiSettings { voice: section.text("voice").unwrap_or_else(|| VOICE.to_owned()) };
-        Some(KindConfig { settings: Settings::new(settings), ..section.remote(ADDRESS)?.into() })
+        let remote = section.remote(ADDRESS);
+        let base = remote.as_ref().map(|remote| &remote.base_url);
+        let settings = OpenaiSettings {
+            voice: section.text("voice").unwrap_or_else(|| VOICE.to_owned()),
+            structured: StructuredOutput::read(section, base),
+        };
+        Some(KindConfig { settings: Settings::new(settings), ..remote?.into() })
     }
 }
 
@@ -114,8 +121,11 @@ impl Kind for Openai {
         }
     }
 
-    fn chat(&self) -> ChatCapabilities {
-        ChatCapabilities { own_fields: chat::OWN_FIELDS }
+    fn chat(&self, config: &ProviderConfig) -> ChatCapabilities {
+        ChatCapabilities {
+            own_fields: chat::OWN_FIELDS,
+            structured_output: structured_output(&config.own.settings).name(),
+        }
     }
 
     /// Which sizes and lengths the API takes depends on the model, and the service says so.
@@ -130,6 +140,10 @@ impl Kind for Openai {
     fn build(&self, config: &ProviderConfig, equipment: &Equipment) -> Option<Arc<dyn Provider>> {
         RemoteProvider::build(config, equipment, Arc::new(Self))
     }
+}
+
+fn structured_output(settings: &Settings) -> StructuredOutput {
+    settings.get::<OpenaiSettings>().map_or_else(StructuredOutput::default, |settings| settings.structured)
 }
 
 fn default_voice(settings: &Settings) -> &str {
@@ -209,8 +223,14 @@ impl Wire for Openai {
         Some(Submission { path: "audio/speech", body: Value::Object(body).to_string().into_bytes() })
     }
 
-    fn chat(&self, params: &ChatParams, model: Option<&str>, base: &Url) -> Option<Submission> {
-        Some(chat::request(params, model, base))
+    fn chat(
+        &self,
+        params: &ChatParams,
+        model: Option<&str>,
+        base: &Url,
+        settings: &Settings,
+    ) -> Option<Submission> {
+        Some(chat::request(params, model, base, structured_output(settings)))
     }
 
     fn read_chat(&self, value: &Value, answer: &mut ChatAnswer) {

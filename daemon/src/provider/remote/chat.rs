@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, sync::Arc};
 
-use reel_protocol::{ChatParams, TaskNote};
+use reel_protocol::{ChatParams, JsonText, TaskError, TaskNote};
 use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::json;
 
@@ -10,6 +10,7 @@ use super::{RemoteProvider, failures::shown};
 use crate::{
     cache::{Body, NewArtifact},
     domain::{CancelSignal, Class, Facts, Failure, ProgressSink},
+    json_schema::{JsonSchema, json_of},
     provider::{
         GenerateError, Generated, Permit,
         chat::{ChatAnswer, ChatBody, ChatReader, MAX_ANSWER_BYTES},
@@ -28,6 +29,8 @@ struct Answered {
     facts: Facts,
     notes: Vec<TaskNote>,
     cost_microusd: Option<u64>,
+    /// How the text breaks the schema that was asked for.
+    violation: Option<String>,
 }
 
 /// The head of an answer.
@@ -57,10 +60,30 @@ impl RemoteProvider {
         let asking = self.ask_model(params, progress, leaves);
         let answered = self.unless_stopped(permit.as_ref(), cancel, &has_left, asking).await?;
         drop(permit);
-        let Answered { text, facts, notes, cost_microusd } = answered;
+        let Answered { text, facts, notes, cost_microusd, violation } = answered;
         let reservation = Some(share.split(text.len() as u64));
         let artifact = NewArtifact { body: Body::Held(text.into_bytes()), reservation, facts };
-        Ok(Generated { pictures: vec![artifact].into(), notes, cost_microusd })
+        let generated = Generated { pictures: vec![artifact].into(), notes, cost_microusd };
+        match violation {
+            None => Ok(generated),
+            Some(violation) => Err(GenerateError::Flawed(Box::new(generated), self.mismatch(&violation))),
+        }
+    }
+
+    /// The error of an answer that was made, and does not fit its schema.
+    fn mismatch(&self, violation: &str) -> TaskError {
+        let again =
+            if self.config.is_paid { "reel retry asks, and pays, again" } else { "reel retry asks again" };
+        TaskError {
+            code: ChatParams::SCHEMA_MISMATCH.to_owned(),
+            message: format!(
+                "{} answered, and the answer does not fit the schema: {violation}",
+                self.config.name
+            ),
+            hint: Some(format!("the answer is kept with the task, reel show prints it; {again}")),
+            retryable: true,
+            provider_status: None,
+        }
     }
 
     async fn ask_model(
@@ -71,7 +94,8 @@ impl RemoteProvider {
     ) -> Result<Answered, Failure> {
         let key = self.key().await?;
         let model = params.model.as_deref().or(self.config.model_for("text"));
-        let submission = self.wire.chat(params, model, &self.remote.base_url).ok_or_else(|| {
+        let submission = self.wire.chat(params, model, &self.remote.base_url, &self.config.own.settings);
+        let submission = submission.ok_or_else(|| {
             let message = format!("{} makes no texts", self.config.name);
             Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
         })?;
@@ -80,7 +104,9 @@ impl RemoteProvider {
         let wire = Arc::clone(&self.wire);
         let read = exchange.read_with(|_| (), move |chunks| Ok(read(chunks, &*wire))).await;
         let head = Head { status, headers, key: key.as_ref() };
+        let schema = params.schema.as_ref();
         let answered = self.read(read).and_then(|(body, cut)| self.answered(body, cut, &head));
+        let answered = answered.map(|answered| answered.against(schema));
         answered.map_err(|failure| failure.status(status.as_u16()))
     }
 
@@ -147,7 +173,7 @@ impl RemoteProvider {
             let message = json!({ "role": "assistant", "content": content, "tool_calls": tool_calls });
             (message.to_string(), Facts::new("application/json", "json"))
         };
-        Ok(Answered { text, facts, notes, cost_microusd })
+        Ok(Answered { text, facts, notes, cost_microusd, violation: None })
     }
 
     /// What a body means that is no answer.
@@ -158,6 +184,26 @@ impl RemoteProvider {
             return self.web_page(&refusal, head.status, head.key);
         }
         self.refused(refusal, head.status, head.key)
+    }
+}
+
+impl Answered {
+    /// Takes the JSON out of a text that is to fit a schema, and holds it against that. Calls of tools stay as they are.
+    fn against(self, schema: Option<&JsonText>) -> Self {
+        let Some(schema) = schema.filter(|_| self.facts.media_type == "text/plain") else { return self };
+        let text = json_of(&self.text);
+        let found = match serde_json::from_str(text) {
+            Ok(value) => schema
+                .decode()
+                .ok()
+                .and_then(|schema| JsonSchema::new(schema).ok())
+                .and_then(|schema| schema.validate(&value).err())
+                .map(|violation| violation.to_string()),
+            // Of what is no JSON, all is kept.
+            Err(error) => return Self { violation: Some(format!("it is no JSON: {error}")), ..self },
+        };
+        let facts = Facts::new("application/json", "json");
+        Self { text: text.to_owned(), facts, violation: found, ..self }
     }
 }
 

@@ -3,14 +3,17 @@
 //! Source: openai-openapi `openapi.yaml` (`CreateChatCompletionRequest`, `CreateChatCompletionResponse`,
 //! `CreateChatCompletionStreamResponse`).
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use reel_protocol::{ChatParams, JsonText};
 use reqwest::Url;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use crate::provider::{chat::ChatAnswer, wire::Submission};
+use crate::{
+    config::Section,
+    provider::{chat::ChatAnswer, wire::Submission},
+};
 
 /// Fields that are made of the params.
 pub(super) const OWN_FIELDS: &[&str] = &[
@@ -27,8 +30,42 @@ pub(super) const OWN_FIELDS: &[&str] = &[
     "n",
 ];
 
+/// The service whose JSON takes no schema.
+const DEEPSEEK_HOST: &str = "api.deepseek.com";
+
 /// The service that took another name for `max_tokens`: its newer models refuse the old one, which all other servers know.
 const OPENAI_HOST: &str = "api.openai.com";
+
+/// How services are made to answer with JSON that fits a schema.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StructuredOutput {
+    /// `response_format` carries the schema.
+    #[default]
+    JsonSchema,
+    /// `response_format` asks for some JSON, and the first message for what it shall fit.
+    JsonObject,
+    /// Only the first message asks for it.
+    Prompt,
+}
+
+impl StructuredOutput {
+    /// What the section of a provider says; else what the service at this address takes.
+    pub(super) fn read(section: &mut Section<'_>, base: Option<&Url>) -> Self {
+        let given = section.shaped("structured_output", "json_schema, json_object or prompt");
+        let is_deepseek = base.and_then(Url::host_str) == Some(DEEPSEEK_HOST);
+        given.unwrap_or(if is_deepseek { Self::JsonObject } else { Self::JsonSchema })
+    }
+
+    /// For cache keys.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::JsonSchema => "json_schema",
+            Self::JsonObject => "json_object",
+            Self::Prompt => "prompt",
+        }
+    }
+}
 
 /// The body of a request. What was given as JSON is sent to the letter: models write the fields of an answer in the order of their schema.
 #[derive(Debug, Serialize)]
@@ -56,13 +93,14 @@ struct Body<'a> {
 #[serde(untagged)]
 enum Message<'a> {
     Given(Box<RawValue>),
-    Said { role: &'static str, content: &'a str },
+    Said { role: &'static str, content: Cow<'a, str> },
 }
 
 #[derive(Debug, Serialize)]
 struct ResponseFormat<'a> {
     r#type: &'static str,
-    json_schema: NamedSchema<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<NamedSchema<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,15 +111,22 @@ struct NamedSchema<'a> {
 }
 
 /// The request for an answer.
-pub(super) fn request(params: &ChatParams, model: Option<&str>, base: &Url) -> Submission {
+pub(super) fn request(
+    params: &ChatParams,
+    model: Option<&str>,
+    base: &Url,
+    structured: StructuredOutput,
+) -> Submission {
     let is_openai = base.host_str() == Some(OPENAI_HOST);
-    let response_format = params.schema.as_ref().map(|schema| ResponseFormat {
-        r#type: "json_schema",
-        json_schema: NamedSchema { name: "answer", schema, strict: true },
+    let response_format = params.schema.as_ref().filter(|_| structured != StructuredOutput::Prompt);
+    let response_format = response_format.map(|schema| {
+        let has_schema = structured == StructuredOutput::JsonSchema;
+        let json_schema = has_schema.then_some(NamedSchema { name: "answer", schema, strict: true });
+        ResponseFormat { r#type: structured.name(), json_schema }
     });
     let body = Body {
         model,
-        messages: messages(params),
+        messages: messages(params, structured),
         temperature: params.temperature,
         max_tokens: params.max_tokens.filter(|_| !is_openai),
         max_completion_tokens: params.max_tokens.filter(|_| is_openai),
@@ -95,9 +140,19 @@ pub(super) fn request(params: &ChatParams, model: Option<&str>, base: &Url) -> S
 }
 
 /// The conversation: what was given, behind the system's message.
-fn messages(params: &ChatParams) -> Vec<Message<'_>> {
-    let system = params.system.iter().map(|content| Message::Said { role: "system", content });
-    let prompt = params.prompt.iter().map(|content| Message::Said { role: "user", content });
+fn messages(params: &ChatParams, structured: StructuredOutput) -> Vec<Message<'_>> {
+    let said = |role, content| Message::Said { role, content };
+    let schema = params.schema.as_ref().filter(|_| structured != StructuredOutput::JsonSchema);
+    let asks = schema.map(|schema| {
+        format!("Answer with JSON that fits this JSON Schema, and with nothing else:\n{}", schema.as_str())
+    });
+    let system = match (params.system.as_deref(), asks) {
+        (Some(system), Some(asks)) => Some(Cow::Owned(format!("{system}\n\n{asks}"))),
+        (Some(system), None) => Some(Cow::Borrowed(system)),
+        (None, asks) => asks.map(Cow::Owned),
+    };
+    let system = system.into_iter().map(|content| said("system", content));
+    let prompt = params.prompt.iter().map(|content| said("user", Cow::Borrowed(content)));
     let given: Vec<Box<RawValue>> =
         params.messages.as_ref().and_then(|messages| messages.decode().ok()).unwrap_or_default();
     system.chain(given.into_iter().map(Message::Given)).chain(prompt).collect()
@@ -149,7 +204,8 @@ mod tests {
 
     fn sent(json: &str, base: &str) -> Value {
         let params = JsonText::parse(json.to_owned()).unwrap().decode().unwrap();
-        let submission = request(&params, Some("m"), &Url::parse(base).unwrap());
+        let submission =
+            request(&params, Some("m"), &Url::parse(base).unwrap(), StructuredOutput::JsonSchema);
         assert_eq!(submission.path, "chat/completions");
         serde_json::from_slice(&submission.body).unwrap()
     }
@@ -191,11 +247,36 @@ mod tests {
         }
         let ordered = r#"{"prompt":"a","schema":{"z":{"y":1,"x":2}},"extra":{"b":{"d":1,"c":2}}}"#;
         let params = JsonText::parse(ordered.to_owned()).unwrap().decode().unwrap();
-        let body = request(&params, None, &Url::parse(base).unwrap()).body;
+        let base = Url::parse(base).unwrap();
+        let body = request(&params, None, &base, StructuredOutput::JsonSchema).body;
         let body = String::from_utf8(body).unwrap();
         assert!(body.contains(r#"{"z":{"y":1,"x":2}}"#) && body.contains(r#"{"d":1,"c":2}"#), "{body}");
         let openai = sent(r#"{"prompt":"a","max_tokens":7}"#, "https://api.openai.com/v1");
         assert_eq!((&openai["max_completion_tokens"], &openai["max_tokens"]), (&json!(7), &Value::Null));
+    }
+
+    #[test]
+    fn a_service_without_schemas_is_asked_in_words() {
+        let params = ChatParams {
+            system: Some("s".into()),
+            schema: Some(JsonText::parse(r#"{"type":"object"}"#.into()).unwrap()),
+            ..ChatParams::new("a")
+        };
+        let base = Url::parse("http://127.0.0.1/v1").unwrap();
+        for (structured, format) in [
+            (StructuredOutput::JsonObject, json!({ "type": "json_object" })),
+            (StructuredOutput::Prompt, Value::Null),
+        ] {
+            let body: Value =
+                serde_json::from_slice(&request(&params, None, &base, structured).body).unwrap();
+            assert_eq!(body["response_format"], format);
+            let system = body["messages"][0]["content"].as_str().unwrap();
+            assert!(
+                system.starts_with("s\n\nAnswer with JSON") && system.ends_with(r#"{"type":"object"}"#),
+                "{system}"
+            );
+            assert_eq!(body["messages"][1], json!({ "role": "user", "content": "a" }));
+        }
     }
 
     #[test]
