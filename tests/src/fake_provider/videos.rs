@@ -8,7 +8,7 @@ use std::{
     net::TcpStream,
     ops::ControlFlow,
     sync::{Mutex, MutexGuard},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -73,6 +73,9 @@ pub struct VideoJob {
     pub fetches: usize,
     /// Whether it was deleted.
     pub is_deleted: bool,
+    /// The shortest time between the answer to a poll and the next poll.
+    pub shortest_pause: Option<Duration>,
+    polled: Option<Instant>,
     created_s: u64,
 }
 
@@ -145,9 +148,9 @@ impl Videos {
         self.jobs().into_iter().filter(|job| job.prompt() == prompt).collect()
     }
 
-    /// The service forgets all jobs, as after a restart.
-    pub fn forget_jobs(&self) {
-        self.state().otherwise.is_gone = true;
+    /// The service forgets all jobs that it has, as after a restart.
+    pub fn delete_all(&self) {
+        self.state().jobs.iter_mut().for_each(|job| job.is_deleted = true);
     }
 
     /// Serves one request below `/v1/videos`.
@@ -203,6 +206,9 @@ impl Videos {
         let Some((job, plan)) = state.find(id) else { return gone() };
         let before = job.polls;
         job.polls += 1;
+        let now = Instant::now();
+        let pause = job.polled.replace(now).map(|polled| now.duration_since(polled));
+        job.shortest_pause = job.shortest_pause.into_iter().chain(pause).min();
         let answered = before.saturating_sub(plan.unknown_polls + plan.failing_polls);
         if plan.is_gone || before < plan.unknown_polls {
             return gone();
@@ -258,7 +264,16 @@ impl State {
     fn add(&mut self, fields: HashMap<String, String>) -> String {
         let id = format!("video_{}", self.jobs.len() + 1);
         let created_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let job = VideoJob { id: id.clone(), fields, polls: 0, fetches: 0, is_deleted: false, created_s };
+        let job = VideoJob {
+            id: id.clone(),
+            fields,
+            polls: 0,
+            fetches: 0,
+            is_deleted: false,
+            shortest_pause: None,
+            polled: None,
+            created_s,
+        };
         self.jobs.push(job);
         id
     }

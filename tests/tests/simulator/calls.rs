@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reel_protocol::CacheMode;
 use reeld::{
     cache::Made,
-    domain::{Again, RemoteJob},
+    domain::{Again, JobFields, RemoteJob},
     tasks::machine::{Attempt, AttemptEnd, Event, RunId},
 };
 
@@ -25,8 +25,14 @@ pub struct Call {
     pub is_told_to_stop: bool,
     /// Whether the request has left.
     has_left: bool,
-    /// Whether the provider holds results that are still to be fetched.
+    /// Whether the provider holds a job that is polled, or results that are still to be fetched.
     is_fetching: bool,
+    /// Whether the provider takes jobs and is polled for them.
+    is_polled: bool,
+    /// Whether it is to be in the journal, or is there, that a job is submitted.
+    is_announced: bool,
+    /// How it ends once the journal knows that the provider holds nothing any more.
+    ends_with: Option<(&'static str, Again)>,
     /// Whether it waits until the journal has what the provider holds.
     pub is_remembering: bool,
     /// Whether its results are on their way into the journal.
@@ -34,14 +40,19 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn new(attempt: Attempt, row: TaskRow) -> Self {
-        let is_fetching = attempt.job.is_some();
+    pub fn new(attempt: Attempt, row: TaskRow, is_polled: bool) -> Self {
+        let job = attempt.job.as_deref();
+        let is_fetching = job.is_some_and(RemoteJob::is_at_provider);
+        let is_announced = job.is_some_and(|job| !job.is_at_provider());
         Self {
             attempt,
             row,
             is_told_to_stop: false,
             has_left: false,
             is_fetching,
+            is_polled: is_polled || is_announced,
+            is_announced,
+            ends_with: None,
             is_remembering: false,
             is_over: false,
         }
@@ -71,6 +82,17 @@ impl World {
         let call = &self.calls[&run];
         let (provider, is_fetching, has_left) = (call.provider(), call.is_fetching, call.has_left);
         let Some(provider) = provider else { return self.move_free_of_providers(run) };
+        if let Some((code, again)) = call.ends_with {
+            return self.end_call(run, AttemptEnd::Failed(error(code), again));
+        }
+        if !is_fetching && !has_left && call.is_polled && PROVIDERS[provider].is_paid {
+            if call.attempt.job.is_some() {
+                return self.look_for_lost(run, provider);
+            }
+            if !call.is_announced {
+                return self.announce(run, provider);
+            }
+        }
         if !is_fetching && !has_left {
             return self.let_leave(run, provider);
         }
@@ -120,6 +142,7 @@ impl World {
         }
         let (failure, again) = match self.random.below(100) {
             0..20 => return self.name_results(run, provider),
+            20..56 if self.calls[&run].is_polled && !faults => return self.name_results(run, provider),
             20..26 if faults => (self.random.one_of(&["moderated", "provider_refused"]), Again::Never),
             26..32 if faults => (self.random.one_of(&["provider_auth", "quota_exceeded"]), Again::Never),
             32..38 if faults => ("provider_failed", Again::Later(None)),
@@ -143,19 +166,83 @@ impl World {
             _ => return self.make(run, provider),
         };
         self.model.not_paid(run);
+        if self.calls[&run].is_announced {
+            return self.forget_job(run, failure, again);
+        }
         self.end_call(run, AttemptEnd::Failed(error(failure), again))
+    }
+
+    /// A paid job is about to be submitted, which is in the journal first.
+    fn announce(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
+        if self.calls[&run].is_told_to_stop {
+            return self.end_call(run, AttemptEnd::Stopped);
+        }
+        if let Some(call) = self.calls.get_mut(&run) {
+            call.is_announced = true;
+        }
+        let job = RemoteJob::submitting(PROVIDERS[provider].name, self.now().wall);
+        self.remember(run, Some(job))
+    }
+
+    /// An earlier attempt has submitted a job, or was about to: it is looked for at the provider.
+    fn look_for_lost(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
+        let call = &self.calls[&run];
+        let may_ask_again = call.attempt.job.as_ref().is_some_and(|job| job.may_ask_again());
+        let row = call.row.clone();
+        if self.model.is_unsettled(&row, provider) && (self.is_settling || self.random.percent(60)) {
+            self.note(|| format!("attempt {run} finds the job of an earlier one"));
+            self.model.fetching(run, &row, provider);
+            return self.name_results(run, provider);
+        }
+        if !may_ask_again {
+            return self.end_call(run, AttemptEnd::Failed(error("answer_lost"), Again::OutcomeUnknown));
+        }
+        if let Some(call) = self.calls.get_mut(&run) {
+            call.attempt.job = None;
+            call.is_announced = false;
+        }
+        self.remember(run, None)
+    }
+
+    /// The provider holds nothing any more, which is in the journal before the attempt ends.
+    fn forget_job(&mut self, run: RunId, code: &'static str, again: Again) -> Result<(), Wrong> {
+        if let Some(call) = self.calls.get_mut(&run) {
+            call.ends_with = Some((code, again));
+        }
+        self.remember(run, None)
+    }
+
+    fn remember(&mut self, run: RunId, job: Option<RemoteJob>) -> Result<(), Wrong> {
+        let request = self.ask(Asked::Remember(run));
+        if let Some(call) = self.calls.get_mut(&run) {
+            call.is_remembering = true;
+        }
+        self.feed(Event::RememberJob { request, run, job })
+    }
+
+    /// The journal has taken, or refused, what the provider holds for an attempt.
+    pub fn remembered(&mut self, run: RunId, is_on_disk: bool) {
+        let Some(call) = self.calls.get_mut(&run) else { return };
+        call.is_remembering = false;
+        // What may be paid does not leave before it is on disk.
+        if !is_on_disk && !call.is_fetching && !call.has_left && call.is_polled {
+            call.ends_with = Some(("storage_failed", Again::Later(None)));
+        }
     }
 
     /// The provider has made the results and names where they are.
     fn name_results(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
-        let url = reqwest::Url::parse("https://results.example/a.png").unwrap();
-        let job = RemoteJob::results(PROVIDERS[provider].name, [&url], self.now().wall);
-        let request = self.ask(Asked::Remember(run));
+        let (name, now) = (PROVIDERS[provider].name, self.now().wall);
+        let job = if self.calls[&run].is_polled {
+            RemoteJob::submitted(name, JobFields::from([("id".to_owned(), run.to_string())]), now)
+        } else {
+            RemoteJob::results(name, ["https://results.example/a.png"], now)
+        };
         if let Some(call) = self.calls.get_mut(&run) {
-            (call.is_fetching, call.is_remembering) = (true, true);
+            call.is_fetching = true;
             call.attempt.job = Some(Arc::new(job.clone()));
         }
-        self.feed(Event::RememberJob { request, run, job: Some(job) })
+        self.remember(run, Some(job))
     }
 
     fn fetch(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
@@ -164,6 +251,11 @@ impl World {
         let (row, is_told) = (call.row.clone(), call.is_told_to_stop);
         self.model.fetching(run, &row, provider);
         if is_told && self.random.percent(50) {
+            if self.calls[&run].is_polled {
+                // The provider cancels the job.
+                self.model.not_paid(run);
+                return self.forget_job(run, "cancelled", Again::Never);
+            }
             return self.end_call(run, AttemptEnd::Stopped);
         }
         let faults = self.options.provider_faults && !self.is_settling;
@@ -176,11 +268,15 @@ impl World {
                 self.note(|| format!("the results of attempt {run} are gone"));
                 self.model.not_paid(run);
                 if let Some(call) = self.calls.get_mut(&run) {
-                    (call.is_fetching, call.has_left, call.is_remembering) = (false, false, true);
+                    (call.is_fetching, call.has_left, call.is_announced) = (false, false, false);
                     call.attempt.job = None;
                 }
-                let request = self.ask(Asked::Remember(run));
-                self.feed(Event::RememberJob { request, run, job: None })
+                self.remember(run, None)
+            }
+            15..25 if faults && self.calls[&run].is_polled => {
+                self.note(|| format!("the job of attempt {run} fails"));
+                self.model.not_paid(run);
+                self.forget_job(run, "moderated", Again::Never)
             }
             10..15 if faults && PROVIDERS[provider].is_paid => {
                 self.model.lost(run, &self.journal);
@@ -223,6 +319,7 @@ impl World {
     /// A provider wants to be left alone for a while.
     pub fn close(&mut self, provider: usize, is_down: bool) {
         let wait = 100 + self.random.below(20_000);
+        self.was_down[provider] |= is_down;
         self.around.0.borrow_mut().closed[provider] = Some((after(self.moment, wait), is_down));
         self.note(|| format!("{} is closed for {wait} ms, down: {is_down}", PROVIDERS[provider].name));
         self.needs_tick = true;

@@ -69,11 +69,13 @@ impl World {
                 let row = self.model.check_start(run, &self.journal)?;
                 self.note(|| format!("    attempt {run} starts for task {}", row.id));
                 let running = self.calls.values().filter(|call| call.holds_slot()).count();
-                if attempt.job.is_none() && running >= self.most_slots {
+                let is_at_provider = attempt.job.as_ref().is_some_and(|job| job.is_at_provider());
+                if !is_at_provider && running >= self.most_slots {
                     return Err(Stop::Wrong(format!("attempt {run} is one more than may run at once")));
                 }
                 self.begun_by.push(row.client.clone());
-                self.calls.insert(run, Call::new(*attempt, row));
+                let is_polled = self.random.percent(40);
+                self.calls.insert(run, Call::new(*attempt, row, is_polled));
             }
             Effect::Stop(run) => {
                 self.note(|| format!("    attempt {run} is told to stop"));
@@ -105,11 +107,7 @@ impl World {
             .remove(&request)
             .ok_or_else(|| format!("request {request} is answered twice, or was never sent"))?;
         match (asked, answer) {
-            (Asked::Remember(run), Answer::Remembered(_)) => {
-                if let Some(call) = self.calls.get_mut(&run) {
-                    call.is_remembering = false;
-                }
-            }
+            (Asked::Remember(run), Answer::Remembered(outcome)) => self.remembered(run, outcome.is_ok()),
             (_, Answer::Refused(_))
             | (Asked::Decide(_), Answer::Task(_))
             | (Asked::Remove, Answer::Removed)

@@ -170,6 +170,11 @@ impl Model {
         Ok(())
     }
 
+    /// Whether nobody knows what became of a request for the same.
+    pub fn is_unsettled(&self, row: &TaskRow, provider: usize) -> bool {
+        self.unsettled.contains_key(&Purpose::of(row, provider))
+    }
+
     /// An attempt fetches what an earlier one had made.
     pub fn fetching(&mut self, run: RunId, row: &TaskRow, provider: usize) {
         if let Some(unsettled) = self.unsettled.get_mut(&Purpose::of(row, provider)) {

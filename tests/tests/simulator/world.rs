@@ -156,6 +156,9 @@ pub struct World {
     pub repeatable: Vec<(String, String, Vec<reel_protocol::TaskSpec>)>,
     /// When the machine heard last that a write was refused: what it was about may wait for a second.
     pub refused_at: Option<Moment>,
+    /// Providers that were out of order since the daemon started: tasks that were planned there may have gone elsewhere, and their rows do not
+    /// say so.
+    pub was_down: [bool; PROVIDERS.len()],
     /// The clients of the attempts that began, in their order.
     pub begun_by: Vec<String>,
 }
@@ -208,6 +211,7 @@ impl World {
             batches: Vec::new(),
             repeatable: Vec::new(),
             refused_at: None,
+            was_down: [false; PROVIDERS.len()],
             begun_by: Vec::new(),
         }
     }
@@ -273,6 +277,7 @@ impl World {
         let mut state = self.around.0.borrow_mut();
         state.permits.clear();
         state.reserved_bytes = 0;
+        self.was_down = state.closed.map(|closed| closed.is_some_and(|(_, is_down)| is_down));
         drop(state);
         self.model.died(&self.journal)
     }

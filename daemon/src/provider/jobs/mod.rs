@@ -9,7 +9,7 @@ mod pace;
 use std::{fmt, time::Duration};
 
 use reel_protocol::Timestamp;
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::{Method, header::HeaderMap};
 
 pub use self::{form::Form, pace::Pace};
 use super::{http::Document, wire::Refusal};
@@ -76,7 +76,7 @@ pub trait JobWire: Send + Sync + fmt::Debug {
     fn poll(&self, job: &JobFields) -> JobRequest;
 
     /// How the job stands, as an answer with a status of success says.
-    fn state(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> JobState;
+    fn state(&self, headers: &HeaderMap, document: &Document) -> JobState;
 
     /// When to ask again, where an answer says so.
     fn poll_hint(&self, headers: &HeaderMap) -> Option<Duration>;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use reel_protocol::Timestamp;
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::{Method, header::HeaderMap};
 use serde_json::{Map, Value};
 
 use super::{Openai, Reason};
@@ -64,13 +64,13 @@ impl JobWire for Openai {
         JobRequest::new(Method::GET, [VIDEOS, id(job)])
     }
 
-    fn state(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> JobState {
+    fn state(&self, headers: &HeaderMap, document: &Document) -> JobState {
         let text = |name: &str| document.roots.iter().flat_map(|root| root.all(name)).find_map(Node::text);
         let Some(state) = text("status").map(str::to_ascii_lowercase) else { return JobState::Unreadable };
         match state.as_str() {
             "completed" | "succeeded" => JobState::Done,
             "failed" | "cancelled" | "canceled" | "expired" | "deleted" => {
-                JobState::Failed(why_failed(&state, status, headers, document))
+                JobState::Failed(why_failed(&state, headers, document))
             }
             _ => {
                 let progress =
@@ -127,7 +127,7 @@ fn is_since(created_s: f64, since: Timestamp) -> bool {
     created_s * 1_000.0 + CLOCK_SKEW.as_millis() as f64 >= since.unix_ms() as f64
 }
 
-fn why_failed(state: &str, status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal {
+fn why_failed(state: &str, headers: &HeaderMap, document: &Document) -> Refusal {
     let reason = Reason::of(document);
     let class = match reason.class_of_words(false) {
         // The job was taken, so that this is said of the model behind the service.
@@ -137,7 +137,6 @@ fn why_failed(state: &str, status: StatusCode, headers: &HeaderMap, document: &D
         }
         Some(class) => class,
     };
-    let _ = status;
     let words = reason.words.unwrap_or_else(|| "the service says no more".to_owned());
     Refusal { class, message: format!("the job is {state}: {words}") }
 }
@@ -158,4 +157,119 @@ fn fields(id: String) -> JobFields {
 
 fn id(job: &JobFields) -> &str {
     job.get(ID).map_or("", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use reel_protocol::{JsonText, VideoParams};
+    use reqwest::header::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+
+    fn document(value: &Value) -> Document {
+        Document::of_error(value.to_string().as_bytes())
+    }
+
+    fn state(value: &Value) -> JobState {
+        Openai.state(&HeaderMap::new(), &document(value))
+    }
+
+    fn request(prompt: &str) -> VideoRequest {
+        VideoRequest { params: VideoParams::new(prompt), seed: 0 }
+    }
+
+    #[test]
+    fn a_submission_is_a_form_with_what_was_asked_for_and_nothing_else() {
+        let mut request = request("waves");
+        let extra = JsonText::parse(r#"{"quality":"high","steps":7}"#.to_owned()).unwrap();
+        request.params = VideoParams { duration_s: Some(8.0), extra: Some(extra), ..request.params };
+        let sent = Openai.submit(&request, Some("sora-2"));
+        assert_eq!((sent.method, sent.path.join("/")), (Method::POST, "videos".to_owned()));
+        let (content_type, body) = sent.body.unwrap();
+        assert!(content_type.starts_with("multipart/form-data; boundary="), "{content_type}");
+        let body = String::from_utf8(body).unwrap();
+        for (name, value) in
+            [("model", "sora-2"), ("prompt", "waves"), ("seconds", "8"), ("quality", "high"), ("steps", "7")]
+        {
+            assert!(body.contains(&format!("name=\"{name}\"\r\n\r\n{value}\r\n")), "{name}: {body}");
+        }
+        assert!(!body.contains("\"size\""), "{body}");
+    }
+
+    #[test]
+    fn the_states_of_the_api_are_read_and_others_count_as_under_way() {
+        for (value, expected) in [
+            (json!({ "status": "queued", "progress": 0 }), Some((Some(0.0), "queued"))),
+            (json!({ "status": "in_progress", "progress": 45.0 }), Some((Some(0.45), "in progress"))),
+            (json!({ "status": "in_progress", "progress": "900" }), Some((Some(1.0), "in progress"))),
+            (json!({ "status": "warming_up" }), Some((None, "warming up"))),
+        ] {
+            let expected = expected
+                .map(|(fraction, doing)| JobState::Running { fraction, doing: doing.to_owned() })
+                .unwrap();
+            assert_eq!(state(&value), expected, "{value}");
+        }
+        assert_eq!(state(&json!({ "status": "completed" })), JobState::Done);
+        for value in [json!({ "id": "video_1" }), json!([]), json!("completed")] {
+            assert_eq!(state(&value), JobState::Unreadable, "{value}");
+        }
+        for (code, class) in [
+            ("moderation_blocked", Class::Moderated),
+            ("insufficient_quota", Class::Quota),
+            ("rate_limit_exceeded", Class::RateLimited(None)),
+            ("video_generation_failed", Class::Unknown),
+        ] {
+            let value = json!({ "status": "failed", "error": { "code": code, "message": "no" } });
+            let JobState::Failed(refusal) = state(&value) else { panic!("{value}") };
+            assert_eq!((refusal.class, refusal.message.as_str()), (class, "the job is failed: no"), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_job_is_named_by_its_id_and_by_nothing_that_leads_elsewhere() {
+        let id = |value: Value| Openai.accepted(&document(&value)).map(|job| id(&job).to_owned());
+        assert_eq!(id(json!({ "id": "video_1", "status": "queued" })).as_deref(), Some("video_1"));
+        assert_eq!(id(json!({ "id": 7 })).as_deref(), Some("7"));
+        for value in [json!({}), json!({ "id": "" }), json!({ "id": ".." }), json!({ "id": "a\nb" })] {
+            assert_eq!(id(value.clone()), None, "{value}");
+        }
+        let hint = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(
+                reqwest::header::HeaderName::from_static(POLL_AFTER),
+                HeaderValue::from_static(text),
+            )]);
+            Openai.poll_hint(&headers)
+        };
+        assert_eq!((hint("2500"), hint("soon")), (Some(Duration::from_millis(2_500)), None));
+    }
+
+    #[test]
+    fn only_a_newer_job_that_asks_for_the_same_can_be_the_lost_one() {
+        let since = Timestamp::from_unix_ms(1_800_000_000_000);
+        let mut request = request("waves");
+        request.params.duration_s = Some(8.0);
+        let sought = Sought { request: &request, model: Some("sora-2"), since };
+        let job = |id: &str, change: Value| {
+            let mut job = json!({
+                "id": id, "prompt": "waves", "model": "sora-2", "seconds": "8", "created_at": 1_800_000_001,
+            });
+            job.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            job
+        };
+        let list = json!({ "data": [
+            job("ours", json!({})),
+            job("of a service that repeats less", json!({ "model": null, "seconds": null })),
+            job("by a clock that is late", json!({ "created_at": 1_799_999_900 })),
+            job("too old", json!({ "created_at": 1_799_999_800 })),
+            job("of no time", json!({ "created_at": null })),
+            job("another prompt", json!({ "prompt": "Waves" })),
+            job("no prompt", json!({ "prompt": null })),
+            job("another model", json!({ "model": "sora-2-pro" })),
+            job("another length", json!({ "seconds": "4" })),
+        ] });
+        let found = Openai.found(&document(&list), sought);
+        let found: Vec<_> = found.iter().map(id).collect();
+        assert_eq!(found, ["ours", "of a service that repeats less", "by a clock that is late"]);
+    }
 }

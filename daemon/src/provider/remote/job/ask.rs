@@ -142,7 +142,7 @@ impl RemoteProvider {
         if status.is_success() {
             let hint = wire.poll_hint(&headers).or(wait);
             let cost_microusd = self.wire.cost_microusd(&headers, &document);
-            return Poll::Told { state: wire.state(status, &headers, &document), hint, cost_microusd };
+            return Poll::Told { state: wire.state(&headers, &document), hint, cost_microusd };
         }
         let Refusal { class, message } = self.wire.refusal(status, &headers, &document);
         let reason = format!("{} (status {})", shown(&message, key.as_ref()), status.as_u16());

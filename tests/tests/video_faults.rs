@@ -1,0 +1,150 @@
+//! `video.generate` where the submission's answer is lost, the service cancels nothing, a job is gone, and many jobs are polled at once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::time::Duration;
+
+use reel_tests::{
+    Connection, FakeProvider, eventually,
+    fake_provider::{VideoJob, VideoPlan},
+    studio::studio,
+};
+use serde_json::{Value, json};
+
+const VIDEO: &str = "services = [\"video\"]\nmodels = { video = \"sora-2\" }";
+
+fn submit(connection: &mut Connection, prompt: &str) -> u64 {
+    connection.submit("video.generate", json!({ "prompt": prompt }))
+}
+
+fn assert_made(task: &Value) {
+    assert_eq!(
+        (&task["state"], &task["outputs"][0]["media_type"]),
+        (&json!("succeeded"), &json!("video/mp4")),
+        "{task}"
+    );
+}
+
+/// Asserts that a paid job is held, and returns what the error says and hints at.
+fn assert_held(task: &Value) -> (String, String) {
+    assert_eq!((&task["state"], &task["hold_reason"]), (&json!("held"), &json!("outcome_unknown")), "{task}");
+    let text = |name: &str| task["error"][name].as_str().unwrap().to_owned();
+    (text("message"), text("hint"))
+}
+
+fn losing() -> VideoPlan {
+    VideoPlan { loses_answer: true, ..VideoPlan::default() }
+}
+
+#[test]
+fn a_job_whose_submission_was_not_answered_is_found_in_the_services_list() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, VIDEO);
+    let mut connection = sandbox.connect();
+    provider.videos().on_prompt("a lost one", losing());
+    provider.videos().submit_elsewhere("another one");
+    let id = submit(&mut connection, "a lost one");
+    assert_made(&connection.wait(id));
+    assert_eq!(provider.videos().jobs().len(), 1);
+    // Two tasks with the same prompt: each has its own job, and neither takes the other's.
+    provider.videos().on_prompt("twins", VideoPlan::default());
+    let first = connection.submit("video.generate", json!({ "prompt": "twins", "sample": 0 }));
+    assert_made(&connection.wait(first));
+    provider.videos().on_prompt("twins", losing());
+    let second = connection.submit("video.generate", json!({ "prompt": "twins", "sample": 1 }));
+    assert_made(&connection.wait(second));
+    let polls: Vec<_> = provider.videos().jobs_of("twins").iter().map(|job| job.polls).collect();
+    assert!(polls.len() == 2 && polls.iter().all(|polls| *polls > 0), "{polls:?}");
+}
+
+#[test]
+fn a_lost_job_that_cannot_be_told_from_others_is_held_and_looked_for_once_more() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, VIDEO);
+    let mut connection = sandbox.connect();
+    provider.videos().on_prompt("a common one", losing());
+    provider.videos().submit_elsewhere("a common one");
+    let id = submit(&mut connection, "a common one");
+    let (message, hint) = assert_held(&connection.wait(id));
+    assert!(message.contains("its answer was lost"), "{message}");
+    assert!(hint.contains("looks for it at studio first"), "{hint}");
+    // A person allows it to be paid again.
+    provider.videos().on_prompt("a common one", VideoPlan::default());
+    connection.ok("task.release", json!({ "id": id }));
+    assert_made(&connection.wait(id));
+    assert_eq!(provider.videos().jobs_of("a common one").len(), 2);
+    // A service that lists nothing.
+    provider.videos().list_nothing();
+    provider.videos().on_prompt("nowhere", losing());
+    let id = submit(&mut connection, "nowhere");
+    assert_held(&connection.wait(id));
+    let cancelled = connection.ok("task.cancel", json!({ "id": id }));
+    assert!(cancelled["error"]["message"].as_str().unwrap().contains("it may have been paid"), "{cancelled}");
+}
+
+#[test]
+fn a_job_that_the_service_does_not_know_any_more_is_held_and_released_anew() {
+    let provider = FakeProvider::start();
+    provider.videos().hold();
+    let sandbox = studio(&provider, VIDEO);
+    let mut connection = sandbox.connect();
+    let id = submit(&mut connection, "forgotten");
+    eventually("the job is polled", || {
+        provider.videos().jobs_of("forgotten").first().filter(|job| job.polls > 0).map(|_| ())
+    });
+    // A job that was just submitted may be unknown for half a minute; then it is gone.
+    provider.videos().on_prompt("forgotten", VideoPlan { is_gone: true, ..VideoPlan::default() });
+    let (message, hint) = assert_held(&connection.wait(id));
+    assert!(message.contains("does not have it any more"), "{message}");
+    assert!(hint.contains("again only if it is gone"), "{hint}");
+    provider.videos().on_prompt("forgotten", VideoPlan::default());
+    provider.videos().delete_all();
+    provider.videos().release();
+    connection.ok("task.release", json!({ "id": id }));
+    assert_made(&connection.wait(id));
+    assert_eq!(provider.videos().jobs_of("forgotten").len(), 2);
+}
+
+#[test]
+fn a_paid_job_that_cannot_be_cancelled_is_kept_for_whoever_asks_next() {
+    let provider = FakeProvider::start();
+    provider.videos().hold();
+    provider.videos().always(VideoPlan { is_cancellable: false, ..VideoPlan::default() });
+    let sandbox = studio(&provider, VIDEO);
+    let mut connection = sandbox.connect();
+    let id = submit(&mut connection, "unstoppable");
+    eventually("the job is polled", || {
+        provider.videos().jobs_of("unstoppable").first().filter(|job| job.polls > 0).map(|_| ())
+    });
+    assert_eq!(connection.ok("task.cancel", json!({ "id": id }))["state"], "cancelled");
+    sandbox.wait_for_log("cannot be cancelled at its service");
+    let next = submit(&mut connection, "unstoppable");
+    provider.videos().release();
+    assert_made(&connection.wait(next));
+    assert_eq!(provider.videos().jobs().len(), 1);
+}
+
+#[test]
+fn two_hundred_jobs_are_polled_at_most_once_a_second_each() {
+    const JOBS: usize = 200;
+    let provider = FakeProvider::start();
+    provider.videos().always(VideoPlan { polls_until_done: 3, hint_ms: Some(1_000), ..VideoPlan::default() });
+    let sandbox = studio(&provider, &format!("{VIDEO}\nmax_concurrent = 1000"));
+    let mut connection = sandbox.connect();
+    let spec =
+        |number: usize| json!({ "kind": "video.generate", "params": { "prompt": format!("job {number}") } });
+    let (_, ids) = connection.submit_batch((0..JOBS).map(spec).collect());
+    for id in ids {
+        assert_made(&connection.wait(id));
+    }
+    let jobs = provider.videos().jobs();
+    assert_eq!(jobs.len(), JOBS);
+    let shortest = jobs.iter().filter_map(|job: &VideoJob| job.shortest_pause).min().unwrap();
+    assert!(shortest >= Duration::from_millis(999), "{shortest:?}");
+}
