@@ -183,3 +183,38 @@ fn a_job_that_is_gone_is_held_and_a_release_submits_it_anew() {
     assert_made(&connection.wait(id));
     assert_eq!(provider.videos().jobs().len(), 1);
 }
+
+#[test]
+fn draft_films_its_panel_and_says_that_it_is_a_draft() {
+    let sandbox = Sandbox::started();
+    let params = json!({ "prompt": "a lighthouse at dusk", "width": 321, "height": 180, "duration_s": 1.5, "fps": 12 });
+    let mut connection = sandbox.connect();
+    let id = connection.submit("video.generate", params);
+    let task = connection.wait(id);
+    assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("draft")), "{task}");
+    assert_eq!(task["notes"][0]["code"], "draft");
+    let output = &task["outputs"][0];
+    assert_eq!(
+        (&output["media_type"], &output["width"], &output["height"], &output["duration_s"]),
+        (&json!("video/mp4"), &json!(320), &json!(180), &json!(1.5))
+    );
+    let refused = connection.err(
+        "task.submit",
+        json!({ "kind": "video.generate", "params": { "prompt": "a", "duration_s": 61 } }),
+    );
+    assert!(refused.message.contains("60 s"), "{}", refused.message);
+}
+
+#[test]
+fn without_ffmpeg_draft_says_what_to_install() {
+    let empty = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::new().with_variable("PATH", empty.path().display().to_string());
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    let id = submit(&mut connection, "a lighthouse");
+    let task = connection.wait(id);
+    let error = &task["error"];
+    assert_eq!((&task["state"], &error["code"]), (&json!("failed"), &json!("no_provider")), "{task}");
+    assert!(error["message"].as_str().unwrap().contains("ffmpeg is not installed"), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains("apt install ffmpeg"), "{error}");
+}

@@ -88,9 +88,10 @@ impl InstanceFactory {
     /// Makes instances within this budget, whose files arrive in `<home>/artifacts` and are kept by the cache. Programs run in `runs`.
     pub fn new(budget: &Budget, artifacts: PathBuf, runs: &Path, shelver: Shelver) -> Self {
         let spools = Spools::new(artifacts);
+        let commands = CommandRunner::new(Launcher::this_executable(), runs, budget.clone());
         Self {
-            commands: CommandRunner::new(Launcher::this_executable(), runs, budget.clone()),
-            draft: Draft::instance(budget.clone(), spools.clone(), shelver.clone()),
+            draft: Draft::instance(budget.clone(), spools.clone(), shelver.clone(), commands.clone()),
+            commands,
             inspector: Inspector::new(budget.clone()),
             budget: budget.clone(),
             spools,

@@ -46,6 +46,8 @@ pub(super) struct Track {
     timescale: u32,
     /// The durations of all samples.
     ticks: u64,
+    /// How much later than it is decoded the first sample is shown, in ticks: films whose pictures refer to later ones are shown late as a whole.
+    shown_late: u64,
     edits: Vec<Edit>,
     fragment: Defaults,
 }
@@ -77,6 +79,7 @@ impl Track {
             b"stsd" => self.read_description(source, head.end)?,
             b"stts" => self.read_durations(source, head.end)?,
             b"stsz" => self.read_sizes(source, head.end)?,
+            b"ctts" => self.read_first_offset(source)?,
             b"elst" => self.read_edits(source)?,
             _ => {}
         }
@@ -141,6 +144,17 @@ impl Track {
         Ok(())
     }
 
+    fn read_first_offset(&mut self, source: &mut Source<'_>) -> Step<()> {
+        read_version(source)?;
+        if source.u32_be()? > 0 {
+            source.skip(4)?;
+            // Signed in the newer version of the table; no offset is as long as half of the numbers.
+            let offset = source.u32_be()?;
+            self.shown_late = u64::from(if offset > u32::MAX / 2 { 0 } else { offset });
+        }
+        Ok(())
+    }
+
     fn read_edits(&mut self, source: &mut Source<'_>) -> Step<()> {
         let (version, _) = read_version(source)?;
         let entries = source.u32_be()?;
@@ -167,7 +181,8 @@ impl Track {
             seconds += match edit.start {
                 None => movie(edit.length),
                 Some(start) => {
-                    let there = (all - start as f64 / f64::from(self.timescale)).max(0.0);
+                    let skipped = start.saturating_sub(self.shown_late) as f64 / f64::from(self.timescale);
+                    let there = (all - skipped).max(0.0);
                     if edit.length == 0 { there } else { there.min(movie(edit.length)) }
                 }
             };

@@ -21,6 +21,7 @@ tool -ar 22050 -c:a libvorbis -q:a 0 speech.ogg
 tool -c:a libopus -b:a 12k speech.webm
 film -c:v libx264 -preset ultrafast -crf 50 -pix_fmt yuv420p -c:a aac -b:a 24k film.mp4
 film -c:v libx264 -preset ultrafast -crf 50 -pix_fmt yuv420p -an -movflags +faststart silent.mp4
+film -c:v libx264 -preset veryfast -bf 2 -crf 50 -pix_fmt yuv420p -an ahead.mp4
 film -c:v libvpx -b:v 50k -c:a libopus -b:a 12k film.webm
 film -c:v libvpx-vp9 -b:v 50k -an -live 1 live.webm
 film -c:v libx264 -preset ultrafast -crf 50 -pix_fmt yuv420p -c:a libmp3lame -b:a 32k film.mkv

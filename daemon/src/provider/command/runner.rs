@@ -69,6 +69,9 @@ pub struct Made {
     _directory: Arc<RunDirectory>,
 }
 
+/// The arguments of a program, and its standard input.
+type Filled = (Vec<String>, Option<Vec<u8>>);
+
 /// Why no file was made.
 #[derive(Debug, Clone)]
 pub enum CommandError {
@@ -99,15 +102,43 @@ impl CommandRunner {
         cancel: watch::Receiver<bool>,
     ) -> Result<Made, CommandError> {
         let failures = Failures { provider, definition };
+        let fill = async |directory: &Arc<RunDirectory>, output: &Path| {
+            let values = with_files(definition, values, directory, output).await;
+            let values =
+                values.map_err(|error| failures.not_started(&process::StartError::Launcher(error)))?;
+            definition.fill(&values).map_err(|error| failures.unfilled(&error))
+        };
+        self.run(failures, fill, cancel).await
+    }
+
+    /// Runs a program with these arguments, which are made with the path of the file that it shall write, and this standard input.
+    pub async fn make_from(
+        &self,
+        provider: &str,
+        definition: &CommandDefinition,
+        arguments: impl FnOnce(&Path) -> Vec<String>,
+        stdin: Vec<u8>,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<Made, CommandError> {
+        let fill = async |_: &Arc<RunDirectory>, output: &Path| Ok((arguments(output), Some(stdin)));
+        self.run(Failures { provider, definition }, fill, cancel).await
+    }
+
+    /// Runs a program; `fill` makes its arguments and its standard input.
+    async fn run(
+        &self,
+        failures: Failures<'_>,
+        fill: impl AsyncFnOnce(&Arc<RunDirectory>, &Path) -> Result<Filled, Failure>,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<Made, CommandError> {
+        let Failures { provider, definition } = failures;
         let program = find_program(&definition.program, definition.install.as_deref());
         let program = program.map_err(|error| failures.not_installed(&error))?;
         let limits = self.limits(definition);
         let _reservation = self.reserve(limits.memory_bytes, &failures, cancel.clone()).await?;
         let directory = self.directory(&failures).await?;
         let output = directory.work().join(format!("output.{}", definition.extension));
-        let values = with_files(definition, values, &directory, &output).await;
-        let values = values.map_err(|error| failures.not_started(&process::StartError::Launcher(error)))?;
-        let (arguments, stdin) = definition.fill(&values).map_err(|error| failures.unfilled(&error))?;
+        let (arguments, stdin) = fill(&directory, &output).await?;
         let spec = ProcessSpec {
             program,
             arguments,

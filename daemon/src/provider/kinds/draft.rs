@@ -1,5 +1,7 @@
-//! The provider `draft`: embedded, offline, free. Draws, and writes silence in place of speech, on blocking threads, where a panic fails
-//! one task and no actor.
+//! The provider `draft`: embedded, offline, free. Draws, writes silence in place of speech, and films stills where `ffmpeg` is installed, on
+//! blocking threads, where a panic fails one task and no actor.
+
+mod film;
 
 use std::{io::Write as _, ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -15,7 +17,7 @@ use crate::{
     },
     media::{HEADER_BYTES, WavError, speaking_time, write_silence},
     memory::{Budget, Holder},
-    provider::{GateLimits, Generate, GenerateError, Generated, Instance, Provider},
+    provider::{GateLimits, Generate, GenerateError, Generated, Instance, Provider, command::CommandRunner},
 };
 
 /// The instance's name, and its kind.
@@ -34,11 +36,12 @@ pub struct Draft {
     budget: Budget,
     spools: Spools,
     shelver: Shelver,
+    commands: CommandRunner,
 }
 
 impl Draft {
     /// The one instance, which no configuration names. One drawing keeps one core busy, so there are as many at once as there are cores.
-    pub fn instance(budget: Budget, spools: Spools, shelver: Shelver) -> Instance {
+    pub fn instance(budget: Budget, spools: Spools, shelver: Shelver, commands: CommandRunner) -> Instance {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Instance {
             profile: ProviderProfile {
@@ -48,12 +51,13 @@ impl Draft {
                 adapter_version: draft::VERSION.to_string(),
                 is_fallback: true,
                 is_embedded: true,
-                services: vec!["image".to_owned(), "voice".to_owned()],
+                services: ["image", "voice", "video"].map(str::to_owned).to_vec(),
                 image: ImageCapabilities {
                     sides: draft::MIN_SIDE..=draft::MAX_SIDE,
                     ..ImageCapabilities::default()
                 },
                 speech: SpeechCapabilities { formats: &[SpeechFormat::Wav], ..SpeechCapabilities::default() },
+                video: film::capabilities(),
                 ..ProviderProfile::default()
             },
             limits: GateLimits {
@@ -62,7 +66,7 @@ impl Draft {
             },
             address: None,
             api_key: None,
-            provider: Arc::new(Self { budget, spools, shelver }),
+            provider: Arc::new(Self { budget, spools, shelver, commands }),
         }
     }
 }
@@ -73,15 +77,28 @@ impl Provider for Draft {
         call: Generate,
     ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
         let Generate { request, permit, cancel, progress, .. } = call;
+        let request = match request {
+            ServiceRequest::Video(request) => {
+                return Box::pin(async move {
+                    let filmed = self.film(request, cancel, progress).await;
+                    drop(permit);
+                    filmed
+                });
+            }
+            request => request,
+        };
         let make = move || {
             let (made, notes) = match request {
                 ServiceRequest::Image(request) => {
                     (draw_all(&request, &self.budget, &cancel, &progress)?, Vec::new())
                 }
                 ServiceRequest::Video(_) => {
-                    let hint = "reel providers shows what each one serves";
-                    let code = ErrorCode::ProviderRefused;
-                    return Err(failed(code, "draft makes no videos".to_owned(), hint, false));
+                    return Err(failed(
+                        ErrorCode::Internal,
+                        "a video is not drawn here".to_owned(),
+                        "please report it",
+                        false,
+                    ));
                 }
                 ServiceRequest::Speech(params) => (vec![self.silence(&params)?], vec![silence_note()]),
                 ServiceRequest::Chat(_) => {

@@ -1,0 +1,277 @@
+//! Videos by `draft`: a slow move of a camera over a still, which `ffmpeg` films where it is installed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    ops::ControlFlow,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use reel_draft::{self as draft, Panel};
+use reel_protocol::{ErrorCode, TaskNote};
+
+use super::{Draft, NAME, draw_one, failed, over_memory};
+use crate::{
+    cache::{Body, NewArtifact, Spooled},
+    domain::{CancelSignal, ProgressSink, VideoCapabilities, VideoRequest},
+    media::{self, Condition, Inspection},
+    memory::Holder,
+    process::Limits,
+    provider::{
+        GenerateError, Generated,
+        command::{CommandDefinition, CommandError, Made, Template, Verified, find_program},
+    },
+};
+
+/// The program that films.
+const FFMPEG: &str = "ffmpeg";
+/// How it is installed.
+const INSTALL: &str = "apt install ffmpeg, or brew install ffmpeg";
+/// The size where a request names none.
+const SIZE: (u32, u32) = (1_280, 720);
+/// The length where a request names none, in seconds.
+const LENGTH_S: f64 = 4.0;
+/// The longest video, in seconds: a draft is a look at a shot.
+const LONGEST_S: f64 = 60.0;
+/// Pictures a second where a request names no other rate.
+const FPS: u32 = 24;
+/// How much of the still's sides the camera travels at the most: the move is slow.
+const TRAVEL: f64 = 0.12;
+/// The still is enlarged so many times before the camera moves over it, as it would tremble on whole pixels otherwise.
+const ENLARGED: u32 = 2;
+/// What the program may use. A film of 2048 x 2048 pixels needs 700 MB.
+const LIMITS: Limits = Limits {
+    timeout: Duration::from_mins(10),
+    memory_bytes: 1024 * 1024 * 1024,
+    file_bytes: 512 * 1024 * 1024,
+    grace: Duration::from_secs(3),
+};
+
+/// What is filmed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shot {
+    width: u32,
+    height: u32,
+    frames: u32,
+    fps: u32,
+    /// Which of the moves it is.
+    camera: u64,
+}
+
+impl Shot {
+    /// The shot of a request. H.264 with the colours that every player knows has an even number of rows and columns.
+    fn of(request: &VideoRequest) -> Self {
+        let (width, height) = request.params.size().unwrap_or(SIZE);
+        let fps = request.params.fps.unwrap_or(FPS);
+        let length_s = request.params.duration_s.unwrap_or(LENGTH_S);
+        let frames = (length_s * f64::from(fps)).round().max(1.0) as u32;
+        Self { width: width & !1, height: height & !1, frames, fps, camera: request.seed % 4 }
+    }
+
+    /// The arguments of the program, which reads the still from its standard input and nothing from anywhere else.
+    fn arguments(self, output: &Path) -> Vec<String> {
+        let Self { width, height, fps, .. } = self;
+        let (wide, high) = (width * ENLARGED, height * ENLARGED);
+        let filter = format!(
+            "scale={wide}:{high}:force_original_aspect_ratio=increase:flags=bicubic,crop={wide}:{high},{},format=yuv420p",
+            self.zoom()
+        );
+        let fixed = "-nostdin -hide_banner -loglevel error -y -protocol_whitelist pipe -f png_pipe -i pipe:0";
+        let encoding = "-an -c:v libx264 -preset veryfast -crf 22 -movflags +faststart -threads 2";
+        let mut arguments: Vec<_> = fixed.split(' ').map(str::to_owned).collect();
+        arguments.extend(["-vf".to_owned(), filter, "-r".to_owned(), fps.to_string()]);
+        arguments.extend(encoding.split(' ').map(str::to_owned));
+        arguments.extend(["-f".to_owned(), "mp4".to_owned(), format!("file:{}", output.display())]);
+        arguments
+    }
+
+    /// The move of the camera: in, out, to the right or to the left. It is slower at its beginning and its end.
+    fn zoom(self) -> String {
+        let Self { width, height, frames, fps, camera } = self;
+        let last = frames.saturating_sub(1).max(1);
+        let eased = format!("(0.5-0.5*cos(PI*on/{last}))");
+        let full = 1.0 + TRAVEL;
+        let centre = ("iw/2-iw/zoom/2".to_owned(), "ih/2-ih/zoom/2".to_owned());
+        let (zoom, (x, y)) = match camera {
+            0 => (format!("1+{TRAVEL}*{eased}"), centre),
+            1 => (format!("{full}-{TRAVEL}*{eased}"), centre),
+            2 => (full.to_string(), (format!("(iw-iw/zoom)*{eased}"), centre.1)),
+            _ => (full.to_string(), (format!("(iw-iw/zoom)*(1-{eased})"), centre.1)),
+        };
+        format!("zoompan=z='{zoom}':x='{x}':y='{y}':d={frames}:s={width}x{height}:fps={fps}")
+    }
+}
+
+/// What `draft` makes of the params of videos.
+pub(super) fn capabilities() -> VideoCapabilities {
+    VideoCapabilities {
+        ignored: vec!["image", "last_image", "extra"],
+        sides: draft::MIN_SIDE..=draft::MAX_SIDE,
+        longest_s: Some(LONGEST_S),
+        ..VideoCapabilities::default()
+    }
+}
+
+impl Draft {
+    /// Films a panel that it draws of the prompt.
+    pub(super) async fn film(
+        self: Arc<Self>,
+        request: VideoRequest,
+        cancel: CancelSignal,
+        progress: ProgressSink,
+    ) -> Result<Generated, GenerateError> {
+        // Before anything is drawn.
+        find_program(FFMPEG, Some(INSTALL)).map_err(|error| {
+            let message = format!("draft makes videos by ffmpeg: {error}");
+            let hint = format!("{INSTALL}; or reel providers add, for a service that makes videos");
+            failed(ErrorCode::NoProvider, message, &hint, false)
+        })?;
+        let shot = Shot::of(&request);
+        let draft = Arc::clone(&self);
+        let (stop, report) = (cancel.clone(), progress.clone());
+        let still = tokio::task::spawn_blocking(move || draft.still(&request, shot, &stop, &report));
+        let still = still.await.unwrap_or_else(|panic| Err(broken("drawing", &panic.to_string())))?;
+        progress.report(0.4, "filming");
+        let arguments = |output: &Path| shot.arguments(output);
+        let filmed = self.commands.make_from(NAME, &definition(), arguments, still, cancel).await;
+        let filmed = filmed.map_err(|error| match error {
+            CommandError::Stopped => GenerateError::Stopped,
+            CommandError::Failed(failure) => GenerateError::Failed(failure),
+        })?;
+        let keep = move || self.keep(&filmed);
+        let kept = tokio::task::spawn_blocking(keep).await;
+        let pictures =
+            kept.unwrap_or_else(|panic| Err(broken("looking at the video", &panic.to_string())))?;
+        Ok(Generated { notes: vec![note()], ..pictures })
+    }
+
+    /// The file of the still.
+    fn still(
+        &self,
+        request: &VideoRequest,
+        shot: Shot,
+        cancel: &CancelSignal,
+        progress: &ProgressSink,
+    ) -> Result<Vec<u8>, GenerateError> {
+        let panel = Panel {
+            prompt: request.params.prompt.clone(),
+            negative_prompt: None,
+            style: None,
+            width: shot.width,
+            height: shot.height,
+            seed: request.seed,
+            sample: request.params.sample,
+        };
+        let mut report = |fraction: f32, step: &str| {
+            if *cancel.borrow() {
+                return ControlFlow::Break(());
+            }
+            progress.report(f64::from(fraction) * 0.4, step);
+            ControlFlow::Continue(())
+        };
+        let drawn = draw_one(&panel, &self.budget, &mut report)?;
+        let Body::Held(png) = drawn.body else { return Err(broken("drawing", "the panel has no bytes")) };
+        Ok(png)
+    }
+
+    /// Looks at the program's file, and has it kept.
+    fn keep(&self, made: &Made) -> Result<Generated, GenerateError> {
+        let reserve =
+            |holder, bytes| self.budget.reserve(holder, bytes).map_err(|over| over_memory(&over.to_string()));
+        let inspecting = reserve(Holder::Decode, media::MEMORY_BYTES)?;
+        let unreadable = |error: io::Error| broken("reading the video", &error.to_string());
+        let mut file = fs::File::open(&made.path).map_err(unreadable)?;
+        let inspection = media::inspect(&mut file, media::Limits::default());
+        drop(inspecting);
+        let facts = match inspection {
+            Ok(Inspection { facts, condition: Condition::Whole }) => facts,
+            Ok(Inspection { condition, .. }) => {
+                return Err(broken("filming", &format!("the file is not whole: {condition:?}")));
+            }
+            Err(error) => return Err(broken("filming", &crate::chain::chain(&error))),
+        };
+        let spooled = self.spool(&made.path).map_err(unreadable)?;
+        let reservation = reserve(Holder::Body, spooled.memory_bytes())?;
+        let video = NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts };
+        Ok(self.shelver.shelve_now(vec![video]).into())
+    }
+
+    fn spool(&self, path: &Path) -> io::Result<Spooled> {
+        let mut spool = self.spools.create();
+        io::copy(&mut fs::File::open(path)?.take(LIMITS.file_bytes), &mut spool)?;
+        spool.finish()
+    }
+}
+
+/// The program as the runner knows it.
+fn definition() -> CommandDefinition {
+    CommandDefinition {
+        about: None,
+        source: None,
+        checked_on: None,
+        verified: Verified::Run,
+        install: Some(INSTALL.to_owned()),
+        services: vec!["video".to_owned()],
+        is_paid: false,
+        program: FFMPEG.to_owned(),
+        argv: Template::default(),
+        stdin: None,
+        extension: "mp4".to_owned(),
+        exit: BTreeMap::new(),
+        environment: Vec::new(),
+        limits: LIMITS,
+        is_memory_set: false,
+        voice: None,
+        model: None,
+        languages: BTreeMap::new(),
+        voice_list: None,
+    }
+}
+
+/// Whoever gets a draft is told so, also where it comes from the cache.
+fn note() -> TaskNote {
+    TaskNote::new(TaskNote::DRAFT, "this is a draft: a camera moves over a still, and nothing in it moves")
+}
+
+fn broken(what: &str, why: &str) -> GenerateError {
+    failed(ErrorCode::Internal, format!("{what} failed: {why}"), "reel daemon logs says more", false)
+}
+
+#[cfg(test)]
+mod tests {
+    use reel_protocol::VideoParams;
+
+    use super::*;
+
+    #[test]
+    fn a_shot_has_the_frames_of_its_length_and_even_sides() {
+        let mut params = VideoParams::new("waves");
+        let shot = |params: &VideoParams| Shot::of(&VideoRequest { params: params.clone(), seed: 6 });
+        let plain = shot(&params);
+        assert_eq!(
+            (plain.width, plain.height, plain.frames, plain.fps, plain.camera),
+            (1_280, 720, 96, 24, 2)
+        );
+        (params.width, params.height, params.fps, params.duration_s) =
+            (Some(101), Some(99), Some(30), Some(0.1));
+        let small = shot(&params);
+        assert_eq!((small.width, small.height, small.frames), (100, 98, 3));
+    }
+
+    #[test]
+    fn the_program_reads_its_standard_input_and_nothing_else() {
+        let shot = Shot::of(&VideoRequest { params: VideoParams::new("a;b'c%d"), seed: 0 });
+        let arguments = shot.arguments(Path::new("/runs/1/output.mp4"));
+        assert_eq!(arguments.last().map(String::as_str), Some("file:/runs/1/output.mp4"));
+        let whole = arguments.join(" ");
+        assert!(whole.contains("-protocol_whitelist pipe -f png_pipe -i pipe:0"), "{whole}");
+        assert!(!whole.contains("a;b"), "the prompt is in the still and in no argument: {whole}");
+        for camera in 0..4 {
+            let zoom = Shot { camera, ..shot }.zoom();
+            assert!(zoom.ends_with(":d=96:s=1280x720:fps=24"), "{zoom}");
+        }
+    }
+}
