@@ -171,6 +171,7 @@ mod tests {
             memory,
             reload: None,
             provider: None,
+            partial: None,
             missed: None,
         };
         EventLine::new(Followed::Event(Box::new(event)), Timestamp::from_unix_ms(1_700_000_000_123))

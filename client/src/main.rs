@@ -21,6 +21,7 @@ mod signals;
 mod slug;
 mod table;
 mod tasks;
+mod text_as_it_comes;
 mod units;
 mod waiting;
 mod why;

@@ -81,6 +81,16 @@ impl Output {
         write_out(format!("{text}{end}").as_bytes())
     }
 
+    /// A piece of a text on a terminal. A terminal that is gone is noticed at the end of the text.
+    pub fn piece(self, text: &str) {
+        let _ = write_out(printable(text).as_bytes());
+    }
+
+    /// Whether a person reads what is printed as it comes.
+    pub fn has_terminals(self) -> bool {
+        !self.is_json && io::stdout().is_terminal()
+    }
+
     /// Raw bytes, such as a script for a shell.
     pub fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
         write_out(bytes)

@@ -6,8 +6,8 @@ use reel_client::{Client, ClientError, Follow, Followed, Session};
 use reel_protocol::{
     Seconds, TaskId, TaskView, Timestamp, WaitReason,
     methods::{
-        DaemonStatus, DaemonStatusResult, Empty, TaskCancel, TaskIdParams, TaskWait, TaskWaitParams,
-        TaskWaitResult, Until,
+        DaemonStatus, DaemonStatusResult, Empty, SubscribeParams, TaskCancel, TaskIdParams, TaskWait,
+        TaskWaitParams, TaskWaitResult, Topic, Until,
     },
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -18,6 +18,7 @@ use crate::{
     output::Output,
     progress::Progress,
     signals::{self, Interrupts},
+    text_as_it_comes::TextAsItComes,
     why::why_it_waits,
 };
 
@@ -41,6 +42,8 @@ pub struct Wait<'a> {
     pub titles: HashMap<TaskId, String>,
     /// The command that writes the files once the work is done, for whoever stops waiting.
     pub fetch: Option<&'a str>,
+    /// Shows the text of a task while it is written; the bars go with its first piece.
+    pub text: Option<&'a TextAsItComes>,
 }
 
 /// How to wait for one task.
@@ -52,12 +55,14 @@ pub struct One<'a> {
     pub timeout: Option<Duration>,
     /// The command that writes its files once it is done.
     pub fetch: Option<&'a str>,
+    /// Shows its text while it is written.
+    pub text: Option<&'a TextAsItComes>,
 }
 
 impl<'a> Wait<'a> {
     /// For all of them, however long it takes.
     pub fn for_all(ids: &'a [TaskId]) -> Self {
-        Self { ids, until: Until::All, timeout: None, titles: HashMap::new(), fetch: None }
+        Self { ids, until: Until::All, timeout: None, titles: HashMap::new(), fetch: None, text: None }
     }
 
     fn title_of<'b>(&'b self, id: TaskId, name: Option<&'b String>) -> &'b str {
@@ -95,7 +100,7 @@ pub async fn wait_for_one(
 ) -> Result<TaskView, Failure> {
     let titles = HashMap::from([(id, one.title.to_owned())]);
     let ids = [id];
-    let wait = Wait { timeout: one.timeout, titles, fetch: one.fetch, ..Wait::for_all(&ids) };
+    let wait = Wait { timeout: one.timeout, titles, fetch: one.fetch, text: one.text, ..Wait::for_all(&ids) };
     let ended = self::wait(output, session, &wait, interrupts).await?;
     if ended.timed_out {
         let why = ended.tasks.first().and_then(|task| why_it_waits(task, Timestamp::now()));
@@ -179,7 +184,15 @@ async fn until_settled(
 ) -> Result<TaskWaitResult, ClientError> {
     // A time that no clock reaches is none.
     let end = wait.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let mut follow = Follow::tasks(session, wait.ids.to_vec());
+    let mut follow = Follow::new(
+        session,
+        SubscribeParams {
+            topics: vec![Topic::Task],
+            task_ids: Some(wait.ids.to_vec()),
+            partial: wait.text.is_some(),
+            ..SubscribeParams::default()
+        },
+    );
     let mut is_any_settled = false;
     loop {
         let told = match end {
@@ -228,10 +241,14 @@ async fn next_told(
 fn show(told: Followed, wait: &Wait<'_>, progress: &mut Progress) -> bool {
     let (id, name, state, fraction) = match told {
         Followed::Task(task) => (task.id, task.name, task.state, task.progress),
-        Followed::Event(event) => match event.task {
-            Some(task) => (task.id, task.name, task.state, task.progress),
-            None => return false,
-        },
+        Followed::Event(event) => {
+            if let (Some(partial), Some(text)) = (&event.partial, wait.text) {
+                progress.clear();
+                text.take(partial);
+            }
+            let Some(task) = event.task else { return false };
+            (task.id, task.name, task.state, task.progress)
+        }
         Followed::Disconnected => {
             progress.note("the daemon is gone, connecting again");
             return false;
@@ -240,7 +257,9 @@ fn show(told: Followed, wait: &Wait<'_>, progress: &mut Progress) -> bool {
         Followed::Removed(_) => return true,
         Followed::Missed(_) | Followed::Memory(_) => return false,
     };
-    progress.show(id, wait.title_of(id, name.as_ref()), state, &fraction);
+    if !wait.text.is_some_and(TextAsItComes::has_begun) {
+        progress.show(id, wait.title_of(id, name.as_ref()), state, &fraction);
+    }
     state.is_settled()
 }
 

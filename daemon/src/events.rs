@@ -4,13 +4,13 @@ use std::{
     ops::Deref,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use reel_protocol::{
     limits::{BATCH_TASKS, EVENTS_BEHIND},
-    methods::{MemoryEvent, ProviderEvent, ReloadEvent, TaskEvent, Topic},
+    methods::{MemoryEvent, PartialEvent, ProviderEvent, ReloadEvent, TaskEvent, Topic},
 };
 use tokio::sync::{
     broadcast::{self, error::RecvError},
@@ -41,12 +41,14 @@ pub struct Happening {
     pub reload: Option<ReloadEvent>,
     /// On topic `provider`.
     pub provider: Option<ProviderEvent>,
+    /// With `partial`.
+    pub partial: Option<PartialEvent>,
 }
 
 impl Happening {
     /// One without more words.
     pub fn plain(seq: u64, topic: Topic, event: &'static str) -> Self {
-        Self { seq, topic, event, task: None, memory: None, reload: None, provider: None }
+        Self { seq, topic, event, task: None, memory: None, reload: None, provider: None, partial: None }
     }
 
     /// About the bytes that it takes while it waits.
@@ -62,7 +64,8 @@ impl Happening {
             keys.map(String::len).sum::<usize>() + text(&reload.reason)
         });
         let provider = self.provider.as_ref().map_or(0, |it| it.name.len() + text(&it.model));
-        (size_of::<Told>() + task + reload + provider) as u64
+        let partial = self.partial.as_ref().map_or(0, |it| it.text.len());
+        (size_of::<Told>() + task + reload + provider + partial) as u64
     }
 }
 
@@ -93,7 +96,19 @@ struct Hub {
     /// Changes with every [`EVENTS_BEHIND`] events, and when the budget has no room for one: listeners whose reader is slow then look how
     /// far they are behind.
     milestone: watch::Sender<u64>,
+    /// Subscriptions that want pieces of results: these are many, and are not told where nobody does.
+    partials_wanted: AtomicUsize,
     budget: Budget,
+}
+
+/// That somebody wants pieces of results.
+#[derive(Debug)]
+pub struct PartialsWanted(Arc<Hub>);
+
+impl Drop for PartialsWanted {
+    fn drop(&mut self) {
+        self.0.partials_wanted.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One who listens.
@@ -121,6 +136,7 @@ impl EventHub {
             sender: OnceLock::new(),
             seq: AtomicU64::new(0),
             milestone: watch::Sender::new(0),
+            partials_wanted: AtomicUsize::new(0),
             budget,
         }))
     }
@@ -128,6 +144,17 @@ impl EventHub {
     /// Tells of a task.
     pub fn task(&self, event: &'static str, task: impl FnOnce() -> TaskEvent) {
         self.tell(|seq| Happening { task: Some(task()), ..Happening::plain(seq, Topic::Task, event) });
+    }
+
+    /// Tells of a piece of a result that is being written, if somebody wants to know.
+    pub fn partial(&self, partial: PartialEvent) {
+        if self.0.partials_wanted.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.tell(|seq| Happening {
+            partial: Some(partial),
+            ..Happening::plain(seq, Topic::Task, "partial")
+        });
     }
 
     /// Tells of memory.
@@ -153,6 +180,12 @@ impl EventHub {
         });
     }
 
+    /// Has pieces of results told, for as long as the answer is kept.
+    pub fn want_partials(&self) -> PartialsWanted {
+        self.0.partials_wanted.fetch_add(1, Ordering::Relaxed);
+        PartialsWanted(Arc::clone(&self.0))
+    }
+
     /// Listens from now on; answers the number of the last event before.
     pub fn listen(&self) -> (u64, Listener) {
         let Hub { sender, seq, milestone, .. } = &*self.0;
@@ -164,7 +197,7 @@ impl EventHub {
     }
 
     fn tell(&self, happening: impl FnOnce(u64) -> Happening) {
-        let Hub { sender, seq, milestone, budget } = &*self.0;
+        let Hub { sender, seq, milestone, budget, .. } = &*self.0;
         let seq = seq.fetch_add(1, Ordering::Relaxed) + 1;
         // Building an event costs copies of names; most of the time nobody listens.
         if let Some(sender) = sender.get()

@@ -20,11 +20,12 @@ use crate::{
 /// A task with everything in it that the specification's examples leave out.
 const FULL_TASK: &str = r#"{"id":9007199254740991,"rev":258,"kind":"image.generate","name":"灯塔","state":"held","hold_reason":"outcome_unknown","wait_reason":"provider_down","priority":-100,"client":"c","batch":8,"after":[3,4],"progress":{"fraction":0.25,"message":"water"},"provider":"studio","model":"m-1","attempts":3,"source":"shared","created_at":"2026-11-23T20:00:00.000Z","started_at":"2026-11-23T20:00:00.004Z","finished_at":"2026-11-23T20:00:00.120Z","not_before":"2026-11-23T20:01:00.000Z","params":{"prompt":"a"},"outputs":[{"digest":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262","media_type":"audio/mpeg","size_bytes":5,"width":null,"height":null,"duration_s":1.5,"path":"/p","text":"a"}],"error":{"code":"provider_failed","message":"m","hint":"h","retryable":true,"provider_status":503},"cost":{"amount":0.04,"currency":"USD","estimated":true},"notes":[{"code":"fewer_outputs","message":"m"}],"metadata":{"shot":3}}"#;
 /// An event of each topic that brings more than its name.
-const EVENTS: [&str; 4] = [
-    r#"{"subscription":1,"seq":121,"topic":"task","event":"progress","task":{"id":7,"rev":3,"kind":"image.generate","name":"n","client":"storyboard","batch":8,"state":"failed","hold_reason":"user","progress":{"fraction":0.5,"message":"water"},"source":"made","error":{"code":"cancelled","message":"m","hint":null,"retryable":false,"provider_status":null}},"memory":null,"reload":null,"provider":null,"missed":null}"#,
-    r#"{"subscription":2,"seq":122,"topic":"memory","event":"trimmed","task":null,"memory":{"level":"high","resident_bytes":7,"freed_bytes":3},"reload":null,"provider":null,"missed":40}"#,
-    r#"{"subscription":2,"seq":123,"topic":"daemon","event":"reload_failed","task":null,"memory":null,"reload":{"changed":["a"],"needs_restart":["b"],"reason":"r"},"provider":null,"missed":null}"#,
-    r#"{"subscription":2,"seq":124,"topic":"provider","event":"changed","task":null,"memory":null,"reload":null,"provider":{"name":"studio","model":"m","wait_reason":"provider_pause","waits_until":"2026-11-23T20:00:30.000Z"},"missed":null}"#,
+const EVENTS: [&str; 5] = [
+    r#"{"subscription":1,"seq":121,"topic":"task","event":"progress","task":{"id":7,"rev":3,"kind":"image.generate","name":"n","client":"storyboard","batch":8,"state":"failed","hold_reason":"user","progress":{"fraction":0.5,"message":"water"},"source":"made","error":{"code":"cancelled","message":"m","hint":null,"retryable":false,"provider_status":null}},"memory":null,"reload":null,"provider":null,"partial":null,"missed":null}"#,
+    r#"{"subscription":2,"seq":122,"topic":"memory","event":"trimmed","task":null,"memory":{"level":"high","resident_bytes":7,"freed_bytes":3},"reload":null,"provider":null,"partial":null,"missed":40}"#,
+    r#"{"subscription":2,"seq":123,"topic":"daemon","event":"reload_failed","task":null,"memory":null,"reload":{"changed":["a"],"needs_restart":["b"],"reason":"r"},"provider":null,"partial":null,"missed":null}"#,
+    r#"{"subscription":2,"seq":124,"topic":"provider","event":"changed","task":null,"memory":null,"reload":null,"provider":{"name":"studio","model":"m","wait_reason":"provider_pause","waits_until":"2026-11-23T20:00:30.000Z"},"partial":null,"missed":null}"#,
+    r#"{"subscription":1,"seq":125,"topic":"task","event":"partial","task":null,"memory":null,"reload":null,"provider":null,"partial":{"id":7,"batch":8,"index":0,"offset":4,"text":"water"},"missed":null}"#,
 ];
 
 fn hex(bytes: &[u8]) -> String {

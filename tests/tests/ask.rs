@@ -157,7 +157,7 @@ fn each_fault_leads_to_what_a_person_can_do_about_it() {
             failed("provider_failed"),
             "no resources",
         ),
-        ("cut", Fault::Cut(Cut::BeforeLastBrace), ("held", "answer_lost"), "lost"),
+        ("cut", Fault::Cut(Cut::Base64), ("held", "answer_lost"), "lost"),
         ("reset", Fault::ResetAfterRequest, ("held", "answer_lost"), "lost"),
         ("10 MB", answer(&says(&"a".repeat(10 << 20)), "stop"), failed("provider_failed"), "larger than"),
     ] {

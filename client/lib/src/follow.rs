@@ -75,7 +75,8 @@ impl<'a> Follow<'a> {
 
     /// A batch with tasks that its submit answered: one of them that is gone by the begin is told as removed.
     pub fn batch(session: &'a Session, batch: BatchId, ids: impl IntoIterator<Item = TaskId>) -> Self {
-        let wanted = SubscribeParams { topics: vec![Topic::Task], task_ids: None, batch: Some(batch) };
+        let topics = vec![Topic::Task];
+        let wanted = SubscribeParams { topics, batch: Some(batch), ..SubscribeParams::default() };
         let mut follow = Self::new(session, wanted);
         follow.are_known = true;
         follow.seen.expect(ids);
@@ -84,7 +85,8 @@ impl<'a> Follow<'a> {
 
     /// These tasks, at most 1,000.
     pub fn tasks(session: &'a Session, ids: Vec<TaskId>) -> Self {
-        Self::new(session, SubscribeParams { topics: vec![Topic::Task], task_ids: Some(ids), batch: None })
+        let topics = vec![Topic::Task];
+        Self::new(session, SubscribeParams { topics, task_ids: Some(ids), ..SubscribeParams::default() })
     }
 
     /// Whether everything is told and no task that is followed is open any more: each is over, held or removed.

@@ -26,7 +26,9 @@ use crate::{
     naming::Destination,
     save::Existing,
     signals::Interrupts,
-    table, tasks, units,
+    table, tasks,
+    text_as_it_comes::TextAsItComes,
+    units,
     waiting::{One, unless_interrupted, wait_for_one},
 };
 
@@ -103,17 +105,21 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let submitted = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     let fetch = fetch_command(submitted.id, args.output.as_deref().or(Some(Path::new("-"))), args.force);
+    let is_shown = file.is_none() && args.schema.is_none() && context.output.has_terminals();
+    let shown = is_shown.then(|| TextAsItComes::new(context.output));
     let task = if submitted.state == TaskState::Succeeded {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
-        let one = One { title: &prompt, timeout: args.timeout, fetch: Some(&fetch) };
+        let one = One { title: &prompt, timeout: args.timeout, fetch: Some(&fetch), text: shown.as_ref() };
         wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await?
     };
     if let Some(failure) = Failure::of_task(&task) {
+        shown.iter().for_each(TextAsItComes::end_line);
         let is_held = task.state == TaskState::Held;
         return Err(if is_held { with_fetch(failure, task.id, &fetch) } else { failure });
     }
     let text = text_of(&session, &task).await?;
+    let rest = shown.map_or_else(|| text.clone(), |shown| shown.rest_of(&text));
     let mut files = Vec::new();
     if let Some(file) = &file {
         let delivery = deliver(context, &session, &task, file, 1, existing);
@@ -128,7 +134,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if file.is_some() {
         context.output.paths(&files)?;
     } else {
-        context.output.text(&text)?;
+        context.output.text(&rest)?;
     }
     Ok(Exit::Done)
 }

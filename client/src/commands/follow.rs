@@ -46,6 +46,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         topics: vec![Topic::Task],
         task_ids: Some(args.ids).filter(|ids| !ids.is_empty()),
         batch: args.batch.map(BatchId),
+        partial: false,
     };
     let mut view = View::new(context.output, &session);
     let following = async {

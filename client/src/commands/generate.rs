@@ -110,7 +110,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
         let fetch = fetch_command(submitted.id, args.output.as_deref(), args.force);
-        let one = One { title: &args.prompt, timeout: args.timeout, fetch: Some(&fetch) };
+        let one = One { title: &args.prompt, timeout: args.timeout, fetch: Some(&fetch), text: None };
         wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await?
     };
     if let Some(failure) = Failure::of_task(&task) {

@@ -102,7 +102,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let task = if submitted.state == TaskState::Succeeded {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
-        let one = One { title: &text, timeout: args.timeout, fetch: Some(&fetch) };
+        let one = One { title: &text, timeout: args.timeout, fetch: Some(&fetch), text: None };
         wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await?
     };
     if let Some(failure) = Failure::of_task(&task) {

@@ -107,7 +107,7 @@ async fn submit_and_wait(
     let SubmitResult { id, .. } = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     let title = spec.name.clone().unwrap_or_else(|| spec.kind.clone());
-    let one = One { title: &title, timeout, fetch: None };
+    let one = One { title: &title, timeout, fetch: None, text: None };
     let task = wait_for_one(context.output, &session, id, one, &mut interrupts).await?;
     report(context, &task)
 }

@@ -10,9 +10,12 @@ use super::RemoteJob;
 /// Whether an attempt shall stop; true means stop. An attempt waits on it, or reads it between two steps.
 pub type CancelSignal = watch::Receiver<bool>;
 
-/// Where an attempt reports how far it is; cheap to clone.
+/// Where an attempt reports how far it is, and what it has written so far; cheap to clone.
 #[derive(Clone)]
-pub struct ProgressSink(Arc<dyn Fn(f64, String) + Send + Sync>);
+pub struct ProgressSink {
+    report: Arc<dyn Fn(f64, String) + Send + Sync>,
+    write: Arc<dyn Fn(u64, String) + Send + Sync>,
+}
 
 /// Where an attempt has its remote job journaled; cheap to clone.
 #[derive(Clone)]
@@ -21,12 +24,23 @@ pub struct JobSink(Arc<dyn Fn(Option<RemoteJob>) -> BoxFuture<'static, bool> + S
 impl ProgressSink {
     /// Passes each report on to this function, which must not block.
     pub fn new(report: impl Fn(f64, String) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(report))
+        Self { report: Arc::new(report), write: Arc::new(|_, _| ()) }
+    }
+
+    /// The same, which passes pieces of texts on to that function, which must not block either.
+    #[must_use]
+    pub fn with_texts(self, write: impl Fn(u64, String) + Send + Sync + 'static) -> Self {
+        Self { write: Arc::new(write), ..self }
     }
 
     /// Reports a fraction from 0 to 1 and what is done now. A report may be dropped, as the next one says more.
     pub fn report(&self, fraction: f64, message: impl Into<String>) {
-        (self.0)(fraction, message.into());
+        (self.report)(fraction, message.into());
+    }
+
+    /// Tells a piece of the text that is being written, behind so many bytes of it. A piece may be dropped: the result has all of it.
+    pub fn write(&self, offset: u64, text: impl Into<String>) {
+        (self.write)(offset, text.into());
     }
 }
 

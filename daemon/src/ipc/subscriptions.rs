@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{encoding::Encoding, errors};
 use crate::{
-    events::{EventHub, Happening, Listener, Missed},
+    events::{EventHub, Happening, Listener, Missed, PartialsWanted},
     memory::{Budget, Holder, Reservation},
 };
 
@@ -72,7 +72,9 @@ impl Subscriptions {
         self.last_number += 1;
         let number = self.last_number;
         let (seq, listener) = source.hub.listen();
-        let subscription = Subscription { number, filter, seq, encoding, _reservation: reservation };
+        let partials = filter.partial.then(|| source.hub.want_partials());
+        let subscription =
+            Subscription { number, filter, seq, encoding, _partials: partials, _reservation: reservation };
         let forward = forward(subscription, listener, self.queue.clone());
         self.running.insert(number, Forwarder(tokio::task::spawn_local(forward)));
         Ok((number, seq))
@@ -108,6 +110,7 @@ struct Subscription {
     /// The last event that was seen.
     seq: u64,
     encoding: Encoding,
+    _partials: Option<PartialsWanted>,
     _reservation: Reservation,
 }
 
@@ -152,7 +155,7 @@ impl Subscription {
 
 /// An event as the specification has it.
 fn event(subscription: u64, happening: &Happening) -> Event {
-    let Happening { seq, topic, event, task, memory, reload, provider } = happening;
+    let Happening { seq, topic, event, task, memory, reload, provider, partial } = happening;
     Event {
         subscription,
         seq: *seq,
@@ -162,6 +165,7 @@ fn event(subscription: u64, happening: &Happening) -> Event {
         memory: *memory,
         reload: reload.clone(),
         provider: provider.clone(),
+        partial: partial.clone(),
         missed: None,
     }
 }
@@ -172,11 +176,12 @@ struct EventFilter {
     /// Sorted.
     task_ids: Option<Box<[TaskId]>>,
     batch: Option<BatchId>,
+    partial: bool,
 }
 
 impl EventFilter {
     fn new(params: SubscribeParams) -> Self {
-        let SubscribeParams { topics: named, task_ids, batch } = params;
+        let SubscribeParams { topics: named, task_ids, batch, partial } = params;
         // Each once, however often it is named.
         let mut topics = Vec::new();
         for topic in named {
@@ -189,7 +194,7 @@ impl EventFilter {
             ids.dedup();
             ids.into_boxed_slice()
         });
-        Self { topics, task_ids, batch }
+        Self { topics, task_ids, batch, partial }
     }
 
     fn held_bytes(&self) -> u64 {
@@ -200,9 +205,14 @@ impl EventFilter {
         if !self.topics.contains(&happening.topic) {
             return false;
         }
-        let Some(task) = &happening.task else { return true };
-        self.task_ids.as_ref().is_none_or(|ids| ids.binary_search(&task.id).is_ok())
-            && self.batch.is_none_or(|batch| task.batch == Some(batch))
+        let (id, of_batch) = match (&happening.task, &happening.partial) {
+            (Some(task), _) => (task.id, task.batch),
+            (None, Some(partial)) if self.partial => (partial.id, partial.batch),
+            (None, Some(_)) => return false,
+            (None, None) => return true,
+        };
+        self.task_ids.as_ref().is_none_or(|ids| ids.binary_search(&id).is_ok())
+            && self.batch.is_none_or(|batch| of_batch == Some(batch))
     }
 
     fn first_topic(&self) -> Topic {
@@ -212,7 +222,10 @@ impl EventFilter {
 
 #[cfg(test)]
 mod tests {
-    use reel_protocol::{Progress, TaskState, methods::TaskEvent};
+    use reel_protocol::{
+        Progress, TaskState,
+        methods::{PartialEvent, TaskEvent},
+    };
 
     use super::*;
 
@@ -248,6 +261,20 @@ mod tests {
             let filter = EventFilter::new(serde_json::from_str(json).unwrap());
             let [one, two, three] = &tasks;
             assert_eq!([&memory, one, two, three].map(|happening| filter.wants(happening)), wanted, "{json}");
+        }
+        let (id, batch) = (TaskId(1), Some(BatchId(5)));
+        let piece = PartialEvent { id, batch, index: 0, offset: 0, text: "a".into() };
+        let piece = Happening { partial: Some(piece), ..Happening::plain(1, Topic::Task, "partial") };
+        for (json, wanted) in [
+            (r#"{"topics":["task"]}"#, false),
+            (r#"{"topics":["task"],"partial":true}"#, true),
+            (r#"{"topics":["memory"],"partial":true}"#, false),
+            (r#"{"topics":["task"],"task_ids":[2],"partial":true}"#, false),
+            (r#"{"topics":["task"],"batch":5,"task_ids":[1],"partial":true}"#, true),
+            (r#"{"topics":["task"],"batch":6,"partial":true}"#, false),
+        ] {
+            let filter = EventFilter::new(serde_json::from_str(json).unwrap());
+            assert_eq!(filter.wants(&piece), wanted, "{json}");
         }
     }
 }

@@ -108,6 +108,11 @@ impl<'a> ChatReader<'a> {
         !self.is_too_large
     }
 
+    /// The text so far; of a body that is one value, it comes with the end.
+    pub fn text(&self) -> &str {
+        &self.answer.text
+    }
+
     /// The body has ended, in good order or not.
     pub fn finish(mut self) -> ChatBody {
         let is_whole = match &mut self.form {

@@ -159,6 +159,7 @@ impl TaskTracker {
                 Effect::Plan { planner, asked } => self.plan_anew(planner, asked),
                 Effect::Answer { request, answer } => self.answer(ctx, request, answer),
                 Effect::Tell { event, task } => self.parts.events.task(event, || *task),
+                Effect::TellPartial(partial) => self.parts.events.partial(*partial),
                 Effect::CountCoalesced => {
                     if let Err(error) = self.parts.coalesced.try_send(CountCoalesced(1)) {
                         tracing::debug!(%error, "a coalesced request was not counted");
@@ -196,7 +197,7 @@ impl TaskTracker {
             permit: self.machine.around.take_permit(run),
             cache,
             cancel,
-            progress: progress_sink(ctx.address().recipient(), run),
+            progress: progress_sink(ctx.address().recipient(), ctx.address().recipient(), run),
             jobs: job_sink(ctx.address().recipient(), run),
             make_room: ctx.address().recipient(),
         });

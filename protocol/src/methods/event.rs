@@ -12,7 +12,7 @@ pub const EVENT: &str = "event";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
-    /// Tasks: `accepted`, `changed`, `progress`, `removed`.
+    /// Tasks: `accepted`, `changed`, `progress`, `removed`, and `partial` where that is asked for.
     Task,
     /// Memory: `pressure_changed`, `trimmed`.
     Memory,
@@ -38,6 +38,9 @@ pub struct SubscribeParams {
     /// Only events of this batch's tasks; all if absent.
     #[serde(default)]
     pub batch: Option<BatchId>,
+    /// Whether to send the events `partial` of topic `task` as well, with what tasks have written so far.
+    #[serde(default)]
+    pub partial: bool,
 }
 
 /// A running subscription.
@@ -82,6 +85,9 @@ pub struct Event {
     /// The provider as it now is, on topic `provider`.
     #[serde(default)]
     pub provider: Option<ProviderEvent>,
+    /// A piece of a result that is being written, with `partial`.
+    #[serde(default)]
+    pub partial: Option<PartialEvent>,
     /// How many events a dropped subscription did not get.
     #[serde(default)]
     pub missed: Option<u64>,
@@ -112,6 +118,21 @@ pub struct TaskEvent {
     pub source: Option<Source>,
     /// Why it failed.
     pub error: Option<TaskError>,
+}
+
+/// A piece of a task's result, before the result is there. An attempt that is repeated begins at offset 0 again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartialEvent {
+    /// The task's number.
+    pub id: TaskId,
+    /// Its batch.
+    pub batch: Option<BatchId>,
+    /// Which of the task's outputs this is a piece of.
+    pub index: u32,
+    /// Bytes of the text, in UTF-8, before this piece. A piece may be missing: then the finished output has it.
+    pub offset: u64,
+    /// The piece.
+    pub text: String,
 }
 
 /// Memory in an event.

@@ -74,6 +74,8 @@ pub enum Fault {
         /// The time between two bytes.
         every: Duration,
     },
+    /// The first half of the good answer's body, and the rest once [`FakeProvider::finish_halves`](super::FakeProvider::finish_halves) is called.
+    Half,
     /// The good answer's head, then nothing more while the connection stays open.
     StallAfterHead,
     /// Nothing at all while the connection stays open.

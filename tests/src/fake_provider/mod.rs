@@ -75,6 +75,7 @@ struct Server {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the tests")]
 struct Settings {
     key: Option<String>,
     delivery: Option<Delivery>,
@@ -82,6 +83,7 @@ struct Settings {
     delay: Duration,
     varies: bool,
     is_held: bool,
+    finishes_halves: bool,
     is_stopped: bool,
 }
 
@@ -105,6 +107,7 @@ impl FakeProvider {
             delay: Duration::ZERO,
             varies: false,
             is_held: false,
+            finishes_halves: false,
             is_stopped: false,
         };
         let server = Arc::new(Server {
@@ -209,6 +212,12 @@ impl FakeProvider {
     /// Answers the calls that were held, and those to come.
     pub fn release(&self) {
         self.server.settings().is_held = false;
+        self.server.changed.notify_all();
+    }
+
+    /// Sends the rest of the answers of which only the first half was sent.
+    pub fn finish_halves(&self) {
+        self.server.settings().finishes_halves = true;
         self.server.changed.notify_all();
     }
 
@@ -341,6 +350,13 @@ impl Server {
         }
         let settings = self.settings();
         drop(self.changed.wait_while(settings, |settings| settings.is_held && !settings.is_stopped));
+    }
+
+    /// Waits until the halves are finished, or the server stops.
+    fn pause_at_half(&self) {
+        let settings = self.settings();
+        let waits = |settings: &mut Settings| !settings.finishes_halves && !settings.is_stopped;
+        drop(self.changed.wait_while(settings, waits));
     }
 
     /// Lets time pass; whether the server is being stopped.

@@ -124,6 +124,15 @@ fn act(server: &Server, mut stream: &TcpStream, call: OpenCall<'_>, fault: &Faul
         Fault::HugeLength => return fill(stream, &good().head(&format!("content-length: {}", 1_u64 << 60))),
         Fault::EndlessBody => return endless(stream, &good()),
         Fault::Drip { every } => drip(server, stream, &good(), *every, end)?,
+        Fault::Half => {
+            let response = good();
+            let (head, body) = (response.true_head(), response.body.flat());
+            let (first, rest) = body.split_at(body.len() / 2);
+            stream.write_all(&[&head, first].concat())?;
+            server.pause_at_half();
+            end();
+            stream.write_all(rest)?;
+        }
         Fault::StallAfterHead => {
             stream.write_all(&good().true_head())?;
             return until_gone(stream);

@@ -94,7 +94,7 @@ impl World {
             }
             Effect::Answer { request, answer } => self.answered(request, answer)?,
             Effect::Tell { event, task } => checks::event(self, event, &task)?,
-            Effect::CountCoalesced => {}
+            Effect::TellPartial(_) | Effect::CountCoalesced => {}
             Effect::WakeAt(wake) => self.wake = wake,
         }
         Ok(())

@@ -13,7 +13,7 @@ use reel_protocol::{ChatParams, SpeechFormat, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
-use self::chat::StructuredOutput;
+use self::chat::ChatSettings;
 use crate::{
     config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
     domain::{
@@ -68,7 +68,7 @@ pub struct Openai;
 struct OpenaiSettings {
     /// The voice where a request names none.
     voice: String,
-    structured: StructuredOutput,
+    chat: ChatSettings,
 }
 
 impl KindSection for Openai {
@@ -77,7 +77,7 @@ impl KindSection for Openai {
     }
 
     fn keys(&self) -> &'static [&'static str] {
-        &["base_url", "api_key", "voice", "job_timeout_s", "structured_output"]
+        &["base_url", "api_key", "voice", "job_timeout_s", "structured_output", "stream"]
     }
 
     fn services(&self) -> &'static [&'static str] {
@@ -93,7 +93,7 @@ impl KindSection for Openai {
         let base = remote.as_ref().map(|remote| &remote.base_url);
         let settings = OpenaiSettings {
             voice: section.text("voice").unwrap_or_else(|| VOICE.to_owned()),
-            structured: StructuredOutput::read(section, base),
+            chat: ChatSettings::read(section, base),
         };
         Some(KindConfig { settings: Settings::new(settings), ..remote?.into() })
     }
@@ -124,7 +124,7 @@ impl Kind for Openai {
     fn chat(&self, config: &ProviderConfig) -> ChatCapabilities {
         ChatCapabilities {
             own_fields: chat::OWN_FIELDS,
-            structured_output: structured_output(&config.own.settings).name(),
+            structured_output: chat_settings(&config.own.settings).structured.name(),
         }
     }
 
@@ -142,8 +142,8 @@ impl Kind for Openai {
     }
 }
 
-fn structured_output(settings: &Settings) -> StructuredOutput {
-    settings.get::<OpenaiSettings>().map_or_else(StructuredOutput::default, |settings| settings.structured)
+fn chat_settings(settings: &Settings) -> ChatSettings {
+    settings.get::<OpenaiSettings>().map_or_else(ChatSettings::default, |settings| settings.chat)
 }
 
 fn default_voice(settings: &Settings) -> &str {
@@ -230,7 +230,7 @@ impl Wire for Openai {
         base: &Url,
         settings: &Settings,
     ) -> Option<Submission> {
-        Some(chat::request(params, model, base, structured_output(settings)))
+        Some(chat::request(params, model, base, chat_settings(settings)))
     }
 
     fn read_chat(&self, value: &Value, answer: &mut ChatAnswer) {

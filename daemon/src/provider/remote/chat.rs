@@ -1,6 +1,10 @@
 //! Chats: the answer is a text, or calls of tools, that becomes a file; or it says why there is none.
 
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::Cell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reel_protocol::{ChatParams, JsonText, TaskError, TaskNote};
 use reqwest::{StatusCode, header::HeaderMap};
@@ -22,6 +26,9 @@ use crate::{
 
 /// What reading an answer holds: its body, what is understood of it, and the text.
 const READING_BYTES: u64 = 3 * MAX_ANSWER_BYTES as u64;
+
+/// The shortest time between two pieces of a text that are told: as for progress.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
 
 /// A text with what is to be said about it.
 struct Answered {
@@ -102,7 +109,8 @@ impl RemoteProvider {
         let exchange = self.post(submission, key.as_ref(), progress, leaves).await?;
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let wire = Arc::clone(&self.wire);
-        let read = exchange.read_with(|_| (), move |chunks| Ok(read(chunks, &*wire))).await;
+        let sink = progress.clone();
+        let read = exchange.read_with(|_| (), move |chunks| Ok(read(chunks, &*wire, &sink))).await;
         let head = Head { status, headers, key: key.as_ref() };
         let schema = params.schema.as_ref();
         let answered = self.read(read).and_then(|(body, cut)| self.answered(body, cut, &head));
@@ -121,7 +129,7 @@ impl RemoteProvider {
             // What a model had begun to write may have been paid.
             let is_repeated = matches!(failure.class, Class::Transient(_) | Class::RateLimited(_));
             return Err(if is_repeated && !answer.text.is_empty() {
-                Failure { class: Class::Unknown, ..failure }
+                self.bad_answer(&format!("the answer broke off: {}", failure.error.message))
             } else {
                 failure
             });
@@ -207,15 +215,21 @@ impl Answered {
     }
 }
 
-/// Reads a body to its end, and why it was cut if it was. Blocks on it.
-fn read(chunks: Chunks, wire: &dyn Wire) -> (ChatBody, Option<String>) {
+/// Reads a body to its end, and why it was cut if it was. Tells what is written as it comes. Blocks on it.
+fn read(chunks: Chunks, wire: &dyn Wire, progress: &ProgressSink) -> (ChatBody, Option<String>) {
     let mut reader = ChatReader::new(wire);
-    let mut cut = None;
+    let (mut cut, mut told, mut told_at) = (None, 0, None::<Instant>);
     for chunk in chunks {
         match chunk {
             Ok(bytes) if reader.push(&bytes) => {}
             Ok(_) => break,
             Err(reason) => cut = Some(reason),
+        }
+        if told_at.is_none_or(|at| at.elapsed() >= TOLD_EVERY)
+            && let Some(text) = reader.text().get(told..).filter(|text| !text.is_empty())
+        {
+            progress.write(told as u64, text);
+            (told, told_at) = (reader.text().len(), Some(Instant::now()));
         }
     }
     (reader.finish(), cut)

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use reel_protocol::{BatchId, CacheMode, JsonText, TaskId, TaskState, TaskView, methods::TaskEvent};
+use reel_protocol::{
+    BatchId, CacheMode, JsonText, TaskId, TaskState, TaskView,
+    methods::{PartialEvent, TaskEvent},
+};
 
 use super::{Moment, RequestId, RunId};
 use crate::{
@@ -58,6 +61,8 @@ pub enum Effect {
         /// The task as it stands after the commit that the event follows.
         task: Box<TaskEvent>,
     },
+    /// Tell whoever wants to know a piece of the text that a task is writing.
+    TellPartial(Box<PartialEvent>),
     /// Count a request that joined an equal one under way.
     CountCoalesced,
     /// Send a [`Event::Tick`](super::Event::Tick) then, rather than at the time that was asked for before; never for `None`.

@@ -111,6 +111,15 @@ pub enum Event {
         /// What it does now.
         message: String,
     },
+    /// An attempt has written a piece of a text.
+    Wrote {
+        /// The number of the attempt that writes.
+        run: RunId,
+        /// Bytes of the text before the piece.
+        offset: u64,
+        /// The piece.
+        text: String,
+    },
     /// An attempt says what its provider holds for it, or with `None` that it holds nothing any more.
     RememberJob {
         /// The request to answer, after the commit.

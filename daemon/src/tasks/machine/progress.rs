@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reel_protocol::TaskId;
+use reel_protocol::{TaskId, methods::PartialEvent};
 
 use super::{Effect, Machine, RunId, Surroundings, timers::Timer};
 
@@ -22,6 +22,16 @@ impl<S: Surroundings> Machine<S> {
             task.progress.fraction = fraction;
             message.clone_into(&mut task.progress.message);
             self.tell_progress(member);
+        }
+    }
+
+    /// Tells all that share an attempt a piece of the text that it is writing.
+    pub(super) fn wrote(&mut self, run: RunId, offset: u64, text: &str) {
+        let Some(leader) = self.runs.get(&run).and_then(|run| run.leader) else { return };
+        for id in self.flights.members(leader) {
+            let Some(task) = self.live.get(&id) else { continue };
+            let partial = PartialEvent { id, batch: task.batch, index: 0, offset, text: text.to_owned() };
+            self.effects.push(Effect::TellPartial(Box::new(partial)));
         }
     }
 

@@ -19,6 +19,15 @@ pub(super) struct ReportProgress {
     message: String,
 }
 
+/// A piece of the text that an attempt is writing; may be lost when too many come at once.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct ReportText {
+    run: RunId,
+    offset: u64,
+    text: String,
+}
+
 /// Journal what the provider holds for an attempt, or with None that it holds nothing any more; answered after the commit.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), StoreError>")]
@@ -28,9 +37,16 @@ pub(super) struct RememberJob {
 }
 
 /// A report that finds the mailbox full is dropped, as the next one says more.
-pub(super) fn progress_sink(tracker: Recipient<ReportProgress>, run: RunId) -> ProgressSink {
+pub(super) fn progress_sink(
+    tracker: Recipient<ReportProgress>,
+    texts: Recipient<ReportText>,
+    run: RunId,
+) -> ProgressSink {
     ProgressSink::new(move |fraction, message| {
         let _ = tracker.try_send(ReportProgress { run, fraction, message });
+    })
+    .with_texts(move |offset, text| {
+        let _ = texts.try_send(ReportText { run, offset, text });
     })
 }
 
@@ -53,6 +69,14 @@ impl Handler<ReportProgress> for TaskTracker {
     fn handle(&mut self, report: ReportProgress, ctx: &mut Self::Context) {
         let ReportProgress { run, fraction, message } = report;
         self.feed(ctx, Event::Progress { run, fraction, message });
+    }
+}
+
+impl Handler<ReportText> for TaskTracker {
+    type Result = ();
+
+    fn handle(&mut self, ReportText { run, offset, text }: ReportText, ctx: &mut Self::Context) {
+        self.feed(ctx, Event::Wrote { run, offset, text });
     }
 }
 

@@ -36,6 +36,28 @@ const DEEPSEEK_HOST: &str = "api.deepseek.com";
 /// The service that took another name for `max_tokens`: its newer models refuse the old one, which all other servers know.
 const OPENAI_HOST: &str = "api.openai.com";
 
+/// How the chats of a provider are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ChatSettings {
+    pub structured: StructuredOutput,
+    /// Whether the answer is asked for as a stream.
+    pub is_streamed: bool,
+}
+
+impl Default for ChatSettings {
+    fn default() -> Self {
+        Self { structured: StructuredOutput::default(), is_streamed: true }
+    }
+}
+
+impl ChatSettings {
+    /// What the section of a provider says; else what the service at this address takes.
+    pub(super) fn read(section: &mut Section<'_>, base: Option<&Url>) -> Self {
+        let structured = StructuredOutput::read(section, base);
+        Self { structured, is_streamed: section.shaped("stream", "true or false").unwrap_or(true) }
+    }
+}
+
 /// How services are made to answer with JSON that fits a schema.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,7 +73,7 @@ pub(super) enum StructuredOutput {
 
 impl StructuredOutput {
     /// What the section of a provider says; else what the service at this address takes.
-    pub(super) fn read(section: &mut Section<'_>, base: Option<&Url>) -> Self {
+    fn read(section: &mut Section<'_>, base: Option<&Url>) -> Self {
         let given = section.shaped("structured_output", "json_schema, json_object or prompt");
         let is_deepseek = base.and_then(Url::host_str) == Some(DEEPSEEK_HOST);
         given.unwrap_or(if is_deepseek { Self::JsonObject } else { Self::JsonSchema })
@@ -85,8 +107,17 @@ struct Body<'a> {
     tools: Option<&'a JsonText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<&'a JsonText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
     #[serde(flatten)]
     extra: BTreeMap<String, Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
+struct StreamOptions {
+    include_usage: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,8 +146,11 @@ pub(super) fn request(
     params: &ChatParams,
     model: Option<&str>,
     base: &Url,
-    structured: StructuredOutput,
+    settings: ChatSettings,
 ) -> Submission {
+    let ChatSettings { structured, is_streamed } = settings;
+    // The pieces of calls would have to be put together again, and nobody reads them as they come.
+    let stream = (is_streamed && params.tools.is_none()).then_some(true);
     let is_openai = base.host_str() == Some(OPENAI_HOST);
     let response_format = params.schema.as_ref().filter(|_| structured != StructuredOutput::Prompt);
     let response_format = response_format.map(|schema| {
@@ -133,6 +167,8 @@ pub(super) fn request(
         response_format,
         tools: params.tools.as_ref(),
         tool_choice: params.tool_choice.as_ref(),
+        stream,
+        stream_options: stream.map(|_| StreamOptions { include_usage: true }),
         extra: params.extra.as_ref().and_then(|extra| extra.decode().ok()).unwrap_or_default(),
     };
     // Texts and JSON that was read before can always be written.
@@ -202,10 +238,11 @@ mod tests {
 
     use super::*;
 
+    const PLAIN: ChatSettings = ChatSettings { structured: StructuredOutput::JsonSchema, is_streamed: false };
+
     fn sent(json: &str, base: &str) -> Value {
         let params = JsonText::parse(json.to_owned()).unwrap().decode().unwrap();
-        let submission =
-            request(&params, Some("m"), &Url::parse(base).unwrap(), StructuredOutput::JsonSchema);
+        let submission = request(&params, Some("m"), &Url::parse(base).unwrap(), PLAIN);
         assert_eq!(submission.path, "chat/completions");
         serde_json::from_slice(&submission.body).unwrap()
     }
@@ -248,11 +285,24 @@ mod tests {
         let ordered = r#"{"prompt":"a","schema":{"z":{"y":1,"x":2}},"extra":{"b":{"d":1,"c":2}}}"#;
         let params = JsonText::parse(ordered.to_owned()).unwrap().decode().unwrap();
         let base = Url::parse(base).unwrap();
-        let body = request(&params, None, &base, StructuredOutput::JsonSchema).body;
+        let body = request(&params, None, &base, PLAIN).body;
         let body = String::from_utf8(body).unwrap();
         assert!(body.contains(r#"{"z":{"y":1,"x":2}}"#) && body.contains(r#"{"d":1,"c":2}"#), "{body}");
         let openai = sent(r#"{"prompt":"a","max_tokens":7}"#, "https://api.openai.com/v1");
         assert_eq!((&openai["max_completion_tokens"], &openai["max_tokens"]), (&json!(7), &Value::Null));
+    }
+
+    #[test]
+    fn an_answer_is_asked_for_as_a_stream_unless_tools_may_be_called() {
+        let base = Url::parse("http://127.0.0.1/v1").unwrap();
+        let tools = JsonText::parse(r#"[{"type":"function"}]"#.into()).unwrap();
+        for (tools, stream) in [(None, json!(true)), (Some(tools), Value::Null)] {
+            let params = ChatParams { tools, ..ChatParams::new("a") };
+            let body = request(&params, None, &base, ChatSettings::default()).body;
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["stream"], stream);
+            assert_eq!(body["stream_options"]["include_usage"], stream);
+        }
     }
 
     #[test]
@@ -267,8 +317,10 @@ mod tests {
             (StructuredOutput::JsonObject, json!({ "type": "json_object" })),
             (StructuredOutput::Prompt, Value::Null),
         ] {
-            let body: Value =
-                serde_json::from_slice(&request(&params, None, &base, structured).body).unwrap();
+            let body: Value = serde_json::from_slice(
+                &request(&params, None, &base, ChatSettings { structured, ..PLAIN }).body,
+            )
+            .unwrap();
             assert_eq!(body["response_format"], format);
             let system = body["messages"][0]["content"].as_str().unwrap();
             assert!(
