@@ -72,7 +72,7 @@ fn a_daemon_that_dies_goes_on_polling_and_submits_nothing() {
     sandbox.start();
     assert_made(&sandbox.connect().wait(id));
     assert_eq!(provider.videos().jobs().len(), 1);
-    // The same for a daemon that is stopped in good order, which does not wait for the job, nor cancels it.
+    // The same for a daemon that is stopped in good order, which neither waits for the job nor has it cancelled.
     provider.videos().hold();
     let mut connection = sandbox.connect();
     let id = submit(&mut connection, "a calm");

@@ -212,9 +212,9 @@ impl<S: Surroundings> Machine<S> {
                 Ok(_) => self.results_written(*run, made, (*maker, *cost_microusd), ends),
                 Err(error) => self.results_refused(*run, ends, lost(error)),
             },
-            Write::Remember { request, run, .. } => {
+            Write::Remember { request, .. } => {
                 self.answer(*request, Answer::Remembered(outcome.map(drop)));
-                self.leave_new_job(*run);
+                self.leave_submitted_jobs();
             }
             Write::Remove { request, id } => self.removal_written(*request, *id, outcome),
             Write::Prune { limit, .. } => self.prune_written(*limit, outcome),

@@ -5,10 +5,10 @@ use std::time::Duration;
 use reel_protocol::TaskId;
 
 use super::{
-    Answer, AttemptEnd, Machine, RequestId, RunId, Surroundings, Todo, Write, attempt::Run,
-    restart::why_held, timers::Timer,
+    Answer, AttemptEnd, Machine, RequestId, Surroundings, Todo, Write, attempt::Run, restart::why_held,
+    timers::Timer,
 };
-use crate::{chain::chain, store::StoreError, tasks::Drained};
+use crate::{chain::chain, domain::RemoteJob, store::StoreError, tasks::Drained};
 
 /// How long an attempt may take to notice that it shall stop; one that does not is taken up by the crash rule.
 pub const STOP: Duration = Duration::from_secs(5);
@@ -21,8 +21,6 @@ const CLOSING_ROUNDS: u32 = 8;
 pub(super) struct Draining {
     request: RequestId,
     drained: Drained,
-    /// Whether the time is over in which attempts may end by themselves.
-    is_stopping: bool,
 }
 
 fn id_list(ids: &[TaskId]) -> String {
@@ -38,7 +36,8 @@ impl<S: Surroundings> Machine<S> {
         if let Some(former) = former {
             self.answer(former.request, Answer::Drained(former.drained));
         }
-        self.draining = Some(Draining { request, drained, is_stopping: false });
+        self.draining = Some(Draining { request, drained });
+        self.leave_submitted_jobs();
         if !self.runs.is_empty() {
             tracing::info!(running = self.runs.len(), limit_s = limit.as_secs(), "waiting for running tasks");
             self.timers.add(self.now.moment + limit, Timer::StopRuns(paid.saturating_sub(limit)));
@@ -56,7 +55,7 @@ impl<S: Surroundings> Machine<S> {
     /// Ends a drain once nothing runs.
     pub(super) fn finish_drain(&mut self) {
         if self.runs.is_empty()
-            && let Some(Draining { request, drained, .. }) = self.draining.take()
+            && let Some(Draining { request, drained }) = self.draining.take()
         {
             self.close_journal(request, drained, CLOSING_ROUNDS);
         }
@@ -84,19 +83,14 @@ impl<S: Surroundings> Machine<S> {
         self.answer(request, Answer::Drained(drained));
     }
 
-    /// Stops the attempts under way. One with a remote job is not told to: it would have the service cancel the job, and the next start goes
-    /// on with it.
+    /// Stops the attempts under way. One that submits a job is not told to: it would have the service cancel the job, and the next start goes on
+    /// with it.
     pub(super) fn stop_runs(&mut self, longer: Duration) {
-        let runs: Vec<_> = self.runs.iter().map(|(number, run)| (*number, run.job.is_some())).collect();
-        for (run, has_job) in runs {
-            if !has_job {
-                self.stop_run(run);
-            }
+        let submits = |run: &Run| run.job.as_ref().is_some_and(|job| !job.is_at_provider());
+        let told = self.runs.iter().filter(|(_, run)| !submits(run)).map(|(number, _)| *number);
+        for run in told.collect::<Vec<_>>() {
+            self.stop_run(run);
         }
-        if let Some(draining) = &mut self.draining {
-            draining.is_stopping = true;
-        }
-        self.leave_jobs();
         self.timers.add(self.now.moment + STOP, Timer::AwaitPaid(longer));
     }
 
@@ -104,7 +98,7 @@ impl<S: Surroundings> Machine<S> {
     ///
     /// An attempt that only polls and fetches is not waited for: the next start goes on with it.
     pub(super) fn await_paid(&mut self, longer: Duration) {
-        self.leave_jobs();
+        self.leave_runs(Run::is_at_provider);
         let paid = self.runs.values().filter(|run| run.is_paid).count();
         if paid == 0 || longer.is_zero() || self.draining.is_none() {
             return self.abandon_runs();
@@ -113,9 +107,16 @@ impl<S: Surroundings> Machine<S> {
         self.timers.add(self.now.moment + longer, Timer::Abandon);
     }
 
-    /// Ends attempts whose providers are known to have what was asked for.
-    fn leave_jobs(&mut self) {
-        let is_left = |run: &Run| run.is_at_provider() && run.leader.is_some() && !run.is_over();
+    /// Jobs take minutes, and the next start goes on with them: a daemon that stops waits for none, and lets none be cancelled.
+    pub(super) fn leave_submitted_jobs(&mut self) {
+        if self.draining.is_some() {
+            self.leave_runs(|run| matches!(run.job.as_deref(), Some(RemoteJob::Submitted { .. })));
+        }
+    }
+
+    /// Ends attempts with which the next start goes on.
+    fn leave_runs(&mut self, is_left: impl Fn(&Run) -> bool) {
+        let is_left = |run: &Run| is_left(run) && run.leader.is_some() && !run.is_over();
         let left: Vec<_> =
             self.runs.iter().filter(|(_, run)| is_left(run)).map(|(number, _)| *number).collect();
         for run in left {
@@ -123,17 +124,9 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The service has accepted a job while the daemon stops: the next start goes on with it.
-    pub(super) fn leave_new_job(&mut self, run: RunId) {
-        let is_stopping = self.draining.as_ref().is_some_and(|draining| draining.is_stopping);
-        if is_stopping && self.runs.contains_key(&run) {
-            self.leave_jobs();
-        }
-    }
-
     /// The tasks of attempts that did not stop and may have been paid are held; others are left to the crash rule.
     pub(super) fn abandon_runs(&mut self) {
-        let Some(Draining { request, mut drained, .. }) = self.draining.take() else { return };
+        let Some(Draining { request, mut drained }) = self.draining.take() else { return };
         drained.abandoned = self.runs.len();
         let leaders: Vec<_> = self.runs.values().filter_map(|run| run.leader).collect();
         let is_unanswered = |run: &&Run| run.is_paid && run.holds_slot();

@@ -176,8 +176,6 @@ pub enum Write {
     Remember {
         /// The request to answer.
         request: RequestId,
-        /// The attempt.
-        run: RunId,
         /// The task that the attempt works for.
         id: TaskId,
         /// The attempt's number among those of the task.

@@ -51,7 +51,7 @@ impl<S: Surroundings> Machine<S> {
             return self.answer(request, Answer::Remembered(Ok(())));
         }
         let (id, number) = (task.id, task.attempts);
-        self.commit(Write::Remember { request, run, id, number, remote_id: remote_id(job.as_deref()) });
+        self.commit(Write::Remember { request, id, number, remote_id: remote_id(job.as_deref()) });
     }
 
     /// What the provider holds for a task, or for another one that asked for the same, if it is still that provider that would be asked.
