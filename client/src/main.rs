@@ -13,6 +13,7 @@ mod exit;
 mod failure;
 mod form;
 mod given;
+mod inputs;
 mod naming;
 mod output;
 mod progress;

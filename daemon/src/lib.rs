@@ -30,4 +30,5 @@ pub mod signals;
 pub mod store;
 pub mod systemd;
 pub mod tasks;
+pub mod uploads;
 pub mod wiring;

@@ -1,6 +1,6 @@
 //! Starts the rooms in the order of their dependencies. The one file that knows which actor answers which message.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use actix::{Actor, Addr, Recipient};
 use reel_protocol::{
@@ -10,7 +10,7 @@ use reel_protocol::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    cache::{CacheParts, ImageCache, SetCacheLimits, Shelver},
+    cache::{CacheParts, ImageCache, SetCacheLimits, Shelver, Spools},
     config::{CacheConfig, Config, TasksConfig},
     control::Control,
     domain::ProviderProfile,
@@ -22,6 +22,7 @@ use crate::{
     service::{Planner, ServiceParts, ServiceStats, Services},
     store::{Recovery, Store},
     tasks::{Drain, GetTaskCounts, Replan, SetTaskLimits, TaskTracker, TrackerParts},
+    uploads::Uploads,
 };
 
 /// What the rooms are started from.
@@ -136,10 +137,15 @@ fn services(
     Services::new(ServiceParts {
         generate: gateway.clone().recipient(),
         keep: cache.clone().recipient(),
+        find_input: cache.clone().recipient(),
         find_room: cache.clone().recipient(),
         shelver,
         stats: stats.clone(),
     })
+}
+
+fn uploads(artifacts: &Path, budget: &Budget, cache: &Addr<ImageCache>, store: Store) -> Uploads {
+    Uploads::new(Spools::new(artifacts.to_owned()), budget.clone(), cache.clone().recipient(), store)
 }
 
 /// Starts all rooms on this thread's arbiter.
@@ -149,7 +155,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let budget = Budget::new(config.memory.limit_mb * 1024 * 1024);
     let events = EventHub::new(budget.clone());
     let (level, levels) = watch::channel(MemoryLevel::Normal);
-    let artifacts: Arc<std::path::Path> = Arc::from(locations.home.join("artifacts"));
+    let artifacts: Arc<Path> = Arc::from(locations.home.join("artifacts"));
 
     let parts = CacheParts {
         store: store.clone(),
@@ -160,18 +166,17 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     };
     let (cache, shelver) = start_cache(parts);
 
-    let factory =
-        InstanceFactory::new(&budget, artifacts.to_path_buf(), &locations.home.join("runs"), shelver.clone());
+    let runs = locations.home.join("runs");
+    let factory = InstanceFactory::new(&budget, artifacts.to_path_buf(), &runs, shelver.clone());
     let instances = factory.build(&config);
     let (permits, profiles) = (Permits::new(limits(&instances), events.clone()), profiles(&instances));
     let gateway = ProviderGateway::new(instances, permits.clone()).start();
-    let stats = ServiceStats::default();
-    stats.set_providers(profiles.clone());
+    let stats = ServiceStats::of(profiles.clone());
 
     let tracker = TaskTracker::new(TrackerParts {
         store: store.clone(),
         recovery: Some(recovery),
-        artifacts,
+        artifacts: Arc::clone(&artifacts),
         plan: Arc::new(Planner::new(profiles)),
         run: Arc::new(services(&gateway, &cache, shelver, &stats)),
         look_up: cache.clone().recipient(),
@@ -181,8 +186,8 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         level: levels,
         events: events.clone(),
         limits: task_limits(&config.tasks),
-    });
-    let tracker = tracker.start();
+    })
+    .start();
     let memory = MemorySupervisor::new(MemoryParts {
         config: config.memory,
         budget: budget.clone(),
@@ -201,6 +206,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         instances: gateway.clone().recipient(),
         replan: tracker.clone().recipient(),
     };
+    let uploads = uploads(&artifacts, &budget, &cache, store);
     let actors = Actors { tracker, cache, gateway, memory };
     let router = Router::new(RouterParts {
         recipients: recipients(&actors),
@@ -215,6 +221,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         config_in_force,
         notices,
         services: stats,
+        uploads,
     });
     Ok(actors.into_rooms(router, providers, events))
 }

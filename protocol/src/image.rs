@@ -40,9 +40,12 @@ pub struct ImageParams {
     /// The provider's model.
     #[serde(default)]
     pub model: Option<String>,
-    /// Pictures to start from.
+    /// Pictures in the daemon's store to start from, at most 16: outputs of tasks, or what `artifact.put` has taken.
     #[serde(default)]
     pub input_images: Vec<Digest>,
+    /// A picture of the size of the first input whose transparent pixels say where that one may change.
+    #[serde(default)]
+    pub mask: Option<Digest>,
     /// How far to leave the input picture, 0 to 1.
     #[serde(default)]
     pub strength: Option<f64>,
@@ -67,6 +70,7 @@ impl ImageParams {
             style: None,
             model: None,
             input_images: Vec::new(),
+            mask: None,
             strength: None,
             extra: None,
         }

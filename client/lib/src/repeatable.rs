@@ -8,9 +8,9 @@ use std::{
 use reel_protocol::{
     Timestamp,
     methods::{
-        ArtifactPath, ArtifactRead, CacheClear, CacheStats, CacheVerify, DaemonLogLevel, DaemonReload,
-        DaemonStatus, MemoryStatus, MemoryTrim, Method, ProviderCheck, ProviderList, QueuePause, QueueResume,
-        ServiceStatus, TaskGet, TaskList, TaskSetPriority, TaskWait,
+        ArtifactPath, ArtifactPut, ArtifactRead, CacheClear, CacheStats, CacheVerify, DaemonLogLevel,
+        DaemonReload, DaemonStatus, MemoryStatus, MemoryTrim, Method, ProviderCheck, ProviderList,
+        QueuePause, QueueResume, ServiceStatus, TaskGet, TaskList, TaskSetPriority, TaskWait,
     },
 };
 
@@ -35,6 +35,7 @@ macro_rules! repeatable {
 
 repeatable!(
     ArtifactPath,
+    ArtifactPut,
     ArtifactRead,
     CacheClear,
     CacheStats,

@@ -19,6 +19,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     form::Form,
+    inputs,
     naming::Destination,
     save::Existing,
     signals::Interrupts,
@@ -31,7 +32,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
-    after_help = "Examples:\n  reel generate \"a lighthouse at dusk\" -o lighthouse.png\n  reel generate \"a lighthouse at dusk\" -n 4 -s 1024x768 --style watercolor"
+    after_help = "Examples:\n  reel generate \"a lighthouse at dusk\" -o lighthouse.png\n  reel generate \"a lighthouse at dusk\" -n 4 -s 1024x768 --style watercolor\n  reel generate \"the same at night\" --image lighthouse.png -o night.png"
 )]
 pub struct Args {
     /// What to show.
@@ -45,6 +46,15 @@ pub struct Args {
     /// Width and height in pixels [default: 1024x1024].
     #[arg(short, long, value_name = "WxH", value_parser = units::parse_size)]
     pub size: Option<(u32, u32)>,
+    /// A picture to start from, a .png, .jpg or .webp; again for another one.
+    #[arg(long, value_name = "FILE")]
+    pub image: Vec<PathBuf>,
+    /// A .png of the first picture's size, whose transparent pixels may change.
+    #[arg(long, value_name = "FILE", requires = "image")]
+    pub mask: Option<PathBuf>,
+    /// How far to leave the picture, 0 to 1, where the provider has it.
+    #[arg(long, value_name = "X", requires = "image")]
+    pub strength: Option<f64>,
     /// One of `reel styles`.
     #[arg(long)]
     pub style: Option<String>,
@@ -97,8 +107,11 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let destination = check_destination(context, &args)?;
     let session = context.session().await?;
     let mut interrupts = Interrupts::listen();
-    let spec = spec(&args)?;
-    let submit = async { Ok(session.submit(&spec).await?) };
+    let mut params = params(&args)?;
+    let submit = async {
+        add_inputs(&session, &args, &mut params).await?;
+        Ok(session.submit(&spec(&args, &params)?).await?)
+    };
     let submitted = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     if args.detach {
@@ -181,7 +194,7 @@ fn bytes_needed(args: &Args) -> u64 {
     (one * u64::from(args.n)).clamp(1024 * 1024, 1024 * 1024 * 1024)
 }
 
-fn spec(args: &Args) -> Result<TaskSpec, Failure> {
+fn params(args: &Args) -> Result<ImageParams, Failure> {
     if tasks::is_blank(&args.prompt) {
         return Err(Failure::new(Exit::BadData, "invalid_params", "the prompt is empty"));
     }
@@ -196,9 +209,25 @@ fn spec(args: &Args) -> Result<TaskSpec, Failure> {
     params.guidance = args.guidance;
     params.style.clone_from(&args.style);
     params.model.clone_from(&args.model);
+    params.strength = args.strength;
+    Ok(params)
+}
+
+/// Puts the pictures to start from into the daemon's store, and names them.
+async fn add_inputs(session: &Session, args: &Args, params: &mut ImageParams) -> Result<(), Failure> {
+    for path in &args.image {
+        params.input_images.push(inputs::put(session, path).await?.digest);
+    }
+    if let Some(path) = &args.mask {
+        params.mask = Some(inputs::put(session, path).await?.digest);
+    }
+    Ok(())
+}
+
+fn spec(args: &Args, params: &ImageParams) -> Result<TaskSpec, Failure> {
     Ok(TaskSpec {
         kind: "image.generate".to_owned(),
-        params: JsonText::from_value(&params).map_err(|error| Failure::usage(error.to_string()))?,
+        params: JsonText::from_value(params).map_err(|error| Failure::usage(error.to_string()))?,
         provider: args.provider.clone(),
         priority: args.priority,
         cache: cache_mode(args.fresh, args.no_cache),

@@ -34,8 +34,8 @@ use tracing::{error, warn};
 
 use self::check::{CheckFile, Verdict};
 use super::{
-    CacheError, ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Kept, LookUp,
-    Made, ReadArtifact, SetCacheLimits, Settle, Shelver, VerifyCache,
+    CacheError, ClearCache, CountCoalesced, FindArtifact, FindInput, FindRoom, GetCacheStats, KeepMade, Kept,
+    LookUp, Made, ReadArtifact, SetCacheLimits, Settle, Shelver, VerifyCache,
     cap::Cap,
     disk_tier::DiskTier,
     memory_tier::{Evicted, MemoryTier},
@@ -43,9 +43,10 @@ use super::{
 };
 use crate::{
     chain::chain,
+    domain::InputFile,
     events::EventHub,
     memory::{Budget, Reclaim},
-    store::{self, Dropped, Store},
+    store::{self, ArtifactRow, Dropped, Store},
 };
 
 /// Messages that may wait: every task that runs and every session asks one thing at a time.
@@ -196,6 +197,23 @@ impl Handler<FindArtifact> for ImageCache {
 
     fn handle(&mut self, FindArtifact(digest): FindArtifact, _: &mut Self::Context) -> Self::Result {
         Box::pin(self.find(digest, false).map(|row, actor, _| row.map(|row| actor.disk.path(&row))))
+    }
+}
+
+impl Handler<FindInput> for ImageCache {
+    type Result = ResponseActFuture<Self, Result<InputFile, CacheError>>;
+
+    fn handle(&mut self, FindInput(digest): FindInput, _: &mut Self::Context) -> Self::Result {
+        let input = |row: ArtifactRow, path| {
+            let ArtifactRow { media_type, extension, size_bytes, .. } = row;
+            InputFile { path, media_type, extension, size_bytes }
+        };
+        Box::pin(self.find(digest, false).map(move |row, actor, _| {
+            row.map(|row| {
+                let path = actor.disk.path(&row);
+                input(row, path)
+            })
+        }))
     }
 }
 

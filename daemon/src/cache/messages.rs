@@ -13,6 +13,7 @@ use reel_protocol::{
 
 use crate::{
     cache::{CacheError, Fresh, Kept},
+    domain::InputFile,
     store::Entry,
 };
 
@@ -114,6 +115,11 @@ pub struct ReadArtifact {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<PathBuf, CacheError>")]
 pub struct FindArtifact(pub Digest);
+
+/// Answer where an artifact lies, and what it is, for a task to start from. Its file was verified.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<InputFile, CacheError>")]
+pub struct FindInput(pub Digest);
 
 /// Count requests that joined an equal one under way.
 #[derive(Debug, Message)]

@@ -21,8 +21,8 @@ pub use self::{
     image_cache::{CacheParts, ImageCache},
     kept::{Kept, Placed, Rows, Settle, Written},
     messages::{
-        ClearCache, CountCoalesced, FindArtifact, FindRoom, GetCacheStats, KeepMade, Key, LookUp, Made,
-        MakeRoom, ReadArtifact, SetCacheLimits, VerifyCache,
+        ClearCache, CountCoalesced, FindArtifact, FindInput, FindRoom, GetCacheStats, KeepMade, Key, LookUp,
+        Made, MakeRoom, ReadArtifact, SetCacheLimits, VerifyCache,
     },
     new_artifact::NewArtifact,
     shelver::{Fresh, Shelver},

@@ -5,6 +5,7 @@
 mod artifact;
 mod attempt;
 mod failure;
+mod input;
 mod plan;
 mod provider;
 mod remote_job;
@@ -14,6 +15,7 @@ pub use self::{
     artifact::{Facts, Pixels},
     attempt::{CancelSignal, JobSink, ProgressSink},
     failure::{Again, Class, Failure, LONGEST_WAIT},
+    input::InputFile,
     plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused},
     provider::{
         ChatCapabilities, ImageCapabilities, Model, ProviderProfile, SpeechCapabilities, Target,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reel_protocol::{ErrorCode, JsonText};
+use reel_protocol::{Digest, ErrorCode, JsonText};
 
 use super::Target;
 
@@ -47,6 +47,8 @@ pub struct PlanSpec<'a> {
 pub struct Plan {
     /// With defaults applied.
     pub params: JsonText,
+    /// The artifacts in the store that it starts from.
+    pub inputs: Vec<Digest>,
     /// Providers that can do it, in the order of selection; empty for services that need none.
     pub candidates: Vec<Candidate>,
     /// Of the planner that made it; 0 for what is no plan yet.
@@ -58,7 +60,7 @@ pub struct Plan {
 impl Plan {
     /// The plan of a task whose provider is not configured.
     pub fn without_provider(params: JsonText, provider: Arc<str>, generation: u64) -> Self {
-        Self { params, candidates: Vec::new(), generation, missing: Some(provider) }
+        Self { params, generation, missing: Some(provider), ..Self::default() }
     }
 
     /// The provider that it is for, configured or not; None for services that need none.

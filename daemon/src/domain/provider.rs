@@ -74,10 +74,12 @@ impl ProviderProfile {
 pub struct ImageCapabilities {
     /// The sides that it makes, in pixels.
     pub sides: RangeInclusive<u32>,
-    /// Params that it would ignore, of `negative_prompt`, `seed`, `steps`, `guidance`, `strength` and `extra`.
+    /// Params that it would ignore, of `negative_prompt`, `seed`, `steps`, `guidance`, `input_images`, `mask`, `strength` and `extra`.
     pub ignored: Vec<&'static str>,
     /// Fields that it makes of other params, and that `extra` must not hold.
     pub own_fields: &'static [&'static str],
+    /// Pictures that it can start from at once.
+    pub max_inputs: usize,
 }
 
 impl ImageCapabilities {
@@ -87,7 +89,7 @@ impl ImageCapabilities {
 
 impl Default for ImageCapabilities {
     fn default() -> Self {
-        Self { sides: Self::SIDES, ignored: Vec::new(), own_fields: &[] }
+        Self { sides: Self::SIDES, ignored: Vec::new(), own_fields: &[], max_inputs: usize::MAX }
     }
 }
 

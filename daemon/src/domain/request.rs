@@ -2,6 +2,8 @@
 
 use reel_protocol::{ChatParams, ImageParams, SpeechParams, VideoParams};
 
+use super::InputFile;
+
 /// One request of a service, checked and with its defaults applied.
 #[derive(Debug, Clone)]
 pub enum ServiceRequest {
@@ -24,6 +26,21 @@ pub struct ImageRequest {
     pub seed: u64,
     /// What the style adds to the prompt, for providers that read text.
     pub style_suffix: Option<&'static str>,
+    /// The pictures to start from, and the mask behind them where the params name one.
+    pub inputs: Vec<InputFile>,
+}
+
+impl ServiceRequest {
+    /// The same request with the files of the artifacts that it starts from.
+    #[must_use]
+    pub fn with_inputs(mut self, inputs: Vec<InputFile>) -> Self {
+        match &mut self {
+            Self::Image(request) => request.inputs = inputs,
+            Self::Video(request) => request.inputs = inputs,
+            Self::Speech(_) | Self::Chat(_) => {}
+        }
+        self
+    }
 }
 
 /// A video to make.
@@ -33,4 +50,6 @@ pub struct VideoRequest {
     pub params: VideoParams,
     /// The seed to use where the params name none.
     pub seed: u64,
+    /// The first picture, and the last one behind it, where the params name them.
+    pub inputs: Vec<InputFile>,
 }

@@ -5,8 +5,14 @@ use reel_protocol::{ErrorCode, RpcError};
 
 use super::validate;
 use crate::{
-    cache::CacheError, chain::chain, control::ControlClosed, memory::OverBudget, nearest::nearest,
-    store::StoreError, tasks::TaskRefusal,
+    cache::CacheError,
+    chain::chain,
+    control::ControlClosed,
+    memory::OverBudget,
+    nearest::nearest,
+    store::{BadInput, StoreError},
+    tasks::TaskRefusal,
+    uploads::PutError,
 };
 
 /// The next step where only the log can say more.
@@ -31,6 +37,12 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
         TaskRefusal::NoBatch(_) => new(ErrorCode::BatchNotFound).hint("leave `batch` out to begin a new one"),
         TaskRefusal::NoDependency { .. } => new(ErrorCode::DependencyNotFound)
             .hint("submit the task that comes first, and name the id of its answer"),
+        TaskRefusal::BadInput { input: BadInput::Missing(_), .. } => {
+            new(ErrorCode::ArtifactNotFound).hint("put the file first: artifact.put answers its digest")
+        }
+        TaskRefusal::BadInput { .. } => {
+            new(ErrorCode::InvalidParams).hint("start from a PNG, JPEG or WebP picture")
+        }
         TaskRefusal::IllegalState { id, .. } => {
             new(ErrorCode::IllegalState).hint(format!("reel show {id} shows where it stands"))
         }
@@ -51,7 +63,7 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
 pub(super) fn batch(refusal: TaskRefusal) -> RpcError {
     let index = match &refusal {
         TaskRefusal::Plan(plan) => Some(plan.index),
-        TaskRefusal::NoDependency { index, .. } => Some(*index),
+        TaskRefusal::NoDependency { index, .. } | TaskRefusal::BadInput { index, .. } => Some(*index),
         _ => None,
     };
     let error = task(refusal);
@@ -79,6 +91,29 @@ pub(super) fn cache(error: CacheError) -> RpcError {
         }
         CacheError::File { .. } => new(ErrorCode::StorageFailed).hint(SEE_LOG),
         CacheError::Store(error) => store(&error),
+    }
+}
+
+/// Of a file that was to be put into the store.
+pub(super) fn put(error: PutError) -> RpcError {
+    let message = chain(&error);
+    let new = |code| RpcError::new(code, message);
+    match error {
+        PutError::Cache(error) => cache(error),
+        PutError::Store(error) => store(&error),
+        PutError::Picture(_) => new(ErrorCode::InvalidParams).hint("open it in a viewer, and save it anew"),
+        PutError::TooManyPixels { .. } => new(ErrorCode::InvalidParams).hint("make it smaller"),
+        PutError::OverMemory(error) => over_budget(error),
+        PutError::Internal(_) => new(ErrorCode::Internal).hint(SEE_LOG),
+        PutError::DiskFull => new(ErrorCode::StorageFull).hint("make room on the disk, then send it again"),
+        PutError::Relative(_)
+        | PutError::Unreadable { .. }
+        | PutError::NotRegular { .. }
+        | PutError::Foreign(_)
+        | PutError::Empty(_)
+        | PutError::TooLarge { .. } => {
+            new(ErrorCode::InvalidParams).hint("name a file of your own by its absolute path, not by a link")
+        }
     }
 }
 

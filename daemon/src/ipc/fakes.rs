@@ -19,17 +19,21 @@ use tokio::{
 
 use super::{Recipients, Router, RouterParts};
 use crate::{
-    cache::{CacheError, ClearCache, FindArtifact, GetCacheStats, ReadArtifact, VerifyCache},
+    cache::{
+        CacheError, ClearCache, FindArtifact, GetCacheStats, KeepMade, ReadArtifact, Spools, VerifyCache,
+    },
     control::{self, ControlRequest},
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
     notices::Notices,
     provider::{CheckProvider, GetProviders},
     service::ServiceStats,
+    store,
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
         SubmitTask, TaskCounts, TaskRefusal, WaitFor, WaitTasks,
     },
+    uploads::Uploads,
 };
 
 /// What the fake rooms were asked, in order.
@@ -85,9 +89,17 @@ impl Fake {
             config_in_force: watch::channel(ConfigInForce::default()).1,
             notices: Notices::default(),
             services: ServiceStats::default(),
+            uploads: uploads(&rooms, &budget),
         });
         Self { router, asked, events, budget, control: requests, rooms }
     }
+}
+
+/// Takes files, which the fake rooms then refuse to keep.
+fn uploads(rooms: &Addr<Rooms>, budget: &Budget) -> Uploads {
+    let home = tempfile::tempdir().unwrap();
+    let store = store::open(&home.path().join("reel.db")).unwrap().store;
+    Uploads::new(Spools::new(home.path().to_owned()), budget.clone(), rooms.clone().recipient(), store)
 }
 
 fn recipients(rooms: &Addr<Rooms>) -> Recipients {
@@ -175,6 +187,7 @@ answers! {
     RemoveTask: |_rooms, _| Ok(());
     PauseQueue: |_rooms, _| ();
     GetTaskCounts: |_rooms, _| TaskCounts::default();
+    KeepMade: |_rooms, _| Err(CacheError::OverMemory);
     FindArtifact: |_rooms, FindArtifact(digest)| Err(CacheError::NotFound(digest));
     GetCacheStats: |_rooms, _| CacheStatsResult::default();
     ClearCache: |_rooms, _| Ok(CacheClearResult::default());

@@ -31,6 +31,7 @@ use crate::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
         SubmitTask, WaitTasks,
     },
+    uploads::Uploads,
 };
 
 /// What an `artifact.read` may answer: 4 MiB as base64.
@@ -89,6 +90,8 @@ pub struct RouterParts {
     pub notices: Notices,
     /// What the services have done.
     pub services: ServiceStats,
+    /// Takes files into the store.
+    pub uploads: Uploads,
 }
 
 /// The shared part of all sessions of one thread; cheap to clone.
@@ -104,6 +107,11 @@ impl Router {
     /// A router without connections.
     pub fn new(parts: RouterParts) -> Self {
         Self(Rc::new(Shared { parts, connections: Rc::new(OpenConnections::new()) }))
+    }
+
+    /// Takes files into the store.
+    pub(super) fn uploads(&self) -> &Uploads {
+        &self.0.parts.uploads
     }
 
     /// Connections that are open now.
@@ -172,6 +180,7 @@ impl Router {
             QueuePause => tasks::pause;
             QueueResume => tasks::resume;
             ArtifactRead => artifacts::read, expecting ARTIFACT_ANSWER_BYTES;
+            ArtifactPut => artifacts::put;
             ArtifactPath => artifacts::path;
             ServiceStatus => service::status;
             ProviderList => service::providers;

@@ -161,7 +161,12 @@ mod tests {
         let params = ImageParams::new("a lighthouse");
         Generate {
             provider: provider.to_owned(),
-            request: ServiceRequest::Image(ImageRequest { params, seed: 1, style_suffix: None }),
+            request: ServiceRequest::Image(ImageRequest {
+                params,
+                seed: 1,
+                style_suffix: None,
+                inputs: Vec::new(),
+            }),
             job: None,
             permit: None,
             cancel: watch::channel(false).1,

@@ -2,6 +2,7 @@
 
 mod chat;
 pub mod command;
+mod form;
 mod gate;
 mod gateway;
 mod http;
@@ -22,7 +23,7 @@ pub use self::{
     gate::{GateLimits, Shut},
     gateway::ProviderGateway,
     http::{Http, HttpLimits},
-    inspect::Inspector,
+    inspect::{InspectError, Inspector},
     instances::{Instance, InstanceFactory},
     kind::{Equipment, Kind, Provider, kind_sections},
     kinds::KINDS,

@@ -7,6 +7,7 @@ mod check;
 mod collect;
 mod failures;
 mod fetch;
+mod inputs;
 mod job;
 mod reading;
 mod resume;
@@ -216,7 +217,7 @@ impl RemoteProvider {
     ) -> Result<(Got, Beside), Failure> {
         let key = self.key().await?;
         let model = request.params.model.as_deref().or(self.config.model_for("image"));
-        let submission = self.wire.submission(request, model);
+        let (submission, _held) = self.picture_submission(request, model).await?;
         let exchange = self.post(submission, key.as_ref(), sinks.progress, leaves).await?;
         let status = exchange.response.status();
         let received = self.receive(exchange, request.params.n, key.as_ref(), sinks, answered).await;
@@ -236,7 +237,9 @@ impl RemoteProvider {
         leaves: impl FnOnce(),
     ) -> Result<Exchange, Failure> {
         let mut post = self.request(Method::POST, self.url(submission.path), key)?;
-        post.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let content_type = HeaderValue::from_str(&submission.content_type);
+        let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        post.headers_mut().insert(CONTENT_TYPE, content_type);
         *post.body_mut() = Some(submission.body.into());
         progress.report(0.0, format!("waiting for {}", self.config.name));
         let exchange = self

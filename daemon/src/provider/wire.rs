@@ -6,7 +6,7 @@ use reel_protocol::{ChatParams, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::Value;
 
-use super::{chat::ChatAnswer, http::Document, jobs::JobWire};
+use super::{chat::ChatAnswer, form::Form, http::Document, jobs::JobWire};
 use crate::{
     config::Settings,
     domain::{Class, ImageRequest},
@@ -17,8 +17,34 @@ use crate::{
 pub struct Submission {
     /// Behind the provider's address.
     pub path: &'static str,
-    /// JSON.
+    /// What the body is, such as `application/json`.
+    pub content_type: String,
+    /// The body.
     pub body: Vec<u8>,
+}
+
+impl Submission {
+    /// A request whose body is JSON.
+    pub fn json(path: &'static str, body: Vec<u8>) -> Self {
+        Self { path, content_type: "application/json".to_owned(), body }
+    }
+
+    /// A request whose body is a form.
+    pub fn form(path: &'static str, form: Form) -> Self {
+        let (content_type, body) = form.finish();
+        Self { path, content_type, body }
+    }
+}
+
+/// A picture that a service is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputPicture {
+    /// Such as `image/png`.
+    pub media_type: String,
+    /// The extension of a file of that type, such as `png`.
+    pub extension: String,
+    /// The file.
+    pub bytes: Vec<u8>,
 }
 
 /// Where a picture of an answer is.
@@ -58,6 +84,12 @@ pub struct Refusal {
 pub trait Wire: Send + Sync + std::fmt::Debug {
     /// The request for some pictures.
     fn submission(&self, request: &ImageRequest, model: Option<&str>) -> Submission;
+
+    /// The request for pictures that are made from others: those that the params name, and the mask behind them. None where this kind of
+    /// service takes none.
+    fn edit(&self, _: &ImageRequest, _model: Option<&str>, _inputs: Vec<InputPicture>) -> Option<Submission> {
+        None
+    }
 
     /// The request for speech, which is answered with a sound file as it is. None where this kind of service does not speak.
     fn speech(

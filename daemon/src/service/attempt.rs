@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Instant};
 
 use actix::Recipient;
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::{CacheMode, ErrorCode, MAX_ID, TaskError};
+use reel_protocol::{CacheMode, Digest, ErrorCode, MAX_ID, TaskError};
 
 use super::{Lost, ProviderWork, RunEnd, RunTask, RunTasks, ServiceStats, Work, find};
 use crate::{
-    cache::{CacheError, FindRoom, Fresh, KeepMade, Shelver},
-    domain::{Again, CacheKey},
+    cache::{CacheError, FindInput, FindRoom, Fresh, KeepMade, Shelver},
+    domain::{Again, CacheKey, InputFile},
     provider::{Generate, GenerateError, Generated},
 };
 
@@ -22,6 +22,8 @@ pub struct ServiceParts {
     pub generate: Recipient<Generate>,
     /// Keeps what was made.
     pub keep: Recipient<KeepMade>,
+    /// Finds what a task starts from.
+    pub find_input: Recipient<FindInput>,
     /// Says whether something could be kept, and makes room for it where it is asked to.
     pub find_room: Recipient<FindRoom>,
     /// Knows whether something could be kept without making room.
@@ -88,9 +90,13 @@ impl ServiceParts {
                 Err(_) => return RunEnd::failed(internal("the cache is gone")),
             }
         }
+        let inputs = match self.inputs(work.inputs()).await {
+            Ok(inputs) => inputs,
+            Err(end) => return end,
+        };
         let generate = Generate {
             provider: provider.provider.to_string(),
-            request: work.into_request(seed(task.cache, &provider.key)),
+            request: work.into_request(seed(task.cache, &provider.key)).with_inputs(inputs),
             job: task.job,
             permit: task.permit,
             cancel: task.cancel,
@@ -132,6 +138,32 @@ impl ServiceParts {
             Err(_) => RunEnd::failed(internal("the cache is gone")),
         }
     }
+}
+
+impl ServiceParts {
+    /// The files of the artifacts that a task starts from; nothing was asked for yet.
+    async fn inputs(&self, digests: Vec<Digest>) -> Result<Vec<InputFile>, RunEnd> {
+        let mut inputs = Vec::with_capacity(digests.len());
+        for digest in digests {
+            match self.find_input.send(FindInput(digest)).await {
+                Ok(Ok(input)) => inputs.push(input),
+                Ok(Err(CacheError::NotFound(digest))) => return Err(lost_input(digest)),
+                Ok(Err(error)) => return Err(failed(no_room(&error))),
+                Err(_) => return Err(RunEnd::failed(internal("the cache is gone"))),
+            }
+        }
+        Ok(inputs)
+    }
+}
+
+fn lost_input(digest: Digest) -> RunEnd {
+    RunEnd::failed(TaskError {
+        code: ErrorCode::ArtifactNotFound.name().to_owned(),
+        message: format!("the picture that it starts from is gone: artifact {digest}"),
+        hint: Some("put the file again (artifact.put), then reel retry".to_owned()),
+        retryable: false,
+        provider_status: None,
+    })
 }
 
 fn failed((error, again): (TaskError, Again)) -> RunEnd {

@@ -6,7 +6,7 @@ mod styles;
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    ErrorCode, ImageParams, JsonText, JsonTextError, MAX_ID, limits::PROMPT_BYTES, methods::StyleInfo,
+    Digest, ErrorCode, ImageParams, JsonText, JsonTextError, MAX_ID, limits::PROMPT_BYTES, methods::StyleInfo,
 };
 
 use self::{
@@ -21,6 +21,9 @@ use crate::{
 
 /// Pictures of one request.
 const COUNTS: RangeInclusive<u32> = 1..=16;
+
+/// Pictures that one request may start from.
+const MAX_INPUTS: usize = 16;
 
 /// Room that the store must have for each picture before one is paid for.
 const ROOM_BYTES: u64 = 8 * 1024 * 1024;
@@ -64,6 +67,10 @@ impl ProviderWork for ImageParams {
         image_key(self, provider)
     }
 
+    fn inputs(&self) -> Vec<Digest> {
+        self.input_images.iter().chain(&self.mask).copied().collect()
+    }
+
     fn room_bytes(&self) -> u64 {
         ROOM_BYTES * u64::from(self.n)
     }
@@ -71,7 +78,7 @@ impl ProviderWork for ImageParams {
     fn into_request(self: Box<Self>, seed: u64) -> ServiceRequest {
         let style_suffix = self.style.as_deref().and_then(find).map(|style| style.prompt_suffix);
         let seed = self.seed.unwrap_or(seed);
-        ServiceRequest::Image(ImageRequest { params: *self, seed, style_suffix })
+        ServiceRequest::Image(ImageRequest { params: *self, seed, style_suffix, inputs: Vec::new() })
     }
 }
 
@@ -89,6 +96,7 @@ const FIELDS: &[&str] = &[
     "style",
     "model",
     "input_images",
+    "mask",
     "strength",
     "extra",
 ];
@@ -134,12 +142,7 @@ fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
             hint: Some(hint),
         });
     }
-    if !params.input_images.is_empty() {
-        return Err(BadParams::new(
-            "input_images are not served by any provider here",
-            "leave input_images out",
-        ));
-    }
+    check_inputs(&params)?;
     if params.extra.as_ref().is_some_and(|extra| !extra.is_object()) {
         return Err(BadParams::new("extra is not an object", "extra holds provider-specific fields by name"));
     }
@@ -161,19 +164,45 @@ fn check_against(able: &ImageCapabilities, params: &ImageParams, provider: &str)
         ("seed", params.seed.is_some()),
         ("steps", params.steps.is_some()),
         ("guidance", params.guidance.is_some()),
+        ("input_images", !params.input_images.is_empty()),
+        ("mask", params.mask.is_some()),
         ("strength", params.strength.is_some()),
         ("extra", params.extra.is_some()),
     ];
     let is_ignored = |(name, is_given): &(&str, bool)| *is_given && able.ignored.contains(name);
     if let Some((name, _)) = given.into_iter().find(is_ignored) {
-        let hint = if able.ignored.contains(&"extra") {
+        let hint = if able.ignored.contains(&"extra") || matches!(name, "input_images" | "mask") {
             "leave it out, or name another provider".to_owned()
         } else {
             format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}")
         };
         return Err(BadParams::new(format!("{provider} has no {name}"), hint));
     }
+    let count = params.input_images.len();
+    if count > able.max_inputs {
+        let message =
+            format!("{provider} starts from {} picture, and input_images has {count}", able.max_inputs);
+        return Err(BadParams::new(message, "name one picture, or another provider"));
+    }
     BadParams::of_extra(params.extra.as_ref(), able.own_fields, provider)
+}
+
+fn check_inputs(params: &ImageParams) -> Result<(), BadParams> {
+    let count = params.input_images.len();
+    if count > MAX_INPUTS {
+        let message = format!("input_images has {count} pictures, and {MAX_INPUTS} are the most");
+        return Err(BadParams::new(message, "choose the ones that matter most"));
+    }
+    for (name, is_given) in [("mask", params.mask.is_some()), ("strength", params.strength.is_some())] {
+        if is_given && count == 0 {
+            let message = format!("{name} says how a picture changes, and input_images names none");
+            return Err(BadParams::new(
+                message,
+                "name the picture in input_images (reel generate --image FILE)",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn check_numbers(params: &ImageParams) -> Result<(), BadParams> {
@@ -227,6 +256,8 @@ mod tests {
             (r#"{"prompt":"a","steps":0}"#, "steps 0"),
             (r#"{"prompt":"a","guidance":-1}"#, "guidance -1"),
             (r#"{"prompt":"a","strength":2}"#, "strength 2"),
+            (r#"{"prompt":"a","strength":0.5}"#, "strength says how a picture changes"),
+            (r#"{"prompt":"a","input_images":["x"]}"#, "do not fit"),
             (r#"{"prompt":"a","extra":[]}"#, "extra is not an object"),
             (r#"{"prompt":7}"#, "do not fit"),
         ] {
@@ -240,13 +271,19 @@ mod tests {
     fn a_provider_is_not_asked_for_what_it_would_ignore() {
         let plain = ImageCapabilities {
             sides: 64..=2048,
-            ignored: vec!["seed", "steps"],
+            ignored: vec!["seed", "steps", "mask"],
             own_fields: &["n", "stream"],
+            max_inputs: 1,
         };
+        let digest = "00".repeat(32);
+        let two = format!(r#"{{"prompt":"a","input_images":["{digest}","{digest}"]}}"#);
+        let masked = format!(r#"{{"prompt":"a","input_images":["{digest}"],"mask":"{digest}"}}"#);
         for (json, part) in [
             (r#"{"prompt":"a","width":32}"#, "width 32 is not from 64 to 2048 pixels, as studio"),
             (r#"{"prompt":"a","seed":7}"#, "studio has no seed"),
             (r#"{"prompt":"a","steps":7}"#, "studio has no steps"),
+            (&two, "studio starts from 1 picture, and input_images has 2"),
+            (&masked, "studio has no mask"),
             (r#"{"prompt":"a","extra":{"quality":"low","stream":true}}"#, "extra.stream is not passed on"),
         ] {
             let params = checked(json).unwrap();

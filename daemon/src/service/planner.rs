@@ -84,7 +84,8 @@ impl Planner {
         let candidates = chosen.iter().map(candidate).collect();
         let params =
             work.params().map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
-        Ok(Plan { params, candidates, generation: self.generation, missing: None })
+        let inputs = work.inputs();
+        Ok(Plan { params, inputs, candidates, generation: self.generation, missing: None })
     }
 
     fn find(&self, name: &str) -> Option<&Known> {

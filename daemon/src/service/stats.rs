@@ -45,6 +45,13 @@ struct Attempts {
 }
 
 impl ServiceStats {
+    /// Nothing was done yet, and these providers are configured.
+    pub fn of(providers: Vec<ProviderProfile>) -> Self {
+        let stats = Self::default();
+        stats.set_providers(providers);
+        stats
+    }
+
     /// These providers are configured from now on.
     pub fn set_providers(&self, providers: Vec<ProviderProfile>) {
         self.seen().providers = providers;

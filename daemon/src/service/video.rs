@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    JsonText, JsonTextError, MAX_ID, VideoParams,
+    Digest, JsonText, JsonTextError, MAX_ID, VideoParams,
     limits::{NAME_BYTES, PROMPT_BYTES},
 };
 
@@ -130,8 +130,16 @@ impl ProviderWork for VideoParams {
         ROOM_BYTES
     }
 
+    fn inputs(&self) -> Vec<Digest> {
+        self.image.iter().chain(&self.last_image).copied().collect()
+    }
+
     fn into_request(self: Box<Self>, seed: u64) -> ServiceRequest {
-        ServiceRequest::Video(VideoRequest { seed: self.seed.unwrap_or(seed), params: *self })
+        ServiceRequest::Video(VideoRequest {
+            seed: self.seed.unwrap_or(seed),
+            params: *self,
+            inputs: Vec::new(),
+        })
     }
 }
 

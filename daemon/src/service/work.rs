@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::{ErrorCode, JsonText, JsonTextError, methods::StyleInfo};
+use reel_protocol::{Digest, ErrorCode, JsonText, JsonTextError, methods::StyleInfo};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::RunEnd;
@@ -50,6 +50,11 @@ pub(super) trait ProviderWork: Send + Sync {
 
     /// What the result of this provider is cached under.
     fn key(&self, provider: &ProviderProfile) -> CacheKey;
+
+    /// The artifacts in the store that it starts from.
+    fn inputs(&self) -> Vec<Digest> {
+        Vec::new()
+    }
 
     /// Room that the store must have for the outputs before a provider is paid for them: what is made must not be lost for want of it.
     fn room_bytes(&self) -> u64;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     StoreError,
     columns::{cache_number, notes_text, source_name, state_at, to_json},
+    inputs::{BadInput, bad_input, insert_inputs},
     origin::save_ids,
     steps::insert_outputs,
 };
@@ -43,6 +44,8 @@ pub struct NewTask {
     pub attempts_left: u32,
     /// When it fails if it is not done.
     pub deadline: Option<Timestamp>,
+    /// The artifacts that it starts from.
+    pub inputs: Vec<Digest>,
     /// What the cache had.
     pub outputs: Vec<Digest>,
     /// What is to be said about that.
@@ -88,6 +91,8 @@ pub enum Accepted {
     Conflict,
     /// A dependency of this task of the request, from 0, does not exist.
     NoDependency(usize, TaskId),
+    /// An artifact that this task of the request, from 0, starts from is not in the store, or is no picture that it can start from.
+    BadInput(usize, BadInput),
 }
 
 /// Accepts tasks, all or none.
@@ -103,6 +108,12 @@ pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> 
         match states.open_of(connection, task.after.clone())? {
             Ok(dependencies) => open.push(dependencies),
             Err(missing) => return Ok(Accepted::NoDependency(index, missing)),
+        }
+        // What the cache had is done: it needs no inputs.
+        if task.state != TaskState::Succeeded
+            && let Some(bad) = bad_input(connection, &task.inputs)?
+        {
+            return Ok(Accepted::BadInput(index, bad));
         }
     }
     if let (true, Some(batch)) = (request.is_new_batch, request.batch) {
@@ -256,6 +267,7 @@ fn insert_one(
         is_done.then_some(source_name(Source::Cache)),
         if is_done { notes_text(&task.notes)? } else { None },
     ])?;
+    insert_inputs(connection, task.id, &task.inputs)?;
     insert_outputs(connection, task.id, &task.outputs)
 }
 

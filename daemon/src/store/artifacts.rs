@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reel_protocol::{Digest, Output, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{StoreError, entries::drop_entries_of};
+use super::{StoreError, entries::drop_entries_of, inputs::UNNAMED};
 
 /// An artifact: what its bytes are, not where they came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,32 +140,42 @@ pub fn drop_artifact(connection: &Connection, digest: Digest) -> Result<Dropped,
     drop_where(connection, digest, "DELETE FROM artifacts WHERE digest = ? RETURNING size_bytes")
 }
 
-/// Drops an artifact and every cache entry that names it, unless a task in the history names the artifact by now.
-pub fn drop_unpinned(connection: &Connection, digest: Digest) -> Result<Dropped, StoreError> {
-    drop_where(
-        connection,
-        digest,
-        "DELETE FROM artifacts WHERE digest = ? \
-         AND NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest) RETURNING size_bytes",
-    )
+/// Drops an artifact and every cache entry that names it, unless a task or a pin keeps the artifact by now.
+pub fn drop_unpinned(connection: &Connection, digest: Digest, now: Timestamp) -> Result<Dropped, StoreError> {
+    let sql = format!("DELETE FROM artifacts WHERE {UNNAMED} AND digest = ?2 RETURNING size_bytes");
+    let bytes = connection
+        .prepare_cached(&sql)?
+        .query_row(params![now.unix_ms(), digest.as_bytes()], |row| row.get(0))
+        .optional()?;
+    dropped(connection, digest, bytes)
 }
 
 fn drop_where(connection: &Connection, digest: Digest, sql: &str) -> Result<Dropped, StoreError> {
     let bytes =
         connection.prepare_cached(sql)?.query_row([digest.as_bytes()], |row| row.get(0)).optional()?;
+    dropped(connection, digest, bytes)
+}
+
+/// What went with the row of an artifact, if there was one of so many bytes.
+fn dropped(connection: &Connection, digest: Digest, bytes: Option<u64>) -> Result<Dropped, StoreError> {
     let Some(bytes) = bytes else { return Ok(Dropped::default()) };
     let entries = drop_entries_of(connection, digest)?;
     Ok(Dropped { artifacts: 1, entries, bytes })
 }
 
-/// Returns a page of the artifacts that no task in the history names, the least recently used first.
-pub fn evictable(connection: &Connection, skip: u32, limit: u32) -> Result<Vec<ArtifactRow>, StoreError> {
-    let mut statement = connection.prepare_cached(
+/// Returns a page of the artifacts that no task and no pin keeps, the least recently used first.
+pub fn evictable(
+    connection: &Connection,
+    now: Timestamp,
+    skip: u32,
+    limit: u32,
+) -> Result<Vec<ArtifactRow>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
         "SELECT digest, media_type, extension, size_bytes, width, height, duration_s FROM artifacts \
-         WHERE NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest) \
-         ORDER BY used_ms, digest LIMIT ? OFFSET ?",
-    )?;
-    Ok(statement.query_map([limit, skip], artifact_row)?.collect::<Result<_, _>>()?)
+         WHERE {UNNAMED} ORDER BY used_ms, digest LIMIT ?2 OFFSET ?3",
+    ))?;
+    let rows = statement.query_map(params![now.unix_ms(), limit, skip], artifact_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Returns a page of all artifacts in the order of their digests, after the digest `after`.

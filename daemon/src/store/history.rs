@@ -79,12 +79,13 @@ fn oldest(
 }
 
 /// The request goes with its last task, so that sending it again can still be answered for the others.
-const FORGET: [&str; 5] = [
+const FORGET: [&str; 6] = [
     "DELETE FROM requests WHERE (client, request_id) = (SELECT client, request_id FROM tasks WHERE id = ?1) AND NOT EXISTS \
          (SELECT 1 FROM tasks WHERE id BETWEEN first_task AND first_task + requests.tasks - 1 AND id <> ?1)",
     "DELETE FROM batches WHERE id = (SELECT batch FROM tasks WHERE id = ?1) AND NOT EXISTS \
          (SELECT 1 FROM tasks WHERE batch = batches.id AND id <> ?1)",
     "DELETE FROM outputs WHERE task = ?1",
+    "DELETE FROM inputs WHERE task = ?1",
     "DELETE FROM attempts WHERE task = ?1",
     "DELETE FROM tasks WHERE id = ?1",
 ];

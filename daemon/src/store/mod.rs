@@ -4,7 +4,7 @@
 //! commit that fails takes its whole group with it.
 //!
 //! `thread`, `group` and `upkeep` are the writer. `open`, `shape` and `aside` open a database, or set it aside where it cannot be read; `origin` tells
-//! whether it is the journal that the home had, and `files` whether its files are still there. `attempts`, `artifacts` and `entries` are tables;
+//! whether it is the journal that the home had, and `files` whether its files are still there. `attempts`, `artifacts`, `inputs` and `entries` are tables;
 //! `accept`, `steps`, `query`, `recover` and `history` write, read and drop tasks with what belongs to them.
 
 mod accept;
@@ -18,6 +18,7 @@ mod files;
 mod group;
 mod history;
 mod inline_text;
+mod inputs;
 mod open;
 mod origin;
 mod query;
@@ -40,6 +41,7 @@ pub use self::{
     files::Lost,
     history::{Pruned, forget, prune, prune_pinning},
     inline_text::{add_texts, is_inline},
+    inputs::{BadInput, pin},
     open::{Opened, open},
     origin::{Loss, born, save_ids},
     query::{

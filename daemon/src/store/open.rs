@@ -39,6 +39,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "DROP TABLE unsynced;",
     // The steps of tasks, which nothing read.
     "DROP TABLE events;",
+    // The artifacts that tasks start from, and those that programs have put into the store and may soon name in a task.
+    "CREATE TABLE inputs (task INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (task, digest)) STRICT, WITHOUT ROWID;
+     CREATE INDEX inputs_by_digest ON inputs (digest);
+     CREATE TABLE pins (digest BLOB PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
 ];
 
 /// New rows go to the right edges of their trees, a few pages each, so that a larger cache gains nothing: with 4 or 16 MiB as many tasks are

@@ -3,7 +3,10 @@
 use reel_protocol::{BatchId, TaskId, TaskState};
 
 use super::PlanRefusal;
-use crate::{budget::OverBudget, store::StoreError};
+use crate::{
+    budget::OverBudget,
+    store::{BadInput, StoreError},
+};
 
 /// A variant for each thing that a caller would do differently.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,6 +27,14 @@ pub enum TaskRefusal {
         index: usize,
         /// What it names.
         id: TaskId,
+    },
+    /// A task of the request cannot start from an artifact that it names.
+    #[error("{}", why_not(input))]
+    BadInput {
+        /// Which spec of the request, from 0.
+        index: usize,
+        /// The artifact, and what is wrong with it.
+        input: BadInput,
     },
     /// The state does not allow it.
     #[error("task {id} is {}: {rule}", state.name())]
@@ -65,4 +76,16 @@ pub enum TaskRefusal {
     /// The journal failed.
     #[error("the journal failed")]
     Store(#[from] StoreError),
+}
+
+fn why_not(input: &BadInput) -> String {
+    match input {
+        BadInput::Missing(digest) => format!("the store has no artifact {digest}"),
+        BadInput::NoPicture(digest, media_type) => {
+            format!("the artifact {digest} is no picture: it is {media_type}")
+        }
+        BadInput::TooLarge(digest, width, height) => {
+            format!("the picture {digest} has {width}×{height} pixels, and 16384 a side are the most")
+        }
+    }
 }

@@ -79,7 +79,7 @@ impl PlanTasks for AnyPlan {
             is_alternative: true,
         };
         let candidates = if spec.kind.starts_with("image.") { vec![candidate] } else { Vec::new() };
-        Ok(Plan { params: spec.params.clone(), candidates, generation: 0, missing: None })
+        Ok(Plan { params: spec.params.clone(), candidates, ..Plan::default() })
     }
 }
 

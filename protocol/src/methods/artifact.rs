@@ -46,6 +46,30 @@ impl ArtifactReadResult {
     }
 }
 
+/// A file to take into the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactPutParams {
+    /// An absolute path: a regular file of the daemon's own user, which is opened without following a link.
+    pub path: String,
+}
+
+/// What was taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArtifactPutResult {
+    /// What tasks name it by.
+    pub digest: Digest,
+    /// What it is by its content, whatever its name says.
+    pub media_type: String,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// The width of a picture or a film in pixels, where it is known.
+    pub width: Option<u32>,
+    /// The height of a picture or a film in pixels, where it is known.
+    pub height: Option<u32>,
+    /// The duration of sound or a film in seconds, where it is known.
+    pub duration_s: Option<f64>,
+}
+
 /// Which artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactPathParams {

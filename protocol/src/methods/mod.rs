@@ -119,6 +119,8 @@ methods! {
             ArtifactReadResult::within(bytes)
         }
     };
+    /// Takes a file of this machine into the store, for tasks to start from; it stays for a day at least.
+    ArtifactPut = "artifact.put": ArtifactPutParams => ArtifactPutResult;
     /// The file that holds an artifact.
     ArtifactPath = "artifact.path": ArtifactPathParams => ArtifactPathResult;
     /// Submits one task and waits for it; at the timeout it answers the task as it then is, and the work goes on.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Delivery,
     chat::Chat,
+    edit::{self, FormPart},
     fault::{Fault, RetryAfter},
     http::{Body, Request, Response},
     picture::{Gallery, Picture, declaring_too_much, seed_of},
@@ -42,7 +43,19 @@ pub(super) struct Order {
 impl Order {
     /// The order of a request; an answer with the reason where it makes none.
     pub(super) fn read(request: &Request) -> Result<Self, Response> {
-        let body = request.json();
+        let body = if request.path.ends_with("/images/edits") {
+            let parts = edit::parts(request);
+            let is_picture =
+                |part: &&FormPart| part.bytes.starts_with(b"\x89PNG") || part.bytes.starts_with(b"\xff\xd8");
+            let pictures =
+                parts.iter().filter(|part| part.name.starts_with("image")).filter(is_picture).count();
+            if pictures == 0 {
+                return Err(invalid("image", "Missing required parameter: 'image'."));
+            }
+            edit::fields(&parts)
+        } else {
+            request.json()
+        };
         if request.path.ends_with("/audio/speech") {
             return Self::read_speech(&body);
         }

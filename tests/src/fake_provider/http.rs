@@ -7,6 +7,8 @@ use std::{
 
 use serde_json::Value;
 
+use super::edit::{self, FormPart};
+
 /// Bytes of a request's head.
 const MAX_HEAD: u64 = 64 * 1024;
 /// Bytes of a request's body: pictures may be sent along.
@@ -34,6 +36,11 @@ impl Request {
     /// The body as JSON; null where it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The parts of the body, where it is a form.
+    pub fn parts(&self) -> Vec<FormPart> {
+        edit::parts(self)
     }
 
     /// Reads the next request; None when the client has closed the connection between two of them.

@@ -9,11 +9,12 @@
 //! assert_eq!(provider.most_at_once(), 1);
 //! ```
 //!
-//! It serves `POST /v1/images/generations`, `POST /v1/audio/speech`, `POST /v1/chat/completions`, `GET /v1/models`, jobs below `/v1/videos` and, for answers that name addresses, `GET /files/…`. A thread
+//! It serves `POST /v1/images/generations` and `/v1/images/edits`, `POST /v1/audio/speech`, `POST /v1/chat/completions`, `GET /v1/models`, jobs below `/v1/videos` and, for answers that name addresses, `GET /files/…`. A thread
 //! for each connection; dropped, it closes all of them and its port.
 
 mod answer;
 mod chat;
+mod edit;
 mod fault;
 mod files;
 mod http;
@@ -33,6 +34,7 @@ use std::{
 
 use self::{answer::Order, files::Files, ledger::Ledger, picture::Gallery, script::Script};
 pub use self::{
+    edit::FormPart,
     fault::{Cut, Fault, RetryAfter},
     files::FileFault,
     http::Request,

@@ -43,7 +43,10 @@ fn one(server: &Server, mut stream: &TcpStream, request: &Request) -> Next {
     server.ledger.remember(request);
     let path = request.path.split('?').next().unwrap_or_default();
     let response = match (request.method.as_str(), path) {
-        ("POST", "/v1/images/generations" | "/v1/audio/speech" | "/v1/chat/completions") => {
+        (
+            "POST",
+            "/v1/images/generations" | "/v1/images/edits" | "/v1/audio/speech" | "/v1/chat/completions",
+        ) => {
             return generate(server, stream, request);
         }
         ("GET", "/v1/models") if server.admits(request) => answer::models(),

@@ -80,7 +80,7 @@ impl PlanTasks for Planner {
             is_alternative: true,
         };
         let candidates = places.into_iter().map(candidate).collect();
-        Ok(Plan { params, candidates, generation: self.generation, missing: None })
+        Ok(Plan { params, candidates, generation: self.generation, ..Plan::default() })
     }
 }
 

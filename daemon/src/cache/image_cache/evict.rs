@@ -5,7 +5,7 @@ use std::{collections::HashSet, io, sync::Arc};
 use actix::{fut, prelude::*};
 use futures_util::FutureExt as _;
 use reel_protocol::{
-    Digest,
+    Digest, Timestamp,
     methods::{CacheClearResult, Topic},
 };
 use tokio::{sync::OwnedRwLockWriteGuard, time::Instant};
@@ -160,7 +160,8 @@ async fn choose(
     let mut chosen = Vec::new();
     let (mut chosen_bytes, mut skip) = (0, 0);
     loop {
-        let page = store.read(move |connection| store::evictable(connection, skip, PAGE)).await?;
+        let page =
+            store.read(move |connection| store::evictable(connection, Timestamp::now(), skip, PAGE)).await?;
         skip += PAGE;
         let is_last = page.len() < PAGE as usize;
         for row in page.into_iter().filter(|row| !protected.contains(&row.digest)) {
@@ -189,7 +190,7 @@ async fn drop_rows(
             let mut total = Dropped::default();
             let mut dropped_rows = Vec::new();
             for row in &page {
-                let dropped = store::drop_unpinned(connection, row.digest)?;
+                let dropped = store::drop_unpinned(connection, row.digest, Timestamp::now())?;
                 total.add(dropped);
                 if dropped.artifacts > 0 {
                     dropped_rows.push(row.clone());

@@ -2,7 +2,10 @@
 
 use reel_protocol::{
     RpcError,
-    methods::{ArtifactPathParams, ArtifactPathResult, ArtifactReadParams, ArtifactReadResult},
+    methods::{
+        ArtifactPathParams, ArtifactPathResult, ArtifactPutParams, ArtifactPutResult, ArtifactReadParams,
+        ArtifactReadResult,
+    },
 };
 
 use crate::{
@@ -18,6 +21,13 @@ pub(in crate::ipc) async fn read(
     let ArtifactReadParams { digest, offset, length } = params;
     let message = ReadArtifact { digest, offset, length };
     ask(&asker.router.recipients().read_artifact, message).await?.map_err(errors::cache)
+}
+
+pub(in crate::ipc) async fn put(
+    asker: Asker,
+    params: ArtifactPutParams,
+) -> Result<ArtifactPutResult, RpcError> {
+    asker.router.uploads().put(params.path.into()).await.map_err(errors::put)
 }
 
 pub(in crate::ipc) async fn path(

@@ -3,7 +3,6 @@
 //! A kind describes its requests and reads its answers. Everything else is the same for all of them and lives in `remote/job`: what is
 //! journaled and when, the pace of the polls, what a failed poll means, cancelling, and the results.
 
-mod form;
 mod pace;
 
 use std::{fmt, time::Duration};
@@ -11,7 +10,7 @@ use std::{fmt, time::Duration};
 use reel_protocol::Timestamp;
 use reqwest::{Method, header::HeaderMap};
 
-pub use self::{form::Form, pace::Pace};
+pub use self::pace::Pace;
 use super::{http::Document, wire::Refusal};
 use crate::domain::{JobFields, VideoRequest};
 

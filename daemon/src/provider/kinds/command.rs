@@ -1,5 +1,6 @@
 //! The kind `command`: a program on this machine makes the result. What it runs is said by a shipped definition, by the section, or by both.
 
+mod picture;
 mod speech;
 
 use std::{fs, io, path::Path, sync::Arc};
@@ -57,6 +58,8 @@ const IMAGE_PARAMS: &[(&str, Placeholder)] = &[
     ("steps", Placeholder::Steps),
     ("guidance", Placeholder::Guidance),
     ("strength", Placeholder::Strength),
+    ("input_images", Placeholder::InputImage),
+    ("mask", Placeholder::Mask),
 ];
 
 /// The kind `command`.
@@ -127,7 +130,7 @@ impl Kind for Command {
         let untold = IMAGE_PARAMS.iter().filter(|(_, placeholder)| !definition.honours(*placeholder));
         // No placeholder stands for the fields of `extra`.
         let ignored = untold.map(|(name, _)| *name).chain(["extra"]).collect();
-        ImageCapabilities { ignored, ..ImageCapabilities::default() }
+        ImageCapabilities { ignored, max_inputs: 1, ..ImageCapabilities::default() }
     }
 
     fn speech(&self, config: &ProviderConfig) -> SpeechCapabilities {
@@ -288,7 +291,7 @@ impl CommandProvider {
         let (mut pictures, mut seen, mut beside) = (Vec::new(), Vec::new(), Beside::default());
         for index in 0..params.n {
             report(index, params.n);
-            match self.draw_one(self.values(request, index), cancel.clone()).await {
+            match self.draw_one(picture::values(&self.definition, request, index), cancel.clone()).await {
                 Ok((picture, inspected)) => {
                     pictures.push(picture);
                     seen.push(inspected);
@@ -302,32 +305,6 @@ impl CommandProvider {
         }
         let notes = notes(&self.config.name, params, &seen, &beside);
         Ok(Generated { pictures: pictures.into(), notes, cost_microusd: None })
-    }
-
-    fn values(&self, request: &ImageRequest, index: u32) -> Values {
-        let params = &request.params;
-        let mut prompt = params.prompt.clone();
-        if let Some(suffix) = request.style_suffix.filter(|suffix| !suffix.is_empty()) {
-            prompt = format!("{prompt}, {suffix}");
-        }
-        let given = [
-            (Placeholder::Prompt, Some(prompt)),
-            (Placeholder::NegativePrompt, params.negative_prompt.clone()),
-            (Placeholder::Width, Some(params.width.to_string())),
-            (Placeholder::Height, Some(params.height.to_string())),
-            (Placeholder::Seed, Some(request.seed.wrapping_add(index.into()).to_string())),
-            (Placeholder::Steps, params.steps.map(|steps| steps.to_string())),
-            (Placeholder::Guidance, params.guidance.map(|guidance| guidance.to_string())),
-            (Placeholder::Strength, params.strength.map(|strength| strength.to_string())),
-            (Placeholder::Model, params.model.clone().or_else(|| self.definition.model.clone())),
-        ];
-        let mut values = Values::default();
-        for (placeholder, value) in given {
-            if let Some(value) = value {
-                values.set(placeholder, value);
-            }
-        }
-        values
     }
 
     async fn draw_one(
@@ -416,7 +393,8 @@ mod tests {
         let own = parse("services = ['image']\nprogram = 'sh'\nargv = ['-c', 'x', ['{seed}'], '{prompt}', '{output}']\noutput = 'png'\nexit = { 3 = 'quota' }\nbilling = 'paid'").unwrap();
         assert!(own.is_paid && own.own.warnings.is_empty(), "{own:?}");
         let ignored = Command.image(&own).ignored;
-        assert_eq!(ignored, ["negative_prompt", "steps", "guidance", "strength", "extra"]);
+        let expected = ["negative_prompt", "steps", "guidance", "strength", "input_images", "mask", "extra"];
+        assert_eq!(ignored, expected);
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl Draft {
                 services: ["image", "voice", "video"].map(str::to_owned).to_vec(),
                 image: ImageCapabilities {
                     sides: draft::MIN_SIDE..=draft::MAX_SIDE,
+                    ignored: vec!["input_images", "mask"],
                     ..ImageCapabilities::default()
                 },
                 speech: SpeechCapabilities { formats: &[SpeechFormat::Wav], ..SpeechCapabilities::default() },

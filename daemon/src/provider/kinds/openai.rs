@@ -5,6 +5,7 @@
 
 mod chat;
 mod items;
+mod pictures;
 mod videos;
 
 use std::{sync::Arc, time::SystemTime};
@@ -26,7 +27,7 @@ use crate::{
         http::{Document, Node, retry_after, should_retry},
         jobs::JobWire,
         remote::RemoteProvider,
-        wire::{Item, Refusal, Submission, Wire},
+        wire::{InputPicture, Item, Refusal, Submission, Wire},
         words::words,
     },
 };
@@ -108,7 +109,17 @@ impl Kind for Openai {
     fn image(&self, _: &ProviderConfig) -> ImageCapabilities {
         ImageCapabilities {
             ignored: vec!["seed", "steps", "guidance", "strength"],
-            own_fields: &["model", "prompt", "n", "size", "stream", "partial_images"],
+            own_fields: &[
+                "model",
+                "prompt",
+                "n",
+                "size",
+                "image",
+                "image[]",
+                "mask",
+                "stream",
+                "partial_images",
+            ],
             ..ImageCapabilities::default()
         }
     }
@@ -182,25 +193,16 @@ struct Reason {
 
 impl Wire for Openai {
     fn submission(&self, request: &ImageRequest, model: Option<&str>) -> Submission {
-        let params = &request.params;
-        let mut prompt = params.prompt.clone();
-        if let Some(suffix) = request.style_suffix.filter(|suffix| !suffix.is_empty()) {
-            prompt = format!("{prompt}, {suffix}");
-        }
-        // The API has no place for it; models that read sentences understand it.
-        if let Some(negative) = params.negative_prompt.as_deref().filter(|text| !text.trim().is_empty()) {
-            prompt = format!("{prompt}. Avoid: {negative}");
-        }
-        let mut body = Map::new();
-        if let Some(model) = model {
-            body.insert("model".to_owned(), json!(model));
-        }
-        body.insert("prompt".to_owned(), json!(prompt));
-        body.insert("n".to_owned(), json!(params.n));
-        body.insert("size".to_owned(), json!(format!("{}x{}", params.width, params.height)));
-        let extra = params.extra.as_ref().and_then(|extra| extra.decode::<Map<String, Value>>().ok());
-        body.extend(extra.unwrap_or_default());
-        Submission { path: "images/generations", body: Value::Object(body).to_string().into_bytes() }
+        pictures::request(request, model)
+    }
+
+    fn edit(
+        &self,
+        request: &ImageRequest,
+        model: Option<&str>,
+        inputs: Vec<InputPicture>,
+    ) -> Option<Submission> {
+        Some(pictures::edit(request, model, inputs))
     }
 
     fn speech(&self, params: &SpeechParams, model: Option<&str>, settings: &Settings) -> Option<Submission> {
@@ -220,7 +222,7 @@ impl Wire for Openai {
         }
         let extra = params.extra.as_ref().and_then(|extra| extra.decode::<Map<String, Value>>().ok());
         body.extend(extra.unwrap_or_default());
-        Some(Submission { path: "audio/speech", body: Value::Object(body).to_string().into_bytes() })
+        Some(Submission::json("audio/speech", Value::Object(body).to_string().into_bytes()))
     }
 
     fn chat(

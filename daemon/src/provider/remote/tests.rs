@@ -101,7 +101,12 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
     let params = ImageParams::new("a lighthouse");
     let call = Generate {
         provider: "studio".to_owned(),
-        request: ServiceRequest::Image(ImageRequest { params, seed: 1, style_suffix: None }),
+        request: ServiceRequest::Image(ImageRequest {
+            params,
+            seed: 1,
+            style_suffix: None,
+            inputs: Vec::new(),
+        }),
         job: None,
         permit: None,
         cancel,

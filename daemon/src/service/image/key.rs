@@ -27,6 +27,7 @@ pub fn image_key(params: &ImageParams, provider: &ProviderProfile) -> CacheKey {
         style,
         model,
         input_images,
+        mask,
         strength,
         extra,
     } = params;
@@ -47,6 +48,9 @@ pub fn image_key(params: &ImageParams, provider: &ProviderProfile) -> CacheKey {
     key.text("style negative", style.map(|style| style.negative_suffix));
     for image in input_images {
         key.bytes("input", image.as_bytes());
+    }
+    if let Some(mask) = mask {
+        key.bytes("mask", mask.as_bytes());
     }
     key.text("extra", extra.as_ref().map(reel_protocol::JsonText::as_str));
     key.hash()
@@ -72,7 +76,7 @@ mod tests {
     #[test]
     fn every_field_of_the_request_and_of_the_provider_changes_the_key() {
         type Change = fn(&mut ImageParams);
-        let changes: [Change; 14] = [
+        let changes: [Change; 15] = [
             |params| params.prompt.push('!'),
             |params| params.negative_prompt = Some("fog".into()),
             |params| params.width += 1,
@@ -85,6 +89,7 @@ mod tests {
             |params| params.style = Some("anime".into()),
             |params| params.model = Some("x".into()),
             |params| params.input_images = vec![Digest::from_bytes([1; 32])],
+            |params| params.mask = Some(Digest::from_bytes([1; 32])),
             |params| params.strength = Some(0.5),
             |params| params.extra = Some(JsonText::empty_object()),
         ];

@@ -177,6 +177,7 @@ impl<S: Surroundings> Machine<S> {
             Ok(Outcome::Accepted(Accepted::NoDependency(index, id))) => {
                 TaskRefusal::NoDependency { index, id }
             }
+            Ok(Outcome::Accepted(Accepted::BadInput(index, input))) => TaskRefusal::BadInput { index, input },
             Ok(Outcome::NoBatch(batch)) => TaskRefusal::NoBatch(batch),
             Ok(_) => TaskRefusal::Store(StoreError::Closed),
             Err(error) => TaskRefusal::Store(error),
@@ -301,6 +302,7 @@ pub(super) fn new_task(
         cache: spec.cache,
         attempts_left: spec.max_attempts.unwrap_or(default_attempts),
         deadline: deadline.map(Timestamp::from_unix_ms),
+        inputs: plan.inputs.clone(),
         outputs: outputs.collect(),
         notes: found.map(|made| made.notes.clone()).unwrap_or_default(),
     }

@@ -172,7 +172,7 @@ pub(super) fn request(
         extra: params.extra.as_ref().and_then(|extra| extra.decode().ok()).unwrap_or_default(),
     };
     // Texts and JSON that was read before can always be written.
-    Submission { path: "chat/completions", body: serde_json::to_vec(&body).unwrap_or_default() }
+    Submission::json("chat/completions", serde_json::to_vec(&body).unwrap_or_default())
 }
 
 /// The conversation: what was given, behind the system's message.

@@ -8,7 +8,7 @@ use reqwest::header::HeaderValue;
 use super::*;
 
 fn body(params: ImageParams, model: Option<&str>) -> Value {
-    let request = ImageRequest { params, seed: 1, style_suffix: Some("film still") };
+    let request = ImageRequest { params, seed: 1, style_suffix: Some("film still"), inputs: Vec::new() };
     let submission = Openai.submission(&request, model);
     assert_eq!(submission.path, "images/generations");
     serde_json::from_slice(&submission.body).unwrap()

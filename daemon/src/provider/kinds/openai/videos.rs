@@ -13,8 +13,9 @@ use super::{Openai, Reason};
 use crate::{
     domain::{Class, JobFields, VideoRequest},
     provider::{
+        form::Form,
         http::{Document, Node},
-        jobs::{Form, JobRequest, JobState, JobWire, Sought},
+        jobs::{JobRequest, JobState, JobWire, Sought},
         wire::Refusal,
     },
 };

@@ -13,6 +13,16 @@ impl Form {
         self.parts.push((head, value.as_bytes().to_vec()));
     }
 
+    /// Adds a field with a file.
+    pub fn file(&mut self, name: &str, file_name: &str, media_type: &str, bytes: Vec<u8>) {
+        let head = format!(
+            "Content-Disposition: form-data; name=\"{}\"; filename=\"{}\"\r\nContent-Type: {media_type}",
+            quoted(name),
+            quoted(file_name)
+        );
+        self.parts.push((head, bytes));
+    }
+
     /// The content type, which names the boundary, and the body.
     pub fn finish(self) -> (String, Vec<u8>) {
         let mut hasher = blake3::Hasher::new();
@@ -45,12 +55,15 @@ mod tests {
         let mut form = Form::default();
         form.text("prompt", "waves\r\n--reel");
         form.text("a\"\r\nb", "8");
+        form.file("image[]", "image-1.png", "image/png", b"PNG".to_vec());
         let (content_type, body) = form.finish();
         let boundary = content_type.strip_prefix("multipart/form-data; boundary=").unwrap();
         let body = String::from_utf8(body).unwrap();
         let expected = format!(
             "--{boundary}\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nwaves\r\n--reel\r\n\
-             --{boundary}\r\nContent-Disposition: form-data; name=\"a%22  b\"\r\n\r\n8\r\n--{boundary}--\r\n"
+             --{boundary}\r\nContent-Disposition: form-data; name=\"a%22  b\"\r\n\r\n8\r\n\
+             --{boundary}\r\nContent-Disposition: form-data; name=\"image[]\"; filename=\"image-1.png\"\r\n\
+             Content-Type: image/png\r\n\r\nPNG\r\n--{boundary}--\r\n"
         );
         assert_eq!(body, expected);
     }

@@ -1,0 +1,21 @@
+//! Files that a task starts from: put into the daemon's store before the task names them.
+
+use std::path::Path;
+
+use reel_client::Session;
+use reel_protocol::methods::{ArtifactPut, ArtifactPutParams, ArtifactPutResult};
+
+use crate::{exit::Exit, failure::Failure, table};
+
+/// Puts a file into the daemon's store.
+pub async fn put(session: &Session, path: &Path) -> Result<ArtifactPutResult, Failure> {
+    let shown = table::path(path);
+    let no_input = |message: String| Failure::new(Exit::NoInput, "no_input", message);
+    // The daemon follows no link and shares no working directory; whoever names a link here wants the file behind it.
+    let file =
+        std::fs::canonicalize(path).map_err(|error| no_input(format!("cannot read {shown}: {error}")))?;
+    let Some(file) = file.to_str() else {
+        return Err(no_input(format!("the path of {shown} is not UTF-8")).hint("copy it to a path that is"));
+    };
+    Ok(session.call::<ArtifactPut>(&ArtifactPutParams { path: file.to_owned() }).await?)
+}

@@ -1,0 +1,72 @@
+//! The tables `inputs` and `pins`: artifacts that must stay though no task has made them, as a task starts from them, or soon may.
+
+use reel_protocol::{Digest, TaskId, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::{StoreError, artifact};
+
+/// The condition under which nothing keeps the artifact of a row of `artifacts`. Its one parameter is the time now, in milliseconds.
+pub(super) const UNNAMED: &str = "NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest) \
+     AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.digest = artifacts.digest AND pins.until_ms > ?1) \
+     AND NOT EXISTS (SELECT 1 FROM inputs JOIN tasks ON tasks.id = inputs.task \
+         WHERE inputs.digest = artifacts.digest AND tasks.ended IS NULL)";
+
+/// Largest side of a picture that a task may start from, in pixels: what any decoder here takes.
+const MAX_SIDE: u32 = 16_384;
+
+/// Why a task cannot start from an artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadInput {
+    /// It is not in the store.
+    Missing(Digest),
+    /// It is no picture, but this.
+    NoPicture(Digest, String),
+    /// It has more pixels than any decoder takes.
+    TooLarge(Digest, u32, u32),
+}
+
+/// The first of these artifacts that no task can start from.
+pub(super) fn bad_input(connection: &Connection, inputs: &[Digest]) -> Result<Option<BadInput>, StoreError> {
+    for digest in inputs {
+        let Some(row) = artifact(connection, *digest)? else { return Ok(Some(BadInput::Missing(*digest))) };
+        if !row.media_type.starts_with("image/") {
+            return Ok(Some(BadInput::NoPicture(*digest, row.media_type)));
+        }
+        if let (Some(width), Some(height)) = (row.width, row.height)
+            && width.max(height) > MAX_SIDE
+        {
+            return Ok(Some(BadInput::TooLarge(*digest, width, height)));
+        }
+    }
+    Ok(None)
+}
+
+/// Names what a task starts from: it stays in the store until the task has ended.
+pub(super) fn insert_inputs(
+    connection: &Connection,
+    task: TaskId,
+    inputs: &[Digest],
+) -> Result<(), StoreError> {
+    for digest in inputs {
+        let mut statement =
+            connection.prepare_cached("INSERT OR IGNORE INTO inputs (task, digest) VALUES (?, ?)")?;
+        statement.execute(params![task.0, digest.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// Keeps an artifact until that time, and forgets what was kept until now only.
+pub fn pin(
+    connection: &Connection,
+    digest: Digest,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM pins WHERE until_ms <= ?")?.execute([now.unix_ms()])?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO pins (digest, until_ms) VALUES (?, ?) \
+         ON CONFLICT DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)",
+    )?;
+    statement.execute(params![digest.as_bytes(), until.unix_ms()])?;
+    Ok(())
+}

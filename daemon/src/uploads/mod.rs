@@ -1,0 +1,179 @@
+//! Files of programs on this machine, taken into the store so that tasks can start from them.
+//!
+//! A file is copied, never moved or linked: what its owner does with it afterwards changes nothing. It is checked on the way: whose it is,
+//! how large it is, and what it is by its content. It stays for a day, and while an unfinished task names it.
+
+mod file;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use actix::Recipient;
+use reel_protocol::{Timestamp, methods::ArtifactPutResult};
+
+use self::file::{Copied, copy};
+use crate::{
+    budget::{Budget, Holder, OverBudget},
+    cache::{Body, CacheError, KeepMade, NewArtifact, Spools},
+    domain::Facts,
+    media,
+    provider::{InspectError, Inspector},
+    store::{self, ArtifactRow, Store, StoreError},
+};
+
+/// How long what was put stays though no task names it.
+const PINNED: Duration = Duration::from_hours(24);
+/// Largest side of a picture, in pixels.
+const MAX_SIDE: u32 = 16_384;
+/// Largest file that is taken.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Why a file was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// The path depends on a working directory, which the daemon does not share.
+    #[error("{} is not an absolute path", .0.display())]
+    Relative(PathBuf),
+    /// The system refused to open or read it.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    /// It is a link, a directory, a pipe or a device.
+    #[error("{} is no regular file, but {what}", path.display())]
+    NotRegular {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// It belongs to another user.
+    #[error("{} belongs to another user", .0.display())]
+    Foreign(PathBuf),
+    /// It has no bytes.
+    #[error("{} is empty", .0.display())]
+    Empty(PathBuf),
+    /// It has more bytes than are taken.
+    #[error("{} has more than {limit_bytes} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is taken.
+        limit_bytes: u64,
+    },
+    /// It is a picture that does not decode.
+    #[error("the picture is cut or damaged, or too large")]
+    Picture(#[source] InspectError),
+    /// It has more pixels than any decoder here takes.
+    #[error("the picture has {width}×{height} pixels, and {MAX_SIDE} a side are the most")]
+    TooManyPixels {
+        /// Pixels of a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// The disk has no room for the copy.
+    #[error("the disk has no room for the file")]
+    DiskFull,
+    /// The memory budget has no room for what the check takes.
+    #[error("no memory to check the file now")]
+    OverMemory(#[source] OverBudget),
+    /// The cache could not keep it.
+    #[error("the file could not be kept")]
+    Cache(#[source] CacheError),
+    /// The journal failed.
+    #[error("the file could not be journaled")]
+    Store(#[source] StoreError),
+    /// A fault of our own.
+    #[error("{0}")]
+    Internal(&'static str),
+}
+
+/// Takes files into the store; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Uploads {
+    spools: Spools,
+    inspector: Inspector,
+    budget: Budget,
+    keep: Recipient<KeepMade>,
+    store: Store,
+}
+
+impl Uploads {
+    /// Copies go through these spools and are kept by the cache.
+    pub fn new(spools: Spools, budget: Budget, keep: Recipient<KeepMade>, store: Store) -> Self {
+        Self { spools, inspector: Inspector::new(budget.clone()), budget, keep, store }
+    }
+
+    /// Takes the file at a path. Once this has answered, the artifact is on disk and pinned.
+    pub async fn put(&self, path: PathBuf) -> Result<ArtifactPutResult, PutError> {
+        let artifact = self.inspected(self.copied(path).await?).await?;
+        let keep = KeepMade {
+            key: None,
+            provider: String::new(),
+            model: None,
+            pictures: vec![artifact].into(),
+            notes: Vec::new(),
+            make_room: None,
+        };
+        let kept = self.keep.send(keep).await.map_err(|_| PutError::Internal("the cache is gone"))?;
+        let kept = kept.map_err(PutError::Cache)?;
+        let (rows, now) = (kept.rows.clone(), Timestamp::now());
+        let until = Timestamp::from_unix_ms(now.unix_ms() + PINNED.as_millis() as u64);
+        let row = kept.made.outputs.first().map(ArtifactRow::of);
+        let row = row.ok_or(PutError::Internal("the cache kept nothing"))?;
+        let digest = row.digest;
+        let written = self.store.write(move |connection| {
+            let written = rows.write(connection)?;
+            store::pin(connection, digest, now, until)?;
+            Ok(written)
+        });
+        kept.settle(written.await.map_err(PutError::Store)?);
+        let ArtifactRow { digest, media_type, size_bytes, width, height, duration_s, .. } = row;
+        Ok(ArtifactPutResult { digest, media_type, size_bytes, width, height, duration_s })
+    }
+
+    async fn copied(&self, path: PathBuf) -> Result<Copied, PutError> {
+        let spools = self.spools.clone();
+        let copying = tokio::task::spawn_blocking(move || copy(&path, MAX_BYTES, &spools));
+        copying.await.map_err(|_| PutError::Internal("the file could not be copied"))?
+    }
+
+    /// What the copy is, with its share of the memory budget where it is in memory.
+    async fn inspected(&self, copied: Copied) -> Result<NewArtifact, PutError> {
+        let reserve = |bytes| self.budget.reserve(Holder::Body, bytes).map_err(PutError::OverMemory);
+        let reservation = Some(reserve(copied.spooled.memory_bytes())?);
+        let (spooled, facts) = if copied.is_picture {
+            let (spooled, seen) = self.inspector.inspect(copied.spooled).await.map_err(PutError::Picture)?;
+            let facts = Facts::new(seen.media_type, seen.extension);
+            let facts = match (seen.width, seen.height) {
+                (Some(width), Some(height)) if width.max(height) > MAX_SIDE => {
+                    return Err(PutError::TooManyPixels { width, height });
+                }
+                (Some(width), Some(height)) => facts.with_pixels(width, height),
+                _ => facts,
+            };
+            (spooled, facts)
+        } else {
+            let _checking = reserve(media::MEMORY_BYTES)?;
+            let Copied { spooled, path, .. } = copied;
+            let looking = tokio::task::spawn_blocking(move || {
+                let inspection =
+                    spooled.open().map(|mut file| media::inspect(&mut file, media::Limits::default()));
+                (inspection, spooled)
+            });
+            let (inspection, spooled) =
+                looking.await.map_err(|_| PutError::Internal("the file could not be checked"))?;
+            let unreadable = |source| PutError::Unreadable { path: path.clone(), source: Arc::new(source) };
+            match inspection.map_err(unreadable)? {
+                Ok(inspection) => (spooled, inspection.facts),
+                Err(media::InspectError::Empty) => return Err(PutError::Empty(path)),
+                Err(media::InspectError::Read(source)) => return Err(unreadable(source)),
+            }
+        };
+        Ok(NewArtifact { body: Body::Spooled(spooled), reservation, facts })
+    }
+}

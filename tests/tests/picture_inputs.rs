@@ -1,0 +1,191 @@
+//! Pictures from pictures: files that are put into the store, and requests that start from them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use reel_tests::{FakeProvider, Sandbox, fake_provider::Fault, studio::studio};
+use serde_json::{Value, json};
+
+/// Writes a grey picture of this size and returns its bytes.
+fn picture(path: &Path, width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(&vec![90; (width * height) as usize]).unwrap();
+    fs::write(path, &bytes).unwrap();
+    bytes
+}
+
+fn put(sandbox: &Sandbox, path: &Path) -> Value {
+    sandbox.connect().ok("artifact.put", json!({ "path": path }))
+}
+
+fn work(sandbox: &Sandbox, name: &str) -> PathBuf {
+    sandbox.work().join(name)
+}
+
+#[test]
+fn a_picture_is_made_from_pictures_as_they_are() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let first = picture(&work(&sandbox, "a.png"), 64, 48);
+    let second = picture(&work(&sandbox, "b.png"), 32, 32);
+    let mask = picture(&work(&sandbox, "mask.png"), 64, 48);
+    // A link is what a person means by it: the client puts the file behind it.
+    symlink(work(&sandbox, "b.png"), work(&sandbox, "link.png")).unwrap();
+    let arguments = ["--image", "a.png", "--image", "link.png", "--mask", "mask.png", "-s", "64x64"];
+    let ran = sandbox.reel(&[&["generate", "the same at night", "-o", "night.png"], &arguments[..]].concat());
+    ran.expect_code(0);
+    assert!(fs::read(work(&sandbox, "night.png")).unwrap().starts_with(b"\x89PNG"));
+    let request = provider.requests().pop().unwrap();
+    assert_eq!(request.path, "/v1/images/edits");
+    let parts = request.parts();
+    let text = |name: &str| {
+        let part = parts.iter().find(|part| part.name == name);
+        part.map(|part| String::from_utf8(part.bytes.clone()).unwrap())
+    };
+    assert_eq!(text("prompt").as_deref(), Some("the same at night"));
+    assert_eq!((text("model").as_deref(), text("size").as_deref()), (Some("gpt-image-2"), Some("64x64")));
+    let files: Vec<_> = parts.iter().filter(|part| part.file_name.is_some()).collect();
+    let sent: Vec<_> = files.iter().map(|part| (part.name.as_str(), part.bytes.as_slice())).collect();
+    assert_eq!(sent, [("image[]", &*first), ("image[]", &*second), ("mask", &*mask)]);
+    assert!(files.iter().all(|part| part.media_type.as_deref() == Some("image/png")), "{files:?}");
+
+    // The same again is in the cache, and from another picture it is another one.
+    let again =
+        sandbox.reel(&[&["generate", "the same at night", "-o", "again.png"], &arguments[..]].concat());
+    again.expect_code(0);
+    assert_eq!(provider.calls(), 1);
+    sandbox
+        .reel(&["generate", "the same at night", "--image", "a.png", "-s", "64x64", "-o", "c.png"])
+        .expect_code(0);
+    assert_eq!(provider.calls(), 2);
+    assert_eq!(
+        provider.requests().pop().unwrap().parts().iter().filter(|part| part.name == "image").count(),
+        1
+    );
+}
+
+#[test]
+fn what_cannot_be_put_is_refused_with_its_reason() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let at = |name: &str| work(&sandbox, name);
+    fs::write(at("empty.png"), b"").unwrap();
+    fs::write(at("cut.png"), &picture(&at("whole.png"), 64, 64)[..60]).unwrap();
+    symlink(at("whole.png"), at("link.png")).unwrap();
+    fs::create_dir(at("directory")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe"), 0o600.into()).unwrap();
+    let wide = fs::File::create(at("wide.png")).unwrap();
+    let mut encoder = png::Encoder::new(wide, 30_000, 1);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(&vec![0; 30_000]).unwrap();
+    let huge = fs::File::create(at("huge.bin")).unwrap();
+    huge.set_len(300 << 20).unwrap();
+    for (name, part) in [
+        ("missing.png", "cannot read"),
+        ("empty.png", "is empty"),
+        ("cut.png", "the picture is cut or damaged"),
+        ("wide.png", "30000"),
+        ("link.png", "a link"),
+        ("directory", "a directory"),
+        ("pipe", "a pipe or a device"),
+        ("huge.bin", "more than 268435456 bytes"),
+    ] {
+        let error = connection.err("artifact.put", json!({ "path": at(name) }));
+        assert_eq!(error.data.code, "invalid_params", "{name}: {}", error.message);
+        assert!(error.message.contains(part), "{name}: {}", error.message);
+        assert!(error.data.hint.is_some(), "{name}");
+    }
+    let error = connection.err("artifact.put", json!({ "path": "whole.png" }));
+    assert!(error.message.contains("is not an absolute path"), "{}", error.message);
+    let foreign = connection.err("artifact.put", json!({ "path": "/proc/1/environ" }));
+    assert_eq!(foreign.data.code, "invalid_params", "{}", foreign.message);
+    // The command line says which file it was.
+    let ran = sandbox.reel(&["generate", "a", "--image", "missing.png", "-o", "x.png"]);
+    ran.expect_code(66);
+    assert!(ran.stderr.contains("missing.png"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_task_starts_only_from_pictures_of_the_store() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let mut connection = sandbox.connect();
+    let mut refused = |inputs: Value| {
+        let params = json!({ "prompt": "a", "input_images": inputs });
+        connection.err("task.submit", json!({ "kind": "image.generate", "params": params }))
+    };
+    let error = refused(json!(["00".repeat(32)]));
+    assert_eq!(error.data.code, "artifact_not_found", "{}", error.message);
+    fs::write(work(&sandbox, "words.txt"), "no picture").unwrap();
+    let words = put(&sandbox, &work(&sandbox, "words.txt"));
+    assert_eq!((&words["media_type"], &words["size_bytes"]), (&json!("text/plain"), &json!(10)));
+    let error = refused(json!([words["digest"]]));
+    assert!(error.message.contains("is no picture: it is text/plain"), "{}", error.message);
+    let draft =
+        sandbox.reel(&["generate", "a", "--image", "words.txt", "--provider", "draft", "-o", "x.png"]);
+    draft.expect_code(65);
+    assert!(draft.stderr.contains("draft has no input_images"), "{}", draft.stderr);
+    assert_eq!(provider.calls(), 0);
+}
+
+#[test]
+fn what_was_put_stays_while_it_may_be_needed() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    picture(&work(&sandbox, "a.png"), 64, 48);
+    let artifact = put(&sandbox, &work(&sandbox, "a.png"));
+    assert_eq!((&artifact["width"], &artifact["height"]), (&json!(64), &json!(48)));
+    fs::remove_file(work(&sandbox, "a.png")).unwrap();
+    let mut connection = sandbox.connect();
+    // Nothing names it yet, and the whole cache is dropped.
+    connection.ok("cache.clear", json!({}));
+    provider.hold();
+    let params = json!({ "prompt": "a", "width": 64, "height": 64, "input_images": [artifact["digest"]] });
+    let id = connection.submit("image.generate", params.clone());
+    provider.wait_for_in_flight(1);
+    sandbox.kill();
+    provider.release();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    let task = connection.wait(id);
+    // It may have been paid, so a person decides; then it is asked again with the same picture.
+    assert_eq!((&task["state"], &task["hold_reason"]), (&json!("held"), &json!("outcome_unknown")), "{task}");
+    connection.ok("task.release", json!({ "id": id }));
+    assert_eq!(connection.wait(id)["state"], "succeeded");
+    assert_eq!(provider.calls(), 2);
+}
+
+#[test]
+fn equal_edits_are_one_call_and_a_refused_one_says_why() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    picture(&work(&sandbox, "a.png"), 64, 48);
+    let artifact = put(&sandbox, &work(&sandbox, "a.png"));
+    let mut connection = sandbox.connect();
+    let params = |prompt: &str| json!({ "prompt": prompt, "width": 64, "height": 64, "input_images": [artifact["digest"]] });
+    provider.hold();
+    let equal = vec![json!({ "kind": "image.generate", "params": params("the same") }); 64];
+    let (_, ids) = connection.submit_batch(equal);
+    provider.wait_for_in_flight(1);
+    provider.release();
+    for id in ids {
+        assert_eq!(connection.wait(id)["state"], "succeeded");
+    }
+    assert_eq!(provider.calls(), 1);
+    provider.on_prompt("forbidden", Fault::Moderated);
+    let id = connection.submit("image.generate", params("forbidden"));
+    assert_eq!(connection.wait(id)["error"]["code"], "moderated");
+}
