@@ -249,7 +249,9 @@ mod tests {
     #[test]
     fn a_shot_has_the_frames_of_its_length_and_even_sides() {
         let mut params = VideoParams::new("waves");
-        let shot = |params: &VideoParams| Shot::of(&VideoRequest { params: params.clone(), seed: 6 });
+        let shot = |params: &VideoParams| {
+            Shot::of(&VideoRequest { params: params.clone(), seed: 6, inputs: Vec::new() })
+        };
         let plain = shot(&params);
         assert_eq!(
             (plain.width, plain.height, plain.frames, plain.fps, plain.camera),
@@ -263,7 +265,8 @@ mod tests {
 
     #[test]
     fn the_program_reads_its_standard_input_and_nothing_else() {
-        let shot = Shot::of(&VideoRequest { params: VideoParams::new("a;b'c%d"), seed: 0 });
+        let shot =
+            Shot::of(&VideoRequest { params: VideoParams::new("a;b'c%d"), seed: 0, inputs: Vec::new() });
         let arguments = shot.arguments(Path::new("/runs/1/output.mp4"));
         assert_eq!(arguments.last().map(String::as_str), Some("file:/runs/1/output.mp4"));
         let whole = arguments.join(" ");

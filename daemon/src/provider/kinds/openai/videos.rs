@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn request(prompt: &str) -> VideoRequest {
-        VideoRequest { params: VideoParams::new(prompt), seed: 0 }
+        VideoRequest { params: VideoParams::new(prompt), seed: 0, inputs: Vec::new() }
     }
 
     #[test]
