@@ -37,7 +37,7 @@ impl PlanTasks for Planner {
             is_paid: true,
             is_alternative: true,
         };
-        Ok(Plan { params: spec.params.clone(), candidates: vec![studio], generation: 0, missing: None })
+        Ok(Plan { params: spec.params.clone(), candidates: vec![studio], ..Plan::default() })
     }
 }
 
