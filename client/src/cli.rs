@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    ask, batch, cache, change, completions, config, daemon, fetch, follow, generate, ls, memory, providers,
-    show, speak, submit, wait,
+    animate, ask, batch, cache, change, completions, config, daemon, fetch, follow, generate, ls, memory,
+    providers, show, speak, submit, wait,
 };
 
 /// Pictures, voices and clips from one local queue: the command line of reel.
@@ -42,6 +42,8 @@ pub enum Command {
     Generate(generate::Args),
     /// Have a language model answer.
     Ask(ask::Args),
+    /// Make a video that begins with a picture.
+    Animate(animate::Args),
     /// Have a text spoken.
     Speak(speak::Args),
     /// Make a picture for each line of a file; run again, it makes only what is missing or changed.

@@ -69,6 +69,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
     match command {
         Command::Generate(args) => verb::generate::run(context, args).await,
         Command::Ask(args) => verb::ask::run(context, args).await,
+        Command::Animate(args) => verb::animate::run(context, args).await,
         Command::Speak(args) => verb::speak::run(context, args).await,
         Command::Batch(args) => verb::batch::run(context, args).await,
         Command::Submit(args) => verb::submit::submit(context, args).await,

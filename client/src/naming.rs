@@ -79,6 +79,8 @@ pub fn extension(media_type: &str) -> &'static str {
         "audio/wav" | "audio/x-wav" => "wav",
         "audio/mpeg" => "mp3",
         "video/mp4" => "mp4",
+        "video/webm" => "webm",
+        "video/quicktime" => "mov",
         "text/plain" => "txt",
         "application/json" => "json",
         _ => "bin",

@@ -1,5 +1,6 @@
 //! One file a verb of the command line.
 
+pub mod animate;
 pub mod ask;
 pub mod batch;
 pub mod cache;

@@ -17,7 +17,8 @@ use image::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
-use self::outline::{Format, Outline, outline};
+pub(super) use self::outline::outline;
+use self::outline::{Format, Outline};
 use crate::{
     cache::{Look, Spooled},
     media::picture_type::{self, MediaType},

@@ -98,6 +98,8 @@ struct State {
     is_held: bool,
     lists_nothing: bool,
     foreign: HashSet<String>,
+    /// The picture that each job starts from.
+    pictures: HashMap<String, Vec<u8>>,
 }
 
 impl Videos {
@@ -148,6 +150,11 @@ impl Videos {
         self.jobs().into_iter().filter(|job| job.prompt() == prompt).collect()
     }
 
+    /// The picture that a job starts from.
+    pub fn picture_of(&self, id: &str) -> Option<Vec<u8>> {
+        self.state().pictures.get(id).cloned()
+    }
+
     /// The service forgets all jobs that it has, as after a restart.
     pub fn delete_all(&self) {
         self.state().jobs.iter_mut().for_each(|job| job.is_deleted = true);
@@ -173,7 +180,7 @@ impl Videos {
     }
 
     fn submit(&self, request: &Request) -> Option<Response> {
-        let fields = form(request);
+        let (fields, picture) = (form(request), picture(request));
         let Some(prompt) = fields.get("prompt").filter(|prompt| !prompt.is_empty()).cloned() else {
             return Some(refusal(400, "missing_parameter", "Missing required parameter: 'prompt'."));
         };
@@ -183,6 +190,9 @@ impl Videos {
             return Some(refusal(status, "server_error", "not now"));
         }
         let id = state.add(fields);
+        if let Some(picture) = picture {
+            state.pictures.insert(id.clone(), picture);
+        }
         if plan.loses_answer {
             return None;
         }
@@ -328,4 +338,17 @@ fn form(request: &Request) -> HashMap<String, String> {
         Some((name.to_owned(), value.strip_suffix("\r\n")?.to_owned()))
     };
     body.split(boundary.as_str()).filter_map(part).collect()
+}
+
+/// The bytes of the file in a form.
+fn picture(request: &Request) -> Option<Vec<u8>> {
+    let find = |from: usize, part: &[u8]| {
+        let rest = request.body.get(from..)?;
+        rest.windows(part.len()).position(|window| window == part).map(|at| from + at)
+    };
+    let head = find(0, b"name=\"input_reference\"; filename=")?;
+    let begin = find(head, b"\r\n\r\n")? + 4;
+    let boundary = request.header("content-type")?.split_once("boundary=")?.1;
+    let end = find(begin, format!("\r\n--{boundary}").as_bytes())?;
+    Some(request.body[begin..end].to_vec())
 }

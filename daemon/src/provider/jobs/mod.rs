@@ -11,7 +11,10 @@ use reel_protocol::Timestamp;
 use reqwest::{Method, header::HeaderMap};
 
 pub use self::pace::Pace;
-use super::{http::Document, wire::Refusal};
+use super::{
+    http::Document,
+    wire::{InputPicture, Refusal},
+};
 use crate::domain::{JobFields, VideoRequest};
 
 /// A request at the provider's own address.
@@ -65,8 +68,8 @@ pub struct Sought<'a> {
 
 /// How one kind of service takes jobs.
 pub trait JobWire: Send + Sync + fmt::Debug {
-    /// The request that submits a job.
-    fn submit(&self, request: &VideoRequest, model: Option<&str>) -> JobRequest;
+    /// The request that submits a job which starts from these pictures.
+    fn submit(&self, request: &VideoRequest, model: Option<&str>, inputs: Vec<InputPicture>) -> JobRequest;
 
     /// What names the job that this answer accepts; None where it accepts none.
     fn accepted(&self, document: &Document) -> Option<JobFields>;

@@ -142,7 +142,7 @@ impl Kind for Openai {
     /// Which sizes and lengths the API takes depends on the model, and the service says so.
     fn video(&self, _: &ProviderConfig) -> VideoCapabilities {
         VideoCapabilities {
-            ignored: vec!["image", "last_image", "fps", "seed"],
+            ignored: vec!["last_image", "fps", "seed"],
             own_fields: &["model", "prompt", "seconds", "size", "input_reference"],
             ..VideoCapabilities::default()
         }

@@ -34,7 +34,11 @@ impl RemoteProvider {
         Ok((submission, Some(held)))
     }
 
-    async fn read_inputs(&self, files: Vec<InputFile>) -> Result<(Vec<InputPicture>, Reservation), Failure> {
+    /// The files, with the share of the memory budget that holds them.
+    pub(super) async fn read_inputs(
+        &self,
+        files: Vec<InputFile>,
+    ) -> Result<(Vec<InputPicture>, Reservation), Failure> {
         let name = &self.config.name;
         if let Some(file) = files.iter().find(|file| !FORMS.contains(&file.media_type.as_str())) {
             let message =

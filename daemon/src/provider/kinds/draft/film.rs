@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Read as _},
+    io::{self, Cursor, Read as _},
     ops::ControlFlow,
     path::Path,
     sync::Arc,
@@ -16,13 +16,14 @@ use reel_protocol::{ErrorCode, TaskNote};
 use super::{Draft, NAME, draw_one, failed, over_memory};
 use crate::{
     cache::{Body, NewArtifact, Spooled},
-    domain::{CancelSignal, ProgressSink, VideoCapabilities, VideoRequest},
+    domain::{CancelSignal, InputFile, ProgressSink, VideoCapabilities, VideoRequest},
     media::{self, Condition, Inspection},
-    memory::Holder,
+    memory::{Holder, Reservation},
     process::Limits,
     provider::{
         GenerateError, Generated,
         command::{CommandDefinition, CommandError, Made, Template, Verified, find_program},
+        inspect::outline,
     },
 };
 
@@ -32,6 +33,11 @@ const FFMPEG: &str = "ffmpeg";
 const INSTALL: &str = "apt install ffmpeg, or brew install ffmpeg";
 /// The size where a request names none.
 const SIZE: (u32, u32) = (1_280, 720);
+/// The forms of pictures that it films, each with the part of the program that reads it and nothing else.
+const FORMS: [(&str, &str); 3] =
+    [("image/png", "png_pipe"), ("image/jpeg", "jpeg_pipe"), ("image/webp", "webp_pipe")];
+/// Largest picture that is filmed, in bytes.
+const MAX_STILL_BYTES: u64 = 64 * 1024 * 1024;
 /// The length where a request names none, in seconds.
 const LENGTH_S: f64 = 4.0;
 /// The longest video, in seconds: a draft is a look at a shot.
@@ -61,10 +67,21 @@ struct Shot {
     camera: u64,
 }
 
+/// A still picture as the program reads it.
+struct Still {
+    bytes: Vec<u8>,
+    /// The part of the program that reads it.
+    demuxer: &'static str,
+    /// The share of the memory budget that holds it.
+    _held: Option<Reservation>,
+}
+
 impl Shot {
-    /// The shot of a request. H.264 with the colours that every player knows has an even number of rows and columns.
-    fn of(request: &VideoRequest) -> Self {
-        let (width, height) = request.params.size().unwrap_or(SIZE);
+    /// The shot of a request, whose picture has this size, if there is one. H.264 with the colours that every player knows has an even number of
+    /// rows and columns.
+    fn of(request: &VideoRequest, picture: Option<(u32, u32)>) -> Self {
+        let (width, height) =
+            request.params.size().unwrap_or_else(|| picture.map_or(SIZE, |picture| fitted(picture, SIZE.0)));
         let fps = request.params.fps.unwrap_or(FPS);
         let length_s = request.params.duration_s.unwrap_or(LENGTH_S);
         let frames = (length_s * f64::from(fps)).round().max(1.0) as u32;
@@ -72,14 +89,15 @@ impl Shot {
     }
 
     /// The arguments of the program, which reads the still from its standard input and nothing from anywhere else.
-    fn arguments(self, output: &Path) -> Vec<String> {
+    fn arguments(self, demuxer: &str, output: &Path) -> Vec<String> {
         let Self { width, height, fps, .. } = self;
         let (wide, high) = (width * ENLARGED, height * ENLARGED);
         let filter = format!(
             "scale={wide}:{high}:force_original_aspect_ratio=increase:flags=bicubic,crop={wide}:{high},{},format=yuv420p",
             self.zoom()
         );
-        let fixed = "-nostdin -hide_banner -loglevel error -y -protocol_whitelist pipe -f png_pipe -i pipe:0";
+        let input = format!("-protocol_whitelist pipe -f {demuxer} -i pipe:0");
+        let fixed = format!("-nostdin -hide_banner -loglevel error -y {input}");
         let encoding = "-an -c:v libx264 -preset veryfast -crf 22 -movflags +faststart -threads 2";
         let mut arguments: Vec<_> = fixed.split(' ').map(str::to_owned).collect();
         arguments.extend(["-vf".to_owned(), filter, "-r".to_owned(), fps.to_string()]);
@@ -105,10 +123,17 @@ impl Shot {
     }
 }
 
+/// The size of a picture within this length of its longer side, with even sides.
+fn fitted((width, height): (u32, u32), longest: u32) -> (u32, u32) {
+    let scale = f64::from(longest.min(width.max(height))) / f64::from(width.max(height).max(1));
+    let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(2) & !1;
+    (side(width), side(height))
+}
+
 /// What `draft` makes of the params of videos.
 pub(super) fn capabilities() -> VideoCapabilities {
     VideoCapabilities {
-        ignored: vec!["image", "last_image", "extra"],
+        ignored: vec!["last_image", "extra"],
         sides: draft::MIN_SIDE..=draft::MAX_SIDE,
         longest_s: Some(LONGEST_S),
         ..VideoCapabilities::default()
@@ -116,7 +141,7 @@ pub(super) fn capabilities() -> VideoCapabilities {
 }
 
 impl Draft {
-    /// Films a panel that it draws of the prompt.
+    /// Films the picture of a request, or else a panel that it draws of the prompt.
     pub(super) async fn film(
         self: Arc<Self>,
         request: VideoRequest,
@@ -129,14 +154,21 @@ impl Draft {
             let hint = format!("{INSTALL}; or reel providers add, for a service that makes videos");
             failed(ErrorCode::NoProvider, message, &hint, false)
         })?;
-        let shot = Shot::of(&request);
         let draft = Arc::clone(&self);
         let (stop, report) = (cancel.clone(), progress.clone());
-        let still = tokio::task::spawn_blocking(move || draft.still(&request, shot, &stop, &report));
-        let still = still.await.unwrap_or_else(|panic| Err(broken("drawing", &panic.to_string())))?;
+        let still = tokio::task::spawn_blocking(move || {
+            if let Some(picture) = request.inputs.first() {
+                return draft.picture(&request, picture);
+            }
+            let shot = Shot::of(&request, None);
+            Ok((draft.panel(&request, shot, &stop, &report)?, shot))
+        });
+        let (still, shot) =
+            still.await.unwrap_or_else(|panic| Err(broken("making the still", &panic.to_string())))?;
         progress.report(0.4, "filming");
-        let arguments = |output: &Path| shot.arguments(output);
-        let filmed = self.commands.make_from(NAME, &definition(), arguments, still, cancel).await;
+        let Still { bytes, demuxer, _held } = still;
+        let arguments = |output: &Path| shot.arguments(demuxer, output);
+        let filmed = self.commands.make_from(NAME, &definition(), arguments, bytes, cancel).await;
         let filmed = filmed.map_err(|error| match error {
             CommandError::Stopped => GenerateError::Stopped,
             CommandError::Failed(failure) => GenerateError::Failed(failure),
@@ -148,14 +180,35 @@ impl Draft {
         Ok(Generated { notes: vec![note()], ..pictures })
     }
 
-    /// The file of the still.
-    fn still(
+    /// The picture that a request names.
+    fn picture(&self, request: &VideoRequest, picture: &InputFile) -> Result<(Still, Shot), GenerateError> {
+        let media_type = picture.media_type.as_str();
+        let Some((_, demuxer)) = FORMS.iter().find(|(form, _)| *form == media_type) else {
+            let message = format!("draft films PNG, JPEG and WebP pictures, and this one is {media_type}");
+            let hint = "convert it, and put it into the store again";
+            return Err(failed(ErrorCode::ProviderRefused, message, hint, false));
+        };
+        if picture.size_bytes > MAX_STILL_BYTES {
+            let message =
+                format!("the picture has {} bytes, and {MAX_STILL_BYTES} are the most", picture.size_bytes);
+            return Err(failed(ErrorCode::ProviderRefused, message, "make it smaller", false));
+        }
+        let held = self.budget.reserve(Holder::Drawing, picture.size_bytes);
+        let held = held.map_err(|over| over_memory(&over.to_string()))?;
+        let bytes =
+            fs::read(&picture.path).map_err(|error| broken("reading the picture", &error.to_string()))?;
+        let size = outline(Cursor::new(&bytes)).map(|outline| (outline.width, outline.height));
+        Ok((Still { bytes, demuxer, _held: Some(held) }, Shot::of(request, size)))
+    }
+
+    /// A panel that is drawn of the prompt.
+    fn panel(
         &self,
         request: &VideoRequest,
         shot: Shot,
         cancel: &CancelSignal,
         progress: &ProgressSink,
-    ) -> Result<Vec<u8>, GenerateError> {
+    ) -> Result<Still, GenerateError> {
         let panel = Panel {
             prompt: request.params.prompt.clone(),
             negative_prompt: None,
@@ -173,8 +226,8 @@ impl Draft {
             ControlFlow::Continue(())
         };
         let drawn = draw_one(&panel, &self.budget, &mut report)?;
-        let Body::Held(png) = drawn.body else { return Err(broken("drawing", "the panel has no bytes")) };
-        Ok(png)
+        let Body::Held(bytes) = drawn.body else { return Err(broken("drawing", "the panel has no bytes")) };
+        Ok(Still { bytes, demuxer: "png_pipe", _held: drawn.reservation })
     }
 
     /// Looks at the program's file, and has it kept.
@@ -249,9 +302,9 @@ mod tests {
     #[test]
     fn a_shot_has_the_frames_of_its_length_and_even_sides() {
         let mut params = VideoParams::new("waves");
-        let shot = |params: &VideoParams| {
-            Shot::of(&VideoRequest { params: params.clone(), seed: 6, inputs: Vec::new() })
-        };
+        let request =
+            |params: &VideoParams| VideoRequest { params: params.clone(), seed: 6, inputs: Vec::new() };
+        let shot = |params: &VideoParams| Shot::of(&request(params), None);
         let plain = shot(&params);
         assert_eq!(
             (plain.width, plain.height, plain.frames, plain.fps, plain.camera),
@@ -261,13 +314,21 @@ mod tests {
             (Some(101), Some(99), Some(30), Some(0.1));
         let small = shot(&params);
         assert_eq!((small.width, small.height, small.frames), (100, 98, 3));
+        // A picture keeps its sides' ratio, and is not enlarged.
+        let of_picture = |picture| Shot::of(&request(&VideoParams::new("waves")), Some(picture));
+        for (picture, expected) in
+            [((3_000, 2_000), (1_280, 852)), ((640, 481), (640, 480)), ((1_080, 1_920), (720, 1_280))]
+        {
+            let shot = of_picture(picture);
+            assert_eq!((shot.width, shot.height), expected, "{picture:?}");
+        }
     }
 
     #[test]
     fn the_program_reads_its_standard_input_and_nothing_else() {
-        let shot =
-            Shot::of(&VideoRequest { params: VideoParams::new("a;b'c%d"), seed: 0, inputs: Vec::new() });
-        let arguments = shot.arguments(Path::new("/runs/1/output.mp4"));
+        let params = VideoParams::new("a;b'c%d");
+        let shot = Shot::of(&VideoRequest { params, seed: 0, inputs: Vec::new() }, None);
+        let arguments = shot.arguments("png_pipe", Path::new("/runs/1/output.mp4"));
         assert_eq!(arguments.last().map(String::as_str), Some("file:/runs/1/output.mp4"));
         let whole = arguments.join(" ");
         assert!(whole.contains("-protocol_whitelist pipe -f png_pipe -i pipe:0"), "{whole}");

@@ -16,7 +16,7 @@ use crate::{
         form::Form,
         http::{Document, Node},
         jobs::{JobRequest, JobState, JobWire, Sought},
-        wire::Refusal,
+        wire::{InputPicture, Refusal},
     },
 };
 
@@ -34,7 +34,7 @@ const LISTED: u32 = 50;
 const CLOCK_SKEW: Duration = Duration::from_mins(2);
 
 impl JobWire for Openai {
-    fn submit(&self, request: &VideoRequest, model: Option<&str>) -> JobRequest {
+    fn submit(&self, request: &VideoRequest, model: Option<&str>, inputs: Vec<InputPicture>) -> JobRequest {
         let params = &request.params;
         let mut form = Form::default();
         if let Some(model) = model {
@@ -53,6 +53,9 @@ impl JobWire for Openai {
                 Value::String(text) => form.text(&name, &text),
                 other => form.text(&name, &other.to_string()),
             }
+        }
+        for InputPicture { media_type, extension, bytes } in inputs {
+            form.file("input_reference", &format!("picture.{extension}"), &media_type, bytes);
         }
         JobRequest { body: Some(form.finish()), ..JobRequest::new(Method::POST, [VIDEOS]) }
     }
@@ -185,7 +188,7 @@ mod tests {
         let mut request = request("waves");
         let extra = JsonText::parse(r#"{"quality":"high","steps":7}"#.to_owned()).unwrap();
         request.params = VideoParams { duration_s: Some(8.0), extra: Some(extra), ..request.params };
-        let sent = Openai.submit(&request, Some("sora-2"));
+        let sent = Openai.submit(&request, Some("sora-2"), Vec::new());
         assert_eq!((sent.method, sent.path.join("/")), (Method::POST, "videos".to_owned()));
         let (content_type, body) = sent.body.unwrap();
         assert!(content_type.starts_with("multipart/form-data; boundary="), "{content_type}");
@@ -195,7 +198,17 @@ mod tests {
         {
             assert!(body.contains(&format!("name=\"{name}\"\r\n\r\n{value}\r\n")), "{name}: {body}");
         }
-        assert!(!body.contains("\"size\""), "{body}");
+        assert!(!body.contains("\"size\"") && !body.contains("input_reference"), "{body}");
+        let picture = InputPicture {
+            media_type: "image/png".to_owned(),
+            extension: "png".to_owned(),
+            bytes: b"PNG".to_vec(),
+        };
+        let (_, body) = Openai.submit(&request, None, vec![picture]).body.unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let part =
+            "name=\"input_reference\"; filename=\"picture.png\"\r\nContent-Type: image/png\r\n\r\nPNG\r\n";
+        assert!(body.contains(part), "{body}");
     }
 
     #[test]

@@ -101,13 +101,17 @@ impl RemoteProvider {
         let reserved = self.ready(1, 0)?;
         let key = self.key().await?;
         let model = call.request.params.model.as_deref().or(self.config.model_for("video"));
-        let request = self.job_request(call.wire.submit(&call.request, model), key.as_ref())?;
+        let (inputs, held) = match call.request.inputs.as_slice() {
+            [] => (Vec::new(), None),
+            files => self.read_inputs(files.to_vec()).await.map(|(inputs, held)| (inputs, Some(held)))?,
+        };
+        let request = self.job_request(call.wire.submit(&call.request, model, inputs), key.as_ref())?;
         call.progress.report(0.0, format!("submitting to {}", self.config.name));
         let exchange = self.equipment.http.send(request, Reach::Anywhere, leaves).await;
         let exchange = exchange.map_err(|error| self.not_answered(error))?;
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let document = Document::of_error(&exchange.error_text().await);
-        drop(reserved);
+        drop((reserved, held));
         if status.is_success() {
             if let Some(fields) = call.wire.accepted(&document) {
                 return Ok((fields, self.wire.cost_microusd(&headers, &document)));

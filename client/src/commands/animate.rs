@@ -1,0 +1,178 @@
+//! `reel animate`: a video that begins with a picture.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use reel_client::Session;
+use reel_protocol::{
+    JsonText, TaskSpec, TaskState, TaskView, VideoParams,
+    methods::{TaskGet, TaskIdParams},
+};
+use serde::Serialize;
+
+use super::generate::{cache_mode, fetch_command, say_if_cached, with_fetch};
+use crate::{
+    context::Context,
+    creatable,
+    deliver::deliver,
+    exit::Exit,
+    failure::Failure,
+    inputs,
+    naming::{Destination, extension},
+    save::Existing,
+    signals::Interrupts,
+    slug::slug,
+    table, tasks, units,
+    waiting::{One, unless_interrupted, wait_for_one},
+};
+
+/// Room that must be free for a video: a minute of what services make.
+const VIDEO_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The endings that files of videos may have.
+const ENDINGS: [&str; 3] = ["mp4", "webm", "mov"];
+
+/// What to show, and where to put it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  reel animate lighthouse.png \"waves break on the rocks\" -o waves.mp4\n  reel animate lighthouse.png \"the lamp turns\" --seconds 8 --size 1280x720"
+)]
+pub struct Args {
+    /// The picture that the video begins with, a .png, .jpg or .webp.
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// What happens in the video.
+    #[arg(value_name = "PROMPT")]
+    pub prompt: String,
+    /// The file to write, a .mp4, or - for stdout [default: a name made from the prompt].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How long, in seconds [default: the provider's choice].
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<f64>,
+    /// Width and height in pixels [default: the provider's choice].
+    #[arg(short, long, value_name = "WxH", value_parser = units::parse_size)]
+    pub size: Option<(u32, u32)>,
+    /// One of `reel providers`; draft moves a camera over the picture [default: the best that makes videos].
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// The provider's model.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Make it anew, even if the same was made before.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Replace a file that exists.
+    #[arg(long)]
+    pub force: bool,
+    /// Wait at most this long, such as 90s or 5min; the work goes on.
+    #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    files: Vec<String>,
+    task: &'a TaskView,
+}
+
+/// Has the video made.
+pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    if tasks::is_blank(&args.prompt) {
+        return Err(Failure::new(Exit::BadData, "invalid_params", "the prompt is empty"));
+    }
+    let existing = if args.force { Existing::Replace } else { Existing::Keep };
+    let destination = check_destination(context, &args, existing)?;
+    let session = context.session().await?;
+    let mut interrupts = Interrupts::listen();
+    let submit = async { Ok(session.submit(&spec(&session, &args).await?).await?) };
+    let submitted = unless_interrupted(&mut interrupts, submit).await?;
+    context.note_version(&session.client());
+    let fetch = fetch_command(submitted.id, args.output.as_deref(), args.force);
+    let task = if submitted.state == TaskState::Succeeded {
+        session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
+    } else {
+        let one = One { title: &args.prompt, timeout: args.timeout, fetch: Some(&fetch), text: None };
+        wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await?
+    };
+    if let Some(failure) = Failure::of_task(&task) {
+        let is_held = task.state == TaskState::Held;
+        return Err(if is_held { with_fetch(failure, task.id, &fetch) } else { failure });
+    }
+    let destination = with_true_ending(context, destination, &task);
+    let delivery = deliver(context, &session, &task, &destination, 1, existing);
+    let files = unless_interrupted(&mut interrupts, delivery).await?;
+    say_if_cached(context, &task);
+    if let Some(notes) = tasks::notes(&task) {
+        context.output.warn(&notes);
+    }
+    context
+        .output
+        .document(&Document { files: files.iter().map(|file| table::path(file)).collect(), task: &task })?;
+    context.output.paths(&files)?;
+    Ok(Exit::Done)
+}
+
+/// Everything that can be wrong about the files is said before anything is asked or paid for.
+fn check_destination(context: &Context, args: &Args, existing: Existing) -> Result<Destination, Failure> {
+    let destination = Destination::parse(args.output.as_deref());
+    match &destination {
+        Destination::Stdout if context.output.is_json => {
+            return Err(Failure::usage("-o - and --json both want stdout"));
+        }
+        Destination::Stdout => {}
+        Destination::File(path) => {
+            if ending_of(path).is_none_or(|ending| !ENDINGS.contains(&ending.as_str())) {
+                let shown = table::path(path);
+                return Err(Failure::usage(format!("{shown} does not end in .{}", ENDINGS.join(", .")))
+                    .hint("name a .mp4, which is what services make"));
+            }
+            creatable::check_file(path, existing)?;
+            creatable::check_room(path.parent().unwrap_or(Path::new("")), VIDEO_BYTES)?;
+        }
+        Destination::Directory(directory) => {
+            creatable::check_directory(directory, &format!("{}.mp4", slug(&args.prompt)))?;
+            creatable::check_room(directory, VIDEO_BYTES)?;
+        }
+    }
+    Ok(destination)
+}
+
+fn ending_of(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_str()?.to_ascii_lowercase())
+}
+
+/// A video is not converted: where the provider sent another form than the file's ending says, the file gets the ending of what it holds.
+fn with_true_ending(context: &Context, destination: Destination, task: &TaskView) -> Destination {
+    let Destination::File(path) = &destination else { return destination };
+    let Some(sent) = task.outputs.first().map(|output| extension(&output.media_type)) else {
+        return destination;
+    };
+    if !ENDINGS.contains(&sent) || ending_of(path).is_some_and(|ending| ending == sent) {
+        return destination;
+    }
+    let path = path.with_extension(sent);
+    context.output.warn(&format!("the provider sent another form: the file is {}", table::path(&path)));
+    Destination::File(path)
+}
+
+async fn spec(session: &Session, args: &Args) -> Result<TaskSpec, Failure> {
+    let picture = inputs::put(session, &args.image).await?;
+    let params = VideoParams {
+        image: Some(picture.digest),
+        duration_s: args.seconds,
+        width: args.size.map(|(width, _)| width),
+        height: args.size.map(|(_, height)| height),
+        model: args.model.clone(),
+        ..VideoParams::new(&args.prompt)
+    };
+    Ok(TaskSpec {
+        kind: "video.generate".to_owned(),
+        params: JsonText::from_value(&params).map_err(|error| Failure::usage(error.to_string()))?,
+        provider: args.provider.clone(),
+        cache: cache_mode(args.fresh, false),
+        ..TaskSpec::default()
+    })
+}
