@@ -8,6 +8,7 @@ mod context;
 mod convert;
 mod creatable;
 mod deliver;
+mod dry_run;
 mod event_line;
 mod exit;
 mod failure;

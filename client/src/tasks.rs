@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reel_client::{ClientError, Session};
 use reel_protocol::{
-    JsonText, TaskId, TaskView, Timestamp, is_unprintable,
+    Cost, JsonText, TaskId, TaskView, Timestamp, is_unprintable,
     methods::{Empty, ProviderInfo, ProviderList},
 };
 use serde::Deserialize;
@@ -45,6 +45,12 @@ pub fn prompt(params: &JsonText) -> Option<String> {
         text: Option<String>,
     }
     params.decode::<Words>().ok().and_then(|words| words.prompt.or(words.text))
+}
+
+/// What a task costs, such as `about 0.04 USD`.
+pub fn cost(cost: &Cost) -> String {
+    let about = if cost.is_estimate { "about " } else { "" };
+    format!("{about}{} {}", cost.amount, cost.currency)
 }
 
 /// Whether a prompt has nothing that can be seen.

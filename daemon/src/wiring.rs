@@ -269,6 +269,10 @@ fn recipients(actors: &Actors) -> Recipients {
         verify_cache: cache.clone().recipient(),
         get_providers: gateway.clone().recipient(),
         check_provider: gateway.clone().recipient(),
+        list_models: gateway.clone().recipient(),
+        list_voices: gateway.clone().recipient(),
+        preview_requests: gateway.clone().recipient(),
+        try_task: tracker.clone().recipient(),
         get_memory_status: memory.clone().recipient(),
         trim_memory: memory.clone().recipient(),
     }

@@ -306,8 +306,8 @@ pub struct Cost {
     pub amount: f64,
     /// ISO 4217.
     pub currency: String,
-    /// Whether the amount is from a price list rather than from the provider.
-    pub estimated: bool,
+    /// Whether the amount follows from a price of the configuration rather than from what the provider reports.
+    pub is_estimate: bool,
 }
 
 /// A task as `task.get`, `task.list` and `task.wait` show it.
@@ -360,7 +360,8 @@ pub struct TaskView {
     pub outputs: Vec<Output>,
     /// Why it failed.
     pub error: Option<TaskError>,
-    /// What it cost, if the provider said so; of a result that was shared or cached, the task that made it has the cost.
+    /// What it cost; absent where nobody knows. What was made before, or for an equal request, costs nothing here: the task that had it made has
+    /// its cost.
     pub cost: Option<Cost>,
     /// What is to be said about its results, such as that they are fewer or smaller than was asked for.
     #[serde(default)]

@@ -31,6 +31,7 @@ impl PlanTasks for Planner {
 
     fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal> {
         let studio = Candidate {
+            price: None,
             provider: Arc::from("studio"),
             model: None,
             key: [1; 32],

@@ -181,6 +181,8 @@ fn on_a_terminal_it_asks() {
         master.write_all(format!("{answer}\n").as_bytes()).unwrap();
     }
     let ended = eventually("it ends", || child.try_wait().unwrap());
+    // The terminal passes on what was written a moment later.
+    eventually("the check is shown", || shown.lock().unwrap().contains("takes the key").then_some(()));
     let shown = shown.lock().unwrap().clone();
     assert_eq!(ended.code(), Some(0), "{shown}");
     assert!(shown.contains("takes the key") && !shown.contains(FakeProvider::KEY), "{shown}");

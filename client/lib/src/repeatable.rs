@@ -9,8 +9,9 @@ use reel_protocol::{
     Timestamp,
     methods::{
         ArtifactPath, ArtifactPut, ArtifactRead, CacheClear, CacheStats, CacheVerify, DaemonLogLevel,
-        DaemonReload, DaemonStatus, MemoryStatus, MemoryTrim, Method, ProviderCheck, ProviderList,
-        QueuePause, QueueResume, ServiceStatus, TaskGet, TaskList, TaskSetPriority, TaskWait,
+        DaemonReload, DaemonStatus, MemoryStatus, MemoryTrim, Method, ProviderCheck, ProviderDryRun,
+        ProviderList, ProviderModels, ProviderVoices, QueuePause, QueueResume, ServiceStatus, TaskGet,
+        TaskList, TaskSetPriority, TaskWait,
     },
 };
 
@@ -46,7 +47,10 @@ repeatable!(
     MemoryStatus,
     MemoryTrim,
     ProviderCheck,
+    ProviderDryRun,
     ProviderList,
+    ProviderModels,
+    ProviderVoices,
     QueuePause,
     QueueResume,
     ServiceStatus,

@@ -22,4 +22,5 @@ pub use self::{
     record::Record,
     report::{LineResult, Report},
     run::{Order, Wanted, make},
+    submit::spec,
 };

@@ -43,7 +43,8 @@ pub async fn submit(
     batch.ok_or_else(|| Failure::usage("there is nothing to make"))
 }
 
-fn spec(order: &Order, item: &Item) -> TaskSpec {
+/// What an item asks for.
+pub fn spec(order: &Order, item: &Item) -> TaskSpec {
     TaskSpec {
         kind: "image.generate".to_owned(),
         params: item.params.clone(),

@@ -19,6 +19,7 @@ use crate::{
     context::Context,
     creatable,
     deliver::deliver,
+    dry_run,
     exit::Exit,
     failure::Failure,
     form::Form,
@@ -80,6 +81,9 @@ pub struct Args {
     /// Replace a file that exists.
     #[arg(long)]
     pub force: bool,
+    /// Say who would make it and what it would cost, and ask nobody.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Wait at most this long, such as 90s or 5min; the work goes on.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     pub timeout: Option<Duration>,
@@ -99,6 +103,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let file = file_to_write(&args, existing)?;
     let spec = spec(&args, &prompt, schema)?;
+    if args.dry_run {
+        return dry_run::one(context, &context.session().await?, &spec, "1 answer").await;
+    }
     let session = context.session().await?;
     let mut interrupts = Interrupts::listen();
     let submit = async { Ok(session.submit(&spec).await?) };

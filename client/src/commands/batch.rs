@@ -16,6 +16,7 @@ use crate::{
     commands::generate::cache_mode,
     context::Context,
     creatable::{self, PICTURE_BYTES},
+    dry_run::{self, Summary},
     exit::Exit,
     failure::Failure,
     save::Existing,
@@ -58,6 +59,9 @@ pub struct Args {
     /// Replace files that are not ours or were changed.
     #[arg(long)]
     force: bool,
+    /// Say what would be made, by whom and for how much, and ask nobody.
+    #[arg(long)]
+    dry_run: bool,
     /// Make every picture anew.
     #[arg(long, conflicts_with = "no_cache")]
     fresh: bool,
@@ -79,22 +83,25 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if items.is_empty() {
         context.output.note(&format!("{} holds no prompt", table::path(&args.file)));
     }
+    let lines = name_of(&args.file);
+    let order = Order {
+        directory: args.output.clone(),
+        provider: args.provider.clone(),
+        cache: cache_mode(args.fresh, args.no_cache),
+        name: args.name.clone(),
+        lines: lines.clone(),
+    };
+    if args.dry_run {
+        return dry_run(context, &args, &items, &order).await;
+    }
     let mut record = Record::open(&args.output)?;
     let mut directory = Directory::new(&args.output);
-    let lines = name_of(&args.file);
     let renamed = directory.follow_lines(&items, &mut record, &lines)?;
     let (wanted, mut results) = sort_out(&args, &items, &record, &mut directory)?;
     let mut has_only_draft = false;
     if !wanted.is_empty() {
         creatable::check_room(&args.output, PICTURE_BYTES)?;
         let session = Arc::new(context.session().await?);
-        let order = Order {
-            directory: args.output.clone(),
-            provider: args.provider.clone(),
-            cache: cache_mode(args.fresh, args.no_cache),
-            name: args.name.clone(),
-            lines: lines.clone(),
-        };
         let made =
             batch::make(context.output, Arc::clone(&session), &order, &items, &wanted, &mut record).await?;
         context.note_version(&session.client());
@@ -107,6 +114,36 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let report = Report::new(results, table::path(&args.output), begun.elapsed())
         .with_earlier(renamed, directory.unasked(&items, &record, &lines));
     say(context, &args.output, &report, has_only_draft)
+}
+
+/// Says what would be made, and changes no file.
+async fn dry_run(context: &Context, args: &Args, items: &[Item], order: &Order) -> Result<Exit, Failure> {
+    let record = if args.output.is_dir() { Some(Record::open(&args.output)?) } else { None };
+    let mut directory = Directory::new(&args.output);
+    let session = context.session().await?;
+    let mut summary = Summary::default();
+    for item in items {
+        let is_kept = match &record {
+            Some(record) => {
+                matches!(directory.step(item, record, args.force, args.fresh)?, Step::Keep(_))
+            }
+            None => false,
+        };
+        if is_kept {
+            summary.add_kept();
+            continue;
+        }
+        let result = dry_run::ask(&session, &batch::spec(order, item)).await.map_err(|mut failure| {
+            failure.error.message = format!("line {}: {}", item.line, failure.error.message);
+            failure
+        })?;
+        summary.add(&result);
+    }
+    context.note_version(&session.client());
+    context.output.document(&summary)?;
+    context.output.line(&summary.words())?;
+    context.output.note("this was a dry run: nobody was asked");
+    Ok(Exit::Done)
 }
 
 /// A file's ending says that it is a table where its first line does not.

@@ -16,6 +16,7 @@ use crate::{
     context::Context,
     creatable::{self, PICTURE_BYTES},
     deliver::{deliver, names_of_file, unknown_ending},
+    dry_run,
     exit::Exit,
     failure::Failure,
     form::Form,
@@ -91,6 +92,9 @@ pub struct Args {
     /// Replace files that exist.
     #[arg(long)]
     pub force: bool,
+    /// Say who would make them and what they would cost, and ask nobody.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Wait at most this long, such as 90s or 5min; the work goes on.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     pub timeout: Option<Duration>,
@@ -105,9 +109,14 @@ struct Document<'a> {
 /// Makes the pictures.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let destination = check_destination(context, &args)?;
-    let session = context.session().await?;
-    let mut interrupts = Interrupts::listen();
     let mut params = params(&args)?;
+    let session = context.session().await?;
+    if args.dry_run {
+        add_inputs(&session, &args, &mut params).await?;
+        let pictures = if args.n == 1 { "1 picture".to_owned() } else { format!("{} pictures", args.n) };
+        return dry_run::one(context, &session, &spec(&args, &params)?, &pictures).await;
+    }
+    let mut interrupts = Interrupts::listen();
     let submit = async {
         add_inputs(&session, &args, &mut params).await?;
         Ok(session.submit(&spec(&args, &params)?).await?)

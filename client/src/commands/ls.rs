@@ -39,7 +39,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     }
     let now = Timestamp::now();
     let rows: Vec<_> = found.tasks.iter().map(|task| row(task, now)).collect();
-    let header = ["ID", "STATE", "DETAIL", "AGE", "KIND", "WHAT"];
+    let header = ["ID", "STATE", "DETAIL", "AGE", "KIND", "COST", "WHAT"];
     context.output.data(&table::columns(header, &rows, context.output.width()))?;
     // Those that are only before one another say nothing new.
     let mut waits = found.tasks.iter().filter_map(|task| task.wait_reason);
@@ -81,7 +81,7 @@ async fn list(context: &Context, args: &Args) -> Result<TaskListResult, Failure>
     }
 }
 
-fn row(task: &TaskView, now: Timestamp) -> [String; 6] {
+fn row(task: &TaskView, now: Timestamp) -> [String; 7] {
     let age = tasks::age(task.created_at, now);
     [
         task.id.to_string(),
@@ -89,6 +89,8 @@ fn row(task: &TaskView, now: Timestamp) -> [String; 6] {
         detail(task, now),
         age,
         task.kind.clone(),
+        // What was free or made before is not worth a word.
+        task.cost.as_ref().filter(|cost| cost.amount > 0.0).map_or_else(String::new, tasks::cost),
         tasks::title(task),
     ]
 }

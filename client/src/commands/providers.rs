@@ -2,7 +2,11 @@
 
 use reel_protocol::{
     Timestamp,
-    methods::{Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderInfo, ProviderList},
+    methods::{
+        Empty, ProviderCheck, ProviderCheckParams, ProviderCheckResult, ProviderInfo, ProviderList,
+        ProviderModels, ProviderModelsParams, ProviderVoices, ProviderVoicesParams, VoiceInfo,
+        VoicesOfProvider,
+    },
 };
 use serde::Serialize;
 
@@ -29,6 +33,18 @@ enum Action {
         /// The provider's name; all of them if absent.
         name: Option<String>,
     },
+    /// List the models that a request to a provider may name.
+    #[command(after_help = "Example: reel providers models openai")]
+    Models {
+        /// The provider's name.
+        name: String,
+    },
+    /// List the voices that a request may name.
+    #[command(after_help = "Example: reel providers voices espeak-ng")]
+    Voices {
+        /// The provider's name; all that speak if absent.
+        name: Option<String>,
+    },
     /// Add a provider to the configuration; on a terminal it asks for what is not said.
     Add(Box<add::Args>),
     /// Remove a provider from the configuration.
@@ -52,6 +68,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     match args.action {
         None => list(context).await,
         Some(Action::Check { name }) => check(context, name).await,
+        Some(Action::Models { name }) => list_models(context, name).await,
+        Some(Action::Voices { name }) => list_voices(context, name).await,
         Some(Action::Add(args)) => add::add(context, *args).await,
         Some(Action::Remove(args)) => add::remove(context, args).await,
     }
@@ -76,6 +94,52 @@ async fn check(context: &Context, name: Option<String>) -> Result<Exit, Failure>
     let is_fine = providers.iter().all(|checked| checked.result.is_usable);
     context.output.document(&Document { providers })?;
     Ok(if is_fine { Exit::Done } else { Exit::WorkFailed })
+}
+
+async fn list_models(context: &Context, name: String) -> Result<Exit, Failure> {
+    let found = context.ask::<ProviderModels>(&ProviderModelsParams { name: name.clone() }).await?;
+    context.output.document(&found)?;
+    for model in &found.models {
+        context.output.line(model)?;
+    }
+    if !found.is_listed {
+        let what = if found.models.is_empty() { "none is configured" } else { "these are configured" };
+        context.output.note(&format!("{name} lists no models; {what}"));
+    }
+    Ok(Exit::Done)
+}
+
+async fn list_voices(context: &Context, name: Option<String>) -> Result<Exit, Failure> {
+    let found = context.ask::<ProviderVoices>(&ProviderVoicesParams { name: name.clone() }).await?;
+    context.output.document(&found)?;
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let row = |provider: &VoicesOfProvider, voice: &VoiceInfo| {
+        [
+            voice.id.clone(),
+            text(&voice.language),
+            text(&voice.gender),
+            provider.name.clone(),
+            text(&voice.name),
+        ]
+    };
+    let rows: Vec<_> = found
+        .providers
+        .iter()
+        .flat_map(|provider| provider.voices.iter().map(move |voice| row(provider, voice)))
+        .collect();
+    if !rows.is_empty() {
+        let header = ["VOICE", "LANGUAGE", "GENDER", "PROVIDER", "NAME"];
+        context.output.data(&table::columns(header, &rows, context.output.width()))?;
+    }
+    for provider in &found.providers {
+        if let Some(note) = &provider.note {
+            context.output.note(&format!("{}: {note}", provider.name));
+        }
+    }
+    if found.providers.is_empty() {
+        context.output.note("no provider speaks: reel providers add");
+    }
+    Ok(Exit::Done)
 }
 
 async fn list(context: &Context) -> Result<Exit, Failure> {

@@ -50,7 +50,7 @@ fn layout(task: &TaskView, now: Timestamp) -> String {
         ("source", task.source.map_or_else(String::new, source)),
         ("provider", text(&task.provider)),
         ("model", text(&task.model)),
-        ("cost", task.cost.as_ref().map_or_else(String::new, cost)),
+        ("cost", task.cost.as_ref().map_or_else(String::new, tasks::cost)),
         ("attempts", task.attempts.to_string()),
         ("priority", task.priority.to_string()),
         ("client", task.client.clone()),
@@ -107,9 +107,4 @@ fn source(source: reel_protocol::Source) -> String {
         reel_protocol::Source::Unknown => "unknown",
     }
     .to_owned()
-}
-
-fn cost(cost: &reel_protocol::Cost) -> String {
-    let about = if cost.estimated { "about " } else { "" };
-    format!("{about}{} {}", cost.amount, cost.currency)
 }

@@ -17,6 +17,7 @@ use crate::{
     context::Context,
     creatable,
     deliver::deliver,
+    dry_run,
     exit::Exit,
     failure::Failure,
     given::{self, Kind},
@@ -71,6 +72,9 @@ pub struct Args {
     /// Replace a file that exists.
     #[arg(long)]
     pub force: bool,
+    /// Say who would make it and what it would cost, and ask nobody.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Wait at most this long, such as 90s or 5min; the work goes on.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     pub timeout: Option<Duration>,
@@ -87,9 +91,16 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let text = given::text(&args.text, TEXT)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let (destination, format) = check_destination(context, &args, &text, existing)?;
-    let session = context.session().await?;
-    let mut interrupts = Interrupts::listen();
     let spec = spec(&args, &text, format)?;
+    let session = context.session().await?;
+    if args.dry_run {
+        if args.provider.is_none() && tasks::has_only_draft(&session, "voice").await? {
+            return Err(nobody_speaks());
+        }
+        let what = format!("speech of {} characters", text.chars().count());
+        return dry_run::one(context, &session, &spec, &what).await;
+    }
+    let mut interrupts = Interrupts::listen();
     let submit = async {
         if args.provider.is_none() && tasks::has_only_draft(&session, "voice").await? {
             return Err(nobody_speaks());

@@ -52,6 +52,9 @@ pub(super) const PROVIDERS: &str = "providers";
 /// The section whose keys are services; `defaults` reads it.
 pub(super) const DEFAULTS: &str = "defaults";
 
+/// The section whose keys are currencies; `price` reads it.
+pub(super) const RATES: &str = "rates";
+
 macro_rules! whole {
     ($section:ident . $name:ident, $range:expr) => {
         Key {
@@ -129,7 +132,7 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
 
 /// Whether a section of that name exists in this version.
 pub(super) fn is_section(name: &str) -> bool {
-    [PROVIDERS, DEFAULTS].contains(&name) || KEYS.iter().any(|key| section_of(key) == name)
+    [PROVIDERS, DEFAULTS, RATES].contains(&name) || KEYS.iter().any(|key| section_of(key) == name)
 }
 
 fn section_of(key: &'static Key) -> &'static str {
@@ -145,7 +148,8 @@ pub(super) fn nearest(section: Option<&str>, name: &str) -> Option<&'static str>
             .or_else(|| nearest_of(name, KEYS.iter().map(|key| (names(key).1, key.path))));
     }
     let sections = KEYS.iter().map(|key| (section_of(key), section_of(key)));
-    let others = LATER_SECTIONS.iter().chain([&PROVIDERS, &DEFAULTS]).map(|section| (*section, *section));
+    let others =
+        LATER_SECTIONS.iter().chain([&PROVIDERS, &DEFAULTS, &RATES]).map(|section| (*section, *section));
     nearest_of(name, sections.chain(others).chain(KEYS.iter().map(|key| (names(key).1, key.path))))
 }
 

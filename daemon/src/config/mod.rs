@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod keys;
 mod kind;
+mod price;
 mod provider;
 mod section;
 mod walk;
@@ -42,6 +43,8 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// `[defaults]`: the provider that is asked first, by service.
     pub defaults: BTreeMap<String, String>,
+    /// `[rates]`: the US dollars that one unit of a currency is worth. Prices are converted when the file is read.
+    pub rates: BTreeMap<String, f64>,
     /// `[log]`.
     pub log: LogConfig,
     /// Keys of the file that earlier versions knew and that have no effect any more.

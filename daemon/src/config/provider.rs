@@ -6,9 +6,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     KindConfig, KindSection, Section,
+    price::price,
     walk::{Walk, kind_of, shown},
 };
-use crate::{nearest::nearest, secret::SecretSource};
+use crate::{domain::Price, nearest::nearest, secret::SecretSource};
 
 /// Attempts that a provider may have under way where nothing else is said: what services allow small accounts.
 const DEFAULT_CONCURRENT: u32 = 3;
@@ -18,8 +19,17 @@ const DEFAULT_RANK: u32 = 100;
 const MAX_NAME_CHARS: usize = 40;
 
 /// The keys of every section.
-const KEYS: &[&str] =
-    &["kind", "model", "models", "services", "max_concurrent", "requests_per_minute", "rank", "billing"];
+const KEYS: &[&str] = &[
+    "kind",
+    "model",
+    "models",
+    "services",
+    "max_concurrent",
+    "requests_per_minute",
+    "rank",
+    "billing",
+    "price",
+];
 /// Kinds of the design that this version does not have.
 const LATER_KINDS: &[&str] =
     &["comfyui", "a1111", "gemini", "stability", "adapter", "pollinations", "ollama"];
@@ -47,6 +57,8 @@ pub struct ProviderConfig {
     pub rank: u32,
     /// Whether asking twice may pay twice.
     pub is_paid: bool,
+    /// What its results cost, where the file says so.
+    pub price: Option<Price>,
 }
 
 impl ProviderConfig {
@@ -114,8 +126,9 @@ impl Walk<'_> {
                 self.report(key.span().start, message);
             }
         }
+        let rates = self.config.rates.clone();
         // What is wrong was reported, and then nothing of the file is used.
-        self.config.providers.extend(kind.and_then(|kind| read(name, kind, &mut section)));
+        self.config.providers.extend(kind.and_then(|kind| read(name, kind, &mut section, &rates)));
         for (offset, complaint) in section.into_complaints() {
             self.report(offset, complaint);
         }
@@ -141,7 +154,12 @@ impl Walk<'_> {
     }
 }
 
-fn read(name: &str, kind: &'static dyn KindSection, section: &mut Section<'_>) -> Option<ProviderConfig> {
+fn read(
+    name: &str,
+    kind: &'static dyn KindSection,
+    section: &mut Section<'_>,
+    rates: &BTreeMap<String, f64>,
+) -> Option<ProviderConfig> {
     let own = kind.read(section);
     let models = section.texts_by("models", kind.services()).unwrap_or_default();
     Some(ProviderConfig {
@@ -154,6 +172,7 @@ fn read(name: &str, kind: &'static dyn KindSection, section: &mut Section<'_>) -
         requests_per_minute: section.whole("requests_per_minute", 1..=100_000),
         rank: section.whole("rank", 0..=1_000_000).unwrap_or(DEFAULT_RANK),
         is_paid: is_paid(kind, section),
+        price: price(section, rates),
         own: own?,
     })
 }

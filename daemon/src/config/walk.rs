@@ -58,6 +58,10 @@ impl Walk<'_> {
 
     fn sections(&mut self, file: &DeTable<'_>) {
         let (mut providers, mut defaults) = (None, None);
+        // Prices are read by them.
+        if let Some(DeValue::Table(rates)) = file.get(keys::RATES).map(Spanned::get_ref) {
+            self.rates(rates);
+        }
         for (key, value) in file {
             let (name, offset) = (key.get_ref().as_ref(), key.span().start);
             if keys::LATER_SECTIONS.contains(&name) {
@@ -68,6 +72,9 @@ impl Walk<'_> {
                 if name == keys::PROVIDERS {
                     self.providers(section);
                     providers = Some(section);
+                    continue;
+                }
+                if name == keys::RATES {
                     continue;
                 }
                 if name == keys::DEFAULTS {

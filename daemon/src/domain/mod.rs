@@ -6,6 +6,7 @@ mod artifact;
 mod attempt;
 mod failure;
 mod input;
+mod money;
 mod plan;
 mod provider;
 mod remote_job;
@@ -16,6 +17,7 @@ pub use self::{
     attempt::{CancelSignal, JobSink, ProgressSink},
     failure::{Again, Class, Failure, LONGEST_WAIT},
     input::InputFile,
+    money::{Cost, PicturePrice, Price, Quantity, UnitPrice},
     plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused},
     provider::{
         ChatCapabilities, ImageCapabilities, Model, ProviderProfile, SpeechCapabilities, Target,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reel_protocol::{Digest, ErrorCode, JsonText};
 
-use super::Target;
+use super::{Cost, Price, Quantity, Target};
 
 /// What a result is cached under: BLAKE3 over everything that changes the result.
 pub type CacheKey = [u8; 32];
@@ -85,11 +85,24 @@ pub struct Candidate {
     pub key: CacheKey,
     /// Whether asking twice may pay twice.
     pub is_paid: bool,
+    /// What its results cost, where the configuration says so.
+    pub price: Option<Arc<Price>>,
     /// Whether it may be asked where another one fails: the model that the request names, if any, is its own.
     pub is_alternative: bool,
 }
 
 impl Candidate {
+    /// What so much costs there: what it reports, else by its price. None where nobody knows.
+    pub fn cost(&self, reported_microusd: Option<u64>, quantity: &Quantity) -> Option<Cost> {
+        if let Some(microusd) = reported_microusd {
+            return Some(Cost { microusd, is_estimate: false });
+        }
+        match &self.price {
+            Some(price) => price.of(quantity).map(|microusd| Cost { microusd, is_estimate: true }),
+            None => (!self.is_paid).then_some(Cost::NOTHING),
+        }
+    }
+
     /// What its gate is asked for.
     pub fn target(&self) -> Target {
         Target { provider: Arc::clone(&self.provider), model: self.model.clone() }

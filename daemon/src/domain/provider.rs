@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 use reel_protocol::SpeechFormat;
 
+use super::Price;
+
 /// The model that is asked for; None for the provider's own choice.
 pub type Model = Option<Arc<str>>;
 
@@ -35,6 +37,8 @@ pub struct ProviderProfile {
     pub is_paid: bool,
     /// Whether it is asked only by its name, or where there is no other provider.
     pub is_fallback: bool,
+    /// What its results cost, where the configuration says so.
+    pub price: Option<Arc<Price>>,
     /// Whether no section of the configuration names it.
     pub is_embedded: bool,
     /// The services that it is asked for, such as `image`.

@@ -8,6 +8,7 @@ use crate::{
     cache::CacheError,
     chain::chain,
     control::ControlClosed,
+    domain::Failure,
     memory::OverBudget,
     nearest::nearest,
     store::{BadInput, StoreError},
@@ -19,6 +20,15 @@ use crate::{
 const SEE_LOG: &str = "the daemon's log says more: reel daemon logs";
 /// The next step where memory is short.
 const TRIM: &str = "send it again in a moment; reel memory trim frees what can be freed";
+
+/// A provider could not answer what it was asked about itself.
+pub(super) fn failure(failure: Failure) -> RpcError {
+    let error = RpcError::new(failure.class.code(), failure.error.message);
+    match failure.error.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
 
 /// Of the task tracker.
 pub(super) fn task(refusal: TaskRefusal) -> RpcError {

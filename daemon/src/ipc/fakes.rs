@@ -8,8 +8,8 @@ use reel_protocol::{
     endpoint::Locations,
     methods::{
         ArtifactReadResult, CacheClearResult, CacheStatsResult, CacheVerifyResult, ConfigInForce,
-        MemoryStatusResult, MemoryTrimResult, ProviderCheckResult, ProviderInfo, SubmitBatchResult,
-        SubmitResult, TaskListResult, TaskWaitResult,
+        MemoryStatusResult, MemoryTrimResult, ProviderCheckResult, ProviderInfo, ProviderModelsResult,
+        ProviderVoicesResult, SubmitBatchResult, SubmitResult, TaskListResult, TaskWaitResult,
     },
 };
 use tokio::{
@@ -23,15 +23,16 @@ use crate::{
         CacheError, ClearCache, FindArtifact, GetCacheStats, KeepMade, ReadArtifact, Spools, VerifyCache,
     },
     control::{self, ControlRequest},
+    domain::Plan,
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
     notices::Notices,
-    provider::{CheckProvider, GetProviders},
+    provider::{CheckProvider, GetProviders, ListModels, ListVoices, PreviewRequests},
     service::ServiceStats,
     store,
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
-        SubmitTask, TaskCounts, TaskRefusal, WaitFor, WaitTasks,
+        SubmitTask, TaskCounts, TaskRefusal, Trial, TryTask, WaitFor, WaitTasks,
     },
     uploads::Uploads,
 };
@@ -123,6 +124,10 @@ fn recipients(rooms: &Addr<Rooms>) -> Recipients {
         trim_memory: rooms.clone().into(),
         get_providers: rooms.clone().into(),
         check_provider: rooms.clone().into(),
+        list_models: rooms.clone().into(),
+        list_voices: rooms.clone().into(),
+        preview_requests: rooms.clone().into(),
+        try_task: rooms.clone().into(),
     }
 }
 
@@ -193,6 +198,12 @@ answers! {
     ClearCache: |_rooms, _| Ok(CacheClearResult::default());
     VerifyCache: |_rooms, _| Ok(CacheVerifyResult::default());
     GetProviders: |_rooms, _| vec![provider()];
+    ListModels: |_rooms, ListModels(name)| {
+        (name == "draft").then(|| Ok(ProviderModelsResult { models: Vec::new(), is_listed: false }))
+    };
+    ListVoices: |_rooms, _| Some(Ok(ProviderVoicesResult { providers: Vec::new() }));
+    PreviewRequests: |_rooms, _| Vec::new();
+    TryTask: |_rooms, _| Ok(Trial { plan: Plan::default(), cached: None });
     CheckProvider: |_rooms, CheckProvider(name)| (name == "draft").then(|| ProviderCheckResult {
         is_usable: true,
         detail: "embedded".to_owned(),

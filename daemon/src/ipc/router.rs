@@ -25,11 +25,11 @@ use crate::{
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
     notices::Notices,
-    provider::{CheckProvider, GetProviders},
+    provider::{CheckProvider, GetProviders, ListModels, ListVoices, PreviewRequests},
     service::ServiceStats,
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
-        SubmitTask, WaitTasks,
+        SubmitTask, TryTask, WaitTasks,
     },
     uploads::Uploads,
 };
@@ -62,6 +62,10 @@ pub struct Recipients {
     pub trim_memory: Recipient<TrimMemory>,
     pub get_providers: Recipient<GetProviders>,
     pub check_provider: Recipient<CheckProvider>,
+    pub list_models: Recipient<ListModels>,
+    pub list_voices: Recipient<ListVoices>,
+    pub preview_requests: Recipient<PreviewRequests>,
+    pub try_task: Recipient<TryTask>,
 }
 
 /// What a router is made of.
@@ -185,6 +189,9 @@ impl Router {
             ServiceStatus => service::status;
             ProviderList => service::providers;
             ProviderCheck => service::check;
+            ProviderModels => service::models;
+            ProviderVoices => service::voices;
+            ProviderDryRun => service::dry_run;
             CacheStats => cache::stats;
             CacheClear => cache::clear;
             CacheVerify => cache::verify;

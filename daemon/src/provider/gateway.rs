@@ -33,7 +33,11 @@ impl ProviderGateway {
         Self { instances, permits }
     }
 
-    fn find(&self, name: &str) -> Option<&Instance> {
+    pub(super) fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|instance| instance.profile.name == name)
     }
 }

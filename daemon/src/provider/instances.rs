@@ -155,6 +155,7 @@ fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> 
             models: config.models.clone(),
             adapter_version: kind.adapter_version().to_owned(),
             is_paid: config.is_paid,
+            price: config.price.clone().map(Arc::new),
             is_fallback: false,
             is_embedded: false,
             default_for: Vec::new(),

@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use futures_util::future::LocalBoxFuture;
-use reel_protocol::methods::ProviderCheckResult;
+use futures_util::future::{LocalBoxFuture, ready};
+use reel_protocol::methods::{PlannedRequest, ProviderCheckResult, VoiceInfo};
 
 use super::{
     Generate, GenerateError, Generated, Http, Inspector, command::CommandRunner, kinds::KINDS,
@@ -12,7 +12,9 @@ use super::{
 use crate::{
     cache::{Shelver, Spools},
     config::{KindSection, ProviderConfig},
-    domain::{ChatCapabilities, ImageCapabilities, SpeechCapabilities, VideoCapabilities},
+    domain::{
+        ChatCapabilities, Failure, ImageCapabilities, ServiceRequest, SpeechCapabilities, VideoCapabilities,
+    },
     memory::Budget,
 };
 
@@ -59,6 +61,37 @@ pub trait Provider: fmt::Debug + Send + Sync {
 
     /// Finds out whether the instance is usable; costs nothing.
     fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult>;
+
+    /// The models that the service lists; None where it has no list. Costs nothing.
+    fn models(self: Arc<Self>) -> LocalBoxFuture<'static, Result<Option<Vec<String>>, Failure>> {
+        Box::pin(ready(Ok(None)))
+    }
+
+    /// The voices that a request may name, with what a person should know about the list. Costs nothing.
+    fn voices(self: Arc<Self>) -> LocalBoxFuture<'static, Result<VoiceList, Failure>> {
+        Box::pin(ready(Ok(VoiceList::none("it has no voices to choose from"))))
+    }
+
+    /// What would be sent for this request, with secrets masked; nothing where no service on the network is asked.
+    fn requests(&self, _: &ServiceRequest) -> Vec<PlannedRequest> {
+        Vec::new()
+    }
+}
+
+/// The voices of an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VoiceList {
+    /// The voices.
+    pub voices: Vec<VoiceInfo>,
+    /// What a person should know about the list, or why it is empty.
+    pub note: Option<String>,
+}
+
+impl VoiceList {
+    /// No voices, for this reason.
+    pub fn none(why: impl Into<String>) -> Self {
+        Self { voices: Vec::new(), note: Some(why.into()) }
+    }
 }
 
 /// What the daemon lends to all instances.

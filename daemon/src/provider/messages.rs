@@ -5,7 +5,9 @@ use std::sync::Arc;
 use actix::Message;
 use reel_protocol::{
     TaskError, TaskNote,
-    methods::{ProviderCheckResult, ProviderInfo},
+    methods::{
+        PlannedRequest, ProviderCheckResult, ProviderInfo, ProviderModelsResult, ProviderVoicesResult,
+    },
 };
 
 use super::{Instance, Permit};
@@ -66,6 +68,26 @@ pub enum GenerateError {
 #[derive(Debug, Message)]
 #[rtype(result = "Option<ProviderCheckResult>")]
 pub struct CheckProvider(pub String);
+
+/// The models that the instance with that name lists, or those of its configuration; None if there is no such instance.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Result<ProviderModelsResult, Failure>>")]
+pub struct ListModels(pub String);
+
+/// The voices of the instance with that name, or of all that speak; None if there is no such instance.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Result<ProviderVoicesResult, Failure>>")]
+pub struct ListVoices(pub Option<String>);
+
+/// What the instance with that name would send for a request, with secrets masked. Asks nobody.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<PlannedRequest>")]
+pub struct PreviewRequests {
+    /// The instance's name.
+    pub provider: String,
+    /// What it would be asked.
+    pub request: ServiceRequest,
+}
 
 /// Take other instances, in the order of selection.
 #[derive(Debug, Message)]

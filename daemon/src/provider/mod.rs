@@ -12,6 +12,7 @@ mod jobs;
 mod kind;
 mod kinds;
 mod known_jobs;
+mod listings;
 mod messages;
 mod notes;
 mod permits;
@@ -25,8 +26,11 @@ pub use self::{
     http::{Http, HttpLimits},
     inspect::{InspectError, Inspector},
     instances::{Instance, InstanceFactory},
-    kind::{Equipment, Kind, Provider, kind_sections},
+    kind::{Equipment, Kind, Provider, VoiceList, kind_sections},
     kinds::KINDS,
-    messages::{CheckProvider, Generate, GenerateError, Generated, GetProviders, SetInstances},
+    messages::{
+        CheckProvider, Generate, GenerateError, Generated, GetProviders, ListModels, ListVoices,
+        PreviewRequests, SetInstances,
+    },
     permits::{Permit, Permits},
 };

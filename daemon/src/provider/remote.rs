@@ -5,10 +5,12 @@
 mod chat;
 mod check;
 mod collect;
+mod cost;
 mod failures;
 mod fetch;
 mod inputs;
 mod job;
+mod listings;
 mod reading;
 mod resume;
 mod speech;
@@ -17,8 +19,11 @@ mod tests;
 
 use std::{cell::Cell, sync::Arc};
 
-use futures_util::future::LocalBoxFuture;
-use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
+use futures_util::future::{LocalBoxFuture, ready};
+use reel_protocol::{
+    ErrorCode,
+    methods::{PlannedRequest, ProviderCheckResult},
+};
 use reqwest::{
     Method, Request, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
@@ -30,7 +35,7 @@ use self::{
     resume::Sinks,
 };
 use super::{
-    Equipment, Generate, GenerateError, Generated, Permit, Provider,
+    Equipment, Generate, GenerateError, Generated, Permit, Provider, VoiceList,
     gate::Verdict,
     http::{Document, Exchange, Reach},
     inspect::{InspectError, Inspected},
@@ -89,6 +94,18 @@ impl Provider for RemoteProvider {
 
     fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
         Box::pin(async move { self.check_service().await })
+    }
+
+    fn models(self: Arc<Self>) -> LocalBoxFuture<'static, Result<Option<Vec<String>>, Failure>> {
+        Box::pin(async move { self.list_models().await })
+    }
+
+    fn voices(self: Arc<Self>) -> LocalBoxFuture<'static, Result<VoiceList, Failure>> {
+        Box::pin(ready(Ok(self.wire.voices())))
+    }
+
+    fn requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {
+        self.planned_requests(request)
     }
 }
 
@@ -301,7 +318,7 @@ impl RemoteProvider {
         let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
         let beside = |document: &Document, passed_over, missing| Beside {
             words: words_beside_pictures(document).map(|words| shown(&words, key)),
-            cost_microusd: self.wire.cost_microusd(&headers, document),
+            cost_microusd: self.cost_microusd(&headers, document),
             passed_over,
             missing,
         };

@@ -6,7 +6,7 @@ use reel_protocol::{ChatParams, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::Value;
 
-use super::{chat::ChatAnswer, form::Form, http::Document, jobs::JobWire};
+use super::{VoiceList, chat::ChatAnswer, form::Form, http::Document, jobs::JobWire};
 use crate::{
     config::Settings,
     domain::{Class, ImageRequest},
@@ -131,6 +131,11 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
 
     /// What an answer says that its pictures cost, in millionths of a US dollar.
     fn cost_microusd(&self, headers: &HeaderMap, document: &Document) -> Option<u64>;
+
+    /// The voices that a request may name.
+    fn voices(&self) -> VoiceList {
+        VoiceList::none("this kind of service does not speak")
+    }
 
     /// A path that answers without costing anything, and with 401 where the key is wrong.
     fn check_path(&self) -> &'static str;

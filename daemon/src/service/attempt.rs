@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Instant};
 
 use actix::Recipient;
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::{CacheMode, Digest, ErrorCode, MAX_ID, TaskError};
+use reel_protocol::{CacheMode, Digest, ErrorCode, MAX_ID, Output, TaskError};
 
 use super::{Lost, ProviderWork, RunEnd, RunTask, RunTasks, ServiceStats, Work, find};
 use crate::{
     cache::{CacheError, FindInput, FindRoom, Fresh, KeepMade, Shelver},
-    domain::{Again, CacheKey, InputFile},
+    domain::{Again, CacheKey, InputFile, Quantity},
     provider::{Generate, GenerateError, Generated},
 };
 
@@ -81,7 +81,7 @@ impl ServiceParts {
         let Some(provider) = task.provider else {
             return RunEnd::failed(internal("the task needs a provider and has none"));
         };
-        let room_bytes = work.room_bytes();
+        let (room_bytes, asked) = (work.room_bytes(), work.quantity());
         if provider.is_paid && !self.shelver.has_room(room_bytes) {
             let find = FindRoom { bytes: room_bytes, make_room: Some(task.make_room.clone()) };
             match self.find_room.send(find).await {
@@ -132,7 +132,8 @@ impl ServiceParts {
         match self.keep.send(keep).await {
             Ok(Ok(mut kept)) => {
                 kept.made.flaw = flaw;
-                RunEnd::Made { kept: Box::new(kept), cost_microusd, lost }
+                let cost = provider.cost(cost_microusd, &quantity_made(asked, &kept.made.outputs));
+                RunEnd::Made { kept: Box::new(kept), cost, lost }
             }
             Ok(Err(error)) => failed(not_kept(&error, provider.is_paid)),
             Err(_) => RunEnd::failed(internal("the cache is gone")),
@@ -166,12 +167,26 @@ fn lost_input(digest: Digest) -> RunEnd {
     })
 }
 
+/// What was asked for, with what is known of it now that it is made.
+fn quantity_made(asked: Quantity, made: &[Output]) -> Quantity {
+    let pixels = |output: &Output| Some(u64::from(output.width?) * u64::from(output.height?));
+    let pixels: Option<u64> = made.iter().map(pixels).sum();
+    let seconds: Option<f64> = made.iter().map(|output| output.duration_s).sum();
+    Quantity {
+        images: asked.images.map(|_| made.len() as u64),
+        pixels: asked.pixels.map(|asked| pixels.unwrap_or(asked)),
+        // Pictures and texts last no time.
+        milliseconds: seconds.map(|seconds| (seconds * 1e3).round() as u64).or(asked.milliseconds),
+        ..asked
+    }
+}
+
 fn failed((error, again): (TaskError, Again)) -> RunEnd {
     RunEnd::Failed(error, again)
 }
 
 /// The seed of a request that names none: the same for an equal request, and another one where it is asked anew.
-fn seed(cache: CacheMode, key: &CacheKey) -> u64 {
+pub(super) fn seed(cache: CacheMode, key: &CacheKey) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(key);
     if cache == CacheMode::Fresh {

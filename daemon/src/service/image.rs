@@ -15,7 +15,7 @@ use self::{
 };
 use super::{BadParams, ProviderWork, Service, Work};
 use crate::{
-    domain::{CacheKey, ImageCapabilities, ImageRequest, ProviderProfile, ServiceRequest},
+    domain::{CacheKey, ImageCapabilities, ImageRequest, ProviderProfile, Quantity, ServiceRequest},
     nearest::nearest,
 };
 
@@ -73,6 +73,21 @@ impl ProviderWork for ImageParams {
 
     fn room_bytes(&self) -> u64 {
         ROOM_BYTES * u64::from(self.n)
+    }
+
+    fn quantity(&self) -> Quantity {
+        #[derive(serde::Deserialize)]
+        struct Extra {
+            quality: Option<String>,
+        }
+        let extra = self.extra.as_ref().and_then(|extra| extra.decode::<Extra>().ok());
+        Quantity {
+            images: Some(self.n.into()),
+            size: Some((self.width, self.height)),
+            quality: extra.and_then(|extra| extra.quality),
+            pixels: Some(u64::from(self.width) * u64::from(self.height) * u64::from(self.n)),
+            ..Quantity::default()
+        }
     }
 
     fn into_request(self: Box<Self>, seed: u64) -> ServiceRequest {

@@ -5,6 +5,7 @@ mod debug;
 mod image;
 mod key;
 mod planner;
+mod preview;
 mod run;
 mod stats;
 mod text;
@@ -15,6 +16,7 @@ mod work;
 pub use self::{
     attempt::{ServiceParts, Services},
     planner::Planner,
+    preview::{Preview, preview},
     run::{Lost, RunEnd, RunTask, RunTasks},
     stats::ServiceStats,
 };

@@ -79,6 +79,7 @@ impl Planner {
             model: work.model().or(provider.profile.model_for(service)).map(Arc::from),
             key: work.key(&provider.profile),
             is_paid: provider.profile.is_paid,
+            price: provider.profile.price.clone(),
             is_alternative: work.model().is_none() || work.model() == provider.profile.model_for(service),
         };
         let candidates = chosen.iter().map(candidate).collect();

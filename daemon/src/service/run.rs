@@ -8,7 +8,7 @@ use reel_protocol::{CacheMode, JsonText, TaskError};
 
 use crate::{
     cache::{Kept, MakeRoom},
-    domain::{Again, CancelSignal, Candidate, JobSink, ProgressSink, RemoteJob},
+    domain::{Again, CancelSignal, Candidate, Cost, JobSink, ProgressSink, RemoteJob},
     provider::Permit,
     store::StoreError,
 };
@@ -56,8 +56,8 @@ pub enum RunEnd {
     Made {
         /// The results, with the rows that name their files.
         kept: Box<Kept>,
-        /// What the provider says that they cost, in millionths of a US dollar.
-        cost_microusd: Option<u64>,
+        /// What they cost, where that is known.
+        cost: Option<Cost>,
         /// What follows if the rows cannot be written.
         lost: Lost,
     },

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
 use crate::{
-    domain::{CacheKey, ProviderProfile, ServiceRequest},
+    domain::{CacheKey, ProviderProfile, Quantity, ServiceRequest},
     json_schema::JsonSchema,
 };
 
@@ -19,6 +19,9 @@ const TEMPERATURES: RangeInclusive<f64> = 0.0..=2.0;
 
 /// Room that the store must have before an answer is paid for: the largest that is read.
 const ROOM_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Tokens of an answer whose length nobody knows yet: a page of text.
+const ANSWER_TOKENS: u64 = 1_000;
 
 /// Grows when the meaning of what is hashed in [`ProviderWork::key`] changes.
 const KEY_VERSION: &str = "reel chat key 1";
@@ -103,9 +106,24 @@ impl ProviderWork for ChatParams {
         ROOM_BYTES
     }
 
+    fn quantity(&self) -> Quantity {
+        let texts =
+            [self.messages.as_ref().map(JsonText::as_str), self.prompt.as_deref(), self.system.as_deref()];
+        let read: u64 = texts.iter().flatten().map(|text| tokens(text)).sum();
+        let written = self.max_tokens.map_or(ANSWER_TOKENS, |most| ANSWER_TOKENS.min(most.into()));
+        Quantity { input_tokens: Some(read), output_tokens: Some(written), ..Quantity::default() }
+    }
+
     fn into_request(self: Box<Self>, _: u64) -> ServiceRequest {
         ServiceRequest::Chat(*self)
     }
+}
+
+/// About how many tokens a text has: four letters of Latin text are one, and a letter of another writing is one by itself.
+fn tokens(text: &str) -> u64 {
+    let latin = text.bytes().filter(u8::is_ascii).count() as u64;
+    let other = text.chars().filter(|character| !character.is_ascii()).count() as u64;
+    latin.div_ceil(4) + other
 }
 
 /// Reads and checks the params of `text.chat`.

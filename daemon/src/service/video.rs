@@ -8,7 +8,7 @@ use reel_protocol::{
 };
 
 use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
-use crate::domain::{CacheKey, ProviderProfile, ServiceRequest, VideoCapabilities, VideoRequest};
+use crate::domain::{CacheKey, ProviderProfile, Quantity, ServiceRequest, VideoCapabilities, VideoRequest};
 
 /// The sides that may be asked for, in pixels.
 const SIDES: RangeInclusive<u32> = 16..=8_192;
@@ -132,6 +132,14 @@ impl ProviderWork for VideoParams {
 
     fn inputs(&self) -> Vec<Digest> {
         self.image.iter().chain(&self.last_image).copied().collect()
+    }
+
+    fn quantity(&self) -> Quantity {
+        Quantity {
+            size: self.size(),
+            milliseconds: self.duration_s.map(|seconds| (seconds * 1e3).round() as u64),
+            ..Quantity::default()
+        }
     }
 
     fn into_request(self: Box<Self>, seed: u64) -> ServiceRequest {

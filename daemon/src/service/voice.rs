@@ -8,7 +8,10 @@ use reel_protocol::{
 };
 
 use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
-use crate::domain::{CacheKey, ProviderProfile, ServiceRequest, SpeechCapabilities};
+use crate::{
+    domain::{CacheKey, ProviderProfile, Quantity, ServiceRequest, SpeechCapabilities},
+    media::speaking_time,
+};
 
 /// The speeds that may be asked for.
 const SPEEDS: RangeInclusive<f64> = 0.25..=4.0;
@@ -79,6 +82,15 @@ impl ProviderWork for SpeechParams {
 
     fn room_bytes(&self) -> u64 {
         ROOM_BYTES
+    }
+
+    fn quantity(&self) -> Quantity {
+        let length = speaking_time(&self.text, self.language.as_deref()).div_f64(self.speed);
+        Quantity {
+            characters: Some(self.text.chars().count() as u64),
+            milliseconds: Some(length.as_millis() as u64),
+            ..Quantity::default()
+        }
     }
 
     fn into_request(self: Box<Self>, _: u64) -> ServiceRequest {

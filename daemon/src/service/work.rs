@@ -8,7 +8,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::RunEnd;
 use crate::{
-    domain::{CacheKey, CancelSignal, ProgressSink, ProviderProfile, ServiceRequest},
+    domain::{CacheKey, CancelSignal, ProgressSink, ProviderProfile, Quantity, ServiceRequest},
     nearest::nearest,
 };
 
@@ -58,6 +58,11 @@ pub(super) trait ProviderWork: Send + Sync {
 
     /// Room that the store must have for the outputs before a provider is paid for them: what is made must not be lost for want of it.
     fn room_bytes(&self) -> u64;
+
+    /// How much it asks for, as far as that is known before it is made.
+    fn quantity(&self) -> Quantity {
+        Quantity::default()
+    }
 
     /// What the provider is asked; `seed` is for requests that name none.
     fn into_request(self: Box<Self>, seed: u64) -> ServiceRequest;

@@ -155,7 +155,7 @@ mod tests {
                 outputs: Vec::new(),
                 error: None,
                 notes: Vec::new(),
-                cost_microusd: None,
+                cost: None,
             };
             super::super::finish(&connection, &finish).unwrap();
         }

@@ -43,6 +43,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     "CREATE TABLE inputs (task INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (task, digest)) STRICT, WITHOUT ROWID;
      CREATE INDEX inputs_by_digest ON inputs (digest);
      CREATE TABLE pins (digest BLOB PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+    // Whether a cost follows from a price and not from what the provider reports.
+    "ALTER TABLE tasks ADD COLUMN cost_is_estimate INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// New rows go to the right edges of their trees, a few pages each, so that a larger cache gains nothing: with 4 or 16 MiB as many tasks are

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use reel_protocol::{
-    BatchId, Cost, Digest, JsonText, Progress, Source, TaskId, TaskState, TaskView, Timestamp,
-    limits::PAGE_BYTES,
+    BatchId, Digest, JsonText, Progress, Source, TaskId, TaskState, TaskView, Timestamp, limits::PAGE_BYTES,
 };
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
@@ -13,9 +12,10 @@ use super::{
     columns::{hold_at, json_at, state_at},
     inline_text,
 };
+use crate::domain::Cost;
 
 const COLUMNS: &str = "id, rev, kind, name, state, hold_reason, priority, client, batch, after, coalesce(provider, wanted_provider), \
-     model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata, notes, cost_microusd";
+     model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata, notes, cost_microusd, cost_is_estimate";
 
 /// The columns that may be large.
 const PARAMS: usize = 18;
@@ -242,14 +242,19 @@ fn task_outline(row: &Row<'_>) -> rusqlite::Result<TaskView> {
         params: JsonText::default(),
         outputs: Vec::new(),
         error: json_at(row, 19)?,
-        cost: row.get::<_, Option<u64>>(22)?.map(cost),
+        cost: cost(row)?,
         notes: json_at(row, 21)?.unwrap_or_default(),
         metadata: None,
     })
 }
 
-fn cost(microusd: u64) -> Cost {
-    Cost { amount: microusd as f64 / 1e6, currency: "USD".to_owned(), estimated: false }
+/// What a task has cost. One that had nothing made of its own has paid nothing.
+fn cost(row: &Row<'_>) -> rusqlite::Result<Option<reel_protocol::Cost>> {
+    let (stored, is_estimate): (Option<u64>, bool) = (row.get(22)?, row.get(23)?);
+    let is_made = row.get::<_, Option<String>>(13)?.is_none_or(|name| source(&name) == Source::Made);
+    let cost =
+        if is_made { stored.map(|microusd| Cost { microusd, is_estimate }) } else { Some(Cost::NOTHING) };
+    Ok(cost.map(Cost::shown))
 }
 
 fn source(name: &str) -> Source {

@@ -8,6 +8,7 @@ use super::{
     attempts::{LEFT, end_attempt, forget_left_providers, forget_remote_ids},
     columns::{notes_text, source_name, to_json},
 };
+use crate::domain::Cost;
 
 /// The end of a task.
 #[derive(Debug, Clone)]
@@ -30,8 +31,8 @@ pub struct Finish {
     pub outputs: Vec<Digest>,
     /// What a person should know about the results.
     pub notes: Vec<TaskNote>,
-    /// What the provider says that they cost, in millionths of a US dollar.
-    pub cost_microusd: Option<u64>,
+    /// What they cost, where that is known.
+    pub cost: Option<Cost>,
     /// Why the task failed.
     pub error: Option<TaskError>,
 }
@@ -41,7 +42,7 @@ pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?, rev = ?, finished_ms = ?, hold_reason = NULL, not_before_ms = NULL, source = ?, error = ?, \
          ended = (SELECT coalesce(max(ended), 0) + 1 FROM tasks WHERE ended IS NOT NULL), \
-         provider = coalesce(?, provider), model = coalesce(?, model), notes = ?, cost_microusd = ? WHERE id = ?",
+         provider = coalesce(?, provider), model = coalesce(?, model), notes = ?, cost_microusd = ?, cost_is_estimate = ? WHERE id = ?",
     )?;
     statement.execute(params![
         finish.state.name(),
@@ -52,7 +53,8 @@ pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError
         finish.provider,
         finish.model,
         notes_text(&finish.notes)?,
-        finish.cost_microusd,
+        finish.cost.map(|cost| cost.microusd),
+        finish.cost.is_some_and(|cost| cost.is_estimate),
         finish.id.0,
     ])?;
     let outcome = finish.error.as_ref().map_or(finish.state.name(), |error| error.code.as_str());

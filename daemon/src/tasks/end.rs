@@ -2,7 +2,7 @@
 
 use reel_protocol::{Digest, ErrorCode, Source, TaskError, TaskNote, TaskState};
 
-use crate::cache::Made;
+use crate::{cache::Made, domain::Cost};
 
 /// How a task ends.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct End {
     pub(super) model: Option<String>,
     pub(super) outputs: Vec<Digest>,
     pub(super) notes: Vec<TaskNote>,
-    pub(super) cost_microusd: Option<u64>,
+    pub(super) cost: Option<Cost>,
     pub(super) error: Option<TaskError>,
 }
 
@@ -27,9 +27,9 @@ impl End {
         Self { source: Some(source), provider, model, outputs, notes, ..Self::bare(state, made.flaw.clone()) }
     }
 
-    /// With what the provider says that the results cost: only of the task that had them made.
-    pub(super) fn with_cost(self, cost_microusd: Option<u64>) -> Self {
-        Self { cost_microusd, ..self }
+    /// With what the results cost: only of the task that had them made.
+    pub(super) fn with_cost(self, cost: Option<Cost>) -> Self {
+        Self { cost, ..self }
     }
 
     /// Done, with nothing to show.
@@ -55,7 +55,7 @@ impl End {
             model: None,
             outputs: Vec::new(),
             notes: Vec::new(),
-            cost_microusd: None,
+            cost: None,
             error,
         }
     }

@@ -208,8 +208,8 @@ impl<S: Surroundings> Machine<S> {
             Write::Start { start, run } => self.start_written(start, *run, outcome.map(drop)),
             Write::Step { step, then } => self.step_written(write, step, *then, outcome.map(drop)),
             Write::Finish(finish) => self.finish_written(write, finish, outcome.map(drop)),
-            Write::Results { run, made, maker, cost_microusd, lost, ends } => match outcome {
-                Ok(_) => self.results_written(*run, made, (*maker, *cost_microusd), ends),
+            Write::Results { run, made, maker, cost, lost, ends } => match outcome {
+                Ok(_) => self.results_written(*run, made, (*maker, *cost), ends),
                 Err(error) => self.results_refused(*run, ends, lost(error)),
             },
             Write::Remember { request, .. } => {

@@ -9,7 +9,12 @@ use reel_protocol::{
 };
 use tokio::sync::oneshot;
 
-use crate::{domain::PlanTasks, store, tasks::TaskRefusal};
+use crate::{
+    cache::Made,
+    domain::{Plan, PlanTasks},
+    store,
+    tasks::TaskRefusal,
+};
 
 /// Who sends a request.
 #[derive(Debug, Clone)]
@@ -28,6 +33,23 @@ pub struct SubmitTask {
     pub caller: Caller,
     /// What.
     pub spec: TaskSpec,
+}
+
+/// Say how a task would run, and whether the cache has its result. Nothing is accepted.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Trial, TaskRefusal>")]
+pub struct TryTask {
+    /// What would be submitted.
+    pub spec: TaskSpec,
+}
+
+/// How a task would run.
+#[derive(Debug)]
+pub struct Trial {
+    /// Its plan.
+    pub plan: Plan,
+    /// What the cache has for it.
+    pub cached: Option<Arc<Made>>,
 }
 
 /// Accept many, all or none.

@@ -23,8 +23,8 @@ pub use self::{
     error::TaskRefusal,
     messages::{
         CallService, Caller, DecideTask, Decision, Drain, Drained, GetTask, GetTaskCounts, Gone, ListTasks,
-        PauseQueue, RemoveTask, Replan, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts, WaitFor,
-        WaitTasks,
+        PauseQueue, RemoveTask, Replan, SetTaskLimits, SubmitBatch, SubmitTask, TaskCounts, Trial, TryTask,
+        WaitFor, WaitTasks,
     },
     tracker::{TaskTracker, TrackerParts, apply},
 };

@@ -72,6 +72,7 @@ impl PlanTasks for AnyPlan {
     fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal> {
         let key = *blake3::hash(spec.params.as_str().as_bytes()).as_bytes();
         let candidate = Candidate {
+            price: None,
             provider: "fake".into(),
             model: None,
             key,

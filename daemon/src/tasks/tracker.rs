@@ -11,6 +11,7 @@ mod requests;
 mod restart;
 mod show;
 mod sinks;
+mod trial;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -214,10 +215,10 @@ impl TaskTracker {
         self.stops.remove(&run);
         let end = match end {
             RunEnd::Done => AttemptEnd::Done,
-            RunEnd::Made { kept, cost_microusd, lost } => {
+            RunEnd::Made { kept, cost, lost } => {
                 let made = Arc::new(kept.made.clone());
                 self.kept.insert(run, *kept);
-                AttemptEnd::Made { made, cost_microusd, lost }
+                AttemptEnd::Made { made, cost, lost }
             }
             RunEnd::Failed(error, again) => AttemptEnd::Failed(error, again),
             RunEnd::Stopped => AttemptEnd::Stopped,

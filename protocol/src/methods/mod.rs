@@ -131,6 +131,12 @@ methods! {
     ProviderList = "provider.list": Empty => ProviderListResult;
     /// Whether a provider is usable; never costs anything.
     ProviderCheck = "provider.check": ProviderCheckParams => ProviderCheckResult;
+    /// The models that requests to a provider may name; never costs anything.
+    ProviderModels = "provider.models": ProviderModelsParams => ProviderModelsResult;
+    /// The voices that requests to a provider may name; never costs anything.
+    ProviderVoices = "provider.voices": ProviderVoicesParams => ProviderVoicesResult;
+    /// What a request would do and cost, without asking anybody.
+    ProviderDryRun = "provider.dry_run": DryRunParams => DryRunResult;
     /// What the cache holds and how it did.
     CacheStats = "cache.stats": Empty => CacheStatsResult;
     /// Drops entries; what a task in the history names stays.

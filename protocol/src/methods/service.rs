@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CacheMode, JsonText, Seconds, Timestamp, WaitReason};
+use crate::{CacheMode, Cost, JsonText, Seconds, Timestamp, WaitReason};
 
 /// A call of one method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,4 +154,107 @@ pub struct ProviderCheckResult {
     pub is_usable: bool,
     /// What was looked at, or what is wrong.
     pub detail: String,
+}
+
+/// Which provider is asked for its models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderModelsParams {
+    /// The instance's name.
+    pub name: String,
+}
+
+/// The models that a request may name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderModelsResult {
+    /// As the provider lists them; those of the configuration where it lists none.
+    pub models: Vec<String>,
+    /// Whether the provider itself listed them, and not the configuration alone.
+    pub is_listed: bool,
+}
+
+/// Whose voices are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProviderVoicesParams {
+    /// The instance's name; every provider that speaks if absent.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// The voices of each provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderVoicesResult {
+    /// In the order of the providers.
+    pub providers: Vec<VoicesOfProvider>,
+}
+
+/// The voices of one provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoicesOfProvider {
+    /// The instance's name.
+    pub name: String,
+    /// The voices that a request may name.
+    pub voices: Vec<VoiceInfo>,
+    /// What a person should know about the list, or why there is none.
+    pub note: Option<String>,
+}
+
+/// One voice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VoiceInfo {
+    /// What a request names.
+    pub id: String,
+    /// Its language, as a BCP 47 tag, where that is known.
+    pub language: Option<String>,
+    /// `male` or `female`, where that is known.
+    pub gender: Option<String>,
+    /// For people.
+    pub name: Option<String>,
+}
+
+/// A request that is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DryRunParams {
+    /// `service.method`, such as `image.generate`.
+    pub kind: String,
+    /// The method's params, an object.
+    #[serde(default)]
+    pub params: JsonText,
+    /// The provider instance to use; else the daemon selects.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// How the cache would be used.
+    #[serde(default)]
+    pub cache: CacheMode,
+}
+
+/// What a request would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DryRunResult {
+    /// The provider that would be asked, or that made what the cache has; absent where none is needed.
+    pub provider: Option<String>,
+    /// That provider's model.
+    pub model: Option<String>,
+    /// `free` or `paid`; absent where no provider is needed.
+    pub billing: Option<String>,
+    /// The providers that would be asked after it, in their order, if it refuses for reasons of its own.
+    pub others: Vec<String>,
+    /// Whether the cache has the result, so that nobody would be asked.
+    pub is_cached: bool,
+    /// What it would probably cost; absent where nobody knows.
+    pub cost: Option<Cost>,
+    /// What would be sent; empty where nothing is sent, and for providers that are no services on the network.
+    pub requests: Vec<PlannedRequest>,
+}
+
+/// A request of HTTP as it would be sent, with secrets masked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedRequest {
+    /// Such as `POST`.
+    pub method: String,
+    /// Where it goes.
+    pub url: String,
+    /// The headers that say more than how the body is written.
+    pub headers: BTreeMap<String, String>,
+    /// The body, where it is JSON.
+    pub body: Option<JsonText>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reel_protocol::CacheMode;
 use reeld::{
     cache::Made,
-    domain::{Again, JobFields, RemoteJob},
+    domain::{Again, Cost, JobFields, RemoteJob},
     tasks::machine::{Attempt, AttemptEnd, Event, RunId},
 };
 
@@ -296,7 +296,7 @@ impl World {
             flaw: None,
         });
         let lost = if PROVIDERS[provider].is_paid { paid_results_lost } else { free_results_lost };
-        let end = AttemptEnd::Made { made, cost_microusd: Some(40_000), lost };
+        let end = AttemptEnd::Made { made, cost: Some(Cost { microusd: 40_000, is_estimate: false }), lost };
         self.give_permit_back(run);
         if let Some(call) = self.calls.get_mut(&run) {
             call.is_over = true;

@@ -73,6 +73,7 @@ impl PlanTasks for Planner {
             return Err(PlanRefusal { index: 0, code, message: "no such provider".to_owned(), hint: None });
         }
         let candidate = |place: usize| Candidate {
+            price: None,
             provider: Arc::from(PROVIDERS[place].name),
             model: None,
             key: key_of(place, spec.params.as_str()),

@@ -5,16 +5,19 @@ use std::time::Duration;
 use reel_protocol::{
     RpcError, TaskSpec, TaskView,
     methods::{
-        Empty, ProviderCheckParams, ProviderCheckResult, ProviderListResult, ServiceCallParams,
-        ServiceStatusResult,
+        DryRunParams, DryRunResult, Empty, ProviderCheckParams, ProviderCheckResult, ProviderListResult,
+        ProviderModelsParams, ProviderModelsResult, ProviderVoicesParams, ProviderVoicesResult,
+        ServiceCallParams, ServiceStatusResult,
     },
 };
 use tokio::sync::oneshot;
 
 use crate::{
+    domain::Cost,
     ipc::{call::Asker, errors, router::ask, validate},
-    provider::{CheckProvider, GetProviders},
-    tasks::CallService,
+    provider::{CheckProvider, GetProviders, ListModels, ListVoices, PreviewRequests},
+    service::{Preview, preview},
+    tasks::{CallService, Trial, TryTask},
 };
 
 /// How much longer than its timeout a call may take to be accepted: a disk that hangs must not keep its caller.
@@ -58,6 +61,91 @@ pub(in crate::ipc) async fn check(
     {
         return Ok(result);
     }
+    Err(unknown(&asker, &params.name).await?)
+}
+
+/// The refusal of a name that no provider has, with the nearest one.
+async fn unknown(asker: &Asker, name: &str) -> Result<RpcError, RpcError> {
     let providers = ask(&asker.router.recipients().get_providers, GetProviders).await?;
-    Err(errors::no_provider(&params.name, providers.iter().map(|provider| provider.name.as_str())))
+    Ok(errors::no_provider(name, providers.iter().map(|provider| provider.name.as_str())))
+}
+
+pub(in crate::ipc) async fn models(
+    asker: Asker,
+    params: ProviderModelsParams,
+) -> Result<ProviderModelsResult, RpcError> {
+    validate::name("name", &params.name)?;
+    match ask(&asker.router.recipients().list_models, ListModels(params.name.clone())).await? {
+        Some(listed) => listed.map_err(errors::failure),
+        None => Err(unknown(&asker, &params.name).await?),
+    }
+}
+
+pub(in crate::ipc) async fn voices(
+    asker: Asker,
+    params: ProviderVoicesParams,
+) -> Result<ProviderVoicesResult, RpcError> {
+    if let Some(name) = &params.name {
+        validate::name("name", name)?;
+    }
+    match ask(&asker.router.recipients().list_voices, ListVoices(params.name.clone())).await? {
+        Some(listed) => listed.map_err(errors::failure),
+        None => Err(unknown(&asker, params.name.as_deref().unwrap_or_default()).await?),
+    }
+}
+
+pub(in crate::ipc) async fn dry_run(asker: Asker, params: DryRunParams) -> Result<DryRunResult, RpcError> {
+    let DryRunParams { kind, params, provider, cache } = params;
+    let spec = TaskSpec { kind, params, provider, cache, ..TaskSpec::default() };
+    validate::spec(&spec)?;
+    let tried = ask(&asker.router.recipients().try_task, TryTask { spec: spec.clone() }).await?;
+    let Trial { plan, cached } = tried.map_err(errors::task)?;
+    let Some(first) = plan.candidates.first() else { return Ok(without_provider()) };
+    let owned = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
+    let billing = Some(if first.is_paid { "paid" } else { "free" }.to_owned());
+    let others = plan.candidates.iter().skip(1).filter(|other| other.is_alternative);
+    let others = others.map(|other| other.provider.to_string()).collect();
+    if let Some(made) = cached {
+        let (provider, model) = (Some(made.provider.clone()), made.model.clone());
+        let cost = Some(Cost::NOTHING.shown());
+        return Ok(DryRunResult {
+            provider,
+            model,
+            billing,
+            others,
+            is_cached: true,
+            cost,
+            requests: Vec::new(),
+        });
+    }
+    let mut result = DryRunResult {
+        provider: Some(first.provider.to_string()),
+        model: owned(&first.model),
+        billing,
+        others,
+        is_cached: false,
+        cost: None,
+        requests: Vec::new(),
+    };
+    if let Some(Preview { quantity, request }) = preview(&spec.kind, &plan.params, cache, &first.key) {
+        result.cost = first.cost(None, &quantity).map(Cost::shown);
+        if let Some(request) = request {
+            let asked = PreviewRequests { provider: first.provider.to_string(), request };
+            result.requests = ask(&asker.router.recipients().preview_requests, asked).await?;
+        }
+    }
+    Ok(result)
+}
+
+/// The daemon does it by itself, for nothing.
+fn without_provider() -> DryRunResult {
+    DryRunResult {
+        provider: None,
+        model: None,
+        billing: None,
+        others: Vec::new(),
+        is_cached: false,
+        cost: Some(Cost::NOTHING.shown()),
+        requests: Vec::new(),
+    }
 }

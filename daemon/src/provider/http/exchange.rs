@@ -70,14 +70,19 @@ impl Exchange {
     }
 
     /// The beginning of a body that says what went wrong; whatever came of it before it was cut.
-    pub async fn error_text(mut self) -> Vec<u8> {
+    pub async fn error_text(self) -> Vec<u8> {
+        self.beginning(MAX_ERROR_BYTES).await
+    }
+
+    /// The first bytes of a body; whatever came of them before it was cut.
+    pub async fn beginning(mut self, most_bytes: usize) -> Vec<u8> {
         let mut text = Vec::new();
-        while text.len() < MAX_ERROR_BYTES
+        while text.len() < most_bytes
             && let Ok(Some(bytes)) = self.next_chunk().await
         {
             text.extend_from_slice(&bytes);
         }
-        text.truncate(MAX_ERROR_BYTES);
+        text.truncate(most_bytes);
         text
     }
 }

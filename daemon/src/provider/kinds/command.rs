@@ -3,7 +3,11 @@
 mod picture;
 mod speech;
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use futures_util::future::{LocalBoxFuture, ready};
 use reel_protocol::{ErrorCode, SpeechFormat, methods::ProviderCheckResult};
@@ -18,7 +22,7 @@ use crate::{
     },
     memory::Holder,
     provider::{
-        Equipment, Generate, GenerateError, Generated, Kind, Provider,
+        Equipment, Generate, GenerateError, Generated, Kind, Provider, VoiceList,
         command::{
             CommandDefinition, CommandError, CommandSettings, Made, Placeholder, Values, Voice, find_program,
             shipped,
@@ -32,24 +36,14 @@ use crate::{
 /// The services of this version that a program can serve.
 const SERVICES: &[&str] = &["image", "voice"];
 
+/// Keys of a definition that a section does not have as keys of its own: remarks about the definition, and what every provider has.
+const OTHER_KEYS: [&str; 7] = ["about", "source", "checked_on", "verified", "services", "billing", "model"];
+
 /// The keys of a section beside those of every provider.
-const KEYS: &[&str] = &[
-    "definition",
-    "install",
-    "program",
-    "argv",
-    "stdin",
-    "output",
-    "exit",
-    "environment",
-    "timeout_s",
-    "memory_mb",
-    "output_max_mb",
-    "voice",
-    "languages",
-    "voice_list",
-    "voice_format",
-];
+static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let own = CommandSettings::KEYS.iter().copied().filter(|key| !OTHER_KEYS.contains(key));
+    std::iter::once("definition").chain(own).collect()
+});
 
 /// Params of a picture that a program may not be told, with the placeholder that would tell it.
 const IMAGE_PARAMS: &[(&str, Placeholder)] = &[
@@ -72,7 +66,7 @@ impl KindSection for Command {
     }
 
     fn keys(&self) -> &'static [&'static str] {
-        KEYS
+        &KEYS
     }
 
     fn services(&self) -> &'static [&'static str] {
@@ -84,6 +78,10 @@ impl KindSection for Command {
     }
 
     fn read(&self, section: &mut Section<'_>) -> Option<KindConfig> {
+        if section.has("models") {
+            section.complain("models", "does not hold for a program, which has one model; set model");
+            return None;
+        }
         let base = match section.text("definition") {
             Some(name) => match shipped(&name) {
                 Ok(settings) => settings,
@@ -265,6 +263,10 @@ impl Provider for CommandProvider {
         })
     }
 
+    fn voices(self: Arc<Self>) -> LocalBoxFuture<'static, Result<VoiceList, Failure>> {
+        Box::pin(async move { self.list_voices().await })
+    }
+
     fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
         let found = find_program(&self.definition.program, self.definition.install.as_deref());
         Box::pin(ready(match found {
@@ -411,6 +413,10 @@ mod tests {
             (
                 format!("{own}argv = ['{{prompt}}', '{{output}}']\nexit = {{ 3 = 7 }}"),
                 "7:8: providers.x.exit must be a table of texts",
+            ),
+            (
+                format!("{own}argv = ['{{prompt}}', '{{output}}']\nmodels = {{ image = 'm' }}"),
+                "7:10: providers.x.models does not hold for a program",
             ),
             (format!("{own}argvs = []"), "unknown key providers.x.argvs; did you mean argv?"),
             (

@@ -10,7 +10,7 @@ mod videos;
 
 use std::{sync::Arc, time::SystemTime};
 
-use reel_protocol::{ChatParams, SpeechFormat, SpeechParams};
+use reel_protocol::{ChatParams, SpeechFormat, SpeechParams, methods::VoiceInfo};
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,7 @@ use crate::{
         VideoCapabilities,
     },
     provider::{
-        Equipment, Kind, Provider,
+        Equipment, Kind, Provider, VoiceList,
         chat::ChatAnswer,
         http::{Document, Node, retry_after, should_retry},
         jobs::JobWire,
@@ -37,6 +37,12 @@ const ADDRESS: &str = "https://api.openai.com/v1";
 
 /// The voice where neither a request nor the configuration names one: the API asks for one, and every model of it has this one.
 const VOICE: &str = "alloy";
+
+/// The voices of the speech API (openai-openapi, `VoiceIdsShared`); not every model has all of them.
+const VOICES: [&str; 13] = [
+    "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer",
+    "verse",
+];
 
 /// What a gateway answers that lost the service behind it after it had asked: that may go on, and charge. `LiteLLM` answers 408 where it
 /// gave up waiting, others 504, and Cloudflare 524; 502 and 520 also say that the service hung up in the middle of its answer.
@@ -279,6 +285,12 @@ impl Wire for Openai {
         let dollars: f64 = header.or_else(|| document.roots.iter().find_map(of_root))?;
         // Beyond, it is another unit or nonsense.
         (0.0..=MOST_DOLLARS).contains(&dollars).then(|| (dollars * 1e6).round() as u64)
+    }
+
+    fn voices(&self) -> VoiceList {
+        let voice = |id: &&str| VoiceInfo { id: (*id).to_owned(), ..VoiceInfo::default() };
+        let note = "the voices that OpenAI documents; another server may have others";
+        VoiceList { voices: VOICES.iter().map(voice).collect(), note: Some(note.to_owned()) }
     }
 
     fn check_path(&self) -> &'static str {

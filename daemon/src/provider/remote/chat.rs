@@ -173,7 +173,7 @@ impl RemoteProvider {
             notes.push(TaskNote::new(TaskNote::TRUNCATED, message));
         }
         let usage = usage.map(|usage| json!({ "usage": usage }).to_string()).unwrap_or_default();
-        let cost_microusd = self.wire.cost_microusd(&head.headers, &Document::of_error(usage.as_bytes()));
+        let cost_microusd = self.cost_microusd(&head.headers, &Document::of_error(usage.as_bytes()));
         let (text, facts) = if tool_calls.is_empty() {
             (text, Facts::new("text/plain", "txt"))
         } else {

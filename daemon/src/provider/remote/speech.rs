@@ -96,7 +96,7 @@ impl RemoteProvider {
             }
             Came::File(file, Inspection { facts, condition }) => {
                 self.sound(&facts, &condition).map(|notes| {
-                    let cost_microusd = self.wire.cost_microusd(&headers, &Document::default());
+                    let cost_microusd = self.cost_microusd(&headers, &Document::default());
                     Spoken { file, facts, notes, cost_microusd }
                 })
             }

@@ -50,6 +50,7 @@ fn studio(home: &tempfile::TempDir, budget: Budget, base_url: Url) -> RemoteProv
     let shelver = cache.shelver();
     RemoteProvider {
         config: ProviderConfig {
+            price: None,
             name: "studio".to_owned(),
             kind: "openai",
             own: RemoteConfig {

@@ -10,7 +10,7 @@ use reel_protocol::{
 use super::{Moment, RequestId, RunId};
 use crate::{
     cache::{Key, Made},
-    domain::{Refused, RemoteJob},
+    domain::{Cost, Refused, RemoteJob},
     store::{self, Accepted, Finish, NewTask, Pruned, Recovered, RemoteId, Start, Step, StoreError},
     tasks::{Candidate, Drained, Lost, PlanSpec, PlanTasks, TaskRefusal},
 };
@@ -166,7 +166,7 @@ pub enum Write {
         /// The task that had them made, and has the cost.
         maker: Option<TaskId>,
         /// What they cost.
-        cost_microusd: Option<u64>,
+        cost: Option<Cost>,
         /// What follows if this write fails.
         lost: Lost,
         /// The ends of all tasks that share the results.

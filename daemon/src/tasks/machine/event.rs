@@ -7,7 +7,7 @@ use reel_protocol::{BatchId, TaskError, TaskId, TaskSpec};
 use super::{Outcome, Write};
 use crate::{
     cache::Made,
-    domain::RemoteJob,
+    domain::{Cost, RemoteJob},
     store::{Recovered, StoreError},
     tasks::{Again, Caller, Decision, Lost, Plan, PlanRefusal, PlanTasks, SetTaskLimits, TaskRefusal},
 };
@@ -236,8 +236,8 @@ pub enum AttemptEnd {
     Made {
         /// The results, without their rows.
         made: Arc<Made>,
-        /// What the provider says that they cost, in millionths of a US dollar.
-        cost_microusd: Option<u64>,
+        /// What they cost, where that is known.
+        cost: Option<Cost>,
         /// What follows if the rows cannot be written.
         lost: Lost,
     },

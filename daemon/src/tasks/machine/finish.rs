@@ -43,7 +43,7 @@ impl<S: Surroundings> Machine<S> {
             model: end.model,
             outputs: end.outputs,
             notes,
-            cost_microusd: end.cost_microusd,
+            cost: end.cost,
             error: end.error,
         };
         self.ready.remove(id);

@@ -7,6 +7,7 @@ use reel_protocol::{Progress, Source, TaskId, TaskState, TaskView};
 use super::{Intake, Machine, Surroundings, Write, accept::new_task};
 use crate::{
     cache::Made,
+    domain::Cost,
     store::{self, NewTask, StoreError},
     tasks::{Plan, live::live_task, ready::Lane},
 };
@@ -96,7 +97,7 @@ fn hit_view(request: &store::Request, row: &NewTask, made: &Made) -> TaskView {
         params: row.params.clone(),
         outputs: made.outputs.clone(),
         error: None,
-        cost: None,
+        cost: Some(Cost::NOTHING.shown()),
         notes: row.notes.clone(),
         metadata: row.metadata.clone(),
     }

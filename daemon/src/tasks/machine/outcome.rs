@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     cache::Made,
+    domain::Cost,
     store::{Finish, UNREACHED},
     tasks::{
         Again, Lost,
@@ -21,8 +22,8 @@ use crate::{
 impl<S: Surroundings> Machine<S> {
     /// An attempt is over: its slot is free, and its outcome belongs to all that share it.
     pub(super) fn ended(&mut self, run: RunId, end: AttemptEnd) {
-        if let AttemptEnd::Made { made, cost_microusd, lost } = end {
-            return self.made(run, made, cost_microusd, lost);
+        if let AttemptEnd::Made { made, cost, lost } = end {
+            return self.made(run, made, cost, lost);
         }
         let (leader, members) = self.take_run(run);
         self.count_ended(leader.is_some() && matches!(end, AttemptEnd::Stopped));
@@ -55,7 +56,7 @@ impl<S: Surroundings> Machine<S> {
     ///
     /// The attempt stays until the rows are there, without a slot: whoever leads its flight by then, or has taken it over, has its results too,
     /// and nobody asks for the same meanwhile.
-    fn made(&mut self, run: RunId, made: Arc<Made>, cost_microusd: Option<u64>, lost: Lost) {
+    fn made(&mut self, run: RunId, made: Arc<Made>, cost: Option<Cost>, lost: Lost) {
         let leader = self.runs.get_mut(&run).and_then(|run| {
             run.phase = Phase::Over;
             run.leader
@@ -66,11 +67,11 @@ impl<S: Surroundings> Machine<S> {
         for member in members {
             // One whose transition is on its way follows when the rows are there.
             if self.live.get(&member).is_some_and(|task| !task.is_committing) {
-                let end = end_of(member, &made, (maker, cost_microusd));
+                let end = end_of(member, &made, (maker, cost));
                 ends.extend(self.plan_finish(member, end));
             }
         }
-        self.commit(Write::Results { run, made, maker, cost_microusd, lost, ends });
+        self.commit(Write::Results { run, made, maker, cost, lost, ends });
         self.count_ended(false);
     }
 
@@ -79,7 +80,7 @@ impl<S: Surroundings> Machine<S> {
         &mut self,
         run: RunId,
         made: &Arc<Made>,
-        (maker, cost_microusd): (Option<TaskId>, Option<u64>),
+        (maker, cost): (Option<TaskId>, Option<Cost>),
         ends: &[Finish],
     ) {
         let (_, members) = self.take_run(run);
@@ -87,7 +88,7 @@ impl<S: Surroundings> Machine<S> {
             members.into_iter().filter(|member| ends.iter().all(|end| end.id != *member)).collect();
         let maker = maker.or_else(|| joined.first().copied());
         for member in joined {
-            self.conclude(member, end_of(member, made, (maker, cost_microusd)));
+            self.conclude(member, end_of(member, made, (maker, cost)));
         }
         for end in ends {
             self.finished(end);
@@ -240,10 +241,10 @@ impl<S: Surroundings> Machine<S> {
 }
 
 /// The end of a task with results. One of those that share them, the maker, has the cost.
-fn end_of(member: TaskId, made: &Made, (maker, cost_microusd): (Option<TaskId>, Option<u64>)) -> End {
+fn end_of(member: TaskId, made: &Made, (maker, cost): (Option<TaskId>, Option<Cost>)) -> End {
     let is_maker = maker == Some(member);
     let source = if is_maker { Source::Made } else { Source::Shared };
-    End::made(source, made).with_cost(cost_microusd.filter(|_| is_maker))
+    End::made(source, made).with_cost(cost.filter(|_| is_maker))
 }
 
 /// Why a task is held that asked for the same as one whose outcome nobody knows.

@@ -48,7 +48,7 @@ impl RunTasks for FakeServices {
                 "image.generate" | "image.cached" => {
                     let key = key.filter(|_| &*task.kind == "image.cached");
                     let kept = Box::new(cache.send(picture(key)).await.unwrap().unwrap());
-                    RunEnd::Made { kept, cost_microusd: None, lost }
+                    RunEnd::Made { kept, cost: None, lost }
                 }
                 _ => RunEnd::Done,
             }

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use reel_protocol::SpeechParams;
+use reel_protocol::{SpeechParams, methods::VoiceInfo};
 use tokio::sync::watch;
 
 use super::CommandProvider;
@@ -12,12 +12,33 @@ use crate::{
     media,
     memory::Holder,
     provider::{
-        GenerateError, Generated,
-        command::{CommandError, Placeholder, Values, for_language, named},
+        GenerateError, Generated, VoiceList,
+        command::{CommandError, Placeholder, Values, Voice, for_language, named},
     },
 };
 
 impl CommandProvider {
+    /// The program's own list of voices, which it is asked for once.
+    pub(super) async fn list_voices(&self) -> Result<VoiceList, Failure> {
+        let definition = &self.definition;
+        if let Some(list) = &definition.voice_list {
+            let listing = || self.equipment.commands.voices(&self.config.name, definition, list);
+            let voices = self.voices.get_or_try_init(listing).await?;
+            let info = |voice: &Voice| VoiceInfo {
+                id: voice.id.clone(),
+                language: Some(voice.language.clone()),
+                gender: voice.gender.map(str::to_owned),
+                name: Some(voice.name.clone()),
+            };
+            return Ok(VoiceList { voices: voices.iter().map(info).collect(), note: None });
+        }
+        Ok(VoiceList::none(if definition.argv.needs(Placeholder::Model) {
+            "its model is its voice"
+        } else {
+            "it lists no voices"
+        }))
+    }
+
     /// Runs the program once for a text.
     pub(super) async fn speak(
         &self,

@@ -1,0 +1,145 @@
+//! `--dry-run`: what a command would have made, by whom, and what it would probably cost. Nobody is asked, and nothing is accepted.
+
+use std::collections::BTreeMap;
+
+use reel_client::Session;
+use reel_protocol::{
+    Cost, TaskSpec,
+    methods::{DryRunParams, DryRunResult, ProviderDryRun},
+};
+use serde::Serialize;
+
+use crate::{context::Context, exit::Exit, failure::Failure, tasks};
+
+/// What several requests would come to.
+#[derive(Debug, Default, Serialize)]
+pub struct Summary {
+    /// Requests.
+    pub requests: u64,
+    /// Those whose result is there already, so that nothing is asked for.
+    pub kept: u64,
+    /// Those that the cache answers.
+    pub cached: u64,
+    /// Those that each provider would be asked, by its name.
+    pub by_provider: BTreeMap<String, u64>,
+    /// What all of them would probably cost; absent where nobody knows of any.
+    pub cost: Option<Cost>,
+    /// Those whose cost nobody knows.
+    pub unknown_cost: u64,
+}
+
+/// Asks the daemon what a request would do.
+pub async fn ask(session: &Session, spec: &TaskSpec) -> Result<DryRunResult, Failure> {
+    let params = DryRunParams {
+        kind: spec.kind.clone(),
+        params: spec.params.clone(),
+        provider: spec.provider.clone(),
+        cache: spec.cache,
+    };
+    Ok(session.call::<ProviderDryRun>(&params).await?)
+}
+
+/// Says what one request would do.
+pub async fn one(context: &Context, session: &Session, spec: &TaskSpec, what: &str) -> Result<Exit, Failure> {
+    let result = ask(session, spec).await?;
+    context.note_version(&session.client());
+    context.output.document(&result)?;
+    context.output.line(&format!("{what}: {}", sentence(&result)))?;
+    context.output.note("this was a dry run: nobody was asked");
+    Ok(Exit::Done)
+}
+
+/// Who would make it, and for how much.
+fn sentence(result: &DryRunResult) -> String {
+    let Some(provider) = &result.provider else { return "needs no provider".to_owned() };
+    let model = result.model.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
+    if result.is_cached {
+        return format!("from the cache, made by {provider}{model} before; costs nothing");
+    }
+    format!("by {provider}{model}, {}", price(result.cost.as_ref(), result.billing.as_deref()))
+}
+
+fn price(cost: Option<&Cost>, billing: Option<&str>) -> String {
+    match cost {
+        Some(cost) if cost.amount > 0.0 => tasks::cost(cost),
+        Some(_) if billing == Some("free") => "free".to_owned(),
+        Some(_) => "for nothing".to_owned(),
+        None => "for an unknown price: the provider has no price in the configuration".to_owned(),
+    }
+}
+
+impl Summary {
+    /// Counts one more request.
+    pub fn add(&mut self, result: &DryRunResult) {
+        self.requests += 1;
+        if result.is_cached {
+            self.cached += 1;
+            return;
+        }
+        let provider = result.provider.clone().unwrap_or_else(|| "nobody".to_owned());
+        *self.by_provider.entry(provider).or_default() += 1;
+        let Some(cost) = &result.cost else {
+            self.unknown_cost += 1;
+            return;
+        };
+        let total = self.cost.get_or_insert_with(|| Cost {
+            amount: 0.0,
+            currency: cost.currency.clone(),
+            is_estimate: false,
+        });
+        // Whole millionths, so that a thousand prices add up exactly.
+        total.amount = ((total.amount * 1e6).round() + (cost.amount * 1e6).round()) / 1e6;
+        total.is_estimate |= cost.is_estimate;
+    }
+
+    /// Counts a request whose result is there already.
+    pub fn add_kept(&mut self) {
+        self.requests += 1;
+        self.kept += 1;
+    }
+
+    /// In words, as `12 tasks: 3 kept, 4 from the cache, 5 by studio; about 0.2 USD`.
+    pub fn words(&self) -> String {
+        let mut parts = vec![format!("{} kept", self.kept), format!("{} from the cache", self.cached)];
+        parts.extend(self.by_provider.iter().map(|(provider, count)| format!("{count} by {provider}")));
+        let noun = if self.requests == 1 { "task" } else { "tasks" };
+        let cost = match (&self.cost, self.unknown_cost) {
+            (Some(cost), 0) => tasks::cost(cost),
+            (Some(cost), unknown) => format!("{} and {unknown} for an unknown price", tasks::cost(cost)),
+            (None, 0) => "for nothing".to_owned(),
+            (None, _) => "for an unknown price".to_owned(),
+        };
+        format!("{} {noun}: {}; {cost}", self.requests, parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(is_cached: bool, amount: Option<f64>) -> DryRunResult {
+        DryRunResult {
+            provider: Some("studio".to_owned()),
+            model: None,
+            billing: Some("paid".to_owned()),
+            others: Vec::new(),
+            is_cached,
+            cost: amount.map(|amount| Cost { amount, currency: "USD".to_owned(), is_estimate: true }),
+            requests: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_summary_adds_up_exactly_and_says_what_it_does_not_know() {
+        let mut summary = Summary::default();
+        assert_eq!(summary.words(), "0 tasks: 0 kept, 0 from the cache; for nothing");
+        summary.add_kept();
+        summary.add(&result(true, Some(0.0)));
+        for _ in 0..3 {
+            summary.add(&result(false, Some(0.1)));
+        }
+        assert_eq!(summary.words(), "5 tasks: 1 kept, 1 from the cache, 3 by studio; about 0.3 USD");
+        summary.add(&result(false, None));
+        assert!(summary.words().ends_with("about 0.3 USD and 1 for an unknown price"), "{}", summary.words());
+    }
+}

@@ -1,0 +1,29 @@
+//! What a call has cost by its answer: the amount that the service names, else the tokens that it counted at the configured price.
+
+use reqwest::header::HeaderMap;
+
+use super::RemoteProvider;
+use crate::provider::http::{Document, Node};
+
+impl RemoteProvider {
+    /// In millionths of a US dollar; None where the answer says neither an amount nor, with a price for them, tokens.
+    pub(super) fn cost_microusd(&self, headers: &HeaderMap, document: &Document) -> Option<u64> {
+        let named = self.wire.cost_microusd(headers, document);
+        named.or_else(|| {
+            let (input, output) = tokens(document);
+            self.config.price.as_ref()?.of_tokens(input, output)
+        })
+    }
+}
+
+/// The tokens that were read and written, as services that speak `OpenAI`'s API count them: `prompt_tokens` and `completion_tokens` for chat,
+/// `input_tokens` and `output_tokens` for pictures (openai-openapi, `CompletionUsage` and `ImageGenUsage`).
+fn tokens(document: &Document) -> (Option<u64>, Option<u64>) {
+    let usages = || document.roots.iter().flat_map(|root| root.all("usage"));
+    let count = |names: [&str; 2]| {
+        let of = |usage: &Node| names.into_iter().find_map(|name| usage.all(name).find_map(Node::number));
+        // Beyond, it is nonsense.
+        usages().find_map(of).filter(|count| (0.0..1e12).contains(count)).map(|count| count as u64)
+    };
+    (count(["prompt_tokens", "input_tokens"]), count(["completion_tokens", "output_tokens"]))
+}

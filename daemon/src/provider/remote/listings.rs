@@ -1,0 +1,124 @@
+//! What a service on the network can be asked about itself for nothing: its models; and what a request to it looks like.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use reel_protocol::{JsonText, methods::PlannedRequest};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::RemoteProvider;
+use crate::{
+    domain::{Class, Failure, ServiceRequest},
+    memory::Holder,
+    provider::{
+        http::{Document, Reach},
+        wire::Submission,
+    },
+};
+
+/// Most bytes of a list of models: routers list hundreds of models with a page about each.
+const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
+/// Most models that are shown.
+const MAX_MODELS: usize = 10_000;
+/// Longest name of a model, in bytes.
+const MAX_NAME_BYTES: usize = 1_024;
+/// How long a list may take: a person waits for it.
+const LIST: Duration = Duration::from_secs(30);
+
+impl RemoteProvider {
+    /// The models that the service lists. None where it has no list.
+    pub(super) async fn list_models(&self) -> Result<Option<Vec<String>>, Failure> {
+        match tokio::time::timeout(LIST, self.ask_for_list()).await {
+            Ok(listed) => listed,
+            Err(_) => Err(self.bad_answer("the list of models did not come within 30 seconds")),
+        }
+    }
+
+    async fn ask_for_list(&self) -> Result<Option<Vec<String>>, Failure> {
+        let key = self.key().await?;
+        let over = |over: crate::memory::OverBudget| {
+            Failure::new(Class::Transient(None), over.to_string(), "reel memory shows who holds what")
+        };
+        let _share = self.equipment.budget.reserve(Holder::Body, MAX_LIST_BYTES as u64).map_err(over)?;
+        let request = self.request(Method::GET, self.url(self.wire.check_path()), key.as_ref())?;
+        let exchange = self.equipment.http.send(request, Reach::Anywhere, || {}).await;
+        let exchange = exchange.map_err(|error| self.not_answered(error))?;
+        let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
+        let body = exchange.beginning(MAX_LIST_BYTES).await;
+        if status.is_success() {
+            return models(&body)
+                .map(Some)
+                .ok_or_else(|| self.bad_answer("what came is no list of models; providers check says more"));
+        }
+        if matches!(status.as_u16(), 404 | 405 | 501) {
+            return Ok(None);
+        }
+        let document = Document::of_error(body.get(..64 * 1024).unwrap_or(&body));
+        Err(self.refused(self.wire.refusal(status, &headers, &document), status, key.as_ref()))
+    }
+
+    /// What would be sent for this request, with the key masked.
+    pub(super) fn planned_requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {
+        let model = |own: Option<&str>, service| own.or(self.config.model_for(service)).map(str::to_owned);
+        let submission = match request {
+            ServiceRequest::Image(image) => {
+                let model = model(image.params.model.as_deref(), "image");
+                Some(self.wire.submission(image, model.as_deref()))
+            }
+            ServiceRequest::Speech(params) => {
+                let model = model(params.model.as_deref(), "voice");
+                self.wire.speech(params, model.as_deref(), &self.config.own.settings)
+            }
+            ServiceRequest::Chat(params) => {
+                let model = model(params.model.as_deref(), "text");
+                self.wire.chat(params, model.as_deref(), &self.remote.base_url, &self.config.own.settings)
+            }
+            // A submission of a job follows from what the pictures of the request are, which are not read here.
+            ServiceRequest::Video(_) => None,
+        };
+        let planned = |Submission { path, body, .. }: Submission| {
+            let has_key = self.remote.api_key.is_some();
+            let authorization = has_key.then(|| ("authorization".to_owned(), "Bearer ***".to_owned()));
+            PlannedRequest {
+                method: Method::POST.to_string(),
+                url: self.url(path).to_string(),
+                headers: authorization.into_iter().collect::<BTreeMap<_, _>>(),
+                body: String::from_utf8(body).ok().and_then(|text| JsonText::parse(text).ok()),
+            }
+        };
+        submission.map(planned).into_iter().collect()
+    }
+}
+
+/// The names in a list of models: `{"data": [{"id": …}]}`, as `OpenAI` and most others write it, or one of the forms of their kin.
+fn models(body: &[u8]) -> Option<Vec<String>> {
+    let document: Value = serde_json::from_slice(body).ok()?;
+    let list = document.get("data").or_else(|| document.get("models")).unwrap_or(&document).as_array()?;
+    let name = |model: &Value| {
+        let name = ["id", "name"].into_iter().find_map(|key| model.get(key)).unwrap_or(model);
+        name.as_str().filter(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES).map(str::to_owned)
+    };
+    let mut names: Vec<String> = list.iter().filter_map(name).take(MAX_MODELS).collect();
+    names.sort();
+    names.dedup();
+    Some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::models;
+
+    #[test]
+    fn the_lists_of_most_servers_are_read() {
+        for body in [
+            r#"{"object":"list","data":[{"id":"b","object":"model"},{"id":"a"},{"id":"b"}]}"#,
+            r#"{"models":[{"name":"a"},{"name":"b"}]}"#,
+            r#"[{"id":"a"},"b",{"id":7},{"id":""}]"#,
+        ] {
+            assert_eq!(models(body.as_bytes()).unwrap(), ["a", "b"], "{body}");
+        }
+        for body in ["<html>", "{}", r#"{"data":{}}"#, r#"{"data":[{"id":"a"}"#] {
+            assert_eq!(models(body.as_bytes()), None, "{body}");
+        }
+    }
+}
