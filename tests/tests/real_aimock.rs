@@ -12,7 +12,7 @@
 use std::fs;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use reel_tests::{RealPeer, Sandbox, needs, studio::prompt};
+use reel_tests::{FakeProvider, RealPeer, Sandbox, fake_provider::FILM, needs, studio::prompt};
 use serde_json::{Value, json};
 
 const MP3: &[u8] = include_bytes!("../../daemon/src/media/samples/speech.mp3");
@@ -26,7 +26,7 @@ fn behind_aimock(fixtures: &Value) -> Option<(RealPeer, Sandbox)> {
     let peer = RealPeer::aimock(sandbox.root(), &json!({ "fixtures": fixtures }));
     sandbox.configure(&format!(
         "[providers.mock]\nkind = \"openai\"\nbase_url = \"{}\"\n\
-         models = {{ image = \"gpt-image-1\", voice = \"tts-1\" }}\n",
+         models = {{ image = \"gpt-image-1\", voice = \"tts-1\", video = \"sora-2\" }}\n",
         peer.base_url()
     ));
     sandbox.start();
@@ -54,6 +54,24 @@ fn pictures_and_speech_come_as_the_fixtures_say() {
     assert_eq!(fs::read(sandbox.work().join("harbour.png")).unwrap(), STANDARD.decode(picture()).unwrap());
     sandbox.reel(&["speak", "The lamp went out.", "-o", "line.mp3"]).expect_code(0);
     assert_eq!(fs::read(sandbox.work().join("line.mp3")).unwrap(), MP3);
+}
+
+#[test]
+fn a_video_is_submitted_polled_and_fetched_from_where_it_lies() {
+    let files = FakeProvider::start();
+    files.require_key(None);
+    files.videos().submit_elsewhere("the file");
+    let url = format!("{}/videos/video_1/content", files.base_url());
+    let fixtures = json!([{
+        "match": { "endpoint": "video", "userMessage": "waves" },
+        "response": { "video": { "id": "video_abc", "status": "completed", "url": url } },
+    }]);
+    let Some((_peer, sandbox)) = behind_aimock(&fixtures) else { return };
+    let mut connection = sandbox.connect();
+    let id = connection.submit("video.generate", json!({ "prompt": "waves", "duration_s": 4 }));
+    let task = connection.wait(id);
+    assert_eq!(task["state"], "succeeded", "{task}");
+    assert_eq!(fs::read(task["outputs"][0]["path"].as_str().unwrap()).unwrap(), FILM);
 }
 
 #[test]

@@ -148,3 +148,24 @@ fn two_hundred_jobs_are_polled_at_most_once_a_second_each() {
     let shortest = jobs.iter().filter_map(|job: &VideoJob| job.shortest_pause).min().unwrap();
     assert!(shortest >= Duration::from_millis(999), "{shortest:?}");
 }
+
+#[test]
+fn a_result_that_lies_elsewhere_is_fetched_from_there_without_the_key() {
+    let (provider, elsewhere) = (FakeProvider::start(), FakeProvider::start());
+    elsewhere.require_key(None);
+    elsewhere.videos().submit_elsewhere("there");
+    let at = |url: &str| VideoPlan { url: Some(url.to_owned()), ..VideoPlan::default() };
+    provider.videos().always(at(&format!("{}/videos/video_1/content", elsewhere.base_url())));
+    let sandbox = studio(&provider, VIDEO);
+    let mut connection = sandbox.connect();
+    let id = submit(&mut connection, "elsewhere");
+    assert_made(&connection.wait(id));
+    let fetched: Vec<_> =
+        elsewhere.requests().into_iter().filter(|request| request.path.ends_with("/content")).collect();
+    assert_eq!((fetched.len(), fetched[0].header("authorization")), (1, None), "{fetched:?}");
+    // A file of this machine is no result.
+    provider.videos().always(at("file:///etc/passwd"));
+    let id = submit(&mut connection, "a trap");
+    let (message, _) = assert_held(&connection.wait(id));
+    assert!(message.contains("its result cannot be fetched"), "{message}");
+}

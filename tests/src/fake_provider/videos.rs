@@ -39,6 +39,8 @@ pub struct VideoPlan {
     pub failing_fetches: usize,
     /// Whether the job can be deleted before it is done.
     pub is_cancellable: bool,
+    /// Where the file is, where the service does not serve it under the job.
+    pub url: Option<String>,
     /// When a poll says to come back, in milliseconds.
     pub hint_ms: Option<u64>,
 }
@@ -55,6 +57,7 @@ impl Default for VideoPlan {
             is_gone: false,
             failing_fetches: 0,
             is_cancellable: true,
+            url: None,
             hint_ms: None,
         }
     }
@@ -227,7 +230,7 @@ impl Videos {
             return refusal(500, "server_error", "The server had an error.");
         }
         let is_over = answered >= plan.polls_until_done && !is_held;
-        let value = match plan.fails_with {
+        let mut value = match plan.fails_with {
             Some(error) if is_over => shown(job, "failed", None, Some(error)),
             _ if is_over => shown(job, "completed", Some(100), None),
             _ => {
@@ -235,6 +238,9 @@ impl Videos {
                 shown(job, "in_progress", Some(100 * answered.min(all) / (all + 1)), None)
             }
         };
+        if is_over && let Some(url) = plan.url {
+            value["url"] = json!(url);
+        }
         let response = Response::json(200, &value);
         match plan.hint_ms {
             Some(hint) => response.header("openai-poll-after-ms", hint.to_string()),

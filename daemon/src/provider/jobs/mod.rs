@@ -47,8 +47,11 @@ pub enum JobState {
         /// What the service does now, such as `queued`.
         doing: String,
     },
-    /// Its results are there.
-    Done,
+    /// Its result is there.
+    Done {
+        /// Where the file is, where the answer says so; else [`JobWire::result`] is asked for it.
+        url: Option<String>,
+    },
     /// It is over without results.
     Failed(Refusal),
     /// The answer does not say how it stands.

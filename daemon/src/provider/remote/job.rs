@@ -204,10 +204,10 @@ impl RemoteProvider {
                 let _ = call.jobs.remember(None).await;
                 Err(GenerateError::Failed(failure))
             }
-            JobState::Done => {
+            JobState::Done { url } => {
                 call.progress.report(1.0, format!("fetching what {name} has made"));
                 let cost_microusd = cost_microusd.or(ticket.cost_microusd);
-                self.deliver(call, ticket, age, cost_microusd).await
+                self.deliver(call, ticket, url.as_deref(), (age, cost_microusd)).await
             }
         }
     }

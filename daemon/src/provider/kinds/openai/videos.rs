@@ -72,7 +72,8 @@ impl JobWire for Openai {
         let text = |name: &str| document.roots.iter().flat_map(|root| root.all(name)).find_map(Node::text);
         let Some(state) = text("status").map(str::to_ascii_lowercase) else { return JobState::Unreadable };
         match state.as_str() {
-            "completed" | "succeeded" => JobState::Done,
+            // The API serves the file itself; some servers name another place for it.
+            "completed" | "succeeded" => JobState::Done { url: text("url").map(str::to_owned) },
             "failed" | "cancelled" | "canceled" | "expired" | "deleted" => {
                 JobState::Failed(why_failed(&state, headers, document))
             }
@@ -224,7 +225,9 @@ mod tests {
                 .unwrap();
             assert_eq!(state(&value), expected, "{value}");
         }
-        assert_eq!(state(&json!({ "status": "completed" })), JobState::Done);
+        assert_eq!(state(&json!({ "status": "completed", "url": null })), JobState::Done { url: None });
+        let url = Some("https://cdn.example/a.mp4".to_owned());
+        assert_eq!(state(&json!({ "status": "completed", "url": url })), JobState::Done { url });
         for value in [json!({ "id": "video_1" }), json!([]), json!("completed")] {
             assert_eq!(state(&value), JobState::Unreadable, "{value}");
         }

@@ -18,8 +18,8 @@ impl RemoteProvider {
         &self,
         call: &Call<'_>,
         ticket: &Ticket,
-        age: Duration,
-        cost_microusd: Option<u64>,
+        url: Option<&str>,
+        (age, cost_microusd): (Duration, Option<u64>),
     ) -> Result<Taken, GenerateError> {
         let untold = |reason: String| Taken::Untold { reason, wait: None, is_refusal: false };
         // Memory or room on the disk comes back; what was made is not given up for want of it.
@@ -27,8 +27,16 @@ impl RemoteProvider {
             Ok(share) => share,
             Err(failure) => return Ok(untold(failure.error.message)),
         };
-        let request = call.wire.result(&ticket.fields);
-        let url = self.job_url(&request.path, &request.query);
+        let url = match url.map(|url| self.remote.base_url.join(url)) {
+            Some(Ok(url)) => url,
+            Some(Err(error)) => {
+                return Ok(untold(format!("its result has no address that can be read: {error}")));
+            }
+            None => {
+                let request = call.wire.result(&ticket.fields);
+                self.job_url(&request.path, &request.query)
+            }
+        };
         let key = self.key().await.unwrap_or_default();
         let file = match self.fetch_all(&[url], key.as_ref(), &call.progress).await.pop() {
             Some(Ok(file)) => file,
