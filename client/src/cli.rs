@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     animate, ask, batch, cache, change, completions, config, daemon, fetch, follow, generate, ls, memory,
-    providers, show, speak, submit, wait,
+    providers, show, speak, submit, translate, wait,
 };
 
 /// Pictures, voices and clips from one local queue: the command line of reel.
@@ -44,6 +44,8 @@ pub enum Command {
     Ask(ask::Args),
     /// Make a video that begins with a picture.
     Animate(animate::Args),
+    /// Have a text translated.
+    Translate(translate::Args),
     /// Have a text spoken.
     Speak(speak::Args),
     /// Make a picture for each line of a file; run again, it makes only what is missing or changed.

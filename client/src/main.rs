@@ -1,5 +1,6 @@
 //! `reel`: parse the command line, run one command, say how it ended.
 
+mod answer;
 mod batch;
 mod cli;
 mod commands;
@@ -71,6 +72,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Generate(args) => verb::generate::run(context, args).await,
         Command::Ask(args) => verb::ask::run(context, args).await,
         Command::Animate(args) => verb::animate::run(context, args).await,
+        Command::Translate(args) => verb::translate::run(context, args).await,
         Command::Speak(args) => verb::speak::run(context, args).await,
         Command::Batch(args) => verb::batch::run(context, args).await,
         Command::Submit(args) => verb::submit::submit(context, args).await,

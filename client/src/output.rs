@@ -86,8 +86,8 @@ impl Output {
         let _ = write_out(printable(text).as_bytes());
     }
 
-    /// Whether a person reads what is printed as it comes.
-    pub fn has_terminals(self) -> bool {
+    /// Whether a person sees what is printed at once.
+    pub fn has_terminal(self) -> bool {
         !self.is_json && io::stdout().is_terminal()
     }
 

@@ -22,6 +22,7 @@ mod printable;
 mod speech;
 mod task;
 mod timestamp;
+mod translate;
 mod video;
 
 pub use self::{
@@ -40,6 +41,7 @@ pub use self::{
         WaitReason, f64_seconds::Seconds,
     },
     timestamp::Timestamp,
+    translate::TranslateParams,
     video::VideoParams,
 };
 

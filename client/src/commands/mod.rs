@@ -20,4 +20,5 @@ pub mod speak;
 pub mod status;
 pub mod styles;
 pub mod submit;
+pub mod translate;
 pub mod wait;

@@ -9,6 +9,7 @@ mod preview;
 mod run;
 mod stats;
 mod text;
+mod translate;
 mod video;
 mod voice;
 mod work;
@@ -24,7 +25,8 @@ pub use self::{
 use self::work::{BadParams, LocalWork, ProviderWork, Service, Work};
 
 /// All services, in the order in which they are listed.
-static SERVICES: &[&dyn Service] = &[&image::Image, &text::Text, &voice::Voice, &video::Video, &debug::Debug];
+static SERVICES: &[&dyn Service] =
+    &[&image::Image, &text::Text, &voice::Voice, &translate::Translate, &video::Video, &debug::Debug];
 
 /// The service and the method of a task's kind, such as `image.generate`; None if there is no such method.
 fn find(kind: &str) -> Option<(&'static dyn Service, &'static str)> {
@@ -44,6 +46,7 @@ mod tests {
             ("image.generate", Some(("image", "generate"))),
             ("debug.noop", Some(("debug", "noop"))),
             ("voice.speak", Some(("voice", "speak"))),
+            ("translate.text", Some(("translate", "text"))),
             ("text.chat", Some(("text", "chat"))),
             ("video.generate", Some(("video", "generate"))),
             ("image.noop", None),

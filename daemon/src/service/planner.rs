@@ -52,7 +52,7 @@ impl Planner {
     fn checked(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
         let (service, method) = find(spec.kind).ok_or_else(|| unknown_kind(spec.kind))?;
         match service.check(method, spec.params)? {
-            Work::AtProvider(work) => self.plan_at_provider(spec, service.name(), &*work),
+            Work::AtProvider(work) => self.plan_at_provider(spec, service.provided_by(), &*work),
             Work::Here(_) => {
                 Ok(Plan { params: spec.params.clone(), generation: self.generation, ..Plan::default() })
             }

@@ -109,8 +109,10 @@ impl ServiceStats {
 impl Seen {
     fn info(&self, service: &dyn Service) -> ServiceInfo {
         let name = service.name();
-        let mut serving: Vec<_> = self.providers.iter().filter(|provider| provider.serves(name)).collect();
-        serving.sort_by_key(|provider| !provider.is_default_for(name));
+        let provided_by = service.provided_by();
+        let mut serving: Vec<_> =
+            self.providers.iter().filter(|provider| provider.serves(provided_by)).collect();
+        serving.sort_by_key(|provider| !provider.is_default_for(provided_by));
         let counts = self.counts.get(name);
         let (successes, errors) = counts.map_or((0, 0), |counts| (counts.successes, counts.errors));
         ServiceInfo {

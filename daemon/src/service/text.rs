@@ -18,7 +18,7 @@ use crate::{
 const TEMPERATURES: RangeInclusive<f64> = 0.0..=2.0;
 
 /// Room that the store must have before an answer is paid for: the largest that is read.
-const ROOM_BYTES: u64 = 4 * 1024 * 1024;
+pub(super) const ROOM_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Tokens of an answer whose length nobody knows yet: a page of text.
 const ANSWER_TOKENS: u64 = 1_000;
@@ -120,7 +120,7 @@ impl ProviderWork for ChatParams {
 }
 
 /// About how many tokens a text has: four letters of Latin text are one, and a letter of another writing is one by itself.
-fn tokens(text: &str) -> u64 {
+pub(super) fn tokens(text: &str) -> u64 {
     let latin = text.bytes().filter(u8::is_ascii).count() as u64;
     let other = text.chars().filter(|character| !character.is_ascii()).count() as u64;
     latin.div_ceil(4) + other
@@ -221,7 +221,8 @@ fn check_messages(messages: &JsonText) -> Result<(), BadParams> {
     }
 }
 
-fn is_blank(text: &str) -> bool {
+/// Whether a text has nothing that can be seen.
+pub(super) fn is_blank(text: &str) -> bool {
     text.chars().all(|character| character.is_whitespace() || is_unprintable(character))
 }
 

@@ -131,7 +131,7 @@ fn check(params: &JsonText) -> Result<SpeechParams, BadParams> {
 }
 
 /// Whether a text has the form of a language tag (BCP 47): a language of two letters or more, and further parts of up to eight.
-fn is_language(tag: &str) -> bool {
+pub(super) fn is_language(tag: &str) -> bool {
     let mut parts = tag.split('-');
     let is_part =
         |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());

@@ -20,6 +20,11 @@ pub(super) trait Service: fmt::Debug + Sync {
     /// What follows the dot.
     fn methods(&self) -> &'static [&'static str];
 
+    /// The service whose providers carry its requests out, and whose models they use.
+    fn provided_by(&self) -> &'static str {
+        self.name()
+    }
+
     /// Checks the params of one of the methods and applies their defaults.
     fn check(&self, method: &str, params: &JsonText) -> Result<Work, BadParams>;
 
