@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{form::Form, slug::slug};
+use crate::{form::Form, slug::slug_or};
 
 /// Where the user wants the pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,11 @@ pub fn picture_endings() -> impl Iterator<Item = &'static str> {
     PICTURES.iter().map(|(_, ending)| *ending)
 }
 
+/// The endings that files of results have: those of pictures first.
+pub fn endings() -> impl Iterator<Item = &'static str> {
+    picture_endings().chain(["wav", "mp3", "mp4", "webm", "mov", "txt", "json"])
+}
+
 /// Splits a name into its stem and the ending of a form that pictures can be written in, in lower case; another ending is a part of the
 /// name.
 pub fn split_picture_ending(name: &str) -> (&str, Option<String>) {
@@ -87,6 +92,16 @@ pub fn extension(media_type: &str) -> &'static str {
     }
 }
 
+/// What a file with this extension is called where its task has no words.
+pub fn plain_name(extension: &str) -> &'static str {
+    match extension {
+        "wav" | "mp3" => "speech",
+        "mp4" | "webm" | "mov" => "video",
+        "txt" | "json" => "text",
+        _ => "picture",
+    }
+}
+
 /// Whether a path ends in one of the extensions of a media type. Texts are written under any name.
 pub fn fits(path: &Path, media_type: &str) -> bool {
     if media_type.starts_with("text/") || media_type == "application/json" {
@@ -115,7 +130,7 @@ pub fn free_names(
     count: usize,
     is_taken: impl Fn(&Path) -> bool,
 ) -> Vec<PathBuf> {
-    let plain = directory.join(format!("{}.{extension}", slug(title)));
+    let plain = directory.join(format!("{}.{extension}", slug_or(title, plain_name(extension))));
     let first = if count > 1 { 1 } else { 2 };
     let alone = std::iter::once(plain.clone()).filter(|_| count == 1);
     alone

@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 const SLUG_BYTES: usize = 80;
 
 /// The name of a picture whose prompt holds no letter.
-const FALLBACK: &str = "picture";
+const PICTURE: &str = "picture";
 
 /// Names that Windows keeps for devices, whatever the extension.
 const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
@@ -16,6 +16,11 @@ const RESERVED_WITH_DIGIT: [&str; 2] = ["com", "lpt"];
 /// Letters and digits of any script in lower case with their marks, everything between them as one `-`; never empty, never longer than
 /// 80 bytes, and never cut within what a reader sees as one character.
 pub fn slug(text: &str) -> String {
+    slug_or(text, PICTURE)
+}
+
+/// The same, with another name for a text that holds no letter.
+pub fn slug_or(text: &str, fallback: &str) -> String {
     let mut slug = String::new();
     let mut is_gap = false;
     for cluster in text.graphemes(true) {
@@ -37,7 +42,8 @@ pub fn slug(text: &str) -> String {
     }
     end_word(&mut slug);
     if slug.is_empty() || is_reserved(&slug) {
-        slug.insert_str(0, if slug.is_empty() { FALLBACK } else { "picture-" });
+        let prefix = if slug.is_empty() { fallback.to_owned() } else { format!("{fallback}-") };
+        slug.insert_str(0, &prefix);
     }
     slug
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     delimited, document,
     entry::{Content, Entry, Misfit},
+    other::Other,
     shape::misfit,
     text::{self, NotText},
 };
@@ -16,8 +17,10 @@ use crate::{exit::Exit, failure::Failure, form::Form, naming, tasks};
 pub struct Line {
     /// The line of the file that it begins at, from 1, blank ones counted.
     pub number: usize,
-    /// What is asked.
+    /// The picture that is asked for, unless the line asks another service.
     pub params: ImageParams,
+    /// What is asked of another service instead.
+    pub other: Option<Other>,
     /// Whether the line itself says which sample it wants.
     pub has_sample: bool,
     /// Its label, if the line gives one.
@@ -126,9 +129,12 @@ fn read_entry(entry: Entry, defaults: &Defaults) -> Result<Line, String> {
         Content::Prompt(text) => {
             let mut params = ImageParams::new(text);
             (params.width, params.height) = defaults.size.unwrap_or((params.width, params.height));
-            Line { number, params, has_sample: false, name: None }
+            Line { number, params, other: None, has_sample: false, name: None }
         }
     };
+    if line.other.is_some() {
+        return Ok(line);
+    }
     if line.params.style.is_none() {
         line.params.style.clone_from(&defaults.style);
     }
@@ -174,9 +180,21 @@ fn resembles_object(text: &str) -> bool {
 }
 
 /// Fields by which people begin an object.
-const FIELDS: [&str; 8] = ["prompt", "negative_prompt", "name", "style", "width", "height", "seed", "model"];
+const FIELDS: [&str; 10] =
+    ["kind", "text", "prompt", "negative_prompt", "name", "style", "width", "height", "seed", "model"];
 
 fn read_object(number: usize, mut fields: Map<String, Value>, defaults: &Defaults) -> Result<Line, String> {
+    let has_sample = fields.contains_key("sample");
+    let given_name = fields.get("name").cloned();
+    if let Some(other) = Other::take(&mut fields)? {
+        let name = match given_name {
+            None | Some(Value::Null) => None,
+            Some(Value::String(name)) => Some(name),
+            Some(_) => return Err("`name` is not a string".to_owned()),
+        };
+        let params = ImageParams::new(String::new());
+        return Ok(Line { number, params, other: Some(other), has_sample, name });
+    }
     let name = match fields.remove("name") {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) if naming::is_unwritable_picture(&name) => {
@@ -188,7 +206,6 @@ fn read_object(number: usize, mut fields: Map<String, Value>, defaults: &Default
         Some(Value::String(name)) => Some(name),
         Some(_) => return Err("`name` is not a string".to_owned()),
     };
-    let has_sample = fields.contains_key("sample");
     let (has_width, has_height) = (fields.contains_key("width"), fields.contains_key("height"));
     let mut params: ImageParams =
         serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())?;
@@ -196,7 +213,7 @@ fn read_object(number: usize, mut fields: Map<String, Value>, defaults: &Default
         params.width = if has_width { params.width } else { width };
         params.height = if has_height { params.height } else { height };
     }
-    Ok(Line { number, params, has_sample, name })
+    Ok(Line { number, params, other: None, has_sample, name })
 }
 
 /// The way to have lines taken that are refused.
@@ -286,6 +303,8 @@ mod tests {
     #[test]
     fn a_line_that_does_not_hold_is_named() {
         for (text, expected) in [
+            ("{\"kind\":\"voice.speak\",\"name\":7}", "line 1: `name` is not"),
+            ("{\"kind\":7}", "line 1: `kind` is not"),
             ("a\n\n{\"prompt\":", "line 3: not a JSON object"),
             ("{\"promt\":\"a\"}", "line 1: unknown field `promt`"),
             ("a\n{\"prompt\":\" \"}", "line 2: the prompt is empty"),

@@ -1,4 +1,4 @@
-//! Pictures for many lines: read them, decide what is missing, have it made, keep a record of what is ours.
+//! Pictures and other results for many lines: read them, decide what is missing, have it made, keep a record of what is ours.
 
 mod columns;
 mod delimited;
@@ -6,6 +6,7 @@ mod directory;
 mod document;
 mod entry;
 mod input;
+mod other;
 mod plan;
 mod record;
 mod report;

@@ -5,14 +5,20 @@ use std::collections::HashMap;
 use reel_protocol::{Digest, JsonText};
 use serde_json::Value;
 
-use super::{input::Line, record::Entry};
-use crate::{form::Form, naming, slug::slug};
+use super::{
+    input::Line,
+    other::{Other, PICTURE, media_type},
+    record::Entry,
+};
+use crate::{form::Form, naming, slug::slug_or};
 
 /// One line, as it will be asked for and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its number in the input.
     pub line: usize,
+    /// `service.method`.
+    pub kind: String,
     /// Its file's name without an ending, such as `003-a-lighthouse`.
     pub stem: String,
     /// The ending that the line asks for; None where it follows the form of the picture that the provider sends.
@@ -21,7 +27,7 @@ pub struct Item {
     pub title: String,
     /// Its label, if the line gives one.
     pub name: Option<String>,
-    /// The params of `image.generate`, without what is absent.
+    /// The params of its kind, without what is absent.
     pub params: JsonText,
     /// A digest of everything that is asked: the same request has the same.
     pub request: Digest,
@@ -35,13 +41,13 @@ impl Item {
 
     /// Its file's name while the form of its picture is not known.
     pub fn expected_file(&self) -> String {
-        self.file("image/png")
+        self.file(media_type(&self.kind))
     }
 
     /// Every name that its file may have: a picture that cannot be converted has the ending of its own form.
     pub fn candidates(&self) -> Vec<String> {
         let wanted = self.ending.as_deref();
-        let others = naming::picture_endings().filter(|ending| wanted != Some(ending));
+        let others = naming::endings().filter(|ending| wanted != Some(ending));
         let named = wanted.map(|ending| self.with_ending(ending));
         named.into_iter().chain(others.map(|ending| self.with_ending(ending))).collect()
     }
@@ -87,23 +93,34 @@ pub fn plan(lines: Vec<Line>, provider: Option<&str>) -> Result<Vec<Item>, serde
         .enumerate()
         .map(|(index, mut line)| {
             // Equal lines shall be different pictures: the second gets sample 1, and so on.
+            let stem_name = line.name.clone().map(|name| {
+                if let Some(other) = &mut line.other {
+                    return (other.take_ending(&name).to_owned(), None);
+                }
+                let (stem, ending) = naming::split_picture_ending(&name);
+                (stem.to_owned(), ending)
+            });
+            let kind = line.other.as_ref().map_or(PICTURE, |other| &other.kind).to_owned();
             if !line.has_sample {
-                let sample = samples.entry(request_of(&canonical(&line)?, provider)).or_insert(0);
-                line.params.sample = *sample;
+                let sample = samples.entry(request_of(&kind, &canonical(&line)?, provider)).or_insert(0);
+                line.set_sample(*sample);
                 *sample += 1;
             }
             let params = canonical(&line)?;
-            let (title, ending) = match &line.name {
-                Some(name) => naming::split_picture_ending(name),
-                None => (line.params.prompt.as_str(), None),
-            };
+            let words = line.other.as_ref().map_or_else(|| line.params.prompt.clone(), Other::title);
+            let (title, ending) = stem_name.unwrap_or_else(|| (words.clone(), None));
             Ok(Item {
                 line: line.number,
-                stem: format!("{:0digits$}-{}", index + 1, slug(title)),
+                stem: format!(
+                    "{:0digits$}-{}",
+                    index + 1,
+                    slug_or(&title, naming::plain_name(naming::extension(media_type(&kind))))
+                ),
                 ending,
-                request: request_of(&params, provider),
+                request: request_of(&kind, &params, provider),
+                kind,
                 params,
-                title: line.name.clone().unwrap_or_else(|| line.params.prompt.clone()),
+                title: line.name.clone().unwrap_or(words),
                 name: line.name,
             })
         })
@@ -123,17 +140,36 @@ pub fn step(item: &Item, present: &[Present<'_>], is_forced: bool, is_fresh: boo
     if present.is_empty() { Step::Make } else { Step::Replace(ours.map(|file| file.file.to_owned())) }
 }
 
+impl Line {
+    /// Asks for another one of several equal results. The first one is asked for as it is.
+    fn set_sample(&mut self, sample: u32) {
+        match &mut self.other {
+            Some(other) if sample > 0 => drop(other.params.insert("sample".to_owned(), sample.into())),
+            Some(_) => {}
+            None => self.params.sample = sample,
+        }
+    }
+}
+
 /// The params without nulls and empty lists: a field that a later version adds does not change the requests that lack it.
 fn canonical(line: &Line) -> Result<JsonText, serde_json::Error> {
-    let mut value = serde_json::to_value(&line.params)?;
+    let mut value = match &line.other {
+        Some(other) => Value::Object(other.params.clone()),
+        None => serde_json::to_value(&line.params)?,
+    };
     if let Value::Object(fields) = &mut value {
         fields.retain(|_, field| !field.is_null() && !field.as_array().is_some_and(Vec::is_empty));
     }
     JsonText::from_value(&value).map_err(serde::ser::Error::custom)
 }
 
-fn request_of(params: &JsonText, provider: Option<&str>) -> Digest {
+fn request_of(kind: &str, params: &JsonText, provider: Option<&str>) -> Digest {
     let mut hasher = blake3::Hasher::new();
+    // The records of earlier versions know pictures alone.
+    if kind != PICTURE {
+        hasher.update(kind.as_bytes());
+        hasher.update(b"\0");
+    }
     hasher.update(params.as_str().as_bytes());
     // No JSON text holds a zero byte, so the two parts cannot run into each other.
     hasher.update(b"\0");

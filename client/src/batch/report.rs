@@ -5,7 +5,7 @@ use std::time::Duration;
 use reel_protocol::{Digest, Source, TaskId};
 use serde::Serialize;
 
-use super::Item;
+use super::{Item, other::PICTURE};
 use crate::{
     failure::{Failure, Shown},
     tasks, units, waiting,
@@ -124,6 +124,9 @@ pub struct Report {
     /// Files of earlier runs of the same lines that no line asks for now.
     unasked: Vec<String>,
     lines: Vec<LineResult>,
+    /// Whether other results than pictures are among them.
+    #[serde(skip)]
+    is_mixed: bool,
 }
 
 impl Report {
@@ -142,7 +145,15 @@ impl Report {
             renamed: 0,
             unasked: Vec::new(),
             lines,
+            is_mixed: false,
         }
+    }
+
+    /// The same of lines that ask for more than pictures.
+    #[must_use]
+    pub fn of_kinds<'a>(mut self, kinds: impl IntoIterator<Item = &'a str>) -> Self {
+        self.is_mixed = kinds.into_iter().any(|kind| kind != PICTURE);
+        self
     }
 
     /// The same with what became of the files of earlier runs.
@@ -181,7 +192,12 @@ impl Report {
     /// One line for people.
     pub fn summary(&self) -> String {
         let Self { pictures, made, from_cache, kept, held, failed, .. } = self;
-        let noun = if *pictures == 1 { "picture" } else { "pictures" };
+        let noun = match (self.is_mixed, *pictures) {
+            (false, 1) => "picture",
+            (false, _) => "pictures",
+            (true, 1) => "result",
+            (true, _) => "results",
+        };
         let time = units::span(Duration::from_millis(self.elapsed_ms));
         let held = if *held > 0 { format!("{held} held, ") } else { String::new() };
         format!(

@@ -46,7 +46,7 @@ pub async fn submit(
 /// What an item asks for.
 pub fn spec(order: &Order, item: &Item) -> TaskSpec {
     TaskSpec {
-        kind: "image.generate".to_owned(),
+        kind: item.kind.clone(),
         params: item.params.clone(),
         name: item.name.clone(),
         provider: order.provider.clone(),

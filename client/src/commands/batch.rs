@@ -30,7 +30,7 @@ const INPUT_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
-    after_help = "Example: reel batch prompts.txt -o out/\n\nA line is a prompt, or a JSON object such as {\"prompt\": \"a lighthouse\", \"style\": \"watercolor\", \"name\": \"shot 3\"}.\nA JSON array and a table (CSV, TSV) with a column `prompt` are read too.\nFiles are named NNN-slug in line order; the ending follows the picture that the provider sends, unless a line's name has one."
+    after_help = "Example: reel batch prompts.txt -o out/\n\nA line is a prompt, or a JSON object such as {\"prompt\": \"a lighthouse\", \"style\": \"watercolor\", \"name\": \"shot 3\"}.\nA line with a kind asks another service: {\"kind\": \"voice.speak\", \"text\": \"The lamp went out.\"}.\nA JSON array and a table (CSV, TSV) with a column `prompt` are read too.\nFiles are named NNN-slug in line order; the ending follows the picture that the provider sends, unless a line's name has one."
 )]
 pub struct Args {
     /// The file of prompts, or - for stdin.
@@ -112,6 +112,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     results.sort_unstable_by_key(|(place, _)| *place);
     let results = results.into_iter().map(|(_, result)| result).collect();
     let report = Report::new(results, table::path(&args.output), begun.elapsed())
+        .of_kinds(items.iter().map(|item| item.kind.as_str()))
         .with_earlier(renamed, directory.unasked(&items, &record, &lines));
     say(context, &args.output, &report, has_only_draft)
 }

@@ -1,0 +1,90 @@
+//! `reel batch` with lines that ask several services, and the names of results without words.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use reel_tests::{FakeProvider, Sandbox, studio::studio};
+
+fn narrator(provider: &FakeProvider) -> Sandbox {
+    studio(
+        provider,
+        "services = [\"image\", \"text\", \"voice\"]\nprice = { image = 0.04, character = 0.001 }",
+    )
+}
+
+#[test]
+fn one_file_asks_several_services_and_a_second_run_makes_nothing() {
+    let provider = FakeProvider::start();
+    let sandbox = narrator(&provider);
+    let lines = [
+        r#"{"prompt": "a lighthouse", "width": 64, "height": 64}"#,
+        r#"{"kind": "voice.speak", "text": "The lamp went out."}"#,
+        r#"{"kind": "voice.speak", "text": "The lamp went out."}"#,
+        r#"{"kind": "voice.speak", "text": "Again.", "name": "again.wav", "voice": "echo"}"#,
+        r#"{"kind": "text.chat", "prompt": "Why?"}"#,
+        r#"{"kind": "image.generate", "prompt": "a boat", "width": 64, "height": 64}"#,
+    ];
+    fs::write(sandbox.work().join("scene.jsonl"), lines.join("\n")).unwrap();
+    let batch = |more: &[&str]| sandbox.reel(&[&["batch", "scene.jsonl", "-o", "out"], more].concat());
+    let dry = batch(&["--dry-run", "--json"]);
+    let dry = dry.expect_code(0).json();
+    assert_eq!((&dry["requests"], &dry["by_provider"]["studio"]), (&6.into(), &6.into()), "{dry}");
+    let ran = batch(&[]);
+    let stderr = &ran.expect_code(0).stderr;
+    assert!(stderr.contains("6 results: 6 made"), "{stderr}");
+    let mut names: Vec<_> = fs::read_dir(sandbox.work().join("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "001-a-lighthouse.png",
+            "002-the-lamp-went-out.mp3",
+            "003-the-lamp-went-out.mp3",
+            "004-again.wav",
+            "005-why.txt",
+            "006-a-boat.png"
+        ]
+    );
+    let calls = provider.calls();
+    let ran = batch(&[]);
+    let stderr = &ran.expect_code(0).stderr;
+    assert!(stderr.contains("6 results: 0 made, 0 from cache, 6 kept"), "{stderr}");
+    assert_eq!(provider.calls(), calls);
+}
+
+#[test]
+fn a_line_of_another_service_that_does_not_hold_is_named() {
+    let provider = FakeProvider::start();
+    let sandbox = narrator(&provider);
+    for (line, part) in [
+        (r#"{"kind": "voice.speek", "text": "a"}"#, "line 2: no service has \"voice.speek\""),
+        (r#"{"kind": "voice.speak", "txt": "a"}"#, "line 2: the params do not fit voice.speak"),
+        (r#"{"kind": 7, "text": "a"}"#, "line 2: `kind` is not a string"),
+    ] {
+        fs::write(sandbox.work().join("bad.jsonl"), format!("{{\"prompt\": \"a\"}}\n{line}\n")).unwrap();
+        let ran = sandbox.reel(&["batch", "bad.jsonl", "-o", "bad"]);
+        assert!(ran.expect_code(65).stderr.contains(part), "{line}\n{}", ran.stderr);
+    }
+    assert_eq!(provider.calls(), 0, "nothing was paid");
+}
+
+#[test]
+fn results_without_words_are_named_after_what_they_are() {
+    let provider = FakeProvider::start();
+    let sandbox = narrator(&provider);
+    let ran = sandbox.reel(&["speak", "?!"]);
+    assert_eq!(ran.expect_code(0).stdout, "speech.mp3\n");
+    sandbox.reel(&["ask", "??", "-o", "answer.txt"]).expect_code(0);
+    assert_eq!(sandbox.reel(&["fetch", "2"]).expect_code(0).stdout, "text.txt\n");
+}
