@@ -51,7 +51,7 @@ fn wait_for_pause(connection: &mut Connection, id: u64) {
     eventually("the task waits until its picture can be fetched", || {
         let task = connection.task(id);
         let message = task["progress"]["message"].as_str().unwrap_or_default().to_owned();
-        message.starts_with("the picture is made; waiting until it can be fetched (next try in").then_some(())
+        message.starts_with("the result is made; waiting until it can be fetched (next try in").then_some(())
     });
 }
 

@@ -169,3 +169,52 @@ fn a_result_that_lies_elsewhere_is_fetched_from_there_without_the_key() {
     let (message, _) = assert_held(&connection.wait(id));
     assert!(message.contains("its result cannot be fetched"), "{message}");
 }
+
+#[test]
+fn a_free_job_is_polled_on_after_a_death_and_submitted_again_only_where_its_answer_was_lost() {
+    let provider = FakeProvider::start();
+    provider.videos().hold();
+    let sandbox = studio(&provider, &format!("{VIDEO}\nbilling = \"free\""));
+    let mut connection = sandbox.connect();
+    let id = submit(&mut connection, "of our own");
+    eventually("the job is polled", || {
+        provider.videos().jobs_of("of our own").first().filter(|job| job.polls > 0).map(|_| ())
+    });
+    // A task that was running at two deaths is suspected of them, unless it only polls.
+    for _ in 0..3 {
+        sandbox.kill();
+        sandbox.start();
+    }
+    provider.videos().release();
+    let mut connection = sandbox.connect();
+    assert_made(&connection.wait(id));
+    assert_eq!(provider.videos().jobs().len(), 1);
+    provider.videos().on_prompt("lost", losing());
+    let id = submit(&mut connection, "lost");
+    eventually("the job is submitted", || {
+        (!provider.videos().jobs_of("lost").is_empty()).then(|| {
+            provider.videos().on_prompt("lost", VideoPlan::default());
+        })
+    });
+    assert_made(&connection.wait(id));
+    assert!(provider.videos().jobs_of("lost").len() >= 2);
+}
+
+#[test]
+fn a_task_whose_deadline_passes_has_its_job_cancelled() {
+    let provider = FakeProvider::start();
+    provider.videos().hold();
+    let sandbox = studio(&provider, VIDEO);
+    let mut connection = sandbox.connect();
+    let spec = json!({ "kind": "video.generate", "params": { "prompt": "too late" }, "deadline_s": 3 });
+    let id = connection.submit_as(spec);
+    let task = connection.wait(id);
+    assert_eq!(
+        (&task["state"], &task["error"]["code"]),
+        (&json!("failed"), &json!("deadline_exceeded")),
+        "{task}"
+    );
+    eventually("the service is told", || {
+        provider.videos().jobs().iter().all(|job| job.is_deleted).then_some(())
+    });
+}

@@ -17,7 +17,9 @@ use crate::{
     },
     media::{HEADER_BYTES, WavError, speaking_time, write_silence},
     memory::{Budget, Holder},
-    provider::{GateLimits, Generate, GenerateError, Generated, Instance, Provider, command::CommandRunner},
+    provider::{
+        GateLimits, Generate, GenerateError, Generated, Instance, Permit, Provider, command::CommandRunner,
+    },
 };
 
 /// The instance's name, and its kind.
@@ -78,54 +80,27 @@ impl Provider for Draft {
         call: Generate,
     ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
         let Generate { request, permit, cancel, progress, .. } = call;
-        let request = match request {
-            ServiceRequest::Video(request) => {
-                return Box::pin(async move {
+        Box::pin(async move {
+            match request {
+                ServiceRequest::Image(request) => {
+                    let draw = move |draft: &Self| draw_all(&request, &draft.budget, &cancel, &progress);
+                    self.make(permit, Vec::new(), draw).await
+                }
+                ServiceRequest::Speech(params) => {
+                    let speak = move |draft: &Self| Ok(vec![draft.silence(&params)?]);
+                    self.make(permit, vec![silence_note()], speak).await
+                }
+                ServiceRequest::Video(request) => {
                     let filmed = self.film(request, cancel, progress).await;
                     drop(permit);
                     filmed
-                });
-            }
-            request => request,
-        };
-        let make = move || {
-            let (made, notes) = match request {
-                ServiceRequest::Image(request) => {
-                    (draw_all(&request, &self.budget, &cancel, &progress)?, Vec::new())
                 }
-                ServiceRequest::Video(_) => {
-                    return Err(failed(
-                        ErrorCode::Internal,
-                        "a video is not drawn here".to_owned(),
-                        "please report it",
-                        false,
-                    ));
-                }
-                ServiceRequest::Speech(params) => (vec![self.silence(&params)?], vec![silence_note()]),
                 ServiceRequest::Chat(_) => {
-                    let hint = "reel config edit adds a provider of texts";
-                    return Err(failed(
-                        ErrorCode::ProviderRefused,
-                        "draft makes no texts".into(),
-                        hint,
-                        false,
-                    ));
+                    let (code, hint) =
+                        (ErrorCode::ProviderRefused, "reel config edit adds a provider of texts");
+                    Err(failed(code, "draft makes no texts".into(), hint, false))
                 }
-            };
-            // The next one draws while this one waits for the disk.
-            drop(permit);
-            let pictures = self.shelver.shelve_now(made);
-            Ok(Generated { pictures, notes, cost_microusd: None })
-        };
-        Box::pin(async move {
-            tokio::task::spawn_blocking(make).await.unwrap_or_else(|panic| {
-                Err(failed(
-                    ErrorCode::Internal,
-                    format!("the drawing thread panicked: {panic}"),
-                    "please report it",
-                    false,
-                ))
-            })
+            }
         })
     }
 
@@ -136,6 +111,26 @@ impl Provider for Draft {
 }
 
 impl Draft {
+    /// Makes something on a thread that may block, and has it kept.
+    async fn make(
+        self: Arc<Self>,
+        permit: Option<Permit>,
+        notes: Vec<TaskNote>,
+        make: impl FnOnce(&Self) -> Result<Vec<NewArtifact>, GenerateError> + Send + 'static,
+    ) -> Result<Generated, GenerateError> {
+        let making = tokio::task::spawn_blocking(move || {
+            let made = make(&self)?;
+            // The next one draws while this one waits for the disk.
+            drop(permit);
+            let pictures = self.shelver.shelve_now(made);
+            Ok(Generated { pictures, notes, cost_microusd: None })
+        });
+        making.await.unwrap_or_else(|panic| {
+            let message = format!("the drawing thread panicked: {panic}");
+            Err(failed(ErrorCode::Internal, message, "please report it", false))
+        })
+    }
+
     /// Silence that lasts about as long as the text takes to be spoken.
     fn silence(&self, params: &SpeechParams) -> Result<NewArtifact, GenerateError> {
         let length = speaking_time(&params.text, params.language.as_deref()).div_f64(params.speed);

@@ -105,7 +105,7 @@ impl RemoteProvider {
             };
             let wait = pause.max(missed.retry_after.unwrap_or_default()).min(left);
             let seconds = wait.as_secs_f64().ceil();
-            let waits = "the picture is made; waiting until it can be fetched";
+            let waits = "the result is made; waiting until it can be fetched";
             progress.report(0.5, format!("{waits} (next try in {seconds} s)"));
             tracing::debug!(provider = %self.config.name, host = missed.host, reason = missed.reason, "a result cannot be fetched yet");
             sleep(wait).await;

@@ -34,6 +34,8 @@ struct Call<'a> {
     permit: Option<Permit>,
     cancel: CancelSignal,
     progress: ProgressSink,
+    /// How far the service said last that it is.
+    fraction: Cell<f64>,
     jobs: JobSink,
 }
 
@@ -69,7 +71,7 @@ impl RemoteProvider {
             return Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)));
         };
         let Generate { job, permit, cancel, progress, jobs, .. } = call;
-        let call = Call { wire, request, permit, cancel, progress, jobs };
+        let call = Call { wire, request, permit, cancel, progress, fraction: Cell::new(0.0), jobs };
         if let Some(ticket) = self.earlier(&call, job.as_deref()).await? {
             match self.follow(&call, ticket).await? {
                 Followed::Delivered(generated) => return Ok(*generated),
@@ -191,7 +193,8 @@ impl RemoteProvider {
             JobState::Running { fraction, doing } => {
                 let percent =
                     fraction.map(|fraction| format!(", {:.0} %", fraction * 100.0)).unwrap_or_default();
-                call.progress.report(fraction.unwrap_or(0.0), format!("{name}: {doing}{percent}"));
+                call.fraction.set(fraction.unwrap_or_else(|| call.fraction.get()));
+                call.progress.report(call.fraction.get(), format!("{name}: {doing}{percent}"));
                 Ok(Taken::Wait(hint))
             }
             JobState::Unreadable => {
@@ -248,7 +251,7 @@ impl RemoteProvider {
         let seconds = wait.as_secs_f64().ceil();
         tracing::debug!(provider = %name, reason, "a poll told nothing");
         let message = format!("{name} does not say how the job stands: {reason} (next try in {seconds} s)");
-        call.progress.report(0.0, message);
+        call.progress.report(call.fraction.get(), message);
     }
 
     /// Journals that the provider holds nothing any more, before it is asked again: a restart must not take the next job for the former one.

@@ -122,8 +122,14 @@ impl RemoteProvider {
             }
         }
         let refusal = self.wire.refusal(status, &headers, &document);
-        if status.is_success() && document.is_web_page() {
-            return Err(self.web_page(&refusal, status, key.as_ref()));
+        if status.is_success() {
+            if document.is_web_page() {
+                return Err(self.web_page(&refusal, status, key.as_ref()));
+            }
+            let words = shown(&refusal.message, key.as_ref());
+            let message = format!("{} answered without naming a job: {words}", self.config.name);
+            let hint = "reel retry submits it again, and may pay again";
+            return Err(Failure::new(refusal.class, message, hint).status(status.as_u16()));
         }
         Err(self.refused(refusal, status, key.as_ref()))
     }
