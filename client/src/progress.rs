@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -23,6 +23,9 @@ const ROWS_PER_BAR: usize = 10;
 /// The parts of a full bar.
 const STEPS: u64 = 1000;
 
+/// Off a terminal, what is over before is not worth a line but that of its result.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Between two turns of the spinner.
 const TURN: Duration = Duration::from_millis(120);
 
@@ -36,6 +39,10 @@ pub struct Progress {
     screen: Option<Screen>,
     /// Of many tasks only those that run have a bar, and only the results are said.
     is_of_many: bool,
+    /// When the waiting began.
+    begun: Instant,
+    /// What is said of states once the waiting has lasted for a moment.
+    pending: Vec<String>,
     /// The states that were said of a task, off a terminal: a task that is tried again and again would fill the screen.
     said: HashSet<(TaskId, TaskState)>,
     /// Why each task waits, as it was said last.
@@ -69,6 +76,8 @@ impl Progress {
             output,
             screen,
             is_of_many: total.is_some(),
+            begun: Instant::now(),
+            pending: Vec::new(),
             said: HashSet::new(),
             explained: HashMap::new(),
             explained_of_many: HashMap::new(),
@@ -226,7 +235,20 @@ impl Progress {
         }
         let message =
             if progress.message.is_empty() { String::new() } else { format!(": {}", progress.message) };
-        self.output.note(&format!("task {id} is {}{message}", state.name()));
+        self.pending.push(format!("task {id} is {}{message}", state.name()));
+        self.say_pending();
+    }
+
+    /// Whether something is to be said once the waiting has lasted for a moment.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Says what came up in the first moment, where that is over.
+    pub fn say_pending(&mut self) {
+        if self.begun.elapsed() >= PATIENCE {
+            self.pending.drain(..).for_each(|line| self.output.note(&line));
+        }
     }
 }
 

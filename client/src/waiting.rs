@@ -16,7 +16,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     output::Output,
-    progress::Progress,
+    progress::{PATIENCE, Progress},
     signals::{self, Interrupts},
     text_as_it_comes::TextAsItComes,
     why::why_it_waits,
@@ -226,8 +226,13 @@ async fn next_told(
     // Not begun anew with each look: it may be starting the daemon.
     let mut told = pin!(follow.next());
     loop {
-        if let Ok(told) = timeout(LOOK, &mut told).await {
+        let is_first = progress.has_pending();
+        if let Ok(told) = timeout(if is_first { PATIENCE } else { LOOK }, &mut told).await {
             return told;
+        }
+        progress.say_pending();
+        if is_first {
+            continue;
         }
         // Where this fails, the next that is told says so.
         let (tasks, status) = how_they_stand(&session.client(), wait.ids).await.unwrap_or_default();

@@ -85,6 +85,7 @@ fn results_without_words_are_named_after_what_they_are() {
     let sandbox = narrator(&provider);
     let ran = sandbox.reel(&["speak", "?!"]);
     assert_eq!(ran.expect_code(0).stdout, "speech.mp3\n");
+    assert!(!ran.stderr.contains("is running"), "what is over at once is not told: {}", ran.stderr);
     sandbox.reel(&["ask", "??", "-o", "answer.txt"]).expect_code(0);
     assert_eq!(sandbox.reel(&["fetch", "2"]).expect_code(0).stdout, "text.txt\n");
 }
