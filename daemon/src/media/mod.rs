@@ -2,7 +2,7 @@
 //!
 //! The bytes may be anything. Every reader of this room goes through a file once, holds at most [`MEMORY_BYTES`] and never panics; what
 //! the file says of itself is compared with the bytes that are there. Pictures are recognised here and decoded elsewhere.
-//! The room also writes the WAV files that stand in for speech, and estimates how long a text takes to be spoken.
+//! The room also writes the WAV files that stand in for speech.
 
 mod adts;
 mod condition;
@@ -17,7 +17,6 @@ mod ogg;
 mod opus;
 pub mod picture_type;
 mod source;
-mod speaking_time;
 mod text;
 mod wav;
 mod wav_encoder;
@@ -27,7 +26,6 @@ pub use self::{
     format::{Format, HEAD_BYTES},
     inspect::{InspectError, Inspection, Limits, MEMORY_BYTES, inspect},
     source::ReadSeek,
-    speaking_time::speaking_time,
     wav_encoder::{HEADER_BYTES, MOST_SAMPLES, WavError, write_silence, write_wav},
 };
 

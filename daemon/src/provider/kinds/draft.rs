@@ -8,6 +8,7 @@ use std::{io::Write as _, ops::ControlFlow, sync::Arc, time::Duration};
 use futures_util::future::{LocalBoxFuture, ready};
 use reel_draft::{self as draft, Panel};
 use reel_protocol::{ErrorCode, SpeechFormat, SpeechParams, TaskNote, methods::ProviderCheckResult};
+use reel_story::speaking_time;
 
 use crate::{
     cache::{Body, NewArtifact, SPOOL_BYTES, Shelver, Spools},
@@ -15,7 +16,7 @@ use crate::{
         CancelSignal, Class, Facts, Failure, ImageCapabilities, ImageRequest, ProgressSink, ProviderProfile,
         ServiceRequest, SpeechCapabilities,
     },
-    media::{HEADER_BYTES, WavError, speaking_time, write_silence},
+    media::{HEADER_BYTES, WavError, write_silence},
     memory::{Budget, Holder},
     provider::{
         GateLimits, Generate, GenerateError, Generated, Instance, Permit, Provider, command::CommandRunner,
