@@ -126,6 +126,19 @@ fn a_dry_run_tells_who_and_how_much_and_asks_nobody() {
 }
 
 #[test]
+fn a_video_is_priced_by_its_length_before_it_is_made() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "services = [\"video\"]\nprice = { second = 0.1 }");
+    sandbox.reel(&["generate", "a", "--provider", "draft", "-s", "64x64", "-o", "a.png"]).expect_code(0);
+    let animate = |more: &[&str]| sandbox.reel(&[&["animate", "a.png", "waves", "--dry-run"], more].concat());
+    let ran = animate(&["--seconds", "4"]);
+    assert!(ran.expect_code(0).stdout.contains("by studio (gpt-image-2), about 0.4 USD"), "{}", ran.stdout);
+    let ran = animate(&[]);
+    assert!(ran.expect_code(0).stdout.contains("for an unknown price"), "{}", ran.stdout);
+    assert_eq!(provider.calls(), 0);
+}
+
+#[test]
 fn models_and_voices_are_listed_by_those_who_have_them() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "models = { image = \"pencil\", voice = \"tts-1\" }");

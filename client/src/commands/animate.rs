@@ -17,6 +17,7 @@ use crate::{
     context::Context,
     creatable,
     deliver::deliver,
+    dry_run,
     exit::Exit,
     failure::Failure,
     inputs,
@@ -67,6 +68,9 @@ pub struct Args {
     /// Replace a file that exists.
     #[arg(long)]
     pub force: bool,
+    /// Say who would make it and what it would cost, and ask nobody.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Wait at most this long, such as 90s or 5min; the work goes on.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     pub timeout: Option<Duration>,
@@ -86,6 +90,9 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let destination = check_destination(context, &args, existing)?;
     let session = context.session().await?;
+    if args.dry_run {
+        return dry_run::one(context, &session, &spec(&session, &args).await?, "1 video").await;
+    }
     let mut interrupts = Interrupts::listen();
     let submit = async { Ok(session.submit(&spec(&session, &args).await?).await?) };
     let submitted = unless_interrupted(&mut interrupts, submit).await?;
