@@ -163,3 +163,17 @@ fn a_service_that_knows_no_streams_is_asked_without_one() {
     let body = provider.requests().last().unwrap().json();
     assert_eq!((&body["stream"], &body["stream_options"]), (&Value::Null, &Value::Null));
 }
+
+#[test]
+fn the_tokens_of_a_stream_are_priced_once() {
+    let provider = FakeProvider::start();
+    let sandbox =
+        studio(&provider, &format!("{WRITES}price = {{ input_mtok = 1000.0, output_mtok = 2000.0 }}\n"));
+    let mut connection = sandbox.connect();
+    // A word is a token here: one was asked, three were answered.
+    let task = ask(&mut connection, "Why?");
+    let amount = task["cost"]["amount"].as_f64().unwrap_or_default();
+    assert!((amount - 0.007).abs() < 1e-9, "{}", task["cost"]);
+    let again = ask(&mut connection, "Why?");
+    assert_eq!((&again["source"], &again["cost"]["amount"]), (&json!("cache"), &json!(0.0)));
+}

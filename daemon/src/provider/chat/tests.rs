@@ -85,3 +85,19 @@ fn an_answer_without_end_is_not_held() {
     let mut reader = ChatReader::new(&Openai);
     assert!((0..100_000).all(|_| reader.push(b"\n")));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_body_is_read_alike_in_whatever_pieces_it_comes(
+        parts in proptest::collection::vec(proptest::sample::select(vec![
+            "data: ", "data:", "event: x\n", ": c\n", "\n", "\r\n", "\n\n", "[DONE]", "{", "}", "[", "\"", "é", " ", "<",
+            "{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}", "{\"error\":\"e\"}", "{\"choices\":[]}", "null",
+        ]), 0..12),
+        piece in 1_usize..40,
+    ) {
+        let body = parts.concat();
+        let whole = read(body.as_bytes(), body.len().max(1));
+        let split = read(body.as_bytes(), piece);
+        proptest::prop_assert_eq!((whole.answer, whole.is_whole), (split.answer, split.is_whole));
+    }
+}

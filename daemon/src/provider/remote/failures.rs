@@ -103,7 +103,12 @@ impl RemoteProvider {
 
     pub(super) fn bad_answer(&self, reason: &str) -> Failure {
         let message = format!("{}: {reason}", self.config.name);
-        Failure::new(Class::Unknown, message, "reel retry asks again, and may pay again")
+        Failure::new(Class::Unknown, message, self.retry_hint())
+    }
+
+    /// What a person may do about an answer that is of no use.
+    const fn retry_hint(&self) -> &'static str {
+        if self.config.is_paid { "reel retry asks again, and may pay again" } else { "reel retry asks again" }
     }
 
     /// A refusal as the task shows it: the service's own words, its status, and what to do next.
@@ -125,7 +130,7 @@ impl RemoteProvider {
             }
             Class::Ambiguous => return self.lost_behind(&message).status(status.as_u16()),
             Class::Unknown if status.is_redirection() => self.wrong_address(),
-            Class::Gone | Class::Unknown => "reel retry asks again, and may pay again".to_owned(),
+            Class::Gone | Class::Unknown => self.retry_hint().to_owned(),
         };
         let message = if status.is_success() {
             format!("{name} answered without a result: {message}")
