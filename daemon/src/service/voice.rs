@@ -6,12 +6,10 @@ use reel_protocol::{
     JsonText, JsonTextError, SpeechFormat, SpeechParams, is_unprintable,
     limits::{NAME_BYTES, PROMPT_BYTES},
 };
+use reel_story::speaking_time;
 
 use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
-use crate::{
-    domain::{CacheKey, ProviderProfile, Quantity, ServiceRequest, SpeechCapabilities},
-    media::speaking_time,
-};
+use crate::domain::{CacheKey, ProviderProfile, Quantity, ServiceRequest, SpeechCapabilities};
 
 /// The speeds that may be asked for.
 const SPEEDS: RangeInclusive<f64> = 0.25..=4.0;
