@@ -9,6 +9,7 @@ mod input;
 mod money;
 mod plan;
 mod provider;
+mod reference;
 mod remote_job;
 mod request;
 
@@ -23,6 +24,7 @@ pub use self::{
         ChatCapabilities, ImageCapabilities, Model, ProviderProfile, SpeechCapabilities, Target,
         VideoCapabilities,
     },
+    reference::{BadReference, Reference, references, resolve},
     remote_job::{JobFields, RemoteJob},
     request::{ImageRequest, ServiceRequest, VideoRequest},
 };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reel_protocol::{Digest, ErrorCode, JsonText};
 
-use super::{Cost, Price, Quantity, Target};
+use super::{Cost, Price, Quantity, Reference, Target};
 
 /// What a result is cached under: BLAKE3 over everything that changes the result.
 pub type CacheKey = [u8; 32];
@@ -49,6 +49,9 @@ pub struct Plan {
     pub params: JsonText,
     /// The artifacts in the store that it starts from.
     pub inputs: Vec<Digest>,
+    /// Outputs of other tasks that its params refer to. Such a plan only says that the params hold: the task is planned anew once these are
+    /// there, and has no candidates until then.
+    pub references: Vec<Reference>,
     /// Providers that can do it, in the order of selection; empty for services that need none.
     pub candidates: Vec<Candidate>,
     /// Of the planner that made it; 0 for what is no plan yet.

@@ -147,6 +147,9 @@ impl ServiceParts {
         let mut inputs = Vec::with_capacity(digests.len());
         for digest in digests {
             match self.find_input.send(FindInput(digest)).await {
+                Ok(Ok(input)) if !input.media_type.starts_with("image/") => {
+                    return Err(no_picture(digest, &input.media_type));
+                }
                 Ok(Ok(input)) => inputs.push(input),
                 Ok(Err(CacheError::NotFound(digest))) => return Err(lost_input(digest)),
                 Ok(Err(error)) => return Err(failed(no_room(&error))),
@@ -155,6 +158,16 @@ impl ServiceParts {
         }
         Ok(inputs)
     }
+}
+
+fn no_picture(digest: Digest, media_type: &str) -> RunEnd {
+    RunEnd::failed(TaskError {
+        code: ErrorCode::InvalidParams.name().to_owned(),
+        message: format!("what it starts from is no picture: artifact {digest} is {media_type}"),
+        hint: Some("submit it anew, to start from a picture".to_owned()),
+        retryable: false,
+        provider_status: None,
+    })
 }
 
 fn lost_input(digest: Digest) -> RunEnd {

@@ -5,11 +5,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use reel_protocol::ErrorCode;
+use reel_protocol::{Digest, ErrorCode};
 
 use super::{BadParams, ProviderWork, SERVICES, Service, Work, find};
 use crate::{
-    domain::{Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, ProviderProfile, Refused},
+    domain::{
+        Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, ProviderProfile, Refused, references, resolve,
+    },
     nearest::nearest,
 };
 
@@ -34,7 +36,7 @@ impl PlanTasks for Planner {
 
     fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal> {
         let refuse = |BadParams { code, message, hint }| PlanRefusal { index: 0, code, message, hint };
-        self.checked(spec).map_err(refuse)
+        self.checked_with_references(spec).map_err(refuse)
     }
 }
 
@@ -47,6 +49,24 @@ impl Planner {
         let known = |profile: ProviderProfile| Known { name: Arc::from(profile.name.as_str()), profile };
         let generation = MADE.fetch_add(1, Relaxed) + 1;
         Self { providers: providers.into_iter().map(known).collect(), generation }
+    }
+
+    /// Plans params that refer to outputs which do not exist yet as far as that can be done: any artifact stands in for each of them.
+    fn checked_with_references(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
+        let references = references(spec.params).map_err(|error| {
+            BadParams::new(
+                error.to_string(),
+                "a reference is such as {\"$output\": 7} or {\"$output\": 7, \"index\": 1}",
+            )
+        })?;
+        if references.is_empty() {
+            return self.checked(spec);
+        }
+        let any = references.iter().map(|_| Digest::from_bytes([0; 32]));
+        let params = resolve(spec.params, any).unwrap_or_default();
+        self.checked(&PlanSpec { params: &params, ..*spec })?;
+        let params = spec.params.clone();
+        Ok(Plan { params, references, generation: self.generation, ..Plan::default() })
     }
 
     fn checked(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
@@ -86,7 +106,7 @@ impl Planner {
         let params =
             work.params().map_err(|error| BadParams::new(error.to_string(), "send plainer params"))?;
         let inputs = work.inputs();
-        Ok(Plan { params, inputs, candidates, generation: self.generation, missing: None })
+        Ok(Plan { params, inputs, candidates, generation: self.generation, ..Plan::default() })
     }
 
     fn find(&self, name: &str) -> Option<&Known> {

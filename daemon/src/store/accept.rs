@@ -28,6 +28,8 @@ pub struct NewTask {
     pub priority: i8,
     /// Tasks that must succeed first.
     pub after: Vec<TaskId>,
+    /// Whether its params refer to outputs of these tasks: it waits until they are read, though all of them may have succeeded.
+    pub is_incomplete: bool,
     /// The provider that the caller named.
     pub wanted_provider: Option<String>,
     /// The provider that made what the cache had, or that it is planned for.
@@ -234,8 +236,8 @@ fn insert_one(
     task: &NewTask,
     open: &Dependencies,
 ) -> Result<(), StoreError> {
-    let is_waiting =
-        task.state == TaskState::Queued && !matches!(open, Ok(unfinished) if unfinished.is_empty());
+    let has_open = task.is_incomplete || !matches!(open, Ok(unfinished) if unfinished.is_empty());
+    let is_waiting = task.state == TaskState::Queued && has_open;
     let state = if is_waiting { TaskState::Waiting } else { task.state };
     let is_done = state == TaskState::Succeeded;
     let mut statement = connection.prepare_cached(

@@ -45,8 +45,8 @@ pub use self::{
     open::{Opened, open},
     origin::{Loss, born, save_ids},
     query::{
-        Filter, Found, batch_has_settled, batch_states, find_states, first_of_batch, list, list_plan, view,
-        views,
+        Filter, Found, batch_has_settled, batch_states, find_states, first_of_batch, list, list_plan,
+        output_digests, view, views,
     },
     recover::{Recovered, Recovery, load, recover},
     steps::{Finish, Step, finish, step},

@@ -265,6 +265,14 @@ fn source(name: &str) -> Source {
     }
 }
 
+/// The digests of a task's outputs, in their order.
+pub fn output_digests(connection: &Connection, id: TaskId) -> Result<Vec<Digest>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT digest FROM outputs WHERE task = ? ORDER BY position")?;
+    let digests = statement.query_map([id.0], |row| row.get(0).map(Digest::from_bytes))?;
+    Ok(digests.collect::<Result<_, _>>()?)
+}
+
 fn with_outputs(
     connection: &Connection,
     artifacts: &Path,

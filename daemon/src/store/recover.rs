@@ -152,6 +152,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         cache: cache_mode(row.get(11)?),
         attempts_left: row.get(12)?,
         deadline: time(13)?,
+        is_incomplete: false,
         inputs: Vec::new(),
         outputs: Vec::new(),
         notes: Vec::new(),

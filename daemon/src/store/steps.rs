@@ -1,12 +1,15 @@
 //! Writes about tasks that were accepted: how a task ends, and every other step but the begin of an attempt.
 
-use reel_protocol::{Digest, HoldReason, Source, TaskError, TaskId, TaskNote, TaskState, Timestamp};
+use reel_protocol::{
+    Digest, HoldReason, JsonText, Source, TaskError, TaskId, TaskNote, TaskState, Timestamp,
+};
 use rusqlite::{Connection, params};
 
 use super::{
     StoreError,
     attempts::{LEFT, end_attempt, forget_left_providers, forget_remote_ids},
     columns::{notes_text, source_name, to_json},
+    inputs::insert_inputs,
 };
 use crate::domain::Cost;
 
@@ -96,6 +99,8 @@ pub struct Step {
     pub attempt_outcome: Option<String>,
     /// Why that attempt failed.
     pub error: Option<TaskError>,
+    /// The task's params with the outputs that they referred to, and the artifacts that it starts from.
+    pub resolved: Option<(JsonText, Vec<Digest>)>,
 }
 
 /// Journals a step of a task. Fails with [`StoreError::NoTask`] where the task has another revision by then, or has left the history.
@@ -125,6 +130,11 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
         let left = step.left_provider.as_ref().and(step.error.as_ref());
         let marked = left.map(|error| format!("{LEFT}{outcome}: {}", error.message));
         end_attempt(connection, step.id, step.at, marked.as_deref().unwrap_or(outcome))?;
+    }
+    if let Some((params, inputs)) = &step.resolved {
+        let mut statement = connection.prepare_cached("UPDATE tasks SET params = ? WHERE id = ?")?;
+        statement.execute(params![params.as_str(), step.id.0])?;
+        insert_inputs(connection, step.id, inputs)?;
     }
     if step.is_retry {
         forget_left_providers(connection, step.id)?;

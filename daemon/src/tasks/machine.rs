@@ -23,6 +23,7 @@ mod jobs;
 mod outcome;
 mod progress;
 mod queue;
+mod references;
 mod replan;
 mod restart;
 mod step;
@@ -184,6 +185,7 @@ impl<S: Surroundings> Machine<S> {
             Event::LookedUp { run, found } => self.looked_up(run, found.as_deref()),
             Event::Ended { run, end } => self.ended(run, end),
             Event::Committed { write, outcome } => self.committed(&write, outcome),
+            Event::Resolved { id, outputs } => self.resolved(id, outputs),
             Event::Loaded { request, id, decision, row } => self.loaded(request, id, decision, row),
             Event::Tick => {}
         }

@@ -157,6 +157,7 @@ impl TaskTracker {
                     }
                 }
                 Effect::Load { request, id, decision } => self.load(request, id, decision),
+                Effect::Resolve { id, references } => self.read_outputs(id, references),
                 Effect::Plan { planner, asked } => self.plan_anew(planner, asked),
                 Effect::Answer { request, answer } => self.answer(ctx, request, answer),
                 Effect::Tell { event, task } => self.parts.events.task(event, || *task),

@@ -250,8 +250,11 @@ impl World {
         let may_ask_again = call.attempt.job.as_ref().is_some_and(|job| job.may_ask_again());
         let (row, is_told) = (call.row.clone(), call.is_told_to_stop);
         self.model.fetching(run, &row, provider);
-        if is_told && self.random.percent(50) {
-            if self.calls[&run].is_polled {
+        let is_polled = self.calls[&run].is_polled;
+        // What was paid is fetched though nobody wants it any more; a job can be cancelled.
+        let may_stop = is_polled || !PROVIDERS[provider].is_paid;
+        if is_told && may_stop && self.random.percent(50) {
+            if is_polled {
                 // The provider cancels the job.
                 self.model.not_paid(run);
                 return self.forget_job(run, "cancelled", Again::Never);
@@ -319,7 +322,7 @@ impl World {
     /// A provider wants to be left alone for a while.
     pub fn close(&mut self, provider: usize, is_down: bool) {
         let wait = 100 + self.random.below(20_000);
-        self.was_down[provider] |= is_down;
+        self.was_left[provider] |= is_down;
         self.around.0.borrow_mut().closed[provider] = Some((after(self.moment, wait), is_down));
         self.note(|| format!("{} is closed for {wait} ms, down: {is_down}", PROVIDERS[provider].name));
         self.needs_tick = true;

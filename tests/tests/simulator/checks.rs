@@ -115,7 +115,7 @@ pub fn priority(world: &World, key: [u8; 32]) -> Result<(), Wrong> {
         row.kind != "debug.noop"
             && row.provider.as_deref() == Some(PROVIDERS[provider].name)
             && world.around.0.borrow().configured[provider]
-            && (row.wanted.is_some() || !world.was_down[provider])
+            && (row.wanted.is_some() || !world.was_left[provider])
     };
     // An equal request may have lifted the task that begins.
     let lifted = world.journal.unfinished().iter().filter(|row| is_equal(row)).map(|row| row.priority).max();

@@ -263,6 +263,9 @@ impl World {
     pub fn configure(&mut self, configured: [bool; PROVIDERS.len()]) -> Result<(), Wrong> {
         self.around.0.borrow_mut().configured = configured;
         self.planner = Arc::new(Planner { generation: self.planner.generation + 1, configured });
+        for (was_left, is_configured) in self.was_left.iter_mut().zip(configured) {
+            *was_left |= !is_configured;
+        }
         self.note(|| format!("configured: {configured:?}"));
         let planner: Arc<Planner> = Arc::clone(&self.planner);
         self.feed(Event::Replan(planner))

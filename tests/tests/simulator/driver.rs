@@ -87,6 +87,10 @@ impl World {
                 let row = self.journal.load(id);
                 self.pending.push(Pending::Event(Box::new(Event::Loaded { request, id, decision, row })));
             }
+            Effect::Resolve { id, references } => {
+                let outputs = self.journal.outputs(&references);
+                self.pending.push(Pending::Event(Box::new(Event::Resolved { id, outputs })));
+            }
             Effect::Plan { planner, asked } => {
                 let plans = asked.iter().map(|task| (task.id, planner.plan(&task.spec()))).collect();
                 let event = Event::Planned { generation: planner.generation(), plans };

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use reel_protocol::{HoldReason, TaskId, TaskState};
+use reel_protocol::{Digest, HoldReason, TaskId, TaskState};
 use reeld::{
+    domain::Reference,
     store::{self, Recovery, Step, StoreError},
     tasks::{
         apply,
@@ -100,6 +101,14 @@ impl Journal {
     /// Reads a task with all that a machine needs of it.
     pub fn load(&self, id: TaskId) -> Result<Option<Box<store::Recovered>>, StoreError> {
         store::load(&self.0, id).map(|row| row.map(Box::new))
+    }
+
+    /// The outputs that params refer to.
+    pub fn outputs(&self, references: &[Reference]) -> Result<Vec<Option<Digest>>, StoreError> {
+        let output = |reference: &Reference| {
+            Ok(store::output_digests(&self.0, reference.task)?.get(reference.index).copied())
+        };
+        references.iter().map(output).collect()
     }
 
     /// One task.

@@ -156,9 +156,9 @@ pub struct World {
     pub repeatable: Vec<(String, String, Vec<reel_protocol::TaskSpec>)>,
     /// When the machine heard last that a write was refused: what it was about may wait for a second.
     pub refused_at: Option<Moment>,
-    /// Providers that were out of order since the daemon started: tasks that were planned there may have gone elsewhere, and their rows do not
+    /// Providers that were out of order or not configured since the daemon started: tasks that were planned there may have gone elsewhere, and their rows do not
     /// say so.
-    pub was_down: [bool; PROVIDERS.len()],
+    pub was_left: [bool; PROVIDERS.len()],
     /// The clients of the attempts that began, in their order.
     pub begun_by: Vec<String>,
 }
@@ -211,7 +211,7 @@ impl World {
             batches: Vec::new(),
             repeatable: Vec::new(),
             refused_at: None,
-            was_down: [false; PROVIDERS.len()],
+            was_left: [false; PROVIDERS.len()],
             begun_by: Vec::new(),
         }
     }
@@ -277,7 +277,9 @@ impl World {
         let mut state = self.around.0.borrow_mut();
         state.permits.clear();
         state.reserved_bytes = 0;
-        self.was_down = state.closed.map(|closed| closed.is_some_and(|(_, is_down)| is_down));
+        self.was_left = std::array::from_fn(|provider| {
+            !state.configured[provider] || state.closed[provider].is_some_and(|(_, is_down)| is_down)
+        });
         drop(state);
         self.model.died(&self.journal)
     }

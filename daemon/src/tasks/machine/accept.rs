@@ -1,6 +1,6 @@
 //! How tasks are accepted: refused at once with numbers, or journaled and only then taken in.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use reel_protocol::{BatchId, Source, TaskError, TaskId, TaskSpec, TaskState, Timestamp};
 
@@ -210,6 +210,7 @@ impl<S: Surroundings> Machine<S> {
                 None if self.live.get(&id).is_some_and(|task| task.state == TaskState::Queued) => {
                     self.enter_queue(id);
                 }
+                None if !self.dependencies.is_waiting(id) => self.when_settled(id, Todo::StopWaiting),
                 None => {}
             }
         }
@@ -229,7 +230,8 @@ impl<S: Surroundings> Machine<S> {
 
     fn take_live(&mut self, mut task: LiveTask, open: Dependencies) {
         let id = task.id;
-        let is_waiting = !matches!(&open, Ok(open) if open.is_empty());
+        // Its params are complete only with outputs that are still to be read.
+        let is_waiting = !task.plan.references.is_empty() || !matches!(&open, Ok(open) if open.is_empty());
         task.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
         self.count(task.batch, None, Some(task.state));
         if let Some(deadline) = task.deadline {
@@ -287,13 +289,17 @@ pub(super) fn new_task(
     let outputs = found.into_iter().flat_map(|made| &made.outputs).map(|output| output.digest);
     // A cache hit with dependencies still waits for them: the order was asked for.
     let is_over = found.is_some() && spec.after.is_empty();
+    let mut after = spec.after.clone();
+    let referred = plan.references.iter().map(|reference| reference.task);
+    after.extend(referred.collect::<BTreeSet<_>>().into_iter().filter(|task| !spec.after.contains(task)));
     NewTask {
         id,
         kind: spec.kind.clone(),
         name: spec.name.clone(),
         state: if is_over { TaskState::Succeeded } else { TaskState::Queued },
         priority: spec.priority,
-        after: spec.after.clone(),
+        after,
+        is_incomplete: !plan.references.is_empty(),
         wanted_provider: spec.provider.clone(),
         provider: found.map_or_else(planned_provider, |made| Some(made.provider.clone())),
         model: found.map_or_else(planned_model, |made| made.model.clone()),

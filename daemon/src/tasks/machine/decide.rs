@@ -71,9 +71,10 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The state of a task that goes on: it waits while its dependencies are open.
+    /// The state of a task that goes on: it waits while its dependencies are open, or its params refer to outputs.
     fn state_to_queue(&self, id: TaskId) -> TaskState {
-        if self.dependencies.is_waiting(id) { TaskState::Waiting } else { TaskState::Queued }
+        let is_incomplete = self.live.get(&id).is_some_and(|task| !task.plan.references.is_empty());
+        if is_incomplete || self.dependencies.is_waiting(id) { TaskState::Waiting } else { TaskState::Queued }
     }
 
     /// Drops a finished task from the history.

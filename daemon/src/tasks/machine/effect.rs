@@ -10,7 +10,7 @@ use reel_protocol::{
 use super::{Moment, RequestId, RunId};
 use crate::{
     cache::{Key, Made},
-    domain::{Cost, Refused, RemoteJob},
+    domain::{Cost, Reference, Refused, RemoteJob},
     store::{self, Accepted, Finish, NewTask, Pruned, Recovered, RemoteId, Start, Step, StoreError},
     tasks::{Candidate, Drained, Lost, PlanSpec, PlanTasks, TaskRefusal},
 };
@@ -39,6 +39,13 @@ pub enum Effect {
         id: TaskId,
         /// What was decided about the task.
         decision: crate::tasks::Decision,
+    },
+    /// Read the outputs that a task's params refer to; answer with [`Event::Resolved`](super::Event::Resolved).
+    Resolve {
+        /// The waiting task.
+        id: TaskId,
+        /// The outputs, in the order in which the params refer to them.
+        references: Vec<Reference>,
     },
     /// Plan these tasks; answer with [`Event::Planned`](super::Event::Planned). There may be a hundred thousand of them.
     Plan {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reel_protocol::{BatchId, TaskError, TaskId, TaskSpec};
+use reel_protocol::{BatchId, Digest, TaskError, TaskId, TaskSpec};
 
 use super::{Outcome, Write};
 use crate::{
@@ -160,6 +160,13 @@ pub enum Event {
         decision: Decision,
         /// The task as the journal has it, `None` if it does not.
         row: Result<Option<Box<Recovered>>, StoreError>,
+    },
+    /// The outputs that [`Effect::Resolve`](super::Effect::Resolve) asked for.
+    Resolved {
+        /// The task whose params refer to them.
+        id: TaskId,
+        /// The digest of each, in their order; `None` where the task that is referred to has no such output.
+        outputs: Result<Vec<Option<Digest>>, StoreError>,
     },
     /// The time of [`Effect::WakeAt`](super::Effect::WakeAt) has come, or the surroundings changed: a permit came back, memory is free again.
     Tick,

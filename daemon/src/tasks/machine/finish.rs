@@ -110,8 +110,11 @@ impl<S: Surroundings> Machine<S> {
     }
 
     pub(super) fn stop_waiting(&mut self, id: TaskId) {
-        if self.live.get(&id).is_some_and(|task| task.state == TaskState::Waiting) {
+        let Some(task) = self.live.get(&id).filter(|task| task.state == TaskState::Waiting) else { return };
+        if task.plan.references.is_empty() {
             self.step(id, |step| step.state = TaskState::Queued);
+        } else {
+            self.resolve_references(id);
         }
     }
 

@@ -101,6 +101,7 @@ fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Step {
         left_provider: None,
         attempt_outcome: Some("daemon_died".to_owned()),
         error,
+        resolved: None,
     }
 }
 
@@ -193,9 +194,7 @@ impl<S: Surroundings> Machine<S> {
             (TaskState::Waiting | TaskState::Held, Err(failed)) => {
                 self.when_settled(id, Todo::FailAfter(failed));
             }
-            (TaskState::Waiting, Ok(open)) if open.is_empty() => {
-                self.step(id, |step| step.state = TaskState::Queued);
-            }
+            (TaskState::Waiting, Ok(open)) if open.is_empty() => self.stop_waiting(id),
             (TaskState::Waiting | TaskState::Held, Ok(open)) => self.dependencies.add(id, open),
             (TaskState::Queued, _) => self.resume_queued(id, row),
             _ => {}

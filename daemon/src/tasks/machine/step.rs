@@ -34,6 +34,7 @@ impl<S: Surroundings> Machine<S> {
             left_provider: None,
             attempt_outcome: None,
             error: None,
+            resolved: None,
         };
         change(&mut step);
         if step.state != task.state && !is_legal(task.state, step.state) {
@@ -124,6 +125,8 @@ impl<S: Surroundings> Machine<S> {
                 self.queue_again(step);
             }
             TaskState::Held => self.held(id, batch),
+            // It waits for nothing more, and its params are still to be completed.
+            TaskState::Waiting if !self.dependencies.is_waiting(id) => self.resolve_references(id),
             _ => {}
         }
         self.settle_commit(id);

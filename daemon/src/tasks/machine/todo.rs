@@ -53,6 +53,8 @@ pub enum Todo {
         /// The number of the attempt that the provider works for.
         run: RunId,
     },
+    /// The outputs that its params refer to are known.
+    Resolve(Box<Plan>),
     /// It has another plan.
     Replan {
         /// The plan is void where another planner is in force by then.
@@ -105,6 +107,7 @@ impl<S: Surroundings> Machine<S> {
             Todo::LeaveProvider { from, error } => self.leave_provider_now(id, from, error),
             Todo::BeginShared => self.begin_shared(id),
             Todo::Remember { request, run } => self.remember_now(request, run),
+            Todo::Resolve(plan) => self.resolve_now(id, *plan),
             Todo::Replan { generation, plan } => {
                 if generation == self.planner.generation() {
                     self.replan(id, *plan);

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::{Returned, TaskTracker};
 use crate::{
     cache::{Rows, Written},
+    domain::Reference,
     store::{self, StoreError},
     tasks::{
         Decision,
@@ -37,6 +38,18 @@ impl TaskTracker {
                 drop(returns.send(Returned::Committed(Box::new(committed))));
             },
         );
+    }
+
+    /// Reads the outputs that a task's params refer to.
+    pub(super) fn read_outputs(&self, id: TaskId, references: Vec<Reference>) {
+        let outputs = self.reader().read(move |connection| {
+            let output = |reference: &Reference| {
+                let digests = store::output_digests(connection, reference.task)?;
+                Ok(digests.get(reference.index).copied())
+            };
+            references.iter().map(output).collect::<Result<Vec<_>, StoreError>>()
+        });
+        self.when_done(async move { Event::Resolved { id, outputs: outputs.await } });
     }
 
     pub(super) fn load(&self, request: RequestId, id: TaskId, decision: Decision) {
