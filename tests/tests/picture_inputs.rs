@@ -129,6 +129,12 @@ fn a_task_starts_only_from_pictures_of_the_store() {
     };
     let error = refused(json!(["00".repeat(32)]));
     assert_eq!(error.data.code, "artifact_not_found", "{}", error.message);
+    picture(&work(&sandbox, "whole.png"), 64, 48);
+    picture(&work(&sandbox, "mask.png"), 32, 48);
+    let ran =
+        sandbox.reel(&["generate", "a", "--image", "whole.png", "--mask", "mask.png", "-o", "masked.png"]);
+    ran.expect_code(65);
+    assert!(ran.stderr.contains("the mask has 32×48 pixels, and the picture"), "{}", ran.stderr);
     fs::write(work(&sandbox, "words.txt"), "no picture").unwrap();
     let words = put(&sandbox, &work(&sandbox, "words.txt"));
     assert_eq!((&words["media_type"], &words["size_bytes"]), (&json!("text/plain"), &json!(10)));

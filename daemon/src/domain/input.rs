@@ -1,6 +1,29 @@
-//! What an attempt starts from: artifacts of the store whose files were verified.
+//! What a task starts from: artifacts that its params name, and, for an attempt, their files in the store.
 
 use std::path::PathBuf;
+
+use reel_protocol::Digest;
+
+/// The artifacts in the store that a task starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inputs {
+    /// The pictures to start from, in the order of the params.
+    pub pictures: Vec<Digest>,
+    /// The mask of the first one, which has to be of the same size.
+    pub mask: Option<Digest>,
+}
+
+impl Inputs {
+    /// All of them, the mask last.
+    pub fn iter(&self) -> impl Iterator<Item = Digest> {
+        self.pictures.iter().chain(&self.mask).copied()
+    }
+
+    /// Whether the task starts from words alone.
+    pub const fn is_empty(&self) -> bool {
+        self.pictures.is_empty() && self.mask.is_none()
+    }
+}
 
 /// A file that a provider is given.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub use self::{
     artifact::{Facts, Pixels},
     attempt::{CancelSignal, JobSink, ProgressSink},
     failure::{Again, Class, Failure, LONGEST_WAIT},
-    input::InputFile,
+    input::{InputFile, Inputs},
     money::{Cost, PicturePrice, Price, Quantity, UnitPrice},
     plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused},
     provider::{

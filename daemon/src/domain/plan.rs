@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use reel_protocol::{Digest, ErrorCode, JsonText};
+use reel_protocol::{ErrorCode, JsonText};
 
-use super::{Cost, Price, Quantity, Reference, Target};
+use super::{Cost, Inputs, Price, Quantity, Reference, Target};
 
 /// What a result is cached under: BLAKE3 over everything that changes the result.
 pub type CacheKey = [u8; 32];
@@ -48,7 +48,7 @@ pub struct Plan {
     /// With defaults applied.
     pub params: JsonText,
     /// The artifacts in the store that it starts from.
-    pub inputs: Vec<Digest>,
+    pub inputs: Inputs,
     /// Outputs of other tasks that its params refer to. Such a plan only says that the params hold: the task is planned anew once these are
     /// there, and has no candidates until then.
     pub references: Vec<Reference>,

@@ -50,6 +50,9 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
         TaskRefusal::BadInput { input: BadInput::Missing(_), .. } => {
             new(ErrorCode::ArtifactNotFound).hint("put the file first: artifact.put answers its digest")
         }
+        TaskRefusal::BadInput { input: BadInput::OtherSize { .. }, .. } => {
+            new(ErrorCode::InvalidParams).hint("make the mask as wide and as high as the first picture")
+        }
         TaskRefusal::BadInput { .. } => {
             new(ErrorCode::InvalidParams).hint("start from a PNG, JPEG or WebP picture")
         }

@@ -11,7 +11,7 @@ use reel_protocol::{CacheMode, Digest, ErrorCode, MAX_ID, Output, TaskError};
 use super::{Lost, ProviderWork, RunEnd, RunTask, RunTasks, ServiceStats, Work, find};
 use crate::{
     cache::{CacheError, FindInput, FindRoom, Fresh, KeepMade, Shelver},
-    domain::{Again, CacheKey, InputFile, Quantity},
+    domain::{Again, CacheKey, InputFile, Inputs, Quantity},
     provider::{Generate, GenerateError, Generated},
 };
 
@@ -90,7 +90,7 @@ impl ServiceParts {
                 Err(_) => return RunEnd::failed(internal("the cache is gone")),
             }
         }
-        let inputs = match self.inputs(work.inputs()).await {
+        let inputs = match self.inputs(&work.inputs()).await {
             Ok(inputs) => inputs,
             Err(end) => return end,
         };
@@ -143,20 +143,20 @@ impl ServiceParts {
 
 impl ServiceParts {
     /// The files of the artifacts that a task starts from; nothing was asked for yet.
-    async fn inputs(&self, digests: Vec<Digest>) -> Result<Vec<InputFile>, RunEnd> {
-        let mut inputs = Vec::with_capacity(digests.len());
-        for digest in digests {
+    async fn inputs(&self, inputs: &Inputs) -> Result<Vec<InputFile>, RunEnd> {
+        let mut files = Vec::new();
+        for digest in inputs.iter() {
             match self.find_input.send(FindInput(digest)).await {
                 Ok(Ok(input)) if !input.media_type.starts_with("image/") => {
                     return Err(no_picture(digest, &input.media_type));
                 }
-                Ok(Ok(input)) => inputs.push(input),
+                Ok(Ok(input)) => files.push(input),
                 Ok(Err(CacheError::NotFound(digest))) => return Err(lost_input(digest)),
                 Ok(Err(error)) => return Err(failed(no_room(&error))),
                 Err(_) => return Err(RunEnd::failed(internal("the cache is gone"))),
             }
         }
-        Ok(inputs)
+        Ok(files)
     }
 }
 

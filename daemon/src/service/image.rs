@@ -6,7 +6,7 @@ mod styles;
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    Digest, ErrorCode, ImageParams, JsonText, JsonTextError, MAX_ID, limits::PROMPT_BYTES, methods::StyleInfo,
+    ErrorCode, ImageParams, JsonText, JsonTextError, MAX_ID, limits::PROMPT_BYTES, methods::StyleInfo,
 };
 
 use self::{
@@ -15,7 +15,7 @@ use self::{
 };
 use super::{BadParams, ProviderWork, Service, Work};
 use crate::{
-    domain::{CacheKey, ImageCapabilities, ImageRequest, ProviderProfile, Quantity, ServiceRequest},
+    domain::{CacheKey, ImageCapabilities, ImageRequest, Inputs, ProviderProfile, Quantity, ServiceRequest},
     nearest::nearest,
 };
 
@@ -67,8 +67,8 @@ impl ProviderWork for ImageParams {
         image_key(self, provider)
     }
 
-    fn inputs(&self) -> Vec<Digest> {
-        self.input_images.iter().chain(&self.mask).copied().collect()
+    fn inputs(&self) -> Inputs {
+        Inputs { pictures: self.input_images.clone(), mask: self.mask }
     }
 
     fn room_bytes(&self) -> u64 {

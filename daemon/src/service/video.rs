@@ -3,12 +3,14 @@
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    Digest, JsonText, JsonTextError, MAX_ID, VideoParams,
+    JsonText, JsonTextError, MAX_ID, VideoParams,
     limits::{NAME_BYTES, PROMPT_BYTES},
 };
 
 use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
-use crate::domain::{CacheKey, ProviderProfile, Quantity, ServiceRequest, VideoCapabilities, VideoRequest};
+use crate::domain::{
+    CacheKey, Inputs, ProviderProfile, Quantity, ServiceRequest, VideoCapabilities, VideoRequest,
+};
 
 /// The sides that may be asked for, in pixels.
 const SIDES: RangeInclusive<u32> = 16..=8_192;
@@ -130,8 +132,8 @@ impl ProviderWork for VideoParams {
         ROOM_BYTES
     }
 
-    fn inputs(&self) -> Vec<Digest> {
-        self.image.iter().chain(&self.last_image).copied().collect()
+    fn inputs(&self) -> Inputs {
+        Inputs { pictures: self.image.iter().chain(&self.last_image).copied().collect(), mask: None }
     }
 
     fn quantity(&self) -> Quantity {

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, fmt};
 
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::{Digest, ErrorCode, JsonText, JsonTextError, methods::StyleInfo};
+use reel_protocol::{ErrorCode, JsonText, JsonTextError, methods::StyleInfo};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::RunEnd;
 use crate::{
-    domain::{CacheKey, CancelSignal, ProgressSink, ProviderProfile, Quantity, ServiceRequest},
+    domain::{CacheKey, CancelSignal, Inputs, ProgressSink, ProviderProfile, Quantity, ServiceRequest},
     nearest::nearest,
 };
 
@@ -57,8 +57,8 @@ pub(super) trait ProviderWork: Send + Sync {
     fn key(&self, provider: &ProviderProfile) -> CacheKey;
 
     /// The artifacts in the store that it starts from.
-    fn inputs(&self) -> Vec<Digest> {
-        Vec::new()
+    fn inputs(&self) -> Inputs {
+        Inputs::default()
     }
 
     /// Room that the store must have for the outputs before a provider is paid for them: what is made must not be lost for want of it.

@@ -12,6 +12,7 @@ use super::{
     origin::save_ids,
     steps::insert_outputs,
 };
+use crate::domain::Inputs;
 
 /// A task as it is accepted.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ pub struct NewTask {
     /// When it fails if it is not done.
     pub deadline: Option<Timestamp>,
     /// The artifacts that it starts from.
-    pub inputs: Vec<Digest>,
+    pub inputs: Inputs,
     /// What the cache had.
     pub outputs: Vec<Digest>,
     /// What is to be said about that.

@@ -4,6 +4,7 @@ use reel_protocol::{Digest, TaskId, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::{StoreError, artifact};
+use crate::domain::Inputs;
 
 /// The condition under which nothing keeps the artifact of a row of `artifacts`. Its one parameter is the time now, in milliseconds.
 pub(super) const UNNAMED: &str = "NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest) \
@@ -23,20 +24,35 @@ pub enum BadInput {
     NoPicture(Digest, String),
     /// It has more pixels than any decoder takes.
     TooLarge(Digest, u32, u32),
+    /// It is the mask of a picture, and has another size.
+    OtherSize {
+        /// Width and height of the mask.
+        mask: (u32, u32),
+        /// Width and height of the picture.
+        picture: (u32, u32),
+    },
 }
 
 /// The first of these artifacts that no task can start from.
-pub(super) fn bad_input(connection: &Connection, inputs: &[Digest]) -> Result<Option<BadInput>, StoreError> {
-    for digest in inputs {
-        let Some(row) = artifact(connection, *digest)? else { return Ok(Some(BadInput::Missing(*digest))) };
+pub(super) fn bad_input(connection: &Connection, inputs: &Inputs) -> Result<Option<BadInput>, StoreError> {
+    let mut sizes = Vec::new();
+    for digest in inputs.iter() {
+        let Some(row) = artifact(connection, digest)? else { return Ok(Some(BadInput::Missing(digest))) };
         if !row.media_type.starts_with("image/") {
-            return Ok(Some(BadInput::NoPicture(*digest, row.media_type)));
+            return Ok(Some(BadInput::NoPicture(digest, row.media_type)));
         }
-        if let (Some(width), Some(height)) = (row.width, row.height)
-            && width.max(height) > MAX_SIDE
-        {
-            return Ok(Some(BadInput::TooLarge(*digest, width, height)));
+        let size = row.width.zip(row.height);
+        if let Some((width, height)) = size.filter(|(width, height)| *width.max(height) > MAX_SIDE) {
+            return Ok(Some(BadInput::TooLarge(digest, width, height)));
         }
+        sizes.push(size);
+    }
+    // The size of a format that nothing here decodes is not known; the provider then judges.
+    let (first, last) = (sizes.first().copied().flatten(), sizes.last().copied().flatten());
+    if let (Some(_), Some(picture), Some(mask)) = (inputs.mask, first, last)
+        && mask != picture
+    {
+        return Ok(Some(BadInput::OtherSize { mask, picture }));
     }
     Ok(None)
 }
@@ -45,9 +61,9 @@ pub(super) fn bad_input(connection: &Connection, inputs: &[Digest]) -> Result<Op
 pub(super) fn insert_inputs(
     connection: &Connection,
     task: TaskId,
-    inputs: &[Digest],
+    inputs: &Inputs,
 ) -> Result<(), StoreError> {
-    for digest in inputs {
+    for digest in inputs.iter() {
         let mut statement =
             connection.prepare_cached("INSERT OR IGNORE INTO inputs (task, digest) VALUES (?, ?)")?;
         statement.execute(params![task.0, digest.as_bytes()])?;

@@ -9,7 +9,7 @@ use super::{
     columns::{cache_mode, hold_at, json_at, state_at},
     origin::ids_below,
 };
-use crate::domain::Refused;
+use crate::domain::{Inputs, Refused};
 
 /// A task that was not finished when the daemon ended.
 #[derive(Debug, Clone)]
@@ -153,7 +153,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         attempts_left: row.get(12)?,
         deadline: time(13)?,
         is_incomplete: false,
-        inputs: Vec::new(),
+        inputs: Inputs::default(),
         outputs: Vec::new(),
         notes: Vec::new(),
     };

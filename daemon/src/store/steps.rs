@@ -11,7 +11,7 @@ use super::{
     columns::{notes_text, source_name, to_json},
     inputs::insert_inputs,
 };
-use crate::domain::Cost;
+use crate::domain::{Cost, Inputs};
 
 /// The end of a task.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ pub struct Step {
     /// Why that attempt failed.
     pub error: Option<TaskError>,
     /// The task's params with the outputs that they referred to, and the artifacts that it starts from.
-    pub resolved: Option<(JsonText, Vec<Digest>)>,
+    pub resolved: Option<(JsonText, Inputs)>,
 }
 
 /// Journals a step of a task. Fails with [`StoreError::NoTask`] where the task has another revision by then, or has left the history.

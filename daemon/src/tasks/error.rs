@@ -87,5 +87,11 @@ fn why_not(input: &BadInput) -> String {
         BadInput::TooLarge(digest, width, height) => {
             format!("the picture {digest} has {width}×{height} pixels, and 16384 a side are the most")
         }
+        BadInput::OtherSize { mask, picture } => {
+            format!(
+                "the mask has {}×{} pixels, and the picture that it is for has {}×{}",
+                mask.0, mask.1, picture.0, picture.1
+            )
+        }
     }
 }
