@@ -30,5 +30,6 @@ pub mod signals;
 pub mod store;
 pub mod systemd;
 pub mod tasks;
+pub mod thumbnails;
 pub mod uploads;
 pub mod wiring;

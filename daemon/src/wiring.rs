@@ -22,6 +22,7 @@ use crate::{
     service::{Planner, ServiceParts, ServiceStats, Services},
     store::{Recovery, Store},
     tasks::{Drain, GetTaskCounts, Replan, SetTaskLimits, TaskTracker, TrackerParts},
+    thumbnails::{ThumbnailParts, Thumbnails},
     uploads::Uploads,
 };
 
@@ -148,6 +149,16 @@ fn uploads(artifacts: &Path, budget: &Budget, cache: &Addr<ImageCache>, store: S
     Uploads::new(Spools::new(artifacts.to_owned()), budget.clone(), cache.clone().recipient(), store)
 }
 
+fn thumbnails(cache: &Addr<ImageCache>, store: Store, budget: &Budget) -> Thumbnails {
+    Thumbnails::new(ThumbnailParts {
+        find_input: cache.clone().recipient(),
+        look_up: cache.clone().recipient(),
+        keep: cache.clone().recipient(),
+        store,
+        budget: budget.clone(),
+    })
+}
+
 /// Starts all rooms on this thread's arbiter.
 pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let Foundation { locations, config, store, recovery, notices, control, is_auto_started, config_in_force } =
@@ -206,9 +217,10 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         instances: gateway.clone().recipient(),
         replan: tracker.clone().recipient(),
     };
-    let uploads = uploads(&artifacts, &budget, &cache, store);
     let actors = Actors { tracker, cache, gateway, memory };
     let router = Router::new(RouterParts {
+        thumbnails: thumbnails(&actors.cache, store.clone(), &budget),
+        uploads: uploads(&artifacts, &budget, &actors.cache, store),
         recipients: recipients(&actors),
         events: events.clone(),
         budget,
@@ -221,7 +233,6 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         config_in_force,
         notices,
         services: stats,
-        uploads,
     });
     Ok(actors.into_rooms(router, providers, events))
 }

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use reel_tests::{FakeProvider, Sandbox, fake_provider::Fault, studio::studio};
+use reel_tests::{Connection, FakeProvider, Sandbox, fake_provider::Fault, studio::studio};
 use serde_json::{Value, json};
 
 /// Writes a grey picture of this size and returns its bytes.
@@ -194,4 +194,46 @@ fn equal_edits_are_one_call_and_a_refused_one_says_why() {
     provider.on_prompt("forbidden", Fault::Moderated);
     let id = connection.submit("image.generate", params("forbidden"));
     assert_eq!(connection.wait(id)["error"]["code"], "moderated");
+}
+
+#[test]
+fn a_thumbnail_is_a_small_png_that_the_cache_keeps() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    picture(&work(&sandbox, "wide.png"), 600, 300);
+    let digest = put(&sandbox, &work(&sandbox, "wide.png"))["digest"].clone();
+    let files = |connection: &mut Connection| connection.ok("cache.stats", json!({}))["artifacts"].as_u64();
+    let before = files(&mut connection);
+    let small = |connection: &mut Connection, max_px: u32| {
+        let asked = json!({ "digest": digest, "max_px": max_px });
+        PathBuf::from(connection.ok("artifact.thumbnail", asked)["path"].as_str().unwrap())
+    };
+    let size = |path: &Path| {
+        let reader = png::Decoder::new(std::io::BufReader::new(fs::File::open(path).unwrap())).read_info();
+        let info = reader.unwrap().info().clone();
+        (info.width, info.height)
+    };
+    let path = small(&mut connection, 128);
+    assert_eq!(size(&path), (128, 64));
+    assert_eq!(small(&mut connection, 128), path);
+    assert_eq!(size(&small(&mut connection, 1024)), (600, 300), "nothing is enlarged");
+    assert!(files(&mut connection) > before, "it counts in the cache");
+    // What was just told stays for whoever opens it; its entry goes with the cache, and it is made again.
+    connection.ok("cache.clear", json!({}));
+    assert_eq!(size(&path), (128, 64));
+    fs::remove_file(&path).unwrap();
+    assert_eq!((small(&mut connection, 128), size(&path)), (path.clone(), (128, 64)));
+
+    fs::write(work(&sandbox, "words.txt"), "no picture").unwrap();
+    let words = put(&sandbox, &work(&sandbox, "words.txt"))["digest"].clone();
+    for (asked, code, part) in [
+        (json!({ "digest": words, "max_px": 128 }), "invalid_params", "is no picture: it is text/plain"),
+        (json!({ "digest": digest, "max_px": 63 }), "invalid_params", "max_px 63 is not from 64 to 1024"),
+        (json!({ "digest": digest, "max_px": 1025 }), "invalid_params", "max_px 1025"),
+        (json!({ "digest": "00".repeat(32), "max_px": 128 }), "artifact_not_found", "000"),
+    ] {
+        let error = connection.err("artifact.thumbnail", asked);
+        assert_eq!(error.data.code, code, "{}", error.message);
+        assert!(error.message.contains(part) && error.data.hint.is_some(), "{}", error.message);
+    }
 }

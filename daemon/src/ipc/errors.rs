@@ -13,6 +13,7 @@ use crate::{
     nearest::nearest,
     store::{BadInput, StoreError},
     tasks::TaskRefusal,
+    thumbnails::ThumbnailError,
     uploads::PutError,
 };
 
@@ -126,6 +127,22 @@ pub(super) fn put(error: PutError) -> RpcError {
         | PutError::Empty(_)
         | PutError::TooLarge { .. } => {
             new(ErrorCode::InvalidParams).hint("name a file of your own by its absolute path, not by a link")
+        }
+    }
+}
+
+/// Of a small picture.
+pub(super) fn thumbnail(error: ThumbnailError) -> RpcError {
+    let message = chain(&error);
+    let new = |code| RpcError::new(code, message);
+    match error {
+        ThumbnailError::Cache(error) => cache(error),
+        ThumbnailError::Store(error) => store(&error),
+        ThumbnailError::OverMemory(error) => over_budget(error),
+        ThumbnailError::Internal(_) => new(ErrorCode::Internal).hint(SEE_LOG),
+        ThumbnailError::Size(_) => new(ErrorCode::InvalidParams).hint("256 is usual"),
+        ThumbnailError::NoPicture(..) | ThumbnailError::Undecodable(..) => {
+            new(ErrorCode::InvalidParams).hint("thumbnails are made of PNG, JPEG and WebP pictures")
         }
     }
 }

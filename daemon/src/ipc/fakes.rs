@@ -20,7 +20,8 @@ use tokio::{
 use super::{Recipients, Router, RouterParts};
 use crate::{
     cache::{
-        CacheError, ClearCache, FindArtifact, GetCacheStats, KeepMade, ReadArtifact, Spools, VerifyCache,
+        CacheError, ClearCache, FindArtifact, FindInput, GetCacheStats, KeepMade, LookUp, ReadArtifact,
+        Spools, VerifyCache,
     },
     control::{self, ControlRequest},
     domain::Plan,
@@ -34,6 +35,7 @@ use crate::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
         SubmitTask, TaskCounts, TaskRefusal, Trial, TryTask, WaitFor, WaitTasks,
     },
+    thumbnails::{ThumbnailParts, Thumbnails},
     uploads::Uploads,
 };
 
@@ -91,6 +93,7 @@ impl Fake {
             notices: Notices::default(),
             services: ServiceStats::default(),
             uploads: uploads(&rooms, &budget),
+            thumbnails: thumbnails(&rooms, &budget),
         });
         Self { router, asked, events, budget, control: requests, rooms }
     }
@@ -101,6 +104,18 @@ fn uploads(rooms: &Addr<Rooms>, budget: &Budget) -> Uploads {
     let home = tempfile::tempdir().unwrap();
     let store = store::open(&home.path().join("reel.db")).unwrap().store;
     Uploads::new(Spools::new(home.path().to_owned()), budget.clone(), rooms.clone().recipient(), store)
+}
+
+/// Makes small pictures, of which the fake rooms have none.
+fn thumbnails(rooms: &Addr<Rooms>, budget: &Budget) -> Thumbnails {
+    let home = tempfile::tempdir().unwrap();
+    Thumbnails::new(ThumbnailParts {
+        find_input: rooms.clone().recipient(),
+        look_up: rooms.clone().recipient(),
+        keep: rooms.clone().recipient(),
+        store: store::open(&home.path().join("reel.db")).unwrap().store,
+        budget: budget.clone(),
+    })
 }
 
 fn recipients(rooms: &Addr<Rooms>) -> Recipients {
@@ -193,6 +208,8 @@ answers! {
     PauseQueue: |_rooms, _| ();
     GetTaskCounts: |_rooms, _| TaskCounts::default();
     KeepMade: |_rooms, _| Err(CacheError::OverMemory);
+    FindInput: |_rooms, FindInput(digest)| Err(CacheError::NotFound(digest));
+    LookUp: |_rooms, _| Vec::new();
     FindArtifact: |_rooms, FindArtifact(digest)| Err(CacheError::NotFound(digest));
     GetCacheStats: |_rooms, _| CacheStatsResult::default();
     ClearCache: |_rooms, _| Ok(CacheClearResult::default());

@@ -31,6 +31,7 @@ use crate::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
         SubmitTask, TryTask, WaitTasks,
     },
+    thumbnails::Thumbnails,
     uploads::Uploads,
 };
 
@@ -96,6 +97,8 @@ pub struct RouterParts {
     pub services: ServiceStats,
     /// Takes files into the store.
     pub uploads: Uploads,
+    /// Makes small pictures.
+    pub thumbnails: Thumbnails,
 }
 
 /// The shared part of all sessions of one thread; cheap to clone.
@@ -116,6 +119,11 @@ impl Router {
     /// Takes files into the store.
     pub(super) fn uploads(&self) -> &Uploads {
         &self.0.parts.uploads
+    }
+
+    /// Makes small pictures.
+    pub(super) fn thumbnails(&self) -> &Thumbnails {
+        &self.0.parts.thumbnails
     }
 
     /// Connections that are open now.
@@ -186,6 +194,7 @@ impl Router {
             ArtifactRead => artifacts::read, expecting ARTIFACT_ANSWER_BYTES;
             ArtifactPut => artifacts::put;
             ArtifactPath => artifacts::path;
+            ArtifactThumbnail => artifacts::thumbnail;
             ServiceStatus => service::status;
             ProviderList => service::providers;
             ProviderCheck => service::check;

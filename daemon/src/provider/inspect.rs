@@ -17,7 +17,7 @@ use image::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
-pub(super) use self::outline::outline;
+pub use self::outline::outline;
 use self::outline::{Format, Outline};
 use crate::{
     cache::{Look, Spooled},

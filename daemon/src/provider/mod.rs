@@ -24,7 +24,7 @@ pub use self::{
     gate::{GateLimits, Shut},
     gateway::ProviderGateway,
     http::{Http, HttpLimits},
-    inspect::{InspectError, Inspector},
+    inspect::{InspectError, Inspector, outline as picture_outline},
     instances::{Instance, InstanceFactory},
     kind::{Equipment, Kind, Provider, VoiceList, kind_sections},
     kinds::KINDS,

@@ -70,6 +70,15 @@ pub struct ArtifactPutResult {
     pub duration_s: Option<f64>,
 }
 
+/// A picture to show small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactThumbnailParams {
+    /// The picture, in the daemon's store.
+    pub digest: Digest,
+    /// The longest that a side of the thumbnail may be in pixels, 64 to 1024.
+    pub max_px: u32,
+}
+
 /// Which artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactPathParams {

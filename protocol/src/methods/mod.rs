@@ -123,6 +123,8 @@ methods! {
     ArtifactPut = "artifact.put": ArtifactPutParams => ArtifactPutResult;
     /// The file that holds an artifact.
     ArtifactPath = "artifact.path": ArtifactPathParams => ArtifactPathResult;
+    /// A small PNG of a picture, which the cache keeps.
+    ArtifactThumbnail = "artifact.thumbnail": ArtifactThumbnailParams => ArtifactPathResult;
     /// Submits one task and waits for it; at the timeout it answers the task as it then is, and the work goes on.
     ServiceCall = "service.call": ServiceCallParams => TaskView;
     /// Each service with its methods, styles and counts.

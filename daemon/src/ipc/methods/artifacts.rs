@@ -1,10 +1,12 @@
 //! `artifact.*`, answered by the cache.
 
+use std::path::PathBuf;
+
 use reel_protocol::{
     RpcError,
     methods::{
         ArtifactPathParams, ArtifactPathResult, ArtifactPutParams, ArtifactPutResult, ArtifactReadParams,
-        ArtifactReadResult,
+        ArtifactReadResult, ArtifactThumbnailParams,
     },
 };
 
@@ -35,7 +37,18 @@ pub(in crate::ipc) async fn path(
     params: ArtifactPathParams,
 ) -> Result<ArtifactPathResult, RpcError> {
     let found = ask(&asker.router.recipients().find_artifact, FindArtifact(params.digest)).await?;
-    let path = found.map_err(errors::cache)?;
+    named(found.map_err(errors::cache)?)
+}
+
+pub(in crate::ipc) async fn thumbnail(
+    asker: Asker,
+    params: ArtifactThumbnailParams,
+) -> Result<ArtifactPathResult, RpcError> {
+    let ArtifactThumbnailParams { digest, max_px } = params;
+    named(asker.router.thumbnails().path(digest, max_px).await.map_err(errors::thumbnail)?)
+}
+
+fn named(path: PathBuf) -> Result<ArtifactPathResult, RpcError> {
     // A path that is no text cannot be said in JSON; a lossy one would name another file.
     let path = path
         .into_os_string()
