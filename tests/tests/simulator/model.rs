@@ -123,6 +123,8 @@ impl Model {
             }
             (Write::Results { run, .. }, _) => {
                 self.unsettled.retain(|_, unsettled| unsettled.run != Some(*run));
+                // A held task may have these results, made elsewhere while its own provider was not configured.
+                self.forget_given_up(journal);
             }
             (Write::Remove { .. }, Outcome::Removed(Some(row))) if row.task.state.is_finished() => {
                 self.gone.insert(row.task.id);
@@ -140,7 +142,7 @@ impl Model {
         Ok(())
     }
 
-    /// A request whose tasks were all given up by a person is nobody's any more.
+    /// A request whose tasks were all given up by a person, or have the results of another request, is nobody's any more.
     fn forget_given_up(&mut self, journal: &Journal) {
         let rows = journal.unfinished();
         let claims = |row: &TaskRow| row.is_unknown || row.state == TaskState::Running;
