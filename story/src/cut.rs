@@ -132,7 +132,7 @@ mod tests {
             ("One two three, four five six", 20.0, &["One two three,", " four five six"]),
             ("One two three four five six", 20.0, &["One two three ", "four five six"]),
             ("他走了很远的路，终于到了渡口", 8.0, &["他走了很远的路，", "终于到了渡口"]),
-            ("他走了很远的路终于到了渡口", 8.0, &["他走了很远的", "路终于到了渡口"]),
+            ("他走了很远的路终于到了渡口", 8.0, &["他走了很远的路", "终于到了渡口"]),
             ("aaaaaaaaaaaa", 6.0, &["aaaaaa", "aaaaaa"]),
         ] {
             assert_eq!(pieces(text, most), expected, "{text}");

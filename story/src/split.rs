@@ -18,7 +18,7 @@ const MOST_S: f64 = 12.0;
 /// Shorter shots are joined with a neighbour where that is possible.
 pub const LEAST_S: f64 = 2.0;
 /// A short shot joins the one before it up to this time.
-const JOINED_S: f64 = 8.0;
+const JOINED_S: f64 = 9.0;
 
 /// A story that was split.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,183 @@
+//! Finds the texts of one list in another one, in order: equal texts first, then those that are alike.
+
+use std::collections::HashMap;
+
+/// Where a text of one list is in the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pair {
+    /// The old text at the first place is the new one at the second.
+    Both(usize, usize),
+    /// The old text is in no new one.
+    Old(usize),
+    /// The new text was in no old one.
+    New(usize),
+}
+
+/// Texts are the same shot from this part of common pairs of characters on.
+const LEAST_ALIKE: f64 = 0.5;
+/// Above this number of comparisons only equal texts are found, so that a novel takes no minutes.
+const MOST_COMPARISONS: usize = 4_000_000;
+
+/// Aligns both lists, so that equal and alike texts are pairs as far as the order allows.
+pub(super) fn align(old: &[&str], new: &[&str]) -> Vec<Pair> {
+    let equal_ends =
+        |ends: &mut dyn Iterator<Item = (&&str, &&str)>| ends.take_while(|(old, new)| old == new).count();
+    let start = equal_ends(&mut old.iter().zip(new));
+    let least = old.len().min(new.len());
+    let end = equal_ends(&mut old.iter().rev().zip(new.iter().rev())).min(least - start);
+    let middle_old = old.get(start..old.len() - end).unwrap_or_default();
+    let middle_new = new.get(start..new.len() - end).unwrap_or_default();
+    let middle = if middle_old.len() * middle_new.len() <= MOST_COMPARISONS {
+        align_alike(middle_old, middle_new)
+    } else {
+        align_equal(middle_old, middle_new)
+    };
+    let shifted = middle.into_iter().map(|pair| match pair {
+        Pair::Both(old, new) => Pair::Both(old + start, new + start),
+        Pair::Old(old) => Pair::Old(old + start),
+        Pair::New(new) => Pair::New(new + start),
+    });
+    let head = (0..start).map(|index| Pair::Both(index, index));
+    let tail = (0..end).rev().map(|from_end| Pair::Both(old.len() - 1 - from_end, new.len() - 1 - from_end));
+    head.chain(shifted).chain(tail).collect()
+}
+
+/// The alignment with the greatest sum of likeness.
+#[expect(clippy::indexing_slicing, reason = "the table has a row and a column more than the lists")]
+fn align_alike(old: &[&str], new: &[&str]) -> Vec<Pair> {
+    let old_pairs: Vec<_> = old.iter().map(|text| pairs(text)).collect();
+    let new_pairs: Vec<_> = new.iter().map(|text| pairs(text)).collect();
+    let columns = new.len() + 1;
+    // best[i * columns + j]: of the texts from i and j on; alike: of those two.
+    let mut best = vec![0.0_f32; (old.len() + 1) * columns];
+    let mut alike = vec![0.0_f32; old.len() * new.len()];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            let likeness = if old[i] == new[j] { 1.5 } else { likeness(&old_pairs[i], &new_pairs[j]) as f32 };
+            alike[i * new.len() + j] = likeness;
+            let skipped = best[(i + 1) * columns + j].max(best[i * columns + j + 1]);
+            let is_pair = f64::from(likeness) >= LEAST_ALIKE;
+            let paired = if is_pair { best[(i + 1) * columns + j + 1] + likeness } else { 0.0 };
+            best[i * columns + j] = skipped.max(paired);
+        }
+    }
+    let mut found = Vec::with_capacity(old.len().max(new.len()));
+    let (mut i, mut j) = (0, 0);
+    while i < old.len() && j < new.len() {
+        let likeness = alike[i * new.len() + j];
+        let here = best[i * columns + j];
+        if f64::from(likeness) >= LEAST_ALIKE && here <= best[(i + 1) * columns + j + 1] + likeness {
+            found.push(Pair::Both(i, j));
+            i += 1;
+            j += 1;
+        } else if here <= best[(i + 1) * columns + j] {
+            found.push(Pair::Old(i));
+            i += 1;
+        } else {
+            found.push(Pair::New(j));
+            j += 1;
+        }
+    }
+    found.extend((i..old.len()).map(Pair::Old));
+    found.extend((j..new.len()).map(Pair::New));
+    found
+}
+
+/// An alignment of equal texts: each old text takes the next equal new one.
+fn align_equal(old: &[&str], new: &[&str]) -> Vec<Pair> {
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, text) in new.iter().enumerate().rev() {
+        places.entry(text).or_default().push(index);
+    }
+    let mut found = Vec::with_capacity(old.len() + new.len());
+    let mut next = 0;
+    for (index, text) in old.iter().enumerate() {
+        let later = places.get_mut(text).and_then(|places| {
+            while places.last().is_some_and(|place| *place < next) {
+                places.pop();
+            }
+            places.pop()
+        });
+        let Some(place) = later else {
+            found.push(Pair::Old(index));
+            continue;
+        };
+        found.extend((next..place).map(Pair::New));
+        found.push(Pair::Both(index, place));
+        next = place + 1;
+    }
+    found.extend((next..new.len()).map(Pair::New));
+    found
+}
+
+/// The pairs of neighbouring characters without blank space, sorted.
+fn pairs(text: &str) -> Vec<(char, char)> {
+    let characters: Vec<char> = text.chars().filter(|character| !character.is_whitespace()).collect();
+    let mut pairs: Vec<(char, char)> =
+        characters.iter().copied().zip(characters.iter().copied().skip(1)).collect();
+    pairs.sort_unstable();
+    pairs
+}
+
+/// The part of pairs that both texts have (the coefficient of Dice).
+fn likeness(old: &[(char, char)], new: &[(char, char)]) -> f64 {
+    let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
+    let mut common = 0_usize;
+    while let (Some(old), Some(new)) = (olds.peek(), news.peek()) {
+        match old.cmp(new) {
+            std::cmp::Ordering::Less => drop(olds.next()),
+            std::cmp::Ordering::Greater => drop(news.next()),
+            std::cmp::Ordering::Equal => {
+                common += 1;
+                olds.next();
+                news.next();
+            }
+        }
+    }
+    2.0 * common as f64 / (old.len() + new.len()).max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn equal_and_alike_texts_are_pairs() {
+        use Pair::{Both, New, Old};
+        let old = ["The sea was calm.", "He lit the lamp.", "Nobody came.", "The end."];
+        for (new, pairs) in [
+            (&old[..], vec![Both(0, 0), Both(1, 1), Both(2, 2), Both(3, 3)]),
+            (&["The sea was calm.", "The end."], vec![Both(0, 0), Old(1), Old(2), Both(3, 1)]),
+            (
+                &["A storm.", "The sea was very calm.", "He lit the old lamp.", "Nobody came.", "The end."],
+                vec![New(0), Both(0, 1), Both(1, 2), Both(2, 3), Both(3, 4)],
+            ),
+            (&[], vec![Old(0), Old(1), Old(2), Old(3)]),
+        ] {
+            assert_eq!(align(&old, new), pairs, "{new:?}");
+        }
+        assert_eq!(
+            align_equal(&["a", "b", "c"], &["x", "b", "a", "c"]),
+            [New(0), New(1), Both(0, 2), Old(1), Both(2, 3)]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_is_there_once_and_in_order(
+            old in proptest::collection::vec("[ab]{0,4}", 0..12),
+            new in proptest::collection::vec("[ab]{0,4}", 0..12),
+        ) {
+            let old: Vec<&str> = old.iter().map(String::as_str).collect();
+            let new: Vec<&str> = new.iter().map(String::as_str).collect();
+            for pairs in [align(&old, &new), align_equal(&old, &new)] {
+                let olds = pairs.iter().filter_map(|pair| match pair { Pair::Both(old, _) | Pair::Old(old) => Some(*old), Pair::New(_) => None });
+                let news = pairs.iter().filter_map(|pair| match pair { Pair::Both(_, new) | Pair::New(new) => Some(*new), Pair::Old(_) => None });
+                prop_assert!(olds.eq(0..old.len()));
+                prop_assert!(news.eq(0..new.len()));
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a project must fulfil beyond the types of its fields.
+
+use std::collections::HashMap;
+
+use super::{
+    ids::is_id,
+    model::{NARRATOR, Project, VERSION},
+};
+use crate::nearest::nearest;
+
+/// A step on the way to a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Key(&'static str),
+    Index(usize),
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) path: Vec<Step>,
+    pub(super) message: String,
+    /// The other field that it contradicts.
+    pub(super) other: Option<Vec<Step>>,
+}
+
+/// The first thing that is wrong, in the order of the file.
+pub(super) fn check(project: &Project) -> Result<(), Problem> {
+    if project.version != VERSION {
+        let message =
+            format!("version {} is not known: this program reads version {VERSION}", project.version);
+        return problem(&[Step::Key("version")], message);
+    }
+    video(project)?;
+    ids("characters", project.characters.iter().map(|character| character.id.as_str()), false)?;
+    ids("places", project.places.iter().map(|place| place.id.as_str()), false)?;
+    ids("scenes", project.scenes.iter().map(|scene| scene.id.as_str()), false)?;
+    ids("shots", project.shots.iter().map(|shot| shot.id.as_str()), true)?;
+    let places: Vec<&str> = project.places.iter().map(|place| place.id.as_str()).collect();
+    for (index, scene) in project.scenes.iter().enumerate() {
+        known(&["scenes", "place"], index, &scene.place, &places, "place", "[[places]]")?;
+    }
+    shots(project)
+}
+
+fn video(project: &Project) -> Result<(), Problem> {
+    let video = &project.video;
+    for (key, value, least, most) in [
+        ("fps", f64::from(video.fps), 1.0, 120.0),
+        ("transition_s", video.transition_s, 0.0, 5.0),
+        ("music_db", video.music_db, -60.0, 0.0),
+        ("loudness", video.loudness, -30.0, -9.0),
+    ] {
+        between(&[Step::Key("video"), Step::Key(key)], key, value, least, most)?;
+    }
+    Ok(())
+}
+
+fn shots(project: &Project) -> Result<(), Problem> {
+    if project.shots.is_empty() {
+        return problem(
+            &[],
+            "the project has no shots: each is a table under [[shots]] with a text".to_owned(),
+        );
+    }
+    let characters: Vec<&str> = project.characters.iter().map(|character| character.id.as_str()).collect();
+    let scenes: Vec<&str> = project.scenes.iter().map(|scene| scene.id.as_str()).collect();
+    let voices = project.voices.keys().map(String::as_str);
+    let speakers: Vec<&str> = voices.chain(characters.iter().copied()).chain([NARRATOR]).collect();
+    for (index, shot) in project.shots.iter().enumerate() {
+        known(&["shots", "scene"], index, &shot.scene, &scenes, "scene", "[[scenes]]")?;
+        known(
+            &["shots", "speaker"],
+            index,
+            &shot.speaker,
+            &speakers,
+            "speaker",
+            "[voices] or [[characters]]",
+        )?;
+        for character in &shot.characters {
+            known(&["shots", "characters"], index, character, &characters, "character", "[[characters]]")?;
+        }
+        for (key, value) in [("min_s", shot.min_s), ("hold_s", shot.hold_s)] {
+            between(&[Step::Key("shots"), Step::Index(index), Step::Key(key)], key, value, 0.0, 600.0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ids have their form, and none is there twice.
+fn ids<'a>(
+    list: &'static str,
+    ids: impl Iterator<Item = &'a str>,
+    may_be_absent: bool,
+) -> Result<(), Problem> {
+    let mut first = HashMap::new();
+    let path = |index| vec![Step::Key(list), Step::Index(index), Step::Key("id")];
+    for (index, id) in ids.enumerate() {
+        if id.is_empty() && may_be_absent {
+            continue;
+        }
+        if !is_id(id) {
+            let message =
+                format!("the id `{id}` is not possible: use 1 to 32 of the characters a-z, 0-9 and -");
+            return problem(&path(index), message);
+        }
+        if let Some(earlier) = first.insert(id, index) {
+            let message = format!("two {list} have the id `{id}`: give one of them another id");
+            return Err(Problem { path: path(index), message, other: Some(path(earlier)) });
+        }
+    }
+    Ok(())
+}
+
+/// A name that is not empty is one of the known ones.
+fn known(
+    [list, key]: &[&'static str; 2],
+    index: usize,
+    name: &str,
+    names: &[&str],
+    what: &str,
+    section: &str,
+) -> Result<(), Problem> {
+    if name.is_empty() || names.contains(&name) {
+        return Ok(());
+    }
+    let hint = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("add it to {section}"),
+    };
+    problem(
+        &[Step::Key(list), Step::Index(index), Step::Key(key)],
+        format!("there is no {what} `{name}`: {hint}"),
+    )
+}
+
+fn between(path: &[Step], key: &str, value: f64, least: f64, most: f64) -> Result<(), Problem> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    problem(path, format!("{key} = {value} is not possible: use {least} to {most}"))
+}
+
+fn problem<T>(path: &[Step], message: String) -> Result<T, Problem> {
+    Err(Problem { path: path.to_vec(), message, other: None })
+}

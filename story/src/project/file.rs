@@ -1,0 +1,268 @@
+//! The project file as text, which is changed so that comments, order and a person's edits stay.
+
+use std::{collections::HashSet, fmt};
+
+use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
+
+use super::{
+    align::{Pair, align},
+    ids::{ShotIds, scene_id},
+    model::{Project, Scene, Shot, StoryFile},
+    new_file::{camera_of, new_shot, prompt, shot_table},
+    read::{ProjectError, read_toml},
+};
+use crate::split::{SplitScene, SplitStory};
+
+/// What was found when a story was split anew.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resplit {
+    /// Shots that stayed as they were.
+    pub kept: usize,
+    /// Shots whose text follows the story's.
+    pub changed: Vec<TextChange>,
+    /// The ids of new shots.
+    pub added: Vec<String>,
+    /// Shots whose text the story no longer has, with their ids and texts.
+    pub removed: Vec<(String, String)>,
+}
+
+/// A shot's text before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextChange {
+    /// The shot's id.
+    pub id: String,
+    /// The text that the file had.
+    pub before: String,
+    /// The text that it has now.
+    pub after: String,
+}
+
+/// A project file that can be changed.
+#[derive(Debug, Clone)]
+pub struct ProjectFile {
+    document: DocumentMut,
+    project: Project,
+}
+
+impl fmt::Display for ProjectFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.document.fmt(f)
+    }
+}
+
+impl ProjectFile {
+    /// Reads a file.
+    pub fn parse(text: &str) -> Result<Self, ProjectError> {
+        let project = read_toml(text)?;
+        let document =
+            text.parse::<DocumentMut>().map_err(|error| ProjectError::of_document(text, &error))?;
+        Ok(Self { document, project })
+    }
+
+    /// What the file says.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// Gives ids to the shots that have none, and says how many these were.
+    pub fn assign_ids(&mut self) -> usize {
+        let mut ids = ShotIds::new(self.project.shots.iter().map(|shot| shot.id.as_str()));
+        let mut tables = self.take_shots();
+        let mut assigned = 0;
+        for (shot, table) in self.project.shots.iter_mut().zip(tables.iter_mut()) {
+            if shot.id.is_empty() {
+                shot.id = ids.next(&shot.scene);
+                let id = value(shot.id.as_str());
+                match table.get_mut("id") {
+                    Some(item) => *item = id,
+                    None => insert_first(table, "id", id),
+                }
+                assigned += 1;
+            }
+        }
+        self.document.insert("shots", Item::ArrayOfTables(tables));
+        assigned
+    }
+
+    /// Follows a story that was split anew. Shots are found by their narration and keep their ids, order, comments and everything that a
+    /// person set.
+    ///
+    /// `base` is the story as it was split before, where that is known. With it a person's own changes of the narration stay: a text that
+    /// the story did not change, a shot that was added, taken away or joined. Without it the story's text wins. Locked and silent shots
+    /// stay in either case.
+    pub fn resplit(&mut self, story: &SplitStory, base: Option<&SplitStory>, file: StoryFile) -> Resplit {
+        self.assign_ids();
+        let base: Option<HashSet<&str>> =
+            base.map(|base| base.shots().map(|shot| shot.text.as_str()).collect());
+        let is_in_base = |text: &str| base.as_ref().map(|base| base.contains(text));
+        let old_shots = std::mem::take(&mut self.project.shots);
+        let mut old_tables: Vec<Option<Table>> = self.take_shots().into_iter().map(Some).collect();
+        let new: Vec<(usize, &str)> = story
+            .scenes
+            .iter()
+            .enumerate()
+            .flat_map(|(scene, split)| split.shots.iter().map(move |shot| (scene, shot.text.as_str())))
+            .collect();
+        let old_texts: Vec<&str> = old_shots.iter().map(|shot| shot.text.as_str()).collect();
+        let new_texts: Vec<&str> = new.iter().map(|(_, text)| *text).collect();
+        let pairs = align(&old_texts, &new_texts);
+        let scenes = self.scenes_of(story, &new, &old_shots, &pairs);
+        let mut ids = ShotIds::new(old_shots.iter().map(|shot| shot.id.as_str()));
+        let mut found = Resplit::default();
+        let mut tables = ArrayOfTables::new();
+        let mut shots = Vec::with_capacity(new.len());
+        for pair in pairs {
+            match pair {
+                Pair::Both(old, new_index) => {
+                    let (Some(shot), Some(&text)) = (old_shots.get(old), new_texts.get(new_index)) else {
+                        continue;
+                    };
+                    let Some(mut table) = old_tables.get_mut(old).and_then(Option::take) else { continue };
+                    let mut shot = shot.clone();
+                    let stays = shot.text == text || shot.locked || is_in_base(text) == Some(true);
+                    if stays {
+                        found.kept += 1;
+                    } else {
+                        found.changed.push(follow(&mut shot, &mut table, text));
+                    }
+                    shots.push(shot);
+                    tables.push(table);
+                }
+                Pair::Old(old) => {
+                    let Some(shot) = old_shots.get(old) else { continue };
+                    let is_own =
+                        shot.locked || shot.text.trim().is_empty() || is_in_base(&shot.text) == Some(false);
+                    if is_own {
+                        found.kept += 1;
+                        shots.push(shot.clone());
+                        tables.extend(old_tables.get_mut(old).and_then(Option::take));
+                    } else {
+                        found.removed.push((shot.id.clone(), shot.text.clone()));
+                    }
+                }
+                Pair::New(new_index) => {
+                    let Some(&(scene, text)) = new.get(new_index) else { continue };
+                    // The story had it before, and a person took it away or joined it with another shot.
+                    if is_in_base(text) == Some(true) {
+                        continue;
+                    }
+                    let scene = scenes.get(scene).cloned().unwrap_or_default();
+                    let camera = camera_of(shots.len());
+                    let shot = new_shot(ids.next(&scene), scene, text, camera);
+                    found.added.push(shot.id.clone());
+                    let mut table = shot_table(&shot);
+                    table.decor_mut().set_prefix("\n");
+                    shots.push(shot);
+                    tables.push(table);
+                }
+            }
+        }
+        self.project.shots = shots;
+        self.document.insert("shots", Item::ArrayOfTables(tables));
+        self.set_story(file);
+        found
+    }
+
+    /// The id of each scene of the story: that of its first shot that was found, of an equal title, or a new one.
+    fn scenes_of(
+        &mut self,
+        story: &SplitStory,
+        new: &[(usize, &str)],
+        old_shots: &[Shot],
+        pairs: &[Pair],
+    ) -> Vec<String> {
+        let mut scenes = Vec::with_capacity(story.scenes.len());
+        for (number, split) in story.scenes.iter().enumerate() {
+            let first = pairs.iter().find_map(|pair| match pair {
+                Pair::Both(old, at) if new.get(*at).is_some_and(|(scene, _)| *scene == number) => {
+                    old_shots.get(*old)
+                }
+                _ => None,
+            });
+            let title = split.title.as_deref().unwrap_or_default();
+            let equal = || self.project.scenes.iter().find(|scene| !title.is_empty() && scene.title == title);
+            let known =
+                first.map(|shot| shot.scene.clone()).or_else(|| equal().map(|scene| scene.id.clone()));
+            let id = known.unwrap_or_else(|| self.add_scene(split));
+            scenes.push(id);
+        }
+        scenes
+    }
+
+    fn add_scene(&mut self, split: &SplitScene) -> String {
+        let mut numbers = 0..;
+        let is_free = |id: &String| self.project.scenes.iter().all(|scene| scene.id != *id);
+        let id = numbers.by_ref().map(scene_id).find(is_free).unwrap_or_default();
+        let title = split.title.clone().unwrap_or_default();
+        let mut table = Table::new();
+        table.insert("id", value(id.as_str()));
+        table.insert("title", value(title.as_str()));
+        table.decor_mut().set_prefix("\n");
+        let mut tables = self.take("scenes");
+        tables.push(table);
+        self.document.insert("scenes", Item::ArrayOfTables(tables));
+        self.project.scenes.push(Scene { id: id.clone(), title, place: String::new() });
+        id
+    }
+
+    fn set_story(&mut self, file: StoryFile) {
+        for (key, text) in [("file", &file.file), ("digest", &file.digest)] {
+            let story = self
+                .document
+                .entry("story")
+                .or_insert_with(|| Item::Value(Value::InlineTable(InlineTable::default())));
+            match story.get_mut(key).and_then(Item::as_value_mut) {
+                Some(old) => {
+                    let decor = old.decor().clone();
+                    *old = Value::from(text.as_str());
+                    *old.decor_mut() = decor;
+                }
+                None => {
+                    if let Some(table) = story.as_table_like_mut() {
+                        table.insert(key, value(text.as_str()));
+                    }
+                }
+            }
+        }
+        self.project.story = Some(file);
+    }
+
+    fn take_shots(&mut self) -> ArrayOfTables {
+        self.take("shots")
+    }
+
+    /// Takes a list of tables; one that is written as an array of inline tables becomes one.
+    fn take(&mut self, key: &str) -> ArrayOfTables {
+        let item = self.document.get_mut(key).map(std::mem::take).unwrap_or_default();
+        item.into_array_of_tables().unwrap_or_default()
+    }
+}
+
+/// Gives a shot the story's text. A prompt that was a copy of the old text follows.
+fn follow(shot: &mut Shot, table: &mut Table, text: &str) -> TextChange {
+    let before = std::mem::replace(&mut shot.text, text.to_owned());
+    replace(table, "text", text);
+    if shot.picture == prompt(&before) {
+        shot.picture = prompt(text);
+        replace(table, "picture", &shot.picture);
+    }
+    TextChange { id: shot.id.clone(), before, after: text.to_owned() }
+}
+
+/// Replaces a value and keeps its comment.
+fn replace(table: &mut Table, key: &str, text: &str) {
+    let old = table.get_mut(key).and_then(Item::as_value_mut);
+    if let Some(old) = old {
+        let decor = old.decor().clone();
+        *old = Value::from(text);
+        *old.decor_mut() = decor;
+    } else {
+        table.insert(key, value(text));
+    }
+}
+
+/// Inserts a field before the others.
+fn insert_first(table: &mut Table, key: &str, item: Item) {
+    table.insert(key, item);
+    table.sort_values_by(|left, _, right, _| (left.get() != key).cmp(&(right.get() != key)));
+}

@@ -1,0 +1,77 @@
+//! Ids of shots and scenes: short, stable, and never given to another shot of the same file.
+
+use std::collections::HashSet;
+
+/// The most characters of an id.
+const LONGEST: usize = 32;
+
+/// Whether a text is an id.
+pub(super) fn is_id(id: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=LONGEST).contains(&id.len()) && id.bytes().all(is_part)
+}
+
+/// The id of the scene with this number, from 0: a, b, … z, aa, ab, …
+pub(super) fn scene_id(mut number: usize) -> String {
+    let mut letters = Vec::new();
+    loop {
+        letters.push(b'a' + (number % 26) as u8);
+        if number < 26 {
+            break;
+        }
+        number = number / 26 - 1;
+    }
+    letters.iter().rev().map(|letter| char::from(*letter)).collect()
+}
+
+/// Gives ids to shots: the scene's id and a number above all that were used with it.
+#[derive(Debug, Default)]
+pub(super) struct ShotIds {
+    used: HashSet<String>,
+}
+
+impl ShotIds {
+    pub(super) fn new<'a>(used: impl Iterator<Item = &'a str>) -> Self {
+        Self { used: used.map(str::to_owned).collect() }
+    }
+
+    /// A new id of a shot in the scene, or in none.
+    pub(super) fn next(&mut self, scene: &str) -> String {
+        // Ten characters are left for the number.
+        let prefix = if scene.is_empty() { "s" } else { scene.get(..22).unwrap_or(scene) };
+        let numbers = self.used.iter().filter_map(|id| id.strip_prefix(prefix)?.parse::<u32>().ok());
+        let mut number = u64::from(numbers.max().unwrap_or(0)) + 1;
+        // With a scene `a` and a scene `a1` both may come to the same id.
+        loop {
+            let id = format!("{prefix}{number}");
+            if self.used.insert(id.clone()) {
+                return id;
+            }
+            number += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_short_and_never_given_twice() {
+        assert_eq!([0, 25, 26, 51, 52, 701, 702].map(scene_id), ["a", "z", "aa", "az", "ba", "zz", "aaa"]);
+        let mut ids = ShotIds::new(["a1", "a7", "b2", "x"].into_iter());
+        assert_eq!([ids.next("a"), ids.next("a"), ids.next("b"), ids.next("")], ["a8", "a9", "b3", "s1"]);
+        let long = "z".repeat(32);
+        assert!(is_id(&ids.next(&long)));
+        for (id, is) in [
+            ("a3", true),
+            ("", false),
+            ("A3", false),
+            ("a_3", false),
+            (&*long, true),
+            (&"z".repeat(33), false),
+        ] {
+            assert_eq!(is_id(id), is, "{id}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The project of a story that was split by rule, and the text of its file.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use toml_edit::{Table, Value, value};
+
+use super::{
+    ids::scene_id,
+    model::{NARRATOR, Project, Scene, Shot, ShotChange, StoryFile, VERSION, Video},
+};
+use crate::{camera::Camera, split::SplitStory};
+
+/// Moves in their order over the shots, so that neighbours differ.
+const CAMERAS: [Camera; 4] = [Camera::In, Camera::Right, Camera::Out, Camera::Left];
+
+impl Project {
+    /// The project of a story that was split by rule: each shot's text is its picture's prompt too.
+    pub fn of_story(story: &SplitStory, file: StoryFile, video: Video) -> Self {
+        let mut project = Self {
+            version: VERSION,
+            story: Some(file),
+            video,
+            voices: BTreeMap::new(),
+            characters: Vec::new(),
+            places: Vec::new(),
+            scenes: Vec::new(),
+            shots: Vec::new(),
+        };
+        for (number, scene) in story.scenes.iter().enumerate() {
+            let id = scene_id(number);
+            for (index, shot) in scene.shots.iter().enumerate() {
+                let camera = camera_of(project.shots.len());
+                project.shots.push(new_shot(format!("{id}{}", index + 1), id.clone(), &shot.text, camera));
+            }
+            project.scenes.push(Scene {
+                id,
+                title: scene.title.clone().unwrap_or_default(),
+                place: String::new(),
+            });
+        }
+        project
+    }
+}
+
+pub(super) fn new_shot(id: String, scene: String, text: &str, camera: Camera) -> Shot {
+    Shot {
+        id,
+        scene,
+        text: text.to_owned(),
+        speak: String::new(),
+        subtitle: String::new(),
+        speaker: NARRATOR.to_owned(),
+        characters: Vec::new(),
+        picture: prompt(text),
+        picture_file: String::new(),
+        voice_file: String::new(),
+        clip_file: String::new(),
+        camera,
+        clip: false,
+        motion: String::new(),
+        min_s: 0.0,
+        hold_s: 0.0,
+        transition: ShotChange::Usual,
+        sample: 0,
+        locked: false,
+    }
+}
+
+/// The move of the shot with this number.
+pub(super) fn camera_of(number: usize) -> Camera {
+    CAMERAS.get(number % CAMERAS.len()).copied().unwrap_or_default()
+}
+
+/// A shot's text as the prompt of its picture: on one line.
+pub(super) fn prompt(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
+/// The text of a new project file. Fields that have their defaults are left out.
+pub fn new_file(project: &Project) -> String {
+    let mut text = String::from(
+        "# The storyboard: one table for each shot, in the film's order. Change, add, move or delete what you like;\n\
+         # only what depends on a change is made again. A shot's id never changes; a shot without one is given one.\n",
+    );
+    let string = |text: &str| Value::from(text).to_string();
+    let _ = writeln!(text, "version = {}", project.version);
+    if let Some(story) = &project.story {
+        let _ = writeln!(
+            text,
+            "story = {{ file = {}, digest = {} }}",
+            string(&story.file),
+            string(&story.digest)
+        );
+    }
+    let video = &project.video;
+    let names: Vec<String> = video.subtitles.iter().map(json_text).collect();
+    let _ = writeln!(
+        text,
+        "\n[video]\nsize = \"{}\"            # or 16:9, 9:16, 1:1\nfps = {}\nstyle = {}\n\
+         transition = {}       # cut or dissolve\ntransition_s = {:?}\nsubtitles = [{}]   # burn, track, srt\n\
+         music = {}                 # a file with music\nmusic_db = {:?}\nloudness = {:?}",
+        video.size,
+        video.fps,
+        string(&video.style),
+        json_text(&video.transition),
+        video.transition_s,
+        names.join(", "),
+        string(&video.music),
+        video.music_db,
+        video.loudness,
+    );
+    text.push_str("\n[voices]\n");
+    if project.voices.is_empty() {
+        text.push_str("# narrator = \"a voice of `reel providers voices`\"\n");
+    }
+    for (speaker, voice) in &project.voices {
+        let key = toml_edit::Key::new(speaker).to_string();
+        let _ = writeln!(text, "{key} = {}", string(voice));
+    }
+    for scene in &project.scenes {
+        let _ = writeln!(text, "\n[[scenes]]\nid = {}\ntitle = {}", string(&scene.id), string(&scene.title));
+    }
+    for shot in &project.shots {
+        let _ = write!(text, "\n[[shots]]\n{}", shot_table(shot));
+    }
+    text
+}
+
+/// The word that an enumeration is written as, in quotes.
+fn json_text(word: &impl serde::Serialize) -> String {
+    serde_json::to_string(word).unwrap_or_default()
+}
+
+/// A shot of the rule splitter as a table: what it does not set is left out.
+pub(super) fn shot_table(shot: &Shot) -> Table {
+    let mut table = Table::new();
+    let camera = json_text(&shot.camera);
+    let fields = [
+        ("id", shot.id.as_str()),
+        ("scene", &shot.scene),
+        ("text", &shot.text),
+        ("picture", &shot.picture),
+        ("camera", camera.trim_matches('"')),
+    ];
+    for (key, text) in fields {
+        table.insert(key, value(text));
+    }
+    table
+}
