@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    animate, ask, batch, cache, change, completions, config, daemon, fetch, follow, generate, ls, memory,
-    providers, show, speak, submit, translate, wait,
+    animate, ask, batch, cache, change, completions, config, daemon, fetch, follow, generate, ls, make,
+    memory, providers, show, speak, submit, translate, wait,
 };
 
 /// Pictures, voices and clips from one local queue: the command line of reel.
@@ -48,6 +48,8 @@ pub enum Command {
     Translate(translate::Args),
     /// Have a text spoken.
     Speak(speak::Args),
+    /// Split a story into the shots of a film, in a file that you can change.
+    Make(make::Args),
     /// Make a picture for each line of a file; run again, it makes only what is missing or changed.
     Batch(batch::Args),
     /// Hand in one task and print its id.

@@ -57,9 +57,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
-    // No runtime for what needs none: completions are generated in every shell's start-up.
+    // No runtime and no daemon for what needs none: completions are generated in every shell's start-up.
     if let Command::Completions(args) = &cli.command {
         return verb::completions::run(output, args);
+    }
+    if let Command::Make(args) = &cli.command {
+        return verb::make::run(output, args);
     }
     let context = Context::new(output, cli.socket.as_deref(), !cli.no_start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -98,6 +101,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Daemon(args) => verb::daemon::run(context, args).await,
         Command::Config(args) => verb::config::run(context, &args).await,
         Command::Completions(args) => verb::completions::run(context.output, &args),
+        Command::Make(args) => verb::make::run(context.output, &args),
     }
 }
 

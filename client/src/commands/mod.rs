@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod follow;
 pub mod generate;
 pub mod ls;
+pub mod make;
 pub mod memory;
 pub mod providers;
 pub mod queue;
