@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use reel_client::Session;
-use reel_protocol::methods::{ArtifactPut, ArtifactPutParams, ArtifactPutResult};
+use reel_protocol::{
+    Digest,
+    methods::{ArtifactPut, ArtifactPutParams, ArtifactPutResult},
+};
 
 use crate::{exit::Exit, failure::Failure, table};
 
-/// Puts a file into the daemon's store.
-pub async fn put(session: &Session, path: &Path) -> Result<ArtifactPutResult, Failure> {
+/// Puts a file into the daemon's store; returns what tasks name it by.
+pub async fn put(session: &Session, path: &Path) -> Result<Digest, Failure> {
     let shown = table::path(path);
     let no_input = |message: String| Failure::new(Exit::NoInput, "no_input", message);
     // The daemon follows no link and shares no working directory; whoever names a link here wants the file behind it.
@@ -17,5 +20,7 @@ pub async fn put(session: &Session, path: &Path) -> Result<ArtifactPutResult, Fa
     let Some(file) = file.to_str() else {
         return Err(no_input(format!("the path of {shown} is not UTF-8")).hint("copy it to a path that is"));
     };
-    Ok(session.call::<ArtifactPut>(&ArtifactPutParams { path: file.to_owned() }).await?)
+    let params = ArtifactPutParams { path: Some(file.to_owned()), ..ArtifactPutParams::default() };
+    let ArtifactPutResult { digest, .. } = session.call::<ArtifactPut>(&params).await?;
+    digest.ok_or_else(|| no_input(format!("the daemon took only a part of {shown}")))
 }

@@ -9,6 +9,9 @@ pub const LARGE_LINE_BYTES: usize = 16 * 1024 * 1024;
 /// Deepest nesting of arrays and objects that free-form JSON may have; the parsers of most languages stop near 128.
 pub const JSON_DEPTH: usize = 64;
 
+/// Longest piece of an `artifact.put` in bytes: in base64 it fits into the line of an ordinary request.
+pub const PUT_BYTES: usize = 512 * 1024;
+
 /// Longest `artifact.read` in bytes.
 pub const READ_BYTES: u64 = 4 * 1024 * 1024;
 

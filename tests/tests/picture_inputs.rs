@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reel_tests::{Connection, FakeProvider, Sandbox, fake_provider::Fault, studio::studio};
 use serde_json::{Value, json};
 
@@ -143,7 +144,7 @@ fn a_task_starts_only_from_pictures_of_the_store() {
     let draft =
         sandbox.reel(&["generate", "a", "--image", "words.txt", "--provider", "draft", "-o", "x.png"]);
     draft.expect_code(65);
-    assert!(draft.stderr.contains("draft has no input_images"), "{}", draft.stderr);
+    assert!(draft.stderr.contains("draft makes no pictures from other pictures"), "{}", draft.stderr);
     assert_eq!(provider.calls(), 0);
 }
 
@@ -236,4 +237,46 @@ fn a_thumbnail_is_a_small_png_that_the_cache_keeps() {
         assert_eq!(error.data.code, code, "{}", error.message);
         assert!(error.message.contains(part) && error.data.hint.is_some(), "{}", error.message);
     }
+}
+
+#[test]
+fn a_file_may_come_in_pieces() {
+    let sandbox = Sandbox::started();
+    let bytes = picture(&work(&sandbox, "a.png"), 1_200, 900);
+    let whole = put(&sandbox, &work(&sandbox, "a.png"));
+    let mut connection = sandbox.connect();
+    let mut upload = Value::Null;
+    let mut offset = 0;
+    let pieces: Vec<_> = bytes.chunks(bytes.len().div_ceil(3)).collect();
+    for (number, piece) in pieces.iter().enumerate() {
+        let is_last = number + 1 == pieces.len();
+        let data = STANDARD.encode(piece);
+        let params = json!({ "upload": upload, "offset": offset, "data": data, "last": is_last });
+        let answer = connection.ok("artifact.put", params);
+        offset += piece.len();
+        assert_eq!(answer["size_bytes"], offset);
+        if is_last {
+            assert_eq!((&answer["digest"], &answer["upload"]), (&whole["digest"], &Value::Null));
+        } else {
+            assert_eq!(answer["digest"], Value::Null);
+            upload = answer["upload"].clone();
+        }
+    }
+    for (params, part) in [
+        (json!({ "upload": 99, "data": "aGVsbG8=" }), "there is no upload 99"),
+        (json!({ "offset": 7, "data": "aGVsbG8=" }), "the piece begins at 7, and 0 bytes came before"),
+        (json!({ "data": STANDARD.encode(vec![0; 600_000]) }), "at most 524288 bytes"),
+        (json!({ "data": "", "last": true }), "is empty"),
+        (json!({}), "either `path` or `data`"),
+        (json!({ "path": "/a", "data": "aGVsbG8=" }), "either `path` or `data`"),
+    ] {
+        let error = connection.err("artifact.put", params);
+        assert_eq!(error.data.code, "invalid_params");
+        assert!(error.message.contains(part), "{part}: {}", error.message);
+    }
+    // Uploads that nobody ends are bounded.
+    let begin = || json!({ "data": "aGVsbG8=" });
+    while connection.call("artifact.put", begin()).is_ok() {}
+    let error = connection.err("artifact.put", begin());
+    assert!(error.message.contains("16 uploads are under way"), "{}", error.message);
 }

@@ -144,5 +144,5 @@ fn a_chain_of_drafts_needs_no_provider() {
     connection.wait(first);
     // draft draws from words alone, and says so at once.
     let error = connection.err("task.submit", from_output("a", first));
-    assert!(error.message.contains("draft has no input_images"), "{}", error.message);
+    assert!(error.message.contains("draft makes no pictures from other pictures"), "{}", error.message);
 }

@@ -168,7 +168,7 @@ fn with_true_ending(context: &Context, destination: Destination, task: &TaskView
 async fn spec(session: &Session, args: &Args) -> Result<TaskSpec, Failure> {
     let picture = inputs::put(session, &args.image).await?;
     let params = VideoParams {
-        image: Some(picture.digest),
+        image: Some(picture),
         duration_s: args.seconds,
         width: args.size.map(|(width, _)| width),
         height: args.size.map(|(_, height)| height),

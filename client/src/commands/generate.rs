@@ -225,10 +225,10 @@ fn params(args: &Args) -> Result<ImageParams, Failure> {
 /// Puts the pictures to start from into the daemon's store, and names them.
 async fn add_inputs(session: &Session, args: &Args, params: &mut ImageParams) -> Result<(), Failure> {
     for path in &args.image {
-        params.input_images.push(inputs::put(session, path).await?.digest);
+        params.input_images.push(inputs::put(session, path).await?);
     }
     if let Some(path) = &args.mask {
-        params.mask = Some(inputs::put(session, path).await?.digest);
+        params.mask = Some(inputs::put(session, path).await?);
     }
     Ok(())
 }

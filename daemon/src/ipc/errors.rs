@@ -116,6 +116,8 @@ pub(super) fn put(error: PutError) -> RpcError {
         PutError::Cache(error) => cache(error),
         PutError::Store(error) => store(&error),
         PutError::Picture(_) => new(ErrorCode::InvalidParams).hint("open it in a viewer, and save it anew"),
+        PutError::Piece(_) => new(ErrorCode::InvalidParams)
+            .hint("begin anew without `upload`, and send each piece after the answer to the one before"),
         PutError::TooManyPixels { .. } => new(ErrorCode::InvalidParams).hint("make it smaller"),
         PutError::OverMemory(error) => over_budget(error),
         PutError::Internal(_) => new(ErrorCode::Internal).hint(SEE_LOG),

@@ -191,7 +191,11 @@ fn check_against(able: &ImageCapabilities, params: &ImageParams, provider: &str)
         } else {
             format!("leave it out; where the server knows it, extra passes it on: {{\"{name}\": …}}")
         };
-        return Err(BadParams::new(format!("{provider} has no {name}"), hint));
+        let message = match name {
+            "input_images" => format!("{provider} makes no pictures from other pictures"),
+            _ => format!("{provider} has no {name}"),
+        };
+        return Err(BadParams::new(message, hint));
     }
     let count = params.input_images.len();
     if count > able.max_inputs {

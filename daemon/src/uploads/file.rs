@@ -17,6 +17,7 @@ use crate::{
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// A copy of a file.
+#[derive(Debug)]
 pub(super) struct Copied {
     /// Where the file was.
     pub path: PathBuf,
@@ -71,7 +72,7 @@ pub(super) fn copy(path: &Path, limit_bytes: u64, spools: &Spools) -> Result<Cop
     Ok(Copied { path: path.to_owned(), spooled, is_picture })
 }
 
-fn not_written(path: &Path, source: io::Error) -> PutError {
+pub(super) fn not_written(path: &Path, source: io::Error) -> PutError {
     match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => PutError::DiskFull,
         _ => PutError::Unreadable { path: path.to_owned(), source: Arc::new(source) },

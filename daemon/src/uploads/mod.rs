@@ -4,13 +4,18 @@
 //! how large it is, and what it is by its content. It stays for a day, and while an unfinished task names it.
 
 mod file;
+mod pieces;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use actix::Recipient;
 use reel_protocol::{Timestamp, methods::ArtifactPutResult};
 
-use self::file::{Copied, copy};
+pub use self::pieces::Piece;
+use self::{
+    file::{Copied, copy},
+    pieces::{Pieces, Taken},
+};
 use crate::{
     budget::{Budget, Holder, OverBudget},
     cache::{Body, CacheError, KeepMade, NewArtifact, Spools},
@@ -75,6 +80,9 @@ pub enum PutError {
         /// Rows.
         height: u32,
     },
+    /// A piece does not continue an upload.
+    #[error("{0}")]
+    Piece(String),
     /// The disk has no room for the copy.
     #[error("the disk has no room for the file")]
     DiskFull,
@@ -100,17 +108,44 @@ pub struct Uploads {
     budget: Budget,
     keep: Recipient<KeepMade>,
     store: Store,
+    pieces: Pieces,
 }
 
 impl Uploads {
     /// Copies go through these spools and are kept by the cache.
     pub fn new(spools: Spools, budget: Budget, keep: Recipient<KeepMade>, store: Store) -> Self {
-        Self { spools, inspector: Inspector::new(budget.clone()), budget, keep, store }
+        Self {
+            spools,
+            inspector: Inspector::new(budget.clone()),
+            budget,
+            keep,
+            store,
+            pieces: Pieces::default(),
+        }
     }
 
     /// Takes the file at a path. Once this has answered, the artifact is on disk and pinned.
     pub async fn put(&self, path: PathBuf) -> Result<ArtifactPutResult, PutError> {
-        let artifact = self.inspected(self.copied(path).await?).await?;
+        let copied = self.copied(path).await?;
+        self.keep(copied).await
+    }
+
+    /// Takes a piece of a file. Once the last one was answered, the artifact is on disk and pinned.
+    pub async fn put_piece(&self, piece: Piece) -> Result<ArtifactPutResult, PutError> {
+        let (pieces, spools) = (self.pieces.clone(), self.spools.clone());
+        let taking = tokio::task::spawn_blocking(move || pieces.take(&piece, &spools));
+        match taking.await.map_err(|_| PutError::Internal("the piece could not be written"))?? {
+            Taken::Partly { upload, received_bytes } => Ok(ArtifactPutResult {
+                upload: Some(upload),
+                size_bytes: received_bytes,
+                ..ArtifactPutResult::default()
+            }),
+            Taken::Whole(copied) => self.keep(copied).await,
+        }
+    }
+
+    async fn keep(&self, copied: Copied) -> Result<ArtifactPutResult, PutError> {
+        let artifact = self.inspected(copied).await?;
         let keep = KeepMade {
             key: None,
             provider: String::new(),
@@ -133,7 +168,8 @@ impl Uploads {
         });
         kept.settle(written.await.map_err(PutError::Store)?);
         let ArtifactRow { digest, media_type, size_bytes, width, height, duration_s, .. } = row;
-        Ok(ArtifactPutResult { digest, media_type, size_bytes, width, height, duration_s })
+        let (digest, media_type) = (Some(digest), Some(media_type));
+        Ok(ArtifactPutResult { digest, media_type, size_bytes, width, height, duration_s, upload: None })
     }
 
     async fn copied(&self, path: PathBuf) -> Result<Copied, PutError> {

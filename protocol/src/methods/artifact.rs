@@ -47,20 +47,33 @@ impl ArtifactReadResult {
 }
 
 /// A file to take into the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ArtifactPutParams {
     /// An absolute path: a regular file of the daemon's own user, which is opened without following a link.
-    pub path: String,
+    #[serde(default)]
+    pub path: Option<String>,
+    /// The upload that a piece belongs to, from the answer to its first piece; absent with the first one.
+    #[serde(default)]
+    pub upload: Option<u64>,
+    /// Bytes of the file before the piece.
+    #[serde(default)]
+    pub offset: u64,
+    /// A piece of the file, in place of a path: at most 512 KiB; base64 in JSON.
+    #[serde(default)]
+    pub data: Option<Bytes>,
+    /// Whether the piece is the last one.
+    #[serde(default)]
+    pub last: bool,
 }
 
 /// What was taken.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ArtifactPutResult {
-    /// What tasks name it by.
-    pub digest: Digest,
-    /// What it is by its content, whatever its name says.
-    pub media_type: String,
-    /// Length in bytes.
+    /// What tasks name it by; absent while pieces are to come.
+    pub digest: Option<Digest>,
+    /// What it is by its content, whatever its name says; absent while pieces are to come.
+    pub media_type: Option<String>,
+    /// Length in bytes; while pieces are to come, what has come so far.
     pub size_bytes: u64,
     /// The width of a picture or a film in pixels, where it is known.
     pub width: Option<u32>,
@@ -68,6 +81,9 @@ pub struct ArtifactPutResult {
     pub height: Option<u32>,
     /// The duration of sound or a film in seconds, where it is known.
     pub duration_s: Option<f64>,
+    /// The upload to name with the next piece.
+    #[serde(default)]
+    pub upload: Option<u64>,
 }
 
 /// A picture to show small.

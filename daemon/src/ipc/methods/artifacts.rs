@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use reel_protocol::{
-    RpcError,
+    ErrorCode, RpcError,
     methods::{
         ArtifactPathParams, ArtifactPathResult, ArtifactPutParams, ArtifactPutResult, ArtifactReadParams,
         ArtifactReadResult, ArtifactThumbnailParams,
@@ -13,6 +13,7 @@ use reel_protocol::{
 use crate::{
     cache::{FindArtifact, ReadArtifact},
     ipc::{call::Asker, errors, router::ask, validate},
+    uploads::Piece,
 };
 
 pub(in crate::ipc) async fn read(
@@ -29,7 +30,20 @@ pub(in crate::ipc) async fn put(
     asker: Asker,
     params: ArtifactPutParams,
 ) -> Result<ArtifactPutResult, RpcError> {
-    asker.router.uploads().put(params.path.into()).await.map_err(errors::put)
+    let ArtifactPutParams { path, upload, offset, data, last } = params;
+    let uploads = asker.router.uploads();
+    match (path, data) {
+        (Some(path), None) => uploads.put(path.into()).await.map_err(errors::put),
+        (None, Some(data)) => {
+            let piece = Piece { upload, offset, data: data.0.to_vec(), is_last: last };
+            uploads.put_piece(piece).await.map_err(errors::put)
+        }
+        _ => {
+            let message = "artifact.put takes either `path` or `data`";
+            Err(RpcError::new(ErrorCode::InvalidParams, message)
+                .hint("name the file, or send its bytes a piece at a time"))
+        }
+    }
 }
 
 pub(in crate::ipc) async fn path(

@@ -1,0 +1,134 @@
+//! Files that come in pieces over the socket, for programs whose files the daemon cannot open. Each piece goes to a temporary file at once.
+//!
+//! An upload that its sender has left is forgotten, with its file, when another one begins some minutes later, and with the daemon.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use reel_protocol::limits::PUT_BYTES;
+use tokio::time::Instant;
+
+use super::{
+    MAX_BYTES, PutError,
+    file::{Copied, not_written},
+};
+use crate::{
+    cache::{Spool, Spools},
+    media::picture_type::{self, of_picture},
+};
+
+/// Uploads that are under way at once.
+const MOST: usize = 16;
+/// How long an upload waits for its next piece once another one wants its place.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// A piece of a file.
+#[derive(Debug)]
+pub struct Piece {
+    /// The upload that it belongs to; None begins one.
+    pub upload: Option<u64>,
+    /// Bytes of the file before it.
+    pub offset: u64,
+    /// The bytes.
+    pub data: Vec<u8>,
+    /// Whether it is the last one.
+    pub is_last: bool,
+}
+
+/// What came of a piece.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// More are to come.
+    Partly {
+        /// The upload's number.
+        upload: u64,
+        /// Bytes that came so far.
+        received_bytes: u64,
+    },
+    /// The file is whole.
+    Whole(Copied),
+}
+
+/// The uploads that are under way; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pieces(Arc<Mutex<Open>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    uploads: BTreeMap<u64, Upload>,
+}
+
+#[derive(Debug)]
+struct Upload {
+    spool: Spool,
+    head: Vec<u8>,
+    touched: Instant,
+}
+
+impl Pieces {
+    /// Takes a piece. Blocks on the disk.
+    pub(super) fn take(&self, piece: &Piece, spools: &Spools) -> Result<Taken, PutError> {
+        if piece.data.len() > PUT_BYTES {
+            return Err(PutError::Piece(format!("a piece has at most {PUT_BYTES} bytes")));
+        }
+        let (number, mut upload) = self.begin_or_go_on(piece.upload, spools)?;
+        let received = upload.spool.size_bytes();
+        if piece.offset != received {
+            let message = format!("the piece begins at {}, and {received} bytes came before", piece.offset);
+            self.open().uploads.insert(number, upload);
+            return Err(PutError::Piece(message));
+        }
+        let path = PathBuf::from("the upload");
+        if received + piece.data.len() as u64 > MAX_BYTES {
+            return Err(PutError::TooLarge { path, limit_bytes: MAX_BYTES });
+        }
+        if !spools.has_room(piece.data.len() as u64) {
+            return Err(PutError::DiskFull);
+        }
+        let wanted = picture_type::HEAD_BYTES.saturating_sub(upload.head.len());
+        upload.head.extend(piece.data.iter().take(wanted));
+        upload.spool.write_all(&piece.data).map_err(|error| not_written(&path, error))?;
+        if !piece.is_last {
+            upload.touched = Instant::now();
+            let received_bytes = upload.spool.size_bytes();
+            self.open().uploads.insert(number, upload);
+            return Ok(Taken::Partly { upload: number, received_bytes });
+        }
+        if upload.spool.size_bytes() == 0 {
+            return Err(PutError::Empty(path));
+        }
+        let is_picture = of_picture(&upload.head).is_some_and(|picture| picture.is_certain);
+        let spooled = upload.spool.finish().map_err(|error| not_written(&path, error))?;
+        Ok(Taken::Whole(Copied { path, spooled, is_picture }))
+    }
+
+    /// The upload, taken out of the table while a piece of it is written: another piece of it finds none meanwhile.
+    fn begin_or_go_on(&self, upload: Option<u64>, spools: &Spools) -> Result<(u64, Upload), PutError> {
+        let mut open = self.open();
+        if let Some(number) = upload {
+            let found = open.uploads.remove(&number).map(|upload| (number, upload));
+            return found.ok_or_else(|| PutError::Piece(format!("there is no upload {number}")));
+        }
+        if open.uploads.len() >= MOST {
+            let now = Instant::now();
+            open.uploads.retain(|_, upload| now.duration_since(upload.touched) < PATIENCE);
+        }
+        if open.uploads.len() >= MOST {
+            return Err(PutError::Piece(format!("{MOST} uploads are under way, which are the most")));
+        }
+        open.next += 1;
+        let upload = Upload { spool: spools.create_file(), head: Vec::new(), touched: Instant::now() };
+        Ok((open.next, upload))
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        // Nothing that is done under the lock can leave it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
