@@ -34,8 +34,8 @@ pub fn srt(cues: &[Cue]) -> String {
 /// The cues as an ASS file, whose pixels are the frame's.
 pub fn ass(cues: &[Cue], style: &SubtitleStyle) -> String {
     let SubtitleStyle { width, height, .. } = style;
-    // Two lines take a ninth of a wide frame's height. An upright frame is filled by its width: 42 narrow characters are 21 times as wide as high.
-    let size = (height / 20).min(width / 20).max(8);
+    // Two lines take a ninth of a wide frame's height. An upright frame is filled by its width: 18 wide characters have room.
+    let size = (height / 20).min(width / 23).max(8);
     let outline = (size / 14).max(1);
     let (side, bottom) = (width / 20, height / 16);
     // A comma would end the field.
@@ -111,6 +111,6 @@ mod tests {
             "Dialogue: 0,0:00:00.40,0:00:02.00,Default,\\{\\\u{2060}b1\\}it's\\NC:\\\u{2060}New"
         );
         let upright = ass(&[], &SubtitleStyle { width: 1080, height: 1920, ..style });
-        assert!(upright.contains(",54,&H"), "{upright}");
+        assert!(upright.contains(",46,&H"), "{upright}");
     }
 }

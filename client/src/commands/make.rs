@@ -24,8 +24,8 @@ use crate::{
 
 /// The ending of project files.
 const ENDING: &str = ".reel.toml";
-/// The largest project file that is read.
-const PROJECT_BYTES: u64 = 16 * 1024 * 1024;
+/// The largest project file that is read. That of a story of 2 MB has up to 40 MB, where each word is a scene.
+const PROJECT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Which story, and how far.
 #[derive(Debug, clap::Args)]

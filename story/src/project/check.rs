@@ -1,6 +1,6 @@
 //! What a project must fulfil beyond the types of its fields.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
     ids::is_id,
@@ -36,7 +36,7 @@ pub(super) fn check(project: &Project) -> Result<(), Problem> {
     ids("places", project.places.iter().map(|place| place.id.as_str()), false)?;
     ids("scenes", project.scenes.iter().map(|scene| scene.id.as_str()), false)?;
     ids("shots", project.shots.iter().map(|shot| shot.id.as_str()), true)?;
-    let places: Vec<&str> = project.places.iter().map(|place| place.id.as_str()).collect();
+    let places: BTreeSet<&str> = project.places.iter().map(|place| place.id.as_str()).collect();
     for (index, scene) in project.scenes.iter().enumerate() {
         known(&["scenes", "place"], index, &scene.place, &places, "place", "[[places]]")?;
     }
@@ -63,10 +63,11 @@ fn shots(project: &Project) -> Result<(), Problem> {
             "the project has no shots: each is a table under [[shots]] with a text".to_owned(),
         );
     }
-    let characters: Vec<&str> = project.characters.iter().map(|character| character.id.as_str()).collect();
-    let scenes: Vec<&str> = project.scenes.iter().map(|scene| scene.id.as_str()).collect();
+    let characters: BTreeSet<&str> =
+        project.characters.iter().map(|character| character.id.as_str()).collect();
+    let scenes: BTreeSet<&str> = project.scenes.iter().map(|scene| scene.id.as_str()).collect();
     let voices = project.voices.keys().map(String::as_str);
-    let speakers: Vec<&str> = voices.chain(characters.iter().copied()).chain([NARRATOR]).collect();
+    let speakers: BTreeSet<&str> = voices.chain(characters.iter().copied()).chain([NARRATOR]).collect();
     for (index, shot) in project.shots.iter().enumerate() {
         known(&["shots", "scene"], index, &shot.scene, &scenes, "scene", "[[scenes]]")?;
         known(
@@ -117,11 +118,11 @@ fn known(
     [list, key]: &[&'static str; 2],
     index: usize,
     name: &str,
-    names: &[&str],
+    names: &BTreeSet<&str>,
     what: &str,
     section: &str,
 ) -> Result<(), Problem> {
-    if name.is_empty() || names.contains(&name) {
+    if name.is_empty() || names.contains(name) {
         return Ok(());
     }
     let hint = match nearest(name, names.iter().copied()) {

@@ -1,6 +1,9 @@
 //! The project file as text, which is changed so that comments, order and a person's edits stay.
 
-use std::{collections::HashSet, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
@@ -11,7 +14,7 @@ use super::{
     new_file::{camera_of, new_shot, prompt, shot_table},
     read::{ProjectError, read_toml},
 };
-use crate::split::{SplitScene, SplitStory};
+use crate::split::SplitStory;
 
 /// What was found when a story was split anew.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -171,38 +174,52 @@ impl ProjectFile {
         old_shots: &[Shot],
         pairs: &[Pair],
     ) -> Vec<String> {
+        let mut first: HashMap<usize, &str> = HashMap::new();
+        for pair in pairs {
+            if let Pair::Both(old, at) = pair
+                && let (Some(shot), Some((scene, _))) = (old_shots.get(*old), new.get(*at))
+            {
+                first.entry(*scene).or_insert(&shot.scene);
+            }
+        }
+        let known = std::mem::take(&mut self.project.scenes);
+        let used: HashSet<&str> = known.iter().map(|scene| scene.id.as_str()).collect();
+        let titles: HashMap<&str, &str> =
+            known.iter().map(|scene| (scene.title.as_str(), scene.id.as_str())).collect();
+        let mut free = (0..).map(scene_id).filter(|id| !used.contains(id.as_str()));
+        let mut added = Vec::new();
         let mut scenes = Vec::with_capacity(story.scenes.len());
         for (number, split) in story.scenes.iter().enumerate() {
-            let first = pairs.iter().find_map(|pair| match pair {
-                Pair::Both(old, at) if new.get(*at).is_some_and(|(scene, _)| *scene == number) => {
-                    old_shots.get(*old)
-                }
-                _ => None,
-            });
             let title = split.title.as_deref().unwrap_or_default();
-            let equal = || self.project.scenes.iter().find(|scene| !title.is_empty() && scene.title == title);
-            let known =
-                first.map(|shot| shot.scene.clone()).or_else(|| equal().map(|scene| scene.id.clone()));
-            let id = known.unwrap_or_else(|| self.add_scene(split));
+            let equal = titles.get(title).filter(|_| !title.is_empty());
+            let id = if let Some(id) = first.get(&number).or(equal) {
+                (*id).to_owned()
+            } else {
+                let id = free.next().unwrap_or_default();
+                added.push(Scene { id: id.clone(), title: title.to_owned(), place: String::new() });
+                id
+            };
             scenes.push(id);
         }
+        self.project.scenes = known;
+        self.add_scenes(added);
         scenes
     }
 
-    fn add_scene(&mut self, split: &SplitScene) -> String {
-        let mut numbers = 0..;
-        let is_free = |id: &String| self.project.scenes.iter().all(|scene| scene.id != *id);
-        let id = numbers.by_ref().map(scene_id).find(is_free).unwrap_or_default();
-        let title = split.title.clone().unwrap_or_default();
-        let mut table = Table::new();
-        table.insert("id", value(id.as_str()));
-        table.insert("title", value(title.as_str()));
-        table.decor_mut().set_prefix("\n");
+    fn add_scenes(&mut self, added: Vec<Scene>) {
+        if added.is_empty() {
+            return;
+        }
         let mut tables = self.take("scenes");
-        tables.push(table);
+        for scene in &added {
+            let mut table = Table::new();
+            table.insert("id", value(scene.id.as_str()));
+            table.insert("title", value(scene.title.as_str()));
+            table.decor_mut().set_prefix("\n");
+            tables.push(table);
+        }
         self.document.insert("scenes", Item::ArrayOfTables(tables));
-        self.project.scenes.push(Scene { id: id.clone(), title, place: String::new() });
-        id
+        self.project.scenes.extend(added);
     }
 
     fn set_story(&mut self, file: StoryFile) {

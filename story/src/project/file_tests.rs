@@ -175,6 +175,18 @@ fn text_that_the_story_no_longer_has_goes_and_is_named_but_for_locked_and_silent
     assert_eq!(&read_toml(&file.to_string()).unwrap(), file.project());
 }
 
+#[test]
+fn the_largest_story_of_the_smallest_scenes_takes_no_minutes() {
+    let before = story(&"a.\n\n***\n\n".repeat(150_000));
+    let text = new_file(&Project::of_story(&before, file_of("one"), Video::default()));
+    let mut file = ProjectFile::parse(&text).unwrap();
+    let found = file.resplit(&story(&"b.\n\n***\n\n".repeat(150_000)), None, file_of("two"));
+    assert_eq!((found.added.len(), found.removed.len()), (150_000, 150_000));
+    let ids: std::collections::HashSet<&str> =
+        file.project().shots.iter().map(|shot| shot.id.as_str()).collect();
+    assert_eq!(ids.len(), 150_000);
+}
+
 proptest! {
     #[test]
     fn any_story_is_written_and_read_back(text in "(\\PC|[\n\"'\\\\#]|[\u{1}-\u{1f}]|[a-z]{1,9}[ .]){1,120}") {

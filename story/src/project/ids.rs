@@ -1,6 +1,6 @@
 //! Ids of shots and scenes: short, stable, and never given to another shot of the same file.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The most characters of an id.
 const LONGEST: usize = 32;
@@ -28,26 +28,39 @@ pub(super) fn scene_id(mut number: usize) -> String {
 #[derive(Debug, Default)]
 pub(super) struct ShotIds {
     used: HashSet<String>,
+    /// The highest number that was used behind each prefix.
+    highest: HashMap<String, u64>,
 }
 
 impl ShotIds {
     pub(super) fn new<'a>(used: impl Iterator<Item = &'a str>) -> Self {
-        Self { used: used.map(str::to_owned).collect() }
+        let mut ids = Self::default();
+        for id in used {
+            ids.used.insert(id.to_owned());
+            // With a scene `a` and a scene `a1` the id `a12` is of either.
+            let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count();
+            for start in id.len() - digits..id.len() {
+                let (prefix, number) = id.split_at(start);
+                if let Ok(number) = number.parse::<u32>() {
+                    let highest = ids.highest.entry(prefix.to_owned()).or_default();
+                    *highest = u64::from(number).max(*highest);
+                }
+            }
+        }
+        ids
     }
 
     /// A new id of a shot in the scene, or in none.
     pub(super) fn next(&mut self, scene: &str) -> String {
         // Ten characters are left for the number.
         let prefix = if scene.is_empty() { "s" } else { scene.get(..22).unwrap_or(scene) };
-        let numbers = self.used.iter().filter_map(|id| id.strip_prefix(prefix)?.parse::<u32>().ok());
-        let mut number = u64::from(numbers.max().unwrap_or(0)) + 1;
-        // With a scene `a` and a scene `a1` both may come to the same id.
+        let highest = self.highest.entry(prefix.to_owned()).or_default();
         loop {
-            let id = format!("{prefix}{number}");
+            *highest += 1;
+            let id = format!("{prefix}{highest}");
             if self.used.insert(id.clone()) {
                 return id;
             }
-            number += 1;
         }
     }
 }
