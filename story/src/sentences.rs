@@ -124,8 +124,16 @@ fn is_boundary(paragraph: &str, marks: &[Mark], first: usize, last: usize, has_c
 
 /// Whether a verb of speech follows before the next punctuation.
 fn says(behind: impl Iterator<Item = char>) -> bool {
-    let mut words = behind.take(SAYING_WITHIN).take_while(|character| character.is_alphanumeric());
-    words.any(|character| SAYING.contains(character))
+    let words = behind.take(SAYING_WITHIN).take_while(|character| character.is_alphanumeric());
+    let mut before = ' ';
+    for character in words {
+        // Who says nothing is told in a sentence of its own.
+        if SAYING.contains(character) && !matches!(before, '没' | '不' | '未') {
+            return true;
+        }
+        before = character;
+    }
+    false
 }
 
 /// Whether the full stop behind this text is that of an abbreviation or an initial.
