@@ -124,6 +124,8 @@ fn join(paragraph: &mut String, line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// `# ` marks a heading, `---` a separator.
@@ -171,5 +173,33 @@ mod tests {
     fn wrapped_chinese_is_joined_without_spaces() {
         let line = "从前有一个孤独的守塔人每天晚上都要爬上高高的楼梯";
         assert_eq!(shown(&format!("{line}\n{line}\n点亮那盏灯。")), [format!("{line}{line}点亮那盏灯。")]);
+    }
+
+    /// The text as a program wraps it: each line as full as it goes.
+    fn wrapped(text: &str, width: usize) -> String {
+        let mut lines = vec![String::new()];
+        for word in text.split(' ') {
+            if lines.last().is_some_and(|line| !line.is_empty() && line.len() + 1 + word.len() > width) {
+                lines.push(String::new());
+            }
+            let line = lines.last_mut().unwrap();
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.join("\n")
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_that_was_wrapped_has_its_paragraphs_again(
+            paragraphs in proptest::collection::vec("[A-Z][a-z]{0,8}( [A-Za-z]{1,10}[.,!?\"]?){20,80}", 1..5),
+            width in 60_usize..100,
+        ) {
+            let text: Vec<String> = paragraphs.iter().map(|paragraph| wrapped(paragraph, width)).collect();
+            let expected: Vec<Block> = paragraphs.into_iter().map(Block::Paragraph).collect();
+            prop_assert_eq!(blocks(&text.join("\n\n")), expected);
+        }
     }
 }
