@@ -1,7 +1,9 @@
 //! The kind `command`: a program on this machine makes the result. What it runs is said by a shipped definition, by the section, or by both.
 
+mod media;
 mod picture;
 mod speech;
+mod video;
 
 use std::{
     fs, io,
@@ -18,7 +20,7 @@ use crate::{
     config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
     domain::{
         CancelSignal, Class, Facts, Failure, ImageCapabilities, ImageRequest, ServiceRequest,
-        SpeechCapabilities,
+        SpeechCapabilities, VideoCapabilities,
     },
     memory::Holder,
     provider::{
@@ -34,7 +36,7 @@ use crate::{
 };
 
 /// The services of this version that a program can serve.
-const SERVICES: &[&str] = &["image", "voice"];
+const SERVICES: &[&str] = &["image", "voice", "video"];
 
 /// Keys of a definition that a section does not have as keys of its own: remarks about the definition, and what every provider has.
 const OTHER_KEYS: [&str; 7] = ["about", "source", "checked_on", "verified", "services", "billing", "model"];
@@ -101,14 +103,6 @@ impl KindSection for Command {
                 return None;
             }
         };
-        let missing = definition.services.iter().find(|name| !SERVICES.contains(&name.as_str()));
-        if let Some(missing) = missing {
-            section.complain(
-                "services",
-                &format!("has {missing}, which this version does not serve by a program"),
-            );
-            return None;
-        }
         Some(KindConfig {
             services: Some(definition.services.clone()),
             warnings: warnings(&definition),
@@ -139,6 +133,10 @@ impl Kind for Command {
                 _ => &[],
             };
         SpeechCapabilities { formats, ..SpeechCapabilities::default() }
+    }
+
+    fn video(&self, config: &ProviderConfig) -> VideoCapabilities {
+        definition(config).map(video::capabilities).unwrap_or_default()
     }
 
     /// What is run: another program, another version of it or other arguments make something else of the same request.
@@ -247,10 +245,9 @@ impl Provider for CommandProvider {
                     let hint = "reel providers shows what each one serves";
                     Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)))
                 }
-                ServiceRequest::Video(_) => {
-                    let message = format!("{} makes no videos", self.config.name);
-                    let hint = "reel providers shows what each one serves";
-                    Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)))
+                ServiceRequest::Video(request) => {
+                    report(0, 1);
+                    self.film(request, cancel).await
                 }
             };
             if let Some(permit) = &permit {
@@ -419,10 +416,6 @@ mod tests {
                 "7:10: providers.x.models does not hold for a program",
             ),
             (format!("{own}argvs = []"), "unknown key providers.x.argvs; did you mean argv?"),
-            (
-                format!("{own}argv = ['{{prompt}}', '{{output}}']").replace("'image'", "'video'"),
-                "providers.x.services has video, which this version does not serve",
-            ),
         ] {
             let error = parse(&section).unwrap_err();
             assert!(error.contains(complaint), "{section}\n{error}");

@@ -1,19 +1,14 @@
-//! Speech by a program: which voice it is asked for, and whether the file that it wrote is sound.
-
-use std::{fs, io};
+//! Speech by a program: which voice it is asked for.
 
 use reel_protocol::{SpeechParams, methods::VoiceInfo};
 use tokio::sync::watch;
 
 use super::CommandProvider;
 use crate::{
-    cache::{Body, NewArtifact},
     domain::{CancelSignal, Class, Failure},
-    media,
-    memory::Holder,
     provider::{
         GenerateError, Generated, VoiceList,
-        command::{CommandError, Placeholder, Values, Voice, for_language, named},
+        command::{Placeholder, Values, Voice, for_language, named},
     },
 };
 
@@ -63,35 +58,7 @@ impl CommandProvider {
         if params.extra.is_some() {
             return Err(failed(self.no_speech("it takes no extra", "leave extra out")));
         }
-        let made = self.equipment.commands.make(&self.config.name, definition, values, cancel).await;
-        let made = made.map_err(|error| match error {
-            CommandError::Stopped => GenerateError::Stopped,
-            CommandError::Failed(failure) => GenerateError::Failed(failure),
-        })?;
-        let inspecting = self.equipment.budget.reserve(Holder::Decode, media::MEMORY_BYTES);
-        let inspecting = inspecting.map_err(|over| failed(self.over_memory(&over.to_string())))?;
-        let path = made.path.clone();
-        let inspected = tokio::task::spawn_blocking(move || {
-            media::inspect(&mut fs::File::open(path)?, media::Limits::default()).map_err(io::Error::other)
-        });
-        let inspected = inspected.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        drop(inspecting);
-        let wrong = |what: String| {
-            let message = format!("{} exited with 0 and its file is wrong: {what}", definition.program);
-            let hint = "run it by hand: its arguments may not fit its version";
-            failed(Failure::new(self.class(Class::Unknown), message, hint))
-        };
-        let media::Inspection { facts, condition } = inspected.map_err(|error| wrong(error.to_string()))?;
-        if let media::Condition::Cut(reason) | media::Condition::Damaged(reason) = condition {
-            return Err(wrong(reason));
-        }
-        if !facts.media_type.starts_with("audio/") {
-            return Err(wrong(format!("it is {}", facts.media_type)));
-        }
-        let spooled = self.spool(made).await.map_err(failed)?;
-        let reservation = self.equipment.budget.reserve(Holder::Body, spooled.memory_bytes());
-        let reservation = reservation.map_err(|over| failed(self.over_memory(&over.to_string())))?;
-        let speech = NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts };
+        let speech = self.make_media(values, cancel, "audio/").await?;
         Ok(Generated { pictures: vec![speech].into(), notes: Vec::new(), cost_microusd: None })
     }
 

@@ -1,0 +1,68 @@
+//! Videos by a program.
+
+use tokio::sync::watch;
+
+use super::CommandProvider;
+use crate::{
+    domain::{CancelSignal, Class, Failure, VideoCapabilities, VideoRequest},
+    provider::{
+        GenerateError, Generated,
+        command::{CommandDefinition, Placeholder, Values},
+    },
+};
+
+/// Params of a video that a program may not be told, with the placeholder that would tell it.
+const PARAMS: &[(&str, Placeholder)] =
+    &[("image", Placeholder::InputImage), ("fps", Placeholder::Fps), ("seed", Placeholder::Seed)];
+
+/// What a program makes of the params of videos.
+pub(super) fn capabilities(definition: &CommandDefinition) -> VideoCapabilities {
+    let untold = PARAMS.iter().filter(|(_, placeholder)| !definition.honours(*placeholder));
+    // No placeholder stands for a second picture, or for the fields of `extra`.
+    let ignored = untold.map(|(name, _)| *name).chain(["last_image", "extra"]).collect();
+    VideoCapabilities { ignored, ..VideoCapabilities::default() }
+}
+
+impl CommandProvider {
+    /// Runs the program once for a video.
+    pub(super) async fn film(
+        &self,
+        request: &VideoRequest,
+        cancel: CancelSignal,
+    ) -> Result<Generated, GenerateError> {
+        let (_nobody, never) = watch::channel(false);
+        // What a paid program makes is kept for whoever asks next, though nobody wants it any more.
+        let cancel = if self.config.is_paid { never } else { cancel };
+        let values = self.video_values(request).map_err(GenerateError::Failed)?;
+        let video = self.make_media(values, cancel, "video/").await?;
+        Ok(Generated { pictures: vec![video].into(), notes: Vec::new(), cost_microusd: None })
+    }
+
+    fn video_values(&self, request: &VideoRequest) -> Result<Values, Failure> {
+        let (params, definition) = (&request.params, &self.definition);
+        let size = params.size();
+        let path = request.inputs.first().and_then(|input| input.path.to_str());
+        let given = [
+            (Placeholder::Prompt, Some(params.prompt.clone())),
+            (Placeholder::Duration, params.duration_s.map(|seconds| seconds.to_string())),
+            (Placeholder::Fps, params.fps.map(|fps| fps.to_string())),
+            (Placeholder::Width, size.map(|(width, _)| width.to_string())),
+            (Placeholder::Height, size.map(|(_, height)| height.to_string())),
+            (Placeholder::Seed, Some(request.seed.to_string())),
+            (Placeholder::InputImage, path.map(str::to_owned)),
+            (Placeholder::Model, params.model.clone().or_else(|| definition.model.clone())),
+        ];
+        let mut values = Values::default();
+        for (placeholder, value) in given {
+            let Some(value) = value else { continue };
+            let is_a_wish =
+                matches!(placeholder, Placeholder::Duration | Placeholder::Width | Placeholder::Height);
+            if is_a_wish && !definition.honours(placeholder) {
+                let message = format!("{} cannot be told a {}", self.config.name, placeholder.name());
+                return Err(Failure::new(Class::Invalid, message, "leave it out, or name another provider"));
+            }
+            values.set(placeholder, value);
+        }
+        Ok(values)
+    }
+}
