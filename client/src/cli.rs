@@ -74,7 +74,7 @@ pub enum Command {
     Release(change::Args),
     /// Drop finished tasks from the history.
     #[command(after_help = "Example: reel rm 17")]
-    Rm(change::Args),
+    Rm(change::RemoveArgs),
     /// Move a task forward or back in the queue.
     Priority(change::PriorityArgs),
     /// List tasks, newest first.

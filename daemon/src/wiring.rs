@@ -275,6 +275,7 @@ fn recipients(actors: &Actors) -> Recipients {
         get_task_counts: tracker.clone().recipient(),
         read_artifact: cache.clone().recipient(),
         find_artifact: cache.clone().recipient(),
+        remove_artifacts: cache.clone().recipient(),
         get_cache_stats: cache.clone().recipient(),
         clear_cache: cache.clone().recipient(),
         verify_cache: cache.clone().recipient(),

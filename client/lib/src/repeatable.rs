@@ -8,10 +8,10 @@ use std::{
 use reel_protocol::{
     Timestamp,
     methods::{
-        ArtifactPath, ArtifactPut, ArtifactRead, ArtifactThumbnail, CacheClear, CacheStats, CacheVerify,
-        DaemonLogLevel, DaemonReload, DaemonStatus, MemoryStatus, MemoryTrim, Method, ProviderCheck,
-        ProviderDryRun, ProviderList, ProviderModels, ProviderVoices, QueuePause, QueueResume, ServiceStatus,
-        TaskGet, TaskList, TaskSetPriority, TaskWait,
+        ArtifactPath, ArtifactPut, ArtifactRead, ArtifactRemove, ArtifactThumbnail, CacheClear, CacheStats,
+        CacheVerify, DaemonLogLevel, DaemonReload, DaemonStatus, MemoryStatus, MemoryTrim, Method,
+        ProviderCheck, ProviderDryRun, ProviderList, ProviderModels, ProviderVoices, QueuePause, QueueResume,
+        ServiceStatus, TaskGet, TaskList, TaskSetPriority, TaskWait,
     },
 };
 
@@ -38,6 +38,7 @@ repeatable!(
     ArtifactPath,
     ArtifactPut,
     ArtifactRead,
+    ArtifactRemove,
     ArtifactThumbnail,
     CacheClear,
     CacheStats,

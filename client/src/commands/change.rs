@@ -1,11 +1,17 @@
 //! `reel cancel`, `retry`, `hold`, `release`, `rm` and `priority`: what changes tasks that exist.
 
+use std::{
+    cell::RefCell,
+    io::{BufRead as _, IsTerminal as _, Write as _},
+};
+
 use reel_client::{Client, ClientError};
 use reel_protocol::{
     ErrorCode, RpcError, TaskId, TaskState, TaskView,
+    limits::NAMED_TASKS,
     methods::{
-        SetPriorityParams, TaskCancel, TaskGet, TaskHold, TaskIdParams, TaskRelease, TaskRemove, TaskRetry,
-        TaskSetPriority,
+        ArtifactRemove, ArtifactRemoveParams, ArtifactRemoveResult, SetPriorityParams, TaskCancel, TaskGet,
+        TaskHold, TaskIdParams, TaskRelease, TaskRemove, TaskRetry, TaskSetPriority,
     },
 };
 use serde::Serialize;
@@ -14,7 +20,7 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::{Failure, Shown},
-    tasks,
+    tasks, units,
 };
 
 /// Which tasks.
@@ -23,6 +29,21 @@ pub struct Args {
     /// The tasks.
     #[arg(required = true, value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
+}
+
+/// Which tasks, and whether their files go too.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  reel rm 17 18\n  reel rm 17 --with-files --yes")]
+pub struct RemoveArgs {
+    /// The tasks.
+    #[arg(required = true, value_name = "ID", value_parser = tasks::parse_id)]
+    ids: Vec<TaskId>,
+    /// Remove their results from the daemon's store too, but for what another task has as well; saved files stay.
+    #[arg(long)]
+    with_files: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
 }
 
 /// Which task, and where to.
@@ -123,11 +144,65 @@ fn state_name(task: Option<&TaskView>) -> &'static str {
 }
 
 /// `reel rm`.
-pub async fn remove(context: &Context, args: Args) -> Result<Exit, Failure> {
-    each(context, &args.ids, plainly, async |client, id| {
-        client.call::<TaskRemove>(&TaskIdParams { id }).await.map(|_| None)
+pub async fn remove(context: &Context, args: RemoveArgs) -> Result<Exit, Failure> {
+    if args.with_files && !args.yes {
+        confirm(&args.ids)?;
+    }
+    let digests = RefCell::new(Vec::new());
+    let exit = each(context, &args.ids, plainly, async |client, id| {
+        let outputs = if args.with_files {
+            client.call::<TaskGet>(&TaskIdParams { id }).await?.outputs
+        } else {
+            Vec::new()
+        };
+        client.call::<TaskRemove>(&TaskIdParams { id }).await?;
+        digests.borrow_mut().extend(outputs.iter().map(|output| output.digest));
+        Ok(None)
     })
-    .await
+    .await?;
+    if args.with_files {
+        let client = context.session().await?.client();
+        let digests = digests.into_inner();
+        let mut all = ArtifactRemoveResult::default();
+        for digests in digests.chunks(NAMED_TASKS) {
+            let params = ArtifactRemoveParams { digests: digests.to_vec() };
+            let ArtifactRemoveResult { removed, freed_bytes, kept } =
+                client.call::<ArtifactRemove>(&params).await?;
+            all.removed += removed;
+            all.freed_bytes += freed_bytes;
+            all.kept += kept;
+        }
+        context.output.note(&removed(all));
+    }
+    Ok(exit)
+}
+
+/// What went, and what stays.
+fn removed(all: ArtifactRemoveResult) -> String {
+    let files = if all.removed == 1 { "file" } else { "files" };
+    let gone = format!("{} {files} removed, {}", all.removed, units::bytes(all.freed_bytes));
+    match all.kept {
+        0 => gone,
+        1 => format!("{gone}; 1 stays, as something else names it"),
+        kept => format!("{gone}; {kept} stay, as something else names them"),
+    }
+}
+
+/// Asks on a terminal; elsewhere nobody can answer.
+fn confirm(ids: &[TaskId]) -> Result<(), Failure> {
+    let (input, error) = (std::io::stdin(), std::io::stderr());
+    if !(input.is_terminal() && error.is_terminal()) {
+        let failure = Failure::usage("--with-files removes results for good, and nobody can be asked here");
+        return Err(failure.hint("add --yes"));
+    }
+    let tasks = if ids.len() == 1 { "task and its files" } else { "tasks and their files" };
+    let _ = write!(std::io::stderr(), "Remove {} {tasks} from the daemon's store? [y/N] ", ids.len());
+    let mut answer = String::new();
+    let read = input.lock().read_line(&mut answer);
+    match read {
+        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Failure::new(Exit::Interrupted, "not_confirmed", "nothing was removed")),
+    }
 }
 
 /// `reel priority`.

@@ -35,7 +35,7 @@ use tracing::{error, warn};
 use self::check::{CheckFile, Verdict};
 use super::{
     CacheError, ClearCache, CountCoalesced, FindArtifact, FindInput, FindRoom, GetCacheStats, KeepMade, Kept,
-    LookUp, Made, ReadArtifact, SetCacheLimits, Settle, Shelver, VerifyCache,
+    LookUp, Made, ReadArtifact, RemoveArtifacts, SetCacheLimits, Settle, Shelver, VerifyCache,
     cap::Cap,
     disk_tier::DiskTier,
     memory_tier::{Evicted, MemoryTier},
@@ -214,6 +214,14 @@ impl Handler<FindInput> for ImageCache {
                 input(row, path)
             })
         }))
+    }
+}
+
+impl Handler<RemoveArtifacts> for ImageCache {
+    type Result = ResponseActFuture<Self, Result<Dropped, CacheError>>;
+
+    fn handle(&mut self, RemoveArtifacts(digests): RemoveArtifacts, _: &mut Self::Context) -> Self::Result {
+        self.remove(digests)
     }
 }
 

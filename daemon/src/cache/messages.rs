@@ -14,7 +14,7 @@ use reel_protocol::{
 use crate::{
     cache::{CacheError, Fresh, Kept},
     domain::InputFile,
-    store::Entry,
+    store::{Dropped, Entry},
 };
 
 pub use crate::domain::CacheKey as Key;
@@ -120,6 +120,11 @@ pub struct FindArtifact(pub Digest);
 #[derive(Debug, Message)]
 #[rtype(result = "Result<InputFile, CacheError>")]
 pub struct FindInput(pub Digest);
+
+/// Remove these artifacts, but for those that a task or a pin names.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Dropped, CacheError>")]
+pub struct RemoveArtifacts(pub Vec<Digest>);
 
 /// Count requests that joined an equal one under way.
 #[derive(Debug, Message)]

@@ -22,7 +22,7 @@ pub use self::{
     kept::{Kept, Placed, Rows, Settle, Written},
     messages::{
         ClearCache, CountCoalesced, FindArtifact, FindInput, FindRoom, GetCacheStats, KeepMade, Key, LookUp,
-        Made, MakeRoom, ReadArtifact, SetCacheLimits, VerifyCache,
+        Made, MakeRoom, ReadArtifact, RemoveArtifacts, SetCacheLimits, VerifyCache,
     },
     new_artifact::NewArtifact,
     shelver::{Fresh, Shelver},

@@ -21,7 +21,7 @@ use super::{Recipients, Router, RouterParts};
 use crate::{
     cache::{
         CacheError, ClearCache, FindArtifact, FindInput, GetCacheStats, KeepMade, LookUp, ReadArtifact,
-        Spools, VerifyCache,
+        RemoveArtifacts, Spools, VerifyCache,
     },
     control::{self, ControlRequest},
     domain::Plan,
@@ -30,7 +30,7 @@ use crate::{
     notices::Notices,
     provider::{CheckProvider, GetProviders, ListModels, ListVoices, PreviewRequests},
     service::ServiceStats,
-    store,
+    store::{self, Dropped},
     tasks::{
         CallService, DecideTask, GetTask, GetTaskCounts, ListTasks, PauseQueue, RemoveTask, SubmitBatch,
         SubmitTask, TaskCounts, TaskRefusal, Trial, TryTask, WaitFor, WaitTasks,
@@ -132,6 +132,7 @@ fn recipients(rooms: &Addr<Rooms>) -> Recipients {
         get_task_counts: rooms.clone().into(),
         read_artifact: rooms.clone().into(),
         find_artifact: rooms.clone().into(),
+        remove_artifacts: rooms.clone().into(),
         get_cache_stats: rooms.clone().into(),
         clear_cache: rooms.clone().into(),
         verify_cache: rooms.clone().into(),
@@ -210,6 +211,7 @@ answers! {
     KeepMade: |_rooms, _| Err(CacheError::OverMemory);
     FindInput: |_rooms, FindInput(digest)| Err(CacheError::NotFound(digest));
     LookUp: |_rooms, _| Vec::new();
+    RemoveArtifacts: |_rooms, _| Ok(Dropped::default());
     FindArtifact: |_rooms, FindArtifact(digest)| Err(CacheError::NotFound(digest));
     GetCacheStats: |_rooms, _| CacheStatsResult::default();
     ClearCache: |_rooms, _| Ok(CacheClearResult::default());

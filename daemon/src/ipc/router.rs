@@ -20,7 +20,7 @@ use super::{
     open_connections::{OpenConnection, OpenConnections},
 };
 use crate::{
-    cache::{ClearCache, FindArtifact, GetCacheStats, ReadArtifact, VerifyCache},
+    cache::{ClearCache, FindArtifact, GetCacheStats, ReadArtifact, RemoveArtifacts, VerifyCache},
     control::Control,
     events::EventHub,
     memory::{Budget, GetMemoryStatus, TrimMemory},
@@ -56,6 +56,7 @@ pub struct Recipients {
     pub get_task_counts: Recipient<GetTaskCounts>,
     pub read_artifact: Recipient<ReadArtifact>,
     pub find_artifact: Recipient<FindArtifact>,
+    pub remove_artifacts: Recipient<RemoveArtifacts>,
     pub get_cache_stats: Recipient<GetCacheStats>,
     pub clear_cache: Recipient<ClearCache>,
     pub verify_cache: Recipient<VerifyCache>,
@@ -193,6 +194,7 @@ impl Router {
             QueueResume => tasks::resume;
             ArtifactRead => artifacts::read, expecting ARTIFACT_ANSWER_BYTES;
             ArtifactPut => artifacts::put;
+            ArtifactRemove => artifacts::remove;
             ArtifactPath => artifacts::path;
             ArtifactThumbnail => artifacts::thumbnail;
             ServiceStatus => service::status;

@@ -95,6 +95,24 @@ pub struct ArtifactThumbnailParams {
     pub max_px: u32,
 }
 
+/// Artifacts to remove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRemoveParams {
+    /// At most 1,000.
+    pub digests: Vec<Digest>,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ArtifactRemoveResult {
+    /// Artifacts whose files are gone, with the cache entries that named them.
+    pub removed: u64,
+    /// Their bytes.
+    pub freed_bytes: u64,
+    /// Artifacts that stay, as a task in the history or a pin names them.
+    pub kept: u64,
+}
+
 /// Which artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactPathParams {

@@ -121,6 +121,8 @@ methods! {
     };
     /// Takes a file of this machine into the store, for tasks to start from; it stays for a day at least.
     ArtifactPut = "artifact.put": ArtifactPutParams => ArtifactPutResult;
+    /// Removes artifacts that neither a task nor a pin names.
+    ArtifactRemove = "artifact.remove": ArtifactRemoveParams => ArtifactRemoveResult;
     /// The file that holds an artifact.
     ArtifactPath = "artifact.path": ArtifactPathParams => ArtifactPathResult;
     /// A small PNG of a picture, which the cache keeps.

@@ -101,10 +101,40 @@ impl ImageCache {
         }))
     }
 
+    /// Removes artifacts that somebody names, however recently they were used.
+    pub(super) fn remove(
+        &mut self,
+        digests: Vec<Digest>,
+    ) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
+        let alone = Arc::clone(&self.gate).write_owned();
+        let rows = self.store.read(move |connection| {
+            let rows = digests.into_iter().map(|digest| store::artifact(connection, digest));
+            rows.collect::<Result<Vec<_>, _>>()
+        });
+        let found = async move { (alone.await, rows.await) };
+        Box::pin(found.into_actor(self).then(|(alone, rows), actor, _| match rows {
+            Ok(rows) => {
+                let dropping = actor.drop_chosen(rows.into_iter().flatten().collect());
+                Box::pin(dropping.map(move |dropped, _, _| {
+                    drop(alone);
+                    dropped
+                })) as ResponseActFuture<Self, _>
+            }
+            Err(error) => Box::pin(fut::ready(Err(error.into()))),
+        }))
+    }
+
     /// Drops rows, then files; the caller is alone at the gate. Rows that were used or named by a task since they were chosen stay.
     fn evict(&mut self, mut rows: Vec<ArtifactRow>) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let now = Instant::now();
         rows.retain(|row| !self.shelves.open().recent.is_protected(&row.digest, now));
+        self.drop_chosen(rows)
+    }
+
+    fn drop_chosen(
+        &mut self,
+        rows: Vec<ArtifactRow>,
+    ) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let chosen: Vec<Digest> = rows.iter().map(|row| row.digest).collect();
         // From here on nobody is answered with them, though the commit is still to come.
         self.shelves.open().leaving.extend(&chosen);

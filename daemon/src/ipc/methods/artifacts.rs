@@ -4,15 +4,17 @@ use std::path::PathBuf;
 
 use reel_protocol::{
     ErrorCode, RpcError,
+    limits::NAMED_TASKS,
     methods::{
         ArtifactPathParams, ArtifactPathResult, ArtifactPutParams, ArtifactPutResult, ArtifactReadParams,
-        ArtifactReadResult, ArtifactThumbnailParams,
+        ArtifactReadResult, ArtifactRemoveParams, ArtifactRemoveResult, ArtifactThumbnailParams,
     },
 };
 
 use crate::{
-    cache::{FindArtifact, ReadArtifact},
+    cache::{FindArtifact, ReadArtifact, RemoveArtifacts},
     ipc::{call::Asker, errors, router::ask, validate},
+    store::Dropped,
     uploads::Piece,
 };
 
@@ -44,6 +46,23 @@ pub(in crate::ipc) async fn put(
                 .hint("name the file, or send its bytes a piece at a time"))
         }
     }
+}
+
+pub(in crate::ipc) async fn remove(
+    asker: Asker,
+    params: ArtifactRemoveParams,
+) -> Result<ArtifactRemoveResult, RpcError> {
+    let ArtifactRemoveParams { mut digests } = params;
+    if digests.len() > NAMED_TASKS {
+        let message = format!("{} digests, and {NAMED_TASKS} are the most", digests.len());
+        return Err(RpcError::new(ErrorCode::InvalidParams, message).hint("send them in several requests"));
+    }
+    digests.sort_unstable_by_key(|digest| *digest.as_bytes());
+    digests.dedup();
+    let asked = digests.len() as u64;
+    let removed = ask(&asker.router.recipients().remove_artifacts, RemoveArtifacts(digests)).await?;
+    let Dropped { artifacts, bytes, .. } = removed.map_err(errors::cache)?;
+    Ok(ArtifactRemoveResult { removed: artifacts, freed_bytes: bytes, kept: asked - artifacts })
 }
 
 pub(in crate::ipc) async fn path(

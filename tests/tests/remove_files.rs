@@ -1,0 +1,72 @@
+//! `reel rm --with-files`: results leave the store with their tasks, but for what something else names.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::path::PathBuf;
+
+use reel_tests::{FakeProvider, Sandbox, studio::studio};
+use serde_json::{Value, json};
+
+fn file(task: &Value) -> PathBuf {
+    task["outputs"][0]["path"].as_str().unwrap().into()
+}
+
+#[test]
+fn a_removed_task_takes_its_files_along_but_not_those_of_others() {
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let mut draw = |prompt: &str| connection.generate(json!({ "prompt": prompt, "width": 64, "height": 64 }));
+    let (pier, harbour) = (draw("a pier"), draw("a harbour"));
+    // From the cache: another task with the same file.
+    let again = draw("a harbour");
+    assert_eq!(file(&again), file(&harbour));
+    let id = |task: &Value| task["id"].to_string();
+
+    let refused = sandbox.reel(&["rm", &id(&pier), "--with-files"]);
+    refused.expect_code(64);
+    assert!(refused.stderr.contains("--yes") && file(&pier).exists(), "{}", refused.stderr);
+
+    let removed = sandbox.reel(&["rm", &id(&pier), &id(&harbour), "--with-files", "--yes"]);
+    removed.expect_code(0);
+    assert!(removed.stderr.contains("1 file removed"), "{}", removed.stderr);
+    assert!(removed.stderr.contains("1 stays, as something else names it"), "{}", removed.stderr);
+    assert!(!file(&pier).exists() && file(&again).exists());
+    let stats = sandbox.connect().ok("cache.stats", json!({}));
+    assert_eq!((&stats["artifacts"], &stats["entries"]), (&json!(1), &json!(1)), "{stats}");
+
+    // Its request is asked anew, and without the flag files stay.
+    let new = sandbox.connect().generate(json!({ "prompt": "a pier", "width": 64, "height": 64 }));
+    assert_eq!(new["source"], "made");
+    sandbox.reel(&["rm", &id(&new)]).expect_code(0);
+    assert!(file(&new).exists());
+    sandbox.reel(&["rm", "99", "--with-files", "--yes"]).expect_code(66);
+}
+
+#[test]
+fn what_an_unfinished_task_starts_from_stays() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let mut connection = sandbox.connect();
+    let pier = connection.generate(json!({ "prompt": "a pier", "width": 64, "height": 64 }));
+    provider.hold();
+    let params = json!({
+        "prompt": "at night", "width": 64, "height": 64, "input_images": [pier["outputs"][0]["digest"]],
+    });
+    let night = connection.submit("image.generate", params);
+    provider.wait_for_in_flight(1);
+    let removed = sandbox.reel(&["rm", &pier["id"].to_string(), "--with-files", "--yes"]);
+    removed.expect_code(0);
+    assert!(removed.stderr.contains("1 stays"), "{}", removed.stderr);
+    assert!(file(&pier).exists());
+    provider.release();
+    assert_eq!(connection.wait(night)["state"], "succeeded");
+    let removed = connection.ok("artifact.remove", json!({ "digests": [pier["outputs"][0]["digest"]] }));
+    assert_eq!((&removed["removed"], &removed["kept"]), (&json!(1), &json!(0)), "{removed}");
+    assert!(!file(&pier).exists());
+}
