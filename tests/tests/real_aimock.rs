@@ -26,7 +26,7 @@ fn behind_aimock(fixtures: &Value) -> Option<(RealPeer, Sandbox)> {
     let peer = RealPeer::aimock(sandbox.root(), &json!({ "fixtures": fixtures }));
     sandbox.configure(&format!(
         "[providers.mock]\nkind = \"openai\"\nbase_url = \"{}\"\n\
-         models = {{ image = \"gpt-image-1\", voice = \"tts-1\", video = \"sora-2\" }}\n",
+         models = {{ image = \"gpt-image-1\", voice = \"tts-1\", video = \"sora-2\", text = \"gpt-4o-mini\" }}\n",
         peer.base_url()
     ));
     sandbox.start();
@@ -72,6 +72,32 @@ fn a_video_is_submitted_polled_and_fetched_from_where_it_lies() {
     let task = connection.wait(id);
     assert_eq!(task["state"], "succeeded", "{task}");
     assert_eq!(fs::read(task["outputs"][0]["path"].as_str().unwrap()).unwrap(), FILM);
+}
+
+#[test]
+fn answers_and_edits_come_as_the_fixtures_say() {
+    let fixtures = json!([
+        { "match": { "endpoint": "chat", "userMessage": "the lamp" }, "response": { "content": "The lamp burns oil." } },
+        { "match": { "endpoint": "chat", "userMessage": "names" }, "response": { "content": "{\"names\":[\"Ada\"]}" } },
+        { "match": { "endpoint": "image", "userMessage": "at night" }, "response": { "image": { "b64Json": picture() } } },
+    ]);
+    let Some((_peer, sandbox)) = behind_aimock(&fixtures) else { return };
+    let asked = sandbox.reel(&["ask", "what does the lamp burn?"]);
+    assert_eq!(asked.expect_code(0).stdout, "The lamp burns oil.\n");
+    let schema = json!({
+        "type": "object",
+        "required": ["names"],
+        "properties": { "names": { "type": "array", "items": { "type": "string" } } },
+        "additionalProperties": false,
+    });
+    fs::write(sandbox.work().join("schema.json"), schema.to_string()).unwrap();
+    let asked = sandbox.reel(&["ask", "which names?", "--schema", "schema.json"]);
+    assert_eq!(asked.expect_code(0).json(), json!({ "names": ["Ada"] }));
+
+    fs::write(sandbox.work().join("pier.png"), STANDARD.decode(picture()).unwrap()).unwrap();
+    let edit = ["--image", "pier.png", "--mask", "pier.png", "-s", "64x64", "-o", "night.png"];
+    sandbox.reel(&[&["generate", "at night"], &edit[..]].concat()).expect_code(0);
+    assert_eq!(fs::read(sandbox.work().join("night.png")).unwrap(), STANDARD.decode(picture()).unwrap());
 }
 
 #[test]

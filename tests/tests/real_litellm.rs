@@ -75,11 +75,12 @@ fn behind_litellm() -> Option<Behind> {
         )
     };
     let config = format!(
-        "model_list:\n{}{}{}\
+        "model_list:\n{}{}{}{}\
          general_settings: {{ master_key: {MASTER_KEY} }}\n\
          litellm_settings:\n  telemetry: false\n  custom_provider_map:\n    - {{ provider: studio, custom_handler: studio_handler.handler }}\n",
         route("gpt-image-2", "openai/gpt-image-2"),
         route("tts-1", "openai/tts-1"),
+        route("writer", "openai/writer"),
         route("own", "studio/own"),
     );
     let proxy = RealPeer::litellm(sandbox.root(), &config);
@@ -87,7 +88,7 @@ fn behind_litellm() -> Option<Behind> {
     fs::write(&key, MASTER_KEY).unwrap();
     sandbox.configure(&format!(
         "[providers.proxy]\nkind = \"openai\"\nbase_url = \"{}\"\napi_key = {{ file = \"{}\" }}\n\
-         models = {{ image = \"gpt-image-2\", voice = \"tts-1\" }}\n",
+         models = {{ image = \"gpt-image-2\", voice = \"tts-1\", text = \"writer\" }}\n",
         proxy.base_url(),
         key.display()
     ));
@@ -115,6 +116,15 @@ fn pictures_and_speech_come_through_the_proxy() {
     let task = &made.expect_code(0).json()["task"];
     assert_eq!(task["model"], "own");
     assert_eq!(upstream.calls_of("a pier"), 1);
+
+    // An answer in pieces, and a picture from a picture.
+    let asked = sandbox.reel(&["ask", "why is the sea salt?"]);
+    assert!(!asked.expect_code(0).stdout.trim().is_empty(), "{}", asked.stderr);
+    assert_eq!(upstream.calls_of("why is the sea salt?"), 1);
+    let edit = ["--image", "harbour.png", "-s", "64x64", "-o", "night.png"];
+    sandbox.reel(&[&["generate", "at night"], &edit[..]].concat()).expect_code(0);
+    assert_eq!(upstream.calls_of("at night"), 1);
+    assert!(upstream.requests().iter().any(|request| request.path == "/v1/images/edits"));
 
     // Equal requests are one call, also behind a proxy.
     let mut connection = sandbox.connect();
