@@ -135,10 +135,10 @@ impl Reload {
         let _ = rooms.task_limits.send(task_limits(&new.tasks)).await;
         let _ = rooms.memory_limits.send(SetMemoryLimits(new.memory.clone())).await;
         let _ = rooms.cache_limits.send(cache_limits(&new.cache)).await;
-        if keys
-            .iter()
-            .any(|key| ["providers.", "defaults.", "http."].iter().any(|start| key.starts_with(start)))
-        {
+        let concerns_providers =
+            |key: &String| ["providers.", "defaults.", "http."].iter().any(|start| key.starts_with(start));
+        // Where nothing has changed, a program may have been installed since, which is what a reload is then for.
+        if keys.is_empty() || keys.iter().any(concerns_providers) {
             rooms.providers.configure(&new).await;
         }
         warn(&new);

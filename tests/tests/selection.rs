@@ -77,7 +77,7 @@ fn a_default_that_is_no_provider_is_refused_with_the_nearest_name() {
 /// A directory with nothing but these programs, for a daemon's `PATH`.
 fn programs(sandbox: &Sandbox, names: &[&str]) -> String {
     let directory = sandbox.root().join("programs");
-    fs::create_dir(&directory).unwrap();
+    fs::create_dir_all(&directory).unwrap();
     for name in names {
         let path = std::env::var_os("PATH").unwrap();
         let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.exists());
@@ -117,6 +117,20 @@ fn where_nobody_else_speaks_espeak_ng_does() {
     sandbox.connect().ok("daemon.reload", json!({}));
     sandbox.reel(&["speak", "The lamp is lit.", "-o", "lit.wav"]).expect_code(0);
     assert_eq!(studio.calls(), 0);
+}
+
+#[test]
+fn a_program_that_is_installed_later_is_found_by_a_reload() {
+    if !needs::program("espeak-ng") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let path = programs(&sandbox, &[]);
+    let sandbox = sandbox.with_variable("PATH", path);
+    sandbox.reel(&["speak", "The lamp went out.", "-o", "line.wav"]).expect_code(78);
+    programs(&sandbox, &["espeak-ng"]);
+    sandbox.reel(&["daemon", "reload"]).expect_code(0);
+    sandbox.reel(&["speak", "The lamp went out.", "-o", "line.wav"]).expect_code(0);
 }
 
 #[test]
