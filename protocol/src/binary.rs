@@ -87,7 +87,7 @@ pub struct Request<'a> {
 /// A frame that is no request, with the id to answer to where one could be read.
 #[derive(Debug)]
 pub struct BadRequest {
-    /// Its id.
+    /// The request's id; absent for a notification.
     pub id: Option<u64>,
     /// What to answer.
     pub error: RpcError,

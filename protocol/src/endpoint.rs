@@ -13,7 +13,7 @@ pub const SOCKET_PATH_BYTES: usize = if cfg!(target_os = "macos") { 103 } else {
 pub struct Locations {
     /// State: database, artifacts, logs, lock.
     pub home: PathBuf,
-    /// The socket.
+    /// The path of the socket.
     pub socket: PathBuf,
     /// Whether `$REEL_SOCKET` or a flag named the socket, so that no other one may be tried.
     pub is_socket_given: bool,

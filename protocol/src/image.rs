@@ -13,10 +13,10 @@ pub struct ImageParams {
     /// What not to show.
     #[serde(default)]
     pub negative_prompt: Option<String>,
-    /// Pixels.
+    /// The side in pixels, 1024 if absent.
     #[serde(default = "default_side")]
     pub width: u32,
-    /// Pixels.
+    /// The side in pixels, 1024 if absent.
     #[serde(default = "default_side")]
     pub height: u32,
     /// How many pictures, 1 to 16.

@@ -214,7 +214,7 @@ pub enum Incoming {
     },
     /// A notification, such as an event.
     Notification {
-        /// Its method.
+        /// The name of the method.
         method: String,
         /// Its params' JSON.
         params: Box<RawValue>,

@@ -302,9 +302,9 @@ pub struct Output {
 /// What a task cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// In `currency`.
+    /// The amount in `currency`.
     pub amount: f64,
-    /// ISO 4217.
+    /// The currency by its code of ISO 4217.
     pub currency: String,
     /// Whether the amount follows from a price of the configuration rather than from what the provider reports.
     pub is_estimate: bool,
@@ -313,11 +313,11 @@ pub struct Cost {
 /// A task as `task.get`, `task.list` and `task.wait` show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskView {
-    /// Its number.
+    /// The task's number.
     pub id: TaskId,
     /// Grows with each change of the task; its events carry it too.
     pub rev: u64,
-    /// `service.method`.
+    /// The service and its method, such as `image.generate`.
     pub kind: String,
     /// The caller's label.
     pub name: Option<String>,
@@ -342,7 +342,7 @@ pub struct TaskView {
     pub provider: Option<String>,
     /// That provider's model.
     pub model: Option<String>,
-    /// Attempts begun.
+    /// How many attempts have begun.
     pub attempts: u32,
     /// Where the outputs came from.
     pub source: Option<Source>,
@@ -356,7 +356,7 @@ pub struct TaskView {
     pub not_before: Option<Timestamp>,
     /// Its params with defaults applied, an object.
     pub params: JsonText,
-    /// Its results.
+    /// What the task has made, in order.
     pub outputs: Vec<Output>,
     /// Why it failed.
     pub error: Option<TaskError>,

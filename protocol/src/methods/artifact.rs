@@ -10,16 +10,16 @@ use crate::{
 /// A part of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactReadParams {
-    /// Which one.
+    /// The digest of the artifact.
     pub digest: Digest,
-    /// First byte.
+    /// The first byte to read.
     #[serde(default)]
     pub offset: u64,
     /// At most 4 MiB; less comes back at the end.
     pub length: u64,
 }
 
-/// The bytes.
+/// A part of an artifact's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactReadResult {
     /// From `offset` on; base64 in JSON.
@@ -107,7 +107,7 @@ pub struct ArtifactRemoveParams {
 pub struct ArtifactRemoveResult {
     /// Artifacts whose files are gone, with the cache entries that named them.
     pub removed: u64,
-    /// Their bytes.
+    /// How many bytes these files had.
     pub freed_bytes: u64,
     /// Artifacts that stay, as a task in the history or a pin names them.
     pub kept: u64,
@@ -116,7 +116,7 @@ pub struct ArtifactRemoveResult {
 /// Which artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactPathParams {
-    /// Its digest.
+    /// The digest of the artifact.
     pub digest: Digest,
 }
 

@@ -17,7 +17,7 @@ pub struct CacheStatsResult {
     pub entries: u64,
     /// Files in the disk tier.
     pub artifacts: u64,
-    /// Their bytes.
+    /// How many bytes the artifacts have on disk.
     pub disk_bytes: u64,
     /// `cache.disk_mb` in bytes.
     pub disk_limit_bytes: u64,
@@ -40,9 +40,9 @@ pub struct CacheClearParams {
 /// What was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheClearResult {
-    /// Keys.
+    /// How many cache entries were dropped.
     pub entries: u64,
-    /// Files.
+    /// How many files were removed.
     pub artifacts: u64,
     /// Bytes on disk and in memory.
     pub freed_bytes: u64,
@@ -53,9 +53,9 @@ pub struct CacheClearResult {
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheVerifyResult {
-    /// Files read.
+    /// How many files were read.
     pub checked: u64,
-    /// Bytes read.
+    /// How many bytes were read.
     pub checked_bytes: u64,
     /// Files that were damaged, and set aside.
     pub corrupt: u64,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{CacheStatsResult, MemoryLevel};
 use crate::{Digest, Timestamp, WaitReason};
 
-/// Who asks.
+/// Who a client is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HelloParams {
     /// The program's name, at most 256 bytes; tasks are shown and shared out fairly by it.
@@ -17,12 +17,12 @@ pub struct HelloParams {
     pub capabilities: Vec<String>,
 }
 
-/// Who answers.
+/// Who the daemon is, and what it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HelloResult {
-    /// Always `reeld`.
+    /// The program's name, which is always `reeld`.
     pub daemon: String,
-    /// Its version.
+    /// The daemon's version.
     pub version: String,
     /// The version of this specification; grows only with an incompatible change.
     pub protocol: u32,
@@ -39,7 +39,7 @@ pub struct HelloResult {
 pub struct DaemonStatusResult {
     /// Its process id.
     pub pid: u32,
-    /// Its version.
+    /// The daemon's version.
     pub version: String,
     /// Seconds since it started.
     pub uptime_s: f64,
@@ -54,18 +54,18 @@ pub struct DaemonStatusResult {
     pub tasks: BTreeMap<String, u64>,
     /// Memory in short; `memory.status` says more.
     pub memory: MemorySummary,
-    /// The cache.
+    /// What the cache holds and how it did.
     pub cache: CacheStatsResult,
     /// Each provider: permits in use and in all.
     pub providers: BTreeMap<String, ProviderSummary>,
     /// Providers that are not configured any more, and how many unfinished tasks wait for each.
     #[serde(default)]
     pub missing_providers: BTreeMap<String, u64>,
-    /// Open connections.
+    /// How many connections are open.
     pub connections: u32,
-    /// Its socket.
+    /// The path of the daemon's socket.
     pub socket: String,
-    /// Its home.
+    /// The path of the daemon's home directory.
     pub home: String,
     /// Its configuration file, whether or not it exists.
     pub config: String,
@@ -106,7 +106,7 @@ pub struct MemorySummary {
     pub level: MemoryLevel,
     /// The daemon's resident bytes at the last sample.
     pub resident_bytes: u64,
-    /// The budget.
+    /// The memory budget in bytes.
     pub limit_bytes: u64,
 }
 

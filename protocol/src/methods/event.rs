@@ -96,17 +96,17 @@ pub struct Event {
 /// A task in an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskEvent {
-    /// Its number.
+    /// The task's number.
     pub id: TaskId,
     /// Its revision after this change.
     pub rev: u64,
-    /// `service.method`.
+    /// The service and its method, such as `image.generate`.
     pub kind: String,
     /// The caller's label.
     pub name: Option<String>,
     /// The program that asked.
     pub client: String,
-    /// Its batch.
+    /// The batch that the task belongs to, if any.
     pub batch: Option<BatchId>,
     /// Where it stands.
     pub state: TaskState,
@@ -125,13 +125,13 @@ pub struct TaskEvent {
 pub struct PartialEvent {
     /// The task's number.
     pub id: TaskId,
-    /// Its batch.
+    /// The batch that the task belongs to, if any.
     pub batch: Option<BatchId>,
     /// Which of the task's outputs this is a piece of.
     pub index: u32,
     /// Bytes of the text, in UTF-8, before this piece. A piece may be missing: then the finished output has it.
     pub offset: u64,
-    /// The piece.
+    /// The text of the piece.
     pub text: String,
 }
 

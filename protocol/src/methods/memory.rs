@@ -126,7 +126,7 @@ pub enum LimitSource {
 /// A control group with a bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryGroup {
-    /// Its path.
+    /// The path of the control group.
     pub path: String,
     /// What all processes in it may use together.
     pub limit_bytes: u64,
@@ -154,7 +154,7 @@ pub enum PressureCause {
 pub struct ReservationInfo {
     /// Such as `cache` or `drawing`.
     pub holder: String,
-    /// Bytes now.
+    /// How many bytes are held now.
     pub bytes: u64,
     /// The most at once since the start.
     pub peak_bytes: u64,
@@ -163,9 +163,9 @@ pub struct ReservationInfo {
 /// What a trim did. Resident bytes of the whole process; `freed_bytes` is their difference, never below zero.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryTrimResult {
-    /// Resident before.
+    /// Resident bytes before the trim.
     pub before_bytes: u64,
-    /// Resident after.
+    /// Resident bytes after the trim.
     pub after_bytes: u64,
     /// Really given back to the system.
     pub freed_bytes: u64,

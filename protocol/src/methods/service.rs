@@ -37,11 +37,11 @@ pub struct ServiceStatusResult {
 /// One service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceInfo {
-    /// Its methods.
+    /// The methods of the service.
     pub methods: Vec<String>,
     /// Providers that can serve it, in the order of selection; empty where it needs none.
     pub providers: Vec<String>,
-    /// Its styles.
+    /// The styles that its requests may name.
     pub styles: Vec<StyleInfo>,
     /// Tasks that ended since the daemon started.
     pub requests: u64,
@@ -207,7 +207,7 @@ pub struct VoiceInfo {
     pub language: Option<String>,
     /// `male` or `female`, where that is known.
     pub gender: Option<String>,
-    /// For people.
+    /// A name for people, where the program has one.
     pub name: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use crate::{BatchId, Seconds, TaskId, TaskSpec, TaskState, TaskView};
 /// An accepted task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmitResult {
-    /// Its number.
+    /// The task's number.
     pub id: TaskId,
     /// `succeeded` already where the cache had it.
     pub state: TaskState,
@@ -32,7 +32,7 @@ pub struct SubmitBatchParams {
 /// Accepted tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmitBatchResult {
-    /// Their batch.
+    /// The batch that the tasks belong to.
     pub batch: BatchId,
     /// Their numbers, in the order of the request.
     pub ids: Vec<TaskId>,
@@ -41,7 +41,7 @@ pub struct SubmitBatchResult {
 /// One task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskIdParams {
-    /// Its number.
+    /// The task's number.
     pub id: TaskId,
 }
 
@@ -71,7 +71,7 @@ pub struct TaskListParams {
 /// A page of tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskListResult {
-    /// Newest first.
+    /// The tasks, the newest first.
     pub tasks: Vec<TaskView>,
     /// Asks for the next page; None at the end. A page may be shorter than its `limit`.
     pub next_cursor: Option<String>,
@@ -120,7 +120,7 @@ pub struct TaskWaitResult {
 /// A task's new priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetPriorityParams {
-    /// Its number.
+    /// The task's number.
     pub id: TaskId,
     /// -100 to 100, higher first.
     pub priority: i8,
