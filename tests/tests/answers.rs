@@ -295,3 +295,38 @@ fn a_gateway_that_lost_the_answer_behind_it_is_said_plainly_and_the_task_is_held
     assert!(shown.contains("the service behind it") && !shown.contains("Traceback"), "{shown}");
     assert_eq!(provider.calls(), 1);
 }
+
+#[test]
+fn a_whole_picture_in_an_answer_with_a_status_of_failure_is_kept() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let mut connection = sandbox.connect();
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 64, 64);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(&[90; 64 * 64]).unwrap();
+    let body = |picture: &str| {
+        json!({ "error": { "message": "upstream timed out" }, "data": [{ "b64_json": picture }] }).to_string()
+    };
+    let good = body(&STANDARD.encode(&bytes));
+    for status in [500, 429, 400, 504] {
+        let text = format!("a picture with {status}");
+        provider.on_prompt(&text, Fault::answered(status, good.clone()));
+        let task = ask_once(&mut connection, &text);
+        assert_eq!((&task["state"], &task["attempts"]), (&json!("succeeded"), &json!(1)), "{status}: {task}");
+        assert!(task["notes"].to_string().contains("upstream timed out"), "{task}");
+    }
+    // A part of a picture, and an address, are no picture that was received.
+    let cut = body(&STANDARD.encode(&bytes[..bytes.len() / 2]));
+    let address = json!({ "error": { "message": "no" }, "data": [{ "url": format!("{}/files/x.png", provider.base_url()) }] });
+    for (text, body) in [("cut", cut), ("an address", address.to_string())] {
+        provider.on_prompt(text, Fault::answered(400, body));
+        let task = ask_once(&mut connection, text);
+        assert_eq!(
+            (&task["state"], &task["error"]["code"]),
+            (&json!("failed"), &json!("provider_refused")),
+            "{text}: {task}"
+        );
+    }
+    assert_eq!(provider.fetches(), 0);
+}

@@ -62,11 +62,14 @@ fn equal_requests_are_one_call_and_others_keep_to_the_limit() {
         assert_eq!(provider.calls() - before, 1, "{kind}");
     }
     let mut ids = Vec::new();
+    provider.hold();
     for number in 0..6 {
         for (kind, params) in requests(&format!("words {number}"), &picture) {
             ids.push((kind, connection.submit(kind, params)));
         }
     }
+    provider.wait_for_in_flight(2);
+    provider.release();
     for (kind, id) in ids {
         assert_eq!(connection.wait(id)["state"], "succeeded", "{kind}");
     }

@@ -11,6 +11,7 @@ mod fetch;
 mod inputs;
 mod job;
 mod listings;
+mod post;
 mod reading;
 mod resume;
 mod speech;
@@ -26,27 +27,27 @@ use reel_protocol::{
 };
 use reqwest::{
     Method, Request, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, AUTHORIZATION, HeaderValue},
 };
 
 use self::{
     failures::shown,
-    reading::{Came, OTHER_PICTURES, Parts, Reading},
+    reading::{Came, OTHER_PICTURES, Parts, Reading, Text},
     resume::Sinks,
 };
 use super::{
     Equipment, Generate, GenerateError, Generated, Permit, Provider, VoiceList,
     gate::Verdict,
-    http::{Document, Exchange, Reach},
+    http::{Document, Exchange},
     inspect::{InspectError, Inspected},
     notes::{Beside, notes},
-    wire::{Submission, Wire},
+    wire::{Item, Wire},
     words::words_beside_pictures,
 };
 use crate::{
     cache::{Fresh, SPOOL_BYTES, Spooled},
     config::{ProviderConfig, RemoteConfig},
-    domain::{CancelSignal, Class, Failure, ImageRequest, ProgressSink, ServiceRequest},
+    domain::{CancelSignal, Class, Failure, ImageRequest, ServiceRequest},
     memory::{Holder, Reservation},
     secret::Secret,
 };
@@ -235,45 +236,18 @@ impl RemoteProvider {
         let key = self.key().await?;
         let model = request.params.model.as_deref().or(self.config.model_for("image"));
         let (submission, _held) = self.picture_submission(request, model).await?;
-        let exchange = self.post(submission, key.as_ref(), sinks.progress, leaves).await?;
+        let exchange = self.send(submission, key.as_ref(), sinks.progress, leaves).await?;
         let status = exchange.response.status();
+        if !status.is_success() && !request.inputs.is_empty() {
+            // A picture in it may be one of those that were sent.
+            return Err(self.refusal_of(exchange, key.as_ref()).await);
+        }
         let received = self.receive(exchange, request.params.n, key.as_ref(), sinks, answered).await;
         // Where a result could not be fetched, that status says more.
         received.map_err(|failure| match failure.error.provider_status {
             Some(_) => failure,
             None => failure.status(status.as_u16()),
         })
-    }
-
-    /// Sends a request. Returns the answer where its status is one of success, and what the refusal means otherwise.
-    async fn post(
-        &self,
-        submission: Submission,
-        key: Option<&Secret>,
-        progress: &ProgressSink,
-        leaves: impl FnOnce(),
-    ) -> Result<Exchange, Failure> {
-        let mut post = self.request(Method::POST, self.url(submission.path), key)?;
-        let content_type = HeaderValue::from_str(&submission.content_type);
-        let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
-        post.headers_mut().insert(CONTENT_TYPE, content_type);
-        *post.body_mut() = Some(submission.body.into());
-        progress.report(0.0, format!("waiting for {}", self.config.name));
-        let exchange = self
-            .equipment
-            .http
-            .send(post, Reach::Anywhere, leaves)
-            .await
-            .map_err(|error| self.not_answered(error))?;
-        let status = exchange.response.status();
-        if !status.is_success() {
-            let headers = exchange.response.headers().clone();
-            let document = Document::of_error(&exchange.error_text().await);
-            let refusal = self.wire.refusal(status, &headers, &document);
-            return Err(self.refused(refusal, status, key));
-        }
-        progress.report(0.5, format!("receiving from {}", self.config.name));
-        Ok(exchange)
     }
 
     /// What is asked for first, while nothing has been paid.
@@ -316,8 +290,10 @@ impl RemoteProvider {
             shelver: self.equipment.shelver.clone(),
         };
         let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
+        // A picture that came whole was made, and may be paid, whatever the status of the answer is.
+        let of_status = || (!status.is_success()).then(|| format!("status {}", status.as_u16()));
         let beside = |document: &Document, passed_over, missing| Beside {
-            words: words_beside_pictures(document).map(|words| shown(&words, key)),
+            words: words_beside_pictures(document).map(|words| shown(&words, key)).or_else(of_status),
             cost_microusd: self.cost_microusd(&headers, document),
             passed_over,
             missing,
@@ -328,7 +304,15 @@ impl RemoteProvider {
             }
             Came::Parts(parts) => parts,
         };
-        let Parts { items, pictures, document, cut, passed_over, is_too_large } = parts;
+        let Parts { mut items, pictures, document, cut, passed_over, is_too_large } = parts;
+        if !status.is_success() {
+            // Nothing is fetched for a failure, and what it holds counts only where it decodes.
+            items.retain(|item| is_decoded(item, &pictures));
+            if items.is_empty() {
+                let refusal = self.wire.refusal(status, &headers, &document);
+                return Err(self.refused(refusal, status, key));
+            }
+        }
         if !items.is_empty() {
             let (files, missing) = self.collect(items, pictures, key, sinks).await?;
             return Ok((Got::Files(files), beside(&document, passed_over, missing)));
@@ -369,6 +353,14 @@ impl RemoteProvider {
     fn host(&self) -> &str {
         self.remote.base_url.host_str().unwrap_or(&self.config.name)
     }
+}
+
+/// Whether a picture of an answer is in the answer itself, and every pixel of it was decoded.
+fn is_decoded(item: &Item, pictures: &[Option<Text>]) -> bool {
+    let picture = item.number().and_then(|number| pictures.get(number)?.as_ref());
+    picture.is_some_and(|(text, look)| {
+        text.is_ok() && matches!(look, Some(Ok(inspected)) if inspected.undecoded.is_none())
+    })
 }
 
 /// Ends when the call is told to stop and nothing of it may be paid.

@@ -1,0 +1,65 @@
+//! A request with a body on its way to a service, and what a refusal of it means.
+
+use reqwest::{
+    Method,
+    header::{CONTENT_TYPE, HeaderValue},
+};
+
+use super::RemoteProvider;
+use crate::{
+    domain::{Failure, ProgressSink},
+    provider::{
+        http::{Document, Exchange, Reach},
+        wire::Submission,
+    },
+    secret::Secret,
+};
+
+impl RemoteProvider {
+    /// Sends a request. Returns the answer where its status is one of success, and what the refusal means otherwise.
+    pub(super) async fn post(
+        &self,
+        submission: Submission,
+        key: Option<&Secret>,
+        progress: &ProgressSink,
+        leaves: impl FnOnce(),
+    ) -> Result<Exchange, Failure> {
+        let exchange = self.send(submission, key, progress, leaves).await?;
+        if exchange.response.status().is_success() {
+            Ok(exchange)
+        } else {
+            Err(self.refusal_of(exchange, key).await)
+        }
+    }
+
+    /// What an answer with a status of failure means.
+    pub(super) async fn refusal_of(&self, exchange: Exchange, key: Option<&Secret>) -> Failure {
+        let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
+        let document = Document::of_error(&exchange.error_text().await);
+        self.refused(self.wire.refusal(status, &headers, &document), status, key)
+    }
+
+    /// Sends a request. Returns the answer, whatever its status is.
+    pub(super) async fn send(
+        &self,
+        submission: Submission,
+        key: Option<&Secret>,
+        progress: &ProgressSink,
+        leaves: impl FnOnce(),
+    ) -> Result<Exchange, Failure> {
+        let mut post = self.request(Method::POST, self.url(submission.path), key)?;
+        let content_type = HeaderValue::from_str(&submission.content_type);
+        let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        post.headers_mut().insert(CONTENT_TYPE, content_type);
+        *post.body_mut() = Some(submission.body.into());
+        progress.report(0.0, format!("waiting for {}", self.config.name));
+        let exchange = self
+            .equipment
+            .http
+            .send(post, Reach::Anywhere, leaves)
+            .await
+            .map_err(|error| self.not_answered(error))?;
+        progress.report(0.5, format!("receiving from {}", self.config.name));
+        Ok(exchange)
+    }
+}
