@@ -19,7 +19,9 @@ mod image;
 mod json_text;
 mod note;
 mod printable;
+mod render;
 mod speech;
+mod story;
 mod task;
 mod timestamp;
 mod translate;
@@ -35,7 +37,15 @@ pub use self::{
     methods::Method,
     note::TaskNote,
     printable::{is_unprintable, printable},
+    render::{
+        AudioMixParams, BurntCue, CameraMove, FilmFormat, FilmedVisual, JoinedClip, Music, PlacedVoice,
+        RenderJoinParams, RenderShotParams, RenderTransitionParams, SubtitleTrack,
+    },
     speech::{SpeechFormat, SpeechParams},
+    story::{
+        Downgrade, ShotReport, StepReport, StepState, StoryMakeParams, StoryPart, StoryRedo, StoryReport,
+        StoryStage,
+    },
     task::{
         CacheMode, Cost, HoldReason, Output, Progress, Source, TaskError, TaskSpec, TaskState, TaskView,
         WaitReason, f64_seconds::Seconds,
