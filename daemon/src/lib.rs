@@ -33,3 +33,4 @@ pub mod tasks;
 pub mod thumbnails;
 pub mod uploads;
 pub mod wiring;
+pub mod workflows;

@@ -24,6 +24,7 @@ use crate::{
     tasks::{Drain, GetTaskCounts, Replan, SetTaskLimits, TaskTracker, TrackerParts},
     thumbnails::{ThumbnailParts, Thumbnails},
     uploads::Uploads,
+    workflows::{Doors, Workflows},
 };
 
 /// What the rooms are started from.
@@ -145,6 +146,43 @@ fn services(
     })
 }
 
+fn start_memory(
+    config: &Config,
+    budget: &Budget,
+    level: watch::Sender<MemoryLevel>,
+    tracker: &Addr<TaskTracker>,
+    cache: &Addr<ImageCache>,
+    events: &EventHub,
+) -> anyhow::Result<Addr<MemorySupervisor>> {
+    let supervisor = MemorySupervisor::new(MemoryParts {
+        config: config.memory.clone(),
+        budget: budget.clone(),
+        source: Box::new(Sampler::new()?),
+        reclaimers: vec![("cache", cache.clone().recipient())],
+        listeners: vec![tracker.clone().recipient()],
+        level,
+        events: events.clone(),
+    });
+    Ok(supervisor.start())
+}
+
+fn doors(
+    tracker: &Addr<TaskTracker>,
+    cache: &Addr<ImageCache>,
+    store: &Store,
+    artifacts: &Arc<Path>,
+) -> Doors {
+    Doors {
+        submit: tracker.clone().recipient(),
+        wait: tracker.clone().recipient(),
+        decide: tracker.clone().recipient(),
+        try_task: tracker.clone().recipient(),
+        keep: cache.clone().recipient(),
+        store: store.clone(),
+        artifacts: Arc::clone(artifacts),
+    }
+}
+
 fn uploads(artifacts: &Path, budget: &Budget, cache: &Addr<ImageCache>, store: Store) -> Uploads {
     Uploads::new(Spools::new(artifacts.to_owned()), budget.clone(), cache.clone().recipient(), store)
 }
@@ -184,12 +222,13 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
     let gateway = ProviderGateway::new(instances, permits.clone()).start();
     let stats = ServiceStats::of(profiles.clone());
 
+    let workflows = Workflows::new(Arc::new(services(&gateway, &cache, shelver, &stats)));
     let tracker = TaskTracker::new(TrackerParts {
         store: store.clone(),
         recovery: Some(recovery),
         artifacts: Arc::clone(&artifacts),
         plan: Arc::new(Planner::new(profiles)),
-        run: Arc::new(services(&gateway, &cache, shelver, &stats)),
+        run: Arc::new(workflows.clone()),
         look_up: cache.clone().recipient(),
         coalesced: cache.clone().recipient(),
         permits: permits.clone(),
@@ -199,17 +238,8 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         limits: task_limits(&config.tasks),
     })
     .start();
-    let memory = MemorySupervisor::new(MemoryParts {
-        config: config.memory,
-        budget: budget.clone(),
-        source: Box::new(Sampler::new()?),
-        reclaimers: vec![("cache", cache.clone().recipient())],
-        listeners: vec![tracker.clone().recipient()],
-        level,
-        events: events.clone(),
-    })
-    .start();
-
+    workflows.open(doors(&tracker, &cache, &store, &artifacts));
+    let memory = start_memory(&config, &budget, level, &tracker, &cache, &events)?;
     let providers = ProviderRooms {
         factory,
         permits,

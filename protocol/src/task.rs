@@ -336,6 +336,12 @@ pub struct TaskView {
     pub batch: Option<BatchId>,
     /// Tasks that had to succeed first.
     pub after: Vec<TaskId>,
+    /// The workflow that the task is a step of, if any.
+    #[serde(default)]
+    pub parent: Option<TaskId>,
+    /// The name of the step in that workflow, such as `voice/a1`.
+    #[serde(default)]
+    pub step: Option<String>,
     /// How far it is.
     pub progress: Progress,
     /// The provider instance that made it, or that it waits for.

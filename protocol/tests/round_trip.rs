@@ -102,7 +102,7 @@ prop_compose! {
     ) -> TaskView {
         TaskView {
             id, rev, client: kind.clone(), kind, provider: name.clone(), model: name.clone(), name, state,
-            hold_reason: name_of_hold(state), wait_reason: Some(WaitReason::Memory), priority: -7, batch: after.first().map(|id| BatchId(id.0)), after,
+            hold_reason: name_of_hold(state), wait_reason: Some(WaitReason::Memory), priority: -7, batch: after.first().map(|id| BatchId(id.0)), parent: after.first().copied(), step: None, after,
             progress: Progress { fraction: 0.5, message: "half".into() }, attempts: 3, source: Some(Source::Shared), created_at,
             started_at: not_before, finished_at: None, not_before, params, outputs, error, cost: None, notes, metadata,
         }
@@ -134,7 +134,7 @@ proptest! {
     #[test]
     fn events_bytes_and_errors_round_trip(task in task(), data in any::<Vec<u8>>(), message in text()) {
         let task = TaskEvent {
-            id: task.id, rev: task.rev, kind: task.kind, name: task.name, client: task.client, batch: task.batch, state: task.state,
+            id: task.id, rev: task.rev, kind: task.kind, name: task.name, client: task.client, batch: task.batch, parent: task.parent, step: task.step, state: task.state,
             hold_reason: task.hold_reason, progress: task.progress, source: task.source, error: task.error,
         };
         let (event, memory, missed) = (message.clone(), None, Some(9));

@@ -10,6 +10,7 @@ pub mod camera;
 mod characters;
 mod cut;
 mod heading;
+mod language;
 mod nearest;
 pub mod project;
 mod sentences;
@@ -22,6 +23,7 @@ mod subtitles;
 pub mod timeline;
 
 pub use self::{
+    language::language,
     source::{MAX_BYTES, StoryError, decode},
     speaking_time::speaking_time,
     split::{LEAST_S, SplitScene, SplitShot, SplitStory, split, split_bytes},

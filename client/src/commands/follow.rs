@@ -43,6 +43,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let mut interrupts = Interrupts::listen();
     let has_end = !args.ids.is_empty() || args.batch.is_some();
     let wanted = SubscribeParams {
+        steps: false,
         topics: vec![Topic::Task],
         task_ids: Some(args.ids).filter(|ids| !ids.is_empty()),
         batch: args.batch.map(BatchId),

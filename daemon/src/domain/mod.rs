@@ -19,7 +19,7 @@ pub use self::{
     failure::{Again, Class, Failure, LONGEST_WAIT},
     input::{InputFile, Inputs},
     money::{Cost, PicturePrice, Price, Quantity, UnitPrice},
-    plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused},
+    plan::{CacheKey, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks, Refused, StepOf},
     provider::{
         ChatCapabilities, ImageCapabilities, Model, ProviderProfile, SpeechCapabilities, Target,
         VideoCapabilities,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reel_protocol::{ErrorCode, JsonText};
+use reel_protocol::{ErrorCode, JsonText, TaskId};
 
 use super::{Cost, Inputs, Price, Quantity, Reference, Target};
 
@@ -58,6 +58,17 @@ pub struct Plan {
     pub generation: u64,
     /// The provider that the task needs and that is not configured: the task waits until it is planned anew.
     pub missing: Option<Arc<str>>,
+    /// Whether its work is other tasks, its steps: its attempt only submits them and waits for them.
+    pub is_workflow: bool,
+}
+
+/// What a task is a step of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepOf {
+    /// The task of the workflow.
+    pub parent: TaskId,
+    /// The name of the step in the workflow, such as `voice/a1`.
+    pub name: Arc<str>,
 }
 
 impl Plan {

@@ -164,6 +164,8 @@ fn view(id: TaskId) -> Result<TaskView, TaskRefusal> {
         client: "c".into(),
         batch: None,
         after: vec![],
+        parent: None,
+        step: None,
         progress: Progress::default(),
         provider: None,
         model: None,

@@ -177,11 +177,12 @@ struct EventFilter {
     task_ids: Option<Box<[TaskId]>>,
     batch: Option<BatchId>,
     partial: bool,
+    steps: bool,
 }
 
 impl EventFilter {
     fn new(params: SubscribeParams) -> Self {
-        let SubscribeParams { topics: named, task_ids, batch, partial } = params;
+        let SubscribeParams { topics: named, task_ids, batch, partial, steps } = params;
         // Each once, however often it is named.
         let mut topics = Vec::new();
         for topic in named {
@@ -194,7 +195,7 @@ impl EventFilter {
             ids.dedup();
             ids.into_boxed_slice()
         });
-        Self { topics, task_ids, batch, partial }
+        Self { topics, task_ids, batch, partial, steps }
     }
 
     fn held_bytes(&self) -> u64 {
@@ -205,13 +206,15 @@ impl EventFilter {
         if !self.topics.contains(&happening.topic) {
             return false;
         }
-        let (id, of_batch) = match (&happening.task, &happening.partial) {
-            (Some(task), _) => (task.id, task.batch),
-            (None, Some(partial)) if self.partial => (partial.id, partial.batch),
+        let (id, parent, of_batch) = match (&happening.task, &happening.partial) {
+            (Some(task), _) => (task.id, task.parent.filter(|_| self.steps), task.batch),
+            (None, Some(partial)) if self.partial => (partial.id, None, partial.batch),
             (None, Some(_)) => return false,
             (None, None) => return true,
         };
-        self.task_ids.as_ref().is_none_or(|ids| ids.binary_search(&id).is_ok())
+        let is_named =
+            |ids: &[TaskId]| [Some(id), parent].iter().flatten().any(|id| ids.binary_search(id).is_ok());
+        self.task_ids.as_deref().is_none_or(is_named)
             && self.batch.is_none_or(|batch| of_batch == Some(batch))
     }
 
@@ -237,6 +240,8 @@ mod tests {
             name: None,
             client: "c".into(),
             batch: batch.map(BatchId),
+            parent: Some(TaskId(9)),
+            step: Some("voice/a1".into()),
             state: TaskState::Queued,
             hold_reason: None,
             progress: Progress::default(),
@@ -257,6 +262,8 @@ mod tests {
             (r#"{"topics":["task"],"batch":5}"#, [false, false, true, true]),
             (r#"{"topics":["task"],"batch":5,"task_ids":[1]}"#, [false, false, true, false]),
             (r#"{"topics":["task"],"task_ids":[]}"#, [false, false, false, false]),
+            (r#"{"topics":["task"],"task_ids":[9]}"#, [false, false, false, false]),
+            (r#"{"topics":["task"],"task_ids":[9],"steps":true}"#, [false, true, true, true]),
         ] {
             let filter = EventFilter::new(serde_json::from_str(json).unwrap());
             let [one, two, three] = &tasks;

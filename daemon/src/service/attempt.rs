@@ -68,6 +68,7 @@ impl ServiceParts {
         let end = match service.check(method, &task.params) {
             Ok(Work::AtProvider(work)) => self.run_at_provider(task, work).await,
             Ok(Work::Here(work)) => work.run(task.cancel, task.progress).await,
+            Ok(Work::Workflow) => RunEnd::failed(internal("a workflow was run as if it had no steps")),
             Err(bad) => {
                 let message = format!("the params were accepted and do not hold: {}", bad.message);
                 RunEnd::failed(internal(&message))

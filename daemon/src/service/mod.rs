@@ -8,6 +8,7 @@ mod planner;
 mod preview;
 mod run;
 mod stats;
+mod story;
 mod text;
 mod translate;
 mod video;
@@ -20,13 +21,21 @@ pub use self::{
     preview::{Preview, preview},
     run::{Lost, RunEnd, RunTask, RunTasks},
     stats::ServiceStats,
+    story::{OwnMedium, STORY_MAKE, StorySpec},
 };
 
 use self::work::{BadParams, LocalWork, ProviderWork, Service, Work};
 
 /// All services, in the order in which they are listed.
-static SERVICES: &[&dyn Service] =
-    &[&image::Image, &text::Text, &voice::Voice, &translate::Translate, &video::Video, &debug::Debug];
+static SERVICES: &[&dyn Service] = &[
+    &image::Image,
+    &text::Text,
+    &voice::Voice,
+    &translate::Translate,
+    &video::Video,
+    &story::Story,
+    &debug::Debug,
+];
 
 /// The service and the method of a task's kind, such as `image.generate`; None if there is no such method.
 fn find(kind: &str) -> Option<(&'static dyn Service, &'static str)> {

@@ -73,9 +73,12 @@ impl Planner {
         let (service, method) = find(spec.kind).ok_or_else(|| unknown_kind(spec.kind))?;
         match service.check(method, spec.params)? {
             Work::AtProvider(work) => self.plan_at_provider(spec, service.provided_by(), &*work),
-            Work::Here(_) => {
-                Ok(Plan { params: spec.params.clone(), generation: self.generation, ..Plan::default() })
-            }
+            work @ (Work::Here(_) | Work::Workflow) => Ok(Plan {
+                params: spec.params.clone(),
+                generation: self.generation,
+                is_workflow: matches!(work, Work::Workflow),
+                ..Plan::default()
+            }),
         }
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use actix::Recipient;
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::{CacheMode, JsonText, TaskError};
+use reel_protocol::{CacheMode, JsonText, TaskError, TaskId};
 
 use crate::{
     cache::{Kept, MakeRoom},
@@ -22,6 +22,12 @@ pub trait RunTasks: fmt::Debug + Send + Sync {
 /// One attempt of a task.
 #[derive(Debug)]
 pub struct RunTask {
+    /// The task's number.
+    pub task: TaskId,
+    /// The client that submitted it.
+    pub client: Arc<str>,
+    /// Its priority.
+    pub priority: i8,
     /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
     /// As planned.

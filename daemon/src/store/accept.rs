@@ -12,7 +12,7 @@ use super::{
     origin::save_ids,
     steps::insert_outputs,
 };
-use crate::domain::Inputs;
+use crate::domain::{Inputs, StepOf};
 
 /// A task as it is accepted.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct NewTask {
     pub outputs: Vec<Digest>,
     /// What is to be said about that.
     pub notes: Vec<TaskNote>,
+    /// The workflow that it is a step of.
+    pub step: Option<StepOf>,
 }
 
 /// One submit: who, when, and what makes it safe to send again.
@@ -243,8 +245,8 @@ fn insert_one(
     let is_done = state == TaskState::Succeeded;
     let mut statement = connection.prepare_cached(
         "INSERT INTO tasks (id, rev, kind, name, state, priority, client, batch, request_id, after, wanted_provider, provider, model, \
-         params, metadata, cache_mode, attempts_left, created_ms, finished_ms, deadline_ms, source, notes, ended) \
-         VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+         params, metadata, cache_mode, attempts_left, created_ms, finished_ms, deadline_ms, source, notes, parent, step, ended) \
+         VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
          CASE WHEN ?4 = 'succeeded' THEN (SELECT coalesce(max(ended), 0) + 1 FROM tasks WHERE ended IS NOT NULL) END)",
     )?;
     statement.execute(params![
@@ -269,6 +271,8 @@ fn insert_one(
         task.deadline.map(Timestamp::unix_ms),
         is_done.then_some(source_name(Source::Cache)),
         if is_done { notes_text(&task.notes)? } else { None },
+        task.step.as_ref().map(|step| step.parent.0),
+        task.step.as_ref().map(|step| &*step.name),
     ])?;
     insert_inputs(connection, task.id, &task.inputs)?;
     insert_outputs(connection, task.id, &task.outputs)

@@ -17,8 +17,11 @@ pub struct Pruned {
     pub unpinned_bytes: u64,
 }
 
-const OLDEST: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL ORDER BY ended LIMIT ?";
+/// A step stays for as long as its workflow is unfinished, which finds it again after a death of the daemon.
+const OLDEST: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.ended IS NULL) ORDER BY ended LIMIT ?";
 const OLDEST_PINNING: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL AND +state = 'succeeded' \
+     AND NOT EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.ended IS NULL) \
      AND EXISTS (SELECT 1 FROM outputs WHERE task = tasks.id) ORDER BY ended LIMIT ?";
 
 /// Drops at most `limit` finished tasks, those first that ended first; `keep` returns whether a task must stay.

@@ -45,6 +45,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
      CREATE TABLE pins (digest BLOB PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
     // Whether a cost follows from a price and not from what the provider reports.
     "ALTER TABLE tasks ADD COLUMN cost_is_estimate INTEGER NOT NULL DEFAULT 0;",
+    // The workflow that a task is a step of, and the name of the step.
+    "ALTER TABLE tasks ADD COLUMN parent INTEGER; ALTER TABLE tasks ADD COLUMN step TEXT;",
 ];
 
 /// New rows go to the right edges of their trees, a few pages each, so that a larger cache gains nothing: with 4 or 16 MiB as many tasks are

@@ -15,7 +15,7 @@ use super::{
 use crate::domain::Cost;
 
 const COLUMNS: &str = "id, rev, kind, name, state, hold_reason, priority, client, batch, after, coalesce(provider, wanted_provider), \
-     model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata, notes, cost_microusd, cost_is_estimate";
+     model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata, notes, cost_microusd, cost_is_estimate, parent, step";
 
 /// The columns that may be large.
 const PARAMS: usize = 18;
@@ -230,6 +230,8 @@ fn task_outline(row: &Row<'_>) -> rusqlite::Result<TaskView> {
         client: row.get(7)?,
         batch: row.get::<_, Option<u64>>(8)?.map(BatchId),
         after: json_at(row, 9)?.unwrap_or_default(),
+        parent: row.get::<_, Option<u64>>(24)?.map(TaskId),
+        step: row.get(25)?,
         progress: Progress { fraction, message: String::new() },
         provider: row.get(10)?,
         model: row.get(11)?,

@@ -9,7 +9,7 @@ use super::{
     columns::{cache_mode, hold_at, json_at, state_at},
     origin::ids_below,
 };
-use crate::domain::{Inputs, Refused};
+use crate::domain::{Inputs, Refused, StepOf};
 
 /// A task that was not finished when the daemon ended.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub struct Recovered {
     pub refused_by: Vec<Refused>,
     /// Its dependencies that are not finished, or the one that did not succeed.
     pub open: Dependencies,
+    /// Whether it is a step of a workflow that was cancelled: the daemon died before it could give the step up.
+    pub is_given_up: bool,
 }
 
 /// What a start reads.
@@ -69,7 +71,8 @@ const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_
      (SELECT json_group_array(json_array(provider, substr(outcome, 6))) FROM attempts WHERE attempts.task = tasks.id AND outcome GLOB 'left:*'), \
      created_ms, \
      (SELECT ended_ms FROM attempts WHERE attempts.task = tasks.id AND attempts.number = tasks.attempts), \
-     (SELECT count(*) FROM attempts WHERE attempts.task = tasks.id AND outcome = 'unreached')";
+     (SELECT count(*) FROM attempts WHERE attempts.task = tasks.id AND outcome = 'unreached'), parent, step, \
+     EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.state = 'cancelled')";
 
 /// Reads what a start must know.
 pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
@@ -135,6 +138,12 @@ fn refused_at(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Refused>> {
     Ok(left.into_iter().map(refused).collect())
 }
 
+fn step_at(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<StepOf>> {
+    let parent = row.get::<_, Option<u64>>(index)?.map(TaskId);
+    let name = row.get::<_, Option<String>>(index + 1)?;
+    Ok(parent.zip(name).map(|(parent, name)| StepOf { parent, name: name.into() }))
+}
+
 fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
     let time = |index| row.get::<_, Option<u64>>(index).map(|ms| ms.map(Timestamp::from_unix_ms));
     let task = NewTask {
@@ -156,6 +165,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         inputs: Inputs::default(),
         outputs: Vec::new(),
         notes: Vec::new(),
+        step: step_at(row, 26)?,
     };
     Ok(Recovered {
         task,
@@ -165,6 +175,7 @@ fn recovered(row: &Row<'_>) -> rusqlite::Result<Recovered> {
         batch: row.get::<_, Option<u64>>(17)?.map(BatchId),
         attempts: row.get(18)?,
         unreached: row.get(25)?,
+        is_given_up: row.get(28)?,
         deaths: row.get(19)?,
         created: Timestamp::from_unix_ms(row.get(23)?),
         not_before: time(20)?,

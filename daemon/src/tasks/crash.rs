@@ -36,11 +36,15 @@ pub struct OpenAttempt {
     pub has_remote_id: bool,
     /// Daemon deaths that the task was running at, this one counted.
     pub deaths: u32,
+    /// Whether the attempt only submitted other tasks and waited for them.
+    pub is_workflow: bool,
 }
 
 /// The crash rule.
 pub const fn after_crash(attempt: OpenAttempt) -> AfterCrash {
     match attempt {
+        // Its steps are tasks of their own, and the rule holds for each of them.
+        OpenAttempt { is_workflow: true, .. } => AfterCrash::Queue,
         OpenAttempt { has_remote_id: true, .. } => AfterCrash::PollOn,
         OpenAttempt { is_paid: true, .. } => AfterCrash::Hold(HoldReason::OutcomeUnknown),
         OpenAttempt { deaths: SUSPECT_DEATHS.., .. } => AfterCrash::Hold(HoldReason::CrashSuspect),
@@ -54,13 +58,22 @@ mod tests {
 
     #[test]
     fn paid_work_is_never_asked_twice_and_a_suspect_stands_still() {
-        let rule =
-            |is_paid, has_remote_id, deaths| after_crash(OpenAttempt { is_paid, has_remote_id, deaths });
+        let open = |is_paid, has_remote_id, deaths| OpenAttempt {
+            is_paid,
+            has_remote_id,
+            deaths,
+            is_workflow: false,
+        };
+        let rule = |is_paid, has_remote_id, deaths| after_crash(open(is_paid, has_remote_id, deaths));
         assert_eq!(rule(false, false, 1), AfterCrash::Queue);
         assert_eq!(rule(false, false, 2), AfterCrash::Hold(HoldReason::CrashSuspect));
         assert_eq!(rule(true, false, 1), AfterCrash::Hold(HoldReason::OutcomeUnknown));
         assert_eq!(rule(true, false, 2), AfterCrash::Hold(HoldReason::OutcomeUnknown));
         assert_eq!(rule(true, true, 1), AfterCrash::PollOn);
         assert_eq!(rule(false, true, 9), AfterCrash::PollOn);
+        assert_eq!(
+            after_crash(OpenAttempt { is_workflow: true, ..open(false, false, 9) }),
+            AfterCrash::Queue
+        );
     }
 }

@@ -15,7 +15,7 @@ use super::{
     ready::Lane,
 };
 use crate::{
-    domain::{Refused, RemoteJob, Target},
+    domain::{Refused, RemoteJob, StepOf, Target},
     store::NewTask,
 };
 
@@ -40,6 +40,8 @@ pub struct LiveTask {
     pub name: Option<Arc<str>>,
     pub client: Arc<str>,
     pub batch: Option<BatchId>,
+    /// The workflow that it is a step of.
+    pub step: Option<StepOf>,
     pub lane: Lane,
     pub priority: i8,
     pub cache: CacheMode,
@@ -119,6 +121,8 @@ impl LiveTask {
             name: self.name.as_deref().map(str::to_owned),
             client: self.client.to_string(),
             batch: self.batch,
+            parent: self.step.as_ref().map(|step| step.parent),
+            step: self.step.as_ref().map(|step| step.name.to_string()),
             state: self.state,
             hold_reason: self.hold_reason,
             progress: self.progress.clone(),
@@ -146,6 +150,7 @@ pub(super) fn live_task(
         name: row.name.as_deref().map(Arc::from),
         client,
         batch,
+        step: row.step.clone(),
         lane,
         priority: row.priority,
         cache: row.cache,

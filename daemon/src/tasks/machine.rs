@@ -27,6 +27,7 @@ mod references;
 mod replan;
 mod restart;
 mod step;
+mod steps;
 mod surroundings;
 mod time;
 mod timers;
@@ -77,6 +78,8 @@ pub struct Machine<S> {
     runs: BTreeMap<RunId, Run>,
     next_run: RunId,
     timers: Timers,
+    /// Unfinished steps, by their workflow.
+    steps: BTreeMap<TaskId, BTreeSet<TaskId>>,
     /// Unfinished tasks whose provider is not configured, and that provider.
     missing: BTreeMap<TaskId, Arc<str>>,
     counts: BTreeMap<TaskState, u64>,
@@ -139,6 +142,7 @@ impl<S: Surroundings> Machine<S> {
             runs: BTreeMap::new(),
             next_run: 0,
             timers: Timers::default(),
+            steps: BTreeMap::new(),
             missing: BTreeMap::new(),
             counts: BTreeMap::new(),
             batches: BTreeMap::new(),
@@ -261,6 +265,9 @@ impl<S> Machine<S> {
     /// The deadlines and delays of no task are counted twice, and no task is in a table without being live: holds after every event.
     pub fn assert_consistent(&self) -> Result<(), String> {
         let is_live = |id: &TaskId| self.live.contains_key(id);
+        if let Some(id) = self.steps.values().flatten().find(|id| !is_live(id)) {
+            return Err(format!("task {id} is counted as an unfinished step and is not live"));
+        }
         if let Some(id) = self.missing.keys().find(|id| !is_live(id)) {
             return Err(format!("task {id} waits for a provider and is not live"));
         }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     cache::Made,
-    domain::{Plan, PlanTasks},
+    domain::{Plan, PlanTasks, StepOf},
     store,
     tasks::TaskRefusal,
 };
@@ -31,8 +31,10 @@ pub struct Caller {
 pub struct SubmitTask {
     /// Who asks.
     pub caller: Caller,
-    /// What.
+    /// What is asked for.
     pub spec: TaskSpec,
+    /// The workflow that the task is a step of; none for what a client submits.
+    pub step: Option<StepOf>,
 }
 
 /// Say how a task would run, and whether the cache has its result. Nothing is accepted.

@@ -176,7 +176,7 @@ impl Bench {
 
     async fn submit(&self, spec: TaskSpec) -> Result<TaskId, TaskRefusal> {
         let caller = Caller { client: "test".into(), connection: 1 };
-        self.ask(SubmitTask { caller, spec }).await.map(|taken| taken.id)
+        self.ask(SubmitTask { caller, spec, step: None }).await.map(|taken| taken.id)
     }
 
     async fn wait(&self, id: TaskId) -> TaskView {

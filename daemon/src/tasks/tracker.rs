@@ -188,10 +188,13 @@ impl TaskTracker {
     }
 
     fn start_attempt(&mut self, ctx: &mut Context<Self>, attempt: Attempt) {
-        let Attempt { run, kind, params, provider, job, cache } = attempt;
+        let Attempt { run, task, client, priority, kind, params, provider, job, cache } = attempt;
         let (stop, cancel) = watch::channel(false);
         self.stops.insert(run, stop);
         let running = self.parts.run.run(RunTask {
+            task,
+            client,
+            priority,
             kind,
             params,
             provider,

@@ -41,6 +41,9 @@ pub struct SubscribeParams {
     /// Whether to send the events `partial` of topic `task` as well, with what tasks have written so far.
     #[serde(default)]
     pub partial: bool,
+    /// Whether to send the events of the steps of the tasks in `task_ids` as well.
+    #[serde(default)]
+    pub steps: bool,
 }
 
 /// A running subscription.
@@ -108,6 +111,12 @@ pub struct TaskEvent {
     pub client: String,
     /// The batch that the task belongs to, if any.
     pub batch: Option<BatchId>,
+    /// The workflow that the task is a step of, if any.
+    #[serde(default)]
+    pub parent: Option<TaskId>,
+    /// The name of the step in that workflow, such as `voice/a1`.
+    #[serde(default)]
+    pub step: Option<String>,
     /// Where it stands.
     pub state: TaskState,
     /// Why, if held.

@@ -11,6 +11,7 @@ mod file_tests;
 mod ids;
 mod model;
 mod new_file;
+mod place;
 mod read;
 
 pub use self::{

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use toml_edit::{Table, Value, value};
 
 use super::{
-    ids::scene_id,
+    ids::{ShotIds, scene_id},
     model::{NARRATOR, Project, Scene, Shot, ShotChange, StoryFile, VERSION, Video},
 };
 use crate::{camera::Camera, split::SplitStory};
@@ -14,6 +14,14 @@ use crate::{camera::Camera, split::SplitStory};
 const CAMERAS: [Camera; 4] = [Camera::In, Camera::Right, Camera::Out, Camera::Left];
 
 impl Project {
+    /// Gives ids to the shots that have none.
+    pub fn assign_ids(&mut self) {
+        let mut ids = ShotIds::new(self.shots.iter().map(|shot| shot.id.as_str()));
+        for shot in self.shots.iter_mut().filter(|shot| shot.id.is_empty()) {
+            shot.id = ids.next(&shot.scene);
+        }
+    }
+
     /// The project of a story that was split by rule: each shot's text is its picture's prompt too.
     pub fn of_story(story: &SplitStory, file: StoryFile, video: Video) -> Self {
         let mut project = Self {

@@ -24,7 +24,7 @@ const DEFAULT_ROWS: u32 = 100;
 
 pub(in crate::ipc) async fn submit(asker: Asker, spec: TaskSpec) -> Result<SubmitResult, RpcError> {
     validate::spec(&spec)?;
-    let message = SubmitTask { caller: asker.caller, spec };
+    let message = SubmitTask { caller: asker.caller, spec, step: None };
     ask(&asker.router.recipients().submit_task, message).await?.map_err(errors::task)
 }
 

@@ -63,6 +63,7 @@ impl<S: Surroundings> Machine<S> {
         let planned = std::mem::replace(&mut intake.planned, Ok(Vec::new()));
         let prepared = planned.and_then(|planned| {
             self.check_room(asked, intake.disk_free_bytes)?;
+            self.check_workflow(intake.step.as_ref())?;
             self.prepare(&intake, planned)
         });
         match prepared {
@@ -123,7 +124,10 @@ impl<S: Surroundings> Machine<S> {
         let specs = intake.specs.iter().zip(&planned);
         // The ids are given out once nothing speaks against it.
         let mut rows: Vec<_> = specs
-            .map(|(spec, (plan, found))| new_task(TaskId(0), spec, plan, found.as_deref(), terms))
+            .map(|(spec, (plan, found))| NewTask {
+                step: intake.step.clone(),
+                ..new_task(TaskId(0), spec, plan, found.as_deref(), terms)
+            })
             .collect();
         let open = rows.iter().filter(|row| !is_hit(row));
         self.around
@@ -206,6 +210,8 @@ impl<S: Surroundings> Machine<S> {
         }
         for (id, failed) in open_tasks {
             match failed {
+                // Its workflow ended while it was on its way into the journal.
+                _ if self.is_orphan(id) => self.when_settled(id, Todo::GiveUp),
                 Some(failed) => self.when_settled(id, Todo::FailAfter(failed)),
                 None if self.live.get(&id).is_some_and(|task| task.state == TaskState::Queued) => {
                     self.enter_queue(id);
@@ -238,6 +244,7 @@ impl<S: Surroundings> Machine<S> {
             self.timers.add_deadline(deadline, id);
         }
         self.tell("accepted", &task, None, None);
+        self.note_step(&task);
         self.live.insert(id, Box::new(task));
         self.dependencies.add(id, open.unwrap_or_default());
     }
@@ -311,6 +318,7 @@ pub(super) fn new_task(
         inputs: plan.inputs.clone(),
         outputs: outputs.collect(),
         notes: found.map(|made| made.notes.clone()).unwrap_or_default(),
+        step: None,
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Run {
     pub phase: Phase,
     /// What the provider holds for it, or may hold. Once the provider is known to have it, the attempt only polls and fetches.
     pub job: Option<Arc<RemoteJob>>,
+    /// Whether it only submits tasks, the steps of a workflow, and waits for them.
+    pub is_workflow: bool,
     /// Whether it was told to stop, or will be as soon as it is started.
     is_stopped: bool,
 }
@@ -50,8 +52,8 @@ impl Run {
         is_paid: bool,
         job: Option<Arc<RemoteJob>>,
     ) -> Self {
-        let leader = Some(leader);
-        Self { leader, key, is_paid, phase: Phase::Beginning, job, is_stopped: false }
+        let (leader, phase) = (Some(leader), Phase::Beginning);
+        Self { leader, key, is_paid, phase, job, is_workflow: false, is_stopped: false }
     }
 
     pub(super) const fn is_over(&self) -> bool {
@@ -63,9 +65,9 @@ impl Run {
         self.job.as_ref().is_some_and(|job| job.is_at_provider())
     }
 
-    /// An attempt that only polls and fetches, or only waits for its rows, holds no slot.
+    /// An attempt that only polls and fetches, waits for its rows or for the steps of its workflow holds no slot.
     pub(super) fn holds_slot(&self) -> bool {
-        !self.is_over() && !self.is_at_provider()
+        !self.is_over() && !self.is_at_provider() && !self.is_workflow
     }
 }
 
@@ -115,6 +117,9 @@ impl<S: Surroundings> Machine<S> {
         let is_stopped = under_way.is_stopped;
         let attempt = Attempt {
             run,
+            task: start.id,
+            client: Arc::clone(&task.client),
+            priority: task.priority,
             kind: Arc::clone(&task.kind),
             params: task.plan.params.clone(),
             provider: task.plan.candidates.first().cloned(),

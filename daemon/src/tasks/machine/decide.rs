@@ -164,6 +164,7 @@ impl<S: Surroundings> Machine<S> {
         task.deadline = None;
         task.refused_by.clear();
         task.held_bytes = bytes;
+        self.note_step(&task);
         self.live.insert(id, Box::new(task));
         self.allow_asking_again(id);
         self.dependencies.add(id, open);

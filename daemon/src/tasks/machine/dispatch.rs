@@ -65,7 +65,10 @@ impl<S: Surroundings> Machine<S> {
         task.is_committing = true;
         let keys = task.keys();
         let is_paid = task.plan.candidates.first().is_some_and(|first| first.is_paid);
-        self.runs.insert(run, Run::new(id, task.key(), is_paid, job));
+        let is_workflow = task.plan.is_workflow;
+        let mut begun = Run::new(id, task.key(), is_paid, job);
+        begun.is_workflow = is_workflow;
+        self.runs.insert(run, begun);
         if keys.is_empty() {
             return self.journal_start(run);
         }

@@ -107,10 +107,11 @@ impl<S: Surroundings> Machine<S> {
         self.timers.add(self.now.moment + longer, Timer::Abandon);
     }
 
-    /// Jobs take minutes, and the next start goes on with them: a daemon that stops waits for none, and lets none be cancelled.
+    /// Jobs and workflows take minutes, and the next start goes on with them: a daemon that stops waits for none, and lets none be cancelled.
     pub(super) fn leave_submitted_jobs(&mut self) {
         if self.draining.is_some() {
-            self.leave_runs(|run| matches!(run.job.as_deref(), Some(RemoteJob::Submitted { .. })));
+            let is_submitted = |run: &Run| matches!(run.job.as_deref(), Some(RemoteJob::Submitted { .. }));
+            self.leave_runs(|run| run.is_workflow || is_submitted(run));
         }
     }
 

@@ -81,6 +81,12 @@ pub enum Effect {
 pub struct Attempt {
     /// Its number. The permit that the surroundings keep under it is the attempt's own from now on.
     pub run: RunId,
+    /// The task that it works for.
+    pub task: TaskId,
+    /// The client of that task.
+    pub client: Arc<str>,
+    /// The priority of that task.
+    pub priority: i8,
     /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
     /// With defaults applied.

@@ -7,7 +7,7 @@ use reel_protocol::{BatchId, Digest, TaskError, TaskId, TaskSpec};
 use super::{Outcome, Write};
 use crate::{
     cache::Made,
-    domain::{Cost, RemoteJob},
+    domain::{Cost, RemoteJob, StepOf},
     store::{Recovered, StoreError},
     tasks::{Again, Caller, Decision, Lost, Plan, PlanRefusal, PlanTasks, SetTaskLimits, TaskRefusal},
 };
@@ -196,6 +196,8 @@ pub struct Intake {
     pub planned: Result<Vec<PlannedTask>, TaskRefusal>,
     /// What the disk has left; `None` where the system does not say.
     pub disk_free_bytes: Option<u64>,
+    /// The workflow that the task is a step of.
+    pub step: Option<StepOf>,
 }
 
 impl Intake {
@@ -216,6 +218,7 @@ impl Intake {
             specs,
             planned: Ok(Vec::new()),
             disk_free_bytes: None,
+            step: None,
         }
     }
 }

@@ -74,6 +74,7 @@ impl<S: Surroundings> Machine<S> {
     pub(super) fn finished(&mut self, finish: &Finish) {
         let id = finish.id;
         let Some(mut task) = self.live.remove(&id) else { return };
+        self.forget_step(&task);
         self.around.give_back(task.held_bytes);
         let from = std::mem::replace(&mut task.state, finish.state);
         task.rev = finish.rev;
@@ -86,6 +87,9 @@ impl<S: Surroundings> Machine<S> {
         self.count(task.batch, Some(from), Some(finish.state));
         if let Some(deadline) = task.deadline {
             self.timers.remove_deadline(deadline, id);
+        }
+        if finish.state == TaskState::Cancelled {
+            self.cancel_steps(id);
         }
         self.dependencies.forget(id);
         self.missing.remove(&id);

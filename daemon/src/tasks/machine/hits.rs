@@ -85,6 +85,8 @@ fn hit_view(request: &store::Request, row: &NewTask, made: &Made) -> TaskView {
         client: request.client.clone(),
         batch: None,
         after: Vec::new(),
+        parent: row.step.as_ref().map(|step| step.parent),
+        step: row.step.as_ref().map(|step| step.name.to_string()),
         progress: Progress { fraction: 1.0, message: String::new() },
         provider: row.provider.clone(),
         model: row.model.clone(),

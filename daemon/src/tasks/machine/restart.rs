@@ -77,6 +77,7 @@ fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Step {
         has_remote_id: row.remote_job().is_some()
             && plan.as_ref().err().is_none_or(PlanRefusal::is_for_want_of_its_provider),
         deaths: row.deaths,
+        is_workflow: plan.as_ref().is_ok_and(|plan| plan.is_workflow),
     });
     tracing::warn!(task = row.task.id.0, then = after.name(), "was running when the daemon ended");
     let error = matches!(after, AfterCrash::Hold(_)).then(|| why_held("died", used));
@@ -177,6 +178,7 @@ impl<S: Surroundings> Machine<S> {
             self.timers.add_deadline(deadline, id);
         }
         let state = task.state;
+        self.note_step(&task);
         self.live.insert(id, Box::new(task));
         // A person decides about what is held, and is told by its release that it cannot be planned.
         if let Some(refusal) = refusal.filter(|_| state != TaskState::Held) {
@@ -186,6 +188,9 @@ impl<S: Surroundings> Machine<S> {
         self.resume(id, state, &row, open);
         if state == TaskState::Held && self.is_unknown(id) {
             self.keep_key(id);
+        }
+        if row.is_given_up {
+            self.when_settled(id, Todo::GiveUp);
         }
     }
 

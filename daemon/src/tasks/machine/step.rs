@@ -96,6 +96,9 @@ impl<S: Surroundings> Machine<S> {
     fn take_back_retry(&mut self, id: TaskId) -> Vec<super::Todo> {
         self.dependencies.forget(id);
         let task = self.live.remove(&id);
+        if let Some(task) = &task {
+            self.forget_step(task);
+        }
         self.around.give_back(task.as_ref().map_or(0, |task| task.held_bytes));
         task.map(|task| task.deferred).unwrap_or_default()
     }

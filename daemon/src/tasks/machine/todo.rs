@@ -35,6 +35,8 @@ pub enum Todo {
     Conclude(Box<End>),
     /// It is held, as nobody knows whether it was done.
     HoldUnknown(TaskError),
+    /// It is cancelled on behalf of its workflow.
+    GiveUp,
     /// It goes back to the queue.
     Requeue(Requeue),
     /// It goes to another provider.
@@ -103,6 +105,7 @@ impl<S: Surroundings> Machine<S> {
             Todo::FailAfter(failed) => self.fail_after(id, failed),
             Todo::Conclude(end) => self.finish(id, *end),
             Todo::HoldUnknown(error) => self.hold_now(id, error),
+            Todo::GiveUp => self.give_up(id),
             Todo::Requeue(again) => self.requeue_now(id, again),
             Todo::LeaveProvider { from, error } => self.leave_provider_now(id, from, error),
             Todo::BeginShared => self.begin_shared(id),

@@ -176,7 +176,7 @@ async fn an_equal_request_behind_a_cancelled_one_gets_what_is_being_journaled() 
     drop(go_on);
     bench.until(leader, TaskState::Cancelled).await;
     let caller = Caller { client: "test".into(), connection: 1 };
-    let equal = bench.tracker.send(SubmitTask { caller, spec: spec("image.cached") });
+    let equal = bench.tracker.send(SubmitTask { caller, spec: spec("image.cached"), step: None });
     bench.ask(GetTaskCounts).await;
     drop(later);
     let equal = equal.await.unwrap().unwrap().id;

@@ -60,7 +60,7 @@ fn throw(bench: &Bench, dice: &Dice, last: &Arc<Mutex<u64>>, thrown: &mut Vec<Jo
     let last = Arc::clone(last);
     match dice.below(10) {
         0..=3 => {
-            let message = SubmitTask { caller, spec: random_spec(dice, known) };
+            let message = SubmitTask { caller, spec: random_spec(dice, known), step: None };
             thrown.push(actix::spawn(async move {
                 if let Ok(taken) = tracker.send(message).await.unwrap() {
                     let mut last = last.lock().unwrap();

@@ -159,13 +159,13 @@ impl Handler<SubmitTask> for TaskTracker {
 
     fn handle(
         &mut self,
-        SubmitTask { caller, mut spec }: SubmitTask,
+        SubmitTask { caller, mut spec, step }: SubmitTask,
         ctx: &mut Self::Context,
     ) -> Self::Result {
         let (reply, answer) = oneshot::channel();
         let request = self.requests.add(Reply::Submit(reply));
         let request_id = spec.request_id.take();
-        let intake = Box::new(Intake { request_id, ..Intake::single(caller, spec) });
+        let intake = Box::new(Intake { request_id, step, ..Intake::single(caller, spec) });
         self.take_in(ctx, intake, move |intake| Event::Submit { request, intake });
         answer_of(answer)
     }

@@ -1,0 +1,209 @@
+//! `story.make`: whether a project and what is asked of it hold. Pure. The room `workflows` carries it out.
+
+use std::collections::BTreeSet;
+
+use reel_protocol::{Digest, JsonText, StoryMakeParams};
+use reel_story::project::{Project, read_json};
+
+use super::{BadParams, Service, Work, voice::is_language};
+use crate::nearest::nearest;
+
+/// The kind of the task.
+pub const STORY_MAKE: &str = "story.make";
+
+/// The fields of the params, for the nearest right name.
+const FIELDS: &[&str] =
+    &["project", "language", "until", "only", "redo", "allow_missing", "budget_usd", "allow_unburnt"];
+
+/// The largest budget in US dollars; a larger one is a mistake.
+const MOST_USD: f64 = 1e6;
+
+/// The service `story`: films of stories, as workflows.
+#[derive(Debug)]
+pub(super) struct Story;
+
+/// What is asked of a story, checked.
+#[derive(Debug, Clone)]
+pub struct StorySpec {
+    /// As they came.
+    pub params: StoryMakeParams,
+    /// The project, whose shots all have ids.
+    pub project: Project,
+}
+
+impl Service for Story {
+    fn name(&self) -> &'static str {
+        "story"
+    }
+
+    fn methods(&self) -> &'static [&'static str] {
+        &["make"]
+    }
+
+    fn check(&self, _: &str, params: &JsonText) -> Result<Work, BadParams> {
+        StorySpec::check(params).map(|_| Work::Workflow)
+    }
+}
+
+impl StorySpec {
+    /// Reads and checks the params of `story.make`.
+    pub(super) fn check(params: &JsonText) -> Result<Self, BadParams> {
+        let params: StoryMakeParams =
+            params.decode().map_err(|error| BadParams::unreadable(STORY_MAKE, FIELDS, params, &error))?;
+        let value = params.project.decode().map_err(|error| {
+            BadParams::new(format!("the project is no JSON: {error}"), "send the project file as JSON")
+        })?;
+        let mut project = read_json(&value).map_err(|error| {
+            BadParams::new(
+                format!("the project does not hold: {error}"),
+                "mend the project, then send it again",
+            )
+        })?;
+        project.assign_ids();
+        let spec = Self { params, project };
+        spec.check_media()?;
+        spec.check_ids()?;
+        spec.check_values()?;
+        Ok(spec)
+    }
+
+    /// What was accepted, read again.
+    pub fn accepted(params: &JsonText) -> Result<Self, String> {
+        Self::check(params).map_err(|bad| bad.message)
+    }
+
+    /// The digests of the project's own media, each with its field and what it must be.
+    pub fn media(&self) -> impl Iterator<Item = OwnMedium<'_>> {
+        let shots = self.project.shots.iter().flat_map(|shot| {
+            [
+                OwnMedium {
+                    owner: &shot.id,
+                    field: "picture_file",
+                    text: &shot.picture_file,
+                    media: "image/",
+                },
+                OwnMedium { owner: &shot.id, field: "voice_file", text: &shot.voice_file, media: "audio/" },
+                OwnMedium { owner: &shot.id, field: "clip_file", text: &shot.clip_file, media: "video/" },
+            ]
+        });
+        let sheets = self.project.characters.iter().map(|character| OwnMedium {
+            owner: &character.id,
+            field: "sheet",
+            text: &character.sheet,
+            media: "image/",
+        });
+        let music =
+            OwnMedium { owner: "video", field: "music", text: &self.project.video.music, media: "audio/" };
+        shots.chain(sheets).chain([music]).filter(|medium| !medium.text.is_empty())
+    }
+
+    fn check_media(&self) -> Result<(), BadParams> {
+        match self.media().find(|medium| medium.text.parse::<Digest>().is_err()) {
+            Some(OwnMedium { owner, field, text, .. }) => {
+                let message = format!("{field} of {owner} is {text:?}, which is no digest of the store");
+                Err(BadParams::new(message, "put the file with artifact.put, and name its digest"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_ids(&self) -> Result<(), BadParams> {
+        let ids: BTreeSet<&str> = self.project.shots.iter().map(|shot| shot.id.as_str()).collect();
+        let only = self.params.only.iter().flatten().map(|id| ("only", id));
+        let redo = self.params.redo.iter().map(|redo| ("redo", &redo.id));
+        for (field, id) in only.chain(redo) {
+            if !ids.contains(id.as_str()) {
+                let hint = nearest(id, ids.iter().copied()).map_or_else(
+                    || "the ids are in the project".to_owned(),
+                    |near| format!("did you mean {near}?"),
+                );
+                return Err(BadParams::new(
+                    format!("{field} names the shot {id:?}, which the project does not have"),
+                    hint,
+                ));
+            }
+        }
+        if self.params.only.as_ref().is_some_and(Vec::is_empty) {
+            return Err(BadParams::new("only names no shot", "leave only out for all shots"));
+        }
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<(), BadParams> {
+        if let Some(language) = self.params.language.as_deref().filter(|language| !is_language(language)) {
+            let message = format!("language {language:?} is no language tag");
+            return Err(BadParams::new(message, "a tag is such as en, de, zh-TW or pt-BR"));
+        }
+        match self.params.budget_usd {
+            Some(usd) if !(0.0..=MOST_USD).contains(&usd) => Err(BadParams::new(
+                format!("budget_usd {usd} is not from 0 to {MOST_USD}"),
+                "5 is five US dollars",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A medium that the project supplies.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnMedium<'a> {
+    /// The id of the shot or character, or `video`.
+    pub owner: &'a str,
+    /// The field that names it.
+    pub field: &'static str,
+    /// The digest, as the field has it.
+    pub text: &'a str,
+    /// What its media type begins with.
+    pub media: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(json: &str) -> Result<StorySpec, BadParams> {
+        StorySpec::check(&JsonText::parse(json.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn shots_are_given_ids_and_mistakes_are_named() {
+        let spec = checked(
+            r#"{"project":{"version":1,"shots":[{"text":"One."},{"id":"a7","scene":"","text":"Two."}]}}"#,
+        );
+        let spec = spec.unwrap();
+        let ids: Vec<_> = spec.project.shots.iter().map(|shot| shot.id.as_str()).collect();
+        assert_eq!(ids, ["s1", "a7"]);
+        let digest = "00".repeat(32);
+        for (json, part, hint) in [
+            (r#"{"projekt":{}}"#.to_owned(), "do not fit story.make", Some("did you mean project?")),
+            (r#"{"project":{"version":1,"shots":[]}}"#.to_owned(), "does not hold", None),
+            (r#"{"project":{"version":1,"shots":[{"txt":"a"}]}}"#.to_owned(), "txt", None),
+            (
+                r#"{"project":{"version":1,"shots":[{"text":"a","picture_file":"a.png"}]}}"#.to_owned(),
+                "picture_file of s1 is \"a.png\"",
+                None,
+            ),
+            (
+                r#"{"project":{"version":1,"shots":[{"id":"a1","text":"a"}]},"only":["a2"]}"#.to_owned(),
+                "only names the shot \"a2\"",
+                Some("did you mean a1?"),
+            ),
+            (
+                r#"{"project":{"version":1,"shots":[{"text":"a"}]},"budget_usd":-1}"#.to_owned(),
+                "budget_usd -1",
+                None,
+            ),
+            (
+                format!(
+                    r#"{{"project":{{"version":1,"shots":[{{"text":"a","voice_file":"{digest}"}}]}},"language":"x_y"}}"#
+                ),
+                "no language tag",
+                None,
+            ),
+        ] {
+            let bad = checked(&json).unwrap_err();
+            assert!(bad.message.contains(part), "{json}: {}", bad.message);
+            assert!(hint.is_none() || bad.hint.as_deref() == hint, "{json}: {:?}", bad.hint);
+        }
+    }
+}

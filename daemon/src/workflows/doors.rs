@@ -1,0 +1,197 @@
+//! What a workflow asks of other rooms: the same that clients ask of the task tracker, the store for what a project supplies, and the cache for
+//! the files that a workflow makes itself.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use actix::Recipient;
+use reel_protocol::{
+    Digest, ErrorCode, JsonText, Output, StepState, TaskError, TaskSpec, TaskState, TaskView,
+};
+use tokio::sync::oneshot;
+
+use super::step::{Step, StepEnd};
+use crate::{
+    cache::KeepMade,
+    domain::StepOf,
+    store::{self, Store},
+    tasks::{Caller, DecideTask, Decision, SubmitTask, TaskRefusal, Trial, TryTask, WaitFor, WaitTasks},
+};
+
+/// How long a submit that found no room waits until it is sent again: doubling between these.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// The doors; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Doors {
+    /// Accepts a task.
+    pub submit: Recipient<SubmitTask>,
+    /// Waits for tasks.
+    pub wait: Recipient<WaitTasks>,
+    /// Decides about a task.
+    pub decide: Recipient<DecideTask>,
+    /// Says how a task would run.
+    pub try_task: Recipient<TryTask>,
+    /// Keeps files.
+    pub keep: Recipient<KeepMade>,
+    /// Where the facts of artifacts are read.
+    pub store: Store,
+    /// The directory of the artifacts.
+    pub artifacts: Arc<Path>,
+}
+
+/// The daemon stops, or the workflow is over: its next start goes on, or nobody does.
+#[derive(Debug)]
+pub(super) struct Ended;
+
+impl Doors {
+    /// Carries a step out: submits it, waits until it is settled, and tells how it ended.
+    pub(super) async fn carry_out(
+        &self,
+        caller: Caller,
+        parent: reel_protocol::TaskId,
+        step: Step,
+    ) -> Result<(String, StepEnd), Ended> {
+        let Step { name, mut spec } = step;
+        spec.request_id = Some(request_id(parent, &name, &spec));
+        let step = StepOf { parent, name: name.as_str().into() };
+        let accepted = self.submit(&caller, &spec, &step).await?;
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(refusal) => return Ok((name, StepEnd::refused(error_of(&refusal)))),
+        };
+        // One that failed in an earlier attempt of the workflow is tried again with it.
+        if matches!(accepted.state, TaskState::Failed | TaskState::Cancelled) {
+            let retry = DecideTask { id: accepted.id, decision: Decision::Retry };
+            self.decide.send(retry).await.map_err(|_| Ended)?.ok();
+        }
+        let (_stays, gone) = oneshot::channel();
+        let what = WaitFor::Tasks(vec![accepted.id]);
+        let waited = self.wait.send(WaitTasks { what, is_any: false, timeout: None, gone });
+        match waited.await.map_err(|_| Ended)? {
+            Ok(mut waited) => match waited.tasks.pop() {
+                Some(view) => Ok((name, end_of(view))),
+                None => Err(Ended),
+            },
+            Err(TaskRefusal::Stopping) => Err(Ended),
+            Err(refusal) => Ok((name, StepEnd::refused(error_of(&refusal)))),
+        }
+    }
+
+    /// Submits until there is room for it.
+    async fn submit(
+        &self,
+        caller: &Caller,
+        spec: &TaskSpec,
+        step: &StepOf,
+    ) -> Result<Result<reel_protocol::methods::SubmitResult, TaskRefusal>, Ended> {
+        let mut wait = PATIENCE.0;
+        loop {
+            let message = SubmitTask { caller: caller.clone(), spec: spec.clone(), step: Some(step.clone()) };
+            match self.submit.send(message).await.map_err(|_| Ended)? {
+                Err(TaskRefusal::Stopping) => return Err(Ended),
+                Err(TaskRefusal::NoTask(id)) if id == step.parent => return Err(Ended),
+                Err(
+                    TaskRefusal::QueueFull { .. }
+                    | TaskRefusal::OverMemory(_)
+                    | TaskRefusal::StorageFull { .. },
+                ) => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(PATIENCE.1);
+                }
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// How a task would run; none where nobody can do it.
+    pub(super) async fn trial(&self, spec: TaskSpec) -> Result<Result<Trial, TaskRefusal>, Ended> {
+        self.try_task.send(TryTask { spec }).await.map_err(|_| Ended)
+    }
+
+    /// The facts of these artifacts; those that the store does not have are left out.
+    pub(super) async fn artifacts(
+        &self,
+        digests: Vec<Digest>,
+    ) -> Result<BTreeMap<Digest, Output>, store::StoreError> {
+        let artifacts = Arc::clone(&self.artifacts);
+        self.store
+            .read(move |connection| {
+                let mut found = BTreeMap::new();
+                for digest in digests {
+                    if let Some(row) = store::artifact(connection, digest)? {
+                        found.insert(digest, row.output(&artifacts));
+                    }
+                }
+                Ok(found)
+            })
+            .await
+    }
+}
+
+/// The same for the same step of the same workflow, and another one where its params are others.
+fn request_id(parent: reel_protocol::TaskId, name: &str, spec: &TaskSpec) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(spec.kind.as_bytes());
+    hasher.update(spec.params.as_str().as_bytes());
+    hasher.update(spec.provider.as_deref().unwrap_or_default().as_bytes());
+    hasher.update(&[spec.cache as u8]);
+    let hash = hasher.finalize().to_hex();
+    format!("step of {parent}: {name} {}", hash.get(..16).unwrap_or_default())
+}
+
+/// How a settled task ended as a step.
+fn end_of(view: TaskView) -> StepEnd {
+    let state = match view.state {
+        TaskState::Succeeded if view.source == Some(reel_protocol::Source::Cache) => StepState::Cached,
+        TaskState::Succeeded => StepState::Made,
+        TaskState::Held => StepState::Held,
+        _ => StepState::Failed,
+    };
+    let ran = view.started_at.zip(view.finished_at);
+    let seconds = ran.map_or(0.0, |(from, to)| to.since(from).as_secs_f64());
+    let has_output = matches!(state, StepState::Cached | StepState::Made);
+    let error = view.error.or_else(|| (!has_output).then(|| cancelled(view.state)));
+    StepEnd {
+        task: Some(view.id),
+        state,
+        output: view.outputs.into_iter().next().filter(|_| has_output),
+        provider: view.provider,
+        error: error.filter(|_| !has_output),
+        cost: view.cost,
+        seconds,
+    }
+}
+
+fn cancelled(state: TaskState) -> TaskError {
+    TaskError {
+        code: ErrorCode::Cancelled.name().to_owned(),
+        message: format!("the task is {}", state.name()),
+        hint: None,
+        retryable: true,
+        provider_status: None,
+    }
+}
+
+/// A refusal as the error of a step.
+fn error_of(refusal: &TaskRefusal) -> TaskError {
+    let (code, hint) = match refusal {
+        TaskRefusal::Plan(plan) => (plan.code, plan.hint.clone()),
+        TaskRefusal::BadInput { .. } => (ErrorCode::InvalidParams, None),
+        TaskRefusal::RequestIdConflict(_) => (ErrorCode::RequestIdConflict, None),
+        _ => (ErrorCode::StorageFailed, Some("reel daemon logs says more".to_owned())),
+    };
+    let retryable = code == ErrorCode::StorageFailed;
+    TaskError {
+        code: code.name().to_owned(),
+        message: refusal.to_string(),
+        hint,
+        retryable,
+        provider_status: None,
+    }
+}
+
+/// Params as the wire has them.
+pub(super) fn params_of<T: serde::Serialize>(params: &T) -> JsonText {
+    // The params are the daemon's own values, which JSON can say.
+    JsonText::from_value(params).unwrap_or_default()
+}

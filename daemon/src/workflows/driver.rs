@@ -1,0 +1,71 @@
+//! The driver: submits the steps of a workflow that are ready, waits for them, and asks the workflow again.
+
+use std::collections::BTreeSet;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use reel_protocol::StepState;
+
+use super::{
+    doors::{Doors, Ended},
+    purse::Purse,
+    step::{Step, StepEnd, StepEnds, Workflow},
+};
+use crate::{
+    service::{RunTask, preview},
+    tasks::Caller,
+};
+
+/// Drives a workflow until no step is left that could be carried out. Dropped, it leaves its steps as they are.
+pub(super) async fn drive(
+    workflow: &dyn Workflow,
+    doors: &Doors,
+    task: &RunTask,
+    mut purse: Option<Purse>,
+) -> Result<StepEnds, Ended> {
+    let caller = Caller { client: task.client.clone(), connection: 0 };
+    let (mut ends, mut submitted) = (StepEnds::new(), BTreeSet::new());
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        for step in workflow.ready(&ends) {
+            if !submitted.insert(step.name.clone()) {
+                continue;
+            }
+            let refused = match &mut purse {
+                Some(purse) => purse.reserve(&step.name, price(doors, &step).await?).err(),
+                None => None,
+            };
+            // What is reserved may come to less: the step is looked at again once another one has ended.
+            if refused.is_some() && purse.as_ref().is_some_and(Purse::has_reserved) {
+                submitted.remove(&step.name);
+                continue;
+            }
+            let step = if let Some(error) = refused {
+                std::future::ready(Ok((step.name, StepEnd::refused(error)))).left_future()
+            } else {
+                let spec = reel_protocol::TaskSpec { priority: task.priority, ..step.spec };
+                doors.carry_out(caller.clone(), task.task, Step { spec, ..step }).right_future()
+            };
+            under_way.push(step);
+        }
+        let Some(ended) = under_way.next().await else { return Ok(ends) };
+        let (name, end) = ended?;
+        if let Some(purse) = &mut purse {
+            purse.settle(&name, end.state == StepState::Made, end.cost.as_ref());
+        }
+        ends.insert(name, end);
+        let (fraction, message) = workflow.progress(&ends);
+        task.progress.report(fraction, message);
+    }
+}
+
+/// What a step may cost, in millionths of a US dollar; none where nobody knows it. A step that is refused costs nothing: its submit says why.
+async fn price(doors: &Doors, step: &Step) -> Result<Option<u64>, Ended> {
+    let Ok(trial) = doors.trial(step.spec.clone()).await? else { return Ok(Some(0)) };
+    let Some(candidate) = trial.plan.candidates.first().filter(|_| trial.cached.is_none()) else {
+        return Ok(Some(0));
+    };
+    let spec = &step.spec;
+    let preview = preview(&spec.kind, &trial.plan.params, spec.cache, &candidate.key);
+    let cost = preview.and_then(|preview| candidate.cost(None, &preview.quantity));
+    Ok(cost.map(|cost| cost.microusd))
+}

@@ -1,0 +1,97 @@
+//! The budget of one workflow: what its steps have cost, what those under way may cost, and whether the next one fits. Pure.
+
+use std::collections::BTreeMap;
+
+use reel_protocol::{Cost, StoryMakeParams, TaskError};
+
+/// What a workflow may spend, in millionths of a US dollar.
+#[derive(Debug)]
+pub(super) struct Purse {
+    limit: u64,
+    settled: u64,
+    /// Steps under way, and what they may cost.
+    reserved: BTreeMap<String, u64>,
+}
+
+impl Purse {
+    pub(super) fn new(limit_usd: f64) -> Self {
+        Self { limit: microusd(limit_usd), settled: 0, reserved: BTreeMap::new() }
+    }
+
+    /// Reserves what a step may cost; `None` where nobody knows its price.
+    pub(super) fn reserve(&mut self, step: &str, price: Option<u64>) -> Result<(), TaskError> {
+        let Some(price) = price else {
+            let message = format!("the price of {step} is not known, and the work has a budget");
+            let hint = "say in the provider's section what it costs (price = { … }), or leave the budget out";
+            return Err(over_budget(message, hint));
+        };
+        let reserved: u64 = self.reserved.values().sum();
+        if self.settled + reserved + price > self.limit {
+            let usd = |amount: u64| amount as f64 / 1e6;
+            let message = format!(
+                "{step} would cost ${:.4}; ${:.4} of the budget of ${:.2} are spent, and ${:.4} more are reserved",
+                usd(price),
+                usd(self.settled),
+                usd(self.limit),
+                usd(reserved),
+            );
+            return Err(over_budget(message, "raise the budget and make it again: what was made is kept"));
+        }
+        self.reserved.insert(step.to_owned(), price);
+        Ok(())
+    }
+
+    /// Whether steps under way may cost something.
+    pub(super) fn has_reserved(&self) -> bool {
+        self.reserved.values().any(|price| *price > 0)
+    }
+
+    /// Takes the cost of a step that ended. Where it is not known, what was reserved counts.
+    pub(super) fn settle(&mut self, step: &str, is_made: bool, cost: Option<&Cost>) {
+        let reserved = self.reserved.remove(step).unwrap_or_default();
+        if is_made {
+            self.settled += cost.map_or(reserved, |cost| microusd(cost.amount));
+        }
+    }
+}
+
+fn microusd(usd: f64) -> u64 {
+    (usd * 1e6).round() as u64
+}
+
+fn over_budget(message: String, hint: &str) -> TaskError {
+    TaskError {
+        code: StoryMakeParams::OVER_BUDGET.to_owned(),
+        message,
+        hint: Some(hint.to_owned()),
+        retryable: true,
+        provider_status: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reserved_and_spent_never_passes_the_limit() {
+        let mut purse = Purse::new(0.10);
+        let usd = |amount: f64| Some(Cost { amount, currency: "USD".to_owned(), is_estimate: false });
+        assert!(purse.reserve("a", Some(60_000)).is_ok());
+        assert!(
+            purse
+                .reserve("b", Some(60_000))
+                .is_err_and(|error| error.message.contains("$0.0600 more are reserved"))
+        );
+        assert!(purse.reserve("c", Some(0)).is_ok());
+        purse.settle("a", true, usd(0.02).as_ref());
+        assert!(purse.reserve("b", Some(60_000)).is_ok());
+        assert!(purse.reserve("d", Some(30_000)).is_err());
+        purse.settle("b", false, None);
+        assert!(purse.reserve("d", Some(30_000)).is_ok());
+        purse.settle("d", true, None);
+        assert!(purse.reserve("e", Some(50_001)).is_err());
+        assert!(purse.reserve("e", Some(50_000)).is_ok());
+        assert!(purse.reserve("f", None).is_err_and(|error| error.code == "over_budget"));
+    }
+}

@@ -1,0 +1,153 @@
+//! Runs the attempts of workflows, and hands those of all other tasks on to the services.
+
+use std::sync::{Arc, OnceLock};
+
+use futures_util::future::LocalBoxFuture;
+use reel_protocol::{CacheMode, ErrorCode, TaskError};
+use tokio::sync::Semaphore;
+
+use super::{
+    doors::{Doors, Ended},
+    driver::drive,
+    purse::Purse,
+    step::{File, Outcome, Workflow},
+    story::{Story, StoryError},
+};
+use crate::{
+    cache::{Body, Fresh, KeepMade, NewArtifact},
+    domain::{Again, Facts},
+    service::{RunEnd, RunTask, RunTasks, STORY_MAKE, StorySpec},
+};
+
+/// Workflows that are driven at once; the others wait, as each holds the ends of its steps in memory.
+const AT_ONCE: usize = 8;
+
+/// Runs workflows; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Workflows {
+    services: Arc<dyn RunTasks>,
+    doors: Arc<OnceLock<Doors>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Workflows {
+    /// Workflows above these services. Their doors are opened once the tracker is there.
+    pub fn new(services: Arc<dyn RunTasks>) -> Self {
+        Self { services, doors: Arc::default(), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Opens the doors.
+    pub fn open(&self, doors: Doors) {
+        // They are opened once, at the start.
+        let _ = self.doors.set(doors);
+    }
+}
+
+impl RunTasks for Workflows {
+    fn run(&self, task: RunTask) -> LocalBoxFuture<'static, RunEnd> {
+        if &*task.kind != STORY_MAKE {
+            return self.services.run(task);
+        }
+        let (doors, turns) = (self.doors.get().cloned(), Arc::clone(&self.turns));
+        let run = actix::spawn(async move {
+            let Some(doors) = doors else { return RunEnd::Stopped };
+            let mut cancel = task.cancel.clone();
+            tokio::select! { biased;
+                // Its steps are given up with it, by the task machine.
+                _ = cancel.wait_for(|is_told| *is_told) => RunEnd::Stopped,
+                end = make_story(&doors, &turns, &task) => end.unwrap_or(RunEnd::Stopped),
+            }
+        });
+        Box::pin(async move {
+            run.await.unwrap_or_else(|error| {
+                let message = format!("the workflow was lost: {error}");
+                RunEnd::failed(task_error(
+                    ErrorCode::Internal.name(),
+                    message,
+                    "reel daemon logs says more",
+                    true,
+                ))
+            })
+        })
+    }
+}
+
+async fn make_story(doors: &Doors, turns: &Semaphore, task: &RunTask) -> Result<RunEnd, Ended> {
+    // The semaphore is never closed.
+    let _turn = turns.acquire().await.map_err(|_| Ended)?;
+    let spec = match StorySpec::accepted(&task.params) {
+        Ok(spec) => spec,
+        Err(message) => {
+            let message = format!("the params were accepted and do not hold: {message}");
+            return Ok(RunEnd::failed(task_error(
+                ErrorCode::Internal.name(),
+                message,
+                "reel daemon logs says more",
+                false,
+            )));
+        }
+    };
+    let purse = spec.params.budget_usd.map(Purse::new);
+    let story = match Story::begin(doors, spec).await? {
+        Ok(story) => story,
+        Err(StoryError(error)) => return Ok(RunEnd::failed(error)),
+    };
+    let ends = drive(&story, doors, task, purse).await?;
+    keep(doors, task, story.outcome(&ends)).await
+}
+
+/// Keeps the files that the workflow makes itself, and puts the results of its steps before them.
+async fn keep(doors: &Doors, task: &RunTask, outcome: Outcome) -> Result<RunEnd, Ended> {
+    let Outcome { outputs, files, flaw } = outcome;
+    let artifact = |File { media_type, extension, bytes }: File| NewArtifact {
+        body: Body::Held(bytes),
+        reservation: None,
+        facts: Facts::new(media_type, extension),
+    };
+    let message = KeepMade {
+        key: None,
+        provider: "reel".to_owned(),
+        model: None,
+        pictures: Fresh::Pictures(files.into_iter().map(artifact).collect()),
+        notes: Vec::new(),
+        make_room: Some(task.make_room.clone()),
+    };
+    Ok(match doors.keep.send(message).await.map_err(|_| Ended)? {
+        Ok(mut kept) => {
+            kept.made.outputs.splice(0..0, outputs);
+            kept.made.flaw = flaw;
+            RunEnd::Made { kept: Box::new(kept), cost: None, lost: not_journaled }
+        }
+        Err(error) => {
+            let message = format!("the report could not be kept: {error}");
+            let error =
+                task_error(ErrorCode::StorageFailed.name(), message, "free some room on the disk", true);
+            RunEnd::Failed(error, Again::Later(None))
+        }
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature of `Lost`")]
+fn not_journaled(error: crate::store::StoreError) -> (TaskError, Again) {
+    let message = format!("the results could not be journaled: {error}");
+    (
+        task_error(ErrorCode::StorageFailed.name(), message, "reel daemon logs says more", true),
+        Again::Later(None),
+    )
+}
+
+/// An error of a workflow.
+pub(super) fn task_error(code: &str, message: String, hint: &str, retryable: bool) -> TaskError {
+    TaskError {
+        code: code.to_owned(),
+        message,
+        hint: Some(hint.to_owned()),
+        retryable,
+        provider_status: None,
+    }
+}
+
+/// How a step of a workflow uses the cache: as usual, or not where it is to be made anew.
+pub(super) const fn cache_mode(is_redone: bool) -> CacheMode {
+    if is_redone { CacheMode::Fresh } else { CacheMode::Use }
+}

@@ -1,0 +1,138 @@
+//! How a story begins: what the daemon can do for it now, and whether the media that its project supplies are there. Nothing is asked for yet.
+
+use std::collections::BTreeMap;
+
+use reel_protocol::{
+    AudioMixParams, Digest, Downgrade, ErrorCode, ImageParams, Output, SpeechParams, StoryStage, TaskError,
+    TaskSpec,
+};
+use reel_story::{language, project::Subtitles};
+use serde::Serialize;
+
+use super::{Setting, Story};
+use crate::{
+    domain::Plan,
+    service::{OwnMedium, StorySpec},
+    workflows::{
+        doors::{Doors, Ended, params_of},
+        run::task_error,
+    },
+};
+
+/// The name of the embedded provider of drafts.
+const DRAFT: &str = "draft";
+
+/// Why a story cannot begin.
+#[derive(Debug)]
+pub struct StoryError(pub TaskError);
+
+impl Story {
+    /// A story, from what was accepted.
+    pub(in crate::workflows) async fn begin(
+        doors: &Doors,
+        spec: StorySpec,
+    ) -> Result<Result<Self, StoryError>, Ended> {
+        let digests: Vec<Digest> = spec.media().filter_map(|medium| medium.text.parse().ok()).collect();
+        let supplied = match doors.artifacts(digests).await {
+            Ok(found) => found,
+            Err(error) => {
+                let message = format!("the project's own media could not be looked up: {error}");
+                let error =
+                    task_error(ErrorCode::StorageFailed.name(), message, "reel daemon logs says more", true);
+                return Ok(Err(StoryError(error)));
+            }
+        };
+        if let Some(error) = spec.media().find_map(|medium| bad_medium(&medium, &supplied)) {
+            return Ok(Err(StoryError(error)));
+        }
+        let setting = find_setting(doors, &spec).await?;
+        Ok(Ok(Self::new(spec, setting, supplied)))
+    }
+
+    /// A story in a setting, with the facts of the media that its project supplies.
+    pub fn new(spec: StorySpec, setting: Setting, supplied: BTreeMap<Digest, Output>) -> Self {
+        let told = spec.params.language.clone();
+        let text = || {
+            spec.project.shots.iter().map(reel_story::project::Shot::narration).collect::<Vec<_>>().join("\n")
+        };
+        let language = told.or_else(|| language(&text()).map(str::to_owned));
+        Self { spec, setting, supplied, language }
+    }
+}
+
+fn bad_medium(medium: &OwnMedium<'_>, supplied: &BTreeMap<Digest, Output>) -> Option<TaskError> {
+    let OwnMedium { owner, field, text, media } = medium;
+    let found = text.parse::<Digest>().ok().and_then(|digest| supplied.get(&digest));
+    let (code, message) = match found {
+        None => {
+            (ErrorCode::ArtifactNotFound, format!("{field} of {owner}: the store has no artifact {text}"))
+        }
+        Some(output) if !output.media_type.starts_with(media) => {
+            let wanted = media.trim_end_matches('/');
+            let message =
+                format!("{field} of {owner}: the artifact is {}, and {wanted} is needed", output.media_type);
+            (ErrorCode::InvalidParams, message)
+        }
+        Some(output) if *media == "audio/" && output.duration_s.is_none() => (
+            ErrorCode::InvalidParams,
+            format!("{field} of {owner}: how long the sound lasts could not be found out"),
+        ),
+        Some(_) => return None,
+    };
+    Some(task_error(code.name(), message, "put the file with artifact.put, and name its digest", false))
+}
+
+async fn find_setting(doors: &Doors, spec: &StorySpec) -> Result<Setting, Ended> {
+    let mut setting = Setting::default();
+    let video = &spec.project.video;
+    let until = spec.params.until.unwrap_or(StoryStage::Film);
+    let mut told = |code: &str, message: &str| {
+        setting.downgrades.push(Downgrade { code: code.to_owned(), message: message.to_owned() });
+    };
+    if until >= StoryStage::Pictures {
+        let picture = ImageParams { width: 512, height: 512, ..ImageParams::new("a picture") };
+        let plan = plan(doors, "image.generate", &picture).await?;
+        setting.has_draft_pictures = plan.as_ref().is_none_or(is_draft);
+        if setting.has_draft_pictures {
+            told(
+                "draft_pictures",
+                "pictures are drafts: no provider of pictures is configured (reel providers add)",
+            );
+        }
+        let styled = ImageParams { style: Some(video.style.clone()), ..picture };
+        setting.has_known_style =
+            !video.style.is_empty() && self::plan(doors, "image.generate", &styled).await?.is_some();
+    }
+    if until >= StoryStage::Voices && spec.project.shots.iter().any(reel_story::project::Shot::is_spoken) {
+        let plan = plan(doors, "voice.speak", &SpeechParams::new("a voice")).await?;
+        setting.has_draft_voices = plan.as_ref().is_none_or(is_draft);
+        if setting.has_draft_voices {
+            told(
+                "draft_voices",
+                "voices are timed silence: nobody can speak here (apt install espeak-ng, or reel providers add)",
+            );
+        }
+    }
+    if until == StoryStage::Film {
+        let mix = AudioMixParams { samples: 1, voices: Vec::new(), music: None, loudness: video.loudness };
+        setting.can_render = plan(doors, "audio.mix", &mix).await?.is_some();
+        if !setting.can_render {
+            told(
+                "no_renderer",
+                "no film is rendered: ffmpeg is not installed (apt install ffmpeg, or brew install ffmpeg)",
+            );
+        }
+    }
+    setting.burns_subtitles = video.subtitles.contains(&Subtitles::Burn);
+    Ok(setting)
+}
+
+/// How a task would run; none where nobody can do it.
+async fn plan<P: Serialize>(doors: &Doors, kind: &str, params: &P) -> Result<Option<Plan>, Ended> {
+    let spec = TaskSpec { kind: kind.to_owned(), params: params_of(params), ..TaskSpec::default() };
+    Ok(doors.trial(spec).await?.ok().map(|trial| trial.plan))
+}
+
+fn is_draft(plan: &Plan) -> bool {
+    plan.candidates.first().is_none_or(|first| &*first.provider == DRAFT)
+}

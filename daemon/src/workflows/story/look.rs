@@ -1,0 +1,149 @@
+//! What a shot shows and says: its own media, or what its steps have made.
+
+use reel_protocol::{Digest, Output, StoryStage};
+use reel_story::{project::Shot, speaking_time, timeline::f64_samples};
+
+use super::Story;
+use crate::workflows::step::StepEnds;
+
+/// A shot's voice.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Voice<'a> {
+    /// Nobody speaks.
+    Silent,
+    /// It is there, and lasts so many samples.
+    Known(&'a Output, u64),
+    /// Its step has not ended.
+    Open,
+    /// Its step failed.
+    Missing,
+}
+
+/// What a shot shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Visual<'a> {
+    /// A picture, over which the camera moves.
+    Picture(&'a Output),
+    /// A clip.
+    Clip(&'a Output),
+    /// Its step has not ended.
+    Open,
+    /// Its step failed.
+    Missing,
+}
+
+impl Story {
+    /// A medium that the project supplies.
+    pub(super) fn supplied(&self, text: &str) -> Option<&Output> {
+        text.parse::<Digest>().ok().and_then(|digest| self.supplied.get(&digest))
+    }
+
+    pub(super) fn voice<'a>(&'a self, shot: &Shot, ends: &'a StepEnds) -> Voice<'a> {
+        if let Some(own) = self.supplied(&shot.voice_file) {
+            return known(own);
+        }
+        if !shot.is_spoken() {
+            return Voice::Silent;
+        }
+        match ends.get(&format!("voice/{}", shot.id)) {
+            None => Voice::Open,
+            Some(end) => end.output.as_ref().map_or(Voice::Missing, known),
+        }
+    }
+
+    pub(super) fn visual<'a>(&'a self, shot: &Shot, ends: &'a StepEnds) -> Visual<'a> {
+        if let Some(own) = self.supplied(&shot.clip_file) {
+            return Visual::Clip(own);
+        }
+        if self.makes_clip(shot) {
+            match ends.get(&format!("clip/{}", shot.id)) {
+                Some(end) => match &end.output {
+                    Some(output) => return Visual::Clip(output),
+                    // The picture stands in for it.
+                    None if self.spec.params.allow_missing => {}
+                    None => return Visual::Missing,
+                },
+                None if matches!(self.picture(shot, ends), Visual::Missing) => {}
+                None => return Visual::Open,
+            }
+        }
+        match (self.picture(shot, ends), self.spec.params.allow_missing) {
+            (Visual::Missing, true) => match ends.get(&format!("card/{}", shot.id)) {
+                None => Visual::Open,
+                Some(end) => end.output.as_ref().map_or(Visual::Missing, Visual::Picture),
+            },
+            (picture, _) => picture,
+        }
+    }
+
+    /// The shot's picture, whether it is shown or a clip is made of it.
+    pub(super) fn picture<'a>(&'a self, shot: &Shot, ends: &'a StepEnds) -> Visual<'a> {
+        if let Some(own) = self.supplied(&shot.picture_file) {
+            return Visual::Picture(own);
+        }
+        match ends.get(&format!("picture/{}", shot.id)) {
+            None => Visual::Open,
+            Some(end) => end.output.as_ref().map_or(Visual::Missing, Visual::Picture),
+        }
+    }
+
+    /// Whether a clip is made of the shot's picture.
+    pub(super) fn makes_clip(&self, shot: &Shot) -> bool {
+        shot.clip && shot.clip_file.is_empty() && self.until() >= StoryStage::Clips
+    }
+
+    /// About how many samples the shot's voice lasts.
+    pub(super) fn estimated_samples(&self, shot: &Shot) -> u64 {
+        if shot.is_spoken() {
+            f64_samples(speaking_time(shot.narration(), self.language.as_deref()).as_secs_f64())
+        } else {
+            0
+        }
+    }
+
+    /// What the picture shall show: the shot, the looks of who is in it and of where it is, and the style where providers do not know it by a
+    /// name.
+    pub(super) fn prompt(&self, shot: &Shot) -> String {
+        let project = &self.spec.project;
+        let own =
+            if shot.picture.trim().is_empty() { shot.text.replace('\n', " ") } else { shot.picture.clone() };
+        let mut parts = vec![own];
+        let present = project.characters.iter().filter(|character| shot.characters.contains(&character.id));
+        parts.extend(present.filter(|character| !character.look.is_empty()).map(|character| {
+            let name = if character.name.is_empty() { &character.id } else { &character.name };
+            format!("{name}: {}", character.look)
+        }));
+        let scene = project.scenes.iter().find(|scene| scene.id == shot.scene);
+        let place = scene.and_then(|scene| project.places.iter().find(|place| place.id == scene.place));
+        parts.extend(place.filter(|place| !place.look.is_empty()).map(|place| place.look.clone()));
+        let style = &project.video.style;
+        if !style.is_empty() && !self.setting.has_known_style {
+            parts.push(style.clone());
+        }
+        parts.retain(|part| !part.trim().is_empty());
+        if parts.is_empty() {
+            parts.push(format!("scene {}", shot.id));
+        }
+        parts.join(". ")
+    }
+
+    /// The voice that speaks a shot, as its provider calls it.
+    pub(super) fn voice_name(&self, shot: &Shot) -> Option<String> {
+        let project = &self.spec.project;
+        let of_character = || {
+            let character = project.characters.iter().find(|character| character.id == shot.speaker)?;
+            Some(&character.voice)
+        };
+        let narrator = || project.voices.get("narrator");
+        let voice = project.voices.get(&shot.speaker).or_else(of_character).filter(|voice| !voice.is_empty());
+        voice.or_else(narrator).filter(|voice| !voice.is_empty()).cloned()
+    }
+}
+
+fn known(output: &Output) -> Voice<'_> {
+    match output.duration_s {
+        Some(seconds) if seconds > 0.0 => Voice::Known(output, f64_samples(seconds)),
+        // A sound without a length cannot be placed.
+        _ => Voice::Missing,
+    }
+}

@@ -1,0 +1,68 @@
+//! Where the shots are in the film, by the lengths of the voices that are there and estimates of the others.
+
+use reel_protocol::BurntCue;
+use reel_story::{
+    Cue, cues,
+    timeline::{PlacedShot, SAMPLE_RATE, Timeline, samples_at},
+};
+
+use super::{Story, look::Voice};
+use crate::workflows::step::StepEnds;
+
+/// The film's frames, as far as they are known.
+#[derive(Debug)]
+pub(super) struct Placement {
+    pub timeline: Timeline,
+    /// For each shot whether its length is the true one.
+    pub exact: Vec<bool>,
+}
+
+impl Placement {
+    /// Whether every length is the true one.
+    pub(super) fn is_exact(&self) -> bool {
+        self.exact.iter().all(|is_exact| *is_exact)
+    }
+}
+
+impl Story {
+    /// Places the shots. None for a project whose shots make no film, such as one with a voice of more than an hour.
+    pub(super) fn place(&self, ends: &StepEnds) -> Option<Placement> {
+        let allow_missing = self.spec.params.allow_missing;
+        let lengths = self.spec.project.shots.iter().map(|shot| match self.voice(shot, ends) {
+            Voice::Silent => (0, true),
+            Voice::Known(_, samples) => (samples, true),
+            Voice::Open => (self.estimated_samples(shot), false),
+            // Silence of about the right length stands in for it.
+            Voice::Missing => (self.estimated_samples(shot), allow_missing),
+        });
+        let (speech, exact): (Vec<u64>, Vec<bool>) = lengths.unzip();
+        let timeline = self.spec.project.timeline(&speech).ok()?;
+        Some(Placement { timeline, exact })
+    }
+
+    /// The subtitles of a shot, at their places in the film.
+    pub(super) fn cues(&self, index: usize, placed: &PlacedShot) -> Vec<Cue> {
+        let Some(shot) = self.spec.project.shots.get(index) else { return Vec::new() };
+        let spoken = placed.speech_start..placed.speech_start + placed.speech;
+        if placed.speech == 0 {
+            Vec::new()
+        } else {
+            cues(shot.shown_text(), spoken, self.language.as_deref())
+        }
+    }
+
+    /// The subtitles that are drawn into a shot, by its frames.
+    pub(super) fn burnt_cues(&self, index: usize, placed: &PlacedShot, fps: u32) -> Vec<BurntCue> {
+        if !self.setting.burns_subtitles {
+            return Vec::new();
+        }
+        let start = samples_at(placed.start_frame, fps);
+        let frame = |sample: u64| sample.saturating_sub(start) * u64::from(fps) / u64::from(SAMPLE_RATE);
+        let burnt = |cue: Cue| {
+            let first_frame = frame(cue.samples.start);
+            let frames = frame(cue.samples.end).saturating_sub(first_frame).max(1);
+            BurntCue { first_frame, frames, lines: cue.lines }
+        };
+        self.cues(index, placed).into_iter().map(burnt).collect()
+    }
+}

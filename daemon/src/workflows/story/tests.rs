@@ -1,0 +1,221 @@
+//! A story's steps carried out in any order, with any of them failing: each keeps its params, and a film has all of its parts or none is joined.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use reel_protocol::{
+    AudioMixParams, Digest, JsonText, Output, RenderJoinParams, RenderShotParams, RenderTransitionParams,
+    StepState, StoryReport, TaskError, TaskId, TaskSpec,
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::workflows::step::StepEnd;
+
+fn story(mut params: Value, shots: &[Value]) -> Story {
+    params["project"] = json!({ "version": 1, "video": { "size": "320x180" }, "shots": shots });
+    let spec = StorySpec::accepted(&JsonText::parse(params.to_string()).unwrap()).unwrap();
+    let setting =
+        Setting { can_render: true, has_draft_pictures: true, burns_subtitles: true, ..Setting::default() };
+    Story::new(spec, setting, BTreeMap::new())
+}
+
+fn spoken(count: usize) -> Vec<Value> {
+    (0..count)
+        .map(|index| json!({ "id": format!("a{index}"), "text": format!("Sentence number {index}.") }))
+        .collect()
+}
+
+/// What a step makes: another file for other params, and a voice that lasts as long as its number of letters says.
+fn made(spec: &TaskSpec) -> Output {
+    let digest = Digest::from_bytes(*blake3::hash(spec.params.as_str().as_bytes()).as_bytes());
+    let (media_type, duration_s) = match spec.kind.as_str() {
+        "voice.speak" => ("audio/wav", Some(spec.params.as_str().len() as f64 / 50.0)),
+        "image.generate" => ("image/png", None),
+        "audio.mix" => ("audio/wav", None),
+        _ => ("video/mp4", None),
+    };
+    Output {
+        digest,
+        media_type: media_type.to_owned(),
+        size_bytes: 1,
+        width: None,
+        height: None,
+        duration_s,
+        path: String::new(),
+        text: None,
+    }
+}
+
+fn end(spec: &TaskSpec, is_good: bool) -> StepEnd {
+    let error = TaskError {
+        code: "provider_failed".to_owned(),
+        message: "no".to_owned(),
+        hint: None,
+        retryable: false,
+        provider_status: None,
+    };
+    StepEnd {
+        task: Some(TaskId(1)),
+        state: if is_good { StepState::Made } else { StepState::Failed },
+        output: is_good.then(|| made(spec)),
+        provider: Some("draft".to_owned()),
+        error: (!is_good).then_some(error),
+        cost: None,
+        seconds: 1.0,
+    }
+}
+
+/// Carries steps out one after the other: `choose` says which of those that are open, and whether it succeeds. Each ready step must stay as it is.
+fn carry_out(
+    story: &Story,
+    mut choose: impl FnMut(&[String]) -> (usize, bool),
+) -> (StepEnds, BTreeMap<String, TaskSpec>) {
+    let (mut ends, mut known) = (StepEnds::new(), BTreeMap::<String, TaskSpec>::new());
+    loop {
+        let ready = story.ready(&ends);
+        let names: Vec<_> = ready.iter().map(|step| step.name.clone()).collect();
+        for step in ready {
+            let before = known.entry(step.name.clone()).or_insert_with(|| step.spec.clone());
+            assert_eq!(*before, step.spec, "{} asks for something else than before", step.name);
+        }
+        assert!(known.keys().all(|name| names.contains(name)), "a ready step is not ready any more");
+        let open: Vec<_> = names.into_iter().filter(|name| !ends.contains_key(name)).collect();
+        if open.is_empty() {
+            return (ends, known);
+        }
+        let (index, is_good) = choose(&open);
+        let name = &open[index % open.len()];
+        ends.insert(name.clone(), end(&known[name], is_good));
+        let (fraction, words) = story.progress(&ends);
+        assert!((0.0..1.0).contains(&fraction) && !words.is_empty(), "{fraction} {words}");
+    }
+}
+
+fn params<T: serde::de::DeserializeOwned>(known: &BTreeMap<String, TaskSpec>, name: &str) -> T {
+    known[name].params.decode().unwrap()
+}
+
+#[test]
+fn a_film_is_bodies_and_transitions_that_add_up_and_one_sound() {
+    let mut shots = spoken(4);
+    shots[2]["transition"] = json!("cut");
+    shots[3]["text"] = json!("");
+    let story = story(json!({}), &shots);
+    let (ends, known) = carry_out(&story, |_| (0, true));
+    let join: RenderJoinParams = params(&known, "join");
+    let sound: AudioMixParams = params(&known, "mix");
+    let frames: u64 = join.clips.iter().map(|clip| clip.frames).sum();
+    assert_eq!(frames * 1600, sound.samples);
+    // Four bodies, and no transition at the cut.
+    assert_eq!(join.clips.len(), 6);
+    assert!(!known.contains_key("transition/a2") && !known.contains_key("voice/a3"));
+    assert_eq!(sound.voices.len(), 3);
+    let first: RenderShotParams = params(&known, "render/a0");
+    let dissolve: RenderTransitionParams = params(&known, "transition/a1");
+    assert_eq!((dissolve.frames, dissolve.from.first_frame), (12, first.frames));
+    assert_eq!(first.subtitles[0].first_frame, 12, "nothing is shown within a dissolve");
+    let outcome = story.outcome(&ends);
+    assert!(outcome.flaw.is_none());
+    assert_eq!(outcome.outputs[0].digest, ends["join"].output.as_ref().unwrap().digest);
+    let report: StoryReport = serde_json::from_slice(&outcome.files[1].bytes).unwrap();
+    assert_eq!((report.frames, report.is_estimate, report.steps.len()), (frames, false, 4));
+}
+
+#[test]
+fn an_edited_prompt_makes_its_picture_its_frames_and_both_dissolves_again() {
+    let (_, before) = carry_out(&story(json!({}), &spoken(5)), |_| (0, true));
+    let changed = |edit: &dyn Fn(&mut Value)| -> Vec<String> {
+        let mut shots = spoken(5);
+        edit(&mut shots[2]);
+        let (_, after) = carry_out(&story(json!({}), &shots), |_| (0, true));
+        after
+            .iter()
+            .filter(|(name, spec)| before.get(*name) != Some(spec))
+            .map(|(name, _)| name.clone())
+            .collect()
+    };
+    assert_eq!(
+        changed(&|shot| shot["picture"] = json!("another")),
+        ["join", "picture/a2", "render/a2", "transition/a2", "transition/a3"]
+    );
+    assert_eq!(
+        changed(&|shot| shot["speak"] = json!("Sentence number two, and more.")),
+        ["join", "mix", "render/a2", "transition/a3", "voice/a2"],
+        "a longer narration leaves the beginning of its shot as it is"
+    );
+    assert_eq!(changed(&|shot| shot["subtitle"] = json!("2.")), ["join", "render/a2"]);
+    assert_eq!(
+        changed(&|shot| shot["camera"] = json!("out")),
+        ["join", "render/a2", "transition/a2", "transition/a3"]
+    );
+}
+
+#[test]
+fn stages_and_parts_end_where_they_were_asked_to() {
+    for (params, last, has_srt) in [
+        (json!({ "until": "storyboard" }), None, false),
+        (json!({ "until": "voices" }), Some("voice/a1"), true),
+        (json!({ "until": "pictures" }), Some("voice/a1"), true),
+        (json!({ "only": ["a1"] }), Some("voice/a1"), false),
+    ] {
+        let story = story(params.clone(), &spoken(2));
+        let (ends, known) = carry_out(&story, |_| (0, true));
+        assert_eq!(known.keys().next_back().map(String::as_str), last, "{params}");
+        assert!(known.keys().all(|name| !name.starts_with("render")), "{params}");
+        let outcome = story.outcome(&ends);
+        assert_eq!((outcome.flaw, outcome.files.len() == 2), (None, has_srt), "{params}");
+    }
+}
+
+#[test]
+fn without_a_renderer_all_else_is_made_and_the_error_says_so() {
+    let mut story = story(json!({}), &spoken(2));
+    story.setting.can_render = false;
+    let (ends, known) = carry_out(&story, |_| (0, true));
+    assert_eq!(known.len(), 4);
+    let outcome = story.outcome(&ends);
+    assert_eq!(outcome.flaw.unwrap().code, "no_renderer");
+    assert_eq!(outcome.files.len(), 2);
+}
+
+proptest! {
+    #[test]
+    fn in_any_order_a_film_has_all_of_its_parts_or_none_is_joined(
+        count in 1_usize..7,
+        allow_missing in any::<bool>(),
+        choices in prop::collection::vec((any::<usize>(), prop::bool::weighted(0.9)), 0..60),
+        transitions in prop::collection::vec(prop::sample::select(vec!["", "cut", "dissolve"]), 7),
+        clips in prop::collection::vec(prop::bool::weighted(0.2), 7),
+    ) {
+        let mut shots = spoken(count);
+        for ((shot, transition), clip) in shots.iter_mut().zip(&transitions).zip(&clips) {
+            shot["transition"] = json!(transition);
+            shot["clip"] = json!(clip);
+        }
+        let story = story(json!({ "allow_missing": allow_missing }), &shots);
+        let mut choices = choices.into_iter();
+        let (ends, known) = carry_out(&story, |_| choices.next().unwrap_or((0, true)));
+        let outcome = story.outcome(&ends);
+        let has_failed = ends.values().any(|end| end.output.is_none());
+        let has_film = ends.get("join").is_some_and(|end| end.output.is_some());
+        prop_assert_eq!(outcome.flaw.is_none(), has_film);
+        prop_assert!(has_film || has_failed);
+        if let Some(join) = known.get("join") {
+            let join: RenderJoinParams = join.params.decode().unwrap();
+            let sound: AudioMixParams = params(&known, "mix");
+            let frames: u64 = join.clips.iter().map(|clip| clip.frames).sum();
+            prop_assert_eq!(frames * 1600, sound.samples);
+            // Each clip is what its step made, of as many frames.
+            for (name, spec) in known.iter().filter(|(name, _)| name.starts_with("render/")) {
+                let shot: RenderShotParams = spec.params.decode().unwrap();
+                let clip = join.clips.iter().find(|clip| Some(clip.clip) == ends[name].output.as_ref().map(|it| it.digest));
+                prop_assert!(clip.is_some_and(|clip| clip.frames == shot.frames), "{}", name);
+            }
+        }
+        let is_lost = |name: &str| ["voice/", "picture/"].iter().any(|stage| name.starts_with(stage));
+        if !allow_missing && ends.iter().any(|(name, end)| is_lost(name) && end.output.is_none()) {
+            prop_assert!(!known.contains_key("join"));
+        }
+    }
+}

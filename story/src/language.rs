@@ -1,0 +1,72 @@
+//! The language of a text, as far as its letters tell it.
+
+/// The language (BCP 47) of the script that most letters of a text belong to. The Latin script is that of many languages, so a text in it has
+/// none here.
+pub fn language(text: &str) -> Option<&'static str> {
+    let mut counts = [0_u32; SCRIPTS.len()];
+    let mut latin = 0;
+    for letter in text.chars().filter(|letter| letter.is_alphabetic()) {
+        let script = SCRIPTS
+            .iter()
+            .position(|(_, ranges)| ranges.iter().any(|(first, last)| (*first..=*last).contains(&letter)));
+        match script.and_then(|script| counts.get_mut(script)) {
+            Some(count) => *count += 1,
+            None => latin += 1,
+        }
+    }
+    let (script, most) = counts.iter().enumerate().max_by_key(|(_, count)| **count)?;
+    if *most == 0 || *most < latin / 4 {
+        return None;
+    }
+    let (language, _) = SCRIPTS.get(script)?;
+    // Japanese is written with Chinese characters between its own.
+    let kana = counts.get(KANA).copied().unwrap_or_default();
+    Some(if *language == "zh" && kana * 20 > *most { "ja" } else { language })
+}
+
+/// The place of the kana in `SCRIPTS`.
+const KANA: usize = 1;
+
+/// Languages, each with the ranges of its script.
+const SCRIPTS: [(&str, &[(char, char)]); 9] = [
+    (
+        "zh",
+        &[
+            ('\u{3400}', '\u{4dbf}'),
+            ('\u{4e00}', '\u{9fff}'),
+            ('\u{f900}', '\u{faff}'),
+            ('\u{20000}', '\u{323af}'),
+        ],
+    ),
+    ("ja", &[('\u{3041}', '\u{30ff}')]),
+    ("ko", &[('\u{1100}', '\u{11ff}'), ('\u{ac00}', '\u{d7a3}')]),
+    ("ru", &[('\u{400}', '\u{4ff}')]),
+    ("el", &[('\u{370}', '\u{3ff}')]),
+    ("ar", &[('\u{600}', '\u{6ff}'), ('\u{750}', '\u{77f}')]),
+    ("he", &[('\u{590}', '\u{5ff}')]),
+    ("hi", &[('\u{900}', '\u{97f}')]),
+    ("th", &[('\u{e00}', '\u{e7f}')]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::language;
+
+    #[test]
+    fn the_script_of_most_letters_tells_the_language() {
+        for (text, expected) in [
+            ("", None),
+            ("123, 45!", None),
+            ("The keeper lit the lamp.", None),
+            ("守塔人点亮了灯。", Some("zh")),
+            ("他说 OK，然后走了。", Some("zh")),
+            ("灯台守はランプに火をともした。", Some("ja")),
+            ("등대지기가 등불을 켰다.", Some("ko")),
+            ("Смотритель зажёг лампу.", Some("ru")),
+            ("أشعل الحارس المصباح.", Some("ar")),
+            ("The word 灯 means lamp in Chinese, and that is all there is to it.", None),
+        ] {
+            assert_eq!(language(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `story.make`: a project becomes steps, each a task of its own, and a report.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use reel_tests::{
+    Connection, FakeProvider, Sandbox,
+    fake_provider::Fault,
+    studio::{config, unhurried},
+};
+use serde_json::{Value, json};
+
+/// A small project with a shot for each text.
+fn project(texts: &[&str]) -> Value {
+    let shots: Vec<_> = texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| json!({ "id": format!("a{}", index + 1), "text": text }))
+        .collect();
+    json!({ "version": 1, "video": { "size": "320x180", "style": "" }, "shots": shots })
+}
+
+/// A daemon whose provider `studio` makes pictures and speaks.
+fn studio(provider: &FakeProvider, more: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let models = "models = { image = \"gpt-image-2\", voice = \"tts-1\" }";
+    let config = config(&sandbox, provider, &format!("{models}\n{more}"));
+    sandbox.configure(&unhurried(&config).replace("model = \"gpt-image-2\"\n", ""));
+    sandbox.start();
+    sandbox
+}
+
+fn submit(connection: &mut Connection, params: &Value) -> u64 {
+    let answer = connection.ok("task.submit", json!({ "kind": "story.make", "params": params }));
+    answer["id"].as_u64().unwrap()
+}
+
+/// The report of a finished story.
+fn report(task: &Value) -> Value {
+    let outputs = task["outputs"].as_array().unwrap();
+    let last = outputs.last().unwrap_or_else(|| panic!("no report: {task}"));
+    assert_eq!(last["media_type"], "application/json", "{task}");
+    serde_json::from_slice(&std::fs::read(last["path"].as_str().unwrap()).unwrap()).unwrap()
+}
+
+/// The state of a part of each shot.
+fn states(report: &Value, part: &str) -> Vec<String> {
+    let shots = report["shots"].as_array().unwrap();
+    shots.iter().map(|shot| shot[part]["state"].as_str().unwrap_or("none").to_owned()).collect()
+}
+
+#[test]
+fn voices_and_pictures_are_steps_that_the_cache_knows_the_next_time() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let mut connection = sandbox.connect();
+    let params =
+        json!({ "project": project(&["The lamp was lit.", "The sea answered.", "—"]), "until": "pictures" });
+    let id = submit(&mut connection, &params);
+    let done = connection.wait(id);
+    assert_eq!(done["state"], "succeeded", "{done}");
+    let first = report(&done);
+    assert_eq!(states(&first, "voice"), ["made", "made", "none"]);
+    assert_eq!(states(&first, "picture"), ["made", "made", "made"]);
+    assert_eq!(first["is_estimate"], false);
+    assert_eq!(first["shots"][2]["speech_s"], 0.0, "nobody speaks a dash");
+    let steps = connection.ok("task.list", json!({ "limit": 50 }))["tasks"].as_array().unwrap().clone();
+    let mut names: Vec<_> =
+        steps.iter().filter(|task| task["parent"] == id).map(|task| task["step"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["picture/a1", "picture/a2", "picture/a3", "voice/a1", "voice/a2"]);
+    let calls = provider.calls();
+    let id = submit(&mut connection, &params);
+    let again = report(&connection.wait(id));
+    assert_eq!(states(&again, "picture"), ["cached", "cached", "cached"]);
+    assert_eq!(provider.calls(), calls, "nothing is asked for twice");
+}
+
+#[test]
+fn a_shot_that_fails_is_named_keeps_the_others_and_is_made_alone_the_next_time() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let mut connection = sandbox.connect();
+    let mut params = json!({ "project": project(&["—", "—", "—"]), "until": "pictures" });
+    params["project"]["shots"][1]["picture"] = json!("a forbidden thing");
+    provider.on_prompt("a forbidden thing", Fault::Moderated);
+    let id = submit(&mut connection, &params);
+    let failed = connection.wait(id);
+    assert_eq!(
+        (&failed["state"], &failed["error"]["code"]),
+        (&json!("failed"), &json!("shots_missing")),
+        "{failed}"
+    );
+    assert_eq!(states(&report(&failed), "picture"), ["made", "failed", "made"]);
+    let message = failed["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("1 shot is not complete: a2: "), "{message}");
+    // A retry of the workflow tries what failed, and nothing else.
+    let calls = provider.calls();
+    provider.be_good();
+    connection.ok("task.retry", json!({ "id": id }));
+    let done = connection.wait(id);
+    assert_eq!(done["state"], "succeeded", "{done}");
+    assert_eq!(provider.calls(), calls + 1);
+}
+
+#[test]
+fn a_story_goes_on_after_a_death_of_the_daemon_and_nothing_is_made_twice() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "billing = \"free\"\n");
+    let mut connection = sandbox.connect();
+    let params = json!({ "project": project(&["One.", "Two.", "Three."]), "until": "pictures" });
+    let id = submit(&mut connection, &params);
+    provider.wait_for_calls(2);
+    sandbox.kill();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    let done = connection.wait(id);
+    assert_eq!(done["state"], "succeeded", "{done}");
+    let steps = connection.ok("task.list", json!({ "limit": 50 }))["tasks"].as_array().unwrap().clone();
+    assert_eq!(steps.iter().filter(|task| task["parent"] == id).count(), 6, "the steps of before are found");
+}
+
+#[test]
+fn a_cancelled_story_cancels_its_steps() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "max_concurrent = 1\nbilling = \"free\"\n");
+    let mut connection = sandbox.connect();
+    provider.hold();
+    let params = json!({ "project": project(&["—", "—", "—"]), "until": "pictures" });
+    let id = submit(&mut connection, &params);
+    provider.wait_for_in_flight(1);
+    connection.ok("task.cancel", json!({ "id": id }));
+    provider.release();
+    for step in [id + 1, id + 2, id + 3] {
+        assert_eq!(connection.wait(step)["state"], "cancelled");
+    }
+    assert_eq!(connection.wait(id)["state"], "cancelled");
+}
+
+#[test]
+fn a_budget_bounds_what_the_steps_cost_together() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "price = { image = 0.04 }\n");
+    let mut connection = sandbox.connect();
+    let mut params = json!({ "project": project(&["—", "—", "—"]), "until": "pictures", "budget_usd": 0.1 });
+    for (index, picture) in ["the lamp", "the sea", "the stairs"].iter().enumerate() {
+        params["project"]["shots"][index]["picture"] = json!(picture);
+    }
+    let id = submit(&mut connection, &params);
+    let failed = connection.wait(id);
+    assert_eq!(failed["error"]["code"], "over_budget", "{failed}");
+    let report = report(&failed);
+    assert_eq!(states(&report, "picture"), ["made", "made", "failed"]);
+    assert!((report["cost"]["amount"].as_f64().unwrap() - 0.08).abs() < 1e-9, "{report}");
+    assert_eq!(provider.calls(), 2);
+}
