@@ -48,7 +48,7 @@ pub enum Command {
     Translate(translate::Args),
     /// Have a text spoken.
     Speak(speak::Args),
-    /// Split a story into the shots of a film, in a file that you can change.
+    /// Make a film of a story; run again, it makes only what is missing or changed.
     Make(make::Args),
     /// Make a picture for each line of a file; run again, it makes only what is missing or changed.
     Batch(batch::Args),

@@ -1,7 +1,7 @@
 //! The exit codes of `reel`, all in one table, and what leads to each.
 
 use reel_client::ClientError;
-use reel_protocol::{ErrorCode, RpcError};
+use reel_protocol::{ErrorCode, RpcError, StoryMakeParams};
 
 /// How the process ends. The numbers are part of the interface (most are those of sysexits.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,11 @@ pub fn of_rpc_error(error: &RpcError) -> Exit {
 
 /// The exit code of a task that failed: 1, or what a script does about it where it can do something.
 pub fn of_task_error(code: &str) -> Exit {
+    match code {
+        StoryMakeParams::NO_RENDERER | StoryMakeParams::NO_FONT => return Exit::Config,
+        StoryMakeParams::OVER_BUDGET => return Exit::Refused,
+        _ => {}
+    }
     match ErrorCode::from_name(code) {
         Some(ErrorCode::RateLimited) => Exit::TryLater,
         Some(ErrorCode::ProviderAuth | ErrorCode::QuotaExceeded) => Exit::Refused,

@@ -12,6 +12,11 @@ use crate::{exit::Exit, failure::Failure, table};
 
 /// Puts a file into the daemon's store; returns what tasks name it by.
 pub async fn put(session: &Session, path: &Path) -> Result<Digest, Failure> {
+    Ok(put_file(session, path).await?.0)
+}
+
+/// The same; returns what the file is by its content, too.
+pub async fn put_file(session: &Session, path: &Path) -> Result<(Digest, String), Failure> {
     let shown = table::path(path);
     let no_input = |message: String| Failure::new(Exit::NoInput, "no_input", message);
     // The daemon follows no link and shares no working directory; whoever names a link here wants the file behind it.
@@ -21,6 +26,7 @@ pub async fn put(session: &Session, path: &Path) -> Result<Digest, Failure> {
         return Err(no_input(format!("the path of {shown} is not UTF-8")).hint("copy it to a path that is"));
     };
     let params = ArtifactPutParams { path: Some(file.to_owned()), ..ArtifactPutParams::default() };
-    let ArtifactPutResult { digest, .. } = session.call::<ArtifactPut>(&params).await?;
-    digest.ok_or_else(|| no_input(format!("the daemon took only a part of {shown}")))
+    let ArtifactPutResult { digest, media_type, .. } = session.call::<ArtifactPut>(&params).await?;
+    let digest = digest.ok_or_else(|| no_input(format!("the daemon took only a part of {shown}")))?;
+    Ok((digest, media_type.unwrap_or_default()))
 }

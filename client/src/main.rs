@@ -61,9 +61,6 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     if let Command::Completions(args) = &cli.command {
         return verb::completions::run(output, args);
     }
-    if let Command::Make(args) = &cli.command {
-        return verb::make::run(output, args);
-    }
     let context = Context::new(output, cli.socket.as_deref(), !cli.no_start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
@@ -101,7 +98,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
         Command::Daemon(args) => verb::daemon::run(context, args).await,
         Command::Config(args) => verb::config::run(context, &args).await,
         Command::Completions(args) => verb::completions::run(context.output, &args),
-        Command::Make(args) => verb::make::run(context.output, &args),
+        Command::Make(args) => verb::make::run(context, args).await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `reel make`, as far as it needs no daemon: from a story to its storyboard.
+//! `reel make`, as far as it needs no daemon: from a story to its storyboard, and what is refused before anything is asked for.
 
 #![allow(
     clippy::unwrap_used,
@@ -102,5 +102,134 @@ fn bad_input_is_named_and_writes_nothing() {
     assert!(ran.expect_code(65).stderr.contains(words), "{}", ran.stderr);
     let nowhere = sandbox.root().join("nowhere.txt");
     sandbox.reel(&["make", nowhere.to_str().unwrap(), "--dry-run"]).expect_code(66);
-    sandbox.reel(&["make", story.to_str().unwrap()]).expect_code(64);
+}
+
+#[test]
+fn flags_are_edits_of_the_project_file_and_said() {
+    let (sandbox, story, project) = with_story(STORY.as_bytes());
+    let make = |flags: &[&str]| {
+        let story = story.to_str().unwrap();
+        sandbox.reel(&[&["make", story, "--until", "storyboard"], flags].concat()).expect_code(0).clone()
+    };
+    make(&["--size", "1:1", "--voice", "en-gb", "--language", "en"]);
+    let written = fs::read_to_string(&project).unwrap();
+    for line in ["size = \"1080x1080\"", "language = \"en\"", "narrator = \"en-gb\""] {
+        assert!(written.contains(line), "{line}: {written}");
+    }
+    fs::write(&project, written.replace("style = \"cinematic\"", "style = 'ink' # mine")).unwrap();
+    let changed =
+        make(&["--size", "640x360", "--style", "ink", "--speaker", "giant=low", "--subtitles", "none"]);
+    for words in [
+        "set video.size = \"640x360\" in ",
+        "(it was \"1080x1080\")",
+        "set voices.giant = \"low\"",
+        "set video.subtitles = [] in",
+    ] {
+        assert!(changed.stderr.contains(words), "{words}: {}", changed.stderr);
+    }
+    assert!(!changed.stderr.contains("video.style"), "{}", changed.stderr);
+    let now = fs::read_to_string(&project).unwrap();
+    assert!(now.contains("style = 'ink' # mine") && now.contains("size = \"640x360\""), "{now}");
+    make(&[]);
+    assert_eq!(fs::read_to_string(&project).unwrap(), now);
+}
+
+#[test]
+fn a_changed_story_is_split_anew_and_keeps_ids_and_edits() {
+    let (sandbox, story, project) = with_story(STORY.as_bytes());
+    let make = ["make", story.to_str().unwrap(), "--until", "storyboard"];
+    sandbox.reel(&make).expect_code(0);
+    let written = fs::read_to_string(&project).unwrap();
+    // A person's own words in a2, whose sentence the story keeps.
+    let own = written.replace("text = \"He looked out", "# Slower.\ntext = \"And he looked out");
+    assert_ne!(own, written);
+    fs::write(&project, &own).unwrap();
+    let longer = STORY.replace("lit the lamp.", "lit the great lamp.")
+        + "\nNobody answered him at all, and the wind went on.\n";
+    fs::write(&story, longer).unwrap();
+    let ran = sandbox.reel(&[&make[..], &["--resplit"]].concat());
+    let said = &ran.expect_code(0).stderr;
+    assert!(said.contains("split anew: 2 shots as they were, 1 with another text, 1 new, 0 gone"), "{said}");
+    assert!(
+        said.contains("a1: now \"The keeper climbed the stairs every evening and lit the great lamp."),
+        "{said}"
+    );
+    let now = fs::read_to_string(&project).unwrap();
+    assert!(now.contains("# Slower.\ntext = \"And he looked out"), "{now}");
+    assert!(now.contains("id = \"a4\"") && now.contains("lit the great lamp."), "{now}");
+    let again = sandbox.reel(&make);
+    assert!(!again.expect_code(0).stderr.contains("the story was changed"), "{}", again.stderr);
+    // The project file names the story, so that it is enough.
+    let by_project = ["make", project.to_str().unwrap(), "--until", "storyboard", "--resplit"];
+    assert!(sandbox.reel(&by_project).expect_code(0).stderr.contains("4 shots as they were"));
+}
+
+#[test]
+fn what_is_wrong_is_said_before_a_daemon_is_started() {
+    let (sandbox, story, project) = with_story(STORY.as_bytes());
+    let story = story.to_str().unwrap();
+    sandbox.reel(&["make", story, "--until", "storyboard"]).expect_code(0);
+    let written = fs::read_to_string(&project).unwrap();
+    let film = project.with_file_name("story.mp4");
+    for (flags, code, words) in [
+        (&["--only", "a1,b7"][..], 64, "there is no shot b7; the shots are a1, a2, a3"),
+        (&["--redo", "z1:voice"], 64, "there is no shot z1"),
+        (&["--redo", "a1:music"], 64, "write ID:voice"),
+        (&["--budget", "-1"], 64, "a number of US dollars"),
+        (&["--speaker", "giant"], 64, "NAME=VOICE"),
+        (&["-o", "film.avi"], 64, "film.avi does not end in .mp4"),
+        (&["--music", "gone.mp3"], 66, "cannot read gone.mp3"),
+        (&["--size", "10x10"], 64, "from 64 to 4096"),
+    ] {
+        let ran = sandbox.reel(&[&["make", story], flags].concat());
+        assert!(ran.expect_code(code).stderr.contains(words), "{flags:?}: {}", ran.stderr);
+    }
+    fs::write(&film, "somebody's holiday").unwrap();
+    let ran = sandbox.reel(&["make", story]);
+    assert!(ran.expect_code(73).stderr.contains("story.mp4 exists"), "{}", ran.stderr);
+    fs::remove_file(&film).unwrap();
+    for (from, to, code, words) in [
+        (
+            "id = \"a2\"",
+            "id = \"a2\"\npicture_file = \"own/a2.png\"",
+            66,
+            "shot a2: picture_file: cannot read",
+        ),
+        ("id = \"a2\"", "id = \"a1\"", 65, "two shots have the id `a1`"),
+        ("music = \"\"", "music = \"song.mp3\"", 66, "[video] music: cannot read"),
+        ("id = \"a2\"", "id = \"a2\"\nspeaker = \"giant\"", 65, "giant"),
+    ] {
+        assert!(written.contains(from), "{written}");
+        fs::write(&project, written.replacen(from, to, 1)).unwrap();
+        let ran = sandbox.reel(&["make", story]);
+        assert!(ran.expect_code(code).stderr.contains(words), "{to}: {}", ran.stderr);
+    }
+    assert!(sandbox.daemons().is_empty());
+}
+
+#[test]
+fn a_story_comes_from_standard_input_where_its_film_is_named() {
+    let (sandbox, story, _) = with_story(STORY.as_bytes());
+    sandbox.reel(&["make", "-"]).expect_code(64);
+    let mut command = sandbox.reel_command(&["make", "-", "-o", "lamp.mp4", "--until", "storyboard"]);
+    command.stdin(fs::File::open(&story).unwrap());
+    let ran = command.output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let project = fs::read_to_string(sandbox.work().join("lamp.reel.toml")).unwrap();
+    assert!(project.contains("lit the lamp."), "{project}");
+    // From then on the project file is the story.
+    let shown = sandbox.reel(&["make", "lamp.reel.toml", "--until", "storyboard", "--json"]);
+    assert_eq!(shown.expect_code(0).json()["shots"][0]["id"], "a1");
+    sandbox.reel(&["make", "lamp.reel.toml", "--resplit", "--until", "storyboard"]).expect_code(64);
+}
+
+#[test]
+fn the_storyboard_is_reviewed_on_a_page() {
+    let (sandbox, story, project) = with_story(STORY.as_bytes());
+    let ran = sandbox.reel(&["make", story.to_str().unwrap(), "--review"]);
+    let page = project.with_file_name("story.reel").join("review.html");
+    assert_eq!(ran.expect_code(0).stdout.trim_end(), page.to_str().unwrap());
+    let html = fs::read_to_string(page).unwrap();
+    assert!(html.contains("The keeper climbed the stairs") && html.contains("<code>a3</code>"), "{html}");
+    assert!(sandbox.daemons().is_empty());
 }

@@ -43,8 +43,8 @@ pub struct TextChange {
 /// A project file that can be changed.
 #[derive(Debug, Clone)]
 pub struct ProjectFile {
-    document: DocumentMut,
-    project: Project,
+    pub(super) document: DocumentMut,
+    pub(super) project: Project,
 }
 
 impl fmt::Display for ProjectFile {

@@ -1,7 +1,7 @@
 //! The project file: what a person may change between a story and its film.
 //!
 //! `model` has its fields, `read` reads it as TOML or JSON and says where an error is, `check` holds what types cannot say, `new_file` writes
-//! it for a story, `file` changes it and keeps comments and order, and `align` finds the shots again when the story was split anew.
+//! it for a story, `file` and `settings` change it and keep comments and order, and `align` finds the shots again when the story was split anew.
 
 mod align;
 mod check;
@@ -13,6 +13,7 @@ mod model;
 mod new_file;
 mod place;
 mod read;
+mod settings;
 
 pub use self::{
     file::{ProjectFile, Resplit, TextChange},
@@ -21,4 +22,5 @@ pub use self::{
     },
     new_file::new_file,
     read::{ProjectError, read_json, read_toml},
+    settings::{Setting, SettingChange},
 };

@@ -60,6 +60,8 @@ pub struct Video {
     pub fps: u32,
     /// The pictures' style.
     pub style: String,
+    /// The language of the text, by BCP 47; empty where its characters tell it.
+    pub language: String,
     /// How a shot changes to the next one.
     pub transition: Change,
     /// Seconds of a dissolve.
@@ -80,6 +82,7 @@ impl Default for Video {
             size: FrameSize { width: 1920, height: 1080 },
             fps: 30,
             style: "cinematic".to_owned(),
+            language: String::new(),
             transition: Change::Dissolve,
             transition_s: 0.4,
             subtitles: vec![Subtitles::Burn, Subtitles::Srt],

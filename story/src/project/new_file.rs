@@ -104,12 +104,13 @@ pub fn new_file(project: &Project) -> String {
     let names: Vec<String> = video.subtitles.iter().map(json_text).collect();
     let _ = writeln!(
         text,
-        "\n[video]\nsize = \"{}\"            # or 16:9, 9:16, 1:1\nfps = {}\nstyle = {}\n\
+        "\n[video]\nsize = \"{}\"            # or 16:9, 9:16, 1:1\nfps = {}\nstyle = {}\nlanguage = {}              # such as en or ja; empty: as its characters say\n\
          transition = {}       # cut or dissolve\ntransition_s = {:?}\nsubtitles = [{}]   # burn, track, srt\n\
          music = {}                 # a file with music\nmusic_db = {:?}\nloudness = {:?}",
         video.size,
         video.fps,
         string(&video.style),
+        string(&video.language),
         json_text(&video.transition),
         video.transition_s,
         names.join(", "),

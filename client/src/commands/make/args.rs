@@ -1,0 +1,192 @@
+//! The flags of `reel make`.
+
+use std::path::PathBuf;
+
+use reel_protocol::{StoryPart, StoryRedo, StoryStage};
+use reel_story::project::{Change, FrameSize, Setting, Subtitles};
+
+const EXAMPLES: &str = "Examples:
+  reel make story.txt -o film.mp4
+  reel make story.txt --until storyboard           writes story.reel.toml, in which you can change everything
+  reel make story.txt --dry-run                    what it would take, and what it would cost
+  reel make story.txt --size 9:16 --voice en-gb
+  reel make story.txt --redo a3:picture            another picture for the shot a3
+  reel make story.txt --review                     stops for you to look at the shots, and at the pictures
+
+Run again after a change, it makes only what depends on the change.";
+
+/// Which story, and how.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Args {
+    /// The story, a text in UTF-8 (- reads standard input), or its project file (.reel.toml).
+    #[arg(value_name = "STORY|PROJECT")]
+    pub story: PathBuf,
+    /// The film [default: beside the story, under its name].
+    #[arg(short, long, value_name = "FILM.mp4")]
+    pub output: Option<PathBuf>,
+    /// The film's size, such as 1280x720, 16:9, 9:16 or 1:1 [default: 1920x1080].
+    #[arg(long, value_name = "WxH")]
+    pub size: Option<FrameSize>,
+    /// The pictures' style, one of `reel styles` [default: cinematic].
+    #[arg(long)]
+    pub style: Option<String>,
+    /// The narrator's voice, one of `reel providers voices`.
+    #[arg(long)]
+    pub voice: Option<String>,
+    /// The voice of another speaker of the project file, such as giant=en-2.
+    #[arg(long, value_name = "NAME=VOICE", value_parser = speaker)]
+    pub speaker: Vec<(String, String)>,
+    /// The language of the text, such as en or ja [default: as its characters say].
+    #[arg(long)]
+    pub language: Option<String>,
+    /// How the story is split into shots.
+    #[arg(long, value_enum, default_value = "rules")]
+    pub split: Split,
+    /// Music under the voices.
+    #[arg(long, value_name = "FILE")]
+    pub music: Option<PathBuf>,
+    /// Subtitles: drawn into the pictures, as a track of the film, only beside it as .srt, or none [default: burn].
+    #[arg(long, value_enum)]
+    pub subtitles: Option<SubtitleForm>,
+    /// How shots follow each other [default: dissolve].
+    #[arg(long, value_enum)]
+    pub transition: Option<Transition>,
+    /// Where to stop: storyboard writes the project file, in which the shots can be changed.
+    #[arg(long, value_enum)]
+    pub until: Option<Stage>,
+    /// Work on these shots only; no film is joined.
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Make this anew: voice, picture, clip or render of a shot.
+    #[arg(long, value_name = "ID:STAGE", value_delimiter = ',', value_parser = redo)]
+    pub redo: Vec<StoryRedo>,
+    /// Say what it would take and cost; nothing is made and nothing is written.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The most that this run may cost, in US dollars.
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = budget)]
+    pub budget: Option<f64>,
+    /// Join a film though shots failed: a card of its length is in the place of each.
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// Split the changed story anew: shots that are found again keep their ids and your edits.
+    #[arg(long)]
+    pub resplit: bool,
+    /// Stop after the storyboard, and again after the pictures, with a page on which they can be looked at.
+    #[arg(long, conflicts_with_all = ["until", "dry_run", "only"])]
+    pub review: bool,
+    /// Replace files that `reel make` did not write.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// How a story is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// By the rules of punctuation and length, offline.
+    Rules,
+}
+
+/// Where to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Stage {
+    /// After the project file.
+    Storyboard,
+    /// After the voices.
+    Voices,
+    /// After the pictures, and the voices.
+    Pictures,
+    /// After the clips, and all before.
+    Clips,
+}
+
+/// How one shot follows another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transition {
+    /// At once.
+    Cut,
+    /// One picture passes into the next.
+    Dissolve,
+}
+
+/// Where subtitles are shown. The .srt beside the film is always written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SubtitleForm {
+    /// Drawn into the pictures.
+    Burn,
+    /// A track of the film, which a player shows or hides.
+    Track,
+    /// Beside the film only.
+    Srt,
+    /// Nowhere.
+    None,
+}
+
+impl Stage {
+    /// The stage as the daemon names it.
+    pub const fn on_the_wire(self) -> StoryStage {
+        match self {
+            Self::Storyboard => StoryStage::Storyboard,
+            Self::Voices => StoryStage::Voices,
+            Self::Pictures => StoryStage::Pictures,
+            Self::Clips => StoryStage::Clips,
+        }
+    }
+}
+
+impl Args {
+    /// What the flags set in the project file, but for the music, whose path depends on where that file is.
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        settings.extend(self.size.map(Setting::Size));
+        settings.extend(self.style.clone().map(Setting::Style));
+        settings.extend(self.language.clone().map(Setting::Language));
+        settings.extend(self.transition.map(|transition| {
+            Setting::Transition(match transition {
+                Transition::Cut => Change::Cut,
+                Transition::Dissolve => Change::Dissolve,
+            })
+        }));
+        settings.extend(self.subtitles.map(|form| {
+            Setting::Subtitles(match form {
+                SubtitleForm::Burn => vec![Subtitles::Burn, Subtitles::Srt],
+                SubtitleForm::Track => vec![Subtitles::Track, Subtitles::Srt],
+                SubtitleForm::Srt => vec![Subtitles::Srt],
+                SubtitleForm::None => Vec::new(),
+            })
+        }));
+        let narrator = self.voice.iter().map(|voice| ("narrator".to_owned(), voice.clone()));
+        let voices = narrator.chain(self.speaker.iter().cloned());
+        settings.extend(voices.map(|(speaker, voice)| Setting::Voice { speaker, voice }));
+        settings
+    }
+}
+
+fn speaker(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, voice)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), voice.trim().to_owned()))
+        }
+        _ => Err("a speaker is NAME=VOICE, such as giant=en-2".to_owned()),
+    }
+}
+
+fn redo(text: &str) -> Result<StoryRedo, String> {
+    let stages = "write ID:voice, ID:picture, ID:clip or ID:render, such as a3:picture";
+    let (id, stage) = text.split_once(':').ok_or(stages)?;
+    let stage = match stage {
+        "voice" => StoryPart::Voice,
+        "picture" => StoryPart::Picture,
+        "clip" => StoryPart::Clip,
+        "render" => StoryPart::Render,
+        _ => return Err(stages.to_owned()),
+    };
+    Ok(StoryRedo { id: id.to_owned(), stage })
+}
+
+fn budget(text: &str) -> Result<f64, String> {
+    let amount = text.parse::<f64>().ok().filter(|amount| amount.is_finite() && *amount >= 0.0);
+    amount.ok_or_else(|| "a budget is a number of US dollars, such as 2.50".to_owned())
+}

@@ -1,0 +1,169 @@
+//! Writes the results of a story beside it: the film, its subtitles, and a copy of each picture, voice and clip.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use reel_client::Session;
+use reel_protocol::{Output, StepReport, StoryPart};
+
+use super::{
+    places::Places,
+    report::Results,
+    stale::stages,
+    state::{State, digest_of},
+};
+use crate::{
+    creatable,
+    failure::Failure,
+    naming,
+    save::{self, Existing},
+    table,
+};
+
+/// What was written.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    /// The film, and its bytes.
+    pub film: Option<(PathBuf, u64)>,
+    /// The subtitles beside it.
+    pub subtitles: Option<PathBuf>,
+    /// The copy of each picture, voice and clip, by the shot's id and the stage.
+    pub copies: BTreeMap<(String, StoryPart), PathBuf>,
+    /// Files that were left as they are, as somebody else wrote or changed them.
+    pub kept: Vec<PathBuf>,
+}
+
+/// An output on its way to its file.
+struct Wanted {
+    output: Output,
+    path: PathBuf,
+}
+
+/// Fails where the film or its subtitles could not be written later, or would replace what `make` did not write.
+pub fn check(places: &Places, state: &State, is_forced: bool) -> Result<(), Failure> {
+    for path in [&places.film, &places.subtitles] {
+        let may_replace = is_forced || state.is_ours(path);
+        creatable::check_file(path, if may_replace { Existing::Replace } else { Existing::Keep })?;
+    }
+    Ok(())
+}
+
+/// Fails where there can be no directory for the copies.
+pub fn check_copies(places: &Places) -> Result<(), Failure> {
+    fs::create_dir_all(&places.copies).map_err(|error| save::cannot_write(&places.copies, &error))?;
+    creatable::check_directory(&places.copies, "a.png")
+}
+
+/// Writes everything that was made. A file that is there with the same bytes is left alone, and so is a copy that a person changed.
+pub async fn deliver(
+    session: &Session,
+    results: &Results<'_>,
+    places: &Places,
+    state: &mut State,
+    is_forced: bool,
+) -> Result<Delivery, Failure> {
+    let mut delivery = Delivery::default();
+    let mut wanted = Vec::new();
+    for shot in &results.report.shots {
+        for (stage, _, step) in stages(shot).filter(|(stage, ..)| *stage != StoryPart::Render) {
+            let Some(output) = output_of(step) else { continue };
+            let path = places.copies.join(format!("{}.{}", shot.id, naming::extension(&output.media_type)));
+            delivery.copies.insert((shot.id.clone(), stage), path.clone());
+            wanted.push(Wanted { output, path });
+        }
+    }
+    wanted.retain(|copy| digest_of(&copy.path) != Some(copy.output.digest));
+    let is_changed = |copy: &Wanted| save::is_taken(&copy.path) && !state.is_ours(&copy.path) && !is_forced;
+    let (kept, mut wanted): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_changed);
+    delivery.kept = kept.into_iter().map(|copy| copy.path).collect();
+    let beside = [(results.subtitles, &places.subtitles), (results.film, &places.film)];
+    for (output, path) in beside.into_iter().filter_map(|(output, path)| Some((output?, path))) {
+        if digest_of(path) != Some(output.digest) {
+            wanted.push(Wanted { output: output.clone(), path: path.clone() });
+        }
+    }
+    write(session, &wanted, places, state, is_forced).await?;
+    delivery.film = results.film.map(|film| (places.film.clone(), film.size_bytes));
+    delivery.subtitles = results.subtitles.map(|_| places.subtitles.clone());
+    Ok(delivery)
+}
+
+/// Writes files whose bytes are noted as ours before and after, so that a death in between leaves none that the next run does not know.
+async fn write(
+    session: &Session,
+    wanted: &[Wanted],
+    places: &Places,
+    state: &mut State,
+    is_forced: bool,
+) -> Result<(), Failure> {
+    if wanted.iter().any(|file| file.path.starts_with(&places.copies)) {
+        check_copies(places)?;
+    }
+    let may_replace = |state: &State, path: &Path| is_forced || state.is_ours(path);
+    let existing: Vec<Existing> = wanted
+        .iter()
+        .map(|file| if may_replace(state, &file.path) { Existing::Replace } else { Existing::Keep })
+        .collect();
+    for file in wanted {
+        state.announce(&file.path, file.output.digest);
+    }
+    state.save(&places.state)?;
+    for (file, existing) in wanted.iter().zip(existing) {
+        let written = save::save(session, &file.output, &file.path, existing).await;
+        written.map_err(|failure| {
+            failure.hint("what was made is kept: run the same command again once the file can be written")
+        })?;
+        state.wrote(&file.path, file.output.digest);
+    }
+    Ok(())
+}
+
+/// Writes a file of our own making, unless somebody else wrote or changed the one that is there.
+pub fn write_own(
+    path: &Path,
+    bytes: &[u8],
+    places: &Places,
+    state: &mut State,
+    is_forced: bool,
+) -> Result<(), Failure> {
+    let digest = reel_protocol::Digest::from_bytes(*blake3::hash(bytes).as_bytes());
+    if digest_of(path) == Some(digest) {
+        return Ok(());
+    }
+    if save::is_taken(path) && !state.is_ours(path) && !is_forced {
+        return Err(Failure::exists(path));
+    }
+    state.announce(path, digest);
+    state.save(&places.state)?;
+    save::replace(path, bytes)?;
+    state.wrote(path, digest);
+    Ok(())
+}
+
+/// What a step made or what was supplied, as an output to fetch.
+fn output_of(step: &StepReport) -> Option<Output> {
+    Some(Output {
+        digest: step.digest?,
+        media_type: step.media_type.clone()?,
+        // Not needed to fetch it.
+        size_bytes: 0,
+        width: None,
+        height: None,
+        duration_s: None,
+        path: step.path.clone().unwrap_or_default(),
+        text: None,
+    })
+}
+
+/// Names the files that were left alone.
+pub fn kept_words(kept: &[PathBuf]) -> Option<String> {
+    let first = kept.first()?;
+    let others = if kept.len() > 1 { format!(" and {} more", kept.len() - 1) } else { String::new() };
+    Some(format!(
+        "{}{others} was changed by hand and is left as it is; the film has what was made: name the file in the project file to use it, or --force replaces it",
+        table::path(first)
+    ))
+}

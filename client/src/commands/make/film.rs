@@ -1,0 +1,166 @@
+//! From a storyboard to its film: the work is handed in, followed, and its results are written.
+
+use std::time::Instant;
+
+use reel_client::Session;
+use reel_protocol::{StoryMakeParams, TaskState, TaskView};
+use reel_story::project::Project;
+
+use super::{
+    Args,
+    args::Stage,
+    deliver::{self, Delivery},
+    finish::{Run, finish},
+    media, pack,
+    places::Places,
+    report::Results,
+    stages::Stages,
+    stale,
+    state::{FilmRecord, Reviewed, State},
+    storyboard::Storyboard,
+    submit,
+    summary::StaleShot,
+    watch::watch,
+};
+use crate::{
+    context::Context, exit::Exit, failure::Failure, signals::Interrupts, table, tasks,
+    waiting::unless_interrupted,
+};
+
+/// A story, and how far it is to go.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// The command line.
+    pub args: &'a Args,
+    /// The files.
+    pub places: &'a Places,
+    /// The project.
+    pub storyboard: &'a Storyboard,
+    /// Where to stop; None is the film.
+    pub until: Option<Stage>,
+}
+
+/// Makes the film, or what comes before it.
+pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Result<Exit, Failure> {
+    let (begun, output) = (Instant::now(), context.output);
+    let session = context.session().await?;
+    let mut interrupts = Interrupts::listen();
+    context.note_version(&session.client());
+    let project = &work.storyboard.project;
+    say_drafts(context, &session, work).await?;
+    let handing_in = async {
+        let named = media::put(&session, project, work.places.directory()).await?;
+        let params = submit::params(work.args, &named, work.until)?;
+        let submitted = submit::submit(&session, &params, work.places, state).await?;
+        Ok((named, submitted))
+    };
+    let (named, submitted) = unless_interrupted(&mut interrupts, handing_in).await?;
+    if submitted.is_earlier {
+        output.note(&format!("task {} is at work on it already: going on with it", submitted.id));
+    }
+    if let Some(former) = submitted.former {
+        output.warn(&format!(
+            "task {former} still works on the story as it was: reel cancel {former} gives up what nobody paid for yet"
+        ));
+    }
+    let stages = Stages::of(project, &work.args.only, work.until);
+    let task = watch(output, &session, submitted.id, stages, &mut interrupts).await?;
+    let Some(results) = Results::read(&session, &task).await? else {
+        forget(work, state, &task)?;
+        return Err(Failure::of_task(&task).unwrap_or_else(|| {
+            Failure::new(Exit::Internal, "internal", format!("task {} made no report", task.id))
+        }));
+    };
+    let delivering = conclude(&session, work, &named, &task, &results, state, begun);
+    let run = unless_interrupted(&mut interrupts, delivering).await?;
+    finish(output, work.places, &run)
+}
+
+/// Says at the start which results will be drafts, as far as that is known.
+async fn say_drafts(context: &Context, session: &Session, work: &Work<'_>) -> Result<(), Failure> {
+    let project = &work.storyboard.project;
+    let has_pictures =
+        work.until != Some(Stage::Voices) && media::own_pictures(project) < project.shots.len();
+    if has_pictures && tasks::has_only_draft(session, "image").await? {
+        context.output.warn("draft pictures: no provider configured; reel providers add");
+    }
+    let is_spoken =
+        project.shots.iter().any(|shot| shot.voice_file.is_empty() && !shot.text.trim().is_empty());
+    if is_spoken && tasks::has_only_draft(session, "voice").await? {
+        context.output.warn(
+            "silence in place of voices: no provider speaks; install espeak-ng (Debian: apt install espeak-ng) or reel providers add",
+        );
+    }
+    Ok(())
+}
+
+/// Writes what was made, and notes it.
+async fn conclude<'a>(
+    session: &Session,
+    work: &Work<'_>,
+    named: &Project,
+    task: &'a TaskView,
+    results: &'a Results<'a>,
+    state: &mut State,
+    begun: Instant,
+) -> Result<Run<'a>, Failure> {
+    let (places, is_forced) = (work.places, work.args.force);
+    let report = &results.report;
+    let delivery = deliver::deliver(session, results, places, state, is_forced).await?;
+    let project = &work.storyboard.project;
+    let has_no_renderer = task.error.as_ref().is_some_and(|error| error.code == StoryMakeParams::NO_RENDERER);
+    let pack = if has_no_renderer {
+        Some(pack::write_player(report, project, &delivery, places, state, is_forced)?)
+    } else {
+        None
+    };
+    let is_reviewed =
+        work.args.review && work.until == Some(Stage::Pictures) && task.state == TaskState::Succeeded;
+    let review = if is_reviewed {
+        state.reviewed = Some(Reviewed { project: work.storyboard.digest(), has_pictures: true });
+        Some(pack::write_pictures(report, project, &delivery, places, state)?)
+    } else {
+        None
+    };
+    let stale = note_shots(work, named, results, state);
+    note_film(results, &delivery, task, state);
+    forget(work, state, task)?;
+    Ok(Run { task, results, delivery, stale, pack, review, begun })
+}
+
+/// Notes what each shot was made from, and returns what was made anew.
+fn note_shots(work: &Work<'_>, named: &Project, results: &Results<'_>, state: &mut State) -> Vec<StaleShot> {
+    let mut found = Vec::new();
+    for report in &results.report.shots {
+        let Some(shot) = named.shots.iter().find(|shot| shot.id == report.id) else { continue };
+        let former = state.shots.get(&report.id);
+        if let Some(former) = former {
+            let stages = stale::stale(named, shot, report, former, &work.args.redo);
+            if !stages.is_empty() {
+                found.push(StaleShot { shot: report.id.clone(), stages });
+            }
+        }
+        let record = stale::record(named, shot, report, former);
+        state.shots.insert(report.id.clone(), record);
+    }
+    found
+}
+
+fn note_film(results: &Results<'_>, delivery: &Delivery, task: &TaskView, state: &mut State) {
+    if let (Some(film), Some((path, _))) = (results.film, &delivery.film) {
+        state.film = Some(FilmRecord {
+            path: table::path(path),
+            digest: film.digest,
+            duration_s: results.report.duration_s,
+            task: Some(task.id),
+        });
+    }
+}
+
+/// The task's results are written, or it has none: the next run hands in another one.
+fn forget(work: &Work<'_>, state: &mut State, task: &TaskView) -> Result<(), Failure> {
+    if task.state.is_finished() {
+        state.running = None;
+    }
+    state.save(&work.places.state)
+}

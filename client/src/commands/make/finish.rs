@@ -1,0 +1,192 @@
+//! Says what a run came to, and ends it with the exit code for it.
+
+use std::{path::Path, time::Instant};
+
+use reel_protocol::{Cost, Downgrade, ShotReport, StoryMakeParams, TaskId, TaskView};
+use serde::Serialize;
+
+use super::{
+    deliver::{Delivery, kept_words},
+    outline::{clock, count},
+    pack::Pack,
+    places::Places,
+    report::Results,
+    stale::stages,
+    summary::{Counts, StaleShot, cost_words, stale_lines},
+    trouble::{Trouble, missing_words, troubles},
+};
+use crate::{
+    exit::Exit,
+    failure::{Failure, Shown},
+    output::Output,
+    table, units,
+};
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The task.
+    pub task: &'a TaskView,
+    /// What it made.
+    pub results: &'a Results<'a>,
+    /// What was written.
+    pub delivery: Delivery,
+    /// What was made anew, and why.
+    pub stale: Vec<StaleShot>,
+    /// What stands for a film that could not be joined.
+    pub pack: Option<Pack>,
+    /// The page to look at, with `--review`.
+    pub review: Option<std::path::PathBuf>,
+    /// When the command began.
+    pub begun: Instant,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    film: Option<String>,
+    subtitles: Option<String>,
+    project: String,
+    directory: String,
+    player: Option<String>,
+    narration: Option<String>,
+    review: Option<String>,
+    task: TaskId,
+    duration_s: f64,
+    frames: u64,
+    size_bytes: Option<u64>,
+    counts: &'a Counts,
+    stale: &'a [StaleShot],
+    downgrades: &'a [Downgrade],
+    cost: Option<&'a Cost>,
+    kept: Vec<String>,
+    shots: Vec<ShotDocument<'a>>,
+    troubles: &'a [Trouble],
+    error: Option<&'a Shown>,
+}
+
+#[derive(Serialize)]
+struct ShotDocument<'a> {
+    #[serde(flatten)]
+    report: &'a ShotReport,
+    files: Vec<String>,
+}
+
+/// Prints the summary, or why there is no film.
+pub fn finish(output: Output, places: &Places, run: &Run<'_>) -> Result<Exit, Failure> {
+    let report = &run.results.report;
+    let counts = Counts::of(report);
+    let troubles = troubles(report);
+    let failure = failure(run, places, &troubles);
+    output.document(&document(places, run, &counts, &troubles, failure.as_ref()))?;
+    for line in troubles.iter().flat_map(Trouble::lines) {
+        output.warn(&line);
+    }
+    for line in stale_lines(&run.stale).iter().chain(&counts.lines()) {
+        output.note(line);
+    }
+    for downgrade in &report.downgrades {
+        output.warn(&downgrade.message);
+    }
+    if let Some(words) = kept_words(&run.delivery.kept) {
+        output.warn(&words);
+    }
+    if let Some(unread) = run.pack.as_ref().map(|pack| pack.unread).filter(|unread| *unread > 0) {
+        output.warn(&format!("{} not in narration.wav, as it is no WAV file", count(unread, "voice")));
+    }
+    output.note(&length_words(run));
+    let paths: Vec<&Path> = run
+        .delivery
+        .film
+        .iter()
+        .map(|(film, _)| film.as_path())
+        .chain(run.pack.iter().map(|pack| pack.player.as_path()))
+        .chain(run.review.as_deref())
+        .collect();
+    output.paths(&paths)?;
+    let Some(failure) = failure else { return Ok(Exit::Done) };
+    output.warn(&format!("error: {}", failure.error.message));
+    if let Some(hint) = &failure.error.hint {
+        output.warn(&format!("  hint: {hint}"));
+    }
+    Ok(failure.exit)
+}
+
+/// `0:58 at 1920x1080, 12 MB; cost: nothing; in 35 s`.
+fn length_words(run: &Run<'_>) -> String {
+    let report = &run.results.report;
+    let about = if report.is_estimate { "about " } else { "" };
+    let shots = count(report.shots.len(), "shot");
+    let size = run.delivery.film.as_ref().map(|(_, bytes)| format!(", {}", units::bytes(*bytes)));
+    let took = units::span(run.begun.elapsed());
+    format!(
+        "{shots}, {about}{}{}; {}; in {took}",
+        clock(report.duration_s),
+        size.unwrap_or_default(),
+        cost_words(report.cost.as_ref())
+    )
+}
+
+/// Why the run has no film though one was asked for.
+fn failure(run: &Run<'_>, places: &Places, troubles: &[Trouble]) -> Option<Failure> {
+    let mut failure = Failure::of_task(run.task)?;
+    let again = "run the same command again: only what is missing is made";
+    let project = table::path(&places.project);
+    match failure.error.code.as_str() {
+        StoryMakeParams::SHOTS_MISSING => {
+            let missing = missing_words(troubles, &run.results.report);
+            failure.error.message = format!("{missing}, so no film was joined; everything else is kept");
+            failure.error.hint =
+                Some(format!("{again}; --allow-missing joins a film with cards in their places"));
+        }
+        StoryMakeParams::NO_RENDERER => {
+            let player = run.pack.as_ref().map(|pack| table::path(&pack.player)).unwrap_or_default();
+            failure.error.message =
+                format!("no film was joined, as ffmpeg is not installed; look at {player}");
+            failure.error.hint = Some(format!("install ffmpeg (Debian: apt install ffmpeg), then {again}"));
+        }
+        StoryMakeParams::OVER_BUDGET => {
+            failure.error.hint = Some(format!("{again}; a larger --budget, or own pictures in {project}"));
+        }
+        _ => {}
+    }
+    Some(failure)
+}
+
+fn document<'a>(
+    places: &Places,
+    run: &'a Run<'_>,
+    counts: &'a Counts,
+    troubles: &'a [Trouble],
+    failure: Option<&'a Failure>,
+) -> Document<'a> {
+    let report = &run.results.report;
+    let delivery = &run.delivery;
+    let shots = report.shots.iter().map(|shot| ShotDocument {
+        report: shot,
+        files: stages(shot)
+            .filter_map(|(stage, ..)| delivery.copies.get(&(shot.id.clone(), stage)))
+            .map(|path| table::path(path))
+            .collect(),
+    });
+    Document {
+        film: delivery.film.as_ref().map(|(path, _)| table::path(path)),
+        subtitles: delivery.subtitles.as_deref().map(table::path),
+        project: table::path(&places.project),
+        directory: table::path(&places.copies),
+        player: run.pack.as_ref().map(|pack| table::path(&pack.player)),
+        narration: run.pack.as_ref().map(|pack| table::path(&pack.narration)),
+        review: run.review.as_deref().map(table::path),
+        task: run.task.id,
+        duration_s: report.duration_s,
+        frames: report.frames,
+        size_bytes: delivery.film.as_ref().map(|(_, bytes)| *bytes),
+        counts,
+        stale: &run.stale,
+        downgrades: &report.downgrades,
+        cost: report.cost.as_ref(),
+        kept: delivery.kept.iter().map(|path| table::path(path)).collect(),
+        shots: shots.collect(),
+        troubles,
+        error: failure.map(|failure| &failure.error),
+    }
+}

@@ -1,0 +1,154 @@
+//! Own pictures, recordings, clips and music of a project: checked, and put into the daemon's store.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use reel_client::Session;
+use reel_story::project::Project;
+
+use super::read_file::missing;
+use crate::{exit::Exit, failure::Failure, inputs, table};
+
+/// What a file has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Picture,
+    Sound,
+    Video,
+}
+
+impl Kind {
+    fn fits(self, media_type: &str) -> bool {
+        let (family, _) = media_type.split_once('/').unwrap_or((media_type, ""));
+        match self {
+            Self::Picture => family == "image",
+            Self::Sound => family == "audio",
+            Self::Video => family == "video",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Picture => "a picture",
+            Self::Sound => "a sound",
+            Self::Video => "a video",
+        }
+    }
+}
+
+/// A field that names a file.
+struct Field<'a> {
+    /// Such as `shot a3: picture_file`.
+    place: String,
+    path: &'a mut String,
+    kind: Kind,
+}
+
+/// Fields that name a file, in the order of the project.
+fn fields(project: &mut Project) -> Vec<Field<'_>> {
+    let field = |place: String, path, kind| Field { place, path, kind };
+    let mut found = vec![field("[video] music".to_owned(), &mut project.video.music, Kind::Sound)];
+    for character in &mut project.characters {
+        let place = format!("character {}: sheet", character.id);
+        found.push(field(place, &mut character.sheet, Kind::Picture));
+    }
+    for shot in &mut project.shots {
+        let place = |name: &str| format!("shot {}: {name}", shot.id);
+        found.push(field(place("picture_file"), &mut shot.picture_file, Kind::Picture));
+        found.push(field(place("voice_file"), &mut shot.voice_file, Kind::Sound));
+        found.push(field(place("clip_file"), &mut shot.clip_file, Kind::Video));
+    }
+    found.retain(|field| !field.path.is_empty());
+    found
+}
+
+/// Fails where a file is not there, before anything is asked for. `directory` is where the paths begin.
+pub fn check(project: &Project, directory: &Path) -> Result<(), Failure> {
+    let mut project = project.clone();
+    let mut failures = fields(&mut project).into_iter().filter_map(|field| {
+        let path = directory.join(field.path.as_str());
+        let failure = match std::fs::metadata(&path) {
+            Ok(found) if found.is_file() => return None,
+            Ok(_) => {
+                Failure::new(Exit::NoInput, "no_input", format!("{} is no regular file", table::path(&path)))
+            }
+            Err(error) => missing(&path, &error),
+        };
+        Some(named(failure, &field.place))
+    });
+    let Some(mut first) = failures.next() else { return Ok(()) };
+    let others = failures.count();
+    if others > 0 {
+        let message = &first.error.message;
+        first.error.message = format!("{message} (and {others} more files that cannot be read)");
+    }
+    Err(first)
+}
+
+/// The project with the digests of its files in place of their paths. The files are in the daemon's store then.
+pub async fn put(session: &Session, project: &Project, directory: &Path) -> Result<Project, Failure> {
+    let mut project = project.clone();
+    let mut known: HashMap<PathBuf, (String, String)> = HashMap::new();
+    for field in fields(&mut project) {
+        let path = directory.join(field.path.as_str());
+        let (digest, media_type) = if let Some(known) = known.get(&path) {
+            known.clone()
+        } else {
+            let put = inputs::put_file(session, &path).await;
+            let (digest, media_type) = put.map_err(|failure| named(failure, &field.place))?;
+            let taken = (digest.to_string(), media_type);
+            known.insert(path.clone(), taken.clone());
+            taken
+        };
+        if !field.kind.fits(&media_type) {
+            let message = format!("{} is not {}: it is {media_type}", table::path(&path), field.kind.words());
+            return Err(named(Failure::new(Exit::BadData, "bad_data", message), &field.place));
+        }
+        *field.path = digest;
+    }
+    Ok(project)
+}
+
+/// How many shots have an own picture, voice or clip.
+pub fn own_pictures(project: &Project) -> usize {
+    project.shots.iter().filter(|shot| !shot.picture_file.is_empty() || !shot.clip_file.is_empty()).count()
+}
+
+/// A file whose content does not hold is bad data, whatever the daemon's code for it.
+fn named(mut failure: Failure, place: &str) -> Failure {
+    failure.error.message = format!("{place}: {}", failure.error.message);
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use reel_story::project::read_toml;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_named_with_its_shot_and_field() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("there.png"), "x").unwrap();
+        std::fs::create_dir(directory.path().join("dir")).unwrap();
+        for (fields, words) in [
+            ("picture_file = \"there.png\"", None),
+            ("picture_file = \"gone.png\"", Some("shot a1: picture_file: cannot read")),
+            ("voice_file = \"dir\"", Some("shot a1: voice_file: ")),
+            (
+                "picture_file = \"there.png\"\nclip_file = \"c.mp4\"\nvoice_file = \"v.wav\"",
+                Some("(and 1 more"),
+            ),
+        ] {
+            let text = format!("version = 1\n[[shots]]\nid = \"a1\"\ntext = \"One.\"\n{fields}\n");
+            let checked = check(&read_toml(&text).unwrap(), directory.path());
+            let message = checked.as_ref().err().map(|failure| failure.error.message.as_str());
+            match words {
+                None => assert_eq!(message, None),
+                Some(words) => assert!(message.is_some_and(|message| message.contains(words)), "{message:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `reel make`: from a story to its film.
+//!
+//! `args` are the flags, and `places` the files of a story. `storyboard` reads or splits it into the project that a person changes, and
+//! `outline` shows that. `media` puts own files into the daemon's store, `submit` hands the work in, `watch` follows it on a `screen` that
+//! counts by `stages`, `report` reads what it made, `deliver` writes that beside the story, and `finish` says what it came to, in the words of
+//! `summary` and `trouble`. `state` is remembered between the runs; `stale` tells by it what was made anew, and why. `pack` writes the pages and
+//! the narration (`page`, `wav`) with which a story can be looked at without a film.
+
+mod args;
+mod deliver;
+mod film;
+mod finish;
+mod media;
+mod outline;
+mod pack;
+mod page;
+mod places;
+mod read_file;
+mod report;
+mod screen;
+mod stages;
+mod stale;
+mod state;
+mod storyboard;
+mod submit;
+mod summary;
+mod trouble;
+mod watch;
+mod wav;
+
+use reel_story::project::Project;
+
+pub use self::args::Args;
+use self::{
+    args::Stage,
+    film::Work,
+    outline::{Outline, count},
+    places::Places,
+    state::{Reviewed, State},
+    storyboard::Storyboard,
+};
+use crate::{context::Context, exit::Exit, failure::Failure, output::Output, table};
+
+/// Makes the film, or what comes before it.
+pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
+    let output = context.output;
+    let places = Places::of(&args.story, args.output.as_deref())?;
+    let (mut state, damage) = State::load(&places.state)?;
+    let storyboard = Storyboard::open(&args, &places, &state)?;
+    check_ids(&args, &storyboard.project)?;
+    media::check(&storyboard.project, places.directory())?;
+    if let Some(damage) = damage {
+        output.warn(&damage);
+    }
+    let until = until(&args, &state, &storyboard);
+    if args.dry_run {
+        say_story(output, &storyboard, &places);
+        let exit = show(output, &storyboard, &places, false)?;
+        if storyboard.is_new() {
+            output.note(
+                "nothing was written; --until storyboard writes the shots to a file that you can change",
+            );
+        }
+        return Ok(exit);
+    }
+    if until.is_none() && args.only.is_empty() {
+        deliver::check(&places, &state, args.force)?;
+    }
+    let is_written = storyboard.is_unwritten();
+    if is_written {
+        storyboard.write(&places.project)?;
+    }
+    say_story(output, &storyboard, &places);
+    say_written(output, &storyboard, &places, is_written);
+    if let Some(split) = &storyboard.split {
+        state.split = Some(split.clone());
+        state.save(&places.state)?;
+    }
+    if until == Some(Stage::Storyboard) {
+        if args.review {
+            return review(output, &storyboard, &places, &mut state, is_written);
+        }
+        return show(output, &storyboard, &places, is_written);
+    }
+    let work = Work { args: &args, places: &places, storyboard: &storyboard, until };
+    film::make(context, &work, &mut state).await
+}
+
+/// Where to stop. With `--review`, what was not looked at yet is next; after a change of the project file the pictures are looked at again.
+fn until(args: &Args, state: &State, storyboard: &Storyboard) -> Option<Stage> {
+    if !args.review {
+        return args.until;
+    }
+    match &state.reviewed {
+        None => Some(Stage::Storyboard),
+        Some(reviewed) if reviewed.has_pictures && reviewed.project == storyboard.digest() => None,
+        Some(_) => Some(Stage::Pictures),
+    }
+}
+
+/// Fails where `--only` or `--redo` name a shot that is not there.
+fn check_ids(args: &Args, project: &Project) -> Result<(), Failure> {
+    let named = args.only.iter().chain(args.redo.iter().map(|redo| &redo.id));
+    for id in named {
+        if !project.shots.iter().any(|shot| shot.id == *id) {
+            let mut known: Vec<&str> = project.shots.iter().take(10).map(|shot| shot.id.as_str()).collect();
+            if project.shots.len() > known.len() {
+                known.push("…");
+            }
+            return Err(Failure::usage(format!("there is no shot {id}; the shots are {}", known.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+/// Prints the shots, their places by estimated lengths, and what they need.
+fn show(output: Output, storyboard: &Storyboard, places: &Places, is_written: bool) -> Result<Exit, Failure> {
+    let outline = Outline::of(storyboard, places, is_written)?;
+    output.document(&outline)?;
+    outline.show(output, &storyboard.project)?;
+    Ok(Exit::Done)
+}
+
+/// Shows the storyboard on a page, and stops.
+fn review(
+    output: Output,
+    storyboard: &Storyboard,
+    places: &Places,
+    state: &mut State,
+    is_written: bool,
+) -> Result<Exit, Failure> {
+    let outline = Outline::of(storyboard, places, is_written)?;
+    state.reviewed = Some(Reviewed { project: storyboard.digest(), has_pictures: false });
+    let page = pack::write_storyboard(&storyboard.project, &outline.placed(), places, state)?;
+    output.document(&outline)?;
+    output.paths(&[&page])?;
+    output.note("look at the shots, and change what you like; the same command again makes their pictures");
+    Ok(Exit::Done)
+}
+
+/// What has to be known about the story and its project.
+fn say_story(output: Output, storyboard: &Storyboard, places: &Places) {
+    let path = table::path(&places.project);
+    if storyboard.is_story_changed {
+        output.warn(&format!(
+            "the story was changed since {path} was made from it; the shots are those of {path}: --resplit has it follow the story"
+        ));
+    }
+    if let Some(resplit) = &storyboard.resplit {
+        output.note(&format!(
+            "split anew: {} as they were, {} with another text, {} new, {} gone",
+            count(resplit.kept, "shot"),
+            resplit.changed.len(),
+            resplit.added.len(),
+            resplit.removed.len()
+        ));
+        for change in &resplit.changed {
+            output.note(&format!("{}: now {:?}, before {:?}", change.id, change.after, change.before));
+        }
+        if !resplit.added.is_empty() {
+            output.note(&format!("new: {}", resplit.added.join(", ")));
+        }
+        for (id, text) in &resplit.removed {
+            output.note(&format!("{id} is gone: {text:?}"));
+        }
+    }
+}
+
+/// What was written to the project file, or would be.
+fn say_written(output: Output, storyboard: &Storyboard, places: &Places, is_written: bool) {
+    let path = table::path(&places.project);
+    for edit in &storyboard.edits {
+        let before =
+            if edit.before.is_empty() { String::new() } else { format!(" (it was {})", edit.before) };
+        output.note(&format!("set {} = {} in {path}{before}", edit.field, edit.after));
+    }
+    if storyboard.is_new() && is_written {
+        output.note(&format!("wrote {path}; change what you like there"));
+    } else if storyboard.assigned > 0 {
+        output.note(&format!("gave ids to {} in {path}", count(storyboard.assigned, "new shot")));
+    }
+}

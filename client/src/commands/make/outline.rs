@@ -1,0 +1,150 @@
+//! The shots of a story as they would be placed, with estimated lengths, as a table and as JSON.
+
+use reel_story::{
+    project::{Project, Scene, Shot},
+    speaking_time,
+    timeline::{Change, Pace, ShotLength, Timeline, f64_samples, samples_at, timeline},
+};
+use serde::Serialize;
+
+use super::{places::Places, stale::narration, storyboard::Storyboard};
+use crate::{exit::Exit, failure::Failure, output::Output, table};
+
+/// The shots of a story, placed by estimate.
+#[derive(Debug, Serialize)]
+pub struct Outline<'a> {
+    project: String,
+    /// Whether the project file was written now.
+    is_written: bool,
+    /// Whether the story is another one than the project was split from.
+    is_story_changed: bool,
+    shots: Vec<ShotOutline<'a>>,
+    scenes: &'a [Scene],
+    duration_s: f64,
+    frames: u64,
+    spoken_characters: usize,
+    pictures: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ShotOutline<'a> {
+    start_s: f64,
+    duration_s: f64,
+    /// About how long the text takes to be spoken.
+    speech_s: f64,
+    #[serde(flatten)]
+    shot: &'a Shot,
+}
+
+impl<'a> Outline<'a> {
+    /// Places the shots.
+    pub fn of(storyboard: &'a Storyboard, places: &Places, is_written: bool) -> Result<Self, Failure> {
+        let project = &storyboard.project;
+        let (speech, timeline) = place(project, storyboard.language())?;
+        let seconds = |samples: u64| samples as f64 / f64_samples(1.0) as f64;
+        let shots = project.shots.iter().zip(&timeline.shots).zip(&speech);
+        let shots: Vec<ShotOutline<'_>> = shots
+            .map(|((shot, placed), speech)| ShotOutline {
+                start_s: seconds(samples_at(placed.start_frame, timeline.fps)),
+                duration_s: placed.frames as f64 / f64::from(timeline.fps),
+                speech_s: seconds(*speech),
+                shot,
+            })
+            .collect();
+        let is_made = |shot: &&Shot| shot.picture_file.is_empty() && shot.clip_file.is_empty();
+        let is_spoken = |shot: &&Shot| shot.voice_file.is_empty();
+        Ok(Self {
+            project: table::path(&places.project),
+            is_written,
+            is_story_changed: storyboard.is_story_changed,
+            scenes: &project.scenes,
+            duration_s: seconds(timeline.samples),
+            frames: timeline.frames,
+            spoken_characters: project
+                .shots
+                .iter()
+                .filter(is_spoken)
+                .map(|shot| narration(shot).chars().count())
+                .sum(),
+            pictures: project.shots.iter().filter(is_made).count(),
+            shots,
+        })
+    }
+
+    /// When each shot begins, and how long it lasts, in seconds.
+    pub fn placed(&self) -> Vec<(f64, f64)> {
+        self.shots.iter().map(|shot| (shot.start_s, shot.duration_s)).collect()
+    }
+
+    /// Prints the table, and what all shots come to.
+    pub fn show(&self, output: Output, project: &Project) -> Result<(), Failure> {
+        let rows: Vec<[String; 4]> = self
+            .shots
+            .iter()
+            .map(|found| {
+                let text = if found.shot.text.is_empty() { "(silent)" } else { &found.shot.text };
+                [
+                    found.shot.id.clone(),
+                    clock(found.start_s),
+                    format!("{:.1} s", found.duration_s),
+                    text.to_owned(),
+                ]
+            })
+            .collect();
+        output.data(&table::columns(["SHOT", "AT", "TAKES", "TEXT"], &rows, output.width()))?;
+        output.note(&format!(
+            "{} in {}, about {} at {} and {} frames a second; {} to speak, {} to make",
+            count(rows.len(), "shot"),
+            count(project.scenes.len(), "scene"),
+            clock(self.duration_s),
+            project.video.size,
+            project.video.fps,
+            count(self.spoken_characters, "character"),
+            count(self.pictures, "picture"),
+        ));
+        Ok(())
+    }
+}
+
+/// `1 shot`, `2 shots`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A time within the film.
+pub fn clock(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    format!("{}:{:02}", whole / 60, whole % 60)
+}
+
+/// The samples of each shot's speech as estimated, and where the shots are.
+fn place(project: &Project, language: Option<&str>) -> Result<(Vec<u64>, Timeline), Failure> {
+    let spoken = |shot: &Shot| f64_samples(speaking_time(narration(shot), language).as_secs_f64());
+    let speech: Vec<u64> = project.shots.iter().map(spoken).collect();
+    let lengths: Vec<ShotLength> =
+        project.shots.iter().zip(&speech).map(|(shot, speech)| length(project, shot, *speech)).collect();
+    let video = &project.video;
+    let transition_frames = (video.transition_s * f64::from(video.fps)).round() as u32;
+    let pace = Pace { transition_frames, ..Pace::new(video.fps) };
+    let timeline = timeline(&pace, &lengths)
+        .map_err(|error| Failure::new(Exit::BadData, "bad_data", error.to_string()))?;
+    Ok((speech, timeline))
+}
+
+fn length(project: &Project, shot: &Shot, speech: u64) -> ShotLength {
+    ShotLength {
+        speech,
+        least: f64_samples(shot.min_s),
+        hold: f64_samples(shot.hold_s),
+        change: change(project, shot),
+    }
+}
+
+/// How the film changes to this shot.
+pub fn change(project: &Project, shot: &Shot) -> Change {
+    use reel_story::project::{Change as Usual, ShotChange};
+    match (shot.transition, project.video.transition) {
+        (ShotChange::Cut, _) | (ShotChange::Usual, Usual::Cut) => Change::Cut,
+        (ShotChange::Dissolve, _) | (ShotChange::Usual, Usual::Dissolve) => Change::Dissolve,
+    }
+}

@@ -1,0 +1,153 @@
+//! Which files belong to a story.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use crate::{failure::Failure, table};
+
+/// The ending of project files.
+const PROJECT: &str = ".reel.toml";
+
+/// The files of a story: those that a person changes, and those that are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The story; None where it comes from standard input, or where the project file was named.
+    pub story: Option<PathBuf>,
+    /// The project file.
+    pub project: PathBuf,
+    /// What this command remembers between its runs.
+    pub state: PathBuf,
+    /// The directory of pictures, voices and clips.
+    pub copies: PathBuf,
+    /// The film.
+    pub film: PathBuf,
+    /// The subtitles beside the film.
+    pub subtitles: PathBuf,
+}
+
+/// Whether the story is read from standard input.
+pub fn is_stdin(story: &Path) -> bool {
+    story == Path::new("-")
+}
+
+impl Places {
+    /// `DIR/x.txt` has its project in `DIR/x.reel.toml` and its film in `DIR/x.mp4`. A story from standard input has them beside the film.
+    pub fn of(story: &Path, output: Option<&Path>) -> Result<Self, Failure> {
+        let output = output.map(|output| checked_output(story, output)).transpose()?;
+        let named = match (&output, is_stdin(story)) {
+            (Some(output), true) => output.as_path(),
+            (None, true) => {
+                return Err(Failure::usage(
+                    "a story from standard input needs -o FILM.mp4, which names its files",
+                ));
+            }
+            (_, false) => story,
+        };
+        let is_project = is_project(story);
+        let stem = stem(named);
+        if stem.is_empty() {
+            return Err(Failure::usage(format!(
+                "{} has no name for the files beside it",
+                table::path(story)
+            )));
+        }
+        let beside = |before: &str, after: &str| {
+            let mut name = OsString::from(before);
+            name.push(&stem);
+            name.push(after);
+            named.with_file_name(name)
+        };
+        let film = output.clone().unwrap_or_else(|| beside("", ".mp4"));
+        Ok(Self {
+            story: (!is_project && !is_stdin(story)).then(|| story.to_owned()),
+            project: if is_project { story.to_owned() } else { beside("", PROJECT) },
+            state: beside(".", ".reel-state.json"),
+            copies: beside("", ".reel"),
+            subtitles: film.with_extension("srt"),
+            film,
+        })
+    }
+
+    /// The directory of the project file, from which the paths in it begin.
+    pub fn directory(&self) -> &Path {
+        self.project.parent().unwrap_or(Path::new(""))
+    }
+}
+
+fn is_project(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(PROJECT.as_bytes()))
+}
+
+/// `x` of `x.txt`, and of `x.reel.toml`.
+fn stem(path: &Path) -> OsString {
+    let stem = path.file_stem().unwrap_or_default();
+    if is_project(path) {
+        Path::new(stem).file_stem().unwrap_or_default().to_owned()
+    } else {
+        stem.to_owned()
+    }
+}
+
+/// `-o` names a file that ends in `.mp4`, or a directory in which the film has the story's name.
+fn checked_output(story: &Path, output: &Path) -> Result<PathBuf, Failure> {
+    if is_stdin(output) {
+        return Err(Failure::usage("a film is written to a file: -o FILM.mp4"));
+    }
+    if output.is_dir() && !is_stdin(story) {
+        let mut name = stem(story);
+        name.push(".mp4");
+        return Ok(output.join(name));
+    }
+    if output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("mp4")) {
+        return Ok(output.to_owned());
+    }
+    Err(Failure::usage(format!("{} does not end in .mp4, the form of the film", table::path(output))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_beside_the_story_or_where_it_was_asked_for() {
+        for (story, output, expected) in [
+            ("a/x.txt", None, ["a/x.reel.toml", "a/.x.reel-state.json", "a/x.reel", "a/x.mp4", "a/x.srt"]),
+            ("x", None, ["x.reel.toml", ".x.reel-state.json", "x.reel", "x.mp4", "x.srt"]),
+            (
+                "a/x.reel.toml",
+                None,
+                ["a/x.reel.toml", "a/.x.reel-state.json", "a/x.reel", "a/x.mp4", "a/x.srt"],
+            ),
+            (
+                "it's 50%.v2.md",
+                Some("out/f.MP4"),
+                [
+                    "it's 50%.v2.reel.toml",
+                    ".it's 50%.v2.reel-state.json",
+                    "it's 50%.v2.reel",
+                    "out/f.MP4",
+                    "out/f.srt",
+                ],
+            ),
+            (
+                "-",
+                Some("f/g.mp4"),
+                ["f/g.reel.toml", "f/.g.reel-state.json", "f/g.reel", "f/g.mp4", "f/g.srt"],
+            ),
+        ] {
+            let places = Places::of(Path::new(story), output.map(Path::new)).unwrap();
+            let found = [places.project, places.state, places.copies, places.film, places.subtitles];
+            assert_eq!(found, expected.map(PathBuf::from), "{story}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_film_is_refused() {
+        for (story, output) in [("-", None), ("x.txt", Some("x.avi")), ("x.txt", Some("-")), ("..", None)] {
+            let failure = Places::of(Path::new(story), output.map(Path::new)).unwrap_err();
+            assert_eq!(failure.exit, crate::exit::Exit::Usage, "{story} {output:?}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What a task that worked on a story has made: its film, its subtitles and its report.
+
+use std::io::Read as _;
+
+use reel_client::Session;
+use reel_protocol::{Output, StoryReport, TaskView};
+
+use crate::{exit::Exit, failure::Failure};
+
+/// The largest report that is read: a story of 2 MB has some thousand shots.
+const REPORT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The outputs of a task that worked on a story.
+#[derive(Debug)]
+pub struct Results<'a> {
+    /// The film, where one was joined.
+    pub film: Option<&'a Output>,
+    /// The subtitles as SRT, where there is text.
+    pub subtitles: Option<&'a Output>,
+    /// What became of every shot.
+    pub report: StoryReport,
+}
+
+impl<'a> Results<'a> {
+    /// Reads the task's outputs; None where it has no report, as one that was cancelled at once.
+    pub async fn read(session: &Session, task: &'a TaskView) -> Result<Option<Self>, Failure> {
+        let find = |media_type: &str| task.outputs.iter().find(|output| output.media_type == media_type);
+        let Some(report) = find("application/json") else { return Ok(None) };
+        let text = match &report.text {
+            Some(text) => text.clone(),
+            None => fetch_text(session, report).await?,
+        };
+        let report = serde_json::from_str(&text).map_err(|error| {
+            let message = format!("the report of task {} cannot be understood: {error}", task.id);
+            Failure::new(Exit::Protocol, "protocol_mismatch", message).hint("reel daemon restart")
+        })?;
+        Ok(Some(Self { film: find("video/mp4"), subtitles: find("application/x-subrip"), report }))
+    }
+}
+
+async fn fetch_text(session: &Session, output: &Output) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::io("cannot read the report", &error);
+    let file = tempfile::tempfile().map_err(failed)?;
+    let file = session.fetch(output, file).await?;
+    let mut text = String::new();
+    file.take(REPORT_BYTES).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}

@@ -1,0 +1,173 @@
+//! The progress of a film: on a terminal a bar for each part of the work and one for the whole, elsewhere a line at sensible times.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reel_protocol::TaskState;
+
+use super::stages::{Estimate, Lane, Stages, left_words};
+use crate::{output::Output, table};
+
+/// The parts of a full bar.
+const PARTS: u64 = 1000;
+/// Off a terminal, lines come at most this often, and when a part of the work is done.
+const BETWEEN_LINES: Duration = Duration::from_secs(15);
+/// What is over sooner is not worth a line but that of its result.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+const LANE_STYLE: &str = "  {prefix:10} [{bar:24}] {wide_msg}";
+const WHOLE_STYLE: &str = "{spinner} {prefix:10} [{bar:24}] {percent:>3} %  {elapsed_precise}  {wide_msg}";
+
+/// How far a film is, as it is shown.
+#[derive(Debug)]
+pub struct Screen {
+    output: Output,
+    stages: Stages,
+    estimate: Estimate,
+    begun: Instant,
+    fraction: f64,
+    message: String,
+    why: Option<String>,
+    bars: Option<Bars>,
+    /// What the last line said, and when.
+    said: (String, Instant),
+    /// Parts of the work that were said to be done.
+    done: BTreeMap<Lane, u64>,
+}
+
+#[derive(Debug)]
+struct Bars {
+    all: MultiProgress,
+    lanes: BTreeMap<Lane, ProgressBar>,
+    whole: ProgressBar,
+}
+
+impl Screen {
+    /// Nothing is done yet.
+    pub fn new(output: Output, stages: Stages) -> Self {
+        let begun = Instant::now();
+        let bars = output.rows().filter(|_| !output.is_json).map(|_| Bars::new(&stages));
+        Self {
+            output,
+            stages,
+            estimate: Estimate::default(),
+            begun,
+            fraction: 0.0,
+            message: String::new(),
+            why: None,
+            bars,
+            said: (String::new(), begun),
+            done: BTreeMap::new(),
+        }
+    }
+
+    /// Takes how far the whole is.
+    pub fn see(&mut self, fraction: f64, message: &str) {
+        self.fraction = fraction.clamp(0.0, 1.0);
+        message.clone_into(&mut self.message);
+        self.estimate.see(self.begun.elapsed().as_secs_f64(), self.fraction);
+    }
+
+    /// Takes where a step stands.
+    pub fn see_step(&mut self, step: &str, state: TaskState, fraction: f64) {
+        self.stages.see(step, state, fraction);
+    }
+
+    /// Takes why the work waits, if it does.
+    pub fn explain(&mut self, why: Option<String>) {
+        if self.bars.is_none() && why.is_some() && why != self.why && !self.output.is_json {
+            self.output.note(why.as_deref().unwrap_or_default());
+        }
+        self.why = why;
+    }
+
+    /// Draws the bars, or says a line where it is time for one.
+    pub fn draw(&mut self) {
+        let left = self.estimate.left(self.begun.elapsed().as_secs_f64()).map(left_words);
+        let Some(bars) = &mut self.bars else { return self.say(left.as_deref()) };
+        for (lane, done, total) in self.stages.lanes() {
+            let bar = bars.lanes.entry(lane).or_insert_with(|| lane_bar(&bars.all, &bars.whole, lane));
+            bar.set_position((done / total as f64 * PARTS as f64) as u64);
+            bar.set_message(format!("{}/{total}", done as u64));
+        }
+        bars.whole.set_position((self.fraction * PARTS as f64) as u64);
+        let now = self.why.as_deref().unwrap_or(&self.message);
+        let words: Vec<&str> =
+            left.iter().map(String::as_str).chain([now]).filter(|text| !text.is_empty()).collect();
+        bars.whole.set_message(table::one_line(&words.join(" · ")));
+    }
+
+    /// A line above the bars.
+    pub fn note(&self, line: &str) {
+        match &self.bars {
+            Some(bars) => bars.all.suspend(|| self.output.note(line)),
+            None => self.output.note(line),
+        }
+    }
+
+    /// Takes the bars away.
+    pub fn clear(&mut self) {
+        if let Some(bars) = self.bars.take() {
+            // Nothing can be done about a terminal that is gone.
+            let _ = bars.all.clear();
+            // A ticker that is just at work must not draw once more below what is printed next.
+            bars.all.set_draw_target(ProgressDrawTarget::hidden());
+            bars.lanes.values().chain([&bars.whole]).for_each(ProgressBar::finish_and_clear);
+        }
+    }
+
+    /// A line where a part of the work is done, and every some seconds where anything changed.
+    fn say(&mut self, left: Option<&str>) {
+        if self.output.is_json || self.begun.elapsed() < PATIENCE {
+            return;
+        }
+        let mut is_any_done = false;
+        for (lane, done, total) in self.stages.lanes() {
+            if done >= total as f64 && self.done.insert(lane, total) != Some(total) {
+                is_any_done = true;
+            }
+        }
+        let words = self.stages.words();
+        let line = format!("{words}; {:.0} %", self.fraction * 100.0);
+        let is_news = line != self.said.0 && (is_any_done || self.said.1.elapsed() >= BETWEEN_LINES);
+        if is_news && self.fraction < 1.0 {
+            let left = left.map(|left| format!(", {left}")).unwrap_or_default();
+            self.output.note(&format!("{line}{left}"));
+            self.said = (line, Instant::now());
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Bars {
+    fn new(stages: &Stages) -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let whole = all.add(ProgressBar::new(PARTS));
+        whole.set_style(style(WHOLE_STYLE));
+        whole.set_prefix("the film");
+        whole.enable_steady_tick(Duration::from_millis(120));
+        let lanes = stages.lanes().map(|(lane, ..)| (lane, lane_bar(&all, &whole, lane))).collect();
+        Self { all, lanes, whole }
+    }
+}
+
+fn lane_bar(all: &MultiProgress, whole: &ProgressBar, lane: Lane) -> ProgressBar {
+    let bar = all.insert_before(whole, ProgressBar::new(PARTS));
+    bar.set_style(style(LANE_STYLE));
+    bar.set_prefix(lane.name());
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let plain = ProgressStyle::default_bar().progress_chars("━╸ ").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ");
+    // The templates are ours and hold; a bar without its style is still a bar.
+    plain.clone().template(template).unwrap_or(plain)
+}

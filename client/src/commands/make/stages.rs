@@ -1,0 +1,221 @@
+//! How far the parts of a film are, counted by the steps that are done, and how long the rest will take. Pure.
+
+use std::{collections::HashMap, time::Duration};
+
+use reel_protocol::TaskState;
+use reel_story::{
+    project::{Project, Shot},
+    timeline::Change,
+};
+
+use super::{
+    args::Stage as Until,
+    outline::{change, count},
+    stale::narration,
+};
+
+/// A part of the work that has a bar of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// Voices are spoken.
+    Voices,
+    /// Pictures are made.
+    Pictures,
+    /// Clips are made of pictures.
+    Clips,
+    /// Shots, transitions and the sound are rendered and joined.
+    Rendering,
+}
+
+impl Lane {
+    /// In the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::Voices, Self::Pictures, Self::Clips, Self::Rendering];
+
+    /// The word on the bar.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Voices => "voices",
+            Self::Pictures => "pictures",
+            Self::Clips => "clips",
+            Self::Rendering => "rendering",
+        }
+    }
+
+    /// The lane of a step, by its name.
+    fn of(step: &str) -> Self {
+        match step.split('/').next().unwrap_or_default() {
+            "voice" => Self::Voices,
+            "picture" | "sheet" | "place" => Self::Pictures,
+            "clip" => Self::Clips,
+            _ => Self::Rendering,
+        }
+    }
+}
+
+/// The counts of all lanes.
+#[derive(Debug, Clone, Default)]
+pub struct Stages {
+    totals: HashMap<Lane, u64>,
+    steps: HashMap<String, f64>,
+}
+
+impl Stages {
+    /// What there is to do for these shots.
+    pub fn of(project: &Project, only: &[String], until: Option<Until>) -> Self {
+        let shots: Vec<&Shot> =
+            project.shots.iter().filter(|shot| only.is_empty() || only.contains(&shot.id)).collect();
+        let number =
+            |is_counted: &dyn Fn(&Shot) -> bool| shots.iter().filter(|shot| is_counted(shot)).count() as u64;
+        let has_own_clip = |shot: &Shot| !shot.clip_file.is_empty();
+        let mut totals = HashMap::new();
+        let is_spoken = |shot: &Shot| shot.voice_file.is_empty() && !narration(shot).trim().is_empty();
+        totals.insert(Lane::Voices, number(&is_spoken));
+        if until != Some(Until::Voices) {
+            let is_drawn = |shot: &Shot| shot.picture_file.is_empty() && !has_own_clip(shot);
+            totals.insert(Lane::Pictures, number(&is_drawn));
+        }
+        if matches!(until, None | Some(Until::Clips)) {
+            totals.insert(Lane::Clips, number(&|shot| shot.clip && !has_own_clip(shot)));
+        }
+        if until.is_none() {
+            let dissolves =
+                project.shots.iter().skip(1).filter(|shot| change(project, shot) == Change::Dissolve);
+            let joins = if only.is_empty() { dissolves.count() as u64 + 2 } else { 0 };
+            totals.insert(Lane::Rendering, number(&|_| true) + joins);
+        }
+        totals.retain(|_, total| *total > 0);
+        Self { totals, steps: HashMap::new() }
+    }
+
+    /// Takes what is told of a step.
+    pub fn see(&mut self, step: &str, state: TaskState, fraction: f64) {
+        let done = if state.is_settled() { 1.0 } else { fraction.clamp(0.0, 0.99) };
+        self.steps.insert(step.to_owned(), done);
+    }
+
+    /// The lanes that have something to do: steps that are done with parts of those that run, and all.
+    pub fn lanes(&self) -> impl Iterator<Item = (Lane, f64, u64)> {
+        Lane::ALL.into_iter().filter_map(|lane| {
+            let steps: Vec<f64> =
+                self.steps.iter().filter(|(step, _)| Lane::of(step) == lane).map(|(_, done)| *done).collect();
+            let total = self.totals.get(&lane).copied().unwrap_or_default().max(steps.len() as u64);
+            (total > 0).then(|| (lane, steps.iter().sum(), total))
+        })
+    }
+
+    /// `voices 12/28, pictures 3/28, rendering 0/57`.
+    pub fn words(&self) -> String {
+        let words: Vec<String> = self
+            .lanes()
+            .map(|(lane, done, total)| format!("{} {}/{total}", lane.name(), done as u64))
+            .collect();
+        words.join(", ")
+    }
+}
+
+/// The time that has to be looked at to know how fast it goes: a single slow step must not double the estimate.
+const WINDOW: f64 = 45.0;
+/// What is estimated from less is a guess.
+const LEAST_S: f64 = 4.0;
+const LEAST_FRACTION: f64 = 0.02;
+
+/// How long the rest will take, by how fast the fraction of the whole grew lately.
+#[derive(Debug, Clone, Default)]
+pub struct Estimate {
+    /// Seconds and fractions, oldest first.
+    seen: Vec<(f64, f64)>,
+}
+
+impl Estimate {
+    /// Takes how far the whole is after so many seconds.
+    pub fn see(&mut self, seconds: f64, fraction: f64) {
+        self.seen.push((seconds, fraction));
+        // One sample stays that is older than the window, so that the window is always full.
+        let old = self.seen.iter().take_while(|(at, _)| seconds - at > WINDOW).count();
+        self.seen.drain(..old.saturating_sub(1));
+    }
+
+    /// What is left, after so many seconds; None while nobody can tell.
+    pub fn left(&self, seconds: f64) -> Option<Duration> {
+        let (first, last) = (self.seen.first()?, self.seen.last()?);
+        let (span, grown) = (seconds - first.0, last.1 - first.1);
+        if span < LEAST_S || grown < LEAST_FRACTION || last.1 >= 1.0 {
+            return None;
+        }
+        let rest = (1.0 - last.1) * span / grown - (seconds - last.0);
+        Duration::try_from_secs_f64(rest.max(1.0)).ok()
+    }
+}
+
+/// `about 40 s left`, `about 3 min left`: as exact as an estimate is.
+pub fn left_words(left: Duration) -> String {
+    match left.as_secs() {
+        0..10 => "a few seconds left".to_owned(),
+        seconds @ 10..100 => format!("about {} s left", seconds.div_ceil(5) * 5),
+        seconds @ 100..5400 => format!("about {} left", count(seconds.div_ceil(60) as usize, "minute")),
+        seconds => format!("about {} left", count(seconds.div_ceil(3600) as usize, "hour")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reel_story::project::read_toml;
+
+    use super::*;
+
+    const PROJECT: &str = "version = 1\n[[shots]]\nid = \"a1\"\ntext = \"One.\"\n\
+        [[shots]]\nid = \"a2\"\ntext = \"\"\nclip = true\n\
+        [[shots]]\nid = \"a3\"\ntext = \"Three.\"\nvoice_file = \"v.wav\"\npicture_file = \"p.png\"\ntransition = \"cut\"\n";
+
+    #[test]
+    fn every_step_that_is_to_come_is_counted_before_it_is_there() {
+        let project = read_toml(PROJECT).unwrap();
+        let only = ["a2".to_owned()];
+        for (only, until, expected) in [
+            (&[][..], None, "voices 0/1, pictures 0/2, clips 0/1, rendering 0/6"),
+            (&[], Some(Until::Pictures), "voices 0/1, pictures 0/2"),
+            (&[], Some(Until::Voices), "voices 0/1"),
+            (&only, None, "pictures 0/1, clips 0/1, rendering 0/1"),
+        ] {
+            assert_eq!(Stages::of(&project, only, until).words(), expected);
+        }
+        let mut stages = Stages::of(&project, &[], None);
+        stages.see("voice/a1", TaskState::Succeeded, 1.0);
+        stages.see("picture/a1", TaskState::Running, 0.5);
+        stages.see("picture/a2", TaskState::Failed, 0.0);
+        stages.see("render/a1", TaskState::Running, 0.9);
+        stages.see("transition/a2", TaskState::Queued, 0.0);
+        assert_eq!(stages.words(), "voices 1/1, pictures 1/2, clips 0/1, rendering 0/6");
+        let pictures = stages.lanes().find(|(lane, ..)| *lane == Lane::Pictures).unwrap();
+        assert!((pictures.1 - 1.5).abs() < 1e-9, "{pictures:?}");
+    }
+
+    #[test]
+    fn the_rest_is_told_by_how_fast_it_went_lately() {
+        let mut estimate = Estimate::default();
+        assert_eq!(estimate.left(0.0), None);
+        estimate.see(0.0, 0.0);
+        estimate.see(1.0, 0.3);
+        assert_eq!(estimate.left(1.0), None, "too soon");
+        // The first third came from the cache at once; the rest goes slowly.
+        for second in 2..=100 {
+            estimate.see(f64::from(second), 0.3 + f64::from(second) / 1000.0);
+        }
+        let left = estimate.left(100.0).unwrap().as_secs_f64();
+        assert!((550.0..650.0).contains(&left), "{left}");
+        // Where nothing more is done, it takes longer than was thought.
+        assert!(estimate.left(110.0).unwrap().as_secs_f64() > left);
+    }
+
+    #[test]
+    fn what_is_left_is_rounded_as_an_estimate_is() {
+        for (seconds, words) in [
+            (3, "a few seconds left"),
+            (41, "about 45 s left"),
+            (130, "about 3 minutes left"),
+            (7000, "about 2 hours left"),
+        ] {
+            assert_eq!(left_words(Duration::from_secs(seconds)), words);
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! What each stage of a shot is made from, and why it was made anew. Pure.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use reel_protocol::{ShotReport, StepReport, StepState, StoryPart, StoryRedo};
+use reel_story::project::{Project, Shot, Subtitles};
+
+use super::state::{ShotRecord, StageRecord};
+
+/// A digest of each input of a stage, by the word that a person knows it by.
+pub type Inputs = BTreeMap<String, String>;
+
+/// The stages of a shot in their order, with the words for what they make.
+const STAGES: [(StoryPart, &str); 4] = [
+    (StoryPart::Voice, "voice"),
+    (StoryPart::Picture, "picture"),
+    (StoryPart::Clip, "clip"),
+    (StoryPart::Render, "frames"),
+];
+
+/// A stage of a shot that was made anew.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Stale {
+    /// `voice`, `picture`, `clip` or `frames`.
+    pub stage: &'static str,
+    /// Why, where it is not because of a stage before it.
+    pub why: Option<String>,
+}
+
+/// What is spoken.
+pub fn narration(shot: &Shot) -> &str {
+    if shot.speak.is_empty() { &shot.text } else { &shot.speak }
+}
+
+/// The name of the voice that speaks; empty where the provider chooses.
+fn voice<'a>(project: &'a Project, shot: &Shot) -> &'a str {
+    let own = project.voices.get(&shot.speaker).map(String::as_str);
+    let character = project.characters.iter().find(|character| character.id == shot.speaker);
+    let character = character.map(|character| character.voice.as_str()).filter(|voice| !voice.is_empty());
+    let narrator = project.voices.get("narrator").map(String::as_str);
+    own.or(character).or(narrator).unwrap_or_default()
+}
+
+fn inputs<const N: usize>(named: [(&str, String); N]) -> Inputs {
+    let short = |text: &str| blake3::hash(text.as_bytes()).to_hex().chars().take(16).collect();
+    named.into_iter().map(|(name, text)| (name.to_owned(), short(&text))).collect()
+}
+
+/// What a stage of a shot is made from. The project's own media are named by their digests.
+fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotReport) -> Inputs {
+    let video = &project.video;
+    match stage {
+        StoryPart::Voice => inputs([
+            ("text", narration(shot).to_owned()),
+            ("voice", voice(project, shot).to_owned()),
+            ("language", video.language.clone()),
+            ("own file", shot.voice_file.clone()),
+        ]),
+        StoryPart::Picture => inputs([
+            ("prompt", shot.picture.clone()),
+            ("style", video.style.clone()),
+            ("looks", looks(project, shot)),
+            ("size", video.size.to_string()),
+            ("sample", shot.sample.to_string()),
+            ("own file", shot.picture_file.clone()),
+        ]),
+        StoryPart::Clip => inputs([
+            ("motion", shot.motion.clone()),
+            ("picture", digest_of(report.picture.as_ref())),
+            ("size", video.size.to_string()),
+            ("own file", shot.clip_file.clone()),
+        ]),
+        StoryPart::Render => {
+            let is_burnt = video.subtitles.contains(&Subtitles::Burn);
+            let subtitle = if shot.subtitle.is_empty() { &shot.text } else { &shot.subtitle };
+            inputs([
+                ("picture", digest_of(report.picture.as_ref())),
+                ("clip", digest_of(report.clip.as_ref())),
+                ("length", format!("{:.4}", report.duration_s)),
+                ("camera", format!("{:?}", shot.camera)),
+                ("subtitles", if is_burnt { subtitle.clone() } else { String::new() }),
+                ("size", format!("{} {}", video.size, video.fps)),
+            ])
+        }
+    }
+}
+
+/// The looks of the characters in the picture, and of the place.
+fn looks(project: &Project, shot: &Shot) -> String {
+    let mut looks = String::new();
+    for character in project.characters.iter().filter(|character| shot.characters.contains(&character.id)) {
+        let _ = writeln!(looks, "{}\n{}", character.look, character.sheet);
+    }
+    let scene = project.scenes.iter().find(|scene| scene.id == shot.scene);
+    let place = scene.and_then(|scene| project.places.iter().find(|place| place.id == scene.place));
+    looks + place.map_or("", |place| &place.look)
+}
+
+fn digest_of(step: Option<&StepReport>) -> String {
+    step.and_then(|step| step.digest).map(|digest| digest.to_string()).unwrap_or_default()
+}
+
+/// The step of a stage.
+pub fn step_of(report: &ShotReport, stage: StoryPart) -> Option<&StepReport> {
+    match stage {
+        StoryPart::Voice => report.voice.as_ref(),
+        StoryPart::Picture => report.picture.as_ref(),
+        StoryPart::Clip => report.clip.as_ref(),
+        StoryPart::Render => report.render.as_ref(),
+    }
+}
+
+/// Every stage of a shot that has a step, with the word for what it makes.
+pub fn stages(report: &ShotReport) -> impl Iterator<Item = (StoryPart, &'static str, &StepReport)> {
+    STAGES.into_iter().filter_map(|(stage, word)| Some((stage, word, step_of(report, stage)?)))
+}
+
+fn record_of(record: &ShotRecord, stage: StoryPart) -> Option<&StageRecord> {
+    match stage {
+        StoryPart::Voice => record.voice.as_ref(),
+        StoryPart::Picture => record.picture.as_ref(),
+        StoryPart::Clip => record.clip.as_ref(),
+        StoryPart::Render => record.render.as_ref(),
+    }
+}
+
+/// The record of a shot after a run. A stage that was not asked for, or that failed, keeps what is known of it.
+pub fn record(
+    project: &Project,
+    shot: &Shot,
+    report: &ShotReport,
+    former: Option<&ShotRecord>,
+) -> ShotRecord {
+    let stage = |stage| {
+        let step = step_of(report, stage);
+        let Some(digest) = step.and_then(|step| step.digest) else {
+            return former.and_then(|former| record_of(former, stage)).cloned();
+        };
+        Some(StageRecord {
+            digest: Some(digest),
+            task: step.and_then(|step| step.task),
+            provider: step.and_then(|step| step.provider.clone()),
+            inputs: inputs_of(project, shot, stage, report),
+        })
+    };
+    ShotRecord {
+        voice: stage(StoryPart::Voice),
+        picture: stage(StoryPart::Picture),
+        clip: stage(StoryPart::Clip),
+        render: stage(StoryPart::Render),
+        duration_s: report.duration_s,
+    }
+}
+
+/// The stages of a shot that were made anew though they had been made before, and why.
+pub fn stale(
+    project: &Project,
+    shot: &Shot,
+    report: &ShotReport,
+    former: &ShotRecord,
+    redo: &[StoryRedo],
+) -> Vec<Stale> {
+    let mut found = Vec::new();
+    for (stage, word, step) in stages(report) {
+        let Some(former) = record_of(former, stage) else { continue };
+        let Some(digest) = step.digest else { continue };
+        let is_made = step.state == StepState::Made;
+        if !is_made && former.digest == Some(digest) {
+            continue;
+        }
+        let is_asked = redo.iter().any(|redo| redo.id == shot.id && redo.stage == stage);
+        let changed = changed(&former.inputs, &inputs_of(project, shot, stage, report));
+        found.push(Stale { stage: word, why: why(stage, is_asked, &changed, step, former) });
+    }
+    found
+}
+
+fn why(
+    stage: StoryPart,
+    is_asked: bool,
+    changed: &[&str],
+    step: &StepReport,
+    former: &StageRecord,
+) -> Option<String> {
+    if is_asked {
+        return Some("asked for".to_owned());
+    }
+    // Stages before it are named by themselves.
+    let is_consequence = |input: &&&str| match stage {
+        StoryPart::Render => matches!(**input, "picture" | "clip" | "length"),
+        StoryPart::Clip => **input == "picture",
+        StoryPart::Voice | StoryPart::Picture => false,
+    };
+    let own: Vec<&str> = changed.iter().filter(|input| !is_consequence(input)).copied().collect();
+    if !own.is_empty() {
+        return Some(format!("{} changed", own.join(", ")));
+    }
+    if !changed.is_empty() {
+        return None;
+    }
+    match (&former.provider, &step.provider) {
+        (Some(before), Some(now)) if before != now => Some(format!("by {now} now, by {before} before")),
+        _ if stage == StoryPart::Render => None,
+        _ => Some("no longer in the cache".to_owned()),
+    }
+}
+
+/// The inputs that differ, by the words that a person knows them by. One that a record of another version lacks is no difference.
+fn changed<'a>(former: &'a Inputs, now: &Inputs) -> Vec<&'a str> {
+    let is_changed =
+        |(name, digest): &(&'a String, &String)| now.get(*name).is_some_and(|now| now != *digest);
+    former.iter().filter(is_changed).map(|(name, _)| name.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use reel_story::{
+        camera::Camera,
+        project::{StoryFile, Video},
+        split,
+    };
+
+    use super::*;
+    use reel_protocol::Digest;
+
+    fn project() -> Project {
+        let story = split("The keeper climbed the stairs every evening and lit the lamp.", None).unwrap();
+        Project::of_story(&story, StoryFile::default(), Video::default())
+    }
+
+    fn step(name: &str, state: StepState, digest: u8) -> StepReport {
+        StepReport {
+            step: name.to_owned(),
+            state,
+            task: None,
+            digest: Some(Digest::from_bytes([digest; 32])),
+            media_type: None,
+            path: None,
+            provider: Some("draft".to_owned()),
+            error: None,
+        }
+    }
+
+    fn report(duration_s: f64, voice: StepReport, picture: StepReport, render: StepReport) -> ShotReport {
+        ShotReport {
+            id: "a1".to_owned(),
+            start_s: 0.0,
+            duration_s,
+            speech_start_s: 0.4,
+            speech_s: 1.0,
+            voice: Some(voice),
+            picture: Some(picture),
+            clip: None,
+            render: Some(render),
+        }
+    }
+
+    /// The words for a shot that was made once, then changed, and now has these digests of voice, picture and frames; a digest of 0 is that of a
+    /// step that was made anew with the bytes it had.
+    fn words(change: fn(&mut Project), made: [u8; 3], redo: &[StoryRedo]) -> String {
+        let former = project();
+        let mut project = former.clone();
+        change(&mut project);
+        let first = |project: &Project| project.shots.first().cloned().unwrap();
+        let report_of = |digests: [u8; 3], duration_s| {
+            let [voice, picture, render] =
+                [("voice", 1), ("picture", 2), ("render", 3)].map(|(name, usual)| {
+                    let digest = digests.get(usual - 1).copied().unwrap();
+                    let state =
+                        if usize::from(digest) == usual { StepState::Cached } else { StepState::Made };
+                    step(name, state, if digest == 0 { usual as u8 } else { digest })
+                });
+            report(duration_s, voice, picture, render)
+        };
+        let record = record(&former, &first(&former), &report_of([1, 2, 3], 4.0), None);
+        let now = report_of(made, if made.first() == Some(&1) { 4.0 } else { 3.0 });
+        super::super::summary::stale_words(&stale(&project, &first(&project), &now, &record, redo))
+    }
+
+    /// A change, the digests after it, what was asked for, and the words.
+    type Case<'a> = (fn(&mut Project), [u8; 3], &'a [StoryRedo], &'a str);
+
+    fn each(project: &mut Project, change: fn(&mut Shot)) {
+        project.shots.iter_mut().for_each(change);
+    }
+
+    #[test]
+    fn what_was_made_anew_is_told_with_its_reason() {
+        let restyle = |project: &mut Project| {
+            project.video.style = "ink".to_owned();
+            project.voices.insert("narrator".to_owned(), "en".to_owned());
+        };
+        let redo = [StoryRedo { id: "a1".to_owned(), stage: StoryPart::Picture }];
+        let cases: [Case<'_>; 7] = [
+            (|_| {}, [1, 2, 3], &[], ""),
+            (
+                |project| each(project, |shot| shot.text = "Other words.".to_owned()),
+                [7, 2, 8],
+                &[],
+                "voice (text changed), frames (subtitles changed)",
+            ),
+            (
+                |project| each(project, |shot| shot.speak = "Other sounds.".to_owned()),
+                [7, 2, 8],
+                &[],
+                "voice (text changed), frames",
+            ),
+            (restyle, [7, 6, 8], &[], "voice (voice changed), picture (style changed), frames"),
+            (
+                |project| each(project, |shot| shot.camera = Camera::Still),
+                [1, 2, 8],
+                &[],
+                "frames (camera changed)",
+            ),
+            (|_| {}, [0, 7, 8], &redo, "voice (no longer in the cache), picture (asked for), frames"),
+            (|_| {}, [1, 2, 0], &[], "frames"),
+        ];
+        for (change, made, redo, expected) in cases {
+            assert_eq!(words(change, made, redo), expected);
+        }
+    }
+
+    #[test]
+    fn another_provider_is_a_reason() {
+        let (project, made) = (project(), |provider: &str| StepReport {
+            provider: Some(provider.to_owned()),
+            ..step("picture/a1", StepState::Made, if provider == "draft" { 2 } else { 7 })
+        });
+        let shot = project.shots.first().cloned().unwrap();
+        let with = |provider| {
+            report(4.0, step("v", StepState::Cached, 1), made(provider), step("r", StepState::Cached, 3))
+        };
+        let known = record(&project, &shot, &with("draft"), None);
+        let found = stale(&project, &shot, &with("studio"), &known, &[]);
+        let why = Some("by studio now, by draft before".to_owned());
+        assert_eq!(found, [Stale { stage: "picture", why }]);
+    }
+
+    #[test]
+    fn a_failed_stage_keeps_what_was_known() {
+        let project = project();
+        let shot = project.shots.first().cloned().unwrap();
+        let made = |state| step("x", state, 1);
+        let before = report(4.0, made(StepState::Made), made(StepState::Made), made(StepState::Made));
+        let known = record(&project, &shot, &before, None);
+        let failed = StepReport { digest: None, ..made(StepState::Failed) };
+        let now = report(4.0, made(StepState::Cached), failed, made(StepState::Cached));
+        assert_eq!(record(&project, &shot, &now, Some(&known)).picture, known.picture);
+        assert_eq!(stale(&project, &shot, &now, &known, &[]), []);
+    }
+}

@@ -1,0 +1,234 @@
+//! `.x.reel-state.json`: what `reel make` remembers of a story between its runs. It is ours; without it everything is found again but which
+//! files may be replaced.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use reel_protocol::{Digest, TaskId};
+use reel_story::SplitStory;
+use serde::{Deserialize, Serialize};
+
+use super::stale::Inputs;
+use crate::{failure::Failure, save, table};
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// What is remembered of a story.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// The version of the format, 1.
+    pub version: u32,
+    /// The task that was submitted last, until its results are written.
+    pub running: Option<Running>,
+    /// The film.
+    pub film: Option<FilmRecord>,
+    /// What was made for each shot, by its id.
+    pub shots: BTreeMap<String, ShotRecord>,
+    /// The bytes that were written under each name. While a file is being replaced it has its old or its new ones.
+    pub files: BTreeMap<String, Vec<Digest>>,
+    /// The shots into which the story was split last.
+    pub split: Option<FormerSplit>,
+    /// What `--review` showed last.
+    pub reviewed: Option<Reviewed>,
+    /// The directory of the story, with no link in its path.
+    #[serde(skip)]
+    directory: PathBuf,
+}
+
+/// A task whose results are not written yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// What it was submitted with: submitting the same again answers the same task.
+    pub request_id: String,
+    /// The digest of its params.
+    pub params: Digest,
+    /// Its number, once it is known.
+    pub task: Option<TaskId>,
+}
+
+/// The film as it was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FilmRecord {
+    /// Where it was written, for people.
+    pub path: String,
+    /// Its bytes.
+    pub digest: Digest,
+    /// Its length in seconds.
+    pub duration_s: f64,
+    /// The task that made it.
+    pub task: Option<TaskId>,
+}
+
+/// What was made for a shot.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ShotRecord {
+    /// Its voice.
+    pub voice: Option<StageRecord>,
+    /// Its picture.
+    pub picture: Option<StageRecord>,
+    /// Its clip.
+    pub clip: Option<StageRecord>,
+    /// Its frames.
+    pub render: Option<StageRecord>,
+    /// How long it lasts, in seconds.
+    pub duration_s: f64,
+}
+
+/// What was made for a stage of a shot, and from what.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StageRecord {
+    /// What was made; absent where it failed.
+    pub digest: Option<Digest>,
+    /// The task that made it.
+    pub task: Option<TaskId>,
+    /// The provider that made it.
+    pub provider: Option<String>,
+    /// What it was made from: a digest of each input.
+    pub inputs: Inputs,
+}
+
+/// A story as it was split before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerSplit {
+    /// The digest of the story.
+    pub digest: String,
+    /// The texts of its shots.
+    pub texts: Vec<String>,
+}
+
+/// What `--review` showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reviewed {
+    /// The digest of the project file.
+    pub project: Digest,
+    /// Whether the pictures were shown, rather than the storyboard only.
+    pub has_pictures: bool,
+}
+
+impl FormerSplit {
+    /// The texts of a story that was just split.
+    pub fn of(digest: &str, split: &SplitStory) -> Self {
+        Self { digest: digest.to_owned(), texts: split.shots().map(|shot| shot.text.clone()).collect() }
+    }
+}
+
+impl State {
+    /// Reads it; a file that cannot be understood is as one that is not there, and said.
+    pub fn load(path: &Path) -> Result<(Self, Option<String>), Failure> {
+        let directory = real_directory(path);
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok((Self { directory, ..Self::default() }, None));
+            }
+            Err(error) => return Err(Failure::io(&format!("cannot read {}", table::path(path)), &error)),
+        };
+        let why = match serde_json::from_slice::<Self>(&bytes) {
+            Ok(state) if state.version <= VERSION => return Ok((Self { directory, ..state }, None)),
+            Ok(_) => "it is of a newer version of reel".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let said = format!("{} cannot be read and is written anew: {why}", table::path(path));
+        Ok((Self { directory, ..Self::default() }, Some(said)))
+    }
+
+    /// Writes it, whole or not at all.
+    pub fn save(&mut self, path: &Path) -> Result<(), Failure> {
+        self.version = VERSION;
+        let json = serde_json::to_vec_pretty(self).map_err(|error| {
+            Failure::new(crate::exit::Exit::Internal, "internal", format!("cannot write JSON: {error}"))
+        })?;
+        save::replace(path, &json)
+    }
+
+    /// Whether `reel make` wrote the file, and nobody changed it since.
+    pub fn is_ours(&self, path: &Path) -> bool {
+        let Some(digests) = self.files.get(&self.name(path)) else { return false };
+        digest_of(path).is_some_and(|digest| digests.contains(&digest))
+    }
+
+    /// Notes that a file is about to have these bytes. It has to be saved before the file is written.
+    pub fn announce(&mut self, path: &Path, digest: Digest) {
+        let digests = self.files.entry(self.name(path)).or_default();
+        if !digests.contains(&digest) {
+            digests.push(digest);
+        }
+    }
+
+    /// Notes that a file has these bytes.
+    pub fn wrote(&mut self, path: &Path, digest: Digest) {
+        self.files.insert(self.name(path), vec![digest]);
+    }
+
+    /// The name of a file in the record: its path from the story's directory, which may be moved, else its whole path.
+    fn name(&self, path: &Path) -> String {
+        let directory = real_directory(path);
+        let directory = directory.strip_prefix(&self.directory).unwrap_or(&directory);
+        table::path(&directory.join(path.file_name().unwrap_or_default()))
+    }
+}
+
+/// The directory of a file, without links.
+fn real_directory(path: &Path) -> PathBuf {
+    let directory = crate::creatable::or_current(path.parent().unwrap_or(Path::new("")));
+    fs::canonicalize(&directory).unwrap_or(directory)
+}
+
+/// The digest of a file's bytes; None where it cannot be read.
+pub fn digest_of(path: &Path) -> Option<Digest> {
+    let mut file = fs::File::open(path).ok()?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&mut file).ok()?;
+    Some(Digest::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_written_and_left_alone_is_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, film) = (directory.path().join(".x.reel-state.json"), directory.path().join("x.mp4"));
+        let digest = |bytes: &[u8]| Digest::from_bytes(*blake3::hash(bytes).as_bytes());
+        let (mut state, _) = State::load(&path).unwrap();
+        fs::write(&film, "theirs").unwrap();
+        assert!(!state.is_ours(&film));
+        state.announce(&film, digest(b"one"));
+        state.save(&path).unwrap();
+        assert!(!state.is_ours(&film));
+        fs::write(&film, "one").unwrap();
+        let (mut state, said) = State::load(&path).unwrap();
+        assert_eq!(said, None);
+        assert!(state.is_ours(&film));
+        assert_eq!(state.files.keys().collect::<Vec<_>>(), ["x.mp4"]);
+        // Until the new film is in its place, the old one is ours as well.
+        state.announce(&film, digest(b"two"));
+        assert!(state.is_ours(&film));
+        state.wrote(&film, digest(b"two"));
+        assert!(!state.is_ours(&film));
+    }
+
+    #[test]
+    fn a_damaged_or_newer_file_is_said_and_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(".x.reel-state.json");
+        let empty = || State { directory: real_directory(&path), ..State::default() };
+        assert_eq!(State::load(&path).unwrap(), (empty(), None));
+        for text in ["", "{", "{\"version\": 99}", "{\"version\": 1, \"shots\": 3}"] {
+            fs::write(&path, text).unwrap();
+            let (state, said) = State::load(&path).unwrap();
+            assert_eq!(state, empty(), "{text}");
+            assert!(said.is_some_and(|said| said.contains("written anew")), "{text}");
+        }
+        fs::write(&path, "{\"version\": 1, \"of tomorrow\": 3}").unwrap();
+        assert_eq!(State::load(&path).unwrap().1, None);
+    }
+}

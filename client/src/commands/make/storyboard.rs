@@ -1,0 +1,217 @@
+//! A story's project: read, or split from the story; with what the flags set in it; and written.
+
+use std::path::Path;
+
+use reel_protocol::Digest;
+use reel_story::{
+    SplitScene, SplitShot, SplitStory, StoryError,
+    project::{Project, ProjectFile, Resplit, Setting, SettingChange, StoryFile, Video, new_file},
+    split_bytes,
+};
+
+use super::{
+    Args,
+    places::{Places, is_stdin},
+    read_file::{missing, read_bytes, read_project, read_stdin},
+    state::{FormerSplit, State},
+};
+use crate::{
+    exit::Exit,
+    failure::Failure,
+    save::{self, Existing},
+    table,
+};
+
+/// A story's project, read or new.
+#[derive(Debug)]
+pub struct Storyboard {
+    /// The project, with ids for all shots.
+    pub project: Project,
+    /// What the project file should hold.
+    text: String,
+    /// What it holds, where it is there.
+    former: Option<String>,
+    /// Shots that were given ids.
+    pub assigned: usize,
+    /// Whether the story is another one than the project was split from.
+    pub is_story_changed: bool,
+    /// What the flags changed in a project that was there.
+    pub edits: Vec<SettingChange>,
+    /// What splitting the story anew changed, where that was asked for.
+    pub resplit: Option<Resplit>,
+    /// The texts into which the story was split now.
+    pub split: Option<FormerSplit>,
+}
+
+/// A story as it was read.
+struct Story {
+    bytes: Vec<u8>,
+    file: StoryFile,
+}
+
+impl Storyboard {
+    /// Reads the project file, or splits the story where there is none. Nothing is written.
+    pub fn open(args: &Args, places: &Places, state: &State) -> Result<Self, Failure> {
+        let former = read_project(&places.project)?;
+        let Some(former) = former else {
+            let story = read_story(args, places)?
+                .ok_or_else(|| missing(&places.project, &std::io::ErrorKind::NotFound.into()))?;
+            return Self::of_story(args, places, &story);
+        };
+        let shown = table::path(&places.project);
+        let bad = |message: String| Failure::new(Exit::BadData, "bad_data", format!("{shown}: {message}"));
+        let mut file = ProjectFile::parse(&former).map_err(|error| bad(error.to_string()))?;
+        let assigned = file.assign_ids();
+        let story =
+            if args.resplit { Some(story_of(args, places, &file)?) } else { read_story(args, places)? };
+        let split_from = file.project().story.as_ref().map(|story| story.digest.clone());
+        let mut is_story_changed = story
+            .as_ref()
+            .is_some_and(|story| split_from.as_ref().is_some_and(|digest| *digest != story.file.digest));
+        let (mut resplit, mut split) = (None, None);
+        if let Some(story) = story.filter(|_| args.resplit) {
+            let anew =
+                split_bytes(&story.bytes, language(args, &file)).map_err(|error| bad_story(args, &error))?;
+            let base = state.split.as_ref().filter(|base| Some(&base.digest) == split_from.as_ref());
+            split = Some(FormerSplit::of(&story.file.digest, &anew));
+            resplit = Some(file.resplit(&anew, base.map(former_story).as_ref(), story.file));
+            is_story_changed = false;
+        }
+        let edits = settings(args, places)?.iter().filter_map(|setting| file.set(setting)).collect();
+        let text = file.to_string();
+        // What was set may contradict the rest of the file.
+        let project = ProjectFile::parse(&text).map_err(|error| bad(error.to_string()))?.project().clone();
+        Ok(Self { project, text, former: Some(former), assigned, is_story_changed, edits, resplit, split })
+    }
+
+    fn of_story(args: &Args, places: &Places, story: &Story) -> Result<Self, Failure> {
+        let split =
+            split_bytes(&story.bytes, args.language.as_deref()).map_err(|error| bad_story(args, &error))?;
+        let project = Project::of_story(&split, story.file.clone(), Video::default());
+        let broken = |error| {
+            Failure::new(Exit::Internal, "internal", format!("the new project does not hold: {error}"))
+        };
+        let mut file = ProjectFile::parse(&new_file(&project)).map_err(broken)?;
+        for setting in settings(args, places)? {
+            file.set(&setting);
+        }
+        Ok(Self {
+            project: file.project().clone(),
+            text: file.to_string(),
+            former: None,
+            assigned: 0,
+            is_story_changed: false,
+            edits: Vec::new(),
+            resplit: None,
+            split: Some(FormerSplit::of(&story.file.digest, &split)),
+        })
+    }
+
+    /// Whether the project file has yet to be written or changed.
+    pub fn is_unwritten(&self) -> bool {
+        self.former.as_ref() != Some(&self.text)
+    }
+
+    /// Whether there was no project file.
+    pub fn is_new(&self) -> bool {
+        self.former.is_none()
+    }
+
+    /// Writes the project file. One that is there is replaced only if nobody changed it since it was read.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        let Some(former) = &self.former else {
+            let mut temporary = save::temporary_beside(path)?;
+            let written = std::io::Write::write_all(&mut temporary, self.text.as_bytes());
+            written.map_err(|error| save::cannot_write(path, &error))?;
+            return save::place(temporary, path, Existing::Keep);
+        };
+        if read_project(path)?.as_ref() != Some(former) {
+            let message = format!("{} was changed by somebody else just now", table::path(path));
+            return Err(Failure::new(Exit::TryLater, "busy", message).hint("run the command again"));
+        }
+        // A link stays one.
+        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        save::replace(&target, self.text.as_bytes())
+    }
+
+    /// The language of the text, where somebody said it.
+    pub fn language(&self) -> Option<&str> {
+        Some(self.project.video.language.as_str()).filter(|language| !language.is_empty())
+    }
+
+    /// A digest of everything that the project file says.
+    pub fn digest(&self) -> Digest {
+        Digest::from_bytes(*blake3::hash(self.text.as_bytes()).as_bytes())
+    }
+}
+
+fn language<'a>(args: &'a Args, file: &'a ProjectFile) -> Option<&'a str> {
+    let own = Some(file.project().video.language.as_str()).filter(|language| !language.is_empty());
+    args.language.as_deref().or(own)
+}
+
+/// The story that was named; None where it was the project file.
+fn read_story(args: &Args, places: &Places) -> Result<Option<Story>, Failure> {
+    let most = reel_story::MAX_BYTES as u64;
+    let (bytes, name) = match &places.story {
+        Some(path) => {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            (read_bytes(path, most)?, name.unwrap_or_default())
+        }
+        None if is_stdin(&args.story) => (read_stdin(most)?, "-".to_owned()),
+        None => return Ok(None),
+    };
+    Ok(Some(story(bytes, name)))
+}
+
+/// The story to split anew: the one that was named, or the one beside the project file that it names.
+fn story_of(args: &Args, places: &Places, file: &ProjectFile) -> Result<Story, Failure> {
+    if let Some(story) = read_story(args, places)? {
+        return Ok(story);
+    }
+    let named = file.project().story.as_ref().map(|story| story.file.clone());
+    let name = named.filter(|name| !name.is_empty() && name != "-").ok_or_else(|| {
+        Failure::usage(format!(
+            "{} names no story: give the story's file to --resplit",
+            table::path(&places.project)
+        ))
+    })?;
+    Ok(story(read_bytes(&places.directory().join(&name), reel_story::MAX_BYTES as u64)?, name))
+}
+
+fn story(bytes: Vec<u8>, file: String) -> Story {
+    let digest = Digest::from_bytes(*blake3::hash(&bytes).as_bytes()).to_string();
+    Story { bytes, file: StoryFile { file, digest } }
+}
+
+fn bad_story(args: &Args, error: &StoryError) -> Failure {
+    let shown = if is_stdin(&args.story) { "standard input".to_owned() } else { table::path(&args.story) };
+    Failure::new(Exit::BadData, "bad_data", format!("{shown}: {error}"))
+}
+
+/// What the flags set. A path of music is told from the project file on.
+fn settings(args: &Args, places: &Places) -> Result<Vec<Setting>, Failure> {
+    let mut settings = args.settings();
+    if let Some(music) = &args.music {
+        let found = std::fs::canonicalize(music).map_err(|error| missing(music, &error))?;
+        let directory = crate::creatable::or_current(places.directory());
+        let directory = std::fs::canonicalize(&directory).unwrap_or(directory);
+        let path = found.strip_prefix(&directory).unwrap_or(&found);
+        let path = path.to_str().ok_or_else(|| {
+            Failure::new(
+                Exit::NoInput,
+                "no_input",
+                format!("the path of {} is not UTF-8", table::path(music)),
+            )
+            .hint("copy it to a path that is")
+        })?;
+        settings.push(Setting::Music(path.to_owned()));
+    }
+    Ok(settings)
+}
+
+/// The story as it was split before: its texts are what is compared.
+fn former_story(former: &FormerSplit) -> SplitStory {
+    let shots = former.texts.iter().map(|text| SplitShot { range: 0..0, text: text.clone(), seconds: 0.0 });
+    SplitStory { text: String::new(), scenes: vec![SplitScene { title: None, shots: shots.collect() }] }
+}

@@ -1,0 +1,204 @@
+//! What a run came to: counted by what was made, taken from before and supplied, with what is less than was asked for. Pure.
+
+use std::collections::BTreeMap;
+
+use reel_protocol::{Cost, StepReport, StepState, StoryReport};
+use serde::Serialize;
+
+use super::{
+    outline::count,
+    stale::{Stale, stages},
+};
+use crate::tasks;
+
+/// The steps of a run, counted.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// What providers made now: by what it is, and by whom.
+    pub made: BTreeMap<String, u64>,
+    /// What was taken from an earlier run.
+    pub cached: BTreeMap<String, u64>,
+    /// What the project supplies.
+    pub supplied: BTreeMap<String, u64>,
+}
+
+/// A shot whose stages were made anew.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct StaleShot {
+    /// The shot's id.
+    pub shot: String,
+    /// The stages, with their reasons.
+    pub stages: Vec<Stale>,
+}
+
+impl Counts {
+    /// Counts the steps of a report.
+    pub fn of(report: &StoryReport) -> Self {
+        let mut counts = Self::default();
+        for shot in &report.shots {
+            for (_, word, step) in stages(shot) {
+                counts.add(if word == "frames" { "shot rendered" } else { word }, step);
+            }
+        }
+        for step in &report.steps {
+            counts.add("part of the film", step);
+        }
+        counts
+    }
+
+    fn add(&mut self, what: &str, step: &StepReport) {
+        let by = step.provider.as_ref().filter(|_| !what.contains(' '));
+        match step.state {
+            StepState::Made => {
+                let key = by.map_or_else(|| what.to_owned(), |by| format!("{what} by {by}"));
+                *self.made.entry(key).or_default() += 1;
+            }
+            StepState::Cached => *self.cached.entry(what.to_owned()).or_default() += 1,
+            StepState::Supplied => *self.supplied.entry(what.to_owned()).or_default() += 1,
+            _ => {}
+        }
+    }
+
+    /// `made now: 28 voices by espeak-ng, 28 pictures by draft`, `from before: 57 parts of the film`, each where there is any.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |title: &str, counts: &BTreeMap<String, u64>| {
+            let words: Vec<String> =
+                ordered(counts).into_iter().map(|(what, number)| plural(what, number)).collect();
+            (!words.is_empty()).then(|| format!("{title}: {}", words.join(", ")))
+        };
+        let lines = [
+            line("made now", &self.made),
+            line("from before", &self.cached),
+            line("your own", &self.supplied),
+        ];
+        lines.into_iter().flatten().collect()
+    }
+}
+
+/// In the order of the work.
+fn ordered(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+    const ORDER: [&str; 5] = ["voice", "picture", "clip", "shot", "part"];
+    let mut counts: Vec<(&str, u64)> = counts.iter().map(|(what, number)| (what.as_str(), *number)).collect();
+    let rank = |what: &str| ORDER.iter().position(|first| what.starts_with(first));
+    counts.sort_by_key(|(what, _)| rank(what));
+    counts
+}
+
+/// `1 voice by espeak-ng`, `2 voices by espeak-ng`: the first word is what there are several of.
+fn plural(what: &str, number: u64) -> String {
+    let (noun, rest) =
+        what.split_once(' ').map_or((what, String::new()), |(noun, rest)| (noun, format!(" {rest}")));
+    format!("{}{rest}", count(number as usize, noun))
+}
+
+/// `voice (text changed), frames`.
+pub fn stale_words(stale: &[Stale]) -> String {
+    let words: Vec<String> = stale
+        .iter()
+        .map(|stale| match &stale.why {
+            Some(why) => format!("{} ({why})", stale.stage),
+            None => stale.stage.to_owned(),
+        })
+        .collect();
+    words.join(", ")
+}
+
+/// The most shots that are named one by one: after a change of the style all of them are made anew.
+const NAMED: usize = 12;
+
+/// A line for each shot that was made anew, and one for the rest of many.
+pub fn stale_lines(stale: &[StaleShot]) -> Vec<String> {
+    let mut lines: Vec<String> = stale
+        .iter()
+        .take(NAMED)
+        .map(|stale| format!("{}: {}", stale.shot, stale_words(&stale.stages)))
+        .collect();
+    let more = stale.len().saturating_sub(NAMED);
+    if more > 0 {
+        lines.push(format!("and {} more, made anew for reasons like these", count(more, "shot")));
+    }
+    lines
+}
+
+/// What a run cost, in words.
+pub fn cost_words(cost: Option<&Cost>) -> String {
+    match cost {
+        Some(cost) if cost.amount > 0.0 => format!("cost: {}", tasks::cost(cost)),
+        Some(_) => "cost: nothing".to_owned(),
+        None => "cost: not known, as a provider has no price in the configuration".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(state: StepState, provider: &str) -> StepReport {
+        StepReport {
+            step: "x".to_owned(),
+            state,
+            task: None,
+            digest: None,
+            media_type: None,
+            path: None,
+            provider: Some(provider.to_owned()),
+            error: None,
+        }
+    }
+
+    #[test]
+    fn steps_are_counted_by_what_became_of_them() {
+        let mut counts = Counts::default();
+        assert_eq!(counts.lines(), Vec::<String>::new());
+        for (what, state, provider) in [
+            ("voice", StepState::Made, "espeak-ng"),
+            ("voice", StepState::Made, "espeak-ng"),
+            ("picture", StepState::Made, "studio"),
+            ("picture", StepState::Supplied, ""),
+            ("picture", StepState::Failed, "studio"),
+            ("shot rendered", StepState::Made, "render"),
+            ("part of the film", StepState::Cached, "render"),
+            ("part of the film", StepState::Cached, "render"),
+        ] {
+            counts.add(what, &step(state, provider));
+        }
+        assert_eq!(
+            counts.lines(),
+            [
+                "made now: 2 voices by espeak-ng, 1 picture by studio, 1 shot rendered",
+                "from before: 2 parts of the film",
+                "your own: 1 picture",
+            ]
+        );
+    }
+
+    #[test]
+    fn many_stale_shots_are_summed_up() {
+        let stale = |shot: usize| StaleShot {
+            shot: format!("a{shot}"),
+            stages: vec![
+                Stale { stage: "picture", why: Some("style changed".to_owned()) },
+                Stale { stage: "frames", why: None },
+            ],
+        };
+        let lines = stale_lines(&(1..=14).map(stale).collect::<Vec<_>>());
+        assert_eq!(lines.first().map(String::as_str), Some("a1: picture (style changed), frames"));
+        assert_eq!(
+            lines.last().map(String::as_str),
+            Some("and 2 shots more, made anew for reasons like these")
+        );
+        assert_eq!(lines.len(), 13);
+    }
+
+    #[test]
+    fn a_cost_is_told_as_it_is_known() {
+        let cost = |amount| Cost { amount, currency: "USD".to_owned(), is_estimate: true };
+        for (cost, words) in [
+            (Some(cost(0.32)), "cost: about 0.32 USD"),
+            (Some(cost(0.0)), "cost: nothing"),
+            (None, "cost: not known, as a provider has no price in the configuration"),
+        ] {
+            assert_eq!(cost_words(cost.as_ref()), words);
+        }
+    }
+}

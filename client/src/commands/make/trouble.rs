@@ -1,0 +1,154 @@
+//! Shots that could not be made: each with its error and what to do about it. Pure.
+
+use reel_protocol::{StepReport, StepState, StoryReport};
+use serde::Serialize;
+
+use super::{outline::count, stale::stages};
+
+/// A step that failed, or about which a person must decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// The shot's id; the step's name where it belongs to no shot.
+    pub shot: String,
+    /// `voice`, `picture`, `clip` or `frames`.
+    pub stage: String,
+    /// Whether it is held rather than failed.
+    pub is_held: bool,
+    /// The stable name of the error.
+    pub code: Option<String>,
+    /// What went wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The task that failed or is held.
+    pub task: Option<u64>,
+}
+
+impl Trouble {
+    fn of(shot: &str, stage: &str, step: &StepReport) -> Option<Self> {
+        let is_held = match step.state {
+            StepState::Failed => false,
+            StepState::Held => true,
+            _ => return None,
+        };
+        let error = step.error.as_ref();
+        let hint = match (is_held, step.task) {
+            (true, Some(id)) => Some(format!(
+                "it may have been paid for: reel release {id} lets it go on and may pay again, reel cancel {id} gives up"
+            )),
+            _ => error.and_then(|error| error.hint.clone()),
+        };
+        Some(Self {
+            shot: shot.to_owned(),
+            stage: stage.to_owned(),
+            is_held,
+            code: error.map(|error| error.code.clone()),
+            message: error.map_or_else(|| "no reason is known".to_owned(), |error| error.message.clone()),
+            hint,
+            task: step.task.map(|id| id.0),
+        })
+    }
+
+    /// `a3: picture failed: it is moderated` and, on a line of its own, what to do.
+    pub fn lines(&self) -> Vec<String> {
+        let verb = if self.is_held { "is held" } else { "failed" };
+        let mut lines = vec![format!("{}: {} {verb}: {}", self.shot, self.stage, self.message)];
+        lines.extend(self.hint.as_ref().map(|hint| format!("  hint: {hint}")));
+        lines
+    }
+}
+
+/// Every step that failed or is held, in the film's order.
+pub fn troubles(report: &StoryReport) -> Vec<Trouble> {
+    let of_shots = report
+        .shots
+        .iter()
+        .flat_map(|shot| stages(shot).filter_map(|(_, word, step)| Trouble::of(&shot.id, word, step)));
+    let of_film = report.steps.iter().filter_map(|step| Trouble::of("the film", &step.step, step));
+    of_shots.chain(of_film).collect()
+}
+
+/// `2 of 28 shots are missing`, where any is.
+pub fn missing_words(troubles: &[Trouble], report: &StoryReport) -> String {
+    let mut shots: Vec<&str> = troubles.iter().map(|trouble| trouble.shot.as_str()).collect();
+    shots.dedup();
+    let is_missing = |shot: &&str| report.shots.iter().any(|known| known.id == **shot);
+    let missing = shots.iter().filter(|shot| is_missing(shot)).count();
+    let verb = if missing == 1 { "is" } else { "are" };
+    format!("{missing} of {} {verb} missing", count(report.shots.len(), "shot"))
+}
+
+#[cfg(test)]
+mod tests {
+    use reel_protocol::{JsonText, ShotReport, TaskError, TaskId};
+
+    use super::*;
+
+    fn step(state: StepState, error: Option<(&str, Option<&str>)>) -> StepReport {
+        StepReport {
+            step: "transition/a2".to_owned(),
+            state,
+            task: Some(TaskId(17)),
+            digest: None,
+            media_type: None,
+            path: None,
+            provider: None,
+            error: error.map(|(message, hint)| TaskError {
+                code: "moderated".to_owned(),
+                message: message.to_owned(),
+                hint: hint.map(str::to_owned),
+                retryable: false,
+                provider_status: None,
+            }),
+        }
+    }
+
+    fn shot(id: &str, voice: Option<StepReport>, picture: Option<StepReport>) -> ShotReport {
+        ShotReport {
+            id: id.to_owned(),
+            start_s: 0.0,
+            duration_s: 2.0,
+            speech_start_s: 0.0,
+            speech_s: 0.0,
+            voice,
+            picture,
+            clip: None,
+            render: Some(step(StepState::Blocked, None)),
+        }
+    }
+
+    #[test]
+    fn each_shot_is_named_with_what_to_do() {
+        let report = StoryReport {
+            project: JsonText::empty_object(),
+            shots: vec![
+                shot("a1", Some(step(StepState::Made, None)), Some(step(StepState::Cached, None))),
+                shot(
+                    "a2",
+                    None,
+                    Some(step(StepState::Failed, Some(("it is moderated", Some("change the prompt"))))),
+                ),
+                shot("a3", Some(step(StepState::Held, Some(("the answer was lost", None)))), None),
+            ],
+            steps: vec![step(StepState::Failed, Some(("ffmpeg died", None)))],
+            frames: 0,
+            duration_s: 0.0,
+            is_estimate: true,
+            downgrades: Vec::new(),
+            cost: None,
+        };
+        let found = troubles(&report);
+        let lines: Vec<String> = found.iter().flat_map(Trouble::lines).collect();
+        assert_eq!(
+            lines,
+            [
+                "a2: picture failed: it is moderated",
+                "  hint: change the prompt",
+                "a3: voice is held: the answer was lost",
+                "  hint: it may have been paid for: reel release 17 lets it go on and may pay again, reel cancel 17 gives up",
+                "the film: transition/a2 failed: ffmpeg died",
+            ]
+        );
+        assert_eq!(missing_words(&found, &report), "2 of 3 shots are missing");
+    }
+}

@@ -1,0 +1,122 @@
+//! Follows the task that works on a story until it is over or held, through Ctrl-C and through the daemon's death.
+
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use reel_client::{ClientError, Follow, Followed, Session};
+use reel_protocol::{
+    TaskId, TaskView,
+    methods::{SubscribeParams, TaskGet, TaskIdParams, Topic},
+};
+use tokio::time::timeout;
+
+use super::{screen::Screen, stages::Stages};
+use crate::{
+    failure::Failure,
+    output::Output,
+    signals::{self, Interrupts},
+    waiting::{LOOK, how_they_stand, leave},
+    why::Why,
+};
+
+/// Between two drawings of what is left.
+const TURN: Duration = Duration::from_millis(500);
+
+/// What to say to whoever stops waiting.
+const WAY_BACK: &str = "the same command again comes back to it";
+
+/// Waits until the task is settled. Ctrl-C leaves it running and fails with [`crate::exit::Exit::Interrupted`]; twice cancels it.
+pub async fn watch(
+    output: Output,
+    session: &Session,
+    id: TaskId,
+    stages: Stages,
+    interrupts: &mut Option<Interrupts>,
+) -> Result<TaskView, Failure> {
+    let mut screen = Screen::new(output, stages);
+    let ended = tokio::select! {
+        ended = until_settled(session, id, &mut screen) => Some(ended),
+        () = signals::next(interrupts) => None,
+    };
+    screen.clear();
+    match ended {
+        Some(ended) => Ok(ended?),
+        None => Err(leave(output, session, &[id], WAY_BACK, interrupts).await),
+    }
+}
+
+async fn until_settled(session: &Session, id: TaskId, screen: &mut Screen) -> Result<TaskView, ClientError> {
+    let wanted =
+        SubscribeParams { topics: vec![Topic::Task], task_ids: Some(vec![id]), ..SubscribeParams::default() };
+    let mut follow = Follow::new(session, wanted);
+    loop {
+        let told = next_told(&mut follow, session, id, screen).await?;
+        let mut is_over = show(told, id, screen);
+        while let Some(told) = follow.try_next() {
+            is_over |= show(told, id, screen);
+        }
+        screen.draw();
+        if is_over {
+            let task = session.call::<TaskGet>(&TaskIdParams { id }).await?;
+            // Where it was released meanwhile, an event tells so.
+            if task.state.is_settled() {
+                return Ok(task);
+            }
+        }
+    }
+}
+
+/// What is told next; meanwhile, how long it will take, and why the task waits.
+async fn next_told(
+    follow: &mut Follow<'_>,
+    session: &Session,
+    id: TaskId,
+    screen: &mut Screen,
+) -> Result<Followed, ClientError> {
+    // Not begun anew with each turn: it may be starting the daemon.
+    let mut told = pin!(follow.next());
+    let mut looked = Instant::now();
+    loop {
+        if let Ok(told) = timeout(TURN, &mut told).await {
+            return told;
+        }
+        screen.draw();
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            // Where this fails, the next that is told says so.
+            let stands = timeout(LOOK, how_they_stand(&session.client(), &[id])).await;
+            let (tasks, status) = stands.unwrap_or(Ok(Default::default())).unwrap_or_default();
+            let now = reel_protocol::Timestamp::now();
+            let why = tasks.first().and_then(|task| Why::of(task, status.as_ref(), now));
+            screen.explain(why.map(|why| why.line("the film")));
+        }
+    }
+}
+
+/// Shows what was told; whether it is that the task is settled.
+fn show(told: Followed, id: TaskId, screen: &mut Screen) -> bool {
+    let (of, step, state, progress) = match told {
+        Followed::Task(task) => (task.id, None, task.state, task.progress),
+        Followed::Event(event) => {
+            let Some(task) = event.task else { return false };
+            (task.id, None::<String>, task.state, task.progress)
+        }
+        Followed::Disconnected => {
+            screen.note("the daemon is gone, connecting again");
+            return false;
+        }
+        // The question how it stands says that the task is gone.
+        Followed::Removed(of) => return of == id,
+        Followed::Missed(_) | Followed::Memory(_) => return false,
+    };
+    if of == id {
+        screen.see(progress.fraction, &progress.message);
+        return state.is_settled();
+    }
+    if let Some(step) = step {
+        screen.see_step(&step, state, progress.fraction);
+    }
+    false
+}
