@@ -27,7 +27,7 @@ use reel_protocol::{
 };
 use reqwest::{
     Method, Request, Url,
-    header::{ACCEPT, AUTHORIZATION, HeaderValue},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue},
 };
 
 use self::{
@@ -335,6 +335,8 @@ impl RemoteProvider {
         request
             .headers_mut()
             .insert(ACCEPT, HeaderValue::from_static("application/json, image/*, audio/*, video/*"));
+        // A request without it takes any coding, also such as nothing here reads.
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(key) = key {
             let header = HeaderValue::from_str(&format!("Bearer {}", key.expose()));
             let mut header = header.map_err(|_| self.no_key("the key holds characters that no key has"))?;

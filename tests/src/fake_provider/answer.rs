@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression,
+    write::{DeflateEncoder, GzEncoder},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -254,12 +257,20 @@ impl RetryAfter {
     }
 }
 
-/// The same answer, compressed.
-pub(super) fn compressed(mut response: Response) -> Response {
+/// The same answer, compressed as `gzip`.
+pub(super) fn gzipped(mut response: Response) -> Response {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&response.body.flat()).unwrap();
     response.body = encoder.finish().unwrap().into();
     response.header("content-encoding", "gzip")
+}
+
+/// The same answer, compressed as `deflate` without the header of zlib.
+pub(super) fn deflated(mut response: Response) -> Response {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&response.body.flat()).unwrap();
+    response.body = encoder.finish().unwrap().into();
+    response.header("content-encoding", "deflate")
 }
 
 fn now() -> Duration {

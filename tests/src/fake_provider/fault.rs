@@ -11,6 +11,8 @@ pub enum Fault {
     Chunked,
     /// The same compressed, whether the client asked for that or not.
     Gzip,
+    /// The same compressed as `deflate` without the header of zlib, as some servers send it.
+    Deflate,
     /// The same, and then the server closes the connection without having said so: the next request on it may be lost.
     GoodThenClose,
 

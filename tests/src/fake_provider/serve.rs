@@ -103,7 +103,8 @@ fn act(server: &Server, mut stream: &TcpStream, call: OpenCall<'_>, fault: &Faul
     let end = || drop(call);
     match fault {
         Fault::Chunked => good().write_chunked(&mut stream, end)?,
-        Fault::Gzip => answer::compressed(good()).write(&mut stream, end)?,
+        Fault::Gzip => answer::gzipped(good()).write(&mut stream, end)?,
+        Fault::Deflate => answer::deflated(good()).write(&mut stream, end)?,
         Fault::GoodThenClose => return good().write(&mut stream, end).map(ControlFlow::Break),
         Fault::Cut(cut) => {
             let response = good();

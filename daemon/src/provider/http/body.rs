@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{
     base64_stream::{Base64Stream, NotBase64},
+    content_coding::{ContentCoding, Decompressed, unreadable},
     document::{BEGINNING_BYTES, Document},
     scan::{PictureSink, Scanner},
     utf16::Utf16,
@@ -16,18 +17,50 @@ use crate::{
     media::picture_type,
 };
 
-/// The pieces of a body, for a thread that may block: each as it comes, and at the end why the body was cut, if it was.
+/// The pieces of a body, for a thread that may block: each as it comes, and at the end why the body was cut, if it was. A compressed body
+/// is decompressed here.
 #[derive(Debug)]
-pub struct Chunks(mpsc::Receiver<Result<Bytes, String>>);
+pub struct Chunks(Source);
+
+#[derive(Debug)]
+enum Source {
+    AsItComes(Pieces),
+    Compressed(Box<Decompressed<Pieces>>),
+    /// The body cannot be read, for this reason.
+    Unreadable(Option<String>),
+}
+
+/// The pieces of a body as they come from the network.
+#[derive(Debug)]
+struct Pieces(mpsc::Receiver<Result<Bytes, String>>);
 
 impl Chunks {
-    /// Takes the pieces of a channel.
-    pub const fn new(pieces: mpsc::Receiver<Result<Bytes, String>>) -> Self {
-        Self(pieces)
+    /// Takes the pieces of a body in this coding from a channel.
+    pub(super) fn new(pieces: mpsc::Receiver<Result<Bytes, String>>, coding: ContentCoding) -> Self {
+        let pieces = Pieces(pieces);
+        Self(match coding {
+            ContentCoding::None => Source::AsItComes(pieces),
+            ContentCoding::Known(compression) => {
+                Source::Compressed(Box::new(Decompressed::new(pieces, compression)))
+            }
+            ContentCoding::Unknown(name) => Source::Unreadable(Some(unreadable(&name))),
+        })
     }
 }
 
 impl Iterator for Chunks {
+    type Item = Result<Bytes, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Source::AsItComes(pieces) => pieces.next(),
+            Source::Compressed(decompressed) => decompressed.next(),
+            Source::Unreadable(reason) => reason.take().map(Err),
+        }
+    }
+}
+
+impl Iterator for Pieces {
     type Item = Result<Bytes, String>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{
     body::Chunks,
+    content_coding::ContentCoding,
     patience::{Late, Patience},
     unreached::causes_text,
 };
@@ -35,15 +36,17 @@ pub(super) struct BodyPatience {
 }
 
 impl Exchange {
-    /// Gives the body to a reader on a thread that may block, piece by piece, and returns the reader's result. The reader is told why the
-    /// body was cut, if it was. `arrived` is called with the number of bytes once the whole body is here. Returns None if the reader panicked.
+    /// Gives the body to a reader on a thread that may block, piece by piece and decompressed, and returns the reader's result. The reader is
+    /// told why the body was cut, if it was. `arrived` is called with the number of bytes once the whole body is here. Returns None if the
+    /// reader panicked.
     pub async fn read_with<T: Send + 'static>(
         mut self,
         arrived: impl FnOnce(usize),
         reader: impl FnOnce(Chunks) -> T + Send + 'static,
     ) -> Option<T> {
+        let coding = ContentCoding::of(self.response.headers());
         let (pieces, chunks) = mpsc::channel(WAITING_CHUNKS);
-        let reading = tokio::task::spawn_blocking(move || reader(Chunks::new(chunks)));
+        let reading = tokio::task::spawn_blocking(move || reader(Chunks::new(chunks, coding)));
         let mut bytes = 0;
         while let Some(chunk) = self.next_chunk().await.transpose() {
             let is_cut = chunk.is_err();
@@ -74,14 +77,16 @@ impl Exchange {
         self.beginning(MAX_ERROR_BYTES).await
     }
 
-    /// The first bytes of a body; whatever came of them before it was cut.
+    /// The first bytes of a body, decompressed; whatever came of them before it was cut.
     pub async fn beginning(mut self, most_bytes: usize) -> Vec<u8> {
+        let coding = ContentCoding::of(self.response.headers());
         let mut text = Vec::new();
         while text.len() < most_bytes
             && let Ok(Some(bytes)) = self.next_chunk().await
         {
             text.extend_from_slice(&bytes);
         }
+        let mut text = coding.beginning(text, most_bytes);
         text.truncate(most_bytes);
         text
     }

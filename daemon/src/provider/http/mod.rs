@@ -3,6 +3,7 @@
 mod base64_stream;
 mod body;
 mod client;
+mod content_coding;
 mod dns;
 mod document;
 mod exchange;
