@@ -27,6 +27,7 @@ pub mod sandbox;
 pub mod small_disk;
 pub mod studio;
 pub mod table;
+pub mod tale;
 pub mod terminal;
 pub mod wait;
 

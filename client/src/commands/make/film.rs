@@ -11,6 +11,7 @@ use super::{
     args::Stage,
     deliver::{self, Delivery},
     finish::{Run, finish},
+    held::give_up_followers,
     media, pack,
     places::Places,
     report::Results,
@@ -84,8 +85,7 @@ async fn say_drafts(context: &Context, session: &Session, work: &Work<'_>) -> Re
     if has_pictures && tasks::has_only_draft(session, "image").await? {
         context.output.warn("draft pictures: no provider configured; reel providers add");
     }
-    let is_spoken =
-        project.shots.iter().any(|shot| shot.voice_file.is_empty() && !shot.text.trim().is_empty());
+    let is_spoken = project.shots.iter().any(|shot| shot.voice_file.is_empty() && shot.is_spoken());
     if is_spoken && tasks::has_only_draft(session, "voice").await? {
         context.output.warn(
             "silence in place of voices: no provider speaks; install espeak-ng (Debian: apt install espeak-ng) or reel providers add",
@@ -122,10 +122,11 @@ async fn conclude<'a>(
     } else {
         None
     };
+    let followers = give_up_followers(session, report).await;
     let stale = note_shots(work, named, results, state);
     note_film(results, &delivery, task, state);
     forget(work, state, task)?;
-    Ok(Run { task, results, delivery, stale, pack, review, begun })
+    Ok(Run { task, results, delivery, stale, pack, review, followers, until: work.until, begun })
 }
 
 /// Notes what each shot was made from, and returns what was made anew.

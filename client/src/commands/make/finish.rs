@@ -6,6 +6,7 @@ use reel_protocol::{Cost, Downgrade, ShotReport, StoryMakeParams, TaskId, TaskVi
 use serde::Serialize;
 
 use super::{
+    args::Stage,
     deliver::{Delivery, kept_words},
     outline::{clock, count},
     pack::Pack,
@@ -37,6 +38,10 @@ pub struct Run<'a> {
     pub pack: Option<Pack>,
     /// The page to look at, with `--review`.
     pub review: Option<std::path::PathBuf>,
+    /// Tasks that were given up, as they were held for another one.
+    pub followers: Vec<TaskId>,
+    /// Where it was to stop; None is the film.
+    pub until: Option<Stage>,
     /// When the command began.
     pub begun: Instant,
 }
@@ -75,7 +80,7 @@ struct ShotDocument<'a> {
 pub fn finish(output: Output, places: &Places, run: &Run<'_>) -> Result<Exit, Failure> {
     let report = &run.results.report;
     let counts = Counts::of(report);
-    let troubles = troubles(report);
+    let troubles = troubles(report, &run.followers);
     let failure = failure(run, places, &troubles);
     output.document(&document(places, run, &counts, &troubles, failure.as_ref()))?;
     for line in troubles.iter().flat_map(Trouble::lines) {
@@ -134,9 +139,12 @@ fn failure(run: &Run<'_>, places: &Places, troubles: &[Trouble]) -> Option<Failu
     match failure.error.code.as_str() {
         StoryMakeParams::SHOTS_MISSING => {
             let missing = missing_words(troubles, &run.results.report);
-            failure.error.message = format!("{missing}, so no film was joined; everything else is kept");
-            failure.error.hint =
-                Some(format!("{again}; --allow-missing joins a film with cards in their places"));
+            let is_film = run.until.is_none();
+            let film = if is_film { ", so no film was joined" } else { "" };
+            let cards =
+                if is_film { "; --allow-missing joins a film with cards in their places" } else { "" };
+            failure.error.message = format!("{missing}{film}; everything else is kept");
+            failure.error.hint = Some(format!("{again}{cards}"));
         }
         StoryMakeParams::NO_RENDERER => {
             let player = run.pack.as_ref().map(|pack| table::path(&pack.player)).unwrap_or_default();

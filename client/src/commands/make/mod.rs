@@ -2,7 +2,7 @@
 //!
 //! `args` are the flags, and `places` the files of a story. `storyboard` reads or splits it into the project that a person changes, and
 //! `outline` shows that. `media` puts own files into the daemon's store, `submit` hands the work in, `watch` follows it on a `screen` that
-//! counts by `stages`, `report` reads what it made, `deliver` writes that beside the story, and `finish` says what it came to, in the words of
+//! counts by `stages`, `report` reads what it made, `deliver` writes that beside the story, `held` gives up what only waits for a held task, and `finish` says what it came to, in the words of
 //! `summary` and `trouble`. `state` is remembered between the runs; `stale` tells by it what was made anew, and why. `pack` writes the pages and
 //! the narration (`page`, `wav`) with which a story can be looked at without a film.
 
@@ -10,6 +10,7 @@ mod args;
 mod deliver;
 mod film;
 mod finish;
+mod held;
 mod media;
 mod outline;
 mod pack;

@@ -3,11 +3,11 @@
 use reel_story::{
     project::{Project, Scene, Shot},
     speaking_time,
-    timeline::{Change, Pace, ShotLength, Timeline, f64_samples, samples_at, timeline},
+    timeline::{Timeline, f64_samples, samples_at},
 };
 use serde::Serialize;
 
-use super::{places::Places, stale::narration, storyboard::Storyboard};
+use super::{places::Places, storyboard::Storyboard};
 use crate::{exit::Exit, failure::Failure, output::Output, table};
 
 /// The shots of a story, placed by estimate.
@@ -64,7 +64,7 @@ impl<'a> Outline<'a> {
                 .shots
                 .iter()
                 .filter(is_spoken)
-                .map(|shot| narration(shot).chars().count())
+                .map(|shot| shot.narration().chars().count())
                 .sum(),
             pictures: project.shots.iter().filter(is_made).count(),
             shots,
@@ -119,32 +119,16 @@ pub fn clock(seconds: f64) -> String {
 
 /// The samples of each shot's speech as estimated, and where the shots are.
 fn place(project: &Project, language: Option<&str>) -> Result<(Vec<u64>, Timeline), Failure> {
-    let spoken = |shot: &Shot| f64_samples(speaking_time(narration(shot), language).as_secs_f64());
+    let spoken = |shot: &Shot| {
+        if shot.is_spoken() {
+            f64_samples(speaking_time(shot.narration(), language).as_secs_f64())
+        } else {
+            0
+        }
+    };
     let speech: Vec<u64> = project.shots.iter().map(spoken).collect();
-    let lengths: Vec<ShotLength> =
-        project.shots.iter().zip(&speech).map(|(shot, speech)| length(project, shot, *speech)).collect();
-    let video = &project.video;
-    let transition_frames = (video.transition_s * f64::from(video.fps)).round() as u32;
-    let pace = Pace { transition_frames, ..Pace::new(video.fps) };
-    let timeline = timeline(&pace, &lengths)
+    let timeline = project
+        .timeline(&speech)
         .map_err(|error| Failure::new(Exit::BadData, "bad_data", error.to_string()))?;
     Ok((speech, timeline))
-}
-
-fn length(project: &Project, shot: &Shot, speech: u64) -> ShotLength {
-    ShotLength {
-        speech,
-        least: f64_samples(shot.min_s),
-        hold: f64_samples(shot.hold_s),
-        change: change(project, shot),
-    }
-}
-
-/// How the film changes to this shot.
-pub fn change(project: &Project, shot: &Shot) -> Change {
-    use reel_story::project::{Change as Usual, ShotChange};
-    match (shot.transition, project.video.transition) {
-        (ShotChange::Cut, _) | (ShotChange::Usual, Usual::Cut) => Change::Cut,
-        (ShotChange::Dissolve, _) | (ShotChange::Usual, Usual::Dissolve) => Change::Dissolve,
-    }
 }

@@ -104,8 +104,12 @@ fn title(places: &Places) -> String {
 }
 
 fn words(shot: &Shot) -> PageShot {
-    let text = if shot.subtitle.is_empty() { &shot.text } else { &shot.subtitle };
-    PageShot { id: shot.id.clone(), text: text.clone(), prompt: shot.picture.clone(), ..PageShot::default() }
+    PageShot {
+        id: shot.id.clone(),
+        text: shot.shown_text().to_owned(),
+        prompt: shot.picture.clone(),
+        ..PageShot::default()
+    }
 }
 
 fn shots(report: &StoryReport, project: &Project, delivery: &Delivery) -> Vec<PageShot> {

@@ -67,7 +67,9 @@ impl Screen {
     /// Takes how far the whole is.
     pub fn see(&mut self, fraction: f64, message: &str) {
         self.fraction = fraction.clamp(0.0, 1.0);
-        message.clone_into(&mut self.message);
+        if !self.stages.see_counts(message) {
+            message.clone_into(&mut self.message);
+        }
         self.estimate.see(self.begun.elapsed().as_secs_f64(), self.fraction);
     }
 

@@ -1,18 +1,14 @@
 //! How far the parts of a film are, counted by the steps that are done, and how long the rest will take. Pure.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use reel_protocol::TaskState;
-use reel_story::{
-    project::{Project, Shot},
-    timeline::Change,
-};
+use reel_story::project::{Change, Project, Shot, ShotChange};
 
-use super::{
-    args::Stage as Until,
-    outline::{change, count},
-    stale::narration,
-};
+use super::{args::Stage as Until, outline::count};
 
 /// A part of the work that has a bar of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,9 +24,6 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// In the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::Voices, Self::Pictures, Self::Clips, Self::Rendering];
-
     /// The word on the bar.
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,7 +38,7 @@ impl Lane {
     fn of(step: &str) -> Self {
         match step.split('/').next().unwrap_or_default() {
             "voice" => Self::Voices,
-            "picture" | "sheet" | "place" => Self::Pictures,
+            "picture" | "card" => Self::Pictures,
             "clip" => Self::Clips,
             _ => Self::Rendering,
         }
@@ -55,8 +48,10 @@ impl Lane {
 /// The counts of all lanes.
 #[derive(Debug, Clone, Default)]
 pub struct Stages {
-    totals: HashMap<Lane, u64>,
-    steps: HashMap<String, f64>,
+    /// Steps that are done, and all.
+    counts: BTreeMap<Lane, (u64, u64)>,
+    /// How far the steps are that run.
+    running: HashMap<String, f64>,
 }
 
 impl Stages {
@@ -67,8 +62,8 @@ impl Stages {
         let number =
             |is_counted: &dyn Fn(&Shot) -> bool| shots.iter().filter(|shot| is_counted(shot)).count() as u64;
         let has_own_clip = |shot: &Shot| !shot.clip_file.is_empty();
-        let mut totals = HashMap::new();
-        let is_spoken = |shot: &Shot| shot.voice_file.is_empty() && !narration(shot).trim().is_empty();
+        let mut totals = BTreeMap::new();
+        let is_spoken = |shot: &Shot| shot.voice_file.is_empty() && shot.is_spoken();
         totals.insert(Lane::Voices, number(&is_spoken));
         if until != Some(Until::Voices) {
             let is_drawn = |shot: &Shot| shot.picture_file.is_empty() && !has_own_clip(shot);
@@ -77,29 +72,38 @@ impl Stages {
         if matches!(until, None | Some(Until::Clips)) {
             totals.insert(Lane::Clips, number(&|shot| shot.clip && !has_own_clip(shot)));
         }
-        if until.is_none() {
-            let dissolves =
-                project.shots.iter().skip(1).filter(|shot| change(project, shot) == Change::Dissolve);
-            let joins = if only.is_empty() { dissolves.count() as u64 + 2 } else { 0 };
-            totals.insert(Lane::Rendering, number(&|_| true) + joins);
+        if until.is_none() && only.is_empty() {
+            let dissolves = project.shots.iter().skip(1).filter(|shot| is_dissolve(project, shot)).count();
+            totals.insert(Lane::Rendering, number(&|_| true) + dissolves as u64 + 2);
         }
         totals.retain(|_, total| *total > 0);
-        Self { totals, steps: HashMap::new() }
+        let counts = totals.into_iter().map(|(lane, total)| (lane, (0, total))).collect();
+        Self { counts, running: HashMap::new() }
+    }
+
+    /// Takes the counts that the task tells, such as `voices 12/28, frames 0/57`; false where the words are others.
+    pub fn see_counts(&mut self, message: &str) -> bool {
+        let counts: Option<Vec<(Lane, (u64, u64))>> = message.split(", ").map(count_of).collect();
+        let Some(counts) = counts else { return false };
+        self.counts.extend(counts);
+        true
     }
 
     /// Takes what is told of a step.
     pub fn see(&mut self, step: &str, state: TaskState, fraction: f64) {
-        let done = if state.is_settled() { 1.0 } else { fraction.clamp(0.0, 0.99) };
-        self.steps.insert(step.to_owned(), done);
+        if state.is_settled() {
+            self.running.remove(step);
+        } else {
+            self.running.insert(step.to_owned(), fraction.clamp(0.0, 0.99));
+        }
     }
 
     /// The lanes that have something to do: steps that are done with parts of those that run, and all.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, f64, u64)> {
-        Lane::ALL.into_iter().filter_map(|lane| {
-            let steps: Vec<f64> =
-                self.steps.iter().filter(|(step, _)| Lane::of(step) == lane).map(|(_, done)| *done).collect();
-            let total = self.totals.get(&lane).copied().unwrap_or_default().max(steps.len() as u64);
-            (total > 0).then(|| (lane, steps.iter().sum(), total))
+        self.counts.iter().map(|(lane, (done, total))| {
+            let running = self.running.iter().filter(|(step, _)| Lane::of(step) == *lane);
+            let parts: f64 = running.map(|(_, fraction)| fraction).sum();
+            (*lane, (*done as f64 + parts).min(*total as f64), *total)
         })
     }
 
@@ -110,6 +114,29 @@ impl Stages {
             .map(|(lane, done, total)| format!("{} {}/{total}", lane.name(), done as u64))
             .collect();
         words.join(", ")
+    }
+}
+
+/// `voices 12/28` as a lane and its counts.
+fn count_of(words: &str) -> Option<(Lane, (u64, u64))> {
+    let (name, numbers) = words.split_once(' ')?;
+    let (done, total) = numbers.split_once('/')?;
+    let lane = match name {
+        "voices" => Lane::Voices,
+        "pictures" => Lane::Pictures,
+        "clips" => Lane::Clips,
+        "frames" => Lane::Rendering,
+        _ => return None,
+    };
+    Some((lane, (done.parse().ok()?, total.parse().ok()?)))
+}
+
+/// Whether the film dissolves into this shot.
+fn is_dissolve(project: &Project, shot: &Shot) -> bool {
+    match shot.transition {
+        ShotChange::Cut => false,
+        ShotChange::Dissolve => true,
+        ShotChange::Usual => project.video.transition == Change::Dissolve,
     }
 }
 
@@ -175,15 +202,16 @@ mod tests {
             (&[][..], None, "voices 0/1, pictures 0/2, clips 0/1, rendering 0/6"),
             (&[], Some(Until::Pictures), "voices 0/1, pictures 0/2"),
             (&[], Some(Until::Voices), "voices 0/1"),
-            (&only, None, "pictures 0/1, clips 0/1, rendering 0/1"),
+            (&only, None, "pictures 0/1, clips 0/1"),
         ] {
             assert_eq!(Stages::of(&project, only, until).words(), expected);
         }
         let mut stages = Stages::of(&project, &[], None);
-        stages.see("voice/a1", TaskState::Succeeded, 1.0);
+        assert!(!stages.see_counts("looks at the project"));
+        assert!(stages.see_counts("voices 1/1, pictures 1/2, frames 0/6"));
         stages.see("picture/a1", TaskState::Running, 0.5);
+        stages.see("picture/a2", TaskState::Running, 0.5);
         stages.see("picture/a2", TaskState::Failed, 0.0);
-        stages.see("render/a1", TaskState::Running, 0.9);
         stages.see("transition/a2", TaskState::Queued, 0.0);
         assert_eq!(stages.words(), "voices 1/1, pictures 1/2, clips 0/1, rendering 0/6");
         let pictures = stages.lanes().find(|(lane, ..)| *lane == Lane::Pictures).unwrap();

@@ -27,11 +27,6 @@ pub struct Stale {
     pub why: Option<String>,
 }
 
-/// What is spoken.
-pub fn narration(shot: &Shot) -> &str {
-    if shot.speak.is_empty() { &shot.text } else { &shot.speak }
-}
-
 /// The name of the voice that speaks; empty where the provider chooses.
 fn voice<'a>(project: &'a Project, shot: &Shot) -> &'a str {
     let own = project.voices.get(&shot.speaker).map(String::as_str);
@@ -51,9 +46,10 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
     let video = &project.video;
     match stage {
         StoryPart::Voice => inputs([
-            ("text", narration(shot).to_owned()),
+            ("text", shot.narration().to_owned()),
             ("voice", voice(project, shot).to_owned()),
             ("language", video.language.clone()),
+            ("sample", shot.sample.to_string()),
             ("own file", shot.voice_file.clone()),
         ]),
         StoryPart::Picture => inputs([
@@ -66,19 +62,19 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
         ]),
         StoryPart::Clip => inputs([
             ("motion", shot.motion.clone()),
+            ("length", format!("{:.0}", report.duration_s.ceil())),
             ("picture", digest_of(report.picture.as_ref())),
             ("size", video.size.to_string()),
             ("own file", shot.clip_file.clone()),
         ]),
         StoryPart::Render => {
             let is_burnt = video.subtitles.contains(&Subtitles::Burn);
-            let subtitle = if shot.subtitle.is_empty() { &shot.text } else { &shot.subtitle };
             inputs([
                 ("picture", digest_of(report.picture.as_ref())),
                 ("clip", digest_of(report.clip.as_ref())),
                 ("length", format!("{:.4}", report.duration_s)),
                 ("camera", format!("{:?}", shot.camera)),
-                ("subtitles", if is_burnt { subtitle.clone() } else { String::new() }),
+                ("subtitles", if is_burnt { shot.shown_text().to_owned() } else { String::new() }),
                 ("size", format!("{} {}", video.size, video.fps)),
             ])
         }
@@ -188,7 +184,7 @@ fn why(
     // Stages before it are named by themselves.
     let is_consequence = |input: &&&str| match stage {
         StoryPart::Render => matches!(**input, "picture" | "clip" | "length"),
-        StoryPart::Clip => **input == "picture",
+        StoryPart::Clip => matches!(**input, "picture" | "length"),
         StoryPart::Voice | StoryPart::Picture => false,
     };
     let own: Vec<&str> = changed.iter().filter(|input| !is_consequence(input)).copied().collect();

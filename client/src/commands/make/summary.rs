@@ -103,19 +103,32 @@ pub fn stale_words(stale: &[Stale]) -> String {
     words.join(", ")
 }
 
-/// The most shots that are named one by one: after a change of the style all of them are made anew.
-const NAMED: usize = 12;
+/// The most shots that are named of those that were made anew for the same reason, and the most reasons: after a change of the style all shots
+/// are made anew.
+const NAMED: usize = 5;
+const REASONS: usize = 12;
 
-/// A line for each shot that was made anew, and one for the rest of many.
+/// A line for each reason, with the shots that were made anew for it.
 pub fn stale_lines(stale: &[StaleShot]) -> Vec<String> {
-    let mut lines: Vec<String> = stale
-        .iter()
-        .take(NAMED)
-        .map(|stale| format!("{}: {}", stale.shot, stale_words(&stale.stages)))
-        .collect();
-    let more = stale.len().saturating_sub(NAMED);
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for StaleShot { shot, stages } in stale {
+        let words = stale_words(stages);
+        match reasons.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, shots)) => shots.push(shot),
+            None => reasons.push((words, vec![shot])),
+        }
+    }
+    let line = |(words, shots): &(String, Vec<&str>)| {
+        let named = shots.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        match shots.len().saturating_sub(NAMED) {
+            0 => format!("{named}: {words}"),
+            more => format!("{named} and {more} more: {words}"),
+        }
+    };
+    let mut lines: Vec<String> = reasons.iter().take(REASONS).map(line).collect();
+    let more: usize = reasons.iter().skip(REASONS).map(|(_, shots)| shots.len()).sum();
     if more > 0 {
-        lines.push(format!("and {} more, made anew for reasons like these", count(more, "shot")));
+        lines.push(format!("{} more for other reasons", count(more, "shot")));
     }
     lines
 }
@@ -173,21 +186,25 @@ mod tests {
     }
 
     #[test]
-    fn many_stale_shots_are_summed_up() {
-        let stale = |shot: usize| StaleShot {
+    fn shots_with_one_reason_share_a_line() {
+        let stale = |shot: usize, why: &str| StaleShot {
             shot: format!("a{shot}"),
             stages: vec![
-                Stale { stage: "picture", why: Some("style changed".to_owned()) },
+                Stale { stage: "picture", why: Some(why.to_owned()) },
                 Stale { stage: "frames", why: None },
             ],
         };
-        let lines = stale_lines(&(1..=14).map(stale).collect::<Vec<_>>());
-        assert_eq!(lines.first().map(String::as_str), Some("a1: picture (style changed), frames"));
+        let mut all: Vec<StaleShot> = (1..=8).map(|shot| stale(shot, "style changed")).collect();
+        all.insert(2, stale(20, "prompt changed"));
         assert_eq!(
-            lines.last().map(String::as_str),
-            Some("and 2 shots more, made anew for reasons like these")
+            stale_lines(&all),
+            [
+                "a1, a2, a3, a4, a5 and 3 more: picture (style changed), frames",
+                "a20: picture (prompt changed), frames"
+            ]
         );
-        assert_eq!(lines.len(), 13);
+        let all: Vec<StaleShot> = (1..=14).map(|shot| stale(shot, &format!("reason {shot}"))).collect();
+        assert_eq!(stale_lines(&all).last().map(String::as_str), Some("2 shots more for other reasons"));
     }
 
     #[test]

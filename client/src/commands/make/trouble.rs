@@ -1,6 +1,6 @@
 //! Shots that could not be made: each with its error and what to do about it. Pure.
 
-use reel_protocol::{StepReport, StepState, StoryReport};
+use reel_protocol::{StepReport, StepState, StoryReport, TaskId};
 use serde::Serialize;
 
 use super::{outline::count, stale::stages};
@@ -25,7 +25,7 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    fn of(shot: &str, stage: &str, step: &StepReport) -> Option<Self> {
+    fn of(shot: &str, stage: &str, step: &StepReport, followers: &[TaskId]) -> Option<Self> {
         let is_held = match step.state {
             StepState::Failed => false,
             StepState::Held => true,
@@ -33,7 +33,7 @@ impl Trouble {
         };
         let error = step.error.as_ref();
         let hint = match (is_held, step.task) {
-            (true, Some(id)) => Some(format!(
+            (true, Some(id)) if !followers.contains(&id) => Some(format!(
                 "it may have been paid for: reel release {id} lets it go on and may pay again, reel cancel {id} gives up"
             )),
             _ => error.and_then(|error| error.hint.clone()),
@@ -58,13 +58,12 @@ impl Trouble {
     }
 }
 
-/// Every step that failed or is held, in the film's order.
-pub fn troubles(report: &StoryReport) -> Vec<Trouble> {
-    let of_shots = report
-        .shots
-        .iter()
-        .flat_map(|shot| stages(shot).filter_map(|(_, word, step)| Trouble::of(&shot.id, word, step)));
-    let of_film = report.steps.iter().filter_map(|step| Trouble::of("the film", &step.step, step));
+/// Every step that failed or is held, in the film's order. `followers` are held because another task is, which their errors name.
+pub fn troubles(report: &StoryReport, followers: &[TaskId]) -> Vec<Trouble> {
+    let of_shots = report.shots.iter().flat_map(|shot| {
+        stages(shot).filter_map(|(_, word, step)| Trouble::of(&shot.id, word, step, followers))
+    });
+    let of_film = report.steps.iter().filter_map(|step| Trouble::of("the film", &step.step, step, followers));
     of_shots.chain(of_film).collect()
 }
 
@@ -80,7 +79,7 @@ pub fn missing_words(troubles: &[Trouble], report: &StoryReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reel_protocol::{JsonText, ShotReport, TaskError, TaskId};
+    use reel_protocol::{JsonText, ShotReport, TaskError};
 
     use super::*;
 
@@ -137,7 +136,7 @@ mod tests {
             downgrades: Vec::new(),
             cost: None,
         };
-        let found = troubles(&report);
+        let found = troubles(&report, &[]);
         let lines: Vec<String> = found.iter().flat_map(Trouble::lines).collect();
         assert_eq!(
             lines,

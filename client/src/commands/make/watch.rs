@@ -7,7 +7,7 @@ use std::{
 
 use reel_client::{ClientError, Follow, Followed, Session};
 use reel_protocol::{
-    TaskId, TaskView,
+    TaskId, TaskState, TaskView,
     methods::{SubscribeParams, TaskGet, TaskIdParams, Topic},
 };
 use tokio::time::timeout;
@@ -97,11 +97,11 @@ async fn next_told(
 
 /// Shows what was told; whether it is that the task is settled.
 fn show(told: Followed, id: TaskId, screen: &mut Screen) -> bool {
-    let (of, step, state, progress) = match told {
-        Followed::Task(task) => (task.id, None, task.state, task.progress),
+    let (of, step, state, progress, error) = match told {
+        Followed::Task(task) => (task.id, task.step, task.state, task.progress, task.error),
         Followed::Event(event) => {
             let Some(task) = event.task else { return false };
-            (task.id, None::<String>, task.state, task.progress)
+            (task.id, task.step, task.state, task.progress, task.error)
         }
         Followed::Disconnected => {
             screen.note("the daemon is gone, connecting again");
@@ -117,6 +117,13 @@ fn show(told: Followed, id: TaskId, screen: &mut Screen) -> bool {
     }
     if let Some(step) = step {
         screen.see_step(&step, state, progress.fraction);
+        if let Some(error) = error.filter(|_| matches!(state, TaskState::Failed | TaskState::Held)) {
+            screen.note(&format!(
+                "{step} {}: {}",
+                if state == TaskState::Held { "is held" } else { "failed" },
+                error.message
+            ));
+        }
     }
     false
 }
