@@ -12,7 +12,7 @@ use reeld::{
 use super::{
     journal::TaskRow,
     model::Wrong,
-    providers::{PROVIDERS, after, place_of},
+    providers::{PROVIDERS, WORKFLOW, after, place_of},
     world::{Asked, World, error, free_results_lost, paid_results_lost},
 };
 
@@ -59,8 +59,8 @@ impl Call {
     }
 
     /// Whether it counts against the tasks that may run at once.
-    pub const fn holds_slot(&self) -> bool {
-        !self.is_fetching && !self.is_over
+    pub fn holds_slot(&self) -> bool {
+        !self.is_fetching && !self.is_over && &*self.attempt.kind != WORKFLOW
     }
 
     /// Whether something may happen to it now.

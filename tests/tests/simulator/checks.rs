@@ -8,7 +8,7 @@ use reeld::tasks::machine::{Answer, Event, Write};
 use super::{
     journal::TaskRow,
     model::Wrong,
-    providers::{PROVIDERS, key_of, place_of},
+    providers::{PROVIDERS, key_of, needs_provider, place_of},
     world::{Asked, Wait, World},
 };
 
@@ -112,7 +112,7 @@ pub fn priority(world: &World, key: [u8; 32]) -> Result<(), Wrong> {
         return Ok(());
     };
     let is_planned_there = |row: &TaskRow| {
-        row.kind != "debug.noop"
+        needs_provider(&row.kind)
             && row.provider.as_deref() == Some(PROVIDERS[provider].name)
             && world.around.0.borrow().configured[provider]
             && (row.wanted.is_some() || !world.was_left[provider])
@@ -136,7 +136,7 @@ pub fn priority_without_provider(world: &World, begun: TaskId) -> Result<(), Wro
     }
     let rows = startable(world);
     let Some(priority) = world.journal.task(begun).map(|row| row.priority) else { return Ok(()) };
-    let waits = |row: &&TaskRow| row.kind == "debug.noop" && row.id != begun && row.priority > priority;
+    let waits = |row: &&TaskRow| !needs_provider(&row.kind) && row.id != begun && row.priority > priority;
     match rows.iter().find(waits) {
         Some(row) => Err(format!("task {begun} begins, and task {} of a higher priority waits", row.id)),
         None => Ok(()),
@@ -158,8 +158,8 @@ pub fn nothing_is_stuck(world: &World) -> Result<(), Wrong> {
             .filter(|place| row.wanted.as_deref().is_none_or(|wanted| wanted == PROVIDERS[*place].name))
             .collect();
         let planned = row.provider.as_deref().map(place_of).into_iter();
-        let can_start =
-            row.kind == "debug.noop" || offered.into_iter().chain(planned).all(|place| state.is_free(place));
+        let can_start = !needs_provider(&row.kind)
+            || offered.into_iter().chain(planned).all(|place| state.is_free(place));
         if can_start {
             return Err(format!("task {} could run, and nothing starts it", row.id));
         }
@@ -188,6 +188,23 @@ pub fn waits_are_answered(world: &World) -> Result<(), Wrong> {
         }
     }
     Ok(())
+}
+
+/// The steps of a workflow that was cancelled are given up, but for one that may have been paid, and one about which somebody decided since.
+pub fn no_step_is_left(world: &World) -> Result<(), Wrong> {
+    if world.awaits_the_journal() {
+        return Ok(());
+    }
+    let is_left = |row: &&TaskRow| {
+        let workflow = row.parent.and_then(|parent| world.journal.task(parent));
+        workflow.is_some_and(|workflow| workflow.state == TaskState::Cancelled)
+            && !row.is_unknown
+            && !world.decided.contains(&row.id)
+    };
+    match world.journal.unfinished().iter().find(is_left) {
+        Some(row) => Err(format!("task {} is {}, and its workflow was cancelled", row.id, row.state.name())),
+        None => Ok(()),
+    }
 }
 
 /// The machine's counts are those of the journal.

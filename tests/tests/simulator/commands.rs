@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use reel_protocol::{JsonText, Seconds, TaskId, TaskSpec};
 use reeld::{
-    domain::{PlanSpec, PlanTasks},
+    domain::{PlanSpec, PlanTasks, StepOf},
     tasks::{
         Caller, Decision, SetTaskLimits, TaskRefusal,
         machine::{Event, Intake, RequestId, WaitOn},
@@ -14,7 +14,7 @@ use reeld::{
 use super::{
     checks,
     model::Wrong,
-    providers::{PROVIDERS, Planner, after},
+    providers::{PROVIDERS, Planner, WORKFLOW, after},
     world::{Asked, Wait, World},
 };
 
@@ -73,8 +73,20 @@ impl World {
         (!known.is_empty()).then(|| self.random.one_of(&known[from..]))
     }
 
+    /// A task that is not over, as far as the machine knows, or any other where a few looks find none.
+    fn any_unfinished_task(&mut self) -> Option<TaskId> {
+        let found: Vec<_> = (0..6).filter_map(|_| self.any_task()).collect();
+        let live = found.iter().find(|id| self.machine.is_live(**id));
+        live.or(found.first()).copied()
+    }
+
     fn spec(&mut self, may_wait: bool) -> TaskSpec {
         let is_image = self.random.percent(80);
+        let kind = match is_image {
+            true => "image.generate",
+            false if self.random.percent(40) => WORKFLOW,
+            false => "debug.noop",
+        };
         let params = format!(r#"{{"p":{}}}"#, self.random.below(self.options.prompts));
         let wanted = (is_image && self.random.percent(25)).then(|| self.random.one_of(&PROVIDERS_NAMES));
         let mut after = Vec::new();
@@ -84,7 +96,7 @@ impl World {
         let deadline_s =
             self.random.percent(8).then(|| Seconds(Duration::from_millis(500 + self.random.below(60_000))));
         TaskSpec {
-            kind: if is_image { "image.generate" } else { "debug.noop" }.to_owned(),
+            kind: kind.to_owned(),
             params: JsonText::parse(params).unwrap(),
             request_id: None,
             name: None,
@@ -137,7 +149,10 @@ impl World {
         if is_batch && self.random.percent(20) && !self.batches.is_empty() {
             intake.batch = Some(self.random.one_of(&self.batches));
         }
-        if self.random.percent(30) {
+        if !is_batch && self.random.percent(40) {
+            intake.step = self.any_unfinished_task().map(|parent| StepOf { parent, name: "step".into() });
+        }
+        if self.random.percent(30) && intake.step.is_none() {
             let request_id = format!("r{}", self.next_request);
             intake.request_id = Some(request_id.clone());
             if !is_batch {
@@ -212,7 +227,8 @@ impl World {
     }
 
     fn decide(&mut self) -> Result<(), Wrong> {
-        let Some(id) = self.any_task() else { return Ok(()) };
+        let id = if self.random.percent(60) { self.any_unfinished_task() } else { self.any_task() };
+        let Some(id) = id else { return Ok(()) };
         let decision = match self.random.below(10) {
             0..3 => Decision::Cancel,
             3..5 => Decision::Retry,
@@ -220,6 +236,9 @@ impl World {
             6..9 => Decision::Release,
             _ => Decision::SetPriority(self.random.below(7) as i8 - 3),
         };
+        if decision != Decision::Cancel {
+            self.decided.insert(id);
+        }
         let request = self.ask(Asked::Decide(id));
         self.feed(Event::Decide { request, id, decision })
     }

@@ -30,6 +30,7 @@ pub struct TaskRow {
     pub after: Vec<TaskId>,
     pub has_not_before: bool,
     pub client: String,
+    pub parent: Option<TaskId>,
 }
 
 /// The journal of a simulated daemon; it outlives the machine.
@@ -52,7 +53,7 @@ impl Schema {
     }
 }
 
-const COLUMNS: &str = "id, state, rev, hold_reason, priority, kind, params, provider, wanted_provider, cache_mode, after, not_before_ms, client";
+const COLUMNS: &str = "id, state, rev, hold_reason, priority, kind, params, provider, wanted_provider, cache_mode, after, not_before_ms, client, parent";
 
 impl Journal {
     /// An empty journal.
@@ -165,5 +166,6 @@ fn task_row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         after: ids.into_iter().map(TaskId).collect(),
         has_not_before: row.get::<_, Option<u64>>(11)?.is_some(),
         client: row.get(12)?,
+        parent: row.get::<_, Option<u64>>(13)?.map(TaskId),
     })
 }

@@ -94,7 +94,7 @@ impl Model {
             }
             Write::Start { .. } => TaskState::Running,
             Write::Finish(finish) => {
-                check_end(before, finish.state)?;
+                self.check_end(before, finish.state)?;
                 finish.state
             }
             _ => return Ok(()),
@@ -253,6 +253,19 @@ impl Model {
         Ok(())
     }
 
+    /// What may have been paid ends only by a person's decision. A refusal that came after its task was held says that nothing was paid.
+    fn check_end(&self, before: &TaskRow, end: TaskState) -> Result<(), Wrong> {
+        let is_open = |(purpose, unsettled): (&Purpose, &Unsettled)| {
+            unsettled.task == before.id || purpose.may_be_of(before)
+        };
+        let may_be_paid =
+            before.is_unknown && before.state == TaskState::Held && self.unsettled.iter().any(is_open);
+        if may_be_paid && end == TaskState::Failed && before.after.is_empty() {
+            return Err(format!("task {} may have been paid, and fails though nobody decided it", before.id));
+        }
+        Ok(())
+    }
+
     /// An attempt begins: its row is committed, and what its task waited for has succeeded.
     pub fn check_start(&self, run: RunId, journal: &Journal) -> Result<TaskRow, Wrong> {
         let id = self
@@ -273,13 +286,4 @@ impl Model {
         }
         Ok(row)
     }
-}
-
-/// What may have been paid ends only by a person's decision.
-fn check_end(before: &TaskRow, end: TaskState) -> Result<(), Wrong> {
-    let may_be_paid = before.is_unknown && before.state == TaskState::Held;
-    if may_be_paid && end == TaskState::Failed && before.after.is_empty() {
-        return Err(format!("task {} may have been paid, and fails though nobody decided it", before.id));
-    }
-    Ok(())
 }

@@ -45,6 +45,14 @@ pub struct Planner {
     pub configured: [bool; PROVIDERS.len()],
 }
 
+/// The kind of tasks whose work is other tasks.
+pub const WORKFLOW: &str = "story.make";
+
+/// Whether tasks of a kind are made by a provider.
+pub fn needs_provider(kind: &str) -> bool {
+    kind == "image.generate"
+}
+
 impl PlanTasks for Planner {
     fn generation(&self) -> u64 {
         self.generation
@@ -52,8 +60,9 @@ impl PlanTasks for Planner {
 
     fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal> {
         let params = spec.params.clone();
-        if spec.kind == "debug.noop" {
-            return Ok(Plan { params, generation: self.generation, ..Plan::default() });
+        if !needs_provider(spec.kind) {
+            let is_workflow = spec.kind == WORKFLOW;
+            return Ok(Plan { params, generation: self.generation, is_workflow, ..Plan::default() });
         }
         let is_offered = |place: &usize| {
             self.configured[*place] && spec.provider.is_none_or(|name| name == PROVIDERS[*place].name)

@@ -93,6 +93,7 @@ impl World {
         checks::nothing_is_stuck(self)?;
         checks::waits_are_answered(self)?;
         checks::counts(self)?;
+        checks::no_step_is_left(self)?;
         self.model.check_acknowledged(&self.journal)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     sync::Arc,
 };
@@ -153,6 +153,8 @@ pub struct World {
     pub model: Model,
     pub batches: Vec<BatchId>,
     /// Requests with an id that may be sent again.
+    /// Tasks about which somebody decided something else than to give them up.
+    pub decided: BTreeSet<TaskId>,
     pub repeatable: Vec<(String, String, Vec<reel_protocol::TaskSpec>)>,
     /// When the machine heard last that a write was refused: what it was about may wait for a second.
     pub refused_at: Option<Moment>,
@@ -209,6 +211,7 @@ impl World {
             cache: BTreeMap::new(),
             model: Model::default(),
             batches: Vec::new(),
+            decided: BTreeSet::new(),
             repeatable: Vec::new(),
             refused_at: None,
             was_left: [false; PROVIDERS.len()],

@@ -196,7 +196,8 @@ impl<S: Surroundings> Machine<S> {
 
     fn resume(&mut self, id: TaskId, state: TaskState, row: &Recovered, open: Dependencies) {
         match (state, open) {
-            (TaskState::Waiting | TaskState::Held, Err(failed)) => {
+            // One that was released is queued, though the daemon died before it could end it for what failed meanwhile.
+            (TaskState::Waiting | TaskState::Held | TaskState::Queued, Err(failed)) => {
                 self.when_settled(id, Todo::FailAfter(failed));
             }
             (TaskState::Waiting, Ok(open)) if open.is_empty() => self.stop_waiting(id),
