@@ -14,7 +14,7 @@ use super::{
     report::Results,
     stale::stages,
     summary::{Counts, StaleShot, cost_words, stale_lines},
-    trouble::{Trouble, missing_words, troubles},
+    trouble::{Trouble, missing_words, trouble_lines, troubles},
 };
 use crate::{
     exit::Exit,
@@ -83,7 +83,7 @@ pub fn finish(output: Output, places: &Places, run: &Run<'_>) -> Result<Exit, Fa
     let troubles = troubles(report, &run.followers);
     let failure = failure(run, places, &troubles);
     output.document(&document(places, run, &counts, &troubles, failure.as_ref()))?;
-    for line in troubles.iter().flat_map(Trouble::lines) {
+    for line in trouble_lines(&troubles) {
         output.warn(&line);
     }
     for line in stale_lines(&run.stale).iter().chain(&counts.lines()) {

@@ -15,6 +15,8 @@ use crate::{output::Output, table};
 const PARTS: u64 = 1000;
 /// Off a terminal, lines come at most this often, and when a part of the work is done.
 const BETWEEN_LINES: Duration = Duration::from_secs(15);
+/// Failures that are said as they happen.
+const SAID_FAILURES: usize = 3;
 /// What is over sooner is not worth a line but that of its result.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -34,6 +36,8 @@ pub struct Screen {
     bars: Option<Bars>,
     /// What the last line said, and when.
     said: (String, Instant),
+    /// Steps whose failure was said.
+    failures: usize,
     /// Parts of the work that were said to be done.
     done: BTreeMap<Lane, u64>,
 }
@@ -60,6 +64,7 @@ impl Screen {
             why: None,
             bars,
             said: (String::new(), begun),
+            failures: 0,
             done: BTreeMap::new(),
         }
     }
@@ -100,6 +105,18 @@ impl Screen {
         let words: Vec<&str> =
             left.iter().map(String::as_str).chain([now]).filter(|text| !text.is_empty()).collect();
         bars.whole.set_message(table::one_line(&words.join(" · ")));
+    }
+
+    /// Says that a step failed or is held, at once; of many only the first ones, as the end of the run names all.
+    pub fn note_failure(&mut self, step: &str, verb: &str, message: &str) {
+        self.failures += 1;
+        match self.failures {
+            1..=SAID_FAILURES => self.note(&format!("{step} {verb}: {message}")),
+            failures if failures == SAID_FAILURES + 1 => {
+                self.note("more steps failed; all are named at the end");
+            }
+            _ => {}
+        }
     }
 
     /// A line above the bars.

@@ -108,6 +108,15 @@ pub fn stale_words(stale: &[Stale]) -> String {
 const NAMED: usize = 5;
 const REASONS: usize = 12;
 
+/// `a1, a2, a3, a4, a5 and 23 more`.
+pub fn named(shots: &[&str]) -> String {
+    let named = shots.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    match shots.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// A line for each reason, with the shots that were made anew for it.
 pub fn stale_lines(stale: &[StaleShot]) -> Vec<String> {
     let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
@@ -118,13 +127,7 @@ pub fn stale_lines(stale: &[StaleShot]) -> Vec<String> {
             None => reasons.push((words, vec![shot])),
         }
     }
-    let line = |(words, shots): &(String, Vec<&str>)| {
-        let named = shots.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-        match shots.len().saturating_sub(NAMED) {
-            0 => format!("{named}: {words}"),
-            more => format!("{named} and {more} more: {words}"),
-        }
-    };
+    let line = |(words, shots): &(String, Vec<&str>)| format!("{}: {words}", named(shots));
     let mut lines: Vec<String> = reasons.iter().take(REASONS).map(line).collect();
     let more: usize = reasons.iter().skip(REASONS).map(|(_, shots)| shots.len()).sum();
     if more > 0 {

@@ -3,7 +3,7 @@
 use reel_protocol::{StepReport, StepState, StoryReport, TaskId};
 use serde::Serialize;
 
-use super::{outline::count, stale::stages};
+use super::{outline::count, stale::stages, summary::named};
 
 /// A step that failed, or about which a person must decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,14 +48,28 @@ impl Trouble {
             task: step.task.map(|id| id.0),
         })
     }
+}
 
-    /// `a3: picture failed: it is moderated` and, on a line of its own, what to do.
-    pub fn lines(&self) -> Vec<String> {
-        let verb = if self.is_held { "is held" } else { "failed" };
-        let mut lines = vec![format!("{}: {} {verb}: {}", self.shot, self.stage, self.message)];
-        lines.extend(self.hint.as_ref().map(|hint| format!("  hint: {hint}")));
-        lines
+/// `a3: picture failed: it is moderated` and, on a line of its own, what to do. Shots with the same trouble share their lines.
+pub fn trouble_lines(troubles: &[Trouble]) -> Vec<String> {
+    let alike = |left: &Trouble, right: &Trouble| {
+        (&left.stage, left.is_held, &left.message, &left.hint)
+            == (&right.stage, right.is_held, &right.message, &right.hint)
+    };
+    let mut groups: Vec<(&Trouble, Vec<&str>)> = Vec::new();
+    for trouble in troubles {
+        match groups.iter_mut().find(|(first, _)| alike(first, trouble)) {
+            Some((_, shots)) => shots.push(&trouble.shot),
+            None => groups.push((trouble, vec![&trouble.shot])),
+        }
     }
+    let mut lines = Vec::new();
+    for (trouble, shots) in groups {
+        let verb = if trouble.is_held { "is held" } else { "failed" };
+        lines.push(format!("{}: {} {verb}: {}", named(&shots), trouble.stage, trouble.message));
+        lines.extend(trouble.hint.as_ref().map(|hint| format!("  hint: {hint}")));
+    }
+    lines
 }
 
 /// Every step that failed or is held, in the film's order. `followers` are held because another task is, which their errors name.
@@ -127,6 +141,11 @@ mod tests {
                     None,
                     Some(step(StepState::Failed, Some(("it is moderated", Some("change the prompt"))))),
                 ),
+                shot(
+                    "a4",
+                    None,
+                    Some(step(StepState::Failed, Some(("it is moderated", Some("change the prompt"))))),
+                ),
                 shot("a3", Some(step(StepState::Held, Some(("the answer was lost", None)))), None),
             ],
             steps: vec![step(StepState::Failed, Some(("ffmpeg died", None)))],
@@ -137,17 +156,16 @@ mod tests {
             cost: None,
         };
         let found = troubles(&report, &[]);
-        let lines: Vec<String> = found.iter().flat_map(Trouble::lines).collect();
         assert_eq!(
-            lines,
+            trouble_lines(&found),
             [
-                "a2: picture failed: it is moderated",
+                "a2, a4: picture failed: it is moderated",
                 "  hint: change the prompt",
                 "a3: voice is held: the answer was lost",
                 "  hint: it may have been paid for: reel release 17 lets it go on and may pay again, reel cancel 17 gives up",
                 "the film: transition/a2 failed: ffmpeg died",
             ]
         );
-        assert_eq!(missing_words(&found, &report), "2 of 3 shots are missing");
+        assert_eq!(missing_words(&found, &report), "3 of 4 shots are missing");
     }
 }

@@ -118,11 +118,8 @@ fn show(told: Followed, id: TaskId, screen: &mut Screen) -> bool {
     if let Some(step) = step {
         screen.see_step(&step, state, progress.fraction);
         if let Some(error) = error.filter(|_| matches!(state, TaskState::Failed | TaskState::Held)) {
-            screen.note(&format!(
-                "{step} {}: {}",
-                if state == TaskState::Held { "is held" } else { "failed" },
-                error.message
-            ));
+            let verb = if state == TaskState::Held { "is held" } else { "failed" };
+            screen.note_failure(&step, verb, &error.message);
         }
     }
     false

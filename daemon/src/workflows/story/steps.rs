@@ -26,6 +26,9 @@ use crate::workflows::{
 
 /// The name of the embedded provider of drafts.
 const DRAFT: &str = "draft";
+/// The sides in pixels that its pictures may have.
+const MIN_DRAFT_SIDE: u32 = 64;
+const MAX_DRAFT_SIDE: u32 = 2048;
 
 impl Story {
     pub(super) fn steps(&self, ends: &StepEnds) -> Vec<Step> {
@@ -91,13 +94,17 @@ impl Story {
         self.step("picture", shot, "image.generate", &params, Some(StoryPart::Picture))
     }
 
-    /// Drafts are drawn a fifth larger than the frame, so that the camera may move. Models make a few sizes well: the one of the film's
+    /// Drafts are drawn a fifth larger than the frame, as far as they may be, so that the camera may move. Models make a few sizes well: the one of the film's
     /// proportions is asked for, and what does not fit the frame is cut off.
     fn picture_size(&self) -> (u32, u32) {
         let size = self.spec.project.video.size;
         if self.setting.has_draft_pictures {
-            let larger = |side: u32| (side * 6 / 5).next_multiple_of(2);
-            return (larger(size.width), larger(size.height));
+            let longest = u64::from(size.width.max(size.height));
+            let side = |side: u32| {
+                let larger = u64::from(side) * (longest * 6 / 5).min(u64::from(MAX_DRAFT_SIDE)) / longest;
+                (larger as u32).next_multiple_of(2).max(MIN_DRAFT_SIDE)
+            };
+            return (side(size.width), side(size.height));
         }
         match size.width.cmp(&size.height) {
             std::cmp::Ordering::Greater => (1536, 1024),
