@@ -7,7 +7,8 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reel_protocol::{
-    Progress as Fraction, TaskId, TaskState, TaskView, Timestamp, WaitReason, methods::DaemonStatusResult,
+    Progress as Fraction, TaskId, TaskState, TaskView, Timestamp, WaitReason,
+    methods::{DaemonStatusResult, PartialEvent},
 };
 
 use crate::{
@@ -133,6 +134,19 @@ impl Progress {
         } else {
             format!("{step} · {title}")
         }));
+    }
+
+    /// Says where a picture is that is not finished. A bar shows it with the progress of its task.
+    pub fn preview(&self, partial: &PartialEvent) {
+        let Some(path) = &partial.preview_path else { return };
+        if self.screen.is_none() && !self.output.is_json {
+            self.note(&format!(
+                "task {}: preview {} is {}",
+                partial.id,
+                partial.offset + 1,
+                table::one_line(path)
+            ));
+        }
     }
 
     /// Says why a task waits, once for each reason and again when it takes long; a bar shows it all the time.

@@ -84,7 +84,8 @@ mod tests {
             let mut seen = String::new();
             for (offset, text) in pieces {
                 let (id, text) = (TaskId(1), (*text).to_owned());
-                let partial = PartialEvent { id, batch: None, index: 0, offset: *offset, text };
+                let partial =
+                    PartialEvent { id, batch: None, index: 0, offset: *offset, text, preview_path: None };
                 if state.add(&partial) {
                     seen.push_str(&partial.text);
                 }

@@ -189,7 +189,7 @@ async fn until_settled(
         SubscribeParams {
             topics: vec![Topic::Task],
             task_ids: Some(wait.ids.to_vec()),
-            partial: wait.text.is_some(),
+            partial: true,
             ..SubscribeParams::default()
         },
     );
@@ -247,9 +247,13 @@ fn show(told: Followed, wait: &Wait<'_>, progress: &mut Progress) -> bool {
     let (id, name, state, fraction) = match told {
         Followed::Task(task) => (task.id, task.name, task.state, task.progress),
         Followed::Event(event) => {
-            if let (Some(partial), Some(text)) = (&event.partial, wait.text) {
-                progress.clear();
-                text.take(partial);
+            match (&event.partial, wait.text) {
+                (Some(partial), _) if partial.preview_path.is_some() => progress.preview(partial),
+                (Some(partial), Some(text)) => {
+                    progress.clear();
+                    text.take(partial);
+                }
+                _ => {}
             }
             let Some(task) = event.task else { return false };
             (task.id, task.name, task.state, task.progress)

@@ -25,7 +25,7 @@ const EVENTS: [&str; 5] = [
     r#"{"subscription":2,"seq":122,"topic":"memory","event":"trimmed","task":null,"memory":{"level":"high","resident_bytes":7,"freed_bytes":3},"reload":null,"provider":null,"partial":null,"missed":40}"#,
     r#"{"subscription":2,"seq":123,"topic":"daemon","event":"reload_failed","task":null,"memory":null,"reload":{"changed":["a"],"needs_restart":["b"],"reason":"r"},"provider":null,"partial":null,"missed":null}"#,
     r#"{"subscription":2,"seq":124,"topic":"provider","event":"changed","task":null,"memory":null,"reload":null,"provider":{"name":"studio","model":"m","wait_reason":"provider_pause","waits_until":"2026-11-23T20:00:30.000Z"},"partial":null,"missed":null}"#,
-    r#"{"subscription":1,"seq":125,"topic":"task","event":"partial","task":null,"memory":null,"reload":null,"provider":null,"partial":{"id":7,"batch":8,"index":0,"offset":4,"text":"water"},"missed":null}"#,
+    r#"{"subscription":1,"seq":125,"topic":"task","event":"partial","task":null,"memory":null,"reload":null,"provider":null,"partial":{"id":7,"batch":8,"index":0,"offset":4,"text":"water","preview_path":null},"missed":null}"#,
 ];
 
 fn hex(bytes: &[u8]) -> String {

@@ -119,8 +119,13 @@ impl DiskTier {
 
     /// A temporary file beside the others; dropped, it is gone.
     pub fn temporary(&self) -> io::Result<NamedTempFile> {
+        self.temporary_with("")
+    }
+
+    /// The same with this end of its name.
+    pub fn temporary_with(&self, suffix: &str) -> io::Result<NamedTempFile> {
         let temporary = self.artifacts.join(TEMPORARY);
-        let create = || tempfile::Builder::new().prefix("artifact-").tempfile_in(&temporary);
+        let create = || tempfile::Builder::new().prefix("artifact-").suffix(suffix).tempfile_in(&temporary);
         create().or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => {
                 create_private_dir(&temporary)?;

@@ -27,5 +27,5 @@ pub use self::{
     new_artifact::NewArtifact,
     shelver::{Fresh, Shelver},
     shelves::Shelves,
-    spool::{Body, Look, SPOOL_BYTES, Spool, Spooled, Spools},
+    spool::{Body, Look, Preview, SPOOL_BYTES, Spool, Spooled, Spools},
 };

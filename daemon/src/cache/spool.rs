@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, BufWriter, Cursor, Seek, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use reel_protocol::Digest;
@@ -101,10 +101,31 @@ pub trait Look: BufRead + Seek {}
 
 impl<T: BufRead + Seek> Look for T {}
 
+/// A copy of a body that programs of this user may read under its path, until it is dropped.
+#[derive(Debug)]
+pub struct Preview(NamedTempFile);
+
+impl Preview {
+    /// Where the copy is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
 impl Spools {
     /// Spools in `<home>/artifacts`.
     pub fn new(artifacts: PathBuf) -> Self {
         Self { disk: DiskTier::new(artifacts) }
+    }
+
+    /// A copy of a body in a file of its own with this extension. It blocks.
+    pub fn preview(&self, body: &Spooled, extension: &str) -> io::Result<Preview> {
+        if !self.has_room(body.size_bytes) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let mut file = self.disk.temporary_with(&format!(".{extension}"))?;
+        io::copy(&mut body.open()?, &mut file)?;
+        Ok(Preview(file))
     }
 
     /// Whether the disk has room for so many bytes, and then some for the journal.

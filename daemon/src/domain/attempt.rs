@@ -1,6 +1,6 @@
 //! What a running attempt is handed: whether to stop, where to report how far it is, and where to leave what a provider holds for it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -14,7 +14,26 @@ pub type CancelSignal = watch::Receiver<bool>;
 #[derive(Clone)]
 pub struct ProgressSink {
     report: Arc<dyn Fn(f64, String) + Send + Sync>,
-    write: Arc<dyn Fn(u64, String) + Send + Sync>,
+    show: Arc<dyn Fn(Piece) + Send + Sync>,
+}
+
+/// What an attempt shows of its result before the result is there. The result never depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// A piece of a text that is being written.
+    Text {
+        /// Bytes of the text before the piece.
+        offset: u64,
+        /// The piece.
+        text: String,
+    },
+    /// A picture that is not finished.
+    Preview {
+        /// The number of the preview, from 0 on.
+        number: u64,
+        /// Where its file is until the attempt ends.
+        path: PathBuf,
+    },
 }
 
 /// Where an attempt has its remote job journaled; cheap to clone.
@@ -24,13 +43,13 @@ pub struct JobSink(Arc<dyn Fn(Option<RemoteJob>) -> BoxFuture<'static, bool> + S
 impl ProgressSink {
     /// Passes each report on to this function, which must not block.
     pub fn new(report: impl Fn(f64, String) + Send + Sync + 'static) -> Self {
-        Self { report: Arc::new(report), write: Arc::new(|_, _| ()) }
+        Self { report: Arc::new(report), show: Arc::new(|_| ()) }
     }
 
-    /// The same, which passes pieces of texts on to that function, which must not block either.
+    /// The same, which passes pieces of the result on to that function, which must not block either.
     #[must_use]
-    pub fn with_texts(self, write: impl Fn(u64, String) + Send + Sync + 'static) -> Self {
-        Self { write: Arc::new(write), ..self }
+    pub fn with_pieces(self, show: impl Fn(Piece) + Send + Sync + 'static) -> Self {
+        Self { show: Arc::new(show), ..self }
     }
 
     /// Reports a fraction from 0 to 1 and what is done now. A report may be dropped, as the next one says more.
@@ -40,7 +59,12 @@ impl ProgressSink {
 
     /// Tells a piece of the text that is being written, behind so many bytes of it. A piece may be dropped: the result has all of it.
     pub fn write(&self, offset: u64, text: impl Into<String>) {
-        (self.write)(offset, text.into());
+        (self.show)(Piece::Text { offset, text: text.into() });
+    }
+
+    /// Tells where the file of a preview is, which stays until the attempt ends. It may be dropped as well.
+    pub fn preview(&self, number: u64, path: PathBuf) {
+        (self.show)(Piece::Preview { number, path });
     }
 }
 

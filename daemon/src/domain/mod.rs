@@ -15,7 +15,7 @@ mod request;
 
 pub use self::{
     artifact::{Facts, Pixels},
-    attempt::{CancelSignal, JobSink, ProgressSink},
+    attempt::{CancelSignal, JobSink, Piece, ProgressSink},
     failure::{Again, Class, Failure, LONGEST_WAIT},
     input::{InputFile, Inputs},
     money::{Cost, PicturePrice, Price, Quantity, UnitPrice},

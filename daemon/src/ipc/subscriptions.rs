@@ -270,7 +270,7 @@ mod tests {
             assert_eq!([&memory, one, two, three].map(|happening| filter.wants(happening)), wanted, "{json}");
         }
         let (id, batch) = (TaskId(1), Some(BatchId(5)));
-        let piece = PartialEvent { id, batch, index: 0, offset: 0, text: "a".into() };
+        let piece = PartialEvent { id, batch, index: 0, offset: 0, text: "a".into(), preview_path: None };
         let piece = Happening { partial: Some(piece), ..Happening::plain(1, Topic::Task, "partial") };
         for (json, wanted) in [
             (r#"{"topics":["task"]}"#, false),

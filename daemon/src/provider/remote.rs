@@ -26,8 +26,8 @@ use reel_protocol::{
     methods::{PlannedRequest, ProviderCheckResult},
 };
 use reqwest::{
-    Method, Request, Url,
-    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue},
+    Method, Request, StatusCode, Url,
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue},
 };
 
 use self::{
@@ -288,6 +288,8 @@ impl RemoteProvider {
             spools: self.equipment.spools.clone(),
             inspector: self.equipment.inspector.clone(),
             shelver: self.equipment.shelver.clone(),
+            progress: sinks.progress.clone(),
+            name: self.config.name.clone(),
         };
         let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
         // A picture that came whole was made, and may be paid, whatever the status of the answer is.
@@ -320,13 +322,36 @@ impl RemoteProvider {
         match cut {
             Some(cut) => Err(self.lost(&cut)),
             None if is_too_large => Err(self.bad_answer("the answer is larger than any picture")),
-            None => {
-                let refusal = self.wire.refusal(status, &headers, &document);
-                if document.is_web_page() {
-                    return Err(self.web_page(&refusal, status, key));
-                }
-                Err(self.refused(refusal, status, key))
+            None => Err(self.no_picture(status, &headers, &document, key)),
+        }
+    }
+
+    /// What an answer means that came whole and holds no picture.
+    fn no_picture(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        document: &Document,
+        key: Option<&Secret>,
+    ) -> Failure {
+        let refusal = self.wire.refusal(status, headers, document);
+        let class = refusal.class;
+        if document.is_web_page() {
+            return self.web_page(&refusal, status, key);
+        }
+        let failure = self.refused(refusal, status, key);
+        if document.roots.iter().all(|root| self.wire.preview(root).is_none()) {
+            return failure;
+        }
+        // The service had begun to draw, which it may charge for.
+        match class {
+            Class::Unknown if words_beside_pictures(document).is_none() => {
+                self.lost("the stream ended before the finished picture")
             }
+            Class::Transient(_) | Class::RateLimited(_) => {
+                self.bad_answer(&format!("the picture broke off: {}", failure.error.message))
+            }
+            _ => failure,
         }
     }
 

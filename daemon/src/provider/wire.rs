@@ -6,7 +6,13 @@ use reel_protocol::{ChatParams, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
 use serde_json::Value;
 
-use super::{VoiceList, chat::ChatAnswer, form::Form, http::Document, jobs::JobWire};
+use super::{
+    VoiceList,
+    chat::ChatAnswer,
+    form::Form,
+    http::{Document, Node},
+    jobs::JobWire,
+};
 use crate::{
     config::Settings,
     domain::{Class, ImageRequest},
@@ -83,11 +89,17 @@ pub struct Refusal {
 /// One kind of service.
 pub trait Wire: Send + Sync + std::fmt::Debug {
     /// The request for some pictures.
-    fn submission(&self, request: &ImageRequest, model: Option<&str>) -> Submission;
+    fn submission(&self, request: &ImageRequest, model: Option<&str>, settings: &Settings) -> Submission;
 
     /// The request for pictures that are made from others: those that the params name, and the mask behind them. None where this kind of
     /// service takes none.
-    fn edit(&self, _: &ImageRequest, _model: Option<&str>, _inputs: Vec<InputPicture>) -> Option<Submission> {
+    fn edit(
+        &self,
+        _: &ImageRequest,
+        _model: Option<&str>,
+        _settings: &Settings,
+        _inputs: Vec<InputPicture>,
+    ) -> Option<Submission> {
         None
     }
 
@@ -125,6 +137,11 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
 
     /// The pictures that an answer holds or names, whatever else it says. URLs are relative to `base`.
     fn items(&self, document: &Document, base: &Url) -> Vec<Item>;
+
+    /// The number of the unfinished picture in a value of a stream, among the pictures of the answer; None where the value is anything else.
+    fn preview(&self, _: &Node) -> Option<usize> {
+        None
+    }
 
     /// What an answer without a picture means, also one with a status of success.
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal;

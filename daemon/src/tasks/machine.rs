@@ -184,7 +184,7 @@ impl<S: Surroundings> Machine<S> {
             Event::Planned { generation, plans } => self.planned(generation, plans),
             Event::Drain { request, limit, paid } => self.drain(request, limit, paid),
             Event::Progress { run, fraction, message } => self.progress(run, fraction, &message),
-            Event::Wrote { run, offset, text } => self.wrote(run, offset, &text),
+            Event::Showed { run, piece } => self.showed(run, &piece),
             Event::RememberJob { request, run, job } => self.remember(request, run, job),
             Event::LookedUp { run, found } => self.looked_up(run, found.as_deref()),
             Event::Ended { run, end } => self.ended(run, end),

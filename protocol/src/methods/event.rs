@@ -138,10 +138,14 @@ pub struct PartialEvent {
     pub batch: Option<BatchId>,
     /// Which of the task's outputs this is a piece of.
     pub index: u32,
-    /// Bytes of the text, in UTF-8, before this piece. A piece may be missing: then the finished output has it.
+    /// Bytes of the text, in UTF-8, before this piece; of a picture, the number of this preview. A piece may be missing: then the finished
+    /// output has it.
     pub offset: u64,
-    /// The text of the piece.
+    /// The text of the piece; empty for a picture.
     pub text: String,
+    /// The file of a picture that is not finished. It is removed when the attempt ends.
+    #[serde(default)]
+    pub preview_path: Option<String>,
 }
 
 /// Memory in an event.

@@ -39,8 +39,18 @@ pub(super) struct Order {
     /// The conversation, where an answer is asked for.
     pub(super) chat: Option<Chat>,
     pub(super) delivery: Delivery,
+    /// How the picture is streamed, where that is asked for.
+    pub(super) stream: Option<PictureStream>,
     /// This server's address, without a slash at its end.
     pub(super) origin: String,
+}
+
+/// A picture as a stream of events: first pictures that are not finished, then the finished one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PictureStream {
+    /// How the types of the events begin.
+    api: &'static str,
+    previews: u64,
 }
 
 impl Order {
@@ -81,7 +91,14 @@ impl Order {
         let delivery =
             if body["response_format"] == "url" { Delivery::AbsoluteUrl } else { Delivery::Base64 };
         let pictures = (0..n).map(picture).collect();
-        Ok(Self { prompt: prompt.to_owned(), pictures, delivery, ..Self::default() })
+        let previews = body["partial_images"].as_u64();
+        let is_stream = body["stream"] == true || body["stream"] == "true";
+        if n > 1 && is_stream {
+            return Err(invalid("stream", "Streaming is only supported for n=1."));
+        }
+        let api = if request.path.ends_with("/images/edits") { "image_edit" } else { "image_generation" };
+        let stream = is_stream.then(|| PictureStream { api, previews: previews.unwrap_or_default() });
+        Ok(Self { prompt: prompt.to_owned(), pictures, delivery, stream, ..Self::default() })
     }
 
     fn read_speech(body: &Value) -> Result<Self, Response> {
@@ -113,6 +130,9 @@ impl Order {
         if let Some(chat) = &self.chat {
             return chat.good();
         }
+        if let Some((stream, picture)) = self.stream.zip(self.pictures.first()) {
+            return self.picture_events(gallery, stream, picture);
+        }
         let mut body = Body::default();
         body.push(format!("{{\"created\":{},\"data\":[", now().as_secs()));
         for (index, picture) in self.pictures.iter().enumerate() {
@@ -121,6 +141,27 @@ impl Order {
         }
         body.push(format!("],\"usage\":{}}}", self.usage()));
         Response::new(200, "application/json", body)
+    }
+
+    /// An event for each picture that is not finished, and one for the finished one (openai-openapi, `ImageGenPartialImageEvent`,
+    /// `ImageGenCompletedEvent`).
+    fn picture_events(&self, gallery: &Gallery, stream: PictureStream, picture: &Picture) -> Response {
+        let PictureStream { api, previews } = stream;
+        let mut body = Body::default();
+        let mut push = |kind: &str, picture: &Picture, more: String| {
+            let (beginning, rest) = gallery.base64(picture);
+            body.push(format!(
+                "event: {api}.{kind}\ndata: {{\"type\":\"{api}.{kind}\",\"b64_json\":\"{beginning}"
+            ));
+            body.push_shared(rest);
+            body.push(format!("\",\"output_format\":\"png\",{more}}}\n\n"));
+        };
+        for number in 0..previews {
+            let unfinished = Picture { seed: picture.seed ^ ((number + 1) << 32), ..*picture };
+            push("partial_image", &unfinished, format!("\"partial_image_index\":{number}"));
+        }
+        push("completed", picture, format!("\"usage\":{}", self.usage()));
+        Response::new(200, "text/event-stream", body)
     }
 
     fn push_picture(&self, body: &mut Body, gallery: &Gallery, picture: &Picture) {

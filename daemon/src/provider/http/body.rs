@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     base64_stream::{Base64Stream, NotBase64},
     content_coding::{ContentCoding, Decompressed, unreadable},
-    document::{BEGINNING_BYTES, Document},
+    document::{BEGINNING_BYTES, Document, Node},
     scan::{PictureSink, Scanner},
     utf16::Utf16,
 };
@@ -120,9 +120,18 @@ pub struct Answer {
     pub is_too_large: bool,
 }
 
+/// Is shown each value of a body that came to its end, and the pictures so far.
+pub type Watch<'a> = dyn FnMut(&Node, &[Result<Spooled, BodyFault>]) + 'a;
+
 /// Reads a body that holds pictures: JSON with their texts, where those of `field` always are pictures, or one picture as it is. What the
-/// service says of the body's type does not count.
-pub fn read_answer(mut chunks: Chunks, field: &'static str, spools: &Spools, limits: BodyLimits) -> Answer {
+/// service says of the body's type does not count. `watch` is shown the values of a stream as they come.
+pub fn read_answer(
+    mut chunks: Chunks,
+    field: &'static str,
+    spools: &Spools,
+    limits: BodyLimits,
+    watch: &mut Watch<'_>,
+) -> Answer {
     let mut beginning = Vec::new();
     let mut cut = None;
     // As much as tells a picture, in however small pieces it comes.
@@ -139,7 +148,7 @@ pub fn read_answer(mut chunks: Chunks, field: &'static str, spools: &Spools, lim
     if picture_type::of_picture(beginning.get(..picture_type::HEAD_BYTES).unwrap_or(&beginning)).is_some() {
         return read_picture(&beginning, rest, spools, limits);
     }
-    read_document(beginning, rest, field, spools, limits)
+    read_document(beginning, rest, field, SpoolSink::new(spools, limits), watch)
 }
 
 /// What is still to come of a body.
@@ -181,12 +190,11 @@ fn read_document(
     beginning: Vec<u8>,
     mut rest: Rest,
     field: &'static str,
-    spools: &Spools,
-    limits: BodyLimits,
+    mut sink: SpoolSink<'_>,
+    watch: &mut Watch<'_>,
 ) -> Answer {
     let mut scanner = Scanner::new(field);
-    let mut sink = SpoolSink::new(spools, limits);
-    let mut is_too_large = false;
+    let (mut is_too_large, mut watched) = (false, 0);
     let mut utf16 = Utf16::of_beginning(&beginning);
     let mut shown = Vec::new();
     let mut next = Some(Bytes::from(beginning));
@@ -195,6 +203,10 @@ fn read_document(
         let room = BEGINNING_BYTES.saturating_sub(shown.len());
         shown.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
         scanner.push(&bytes, &mut sink);
+        for root in scanner.roots().get(watched..).unwrap_or_default() {
+            watch(root, &sink.pictures);
+        }
+        watched = scanner.roots().len();
         is_too_large = scanner.other_bytes() > MAX_OTHER_BYTES;
         next = if is_too_large { None } else { rest.next() };
     }

@@ -115,6 +115,11 @@ impl Scanner {
         self.roots
     }
 
+    /// The values so far that came to their end.
+    pub fn roots(&self) -> &[Node] {
+        &self.roots
+    }
+
     /// Bytes so far that are not those of pictures.
     pub const fn other_bytes(&self) -> u64 {
         self.other_bytes

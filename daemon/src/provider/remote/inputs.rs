@@ -23,11 +23,12 @@ impl RemoteProvider {
         request: &ImageRequest,
         model: Option<&str>,
     ) -> Result<(Submission, Option<Reservation>), Failure> {
+        let settings = &self.config.own.settings;
         if request.inputs.is_empty() {
-            return Ok((self.wire.submission(request, model), None));
+            return Ok((self.wire.submission(request, model, settings), None));
         }
         let (pictures, held) = self.read_inputs(request.inputs.clone()).await?;
-        let submission = self.wire.edit(request, model, pictures).ok_or_else(|| {
+        let submission = self.wire.edit(request, model, settings, pictures).ok_or_else(|| {
             let message = format!("{} makes no pictures from pictures", self.config.name);
             Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
         })?;

@@ -63,7 +63,7 @@ impl RemoteProvider {
         let submission = match request {
             ServiceRequest::Image(image) => {
                 let model = model(image.params.model.as_deref(), "image");
-                Some(self.wire.submission(image, model.as_deref()))
+                Some(self.wire.submission(image, model.as_deref(), &self.config.own.settings))
             }
             ServiceRequest::Speech(params) => {
                 let model = model(params.model.as_deref(), "voice");

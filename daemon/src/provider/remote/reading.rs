@@ -6,10 +6,10 @@ use reqwest::Url;
 
 use super::{Look, MAX_PICTURE_BYTES};
 use crate::{
-    cache::{Body, Fresh, NewArtifact, Shelver, Spooled, Spools},
-    domain::Facts,
+    cache::{Body, Fresh, NewArtifact, Preview, Shelver, Spooled, Spools},
+    domain::{Facts, ProgressSink},
     provider::{
-        http::{Answer, BodyFault, BodyLimits, Chunks, Document, read_answer},
+        http::{Answer, BodyFault, BodyLimits, Chunks, Document, Node, read_answer},
         inspect::{Inspected, Inspector},
         wire::{Item, Wire},
     },
@@ -19,6 +19,11 @@ use crate::{
 pub(super) const OTHER_PICTURES: usize = 4;
 /// Pictures of an answer that are kept, or fetched from where it says that they are: four times what may be asked for, as each has a file open.
 const MAX_PICTURES: usize = 64;
+
+/// Previews of one answer that are shown: services send three at the most.
+const MAX_PREVIEWS: usize = 4;
+/// Largest preview that is shown, in bytes.
+const MAX_PREVIEW_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What an answer is read with.
 pub(super) struct Reading {
@@ -30,6 +35,10 @@ pub(super) struct Reading {
     pub spools: Spools,
     pub inspector: Inspector,
     pub shelver: Shelver,
+    /// Where previews are told.
+    pub progress: ProgressSink,
+    /// The provider's name.
+    pub name: String,
 }
 
 /// A picture of an answer, and what was seen of it if it was looked at.
@@ -72,7 +81,15 @@ impl Reading {
     pub fn read(self, chunks: Chunks) -> Came {
         let in_memory = self.count + OTHER_PICTURES;
         let limits = BodyLimits { in_memory, pictures: MAX_PICTURES, picture_bytes: MAX_PICTURE_BYTES };
-        let answer = read_answer(chunks, self.wire.picture_field(), &self.spools, limits);
+        // Their files go when the answer is read.
+        let mut previews = Vec::new();
+        let mut watch = |node: &Node, pictures: &[Result<Spooled, BodyFault>]| {
+            let number = self.wire.preview(node).filter(|_| previews.len() < MAX_PREVIEWS);
+            if let Some(Ok(spooled)) = number.and_then(|number| pictures.get(number)) {
+                previews.extend(self.preview(spooled, previews.len()));
+            }
+        };
+        let answer = read_answer(chunks, self.wire.picture_field(), &self.spools, limits, &mut watch);
         let Answer { document, pictures, passed_over, cut, is_too_large } = answer;
         let mut items = self.wire.items(&document, &self.base);
         let passed_over = passed_over + items.len().saturating_sub(MAX_PICTURES);
@@ -93,6 +110,23 @@ impl Reading {
             return Came::Whole { fresh, seen, document, passed_over };
         }
         Came::Parts(Parts { items, pictures, document, cut, passed_over, is_too_large })
+    }
+
+    /// Shows a picture that is not finished, where it is a picture that decodes. Nothing depends on it.
+    fn preview(&self, spooled: &Spooled, number: usize) -> Option<Preview> {
+        if spooled.size_bytes > MAX_PREVIEW_BYTES {
+            return None;
+        }
+        let inspected = self.inspector.inspect_now(spooled)?.ok()?;
+        let preview = self.spools.preview(spooled, inspected.extension);
+        let preview =
+            preview.inspect_err(|error| tracing::debug!(%error, "a preview was not written")).ok()?;
+        let path = preview.path().to_path_buf();
+        let fraction = 0.5 + 0.1 * (number + 1) as f64;
+        let message = format!("preview {} of {}: {}", number + 1, self.name, path.display());
+        self.progress.report(fraction, message);
+        self.progress.preview(number as u64, path);
+        Some(preview)
     }
 }
 

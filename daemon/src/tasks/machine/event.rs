@@ -7,7 +7,7 @@ use reel_protocol::{BatchId, Digest, TaskError, TaskId, TaskSpec};
 use super::{Outcome, Write};
 use crate::{
     cache::Made,
-    domain::{Cost, RemoteJob, StepOf},
+    domain::{Cost, Piece, RemoteJob, StepOf},
     store::{Recovered, StoreError},
     tasks::{Again, Caller, Decision, Lost, Plan, PlanRefusal, PlanTasks, SetTaskLimits, TaskRefusal},
 };
@@ -111,14 +111,12 @@ pub enum Event {
         /// What it does now.
         message: String,
     },
-    /// An attempt has written a piece of a text.
-    Wrote {
-        /// The number of the attempt that writes.
+    /// An attempt shows a piece of its result.
+    Showed {
+        /// The number of the attempt that shows it.
         run: RunId,
-        /// Bytes of the text before the piece.
-        offset: u64,
         /// The piece.
-        text: String,
+        piece: Piece,
     },
     /// An attempt says what its provider holds for it, or with `None` that it holds nothing any more.
     RememberJob {

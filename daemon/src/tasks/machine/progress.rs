@@ -5,6 +5,7 @@ use std::time::Duration;
 use reel_protocol::{TaskId, methods::PartialEvent};
 
 use super::{Effect, Machine, RunId, Surroundings, timers::Timer};
+use crate::domain::Piece;
 
 /// The shortest time between two progress events of one task.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -25,12 +26,18 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Tells all that share an attempt a piece of the text that it is writing.
-    pub(super) fn wrote(&mut self, run: RunId, offset: u64, text: &str) {
+    /// Tells all that share an attempt a piece of its result.
+    pub(super) fn showed(&mut self, run: RunId, piece: &Piece) {
         let Some(leader) = self.runs.get(&run).and_then(|run| run.leader) else { return };
         for id in self.flights.members(leader) {
             let Some(task) = self.live.get(&id) else { continue };
-            let partial = PartialEvent { id, batch: task.batch, index: 0, offset, text: text.to_owned() };
+            let (offset, text, preview_path) = match piece {
+                Piece::Text { offset, text } => (*offset, text.clone(), None),
+                Piece::Preview { number, path } => {
+                    (*number, String::new(), Some(path.to_string_lossy().into_owned()))
+                }
+            };
+            let partial = PartialEvent { id, batch: task.batch, index: 0, offset, text, preview_path };
             self.effects.push(Effect::TellPartial(Box::new(partial)));
         }
     }

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::{TaskTracker, requests::Reply};
 use crate::{
-    domain::{JobSink, ProgressSink, RemoteJob},
+    domain::{JobSink, Piece, ProgressSink, RemoteJob},
     store::StoreError,
     tasks::machine::{Event, RunId},
 };
@@ -19,13 +19,12 @@ pub(super) struct ReportProgress {
     message: String,
 }
 
-/// A piece of the text that an attempt is writing; may be lost when too many come at once.
+/// A piece of the result that an attempt is making; may be lost when too many come at once.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(super) struct ReportText {
+pub(super) struct ReportPiece {
     run: RunId,
-    offset: u64,
-    text: String,
+    piece: Piece,
 }
 
 /// Journal what the provider holds for an attempt, or with None that it holds nothing any more; answered after the commit.
@@ -39,14 +38,14 @@ pub(super) struct RememberJob {
 /// A report that finds the mailbox full is dropped, as the next one says more.
 pub(super) fn progress_sink(
     tracker: Recipient<ReportProgress>,
-    texts: Recipient<ReportText>,
+    pieces: Recipient<ReportPiece>,
     run: RunId,
 ) -> ProgressSink {
     ProgressSink::new(move |fraction, message| {
         let _ = tracker.try_send(ReportProgress { run, fraction, message });
     })
-    .with_texts(move |offset, text| {
-        let _ = texts.try_send(ReportText { run, offset, text });
+    .with_pieces(move |piece| {
+        let _ = pieces.try_send(ReportPiece { run, piece });
     })
 }
 
@@ -72,11 +71,11 @@ impl Handler<ReportProgress> for TaskTracker {
     }
 }
 
-impl Handler<ReportText> for TaskTracker {
+impl Handler<ReportPiece> for TaskTracker {
     type Result = ();
 
-    fn handle(&mut self, ReportText { run, offset, text }: ReportText, ctx: &mut Self::Context) {
-        self.feed(ctx, Event::Wrote { run, offset, text });
+    fn handle(&mut self, ReportPiece { run, piece }: ReportPiece, ctx: &mut Self::Context) {
+        self.feed(ctx, Event::Showed { run, piece });
     }
 }
 

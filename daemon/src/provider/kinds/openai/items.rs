@@ -8,6 +8,8 @@ use crate::provider::{
     wire::Item,
 };
 
+/// How the types of events end that show a picture before it is finished.
+const PARTIAL: &str = "partial_image";
 /// Fields of an object for its picture, the best first: others hold a smaller copy of it at some servers.
 const PICTURES: &[&str] = &["b64_json", "url", "image", "image_url", "b64", "base64", "image_base64", "data"];
 /// Fields that lists of pictures have, beside the `data` of the API.
@@ -32,27 +34,32 @@ const LISTS: &[&str] = &[
     "candidates",
 ];
 
-/// The pictures of an answer, in their order.
+/// The picture of an event that shows a picture before it is finished (`image_generation.partial_image`, `image_edit.partial_image`).
+pub(super) fn preview(root: &Node) -> Option<usize> {
+    let mut kinds = root.all("type").filter_map(Node::text);
+    let is_preview = kinds.any(|kind| kind.ends_with(PARTIAL));
+    let number = |node: &Node| if let Node::Picture(number) = node { Some(*number) } else { None };
+    root.inside().find_map(number).filter(|_| is_preview)
+}
+
+/// The pictures of an answer, in their order. A picture that is not finished is none of them.
 pub(super) fn items(document: &Document, base: &Url) -> Vec<Item> {
     let directory = directory(base);
-    // A stream of events may show a picture before it is done.
-    let is_partial =
-        |root: &&Node| root.all("type").filter_map(Node::text).any(|kind| kind.ends_with("partial_image"));
-    let (partial, roots): (Vec<_>, Vec<_>) = document.roots.iter().partition(is_partial);
+    let previews: Vec<_> = document.roots.iter().filter_map(preview).collect();
+    let roots: Vec<_> = document.roots.iter().filter(|root| preview(root).is_none()).collect();
     let of_data =
         |root: &Node| root.all("data").flat_map(|data| of_value(data, &directory)).collect::<Vec<_>>();
     let found: Vec<_> = roots.iter().flat_map(|root| of_data(root)).collect();
     if !found.is_empty() {
         return found;
     }
-    for roots in [roots, partial] {
-        let found: Vec<_> = roots.iter().flat_map(|root| of_value(root, &directory)).collect();
-        if !found.is_empty() {
-            return found;
-        }
+    let found: Vec<_> = roots.iter().flat_map(|root| of_value(root, &directory)).collect();
+    if !found.is_empty() {
+        return found;
     }
     // It came and was paid for, wherever in the answer it is.
-    (0..document.pictures).map(|number| Item::Inside { number, or_at: None }).collect()
+    let others = (0..document.pictures).filter(|number| !previews.contains(number));
+    others.map(|number| Item::Inside { number, or_at: None }).collect()
 }
 
 /// What addresses are relative to: the directory of the API, or its host where they begin with a slash.

@@ -13,15 +13,20 @@ use crate::{
 };
 
 /// A request for pictures from words alone.
-pub(super) fn request(request: &ImageRequest, model: Option<&str>) -> Submission {
-    let body = Value::Object(fields(request, model));
+pub(super) fn request(request: &ImageRequest, model: Option<&str>, partial_images: u32) -> Submission {
+    let body = Value::Object(fields(request, model, partial_images));
     Submission::json("images/generations", body.to_string().into_bytes())
 }
 
 /// A request for pictures from others: those that the params name, and the mask behind them.
-pub(super) fn edit(request: &ImageRequest, model: Option<&str>, inputs: Vec<InputPicture>) -> Submission {
+pub(super) fn edit(
+    request: &ImageRequest,
+    model: Option<&str>,
+    partial_images: u32,
+    inputs: Vec<InputPicture>,
+) -> Submission {
     let mut form = Form::default();
-    for (name, value) in fields(request, model) {
+    for (name, value) in fields(request, model, partial_images) {
         match value {
             Value::String(text) => form.text(&name, &text),
             other => form.text(&name, &other.to_string()),
@@ -41,7 +46,7 @@ pub(super) fn edit(request: &ImageRequest, model: Option<&str>, inputs: Vec<Inpu
 }
 
 /// The fields of a request for pictures, made anew or from others.
-fn fields(request: &ImageRequest, model: Option<&str>) -> Map<String, Value> {
+fn fields(request: &ImageRequest, model: Option<&str>, partial_images: u32) -> Map<String, Value> {
     let params = &request.params;
     let mut prompt = params.prompt.clone();
     if let Some(suffix) = request.style_suffix.filter(|suffix| !suffix.is_empty()) {
@@ -58,6 +63,11 @@ fn fields(request: &ImageRequest, model: Option<&str>) -> Map<String, Value> {
     fields.insert("prompt".to_owned(), json!(prompt));
     fields.insert("n".to_owned(), json!(params.n));
     fields.insert("size".to_owned(), json!(format!("{}x{}", params.width, params.height)));
+    // A stream has one picture, and the models before the GPT ones send none.
+    if partial_images > 0 && params.n == 1 && !model.is_some_and(|model| model.starts_with("dall-e")) {
+        fields.insert("stream".to_owned(), json!(true));
+        fields.insert("partial_images".to_owned(), json!(partial_images));
+    }
     let extra = params.extra.as_ref().and_then(|extra| extra.decode::<Map<String, Value>>().ok());
     fields.extend(extra.unwrap_or_default());
     fields

@@ -6,10 +6,11 @@ use reel_protocol::{ImageParams, JsonText};
 use reqwest::header::HeaderValue;
 
 use super::*;
+use crate::domain::Class;
 
 fn body(params: ImageParams, model: Option<&str>) -> Value {
     let request = ImageRequest { params, seed: 1, style_suffix: Some("film still"), inputs: Vec::new() };
-    let submission = Openai.submission(&request, model);
+    let submission = Openai.submission(&request, model, &Settings::default());
     assert_eq!(submission.path, "images/generations");
     serde_json::from_slice(&submission.body).unwrap()
 }
@@ -81,6 +82,7 @@ fn pictures_are_found_in_the_answer_or_where_it_says() {
              event: c\ndata: {\"type\":\"image_generation.completed\",\"b64_json\":\"AA\"}\n\n",
             vec![inside(1)],
         ),
+        ("data: {\"type\":\"image_edit.partial_image\",\"b64_json\":\"AA\"}\n\n", vec![]),
         (r#"{"data":[]}"#, vec![]),
         (r#"{"data":null}"#, vec![]),
         (r#"{"data":[{"url":""}"#, vec![]),

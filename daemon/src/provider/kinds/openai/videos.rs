@@ -9,12 +9,15 @@ use reel_protocol::Timestamp;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Map, Value};
 
-use super::{Openai, Reason};
+use super::{
+    Openai,
+    refusals::{Reason, limited},
+};
 use crate::{
     domain::{Class, JobFields, VideoRequest},
     provider::{
         form::Form,
-        http::{Document, Node},
+        http::{Document, Node, retry_after},
         jobs::{JobRequest, JobState, JobWire, Sought},
         wire::{InputPicture, Refusal},
     },
@@ -137,9 +140,7 @@ fn why_failed(state: &str, headers: &HeaderMap, document: &Document) -> Refusal 
     let class = match reason.class_of_words(false) {
         // The job was taken, so that this is said of the model behind the service.
         Some(Class::Auth) | None => Class::Unknown,
-        Some(Class::RateLimited(_)) => {
-            super::limited(super::retry_after(headers, std::time::SystemTime::now()))
-        }
+        Some(Class::RateLimited(_)) => limited(retry_after(headers, std::time::SystemTime::now())),
         Some(class) => class,
     };
     let words = reason.words.unwrap_or_else(|| "the service says no more".to_owned());
