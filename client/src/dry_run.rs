@@ -82,6 +82,30 @@ impl Summary {
             self.unknown_cost += 1;
             return;
         };
+        self.add_cost(cost);
+    }
+
+    /// Counts a request whose result is there already.
+    pub fn add_kept(&mut self) {
+        self.requests += 1;
+        self.kept += 1;
+    }
+
+    /// Adds what other requests would come to.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.kept += other.kept;
+        self.cached += other.cached;
+        self.unknown_cost += other.unknown_cost;
+        for (provider, count) in &other.by_provider {
+            *self.by_provider.entry(provider.clone()).or_default() += count;
+        }
+        if let Some(cost) = &other.cost {
+            self.add_cost(cost);
+        }
+    }
+
+    fn add_cost(&mut self, cost: &Cost) {
         let total = self.cost.get_or_insert_with(|| Cost {
             amount: 0.0,
             currency: cost.currency.clone(),
@@ -92,24 +116,29 @@ impl Summary {
         total.is_estimate |= cost.is_estimate;
     }
 
-    /// Counts a request whose result is there already.
-    pub fn add_kept(&mut self) {
-        self.requests += 1;
-        self.kept += 1;
-    }
-
     /// In words, as `12 tasks: 3 kept, 4 from the cache, 5 by studio; about 0.2 USD`.
     pub fn words(&self) -> String {
-        let mut parts = vec![format!("{} kept", self.kept), format!("{} from the cache", self.cached)];
-        parts.extend(self.by_provider.iter().map(|(provider, count)| format!("{count} by {provider}")));
         let noun = if self.requests == 1 { "task" } else { "tasks" };
-        let cost = match (&self.cost, self.unknown_cost) {
-            (Some(cost), 0) => tasks::cost(cost),
-            (Some(cost), unknown) => format!("{} and {unknown} for an unknown price", tasks::cost(cost)),
-            (None, 0) => "for nothing".to_owned(),
-            (None, _) => "for an unknown price".to_owned(),
-        };
-        format!("{} {noun}: {}; {cost}", self.requests, parts.join(", "))
+        format!("{} {noun}: {} kept, {}", self.requests, self.kept, self.parts())
+    }
+
+    /// `4 from the cache, 5 by studio; about 0.2 USD`.
+    pub fn parts(&self) -> String {
+        let mut parts = vec![format!("{} from the cache", self.cached)];
+        parts.extend(self.by_provider.iter().map(|(provider, count)| format!("{count} by {provider}")));
+        format!("{}; {}", parts.join(", "), price_words(self))
+    }
+}
+
+/// `about 0.2 USD and 3 for an unknown price`.
+pub fn price_words(summary: &Summary) -> String {
+    match (&summary.cost, summary.unknown_cost) {
+        (Some(cost), 0) if cost.amount > 0.0 => tasks::cost(cost),
+        (Some(cost), unknown) if unknown > 0 => {
+            format!("{} and {unknown} for an unknown price", tasks::cost(cost))
+        }
+        (_, 0) => "for nothing".to_owned(),
+        _ => "for an unknown price".to_owned(),
     }
 }
 

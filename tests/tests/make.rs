@@ -27,7 +27,7 @@ fn with_story(story: &[u8]) -> (Sandbox, PathBuf, PathBuf) {
 #[test]
 fn a_dry_run_shows_the_shots_and_writes_nothing() {
     let (sandbox, story, project) = with_story(STORY.as_bytes());
-    let ran = sandbox.reel(&["make", story.to_str().unwrap(), "--dry-run"]);
+    let ran = sandbox.reel(&["make", story.to_str().unwrap(), "--dry-run", "--no-start"]);
     let shown = &ran.expect_code(0).stdout;
     let lines: Vec<&str> = shown.lines().collect();
     assert!(lines[0].starts_with("SHOT  AT    TAKES  TEXT"), "{shown}");
@@ -36,6 +36,7 @@ fn a_dry_run_shows_the_shots_and_writes_nothing() {
     let totals = "3 shots in 1 scene, about 0:14 at 1920x1080 and 30 frames a second; 166 characters to speak, 3 pictures to make";
     assert!(ran.stderr.contains(totals), "{}", ran.stderr);
     assert!(ran.stderr.contains("--until storyboard writes the shots"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no daemon runs, so nobody can tell prices"), "{}", ran.stderr);
     assert!(!project.exists());
     assert!(sandbox.daemons().is_empty());
 }

@@ -264,3 +264,43 @@ fn names_that_shells_and_programs_stumble_over_are_only_names() {
         assert!(tale.path(format!("{stem}.reel/a1.png")).exists(), "{name}");
     }
 }
+
+#[test]
+fn a_dry_run_tells_prices_and_the_cache_as_the_run_will_have_them() {
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, "price = { image = 0.04, character = 0.00001 }\n"));
+    tale.make(&["--until", "storyboard"]).expect_code(0);
+    tale.edit(
+        "[[shots]]\nid = \"a2\"",
+        "[[places]]\nid = \"tower\"\nlook = \"a white tower\"\n\n[[shots]]\nid = \"a2\"",
+    );
+    tale.edit("[[scenes]]\nid = \"a\"\n", "[[scenes]]\nid = \"a\"\nplace = \"tower\"\n");
+    let dry = |flags: &[&str]| {
+        tale.make(&[&["--dry-run", "--json"], flags].concat()).expect_code(0).json()["prices"].clone()
+    };
+    let before = dry(&[]);
+    assert_eq!(before["pictures"]["by_provider"], json!({ "studio": 4 }), "{before}");
+    assert_eq!(
+        (&before["voices"]["cached"], &before["pictures"]["cost"]["amount"]),
+        (&json!(0), &json!(0.16))
+    );
+    assert_eq!(provider.calls(), 0);
+    let words = tale.make(&["--dry-run"]);
+    assert!(
+        words.expect_code(0).stderr.contains("pictures: 0 from the cache, 4 by studio; about 0.16 USD"),
+        "{}",
+        words.stderr
+    );
+    assert!(!tale.path("story.reel").exists());
+    // What it says is what the run finds.
+    let made = pictures(&tale, &[]);
+    assert!((made["cost"]["amount"].as_f64().unwrap() - 0.16).abs() < 0.01, "{made}");
+    let after = dry(&[]);
+    assert_eq!((&after["voices"]["cached"], &after["pictures"]["cached"]), (&json!(4), &json!(4)), "{after}");
+    let redone = dry(&["--redo", "a2:picture", "--only", "a1,a2"]);
+    assert_eq!(
+        (&redone["pictures"]["cached"], &redone["pictures"]["by_provider"], &redone["rendered"]),
+        (&json!(1), &json!({ "studio": 1 }), &json!(0)),
+        "{redone}"
+    );
+}

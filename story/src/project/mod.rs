@@ -13,6 +13,7 @@ mod model;
 mod new_file;
 mod place;
 mod read;
+mod request;
 mod settings;
 
 pub use self::{

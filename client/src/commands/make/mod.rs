@@ -8,6 +8,7 @@
 
 mod args;
 mod deliver;
+mod dry_run;
 mod film;
 mod finish;
 mod held;
@@ -56,13 +57,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let until = until(&args, &state, &storyboard);
     if args.dry_run {
         say_story(output, &storyboard, &places);
-        let exit = show(output, &storyboard, &places, false)?;
-        if storyboard.is_new() {
-            output.note(
-                "nothing was written; --until storyboard writes the shots to a file that you can change",
-            );
-        }
-        return Ok(exit);
+        let outline = Outline::of(&storyboard, &places, false)?;
+        return dry_run::run(context, &args, &storyboard, &outline).await;
     }
     if until.is_none() && args.only.is_empty() {
         deliver::check(&places, &state, args.force)?;

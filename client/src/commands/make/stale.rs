@@ -27,15 +27,6 @@ pub struct Stale {
     pub why: Option<String>,
 }
 
-/// The name of the voice that speaks; empty where the provider chooses.
-fn voice<'a>(project: &'a Project, shot: &Shot) -> &'a str {
-    let own = project.voices.get(&shot.speaker).map(String::as_str);
-    let character = project.characters.iter().find(|character| character.id == shot.speaker);
-    let character = character.map(|character| character.voice.as_str()).filter(|voice| !voice.is_empty());
-    let narrator = project.voices.get("narrator").map(String::as_str);
-    own.or(character).or(narrator).unwrap_or_default()
-}
-
 fn inputs<const N: usize>(named: [(&str, String); N]) -> Inputs {
     let short = |text: &str| blake3::hash(text.as_bytes()).to_hex().chars().take(16).collect();
     named.into_iter().map(|(name, text)| (name.to_owned(), short(&text))).collect()
@@ -47,7 +38,7 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
     match stage {
         StoryPart::Voice => inputs([
             ("text", shot.narration().to_owned()),
-            ("voice", voice(project, shot).to_owned()),
+            ("voice", project.voice_name(shot).unwrap_or_default().to_owned()),
             ("language", video.language.clone()),
             ("sample", shot.sample.to_string()),
             ("own file", shot.voice_file.clone()),

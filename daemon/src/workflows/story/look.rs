@@ -101,42 +101,9 @@ impl Story {
         }
     }
 
-    /// What the picture shall show: the shot, the looks of who is in it and of where it is, and the style where providers do not know it by a
-    /// name.
+    /// What the picture shall show. The style is told in words where providers do not know it by a name.
     pub(super) fn prompt(&self, shot: &Shot) -> String {
-        let project = &self.spec.project;
-        let own =
-            if shot.picture.trim().is_empty() { shot.text.replace('\n', " ") } else { shot.picture.clone() };
-        let mut parts = vec![own];
-        let present = project.characters.iter().filter(|character| shot.characters.contains(&character.id));
-        parts.extend(present.filter(|character| !character.look.is_empty()).map(|character| {
-            let name = if character.name.is_empty() { &character.id } else { &character.name };
-            format!("{name}: {}", character.look)
-        }));
-        let scene = project.scenes.iter().find(|scene| scene.id == shot.scene);
-        let place = scene.and_then(|scene| project.places.iter().find(|place| place.id == scene.place));
-        parts.extend(place.filter(|place| !place.look.is_empty()).map(|place| place.look.clone()));
-        let style = &project.video.style;
-        if !style.is_empty() && !self.setting.has_known_style {
-            parts.push(style.clone());
-        }
-        parts.retain(|part| !part.trim().is_empty());
-        if parts.is_empty() {
-            parts.push(format!("scene {}", shot.id));
-        }
-        parts.join(". ")
-    }
-
-    /// The voice that speaks a shot, as its provider calls it.
-    pub(super) fn voice_name(&self, shot: &Shot) -> Option<String> {
-        let project = &self.spec.project;
-        let of_character = || {
-            let character = project.characters.iter().find(|character| character.id == shot.speaker)?;
-            Some(&character.voice)
-        };
-        let narrator = || project.voices.get("narrator");
-        let voice = project.voices.get(&shot.speaker).or_else(of_character).filter(|voice| !voice.is_empty());
-        voice.or_else(narrator).filter(|voice| !voice.is_empty()).cloned()
+        self.spec.project.picture_prompt(shot, !self.setting.has_known_style)
     }
 }
 

@@ -26,9 +26,6 @@ use crate::workflows::{
 
 /// The name of the embedded provider of drafts.
 const DRAFT: &str = "draft";
-/// The sides in pixels that its pictures may have.
-const MIN_DRAFT_SIDE: u32 = 64;
-const MAX_DRAFT_SIDE: u32 = 2048;
 
 impl Story {
     pub(super) fn steps(&self, ends: &StepEnds) -> Vec<Step> {
@@ -72,7 +69,7 @@ impl Story {
     fn voice_step(&self, shot: &Shot) -> Step {
         let is_draft = self.setting.has_draft_voices;
         let params = SpeechParams {
-            voice: self.voice_name(shot).filter(|_| !is_draft),
+            voice: self.spec.project.voice_name(shot).filter(|_| !is_draft).map(str::to_owned),
             language: self.language.clone(),
             sample: sample(shot),
             ..SpeechParams::new(shot.narration())
@@ -82,7 +79,7 @@ impl Story {
     }
 
     fn picture_step(&self, shot: &Shot) -> Step {
-        let (width, height) = self.picture_size();
+        let (width, height) = self.spec.project.picture_size(self.setting.has_draft_pictures);
         let style = &self.spec.project.video.style;
         let params = ImageParams {
             width,
@@ -92,25 +89,6 @@ impl Story {
             ..ImageParams::new(self.prompt(shot))
         };
         self.step("picture", shot, "image.generate", &params, Some(StoryPart::Picture))
-    }
-
-    /// Drafts are drawn a fifth larger than the frame, as far as they may be, so that the camera may move. Models make a few sizes well: the one of the film's
-    /// proportions is asked for, and what does not fit the frame is cut off.
-    fn picture_size(&self) -> (u32, u32) {
-        let size = self.spec.project.video.size;
-        if self.setting.has_draft_pictures {
-            let longest = u64::from(size.width.max(size.height));
-            let side = |side: u32| {
-                let larger = u64::from(side) * (longest * 6 / 5).min(u64::from(MAX_DRAFT_SIDE)) / longest;
-                (larger as u32).next_multiple_of(2).max(MIN_DRAFT_SIDE)
-            };
-            return (side(size.width), side(size.height));
-        }
-        match size.width.cmp(&size.height) {
-            std::cmp::Ordering::Greater => (1536, 1024),
-            std::cmp::Ordering::Less => (1024, 1536),
-            std::cmp::Ordering::Equal => (1024, 1024),
-        }
     }
 
     /// A clip is asked for once the length of its shot is known.

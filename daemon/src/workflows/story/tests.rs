@@ -123,23 +123,6 @@ fn a_film_is_bodies_and_transitions_that_add_up_and_one_sound() {
 }
 
 #[test]
-fn drafts_have_the_films_proportions_and_sizes_that_can_be_drawn() {
-    for (size, expected) in [
-        ("320x180", (384, 216)),
-        ("1920x1080", (2048, 1152)),
-        ("1080x1920", (1152, 2048)),
-        ("1080x1080", (1296, 1296)),
-        ("4096x64", (2048, 64)),
-    ] {
-        let mut story = story(json!({}), &spoken(1));
-        story.spec.project.video.size = size.parse().unwrap();
-        let (_, known) = carry_out(&story, |_| (0, true));
-        let picture: reel_protocol::ImageParams = params(&known, "picture/a0");
-        assert_eq!((picture.width, picture.height), expected, "{size}");
-    }
-}
-
-#[test]
 fn an_edited_prompt_makes_its_picture_its_frames_and_both_dissolves_again() {
     let (_, before) = carry_out(&story(json!({}), &spoken(5)), |_| (0, true));
     let changed = |edit: &dyn Fn(&mut Value)| -> Vec<String> {

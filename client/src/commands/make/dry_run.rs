@@ -1,0 +1,238 @@
+//! `reel make --dry-run`: what a story would take and cost. Nobody is asked but the daemon, and nothing is accepted or written.
+
+use reel_client::Session;
+use reel_protocol::{
+    CacheMode, ImageParams, JsonText, SpeechParams, StoryPart, TaskSpec, VideoParams, methods::DryRunResult,
+};
+use reel_story::project::{Project, Shot};
+use serde::Serialize;
+
+use super::{
+    Args,
+    args::Stage,
+    outline::{Outline, count},
+    storyboard::Storyboard,
+};
+use crate::{
+    context::Context,
+    dry_run::{self, Summary, price_words},
+    exit::Exit,
+    failure::Failure,
+    tasks::DRAFT,
+};
+
+/// What the steps of a story would come to, by what they make.
+#[derive(Debug, Default, Serialize)]
+struct Prices {
+    voices: Summary,
+    pictures: Summary,
+    /// Clips follow from their pictures, so nobody can tell what of them the cache has.
+    clips: Summary,
+    /// Steps that nobody can carry out, as `a3: picture: …`.
+    refused: Vec<String>,
+    /// Steps of this computer: shots, transitions, the sound and the joining.
+    rendered: usize,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    outline: &'a Outline<'a>,
+    /// Absent where no daemon runs.
+    prices: Option<&'a Prices>,
+}
+
+/// How the steps would be asked for, which the daemon decides in the same way.
+struct Setting<'a> {
+    args: &'a Args,
+    project: &'a Project,
+    language: Option<String>,
+    has_draft_voices: bool,
+    has_draft_pictures: bool,
+    has_known_style: bool,
+}
+
+/// Shows the shots, and what they would take.
+pub async fn run(
+    context: &Context,
+    args: &Args,
+    storyboard: &Storyboard,
+    outline: &Outline<'_>,
+) -> Result<Exit, Failure> {
+    let output = context.output;
+    let prices = match context.session().await {
+        Ok(session) => Some(prices(&session, args, storyboard, outline).await?),
+        // What needs no daemon can be told without one.
+        Err(failure) if failure.error.code == "no_daemon" => None,
+        Err(failure) => return Err(failure),
+    };
+    output.document(&Document { outline, prices: prices.as_ref() })?;
+    outline.show(output, &storyboard.project)?;
+    match &prices {
+        Some(prices) => prices.lines().iter().for_each(|line| output.note(line)),
+        None => output.note("no daemon runs, so nobody can tell prices, and what the cache has"),
+    }
+    if storyboard.is_new() {
+        output.note("nothing was written; --until storyboard writes the shots to a file that you can change");
+    }
+    Ok(Exit::Done)
+}
+
+async fn prices(
+    session: &Session,
+    args: &Args,
+    storyboard: &Storyboard,
+    outline: &Outline<'_>,
+) -> Result<Prices, Failure> {
+    let project = &storyboard.project;
+    let setting = Setting::find(session, args, storyboard).await?;
+    let until = args.until;
+    let mut prices = Prices::default();
+    let is_selected = |shot: &&Shot| args.only.is_empty() || args.only.contains(&shot.id);
+    let lengths = outline.placed();
+    for (shot, (_, duration_s)) in project.shots.iter().zip(lengths).filter(|(shot, _)| is_selected(shot)) {
+        if shot.voice_file.is_empty() && shot.is_spoken() {
+            prices.add(session, shot, "voice", &setting.voice(shot)?).await?;
+        }
+        if until == Some(Stage::Voices) || !shot.clip_file.is_empty() {
+            continue;
+        }
+        if shot.picture_file.is_empty() {
+            prices.add(session, shot, "picture", &setting.picture(shot)?).await?;
+        }
+        if shot.clip && until != Some(Stage::Pictures) {
+            prices.add(session, shot, "clip", &setting.clip(shot, duration_s)?).await?;
+        }
+    }
+    if until.is_none() && args.only.is_empty() {
+        prices.rendered = project.shots.len();
+    }
+    Ok(prices)
+}
+
+impl Prices {
+    async fn add(
+        &mut self,
+        session: &Session,
+        shot: &Shot,
+        stage: &str,
+        spec: &TaskSpec,
+    ) -> Result<(), Failure> {
+        let summary = match stage {
+            "voice" => &mut self.voices,
+            "picture" => &mut self.pictures,
+            _ => &mut self.clips,
+        };
+        match dry_run::ask(session, spec).await {
+            Ok(result) => summary.add(&result),
+            Err(failure) if failure.exit == Exit::BadData || failure.exit == Exit::Config => {
+                self.refused.push(format!("{}: {stage}: {}", shot.id, failure.error.message));
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// `voices: 3 from the cache, 25 by espeak-ng; for nothing`, a line for each kind of step, and the sum.
+    fn lines(&self) -> Vec<String> {
+        let named = [("voices", &self.voices), ("pictures", &self.pictures), ("clips", &self.clips)];
+        let mut lines: Vec<String> = named
+            .iter()
+            .filter(|(_, summary)| summary.requests > 0)
+            .map(|(name, summary)| format!("{name}: {}", summary.parts()))
+            .collect();
+        if self.rendered > 0 {
+            lines.push(format!("{} to render on this computer", count(self.rendered, "shot")));
+        }
+        lines.extend(self.refused.iter().map(|refused| format!("nobody can make {refused}")));
+        let mut total = Summary::default();
+        for (_, summary) in named {
+            total.merge(summary);
+        }
+        lines.push(format!("together: {}", price_words(&total)));
+        lines
+    }
+}
+
+impl<'a> Setting<'a> {
+    async fn find(session: &Session, args: &'a Args, storyboard: &'a Storyboard) -> Result<Self, Failure> {
+        let project = &storyboard.project;
+        let picture = ImageParams { width: 512, height: 512, ..ImageParams::new("a picture") };
+        let styled = ImageParams { style: Some(project.video.style.clone()), ..picture.clone() };
+        let has_style = !project.video.style.is_empty();
+        let narrations: Vec<&str> = project.shots.iter().map(Shot::narration).collect();
+        let told = storyboard.language().map(str::to_owned);
+        Ok(Self {
+            args,
+            project,
+            language: told.or_else(|| reel_story::language(&narrations.join("\n")).map(str::to_owned)),
+            has_draft_voices: is_draft(
+                trial(session, "voice.speak", &SpeechParams::new("a voice")).await?.as_ref(),
+            ),
+            has_draft_pictures: is_draft(trial(session, "image.generate", &picture).await?.as_ref()),
+            has_known_style: has_style && trial(session, "image.generate", &styled).await?.is_some(),
+        })
+    }
+
+    fn cache(&self, shot: &Shot, part: StoryPart) -> CacheMode {
+        let is_redone = self.args.redo.iter().any(|redo| redo.id == shot.id && redo.stage == part);
+        if is_redone { CacheMode::Fresh } else { CacheMode::Use }
+    }
+
+    fn voice(&self, shot: &Shot) -> Result<TaskSpec, Failure> {
+        let params = SpeechParams {
+            voice: self.project.voice_name(shot).filter(|_| !self.has_draft_voices).map(str::to_owned),
+            language: self.language.clone(),
+            sample: sample(shot),
+            ..SpeechParams::new(shot.narration())
+        };
+        let provider = self.has_draft_voices.then(|| DRAFT.to_owned());
+        Ok(TaskSpec { provider, cache: self.cache(shot, StoryPart::Voice), ..spec("voice.speak", &params)? })
+    }
+
+    fn picture(&self, shot: &Shot) -> Result<TaskSpec, Failure> {
+        let (width, height) = self.project.picture_size(self.has_draft_pictures);
+        let params = ImageParams {
+            width,
+            height,
+            sample: sample(shot),
+            style: self.has_known_style.then(|| self.project.video.style.clone()),
+            ..ImageParams::new(self.project.picture_prompt(shot, !self.has_known_style))
+        };
+        Ok(TaskSpec { cache: self.cache(shot, StoryPart::Picture), ..spec("image.generate", &params)? })
+    }
+
+    fn clip(&self, shot: &Shot, duration_s: f64) -> Result<TaskSpec, Failure> {
+        let prompt = self.project.picture_prompt(shot, !self.has_known_style);
+        let motion = if shot.motion.trim().is_empty() { prompt } else { shot.motion.clone() };
+        let params = VideoParams { duration_s: Some(duration_s.ceil()), ..VideoParams::new(motion) };
+        Ok(TaskSpec { cache: CacheMode::Off, ..spec("video.generate", &params)? })
+    }
+}
+
+fn sample(shot: &Shot) -> u32 {
+    u32::try_from(shot.sample).unwrap_or(u32::MAX)
+}
+
+fn spec<P: Serialize>(kind: &str, params: &P) -> Result<TaskSpec, Failure> {
+    let params = JsonText::from_value(params)
+        .map_err(|error| Failure::new(Exit::Internal, "internal", error.to_string()))?;
+    Ok(TaskSpec { kind: kind.to_owned(), params, ..TaskSpec::default() })
+}
+
+/// How a request would be carried out; None where nobody can.
+async fn trial<P: Serialize>(
+    session: &Session,
+    kind: &str,
+    params: &P,
+) -> Result<Option<DryRunResult>, Failure> {
+    match dry_run::ask(session, &spec(kind, params)?).await {
+        Ok(result) => Ok(Some(result)),
+        Err(failure) if failure.exit == Exit::BadData || failure.exit == Exit::Config => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn is_draft(result: Option<&DryRunResult>) -> bool {
+    result.is_none_or(|result| result.provider.as_deref() == Some(DRAFT))
+}

@@ -1,0 +1,108 @@
+//! What is asked of providers for a shot: the prompt and the size of its picture, and its voice.
+
+use super::model::{NARRATOR, Project, Shot};
+
+/// The sides in pixels that a draft may have.
+const DRAFT_SIDES: (u32, u32) = (64, 2048);
+
+impl Project {
+    /// What the picture of a shot shall show: the shot, the looks of who is in it and of where it is, and the style where `names_style` says that
+    /// it has to be told in words.
+    pub fn picture_prompt(&self, shot: &Shot, names_style: bool) -> String {
+        let own =
+            if shot.picture.trim().is_empty() { shot.text.replace('\n', " ") } else { shot.picture.clone() };
+        let mut parts = vec![own];
+        let present = self.characters.iter().filter(|character| shot.characters.contains(&character.id));
+        parts.extend(present.filter(|character| !character.look.is_empty()).map(|character| {
+            let name = if character.name.is_empty() { &character.id } else { &character.name };
+            format!("{name}: {}", character.look)
+        }));
+        let scene = self.scenes.iter().find(|scene| scene.id == shot.scene);
+        let place = scene.and_then(|scene| self.places.iter().find(|place| place.id == scene.place));
+        parts.extend(place.filter(|place| !place.look.is_empty()).map(|place| place.look.clone()));
+        let style = &self.video.style;
+        if !style.is_empty() && names_style {
+            parts.push(style.clone());
+        }
+        parts.retain(|part| !part.trim().is_empty());
+        if parts.is_empty() {
+            parts.push(format!("scene {}", shot.id));
+        }
+        parts.join(". ")
+    }
+
+    /// The size of pictures. Drafts are drawn a fifth larger than the frame, as far as they may be, so that the camera may move. Models make a few
+    /// sizes well: the one of the film's proportions is asked for, and what does not fit the frame is cut off.
+    pub fn picture_size(&self, is_draft: bool) -> (u32, u32) {
+        let size = self.video.size;
+        if is_draft {
+            let longest = u64::from(size.width.max(size.height)).max(1);
+            let side = |side: u32| {
+                let larger = u64::from(side) * (longest * 6 / 5).min(u64::from(DRAFT_SIDES.1)) / longest;
+                (larger as u32).next_multiple_of(2).max(DRAFT_SIDES.0)
+            };
+            return (side(size.width), side(size.height));
+        }
+        match size.width.cmp(&size.height) {
+            std::cmp::Ordering::Greater => (1536, 1024),
+            std::cmp::Ordering::Less => (1024, 1536),
+            std::cmp::Ordering::Equal => (1024, 1024),
+        }
+    }
+
+    /// The voice that speaks a shot, as its provider calls it; None where the provider chooses.
+    pub fn voice_name(&self, shot: &Shot) -> Option<&str> {
+        let of_character = || {
+            let character = self.characters.iter().find(|character| character.id == shot.speaker)?;
+            Some(&character.voice)
+        };
+        let narrator = || self.voices.get(NARRATOR);
+        let voice = self.voices.get(&shot.speaker).or_else(of_character).filter(|voice| !voice.is_empty());
+        voice.or_else(narrator).filter(|voice| !voice.is_empty()).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::project::read_toml;
+
+    const PROJECT: &str = "version = 1\n[video]\nstyle = \"ink\"\n[voices]\nnarrator = \"en\"\n\
+        [[characters]]\nid = \"giant\"\nname = \"the Giant\"\nlook = \"a red beard\"\nvoice = \"low\"\n\
+        [[characters]]\nid = \"girl\"\n\
+        [[places]]\nid = \"garden\"\nlook = \"a walled garden\"\n[[scenes]]\nid = \"a\"\nplace = \"garden\"\n\
+        [[shots]]\nid = \"a1\"\nscene = \"a\"\ntext = \"One.\"\npicture = \"A gate\"\ncharacters = [\"giant\", \"girl\"]\nspeaker = \"giant\"\n\
+        [[shots]]\nid = \"s1\"\ntext = \"Two\\nlines.\"\nspeaker = \"girl\"\n[[shots]]\nid = \"s2\"\ntext = \"\"\n";
+
+    #[test]
+    fn a_prompt_has_the_looks_and_a_voice_is_found() {
+        let project = read_toml(PROJECT).unwrap();
+        let asked = |names_style| {
+            let ask = |shot| (project.picture_prompt(shot, names_style), project.voice_name(shot));
+            project.shots.iter().map(ask).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            asked(false),
+            [
+                ("A gate. the Giant: a red beard. a walled garden".to_owned(), Some("low")),
+                ("Two lines.".to_owned(), Some("en")),
+                ("scene s2".to_owned(), Some("en")),
+            ]
+        );
+        assert_eq!(asked(true)[2].0, "ink");
+    }
+
+    #[test]
+    fn drafts_have_the_films_proportions_and_sizes_that_can_be_drawn() {
+        let mut project = read_toml(PROJECT).unwrap();
+        for (size, draft, picture) in [
+            ("320x180", (384, 216), (1536, 1024)),
+            ("1920x1080", (2048, 1152), (1536, 1024)),
+            ("1080x1920", (1152, 2048), (1024, 1536)),
+            ("1080x1080", (1296, 1296), (1024, 1024)),
+            ("4096x64", (2048, 64), (1536, 1024)),
+        ] {
+            project.video.size = size.parse().unwrap();
+            assert_eq!((project.picture_size(true), project.picture_size(false)), (draft, picture), "{size}");
+        }
+    }
+}
