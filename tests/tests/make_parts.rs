@@ -304,3 +304,18 @@ fn a_dry_run_tells_prices_and_the_cache_as_the_run_will_have_them() {
         "{redone}"
     );
 }
+
+#[test]
+fn what_cannot_be_written_or_sent_is_said_before_anything_is_asked_for() {
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, ""));
+    fs::write(tale.path("story.reel"), "a file").unwrap();
+    tale.make(&PICTURES).expect_code(73);
+    fs::remove_file(tale.path("story.reel")).unwrap();
+    let long = format!("{}\n\n", reel_tests::tale::STORY).repeat(3000);
+    fs::write(tale.path("story.txt"), long).unwrap();
+    fs::remove_file(tale.project()).unwrap();
+    let ran = tale.make(&PICTURES);
+    assert!(ran.expect_code(65).stderr.contains("split the story into several files"), "{}", ran.stderr);
+    assert_eq!(provider.calls(), 0);
+}

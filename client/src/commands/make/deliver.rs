@@ -23,6 +23,9 @@ use crate::{
     table,
 };
 
+/// Room that must be free for a film of unknown size: a minute at 1920x1080 has about 30 MB.
+const ROOM_BYTES: u64 = 32 * 1024 * 1024;
+
 /// What was written.
 #[derive(Debug, Default)]
 pub struct Delivery {
@@ -48,7 +51,7 @@ pub fn check(places: &Places, state: &State, is_forced: bool) -> Result<(), Fail
         let may_replace = is_forced || state.is_ours(path);
         creatable::check_file(path, if may_replace { Existing::Replace } else { Existing::Keep })?;
     }
-    Ok(())
+    creatable::check_room(places.film.parent().unwrap_or(Path::new("")), ROOM_BYTES)
 }
 
 /// Fails where there can be no directory for the copies.

@@ -79,6 +79,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         }
         return show(output, &storyboard, &places, is_written);
     }
+    deliver::check_copies(&places)?;
     let work = Work { args: &args, places: &places, storyboard: &storyboard, until };
     film::make(context, &work, &mut state).await
 }

@@ -79,10 +79,23 @@ pub async fn submit(
     let request_id = new_request_id();
     state.running = Some(Running { request_id: request_id.clone(), params: digest, task: None });
     state.save(&places.state)?;
-    let id = session.submit(&spec(&request_id)).await?.id;
+    let id = session.submit(&spec(&request_id)).await.map_err(too_long)?.id;
     state.running = Some(Running { request_id, params: digest, task: Some(id) });
     state.save(&places.state)?;
     Ok(Submitted { id, is_earlier: false, former })
+}
+
+/// A story that takes hours to be told does not fit into one request.
+fn too_long(error: ClientError) -> Failure {
+    let is_too_large =
+        matches!(&error, ClientError::Rpc(error) if error.known() == Some(ErrorCode::RequestTooLarge));
+    let failure = Failure::from(error);
+    if !is_too_large {
+        return failure;
+    }
+    let message = "the story has more shots than one film may have: its project is larger than 1 MiB as JSON";
+    Failure::new(failure.exit, "request_too_large", message)
+        .hint("split the story into several files, such as one for each chapter")
 }
 
 /// The task that was submitted before, unless it is over without its results, when another one may do better.
@@ -93,7 +106,7 @@ async fn come_back(session: &Session, spec: &TaskSpec, running: &Running) -> Res
         Err(ClientError::Rpc(error)) if error.known() == Some(ErrorCode::RequestIdConflict) => {
             return Ok(None);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(too_long(error)),
     };
     if running.task != Some(id) {
         return Ok(Some(id));
