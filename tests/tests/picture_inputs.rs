@@ -280,3 +280,40 @@ fn a_file_may_come_in_pieces() {
     let error = connection.err("artifact.put", begin());
     assert!(error.message.contains("16 uploads are under way"), "{}", error.message);
 }
+
+#[test]
+fn a_picture_in_another_form_is_sent_as_png_and_the_accepted_forms_as_they_are() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "");
+    let pixels = image::RgbaImage::from_fn(40, 30, |x, y| image::Rgba([x as u8, y as u8, 7, 255]));
+    let pixels = image::DynamicImage::ImageRgba8(pixels);
+    for (name, is_sent_as_it_is) in
+        [("a.png", true), ("a.jpg", true), ("a.webp", true), ("a.gif", false), ("a.bmp", false)]
+    {
+        let path = work(&sandbox, name);
+        let picture = if name == "a.jpg" { pixels.to_rgb8().into() } else { pixels.clone() };
+        picture.save(&path).unwrap();
+        let output = format!("of-{name}.png");
+        let ran = sandbox.reel(&["generate", name, "--image", name, "-s", "64x64", "-o", &output]);
+        ran.expect_code(0);
+        let parts = provider.requests().pop().unwrap().parts();
+        let sent = parts.iter().find(|part| part.name == "image").unwrap();
+        if is_sent_as_it_is {
+            assert!(sent.bytes == fs::read(&path).unwrap(), "{name}");
+            continue;
+        }
+        assert_eq!(sent.media_type.as_deref(), Some("image/png"), "{name}");
+        assert_eq!(sent.file_name.as_deref(), Some("image-1.png"), "{name}");
+        let png = image::load_from_memory_with_format(&sent.bytes, image::ImageFormat::Png).unwrap();
+        assert_eq!((png.width(), png.height()), (40, 30), "{name}");
+        let original = image::open(&path).unwrap().to_rgba8();
+        assert!(png.to_rgba8() == original, "{name}: each pixel is what the file has");
+    }
+    // What nothing here decodes is refused before anything is sent.
+    fs::write(work(&sandbox, "a.avif"), b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B").unwrap();
+    let calls = provider.calls();
+    let ran = sandbox.reel(&["generate", "a", "--image", "a.avif", "-s", "64x64", "-o", "of-avif.png"]);
+    assert!(ran.stderr.contains("convert it to PNG"), "{}", ran.stderr);
+    ran.expect_code(1);
+    assert_eq!(provider.calls(), calls);
+}

@@ -45,8 +45,22 @@ pub fn of_picture(head: &[u8]) -> Option<MediaType> {
         head.get(*offset..).is_some_and(|rest| rest.starts_with(signature))
     };
     if let Some((_, signature, name, extension)) = SIGNATURES.iter().find(fits) {
-        return Some(MediaType { name, extension, is_certain: signature.len() > 2 });
+        return Some(MediaType { name, extension, is_certain: signature.len() > 2 || is_bmp(head) });
     }
+    text_type(head)
+}
+
+/// The sizes of a BMP's second header: that of each version of the format.
+const BMP_HEADERS: [u8; 7] = [12, 40, 52, 56, 64, 108, 124];
+
+/// Whether these are the headers of a BMP: two letters may also begin a text.
+fn is_bmp(head: &[u8]) -> bool {
+    let [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, size, 0, 0, 0, ..] = head else { return false };
+    BMP_HEADERS.contains(size)
+}
+
+/// The media type of a picture that is a text.
+fn text_type(head: &[u8]) -> Option<MediaType> {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let is_certain = text.starts_with(b"<svg") || text.starts_with(b"<!DOCTYPE svg");
     // A declaration may precede the element, and other XML.
@@ -79,6 +93,7 @@ mod tests {
         for head in [&b""[..], b"{\"data\":[]}", b"<!doctype html>", b"RIFF\x24\0\0\0WAVEfmt ", b"hello"] {
             assert_eq!(of_picture(head), None, "{head:?}");
         }
+        assert!(of_picture(b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x08\0\0\0").unwrap().is_certain);
         assert!(!of_picture(b"BMW and others").unwrap().is_certain);
     }
 }

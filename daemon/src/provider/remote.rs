@@ -5,6 +5,7 @@
 mod chat;
 mod check;
 mod collect;
+mod convert;
 mod cost;
 mod failures;
 mod fetch;

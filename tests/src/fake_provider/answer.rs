@@ -58,8 +58,8 @@ impl Order {
     pub(super) fn read(request: &Request) -> Result<Self, Response> {
         let body = if request.path.ends_with("/images/edits") {
             let parts = edit::parts(request);
-            let is_picture =
-                |part: &&FormPart| part.bytes.starts_with(b"\x89PNG") || part.bytes.starts_with(b"\xff\xd8");
+            let heads: [&[u8]; 3] = [b"\x89PNG", b"\xff\xd8", b"RIFF"];
+            let is_picture = |part: &&FormPart| heads.iter().any(|head| part.bytes.starts_with(head));
             let pictures =
                 parts.iter().filter(|part| part.name.starts_with("image")).filter(is_picture).count();
             if pictures == 0 {

@@ -4,47 +4,54 @@ use std::{fs, io};
 
 use reel_protocol::ErrorCode;
 
-use super::RemoteProvider;
+use super::{
+    RemoteProvider,
+    convert::{CONVERTED, ConvertError, to_png},
+};
 use crate::{
     domain::{Class, Failure, ImageRequest, InputFile},
-    memory::{Holder, Reservation},
+    memory::{Budget, Holder, Reservation},
     provider::wire::{InputPicture, Submission},
 };
 
-/// The forms of pictures that services take, whatever else they take.
+/// The forms of pictures that services take, whatever else they take. A picture in one of them is sent byte for byte.
 const FORMS: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
 /// Most bytes of all pictures of one request.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 impl RemoteProvider {
-    /// The request for pictures, and the share of the memory budget for the files in it.
+    /// The request for pictures, and the shares of the memory budget for the files in it.
     pub(super) async fn picture_submission(
         &self,
         request: &ImageRequest,
         model: Option<&str>,
-    ) -> Result<(Submission, Option<Reservation>), Failure> {
+    ) -> Result<(Submission, Vec<Reservation>), Failure> {
         let settings = &self.config.own.settings;
         if request.inputs.is_empty() {
-            return Ok((self.wire.submission(request, model, settings), None));
+            return Ok((self.wire.submission(request, model, settings), Vec::new()));
         }
         let (pictures, held) = self.read_inputs(request.inputs.clone()).await?;
         let submission = self.wire.edit(request, model, settings, pictures).ok_or_else(|| {
             let message = format!("{} makes no pictures from pictures", self.config.name);
             Failure::new(Class::Invalid, message, "reel providers shows what each one serves")
         })?;
-        Ok((submission, Some(held)))
+        Ok((submission, held))
     }
 
-    /// The files, with the share of the memory budget that holds them.
+    /// The files, with the shares of the memory budget that hold them.
     pub(super) async fn read_inputs(
         &self,
         files: Vec<InputFile>,
-    ) -> Result<(Vec<InputPicture>, Reservation), Failure> {
+    ) -> Result<(Vec<InputPicture>, Vec<Reservation>), Failure> {
         let name = &self.config.name;
-        if let Some(file) = files.iter().find(|file| !FORMS.contains(&file.media_type.as_str())) {
-            let message =
-                format!("{name} takes PNG, JPEG and WebP pictures, and one of them is {}", file.media_type);
-            return Err(Failure::new(Class::Invalid, message, "convert it, and put it into the store again"));
+        let can_be_sent =
+            |file: &&InputFile| [&FORMS[..], &CONVERTED].concat().contains(&file.media_type.as_str());
+        if let Some(file) = files.iter().find(|file| !can_be_sent(file)) {
+            let message = format!(
+                "{name} takes PNG, JPEG and WebP pictures, GIF and BMP are converted, and one of them is {}",
+                file.media_type
+            );
+            return Err(Failure::new(Class::Invalid, message, "convert it to PNG, and name that file"));
         }
         let bytes = files.iter().map(|file| file.size_bytes).sum::<u64>();
         if bytes > MAX_BYTES {
@@ -57,19 +64,54 @@ impl RemoteProvider {
             let hint = "reel memory shows who holds what; the task is tried again";
             Failure::with_code(Class::Transient(None), ErrorCode::OverMemory, over.to_string(), hint)
         })?;
-        let reading =
-            tokio::task::spawn_blocking(move || files.into_iter().map(read).collect::<io::Result<_>>());
-        let read = reading.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        let pictures = read.map_err(|error| {
-            let message = format!("a picture to start from could not be read: {error}");
-            let hint = "reel daemon logs says more; the task is tried again";
-            Failure::with_code(Class::Transient(None), ErrorCode::StorageFailed, message, hint)
-        })?;
-        Ok((pictures, held))
+        let budget = self.equipment.budget.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            files.into_iter().map(|file| read(file, &budget)).collect::<Result<Vec<_>, _>>()
+        });
+        let read = reading.await.unwrap_or_else(|panic| Err(Unread::File(io::Error::other(panic))));
+        let (pictures, converted): (Vec<_>, Vec<_>) = read.map_err(Unread::failure)?.into_iter().unzip();
+        Ok((pictures, converted.into_iter().flatten().chain([held]).collect()))
     }
 }
 
-fn read(file: InputFile) -> io::Result<InputPicture> {
+/// Why a picture to start from cannot be sent.
+#[derive(Debug)]
+enum Unread {
+    /// Its file could not be read.
+    File(io::Error),
+    /// It could not be converted.
+    Unconverted(ConvertError),
+}
+
+impl Unread {
+    fn failure(self) -> Failure {
+        match self {
+            Self::File(error) => {
+                let message = format!("a picture to start from could not be read: {error}");
+                let hint = "reel daemon logs says more; the task is tried again";
+                Failure::with_code(Class::Transient(None), ErrorCode::StorageFailed, message, hint)
+            }
+            Self::Unconverted(error @ ConvertError::OverMemory(_)) => {
+                let message = format!("a picture to start from could not be converted to PNG: {error}");
+                let hint = "reel memory shows who holds what; the task is tried again";
+                Failure::with_code(Class::Transient(None), ErrorCode::OverMemory, message, hint)
+            }
+            Self::Unconverted(error) => {
+                let message = format!("a picture to start from could not be converted to PNG: {error}");
+                Failure::new(Class::Invalid, message, "convert it to PNG, and name that file")
+            }
+        }
+    }
+}
+
+/// A picture as it is, or as PNG where services do not take its form; with the share of the memory budget that the PNG has.
+fn read(file: InputFile, budget: &Budget) -> Result<(InputPicture, Option<Reservation>), Unread> {
     let InputFile { path, media_type, extension, .. } = file;
-    Ok(InputPicture { bytes: fs::read(path)?, media_type, extension })
+    let bytes = fs::read(path).map_err(Unread::File)?;
+    if !CONVERTED.contains(&media_type.as_str()) {
+        return Ok((InputPicture { media_type, extension, bytes }, None));
+    }
+    let (bytes, held) = to_png(&bytes, &media_type, budget).map_err(Unread::Unconverted)?;
+    let picture = InputPicture { bytes, media_type: "image/png".to_owned(), extension: "png".to_owned() };
+    Ok((picture, Some(held)))
 }

@@ -1,0 +1,109 @@
+//! Pictures to start from in a form that services do not take: decoded within the memory budget, and written as PNG.
+
+use std::io::Cursor;
+
+use image::{
+    DynamicImage, ImageDecoder, ImageFormat, Limits,
+    codecs::{bmp::BmpDecoder, gif::GifDecoder},
+};
+
+use crate::memory::{Budget, Holder, OverBudget, Reservation};
+
+/// The forms that are converted, beside those that are sent as they are.
+pub(super) const CONVERTED: [&str; 2] = ["image/gif", "image/bmp"];
+/// Largest side in pixels of a picture that is converted: no service takes a larger one.
+const MAX_SIDE: u32 = 16_384;
+/// Bytes of a pixel in memory at the most: red, green, blue and alpha.
+const PIXEL_BYTES: u64 = 4;
+/// What a decoder holds beside the pixels.
+const SIDE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Why a picture was not converted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConvertError {
+    /// It is damaged, or no picture.
+    #[error("it does not decode: {0}")]
+    Undecodable(String),
+    /// Its sides are too long.
+    #[error("it has {width}×{height} pixels, and {MAX_SIDE} a side are the most")]
+    TooLarge {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// The memory budget has no room for its pixels.
+    #[error("{0}")]
+    OverMemory(OverBudget),
+}
+
+/// A picture as PNG, and the share of the memory budget for it: the first one of an animation. It blocks.
+pub(super) fn to_png(
+    bytes: &[u8],
+    media_type: &str,
+    budget: &Budget,
+) -> Result<(Vec<u8>, Reservation), ConvertError> {
+    let undecodable = |error: image::ImageError| ConvertError::Undecodable(error.to_string());
+    match media_type {
+        "image/gif" => from(GifDecoder::new(Cursor::new(bytes)).map_err(undecodable)?, budget),
+        _ => from(BmpDecoder::new(Cursor::new(bytes)).map_err(undecodable)?, budget),
+    }
+}
+
+fn from(mut decoder: impl ImageDecoder, budget: &Budget) -> Result<(Vec<u8>, Reservation), ConvertError> {
+    let undecodable = |error: image::ImageError| ConvertError::Undecodable(error.to_string());
+    let (width, height) = decoder.dimensions();
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(ConvertError::TooLarge { width, height });
+    }
+    let pixel_bytes = u64::from(width) * u64::from(height) * PIXEL_BYTES;
+    // The pixels, another copy of them in the decoder or the encoder, and the PNG, which is as large at the worst.
+    let asked_bytes = 3 * pixel_bytes + SIDE_BYTES;
+    let mut held = budget.reserve(Holder::Decode, asked_bytes).map_err(ConvertError::OverMemory)?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(asked_bytes);
+    decoder.set_limits(limits).map_err(undecodable)?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    let mut png = Cursor::new(Vec::new());
+    picture.write_to(&mut png, ImageFormat::Png).map_err(undecodable)?;
+    drop(picture);
+    let png = png.into_inner();
+    // Sent twice over: as a file, and in the body that is built from it.
+    let kept = held.split(2 * png.len() as u64);
+    Ok((png, kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A BMP of this size, with as many pixels as it declares where they are few.
+    fn bmp(width: i32, height: i32) -> Vec<u8> {
+        let pixels = if width < 1_000 { vec![0x40; (width * height * 4) as usize] } else { Vec::new() };
+        let mut bytes = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+        bytes.extend(width.to_le_bytes());
+        bytes.extend(height.to_le_bytes());
+        bytes.extend(b"\x01\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        bytes.extend(pixels);
+        bytes
+    }
+
+    #[test]
+    fn a_picture_is_measured_before_its_pixels_are_decoded() {
+        let budget = Budget::new(64 * 1024 * 1024);
+        let (png, held) = to_png(&bmp(8, 6), "image/bmp", &budget).unwrap();
+        assert!(png.starts_with(b"\x89PNG"));
+        drop(held);
+        let large = to_png(&bmp(30_000, 4), "image/bmp", &budget);
+        assert!(matches!(large, Err(ConvertError::TooLarge { width: 30_000, height: 4 })), "{large:?}");
+        let over = to_png(&bmp(9_000, 9_000), "image/bmp", &budget);
+        assert!(matches!(over, Err(ConvertError::OverMemory(_))), "{over:?}");
+        for (bytes, media_type) in
+            [(b"GIF89a".to_vec(), "image/gif"), (bmp(8, 6)[..80].to_vec(), "image/bmp")]
+        {
+            let cut = to_png(&bytes, media_type, &budget);
+            assert!(matches!(cut, Err(ConvertError::Undecodable(_))), "{cut:?}");
+        }
+        assert_eq!(budget.reserved_bytes(), 0);
+    }
+}
