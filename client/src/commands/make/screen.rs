@@ -1,7 +1,7 @@
 //! The progress of a film: on a terminal a bar for each part of the work and one for the whole, elsewhere a line at sensible times.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -32,7 +32,9 @@ pub struct Screen {
     begun: Instant,
     fraction: f64,
     message: String,
-    why: Option<String>,
+    waiting: Option<Waiting>,
+    /// The causes of waiting that were said.
+    explained: HashSet<String>,
     bars: Option<Bars>,
     /// What the last line said, and when.
     said: (String, Instant),
@@ -40,6 +42,15 @@ pub struct Screen {
     failures: usize,
     /// Parts of the work that were said to be done.
     done: BTreeMap<Lane, u64>,
+}
+
+/// Why nothing goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The reason with what waits, and for how long.
+    pub line: String,
+    /// The reason alone.
+    pub cause: String,
 }
 
 #[derive(Debug)]
@@ -61,7 +72,8 @@ impl Screen {
             begun,
             fraction: 0.0,
             message: String::new(),
-            why: None,
+            waiting: None,
+            explained: HashSet::new(),
             bars,
             said: (String::new(), begun),
             failures: 0,
@@ -83,12 +95,16 @@ impl Screen {
         self.stages.see(step, state, fraction);
     }
 
-    /// Takes why the work waits, if it does.
-    pub fn explain(&mut self, why: Option<String>) {
-        if self.bars.is_none() && why.is_some() && why != self.why && !self.output.is_json {
-            self.output.note(why.as_deref().unwrap_or_default());
+    /// Takes why the work waits, if it does. Off a terminal each cause is said once, and not each time that is left.
+    pub fn explain(&mut self, waiting: Option<Waiting>) {
+        if let Some(Waiting { line, cause }) = &waiting
+            && self.bars.is_none()
+            && !self.output.is_json
+            && self.explained.insert(cause.clone())
+        {
+            self.output.note(line);
         }
-        self.why = why;
+        self.waiting = waiting;
     }
 
     /// Draws the bars, or says a line where it is time for one.
@@ -101,7 +117,7 @@ impl Screen {
             bar.set_message(format!("{}/{total}", done as u64));
         }
         bars.whole.set_position((self.fraction * PARTS as f64) as u64);
-        let now = self.why.as_deref().unwrap_or(&self.message);
+        let now = self.waiting.as_ref().map_or(self.message.as_str(), |waiting| &waiting.line);
         let words: Vec<&str> =
             left.iter().map(String::as_str).chain([now]).filter(|text| !text.is_empty()).collect();
         bars.whole.set_message(table::one_line(&words.join(" · ")));
@@ -152,7 +168,7 @@ impl Screen {
         let words = self.stages.words();
         let line = format!("{words}; {:.0} %", self.fraction * 100.0);
         let is_news = line != self.said.0 && (is_any_done || self.said.1.elapsed() >= BETWEEN_LINES);
-        if is_news && self.fraction < 1.0 {
+        if is_news && self.fraction < 0.99 {
             let left = left.map(|left| format!(", {left}")).unwrap_or_default();
             self.output.note(&format!("{line}{left}"));
             self.said = (line, Instant::now());

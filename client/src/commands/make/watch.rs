@@ -5,24 +5,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reel_client::{ClientError, Follow, Followed, Session};
+use reel_client::{Client, ClientError, Follow, Followed, Session};
 use reel_protocol::{
-    TaskId, TaskState, TaskView,
-    methods::{SubscribeParams, TaskGet, TaskIdParams, Topic},
+    TaskId, TaskState, TaskView, Timestamp,
+    methods::{SubscribeParams, TaskGet, TaskIdParams, TaskList, TaskListParams, Topic},
 };
 use tokio::time::timeout;
 
-use super::{screen::Screen, stages::Stages};
+use super::{
+    screen::{Screen, Waiting},
+    stages::Stages,
+};
 use crate::{
     failure::Failure,
     output::Output,
     signals::{self, Interrupts},
     waiting::{LOOK, how_they_stand, leave},
-    why::Why,
+    why::{Why, may_last},
 };
 
 /// Between two drawings of what is left.
 const TURN: Duration = Duration::from_millis(500);
+
+/// Queued tasks that are looked at for why they wait.
+const LOOKED_AT: u32 = 100;
 
 /// What to say to whoever stops waiting.
 const WAY_BACK: &str = "the same command again comes back to it";
@@ -86,13 +92,31 @@ async fn next_told(
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
             // Where this fails, the next that is told says so.
-            let stands = timeout(LOOK, how_they_stand(&session.client(), &[id])).await;
-            let (tasks, status) = stands.unwrap_or(Ok(Default::default())).unwrap_or_default();
-            let now = reel_protocol::Timestamp::now();
-            let why = tasks.first().and_then(|task| Why::of(task, status.as_ref(), now));
-            screen.explain(why.map(|why| why.line("the film")));
+            let why = timeout(LOOK, why_it_waits(&session.client(), id)).await;
+            screen.explain(why.ok().and_then(Result::ok).flatten());
         }
     }
+}
+
+/// Why nothing goes on: what the task waits for, or one of its steps.
+async fn why_it_waits(client: &Client, id: TaskId) -> Result<Option<Waiting>, ClientError> {
+    let now = Timestamp::now();
+    let (tasks, status) = how_they_stand(client, &[id]).await?;
+    if let Some(why) = tasks.first().and_then(|task| Why::of(task, status.as_ref(), now)) {
+        return Ok(Some(Waiting { line: why.line("the film"), cause: why.words }));
+    }
+    let queued = TaskListParams {
+        state: Some(TaskState::Queued),
+        limit: Some(LOOKED_AT),
+        ..TaskListParams::default()
+    };
+    let steps =
+        client.call::<TaskList>(&queued).await?.tasks.into_iter().filter(|task| task.parent == Some(id));
+    let mut waiting = steps.filter(|step| step.wait_reason.is_some_and(may_last));
+    Ok(waiting.find_map(|step| {
+        let why = Why::of(&step, status.as_ref(), now)?;
+        Some(Waiting { line: why.line(step.step.as_deref().unwrap_or("a step")), cause: why.words })
+    }))
 }
 
 /// Shows what was told; whether it is that the task is settled.
