@@ -1,7 +1,8 @@
 //! A story in a directory of its own, and the command that makes it.
 
 use std::{
-    fs,
+    env, fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Stdio},
 };
@@ -88,6 +89,16 @@ impl Tale {
     #[track_caller]
     pub fn set(&self, shot: &str, field: &str) {
         self.edit(&format!("id = \"{shot}\"\nscene"), &format!("id = \"{shot}\"\n{field}\nscene"));
+    }
+}
+
+/// Links to these programs, which have to be installed, in a directory that is a whole `PATH`.
+#[track_caller]
+pub fn programs(directory: &Path, names: &[&str]) {
+    let path = env::var_os("PATH").unwrap_or_default();
+    for name in names {
+        let found = env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file());
+        symlink(found.unwrap(), directory.join(name)).unwrap();
     }
 }
 

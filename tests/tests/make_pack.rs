@@ -8,11 +8,11 @@
     reason = "a test fails by panicking, where it stands"
 )]
 
-use std::{env, fs, os::unix::fs::symlink, path::Path};
+use std::{fs, path::Path};
 
 use reel_tests::{
     Sandbox, needs,
-    tale::{SHOTS, Tale},
+    tale::{SHOTS, Tale, programs},
 };
 
 /// A sandbox whose programs are these, as far as they are installed.
@@ -20,11 +20,7 @@ fn with_programs(names: &[&str]) -> Sandbox {
     let sandbox = Sandbox::new();
     let directory = sandbox.root().join("programs");
     fs::create_dir(&directory).unwrap();
-    let path = env::var_os("PATH").unwrap_or_default();
-    for name in names {
-        let found = env::split_paths(&path).map(|directory| directory.join(name)).find(|path| path.is_file());
-        symlink(found.unwrap(), directory.join(name)).unwrap();
-    }
+    programs(&directory, names);
     let directory = directory.display().to_string();
     sandbox.with_variable("PATH", directory)
 }
