@@ -193,7 +193,7 @@ fn the_examples_of_the_page_hold() {
     let page = fs::read_to_string(page).unwrap();
     let examples: Vec<&str> =
         page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     for example in examples {
         let sandbox = Sandbox::new();
         sandbox.configure(example);

@@ -115,8 +115,10 @@ impl Default for SpeechCapabilities {
 }
 
 /// What a provider makes of the params of `text.chat`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChatCapabilities {
+    /// Params that it would ignore, of `temperature`, `max_tokens`, `tools`, `tool_choice` and `extra`.
+    pub ignored: Vec<&'static str>,
     /// Fields that it makes of other params, and that `extra` must not hold.
     pub own_fields: &'static [&'static str],
     /// How it is made to answer with JSON that fits a schema, for cache keys.

@@ -2,9 +2,14 @@
 //!
 //! Whitespace before the JSON and comments between the events keep a connection open while a model is busy, and are passed over.
 
+use reel_protocol::JsonText;
 use serde_json::Value;
 
 use super::wire::Wire;
+use crate::{
+    domain::Facts,
+    json_schema::{JsonSchema, json_of},
+};
 
 /// Most bytes that are held of an answer: the whole body where it is one value, the text where it is a stream. Models write a few hundred
 /// kilobytes at most.
@@ -31,6 +36,34 @@ pub struct ChatAnswer {
     pub error: Option<Value>,
     /// Whether an answer began.
     pub has_begun: bool,
+}
+
+/// An answer that was held against the schema that was asked for.
+#[derive(Debug, Clone)]
+pub struct CheckedText {
+    /// The text of the answer.
+    pub text: String,
+    /// What the text is.
+    pub facts: Facts,
+    /// How the text breaks its schema, if it does.
+    pub violation: Option<String>,
+}
+
+impl CheckedText {
+    /// Takes the JSON out of a text that is to fit a schema, and holds the JSON against the schema. Of a text without JSON, all is kept.
+    pub fn against(self, schema: &JsonText) -> Self {
+        let text = json_of(&self.text);
+        let violation = match serde_json::from_str(text) {
+            Ok(value) => schema
+                .decode()
+                .ok()
+                .and_then(|schema| JsonSchema::new(schema).ok())
+                .and_then(|schema| schema.validate(&value).err())
+                .map(|violation| violation.to_string()),
+            Err(error) => return Self { violation: Some(format!("it is no JSON: {error}")), ..self },
+        };
+        Self { text: text.to_owned(), facts: Facts::new("application/json", "json"), violation }
+    }
 }
 
 /// Reads the body of an answer.

@@ -69,6 +69,19 @@ impl ProviderWork for ChatParams {
     }
 
     fn fits(&self, provider: &ProviderProfile) -> Result<(), BadParams> {
+        let given = [
+            ("temperature", self.temperature.is_some()),
+            ("max_tokens", self.max_tokens.is_some()),
+            ("tools", self.tools.is_some()),
+            ("tool_choice", self.tool_choice.is_some()),
+            ("extra", self.extra.is_some()),
+        ];
+        let is_ignored =
+            |(field, is_given): &(&str, bool)| *is_given && provider.chat.ignored.contains(field);
+        if let Some((field, _)) = given.into_iter().find(is_ignored) {
+            let message = format!("{} has no {field}", provider.name);
+            return Err(BadParams::new(message, format!("leave {field} out, or name another provider")));
+        }
         BadParams::of_extra(self.extra.as_ref(), provider.chat.own_fields, &provider.name)
     }
 
@@ -277,7 +290,8 @@ mod tests {
 
     #[test]
     fn extra_does_not_overwrite_what_the_params_say() {
-        let chat = ChatCapabilities { own_fields: &["messages"], structured_output: "" };
+        let chat =
+            ChatCapabilities { ignored: vec!["tools"], own_fields: &["messages"], structured_output: "" };
         let provider = ProviderProfile { name: "writer".into(), chat, ..ProviderProfile::default() };
         let bad = checked(r#"{"prompt":"a","extra":{"messages":[]}}"#).unwrap().fits(&provider).unwrap_err();
         assert!(bad.message.contains("extra.messages is not passed on"), "{}", bad.message);

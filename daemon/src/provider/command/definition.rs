@@ -30,8 +30,15 @@ const GRACE: Duration = Duration::from_secs(3);
 const MOST_EXTENSION_CHARS: usize = 8;
 
 /// The services that a command can serve, with the placeholder that holds what is asked for.
-const SERVICES: &[(&str, Placeholder)] =
-    &[("voice", Placeholder::Text), ("image", Placeholder::Prompt), ("video", Placeholder::Prompt)];
+const SERVICES: &[(&str, Placeholder)] = &[
+    ("voice", Placeholder::Text),
+    ("image", Placeholder::Prompt),
+    ("video", Placeholder::Prompt),
+    (TEXT, Placeholder::Prompt),
+];
+
+/// The service whose result a program may write to its standard output.
+const TEXT: &str = "text";
 
 /// The classes that an exit code may mean.
 const CLASSES: &[(&str, Class)] = &[
@@ -129,6 +136,8 @@ impl CommandDefinition {
             Some(items) => checks.parsed("argv", Template::parse(items)),
         };
         let stdin = settings.stdin.as_ref().map(|text| checks.parsed("stdin", Argument::parse(text)));
+        let is_text = settings.services.as_ref().is_some_and(|names| names.iter().all(|name| name == TEXT));
+        let text_extension = is_text.then_some("txt");
         let megabytes = |number: u64| number.saturating_mul(1024 * 1024);
         let definition = Self {
             about: settings.about.clone(),
@@ -141,7 +150,7 @@ impl CommandDefinition {
             program: checks.program(settings.program.as_deref()),
             argv,
             stdin,
-            extension: checks.extension(settings.output.as_deref()),
+            extension: checks.extension(settings.output.as_deref().or(text_extension)),
             exit: checks.exit(settings.exit.as_ref()),
             environment: checks.environment(settings.environment.as_deref()),
             limits: Limits {
@@ -216,7 +225,7 @@ impl Checks {
     fn services(&mut self, services: Option<&[String]>) -> Vec<String> {
         let services = services.unwrap_or_default();
         if services.is_empty() {
-            self.wrong("services", "must name what the program makes: voice, image or video");
+            self.wrong("services", "must name what the program makes: voice, image, video or text");
         }
         for name in services {
             if !SERVICES.iter().any(|(known, _)| known == name) {
@@ -337,7 +346,8 @@ impl Checks {
             return;
         }
         let used = definition.placeholders();
-        if !used.contains(&Placeholder::Output) {
+        let is_text = definition.services.iter().all(|service| service == TEXT);
+        if !used.contains(&Placeholder::Output) && !is_text {
             self.wrong("argv", "must have {output}, the path of the file that the program writes");
         }
         for (service, asked) in

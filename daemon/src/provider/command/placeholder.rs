@@ -14,8 +14,14 @@ pub enum Placeholder {
     Text,
     /// The path of a file that holds the text or the prompt.
     TextFile,
-    /// The prompt of a picture or a clip.
+    /// The prompt of a picture or a clip, or the conversation that a model answers.
     Prompt,
+    /// How a model shall answer.
+    System,
+    /// How much chance is in an answer.
+    Temperature,
+    /// Most tokens of an answer.
+    MaxTokens,
     /// What shall not be in the picture.
     NegativePrompt,
     /// The voice, as the program names it.
@@ -75,6 +81,9 @@ impl Placeholder {
         (Self::Text, "text", Shape::Text),
         (Self::TextFile, "text_file", Shape::Own),
         (Self::Prompt, "prompt", Shape::Text),
+        (Self::System, "system", Shape::Text),
+        (Self::Temperature, "temperature", Shape::Own),
+        (Self::MaxTokens, "max_tokens", Shape::Own),
         (Self::NegativePrompt, "negative_prompt", Shape::Text),
         (Self::Voice, "voice", Shape::Word),
         (Self::Language, "language", Shape::Word),

@@ -93,6 +93,24 @@ impl CommandRunner {
         Self { launcher, runs: Arc::from(runs), budget }
     }
 
+    /// Runs the program of a provider for a request, and returns the last bytes of its standard output. The values of `{text_file}` and
+    /// `{directory}` are set here.
+    pub async fn standard_output(
+        &self,
+        provider: &str,
+        definition: &CommandDefinition,
+        values: Values,
+        most_bytes: usize,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<Vec<u8>, CommandError> {
+        let failures = Failures { provider, definition };
+        let fill = async |directory: &Arc<RunDirectory>, output: &Path| {
+            filled(failures, values, directory, output).await
+        };
+        let (finished, ..) = self.finish(failures, fill, most_bytes, cancel).await?;
+        Ok(finished.stdout)
+    }
+
     /// Runs the program of a provider for a request. The values of `{output}`, `{text_file}` and `{directory}` are set here.
     pub async fn make(
         &self,
@@ -103,10 +121,7 @@ impl CommandRunner {
     ) -> Result<Made, CommandError> {
         let failures = Failures { provider, definition };
         let fill = async |directory: &Arc<RunDirectory>, output: &Path| {
-            let values = with_files(definition, values, directory, output).await;
-            let values =
-                values.map_err(|error| failures.not_started(&process::StartError::Launcher(error)))?;
-            definition.fill(&values).map_err(|error| failures.unfilled(&error))
+            filled(failures, values, directory, output).await
         };
         self.run(failures, fill, cancel).await
     }
@@ -124,13 +139,27 @@ impl CommandRunner {
         self.run(Failures { provider, definition }, fill, cancel).await
     }
 
-    /// Runs a program; `fill` makes its arguments and its standard input.
+    /// Runs a program; `fill` makes its arguments and its standard input. Returns the file that the program wrote.
     async fn run(
         &self,
         failures: Failures<'_>,
         fill: impl AsyncFnOnce(&Arc<RunDirectory>, &Path) -> Result<Filled, Failure>,
         cancel: watch::Receiver<bool>,
     ) -> Result<Made, CommandError> {
+        let file_bytes = self.limits(failures.definition).file_bytes;
+        let (finished, output, directory) = self.finish(failures, fill, STDOUT_TAIL_BYTES, cancel).await?;
+        let size_bytes = written_bytes(&output, file_bytes, &failures, &finished)?;
+        Ok(Made { path: output, size_bytes, _directory: directory })
+    }
+
+    /// Runs a program until it ends well. Returns how it ended, the path of its file, and the directory that holds the file.
+    async fn finish(
+        &self,
+        failures: Failures<'_>,
+        fill: impl AsyncFnOnce(&Arc<RunDirectory>, &Path) -> Result<Filled, Failure>,
+        stdout_tail_bytes: usize,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<(Finished, PathBuf, Arc<RunDirectory>), CommandError> {
         let Failures { provider, definition } = failures;
         let program = find_program(&definition.program, definition.install.as_deref());
         let program = program.map_err(|error| failures.not_installed(&error))?;
@@ -144,7 +173,7 @@ impl CommandRunner {
             arguments,
             environment: environment(definition, &directory),
             stdin,
-            stdout_tail_bytes: STDOUT_TAIL_BYTES,
+            stdout_tail_bytes,
             limits,
         };
         let finished = process::run(&self.launcher, spec, &directory, cancel).await;
@@ -165,8 +194,7 @@ impl CommandRunner {
             );
             return Err(failure.into());
         }
-        let size_bytes = written_bytes(&output, limits.file_bytes, &failures, &finished)?;
-        Ok(Made { path: output, size_bytes, _directory: directory })
+        Ok((finished, output, directory))
     }
 
     /// The voices that the program of a provider lists.
@@ -236,6 +264,18 @@ impl CommandRunner {
         let created = created.and_then(|created| created.map_err(process::StartError::Launcher));
         created.map(Arc::new).map_err(|error| failures.not_started(&error))
     }
+}
+
+/// The arguments and the standard input for these values.
+async fn filled(
+    failures: Failures<'_>,
+    values: Values,
+    directory: &Arc<RunDirectory>,
+    output: &Path,
+) -> Result<Filled, Failure> {
+    let values = with_files(failures.definition, values, directory, output).await;
+    let values = values.map_err(|error| failures.not_started(&process::StartError::Launcher(error)))?;
+    failures.definition.fill(&values).map_err(|error| failures.unfilled(&error))
 }
 
 /// The values with the paths of this run. The text goes to a file where the program reads it from there.

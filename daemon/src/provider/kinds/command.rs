@@ -3,6 +3,7 @@
 mod media;
 mod picture;
 mod speech;
+mod text;
 mod video;
 
 use std::{
@@ -19,8 +20,8 @@ use crate::{
     cache::{Body, NewArtifact, Spooled, Spools},
     config::{KindConfig, KindSection, ProviderConfig, Section, Settings},
     domain::{
-        CancelSignal, Class, Facts, Failure, ImageCapabilities, ImageRequest, ServiceRequest,
-        SpeechCapabilities, VideoCapabilities,
+        CancelSignal, ChatCapabilities, Class, Facts, Failure, ImageCapabilities, ImageRequest,
+        ServiceRequest, SpeechCapabilities, VideoCapabilities,
     },
     memory::Holder,
     provider::{
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// The services of this version that a program can serve.
-const SERVICES: &[&str] = &["image", "voice", "video"];
+const SERVICES: &[&str] = &["image", "voice", "video", "text"];
 
 /// Keys of a definition that a section does not have as keys of its own: remarks about the definition, and what every provider has.
 const OTHER_KEYS: [&str; 7] = ["about", "source", "checked_on", "verified", "services", "billing", "model"];
@@ -133,6 +134,10 @@ impl Kind for Command {
                 _ => &[],
             };
         SpeechCapabilities { formats, ..SpeechCapabilities::default() }
+    }
+
+    fn chat(&self, config: &ProviderConfig) -> ChatCapabilities {
+        definition(config).map(text::capabilities).unwrap_or_default()
     }
 
     fn video(&self, config: &ProviderConfig) -> VideoCapabilities {
@@ -240,10 +245,9 @@ impl Provider for CommandProvider {
                     report(0, 1);
                     self.speak(params, cancel).await
                 }
-                ServiceRequest::Chat(_) => {
-                    let message = format!("{} makes no texts", self.definition.program);
-                    let hint = "reel providers shows what each one serves";
-                    Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)))
+                ServiceRequest::Chat(params) => {
+                    report(0, 1);
+                    self.answer(params, cancel).await
                 }
                 ServiceRequest::Video(request) => {
                     report(0, 1);

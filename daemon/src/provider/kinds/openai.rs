@@ -125,6 +125,7 @@ impl Kind for Openai {
 
     fn chat(&self, config: &ProviderConfig) -> ChatCapabilities {
         ChatCapabilities {
+            ignored: Vec::new(),
             own_fields: chat::OWN_FIELDS,
             structured_output: chat_settings(&config.own.settings).structured.name(),
         }

@@ -14,10 +14,9 @@ use super::{RemoteProvider, failures::shown};
 use crate::{
     cache::{Body, NewArtifact},
     domain::{CancelSignal, Class, Facts, Failure, ProgressSink},
-    json_schema::{JsonSchema, json_of},
     provider::{
         GenerateError, Generated, Permit,
-        chat::{ChatAnswer, ChatBody, ChatReader, MAX_ANSWER_BYTES},
+        chat::{ChatAnswer, ChatBody, ChatReader, CheckedText, MAX_ANSWER_BYTES},
         http::{Chunks, Document},
         wire::Wire,
     },
@@ -199,19 +198,9 @@ impl Answered {
     /// Takes the JSON out of a text that is to fit a schema, and holds it against that. Calls of tools stay as they are.
     fn against(self, schema: Option<&JsonText>) -> Self {
         let Some(schema) = schema.filter(|_| self.facts.media_type == "text/plain") else { return self };
-        let text = json_of(&self.text);
-        let found = match serde_json::from_str(text) {
-            Ok(value) => schema
-                .decode()
-                .ok()
-                .and_then(|schema| JsonSchema::new(schema).ok())
-                .and_then(|schema| schema.validate(&value).err())
-                .map(|violation| violation.to_string()),
-            // Of what is no JSON, all is kept.
-            Err(error) => return Self { violation: Some(format!("it is no JSON: {error}")), ..self },
-        };
-        let facts = Facts::new("application/json", "json");
-        Self { text: text.to_owned(), facts, violation: found, ..self }
+        let Self { text, facts, notes, cost_microusd, violation } = self;
+        let CheckedText { text, facts, violation } = CheckedText { text, facts, violation }.against(schema);
+        Self { text, facts, notes, cost_microusd, violation }
     }
 }
 
