@@ -54,7 +54,7 @@ fn a_program_answers_translates_and_is_not_run_twice_for_the_same() {
 
 #[test]
 fn an_answer_that_must_be_json_is_held_against_its_schema() {
-    let sandbox = writer("cat > /dev/null; echo 'Sure: {{\"n\": 7}}'", "");
+    let sandbox = writer("cat > /dev/null; printf '```json\\n{{\"n\": 7}}\\n```\\n'", "");
     let schema = |kind: &str| json!({ "type": "object", "properties": { "n": { "type": kind } } });
     let task = ask(&sandbox, &json!({ "prompt": "a number", "schema": schema("integer") }));
     let output = &task["outputs"][0];
