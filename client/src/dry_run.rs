@@ -50,7 +50,7 @@ pub async fn one(context: &Context, session: &Session, spec: &TaskSpec, what: &s
 }
 
 /// Who would make it, and for how much.
-fn sentence(result: &DryRunResult) -> String {
+pub fn sentence(result: &DryRunResult) -> String {
     let Some(provider) = &result.provider else { return "needs no provider".to_owned() };
     let model = result.model.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
     if result.is_cached {

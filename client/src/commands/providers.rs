@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{context::Context, exit::Exit, failure::Failure, table, why};
 
 mod add;
+mod dry_run;
 mod preset;
 mod questions;
 mod section;
@@ -45,6 +46,8 @@ enum Action {
         /// The provider's name; all that speak if absent.
         name: Option<String>,
     },
+    /// Print the requests that a task would send, with secrets masked, and its probable cost; nobody is asked.
+    DryRun(dry_run::Args),
     /// Add a provider to the configuration; on a terminal it asks for what is not said.
     Add(Box<add::Args>),
     /// Remove a provider from the configuration.
@@ -70,6 +73,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         Some(Action::Check { name }) => check(context, name).await,
         Some(Action::Models { name }) => list_models(context, name).await,
         Some(Action::Voices { name }) => list_voices(context, name).await,
+        Some(Action::DryRun(args)) => dry_run::run(context, args).await,
         Some(Action::Add(args)) => add::add(context, *args).await,
         Some(Action::Remove(args)) => add::remove(context, args).await,
     }

@@ -142,7 +142,8 @@ fn spec(args: TaskArgs, request_id: Option<String>) -> Result<TaskSpec, Failure>
     })
 }
 
-fn json_object(option: &str, given: &str) -> Result<JsonText, Failure> {
+/// A JSON object that was given on the command line, in a file or on stdin.
+pub fn json_object(option: &str, given: &str) -> Result<JsonText, Failure> {
     let text = match given.strip_prefix('@') {
         Some("-") => read_stdin()?,
         Some(path) => std::fs::read_to_string(path).map_err(|error| {
@@ -164,7 +165,8 @@ fn read_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
-fn parse_cache(text: &str) -> Result<CacheMode, String> {
+/// The mode of the cache of that name.
+pub fn parse_cache(text: &str) -> Result<CacheMode, String> {
     match text {
         "use" => Ok(CacheMode::Use),
         "fresh" => Ok(CacheMode::Fresh),
