@@ -209,6 +209,7 @@ mod tests {
             height: 64,
             seed: 0,
             sample: 0,
+            has_caption: true,
         };
         Brief::read(prompt, &Seal::of(&panel))
     }

@@ -57,6 +57,35 @@ pub fn covers(text: &str) -> bool {
     text.chars().all(|letter| letter.is_whitespace() || known.contains(&u32::from(letter)))
 }
 
+/// The embedded font as a file, for programs that set text in it.
+pub const fn file() -> &'static [u8] {
+    EMBEDDED
+}
+
+/// The first letter or digit of a text that neither the embedded font nor any of this machine's has. Looks through the machine's fonts where the
+/// embedded one is not enough, which may take a second.
+pub fn missing_letter(text: &str) -> Option<char> {
+    let mut wanted: Vec<char> = text.chars().filter(|letter| letter.is_alphanumeric()).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted.retain(|letter| !covers(letter.encode_utf8(&mut [0; 4])));
+    if !wanted.is_empty() {
+        let all: String = wanted.iter().collect();
+        let mut fonts = fonts_for(&all);
+        let ids: Vec<_> = fonts.system.db().faces().map(|face| face.id).collect();
+        for id in ids {
+            if wanted.is_empty() {
+                break;
+            }
+            if let Some(font) = fonts.system.get_font(id, WEIGHT) {
+                let charmap = font.as_swash().charmap();
+                wanted.retain(|letter| charmap.map(*letter) == 0);
+            }
+        }
+    }
+    text.chars().find(|letter| wanted.contains(letter))
+}
+
 fn known_characters() -> HashSet<u32> {
     let mut fonts = Fonts::new(false);
     let id = fonts.system.db().faces().map(|face| face.id).next();
@@ -74,7 +103,7 @@ fn known_characters() -> HashSet<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::covers;
+    use super::{covers, missing_letter};
 
     #[test]
     fn the_embedded_font_covers_what_it_promises() {
@@ -86,6 +115,9 @@ mod tests {
         ] {
             assert!(covers(text), "{text}");
         }
+        assert_eq!(missing_letter("A lighthouse — 守塔人 😀, Москва"), None);
+        // Of a script that no font of any machine has: letters that no language uses yet.
+        assert_eq!(missing_letter("ab\u{1_05C0}c"), Some('\u{1_05C0}'));
         assert!(!covers("العربية"));
         assert!(!covers("한국어"));
     }

@@ -26,24 +26,26 @@ pub struct Frame {
 
 impl Frame {
     pub fn plan(panel: &Panel, style: Style) -> Self {
-        let Panel { width, height, .. } = *panel;
+        let Panel { width, height, has_caption, .. } = *panel;
         let short = width.min(height);
         let font_size = (short as f32 * 0.021 + 6.2).round();
-        let border = (short / 110).max(1);
+        let border = if has_caption { (short / 110).max(1) } else { 0 };
         let padding = (font_size * 0.55).round() as u32;
         let text_width = width.saturating_sub(2 * (border + padding)).max(16);
         let small = (font_size * 0.66).max(7.0).round();
         let slate_text = slate_of(panel, style);
         let slate_setting = Setting { font_size: small, max_width: text_width, max_lines: 1 };
-        let slate = (short >= MIN_SLATE_SIDE).then(|| caption::letter(&slate_text, slate_setting));
+        let slate =
+            (has_caption && short >= MIN_SLATE_SIDE).then(|| caption::letter(&slate_text, slate_setting));
         let slate_height = slate.as_ref().map_or(0, |slate| slate.height + padding / 3);
         let room = (height as f32 * MAX_BAND_SHARE) as u32;
         let line = (font_size * LINE_HEIGHT).round() as u32;
         let most = if height > width * 2 { 7 } else { 3 };
         let max_lines =
             (room.saturating_sub(slate_height + 2 * padding + border) / line.max(1)).clamp(1, most);
-        let caption = caption::letter(&panel.prompt, Setting { font_size, max_width: text_width, max_lines });
-        let band = if caption.lines + slate_height == 0 {
+        let prompt = if has_caption { panel.prompt.as_str() } else { "" };
+        let caption = caption::letter(prompt, Setting { font_size, max_width: text_width, max_lines });
+        let band = if !has_caption || caption.lines + slate_height == 0 {
             0
         } else {
             caption.height + slate_height + padding * 3 / 2
@@ -76,6 +78,9 @@ impl Frame {
     pub fn letter(&self, sheet: &mut Sheet, palette: &Palette) {
         let picture = self.picture();
         let accent = palette.glow.mix(palette.lamp, 0.3);
+        if self.band == 0 {
+            return self.stamp(sheet, picture);
+        }
         let rule = Region {
             left: self.border,
             top: picture.top + picture.height,

@@ -26,6 +26,8 @@ mod treatment;
 
 use std::ops::ControlFlow;
 
+pub use font::{FAMILY as FONT_FAMILY, file as font_file, missing_letter};
+
 use brief::Brief;
 use canvas::Canvas;
 use dice::Seal;
@@ -59,6 +61,9 @@ pub struct Panel {
     pub seed: u64,
     /// Another sample of the same request is another picture.
     pub sample: u32,
+    /// Whether the panel has a border, with the prompt and what it was drawn by below the picture. Without it the picture fills the panel; the mark
+    /// that says that it is a draft stays.
+    pub has_caption: bool,
 }
 
 /// A finished panel of exactly the size that was asked for.

@@ -7,7 +7,16 @@ use proptest::prelude::*;
 use super::{DrawError, DrawnPanel, Panel, VERSION, buffer_bytes, draw};
 
 fn panel(prompt: &str, width: u32, height: u32) -> Panel {
-    Panel { prompt: prompt.to_owned(), negative_prompt: None, style: None, width, height, seed: 7, sample: 0 }
+    Panel {
+        prompt: prompt.to_owned(),
+        negative_prompt: None,
+        style: None,
+        width,
+        height,
+        seed: 7,
+        sample: 0,
+        has_caption: true,
+    }
 }
 
 fn drawn(panel: &Panel) -> DrawnPanel {

@@ -14,6 +14,7 @@
 pub mod bench;
 pub mod echo;
 pub mod fake_provider;
+pub mod film;
 pub mod lines;
 pub mod module_graph;
 pub mod needs;

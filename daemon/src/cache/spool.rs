@@ -143,6 +143,11 @@ impl Spools {
         self.create_within(0)
     }
 
+    /// A temporary file on the disk of the artifacts. Dropped, it is gone; what a daemon that died leaves is removed at the next start.
+    pub fn temporary(&self) -> io::Result<NamedTempFile> {
+        self.disk.temporary()
+    }
+
     fn create_within(&self, memory_bytes: usize) -> Spool {
         let place = Place::Memory(Vec::new());
         Spool { disk: self.disk.clone(), place, memory_bytes, hasher: blake3::Hasher::new(), size_bytes: 0 }

@@ -11,17 +11,24 @@ pub struct Inputs {
     pub pictures: Vec<Digest>,
     /// The mask of the first one, which has to be of the same size.
     pub mask: Option<Digest>,
+    /// Files of any media type, behind the pictures. Whoever starts from them says which types it takes.
+    pub files: Vec<Digest>,
 }
 
 impl Inputs {
-    /// All of them, the mask last.
+    /// All of them: the pictures, the mask, and the other files.
     pub fn iter(&self) -> impl Iterator<Item = Digest> {
+        self.must_be_pictures().chain(self.files.iter().copied())
+    }
+
+    /// Those that have to be pictures, the mask last.
+    pub fn must_be_pictures(&self) -> impl Iterator<Item = Digest> {
         self.pictures.iter().chain(&self.mask).copied()
     }
 
     /// Whether the task starts from words alone.
     pub const fn is_empty(&self) -> bool {
-        self.pictures.is_empty() && self.mask.is_none()
+        self.pictures.is_empty() && self.mask.is_none() && self.files.is_empty()
     }
 }
 

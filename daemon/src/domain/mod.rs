@@ -26,5 +26,5 @@ pub use self::{
     },
     reference::{BadReference, Reference, references, resolve},
     remote_job::{JobFields, RemoteJob},
-    request::{ImageRequest, ServiceRequest, VideoRequest},
+    request::{ImageRequest, RenderRequest, RenderWork, ServiceRequest, VideoRequest},
 };

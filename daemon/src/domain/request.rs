@@ -1,6 +1,9 @@
 //! What a provider is asked to make: a variant for each service that needs one.
 
-use reel_protocol::{ChatParams, ImageParams, SpeechParams, VideoParams};
+use reel_protocol::{
+    AudioMixParams, ChatParams, ImageParams, RenderJoinParams, RenderShotParams, RenderTransitionParams,
+    SpeechParams, VideoParams,
+};
 
 use super::InputFile;
 
@@ -15,6 +18,30 @@ pub enum ServiceRequest {
     Chat(ChatParams),
     /// `video.generate`.
     Video(VideoRequest),
+    /// `render.*` and `audio.mix`.
+    Render(RenderRequest),
+}
+
+/// A step of the assembly of a film, as planned: the params are checked.
+#[derive(Debug, Clone)]
+pub struct RenderRequest {
+    /// What is to be made.
+    pub work: RenderWork,
+    /// The files that the params name, in the order of the params, each as often as it is named.
+    pub inputs: Vec<InputFile>,
+}
+
+/// What is to be made of which files.
+#[derive(Debug, Clone)]
+pub enum RenderWork {
+    /// `render.shot`.
+    Shot(RenderShotParams),
+    /// `render.transition`.
+    Transition(RenderTransitionParams),
+    /// `audio.mix`.
+    Mix(AudioMixParams),
+    /// `render.join`.
+    Join(RenderJoinParams),
 }
 
 /// Pictures to make.
@@ -37,6 +64,7 @@ impl ServiceRequest {
         match &mut self {
             Self::Image(request) => request.inputs = inputs,
             Self::Video(request) => request.inputs = inputs,
+            Self::Render(request) => request.inputs = inputs,
             Self::Speech(_) | Self::Chat(_) => {}
         }
         self

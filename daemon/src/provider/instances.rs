@@ -11,8 +11,12 @@ use reel_protocol::methods::ProviderInfo;
 use super::{
     Equipment, GateLimits, Http, HttpLimits, Inspector, Provider,
     command::{CommandRunner, find_program},
+    film::FilmTools,
     kind::{find, kind_sections},
-    kinds::draft::Draft,
+    kinds::{
+        draft::Draft,
+        ffmpeg::{self, Ffmpeg},
+    },
     known_jobs::KnownJobs,
 };
 use crate::{
@@ -126,12 +130,24 @@ impl InstanceFactory {
             espeak.profile.is_embedded = true;
             espeak
         }));
+        if !instances.iter().any(|instance| instance.profile.name == ffmpeg::NAME) {
+            instances.extend(Ffmpeg::instance(self.film_tools()));
+        }
         instances.push(self.draft.clone());
         for Instance { profile, .. } in &mut instances {
             let own = config.defaults.iter().filter(|(_, name)| **name == profile.name);
             profile.default_for = own.map(|(service, _)| service.clone()).collect();
         }
         instances
+    }
+
+    fn film_tools(&self) -> FilmTools {
+        FilmTools {
+            budget: self.budget.clone(),
+            spools: self.spools.clone(),
+            shelver: self.shelver.clone(),
+            commands: self.commands.clone(),
+        }
     }
 
     fn http(&self, limits: HttpLimits) -> Http {

@@ -2,6 +2,7 @@
 
 mod chat;
 pub mod command;
+mod film;
 mod form;
 mod gate;
 mod gateway;

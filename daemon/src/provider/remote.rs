@@ -138,6 +138,11 @@ impl RemoteProvider {
                 return self.chat(&params, permit, cancel, &progress).await;
             }
             ServiceRequest::Video(request) => return self.make_video(request, call).await,
+            ServiceRequest::Render(_) => {
+                let message = format!("{} assembles no films", self.config.name);
+                let failure = Failure::new(Class::Invalid, message, "leave the provider out");
+                return Err(GenerateError::Failed(failure));
+            }
         };
         let Generate { job, permit, cancel, progress, jobs, .. } = call;
         let sinks = Sinks { progress: &progress, jobs: &jobs };

@@ -68,7 +68,7 @@ impl ServiceParts {
         let end = match service.check(method, &task.params) {
             Ok(Work::AtProvider(work)) => self.run_at_provider(task, work).await,
             Ok(Work::Here(work)) => work.run(task.cancel, task.progress).await,
-            Ok(Work::Workflow) => RunEnd::failed(internal("a workflow was run as if it had no steps")),
+            Ok(Work::Workflow(_)) => RunEnd::failed(internal("a workflow was run as if it had no steps")),
             Err(bad) => {
                 let message = format!("the params were accepted and do not hold: {}", bad.message);
                 RunEnd::failed(internal(&message))
@@ -146,9 +146,10 @@ impl ServiceParts {
     /// The files of the artifacts that a task starts from; nothing was asked for yet.
     async fn inputs(&self, inputs: &Inputs) -> Result<Vec<InputFile>, RunEnd> {
         let mut files = Vec::new();
-        for digest in inputs.iter() {
+        let pictures = inputs.must_be_pictures().count();
+        for (index, digest) in inputs.iter().enumerate() {
             match self.find_input.send(FindInput(digest)).await {
-                Ok(Ok(input)) if !input.media_type.starts_with("image/") => {
+                Ok(Ok(input)) if index < pictures && !input.media_type.starts_with("image/") => {
                     return Err(no_picture(digest, &input.media_type));
                 }
                 Ok(Ok(input)) => files.push(input),
@@ -174,7 +175,7 @@ fn no_picture(digest: Digest, media_type: &str) -> RunEnd {
 fn lost_input(digest: Digest) -> RunEnd {
     RunEnd::failed(TaskError {
         code: ErrorCode::ArtifactNotFound.name().to_owned(),
-        message: format!("the picture that it starts from is gone: artifact {digest}"),
+        message: format!("the file that it starts from is gone: artifact {digest}"),
         hint: Some("put the file again (artifact.put), then reel retry".to_owned()),
         retryable: false,
         provider_status: None,

@@ -68,7 +68,7 @@ impl ProviderWork for ImageParams {
     }
 
     fn inputs(&self) -> Inputs {
-        Inputs { pictures: self.input_images.clone(), mask: self.mask }
+        Inputs { pictures: self.input_images.clone(), mask: self.mask, ..Inputs::default() }
     }
 
     fn room_bytes(&self) -> u64 {

@@ -6,6 +6,7 @@ mod image;
 mod key;
 mod planner;
 mod preview;
+mod render;
 mod run;
 mod stats;
 mod story;
@@ -34,6 +35,8 @@ static SERVICES: &[&dyn Service] = &[
     &translate::Translate,
     &video::Video,
     &story::Story,
+    &render::Render,
+    &render::Audio,
     &debug::Debug,
 ];
 

@@ -73,10 +73,14 @@ impl Planner {
         let (service, method) = find(spec.kind).ok_or_else(|| unknown_kind(spec.kind))?;
         match service.check(method, spec.params)? {
             Work::AtProvider(work) => self.plan_at_provider(spec, service.provided_by(), &*work),
-            work @ (Work::Here(_) | Work::Workflow) => Ok(Plan {
+            Work::Here(_) => {
+                Ok(Plan { params: spec.params.clone(), generation: self.generation, ..Plan::default() })
+            }
+            Work::Workflow(inputs) => Ok(Plan {
                 params: spec.params.clone(),
+                inputs,
                 generation: self.generation,
-                is_workflow: matches!(work, Work::Workflow),
+                is_workflow: true,
                 ..Plan::default()
             }),
         }
@@ -206,6 +210,13 @@ fn gone_provider(name: &str) -> BadParams {
 }
 
 fn no_provider(service: &str) -> BadParams {
+    if service == "render" {
+        return BadParams {
+            code: ErrorCode::NoProvider,
+            message: "films are rendered by ffmpeg, which is not installed".to_owned(),
+            hint: Some("apt install ffmpeg, or brew install ffmpeg; then reel daemon reload".to_owned()),
+        };
+    }
     BadParams {
         code: ErrorCode::NoProvider,
         message: format!("no configured provider serves {service}"),

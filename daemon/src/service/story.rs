@@ -6,7 +6,7 @@ use reel_protocol::{Digest, JsonText, StoryMakeParams};
 use reel_story::project::{Project, read_json};
 
 use super::{BadParams, Service, Work, voice::is_language};
-use crate::nearest::nearest;
+use crate::{domain::Inputs, nearest::nearest};
 
 /// The kind of the task.
 pub const STORY_MAKE: &str = "story.make";
@@ -41,7 +41,9 @@ impl Service for Story {
     }
 
     fn check(&self, _: &str, params: &JsonText) -> Result<Work, BadParams> {
-        StorySpec::check(params).map(|_| Work::Workflow)
+        let spec = StorySpec::check(params)?;
+        let files = spec.media().filter_map(|medium| medium.text.parse().ok()).collect();
+        Ok(Work::Workflow(Inputs { files, ..Inputs::default() }))
     }
 }
 

@@ -133,7 +133,7 @@ impl ProviderWork for VideoParams {
     }
 
     fn inputs(&self) -> Inputs {
-        Inputs { pictures: self.image.iter().chain(&self.last_image).copied().collect(), mask: None }
+        Inputs { pictures: self.image.iter().chain(&self.last_image).copied().collect(), ..Inputs::default() }
     }
 
     fn quantity(&self) -> Quantity {

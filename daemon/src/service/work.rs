@@ -40,8 +40,8 @@ pub(super) enum Work {
     AtProvider(Box<dyn ProviderWork>),
     /// The daemon does it by itself, and it has no result.
     Here(Box<dyn LocalWork>),
-    /// Its work is other tasks, its steps, which the room `workflows` submits.
-    Workflow,
+    /// Its work is other tasks, its steps, which the room `workflows` submits; they start from these artifacts.
+    Workflow(Inputs),
 }
 
 /// A request whose result a provider makes.

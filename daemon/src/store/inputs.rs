@@ -36,7 +36,12 @@ pub enum BadInput {
 /// The first of these artifacts that no task can start from.
 pub(super) fn bad_input(connection: &Connection, inputs: &Inputs) -> Result<Option<BadInput>, StoreError> {
     let mut sizes = Vec::new();
-    for digest in inputs.iter() {
+    for digest in &inputs.files {
+        if artifact(connection, *digest)?.is_none() {
+            return Ok(Some(BadInput::Missing(*digest)));
+        }
+    }
+    for digest in inputs.must_be_pictures() {
         let Some(row) = artifact(connection, digest)? else { return Ok(Some(BadInput::Missing(digest))) };
         if !row.media_type.starts_with("image/") {
             return Ok(Some(BadInput::NoPicture(digest, row.media_type)));

@@ -139,6 +139,26 @@ impl CommandRunner {
         self.run(Failures { provider, definition }, fill, cancel).await
     }
 
+    /// Runs a program with the arguments that `prepare` returns. It is handed the directory in which the program runs, where it may make files for
+    /// the program, and the path of the file that the program shall write; it may block.
+    pub async fn make_in(
+        &self,
+        provider: &str,
+        definition: &CommandDefinition,
+        prepare: impl FnOnce(&Path, &Path) -> io::Result<Vec<String>> + Send + 'static,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<Made, CommandError> {
+        let failures = Failures { provider, definition };
+        let fill = async |directory: &Arc<RunDirectory>, output: &Path| {
+            let (directory, output) = (directory.work(), output.to_owned());
+            let preparing = tokio::task::spawn_blocking(move || prepare(&directory, &output)).await;
+            let prepared = preparing.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+            let not_started = |error| failures.not_started(&process::StartError::Launcher(error));
+            Ok((prepared.map_err(not_started)?, None))
+        };
+        self.run(Failures { provider, definition }, fill, cancel).await
+    }
+
     /// Runs a program; `fill` makes its arguments and its standard input. Returns the file that the program wrote.
     async fn run(
         &self,

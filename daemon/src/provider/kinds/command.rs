@@ -249,6 +249,11 @@ impl Provider for CommandProvider {
                     report(0, 1);
                     self.answer(params, cancel).await
                 }
+                ServiceRequest::Render(_) => {
+                    let message = format!("{} assembles no films", self.definition.program);
+                    let hint = "reel providers shows what each one serves";
+                    Err(GenerateError::Failed(Failure::new(Class::Invalid, message, hint)))
+                }
                 ServiceRequest::Video(request) => {
                     report(0, 1);
                     self.film(request, cancel).await

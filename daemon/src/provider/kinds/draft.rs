@@ -7,7 +7,9 @@ use std::{io::Write as _, ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures_util::future::{LocalBoxFuture, ready};
 use reel_draft::{self as draft, Panel};
-use reel_protocol::{ErrorCode, SpeechFormat, SpeechParams, TaskNote, methods::ProviderCheckResult};
+use reel_protocol::{
+    ErrorCode, ImageParams, SpeechFormat, SpeechParams, TaskNote, methods::ProviderCheckResult,
+};
 use reel_story::speaking_time;
 
 use crate::{
@@ -96,10 +98,10 @@ impl Provider for Draft {
                     drop(permit);
                     filmed
                 }
-                ServiceRequest::Chat(_) => {
+                ServiceRequest::Chat(_) | ServiceRequest::Render(_) => {
                     let (code, hint) =
-                        (ErrorCode::ProviderRefused, "reel config edit adds a provider of texts");
-                    Err(failed(code, "draft makes no texts".into(), hint, false))
+                        (ErrorCode::ProviderRefused, "reel providers shows what each one serves");
+                    Err(failed(code, "draft makes no texts and assembles no films".into(), hint, false))
                 }
             }
         })
@@ -189,6 +191,7 @@ fn draw_all(
             seed: request.seed,
             // The pictures of one request differ as samples do; the high bits keep them apart from the samples that were asked for.
             sample: params.sample ^ (index << 28),
+            has_caption: has_caption(params),
         };
         let mut report = |fraction: f32, step: &str| {
             if *cancel.borrow() {
@@ -200,6 +203,16 @@ fn draw_all(
         pictures.push(draw_one(&panel, budget, &mut report)?);
     }
     Ok(pictures)
+}
+
+/// Whether the prompt shall stand below the picture: unless `extra` says `{"caption": false}`.
+fn has_caption(params: &ImageParams) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Extra {
+        caption: bool,
+    }
+    let extra = params.extra.as_ref().and_then(|extra| extra.decode::<Extra>().ok());
+    extra.is_none_or(|extra| extra.caption)
 }
 
 fn draw_one(

@@ -2,6 +2,7 @@
 
 mod command;
 pub(super) mod draft;
+pub(super) mod ffmpeg;
 mod openai;
 
 use super::Kind;

@@ -74,7 +74,7 @@ impl RemoteProvider {
                 self.wire.chat(params, model.as_deref(), &self.remote.base_url, &self.config.own.settings)
             }
             // A submission of a job follows from what the pictures of the request are, which are not read here.
-            ServiceRequest::Video(_) => None,
+            ServiceRequest::Video(_) | ServiceRequest::Render(_) => None,
         };
         let planned = |Submission { path, body, .. }: Submission| {
             let has_key = self.remote.api_key.is_some();

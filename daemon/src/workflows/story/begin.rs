@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use reel_protocol::{
-    AudioMixParams, Digest, Downgrade, ErrorCode, ImageParams, Output, SpeechParams, StoryStage, TaskError,
-    TaskSpec,
+    AudioMixParams, Digest, Downgrade, ErrorCode, ImageParams, Output, SpeechParams, StoryMakeParams,
+    StoryStage, TaskError, TaskSpec,
 };
 use reel_story::{language, project::Subtitles};
 use serde::Serialize;
@@ -45,7 +45,10 @@ impl Story {
         if let Some(error) = spec.media().find_map(|medium| bad_medium(&medium, &supplied)) {
             return Ok(Err(StoryError(error)));
         }
-        let setting = find_setting(doors, &spec).await?;
+        let setting = match find_setting(doors, &spec).await? {
+            Ok(setting) => setting,
+            Err(error) => return Ok(Err(error)),
+        };
         Ok(Ok(Self::new(spec, setting, supplied)))
     }
 
@@ -82,7 +85,7 @@ fn bad_medium(medium: &OwnMedium<'_>, supplied: &BTreeMap<Digest, Output>) -> Op
     Some(task_error(code.name(), message, "put the file with artifact.put, and name its digest", false))
 }
 
-async fn find_setting(doors: &Doors, spec: &StorySpec) -> Result<Setting, Ended> {
+async fn find_setting(doors: &Doors, spec: &StorySpec) -> Result<Result<Setting, StoryError>, Ended> {
     let mut setting = Setting::default();
     let video = &spec.project.video;
     let until = spec.params.until.unwrap_or(StoryStage::Film);
@@ -124,7 +127,35 @@ async fn find_setting(doors: &Doors, spec: &StorySpec) -> Result<Setting, Ended>
         }
     }
     setting.burns_subtitles = video.subtitles.contains(&Subtitles::Burn);
+    Ok(check_font(spec, setting).await)
+}
+
+/// Leaves subtitles out of the pictures where no font has their letters, or refuses to begin.
+async fn check_font(spec: &StorySpec, mut setting: Setting) -> Result<Setting, StoryError> {
+    if !setting.burns_subtitles || !setting.can_render {
+        return Ok(setting);
+    }
+    let text = spec.project.shots.iter().map(reel_story::project::Shot::shown_text).collect::<String>();
+    let Some(letter) = missing_letter(text).await else { return Ok(setting) };
+    let message = format!("no font on this machine has the letter {letter:?} of the subtitles");
+    let hint = "apt install fonts-noto-core fonts-noto-cjk, or take \"burn\" out of the project's subtitles";
+    if !spec.params.allow_unburnt {
+        return Err(StoryError(task_error(StoryMakeParams::NO_FONT, message, hint, true)));
+    }
+    setting.burns_subtitles = false;
+    setting.downgrades.push(Downgrade {
+        code: StoryMakeParams::NO_FONT.to_owned(),
+        message: format!(
+            "subtitles are not in the pictures: {message} (apt install fonts-noto-core fonts-noto-cjk)"
+        ),
+    });
     Ok(setting)
+}
+
+/// The first letter that no font of this machine has.
+async fn missing_letter(text: String) -> Option<char> {
+    // A panic there leaves the subtitles to the steps, which look again.
+    tokio::task::spawn_blocking(move || reel_draft::missing_letter(&text)).await.ok().flatten()
 }
 
 /// How a task would run; none where nobody can do it.

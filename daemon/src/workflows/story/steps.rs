@@ -1,5 +1,7 @@
 //! The steps that can be carried out: what each needs is there.
 
+use std::ops::RangeInclusive;
+
 use reel_protocol::{
     AudioMixParams, CameraMove, FilmFormat, FilmedVisual, ImageParams, JoinedClip, Music, Output,
     PlacedVoice, RenderJoinParams, RenderShotParams, RenderTransitionParams, SpeechParams, StoryPart,
@@ -12,6 +14,7 @@ use reel_story::{
     timeline::PlacedShot,
 };
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     Story,
@@ -26,6 +29,8 @@ use crate::workflows::{
 
 /// The name of the embedded provider of drafts.
 const DRAFT: &str = "draft";
+/// The sides of its pictures, in pixels.
+const DRAFT_SIDES: RangeInclusive<u32> = reel_draft::MIN_SIDE..=reel_draft::MAX_SIDE;
 
 impl Story {
     pub(super) fn steps(&self, ends: &StepEnds) -> Vec<Step> {
@@ -86,6 +91,8 @@ impl Story {
             height,
             sample: sample(shot),
             style: (self.setting.has_known_style && !style.is_empty()).then(|| style.clone()),
+            // The words are spoken and subtitled: below the picture they would be there twice.
+            extra: self.setting.has_draft_pictures.then(|| params_of(&json!({ "caption": false }))),
             ..ImageParams::new(self.prompt(shot))
         };
         self.step("picture", shot, "image.generate", &params, Some(StoryPart::Picture))
@@ -110,9 +117,13 @@ impl Story {
 
     /// A draft in place of a picture that could not be made.
     fn card_step(&self, shot: &Shot) -> Step {
+        let within = |side: u32| side.clamp(*DRAFT_SIDES.start(), *DRAFT_SIDES.end());
         let size = self.spec.project.video.size;
-        let params =
-            ImageParams { width: size.width, height: size.height, ..ImageParams::new(self.prompt(shot)) };
+        let params = ImageParams {
+            width: within(size.width),
+            height: within(size.height),
+            ..ImageParams::new(self.prompt(shot))
+        };
         provided(self.step("card", shot, "image.generate", &params, None), Some(DRAFT))
     }
 

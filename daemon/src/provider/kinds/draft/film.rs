@@ -217,6 +217,7 @@ impl Draft {
             height: shot.height,
             seed: request.seed,
             sample: request.params.sample,
+            has_caption: true,
         };
         let mut report = |fraction: f32, step: &str| {
             if *cancel.borrow() {

@@ -1,0 +1,187 @@
+//! What the steps share: running `ffmpeg` in a directory of its own, and keeping the file that it wrote.
+
+use std::{collections::BTreeMap, fs, io, io::Read as _, path::Path, time::Duration};
+
+use reel_protocol::{ErrorCode, FilmFormat, StoryMakeParams};
+
+use super::{FFMPEG, INSTALL, frames::FramesError};
+use crate::{
+    cache::{Body, NewArtifact, Shelver, Spools},
+    chain::chain,
+    domain::{CancelSignal, Class, Failure},
+    media::{self, Condition, Inspection},
+    memory::{Budget, Holder},
+    process::Limits,
+    provider::{
+        GenerateError, Generated,
+        command::{CommandDefinition, CommandError, CommandRunner, Made, Template, Verified},
+    },
+};
+
+/// The name of the provider.
+pub(in crate::provider) const NAME: &str = "ffmpeg";
+/// The largest file that a step may write: an hour of a film at 1080p has 2 GB, and of uncompressed stereo sound 700 MB.
+const MOST_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// What the program holds beside its frames, and for each pixel of a frame: 287 MB were measured at 1080p.
+const BASE_BYTES: u64 = 96 * 1024 * 1024;
+const PIXEL_BYTES: u64 = 128;
+/// The time that any step may take, and what each second of what it makes adds: ten times as long as it takes on a busy machine.
+const LEAST_TIME: Duration = Duration::from_mins(2);
+const SECOND_TIME: u32 = 30;
+
+/// What the steps work with; cheap to clone.
+#[derive(Debug, Clone)]
+pub(in crate::provider) struct FilmTools {
+    pub(in crate::provider) budget: Budget,
+    pub(in crate::provider) spools: Spools,
+    pub(in crate::provider) shelver: Shelver,
+    pub(in crate::provider) commands: CommandRunner,
+}
+
+/// How large a run of the program is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// The pixels of a frame; 0 for sound.
+    pub pixels: u64,
+    /// The length of what is made.
+    pub length: Duration,
+}
+
+impl Size {
+    /// The size of frames.
+    pub(super) fn of_frames(format: FilmFormat, frames: u64) -> Self {
+        let pixels = u64::from(format.width) * u64::from(format.height);
+        Self { pixels, length: Duration::from_secs(frames / u64::from(format.fps.max(1)) + 1) }
+    }
+
+    /// The size of sound at 48 kHz.
+    pub(super) const fn of_samples(samples: u64) -> Self {
+        Self { pixels: 0, length: Duration::from_secs(samples / 48_000 + 1) }
+    }
+}
+
+impl FilmTools {
+    /// Runs the program. `prepare` makes files for it in its directory, which it is handed with the path of the program's output, and returns the
+    /// arguments.
+    pub(super) async fn run(
+        &self,
+        extension: &str,
+        size: Size,
+        prepare: impl FnOnce(&Path, &Path) -> io::Result<Vec<String>> + Send + 'static,
+        cancel: CancelSignal,
+    ) -> Result<Made, GenerateError> {
+        let made = self.commands.make_in(NAME, &definition(extension, size), prepare, cancel).await;
+        made.map_err(|error| match error {
+            CommandError::Stopped => GenerateError::Stopped,
+            CommandError::Failed(failure) => GenerateError::Failed(failure),
+        })
+    }
+
+    /// Looks at the program's file from its first byte to its last, and has it kept. It is of the media type that begins with this.
+    pub(super) async fn keep(
+        &self,
+        made: Made,
+        media_type: &'static str,
+    ) -> Result<Generated, GenerateError> {
+        let tools = self.clone();
+        let keeping = tokio::task::spawn_blocking(move || tools.keep_now(&made, media_type));
+        keeping.await.unwrap_or_else(|panic| Err(broken("looking at the file", &panic.to_string())))
+    }
+
+    fn keep_now(&self, made: &Made, media_type: &str) -> Result<Generated, GenerateError> {
+        let reserve =
+            |holder, bytes| self.budget.reserve(holder, bytes).map_err(|over| over_memory(&over.to_string()));
+        let inspecting = reserve(Holder::Decode, media::MEMORY_BYTES)?;
+        let unreadable = |error: io::Error| broken("reading what ffmpeg made", &error.to_string());
+        let mut file = fs::File::open(&made.path).map_err(unreadable)?;
+        let inspected = media::inspect(&mut file, media::Limits::default());
+        drop(inspecting);
+        let facts = match inspected {
+            Ok(Inspection { facts, condition: Condition::Whole | Condition::Unchecked(_) })
+                if facts.media_type.starts_with(media_type) =>
+            {
+                facts
+            }
+            Ok(Inspection { facts, condition }) => {
+                let what = format!("the file is {}: {condition:?}", facts.media_type);
+                return Err(broken("rendering", &what));
+            }
+            Err(error) => return Err(broken("rendering", &chain(&error))),
+        };
+        let mut spool = self.spools.create();
+        let mut source = fs::File::open(&made.path).map_err(unreadable)?.take(MOST_BYTES);
+        io::copy(&mut source, &mut spool).map_err(unreadable)?;
+        let spooled = spool.finish().map_err(unreadable)?;
+        let reservation = reserve(Holder::Body, spooled.memory_bytes())?;
+        let artifact = NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts };
+        Ok(self.shelver.shelve_now(vec![artifact]).into())
+    }
+}
+
+/// The program as the runner knows it.
+fn definition(extension: &str, size: Size) -> CommandDefinition {
+    let limits = Limits {
+        timeout: LEAST_TIME + size.length * SECOND_TIME,
+        memory_bytes: BASE_BYTES + size.pixels * PIXEL_BYTES,
+        file_bytes: MOST_BYTES,
+        grace: Duration::from_secs(1),
+    };
+    CommandDefinition {
+        about: None,
+        source: None,
+        checked_on: None,
+        verified: Verified::Run,
+        install: Some(INSTALL.to_owned()),
+        services: vec!["render".to_owned()],
+        is_paid: false,
+        program: FFMPEG.to_owned(),
+        argv: Template::default(),
+        stdin: None,
+        extension: extension.to_owned(),
+        exit: BTreeMap::new(),
+        environment: Vec::new(),
+        limits,
+        is_memory_set: true,
+        voice: None,
+        model: None,
+        languages: BTreeMap::new(),
+        voice_list: None,
+    }
+}
+
+/// Why frames could not be drawn, as the task's failure.
+pub(super) fn undrawn(error: FramesError) -> GenerateError {
+    match error {
+        FramesError::Picture(why) => {
+            refused(why, "name another picture (PNG, JPEG or WebP), or make it smaller")
+        }
+        FramesError::OverMemory(over) => over_memory(&over),
+        FramesError::Io(error) => broken("reading the picture", &error.to_string()),
+    }
+}
+
+/// What a request asks for cannot be made.
+pub(super) fn refused(message: String, hint: &str) -> GenerateError {
+    GenerateError::Failed(Failure::with_code(Class::Invalid, ErrorCode::InvalidParams, message, hint))
+}
+
+/// No font has a letter of the subtitles.
+pub(super) fn no_font(letter: char) -> GenerateError {
+    let message = format!("no font on this machine has the letter {letter:?} of the subtitles");
+    let hint = "apt install fonts-noto-core fonts-noto-cjk, or another font with it";
+    let mut failure = Failure::with_code(Class::Invalid, ErrorCode::InvalidParams, message, hint);
+    StoryMakeParams::NO_FONT.clone_into(&mut failure.error.code);
+    GenerateError::Failed(failure)
+}
+
+pub(super) fn over_memory(over: &str) -> GenerateError {
+    let hint = "reel memory shows who holds what; the task is tried again";
+    let class = Class::Transient(None);
+    GenerateError::Failed(Failure::with_code(class, ErrorCode::OverMemory, over.to_owned(), hint))
+}
+
+pub(super) fn broken(what: &str, why: &str) -> GenerateError {
+    let message = format!("{what} failed: {why}");
+    let hint = "reel daemon logs says more";
+    GenerateError::Failed(Failure::with_code(Class::Transient(None), ErrorCode::Internal, message, hint))
+}

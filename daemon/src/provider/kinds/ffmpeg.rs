@@ -1,0 +1,83 @@
+//! The provider `ffmpeg`: embedded and free, where the program is installed. It assembles films: clips of pictures, dissolves, sound, and all of these
+//! joined.
+
+use std::sync::Arc;
+
+use futures_util::future::{LocalBoxFuture, ready};
+use reel_protocol::{ErrorCode, methods::ProviderCheckResult};
+
+use crate::{
+    domain::{Class, Failure, ProviderProfile, RenderRequest, RenderWork, ServiceRequest},
+    provider::{
+        GateLimits, Generate, GenerateError, Generated, Instance, Provider,
+        command::find_program,
+        film::{FFMPEG, FilmTools, INSTALL, VERSION},
+    },
+};
+
+/// The instance's name, and its kind.
+pub const NAME: &str = "ffmpeg";
+
+/// The provider.
+#[derive(Debug)]
+pub struct Ffmpeg {
+    tools: FilmTools,
+}
+
+impl Ffmpeg {
+    /// The one instance, which no configuration names; none where the program is not installed. One run keeps the cores of a desktop busy.
+    pub(in crate::provider) fn instance(tools: FilmTools) -> Option<Instance> {
+        find_program(FFMPEG, Some(INSTALL)).ok()?;
+        Some(Instance {
+            profile: ProviderProfile {
+                name: NAME.to_owned(),
+                kind: NAME.to_owned(),
+                address: "embedded".to_owned(),
+                adapter_version: VERSION.to_owned(),
+                is_embedded: true,
+                services: vec!["render".to_owned()],
+                ..ProviderProfile::default()
+            },
+            limits: GateLimits { max_concurrent: 1, requests_per_minute: None },
+            address: None,
+            api_key: None,
+            provider: Arc::new(Self { tools }),
+        })
+    }
+}
+
+impl Provider for Ffmpeg {
+    fn generate(
+        self: Arc<Self>,
+        call: Generate,
+    ) -> LocalBoxFuture<'static, Result<Generated, GenerateError>> {
+        let Generate { request, permit, cancel, progress, .. } = call;
+        Box::pin(async move {
+            let ServiceRequest::Render(RenderRequest { work, inputs }) = request else {
+                let message = "ffmpeg assembles films, and makes nothing else".to_owned();
+                let hint = "reel providers shows what each one serves";
+                let failure = Failure::with_code(Class::Invalid, ErrorCode::ProviderRefused, message, hint);
+                return Err(GenerateError::Failed(failure));
+            };
+            let reporter = (cancel.clone(), progress);
+            let made = match work {
+                RenderWork::Shot(params) => self.tools.shot(params, inputs, reporter).await,
+                RenderWork::Transition(params) => self.tools.transition(params, inputs, reporter).await,
+                RenderWork::Mix(params) => self.tools.mix(params, inputs, reporter).await,
+                RenderWork::Join(params) => self.tools.join(params, inputs, cancel).await,
+            };
+            drop(permit);
+            made
+        })
+    }
+
+    fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult> {
+        let found = find_program(FFMPEG, Some(INSTALL));
+        Box::pin(ready(match found {
+            Ok(path) => ProviderCheckResult { is_usable: true, detail: format!("runs {}", path.display()) },
+            Err(missing) => {
+                ProviderCheckResult { is_usable: false, detail: format!("{missing}; {}", missing.hint()) }
+            }
+        }))
+    }
+}
