@@ -54,7 +54,8 @@ impl Story {
 
     /// A story in a setting, with the facts of the media that its project supplies.
     pub fn new(spec: StorySpec, setting: Setting, supplied: BTreeMap<Digest, Output>) -> Self {
-        let told = spec.params.language.clone();
+        let of_project = || Some(spec.project.video.language.clone()).filter(|language| !language.is_empty());
+        let told = spec.params.language.clone().or_else(of_project);
         let text = || {
             spec.project.shots.iter().map(reel_story::project::Shot::narration).collect::<Vec<_>>().join("\n")
         };
