@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use reel_protocol::{
-    TaskId,
+    TaskId, TaskState,
     methods::{TaskGet, TaskIdParams},
 };
 use serde::Serialize;
@@ -49,8 +49,15 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let session = context.session().await?;
     let task = session.call::<TaskGet>(&TaskIdParams { id: args.id }).await?;
     context.note_version(&session.client());
-    if let Some(failure) = Failure::of_task(&task) {
-        return Err(failure);
+    match Failure::of_task(&task) {
+        // What a failed task made all the same, such as an answer that does not fit its schema.
+        Some(failure) if task.state == TaskState::Failed && !task.outputs.is_empty() => {
+            context
+                .output
+                .warn(&format!("the task failed, and what it made is kept: {}", failure.error.message));
+        }
+        Some(failure) => return Err(failure),
+        None => {}
     }
     if let Destination::File(path) = &destination {
         for path in names_of_file(path, task.outputs.len()) {

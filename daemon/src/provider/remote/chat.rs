@@ -86,7 +86,9 @@ impl RemoteProvider {
                 "{} answered, and the answer does not fit the schema: {violation}",
                 self.config.name
             ),
-            hint: Some(format!("the answer is kept with the task, reel show prints it; {again}")),
+            hint: Some(format!(
+                "the answer is kept with the task, reel show prints it, reel fetch writes it to a file; {again}"
+            )),
             retryable: true,
             provider_status: None,
         }

@@ -115,7 +115,7 @@ impl CommandProvider {
             code: ChatParams::SCHEMA_MISMATCH.to_owned(),
             message: format!("{name} answered, and the answer does not fit the schema: {violation}"),
             hint: Some(
-                "the answer is kept with the task, reel show prints it; reel retry asks again".to_owned(),
+                "the answer is kept with the task, reel show prints it, reel fetch writes it to a file; reel retry asks again".to_owned(),
             ),
             retryable: true,
             provider_status: None,
