@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::Read as _,
+    process::Command,
     sync::{Arc, Mutex},
 };
 
@@ -33,6 +34,15 @@ impl Terminal {
             }
         });
         Self { name, shown }
+    }
+
+    /// The same with a size, without which no bars are drawn.
+    pub fn of_size(rows: u16, columns: u16) -> Self {
+        let terminal = Self::open();
+        let size = ["rows".to_owned(), rows.to_string(), "cols".to_owned(), columns.to_string()];
+        let set = Command::new("stty").args(size).stdin(terminal.program_side()).status().unwrap();
+        assert!(set.success(), "stty failed");
+        terminal
     }
 
     /// The side of the program.

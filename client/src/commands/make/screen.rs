@@ -64,7 +64,9 @@ impl Screen {
     /// Nothing is done yet.
     pub fn new(output: Output, stages: Stages) -> Self {
         let begun = Instant::now();
-        let bars = output.rows().filter(|_| !output.is_json).map(|_| Bars::new(&stages));
+        // A terminal that cannot move its cursor gets lines.
+        let can_draw = !output.is_json && !ProgressDrawTarget::stderr().is_hidden();
+        let bars = output.rows().filter(|_| can_draw).map(|_| Bars::new(&stages));
         Self {
             output,
             stages,
