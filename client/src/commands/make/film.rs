@@ -10,6 +10,7 @@ use super::{
     Args,
     args::Stage,
     deliver::{self, Delivery},
+    downgrades::say_downgrades,
     finish::{Run, finish},
     held::give_up_followers,
     media, pack,
@@ -24,8 +25,7 @@ use super::{
     watch::watch,
 };
 use crate::{
-    context::Context, exit::Exit, failure::Failure, signals::Interrupts, table, tasks,
-    waiting::unless_interrupted,
+    context::Context, exit::Exit, failure::Failure, signals::Interrupts, table, waiting::unless_interrupted,
 };
 
 /// A story, and how far it is to go.
@@ -48,7 +48,7 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
     let mut interrupts = Interrupts::listen();
     context.note_version(&session.client());
     let project = &work.storyboard.project;
-    say_drafts(context, &session, work).await?;
+    say_downgrades(context.output, &session, project, work.until).await?;
     let handing_in = async {
         let named = media::put(&session, project, work.places.directory()).await?;
         let params = submit::params(work.args, &named, work.until)?;
@@ -75,23 +75,6 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
     let delivering = conclude(&session, work, &named, &task, &results, state, begun);
     let run = unless_interrupted(&mut interrupts, delivering).await?;
     finish(output, work.places, &run)
-}
-
-/// Says at the start which results will be drafts, as far as that is known.
-async fn say_drafts(context: &Context, session: &Session, work: &Work<'_>) -> Result<(), Failure> {
-    let project = &work.storyboard.project;
-    let has_pictures =
-        work.until != Some(Stage::Voices) && media::own_pictures(project) < project.shots.len();
-    if has_pictures && tasks::has_only_draft(session, "image").await? {
-        context.output.warn("draft pictures: no provider configured; reel providers add");
-    }
-    let is_spoken = project.shots.iter().any(|shot| shot.voice_file.is_empty() && shot.is_spoken());
-    if is_spoken && tasks::has_only_draft(session, "voice").await? {
-        context.output.warn(
-            "silence in place of voices: no provider speaks; install espeak-ng (Debian: apt install espeak-ng) or reel providers add",
-        );
-    }
-    Ok(())
 }
 
 /// Writes what was made, and notes it.

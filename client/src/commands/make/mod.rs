@@ -1,13 +1,14 @@
 //! `reel make`: from a story to its film.
 //!
 //! `args` are the flags, and `places` the files of a story. `storyboard` reads or splits it into the project that a person changes, and
-//! `outline` shows that. `media` puts own files into the daemon's store, `submit` hands the work in, `watch` follows it on a `screen` that
+//! `outline` shows that. `downgrades` says what will be less, `media` puts own files into the daemon's store, `submit` hands the work in, `watch` follows it on a `screen` that
 //! counts by `stages`, `report` reads what it made, `deliver` writes that beside the story, `held` gives up what only waits for a held task, and `finish` says what it came to, in the words of
 //! `summary` and `trouble`. `state` is remembered between the runs; `stale` tells by it what was made anew, and why. `pack` writes the pages and
 //! the narration (`page`, `wav`) with which a story can be looked at without a film.
 
 mod args;
 mod deliver;
+mod downgrades;
 mod dry_run;
 mod film;
 mod finish;

@@ -1,0 +1,47 @@
+//! What will be less than might be expected, as far as that is known before anything is asked for.
+
+use reel_client::Session;
+use reel_protocol::{AudioMixParams, JsonText, TaskSpec};
+use reel_story::project::Project;
+
+use super::{args::Stage, media};
+use crate::{dry_run, exit::Exit, failure::Failure, output::Output, tasks};
+
+/// Says which results will be drafts, and whether there can be a film.
+pub async fn say_downgrades(
+    output: Output,
+    session: &Session,
+    project: &Project,
+    until: Option<Stage>,
+) -> Result<(), Failure> {
+    let has_pictures = until != Some(Stage::Voices) && media::own_pictures(project) < project.shots.len();
+    if has_pictures && tasks::has_only_draft(session, "image").await? {
+        output.warn("draft pictures: no provider configured; reel providers add");
+    }
+    let is_spoken = project.shots.iter().any(|shot| shot.voice_file.is_empty() && shot.is_spoken());
+    if is_spoken && tasks::has_only_draft(session, "voice").await? {
+        output.warn(
+            "silence in place of voices: no provider speaks; install espeak-ng (Debian: apt install espeak-ng) or reel providers add",
+        );
+    }
+    if until.is_none() && !can_render(session).await? {
+        output.warn(
+            "no film can be joined: ffmpeg is not installed (Debian: apt install ffmpeg); everything else is made",
+        );
+    }
+    Ok(())
+}
+
+/// Whether the daemon can make the sound of a film, which `ffmpeg` does as all the rest.
+async fn can_render(session: &Session) -> Result<bool, Failure> {
+    let params =
+        AudioMixParams { samples: 1, voices: Vec::new(), music: None, loudness: AudioMixParams::LOUDNESS };
+    let params = JsonText::from_value(&params)
+        .map_err(|error| Failure::new(Exit::Internal, "internal", error.to_string()))?;
+    let spec = TaskSpec { kind: "audio.mix".to_owned(), params, ..TaskSpec::default() };
+    match dry_run::ask(session, &spec).await {
+        Ok(_) => Ok(true),
+        Err(failure) if matches!(failure.exit, Exit::Config | Exit::BadData) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
