@@ -110,12 +110,16 @@ pub fn plain_name(extension: &str) -> &'static str {
     }
 }
 
-/// Whether a path ends in one of the extensions of a media type. Texts are written under any name.
+/// Extensions under which no text is written: programs would take it for a damaged picture, sound or video.
+const NO_TEXTS: [&str; 14] =
+    ["png", "jpg", "jpeg", "webp", "gif", "avif", "wav", "mp3", "ogg", "opus", "flac", "mp4", "webm", "mov"];
+
+/// Whether a path ends in one of the extensions of a media type. Texts are written under any name but those of other media.
 pub fn fits(path: &Path, media_type: &str) -> bool {
-    if media_type.starts_with("text/") || media_type == "application/json" {
-        return true;
-    }
     let given = path.extension().and_then(|text| text.to_str()).unwrap_or_default().to_lowercase();
+    if media_type.starts_with("text/") || media_type == "application/json" {
+        return !NO_TEXTS.contains(&given.as_str());
+    }
     given == extension(media_type) || (media_type == "image/jpeg" && given == "jpeg")
 }
 
@@ -190,6 +194,8 @@ mod tests {
         assert_eq!(numbered(Path::new("out/a.b.png"), 2), Path::new("out/a.b-2.png"));
         assert_eq!(numbered(Path::new("a"), 1), Path::new("a-1"));
         assert!(fits(Path::new("a.PNG"), "image/png"));
+        assert!(fits(Path::new("a.md"), "text/plain") && fits(Path::new("a"), "application/json"));
+        assert!(!fits(Path::new("a.PNG"), "text/plain") && !fits(Path::new("a.wav"), "application/json"));
         assert!(!fits(Path::new("a.jpg"), "image/png") && !fits(Path::new("png"), "image/png"));
     }
 }

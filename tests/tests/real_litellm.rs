@@ -47,6 +47,28 @@ class Handler(CustomLLM):
 handler = Handler()
 "#;
 
+/// The schema of an answer.
+const YEAR: &str = r#"{"type":"object","properties":{"year":{"type":"integer"}},"required":["year"],"additionalProperties":false}"#;
+
+/// A stream of the chat API with these pieces of a text.
+fn answer_in_pieces(pieces: &[&str]) -> Fault {
+    let event = |delta: serde_json::Value, finish: serde_json::Value| {
+        let choices = json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
+        let chunk = json!({ "id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "writer", "choices": choices });
+        format!("data: {chunk}\n\n")
+    };
+    let mut events: Vec<_> =
+        pieces.iter().map(|piece| event(json!({ "content": piece }), serde_json::Value::Null)).collect();
+    events.push(event(json!({}), json!("stop")));
+    let body = events.concat() + "data: [DONE]\n\n";
+    Fault::Answered {
+        status: 200,
+        media_type: "text/event-stream",
+        headers: Vec::new(),
+        body: body.into_bytes(),
+    }
+}
+
 /// The proxy, and a daemon whose provider `proxy` is that proxy. None where it is not installed.
 struct Behind {
     upstream: FakeProvider,
@@ -115,6 +137,7 @@ fn pictures_and_speech_come_through_the_proxy() {
         sandbox.reel(&["generate", "a pier", "-s", "64x64", "--model", "own", "-o", "pier.png", "--json"]);
     let task = &made.expect_code(0).json()["task"];
     assert_eq!(task["model"], "own");
+    assert_eq!(task["cost"], json!({ "amount": 0.0085, "currency": "USD", "is_estimate": false }), "{task}");
     assert_eq!(upstream.calls_of("a pier"), 1);
 
     // An answer in pieces, and a picture from a picture.
@@ -125,6 +148,23 @@ fn pictures_and_speech_come_through_the_proxy() {
     sandbox.reel(&[&["generate", "at night"], &edit[..]].concat()).expect_code(0);
     assert_eq!(upstream.calls_of("at night"), 1);
     assert!(upstream.requests().iter().any(|request| request.path == "/v1/images/edits"));
+    let masked = ["--image", "harbour.png", "--mask", "harbour.png", "-s", "64x64", "-o", "boat.png"];
+    sandbox.reel(&[&["generate", "a boat"], &masked[..]].concat()).expect_code(0);
+    let sent = upstream.requests().pop().unwrap().parts();
+    let files = |name: &str| sent.iter().filter(|part| part.file_name.is_some() && part.name == name).count();
+    assert_eq!((files("image") + files("image[]"), files("mask")), (1, 1), "{sent:?}");
+
+    // JSON that fits a schema, which the proxy passes on.
+    fs::write(sandbox.work().join("year.json"), YEAR).unwrap();
+    upstream.on_prompt("since when?", answer_in_pieces(&["{\"year\":", " 1891}"]));
+    let asked = sandbox.reel(&["ask", "since when?", "--schema", "year.json"]);
+    assert_eq!(asked.expect_code(0).stdout, "{\"year\": 1891}\n");
+    let sent = upstream.requests().pop().unwrap().json();
+    let schema: serde_json::Value = serde_json::from_str(YEAR).unwrap();
+    assert_eq!(sent["response_format"]["json_schema"]["schema"], schema, "{sent}");
+    upstream.on_prompt("until when?", answer_in_pieces(&["{\"year\":", " \"never\"}"]));
+    let asked = sandbox.reel(&["ask", "until when?", "--schema", "year.json", "--json"]);
+    assert_eq!(asked.expect_code(1).json()["error"]["code"], "schema_mismatch");
 
     // Equal requests are one call, also behind a proxy.
     let mut connection = sandbox.connect();
