@@ -12,7 +12,7 @@
 use std::fs;
 
 use reel_tests::{
-    FakeProvider, Sandbox,
+    FakeProvider, Sandbox, eventually,
     fake_provider::Fault,
     studio::{config, unhurried},
 };
@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 /// A daemon whose provider `studio` serves everything, and the digest of a picture in its store.
 fn all_services(provider: &FakeProvider, more: &str) -> (Sandbox, Value) {
     let sandbox = Sandbox::new();
-    let models = "models = { image = \"gpt-image-2\", voice = \"tts-1\", text = \"writer\" }";
+    let models =
+        "models = { image = \"gpt-image-2\", voice = \"tts-1\", text = \"writer\", video = \"sora-2\" }";
     let config = config(&sandbox, provider, &format!("{models}\n{more}"));
     sandbox.configure(&unhurried(&config).replace("model = \"gpt-image-2\"\n", ""));
     sandbox.start();
@@ -74,6 +75,40 @@ fn equal_requests_are_one_call_and_others_keep_to_the_limit() {
         assert_eq!(connection.wait(id)["state"], "succeeded", "{kind}");
     }
     assert_eq!(provider.most_at_once(), 2, "the provider counts all services together");
+}
+
+#[test]
+fn equal_videos_are_one_job_and_others_keep_to_the_limit() {
+    let provider = FakeProvider::start();
+    let (sandbox, picture) = all_services(&provider, "max_concurrent = 2\n");
+    let mut connection = sandbox.connect();
+    for params in [json!({ "prompt": "the same" }), json!({ "prompt": "the same", "image": picture })] {
+        let before = provider.videos().jobs().len();
+        provider.videos().hold();
+        let spec = json!({ "kind": "video.generate", "params": params });
+        let (_, ids) = connection.submit_batch(vec![spec; 64]);
+        eventually("the job is there", || (provider.videos().jobs().len() > before).then_some(()));
+        provider.videos().release();
+        let mut digests: Vec<_> =
+            ids.into_iter().map(|id| connection.wait(id)["outputs"][0]["digest"].to_string()).collect();
+        digests.dedup();
+        assert_eq!((digests.len(), provider.videos().jobs().len() - before), (1, 1), "{params}");
+    }
+    // While two jobs are under way, pictures of the same provider wait as well, and none is asked for too early.
+    provider.videos().hold();
+    let video = |number: usize| json!({ "prompt": format!("wave {number}") });
+    let ids: Vec<_> = (0..6).map(|number| connection.submit("video.generate", video(number))).collect();
+    eventually("two jobs are there", || (provider.videos().jobs().len() == 4).then_some(()));
+    let calls = provider.calls();
+    let (kind, params) = requests("a picture meanwhile", &picture).remove(0);
+    let drawn = connection.submit(kind, params);
+    assert_eq!(connection.task(drawn)["state"], "queued");
+    assert_eq!((provider.calls(), provider.videos().jobs().len()), (calls, 4));
+    provider.videos().release();
+    for id in ids.into_iter().chain([drawn]) {
+        assert_eq!(connection.wait(id)["state"], "succeeded");
+    }
+    assert_eq!((provider.videos().most_at_once(), provider.videos().jobs().len()), (2, 8));
 }
 
 #[test]

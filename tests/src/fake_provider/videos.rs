@@ -103,6 +103,7 @@ struct State {
     foreign: HashSet<String>,
     /// The picture that each job starts from.
     pictures: HashMap<String, Vec<u8>>,
+    most_at_once: usize,
 }
 
 impl Videos {
@@ -153,6 +154,11 @@ impl Videos {
         self.jobs().into_iter().filter(|job| job.prompt() == prompt).collect()
     }
 
+    /// Most jobs that were under way together, each from its submission until its file was asked for.
+    pub fn most_at_once(&self) -> usize {
+        self.state().most_at_once
+    }
+
     /// The picture that a job starts from.
     pub fn picture_of(&self, id: &str) -> Option<Vec<u8>> {
         self.state().pictures.get(id).cloned()
@@ -193,6 +199,8 @@ impl Videos {
             return Some(refusal(status, "server_error", "not now"));
         }
         let id = state.add(fields);
+        let under_way = state.jobs.iter().filter(|job| job.fetches == 0 && !job.is_deleted).count();
+        state.most_at_once = state.most_at_once.max(under_way);
         if let Some(picture) = picture {
             state.pictures.insert(id.clone(), picture);
         }
