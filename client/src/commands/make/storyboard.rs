@@ -123,11 +123,13 @@ impl Storyboard {
             let mut temporary = save::temporary_beside(path)?;
             let written = std::io::Write::write_all(&mut temporary, self.text.as_bytes());
             written.map_err(|error| save::cannot_write(path, &error))?;
-            return save::place(temporary, path, Existing::Keep);
+            return match save::place(temporary, path, Existing::Keep) {
+                Err(failure) if failure.error.code == "output_exists" => Err(changed_meanwhile(path)),
+                placed => placed,
+            };
         };
         if read_project(path)?.as_ref() != Some(former) {
-            let message = format!("{} was changed by somebody else just now", table::path(path));
-            return Err(Failure::new(Exit::TryLater, "busy", message).hint("run the command again"));
+            return Err(changed_meanwhile(path));
         }
         // A link stays one.
         let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -143,6 +145,12 @@ impl Storyboard {
     pub fn digest(&self) -> Digest {
         Digest::from_bytes(*blake3::hash(self.text.as_bytes()).as_bytes())
     }
+}
+
+/// Somebody else writes the same project, such as the same command in another window.
+fn changed_meanwhile(path: &Path) -> Failure {
+    let message = format!("{} was written by somebody else just now", table::path(path));
+    Failure::new(Exit::TryLater, "busy", message).hint("run the command again")
 }
 
 fn language<'a>(args: &'a Args, file: &'a ProjectFile) -> Option<&'a str> {
