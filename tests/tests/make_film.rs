@@ -1,0 +1,273 @@
+//! `reel make` to the film, with the real `ffmpeg` and `espeak-ng`, small.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use reel_tests::{
+    Connection, FakeProvider, Sandbox, eventually,
+    fake_provider::Fault,
+    needs, process,
+    tale::{Tale, programs, speaking_studio},
+};
+use serde_json::{Value, json};
+
+fn can_film() -> bool {
+    needs::program("ffmpeg") && needs::program("ffprobe") && needs::program("espeak-ng")
+}
+
+fn tale() -> Tale {
+    Tale::new(Sandbox::new())
+}
+
+fn made(tale: &Tale, flags: &[&str]) -> Value {
+    tale.make(&[flags, &["--json"]].concat()).expect_code(0).json()
+}
+
+/// What ffprobe says about a film.
+fn probe(film: &Path) -> Value {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-count_frames", "-show_streams", "-show_format", "-of", "json", "-i"])
+        .arg(format!("file:{}", film.display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The stream of a kind, such as `video`.
+fn stream<'a>(probed: &'a Value, kind: &str) -> Option<&'a Value> {
+    probed["streams"].as_array().unwrap().iter().find(|stream| stream["codec_type"] == kind)
+}
+
+/// The steps of a story that were carried out, and not taken from before.
+fn steps_made(sandbox: &Sandbox, task: &Value) -> Vec<String> {
+    let tasks =
+        sandbox.connect().ok("task.list", json!({ "limit": 200 }))["tasks"].as_array().unwrap().clone();
+    let is_made = |step: &&Value| step["parent"] == *task && step["source"] == "made";
+    let mut names: Vec<String> =
+        tasks.iter().filter(is_made).map(|step| step["step"].as_str().unwrap().to_owned()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn a_story_becomes_a_film_that_the_next_run_finds() {
+    if !can_film() {
+        return;
+    }
+    let tale = tale();
+    let ran = tale.make(&[]);
+    assert_eq!(ran.expect_code(0).stdout, "story.mp4\n", "{}", ran.stderr);
+    for words in ["draft pictures", "made now: 4 voices by espeak-ng, 4 pictures by draft", "cost: nothing"] {
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+    }
+    let film = tale.path("story.mp4");
+    let first = fs::read(&film).unwrap();
+    let document = made(&tale, &[]);
+    assert_eq!(document["counts"]["made"], json!({}), "{document}");
+    assert_eq!(fs::read(&film).unwrap(), first);
+    let probed = probe(&film);
+    let (video, audio) = (stream(&probed, "video").unwrap(), stream(&probed, "audio").unwrap());
+    assert_eq!(
+        (&video["codec_name"], &video["width"], &video["height"], &video["pix_fmt"], &audio["codec_name"]),
+        (&json!("h264"), &json!(320), &json!(180), &json!("yuv420p"), &json!("aac"))
+    );
+    assert_eq!(video["nb_read_frames"], document["frames"].to_string(), "{video}");
+    let (length, told) = (&probed["format"]["duration"], document["duration_s"].as_f64().unwrap());
+    assert!((length.as_str().unwrap().parse::<f64>().unwrap() - told).abs() < 0.03, "{length} {told}");
+    let subtitles = fs::read_to_string(tale.path("story.srt")).unwrap();
+    assert!(subtitles.contains("called\ninto the wind that night."), "{subtitles}");
+    let state: Value =
+        serde_json::from_slice(&fs::read(tale.path(".story.reel-state.json")).unwrap()).unwrap();
+    assert_eq!(state["film"]["digest"], blake3::hash(&first).to_hex().as_str(), "{state}");
+    assert_eq!(state["running"], Value::Null);
+}
+
+/// An edit, the steps that it has carried out, and what is said about it.
+type Case = (fn(&Tale), &'static [&'static str], &'static str);
+
+#[test]
+fn an_edited_shot_has_exactly_what_depends_on_it_made_again() {
+    if !can_film() {
+        return;
+    }
+    let tale = tale();
+    made(&tale, &[]);
+    let cases: [Case; 4] = [
+        (
+            |tale| tale.edit("picture = \"He looked", "picture = \"An old man looked"),
+            &["join", "picture/a2", "render/a2", "transition/a2", "transition/a3"],
+            "a2: picture (prompt changed), frames",
+        ),
+        (
+            |tale| {
+                tale.set("a2", "speak = \"He looked out for a very long time indeed, and then once more.\"");
+            },
+            &["join", "mix", "render/a2", "transition/a3", "voice/a2"],
+            "a2: voice (text changed), frames",
+        ),
+        (
+            |tale| tale.set("a3", "subtitle = \"Is anybody there?\""),
+            &["join", "render/a3"],
+            "a3: frames (subtitles changed)",
+        ),
+        (
+            |tale| tale.edit("camera = \"in\"", "camera = \"still\""),
+            &["join", "render/a1", "transition/a2"],
+            "a1: frames (camera changed)",
+        ),
+    ];
+    for (edit, steps, words) in cases {
+        edit(&tale);
+        let ran = tale.make(&[]);
+        assert!(ran.expect_code(0).stderr.contains(words), "{words}: {}", ran.stderr);
+        let newest = tale.sandbox.connect().ok("task.list", json!({ "limit": 200 }));
+        let story =
+            newest["tasks"].as_array().unwrap().iter().find(|task| task["kind"] == "story.make").unwrap();
+        assert_eq!(steps_made(&tale.sandbox, &story["id"]), steps, "{words}");
+    }
+    let redone = made(&tale, &["--redo", "b1:render"]);
+    assert!(steps_made(&tale.sandbox, &redone["task"]).contains(&"render/b1".to_owned()), "{redone}");
+}
+
+#[test]
+fn a_film_is_replaced_only_where_it_is_the_one_that_was_written() {
+    if !can_film() {
+        return;
+    }
+    let tale = tale();
+    made(&tale, &["-o", "my film.mp4"]);
+    let film = tale.path("my film.mp4");
+    fs::write(&film, "cut by hand").unwrap();
+    let ran = tale.make(&["-o", "my film.mp4"]);
+    assert!(ran.expect_code(73).stderr.contains("my film.mp4 exists"), "{}", ran.stderr);
+    assert_eq!(fs::read(&film).unwrap(), b"cut by hand");
+    made(&tale, &["-o", "my film.mp4", "--force"]);
+    let forced = fs::read(&film).unwrap();
+    tale.edit("camera = \"in\"", "camera = \"still\"");
+    made(&tale, &["-o", "my film.mp4"]);
+    assert_ne!(fs::read(&film).unwrap(), forced);
+    // What was written under another name stays.
+    made(&tale, &["-o", "./-it's 100%.mp4"]);
+    assert!(tale.path("-it's 100%.mp4").exists() && tale.path("-it's 100%.srt").exists() && film.exists());
+}
+
+#[test]
+fn a_shot_that_fails_leaves_the_film_as_it_was_unless_a_card_may_stand_in() {
+    if !can_film() {
+        return;
+    }
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, "services = [\"image\"]\n"));
+    let first = made(&tale, &[]);
+    let film = fs::read(tale.path("story.mp4")).unwrap();
+    tale.edit("picture = \"He looked", "picture = \"A forbidden look");
+    provider.on_prompt("A forbidden look out over the dark water for a long time.", Fault::Moderated);
+    let ran = tale.make(&[]);
+    assert!(
+        ran.expect_code(1).stderr.contains("1 of 4 shots is missing, so no film was joined"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(fs::read(tale.path("story.mp4")).unwrap(), film);
+    let carded = made(&tale, &["--allow-missing"]);
+    assert_eq!(carded["frames"], first["frames"]);
+    assert_ne!(fs::read(tale.path("story.mp4")).unwrap(), film);
+    provider.be_good();
+    provider.forget();
+    let done = made(&tale, &[]);
+    assert_eq!((provider.calls(), &done["frames"]), (1, &first["frames"]), "{done}");
+}
+
+#[test]
+fn ffmpeg_that_comes_later_makes_the_film_of_what_is_there() {
+    if !can_film() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    programs(directory.path(), &["espeak-ng"]);
+    let sandbox = Sandbox::new().with_variable("PATH", directory.path().display().to_string());
+    let tale = Tale::new(sandbox);
+    tale.make(&[]).expect_code(78);
+    programs(directory.path(), &["ffmpeg"]);
+    tale.sandbox.reel(&["daemon", "restart"]).expect_code(0);
+    let done = made(&tale, &[]);
+    let made: Vec<&String> = done["counts"]["made"].as_object().unwrap().keys().collect();
+    assert!(made.iter().all(|what| !what.contains("voice") && !what.contains("picture")), "{made:?}");
+    assert!(tale.path("story.mp4").exists());
+}
+
+#[test]
+fn a_death_of_the_daemon_while_it_renders_costs_nothing_but_time() {
+    if !can_film() {
+        return;
+    }
+    let tale = tale();
+    let reference = made(&tale, &[]);
+    let film = fs::read(tale.path("story.mp4")).unwrap();
+    let other = Tale::new(Sandbox::new());
+    let child = other.begin(&[]);
+    let mut is_killed = false;
+    eventually("a shot is rendered", || {
+        let pid = other.sandbox.daemon_pid()?;
+        let mut connection = Connection::open(other.sandbox.socket()).ok()?;
+        let tasks = connection.ok("task.list", json!({ "limit": 200 }));
+        let is_done = |task: &Value| {
+            task["step"].as_str().is_some_and(|step| step.starts_with("render/"))
+                && task["state"] == "succeeded"
+        };
+        tasks["tasks"].as_array()?.iter().any(is_done).then_some(())?;
+        process::kill(pid);
+        is_killed = true;
+        Some(())
+    });
+    let ran = process::finish(child);
+    ran.expect_code(0);
+    assert!(is_killed);
+    assert_eq!(fs::read(other.path("story.mp4")).unwrap(), film, "{reference}");
+}
+
+#[test]
+fn subtitles_are_where_they_were_asked_for() {
+    if !can_film() {
+        return;
+    }
+    let tale = tale();
+    for (form, has_track) in [("track", true), ("none", false), ("srt", false)] {
+        made(&tale, &["--subtitles", form]);
+        let probed = probe(&tale.path("story.mp4"));
+        assert_eq!(stream(&probed, "subtitle").is_some(), has_track, "{form}");
+        assert!(tale.path("story.srt").exists());
+    }
+}
+
+#[test]
+fn music_that_is_no_sound_is_named_and_music_changes_the_sound_alone() {
+    if !can_film() {
+        return;
+    }
+    let tale = tale();
+    made(&tale, &[]);
+    let song: PathBuf = tale.path("a song.wav");
+    fs::write(&song, "la la la").unwrap();
+    let ran = tale.make(&["--music", "a song.wav"]);
+    assert!(
+        ran.expect_code(65).stderr.contains("[video] music: a song.wav is not a sound"),
+        "{}",
+        ran.stderr
+    );
+    fs::copy(tale.path("story.reel/a1.wav"), &song).unwrap();
+    let done = made(&tale, &[]);
+    assert_eq!(steps_made(&tale.sandbox, &done["task"]), ["join", "mix"], "{done}");
+}
