@@ -10,6 +10,7 @@ pub mod disk;
 pub mod domain;
 pub mod events;
 pub mod exit;
+pub mod fonts;
 pub mod home_watch;
 pub mod idle;
 pub mod ipc;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cosmic_text::{FontSystem, SwashCache, fontdb};
 
-/// Latin, Greek, Cyrillic, kana, GB2312; how it was made is told in `assets/README.md`.
-static EMBEDDED: &[u8] = include_bytes!("../assets/reel-draft-sans.otf");
+/// The embedded font's file: Latin, Greek, Cyrillic, kana, GB2312; how it was made is told in `assets/README.md`.
+pub static FONT: &[u8] = include_bytes!("../assets/reel-draft-sans.otf");
 
-/// The embedded family: preferred, so that captions look alike on all machines.
+/// The name of the embedded font's family: preferred, so that captions look alike on all machines.
 pub const FAMILY: &str = "Reel Draft Sans";
 pub const WEIGHT: fontdb::Weight = fontdb::Weight::MEDIUM;
 
@@ -27,7 +27,7 @@ impl Fonts {
         if with_system {
             database.load_system_fonts();
         }
-        database.load_font_source(fontdb::Source::Binary(Arc::new(EMBEDDED)));
+        database.load_font_source(fontdb::Source::Binary(Arc::new(FONT)));
         // A fixed locale: the same panel must not change its Han shapes with the desktop's language.
         let system = FontSystem::new_with_locale_and_db("zh-CN".to_owned(), database);
         Self { system, glyphs: SwashCache::new() }
@@ -52,38 +52,14 @@ pub fn fonts_for(text: &str) -> MutexGuard<'static, Fonts> {
 
 /// Whether the embedded font has every character of the text.
 pub fn covers(text: &str) -> bool {
+    text.chars().all(|letter| letter.is_whitespace() || has(letter))
+}
+
+/// Whether the embedded font has a letter.
+pub fn has(letter: char) -> bool {
     static KNOWN: OnceLock<HashSet<u32>> = OnceLock::new();
     let known = KNOWN.get_or_init(known_characters);
-    text.chars().all(|letter| letter.is_whitespace() || known.contains(&u32::from(letter)))
-}
-
-/// The embedded font as a file, for programs that set text in it.
-pub const fn file() -> &'static [u8] {
-    EMBEDDED
-}
-
-/// The first letter or digit of a text that neither the embedded font nor any of this machine's has. Looks through the machine's fonts where the
-/// embedded one is not enough, which may take a second.
-pub fn missing_letter(text: &str) -> Option<char> {
-    let mut wanted: Vec<char> = text.chars().filter(|letter| letter.is_alphanumeric()).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    wanted.retain(|letter| !covers(letter.encode_utf8(&mut [0; 4])));
-    if !wanted.is_empty() {
-        let all: String = wanted.iter().collect();
-        let mut fonts = fonts_for(&all);
-        let ids: Vec<_> = fonts.system.db().faces().map(|face| face.id).collect();
-        for id in ids {
-            if wanted.is_empty() {
-                break;
-            }
-            if let Some(font) = fonts.system.get_font(id, WEIGHT) {
-                let charmap = font.as_swash().charmap();
-                wanted.retain(|letter| charmap.map(*letter) == 0);
-            }
-        }
-    }
-    text.chars().find(|letter| wanted.contains(letter))
+    known.contains(&u32::from(letter))
 }
 
 fn known_characters() -> HashSet<u32> {
@@ -103,7 +79,7 @@ fn known_characters() -> HashSet<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{covers, missing_letter};
+    use super::covers;
 
     #[test]
     fn the_embedded_font_covers_what_it_promises() {
@@ -115,9 +91,6 @@ mod tests {
         ] {
             assert!(covers(text), "{text}");
         }
-        assert_eq!(missing_letter("A lighthouse — 守塔人 😀, Москва"), None);
-        // Of a script that no font of any machine has: letters that no language uses yet.
-        assert_eq!(missing_letter("ab\u{1_05C0}c"), Some('\u{1_05C0}'));
         assert!(!covers("العربية"));
         assert!(!covers("한국어"));
     }

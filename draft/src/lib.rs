@@ -24,9 +24,12 @@ mod tests;
 mod tone;
 mod treatment;
 
-use std::ops::ControlFlow;
+/// The embedded font, for others that draw letters.
+pub mod letters {
+    pub use super::font::{FAMILY, FONT, has};
+}
 
-pub use font::{FAMILY as FONT_FAMILY, file as font_file, missing_letter};
+use std::ops::ControlFlow;
 
 use brief::Brief;
 use canvas::Canvas;

@@ -1,6 +1,6 @@
 //! Clips without sound: a run of frames of one shot, and the dissolve from one shot into the next.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::Path};
 
 use reel_protocol::{BurntCue, FilmFormat, FilmedVisual, RenderShotParams, RenderTransitionParams};
 use reel_story::{Cue, SubtitleStyle, ass, timeline::samples_at};
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     domain::{CancelSignal, InputFile, ProgressSink},
+    fonts::{Font, Fonts},
     media,
     provider::{GenerateError, Generated, command::Made},
 };
@@ -21,8 +22,8 @@ use crate::{
 const FRAMES: &str = "frames";
 /// The file of subtitles there.
 const SUBTITLES: &str = "subtitles.ass";
-/// The font of subtitles there.
-const FONT: &str = "subtitles.otf";
+/// The directory there with the font of subtitles.
+const FONTS: &str = "fonts";
 /// How much a clip that is shorter than its shot is slowed down at the most; its last frame stands for the rest.
 const SLOWEST: f64 = 1.25;
 
@@ -37,8 +38,7 @@ impl FilmTools {
         let RenderShotParams { format, show, frames, subtitles } = params;
         let input =
             inputs.into_iter().next().ok_or_else(|| broken("rendering", "the picture is not there"))?;
-        check_letters(&subtitles).await?;
-        let subtitles = subtitle_file(&subtitles, show.first_frame, format);
+        let subtitles = burnt(subtitles, show.first_frame, format).await?;
         let made = if is_clip(&input) {
             let fitted = fit(&input, show, format, frames)?;
             self.fitted_clip(&input, &fitted, subtitles, (format, frames), reporter.0).await?
@@ -101,17 +101,17 @@ impl FilmTools {
         &self,
         pictures: Vec<Filmed>,
         write: impl FnOnce(&[Filmed], &Reporter, &mut dyn io::Write) -> io::Result<()> + Send + 'static,
-        subtitles: Option<String>,
+        subtitles: Option<BurntSubtitles>,
         (format, frames): (FilmFormat, u64),
         (cancel, progress): (CancelSignal, ProgressSink),
     ) -> Result<Made, GenerateError> {
         let over = Over::default();
         let (over_there, reporter) = (over.clone(), Reporter { cancel: cancel.clone(), progress });
         let (tell, drawing) = std::sync::mpsc::channel();
-        let prepare = move |directory: &std::path::Path, output: &std::path::Path| {
+        let prepare = move |directory: &Path, output: &Path| {
             let path = directory.join(FRAMES);
             pipe::make(&path)?;
-            let filters = write_subtitles(directory, subtitles.as_deref())?;
+            let filters = write_subtitles(directory, subtitles.as_ref())?;
             let thread = std::thread::Builder::new()
                 .name("film".to_owned())
                 .spawn(move || pipe::feed(&path, &over_there, |pipe| write(&pictures, &reporter, pipe)))?;
@@ -138,13 +138,13 @@ impl FilmTools {
         &self,
         input: &InputFile,
         fitted: &str,
-        subtitles: Option<String>,
+        subtitles: Option<BurntSubtitles>,
         (format, frames): (FilmFormat, u64),
         cancel: CancelSignal,
     ) -> Result<Made, GenerateError> {
         let (path, mut filters) = (input.path.clone(), vec![fitted.to_owned()]);
-        let prepare = move |directory: &std::path::Path, output: &std::path::Path| {
-            filters.extend(write_subtitles(directory, subtitles.as_deref())?);
+        let prepare = move |directory: &Path, output: &Path| {
+            filters.extend(write_subtitles(directory, subtitles.as_ref())?);
             let mut arguments = begin();
             arguments.extend(clip_input(&path));
             arguments.extend(encode(format, frames, &filters, output));
@@ -166,7 +166,7 @@ impl FilmTools {
             return Ok((None, (input, show)));
         }
         let (path, fitted) = (input.path.clone(), fit(&input, show, format, frames)?);
-        let prepare = move |_: &std::path::Path, output: &std::path::Path| {
+        let prepare = move |_: &Path, output: &Path| {
             let mut arguments = begin();
             arguments.extend(clip_input(&path));
             arguments.extend(["-vf".to_owned(), fitted, "-frames:v".to_owned(), frames.to_string()]);
@@ -200,7 +200,7 @@ impl FilmTools {
             paths.push(made.path.clone());
             stills.push(made);
         }
-        let prepare = move |_: &std::path::Path, output: &std::path::Path| {
+        let prepare = move |_: &Path, output: &Path| {
             let mut arguments = begin();
             for path in &paths {
                 arguments.extend(clip_input(path));
@@ -231,7 +231,7 @@ impl FilmTools {
         let over_there = over.clone();
         let quiet = ProgressSink::new(|_, _| ());
         let reporter = Reporter { cancel: cancel.clone(), progress: quiet };
-        let prepare = move |directory: &std::path::Path, output: &std::path::Path| {
+        let prepare = move |directory: &Path, output: &Path| {
             let path = directory.join(FRAMES);
             pipe::make(&path)?;
             std::thread::Builder::new().name("film".to_owned()).spawn(move || {
@@ -259,7 +259,7 @@ fn is_clip(input: &InputFile) -> bool {
 }
 
 /// A clip as an input: a file, and nothing of the network.
-fn clip_input(path: &std::path::Path) -> Vec<String> {
+fn clip_input(path: &Path) -> Vec<String> {
     let mut arguments = words("-protocol_whitelist file,pipe");
     arguments.extend(["-i".to_owned(), file(path)]);
     arguments
@@ -291,40 +291,48 @@ fn fit(
     ))
 }
 
-/// Refuses subtitles with a letter that no font has: it would be shown as a box.
-async fn check_letters(cues: &[BurntCue]) -> Result<(), GenerateError> {
-    let text: String = cues.iter().flat_map(|cue| &cue.lines).map(String::as_str).collect();
-    let looking = tokio::task::spawn_blocking(move || reel_draft::missing_letter(&text));
-    match looking.await.map_err(|panic| broken("looking for fonts", &panic.to_string()))? {
-        Some(letter) => Err(no_font(letter)),
-        None => Ok(()),
-    }
+/// Subtitles as a file, and their font.
+struct BurntSubtitles {
+    file: String,
+    font: Font,
 }
 
-/// The subtitles of a run of frames as a file; none where there is nothing to show.
-fn subtitle_file(cues: &[BurntCue], first_frame: u64, format: FilmFormat) -> Option<String> {
+/// The subtitles of a run of frames; none where there is nothing to show. A letter that no font has is refused, as it would be shown as a box.
+async fn burnt(
+    mut cues: Vec<BurntCue>,
+    first_frame: u64,
+    format: FilmFormat,
+) -> Result<Option<BurntSubtitles>, GenerateError> {
+    cues.retain(|cue| cue.first_frame + cue.frames > first_frame);
+    if cues.is_empty() {
+        return Ok(None);
+    }
+    let text: String = cues.iter().flat_map(|cue| &cue.lines).map(String::as_str).collect();
+    let looking = tokio::task::spawn_blocking(move || Fonts::of_the_system().covering(&text));
+    let found = looking.await.map_err(|panic| broken("looking for fonts", &panic.to_string()))?;
+    let font = found.map_err(no_font)?;
     let shown: Vec<Cue> = cues
-        .iter()
-        .filter_map(|cue| {
+        .into_iter()
+        .map(|cue| {
             let start = cue.first_frame.saturating_sub(first_frame);
-            let end = (cue.first_frame + cue.frames).checked_sub(first_frame).filter(|end| *end > 0)?;
+            let end = cue.first_frame + cue.frames - first_frame;
             let samples = samples_at(start, format.fps)..samples_at(end, format.fps);
-            Some(Cue { samples, lines: cue.lines.clone() })
+            Cue { samples, lines: cue.lines.iter().map(|line| font.drawable(line)).collect() }
         })
         .collect();
-    if shown.is_empty() {
-        return None;
-    }
-    let (width, height, font) = (format.width, format.height, reel_draft::FONT_FAMILY.to_owned());
-    Some(ass(&shown, &SubtitleStyle { width, height, font }))
+    let (width, height, family) = (format.width, format.height, font.family.clone());
+    let file = ass(&shown, &SubtitleStyle { width, height, font: family });
+    Ok(Some(BurntSubtitles { file, font }))
 }
 
 /// Writes the subtitles into the program's directory; returns the filter that draws them.
-fn write_subtitles(directory: &std::path::Path, subtitles: Option<&str>) -> io::Result<Vec<String>> {
-    let Some(subtitles) = subtitles else { return Ok(Vec::new()) };
-    let path: PathBuf = directory.join(SUBTITLES);
-    fs::write(path, subtitles)?;
-    // The directory is the one in which the program runs. Letters that the font lacks come from those of the machine.
-    fs::write(directory.join(FONT), reel_draft::font_file())?;
-    Ok(vec![format!("ass={SUBTITLES}:fontsdir=.")])
+fn write_subtitles(directory: &Path, subtitles: Option<&BurntSubtitles>) -> io::Result<Vec<String>> {
+    let Some(BurntSubtitles { file, font }) = subtitles else { return Ok(Vec::new()) };
+    fs::write(directory.join(SUBTITLES), file)?;
+    // Letters that the font lacks come from those of the machine.
+    let fonts = directory.join(FONTS);
+    fs::create_dir(&fonts)?;
+    font.put_into(&fonts)?;
+    // The directory is the one in which the program runs.
+    Ok(vec![format!("ass={SUBTITLES}:fontsdir={FONTS}")])
 }

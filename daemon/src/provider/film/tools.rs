@@ -9,6 +9,7 @@ use crate::{
     cache::{Body, NewArtifact, Shelver, Spools},
     chain::chain,
     domain::{CancelSignal, Class, Failure},
+    fonts::FontError,
     media::{self, Condition, Inspection},
     memory::{Budget, Holder},
     process::Limits,
@@ -166,10 +167,9 @@ pub(super) fn refused(message: String, hint: &str) -> GenerateError {
 }
 
 /// No font has a letter of the subtitles.
-pub(super) fn no_font(letter: char) -> GenerateError {
-    let message = format!("no font on this machine has the letter {letter:?} of the subtitles");
-    let hint = "apt install fonts-noto-core fonts-noto-cjk, or another font with it";
-    let mut failure = Failure::with_code(Class::Invalid, ErrorCode::InvalidParams, message, hint);
+pub(super) fn no_font(error: FontError) -> GenerateError {
+    let hint = format!("{}, or another font with it", FontError::INSTALL);
+    let mut failure = Failure::with_code(Class::Invalid, ErrorCode::InvalidParams, error.to_string(), hint);
     StoryMakeParams::NO_FONT.clone_into(&mut failure.error.code);
     GenerateError::Failed(failure)
 }

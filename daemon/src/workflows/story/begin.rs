@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{Setting, Story};
 use crate::{
     domain::Plan,
+    fonts::{FontError, Fonts},
     service::{OwnMedium, StorySpec},
     workflows::{
         doors::{Doors, Ended, params_of},
@@ -137,26 +138,20 @@ async fn check_font(spec: &StorySpec, mut setting: Setting) -> Result<Setting, S
         return Ok(setting);
     }
     let text = spec.project.shots.iter().map(reel_story::project::Shot::shown_text).collect::<String>();
-    let Some(letter) = missing_letter(text).await else { return Ok(setting) };
-    let message = format!("no font on this machine has the letter {letter:?} of the subtitles");
-    let hint = "apt install fonts-noto-core fonts-noto-cjk, or take \"burn\" out of the project's subtitles";
+    let looking = tokio::task::spawn_blocking(move || Fonts::of_the_system().covering(&text));
+    // A panic there leaves the subtitles to the steps, which look again.
+    let Ok(Err(error)) = looking.await else { return Ok(setting) };
+    let install = FontError::INSTALL;
     if !spec.params.allow_unburnt {
-        return Err(StoryError(task_error(StoryMakeParams::NO_FONT, message, hint, true)));
+        let hint = format!("{install}, or take \"burn\" out of the project's subtitles");
+        return Err(StoryError(task_error(StoryMakeParams::NO_FONT, error.to_string(), &hint, true)));
     }
     setting.burns_subtitles = false;
     setting.downgrades.push(Downgrade {
         code: StoryMakeParams::NO_FONT.to_owned(),
-        message: format!(
-            "subtitles are not in the pictures: {message} (apt install fonts-noto-core fonts-noto-cjk)"
-        ),
+        message: format!("subtitles are not in the pictures: {error} ({install})"),
     });
     Ok(setting)
-}
-
-/// The first letter that no font of this machine has.
-async fn missing_letter(text: String) -> Option<char> {
-    // A panic there leaves the subtitles to the steps, which look again.
-    tokio::task::spawn_blocking(move || reel_draft::missing_letter(&text)).await.ok().flatten()
 }
 
 /// How a task would run; none where nobody can do it.
