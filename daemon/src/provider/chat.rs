@@ -19,10 +19,10 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// What is kept of the beginning of a body for whoever must say what is wrong with it.
 const BEGINNING_BYTES: usize = 64 * 1024;
 
-/// What a model answered.
+/// What a model answered, as far as its service told it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChatAnswer {
-    /// The text.
+    /// The text that the model wrote.
     pub text: String,
     /// The calls of tools, as the service sends them.
     pub tool_calls: Vec<Value>,
@@ -34,7 +34,7 @@ pub struct ChatAnswer {
     pub usage: Option<Value>,
     /// What the service reports instead of an answer, or in the middle of it.
     pub error: Option<Value>,
-    /// Whether an answer began.
+    /// Whether the service began to answer, so that the call may have been paid.
     pub has_begun: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct ChatAnswer {
 pub struct CheckedText {
     /// The text of the answer.
     pub text: String,
-    /// What the text is.
+    /// The media type of the text.
     pub facts: Facts,
     /// How the text breaks its schema, if it does.
     pub violation: Option<String>,
@@ -81,15 +81,15 @@ pub struct ChatReader<'a> {
 enum Form {
     /// Only whitespace came so far.
     Unknown,
-    /// One JSON value.
+    /// The body is one JSON value, which is read when it is whole.
     Json(Vec<u8>),
-    /// Server-sent events.
+    /// The body is a stream of server-sent events, each of which is read when it is complete.
     Events { line: Vec<u8>, data: String, is_done: bool },
     /// Neither: what it says is in its beginning.
     Other,
 }
 
-/// What a body was.
+/// A body that was read to its end, or as far as it came.
 #[derive(Debug)]
 pub struct ChatBody {
     /// What is understood of it.
@@ -98,7 +98,7 @@ pub struct ChatBody {
     pub is_whole: bool,
     /// Whether more came than is read of an answer.
     pub is_too_large: bool,
-    /// Its first bytes.
+    /// The first bytes of the body, for an error that has to say what came.
     pub beginning: Vec<u8>,
 }
 

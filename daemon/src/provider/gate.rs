@@ -28,7 +28,7 @@ const LONG_UNREACHED: u32 = 4;
 /// Models whose pauses and circuits are remembered; past it those that are neither paused nor out of order are forgotten, then all.
 const MAX_MODELS: usize = 256;
 
-/// From the configuration.
+/// The limits of one provider, from the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateLimits {
     /// Attempts under way at once.
@@ -123,7 +123,7 @@ struct Attempt {
     is_answered: bool,
 }
 
-/// One provider's gate.
+/// The gate of one provider: it decides whether an attempt may begin now.
 #[derive(Debug)]
 pub struct Gate {
     limits: GateLimits,
@@ -143,7 +143,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// An open gate.
+    /// Returns a gate that lets attempts begin within these limits.
     pub const fn new(limits: GateLimits) -> Self {
         Self {
             limits,
@@ -157,7 +157,7 @@ impl Gate {
         }
     }
 
-    /// The limits in force.
+    /// Returns the limits that are in force now.
     pub const fn limits(&self) -> GateLimits {
         self.limits
     }

@@ -20,7 +20,7 @@ use crate::domain::{Class, Failure, Target};
 /// Calls that may wait; permits let far fewer through.
 const MAILBOX: usize = 1_024;
 
-/// The actor.
+/// The actor that owns the instances of the providers and their gates.
 #[derive(Debug)]
 pub struct ProviderGateway {
     instances: Vec<Instance>,
@@ -134,7 +134,7 @@ mod tests {
         provider::{GateLimits, Provider},
     };
 
-    /// Makes nothing, at once.
+    /// A provider for tests that succeeds at once and makes nothing.
     #[derive(Debug)]
     struct Idle;
 

@@ -40,15 +40,15 @@ const MOST_AT_ONCE: usize = 4;
 const BEGINNING_BYTES: u64 = 80;
 /// How long a picture waits for room in the memory budget.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How often it looks.
+/// The time between two tries to reserve that memory.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What a picture is.
+/// What was found out about a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
-    /// Such as `image/png`.
+    /// The media type, such as `image/png`.
     pub media_type: &'static str,
-    /// Such as `png`.
+    /// The extension of a file of this type, such as `png`.
     pub extension: &'static str,
     /// Pixels; None where nothing here reads the format.
     pub width: Option<u32>,
@@ -71,7 +71,7 @@ impl Inspected {
     }
 }
 
-/// Why it is none.
+/// Why a file is not kept as a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// The bytes are a text, nothing, or a part of a picture.
@@ -80,15 +80,15 @@ pub enum InspectError {
     /// Its sides are longer than any service makes.
     #[error("the picture says that it is {width}×{height}")]
     TooLarge {
-        /// Pixels.
+        /// The number of pixels in this direction that the file declares.
         width: u32,
-        /// Pixels.
+        /// The number of pixels in this direction that the file declares.
         height: u32,
     },
     /// The memory budget had no room for its pixels.
     #[error("the picture could not be checked: {0}")]
     OverMemory(OverBudget),
-    /// The decoder panicked.
+    /// The decoder panicked, which ends neither the daemon nor another task.
     #[error("the picture could not be checked: the decoder failed")]
     Decoder,
 }
@@ -101,7 +101,7 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Within this budget.
+    /// Returns an inspector whose decoders reserve their memory in this budget.
     pub fn new(budget: Budget) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { budget, turns: Arc::new(Semaphore::new(cores.min(MOST_AT_ONCE))) }

@@ -31,12 +31,12 @@ use crate::{
 /// The program that speaks where nothing is configured, its definition, and the name of its provider.
 const ESPEAK: &str = "espeak-ng";
 
-/// One configured instance.
+/// One configured instance of a kind, and what the gateway has to know of it.
 #[derive(Debug, Clone)]
 pub struct Instance {
-    /// As selection and cache keys see it.
+    /// What the selection of a provider and cache keys depend on.
     pub profile: ProviderProfile,
-    /// What its gate lets through.
+    /// The limits of its gate.
     pub limits: GateLimits,
     /// Where people find the service; None where nothing is reached.
     pub address: Option<String>,

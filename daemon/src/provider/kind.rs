@@ -55,7 +55,7 @@ pub trait Kind: KindSection {
 
 /// A configured instance at work. The gateway hands it one call after the other without waiting for their ends.
 pub trait Provider: fmt::Debug + Send + Sync {
-    /// Carries out one attempt.
+    /// Carries out one attempt, from its permit to its result.
     fn generate(self: Arc<Self>, call: Generate)
     -> LocalBoxFuture<'static, Result<Generated, GenerateError>>;
 
@@ -81,7 +81,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
 /// The voices of an instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VoiceList {
-    /// The voices.
+    /// The voices that a request may name.
     pub voices: Vec<VoiceInfo>,
     /// What a person should know about the list, or why it is empty.
     pub note: Option<String>,
@@ -101,7 +101,7 @@ pub struct Equipment {
     pub http: Http,
     /// How long a result that an answer only names is tried to be fetched.
     pub patience: Duration,
-    /// Where bodies arrive.
+    /// Where the bodies of answers are written while they arrive.
     pub spools: Spools,
     /// Writes artifacts on the thread that made them.
     pub shelver: Shelver,
@@ -109,9 +109,9 @@ pub struct Equipment {
     pub inspector: Inspector,
     /// The remote jobs that tasks of ours know.
     pub known_jobs: KnownJobs,
-    /// Runs programs.
+    /// Runs the programs of the kind `command`.
     pub commands: CommandRunner,
-    /// The memory budget.
+    /// The memory budget in which everything that an attempt holds is reserved.
     pub budget: Budget,
 }
 

@@ -20,17 +20,17 @@ use crate::{
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Generated, GenerateError>")]
 pub struct Generate {
-    /// The instance's name.
+    /// The name of the provider's instance.
     pub provider: String,
-    /// What.
+    /// What the provider shall make.
     pub request: ServiceRequest,
     /// What the provider holds of an earlier attempt, to be asked for first.
     pub job: Option<Arc<RemoteJob>>,
     /// Given back when the call is really over.
     pub permit: Option<Permit>,
-    /// Whether to stop.
+    /// Says when the attempt shall stop.
     pub cancel: CancelSignal,
-    /// Where to report.
+    /// Where the attempt reports how far it is.
     pub progress: ProgressSink,
     /// Where to say what the provider holds.
     pub jobs: JobSink,
@@ -39,7 +39,7 @@ pub struct Generate {
 /// What a call has made.
 #[derive(Debug)]
 pub struct Generated {
-    /// The pictures.
+    /// The files that were made, of any media type.
     pub pictures: Fresh,
     /// What is to be said about them.
     pub notes: Vec<TaskNote>,
@@ -58,7 +58,7 @@ impl From<Fresh> for Generated {
 pub enum GenerateError {
     /// It was told to stop.
     Stopped,
-    /// It failed.
+    /// The attempt failed, and nothing was made.
     Failed(Failure),
     /// It made something that is not what was asked for. It may have been paid, so it is kept with the task, which fails.
     Flawed(Box<Generated>, TaskError),
@@ -83,7 +83,7 @@ pub struct ListVoices(pub Option<String>);
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<PlannedRequest>")]
 pub struct PreviewRequests {
-    /// The instance's name.
+    /// The name of the provider's instance.
     pub provider: String,
     /// What it would be asked.
     pub request: ServiceRequest,

@@ -21,11 +21,11 @@ use crate::{
 /// A request to make pictures, speech or a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
-    /// Behind the provider's address.
+    /// The path behind the provider's address.
     pub path: &'static str,
     /// What the body is, such as `application/json`.
     pub content_type: String,
-    /// The body.
+    /// The bytes of the body.
     pub body: Vec<u8>,
 }
 
@@ -45,25 +45,25 @@ impl Submission {
 /// A picture that a service is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputPicture {
-    /// Such as `image/png`.
+    /// The media type, such as `image/png`.
     pub media_type: String,
     /// The extension of a file of that type, such as `png`.
     pub extension: String,
-    /// The file.
+    /// The bytes of the file.
     pub bytes: Vec<u8>,
 }
 
 /// Where a picture of an answer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// In the answer itself.
+    /// The picture is in the answer itself.
     Inside {
         /// Its number among the pictures of the answer.
         number: usize,
         /// Where it lies as well; some servers write an empty text beside it.
         or_at: Option<Url>,
     },
-    /// It lies there.
+    /// The picture is at this address.
     At(Url),
 }
 
@@ -80,13 +80,13 @@ impl Item {
 /// Why there is no picture, as the service says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What kind.
+    /// The class of the refusal, which decides what is done next.
     pub class: Class,
     /// The service's own words, or what can be told without them. They may be long, and repeat the key.
     pub message: String,
 }
 
-/// One kind of service.
+/// What one kind of service says on the wire, as pure functions.
 pub trait Wire: Send + Sync + std::fmt::Debug {
     /// The request for some pictures.
     fn submission(&self, request: &ImageRequest, model: Option<&str>, settings: &Settings) -> Submission;

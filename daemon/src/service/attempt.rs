@@ -20,7 +20,7 @@ use crate::{
 pub struct ServiceParts {
     /// Has a provider make something.
     pub generate: Recipient<Generate>,
-    /// Keeps what was made.
+    /// The cache, which keeps what was made.
     pub keep: Recipient<KeepMade>,
     /// Finds what a task starts from.
     pub find_input: Recipient<FindInput>,

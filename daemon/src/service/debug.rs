@@ -69,25 +69,25 @@ fn default_code() -> String {
     "debug_failure".to_owned()
 }
 
-/// A checked call.
+/// A call of the service `debug` whose params hold.
 #[derive(Debug, Clone)]
 enum Call {
-    /// Ends at once.
+    /// The call ends at once.
     Noop,
-    /// Ends after a while.
+    /// The call ends after this time.
     Sleep(Duration),
-    /// Fails.
+    /// The call fails.
     Fail {
-        /// The error's code.
+        /// The code of the error.
         code: String,
         /// Whether it is worth another attempt.
         is_retryable: bool,
     },
-    /// Reports progress.
+    /// The call reports its progress.
     Progress {
-        /// How many reports.
+        /// The number of reports.
         steps: u64,
-        /// Over how long.
+        /// The time from the first report to the last.
         span: Duration,
     },
 }
@@ -130,7 +130,7 @@ fn check(method: &str, params: &JsonText) -> Result<Call, BadParams> {
     }
 }
 
-/// Carries a call out.
+/// Carries out a call until it ends or is cancelled.
 async fn run(call: Call, mut cancel: CancelSignal, progress: ProgressSink) -> RunEnd {
     let work = async {
         match call {

@@ -19,7 +19,7 @@ use crate::{
     nearest::nearest,
 };
 
-/// Pictures of one request.
+/// How many pictures one request may ask for.
 const COUNTS: RangeInclusive<u32> = 1..=16;
 
 /// Pictures that one request may start from.

@@ -24,7 +24,7 @@ impl KeyText {
         *blake3::hash(&self.0).as_bytes()
     }
 
-    /// Adds bytes.
+    /// Adds a field whose value is bytes.
     pub fn bytes(&mut self, name: &str, value: &[u8]) {
         self.0.extend_from_slice(&(name.len() as u64).to_le_bytes());
         self.0.extend_from_slice(name.as_bytes());

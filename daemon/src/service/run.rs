@@ -22,17 +22,17 @@ pub trait RunTasks: fmt::Debug + Send + Sync {
 /// One attempt of a task.
 #[derive(Debug)]
 pub struct RunTask {
-    /// The task's number.
+    /// The number of the task.
     pub task: TaskId,
     /// The client that submitted it.
     pub client: Arc<str>,
-    /// Its priority.
+    /// The priority of the task.
     pub priority: i8,
     /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
-    /// As planned.
+    /// The params as the planner completed them.
     pub params: JsonText,
-    /// The provider to use.
+    /// The provider that is asked in this attempt.
     pub provider: Option<Candidate>,
     /// What that provider holds of an earlier attempt, to be asked for first.
     pub job: Option<Arc<RemoteJob>>,
@@ -40,9 +40,9 @@ pub struct RunTask {
     pub permit: Option<Permit>,
     /// How it uses the cache.
     pub cache: CacheMode,
-    /// Whether to stop.
+    /// Says when the attempt shall stop.
     pub cancel: CancelSignal,
-    /// Where to report.
+    /// Where the attempt reports how far it is.
     pub progress: ProgressSink,
     /// Where to say what the provider holds.
     pub jobs: JobSink,
@@ -53,7 +53,7 @@ pub struct RunTask {
 /// What a task's error is, and what follows, where its results could not be journaled.
 pub type Lost = fn(StoreError) -> (TaskError, Again);
 
-/// How an attempt ended.
+/// How an attempt at a task ended.
 #[derive(Debug)]
 pub enum RunEnd {
     /// It is done, and has nothing to show.

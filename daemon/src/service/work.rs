@@ -12,12 +12,12 @@ use crate::{
     nearest::nearest,
 };
 
-/// One service.
+/// What is the same for every service: its name, its methods, and whether params hold.
 pub(super) trait Service: fmt::Debug + Sync {
     /// The part of a task's kind before the dot.
     fn name(&self) -> &'static str;
 
-    /// What follows the dot.
+    /// The names of the methods: what follows the dot in a kind.
     fn methods(&self) -> &'static [&'static str];
 
     /// The service whose providers carry its requests out, and whose models they use.
@@ -77,18 +77,18 @@ pub(super) trait ProviderWork: Send + Sync {
 
 /// A request that needs no provider.
 pub(super) trait LocalWork: Send {
-    /// Carries it out.
+    /// Carries out the work in the daemon itself.
     fn run(self: Box<Self>, cancel: CancelSignal, progress: ProgressSink) -> LocalBoxFuture<'static, RunEnd>;
 }
 
 /// Why a request does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadParams {
-    /// The stable code.
+    /// The stable code of the error.
     pub code: ErrorCode,
-    /// What is wrong.
+    /// What is wrong, for a person.
     pub message: String,
-    /// What to do next.
+    /// What a person can do next.
     pub hint: Option<String>,
 }
 

@@ -56,7 +56,7 @@ const CLASSES: &[(&str, Class)] = &[
 pub enum Verified {
     /// It follows the program's documentation.
     Documented,
-    /// It was run.
+    /// The definition was run with the real program.
     Run,
     /// A person wrote it in the configuration.
     Own,
@@ -67,11 +67,11 @@ pub enum Verified {
 pub struct VoiceList {
     /// The arguments of the program that lists its voices.
     pub arguments: Vec<String>,
-    /// How the list reads.
+    /// The format of the list that the program prints.
     pub format: VoiceFormat,
 }
 
-/// A definition that holds.
+/// A definition whose settings were checked and hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandDefinition {
     /// What the program makes, for a person.
@@ -80,7 +80,7 @@ pub struct CommandDefinition {
     pub source: Option<String>,
     /// The day of the last comparison with that page.
     pub checked_on: Option<String>,
-    /// Whether it was run.
+    /// Whether the definition was run with the real program.
     pub verified: Verified,
     /// How the program is installed.
     pub install: Option<String>,

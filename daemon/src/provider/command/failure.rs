@@ -21,7 +21,7 @@ const MOST_WORDS: usize = 600;
 pub(super) struct Failures<'a> {
     /// The provider's name, which is that of its section.
     pub provider: &'a str,
-    /// What is run.
+    /// The definition of the program that was run.
     pub definition: &'a CommandDefinition,
 }
 
@@ -31,7 +31,7 @@ impl Failures<'_> {
         if self.definition.is_paid { Class::Ambiguous } else { Class::Unknown }
     }
 
-    /// No executable file.
+    /// The error of a program for which there is no executable file.
     #[expect(clippy::unused_self, reason = "all failures are made in one way")]
     pub(super) fn not_installed(&self, error: &NotInstalled) -> Failure {
         let hint = format!("{}; then retry", error.hint());

@@ -10,7 +10,7 @@ const WORDS_PER_MINUTE: f64 = 175.0;
 /// What may stand between braces in an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Placeholder {
-    /// The text to speak.
+    /// The text that a program shall speak.
     Text,
     /// The path of a file that holds the text or the prompt.
     TextFile,
@@ -44,13 +44,13 @@ pub enum Placeholder {
     Height,
     /// The seed of the request, or the one that is chosen for it.
     Seed,
-    /// Steps of a sampler.
+    /// The number of steps that a sampler takes.
     Steps,
     /// How closely the prompt is followed.
     Guidance,
     /// How far an input picture is changed, from 0 to 1.
     Strength,
-    /// Seconds of a clip.
+    /// The length of a clip, in seconds.
     Duration,
     /// Frames a second of a clip.
     Fps,
@@ -111,7 +111,7 @@ impl Placeholder {
         Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(placeholder, ..)| *placeholder)
     }
 
-    /// Its name.
+    /// Returns the name that stands between braces in an argument.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(known, ..)| *known == self).map_or("", |(_, name, _)| name)
     }
@@ -132,14 +132,14 @@ impl Placeholder {
 pub struct Values(BTreeMap<Placeholder, String>);
 
 impl Values {
-    /// Sets a value.
+    /// Sets the value of a placeholder, and replaces an earlier one.
     #[must_use]
     pub fn with(mut self, placeholder: Placeholder, value: impl Into<String>) -> Self {
         self.set(placeholder, value);
         self
     }
 
-    /// Sets a value.
+    /// Sets the value of a placeholder, and replaces an earlier one.
     pub fn set(&mut self, placeholder: Placeholder, value: impl Into<String>) {
         self.0.insert(placeholder, value.into());
     }

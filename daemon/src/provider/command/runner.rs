@@ -61,9 +61,9 @@ pub struct CommandRunner {
 /// A file that a program made. It is removed when this is dropped.
 #[derive(Debug)]
 pub struct Made {
-    /// The file.
+    /// The path of the file that the program wrote.
     pub path: PathBuf,
-    /// Its size.
+    /// The size of the file, in bytes.
     pub size_bytes: u64,
     /// The directory that holds the file.
     _directory: Arc<RunDirectory>,

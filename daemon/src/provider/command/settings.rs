@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::template::TemplateItem;
 
-/// One layer of settings.
+/// One layer of settings: those of a shipped definition, or those of a section that override them.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommandSettings {
@@ -23,7 +23,7 @@ pub struct CommandSettings {
     pub install: Option<String>,
     /// What can be asked for: `voice`, `image`, `video`.
     pub services: Option<Vec<String>>,
-    /// `free` or `paid`.
+    /// Whether running the program twice may pay twice: `free` or `paid`.
     pub billing: Option<String>,
     /// A name that is looked up on the `PATH`, or an absolute path.
     pub program: Option<String>,

@@ -3,7 +3,7 @@
 use super::settings::CommandSettings;
 use crate::nearest::nearest;
 
-/// Their names and files.
+/// The name of each shipped definition, and the text of its file.
 const SHIPPED: &[(&str, &str)] = &[
     ("edge-tts", include_str!("../definitions/edge-tts.toml")),
     ("espeak-ng", include_str!("../definitions/espeak-ng.toml")),
@@ -17,7 +17,7 @@ pub enum NoDefinition {
     /// The daemon brings none of that name.
     #[error("no definition of that name{}; there are {}", nearest.map_or_else(String::new, |near| format!(" (did you mean {near}?)")), names().join(", "))]
     Unknown {
-        /// The most similar name.
+        /// The name of a definition that is most similar to the mistyped one.
         nearest: Option<&'static str>,
     },
     /// The file that was built in does not parse; a test keeps this from ever happening.

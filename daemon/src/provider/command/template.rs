@@ -18,7 +18,7 @@ const MAX_ARGUMENTS_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum TemplateItem {
-    /// An argument.
+    /// One argument of the program.
     One(String),
     /// An optional group of arguments.
     Group(Vec<String>),
@@ -32,7 +32,7 @@ pub enum TemplateError {
     Unknown {
         /// The name between the braces.
         name: String,
-        /// The most similar name.
+        /// The name of a placeholder that is most similar to the mistyped one.
         nearest: Option<&'static str>,
     },
     /// A brace without its partner.
@@ -62,7 +62,7 @@ pub enum FillError {
     /// The system takes no argument that is this long.
     #[error("an argument of {bytes} bytes is longer than the {most_bytes} bytes that the system takes")]
     TooLong {
-        /// How long it is.
+        /// The length of the argument, in bytes.
         bytes: usize,
         /// The longest that the system takes.
         most_bytes: usize,
@@ -80,7 +80,7 @@ enum Piece {
 }
 
 impl Argument {
-    /// Parses one argument.
+    /// Parses the text of one argument and the placeholders in it.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -111,7 +111,7 @@ impl Argument {
         Ok(Self(pieces))
     }
 
-    /// The placeholders in it.
+    /// Returns each placeholder that occurs.
     pub fn placeholders(&self) -> impl Iterator<Item = Placeholder> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Value(placeholder) => Some(*placeholder),
@@ -181,7 +181,7 @@ impl Template {
         items.iter().map(parse_item).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The placeholders in it.
+    /// Returns each placeholder that occurs.
     pub fn placeholders(&self) -> BTreeSet<Placeholder> {
         let arguments = self.0.iter().flat_map(|part| match part {
             Part::One(argument) => std::slice::from_ref(argument),

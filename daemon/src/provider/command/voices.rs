@@ -7,9 +7,9 @@ use crate::nearest::nearest;
 /// How a list of voices reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VoiceFormat {
-    /// `espeak-ng --voices`.
+    /// The table that `espeak-ng --voices` prints.
     EspeakNg,
-    /// `edge-tts --list-voices`.
+    /// The table that `edge-tts --list-voices` prints.
     EdgeTts,
 }
 
@@ -41,7 +41,7 @@ impl VoiceFormat {
     }
 }
 
-/// One voice.
+/// One voice that a program lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Voice {
     /// The name by which the program takes it.
@@ -105,7 +105,7 @@ pub enum NoVoice {
     Unknown {
         /// As it was asked for.
         name: String,
-        /// The most similar one.
+        /// The name of the voice that is most similar to the mistyped one.
         nearest: Option<String>,
     },
     /// No voice speaks that language.
@@ -153,7 +153,7 @@ pub fn for_language(
     found.map(|voice| voice.id.clone()).ok_or_else(|| NoVoice::Language(language.to_owned()))
 }
 
-/// `zh-Hans` of `zh-Hans-CN`.
+/// Returns a language tag without its last part: `zh-Hans` of `zh-Hans-CN`.
 fn shorter_tag<'a>(tag: &&'a str) -> Option<&'a str> {
     tag.rsplit_once('-').map(|(start, _)| start)
 }

@@ -24,9 +24,9 @@ const LONGEST_FLOOR: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct ModelGate {
     paused_until: Option<Instant>,
-    /// In a row.
+    /// How many answers in a row said that the model was asked too often.
     limited: u32,
-    /// In a row.
+    /// How many answers in a row were failures of the service.
     failures: u32,
     /// How often the circuit opened since the last answer.
     openings: u32,

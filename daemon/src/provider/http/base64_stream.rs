@@ -24,11 +24,11 @@ pub struct NotBase64;
 /// How the text is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Not decided yet: too few characters came.
+    /// Too few characters came to decide.
     Undecided,
-    /// As base64.
+    /// The text is base64, which is decoded.
     Base64,
-    /// Not at all: the text is the picture.
+    /// The text is not decoded, as it is the picture itself.
     Plain,
     /// As a part of a URL, in which `%3C` is one byte.
     Percent,

@@ -75,7 +75,7 @@ pub struct BodyLimits {
     pub in_memory: usize,
     /// Pictures that are kept; more are passed over, and counted.
     pub pictures: usize,
-    /// Bytes of one picture.
+    /// The most bytes of one picture.
     pub picture_bytes: u64,
 }
 
@@ -89,7 +89,7 @@ pub enum BodyFault {
     TooLarge,
     /// What should be base64 is not.
     NotBase64,
-    /// Our disk.
+    /// The body could not be written to our disk.
     Disk(io::Error),
 }
 
@@ -105,7 +105,7 @@ impl From<io::Error> for BodyFault {
     }
 }
 
-/// A body, taken apart.
+/// What a body held: its pictures, and all other values as a document.
 #[derive(Debug)]
 pub struct Answer {
     /// What it holds besides its pictures.

@@ -29,20 +29,20 @@ use super::{
 /// Most response headers; hyper's own limit is 100, and an answer that passes it is lost though it was paid. Their bytes are bounded by
 /// hyper's read buffer, which holds 400 KiB.
 const MAX_HEADERS: usize = 2_000;
-/// From `[http]`.
+/// The limits of the section `[http]` of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpLimits {
     /// Idle connections that are kept for one host.
     pub per_host: usize,
     /// How long an idle connection is kept for requests without a body.
     pub keep_alive: Duration,
-    /// To connect.
+    /// How long making a connection may take.
     pub connect: Duration,
     /// From the request to the first byte of the answer.
     pub first_byte: Duration,
     /// Between two pieces of the answer.
     pub read: Duration,
-    /// For all of it.
+    /// How long a whole exchange may take, from the request to the last byte.
     pub total: Duration,
 }
 

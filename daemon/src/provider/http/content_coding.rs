@@ -20,7 +20,7 @@ const SHOWN_CHARS: usize = 60;
 /// How a body is compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ContentCoding {
-    /// It is not compressed.
+    /// The body is not compressed.
     None,
     /// It is compressed in a way that is understood here.
     Known(Compression),
@@ -31,7 +31,7 @@ pub(super) enum ContentCoding {
 /// The ways of compressing that are understood here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
-    /// `gzip` (RFC 1952).
+    /// The body is in the format `gzip` (RFC 1952).
     Gzip,
     /// `deflate`: zlib (RFC 1950), or the bare stream within it (RFC 1951), which some servers send under this name.
     Deflate,

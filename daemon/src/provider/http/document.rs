@@ -10,15 +10,15 @@ pub const BEGINNING_BYTES: usize = 2 * 1024;
 pub enum Node {
     /// `null`, and words that are no JSON, such as `NaN`.
     Null,
-    /// `true` or `false`.
+    /// The value is `true` or `false`.
     Flag(bool),
-    /// A number.
+    /// The value is a number.
     Number(f64),
-    /// A text.
+    /// The value is a text.
     Text(String),
     /// A text that is a picture, and went elsewhere while it arrived; its number among those of the answer.
     Picture(usize),
-    /// A list.
+    /// The value is a list.
     List(Vec<Node>),
     /// An object, with every field that came: names may repeat.
     Map(Vec<(String, Node)>),

@@ -21,7 +21,7 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// An answer whose head has come.
 #[derive(Debug)]
 pub struct Exchange {
-    /// The head.
+    /// The head of the answer, through which the body is read.
     pub response: Response,
     pub(super) body: BodyPatience,
 }
@@ -31,7 +31,7 @@ pub struct Exchange {
 pub(super) struct BodyPatience {
     /// Longest time between two pieces.
     pub read: Duration,
-    /// For the whole exchange.
+    /// How long the whole exchange may take.
     pub exchange: Patience,
 }
 

@@ -22,7 +22,7 @@ pub struct Patience {
 /// Which limit a wait ran into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {
-    /// That of this wait.
+    /// The time of this one wait is over.
     Wait,
     /// That of the whole exchange.
     Exchange,

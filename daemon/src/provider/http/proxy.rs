@@ -39,7 +39,7 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Those of this process.
+    /// Reads the proxies from the environment of this process.
     pub fn of_process() -> Self {
         Self::new(|name| std::env::var(name).ok())
     }

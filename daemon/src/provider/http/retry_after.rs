@@ -34,7 +34,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     wait.map(|wait| wait.min(LONGEST))
 }
 
-/// What `x-should-retry` says.
+/// Returns what the header `x-should-retry` says, if it is there.
 pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
     headers.get("x-should-retry")?.to_str().ok()?.trim().parse().ok()
 }

@@ -20,7 +20,7 @@ use crate::near::is_near;
 /// the proxy.
 const NEAR_LOOKUP: Duration = Duration::from_secs(2);
 
-/// How a request goes.
+/// The way that a request takes to its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Which addresses its connection may be made to, where it is made directly.
@@ -29,7 +29,7 @@ pub struct Route {
     pub proxy: Option<Proxy>,
 }
 
-/// Chooses routes.
+/// Chooses the route of each request.
 #[derive(Debug)]
 pub struct Router {
     proxies: Proxies,

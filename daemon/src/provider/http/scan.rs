@@ -23,9 +23,9 @@ const SNIFFED: usize = 64;
 
 /// Takes pictures, one after another, with JSON's escapes taken out.
 pub trait PictureSink {
-    /// A picture begins.
+    /// Is told that the text of a picture begins.
     fn begin(&mut self);
-    /// A part of it.
+    /// Is given the next part of that text.
     fn piece(&mut self, text: &[u8]);
     /// It came to its end; its number, if it is kept.
     fn end(&mut self) -> Option<usize>;
@@ -49,7 +49,7 @@ pub struct Scanner {
 
 #[derive(Debug)]
 enum State {
-    /// Between values.
+    /// The scanner is between two values.
     Between,
     /// In a word without quotes, with its beginning.
     Word(Vec<u8>),

@@ -9,7 +9,7 @@ use super::proxy::Proxy;
 /// Why a request was not sent. Prints the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreached {
-    /// What happened.
+    /// What happened, for a person.
     pub reason: String,
     /// What to do about it, where that can be told.
     pub remedy: Option<String>,

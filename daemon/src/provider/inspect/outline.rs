@@ -29,22 +29,22 @@ const WEBP_TABLES: u64 = 540;
 /// What the first bytes of a file say it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// PNG.
+    /// The file is a PNG.
     Png,
-    /// JPEG.
+    /// The file is a JPEG.
     Jpeg,
-    /// WebP.
+    /// The file is a WebP.
     WebP,
 }
 
 /// What a picture says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outline {
-    /// By its first bytes.
+    /// The format that the first bytes tell.
     pub format: Format,
-    /// Pixels.
+    /// The number of pixels in this direction that the header declares.
     pub width: u32,
-    /// Pixels.
+    /// The number of pixels in this direction that the header declares.
     pub height: u32,
     /// The file goes on to what ends a picture of its format.
     pub is_whole: bool,

@@ -20,7 +20,7 @@ use crate::domain::{JobFields, VideoRequest};
 /// A request at the provider's own address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRequest {
-    /// The method.
+    /// The method of HTTP.
     pub method: Method,
     /// The segments behind the provider's address, not yet encoded.
     pub path: Vec<String>,
@@ -37,7 +37,7 @@ impl JobRequest {
     }
 }
 
-/// How a job stands.
+/// What the service says about a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobState {
     /// It waits for its turn, or is being carried out.
@@ -47,7 +47,7 @@ pub enum JobState {
         /// What the service does now, such as `queued`.
         doing: String,
     },
-    /// Its result is there.
+    /// The job is done, and its result can be fetched.
     Done {
         /// Where the file is, where the answer says so; else [`JobWire::result`] is asked for it.
         url: Option<String>,
@@ -61,7 +61,7 @@ pub enum JobState {
 /// A job that was submitted, and of which nobody knows whether the service has it.
 #[derive(Debug, Clone, Copy)]
 pub struct Sought<'a> {
-    /// What was asked for.
+    /// The request that the lost submission carried.
     pub request: &'a VideoRequest,
     /// The model that was sent.
     pub model: Option<&'a str>,

@@ -59,7 +59,7 @@ const IMAGE_PARAMS: &[(&str, Placeholder)] = &[
     ("mask", Placeholder::Mask),
 ];
 
-/// The kind `command`.
+/// The kind `command`, whose instances run a program on this machine.
 #[derive(Debug)]
 pub struct Command;
 
@@ -215,7 +215,7 @@ fn warnings(definition: &CommandDefinition) -> Vec<String> {
     warnings
 }
 
-/// A configured program.
+/// A provider that runs the program of its definition.
 #[derive(Debug)]
 struct CommandProvider {
     config: ProviderConfig,

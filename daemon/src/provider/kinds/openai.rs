@@ -48,7 +48,7 @@ const MOST_DOLLARS: f64 = 10_000.0;
 /// Most previews of one picture (openai-openapi, `PartialImages`).
 const MAX_PARTIAL_IMAGES: u32 = 3;
 
-/// The kind `openai`.
+/// The kind `openai`, whose instances speak the API of `OpenAI`.
 #[derive(Debug)]
 pub struct Openai;
 

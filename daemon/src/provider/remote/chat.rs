@@ -47,7 +47,7 @@ struct Head<'a> {
 }
 
 impl RemoteProvider {
-    /// Has a model answer.
+    /// Has a model answer one conversation.
     pub(super) async fn chat(
         &self,
         params: &ChatParams,

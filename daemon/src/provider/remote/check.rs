@@ -21,7 +21,7 @@ const WRONG_KEY: &str = "reel-asks-with-a-wrong-key";
 /// How long a check may take in all, with its two requests: a person waits for it.
 const CHECK: Duration = Duration::from_secs(30);
 
-/// What came of asking.
+/// What the service answered to the request that costs nothing.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,

@@ -27,9 +27,9 @@ pub(super) enum ConvertError {
     /// Its sides are too long.
     #[error("it has {width}×{height} pixels, and {MAX_SIDE} a side are the most")]
     TooLarge {
-        /// Pixels.
+        /// The number of pixels in this direction that the file declares.
         width: u32,
-        /// Pixels.
+        /// The number of pixels in this direction that the file declares.
         height: u32,
     },
     /// The memory budget has no room for its pixels.

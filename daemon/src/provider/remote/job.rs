@@ -52,7 +52,7 @@ struct Ticket {
 
 /// How following a job ended.
 enum Followed {
-    /// Its file is here.
+    /// The job is done and its file was fetched.
     Delivered(Box<Generated>),
     /// The service does not have it any more, and it may be submitted again.
     Gone,
@@ -266,10 +266,10 @@ impl RemoteProvider {
 
 /// What follows from a poll.
 enum Taken {
-    /// The job is over.
+    /// The job is over, well or not.
     Over(Followed),
     /// It goes on; when to ask again, where the service says so.
     Wait(Option<Duration>),
-    /// The poll told nothing.
+    /// The poll did not tell how the job stands.
     Untold { reason: String, wait: Option<Duration>, is_refusal: bool },
 }

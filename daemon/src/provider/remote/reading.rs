@@ -35,16 +35,16 @@ pub(super) struct Reading {
     pub spools: Spools,
     pub inspector: Inspector,
     pub shelver: Shelver,
-    /// Where previews are told.
+    /// Where the previews of a picture are told.
     pub progress: ProgressSink,
-    /// The provider's name.
+    /// The name of the provider, for what is told about a preview.
     pub name: String,
 }
 
 /// A picture of an answer, and what was seen of it if it was looked at.
 pub(super) type Text = (Result<Spooled, BodyFault>, Look);
 
-/// What came.
+/// What an answer held once it was read.
 pub(super) enum Came {
     /// All that it names, and that is kept or could not be.
     Whole {
@@ -64,9 +64,9 @@ pub(super) enum Came {
 pub(super) struct Parts {
     /// The pictures that it holds or names.
     pub items: Vec<Item>,
-    /// Those that it holds.
+    /// The pictures that the answer holds, each until it is taken.
     pub pictures: Vec<Option<Text>>,
-    /// What else it says.
+    /// What the answer says besides its pictures.
     pub document: Document,
     /// Why it is not whole, if it is not.
     pub cut: Option<String>,

@@ -13,9 +13,9 @@ use crate::{
 /// What an attempt reports to.
 #[derive(Clone, Copy)]
 pub(super) struct Sinks<'a> {
-    /// How far it is.
+    /// Where the attempt reports how far it is.
     pub progress: &'a ProgressSink,
-    /// What the provider holds.
+    /// Where the attempt journals what the provider holds for it.
     pub jobs: &'a JobSink,
 }
 

@@ -27,9 +27,9 @@ enum Came {
     Cut(String),
     /// A text, of which this is the beginning.
     Text(Vec<u8>),
-    /// A file.
+    /// A file came whole, and was looked at.
     File(Spooled, Inspection),
-    /// Nothing.
+    /// The answer has no body.
     Empty,
 }
 
@@ -42,7 +42,7 @@ struct Spoken {
 }
 
 impl RemoteProvider {
-    /// Has a text spoken.
+    /// Has the service speak one text.
     pub(super) async fn speak(
         &self,
         params: &SpeechParams,

@@ -2,12 +2,12 @@
 
 use reel_protocol::methods::StyleInfo;
 
-/// One style.
+/// A style of pictures that a request may name.
 #[derive(Debug)]
 pub struct Style {
-    /// The name for `style`.
+    /// The name that the param `style` takes.
     pub name: &'static str,
-    /// What it looks like.
+    /// What pictures of this style look like, for a person.
     pub summary: &'static str,
     /// Added to the prompt for providers that read text.
     pub prompt_suffix: &'static str,

@@ -27,7 +27,7 @@ impl PictureSink for Pictures {
     }
 }
 
-/// Keeps nothing.
+/// A sink that keeps no picture.
 struct Nobody;
 
 impl PictureSink for Nobody {

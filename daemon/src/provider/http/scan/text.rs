@@ -12,7 +12,7 @@ pub(super) struct Text {
     pub quote: Option<u8>,
     /// What is kept of it, or waits for a decision.
     pub bytes: Vec<u8>,
-    /// What becomes of it.
+    /// Whether the text is a picture, kept, or passed over.
     pub kind: Kind,
     /// Where in an escape the next byte is.
     pub escape: Escape,
@@ -23,34 +23,34 @@ pub(super) struct Text {
 /// What becomes of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Too little of it came to tell.
+    /// Too little of the text came to tell what it is.
     Undecided,
-    /// It is part of the tree.
+    /// The text is kept as a value of the tree.
     Kept,
-    /// Longer than what is left of the room for texts.
+    /// The text is longer than what is left of the room for texts, and is not kept.
     Dropped,
-    /// It goes to the sink.
+    /// The text is a picture, which goes to the sink.
     Picture,
 }
 
 /// Where in an escape the next byte is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Escape {
-    /// In none.
+    /// The next character is in no escape.
     No,
-    /// Behind its backslash.
+    /// The next character follows a backslash.
     Backslash,
     /// In the digits of `\u`.
     Unicode {
-        /// Those that came.
+        /// The number of digits that came so far.
         digits: u32,
-        /// Their value.
+        /// The value of these digits.
         value: u32,
     },
 }
 
 impl Text {
-    /// An empty text.
+    /// Returns an empty text that ends with this quote, or without one where it is not quoted.
     pub const fn new(quote: Option<u8>) -> Self {
         Self { quote, bytes: Vec::new(), kind: Kind::Undecided, escape: Escape::No, high: None }
     }

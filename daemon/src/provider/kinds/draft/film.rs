@@ -27,9 +27,9 @@ use crate::{
     },
 };
 
-/// The program that films.
+/// The program that makes films from stills.
 const FFMPEG: &str = "ffmpeg";
-/// How it is installed.
+/// How a person installs that program.
 const INSTALL: &str = "apt install ffmpeg, or brew install ffmpeg";
 /// The size where a request names none.
 const SIZE: (u32, u32) = (1_280, 720);
@@ -56,7 +56,7 @@ const LIMITS: Limits = Limits {
     grace: Duration::from_secs(3),
 };
 
-/// What is filmed.
+/// The size and the length of a film, and the move of its camera.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Shot {
     width: u32,

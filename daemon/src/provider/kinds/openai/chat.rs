@@ -62,7 +62,7 @@ impl ChatSettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum StructuredOutput {
-    /// `response_format` carries the schema.
+    /// The field `response_format` carries the schema.
     #[default]
     JsonSchema,
     /// `response_format` asks for some JSON, and the first message for what it shall fit.
@@ -79,7 +79,7 @@ impl StructuredOutput {
         given.unwrap_or(if is_deepseek { Self::JsonObject } else { Self::JsonSchema })
     }
 
-    /// For cache keys.
+    /// Returns the name that is part of cache keys.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::JsonSchema => "json_schema",

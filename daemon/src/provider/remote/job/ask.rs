@@ -28,9 +28,9 @@ const CANCEL_TRIES: u32 = 4;
 /// The pause before it is asked again.
 const CANCEL_PAUSE: Duration = Duration::from_secs(2);
 
-/// What a poll told.
+/// What the answer to a poll told.
 pub(super) enum Poll {
-    /// How the job stands.
+    /// The answer says how the job stands.
     Told { state: JobState, hint: Option<Duration>, cost_microusd: Option<u64> },
     /// Nothing; the next one may. `is_refusal` where the service refuses to say it.
     Untold { reason: String, wait: Option<Duration>, is_refusal: bool },
