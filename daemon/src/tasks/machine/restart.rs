@@ -80,7 +80,11 @@ fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Step {
         is_workflow: plan.as_ref().is_ok_and(|plan| plan.is_workflow),
     });
     tracing::warn!(task = row.task.id.0, then = after.name(), "was running when the daemon ended");
-    let error = matches!(after, AfterCrash::Hold(_)).then(|| why_held("died", used));
+    let error = match after {
+        AfterCrash::Hold(HoldReason::CrashSuspect) => Some(why_suspected(row.deaths)),
+        AfterCrash::Hold(_) => Some(why_held("died", used)),
+        AfterCrash::Queue | AfterCrash::PollOn => None,
+    };
     (row.task.state, row.hold_reason) = match after {
         AfterCrash::Queue | AfterCrash::PollOn => (TaskState::Queued, None),
         AfterCrash::Hold(reason) => (TaskState::Held, Some(reason)),
@@ -114,6 +118,19 @@ pub(super) fn why_held(ended: &str, provider: Option<&str>) -> TaskError {
     );
     let hint = "reel release asks again, and may pay again; reel cancel gives up";
     task_error(ErrorCode::AnswerLost, message, hint, true)
+}
+
+/// Why a task is held at whose attempts the daemon died again and again. Nothing was paid for it.
+fn why_suspected(deaths: u32) -> TaskError {
+    TaskError {
+        code: HoldReason::CrashSuspect.name().to_owned(),
+        message: format!(
+            "the daemon died {deaths} times while it was running, so it may be what the daemon dies of"
+        ),
+        hint: Some("reel release tries it again; reel cancel gives up".to_owned()),
+        retryable: true,
+        provider_status: None,
+    }
 }
 
 /// A live task as the journal kept it.
