@@ -240,7 +240,7 @@ fn the_readme_begins_with_two_commands_that_a_fresh_clone_can_run() {
     let block = text.split("```").nth(1).expect("a block of commands");
     let commands: Vec<&str> = block.lines().filter(|line| !line.trim().is_empty()).collect();
     let [main_job, check] = commands[..] else { panic!("two commands, not {commands:?}") };
-    assert!(main_job.starts_with("cargo build --release && ./target/release/reel batch "), "{main_job}");
+    assert!(main_job.starts_with("cargo build --release && ./target/release/reel make "), "{main_job}");
     let input = main_job.split_whitespace().find(|word| word.starts_with("examples/")).expect("an example");
     assert!(root().join(input).exists(), "{input} is not there");
     assert_eq!(check, "cargo test --workspace");
