@@ -14,6 +14,7 @@ use flate2::{Compression, write::GzEncoder};
 use reel_tests::{
     Connection, FakeProvider, Sandbox,
     fake_provider::Fault,
+    raw_server::{RawServer, response},
     studio::{ask_once, studio},
 };
 use serde_json::{Value, json};
@@ -126,6 +127,21 @@ fn a_paid_answer_in_a_coding_that_nobody_asked_for_is_held_and_not_paid_again() 
     for task in one_of_each(&sandbox) {
         assert_eq!(task["error"]["code"], "provider_auth", "{task}");
     }
+}
+
+#[test]
+fn a_paid_job_whose_name_came_in_such_a_coding_is_held_as_well() {
+    let server = RawServer::answering(|request| {
+        let is_submission = request.line.starts_with("POST ");
+        let headers = [format!("content-encoding: {}", if is_submission { "br" } else { "identity" })];
+        response("200 OK", &headers, if is_submission { b"\x0b\x02\x80" } else { b"{\"data\":[]}" })
+    });
+    let sandbox = Sandbox::started_with(&server.config("api_key = \"sk-x\"\nservices = [\"video\"]\n"));
+    let mut connection = sandbox.connect();
+    let id = connection.submit("video.generate", json!({ "prompt": "waves" }));
+    let task = connection.wait(id);
+    assert_eq!((&task["state"], &task["hold_reason"]), (&json!("held"), &json!("outcome_unknown")), "{task}");
+    assert!(task["error"]["message"].as_str().unwrap().contains("compressed (br)"), "{task}");
 }
 
 #[test]

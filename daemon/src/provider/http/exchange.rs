@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{
     body::Chunks,
-    content_coding::ContentCoding,
+    content_coding::{ContentCoding, unreadable},
     patience::{Late, Patience},
     unreached::causes_text,
 };
@@ -60,6 +60,14 @@ impl Exchange {
         arrived(bytes);
         drop(pieces);
         reading.await.ok()
+    }
+
+    /// Why the body cannot be read, where it is in a coding that nothing here reads.
+    pub fn unreadable(&self) -> Option<String> {
+        match ContentCoding::of(self.response.headers()) {
+            ContentCoding::Unknown(name) => Some(unreadable(&name)),
+            ContentCoding::None | ContentCoding::Known(_) => None,
+        }
     }
 
     /// The next piece of the body, None at its end, or why it was cut.

@@ -110,6 +110,7 @@ impl RemoteProvider {
         let exchange = self.equipment.http.send(request, Reach::Anywhere, leaves).await;
         let exchange = exchange.map_err(|error| self.not_answered(error))?;
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
+        let unreadable = exchange.unreadable();
         let document = Document::of_error(&exchange.error_text().await);
         drop((reserved, held));
         if status.is_success() {
@@ -118,7 +119,8 @@ impl RemoteProvider {
             }
             if document.roots.is_empty() && !document.is_web_page() {
                 // The answer was cut before the id came, so that the service may have the job.
-                return Err(self.lost("it ended before it named a job").status(status.as_u16()));
+                let reason = unreadable.as_deref().unwrap_or("it ended before it named a job");
+                return Err(self.lost(reason).status(status.as_u16()));
             }
         }
         let refusal = self.wire.refusal(status, &headers, &document);
