@@ -1,6 +1,11 @@
 //! A small disk of its own, for tests that fill it. Needs root; without, each test says so and passes.
 
-use std::{ffi::CString, fs, io::Write, path::PathBuf};
+use std::{
+    ffi::CString,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -22,6 +27,11 @@ impl SmallDisk {
                 None
             }
         }
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 
     /// A running daemon whose home is on this disk. To be dropped before it.

@@ -208,34 +208,49 @@ fn ffmpeg_that_comes_later_makes_the_film_of_what_is_there() {
     assert!(tale.path("story.mp4").exists());
 }
 
-#[test]
-fn a_death_of_the_daemon_while_it_renders_costs_nothing_but_time() {
-    if !can_film() {
-        return;
-    }
-    let tale = tale();
-    let reference = made(&tale, &[]);
-    let film = fs::read(tale.path("story.mp4")).unwrap();
-    let other = Tale::new(Sandbox::new());
-    let child = other.begin(&[]);
-    let mut is_killed = false;
+/// Waits until a shot is rendered.
+fn wait_for_frames(sandbox: &Sandbox) {
     eventually("a shot is rendered", || {
-        let pid = other.sandbox.daemon_pid()?;
-        let mut connection = Connection::open(other.sandbox.socket()).ok()?;
+        let mut connection = Connection::open(sandbox.socket()).ok()?;
         let tasks = connection.ok("task.list", json!({ "limit": 200 }));
         let is_done = |task: &Value| {
             task["step"].as_str().is_some_and(|step| step.starts_with("render/"))
                 && task["state"] == "succeeded"
         };
-        tasks["tasks"].as_array()?.iter().any(is_done).then_some(())?;
-        process::kill(pid);
-        is_killed = true;
-        Some(())
+        tasks["tasks"].as_array()?.iter().any(is_done).then_some(())
     });
-    let ran = process::finish(child);
-    ran.expect_code(0);
-    assert!(is_killed);
-    assert_eq!(fs::read(other.path("story.mp4")).unwrap(), film, "{reference}");
+}
+
+#[test]
+fn a_death_while_it_renders_costs_nothing_but_time() {
+    if !can_film() {
+        return;
+    }
+    let reference = tale();
+    made(&reference, &[]);
+    let film = fs::read(reference.path("story.mp4")).unwrap();
+    for (kills_daemon, kills_command) in [(true, false), (false, true), (true, true)] {
+        let tale = tale();
+        let child = tale.begin(&[]);
+        wait_for_frames(&tale.sandbox);
+        if kills_command {
+            process::kill(child.id());
+        }
+        if kills_daemon {
+            tale.sandbox.kill();
+        }
+        let ran = process::finish(child);
+        if kills_command {
+            made(&tale, &[]);
+            let tasks = tale.sandbox.connect().ok("task.list", json!({ "limit": 200 }));
+            let is_story = |task: &&Value| task["kind"] == "story.make";
+            let stories = tasks["tasks"].as_array().unwrap().iter().filter(is_story).count();
+            assert_eq!(stories, 1, "the second run comes back to the task of the first one");
+        } else {
+            ran.expect_code(0);
+        }
+        assert_eq!(fs::read(tale.path("story.mp4")).unwrap(), film, "{kills_daemon} {kills_command}");
+    }
 }
 
 #[test]

@@ -11,10 +11,10 @@
 use std::fs;
 
 use reel_tests::{
-    FakeProvider, Sandbox, eventually,
+    FakeProvider, Sandbox, SmallDisk, eventually,
     fake_provider::Fault,
     process,
-    tale::{SHOTS, Tale, speaking_studio},
+    tale::{SHOTS, STORY, Tale, speaking_studio},
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -158,7 +158,7 @@ fn ctrl_c_leaves_the_task_at_work_and_the_same_command_comes_back_to_it() {
     let child = tale.begin(&PICTURES);
     provider.release();
     let ran = process::finish(child);
-    assert!(ran.expect_code(0).stderr.contains("is at work on it already"), "{}", ran.stderr);
+    assert!(ran.expect_code(0).stderr.contains("coming back to task"), "{}", ran.stderr);
     assert_eq!(provider.calls(), 8);
     let mut connection = tale.sandbox.connect();
     let tasks = connection.ok("task.list", json!({ "limit": 50 }))["tasks"].as_array().unwrap().clone();
@@ -312,10 +312,32 @@ fn what_cannot_be_written_or_sent_is_said_before_anything_is_asked_for() {
     fs::write(tale.path("story.reel"), "a file").unwrap();
     tale.make(&PICTURES).expect_code(73);
     fs::remove_file(tale.path("story.reel")).unwrap();
-    let long = format!("{}\n\n", reel_tests::tale::STORY).repeat(3000);
+    let long = format!("{STORY}\n\n").repeat(3000);
     fs::write(tale.path("story.txt"), long).unwrap();
     fs::remove_file(tale.project()).unwrap();
     let ran = tale.make(&PICTURES);
     assert!(ran.expect_code(65).stderr.contains("split the story into several files"), "{}", ran.stderr);
     assert_eq!(provider.calls(), 0);
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_the_same_command_writes_the_rest() {
+    let Some(disk) = SmallDisk::mounted(4) else { return };
+    let provider = FakeProvider::start();
+    provider.picture_bytes(300_000);
+    let sandbox = speaking_studio(&provider, "");
+    let tale = Tale::named(sandbox, disk.path().to_str().unwrap(), "story.txt", STORY);
+    tale.make(&["--until", "storyboard"]).expect_code(0);
+    let filler = disk.fill_up_to(400);
+    let ran = tale.make(&PICTURES);
+    let said = &ran.expect_code(74).stderr;
+    assert!(said.contains("No space left") && said.contains("run the same command again"), "{said}");
+    assert_eq!(provider.calls(), 8);
+    fs::remove_file(filler).unwrap();
+    let ran = tale.make(&PICTURES);
+    assert!(ran.expect_code(0).stderr.contains("coming back to task"), "{}", ran.stderr);
+    for shot in SHOTS {
+        assert!(fs::metadata(tale.path(format!("story.reel/{shot}.png"))).unwrap().len() > 250_000, "{shot}");
+    }
+    assert_eq!(provider.calls(), 8);
 }

@@ -57,7 +57,7 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
     };
     let (named, submitted) = unless_interrupted(&mut interrupts, handing_in).await?;
     if submitted.is_earlier {
-        output.note(&format!("task {} is at work on it already: going on with it", submitted.id));
+        output.note(&format!("coming back to task {} of an earlier run", submitted.id));
     }
     if let Some(former) = submitted.former {
         output.warn(&format!(
