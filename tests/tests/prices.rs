@@ -10,6 +10,7 @@
 
 use std::fs;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reel_tests::{
     FakeProvider, Sandbox,
     raw_server::{RawServer, response},
@@ -83,6 +84,60 @@ fn what_a_provider_reports_counts_before_a_price() {
         let task = connection.wait(id);
         assert_eq!(task["cost"], cost, "{text}: {task}");
     }
+}
+
+#[test]
+fn a_failure_that_was_charged_says_so_and_a_picture_beside_an_error_has_its_cost() {
+    let picture = Sandbox::started();
+    picture.reel(&["generate", "a", "-s", "64x64", "-o", "a.png"]).expect_code(0);
+    let picture = STANDARD.encode(fs::read(picture.work().join("a.png")).unwrap());
+    let server = RawServer::answering(move |request| {
+        let words = String::from_utf8_lossy(&request.body).into_owned();
+        let cost = ["x-litellm-response-cost: 0.25".to_owned()];
+        let usage = json!({ "prompt_tokens": 1_000, "completion_tokens": 500 });
+        if words.contains("a picture all the same") {
+            let body = json!({ "error": { "message": "late" }, "data": [{ "b64_json": picture }] });
+            return response("500 Internal Server Error", &cost, body.to_string().as_bytes());
+        }
+        if words.contains("no words") {
+            let choice = json!({ "message": { "content": "" }, "finish_reason": "stop" });
+            let body = json!({ "choices": [choice], "usage": usage });
+            return response("200 OK", &[], body.to_string().as_bytes());
+        }
+        let body =
+            json!({ "error": { "message": "not that", "code": "moderation_blocked" }, "usage": usage });
+        response(
+            "400 Bad Request",
+            if words.contains("header") { &cost } else { &[] },
+            body.to_string().as_bytes(),
+        )
+    });
+    let section = "api_key = \"sk-x\"\nservices = [\"text\", \"image\", \"voice\"]\nprice = { input_mtok = 2, output_mtok = 8 }";
+    let sandbox = Sandbox::started_with(&server.config(section));
+    let mut connection = sandbox.connect();
+    let mut run = |kind: &str, params: Value| {
+        let id = connection.submit_as(json!({ "kind": kind, "params": params, "max_attempts": 1 }));
+        connection.wait(id)
+    };
+    for (kind, params, cost) in [
+        ("text.chat", json!({ "prompt": "by header" }), "0.25"),
+        ("text.chat", json!({ "prompt": "by tokens" }), "0.006"),
+        ("text.chat", json!({ "prompt": "no words" }), "0.006"),
+        ("image.generate", json!({ "prompt": "by header" }), "0.25"),
+        ("image.generate", json!({ "prompt": "by tokens" }), "0.006"),
+        ("voice.speak", json!({ "text": "by header" }), "0.25"),
+    ] {
+        let task = run(kind, params);
+        assert_eq!(task["state"], "failed", "{task}");
+        let message = task["error"]["message"].as_str().unwrap();
+        assert!(
+            message.ends_with(&format!("; the answer reports a cost of {cost} USD")),
+            "{kind}: {message}"
+        );
+    }
+    let task =
+        run("image.generate", json!({ "prompt": "a picture all the same", "width": 64, "height": 64 }));
+    assert_eq!((&task["state"], &task["cost"]), (&json!("succeeded"), &exact(0.25)), "{task}");
 }
 
 #[test]

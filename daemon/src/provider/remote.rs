@@ -27,8 +27,8 @@ use reel_protocol::{
     methods::{PlannedRequest, ProviderCheckResult},
 };
 use reqwest::{
-    Method, Request, StatusCode, Url,
-    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue},
+    Method, Request, Url,
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue},
 };
 
 use self::{
@@ -318,7 +318,7 @@ impl RemoteProvider {
             items.retain(|item| is_decoded(item, &pictures));
             if items.is_empty() {
                 let refusal = self.wire.refusal(status, &headers, &document);
-                return Err(self.refused(refusal, status, key));
+                return Err(self.charged(self.refused(refusal, status, key), &headers, &document));
             }
         }
         if !items.is_empty() {
@@ -328,36 +328,7 @@ impl RemoteProvider {
         match cut {
             Some(cut) => Err(self.lost(&cut)),
             None if is_too_large => Err(self.bad_answer("the answer is larger than any picture")),
-            None => Err(self.no_picture(status, &headers, &document, key)),
-        }
-    }
-
-    /// What an answer means that came whole and holds no picture.
-    fn no_picture(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        document: &Document,
-        key: Option<&Secret>,
-    ) -> Failure {
-        let refusal = self.wire.refusal(status, headers, document);
-        let class = refusal.class;
-        if document.is_web_page() {
-            return self.web_page(&refusal, status, key);
-        }
-        let failure = self.refused(refusal, status, key);
-        if document.roots.iter().all(|root| self.wire.preview(root).is_none()) {
-            return failure;
-        }
-        // The service had begun to draw, which it may charge for.
-        match class {
-            Class::Unknown if words_beside_pictures(document).is_none() => {
-                self.lost("the stream ended before the finished picture")
-            }
-            Class::Transient(_) | Class::RateLimited(_) => {
-                self.bad_answer(&format!("the picture broke off: {}", failure.error.message))
-            }
-            _ => failure,
+            None => Err(self.charged(self.no_picture(status, &headers, &document, key), &headers, &document)),
         }
     }
 

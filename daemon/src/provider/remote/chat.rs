@@ -136,7 +136,10 @@ impl RemoteProvider {
             });
         }
         match cut {
-            _ if is_whole && answer.has_begun => self.text(answer, head),
+            _ if is_whole && answer.has_begun => {
+                let usage = usage_document(&answer);
+                self.text(answer, head).map_err(|failure| self.charged(failure, &head.headers, &usage))
+            }
             Some(cut) => Err(self.lost(&cut)),
             None if answer.has_begun => Err(self.lost("the answer ended before its end")),
             None if beginning.is_empty() => Err(self.bad_answer("the answer is empty")),
@@ -146,7 +149,8 @@ impl RemoteProvider {
 
     /// What an answer that came to its end is: a text, calls of tools, or a refusal.
     fn text(&self, answer: ChatAnswer, head: &Head<'_>) -> Result<Answered, Failure> {
-        let ChatAnswer { text, tool_calls, refusal, finish_reason, usage, .. } = answer;
+        let usage = usage_document(&answer);
+        let ChatAnswer { text, tool_calls, refusal, finish_reason, .. } = answer;
         let name = &self.config.name;
         let reason = finish_reason.as_deref().unwrap_or_default();
         let moderated = |message: String| {
@@ -173,8 +177,7 @@ impl RemoteProvider {
             let message = "the answer ends where its tokens were used up: raise max_tokens for all of it";
             notes.push(TaskNote::new(TaskNote::TRUNCATED, message));
         }
-        let usage = usage.map(|usage| json!({ "usage": usage }).to_string()).unwrap_or_default();
-        let cost_microusd = self.cost_microusd(&head.headers, &Document::of_error(usage.as_bytes()));
+        let cost_microusd = self.cost_microusd(&head.headers, &usage);
         let (text, facts) = if tool_calls.is_empty() {
             (text, Facts::new("text/plain", "txt"))
         } else {
@@ -192,8 +195,14 @@ impl RemoteProvider {
         if document.is_web_page() {
             return self.web_page(&refusal, head.status, head.key);
         }
-        self.refused(refusal, head.status, head.key)
+        self.charged(self.refused(refusal, head.status, head.key), &head.headers, &document)
     }
+}
+
+/// The tokens that an answer counts, for its cost.
+fn usage_document(answer: &ChatAnswer) -> Document {
+    let usage = answer.usage.as_ref().map(|usage| json!({ "usage": usage }).to_string()).unwrap_or_default();
+    Document::of_error(usage.as_bytes())
 }
 
 impl Answered {

@@ -3,7 +3,10 @@
 use reqwest::header::HeaderMap;
 
 use super::RemoteProvider;
-use crate::provider::http::{Document, Node};
+use crate::{
+    domain::Failure,
+    provider::http::{Document, Node},
+};
 
 impl RemoteProvider {
     /// In millionths of a US dollar; None where the answer says neither an amount nor, with a price for them, tokens.
@@ -13,6 +16,16 @@ impl RemoteProvider {
             let (input, output) = tokens(document);
             self.config.price.as_ref()?.of_tokens(input, output)
         })
+    }
+
+    /// A failure that also says what its answer has cost, where the answer names an amount, or tokens that have a price.
+    pub(super) fn charged(&self, mut failure: Failure, headers: &HeaderMap, document: &Document) -> Failure {
+        if let Some(cost) = self.cost_microusd(headers, document).filter(|cost| *cost > 0) {
+            let dollars = cost as f64 / 1e6;
+            let said = &failure.error.message;
+            failure.error.message = format!("{said}; the answer reports a cost of {dollars} USD");
+        }
+        failure
     }
 }
 

@@ -1,16 +1,17 @@
 //! A request with a body on its way to a service, and what a refusal of it means.
 
 use reqwest::{
-    Method,
-    header::{CONTENT_TYPE, HeaderValue},
+    Method, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 
 use super::RemoteProvider;
 use crate::{
-    domain::{Failure, ProgressSink},
+    domain::{Class, Failure, ProgressSink},
     provider::{
         http::{Document, Exchange, Reach},
         wire::Submission,
+        words::words_beside_pictures,
     },
     secret::Secret,
 };
@@ -36,7 +37,37 @@ impl RemoteProvider {
     pub(super) async fn refusal_of(&self, exchange: Exchange, key: Option<&Secret>) -> Failure {
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let document = Document::of_error(&exchange.error_text().await);
-        self.refused(self.wire.refusal(status, &headers, &document), status, key)
+        let refused = self.refused(self.wire.refusal(status, &headers, &document), status, key);
+        self.charged(refused, &headers, &document)
+    }
+
+    /// What an answer means that came whole and holds no picture.
+    pub(super) fn no_picture(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        document: &Document,
+        key: Option<&Secret>,
+    ) -> Failure {
+        let refusal = self.wire.refusal(status, headers, document);
+        let class = refusal.class;
+        if document.is_web_page() {
+            return self.web_page(&refusal, status, key);
+        }
+        let failure = self.refused(refusal, status, key);
+        if document.roots.iter().all(|root| self.wire.preview(root).is_none()) {
+            return failure;
+        }
+        // The service had begun to draw, which it may charge for.
+        match class {
+            Class::Unknown if words_beside_pictures(document).is_none() => {
+                self.lost("the stream ended before the finished picture")
+            }
+            Class::Transient(_) | Class::RateLimited(_) => {
+                self.bad_answer(&format!("the picture broke off: {}", failure.error.message))
+            }
+            _ => failure,
+        }
     }
 
     /// Sends a request. Returns the answer, whatever its status is.

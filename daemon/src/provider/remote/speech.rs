@@ -92,7 +92,8 @@ impl RemoteProvider {
                 if document.is_web_page() {
                     return Err(self.web_page(&refusal, status, key.as_ref()));
                 }
-                return Err(self.refused(refusal, status, key.as_ref()));
+                let refused = self.refused(refusal, status, key.as_ref());
+                return Err(self.charged(refused, &headers, &document));
             }
             Came::File(file, Inspection { facts, condition }) => {
                 self.sound(&facts, &condition).map(|notes| {
