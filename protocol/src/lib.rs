@@ -11,6 +11,7 @@ pub mod methods;
 pub mod preface;
 pub mod rpc;
 
+mod assemble;
 mod bytes;
 mod chat;
 mod error;
@@ -28,6 +29,7 @@ mod translate;
 mod video;
 
 pub use self::{
+    assemble::{AssembleParams, AssembleTimeline, AssembledShot, AssembledSubtitles},
     bytes::Bytes,
     chat::ChatParams,
     error::{ErrorCode, ErrorData, RpcError},

@@ -1,5 +1,6 @@
 //! Services: what can be asked for, whether a request holds, and who carries it out. Each service is a file and a row of `SERVICES`.
 
+mod assemble;
 mod attempt;
 mod debug;
 mod image;
@@ -17,6 +18,7 @@ mod voice;
 mod work;
 
 pub use self::{
+    assemble::{Timeline, VIDEO_ASSEMBLE},
     attempt::{ServiceParts, Services},
     planner::Planner,
     preview::{Preview, preview},

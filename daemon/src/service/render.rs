@@ -149,7 +149,7 @@ fn read<T: DeserializeOwned>(kind: &str, fields: &[&str], params: &JsonText) -> 
     params.decode().map_err(|error| BadParams::unreadable(kind, fields, params, &error))
 }
 
-fn check_format(format: &FilmFormat) -> Result<(), BadParams> {
+pub(super) fn check_format(format: &FilmFormat) -> Result<(), BadParams> {
     let FilmFormat { width, height, fps } = format;
     for (name, side) in [("width", width), ("height", height)] {
         if !SIDES.contains(side) || !side.is_multiple_of(2) {

@@ -7,7 +7,7 @@ use reel_protocol::{
     limits::{NAME_BYTES, PROMPT_BYTES},
 };
 
-use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
+use super::{BadParams, ProviderWork, Service, Work, assemble::checked_timeline, key::KeyText};
 use crate::domain::{
     CacheKey, Inputs, ProviderProfile, Quantity, ServiceRequest, VideoCapabilities, VideoRequest,
 };
@@ -50,10 +50,14 @@ impl Service for Video {
     }
 
     fn methods(&self) -> &'static [&'static str] {
-        &["generate"]
+        &["generate", "assemble"]
     }
 
-    fn check(&self, _: &str, params: &JsonText) -> Result<Work, BadParams> {
+    fn check(&self, method: &str, params: &JsonText) -> Result<Work, BadParams> {
+        if method == "assemble" {
+            let files = checked_timeline(params)?.files().collect();
+            return Ok(Work::Workflow(Inputs { files, ..Inputs::default() }));
+        }
         check(params).map(|params| Work::AtProvider(Box::new(params)))
     }
 }

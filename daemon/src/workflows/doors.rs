@@ -4,9 +4,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use actix::Recipient;
-use reel_protocol::{
-    Digest, ErrorCode, JsonText, Output, StepState, TaskError, TaskSpec, TaskState, TaskView,
-};
+use reel_protocol::{Digest, ErrorCode, Output, StepState, TaskError, TaskSpec, TaskState, TaskView};
 use tokio::sync::oneshot;
 
 use super::step::{Step, StepEnd};
@@ -188,10 +186,4 @@ fn error_of(refusal: &TaskRefusal) -> TaskError {
         retryable,
         provider_status: None,
     }
-}
-
-/// Params as the wire has them.
-pub(super) fn params_of<T: serde::Serialize>(params: &T) -> JsonText {
-    // The params are the daemon's own values, which JSON can say.
-    JsonText::from_value(params).unwrap_or_default()
 }

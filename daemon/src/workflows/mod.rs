@@ -5,8 +5,10 @@
 //! nothing on disk. The request id of a step is made of its workflow, its name and its params, so a driver that begins anew after a death of
 //! the daemon finds the steps of before, and nothing is asked for twice.
 
+mod assemble;
 mod doors;
 mod driver;
+mod film;
 mod purse;
 mod run;
 mod step;

@@ -7,6 +7,7 @@ use reel_protocol::{CacheMode, ErrorCode, TaskError};
 use tokio::sync::Semaphore;
 
 use super::{
+    assemble::Assembly,
     doors::{Doors, Ended},
     driver::drive,
     purse::Purse,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     cache::{Body, Fresh, KeepMade, NewArtifact},
     domain::{Again, Facts},
-    service::{RunEnd, RunTask, RunTasks, STORY_MAKE, StorySpec},
+    service::{RunEnd, RunTask, RunTasks, STORY_MAKE, StorySpec, Timeline, VIDEO_ASSEMBLE},
 };
 
 /// Workflows that are driven at once; the others wait, as each holds the ends of its steps in memory.
@@ -45,7 +46,8 @@ impl Workflows {
 
 impl RunTasks for Workflows {
     fn run(&self, task: RunTask) -> LocalBoxFuture<'static, RunEnd> {
-        if &*task.kind != STORY_MAKE {
+        let is_assembly = &*task.kind == VIDEO_ASSEMBLE;
+        if !is_assembly && &*task.kind != STORY_MAKE {
             return self.services.run(task);
         }
         let (doors, turns) = (self.doors.get().cloned(), Arc::clone(&self.turns));
@@ -55,7 +57,7 @@ impl RunTasks for Workflows {
             tokio::select! { biased;
                 // Its steps are given up with it, by the task machine.
                 _ = cancel.wait_for(|is_told| *is_told) => RunEnd::Stopped,
-                end = make_story(&doors, &turns, &task) => end.unwrap_or(RunEnd::Stopped),
+                end = carry_out(&doors, &turns, &task, is_assembly) => end.unwrap_or(RunEnd::Stopped),
             }
         });
         Box::pin(async move {
@@ -72,20 +74,39 @@ impl RunTasks for Workflows {
     }
 }
 
-async fn make_story(doors: &Doors, turns: &Semaphore, task: &RunTask) -> Result<RunEnd, Ended> {
+async fn carry_out(
+    doors: &Doors,
+    turns: &Semaphore,
+    task: &RunTask,
+    is_assembly: bool,
+) -> Result<RunEnd, Ended> {
     // The semaphore is never closed.
     let _turn = turns.acquire().await.map_err(|_| Ended)?;
+    if is_assembly { assemble(doors, task).await } else { make_story(doors, task).await }
+}
+
+async fn assemble(doors: &Doors, task: &RunTask) -> Result<RunEnd, Ended> {
+    let timeline = match Timeline::accepted(&task.params) {
+        Ok(timeline) => timeline,
+        Err(message) => return Ok(not_held(&message)),
+    };
+    let assembly = match Assembly::begin(doors, timeline).await {
+        Ok(assembly) => assembly,
+        Err(error) => return Ok(RunEnd::failed(error)),
+    };
+    let ends = drive(&assembly, doors, task, None).await?;
+    keep(doors, task, assembly.outcome(&ends)).await
+}
+
+fn not_held(message: &str) -> RunEnd {
+    let message = format!("the params were accepted and do not hold: {message}");
+    RunEnd::failed(task_error(ErrorCode::Internal.name(), message, "reel daemon logs says more", false))
+}
+
+async fn make_story(doors: &Doors, task: &RunTask) -> Result<RunEnd, Ended> {
     let spec = match StorySpec::accepted(&task.params) {
         Ok(spec) => spec,
-        Err(message) => {
-            let message = format!("the params were accepted and do not hold: {message}");
-            return Ok(RunEnd::failed(task_error(
-                ErrorCode::Internal.name(),
-                message,
-                "reel daemon logs says more",
-                false,
-            )));
-        }
+        Err(message) => return Ok(not_held(&message)),
     };
     let purse = spec.params.budget_usd.map(Purse::new);
     let story = match Story::begin(doors, spec).await? {

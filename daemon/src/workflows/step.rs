@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use reel_protocol::{Cost, Output, StepReport, StepState, TaskError, TaskId, TaskSpec};
+use reel_protocol::{Cost, JsonText, Output, StepReport, StepState, TaskError, TaskId, TaskSpec};
+use serde::Serialize;
 
 /// A task whose work is other tasks.
 pub trait Workflow {
@@ -24,6 +25,25 @@ pub struct Step {
     pub name: String,
     /// What is asked for; without a request id, which follows from the name.
     pub spec: TaskSpec,
+}
+
+impl Step {
+    /// A step that asks for this, and uses the cache.
+    pub(super) fn new<P: Serialize>(name: String, kind: &str, params: &P) -> Self {
+        let spec = TaskSpec {
+            kind: kind.to_owned(),
+            params: params_of(params),
+            name: Some(name.clone()),
+            ..TaskSpec::default()
+        };
+        Self { name, spec }
+    }
+}
+
+/// Params as the wire has them.
+pub(super) fn params_of<T: Serialize>(params: &T) -> JsonText {
+    // The params are the daemon's own values, which JSON can say.
+    JsonText::from_value(params).unwrap_or_default()
 }
 
 /// How a step ended.

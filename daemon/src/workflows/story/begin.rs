@@ -15,8 +15,9 @@ use crate::{
     fonts::{FontError, Fonts},
     service::{OwnMedium, StorySpec},
     workflows::{
-        doors::{Doors, Ended, params_of},
+        doors::{Doors, Ended},
         run::task_error,
+        step::params_of,
     },
 };
 

@@ -12,9 +12,8 @@ use super::{
     place::Placement,
 };
 use crate::workflows::{
-    doors::params_of,
     run::task_error,
-    step::{File, Outcome, StepEnds},
+    step::{File, Outcome, StepEnds, params_of},
 };
 
 /// Shots that an error names.

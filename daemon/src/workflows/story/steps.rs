@@ -3,9 +3,8 @@
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    AudioMixParams, CameraMove, FilmFormat, FilmedVisual, ImageParams, JoinedClip, Music, Output,
-    PlacedVoice, RenderJoinParams, RenderShotParams, RenderTransitionParams, SpeechParams, StoryPart,
-    StoryStage, SubtitleTrack, TaskSpec, VideoParams,
+    AudioMixParams, CameraMove, FilmFormat, ImageParams, Music, Output, PlacedVoice, SpeechParams, StoryPart,
+    StoryStage, SubtitleTrack, VideoParams,
 };
 use reel_story::{
     camera::Camera,
@@ -22,9 +21,9 @@ use super::{
     place::Placement,
 };
 use crate::workflows::{
-    doors::params_of,
+    film::{FilmPlan, FilmShot, Shown},
     run::cache_mode,
-    step::{Step, StepEnds},
+    step::{Step, StepEnds, params_of},
 };
 
 /// The name of the embedded provider of drafts.
@@ -41,7 +40,7 @@ impl Story {
         if self.makes_film()
             && let Some(placement) = self.place(ends)
         {
-            self.add_film(&placement, ends, &mut steps);
+            steps.extend(self.film(&placement, ends).steps(ends));
         }
         steps
     }
@@ -135,65 +134,43 @@ impl Story {
         params: &P,
         part: Option<StoryPart>,
     ) -> Step {
-        let is_redone =
-            self.spec.params.redo.iter().any(|redo| redo.id == shot.id && Some(redo.stage) == part);
+        let is_redone = part.is_some_and(|part| self.is_redone(shot, part));
         let name = format!("{stage}/{}", shot.id);
-        let mut step = step(name, kind, params);
+        let mut step = Step::new(name, kind, params);
         step.spec.cache = cache_mode(is_redone);
         step
     }
 
-    fn format(&self) -> FilmFormat {
+    fn is_redone(&self, shot: &Shot, part: StoryPart) -> bool {
+        self.spec.params.redo.iter().any(|redo| redo.id == shot.id && redo.stage == part)
+    }
+
+    /// The film, as far as it is known.
+    fn film(&self, placement: &Placement, ends: &StepEnds) -> FilmPlan {
         let video = &self.spec.project.video;
-        FilmFormat { width: video.size.width, height: video.size.height, fps: video.fps }
-    }
-
-    /// Everything from the shots' frames to the film.
-    fn add_film(&self, placement: &Placement, ends: &StepEnds, steps: &mut Vec<Step>) {
-        let shots = &self.spec.project.shots;
-        let seen: Vec<Option<Seen>> = shots
-            .iter()
-            .zip(&placement.timeline.shots)
-            .map(|(shot, placed)| Seen::of(shot, &self.visual(shot, ends), placed))
-            .collect();
-        for (index, (shot, placed)) in shots.iter().zip(&placement.timeline.shots).enumerate() {
-            let Some(Some(this)) = seen.get(index).filter(|_| placement.exact.get(index) == Some(&true))
-            else {
-                continue;
+        let format = FilmFormat { width: video.size.width, height: video.size.height, fps: video.fps };
+        let placed = placement.timeline.shots.iter().zip(&placement.exact);
+        let shots = self.spec.project.shots.iter().zip(placed).enumerate();
+        let film_shot =
+            |(index, (shot, (placed, is_exact))): (usize, (&Shot, (&PlacedShot, &bool)))| FilmShot {
+                id: shot.id.clone(),
+                shown: shown(shot, &self.visual(shot, ends)),
+                placed: placed.clone(),
+                is_exact: *is_exact,
+                cues: self.burnt_cues(index, placed, format.fps),
+                is_redone: self.is_redone(shot, StoryPart::Render),
             };
-            steps.push(self.render_step(index, shot, placed, this));
-            let next = shots.get(index + 1).zip(seen.get(index + 1).and_then(Option::as_ref));
-            // A clip is fitted to its shot, so its length must be known too.
-            let is_known = next.is_some_and(|(_, next)| {
-                next.shot_frames.is_none() || placement.exact.get(index + 1) == Some(&true)
-            });
-            if let Some((next_shot, next)) = next.filter(|_| placed.transition_frames > 0 && is_known) {
-                let params = RenderTransitionParams {
-                    format: self.format(),
-                    from: this.from(placed.frames),
-                    to: next.from(0),
-                    frames: placed.transition_frames,
-                };
-                steps.push(step(format!("transition/{}", next_shot.id), "render.transition", &params));
-            }
-        }
-        if placement.is_exact() {
-            steps.push(self.mix_step(placement, ends));
-            steps.extend(self.join_step(placement, ends));
+        let srt = self.srt(placement);
+        let has_track = video.subtitles.contains(&Subtitles::Track) && !srt.is_empty();
+        FilmPlan {
+            format,
+            shots: shots.map(film_shot).collect(),
+            sound: placement.is_exact().then(|| self.sound(placement, ends)),
+            track: has_track.then(|| SubtitleTrack { srt, language: self.language.clone() }),
         }
     }
 
-    fn render_step(&self, index: usize, shot: &Shot, placed: &PlacedShot, seen: &Seen) -> Step {
-        let params = RenderShotParams {
-            format: self.format(),
-            show: seen.from(placed.body.start),
-            frames: placed.body.end - placed.body.start,
-            subtitles: self.burnt_cues(index, placed, self.spec.project.video.fps),
-        };
-        self.step("render", shot, "render.shot", &params, Some(StoryPart::Render))
-    }
-
-    fn mix_step(&self, placement: &Placement, ends: &StepEnds) -> Step {
+    fn sound(&self, placement: &Placement, ends: &StepEnds) -> AudioMixParams {
         let video = &self.spec.project.video;
         let voices = self.spec.project.shots.iter().zip(&placement.timeline.shots);
         let voices = voices.filter_map(|(shot, placed)| match self.voice(shot, ends) {
@@ -202,38 +179,14 @@ impl Story {
             }
             _ => None,
         });
-        let params = AudioMixParams {
+        AudioMixParams {
             samples: placement.timeline.samples,
             voices: voices.collect(),
             music: self
                 .supplied(&video.music)
                 .map(|music| Music { digest: music.digest, db: video.music_db }),
             loudness: video.loudness,
-        };
-        step("mix".to_owned(), "audio.mix", &params)
-    }
-
-    /// The film, once all of its parts are there.
-    fn join_step(&self, placement: &Placement, ends: &StepEnds) -> Option<Step> {
-        let part = |name: String, frames: u64| {
-            let output = ends.get(&name)?.output.as_ref()?;
-            Some(JoinedClip { clip: output.digest, frames })
-        };
-        let mut clips = Vec::new();
-        let shots = &self.spec.project.shots;
-        for (index, (shot, placed)) in shots.iter().zip(&placement.timeline.shots).enumerate() {
-            clips.push(part(format!("render/{}", shot.id), placed.body.end - placed.body.start)?);
-            if let Some(next) = shots.get(index + 1).filter(|_| placed.transition_frames > 0) {
-                clips.push(part(format!("transition/{}", next.id), placed.transition_frames)?);
-            }
         }
-        let audio = ends.get("mix")?.output.as_ref()?.digest;
-        let srt = self.srt(placement);
-        let has_track = self.spec.project.video.subtitles.contains(&Subtitles::Track);
-        let track =
-            (has_track && !srt.is_empty()).then(|| SubtitleTrack { srt, language: self.language.clone() });
-        let params = RenderJoinParams { format: self.format(), clips, audio: Some(audio), subtitles: track };
-        Some(step("join".to_owned(), "render.join", &params))
     }
 
     /// The film's subtitles as SRT; empty where nothing is spoken.
@@ -244,28 +197,14 @@ impl Story {
     }
 }
 
-/// What a shot shows, as its frames name it.
-#[derive(Debug)]
-struct Seen {
-    visual: reel_protocol::Digest,
-    camera: CameraMove,
-    /// Of a clip, which is fitted to its shot.
-    shot_frames: Option<u64>,
-}
-
-impl Seen {
-    fn of(shot: &Shot, visual: &Visual<'_>, placed: &PlacedShot) -> Option<Self> {
-        let (output, shot_frames) = match visual {
-            Visual::Picture(output) => (output, None),
-            Visual::Clip(output) => (output, Some(placed.drawn_frames)),
-            Visual::Open | Visual::Missing => return None,
-        };
-        Some(Self { visual: output.digest, camera: camera_move(shot.camera), shot_frames })
-    }
-
-    const fn from(&self, first_frame: u64) -> FilmedVisual {
-        FilmedVisual { visual: self.visual, camera: self.camera, first_frame, shot_frames: self.shot_frames }
-    }
+/// What a shot shows, as its frames name it; none where that is not there.
+fn shown(shot: &Shot, visual: &Visual<'_>) -> Option<Shown> {
+    let (output, is_clip) = match visual {
+        Visual::Picture(output) => (output, false),
+        Visual::Clip(output) => (output, true),
+        Visual::Open | Visual::Missing => return None,
+    };
+    Some(Shown { visual: output.digest, camera: camera_move(shot.camera), is_clip })
 }
 
 const fn camera_move(camera: Camera) -> CameraMove {
@@ -282,16 +221,6 @@ const fn camera_move(camera: Camera) -> CameraMove {
 
 fn sample(shot: &Shot) -> u32 {
     u32::try_from(shot.sample).unwrap_or(u32::MAX)
-}
-
-fn step<P: Serialize>(name: String, kind: &str, params: &P) -> Step {
-    let spec = TaskSpec {
-        kind: kind.to_owned(),
-        params: params_of(params),
-        name: Some(name.clone()),
-        ..TaskSpec::default()
-    };
-    Step { name, spec }
 }
 
 fn provided(mut step: Step, provider: Option<&str>) -> Step {

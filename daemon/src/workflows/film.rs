@@ -1,0 +1,133 @@
+//! The steps from shots to a film: a clip of each shot, the dissolves between them, the sound, and all of these joined. Pure.
+
+use reel_protocol::{
+    AudioMixParams, BurntCue, CameraMove, Digest, FilmFormat, FilmedVisual, JoinedClip, RenderJoinParams,
+    RenderShotParams, RenderTransitionParams, SubtitleTrack,
+};
+use reel_story::timeline::PlacedShot;
+
+use super::{
+    run::cache_mode,
+    step::{Step, StepEnds},
+};
+
+/// A film, as far as it is known.
+#[derive(Debug)]
+pub(super) struct FilmPlan {
+    pub format: FilmFormat,
+    pub shots: Vec<FilmShot>,
+    /// The sound, once the length of every shot is known.
+    pub sound: Option<AudioMixParams>,
+    /// The track of subtitles.
+    pub track: Option<SubtitleTrack>,
+}
+
+/// A shot of a film.
+#[derive(Debug)]
+pub(super) struct FilmShot {
+    pub id: String,
+    /// What it shows, once that is there.
+    pub shown: Option<Shown>,
+    pub placed: PlacedShot,
+    /// Whether its length is the true one.
+    pub is_exact: bool,
+    /// The subtitles that are drawn into it.
+    pub cues: Vec<BurntCue>,
+    /// Whether its clip is made anew.
+    pub is_redone: bool,
+}
+
+/// What a shot shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
+    pub visual: Digest,
+    pub camera: CameraMove,
+    /// Whether it is a clip, which is fitted to its shot.
+    pub is_clip: bool,
+}
+
+impl FilmShot {
+    fn from(&self, shown: Shown, first_frame: u64) -> FilmedVisual {
+        let shot_frames = shown.is_clip.then_some(self.placed.drawn_frames);
+        FilmedVisual { visual: shown.visual, camera: shown.camera, first_frame, shot_frames }
+    }
+
+    /// What a dissolve shows of it. The length of a shot that is fitted must be known.
+    fn dissolving(&self, first_frame: u64) -> Option<FilmedVisual> {
+        let shown = self.shown.filter(|shown| self.is_exact || !shown.is_clip)?;
+        Some(self.from(shown, first_frame))
+    }
+
+    fn clip(&self) -> String {
+        format!("render/{}", self.id)
+    }
+
+    /// The dissolve that leads to it.
+    fn transition(&self) -> String {
+        format!("transition/{}", self.id)
+    }
+}
+
+impl FilmPlan {
+    /// The steps that can be carried out.
+    pub(super) fn steps(&self, ends: &StepEnds) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let next = self.shots.iter().skip(1).map(Some).chain([None]);
+        for (shot, next) in self.shots.iter().zip(next) {
+            steps.extend(self.clip_step(shot));
+            steps.extend(next.and_then(|next| self.transition_step(shot, next)));
+        }
+        if let Some(sound) = &self.sound {
+            steps.push(Step::new("mix".to_owned(), "audio.mix", sound));
+            steps.extend(self.join_step(ends));
+        }
+        steps
+    }
+
+    fn clip_step(&self, shot: &FilmShot) -> Option<Step> {
+        let body = &shot.placed.body;
+        let params = RenderShotParams {
+            format: self.format,
+            show: shot.from(shot.shown.filter(|_| shot.is_exact)?, body.start),
+            frames: body.end - body.start,
+            subtitles: shot.cues.clone(),
+        };
+        let mut step = Step::new(shot.clip(), "render.shot", &params);
+        step.spec.cache = cache_mode(shot.is_redone);
+        Some(step)
+    }
+
+    fn transition_step(&self, shot: &FilmShot, next: &FilmShot) -> Option<Step> {
+        let frames = shot.placed.transition_frames;
+        if frames == 0 || !shot.is_exact {
+            return None;
+        }
+        let params = RenderTransitionParams {
+            format: self.format,
+            from: shot.dissolving(shot.placed.frames)?,
+            to: next.dissolving(0)?,
+            frames,
+        };
+        Some(Step::new(next.transition(), "render.transition", &params))
+    }
+
+    /// The film, once all of its parts are there.
+    fn join_step(&self, ends: &StepEnds) -> Option<Step> {
+        let part = |name: String, frames: u64| {
+            let output = ends.get(&name)?.output.as_ref()?;
+            Some(JoinedClip { clip: output.digest, frames })
+        };
+        let mut clips = Vec::new();
+        let next = self.shots.iter().skip(1).map(Some).chain([None]);
+        for (shot, next) in self.shots.iter().zip(next) {
+            clips.push(part(shot.clip(), shot.placed.body.end - shot.placed.body.start)?);
+            if let Some(next) = next.filter(|_| shot.placed.transition_frames > 0) {
+                clips.push(part(next.transition(), shot.placed.transition_frames)?);
+            }
+        }
+        let audio = ends.get("mix")?.output.as_ref()?.digest;
+        let (format, subtitles) = (self.format, self.track.clone());
+        let params = RenderJoinParams { format, clips, audio: Some(audio), subtitles };
+        Some(Step::new("join".to_owned(), "render.join", &params))
+    }
+}
