@@ -45,7 +45,7 @@ pub fn ass(cues: &[Cue], style: &SubtitleStyle) -> String {
         "[Script Info]\nScriptType: v4.00+\nPlayResX: {width}\nPlayResY: {height}\nWrapStyle: 0\nScaledBorderAndShadow: yes\n\n\
          [V4+ Styles]\nFormat: Name, Fontname, Fontsize, PrimaryColour, OutlineColour, BackColour, Bold, BorderStyle, Outline, Shadow, \
          Alignment, MarginL, MarginR, MarginV, Encoding\n\
-         Style: Default,{font},{size},&H00FFFFFF,&H00101010,&H80000000,0,1,{outline},0,2,{side},{side},{bottom},1\n\n\
+         Style: Default,{font},{size},&H00FFFFFF,&H00101010,&H80000000,0,1,{outline},0,2,{side},{side},{bottom},-1\n\n\
          [Events]\nFormat: Layer, Start, End, Style, Text\n"
     );
     for cue in cues {

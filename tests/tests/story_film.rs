@@ -148,6 +148,26 @@ fn subtitles_are_in_the_frames_of_their_speech_and_in_no_others() {
 }
 
 #[test]
+fn subtitles_that_are_read_from_right_to_left_begin_at_the_right() {
+    if !needs_programs() {
+        return;
+    }
+    let sandbox = Sandbox::started();
+    let mut connection = sandbox.connect();
+    let mut project = project(&sandbox, &mut connection, &["\u{5e9}........................."]);
+    let (with, report) = make(&mut connection, &json!({ "project": project }));
+    project["video"]["subtitles"] = json!(["srt"]);
+    let (without, _) = make(&mut connection, &json!({ "project": project }));
+    let number = (report["shots"][0]["speech_start_s"].as_f64().unwrap() * 30.0).round() as u64 + 5;
+    let shown = [with, without].map(|task| frames(&path_of(&task["outputs"][0]), &[number], SIZE).remove(0));
+    let (width, middle) = (SIZE.0 as usize, SIZE.0 as usize / 2);
+    // The one letter is taller than the stops: what is highest is the letter.
+    let drawn = shown[0].iter().zip(&shown[1]).map(|(one, other)| one.abs_diff(*other) > 60);
+    let first = drawn.enumerate().find(|(_, is_drawn)| *is_drawn).unwrap().0;
+    assert!(first % width > middle, "the letter is at {}", first % width);
+}
+
+#[test]
 fn one_edited_prompt_makes_its_shot_and_its_dissolves_again_and_nothing_else() {
     if !needs_programs() {
         return;
