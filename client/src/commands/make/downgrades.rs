@@ -1,7 +1,10 @@
 //! What will be less than might be expected, as far as that is known before anything is asked for.
 
-use reel_client::Session;
-use reel_protocol::{AudioMixParams, JsonText, TaskSpec};
+use reel_client::{ClientError, Session};
+use reel_protocol::{
+    AudioMixParams, JsonText, TaskSpec,
+    methods::{DaemonReload, Empty},
+};
 use reel_story::project::Project;
 
 use super::{args::Stage, media};
@@ -14,22 +17,49 @@ pub async fn say_downgrades(
     project: &Project,
     until: Option<Stage>,
 ) -> Result<(), Failure> {
-    let has_pictures = until != Some(Stage::Voices) && media::own_pictures(project) < project.shots.len();
-    if has_pictures && tasks::has_only_draft(session, "image").await? {
+    let mut lacks = Lacks::find(session, project, until).await?;
+    if lacks.has_draft_voices || lacks.has_no_renderer {
+        // A program that was installed since the daemon began is found by a reload. A configuration that does not hold stays as it was.
+        match session.call::<DaemonReload>(&Empty {}).await {
+            Ok(_) => lacks = Lacks::find(session, project, until).await?,
+            Err(ClientError::Rpc(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if lacks.has_draft_pictures {
         output.warn("draft pictures: no provider configured; reel providers add");
     }
-    let is_spoken = project.shots.iter().any(|shot| shot.voice_file.is_empty() && shot.is_spoken());
-    if is_spoken && tasks::has_only_draft(session, "voice").await? {
+    if lacks.has_draft_voices {
         output.warn(
             "silence in place of voices: no provider speaks; install espeak-ng (Debian: apt install espeak-ng) or reel providers add",
         );
     }
-    if until.is_none() && !can_render(session).await? {
+    if lacks.has_no_renderer {
         output.warn(
             "no film can be joined: ffmpeg is not installed (Debian: apt install ffmpeg); everything else is made",
         );
     }
     Ok(())
+}
+
+/// What the daemon lacks for a story.
+struct Lacks {
+    has_draft_pictures: bool,
+    has_draft_voices: bool,
+    has_no_renderer: bool,
+}
+
+impl Lacks {
+    async fn find(session: &Session, project: &Project, until: Option<Stage>) -> Result<Self, Failure> {
+        let has_pictures =
+            until != Some(Stage::Voices) && media::own_pictures(project) < project.shots.len();
+        let is_spoken = project.shots.iter().any(|shot| shot.voice_file.is_empty() && shot.is_spoken());
+        Ok(Self {
+            has_draft_pictures: has_pictures && tasks::has_only_draft(session, "image").await?,
+            has_draft_voices: is_spoken && tasks::has_only_draft(session, "voice").await?,
+            has_no_renderer: until.is_none() && !can_render(session).await?,
+        })
+    }
 }
 
 /// Whether the daemon can make the sound of a film, which `ffmpeg` does as all the rest.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     Args,
     args::Stage,
+    downgrades::say_downgrades,
     outline::{Outline, count},
     storyboard::Storyboard,
 };
@@ -61,7 +62,10 @@ pub async fn run(
 ) -> Result<Exit, Failure> {
     let output = context.output;
     let prices = match context.session().await {
-        Ok(session) => Some(prices(&session, args, storyboard, outline).await?),
+        Ok(session) => {
+            say_downgrades(output, &session, &storyboard.project, args.until).await?;
+            Some(prices(&session, args, storyboard, outline).await?)
+        }
         // What needs no daemon can be told without one.
         Err(failure) if failure.error.code == "no_daemon" => None,
         Err(failure) => return Err(failure),

@@ -1,0 +1,50 @@
+//! `reel make` where programs are installed while the daemon runs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use reel_tests::{
+    Sandbox, needs,
+    tale::{Tale, programs},
+};
+use serde_json::Value;
+
+/// The names of what was made now, and not taken from before.
+fn made(document: &Value) -> String {
+    document["counts"]["made"].to_string()
+}
+
+#[test]
+fn programs_that_are_installed_later_are_found_without_a_restart() {
+    if !["ffmpeg", "espeak-ng"].iter().all(|program| needs::program(program)) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let directory = sandbox.root().join("programs");
+    fs::create_dir(&directory).unwrap();
+    let tale = Tale::new(sandbox.with_variable("PATH", directory.display().to_string()));
+    let ran = tale.make(&[]);
+    ran.expect_code(78);
+    assert!(ran.stderr.contains("silence in place of voices"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("run the same command again"), "{}", ran.stderr);
+    programs(&directory, &["espeak-ng"]);
+    let ran = tale.make(&["--json"]);
+    let voiced = ran.expect_code(78).json();
+    assert!(!ran.stderr.contains("silence"), "{}", ran.stderr);
+    assert!(made(&voiced).contains("voice") && !made(&voiced).contains("picture"), "{voiced}");
+    let planned = tale.make(&["--dry-run"]);
+    assert!(planned.expect_code(0).stderr.contains("ffmpeg is not installed"), "{}", planned.stderr);
+    programs(&directory, &["ffmpeg"]);
+    let ran = tale.make(&["--json"]);
+    let filmed = ran.expect_code(0).json();
+    assert!(!ran.stderr.contains("ffmpeg"), "{}", ran.stderr);
+    assert!(!made(&filmed).contains("voice") && !made(&filmed).contains("picture"), "{filmed}");
+    assert!(tale.path("story.mp4").exists());
+}
