@@ -51,8 +51,7 @@ struct Lacks {
 
 impl Lacks {
     async fn find(session: &Session, project: &Project, until: Option<Stage>) -> Result<Self, Failure> {
-        let has_pictures =
-            until != Some(Stage::Voices) && media::own_pictures(project) < project.shots.len();
+        let has_pictures = until != Some(Stage::Voices) && media::own_pictures(project) < project.shots.len();
         let is_spoken = project.shots.iter().any(|shot| shot.voice_file.is_empty() && shot.is_spoken());
         Ok(Self {
             has_draft_pictures: has_pictures && tasks::has_only_draft(session, "image").await?,
