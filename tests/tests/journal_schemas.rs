@@ -268,6 +268,16 @@ fn a_journal_of_schema_8_goes_on() {
 }
 
 #[test]
+fn a_journal_of_schema_9_goes_on() {
+    check(9);
+}
+
+#[test]
+fn a_journal_of_schema_10_goes_on() {
+    check(10);
+}
+
+#[test]
 fn a_picture_that_only_the_journal_has_stays_there_until_its_file_can_be_written() {
     let revived = Revived::copied(4);
     let path = revived.files_of_journal().pop().unwrap();
