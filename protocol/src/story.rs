@@ -150,6 +150,9 @@ pub struct StepReport {
     pub provider: Option<String>,
     /// Why it failed.
     pub error: Option<TaskError>,
+    /// What it cost, where that is known; absent too where nothing was made now.
+    #[serde(default)]
+    pub cost: Option<Cost>,
 }
 
 /// What became of a step.

@@ -136,8 +136,8 @@ fn burnt(cues: &[Cue], placed: &PlacedShot, fps: u32) -> Vec<BurntCue> {
 }
 
 impl Workflow for Assembly {
-    fn ready(&self, ends: &StepEnds) -> Vec<Step> {
-        self.plan.steps(ends)
+    fn ready(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
+        self.plan.steps(ends, is_known)
     }
 
     fn progress(&self, ends: &StepEnds) -> (f64, String) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
-use reel_protocol::StepState;
+use reel_protocol::{StepState, TaskSpec};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     doors::{Doors, Ended},
@@ -14,6 +15,9 @@ use crate::{
     service::{RunTask, preview},
     tasks::Caller,
 };
+
+/// How many times as long as the last look took the driver waits at least until it looks again which steps are ready.
+const LOOK_SHARE: u32 = 10;
 
 /// Drives a workflow until no step is left that could be carried out. Dropped, it leaves its steps as they are.
 pub(super) async fn drive(
@@ -26,35 +30,42 @@ pub(super) async fn drive(
     let (mut ends, mut submitted) = (StepEnds::new(), BTreeSet::new());
     let mut under_way = FuturesUnordered::new();
     loop {
-        for step in workflow.ready(&ends) {
-            if !submitted.insert(step.name.clone()) {
-                continue;
-            }
+        let began = Instant::now();
+        let ready = workflow.ready(&ends, &|name| submitted.contains(name));
+        let (fraction, message) = workflow.progress(&ends);
+        task.progress.report(fraction, message);
+        // A large film is asked again a few times a second: what it takes is time of the thread that everybody shares.
+        let next_look = began + began.elapsed() * LOOK_SHARE;
+        for step in ready {
             let refused = match &mut purse {
                 Some(purse) => purse.reserve(&step.name, price(doors, &step).await?).err(),
                 None => None,
             };
             // What is reserved may come to less: the step is looked at again once another one has ended.
             if refused.is_some() && purse.as_ref().is_some_and(Purse::has_reserved) {
-                submitted.remove(&step.name);
                 continue;
             }
+            submitted.insert(step.name.clone());
             let step = if let Some(error) = refused {
                 std::future::ready(Ok((step.name, StepEnd::refused(error)))).left_future()
             } else {
-                let spec = reel_protocol::TaskSpec { priority: task.priority, ..step.spec };
+                let spec = TaskSpec { priority: task.priority, ..step.spec };
                 doors.carry_out(caller.clone(), task.task, Step { spec, ..step }).right_future()
             };
             under_way.push(step);
         }
-        let Some(ended) = under_way.next().await else { return Ok(ends) };
-        let (name, end) = ended?;
-        if let Some(purse) = &mut purse {
-            purse.settle(&name, end.state == StepState::Made, end.cost.as_ref());
+        let Some(mut ended) = under_way.next().await else { return Ok(ends) };
+        loop {
+            let (name, end) = ended?;
+            if let Some(purse) = &mut purse {
+                purse.settle(&name, end.state == StepState::Made, end.cost.as_ref());
+            }
+            ends.insert(name, end);
+            match timeout_at(next_look, under_way.next()).await {
+                Ok(Some(another)) => ended = another,
+                Ok(None) | Err(_) => break,
+            }
         }
-        ends.insert(name, end);
-        let (fraction, message) = workflow.progress(&ends);
-        task.progress.report(fraction, message);
     }
 }
 

@@ -11,6 +11,10 @@ use super::{
     step::{Step, StepEnds},
 };
 
+/// The names of the steps that make the sound and the film.
+const MIX: &str = "mix";
+const JOIN: &str = "join";
+
 /// A film, as far as it is known.
 #[derive(Debug)]
 pub(super) struct FilmPlan {
@@ -70,16 +74,24 @@ impl FilmShot {
 
 impl FilmPlan {
     /// The steps that can be carried out.
-    pub(super) fn steps(&self, ends: &StepEnds) -> Vec<Step> {
+    pub(super) fn steps(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
         let mut steps = Vec::new();
         let next = self.shots.iter().skip(1).map(Some).chain([None]);
         for (shot, next) in self.shots.iter().zip(next) {
-            steps.extend(self.clip_step(shot));
-            steps.extend(next.and_then(|next| self.transition_step(shot, next)));
+            if !is_known(&shot.clip()) {
+                steps.extend(self.clip_step(shot));
+            }
+            if let Some(next) = next.filter(|next| !is_known(&next.transition())) {
+                steps.extend(self.transition_step(shot, next));
+            }
         }
         if let Some(sound) = &self.sound {
-            steps.push(Step::new("mix".to_owned(), "audio.mix", sound));
-            steps.extend(self.join_step(ends));
+            if !is_known(MIX) {
+                steps.push(Step::new(MIX.to_owned(), "audio.mix", sound));
+            }
+            if !is_known(JOIN) {
+                steps.extend(self.join_step(ends));
+            }
         }
         steps
     }
@@ -125,9 +137,9 @@ impl FilmPlan {
                 clips.push(part(next.transition(), shot.placed.transition_frames)?);
             }
         }
-        let audio = ends.get("mix")?.output.as_ref()?.digest;
+        let audio = ends.get(MIX)?.output.as_ref()?.digest;
         let (format, subtitles) = (self.format, self.track.clone());
         let params = RenderJoinParams { format, clips, audio: Some(audio), subtitles };
-        Some(Step::new("join".to_owned(), "render.join", &params))
+        Some(Step::new(JOIN.to_owned(), "render.join", &params))
     }
 }

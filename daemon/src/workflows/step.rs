@@ -7,9 +7,9 @@ use serde::Serialize;
 
 /// A task whose work is other tasks.
 pub trait Workflow {
-    /// The steps that can be carried out, those that have ended already among them. A step keeps its name and its params for as long as the ends
+    /// The steps that can be carried out, but for those whose names are known already. A step keeps its name and its params for as long as the ends
     /// that it follows from are the same.
-    fn ready(&self, ends: &StepEnds) -> Vec<Step>;
+    fn ready(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step>;
 
     /// How far it is, from 0 to 1, and what it does, for people.
     fn progress(&self, ends: &StepEnds) -> (f64, String);
@@ -116,6 +116,7 @@ impl StepEnd {
             path: output.map(|output| output.path.clone()),
             provider: self.provider.clone(),
             error: self.error.clone(),
+            cost: self.cost.clone().filter(|_| self.state == StepState::Made),
         }
     }
 }

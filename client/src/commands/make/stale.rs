@@ -217,6 +217,7 @@ mod tests {
 
     fn step(name: &str, state: StepState, digest: u8) -> StepReport {
         StepReport {
+            cost: None,
             step: name.to_owned(),
             state,
             task: None,

@@ -159,6 +159,7 @@ mod tests {
             path: None,
             provider: Some(provider.to_owned()),
             error: None,
+            cost: None,
         }
     }
 

@@ -99,6 +99,7 @@ mod tests {
 
     fn step(state: StepState, error: Option<(&str, Option<&str>)>) -> StepReport {
         StepReport {
+            cost: None,
             step: "transition/a2".to_owned(),
             state,
             task: Some(TaskId(17)),

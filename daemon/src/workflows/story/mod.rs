@@ -50,8 +50,8 @@ pub struct Setting {
 }
 
 impl Workflow for Story {
-    fn ready(&self, ends: &StepEnds) -> Vec<Step> {
-        self.steps(ends)
+    fn ready(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
+        self.steps(ends, is_known)
     }
 
     fn progress(&self, ends: &StepEnds) -> (f64, String) {

@@ -211,6 +211,7 @@ fn bare(step: String, state: StepState, output: Option<&Output>) -> StepReport {
         path: output.map(|output| output.path.clone()),
         provider: None,
         error: None,
+        cost: None,
     }
 }
 

@@ -32,32 +32,41 @@ const DRAFT: &str = "draft";
 const DRAFT_SIDES: RangeInclusive<u32> = reel_draft::MIN_SIDE..=reel_draft::MAX_SIDE;
 
 impl Story {
-    pub(super) fn steps(&self, ends: &StepEnds) -> Vec<Step> {
+    pub(super) fn steps(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
         let mut steps = Vec::new();
         for shot in self.spec.project.shots.iter().filter(|shot| self.is_selected(&shot.id)) {
-            self.add_material(shot, ends, &mut steps);
+            self.add_material(shot, ends, is_known, &mut steps);
         }
         if self.makes_film()
             && let Some(placement) = self.place(ends)
         {
-            steps.extend(self.film(&placement, ends).steps(ends));
+            steps.extend(self.film(&placement, ends, is_known).steps(ends, is_known));
         }
         steps
     }
 
     /// The voice, the picture and the clip of a shot.
-    fn add_material(&self, shot: &Shot, ends: &StepEnds, steps: &mut Vec<Step>) {
+    fn add_material(
+        &self,
+        shot: &Shot,
+        ends: &StepEnds,
+        is_known: &dyn Fn(&str) -> bool,
+        steps: &mut Vec<Step>,
+    ) {
+        let is_open = |stage: &str| !is_known(&format!("{stage}/{}", shot.id));
         let until = self.until();
-        if until >= StoryStage::Voices && shot.voice_file.is_empty() && shot.is_spoken() {
+        let is_spoken = shot.voice_file.is_empty() && shot.is_spoken();
+        if until >= StoryStage::Voices && is_spoken && is_open("voice") {
             steps.push(self.voice_step(shot));
         }
         if until < StoryStage::Pictures || !shot.clip_file.is_empty() {
             return;
         }
-        if shot.picture_file.is_empty() {
+        if shot.picture_file.is_empty() && is_open("picture") {
             steps.push(self.picture_step(shot));
         }
         if self.makes_clip(shot)
+            && is_open("clip")
             && let Visual::Picture(picture) = self.picture(shot, ends)
         {
             steps.extend(self.clip_step(shot, picture, ends));
@@ -65,7 +74,7 @@ impl Story {
         let needs_card = until == StoryStage::Film
             && self.spec.params.allow_missing
             && matches!(self.picture(shot, ends), Visual::Missing);
-        if needs_card {
+        if needs_card && is_open("card") {
             steps.push(self.card_step(shot));
         }
     }
@@ -146,7 +155,7 @@ impl Story {
     }
 
     /// The film, as far as it is known.
-    fn film(&self, placement: &Placement, ends: &StepEnds) -> FilmPlan {
+    fn film(&self, placement: &Placement, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> FilmPlan {
         let video = &self.spec.project.video;
         let format = FilmFormat { width: video.size.width, height: video.size.height, fps: video.fps };
         let placed = placement.timeline.shots.iter().zip(&placement.exact);
@@ -157,16 +166,20 @@ impl Story {
                 shown: shown(shot, &self.visual(shot, ends)),
                 placed: placed.clone(),
                 is_exact: *is_exact,
-                cues: self.burnt_cues(index, placed, format.fps),
+                cues: if is_known(&format!("render/{}", shot.id)) {
+                    Vec::new()
+                } else {
+                    self.burnt_cues(index, placed, format.fps)
+                },
                 is_redone: self.is_redone(shot, StoryPart::Render),
             };
-        let srt = self.srt(placement);
-        let has_track = video.subtitles.contains(&Subtitles::Track) && !srt.is_empty();
+        let has_track = video.subtitles.contains(&Subtitles::Track) && placement.is_exact();
+        let srt = if has_track { self.srt(placement) } else { String::new() };
         FilmPlan {
             format,
             shots: shots.map(film_shot).collect(),
             sound: placement.is_exact().then(|| self.sound(placement, ends)),
-            track: has_track.then(|| SubtitleTrack { srt, language: self.language.clone() }),
+            track: (!srt.is_empty()).then(|| SubtitleTrack { srt, language: self.language.clone() }),
         }
     }
 

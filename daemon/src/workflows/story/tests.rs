@@ -73,7 +73,9 @@ fn carry_out(
 ) -> (StepEnds, BTreeMap<String, TaskSpec>) {
     let (mut ends, mut known) = (StepEnds::new(), BTreeMap::<String, TaskSpec>::new());
     loop {
-        let ready = story.ready(&ends);
+        let ready = story.ready(&ends, &|_| false);
+        let fresh = story.ready(&ends, &|name| known.contains_key(name));
+        assert!(fresh.iter().all(|step| !known.contains_key(&step.name)));
         let names: Vec<_> = ready.iter().map(|step| step.name.clone()).collect();
         for step in ready {
             let before = known.entry(step.name.clone()).or_insert_with(|| step.spec.clone());
