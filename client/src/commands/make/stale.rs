@@ -66,7 +66,13 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
                 ("length", format!("{:.4}", report.duration_s)),
                 ("camera", format!("{:?}", shot.camera)),
                 ("subtitles", if is_burnt { shot.shown_text().to_owned() } else { String::new() }),
-                ("size", format!("{} {}", video.size, video.fps)),
+                ("size", video.size.to_string()),
+                ("frame rate", video.fps.to_string()),
+                (
+                    "transition",
+                    format!("{:?} {:?} {}", shot.transition, video.transition, video.transition_s),
+                ),
+                ("silence", format!("{} {}", shot.min_s, shot.hold_s)),
             ])
         }
     }
@@ -279,7 +285,7 @@ mod tests {
             project.voices.insert("narrator".to_owned(), "en".to_owned());
         };
         let redo = [StoryRedo { id: "a1".to_owned(), stage: StoryPart::Picture }];
-        let cases: [Case<'_>; 7] = [
+        let cases: [Case<'_>; 10] = [
             (|_| {}, [1, 2, 3], &[], ""),
             (
                 |project| each(project, |shot| shot.text = "Other words.".to_owned()),
@@ -300,6 +306,9 @@ mod tests {
                 &[],
                 "frames (camera changed)",
             ),
+            (|project| project.video.fps = 25, [1, 2, 8], &[], "frames (frame rate changed)"),
+            (|project| project.video.transition_s = 0.2, [1, 2, 8], &[], "frames (transition changed)"),
+            (|project| each(project, |shot| shot.hold_s = 1.0), [1, 2, 8], &[], "frames (silence changed)"),
             (|_| {}, [0, 7, 8], &redo, "voice (no longer in the cache), picture (asked for), frames"),
             (|_| {}, [1, 2, 0], &[], "frames"),
         ];
