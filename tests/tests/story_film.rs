@@ -63,6 +63,25 @@ fn make(connection: &mut Connection, params: &Value) -> (Value, Value) {
     (task.clone(), serde_json::from_slice(&report).unwrap())
 }
 
+/// A picture of one pixel.
+const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+
+/// Writes silence of so many seconds, at 1 kHz and a byte a sample.
+fn write_silent_wav(path: &PathBuf, seconds: u32) {
+    let length = seconds * 1_000;
+    let mut file = Vec::new();
+    file.extend_from_slice(b"RIFF");
+    file.extend_from_slice(&(36 + length).to_le_bytes());
+    file.extend_from_slice(b"WAVEfmt ");
+    for half in [16_u16, 0, 1, 1, 1_000, 0, 1_000, 0, 1, 8] {
+        file.extend_from_slice(&half.to_le_bytes());
+    }
+    file.extend_from_slice(b"data");
+    file.extend_from_slice(&length.to_le_bytes());
+    file.resize(file.len() + length as usize, 0x80);
+    fs::write(path, file).unwrap();
+}
+
 fn path_of(output: &Value) -> PathBuf {
     PathBuf::from(output["path"].as_str().unwrap())
 }
@@ -248,11 +267,26 @@ fn own_media_and_music_are_used_and_wrong_ones_are_refused_before_anything_is_ma
     assert_eq!(found.frames, report["frames"].as_u64().unwrap());
     let (lufs, _) = loudness(&path_of(&task["outputs"][0]));
     assert!((-16.0..=-13.5).contains(&lufs), "{lufs} LUFS");
-    project["video"]["music"] = picture;
+    project["video"]["music"] = picture.clone();
     let id = connection.submit("story.make", json!({ "project": project }));
     let refused = connection.wait(id);
     assert_eq!(refused["error"]["code"], "invalid_params", "{refused}");
     assert!(refused["error"]["message"].as_str().unwrap().contains("music of video"), "{refused}");
+    project["video"]["music"] = json!("");
+    let moving = sandbox.work().join("moving.gif");
+    fs::write(&moving, GIF).unwrap();
+    let moving = put(&mut connection, &moving);
+    project["shots"][0]["picture_file"] = json!(moving);
+    let id = connection.submit("story.make", json!({ "project": project }));
+    let refused = connection.wait(id);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("PNG, JPEG or WebP"), "{refused}");
+    project["shots"][0]["picture_file"] = picture;
+    let hours = sandbox.work().join("hours.wav");
+    write_silent_wav(&hours, 3601);
+    project["shots"][0]["voice_file"] = json!(put(&mut connection, &hours));
+    let id = connection.submit("story.make", json!({ "project": project }));
+    let refused = connection.wait(id);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("more than an hour"), "{refused}");
     project["video"]["music"] = json!("00".repeat(32));
     let error =
         connection.err("task.submit", json!({ "kind": "story.make", "params": { "project": project } }));

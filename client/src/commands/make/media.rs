@@ -15,6 +15,8 @@ use crate::{exit::Exit, failure::Failure, inputs, table};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Picture,
+    /// A picture that a camera moves over.
+    Still,
     Sound,
     Video,
 }
@@ -24,6 +26,7 @@ impl Kind {
         let (family, _) = media_type.split_once('/').unwrap_or((media_type, ""));
         match self {
             Self::Picture => family == "image",
+            Self::Still => matches!(media_type, "image/png" | "image/jpeg" | "image/webp"),
             Self::Sound => family == "audio",
             Self::Video => family == "video",
         }
@@ -32,6 +35,7 @@ impl Kind {
     const fn words(self) -> &'static str {
         match self {
             Self::Picture => "a picture",
+            Self::Still => "a picture in PNG, JPEG or WebP",
             Self::Sound => "a sound",
             Self::Video => "a video",
         }
@@ -56,7 +60,7 @@ fn fields(project: &mut Project) -> Vec<Field<'_>> {
     }
     for shot in &mut project.shots {
         let place = |name: &str| format!("shot {}: {name}", shot.id);
-        found.push(field(place("picture_file"), &mut shot.picture_file, Kind::Picture));
+        found.push(field(place("picture_file"), &mut shot.picture_file, Kind::Still));
         found.push(field(place("voice_file"), &mut shot.voice_file, Kind::Sound));
         found.push(field(place("clip_file"), &mut shot.clip_file, Kind::Video));
     }

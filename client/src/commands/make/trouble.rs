@@ -77,8 +77,13 @@ pub fn troubles(report: &StoryReport, followers: &[TaskId]) -> Vec<Trouble> {
     let of_shots = report.shots.iter().flat_map(|shot| {
         stages(shot).filter_map(|(_, word, step)| Trouble::of(&shot.id, word, step, followers))
     });
+    let mut found: Vec<Trouble> = of_shots.collect();
     let of_film = report.steps.iter().filter_map(|step| Trouble::of("the film", &step.step, step, followers));
-    of_shots.chain(of_film).collect()
+    // The dissolve of a shot that cannot be rendered fails as the shot does.
+    let is_new = |trouble: &Trouble| found.iter().all(|known| known.message != trouble.message);
+    let of_film: Vec<Trouble> = of_film.filter(is_new).collect();
+    found.extend(of_film);
+    found
 }
 
 /// `2 of 28 shots are missing`, where any is.
@@ -149,7 +154,10 @@ mod tests {
                 ),
                 shot("a3", Some(step(StepState::Held, Some(("the answer was lost", None)))), None),
             ],
-            steps: vec![step(StepState::Failed, Some(("ffmpeg died", None)))],
+            steps: vec![
+                step(StepState::Failed, Some(("it is moderated", None))),
+                step(StepState::Failed, Some(("ffmpeg died", None))),
+            ],
             frames: 0,
             duration_s: 0.0,
             is_estimate: true,

@@ -24,6 +24,12 @@ use crate::{
 /// The name of the embedded provider of drafts.
 const DRAFT: &str = "draft";
 
+/// The pictures that a camera can move over.
+const FILMABLE: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
+
+/// How long the voice of one shot may be.
+const LONGEST_VOICE_S: f64 = 3600.0;
+
 /// Why a story cannot begin.
 #[derive(Debug)]
 pub struct StoryError(pub TaskError);
@@ -79,9 +85,20 @@ fn bad_medium(medium: &OwnMedium<'_>, supplied: &BTreeMap<Digest, Output>) -> Op
                 format!("{field} of {owner}: the artifact is {}, and {wanted} is needed", output.media_type);
             (ErrorCode::InvalidParams, message)
         }
+        Some(output) if *field == "picture_file" && !FILMABLE.contains(&&*output.media_type) => (
+            ErrorCode::InvalidParams,
+            format!(
+                "{field} of {owner}: the picture is {}, and PNG, JPEG or WebP is needed",
+                output.media_type
+            ),
+        ),
         Some(output) if *media == "audio/" && output.duration_s.is_none() => (
             ErrorCode::InvalidParams,
             format!("{field} of {owner}: how long the sound lasts could not be found out"),
+        ),
+        Some(output) if *field == "voice_file" && output.duration_s > Some(LONGEST_VOICE_S) => (
+            ErrorCode::InvalidParams,
+            format!("{field} of {owner}: the voice lasts more than an hour; split the shot into several"),
         ),
         Some(_) => return None,
     };
