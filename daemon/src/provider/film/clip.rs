@@ -1,17 +1,22 @@
 //! Clips without sound: a run of frames of one shot, and the dissolve from one shot into the next.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use reel_protocol::{BurntCue, FilmFormat, FilmedVisual, RenderShotParams, RenderTransitionParams};
 use reel_story::{Cue, SubtitleStyle, ass, timeline::samples_at};
 
 use super::{
     encoder::{begin, encode, file, raw_input, words},
-    frames::{Filmed, Reporter, write_dissolve, write_still},
+    frames::{Filmed, Reporter, write_dissolve, write_run},
     pipe::{self, Over},
     tools::{FilmTools, Size, broken, no_font, refused, undrawn},
+    watch::Part,
 };
 use crate::{
+    chain::chain,
     domain::{CancelSignal, InputFile, ProgressSink},
     fonts::{Font, Fonts},
     media,
@@ -40,14 +45,13 @@ impl FilmTools {
             inputs.into_iter().next().ok_or_else(|| broken("rendering", "the picture is not there"))?;
         let subtitles = burnt(subtitles, show.first_frame, format).await?;
         let made = if is_clip(&input) {
-            let fitted = fit(&input, show, format, frames)?;
-            self.fitted_clip(&input, &fitted, subtitles, (format, frames), reporter.0).await?
+            self.fitted_clip(input, show, subtitles, (format, frames), reporter).await?
         } else {
-            let filmed = self.film([(input, show)], format).await?;
-            let write = move |pictures: &[Filmed], reporter: &Reporter, pipe: &mut dyn io::Write| {
-                pictures.first().map_or(Ok(()), |picture| write_still(picture, frames, reporter, pipe))
+            let filmed = self.picture(input, show, format).await?;
+            let write = move |mut filmed: Vec<Filmed>, reporter: &Reporter, pipe: &mut dyn io::Write| {
+                filmed.first_mut().map_or(Ok(()), |filmed| write_run(filmed, frames, reporter, pipe))
             };
-            self.encoded(filmed, write, subtitles, (format, frames), reporter).await?
+            self.encoded(vec![filmed], write, subtitles, (format, frames), reporter).await?
         };
         self.keep(made, "video/").await
     }
@@ -60,38 +64,33 @@ impl FilmTools {
         reporter: (CancelSignal, ProgressSink),
     ) -> Result<Generated, GenerateError> {
         let RenderTransitionParams { format, from, to, frames } = params;
-        let mut shown = Vec::new();
+        let mut filmed = Vec::new();
         for (input, show) in inputs.into_iter().zip([from, to]) {
-            shown.push(self.stand_in(input, show, format, frames, reporter.0.clone()).await?);
+            filmed.push(if is_clip(&input) {
+                self.decoded_run(input, show, (format, frames), reporter.0.clone()).await?
+            } else {
+                self.picture(input, show, format).await?
+            });
         }
-        let (runs, shown): (Vec<_>, Vec<_>) = shown.into_iter().unzip();
-        let made = if let [Some(_), _] | [_, Some(_)] = runs.as_slice() {
-            self.dissolved_files(&shown, &runs, (format, frames), reporter.0).await?
-        } else {
-            let filmed = self.film(shown, format).await?;
-            let write =
-                move |pictures: &[Filmed], reporter: &Reporter, pipe: &mut dyn io::Write| match pictures {
-                    [from, to] => write_dissolve([from, to], frames, reporter, pipe),
-                    _ => Ok(()),
-                };
-            self.encoded(filmed, write, None, (format, frames), reporter).await?
+        let write = move |mut filmed: Vec<Filmed>, reporter: &Reporter, pipe: &mut dyn io::Write| {
+            if let [from, to] = filmed.as_mut_slice() {
+                write_dissolve([from, to], frames, reporter, pipe)?;
+            }
+            Ok(())
         };
-        drop(runs);
+        let made = self.encoded(filmed, write, None, (format, frames), reporter).await?;
         self.keep(made, "video/").await
     }
 
-    /// Reads pictures on a thread that may block.
-    async fn film(
+    /// Reads a picture on a thread that may block.
+    async fn picture(
         &self,
-        shown: impl IntoIterator<Item = (InputFile, FilmedVisual)>,
+        input: InputFile,
+        show: FilmedVisual,
         format: FilmFormat,
-    ) -> Result<Vec<Filmed>, GenerateError> {
-        let (budget, shown) = (self.budget.clone(), shown.into_iter().collect::<Vec<_>>());
-        let reading = tokio::task::spawn_blocking(move || {
-            let film =
-                |(input, show): &(InputFile, FilmedVisual)| Filmed::open(input, *show, format, &budget);
-            shown.iter().map(film).collect::<Result<Vec<_>, _>>()
-        });
+    ) -> Result<Filmed, GenerateError> {
+        let budget = self.budget.clone();
+        let reading = tokio::task::spawn_blocking(move || Filmed::picture(&input, show, format, &budget));
         let read = reading.await.map_err(|panic| broken("reading the picture", &panic.to_string()))?;
         read.map_err(undrawn)
     }
@@ -99,8 +98,8 @@ impl FilmTools {
     /// Encodes the frames that `write` draws.
     async fn encoded(
         &self,
-        pictures: Vec<Filmed>,
-        write: impl FnOnce(&[Filmed], &Reporter, &mut dyn io::Write) -> io::Result<()> + Send + 'static,
+        filmed: Vec<Filmed>,
+        write: impl FnOnce(Vec<Filmed>, &Reporter, &mut dyn io::Write) -> io::Result<()> + Send + 'static,
         subtitles: Option<BurntSubtitles>,
         (format, frames): (FilmFormat, u64),
         (cancel, progress): (CancelSignal, ProgressSink),
@@ -114,7 +113,7 @@ impl FilmTools {
             let filters = write_subtitles(directory, subtitles.as_ref())?;
             let thread = std::thread::Builder::new()
                 .name("film".to_owned())
-                .spawn(move || pipe::feed(&path, &over_there, |pipe| write(&pictures, &reporter, pipe)))?;
+                .spawn(move || pipe::feed(&path, &over_there, |pipe| write(filmed, &reporter, pipe)))?;
             // It fails only where nobody asks how the drawing went.
             let _ = tell.send(thread);
             let mut arguments = begin();
@@ -122,7 +121,8 @@ impl FilmTools {
             arguments.extend(encode(format, frames, &filters, output));
             Ok(arguments)
         };
-        let made = self.run("mp4", Size::of_frames(format, frames), prepare, cancel).await;
+        // The thread that draws tells how far it is.
+        let made = self.run("mp4", Size::of_frames(format, frames), prepare, cancel, None).await;
         over.set();
         let drawn =
             tokio::task::spawn_blocking(move || drawing.try_recv().map(std::thread::JoinHandle::join));
@@ -136,121 +136,46 @@ impl FilmTools {
     /// Makes a run of frames of a clip, fitted to its shot.
     async fn fitted_clip(
         &self,
-        input: &InputFile,
-        fitted: &str,
+        input: InputFile,
+        show: FilmedVisual,
         subtitles: Option<BurntSubtitles>,
         (format, frames): (FilmFormat, u64),
-        cancel: CancelSignal,
+        (cancel, progress): (CancelSignal, ProgressSink),
     ) -> Result<Made, GenerateError> {
-        let (path, mut filters) = (input.path.clone(), vec![fitted.to_owned()]);
+        let Source { path, filters, pixels } = fit(input, show, format, frames).await?;
         let prepare = move |directory: &Path, output: &Path| {
+            let mut filters = vec![filters];
             filters.extend(write_subtitles(directory, subtitles.as_ref())?);
             let mut arguments = begin();
             arguments.extend(clip_input(&path));
             arguments.extend(encode(format, frames, &filters, output));
             Ok(arguments)
         };
-        self.run("mp4", Size::of_frames(format, frames), prepare, cancel).await
+        let size = Size::of_frames(format, frames).beside(pixels);
+        let part = Part { progress, from: 0.0, to: 1.0, step: "rendering" };
+        self.run("mp4", size, prepare, cancel, Some(part)).await
     }
 
-    /// The run of frames of a clip as a short file without loss, with what shows it in a dissolve; pictures stay as they are.
-    async fn stand_in(
+    /// The run of frames of a clip, fitted to its shot, as they are drawn.
+    async fn decoded_run(
         &self,
         input: InputFile,
         show: FilmedVisual,
-        format: FilmFormat,
-        frames: u64,
+        (format, frames): (FilmFormat, u64),
         cancel: CancelSignal,
-    ) -> Result<(Option<Made>, (InputFile, FilmedVisual)), GenerateError> {
-        if !is_clip(&input) {
-            return Ok((None, (input, show)));
-        }
-        let (path, fitted) = (input.path.clone(), fit(&input, show, format, frames)?);
+    ) -> Result<Filmed, GenerateError> {
+        let Source { path, filters, pixels } = fit(input, show, format, frames).await?;
         let prepare = move |_: &Path, output: &Path| {
             let mut arguments = begin();
             arguments.extend(clip_input(&path));
-            arguments.extend(["-vf".to_owned(), fitted, "-frames:v".to_owned(), frames.to_string()]);
-            arguments.extend(words("-an -c:v ffv1 -pix_fmt yuv420p -f matroska"));
+            arguments.extend(["-vf".to_owned(), filters, "-frames:v".to_owned(), frames.to_string()]);
+            arguments.extend(words("-an -sn -dn -c:v rawvideo -pix_fmt yuv420p -f rawvideo"));
             arguments.push(file(output));
             Ok(arguments)
         };
-        let made = self.run("mkv", Size::of_frames(format, frames), prepare, cancel).await?;
-        let input = InputFile { path: made.path.clone(), ..input };
-        Ok((Some(made), (input, show)))
-    }
-
-    /// A dissolve of which one side at least is a clip: the program itself mixes the frames.
-    async fn dissolved_files(
-        &self,
-        shown: &[(InputFile, FilmedVisual)],
-        runs: &[Option<Made>],
-        (format, frames): (FilmFormat, u64),
-        cancel: CancelSignal,
-    ) -> Result<Made, GenerateError> {
-        let mut paths = Vec::new();
-        let mut stills = Vec::new();
-        for ((input, show), run) in shown.iter().zip(runs) {
-            if run.is_some() {
-                paths.push(input.path.clone());
-                continue;
-            }
-            // A picture's frames become such a file as well.
-            let filmed = self.film([(input.clone(), *show)], format).await?;
-            let made = self.still_file(filmed, (format, frames), cancel.clone()).await?;
-            paths.push(made.path.clone());
-            stills.push(made);
-        }
-        let prepare = move |_: &Path, output: &Path| {
-            let mut arguments = begin();
-            for path in &paths {
-                arguments.extend(clip_input(path));
-            }
-            // As `blend` does it: the first frame has a little of the second clip, and the last one a little of the first.
-            let share = format!("(N+1)/{}", frames + 1);
-            let mixed = format!("[0:v][1:v]blend=all_expr='A*(1-{share})+B*{share}'[mixed];[mixed]null");
-            let mut encoding = encode(format, frames, &[mixed], output);
-            if let Some(first) = encoding.first_mut() {
-                "-filter_complex".clone_into(first);
-            }
-            arguments.extend(encoding);
-            Ok(arguments)
-        };
-        let made = self.run("mp4", Size::of_frames(format, frames), prepare, cancel).await;
-        drop(stills);
-        made
-    }
-
-    /// The frames of a picture as a short file without loss.
-    async fn still_file(
-        &self,
-        pictures: Vec<Filmed>,
-        (format, frames): (FilmFormat, u64),
-        cancel: CancelSignal,
-    ) -> Result<Made, GenerateError> {
-        let over = Over::default();
-        let over_there = over.clone();
-        let quiet = ProgressSink::new(|_, _| ());
-        let reporter = Reporter { cancel: cancel.clone(), progress: quiet };
-        let prepare = move |directory: &Path, output: &Path| {
-            let path = directory.join(FRAMES);
-            pipe::make(&path)?;
-            std::thread::Builder::new().name("film".to_owned()).spawn(move || {
-                let write = |pipe: &mut dyn io::Write| {
-                    pictures.first().map_or(Ok(()), |picture| write_still(picture, frames, &reporter, pipe))
-                };
-                if let Err(error) = pipe::feed(&path, &over_there, write) {
-                    tracing::warn!(%error, "frames could not be handed to ffmpeg");
-                }
-            })?;
-            let mut arguments = begin();
-            arguments.extend(raw_input(format, FRAMES));
-            arguments.extend(words("-an -c:v ffv1 -pix_fmt yuv420p -f matroska"));
-            arguments.push(file(output));
-            Ok(arguments)
-        };
-        let made = self.run("mkv", Size::of_frames(format, frames), prepare, cancel).await;
-        over.set();
-        made
+        let size = Size::of_frames(format, frames).beside(pixels);
+        let made = self.run("yuv", size, prepare, cancel, None).await?;
+        Filmed::frames(made, format).map_err(|error| broken("reading the clip", &error.to_string()))
     }
 }
 
@@ -258,37 +183,55 @@ fn is_clip(input: &InputFile) -> bool {
     input.media_type.starts_with("video/")
 }
 
-/// A clip as an input: a file, and nothing of the network.
+/// A clip as an input: a file, and nothing of the network. Each thread of a decoder holds frames of its own.
 fn clip_input(path: &Path) -> Vec<String> {
-    let mut arguments = words("-protocol_whitelist file,pipe");
+    let mut arguments = words("-protocol_whitelist file,pipe -threads 2");
     arguments.extend(["-i".to_owned(), file(path)]);
     arguments
 }
 
-/// The filters that fit a clip to its shot and cut the run of frames out of it.
-fn fit(
-    input: &InputFile,
+/// A clip that is fitted to its shot.
+struct Source {
+    path: PathBuf,
+    /// The filters that fit it and cut a run of frames out of it.
+    filters: String,
+    /// The pixels of its own frames.
+    pixels: u64,
+}
+
+/// Looks at a clip from its first byte to its last.
+async fn fit(
+    input: InputFile,
     show: FilmedVisual,
     format: FilmFormat,
     frames: u64,
-) -> Result<String, GenerateError> {
-    let wrong = |why: String| refused(format!("the clip cannot be used: {why}"), "name another clip");
-    let mut source =
-        fs::File::open(&input.path).map_err(|error| broken("reading the clip", &error.to_string()))?;
-    let inspected = media::inspect(&mut source, media::Limits::default());
-    let length_s = inspected.map_err(|error| wrong(error.to_string()))?.facts.duration_s;
+) -> Result<Source, GenerateError> {
+    let wrong = |why: &str| refused(format!("the clip cannot be used: {why}"), "name another clip");
+    let path = input.path.clone();
+    let inspecting = tokio::task::spawn_blocking(move || {
+        let mut source = fs::File::open(&input.path).map_err(|error| error.to_string())?;
+        media::inspect(&mut source, media::Limits::default()).map_err(|error| chain(&error))
+    });
+    let inspected = inspecting.await.map_err(|panic| broken("reading the clip", &panic.to_string()))?;
+    let facts = inspected.map_err(|why| wrong(&why))?.facts;
     let length_s =
-        length_s.filter(|length| *length > 0.0).ok_or_else(|| wrong("it has no length".to_owned()))?;
+        facts.duration_s.filter(|length| *length > 0.0).ok_or_else(|| wrong("it has no length"))?;
+    let pixels = facts.pixels.map_or(0, |size| u64::from(size.width) * u64::from(size.height));
+    Ok(Source { path, filters: fitting(length_s, show, format, frames), pixels })
+}
+
+/// The filters that fit a clip of this length to its shot and cut the run of frames out of it.
+fn fitting(length_s: f64, show: FilmedVisual, format: FilmFormat, frames: u64) -> String {
     let FilmFormat { width, height, fps } = format;
     let wanted_s = show.shot_frames.unwrap_or(show.first_frame + frames) as f64 / f64::from(fps);
     let slower = (wanted_s / length_s).clamp(1.0, SLOWEST);
     let (first, last) = (show.first_frame, show.first_frame + frames);
-    Ok(format!(
+    format!(
         "setpts=PTS*{slower:.6},fps={fps}:round=near,\
          scale={width}:{height}:force_original_aspect_ratio=increase:force_divisible_by=2:out_color_matrix=bt709:out_range=tv,\
          crop={width}:{height},setsar=1,format=yuv420p,tpad=stop=-1:stop_mode=clone,\
          trim=start_frame={first}:end_frame={last},setpts=PTS-STARTPTS"
-    ))
+    )
 }
 
 /// Subtitles as a file, and their font.
@@ -316,13 +259,19 @@ async fn burnt(
         .map(|cue| {
             let start = cue.first_frame.saturating_sub(first_frame);
             let end = cue.first_frame + cue.frames - first_frame;
-            let samples = samples_at(start, format.fps)..samples_at(end, format.fps);
+            let samples = before_frame(start, format.fps)..before_frame(end, format.fps);
             Cue { samples, lines: cue.lines.iter().map(|line| font.drawable(line)).collect() }
         })
         .collect();
     let (width, height, family) = (format.width, format.height, font.family.clone());
     let file = ass(&shown, &SubtitleStyle { width, height, font: family });
     Ok(Some(BurntSubtitles { file, font }))
+}
+
+/// The middle between a frame and the one before it, in samples. Subtitle files count hundredths of a second: by a rounded time of the frame
+/// itself the words would come a frame late.
+fn before_frame(frame: u64, fps: u32) -> u64 {
+    samples_at((2 * frame).saturating_sub(1), 2 * fps)
 }
 
 /// Writes the subtitles into the program's directory; returns the filter that draws them.

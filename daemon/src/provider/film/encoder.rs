@@ -25,14 +25,17 @@ pub(super) fn raw_input(format: FilmFormat, pipe: &str) -> Vec<String> {
 
 /// Encodes exactly so many frames without sound, after these filters.
 pub(super) fn encode(format: FilmFormat, frames: u64, filters: &[String], output: &Path) -> Vec<String> {
-    let colours = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709".to_owned();
-    let filters: Vec<_> = filters.iter().cloned().chain([colours]).collect();
+    // Whatever the frames come from, the encoder is told the same of them: clips that say different things of themselves cannot be joined.
+    let form =
+        "setsar=1,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709".to_owned();
+    let filters: Vec<_> = filters.iter().cloned().chain([form]).collect();
     let mut arguments = vec!["-vf".to_owned(), filters.join(",")];
     arguments
         .extend(words("-an -sn -dn -map_metadata -1 -c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p"));
     // A key frame every two seconds, so that players find their way. The same number of threads everywhere: it changes the frames.
     arguments.extend(["-g".to_owned(), (format.fps * 2).to_string(), "-threads".to_owned(), "2".to_owned()]);
     arguments.extend(words("-color_range tv -colorspace bt709 -color_primaries bt709 -color_trc bt709"));
+    arguments.extend(words("-chroma_sample_location left"));
     arguments.extend(["-r".to_owned(), format.fps.to_string(), "-frames:v".to_owned(), frames.to_string()]);
     arguments.extend(container(format));
     arguments.extend(["-f".to_owned(), "mp4".to_owned(), file(output)]);
@@ -102,7 +105,7 @@ mod tests {
         let format = FilmFormat { width: 320, height: 180, fps: 25 };
         let output = Path::new("/runs/-1/out%d.mp4");
         let text = encode(format, 7, &["ass=subtitles.ass".to_owned()], output).join(" ");
-        assert!(text.starts_with("-vf ass=subtitles.ass,setparams="), "{text}");
+        assert!(text.starts_with("-vf ass=subtitles.ass,setsar=1,setparams="), "{text}");
         assert!(
             text.ends_with(
                 "-movie_timescale 25000 -video_track_timescale 25000 -f mp4 file:/runs/-1/out%d.mp4"

@@ -1,7 +1,12 @@
 //! Frames of stills and of dissolves between two of them, in planar YUV.
 
-use std::{fs, io, io::Write};
+use std::{
+    fs, io,
+    io::{BufRead as _, BufReader, Read as _, Write},
+    path::Path,
+};
 
+use image::{DynamicImage, ImageDecoder as _, metadata::Orientation};
 use reel_protocol::{CameraMove, FilmFormat, FilmedVisual};
 use reel_story::{
     camera::{Camera, USUAL_SPEED},
@@ -11,13 +16,13 @@ use reel_story::{
 use crate::{
     domain::{CancelSignal, InputFile, ProgressSink},
     memory::{Budget, Holder, Reservation},
-    provider::inspect::outline,
+    provider::{command::Made, inspect::outline},
 };
 
 /// The most pixels of a picture: as many as a square of the longest side of a film has, twice.
 const MOST_PIXELS: u64 = 2 * 4_096 * 4_096 * 4;
-/// Bytes that a pixel of a picture takes while it is read: as the file's decoder gives it, as RGB, and as planes.
-const PIXEL_BYTES: u64 = 4 + 3 + 3;
+/// Bytes that a pixel of a picture takes while it is read: as the file's decoder gives it (16 bits a channel), as RGB, and as planes.
+const PIXEL_BYTES: u64 = 8 + 3 + 2;
 
 /// Why there are no frames.
 #[derive(Debug, thiserror::Error)]
@@ -33,19 +38,37 @@ pub(super) enum FramesError {
     Io(#[from] io::Error),
 }
 
-/// A picture in front of the camera.
+/// What gives the frames of a run, one after the other.
 #[derive(Debug)]
-pub(super) struct Filmed {
-    still: Still,
-    camera: Camera,
-    first_frame: u64,
-    fps: u32,
-    _held: Reservation,
+pub(super) enum Filmed {
+    /// A picture in front of the camera.
+    Picture {
+        still: Still,
+        camera: Camera,
+        /// The shot's frame that is drawn next.
+        frame: u64,
+        fps: u32,
+        _held: Reservation,
+    },
+    /// A file of frames as they are encoded.
+    Frames {
+        file: BufReader<fs::File>,
+        frame_bytes: usize,
+        /// What keeps the file.
+        _made: Made,
+    },
 }
 
 impl Filmed {
+    /// Frames that the program decoded into a file.
+    pub(super) fn frames(made: Made, format: FilmFormat) -> io::Result<Self> {
+        let frame_bytes = format.width as usize * format.height as usize * 3 / 2;
+        let file = BufReader::new(fs::File::open(&made.path)?);
+        Ok(Self::Frames { file, frame_bytes, _made: made })
+    }
+
     /// Reads a picture. Blocks.
-    pub(super) fn open(
+    pub(super) fn picture(
         file: &InputFile,
         show: FilmedVisual,
         format: FilmFormat,
@@ -60,19 +83,53 @@ impl Filmed {
         let bytes = pixels * PIXEL_BYTES + file.size_bytes;
         let over = |over: crate::budget::OverBudget| FramesError::OverMemory(over.to_string());
         let held = budget.reserve(Holder::Drawing, bytes).map_err(over)?;
-        let decoded = image::ImageReader::open(&file.path)?.with_guessed_format()?.decode();
-        let rgb = decoded.map_err(|error| picture(error.to_string()))?.into_rgb8();
+        let rgb = decode(&file.path)?.map_err(|error| picture(error.to_string()))?;
         let still = Still::new(rgb.as_raw(), rgb.width(), rgb.height(), format.width, format.height);
         let still = still.map_err(|error| picture(error.to_string()))?;
-        let camera = camera_of(show.camera);
-        Ok(Self { still, camera, first_frame: show.first_frame, fps: format.fps, _held: held })
+        let (camera, frame, fps) = (camera_of(show.camera), show.first_frame, format.fps);
+        Ok(Self::Picture { still, camera, frame, fps, _held: held })
     }
 
-    /// Draws the frame that stands so many frames behind the first one.
-    fn draw(&self, index: u64, frame: &mut Vec<u8>) {
-        let seconds = (self.first_frame + index) as f64 / f64::from(self.fps);
-        self.still.draw(self.camera.view(seconds, USUAL_SPEED), frame);
+    /// The next frame. A file that has no further one gives its last again.
+    fn next(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Picture { still, camera, frame, fps, .. } => {
+                let seconds = *frame as f64 / f64::from(*fps);
+                still.draw(camera.view(seconds, USUAL_SPEED), into);
+                *frame += 1;
+            }
+            Self::Frames { file, frame_bytes, .. } => {
+                let is_first = into.is_empty();
+                into.resize(*frame_bytes, 0);
+                match file.fill_buf() {
+                    Ok([]) if !is_first => {}
+                    _ => file.read_exact(into)?,
+                }
+            }
+        }
+        Ok(())
     }
+}
+
+/// The pixels of a picture: upright as its camera says, and on black where it is transparent.
+fn decode(path: &Path) -> io::Result<image::ImageResult<image::RgbImage>> {
+    let reader = image::ImageReader::open(path)?.with_guessed_format()?;
+    Ok(reader.into_decoder().and_then(|mut decoder| {
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut picture = DynamicImage::from_decoder(decoder)?;
+        picture.apply_orientation(orientation);
+        if !picture.color().has_alpha() {
+            return Ok(picture.into_rgb8());
+        }
+        let rgba = picture.into_rgba8();
+        let (width, height) = rgba.dimensions();
+        let on_black = |pixel: &[u8]| match *pixel {
+            [r, g, b, a] => [r, g, b].map(|value| (u16::from(value) * u16::from(a) / 255) as u8),
+            _ => [0; 3],
+        };
+        let rgb: Vec<u8> = rgba.as_raw().chunks_exact(4).flat_map(on_black).collect();
+        Ok(image::RgbImage::from_raw(width, height, rgb).unwrap_or_default())
+    }))
 }
 
 /// The size of a picture in pixels, by its header.
@@ -112,16 +169,16 @@ impl Reporter {
     }
 }
 
-/// Writes the frames of one picture.
-pub(super) fn write_still(
-    filmed: &Filmed,
+/// Writes the frames of one run.
+pub(super) fn write_run(
+    filmed: &mut Filmed,
     frames: u64,
     reporter: &Reporter,
     pipe: &mut dyn Write,
 ) -> io::Result<()> {
     let mut frame = Vec::new();
     for index in 0..frames {
-        filmed.draw(index, &mut frame);
+        filmed.next(&mut frame)?;
         pipe.write_all(&frame)?;
         reporter.frame(index + 1, frames)?;
     }
@@ -130,17 +187,18 @@ pub(super) fn write_still(
 
 /// Writes the frames of a dissolve: the first one has a little of the second picture, and the last one a little of the first.
 pub(super) fn write_dissolve(
-    [from, to]: [&Filmed; 2],
+    [from, to]: [&mut Filmed; 2],
     frames: u64,
     reporter: &Reporter,
     pipe: &mut dyn Write,
 ) -> io::Result<()> {
-    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let (mut before, mut after, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
     for index in 0..frames {
-        from.draw(index, &mut before);
-        to.draw(index, &mut after);
-        blend(&mut before, &after, index + 1, frames + 1);
-        pipe.write_all(&before)?;
+        from.next(&mut before)?;
+        to.next(&mut after)?;
+        mixed.clone_from(&before);
+        blend(&mut mixed, &after, index + 1, frames + 1);
+        pipe.write_all(&mixed)?;
         reporter.frame(index + 1, frames)?;
     }
     Ok(())

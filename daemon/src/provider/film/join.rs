@@ -10,11 +10,13 @@ use std::{
 use reel_protocol::{FilmFormat, JoinedClip, RenderJoinParams, SubtitleTrack};
 
 use super::{
+    clip_file::ClipFile,
     encoder::{begin, container, file, track_language, words},
-    tools::{FilmTools, Size, refused},
+    tools::{FilmTools, Size, broken, refused},
+    watch::Part,
 };
 use crate::{
-    domain::{CancelSignal, InputFile},
+    domain::{CancelSignal, InputFile, ProgressSink},
     provider::{GenerateError, Generated},
 };
 
@@ -29,34 +31,54 @@ impl FilmTools {
         &self,
         params: RenderJoinParams,
         inputs: Vec<InputFile>,
-        cancel: CancelSignal,
+        (cancel, progress): (CancelSignal, ProgressSink),
     ) -> Result<Generated, GenerateError> {
         let RenderJoinParams { format, clips, audio, subtitles } = params;
         let (videos, sounds) = inputs.split_at(clips.len().min(inputs.len()));
-        if let Some(wrong) = videos.iter().find(|input| !input.media_type.starts_with("video/")) {
-            let message = format!("a film is joined of clips, and one of them is {}", wrong.media_type);
-            return Err(refused(message, "name what render.shot and render.transition made"));
-        }
+        let named = videos.iter().map(|input| input.path.clone()).zip(clips).collect();
+        let clips = check_clips(named, format).await?;
         let sound = sounds.first().filter(|_| audio.is_some());
         if let Some(wrong) = sound.filter(|sound| !sound.media_type.starts_with("audio/")) {
             let message = format!("the sound of a film is {}", wrong.media_type);
             return Err(refused(message, "name what audio.mix made"));
         }
-        let frames = clips.iter().map(|clip| clip.frames).sum();
-        let files = Files {
-            clips: videos.iter().map(|input| input.path.clone()).zip(clips).collect(),
-            sound: sound.map(|sound| sound.path.clone()),
-            subtitles,
-        };
+        let frames = clips.iter().map(|(_, clip)| clip.frames).sum();
+        let files = Files { clips, sound: sound.map(|sound| sound.path.clone()), subtitles };
         let prepare = move |directory: &Path, output: &Path| files.arguments(format, directory, output);
-        let made = self.run("mp4", Size::of_frames(format, frames), prepare, cancel).await?;
+        let part = Part { progress, from: 0.0, to: 1.0, step: "joining" };
+        let made = self.run("mp4", Size::of_frames(format, frames), prepare, cancel, Some(part)).await?;
         self.keep(made, "video/").await
     }
 }
 
+/// The files of clips, with what the request says of them.
+type Clips = Vec<(PathBuf, JoinedClip)>;
+
+/// Refuses clips that cannot be joined without encoding them again.
+async fn check_clips(clips: Clips, format: FilmFormat) -> Result<Clips, GenerateError> {
+    let checking = tokio::task::spawn_blocking(move || {
+        let mut first: Option<ClipFile> = None;
+        for (index, (path, clip)) in clips.iter().enumerate() {
+            let read = ClipFile::read(path).map_err(|error| broken("reading a clip", &error.to_string()))?;
+            let misfit = match &read {
+                None => Some("is no clip of render.shot or render.transition".to_owned()),
+                Some(read) => read.misfit(format, clip.frames, first.as_ref().unwrap_or(read)),
+            };
+            if let Some(why) = misfit {
+                let message = format!("clip {} of the film {why}", index + 1);
+                let hint = "join what render.shot and render.transition made for one format";
+                return Err(refused(message, hint));
+            }
+            first = first.or(read);
+        }
+        Ok(clips)
+    });
+    checking.await.unwrap_or_else(|panic| Err(broken("reading the clips", &panic.to_string())))
+}
+
 /// What is joined.
 struct Files {
-    clips: Vec<(PathBuf, JoinedClip)>,
+    clips: Clips,
     sound: Option<PathBuf>,
     subtitles: Option<SubtitleTrack>,
 }

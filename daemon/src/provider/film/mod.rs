@@ -5,17 +5,19 @@
 //! together without encoding a frame again. All clips are made by the same settings (`encoder`), as otherwise they could not be joined.
 
 mod clip;
+mod clip_file;
 mod encoder;
 mod frames;
 mod join;
 mod pipe;
 mod sound;
 mod tools;
+mod watch;
 
 pub(super) use self::tools::FilmTools;
 
 /// Grows when the same params make another file: it is part of the cache keys.
-pub(super) const VERSION: &str = "1";
+pub(super) const VERSION: &str = "2";
 /// The program that encodes.
 pub(super) const FFMPEG: &str = "ffmpeg";
 /// How it is installed.

@@ -11,9 +11,10 @@ use reel_protocol::{AudioMixParams, Music, PlacedVoice};
 use super::{
     encoder::{begin, file, words},
     tools::{FilmTools, Size, broken, refused},
+    watch::Part,
 };
 use crate::{
-    domain::{CancelSignal, InputFile, ProgressSink},
+    domain::{CancelSignal, Class, InputFile, ProgressSink},
     provider::{GenerateError, Generated, command::Made},
 };
 
@@ -34,6 +35,9 @@ const SILENCE: f64 = -60.0;
 const MOST_GAIN: f64 = 40.0;
 /// The files in a program's directory.
 const LOUDNESS: &str = "loudness.txt";
+const MUSIC: &str = "music.pcm";
+/// What is in the file of a run whose samples stand beside it.
+const DONE: &str = "done\n";
 
 impl FilmTools {
     /// Makes the sound of a film.
@@ -51,8 +55,15 @@ impl FilmTools {
         let (voices, music) = inputs.split_at(params.voices.len().min(inputs.len()));
         let decoded = self.decode(voices, params.samples, &cancel, &progress).await?;
         let laid_out = self.lay_out(&params, decoded).await?;
-        let music = params.music.zip(music.first().map(|input| input.path.clone()));
-        let track = Track { voices: laid_out.path().to_owned(), music, samples: params.samples };
+        let music = match params.music.zip(music.first()) {
+            Some((music, input)) => Some((music, self.decode_music(input, params.samples, &cancel).await?)),
+            None => None,
+        };
+        let track = Track {
+            voices: laid_out.path().to_owned(),
+            music: music.as_ref().map(|(music, made)| (*music, made.path.clone())),
+            samples: params.samples,
+        };
         let made = self.even_out(&track, params.loudness, &cancel, &progress).await?;
         self.keep(made, "audio/").await
     }
@@ -70,12 +81,44 @@ impl FilmTools {
             progress.report(0.4 * (index * AT_ONCE) as f64 / voices.len() as f64, "decoding voices");
             let paths: Vec<_> = some.iter().map(|input| input.path.clone()).collect();
             let count = paths.len();
-            let prepare =
-                move |directory: &Path, output: &Path| Ok(decode_arguments(&paths, directory, output));
-            let made = self.run("pcm", Size::of_samples(samples), prepare, cancel.clone()).await?;
+            let prepare = move |directory: &Path, output: &Path| {
+                fs::write(output, DONE)?;
+                Ok(decode_arguments(&paths, directory))
+            };
+            let made = self.run("done", Size::of_samples(samples), prepare, cancel.clone(), None).await;
+            let made = made.map_err(|error| unreadable("a voice", error))?;
             decoded.push(Decoded { made, count });
         }
         Ok(decoded)
+    }
+
+    /// Decodes music to samples of two channels, as long as the film at the most: as samples it is repeated without a gap.
+    async fn decode_music(
+        &self,
+        music: &InputFile,
+        samples: u64,
+        cancel: &CancelSignal,
+    ) -> Result<Made, GenerateError> {
+        let path = music.path.clone();
+        let prepare = move |directory: &Path, output: &Path| {
+            fs::write(output, DONE)?;
+            let mut arguments = begin();
+            arguments.extend(words("-protocol_whitelist file,pipe -i"));
+            arguments.push(file(&path));
+            let cut = format!("aresample=48000,atrim=end_sample={samples}");
+            arguments.extend(["-map".to_owned(), "0:a:0".to_owned(), "-af".to_owned(), cut]);
+            arguments.extend(words("-ac 2 -ar 48000 -c:a pcm_s16le -f s16le"));
+            arguments.push(file(&directory.join(MUSIC)));
+            Ok(arguments)
+        };
+        let made = self.run("done", Size::of_samples(samples), prepare, cancel.clone(), None).await;
+        let made = made.map_err(|error| unreadable("the music", error))?;
+        let path = made.path.with_file_name(MUSIC);
+        let length = tokio::task::spawn_blocking(move || fs::metadata(path)).await;
+        match length.map(|found| found.map(|file| file.len())) {
+            Ok(Ok(4..)) => Ok(made),
+            _ => Err(refused("the music has no sound".to_owned(), "name another piece of music")),
+        }
     }
 
     /// Lays the voices out at their samples, in a file of the whole length.
@@ -108,8 +151,10 @@ impl FilmTools {
         let mut round = 0;
         loop {
             round += 1;
-            progress.report(0.4 + 0.6 * f64::from(round) / f64::from(ROUNDS + 1), "evening out the loudness");
-            let made = self.render_track(track, gain, cancel).await?;
+            let at = |round: u32| 0.4 + 0.6 * f64::from(round) / f64::from(ROUNDS + 1);
+            let (progress, step) = (progress.clone(), "evening out the loudness");
+            let part = Part { progress, from: at(round - 1), to: at(round), step };
+            let made = self.render_track(track, gain, cancel, part).await?;
             let directory = made.path.parent().map(Path::to_owned).unwrap_or_default();
             let measured = tokio::task::spawn_blocking(move || measured(&directory.join(LOUDNESS))).await;
             let found = measured.ok().and_then(Result::ok).flatten().unwrap_or(SILENCE);
@@ -128,10 +173,24 @@ impl FilmTools {
         track: &Track,
         gain: f64,
         cancel: &CancelSignal,
+        part: Part,
     ) -> Result<Made, GenerateError> {
         let (track, length) = (track.clone(), Size::of_samples(track.samples));
         let prepare = move |_: &Path, output: &Path| Ok(track.arguments(gain, output));
-        self.run("wav", length, prepare, cancel.clone()).await
+        self.run("wav", length, prepare, cancel.clone(), Some(part)).await
+    }
+}
+
+/// A sound that the program cannot read is the request's fault; what the program says of it follows.
+fn unreadable(what: &str, error: GenerateError) -> GenerateError {
+    match error {
+        GenerateError::Failed(failure)
+            if failure.error.message.contains(" exited with ") && failure.class == Class::Unknown =>
+        {
+            let message = format!("{what} cannot be decoded: {}", failure.error.message);
+            refused(message, "name another sound")
+        }
+        other => other,
     }
 }
 
@@ -143,9 +202,7 @@ struct Decoded {
 
 impl Decoded {
     fn paths(&self) -> impl Iterator<Item = PathBuf> {
-        let directory = self.made.path.parent().map(Path::to_owned).unwrap_or_default();
-        let first = self.made.path.clone();
-        (0..self.count).map(move |index| if index == 0 { first.clone() } else { directory.join(name(index)) })
+        (0..self.count).map(|index| self.made.path.with_file_name(name(index)))
     }
 }
 
@@ -153,17 +210,16 @@ fn name(index: usize) -> String {
     format!("voice{index}.pcm")
 }
 
-/// The first voice is the program's output, as the runner looks for one.
-fn decode_arguments(paths: &[PathBuf], directory: &Path, output: &Path) -> Vec<String> {
+/// The voices stand beside the program's output, as a voice may have no sample.
+fn decode_arguments(paths: &[PathBuf], directory: &Path) -> Vec<String> {
     let mut arguments = begin();
     for path in paths {
         arguments.extend(words("-protocol_whitelist file,pipe -i"));
         arguments.push(file(path));
     }
     for index in 0..paths.len() {
-        let path = if index == 0 { output.to_owned() } else { directory.join(name(index)) };
         arguments.extend(words(&format!("-map {index}:a:0 -ac 1 -ar 48000 -c:a pcm_s16le -f s16le")));
-        arguments.push(file(&path));
+        arguments.push(file(&directory.join(name(index))));
     }
     arguments
 }
@@ -208,8 +264,9 @@ impl Track {
         arguments.extend(words("-protocol_whitelist file,pipe -f s16le -ar 48000 -ac 1 -i"));
         arguments.push(file(&self.voices));
         if let Some((_, path)) = &self.music {
-            arguments.extend(words("-stream_loop -1 -protocol_whitelist file,pipe -i"));
-            arguments.push(file(path));
+            arguments
+                .extend(words("-stream_loop -1 -protocol_whitelist file,pipe -f s16le -ar 48000 -ac 2 -i"));
+            arguments.push(file(&path.with_file_name(MUSIC)));
         }
         arguments.extend(["-filter_complex".to_owned(), self.graph(gain)]);
         arguments.extend(words("-map [out] -map_metadata -1 -c:a pcm_s16le -f wav"));
@@ -238,7 +295,7 @@ fn ducked(db: f64, samples: u64) -> String {
     let from = seconds - fade_out;
     format!(
         "[0:a]aformat=sample_fmts=fltp:channel_layouts=stereo,asplit=2[voice][key];\
-         [1:a]aresample=48000,aformat=sample_fmts=fltp:channel_layouts=stereo,atrim=end_sample={samples},\
+         [1:a]aformat=sample_fmts=fltp:channel_layouts=stereo,atrim=end_sample={samples},\
          afade=t=in:d={fade_in:.3},afade=t=out:st={from:.3}:d={fade_out:.3},volume={db}dB[music];\
          [music][key]sidechaincompress=threshold=0.02:ratio=4:attack=20:release=400[quiet];\
          [voice][quiet]amix=inputs=2:duration=first:dropout_transition=0:normalize=0"

@@ -3,8 +3,13 @@
 use std::{collections::BTreeMap, fs, io, io::Read as _, path::Path, time::Duration};
 
 use reel_protocol::{ErrorCode, FilmFormat, StoryMakeParams};
+use tokio::sync::watch;
 
-use super::{FFMPEG, INSTALL, frames::FramesError};
+use super::{
+    FFMPEG, INSTALL,
+    frames::FramesError,
+    watch::{self as watching, Part, Places, STALL, Stopped},
+};
 use crate::{
     cache::{Body, NewArtifact, Shelver, Spools},
     chain::chain,
@@ -55,6 +60,11 @@ impl Size {
         Self { pixels, length: Duration::from_secs(frames / u64::from(format.fps.max(1)) + 1) }
     }
 
+    /// The same where a clip of so many pixels is decoded beside it.
+    pub(super) const fn beside(self, pixels: u64) -> Self {
+        Self { pixels: self.pixels + pixels, ..self }
+    }
+
     /// The size of sound at 48 kHz.
     pub(super) const fn of_samples(samples: u64) -> Self {
         Self { pixels: 0, length: Duration::from_secs(samples / 48_000 + 1) }
@@ -63,19 +73,39 @@ impl Size {
 
 impl FilmTools {
     /// Runs the program. `prepare` makes files for it in its directory, which it is handed with the path of the program's output, and returns the
-    /// arguments.
+    /// arguments. `part` is the part of the task's progress that the run makes, where nobody else tells it.
     pub(super) async fn run(
         &self,
         extension: &str,
         size: Size,
         prepare: impl FnOnce(&Path, &Path) -> io::Result<Vec<String>> + Send + 'static,
         cancel: CancelSignal,
+        part: Option<Part>,
     ) -> Result<Made, GenerateError> {
-        let made = self.commands.make_in(NAME, &definition(extension, size), prepare, cancel).await;
-        made.map_err(|error| match error {
-            CommandError::Stopped => GenerateError::Stopped,
-            CommandError::Failed(failure) => GenerateError::Failed(failure),
-        })
+        let (stop, stopped) = watch::channel(false);
+        let places = Places::default();
+        let noted = places.clone();
+        let prepare = move |directory: &Path, output: &Path| {
+            let mut arguments = noted.note(directory, output).to_vec();
+            arguments.extend(prepare(directory, output)?);
+            Ok(arguments)
+        };
+        let definition = definition(extension, size);
+        let making = self.commands.make_in(NAME, &definition, prepare, stopped);
+        let watching = watching::watch(places, (size.length, part), cancel.clone(), stop, STALL);
+        tokio::pin!(making, watching);
+        let (made, end) = tokio::select! {
+            made = &mut making => (made, None),
+            end = &mut watching => (making.await, Some(end)),
+        };
+        // Frames that are no longer drawn once the task is cancelled make a file that is too short.
+        match made {
+            _ if *cancel.borrow() => Err(GenerateError::Stopped),
+            Ok(made) => Ok(made),
+            Err(CommandError::Stopped) if end == Some(Stopped::Stalled) => Err(stuck()),
+            Err(CommandError::Stopped) => Err(GenerateError::Stopped),
+            Err(CommandError::Failed(failure)) => Err(GenerateError::Failed(by_the_system(failure))),
+        }
     }
 
     /// Looks at the program's file from its first byte to its last, and has it kept. It is of the media type that begins with this.
@@ -164,6 +194,25 @@ pub(super) fn undrawn(error: FramesError) -> GenerateError {
 /// What a request asks for cannot be made.
 pub(super) fn refused(message: String, hint: &str) -> GenerateError {
     GenerateError::Failed(Failure::with_code(Class::Invalid, ErrorCode::InvalidParams, message, hint))
+}
+
+/// The program did nothing for a while, and was stopped.
+fn stuck() -> GenerateError {
+    let message = format!("ffmpeg made no progress for {} s and was stopped", STALL.as_secs());
+    let hint = "one of the files may be damaged, or the disk does not answer; then retry";
+    GenerateError::Failed(Failure::new(Class::Unknown, message, hint))
+}
+
+/// A disk without room, or a program that the system killed, is not the request's fault, and may be better later.
+fn by_the_system(failure: Failure) -> Failure {
+    let hint = if failure.error.message.contains("No space left on device") {
+        "make room on the disk of the daemon's home; the task is tried again"
+    } else if failure.error.message.contains("was ended by signal") {
+        "the system may have been out of memory; the task is tried again"
+    } else {
+        return failure;
+    };
+    Failure::new(Class::Transient(None), failure.error.message, hint)
 }
 
 /// No font has a letter of the subtitles.

@@ -59,12 +59,12 @@ impl Provider for Ffmpeg {
                 let failure = Failure::with_code(Class::Invalid, ErrorCode::ProviderRefused, message, hint);
                 return Err(GenerateError::Failed(failure));
             };
-            let reporter = (cancel.clone(), progress);
+            let reporter = (cancel, progress);
             let made = match work {
                 RenderWork::Shot(params) => self.tools.shot(params, inputs, reporter).await,
                 RenderWork::Transition(params) => self.tools.transition(params, inputs, reporter).await,
                 RenderWork::Mix(params) => self.tools.mix(params, inputs, reporter).await,
-                RenderWork::Join(params) => self.tools.join(params, inputs, cancel).await,
+                RenderWork::Join(params) => self.tools.join(params, inputs, reporter).await,
             };
             drop(permit);
             made
