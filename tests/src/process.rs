@@ -156,6 +156,17 @@ pub fn status_number(pid: u32, key: &str) -> Option<u64> {
     number_after(&text, key)
 }
 
+/// The processor time, in seconds, of a process and of the children that it has waited for.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    /// Linux counts in hundredths of a second wherever it shows these times.
+    const TICKS: f64 = 100.0;
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name may hold anything; 11 fields lie between it and the times.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS
+}
+
 /// How often the threads of a process gave up the processor to wait: its wake-ups, in all.
 pub fn voluntary_switches(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();

@@ -1,0 +1,191 @@
+//! F1 and F2: what a film of stills costs in processor time, at first and after one shot was edited, and the memory that it takes.
+//!
+//! A film of one minute at 1080p: twelve pictures of `draft`, each with a move and a dissolve into the next one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a bench fails by panicking, where it stands"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use reel_tests::{
+    Connection,
+    bench::{self, Row, Samples, Unit},
+    pause,
+    process::{cpu_seconds, processes_of, status_number},
+};
+use serde_json::{Value, json};
+
+/// Shots of the film.
+const SHOTS: usize = 12;
+/// Frames of a shot, and of a dissolve.
+const FRAMES: usize = 150;
+const DISSOLVE: usize = 12;
+/// The time between two looks at the memory.
+const LOOK: Duration = Duration::from_millis(50);
+/// How all clips are encoded, here as there.
+const ENCODING: &str = "-c:v libx264 -preset veryfast -crf 20 -g 60 -pix_fmt yuv420p -threads 2 -an";
+
+fn main() {
+    bench::main(&[("F1", filmed)]);
+}
+
+fn filmed() -> Vec<Row> {
+    let sandbox = bench::sandbox();
+    let pid = sandbox.start();
+    let mut connection = sandbox.connect();
+    let pictures: Vec<Value> = (0..=SHOTS).map(|index| picture(&mut connection, index)).collect();
+    let mut shots: Vec<Value> = (0..SHOTS)
+        .map(|index| {
+            let camera = ["in", "out", "left", "right"][index % 4];
+            let picture = &pictures[index]["digest"];
+            json!({ "id": format!("a{index}"), "text": "", "picture_file": picture, "min_s": 5.0, "camera": camera })
+        })
+        .collect();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (root, over) = (sandbox.root().to_owned(), Arc::clone(&is_over));
+    let watching = thread::spawn(move || peak_bytes(&root, &over));
+    let first = cost(pid, || make(&mut connection, &shots));
+    shots[5]["picture_file"] = pictures[SHOTS]["digest"].clone();
+    let edited = cost(pid, || make(&mut connection, &shots));
+    is_over.store(true, Relaxed);
+    let peak = watching.join().unwrap();
+    let paths: Vec<PathBuf> =
+        pictures.iter().map(|picture| PathBuf::from(picture["path"].as_str().unwrap())).collect();
+    let plain = plain_commands(&paths, &sandbox.work());
+    let row = |mark, figure, unit, ours, (reference_name, reference), first, goal| Row {
+        mark,
+        figure,
+        unit,
+        ours: Samples::constant(ours),
+        reference_name,
+        reference: Samples::constant(reference),
+        first,
+        goal,
+    };
+    vec![
+        row(
+            "F1",
+            "one minute at 1080p: processor time",
+            Unit::Seconds,
+            first,
+            ("zoompan, xfade, concat", plain),
+            "1.1 ×",
+            "1.1 ×",
+        ),
+        row(
+            "F1",
+            "the same: peak RSS of the daemon and its programs",
+            Unit::Bytes,
+            peak,
+            ("the mark", 400e6),
+            "400 MB",
+            "400 MB",
+        ),
+        row(
+            "F2",
+            "after one edited shot of twelve: processor time",
+            Unit::Seconds,
+            edited,
+            ("the whole film", first),
+            "0.33 ×",
+            "0.33 ×",
+        ),
+    ]
+}
+
+/// A panel of the film's size.
+fn picture(connection: &mut Connection, index: usize) -> Value {
+    let params =
+        json!({ "prompt": format!("a lighthouse by the sea, shot {index}"), "width": 1920, "height": 1080 });
+    let id = connection.submit("image.generate", params);
+    connection.wait(id)["outputs"][0].clone()
+}
+
+fn make(connection: &mut Connection, shots: &[Value]) {
+    let project = json!({ "version": 1, "video": { "size": "1920x1080" }, "shots": shots });
+    let id = connection.submit("story.make", json!({ "project": project }));
+    // A film takes longer than an answer may.
+    loop {
+        let task = connection.task(id);
+        match task["state"].as_str() {
+            Some("succeeded") => return,
+            Some("failed" | "cancelled") => panic!("{task}"),
+            _ => pause(Duration::from_millis(200)),
+        }
+    }
+}
+
+/// The processor time that a process and the children that it waited for take for some work.
+fn cost(pid: u32, work: impl FnOnce()) -> f64 {
+    let before = cpu_seconds(pid);
+    work();
+    cpu_seconds(pid) - before
+}
+
+/// The most that all processes of a sandbox hold together, until it is over.
+fn peak_bytes(root: &Path, is_over: &AtomicBool) -> f64 {
+    let mut peak = 0;
+    while !is_over.load(Relaxed) {
+        let held = processes_of(root).into_iter().filter_map(|pid| status_number(pid, "VmRSS"));
+        peak = held.sum::<u64>().max(peak);
+        pause(LOOK);
+    }
+    peak as f64 * 1024.0
+}
+
+/// The film by commands alone, as people write them: a clip of each shot with a zoom, dissolves of its ends, and all of them joined.
+fn plain_commands(pictures: &[PathBuf], directory: &Path) -> f64 {
+    let ffmpeg = |arguments: &str| {
+        let status =
+            Command::new("ffmpeg").current_dir(directory).args(arguments.split(' ')).status().unwrap();
+        assert!(status.success(), "{arguments}");
+    };
+    let zoom = |frames: usize| {
+        format!("zoompan=z='1+0.0007*on':x='iw/2-iw/zoom/2':y='ih/2-ih/zoom/2':d={frames}:s=1920x1080:fps=30")
+    };
+    cost(std::process::id(), || {
+        let mut list = vec!["ffconcat version 1.0".to_owned()];
+        for (index, picture) in pictures.iter().take(SHOTS).enumerate() {
+            let drawn = FRAMES + DISSOLVE;
+            let first = if index == 0 { 0 } else { DISSOLVE };
+            ffmpeg(&format!(
+                "-v error -y -i {} -vf {},trim=start_frame={first}:end_frame={FRAMES},setpts=PTS-STARTPTS {ENCODING} b{index}.mp4",
+                picture.display(),
+                zoom(drawn)
+            ));
+            list.push(format!("file b{index}.mp4"));
+            if let Some(next) = pictures.get(index + 1).filter(|_| index + 1 < SHOTS) {
+                let graph = format!(
+                    "[0:v]{},trim=start_frame={FRAMES},setpts=PTS-STARTPTS[a];[1:v]{}[b];[a][b]xfade=duration=0.4:offset=0",
+                    zoom(drawn),
+                    zoom(DISSOLVE)
+                );
+                ffmpeg(&format!(
+                    "-v error -y -i {} -i {} -filter_complex {graph} -frames:v {DISSOLVE} {ENCODING} t{index}.mp4",
+                    picture.display(),
+                    next.display()
+                ));
+                list.push(format!("file t{index}.mp4"));
+            }
+        }
+        fs::write(directory.join("list"), list.join("\n")).unwrap();
+        ffmpeg(
+            "-v error -y -f concat -i list -f lavfi -t 60 -i anullsrc=r=48000:cl=mono -map 0:v -map 1:a -c:v copy -c:a aac -b:a 160k -movflags +faststart film.mp4",
+        );
+    })
+}
