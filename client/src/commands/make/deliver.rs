@@ -116,9 +116,13 @@ async fn write(
     state.save(&places.state)?;
     for (file, existing) in wanted.iter().zip(existing) {
         let written = save::save(session, &file.output, &file.path, existing).await;
-        written.map_err(|failure| {
-            failure.hint("what was made is kept: run the same command again once the file can be written")
-        })?;
+        // The same command in another window may have written the same file meanwhile.
+        if let Err(failure) = written
+            && digest_of(&file.path) != Some(file.output.digest)
+        {
+            let hint = "what was made is kept: run the same command again once the file can be written";
+            return Err(failure.hint(hint));
+        }
         state.wrote(&file.path, file.output.digest);
     }
     Ok(())

@@ -144,7 +144,9 @@ fn failure(run: &Run<'_>, places: &Places, troubles: &[Trouble]) -> Option<Failu
             let cards =
                 if is_film { "; --allow-missing joins a film with cards in their places" } else { "" };
             failure.error.message = format!("{missing}{film}; everything else is kept");
-            failure.error.hint = Some(format!("{again}{cards}"));
+            let is_held = !troubles.is_empty() && troubles.iter().all(|trouble| trouble.is_held);
+            let decide = if is_held { "decide about what is held, then " } else { "" };
+            failure.error.hint = Some(format!("{decide}{again}{cards}"));
         }
         StoryMakeParams::NO_RENDERER => {
             let player = run.pack.as_ref().map(|pack| table::path(&pack.player)).unwrap_or_default();

@@ -1,0 +1,41 @@
+//! `reel make` of one story in two windows at once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, where it stands"
+)]
+
+use std::fs;
+
+use reel_tests::{
+    FakeProvider, process,
+    tale::{Tale, speaking_studio},
+};
+
+const PICTURES: [&str; 2] = ["--until", "pictures"];
+
+#[test]
+fn both_runs_end_well_and_nothing_is_asked_for_twice() {
+    let provider = FakeProvider::start();
+    let tale = Tale::new(speaking_studio(&provider, ""));
+    tale.make(&["--until", "storyboard"]).expect_code(0);
+    let project = fs::read_to_string(tale.project()).unwrap();
+    // Whichever run is slower finds files that the other one wrote meanwhile.
+    for round in 1..=4 {
+        let anew = format!("sample = {round}\nscene = ");
+        fs::write(tale.project(), project.replace("scene = \"", &format!("{anew}\""))).unwrap();
+        provider.hold();
+        let children = [tale.begin(&PICTURES), tale.begin(&PICTURES)];
+        provider.wait_for_calls(round * 8 - 6);
+        provider.release();
+        for child in children {
+            process::finish(child).expect_code(0);
+        }
+        assert_eq!(provider.calls(), round * 8);
+        fs::remove_dir_all(tale.path("story.reel")).unwrap();
+        fs::remove_file(tale.path(".story.reel-state.json")).unwrap();
+    }
+}
