@@ -176,6 +176,7 @@ fn what_is_wrong_is_said_before_a_daemon_is_started() {
         (&["--only", "a1,b7"][..], 64, "there is no shot b7; the shots are a1, a2, a3"),
         (&["--redo", "z1:voice"], 64, "there is no shot z1"),
         (&["--redo", "a1:music"], 64, "write ID:voice"),
+        (&["--redo", "a1:clip"], 64, "the shot has no clip"),
         (&["--budget", "-1"], 64, "a number of US dollars"),
         (&["--speaker", "giant"], 64, "NAME=VOICE"),
         (&["-o", "film.avi"], 64, "film.avi does not end in .mp4"),

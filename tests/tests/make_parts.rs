@@ -318,6 +318,8 @@ fn what_cannot_be_written_or_sent_is_said_before_anything_is_asked_for() {
     fs::remove_file(tale.project()).unwrap();
     let ran = tale.make(&PICTURES);
     assert!(ran.expect_code(65).stderr.contains("split the story into several files"), "{}", ran.stderr);
+    let planned = tale.make(&["--dry-run"]);
+    assert!(planned.expect_code(65).stderr.contains("split the story into several"), "{}", planned.stderr);
     assert_eq!(provider.calls(), 0);
 }
 

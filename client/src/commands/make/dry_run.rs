@@ -13,6 +13,7 @@ use super::{
     downgrades::say_downgrades,
     outline::{Outline, count},
     storyboard::Storyboard,
+    submit,
 };
 use crate::{
     context::Context,
@@ -63,6 +64,7 @@ pub async fn run(
     let output = context.output;
     let prices = match context.session().await {
         Ok(session) => {
+            submit::params(args, &storyboard.project, args.until).and_then(|params| submit::fits(&params))?;
             say_downgrades(output, &session, &storyboard.project, args.until).await?;
             Some(prices(&session, args, storyboard, outline).await?)
         }

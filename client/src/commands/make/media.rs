@@ -108,7 +108,9 @@ pub async fn put(session: &Session, project: &Project, directory: &Path) -> Resu
         };
         if !field.kind.fits(&media_type) {
             let message = format!("{} is not {}: it is {media_type}", table::path(&path), field.kind.words());
-            return Err(named(Failure::new(Exit::BadData, "bad_data", message), &field.place));
+            let failure = Failure::new(Exit::BadData, "bad_data", message)
+                .hint("name another file in the project file, or none");
+            return Err(named(failure, &field.place));
         }
         *field.path = digest;
     }

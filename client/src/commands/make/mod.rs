@@ -1,6 +1,6 @@
 //! `reel make`: from a story to its film.
 //!
-//! `args` are the flags, and `places` the files of a story. `storyboard` reads or splits it into the project that a person changes, and
+//! `args` are the flags (`redo` checks `--redo`), and `places` the files of a story. `storyboard` reads or splits it into the project that a person changes, and
 //! `outline` shows that. `downgrades` says what will be less, `media` puts own files into the daemon's store, `submit` hands the work in, `watch` follows it on a `screen` that
 //! counts by `stages`, `report` reads what it made, `deliver` writes that beside the story, `held` gives up what only waits for a held task, and `finish` says what it came to, in the words of
 //! `summary` and `trouble`. `state` is remembered between the runs; `stale` tells by it what was made anew, and why. `pack` writes the pages and
@@ -19,6 +19,7 @@ mod pack;
 mod page;
 mod places;
 mod read_file;
+mod redo;
 mod report;
 mod screen;
 mod stages;
@@ -51,6 +52,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let (mut state, damage) = State::load(&places.state)?;
     let storyboard = Storyboard::open(&args, &places, &state)?;
     check_ids(&args, &storyboard.project)?;
+    redo::check(&args, &storyboard.project)?;
     media::check(&storyboard.project, places.directory())?;
     if let Some(damage) = damage {
         output.warn(&damage);

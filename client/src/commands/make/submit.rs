@@ -3,6 +3,7 @@
 use reel_client::{ClientError, Session, new_request_id};
 use reel_protocol::{
     Digest, ErrorCode, JsonText, StoryMakeParams, TaskId, TaskSpec, TaskState,
+    limits::LINE_BYTES,
     methods::{TaskGet, TaskIdParams},
 };
 
@@ -85,16 +86,24 @@ pub async fn submit(
     Ok(Submitted { id, is_earlier: false, former })
 }
 
-/// A story that takes hours to be told does not fit into one request.
+/// Fails where the params do not fit into one request, as those of a story do not that takes hours to be told.
+pub fn fits(params: &StoryMakeParams) -> Result<(), Failure> {
+    let json = JsonText::from_value(params)
+        .map_err(|error| Failure::new(Exit::Internal, "internal", error.to_string()))?;
+    if json.as_str().len() <= LINE_BYTES { Ok(()) } else { Err(too_large()) }
+}
+
+/// A request that the daemon finds too large is a story with too many shots.
 fn too_long(error: ClientError) -> Failure {
-    let is_too_large =
-        matches!(&error, ClientError::Rpc(error) if error.known() == Some(ErrorCode::RequestTooLarge));
-    let failure = Failure::from(error);
-    if !is_too_large {
-        return failure;
+    match &error {
+        ClientError::Rpc(rpc) if rpc.known() == Some(ErrorCode::RequestTooLarge) => too_large(),
+        _ => error.into(),
     }
+}
+
+fn too_large() -> Failure {
     let message = "the story has more shots than one film may have: its project is larger than 1 MiB as JSON";
-    Failure::new(failure.exit, "request_too_large", message)
+    Failure::new(Exit::BadData, "request_too_large", message)
         .hint("split the story into several files, such as one for each chapter")
 }
 
