@@ -57,6 +57,9 @@ mod tests {
 
     use super::*;
 
+    /// What is to be made anew of which shot, where the run stops, which shots it works on, and the words.
+    type Case<'a> = (StoryPart, &'a Shot, Option<Stage>, &'a [&'a str], &'a str);
+
     #[test]
     fn what_would_not_be_made_is_named() {
         let shot = |fields: &str| {
@@ -66,7 +69,7 @@ mod tests {
         let (spoken, silent) = (shot("text = \"One.\""), shot("text = \"\""));
         let own = shot("text = \"One.\"\nvoice_file = \"v.wav\"\npicture_file = \"p.png\"");
         let (filmed, given) = (shot("text = \"\"\nclip = true"), shot("text = \"\"\nclip_file = \"c.mp4\""));
-        let cases: [(StoryPart, &Shot, Option<Stage>, &[&str], &str); 14] = [
+        let cases: [Case<'_>; 14] = [
             (StoryPart::Voice, &spoken, None, &[], ""),
             (StoryPart::Voice, &spoken, Some(Stage::Voices), &["a1"], ""),
             (StoryPart::Voice, &spoken, None, &["a2"], "--only leaves"),

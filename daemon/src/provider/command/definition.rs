@@ -124,6 +124,11 @@ pub struct SettingProblem {
 }
 
 impl CommandDefinition {
+    /// Whether the definition is of a provider in no configuration, which makes the arguments for each run.
+    pub fn is_embedded(&self) -> bool {
+        self.argv == Template::default()
+    }
+
     /// Checks settings; all that is wrong with them is told at once.
     pub fn check(settings: &CommandSettings) -> Result<Self, Vec<SettingProblem>> {
         let mut checks = Checks::default();

@@ -92,10 +92,12 @@ impl Failures<'_> {
             while share(limit_mib) < over.asked_bytes {
                 limit_mib += 64;
             }
-            let hint = format!(
-                "set memory.limit_mb to {limit_mib} or more, or providers.{provider}.memory_mb to less than {needed_mib}"
-            );
-            (Class::Unknown, hint)
+            let other = if self.definition.is_embedded() {
+                "ask for less, such as a smaller size".to_owned()
+            } else {
+                format!("providers.{provider}.memory_mb to less than {needed_mib}")
+            };
+            (Class::Unknown, format!("set memory.limit_mb to {limit_mib} or more, or {other}"))
         };
         let program = &self.definition.program;
         let message =
@@ -105,7 +107,7 @@ impl Failures<'_> {
 
     /// How an executed program ended; `None` where it says that it succeeded.
     pub(super) fn of_end(&self, finished: &Finished) -> Option<Failure> {
-        let Self { provider, definition } = self;
+        let Self { definition, .. } = self;
         let (program, limits) = (&definition.program, &definition.limits);
         let (class, message, hint) = match finished.ended {
             Ended::Exited(0) => return None,
@@ -126,12 +128,12 @@ impl Failures<'_> {
             Ended::TimedOut => (
                 self.unclear(),
                 format!("{program} did not end within {} s and was stopped", limits.timeout.as_secs()),
-                format!("ask for less, or set providers.{provider}.timeout_s higher"),
+                self.less_or("timeout_s"),
             ),
             Ended::OverMemory(held_bytes) => (
                 self.unclear(),
                 format!("{program} held {} MiB of memory and was stopped", held_bytes / MIB),
-                format!("ask for less, or set providers.{provider}.memory_mb higher"),
+                self.less_or("memory_mb"),
             ),
             Ended::Cancelled => (self.unclear(), format!("{program} was stopped"), String::new()),
         };
@@ -156,7 +158,18 @@ impl Failures<'_> {
     }
 
     fn larger_files(&self) -> String {
-        format!("ask for less, or set providers.{}.output_max_mb higher", self.provider)
+        self.less_or("output_max_mb")
+    }
+
+    /// What to do where a limit was reached, which no section of the configuration sets for an embedded provider.
+    fn less_or(&self, key: &str) -> String {
+        let less = "ask for less";
+        let provider = self.provider;
+        if self.definition.is_embedded() {
+            less.to_owned()
+        } else {
+            format!("{less}, or set providers.{provider}.{key} higher")
+        }
     }
 }
 

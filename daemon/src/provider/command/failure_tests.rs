@@ -1,7 +1,7 @@
 //! A table of ends and what a person reads about them.
 
 use super::*;
-use crate::provider::command::shipped::shipped;
+use crate::provider::command::{shipped::shipped, template::Template};
 
 fn definition(is_paid: bool) -> CommandDefinition {
     let mut definition = CommandDefinition::check(&shipped("espeak-ng").unwrap()).unwrap();
@@ -92,6 +92,14 @@ fn a_program_that_never_fits_the_budget_is_told_how_much_it_needs() {
     assert_eq!((never.class, never.error.code.as_str()), (Class::Unknown, "over_memory"));
     let hint = never.error.hint.unwrap();
     assert!(hint.starts_with("set memory.limit_mb to 1216 or more"), "{hint}");
+    // No section of the configuration sets the limits of an embedded provider.
+    let embedded = CommandDefinition { argv: Template::default(), ..definition.clone() };
+    let failures = Failures { provider: "ffmpeg", definition: &embedded };
+    let late = failures.of_end(&finished(Ended::TimedOut, "")).unwrap();
+    for failure in [failures.over_budget(&over(1 << 29)), late] {
+        let hint = failure.error.hint.unwrap();
+        assert!(!hint.contains("providers."), "{hint}");
+    }
     assert_eq!(failures.over_budget(&over(1 << 31)).class, Class::Transient(None));
 }
 
