@@ -69,7 +69,7 @@ fn the_examples_of_the_page_about_openai_hold() {
     let page = fs::read_to_string(page).unwrap();
     let examples: Vec<&str> =
         page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     for example in examples {
         let sandbox = Sandbox::new();
         sandbox.configure(example);
@@ -77,7 +77,16 @@ fn the_examples_of_the_page_about_openai_hold() {
         run(check.arg("--check-config")).expect_code(0);
     }
     // Every key that the kind reads is explained.
-    for key in ["base_url", "api_key", "voice", "structured_output", "stream", "job_timeout_s", "billing"] {
+    for key in [
+        "base_url",
+        "api_key",
+        "voice",
+        "structured_output",
+        "stream",
+        "job_timeout_s",
+        "partial_images",
+        "billing",
+    ] {
         assert!(page.contains(&format!("| `{key}` |")), "the page does not explain {key}");
     }
 }
