@@ -131,6 +131,7 @@ fn a_held_call_is_named_with_both_ways_on() {
     let again = tale.make(&PICTURES);
     assert!(again.expect_code(1).stderr.contains(&format!("reel show {id} says why")), "{}", again.stderr);
     assert!(again.stderr.contains("decide about what is held, then run"), "{}", again.stderr);
+    assert!(again.stderr.contains("cost: nothing, besides what is held"), "{}", again.stderr);
     assert_eq!(provider.calls(), 8);
     provider.be_good();
     tale.sandbox.reel(&["cancel", &id]).expect_code(0);

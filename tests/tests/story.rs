@@ -159,3 +159,22 @@ fn a_budget_bounds_what_the_steps_cost_together() {
     assert!((report["cost"]["amount"].as_f64().unwrap() - 0.08).abs() < 1e-9, "{report}");
     assert_eq!(provider.calls(), 2);
 }
+
+#[test]
+fn a_budget_counts_calls_whose_answers_may_have_been_charged() {
+    for fault in [Fault::ResetAfterRequest, Fault::NotAPicture] {
+        let provider = FakeProvider::start();
+        let sandbox = studio(&provider, "price = { image = 0.04 }\n");
+        let mut connection = sandbox.connect();
+        let mut params =
+            json!({ "project": project(&["—", "—", "—"]), "until": "pictures", "budget_usd": 0.1 });
+        for (index, picture) in ["the lamp", "the sea", "the stairs"].iter().enumerate() {
+            params["project"]["shots"][index]["picture"] = json!(picture);
+        }
+        provider.always(fault);
+        let id = submit(&mut connection, &params);
+        let failed = connection.wait(id);
+        assert_eq!(failed["error"]["code"], "over_budget", "{failed}");
+        assert_eq!(provider.calls(), 2, "{failed}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
-use reel_protocol::{StepState, TaskSpec};
+use reel_protocol::TaskSpec;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -58,7 +58,7 @@ pub(super) async fn drive(
         loop {
             let (name, end) = ended?;
             if let Some(purse) = &mut purse {
-                purse.settle(&name, end.state == StepState::Made, end.cost.as_ref());
+                purse.settle(&name, end.may_be_charged(), end.cost.as_ref());
             }
             ends.insert(name, end);
             match timeout_at(next_look, under_way.next()).await {

@@ -29,7 +29,7 @@ impl Purse {
         if self.settled + reserved + price > self.limit {
             let usd = |amount: u64| amount as f64 / 1e6;
             let message = format!(
-                "{step} would cost ${:.4}; ${:.4} of the budget of ${:.2} are spent, and ${:.4} more are reserved",
+                "{step} would cost ${:.4}; ${:.4} of the budget of ${:.2} are spent or may be, and ${:.4} more are reserved",
                 usd(price),
                 usd(self.settled),
                 usd(self.limit),
@@ -46,10 +46,11 @@ impl Purse {
         self.reserved.values().any(|price| *price > 0)
     }
 
-    /// Takes the cost of a step that ended. Where it is not known, what was reserved counts.
-    pub(super) fn settle(&mut self, step: &str, is_made: bool, cost: Option<&Cost>) {
+    /// Takes the cost of a step that ended. Where it is not known, what was reserved counts, also for a step that made nothing and may have been
+    /// charged.
+    pub(super) fn settle(&mut self, step: &str, may_be_charged: bool, cost: Option<&Cost>) {
         let reserved = self.reserved.remove(step).unwrap_or_default();
-        if is_made {
+        if may_be_charged {
             self.settled += cost.map_or(reserved, |cost| microusd(cost.amount));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reel_protocol::{Cost, JsonText, Output, StepReport, StepState, TaskError, TaskId, TaskSpec};
+use reel_protocol::{Cost, ErrorCode, JsonText, Output, StepReport, StepState, TaskError, TaskId, TaskSpec};
 use serde::Serialize;
 
 /// A task whose work is other tasks.
@@ -101,6 +101,18 @@ impl StepEnd {
             error: Some(error),
             cost: None,
             seconds: 0.0,
+        }
+    }
+
+    /// Whether it cost something, or may have: an answer that is lost, or held nothing that could be used, may have been charged.
+    pub fn may_be_charged(&self) -> bool {
+        let is_unclear = |error: &TaskError| {
+            [ErrorCode::AnswerLost.name(), ErrorCode::ProviderFailed.name()].contains(&error.code.as_str())
+        };
+        match self.state {
+            StepState::Made | StepState::Held => true,
+            StepState::Failed => self.error.as_ref().is_some_and(is_unclear),
+            _ => false,
         }
     }
 

@@ -98,7 +98,7 @@ pub fn finish(output: Output, places: &Places, run: &Run<'_>) -> Result<Exit, Fa
     if let Some(unread) = run.pack.as_ref().map(|pack| pack.unread).filter(|unread| *unread > 0) {
         output.warn(&format!("{} not in narration.wav, as it is no WAV file", count(unread, "voice")));
     }
-    output.note(&length_words(run));
+    output.note(&length_words(run, troubles.iter().any(|trouble| trouble.is_held)));
     let paths: Vec<&Path> = run
         .delivery
         .film
@@ -117,14 +117,15 @@ pub fn finish(output: Output, places: &Places, run: &Run<'_>) -> Result<Exit, Fa
 }
 
 /// `0:58 at 1920x1080, 12 MB; cost: nothing; in 35 s`.
-fn length_words(run: &Run<'_>) -> String {
+fn length_words(run: &Run<'_>, is_held: bool) -> String {
     let report = &run.results.report;
     let about = if report.is_estimate { "about " } else { "" };
     let shots = count(report.shots.len(), "shot");
     let size = run.delivery.film.as_ref().map(|(_, bytes)| format!(", {}", units::bytes(*bytes)));
     let took = units::span(run.begun.elapsed());
+    let held = if is_held { ", besides what is held" } else { "" };
     format!(
-        "{shots}, {about}{}{}; {}; in {took}",
+        "{shots}, {about}{}{}; {}{held}; in {took}",
         clock(report.duration_s),
         size.unwrap_or_default(),
         cost_words(report.cost.as_ref())
