@@ -134,6 +134,7 @@ fn a_failure_that_was_charged_says_so_and_a_picture_beside_an_error_has_its_cost
             message.ends_with(&format!("; the answer reports a cost of {cost} USD")),
             "{kind}: {message}"
         );
+        assert_eq!(task["cost"], exact(cost.parse().unwrap()), "{kind}: {task}");
     }
     let task =
         run("image.generate", json!({ "prompt": "a picture all the same", "width": 64, "height": 64 }));

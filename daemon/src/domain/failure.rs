@@ -97,6 +97,8 @@ pub struct Failure {
     pub class: Class,
     /// As the task shows it.
     pub error: TaskError,
+    /// What the provider says that the failed call has cost, in millionths of a US dollar.
+    pub cost_microusd: Option<u64>,
 }
 
 impl Failure {
@@ -119,7 +121,7 @@ impl Failure {
             retryable: class.is_retryable(),
             provider_status: None,
         };
-        Self { class, error }
+        Self { class, error, cost_microusd: None }
     }
 
     /// The same with another hint.

@@ -19,6 +19,17 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// What both come to, of which either may not be known.
+    pub fn sum(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(Self {
+                microusd: one.microusd.saturating_add(other.microusd),
+                is_estimate: one.is_estimate || other.is_estimate,
+            }),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// The cost of what is free, and of what was made before.
     pub const NOTHING: Self = Self { microusd: 0, is_estimate: false };
 

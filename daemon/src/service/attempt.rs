@@ -11,7 +11,7 @@ use reel_protocol::{CacheMode, Digest, ErrorCode, MAX_ID, Output, TaskError};
 use super::{Lost, ProviderWork, RunEnd, RunTask, RunTasks, ServiceStats, Work, find};
 use crate::{
     cache::{CacheError, FindInput, FindRoom, Fresh, KeepMade, Shelver},
-    domain::{Again, CacheKey, InputFile, Inputs, Quantity},
+    domain::{Again, CacheKey, Cost, InputFile, Inputs, Quantity},
     provider::{Generate, GenerateError, Generated},
 };
 
@@ -108,7 +108,13 @@ impl ServiceParts {
             Ok(Ok(generated)) => (generated, None),
             Ok(Err(GenerateError::Flawed(generated, flaw))) => (*generated, Some(flaw)),
             Ok(Err(GenerateError::Failed(failure))) => {
-                return RunEnd::Failed(failure.error, failure.class.again(provider.is_paid));
+                let again = failure.class.again(provider.is_paid);
+                return match failure.cost_microusd {
+                    Some(microusd) => {
+                        RunEnd::FailedAtCost(failure.error, again, Cost { microusd, is_estimate: false })
+                    }
+                    None => RunEnd::Failed(failure.error, again),
+                };
             }
             Ok(Err(GenerateError::Stopped)) => return RunEnd::Stopped,
             Err(_) => return RunEnd::failed(internal("the provider gateway is gone")),

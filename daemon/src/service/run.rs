@@ -69,6 +69,8 @@ pub enum RunEnd {
     },
     /// It failed, and this may follow.
     Failed(TaskError, Again),
+    /// The same, and the provider says that the call has cost this all the same.
+    FailedAtCost(TaskError, Again, Cost),
     /// It stopped because it was told to.
     Stopped,
 }

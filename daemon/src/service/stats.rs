@@ -76,7 +76,7 @@ impl ServiceStats {
             RunEnd::Stopped => return,
             RunEnd::Done => None,
             RunEnd::Made { kept, .. } => kept.made.flaw.as_ref(),
-            RunEnd::Failed(error, _) => Some(error),
+            RunEnd::Failed(error, _) | RunEnd::FailedAtCost(error, _, _) => Some(error),
         };
         match error {
             None => {

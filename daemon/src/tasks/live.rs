@@ -15,7 +15,7 @@ use super::{
     ready::Lane,
 };
 use crate::{
-    domain::{Refused, RemoteJob, StepOf, Target},
+    domain::{Cost, Refused, RemoteJob, StepOf, Target},
     store::NewTask,
 };
 
@@ -72,6 +72,8 @@ pub struct LiveTask {
     pub passed_over: Vec<Refused>,
     /// The provider of its last attempt.
     pub asked: Option<Arc<str>>,
+    /// What its failed attempts have cost. Only in memory.
+    pub charged: Option<Cost>,
     /// The attempt that works for it.
     pub run: Option<RunId>,
     /// A transition is on its way to disk: nothing else may be decided until it is there.
@@ -170,6 +172,7 @@ pub(super) fn live_task(
         refused_by: Vec::new(),
         passed_over: Vec::new(),
         asked: None,
+        charged: None,
         run: None,
         is_committing: false,
         deferred: Vec::new(),

@@ -187,6 +187,7 @@ impl<S: Surroundings> Machine<S> {
             Event::Showed { run, piece } => self.showed(run, &piece),
             Event::RememberJob { request, run, job } => self.remember(request, run, job),
             Event::LookedUp { run, found } => self.looked_up(run, found.as_deref()),
+            Event::Charged { run, cost } => self.charged(run, cost),
             Event::Ended { run, end } => self.ended(run, end),
             Event::Committed { write, outcome } => self.committed(&write, outcome),
             Event::Resolved { id, outputs } => self.resolved(id, outputs),

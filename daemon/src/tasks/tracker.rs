@@ -225,6 +225,10 @@ impl TaskTracker {
                 AttemptEnd::Made { made, cost, lost }
             }
             RunEnd::Failed(error, again) => AttemptEnd::Failed(error, again),
+            RunEnd::FailedAtCost(error, again, cost) => {
+                self.feed(ctx, Event::Charged { run, cost });
+                AttemptEnd::Failed(error, again)
+            }
             RunEnd::Stopped => AttemptEnd::Stopped,
         };
         self.feed(ctx, Event::Ended { run, end });

@@ -24,6 +24,7 @@ impl RemoteProvider {
             let dollars = cost as f64 / 1e6;
             let said = &failure.error.message;
             failure.error.message = format!("{said}; the answer reports a cost of {dollars} USD");
+            failure.cost_microusd = Some(cost);
         }
         failure
     }

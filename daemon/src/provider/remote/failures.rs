@@ -46,7 +46,7 @@ impl RemoteProvider {
                 let code = ErrorCode::StorageFull.name();
                 let hint = failure.error.hint;
                 let error = TaskError { code: code.to_owned(), hint, ..failure.error };
-                Err(Failure { class: failure.class, error })
+                Err(Failure { error, ..failure })
             }
             None => Err(Failure::with_code(
                 Class::Ambiguous,

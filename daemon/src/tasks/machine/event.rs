@@ -93,6 +93,13 @@ pub enum Event {
         /// Each task's plan, or why there is none.
         plans: Vec<(TaskId, Result<Plan, PlanRefusal>)>,
     },
+    /// An attempt that is about to fail has cost this: its task has that cost, with what it costs further.
+    Charged {
+        /// The number of the attempt.
+        run: RunId,
+        /// What the provider reports.
+        cost: Cost,
+    },
     /// Accept no more tasks, and end those that run.
     Drain {
         /// The request to answer.

@@ -7,6 +7,7 @@ use reel_protocol::{ErrorCode, TaskId, TaskState};
 use super::{Machine, Surroundings, Todo, Write, attempt::JOURNAL_PAUSE, timers::Timer};
 use crate::{
     chain::chain,
+    domain::Cost,
     store::{Finish, StoreError},
     tasks::{
         end::{End, task_error},
@@ -43,7 +44,7 @@ impl<S: Surroundings> Machine<S> {
             model: end.model,
             outputs: end.outputs,
             notes,
-            cost: end.cost,
+            cost: Cost::sum(task.charged, end.cost),
             error: end.error,
         };
         self.ready.remove(id);

@@ -39,6 +39,14 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
+    /// An attempt that fails was charged for. Only in memory: a daemon that dies before the task's end forgets it.
+    pub(super) fn charged(&mut self, run: RunId, cost: Cost) {
+        let leader = self.runs.get(&run).and_then(|run| run.leader);
+        if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
+            task.charged = Cost::sum(task.charged, Some(cost));
+        }
+    }
+
     /// Takes an attempt out of those under way, with its leader and all that share it.
     fn take_run(&mut self, run: RunId) -> (Option<TaskId>, Vec<TaskId>) {
         let leader = self.runs.remove(&run).and_then(|run| run.leader);
