@@ -1,4 +1,4 @@
-//! `reel make` of one story in two windows at once.
+//! `reel make` of one story in two windows at once, and after its record was lost.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,4 +38,21 @@ fn both_runs_end_well_and_nothing_is_asked_for_twice() {
         fs::remove_dir_all(tale.path("story.reel")).unwrap();
         fs::remove_file(tale.path(".story.reel-state.json")).unwrap();
     }
+}
+
+#[test]
+fn files_are_known_again_by_their_bytes_after_the_record_was_lost() {
+    let provider = FakeProvider::start();
+    provider.vary();
+    let tale = Tale::new(speaking_studio(&provider, ""));
+    tale.make(&PICTURES).expect_code(0);
+    let record = tale.path(".story.reel-state.json");
+    fs::remove_file(&record).unwrap();
+    tale.make(&PICTURES).expect_code(0);
+    // Now a change replaces the copies, as the run before has noted that they are its own.
+    let project = fs::read_to_string(tale.project()).unwrap();
+    fs::write(tale.project(), project.replace("scene = \"", "sample = 1\nscene = \"")).unwrap();
+    let ran = tale.make(&PICTURES);
+    assert!(!ran.expect_code(0).stderr.contains("changed by hand"), "{}", ran.stderr);
+    assert_eq!(provider.calls(), 16);
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use reel_client::Session;
-use reel_protocol::{Output, StepReport, StoryPart};
+use reel_protocol::{Digest, Output, StepReport, StoryPart};
 
 use super::{
     places::Places,
@@ -78,13 +78,13 @@ pub async fn deliver(
             wanted.push(Wanted { output, path });
         }
     }
-    wanted.retain(|copy| digest_of(&copy.path) != Some(copy.output.digest));
+    wanted.retain(|copy| !is_there(&copy.path, copy.output.digest, state));
     let is_changed = |copy: &Wanted| save::is_taken(&copy.path) && !state.is_ours(&copy.path) && !is_forced;
     let (kept, mut wanted): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_changed);
     delivery.kept = kept.into_iter().map(|copy| copy.path).collect();
     let beside = [(results.subtitles, &places.subtitles), (results.film, &places.film)];
     for (output, path) in beside.into_iter().filter_map(|(output, path)| Some((output?, path))) {
-        if digest_of(path) != Some(output.digest) {
+        if !is_there(path, output.digest, state) {
             wanted.push(Wanted { output: output.clone(), path: path.clone() });
         }
     }
@@ -92,6 +92,15 @@ pub async fn deliver(
     delivery.film = results.film.map(|film| (places.film.clone(), film.size_bytes));
     delivery.subtitles = results.subtitles.map(|_| places.subtitles.clone());
     Ok(delivery)
+}
+
+/// Whether the file has these bytes already, which is noted: a record that was lost knows it again.
+fn is_there(path: &Path, digest: Digest, state: &mut State) -> bool {
+    let is_there = digest_of(path) == Some(digest);
+    if is_there {
+        state.wrote(path, digest);
+    }
+    is_there
 }
 
 /// Writes files whose bytes are noted as ours before and after, so that a death in between leaves none that the next run does not know.
@@ -136,7 +145,7 @@ pub fn write_own(
     state: &mut State,
     is_forced: bool,
 ) -> Result<(), Failure> {
-    let digest = reel_protocol::Digest::from_bytes(*blake3::hash(bytes).as_bytes());
+    let digest = Digest::from_bytes(*blake3::hash(bytes).as_bytes());
     if digest_of(path) == Some(digest) {
         return Ok(());
     }

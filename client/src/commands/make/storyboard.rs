@@ -55,7 +55,7 @@ impl Storyboard {
         let former = read_project(&places.project)?;
         let Some(former) = former else {
             let story = read_story(args, places)?
-                .ok_or_else(|| missing(&places.project, &std::io::ErrorKind::NotFound.into()))?;
+                .ok_or_else(|| missing(&places.project, &rustix::io::Errno::NOENT.into()))?;
             return Self::of_story(args, places, &story);
         };
         let shown = table::path(&places.project);
