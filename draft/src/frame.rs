@@ -71,7 +71,7 @@ impl Frame {
     pub fn mount(&self, style: Style) -> Mount {
         let picture = self.picture();
         let block = style.block(picture.width.min(picture.height));
-        Mount { width: self.width, height: self.height, picture, block }
+        Mount { width: self.width, height: self.height, picture, block, has_bars: self.border > 0 }
     }
 
     /// Caption, slate line and mark, over the developed picture.

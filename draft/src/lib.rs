@@ -39,7 +39,7 @@ use stage::Stage;
 use style::Style;
 
 /// Changes when the same panel is drawn differently; it belongs into a cache's key.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Shortest side of a panel, in pixels.
 pub const MIN_SIDE: u32 = 64;
 /// Longest side of a panel, in pixels.

@@ -20,6 +20,8 @@ pub struct Mount {
     pub picture: Region,
     /// Pixels of the sheet for each of the canvas, across and down.
     pub block: u32,
+    /// Whether a style may put bars above and below the picture. A picture without a border is for a camera, which would show them move.
+    pub has_bars: bool,
 }
 
 impl Mount {

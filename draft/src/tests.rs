@@ -119,6 +119,25 @@ fn the_file_says_what_it_is() {
 }
 
 #[test]
+fn a_picture_for_a_camera_fills_its_panel() {
+    let bare = Panel {
+        has_caption: false,
+        style: Some("cinematic".to_owned()),
+        ..panel("a harbour at noon", 320, 180)
+    };
+    let png = drawn(&bare).png;
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    let row = 320 * 3;
+    // The mark is at the upper right: the left half of the first and of the last row is of the picture.
+    for start in [0, 179 * row] {
+        let black = pixels[start..start + row / 2].iter().filter(|&&value| value <= 6).count();
+        assert!(black < row / 4, "{black} of {} samples are black", row / 2);
+    }
+}
+
+#[test]
 fn hostile_prompts_are_only_text() {
     let zalgo = format!("a{}b", "\u{0301}\u{0489}".repeat(50_000));
     let prompts = [

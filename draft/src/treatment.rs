@@ -147,7 +147,11 @@ impl Development {
             texture: texture_of(style, dice),
             shade: Shade::new(style, region),
             watercolour: is_wet.then(|| (Wobble::new(dice, region), Edges::new(dice, region))),
-            bars: if style == Style::Cinematic { (region.height as f32 * 0.075) as u32 } else { 0 },
+            bars: if style == Style::Cinematic && mount.has_bars {
+                (region.height as f32 * 0.075) as u32
+            } else {
+                0
+            },
             mount,
         }
     }
