@@ -36,7 +36,8 @@ pub fn ass(cues: &[Cue], style: &SubtitleStyle) -> String {
     let SubtitleStyle { width, height, .. } = style;
     // Two lines take a ninth of a wide frame's height. An upright frame is filled by its width: 18 wide characters have room.
     let size = (height / 20).min(width / 23).max(8);
-    let outline = (size / 14).max(1);
+    // Wide enough for white letters on a white sky.
+    let outline = (f64::from(size) * 0.08).max(1.0);
     let (side, bottom) = (width / 20, height / 16);
     // A comma would end the field.
     let font: String =
@@ -45,7 +46,7 @@ pub fn ass(cues: &[Cue], style: &SubtitleStyle) -> String {
         "[Script Info]\nScriptType: v4.00+\nPlayResX: {width}\nPlayResY: {height}\nWrapStyle: 0\nScaledBorderAndShadow: yes\n\n\
          [V4+ Styles]\nFormat: Name, Fontname, Fontsize, PrimaryColour, OutlineColour, BackColour, Bold, BorderStyle, Outline, Shadow, \
          Alignment, MarginL, MarginR, MarginV, Encoding\n\
-         Style: Default,{font},{size},&H00FFFFFF,&H00101010,&H80000000,0,1,{outline},0,2,{side},{side},{bottom},-1\n\n\
+         Style: Default,{font},{size},&H00FFFFFF,&H00101010,&H80000000,0,1,{outline:.1},0,2,{side},{side},{bottom},-1\n\n\
          [Events]\nFormat: Layer, Start, End, Style, Text\n"
     );
     for cue in cues {
@@ -105,6 +106,7 @@ mod tests {
         let file = ass(&[cue(19_200..96_000, &["{\\b1}it's", "C:\\New"])], &style);
         assert!(file.contains("PlayResX: 1920\nPlayResY: 1080\nWrapStyle: 0\n"), "{file}");
         assert!(file.contains("Style: Default,Noto Sans CJKX,54,"), "{file}");
+        assert!(file.contains(",0,1,4.3,0,2,96,96,67,-1\n"), "{file}");
         let last = file.lines().last().unwrap();
         assert_eq!(
             last,

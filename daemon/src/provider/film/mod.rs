@@ -17,7 +17,7 @@ mod watch;
 pub(super) use self::tools::FilmTools;
 
 /// Grows when the same params make another file: it is part of the cache keys.
-pub(super) const VERSION: &str = "2";
+pub(super) const VERSION: &str = "3";
 /// The program that encodes.
 pub(super) const FFMPEG: &str = "ffmpeg";
 /// How it is installed.
