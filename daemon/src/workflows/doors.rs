@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use actix::Recipient;
-use reel_protocol::{Digest, ErrorCode, Output, StepState, TaskError, TaskSpec, TaskState, TaskView};
+use reel_protocol::{Digest, ErrorCode, Output, StepState, TaskError, TaskId, TaskSpec, TaskState, TaskView};
 use tokio::sync::oneshot;
 
 use super::step::{Step, StepEnd};
@@ -46,7 +46,7 @@ impl Doors {
     pub(super) async fn carry_out(
         &self,
         caller: Caller,
-        parent: reel_protocol::TaskId,
+        parent: TaskId,
         step: Step,
     ) -> Result<(String, StepEnd), Ended> {
         let Step { name, mut spec } = step;
@@ -62,16 +62,25 @@ impl Doors {
             let retry = DecideTask { id: accepted.id, decision: Decision::Retry };
             self.decide.send(retry).await.map_err(|_| Ended)?.ok();
         }
-        let (_stays, gone) = oneshot::channel();
-        let what = WaitFor::Tasks(vec![accepted.id]);
-        let waited = self.wait.send(WaitTasks { what, is_any: false, timeout: None, gone });
-        match waited.await.map_err(|_| Ended)? {
-            Ok(mut waited) => match waited.tasks.pop() {
-                Some(view) => Ok((name, end_of(view))),
-                None => Err(Ended),
-            },
-            Err(TaskRefusal::Stopping) => Err(Ended),
-            Err(refusal) => Ok((name, StepEnd::refused(error_of(&refusal)))),
+        Ok((name, self.settled(accepted.id).await?))
+    }
+
+    /// Waits until a task is settled, and tells how it ended as a step. The wait itself may find no room in the memory budget for a while.
+    async fn settled(&self, id: TaskId) -> Result<StepEnd, Ended> {
+        let mut wait = PATIENCE.0;
+        loop {
+            let (_stays, gone) = oneshot::channel();
+            let what = WaitFor::Tasks(vec![id]);
+            let waited = self.wait.send(WaitTasks { what, is_any: false, timeout: None, gone });
+            match waited.await.map_err(|_| Ended)? {
+                Ok(mut waited) => return waited.tasks.pop().map(end_of).ok_or(Ended),
+                Err(TaskRefusal::Stopping) => return Err(Ended),
+                Err(TaskRefusal::OverMemory(_)) => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(PATIENCE.1);
+                }
+                Err(refusal) => return Ok(StepEnd::refused(error_of(&refusal))),
+            }
         }
     }
 
@@ -127,7 +136,7 @@ impl Doors {
 }
 
 /// The same for the same step of the same workflow, and another one where its params are others.
-fn request_id(parent: reel_protocol::TaskId, name: &str, spec: &TaskSpec) -> String {
+fn request_id(parent: TaskId, name: &str, spec: &TaskSpec) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(spec.kind.as_bytes());
     hasher.update(spec.params.as_str().as_bytes());
