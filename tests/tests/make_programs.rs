@@ -8,7 +8,7 @@
     reason = "a test fails by panicking, where it stands"
 )]
 
-use std::fs;
+use std::{env, fs, os::unix::fs::PermissionsExt as _};
 
 use reel_tests::{
     Sandbox, needs,
@@ -46,5 +46,28 @@ fn programs_that_are_installed_later_are_found_without_a_restart() {
     let filmed = ran.expect_code(0).json();
     assert!(!ran.stderr.contains("ffmpeg"), "{}", ran.stderr);
     assert!(!made(&filmed).contains("voice") && !made(&filmed).contains("picture"), "{filmed}");
+    assert!(tale.path("story.mp4").exists());
+}
+
+#[test]
+fn a_file_of_another_length_is_not_taken_for_the_one_that_was_asked_for() {
+    if !["ffmpeg", "espeak-ng"].iter().all(|program| needs::program(program)) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let directory = sandbox.root().join("programs");
+    fs::create_dir(&directory).unwrap();
+    let usual = env::var("PATH").unwrap();
+    let tale = Tale::new(sandbox.with_variable("PATH", format!("{}:{usual}", directory.display())));
+    let fake = directory.join("ffmpeg");
+    let script = format!(
+        "#!/bin/bash\nPATH='{usual}'\nfor last; do :; done\nexec ffmpeg -v error -y -f lavfi -i color=s=320x180:r=30:d=0.1 -f mp4 \"$last\"\n"
+    );
+    fs::write(&fake, script).unwrap();
+    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = tale.make(&[]);
+    assert!(ran.expect_code(1).stderr.contains("a file of 0.100 s, where"), "{}", ran.stderr);
+    fs::remove_file(&fake).unwrap();
+    tale.make(&[]).expect_code(0);
     assert!(tale.path("story.mp4").exists());
 }

@@ -12,7 +12,7 @@ use super::{
     encoder::{begin, encode, file, raw_input, words},
     frames::{Filmed, Reporter, write_dissolve, write_run},
     pipe::{self, Over},
-    tools::{FilmTools, Size, broken, no_font, refused, undrawn},
+    tools::{FilmTools, Form, Size, broken, no_font, refused, undrawn},
     watch::Part,
 };
 use crate::{
@@ -53,7 +53,7 @@ impl FilmTools {
             };
             self.encoded(vec![filmed], write, subtitles, (format, frames), reporter).await?
         };
-        self.keep(made, "video/").await
+        self.keep(made, Form::Clip(format, frames)).await
     }
 
     /// Makes the clip of a dissolve.
@@ -79,7 +79,7 @@ impl FilmTools {
             Ok(())
         };
         let made = self.encoded(filmed, write, None, (format, frames), reporter).await?;
-        self.keep(made, "video/").await
+        self.keep(made, Form::Clip(format, frames)).await
     }
 
     /// Reads a picture on a thread that may block.

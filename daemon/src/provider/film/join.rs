@@ -12,7 +12,7 @@ use reel_protocol::{FilmFormat, JoinedClip, RenderJoinParams, SubtitleTrack};
 use super::{
     clip_file::ClipFile,
     encoder::{begin, container, file, track_language, words},
-    tools::{FilmTools, Size, broken, refused},
+    tools::{FilmTools, Form, Size, broken, refused},
     watch::Part,
 };
 use crate::{
@@ -47,7 +47,7 @@ impl FilmTools {
         let prepare = move |directory: &Path, output: &Path| files.arguments(format, directory, output);
         let part = Part { progress, from: 0.0, to: 1.0, step: "joining" };
         let made = self.run("mp4", Size::of_frames(format, frames), prepare, cancel, Some(part)).await?;
-        self.keep(made, "video/").await
+        self.keep(made, Form::Film(format, frames)).await
     }
 }
 

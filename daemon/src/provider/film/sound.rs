@@ -10,7 +10,7 @@ use reel_protocol::{AudioMixParams, Music, PlacedVoice};
 
 use super::{
     encoder::{begin, file, words},
-    tools::{FilmTools, Size, broken, refused},
+    tools::{FilmTools, Form, Size, broken, refused},
     watch::Part,
 };
 use crate::{
@@ -65,7 +65,7 @@ impl FilmTools {
             samples: params.samples,
         };
         let made = self.even_out(&track, params.loudness, &cancel, &progress).await?;
-        self.keep(made, "audio/").await
+        self.keep(made, Form::Sound(params.samples)).await
     }
 
     /// Decodes voices to samples; never by what their headers say.

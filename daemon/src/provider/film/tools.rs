@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cache::{Body, NewArtifact, Shelver, Spools},
     chain::chain,
-    domain::{CancelSignal, Class, Failure},
+    domain::{CancelSignal, Class, Facts, Failure},
     fonts::FontError,
     media::{self, Condition, Inspection},
     memory::{Budget, Holder},
@@ -71,6 +71,44 @@ impl Size {
     }
 }
 
+/// What the program has to have made: a file of another length or size must not stand in the cache for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    /// Frames without sound.
+    Clip(FilmFormat, u64),
+    /// Frames with a sound, which may be longer than they are.
+    Film(FilmFormat, u64),
+    /// Samples at 48 kHz.
+    Sound(u64),
+}
+
+impl Form {
+    /// What is wrong with the file, if anything is.
+    fn differs(self, facts: &Facts) -> Option<String> {
+        let (media, length_s, most_off_s, pixels) = match self {
+            Self::Clip(FilmFormat { width, height, fps }, frames)
+            | Self::Film(FilmFormat { width, height, fps }, frames) => {
+                let fps = f64::from(fps.max(1));
+                ("video/", frames as f64 / fps, 0.5 / fps, Some((width, height)))
+            }
+            Self::Sound(samples) => ("audio/", samples as f64 / 48_000.0, 0.001, None),
+        };
+        if !facts.media_type.starts_with(media) {
+            return Some(format!("a file of {}, where {}* was asked for", facts.media_type, media));
+        }
+        let is_off = |found_s: &f64| match self {
+            Self::Film(..) => *found_s < length_s - most_off_s,
+            Self::Clip(..) | Self::Sound(_) => (found_s - length_s).abs() > most_off_s,
+        };
+        if let Some(found_s) = facts.duration_s.filter(is_off) {
+            return Some(format!("a file of {found_s:.3} s, where {length_s:.3} s were asked for"));
+        }
+        let found = facts.pixels.map(|pixels| (pixels.width, pixels.height));
+        let (found, wanted) = found.zip(pixels).filter(|(found, wanted)| found != wanted)?;
+        Some(format!("frames of {}x{}, where {}x{} were asked for", found.0, found.1, wanted.0, wanted.1))
+    }
+}
+
 impl FilmTools {
     /// Runs the program. `prepare` makes files for it in its directory, which it is handed with the path of the program's output, and returns the
     /// arguments. `part` is the part of the task's progress that the run makes, where nobody else tells it.
@@ -108,18 +146,14 @@ impl FilmTools {
         }
     }
 
-    /// Looks at the program's file from its first byte to its last, and has it kept. It is of the media type that begins with this.
-    pub(super) async fn keep(
-        &self,
-        made: Made,
-        media_type: &'static str,
-    ) -> Result<Generated, GenerateError> {
+    /// Looks at the program's file from its first byte to its last, and has it kept where it is of this form.
+    pub(super) async fn keep(&self, made: Made, form: Form) -> Result<Generated, GenerateError> {
         let tools = self.clone();
-        let keeping = tokio::task::spawn_blocking(move || tools.keep_now(&made, media_type));
+        let keeping = tokio::task::spawn_blocking(move || tools.keep_now(&made, form));
         keeping.await.unwrap_or_else(|panic| Err(broken("looking at the file", &panic.to_string())))
     }
 
-    fn keep_now(&self, made: &Made, media_type: &str) -> Result<Generated, GenerateError> {
+    fn keep_now(&self, made: &Made, form: Form) -> Result<Generated, GenerateError> {
         let reserve =
             |holder, bytes| self.budget.reserve(holder, bytes).map_err(|over| over_memory(&over.to_string()));
         let inspecting = reserve(Holder::Decode, media::MEMORY_BYTES)?;
@@ -128,17 +162,18 @@ impl FilmTools {
         let inspected = media::inspect(&mut file, media::Limits::default());
         drop(inspecting);
         let facts = match inspected {
-            Ok(Inspection { facts, condition: Condition::Whole | Condition::Unchecked(_) })
-                if facts.media_type.starts_with(media_type) =>
-            {
-                facts
-            }
-            Ok(Inspection { facts, condition }) => {
-                let what = format!("the file is {}: {condition:?}", facts.media_type);
-                return Err(broken("rendering", &what));
+            Ok(Inspection { facts, condition: Condition::Whole | Condition::Unchecked(_) }) => facts,
+            Ok(Inspection { facts, .. }) => {
+                return Err(broken(
+                    "rendering",
+                    &format!("ffmpeg wrote a part of a file of {}", facts.media_type),
+                ));
             }
             Err(error) => return Err(broken("rendering", &chain(&error))),
         };
+        if let Some(why) = form.differs(&facts) {
+            return Err(broken("rendering", &format!("ffmpeg wrote {why}")));
+        }
         let mut spool = self.spools.create();
         let mut source = fs::File::open(&made.path).map_err(unreadable)?.take(MOST_BYTES);
         io::copy(&mut source, &mut spool).map_err(unreadable)?;
