@@ -14,6 +14,8 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 pub struct Terminal {
     name: String,
     shown: Arc<Mutex<String>>,
+    /// A side that stays open: between two programs that have none, the terminal would be gone.
+    _held: File,
 }
 
 impl Terminal {
@@ -23,17 +25,18 @@ impl Terminal {
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let held = File::options().read(true).write(true).open(&name).unwrap();
         let shown = Arc::new(Mutex::new(String::new()));
         let text = Arc::clone(&shown);
         std::thread::spawn(move || {
             let mut master = File::from(master);
             let mut bytes = [0; 4096];
-            // It fails once every program has closed the terminal.
+            // It fails once this value is dropped and every program has closed the terminal.
             while let Ok(count @ 1..) = master.read(&mut bytes) {
                 text.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
         });
-        Self { name, shown }
+        Self { name, shown, _held: held }
     }
 
     /// The same with a size, without which no bars are drawn.
