@@ -325,6 +325,17 @@ fn what_cannot_be_written_or_sent_is_said_before_anything_is_asked_for() {
 }
 
 #[test]
+fn a_dry_run_finds_the_drafts_of_a_film_in_the_cache() {
+    let tale = Tale::new(Sandbox::new());
+    tale.make(&PICTURES).expect_code(0);
+    let planned = tale.make(&["--dry-run"]);
+    let words = &planned.expect_code(0).stderr;
+    let pictures =
+        words.lines().find(|line| line.starts_with("pictures:")).unwrap_or_else(|| panic!("{words}"));
+    assert!(!pictures.contains("by draft") && pictures.contains("from the cache"), "{words}");
+}
+
+#[test]
 fn a_full_disk_loses_nothing_and_the_same_command_writes_the_rest() {
     let Some(disk) = SmallDisk::mounted(4) else { return };
     let provider = FakeProvider::start();

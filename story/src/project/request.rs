@@ -50,6 +50,11 @@ impl Project {
         }
     }
 
+    /// The provider-specific fields of pictures, as JSON: drafts have no caption, as the words of a film are spoken and subtitled.
+    pub const fn picture_extra(is_draft: bool) -> Option<&'static str> {
+        if is_draft { Some(r#"{"caption":false}"#) } else { None }
+    }
+
     /// The voice that speaks a shot, as its provider calls it; None where the provider chooses.
     pub fn voice_name(&self, shot: &Shot) -> Option<&str> {
         let of_character = || {

@@ -203,6 +203,8 @@ impl<'a> Setting<'a> {
             height,
             sample: sample(shot),
             style: self.has_known_style.then(|| self.project.video.style.clone()),
+            extra: Project::picture_extra(self.has_draft_pictures)
+                .and_then(|extra| JsonText::parse(extra.to_owned()).ok()),
             ..ImageParams::new(self.project.picture_prompt(shot, !self.has_known_style))
         };
         Ok(TaskSpec { cache: self.cache(shot, StoryPart::Picture), ..spec("image.generate", &params)? })

@@ -3,17 +3,16 @@
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    AudioMixParams, CameraMove, FilmFormat, ImageParams, Music, Output, PlacedVoice, SpeechParams, StoryPart,
-    StoryStage, SubtitleTrack, VideoParams,
+    AudioMixParams, CameraMove, FilmFormat, ImageParams, JsonText, Music, Output, PlacedVoice, SpeechParams,
+    StoryPart, StoryStage, SubtitleTrack, VideoParams,
 };
 use reel_story::{
     camera::Camera,
-    project::{Shot, Subtitles},
+    project::{Project, Shot, Subtitles},
     srt,
     timeline::PlacedShot,
 };
 use serde::Serialize;
-use serde_json::json;
 
 use super::{
     Story,
@@ -23,7 +22,7 @@ use super::{
 use crate::workflows::{
     film::{FilmPlan, FilmShot, Shown},
     run::cache_mode,
-    step::{Step, StepEnds, params_of},
+    step::{Step, StepEnds},
 };
 
 /// The name of the embedded provider of drafts.
@@ -99,8 +98,8 @@ impl Story {
             height,
             sample: sample(shot),
             style: (self.setting.has_known_style && !style.is_empty()).then(|| style.clone()),
-            // The words are spoken and subtitled: below the picture they would be there twice.
-            extra: self.setting.has_draft_pictures.then(|| params_of(&json!({ "caption": false }))),
+            extra: Project::picture_extra(self.setting.has_draft_pictures)
+                .and_then(|extra| JsonText::parse(extra.to_owned()).ok()),
             ..ImageParams::new(self.prompt(shot))
         };
         self.step("picture", shot, "image.generate", &params, Some(StoryPart::Picture))
