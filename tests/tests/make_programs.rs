@@ -71,3 +71,26 @@ fn a_file_of_another_length_is_not_taken_for_the_one_that_was_asked_for() {
     tale.make(&[]).expect_code(0);
     assert!(tale.path("story.mp4").exists());
 }
+
+#[test]
+fn an_ffmpeg_that_dies_is_quoted_and_a_good_one_renders_what_is_missing_and_nothing_else() {
+    if !["ffmpeg", "espeak-ng"].iter().all(|program| needs::program(program)) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let directory = sandbox.root().join("programs");
+    fs::create_dir(&directory).unwrap();
+    programs(&directory, &["espeak-ng"]);
+    let broken = directory.join("ffmpeg");
+    fs::write(&broken, "#!/bin/sh\necho 'the encoder is broken today' >&2\nexit 1\n").unwrap();
+    fs::set_permissions(&broken, fs::Permissions::from_mode(0o755)).unwrap();
+    let tale = Tale::new(sandbox.with_variable("PATH", directory.display().to_string()));
+    let ran = tale.make(&[]);
+    assert!(ran.expect_code(1).stderr.contains("the encoder is broken today"), "{}", ran.stderr);
+    assert!(!tale.path("story.mp4").exists());
+    fs::remove_file(&broken).unwrap();
+    programs(&directory, &["ffmpeg"]);
+    let filmed = tale.make(&["--json"]).expect_code(0).json();
+    assert!(!made(&filmed).contains("voice") && !made(&filmed).contains("picture"), "{filmed}");
+    assert!(tale.path("story.mp4").exists());
+}

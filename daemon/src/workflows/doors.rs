@@ -97,11 +97,8 @@ impl Doors {
             match self.submit.send(message).await.map_err(|_| Ended)? {
                 Err(TaskRefusal::Stopping) => return Err(Ended),
                 Err(TaskRefusal::NoTask(id)) if id == step.parent => return Err(Ended),
-                Err(
-                    TaskRefusal::QueueFull { .. }
-                    | TaskRefusal::OverMemory(_)
-                    | TaskRefusal::StorageFull { .. },
-                ) => {
+                // A disk that is full is a person's to mend, and no wait says so.
+                Err(TaskRefusal::QueueFull { .. } | TaskRefusal::OverMemory(_)) => {
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(PATIENCE.1);
                 }
@@ -184,10 +181,13 @@ fn error_of(refusal: &TaskRefusal) -> TaskError {
     let (code, hint) = match refusal {
         TaskRefusal::Plan(plan) => (plan.code, plan.hint.clone()),
         TaskRefusal::BadInput { .. } => (ErrorCode::InvalidParams, None),
+        TaskRefusal::StorageFull { .. } => {
+            (ErrorCode::StorageFull, Some("free some room on the disk, then make it again".to_owned()))
+        }
         TaskRefusal::RequestIdConflict(_) => (ErrorCode::RequestIdConflict, None),
         _ => (ErrorCode::StorageFailed, Some("reel daemon logs says more".to_owned())),
     };
-    let retryable = code == ErrorCode::StorageFailed;
+    let retryable = matches!(code, ErrorCode::StorageFailed | ErrorCode::StorageFull);
     TaskError {
         code: code.name().to_owned(),
         message: refusal.to_string(),
