@@ -9,7 +9,7 @@
 )]
 
 use reel_tests::{
-    Connection, FakeProvider, Sandbox,
+    Connection, FakeProvider, Sandbox, eventually,
     fake_provider::Fault,
     studio::{config, unhurried},
 };
@@ -123,6 +123,38 @@ fn a_story_goes_on_after_a_death_of_the_daemon_and_nothing_is_made_twice() {
     assert_eq!(done["state"], "succeeded", "{done}");
     let steps = connection.ok("task.list", json!({ "limit": 50 }))["tasks"].as_array().unwrap().clone();
     assert_eq!(steps.iter().filter(|task| task["parent"] == id).count(), 6, "the steps of before are found");
+}
+
+#[test]
+fn a_step_that_failed_is_not_asked_for_again_because_the_daemon_died() {
+    const FORBIDDEN: &str = "a forbidden thing";
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "billing = \"free\"\n");
+    let mut connection = sandbox.connect();
+    let mut params = json!({ "project": project(&["—", "—"]), "until": "pictures" });
+    params["project"]["shots"][0]["picture"] = json!("a slow thing");
+    params["project"]["shots"][1]["picture"] = json!(FORBIDDEN);
+    provider.on_prompt("a slow thing", Fault::Never);
+    provider.on_prompt(FORBIDDEN, Fault::Moderated);
+    let id = submit(&mut connection, &params);
+    eventually("the forbidden picture has failed", || {
+        let failed = connection.ok("task.list", json!({ "state": "failed" }));
+        (!failed["tasks"].as_array()?.is_empty()).then_some(())
+    });
+    provider.wait_for_in_flight(1);
+    sandbox.kill();
+    provider.be_good();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    let failed = connection.wait(id);
+    assert_eq!(failed["error"]["code"], "shots_missing", "{failed}");
+    assert_eq!(states(&report(&failed), "picture"), ["made", "failed"]);
+    assert_eq!(provider.calls_of(FORBIDDEN), 1);
+    // A person who retries the workflow has it asked for again.
+    connection.ok("task.retry", json!({ "id": id }));
+    let done = connection.wait(id);
+    assert_eq!(done["state"], "succeeded", "{done}");
+    assert_eq!(provider.calls_of(FORBIDDEN), 2);
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub struct RunTask {
     pub client: Arc<str>,
     /// The priority of the task.
     pub priority: i8,
+    /// Whether somebody has retried the task since its last attempt.
+    pub is_retry: bool,
     /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
     /// The params as the planner completed them.

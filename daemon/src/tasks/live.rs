@@ -74,6 +74,8 @@ pub struct LiveTask {
     pub asked: Option<Arc<str>>,
     /// What its failed attempts have cost. Only in memory.
     pub charged: Option<Cost>,
+    /// Whether somebody has retried it and no attempt began since. Only in memory.
+    pub is_retried: bool,
     /// The attempt that works for it.
     pub run: Option<RunId>,
     /// A transition is on its way to disk: nothing else may be decided until it is there.
@@ -173,6 +175,7 @@ pub(super) fn live_task(
         passed_over: Vec::new(),
         asked: None,
         charged: None,
+        is_retried: false,
         run: None,
         is_committing: false,
         deferred: Vec::new(),

@@ -188,13 +188,14 @@ impl TaskTracker {
     }
 
     fn start_attempt(&mut self, ctx: &mut Context<Self>, attempt: Attempt) {
-        let Attempt { run, task, client, priority, kind, params, provider, job, cache } = attempt;
+        let Attempt { run, task, client, priority, is_retry, kind, params, provider, job, cache } = attempt;
         let (stop, cancel) = watch::channel(false);
         self.stops.insert(run, stop);
         let running = self.parts.run.run(RunTask {
             task,
             client,
             priority,
+            is_retry,
             kind,
             params,
             provider,

@@ -42,11 +42,13 @@ pub struct Doors {
 pub(super) struct Ended;
 
 impl Doors {
-    /// Carries a step out: submits it, waits until it is settled, and tells how it ended.
+    /// Carries a step out: submits it, waits until it is settled, and tells how it ended. A step that failed in an earlier attempt of the workflow is
+    /// tried again where somebody retries the workflow (`is_retry`), and never because the daemon began anew: the failed call may have been charged,
+    /// and a cancelled one was given up by a person.
     pub(super) async fn carry_out(
         &self,
         caller: Caller,
-        parent: TaskId,
+        (parent, is_retry): (TaskId, bool),
         step: Step,
     ) -> Result<(String, StepEnd), Ended> {
         let Step { name, mut spec } = step;
@@ -57,8 +59,7 @@ impl Doors {
             Ok(accepted) => accepted,
             Err(refusal) => return Ok((name, StepEnd::refused(error_of(&refusal)))),
         };
-        // One that failed in an earlier attempt of the workflow is tried again with it.
-        if matches!(accepted.state, TaskState::Failed | TaskState::Cancelled) {
+        if is_retry && matches!(accepted.state, TaskState::Failed | TaskState::Cancelled) {
             let retry = DecideTask { id: accepted.id, decision: Decision::Retry };
             self.decide.send(retry).await.map_err(|_| Ended)?.ok();
         }

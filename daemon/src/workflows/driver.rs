@@ -50,7 +50,8 @@ pub(super) async fn drive(
                 std::future::ready(Ok((step.name, StepEnd::refused(error)))).left_future()
             } else {
                 let spec = TaskSpec { priority: task.priority, ..step.spec };
-                doors.carry_out(caller.clone(), task.task, Step { spec, ..step }).right_future()
+                let workflow = (task.task, task.is_retry);
+                doors.carry_out(caller.clone(), workflow, Step { spec, ..step }).right_future()
             };
             under_way.push(step);
         }

@@ -109,7 +109,7 @@ impl<S: Surroundings> Machine<S> {
 
     fn launch(&mut self, start: &Start, run: RunId) {
         self.mark_running(start);
-        let (Some(task), Some(under_way)) = (self.live.get(&start.id), self.runs.get_mut(&run)) else {
+        let (Some(task), Some(under_way)) = (self.live.get_mut(&start.id), self.runs.get_mut(&run)) else {
             self.runs.remove(&run);
             return self.around.release(run);
         };
@@ -120,6 +120,7 @@ impl<S: Surroundings> Machine<S> {
             task: start.id,
             client: Arc::clone(&task.client),
             priority: task.priority,
+            is_retry: std::mem::take(&mut task.is_retried),
             kind: Arc::clone(&task.kind),
             params: task.plan.params.clone(),
             provider: task.plan.candidates.first().cloned(),

@@ -163,6 +163,7 @@ impl<S: Surroundings> Machine<S> {
         let mut task = revived(&row, plan, self.now);
         task.deadline = None;
         task.refused_by.clear();
+        task.is_retried = true;
         task.held_bytes = bytes;
         self.note_step(&task);
         self.live.insert(id, Box::new(task));

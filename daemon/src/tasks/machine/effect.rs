@@ -87,6 +87,8 @@ pub struct Attempt {
     pub client: Arc<str>,
     /// The priority of that task.
     pub priority: i8,
+    /// Whether somebody has retried the task since its last attempt.
+    pub is_retry: bool,
     /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
     /// With defaults applied.
