@@ -24,7 +24,7 @@ use crate::{
     tasks::{Drain, GetTaskCounts, Replan, SetTaskLimits, TaskTracker, TrackerParts},
     thumbnails::{ThumbnailParts, Thumbnails},
     uploads::Uploads,
-    workflows::{Doors, Workflows},
+    workflows::{Handles, Workflows},
 };
 
 /// What the rooms are started from.
@@ -166,13 +166,13 @@ fn start_memory(
     Ok(supervisor.start())
 }
 
-fn doors(
+fn workflow_handles(
     tracker: &Addr<TaskTracker>,
     cache: &Addr<ImageCache>,
     store: &Store,
     artifacts: &Arc<Path>,
-) -> Doors {
-    Doors {
+) -> Handles {
+    Handles {
         submit: tracker.clone().recipient(),
         wait: tracker.clone().recipient(),
         decide: tracker.clone().recipient(),
@@ -238,7 +238,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         limits: task_limits(&config.tasks),
     })
     .start();
-    workflows.open(doors(&tracker, &cache, &store, &artifacts));
+    workflows.connect(workflow_handles(&tracker, &cache, &store, &artifacts));
     let memory = start_memory(&config, &budget, level, &tracker, &cache, &events)?;
     let providers = ProviderRooms {
         factory,

@@ -127,7 +127,7 @@ pub struct ShotReport {
     pub picture: Option<StepReport>,
     /// Its clip, if it has one.
     pub clip: Option<StepReport>,
-    /// Its frames.
+    /// The video of this shot alone, silent; absent until frames are rendered.
     pub render: Option<StepReport>,
 }
 

@@ -34,13 +34,13 @@ pub struct RenderRequest {
 /// What is to be made of which files.
 #[derive(Debug, Clone)]
 pub enum RenderWork {
-    /// `render.shot`.
+    /// The frames and subtitles of one shot, for `render.shot`.
     Shot(RenderShotParams),
-    /// `render.transition`.
+    /// The passage from one shot to the next, for `render.transition`.
     Transition(RenderTransitionParams),
-    /// `audio.mix`.
+    /// The sound of a whole film, for `audio.mix`.
     Mix(AudioMixParams),
-    /// `render.join`.
+    /// A film of shots, passages and sound, for `render.join`.
     Join(RenderJoinParams),
 }
 

@@ -12,8 +12,8 @@ use reel_story::{
 };
 
 use super::{
-    doors::Doors,
     film::{FilmPlan, FilmShot, Shown},
+    handles::Handles,
     run::task_error,
     step::{Outcome, Step, StepEnds, Workflow},
 };
@@ -27,10 +27,10 @@ pub(super) struct Assembly {
 
 impl Assembly {
     /// A film of a timeline, once the media that it names are looked up.
-    pub(super) async fn begin(doors: &Doors, timeline: Timeline) -> Result<Self, TaskError> {
+    pub(super) async fn begin(handles: &Handles, timeline: Timeline) -> Result<Self, TaskError> {
         let shots = timeline.asked.shots.iter().flat_map(|shot| [Some(shot.visual), shot.voice]);
         let digests = shots.chain([timeline.asked.music.map(|music| music.digest)]).flatten().collect();
-        let found = doors.artifacts(digests).await.map_err(|error| {
+        let found = handles.artifacts(digests).await.map_err(|error| {
             let message = format!("the media could not be looked up: {error}");
             task_error(ErrorCode::StorageFailed.name(), message, "reel daemon logs says more", true)
         })?;

@@ -7,8 +7,8 @@ use reel_protocol::TaskSpec;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    doors::{Doors, Ended},
-    purse::Purse,
+    budget::WorkflowBudget,
+    handles::{Ended, Handles},
     step::{Step, StepEnd, StepEnds, Workflow},
 };
 use crate::{
@@ -22,9 +22,9 @@ const LOOK_SHARE: u32 = 10;
 /// Drives a workflow until no step is left that could be carried out. Dropped, it leaves its steps as they are.
 pub(super) async fn drive(
     workflow: &dyn Workflow,
-    doors: &Doors,
+    handles: &Handles,
     task: &RunTask,
-    mut purse: Option<Purse>,
+    mut budget: Option<WorkflowBudget>,
 ) -> Result<StepEnds, Ended> {
     let caller = Caller { client: task.client.clone(), connection: 0 };
     let (mut ends, mut submitted) = (StepEnds::new(), BTreeSet::new());
@@ -37,12 +37,12 @@ pub(super) async fn drive(
         // A large film is asked again a few times a second: what it takes is time of the thread that everybody shares.
         let next_look = began + began.elapsed() * LOOK_SHARE;
         for step in ready {
-            let refused = match &mut purse {
-                Some(purse) => purse.reserve(&step.name, price(doors, &step).await?).err(),
+            let refused = match &mut budget {
+                Some(budget) => budget.reserve(&step.name, price(handles, &step).await?).err(),
                 None => None,
             };
             // What is reserved may come to less: the step is looked at again once another one has ended.
-            if refused.is_some() && purse.as_ref().is_some_and(Purse::has_reserved) {
+            if refused.is_some() && budget.as_ref().is_some_and(WorkflowBudget::has_reserved) {
                 continue;
             }
             submitted.insert(step.name.clone());
@@ -51,15 +51,15 @@ pub(super) async fn drive(
             } else {
                 let spec = TaskSpec { priority: task.priority, ..step.spec };
                 let workflow = (task.task, task.is_retry);
-                doors.carry_out(caller.clone(), workflow, Step { spec, ..step }).right_future()
+                handles.carry_out(caller.clone(), workflow, Step { spec, ..step }).right_future()
             };
             under_way.push(step);
         }
         let Some(mut ended) = under_way.next().await else { return Ok(ends) };
         loop {
             let (name, end) = ended?;
-            if let Some(purse) = &mut purse {
-                purse.settle(&name, end.may_be_charged(), end.cost.as_ref());
+            if let Some(budget) = &mut budget {
+                budget.settle(&name, end.may_be_charged(), end.cost.as_ref());
             }
             ends.insert(name, end);
             match timeout_at(next_look, under_way.next()).await {
@@ -71,8 +71,8 @@ pub(super) async fn drive(
 }
 
 /// What a step may cost, in millionths of a US dollar; none where nobody knows it. A step that is refused costs nothing: its submit says why.
-async fn price(doors: &Doors, step: &Step) -> Result<Option<u64>, Ended> {
-    let Ok(trial) = doors.trial(step.spec.clone()).await? else { return Ok(Some(0)) };
+async fn price(handles: &Handles, step: &Step) -> Result<Option<u64>, Ended> {
+    let Ok(trial) = handles.trial(step.spec.clone()).await? else { return Ok(Some(0)) };
     let Some(candidate) = trial.plan.candidates.first().filter(|_| trial.cached.is_none()) else {
         return Ok(Some(0));
     };

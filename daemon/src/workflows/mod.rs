@@ -6,16 +6,16 @@
 //! the daemon finds the steps of before, and nothing is asked for twice.
 
 mod assemble;
-mod doors;
+mod budget;
 mod driver;
 mod film;
-mod purse;
+mod handles;
 mod run;
 mod step;
 mod story;
 
 pub use self::{
-    doors::Doors,
+    handles::Handles,
     run::Workflows,
     step::{File, Outcome, Step, StepEnd, StepEnds, Workflow},
     story::{Setting, Story},

@@ -8,9 +8,9 @@ use tokio::sync::Semaphore;
 
 use super::{
     assemble::Assembly,
-    doors::{Doors, Ended},
+    budget::WorkflowBudget,
     driver::drive,
-    purse::Purse,
+    handles::{Ended, Handles},
     step::{File, Outcome, Workflow},
     story::{Story, StoryError},
 };
@@ -27,20 +27,20 @@ const AT_ONCE: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Workflows {
     services: Arc<dyn RunTasks>,
-    doors: Arc<OnceLock<Doors>>,
+    handles: Arc<OnceLock<Handles>>,
     turns: Arc<Semaphore>,
 }
 
 impl Workflows {
-    /// Workflows above these services. Their doors are opened once the tracker is there.
+    /// Workflows above these services. They get their handles with [`Self::connect`], once the task tracker has started.
     pub fn new(services: Arc<dyn RunTasks>) -> Self {
-        Self { services, doors: Arc::default(), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { services, handles: Arc::default(), turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// Opens the doors.
-    pub fn open(&self, doors: Doors) {
-        // They are opened once, at the start.
-        let _ = self.doors.set(doors);
+    /// Gives the workflows their handles.
+    pub fn connect(&self, handles: Handles) {
+        // This is called once, at the start.
+        let _ = self.handles.set(handles);
     }
 }
 
@@ -50,14 +50,14 @@ impl RunTasks for Workflows {
         if !is_assembly && &*task.kind != STORY_MAKE {
             return self.services.run(task);
         }
-        let (doors, turns) = (self.doors.get().cloned(), Arc::clone(&self.turns));
+        let (handles, turns) = (self.handles.get().cloned(), Arc::clone(&self.turns));
         let run = actix::spawn(async move {
-            let Some(doors) = doors else { return RunEnd::Stopped };
+            let Some(handles) = handles else { return RunEnd::Stopped };
             let mut cancel = task.cancel.clone();
             tokio::select! { biased;
                 // Its steps are given up with it, by the task machine.
                 _ = cancel.wait_for(|is_told| *is_told) => RunEnd::Stopped,
-                end = carry_out(&doors, &turns, &task, is_assembly) => end.unwrap_or(RunEnd::Stopped),
+                end = carry_out(&handles, &turns, &task, is_assembly) => end.unwrap_or(RunEnd::Stopped),
             }
         });
         Box::pin(async move {
@@ -75,27 +75,27 @@ impl RunTasks for Workflows {
 }
 
 async fn carry_out(
-    doors: &Doors,
+    handles: &Handles,
     turns: &Semaphore,
     task: &RunTask,
     is_assembly: bool,
 ) -> Result<RunEnd, Ended> {
     // The semaphore is never closed.
     let _turn = turns.acquire().await.map_err(|_| Ended)?;
-    if is_assembly { assemble(doors, task).await } else { make_story(doors, task).await }
+    if is_assembly { assemble(handles, task).await } else { make_story(handles, task).await }
 }
 
-async fn assemble(doors: &Doors, task: &RunTask) -> Result<RunEnd, Ended> {
+async fn assemble(handles: &Handles, task: &RunTask) -> Result<RunEnd, Ended> {
     let timeline = match Timeline::accepted(&task.params) {
         Ok(timeline) => timeline,
         Err(message) => return Ok(not_held(&message)),
     };
-    let assembly = match Assembly::begin(doors, timeline).await {
+    let assembly = match Assembly::begin(handles, timeline).await {
         Ok(assembly) => assembly,
         Err(error) => return Ok(RunEnd::failed(error)),
     };
-    let ends = drive(&assembly, doors, task, None).await?;
-    keep(doors, task, assembly.outcome(&ends)).await
+    let ends = drive(&assembly, handles, task, None).await?;
+    keep(handles, task, assembly.outcome(&ends)).await
 }
 
 fn not_held(message: &str) -> RunEnd {
@@ -103,22 +103,22 @@ fn not_held(message: &str) -> RunEnd {
     RunEnd::failed(task_error(ErrorCode::Internal.name(), message, "reel daemon logs says more", false))
 }
 
-async fn make_story(doors: &Doors, task: &RunTask) -> Result<RunEnd, Ended> {
+async fn make_story(handles: &Handles, task: &RunTask) -> Result<RunEnd, Ended> {
     let spec = match StorySpec::accepted(&task.params) {
         Ok(spec) => spec,
         Err(message) => return Ok(not_held(&message)),
     };
-    let purse = spec.params.budget_usd.map(Purse::new);
-    let story = match Story::begin(doors, spec).await? {
+    let budget = spec.params.budget_usd.map(WorkflowBudget::new);
+    let story = match Story::begin(handles, spec).await? {
         Ok(story) => story,
         Err(StoryError(error)) => return Ok(RunEnd::failed(error)),
     };
-    let ends = drive(&story, doors, task, purse).await?;
-    keep(doors, task, story.outcome(&ends)).await
+    let ends = drive(&story, handles, task, budget).await?;
+    keep(handles, task, story.outcome(&ends)).await
 }
 
 /// Keeps the files that the workflow makes itself, and puts the results of its steps before them.
-async fn keep(doors: &Doors, task: &RunTask, outcome: Outcome) -> Result<RunEnd, Ended> {
+async fn keep(handles: &Handles, task: &RunTask, outcome: Outcome) -> Result<RunEnd, Ended> {
     let Outcome { outputs, files, flaw } = outcome;
     let artifact = |File { media_type, extension, bytes }: File| NewArtifact {
         body: Body::Held(bytes),
@@ -133,7 +133,7 @@ async fn keep(doors: &Doors, task: &RunTask, outcome: Outcome) -> Result<RunEnd,
         notes: Vec::new(),
         make_room: Some(task.make_room.clone()),
     };
-    Ok(match doors.keep.send(message).await.map_err(|_| Ended)? {
+    Ok(match handles.keep.send(message).await.map_err(|_| Ended)? {
         Ok(mut kept) => {
             kept.made.outputs.splice(0..0, outputs);
             kept.made.flaw = flaw;

@@ -86,7 +86,7 @@ pub struct File {
     pub media_type: &'static str,
     /// The extension of its name.
     pub extension: &'static str,
-    /// Its bytes.
+    /// The contents, in the format of `media_type`.
     pub bytes: Vec<u8>,
 }
 

@@ -21,7 +21,7 @@ pub struct Places {
     pub state: PathBuf,
     /// The directory of pictures, voices and clips.
     pub copies: PathBuf,
-    /// The film.
+    /// Where the finished film is written (`-o`).
     pub film: PathBuf,
     /// The subtitles beside the film.
     pub subtitles: PathBuf,

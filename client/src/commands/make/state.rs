@@ -25,7 +25,7 @@ pub struct State {
     pub version: u32,
     /// The task that was submitted last, until its results are written.
     pub running: Option<Running>,
-    /// The film.
+    /// The film that was written last, if there is one.
     pub film: Option<FilmRecord>,
     /// What was made for each shot, by its id.
     pub shots: BTreeMap<String, ShotRecord>,
@@ -56,7 +56,7 @@ pub struct Running {
 pub struct FilmRecord {
     /// Where it was written, for people.
     pub path: String,
-    /// Its bytes.
+    /// The digest of the file as it was written.
     pub digest: Digest,
     /// Its length in seconds.
     pub duration_s: f64,
@@ -74,7 +74,7 @@ pub struct ShotRecord {
     pub picture: Option<StageRecord>,
     /// Its clip.
     pub clip: Option<StageRecord>,
-    /// Its frames.
+    /// Its rendered video.
     pub render: Option<StageRecord>,
     /// How long it lasts, in seconds.
     pub duration_s: f64,

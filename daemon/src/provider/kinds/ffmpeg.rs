@@ -18,7 +18,7 @@ use crate::{
 /// The instance's name, and its kind.
 pub const NAME: &str = "ffmpeg";
 
-/// The provider.
+/// The embedded provider that renders shots and joins them to films.
 #[derive(Debug)]
 pub struct Ffmpeg {
     tools: FilmTools,

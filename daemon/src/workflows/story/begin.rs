@@ -15,7 +15,7 @@ use crate::{
     fonts::{FontError, Fonts},
     service::{OwnMedium, StorySpec},
     workflows::{
-        doors::{Doors, Ended},
+        handles::{Ended, Handles},
         run::task_error,
         step::params_of,
     },
@@ -37,11 +37,11 @@ pub struct StoryError(pub TaskError);
 impl Story {
     /// A story, from what was accepted.
     pub(in crate::workflows) async fn begin(
-        doors: &Doors,
+        handles: &Handles,
         spec: StorySpec,
     ) -> Result<Result<Self, StoryError>, Ended> {
         let digests: Vec<Digest> = spec.media().filter_map(|medium| medium.text.parse().ok()).collect();
-        let supplied = match doors.artifacts(digests).await {
+        let supplied = match handles.artifacts(digests).await {
             Ok(found) => found,
             Err(error) => {
                 let message = format!("the project's own media could not be looked up: {error}");
@@ -53,7 +53,7 @@ impl Story {
         if let Some(error) = spec.media().find_map(|medium| bad_medium(&medium, &supplied)) {
             return Ok(Err(StoryError(error)));
         }
-        let setting = match find_setting(doors, &spec).await? {
+        let setting = match find_setting(handles, &spec).await? {
             Ok(setting) => setting,
             Err(error) => return Ok(Err(error)),
         };
@@ -105,7 +105,7 @@ fn bad_medium(medium: &OwnMedium<'_>, supplied: &BTreeMap<Digest, Output>) -> Op
     Some(task_error(code.name(), message, "put the file with artifact.put, and name its digest", false))
 }
 
-async fn find_setting(doors: &Doors, spec: &StorySpec) -> Result<Result<Setting, StoryError>, Ended> {
+async fn find_setting(handles: &Handles, spec: &StorySpec) -> Result<Result<Setting, StoryError>, Ended> {
     let mut setting = Setting::default();
     let video = &spec.project.video;
     let until = spec.params.until.unwrap_or(StoryStage::Film);
@@ -114,7 +114,7 @@ async fn find_setting(doors: &Doors, spec: &StorySpec) -> Result<Result<Setting,
     };
     if until >= StoryStage::Pictures {
         let picture = ImageParams { width: 512, height: 512, ..ImageParams::new("a picture") };
-        let plan = plan(doors, "image.generate", &picture).await?;
+        let plan = plan(handles, "image.generate", &picture).await?;
         setting.has_draft_pictures = plan.as_ref().is_none_or(is_draft);
         if setting.has_draft_pictures {
             told(
@@ -124,10 +124,10 @@ async fn find_setting(doors: &Doors, spec: &StorySpec) -> Result<Result<Setting,
         }
         let styled = ImageParams { style: Some(video.style.clone()), ..picture };
         setting.has_known_style =
-            !video.style.is_empty() && self::plan(doors, "image.generate", &styled).await?.is_some();
+            !video.style.is_empty() && self::plan(handles, "image.generate", &styled).await?.is_some();
     }
     if until >= StoryStage::Voices && spec.project.shots.iter().any(reel_story::project::Shot::is_spoken) {
-        let plan = plan(doors, "voice.speak", &SpeechParams::new("a voice")).await?;
+        let plan = plan(handles, "voice.speak", &SpeechParams::new("a voice")).await?;
         setting.has_draft_voices = plan.as_ref().is_none_or(is_draft);
         if setting.has_draft_voices {
             told(
@@ -138,7 +138,7 @@ async fn find_setting(doors: &Doors, spec: &StorySpec) -> Result<Result<Setting,
     }
     if until == StoryStage::Film {
         let mix = AudioMixParams { samples: 1, voices: Vec::new(), music: None, loudness: video.loudness };
-        setting.can_render = plan(doors, "audio.mix", &mix).await?.is_some();
+        setting.can_render = plan(handles, "audio.mix", &mix).await?.is_some();
         if !setting.can_render {
             told(
                 "no_renderer",
@@ -173,9 +173,9 @@ async fn check_font(spec: &StorySpec, mut setting: Setting) -> Result<Setting, S
 }
 
 /// How a task would run; none where nobody can do it.
-async fn plan<P: Serialize>(doors: &Doors, kind: &str, params: &P) -> Result<Option<Plan>, Ended> {
+async fn plan<P: Serialize>(handles: &Handles, kind: &str, params: &P) -> Result<Option<Plan>, Ended> {
     let spec = TaskSpec { kind: kind.to_owned(), params: params_of(params), ..TaskSpec::default() };
-    Ok(doors.trial(spec).await?.ok().map(|trial| trial.plan))
+    Ok(handles.trial(spec).await?.ok().map(|trial| trial.plan))
 }
 
 fn is_draft(plan: &Plan) -> bool {

@@ -1,5 +1,5 @@
-//! What a workflow asks of other rooms: the same that clients ask of the task tracker, the store for what a project supplies, and the cache for
-//! the files that a workflow makes itself.
+//! Handles to the parts of the daemon that a workflow uses: the task tracker, of which it asks what clients ask, the store for what a project
+//! supplies, and the cache for the files that a workflow makes itself.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -18,9 +18,9 @@ use crate::{
 /// How long a submit that found no room waits until it is sent again: doubling between these.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// The doors; cheap to clone.
+/// The handles of a workflow to other parts of the daemon; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Doors {
+pub struct Handles {
     /// Accepts a task.
     pub submit: Recipient<SubmitTask>,
     /// Waits for tasks.
@@ -41,7 +41,7 @@ pub struct Doors {
 #[derive(Debug)]
 pub(super) struct Ended;
 
-impl Doors {
+impl Handles {
     /// Carries a step out: submits it, waits until it is settled, and tells how it ended. A step that failed in an earlier attempt of the workflow is
     /// tried again where somebody retries the workflow (`is_retry`), and never because the daemon began anew: the failed call may have been charged,
     /// and a cancelled one was given up by a person.

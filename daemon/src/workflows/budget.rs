@@ -6,14 +6,14 @@ use reel_protocol::{Cost, StoryMakeParams, TaskError};
 
 /// What a workflow may spend, in millionths of a US dollar.
 #[derive(Debug)]
-pub(super) struct Purse {
+pub(super) struct WorkflowBudget {
     limit: u64,
     settled: u64,
     /// Steps under way, and what they may cost.
     reserved: BTreeMap<String, u64>,
 }
 
-impl Purse {
+impl WorkflowBudget {
     pub(super) fn new(limit_usd: f64) -> Self {
         Self { limit: microusd(limit_usd), settled: 0, reserved: BTreeMap::new() }
     }
@@ -76,23 +76,23 @@ mod tests {
 
     #[test]
     fn what_is_reserved_and_spent_never_passes_the_limit() {
-        let mut purse = Purse::new(0.10);
+        let mut budget = WorkflowBudget::new(0.10);
         let usd = |amount: f64| Some(Cost { amount, currency: "USD".to_owned(), is_estimate: false });
-        assert!(purse.reserve("a", Some(60_000)).is_ok());
+        assert!(budget.reserve("a", Some(60_000)).is_ok());
         assert!(
-            purse
+            budget
                 .reserve("b", Some(60_000))
                 .is_err_and(|error| error.message.contains("$0.0600 more are reserved"))
         );
-        assert!(purse.reserve("c", Some(0)).is_ok());
-        purse.settle("a", true, usd(0.02).as_ref());
-        assert!(purse.reserve("b", Some(60_000)).is_ok());
-        assert!(purse.reserve("d", Some(30_000)).is_err());
-        purse.settle("b", false, None);
-        assert!(purse.reserve("d", Some(30_000)).is_ok());
-        purse.settle("d", true, None);
-        assert!(purse.reserve("e", Some(50_001)).is_err());
-        assert!(purse.reserve("e", Some(50_000)).is_ok());
-        assert!(purse.reserve("f", None).is_err_and(|error| error.code == "over_budget"));
+        assert!(budget.reserve("c", Some(0)).is_ok());
+        budget.settle("a", true, usd(0.02).as_ref());
+        assert!(budget.reserve("b", Some(60_000)).is_ok());
+        assert!(budget.reserve("d", Some(30_000)).is_err());
+        budget.settle("b", false, None);
+        assert!(budget.reserve("d", Some(30_000)).is_ok());
+        budget.settle("d", true, None);
+        assert!(budget.reserve("e", Some(50_001)).is_err());
+        assert!(budget.reserve("e", Some(50_000)).is_ok());
+        assert!(budget.reserve("f", None).is_err_and(|error| error.code == "over_budget"));
     }
 }
