@@ -282,7 +282,9 @@ fn music_that_is_no_sound_is_named_and_music_changes_the_sound_alone() {
         "{}",
         ran.stderr
     );
+    let project = fs::read_to_string(tale.project()).unwrap();
+    assert!(!project.contains("song.wav"), "a file that is no music is not noted: {project}");
     fs::copy(tale.path("story.reel/a1.wav"), &song).unwrap();
-    let done = made(&tale, &[]);
+    let done = made(&tale, &["--music", "a song.wav"]);
     assert_eq!(steps_made(&tale.sandbox, &done["task"]), ["join", "mix"], "{done}");
 }

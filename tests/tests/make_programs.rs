@@ -1,4 +1,4 @@
-//! `reel make` where programs are installed while the daemon runs.
+//! `reel make` where programs come, go, fail or hang, and where the disk of the daemon is full while a film is rendered.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,10 +11,11 @@
 use std::{env, fs, os::unix::fs::PermissionsExt as _};
 
 use reel_tests::{
-    Sandbox, needs,
-    tale::{Tale, programs},
+    FakeProvider, Sandbox, SmallDisk, needs, process,
+    studio::{config, unhurried},
+    tale::{STORY, Tale, programs},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The names of what was made now, and not taken from before.
 fn made(document: &Value) -> String {
@@ -92,5 +93,62 @@ fn an_ffmpeg_that_dies_is_quoted_and_a_good_one_renders_what_is_missing_and_noth
     programs(&directory, &["ffmpeg"]);
     let filmed = tale.make(&["--json"]).expect_code(0).json();
     assert!(!made(&filmed).contains("voice") && !made(&filmed).contains("picture"), "{filmed}");
+    assert!(tale.path("story.mp4").exists());
+}
+
+#[test]
+fn an_ffmpeg_that_hangs_is_stopped_with_its_children_and_the_film_goes_on() {
+    if !["ffmpeg", "espeak-ng"].iter().all(|program| needs::program(program)) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let directory = sandbox.root().join("programs");
+    fs::create_dir(&directory).unwrap();
+    let usual = env::var("PATH").unwrap();
+    let hung = sandbox.root().join("hung");
+    let script = format!(
+        "#!/bin/bash\nPATH='{usual}'\nfor last; do :; done\n\
+         if [ ! -e '{0}' ]; then : > '{0}'; printf half > \"$last\"; FROM='{0}' sleep 3600 & wait; fi\nexec ffmpeg \"$@\"\n",
+        hung.display()
+    );
+    let program = directory.join("ffmpeg");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let tale = Tale::new(sandbox.with_variable("PATH", format!("{}:{usual}", directory.display())));
+    tale.make(&[]).expect_code(0);
+    assert!(tale.path("story.mp4").exists());
+    let steps = tale.sandbox.connect().ok("task.list", json!({ "limit": 50 }))["tasks"].clone();
+    let attempts: Vec<_> = steps.as_array().unwrap().iter().map(|task| &task["attempts"]).collect();
+    let again = attempts.iter().filter(|attempts| **attempts == 2).count();
+    assert_eq!(again, 1, "the step whose program hung is tried once more: {attempts:?}");
+    let left = process::processes_of(&hung);
+    assert!(left.is_empty(), "a child of the program that hung still runs: {left:?}");
+}
+
+#[test]
+fn a_disk_that_is_full_while_a_film_is_rendered_loses_nothing_that_was_made() {
+    if !["ffmpeg", "ffprobe"].iter().all(|program| needs::program(program)) {
+        return;
+    }
+    let Some(disk) = SmallDisk::mounted(128) else { return };
+    let provider = FakeProvider::start();
+    let sandbox = Sandbox::new().with_home(disk.path().join("home"));
+    let models = "models = { image = \"gpt-image-2\", voice = \"tts-1\" }";
+    sandbox
+        .configure(&unhurried(&config(&sandbox, &provider, models)).replace("model = \"gpt-image-2\"\n", ""));
+    sandbox.start();
+    let tale = Tale::named(sandbox, "story", "story.txt", STORY);
+    tale.make(&["--until", "pictures"]).expect_code(0);
+    let calls = provider.calls();
+    let filler = disk.fill_up_to(1_300);
+    let ran = tale.make(&["--json"]);
+    let troubles = ran.expect_code(1).json()["troubles"].clone();
+    let codes: Vec<_> = troubles.as_array().unwrap().iter().map(|trouble| trouble["code"].clone()).collect();
+    assert!(!codes.is_empty() && codes.iter().all(|code| code == "storage_full"), "{troubles:#}");
+    assert!(!tale.path("story.mp4").exists());
+    fs::remove_file(filler).unwrap();
+    let filmed = tale.make(&["--json"]).expect_code(0).json();
+    assert!(!made(&filmed).contains("voice") && !made(&filmed).contains("picture"), "{filmed}");
+    assert_eq!(provider.calls(), calls, "nothing is asked for twice");
     assert!(tale.path("story.mp4").exists());
 }

@@ -66,6 +66,10 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if until.is_none() && args.only.is_empty() {
         deliver::check(&places, &state, args.force)?;
     }
+    if args.music.is_some() && until != Some(Stage::Storyboard) {
+        // Music that is no sound fails here, before the project file names it.
+        media::put(&context.session().await?, &storyboard.project, places.directory()).await?;
+    }
     let is_written = storyboard.is_unwritten();
     if is_written {
         storyboard.write(&places.project)?;

@@ -52,9 +52,11 @@ impl Trouble {
 
 /// `a3: picture failed: it is moderated` and, on a line of its own, what to do. Shots with the same trouble share their lines.
 pub fn trouble_lines(troubles: &[Trouble]) -> Vec<String> {
+    // Messages about a full disk differ by the file that found no room.
+    let is_full = |trouble: &Trouble| trouble.code.as_deref() == Some("storage_full");
     let alike = |left: &Trouble, right: &Trouble| {
-        (&left.stage, left.is_held, &left.message, &left.hint)
-            == (&right.stage, right.is_held, &right.message, &right.hint)
+        (&left.stage, left.is_held, &left.hint) == (&right.stage, right.is_held, &right.hint)
+            && (left.message == right.message || is_full(left) && is_full(right))
     };
     let mut groups: Vec<(&Trouble, Vec<&str>)> = Vec::new();
     for trouble in troubles {

@@ -12,7 +12,7 @@ use super::{
     encoder::{begin, encode, file, raw_input, words},
     frames::{Filmed, Reporter, write_dissolve, write_run},
     pipe::{self, Over},
-    tools::{FilmTools, Form, Size, broken, no_font, refused, undrawn},
+    tools::{FilmTools, Form, Size, broken, io_failed, no_font, refused, undrawn},
     watch::Part,
 };
 use crate::{
@@ -127,7 +127,7 @@ impl FilmTools {
         let drawn =
             tokio::task::spawn_blocking(move || drawing.try_recv().map(std::thread::JoinHandle::join));
         match (made, drawn.await) {
-            (Ok(_), Ok(Ok(Ok(Err(error))))) => Err(broken("drawing", &error.to_string())),
+            (Ok(_), Ok(Ok(Ok(Err(error))))) => Err(io_failed("drawing", &error)),
             (Ok(_), Ok(Ok(Err(_)))) => Err(broken("drawing", "the thread panicked")),
             (made, _) => made,
         }
@@ -175,7 +175,7 @@ impl FilmTools {
         };
         let size = Size::of_frames(format, frames).beside(pixels);
         let made = self.run("yuv", size, prepare, cancel, None).await?;
-        Filmed::frames(made, format).map_err(|error| broken("reading the clip", &error.to_string()))
+        Filmed::frames(made, format).map_err(|error| io_failed("reading the clip", &error))
     }
 }
 

@@ -12,7 +12,7 @@ use reel_protocol::{FilmFormat, JoinedClip, RenderJoinParams, SubtitleTrack};
 use super::{
     clip_file::ClipFile,
     encoder::{begin, container, file, track_language, words},
-    tools::{FilmTools, Form, Size, broken, refused},
+    tools::{FilmTools, Form, Size, broken, io_failed, refused},
     watch::Part,
 };
 use crate::{
@@ -59,7 +59,7 @@ async fn check_clips(clips: Clips, format: FilmFormat) -> Result<Clips, Generate
     let checking = tokio::task::spawn_blocking(move || {
         let mut first: Option<ClipFile> = None;
         for (index, (path, clip)) in clips.iter().enumerate() {
-            let read = ClipFile::read(path).map_err(|error| broken("reading a clip", &error.to_string()))?;
+            let read = ClipFile::read(path).map_err(|error| io_failed("reading a clip", &error))?;
             let misfit = match &read {
                 None => Some("is no clip of render.shot or render.transition".to_owned()),
                 Some(read) => read.misfit(format, clip.frames, first.as_ref().unwrap_or(read)),

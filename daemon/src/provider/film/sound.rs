@@ -10,7 +10,7 @@ use reel_protocol::{AudioMixParams, Music, PlacedVoice};
 
 use super::{
     encoder::{begin, file, words},
-    tools::{FilmTools, Form, Size, broken, refused},
+    tools::{FilmTools, Form, Size, io_failed, refused},
     watch::Part,
 };
 use crate::{
@@ -136,7 +136,7 @@ impl FilmTools {
             Ok::<_, io::Error>(file)
         });
         let laid_out = laying.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        laid_out.map_err(|error| broken("laying out the voices", &error.to_string()))
+        laid_out.map_err(|error| io_failed("laying out the voices", &error))
     }
 
     /// Makes the track louder or quieter until its loudness is right. What it would be is measured after the music and the limiter.

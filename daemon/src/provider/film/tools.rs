@@ -31,6 +31,8 @@ const MOST_BYTES: u64 = 8 * 1024 * 1024 * 1024;
 /// What the program holds beside its frames, and for each pixel of a frame: 287 MB were measured at 1080p.
 const BASE_BYTES: u64 = 96 * 1024 * 1024;
 const PIXEL_BYTES: u64 = 128;
+/// A disk with less room than this is taken for the reason why a file is not complete.
+const LEAST_ROOM_BYTES: u64 = 1024 * 1024;
 /// The time that any step may take, and what each second of what it makes adds: ten times as long as it takes on a busy machine.
 const LEAST_TIME: Duration = Duration::from_mins(2);
 const SECOND_TIME: u32 = 30;
@@ -157,22 +159,19 @@ impl FilmTools {
         let reserve =
             |holder, bytes| self.budget.reserve(holder, bytes).map_err(|over| over_memory(&over.to_string()));
         let inspecting = reserve(Holder::Decode, media::MEMORY_BYTES)?;
-        let unreadable = |error: io::Error| broken("reading what ffmpeg made", &error.to_string());
+        let unreadable = |error: io::Error| io_failed("keeping what ffmpeg made", &error);
         let mut file = fs::File::open(&made.path).map_err(unreadable)?;
         let inspected = media::inspect(&mut file, media::Limits::default());
         drop(inspecting);
         let facts = match inspected {
             Ok(Inspection { facts, condition: Condition::Whole | Condition::Unchecked(_) }) => facts,
             Ok(Inspection { facts, .. }) => {
-                return Err(broken(
-                    "rendering",
-                    &format!("ffmpeg wrote a part of a file of {}", facts.media_type),
-                ));
+                return Err(self.unusable(&format!("ffmpeg wrote a part of a file of {}", facts.media_type)));
             }
-            Err(error) => return Err(broken("rendering", &chain(&error))),
+            Err(error) => return Err(self.unusable(&chain(&error))),
         };
         if let Some(why) = form.differs(&facts) {
-            return Err(broken("rendering", &format!("ffmpeg wrote {why}")));
+            return Err(self.unusable(&format!("ffmpeg wrote {why}")));
         }
         let mut spool = self.spools.create();
         let mut source = fs::File::open(&made.path).map_err(unreadable)?.take(MOST_BYTES);
@@ -181,6 +180,15 @@ impl FilmTools {
         let reservation = reserve(Holder::Body, spooled.memory_bytes())?;
         let artifact = NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts };
         Ok(self.shelver.shelve_now(vec![artifact]).into())
+    }
+
+    /// The program reported success, but its file is not what was asked for. Some versions of `ffmpeg` end so when the disk fills up.
+    fn unusable(&self, why: &str) -> GenerateError {
+        if self.spools.has_room(LEAST_ROOM_BYTES) {
+            broken("rendering", why)
+        } else {
+            GenerateError::Failed(disk_full(format!("the disk is full: {why}")))
+        }
     }
 }
 
@@ -222,7 +230,7 @@ pub(super) fn undrawn(error: FramesError) -> GenerateError {
             refused(why, "name another picture (PNG, JPEG or WebP), or make it smaller")
         }
         FramesError::OverMemory(over) => over_memory(&over),
-        FramesError::Io(error) => broken("reading the picture", &error.to_string()),
+        FramesError::Io(error) => io_failed("reading the picture", &error),
     }
 }
 
@@ -234,20 +242,37 @@ pub(super) fn refused(message: String, hint: &str) -> GenerateError {
 /// The program did nothing for a while, and was stopped.
 fn stuck() -> GenerateError {
     let message = format!("ffmpeg made no progress for {} s and was stopped", STALL.as_secs());
-    let hint = "one of the files may be damaged, or the disk does not answer; then retry";
-    GenerateError::Failed(Failure::new(Class::Unknown, message, hint))
+    let hint = "one of the files may be damaged, or the disk does not answer; the task is tried again";
+    GenerateError::Failed(Failure::new(Class::Transient(None), message, hint))
 }
 
-/// A disk without room, or a program that the system killed, is not the request's fault, and may be better later.
+/// Classifies a run that the system ended, not the request: the disk is full, or the program was killed. It may work later.
 fn by_the_system(failure: Failure) -> Failure {
-    let hint = if failure.error.message.contains("No space left on device") {
-        "make room on the disk of the daemon's home; the task is tried again"
-    } else if failure.error.message.contains("was ended by signal") {
-        "the system may have been out of memory; the task is tried again"
+    let message = failure.error.message.clone();
+    if message.contains("No space left on device") {
+        disk_full(message)
+    } else if message.contains("was ended by signal") {
+        let hint = "the system may have been out of memory; the task is tried again";
+        Failure::new(Class::Transient(None), message, hint)
     } else {
-        return failure;
-    };
-    Failure::new(Class::Transient(None), failure.error.message, hint)
+        failure
+    }
+}
+
+/// A file of the daemon could not be read or written.
+pub(super) fn io_failed(what: &str, error: &io::Error) -> GenerateError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            GenerateError::Failed(disk_full(format!("{what} failed: {error}")))
+        }
+        _ => broken(what, &error.to_string()),
+    }
+}
+
+/// The disk of the daemon's home has no room.
+fn disk_full(message: String) -> Failure {
+    let hint = "free some room on the disk of the daemon's home; the task is tried again";
+    Failure::with_code(Class::Transient(None), ErrorCode::StorageFull, message, hint)
 }
 
 /// No font has a letter of the subtitles.
