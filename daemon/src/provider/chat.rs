@@ -1,6 +1,6 @@
-//! The answer of a chat as it arrives: one JSON value, or a stream of server-sent events, told apart by the bytes. Pure.
+//! Reads the answer of a chat while it arrives: one JSON value, or a stream of server-sent events. The first byte tells which of the two it is. Pure.
 //!
-//! Whitespace before the JSON and comments between the events keep a connection open while a model is busy, and are passed over.
+//! Services send whitespace before the JSON, or comments between the events, to keep a connection open while a model is busy. Both are skipped.
 
 use reel_protocol::JsonText;
 use serde_json::Value;
@@ -11,46 +11,46 @@ use crate::{
     json_schema::{JsonSchema, json_of},
 };
 
-/// Most bytes that are held of an answer: the whole body where it is one value, the text where it is a stream. Models write a few hundred
-/// kilobytes at most.
+/// Largest answer that is read, in bytes: the whole body if it is one JSON value, the text if it is a stream. Models write a few hundred kilobytes at
+/// most.
 pub const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
-/// Most bytes of one line of a stream.
+/// Largest line of a stream, and largest data of one event, in bytes.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
-/// What is kept of the beginning of a body for whoever must say what is wrong with it.
+/// How many bytes of the beginning of a body are kept for an error message about it.
 const BEGINNING_BYTES: usize = 64 * 1024;
 
-/// What a model answered, as far as its service told it.
+/// The answer of a model, as far as the service has sent it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChatAnswer {
     /// The text that the model wrote.
     pub text: String,
-    /// The calls of tools, as the service sends them.
+    /// The tool calls, as the JSON that the service sent.
     pub tool_calls: Vec<Value>,
-    /// Why the model declines to answer, in its own words.
+    /// The model's own explanation if it refused to answer.
     pub refusal: Option<String>,
-    /// Why the answer ends: `stop`, `length`, `tool_calls`, `content_filter` or a word of the service's own.
+    /// The reason that the service gives for the end of the answer: `stop`, `length`, `tool_calls`, `content_filter` or another word of the service.
     pub finish_reason: Option<String>,
-    /// The tokens that were used, as the service counts them.
+    /// The service's `usage` object, which counts the tokens.
     pub usage: Option<Value>,
-    /// What the service reports instead of an answer, or in the middle of it.
+    /// The error that the service reported instead of an answer, or in the middle of one.
     pub error: Option<Value>,
-    /// Whether the service began to answer, so that the call may have been paid.
+    /// Whether some part of an answer arrived. If so, the call may have been paid.
     pub has_begun: bool,
 }
 
-/// An answer that was held against the schema that was asked for.
+/// The text of an answer and the result of validating it against the requested schema.
 #[derive(Debug, Clone)]
 pub struct CheckedText {
     /// The text of the answer.
     pub text: String,
-    /// The media type of the text.
+    /// The media type and the file extension of the text.
     pub facts: Facts,
-    /// How the text breaks its schema, if it does.
+    /// How the text violates its schema. None if it fits, or if it was not validated.
     pub violation: Option<String>,
 }
 
 impl CheckedText {
-    /// Takes the JSON out of a text that is to fit a schema, and holds the JSON against the schema. Of a text without JSON, all is kept.
+    /// Extracts the JSON from the text and validates it against the schema. A text that holds no JSON is kept whole, with a violation.
     pub fn against(self, schema: &JsonText) -> Self {
         let text = json_of(&self.text);
         let violation = match serde_json::from_str(text) {
@@ -66,7 +66,7 @@ impl CheckedText {
     }
 }
 
-/// Reads the body of an answer.
+/// Parses the body of an answer piece by piece.
 #[derive(Debug)]
 pub struct ChatReader<'a> {
     wire: &'a dyn Wire,
@@ -76,40 +76,40 @@ pub struct ChatReader<'a> {
     is_too_large: bool,
 }
 
-/// What a body is, as far as its first bytes tell.
+/// The format of a body, as its first byte tells.
 #[derive(Debug)]
 enum Form {
-    /// Only whitespace came so far.
+    /// Only whitespace has arrived.
     Unknown,
-    /// The body is one JSON value, which is read when it is whole.
+    /// The body is one JSON value. It is parsed when the body is complete.
     Json(Vec<u8>),
-    /// The body is a stream of server-sent events, each of which is read when it is complete.
+    /// The body is a stream of server-sent events. Each event is parsed when it is complete.
     Events { line: Vec<u8>, data: String, is_done: bool },
-    /// Neither: what it says is in its beginning.
+    /// The body is neither. Only its beginning is kept, for an error message.
     Other,
 }
 
-/// A body that was read to its end, or as far as it came.
+/// The result of reading a body to its end, or to where the connection broke off.
 #[derive(Debug)]
 pub struct ChatBody {
-    /// What is understood of it.
+    /// The answer that was parsed from the body.
     pub answer: ChatAnswer,
-    /// Whether it is an answer to its end.
+    /// Whether the answer is complete. Also true for a body that is no answer at all; `answer.has_begun` is false then.
     pub is_whole: bool,
-    /// Whether more came than is read of an answer.
+    /// Whether the answer exceeds [`MAX_ANSWER_BYTES`], or a line or an event of the stream is too large. The rest was not read.
     pub is_too_large: bool,
-    /// The first bytes of the body, for an error that has to say what came.
+    /// The first bytes of the body, for an error message that quotes them.
     pub beginning: Vec<u8>,
 }
 
 impl<'a> ChatReader<'a> {
-    /// Reads for a service of this kind.
+    /// Returns a reader that has the answer's JSON interpreted by this wire.
     pub fn new(wire: &'a dyn Wire) -> Self {
         let (answer, beginning) = (ChatAnswer::default(), Vec::new());
         Self { wire, answer, form: Form::Unknown, beginning, is_too_large: false }
     }
 
-    /// Takes the next bytes. Returns whether more may come: an answer that is too large is not read further.
+    /// Parses the next bytes. Returns false once the answer is too large; the caller then stops reading.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         let bytes = match self.form {
             Form::Unknown => without_space(bytes),
@@ -121,7 +121,7 @@ impl<'a> ChatReader<'a> {
         if matches!(self.form, Form::Unknown) {
             self.form = match first {
                 b'{' | b'[' => Form::Json(Vec::new()),
-                // `data:`, `event:`, `id:`, `retry:`, and comments.
+                // The first letters of `data:`, `event:`, `id:`, `retry:`, and the colon of a comment.
                 b'd' | b'e' | b'i' | b'r' | b':' => {
                     Form::Events { line: Vec::new(), data: String::new(), is_done: false }
                 }
@@ -141,12 +141,12 @@ impl<'a> ChatReader<'a> {
         !self.is_too_large
     }
 
-    /// The text so far; of a body that is one value, it comes with the end.
+    /// Returns the text that has arrived. It is empty until [`ChatReader::finish`] if the body is one JSON value.
     pub fn text(&self) -> &str {
         &self.answer.text
     }
 
-    /// The body has ended, in good order or not.
+    /// Ends the reading. Call it at the end of the body, and also when the connection broke off.
     pub fn finish(mut self) -> ChatBody {
         let is_whole = match &mut self.form {
             Form::Json(body) => {
@@ -157,7 +157,7 @@ impl<'a> ChatReader<'a> {
                 value.is_ok()
             }
             Form::Events { .. } => {
-                // The last event may lack the blank line behind it.
+                // The blank line after the last event may be missing.
                 self.push_events(b"\n\n");
                 let is_done = matches!(self.form, Form::Events { is_done: true, .. });
                 is_done || self.answer.finish_reason.is_some()
@@ -173,7 +173,7 @@ impl<'a> ChatReader<'a> {
         for byte in bytes {
             match byte {
                 b'\n' => {}
-                // A line ends in a line feed, after a carriage return or not.
+                // Lines end with LF or CR LF.
                 b'\r' => continue,
                 byte if line.len() < MAX_LINE_BYTES => {
                     line.push(*byte);
@@ -205,7 +205,7 @@ impl<'a> ChatReader<'a> {
     }
 }
 
-/// The bytes behind whitespace and a byte order mark.
+/// Returns the bytes without leading whitespace and without a byte order mark.
 fn without_space(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.trim_ascii_start();
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start()

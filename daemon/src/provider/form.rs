@@ -1,19 +1,19 @@
-//! A form in the encoding `multipart/form-data`, in which services take fields and files together. Pure.
+//! Builds request bodies of the type `multipart/form-data`, which carry fields and files together. Pure.
 
-/// A form under construction. Its boundary follows from what it holds, so that equal forms have equal bytes.
+/// A form to which fields are added. Its boundary is a hash of its fields, so that equal forms have equal bytes.
 #[derive(Debug, Default)]
 pub struct Form {
     parts: Vec<(String, Vec<u8>)>,
 }
 
 impl Form {
-    /// Adds a field with a text.
+    /// Adds a text field.
     pub fn text(&mut self, name: &str, value: &str) {
         let head = format!("Content-Disposition: form-data; name=\"{}\"", quoted(name));
         self.parts.push((head, value.as_bytes().to_vec()));
     }
 
-    /// Adds a field with a file.
+    /// Adds a file field with the file's name, media type and content.
     pub fn file(&mut self, name: &str, file_name: &str, media_type: &str, bytes: Vec<u8>) {
         let head = format!(
             "Content-Disposition: form-data; name=\"{}\"; filename=\"{}\"\r\nContent-Type: {media_type}",
@@ -23,7 +23,7 @@ impl Form {
         self.parts.push((head, bytes));
     }
 
-    /// The content type, which names the boundary, and the body.
+    /// Returns the value of the header `Content-Type`, which names the boundary, and the body.
     pub fn finish(self) -> (String, Vec<u8>) {
         let mut hasher = blake3::Hasher::new();
         for (head, value) in &self.parts {
@@ -41,7 +41,7 @@ impl Form {
     }
 }
 
-/// A name as it stands between quotation marks of a header.
+/// Escapes a name for a quoted parameter of the header `Content-Disposition`.
 fn quoted(name: &str) -> String {
     name.replace('"', "%22").replace(['\r', '\n'], " ")
 }

@@ -1,8 +1,8 @@
-//! When a provider may be asked: its permits, its rate, whether it can be reached, and for each of its models a pause and a circuit. Pure: the
-//! time comes in.
+//! Decides when a request to a provider may begin. It counts permits and requests per minute, tracks whether the provider can be reached, and keeps a
+//! pause and a circuit breaker for each model. Pure: the caller passes the time in.
 //!
-//! Permits, `requests_per_minute` and whether a connection can be made belong to the provider. A 429 or a 503 belongs to the model that was
-//! asked for, as a gateway serves models of several services under one address and key.
+//! Permits, `requests_per_minute` and reachability belong to the provider. A 429 or a 503 counts only against the model of that request, because a
+//! gateway serves models of several services under one address and key.
 
 mod model;
 
@@ -17,48 +17,49 @@ use tokio::time::Instant;
 use self::model::ModelGate;
 use crate::domain::{Class, Model};
 
-/// What `requests_per_minute` counts in, and a second for requests that are longer on their way than others: the service counts them when
-/// they arrive.
+/// The sliding window of `requests_per_minute`. It is one second longer than a minute because the service counts requests when they arrive, and some
+/// take longer to arrive than others.
 const RATE_WINDOW: Duration = Duration::from_secs(61);
-/// How long a provider is left alone that could not be reached; doubled each time until [`LONGEST_UNREACHED`].
+/// The backoff after a first failed connection. It doubles with each further one, up to [`LONGEST_UNREACHED`].
 const FIRST_UNREACHED: Duration = Duration::from_secs(1);
 const LONGEST_UNREACHED: Duration = Duration::from_mins(1);
-/// Tries in a row that did not reach it, some seven seconds apart in all, after which a task may be made by another provider instead.
+/// Failed connections in a row after which a task may go to another provider. The first and the fourth are seven seconds apart (1 + 2 + 4).
 const LONG_UNREACHED: u32 = 4;
-/// Models whose pauses and circuits are remembered; past it those that are neither paused nor out of order are forgotten, then all.
+/// Most models whose state is kept. When there are more, those with neither a pause nor an open circuit are forgotten. If every model has one, all
+/// are forgotten.
 const MAX_MODELS: usize = 256;
 
 /// The limits of one provider, from the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateLimits {
-    /// Attempts under way at once.
+    /// Most attempts in flight at once.
     pub max_concurrent: u32,
-    /// Attempts begun within any minute; None for no limit.
+    /// Most requests within any minute; None for no limit.
     pub requests_per_minute: Option<u32>,
 }
 
 impl GateLimits {
-    /// Of a provider that is not configured any more.
+    /// The limits of a provider that was removed from the configuration. They let no attempt begin.
     pub const SHUT: Self = Self { max_concurrent: 0, requests_per_minute: None };
 }
 
-/// Why no attempt may begin.
+/// The reason why no attempt may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shut {
-    /// All permits are out; one that comes back opens it.
+    /// All permits are in use, or one attempt is probing a provider or model that failed before. A permit that is given back may end it.
     Busy,
-    /// `requests_per_minute` is used up until then.
+    /// `requests_per_minute` is used up until this time.
     Rate(Instant),
-    /// The provider asked to be left alone until then.
+    /// The provider rate-limited this model. Its pause ends at this time.
     Paused(Instant),
-    /// It failed too often; it is tried again then.
+    /// The circuit is open because the model failed too often. A probe is allowed at this time.
     Circuit(Instant),
-    /// No request reaches it; it is tried again then.
+    /// No connection can be made. The next try is allowed at this time.
     Unreachable(Instant),
 }
 
 impl Shut {
-    /// As those who wait for it are told.
+    /// Returns the reason that waiting tasks show to clients.
     pub const fn reason(self) -> WaitReason {
         match self {
             Self::Busy => WaitReason::Provider,
@@ -69,7 +70,7 @@ impl Shut {
         }
     }
 
-    /// When it opens by itself; None where something else has to happen first.
+    /// Returns when attempts may begin again. None for [`Shut::Busy`], which ends when a permit is given back.
     pub const fn until(self) -> Option<Instant> {
         match self {
             Self::Busy => None,
@@ -80,18 +81,18 @@ impl Shut {
     }
 }
 
-/// What an attempt says about its provider.
+/// What the outcome of an attempt says about its provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It answered, be it with a refusal of this request.
+    /// The provider answered. A refusal of this one request is an answer too.
     Answered,
-    /// It did not work, and may work later.
+    /// The provider failed in a way that may be temporary, such as with a 503.
     Failed,
-    /// It was asked too often; for how long it wants to be left alone, if it said so.
+    /// The provider refused the request because of a rate limit, such as with a 429. The field is the wait that it asked for, if any.
     Limited(Option<Duration>),
-    /// The request never left, as no connection could be made.
+    /// No connection could be made, so the request was not sent.
     Unreached,
-    /// Nothing can be told from it.
+    /// The outcome is ambiguous, and says nothing about the provider.
     Unclear,
 }
 
@@ -113,37 +114,37 @@ impl From<Class> for Verdict {
     }
 }
 
-/// One that is under way.
+/// An attempt that holds a permit.
 #[derive(Debug)]
 struct Attempt {
     model: Model,
     began: Instant,
     left: Option<Instant>,
-    /// The service has nothing more to do for it.
+    /// Whether the service has answered completely. The attempt then takes up no permit.
     is_answered: bool,
 }
 
-/// The gate of one provider: it decides whether an attempt may begin now.
+/// The gate of one provider. It decides whether an attempt may begin.
 #[derive(Debug)]
 pub struct Gate {
     limits: GateLimits,
-    /// Attempts under way by ticket.
+    /// Attempts that were let through and have not been given back, by ticket.
     out: BTreeMap<u64, Attempt>,
     next_ticket: u64,
-    /// The last ticket of the service that was asked under this name before; what its attempts say is not about this one.
+    /// The last ticket that was issued before [`Gate::renew`]. Verdicts of tickets up to it concern the former service and are ignored.
     last_of_former: u64,
-    /// When requests left, oldest first; as many as decide anything, and none where the rate is not limited.
+    /// Times at which requests were sent, oldest first. At most `requests_per_minute` are kept, and none if there is no such limit.
     sent: VecDeque<Instant>,
-    /// Tries in a row that did not reach it.
+    /// Failed connections in a row.
     unreached: u32,
-    /// When it is tried again; None while it can be reached.
+    /// When the next connection may be tried; None while the provider can be reached.
     unreached_until: Option<Instant>,
-    /// Models that are not simply well.
+    /// The pauses and circuits of the models for which an attempt has been judged.
     models: BTreeMap<Model, ModelGate>,
 }
 
 impl Gate {
-    /// Returns a gate that lets attempts begin within these limits.
+    /// Returns a gate with these limits and no history.
     pub const fn new(limits: GateLimits) -> Self {
         Self {
             limits,
@@ -157,29 +158,30 @@ impl Gate {
         }
     }
 
-    /// Returns the limits that are in force now.
+    /// Returns the current limits.
     pub const fn limits(&self) -> GateLimits {
         self.limits
     }
 
-    /// Takes new limits; what is under way goes on.
+    /// Replaces the limits. Attempts in flight go on.
     pub fn set_limits(&mut self, limits: GateLimits) {
         self.limits = limits;
     }
 
-    /// Another service is asked from now on: what the former one did is not its fault. The minute stays, as nobody knows whether they share it.
+    /// Forgets failures and pauses, because another service is configured under this name. The requests of the last minute still count, as both may
+    /// share one account.
     pub fn renew(&mut self) {
         self.last_of_former = self.next_ticket;
         (self.unreached, self.unreached_until) = (0, None);
         self.models.clear();
     }
 
-    /// Attempts that the service works on, or will.
+    /// Returns the number of permits in use.
     pub fn running(&self) -> u32 {
         self.out.values().filter(|attempt| !attempt.is_answered).count() as u32
     }
 
-    /// Why no attempt with this model may begin now; None if one may.
+    /// Returns why no attempt with this model may begin at `now`; None if one may.
     pub fn shut(&self, model: &Model, now: Instant) -> Option<Shut> {
         if self.running() >= self.limits.max_concurrent {
             return Some(Shut::Busy);
@@ -187,11 +189,11 @@ impl Gate {
         self.closed(model, now)
     }
 
-    /// The same, had the provider a permit left.
+    /// Like [`Gate::shut`], but ignores whether a permit is free.
     pub fn closed(&self, model: &Model, now: Instant) -> Option<Shut> {
         match self.unreached_until {
             Some(until) if until > now => return Some(Shut::Unreachable(until)),
-            // One attempt finds out whether it can be reached again.
+            // One attempt probes whether the provider can be reached again. The others wait for it.
             Some(until) if self.out.values().any(|attempt| attempt.began >= until) => {
                 return Some(Shut::Busy);
             }
@@ -201,24 +203,25 @@ impl Gate {
         if let Some(shut) = self.models.get(model).and_then(|gate| gate.shut(now, began)) {
             return Some(shut);
         }
-        // Those that were let through and have not left yet will leave within this minute.
+        // Attempts that were let through and have not sent their request yet will send it within this minute.
         let waiting = self.out.values().filter(|attempt| attempt.left.is_none()).count();
         let Some(left) = (self.limits.requests_per_minute? as usize).checked_sub(waiting + 1) else {
-            // Should they leave this moment; nobody is told when they do.
+            // This is the time if they were sent at `now`. Nothing notifies the waiters when they are sent later.
             return Some(Shut::Rate(now + RATE_WINDOW));
         };
         let until = *self.sent.iter().rev().nth(left)? + RATE_WINDOW;
         (until > now).then_some(Shut::Rate(until))
     }
 
-    /// Whether a task that another provider could make need not wait for this one: it failed too often, or was not reached for long.
+    /// Whether a task should go to another provider that is able to run it. True while the circuit of the model is open, and during the backoff after
+    /// four or more failed connections in a row.
     pub fn is_down(&self, model: &Model, now: Instant) -> bool {
         let is_unreached =
             self.unreached >= LONG_UNREACHED && self.unreached_until.is_some_and(|until| until > now);
         is_unreached || self.models.get(model).is_some_and(|gate| gate.is_open(now))
     }
 
-    /// Lets an attempt begin; the ticket goes back with [`Gate::give_back`].
+    /// Lets an attempt begin and returns its ticket, which must be passed to [`Gate::give_back`] in the end.
     pub fn take(&mut self, model: &Model, now: Instant) -> Result<u64, Shut> {
         if let Some(shut) = self.shut(model, now) {
             return Err(shut);
@@ -229,7 +232,7 @@ impl Gate {
         Ok(self.next_ticket)
     }
 
-    /// The attempt's request leaves now: the minute counts from here, not from when it was let through.
+    /// Records that the attempt sends its request at `now`. It counts for `requests_per_minute` from this time, not from [`Gate::take`].
     pub fn leaves(&mut self, ticket: u64, now: Instant) {
         if let Some(attempt) = self.out.get_mut(&ticket)
             && attempt.left.is_none()
@@ -239,19 +242,19 @@ impl Gate {
         }
     }
 
-    /// The answer is here as a whole: the service is free for another one, whatever is still to be done with it here.
+    /// Records that the answer arrived completely. This frees the permit although the daemon still processes the answer.
     pub fn answered(&mut self, ticket: u64) {
         if let Some(attempt) = self.out.get_mut(&ticket) {
             attempt.is_answered = true;
         }
     }
 
-    /// The attempt is over. One whose request never left does not count for the rate.
+    /// Ends the attempt. If it never sent its request, it does not count for `requests_per_minute`.
     pub fn give_back(&mut self, ticket: u64) {
         self.out.remove(&ticket);
     }
 
-    /// A request left at that time, be it from an earlier daemon.
+    /// Counts a request that was sent at `at`, also one of an earlier daemon process.
     pub fn remember(&mut self, at: Instant) {
         let Some(limit) = self.limits.requests_per_minute else { return };
         self.sent.push_back(at);
@@ -260,10 +263,10 @@ impl Gate {
         }
     }
 
-    /// Takes what an attempt that is under way says about the provider and its model.
+    /// Updates the state of the provider and of the model with the verdict of an attempt in flight.
     ///
-    /// Those that began before a pause or an open circuit was over are of the same burst as the one that caused it, as none begins
-    /// meanwhile: what they say is known, and does not count again.
+    /// No attempt begins during a pause or while the circuit is open. So an attempt that began before the end of one belongs to the burst that caused
+    /// it. Its failure says nothing new, and does not count again.
     pub fn judge(&mut self, ticket: u64, verdict: Verdict, now: Instant) {
         let Some(attempt) = self.out.get_mut(&ticket).filter(|_| ticket > self.last_of_former) else {
             return;
@@ -272,7 +275,7 @@ impl Gate {
         let is_late = self.unreached_until.is_some_and(|until| began < until);
         if verdict == Verdict::Unreached {
             let left = attempt.left.take();
-            // It did not arrive, so the provider does not count it.
+            // The request never arrived, so the provider does not count it.
             if let Some(place) = self.sent.iter().rposition(|at| Some(*at) == left) {
                 self.sent.remove(place);
             }

@@ -1,6 +1,6 @@
-//! The provider gateway: the one door to all provider instances.
+//! The provider gateway, the actor through which services reach all provider instances.
 //!
-//! It owns the instances in the order of selection, and carries each call out at its own. The services ask it.
+//! It owns the instances in the order of selection, and runs each call at the instance that the call names.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::domain::{Class, Failure, Target};
 
-/// Calls that may wait; permits let far fewer through.
+/// Most messages in the mailbox. Permits let far fewer calls through.
 const MAILBOX: usize = 1_024;
 
-/// The actor that owns the instances of the providers and their gates.
+/// The actor that owns the provider instances, and shares the permits with the tracker.
 #[derive(Debug)]
 pub struct ProviderGateway {
     instances: Vec<Instance>,
@@ -28,7 +28,7 @@ pub struct ProviderGateway {
 }
 
 impl ProviderGateway {
-    /// A gateway over instances in the order of selection.
+    /// Returns a gateway with these instances, which are in the order of selection.
     pub fn new(instances: Vec<Instance>, permits: Permits) -> Self {
         Self { instances, permits }
     }
@@ -54,7 +54,7 @@ impl Handler<Generate> for ProviderGateway {
     type Result = ResponseFuture<Result<Generated, GenerateError>>;
 
     fn handle(&mut self, call: Generate, _: &mut Self::Context) -> Self::Result {
-        // As a task of its own: an actor looks at all of its futures whenever it does anything.
+        // The call runs in a task of its own, because actix polls all futures of an actor whenever it polls one.
         let run = self
             .find(&call.provider)
             .map(|instance| actix::spawn(Arc::clone(&instance.provider).generate(call)));
@@ -109,13 +109,13 @@ impl Handler<GetProviders> for ProviderGateway {
     }
 }
 
-/// A provider that left the configuration between the begin of the attempt and its call: the task waits for it.
+/// The provider was removed from the configuration after the attempt began. The class makes the task wait for the provider.
 fn unreachable_provider() -> Failure {
     let message = "the provider is not configured any more";
     Failure::with_code(Class::Unreached, ErrorCode::NoProvider, message, "reel providers lists them")
 }
 
-/// The call's future ended without an answer, which a panic of a room does; the process then ends as well.
+/// The task of the call ended without a result because of a panic. The process then ends as well.
 fn lost_call(error: &JoinError) -> Failure {
     let message = format!("the call was lost: {error}");
     Failure::with_code(Class::Ambiguous, ErrorCode::Internal, message, "reel daemon logs says more")
@@ -134,7 +134,7 @@ mod tests {
         provider::{GateLimits, Provider},
     };
 
-    /// A provider for tests that succeeds at once and makes nothing.
+    /// A provider for tests that succeeds at once and returns no files.
     #[derive(Debug)]
     struct Idle;
 
@@ -188,7 +188,7 @@ mod tests {
         gateway.send(SetInstances(vec![instance("spare")])).await.unwrap();
         assert!(gateway.send(CheckProvider("studio".to_owned())).await.unwrap().is_none());
         let refused = gateway.send(call("studio")).await.unwrap();
-        // The request never left, so the task waits and uses up no attempt.
+        // The request was not sent, so the task waits and uses up no attempt.
         assert!(
             matches!(&refused, Err(GenerateError::Failed(failure)) if failure.class == Class::Unreached),
             "{refused:?}"

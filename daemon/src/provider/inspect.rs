@@ -1,6 +1,8 @@
-//! What a provider sent: its format, its dimensions and, for PNG, JPEG and WebP, every pixel of it, within the memory budget.
+//! Inspects a picture that a provider sent: its format, its dimensions and, for PNG, JPEG and WebP, whether every pixel decodes within the memory
+//! budget.
 //!
-//! A file that came whole is kept, also where its pixels could not be decoded; a text, or a part of a picture, is not.
+//! A PNG, JPEG or WebP that does not decode is kept if its structure is complete. Formats that are not decoded here are kept unchecked. A text is
+//! refused.
 
 mod outline;
 
@@ -27,39 +29,40 @@ use crate::{
 
 /// Largest side, in pixels: twice what any service makes today.
 const MAX_SIDE: u32 = 16_384;
-/// Most that a decoder may take beside the file and the pixels: colour profiles and texts, which unpack to a thousand times their size, and
-/// the rows that it works on.
+/// Most bytes that a decoder may use besides the file and the pixels. They hold colour profiles and texts, which may unpack to a thousand times their
+/// size, and the rows in work.
 const SIDE_BYTES: u64 = 8 * 1024 * 1024;
-/// What the decoder of a PNG holds besides rows: its window, and what it reads of chunks that are no pixels.
+/// Bytes that the PNG decoder uses besides rows: its decompression window, and chunks that hold no pixels.
 const PNG_BYTES: usize = 512 * 1024;
-/// Rows that it holds: one as it came, the one above it, one as it gives it, and some that are not told apart yet.
+/// Rows that the PNG decoder holds: one as it was encoded, the one above it, the decoded one, and decompressed bytes that are not split into rows
+/// yet.
 const PNG_ROWS: usize = 6;
-/// Most pictures that are decoded at once: each may take a large part of the memory budget.
+/// Most pictures that are decoded at once. Each may use a large part of the memory budget.
 const MOST_AT_ONCE: usize = 4;
-/// Bytes that tell a picture from a text, and that are shown of a text.
+/// How many first bytes are read to tell a picture from a text, and quoted if it is a text.
 const BEGINNING_BYTES: u64 = 80;
-/// How long a picture waits for room in the memory budget.
+/// How long a picture waits for memory in the budget before it is kept undecoded.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The time between two tries to reserve that memory.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What was found out about a picture.
+/// The result of inspecting a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
     /// The media type, such as `image/png`.
     pub media_type: &'static str,
     /// The extension of a file of this type, such as `png`.
     pub extension: &'static str,
-    /// Pixels; None where nothing here reads the format.
+    /// The width in pixels; None if the format is not read here.
     pub width: Option<u32>,
-    /// Pixels; None where nothing here reads the format.
+    /// The height in pixels; None if the format is not read here.
     pub height: Option<u32>,
-    /// Why its pixels were not decoded, if they were not: it is kept as it came.
+    /// Why the pixels were not decoded. None if they were. An undecoded picture is kept as it was received.
     pub undecoded: Option<String>,
 }
 
 impl Inspected {
-    /// A picture whose every pixel was decoded.
+    /// A picture of which every pixel was decoded.
     fn decoded(media: MediaType, (width, height): (u32, u32)) -> Self {
         let (width, height) = (Some(width), Some(height));
         Self { media_type: media.name, extension: media.extension, width, height, undecoded: None }
@@ -74,26 +77,26 @@ impl Inspected {
 /// Why a file is not kept as a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// The bytes are a text, nothing, or a part of a picture.
+    /// The bytes are empty, a text, or an incomplete picture.
     #[error("what came is no picture: {0}")]
     NoPicture(String),
-    /// Its sides are longer than any service makes.
+    /// A side exceeds `MAX_SIDE`, and the file is not complete.
     #[error("the picture says that it is {width}×{height}")]
     TooLarge {
-        /// The number of pixels in this direction that the file declares.
+        /// The width that the file declares, in pixels.
         width: u32,
-        /// The number of pixels in this direction that the file declares.
+        /// The height that the file declares, in pixels.
         height: u32,
     },
-    /// The memory budget had no room for its pixels.
+    /// The memory budget had no room for the pixels, and the file is not complete.
     #[error("the picture could not be checked: {0}")]
     OverMemory(OverBudget),
-    /// The decoder panicked, which ends neither the daemon nor another task.
+    /// The decoder panicked. Only this inspection fails.
     #[error("the picture could not be checked: the decoder failed")]
     Decoder,
 }
 
-/// Inspects as many pictures at once as there are cores, and at most four; cheap to clone.
+/// Inspects as many pictures at once as there are cores, and at most four. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Inspector {
     budget: Budget,
@@ -107,7 +110,7 @@ impl Inspector {
         Self { budget, turns: Arc::new(Semaphore::new(cores.min(MOST_AT_ONCE))) }
     }
 
-    /// Inspects a picture on this thread, which may block; None if it would have to wait for memory or for the end of other decodes.
+    /// Inspects a picture on this thread, which may block. None if it would have to wait for memory or for other decodes.
     pub fn inspect_now(&self, spooled: &Spooled) -> Option<Result<Inspected, InspectError>> {
         let _turn = self.turns.try_acquire().ok()?;
         let looking = || inspect(spooled, &self.budget);
@@ -117,7 +120,7 @@ impl Inspector {
         }
     }
 
-    /// Looks at a picture; it comes back with what it is.
+    /// Inspects a picture and returns it with the result. May wait up to a minute for memory.
     pub async fn inspect(&self, mut spooled: Spooled) -> Result<(Spooled, Inspected), InspectError> {
         let patience = Instant::now() + PATIENCE;
         loop {
@@ -130,7 +133,7 @@ impl Inspector {
             spooled = looked_at;
             match inspected {
                 Ok(inspected) => return Ok((spooled, inspected)),
-                // It is made and may be paid: giving up at once would throw it away. What never fits is not waited for.
+                // The picture may have been paid, so it is not given up at once. Waiting is useless if it exceeds the whole budget.
                 Err(InspectError::OverMemory(over))
                     if over.asked_bytes <= over.limit_bytes && Instant::now() < patience =>
                 {
@@ -142,7 +145,8 @@ impl Inspector {
         }
     }
 
-    /// Reads only the structure of a picture whose pixels do not fit into the budget: what may have been paid is kept, undecoded.
+    /// Reads only the structure of a picture whose pixels do not fit into the budget. A complete one is kept undecoded, because it may have been
+    /// paid.
     async fn outline(
         &self,
         spooled: Spooled,
@@ -161,7 +165,7 @@ impl Inspector {
     }
 }
 
-/// The media type of a picture, by its first bytes.
+/// Returns the media type that the first bytes tell; None if they are no picture's.
 fn media_type(spooled: &Spooled) -> Option<MediaType> {
     picture_type::of_picture(&beginning(spooled).ok()?)
 }
@@ -192,7 +196,7 @@ fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError
     match decoded {
         Ok(size) => Ok(Inspected::decoded(media, size)),
         Err(error @ (InspectError::OverMemory(_) | InspectError::Decoder)) => Err(error),
-        // It came whole: another program may know more of the format, or show what is good of it.
+        // The file is complete. Another program may support more of the format, or show the intact part.
         Err(error) => match spooled.open().ok().and_then(outline).filter(|outline| outline.is_whole) {
             Some(outline) => Ok(Inspected::undecoded(media, Some(outline), error.to_string())),
             None => Err(error),
@@ -200,10 +204,10 @@ fn inspect(spooled: &Spooled, budget: &Budget) -> Result<Inspected, InspectError
     }
 }
 
-/// Whether bytes are the beginning of a text, which no picture but SVG is; nothing is a text as well.
+/// Whether these first bytes of a file are a text. Empty input counts as a text. The caller has already recognised SVG.
 fn is_text(beginning: &[u8]) -> bool {
     let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
-    // A character may be cut at the end.
+    // The last character may be cut off.
     let is_utf8 = match std::str::from_utf8(beginning) {
         Ok(_) => true,
         Err(error) => error.error_len().is_none(),
@@ -211,13 +215,13 @@ fn is_text(beginning: &[u8]) -> bool {
     is_utf8 && !beginning.iter().any(is_control)
 }
 
-/// The size of a JPEG or a WebP, whose pixels are all in memory together.
+/// Decodes a JPEG or a WebP, with all pixels in memory at once, and returns its size.
 fn inspect_at_once(spooled: &Spooled, budget: &Budget) -> Result<(u32, u32), InspectError> {
     let open = || spooled.open().map_err(no_picture);
-    // Sizes are read before a decoder sees the file: it allocates by what the file says of itself.
+    // The size is read first, because a decoder allocates as much as the file's header asks for.
     let outline = outline(open()?).ok_or_else(|| no_picture("its beginning is damaged"))?;
     check_sides(outline.width, outline.height)?;
-    // The decoder of JPEG holds the file in a buffer that doubles, and that of WebP most of the file.
+    // The JPEG decoder holds the file in a buffer that grows by doubling. The WebP decoder holds most of the file.
     let held_bytes = SIDE_BYTES + spooled.size_bytes * 2 + outline.decode_bytes;
     let reservation = budget.reserve(Holder::Decode, held_bytes).map_err(InspectError::OverMemory)?;
     match outline.format {
@@ -228,7 +232,7 @@ fn inspect_at_once(spooled: &Spooled, budget: &Budget) -> Result<(u32, u32), Ins
     Ok((outline.width, outline.height))
 }
 
-/// Decodes every pixel into memory that was reserved for a picture of this outline, and drops them.
+/// Decodes every pixel and discards them. The caller has reserved the memory that `outline` names.
 fn decode(mut decoder: impl ImageDecoder, outline: &Outline) -> Result<(), InspectError> {
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(outline.width);
@@ -242,7 +246,7 @@ fn decode(mut decoder: impl ImageDecoder, outline: &Outline) -> Result<(), Inspe
     decoder.read_image(&mut vec![0; bytes as usize]).map_err(no_picture)
 }
 
-/// A PNG is decoded row by row, so that neither its pixels nor a wider form of them are ever in memory together.
+/// Decodes a PNG row by row, so that its pixels are never all in memory, and returns its size.
 fn inspect_png(bytes: impl Look, budget: &Budget) -> Result<(u32, u32), InspectError> {
     let mut decoder = png::Decoder::new_with_limits(bytes, png::Limits { bytes: PNG_BYTES });
     decoder.set_ignore_text_chunk(true);
@@ -278,7 +282,7 @@ mod tests {
     use super::*;
     use crate::cache::Spools;
 
-    /// 9,400 × 9,400 pixels of one colour, without loss.
+    /// 9,400 × 9,400 pixels of one colour, losslessly encoded.
     const WEBP_9400: &[u8] = b"RIFF \x00\x00\x00WEBPVP8L\x14\x00\x00\x00/\xb7\xe4-\t\x07P\x81T\x08 \x00\n\x9a\xfe\xc7\x88\x88\xfe\x07";
 
     fn spooled(home: &tempfile::TempDir, bytes: &[u8]) -> Spooled {
@@ -310,7 +314,7 @@ mod tests {
             assert_eq!(inspected.undecoded, None);
             assert_eq!(inspector.inspect_now(&spooled).unwrap().unwrap(), inspected);
             let cut = inspector.inspect(self::spooled(&home, &bytes[..bytes.len() / 2])).await;
-            // A JPEG's end is not checked by its decoder: half a JPEG shows half a picture.
+            // The JPEG decoder does not check the end of the file: half a JPEG decodes to half a picture.
             assert!(extension == "jpg" || matches!(cut, Err(InspectError::NoPicture(_))), "{extension}");
         }
         for bytes in [&b""[..], b"<html>", b"\x89PNG\r\n\x1a\nrest"] {
@@ -349,7 +353,7 @@ mod tests {
         DynamicImage::from(image).write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
         let (_, inspected) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
         assert_eq!((inspected.width, inspected.undecoded), (Some(1024), None));
-        // In the last of the pixels: what ends the file is the end of their chunk, their checksum and an empty chunk.
+        // Damages the last pixels. Behind them are the end of their chunk, its checksum and an empty chunk.
         let late = bytes.len() - 12 - 4 - 8;
         bytes[late] ^= 1;
         let (_, damaged) = inspector.inspect(spooled(&home, &bytes)).await.unwrap();
@@ -361,7 +365,7 @@ mod tests {
     async fn a_huge_picture_is_kept_without_decoding_it() {
         let home = tempfile::tempdir().unwrap();
         let mut bytes = encoded(ImageFormat::Png);
-        // Width and height of IHDR, and its checksum.
+        // Overwrites the width, the height and the checksum of IHDR.
         bytes[16..24].copy_from_slice(&[0, 0, 0xc3, 0x50, 0, 0, 0xc3, 0x50]);
         let crc = crc32(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&crc.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Providers: who makes what tasks ask for, with which permits, and how an attempt ends.
+//! Providers: the services and programs that carry out tasks, the permits that limit requests to them, and the outcome of each attempt.
 
 mod chat;
 pub mod command;

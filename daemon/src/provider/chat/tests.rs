@@ -1,9 +1,9 @@
-//! What bodies of chats are understood as, in whatever pieces they come.
+//! Tests that bodies of chats are parsed alike, whatever pieces they arrive in.
 
 use super::*;
 use crate::provider::kinds::Openai;
 
-/// The body, taken in pieces of so many bytes.
+/// Reads the body in pieces of `piece` bytes.
 fn read(body: &[u8], piece: usize) -> ChatBody {
     let mut reader = ChatReader::new(&Openai);
     let _ = body.chunks(piece).all(|piece| reader.push(piece));
@@ -44,7 +44,7 @@ fn a_body_that_ends_early_is_not_whole() {
     let last = STREAM.find("\"finish_reason\"").unwrap();
     let body = read(&STREAM.as_bytes()[..last], 64);
     assert_eq!((body.is_whole, body.answer.text.as_str()), (false, "Hé \"you"));
-    // Behind the reason for its end, only the count of tokens can be missing.
+    // After the finish reason, only the token count can be missing.
     let reason = STREAM.find("data: {\"choices\":[]").unwrap();
     assert!(read(&STREAM.as_bytes()[..reason], 64).is_whole);
 }
@@ -81,7 +81,7 @@ fn an_answer_without_end_is_not_held() {
         assert!(taken <= MAX_ANSWER_BYTES / 60_000 + 1, "{taken}");
         assert!(reader.finish().is_too_large);
     }
-    // Signs of life are not held.
+    // Whitespace that keeps the connection open is not stored, however much of it arrives.
     let mut reader = ChatReader::new(&Openai);
     assert!((0..100_000).all(|_| reader.push(b"\n")));
 }

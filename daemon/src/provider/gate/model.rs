@@ -1,4 +1,4 @@
-//! What a provider's answers say about one of its models: a pause that was asked for, and a circuit that opens after failures in a row. Pure.
+//! The state of one model of a provider: a pause after a rate limit, and a circuit breaker that opens after failures in a row. Pure.
 
 use std::time::Duration;
 
@@ -8,55 +8,55 @@ use super::{Shut, Verdict, doubled};
 
 /// Transient failures in a row that open the circuit.
 const FAILURES: u32 = 5;
-/// How long it stays open at first; doubled each time until [`LONGEST_OPEN`].
+/// How long the circuit stays open the first time. Each further opening doubles it, up to [`LONGEST_OPEN`].
 pub(super) const FIRST_OPEN: Duration = Duration::from_secs(15);
 const LONGEST_OPEN: Duration = Duration::from_mins(5);
-/// How long a model is left alone whose rate is limited and that does not say until when; doubled each time until [`LONGEST_PAUSE`].
+/// The pause after a rate limit if the provider names no wait. Each further one in a row doubles it, up to [`LONGEST_PAUSE`].
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Limits in a row for which a provider is believed that says it may be asked again at once. From the next on it is left alone for a second
-/// at least, doubled each time until [`LONGEST_FLOOR`].
+/// Rate limits in a row for which the wait that the provider names is used as it is, however short. From the next one on, the pause is at least
+/// [`FIRST_FLOOR`], which doubles each time up to [`LONGEST_FLOOR`]. Some providers name a wait of almost nothing again and again.
 const BELIEVED: u32 = 2;
 const FIRST_FLOOR: Duration = Duration::from_secs(1);
 const LONGEST_FLOOR: Duration = Duration::from_secs(30);
 
-/// One model's pause and circuit.
+/// The pause and the circuit of one model.
 #[derive(Debug, Default)]
 pub(super) struct ModelGate {
     paused_until: Option<Instant>,
-    /// How many answers in a row said that the model was asked too often.
+    /// Rate limits in a row. Those of one burst count once.
     limited: u32,
-    /// How many answers in a row were failures of the service.
+    /// Failures in a row.
     failures: u32,
-    /// How often the circuit opened since the last answer.
+    /// How often the circuit opened since the last [`Verdict::Answered`].
     openings: u32,
     open_until: Option<Instant>,
 }
 
 impl ModelGate {
-    /// Why no attempt may begin now, with those of this model that are under way and `began` then; None if one may.
+    /// Returns why no attempt with this model may begin at `now`; None if one may. `began` has the start times of this model's attempts in flight.
     pub fn shut(&self, now: Instant, mut began: impl Iterator<Item = Instant>) -> Option<Shut> {
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
             return Some(Shut::Paused(until));
         }
         match self.open_until? {
             until if until > now => Some(Shut::Circuit(until)),
-            // One attempt finds out whether it works again.
+            // One attempt probes whether the model works again. The others wait for it.
             until => began.any(|began| began >= until).then_some(Shut::Busy),
         }
     }
 
-    /// Whether the circuit is open.
+    /// Whether the circuit is open at `now`.
     pub fn is_open(&self, now: Instant) -> bool {
         self.open_until.is_some_and(|until| until > now)
     }
 
-    /// Whether nothing is remembered that matters now.
+    /// Whether the model is neither paused nor has an open circuit, so that its state may be forgotten.
     pub fn is_well(&self, now: Instant) -> bool {
         !self.is_open(now) && self.paused_until.is_none_or(|until| until <= now)
     }
 
-    /// Takes what an attempt says that began then.
+    /// Updates the state with the verdict of an attempt that began at `began`.
     pub fn judge(&mut self, began: Instant, verdict: Verdict, now: Instant) {
         let is_before = |until: Option<Instant>| until.is_some_and(|until| began < until);
         let (is_paused, is_open) = (is_before(self.paused_until), is_before(self.open_until));

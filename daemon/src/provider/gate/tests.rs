@@ -1,4 +1,4 @@
-//! When a gate opens and shuts, and for how long: tables, and properties of the minute.
+//! Tests of when a gate lets attempts begin, and property tests of `requests_per_minute`.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ fn an_attempt_that_never_left_gives_its_place_in_the_minute_back() {
     assert!(gate.take(&None, now + RATE_WINDOW).is_ok());
 }
 
-/// An attempt that begins and ends at one time, be the gate shut or not.
+/// Runs an attempt that begins and ends at `now`. It panics if the gate lets none begin.
 fn attempt(gate: &mut Gate, verdict: Verdict, now: Instant) {
     let ticket = began(gate, now);
     end(gate, ticket, verdict, now);
@@ -91,7 +91,7 @@ fn the_late_failures_of_one_burst_count_once() {
     }
     let until = now + SECOND + FIRST_OPEN;
     assert_eq!(gate.shut(&None, now + SECOND), Some(Shut::Circuit(until)));
-    // Some end when the time is over: they are none that found out.
+    // These began before the circuit opened and end after it may close, so they are no probes.
     for ticket in late {
         end(&mut gate, *ticket, Verdict::Failed, until + SECOND);
     }
@@ -190,7 +190,7 @@ fn another_service_of_that_name_is_not_judged_by_what_the_former_did() {
     assert_eq!(gate.shut(&None, now), Some(Shut::Rate(now + RATE_WINDOW)), "the minute is kept");
 }
 
-/// The gate as an attempt with that model finds it.
+/// Returns why no attempt with that model may begin.
 fn shut_for(gate: &Gate, model: &str, now: Instant) -> Option<Shut> {
     gate.shut(&Some(Arc::from(model)), now)
 }
@@ -214,7 +214,7 @@ fn a_model_that_fails_or_is_limited_does_not_stop_the_others() {
     assert!(gate.is_down(&Some("broken".into()), now) && !gate.is_down(&Some("busy".into()), now));
     attempt_with(&mut gate, "well", Verdict::Answered, now);
     assert!(shut_for(&gate, "broken", now).is_some(), "an answer for one says nothing about another");
-    // One attempt for each finds out, beside those of others.
+    // One attempt for each model probes it, while attempts of other models go on.
     let later = now + FIRST_OPEN;
     gate.take(&None, later).unwrap();
     gate.take(&Some("broken".into()), later).unwrap();
@@ -277,7 +277,7 @@ fn models_without_end_are_not_remembered() {
 }
 
 proptest! {
-    /// Whatever comes when, and however long each request waits before it leaves.
+    /// No minute has more requests than the limit, whatever the times of the attempts and the delays before their requests.
     #[test]
     fn no_minute_holds_more_than_its_requests(
         limit in 1_u32..5,

@@ -1,32 +1,32 @@
-//! A picture's structure without its pixels: its format and size, whether the file goes on to its end, and how much memory a decoder takes
-//! for it. Pure.
+//! Reads the structure of a picture without its pixels: its format, its size, whether the file is complete, and how much memory a decoder needs for
+//! it. Pure.
 
 use std::io::{Read, Seek, SeekFrom};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8";
 const RIFF: &[u8] = b"RIFF";
-/// The end of a JPEG.
+/// The end marker (EOI) of a JPEG.
 const JPEG_END: [u8; 2] = [0xff, 0xd9];
-/// Largest block of pixels that a JPEG is coded in, in each direction: its decoder rounds both sides up to it.
+/// Largest block that a JPEG is coded in, in pixels per side. Its decoder rounds both sides up to a multiple of it.
 const JPEG_BLOCK: u64 = 32;
-/// What the decoder of a JPEG holds of the rows that it works on, for each column and each colour.
+/// Bytes that the JPEG decoder holds for the rows in work, for each column and each colour.
 const JPEG_ROWS: u64 = 512;
-/// What the decoder of WebP holds for each pixel: the pixels as it returns them (3 or 4 bytes), a second copy of four where they are coded
-/// without loss, one and a half where they are not, and tables.
+/// Bytes that the WebP decoder holds for each pixel: the returned pixels (3 or 4 bytes), a working copy of four bytes for lossless files or one and a
+/// half for lossy ones, and tables.
 const WEBP_PLAIN: u64 = 9;
-/// With transparency, which is coded as a lossless picture of its own.
+/// The same for a file with transparency, which is coded as a lossless picture of its own.
 const WEBP_ALPHA: u64 = 12;
-/// With animation, where a frame and the canvas are two more copies.
+/// The same for an animation, where a frame and the canvas are two more copies.
 const WEBP_ANIMATED: u64 = 16;
-/// What the Huffman tables of a lossless WebP take for each byte of its chunk at most, in `image-webp` 0.2.4. One code of 1,025 symbols,
-/// one with a length of 1 bit and the others with 11, is written in 71 bytes (51 bits of header, then three bits for each six symbols).
-/// Its tables are 1,024 entries of 4 bytes and 2,048 nodes of 16 bytes. Each of up to 65,536 groups of codes may hold such a code, beside
-/// 840 bytes of the group itself while the list of groups grows. No other shape of a code takes more: a table without nodes needs 82 bits,
-/// which is a factor of 400, and a group of empty codes needs 20 bits, which is 336.
+/// Most bytes that the Huffman tables of a lossless WebP take for each byte of its chunk, in `image-webp` 0.2.4. One code of 1,025 symbols, one with
+/// a length of 1 bit and the others with 11, is written in 71 bytes (51 bits of header, then three bits for each six symbols). Its tables are 1,024
+/// entries of 4 bytes and 2,048 nodes of 16 bytes. Each of up to 65,536 groups of codes may hold such a code, and takes 840 bytes more while the list
+/// of groups grows. No other shape of a code takes more: a table without nodes needs 82 bits, which is a factor of 400, and a group of empty codes
+/// needs 20 bits, which is 336.
 const WEBP_TABLES: u64 = 540;
 
-/// What the first bytes of a file say it is.
+/// The format of a file, as its first bytes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// The file is a PNG.
@@ -37,22 +37,22 @@ pub enum Format {
     WebP,
 }
 
-/// What a picture says of itself.
+/// The structure of a picture, as its headers declare it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outline {
-    /// The format that the first bytes tell.
+    /// The format, as the first bytes tell.
     pub format: Format,
-    /// The number of pixels in this direction that the header declares.
+    /// The width that the header declares, in pixels.
     pub width: u32,
-    /// The number of pixels in this direction that the header declares.
+    /// The height that the header declares, in pixels.
     pub height: u32,
-    /// The file goes on to what ends a picture of its format.
+    /// Whether the file ends as its format requires, so that no part is missing.
     pub is_whole: bool,
     /// Most bytes that decoding takes besides the file itself. Zero for PNG, which is decoded row by row.
     pub decode_bytes: u64,
 }
 
-/// The outline of a PNG, JPEG or WebP; None if its beginning does not even name a size.
+/// Reads the outline of a PNG, JPEG or WebP. None for other files, and if the header is damaged or declares an empty picture.
 pub fn outline(mut file: impl Read + Seek) -> Option<Outline> {
     let beginning: [u8; 8] = take(&mut file)?;
     let outline = if beginning == PNG {
@@ -74,7 +74,7 @@ fn take<const N: usize>(file: &mut impl Read) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// From chunk to chunk until `IEND` with its checksum.
+/// Reads the header of a PNG, then skips from chunk to chunk until `IEND` with its checksum.
 fn png(file: &mut (impl Read + Seek)) -> Option<Outline> {
     let (_length, name): ([u8; 4], [u8; 4]) = (take(file)?, take(file)?);
     if &name != b"IHDR" {
@@ -96,10 +96,11 @@ fn png_ends(file: &mut (impl Read + Seek)) -> Option<()> {
     }
 }
 
-/// From marker to marker until the first scan begins.
+/// Skips from marker to marker of a JPEG until its first scan begins, and reads the end of the file.
 fn jpeg(file: &mut (impl Read + Seek)) -> Option<Outline> {
     let (is_baseline, width, height, colours) = jpeg_frame(file)?;
-    // A frame whose colours all come in its first scan is decoded row by row; else all coefficients are kept until the last scan.
+    // A sequential frame with all colours in its first scan is decoded row by row. For any other, the decoder keeps all coefficients until the last
+    // scan.
     let is_by_rows = is_baseline && jpeg_scan(file) == Some(colours);
     let is_whole = file.seek(SeekFrom::End(-2)).is_ok() && take(file) == Some(JPEG_END);
     let (wide, high, colours) = (u64::from(width), u64::from(height), u64::from(colours));
@@ -112,7 +113,7 @@ fn jpeg(file: &mut (impl Read + Seek)) -> Option<Outline> {
     Some(Outline { format: Format::Jpeg, width, height, is_whole, decode_bytes })
 }
 
-/// The next marker of a JPEG, after bytes that belong to none.
+/// Returns the next marker of a JPEG, after skipping bytes that belong to none.
 fn jpeg_marker(file: &mut impl Read) -> Option<u8> {
     let mut is_marker = false;
     loop {
@@ -126,7 +127,7 @@ fn jpeg_marker(file: &mut impl Read) -> Option<u8> {
     }
 }
 
-/// The frame's header: whether it is coded row by row, its width, height and number of colours, which is one to four.
+/// Returns whether the frame is sequential, its width, its height and its number of colours, which is one to four.
 fn jpeg_frame(file: &mut (impl Read + Seek)) -> Option<(bool, u32, u32, u8)> {
     loop {
         let marker = jpeg_marker(file)?;
@@ -134,7 +135,7 @@ fn jpeg_frame(file: &mut (impl Read + Seek)) -> Option<(bool, u32, u32, u8)> {
             continue;
         }
         let length = i64::from(u16::from_be_bytes(take(file)?));
-        // The frames; what is left out are tables among them.
+        // Markers from C0 to CF begin a frame, except for three: C4 (Huffman tables), C8 (reserved) and CC (arithmetic coding).
         if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
             let [_, high, low, wide, narrow, colours]: [u8; 6] = take(file)?;
             file.seek_relative(length - 8).ok()?;
@@ -146,7 +147,7 @@ fn jpeg_frame(file: &mut (impl Read + Seek)) -> Option<(bool, u32, u32, u8)> {
     }
 }
 
-/// How many colours the first scan holds.
+/// Returns how many colours the first scan holds.
 fn jpeg_scan(file: &mut (impl Read + Seek)) -> Option<u8> {
     loop {
         let marker = jpeg_marker(file)?;
@@ -159,7 +160,8 @@ fn jpeg_scan(file: &mut (impl Read + Seek)) -> Option<u8> {
     }
 }
 
-/// From chunk to chunk of all frames; a frame may claim to be larger than the canvas, and is decoded before that is noticed.
+/// Skips from chunk to chunk through all frames of a WebP. A frame may be declared larger than the canvas, and the decoder decodes it before it
+/// notices.
 fn webp(file: &mut (impl Read + Seek), riff_bytes: u32) -> Option<Outline> {
     let name: [u8; 4] = take(file)?;
     if &name != b"WEBP" {
@@ -181,7 +183,7 @@ fn webp(file: &mut (impl Read + Seek), riff_bytes: u32) -> Option<Outline> {
             WebpChunk::Frame { size: (width, height), lossless_bytes: bytes } => {
                 largest = largest.max(u64::from(width) * u64::from(height));
                 lossless_bytes = lossless_bytes.max(bytes);
-                // A file that begins with its frame has no other.
+                // A file that begins with a frame and no canvas has no other frame.
                 if canvas.replace(canvas.unwrap_or((width, height))).is_none() {
                     break;
                 }
@@ -194,7 +196,7 @@ fn webp(file: &mut (impl Read + Seek), riff_bytes: u32) -> Option<Outline> {
     let largest = largest.max(u64::from(width) * u64::from(height));
     let file_bytes = file.seek(SeekFrom::End(0)).ok()?;
     let is_whole = file_bytes >= u64::from(riff_bytes) + 8;
-    // A chunk may claim to be longer than the file.
+    // A chunk may be declared longer than the file.
     let decode_bytes = largest * pixel_bytes + lossless_bytes.min(file_bytes) * WEBP_TABLES;
     Some(Outline { format: Format::WebP, width, height, is_whole, decode_bytes })
 }
@@ -206,7 +208,7 @@ enum WebpChunk {
     Other,
 }
 
-/// One chunk; the file is behind it then. Only the header of an animation's frame is a chunk, so that those inside it are seen.
+/// Reads one chunk and seeks to the next. Of an animation's frame (`ANMF`) it reads only the header, so that the chunks inside the frame come next.
 fn webp_chunk(file: &mut (impl Read + Seek)) -> Option<WebpChunk> {
     let (name, length): ([u8; 4], u32) = (take(file)?, u32::from_le_bytes(take(file)?));
     let (length, bytes) = (i64::from(length), u64::from(length));
@@ -229,7 +231,7 @@ fn webp_chunk(file: &mut (impl Read + Seek)) -> Option<WebpChunk> {
             let side = |bytes| u32::from(u16::from_le_bytes(bytes) & 0x3fff);
             (WebpChunk::Frame { size: (side([w, wi]), side([h, he])), lossless_bytes: 0 }, 10)
         }
-        // Transparency may be a lossless picture of its own.
+        // The alpha channel may be a lossless picture of its own.
         b"ALPH" => (WebpChunk::Alpha { bytes }, 0),
         b"ANMF" => {
             file.seek_relative(16).ok()?;
@@ -255,7 +257,7 @@ mod tests {
         b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x28\0\0\0\x1e\x08\x02\0\0\0crc.\0\0\0\x03IDATabccrc.\0\0\0\0IENDcrc.";
     const WEBP_FILE: &[u8] = b"RIFF\x11\0\0\0WEBPVP8L\x05\0\0\0\x2f\x27\x40\x07\0";
 
-    /// A WebP with these chunks, whole.
+    /// Returns a complete WebP with these chunks.
     fn webp_file(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
         let body: Vec<u8> = chunks
             .iter()
