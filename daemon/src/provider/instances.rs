@@ -1,4 +1,4 @@
-//! The instances of a configuration: made at the start, and anew whenever it changes.
+//! Makes the provider instances of a configuration, at the start and whenever the configuration changes.
 
 use std::{
     path::{Path, PathBuf},
@@ -28,31 +28,31 @@ use crate::{
     secret::SecretSource,
 };
 
-/// The program that speaks where nothing is configured, its definition, and the name of its provider.
+/// The program that speaks if no provider for voices is configured. Its definition and its provider have the same name.
 const ESPEAK: &str = "espeak-ng";
 
-/// One configured instance of a kind, and what the gateway has to know of it.
+/// One provider instance, with what the gateway must know of it.
 #[derive(Debug, Clone)]
 pub struct Instance {
-    /// What the selection of a provider and cache keys depend on.
+    /// The properties that provider selection and cache keys depend on.
     pub profile: ProviderProfile,
-    /// The limits of its gate.
+    /// The limits of the instance's gate.
     pub limits: GateLimits,
-    /// Where people find the service; None where nothing is reached.
+    /// The address of the service, for people. None if the provider reaches none.
     pub address: Option<String>,
-    /// Where its key comes from: with another address or key it is another service, or another account.
+    /// Where the API key is read from. Another address or key means another service or account.
     pub api_key: Option<SecretSource>,
-    /// What carries out its calls.
+    /// The implementation that runs the calls.
     pub provider: Arc<dyn Provider>,
 }
 
 impl Instance {
-    /// Whether the same service is asked with the same key: then its gate goes on as it is.
+    /// Whether both reach the same address with the same key. If so, the gate keeps its pauses and circuits.
     pub(super) fn is_same_service(&self, other: &Self) -> bool {
         (&self.profile.address, &self.api_key) == (&other.profile.address, &other.api_key)
     }
 
-    /// As the wire shows it, without what changes from moment to moment.
+    /// Returns what `provider.list` shows. The gateway fills in what changes from moment to moment: `running`, `wait_reason` and `waits_until`.
     pub(super) fn info(&self) -> ProviderInfo {
         let profile = &self.profile;
         ProviderInfo {
@@ -74,7 +74,7 @@ impl Instance {
     }
 }
 
-/// Makes instances; cheap to clone.
+/// Makes instances. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct InstanceFactory {
     budget: Budget,
@@ -82,14 +82,15 @@ pub struct InstanceFactory {
     shelver: Shelver,
     inspector: Inspector,
     commands: CommandRunner,
-    /// The way to the network of the newest configuration: kept while its limits stay, so that a reload makes no second set of connections.
+    /// The HTTP client of the newest configuration. A reload with equal limits keeps it, and so its open connections.
     http: Arc<Mutex<Option<Http>>>,
     known_jobs: KnownJobs,
     draft: Instance,
 }
 
 impl InstanceFactory {
-    /// Makes instances within this budget, whose files arrive in `<home>/artifacts` and are kept by the cache. Programs run in `runs`.
+    /// Returns a factory whose instances reserve their memory in `budget`. Files arrive in `artifacts`, which is `<home>/artifacts`, and programs run
+    /// in `runs`.
     pub fn new(budget: &Budget, artifacts: PathBuf, runs: &Path, shelver: Shelver) -> Self {
         let spools = Spools::new(artifacts);
         let commands = CommandRunner::new(Launcher::this_executable(), runs, budget.clone());
@@ -105,7 +106,8 @@ impl InstanceFactory {
         }
     }
 
-    /// The instances that are configured in the order of selection, and `draft` last.
+    /// Returns the configured instances in the order of selection. The embedded ones follow: `espeak-ng` if it is needed, `ffmpeg` if it is
+    /// installed, and `draft`.
     pub fn build(&self, config: &Config) -> Vec<Instance> {
         let equipment = Equipment {
             http: self.http(http_limits(&config.http)),
@@ -159,7 +161,7 @@ impl InstanceFactory {
     }
 }
 
-/// None where the kind is unknown or finds something missing, which no configuration has that was read with our kinds.
+/// Makes one instance. None if the kind is unknown or lacks a setting. Both are impossible for a configuration that was read with [`kind_sections`].
 fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> {
     let kind = find(config.kind)?;
     Some(Instance {
@@ -191,7 +193,8 @@ fn instance(config: &ProviderConfig, equipment: &Equipment) -> Option<Instance> 
     })
 }
 
-/// The embedded provider of speech, where no configured one speaks or where it is the default, and espeak-ng is installed.
+/// Returns the embedded provider `espeak-ng` if the program is installed, and if no configured provider speaks or `espeak-ng` is the default. None if
+/// a configured provider has its name.
 fn espeak(config: &Config, configured: &[Instance]) -> Option<ProviderConfig> {
     let is_default = config.defaults.get("voice").is_some_and(|name| name == ESPEAK);
     let is_needed = is_default || !configured.iter().any(|instance| instance.profile.serves("voice"));

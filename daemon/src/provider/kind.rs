@@ -1,4 +1,4 @@
-//! What a kind of provider is, and what its instances are made with.
+//! Defines a kind of provider, an instance of one, and the shared parts that instances are made with.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,61 +18,61 @@ use crate::{
     memory::Budget,
 };
 
-/// A way to speak to services. Each kind is a file of `kinds` and a row of [`KINDS`]; what it reads of the configuration is its
-/// [`KindSection`].
+/// A kind of provider, such as an API or a local program. Each kind is a file of `kinds` and a row of [`KINDS`]. [`KindSection`] reads its keys of
+/// the configuration.
 pub trait Kind: KindSection {
-    /// Changes when an instance makes something else of the same request: it is part of cache keys.
+    /// Returns a version that is part of cache keys. Change it whenever instances would make something else of the same request.
     fn adapter_version(&self) -> &'static str;
 
-    /// What an instance with this configuration makes of pictures.
+    /// Returns what an instance with this configuration supports for pictures.
     fn image(&self, _: &ProviderConfig) -> ImageCapabilities {
         ImageCapabilities::default()
     }
 
-    /// What an instance with this configuration makes of speech.
+    /// Returns what an instance with this configuration supports for speech.
     fn speech(&self, _: &ProviderConfig) -> SpeechCapabilities {
         SpeechCapabilities::default()
     }
 
-    /// What an instance with this configuration makes of the params of chats.
+    /// Returns which params of chats an instance with this configuration supports.
     fn chat(&self, _: &ProviderConfig) -> ChatCapabilities {
         ChatCapabilities::default()
     }
 
-    /// What an instance with this configuration makes of videos.
+    /// Returns what an instance with this configuration supports for videos.
     fn video(&self, _: &ProviderConfig) -> VideoCapabilities {
         VideoCapabilities::default()
     }
 
-    /// Where the instance is reached, for people and cache keys.
+    /// Returns the address of the instance, which is part of cache keys. By default it is the base URL, or empty if there is none.
     fn address(&self, config: &ProviderConfig) -> String {
         config.own.remote.as_ref().map(|remote| remote.base_url.to_string()).unwrap_or_default()
     }
 
-    /// An instance, which has asked nobody yet. None where the configuration lacks what [`KindSection::read`] makes sure of.
+    /// Makes an instance without sending a request. None if a setting is missing that [`KindSection::read`] requires.
     fn build(&self, config: &ProviderConfig, equipment: &Equipment) -> Option<Arc<dyn Provider>>;
 }
 
-/// A configured instance at work. The gateway hands it one call after the other without waiting for their ends.
+/// A provider instance that runs calls. The gateway starts calls without waiting for earlier ones to end.
 pub trait Provider: fmt::Debug + Send + Sync {
-    /// Carries out one attempt, from its permit to its result.
+    /// Runs one attempt and returns what it made.
     fn generate(self: Arc<Self>, call: Generate)
     -> LocalBoxFuture<'static, Result<Generated, GenerateError>>;
 
-    /// Finds out whether the instance is usable; costs nothing.
+    /// Checks whether the instance is usable, without cost.
     fn check(self: Arc<Self>) -> LocalBoxFuture<'static, ProviderCheckResult>;
 
-    /// The models that the service lists; None where it has no list. Costs nothing.
+    /// Lists the models of the service, without cost. None if the service has no list.
     fn models(self: Arc<Self>) -> LocalBoxFuture<'static, Result<Option<Vec<String>>, Failure>> {
         Box::pin(ready(Ok(None)))
     }
 
-    /// The voices that a request may name, with what a person should know about the list. Costs nothing.
+    /// Lists the voices that a request may name, without cost.
     fn voices(self: Arc<Self>) -> LocalBoxFuture<'static, Result<VoiceList, Failure>> {
         Box::pin(ready(Ok(VoiceList::none("it has no voices to choose from"))))
     }
 
-    /// What would be sent for this request, with secrets masked; nothing where no service on the network is asked.
+    /// Returns the requests that would be sent for this work, with secrets masked. Empty for providers that send none over the network.
     fn requests(&self, _: &ServiceRequest) -> Vec<PlannedRequest> {
         Vec::new()
     }
@@ -83,44 +83,44 @@ pub trait Provider: fmt::Debug + Send + Sync {
 pub struct VoiceList {
     /// The voices that a request may name.
     pub voices: Vec<VoiceInfo>,
-    /// What a person should know about the list, or why it is empty.
+    /// A remark for people about the list, or why it is empty.
     pub note: Option<String>,
 }
 
 impl VoiceList {
-    /// No voices, for this reason.
+    /// Returns an empty list with its reason.
     pub fn none(why: impl Into<String>) -> Self {
         Self { voices: Vec::new(), note: Some(why.into()) }
     }
 }
 
-/// What the daemon lends to all instances.
+/// The parts of the daemon that all instances share.
 #[derive(Debug, Clone)]
 pub struct Equipment {
-    /// The way to the network.
+    /// The HTTP client.
     pub http: Http,
-    /// How long a result that an answer only names is tried to be fetched.
+    /// How long fetching a result is retried, if an answer names its address only.
     pub patience: Duration,
-    /// Where the bodies of answers are written while they arrive.
+    /// Makes the temporary files into which bodies are written while they arrive.
     pub spools: Spools,
     /// Writes artifacts on the thread that made them.
     pub shelver: Shelver,
     /// Decodes pictures to check them.
     pub inspector: Inspector,
-    /// The remote jobs that tasks of ours know.
+    /// The remote jobs that this daemon process has submitted or found.
     pub known_jobs: KnownJobs,
     /// Runs the programs of the kind `command`.
     pub commands: CommandRunner,
-    /// The memory budget in which everything that an attempt holds is reserved.
+    /// The memory budget in which attempts reserve all that they hold.
     pub budget: Budget,
 }
 
-/// The kind of this name.
+/// Returns the kind with this name.
 pub(super) fn find(name: &str) -> Option<&'static dyn Kind> {
     KINDS.iter().copied().find(|kind| kind.name() == name)
 }
 
-/// The kinds as the configuration is read with them.
+/// Returns all kinds in the form in which the configuration is read with them.
 pub fn kind_sections() -> Vec<&'static dyn KindSection> {
     KINDS.iter().map(|kind| *kind as &dyn KindSection).collect()
 }

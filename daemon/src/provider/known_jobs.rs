@@ -1,4 +1,4 @@
-//! The remote jobs that tasks of this daemon know since it started, so that none of them is taken for another task's lost one.
+//! The remote jobs that this process has submitted or found, so that the search for a lost job does not take the job of another task.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -7,10 +7,10 @@ use std::{
 
 use crate::domain::JobFields;
 
-/// Jobs that are remembered, newest last: more than any service lists of a few minutes.
+/// Most jobs that are remembered; the oldest is dropped first. No service lists this many for a few minutes.
 const REMEMBERED: usize = 4_096;
 
-/// The jobs; cheap to clone.
+/// The set of known jobs. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct KnownJobs(Arc<Mutex<Known>>);
 
@@ -20,7 +20,7 @@ struct Known {
     order: VecDeque<Name>,
 }
 
-/// A provider's name, and what names the job there.
+/// The provider's name, and the fields that identify the job there.
 type Name = Arc<(String, JobFields)>;
 
 impl KnownJobs {
@@ -39,7 +39,7 @@ impl KnownJobs {
         }
     }
 
-    /// Whether a task knows this job.
+    /// Whether this job of this provider is in the set.
     pub fn holds(&self, provider: &str, fields: &JobFields) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.jobs.contains(&(provider.to_owned(), fields.clone()))

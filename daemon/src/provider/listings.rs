@@ -1,4 +1,4 @@
-//! What the gateway is asked about its instances besides work: their models, their voices, and what they would send.
+//! The gateway's queries about its instances: their models, their voices, and a preview of the requests that they would send.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{Instance, ListModels, ListVoices, PreviewRequests, ProviderGateway, 
 use crate::domain::Failure;
 
 impl Instance {
-    /// The models of the configuration, the one for all services first.
+    /// Returns the configured models without duplicates. The model for all services comes first.
     fn configured_models(&self) -> Vec<String> {
         let mut models: Vec<String> = Vec::new();
         for model in self.profile.model.iter().chain(self.profile.models.values()) {
@@ -58,7 +58,7 @@ impl Handler<ListVoices> for ProviderGateway {
                 } else {
                     Ok(VoiceList::none("it is not configured for voice"))
                 };
-                // One of several that cannot answer is no reason to hide the others.
+                // A failure of one provider must not hide the voices of the others.
                 let VoiceList { voices, note } = match listed {
                     Err(failure) if name.is_some() => return Some(Err(failure)),
                     Err(failure) => VoiceList::none(failure.error.message),

@@ -1,4 +1,4 @@
-//! What providers are asked, and what they answer.
+//! The messages to the gateway, and the results of a call.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     domain::{CancelSignal, Failure, JobSink, ProgressSink, RemoteJob, ServiceRequest},
 };
 
-/// Make what a task asks for at one provider.
+/// Runs one attempt at one provider.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Generated, GenerateError>")]
 pub struct Generate {
@@ -24,26 +24,26 @@ pub struct Generate {
     pub provider: String,
     /// What the provider shall make.
     pub request: ServiceRequest,
-    /// What the provider holds of an earlier attempt, to be asked for first.
+    /// The remote job of an earlier attempt, if any. The provider continues it instead of sending a new request.
     pub job: Option<Arc<RemoteJob>>,
-    /// Given back when the call is really over.
+    /// The permit of the attempt, which is given back once the service has nothing more to do for the call. None if the call needs none.
     pub permit: Option<Permit>,
-    /// Says when the attempt shall stop.
+    /// Tells the attempt to stop.
     pub cancel: CancelSignal,
-    /// Where the attempt reports how far it is.
+    /// Receives the progress of the attempt.
     pub progress: ProgressSink,
-    /// Where to say what the provider holds.
+    /// Journals the remote job that the provider holds for this attempt.
     pub jobs: JobSink,
 }
 
-/// What a call has made.
+/// The result of a call.
 #[derive(Debug)]
 pub struct Generated {
     /// The files that were made, of any media type.
     pub pictures: Fresh,
-    /// What is to be said about them.
+    /// Notes for the user about the files, such as that there are fewer than requested.
     pub notes: Vec<TaskNote>,
-    /// What the provider says that they cost, in millionths of a US dollar.
+    /// The cost that the provider reports, or that its reported tokens have at the configured price, in millionths of a US dollar.
     pub cost_microusd: Option<u64>,
 }
 
@@ -53,48 +53,48 @@ impl From<Fresh> for Generated {
     }
 }
 
-/// Why nothing was made that was asked for.
+/// Why a call did not make what was requested.
 #[derive(Debug)]
 pub enum GenerateError {
-    /// It was told to stop.
+    /// The attempt was told to stop.
     Stopped,
     /// The attempt failed, and nothing was made.
     Failed(Failure),
-    /// It made something that is not what was asked for. It may have been paid, so it is kept with the task, which fails.
+    /// The result is not what was requested. It may have been paid, so it is kept with the task, which fails.
     Flawed(Box<Generated>, TaskError),
 }
 
-/// Find out whether the instance with that name is usable, which costs nothing; None if there is none.
+/// Checks whether the instance with that name is usable, without cost. None if there is no such instance.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<ProviderCheckResult>")]
 pub struct CheckProvider(pub String);
 
-/// The models that the instance with that name lists, or those of its configuration; None if there is no such instance.
+/// Lists the models of the instance with that name: those of its service, else those of the configuration. None if there is no such instance.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<Result<ProviderModelsResult, Failure>>")]
 pub struct ListModels(pub String);
 
-/// The voices of the instance with that name, or of all that speak; None if there is no such instance.
+/// Lists the voices of the instance with that name, or of all instances that serve voices. None if there is no such instance.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<Result<ProviderVoicesResult, Failure>>")]
 pub struct ListVoices(pub Option<String>);
 
-/// What the instance with that name would send for a request, with secrets masked. Asks nobody.
+/// Returns the requests that the instance with that name would send, with secrets masked. Nothing is sent. Empty if there is no such instance.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<PlannedRequest>")]
 pub struct PreviewRequests {
     /// The name of the provider's instance.
     pub provider: String,
-    /// What it would be asked.
+    /// The work for which the requests are shown.
     pub request: ServiceRequest,
 }
 
-/// Take other instances, in the order of selection.
+/// Replaces all instances. They are in the order of selection.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct SetInstances(pub Vec<Instance>);
 
-/// Answer all providers in the order of selection.
+/// Lists all providers in the order of selection.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<ProviderInfo>")]
 pub struct GetProviders;

@@ -1,23 +1,23 @@
-//! What is to be said about pictures that were made: fewer, smaller or other ones than were asked for. Pure.
+//! Writes notes about the pictures of an answer, such as that there are fewer or more than requested or that their size differs. Pure.
 
 use reel_protocol::{ImageParams, TaskNote};
 
 use super::inspect::Inspected;
 
-/// What an answer says beside its pictures.
+/// What is known of an answer apart from its pictures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// An error of the service, in its words, without the key and not too long.
+    /// The error text of the answer, else its status if that is not a success. The key is removed, and the text is shortened.
     pub words: Option<String>,
-    /// What the service says that the pictures cost, in millionths of a US dollar.
+    /// The cost that the service reports, or that its reported tokens have at the configured price, in millionths of a US dollar.
     pub cost_microusd: Option<u64>,
-    /// Pictures that were not kept, as one answer held too many.
+    /// How many pictures were not kept because the answer held too many.
     pub passed_over: usize,
-    /// Why one of the pictures is missing, if one is.
+    /// Why one of the pictures is missing; None if none is.
     pub missing: Option<String>,
 }
 
-/// The notes about these pictures of that provider.
+/// Returns the notes about these pictures of that provider.
 pub fn notes(provider: &str, asked: &ImageParams, made: &[Inspected], beside: &Beside) -> Vec<TaskNote> {
     let mut notes = Vec::new();
     let (count, wanted) = (made.len(), asked.n as usize);

@@ -1,4 +1,4 @@
-//! The gates of all providers, in one place that the tracker asks before it starts a task and the attempts report to.
+//! The gates of all providers. The tracker asks them before it starts a task, and attempts report to them.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::{domain::Target, events::EventHub};
 
 type Gates = BTreeMap<Arc<str>, Gate>;
 
-/// The gates; cheap to clone.
+/// The shared gates of all providers. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Permits(Arc<Shared>);
 
@@ -24,7 +24,7 @@ struct Shared {
     events: EventHub,
 }
 
-/// The right to have one attempt under way; given back when dropped.
+/// The right to have one attempt in flight. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Permit {
     permits: Permits,
@@ -33,14 +33,14 @@ pub struct Permit {
 }
 
 impl Permits {
-    /// Gates with these limits, which tell of their changes.
+    /// Returns gates with these limits. They send an event when an attempt closes or opens one of them.
     pub fn new(limits: impl IntoIterator<Item = (Arc<str>, GateLimits)>, events: EventHub) -> Self {
         let permits = Self(Arc::new(Shared { events, ..Shared::default() }));
         permits.configure(limits);
         permits
     }
 
-    /// Takes new limits. A provider that is not named any more is shut for good; what is under way goes on.
+    /// Replaces the limits. A provider that is not named lets no attempt begin until it is named again. Attempts in flight go on.
     pub fn configure(&self, limits: impl IntoIterator<Item = (Arc<str>, GateLimits)>) {
         let mut gates = self.gates();
         gates.values_mut().for_each(|gate| gate.set_limits(GateLimits::SHUT));
@@ -49,67 +49,67 @@ impl Permits {
         }
     }
 
-    /// Another service stands behind this name from now on: its pause and its circuit were the former one's.
+    /// Forgets the provider's pauses and circuits, because another service is configured under its name.
     pub fn renew(&self, provider: &str) {
         if let Some(gate) = self.gates().get_mut(provider) {
             gate.renew();
         }
     }
 
-    /// Whether an attempt may begin now.
+    /// Whether an attempt may begin now. False if there is no such provider.
     pub fn is_free(&self, target: &Target) -> bool {
         let gates = self.gates();
         gates.get(&target.provider).is_some_and(|gate| gate.shut(&target.model, Instant::now()).is_none())
     }
 
-    /// Why no attempt may begin now; None if one may, or if there is no such provider.
+    /// Returns why no attempt may begin now. None if one may, or if there is no such provider.
     pub fn shut(&self, target: &Target) -> Option<Shut> {
         self.gates().get(&target.provider)?.shut(&target.model, Instant::now())
     }
 
-    /// Whether a task that another provider could make need not wait for this one.
+    /// Whether a task should go to another provider that is able to run it: the circuit is open, or the provider cannot be reached for several
+    /// seconds.
     pub fn is_down(&self, target: &Target) -> bool {
         self.gates().get(&target.provider).is_some_and(|gate| gate.is_down(&target.model, Instant::now()))
     }
 
-    /// A permit, if one is to be had now.
+    /// Returns a permit if an attempt may begin now.
     pub fn try_acquire(&self, target: &Target) -> Option<Permit> {
         let ticket = self.gates().get_mut(&target.provider)?.take(&target.model, Instant::now()).ok()?;
         Some(Permit { permits: self.clone(), target: target.clone(), ticket })
     }
 
-    /// Permits in use, and in all.
+    /// Returns the number of permits in use and the limit. Both are 0 if there is no such provider.
     pub fn usage(&self, provider: &str) -> (u32, u32) {
         let gates = self.gates();
         gates.get(provider).map_or((0, 0), |gate| (gate.running(), gate.limits().max_concurrent))
     }
 
-    /// Counts an attempt of an earlier daemon.
+    /// Counts a request that an earlier daemon process sent at `at`.
     pub fn remember(&self, provider: &str, at: Instant) {
         if let Some(gate) = self.gates().get_mut(provider) {
             gate.remember(at);
         }
     }
 
-    /// Ends when a permit was given back, or a service has answered, since the last call ended: several may be answered by one, and none is
-    /// missed.
+    /// Waits until a permit is given back or a service has answered. One return may stand for several of these. None is missed between two calls.
     pub async fn given_back(&self) {
         self.0.given_back.notified().await;
     }
 
     fn gates(&self) -> MutexGuard<'_, Gates> {
-        // Nothing that is done under the lock can leave a gate half changed.
+        // Nothing that runs under the lock can leave a gate half changed, so a poisoned lock may be used.
         self.0.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Permit {
-    /// The attempt's request leaves now.
+    /// Records that the attempt sends its request now.
     pub fn leaves(&self) {
         self.change(|gate, now| gate.leaves(self.ticket, now));
     }
 
-    /// The service has answered: another attempt may begin, though this one has not been judged yet.
+    /// Records that the service has answered. Another attempt may begin although this one has not been judged yet.
     pub fn answered(&self) {
         if let Some(gate) = self.permits.gates().get_mut(&self.target.provider) {
             gate.answered(self.ticket);
@@ -117,16 +117,16 @@ impl Permit {
         self.permits.0.given_back.notify_one();
     }
 
-    /// Says what the attempt tells about its provider.
+    /// Reports what the outcome of the attempt says about its provider.
     pub fn judge(&self, verdict: Verdict) {
         self.change(|gate, now| gate.judge(self.ticket, verdict, now));
     }
 
-    /// Changes the gate, and tells where that opened it or closed it.
+    /// Changes the gate, and sends an event if that opened or closed it.
     fn change(&self, act: impl FnOnce(&mut Gate, Instant)) {
         let now = Instant::now();
         let Target { provider, model } = &self.target;
-        // One attempt that finds out whether it works again is under way: nothing new to tell.
+        // A gate that is closed only until a probe ends counts as open here.
         let closed = |gate: &Gate| gate.closed(model, now).filter(|shut| shut.until().is_some());
         let changed = {
             let mut gates = self.permits.gates();
@@ -156,7 +156,7 @@ impl Drop for Permit {
     }
 }
 
-/// When a moment comes, by the clock of this machine as it now goes.
+/// Converts a time of the monotonic clock to the current wall clock. A time in the past becomes now.
 pub(super) fn wall_time(at: Instant) -> Timestamp {
     let left = at.saturating_duration_since(Instant::now()).as_millis() as u64;
     Timestamp::from_unix_ms(Timestamp::now().unix_ms() + left)

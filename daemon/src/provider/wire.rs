@@ -1,6 +1,6 @@
-//! What one kind of service says on the wire: the only part of a provider that differs from kind to kind. Pure.
+//! The wire format of one kind of service, the only part of a remote provider that differs between kinds. Pure.
 //!
-//! Attempts, limits, classes, deadlines, keys and files are the same for all and live in `remote`.
+//! Attempts, limits, failure classes, deadlines, keys and files are the same for all kinds and are in `remote`.
 
 use reel_protocol::{ChatParams, SpeechParams};
 use reqwest::{StatusCode, Url, header::HeaderMap};
@@ -18,31 +18,31 @@ use crate::{
     domain::{Class, ImageRequest},
 };
 
-/// A request to make pictures, speech or a text.
+/// A POST request that makes pictures, speech or a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
-    /// The path behind the provider's address.
+    /// The path that is appended to the provider's base URL.
     pub path: &'static str,
-    /// What the body is, such as `application/json`.
+    /// The value of the header `Content-Type`, such as `application/json`.
     pub content_type: String,
     /// The bytes of the body.
     pub body: Vec<u8>,
 }
 
 impl Submission {
-    /// A request whose body is JSON.
+    /// Returns a request with a body of JSON.
     pub fn json(path: &'static str, body: Vec<u8>) -> Self {
         Self { path, content_type: "application/json".to_owned(), body }
     }
 
-    /// A request whose body is a form.
+    /// Returns a request with a body of the type `multipart/form-data`.
     pub fn form(path: &'static str, form: Form) -> Self {
         let (content_type, body) = form.finish();
         Self { path, content_type, body }
     }
 }
 
-/// A picture that a service is sent.
+/// A picture that is sent to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputPicture {
     /// The media type, such as `image/png`.
@@ -58,17 +58,17 @@ pub struct InputPicture {
 pub enum Item {
     /// The picture is in the answer itself.
     Inside {
-        /// Its number among the pictures of the answer.
+        /// The index of the picture among those of the answer, from 0.
         number: usize,
-        /// Where it lies as well; some servers write an empty text beside it.
+        /// The address of the same picture, if the answer has one too. It is used if the embedded text is empty, as some servers send it.
         or_at: Option<Url>,
     },
-    /// The picture is at this address.
+    /// The picture is not in the answer. It must be fetched from this address.
     At(Url),
 }
 
 impl Item {
-    /// Its number among the pictures of the answer, if it is one of them.
+    /// Returns the index among the pictures that the answer contains. None for one that must be fetched.
     pub const fn number(&self) -> Option<usize> {
         match self {
             Self::Inside { number, .. } => Some(*number),
@@ -77,22 +77,22 @@ impl Item {
     }
 }
 
-/// Why there is no picture, as the service says it.
+/// Why an answer contains no result, in the words of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The class of the refusal, which decides what is done next.
+    /// The class of the failure, which decides what is done next.
     pub class: Class,
-    /// The service's own words, or what can be told without them. They may be long, and repeat the key.
+    /// The message of the service, or a description if it sent none. It may be long, and may contain the key.
     pub message: String,
 }
 
-/// What one kind of service says on the wire, as pure functions.
+/// The requests and answers of one kind of service, as pure functions.
 pub trait Wire: Send + Sync + std::fmt::Debug {
-    /// The request for some pictures.
+    /// Returns the request for new pictures.
     fn submission(&self, request: &ImageRequest, model: Option<&str>, settings: &Settings) -> Submission;
 
-    /// The request for pictures that are made from others: those that the params name, and the mask behind them. None where this kind of
-    /// service takes none.
+    /// Returns the request for pictures that are made from `inputs`: the pictures that the params name, then the mask. None if this kind of service
+    /// takes no pictures.
     fn edit(
         &self,
         _: &ImageRequest,
@@ -103,7 +103,7 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// The request for speech, which is answered with a sound file as it is. None where this kind of service does not speak.
+    /// Returns the request for speech, whose answer is a sound file. None if this kind of service makes no speech.
     fn speech(
         &self,
         _params: &SpeechParams,
@@ -113,7 +113,7 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// The request for an answer of a chat. None where this kind of service has no chats. URLs are relative to `base`.
+    /// Returns the request for an answer in a chat. None if this kind of service has no chats. URLs are relative to `base`.
     fn chat(
         &self,
         _params: &ChatParams,
@@ -124,36 +124,36 @@ pub trait Wire: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// Adds to the answer of a chat what a JSON value says: all of it, or one event of a stream.
+    /// Adds the content of one JSON value to `answer`. The value is a whole answer or one event of a stream.
     fn read_chat(&self, _value: &Value, _answer: &mut ChatAnswer) {}
 
-    /// How this kind of service takes jobs. None where it takes none.
+    /// Returns the wire format of this service's jobs. None if it takes no jobs.
     fn jobs(&self) -> Option<&dyn JobWire> {
         None
     }
 
-    /// The field whose texts are pictures, whatever they begin with.
+    /// Returns the name of the JSON field whose texts are always decoded as pictures, whatever they begin with.
     fn picture_field(&self) -> &'static str;
 
-    /// The pictures that an answer holds or names, whatever else it says. URLs are relative to `base`.
+    /// Returns the pictures that an answer contains or refers to, whatever else it says. URLs are relative to `base`.
     fn items(&self, document: &Document, base: &Url) -> Vec<Item>;
 
-    /// The number of the unfinished picture in a value of a stream, among the pictures of the answer; None where the value is anything else.
+    /// Returns the index of an unfinished picture in an event of a stream, among the pictures of the answer. None if the event is anything else.
     fn preview(&self, _: &Node) -> Option<usize> {
         None
     }
 
-    /// What an answer without a picture means, also one with a status of success.
+    /// Returns what an answer without a result means. Its status may be one of success.
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal;
 
-    /// What an answer says that its pictures cost, in millionths of a US dollar.
+    /// Returns the cost that an answer reports, in millionths of a US dollar. None if it reports none.
     fn cost_microusd(&self, headers: &HeaderMap, document: &Document) -> Option<u64>;
 
-    /// The voices that a request may name.
+    /// Returns the voices that a request may name.
     fn voices(&self) -> VoiceList {
         VoiceList::none("this kind of service does not speak")
     }
 
-    /// A path that answers without costing anything, and with 401 where the key is wrong.
+    /// Returns a path that can be requested without cost, and that is answered with 401 if the key is wrong.
     fn check_path(&self) -> &'static str;
 }

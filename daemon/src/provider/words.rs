@@ -1,9 +1,9 @@
-//! A service's own words about what went wrong, wherever its answer has them. Pure.
+//! Finds the error message in an answer, in whichever field the service puts it. Pure.
 
 use super::http::{Document, Node};
 
-/// Fields that say it, in the order of how much they say. Sources: `OpenAI`, `FastAPI`, Cloudflare, Google, `NestJS`, RFC 9457 and RFC 6749, and
-/// relays as seen.
+/// Names of fields that hold an error message, the most informative first. Sources: `OpenAI`, `FastAPI`, Cloudflare, Google, `NestJS`, RFC 9457 and
+/// RFC 6749, and answers of relays that were observed.
 const NAMES: &[&str] = &[
     "message",
     "msg",
@@ -24,17 +24,17 @@ const NAMES: &[&str] = &[
     "title",
     "description",
 ];
-/// Items of a list that are shown.
+/// Most items of a list that are shown.
 const MAX_ITEMS: usize = 3;
-/// Longest part of a body that is shown where nothing of it is understood, in characters.
+/// Most characters of a body that are shown if no message is found in it.
 const MAX_BEGINNING_CHARS: usize = 300;
 
-/// What the service says, if it says anything: of an answer that is not understood, its beginning.
+/// Returns the message of the service, or the beginning of the body if none is found. None if the body is blank.
 pub fn words(document: &Document) -> Option<String> {
     document.roots.iter().find_map(|root| said(root, false)).or_else(|| beginning(document))
 }
 
-/// What an answer says of itself apart from its pictures, if that is more than that all is well.
+/// Returns the error that an answer reports besides its pictures. None if it reports none, or only a word such as `success`.
 pub fn words_beside_pictures(document: &Document) -> Option<String> {
     let errors =
         ["error", "errors", "detail"].map(|name| document.roots.iter().flat_map(move |root| root.all(name)));
@@ -43,7 +43,7 @@ pub fn words_beside_pictures(document: &Document) -> Option<String> {
     (!is_fine).then_some(words)
 }
 
-/// What a value says; `is_of_error` where it is known to be about what went wrong, so that any text of it counts.
+/// Returns the message in a value. With `is_of_error` the value is known to describe an error, so that any text in it counts.
 fn said(node: &Node, is_of_error: bool) -> Option<String> {
     match node {
         Node::Text(_) if is_of_error => node.text().map(str::to_owned),
@@ -53,7 +53,7 @@ fn said(node: &Node, is_of_error: bool) -> Option<String> {
             (!items.is_empty()).then(|| items.join("; "))
         }
         Node::Map(fields) => {
-            // Each value is looked at once, the one that says most first.
+            // Each value is searched once, the most informative first.
             let mut fields: Vec<_> = fields.iter().map(|(name, value)| (rank(name, value), value)).collect();
             fields.sort_by_key(|(rank, _)| *rank);
             let words =
@@ -67,16 +67,16 @@ fn said(node: &Node, is_of_error: bool) -> Option<String> {
 /// The rank of a field with any other name.
 const UNNAMED: usize = NAMES.len() + 1;
 
-/// How little a field says, from 0.
+/// Returns how informative a field is. The lowest rank, 0, is the best.
 fn rank(name: &str, value: &Node) -> usize {
-    // An object says more than a text beside it, which is a category at some services.
+    // An object is more informative than a text beside it, which is only a category at some services.
     if matches!(name, "error" | "errors") && value.inside().next().is_some() {
         return 0;
     }
     NAMES.iter().position(|named| *named == name).map_or(UNNAMED, |position| position + 1)
 }
 
-/// The field that an error of `FastAPI` is about: `["body", "size"]`.
+/// Returns the field that a `FastAPI` error is about, such as `size` for `["body", "size"]`.
 fn where_it_is(node: &Node) -> Option<String> {
     let Some(Node::List(names)) = node.all("loc").next() else { return None };
     let names: Vec<_> = names.iter().filter_map(Node::text).filter(|name| *name != "body").collect();
@@ -91,7 +91,7 @@ fn beginning(document: &Document) -> Option<String> {
     (!words.is_empty()).then_some(words)
 }
 
-/// The text of a web page, without its scripts and styles.
+/// Returns the text of a web page, without scripts and styles.
 fn without_tags(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;

@@ -1,7 +1,7 @@
-//! Remote jobs: what a kind of service says about work that it accepts, carries out by itself and is polled for. Pure.
+//! Remote jobs: the requests and answers of a kind of service that accepts work, carries it out by itself and is polled for the result. Pure.
 //!
-//! A kind describes its requests and reads its answers. Everything else is the same for all of them and lives in `remote/job`: what is
-//! journaled and when, the pace of the polls, what a failed poll means, cancelling, and the results.
+//! A kind describes its requests and reads its answers. The rest is the same for all kinds and is in `remote/job`: what is journaled and when, the
+//! pace of the polls, what a failed poll means, cancelling, and fetching results.
 
 mod pace;
 
@@ -17,84 +17,84 @@ use super::{
 };
 use crate::domain::{JobFields, VideoRequest};
 
-/// A request at the provider's own address.
+/// A request below the provider's base URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRequest {
-    /// The method of HTTP.
+    /// The HTTP method.
     pub method: Method,
-    /// The segments behind the provider's address, not yet encoded.
+    /// The path segments that are appended to the base URL, not percent-encoded yet.
     pub path: Vec<String>,
-    /// The query, not yet encoded.
+    /// The names and values of the query, not percent-encoded yet.
     pub query: Vec<(&'static str, String)>,
-    /// The content type and the body, where there is one.
+    /// The content type and the bytes of the body; None for a request without one.
     pub body: Option<(String, Vec<u8>)>,
 }
 
 impl JobRequest {
-    /// A request without a body.
+    /// Returns a request without a query and without a body.
     pub fn new(method: Method, path: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self { method, path: path.into_iter().map(Into::into).collect(), query: Vec::new(), body: None }
     }
 }
 
-/// What the service says about a job.
+/// The state of a job, as the service reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobState {
-    /// It waits for its turn, or is being carried out.
+    /// The job is queued or running.
     Running {
-        /// From 0 to 1, where the service says so.
+        /// The progress from 0 to 1; None if the service reports none.
         fraction: Option<f64>,
-        /// What the service does now, such as `queued`.
+        /// What the service does at the moment, such as `queued`.
         doing: String,
     },
     /// The job is done, and its result can be fetched.
     Done {
-        /// Where the file is, where the answer says so; else [`JobWire::result`] is asked for it.
+        /// The URL of the file; None if it is to be fetched with [`JobWire::result`].
         url: Option<String>,
     },
-    /// It is over without results.
+    /// The job ended without a result.
     Failed(Refusal),
-    /// The answer does not say how it stands.
+    /// The answer does not name the state of the job.
     Unreadable,
 }
 
-/// A job that was submitted, and of which nobody knows whether the service has it.
+/// A submission whose answer was lost, so that it is unknown whether the service has the job.
 #[derive(Debug, Clone, Copy)]
 pub struct Sought<'a> {
-    /// The request that the lost submission carried.
+    /// The request of the lost submission.
     pub request: &'a VideoRequest,
-    /// The model that was sent.
+    /// The model that the submission named.
     pub model: Option<&'a str>,
-    /// When the submission began, by our clock.
+    /// When the submission began, by the clock of this machine.
     pub since: Timestamp,
 }
 
-/// How one kind of service takes jobs.
+/// The requests and answers of one kind of service that takes jobs.
 pub trait JobWire: Send + Sync + fmt::Debug {
-    /// The request that submits a job which starts from these pictures.
+    /// Returns the request that submits a job. `inputs` are the pictures that the video starts from.
     fn submit(&self, request: &VideoRequest, model: Option<&str>, inputs: Vec<InputPicture>) -> JobRequest;
 
-    /// What names the job that this answer accepts; None where it accepts none.
+    /// Returns the fields that identify the job, from the answer to the submission. None if the answer accepts no job.
     fn accepted(&self, document: &Document) -> Option<JobFields>;
 
-    /// The request that asks how a job stands.
+    /// Returns the request for the state of a job.
     fn poll(&self, job: &JobFields) -> JobRequest;
 
-    /// How the job stands, as an answer with a status of success says.
+    /// Reads the state of a job from an answer with a status of success.
     fn state(&self, headers: &HeaderMap, document: &Document) -> JobState;
 
-    /// When to ask again, where an answer says so.
+    /// Returns the wait before the next poll, if the headers name one.
     fn poll_hint(&self, headers: &HeaderMap) -> Option<Duration>;
 
-    /// The request that is answered with the result's file.
+    /// Returns the request whose answer is the result file.
     fn result(&self, job: &JobFields) -> JobRequest;
 
-    /// The request that has the service stop a job. None where it stops none.
+    /// Returns the request that cancels a job. None if the service cannot cancel one.
     fn cancel(&self, job: &JobFields) -> Option<JobRequest>;
 
-    /// The request that lists the newest jobs. None where the service lists none.
+    /// Returns the request that lists the newest jobs. None if the service lists none.
     fn search(&self) -> Option<JobRequest>;
 
-    /// Those jobs of a list that can be the sought one.
+    /// Returns the jobs of a list that may be the one whose submission was lost.
     fn found(&self, document: &Document, sought: Sought<'_>) -> Vec<JobFields>;
 }

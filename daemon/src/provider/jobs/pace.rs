@@ -1,27 +1,28 @@
-//! How often a job is polled: quickly at first, more and more rarely for one that takes long, and as the service says where it does. Pure.
+//! The pace at which a job is polled: fast at first and slower the longer the job runs, or as the service asks. Pure.
 
 use std::time::Duration;
 
-/// The time between two polls is never shorter, whatever the service says.
+/// The shortest time between two polls, whatever the service asks for.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// Nor longer, unless the service says so.
+/// The longest time between two polls if the service asks for none.
 const LONGEST: Duration = Duration::from_secs(10);
 /// The longest time between two polls that a service may ask for.
 const LONGEST_HINT: Duration = Duration::from_mins(5);
-/// The longest time between two polls that fail one after the other.
+/// The longest backoff after polls that failed. A service may ask for more.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
-/// A job that was under way for so many times the pause between two polls is polled more rarely.
+/// The time between two polls is this fraction of the job's age: a tenth.
 const SHARE: u32 = 10;
 
 /// The pace of one job's polls.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pace {
-    /// Polls in a row that told nothing.
+    /// Failed polls in a row.
     failures: u32,
 }
 
 impl Pace {
-    /// How long to wait before the next poll, after one that said how the job stands. `age` is the time since it was submitted.
+    /// Returns the wait before the next poll, after one that told the state of the job. `age` is the time since the job was submitted, and `hint` is
+    /// the wait that the service asked for.
     pub fn after_answer(&mut self, age: Duration, hint: Option<Duration>) -> Duration {
         self.failures = 0;
         match hint {
@@ -30,14 +31,14 @@ impl Pace {
         }
     }
 
-    /// How long to wait after a poll that told nothing; `wait` is what the service asks for.
+    /// Returns the wait before the next poll, after one that failed. `wait` is what the service asked for.
     pub fn after_failure(&mut self, wait: Option<Duration>) -> Duration {
         let doubled = SHORTEST * 2_u32.saturating_pow(self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
         doubled.min(LONGEST_BACKOFF).max(wait.unwrap_or_default().min(LONGEST_HINT))
     }
 
-    /// Polls in a row that told nothing.
+    /// Returns the number of failed polls in a row.
     pub const fn failures(self) -> u32 {
         self.failures
     }
