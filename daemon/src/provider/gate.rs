@@ -114,7 +114,7 @@ impl From<Class> for Verdict {
     }
 }
 
-/// An attempt that holds a permit.
+/// An attempt between [`Gate::take`] and [`Gate::give_back`].
 #[derive(Debug)]
 struct Attempt {
     model: Model,

@@ -30,7 +30,7 @@ use crate::{
 /// Largest side, in pixels: twice what any service makes today.
 const MAX_SIDE: u32 = 16_384;
 /// Most bytes that a decoder may use besides the file and the pixels. They hold colour profiles and texts, which may unpack to a thousand times their
-/// size, and the rows in work.
+/// size, and the rows being decoded.
 const SIDE_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes that the PNG decoder uses besides rows: its decompression window, and chunks that hold no pixels.
 const PNG_BYTES: usize = 512 * 1024;

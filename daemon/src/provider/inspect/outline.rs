@@ -10,7 +10,7 @@ const RIFF: &[u8] = b"RIFF";
 const JPEG_END: [u8; 2] = [0xff, 0xd9];
 /// Largest block that a JPEG is coded in, in pixels per side. Its decoder rounds both sides up to a multiple of it.
 const JPEG_BLOCK: u64 = 32;
-/// Bytes that the JPEG decoder holds for the rows in work, for each column and each colour.
+/// Bytes that the JPEG decoder holds for the rows being decoded, for each column and each colour.
 const JPEG_ROWS: u64 = 512;
 /// Bytes that the WebP decoder holds for each pixel: the returned pixels (3 or 4 bytes), a working copy of four bytes for lossless files or one and a
 /// half for lossy ones, and tables.
