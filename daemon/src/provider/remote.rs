@@ -1,6 +1,6 @@
-//! A provider on the network: one attempt from its permit to its pictures, the same for every kind of service.
+//! A provider on the network: one attempt from its permit to its artifacts. The code is the same for every kind of service.
 //!
-//! It owns the instance's key and way to the network. The gateway sends it attempts; it reports to the gate what each says about the service.
+//! It owns the instance's key and HTTP client. The gateway sends it attempts, and it reports to the gate what each attempt tells about the service.
 
 mod chat;
 mod check;
@@ -53,29 +53,29 @@ use crate::{
     secret::Secret,
 };
 
-/// What a call holds in memory while its answer arrives: up to six of hyper's buffers of 400 KiB (one that fills, one that is sent to the
-/// reader, three that wait for the reader, and one that is read), and the decoder's blocks. What spools hold is reserved beside it.
+/// Memory that a call reserves while its response arrives, in bytes: up to six of hyper's buffers of 400 KiB (one is being filled, one is sent to
+/// the reader, three wait for the reader, and one is read), and the decoder's blocks. The memory of spools is reserved in addition.
 const CALL_BYTES: u64 = 3 * 1024 * 1024;
 /// Largest picture, in bytes: ten times what services send.
 const MAX_PICTURE_BYTES: u64 = 256 * 1024 * 1024;
-/// An answer of so many bytes for each picture holds them.
+/// Smallest response that can contain its pictures, in bytes for each picture. A shorter response only names their URLs.
 const PICTURE_ANSWER_BYTES: usize = 16 * 1024;
-/// Room that the disk must have before a picture is asked for: what is paid must not be lost for want of it.
+/// Free disk space that is required before a picture is requested, in bytes: a paid result must not be lost to a full disk.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A configured service on the network.
+/// A configured service that is reached over HTTP.
 #[derive(Debug)]
 pub struct RemoteProvider {
     config: ProviderConfig,
-    /// Where the service is reached, and with which key.
+    /// The base URL of the service, and where its API key comes from.
     remote: RemoteConfig,
-    /// What its kind says on the wire.
+    /// Builds the requests of this kind of service, and reads its responses.
     wire: Arc<dyn Wire>,
     equipment: Equipment,
 }
 
 impl RemoteProvider {
-    /// An instance that has not asked anybody yet; None where its kind has read no address.
+    /// Builds an instance, without any I/O. Returns None if the configuration has no base URL.
     pub fn build(
         config: &ProviderConfig,
         equipment: &Equipment,
@@ -111,17 +111,17 @@ impl Provider for RemoteProvider {
     }
 }
 
-/// What a call has made: pictures, and what was seen of those that were looked at while they came.
+/// The bodies that a call has received. Each comes with the result of its inspection, if the reading thread has inspected it already.
 type Files = Vec<(Spooled, Look)>;
 
-/// What was seen of a picture, if it was looked at.
+/// The result of inspecting a picture; None if the picture has not been inspected yet.
 type Look = Option<Result<Inspected, InspectError>>;
 
-/// What a call came to.
+/// The outcome of a call that succeeded.
 enum Got {
-    /// All that the answer names, and what was seen of each picture.
+    /// Every picture of the response, already inspected and passed to the `Shelver`, and what the inspection found for each.
     Whole(Fresh, Vec<Inspected>),
-    /// Bodies, of which some may be no pictures.
+    /// Bodies that may not all be pictures.
     Files(Files),
 }
 
@@ -148,7 +148,7 @@ impl RemoteProvider {
         let sinks = Sinks { progress: &progress, jobs: &jobs };
         let mut share = Some(self.ready(request.params.n, 0).map_err(GenerateError::Failed)?);
         let earlier = match job {
-            // A paid result is fetched though nobody wants it any more: it is kept for whoever asks next.
+            // A paid result is fetched even after the task was cancelled: it is kept for the next task that asks for the same.
             Some(job) => tokio::select! {
                 biased;
                 () = stopped(cancel.clone(), || self.config.is_paid) => return Err(GenerateError::Stopped),
@@ -166,12 +166,12 @@ impl RemoteProvider {
         let (mut fresh, seen) = match got {
             Got::Whole(fresh, seen) => (fresh, seen),
             Got::Files(files) => {
-                // The rest is given back before they are looked at, which may wait for memory.
+                // Release the rest of the reservation first: the inspection may itself wait for memory.
                 let held_bytes = files.iter().map(|(file, _)| file.memory_bytes()).sum();
                 share = share.map(|mut share| share.split(held_bytes));
                 let inspected = self.inspect(files).await;
                 if inspected.as_ref().is_err_and(|failure| failure.class == Class::Unknown) {
-                    // There is nothing to fetch again.
+                    // The fetched files are no pictures, so a later attempt must not fetch them again.
                     let _ = jobs.remember(None).await;
                 }
                 let (pictures, seen, missing) = inspected.map_err(GenerateError::Failed)?;
@@ -188,7 +188,7 @@ impl RemoteProvider {
         Ok(Generated { pictures: fresh, notes, cost_microusd: beside.cost_microusd })
     }
 
-    /// Asks the provider, until the call is stopped; a call that may be paid goes on though nobody wants it any more.
+    /// Sends the request, and stops waiting if the task is cancelled. A request to a paid provider that has left is always waited for.
     async fn ask_unless_stopped(
         &self,
         request: &ImageRequest,
@@ -212,7 +212,8 @@ impl RemoteProvider {
         self.unless_stopped(permit, cancel, &has_left, asking).await
     }
 
-    /// Waits for an answer, unless the call is stopped before it may be paid, and tells the gate how the provider is.
+    /// Waits for a response, unless the task is cancelled before the request may be charged, and reports the verdict to the gate. `has_left` says
+    /// whether the request has left.
     async fn unless_stopped<T>(
         &self,
         permit: Option<&Permit>,
@@ -226,7 +227,7 @@ impl RemoteProvider {
             asked = asking => asked,
         };
         let verdict = asked.as_ref().map_or_else(|failure| failure.class.into(), |_| Verdict::Answered);
-        // What else failed before the request left says nothing about the provider.
+        // Any other failure before the request left says nothing about the provider.
         if let Some(permit) = permit.filter(|_| has_left.get() || verdict == Verdict::Unreached) {
             permit.judge(verdict);
         }
@@ -245,18 +246,18 @@ impl RemoteProvider {
         let exchange = self.send(submission, key.as_ref(), sinks.progress, leaves).await?;
         let status = exchange.response.status();
         if !status.is_success() && !request.inputs.is_empty() {
-            // A picture in it may be one of those that were sent.
+            // A picture in this response may be an echo of an input picture, so the response counts as a refusal.
             return Err(self.refusal_of(exchange, key.as_ref()).await);
         }
         let received = self.receive(exchange, request.params.n, key.as_ref(), sinks, answered).await;
-        // Where a result could not be fetched, that status says more.
+        // If a result could not be fetched, the failure has the status of that fetch already, which says more.
         received.map_err(|failure| match failure.error.provider_status {
             Some(_) => failure,
             None => failure.status(status.as_u16()),
         })
     }
 
-    /// What is asked for first, while nothing has been paid.
+    /// Checks the free disk space and reserves the memory of a call for `count` results, before anything is paid. `more_bytes` is reserved on top.
     fn ready(&self, count: u32, more_bytes: u64) -> Result<Reservation, Failure> {
         if !self.equipment.spools.has_room(ROOM_BYTES) {
             let message = "the disk has no room for a result, so none was asked for";
@@ -280,9 +281,8 @@ impl RemoteProvider {
     ) -> Result<(Got, Beside), Failure> {
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let count = count as usize;
-        // With what it owns, as what is still to be fetched then may take long.
         let arrived = move |bytes| {
-            // One that names its pictures is short, and they are still to be fetched.
+            // A response that only names its pictures is short. The pictures are still to be fetched, so the permit stays in use.
             if bytes >= PICTURE_ANSWER_BYTES * count {
                 answered();
             }
@@ -298,7 +298,7 @@ impl RemoteProvider {
             name: self.config.name.clone(),
         };
         let read = exchange.read_with(arrived, |chunks| reading.read(chunks)).await;
-        // A picture that came whole was made, and may be paid, whatever the status of the answer is.
+        // A complete picture was made, and may be charged, even if the response has an error status.
         let of_status = || (!status.is_success()).then(|| format!("status {}", status.as_u16()));
         let beside = |document: &Document, passed_over, missing| Beside {
             words: words_beside_pictures(document).map(|words| shown(&words, key)).or_else(of_status),
@@ -314,7 +314,7 @@ impl RemoteProvider {
         };
         let Parts { mut items, pictures, document, cut, passed_over, is_too_large } = parts;
         if !status.is_success() {
-            // Nothing is fetched for a failure, and what it holds counts only where it decodes.
+            // Fetch no URLs that an error response names. A picture inside of it counts only if every pixel was decoded.
             items.retain(|item| is_decoded(item, &pictures));
             if items.is_empty() {
                 let refusal = self.wire.refusal(status, &headers, &document);
@@ -337,7 +337,7 @@ impl RemoteProvider {
         request
             .headers_mut()
             .insert(ACCEPT, HeaderValue::from_static("application/json, image/*, audio/*, video/*"));
-        // A request without it takes any coding, also such as nothing here reads.
+        // A request without this header accepts any coding, including ones that nothing here can decode.
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(key) = key {
             let header = HeaderValue::from_str(&format!("Bearer {}", key.expose()));
@@ -359,7 +359,7 @@ impl RemoteProvider {
     }
 }
 
-/// Whether a picture of an answer is in the answer itself, and every pixel of it was decoded.
+/// Whether a picture is contained in the response itself and every pixel of it was decoded.
 fn is_decoded(item: &Item, pictures: &[Option<Text>]) -> bool {
     let picture = item.number().and_then(|number| pictures.get(number)?.as_ref());
     picture.is_some_and(|(text, look)| {
@@ -367,9 +367,9 @@ fn is_decoded(item: &Item, pictures: &[Option<Text>]) -> bool {
     })
 }
 
-/// Ends when the call is told to stop and nothing of it may be paid.
+/// Completes once the task is cancelled and nothing of the call may be charged; otherwise never.
 async fn stopped(mut cancel: CancelSignal, may_be_paid: impl Fn() -> bool) {
-    // The sender goes away only with the tracker, and then nobody is left to stop it.
+    // The sender is dropped only when the tracker ends. Then nobody can cancel the call any more, so it runs on.
     let is_told = cancel.wait_for(|is_cancelled| *is_cancelled).await.is_ok();
     if !is_told || may_be_paid() {
         std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! Chats: the answer is a text, or calls of tools, that becomes a file; or it says why there is none.
+//! Chats. The model answers with a text or with tool calls, and either becomes an artifact; or the response says why there is no answer.
 
 use std::{
     cell::Cell,
@@ -23,23 +23,23 @@ use crate::{
     secret::Secret,
 };
 
-/// What reading an answer holds: its body, what is understood of it, and the text.
+/// Memory for reading an answer, in bytes: the body, the parsed answer, and the text.
 const READING_BYTES: u64 = 3 * MAX_ANSWER_BYTES as u64;
 
-/// The shortest time between two pieces of a text that are told: as for progress.
+/// Shortest time between two text pieces that are reported. Progress reports have the same limit.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 
-/// A text with what is to be said about it.
+/// The answer of a model, with its metadata and the notes for the task.
 struct Answered {
     text: String,
     facts: Facts,
     notes: Vec<TaskNote>,
     cost_microusd: Option<u64>,
-    /// How the text breaks the schema that was asked for.
+    /// How the text violates the requested schema; None if it fits or no schema was requested.
     violation: Option<String>,
 }
 
-/// The head of an answer.
+/// The head of the response, and the API key to remove from the service's own words.
 struct Head<'a> {
     status: StatusCode,
     headers: HeaderMap,
@@ -47,7 +47,7 @@ struct Head<'a> {
 }
 
 impl RemoteProvider {
-    /// Has a model answer one conversation.
+    /// Asks a model for the next message of one conversation. An answer that violates its schema is returned as [`GenerateError::Flawed`].
     pub(super) async fn chat(
         &self,
         params: &ChatParams,
@@ -76,7 +76,7 @@ impl RemoteProvider {
         }
     }
 
-    /// The error of an answer that was made, and does not fit its schema.
+    /// The task's error when a model answered and the answer violates the schema.
     fn mismatch(&self, violation: &str) -> TaskError {
         let again =
             if self.config.is_paid { "reel retry asks, and pays, again" } else { "reel retry asks again" };
@@ -119,7 +119,7 @@ impl RemoteProvider {
         answered.map_err(|failure| failure.status(status.as_u16()))
     }
 
-    /// What a body that came means.
+    /// Turns a received body into an answer or a failure. `cut` is why the body ended early, if it did.
     fn answered(&self, body: ChatBody, cut: Option<String>, head: &Head<'_>) -> Result<Answered, Failure> {
         let ChatBody { answer, is_whole, is_too_large, beginning } = body;
         if is_too_large {
@@ -127,7 +127,7 @@ impl RemoteProvider {
         }
         if let Some(error) = &answer.error {
             let failure = self.refused_answer(error.to_string().as_bytes(), head);
-            // What a model had begun to write may have been paid.
+            // The model had begun to write, which may be charged. `bad_answer` prevents an automatic retry.
             let is_repeated = matches!(failure.class, Class::Transient(_) | Class::RateLimited(_));
             return Err(if is_repeated && !answer.text.is_empty() {
                 self.bad_answer(&format!("the answer broke off: {}", failure.error.message))
@@ -147,7 +147,7 @@ impl RemoteProvider {
         }
     }
 
-    /// What an answer that came to its end is: a text, calls of tools, or a refusal.
+    /// Turns a complete answer into a text or tool calls. Returns a failure if the model refused, was filtered, or wrote nothing.
     fn text(&self, answer: ChatAnswer, head: &Head<'_>) -> Result<Answered, Failure> {
         let usage = usage_document(&answer);
         let ChatAnswer { text, tool_calls, refusal, finish_reason, .. } = answer;
@@ -188,7 +188,7 @@ impl RemoteProvider {
         Ok(Answered { text, facts, notes, cost_microusd, violation: None })
     }
 
-    /// What a body means that is no answer.
+    /// Turns a body without an answer into a failure: a web page, or a refusal in the service's words.
     fn refused_answer(&self, body: &[u8], head: &Head<'_>) -> Failure {
         let document = Document::of_error(body);
         let refusal = self.wire.refusal(head.status, &head.headers, &document);
@@ -199,14 +199,14 @@ impl RemoteProvider {
     }
 }
 
-/// The tokens that an answer counts, for its cost.
+/// The `usage` object of an answer as a document, from which the cost is computed.
 fn usage_document(answer: &ChatAnswer) -> Document {
     let usage = answer.usage.as_ref().map(|usage| json!({ "usage": usage }).to_string()).unwrap_or_default();
     Document::of_error(usage.as_bytes())
 }
 
 impl Answered {
-    /// Takes the JSON out of a text that is to fit a schema, and holds it against that. Calls of tools stay as they are.
+    /// Extracts the JSON from a text that must fit a schema, and validates it. Tool calls are left unchanged.
     fn against(self, schema: Option<&JsonText>) -> Self {
         let Some(schema) = schema.filter(|_| self.facts.media_type == "text/plain") else { return self };
         let Self { text, facts, notes, cost_microusd, violation } = self;
@@ -215,7 +215,7 @@ impl Answered {
     }
 }
 
-/// Reads a body to its end, and why it was cut if it was. Tells what is written as it comes. Blocks on it.
+/// Reads a body to its end, and reports the text while it arrives. Returns why the body was cut, if it was. Blocks on the body.
 fn read(chunks: Chunks, wire: &dyn Wire, progress: &ProgressSink) -> (ChatBody, Option<String>) {
     let mut reader = ChatReader::new(wire);
     let (mut cut, mut told, mut told_at) = (None, 0, None::<Instant>);

@@ -1,4 +1,4 @@
-//! `provider.check`: what can be told of a provider without paying. It promises nothing that was not tried.
+//! `provider.check`: tests a provider without paying. It only claims what a request has shown.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use crate::{
     secret::Secret,
 };
 
-/// Paths of the API that people copy into `base_url`, and that are added to it for each request.
+/// Paths of the API that people copy into `base_url` by mistake. Each request appends its own path to `base_url`.
 const ENDPOINTS: [&str; 4] = ["/images/generations", "/images/edits", "/chat/completions", "/models"];
 
-/// A key that nobody gave out: who answers it does not look at keys.
+/// A key that no service has issued. A service that accepts it does not check keys.
 const WRONG_KEY: &str = "reel-asks-with-a-wrong-key";
 
-/// How long a check may take in all, with its two requests: a person waits for it.
+/// Longest duration of a check with its two requests. A person waits for it.
 const CHECK: Duration = Duration::from_secs(30);
 
-/// What the service answered to the request that costs nothing.
+/// The response to the free request for the list of models.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     document: Document,
 }
 
-/// What the check says, or that it took too long.
+/// Runs a check within a time limit. Returns a message about the time limit if it runs out.
 async fn within(
     limit: Duration,
     host: &str,
@@ -50,7 +50,7 @@ impl RemoteProvider {
         }
     }
 
-    /// What is known of a provider that may be used, or why it cannot be used and what to do.
+    /// Returns what is known about a usable provider, or why it cannot be used and what to do about it.
     async fn try_check(&self) -> Result<String, String> {
         let said = |failure: Failure| match failure.error.hint {
             Some(hint) => format!("{}; {hint}", failure.error.message),
@@ -62,7 +62,7 @@ impl RemoteProvider {
         let answer = self.ask_for_models(key.as_ref()).await?;
         if !answer.status.is_success() {
             let refusal = self.wire.refusal(answer.status, &answer.headers, &answer.document);
-            // Servers that make pictures and list no models.
+            // Some servers that make pictures have no list of models.
             let is_usable = refusal.class == Class::Invalid;
             let failure = self.refused(refusal, answer.status, key.as_ref());
             if is_usable {
@@ -82,7 +82,7 @@ impl RemoteProvider {
         if key.is_none() {
             return Ok(format!("{host} answers; no key is configured"));
         }
-        // A list that everybody is given says nothing about the key.
+        // A service that serves this list to everybody says nothing about the key, so try a wrong key as well.
         match self.ask_for_models(Secret::new(WRONG_KEY).as_ref()).await {
             Ok(other) if matches!(other.status.as_u16(), 401 | 403) => {
                 Ok(format!("{host} answers, and takes the key"))
@@ -93,7 +93,7 @@ impl RemoteProvider {
         }
     }
 
-    /// An address that holds a part of the API's paths is wrong for every request.
+    /// Returns an error if `base_url` ends in a path of the API: every request would then go to a wrong URL.
     fn check_base_url(&self) -> Result<(), String> {
         let mut url = self.remote.base_url.clone();
         let path = url.path().trim_end_matches('/').to_owned();

@@ -1,4 +1,4 @@
-//! The pictures of an answer, from wherever they are: in the answer itself, or at addresses that it names.
+//! Collects the pictures of a response. They are in the response itself, or at URLs that it names.
 
 use super::{
     Files, RemoteProvider,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl RemoteProvider {
-    /// The files of these pictures, with why one is missing if one is; or why none is there.
+    /// Returns the files of these pictures, and why one is missing if one is. Returns the failure if none could be had.
     pub(super) async fn collect(
         &self,
         items: Vec<Item>,
@@ -41,7 +41,7 @@ impl RemoteProvider {
                 _ => Some(Err(self.bad_answer("the answer names a picture and does not hold it"))),
             });
         }
-        // What nobody names is in nobody's share while the others are fetched.
+        // Unreferenced pictures hold memory of the call's reservation, so drop them before the others are fetched.
         drop(texts);
         let mut fetched = self.fetch_named(&urls, key, sinks).await.into_iter();
         let mut next_fetched = || {
@@ -57,7 +57,7 @@ impl RemoteProvider {
             }
         }
         let count = files.len() + failures.len();
-        // One that can still be fetched decides: the task is held, and not failed.
+        // A failure that leaves the result fetchable takes precedence: the task is then held and does not fail.
         failures.sort_by_key(|failure| failure.class != Class::Ambiguous);
         match failures.into_iter().next() {
             Some(failure) if files.is_empty() => Err(failure),
@@ -69,8 +69,8 @@ impl RemoteProvider {
         }
     }
 
-    /// Inspects the files that are not inspected yet. Returns those that are pictures, with what was seen of each and why one is missing if
-    /// one is; or why none is a picture.
+    /// Inspects the files that are not inspected yet. Returns the pictures, what was found for each, and why one was left out if one was. Returns a
+    /// failure if none is a picture.
     pub(super) async fn inspect(
         &self,
         files: Files,
@@ -92,7 +92,7 @@ impl RemoteProvider {
         }
         match fault {
             None if !pictures.is_empty() => Ok((pictures, seen, None)),
-            // What is good of it was paid with the rest.
+            // The good pictures were paid together with the bad one, so they are kept.
             Some(error) if !pictures.is_empty() => {
                 tracing::warn!(provider = %self.config.name, %error, "one of several pictures was left out");
                 Ok((pictures, seen, Some(error.to_string())))

@@ -1,4 +1,4 @@
-//! Pictures to start from in a form that services do not take: decoded within the memory budget, and written as PNG.
+//! Converts input pictures in formats that services do not accept: decodes them within the memory budget, and encodes them as PNG.
 
 use std::io::Cursor;
 
@@ -9,27 +9,27 @@ use image::{
 
 use crate::memory::{Budget, Holder, OverBudget, Reservation};
 
-/// The forms that are converted, beside those that are sent as they are.
+/// Media types that are converted to PNG.
 pub(super) const CONVERTED: [&str; 2] = ["image/gif", "image/bmp"];
-/// Largest side in pixels of a picture that is converted: no service takes a larger one.
+/// Largest side of a picture that is converted, in pixels: no service accepts a larger one.
 const MAX_SIDE: u32 = 16_384;
-/// Bytes of a pixel in memory at the most: red, green, blue and alpha.
+/// Largest size of a pixel in memory, in bytes: red, green, blue and alpha.
 const PIXEL_BYTES: u64 = 4;
-/// What a decoder holds beside the pixels.
+/// Memory that a decoder uses besides the pixels, in bytes.
 const SIDE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Why a picture was not converted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConvertError {
-    /// It is damaged, or no picture.
+    /// The file is damaged, or is not a picture.
     #[error("it does not decode: {0}")]
     Undecodable(String),
-    /// Its sides are too long.
+    /// A side is longer than the limit.
     #[error("it has {width}×{height} pixels, and {MAX_SIDE} a side are the most")]
     TooLarge {
-        /// The number of pixels in this direction that the file declares.
+        /// The width that the file declares, in pixels.
         width: u32,
-        /// The number of pixels in this direction that the file declares.
+        /// The height that the file declares, in pixels.
         height: u32,
     },
     /// The memory budget has no room for its pixels.
@@ -37,7 +37,8 @@ pub(super) enum ConvertError {
     OverMemory(OverBudget),
 }
 
-/// A picture as PNG, and the share of the memory budget for it: the first one of an animation. It blocks.
+/// Converts a picture to PNG, and returns it with the reservation for its bytes. Of an animation, only the first frame is converted. Blocks on the
+/// CPU.
 pub(super) fn to_png(
     bytes: &[u8],
     media_type: &str,
@@ -57,7 +58,7 @@ fn from(mut decoder: impl ImageDecoder, budget: &Budget) -> Result<(Vec<u8>, Res
         return Err(ConvertError::TooLarge { width, height });
     }
     let pixel_bytes = u64::from(width) * u64::from(height) * PIXEL_BYTES;
-    // The pixels, another copy of them in the decoder or the encoder, and the PNG, which is as large at the worst.
+    // The pixels, a second copy of them in the decoder or the encoder, and the PNG, which may be as large as the pixels.
     let asked_bytes = 3 * pixel_bytes + SIDE_BYTES;
     let mut held = budget.reserve(Holder::Decode, asked_bytes).map_err(ConvertError::OverMemory)?;
     let mut limits = Limits::default();
@@ -68,7 +69,7 @@ fn from(mut decoder: impl ImageDecoder, budget: &Budget) -> Result<(Vec<u8>, Res
     picture.write_to(&mut png, ImageFormat::Png).map_err(undecodable)?;
     drop(picture);
     let png = png.into_inner();
-    // Sent twice over: as a file, and in the body that is built from it.
+    // The PNG is in memory twice: as a file, and in the request body that is built from it.
     let kept = held.split(2 * png.len() as u64);
     Ok((png, kept))
 }
@@ -77,7 +78,7 @@ fn from(mut decoder: impl ImageDecoder, budget: &Budget) -> Result<(Vec<u8>, Res
 mod tests {
     use super::*;
 
-    /// A BMP of this size, with as many pixels as it declares where they are few.
+    /// A BMP that declares this size. It only contains pixels if the width is below 1,000.
     fn bmp(width: i32, height: i32) -> Vec<u8> {
         let pixels = if width < 1_000 { vec![0x40; (width * height * 4) as usize] } else { Vec::new() };
         let mut bytes = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();

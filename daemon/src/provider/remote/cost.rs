@@ -1,4 +1,4 @@
-//! What a call has cost by its answer: the amount that the service names, else the tokens that it counted at the configured price.
+//! Computes the cost of a call from its response: the amount that the service names, else its token counts times the configured price.
 
 use reqwest::header::HeaderMap;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl RemoteProvider {
-    /// In millionths of a US dollar; None where the answer says neither an amount nor, with a price for them, tokens.
+    /// The cost in millionths of a US dollar. None if the response names no amount, and has no token counts or no price is configured for them.
     pub(super) fn cost_microusd(&self, headers: &HeaderMap, document: &Document) -> Option<u64> {
         let named = self.wire.cost_microusd(headers, document);
         named.or_else(|| {
@@ -18,7 +18,7 @@ impl RemoteProvider {
         })
     }
 
-    /// A failure that also says what its answer has cost, where the answer names an amount, or tokens that have a price.
+    /// Adds the cost to a failure, if the response names an amount or counts tokens that have a price.
     pub(super) fn charged(&self, mut failure: Failure, headers: &HeaderMap, document: &Document) -> Failure {
         if let Some(cost) = self.cost_microusd(headers, document).filter(|cost| *cost > 0) {
             let dollars = cost as f64 / 1e6;
@@ -30,13 +30,13 @@ impl RemoteProvider {
     }
 }
 
-/// The tokens that were read and written, as services that speak `OpenAI`'s API count them: `prompt_tokens` and `completion_tokens` for chat,
+/// Returns the input and output tokens, as services that speak `OpenAI`'s API count them: `prompt_tokens` and `completion_tokens` for chat,
 /// `input_tokens` and `output_tokens` for pictures (openai-openapi, `CompletionUsage` and `ImageGenUsage`).
 fn tokens(document: &Document) -> (Option<u64>, Option<u64>) {
     let usages = || document.roots.iter().flat_map(|root| root.all("usage"));
     let count = |names: [&str; 2]| {
         let of = |usage: &Node| names.into_iter().find_map(|name| usage.all(name).find_map(Node::number));
-        // Beyond, it is nonsense.
+        // A negative count, or one of 10^12 or more, is implausible.
         usages().find_map(of).filter(|count| (0.0..1e12).contains(count)).map(|count| count as u64)
     };
     (count(["prompt_tokens", "input_tokens"]), count(["completion_tokens", "output_tokens"]))

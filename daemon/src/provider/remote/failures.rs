@@ -1,4 +1,4 @@
-//! How the failures of an attempt are classed and said: what happened, and what a person does next.
+//! Classifies the failures of an attempt, and words them: what happened, and what a person can do next.
 
 use reel_protocol::{ErrorCode, TaskError, is_unprintable};
 use reqwest::StatusCode;
@@ -17,7 +17,7 @@ use crate::{
 const SHOWN_CHARS: usize = 500;
 
 impl RemoteProvider {
-    /// The key, if one is configured.
+    /// Loads the API key. Returns None if none is configured.
     pub(super) async fn key(&self) -> Result<Option<Secret>, Failure> {
         let Some(source) = &self.remote.api_key else { return Ok(None) };
         source.load().await.map(Some).map_err(|error| {
@@ -83,7 +83,7 @@ impl RemoteProvider {
         self.ambiguous(format!("the request went to {name}, and its answer was lost: {reason}"))
     }
 
-    /// What a gateway says that asked the service behind it, and does not know what came of it.
+    /// A gateway forwarded the request and lost the response of the service behind it, so whether the work was done is unknown.
     fn lost_behind(&self, words: &str) -> Failure {
         let name = &self.config.name;
         self.ambiguous(format!("{name} asked the service behind it, and lost its answer: {words}"))
@@ -106,12 +106,12 @@ impl RemoteProvider {
         Failure::new(Class::Unknown, message, self.retry_hint())
     }
 
-    /// What a person may do about an answer that is of no use.
+    /// The hint for a response that is of no use.
     const fn retry_hint(&self) -> &'static str {
         if self.config.is_paid { "reel retry asks again, and may pay again" } else { "reel retry asks again" }
     }
 
-    /// A refusal as the task shows it: the service's own words, its status, and what to do next.
+    /// Turns a refusal into the failure that the task shows: the service's own words, the status code, and what to do next.
     pub(super) fn refused(&self, refusal: Refusal, status: StatusCode, key: Option<&Secret>) -> Failure {
         let Refusal { class, message } = refusal;
         let name = &self.config.name;
@@ -140,7 +140,7 @@ impl RemoteProvider {
         Failure::new(class, message, hint).status(status.as_u16())
     }
 
-    /// A web page in place of an answer.
+    /// The failure for a web page in place of a JSON response: `base_url` is probably wrong.
     pub(super) fn web_page(&self, refusal: &Refusal, status: StatusCode, key: Option<&Secret>) -> Failure {
         let (name, words) = (&self.config.name, shown(&refusal.message, key));
         let message = format!("{name} answered with a web page instead of JSON: {words}");
@@ -153,16 +153,17 @@ impl RemoteProvider {
     }
 }
 
-/// A service's own words: without the key, which it may have repeated, and only then cut, as half a key would not be found.
+/// A service's own words, cut to [`SHOWN_CHARS`]. The key is removed first, as the service may repeat it: a key that the cut had shortened would
+/// not be recognised.
 pub(super) fn shown(words: &str, key: Option<&Secret>) -> String {
     let words = key.map_or_else(|| words.to_owned(), |key| key.redact(words));
     words.chars().take(SHOWN_CHARS).map(|c| if is_unprintable(c) { ' ' } else { c }).collect()
 }
 
-/// Since when the daemon has its environment, for whoever set a variable later.
+/// When and how the daemon was started, for a person who set the environment variable later than that.
 fn started() -> String {
     let by = if std::env::var_os("INVOCATION_ID").is_some() { "by systemd" } else { "by a command" };
-    // The kernel's own note of it: /proc of this process is made with the process.
+    // The kernel creates /proc/self with the process, so its modification time is the start time.
     let since = std::fs::metadata("/proc/self").and_then(|entry| entry.modified()).ok();
     let since = since.map(|at| format!(" at {}", humantime::format_rfc3339_seconds(at))).unwrap_or_default();
     format!("started{since} {by}")

@@ -1,4 +1,4 @@
-//! Results that an answer only names: fetched with patience, from where they may be. Fetching costs nothing, and asking anew would.
+//! Fetches results that a response only names by URL, with retries. A fetch costs nothing; a new request would be charged again.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,27 +17,27 @@ use crate::{
     secret::Secret,
 };
 
-/// Addresses that a result may be sent on to.
+/// Most redirects that are followed for one result.
 const MAX_REDIRECTS: usize = 4;
-/// The pause before the second try: a new file is often everywhere within a second. Doubled each time until [`LONGEST_PAUSE`].
+/// The pause before the second try; it doubles each time up to [`LONGEST_PAUSE`]. A new file is often available on all servers within a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// How long one try waits for the head of an answer: a file is there and is sent, so that whoever says nothing for so long will not.
+/// How long one try waits for the response headers. The file exists already, so a server that is silent for so long will not answer.
 const LONGEST_SILENCE: Duration = Duration::from_mins(1);
 
-/// How long services sign the addresses of results at least; until then a refusal may pass.
+/// Shortest validity of the signed URLs that services give out. Before that, a 403 may be temporary.
 const SIGNED_FOR: Duration = Duration::from_hours(1);
 
 /// Why a result was not fetched.
 #[derive(Debug)]
 pub(super) struct Unfetched {
-    /// Where it was tried last. The rest of the address may be signed and is shown nowhere.
+    /// The host of the last try. The rest of the URL may be signed and is never shown.
     pub host: String,
-    /// What went wrong there last.
+    /// Why the last try failed.
     pub reason: String,
-    /// The last answer's status, if there was an answer.
+    /// The status code of the last response, if there was a response.
     pub status: Option<StatusCode>,
-    /// When to come back, if the answer said so.
+    /// The `Retry-After` of the last response.
     retry_after: Option<Duration>,
     /// Whether trying again is useless.
     is_final: bool,
@@ -53,11 +53,11 @@ impl Unfetched {
         Self { is_final: true, ..self }
     }
 
-    /// Whether, after all patience, nothing is there any more at an address that was named so long ago.
+    /// Whether the result can be regarded as gone, once the retries are used up. `age` is the time since the URL was named.
     pub fn is_gone(&self, age: Duration) -> bool {
         match self.status {
             Some(StatusCode::NOT_FOUND | StatusCode::GONE) => true,
-            // A signature that has expired is refused like a wrong one.
+            // Servers answer 403 to an expired signature as they do to a wrong one.
             Some(StatusCode::FORBIDDEN) => age >= SIGNED_FOR,
             _ => self.is_final,
         }
@@ -65,8 +65,8 @@ impl Unfetched {
 }
 
 impl RemoteProvider {
-    /// Fetches results, each on its own: one that is late or lost keeps none of the others. They are received one at a time, as the memory of
-    /// a call is reserved for one answer.
+    /// Fetches results independently: one that is late or lost does not affect the others. One result is received at a time, as the reservation of
+    /// a call covers one response. Returns one entry for each URL, in order.
     pub(super) async fn fetch_all(
         &self,
         urls: &[Url],
@@ -74,7 +74,7 @@ impl RemoteProvider {
         progress: &ProgressSink,
     ) -> Vec<Result<Spooled, Unfetched>> {
         let turns = Semaphore::new(1);
-        // Small ones are kept in memory, as many as the memory of a call is reserved for at the least.
+        // The first five results may stay in memory while they are small: the reservation of a call covers at least five spools.
         let fetch =
             |(number, url)| self.fetch(url, usize::from(number <= OTHER_PICTURES), key, &turns, progress);
         join_all(urls.iter().enumerate().map(fetch)).await
@@ -88,12 +88,12 @@ impl RemoteProvider {
         turns: &Semaphore,
         progress: &ProgressSink,
     ) -> Result<Spooled, Unfetched> {
-        // From the end of the first try on, which waits for its turn.
+        // The retry deadline counts from the end of the first try, as that try waits for the semaphore.
         let mut until = None;
         let mut pause = FIRST_PAUSE;
         loop {
             let fetched = {
-                // It is never closed.
+                // The semaphore is never closed.
                 let _turn = turns.acquire().await;
                 self.fetch_once(url.clone(), in_memory, key).await
             };
@@ -113,7 +113,8 @@ impl RemoteProvider {
         }
     }
 
-    /// Sends a request to a server of files, which answers sooner than one that makes pictures. The time counts from when the request leaves.
+    /// Sends a request to a file server, and waits at most [`LONGEST_SILENCE`] for the response headers: a file server answers sooner than a
+    /// service that makes pictures. The time counts from when the request leaves.
     async fn send_to_file_server(&self, request: Request, reach: Reach) -> Result<Exchange, SendError> {
         let (leaves, left) = oneshot::channel::<()>();
         let silence = async {
@@ -135,7 +136,7 @@ impl RemoteProvider {
         let limits = BodyLimits { in_memory, pictures: 1, picture_bytes: MAX_PICTURE_BYTES };
         for _ in 0..=MAX_REDIRECTS {
             let missed = |reason: String| Unfetched::new(&url, reason);
-            // The key goes to the provider's own address and nowhere else, whatever an answer says.
+            // Send the API key only to the provider's own origin, whatever URL a response names.
             let is_own = url.origin() == self.remote.base_url.origin();
             let reach = if is_own || self.remote.is_local() { Reach::Anywhere } else { Reach::Internet };
             let request = self.request(Method::GET, url.clone(), key.filter(|_| is_own));

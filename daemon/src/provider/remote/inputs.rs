@@ -1,4 +1,4 @@
-//! Pictures that a service is sent: read from the store into the request, within the memory budget.
+//! Reads the input pictures of a request from the store, within the memory budget.
 
 use std::{fs, io};
 
@@ -14,13 +14,13 @@ use crate::{
     provider::wire::{InputPicture, Submission},
 };
 
-/// The forms of pictures that services take, whatever else they take. A picture in one of them is sent byte for byte.
+/// Media types that every service accepts. A picture of one of these types is sent byte for byte.
 const FORMS: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
-/// Most bytes of all pictures of one request.
+/// Largest total size of the pictures of one request, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 impl RemoteProvider {
-    /// The request for pictures, and the shares of the memory budget for the files in it.
+    /// Builds the request for pictures, and reserves the memory of the files in it.
     pub(super) async fn picture_submission(
         &self,
         request: &ImageRequest,
@@ -38,7 +38,7 @@ impl RemoteProvider {
         Ok((submission, held))
     }
 
-    /// The files, with the shares of the memory budget that hold them.
+    /// Reads the files, and reserves memory for them. Returns a failure if one has another media type, or if they are too large together.
     pub(super) async fn read_inputs(
         &self,
         files: Vec<InputFile>,
@@ -59,7 +59,7 @@ impl RemoteProvider {
                 format!("the pictures to start from have {bytes} bytes, and {MAX_BYTES} are the most");
             return Err(Failure::new(Class::Invalid, message, "make them smaller"));
         }
-        // The request holds them once, and its body is built from it.
+        // The files are in memory twice: as they were read, and in the request body that is built from them.
         let held = self.equipment.budget.reserve(Holder::Body, bytes * 2).map_err(|over| {
             let hint = "reel memory shows who holds what; the task is tried again";
             Failure::with_code(Class::Transient(None), ErrorCode::OverMemory, over.to_string(), hint)
@@ -77,9 +77,9 @@ impl RemoteProvider {
 /// Why a picture to start from cannot be sent.
 #[derive(Debug)]
 enum Unread {
-    /// Its file could not be read.
+    /// The file could not be read.
     File(io::Error),
-    /// It could not be converted.
+    /// The picture could not be converted to PNG.
     Unconverted(ConvertError),
 }
 
@@ -104,7 +104,7 @@ impl Unread {
     }
 }
 
-/// A picture as it is, or as PNG where services do not take its form; with the share of the memory budget that the PNG has.
+/// Reads a picture. If services do not accept its format, converts it to PNG and also returns the reservation for that PNG.
 fn read(file: InputFile, budget: &Budget) -> Result<(InputPicture, Option<Reservation>), Unread> {
     let InputFile { path, media_type, extension, .. } = file;
     let bytes = fs::read(path).map_err(Unread::File)?;

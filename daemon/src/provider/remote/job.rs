@@ -1,7 +1,7 @@
-//! A remote job from its submission to its files, the same for every kind of service that takes jobs.
+//! Runs a remote job from its submission to its files. The code is the same for every kind of service that takes jobs.
 //!
-//! What names the job at the service is on disk before the first poll. From then on nothing is submitted while the service may still have the
-//! job: a poll that fails is repeated, for as long as the job may take, and a restart goes on polling.
+//! The fields that name the job at the service are on disk before the first poll. From then on no other job is submitted while the service may
+//! still have this one: a failed poll is repeated until the job's timeout, and a restarted daemon continues to poll.
 
 mod ask;
 mod deliver;
@@ -22,19 +22,19 @@ use crate::{
     },
 };
 
-/// How long a service may not know a job that it has just accepted: some answer 404 until all of their servers know it.
+/// How long a 404 or 410 for a job that was just accepted is ignored: at some services it takes a while until all servers know a new job.
 const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(30);
-/// Polls in a row that are refused, such as for a wrong key, before a person is asked.
+/// Failed polls in a row from which on a refused poll, such as one with a wrong key, ends the attempt, so that a person decides.
 const MOST_REFUSED: u32 = 5;
 
-/// What a call works with besides the provider.
+/// The state of one call, besides the provider.
 struct Call<'a> {
     wire: &'a dyn JobWire,
     request: VideoRequest,
     permit: Option<Permit>,
     cancel: CancelSignal,
     progress: ProgressSink,
-    /// How far the service said last that it is.
+    /// The last progress that the service reported, from 0 to 1.
     fraction: Cell<f64>,
     jobs: JobSink,
 }
@@ -44,9 +44,9 @@ struct Call<'a> {
 struct Ticket {
     fields: JobFields,
     submitted_at: Timestamp,
-    /// Whether a person allowed to submit again if it is gone.
+    /// Whether a person has allowed a new submission if the service does not have this job any more.
     ask_if_gone: bool,
-    /// What the answer to the submission said that it costs, in millionths of a US dollar.
+    /// The cost that the response to the submission named, in millionths of a US dollar.
     cost_microusd: Option<u64>,
 }
 
@@ -54,12 +54,12 @@ struct Ticket {
 enum Followed {
     /// The job is done and its file was fetched.
     Delivered(Box<Generated>),
-    /// The service does not have it any more, and it may be submitted again.
+    /// The service does not have the job any more, and a new one may be submitted.
     Gone,
 }
 
 impl RemoteProvider {
-    /// Makes a video: by the job of an earlier attempt, where there is one, else by a new one.
+    /// Makes a video. Continues the job of an earlier attempt if there is one, and submits a new one otherwise.
     pub(super) async fn make_video(
         &self,
         request: VideoRequest,
@@ -89,7 +89,7 @@ impl RemoteProvider {
         }
     }
 
-    /// The job of an earlier attempt, looked for at the service where nobody knows whether that has it.
+    /// Returns the job of an earlier attempt. If it is unknown whether the service received the submission, searches for the job at the service.
     async fn earlier(
         &self,
         call: &Call<'_>,
@@ -110,7 +110,7 @@ impl RemoteProvider {
         }
     }
 
-    /// Submits a job, unless the call is stopped before the request leaves.
+    /// Submits a job, unless the task is cancelled before the request leaves.
     async fn submit(&self, call: &Call<'_>) -> Result<Ticket, GenerateError> {
         let has_left = Cell::new(false);
         let leaves = || {
@@ -141,7 +141,7 @@ impl RemoteProvider {
                 if cancelled == Cancelled::Yes || !self.config.is_paid {
                     return Err(GenerateError::Stopped);
                 }
-                // What is paid is made all the same, and kept for whoever asks next.
+                // The job cannot be stopped and is charged anyway, so continue, and keep the result for the next task that asks for the same.
                 is_cancellable = false;
                 continue;
             };
@@ -170,7 +170,7 @@ impl RemoteProvider {
         self.poll(call.wire, &ticket.fields).await
     }
 
-    /// What follows from a poll.
+    /// Decides what to do after a poll. `age` is the time since the submission.
     async fn take(
         &self,
         call: &Call<'_>,
@@ -203,7 +203,7 @@ impl RemoteProvider {
             }
             JobState::Failed(refusal) => {
                 let failure = self.job_failed(refusal).await;
-                // A restart must not ask for it again. Where that cannot be journaled, the next attempt is told the same.
+                // A restart must not poll this job again. If this write fails, the next attempt gets the same response from the service.
                 let _ = call.jobs.remember(None).await;
                 Err(GenerateError::Failed(failure))
             }
@@ -215,7 +215,7 @@ impl RemoteProvider {
         }
     }
 
-    /// The service does not have a job any more that it had accepted.
+    /// The service no longer has a job that it had accepted. Returns a failure if that job may have been paid and no person has allowed a new one.
     fn gone(&self, ticket: &Ticket, reason: &str) -> Result<Followed, GenerateError> {
         if ticket.ask_if_gone || !self.config.is_paid {
             return Ok(Followed::Gone);
@@ -225,13 +225,13 @@ impl RemoteProvider {
         Err(GenerateError::Failed(Failure::new(Class::Ambiguous, message, "it may have been paid")))
     }
 
-    /// The time is over that a job may take.
+    /// The job did not end within the job timeout. A job of a free provider is cancelled at its service.
     async fn late(&self, call: &Call<'_>, ticket: &Ticket) -> GenerateError {
         let (name, limit) = (&self.config.name, self.remote.job_timeout.as_secs());
         let message =
             format!("{name} has not done the job within {limit} s (providers.{name}.job_timeout_s)");
         if self.config.is_paid {
-            // It may still be done: a person decides whether it is waited for.
+            // The service may still complete the job, so a person decides whether to wait for it.
             return GenerateError::Failed(Failure::new(Class::Ambiguous, message, "it may have been paid"));
         }
         self.cancel_job(call, ticket).await;
@@ -239,7 +239,7 @@ impl RemoteProvider {
         GenerateError::Failed(Failure::new(Class::Transient(None), message, hint))
     }
 
-    /// A service that refuses to say how the job stands, such as for a wrong key.
+    /// The failure when a service refuses to report the state of a job, such as for a wrong key.
     fn not_told(&self, reason: &str) -> Failure {
         let name = &self.config.name;
         let message = format!("{name} has the job and does not say how it stands: {reason}");
@@ -254,7 +254,8 @@ impl RemoteProvider {
         call.progress.report(call.fraction.get(), message);
     }
 
-    /// Journals that the provider holds nothing any more, before it is asked again: a restart must not take the next job for the former one.
+    /// Journals that the provider holds nothing for this task, before a new job is submitted: a restart must not mistake the new job for the former
+    /// one.
     async fn forget(&self, jobs: &JobSink) -> Result<(), Failure> {
         if jobs.remember(None).await {
             return Ok(());
@@ -264,11 +265,11 @@ impl RemoteProvider {
     }
 }
 
-/// What follows from a poll.
+/// The decision after a poll.
 enum Taken {
-    /// The job is over, well or not.
+    /// The job is over: it was delivered, or it is gone.
     Over(Followed),
-    /// It goes on; when to ask again, where the service says so.
+    /// The job is still running. The duration is the delay until the next poll, if the service named one.
     Wait(Option<Duration>),
     /// The poll did not tell how the job stands.
     Untold { reason: String, wait: Option<Duration>, is_refusal: bool },

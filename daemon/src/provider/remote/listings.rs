@@ -1,4 +1,4 @@
-//! What a service on the network can be asked about itself for nothing: its models; and what a request to it looks like.
+//! Free queries about a service: the list of its models, and a preview of the requests that an attempt would send.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,17 +16,17 @@ use crate::{
     },
 };
 
-/// Most bytes of a list of models: routers list hundreds of models with a page about each.
+/// Largest list of models that is read, in bytes: routers list hundreds of models with a long description of each.
 const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
-/// Most models that are shown.
+/// Most models that are returned.
 const MAX_MODELS: usize = 10_000;
 /// Longest name of a model, in bytes.
 const MAX_NAME_BYTES: usize = 1_024;
-/// How long a list may take: a person waits for it.
+/// How long the list is waited for. A person waits for it.
 const LIST: Duration = Duration::from_secs(30);
 
 impl RemoteProvider {
-    /// The models that the service lists. None where it has no list.
+    /// Requests the list of models. Returns None if the service has no such list (404, 405 or 501).
     pub(super) async fn list_models(&self) -> Result<Option<Vec<String>>, Failure> {
         match tokio::time::timeout(LIST, self.ask_for_list()).await {
             Ok(listed) => listed,
@@ -57,7 +57,8 @@ impl RemoteProvider {
         Err(self.refused(self.wire.refusal(status, &headers, &document), status, key.as_ref()))
     }
 
-    /// What would be sent for this request, with the key masked.
+    /// Returns the requests that an attempt would send, with the key masked. Empty for videos and films, and if this kind does not support the
+    /// service.
     pub(super) fn planned_requests(&self, request: &ServiceRequest) -> Vec<PlannedRequest> {
         let model = |own: Option<&str>, service| own.or(self.config.model_for(service)).map(str::to_owned);
         let submission = match request {
@@ -73,7 +74,7 @@ impl RemoteProvider {
                 let model = model(params.model.as_deref(), "text");
                 self.wire.chat(params, model.as_deref(), &self.remote.base_url, &self.config.own.settings)
             }
-            // A submission of a job follows from what the pictures of the request are, which are not read here.
+            // The submission of a video job depends on its input pictures, and they are not read here.
             ServiceRequest::Video(_) | ServiceRequest::Render(_) => None,
         };
         let planned = |Submission { path, body, .. }: Submission| {
@@ -90,7 +91,8 @@ impl RemoteProvider {
     }
 }
 
-/// The names in a list of models: `{"data": [{"id": …}]}`, as `OpenAI` and most others write it, or one of the forms of their kin.
+/// Reads the names in a list of models: `{"data": [{"id": …}]}`, as `OpenAI` and most others write it, `{"models": …}`, or a plain list. Returns
+/// them sorted; None if the body is no such list.
 fn models(body: &[u8]) -> Option<Vec<String>> {
     let document: Value = serde_json::from_slice(body).ok()?;
     let list = document.get("data").or_else(|| document.get("models")).unwrap_or(&document).as_array()?;

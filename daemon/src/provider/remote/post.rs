@@ -1,4 +1,4 @@
-//! A request with a body on its way to a service, and what a refusal of it means.
+//! Sends requests with a body, and turns error responses into failures.
 
 use reqwest::{
     Method, StatusCode,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl RemoteProvider {
-    /// Sends a request. Returns the answer where its status is one of success, and what the refusal means otherwise.
+    /// Sends a request. Returns the response if its status code is a success, and the failure that it means otherwise.
     pub(super) async fn post(
         &self,
         submission: Submission,
@@ -33,7 +33,7 @@ impl RemoteProvider {
         }
     }
 
-    /// What an answer with a status of failure means.
+    /// Turns a response with an error status into a failure.
     pub(super) async fn refusal_of(&self, exchange: Exchange, key: Option<&Secret>) -> Failure {
         let (status, headers) = (exchange.response.status(), exchange.response.headers().clone());
         let document = Document::of_error(&exchange.error_text().await);
@@ -41,7 +41,7 @@ impl RemoteProvider {
         self.charged(refused, &headers, &document)
     }
 
-    /// What an answer means that came whole and holds no picture.
+    /// Turns a complete response without a picture into a failure.
     pub(super) fn no_picture(
         &self,
         status: StatusCode,
@@ -58,7 +58,7 @@ impl RemoteProvider {
         if document.roots.iter().all(|root| self.wire.preview(root).is_none()) {
             return failure;
         }
-        // The service had begun to draw, which it may charge for.
+        // A preview was received, so the service had begun to draw and may charge for it.
         match class {
             Class::Unknown if words_beside_pictures(document).is_none() => {
                 self.lost("the stream ended before the finished picture")
@@ -70,7 +70,7 @@ impl RemoteProvider {
         }
     }
 
-    /// Sends a request. Returns the answer, whatever its status is.
+    /// Sends a request. Returns the response, whatever its status code is.
     pub(super) async fn send(
         &self,
         submission: Submission,

@@ -1,4 +1,5 @@
-//! What is done with an answer on the thread that reads it: all of it, where it goes well, as waking another thread costs as much as the work.
+//! Reads and processes a response on one blocking thread. In the usual case that thread also inspects and writes the pictures, as waking another
+//! thread takes as long as the work itself.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,73 +16,74 @@ use crate::{
     },
 };
 
-/// Pictures of an answer beside those that were asked for, such as a preview, that are in memory while they are small.
+/// Pictures beyond the requested ones, such as previews, that may also stay in memory while they are small.
 pub(super) const OTHER_PICTURES: usize = 4;
-/// Pictures of an answer that are kept, or fetched from where it says that they are: four times what may be asked for, as each has a file open.
+/// Most pictures of a response that are kept or fetched. It is four times the most that a request may ask for; the limit exists because each
+/// picture holds an open file.
 const MAX_PICTURES: usize = 64;
 
-/// Previews of one answer that are shown: services send three at the most.
+/// Most previews of one response that are shown. Services send at most three.
 const MAX_PREVIEWS: usize = 4;
 /// Largest preview that is shown, in bytes.
 const MAX_PREVIEW_BYTES: u64 = 32 * 1024 * 1024;
 
-/// What an answer is read with.
+/// The inputs and tools of the reading thread.
 pub(super) struct Reading {
     pub wire: Arc<dyn Wire>,
-    /// What the URLs in it are relative to.
+    /// The base of relative URLs in the response.
     pub base: Url,
-    /// Pictures that were asked for.
+    /// How many pictures were requested.
     pub count: usize,
     pub spools: Spools,
     pub inspector: Inspector,
     pub shelver: Shelver,
-    /// Where the previews of a picture are told.
+    /// Receives the path of each preview.
     pub progress: ProgressSink,
-    /// The name of the provider, for what is told about a preview.
+    /// The provider's name, for messages about previews.
     pub name: String,
 }
 
-/// A picture of an answer, and what was seen of it if it was looked at.
+/// The file of a picture in a response, and the result of its inspection; None if it has not been inspected.
 pub(super) type Text = (Result<Spooled, BodyFault>, Look);
 
-/// What an answer held once it was read.
+/// The outcome of reading a response.
 pub(super) enum Came {
-    /// All that it names, and that is kept or could not be.
+    /// Every picture of the response was good, and `fresh` says whether they are written.
     Whole {
         fresh: Fresh,
-        /// What was seen of each picture.
+        /// The result of the inspection of each picture.
         seen: Vec<Inspected>,
-        /// What else the answer says.
+        /// Everything in the response besides its pictures.
         document: Document,
-        /// Pictures that were not kept, as there were too many.
+        /// How many pictures were dropped because there were too many.
         passed_over: usize,
     },
-    /// Something is still to be done, or wrong.
+    /// Something remains to be done: pictures are to be fetched or inspected, or a fault is to be reported.
     Parts(Parts),
 }
 
-/// An answer of which something is still to be done, or wrong.
+/// A response whose pictures are still to be fetched or inspected, or that has a fault.
 pub(super) struct Parts {
-    /// The pictures that it holds or names.
+    /// The pictures that the response contains or names by URL.
     pub items: Vec<Item>,
-    /// The pictures that the answer holds, each until it is taken.
+    /// The pictures that the response contains; an entry becomes None once its picture is taken.
     pub pictures: Vec<Option<Text>>,
-    /// What the answer says besides its pictures.
+    /// Everything in the response besides its pictures.
     pub document: Document,
-    /// Why it is not whole, if it is not.
+    /// Why the response was cut, if it was.
     pub cut: Option<String>,
-    /// Pictures that were not kept, as there were too many.
+    /// How many pictures were dropped because there were too many.
     pub passed_over: usize,
-    /// Whether it holds far more than any answer does, and was not read to its end.
+    /// Whether the response is much larger than any valid one, and was not read to its end.
     pub is_too_large: bool,
 }
 
 impl Reading {
-    /// Reads a body. Blocks on it and on the disk.
+    /// Reads the body to its end. Blocks on the body and on the disk.
     pub fn read(self, chunks: Chunks) -> Came {
         let in_memory = self.count + OTHER_PICTURES;
         let limits = BodyLimits { in_memory, pictures: MAX_PICTURES, picture_bytes: MAX_PICTURE_BYTES };
-        // Their files go when the answer is read.
+        // The files of the previews are deleted when this function returns.
         let mut previews = Vec::new();
         let mut watch = |node: &Node, pictures: &[Result<Spooled, BodyFault>]| {
             let number = self.wire.preview(node).filter(|_| previews.len() < MAX_PREVIEWS);
@@ -112,7 +114,7 @@ impl Reading {
         Came::Parts(Parts { items, pictures, document, cut, passed_over, is_too_large })
     }
 
-    /// Shows a picture that is not finished, where it is a picture that decodes. Nothing depends on it.
+    /// Shows a preview to the user, if it decodes. Returns None if not; the result of the call never depends on a preview.
     fn preview(&self, spooled: &Spooled, number: usize) -> Option<Preview> {
         if spooled.size_bytes > MAX_PREVIEW_BYTES {
             return None;
@@ -130,7 +132,7 @@ impl Reading {
     }
 }
 
-/// The numbers of the pictures that the answer holds, if all that it names are among them, came whole, and are named once.
+/// Returns the numbers of the pictures in the response, if all named pictures are in it, passed the inspection, and are named once each.
 fn all_good(items: &[Item], pictures: &[Option<Text>]) -> Option<Vec<usize>> {
     let number = |item: &Item| {
         let number = item.number()?;
@@ -143,7 +145,7 @@ fn all_good(items: &[Item], pictures: &[Option<Text>]) -> Option<Vec<usize>> {
     (is_each_once && !numbers.is_empty()).then_some(numbers)
 }
 
-/// A picture that was looked at.
+/// Turns an inspected picture into a new artifact.
 pub(super) fn picture(spooled: Spooled, inspected: &Inspected) -> NewArtifact {
     let facts = Facts::new(inspected.media_type, inspected.extension);
     let facts = match (inspected.width, inspected.height) {

@@ -1,4 +1,5 @@
-//! What a provider still holds: journaled before the first fetch, and fetched by a later attempt before the provider is asked again.
+//! Results that the provider still has: their URLs are journaled before the first fetch, and a later attempt fetches them before it sends a new
+//! request.
 
 use reel_protocol::Timestamp;
 use reqwest::Url;
@@ -10,17 +11,17 @@ use crate::{
     secret::Secret,
 };
 
-/// What an attempt reports to.
+/// The channels to which an attempt reports.
 #[derive(Clone, Copy)]
 pub(super) struct Sinks<'a> {
-    /// Where the attempt reports how far it is.
+    /// Receives the progress of the attempt.
     pub progress: &'a ProgressSink,
-    /// Where the attempt journals what the provider holds for it.
+    /// Journals what the provider holds for the attempt.
     pub jobs: &'a JobSink,
 }
 
 impl RemoteProvider {
-    /// Fetches results that an answer has just named. Their addresses are on disk before.
+    /// Journals the URLs that a response has just named, then fetches the results. Returns one entry for each URL, in order.
     pub(super) async fn fetch_named(
         &self,
         urls: &[Url],
@@ -30,23 +31,23 @@ impl RemoteProvider {
         if urls.is_empty() {
             return Vec::new();
         }
-        // Where the journal refuses it, as on a full disk, the results are fetched all the same: this attempt still knows them.
+        // If the journal refuses the write, as on a full disk, fetch the results all the same: this attempt still knows the URLs.
         let _ =
             sinks.jobs.remember(Some(RemoteJob::results(&self.config.name, urls, Timestamp::now()))).await;
         self.fetch_all(urls, key, sinks.progress).await
     }
 
-    /// The results of an earlier attempt. None where they cannot be had and the provider may be asked again: from then on the journal knows
-    /// nothing of them.
+    /// Fetches the results of an earlier attempt. Returns None if they cannot be fetched and a new request is allowed; the journal entry is removed
+    /// before.
     pub(super) async fn resume(
         &self,
         job: &RemoteJob,
         sinks: Sinks<'_>,
     ) -> Result<Option<Vec<Spooled>>, Failure> {
-        // Pictures come from no service that is polled.
+        // A picture never has a job that is polled, so only `Results` can occur.
         let RemoteJob::Results { urls, named_at, ask_if_gone, .. } = job else { return Ok(None) };
         let urls: Vec<_> = urls.iter().filter_map(|url| Url::parse(url).ok()).collect();
-        // What lies elsewhere needs no key.
+        // The key may be missing: results on other hosts are fetched without it.
         let key = self.key().await.unwrap_or_default();
         sinks.progress.report(0.5, format!("fetching what {} has made", self.config.name));
         let (mut fetched, mut missed) = (Vec::new(), Vec::new());
@@ -68,7 +69,7 @@ impl RemoteProvider {
             return Err(self.unfetched(last));
         }
         tracing::info!(provider = %self.config.name, host = last.host, reason = last.reason, "the results of an earlier attempt cannot be fetched, so the provider is asked again");
-        // Before the request leaves: a restart must not take what it pays for to be where the former results were.
+        // Remove the entry before the new request leaves: a restart must not fetch the former URLs for a request that was paid later.
         if !sinks.jobs.remember(None).await {
             let message = "that the results are gone could not be journaled, so nothing was asked for";
             return Err(Failure::new(Class::Transient(None), message, "reel daemon logs says more"));
@@ -76,12 +77,12 @@ impl RemoteProvider {
         Ok(None)
     }
 
-    /// Says that some results were left out: what is good was paid with the rest, and is kept.
+    /// Logs that some results are missing. The others were paid too, and are kept.
     pub(super) fn warn_of_missing(&self, kept: usize, count: usize, error: &str) {
         tracing::warn!(provider = %self.config.name, error, "{kept} of {count} results are kept, the others are missing");
     }
 
-    /// Why the results of an attempt are not here, though they were made.
+    /// The failure when results were made and could not be fetched.
     pub(super) fn unfetched(&self, unfetched: Unfetched) -> Failure {
         let Unfetched { host, reason, status, .. } = unfetched;
         let (name, seconds) = (&self.config.name, self.equipment.patience.as_secs());

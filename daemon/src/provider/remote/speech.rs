@@ -1,4 +1,4 @@
-//! Speech: the answer is the sound file itself, whatever the service calls its type, or a text that says why there is none.
+//! Speech. The body of the response is the sound file, whatever its content type says, or a text that says why there is none.
 
 use std::{
     cell::Cell,
@@ -18,22 +18,22 @@ use crate::{
     },
 };
 
-/// Most that is read of an answer that is a text.
+/// Largest part of a text response that is read, in bytes.
 const TEXT_BYTES: u64 = 64 * 1024;
 
-/// What came, and what it is.
+/// The body of a response, classified by its content.
 enum Came {
-    /// The body ended before its end.
+    /// The body was cut, for this reason.
     Cut(String),
-    /// A text, of which this is the beginning.
+    /// The body is a text. These are its first bytes.
     Text(Vec<u8>),
-    /// A file came whole, and was looked at.
+    /// The body is a complete file, and was inspected.
     File(Spooled, Inspection),
-    /// The answer has no body.
+    /// The body is empty.
     Empty,
 }
 
-/// A sound file with what is to be said about it.
+/// A sound file, with its metadata and the notes for the task.
 struct Spoken {
     file: Spooled,
     facts: Facts,
@@ -42,7 +42,7 @@ struct Spoken {
 }
 
 impl RemoteProvider {
-    /// Has the service speak one text.
+    /// Asks the service to speak one text.
     pub(super) async fn speak(
         &self,
         params: &SpeechParams,
@@ -105,7 +105,7 @@ impl RemoteProvider {
         spoken.map_err(|failure| failure.status(status.as_u16()))
     }
 
-    /// What is to be said about a file that came whole; or that it is no sound, or only a part of one.
+    /// Returns the notes about a complete file. Returns a failure if the file is no sound, or is cut.
     fn sound(&self, facts: &Facts, condition: &Condition) -> Result<Vec<TaskNote>, Failure> {
         if !facts.media_type.starts_with("audio/") {
             return Err(self.bad_answer(&format!("what came is no sound: {}", facts.media_type)));
@@ -121,7 +121,7 @@ impl RemoteProvider {
     }
 }
 
-/// Reads a body to its end and looks at it. Blocks on it and on the disk.
+/// Reads a body to its end and inspects it. Blocks on the body and on the disk.
 fn read(chunks: Chunks, spools: &Spools) -> Result<Came, BodyFault> {
     let limits = BodyLimits { in_memory: 1, pictures: 1, picture_bytes: MAX_PICTURE_BYTES };
     let (file, cut) = read_file(chunks, spools, limits)?;

@@ -1,4 +1,4 @@
-//! A call to a server that answers as it is told, within a budget that hardly suffices.
+//! A call to a test server with a fixed response, within a memory budget that is barely large enough.
 
 use std::{
     io::{Cursor, Read as _, Write as _},
@@ -23,7 +23,7 @@ use crate::{
 };
 use actix::Actor as _;
 
-/// Serves one call; answers where.
+/// Serves one request with this body, and returns the base URL.
 fn serve(answer: String) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -95,7 +95,7 @@ async fn a_picture_is_looked_at_with_the_memory_that_its_call_needs_no_more() {
     DynamicImage::new_rgb8(40, 30).write_to(&mut picture, ImageFormat::Png).unwrap();
     let text = STANDARD.encode(picture.get_ref());
     let home = tempfile::tempdir().unwrap();
-    // What the call takes, and less beside it than a look at a picture takes.
+    // The budget covers the call and 1,024 bytes more, which is less than an inspection needs.
     let budget = Budget::new(CALL_BYTES + ((1 + OTHER_PICTURES) * SPOOL_BYTES) as u64 + 1024);
     let studio = studio(&home, budget.clone(), serve(format!("{{\"data\":[{{\"b64_json\":\"{text}\"}}]}}")));
     let (_stop, cancel) = watch::channel(false);

@@ -21,31 +21,31 @@ use crate::{
     secret::Secret,
 };
 
-/// How long a request may take that is answered from what the service knows: a poll, a list, a cancellation.
+/// Longest duration of a request that the service answers from what it knows: a poll, a list, a cancellation.
 const SHORT_REQUEST: Duration = Duration::from_mins(1);
-/// How often a service is asked to stop a job.
+/// How many times a service is asked to stop a job.
 const CANCEL_TRIES: u32 = 4;
-/// The pause before it is asked again.
+/// The pause before the second request to stop a job; each further pause is longer by the same time.
 const CANCEL_PAUSE: Duration = Duration::from_secs(2);
 
-/// What the answer to a poll told.
+/// The outcome of a poll.
 pub(super) enum Poll {
-    /// The answer says how the job stands.
+    /// The response has the state of the job. `hint` is the delay until the next poll, if the service named one.
     Told { state: JobState, hint: Option<Duration>, cost_microusd: Option<u64> },
-    /// Nothing; the next one may. `is_refusal` where the service refuses to say it.
+    /// The poll failed, and the next one may succeed. `is_refusal` is true if the service refuses to answer, such as for a wrong key.
     Untold { reason: String, wait: Option<Duration>, is_refusal: bool },
     /// The service does not know the job.
     Gone(String),
 }
 
-/// Whether a job was cancelled.
+/// Whether the service stopped the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cancelled {
     Yes,
     No,
 }
 
-/// An answer to a short request.
+/// The response to a short request.
 pub(super) struct Short {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -53,10 +53,10 @@ pub(super) struct Short {
 }
 
 impl RemoteProvider {
-    /// Submits a job, and journals what names it before anything else is done with it.
+    /// Submits a job, and journals the fields that name it before the first poll. If the response of a paid service is lost, searches for the job.
     pub(super) async fn submit_job(&self, call: &Call<'_>, leaves: impl FnOnce()) -> Result<Ticket, Failure> {
         let since = Timestamp::now();
-        // What may be paid is on disk before it leaves: a restart looks for it at the service, and submits nothing.
+        // Journal a paid submission before the request leaves. A restarted daemon then searches for the job at the service, and submits nothing.
         if self.config.is_paid {
             let submitting = RemoteJob::submitting(&self.config.name, since);
             if !call.jobs.remember(Some(submitting)).await {
@@ -79,7 +79,7 @@ impl RemoteProvider {
             }
             Err(failure) => {
                 if self.config.is_paid {
-                    // Where this cannot be journaled, a restart looks for the job and a person decides.
+                    // If this write fails, a restarted daemon searches for the job, and a person decides.
                     let _ = call.jobs.remember(None).await;
                 }
                 Err(failure)
@@ -87,7 +87,7 @@ impl RemoteProvider {
         }
     }
 
-    /// Where the journal refuses it, as on a full disk, the job is followed all the same: this attempt still knows it.
+    /// Adds the job to the known jobs and journals it. If the journal refuses the write, as on a full disk, this attempt still polls the job.
     pub(super) async fn remember_submitted(&self, call: &Call<'_>, fields: JobFields, at: Timestamp) {
         self.equipment.known_jobs.add(&self.config.name, &fields);
         let _ = call.jobs.remember(Some(RemoteJob::submitted(&self.config.name, fields, at))).await;
@@ -118,7 +118,7 @@ impl RemoteProvider {
                 return Ok((fields, self.wire.cost_microusd(&headers, &document)));
             }
             if document.roots.is_empty() && !document.is_web_page() {
-                // The answer was cut before the id came, so that the service may have the job.
+                // The response was cut before the id arrived, so the service may have the job.
                 let reason = unreadable.as_deref().unwrap_or("it ended before it named a job");
                 return Err(self.lost(reason).status(status.as_u16()));
             }
@@ -136,7 +136,7 @@ impl RemoteProvider {
         Err(self.refused(refusal, status, key.as_ref()))
     }
 
-    /// Asks how a job stands.
+    /// Asks the service for the state of a job.
     pub(super) async fn poll(&self, wire: &dyn JobWire, fields: &JobFields) -> Poll {
         let untold = |reason: String| Poll::Untold { reason, wait: None, is_refusal: false };
         let key = match self.key().await {
@@ -166,7 +166,7 @@ impl RemoteProvider {
         Poll::Untold { reason, wait, is_refusal: !passes }
     }
 
-    /// Has the service stop a job that nobody wants any more.
+    /// Asks the service to stop a job of a cancelled task. A 404 or 410 counts as stopped.
     pub(super) async fn cancel_job(&self, call: &Call<'_>, ticket: &Ticket) -> Cancelled {
         let name = &self.config.name;
         for attempt in 0..CANCEL_TRIES {
@@ -179,7 +179,7 @@ impl RemoteProvider {
             let status = answer.status;
             if status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
                 tracing::info!(provider = %name, "a job was cancelled at its service");
-                // Whoever asks for the same next must not wait for this one.
+                // The next task that asks for the same must not continue the cancelled job.
                 let _ = call.jobs.remember(None).await;
                 return Cancelled::Yes;
             }
@@ -192,7 +192,7 @@ impl RemoteProvider {
         Cancelled::No
     }
 
-    /// Sends a request that is answered shortly; or why there is no answer.
+    /// Sends a request that is answered within [`SHORT_REQUEST`]. Returns the reason if there is no response.
     pub(super) async fn ask_shortly(
         &self,
         request: JobRequest,
@@ -223,7 +223,7 @@ impl RemoteProvider {
         Ok(sent)
     }
 
-    /// An address behind the provider's own.
+    /// Appends path segments and a query to the provider's `base_url`.
     pub(super) fn job_url(&self, path: &[String], query: &[(&'static str, String)]) -> Url {
         let mut url = self.remote.base_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -235,7 +235,7 @@ impl RemoteProvider {
         url
     }
 
-    /// Why a job made nothing, as the task shows it.
+    /// The failure of a job that ended without a result, as the task shows it.
     pub(super) async fn job_failed(&self, refusal: Refusal) -> Failure {
         let Refusal { class, message } = refusal;
         let (name, key) = (&self.config.name, self.key().await.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! The file of a job that is done: fetched, looked at, and handed on.
+//! Delivers the file of a job that is done: fetches it, inspects it and turns it into an artifact.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl RemoteProvider {
-    /// Fetches the file of a job that is done. One that is not to be had now is asked for again, as long as the job may take.
+    /// Fetches the file of a job that is done. If it cannot be fetched yet, returns [`Taken::Untold`], so that the caller tries again until the
+    /// job's timeout.
     pub(super) async fn deliver(
         &self,
         call: &Call<'_>,
@@ -22,7 +23,7 @@ impl RemoteProvider {
         (age, cost_microusd): (Duration, Option<u64>),
     ) -> Result<Taken, GenerateError> {
         let untold = |reason: String| Taken::Untold { reason, wait: None, is_refusal: false };
-        // Memory or room on the disk comes back; what was made is not given up for want of it.
+        // A lack of memory or disk space is temporary, and must not lose a finished result.
         let mut share = match self.ready(1, MEMORY_BYTES) {
             Ok(share) => share,
             Err(failure) => return Ok(untold(failure.error.message)),
@@ -56,7 +57,7 @@ impl RemoteProvider {
                 Ok(Taken::Over(Followed::Delivered(Box::new(generated))))
             }
             Err(reason) => {
-                // There is nothing else to fetch.
+                // The fetched file is no video, so a later attempt must not fetch it again.
                 let _ = call.jobs.remember(None).await;
                 let message = format!("{}: {reason}", self.config.name);
                 let hint = "reel retry submits it again, and may pay again";
@@ -65,7 +66,7 @@ impl RemoteProvider {
         }
     }
 
-    /// A file that is a video; or why it is none.
+    /// Turns a file into an artifact with its notes. Returns the reason if the file is not a complete video.
     fn video(&self, file: Spooled, inspection: Inspection) -> Result<(NewArtifact, Vec<TaskNote>), String> {
         let Inspection { facts, condition } = inspection;
         if !facts.media_type.starts_with("video/") {
@@ -84,7 +85,7 @@ impl RemoteProvider {
     }
 }
 
-/// Looks at a file on a thread that may block.
+/// Inspects a file on a thread that may block.
 async fn look(file: Spooled) -> Result<(Spooled, Inspection), String> {
     let looking = tokio::task::spawn_blocking(move || {
         let mut source = file.open().map_err(InspectError::Read)?;

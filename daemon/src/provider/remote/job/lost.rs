@@ -1,4 +1,4 @@
-//! A job whose submission was not answered: it is looked for at the service before a person is asked.
+//! Searches at the service for a job whose submission got no response, before a person is asked.
 
 use reel_protocol::Timestamp;
 
@@ -9,10 +9,10 @@ use crate::{
 };
 
 impl RemoteProvider {
-    /// Looks for the job of a submission that began then. None where it is not there and may be submitted again.
+    /// Searches for the job of a submission that began at `since`. Returns None if there is no such job and a new one may be submitted.
     ///
-    /// Only a job is taken that asks for the same, is no older, is known to no other task, and is the only one of that sort: any other may belong
-    /// to somebody else.
+    /// A found job is taken only if it asks for the same, is not older, is known to no other task, and is the only such job. Any other job may
+    /// belong to somebody else.
     pub(super) async fn look_for_lost(
         &self,
         call: &Call<'_>,
