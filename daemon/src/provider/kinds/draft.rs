@@ -1,5 +1,5 @@
-//! The provider `draft`: embedded, offline, free. Draws, writes silence in place of speech, and films stills where `ffmpeg` is installed, on
-//! blocking threads, where a panic fails one task and no actor.
+//! The provider `draft`: embedded, offline and free. It draws pictures, writes silence in place of speech, and makes videos from stills if `ffmpeg`
+//! is installed. It works on blocking threads, so that a panic fails one task and stops no actor.
 
 mod film;
 
@@ -25,17 +25,17 @@ use crate::{
     },
 };
 
-/// The instance's name, and its kind.
+/// The name of the instance and of its kind.
 pub const NAME: &str = "draft";
 
-/// Samples a second of silence: what most services speak in.
+/// Sample rate of the silence in samples per second. Most services deliver speech at this rate.
 const SAMPLE_RATE: u32 = 24_000;
-/// Bytes of a second of silence.
+/// Size of a second of silence, in bytes.
 const SECOND_BYTES: u64 = SAMPLE_RATE as u64 * 2;
-/// The longest silence: an hour has 173 MB.
+/// The longest silence. An hour is 173 MB.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// The provider, which holds its drawings within the memory budget.
+/// The provider. Its drawings are covered by reservations of the memory budget.
 #[derive(Debug)]
 pub struct Draft {
     budget: Budget,
@@ -45,7 +45,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The one instance, which no configuration names. One drawing keeps one core busy, so there are as many at once as there are cores.
+    /// Builds the only instance; no configuration names it. A drawing keeps one core busy, so as many run at once as there are cores.
     pub fn instance(budget: Budget, spools: Spools, shelver: Shelver, commands: CommandRunner) -> Instance {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Instance {
@@ -114,7 +114,7 @@ impl Provider for Draft {
 }
 
 impl Draft {
-    /// Makes something on a thread that may block, and has it kept.
+    /// Makes artifacts on a blocking thread, and writes them.
     async fn make(
         self: Arc<Self>,
         permit: Option<Permit>,
@@ -123,7 +123,7 @@ impl Draft {
     ) -> Result<Generated, GenerateError> {
         let making = tokio::task::spawn_blocking(move || {
             let made = make(&self)?;
-            // The next one draws while this one waits for the disk.
+            // Release the permit first: the next task draws while this one waits for the disk.
             drop(permit);
             let pictures = self.shelver.shelve_now(made);
             Ok(Generated { pictures, notes, cost_microusd: None })
@@ -134,7 +134,7 @@ impl Draft {
         })
     }
 
-    /// Silence that lasts about as long as the text takes to be spoken.
+    /// Writes a WAV file of silence, about as long as it takes to speak the text. Refuses texts that take more than an hour.
     fn silence(&self, params: &SpeechParams) -> Result<NewArtifact, GenerateError> {
         let length = speaking_time(&params.text, params.language.as_deref()).div_f64(params.speed);
         if length > LONGEST {
@@ -166,7 +166,7 @@ impl Draft {
     }
 }
 
-/// Whoever gets silence is told so, also where it comes from the cache.
+/// The note that the sound is silence. It is also shown for a cache hit.
 fn silence_note() -> TaskNote {
     let message = "draft has no voice: this is silence, about as long as the text takes to be spoken";
     TaskNote::new(TaskNote::DRAFT, message)
@@ -189,7 +189,7 @@ fn draw_all(
             width: params.width,
             height: params.height,
             seed: request.seed,
-            // The pictures of one request differ as samples do; the high bits keep them apart from the samples that were asked for.
+            // The pictures of one request differ as samples do. The index is in the high bits, so that it does not collide with a requested sample.
             sample: params.sample ^ (index << 28),
             has_caption: has_caption(params),
         };
@@ -205,7 +205,7 @@ fn draw_all(
     Ok(pictures)
 }
 
-/// Whether the prompt shall stand below the picture: unless `extra` says `{"caption": false}`.
+/// Whether to print the prompt below the picture. True unless `extra` contains `{"caption": false}`.
 fn has_caption(params: &ImageParams) -> bool {
     #[derive(serde::Deserialize)]
     struct Extra {

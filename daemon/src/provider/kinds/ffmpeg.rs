@@ -1,5 +1,5 @@
-//! The provider `ffmpeg`: embedded and free, where the program is installed. It assembles films: clips of pictures, dissolves, sound, and all of these
-//! joined.
+//! The provider `ffmpeg`: embedded and free, and present if the program is installed. It makes the parts of films (clips of pictures, dissolves,
+//! sound) and joins them.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The instance's name, and its kind.
+/// The name of the instance and of its kind.
 pub const NAME: &str = "ffmpeg";
 
 /// The embedded provider that renders shots and joins them to films.
@@ -25,7 +25,8 @@ pub struct Ffmpeg {
 }
 
 impl Ffmpeg {
-    /// The one instance, which no configuration names; none where the program is not installed. One run keeps the cores of a desktop busy.
+    /// Builds the only instance; no configuration names it. Returns None if the program is not installed. One run keeps the cores of a desktop
+    /// busy, so only one runs at once.
     pub(in crate::provider) fn instance(tools: FilmTools) -> Option<Instance> {
         find_program(FFMPEG, Some(INSTALL)).ok()?;
         Some(Instance {

@@ -1,4 +1,4 @@
-//! The kinds of providers: one file and one row each.
+//! The kinds of providers. Each has its own file, and each kind that a configuration may name has a row in [`KINDS`].
 
 mod command;
 pub(super) mod draft;

@@ -1,7 +1,7 @@
-//! The images API, the speech API and the chat API of `OpenAI`, and of the servers that speak them. Pure.
+//! The images, speech, chat and videos APIs of `OpenAI`, and of servers that speak them. Pure.
 //!
-//! Sources: openai-openapi `openapi.yaml` (`CreateImageRequest`, `ImagesResponse`, `CreateSpeechRequest`, `Error`), openai-python `_base_client.py` for what its SDK
-//! retries, and `LiteLLM`'s and stable-diffusion.cpp's answers as seen.
+//! Sources: openai-openapi `openapi.yaml` (`CreateImageRequest`, `ImagesResponse`, `CreateSpeechRequest`, `Error`), openai-python `_base_client.py`
+//! for the statuses that its SDK retries, and observed responses of `LiteLLM` and stable-diffusion.cpp.
 
 mod chat;
 mod items;
@@ -29,10 +29,10 @@ use crate::{
     },
 };
 
-/// The address of the service that gave the kind its name.
+/// The default `base_url`: the service that gave the kind its name.
 const ADDRESS: &str = "https://api.openai.com/v1";
 
-/// The voice where neither a request nor the configuration names one: the API asks for one, and every model of it has this one.
+/// The default voice, if neither the request nor the configuration names one. The API requires a voice, and all of its models have this one.
 const VOICE: &str = "alloy";
 
 /// The voices of the speech API (openai-openapi, `VoiceIdsShared`); not every model has all of them.
@@ -41,9 +41,9 @@ const VOICES: [&str; 13] = [
     "verse",
 ];
 
-/// What the pictures cost in US dollars, as `LiteLLM` says it for models of its price list.
+/// Header with the cost of the pictures in US dollars. `LiteLLM` sends it for models of its price list.
 const COST_HEADER: &str = "x-litellm-response-cost";
-/// Most that one call is believed to cost.
+/// Largest cost of one call that is believed, in US dollars.
 const MOST_DOLLARS: f64 = 10_000.0;
 /// Most previews of one picture (openai-openapi, `PartialImages`).
 const MAX_PARTIAL_IMAGES: u32 = 3;
@@ -52,13 +52,13 @@ const MAX_PARTIAL_IMAGES: u32 = 3;
 #[derive(Debug)]
 pub struct Openai;
 
-/// What only this kind reads of its section.
+/// The settings of a `[providers.NAME]` section that only this kind has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OpenaiSettings {
-    /// The voice where a request names none.
+    /// The voice if a request names none.
     voice: String,
     chat: ChatSettings,
-    /// How many previews of a picture are asked for; 0 asks for an answer that is no stream.
+    /// How many previews of a picture are requested, 0 to 3; 0 requests a response that is not a stream.
     partial_images: u32,
 }
 
@@ -96,7 +96,7 @@ impl Kind for Openai {
         "1"
     }
 
-    /// Which sizes the API takes depends on the model, and the service says so.
+    /// The accepted sizes depend on the model, so the service checks them.
     fn image(&self, _: &ProviderConfig) -> ImageCapabilities {
         ImageCapabilities {
             ignored: vec!["seed", "steps", "guidance", "strength"],
@@ -131,7 +131,7 @@ impl Kind for Openai {
         }
     }
 
-    /// Which sizes and lengths the API takes depends on the model, and the service says so.
+    /// The accepted sizes and lengths depend on the model, so the service checks them.
     fn video(&self, _: &ProviderConfig) -> VideoCapabilities {
         VideoCapabilities {
             ignored: vec!["last_image", "fps", "seed"],
@@ -183,7 +183,7 @@ impl Wire for Openai {
         if let Some(format) = params.format.map(SpeechFormat::name) {
             body.insert("response_format".to_owned(), json!(format));
         }
-        // Some models know no speed, and refuse the field.
+        // Some models have no speed, and refuse the field.
         if params.speed.to_bits() != 1.0_f64.to_bits() {
             body.insert("speed".to_owned(), json!(params.speed));
         }
@@ -231,7 +231,7 @@ impl Wire for Openai {
         let of = |node: &Node| node.all("cost").find_map(Node::number);
         let of_root = |root: &Node| of(root).or_else(|| root.all("usage").find_map(of));
         let dollars: f64 = header.or_else(|| document.roots.iter().find_map(of_root))?;
-        // Beyond, it is another unit or nonsense.
+        // A number outside this range is in another unit, or implausible.
         (0.0..=MOST_DOLLARS).contains(&dollars).then(|| (dollars * 1e6).round() as u64)
     }
 

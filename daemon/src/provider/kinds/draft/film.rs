@@ -1,4 +1,4 @@
-//! Videos by `draft`: a slow move of a camera over a still, which `ffmpeg` films where it is installed.
+//! Videos by `draft`: `ffmpeg`, if it is installed, moves a camera slowly over a still.
 
 use std::{
     collections::BTreeMap,
@@ -27,28 +27,29 @@ use crate::{
     },
 };
 
-/// The program that makes films from stills.
+/// The program that makes videos from stills.
 const FFMPEG: &str = "ffmpeg";
-/// How a person installs that program.
+/// The commands with which a person installs the program.
 const INSTALL: &str = "apt install ffmpeg, or brew install ffmpeg";
-/// The size where a request names none.
+/// The size if a request names none, in pixels.
 const SIZE: (u32, u32) = (1_280, 720);
-/// The forms of pictures that it films, each with the part of the program that reads it and nothing else.
+/// Media types of stills, each with the only demuxer that `ffmpeg` may use for it.
 const FORMS: [(&str, &str); 3] =
     [("image/png", "png_pipe"), ("image/jpeg", "jpeg_pipe"), ("image/webp", "webp_pipe")];
-/// Largest picture that is filmed, in bytes.
+/// Largest still, in bytes.
 const MAX_STILL_BYTES: u64 = 64 * 1024 * 1024;
-/// The length where a request names none, in seconds.
+/// The length if a request names none, in seconds.
 const LENGTH_S: f64 = 4.0;
-/// The longest video, in seconds: a draft is a look at a shot.
+/// The longest video, in seconds: a draft only gives an impression of a shot.
 const LONGEST_S: f64 = 60.0;
-/// Pictures a second where a request names no other rate.
+/// Frames per second if a request names no rate.
 const FPS: u32 = 24;
-/// How much of the still's sides the camera travels at the most: the move is slow.
+/// Largest camera travel as a fraction of the still's sides. The move is slow.
 const TRAVEL: f64 = 0.12;
-/// The still is enlarged so many times before the camera moves over it, as it would tremble on whole pixels otherwise.
+/// The factor by which the still is enlarged before the camera moves over it. Without it the picture would tremble, as `zoompan` moves by whole
+/// pixels.
 const ENLARGED: u32 = 2;
-/// What the program may use. A film of 2048 x 2048 pixels needs 700 MB.
+/// Limits of the child process. A film of 2048 x 2048 pixels needs 700 MB.
 const LIMITS: Limits = Limits {
     timeout: Duration::from_mins(10),
     memory_bytes: 1024 * 1024 * 1024,
@@ -56,29 +57,29 @@ const LIMITS: Limits = Limits {
     grace: Duration::from_secs(3),
 };
 
-/// The size and the length of a film, and the move of its camera.
+/// The size and the length of a film, and its camera move.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Shot {
     width: u32,
     height: u32,
     frames: u32,
     fps: u32,
-    /// Which of the moves it is.
+    /// The camera move, 0 to 3: in, out, to the right, to the left.
     camera: u64,
 }
 
-/// A still picture as the program reads it.
+/// A still picture that `ffmpeg` reads from its standard input.
 struct Still {
     bytes: Vec<u8>,
-    /// The part of the program that reads it.
+    /// The demuxer that `ffmpeg` uses for it.
     demuxer: &'static str,
-    /// The share of the memory budget that holds it.
+    /// The reservation that covers `bytes`.
     _held: Option<Reservation>,
 }
 
 impl Shot {
-    /// The shot of a request, whose picture has this size, if there is one. H.264 with the colours that every player knows has an even number of
-    /// rows and columns.
+    /// Returns the shot of a request. `picture` is the size of its input picture, if there is one. Both sides are made even, as H.264 with the
+    /// pixel format that every player supports (yuv420p) needs that.
     fn of(request: &VideoRequest, picture: Option<(u32, u32)>) -> Self {
         let (width, height) =
             request.params.size().unwrap_or_else(|| picture.map_or(SIZE, |picture| fitted(picture, SIZE.0)));
@@ -88,7 +89,7 @@ impl Shot {
         Self { width: width & !1, height: height & !1, frames, fps, camera: request.seed % 4 }
     }
 
-    /// The arguments of the program, which reads the still from its standard input and nothing from anywhere else.
+    /// The arguments of `ffmpeg`, with which it reads the still from its standard input and nothing from anywhere else.
     fn arguments(self, demuxer: &str, output: &Path) -> Vec<String> {
         let Self { width, height, fps, .. } = self;
         let (wide, high) = (width * ENLARGED, height * ENLARGED);
@@ -106,7 +107,7 @@ impl Shot {
         arguments
     }
 
-    /// The move of the camera: in, out, to the right or to the left. It is slower at its beginning and its end.
+    /// The `zoompan` filter of the camera move: in, out, to the right or to the left. The move is slower at its beginning and its end.
     fn zoom(self) -> String {
         let Self { width, height, frames, fps, camera } = self;
         let last = frames.saturating_sub(1).max(1);
@@ -123,14 +124,14 @@ impl Shot {
     }
 }
 
-/// The size of a picture within this length of its longer side, with even sides.
+/// Scales a size down until its longer side is at most `longest`, and makes both sides even. A smaller size is not enlarged.
 fn fitted((width, height): (u32, u32), longest: u32) -> (u32, u32) {
     let scale = f64::from(longest.min(width.max(height))) / f64::from(width.max(height).max(1));
     let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(2) & !1;
     (side(width), side(height))
 }
 
-/// What `draft` makes of the params of videos.
+/// The params of videos that `draft` supports.
 pub(super) fn capabilities() -> VideoCapabilities {
     VideoCapabilities {
         ignored: vec!["last_image", "extra"],
@@ -141,14 +142,14 @@ pub(super) fn capabilities() -> VideoCapabilities {
 }
 
 impl Draft {
-    /// Films the picture of a request, or else a panel that it draws of the prompt.
+    /// Makes a video of the input picture of a request, or of a panel that is drawn from its prompt.
     pub(super) async fn film(
         self: Arc<Self>,
         request: VideoRequest,
         cancel: CancelSignal,
         progress: ProgressSink,
     ) -> Result<Generated, GenerateError> {
-        // Before anything is drawn.
+        // Check for the program before anything is drawn.
         find_program(FFMPEG, Some(INSTALL)).map_err(|error| {
             let message = format!("draft makes videos by ffmpeg: {error}");
             let hint = format!("{INSTALL}; or reel providers add, for a service that makes videos");
@@ -180,7 +181,7 @@ impl Draft {
         Ok(Generated { notes: vec![note()], ..pictures })
     }
 
-    /// The picture that a request names.
+    /// Reads the input picture of a request. Refuses other media types than PNG, JPEG and WebP, and files of more than 64 MiB.
     fn picture(&self, request: &VideoRequest, picture: &InputFile) -> Result<(Still, Shot), GenerateError> {
         let media_type = picture.media_type.as_str();
         let Some((_, demuxer)) = FORMS.iter().find(|(form, _)| *form == media_type) else {
@@ -201,7 +202,7 @@ impl Draft {
         Ok((Still { bytes, demuxer, _held: Some(held) }, Shot::of(request, size)))
     }
 
-    /// A panel that is drawn of the prompt.
+    /// Draws a panel from the prompt.
     fn panel(
         &self,
         request: &VideoRequest,
@@ -231,7 +232,7 @@ impl Draft {
         Ok(Still { bytes, demuxer: "png_pipe", _held: drawn.reservation })
     }
 
-    /// Looks at the program's file, and has it kept.
+    /// Inspects the file that `ffmpeg` wrote, and writes it as an artifact. Blocks on the disk.
     fn keep(&self, made: &Made) -> Result<Generated, GenerateError> {
         let reserve =
             |holder, bytes| self.budget.reserve(holder, bytes).map_err(|over| over_memory(&over.to_string()));
@@ -260,7 +261,7 @@ impl Draft {
     }
 }
 
-/// The program as the runner knows it.
+/// The definition of `ffmpeg` for the command runner. The arguments are not in it: each run has its own.
 fn definition() -> CommandDefinition {
     CommandDefinition {
         about: None,
@@ -285,7 +286,7 @@ fn definition() -> CommandDefinition {
     }
 }
 
-/// Whoever gets a draft is told so, also where it comes from the cache.
+/// The note that the video is a draft. It is also shown for a cache hit.
 fn note() -> TaskNote {
     TaskNote::new(TaskNote::DRAFT, "this is a draft: a camera moves over a still, and nothing in it moves")
 }

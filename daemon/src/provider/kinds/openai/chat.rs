@@ -1,7 +1,6 @@
-//! The chat API: a request, and what its answer says, whole or in pieces. Pure.
+//! The chat API: builds requests, and reads responses, complete or as events of a stream. Pure.
 //!
-//! Source: openai-openapi `openapi.yaml` (`CreateChatCompletionRequest`, `CreateChatCompletionResponse`,
-//! `CreateChatCompletionStreamResponse`).
+//! Source: openai-openapi `openapi.yaml` (`CreateChatCompletionRequest`, `CreateChatCompletionResponse`, `CreateChatCompletionStreamResponse`).
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -15,7 +14,7 @@ use crate::{
     provider::{chat::ChatAnswer, wire::Submission},
 };
 
-/// Fields that are made of the params.
+/// Fields of the request that this module sets, so that `extra` may not contain them.
 pub(super) const OWN_FIELDS: &[&str] = &[
     "model",
     "messages",
@@ -30,17 +29,18 @@ pub(super) const OWN_FIELDS: &[&str] = &[
     "n",
 ];
 
-/// The service whose JSON takes no schema.
+/// Host of a service that has a JSON mode, and accepts no JSON schema.
 const DEEPSEEK_HOST: &str = "api.deepseek.com";
 
-/// The service that took another name for `max_tokens`: its newer models refuse the old one, which all other servers know.
+/// Host of the service that renamed `max_tokens` to `max_completion_tokens`. Its newer models refuse the old name, and all other servers know only
+/// that.
 const OPENAI_HOST: &str = "api.openai.com";
 
-/// How the chats of a provider are asked for.
+/// Settings of a provider for its chats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ChatSettings {
     pub structured: StructuredOutput,
-    /// Whether the answer is asked for as a stream.
+    /// Whether the response is requested as a stream.
     pub is_streamed: bool,
 }
 
@@ -51,28 +51,28 @@ impl Default for ChatSettings {
 }
 
 impl ChatSettings {
-    /// What the section of a provider says; else what the service at this address takes.
+    /// Reads the settings from the provider's section. The default of `structured_output` depends on the host of the base URL.
     pub(super) fn read(section: &mut Section<'_>, base: Option<&Url>) -> Self {
         let structured = StructuredOutput::read(section, base);
         Self { structured, is_streamed: section.shaped("stream", "true or false").unwrap_or(true) }
     }
 }
 
-/// How services are made to answer with JSON that fits a schema.
+/// How a service is asked for JSON that fits a schema.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum StructuredOutput {
     /// The field `response_format` carries the schema.
     #[default]
     JsonSchema,
-    /// `response_format` asks for some JSON, and the first message for what it shall fit.
+    /// `response_format` asks for any JSON, and the system message has the schema.
     JsonObject,
-    /// Only the first message asks for it.
+    /// Only the system message asks for JSON, and has the schema.
     Prompt,
 }
 
 impl StructuredOutput {
-    /// What the section of a provider says; else what the service at this address takes.
+    /// Reads the setting from the provider's section. The default is `json_object` for api.deepseek.com, and `json_schema` for all others.
     fn read(section: &mut Section<'_>, base: Option<&Url>) -> Self {
         let given = section.shaped("structured_output", "json_schema, json_object or prompt");
         let is_deepseek = base.and_then(Url::host_str) == Some(DEEPSEEK_HOST);
@@ -89,7 +89,7 @@ impl StructuredOutput {
     }
 }
 
-/// The body of a request. What was given as JSON is sent to the letter: models write the fields of an answer in the order of their schema.
+/// The body of a request. JSON that the user gave is sent unchanged: models write the fields of an answer in the order of their schema.
 #[derive(Debug, Serialize)]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,7 +141,7 @@ struct NamedSchema<'a> {
     strict: bool,
 }
 
-/// The request for an answer.
+/// Builds the request for an answer.
 pub(super) fn request(
     params: &ChatParams,
     model: Option<&str>,
@@ -149,7 +149,7 @@ pub(super) fn request(
     settings: ChatSettings,
 ) -> Submission {
     let ChatSettings { structured, is_streamed } = settings;
-    // The pieces of calls would have to be put together again, and nobody reads them as they come.
+    // Streamed tool calls would have to be reassembled, and nobody reads them while they arrive.
     let stream = (is_streamed && params.tools.is_none()).then_some(true);
     let is_openai = base.host_str() == Some(OPENAI_HOST);
     let response_format = params.schema.as_ref().filter(|_| structured != StructuredOutput::Prompt);
@@ -171,11 +171,11 @@ pub(super) fn request(
         stream_options: stream.map(|_| StreamOptions { include_usage: true }),
         extra: params.extra.as_ref().and_then(|extra| extra.decode().ok()).unwrap_or_default(),
     };
-    // Texts and JSON that was read before can always be written.
+    // Serializing strings and JSON that was parsed before cannot fail.
     Submission::json("chat/completions", serde_json::to_vec(&body).unwrap_or_default())
 }
 
-/// The conversation: what was given, behind the system's message.
+/// Builds the conversation: the system message, the given messages, then the prompt.
 fn messages(params: &ChatParams, structured: StructuredOutput) -> Vec<Message<'_>> {
     let said = |role, content| Message::Said { role, content };
     let schema = params.schema.as_ref().filter(|_| structured != StructuredOutput::JsonSchema);
@@ -194,7 +194,7 @@ fn messages(params: &ChatParams, structured: StructuredOutput) -> Vec<Message<'_
     system.chain(given.into_iter().map(Message::Given)).chain(prompt).collect()
 }
 
-/// Adds to an answer what a value says: the whole answer, or one piece of it.
+/// Adds a JSON value to an answer: the whole response, or one event of a stream.
 pub(super) fn read(value: &Value, answer: &mut ChatAnswer) {
     if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
         answer.error = Some(error.clone());
@@ -219,7 +219,7 @@ pub(super) fn read(value: &Value, answer: &mut ChatAnswer) {
     }
 }
 
-/// A content is a text, or a list of parts of which some are texts.
+/// Appends the content of a message. It is a string, or a list of parts of which some have a text.
 fn add_content(content: Option<&Value>, text: &mut String) {
     match content {
         Some(Value::String(content)) => text.push_str(content),

@@ -1,5 +1,5 @@
-//! Where the pictures of an answer are: in the fields that the API documents, in those that other servers use for the same, or wherever one
-//! came. Pure.
+//! Finds the pictures of a response: in the fields that the API documents, in the fields that other servers use instead, or anywhere in the
+//! response. Pure.
 
 use reqwest::Url;
 
@@ -8,11 +8,11 @@ use crate::provider::{
     wire::Item,
 };
 
-/// How the types of events end that show a picture before it is finished.
+/// Suffix of the type of an event that shows an unfinished picture.
 const PARTIAL: &str = "partial_image";
-/// Fields of an object for its picture, the best first: others hold a smaller copy of it at some servers.
+/// Fields in which an object has its picture, best first: some servers put a smaller copy of it into the later ones.
 const PICTURES: &[&str] = &["b64_json", "url", "image", "image_url", "b64", "base64", "image_base64", "data"];
-/// Fields that lists of pictures have, beside the `data` of the API.
+/// Fields that contain lists of pictures. The API itself uses `data`.
 const LISTS: &[&str] = &[
     "data",
     "images",
@@ -34,7 +34,8 @@ const LISTS: &[&str] = &[
     "candidates",
 ];
 
-/// The picture of an event that shows a picture before it is finished (`image_generation.partial_image`, `image_edit.partial_image`).
+/// Returns the number of the picture in an event that shows an unfinished picture (`image_generation.partial_image`, `image_edit.partial_image`).
+/// None for any other value.
 pub(super) fn preview(root: &Node) -> Option<usize> {
     let mut kinds = root.all("type").filter_map(Node::text);
     let is_preview = kinds.any(|kind| kind.ends_with(PARTIAL));
@@ -42,7 +43,7 @@ pub(super) fn preview(root: &Node) -> Option<usize> {
     root.inside().find_map(number).filter(|_| is_preview)
 }
 
-/// The pictures of an answer, in their order. A picture that is not finished is none of them.
+/// Returns the pictures of a response in their order, without previews.
 pub(super) fn items(document: &Document, base: &Url) -> Vec<Item> {
     let directory = directory(base);
     let previews: Vec<_> = document.roots.iter().filter_map(preview).collect();
@@ -57,19 +58,19 @@ pub(super) fn items(document: &Document, base: &Url) -> Vec<Item> {
     if !found.is_empty() {
         return found;
     }
-    // It came and was paid for, wherever in the answer it is.
+    // No known field has a picture. Take every picture in the response, as it was paid for.
     let others = (0..document.pictures).filter(|number| !previews.contains(number));
     others.map(|number| Item::Inside { number, or_at: None }).collect()
 }
 
-/// What addresses are relative to: the directory of the API, or its host where they begin with a slash.
+/// The base of relative URLs: the directory of the API. A URL that begins with a slash is relative to the host.
 fn directory(base: &Url) -> Url {
     let mut directory = base.clone();
     directory.set_path(&format!("{}/", base.path().trim_end_matches('/')));
     directory
 }
 
-/// The pictures of one value, each object's once.
+/// Returns the pictures of one value, at most one for each object that has one in a field of its own.
 fn of_value(node: &Node, directory: &Url) -> Vec<Item> {
     match node {
         Node::Picture(number) => vec![Item::Inside { number: *number, or_at: None }],
@@ -87,7 +88,7 @@ fn of_value(node: &Node, directory: &Url) -> Vec<Item> {
     }
 }
 
-/// The picture that an object has in a field of its own.
+/// Returns the picture that an object has in a field of its own, or its URL.
 fn of_object(node: &Node, directory: &Url) -> Option<Item> {
     let number = |node: &Node| if let Node::Picture(number) = node { Some(*number) } else { None };
     let named = PICTURES.iter().find_map(|name| node.all(name).find_map(number));

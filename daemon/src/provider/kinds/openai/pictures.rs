@@ -1,4 +1,4 @@
-//! Requests for pictures: `images/generations` in JSON, and `images/edits` as a form with the pictures to start from. Pure.
+//! Builds requests for pictures: `images/generations` in JSON, and `images/edits` as a form that contains the input pictures. Pure.
 //!
 //! Source: openai-openapi `openapi.yaml` (`CreateImageRequest`, `CreateImageEditRequest`), and openai-python for the names of the form's files.
 
@@ -12,13 +12,13 @@ use crate::{
     },
 };
 
-/// A request for pictures from words alone.
+/// Builds a request for pictures from a prompt alone.
 pub(super) fn request(request: &ImageRequest, model: Option<&str>, partial_images: u32) -> Submission {
     let body = Value::Object(fields(request, model, partial_images));
     Submission::json("images/generations", body.to_string().into_bytes())
 }
 
-/// A request for pictures from others: those that the params name, and the mask behind them.
+/// Builds a request for pictures from other pictures. `inputs` has the pictures that the params name, followed by the mask if there is one.
 pub(super) fn edit(
     request: &ImageRequest,
     model: Option<&str>,
@@ -45,14 +45,14 @@ pub(super) fn edit(
     Submission::form("images/edits", form)
 }
 
-/// The fields of a request for pictures, made anew or from others.
+/// The fields that both requests have in common.
 fn fields(request: &ImageRequest, model: Option<&str>, partial_images: u32) -> Map<String, Value> {
     let params = &request.params;
     let mut prompt = params.prompt.clone();
     if let Some(suffix) = request.style_suffix.filter(|suffix| !suffix.is_empty()) {
         prompt = format!("{prompt}, {suffix}");
     }
-    // The API has no place for it; models that read sentences understand it.
+    // The API has no field for a negative prompt. Models that read sentences understand it in the prompt.
     if let Some(negative) = params.negative_prompt.as_deref().filter(|text| !text.trim().is_empty()) {
         prompt = format!("{prompt}. Avoid: {negative}");
     }
@@ -63,7 +63,7 @@ fn fields(request: &ImageRequest, model: Option<&str>, partial_images: u32) -> M
     fields.insert("prompt".to_owned(), json!(prompt));
     fields.insert("n".to_owned(), json!(params.n));
     fields.insert("size".to_owned(), json!(format!("{}x{}", params.width, params.height)));
-    // A stream has one picture, and the models before the GPT ones send none.
+    // A stream contains one picture, and the models before the GPT ones cannot stream.
     if partial_images > 0 && params.n == 1 && !model.is_some_and(|model| model.starts_with("dall-e")) {
         fields.insert("stream".to_owned(), json!(true));
         fields.insert("partial_images".to_owned(), json!(partial_images));

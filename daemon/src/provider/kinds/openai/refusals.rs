@@ -1,4 +1,4 @@
-//! What an answer without a picture, a sound or a text means: by the words of the service, before its status. Pure.
+//! Classifies a response without a picture, a sound or a text: first by the words of the service, then by its status code. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +13,11 @@ use crate::{
     },
 };
 
-/// What a gateway answers that lost the service behind it after it had asked: that may go on, and charge. `LiteLLM` answers 408 where it
-/// gave up waiting, others 504, and Cloudflare 524; 502 and 520 also say that the service hung up in the middle of its answer.
+/// Status codes of a gateway that forwarded a request and lost the service behind it. That service may go on with the work, and charge for it.
+/// `LiteLLM` answers 408 when it stops waiting, other gateways 504, and Cloudflare 524. 502 and 520 may also mean that the service closed the
+/// connection in the middle of its response.
 const LOST_BEHIND: [u16; 5] = [408, 502, 504, 520, 524];
-/// The same in words, for gateways that answer 500 to everything: `litellm.Timeout`, `APIConnectionError`, `timeout_error`.
+/// Words with the same meaning, for gateways that answer 500 to everything: `litellm.Timeout`, `APIConnectionError`, `timeout_error`.
 const LOST_WORDS: [&str; 6] = [
     "timeout",
     "timed out",
@@ -26,12 +27,13 @@ const LOST_WORDS: [&str; 6] = [
     "server disconnected",
 ];
 
-/// Errors within errors that are looked at.
+/// Deepest nesting of errors that is read.
 const MAX_ERROR_DEPTH: usize = 4;
-/// Errors of a list that are looked at.
+/// Most errors of a list that are read.
 const MAX_ERRORS: usize = 4;
 
-/// Words in a message that a gateway passed on, where its own code says less: `LiteLLM` gives 400 and `invalid_request_error` for these.
+/// Words of a moderated request in a message that a gateway passed on while its own code says less: `LiteLLM` answers these with 400 and
+/// `invalid_request_error`.
 const MODERATED_WORDS: [&str; 6] = [
     "contentpolicyviolation",
     "content_policy_violation",
@@ -40,7 +42,7 @@ const MODERATED_WORDS: [&str; 6] = [
     "rejected by the safety system",
     "result of our safety system",
 ];
-/// The same of what is used up; `LiteLLM` gives 429 and `throttling_error` for these.
+/// Words of a used up quota; `LiteLLM` answers these with 429 and `throttling_error`.
 const QUOTA_WORDS: [&str; 7] = [
     "insufficient_quota",
     "exceeded your current quota",
@@ -50,10 +52,10 @@ const QUOTA_WORDS: [&str; 7] = [
     "insufficient credits",
     "余额不足",
 ];
-/// What says of the same message that it is the rate of a minute after all: Google words both alike.
+/// Words that make a message with [`QUOTA_WORDS`] a rate limit per minute after all: Google uses the same sentence for both.
 const RATE_WORDS: [&str; 4] = ["retry in", "try again in", "per minute", "perminute"];
 
-/// The parts of an error that decide; all of them are missing somewhere.
+/// The parts of an error by which it is classified. Each of them is missing at some servers.
 #[derive(Default)]
 pub(super) struct Reason {
     pub words: Option<String>,
@@ -61,7 +63,7 @@ pub(super) struct Reason {
     pub code: String,
 }
 
-/// What an answer means that holds nothing of what was asked for.
+/// Classifies a response that contains nothing of what was requested.
 pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, document: &Document) -> Refusal {
     let reason = Reason::of(document);
     let wait = retry_after(headers, SystemTime::now());
@@ -71,19 +73,19 @@ pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, document: &Docume
         (None, _) if status.is_server_error() && reason.is_of_a_lost_answer() => Class::Ambiguous,
         (None, is_worth_it) => match class_of_status(status) {
             Class::RateLimited(_) => limited(wait),
-            // The service knows better than its status.
+            // The header `x-should-retry: false` overrides a status code that allows a retry.
             Class::Transient(_) if is_worth_it == Some(false) => Class::Unknown,
             Class::Transient(_) => Class::Transient(wait.map(|wait| wait.min(LONGEST_WAIT))),
             class => class,
         },
     };
     let message = reason.words.unwrap_or_else(|| "said no more".to_owned());
-    // What follows is where in a gateway's program it happened.
+    // Cut off the Python traceback that a gateway may append.
     let message = message.split("Traceback (most recent").next().unwrap_or_default().trim().to_owned();
     Refusal { class, message }
 }
 
-/// The class of a refusal that names so long a pause: a window of the quota where the pause is longer than a task waits for.
+/// The class of a rate limit with this wait. A wait that is longer than [`LONGEST_WAIT`] makes it a quota window, as no task waits for so long.
 pub(super) fn limited(wait: Option<Duration>) -> Class {
     match wait {
         Some(wait) if wait > LONGEST_WAIT => Class::QuotaWindow(Some(wait)),
@@ -98,7 +100,7 @@ fn class_of_status(status: StatusCode) -> Class {
         410 => Class::Gone,
         429 => Class::RateLimited(None),
         status if LOST_BEHIND.contains(&status) => Class::Ambiguous,
-        // The first two are among those that the SDK repeats.
+        // openai-python retries 409 and everything from 500 on. 425 (Too Early, RFC 8470) may be retried as well.
         409 | 425 | 500.. => Class::Transient(None),
         400.. => Class::Invalid,
         _ => Class::Unknown,
@@ -110,12 +112,12 @@ impl Reason {
         let of = |node: &Node, name: &str| {
             node.all(name).find_map(|value| match value {
                 Node::Text(text) => Some(text.clone()),
-                // A code is a number at some servers.
+                // Some servers write the code as a number.
                 Node::Number(number) => Some(number.to_string()),
                 _ => None,
             })
         };
-        // Of the innermost error that has one.
+        // Take the field from the innermost error that has it.
         let first = |name: &str| {
             let roots = document.roots.iter().flat_map(|root| errors_of(root, 0));
             roots.filter_map(|error| of(error, name)).next_back().unwrap_or_default()
@@ -123,7 +125,8 @@ impl Reason {
         Self { words: words(document), kind: first("type"), code: first("code") }
     }
 
-    /// What `code`, `type` and the message say, where they say more than the status.
+    /// Classifies by `code`, `type` and the message. None if they say no more than the status code. `has_wait` is true if the response names a
+    /// wait.
     pub fn class_of_words(&self, has_wait: bool) -> Option<Class> {
         let is = |words: &[&str]| words.iter().any(|word| self.code == *word || self.kind == *word);
         if is(&["moderation_blocked", "content_policy_violation", "content_filter"])
@@ -137,14 +140,14 @@ impl Reason {
         {
             return Some(Class::Quota);
         }
-        // `LiteLLM` without a database answers the third to every key that is not its own.
+        // `LiteLLM` without a database answers `no_db_connection` to every key that is not its own.
         if is(&["invalid_api_key", "auth_error", "no_db_connection", "authentication_error"]) {
             return Some(Class::Auth);
         }
         is(&["rate_limit_exceeded", "throttling_error"]).then_some(Class::RateLimited(None))
     }
 
-    /// Whether the service was asked on our behalf, and what came of it is not known.
+    /// Whether a gateway forwarded the request and lost the response, so that the outcome is unknown.
     fn is_of_a_lost_answer(&self) -> bool {
         self.says(&LOST_WORDS)
     }
@@ -158,7 +161,7 @@ impl Reason {
     }
 }
 
-/// A value and the errors inside of it, from the outermost to the innermost.
+/// A value and the errors nested in it, each before those inside of it.
 fn errors_of(node: &Node, depth: usize) -> Vec<&Node> {
     let mut errors = vec![node];
     let inner = ["error", "errors", "detail"].into_iter().flat_map(|name| node.all(name));

@@ -1,4 +1,4 @@
-//! What is sent, what is read, and what a refusal means, in tables.
+//! Tables for the requests, the responses and the refusals.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn a_request_holds_what_the_api_knows_and_what_the_user_adds() {
     assert_eq!(body(ImageParams::new("x"), None).get("model"), None);
 }
 
-/// The items of an answer whose pictures are written `PNG`.
+/// The items of a response. `PNG` in the body is replaced by the base64 of a PNG.
 fn items(body: &str) -> Vec<Item> {
     let base = Url::parse("http://host:8080/v1").unwrap();
     let png = format!("iVBORw0KGgoAAAANSUhEUgAA{}", "A".repeat(80));
@@ -113,7 +113,7 @@ fn an_answer_of_success_without_a_picture_is_classed_by_its_words() {
     }
 }
 
-/// What an answer without success means.
+/// The refusal for this status code, header and body.
 fn refusal(status: u16, header: Option<(&'static str, &'static str)>, body: &str) -> Refusal {
     let header = header.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
     let headers = header.into_iter().collect();

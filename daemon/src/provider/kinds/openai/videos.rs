@@ -1,7 +1,7 @@
-//! The videos API: a job is submitted as a form, polled, and its file fetched. Pure.
+//! The videos API: a job is submitted as a form and polled, then its file is fetched. Pure.
 //!
-//! Sources: openai-python `resources/videos.py` and `types/video.py` (also for the header that says when to poll again). `OpenAI` itself ended
-//! this API on 2026-09-24; vLLM-Omni, `LiteLLM` and others serve the same shape.
+//! Sources: openai-python `resources/videos.py` and `types/video.py` (also for the header with the polling delay). `OpenAI` itself ended this API
+//! on 2026-09-24; vLLM-Omni, `LiteLLM` and others serve the same shape.
 
 use std::time::Duration;
 
@@ -23,17 +23,17 @@ use crate::{
     },
 };
 
-/// The collection of all jobs.
+/// The path of all jobs.
 const VIDEOS: &str = "videos";
 /// The field that names a job.
 const ID: &str = "id";
-/// Longest id that is believed: services use up to 200 characters, as `LiteLLM` puts its route into them.
+/// Largest id that is accepted, in bytes. Services use up to 200 characters, as `LiteLLM` encodes its route in them.
 const MAX_ID_BYTES: usize = 1_024;
-/// Where the API says after how many milliseconds to poll again.
+/// Header with the delay until the next poll, in milliseconds.
 const POLL_AFTER: &str = "openai-poll-after-ms";
-/// Jobs of the list that is searched for a lost one, newest first.
+/// How many jobs are listed, newest first, to search for a lost one.
 const LISTED: u32 = 50;
-/// So much earlier by the service's clock than by ours a sought job may have begun.
+/// How far the service's clock may be behind ours when a job in the list is compared with the time of a lost submission.
 const CLOCK_SKEW: Duration = Duration::from_mins(2);
 
 impl JobWire for Openai {
@@ -75,7 +75,7 @@ impl JobWire for Openai {
         let text = |name: &str| document.roots.iter().flat_map(|root| root.all(name)).find_map(Node::text);
         let Some(state) = text("status").map(str::to_ascii_lowercase) else { return JobState::Unreadable };
         match state.as_str() {
-            // The API serves the file itself; some servers name another place for it.
+            // The API serves the file itself; some servers name another URL for it.
             "completed" | "succeeded" => JobState::Done { url: text("url").map(str::to_owned) },
             "failed" | "cancelled" | "canceled" | "expired" | "deleted" => {
                 JobState::Failed(why_failed(&state, headers, document))
@@ -112,12 +112,12 @@ impl JobWire for Openai {
     }
 }
 
-/// Whether a job of the list asks for the same, and was made since the sought one was submitted. One that does not say both is another one.
+/// Whether a job in the list asks for the same and was created after the lost submission. A job without a prompt or `created_at` does not match.
 fn is_sought(job: &Node, sought: Sought<'_>) -> bool {
     let text = |name: &str| job.all(name).find_map(Node::text);
     let is_same = |name: &str, sent: Option<&str>| match (text(name), sent) {
         (Some(theirs), Some(ours)) => theirs == ours.trim(),
-        // The service's own default, or a service that does not repeat it.
+        // The request left the field to the service's default, or the service does not repeat the field.
         _ => true,
     };
     let created_s = job.all("created_at").find_map(Node::number);
@@ -138,7 +138,7 @@ fn is_since(created_s: f64, since: Timestamp) -> bool {
 fn why_failed(state: &str, headers: &HeaderMap, document: &Document) -> Refusal {
     let reason = Reason::of(document);
     let class = match reason.class_of_words(false) {
-        // The job was taken, so that this is said of the model behind the service.
+        // The service accepted the job with our key, so an authentication error concerns the model behind the service.
         Some(Class::Auth) | None => Class::Unknown,
         Some(Class::RateLimited(_)) => limited(retry_after(headers, std::time::SystemTime::now())),
         Some(class) => class,
@@ -152,7 +152,7 @@ fn id_of(job: &Node) -> Option<String> {
         Node::Number(number) => Some(number.to_string()),
         other => other.text().map(str::to_owned),
     })?;
-    // A segment of a path that is one of these would lead elsewhere.
+    // `.` and `..` as a path segment would lead to another URL.
     let is_name = !matches!(id.as_str(), "." | "..") && id.len() <= MAX_ID_BYTES;
     (is_name && !id.chars().any(char::is_control)).then_some(id)
 }
