@@ -14,22 +14,22 @@ use super::{
 };
 use crate::{domain::Class, nearest::nearest, process::Limits};
 
-/// How long a program may run where nothing else is said.
+/// The default of `timeout_s`: how long a program may run.
 const TIMEOUT_S: u64 = 600;
-/// The longest time that may be set: a day.
+/// Largest `timeout_s` that may be set: a day.
 const MOST_TIMEOUT_S: u64 = 86_400;
-/// The memory that a program may hold where nothing else is said.
+/// The default of `memory_mb`: the memory that a program may hold, in MiB.
 const MEMORY_MB: u64 = 2_048;
-/// The largest file that a program may write where nothing else is said.
+/// The default of `output_max_mb`: the largest file that a program may write, in MiB.
 const OUTPUT_MAX_MB: u64 = 512;
-/// The most MiB that may be set for either: a TiB.
+/// Largest `memory_mb` and `output_max_mb` that may be set: 1 TiB, in MiB.
 const MOST_MB: u64 = 1024 * 1024;
-/// How long a program has to end after SIGTERM.
+/// How long a program has to exit after SIGTERM, before it gets SIGKILL.
 const GRACE: Duration = Duration::from_secs(3);
-/// Longest extension of an output file.
+/// Longest extension of an output file, in characters.
 const MOST_EXTENSION_CHARS: usize = 8;
 
-/// The services that a command can serve, with the placeholder that holds what is asked for.
+/// The services that a command can serve, each with the placeholder for the text of its requests.
 const SERVICES: &[(&str, Placeholder)] = &[
     ("voice", Placeholder::Text),
     ("image", Placeholder::Prompt),
@@ -37,10 +37,10 @@ const SERVICES: &[(&str, Placeholder)] = &[
     (TEXT, Placeholder::Prompt),
 ];
 
-/// The service whose result a program may write to its standard output.
+/// The one service where a program may write its result to standard output instead of a file.
 const TEXT: &str = "text";
 
-/// The classes that an exit code may mean.
+/// The classes that a definition may give to an exit code, by their names in its file.
 const CLASSES: &[(&str, Class)] = &[
     ("transient", Class::Transient(None)),
     ("rate_limited", Class::RateLimited(None)),
@@ -51,70 +51,70 @@ const CLASSES: &[(&str, Class)] = &[
     ("unknown", Class::Unknown),
 ];
 
-/// Whether a definition was run with the real program.
+/// How far a definition was tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verified {
-    /// It follows the program's documentation.
+    /// The definition follows the program's documentation, and was not run.
     Documented,
     /// The definition was run with the real program.
     Run,
-    /// A person wrote it in the configuration.
+    /// A person wrote the definition in the configuration.
     Own,
 }
 
 /// How a program lists its voices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoiceList {
-    /// The arguments of the program that lists its voices.
+    /// The arguments that make the program list its voices.
     pub arguments: Vec<String>,
     /// The format of the list that the program prints.
     pub format: VoiceFormat,
 }
 
-/// A definition whose settings were checked and hold.
+/// A provider's settings after [`CommandDefinition::check`] found nothing wrong with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandDefinition {
-    /// What the program makes, for a person.
+    /// What the program makes, in a sentence for a person.
     pub about: Option<String>,
     /// The page that documents the program's arguments.
     pub source: Option<String>,
-    /// The day of the last comparison with that page.
+    /// The day on which the arguments were last compared with that page, such as `2026-11-27`.
     pub checked_on: Option<String>,
-    /// Whether the definition was run with the real program.
+    /// How far the definition was tested.
     pub verified: Verified,
-    /// How the program is installed.
+    /// How the program is installed, in words that follow "to install it:".
     pub install: Option<String>,
-    /// What can be asked for.
+    /// The services that the provider serves: `voice`, `image`, `video` or `text`.
     pub services: Vec<String>,
-    /// Whether running it twice may pay twice.
+    /// Whether running the program twice may cost money twice.
     pub is_paid: bool,
-    /// A name that is looked up on the `PATH`, or an absolute path.
+    /// The program: a name that is looked up on the `PATH`, or an absolute path.
     pub program: String,
-    /// The arguments that the program is started with.
+    /// The template of the program's arguments.
     pub argv: Template,
-    /// What the program reads on its standard input.
+    /// The template of the program's standard input; `None` if the program gets no input.
     pub stdin: Option<Argument>,
-    /// The extension of the file that the program writes.
+    /// The extension of the file that the program writes, without a dot.
     pub extension: String,
-    /// Classes of failures by exit code.
+    /// The class of a failure by exit code. Any other code is [`Class::Unknown`].
     pub exit: BTreeMap<i32, Class>,
-    /// Variables that the program gets from the daemon's environment.
+    /// Names of variables of the daemon's environment that the program gets beside those that every program gets.
     pub environment: Vec<String>,
-    /// The limits of a run.
+    /// The limits of each run.
     pub limits: Limits,
-    /// Whether the limit of memory was set, rather than taken from the default.
+    /// Whether the memory limit was set. The default is lowered where it is more than half of the memory budget.
     pub is_memory_set: bool,
-    /// The voice of requests that name neither a voice nor a language.
+    /// The voice of requests that name none. Where the program lists its voices, the language of a request decides first.
     pub voice: Option<String>,
     /// The model of requests that name none.
     pub model: Option<String>,
-    /// Voices by language, with lower-case tags.
+    /// Preferred voices by language, with lower-case tags. They are used only where the program lists its voices.
     pub languages: BTreeMap<String, String>,
-    /// How the program lists its voices.
+    /// How the program lists its voices; `None` if it does not.
     pub voice_list: Option<VoiceList>,
 }
 
-/// What is wrong with a key, so that the file's reader can be shown the place.
+/// One setting that is missing or wrong. The key lets the parser of the configuration report the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
     /// The key of the configuration that is wrong.
@@ -124,12 +124,12 @@ pub struct SettingProblem {
 }
 
 impl CommandDefinition {
-    /// Whether the definition is of a provider in no configuration, which makes the arguments for each run.
+    /// Whether the provider is embedded: it has no section in the configuration, and the daemon makes the arguments of each run.
     pub fn is_embedded(&self) -> bool {
         self.argv == Template::default()
     }
 
-    /// Checks settings; all that is wrong with them is told at once.
+    /// Checks settings. The error lists all problems, not only the first one.
     pub fn check(settings: &CommandSettings) -> Result<Self, Vec<SettingProblem>> {
         let mut checks = Checks::default();
         let services = checks.services(settings.services.as_deref());
@@ -184,21 +184,21 @@ impl CommandDefinition {
         if checks.problems.is_empty() { Ok(definition) } else { Err(checks.problems) }
     }
 
-    /// Whether the program is told this part of a request.
+    /// Whether the arguments or the standard input contain this placeholder.
     pub fn honours(&self, placeholder: Placeholder) -> bool {
         self.placeholders().contains(&placeholder)
     }
 
-    /// All that the program is told.
+    /// Returns all placeholders of the arguments and the standard input.
     pub fn placeholders(&self) -> BTreeSet<Placeholder> {
         let mut all = self.argv.placeholders();
         all.extend(self.stdin.iter().flat_map(Argument::placeholders));
         all
     }
 
-    /// The arguments and the standard input for a request.
+    /// Returns the arguments and the standard input for a request.
     pub fn fill(&self, values: &Values) -> Result<(Vec<String>, Option<Vec<u8>>), FillError> {
-        // Also a text that goes to a file: programs take such a character for the end of the text.
+        // This includes a text that goes to a file: programs take a NUL character for the end of the text.
         if let Some(placeholder) = values.with_nul() {
             return Err(FillError::Nul(placeholder));
         }
@@ -208,7 +208,7 @@ impl CommandDefinition {
     }
 }
 
-/// Collects what is wrong; each method returns a stand-in for a value that does not hold.
+/// Collects problems. For a wrong setting each method still returns some value, so that one pass finds all problems.
 #[derive(Default)]
 struct Checks {
     problems: Vec<SettingProblem>,
@@ -226,7 +226,7 @@ impl Checks {
         })
     }
 
-    /// The service of that many names, or a complaint with the nearest one.
+    /// Returns all names as they are. An unknown one is a problem, reported with the nearest known name.
     fn services(&mut self, services: Option<&[String]>) -> Vec<String> {
         let services = services.unwrap_or_default();
         if services.is_empty() {
@@ -316,7 +316,7 @@ impl Checks {
         number
     }
 
-    /// A name that the program cannot take for an option.
+    /// Checks a name that becomes an argument: the program must not take it for an option.
     fn word(&mut self, key: &'static str, word: Option<&str>) -> Option<String> {
         if word.is_some_and(|word| word.is_empty() || word.starts_with('-') || word.contains('\0')) {
             self.wrong(key, "must be a name that does not begin with a minus sign");
@@ -345,7 +345,7 @@ impl Checks {
         Some(VoiceList { arguments, format: format? })
     }
 
-    /// What is asked for must reach the program, and the file that it writes must be known to it.
+    /// Checks that the program gets the text of each request, and the path of the file that it must write.
     fn uses(&mut self, definition: &CommandDefinition) {
         if self.problems.iter().any(|problem| matches!(problem.key, "argv" | "stdin" | "services")) {
             return;

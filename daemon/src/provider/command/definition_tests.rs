@@ -1,4 +1,4 @@
-//! The shipped definitions hold, and wrong settings are told by their keys.
+//! The shipped definitions are valid, and wrong settings are reported with their keys.
 
 use super::*;
 use crate::provider::command::shipped::{names, shipped};

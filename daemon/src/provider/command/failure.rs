@@ -1,4 +1,4 @@
-//! Why a program made nothing: the class of the failure, and what a person reads. Pure.
+//! Describes why a program made nothing: the class of the failure, its message and its hint. Pure.
 
 use reel_protocol::ErrorCode;
 
@@ -11,34 +11,34 @@ use crate::{
     process::{Ended, Finished, StartError, escaped},
 };
 
-/// Bytes of a MiB, in which limits are written.
+/// Bytes of a MiB, the unit of the configured limits.
 const MIB: u64 = 1024 * 1024;
-/// Bytes of a program's own words that a message holds: several sentences, and no page.
+/// Largest part of a program's output that a message quotes, in bytes: several sentences, but no page. One longer line is quoted whole.
 const MOST_WORDS: usize = 600;
 
-/// Puts failures into words for one provider.
+/// Makes the failures of one provider.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failures<'a> {
-    /// The provider's name, which is that of its section.
+    /// The provider's name, as its section in the configuration has it.
     pub provider: &'a str,
     /// The definition of the program that was run.
     pub definition: &'a CommandDefinition,
 }
 
 impl Failures<'_> {
-    /// The class of an end after which nobody knows what was done: a paid program may have charged.
+    /// The class of a failure after which nobody knows what the program did: a paid program may have charged.
     const fn unclear(&self) -> Class {
         if self.definition.is_paid { Class::Ambiguous } else { Class::Unknown }
     }
 
-    /// The error of a program for which there is no executable file.
+    /// The failure of a program that has no executable file.
     #[expect(clippy::unused_self, reason = "all failures are made in one way")]
     pub(super) fn not_installed(&self, error: &NotInstalled) -> Failure {
         let hint = format!("{}; then retry", error.hint());
         Failure::with_code(Class::Unknown, ErrorCode::ProviderUnavailable, error.to_string(), hint)
     }
 
-    /// The request does not fit the program.
+    /// The failure of a request that does not fit the program's arguments.
     pub(super) fn unfilled(&self, error: &FillError) -> Failure {
         let Self { provider, definition } = self;
         let hint = match error {
@@ -55,7 +55,7 @@ impl Failures<'_> {
         Failure::new(Class::Invalid, format!("{} cannot be run: {error}", definition.program), hint)
     }
 
-    /// The program was not executed.
+    /// The failure of a program that was not executed.
     pub(super) fn not_started(&self, error: &StartError) -> Failure {
         match error {
             StartError::Program { reason, .. } => Failure::with_code(
@@ -78,7 +78,7 @@ impl Failures<'_> {
         }
     }
 
-    /// The memory budget has no room.
+    /// The failure of a run for which the memory budget has no room.
     pub(super) fn over_budget(&self, over: &OverBudget) -> Failure {
         let needed_mib = over.asked_bytes.div_ceil(MIB);
         let (class, hint) = if fits_some_day(over) {
@@ -86,7 +86,7 @@ impl Failures<'_> {
             (Class::Transient(None), hint.to_owned())
         } else {
             let provider = self.provider;
-            // Other holders keep a part of the limit: this share is the command's.
+            // Commands may reserve only a share of the limit. So the limit grows until the share is large enough.
             let share = |limit_mib: u64| Holder::Command.share_bytes(limit_mib * MIB);
             let mut limit_mib = needed_mib;
             while share(limit_mib) < over.asked_bytes {
@@ -105,7 +105,7 @@ impl Failures<'_> {
         Failure::with_code(class, ErrorCode::OverMemory, message, hint)
     }
 
-    /// How an executed program ended; `None` where it says that it succeeded.
+    /// The failure of an executed program, by how it ended; `None` if it exited with 0.
     pub(super) fn of_end(&self, finished: &Finished) -> Option<Failure> {
         let Self { definition, .. } = self;
         let (program, limits) = (&definition.program, &definition.limits);
@@ -140,14 +140,14 @@ impl Failures<'_> {
         Some(Failure::new(class, with_words(message, finished), hint))
     }
 
-    /// The program succeeded, and its file does not.
+    /// The failure of a program that exited with 0 without a usable result. `what` ends the sentence that begins "exited with 0 and".
     pub(super) fn bad_file(&self, what: &str, finished: &Finished) -> Failure {
         let message = format!("{} exited with 0 and {what}", self.definition.program);
         let hint = "run it by hand: its arguments may not fit its version";
         Failure::new(self.unclear(), with_words(message, finished), hint)
     }
 
-    /// A file beyond the limit that was written all the same.
+    /// The failure of a program that was not stopped at the limit and wrote a larger file.
     pub(super) fn large_file(&self, finished: &Finished) -> Failure {
         Failure::new(self.unclear(), with_words(self.too_large(), finished), self.larger_files())
     }
@@ -161,7 +161,7 @@ impl Failures<'_> {
         self.less_or("output_max_mb")
     }
 
-    /// What to do where a limit was reached, which no section of the configuration sets for an embedded provider.
+    /// The hint for a run that reached a limit. It names the key to set, except for an embedded provider, which has no section to set it in.
     fn less_or(&self, key: &str) -> String {
         let less = "ask for less";
         let provider = self.provider;
@@ -173,18 +173,19 @@ impl Failures<'_> {
     }
 }
 
-/// Whether a reservation fits once others are given back.
+/// Whether a reservation fits once other holders release theirs.
 pub(super) fn fits_some_day(over: &OverBudget) -> bool {
     over.asked_bytes <= over.limit_bytes && over.limit_bytes > 0
 }
 
-/// The message with what the program said last: on standard error, else on standard output. Lines become one line.
+/// Appends the program's last lines to the message: those of standard error, or those of standard output if it wrote no errors. The lines
+/// are joined into one.
 fn with_words(message: String, finished: &Finished) -> String {
     let words = [&finished.stderr, &finished.stdout].map(|bytes| escaped(bytes));
     let Some(words) = words.iter().find(|words| !words.trim().is_empty()) else { return message };
     let lines: Vec<_> = words.lines().filter(|line| !line.trim().is_empty()).collect();
     let lines = after_traceback(&lines);
-    // The cause is at the end of what a program says.
+    // Programs print the cause last.
     let mut room = MOST_WORDS;
     let fits = |line: &&&str| {
         room = room.saturating_sub(line.trim().len());
@@ -195,7 +196,7 @@ fn with_words(message: String, finished: &Finished) -> String {
     format!("{message}: {}", lines.join(" / "))
 }
 
-/// What follows the last frame of a Python traceback, which is the exception and its text; all lines where there is no traceback.
+/// Returns the lines after the last frame of a Python traceback: the exception and its text. Returns all lines if there is no traceback.
 fn after_traceback<'a, 'b>(lines: &'b [&'a str]) -> &'b [&'a str] {
     let Some(frame) = lines.iter().rposition(|line| line.starts_with("  File \"")) else { return lines };
     let is_exception = |line: &&str| !line.starts_with(' ');

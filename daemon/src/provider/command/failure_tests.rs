@@ -1,4 +1,4 @@
-//! A table of ends and what a person reads about them.
+//! A table of how runs end, with the class, the message and the hint of each.
 
 use super::*;
 use crate::provider::command::{shipped::shipped, template::Template};
@@ -142,7 +142,7 @@ fn of_a_traceback_the_exception_is_shown_and_of_much_output_its_end() {
         message(traceback),
         "espeak-ng exited with 1: aiohttp.ClientConnectorError: Cannot connect to host example.com:443"
     );
-    // The exception of the cause is no use without what followed from it.
+    // Of chained exceptions only the last is shown, as the first one alone does not explain the failure.
     let chained = format!(
         "OSError: no\n\nDuring handling of the above exception, another exception occurred:\n\n{traceback}"
     );

@@ -4,79 +4,79 @@ use std::collections::BTreeMap;
 
 use crate::nearest::nearest;
 
-/// Words a minute at speed 1: the default of espeak-ng, which other programs share roughly.
+/// Words per minute at speed 1: the default of espeak-ng. The defaults of other programs are close to it.
 const WORDS_PER_MINUTE: f64 = 175.0;
 
-/// What may stand between braces in an argument.
+/// A name that an argument may have in braces, and that is replaced by a value of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Placeholder {
-    /// The text that a program shall speak.
+    /// The text that the program must speak.
     Text,
     /// The path of a file that holds the text or the prompt.
     TextFile,
-    /// The prompt of a picture or a clip, or the conversation that a model answers.
+    /// The prompt of a picture or a video, or the conversation that a language model answers.
     Prompt,
-    /// How a model shall answer.
+    /// The system prompt of a language model. It includes the JSON Schema of the answer, if the request has one.
     System,
-    /// How much chance is in an answer.
+    /// The sampling temperature of a language model.
     Temperature,
-    /// Most tokens of an answer.
+    /// Largest number of tokens of an answer.
     MaxTokens,
-    /// What shall not be in the picture.
+    /// What must not be in the picture.
     NegativePrompt,
     /// The voice, as the program names it.
     Voice,
     /// The language, as a BCP 47 tag.
     Language,
-    /// The speed, where 1 is the usual one.
+    /// The speed of speech, where 1 is the usual one.
     Speed,
-    /// The speed in words a minute.
+    /// The speed of speech in words per minute.
     WordsPerMinute,
-    /// The inverse of the speed, as piper counts.
+    /// The inverse of the speed of speech, as piper expects it.
     LengthScale,
-    /// The speed as a signed percentage, as edge-tts counts: `+20%`.
+    /// The change of the speed of speech as a signed percentage, as edge-tts expects it: `+20%`.
     RatePercent,
-    /// The model that the provider is configured with, or that the request names.
+    /// The model that the request names, or else the configured one.
     Model,
-    /// The width of the picture, in pixels.
+    /// The width of the picture or the video, in pixels.
     Width,
-    /// The height of the picture, in pixels.
+    /// The height of the picture or the video, in pixels.
     Height,
-    /// The seed of the request, or the one that is chosen for it.
+    /// The seed of the request, or the one that the daemon chose. Each further picture of a request adds 1.
     Seed,
-    /// The number of steps that a sampler takes.
+    /// The number of sampling steps.
     Steps,
-    /// How closely the prompt is followed.
+    /// How closely the picture follows the prompt (the guidance scale).
     Guidance,
-    /// How far an input picture is changed, from 0 to 1.
+    /// How much an input picture is changed, from 0 to 1.
     Strength,
-    /// The length of a clip, in seconds.
+    /// The length of a video, in seconds.
     Duration,
-    /// Frames a second of a clip.
+    /// The frames per second of a video.
     Fps,
     /// The path of the input picture.
     InputImage,
-    /// The path of the picture that says where the input picture may change.
+    /// The path of the mask: a picture that says where the input picture may change.
     Mask,
-    /// The path of the file that the program shall write.
+    /// The path of the file that the program must write.
     Output,
     /// The program's working directory, which is removed after the run.
     Directory,
 }
 
-/// What a value may hold.
+/// What a value may contain, and what happens to a minus sign at its beginning, as a program could take such a value for an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Anything that a person writes.
+    /// Any text that a person writes. A minus sign gets a space in front where it could begin an option.
     Text,
-    /// A name or a number, which never begins with a minus sign that a program could take for an option.
+    /// A name. A minus sign is refused.
     Word,
-    /// A number that may be negative, or a path that begins with a slash.
+    /// A number or an absolute path. A minus sign is allowed, as the number may be negative.
     Own,
 }
 
 impl Placeholder {
-    /// All of them, with their names and shapes.
+    /// All placeholders, with their names and shapes.
     pub const ALL: &[(Self, &'static str, Shape)] = &[
         (Self::Text, "text", Shape::Text),
         (Self::TextFile, "text_file", Shape::Own),
@@ -106,28 +106,28 @@ impl Placeholder {
         (Self::Directory, "directory", Shape::Own),
     ];
 
-    /// The placeholder of that name.
+    /// Returns the placeholder of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(placeholder, ..)| *placeholder)
     }
 
-    /// Returns the name that stands between braces in an argument.
+    /// Returns the name that an argument has in braces.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(known, ..)| *known == self).map_or("", |(_, name, _)| name)
     }
 
-    /// What its value may hold.
+    /// Returns what the placeholder's value may contain.
     pub fn shape(self) -> Shape {
         Self::ALL.iter().find(|(known, ..)| *known == self).map_or(Shape::Word, |(.., shape)| *shape)
     }
 
-    /// The name that is most like a mistyped one.
+    /// Returns the name of a placeholder that is most similar to a mistyped one; `None` if no name is similar enough.
     pub fn nearest(wrong: &str) -> Option<&'static str> {
         nearest(wrong, Self::ALL.iter().map(|(_, name, _)| *name))
     }
 }
 
-/// What one request says. A placeholder without a value is absent from the request.
+/// The values of one request. A placeholder without a value is absent from the request.
 #[derive(Debug, Clone, Default)]
 pub struct Values(BTreeMap<Placeholder, String>);
 
@@ -144,7 +144,7 @@ impl Values {
         self.0.insert(placeholder, value.into());
     }
 
-    /// Sets the speed in all of its forms. Speed 1 stays absent, so that the program's own default holds.
+    /// Sets all placeholders of the speed of speech. Speed 1 and impossible speeds set nothing, so that the program uses its own default.
     pub fn set_speed(&mut self, speed: f64) {
         if (speed - 1.0).abs() < 0.005 || !speed.is_finite() || speed <= 0.0 {
             return;
@@ -155,12 +155,12 @@ impl Values {
         self.set(Placeholder::RatePercent, format!("{:+.0}%", (speed - 1.0) * 100.0));
     }
 
-    /// A placeholder whose value holds a NUL character.
+    /// Returns a placeholder with a NUL character in its value, if there is one.
     pub(super) fn with_nul(&self) -> Option<Placeholder> {
         self.0.iter().find(|(_, value)| value.contains('\0')).map(|(placeholder, _)| *placeholder)
     }
 
-    /// The value of a placeholder.
+    /// Returns the value of a placeholder; `None` if the request has none.
     pub fn get(&self, placeholder: Placeholder) -> Option<&str> {
         self.0.get(&placeholder).map(String::as_str)
     }

@@ -8,13 +8,13 @@ use std::{
 
 use rustix::fs::{Access, access};
 
-/// There is no such program.
+/// No executable file of the program was found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{program} is not installed: {}", reason(program))]
 pub struct NotInstalled {
     /// The name or the path that was looked for.
     pub program: String,
-    /// How it is installed, where that is known.
+    /// How the program is installed, if its definition says so.
     pub install: Option<String>,
 }
 
@@ -27,14 +27,15 @@ fn reason(program: &str) -> &'static str {
 }
 
 impl NotInstalled {
-    /// What a person can do.
+    /// Returns what a person can do about it.
     pub fn hint(&self) -> String {
         let install = self.install.as_ref().map_or_else(String::new, |how| format!("to install it: {how}; "));
         format!("{install}or set program to its absolute path")
     }
 }
 
-/// The absolute path of a program: of a name, the first executable file on the daemon's `PATH`. Reads a few directory entries.
+/// Returns the absolute path of a program. A name is looked up on the daemon's `PATH`, and the first executable file is taken. Reads a few
+/// directory entries.
 pub fn find_program(program: &str, install: Option<&str>) -> Result<PathBuf, NotInstalled> {
     let found = find(program, env::var_os("PATH").as_deref());
     found.ok_or_else(|| NotInstalled { program: program.to_owned(), install: install.map(str::to_owned) })
@@ -44,7 +45,7 @@ fn find(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|file| is_executable(file));
     }
-    // A relative entry would depend on the directory in which the daemon was started.
+    // Relative entries are skipped: they would depend on the directory in which the daemon was started.
     let directories = env::split_paths(path?).filter(|directory| directory.is_absolute());
     directories.map(|directory| directory.join(program)).find(|file| is_executable(file))
 }

@@ -25,7 +25,7 @@ use crate::{
     process::{self, Ended, Finished, Launcher, Limits, ProcessSpec, RunDirectory},
 };
 
-/// Variables that every program gets: where things are, and in which language it speaks to people.
+/// Variables that every program gets: paths, the user, the time zone, and the language of its messages.
 const ENVIRONMENT: &[&str] = &[
     "PATH",
     "HOME",
@@ -39,18 +39,18 @@ const ENVIRONMENT: &[&str] = &[
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
 ];
-/// Bytes of standard output that are kept in case standard error says nothing.
+/// Largest part of standard output that is kept, in bytes. Messages quote it where standard error is empty.
 const STDOUT_TAIL_BYTES: usize = 4 * 1024;
-/// Most bytes of a list of voices: that of edge-tts has 40 KiB.
+/// Largest list of voices, in bytes. The list of edge-tts has 40 KiB.
 const MAX_VOICE_LIST_BYTES: usize = 512 * 1024;
 /// How long a program may take to list its voices.
 const VOICE_LIST_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a program waits for room in the memory budget.
+/// How long a run waits for room in the memory budget.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// The time between two tries to reserve the memory.
+/// The time between two attempts to reserve memory.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs programs; cheap to clone.
+/// Runs the programs of providers. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct CommandRunner {
     launcher: Launcher,
@@ -58,24 +58,24 @@ pub struct CommandRunner {
     budget: Budget,
 }
 
-/// A file that a program made. It is removed when this is dropped.
+/// A file that a program made. Dropping this value removes the file.
 #[derive(Debug)]
 pub struct Made {
     /// The path of the file that the program wrote.
     pub path: PathBuf,
     /// The size of the file, in bytes.
     pub size_bytes: u64,
-    /// The directory that holds the file.
+    /// The directory of the run, which holds the file and is removed when this is dropped.
     _directory: Arc<RunDirectory>,
 }
 
 /// The arguments of a program, and its standard input.
 type Filled = (Vec<String>, Option<Vec<u8>>);
 
-/// Why no file was made.
+/// Why a run made no file.
 #[derive(Debug, Clone)]
 pub enum CommandError {
-    /// The caller asked for the end.
+    /// The caller cancelled the run.
     Stopped,
     /// The program failed, or could not be run.
     Failed(Failure),
@@ -88,13 +88,13 @@ impl From<Failure> for CommandError {
 }
 
 impl CommandRunner {
-    /// A runner whose programs run in directories below `runs`, and are counted in the budget.
+    /// Creates a runner. Each program runs in a new directory below `runs`, and the budget counts its memory.
     pub fn new(launcher: Launcher, runs: &Path, budget: Budget) -> Self {
         Self { launcher, runs: Arc::from(runs), budget }
     }
 
-    /// Runs the program of a provider for a request, and returns the last bytes of its standard output. The values of `{text_file}` and
-    /// `{directory}` are set here.
+    /// Runs the program of a provider for a request. Returns the end of its standard output, `most_bytes` bytes at most. The values of
+    /// `{text_file}` and `{directory}` are set here.
     pub async fn standard_output(
         &self,
         provider: &str,
@@ -111,7 +111,8 @@ impl CommandRunner {
         Ok(finished.stdout)
     }
 
-    /// Runs the program of a provider for a request. The values of `{output}`, `{text_file}` and `{directory}` are set here.
+    /// Runs the program of a provider for a request, and returns the file that it wrote. The values of `{output}`, `{text_file}` and
+    /// `{directory}` are set here.
     pub async fn make(
         &self,
         provider: &str,
@@ -126,7 +127,7 @@ impl CommandRunner {
         self.run(failures, fill, cancel).await
     }
 
-    /// Runs a program with these arguments, which are made with the path of the file that it shall write, and this standard input.
+    /// Runs a program with this standard input. `arguments` gets the path of the file that the program must write, and returns the arguments.
     pub async fn make_from(
         &self,
         provider: &str,
@@ -139,8 +140,8 @@ impl CommandRunner {
         self.run(Failures { provider, definition }, fill, cancel).await
     }
 
-    /// Runs a program with the arguments that `prepare` returns. It is handed the directory in which the program runs, where it may make files for
-    /// the program, and the path of the file that the program shall write; it may block.
+    /// Runs a program with the arguments that `prepare` returns. `prepare` gets the directory in which the program runs, where it may make files
+    /// for the program, and the path of the file that the program must write. It may block.
     pub async fn make_in(
         &self,
         provider: &str,
@@ -159,7 +160,7 @@ impl CommandRunner {
         self.run(Failures { provider, definition }, fill, cancel).await
     }
 
-    /// Runs a program; `fill` makes its arguments and its standard input. Returns the file that the program wrote.
+    /// Runs a program, and returns the file that it wrote. `fill` makes the arguments and the standard input.
     async fn run(
         &self,
         failures: Failures<'_>,
@@ -172,7 +173,7 @@ impl CommandRunner {
         Ok(Made { path: output, size_bytes, _directory: directory })
     }
 
-    /// Runs a program until it ends well. Returns how it ended, the path of its file, and the directory that holds the file.
+    /// Runs a program until it exits with 0. Returns its output, the path of the file that it should have written, and the directory of that file.
     async fn finish(
         &self,
         failures: Failures<'_>,
@@ -202,7 +203,7 @@ impl CommandRunner {
             return Err(CommandError::Stopped);
         }
         if let Some(mut failure) = failures.of_end(&finished) {
-            // A program that ignores the signal sees an error of the system, and ends in its own way.
+            // A program that ignores SIGXFSZ gets an error from the write instead, and exits with a code of its own.
             if fs::symlink_metadata(&output).is_ok_and(|file| file.len() >= limits.file_bytes) {
                 failure = failures.large_file(&finished);
             }
@@ -217,7 +218,7 @@ impl CommandRunner {
         Ok((finished, output, directory))
     }
 
-    /// The voices that the program of a provider lists.
+    /// Runs the program of a provider to list its voices.
     pub async fn voices(
         &self,
         provider: &str,
@@ -250,7 +251,7 @@ impl CommandRunner {
         Ok(voices)
     }
 
-    /// The limits of a run. The default for memory is at most half of the budget, so that it fits into a small one.
+    /// Returns the limits of a run. The default memory limit is lowered to half of the memory budget, so that a run fits into a small budget.
     fn limits(&self, definition: &CommandDefinition) -> Limits {
         let mut limits = definition.limits;
         if !definition.is_memory_set {
@@ -259,7 +260,7 @@ impl CommandRunner {
         limits
     }
 
-    /// Waits until the memory that the program may hold is reserved.
+    /// Reserves the memory that the program may hold. Waits up to `PATIENCE` while other holders have it.
     async fn reserve(
         &self,
         bytes: u64,
@@ -286,7 +287,7 @@ impl CommandRunner {
     }
 }
 
-/// The arguments and the standard input for these values.
+/// Returns the arguments and the standard input for these values and the paths of this run.
 async fn filled(
     failures: Failures<'_>,
     values: Values,
@@ -298,7 +299,7 @@ async fn filled(
     failures.definition.fill(&values).map_err(|error| failures.unfilled(&error))
 }
 
-/// The values with the paths of this run. The text goes to a file where the program reads it from there.
+/// Adds the paths of this run to the values. Writes the text to a file if the program reads it from one.
 async fn with_files(
     definition: &CommandDefinition,
     values: Values,
@@ -319,20 +320,20 @@ async fn with_files(
     Ok(values)
 }
 
-/// The whole environment of a program: few variables of the daemon's, none of which holds a key.
+/// Returns the whole environment of a program: the variables of `ENVIRONMENT`, none of which holds a key, and those that the definition names.
 fn environment(definition: &CommandDefinition, directory: &RunDirectory) -> Vec<(String, String)> {
     let names = ENVIRONMENT.iter().copied().chain(definition.environment.iter().map(String::as_str));
     let mut variables: Vec<_> =
         names.filter_map(|name| Some((name.to_owned(), env::var(name).ok()?))).collect();
     if !variables.iter().any(|(name, _)| matches!(name.as_str(), "LANG" | "LC_ALL" | "LC_CTYPE")) {
-        // Without one, many programs take a text for ASCII.
+        // Without one of these, many programs read a text as ASCII.
         variables.push(("LANG".to_owned(), "C.UTF-8".to_owned()));
     }
     variables.push(("TMPDIR".to_owned(), directory.work().display().to_string()));
     variables
 }
 
-/// The size of the file that the program wrote. The directory was empty before, so the file is the program's.
+/// Returns the size of the file that the program wrote, in bytes. The directory is new for each run, so the file is of this run.
 fn written_bytes(
     output: &Path,
     most_bytes: u64,

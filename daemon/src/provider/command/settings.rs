@@ -1,5 +1,5 @@
-//! The keys of a definition file, which a provider's section may set too. Every key is optional in either; [`CommandSettings::over`] puts
-//! a section over a definition, and `CommandDefinition::check` says what is missing or wrong. Pure.
+//! The keys of a definition file. A provider's section in the configuration may set them too, and every key is optional in both.
+//! [`CommandSettings::over`] merges a section into a definition; `CommandDefinition::check` reports what is missing or wrong. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::template::TemplateItem;
 
-/// One layer of settings: those of a shipped definition, or those of a section that override them.
+/// The settings of one source: a shipped definition, or the section that overrides it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommandSettings {
@@ -17,46 +17,46 @@ pub struct CommandSettings {
     pub source: Option<String>,
     /// The day on which the arguments were compared with that page.
     pub checked_on: Option<String>,
-    /// `run` where the definition was run with the real program, else `documented`.
+    /// `run` if the definition was run with the real program, or `documented` if it only follows the documentation.
     pub verified: Option<String>,
-    /// How the program is installed, in words that follow "install it with".
+    /// How the program is installed, in words that follow "to install it:".
     pub install: Option<String>,
-    /// What can be asked for: `voice`, `image`, `video`.
+    /// The services that the provider serves: `voice`, `image`, `video` or `text`.
     pub services: Option<Vec<String>>,
-    /// Whether running the program twice may pay twice: `free` or `paid`.
+    /// `paid` if running the program twice may cost money twice, else `free`, which is the default.
     pub billing: Option<String>,
-    /// A name that is looked up on the `PATH`, or an absolute path.
+    /// The program: a name that is looked up on the `PATH`, or an absolute path.
     pub program: Option<String>,
-    /// The arguments of the program, in place of those of the definition.
+    /// The template of the program's arguments. Those of a section replace those of its definition as a whole.
     pub argv: Option<Vec<TemplateItem>>,
-    /// What the program reads on its standard input.
+    /// The template of what the program reads on its standard input.
     pub stdin: Option<String>,
     /// The extension of the file that the program writes, such as `wav`.
     pub output: Option<String>,
-    /// Classes of failures by exit code.
+    /// The names of failure classes by exit code, from `1` to `255`.
     pub exit: Option<BTreeMap<String, String>>,
-    /// Names of variables that the program gets from the daemon's environment beside the usual few.
+    /// Names of variables of the daemon's environment that the program gets beside those that every program gets.
     pub environment: Option<Vec<String>>,
-    /// How long the program may run.
+    /// How long the program may run, in seconds.
     pub timeout_s: Option<u64>,
     /// The memory that the program may hold, in MiB.
     pub memory_mb: Option<u64>,
     /// The largest file that the program may write, in MiB.
     pub output_max_mb: Option<u64>,
-    /// The voice of requests that name neither a voice nor a language.
+    /// The voice of requests that name none. Where the program lists its voices, the language of a request decides first.
     pub voice: Option<String>,
     /// The model of requests that name none.
     pub model: Option<String>,
-    /// Voices by language, before the program's own list is asked.
+    /// Preferred voices by language. They take precedence over the program's list of voices, and are used only where it has such a list.
     pub languages: Option<BTreeMap<String, String>>,
     /// The arguments that make the program list its voices.
     pub voice_list: Option<Vec<String>>,
-    /// How that list reads: `espeak-ng` or `edge-tts`.
+    /// The format of that list: `espeak-ng` or `edge-tts`.
     pub voice_format: Option<String>,
 }
 
 impl CommandSettings {
-    /// The keys of a definition and of a section.
+    /// The names of all keys of a definition file.
     pub const KEYS: &[&str] = &[
         "about",
         "source",
@@ -81,15 +81,15 @@ impl CommandSettings {
         "voice_format",
     ];
 
-    /// Parses a definition file; the error is that of the parser, without the line, which may hold anything.
+    /// Parses a definition file. The error is the parser's message without the line of the file, which may contain anything.
     pub fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| error.message().to_owned())
     }
 
-    /// These settings, with those of `base` where these say nothing. Tables are merged by their keys.
+    /// Returns these settings, with the values of `base` for absent keys. Tables are merged key by key.
     #[must_use]
     pub fn over(self, base: Self) -> Self {
-        // Where a section names a program of its own, or its arguments, the base's remarks about them do not hold.
+        // The base's standard input and its remarks (`source`, `checked_on`, `verified`) belong to the base's arguments, not to others.
         let has_own_command = self.argv.is_some();
         Self {
             about: self.about.or(base.about),

@@ -1,4 +1,4 @@
-//! The definitions that the daemon brings along, one file each in `provider/definitions/`.
+//! The definitions that are built into the daemon, one file each in `provider/definitions/`.
 
 use super::settings::CommandSettings;
 use crate::nearest::nearest;
@@ -11,26 +11,26 @@ const SHIPPED: &[(&str, &str)] = &[
     ("sd.cpp", include_str!("../definitions/sd.cpp.toml")),
 ];
 
-/// Why there is no such definition.
+/// Why a shipped definition cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoDefinition {
-    /// The daemon brings none of that name.
+    /// No shipped definition has that name.
     #[error("no definition of that name{}; there are {}", nearest.map_or_else(String::new, |near| format!(" (did you mean {near}?)")), names().join(", "))]
     Unknown {
         /// The name of a definition that is most similar to the mistyped one.
         nearest: Option<&'static str>,
     },
-    /// The file that was built in does not parse; a test keeps this from ever happening.
+    /// The built-in file does not parse. A test checks that every one does.
     #[error("the definition does not parse: {0}")]
     Broken(String),
 }
 
-/// The names of all definitions.
+/// Returns the names of all shipped definitions.
 pub fn names() -> Vec<&'static str> {
     SHIPPED.iter().map(|(name, _)| *name).collect()
 }
 
-/// The settings of a definition.
+/// Returns the settings of the shipped definition of that name.
 pub fn shipped(name: &str) -> Result<CommandSettings, NoDefinition> {
     let unknown = || NoDefinition::Unknown { nearest: nearest(name, SHIPPED.iter().map(|(name, _)| *name)) };
     let (_, text) = SHIPPED.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;

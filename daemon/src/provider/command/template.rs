@@ -1,7 +1,8 @@
-//! A command's arguments as a template. No shell ever reads them: each becomes one argument of the program, whatever it holds. Pure.
+//! The template of a command's arguments. No shell reads it: each entry becomes one argument of the program, whatever characters it contains.
+//! Pure.
 //!
-//! `{name}` stands for a value, `{{` and `}}` for braces. A list within the list is an optional group: it is left out as a whole where one of its
-//! values is absent from the request.
+//! `{name}` is replaced by a value, `{{` and `}}` by single braces. A list within the list is an optional group: the whole group is left out if
+//! one of its values is absent from the request.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +10,19 @@ use serde::Deserialize;
 
 use super::placeholder::{Placeholder, Shape, Values};
 
-/// Longest argument that Linux takes, with its final NUL byte (`MAX_ARG_STRLEN`, execve(2)).
+/// Longest argument that Linux accepts, in bytes and with its final NUL byte (`MAX_ARG_STRLEN`, execve(2)).
 const MAX_ARGUMENT_BYTES: usize = 128 * 1024;
-/// Longest arguments together: Linux takes a quarter of the stack's limit, which is usually 2 MiB, together with the environment.
+/// Largest size of all arguments together, in bytes. Arguments and environment together may take a quarter of the stack's limit on Linux, which
+/// is usually 2 MiB.
 const MAX_ARGUMENTS_BYTES: usize = 1024 * 1024;
 
-/// One entry of the list in a definition.
+/// One entry of the list `argv` in a definition.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum TemplateItem {
     /// One argument of the program.
     One(String),
-    /// An optional group of arguments.
+    /// An optional group of arguments: left out if one of its values is absent from the request.
     Group(Vec<String>),
 }
 
@@ -35,10 +37,10 @@ pub enum TemplateError {
         /// The name of a placeholder that is most similar to the mistyped one.
         nearest: Option<&'static str>,
     },
-    /// A brace without its partner.
+    /// A brace has no matching brace.
     #[error("a {0} without its partner; {0}{0} stands for the character itself")]
     Brace(char),
-    /// An argument cannot hold it.
+    /// The text contains a NUL character, which an argument cannot have.
     #[error("a NUL character")]
     Nul,
 }
@@ -53,23 +55,23 @@ pub enum FillError {
     /// The program needs a value that the request does not have.
     #[error("it needs a {}", _0.name())]
     Missing(Placeholder),
-    /// Arguments end at a NUL character.
+    /// The value contains a NUL character, where the argument would end.
     #[error("the {} holds a NUL character", _0.name())]
     Nul(Placeholder),
-    /// The program could take the value for an option.
+    /// The value begins with a minus sign, so the program could take it for an option.
     #[error("the {} begins with a minus sign", _0.name())]
     OptionLike(Placeholder),
-    /// The system takes no argument that is this long.
+    /// One argument is longer than the system accepts, or all arguments together are.
     #[error("an argument of {bytes} bytes is longer than the {most_bytes} bytes that the system takes")]
     TooLong {
-        /// The length of the argument, in bytes.
+        /// The length of the argument, or of all of them, in bytes.
         bytes: usize,
-        /// The longest that the system takes.
+        /// The longest that is accepted, in bytes.
         most_bytes: usize,
     },
 }
 
-/// One argument: literal texts and values.
+/// The template of one argument: literal texts and placeholders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Argument(Vec<Piece>);
 
@@ -111,7 +113,7 @@ impl Argument {
         Ok(Self(pieces))
     }
 
-    /// Returns each placeholder that occurs.
+    /// Returns the placeholders in their order. One that occurs twice is returned twice.
     pub fn placeholders(&self) -> impl Iterator<Item = Placeholder> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Value(placeholder) => Some(*placeholder),
@@ -119,7 +121,8 @@ impl Argument {
         })
     }
 
-    /// The text with its values, which may hold anything but NUL characters.
+    /// Returns the text with its placeholders replaced by values. Fails if a value is absent, contains a NUL character, or is a name that begins
+    /// with a minus sign.
     pub fn fill(&self, values: &Values) -> Result<String, FillError> {
         let mut filled = String::new();
         for piece in &self.0 {
@@ -131,7 +134,7 @@ impl Argument {
         Ok(filled)
     }
 
-    /// Whether it ends the options of the program.
+    /// Whether the argument is `--`, after which a program reads no options.
     fn ends_options(&self) -> bool {
         matches!(self.0.as_slice(), [Piece::Literal(text)] if text == "--")
     }
@@ -146,7 +149,7 @@ fn named(name: &str) -> Result<Placeholder, TemplateError> {
         .ok_or_else(|| TemplateError::Unknown { name: name.to_owned(), nearest: Placeholder::nearest(name) })
 }
 
-/// The value of a placeholder, which no program can misread.
+/// Returns the value of a placeholder. Refuses one that the program could misread.
 fn checked(placeholder: Placeholder, values: &Values) -> Result<&str, FillError> {
     let value = values.get(placeholder).ok_or(FillError::Missing(placeholder))?;
     if value.contains('\0') {
@@ -158,7 +161,7 @@ fn checked(placeholder: Placeholder, values: &Values) -> Result<&str, FillError>
     Ok(value)
 }
 
-/// All arguments of a program.
+/// The template of all arguments of a program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
@@ -169,7 +172,7 @@ enum Part {
 }
 
 impl Template {
-    /// Parses the list of a definition.
+    /// Parses the list `argv` of a definition.
     pub fn parse(items: &[TemplateItem]) -> Result<Self, TemplateError> {
         let parse_item = |item: &TemplateItem| match item {
             TemplateItem::One(text) => Argument::parse(text).map(Part::One),
@@ -181,7 +184,7 @@ impl Template {
         items.iter().map(parse_item).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns each placeholder that occurs.
+    /// Returns each placeholder that occurs, with those of optional groups.
     pub fn placeholders(&self) -> BTreeSet<Placeholder> {
         let arguments = self.0.iter().flat_map(|part| match part {
             Part::One(argument) => std::slice::from_ref(argument),
@@ -190,16 +193,16 @@ impl Template {
         arguments.flat_map(Argument::placeholders).collect()
     }
 
-    /// Whether no request can do without this value.
+    /// Whether every request must have this value, because the placeholder occurs outside the optional groups.
     pub fn needs(&self, placeholder: Placeholder) -> bool {
         let is_it = |argument: &Argument| argument.placeholders().any(|other| other == placeholder);
         self.0.iter().any(|part| matches!(part, Part::One(argument) if is_it(argument)))
     }
 
-    /// The arguments of the program for a request.
+    /// Returns the arguments of the program for a request.
     ///
-    /// A text that begins with a minus sign and could be taken for an option, as it does not follow `--`, gets a space in front: the program
-    /// speaks or draws the same.
+    /// A text that begins with a minus sign gets a space in front, so that the program does not take it for an option. The program speaks or draws
+    /// the same. A text after `--` stays as it is.
     pub fn fill(&self, values: &Values) -> Result<Vec<String>, FillError> {
         let mut filled = Vec::new();
         let mut may_be_option = true;

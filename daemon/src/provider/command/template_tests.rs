@@ -1,4 +1,4 @@
-//! Tables of templates and what becomes of them.
+//! Tables of templates and the arguments that they become.
 
 use proptest::prelude::*;
 

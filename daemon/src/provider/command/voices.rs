@@ -1,10 +1,10 @@
-//! The voices of a program: parses the list that it prints, and chooses a voice for a language. Pure.
+//! Parses the list of voices that a program prints, and chooses a voice for a language. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::nearest::nearest;
 
-/// How a list of voices reads.
+/// The format of a list of voices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VoiceFormat {
     /// The table that `espeak-ng --voices` prints.
@@ -14,7 +14,7 @@ pub enum VoiceFormat {
 }
 
 impl VoiceFormat {
-    /// The format of that name.
+    /// Returns the format of that name.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "espeak-ng" => Some(Self::EspeakNg),
@@ -23,7 +23,7 @@ impl VoiceFormat {
         }
     }
 
-    /// Parses a list; lines that are no voice are left out.
+    /// Parses a list. Lines that describe no voice are left out.
     pub fn parse(self, list: &str) -> Vec<Voice> {
         let parse_line = match self {
             Self::EspeakNg => espeak_line,
@@ -31,7 +31,7 @@ impl VoiceFormat {
         };
         let mut voices: Vec<Voice> = Vec::new();
         for mut voice in list.lines().filter_map(parse_line) {
-            // Two of espeak-ng's voices share a language; the second one is known by its file.
+            // Several voices of espeak-ng may share a language. Each but the first is named by its file.
             if voices.iter().any(|other| other.id == voice.id) {
                 voice.id.clone_from(&voice.other_id);
             }
@@ -44,21 +44,22 @@ impl VoiceFormat {
 /// One voice that a program lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Voice {
-    /// The name by which the program takes it.
+    /// The name by which the program accepts the voice.
     pub id: String,
-    /// The name that it has if another voice has the first one.
+    /// The `id` if an earlier voice of the list has the first one.
     other_id: String,
     /// The language, as a lower-case BCP 47 tag.
     pub language: String,
-    /// `male`, `female`, or nothing where the program does not say.
+    /// `male` or `female`; `None` if the list says neither.
     pub gender: Option<&'static str>,
-    /// The name for a person.
+    /// The name that people read.
     pub name: String,
-    /// How good it is for its language, and for others that it speaks: lower is better.
+    /// The rank of the voice for its own language, and for others that it speaks. Lower is better.
     ranks: Vec<(String, u32)>,
 }
 
-/// `Pty Language Age/Gender VoiceName File Other-Languages`, such as ` 5  cmn  --/M  Chinese_(Mandarin)  sit/cmn  (zh-cmn 5)(zh 5)`.
+/// Parses a line of the form `Pty Language Age/Gender VoiceName File Other-Languages`, such as
+/// ` 5  cmn  --/M  Chinese_(Mandarin)  sit/cmn  (zh-cmn 5)(zh 5)`.
 fn espeak_line(line: &str) -> Option<Voice> {
     let mut fields = line.split_ascii_whitespace();
     let rank = fields.next()?.parse().ok()?;
@@ -77,7 +78,7 @@ fn espeak_line(line: &str) -> Option<Voice> {
     Some(Voice { id: language.clone(), other_id: file.to_owned(), language, gender, name, ranks })
 }
 
-/// `Name Gender …`, such as `zh-CN-XiaoxiaoNeural  Female  News, Novel  Warm`.
+/// Parses a line of the form `Name Gender …`, such as `zh-CN-XiaoxiaoNeural  Female  News, Novel  Warm`.
 fn edge_line(line: &str) -> Option<Voice> {
     let mut fields = line.split_ascii_whitespace();
     let id = fields.next()?;
@@ -97,13 +98,13 @@ fn gender(field: &str) -> Option<&'static str> {
     }
 }
 
-/// Why there is no voice for a request.
+/// Why no voice was found for a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoVoice {
     /// No voice has that name.
     #[error("there is no voice {name}{}", nearest.as_ref().map_or_else(String::new, |near| format!("; did you mean {near}?")))]
     Unknown {
-        /// As it was asked for.
+        /// The name in the request.
         name: String,
         /// The name of the voice that is most similar to the mistyped one.
         nearest: Option<String>,
@@ -113,7 +114,7 @@ pub enum NoVoice {
     Language(String),
 }
 
-/// The voice of that name, as the program takes it. A variant such as `en-us+f3` has the name of its voice before the plus sign.
+/// Returns the voice of that name, as the program accepts it. In a variant such as `en-us+f3` the name of the voice is before the plus sign.
 pub fn named(voices: &[Voice], name: &str) -> Result<String, NoVoice> {
     let (base, variant) = name.split_at(name.find('+').unwrap_or(name.len()));
     let is_it = |voice: &&Voice| {
@@ -128,7 +129,8 @@ pub fn named(voices: &[Voice], name: &str) -> Result<String, NoVoice> {
     Err(NoVoice::Unknown { name: name.to_owned(), nearest: nearest(base, names).map(str::to_owned) })
 }
 
-/// The voice for a language: the one that `preferred` names for the tag or a beginning of it, else the best one of the list.
+/// Returns the voice for a language. It tries the tag, then shorter beginnings of the tag; for each, a voice of `preferred` takes precedence over
+/// the best one of the list.
 pub fn for_language(
     voices: &[Voice],
     preferred: &BTreeMap<String, String>,
@@ -146,7 +148,7 @@ pub fn for_language(
             return Ok(voice.id.clone());
         }
     }
-    // `en` where only `en-GB` and `en-US` are known.
+    // The list may have only `en-GB` and `en-US` where the request says `en`.
     let primary = tag.split('-').next().unwrap_or_default();
     let speaks = |voice: &&Voice| voice.language.split('-').next() == Some(primary);
     let found = voices.iter().filter(speaks).min_by_key(|voice| voice.ranks.first().map(|(_, rank)| *rank));
