@@ -1,4 +1,4 @@
-//! Clips without sound: a run of frames of one shot, and the dissolve from one shot into the next.
+//! Makes clips without sound: a run of frames of one shot, or the dissolve from one shot into the next.
 
 use std::{
     fs, io,
@@ -23,17 +23,17 @@ use crate::{
     provider::{GenerateError, Generated, command::Made},
 };
 
-/// The pipe of raw frames, in the program's directory.
+/// The name of the pipe of raw frames in the program's directory.
 const FRAMES: &str = "frames";
-/// The file of subtitles there.
+/// The name of the subtitle file in the program's directory.
 const SUBTITLES: &str = "subtitles.ass";
-/// The directory there with the font of subtitles.
+/// The name of the directory of the subtitles' font, in the program's directory.
 const FONTS: &str = "fonts";
-/// How much a clip that is shorter than its shot is slowed down at the most; its last frame stands for the rest.
+/// Largest factor by which a clip is slowed down that is shorter than its shot. Its last frame is repeated for the rest of the shot.
 const SLOWEST: f64 = 1.25;
 
 impl FilmTools {
-    /// Makes the clip of a shot.
+    /// Makes the clip of a shot from a picture or from another clip.
     pub(in crate::provider) async fn shot(
         &self,
         params: RenderShotParams,
@@ -56,7 +56,7 @@ impl FilmTools {
         self.keep(made, Form::Clip(format, frames)).await
     }
 
-    /// Makes the clip of a dissolve.
+    /// Makes the clip of a dissolve between two pictures or clips.
     pub(in crate::provider) async fn transition(
         &self,
         params: RenderTransitionParams,
@@ -82,7 +82,7 @@ impl FilmTools {
         self.keep(made, Form::Clip(format, frames)).await
     }
 
-    /// Reads a picture on a thread that may block.
+    /// Reads a picture, on a thread that may block.
     async fn picture(
         &self,
         input: InputFile,
@@ -95,7 +95,7 @@ impl FilmTools {
         read.map_err(undrawn)
     }
 
-    /// Encodes the frames that `write` draws.
+    /// Encodes the frames that `write` writes into the pipe, on a thread of its own.
     async fn encoded(
         &self,
         filmed: Vec<Filmed>,
@@ -114,14 +114,14 @@ impl FilmTools {
             let thread = std::thread::Builder::new()
                 .name("film".to_owned())
                 .spawn(move || pipe::feed(&path, &over_there, |pipe| write(filmed, &reporter, pipe)))?;
-            // It fails only where nobody asks how the drawing went.
+            // Sending fails only if the caller was dropped, which then needs no result of the thread.
             let _ = tell.send(thread);
             let mut arguments = begin();
             arguments.extend(raw_input(format, FRAMES));
             arguments.extend(encode(format, frames, &filters, output));
             Ok(arguments)
         };
-        // The thread that draws tells how far it is.
+        // The drawing thread reports the progress, so `run` must not.
         let made = self.run("mp4", Size::of_frames(format, frames), prepare, cancel, None).await;
         over.set();
         let drawn =
@@ -133,7 +133,7 @@ impl FilmTools {
         }
     }
 
-    /// Makes a run of frames of a clip, fitted to its shot.
+    /// Encodes a run of frames of a clip that is fitted to its shot.
     async fn fitted_clip(
         &self,
         input: InputFile,
@@ -156,7 +156,7 @@ impl FilmTools {
         self.run("mp4", size, prepare, cancel, Some(part)).await
     }
 
-    /// The run of frames of a clip, fitted to its shot, as they are drawn.
+    /// Decodes a run of frames of a clip that is fitted to its shot, into a file of raw frames.
     async fn decoded_run(
         &self,
         input: InputFile,
@@ -183,23 +183,24 @@ fn is_clip(input: &InputFile) -> bool {
     input.media_type.starts_with("video/")
 }
 
-/// A clip as an input: a file, and nothing of the network. Each thread of a decoder holds frames of its own.
+/// Returns the arguments of a clip as an input. Only files and pipes may be opened, so nothing on the network. The decoder gets two threads, as
+/// each of its threads holds frames of its own.
 fn clip_input(path: &Path) -> Vec<String> {
     let mut arguments = words("-protocol_whitelist file,pipe -threads 2");
     arguments.extend(["-i".to_owned(), file(path)]);
     arguments
 }
 
-/// A clip that is fitted to its shot.
+/// A clip, and the filters that fit it to its shot.
 struct Source {
     path: PathBuf,
-    /// The filters that fit it and cut a run of frames out of it.
+    /// The filters that fit the clip and cut a run of frames out of it.
     filters: String,
-    /// The pixels of its own frames.
+    /// The number of pixels in each of the clip's own frames; 0 if unknown.
     pixels: u64,
 }
 
-/// Looks at a clip from its first byte to its last.
+/// Inspects a clip from its first byte to its last, and fits it to its shot. Refuses a clip that is not readable or has no length.
 async fn fit(
     input: InputFile,
     show: FilmedVisual,
@@ -220,7 +221,7 @@ async fn fit(
     Ok(Source { path, filters: fitting(length_s, show, format, frames), pixels })
 }
 
-/// The filters that fit a clip of this length to its shot and cut the run of frames out of it.
+/// Returns the filters that fit a clip of this length to its shot and cut the run of frames out of it.
 fn fitting(length_s: f64, show: FilmedVisual, format: FilmFormat, frames: u64) -> String {
     let FilmFormat { width, height, fps } = format;
     let wanted_s = show.shot_frames.unwrap_or(show.first_frame + frames) as f64 / f64::from(fps);
@@ -234,13 +235,14 @@ fn fitting(length_s: f64, show: FilmedVisual, format: FilmFormat, frames: u64) -
     )
 }
 
-/// Subtitles as a file, and their font.
+/// The content of a subtitle file, and its font.
 struct BurntSubtitles {
     file: String,
     font: Font,
 }
 
-/// The subtitles of a run of frames; none where there is nothing to show. A letter that no font has is refused, as it would be shown as a box.
+/// Returns the subtitles of a run of frames; `None` if there is nothing to show. Refuses a letter that no font has, as it would be drawn as a
+/// box.
 async fn burnt(
     mut cues: Vec<BurntCue>,
     first_frame: u64,
@@ -268,20 +270,20 @@ async fn burnt(
     Ok(Some(BurntSubtitles { file, font }))
 }
 
-/// The middle between a frame and the one before it, in samples. Subtitle files count hundredths of a second: by a rounded time of the frame
-/// itself the words would come a frame late.
+/// Returns the middle between a frame and the one before it, in samples. Subtitle files count hundredths of a second: with the rounded time of
+/// the frame itself, the words would appear a frame late.
 fn before_frame(frame: u64, fps: u32) -> u64 {
     samples_at((2 * frame).saturating_sub(1), 2 * fps)
 }
 
-/// Writes the subtitles into the program's directory; returns the filter that draws them.
+/// Writes the subtitles and their font into the program's directory. Returns the filter that draws them, or none without subtitles.
 fn write_subtitles(directory: &Path, subtitles: Option<&BurntSubtitles>) -> io::Result<Vec<String>> {
     let Some(BurntSubtitles { file, font }) = subtitles else { return Ok(Vec::new()) };
     fs::write(directory.join(SUBTITLES), file)?;
-    // Letters that the font lacks come from those of the machine.
+    // libass takes letters that this font lacks from the fonts of the system.
     let fonts = directory.join(FONTS);
     fs::create_dir(&fonts)?;
     font.put_into(&fonts)?;
-    // The directory is the one in which the program runs.
+    // The program runs in this directory, so the names are relative to it.
     Ok(vec![format!("ass={SUBTITLES}:fontsdir={FONTS}")])
 }

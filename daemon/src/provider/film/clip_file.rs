@@ -1,5 +1,5 @@
-//! What a clip of ours says of itself: its size, its rate, its frames, and how it was encoded. Only clips of one form can be joined without encoding
-//! them again; a film of others plays wrongly, or not at all, and no program says so.
+//! Reads the index of a clip: its size, its frame rate, its number of frames, and the parameters of its encoder. Only clips that agree in these can
+//! be joined without encoding them again. A film of other clips plays wrongly or not at all, and `ffmpeg` reports no error.
 
 use std::{
     fs::File,
@@ -9,24 +9,24 @@ use std::{
 
 use reel_protocol::FilmFormat;
 
-/// The largest index that is read: an hour of frames at the highest rate takes 8 MB.
+/// Largest index that is read, in bytes. The index of an hour of frames at the highest rate takes 8 MB.
 const MOST_INDEX_BYTES: u64 = 32 * 1024 * 1024;
-/// Bytes of a sample description of a video before the boxes in it.
+/// Bytes of a video's sample description that precede the boxes in it.
 const DESCRIPTION_BYTES: usize = 78;
 
-/// What the index of a clip says.
+/// The properties of a clip, from its index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClipFile {
     size: (u32, u32),
-    /// Ticks a second, and those of each frame; no number of ticks where frames last differently.
+    /// Ticks per second, and ticks per frame. The latter are `None` if the frames have different lengths.
     rate: (u32, Option<u32>),
     frames: u64,
-    /// The encoder's parameters, which are the same for all clips of one form.
+    /// The encoder's parameters (`avcC`), which are the same for all clips of one format.
     parameters: Vec<u8>,
 }
 
 impl ClipFile {
-    /// Reads the index of a file; none where it is no clip without sound in H.264. Blocks.
+    /// Reads the index of a file. Returns `None` unless it is an MP4 with one track, which is H.264 video. Blocks.
     pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
         Ok(index(&mut File::open(path)?)?.as_deref().and_then(Self::of_index))
     }
@@ -38,7 +38,7 @@ impl ClipFile {
         let header = inside(media, *b"mdhd")?;
         let ticks = number(header, if header.first() == Some(&1) { 20 } else { 12 })?;
         let table = inside(inside(media, *b"minf")?, *b"stbl")?;
-        // Version, flags and the number of entries come before the first entry.
+        // The version, the flags and the number of entries precede the first entry.
         let (name, description) = boxes(inside(table, *b"stsd")?.get(8..)?).next()?;
         if &name != b"avc1" {
             return None;
@@ -52,7 +52,8 @@ impl ClipFile {
         Some(Self { size: (sides >> 16, sides & 0xffff), rate, frames, parameters })
     }
 
-    /// Why the clip cannot be joined to a film of this format as one of so many frames, behind this first clip.
+    /// Returns why the clip cannot be joined to a film; `None` if it can. The clip must have the film's format, this number of frames, and the
+    /// encoder parameters of the film's first clip.
     pub(super) fn misfit(&self, format: FilmFormat, frames: u64, first: &Self) -> Option<String> {
         let (width, height) = self.size;
         if self.size != (format.width, format.height) {
@@ -80,7 +81,7 @@ impl ClipFile {
     }
 }
 
-/// The index of an MP4 (`moov`), which may stand behind the pictures.
+/// Returns the content of an MP4's index (`moov`), which may follow the frames. `None` if the file has no index that can be read.
 fn index(file: &mut File) -> io::Result<Option<Vec<u8>>> {
     let end = file.metadata()?.len();
     let mut at = 0;
@@ -109,7 +110,7 @@ fn index(file: &mut File) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-/// The boxes that stand one after the other: their names, and what is in them. It ends where one does not fit.
+/// Iterates over consecutive boxes, and returns the name and the content of each. Stops at a box that is longer than the bytes.
 fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let size = number(bytes, 0)? as usize;
@@ -120,7 +121,7 @@ fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     })
 }
 
-/// What is in the first box of this name.
+/// Returns the content of the first box of this name.
 fn inside(bytes: &[u8], name: [u8; 4]) -> Option<&[u8]> {
     boxes(bytes).find(|(found, _)| *found == name).map(|(_, content)| content)
 }

@@ -1,20 +1,20 @@
-//! What `ffmpeg` is told about frames and their encoding. Pure.
+//! The arguments of `ffmpeg` for frames and their encoding. Pure.
 
 use std::path::Path;
 
 use reel_protocol::FilmFormat;
 
-/// What all runs of the program begin with: it asks nobody, says only errors, and reads files and nothing of the network.
+/// Returns the first arguments of every run: `ffmpeg` asks no questions, prints only errors, and overwrites its output file.
 pub(super) fn begin() -> Vec<String> {
     words("-nostdin -hide_banner -loglevel error -y")
 }
 
-/// The ticks of a second in which containers count: a multiple of the frames, so that no length is rounded.
+/// Returns the ticks per second of a container. They are a multiple of the frame rate, so that the length of a frame is not rounded.
 fn timescale(format: FilmFormat) -> u32 {
     format.fps * 1_000
 }
 
-/// The named pipe of raw frames as an input.
+/// Returns the arguments of the pipe of raw frames as an input.
 pub(super) fn raw_input(format: FilmFormat, pipe: &str) -> Vec<String> {
     let FilmFormat { width, height, fps } = format;
     let mut arguments = words("-protocol_whitelist file,pipe -f rawvideo -pix_fmt yuv420p");
@@ -23,16 +23,16 @@ pub(super) fn raw_input(format: FilmFormat, pipe: &str) -> Vec<String> {
     arguments
 }
 
-/// Encodes exactly so many frames without sound, after these filters.
+/// Returns the arguments that encode exactly this number of frames without sound, after these filters.
 pub(super) fn encode(format: FilmFormat, frames: u64, filters: &[String], output: &Path) -> Vec<String> {
-    // Whatever the frames come from, the encoder is told the same of them: clips that say different things of themselves cannot be joined.
+    // Frames of all sources get the same pixel shape and colour properties: clips that differ in these cannot be joined.
     let form =
         "setsar=1,setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709".to_owned();
     let filters: Vec<_> = filters.iter().cloned().chain([form]).collect();
     let mut arguments = vec!["-vf".to_owned(), filters.join(",")];
     arguments
         .extend(words("-an -sn -dn -map_metadata -1 -c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p"));
-    // A key frame every two seconds, so that players find their way. The same number of threads everywhere: it changes the frames.
+    // A key frame every two seconds lets players seek. The number of threads is fixed, as another one makes other frames.
     arguments.extend(["-g".to_owned(), (format.fps * 2).to_string(), "-threads".to_owned(), "2".to_owned()]);
     arguments.extend(words("-color_range tv -colorspace bt709 -color_primaries bt709 -color_trc bt709"));
     arguments.extend(words("-chroma_sample_location left"));
@@ -42,23 +42,23 @@ pub(super) fn encode(format: FilmFormat, frames: u64, filters: &[String], output
     arguments
 }
 
-/// How the container counts.
+/// Returns the arguments that set the ticks per second of the container.
 pub(super) fn container(format: FilmFormat) -> Vec<String> {
     let ticks = timescale(format).to_string();
     ["-movie_timescale", &ticks, "-video_track_timescale", &ticks].map(str::to_owned).to_vec()
 }
 
-/// A file as an argument: one whose name begins with a dash, or looks like a protocol, is a file all the same.
+/// Returns a path as an argument. The prefix makes `ffmpeg` read it as a file even if it begins with a dash or looks like a protocol.
 pub(super) fn file(path: &Path) -> String {
     format!("file:{}", path.display())
 }
 
-/// Arguments without spaces in them.
+/// Splits a text into arguments at its spaces. So no argument can contain a space.
 pub(super) fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
 }
 
-/// The language of a subtitle track, as MP4 names it (ISO 639-2), of a tag by BCP 47.
+/// Returns the language of a subtitle track as MP4 names it (ISO 639-2) for a BCP 47 tag; `und` for one that is not listed here.
 pub(super) fn track_language(tag: &str) -> &'static str {
     let primary = tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
     let known = [

@@ -1,4 +1,4 @@
-//! Frames of stills and of dissolves between two of them, in planar YUV.
+//! Makes the frames of pictures and clips, and of dissolves between two of them, in planar YUV (yuv420p).
 
 use std::{
     fs, io,
@@ -19,29 +19,29 @@ use crate::{
     provider::{command::Made, inspect::outline},
 };
 
-/// The most pixels of a picture: as many as a square of the longest side of a film has, twice.
+/// Largest picture, in pixels: eight times the largest frame of a film, which has 4096 x 4096.
 const MOST_PIXELS: u64 = 2 * 4_096 * 4_096 * 4;
-/// Bytes that a pixel of a picture takes while it is read: as the file's decoder gives it (16 bits a channel), as RGB, and as planes.
+/// Bytes that a pixel of a picture takes while the picture is read: as decoded (16 bits per channel), as RGB, and as planes.
 const PIXEL_BYTES: u64 = 8 + 3 + 2;
 
-/// Why there are no frames.
+/// Why no frames can be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FramesError {
-    /// The file is no picture that can be drawn.
+    /// The file is not a picture that can be drawn.
     #[error("{0}")]
     Picture(String),
-    /// The memory budget has no room for it now.
+    /// The memory budget has no room for the picture at the moment.
     #[error("{0}")]
     OverMemory(String),
-    /// It could not be read or written.
+    /// A file could not be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// What gives the frames of a run, one after the other.
+/// A source of the frames of a run, in their order.
 #[derive(Debug)]
 pub(super) enum Filmed {
-    /// A picture in front of the camera.
+    /// A picture over which a camera moves.
     Picture {
         still: Still,
         camera: Camera,
@@ -50,24 +50,24 @@ pub(super) enum Filmed {
         fps: u32,
         _held: Reservation,
     },
-    /// A file of frames as they are encoded.
+    /// A file of raw frames that were decoded from a clip.
     Frames {
         file: BufReader<fs::File>,
         frame_bytes: usize,
-        /// What keeps the file.
+        /// Keeps the file until this is dropped.
         _made: Made,
     },
 }
 
 impl Filmed {
-    /// Frames that the program decoded into a file.
+    /// Opens a file of raw frames that `ffmpeg` decoded. Blocks.
     pub(super) fn frames(made: Made, format: FilmFormat) -> io::Result<Self> {
         let frame_bytes = format.width as usize * format.height as usize * 3 / 2;
         let file = BufReader::new(fs::File::open(&made.path)?);
         Ok(Self::Frames { file, frame_bytes, _made: made })
     }
 
-    /// Reads a picture. Blocks.
+    /// Reads a picture, and reserves its memory. Blocks.
     pub(super) fn picture(
         file: &InputFile,
         show: FilmedVisual,
@@ -90,7 +90,7 @@ impl Filmed {
         Ok(Self::Picture { still, camera, frame, fps, _held: held })
     }
 
-    /// The next frame. A file that has no further one gives its last again.
+    /// Writes the next frame to `into`. A file that has no further frame leaves the previous one there.
     fn next(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::Picture { still, camera, frame, fps, .. } => {
@@ -111,7 +111,7 @@ impl Filmed {
     }
 }
 
-/// The pixels of a picture: upright as its camera says, and on black where it is transparent.
+/// Returns the pixels of a picture. They are turned upright by its orientation tag, and transparent parts are put on black.
 fn decode(path: &Path) -> io::Result<image::ImageResult<image::RgbImage>> {
     let reader = image::ImageReader::open(path)?.with_guessed_format()?;
     Ok(reader.into_decoder().and_then(|mut decoder| {
@@ -132,7 +132,7 @@ fn decode(path: &Path) -> io::Result<image::ImageResult<image::RgbImage>> {
     }))
 }
 
-/// The size of a picture in pixels, by its header.
+/// Returns the width and the height of a picture in pixels, from its header; `None` if it is not a known format.
 fn size(file: &InputFile) -> Option<(u32, u32)> {
     let outline = outline(io::BufReader::new(fs::File::open(&file.path).ok()?));
     outline.map(|outline| (outline.width, outline.height))
@@ -150,14 +150,14 @@ const fn camera_of(camera: CameraMove) -> Camera {
     }
 }
 
-/// Where an attempt looks whether it shall stop, and tells how far it is.
+/// Checks after each frame whether the attempt was cancelled, and reports its progress.
 pub(super) struct Reporter {
     pub cancel: CancelSignal,
     pub progress: ProgressSink,
 }
 
 impl Reporter {
-    /// After a frame: an error once the attempt shall stop.
+    /// Reports that `done` of `all` frames are written. Fails with `BrokenPipe` once the attempt was cancelled, so that the writing ends.
     fn frame(&self, done: u64, all: u64) -> io::Result<()> {
         if *self.cancel.borrow() {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe));
@@ -169,7 +169,7 @@ impl Reporter {
     }
 }
 
-/// Writes the frames of one run.
+/// Writes the frames of one run into the pipe.
 pub(super) fn write_run(
     filmed: &mut Filmed,
     frames: u64,
@@ -185,7 +185,7 @@ pub(super) fn write_run(
     Ok(())
 }
 
-/// Writes the frames of a dissolve: the first one has a little of the second picture, and the last one a little of the first.
+/// Writes the frames of a dissolve into the pipe. Its first frame has a little of the second picture, and its last one a little of the first.
 pub(super) fn write_dissolve(
     [from, to]: [&mut Filmed; 2],
     frames: u64,
@@ -204,7 +204,7 @@ pub(super) fn write_dissolve(
     Ok(())
 }
 
-/// Mixes `share` of `all` parts of the second frame into the first.
+/// Mixes the second frame into the first one, with the weight `share` / `all`.
 fn blend(frame: &mut [u8], other: &[u8], share: u64, all: u64) {
     let weight = u32::try_from(share * 256 / all.max(1)).unwrap_or(256).min(256);
     for (sample, other) in frame.iter_mut().zip(other) {

@@ -1,4 +1,4 @@
-//! The film: its clips one after the other, as they are, with one sound that is encoded once.
+//! Joins the clips of a film without encoding them again, and encodes the film's sound once.
 
 use std::{
     fmt::Write as _,
@@ -20,13 +20,13 @@ use crate::{
     provider::{GenerateError, Generated},
 };
 
-/// The files in the program's directory.
+/// The names of the input files in the program's directory.
 const LIST: &str = "clips.ffconcat";
 const SOUND: &str = "sound.wav";
 const SUBTITLES: &str = "subtitles.srt";
 
 impl FilmTools {
-    /// Joins a film.
+    /// Joins clips, sound and subtitles to a film.
     pub(in crate::provider) async fn join(
         &self,
         params: RenderJoinParams,
@@ -51,7 +51,7 @@ impl FilmTools {
     }
 }
 
-/// The files of clips, with what the request says of them.
+/// The files of the clips, each with what the request says about it.
 type Clips = Vec<(PathBuf, JoinedClip)>;
 
 /// Refuses clips that cannot be joined without encoding them again.
@@ -76,7 +76,7 @@ async fn check_clips(clips: Clips, format: FilmFormat) -> Result<Clips, Generate
     checking.await.unwrap_or_else(|panic| Err(broken("reading the clips", &panic.to_string())))
 }
 
-/// What is joined.
+/// The inputs of a film.
 struct Files {
     clips: Clips,
     sound: Option<PathBuf>,
@@ -84,14 +84,14 @@ struct Files {
 }
 
 impl Files {
-    /// Puts everything into the program's directory under plain names, and returns the arguments.
+    /// Links or writes all inputs into the program's directory under fixed names, and returns the arguments.
     fn arguments(&self, format: FilmFormat, directory: &Path, output: &Path) -> io::Result<Vec<String>> {
         let mut list = "ffconcat version 1.0\n".to_owned();
         for (index, (path, clip)) in self.clips.iter().enumerate() {
             let name = format!("clip{index:05}.mp4");
             symlink(path, directory.join(&name))?;
             let seconds = clip.frames as f64 / f64::from(format.fps);
-            // The length is said, as the one in the file is rounded.
+            // The list names the length of each clip, as the one in the clip's file is rounded.
             let _ = writeln!(list, "file {name}\nduration {seconds:.6}");
         }
         fs::write(directory.join(LIST), list)?;

@@ -1,8 +1,9 @@
-//! The steps of the assembly of a film, carried out with `ffmpeg`.
+//! Runs `ffmpeg` for the steps that assemble a film.
 //!
-//! Frames of pictures are drawn here (`frames`, with the smooth camera of `reel-story`) and go to the encoder through a named pipe (`pipe`); no
-//! path, text or number of a request ever stands in a filter. `clip` makes clips of frames, `sound` the one track of a film, and `join` puts both
-//! together without encoding a frame again. All clips are made by the same settings (`encoder`), as otherwise they could not be joined.
+//! The daemon draws the frames of pictures (`frames`, with the smooth camera of `reel-story`) and sends them to the encoder through a named pipe
+//! (`pipe`). Filters contain numbers and fixed file names, but never a path or a text of a request. `clip` makes clips of frames, `sound` makes the
+//! one sound track of a film, and `join` joins both without encoding a frame again. All clips are encoded with the same settings (`encoder`), as
+//! otherwise they could not be joined.
 
 mod clip;
 mod clip_file;
@@ -16,9 +17,9 @@ mod watch;
 
 pub(super) use self::tools::FilmTools;
 
-/// Grows when the same params make another file: it is part of the cache keys.
+/// A part of the cache keys. Increase it when the same params make another file.
 pub(super) const VERSION: &str = "3";
-/// The program that encodes.
+/// The name of the program, which is looked up on the `PATH`.
 pub(super) const FFMPEG: &str = "ffmpeg";
-/// How it is installed.
+/// How the program is installed.
 pub(super) const INSTALL: &str = "apt install ffmpeg, or brew install ffmpeg";

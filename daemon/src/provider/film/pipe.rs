@@ -1,4 +1,4 @@
-//! A named pipe in a program's directory, into which a thread writes what the program reads.
+//! A named pipe in a program's directory. A thread writes into it what the program reads.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,27 +14,27 @@ use std::{
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat};
 
-/// The time between two looks whether the program has opened its end.
+/// The time between two attempts to open the pipe, which fail until the program opened its end.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Tells the writing thread that nobody will read any more. Dropped with the run.
+/// Tells the writing thread that no program will read from the pipe any more.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Over(Arc<AtomicBool>);
 
 impl Over {
-    /// Ends the wait for a reader.
+    /// Ends the wait of `feed` for a reader.
     pub(super) fn set(&self) {
         self.0.store(true, Relaxed);
     }
 }
 
-/// Makes a named pipe.
+/// Makes a named pipe that only this user can open.
 pub(super) fn make(path: &Path) -> io::Result<()> {
     Ok(mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
 }
 
-/// Opens the pipe once the program reads from it, and has everything written. A program that reads no more, as it has all that it wants or has
-/// ended, is no error: how it ended says what became of it. Blocks.
+/// Opens the pipe once the program reads from it, and calls `write`. A program that stops reading, because it has enough or has ended, is no
+/// error here: its exit code tells whether it succeeded. Blocks.
 pub(super) fn feed(
     path: &Path,
     over: &Over,
@@ -48,7 +48,7 @@ pub(super) fn feed(
 }
 
 fn open(path: &Path, over: &Over) -> io::Result<Option<File>> {
-    // Without a reader such an open fails at once, where a plain one would wait for ever.
+    // Without a reader, an open with O_NONBLOCK fails at once. A plain open would wait for ever.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     while !over.0.load(Relaxed) {
         match OpenOptions::new().write(true).custom_flags(flags).open(path) {

@@ -1,4 +1,4 @@
-//! The one track of a film: voices at their samples, music under them, and an even loudness.
+//! Makes the one sound track of a film: voices at their samples, music under them, and an even loudness.
 
 use std::{
     fs::{self, File},
@@ -18,29 +18,29 @@ use crate::{
     provider::{GenerateError, Generated, command::Made},
 };
 
-/// Voices that one run of the program decodes: each takes two open files.
+/// Largest number of voices that one run of `ffmpeg` decodes. Each of them takes two open files.
 const AT_ONCE: usize = 100;
-/// The most that a limiter lets through, and how fast it acts: one step of gain never makes a click.
+/// The limiter: its ceiling, as a share of full scale, and how fast it acts, in milliseconds. No step of its gain is heard as a click.
 const LIMITER: &str = "alimiter=limit=0.841:attack=2:release=60:level=disabled";
-/// Samples by which the limiter is late, as it looks ahead for two milliseconds.
+/// Samples by which the limiter delays the sound, as it looks ahead for two milliseconds.
 const LIMITER_DELAY: u64 = 96;
-/// Rounds in which the loudness is brought to its mark.
+/// How often the gain is corrected at most to reach the target loudness.
 const ROUNDS: u32 = 6;
-/// How far below the mark the loudness may be, in LUFS; it is never above by more than a little.
+/// How far the loudness may be below the target (`BELOW`) or above it (`ABOVE`), in LU.
 const BELOW: f64 = 1.2;
 const ABOVE: f64 = 0.1;
-/// What is quieter is silence.
+/// A track of this loudness or less is silence, and keeps its gain. In LUFS.
 const SILENCE: f64 = -60.0;
-/// The most that sound is made louder, in decibels.
+/// Largest gain, in decibels. A track that needs more is left as it is.
 const MOST_GAIN: f64 = 40.0;
-/// The files in a program's directory.
+/// The names of files in the program's directory.
 const LOUDNESS: &str = "loudness.txt";
 const MUSIC: &str = "music.pcm";
-/// What is in the file of a run whose samples stand beside it.
+/// The content of the output file of a run that writes its samples to other files in the same directory.
 const DONE: &str = "done\n";
 
 impl FilmTools {
-    /// Makes the sound of a film.
+    /// Makes the sound track of a film.
     pub(in crate::provider) async fn mix(
         &self,
         params: AudioMixParams,
@@ -68,7 +68,7 @@ impl FilmTools {
         self.keep(made, Form::Sound(params.samples)).await
     }
 
-    /// Decodes voices to samples; never by what their headers say.
+    /// Decodes voices to samples. The length of a voice is that of its samples, not the one in its header.
     async fn decode(
         &self,
         voices: &[InputFile],
@@ -92,7 +92,7 @@ impl FilmTools {
         Ok(decoded)
     }
 
-    /// Decodes music to samples of two channels, as long as the film at the most: as samples it is repeated without a gap.
+    /// Decodes music to samples of two channels, at most as long as the film. Samples can be repeated without a gap, which encoded music cannot.
     async fn decode_music(
         &self,
         music: &InputFile,
@@ -121,7 +121,7 @@ impl FilmTools {
         }
     }
 
-    /// Lays the voices out at their samples, in a file of the whole length.
+    /// Writes all voices at their samples into one file, which is as long as the film.
     async fn lay_out(
         &self,
         params: &AudioMixParams,
@@ -139,7 +139,7 @@ impl FilmTools {
         laid_out.map_err(|error| io_failed("laying out the voices", &error))
     }
 
-    /// Makes the track louder or quieter until its loudness is right. What it would be is measured after the music and the limiter.
+    /// Renders the track with a corrected gain until its loudness is near the target. The loudness is measured after the music and the limiter.
     async fn even_out(
         &self,
         track: &Track,
@@ -163,7 +163,7 @@ impl FilmTools {
             if found <= SILENCE || is_right || round > ROUNDS || gain + miss > MOST_GAIN {
                 return Ok(made);
             }
-            // Aimed a little low, as a track above the mark is turned down by every player.
+            // Aim a little low, as every player turns down a track above the target.
             gain += miss - 0.3;
         }
     }
@@ -181,7 +181,7 @@ impl FilmTools {
     }
 }
 
-/// A sound that the program cannot read is the request's fault; what the program says of it follows.
+/// Turns the failure of a run that could not read a sound into a refusal of the request. The message quotes the program's own.
 fn unreadable(what: &str, error: GenerateError) -> GenerateError {
     match error {
         GenerateError::Failed(failure)
@@ -194,7 +194,7 @@ fn unreadable(what: &str, error: GenerateError) -> GenerateError {
     }
 }
 
-/// Voices as samples, in a directory that is there for as long as this.
+/// The files of decoded voices, in a directory that is removed when this is dropped.
 struct Decoded {
     made: Made,
     count: usize,
@@ -210,7 +210,8 @@ fn name(index: usize) -> String {
     format!("voice{index}.pcm")
 }
 
-/// The voices stand beside the program's output, as a voice may have no sample.
+/// Returns the arguments that decode each voice to a file of its own. None of them is the run's output file, which must not be empty, as the file
+/// of a voice without samples is.
 fn decode_arguments(paths: &[PathBuf], directory: &Path) -> Vec<String> {
     let mut arguments = begin();
     for path in paths {
@@ -224,7 +225,7 @@ fn decode_arguments(paths: &[PathBuf], directory: &Path) -> Vec<String> {
     arguments
 }
 
-/// Writes samples: each voice at its place and silence between. A voice ends where the next one begins.
+/// Writes the samples of a track: each voice at its sample, and silence between. A voice is cut where the next one begins.
 fn write_track(
     voices: &[PlacedVoice],
     paths: &[PathBuf],
@@ -249,7 +250,7 @@ fn write_silence(track: &mut impl io::Write, samples: u64) -> io::Result<u64> {
     Ok(samples)
 }
 
-/// The laid out voices, and the music under them.
+/// The file of all voices, the music under them, and the length of the track.
 #[derive(Debug, Clone)]
 struct Track {
     voices: PathBuf,
@@ -258,7 +259,7 @@ struct Track {
 }
 
 impl Track {
-    /// The arguments that mix the track, bring it to exactly its length, and write down its loudness.
+    /// Returns the arguments that mix the track, cut or pad it to exactly its length, and write its loudness to a file.
     fn arguments(&self, gain: f64, output: &Path) -> Vec<String> {
         let mut arguments = begin();
         arguments.extend(words("-protocol_whitelist file,pipe -f s16le -ar 48000 -ac 1 -i"));
@@ -288,7 +289,7 @@ impl Track {
     }
 }
 
-/// Voices and music, which is quieter while somebody speaks, and fades in and out.
+/// Returns the filters that mix voices and music. The music is quieter while somebody speaks, and fades in and out.
 fn ducked(db: f64, samples: u64) -> String {
     let seconds = samples as f64 / 48_000.0;
     let (fade_in, fade_out) = (1.5_f64.min(seconds / 4.0), 3.0_f64.min(seconds / 4.0));
@@ -302,7 +303,7 @@ fn ducked(db: f64, samples: u64) -> String {
     )
 }
 
-/// The loudness of the whole, as the last line of the measurements tells it.
+/// Returns the loudness of the whole track in LUFS: the last measurement in the file. `None` if the file has none.
 fn measured(path: &Path) -> io::Result<Option<f64>> {
     let text = fs::read_to_string(path)?;
     let last = text.lines().rev().find_map(|line| line.strip_prefix("lavfi.r128.I="));

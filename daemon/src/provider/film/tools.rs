@@ -1,4 +1,4 @@
-//! What the steps share: running `ffmpeg` in a directory of its own, and keeping the file that it wrote.
+//! The code that all steps share: it runs `ffmpeg` in a directory of its own, and keeps the file that it wrote.
 
 use std::{collections::BTreeMap, fs, io, io::Read as _, path::Path, time::Duration};
 
@@ -26,18 +26,18 @@ use crate::{
 
 /// The name of the provider.
 pub(in crate::provider) const NAME: &str = "ffmpeg";
-/// The largest file that a step may write: an hour of a film at 1080p has 2 GB, and of uncompressed stereo sound 700 MB.
+/// Largest file that a step may write, in bytes. An hour of film at 1080p has 2 GB, and an hour of uncompressed stereo sound has 700 MB.
 const MOST_BYTES: u64 = 8 * 1024 * 1024 * 1024;
-/// What the program holds beside its frames, and for each pixel of a frame: 287 MB were measured at 1080p.
+/// The memory that the program may hold, in bytes: a base, and an amount for each pixel of a frame. 287 MB were measured at 1080p.
 const BASE_BYTES: u64 = 96 * 1024 * 1024;
 const PIXEL_BYTES: u64 = 128;
 /// A disk with less room than this is taken for the reason why a file is not complete.
 const LEAST_ROOM_BYTES: u64 = 1024 * 1024;
-/// The time that any step may take, and what each second of what it makes adds: ten times as long as it takes on a busy machine.
+/// The time that a step may take: a base, and this number of seconds for each second that it makes. It takes a tenth of that on a busy machine.
 const LEAST_TIME: Duration = Duration::from_mins(2);
 const SECOND_TIME: u32 = 30;
 
-/// What the steps work with; cheap to clone.
+/// The services of the daemon that all steps use. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(in crate::provider) struct FilmTools {
     pub(in crate::provider) budget: Budget,
@@ -46,46 +46,46 @@ pub(in crate::provider) struct FilmTools {
     pub(in crate::provider) commands: CommandRunner,
 }
 
-/// How large a run of the program is.
+/// How much a run of the program makes, from which its limits follow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size {
     /// The pixels of a frame; 0 for sound.
     pub pixels: u64,
-    /// The length of what is made.
+    /// The playing time of what is made.
     pub length: Duration,
 }
 
 impl Size {
-    /// The size of frames.
+    /// The size of a run that makes this number of frames.
     pub(super) fn of_frames(format: FilmFormat, frames: u64) -> Self {
         let pixels = u64::from(format.width) * u64::from(format.height);
         Self { pixels, length: Duration::from_secs(frames / u64::from(format.fps.max(1)) + 1) }
     }
 
-    /// The same where a clip of so many pixels is decoded beside it.
+    /// The same size, for a run that also decodes a clip with this number of pixels per frame.
     pub(super) const fn beside(self, pixels: u64) -> Self {
         Self { pixels: self.pixels + pixels, ..self }
     }
 
-    /// The size of sound at 48 kHz.
+    /// The size of a run that makes this number of samples at 48 kHz.
     pub(super) const fn of_samples(samples: u64) -> Self {
         Self { pixels: 0, length: Duration::from_secs(samples / 48_000 + 1) }
     }
 }
 
-/// What the program has to have made: a file of another length or size must not stand in the cache for it.
+/// What the program must have made. A file of another length or size must not get into the cache as the result.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Form {
-    /// Frames without sound.
+    /// This number of frames without sound.
     Clip(FilmFormat, u64),
-    /// Frames with a sound, which may be longer than they are.
+    /// This number of frames with sound. The sound may be longer than the frames.
     Film(FilmFormat, u64),
-    /// Samples at 48 kHz.
+    /// This number of samples at 48 kHz.
     Sound(u64),
 }
 
 impl Form {
-    /// What is wrong with the file, if anything is.
+    /// Returns what is wrong with the file; `None` if it has this form.
     fn differs(self, facts: &Facts) -> Option<String> {
         let (media, length_s, most_off_s, pixels) = match self {
             Self::Clip(FilmFormat { width, height, fps }, frames)
@@ -112,8 +112,8 @@ impl Form {
 }
 
 impl FilmTools {
-    /// Runs the program. `prepare` makes files for it in its directory, which it is handed with the path of the program's output, and returns the
-    /// arguments. `part` is the part of the task's progress that the run makes, where nobody else tells it.
+    /// Runs the program. `prepare` gets the program's directory and the path of its output; it makes files in the directory, and returns the
+    /// arguments. `part` is the part of the task's progress that this run reports; `None` if the caller reports the progress.
     pub(super) async fn run(
         &self,
         extension: &str,
@@ -138,7 +138,7 @@ impl FilmTools {
             made = &mut making => (made, None),
             end = &mut watching => (making.await, Some(end)),
         };
-        // Frames that are no longer drawn once the task is cancelled make a file that is too short.
+        // Once the task is cancelled, no further frames are drawn, and the program succeeds with a file that is too short.
         match made {
             _ if *cancel.borrow() => Err(GenerateError::Stopped),
             Ok(made) => Ok(made),
@@ -148,7 +148,7 @@ impl FilmTools {
         }
     }
 
-    /// Looks at the program's file from its first byte to its last, and has it kept where it is of this form.
+    /// Inspects the program's file from its first byte to its last, and keeps it as an artifact if it has this form.
     pub(super) async fn keep(&self, made: Made, form: Form) -> Result<Generated, GenerateError> {
         let tools = self.clone();
         let keeping = tokio::task::spawn_blocking(move || tools.keep_now(&made, form));
@@ -192,7 +192,7 @@ impl FilmTools {
     }
 }
 
-/// The program as the runner knows it.
+/// Returns the definition of `ffmpeg` for a run of this size. The arguments are made for each run, so it has none.
 fn definition(extension: &str, size: Size) -> CommandDefinition {
     let limits = Limits {
         timeout: LEAST_TIME + size.length * SECOND_TIME,
@@ -223,7 +223,7 @@ fn definition(extension: &str, size: Size) -> CommandDefinition {
     }
 }
 
-/// Why frames could not be drawn, as the task's failure.
+/// Turns an error of drawing frames into the failure of the task.
 pub(super) fn undrawn(error: FramesError) -> GenerateError {
     match error {
         FramesError::Picture(why) => {
@@ -234,19 +234,19 @@ pub(super) fn undrawn(error: FramesError) -> GenerateError {
     }
 }
 
-/// What a request asks for cannot be made.
+/// The failure of a request that asks for something impossible.
 pub(super) fn refused(message: String, hint: &str) -> GenerateError {
     GenerateError::Failed(Failure::with_code(Class::Invalid, ErrorCode::InvalidParams, message, hint))
 }
 
-/// The program did nothing for a while, and was stopped.
+/// The failure of a run that made no progress for `STALL` and was stopped.
 fn stuck() -> GenerateError {
     let message = format!("ffmpeg made no progress for {} s and was stopped", STALL.as_secs());
     let hint = "one of the files may be damaged, or the disk does not answer; the task is tried again";
     GenerateError::Failed(Failure::new(Class::Transient(None), message, hint))
 }
 
-/// Classifies a run that the system ended, not the request: the disk is full, or the program was killed. It may work later.
+/// Makes a failure transient if it is not the request's fault and may not occur again: the disk was full, or a signal ended the program.
 fn by_the_system(failure: Failure) -> Failure {
     let message = failure.error.message.clone();
     if message.contains("No space left on device") {
@@ -275,7 +275,7 @@ fn disk_full(message: String) -> Failure {
     Failure::with_code(Class::Transient(None), ErrorCode::StorageFull, message, hint)
 }
 
-/// No font has a letter of the subtitles.
+/// The failure of a request with a letter in its subtitles that no font has.
 pub(super) fn no_font(error: FontError) -> GenerateError {
     let hint = format!("{}, or another font with it", FontError::INSTALL);
     let mut failure = Failure::with_code(Class::Invalid, ErrorCode::InvalidParams, error.to_string(), hint);

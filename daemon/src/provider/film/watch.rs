@@ -1,4 +1,4 @@
-//! Watches a run of the program: how far it is, whether it moves at all, and whether somebody asked for its end.
+//! Watches a run of the program: reports its progress, and stops it once it is stuck or cancelled.
 
 use std::{
     fs::{self, File},
@@ -15,47 +15,47 @@ use tokio::{
 
 use crate::domain::{CancelSignal, ProgressSink};
 
-/// The file in the program's directory in which it writes how far it is.
+/// The file in the program's directory to which the program writes its progress.
 const PROGRESS: &str = "progress.txt";
-/// Bytes at the end of that file that are read: the last report and the one before it.
+/// Bytes that are read from the end of that file. They hold the last report and the one before it.
 const REPORT_BYTES: u64 = 1_024;
-/// The time between two looks.
+/// The time between two checks of a run.
 const LOOK: Duration = Duration::from_millis(500);
-/// A program that neither came further nor wrote a byte for so long is stuck.
+/// A program that reports no progress and writes no byte for this long is stuck.
 pub(super) const STALL: Duration = Duration::from_mins(1);
 
-/// A part of a task's progress, which a run of the program makes.
+/// The part of a task's progress that one run of the program makes.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub progress: ProgressSink,
-    /// Where it begins and ends, from 0 to 1.
+    /// The task's progress at the begin and at the end of the run, from 0 to 1.
     pub from: f64,
     pub to: f64,
-    /// What a person reads.
+    /// The name of the step that a person reads.
     pub step: &'static str,
 }
 
-/// How a run was ended from outside.
+/// Why a run was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stopped {
-    /// The caller asked for it.
+    /// The caller cancelled it.
     Cancelled,
-    /// It was stuck.
+    /// It was stuck: it made no progress for too long.
     Stalled,
 }
 
-/// Where the program of a run writes, once it is known.
+/// The paths of a run's progress file and output file, once they are known.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Places(Arc<OnceLock<(PathBuf, PathBuf)>>);
 
 impl Places {
-    /// Notes where a run writes, and returns the arguments by which it tells how far it is.
+    /// Stores the paths of a run, and returns the arguments that make the program write its progress.
     pub(super) fn note(&self, directory: &Path, output: &Path) -> [String; 2] {
         let _ = self.0.set((directory.join(PROGRESS), output.to_owned()));
         ["-progress".to_owned(), format!("file:{PROGRESS}")]
     }
 
-    /// How far the run is; none before it began. Blocks.
+    /// Reads how far the run is; `None` before its paths are known. Blocks.
     fn look(&self) -> Option<Reached> {
         let (progress, output) = self.0.get()?;
         let report = last_report(progress).unwrap_or_default();
@@ -68,18 +68,19 @@ impl Places {
     }
 }
 
-/// How far a run is.
+/// How far a run is. Any difference between two of these is progress.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Reached {
-    /// Seconds of what is made.
+    /// The playing time that is made, in seconds, if the program reports it.
     seconds: Option<f64>,
-    /// The program's last words about it.
+    /// The lines of the program's last report that change while it makes progress.
     report: String,
-    /// The size of its file, and when it was written last: moving the index to the front of a large one takes a while.
+    /// The size and the modification time of the output file. Only these change while the program moves the index to the front of a large file.
     written: Option<(u64, Option<SystemTime>)>,
 }
 
-/// Returns once the run shall end, and has told so through `stop`. Never returns for a run that moves on and is not cancelled.
+/// Returns once the run is cancelled or stuck, and has told the runner so through `stop`. It never returns while the run makes progress and is not
+/// cancelled.
 pub(super) async fn watch(
     places: Places,
     (length, part): (Duration, Option<Part>),
@@ -94,7 +95,7 @@ pub(super) async fn watch(
         tokio::select! {
             is_asked = cancel.wait_for(|is_cancelled| *is_cancelled) => match is_asked {
                 Ok(_) => break Stopped::Cancelled,
-                // Nobody can ask any more: the whole run is dropped then.
+                // The sender was dropped, so nobody can cancel the run; the whole run is then dropped too.
                 Err(_) => std::future::pending().await,
             },
             _ = looks.tick() => {}
@@ -116,7 +117,8 @@ pub(super) async fn watch(
     stopped
 }
 
-/// The last whole report of a file: lines of a name and a value, of which `progress` is the last.
+/// Returns the last complete report of a file, without the lines that change though there is no progress. A report has lines of a name and a
+/// value, and ends with the line `progress`.
 fn last_report(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
     let start = file.metadata().ok()?.len().saturating_sub(REPORT_BYTES);
@@ -131,7 +133,7 @@ fn last_report(path: &Path) -> Option<String> {
     Some(report.lines().filter(moving).collect::<Vec<_>>().join("\n"))
 }
 
-/// The seconds that are made, of a report.
+/// Returns the playing time that a report says is made, in seconds.
 fn seconds(report: &str) -> Option<f64> {
     let line = report.lines().find_map(|line| line.strip_prefix("out_time_us="))?;
     line.trim().parse::<f64>().ok().map(|micros| (micros / 1e6).max(0.0))
@@ -177,7 +179,7 @@ mod tests {
         let stall = LOOK * 3;
         let watching = watch(places.clone(), (Duration::from_secs(10), Some(part)), cancel, stop, stall);
         tokio::pin!(watching);
-        // Before it began it cannot be stuck, and while its file grows it is not.
+        // A run that has not begun is not stuck, and neither is one with a growing output file.
         assert!(time::timeout(stall * 2, &mut watching).await.is_err());
         places.note(directory.path(), &output);
         for count in 1..=5 {
