@@ -124,7 +124,7 @@ pub struct SettingProblem {
 }
 
 impl CommandDefinition {
-    /// Whether the provider is embedded: it has no section in the configuration, and the daemon makes the arguments of each run.
+    /// Whether the daemon makes the arguments of each run, as for the embedded `ffmpeg`. Such a provider has no section in the configuration.
     pub fn is_embedded(&self) -> bool {
         self.argv == Template::default()
     }

@@ -178,7 +178,7 @@ pub(super) fn fits_some_day(over: &OverBudget) -> bool {
     over.asked_bytes <= over.limit_bytes && over.limit_bytes > 0
 }
 
-/// Appends the program's last lines to the message: those of standard error, or those of standard output if it wrote no errors. The lines
+/// Appends the program's last lines to the message: those of standard error, or those of standard output if standard error is empty. The lines
 /// are joined into one.
 fn with_words(message: String, finished: &Finished) -> String {
     let words = [&finished.stderr, &finished.stdout].map(|bytes| escaped(bytes));

@@ -1,7 +1,7 @@
 //! Providers of the kind `command`: a configured program makes the result.
 //!
 //! `settings` has the keys that a person may write, and `definition` their checked form. `template` turns a request into arguments.
-//! `CommandRunner` runs the program by the room `process` and returns the file that it wrote; `failure` describes why a run made no file.
+//! `CommandRunner` runs the program through the room `process` and returns the file that it wrote. `failure` describes why a run made no file.
 
 mod definition;
 mod failure;

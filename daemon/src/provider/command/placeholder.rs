@@ -64,14 +64,14 @@ pub enum Placeholder {
     Directory,
 }
 
-/// What a value may contain, and what happens to a minus sign at its beginning, as a program could take such a value for an option.
+/// What a value may contain. It decides what happens to a leading minus sign, for which a program could take the value for an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Any text that a person writes. A minus sign gets a space in front where it could begin an option.
+    /// Any text that a person writes. A leading minus sign gets a space in front, unless it follows `--`.
     Text,
-    /// A name. A minus sign is refused.
+    /// A name. A leading minus sign is refused.
     Word,
-    /// A number or an absolute path. A minus sign is allowed, as the number may be negative.
+    /// A number or an absolute path. A leading minus sign is kept, as the number may be negative.
     Own,
 }
 

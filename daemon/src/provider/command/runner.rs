@@ -1,4 +1,4 @@
-//! Runs a definition's program for one request, and returns the file that it wrote.
+//! Runs a definition's program for one request, and returns the file that it wrote or its output.
 
 use std::{
     env, fs, io,

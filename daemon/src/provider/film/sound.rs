@@ -29,9 +29,9 @@ const ROUNDS: u32 = 6;
 /// How far the loudness may be below the target (`BELOW`) or above it (`ABOVE`), in LU.
 const BELOW: f64 = 1.2;
 const ABOVE: f64 = 0.1;
-/// A track of this loudness or less is silence, and keeps its gain. In LUFS.
+/// A track of this loudness or less, in LUFS, is silence and keeps its gain.
 const SILENCE: f64 = -60.0;
-/// Largest gain, in decibels. A track that needs more is left as it is.
+/// Largest gain, in decibels. A track that would need more keeps the gain that it has.
 const MOST_GAIN: f64 = 40.0;
 /// The names of files in the program's directory.
 const LOUDNESS: &str = "loudness.txt";

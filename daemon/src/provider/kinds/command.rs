@@ -1,4 +1,5 @@
-//! The kind `command`: a program on this machine makes the result. What it runs is said by a shipped definition, by the section, or by both.
+//! The kind `command`: a program on this machine makes the result. A shipped definition, the provider's section, or both together describe the
+//! program.
 
 mod media;
 mod picture;
@@ -36,19 +37,19 @@ use crate::{
     },
 };
 
-/// The services of this version that a program can serve.
+/// The services that a program can serve.
 const SERVICES: &[&str] = &["image", "voice", "video", "text"];
 
-/// Keys of a definition that a section does not have as keys of its own: remarks about the definition, and what every provider has.
+/// Keys of a definition that are not keys of this kind: remarks about the definition, and keys that the sections of all providers have.
 const OTHER_KEYS: [&str; 7] = ["about", "source", "checked_on", "verified", "services", "billing", "model"];
 
-/// The keys of a section beside those of every provider.
+/// The keys of a section beside those that every provider has.
 static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let own = CommandSettings::KEYS.iter().copied().filter(|key| !OTHER_KEYS.contains(key));
     std::iter::once("definition").chain(own).collect()
 });
 
-/// Params of a picture that a program may not be told, with the placeholder that would tell it.
+/// Params of a picture, each with the placeholder that passes it to the program. A definition without the placeholder does not support the param.
 const IMAGE_PARAMS: &[(&str, Placeholder)] = &[
     ("negative_prompt", Placeholder::NegativePrompt),
     ("seed", Placeholder::Seed),
@@ -121,7 +122,7 @@ impl Kind for Command {
     fn image(&self, config: &ProviderConfig) -> ImageCapabilities {
         let Some(definition) = definition(config) else { return ImageCapabilities::default() };
         let untold = IMAGE_PARAMS.iter().filter(|(_, placeholder)| !definition.honours(*placeholder));
-        // No placeholder stands for the fields of `extra`.
+        // No placeholder passes the fields of `extra`.
         let ignored = untold.map(|(name, _)| *name).chain(["extra"]).collect();
         ImageCapabilities { ignored, max_inputs: 1, ..ImageCapabilities::default() }
     }
@@ -144,7 +145,7 @@ impl Kind for Command {
         definition(config).map(video::capabilities).unwrap_or_default()
     }
 
-    /// What is run: another program, another version of it or other arguments make something else of the same request.
+    /// Identifies what is run: the program, its version and its arguments. If one of these changes, the same request makes something else.
     fn address(&self, config: &ProviderConfig) -> String {
         let Some(definition) = definition(config) else { return String::new() };
         let version = find_program(&definition.program, None).ok().and_then(|program| version(&program));
@@ -169,7 +170,7 @@ fn definition(config: &ProviderConfig) -> Option<&CommandDefinition> {
     config.own.settings.get()
 }
 
-/// The size and the time of the executable file: a package that is updated changes them.
+/// Returns the size and the modification time of the executable file, which change when its package is updated.
 fn version(program: &Path) -> Option<(u64, std::time::SystemTime)> {
     let metadata = fs::metadata(program).ok()?;
     Some((metadata.len(), metadata.modified().ok()?))
@@ -203,7 +204,7 @@ fn settings(section: &mut Section<'_>) -> CommandSettings {
     }
 }
 
-/// What a person should know before the first task: the file is right, and the program may be installed later.
+/// Returns what a person should know before the first task. It is no error, as the program may be installed later.
 fn warnings(definition: &CommandDefinition) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Err(missing) = find_program(&definition.program, definition.install.as_deref()) {
@@ -220,7 +221,7 @@ fn warnings(definition: &CommandDefinition) -> Vec<String> {
 struct CommandProvider {
     config: ProviderConfig,
     definition: CommandDefinition,
-    /// The program's own list, once it was asked for.
+    /// The program's list of voices, once it was read.
     voices: OnceCell<Vec<Voice>>,
     equipment: Equipment,
 }
@@ -285,7 +286,7 @@ impl Provider for CommandProvider {
 }
 
 impl CommandProvider {
-    /// Runs the program once for each picture. What was made is kept though a later run fails.
+    /// Runs the program once for each picture. If a later run fails, the pictures that were made are returned with a note.
     async fn draw(
         &self,
         request: &ImageRequest,
@@ -294,7 +295,7 @@ impl CommandProvider {
     ) -> Result<Generated, GenerateError> {
         let params = &request.params;
         let (_nobody, never) = watch::channel(false);
-        // What a paid program makes is kept for whoever asks next, though nobody wants it any more.
+        // A paid run is not cancelled: its result is cached for the next equal request.
         let cancel = if self.config.is_paid { never } else { cancel };
         let (mut pictures, mut seen, mut beside) = (Vec::new(), Vec::new(), Beside::default());
         for index in 0..params.n {
@@ -340,7 +341,7 @@ impl CommandProvider {
         Ok((NewArtifact { body: Body::Spooled(spooled), reservation: Some(reservation), facts }, inspected))
     }
 
-    /// Copies the program's file to where artifacts arrive, and removes the program's directory.
+    /// Copies the program's file into a spool, from which the cache keeps it, and removes the program's directory.
     async fn spool(&self, made: Made) -> Result<Spooled, Failure> {
         let spools = self.equipment.spools.clone();
         let copying = tokio::task::spawn_blocking(move || copy(&spools, &made)).await;
@@ -368,7 +369,7 @@ impl CommandProvider {
         Failure::with_code(self.class(Class::Transient(None)), ErrorCode::OverMemory, over, hint)
     }
 
-    /// What a paid program made and is lost may have been paid.
+    /// The class of a failure after the program made something, which is lost. A paid program may have charged for it.
     const fn class(&self, free: Class) -> Class {
         if self.config.is_paid { Class::Ambiguous } else { free }
     }

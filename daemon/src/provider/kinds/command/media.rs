@@ -1,4 +1,4 @@
-//! A file of sound or film by a program: the program is run, and what it wrote is looked at from its first byte to its last.
+//! Sound and video files made by a program. The file that it wrote is inspected from its first byte to its last.
 
 use std::{fs, io};
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl CommandProvider {
-    /// Runs the program once; its file has to be whole, and of a media type that begins with this.
+    /// Runs the program once. Its file must be whole, and its media type must begin with `media_type`, such as `audio/`.
     pub(super) async fn make_media(
         &self,
         values: Values,

@@ -1,14 +1,14 @@
-//! What a program is told of a picture that it shall make. Pure.
+//! The values that a program gets to make a picture. Pure.
 
 use crate::{
     domain::{ImageRequest, InputFile},
     provider::command::{CommandDefinition, Placeholder, Values},
 };
 
-/// How far the input picture is left where a request does not say it.
+/// How much the input picture is changed if the request does not say it, from 0 to 1.
 const STRENGTH: f64 = 0.6;
 
-/// The values of the placeholders for one of the pictures of a request.
+/// Returns the values of the placeholders for one of the pictures of a request, which are counted from 0.
 pub(super) fn values(definition: &CommandDefinition, request: &ImageRequest, index: u32) -> Values {
     let params = &request.params;
     let mut prompt = params.prompt.clone();
@@ -39,7 +39,7 @@ pub(super) fn values(definition: &CommandDefinition, request: &ImageRequest, ind
     values
 }
 
-/// The path of a file that the program reads; a name that is no text is none that an argument can hold as it is.
+/// Returns the path of a file that the program reads; `None` if it is not UTF-8, as a template cannot contain it unchanged.
 fn path(input: Option<&InputFile>) -> Option<String> {
     input.and_then(|input| input.path.to_str()).map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! Speech by a program: which voice it is asked for.
+//! Speech by a program, and the choice of its voice.
 
 use reel_protocol::{SpeechParams, methods::VoiceInfo};
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl CommandProvider {
-    /// The program's own list of voices, which it is asked for once.
+    /// Returns the program's list of voices. The program runs once for it, and the list is then reused.
     pub(super) async fn list_voices(&self) -> Result<VoiceList, Failure> {
         let definition = &self.definition;
         if let Some(list) = &definition.voice_list {
@@ -34,7 +34,7 @@ impl CommandProvider {
         }))
     }
 
-    /// Runs the program once for a text.
+    /// Runs the program once to speak a text.
     pub(super) async fn speak(
         &self,
         params: &SpeechParams,
@@ -62,7 +62,8 @@ impl CommandProvider {
         Ok(Generated { pictures: vec![speech].into(), notes: Vec::new(), cost_microusd: None })
     }
 
-    /// The voice for a request, as the program names it.
+    /// Returns the voice for a request, as the program names it; `None` if the program takes no voice or uses its default. A voice or a language
+    /// that the program lacks is refused.
     async fn voice(&self, params: &SpeechParams) -> Result<Option<String>, Failure> {
         let definition = &self.definition;
         if !definition.honours(Placeholder::Voice) {

@@ -1,4 +1,4 @@
-//! Answers by a program: the conversation becomes one text that the program reads, and what it writes is the answer.
+//! Chat answers by a program. The conversation becomes one text that the program reads, and the text that it writes is the answer.
 
 use std::fs;
 
@@ -18,11 +18,11 @@ use crate::{
     },
 };
 
-/// Params of a chat that a program may not be told, with the placeholder that would tell it.
+/// Params of a chat, each with the placeholder that passes it to the program. A definition without the placeholder does not support the param.
 const PARAMS: [(&str, Placeholder); 2] =
     [("temperature", Placeholder::Temperature), ("max_tokens", Placeholder::MaxTokens)];
 
-/// What the program of this definition makes of the params of chats.
+/// Returns which params of chats a program with this definition supports.
 pub(super) fn capabilities(definition: &CommandDefinition) -> ChatCapabilities {
     let untold = PARAMS.iter().filter(|(_, placeholder)| !definition.honours(*placeholder));
     let ignored = untold.map(|(name, _)| *name).chain(["tools", "tool_choice", "extra"]).collect();
@@ -30,7 +30,7 @@ pub(super) fn capabilities(definition: &CommandDefinition) -> ChatCapabilities {
 }
 
 impl CommandProvider {
-    /// Runs the program once for an answer.
+    /// Runs the program once, and returns its answer. An answer that does not fit the schema is returned with the error.
     pub(super) async fn answer(
         &self,
         params: &ChatParams,
@@ -44,7 +44,7 @@ impl CommandProvider {
             let message = format!("{} reads texts, and a message has {part}", self.config.name);
             failed(Failure::new(Class::Invalid, message, "leave it out, or ask another provider"))
         })?;
-        // The program's output, the text of it, and the JSON that is taken out of it.
+        // Three copies: the program's output, its text, and the JSON that is extracted from the text.
         let reservation = self.equipment.budget.reserve(Holder::Body, 3 * MAX_ANSWER_BYTES as u64);
         let mut reservation = reservation.map_err(|over| failed(self.over_memory(&over.to_string())))?;
         let bytes = self.text_of_run(values, cancel).await?;
@@ -76,7 +76,8 @@ impl CommandProvider {
         }
     }
 
-    /// What the program writes: to the file where it is told one, else to its standard output.
+    /// Returns what the program wrote: its file if the definition has `{output}`, else its standard output. If that is too long, the result is one
+    /// byte longer than `MAX_ANSWER_BYTES`.
     async fn text_of_run(&self, values: Values, cancel: CancelSignal) -> Result<Vec<u8>, GenerateError> {
         let (definition, name) = (&self.definition, &self.config.name);
         let error = |error| match error {
@@ -84,7 +85,7 @@ impl CommandProvider {
             CommandError::Failed(failure) => GenerateError::Failed(failure),
         };
         if !definition.honours(Placeholder::Output) {
-            // One more byte tells a text that is too long from one that just fits.
+            // One byte more than the limit distinguishes a text that is too long from one that just fits.
             let most_bytes = MAX_ANSWER_BYTES + 1;
             let commands = &self.equipment.commands;
             return commands
@@ -108,7 +109,7 @@ impl CommandProvider {
         })
     }
 
-    /// The error of an answer that was made, and does not fit its schema.
+    /// Returns the error of an answer that does not fit its schema.
     fn mismatch(&self, violation: &str) -> TaskError {
         let name = &self.config.name;
         TaskError {
@@ -123,7 +124,7 @@ impl CommandProvider {
     }
 }
 
-/// The values of the placeholders for a conversation; or what of it is no text.
+/// Returns the values of the placeholders for a conversation. The error names the part of it that is not text.
 fn values(definition: &CommandDefinition, params: &ChatParams) -> Result<Values, String> {
     let asks = params.schema.as_ref().map(|schema| {
         format!("Answer with JSON that fits this JSON Schema, and with nothing else:\n{}", schema.as_str())
@@ -156,7 +157,7 @@ fn values(definition: &CommandDefinition, params: &ChatParams) -> Result<Values,
     Ok(values)
 }
 
-/// A conversation as one text: the one message as it is, or each message behind the role of whoever wrote it.
+/// Returns a conversation as one text. A single message of the user stays as it is; of several, each follows the name of its role.
 fn conversation(messages: &JsonText) -> Result<String, String> {
     let messages: Vec<Map<String, Value>> = messages.decode().unwrap_or_default();
     let mut texts = Vec::new();
@@ -170,7 +171,7 @@ fn conversation(messages: &JsonText) -> Result<String, String> {
     Ok(texts.join("\n\n"))
 }
 
-/// The text of a message; or what of it is no text.
+/// Returns the text of a message. The error names the part of it that is not text.
 fn content(message: &Map<String, Value>) -> Result<String, String> {
     if message.contains_key("tool_calls") {
         return Err("calls of tools".to_owned());

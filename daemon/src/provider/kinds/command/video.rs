@@ -1,4 +1,4 @@
-//! Videos by a program.
+//! Videos made by a program.
 
 use tokio::sync::watch;
 
@@ -11,27 +11,27 @@ use crate::{
     },
 };
 
-/// Params of a video that a program may not be told, with the placeholder that would tell it.
+/// Params of a video, each with the placeholder that passes it to the program. A definition without the placeholder does not support the param.
 const PARAMS: &[(&str, Placeholder)] =
     &[("image", Placeholder::InputImage), ("fps", Placeholder::Fps), ("seed", Placeholder::Seed)];
 
-/// What a program makes of the params of videos.
+/// Returns which params of videos a program with this definition supports.
 pub(super) fn capabilities(definition: &CommandDefinition) -> VideoCapabilities {
     let untold = PARAMS.iter().filter(|(_, placeholder)| !definition.honours(*placeholder));
-    // No placeholder stands for a second picture, or for the fields of `extra`.
+    // No placeholder passes a second picture or the fields of `extra`.
     let ignored = untold.map(|(name, _)| *name).chain(["last_image", "extra"]).collect();
     VideoCapabilities { ignored, ..VideoCapabilities::default() }
 }
 
 impl CommandProvider {
-    /// Runs the program once for a video.
+    /// Runs the program once to make a video.
     pub(super) async fn film(
         &self,
         request: &VideoRequest,
         cancel: CancelSignal,
     ) -> Result<Generated, GenerateError> {
         let (_nobody, never) = watch::channel(false);
-        // What a paid program makes is kept for whoever asks next, though nobody wants it any more.
+        // A paid run is not cancelled: its result is cached for the next equal request.
         let cancel = if self.config.is_paid { never } else { cancel };
         let values = self.video_values(request).map_err(GenerateError::Failed)?;
         let video = self.make_media(values, cancel, "video/").await?;
