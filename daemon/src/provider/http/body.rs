@@ -1,4 +1,4 @@
-//! Bodies of answers as they arrive: pictures go to spools, everything else is small. Runs on threads that may block.
+//! Reads response bodies while they arrive. Pictures go to spools, and all other values become a small document. These functions block.
 
 use std::io::{self, Write};
 
@@ -17,8 +17,8 @@ use crate::{
     media::picture_type,
 };
 
-/// The pieces of a body, for a thread that may block: each as it comes, and at the end why the body was cut, if it was. A compressed body
-/// is decompressed here.
+/// The pieces of a body, decompressed, in the order in which they arrive. If the body is incomplete, the last item is the reason. The iterator
+/// blocks until the next piece arrives.
 #[derive(Debug)]
 pub struct Chunks(Source);
 
@@ -26,16 +26,16 @@ pub struct Chunks(Source);
 enum Source {
     AsItComes(Pieces),
     Compressed(Box<Decompressed<Pieces>>),
-    /// The body cannot be read, for this reason.
+    /// The body has a coding that is not supported. The reason is returned once.
     Unreadable(Option<String>),
 }
 
-/// The pieces of a body as they come from the network.
+/// The pieces of a body as they arrive from the network, which may be compressed.
 #[derive(Debug)]
 struct Pieces(mpsc::Receiver<Result<Bytes, String>>);
 
 impl Chunks {
-    /// Takes the pieces of a body in this coding from a channel.
+    /// Reads the pieces of a body with this coding from a channel.
     pub(super) fn new(pieces: mpsc::Receiver<Result<Bytes, String>>, coding: ContentCoding) -> Self {
         let pieces = Pieces(pieces);
         Self(match coding {
@@ -68,28 +68,28 @@ impl Iterator for Pieces {
     }
 }
 
-/// What a body may hold.
+/// Limits for the pictures of one body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
-    /// Pictures that are in memory while they are small; further ones go to files at once.
+    /// How many pictures are buffered in memory while they are small. Further ones go to files at once.
     pub in_memory: usize,
-    /// Pictures that are kept; more are passed over, and counted.
+    /// The most pictures that are kept. Further ones are dropped and counted.
     pub pictures: usize,
-    /// The most bytes of one picture.
+    /// Largest picture, in bytes.
     pub picture_bytes: u64,
 }
 
-/// What a body may hold beside its pictures, in bytes: a thousand times what services send.
+/// Most bytes that a body may have besides its pictures: a thousand times what services send.
 const MAX_OTHER_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Why a body, or one picture of it, was not read.
+/// Why a picture, or a file that is the whole body, could not be read.
 #[derive(Debug)]
 pub enum BodyFault {
-    /// More than it may hold.
+    /// It has more bytes than the limits allow.
     TooLarge,
-    /// What should be base64 is not.
+    /// The text of the picture is not base64.
     NotBase64,
-    /// The body could not be written to our disk.
+    /// The bytes could not be written to the disk of this machine.
     Disk(io::Error),
 }
 
@@ -105,26 +105,26 @@ impl From<io::Error> for BodyFault {
     }
 }
 
-/// What a body held: its pictures, and all other values as a document.
+/// What a body holds: its pictures, and all other values as a document.
 #[derive(Debug)]
 pub struct Answer {
-    /// What it holds besides its pictures.
+    /// All values of the body, in which pictures are numbers.
     pub document: Document,
-    /// The pictures in their order; one that could not be read does not spoil the others.
+    /// The pictures in their order. A picture that could not be read is an error here, and does not affect the others.
     pub pictures: Vec<Result<Spooled, BodyFault>>,
-    /// Pictures that were passed over, as there were too many.
+    /// How many pictures were dropped because there were more than [`BodyLimits::pictures`].
     pub passed_over: usize,
-    /// Why the body is not whole, if it is not.
+    /// Why the body is incomplete. None if it is complete.
     pub cut: Option<String>,
-    /// Whether it was not read to its end, as it holds far more than any answer does.
+    /// Whether reading stopped before the end, because the body has far more values than any service sends.
     pub is_too_large: bool,
 }
 
-/// Is shown each value of a body that came to its end, and the pictures so far.
+/// Called with each outermost value of a body once it is complete, and with the pictures that were read so far.
 pub type Watch<'a> = dyn FnMut(&Node, &[Result<Spooled, BodyFault>]) + 'a;
 
-/// Reads a body that holds pictures: JSON with their texts, where those of `field` always are pictures, or one picture as it is. What the
-/// service says of the body's type does not count. `watch` is shown the values of a stream as they come.
+/// Reads a body that holds pictures: either JSON with pictures as texts, among them all texts of `field`, or the file of one picture. The
+/// `Content-Type` of the response is ignored. `watch` is called with each value of a stream when it has arrived.
 pub fn read_answer(
     mut chunks: Chunks,
     field: &'static str,
@@ -134,7 +134,7 @@ pub fn read_answer(
 ) -> Answer {
     let mut beginning = Vec::new();
     let mut cut = None;
-    // As much as tells a picture, in however small pieces it comes.
+    // Read enough bytes to recognise a picture, however small the pieces are.
     for chunk in chunks.by_ref() {
         match chunk {
             Ok(bytes) => beginning.extend_from_slice(&bytes),
@@ -151,7 +151,7 @@ pub fn read_answer(
     read_document(beginning, rest, field, SpoolSink::new(spools, limits), watch)
 }
 
-/// What is still to come of a body.
+/// The part of a body that has not been read yet.
 struct Rest {
     chunks: Chunks,
     cut: Option<String>,
@@ -178,7 +178,7 @@ fn read_picture(beginning: &[u8], mut rest: Rest, spools: &Spools, limits: BodyL
         written = write(&mut spool, &bytes, limits);
     }
     let picture = written.and_then(|()| Ok(spool.finish()?));
-    // One that was cut is not there.
+    // An incomplete picture is not returned.
     let (document, pictures) = match rest.cut {
         None => (Document::of_picture(), vec![picture]),
         Some(_) => (Document::default(), Vec::new()),
@@ -216,7 +216,7 @@ fn read_document(
     Answer { document, pictures, passed_over, cut: rest.cut, is_too_large }
 }
 
-/// Reads a body that is one picture as it is; the reason comes along if it was cut.
+/// Reads a body that is one file, such as a picture. Also returns why the file is incomplete, if it is.
 pub fn read_file(
     chunks: Chunks,
     spools: &Spools,
@@ -240,11 +240,11 @@ fn write(spool: &mut Spool, bytes: &[u8], limits: BodyLimits) -> Result<(), Body
 struct SpoolSink<'a> {
     spools: &'a Spools,
     limits: BodyLimits,
-    /// The picture that arrives, or why its rest is passed over; None where it is one too many.
+    /// The picture that is arriving, or the fault because of which its rest is dropped. None for a picture above the limit.
     current: Option<Result<(Base64Stream, Spool), BodyFault>>,
     pictures: Vec<Result<Spooled, BodyFault>>,
     passed_over: usize,
-    /// Bytes that further pictures may have on the disk.
+    /// How many bytes further pictures may have in total.
     bytes_left: u64,
 }
 
@@ -255,7 +255,7 @@ impl<'a> SpoolSink<'a> {
         Self { spools, limits, current, pictures, passed_over: 0, bytes_left }
     }
 
-    /// What the picture that arrives may hold.
+    /// The limits for the picture that is arriving: the limit of one picture, but no more than is left in total.
     fn limits(&self) -> BodyLimits {
         BodyLimits { picture_bytes: self.limits.picture_bytes.min(self.bytes_left), ..self.limits }
     }

@@ -1,11 +1,12 @@
-//! Requests and the heads of their answers, within the limits that the configuration sets.
+//! Sends requests and waits for the heads of their responses, within the limits that the configuration sets.
 //!
-//! reqwest knows one timeout for all reads; how long the first byte may take and how long the next one is decided here (`patience`). How
-//! many requests are under way is decided by the permits of the providers.
+//! reqwest has one timeout for all reads, so the limits for the first byte and for each next piece are applied here (`patience`). The permits
+//! of the providers limit how many requests are in flight.
 //!
-//! A request with a body may cost money and is never sent twice by itself. So it gets a connection of its own: on one that lay idle it may
-//! cross the server's closing of it, and nobody can tell afterwards whether it was read. And it is only called lost from the moment at
-//! which it began to be written (`request_body`). Requests without a body share connections, and are repeated where theirs was closed.
+//! A request with a body may cost money and is never sent twice automatically. So it gets a connection of its own: a server may close an idle
+//! connection while the request is being written, and nobody can tell afterwards whether the server read it. Such a request counts as lost
+//! only if hyper had begun to write it (`request_body`). Requests without a body share connections, and are repeated once if a shared
+//! connection was closed.
 
 use std::{
     collections::HashMap,
@@ -26,27 +27,27 @@ use super::{
     unreached::{Unreached, causes_text},
 };
 
-/// Most response headers; hyper's own limit is 100, and an answer that passes it is lost though it was paid. Their bytes are bounded by
-/// hyper's read buffer, which holds 400 KiB.
+/// Most headers of a response. hyper's own limit is 100, and a response with more would be lost though it was paid for. hyper's read buffer,
+/// which holds 400 KiB, bounds the bytes of the headers.
 const MAX_HEADERS: usize = 2_000;
 /// The limits of the section `[http]` of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpLimits {
-    /// Idle connections that are kept for one host.
+    /// The most idle connections that are kept for one host.
     pub per_host: usize,
     /// How long an idle connection is kept for requests without a body.
     pub keep_alive: Duration,
     /// How long making a connection may take.
     pub connect: Duration,
-    /// From the request to the first byte of the answer.
+    /// How long the first byte of the response may take. For a request with a body, this counts from when it begins to be written.
     pub first_byte: Duration,
-    /// Between two pieces of the answer.
+    /// How long each further piece of the response may take.
     pub read: Duration,
     /// How long a whole exchange may take, from the request to the last byte.
     pub total: Duration,
 }
 
-/// The way to the network; cheap to clone. Its connections are made when they are needed first.
+/// The HTTP client of all providers; cheap to clone. It makes a connection when a request needs one.
 #[derive(Debug, Clone)]
 pub struct Http(Arc<Inner>);
 
@@ -57,7 +58,7 @@ struct Inner {
     clients: Mutex<HashMap<ClientKind, Client>>,
 }
 
-/// What clients differ in; a client owns connections that all requests of its kind may use.
+/// The properties in which reqwest's clients differ. A client owns a pool of connections, which all requests of its kind may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct ClientKind {
     reach: Reach,
@@ -66,25 +67,25 @@ struct ClientKind {
     is_shared: bool,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The address is one that may not be asked.
+    /// Requests to this host are not allowed.
     #[error("{0}")]
     Forbidden(String),
-    /// The request did not leave: nothing was done.
+    /// The request was not sent, so the provider has done nothing.
     #[error("{0}")]
     NotSent(Unreached),
-    /// The connection broke; the request may have arrived.
+    /// The connection failed. The request may have arrived.
     #[error("{0}")]
     Closed(String),
-    /// Nothing came within so many seconds; the request may have arrived.
+    /// No response came within this many seconds. The request may have arrived.
     #[error("no answer within {0} s")]
     Late(u64),
 }
 
 impl Http {
-    /// A way to the network within these limits, through the proxies of the environment.
+    /// A client with these limits, which uses the proxies that the environment names.
     pub fn new(limits: HttpLimits) -> Self {
         let proxies = Proxies::of_process();
         for variable in proxies.unusable() {
@@ -100,12 +101,13 @@ impl Http {
         }))
     }
 
-    /// The limits that it keeps.
+    /// The limits that apply to each request.
     pub fn limits(&self) -> HttpLimits {
         self.0.limits
     }
 
-    /// Sends a request and returns the head of its answer; `leaves` is called right before the request leaves. A redirect is an answer.
+    /// Sends a request and waits for the head of its response. Calls `leaves` right before the request is sent. A redirect is returned, not
+    /// followed.
     pub async fn send(
         &self,
         request: Request,
@@ -120,7 +122,7 @@ impl Http {
         };
         let again = if request.body().is_none() { request.try_clone() } else { None };
         match (self.send_once(request, &route, again.is_some(), leaves).await, again) {
-            // The server may have closed a shared connection while it lay idle.
+            // The server may have closed a shared connection while it was idle.
             (Err(SendError::Closed(_)), Some(again)) => self.send_once(again, &route, false, || ()).await,
             (sent, _) => sent,
         }
@@ -144,7 +146,7 @@ impl Http {
         Ok(Exchange { response, body })
     }
 
-    /// Waits for the head of an answer. `begun` tells when a request with a body begins to be written.
+    /// Waits for the head of a response. `begun` signals when a request with a body begins to be written.
     async fn head(
         &self,
         sending: impl Future<Output = reqwest::Result<Response>>,
@@ -160,13 +162,13 @@ impl Http {
         if let Some(begun) = begun {
             let connected = async {
                 tokio::select! {
-                    // In this order: a request that failed may have begun as well.
+                    // Poll `begun` first: a request that failed may have begun to be written before.
                     biased;
                     Ok(()) = begun => None,
                     sent = &mut sending => Some(sent),
                 }
             };
-            // The client itself gives up a connection after `connect`.
+            // reqwest itself stops connecting after `limits.connect`.
             match patience.wait(limits.total, connected).await {
                 Ok(None) => {}
                 Ok(Some(sent)) => return sent.map_err(not_sent),
@@ -186,7 +188,7 @@ impl Http {
         }
     }
 
-    /// The client of a kind. The first request of its kind makes it, apart from the rooms' thread: it reads the system's certificates.
+    /// Returns the client of a kind. The first request of that kind builds it, on a blocking thread because it reads the system's certificates.
     async fn client(&self, kind: ClientKind) -> Result<Client, Unreached> {
         let made = || self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = made().get(&kind) {
@@ -198,21 +200,21 @@ impl Http {
         let client =
             client.map_err(|_| Unreached::from("making a connection failed; reel daemon logs says more"))?;
         let client = client.map_err(|error| Unreached::new(&error, None))?;
-        // Where two requests made one each, both use the first.
+        // If two requests have built a client each, both use the one that was stored first.
         Ok(made().entry(kind).or_insert(client).clone())
     }
 }
 
 fn build(limits: HttpLimits, kind: ClientKind, resolver: Resolver) -> Result<Client, reqwest::Error> {
-    // It fails only where another part of the process chose one before, which serves as well.
+    // This fails only if another part of the process has installed a provider before, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let resolver = Arc::new(resolver);
     let build = |is_without_authorities: bool| {
         let builder = builder(limits, kind).dns_resolver(Arc::clone(&resolver));
         if is_without_authorities { builder.tls_certs_only([]) } else { builder }.build()
     };
-    // A small container may have no certificates of authorities. It can still ask by plain HTTP; a server that needs them is refused with what
-    // to do about it.
+    // A small container may have no certificates of authorities. It can still use plain HTTP. A request over TLS then fails with an error that
+    // says what to do.
     build(false).or_else(|_| build(true))
 }
 
@@ -226,7 +228,7 @@ fn builder(limits: HttpLimits, kind: ClientKind) -> ClientBuilder {
         .pool_idle_timeout(limits.keep_alive)
         .pool_max_idle_per_host(if is_kept { limits.per_host } else { 0 })
         .http1_max_headers(MAX_HEADERS)
-        // One header that nobody can read must not lose an answer that was paid.
+        // One malformed header must not lose a response that was paid for.
         .http1_ignore_invalid_headers_in_responses(true)
         .http1_allow_obsolete_multiline_headers_in_responses(true);
     if kind.is_proxied { builder } else { builder.no_proxy() }

@@ -1,6 +1,6 @@
 //! Which addresses a request may go to, and a resolver for reqwest that returns no others.
 //!
-//! Names are resolved by the system's resolver, which knows how long an address may be remembered.
+//! Names are resolved by the system's resolver, because it knows how long an address may be cached.
 
 use std::{
     collections::HashSet,
@@ -18,12 +18,13 @@ use url::Host;
 
 use crate::near::{embedded_v4, is_near};
 
-/// Where a request may go.
+/// Which addresses a request may go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// Anywhere: the user wrote the address.
+    /// The request may go to any address, because the user wrote it.
     Anywhere,
-    /// The internet: a service wrote the address, and must not make us ask what only this machine and its network can reach.
+    /// The request may only go to the internet. A service wrote the address, and it must not make the daemon send requests to hosts that
+    /// only this machine and its network can reach.
     Internet,
 }
 
@@ -33,7 +34,7 @@ impl Reach {
     }
 }
 
-/// Whether a URL may be requested, as far as the URL alone tells; the resolver checks the addresses of a name.
+/// Whether a URL may be requested, as far as the URL alone tells. The resolver checks the addresses of host names.
 pub fn is_reachable(url: &Url, reach: Reach) -> bool {
     matches!(url.scheme(), "http" | "https")
         && match url.host() {
@@ -48,7 +49,7 @@ pub fn is_reachable(url: &Url, reach: Reach) -> bool {
 #[derive(Debug, Clone)]
 pub struct Resolver {
     reach: Reach,
-    /// Names of the user's own proxies, in lower case, which may have any address.
+    /// Host names of the user's own proxies, in lower case. These may have any address.
     own: Arc<HashSet<String>>,
 }
 
@@ -77,13 +78,14 @@ impl Resolve for Resolver {
     }
 }
 
-/// Whether a name with this address may belong to the internet. Proxies on this machine give the names of the internet addresses of the
-/// range for benchmarks, and resolve the names themselves.
+/// Whether a host name with this address may belong to the internet. Besides public addresses, this is true of the benchmark range
+/// (198.18.0.0/15): some proxies on this machine give internet names addresses of it, and resolve the names themselves.
 pub fn is_behind_a_name(ip: IpAddr) -> bool {
     is_public(ip) || matches!(ip, IpAddr::V4(ip) if is_benchmark(ip))
 }
 
-/// Whether an address belongs to the internet: it is not near, and is not reserved for a provider's network or a cloud's own services.
+/// Whether an address belongs to the internet. Such an address is not near (see [`is_near`]), and it is not reserved for other uses, such as
+/// a carrier's network or a cloud's own services.
 fn is_public(ip: IpAddr) -> bool {
     !is_near(ip)
         && match ip {
@@ -103,7 +105,7 @@ const fn is_benchmark(ip: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
-    // All addresses of the internet are in 2000::/3.
+    // All public IPv6 addresses are in 2000::/3, and 2001:db8::/32 is for documentation.
     let [first, second, ..] = ip.segments();
     (0x2000..0x4000).contains(&first) && !(first == 0x2001 && second == 0x0db8)
 }

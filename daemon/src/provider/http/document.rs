@@ -1,14 +1,14 @@
-//! An answer as it was understood: a tree of what it holds, in which the long texts of pictures are numbers. Pure.
+//! A response body as a tree of values. The long texts of pictures are not in the tree: each is replaced by the picture's number. Pure.
 
 use super::scan::{PictureSink, Scanner};
 
-/// What is kept of the beginning of a body, to be shown where nothing in it is understood.
+/// How many bytes of the beginning of a body are kept, to be shown if nothing in the body is understood.
 pub const BEGINNING_BYTES: usize = 2 * 1024;
 
-/// One value of an answer.
+/// One value of a response body.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
-    /// `null`, and words that are no JSON, such as `NaN`.
+    /// The value is `null`, or a word that is no JSON, such as `NaN`.
     Null,
     /// The value is `true` or `false`.
     Flag(bool),
@@ -16,26 +16,26 @@ pub enum Node {
     Number(f64),
     /// The value is a text.
     Text(String),
-    /// A text that is a picture, and went elsewhere while it arrived; its number among those of the answer.
+    /// The value is the text of a picture, which went to the `PictureSink` while it arrived. This is the number of the picture in the body.
     Picture(usize),
     /// The value is a list.
     List(Vec<Node>),
-    /// An object, with every field that came: names may repeat.
+    /// The value is an object, with all of its fields in their order. Names may repeat.
     Map(Vec<(String, Node)>),
 }
 
-/// What a body holds. There may be several values with text between them, as in a stream of events.
+/// The values of a body. A body may hold several values with text between them, as a stream of events does.
 #[derive(Debug, Default)]
 pub struct Document {
-    /// The values, in their order.
+    /// The outermost values, in their order.
     pub roots: Vec<Node>,
-    /// Pictures of the answer that came to their end, whether they are in the tree or not.
+    /// How many pictures of the body have a complete text, whether or not they are in the tree.
     pub pictures: usize,
-    /// The first bytes of the body.
+    /// The first bytes of the body, at most `BEGINNING_BYTES`.
     pub beginning: Vec<u8>,
 }
 
-/// Keeps no pictures, and counts them.
+/// A sink that counts the pictures and keeps none of them.
 #[derive(Default)]
 struct NoPictures(usize);
 
@@ -51,12 +51,12 @@ impl PictureSink for NoPictures {
 }
 
 impl Document {
-    /// A body that says what went wrong.
+    /// Reads the body of an error response.
     pub fn of_error(body: &[u8]) -> Self {
         Self::of_text("", body)
     }
 
-    /// A body whose pictures are texts of this field, which are counted and not kept.
+    /// Reads a body in which the texts of `field` are pictures. The pictures are counted and not kept.
     pub fn of_text(field: &'static str, body: &[u8]) -> Self {
         let mut pictures = NoPictures::default();
         let mut scanner = Scanner::new(field);
@@ -65,25 +65,25 @@ impl Document {
         Self { roots, pictures: pictures.0, beginning: body.get(..BEGINNING_BYTES).unwrap_or(body).to_vec() }
     }
 
-    /// Whether the body is a web page.
+    /// Whether the body begins with `<`, as web pages do.
     pub fn is_web_page(&self) -> bool {
         self.beginning.trim_ascii_start().starts_with(b"<")
     }
 
-    /// A body that is one picture as it is.
+    /// The document of a body that is the file of one picture, without any JSON.
     pub fn of_picture() -> Self {
         Self { roots: vec![Node::Picture(0)], pictures: 1, beginning: Vec::new() }
     }
 }
 
 impl Node {
-    /// The values of a field; None of another value's.
+    /// The values of all fields of this name. There are none if this value is no object.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &Self> {
         let fields = if let Self::Map(fields) = self { fields.as_slice() } else { &[] };
         fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value)
     }
 
-    /// The values inside of a list or an object.
+    /// The values that a list or an object holds. Any other value holds none.
     pub fn inside(&self) -> Box<dyn Iterator<Item = &Self> + '_> {
         match self {
             Self::List(items) => Box::new(items.iter()),
@@ -92,12 +92,12 @@ impl Node {
         }
     }
 
-    /// A text that is not blank.
+    /// The text without the white space around it. None if it is blank, or if this value is no text.
     pub fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text.trim()).filter(|text| !text.is_empty()) } else { None }
     }
 
-    /// A number, also one that is written as a text.
+    /// The number, which may also be written as a text. None if this value is no number.
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),

@@ -1,4 +1,4 @@
-//! An answer whose head has come: its body goes piece by piece to a thread that may block.
+//! A response whose head has arrived. Its body goes piece by piece to a thread that may block.
 
 use std::time::Duration;
 
@@ -13,32 +13,32 @@ use super::{
     unreached::causes_text,
 };
 
-/// Pieces of an answer that wait for the reader; hyper's buffers, of which they are parts, grow to 400 KiB where the bytes come fast.
+/// Most pieces of a body that wait for the reader. Each is a slice of one of hyper's buffers, which grow to 400 KiB when bytes arrive fast.
 const WAITING_CHUNKS: usize = 3;
-/// Most bytes that are read of an answer that only says what went wrong.
+/// Most bytes that are read of the body of an error response.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
-/// An answer whose head has come.
+/// A response whose head has arrived, and whose body is still to be read.
 #[derive(Debug)]
 pub struct Exchange {
-    /// The head of the answer, through which the body is read.
+    /// The status code and the headers, and the body that is still to be read.
     pub response: Response,
     pub(super) body: BodyPatience,
 }
 
-/// How long the body is waited for.
+/// How long to wait for the body.
 #[derive(Debug)]
 pub(super) struct BodyPatience {
-    /// Longest time between two pieces.
+    /// The longest wait for the next piece.
     pub read: Duration,
-    /// How long the whole exchange may take.
+    /// The deadline of the whole exchange.
     pub exchange: Patience,
 }
 
 impl Exchange {
-    /// Gives the body to a reader on a thread that may block, piece by piece and decompressed, and returns the reader's result. The reader is
-    /// told why the body was cut, if it was. `arrived` is called with the number of bytes once the whole body is here. Returns None if the
-    /// reader panicked.
+    /// Passes the body, decompressed and piece by piece, to `reader` on a thread that may block. Returns the reader's result, or None if the
+    /// reader panicked. If the body is incomplete, the last piece is the reason. Calls `arrived` once the whole body has arrived, with the
+    /// number of bytes before decompression.
     pub async fn read_with<T: Send + 'static>(
         mut self,
         arrived: impl FnOnce(usize),
@@ -51,7 +51,7 @@ impl Exchange {
         while let Some(chunk) = self.next_chunk().await.transpose() {
             let is_cut = chunk.is_err();
             bytes += chunk.as_ref().map_or(0, Bytes::len);
-            // A reader that has ended has read enough.
+            // If the channel is closed, the reader has returned and needs no more pieces.
             if pieces.send(chunk).await.is_err() || is_cut {
                 drop(pieces);
                 return reading.await.ok();
@@ -62,7 +62,7 @@ impl Exchange {
         reading.await.ok()
     }
 
-    /// Why the body cannot be read, where it is in a coding that nothing here reads.
+    /// Why the body cannot be read. None if its `Content-Encoding` is supported.
     pub fn unreadable(&self) -> Option<String> {
         match ContentCoding::of(self.response.headers()) {
             ContentCoding::Unknown(name) => Some(unreadable(&name)),
@@ -70,7 +70,7 @@ impl Exchange {
         }
     }
 
-    /// The next piece of the body, None at its end, or why it was cut.
+    /// Returns the next piece of the body, None at its end, or the reason why the body is incomplete.
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, String> {
         match self.body.exchange.wait(self.body.read, self.response.chunk()).await {
             Ok(Ok(chunk)) => Ok(chunk),
@@ -80,12 +80,12 @@ impl Exchange {
         }
     }
 
-    /// The beginning of a body that says what went wrong; whatever came of it before it was cut.
+    /// Returns the beginning of an error body, decompressed. If the body is incomplete, returns what has arrived.
     pub async fn error_text(self) -> Vec<u8> {
         self.beginning(MAX_ERROR_BYTES).await
     }
 
-    /// The first bytes of a body, decompressed; whatever came of them before it was cut.
+    /// Returns at most `most_bytes` of the beginning of the body, decompressed. If the body is incomplete, returns what has arrived.
     pub async fn beginning(mut self, most_bytes: usize) -> Vec<u8> {
         let coding = ContentCoding::of(self.response.headers());
         let mut text = Vec::new();
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::provider::http::{Http, HttpLimits, Reach};
 
-    /// What `arrived` was told, what the reader had, and whether the body was cut.
+    /// Returns the bytes that `arrived` was called with, the bytes that the reader received, and whether the body was incomplete.
     async fn read_body(body: &[u8], length: usize) -> (Option<usize>, usize, bool) {
         use std::io::{Read as _, Write as _};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! How providers on the network are reached: connections, limits and deadlines, and answers that go to disk while they arrive.
+//! The HTTP client for providers on the network: connections, limits and deadlines, and response bodies that go to disk while they arrive.
 
 mod base64_stream;
 mod body;

@@ -1,16 +1,16 @@
-//! How long an answer is waited for. The clock is asked last: what lies in the socket already is read before a wait is called too long.
+//! Timeouts for the parts of a response. Bytes that are already in the socket are read before a wait counts as timed out.
 //!
-//! A process that was stopped (SIGSTOP, a frozen container, a paused virtual machine) sees its timers pass at the moment at which it goes
-//! on, before it has read what arrived meanwhile. So a wait that ran out is given a moment more in which the runtime reads its sockets, and
-//! the time for which the process stood still does not count towards the deadline of the whole exchange.
+//! When a process continues after a stop (SIGSTOP, a frozen container, a paused virtual machine), its timers expire at once, before it has
+//! read what arrived meanwhile. So a wait that has timed out gets a grace period in which the runtime reads its sockets, and the time for
+//! which the process was stopped does not count towards the deadline of the whole exchange.
 
 use std::{pin::pin, time::Duration};
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// How long a wait goes on after it ran out: reading what has arrived takes less than a millisecond, on a busy machine some more.
+/// Grace period after a wait has timed out. Reading what has arrived takes less than a millisecond, and a little longer on a busy machine.
 const GRACE: Duration = Duration::from_millis(250);
-/// A timer that is noticed so much too late was not delayed by other work: the process stood still.
+/// If a timer fires this much too late, it was not delayed by other work: the process was stopped.
 const STOOD_STILL: Duration = Duration::from_millis(500);
 
 /// The deadline of one exchange.
@@ -19,22 +19,22 @@ pub struct Patience {
     deadline: Instant,
 }
 
-/// Which limit a wait ran into.
+/// Which limit a wait exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {
-    /// The time of this one wait is over.
+    /// The wait exceeded its own limit.
     Wait,
-    /// That of the whole exchange.
+    /// The wait reached the deadline of the whole exchange.
     Exchange,
 }
 
 impl Patience {
-    /// The patience for an exchange that begins now and may take `total`.
+    /// The deadline of an exchange that begins now and may take `total`.
     pub fn new(total: Duration) -> Self {
         Self { deadline: Instant::now() + total }
     }
 
-    /// Waits for the next part of the exchange, at most for `limit` and not past the exchange's deadline.
+    /// Waits for the next part of the exchange, at most for `limit` and not past the exchange's deadline, plus the grace period.
     pub async fn wait<T>(&mut self, limit: Duration, next: impl Future<Output = T>) -> Result<T, Late> {
         let mut next = pin!(next);
         let begun = Instant::now();
@@ -43,7 +43,7 @@ impl Patience {
         if let Ok(came) = timeout_at(until, &mut next).await {
             return Ok(came);
         }
-        // A deadline that had passed before this wait began has had its moment more.
+        // If the deadline had passed before this wait began, an earlier wait has had the grace period.
         if until <= begun {
             return Err(late);
         }
@@ -76,7 +76,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_arrived_while_the_process_stood_still_is_read_and_so_is_its_rest() {
         let mut patience = Patience::new(5 * SECOND);
-        // The process stands still for a minute; the socket is read only after the timers were looked at.
+        // The process is stopped for a minute. Its socket is read only after its timers have fired.
         let head = async {
             advance(60 * SECOND).await;
             sleep(GRACE / 2).await;

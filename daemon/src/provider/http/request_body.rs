@@ -1,7 +1,7 @@
-//! A request's body that tells when it is written: until then, nothing of its request has left this machine.
+//! A request body that signals when hyper begins to write it. Until then, no byte of the request has left this machine.
 //!
-//! hyper asks for the body right after it has put the head into its buffer, and writes both to the connection afterwards. A request whose
-//! body was never asked for was certainly not sent, whatever the error says: no connection, a proxy or a handshake that failed, a timeout.
+//! hyper polls the body right after it has put the head into its buffer, and writes both to the connection afterwards. So a request whose
+//! body was never polled was certainly not sent, whatever the error is: no connection, a failed proxy, a failed handshake or a timeout.
 
 use std::{
     convert::Infallible,
@@ -14,7 +14,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use reqwest::{Body, Request};
 use tokio::sync::oneshot;
 
-/// The body; it is one piece of memory.
+/// A body in one block of memory, which signals on `begins` when it is polled for the first time.
 struct WatchedBody {
     bytes: Option<Bytes>,
     begins: Option<oneshot::Sender<()>>,
@@ -29,7 +29,7 @@ impl HttpBody for WatchedBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(begins) = self.begins.take() {
-            // Nobody waits for it where the call was given up.
+            // If the call was given up, the receiver is gone.
             let _ = begins.send(());
         }
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
@@ -44,7 +44,8 @@ impl HttpBody for WatchedBody {
     }
 }
 
-/// Has the request's body tell when it begins to be written. None where the request has no body.
+/// Replaces the request's body by one that signals when it begins to be written, and returns the receiver of the signal. None if the
+/// request has no body in memory, or an empty one.
 pub fn watch(request: &mut Request) -> Option<oneshot::Receiver<()>> {
     let bytes = Bytes::copy_from_slice(request.body()?.as_bytes().filter(|bytes| !bytes.is_empty())?);
     let (begins, begun) = oneshot::channel();

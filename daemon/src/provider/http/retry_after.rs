@@ -1,26 +1,26 @@
-//! How long a provider wants to be left alone, in all the shapes in which providers say it. Pure: the time comes in.
+//! Reads from response headers how long to wait before the next request, in all forms that providers use. Pure: the caller passes the time.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
 
-/// In milliseconds: the SDKs of `OpenAI` read it first.
+/// The wait in milliseconds. The SDKs of `OpenAI` read this header first.
 const MILLISECONDS: &str = "retry-after-ms";
-/// In seconds, with or without a fraction, or as a date. The second is what the `LiteLLM` proxy makes of it.
+/// The wait in seconds, with or without a fraction, or the date at which it ends. The `LiteLLM` proxy renames the first header to the second.
 const SECONDS_OR_DATE: [&str; 2] = ["retry-after", "llm_provider-retry-after"];
-/// When the limit on requests has all of its room again, as Go writes spans: `1s`, `6m0s`, `12ms`.
+/// The time until the limit on requests is reset completely, as Go writes durations: `1s`, `6m0s`, `12ms`.
 const RESET: &str = "x-ratelimit-reset-requests";
-/// How much room it has now: only with none is it the one that refused, and not that on tokens or pictures.
+/// How many requests are left under that limit. Only 0 shows that this limit refused the request, and not the one on tokens or pictures.
 const REMAINING: &str = "x-ratelimit-remaining-requests";
 
-/// Longest wait that is told. Whoever names a longer one, or one without an end, means that it will take very long.
+/// Longest wait that is returned. Longer and infinite waits are cut down to it: they only say that it will take very long.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// The wait that the headers name, from now on; at most a day.
+/// Returns the wait that the headers ask for, counted from `now` and at most a day. None if they ask for none.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let milliseconds = text(MILLISECONDS).and_then(|text| seconds(text, 1_000.0));
-    // A date is read by the provider's own clock, where it tells it: ours may be wrong.
+    // Measure a date by the provider's own clock (`Date`) if it is given, as the clock of this machine may be wrong.
     let their_now = text("date").and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
     let named = |name: &&str| {
         let text = text(name)?;
@@ -34,7 +34,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     wait.map(|wait| wait.min(LONGEST))
 }
 
-/// Returns what the header `x-should-retry` says, if it is there.
+/// Returns what the header `x-should-retry` says. None if it is neither `true` nor `false`.
 pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
     headers.get("x-should-retry")?.to_str().ok()?.trim().parse().ok()
 }
@@ -44,10 +44,10 @@ fn seconds(text: &str, per_second: f64) -> Option<Duration> {
     Some(Duration::from_secs_f64((number / per_second).clamp(0.0, LONGEST.as_secs_f64())))
 }
 
-/// The whole text or nothing: half of a span would be a wrong one.
+/// Parses a duration as Go writes it. None if any part of the text is unknown, since the rest alone would be a wrong duration.
 fn go_span(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().or_else(|| {
-        // A fraction, which Go writes for what is under a minute.
+        // Go writes the seconds with a fraction, such as `8.64s` and `1m2.5s`.
         let number = text.strip_suffix('s')?;
         let (minutes, rest) = number.split_once('m').unwrap_or(("0", number));
         let minutes: u32 = minutes.parse().ok()?;
@@ -68,7 +68,7 @@ mod tests {
         pairs.iter().map(header).collect()
     }
 
-    /// Headers, and the wait in seconds.
+    /// The headers, and the expected wait in seconds.
     type Case = (&'static [(&'static str, &'static str)], Option<f64>);
 
     const NONE_LEFT: (&str, &str) = (REMAINING, "0");
