@@ -1,5 +1,5 @@
-//! Decodes the text of a picture that arrives in pieces: base64 of either alphabet, with white space, with a `data:` prefix, with padding or
-//! without; or a picture that is a text itself, such as SVG. Pure.
+//! Decodes the text of a picture that arrives in pieces. The text is base64 of either alphabet, with or without white space, padding and a
+//! `data:` prefix, or a picture that is a text itself, such as SVG. Pure.
 
 use base64::{
     Engine, alphabet,
@@ -11,7 +11,7 @@ const BLOCK: usize = 16 * 1024;
 /// The longest prefix such as `data:image/png;base64,`. With a longer one the text is not base64.
 const MAX_PREFIX_BYTES: usize = 1024;
 
-/// The decoder, which takes text with padding and without.
+/// The decoder of a block. It accepts text with and without padding.
 const ENGINE: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -24,13 +24,13 @@ pub struct NotBase64;
 /// How the text is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Too few characters came to decide.
+    /// Too few characters have arrived to decide.
     Undecided,
-    /// The text is base64, which is decoded.
+    /// The text is base64.
     Base64,
     /// The text is not decoded, as it is the picture itself.
     Plain,
-    /// As a part of a URL, in which `%3C` is one byte.
+    /// The text is percent-encoded, as a part of a URL is: `%3C` is one byte.
     Percent,
 }
 
@@ -38,10 +38,10 @@ enum Mode {
 #[derive(Debug)]
 pub struct Base64Stream {
     mode: Mode,
-    /// Characters that wait until their block is full, or until the mode is decided.
+    /// Characters that are buffered until their block is full, or until the mode is decided.
     waiting: Vec<u8>,
     decoded: Vec<u8>,
-    /// Whether padding came, after which nothing may follow.
+    /// Whether padding was decoded. Nothing may follow it.
     has_ended: bool,
 }
 
@@ -130,7 +130,7 @@ impl Base64Stream {
         match self.mode {
             Mode::Plain => self.decoded.extend_from_slice(block),
             Mode::Percent => {
-                // The block must not end within an escape.
+                // The block must not end within an escape, so the beginning of one is left for the next block.
                 let cut = block.iter().rev().take(2).position(|byte| *byte == b'%');
                 length -= cut.filter(|_| length >= BLOCK).map_or(0, |at| at + 1);
                 self.decoded.extend(percent_encoding::percent_decode(block.get(..length).unwrap_or(block)));

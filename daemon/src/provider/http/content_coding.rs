@@ -1,5 +1,5 @@
-//! How the body of an answer is compressed (`Content-Encoding`), and how it is decompressed while it comes. No compression is asked for, yet
-//! some servers and the proxies before them compress all that they send.
+//! Reads how a response body is compressed (`Content-Encoding`), and decompresses it while it arrives. Requests ask for no compression, but
+//! some servers and reverse proxies compress everything that they send.
 
 use std::io::{self, BufRead, Read};
 
@@ -8,11 +8,12 @@ use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use reel_protocol::is_unprintable;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
-/// Largest piece of a decompressed body: as large as what the network brings at once, so that it is in the memory that a call reserves.
+/// Largest piece of a decompressed body, in bytes. A piece from the network is as large, so the memory that a call reserves covers it.
 const PIECE_BYTES: usize = 64 * 1024;
-/// A body may decompress to so many bytes whatever it consists of.
+/// Every body may decompress to this many bytes, however small it is compressed.
 const ALWAYS_BYTES: u64 = 64 * 1024 * 1024;
-/// Beyond that, it may grow so many times: pictures and texts stay far below, and only a body that was made to fill memory grows more.
+/// Beyond that, a body may decompress to this many times its compressed size. Pictures and texts stay far below: only a body that was made
+/// to fill the memory grows more.
 const MOST_TIMES: u64 = 200;
 /// Longest part of a coding's name that is shown, in characters.
 const SHOWN_CHARS: usize = 60;
@@ -22,23 +23,23 @@ const SHOWN_CHARS: usize = 60;
 pub(super) enum ContentCoding {
     /// The body is not compressed.
     None,
-    /// It is compressed in a way that is understood here.
+    /// The body is compressed, and can be decompressed here.
     Known(Compression),
-    /// It is coded in a way that is not understood here, or in several ways.
+    /// The body has a coding that is not supported, or several codings. This is their name.
     Unknown(String),
 }
 
-/// The ways of compressing that are understood here.
+/// The compressions that are supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     /// The body is in the format `gzip` (RFC 1952).
     Gzip,
-    /// `deflate`: zlib (RFC 1950), or the bare stream within it (RFC 1951), which some servers send under this name.
+    /// The body is in the format `deflate`: zlib (RFC 1950), or the bare stream within it (RFC 1951), which some servers send under this name.
     Deflate,
 }
 
 impl ContentCoding {
-    /// What the head of an answer says about its body.
+    /// Reads the coding of a body from the headers of its response.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(CONTENT_ENCODING).into_iter();
         let text: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
@@ -56,7 +57,7 @@ impl ContentCoding {
         }
     }
 
-    /// The beginning of a body in this coding, decompressed up to so many bytes; or a text that says why it cannot be read.
+    /// Decompresses the beginning of a body, until there are at least `most_bytes`. If the coding is not supported, returns a text that says so.
     pub(super) fn beginning(self, body: Vec<u8>, most_bytes: usize) -> Vec<u8> {
         let compression = match self {
             Self::None => return body,
@@ -75,15 +76,15 @@ impl ContentCoding {
     }
 }
 
-/// Why a body in such a coding cannot be read.
+/// The error for a body whose coding has this name and is not supported.
 pub(super) fn unreadable(name: &str) -> String {
     format!(
         "it is compressed ({name}) in a way that reel does not read, though reel asked for an answer without compression"
     )
 }
 
-/// The pieces of a compressed body, decompressed, each at most [`PIECE_BYTES`] long. Where the body is damaged, ends too early or grows
-/// beyond measure, the last piece says so.
+/// The pieces of a compressed body, decompressed, each at most [`PIECE_BYTES`] long. If the body is damaged, ends too early or grows too
+/// much, the last item says so.
 #[derive(Debug)]
 pub(super) struct Decompressed<P> {
     state: State<P>,
@@ -93,7 +94,7 @@ pub(super) struct Decompressed<P> {
 
 #[derive(Debug)]
 enum State<P> {
-    /// The first bytes have not come, which tell whether the body is compressed at all.
+    /// The first two bytes have not been read yet. They show whether the body is compressed at all.
     Unread(Input<P>),
     AsItComes(Input<P>),
     Gzip(MultiGzDecoder<Input<P>>),
@@ -113,9 +114,9 @@ impl<P: Iterator<Item = Result<Bytes, String>>> Decompressed<P> {
         let first = input.first_two();
         self.state = match (self.compression, first) {
             (Compression::Gzip, [0x1f, 0x8b]) => State::Gzip(MultiGzDecoder::new(input)),
-            // Whoever decompressed it on the way left the header as it was.
+            // A proxy has decompressed the body and left the header as it was.
             (Compression::Gzip, _) => State::AsItComes(input),
-            // The header of zlib (RFC 1950, 2.2).
+            // These two bytes are a header of zlib (RFC 1950, 2.2).
             (Compression::Deflate, [cmf, flg])
                 if cmf & 0x0f == 8 && (u16::from(cmf) << 8 | u16::from(flg)) % 31 == 0 =>
             {
@@ -164,7 +165,7 @@ impl<P: Iterator<Item = Result<Bytes, String>>> Iterator for Decompressed<P> {
             }
         };
         if let Some(cut) = cut {
-            // It is told once what came before is taken.
+            // Return the reason only after the bytes that arrived before it.
             self.input().into_iter().for_each(|input| input.cut = Some(cut.clone()));
         }
         self.out_bytes += length as u64;
@@ -177,18 +178,18 @@ impl<P: Iterator<Item = Result<Bytes, String>>> Iterator for Decompressed<P> {
     }
 }
 
-/// What a decoder reads: the pieces of a body as they come.
+/// The reader that a decoder reads from: the compressed pieces of a body.
 #[derive(Debug)]
 struct Input<P> {
     pieces: P,
     held: Bytes,
-    /// Why the body was cut, if it was.
+    /// Why the body is incomplete, if it is.
     cut: Option<String>,
     in_bytes: u64,
 }
 
 impl<P: Iterator<Item = Result<Bytes, String>>> Input<P> {
-    /// The first two bytes, zeros where there are fewer. They stay to be read.
+    /// Returns the first two bytes without consuming them. Missing bytes are zeros.
     fn first_two(&mut self) -> [u8; 2] {
         let mut gathered = Vec::new();
         while gathered.len() < 2
@@ -280,7 +281,7 @@ mod tests {
         }
     }
 
-    /// What comes of a body that arrives in pieces of this size, and how it ends.
+    /// Decompresses a body that arrives in pieces of this size. Returns the bytes, and the error at the end if there is one.
     fn decompress(
         body: &[u8],
         compression: Compression,
@@ -325,7 +326,7 @@ mod tests {
             (&two, Compression::Gzip, &twice),
             (&zlib, Compression::Deflate, &text),
             (&deflate, Compression::Deflate, &text),
-            // The header is not true.
+            // The header says gzip, but the body is not compressed.
             (&b"{\"a\":1}".to_vec(), Compression::Gzip, &b"{\"a\":1}".to_vec()),
             (&Vec::new(), Compression::Gzip, &Vec::new()),
         ] {

@@ -1,6 +1,6 @@
 //! The proxies that the environment names: which one a request goes through, and how errors name it.
 //!
-//! The variables are read as curl and reqwest read them. `NO_PROXY=*` means no proxy at all, also for addresses that are written as numbers.
+//! The variables are read as curl and reqwest read them. `NO_PROXY=*` means no proxy at all, also for hosts that are IP addresses.
 
 use std::{collections::HashSet, fmt};
 
@@ -8,7 +8,8 @@ use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-/// The variables for http, for https and for both, in the order in which they are looked at; an empty one hides those behind it.
+/// The variables for http, for https, for both, and for hosts without a proxy. The first name of each pair that is set counts, even if its
+/// value is empty.
 const HTTP: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
 const HTTPS: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const ALL: [&str; 2] = ["ALL_PROXY", "all_proxy"];
@@ -27,7 +28,7 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// The proxies of an environment.
+/// The proxies that the variables of an environment name.
 #[derive(Debug)]
 pub struct Proxies {
     matcher: Matcher,
@@ -44,13 +45,14 @@ impl Proxies {
         Self::new(|name| std::env::var(name).ok())
     }
 
-    /// Those that these variables name.
+    /// Reads the proxies from variables. `variable` returns the value of a variable, or None if it is not set.
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Self {
         let first = |names: [&'static str; 2]| {
             names.into_iter().find_map(|name| Some((name, variable(name)?))).unwrap_or_default()
         };
         let (no, all) = (first(NO).1, first(ALL));
-        // A web server passes the header `Proxy:` of a request to its scripts as HTTP_PROXY; REQUEST_METHOD shows that this may be one.
+        // A web server passes the header `Proxy:` of a request to its CGI scripts as HTTP_PROXY. If REQUEST_METHOD is set, this process may be
+        // such a script.
         let is_off = no.split(',').any(|entry| entry.trim() == "*") || variable("REQUEST_METHOD").is_some();
         let usable = |(name, value): &(&'static str, String)| (!is_off && is_usable(value)).then_some(*name);
         let (http, https) = (first(HTTP), first(HTTPS));
@@ -72,7 +74,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy that a request for this address goes through; None where it goes directly.
+    /// Returns the proxy for a request to this URL. None if the request goes directly.
     pub fn of(&self, url: &Url) -> Option<Proxy> {
         let uri: Uri = url.as_str().parse().ok()?;
         let address = self.matcher.intercept(&uri)?.uri().to_string();
@@ -80,18 +82,18 @@ impl Proxies {
         Some(Proxy { variable, address: address.trim_end_matches('/').to_owned() })
     }
 
-    /// The names of the proxies' own hosts, in lower case.
+    /// The host names of the proxies themselves, in lower case.
     pub const fn hosts(&self) -> &HashSet<String> {
         &self.hosts
     }
 
-    /// Variables that are set to something that cannot be used as a proxy; requests go as if these were not set.
+    /// Variables that are set to something that cannot be used as a proxy. They are ignored.
     pub fn unusable(&self) -> &[&'static str] {
         &self.unusable
     }
 }
 
-/// Whether the matcher takes a value for the address of a proxy.
+/// Whether the matcher accepts a value as the address of a proxy.
 fn is_usable(value: &str) -> bool {
     let any = Uri::from_static("http://any.invalid/");
     Matcher::builder().http(value.to_owned()).build().intercept(&any).is_some()
@@ -106,13 +108,13 @@ fn host(value: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// The proxy that an address is asked through in such an environment.
+    /// Returns the proxy for a URL in an environment with these variables.
     fn proxy(variables: &[(&str, &str)], url: &str) -> Option<String> {
         let value = |name: &str| Some(variables.iter().find(|(one, _)| *one == name)?.1.to_owned());
         Proxies::new(value).of(&Url::parse(url).unwrap()).map(|proxy| proxy.to_string())
     }
 
-    /// The environment, an address, and the proxy.
+    /// The environment, a URL, and the expected proxy.
     type Case = (&'static [(&'static str, &'static str)], &'static str, Option<&'static str>);
 
     #[test]

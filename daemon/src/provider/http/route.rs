@@ -1,8 +1,9 @@
-//! Whether a request goes through the environment's proxy, and whether its URL may be requested through one.
+//! Decides whether a request goes through the proxy that the environment names, and whether its URL may be requested through a proxy.
 //!
-//! A proxy is for the internet: a service on this machine or in its private network is asked directly, so that its key goes to nobody else.
-//! A connection to a proxy does not show the address of a name, so a name that a service wrote is resolved here first. Behind a firewall,
-//! where the proxy alone can resolve names of the internet, the proxy finds no machine of this network under such a name either.
+//! A proxy is for the internet: requests to a service on this machine or in its private network go directly, so that nobody else sees the
+//! key. A connection to a proxy does not show the address of a host name, so a host name that a service wrote is resolved here first. If it
+//! cannot be resolved, the request is allowed: behind a firewall, where only the proxy can resolve names of the internet, the proxy does not
+//! find a host of this network under such a name either.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -16,16 +17,16 @@ use super::{
 };
 use crate::near::is_near;
 
-/// How long the resolver may take where its answer only decides whether the proxy is left out. Without an answer the request goes through
-/// the proxy.
+/// How long the resolver may take if its result only decides whether the request bypasses the proxy. Without a result the request goes
+/// through the proxy.
 const NEAR_LOOKUP: Duration = Duration::from_secs(2);
 
-/// The way that a request takes to its server.
+/// How a request reaches its server: directly or through a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Which addresses its connection may be made to, where it is made directly.
+    /// Which addresses a direct connection may be made to.
     pub reach: Reach,
-    /// The proxy that it goes through.
+    /// The proxy that the request goes through. None if it goes directly.
     pub proxy: Option<Proxy>,
 }
 
@@ -33,22 +34,22 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Router {
     proxies: Proxies,
-    /// How long the resolver may take where its answer decides whether a URL may be requested.
+    /// How long the resolver may take if its result decides whether a URL may be requested.
     patience: Duration,
 }
 
 impl Router {
-    /// A router that waits for the resolver at most for `patience`.
+    /// A router for these proxies. It waits for the resolver at most for `patience` if the result decides whether a URL may be requested.
     pub const fn new(proxies: Proxies, patience: Duration) -> Self {
         Self { proxies, patience }
     }
 
-    /// The proxies that routes may lead through.
+    /// The proxies that requests may go through.
     pub const fn proxies(&self) -> &Proxies {
         &self.proxies
     }
 
-    /// The route to an address; None if it may not be asked.
+    /// Chooses the route of a request to a URL. None if the URL may not be requested.
     pub async fn route(&self, url: &Url, reach: Reach) -> Option<Route> {
         let Some(proxy) = self.proxies.of(url) else { return Some(Route { reach, proxy: None }) };
         let patience = if reach == Reach::Anywhere { NEAR_LOOKUP } else { self.patience };
@@ -59,7 +60,7 @@ impl Router {
     }
 }
 
-/// The addresses of a URL's host; none where the resolver knows none in time.
+/// Resolves the host of a URL. Returns no addresses if the resolver fails or takes longer than `patience`.
 async fn addresses(url: &Url, patience: Duration) -> Vec<IpAddr> {
     match url.host() {
         Some(Host::Ipv4(ip)) => vec![ip.into()],
@@ -81,7 +82,7 @@ mod tests {
         let minute = Duration::from_mins(1);
         let proxies = Proxies::new(|name| (name == "ALL_PROXY").then(|| "http://proxy.corp".to_owned()));
         let router = Router::new(proxies, minute);
-        // Whether it goes through the proxy; None where it may not be asked.
+        // Whether the request goes through the proxy. None if the URL may not be requested.
         let route = async |url: &Url, reach| {
             let route = router.route(url, reach).await?;
             assert_eq!(route.reach, reach, "{url}");

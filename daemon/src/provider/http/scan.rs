@@ -1,9 +1,9 @@
-//! Reads an answer that should be JSON while it arrives, whatever else is in it: the texts of pictures, which may be megabytes, go to a sink
-//! piece by piece, and the rest becomes a bounded tree. Pure.
+//! Reads a response body that should be JSON while it arrives, whatever else is in it. The texts of pictures, which may have megabytes, go to
+//! a sink piece by piece, and the rest becomes a tree of bounded size. Pure.
 //!
-//! It never fails. Text before, between and behind the values is passed over, words that are no JSON are null, names may repeat, and what
-//! is open where the body ends is closed there. A picture is a text of the field that the service documents for it, a `data:` URL, or a
-//! long text in base64 that begins as a picture does. Each byte is looked at a bounded number of times.
+//! The scanner never fails. It skips text before, between and after the values, reads words that are no JSON as null, lets names repeat, and
+//! closes all lists and objects that are open at the end of the body. A picture is a text of the field that the service documents for it, a
+//! `data:` URL, or a long text in base64 that begins as a picture does. Each byte is examined a bounded number of times.
 
 mod text;
 
@@ -12,38 +12,38 @@ use memchr::memchr2;
 use self::text::{Escape, Kind, Text, begins_as_picture};
 use super::document::Node;
 
-/// Levels of lists and objects that are kept.
+/// The most levels of nested lists and objects that are kept.
 const MAX_DEPTH: usize = 64;
-/// Values that are kept; services send some dozens.
+/// The most values that are kept. Services send some dozens.
 const MAX_NODES: usize = 8 * 1024;
-/// Bytes of texts and names that are kept.
+/// The most bytes of texts and names that are kept.
 const MAX_TEXT_BYTES: usize = 512 * 1024;
-/// Characters after which it is decided whether a text is a picture.
+/// How many bytes of a text are buffered before it is decided whether the text is a picture.
 const SNIFFED: usize = 64;
 
-/// Takes pictures, one after another, with JSON's escapes taken out.
+/// Receives the texts of pictures, one picture after another. The escapes of JSON are already resolved.
 pub trait PictureSink {
-    /// Is told that the text of a picture begins.
+    /// Called when the text of a picture begins.
     fn begin(&mut self);
-    /// Is given the next part of that text.
+    /// Called with the next part of that text.
     fn piece(&mut self, text: &[u8]);
-    /// It came to its end; its number, if it is kept.
+    /// Called when the text is complete. Returns the number of the picture, or None if the picture is not kept.
     fn end(&mut self) -> Option<usize>;
 }
 
-/// The reader of one answer.
+/// The scanner of one response body.
 #[derive(Debug)]
 pub struct Scanner {
-    /// The field whose texts are pictures, whatever they begin with.
+    /// The field whose texts are pictures, unless they are blank or the URL of one.
     field: &'static str,
     state: State,
     open: Vec<Open>,
-    /// Lists and objects around the next byte that are not kept.
+    /// How many of the lists and objects around the next byte are not kept.
     unkept: usize,
     roots: Vec<Node>,
     nodes_left: usize,
     bytes_left: usize,
-    /// Bytes of the body that are not those of pictures.
+    /// How many bytes of the body do not belong to pictures.
     other_bytes: u64,
 }
 
@@ -51,7 +51,7 @@ pub struct Scanner {
 enum State {
     /// The scanner is between two values.
     Between,
-    /// In a word without quotes, with its beginning.
+    /// The scanner is in a word without quotes. These are its first bytes, at most [`SNIFFED`].
     Word(Vec<u8>),
     Text(Text),
 }
@@ -64,7 +64,7 @@ enum Open {
 }
 
 impl Scanner {
-    /// Takes the texts of this field for pictures, wherever they stand.
+    /// A scanner that reads the texts of `field` as pictures, at any depth.
     pub const fn new(field: &'static str) -> Self {
         Self {
             field,
@@ -78,7 +78,7 @@ impl Scanner {
         }
     }
 
-    /// Takes the next bytes of the body.
+    /// Scans the next bytes of the body.
     pub fn push(&mut self, mut bytes: &[u8], sink: &mut impl PictureSink) {
         while let Some((first, rest)) = bytes.split_first() {
             bytes = match std::mem::replace(&mut self.state, State::Between) {
@@ -102,7 +102,7 @@ impl Scanner {
         }
     }
 
-    /// The values of the body. A text that did not come to its end is not among them; one without quotes ends with a body that is whole.
+    /// Ends the body, and returns its values. An incomplete text is left out. A picture without quotes is complete if the body is (`is_whole`).
     pub fn finish(mut self, is_whole: bool, sink: &mut impl PictureSink) -> Vec<Node> {
         match std::mem::replace(&mut self.state, State::Between) {
             State::Word(word) => self.end_word(&word),
@@ -115,12 +115,12 @@ impl Scanner {
         self.roots
     }
 
-    /// The values so far that came to their end.
+    /// The outermost values that are complete so far.
     pub fn roots(&self) -> &[Node] {
         &self.roots
     }
 
-    /// Bytes so far that are not those of pictures.
+    /// How many bytes so far do not belong to pictures.
     pub const fn other_bytes(&self) -> u64 {
         self.other_bytes
     }
@@ -131,7 +131,7 @@ impl Scanner {
 
     fn between(&mut self, byte: u8) {
         match byte {
-            // Outside of all values quotes are those of prose.
+            // Quotes outside of all lists and objects belong to prose.
             b'"' | b'\'' if self.is_inside() => self.state = State::Text(Text::new(Some(byte))),
             b'{' => self.open(Open::Map { fields: Vec::new(), name: None }),
             b'[' => self.open(Open::List(Vec::new())),
@@ -179,7 +179,7 @@ impl Scanner {
         }
     }
 
-    /// Keeps a value that is neither a list nor an object, while there is room for values.
+    /// Adds a value that is neither a list nor an object to the tree, while the tree has fewer than [`MAX_NODES`] values.
     fn keep(&mut self, node: Node) {
         if self.nodes_left > 0 {
             self.nodes_left -= 1;
@@ -220,7 +220,7 @@ impl Scanner {
         self.keep(node);
     }
 
-    /// Takes what comes of a text; the rest is still to be read.
+    /// Scans the next part of a text, and returns the bytes after it.
     fn text<'a>(&mut self, mut text: Text, bytes: &'a [u8], sink: &mut impl PictureSink) -> &'a [u8] {
         let Some((first, rest)) = bytes.split_first() else { return bytes };
         if !matches!(text.escape, Escape::No) {
@@ -299,7 +299,7 @@ impl Scanner {
             self.bytes_left = left;
             text.bytes.extend_from_slice(plain);
         } else {
-            // Half an address is another address.
+            // Do not keep a part of the text: a truncated URL is another URL.
             text.kind = Kind::Dropped;
             text.bytes = Vec::new();
         }
@@ -323,7 +323,7 @@ impl Scanner {
             self.decide(&mut text, sink);
         }
         match text.kind {
-            // Without counting it: pictures are few, and none is lost for what else an answer holds.
+            // A picture does not count as a value: pictures are few, and none may be lost because of the other values.
             Kind::Picture => drop(sink.end().map(|number| self.attach(Node::Picture(number)))),
             Kind::Dropped => self.keep(Node::Null),
             _ => self.keep(Node::Text(String::from_utf8_lossy(&text.bytes).into_owned())),
@@ -343,7 +343,7 @@ impl Open {
     }
 }
 
-/// Whether a byte goes on with a word; a backslash and an apostrophe do, as they do in prose.
+/// Whether a byte continues a word. A backslash and an apostrophe do, as they do in prose.
 const fn is_of_word(byte: u8) -> bool {
     !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b',' | b':' | b'{' | b'}' | b'[' | b']')
 }

@@ -1,4 +1,4 @@
-//! Why a request was not sent, in words that say what a person does about it. Pure.
+//! Explains why a request was not sent, and what a person can do about it. Pure.
 
 use std::{error::Error, fmt, io};
 
@@ -6,12 +6,12 @@ use rustls::CertificateError;
 
 use super::proxy::Proxy;
 
-/// Why a request was not sent. Prints the reason.
+/// Why a request was not sent. Its `Display` is the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreached {
-    /// What happened, for a person.
+    /// What happened, as a message for people.
     pub reason: String,
-    /// What to do about it, where that can be told.
+    /// What to do about it. None if that is not known.
     pub remedy: Option<String>,
 }
 
@@ -28,7 +28,7 @@ impl From<&str> for Unreached {
 }
 
 impl Unreached {
-    /// Explains an error of a request that did not leave, on its way through this proxy if it was to take one.
+    /// Explains the error of a request that was not sent. `proxy` is the proxy that it was to go through, if any.
     pub fn new(error: &(dyn Error + 'static), proxy: Option<&Proxy>) -> Self {
         let unreached = match tls_error(error) {
             Some(error) => explain_tls(error),
@@ -61,7 +61,7 @@ pub fn causes_text(error: &(dyn Error + 'static)) -> String {
     if joined.is_empty() { error.to_string() } else { joined }
 }
 
-/// The error of the TLS handshake among the causes. An `io::Error` does not show the error that it wraps as its source.
+/// Finds the error of the TLS handshake among the causes. It unwraps each `io::Error`, which does not show the wrapped error as its source.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let wrapped = |error: &'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -77,7 +77,7 @@ fn explain_tls(error: &rustls::Error) -> Unreached {
                          certificates in SSL_CERT_FILE in the daemon's environment; then reel daemon restart";
     let (reason, remedy) = match error {
         rustls::Error::InvalidCertificate(error) => match error {
-            // A self-signed certificate whose name equals that of a known one shows as a bad signature.
+            // A self-signed certificate with the name of a known certificate is reported as a bad signature.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 ("its certificate is self-signed, or of an authority that this machine does not know", TRUST)
             }
@@ -135,7 +135,7 @@ mod tests {
             (authority, "CA:TRUE", "CA:FALSE"),
             (CertificateError::BadEncoding, "not accepted", "SSL_CERT_FILE"),
         ] {
-            // As the connection's error has it: an error of rustls in one of the system, in another one.
+            // The error of a connection wraps the error of rustls in two `io::Error`s.
             let error = io::Error::other(io::Error::other(rustls::Error::InvalidCertificate(error)));
             let told = Unreached::new(&error, None);
             assert!(told.reason.contains(reason), "{told:?}");

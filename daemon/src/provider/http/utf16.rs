@@ -1,17 +1,17 @@
-//! Text in UTF-16 that arrives in pieces, as some servers on Windows write JSON. Pure.
+//! Decodes text in UTF-16 that arrives in pieces. Some servers on Windows write JSON in UTF-16. Pure.
 
 /// The decoder of one body.
 #[derive(Debug)]
 pub struct Utf16 {
     is_little_endian: bool,
-    /// The first byte of a unit that came in two pieces.
+    /// The first byte of a code unit whose second byte has not arrived yet.
     half: Option<u8>,
-    /// The first unit of a character that has two.
+    /// The high surrogate of a character whose low surrogate has not arrived yet.
     high: Option<u16>,
 }
 
 impl Utf16 {
-    /// A decoder, if a body begins as a text in UTF-16 does: with its mark, or with a character whose other byte is zero.
+    /// Returns a decoder if a body begins as UTF-16 does: with a byte order mark, or with two characters that have a zero byte each.
     pub fn of_beginning(body: &[u8]) -> Option<Self> {
         let is_little_endian = match *body {
             [0xff, 0xfe, ..] => true,
@@ -23,7 +23,7 @@ impl Utf16 {
         Some(Self { is_little_endian, half: None, high: None })
     }
 
-    /// The next bytes as UTF-8.
+    /// Decodes the next bytes, and returns their text in UTF-8.
     pub fn decode(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut text = String::with_capacity(bytes.len() / 2 + 4);
         for byte in bytes {

@@ -1,11 +1,11 @@
-//! What is found in answers of any shape, and in no more time than their length.
+//! Tests of the scanner: it finds the pictures in bodies of any shape, and its tree and its time stay bounded.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 
 use super::*;
 
-/// The pictures that came to their end.
+/// A sink that collects the texts of complete pictures.
 #[derive(Debug, Default)]
 struct Pictures {
     current: Vec<u8>,
@@ -49,7 +49,7 @@ fn scan(pieces: &[&[u8]]) -> (Vec<Node>, Vec<String>) {
     (roots, pictures.whole)
 }
 
-/// A tree in a short form: `P0` for a picture.
+/// Writes a tree in a short form, in which `P0` is the first picture.
 fn shown(node: &Node) -> String {
     match node {
         Node::Null => "null".to_owned(),
@@ -65,7 +65,7 @@ fn shown(node: &Node) -> String {
     }
 }
 
-/// The text of a picture that is told by its beginning.
+/// The text of a picture that is recognised by its first bytes.
 fn png() -> String {
     STANDARD.encode([&b"\x89PNG\r\n\x1a\n"[..], &[7; 100]].concat())
 }
@@ -116,7 +116,7 @@ fn a_picture_is_found_behind_whatever_is_too_much_to_keep() {
     let png = png();
     for flood in ["[", "{\"a\":", "[1,", "\"text\",", "{}", "}", "\"\\u00e9\",", "x", "[\"", "\\"] {
         let flood = flood.repeat(3_000_000 / flood.len());
-        // A quote that is left open by the flood ends with the first one behind it.
+        // If the flood leaves a quote open, the first quote after the flood closes it.
         for open in ["{\"data\":[", "{\"data\":["] {
             let body = format!("{open}{flood} ,\"\",{{\"image\":\"{png}\"}}");
             let (_, found) = scan(&[body.as_bytes()]);
@@ -125,7 +125,7 @@ fn a_picture_is_found_behind_whatever_is_too_much_to_keep() {
     }
 }
 
-/// The values of a tree.
+/// Counts the values of a tree.
 fn count(node: &Node) -> usize {
     1 + node.inside().map(count).sum::<usize>()
 }
@@ -156,7 +156,7 @@ proptest! {
         for cut in cuts {
             let last = pieces.pop().unwrap();
             let mut cut = cut.min(last.len());
-            // The sink of this test takes whole characters.
+            // Cut between characters only.
             while cut > 0 && cut < last.len() && last[cut] & 0xc0 == 0x80 {
                 cut -= 1;
             }

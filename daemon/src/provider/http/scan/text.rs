@@ -1,33 +1,33 @@
-//! One text of an answer: its escapes, and whether it begins as a picture does. Pure.
+//! One text of a body while it is scanned: its escapes, and whether it begins as a picture does. Pure.
 
 use base64::{Engine as _, alphabet, engine::GeneralPurpose, engine::general_purpose::NO_PAD};
 
 use super::SNIFFED;
 use crate::media::picture_type;
 
-/// A text that is read.
+/// A text that is being scanned.
 #[derive(Debug)]
 pub(super) struct Text {
-    /// The byte that ends it; None of a picture without quotes.
+    /// The quote that ends the text. None for a picture without quotes.
     pub quote: Option<u8>,
-    /// What is kept of it, or waits for a decision.
+    /// The bytes that are kept, or that are buffered until the kind of the text is decided.
     pub bytes: Vec<u8>,
-    /// Whether the text is a picture, kept, or passed over.
+    /// Whether the text is a picture, kept, or dropped.
     pub kind: Kind,
     /// Where in an escape the next byte is.
     pub escape: Escape,
-    /// The first half of a character that is written as two escapes.
+    /// The high surrogate of a character that is written as two escapes.
     pub high: Option<u32>,
 }
 
-/// What becomes of a text.
+/// What is done with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Too little of the text came to tell what it is.
+    /// Too little of the text has arrived to decide.
     Undecided,
     /// The text is kept as a value of the tree.
     Kept,
-    /// The text is longer than what is left of the room for texts, and is not kept.
+    /// The text is longer than what is left of `MAX_TEXT_BYTES`. It is dropped, and null in the tree.
     Dropped,
     /// The text is a picture, which goes to the sink.
     Picture,
@@ -40,9 +40,9 @@ pub(super) enum Escape {
     No,
     /// The next character follows a backslash.
     Backslash,
-    /// In the digits of `\u`.
+    /// The next character is one of the four digits of `\u`.
     Unicode {
-        /// The number of digits that came so far.
+        /// How many digits were read so far.
         digits: u32,
         /// The value of these digits.
         value: u32,
@@ -55,7 +55,7 @@ impl Text {
         Self { quote, bytes: Vec::new(), kind: Kind::Undecided, escape: Escape::No, high: None }
     }
 
-    /// Takes a byte of an escape; the character that it completes.
+    /// Reads a byte of an escape. Returns the character if this byte completes one.
     pub fn escaped(&mut self, byte: u8) -> Option<char> {
         let Escape::Unicode { digits, value } = self.escape else {
             self.escape = Escape::No;
@@ -72,7 +72,7 @@ impl Text {
                 _ => Some(char::REPLACEMENT_CHARACTER),
             };
         };
-        // What is no digit makes a character that does not exist.
+        // A byte that is no hexadecimal digit yields U+FFFD, but a private-use character if it is the last of the four.
         let value = (value << 4) | char::from(byte).to_digit(16).unwrap_or(0x000f_0000);
         if digits < 3 {
             self.escape = Escape::Unicode { digits: digits + 1, value };
@@ -92,7 +92,7 @@ impl Text {
     }
 }
 
-/// Whether a text is base64 of a picture's first bytes.
+/// Whether a text of at least [`SNIFFED`] bytes begins with the base64 of a picture's first bytes.
 pub(super) fn begins_as_picture(text: &[u8]) -> bool {
     const HEAD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD);
     let plain = text.iter().filter(|byte| !byte.is_ascii_whitespace()).map(|byte| match byte {
