@@ -1,4 +1,4 @@
-//! `video.assemble`: whether a timeline holds, and where its shots are. Pure. The room `workflows` carries it out.
+//! `video.assemble`: checks a timeline, and computes the place of each shot. Pure. The room `workflows` carries the request out.
 
 use std::collections::BTreeSet;
 
@@ -7,48 +7,48 @@ use reel_story::timeline::PlacedShot;
 
 use super::{BadParams, render::check_format};
 
-/// The kind of the task.
+/// The kind of a task that assembles a film from a timeline.
 pub const VIDEO_ASSEMBLE: &str = "video.assemble";
-/// The fields of the params, for the nearest right name.
+/// The fields of the params. The error for an unknown field suggests the nearest of them.
 const FIELDS: &[&str] = &["timeline"];
 /// The most shots of a film.
 const MOST_SHOTS: usize = 2_000;
 /// The longest shot, in seconds.
 const LONGEST_S: u64 = 3_600;
-/// Bytes of a subtitle.
+/// The longest subtitle, in bytes.
 const SUBTITLE_BYTES: usize = 10_000;
 
-/// A timeline that holds, with the place of each shot.
+/// A valid timeline, with the place of each shot.
 #[derive(Debug, Clone)]
 pub struct Timeline {
-    /// As it came.
+    /// The timeline as the client sent it.
     pub asked: AssembleTimeline,
-    /// The places of the shots, in their order. Speech begins where the voice does, and its length is not known here.
+    /// The places of the shots, in their order. The length of speech is not known here, so `speech` is 0. It begins where the voice file does.
     pub placed: Vec<PlacedShot>,
-    /// The name of each shot.
+    /// The id of each shot: the one that the client gave it, else `s` and its number, from `s1`.
     pub ids: Vec<String>,
 }
 
 impl Timeline {
-    /// The artifacts that it names.
+    /// The digests of all artifacts that the timeline names.
     pub(super) fn files(&self) -> impl Iterator<Item = Digest> {
         let shots = self.asked.shots.iter().flat_map(|shot| [Some(shot.visual), shot.voice]);
         shots.chain([self.asked.music.map(|music| music.digest)]).flatten()
     }
 
-    /// What was accepted, read again.
+    /// Reads the params of an accepted task again. The error is a message for people.
     pub fn accepted(params: &JsonText) -> Result<Self, String> {
         checked_timeline(params).map_err(|bad| bad.message)
     }
 
-    /// The samples of the whole film at 48 kHz.
+    /// How many samples the sound of the whole film has, at 48 kHz.
     pub fn samples(&self) -> u64 {
         let frames: u64 = self.asked.shots.iter().map(|shot| shot.frames).sum();
         reel_story::timeline::samples_at(frames, self.asked.format.fps)
     }
 }
 
-/// Reads and checks the params.
+/// Reads and checks the params of `video.assemble`.
 pub(super) fn checked_timeline(params: &JsonText) -> Result<Timeline, BadParams> {
     let AssembleParams { timeline } =
         params.decode().map_err(|error| BadParams::unreadable(VIDEO_ASSEMBLE, FIELDS, params, &error))?;

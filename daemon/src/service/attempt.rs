@@ -1,6 +1,6 @@
-//! An attempt's way through the services: to the provider that makes the result, and to the cache that keeps it.
+//! Runs an attempt: asks the provider that makes the result, and then the cache that keeps it.
 //!
-//! It promises one shape of call and one shape of error for all services. How a task would run is the planner's to say.
+//! All services have the same form of call and of error. The planner decides how a task would run.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,20 +15,20 @@ use crate::{
     provider::{Generate, GenerateError, Generated},
 };
 
-/// What the services work with.
+/// The recipients and values that the services need.
 #[derive(Debug)]
 pub struct ServiceParts {
-    /// Has a provider make something.
+    /// The provider gateway, which has a provider make a result.
     pub generate: Recipient<Generate>,
-    /// The cache, which keeps what was made.
+    /// The cache, which keeps the results.
     pub keep: Recipient<KeepMade>,
-    /// Finds what a task starts from.
+    /// The cache, which finds the artifacts that a task starts from.
     pub find_input: Recipient<FindInput>,
-    /// Says whether something could be kept, and makes room for it where it is asked to.
+    /// The cache, which says whether a result could be kept, and makes room for it if it is asked to.
     pub find_room: Recipient<FindRoom>,
-    /// Knows whether something could be kept without making room.
+    /// Tells whether a result could be kept without making room.
     pub shelver: Shelver,
-    /// Where the end of each attempt is counted.
+    /// Counts the end of each attempt.
     pub stats: ServiceStats,
 }
 
@@ -37,7 +37,7 @@ pub struct ServiceParts {
 pub struct Services(Arc<ServiceParts>);
 
 impl Services {
-    /// Services that have run nothing yet.
+    /// Services that use these recipients and values.
     pub fn new(parts: ServiceParts) -> Self {
         Self(Arc::new(parts))
     }
@@ -47,11 +47,11 @@ impl RunTasks for Services {
     fn run(&self, task: RunTask) -> LocalBoxFuture<'static, RunEnd> {
         let parts = Arc::clone(&self.0);
         let is_paid = task.provider.as_ref().is_some_and(|provider| provider.is_paid);
-        // As a task of its own: an actor looks at all of its futures whenever it does anything.
+        // Spawned as a task of its own, because an actor polls all of its futures whenever it does anything.
         let run = actix::spawn(async move { parts.run(task).await });
         Box::pin(async move {
             run.await.unwrap_or_else(|error| {
-                // It panicked, and the process ends with it; until then nobody may pay again.
+                // The attempt panicked, which ends the process. Until then, nobody may pay for the same result again.
                 let again = if is_paid { Again::OutcomeUnknown } else { Again::Later(None) };
                 RunEnd::Failed(internal(&format!("the attempt was lost: {error}")), again)
             })
@@ -149,7 +149,7 @@ impl ServiceParts {
 }
 
 impl ServiceParts {
-    /// The files of the artifacts that a task starts from; nothing was asked for yet.
+    /// Finds the files of the artifacts that a task starts from. When this fails, no provider has been asked yet.
     async fn inputs(&self, inputs: &Inputs) -> Result<Vec<InputFile>, RunEnd> {
         let mut files = Vec::new();
         let pictures = inputs.must_be_pictures().count();
@@ -188,7 +188,7 @@ fn lost_input(digest: Digest) -> RunEnd {
     })
 }
 
-/// What was asked for, with what is known of it now that it is made.
+/// The quantity that was asked for, with the pictures, pixels and duration of the outputs that were made.
 fn quantity_made(asked: Quantity, made: &[Output]) -> Quantity {
     let pixels = |output: &Output| Some(u64::from(output.width?) * u64::from(output.height?));
     let pixels: Option<u64> = made.iter().map(pixels).sum();
@@ -196,7 +196,7 @@ fn quantity_made(asked: Quantity, made: &[Output]) -> Quantity {
     Quantity {
         images: asked.images.map(|_| made.len() as u64),
         pixels: asked.pixels.map(|asked| pixels.unwrap_or(asked)),
-        // Pictures and texts last no time.
+        // Pictures and texts have no duration.
         milliseconds: seconds.map(|seconds| (seconds * 1e3).round() as u64).or(asked.milliseconds),
         ..asked
     }
@@ -206,7 +206,7 @@ fn failed((error, again): (TaskError, Again)) -> RunEnd {
     RunEnd::Failed(error, again)
 }
 
-/// The seed of a request that names none: the same for an equal request, and another one where it is asked anew.
+/// The seed of a request that names none. Equal requests get the same seed, except that each [`CacheMode::Fresh`] request gets a new one.
 pub(super) fn seed(cache: CacheMode, key: &CacheKey) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(key);
@@ -229,12 +229,12 @@ fn internal(message: &str) -> TaskError {
     }
 }
 
-/// What follows from a store without room, found out before anything was asked for.
+/// The error, and what may follow, if the store has no room for the result. No provider has been asked yet.
 fn no_room(error: &CacheError) -> (TaskError, Again) {
     without_room("nothing was asked for, as it could not be kept", error, false)
 }
 
-/// What follows from a result that is made and could not be kept.
+/// The error, and what may follow, if a result was made but could not be kept.
 fn not_kept(error: &CacheError, is_paid: bool) -> (TaskError, Again) {
     without_room("the result was made but could not be kept", error, is_paid)
 }
@@ -249,7 +249,7 @@ fn without_room(what: &str, error: &CacheError, is_paid: bool) -> (TaskError, Ag
         _ => (ErrorCode::StorageFailed, "reel daemon logs says more"),
     };
     let (again, what_follows) = if is_paid {
-        // It is made: asking again would pay again.
+        // The result was made: asking again would pay again.
         (Again::OutcomeUnknown, "it was paid: reel release asks, and pays, again; reel cancel gives up")
     } else {
         (Again::Later(None), "the task is tried again")

@@ -1,4 +1,4 @@
-//! `debug.*`: tasks that touch no provider, for authors who test their error handling, and for the benches.
+//! `debug.*`: tasks that use no provider, for authors of clients who test their error handling, and for the benches.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{BadParams, LocalWork, RunEnd, Service, Work};
 use crate::domain::{CancelSignal, ProgressSink};
 
-/// The longest sleep: a day.
+/// The longest time of a task, in milliseconds: a day.
 const MAX_MS: u64 = 24 * 3_600 * 1_000;
 
 /// The most progress reports of one task.
@@ -69,7 +69,7 @@ fn default_code() -> String {
     "debug_failure".to_owned()
 }
 
-/// A call of the service `debug` whose params hold.
+/// A call of the service `debug` with valid params.
 #[derive(Debug, Clone)]
 enum Call {
     /// The call ends at once.
@@ -87,7 +87,7 @@ enum Call {
     Progress {
         /// The number of reports.
         steps: u64,
-        /// The time from the first report to the last.
+        /// The time from the start to the last report.
         span: Duration,
     },
 }
@@ -158,7 +158,7 @@ async fn run(call: Call, mut cancel: CancelSignal, progress: ProgressSink) -> Ru
     tokio::select! {
         biased;
         end = work => end,
-        // The sender goes away only with the tracker, and then nobody is left to be told.
+        // The sender is dropped only with the tracker, and then nobody waits for the end.
         _ = cancel.wait_for(|is_cancelled| *is_cancelled) => RunEnd::Stopped,
     }
 }

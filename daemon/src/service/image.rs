@@ -1,4 +1,4 @@
-//! `image.generate`: whether a request holds, its defaults, and what a provider is asked. Pure.
+//! `image.generate`: checks the params, applies their defaults, and makes the request to a provider. Pure.
 
 mod key;
 mod styles;
@@ -22,10 +22,10 @@ use crate::{
 /// How many pictures one request may ask for.
 const COUNTS: RangeInclusive<u32> = 1..=16;
 
-/// Pictures that one request may start from.
+/// The most pictures that one request may start from.
 const MAX_INPUTS: usize = 16;
 
-/// Room that the store must have for each picture before one is paid for.
+/// Free bytes that the store must have for each picture before one is paid for.
 const ROOM_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The service `image`: pictures from a text, made by a provider.
@@ -97,7 +97,7 @@ impl ProviderWork for ImageParams {
     }
 }
 
-/// The fields of the params, for the nearest right name.
+/// The fields of the params. The error for an unknown field suggests the nearest of them.
 const FIELDS: &[&str] = &[
     "prompt",
     "negative_prompt",
@@ -164,7 +164,7 @@ fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
     Ok(params)
 }
 
-/// Whether the provider of that name, which is able to do this, can be asked for these params.
+/// Checks whether a provider with these capabilities can make what the params ask for. `provider` is its name.
 fn check_against(able: &ImageCapabilities, params: &ImageParams, provider: &str) -> Result<(), BadParams> {
     for (name, side) in [("width", params.width), ("height", params.height)] {
         if !able.sides.contains(&side) {

@@ -1,14 +1,14 @@
-//! What makes two requests equal: a digest over everything that changes the result. Pure.
+//! The cache key of a request: a digest over everything that changes the result. Two requests are equal if their keys are. Pure.
 
 use crate::domain::{CacheKey, ProviderProfile};
 
-/// The values of a request that change its result, each with its name and its length, so that no two requests run together. Hashed in one
-/// piece: many small updates cost more than the hash.
+/// The bytes that are hashed: the values of a request that change its result, each with its name and with the lengths of both, so that
+/// different requests never have the same bytes. They are hashed in one call, because many small updates cost more than the hash.
 pub(super) struct KeyText(Vec<u8>);
 
 impl KeyText {
-    /// Begins the text of a request that is made by this provider, with this model. `version` names the service, and
-    /// grows when the meaning of what is hashed changes.
+    /// Begins the bytes of a request to this provider and model. `version` names the service, and changes when the meaning of what is hashed
+    /// changes.
     pub fn new(version: &str, provider: &ProviderProfile, model: Option<&str>) -> Self {
         let mut key = Self(Vec::with_capacity(1_024));
         key.text("version", Some(version));
@@ -19,7 +19,7 @@ impl KeyText {
         key
     }
 
-    /// The key of what was added.
+    /// Returns the BLAKE3 digest of all fields that were added.
     pub fn hash(&self) -> CacheKey {
         *blake3::hash(&self.0).as_bytes()
     }
@@ -32,14 +32,14 @@ impl KeyText {
         self.0.extend_from_slice(value);
     }
 
-    /// Adds a text, if there is one.
+    /// Adds a field whose value is a text. Adds nothing if the value is None.
     pub fn text(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
             self.bytes(name, value.as_bytes());
         }
     }
 
-    /// Adds a number, if there is one.
+    /// Adds a field whose value is a number. Adds nothing if the value is None.
     pub fn number(&mut self, name: &str, value: Option<u64>) {
         if let Some(value) = value {
             self.bytes(name, &value.to_le_bytes());

@@ -1,4 +1,5 @@
-//! Services: what can be asked for, whether a request holds, and who carries it out. Each service is a file and a row of `SERVICES`.
+//! The services: their methods, the check of a request's params, and who carries the request out. Each service is a file and a row of
+//! `SERVICES`.
 
 mod assemble;
 mod attempt;
@@ -42,7 +43,7 @@ static SERVICES: &[&dyn Service] = &[
     &debug::Debug,
 ];
 
-/// The service and the method of a task's kind, such as `image.generate`; None if there is no such method.
+/// Finds the service and the method of a task's kind, such as `image.generate`. None if there is no such method.
 fn find(kind: &str) -> Option<(&'static dyn Service, &'static str)> {
     let (service, method) = kind.split_once('.')?;
     let service = SERVICES.iter().copied().find(|one| one.name() == service)?;

@@ -1,4 +1,4 @@
-//! Says how a task would run: whether what it asks for holds, its defaults, who can do it, and what its result is cached under. Pure.
+//! Plans how a task would run: checks its params, applies their defaults, chooses the providers, and computes the cache keys. Pure.
 
 use std::sync::{
     Arc,
@@ -15,14 +15,14 @@ use crate::{
     nearest::nearest,
 };
 
-/// A planner over the providers in the order of selection. Every request begins with it, so it is a plain value.
+/// Plans tasks for a list of providers. Every request begins with a plan, so the planner is a plain value and no actor.
 #[derive(Debug, Clone)]
 pub struct Planner {
     providers: Arc<[Known]>,
     generation: u64,
 }
 
-/// A provider with its names ready to be shared by the plans.
+/// A provider, with its name in a form that the plans can share.
 #[derive(Debug)]
 struct Known {
     profile: ProviderProfile,
@@ -43,7 +43,7 @@ impl PlanTasks for Planner {
 impl Planner {
     /// A planner over these providers, in the order of selection.
     pub fn new(providers: Vec<ProviderProfile>) -> Self {
-        /// Planners that were made; the first has the number 1.
+        /// How many planners were made. The first has the generation 1.
         static MADE: AtomicU64 = AtomicU64::new(0);
 
         let known = |profile: ProviderProfile| Known { name: Arc::from(profile.name.as_str()), profile };
@@ -51,7 +51,8 @@ impl Planner {
         Self { providers: providers.into_iter().map(known).collect(), generation }
     }
 
-    /// Plans params that refer to outputs which do not exist yet as far as that can be done: any artifact stands in for each of them.
+    /// Plans params that may refer to outputs of other tasks. These do not exist yet, so the params are only checked, with a digest of zeros in
+    /// place of each reference, and the plan has no candidates.
     fn checked_with_references(&self, spec: &PlanSpec<'_>) -> Result<Plan, BadParams> {
         let references = references(spec.params).map_err(|error| {
             BadParams::new(
@@ -97,7 +98,7 @@ impl Planner {
             (Ok(chosen), Some(gone)) if chosen.iter().all(|provider| provider.profile.is_fallback) => {
                 return Err(gone_provider(gone));
             }
-            // The provider that took these params is the one that is gone.
+            // These params were accepted for the provider that is gone, so its absence is the reason.
             (Err(_), Some(gone)) => return Err(gone_provider(gone)),
             (chosen, _) => chosen?,
         };
@@ -120,8 +121,8 @@ impl Planner {
         self.providers.iter().find(|provider| *provider.name == *name)
     }
 
-    /// The providers that can do it: the one that it was planned for before, then the others in the order of selection. The fallback stands
-    /// in for none that is configured: its picture would not be what was asked for.
+    /// Chooses the providers that can carry out a request: the provider of its earlier plan, then the others in the order of selection. The
+    /// fallback never replaces a configured provider, because its picture would not be what was asked for.
     fn choose(
         &self,
         spec: &PlanSpec<'_>,
@@ -150,7 +151,7 @@ impl Planner {
         }
     }
 
-    /// The provider that a request names.
+    /// Finds the provider that a request names, which must serve the service.
     fn named(&self, name: &str, service: &str) -> Result<&Known, BadParams> {
         let provider = self.find(name).ok_or_else(|| self.unknown_provider(name))?;
         if provider.profile.serves(service) {
@@ -164,10 +165,11 @@ impl Planner {
         Err(BadParams { code: ErrorCode::InvalidParams, message, hint: Some(hint) })
     }
 
-    /// The providers of a service that a request may go to that names none: the default of the service, then the others by rank.
+    /// The providers for a request that names none: the one of its earlier plan, then the default of the service, then the others by rank.
+    /// Providers that have refused the request are left out, unless all of them have.
     fn in_order(&self, service: &str, planned: Option<&Known>, refused_by: &[Refused]) -> Vec<&Known> {
         let serving = || self.providers.iter().filter(|provider| provider.profile.serves(service));
-        // Whoever wants drafts pays for nothing else.
+        // A user who has chosen drafts as the default pays for nothing else.
         let draft = serving()
             .find(|provider| provider.profile.is_fallback && provider.profile.is_default_for(service));
         if let (Some(draft), None) = (draft, planned) {
@@ -176,7 +178,7 @@ impl Planner {
         let has_real = serving().any(|provider| !provider.profile.is_fallback);
         let mut allowed: Vec<_> =
             serving().filter(|provider| !(has_real && provider.profile.is_fallback)).collect();
-        // A stable sort: the others stay in the order of selection.
+        // The sort is stable, so the others stay in the order of selection.
         allowed.sort_by_key(|provider| {
             let is_planned = planned.is_some_and(|planned| planned.name == provider.name);
             (!is_planned, !provider.profile.is_default_for(service))
@@ -285,7 +287,7 @@ mod tests {
         let gone = spec(&params, Some("studio"), &[]);
         let refusal = Planner::new(vec![draft()]).plan(&gone).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::NoProvider, "a draft is not what was accepted");
-        // Another provider is there, and cannot make what the one that is gone could.
+        // Another provider is configured, but it cannot make what the missing one could.
         let narrow = ProviderProfile {
             image: ImageCapabilities { sides: 16..=64, ..ImageCapabilities::default() },
             ..entry("narrow", None)
@@ -351,7 +353,7 @@ mod tests {
             let spec = PlanSpec { provider, ..spec(&params, None, &[]) };
             Planner::new(providers).plan(&spec)
         };
-        // It is no reason against the fallback either.
+        // A provider of another service does not keep the fallback from being chosen.
         let chosen = plan(vec![speaker(), draft()], None).unwrap();
         assert_eq!(chosen.provider().map(|name| &**name), Some("draft"));
         let refusal = plan(vec![speaker()], None).unwrap_err();

@@ -1,20 +1,20 @@
-//! What a request would ask of a provider, and how much of it, without asking. Pure.
+//! Shows what a request would send to a provider, and how much it asks for, without sending it. Pure.
 
 use reel_protocol::{CacheMode, JsonText};
 
 use super::{Work, attempt::seed, find};
 use crate::domain::{CacheKey, Quantity, ServiceRequest};
 
-/// A request that is not carried out.
+/// What a request would do. It is not carried out.
 #[derive(Debug)]
 pub struct Preview {
-    /// How much it asks for, as far as that is known.
+    /// How much the request asks for, as far as that is known.
     pub quantity: Quantity,
-    /// What the provider would be asked; None where that follows from files, which are not read here.
+    /// The request that the provider would get. None if it would carry files, which are not read here.
     pub request: Option<ServiceRequest>,
 }
 
-/// What a request whose params hold would ask of the provider with this cache key; None where it needs no provider.
+/// Previews a request to the provider with this cache key. None if the request needs no provider, or if its kind or its params are not valid.
 pub fn preview(kind: &str, params: &JsonText, cache: CacheMode, key: &CacheKey) -> Option<Preview> {
     let (service, method) = find(kind)?;
     match service.check(method, params).ok()? {

@@ -1,4 +1,4 @@
-//! `render.*` and `audio.mix`, the steps that a film is assembled by: whether a request holds, and what the renderer is asked. Pure.
+//! `render.*` and `audio.mix`, the steps that assemble a film: checks the params, and makes the request to the renderer. Pure.
 
 use std::ops::RangeInclusive;
 
@@ -11,11 +11,11 @@ use serde::de::DeserializeOwned;
 use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
 use crate::domain::{CacheKey, Inputs, ProviderProfile, RenderRequest, RenderWork, ServiceRequest};
 
-/// The service whose providers carry out both.
+/// The service whose providers carry out both `render` and `audio`.
 const RENDER: &str = "render";
 /// The sides of a film, in pixels.
 const SIDES: RangeInclusive<u32> = 64..=4_096;
-/// Frames a second.
+/// The frame rates of a film, in frames per second.
 const RATES: RangeInclusive<u32> = 1..=120;
 /// The longest clip, in seconds.
 const LONGEST_S: u64 = 3_600;
@@ -26,12 +26,12 @@ const MOST_PARTS: usize = 4_000;
 /// The most subtitles of a shot, and the most bytes of one.
 const MOST_CUES: usize = 500;
 const CUE_BYTES: usize = 2_000;
-/// Room that the store must have for what is made.
+/// Free bytes that the store must have for a result.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
-/// Grows when the meaning of what is hashed in [`ProviderWork::key`] changes.
+/// The version of the cache key. Raise it when the meaning of what [`ProviderWork::key`] hashes changes.
 const KEY_VERSION: &str = "reel render key 1";
 
-/// The service `render`: clips and films of pictures, clips and sound.
+/// The service `render`: clips and films, made from pictures, clips and sound.
 #[derive(Debug)]
 pub(super) struct Render;
 
@@ -79,7 +79,7 @@ impl Service for Audio {
     }
 }
 
-/// The fields of the params, for the nearest right name.
+/// The fields of the params of each method. The error for an unknown field suggests the nearest of them.
 const SHOT: &[&str] = &["format", "show", "frames", "subtitles"];
 const TRANSITION: &[&str] = &["format", "from", "to", "frames"];
 const JOIN: &[&str] = &["format", "clips", "audio", "subtitles"];
@@ -112,7 +112,7 @@ impl ProviderWork for RenderWork {
             Self::Join(_) => "join",
         };
         key.text("method", Some(method));
-        // All of the params change what is made, and so will any new one.
+        // All of the params change the result, and so will any new one.
         key.text("params", self.params().ok().as_ref().map(JsonText::as_str));
         key.hash()
     }
@@ -169,7 +169,7 @@ pub(super) fn check_format(format: &FilmFormat) -> Result<(), BadParams> {
     }
 }
 
-/// A run of frames, which is no longer than an hour and ends within one.
+/// Checks a run of frames: it has at least one frame, lasts an hour at the most, and begins within the first hour.
 fn check_frames(what: &str, first: u64, frames: u64, format: &FilmFormat) -> Result<(), BadParams> {
     let most = LONGEST_S * u64::from(format.fps);
     if frames == 0 || first > most || frames > most {
@@ -202,7 +202,7 @@ fn checked_shot(params: RenderShotParams) -> Result<RenderShotParams, BadParams>
     Ok(params)
 }
 
-/// A clip is fitted to its whole shot, so the run must be within that.
+/// Checks that the frames are within the shot, if its length is given: a clip is fitted to its whole shot.
 fn check_fit(show: &FilmedVisual, frames: u64) -> Result<(), BadParams> {
     match show.shot_frames {
         Some(all) if show.first_frame + frames > all => {

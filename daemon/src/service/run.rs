@@ -1,4 +1,4 @@
-//! One attempt of a task, as the tracker asks the services for it, and how it ended.
+//! What the tracker hands the services to run: one attempt of a task, and how it ended.
 
 use std::{fmt, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     store::StoreError,
 };
 
-/// Runs attempts. The tracker holds one, and so a test can put another in its place.
+/// Runs attempts. The tracker holds an object of this trait, so that a test can replace the services.
 pub trait RunTasks: fmt::Debug + Send + Sync {
     /// Runs an attempt to its end.
     fn run(&self, task: RunTask) -> LocalBoxFuture<'static, RunEnd>;
@@ -36,49 +36,49 @@ pub struct RunTask {
     pub params: JsonText,
     /// The provider that is asked in this attempt.
     pub provider: Option<Candidate>,
-    /// What that provider holds of an earlier attempt, to be asked for first.
+    /// What that provider holds for an earlier attempt. It is asked for before anything new.
     pub job: Option<Arc<RemoteJob>>,
-    /// The provider's permit; given back when the call is really over.
+    /// The permit of the provider. It is released when the call is really over.
     pub permit: Option<Permit>,
-    /// How it uses the cache.
+    /// How the task uses the cache.
     pub cache: CacheMode,
-    /// Says when the attempt shall stop.
+    /// Signals that the attempt shall stop.
     pub cancel: CancelSignal,
-    /// Where the attempt reports how far it is.
+    /// Receives the progress of the attempt.
     pub progress: ProgressSink,
-    /// Where to say what the provider holds.
+    /// Journals what the provider holds for the attempt.
     pub jobs: JobSink,
-    /// Makes the history give way where its artifacts fill the disk tier.
+    /// Asked to drop the oldest finished tasks if the artifacts of the history fill the disk tier.
     pub make_room: Recipient<MakeRoom>,
 }
 
-/// What a task's error is, and what follows, where its results could not be journaled.
+/// Returns the task's error, and what may follow, if its results could not be journaled.
 pub type Lost = fn(StoreError) -> (TaskError, Again);
 
 /// How an attempt at a task ended.
 #[derive(Debug)]
 pub enum RunEnd {
-    /// It is done, and has nothing to show.
+    /// The attempt succeeded. The task has no result.
     Done,
-    /// It made these. Their rows are to be written with what they mean for the tasks.
+    /// The attempt made results. Their rows are to be written in one transaction with the ends of the tasks that share them.
     Made {
         /// The results, with the rows that name their files.
         kept: Box<Kept>,
-        /// What they cost, where that is known.
+        /// What the results cost. None if that is not known.
         cost: Option<Cost>,
-        /// What follows if the rows cannot be written.
+        /// Called if the rows cannot be written.
         lost: Lost,
     },
-    /// It failed, and this may follow.
+    /// The attempt failed with this error. The second value says what may follow.
     Failed(TaskError, Again),
-    /// The same, and the provider says that the call has cost this all the same.
+    /// The attempt failed, but the provider says that the call has cost this much.
     FailedAtCost(TaskError, Again, Cost),
-    /// It stopped because it was told to.
+    /// The attempt stopped because it was told to.
     Stopped,
 }
 
 impl RunEnd {
-    /// A failure that another attempt may mend if its error says so.
+    /// A failure after which another attempt may follow if the error is retryable.
     pub fn failed(error: TaskError) -> Self {
         let again = if error.retryable { Again::Later(None) } else { Again::Never };
         Self::Failed(error, again)

@@ -1,4 +1,4 @@
-//! What the services have done since the daemon started, and who makes their results: the answer to `service.status`.
+//! Counts of what each service has done since the daemon started, and the providers of each service: the result of `service.status`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,7 +11,7 @@ use reel_protocol::methods::{Latency, ProviderCounts, ServiceInfo, ServiceStatus
 use super::{RunEnd, SERVICES, Service};
 use crate::domain::ProviderProfile;
 
-/// Successful attempts of a provider whose times are kept, for its latencies.
+/// The latencies of a provider cover this many of its last successful attempts.
 const TIMES: usize = 256;
 
 /// The statistics of all services; cheap to clone.
@@ -20,7 +20,7 @@ pub struct ServiceStats(Arc<Mutex<Seen>>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// In the order of selection.
+    /// The configured providers, in the order of selection.
     providers: Vec<ProviderProfile>,
     counts: BTreeMap<&'static str, Counts>,
 }
@@ -33,31 +33,31 @@ struct Counts {
     by_provider: BTreeMap<String, Attempts>,
 }
 
-/// What the attempts of one provider came to.
+/// How the attempts of one provider ended.
 #[derive(Debug, Default)]
 struct Attempts {
     successes: u64,
-    /// By the code of the error.
+    /// The number of failed attempts, by the code of the error.
     errors: BTreeMap<String, u64>,
     last_error: Option<String>,
-    /// Of the last successful ones, oldest first.
+    /// How long the last successful attempts took, oldest first.
     times: VecDeque<Duration>,
 }
 
 impl ServiceStats {
-    /// Nothing was done yet, and these providers are configured.
+    /// Statistics with no attempts and these configured providers.
     pub fn of(providers: Vec<ProviderProfile>) -> Self {
         let stats = Self::default();
         stats.set_providers(providers);
         stats
     }
 
-    /// These providers are configured from now on.
+    /// Replaces the configured providers. The counts stay.
     pub fn set_providers(&self, providers: Vec<ProviderProfile>) {
         self.seen().providers = providers;
     }
 
-    /// Counts the end of an attempt, which took so long.
+    /// Counts the end of an attempt that took `elapsed`. An attempt that was stopped is not counted, and a flawed result counts as an error.
     pub(super) fn count(
         &self,
         service: &'static str,
@@ -101,7 +101,7 @@ impl ServiceStats {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        // Nothing that is done under the lock can leave it half changed.
+        // A poisoned lock is used on, since nothing that is done under the lock can leave the counts half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -142,7 +142,7 @@ impl Attempts {
     fn info(&self) -> ProviderCounts {
         let mut times: Vec<_> = self.times.iter().map(|time| time.as_millis() as u64).collect();
         times.sort_unstable();
-        // The smallest time that so many of a hundred did not exceed.
+        // The smallest time that `percent` of a hundred attempts did not exceed.
         let percentile =
             |percent: usize| times.get((times.len() * percent).div_ceil(100).checked_sub(1)?).copied();
         let latency = || Some(Latency { p50: percentile(50)?, p95: percentile(95)? });

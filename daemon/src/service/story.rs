@@ -1,4 +1,4 @@
-//! `story.make`: whether a project and what is asked of it hold. Pure. The room `workflows` carries it out.
+//! `story.make`: checks a project and the other params. Pure. The room `workflows` carries the request out.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use reel_story::project::{Project, read_json};
 use super::{BadParams, Service, Work, voice::is_language};
 use crate::{domain::Inputs, nearest::nearest};
 
-/// The kind of the task.
+/// The kind of a task that makes a film of a story.
 pub const STORY_MAKE: &str = "story.make";
 
-/// The fields of the params, for the nearest right name.
+/// The fields of the params. The error for an unknown field suggests the nearest of them.
 const FIELDS: &[&str] =
     &["project", "language", "until", "only", "redo", "allow_missing", "budget_usd", "allow_unburnt"];
 
@@ -22,10 +22,10 @@ const MOST_USD: f64 = 1e6;
 #[derive(Debug)]
 pub(super) struct Story;
 
-/// What is asked of a story, checked.
+/// Valid params of `story.make`, with their project.
 #[derive(Debug, Clone)]
 pub struct StorySpec {
-    /// As they came.
+    /// The params as the client sent them.
     pub params: StoryMakeParams,
     /// The project, whose shots all have ids.
     pub project: Project,
@@ -69,12 +69,12 @@ impl StorySpec {
         Ok(spec)
     }
 
-    /// What was accepted, read again.
+    /// Reads the params of an accepted task again. The error is a message for people.
     pub fn accepted(params: &JsonText) -> Result<Self, String> {
         Self::check(params).map_err(|bad| bad.message)
     }
 
-    /// The digests of the project's own media, each with its field and what it must be.
+    /// The media files that the project supplies, each with the field that names it. Empty fields are left out.
     pub fn media(&self) -> impl Iterator<Item = OwnMedium<'_>> {
         let shots = self.project.shots.iter().flat_map(|shot| {
             [
@@ -146,16 +146,16 @@ impl StorySpec {
     }
 }
 
-/// A medium that the project supplies.
+/// A media file that the project supplies, such as the picture of a shot.
 #[derive(Debug, Clone, Copy)]
 pub struct OwnMedium<'a> {
     /// The id of the shot or character, or `video`.
     pub owner: &'a str,
-    /// The field that names it.
+    /// The name of the field that holds the digest of the file.
     pub field: &'static str,
-    /// The digest, as the field has it.
+    /// The value of the field, which is checked to be a digest.
     pub text: &'a str,
-    /// What its media type begins with.
+    /// What the media type of the file must begin with, such as `image/`.
     pub media: &'static str,
 }
 

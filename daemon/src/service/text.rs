@@ -1,4 +1,4 @@
-//! `text.chat`: whether a request holds, its defaults, and what a provider is asked. Pure.
+//! `text.chat`: checks the params, applies their defaults, and makes the request to a provider. Pure.
 
 use std::ops::RangeInclusive;
 
@@ -17,16 +17,16 @@ use crate::{
 /// The temperatures that may be asked for; services take 0 to 1 or 0 to 2.
 const TEMPERATURES: RangeInclusive<f64> = 0.0..=2.0;
 
-/// Room that the store must have before an answer is paid for: the largest that is read.
+/// Free bytes that the store must have before an answer is paid for. An answer has at most 2 MiB (`chat::MAX_ANSWER_BYTES`).
 pub(super) const ROOM_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Tokens of an answer whose length nobody knows yet: a page of text.
+/// The estimated tokens of an answer before it is made: a page of text.
 const ANSWER_TOKENS: u64 = 1_000;
 
-/// Grows when the meaning of what is hashed in [`ProviderWork::key`] changes.
+/// The version of the cache key. Raise it when the meaning of what [`ProviderWork::key`] hashes changes.
 const KEY_VERSION: &str = "reel chat key 1";
 
-/// The fields of the params, for the nearest right name.
+/// The fields of the params. The error for an unknown field suggests the nearest of them.
 const FIELDS: &[&str] = &[
     "messages",
     "prompt",
@@ -86,7 +86,7 @@ impl ProviderWork for ChatParams {
     }
 
     fn key(&self, provider: &ProviderProfile) -> CacheKey {
-        // Taken apart without `..`: a new field does not compile until somebody decides whether it changes the answer.
+        // Destructured without `..`: a new field does not compile until somebody decides whether it changes the answer.
         let Self {
             messages,
             prompt,
@@ -132,7 +132,7 @@ impl ProviderWork for ChatParams {
     }
 }
 
-/// About how many tokens a text has: four letters of Latin text are one, and a letter of another writing is one by itself.
+/// Estimates how many tokens a text has: one for four ASCII characters, and one for each other character.
 pub(super) fn tokens(text: &str) -> u64 {
     let latin = text.bytes().filter(u8::is_ascii).count() as u64;
     let other = text.chars().filter(|character| !character.is_ascii()).count() as u64;
@@ -189,7 +189,8 @@ fn check(params: &JsonText) -> Result<ChatParams, BadParams> {
     Ok(params)
 }
 
-/// The fields that are sent as they are must at least be lists and objects where a service expects these.
+/// Checks the fields that are passed on unchanged: they must be lists or objects where a service expects these, and the schema must be one
+/// that can be checked.
 fn check_forms(params: &ChatParams) -> Result<(), BadParams> {
     for (name, value) in [("schema", &params.schema), ("extra", &params.extra)] {
         if value.as_ref().is_some_and(|value| !value.is_object()) {
@@ -216,7 +217,7 @@ fn check_forms(params: &ChatParams) -> Result<(), BadParams> {
     Ok(())
 }
 
-/// Whether this is a conversation: one message or more, each an object with a role.
+/// Checks that `messages` is a conversation: one message or more, each an object with a role.
 fn check_messages(messages: &JsonText) -> Result<(), BadParams> {
     let hint = r#"such as [{"role": "user", "content": "…"}]"#;
     let messages: Vec<Map<String, Value>> = messages
@@ -234,7 +235,7 @@ fn check_messages(messages: &JsonText) -> Result<(), BadParams> {
     }
 }
 
-/// Whether a text has nothing that can be seen.
+/// Whether a text has no visible character.
 pub(super) fn is_blank(text: &str) -> bool {
     text.chars().all(|character| character.is_whitespace() || is_unprintable(character))
 }

@@ -1,4 +1,4 @@
-//! `video.generate`: whether a request holds, its defaults, and what a provider is asked. Pure.
+//! `video.generate`: checks the params, applies their defaults, and makes the request to a provider. Pure.
 
 use std::ops::RangeInclusive;
 
@@ -16,16 +16,16 @@ use crate::domain::{
 const SIDES: RangeInclusive<u32> = 16..=8_192;
 /// The lengths that may be asked for, in seconds.
 const LENGTHS: RangeInclusive<f64> = 0.1..=600.0;
-/// The pictures a second that may be asked for.
+/// The frame rates that may be asked for, in frames per second.
 const RATES: RangeInclusive<u32> = 1..=240;
 
-/// Room that the store must have before a video is paid for.
+/// Free bytes that the store must have before a video is paid for.
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Grows when the meaning of what is hashed in [`ProviderWork::key`] changes.
+/// The version of the cache key. Raise it when the meaning of what [`ProviderWork::key`] hashes changes.
 const KEY_VERSION: &str = "reel video key 1";
 
-/// The fields of the params, for the nearest right name.
+/// The fields of the params. The error for an unknown field suggests the nearest of them.
 const FIELDS: &[&str] = &[
     "prompt",
     "image",
@@ -112,7 +112,7 @@ impl ProviderWork for VideoParams {
     }
 
     fn key(&self, provider: &ProviderProfile) -> CacheKey {
-        // Taken apart without `..`: a new field does not compile until somebody decides whether it changes the video.
+        // Destructured without `..`: a new field does not compile until somebody decides whether it changes the video.
         let Self { prompt, image, last_image, duration_s, width, height, fps, seed, model, sample, extra } =
             self;
         let mut key = KeyText::new(KEY_VERSION, provider, model.as_deref().or(provider.model_for("video")));

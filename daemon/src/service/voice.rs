@@ -1,4 +1,4 @@
-//! `voice.speak`: whether a request holds, its defaults, and what a provider is asked. Pure.
+//! `voice.speak`: checks the params, applies their defaults, and makes the request to a provider. Pure.
 
 use std::ops::RangeInclusive;
 
@@ -14,13 +14,13 @@ use crate::domain::{CacheKey, ProviderProfile, Quantity, ServiceRequest, SpeechC
 /// The speeds that may be asked for.
 const SPEEDS: RangeInclusive<f64> = 0.25..=4.0;
 
-/// Room that the store must have before speech is paid for: two minutes of a WAV file.
+/// Free bytes that the store must have before speech is paid for: two minutes of a WAV file.
 const ROOM_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Grows when the meaning of what is hashed in [`ProviderWork::key`] changes.
+/// The version of the cache key. Raise it when the meaning of what [`ProviderWork::key`] hashes changes.
 const KEY_VERSION: &str = "reel speech key 1";
 
-/// The fields of the params, for the nearest right name.
+/// The fields of the params. The error for an unknown field suggests the nearest of them.
 const FIELDS: &[&str] = &["text", "voice", "language", "speed", "format", "model", "sample", "extra"];
 
 /// The service `voice`: speech from a text, made by a provider.
@@ -65,7 +65,7 @@ impl ProviderWork for SpeechParams {
     }
 
     fn key(&self, provider: &ProviderProfile) -> CacheKey {
-        // Taken apart without `..`: a new field does not compile until somebody decides whether it changes the speech.
+        // Destructured without `..`: a new field does not compile until somebody decides whether it changes the speech.
         let Self { text, voice, language, speed, format, model, sample, extra } = self;
         let mut key = KeyText::new(KEY_VERSION, provider, model.as_deref().or(provider.model_for("voice")));
         key.text("text", Some(text));
@@ -128,7 +128,7 @@ fn check(params: &JsonText) -> Result<SpeechParams, BadParams> {
     Ok(params)
 }
 
-/// Whether a text has the form of a language tag (BCP 47): a language of two letters or more, and further parts of up to eight.
+/// Whether a text has the form of a language tag (BCP 47): a language of 2 to 8 letters, and further parts of up to 8 letters or digits.
 pub(super) fn is_language(tag: &str) -> bool {
     let mut parts = tag.split('-');
     let is_part =

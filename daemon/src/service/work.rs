@@ -1,4 +1,4 @@
-//! What a service is: it checks the params of its methods, and says what is to be done for a request that holds.
+//! The interface of a service. A service checks the params of its methods, and says what has to be done for a valid request.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,7 +12,7 @@ use crate::{
     nearest::nearest,
 };
 
-/// What is the same for every service: its name, its methods, and whether params hold.
+/// What every service has: its name, its methods, and the check of their params.
 pub(super) trait Service: fmt::Debug + Sync {
     /// The part of a task's kind before the dot.
     fn name(&self) -> &'static str;
@@ -20,7 +20,7 @@ pub(super) trait Service: fmt::Debug + Sync {
     /// The names of the methods: what follows the dot in a kind.
     fn methods(&self) -> &'static [&'static str];
 
-    /// The service whose providers carry its requests out, and whose models they use.
+    /// The name of the service whose providers and models carry out the requests. It is another service if this one has no providers of its own.
     fn provided_by(&self) -> &'static str {
         self.name()
     }
@@ -34,13 +34,13 @@ pub(super) trait Service: fmt::Debug + Sync {
     }
 }
 
-/// What is to be done for a request that holds.
+/// What has to be done for a valid request.
 pub(super) enum Work {
     /// A provider makes the result, and the cache keeps it.
     AtProvider(Box<dyn ProviderWork>),
-    /// The daemon does it by itself, and it has no result.
+    /// The daemon carries out the request itself. There is no result.
     Here(Box<dyn LocalWork>),
-    /// Its work is other tasks, its steps, which the room `workflows` submits; they start from these artifacts.
+    /// Other tasks carry out the request: its steps, which the room `workflows` submits. They start from these artifacts.
     Workflow(Inputs),
 }
 
@@ -49,29 +49,29 @@ pub(super) trait ProviderWork: Send + Sync {
     /// The params with their defaults.
     fn params(&self) -> Result<JsonText, JsonTextError>;
 
-    /// The model that the request names.
+    /// The model that the request names. None if it leaves the model to the provider.
     fn model(&self) -> Option<&str>;
 
-    /// Whether this provider can be asked for it.
+    /// Checks whether this provider can make what the request asks for.
     fn fits(&self, provider: &ProviderProfile) -> Result<(), BadParams>;
 
-    /// What the result of this provider is cached under.
+    /// The key under which the result of this provider is cached.
     fn key(&self, provider: &ProviderProfile) -> CacheKey;
 
-    /// The artifacts in the store that it starts from.
+    /// The artifacts in the store that the request starts from.
     fn inputs(&self) -> Inputs {
         Inputs::default()
     }
 
-    /// Room that the store must have for the outputs before a provider is paid for them: what is made must not be lost for want of it.
+    /// Free bytes that the store must have before a provider is paid for the outputs, so that these can be kept.
     fn room_bytes(&self) -> u64;
 
-    /// How much it asks for, as far as that is known before it is made.
+    /// How much the request asks for, as far as that is known before the outputs are made.
     fn quantity(&self) -> Quantity {
         Quantity::default()
     }
 
-    /// What the provider is asked; `seed` is for requests that name none.
+    /// Makes the request to the provider. It uses `seed` if the params name no seed.
     fn into_request(self: Box<Self>, seed: u64) -> ServiceRequest;
 }
 
@@ -81,24 +81,24 @@ pub(super) trait LocalWork: Send {
     fn run(self: Box<Self>, cancel: CancelSignal, progress: ProgressSink) -> LocalBoxFuture<'static, RunEnd>;
 }
 
-/// Why a request does not hold.
+/// Why the params of a request are not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadParams {
     /// The stable code of the error.
     pub code: ErrorCode,
-    /// What is wrong, for a person.
+    /// What is wrong, as a message for people.
     pub message: String,
     /// What a person can do next.
     pub hint: Option<String>,
 }
 
 impl BadParams {
-    /// A value that does not fit.
+    /// An error with the code `invalid_params`.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: ErrorCode::InvalidParams, message: message.into(), hint: Some(hint.into()) }
     }
 
-    /// Params that do not have the shape of a method's: with the nearest field where one is unknown.
+    /// The error for params that cannot be decoded. If they have a field that is not in `fields`, the hint names the nearest one.
     pub fn unreadable(kind: &str, fields: &[&str], params: &JsonText, error: &serde_json::Error) -> Self {
         let names: BTreeMap<String, &RawValue> = params.decode().unwrap_or_default();
         let unknown = names.keys().find(|name| !fields.contains(&name.as_str()));
@@ -109,7 +109,7 @@ impl BadParams {
         Self::new(format!("the params do not fit {kind}: {error}"), hint)
     }
 
-    /// Whether `extra` holds a field that the provider makes of other params.
+    /// Returns an error if `extra` holds a field that the provider sets from the other params (`own_fields`).
     pub fn of_extra(extra: Option<&JsonText>, own_fields: &[&str], provider: &str) -> Result<(), Self> {
         let extra: Option<Map<String, Value>> = extra.and_then(|extra| extra.decode().ok());
         let is_own = |name: &&String| own_fields.contains(&name.as_str());

@@ -1,4 +1,4 @@
-//! What makes two picture requests equal: a digest over everything that changes the result. Pure.
+//! The cache key of a picture request: a digest over everything that changes the result. Pure.
 
 use reel_protocol::ImageParams;
 
@@ -8,12 +8,12 @@ use crate::{
     service::key::KeyText,
 };
 
-/// Grows when the meaning of what is hashed below changes.
+/// The version of the cache key. Raise it when the meaning of what is hashed below changes.
 const KEY_VERSION: &str = "reel image key 1";
 
 /// The cache key of a request at one provider. The params have their defaults applied.
 pub fn image_key(params: &ImageParams, provider: &ProviderProfile) -> CacheKey {
-    // Taken apart without `..`: a new field does not compile until somebody decides whether it changes the picture.
+    // Destructured without `..`: a new field does not compile until somebody decides whether it changes the picture.
     let ImageParams {
         prompt,
         negative_prompt,
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(keys.len(), 1 + changes.len() + others.len());
     }
 
-    /// What was cached by an earlier version must be found again.
+    /// Results that an earlier version of the daemon has cached must be found again.
     #[test]
     fn the_bytes_of_a_key_stay_as_they_are() {
         let mut bytes = Vec::new();

@@ -1,17 +1,17 @@
-//! The styles of pictures, as data.
+//! The table of picture styles.
 
 use reel_protocol::methods::StyleInfo;
 
 /// A style of pictures that a request may name.
 #[derive(Debug)]
 pub struct Style {
-    /// The name that the param `style` takes.
+    /// The name for the param `style`.
     pub name: &'static str,
-    /// What pictures of this style look like, for a person.
+    /// What pictures of this style look like, as a text for people.
     pub summary: &'static str,
-    /// Added to the prompt for providers that read text.
+    /// The text that is added to the prompt for providers that read text.
     pub prompt_suffix: &'static str,
-    /// Added to the negative prompt.
+    /// The text that belongs to the negative prompt. It is listed and is a part of the cache key, but is sent to no provider.
     pub negative_suffix: &'static str,
 }
 
@@ -61,12 +61,12 @@ pub const STYLES: &[Style] = &[
     },
 ];
 
-/// The style with this name.
+/// Finds the style with this name.
 pub fn find(name: &str) -> Option<&'static Style> {
     STYLES.iter().find(|style| style.name == name)
 }
 
-/// All styles as the wire shows them.
+/// All styles in the form of the result of `service.status`.
 pub fn infos() -> Vec<StyleInfo> {
     let info = |style: &Style| StyleInfo {
         name: style.name.to_owned(),
