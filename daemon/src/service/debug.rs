@@ -80,7 +80,7 @@ enum Call {
     Fail {
         /// The code of the error.
         code: String,
-        /// Whether it is worth another attempt.
+        /// Whether the error is marked as retryable.
         is_retryable: bool,
     },
     /// The call reports its progress.

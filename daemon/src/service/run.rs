@@ -34,7 +34,7 @@ pub struct RunTask {
     pub kind: Arc<str>,
     /// The params as the planner completed them.
     pub params: JsonText,
-    /// The provider that is asked in this attempt.
+    /// The provider that is asked in this attempt. None if the service needs none.
     pub provider: Option<Candidate>,
     /// What that provider holds for an earlier attempt. It is asked for before anything new.
     pub job: Option<Arc<RemoteJob>>,

@@ -15,7 +15,7 @@ pub const STORY_MAKE: &str = "story.make";
 const FIELDS: &[&str] =
     &["project", "language", "until", "only", "redo", "allow_missing", "budget_usd", "allow_unburnt"];
 
-/// The largest budget in US dollars; a larger one is a mistake.
+/// The largest budget, in US dollars. A larger one is taken for a mistake.
 const MOST_USD: f64 = 1e6;
 
 /// The service `story`: films of stories, as workflows.
@@ -27,7 +27,7 @@ pub(super) struct Story;
 pub struct StorySpec {
     /// The params as the client sent them.
     pub params: StoryMakeParams,
-    /// The project, whose shots all have ids.
+    /// The project of the params. Each of its shots has an id.
     pub project: Project,
 }
 

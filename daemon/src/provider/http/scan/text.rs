@@ -50,7 +50,7 @@ pub(super) enum Escape {
 }
 
 impl Text {
-    /// Returns an empty text that ends with this quote, or without one where it is not quoted.
+    /// An empty text that ends with this quote. Without a quote it is a picture that is not quoted.
     pub const fn new(quote: Option<u8>) -> Self {
         Self { quote, bytes: Vec::new(), kind: Kind::Undecided, escape: Escape::No, high: None }
     }
