@@ -172,18 +172,32 @@ impl Scanner {
         match self.open.last_mut() {
             None => self.roots.push(node),
             Some(Open::List(items)) => items.push(node),
-            Some(Open::Map { fields, name }) => match (name.take(), node) {
-                (None, Node::Text(text)) => *name = Some(text),
-                (name, node) => fields.push((name.unwrap_or_default(), node)),
-            },
+            Some(Open::Map { fields, name }) => fields.push((name.take().unwrap_or_default(), node)),
         }
     }
 
-    /// Adds a value that is neither a list nor an object to the tree, while the tree has fewer than [`MAX_NODES`] values.
+    /// Adds a value that is neither a list nor an object to the tree, while the tree has fewer than [`MAX_NODES`] values. The name of a value that
+    /// is not kept is forgotten too, so that the next text is read as a name.
     fn keep(&mut self, node: Node) {
         if self.nodes_left > 0 {
             self.nodes_left -= 1;
             self.attach(node);
+        } else if self.unkept == 0
+            && let Some(Open::Map { name, .. }) = self.open.last_mut()
+        {
+            *name = None;
+        }
+    }
+
+    /// Whether the next text is the name of a field.
+    fn is_at_name(&self) -> bool {
+        self.unkept == 0 && matches!(self.open.last(), Some(Open::Map { name: None, .. }))
+    }
+
+    /// Notes the name of the field whose value comes next. It takes up memory only if its value is kept.
+    fn name(&mut self, text: String) {
+        if let Some(Open::Map { name, .. }) = self.open.last_mut() {
+            *name = Some(text);
         }
     }
 
@@ -205,10 +219,8 @@ impl Scanner {
             return;
         }
         let text = String::from_utf8_lossy(word);
-        if let Some(Open::Map { name: name @ None, .. }) = self.open.last_mut()
-            && self.unkept == 0
-        {
-            *name = Some(text.into_owned());
+        if self.is_at_name() {
+            self.name(text.into_owned());
             return;
         }
         let number = || text.parse().ok().filter(|number: &f64| number.is_finite()).map(Node::Number);
@@ -223,6 +235,13 @@ impl Scanner {
     /// Scans the next part of a text, and returns the bytes after it.
     fn text<'a>(&mut self, mut text: Text, bytes: &'a [u8], sink: &mut impl PictureSink) -> &'a [u8] {
         let Some((first, rest)) = bytes.split_first() else { return bytes };
+        if matches!(text.escape, Escape::Unicode { .. }) && !first.is_ascii_hexdigit() {
+            // The escape is cut short. Its end may be the end of the text.
+            text.escape = Escape::No;
+            self.take(&mut text, "\u{fffd}".as_bytes(), sink);
+            self.state = State::Text(text);
+            return bytes;
+        }
         if !matches!(text.escape, Escape::No) {
             if let Some(character) = text.escaped(*first) {
                 self.take(&mut text, character.encode_utf8(&mut [0; 4]).as_bytes(), sink);
@@ -282,8 +301,7 @@ impl Scanner {
     }
 
     fn decide(&mut self, text: &mut Text, sink: &mut impl PictureSink) {
-        let is_value = !matches!(self.open.last(), Some(Open::Map { name: None, .. }));
-        if is_value && self.is_picture(&text.bytes) {
+        if !self.is_at_name() && self.is_picture(&text.bytes) {
             text.kind = Kind::Picture;
             sink.begin();
             sink.piece(&std::mem::take(&mut text.bytes));
@@ -319,6 +337,12 @@ impl Scanner {
         if text.high.is_some() {
             self.take(&mut text, &[], sink);
         }
+        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if self.is_at_name() {
+            // A short name is known even if no more texts are kept: the name of a picture's field is short.
+            self.name(shown(&text.bytes));
+            return;
+        }
         if text.kind == Kind::Undecided {
             self.decide(&mut text, sink);
         }
@@ -326,7 +350,7 @@ impl Scanner {
             // A picture does not count as a value: pictures are few, and none may be lost because of the other values.
             Kind::Picture => drop(sink.end().map(|number| self.attach(Node::Picture(number)))),
             Kind::Dropped => self.keep(Node::Null),
-            _ => self.keep(Node::Text(String::from_utf8_lossy(&text.bytes).into_owned())),
+            _ => self.keep(Node::Text(shown(&text.bytes))),
         }
     }
 }

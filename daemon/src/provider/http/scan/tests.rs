@@ -88,9 +88,10 @@ fn any_shape_is_read_and_its_pictures_are_numbers() {
         ),
         (
             r#"{"a":"\ud83d\uddfc \ud83d\u00e9 \u00zz \ud83d","b":1}"#,
-            "{a:\"🗼 é \u{fffd} \u{fffd}\",b:1}",
+            "{a:\"🗼 é \u{fffd}zz \u{fffd}\",b:1}",
             vec![],
         ),
+        (r#"{"a":"\u00e","b":"\ud83d\u12"}"#, "{a:\"\u{fffd}\",b:\"\u{fffd}\u{fffd}\"}", vec![]),
         (r#"{"a":1,"a":2,}"#, "{a:1,a:2}", vec![]),
         (r"{data: [1], 'b': 'it'}", r#"{data:[1],b:"it"}"#, vec![]),
         ("it's 5\" wide: {\"a\":1}\ndata: [DONE]", "{a:1}", vec![]),
@@ -117,10 +118,30 @@ fn a_picture_is_found_behind_whatever_is_too_much_to_keep() {
     for flood in ["[", "{\"a\":", "[1,", "\"text\",", "{}", "}", "\"\\u00e9\",", "x", "[\"", "\\"] {
         let flood = flood.repeat(3_000_000 / flood.len());
         // If the flood leaves a quote open, the first quote after the flood closes it.
-        for open in ["{\"data\":[", "{\"data\":["] {
+        for open in ["{\"data\":[", "{\"created\":1,\"data\":[[{\"a\":"] {
             let body = format!("{open}{flood} ,\"\",{{\"image\":\"{png}\"}}");
             let (_, found) = scan(&[body.as_bytes()]);
             assert_eq!(found.len(), 1, "{:?}", &body[..40]);
+        }
+    }
+}
+
+#[test]
+fn a_field_of_a_picture_is_known_in_an_object_that_was_open_before_too_much_came() {
+    let (png, numbers) = (png(), "7,".repeat(MAX_NODES + 900));
+    for flood in [
+        format!("\"info\":[{numbers}7]"),
+        format!("\"info\":{{\"a\":[{numbers}7]}}"),
+        "\"a\":7,".repeat(MAX_NODES + 900) + "\"a\":7",
+        "\"a\":{},".repeat(MAX_NODES + 900) + "\"a\":{}",
+        format!("\"info\":\"{}\"", "x".repeat(MAX_TEXT_BYTES - 4)),
+        format!("\"info\":\"{}\"", "x".repeat(MAX_TEXT_BYTES + 4)),
+        format!("\"{}\":7", "x".repeat(MAX_TEXT_BYTES + 4)),
+    ] {
+        for picture in [&png, "iVBORw0KGgo="] {
+            let body = format!("{{\"data\":[{{{flood},\"b64_json\":\"{picture}\"}}]}}");
+            let (_, found) = scan(&[body.as_bytes()]);
+            assert_eq!(found, [picture.to_owned()], "{:?}", &body[..40]);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Text {
         Self { quote, bytes: Vec::new(), kind: Kind::Undecided, escape: Escape::No, high: None }
     }
 
-    /// Reads a byte of an escape. Returns the character if this byte completes one.
+    /// Reads a byte of an escape, a hexadecimal digit after `\u`. Returns the character if this byte completes one.
     pub fn escaped(&mut self, byte: u8) -> Option<char> {
         let Escape::Unicode { digits, value } = self.escape else {
             self.escape = Escape::No;
@@ -72,8 +72,7 @@ impl Text {
                 _ => Some(char::REPLACEMENT_CHARACTER),
             };
         };
-        // A byte that is no hexadecimal digit yields U+FFFD, but a private-use character if it is the last of the four.
-        let value = (value << 4) | char::from(byte).to_digit(16).unwrap_or(0x000f_0000);
+        let value = (value << 4) | char::from(byte).to_digit(16).unwrap_or_default();
         if digits < 3 {
             self.escape = Escape::Unicode { digits: digits + 1, value };
             return None;
