@@ -78,6 +78,16 @@ impl Holder {
         };
         limit_bytes / 16 * sixteenths
     }
+
+    /// Returns the smallest limit in MiB, in steps of 64, of which this kind may hold so many bytes.
+    pub fn limit_mib_for(self, bytes: u64) -> u64 {
+        const MIB: u64 = 1024 * 1024;
+        let mut limit_mib = bytes.div_ceil(64 * MIB) * 64;
+        while self.share_bytes(limit_mib * MIB) < bytes {
+            limit_mib += 64;
+        }
+        limit_mib
+    }
 }
 
 /// A refused reservation, with its numbers.
@@ -92,6 +102,13 @@ pub struct OverBudget {
     pub limit_bytes: u64,
     /// Whom it was for.
     pub holder: Holder,
+}
+
+impl OverBudget {
+    /// Whether the reservation fits once other holders release theirs.
+    pub const fn may_fit_later(&self) -> bool {
+        self.asked_bytes <= self.limit_bytes && self.limit_bytes > 0
+    }
 }
 
 /// What one kind of holder has.

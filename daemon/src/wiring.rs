@@ -13,7 +13,7 @@ use crate::{
     cache::{CacheParts, ImageCache, SetCacheLimits, Shelver, Spools},
     config::{CacheConfig, Config, TasksConfig},
     control::Control,
-    domain::ProviderProfile,
+    domain::{ProviderProfile, RemoteJob},
     events::EventHub,
     ipc::{Recipients, Router, RouterParts},
     memory::{Budget, MemoryParts, MemorySupervisor, SetMemoryLimits, sample::Sampler},
@@ -171,6 +171,7 @@ fn workflow_handles(
     cache: &Addr<ImageCache>,
     store: &Store,
     artifacts: &Arc<Path>,
+    budget: &Budget,
 ) -> Handles {
     Handles {
         submit: tracker.clone().recipient(),
@@ -180,6 +181,7 @@ fn workflow_handles(
         keep: cache.clone().recipient(),
         store: store.clone(),
         artifacts: Arc::clone(artifacts),
+        budget: budget.clone(),
     }
 }
 
@@ -217,6 +219,8 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
 
     let runs = locations.home.join("runs");
     let factory = InstanceFactory::new(&budget, artifacts.to_path_buf(), &runs, shelver.clone());
+    let journaled = recovery.unfinished.iter().filter_map(|task| task.remote_id.as_ref());
+    factory.remember_jobs(journaled.filter_map(|id| RemoteJob::decode(&id.0)));
     let instances = factory.build(&config);
     let (permits, profiles) = (Permits::new(limits(&instances), events.clone()), profiles(&instances));
     let gateway = ProviderGateway::new(instances, permits.clone()).start();
@@ -238,7 +242,7 @@ pub fn start(foundation: Foundation) -> anyhow::Result<Rooms> {
         limits: task_limits(&config.tasks),
     })
     .start();
-    workflows.connect(workflow_handles(&tracker, &cache, &store, &artifacts));
+    workflows.connect(workflow_handles(&tracker, &cache, &store, &artifacts, &budget));
     let memory = start_memory(&config, &budget, level, &tracker, &cache, &events)?;
     let providers = ProviderRooms {
         factory,

@@ -164,6 +164,12 @@ fn own_pictures_are_upright_and_transparent_ones_are_on_black() {
     );
     let frame = shown(&mut connection, &half);
     assert!(frame[90 * 320 + 40] < 20 && frame[90 * 320 + 280] > 220, "transparent is black");
+    // The forms of older programs.
+    for name in ["grey.gif", "grey.bmp"] {
+        let grey = made(&sandbox, name, "-f lavfi -i color=0x808080:s=160x90 -frames:v 1");
+        let frame = shown(&mut connection, &grey);
+        assert!((100.0..150.0).contains(&mean(&frame)), "{name}: {}", mean(&frame));
+    }
     // A camera that was turned: the picture's upper half is on its right side in the file.
     let plain = made(
         &sandbox,

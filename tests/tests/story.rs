@@ -11,6 +11,7 @@
 use reel_tests::{
     Connection, FakeProvider, Sandbox, eventually,
     fake_provider::Fault,
+    needs,
     studio::{config, unhurried},
 };
 use serde_json::{Value, json};
@@ -155,6 +156,27 @@ fn a_step_that_failed_is_not_asked_for_again_because_the_daemon_died() {
     let done = connection.wait(id);
     assert_eq!(done["state"], "succeeded", "{done}");
     assert_eq!(provider.calls_of(FORBIDDEN), 2);
+}
+
+#[test]
+fn a_film_whose_frames_do_not_fit_the_memory_budget_is_refused_before_anything_is_paid() {
+    if !needs::program("ffmpeg") {
+        return;
+    }
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, "[memory]\nlimit_mb = 512\n");
+    let mut connection = sandbox.connect();
+    let mut params = json!({ "project": project(&["One.", "Two."]) });
+    params["project"]["video"]["size"] = json!("4096x4096");
+    let id = submit(&mut connection, &params);
+    let failed = connection.wait(id);
+    assert_eq!(failed["error"]["code"], "over_memory", "{failed}");
+    assert!(failed["error"]["hint"].as_str().unwrap().contains("memory.limit_mb to 2"), "{failed}");
+    assert_eq!(provider.calls(), 0);
+    // Pictures alone need no frames.
+    params["until"] = json!("pictures");
+    let id = submit(&mut connection, &params);
+    assert_eq!(connection.wait(id)["state"], "succeeded");
 }
 
 #[test]

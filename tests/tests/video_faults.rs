@@ -64,6 +64,32 @@ fn a_job_whose_submission_was_not_answered_is_found_in_the_services_list() {
 }
 
 #[test]
+fn a_lost_job_is_not_mistaken_for_one_that_a_task_had_before_the_daemon_restarted() {
+    let provider = FakeProvider::start();
+    let sandbox = studio(&provider, VIDEO);
+    provider.videos().hold();
+    let mut connection = sandbox.connect();
+    let first = connection.submit("video.generate", json!({ "prompt": "twins", "sample": 0 }));
+    eventually("the first job is polled", || {
+        provider.videos().jobs_of("twins").first().filter(|job| job.polls > 0).map(|_| ())
+    });
+    sandbox.kill();
+    sandbox.start();
+    let mut connection = sandbox.connect();
+    provider.videos().on_prompt("twins", losing());
+    let second = connection.submit("video.generate", json!({ "prompt": "twins", "sample": 1 }));
+    eventually("the second job is polled", || {
+        let state = connection.task(second)["state"].clone();
+        assert_ne!(state, "held", "two jobs were found, of which one is known");
+        provider.videos().jobs_of("twins").get(1).filter(|job| job.polls > 0).map(|_| ())
+    });
+    provider.videos().release();
+    assert_made(&connection.wait(first));
+    assert_made(&connection.wait(second));
+    assert_eq!(provider.videos().jobs_of("twins").len(), 2);
+}
+
+#[test]
 fn a_lost_job_that_cannot_be_told_from_others_is_held_and_looked_for_once_more() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, VIDEO);

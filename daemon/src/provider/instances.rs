@@ -22,7 +22,7 @@ use super::{
 use crate::{
     cache::{Shelver, Spools},
     config::{Config, HttpConfig, ProviderConfig},
-    domain::ProviderProfile,
+    domain::{ProviderProfile, RemoteJob},
     memory::Budget,
     process::Launcher,
     secret::SecretSource,
@@ -103,6 +103,15 @@ impl InstanceFactory {
             shelver,
             http: Arc::default(),
             known_jobs: KnownJobs::default(),
+        }
+    }
+
+    /// Notes the jobs that unfinished tasks of the journal have at their services, so that the search for a lost job takes none of them.
+    pub fn remember_jobs(&self, jobs: impl IntoIterator<Item = RemoteJob>) {
+        for job in jobs {
+            if let RemoteJob::Submitted { provider, fields, .. } = job {
+                self.known_jobs.add(&provider, &fields);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The remote jobs that this process has submitted or found, so that the search for a lost job does not take the job of another task.
+//! The remote jobs that this process has submitted, found, or read from the journal at its start, so that the search for a lost job does not take the job of another task.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -126,15 +126,13 @@ impl Permit {
     fn change(&self, act: impl FnOnce(&mut Gate, Instant)) {
         let now = Instant::now();
         let Target { provider, model } = &self.target;
-        // A gate that is closed only until a probe ends counts as open here.
-        let closed = |gate: &Gate| gate.closed(model, now).filter(|shut| shut.until().is_some());
         let changed = {
             let mut gates = self.permits.gates();
             let Some(gate) = gates.get_mut(provider) else { return };
             let before = gate.closed(model, now);
             act(gate, now);
-            let after = closed(gate);
-            (before.map(Shut::reason) != after.map(Shut::reason)).then_some(after)
+            let after = gate.closed(model, now);
+            is_news(before, after).then_some(after)
         };
         if let Some(shut) = changed {
             self.permits.0.events.provider(|| ProviderEvent {
@@ -156,8 +154,38 @@ impl Drop for Permit {
     }
 }
 
+/// Whether clients are told of a change. A gate that waits for the end of a probe is still as closed as they were told before.
+fn is_news(before: Option<Shut>, after: Option<Shut>) -> bool {
+    before.map(Shut::reason) != after.map(Shut::reason) && after != Some(Shut::Busy)
+}
+
 /// Converts a time of the monotonic clock to the current wall clock. A time in the past becomes now.
 pub(super) fn wall_time(at: Instant) -> Timestamp {
     let left = at.saturating_duration_since(Instant::now()).as_millis() as u64;
     Timestamp::from_unix_ms(Timestamp::now().unix_ms() + left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_of_a_closed_provider_until_its_probe_has_ended() {
+        let at = Instant::now();
+        let (busy, down) = (Some(Shut::Busy), Some(Shut::Circuit(at)));
+        for (before, after, is_told) in [
+            (None, None, false),
+            (None, down, true),
+            // The probe sends its request, and fails or succeeds.
+            (busy, busy, false),
+            (busy, down, true),
+            (busy, None, true),
+            // An attempt that began before the circuit opened ends during the probe.
+            (down, busy, false),
+            (down, Some(Shut::Circuit(at + std::time::Duration::from_secs(9))), false),
+            (None, busy, false),
+        ] {
+            assert_eq!(is_news(before, after), is_told, "{before:?} {after:?}");
+        }
+    }
 }

@@ -104,7 +104,9 @@ fn without_tags(page: &str) -> String {
             "style" => "</style",
             _ => "",
         };
-        let tag = tag.split_once(end).map_or("", |(_, after)| after);
+        // Names of tags are ASCII, so lower case keeps the positions.
+        let at = tag.to_ascii_lowercase().find(end);
+        let tag = at.and_then(|at| tag.get(at + end.len()..)).unwrap_or_default();
         rest = tag.split_once('>').map_or("", |(_, after)| after);
     }
     text.push_str(rest);
@@ -140,6 +142,7 @@ mod tests {
             "\u{feff}{'error': {'message': 'WORDS', 'code': None}}",
             "data: {\"error\":{\"message\":\"WORDS\"}}\n\ndata: [DONE]\n\n",
             "<html><head><style>p{}</style><script>if(a<b)c()</script></head><p>WORDS</p></html>",
+            "<HTML><STYLE>p{}</STYLE><Script>if(a<b)c()</SCRIPT ><P>WORDS</P></HTML>",
         ] {
             assert_eq!(words(&Document::of_error(body.as_bytes())).as_deref(), Some("WORDS"), "{body}");
         }

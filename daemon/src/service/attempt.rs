@@ -160,7 +160,13 @@ impl ServiceParts {
                 }
                 Ok(Ok(input)) => files.push(input),
                 Ok(Err(CacheError::NotFound(digest))) => return Err(lost_input(digest)),
-                Ok(Err(error)) => return Err(failed(no_room(&error))),
+                Ok(Err(error)) => {
+                    return Err(failed(without_room(
+                        "a file that it starts from cannot be read",
+                        &error,
+                        false,
+                    )));
+                }
                 Err(_) => return Err(RunEnd::failed(internal("the cache is gone"))),
             }
         }

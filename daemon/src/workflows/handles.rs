@@ -11,6 +11,7 @@ use super::step::{Step, StepEnd};
 use crate::{
     cache::KeepMade,
     domain::StepOf,
+    memory::Budget,
     store::{self, Store},
     tasks::{Caller, DecideTask, Decision, SubmitTask, TaskRefusal, Trial, TryTask, WaitFor, WaitTasks},
 };
@@ -35,6 +36,8 @@ pub struct Handles {
     pub store: Store,
     /// The directory of the artifacts.
     pub artifacts: Arc<Path>,
+    /// The memory budget, whose limit bounds the size of a film's frames.
+    pub budget: Budget,
 }
 
 /// The daemon stops, or the workflow is over: its next start goes on, or nobody does.

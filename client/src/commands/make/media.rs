@@ -26,7 +26,9 @@ impl Kind {
         let (family, _) = media_type.split_once('/').unwrap_or((media_type, ""));
         match self {
             Self::Picture => family == "image",
-            Self::Still => matches!(media_type, "image/png" | "image/jpeg" | "image/webp"),
+            Self::Still => {
+                matches!(media_type, "image/png" | "image/jpeg" | "image/webp" | "image/gif" | "image/bmp")
+            }
             Self::Sound => family == "audio",
             Self::Video => family == "video",
         }
@@ -35,7 +37,7 @@ impl Kind {
     const fn words(self) -> &'static str {
         match self {
             Self::Picture => "a picture",
-            Self::Still => "a picture in PNG, JPEG or WebP",
+            Self::Still => "a picture in PNG, JPEG, WebP, GIF or BMP",
             Self::Sound => "a sound",
             Self::Video => "a video",
         }

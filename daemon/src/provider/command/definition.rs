@@ -112,6 +112,8 @@ pub struct CommandDefinition {
     pub languages: BTreeMap<String, String>,
     /// How the program lists its voices; `None` if it does not.
     pub voice_list: Option<VoiceList>,
+    /// Whether the program belongs to the daemon itself, as `ffmpeg` does for films, so that no section of the configuration sets its limits.
+    pub is_embedded: bool,
 }
 
 /// One setting that is missing or wrong. The key lets the parser of the configuration report the line.
@@ -124,11 +126,6 @@ pub struct SettingProblem {
 }
 
 impl CommandDefinition {
-    /// Whether the daemon makes the arguments of each run, as for the embedded `ffmpeg`. Such a provider has no section in the configuration.
-    pub fn is_embedded(&self) -> bool {
-        self.argv == Template::default()
-    }
-
     /// Checks settings. The error lists all problems, not only the first one.
     pub fn check(settings: &CommandSettings) -> Result<Self, Vec<SettingProblem>> {
         let mut checks = Checks::default();
@@ -179,6 +176,7 @@ impl CommandDefinition {
             model: checks.word("model", settings.model.as_deref()),
             languages: checks.languages(settings.languages.as_ref()),
             voice_list: checks.voice_list(settings),
+            is_embedded: false,
         };
         checks.uses(&definition);
         if checks.problems.is_empty() { Ok(definition) } else { Err(checks.problems) }
@@ -347,6 +345,14 @@ impl Checks {
 
     /// Checks that the program gets the text of each request, and the path of the file that it must write.
     fn uses(&mut self, definition: &CommandDefinition) {
+        let lists_voices = definition.voice_list.is_some()
+            || self.problems.iter().any(|problem| problem.key.starts_with("voice_list"));
+        if !definition.languages.is_empty() && !lists_voices {
+            self.wrong(
+                "languages",
+                "needs voice_list: a language is only looked up where the program lists its voices",
+            );
+        }
         if self.problems.iter().any(|problem| matches!(problem.key, "argv" | "stdin" | "services")) {
             return;
         }

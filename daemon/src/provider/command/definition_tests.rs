@@ -65,6 +65,14 @@ fn a_request_becomes_the_arguments_of_each_shipped_program() {
 }
 
 #[test]
+fn languages_need_a_list_of_voices() {
+    let piper = CommandSettings { voice_list: None, ..shipped("espeak-ng").unwrap() };
+    let problems = CommandDefinition::check(&piper).unwrap_err();
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert_eq!(problem.key, "languages");
+}
+
+#[test]
 fn a_section_overrides_a_definition_key_by_key() {
     let over = settings(
         "timeout_s = 5\nvoice = 'de'\nlanguages = { en = 'en-gb', tlh = 'x' }\nprogram = '/opt/espeak'",

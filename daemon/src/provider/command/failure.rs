@@ -1,5 +1,7 @@
 //! Describes why a program made nothing: the class of the failure, its message and its hint. Pure.
 
+use std::time::Duration;
+
 use reel_protocol::ErrorCode;
 
 use super::{
@@ -81,18 +83,13 @@ impl Failures<'_> {
     /// The failure of a run for which the memory budget has no room.
     pub(super) fn over_budget(&self, over: &OverBudget) -> Failure {
         let needed_mib = over.asked_bytes.div_ceil(MIB);
-        let (class, hint) = if fits_some_day(over) {
+        let (class, hint) = if over.may_fit_later() {
             let hint = "other work holds the memory; reel memory shows who, and the task is tried again";
             (Class::Transient(None), hint.to_owned())
         } else {
             let provider = self.provider;
-            // Commands may reserve only a share of the limit. So the limit grows until the share is large enough.
-            let share = |limit_mib: u64| Holder::Command.share_bytes(limit_mib * MIB);
-            let mut limit_mib = needed_mib;
-            while share(limit_mib) < over.asked_bytes {
-                limit_mib += 64;
-            }
-            let other = if self.definition.is_embedded() {
+            let limit_mib = Holder::Command.limit_mib_for(over.asked_bytes);
+            let other = if self.definition.is_embedded {
                 "ask for less, such as a smaller size".to_owned()
             } else {
                 format!("providers.{provider}.memory_mb to less than {needed_mib}")
@@ -140,6 +137,15 @@ impl Failures<'_> {
         Some(Failure::new(class, with_words(message, finished), hint))
     }
 
+    /// The failure of a program that did not list its voices within `limit`.
+    pub(super) fn no_voice_list(&self, limit: Duration) -> Failure {
+        let program = &self.definition.program;
+        let message =
+            format!("{program} did not list its voices within {} s and was stopped", limit.as_secs());
+        let hint = "run it by hand with the arguments of voice_list to see what it waits for";
+        Failure::new(Class::Transient(None), message, hint)
+    }
+
     /// The failure of a program that exited with 0 without a usable result. `what` ends the sentence that begins "exited with 0 and".
     pub(super) fn bad_file(&self, what: &str, finished: &Finished) -> Failure {
         let message = format!("{} exited with 0 and {what}", self.definition.program);
@@ -165,17 +171,12 @@ impl Failures<'_> {
     fn less_or(&self, key: &str) -> String {
         let less = "ask for less";
         let provider = self.provider;
-        if self.definition.is_embedded() {
+        if self.definition.is_embedded {
             less.to_owned()
         } else {
             format!("{less}, or set providers.{provider}.{key} higher")
         }
     }
-}
-
-/// Whether a reservation fits once other holders release theirs.
-pub(super) fn fits_some_day(over: &OverBudget) -> bool {
-    over.asked_bytes <= over.limit_bytes && over.limit_bytes > 0
 }
 
 /// Appends the program's last lines to the message: those of standard error, or those of standard output if standard error is empty. The lines

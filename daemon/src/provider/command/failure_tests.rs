@@ -1,7 +1,7 @@
 //! A table of how runs end, with the class, the message and the hint of each.
 
 use super::*;
-use crate::provider::command::{shipped::shipped, template::Template};
+use crate::provider::command::shipped::shipped;
 
 fn definition(is_paid: bool) -> CommandDefinition {
     let mut definition = CommandDefinition::check(&shipped("espeak-ng").unwrap()).unwrap();
@@ -93,7 +93,7 @@ fn a_program_that_never_fits_the_budget_is_told_how_much_it_needs() {
     let hint = never.error.hint.unwrap();
     assert!(hint.starts_with("set memory.limit_mb to 1216 or more"), "{hint}");
     // No section of the configuration sets the limits of an embedded provider.
-    let embedded = CommandDefinition { argv: Template::default(), ..definition.clone() };
+    let embedded = CommandDefinition { is_embedded: true, ..definition.clone() };
     let failures = Failures { provider: "ffmpeg", definition: &embedded };
     let late = failures.of_end(&finished(Ended::TimedOut, "")).unwrap();
     for failure in [failures.over_budget(&over(1 << 29)), late] {

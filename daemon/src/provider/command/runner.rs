@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     definition::{CommandDefinition, VoiceList},
-    failure::{Failures, fits_some_day},
+    failure::Failures,
     placeholder::{Placeholder, Values},
     program::find_program,
     voices::Voice,
@@ -241,6 +241,9 @@ impl CommandRunner {
         let (_listing, cancel) = watch::channel(false);
         let finished = process::run(&self.launcher, spec, &directory, cancel).await;
         let finished = finished.map_err(|error| failures.not_started(&error))?;
+        if finished.ended == Ended::TimedOut {
+            return Err(failures.no_voice_list(VOICE_LIST_TIMEOUT.min(limits.timeout)));
+        }
         if let Some(failure) = failures.of_end(&finished) {
             return Err(failure);
         }
@@ -272,7 +275,7 @@ impl CommandRunner {
             match self.budget.reserve(Holder::Command, bytes) {
                 Ok(reservation) => return Ok(reservation),
                 Err(_) if *cancel.borrow() => return Err(CommandError::Stopped),
-                Err(over) if fits_some_day(&over) && Instant::now() < patience => sleep(LOOK).await,
+                Err(over) if over.may_fit_later() && Instant::now() < patience => sleep(LOOK).await,
                 Err(over) => return Err(failures.over_budget(&over).into()),
             }
         }

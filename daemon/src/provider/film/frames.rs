@@ -15,8 +15,8 @@ use reel_story::{
 
 use crate::{
     domain::{CancelSignal, InputFile, ProgressSink},
-    memory::{Budget, Holder, Reservation},
-    provider::{command::Made, inspect::outline},
+    memory::{Budget, Holder, OverBudget, Reservation},
+    provider::command::Made,
 };
 
 /// Largest picture, in pixels: eight times the largest frame of a film, which has 4096 x 4096.
@@ -32,7 +32,7 @@ pub(super) enum FramesError {
     Picture(String),
     /// The memory budget has no room for the picture at the moment.
     #[error("{0}")]
-    OverMemory(String),
+    OverMemory(OverBudget),
     /// A file could not be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -81,8 +81,7 @@ impl Filmed {
             return Err(picture(format!("it has {width}x{height} pixels")));
         }
         let bytes = pixels * PIXEL_BYTES + file.size_bytes;
-        let over = |over: crate::budget::OverBudget| FramesError::OverMemory(over.to_string());
-        let held = budget.reserve(Holder::Drawing, bytes).map_err(over)?;
+        let held = budget.reserve(Holder::Drawing, bytes).map_err(FramesError::OverMemory)?;
         let rgb = decode(&file.path)?.map_err(|error| picture(error.to_string()))?;
         let still = Still::new(rgb.as_raw(), rgb.width(), rgb.height(), format.width, format.height);
         let still = still.map_err(|error| picture(error.to_string()))?;
@@ -132,10 +131,10 @@ fn decode(path: &Path) -> io::Result<image::ImageResult<image::RgbImage>> {
     }))
 }
 
-/// Returns the width and the height of a picture in pixels, from its header; `None` if it is not a known format.
+/// Returns the width and the height of a picture in pixels, from its header; `None` if it is no picture that can be decoded here: PNG, JPEG, WebP,
+/// GIF or BMP.
 fn size(file: &InputFile) -> Option<(u32, u32)> {
-    let outline = outline(io::BufReader::new(fs::File::open(&file.path).ok()?));
-    outline.map(|outline| (outline.width, outline.height))
+    image::ImageReader::open(&file.path).ok()?.with_guessed_format().ok()?.into_dimensions().ok()
 }
 
 const fn camera_of(camera: CameraMove) -> Camera {

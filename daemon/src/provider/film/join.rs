@@ -100,11 +100,13 @@ impl Files {
         arguments.push(LIST.to_owned());
         if let Some(sound) = &self.sound {
             symlink(sound, directory.join(SOUND))?;
-            arguments.extend(["-i".to_owned(), SOUND.to_owned()]);
+            arguments.extend(words("-protocol_whitelist file,pipe -i"));
+            arguments.push(SOUND.to_owned());
         }
         if let Some(track) = &self.subtitles {
             fs::write(directory.join(SUBTITLES), &track.srt)?;
-            arguments.extend(["-i".to_owned(), SUBTITLES.to_owned()]);
+            arguments.extend(words("-protocol_whitelist file,pipe -i"));
+            arguments.push(SUBTITLES.to_owned());
         }
         arguments.extend(self.streams());
         arguments.extend(container(format));

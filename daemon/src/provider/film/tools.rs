@@ -13,10 +13,10 @@ use super::{
 use crate::{
     cache::{Body, NewArtifact, Shelver, Spools},
     chain::chain,
-    domain::{CancelSignal, Class, Facts, Failure},
+    domain::{CancelSignal, Class, Facts, Failure, RenderRequest},
     fonts::FontError,
     media::{self, Condition, Inspection},
-    memory::{Budget, Holder},
+    memory::{Budget, Holder, OverBudget},
     process::Limits,
     provider::{
         GenerateError, Generated,
@@ -28,9 +28,6 @@ use crate::{
 pub(in crate::provider) const NAME: &str = "ffmpeg";
 /// Largest file that a step may write, in bytes. An hour of film at 1080p has 2 GB, and an hour of uncompressed stereo sound has 700 MB.
 const MOST_BYTES: u64 = 8 * 1024 * 1024 * 1024;
-/// The memory that the program may hold, in bytes: a base, and an amount for each pixel of a frame. 287 MB were measured at 1080p.
-const BASE_BYTES: u64 = 96 * 1024 * 1024;
-const PIXEL_BYTES: u64 = 128;
 /// A disk with less room than this is taken for the reason why a file is not complete.
 const LEAST_ROOM_BYTES: u64 = 1024 * 1024;
 /// The time that a step may take: a base, and this number of seconds for each second that it makes. It takes a tenth of that on a busy machine.
@@ -156,8 +153,7 @@ impl FilmTools {
     }
 
     fn keep_now(&self, made: &Made, form: Form) -> Result<Generated, GenerateError> {
-        let reserve =
-            |holder, bytes| self.budget.reserve(holder, bytes).map_err(|over| over_memory(&over.to_string()));
+        let reserve = |holder, bytes| self.budget.reserve(holder, bytes).map_err(|over| over_memory(&over));
         let inspecting = reserve(Holder::Decode, media::MEMORY_BYTES)?;
         let unreadable = |error: io::Error| io_failed("keeping what ffmpeg made", &error);
         let mut file = fs::File::open(&made.path).map_err(unreadable)?;
@@ -196,7 +192,7 @@ impl FilmTools {
 fn definition(extension: &str, size: Size) -> CommandDefinition {
     let limits = Limits {
         timeout: LEAST_TIME + size.length * SECOND_TIME,
-        memory_bytes: BASE_BYTES + size.pixels * PIXEL_BYTES,
+        memory_bytes: RenderRequest::memory_bytes(size.pixels),
         file_bytes: MOST_BYTES,
         grace: Duration::from_secs(1),
     };
@@ -220,6 +216,7 @@ fn definition(extension: &str, size: Size) -> CommandDefinition {
         model: None,
         languages: BTreeMap::new(),
         voice_list: None,
+        is_embedded: true,
     }
 }
 
@@ -227,7 +224,7 @@ fn definition(extension: &str, size: Size) -> CommandDefinition {
 pub(super) fn undrawn(error: FramesError) -> GenerateError {
     match error {
         FramesError::Picture(why) => {
-            refused(why, "name another picture (PNG, JPEG or WebP), or make it smaller")
+            refused(why, "name another picture (PNG, JPEG, WebP, GIF or BMP), or make it smaller")
         }
         FramesError::OverMemory(over) => over_memory(&over),
         FramesError::Io(error) => io_failed("reading the picture", &error),
@@ -283,10 +280,14 @@ pub(super) fn no_font(error: FontError) -> GenerateError {
     GenerateError::Failed(failure)
 }
 
-pub(super) fn over_memory(over: &str) -> GenerateError {
-    let hint = "reel memory shows who holds what; the task is tried again";
-    let class = Class::Transient(None);
-    GenerateError::Failed(Failure::with_code(class, ErrorCode::OverMemory, over.to_owned(), hint))
+/// The memory budget has no room. A reservation that never fits is not tried again.
+pub(super) fn over_memory(over: &OverBudget) -> GenerateError {
+    let (class, hint) = if over.may_fit_later() {
+        (Class::Transient(None), "reel memory shows who holds what; the task is tried again")
+    } else {
+        (Class::Unknown, "set memory.limit_mb higher, or use a smaller picture")
+    };
+    GenerateError::Failed(Failure::with_code(class, ErrorCode::OverMemory, over.to_string(), hint))
 }
 
 pub(super) fn broken(what: &str, why: &str) -> GenerateError {

@@ -227,12 +227,16 @@ impl Wire for Openai {
     }
 
     fn cost_microusd(&self, headers: &HeaderMap, document: &Document) -> Option<u64> {
-        let header = headers.get(COST_HEADER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let of = |node: &Node| node.all("cost").find_map(Node::number);
-        let of_root = |root: &Node| of(root).or_else(|| root.all("usage").find_map(of));
-        let dollars: f64 = header.or_else(|| document.roots.iter().find_map(of_root))?;
         // A number outside this range is in another unit, or implausible.
-        (0.0..=MOST_DOLLARS).contains(&dollars).then(|| (dollars * 1e6).round() as u64)
+        let is_plausible = |dollars: &f64| (0.0..=MOST_DOLLARS).contains(dollars);
+        let header = headers.get(COST_HEADER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let header = header.filter(is_plausible);
+        let of = |node: &Node| node.all("cost").filter_map(Node::number).find(is_plausible);
+        let of_root = |root: &Node| of(root).or_else(|| root.all("usage").find_map(of));
+        // A gateway that does not know the model's price may send 0 in the header, so the body comes before that.
+        let positive = header.filter(|dollars| *dollars > 0.0);
+        let dollars = positive.or_else(|| document.roots.iter().find_map(of_root)).or(header)?;
+        Some((dollars * 1e6).round() as u64)
     }
 
     fn voices(&self) -> VoiceList {

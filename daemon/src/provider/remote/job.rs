@@ -24,7 +24,7 @@ use crate::{
 
 /// How long a 404 or 410 for a job that was just accepted is ignored: at some services it takes a while until all servers know a new job.
 const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(30);
-/// Failed polls in a row from which on a refused poll, such as one with a wrong key, ends the attempt, so that a person decides.
+/// Refused polls in a row, such as with a wrong key, that end the attempt, so that a person decides.
 const MOST_REFUSED: u32 = 5;
 
 /// The state of one call, besides the provider.
@@ -127,6 +127,7 @@ impl RemoteProvider {
     async fn follow(&self, call: &Call<'_>, ticket: Ticket) -> Result<Followed, GenerateError> {
         let mut pace = Pace::default();
         let mut is_cancellable = true;
+        let mut refusals = 0;
         let begun = Timestamp::now();
         let mut wait = pace.after_answer(Duration::ZERO, None);
         loop {
@@ -148,10 +149,14 @@ impl RemoteProvider {
             let age = Timestamp::now().since(ticket.submitted_at);
             wait = match self.take(call, &ticket, poll, age).await? {
                 Taken::Over(followed) => return Ok(followed),
-                Taken::Wait(hint) => pace.after_answer(age, hint),
+                Taken::Wait(hint) => {
+                    refusals = 0;
+                    pace.after_answer(age, hint)
+                }
                 Taken::Untold { reason, wait, is_refusal } => {
                     let wait = pace.after_failure(wait);
-                    if is_refusal && pace.failures() >= MOST_REFUSED {
+                    refusals = if is_refusal { refusals + 1 } else { 0 };
+                    if refusals >= MOST_REFUSED {
                         return Err(GenerateError::Failed(self.not_told(&reason)));
                     }
                     self.say_untold(call, &reason, wait);

@@ -6,13 +6,17 @@ use reel_protocol::{
     AudioMixParams, Digest, Downgrade, ErrorCode, ImageParams, Output, SpeechParams, StoryMakeParams,
     StoryStage, TaskError, TaskSpec,
 };
-use reel_story::{language, project::Subtitles};
+use reel_story::{
+    language,
+    project::{Subtitles, Video},
+};
 use serde::Serialize;
 
 use super::{Setting, Story};
 use crate::{
-    domain::Plan,
+    domain::{Plan, RenderRequest},
     fonts::{FontError, Fonts},
+    memory::Holder,
     service::{OwnMedium, StorySpec},
     workflows::{
         handles::{Ended, Handles},
@@ -25,7 +29,7 @@ use crate::{
 const DRAFT: &str = "draft";
 
 /// The pictures that a camera can move over.
-const FILMABLE: [&str; 3] = ["image/png", "image/jpeg", "image/webp"];
+const FILMABLE: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp"];
 
 /// How long the voice of one shot may be.
 const LONGEST_VOICE_S: f64 = 3600.0;
@@ -88,7 +92,7 @@ fn bad_medium(medium: &OwnMedium<'_>, supplied: &BTreeMap<Digest, Output>) -> Op
         Some(output) if *field == "picture_file" && !FILMABLE.contains(&&*output.media_type) => (
             ErrorCode::InvalidParams,
             format!(
-                "{field} of {owner}: the picture is {}, and PNG, JPEG or WebP is needed",
+                "{field} of {owner}: the picture is {}, and PNG, JPEG, WebP, GIF or BMP is needed",
                 output.media_type
             ),
         ),
@@ -144,10 +148,30 @@ async fn find_setting(handles: &Handles, spec: &StorySpec) -> Result<Result<Sett
                 "no_renderer",
                 "no film is rendered: ffmpeg is not installed (apt install ffmpeg, or brew install ffmpeg)",
             );
+        } else if let Some(error) = over_memory(handles.budget.limit_bytes(), video) {
+            return Ok(Err(StoryError(error)));
         }
     }
     setting.burns_subtitles = video.subtitles.contains(&Subtitles::Burn);
     Ok(check_font(spec, setting).await)
+}
+
+/// The error of a film whose frames are too large to be rendered within the memory budget. It is found before anything is paid for.
+fn over_memory(limit_bytes: u64, video: &Video) -> Option<TaskError> {
+    let size = video.size;
+    let needed_bytes = RenderRequest::memory_bytes(u64::from(size.width) * u64::from(size.height));
+    if needed_bytes <= Holder::Command.share_bytes(limit_bytes) {
+        return None;
+    }
+    let message = format!(
+        "ffmpeg may hold {} MiB to render frames of {}x{}, for which the memory budget has no room",
+        needed_bytes.div_ceil(1024 * 1024),
+        size.width,
+        size.height
+    );
+    let limit_mib = Holder::Command.limit_mib_for(needed_bytes);
+    let hint = format!("set memory.limit_mb to {limit_mib} or more, or make a smaller film (--size)");
+    Some(task_error(ErrorCode::OverMemory.name(), message, &hint, true))
 }
 
 /// Leaves subtitles out of the pictures where no font has their letters, or refuses to begin.

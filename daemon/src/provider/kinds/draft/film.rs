@@ -283,6 +283,7 @@ fn definition() -> CommandDefinition {
         model: None,
         languages: BTreeMap::new(),
         voice_list: None,
+        is_embedded: true,
     }
 }
 

@@ -244,3 +244,22 @@ fn what_a_gateway_lost_behind_it_may_have_been_made() {
         assert_eq!(refusal.class, class, "{status} {body}");
     }
 }
+
+#[test]
+fn a_cost_that_cannot_be_true_hides_no_other() {
+    for (header, body, microusd) in [
+        (None, r#"{"usage":{"cost":0.02}}"#, Some(20_000)),
+        (Some("0.25"), r#"{"usage":{"cost":0.02}}"#, Some(250_000)),
+        (Some("0.0"), r#"{"usage":{"cost":0.02}}"#, Some(20_000)),
+        (Some("NaN"), r#"{"cost":0.02}"#, Some(20_000)),
+        (Some("-1"), r#"{"cost":1e9,"usage":{"cost":0.02}}"#, Some(20_000)),
+        (Some("0.0"), "{}", Some(0)),
+        (Some("1e9"), "{}", None),
+        (None, r#"{"usage":{"cost":0}}"#, Some(0)),
+    ] {
+        let headers = header.map(|cost| (COST_HEADER.parse().unwrap(), HeaderValue::from_static(cost)));
+        let document = Document::of_error(body.as_bytes());
+        let found = Openai.cost_microusd(&headers.into_iter().collect(), &document);
+        assert_eq!(found, microusd, "{header:?} {body}");
+    }
+}
