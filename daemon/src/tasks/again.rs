@@ -1,4 +1,4 @@
-//! What follows from an attempt that failed: another one, and when; the end; or a person. Pure.
+//! Decides what follows from a failed attempt: another attempt after a wait, the failure of the task, or a hold until a person decides. Pure.
 
 use std::time::Duration;
 
@@ -7,59 +7,61 @@ use reel_protocol::ErrorCode;
 use super::live::backoff;
 use crate::domain::Again;
 
-/// Attempts of a task that a provider's rate limit may refuse: they cost nothing, and a queue behind a narrow limit meets many.
+/// From this attempt on, a rate limit fails the task, or holds it if it has paid results. The number is large because a rate-limited attempt costs
+/// nothing, and tasks behind a narrow limit meet many.
 const LIMITED_ATTEMPTS: u32 = 100;
-/// So much later than the provider said a task comes back at the most, so that many do not come at once.
+/// Upper bound of the random time that is added to the wait that a provider asked for, so that its waiting tasks do not all return at once.
 const SPREAD: Duration = Duration::from_millis(500);
 
-/// Attempts that are made as soon as the provider allows them; later ones wait at least as failures do, up to [`LEAST_WAIT`].
+/// From this attempt on, a rate-limited task waits at least for the backoff, up to [`LEAST_WAIT`]. Earlier ones wait only as long as the provider
+/// asked.
 const TAKEN_AT_ITS_WORD: u32 = 3;
 const LEAST_WAIT: Duration = Duration::from_secs(30);
 
-/// How long a task waits whose provider was not reached, where its gate is open again already.
+/// The wait after a failed connection, if the provider's gate gives no time at which it opens.
 const UNREACHED: Duration = Duration::from_secs(1);
 
-/// The attempt that failed.
+/// The facts about a failed attempt that the decision depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Failed {
-    /// What may follow.
+    /// What may follow according to the service that ran the attempt.
     pub again: Again,
-    /// Whether the provider has made results that were paid and are still to be fetched.
+    /// Whether the provider has made results that were paid and have not been fetched.
     pub has_paid_results: bool,
-    /// Attempts begun, this one counted, without those whose request never left.
+    /// Attempts that have begun, including this one, but not those whose request was never sent.
     pub attempts: u32,
-    /// Attempts that it may still make.
+    /// Attempts that the task may still make.
     pub attempts_left: u32,
-    /// Until the provider is tried again, where its gate says so.
+    /// Time until the provider may be tried again. None if its gate gives no such time.
     pub opens_in: Option<Duration>,
-    /// Whether its provider is out of order, and another one that is not may be asked instead.
+    /// Whether its provider is out of order, and another provider that is in order may be asked instead.
     pub has_better: bool,
-    /// Different for each task.
+    /// A number that differs between tasks, so that their retries do not coincide.
     pub spread: u64,
 }
 
-/// What follows.
+/// What follows from a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// The task has failed.
+    /// The task fails.
     Fail,
-    /// It is held.
+    /// The task is held until a person decides.
     Hold,
-    /// It waits for so long, and then for its turn.
+    /// The task waits for `wait`, and then goes back to the queue.
     Wait {
-        /// From now.
+        /// The wait, counted from the time of the decision.
         wait: Duration,
-        /// Whether the attempt counts against its number.
+        /// Whether the attempt counts against the attempts that the task may make.
         is_counted: bool,
     },
 }
 
-/// Decides.
+/// Decides what follows from a failed attempt.
 pub fn next(failed: Failed) -> Next {
     let pause = backoff(failed.attempts, failed.spread);
     match failed.again {
         Again::OutcomeUnknown => Next::Hold,
-        // The other one need not be waited for.
+        // The other provider can be asked at once.
         Again::Later(_) if failed.has_better && failed.attempts_left > 0 => {
             Next::Wait { wait: Duration::ZERO, is_counted: true }
         }
@@ -69,20 +71,20 @@ pub fn next(failed: Failed) -> Next {
         }
         Again::WhenAllowed(wait) if failed.attempts < LIMITED_ATTEMPTS => {
             let spread = Duration::from_millis(failed.spread % SPREAD.as_millis() as u64);
-            // A service that says "at once" again and again does not mean it.
+            // A service that keeps answering "retry at once" does not mean it, so the backoff applies.
             let least =
                 if failed.attempts < TAKEN_AT_ITS_WORD { Duration::ZERO } else { pause.min(LEAST_WAIT) };
             let wait = wait.map_or(pause, |wait| (wait + spread).max(least));
             Next::Wait { wait, is_counted: false }
         }
-        // They are not given up because fetching them failed often.
+        // Paid results are not given up because fetching them failed often.
         Again::Later(_) | Again::WhenAllowed(_) if failed.has_paid_results => Next::Hold,
         Again::WhenReached => Next::Wait { wait: failed.opens_in.unwrap_or(UNREACHED), is_counted: false },
         Again::Never | Again::Later(_) | Again::WhenAllowed(_) => Next::Fail,
     }
 }
 
-/// Whether a failure with this code is the provider's own, such as a wrong key: another provider may do the same request.
+/// Whether a failure with this code is the provider's own, such as a wrong key. Another provider may succeed with the same request.
 pub fn is_of_the_provider(code: &str) -> bool {
     let codes = [
         ErrorCode::ProviderAuth,

@@ -1,23 +1,23 @@
-//! What becomes of a task that was running when the daemon died. Pure.
+//! Decides what happens to a task that was running when the daemon died. Pure.
 
 use reel_protocol::HoldReason;
 
-/// Daemon deaths at which a running task is suspected to cause them.
+/// Number of daemon deaths while a task was running from which on the task is suspected to cause them.
 const SUSPECT_DEATHS: u32 = 2;
 
-/// What to do with it.
+/// What happens to the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterCrash {
-    /// Nothing can have been paid, or the provider recognises a repeat: ask again.
+    /// The task is queued again, because nothing can have been paid, or because the provider recognises a repeat.
     Queue,
-    /// What the provider holds for it is on disk: its next attempt asks for that, and submits nothing.
+    /// The journal has the remote job that the provider holds. The next attempt fetches its results and submits nothing.
     PollOn,
-    /// A person decides.
+    /// The task is held until a person decides.
     Hold(HoldReason),
 }
 
 impl AfterCrash {
-    /// For the log.
+    /// Returns the text for the log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Queue => "queued again",
@@ -27,23 +27,23 @@ impl AfterCrash {
     }
 }
 
-/// What is known of the attempt that was open.
+/// The facts about the attempt that was running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenAttempt {
-    /// Whether asking again may pay again.
+    /// Whether asking the provider again may cost again.
     pub is_paid: bool,
-    /// Whether it is on disk what the provider holds for it.
+    /// Whether the journal has a remote job that the provider holds for the attempt.
     pub has_remote_id: bool,
-    /// Daemon deaths that the task was running at, this one counted.
+    /// Daemon deaths while the task was running, including this one.
     pub deaths: u32,
     /// Whether the attempt only submitted other tasks and waited for them.
     pub is_workflow: bool,
 }
 
-/// The crash rule.
+/// Returns what the crash rule decides for this attempt.
 pub const fn after_crash(attempt: OpenAttempt) -> AfterCrash {
     match attempt {
-        // Its steps are tasks of their own, and the rule holds for each of them.
+        // The steps of a workflow are tasks of their own, and the rule applies to each of them.
         OpenAttempt { is_workflow: true, .. } => AfterCrash::Queue,
         OpenAttempt { has_remote_id: true, .. } => AfterCrash::PollOn,
         OpenAttempt { is_paid: true, .. } => AfterCrash::Hold(HoldReason::OutcomeUnknown),

@@ -1,25 +1,25 @@
-//! Which tasks wait for which. Pure.
+//! Tracks which tasks wait for which other tasks. Pure.
 //!
 //! There may be tens of millions of edges, so an edge is one number of eight bytes: the entry of a waiting task in the list of the task that it
-//! needs. A task that stops waiting leaves its entries where they are; they are skipped later, and swept once they are the larger part.
+//! needs. When a task stops waiting, its entries become stale. Stale entries are skipped, and removed once they outnumber the others.
 
 use std::collections::HashMap;
 
 use reel_protocol::TaskId;
 
-/// What an edge takes at the most: its entry, in a list that grew by doubling.
+/// Most memory that an edge takes, in bytes: an entry of 8 bytes in a list that grew by doubling.
 pub const EDGE_BYTES: u64 = 16;
 
-/// So many entries of tasks that stopped waiting are kept however few others there are: sweeping fewer saves nothing.
+/// Number of stale entries that are always tolerated, because removing fewer saves nothing.
 const FEW_STALE: u64 = 4_096;
 
-/// One waiting of a task. A task that waits again is given another number, so that its old entries stay stale.
+/// Identifies one period of waiting of a task. A task that waits again gets another number, so that its old entries stay stale.
 type Waiting = u64;
 
 #[derive(Debug)]
 struct Open {
     task: TaskId,
-    /// Tasks that it needs and that have not succeeded.
+    /// Number of tasks that it needs and that have not succeeded.
     needs: u64,
 }
 
@@ -30,13 +30,13 @@ pub struct Dependencies {
     by_task: HashMap<TaskId, Waiting>,
     dependants: HashMap<TaskId, Vec<Waiting>>,
     next: Waiting,
-    /// Entries of tasks that wait, and of tasks that do not wait any more.
+    /// Number of entries of tasks that still wait. `stale_edges` counts the entries of tasks that stopped waiting.
     live_edges: u64,
     stale_edges: u64,
 }
 
 impl Dependencies {
-    /// `task` waits until all of `needs` have succeeded. What it waited for before does not count any more.
+    /// Makes `task` wait until all of `needs` have succeeded. This replaces what it waited for before.
     pub fn add(&mut self, task: TaskId, mut needs: Vec<TaskId>) {
         self.forget(task);
         needs.sort_unstable();
@@ -54,12 +54,12 @@ impl Dependencies {
         self.by_task.insert(task, self.next);
     }
 
-    /// Whether the task still waits.
+    /// Whether the task waits for other tasks.
     pub fn is_waiting(&self, task: TaskId) -> bool {
         self.by_task.contains_key(&task)
     }
 
-    /// `needed` succeeded: the tasks that wait for nothing more, in the order of their ids.
+    /// Records that `needed` succeeded. Returns the tasks that wait for nothing else, in the order of their ids.
     pub fn succeed(&mut self, needed: TaskId) -> Vec<TaskId> {
         let mut ready = Vec::new();
         for waiting in self.dependants.remove(&needed).unwrap_or_default() {
@@ -80,7 +80,7 @@ impl Dependencies {
         ready
     }
 
-    /// `needed` will not succeed: the tasks that waited for it, in the order of their ids. They wait for nothing any more.
+    /// Records that `needed` will not succeed. Returns the tasks that waited for it, in the order of their ids, and makes them wait for nothing.
     pub fn fail(&mut self, needed: TaskId) -> Vec<TaskId> {
         let listed = self.dependants.remove(&needed).unwrap_or_default();
         let mut failed: Vec<_> =
@@ -99,7 +99,7 @@ impl Dependencies {
         failed
     }
 
-    /// The task waits no more, whatever becomes of what it needed.
+    /// Makes the task wait for nothing, whatever happens to the tasks that it needed.
     pub fn forget(&mut self, task: TaskId) {
         let Some(open) = self.by_task.remove(&task).and_then(|waiting| self.open.remove(&waiting)) else {
             return;

@@ -1,10 +1,10 @@
-//! How a task ends.
+//! The end of a task: its final state, with its results or its error.
 
 use reel_protocol::{Digest, ErrorCode, Source, TaskError, TaskNote, TaskState};
 
 use crate::{cache::Made, domain::Cost};
 
-/// How a task ends.
+/// The values that the row of a finished task gets.
 #[derive(Debug, Clone)]
 pub struct End {
     pub(super) state: TaskState,
@@ -18,7 +18,7 @@ pub struct End {
 }
 
 impl End {
-    /// With results: done, unless they are not what was asked for.
+    /// Ends a task with results. It has succeeded, unless `made` has a flaw: then it has failed, and keeps the results.
     pub fn made(source: Source, made: &Made) -> Self {
         let outputs = made.outputs.iter().map(|output| output.digest).collect();
         let (provider, model) = (Some(made.provider.clone()), made.model.clone());
@@ -27,22 +27,22 @@ impl End {
         Self { source: Some(source), provider, model, outputs, notes, ..Self::bare(state, made.flaw.clone()) }
     }
 
-    /// With what the results cost: only of the task that had them made.
+    /// Sets what the results cost. Only the task that had them made gets the cost, not those that share them.
     pub(super) fn with_cost(self, cost: Option<Cost>) -> Self {
         Self { cost, ..self }
     }
 
-    /// Done, with nothing to show.
+    /// Ends a task that succeeded and has no results.
     pub fn done() -> Self {
         Self { source: Some(Source::Made), ..Self::bare(TaskState::Succeeded, None) }
     }
 
-    /// With an error.
+    /// Ends a task that failed.
     pub fn failed(error: TaskError) -> Self {
         Self::bare(TaskState::Failed, Some(error))
     }
 
-    /// Given up, with what a person should know about what may have been paid.
+    /// Ends a task that was cancelled. The error tells a person what may have been paid for.
     pub fn cancelled(error: Option<TaskError>) -> Self {
         Self::bare(TaskState::Cancelled, error)
     }
@@ -61,7 +61,7 @@ impl End {
     }
 }
 
-/// An error of the tracker's own.
+/// Returns an error that comes from the tracker, not from a provider.
 pub(super) fn task_error(code: ErrorCode, message: String, hint: &str, is_retryable: bool) -> TaskError {
     TaskError {
         code: code.name().to_owned(),

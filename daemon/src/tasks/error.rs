@@ -1,4 +1,4 @@
-//! Why the tracker refused.
+//! The reasons why the tracker refuses a request.
 
 use reel_protocol::{BatchId, TaskId, TaskState};
 
@@ -8,72 +8,72 @@ use crate::{
     store::{BadInput, StoreError},
 };
 
-/// A variant for each thing that a caller would do differently.
+/// Why a request was refused. There is one variant for each case that a caller handles differently.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TaskRefusal {
-    /// The spec does not hold.
+    /// The services' planner refused the spec of a task.
     #[error(transparent)]
     Plan(#[from] PlanRefusal),
-    /// No such task.
+    /// The task does not exist.
     #[error("no task {0}")]
     NoTask(TaskId),
-    /// No such batch.
+    /// The batch does not exist.
     #[error("no batch {0}")]
     NoBatch(BatchId),
     /// A dependency does not exist.
     #[error("`after` names task {id}, which does not exist")]
     NoDependency {
-        /// Which spec of the request, from 0.
+        /// Index of the spec in the request, from 0.
         index: usize,
-        /// What it names.
+        /// The id in `after` that does not exist.
         id: TaskId,
     },
     /// A task of the request cannot start from an artifact that it names.
     #[error("{}", why_not(input))]
     BadInput {
-        /// Which spec of the request, from 0.
+        /// Index of the spec in the request, from 0.
         index: usize,
         /// The artifact, and what is wrong with it.
         input: BadInput,
     },
-    /// The state does not allow it.
+    /// The state of the task does not allow the decision.
     #[error("task {id} is {}: {rule}", state.name())]
     IllegalState {
-        /// Which.
+        /// The task's id.
         id: TaskId,
-        /// Where it stands.
+        /// The task's state.
         state: TaskState,
-        /// What would be allowed.
+        /// Why it is not allowed, or what would be allowed.
         rule: &'static str,
     },
     /// The queue is full.
     #[error("{unfinished} tasks are unfinished, and {asked} more would pass the limit of {limit}")]
     QueueFull {
-        /// Unfinished now.
+        /// Number of unfinished tasks.
         unfinished: u64,
-        /// Asked to accept.
+        /// Number of tasks in the request.
         asked: u64,
-        /// `tasks.queue_limit`.
+        /// The limit, `tasks.queue_limit`.
         limit: u64,
     },
     /// The disk has no room for the journal of new work.
     #[error("the disk has {available_bytes} bytes left, and new work needs {needed_bytes}")]
     StorageFull {
-        /// Left on the disk of the home.
+        /// Bytes that are free on the disk of the home.
         available_bytes: u64,
-        /// What the journal must have to end what it accepts.
+        /// Bytes that must be free, so that the journal can record the ends of the tasks that it accepts.
         needed_bytes: u64,
     },
     /// The memory budget has no room for the tasks, or for the wait.
     #[error("the memory budget has no room for it now: {0}")]
     OverMemory(OverBudget),
-    /// The request id was used for something else.
+    /// The request id was used before for a different request.
     #[error("request_id {0:?} was used for a different request")]
     RequestIdConflict(String),
     /// The daemon is stopping.
     #[error("the daemon is stopping")]
     Stopping,
-    /// The journal failed.
+    /// The journal could not be read or written.
     #[error("the journal failed")]
     Store(#[from] StoreError),
 }

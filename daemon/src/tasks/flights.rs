@@ -1,13 +1,13 @@
-//! Single flight: equal requests that are under way share one call. Pure.
+//! Single flight: equal tasks that are unfinished share one attempt. Pure.
 //!
-//! A flight belongs to its key and consists of tasks: its leader stands in the queue for all of them, the others hold no slot. It is made
-//! of the journal's unfinished tasks, so it lives beside them and not with the cache; a restart finds it again.
+//! A flight belongs to a key and consists of tasks. Its leader is queued for all of them, and the followers hold no slot. Flights are kept here and
+//! not in the cache because they are made of the journal's unfinished tasks, so a restart finds them again.
 
 use std::collections::HashMap;
 
 use reel_protocol::TaskId;
 
-/// What makes requests equal: BLAKE3 over everything that changes the result.
+/// The cache key by which tasks are equal: BLAKE3 over everything that changes the result.
 pub type Key = [u8; 32];
 
 #[derive(Debug)]
@@ -23,19 +23,19 @@ pub struct Flights {
     keys: HashMap<TaskId, Key>,
 }
 
-/// What a task that leaves means for its flight.
+/// What the leaving of a task changed in its flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {
-    /// It was in none, or only followed: nothing changes.
+    /// The task was in no flight, or was a follower.
     Unchanged,
-    /// It led, and this follower leads now.
+    /// The task was the leader. The field is the new leader.
     Promoted(TaskId),
-    /// It was the last one.
+    /// The task was the last one of its flight.
     Ended,
 }
 
 impl Flights {
-    /// Joins the flight of `key`, or begins it. Answers the leader: the task itself where it begins the flight.
+    /// Adds the task to the flight of `key`, which begins if there is none. Returns the leader: the task itself if the flight is new.
     pub fn join(&mut self, key: Key, id: TaskId) -> TaskId {
         let is_new = self.keys.insert(id, key).is_none();
         let flight = self.by_key.entry(key).or_insert(Flight { leader: id, followers: Vec::new() });
@@ -45,7 +45,7 @@ impl Flights {
         flight.leader
     }
 
-    /// Takes a task out. Where it led, the first that `may_lead` leads now, or the first of all.
+    /// Removes a task from its flight. If it was the leader, the next leader is the first follower that `may_lead`, or else the first one.
     pub fn leave(&mut self, id: TaskId, may_lead: impl Fn(TaskId) -> bool) -> Left {
         let Some(key) = self.keys.remove(&id) else { return Left::Unchanged };
         let Some(flight) = self.by_key.get_mut(&key) else { return Left::Unchanged };
@@ -62,7 +62,7 @@ impl Flights {
         Left::Promoted(flight.leader)
     }
 
-    /// Makes a task of a flight its leader; the former one follows.
+    /// Makes a follower the leader of its flight. The former leader becomes its first follower.
     pub fn lead(&mut self, id: TaskId) {
         let Some(flight) = self.keys.get(&id).and_then(|key| self.by_key.get_mut(key)) else { return };
         if let Some(place) = flight.followers.iter().position(|follower| *follower == id) {
@@ -71,12 +71,12 @@ impl Flights {
         }
     }
 
-    /// Whether the task stands in the queue for itself: it leads a flight, or is in none.
+    /// Whether the task is queued for itself, because it is a leader or in no flight.
     pub fn is_own(&self, id: TaskId) -> bool {
         self.keys.get(&id).and_then(|key| self.by_key.get(key)).is_none_or(|flight| flight.leader == id)
     }
 
-    /// All tasks of the flight that `id` is in, its leader first; the task alone where it is in none.
+    /// Returns all tasks of the flight that `id` is in, its leader first. Returns `id` alone if it is in no flight.
     pub fn members(&self, id: TaskId) -> Vec<TaskId> {
         match self.keys.get(&id).and_then(|key| self.by_key.get(key)) {
             Some(flight) => std::iter::once(flight.leader).chain(flight.followers.iter().copied()).collect(),

@@ -1,16 +1,16 @@
-//! The numbers of tasks and batches, which share one sequence: reserved on disk in steps, before they are given out. Pure.
+//! Assigns the ids of tasks and batches, which share one sequence. Ids are reserved on disk in steps, before they are assigned. Pure.
 
 use std::cell::Cell;
 
-/// Ids that are reserved on disk ahead of use, so that an answer from the cache need not wait for a commit to have one: as many as one busy
-/// client is answered while the rows of those before are written.
+/// Size of a step of reserved ids. A cache hit needs a reserved id, so that its answer need not wait for a commit. The step is as large as the number
+/// of hits that one busy client gets while the rows of earlier ones are written.
 const AHEAD: u64 = 1_024;
 
-/// The sequence; whoever gives out ids of it has the same one.
+/// The id sequence. All callers that assign ids of the same sequence share one value of this type.
 #[derive(Debug)]
 pub(super) struct Ids {
     next: Cell<u64>,
-    /// Ids below this are reserved on disk: a restart begins at or above it.
+    /// Ids below this are reserved on disk. After a restart the sequence begins at this id or above it.
     on_disk: Cell<u64>,
 }
 
@@ -21,33 +21,33 @@ impl Default for Ids {
 }
 
 impl Ids {
-    /// Goes on where the journal says that nothing was given out yet.
+    /// Sets the first id, as recovered from the journal. No id at or above it has been assigned.
     pub fn begin_at(&self, id: u64) {
         self.next.set(id);
         self.on_disk.set(id);
     }
 
-    /// The first of so many.
+    /// Assigns `count` ids and returns the first of them.
     pub fn take(&self, count: u64) -> u64 {
         self.next.replace(self.next.get() + count)
     }
 
-    /// The first that was not given out.
+    /// Returns the first id that has not been assigned.
     pub fn next(&self) -> u64 {
         self.next.get()
     }
 
-    /// Whether the next one may be shown before anything is written.
+    /// Whether the next id may be shown to a client before anything is written.
     pub fn is_reserved(&self) -> bool {
         self.next.get() < self.on_disk.get()
     }
 
-    /// What the journal shall reserve: whole steps, so that most commits leave the number alone.
+    /// Returns the id below which the journal should reserve all ids. It is rounded to whole steps, so that most commits do not change it.
     pub fn to_reserve(&self) -> u64 {
         (self.next.get() / AHEAD + 2) * AHEAD
     }
 
-    /// The journal has reserved all below.
+    /// Records that the journal has reserved all ids below this one.
     pub fn reserved(&self, below: u64) {
         self.on_disk.set(self.on_disk.get().max(below));
     }

@@ -1,4 +1,4 @@
-//! An unfinished task as the machine holds it.
+//! An unfinished task as the machine keeps it in memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,104 +19,104 @@ use crate::{
     store::NewTask,
 };
 
-/// What a live task takes beside its params and its dependencies: its struct, and its places in the queues and tables.
+/// Memory of a live task in bytes, without its params and dependencies: its struct, and its entries in queues and tables.
 const OVERHEAD_BYTES: u64 = 1_024;
 
-/// What is reserved in the memory budget for a live task that waits for so many others.
+/// Returns the bytes to reserve in the memory budget for a live task that waits for `needed` other tasks.
 pub fn held_bytes(row: &NewTask, needed: usize) -> u64 {
     row.params.as_str().len() as u64 + OVERHEAD_BYTES + EDGE_BYTES * needed as u64
 }
 
-/// An unfinished task.
+/// An unfinished task. The fields without a comment are those of its row.
 #[derive(Debug)]
 pub struct LiveTask {
     pub id: TaskId,
-    /// The revision on disk.
+    /// The revision of the row on disk.
     pub rev: u64,
-    /// The state on disk.
+    /// The state in the row on disk.
     pub state: TaskState,
     pub hold_reason: Option<HoldReason>,
     pub kind: Arc<str>,
     pub name: Option<Arc<str>>,
     pub client: Arc<str>,
     pub batch: Option<BatchId>,
-    /// The workflow that it is a step of.
+    /// The workflow that this task is a step of.
     pub step: Option<StepOf>,
     pub lane: Lane,
     pub priority: i8,
     pub cache: CacheMode,
-    /// The provider that the caller named.
+    /// The provider that the caller named, if any.
     pub wanted: Option<Arc<str>>,
     pub plan: Plan,
-    /// Attempts that have begun.
+    /// Number of attempts that have begun.
     pub attempts: u32,
-    /// Those of them whose requests never left: many of these say nothing about the provider or the task.
+    /// Number of those attempts whose request was never sent. They say nothing about the task, so they do not count as failures.
     pub unreached: u32,
     pub attempts_left: u32,
     /// How often the daemon died while the task was running.
     pub deaths: u32,
     pub not_before: Option<Timestamp>,
-    /// Its place among the machine's delayed tasks.
+    /// When the delay of the task ends; its key among the delayed tasks in the machine's timers.
     pub delayed_until: Option<Moment>,
     pub deadline: Option<Moment>,
     pub progress: Progress,
-    /// When its last progress event went out.
+    /// When its last progress event was sent.
     pub told: Option<Moment>,
-    /// Whether a progress event is due later.
+    /// Whether a timer will send another progress event.
     pub is_telling: bool,
-    /// What the provider holds for it: its next attempt asks for that first.
+    /// The remote job that the provider holds for it, if any. The next attempt asks for its results first.
     pub job: Option<Arc<RemoteJob>>,
-    /// Providers that it left for another one as they refused it.
+    /// Providers that refused the task, which went to another one.
     pub refused_by: Vec<Refused>,
-    /// Providers that it left as they were out of order; it may come back to them. Only in memory.
+    /// Providers that the task left because they were out of order. It may return to them. Only in memory.
     pub passed_over: Vec<Refused>,
-    /// The provider of its last attempt.
+    /// The provider of the last attempt.
     pub asked: Option<Arc<str>>,
-    /// What its failed attempts have cost. Only in memory.
+    /// The cost of its failed attempts. Only in memory.
     pub charged: Option<Cost>,
-    /// Whether somebody has retried it and no attempt began since. Only in memory.
+    /// Whether somebody retried the task, and no attempt has begun since then. Only in memory.
     pub is_retried: bool,
     /// The attempt that works for it.
     pub run: Option<RunId>,
-    /// A transition is on its way to disk: nothing else may be decided until it is there.
+    /// Whether a transition is queued for the journal. Until it is committed or refused, all decisions about the task are deferred.
     pub is_committing: bool,
-    /// What is decided then.
+    /// The decisions that were deferred, in their order.
     pub deferred: Vec<Todo>,
-    /// Its share of the memory budget; 0 only for tasks of an earlier daemon that do not fit any more.
+    /// Bytes reserved for it in the memory budget. It is 0 for a task of an earlier daemon for which the budget had no room.
     pub held_bytes: u64,
 }
 
 impl LiveTask {
-    /// Whether nobody knows whether it was done, and paid.
+    /// Whether it is held because it is unknown whether the provider made, and charged for, its results.
     pub fn is_unknown(&self) -> bool {
         self.hold_reason == Some(HoldReason::OutcomeUnknown)
     }
 
-    /// What its next attempt asks for; None for services that need no provider.
+    /// Returns the provider and model of its next attempt. None for services that need no provider.
     pub fn target(&self) -> Option<Target> {
         self.plan.candidates.first().map(Candidate::target)
     }
 
-    /// The provider that it stays with while that is configured: the one that has made its results or may have been paid for them, else the one
-    /// of its plan.
+    /// Returns the provider that it stays with while that is configured: the provider that has made its results or may have been paid for them, or
+    /// else the one of its plan.
     pub fn planned(&self) -> Option<Arc<str>> {
         let of_job = self.job.as_ref().map(|job| Arc::from(job.provider()));
         let maybe_paid = self.asked.clone().filter(|_| self.is_unknown());
         of_job.or(maybe_paid).or_else(|| self.plan.provider().cloned())
     }
 
-    /// What makes it equal to others: only tasks that read the cache share a call.
+    /// Returns the key by which it is equal to other tasks. None if it does not read the cache: only tasks that do share an attempt.
     pub fn key(&self) -> Option<Key> {
         let first = self.plan.candidates.first().filter(|_| self.cache == CacheMode::Use);
         first.map(|candidate| candidate.key)
     }
 
-    /// Its keys in the order of the providers' selection; none if it does not read the cache.
+    /// Returns its cache keys in the order in which providers are selected. Empty if it does not read the cache.
     pub fn keys(&self) -> Vec<Key> {
         if self.cache == CacheMode::Use { self.plan.keys().copied().collect() } else { Vec::new() }
     }
 
-    /// The task as its events show it.
+    /// Returns the event payload for the task in its current state.
     pub fn event(&self, source: Option<Source>, error: Option<TaskError>) -> TaskEvent {
         TaskEvent {
             id: self.id,
@@ -136,7 +136,7 @@ impl LiveTask {
     }
 }
 
-/// A live task as its row was accepted.
+/// Builds a live task from a row that was accepted just before.
 pub(super) fn live_task(
     row: &NewTask,
     plan: Plan,
@@ -183,16 +183,17 @@ pub(super) fn live_task(
     }
 }
 
-/// Longest time that a task waits for its next attempt: what a provider may ask for at the most, and a moment.
+/// Longest wait of a task for its next attempt: the hour that a provider may ask for at most, and one minute.
 pub const LONGEST_DELAY: Duration = Duration::from_mins(61);
 
-/// How long a span of the journal still lasts that began at `since` and ends at `until`, both by the clock of the daemon that wrote it. A clock
-/// that was set back since makes it no longer than it was; one that was set forward ends it, as nobody can tell that from a night.
+/// Returns how much is left of a span that the journal recorded from `since` to `until`. Both times were taken from the clock of the daemon that
+/// wrote them. If the clock was set back since then, the result is at most the whole span. If it was set forward, the span ends early, because that
+/// cannot be told from a night in which the machine was off.
 pub fn span_left(until: Timestamp, since: Timestamp, now: Timestamp) -> Duration {
     until.since(now).min(until.since(since))
 }
 
-/// How long a retry waits: doubling from one second to five minutes, with up to a quarter more so that many do not come back at once.
+/// Returns the wait before a retry. It doubles from one second up to five minutes. `spread` adds up to a quarter, so that retries do not coincide.
 pub fn backoff(attempts: u32, spread: u64) -> Duration {
     let base = 1_000_u64.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(300_000);
     Duration::from_millis(base + spread % (base / 4))

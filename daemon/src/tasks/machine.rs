@@ -1,12 +1,13 @@
-//! The task machine: every decision about tasks, as a function from an event and the time to effects.
+//! The task machine makes every decision about tasks, as a function from an event and the time to effects.
 //!
-//! It holds all unfinished tasks, and nothing that acts: no thread, channel, clock, file or random number; where it goes through
-//! a table, the table is in order, so that the same events always have the same effects. Its driver (the
-//! [`TaskTracker`](super::TaskTracker) in the daemon, a simulator in tests) hands in one [`Event`] after another and carries out the
-//! [`Effect`]s. The machine's state, its answers and the events that it tells follow the journal: a write is an effect, and what follows from
-//! it waits until the write comes back as [`Event::Committed`]. The driver hands commits in in the order in which the journal made them.
+//! It keeps all unfinished tasks in memory. It has no thread, channel, clock, file or random number, and iterates over tables in a fixed order, so
+//! that the same events always have the same effects. Its driver passes in one [`Event`] after another and carries out the [`Effect`]s. The driver is
+//! the [`TaskTracker`](super::TaskTracker) in the daemon, and a simulator in tests.
 //!
-//! A task has at most one transition on its way to disk. What is decided about the task meanwhile waits as a [`Todo`] until it is settled.
+//! The state of the machine, its answers and its events follow the journal: a write is an effect, and what follows from it is done once the write
+//! returns as [`Event::Committed`]. The driver must pass commits in the order in which the journal made them.
+//!
+//! A task has at most one transition that is not committed. Decisions about the task are deferred as [`Todo`]s until that transition is settled.
 
 mod accept;
 mod attempt;
@@ -60,17 +61,17 @@ pub use self::{
     todo::{Requeue, Todo},
 };
 
-/// The machine; see the module.
+/// The task machine, described in the module documentation.
 pub struct Machine<S> {
     pub(super) around: S,
     limits: SetTaskLimits,
     planner: Arc<dyn PlanTasks>,
-    /// Boxed, so that a table that was large once is small pointers then.
+    /// Boxed, so that a table that was once large keeps only small pointers.
     live: BTreeMap<TaskId, Box<LiveTask>>,
     ready: Ready,
-    /// Providers that are out of order and whose ready tasks were told to leave.
+    /// Targets that are out of order, and whose ready tasks have been put into `leaving`.
     down: BTreeSet<Target>,
-    /// Ready tasks whose provider may be out of order.
+    /// Ready tasks that should go to another provider, as their own may be out of order.
     leaving: Vec<TaskId>,
     flights: Flights,
     dependencies: Dependencies,
@@ -78,25 +79,25 @@ pub struct Machine<S> {
     runs: BTreeMap<RunId, Run>,
     next_run: RunId,
     timers: Timers,
-    /// Unfinished steps, by their workflow.
+    /// The unfinished steps of each workflow.
     steps: BTreeMap<TaskId, BTreeSet<TaskId>>,
-    /// Unfinished tasks whose provider is not configured, and that provider.
+    /// Unfinished tasks whose provider is not configured, with the provider's name.
     missing: BTreeMap<TaskId, Arc<str>>,
     counts: BTreeMap<TaskState, u64>,
     batches: BTreeMap<BatchId, OpenBatch>,
-    /// Requests whose tasks are on their way into the journal.
+    /// Requests whose tasks are being committed, by submission number.
     arriving: BTreeMap<u64, Arriving>,
     next_arrival: u64,
-    /// Calls that the cache answered and whose rows are on their way into the journal.
+    /// Number of cache hits that were answered before their rows were committed, and whose rows are not committed yet.
     hits: u64,
     ids: Ids,
     is_paused: bool,
     is_stopping: bool,
     is_pruning: bool,
-    /// So many finished tasks may stand before it is looked again which may go.
+    /// Up to this number of finished tasks, the history is not pruned: the last attempt found too few tasks that may be dropped.
     unprunable: u64,
     draining: Option<Draining>,
-    /// The time of the event that is being handled, and what is to be done after it.
+    /// The time of the current event. `effects` collects what the event causes.
     now: Now,
     effects: Vec<Effect>,
 }
@@ -108,25 +109,25 @@ impl<S> fmt::Debug for Machine<S> {
     }
 }
 
-/// What the machine holds: all zeros once every task has ended and nobody waits.
+/// Sizes of the machine's tables. All are zero once every task has ended and no request waits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Unfinished tasks.
+    /// Number of unfinished tasks.
     pub live: usize,
-    /// Tasks that could start, were it their turn.
+    /// Number of tasks in the ready queues.
     pub ready: usize,
-    /// Attempts under way.
+    /// Number of attempts under way.
     pub runs: usize,
-    /// Tasks that wait for a time, and tasks with a deadline.
+    /// Number of delays and deadlines. A task that has both counts twice.
     pub timed: usize,
-    /// Batches with unfinished tasks.
+    /// Number of batches with unfinished tasks.
     pub open_batches: usize,
-    /// Requests that wait for tasks.
+    /// Number of requests that wait for tasks.
     pub waits: usize,
 }
 
 impl<S: Surroundings> Machine<S> {
-    /// A machine without tasks. [`Machine::take_up`] gives it those of an earlier daemon.
+    /// Returns a machine without tasks. [`Machine::take_up`] adds those of an earlier daemon.
     pub fn new(around: S, limits: SetTaskLimits, planner: Arc<dyn PlanTasks>, now: Now) -> Self {
         Self {
             around,
@@ -160,7 +161,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Handles an event; the effects are to be carried out in their order.
+    /// Handles an event. Returns the effects, which must be carried out in their order.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         self.now = now;
         match event {
@@ -172,7 +173,7 @@ impl<S: Surroundings> Machine<S> {
             Event::Decide { request, id, decision } => {
                 self.when_settled(id, Todo::Decide { request, decision });
             }
-            // A task that is being queued again is still over, and not to be removed any more.
+            // A finished task that is being retried must not be removed, so this waits until the retry is committed or refused.
             Event::Remove { request, id } => self.when_settled(id, Todo::Remove { request }),
             Event::MakeRoom { request, bytes } => self.make_room(request, bytes),
             Event::Pause(is_paused) => self.is_paused = is_paused,
@@ -197,7 +198,7 @@ impl<S: Surroundings> Machine<S> {
         self.finish_turn()
     }
 
-    /// What follows from any event: timers that are due, tasks that may start, history that may go.
+    /// Does what follows from any event: fires due timers, starts tasks, prunes the history, and ends a drain. Returns all effects.
     fn finish_turn(&mut self) -> Vec<Effect> {
         self.run_timers();
         let gates_open = self.dispatch();
@@ -244,14 +245,14 @@ impl<S: Surroundings> Machine<S> {
         self.answer(request, Answer::Refused(refusal.into()));
     }
 
-    /// Whether a task is unfinished.
+    /// Whether the task is unfinished.
     pub fn is_live(&self, id: TaskId) -> bool {
         self.live.contains_key(&id)
     }
 }
 
 impl<S> Machine<S> {
-    /// What the machine holds now.
+    /// Returns the sizes of the machine's tables.
     pub fn census(&self) -> Census {
         Census {
             live: self.live.len(),
@@ -263,7 +264,9 @@ impl<S> Machine<S> {
         }
     }
 
-    /// The deadlines and delays of no task are counted twice, and no task is in a table without being live: holds after every event.
+    /// Checks what must hold after every event, and returns an error that says what does not. The tables of steps and of missing providers name only
+    /// live tasks. No live task is finished, unless it is being retried. The leader of an attempt names that attempt. Unfinished tasks of batches are
+    /// counted correctly.
     pub fn assert_consistent(&self) -> Result<(), String> {
         let is_live = |id: &TaskId| self.live.contains_key(id);
         if let Some(id) = self.steps.values().flatten().find(|id| !is_live(id)) {

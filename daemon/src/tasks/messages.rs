@@ -1,4 +1,4 @@
-//! What the task tracker is asked, what it answers, and what it asks of others.
+//! The messages to the task tracker, and the answers to them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,32 +16,32 @@ use crate::{
     tasks::TaskRefusal,
 };
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The program's name, by `hello` or by its process.
+    /// The program's name, from `hello` or from its process.
     pub client: Arc<str>,
-    /// Its connection's number.
+    /// The number of its connection.
     pub connection: u64,
 }
 
-/// Accept one task.
+/// Accepts one task. The answer is sent after its row is committed.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<SubmitResult, TaskRefusal>")]
 pub struct SubmitTask {
-    /// Who asks.
+    /// The sender. Tasks are scheduled fairly between client names.
     pub caller: Caller,
-    /// What is asked for.
+    /// The task.
     pub spec: TaskSpec,
-    /// The workflow that the task is a step of; none for what a client submits.
+    /// The workflow that the task is a step of. None for a task that a client submits.
     pub step: Option<StepOf>,
 }
 
-/// Say how a task would run, and whether the cache has its result. Nothing is accepted.
+/// Returns how a task would run, and its cached result if there is one. Nothing is accepted.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Trial, TaskRefusal>")]
 pub struct TryTask {
-    /// What would be submitted.
+    /// The task that would be submitted.
     pub spec: TaskSpec,
 }
 
@@ -50,174 +50,175 @@ pub struct TryTask {
 pub struct Trial {
     /// Its plan.
     pub plan: Plan,
-    /// What the cache has for it.
+    /// Its cached result. None if the cache has none, or if the task does not read the cache.
     pub cached: Option<Arc<Made>>,
 }
 
-/// Accept many, all or none.
+/// Accepts several tasks as a batch, all or none.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<SubmitBatchResult, TaskRefusal>")]
 pub struct SubmitBatch {
-    /// Who asks.
+    /// The sender.
     pub caller: Caller,
-    /// Makes it safe to send again.
+    /// Identifies the request, so that it can be repeated: a repeat returns the tasks that were accepted the first time.
     pub request_id: Option<String>,
-    /// The batch's label.
+    /// The label of a new batch.
     pub name: Option<String>,
-    /// The batch to append to.
+    /// The batch to append to. None for a new batch.
     pub batch: Option<BatchId>,
-    /// What.
+    /// The tasks.
     pub specs: Vec<TaskSpec>,
 }
 
-/// Ends once its other end is dropped: whoever asked has gone, and a wait would last for nobody. An actor is not told of that by itself.
+/// Resolves when the sender half is dropped, because the client has gone and its wait should end. An actor is not told of that by itself.
 pub type Gone = oneshot::Receiver<()>;
 
-/// Accept one task and answer when it is settled, or as it stands at the timeout.
+/// Accepts one task and answers when it is settled, which is when it is finished or held. At the timeout it answers with the task in its current
+/// state.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<TaskView, TaskRefusal>")]
 pub struct CallService {
-    /// Who asks.
+    /// The sender.
     pub caller: Caller,
-    /// What.
+    /// The task.
     pub spec: TaskSpec,
-    /// No timeout if None.
+    /// Longest wait. None for no limit.
     pub timeout: Option<Duration>,
-    /// Whether anybody still waits for the answer.
+    /// Resolves when the client has gone.
     pub gone: Gone,
 }
 
-/// Answer one task.
+/// Returns one task.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<TaskView, TaskRefusal>")]
 pub struct GetTask(pub TaskId);
 
-/// Answer a page of tasks.
+/// Returns a page of tasks.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<TaskListResult, TaskRefusal>")]
 pub struct ListTasks(pub store::Filter);
 
-/// What to wait for.
+/// The tasks that a wait is for.
 #[derive(Debug, Clone)]
 pub enum WaitFor {
-    /// These.
+    /// The tasks with these ids.
     Tasks(Vec<TaskId>),
-    /// All of a batch.
+    /// All tasks of a batch.
     Batch(BatchId),
 }
 
-/// Answer when the tasks are settled, or at the timeout.
+/// Answers when the tasks are settled (finished or held), or at the timeout.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<TaskWaitResult, TaskRefusal>")]
 pub struct WaitTasks {
-    /// Which.
+    /// The tasks to wait for.
     pub what: WaitFor,
-    /// Until one is settled, not all.
+    /// Whether the wait ends with the first settled task. Otherwise it ends with the last.
     pub is_any: bool,
-    /// No timeout if None.
+    /// Longest wait. None for no limit.
     pub timeout: Option<Duration>,
-    /// Whether anybody still waits for the answer.
+    /// Resolves when the client has gone.
     pub gone: Gone,
 }
 
-/// What a person or a program decides about one task.
+/// A decision of a person or a program about one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Give it up.
+    /// Cancel the task.
     Cancel,
-    /// Queue it again after it failed or was cancelled.
+    /// Queue a failed or cancelled task again.
     Retry,
-    /// Make it stand still.
+    /// Hold a task that does not run, until it is released.
     Hold,
-    /// Let it go on.
+    /// Put a held task back into the queue.
     Release,
-    /// Move it in the queue.
+    /// Change its priority in the queue.
     SetPriority(i8),
 }
 
-/// Carry out a decision; answers the task after it.
+/// Carries out a decision, and returns the task as it is after the commit.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<TaskView, TaskRefusal>")]
 pub struct DecideTask {
-    /// Which.
+    /// The task's id.
     pub id: TaskId,
-    /// What.
+    /// The decision.
     pub decision: Decision,
 }
 
-/// Drop a finished task from the history.
+/// Removes a finished task from the history.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), TaskRefusal>")]
 pub struct RemoveTask(pub TaskId);
 
-/// Start no new task, or start them again.
+/// Pauses the queue, so that no task starts, or resumes it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PauseQueue(pub bool);
 
-/// Answer how many tasks there are.
+/// Returns how many tasks there are.
 #[derive(Debug, Message)]
 #[rtype(result = "TaskCounts")]
 pub struct GetTaskCounts;
 
-/// How many tasks there are.
+/// Numbers of tasks, and the state of the queue.
 #[derive(Debug, Clone, Default)]
 pub struct TaskCounts {
-    /// By state; every state is there.
+    /// Number of tasks in each state. Every state has an entry.
     pub by_state: std::collections::BTreeMap<String, u64>,
     /// Whether the queue is paused.
     pub is_paused: bool,
-    /// Why no queued task starts, whatever it is.
+    /// The reason why no queued task starts, whichever it is. None if tasks can start.
     pub wait_reason: Option<WaitReason>,
-    /// Whether nothing runs and nothing could start.
+    /// Whether there is no attempt, no ready or delayed task, and no request that is being accepted.
     pub is_idle: bool,
-    /// Providers that are not configured any more, and how many waiting or queued tasks need each.
+    /// Providers that are not configured, each with the number of waiting or queued tasks that need it.
     pub missing_providers: std::collections::BTreeMap<String, u64>,
 }
 
-/// Take new limits.
+/// Replaces the limits.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct SetTaskLimits {
-    /// Tasks that run at once.
+    /// Most tasks that run at once.
     pub max_concurrent: usize,
-    /// Finished tasks that are kept.
+    /// Most finished tasks that are kept in the history.
     pub history: u64,
-    /// Unfinished tasks that are accepted.
+    /// Most unfinished tasks.
     pub queue_limit: u64,
-    /// Attempts of a task that names none.
+    /// Most attempts of a task that does not set `max_attempts`.
     pub default_attempts: u32,
 }
 
-/// Accept no more, let running tasks end within `limit`, queue the rest again, journal.
+/// Stops accepting tasks, gives running tasks time to end, queues the others again, and waits until everything is journaled.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Drained")]
 pub struct Drain {
-    /// How long running tasks may take.
+    /// Time that running tasks get.
     pub limit: Duration,
-    /// How long those may take that may have been paid, and whose answers would be lost.
+    /// Time that tasks get that may have been paid. Their answers would be lost otherwise.
     pub paid: Duration,
 }
 
 impl Drain {
-    /// All may take that long, and no more.
+    /// Returns a drain with the same time for all tasks.
     pub const fn within(limit: Duration) -> Self {
         Self { limit, paid: limit }
     }
 }
 
-/// How a drain ended.
+/// The result of a drain.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Drained {
-    /// Tasks that ended by themselves.
+    /// Number of attempts that ended by themselves.
     pub ended: usize,
-    /// Tasks that were stopped and queued again.
+    /// Number of attempts that were stopped, and whose tasks were queued again.
     pub requeued: usize,
-    /// Tasks that did not stop: held if they may have been paid, otherwise the next start decides about them.
+    /// Number of attempts that did not stop. Their tasks are held if they may have been paid. The next start of the daemon decides about the others.
     pub abandoned: usize,
 }
 
-/// Plan every unfinished task anew with another planner, and what comes from now on: the providers have changed.
+/// Replaces the planner because the providers have changed. All unfinished tasks are planned again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Replan(pub Arc<dyn PlanTasks>);

@@ -1,6 +1,6 @@
-//! Tasks: what was accepted, where it stands, what runs next, who waits for it.
+//! Tasks: accepts them, tracks their states, decides which one runs next, and answers the requests that wait for them.
 //!
-//! The `machine` decides, as a pure function of events; the `tracker` is the actor that feeds it and carries out what it wants done.
+//! The `machine` decides, as a pure function of events. The `tracker` is the actor that feeds it events and carries out its effects.
 
 mod again;
 mod crash;
@@ -29,7 +29,7 @@ pub use self::{
     tracker::{TaskTracker, TrackerParts, apply},
 };
 
-// What the files of this room speak of with other rooms.
+// The types of other rooms that files of this room use.
 use crate::{
     cache::MakeRoom,
     domain::{Again, Candidate, Plan, PlanRefusal, PlanSpec, PlanTasks},

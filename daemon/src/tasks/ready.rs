@@ -1,7 +1,7 @@
-//! The ready queues: which task starts next. Pure.
+//! The ready queues decide which task starts next. Pure.
 //!
-//! Tasks stand by provider and model, so that one that gets no permit there never blocks another; then by priority; and inside one priority
-//! clients take turns, and the lanes of a client take turns in its turn. A lane is a batch, or else a connection.
+//! Tasks are grouped by target (provider and model), so that a task that gets no permit never blocks tasks of another target. Within a target they
+//! are ordered by priority. Within a priority, clients take turns, and within a client its lanes take turns. A lane is a batch or a connection.
 
 use std::{
     cmp::Reverse,
@@ -14,7 +14,7 @@ use reel_protocol::TaskId;
 
 use crate::domain::Target;
 
-/// A batch, or the connection that sent single tasks.
+/// The unit that takes turns within a client: a batch, or the connection that sent single tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// All tasks of one batch.
@@ -23,20 +23,20 @@ pub enum Lane {
     Connection(u64),
 }
 
-/// Where a task stands in the queues.
+/// The position of a task in the queues.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Whose permit it needs; None for tasks that need none.
+    /// The provider and model whose permit it needs. None for tasks that need no permit.
     pub target: Option<Target>,
-    /// Higher first.
+    /// The priority. Higher ones start first.
     pub priority: i8,
-    /// Whose turn it takes.
+    /// The client whose turn the task uses.
     pub client: Arc<str>,
-    /// Which of the client's turns it takes.
+    /// The lane of the client whose turn the task uses.
     pub lane: Lane,
 }
 
-/// All tasks that could start now.
+/// All tasks that could start.
 #[derive(Debug, Default)]
 pub struct Ready {
     targets: Ring<Option<Target>, BTreeMap<Reverse<i8>, Clients>>,
@@ -46,7 +46,7 @@ pub struct Ready {
 type Clients = Ring<Arc<str>, Ring<Lane, BTreeSet<TaskId>>>;
 
 impl Ready {
-    /// Adds a task, or moves it to another place.
+    /// Adds a task, or moves it to another position.
     pub fn insert(&mut self, id: TaskId, place: Place) {
         self.remove(id);
         let priorities = self.targets.entry(place.target.clone());
@@ -55,7 +55,7 @@ impl Ready {
         self.places.insert(id, place);
     }
 
-    /// Takes a task out; false if it was not in.
+    /// Removes a task. Returns false if it was not in the queues.
     pub fn remove(&mut self, id: TaskId) -> bool {
         let Some(place) = self.places.remove(&id) else { return false };
         self.targets.update(&place.target, |priorities| {
@@ -76,9 +76,9 @@ impl Ready {
         true
     }
 
-    /// Takes the next task among those whose target `has_permit`.
+    /// Removes and returns the next task among those whose target satisfies `has_permit`.
     pub fn pick(&mut self, has_permit: impl Fn(&Option<Target>) -> bool) -> Option<(TaskId, Place)> {
-        // The highest priority of all that can start; between targets that hold it, the one that has waited longest for its turn.
+        // The highest priority of all tasks that can start wins. Among targets with such a task, the one whose last turn is longest ago wins.
         let (target, _) = self
             .targets
             .iter()
@@ -103,17 +103,17 @@ impl Ready {
         Some((id, place))
     }
 
-    /// The priority that a task stands at; None if it is not in.
+    /// Returns the priority that a task is queued with. None if it is not in the queues.
     pub fn priority(&self, id: TaskId) -> Option<i8> {
         self.places.get(&id).map(|place| place.priority)
     }
 
-    /// What tasks wait for a permit of.
+    /// Returns the targets that tasks are queued for.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.targets.iter().filter_map(|(target, _)| target.as_ref())
     }
 
-    /// The tasks that wait for a permit of this target.
+    /// Returns the tasks that are queued for this target.
     pub fn waiting_for<'a>(&'a self, target: &Target) -> impl Iterator<Item = TaskId> + use<'a> {
         let priorities = self.targets.get(&Some(target.clone()));
         let clients = priorities.into_iter().flat_map(BTreeMap::values).flat_map(Ring::iter);
@@ -121,32 +121,32 @@ impl Ready {
         lanes.flat_map(|(_, tasks)| tasks.iter().copied())
     }
 
-    /// Whether a task is in.
+    /// Whether the task is in the queues.
     pub fn contains(&self, id: TaskId) -> bool {
         self.places.contains_key(&id)
     }
 
-    /// How many there are.
+    /// Returns the number of tasks.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no tasks.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 }
 
-/// Keys that are gone and whose last turn is remembered; past it all are forgotten, which costs each at most one turn.
+/// Largest number of removed keys whose last turn is remembered. When there are more, all are forgotten, which costs each at most one turn.
 const REMEMBERED: usize = 1_024;
 
-/// A map whose keys take turns: whoever was served longest ago comes first, and one that was never served before all of them.
+/// A map whose keys take turns. The key whose last turn is longest ago comes first. A key that never had a turn comes before all that had one.
 #[derive(Debug)]
 struct Ring<K, V> {
-    /// In the order of `served`.
+    /// The keys in the order of their turns, which is the order of `served`.
     turns: VecDeque<K>,
     values: HashMap<K, V>,
-    /// When each key had its last turn, those that are gone too: a key that comes back does not begin anew.
+    /// When each key had its last turn, including removed keys: a key that returns keeps its position.
     served: HashMap<K, u64>,
     turn: u64,
 }
@@ -179,7 +179,7 @@ impl<K: Clone + Eq + Hash, V: Default> Ring<K, V> {
         self.values.get_mut(key)
     }
 
-    /// In the order of the turns.
+    /// Returns the entries in the order of their turns.
     fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.turns.iter().filter_map(|key| self.values.get_key_value(key))
     }
@@ -188,7 +188,7 @@ impl<K: Clone + Eq + Hash, V: Default> Ring<K, V> {
         self.values.is_empty()
     }
 
-    /// Puts a key, which had its turn, at the end of the turns.
+    /// Moves a key that had its turn to the end.
     fn rotate(&mut self, key: &K) {
         if self.served.len() >= self.values.len() + REMEMBERED {
             self.served.retain(|key, _| self.values.contains_key(key));
@@ -202,7 +202,7 @@ impl<K: Clone + Eq + Hash, V: Default> Ring<K, V> {
         }
     }
 
-    /// Changes a value, and drops it where `change` says that it is empty.
+    /// Changes a value, and removes it if `change` returns true because the value is empty.
     fn update(&mut self, key: &K, change: impl FnOnce(&mut V) -> bool) {
         if self.values.get_mut(key).is_some_and(change) {
             self.values.remove(key);

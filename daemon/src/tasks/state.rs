@@ -1,19 +1,19 @@
-//! The table of legal transitions: the one place that says where a task may go from where it stands.
+//! The table of legal transitions between task states.
 
 use reel_protocol::TaskState::{self, Cancelled, Failed, Held, Queued, Running, Succeeded, Unknown, Waiting};
 
-/// Whether a task may go from `from` to `to`.
+/// Whether a task in state `from` may change to state `to`.
 pub const fn is_legal(from: TaskState, to: TaskState) -> bool {
     match from {
-        // Its dependencies succeeded, failed, or somebody decided.
+        // Its dependencies succeeded, one of them failed, or somebody decided.
         Waiting => matches!(to, Queued | Failed | Cancelled | Held),
-        // It starts; or an equal request or the cache answers it; or its deadline passes.
+        // It starts, it gets the result of an equal task or of the cache, or its deadline passes.
         Queued => matches!(to, Running | Succeeded | Failed | Cancelled | Held | Queued),
-        // It ends, or goes back for another attempt.
+        // It ends, or is queued for another attempt.
         Running => matches!(to, Succeeded | Failed | Cancelled | Queued | Held),
-        // Somebody decided; or the equal request that it stands for was answered.
+        // Somebody decided, or the equal task that it waits with got a result.
         Held => matches!(to, Queued | Waiting | Cancelled | Failed | Succeeded),
-        // Asked for again.
+        // Somebody retried it.
         Failed | Cancelled => matches!(to, Queued | Waiting),
         Succeeded | Unknown => false,
     }

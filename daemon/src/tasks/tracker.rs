@@ -1,8 +1,8 @@
-//! The task tracker: the actor that feeds the task machine and carries out what it wants done.
+//! The task tracker is the actor that feeds events to the task machine and carries out its effects.
 //!
-//! It promises that an acknowledged task is on disk, that every request gets an answer, and that commits reach the machine in the order in
-//! which the journal made them. It decides nothing itself: sessions ask it, and it passes events to the [`Machine`]; what follows goes to the
-//! journal, the cache, the services, and whoever waits for an answer.
+//! An acknowledged task is on disk, every request gets an answer, and commits reach the machine in the order in which the journal made them. The
+//! actor decides nothing itself. Sessions send it messages, which it passes to the [`Machine`] as events. It passes the effects to the journal, the
+//! cache, the services, and the requests that wait for an answer.
 
 mod desk;
 mod intake;
@@ -46,75 +46,75 @@ use self::{
     sinks::{job_sink, progress_sink},
 };
 
-/// Requests and reports that may stand before the tracker; sessions bound their own requests far below.
+/// Capacity of the mailbox, in messages. Sessions limit their own requests to far fewer.
 const MAILBOX: usize = 4_096;
-/// Most reads of tasks to be shown at once, each of which may be a page.
+/// Most concurrent reads of tasks that are to be shown. Each may be a page.
 const READERS: usize = 4;
 
-/// What the tracker works with.
+/// The parts of the daemon that the tracker uses.
 #[derive(Debug, Clone)]
 pub struct TrackerParts {
     /// The journal.
     pub store: Store,
-    /// What was read of it when it was opened; None has the tracker read it.
+    /// The content of the journal, if it was read when the journal was opened. If None, the tracker reads it.
     pub recovery: Option<Recovery>,
-    /// The directory that output paths are given in.
+    /// The directory of artifacts, which output paths are in.
     pub artifacts: Arc<Path>,
-    /// Says how tasks would run.
+    /// Plans how tasks would run.
     pub plan: Arc<dyn PlanTasks>,
     /// Runs attempts.
     pub run: Arc<dyn RunTasks>,
-    /// Says what the cache has.
+    /// Looks results up in the cache.
     pub look_up: Recipient<LookUp>,
-    /// Counts coalesced requests.
+    /// Counts coalesced requests in the cache's statistics.
     pub coalesced: Recipient<CountCoalesced>,
     /// The providers' permits.
     pub permits: Permits,
     /// The memory budget.
     pub budget: Budget,
-    /// How tight memory is.
+    /// The memory pressure.
     pub level: watch::Receiver<MemoryLevel>,
-    /// Who listens.
+    /// Sends events to subscribers.
     pub events: EventHub,
-    /// From the configuration.
+    /// The limits from the configuration.
     pub limits: SetTaskLimits,
 }
 
-/// What comes back to the tracker from what it had done elsewhere.
+/// A result that returns to the tracker from work that it started elsewhere.
 enum Returned {
-    /// An event as it is.
+    /// An event for the machine.
     Event(Box<Event>),
     /// A write was committed or refused.
     Committed(Box<Committed>),
-    /// An attempt is over.
+    /// An attempt has ended.
     Ended(RunId, RunEnd),
-    /// Whoever sent a request does not wait any more.
+    /// The client that sent this request has gone.
     Gone(RequestId),
 }
 
-/// The actor.
+/// The actor, see the module documentation.
 pub struct TaskTracker {
     parts: TrackerParts,
     pub(super) machine: Machine<Desk>,
     requests: Requests,
-    /// How each attempt is told to stop.
+    /// Tells each running attempt to stop.
     stops: HashMap<RunId, watch::Sender<bool>>,
-    /// Results whose rows are on their way into the journal.
+    /// Results whose rows are being committed.
     kept: HashMap<RunId, Kept>,
     returns: mpsc::UnboundedSender<Returned>,
-    /// Taken when the actor starts.
+    /// The receiver of `returns`, until the actor starts and takes it.
     returned: Option<mpsc::UnboundedReceiver<Returned>>,
-    /// Turns of those who read tasks to show them.
+    /// Permits to read tasks that are to be shown, [`READERS`] in number.
     read_turns: Arc<Semaphore>,
-    /// What the disk has left.
+    /// Measures the free space of the disk.
     free_room: FreeRoom,
-    /// The machine's moments count from here.
+    /// The zero of the machine's moments.
     origin: Instant,
     wake: Option<SpawnHandle>,
 }
 
 impl TaskTracker {
-    /// A tracker without tasks; it reads the journal when it starts.
+    /// Returns a tracker without tasks. It reads the journal when it starts.
     pub fn new(parts: TrackerParts) -> Self {
         #[expect(
             clippy::disallowed_methods,
@@ -139,7 +139,7 @@ impl TaskTracker {
         }
     }
 
-    /// Tells the machine what happened, and carries out what follows.
+    /// Passes an event to the machine, and carries out the effects.
     fn feed(&mut self, ctx: &mut Context<Self>, event: Event) {
         let effects = self.machine.handle(event, now(self.origin));
         self.carry_out(ctx, effects);
@@ -172,10 +172,10 @@ impl TaskTracker {
         }
     }
 
-    /// Has what becomes of `work` come back to the machine.
+    /// Spawns `work`, and feeds its event to the machine when it is done.
     fn when_done(&self, work: impl Future<Output = Event> + 'static) {
         let returns = self.returns.clone();
-        // It fails only once the tracker has stopped.
+        // The send fails only once the tracker has stopped.
         actix::spawn(async move { drop(returns.send(Returned::Event(Box::new(work.await)))) });
     }
 
@@ -210,12 +210,12 @@ impl TaskTracker {
         let returns = self.returns.clone();
         actix::spawn(async move {
             let end = running.await;
-            // It fails only once the tracker has stopped; the crash rule decides then.
+            // The send fails only once the tracker has stopped. The crash rule decides then.
             drop(returns.send(Returned::Ended(run, end)));
         });
     }
 
-    /// An attempt is over. What it made is kept until its rows are in the journal.
+    /// Handles the end of an attempt. Its results are kept until their rows are committed.
     fn ended(&mut self, ctx: &mut Context<Self>, run: RunId, end: RunEnd) {
         self.stops.remove(&run);
         let end = match end {
@@ -235,7 +235,8 @@ impl TaskTracker {
         self.feed(ctx, Event::Ended { run, end });
     }
 
-    /// A write came back from the journal. The cache follows before the machine: what is asked of it from now on finds the results.
+    /// Handles a write that was committed or refused. The cache is told before the machine, so that look-ups that the machine causes find the
+    /// results.
     fn committed(&mut self, ctx: &mut Context<Self>, committed: Committed) {
         let Committed { write, outcome } = committed;
         if let Write::Results { run, .. } = &*write
@@ -267,12 +268,12 @@ impl TaskTracker {
     }
 }
 
-/// Both clocks, as the machine reads them.
+/// Returns both clocks in the form that the machine uses.
 fn now(origin: Instant) -> Now {
     Now { moment: moment(origin, Instant::now()), wall: Timestamp::now() }
 }
 
-/// An instant as the machine tells it.
+/// Converts an instant to a moment of the machine.
 fn moment(origin: Instant, at: Instant) -> Moment {
     Moment::after_origin(at.saturating_duration_since(origin))
 }
@@ -296,7 +297,7 @@ impl Actor for TaskTracker {
     }
 }
 
-/// An attempt is over at its provider, though its run may still keep what it made: the next one may ask.
+/// A provider's permit was given back, so another attempt may begin. The run of the former attempt may still be storing its results.
 struct PermitGivenBack;
 
 impl StreamHandler<PermitGivenBack> for TaskTracker {

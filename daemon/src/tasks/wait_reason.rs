@@ -1,22 +1,22 @@
-//! Why a task does not run yet, from what the tracker knows. Pure.
+//! Determines why a task does not run yet. Pure.
 
 use reel_protocol::{TaskState, WaitReason};
 
 use super::machine::Closed;
 
-/// What keeps every task from starting.
+/// The conditions that keep every task from starting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Gate {
-    /// The daemon ends.
+    /// The daemon is stopping.
     pub is_stopping: bool,
-    /// `queue.pause` is in force.
+    /// The queue was paused with `queue.pause`.
     pub is_paused: bool,
-    /// Memory is critical.
+    /// The memory pressure is critical.
     pub is_memory_critical: bool,
 }
 
 impl Gate {
-    /// Why nothing starts; None where it does.
+    /// Returns why no task starts. None if tasks can start.
     pub const fn reason(self) -> Option<WaitReason> {
         match self {
             Self { is_stopping: true, .. } => Some(WaitReason::Stopping),
@@ -27,25 +27,26 @@ impl Gate {
     }
 }
 
-/// What stands before one task.
+/// The conditions that keep one task from starting.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Standing {
-    /// Where it stands.
+    /// The state of the task.
     pub state: TaskState,
-    /// Whether an equal request stands for it.
+    /// Whether the task is a follower of an equal task.
     pub is_follower: bool,
-    /// Whether the time of its next attempt is still to come.
+    /// Whether the time of its next attempt has not come.
     pub is_delayed: bool,
     /// Whether its provider is not configured.
     pub is_provider_missing: bool,
-    /// Whether fewer tasks run than may.
+    /// Whether fewer tasks run than the limit allows.
     pub has_slot: bool,
-    /// Why its provider takes none; None if it does, or if it needs no provider.
+    /// Why its provider takes no attempt. None if it takes one, or if the task needs no provider.
     pub closed: Option<Closed>,
 }
 
-/// Why it does not run: what is longest in its way first. None for what neither waits nor is queued.
+/// Returns why the task does not run. If there are several reasons, it is the one that usually lasts longest. None if the task is neither waiting nor
+/// queued.
 pub fn wait_reason(gate: Gate, task: Standing) -> Option<WaitReason> {
     match task {
         Standing { state: TaskState::Waiting, .. } => Some(WaitReason::Dependencies),
@@ -58,7 +59,7 @@ fn queued_reason(gate: Gate, task: Standing) -> WaitReason {
     match (gate.reason(), task) {
         (_, Standing { is_follower: true, .. }) => WaitReason::EqualRequest,
         (_, Standing { is_provider_missing: true, .. }) => WaitReason::ProviderMissing,
-        // Its next attempt has its time because of that, as for those that made none yet.
+        // An unreachable provider is also the reason for the delay of its next attempt, so it comes before `Retry`.
         (_, Standing { closed: Some(Closed { reason: WaitReason::ProviderUnreachable, .. }), .. }) => {
             WaitReason::ProviderUnreachable
         }

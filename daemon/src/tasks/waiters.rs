@@ -1,7 +1,7 @@
-//! Who waits for which tasks. Pure.
+//! Tracks which requests wait for which tasks. Pure.
 //!
-//! A wait for ids is a list of them and a counter; a wait for a batch is one entry at the batch, whose unsettled tasks are counted anyway. So a
-//! client that waits a thousand times for a hundred thousand tasks costs a thousand entries.
+//! A wait for ids is a list of ids and a counter. A wait for a batch is one entry at the batch, whose unsettled tasks are counted anyway. So a client
+//! that waits a thousand times for a batch of a hundred thousand tasks costs a thousand entries.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,30 +9,30 @@ use reel_protocol::{BatchId, TaskId};
 
 use super::machine::{RequestId, Shown};
 
-/// What a wait takes, whatever it is for.
+/// Memory of a wait in bytes, without its ids.
 pub const WAIT_BYTES: u64 = 256;
-/// What each id of a wait takes more at the most: once in the wait, and once at its task, in a list that grew by doubling.
+/// Most memory of each id of a wait, in bytes. The id is stored once in the wait, and once at its task in a list that grew by doubling.
 pub const WAITED_ID_BYTES: u64 = 32;
 
 #[derive(Debug)]
 struct Wait {
     shown: Shown,
-    /// Tasks that are still to be settled; 0 for a batch, which counts its own.
+    /// Number of tasks that are not settled. It is 0 for a wait for a batch, whose unsettled tasks are counted elsewhere.
     open: usize,
     is_any: bool,
     bytes: u64,
 }
 
-/// Who waits for one task.
+/// The waits for one task.
 #[derive(Debug, Default)]
 struct Watched {
-    /// Waits that it must be settled for, and some that ended by themselves.
+    /// Waits that end when this task is settled, and some that have ended already.
     waits: Vec<RequestId>,
-    /// Waits whose answer shows it, settled or not: none of these tasks may leave the history before.
+    /// Number of waits whose answer shows this task, settled or not. Tasks with such a wait may not leave the history.
     shown_by: usize,
 }
 
-/// All waits, each by the request that it is to answer.
+/// All waits, each identified by the request that it answers.
 #[derive(Debug, Default)]
 pub struct Waiters {
     waits: HashMap<RequestId, Wait>,
@@ -40,24 +40,24 @@ pub struct Waiters {
     by_batch: HashMap<BatchId, BTreeSet<RequestId>>,
 }
 
-/// A wait that is over.
+/// A wait that has ended.
 #[derive(Debug)]
 pub struct EndedWait {
     /// The request to answer.
     pub request: RequestId,
     /// The tasks that the answer shows.
     pub shown: Shown,
-    /// What it held.
+    /// The bytes of memory that were reserved for it.
     pub bytes: u64,
 }
 
 impl Waiters {
-    /// What a wait for so many ids holds.
+    /// Returns the memory that a wait for `ids` ids takes, in bytes.
     pub const fn bytes(ids: usize) -> u64 {
         WAIT_BYTES + WAITED_ID_BYTES * ids as u64
     }
 
-    /// Waits until those of `ids` for which `is_open` holds, or any of them, are settled.
+    /// Adds a wait for those of `ids` for which `is_open` returns true. It ends when all of them are settled, or with `is_any` when one of them is.
     pub fn add_tasks(
         &mut self,
         request: RequestId,
@@ -70,7 +70,7 @@ impl Waiters {
         for id in &ids {
             let watched = self.by_task.entry(*id).or_default();
             watched.shown_by += 1;
-            // An id that the request names twice is settled once.
+            // An id that the request names twice is counted once.
             if is_open(*id) && watched.waits.last() != Some(&request) {
                 watched.waits.push(request);
                 open += 1;
@@ -79,13 +79,13 @@ impl Waiters {
         self.waits.insert(request, Wait { shown: Shown::Tasks(ids), open, is_any, bytes });
     }
 
-    /// Waits until all tasks of a batch, or any of them, are settled.
+    /// Adds a wait for a batch. It ends when all of its tasks are settled, or with `is_any` when one of them is.
     pub fn add_batch(&mut self, request: RequestId, batch: BatchId, is_any: bool, bytes: u64) {
         self.by_batch.entry(batch).or_default().insert(request);
         self.waits.insert(request, Wait { shown: Shown::Batch(batch), open: 0, is_any, bytes });
     }
 
-    /// A task is settled: the waits that are over with it. `unsettled` says how many tasks of its batch are not.
+    /// Records that a task is settled. Returns the waits that end with it. `unsettled` is the number of tasks of its batch that are not settled.
     pub fn settle(&mut self, task: TaskId, batch: Option<BatchId>, unsettled: u64) -> Vec<EndedWait> {
         let mut over = Vec::new();
         let waits = self.by_task.get_mut(&task).map(|watched| std::mem::take(&mut watched.waits));
@@ -106,7 +106,7 @@ impl Waiters {
         over.into_iter().filter_map(|request| self.remove(request)).collect()
     }
 
-    /// Ends a wait as it is: its time is up, or nobody waits any more.
+    /// Ends a wait early, because its timeout has passed or its client has gone. None if there is no such wait.
     pub fn remove(&mut self, request: RequestId) -> Option<EndedWait> {
         let Wait { shown, bytes, .. } = self.waits.remove(&request)?;
         match &shown {
@@ -123,7 +123,7 @@ impl Waiters {
         Some(EndedWait { request, shown, bytes })
     }
 
-    /// One wait less shows the task. What stands in its list of waits that ended goes once it is the larger part.
+    /// Records that one wait fewer shows the task. Ended waits are removed from its list once they are the larger part.
     fn forget_task(&mut self, id: TaskId) {
         let Some(watched) = self.by_task.get_mut(&id) else { return };
         watched.shown_by -= 1;
@@ -135,17 +135,17 @@ impl Waiters {
         }
     }
 
-    /// The tasks that the answer to some wait shows.
+    /// Returns the tasks that the answer to some wait shows.
     pub fn shown_tasks(&self) -> impl Iterator<Item = TaskId> {
         self.by_task.keys().copied()
     }
 
-    /// The batches that somebody waits for.
+    /// Returns the batches that some wait is for.
     pub fn shown_batches(&self) -> impl Iterator<Item = BatchId> {
         self.by_batch.keys().copied()
     }
 
-    /// How many waits there are.
+    /// Returns the number of waits.
     pub fn len(&self) -> usize {
         self.waits.len()
     }
@@ -171,7 +171,7 @@ mod tests {
         waiters.add_tasks(1, ids(&[1, 2, 2, 3]), false, 8, |id| id != TaskId(3));
         waiters.add_tasks(2, ids(&[1, 2]), true, 8, |_| true);
         assert_eq!(over(&waiters.settle(TaskId(1), None, 0)), [2]);
-        // It was held, and is over now: settled once is settled.
+        // The task was held before and is finished after: it counts as settled once.
         assert!(waiters.settle(TaskId(1), None, 0).is_empty());
         let mut shown: Vec<_> = waiters.shown_tasks().map(|id| id.0).collect();
         shown.sort_unstable();
