@@ -1,4 +1,4 @@
-//! How tasks are accepted: refused at once with numbers, or journaled and only then taken in.
+//! Accepts tasks. A request is refused at once with numbers, or its tasks become live after their rows are committed.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -19,22 +19,22 @@ use crate::{
     },
 };
 
-/// Tasks on their way into the journal, as they will be live.
+/// The tasks of a request whose rows are being committed.
 #[derive(Debug)]
 pub(super) struct Arriving {
     asker: Asker,
-    /// Those that the cache has no result of.
+    /// The tasks that have no cached result, as they will be live.
     tasks: Vec<LiveTask>,
-    /// How many there are of both.
+    /// Number of all tasks of the request, cached ones included.
     pub count: u64,
 }
 
-/// Who is told what was accepted.
+/// The request that is answered when the tasks are accepted.
 #[derive(Debug, Clone, Copy)]
 enum Asker {
     /// A submit, which is answered after the commit.
     Submit(RequestId),
-    /// A call, which is answered when its task is settled.
+    /// A call, which is answered when its task is settled, or after the timeout.
     Call(RequestId, Option<Duration>),
 }
 
@@ -77,7 +77,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Whoever sent a call has gone before its task was accepted: nobody is left to wait.
+    /// The client of a call has gone before its task was accepted. The wait for the task gets a timeout of zero.
     pub(super) fn forget_asker(&mut self, gone: RequestId) {
         for arriving in self.arriving.values_mut() {
             if let Asker::Call(request, timeout) = &mut arriving.asker
@@ -106,7 +106,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// A request that was accepted before is answered again, whatever speaks against accepting it now.
+    /// Refuses a request, unless it was accepted before: a repeat is answered like the first time, even if it could not be accepted again.
     fn refuse_or_repeat(&mut self, request: RequestId, intake: Intake, refusal: TaskRefusal) {
         let Some(request_id) = intake.request_id else { return self.refuse(request, refusal) };
         let client = intake.caller.client.to_string();
@@ -114,7 +114,7 @@ impl<S: Surroundings> Machine<S> {
         self.commit(Write::FindRequest { request, client, request_id, fingerprint, refusal });
     }
 
-    /// The rows and the live tasks of a request, with ids and memory.
+    /// Returns the rows and the live tasks of a request. This assigns their ids and reserves their memory.
     fn prepare(
         &mut self,
         intake: &Intake,
@@ -122,7 +122,7 @@ impl<S: Surroundings> Machine<S> {
     ) -> Result<(store::Request, Vec<NewTask>, Vec<LiveTask>), TaskRefusal> {
         let terms = (self.now.wall, self.limits.default_attempts);
         let specs = intake.specs.iter().zip(&planned);
-        // The ids are given out once nothing speaks against it.
+        // The ids are assigned once the request can no longer be refused here.
         let mut rows: Vec<_> = specs
             .map(|(spec, (plan, found))| NewTask {
                 step: intake.step.clone(),
@@ -194,7 +194,7 @@ impl<S: Surroundings> Machine<S> {
         self.around.give_back(arriving.tasks.iter().map(|task| task.held_bytes).sum());
     }
 
-    /// Takes in the tasks of a request: all are live before the first enters a queue, so that nothing sees a part of a batch.
+    /// Makes the tasks of a request live. All are live before the first one is queued, so that nobody sees a part of a batch.
     fn take_in(&mut self, submission: &Submission, arriving: Arriving, open: Vec<Dependencies>) {
         let Submission { request, rows, .. } = submission;
         self.ids.reserved(request.ids_below);
@@ -210,7 +210,7 @@ impl<S: Surroundings> Machine<S> {
         }
         for (id, failed) in open_tasks {
             match failed {
-                // Its workflow ended while it was on its way into the journal.
+                // Its workflow ended while its row was being committed.
                 _ if self.is_orphan(id) => self.when_settled(id, Todo::GiveUp),
                 Some(failed) => self.when_settled(id, Todo::FailAfter(failed)),
                 None if self.live.get(&id).is_some_and(|task| task.state == TaskState::Queued) => {
@@ -236,7 +236,7 @@ impl<S: Surroundings> Machine<S> {
 
     fn take_live(&mut self, mut task: LiveTask, open: Dependencies) {
         let id = task.id;
-        // Its params are complete only with outputs that are still to be read.
+        // Its params are complete once the outputs that they refer to have been read.
         let is_waiting = !task.plan.references.is_empty() || !matches!(&open, Ok(open) if open.is_empty());
         task.state = if is_waiting { TaskState::Waiting } else { TaskState::Queued };
         self.count(task.batch, None, Some(task.state));
@@ -263,13 +263,13 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// A repeated request: the same ids, and where the first one stands now.
+    /// Answers a repeated request with the ids of the first time, and the current state of the first task.
     fn answer_before(&mut self, request: RequestId, batch: Option<BatchId>, first: TaskId, count: u64) {
         let state = self.live.get(&first).map(|task| task.state);
         self.answer(request, Answer::Taken(Taken { batch, first, count, state }));
     }
 
-    /// Tells whoever listens of a task.
+    /// Sends an event about a task to all subscribers.
     pub(super) fn tell(
         &mut self,
         event: &'static str,
@@ -281,7 +281,7 @@ impl<S: Surroundings> Machine<S> {
     }
 }
 
-/// The row of one task; a task that something was found of is done where it waits for nothing.
+/// Returns the row of one task. A task with a cached result is finished, unless it waits for other tasks.
 pub(super) fn new_task(
     id: TaskId,
     spec: &TaskSpec,
@@ -294,7 +294,7 @@ pub(super) fn new_task(
     let planned_model = || planned.and_then(|candidate| candidate.model.as_deref()).map(str::to_owned);
     let deadline = spec.deadline_s.map(|seconds| at.unix_ms() + seconds.0.as_millis() as u64);
     let outputs = found.into_iter().flat_map(|made| &made.outputs).map(|output| output.digest);
-    // A cache hit with dependencies still waits for them: the order was asked for.
+    // A cache hit with dependencies still waits for them, because the client asked for that order.
     let is_over = found.is_some() && spec.after.is_empty();
     let mut after = spec.after.clone();
     let referred = plan.references.iter().map(|reference| reference.task);

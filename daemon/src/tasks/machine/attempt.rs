@@ -1,4 +1,4 @@
-//! How an attempt begins once its row is on disk, alone or as a share of one that is under way.
+//! Begins an attempt once its row is committed, and lets a task take over an attempt that is under way.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,33 +13,33 @@ use crate::{
     tasks::{end::End, flights::Key},
 };
 
-/// How long the journal is left alone after it refused what must not be lost.
+/// The wait before a write that must not be lost is retried, after the journal refused it.
 pub(super) const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
-/// How far an attempt is.
+/// The phase of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Its begin is not on disk yet.
+    /// Its slot and permit are taken, and its row is not committed yet.
     Beginning,
-    /// The services have it.
+    /// It was passed to the services.
     UnderWay,
-    /// It only waits for the rows of its results.
+    /// It has made results, and waits for the commit of their rows.
     Over,
 }
 
 /// An attempt under way.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// The task that it works for; None once that was given up and nobody shares the attempt.
+    /// The task that it works for. None if that task was given up and no equal task took the attempt over.
     pub leader: Option<TaskId>,
-    /// What makes others equal to it; None where its result is not shared.
+    /// The key by which tasks are equal to it. None if its result is not shared.
     pub key: Option<Key>,
-    /// Whether it goes on though it was told to stop, as it may have been paid.
+    /// Whether the provider may charge for it. Such a call in flight continues even if it is told to stop.
     pub is_paid: bool,
     pub phase: Phase,
-    /// What the provider holds for it, or may hold. Once the provider is known to have it, the attempt only polls and fetches.
+    /// The remote job that the provider holds for it, or may hold. Once the provider is known to have the job, the attempt only polls and fetches.
     pub job: Option<Arc<RemoteJob>>,
-    /// Whether it only submits tasks, the steps of a workflow, and waits for them.
+    /// Whether it only submits the steps of a workflow as tasks, and waits for them.
     pub is_workflow: bool,
     /// Whether it was told to stop, or will be as soon as it is started.
     is_stopped: bool,
@@ -60,19 +60,20 @@ impl Run {
         matches!(self.phase, Phase::Over)
     }
 
-    /// Whether the provider is known to have what was asked for, so that the attempt only polls and fetches.
+    /// Whether the provider is known to have the job, so that the attempt only polls and fetches.
     pub(super) fn is_at_provider(&self) -> bool {
         self.job.as_ref().is_some_and(|job| job.is_at_provider())
     }
 
-    /// An attempt that only polls and fetches, waits for its rows or for the steps of its workflow holds no slot.
+    /// Whether it takes a slot. It does not while it only polls and fetches, waits for the commit of its rows, or waits for the steps of its
+    /// workflow.
     pub(super) fn holds_slot(&self) -> bool {
         !self.is_over() && !self.is_at_provider() && !self.is_workflow
     }
 }
 
 impl<S: Surroundings> Machine<S> {
-    /// What the cache has for an attempt that is about to begin.
+    /// Handles the answer of the cache for an attempt that is about to begin. A hit ends the task and its followers without an attempt.
     pub(super) fn looked_up(&mut self, run: RunId, found: Option<&Made>) {
         let Some(made) = found else { return self.journal_start(run) };
         self.around.release(run);
@@ -161,7 +162,7 @@ impl<S: Surroundings> Machine<S> {
         self.effects.push(Effect::Tell { event: "changed", task: event });
     }
 
-    /// Journals that a task runs that has taken over an attempt.
+    /// Journals the attempt of a task that has taken over a running attempt.
     pub(super) fn begin_shared(&mut self, id: TaskId) {
         let is_its_own = |task: &&mut Box<crate::tasks::live::LiveTask>| {
             task.state == TaskState::Queued && task.run.is_some()
@@ -187,7 +188,7 @@ impl<S: Surroundings> Machine<S> {
         })
     }
 
-    /// Tells an attempt to stop, as soon as it is started.
+    /// Tells an attempt to stop, at once or as soon as it is started.
     pub(super) fn stop_run(&mut self, run: RunId) {
         let Some(under_way) = self.runs.get_mut(&run) else { return };
         if !std::mem::replace(&mut under_way.is_stopped, true) && under_way.phase != Phase::Beginning {
@@ -195,7 +196,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Brings a member of a flight to its end, once its own transition on the way is on disk.
+    /// Ends a member of a flight, once its own pending transition is committed.
     pub(super) fn conclude(&mut self, id: TaskId, end: End) {
         self.when_settled(id, Todo::Conclude(Box::new(end)));
     }

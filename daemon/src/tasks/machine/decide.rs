@@ -1,4 +1,4 @@
-//! What people and programs decide about tasks: cancel, retry, hold, release, priority, remove.
+//! Carries out what people and programs decide about tasks: cancel, retry, hold, release, change the priority, remove.
 
 use reel_protocol::{HoldReason, TaskId, TaskState};
 
@@ -10,7 +10,7 @@ use crate::{
     tasks::{Decision, Plan, PlanSpec, TaskRefusal, end::End, live::held_bytes},
 };
 
-/// Why a decision does not fit the state of a task; None if it does.
+/// Returns why a decision is not allowed in this state of the task. None if it is allowed.
 const fn rule_against(decision: Decision, state: TaskState) -> Option<&'static str> {
     match (decision, state) {
         (Decision::Hold, TaskState::Running) => Some("it runs already; cancel it, or let it end"),
@@ -71,13 +71,13 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The state of a task that goes on: it waits while its dependencies are open, or its params refer to outputs.
+    /// Returns the state in which a task continues. It waits if its dependencies are open or its params refer to outputs, and is queued otherwise.
     fn state_to_queue(&self, id: TaskId) -> TaskState {
         let is_incomplete = self.live.get(&id).is_some_and(|task| !task.plan.references.is_empty());
         if is_incomplete || self.dependencies.is_waiting(id) { TaskState::Waiting } else { TaskState::Queued }
     }
 
-    /// Drops a finished task from the history.
+    /// Removes a finished task from the history.
     pub(super) fn remove(&mut self, request: RequestId, id: TaskId) {
         if let Some(task) = self.live.get(&id) {
             let rule = "only a finished task can be removed; cancel it first";
@@ -99,7 +99,7 @@ impl<S: Surroundings> Machine<S> {
                 self.tell("removed", &task, None, None);
                 self.answer(request, Answer::Removed);
             }
-            // It was queued again meanwhile.
+            // The task was retried in the meantime.
             Ok(Outcome::Removed(Some(row))) => {
                 let rule = "only a finished task can be removed";
                 self.refuse(request, TaskRefusal::IllegalState { id, state: row.task.state, rule });
@@ -109,7 +109,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// A decision about a task that is not live: it is over, or there never was one.
+    /// Handles a decision about a task that is not live: it is finished, or does not exist.
     pub(super) fn decide_finished(&mut self, request: RequestId, id: TaskId, decision: Decision) {
         self.effects.push(Effect::Load { request, id, decision });
     }
@@ -126,7 +126,7 @@ impl<S: Surroundings> Machine<S> {
             Ok(None) => return self.refuse(request, TaskRefusal::NoTask(id)),
             Ok(Some(row)) => row,
         };
-        // It may have come back to life while it was read.
+        // The task may have been retried while its row was read.
         if self.live.contains_key(&id) {
             return self.when_settled(id, Todo::Decide { request, decision });
         }
@@ -138,7 +138,7 @@ impl<S: Surroundings> Machine<S> {
                     self.refuse(request, refusal);
                 }
             }
-            // Cancelled already: what was asked holds.
+            // The task is cancelled already, as requested.
             None => self.answer(request, Answer::Task(id)),
         }
     }
@@ -153,7 +153,7 @@ impl<S: Surroundings> Machine<S> {
             return Err(TaskRefusal::IllegalState { id, state, rule });
         };
         let plan = self.planner.plan(&PlanSpec { refused_by: &[], ..row.plan_spec() })?;
-        // One that ended since the row was read may have failed: what it ended as is read anew.
+        // A dependency that ended since the row was read may have failed, so the row is read again.
         if open.iter().any(|needed| !self.live.contains_key(needed)) {
             self.decide_finished(request, id, Decision::Retry);
             return Ok(());

@@ -1,4 +1,4 @@
-//! Which tasks start now, and when it is to be looked again.
+//! Starts tasks, and determines when the queue must be searched again.
 
 use reel_protocol::TaskId;
 
@@ -6,7 +6,7 @@ use super::{Effect, Machine, Moment, RunId, Surroundings, Write, attempt::Run};
 use crate::tasks::wait_reason::Gate;
 
 impl<S: Surroundings> Machine<S> {
-    /// Starts whatever may start. Returns when a provider's gate opens by itself, where tasks wait for nothing but that.
+    /// Starts all tasks that may start. Returns when a provider's gate opens by itself, if tasks wait for that.
     pub(super) fn dispatch(&mut self) -> Option<Moment> {
         self.leave_providers_out_of_order();
         while self.may_start() {
@@ -30,8 +30,8 @@ impl<S: Surroundings> Machine<S> {
         None
     }
 
-    /// Tasks that wait for a provider's time wait for nothing else, so nobody else would start them. A gate may have opened since the queue was
-    /// searched, a moment ago: then it is to be looked again at once, as no other event would follow.
+    /// Returns when the first gate opens for which tasks are queued. No other event would start these tasks. If a gate has opened since the queue was
+    /// searched, the result is the current time, so that the queue is searched again at once.
     fn gates_open(&self) -> Option<Moment> {
         let opens = |target| match self.around.closed(target) {
             Some(closed) => closed.until,
@@ -44,7 +44,7 @@ impl<S: Surroundings> Machine<S> {
         self.gate().reason().is_none() && self.has_slot()
     }
 
-    /// What keeps every task from starting.
+    /// Returns the conditions that keep every task from starting.
     pub(super) fn gate(&self) -> Gate {
         Gate {
             is_stopping: self.is_stopping,
@@ -72,7 +72,8 @@ impl<S: Surroundings> Machine<S> {
         if keys.is_empty() {
             return self.journal_start(run);
         }
-        // An equal request may have been answered since this one was accepted: nothing is asked of a provider that is there already.
+        // An equal task may have got its result since this one was accepted. The cache is asked again, so that no provider makes a result that is
+        // cached.
         self.effects.push(Effect::LookUp { run, keys });
     }
 

@@ -1,4 +1,4 @@
-//! What the machine wants done: by the journal, the cache, the services, and whoever is answered.
+//! The effects that the machine requests from its driver: writes, look-ups, attempts, answers and events.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,73 +15,73 @@ use crate::{
     tasks::{Candidate, Drained, Lost, PlanSpec, PlanTasks, TaskRefusal},
 };
 
-/// Something to be done. The driver carries effects out in their order.
+/// Something that the driver must do. Effects are carried out in their order.
 #[derive(Debug)]
 pub enum Effect {
-    /// Commit this, and hand it back as [`Event::Committed`](super::Event::Committed).
+    /// Commit this write, and pass it back as [`Event::Committed`](super::Event::Committed).
     Commit(Arc<Write>),
-    /// Look these keys up in the cache, in their order; answer with [`Event::LookedUp`](super::Event::LookedUp).
+    /// Look these keys up in the cache, in their order. Report the result as [`Event::LookedUp`](super::Event::LookedUp).
     LookUp {
         /// The attempt that is about to begin.
         run: RunId,
-        /// What the result would be cached under.
+        /// The keys under which a result may be cached.
         keys: Vec<Key>,
     },
-    /// Begin this attempt: its row is committed. Answer with [`Event::Ended`](super::Event::Ended).
+    /// Begin this attempt, whose row is committed. Report its end as [`Event::Ended`](super::Event::Ended).
     Start(Box<Attempt>),
-    /// Tell an attempt that was started to stop.
+    /// Tell a running attempt to stop.
     Stop(RunId),
-    /// Read the row of a task that is not live; answer with [`Event::Loaded`](super::Event::Loaded).
+    /// Read the row of a task that is not in memory. Report it as [`Event::Loaded`](super::Event::Loaded).
     Load {
-        /// The request that waits for it.
+        /// The request that caused it.
         request: RequestId,
-        /// The finished task that somebody decided about.
+        /// The task.
         id: TaskId,
-        /// What was decided about the task.
+        /// The decision that is to be made about it.
         decision: crate::tasks::Decision,
     },
-    /// Read the outputs that a task's params refer to; answer with [`Event::Resolved`](super::Event::Resolved).
+    /// Read the outputs that the params of a task refer to. Report them as [`Event::Resolved`](super::Event::Resolved).
     Resolve {
         /// The waiting task.
         id: TaskId,
-        /// The outputs, in the order in which the params refer to them.
+        /// The references, in the order in which the params have them.
         references: Vec<Reference>,
     },
-    /// Plan these tasks; answer with [`Event::Planned`](super::Event::Planned). There may be a hundred thousand of them.
+    /// Plan these tasks, of which there may be a hundred thousand. Report the plans as [`Event::Planned`](super::Event::Planned).
     Plan {
-        /// The planner in force.
+        /// The current planner.
         planner: Arc<dyn PlanTasks>,
-        /// The unfinished tasks whose plans a former planner made.
+        /// The unfinished tasks that were planned by an earlier planner.
         asked: Vec<Unplanned>,
     },
     /// Answer a request.
     Answer {
-        /// The number under which the driver keeps who asked.
+        /// The request.
         request: RequestId,
-        /// What that client is told; its rows are committed.
+        /// The answer. The rows that it depends on are committed.
         answer: Answer,
     },
-    /// Tell whoever listens what happened to a task.
+    /// Send an event about a task to all subscribers.
     Tell {
-        /// The event's name.
+        /// The name of the event.
         event: &'static str,
-        /// The task as it stands after the commit that the event follows.
+        /// The task as it is after the commit that the event follows.
         task: Box<TaskEvent>,
     },
-    /// Tell whoever wants to know a piece of the text that a task is writing.
+    /// Send a piece of the result that a task is making to the subscribers of such events.
     TellPartial(Box<PartialEvent>),
-    /// Count a request that joined an equal one under way.
+    /// Count a task that joined an equal one in flight.
     CountCoalesced,
-    /// Send a [`Event::Tick`](super::Event::Tick) then, rather than at the time that was asked for before; never for `None`.
+    /// Send an [`Event::Tick`](super::Event::Tick) at this time. It replaces the time that was requested before. `None` cancels that.
     WakeAt(Option<Moment>),
 }
 
 /// An attempt that begins.
 #[derive(Debug)]
 pub struct Attempt {
-    /// Its number. The permit that the surroundings keep under it is the attempt's own from now on.
+    /// The number of the attempt. It owns the permit that the surroundings keep under this number.
     pub run: RunId,
-    /// The task that it works for.
+    /// The task that it works for. Equal tasks share its result.
     pub task: TaskId,
     /// The client of that task.
     pub client: Arc<str>,
@@ -91,35 +91,35 @@ pub struct Attempt {
     pub is_retry: bool,
     /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
-    /// With defaults applied.
+    /// The params, with defaults applied.
     pub params: JsonText,
-    /// The provider to ask; `None` for services that need none.
+    /// The provider and model to ask. `None` for services that need none.
     pub provider: Option<Candidate>,
-    /// What that provider holds of an earlier attempt, which is to be asked for first.
+    /// The remote job that the provider holds from an earlier attempt. The attempt asks for its results first.
     pub job: Option<Arc<RemoteJob>>,
-    /// How it uses the cache.
+    /// Whether the task reads and writes the cache.
     pub cache: CacheMode,
 }
 
-/// A task that is to be planned.
+/// A task that must be planned again.
 #[derive(Debug, Clone)]
 pub struct Unplanned {
-    /// The number of the unfinished task.
+    /// The id of the task.
     pub id: TaskId,
     /// The service and method, such as `image.generate`.
     pub kind: Arc<str>,
-    /// As the journal keeps them.
+    /// The params as they are in the journal.
     pub params: JsonText,
-    /// The provider that the caller named.
+    /// The provider that the caller named, if any.
     pub wanted: Option<Arc<str>>,
-    /// The provider that the task was planned for before.
+    /// The provider that the task was planned for before, if any.
     pub planned: Option<Arc<str>>,
     /// Providers that refused the task.
     pub refused_by: Vec<Refused>,
 }
 
 impl Unplanned {
-    /// How the planner is asked about it.
+    /// Returns the request for the planner.
     pub fn spec(&self) -> PlanSpec<'_> {
         PlanSpec {
             kind: &self.kind,
@@ -131,218 +131,218 @@ impl Unplanned {
     }
 }
 
-/// One write to the journal: all of it is committed, or nothing.
+/// One write to the journal. It is committed as a whole or not at all.
 #[derive(Debug)]
 pub enum Write {
-    /// Accept tasks, unless the request was accepted before.
+    /// Accepts tasks, unless the same request was accepted before.
     Accept(Submission),
-    /// Keep a call that the cache has answered already.
+    /// Records a call that was already answered from the cache.
     Hit {
-        /// Who called, and the ids that are to be reserved on disk.
+        /// The client, and the ids that are to be reserved on disk.
         request: store::Request,
-        /// The task, which is over.
+        /// The task, which is finished.
         row: Box<NewTask>,
     },
-    /// Find the tasks of a request that cannot be accepted now, in case it was accepted before.
+    /// Looks for the tasks of a request that cannot be accepted, in case it was accepted before.
     FindRequest {
         /// The request to answer.
         request: RequestId,
         /// The client's name.
         client: String,
-        /// The id that the client gave.
+        /// The request id that the client gave.
         request_id: String,
-        /// The digest of what is asked for.
+        /// The digest of the request.
         fingerprint: [u8; 32],
-        /// The answer if it was not.
+        /// The answer if the request was not accepted before.
         refusal: TaskRefusal,
     },
-    /// An attempt begins.
+    /// Records that an attempt begins.
     Start {
-        /// The attempt's row, with the revision that the task has after it.
+        /// The row of the attempt, with the next revision of the task.
         start: Start,
-        /// The attempt that begins now; `None` where the task shares one that is under way.
+        /// The attempt. `None` if the task takes over an attempt that is under way.
         run: Option<RunId>,
     },
-    /// A task takes a step.
+    /// Changes the state or another column of a task.
     Step {
-        /// The task's new state, with the revision that it has after it.
+        /// The new values of the task, with its next revision.
         step: Step,
-        /// What follows.
+        /// What follows after the commit.
         then: AfterStep,
     },
-    /// A task ends.
+    /// Records the end of a task.
     Finish(Finish),
-    /// The rows of an attempt's results, which the driver holds, and the ends of the tasks that share them.
+    /// Writes the rows of an attempt's results, which the driver holds, and the ends of the tasks that share them.
     Results {
-        /// The number of the attempt that made the results.
+        /// The attempt that made the results.
         run: RunId,
-        /// The results, whose own rows the driver holds.
+        /// The results without their rows.
         made: Arc<Made>,
-        /// The task that had them made, and has the cost.
+        /// The task that had them made. It gets the cost.
         maker: Option<TaskId>,
-        /// What they cost.
+        /// The cost of the results. `None` if it is unknown.
         cost: Option<Cost>,
-        /// What follows if this write fails.
+        /// Returns what follows if this write fails.
         lost: Lost,
         /// The ends of all tasks that share the results.
         ends: Vec<Finish>,
     },
-    /// What a provider holds for an attempt.
+    /// Records the remote job that a provider holds for an attempt.
     Remember {
         /// The request to answer.
         request: RequestId,
         /// The task that the attempt works for.
         id: TaskId,
-        /// The attempt's number among those of the task.
+        /// The number of the attempt among the attempts of the task.
         number: u32,
-        /// What the provider holds; `None` once it holds nothing.
+        /// The remote job. `None` once the provider holds none.
         remote_id: Option<RemoteId>,
     },
-    /// Drop a finished task from the history.
+    /// Removes a finished task from the history.
     Remove {
         /// The request to answer.
         request: RequestId,
-        /// The finished task that leaves the history.
+        /// The task.
         id: TaskId,
     },
-    /// Drop the oldest finished tasks.
+    /// Removes the oldest finished tasks from the history.
     Prune {
-        /// At most so many.
+        /// Most tasks to remove.
         limit: u32,
-        /// What must stay.
+        /// The tasks that must stay.
         keep: Keep,
     },
-    /// Drop the oldest finished tasks until so many bytes of artifacts are named by none.
+    /// Removes the oldest finished tasks until no task names `bytes` bytes of artifacts that are named now.
     PruneFor {
         /// The request to answer.
         request: RequestId,
-        /// How many bytes.
+        /// Bytes of artifacts to free.
         bytes: u64,
-        /// At most so many tasks.
+        /// Most tasks to remove.
         limit: u32,
-        /// What must stay.
+        /// The tasks that must stay.
         keep: Keep,
     },
-    /// The last write of a drain: all that was sent before it is on disk when it is.
+    /// The last write of a drain. Once it is committed, all earlier writes are on disk.
     Close {
-        /// The first id that was not given out.
+        /// The first id that was not assigned.
         next_id: u64,
         /// The request to answer.
         request: RequestId,
-        /// How the drain ended.
+        /// The result of the drain.
         drained: Drained,
-        /// How often this may be repeated, as what was committed lets more be decided.
+        /// How often this write may be repeated. It is repeated while its commit leads to further writes.
         rounds: u32,
     },
 }
 
-/// Tasks on their way into the journal.
+/// Tasks that are being committed.
 #[derive(Debug)]
 pub struct Submission {
-    /// The machine's number for it.
+    /// The machine's number of the submission.
     pub number: u64,
-    /// Who asks, and what makes it safe to send again.
+    /// The client, and what identifies a repeat of the request.
     pub request: store::Request,
-    /// The rows of the tasks, with ids that nobody has seen yet.
+    /// The rows of the tasks. Their ids have not been shown to anybody.
     pub rows: Vec<NewTask>,
 }
 
-/// What follows from a step of a task.
+/// What follows from a step of a task, once it is committed or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterStep {
-    /// Nobody asked for it, and it must not be lost: it is tried until the journal takes it.
+    /// No request waits for the step, and it must not be lost. If the journal refuses it, it is retried.
     Required,
-    /// Somebody decided it, and is answered.
+    /// The step is a decision. Its request is answered.
     Decided(RequestId),
-    /// Somebody queued a finished task again, and is answered.
+    /// The step queues a finished task again. Its request is answered.
     Retried(RequestId),
 }
 
-/// Tasks that stay in the history whatever their age.
+/// Tasks that stay in the history, however old they are.
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
-    /// Those of batches that are not done, or that somebody waits for.
+    /// Batches that have unfinished tasks, or that a request waits for. All their tasks stay.
     pub batches: HashSet<BatchId>,
-    /// Those that somebody waits for.
+    /// Tasks that a request waits for.
     pub tasks: HashSet<TaskId>,
 }
 
 impl Keep {
-    /// Whether a task of this batch stays.
+    /// Whether the task stays.
     pub fn holds(&self, id: TaskId, batch: Option<BatchId>) -> bool {
         batch.is_some_and(|batch| self.batches.contains(&batch)) || self.tasks.contains(&id)
     }
 }
 
-/// What came of a write that was committed.
+/// The outcome of a committed write.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Nothing more is to be said.
+    /// The write was committed, and returns no values.
     Done,
-    /// Of [`Write::Accept`]: what became of the tasks.
+    /// Of [`Write::Accept`]: whether the tasks were accepted.
     Accepted(Accepted),
     /// Of [`Write::Accept`]: the batch to append to does not exist.
     NoBatch(BatchId),
-    /// Of [`Write::FindRequest`]: what became of it, if it was sent before.
+    /// Of [`Write::FindRequest`]: the tasks of the request, if it was accepted before.
     Found(Option<Accepted>),
-    /// Of [`Write::Remove`]: the task as it stood, if there was one.
+    /// Of [`Write::Remove`]: the task as it was, if it existed. It was removed only if it was finished.
     Removed(Option<Box<Recovered>>),
-    /// Of [`Write::Prune`] and [`Write::PruneFor`].
+    /// Of [`Write::Prune`] and [`Write::PruneFor`]: the removed tasks.
     Pruned(Pruned),
 }
 
 /// The answer to a request.
 #[derive(Debug)]
 pub enum Answer {
-    /// It is refused, with the reason.
+    /// The request was refused.
     Refused(TaskRefusal),
-    /// Tasks were accepted, now or when the same request came before.
+    /// Tasks were accepted, by this request or by an earlier one that it repeats.
     Taken(Taken),
-    /// The task as the journal shows it now.
+    /// The task, as it is in the journal.
     Task(TaskId),
-    /// A call that the cache answers.
+    /// The result of a call that the cache answered.
     Hit(Box<TaskView>),
-    /// A wait is over: these tasks as the journal shows them now.
+    /// A wait has ended. The answer shows these tasks as they are in the journal.
     Waited {
         /// The tasks that the answer lists.
         shown: Shown,
-        /// Whether the time was up, or nobody waits any more.
+        /// Whether the timeout passed, or the client has gone.
         timed_out: bool,
     },
-    /// The task was removed.
+    /// The task was removed from the history.
     Removed,
-    /// So many bytes of artifacts are named by no task any more.
+    /// Bytes of artifacts that no task names any more.
     Unpinned(u64),
-    /// Whether it is on disk what a provider holds.
+    /// Whether the remote job is on disk.
     Remembered(Result<(), StoreError>),
-    /// Nothing runs any more.
+    /// The drain has ended.
     Drained(Drained),
 }
 
 /// The tasks that the answer to a wait shows.
 #[derive(Debug, Clone)]
 pub enum Shown {
-    /// These, in this order.
+    /// The tasks with these ids, in this order.
     Tasks(Vec<TaskId>),
-    /// The first ones of a batch.
+    /// The first tasks of a batch.
     Batch(BatchId),
 }
 
-/// Tasks that were accepted.
+/// Tasks that were accepted. Their ids are consecutive.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {
-    /// Their batch.
+    /// The batch of the tasks, if any.
     pub batch: Option<BatchId>,
-    /// The first one; the others follow.
+    /// The id of the first task.
     pub first: TaskId,
-    /// How many there are.
+    /// The number of tasks.
     pub count: u64,
-    /// Where the first one stands; `None` where the journal is to be asked.
+    /// The state of the first task. `None` if it must be read from the journal.
     pub state: Option<TaskState>,
 }
 
 impl Taken {
-    /// Their ids, in the order of the request.
+    /// Returns the ids of the tasks, in the order of the request.
     pub fn ids(&self) -> impl Iterator<Item = TaskId> + use<> {
         (self.first.0..self.first.0 + self.count).map(TaskId)
     }

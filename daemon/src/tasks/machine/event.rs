@@ -1,4 +1,4 @@
-//! What the driver tells the machine.
+//! The events that the driver passes to the machine.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,138 +12,138 @@ use crate::{
     tasks::{Again, Caller, Decision, Lost, Plan, PlanRefusal, PlanTasks, SetTaskLimits, TaskRefusal},
 };
 
-/// The driver's number for a request that it will answer. Each is used once, and a later request has a larger number.
+/// The driver's number of a request that it will answer. Numbers are never reused, and a later request has a larger one.
 pub type RequestId = u64;
 
-/// The machine's number for one attempt at one or more equal tasks.
+/// The machine's number of an attempt. One attempt works for one or more equal tasks.
 pub type RunId = u64;
 
-/// Something that happened. The driver hands events in one at a time, and commits in the order in which the journal made them.
+/// Something that happened. The driver passes one event at a time, and passes commits in the order in which the journal made them.
 #[derive(Debug)]
 pub enum Event {
-    /// A client submits tasks; the answer leaves when they are committed.
+    /// A client submits tasks. It is answered after they are committed.
     Submit {
         /// The request to answer.
         request: RequestId,
-        /// The tasks, planned and looked up.
+        /// The tasks, planned and looked up in the cache.
         intake: Box<Intake>,
     },
-    /// A client submits one task and waits until it is settled.
+    /// A client submits one task and waits until it is settled, which is when it is finished or held.
     Call {
         /// The request to answer.
         request: RequestId,
-        /// The task, planned and looked up.
+        /// The task, planned and looked up in the cache.
         intake: Box<Intake>,
-        /// How long the client waits at the most; `None` without end.
+        /// Longest wait of the client. `None` for no limit.
         timeout: Option<Duration>,
     },
-    /// A client waits for tasks that exist: those that are not unfinished are over.
+    /// A client waits for tasks that exist. Those that are not in memory are finished.
     Wait {
         /// The request to answer.
         request: RequestId,
-        /// What the client waits for.
+        /// The tasks that the client waits for.
         on: WaitOn,
-        /// Whether the first task that is settled ends the wait, and not the last.
+        /// Whether the wait ends with the first settled task. Otherwise it ends with the last.
         is_any: bool,
-        /// How long the client waits at the most; `None` without end.
+        /// Longest wait of the client. `None` for no limit.
         timeout: Option<Duration>,
     },
-    /// What a request names does not exist.
+    /// A task or batch that a request names does not exist.
     NotFound {
         /// The request to answer.
         request: RequestId,
-        /// What is missing.
+        /// The refusal that names it.
         refusal: TaskRefusal,
     },
-    /// Whoever sent this request does not wait any more.
+    /// The client that sent this request has gone.
     Gone(RequestId),
     /// Somebody decides about a task.
     Decide {
         /// The request to answer.
         request: RequestId,
-        /// The task that the decision is about, finished or not.
+        /// The task, finished or not.
         id: TaskId,
-        /// What was decided.
+        /// The decision.
         decision: Decision,
     },
     /// Somebody removes a finished task from the history.
     Remove {
         /// The request to answer.
         request: RequestId,
-        /// The task to be removed; refused where it is unfinished.
+        /// The task to remove. An unfinished one is refused.
         id: TaskId,
     },
-    /// The cache asks the history to let the oldest finished tasks go.
+    /// The cache asks the history to drop the oldest finished tasks.
     MakeRoom {
         /// The request to answer.
         request: RequestId,
-        /// How many bytes of artifacts must be named by no task any more.
+        /// Size of the artifacts that no task may name any more afterwards, in bytes.
         bytes: u64,
     },
-    /// The queue is paused, or goes on.
+    /// The queue is paused, or resumed.
     Pause(bool),
-    /// The configuration has other limits.
+    /// The configuration has new limits.
     Limits(SetTaskLimits),
-    /// The providers have changed: unfinished tasks are planned anew.
+    /// The providers have changed, so unfinished tasks are planned again with this planner.
     Replan(Arc<dyn PlanTasks>),
-    /// The plans that [`Effect::Plan`](super::Effect::Plan) asked for.
+    /// The plans that [`Effect::Plan`](super::Effect::Plan) requested.
     Planned {
-        /// The planner that made them.
+        /// The generation of the planner that made them.
         generation: u64,
-        /// Each task's plan, or why there is none.
+        /// The plan of each task, or why there is none.
         plans: Vec<(TaskId, Result<Plan, PlanRefusal>)>,
     },
-    /// An attempt that is about to fail has cost this: its task has that cost, with what it costs further.
+    /// An attempt that is about to fail was charged for. Its task keeps the cost, and later costs are added to it.
     Charged {
-        /// The number of the attempt.
+        /// The attempt.
         run: RunId,
-        /// What the provider reports.
+        /// The cost that the provider reports.
         cost: Cost,
     },
     /// Accept no more tasks, and end those that run.
     Drain {
         /// The request to answer.
         request: RequestId,
-        /// How long running tasks may take.
+        /// Time that running tasks get.
         limit: Duration,
-        /// How long those may take that may have been paid, and whose answers would be lost.
+        /// Time that tasks get that may have been paid. Their answers would be lost otherwise.
         paid: Duration,
     },
-    /// An attempt says how far it is.
+    /// An attempt reports its progress.
     Progress {
-        /// The number of the attempt that reports.
+        /// The attempt.
         run: RunId,
         /// From 0 to 1.
         fraction: f64,
-        /// What it does now.
+        /// What the attempt is doing, for people.
         message: String,
     },
-    /// An attempt shows a piece of its result.
+    /// An attempt reports a piece of its result.
     Showed {
-        /// The number of the attempt that shows it.
+        /// The attempt.
         run: RunId,
         /// The piece.
         piece: Piece,
     },
-    /// An attempt says what its provider holds for it, or with `None` that it holds nothing any more.
+    /// An attempt reports the remote job that its provider holds for it, or with `None` that it holds none any more.
     RememberJob {
         /// The request to answer, after the commit.
         request: RequestId,
-        /// The number of the attempt whose provider holds something.
+        /// The attempt.
         run: RunId,
-        /// What the provider holds.
+        /// The remote job.
         job: Option<RemoteJob>,
     },
-    /// What the cache has for an attempt that is about to begin.
+    /// The answer of the cache for an attempt that is about to begin.
     LookedUp {
-        /// The number of the attempt that asked for the look-up.
+        /// The attempt.
         run: RunId,
-        /// The result, if there is one.
+        /// The cached result. `None` for a miss.
         found: Option<Arc<Made>>,
     },
-    /// An attempt is over.
+    /// An attempt has ended.
     Ended {
-        /// The number of the attempt that ended.
+        /// The attempt.
         run: RunId,
         /// How it ended.
         end: AttemptEnd,
@@ -152,66 +152,67 @@ pub enum Event {
     Committed {
         /// The write of [`Effect::Commit`](super::Effect::Commit).
         write: Arc<Write>,
-        /// What came of it.
+        /// The outcome, or why the write failed.
         outcome: Result<Outcome, StoreError>,
     },
     /// The row that [`Effect::Load`](super::Effect::Load) asked for.
     Loaded {
         /// The request to answer.
         request: RequestId,
-        /// The task whose row was read.
+        /// The task.
         id: TaskId,
-        /// What was decided about it.
+        /// The decision that is to be made about it.
         decision: Decision,
-        /// The task as the journal has it, `None` if it does not.
+        /// The task's row. `None` if there is no such task.
         row: Result<Option<Box<Recovered>>, StoreError>,
     },
     /// The outputs that [`Effect::Resolve`](super::Effect::Resolve) asked for.
     Resolved {
-        /// The task whose params refer to them.
+        /// The task whose params refer to the outputs.
         id: TaskId,
-        /// The digest of each, in their order; `None` where the task that is referred to has no such output.
+        /// The digest of each output, in the order of the references. `None` if the task that is referred to has no such output.
         outputs: Result<Vec<Option<Digest>>, StoreError>,
     },
-    /// The time of [`Effect::WakeAt`](super::Effect::WakeAt) has come, or the surroundings changed: a permit came back, memory is free again.
+    /// The time of [`Effect::WakeAt`](super::Effect::WakeAt) has come, or the surroundings changed: a permit was given back, or the memory pressure
+    /// changed.
     Tick,
 }
 
-/// How a task would run, and what the cache has of it.
+/// The plan of a task, and its cached result.
 pub type PlannedTask = (Plan, Option<Arc<Made>>);
 
-/// A request for tasks, with how each would run and what the cache has of it.
+/// A request for tasks, with the plan and the cached result of each task.
 #[derive(Debug)]
 pub struct Intake {
-    /// Who asks.
+    /// The sender of the request.
     pub caller: Caller,
-    /// Makes the request safe to send again.
+    /// Identifies the request, so that it can be repeated: a repeat returns the tasks that were accepted the first time.
     pub request_id: Option<String>,
-    /// The digest of all that is asked for, which tells a repeat from another request with the same id.
+    /// A digest of the whole request. It tells a repeat from another request with the same id.
     pub fingerprint: [u8; 32],
-    /// The batch that the tasks are appended to.
+    /// The batch that the tasks are appended to. `None` for a new batch or for a single task.
     pub batch: Option<BatchId>,
-    /// Whether the tasks are a batch, be it a new one.
+    /// Whether the tasks belong to a batch, new or existing.
     pub is_batch: bool,
     /// The label of a new batch.
     pub name: Option<String>,
-    /// The tasks as the client asked for them.
+    /// The tasks as the client submitted them.
     pub specs: Vec<TaskSpec>,
-    /// For each task how it would run and what the cache has of it, or why the request cannot be accepted.
+    /// The plan and the cached result of each task, or why the request cannot be accepted.
     pub planned: Result<Vec<PlannedTask>, TaskRefusal>,
-    /// What the disk has left; `None` where the system does not say.
+    /// Free space on the disk, in bytes. `None` if the system does not report it.
     pub disk_free_bytes: Option<u64>,
     /// The workflow that the task is a step of.
     pub step: Option<StepOf>,
 }
 
 impl Intake {
-    /// A request for one task, which is still to be planned.
+    /// Returns a request for one task, which is not planned yet.
     pub fn single(caller: Caller, spec: TaskSpec) -> Self {
         Self { is_batch: false, ..Self::batch(caller, vec![spec]) }
     }
 
-    /// A request for a new batch, which is still to be planned.
+    /// Returns a request for a new batch, which is not planned yet.
     pub fn batch(caller: Caller, specs: Vec<TaskSpec>) -> Self {
         Self {
             caller,
@@ -228,16 +229,16 @@ impl Intake {
     }
 }
 
-/// What a client waits for.
+/// The tasks that a client waits for.
 #[derive(Debug, Clone)]
 pub enum WaitOn {
-    /// These tasks.
+    /// The tasks with these ids.
     Tasks(Vec<TaskId>),
     /// All tasks of a batch that exists.
     Batch {
-        /// The number of the batch.
+        /// The batch.
         batch: BatchId,
-        /// Whether a task of it is settled already. It matters only to a wait for any.
+        /// Whether a task of it is settled already. Only a wait for any task needs this.
         has_settled: bool,
     },
 }
@@ -245,18 +246,18 @@ pub enum WaitOn {
 /// How an attempt ended.
 #[derive(Debug, Clone)]
 pub enum AttemptEnd {
-    /// It is done, and has nothing to show.
+    /// It succeeded, and has no results.
     Done,
-    /// It made results, whose rows the driver holds until [`Write::Results`] writes them.
+    /// It made results. The driver holds their rows until [`Write::Results`] writes them.
     Made {
         /// The results, without their rows.
         made: Arc<Made>,
-        /// What they cost, where that is known.
+        /// Their cost. `None` if it is unknown.
         cost: Option<Cost>,
-        /// What follows if the rows cannot be written.
+        /// Returns what follows if the rows cannot be written.
         lost: Lost,
     },
-    /// It failed, and this may follow.
+    /// It failed. The second field says what may follow.
     Failed(TaskError, Again),
     /// It stopped because it was told to.
     Stopped,
