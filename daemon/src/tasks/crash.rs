@@ -2,7 +2,7 @@
 
 use reel_protocol::HoldReason;
 
-/// Number of daemon deaths while a task was running from which on the task is suspected to cause them.
+/// A task that was running at this many daemon deaths is suspected to cause them.
 const SUSPECT_DEATHS: u32 = 2;
 
 /// What happens to the task.

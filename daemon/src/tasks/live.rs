@@ -188,7 +188,7 @@ pub const LONGEST_DELAY: Duration = Duration::from_mins(61);
 
 /// Returns how much is left of a span that the journal recorded from `since` to `until`. Both times were taken from the clock of the daemon that
 /// wrote them. If the clock was set back since then, the result is at most the whole span. If it was set forward, the span ends early, because that
-/// cannot be told from a night in which the machine was off.
+/// cannot be told from a night in which the daemon did not run.
 pub fn span_left(until: Timestamp, since: Timestamp, now: Timestamp) -> Duration {
     until.since(now).min(until.since(since))
 }

@@ -1,4 +1,4 @@
-//! The tracker over a real journal, with peers that do as they are told.
+//! Tests of the tracker with a real journal and fake peers.
 
 use std::{
     path::PathBuf,
@@ -37,7 +37,7 @@ mod storm;
 const LIMITS: SetTaskLimits =
     SetTaskLimits { max_concurrent: 2, history: 100, queue_limit: 50, default_attempts: 2 };
 
-/// Plays the cache.
+/// Handles the messages that the tracker sends to the cache, with a real cache in a temporary directory.
 struct Peers {
     cache: Addr<ImageCache>,
     home: tempfile::TempDir,
@@ -58,7 +58,7 @@ impl Actor for Peers {
     type Context = Context<Self>;
 }
 
-/// Plans whatever is asked for.
+/// A planner that accepts every request.
 #[derive(Debug)]
 struct AnyPlan {
     is_paid: bool,
@@ -348,7 +348,7 @@ async fn after_a_death_free_work_goes_on_twice_is_suspect_and_paid_work_is_held(
         let id = bench.submit(spec(kind)).await.unwrap();
         bench.until(id, TaskState::Running).await;
         for hold in expected {
-            // A tracker that never gets to say goodbye is what a death leaves behind.
+            // A tracker that is never drained leaves the journal as a death of the daemon does.
             let next = Bench::new(&store, is_paid);
             match hold {
                 None => {

@@ -58,7 +58,7 @@ pub struct TrackerParts {
     pub store: Store,
     /// The content of the journal, if it was read when the journal was opened. If None, the tracker reads it.
     pub recovery: Option<Recovery>,
-    /// The directory of artifacts, which output paths are in.
+    /// The directory that contains the artifacts. Output paths begin with it.
     pub artifacts: Arc<Path>,
     /// Plans how tasks would run.
     pub plan: Arc<dyn PlanTasks>,

@@ -77,7 +77,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The client of a call has gone before its task was accepted. The wait for the task gets a timeout of zero.
+    /// Sets the timeout of a call to zero, because its client has gone before the task was accepted.
     pub(super) fn forget_asker(&mut self, gone: RequestId) {
         for arriving in self.arriving.values_mut() {
             if let Asker::Call(request, timeout) = &mut arriving.asker

@@ -1,4 +1,4 @@
-//! How the machine stops: running tasks may end, the others go back to the queue, and what may have been paid is waited for.
+//! Stops the machine. Running tasks get time to end, the others go back to the queue, and calls that may have been paid get more time.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use super::{
 };
 use crate::{chain::chain, domain::RemoteJob, store::StoreError, tasks::Drained};
 
-/// How long an attempt may take to notice that it shall stop; one that does not is taken up by the crash rule.
+/// Time that an attempt gets to stop after it was told to. The crash rule decides about the task of one that does not stop.
 pub const STOP: Duration = Duration::from_secs(5);
 
-/// Rounds to the journal at the end: a task has rarely more than one transition waiting behind another.
+/// Most repetitions of the last write. A task rarely has more than one deferred transition.
 const CLOSING_ROUNDS: u32 = 8;
 
-/// A drain under way.
+/// A drain in progress.
 #[derive(Debug)]
 pub(super) struct Draining {
     request: RequestId,
@@ -30,7 +30,7 @@ fn id_list(ids: &[TaskId]) -> String {
 impl<S: Surroundings> Machine<S> {
     pub(super) fn drain(&mut self, request: RequestId, limit: Duration, paid: Duration) {
         self.is_stopping = true;
-        // A second one cuts the first short, and goes on with its numbers.
+        // A second drain request ends the first one early, and continues with its numbers.
         let former = self.draining.take();
         let drained = former.as_ref().map(|former| former.drained).unwrap_or_default();
         if let Some(former) = former {
@@ -44,7 +44,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Counts an attempt that ended by itself, or was stopped.
+    /// Counts an attempt that ended by itself or was stopped.
     pub(super) fn count_ended(&mut self, is_stopped: bool) {
         if let Some(Draining { drained, .. }) = &mut self.draining {
             drained.requeued += usize::from(is_stopped);
@@ -52,7 +52,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Ends a drain once nothing runs.
+    /// Ends a drain once there are no attempts.
     pub(super) fn finish_drain(&mut self) {
         if self.runs.is_empty()
             && let Some(Draining { request, drained }) = self.draining.take()
@@ -61,12 +61,13 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The last write: everything that was sent to the journal before is on disk when it is answered.
+    /// Sends the last write. When it is answered, all earlier writes to the journal are on disk.
     fn close_journal(&mut self, request: RequestId, drained: Drained, rounds: u32) {
         self.commit(Write::Close { next_id: self.ids.next(), request, drained, rounds });
     }
 
-    /// What the last write let be decided goes to disk in another round.
+    /// Handles the outcome of the last write. If transitions are pending, because earlier commits led to further writes, the last write is repeated
+    /// after them.
     pub(super) fn closed_journal(
         &mut self,
         request: RequestId,
@@ -83,8 +84,8 @@ impl<S: Surroundings> Machine<S> {
         self.answer(request, Answer::Drained(drained));
     }
 
-    /// Stops the attempts under way. One that submits a job is not told to: it would have the service cancel the job, and the next start goes on
-    /// with it.
+    /// Stops the attempts under way, except those that are submitting a job: told to stop, they would have the service cancel the job, but the next
+    /// start can continue with it.
     pub(super) fn stop_runs(&mut self, longer: Duration) {
         let submits = |run: &Run| run.job.as_ref().is_some_and(|job| !job.is_at_provider());
         let told = self.runs.iter().filter(|(_, run)| !submits(run)).map(|(number, _)| *number);
@@ -94,9 +95,9 @@ impl<S: Surroundings> Machine<S> {
         self.timers.add(self.now.moment + STOP, Timer::AwaitPaid(longer));
     }
 
-    /// What may have been paid is not given up for a few seconds: its answer would be lost, and a person would have to decide.
+    /// Gives attempts that may have been paid `longer` time to end, because their answers would be lost and a person would have to decide.
     ///
-    /// An attempt that only polls and fetches is not waited for: the next start goes on with it.
+    /// Attempts that only poll and fetch are ended, because the next start continues with their jobs.
     pub(super) fn await_paid(&mut self, longer: Duration) {
         self.leave_runs(Run::is_at_provider);
         let paid = self.runs.values().filter(|run| run.is_paid).count();
@@ -107,7 +108,8 @@ impl<S: Surroundings> Machine<S> {
         self.timers.add(self.now.moment + longer, Timer::Abandon);
     }
 
-    /// Jobs and workflows take minutes, and the next start goes on with them: a daemon that stops waits for none, and lets none be cancelled.
+    /// During a drain, ends the attempts that have submitted a job, and those of workflows. They take minutes, and the next start continues with
+    /// them. No job is cancelled.
     pub(super) fn leave_submitted_jobs(&mut self) {
         if self.draining.is_some() {
             let is_submitted = |run: &Run| matches!(run.job.as_deref(), Some(RemoteJob::Submitted { .. }));
@@ -115,7 +117,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Ends attempts with which the next start goes on.
+    /// Ends attempts that the next start continues. Their tasks are queued again.
     fn leave_runs(&mut self, is_left: impl Fn(&Run) -> bool) {
         let is_left = |run: &Run| is_left(run) && run.leader.is_some() && !run.is_over();
         let left: Vec<_> =
@@ -125,7 +127,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The tasks of attempts that did not stop and may have been paid are held; others are left to the crash rule.
+    /// Gives up the attempts that did not stop. Tasks that may have been paid are held, and the next start applies the crash rule to the others.
     pub(super) fn abandon_runs(&mut self) {
         let Some(Draining { request, mut drained }) = self.draining.take() else { return };
         drained.abandoned = self.runs.len();

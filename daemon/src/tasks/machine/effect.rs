@@ -212,7 +212,7 @@ pub enum Write {
         /// The tasks that must stay.
         keep: Keep,
     },
-    /// Removes the oldest finished tasks until no task names `bytes` bytes of artifacts that are named now.
+    /// Removes the oldest finished tasks until `bytes` bytes of artifacts are named by no task any more.
     PruneFor {
         /// The request to answer.
         request: RequestId,

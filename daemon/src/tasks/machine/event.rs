@@ -57,7 +57,7 @@ pub enum Event {
     },
     /// The client that sent this request has gone.
     Gone(RequestId),
-    /// Somebody decides about a task.
+    /// A person or a program decides about a task.
     Decide {
         /// The request to answer.
         request: RequestId,
@@ -66,7 +66,7 @@ pub enum Event {
         /// The decision.
         decision: Decision,
     },
-    /// Somebody removes a finished task from the history.
+    /// A person or a program removes a finished task from the history.
     Remove {
         /// The request to answer.
         request: RequestId,
@@ -100,7 +100,7 @@ pub enum Event {
         /// The cost that the provider reports.
         cost: Cost,
     },
-    /// Accept no more tasks, and end those that run.
+    /// The daemon stops: no more tasks are accepted, and running ones must end.
     Drain {
         /// The request to answer.
         request: RequestId,

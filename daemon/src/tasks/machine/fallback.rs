@@ -1,8 +1,8 @@
-//! How a task goes to another provider: where the one that was asked refuses it for reasons of its own, and where that one is out of order.
+//! Moves a task to another provider: when its provider refuses it for the provider's own reasons, or is out of order.
 //!
-//! Only a task that named no provider goes on, to the next candidate of its plan that has the model it names, if it names one. It never leaves a
-//! provider that may have been paid for it or holds its results, or those of an equal task, and never for a draft, which is no candidate beside
-//! real providers.
+//! Only a task that named no provider moves. It goes to the next candidate of its plan that has the model that it names, if any. It never leaves a
+//! provider that may have been paid for it, or that holds results for it or an equal task. It never moves to a draft, because drafts are not
+//! candidates beside real providers.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,14 @@ use crate::{
 };
 
 impl LiveTask {
-    /// The other providers that may be asked for it, as places in its plan.
+    /// Returns the indexes in its plan of the other providers that may be asked for it.
     fn others(&self) -> impl Iterator<Item = usize> {
         let is_bound = self.wanted.is_some() || self.job.as_ref().is_some_and(|job| !job.may_ask_again());
         let candidates = self.plan.candidates.iter().enumerate().skip(1);
         candidates.filter(move |(_, other)| other.is_alternative && !is_bound).map(|(place, _)| place)
     }
 
-    /// What is to be said of a task that this provider made: which others come before it, and why each was not used.
+    /// Returns the note for a task that this provider made. It names the providers that would have come first, with the reason why each was not used.
     pub(super) fn other_provider_note(&self, made_by: &str) -> Option<TaskNote> {
         let mut left: Vec<&Refused> = Vec::new();
         for refused in self.refused_by.iter().chain(&self.passed_over) {
@@ -40,7 +40,7 @@ impl LiveTask {
         (!told.is_empty()).then(|| TaskNote::new(TaskNote::OTHER_PROVIDER, message))
     }
 
-    /// The last provider's error, after the reasons of the ones that refused the task before.
+    /// Returns the error of the last provider, preceded by the reasons of the providers that refused the task before.
     fn after_refusals(&self, last: &str, error: TaskError) -> TaskError {
         if self.refused_by.is_empty() {
             return error;
@@ -51,23 +51,23 @@ impl LiveTask {
     }
 }
 
-/// A provider's message without its name in front.
+/// Returns a provider's message without the provider's name in front.
 fn without_name<'a>(provider: &str, message: &'a str) -> &'a str {
     message.strip_prefix(provider).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(message)
 }
 
-/// A provider's message with its name in front, once.
+/// Returns a provider's message with the provider's name in front, once.
 fn named(provider: &str, message: &str) -> String {
     format!("{provider}: {}", without_name(provider, message))
 }
 
 impl<S: Surroundings> Machine<S> {
-    /// Whether a task's provider is out of order, and another one is not.
+    /// Whether the task's provider is out of order, and another provider that may be asked is not.
     pub(super) fn has_better(&self, task: &LiveTask) -> bool {
         task.target().is_some_and(|target| self.around.is_down(&target)) && self.better_place(task).is_some()
     }
 
-    /// The first provider of a task's plan that may be asked instead and is not out of order.
+    /// Returns the index of the first other provider in the task's plan that may be asked and is not out of order.
     fn better_place(&self, task: &LiveTask) -> Option<usize> {
         let is_up = |place: &usize| {
             let candidate = task.plan.candidates.get(*place);
@@ -76,7 +76,7 @@ impl<S: Surroundings> Machine<S> {
         task.others().find(is_up)
     }
 
-    /// A task has failed at its provider: it goes to the next one, or is over.
+    /// Handles a failure of a task at its provider. The task moves to the next provider, or fails.
     pub(super) fn fail_here(&mut self, id: TaskId, error: TaskError) {
         let task = self.live.get(&id);
         let may_go_on = task.is_some_and(|task| task.others().next().is_some());
@@ -105,14 +105,14 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// It is on disk that a task leaves a provider.
+    /// Applies a committed step in which the task leaves a provider.
     pub(super) fn leave_provider(&mut self, step: &Step) {
         let (id, Some(from)) = (step.id, &step.left_provider) else { return };
         let Some(task) = self.live.get_mut(&id) else { return };
         if task.plan.candidates.iter().any(|candidate| *candidate.provider != **from) {
             task.plan.candidates.retain(|candidate| *candidate.provider != **from);
         }
-        // The next one is the first that has the model.
+        // The next provider is the first that has the model.
         let next = task.plan.candidates.iter().position(|candidate| candidate.is_alternative);
         task.plan.candidates.drain(..next.unwrap_or(0));
         let reason = step.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
@@ -120,7 +120,7 @@ impl<S: Surroundings> Machine<S> {
         self.leave_flight_for_another_key(&BTreeSet::from([id]));
     }
 
-    /// Has ready tasks whose provider is out of order made by another one. A task that joins them later is told by [`Self::enqueue`].
+    /// Moves ready tasks whose provider is out of order to another provider. [`Self::enqueue`] adds tasks that are queued for such a provider later.
     pub(super) fn leave_providers_out_of_order(&mut self) {
         let is_down = |target: &&Target| self.around.is_down(target);
         let down: BTreeSet<_> = self.ready.targets().filter(is_down).cloned().collect();
@@ -133,8 +133,8 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The task goes with all of its flight that may; the others stay. All stay where the provider holds results for one of them: these are
-    /// fetched first, and another provider would be paid for the same.
+    /// Moves the task together with all members of its flight that may move. If the provider holds results for one of them, none moves: these results
+    /// are fetched first, because another provider would be paid for the same.
     fn leave_provider_out_of_order(&mut self, id: TaskId) {
         if !self.ready.contains(id) || !self.has_valid_plan(id) || self.known_job(id).is_some() {
             return;
@@ -165,7 +165,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Takes tasks out of the flight of their former key; who leads the rest of it stands in the queue for that.
+    /// Removes tasks from the flight of their former key. If a leader was removed, the new leader of the rest is queued.
     fn leave_flight_for_another_key(&mut self, movers: &BTreeSet<TaskId>) {
         let mut next = None;
         for mover in movers {

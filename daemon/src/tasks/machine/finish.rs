@@ -1,4 +1,4 @@
-//! How a task ends: the journal first, then memory, events, waits and whoever depends on it.
+//! Ends tasks. The end is committed first. Then memory, events, waits and dependent tasks follow.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::{
 };
 
 impl<S: Surroundings> Machine<S> {
-    /// Ends a task whose transitions are all on disk.
+    /// Ends a task that has no pending transition.
     pub(super) fn finish(&mut self, id: TaskId, end: End) {
         if let Some(finish) = self.plan_finish(id, end) {
             self.commit(Write::Finish(finish));
         }
     }
 
-    /// The row of a task's end. The task stands in no queue from then on.
+    /// Returns the row of a task's end, and removes the task from the queues. None if the transition would be illegal.
     pub(super) fn plan_finish(&mut self, id: TaskId, end: End) -> Option<Finish> {
         let task = self.live.get_mut(&id)?;
         if !is_legal(task.state, end.state) {
@@ -71,7 +71,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The task's end is on disk.
+    /// Handles the committed end of a task.
     pub(super) fn finished(&mut self, finish: &Finish) {
         let id = finish.id;
         let Some(mut task) = self.live.remove(&id) else { return };
@@ -130,7 +130,7 @@ impl<S: Surroundings> Machine<S> {
     }
 
     pub(super) fn pass_deadline(&mut self, id: TaskId) {
-        // It may have been paid: it does not end before a person has decided, and its key is not free for another payment.
+        // The task may have been paid. It must not end before a person has decided, as an equal task could then pay again.
         if self.is_unknown(id) {
             return;
         }

@@ -1,24 +1,24 @@
-//! How many tasks there are, and how finished ones leave: by their number, and when their artifacts hold the room that new ones need.
+//! Counts tasks, and prunes finished ones from the history: when there are too many, and when their artifacts take the space that new ones need.
 
 use reel_protocol::{BatchId, TaskState};
 
 use super::{Answer, Keep, Machine, Outcome, RequestId, Surroundings, Write};
 use crate::{chain::chain, store::StoreError, tasks::TaskCounts};
 
-/// Finished tasks dropped in one commit: few enough that other writes do not wait for it.
+/// Most finished tasks that are dropped in one commit. It is small, so that other writes do not wait long for that commit.
 const PRUNE_GROUP: u32 = 256;
 
 /// A batch with unfinished tasks.
 #[derive(Debug, Default)]
 pub(super) struct OpenBatch {
-    /// Tasks that are not over.
+    /// Number of tasks that are not finished.
     pub unfinished: u64,
-    /// Those of them that are not held either: a wait for the batch ends when there are none.
+    /// Number of tasks that are neither finished nor held. A wait for the batch ends when it is 0.
     pub unsettled: u64,
 }
 
 impl<S: Surroundings> Machine<S> {
-    /// How many tasks there are, and why none starts.
+    /// Returns how many tasks there are, and why none starts.
     pub fn counts(&self) -> TaskCounts {
         let count = |state: TaskState| {
             let hits = if state == TaskState::Succeeded { self.hits } else { 0 };
@@ -36,12 +36,12 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Whether calls that the cache answered are still on their way into the journal.
+    /// Whether there are cache hits that were answered and whose rows are not committed.
     pub fn has_unwritten_hits(&self) -> bool {
         self.hits > 0
     }
 
-    /// Keeps the counts by state, and the open batches, in step with a transition.
+    /// Updates the counts by state and the open batches with a transition. `from` is None for a new task, and `to` is None for a removed one.
     pub(super) fn count(&mut self, batch: Option<BatchId>, from: Option<TaskState>, to: Option<TaskState>) {
         if let Some(count) = from.and_then(|from| self.counts.get_mut(&from)) {
             *count = count.saturating_sub(1);
@@ -69,7 +69,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Counts a task of an earlier daemon with its batch; the journal has counted its state.
+    /// Counts a task of an earlier daemon in its batch. The counts by state come from the journal.
     pub(super) fn count_recovered(&mut self, batch: Option<BatchId>, state: TaskState) {
         if let Some(batch) = batch {
             let entry = self.batches.entry(batch).or_default();
@@ -78,16 +78,16 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Finished tasks in the history.
+    /// Returns the number of finished tasks in the history.
     fn finished_count(&self) -> u64 {
         self.counts.iter().filter(|(state, _)| state.is_finished()).map(|(_, count)| count).sum()
     }
 
-    /// Drops the oldest finished tasks while there are more than the history may hold.
+    /// Drops the oldest finished tasks if there are more than the history may hold.
     pub(super) fn prune(&mut self) {
         let finished = self.finished_count();
         let excess = finished.saturating_sub(self.limits.history);
-        // By whole groups where the history is large, so that not every finished task brings a delete with it.
+        // A large history is pruned in groups, so that not every finished task causes a delete.
         let slack = u64::from(PRUNE_GROUP).min(self.limits.history / 16);
         if self.is_pruning || excess <= slack || finished <= self.unprunable {
             return;
@@ -101,7 +101,7 @@ impl<S: Surroundings> Machine<S> {
         self.is_pruning = false;
         let (dropped, _) = self.pruned(outcome);
         if dropped < limit as usize {
-            // The rest must stay: it is not looked through again for each task that ends.
+            // The rest must stay. It is not searched again for each task that ends.
             self.unprunable = self.finished_count() + u64::from(PRUNE_GROUP);
         }
     }
@@ -116,7 +116,7 @@ impl<S: Surroundings> Machine<S> {
         self.answer(request, Answer::Unpinned(unpinned_bytes));
     }
 
-    /// What must stay whatever its age: tasks of a batch that is not done, and tasks that somebody waits for.
+    /// Returns what must stay regardless of its age: tasks of batches with unfinished tasks, and tasks that a request waits for.
     fn keep(&self) -> Keep {
         Keep {
             batches: self.batches.keys().copied().chain(self.waiters.shown_batches()).collect(),
@@ -124,7 +124,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Follows a commit that dropped tasks: how many, and the bytes that may leave the disk now.
+    /// Handles a commit that dropped tasks. Returns their number, and the bytes of artifacts that may be removed from the disk.
     fn pruned(&mut self, outcome: Result<Outcome, StoreError>) -> (usize, u64) {
         match outcome {
             Ok(Outcome::Pruned(pruned)) => {

@@ -1,4 +1,4 @@
-//! Calls that the cache answers before their rows are on disk.
+//! Calls that are answered from the cache before their rows are committed.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::{
 };
 
 impl<S: Surroundings> Machine<S> {
-    /// The answer to a call whose result the cache has: nothing remains to be done, so that a crash loses one row of the history and nothing
-    /// else. `None` where the call must be accepted like any other: during a stop, or where the next id is not reserved on disk, as a crash
-    /// could then give the same id out again.
+    /// Returns the answer to a call whose result is cached. Nothing remains to be done for it, so a crash loses only a row of the history. `None` if
+    /// the call must be accepted like any other: during a stop, if it has dependencies, or if the next id is not reserved on disk. Without a
+    /// reservation, a crash could lead to the same id being assigned again.
     pub(super) fn answer_from_cache(&mut self, intake: &Intake) -> Option<TaskView> {
         let ([(plan, Some(made))], [spec]) = (intake.planned.as_deref().ok()?, &*intake.specs) else {
             return None;
@@ -60,7 +60,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// A task that the cache had the result of is on disk.
+    /// Handles the committed row of a task whose result was cached.
     pub(super) fn take_hit(&mut self, request: &store::Request, row: &NewTask) {
         self.count(request.batch, None, Some(TaskState::Succeeded));
         let client = Arc::from(request.client.as_str());
@@ -71,7 +71,7 @@ impl<S: Surroundings> Machine<S> {
     }
 }
 
-/// A call that the cache answers, as its row will show it.
+/// Returns the view of a call that the cache answers, as its row will show it.
 fn hit_view(request: &store::Request, row: &NewTask, made: &Made) -> TaskView {
     TaskView {
         id: row.id,

@@ -1,4 +1,4 @@
-//! How a task remembers what a provider holds for it: journaled while the attempt runs, and asked for first by the next attempt.
+//! Tracks the remote job that a provider holds for a task. It is journaled while the attempt runs, and the next attempt asks for its results first.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::{
 };
 
 impl Recovered {
-    /// What the provider holds for it; None also where another version of the daemon wrote it.
+    /// Returns the remote job in the row. None also if another version of the daemon wrote it in a form that this one cannot read.
     pub(super) fn remote_job(&self) -> Option<RemoteJob> {
         RemoteJob::decode(&self.remote_id.as_ref()?.0)
     }
 }
 
-/// As the journal keeps it.
+/// Returns the remote job in the form of the journal. None if there is none, or if it is too long.
 pub(super) fn remote_id(job: Option<&RemoteJob>) -> Option<RemoteId> {
     let text = job?.encode();
     if text.is_none() {
@@ -35,26 +35,26 @@ impl<S: Surroundings> Machine<S> {
         });
         match leader {
             Some(id) => self.when_settled(id, Todo::Remember { request, run }),
-            // The task was given up: nobody asks for its results after a restart.
+            // The task was given up, so nobody asks for its results after a restart.
             None => self.answer(request, Answer::Remembered(Ok(()))),
         }
     }
 
-    /// Journals the job of an attempt with that attempt of the task that leads it by now.
+    /// Journals the remote job of an attempt in the attempt row of the task that leads it.
     pub(super) fn remember_now(&mut self, request: RequestId, run: RunId) {
         let under_way = self.runs.get(&run).and_then(|run| Some((run.leader?, run.job.clone())));
         let task = under_way.and_then(|(id, job)| Some((self.live.get_mut(&id)?, job)));
         let Some((task, job)) = task else { return self.answer(request, Answer::Remembered(Ok(()))) };
         task.job.clone_from(&job);
         if task.state != TaskState::Running {
-            // It took the attempt over, and the begin of its share could not be journaled.
+            // The task has taken over the attempt, and its own row of the attempt could not be journaled.
             return self.answer(request, Answer::Remembered(Ok(())));
         }
         let (id, number) = (task.id, task.attempts);
         self.commit(Write::Remember { request, id, number, remote_id: remote_id(job.as_deref()) });
     }
 
-    /// What the provider holds for a task, or for another one that asked for the same, if it is still that provider that would be asked.
+    /// Returns the remote job of the task or of an equal task, if the provider that holds it is the one that would be asked.
     pub(super) fn known_job(&self, id: TaskId) -> Option<Arc<RemoteJob>> {
         let provider = &self.live.get(&id)?.plan.candidates.first()?.provider;
         let others = self.flights.members(id).into_iter().filter(|other| *other != id);
@@ -62,14 +62,14 @@ impl<S: Surroundings> Machine<S> {
         jobs.find(|job| job.provider() == &**provider).cloned()
     }
 
-    /// A person released or retried a task: where its results are gone, the provider may be asked again.
+    /// Allows the provider to be asked again if the task's results are gone, because a person released or retried the task.
     pub(super) fn allow_asking_again(&mut self, id: TaskId) {
         let job = self.known_job(id);
         let Some(task) = self.live.get_mut(&id) else { return };
         task.job = job.or_else(|| task.job.take()).map(|job| Arc::new(job.or_ask_again()));
     }
 
-    /// Why a task may not be asked of the provider that is planned for it: another one has made its results, and may have been paid.
+    /// Returns why the planned provider may not be asked: another provider has made results for the task, and may have been paid.
     pub(super) fn made_elsewhere(&self, id: TaskId) -> Option<TaskError> {
         let task = self.live.get(&id)?;
         let (job, planned) = (task.job.as_ref()?, task.plan.candidates.first()?);
@@ -93,7 +93,7 @@ impl<S: Surroundings> Machine<S> {
         Some(task_error(ErrorCode::AnswerLost, message, &hint, true))
     }
 
-    /// What a task that is cancelled leaves behind: results that are made and not fetched, or a call that may have been paid.
+    /// Returns what a person should know about a cancelled task: results that were made but not fetched, or a call that may have been paid.
     pub(super) fn what_is_given_up(&self, id: TaskId) -> Option<TaskError> {
         let task = self.live.get(&id)?;
         let asks_again = format!("reel retry {id} asks again, and may pay again");
@@ -120,8 +120,8 @@ impl<S: Surroundings> Machine<S> {
         Some(task_error(ErrorCode::Cancelled, message, &hint, true))
     }
 
-    /// A task leaves its flight, as it is over or held, whose results the others wait for: they go on knowing where these are, until the daemon
-    /// ends.
+    /// Passes the remote job of a task that leaves its flight, because it is finished or held, to the members that have none. They keep it in memory
+    /// only.
     pub(super) fn pass_job_on(&mut self, id: TaskId, job: Option<&Arc<RemoteJob>>) {
         for other in self.flights.members(id) {
             if let Some(task) = self.live.get_mut(&other).filter(|task| task.job.is_none()) {
@@ -131,7 +131,7 @@ impl<S: Surroundings> Machine<S> {
     }
 }
 
-/// What a person can do about a task that the provider may have done, and whose results are not here.
+/// Returns what a person can do about a task whose results the provider may have made, but that are not here.
 pub(super) fn hint_to_release(id: TaskId, job: &RemoteJob) -> String {
     let provider = job.provider();
     let does = match job {

@@ -1,4 +1,4 @@
-//! What an attempt's end means for all that share it: they are done, they fail, they wait for another attempt, or a person decides.
+//! Applies the end of an attempt to all tasks that share it: they succeed, fail, wait for another attempt, or are held until a person decides.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl<S: Surroundings> Machine<S> {
-    /// An attempt is over: its slot is free, and its outcome belongs to all that share it.
+    /// Handles the end of an attempt. Its slot becomes free, and its outcome applies to all tasks that share it.
     pub(super) fn ended(&mut self, run: RunId, end: AttemptEnd) {
         if let AttemptEnd::Made { made, cost, lost } = end {
             return self.made(run, made, cost, lost);
@@ -39,7 +39,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// An attempt that fails was charged for. Only in memory: a daemon that dies before the task's end forgets it.
+    /// Adds the cost of an attempt that is about to fail to its task. It is only in memory, so it is lost if the daemon dies before the task ends.
     pub(super) fn charged(&mut self, run: RunId, cost: Cost) {
         let leader = self.runs.get(&run).and_then(|run| run.leader);
         if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
@@ -47,7 +47,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Takes an attempt out of those under way, with its leader and all that share it.
+    /// Removes an attempt. Returns its leader, and all tasks that share it.
     fn take_run(&mut self, run: RunId) -> (Option<TaskId>, Vec<TaskId>) {
         let leader = self.runs.remove(&run).and_then(|run| run.leader);
         if let Some(task) = leader.and_then(|leader| self.live.get_mut(&leader)) {
@@ -60,10 +60,10 @@ impl<S: Surroundings> Machine<S> {
         leader.map(|leader| self.flights.members(leader)).unwrap_or_default()
     }
 
-    /// Journals the rows of results together with the ends of all that share them.
+    /// Journals the rows of results together with the ends of all tasks that share them.
     ///
-    /// The attempt stays until the rows are there, without a slot: whoever leads its flight by then, or has taken it over, has its results too,
-    /// and nobody asks for the same meanwhile.
+    /// The attempt remains until the rows are committed, without a slot. So tasks that join its flight or take it over in the meantime get its
+    /// results too, and nobody asks for the same.
     fn made(&mut self, run: RunId, made: Arc<Made>, cost: Option<Cost>, lost: Lost) {
         let leader = self.runs.get_mut(&run).and_then(|run| {
             run.phase = Phase::Over;
@@ -73,7 +73,7 @@ impl<S: Surroundings> Machine<S> {
         let maker = members.first().copied();
         let mut ends = Vec::with_capacity(members.len());
         for member in members {
-            // One whose transition is on its way follows when the rows are there.
+            // A member with a pending transition is ended after the rows are committed.
             if self.live.get(&member).is_some_and(|task| !task.is_committing) {
                 let end = end_of(member, &made, (maker, cost));
                 ends.extend(self.plan_finish(member, end));
@@ -83,7 +83,8 @@ impl<S: Surroundings> Machine<S> {
         self.count_ended(false);
     }
 
-    /// The rows of an attempt's results are on disk, and the ends of those that shared it when it ended.
+    /// Handles the commit of an attempt's results and of the ends of the tasks that shared it when it ended. Tasks that joined since then are ended
+    /// too.
     pub(super) fn results_written(
         &mut self,
         run: RunId,
@@ -103,7 +104,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The rows of an attempt's results were refused, and no end that names them was written.
+    /// Handles the refusal of the rows of an attempt's results. No end that names them was written either.
     pub(super) fn results_refused(
         &mut self,
         run: RunId,
@@ -140,7 +141,7 @@ impl<S: Surroundings> Machine<S> {
         match next(self.failed(leader, task, &error, again, has_paid_results)) {
             Next::Fail => {
                 for member in members {
-                    // One that may have been paid before is no less so because another attempt failed.
+                    // A member that may have been paid by an earlier attempt stays held, even though this attempt failed.
                     if member == leader || !self.is_unknown(member) {
                         self.fail_here(member, error.clone());
                     }
@@ -156,7 +157,7 @@ impl<S: Surroundings> Machine<S> {
             }
             Next::Wait { wait, is_counted } => {
                 let until = Timestamp::from_unix_ms(self.now.wall.unix_ms() + wait.as_millis() as u64);
-                // Results that cost nothing and could not be fetched for so long are made anew.
+                // Results that cost nothing and could not be fetched are made again.
                 if !is_paid && let Some(task) = self.live.get_mut(&leader) {
                     task.job = None;
                 }
@@ -192,13 +193,13 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Until the task's provider is tried again, if it is left alone now.
+    /// Returns the time until the task's provider may be tried again. None if it can be tried at once, or if its gate gives no time.
     fn opens_in(&self, task: &LiveTask) -> Option<Duration> {
         let until = self.around.closed(&task.target()?)?.until?;
         Some(self.now.moment.until(until))
     }
 
-    /// Holds a task of which nobody knows whether it was done: a person decides.
+    /// Holds a task because it is unknown whether its results were made. A person decides.
     pub(super) fn hold_now(&mut self, id: TaskId, error: TaskError) {
         let state = self.live.get(&id).map(|task| task.state);
         if matches!(state, Some(TaskState::Running | TaskState::Queued)) {
@@ -212,7 +213,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Holds those that joined a task while it was on its way to being held.
+    /// Holds the tasks that joined a leader while its own hold was being committed.
     pub(super) fn hold_followers(&mut self, leader: TaskId) {
         let members = self.flights.members(leader);
         if members.first() == Some(&leader) {
@@ -238,7 +239,7 @@ impl<S: Surroundings> Machine<S> {
                 step.error = error;
                 step.attempts_left += u32::from(!is_counted);
             }),
-            // It had taken over an attempt whose begin never got to disk for it.
+            // The task had taken over an attempt, and its own row of the attempt was not committed.
             TaskState::Queued => match not_before {
                 Some(until) => self.delay(id, self.now.moment + until.since(self.now.wall)),
                 None => self.enqueue(id),
@@ -248,14 +249,14 @@ impl<S: Surroundings> Machine<S> {
     }
 }
 
-/// The end of a task with results. One of those that share them, the maker, has the cost.
+/// Returns the end of a task with results. Among the tasks that share them, only the maker gets the cost.
 fn end_of(member: TaskId, made: &Made, (maker, cost): (Option<TaskId>, Option<Cost>)) -> End {
     let is_maker = maker == Some(member);
     let source = if is_maker { Source::Made } else { Source::Shared };
     End::made(source, made).with_cost(cost.filter(|_| is_maker))
 }
 
-/// Why a task is held that asked for the same as one whose outcome nobody knows.
+/// Returns the error of a task that is held because it is equal to one whose outcome is unknown.
 pub(super) fn shares_unknown(leader: TaskId) -> TaskError {
     task_error(
         ErrorCode::AnswerLost,

@@ -1,4 +1,4 @@
-//! How the machine tells how far a task is: at most ten times a second for each, and always the last word.
+//! Sends progress events, at most ten a second for each task. The last progress is always sent.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use reel_protocol::{TaskId, methods::PartialEvent};
 use super::{Effect, Machine, RunId, Surroundings, timers::Timer};
 use crate::domain::Piece;
 
-/// The shortest time between two progress events of one task.
+/// Shortest time between two progress events of one task.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// Longest message in bytes: it is shown on one line beside a bar.
+/// Longest message, in bytes. It is shown on one line beside a bar.
 const MESSAGE_BYTES: usize = 200;
 
 impl<S: Surroundings> Machine<S> {
@@ -26,7 +26,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Tells all that share an attempt a piece of its result.
+    /// Sends a piece of a result as an event of each task that shares the attempt.
     pub(super) fn showed(&mut self, run: RunId, piece: &Piece) {
         let Some(leader) = self.runs.get(&run).and_then(|run| run.leader) else { return };
         for id in self.flights.members(leader) {

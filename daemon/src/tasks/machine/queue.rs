@@ -1,4 +1,4 @@
-//! How a queued task enters the ready queues: for itself, or behind an equal one.
+//! Puts queued tasks into the ready queues: on their own, or as followers of an equal task.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use super::{Effect, Machine, Surroundings, Todo, attempt::Run, outcome::shares_u
 use crate::tasks::{flights::Left, live::LiveTask, ready::Place};
 
 impl<S: Surroundings> Machine<S> {
-    /// Puts a queued task into the queues: itself if it stands for itself, else it may lift its leader. One that asks for what may have been
-    /// paid already is held with it.
+    /// Puts a queued task into the ready queues if it leads its flight. Otherwise it becomes a follower, and may raise the priority of its leader. A
+    /// task that is equal to one that may have been paid is held too.
     pub(super) fn enter_queue(&mut self, id: TaskId) {
         if !self.has_valid_plan(id) {
             return self.plan_anew(id);
@@ -32,13 +32,14 @@ impl<S: Surroundings> Machine<S> {
         if leader == id && self.adopt_run(id) {
             return;
         }
-        // A leader that stands high enough is left alone: a flight of thousands must not be gone through for each that joins.
+        // A leader with sufficient priority is not queued again, because that goes through its whole flight, which may have thousands of members.
         if leader == id || self.ready.priority(leader).is_none_or(|stands| stands < priority) {
             self.enqueue(leader);
         }
     }
 
-    /// Takes over a paid call that was given up and goes on: asking for the same beside it would pay twice.
+    /// Takes over a paid call that was given up and is still in flight, because a second call for the same would pay twice. Returns whether there was
+    /// one.
     fn adopt_run(&mut self, id: TaskId) -> bool {
         let Some(task) = self.live.get(&id).filter(|task| task.run.is_none()) else { return false };
         let Some(key) = task.key() else { return false };
@@ -50,8 +51,8 @@ impl<S: Surroundings> Machine<S> {
         true
     }
 
-    /// Puts a task that stands for itself where it belongs now, if it may start. One whose transition is on its way to disk may not: it
-    /// comes back here once that is settled.
+    /// Puts a task into the ready queues, if it may start and leads its flight. A task with a pending transition may not start:
+    /// [`Self::settle_commit`] queues it.
     pub(super) fn enqueue(&mut self, id: TaskId) {
         let Some(task) = self.live.get(&id) else { return };
         let may_start = task.state == TaskState::Queued
@@ -78,9 +79,9 @@ impl<S: Surroundings> Machine<S> {
         self.ready.insert(id, place);
     }
 
-    /// Takes a task out of its flight; whoever leads next also takes over the attempt.
+    /// Removes a task from its flight. The next leader also takes over the attempt. If there is none, the attempt is told to stop.
     pub(super) fn leave_flight(&mut self, id: TaskId, run: Option<super::RunId>) {
-        // One that is held leads only where all are.
+        // A task whose outcome is unknown becomes the leader only if all members are such tasks.
         match self.flights.leave(id, |member| !is_unknown(&self.live, member)) {
             Left::Promoted(next) => self.promote(next, run),
             Left::Unchanged | Left::Ended => {
@@ -96,7 +97,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// A follower takes the place of a leader that was given up: of its attempt if there is one, else of its place in the queue.
+    /// Makes a task the leader in place of one that was given up. It takes over the attempt if there is one, and is queued otherwise.
     pub(super) fn promote(&mut self, id: TaskId, run: Option<super::RunId>) {
         let Some(under_way) = run.and_then(|run| self.runs.get_mut(&run)) else {
             return self.enqueue(id);
@@ -109,12 +110,13 @@ impl<S: Surroundings> Machine<S> {
         self.when_settled(id, Todo::BeginShared);
     }
 
-    /// Whether nobody knows whether a task was done.
+    /// Whether it is unknown whether the task's results were made, and paid for.
     pub(super) fn is_unknown(&self, id: TaskId) -> bool {
         is_unknown(&self.live, id)
     }
 
-    /// Somebody released a task that was held as its outcome is unknown: it leads again, unless another one has been released before.
+    /// Makes a released task the leader of its flight again, unless another member has been released before. It was held because its outcome was
+    /// unknown.
     pub(super) fn lead_again(&mut self, id: TaskId) {
         if self.flights.members(id).first().is_some_and(|leader| self.is_unknown(*leader)) {
             self.flights.lead(id);

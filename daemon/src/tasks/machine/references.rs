@@ -1,5 +1,5 @@
-//! How a task's params are completed: where they refer to outputs of other tasks, the digests take their places once these tasks have succeeded.
-//! Only then is it known what the task asks for, so only then does it have a cache key and candidates.
+//! Completes the params of a task that refers to outputs of other tasks. When these tasks have succeeded, the digests of the outputs replace the
+//! references. Only then is it known what the task asks for, so only then does it have a cache key and candidates.
 
 use reel_protocol::{Digest, ErrorCode, TaskId, TaskState};
 
@@ -15,14 +15,14 @@ use crate::{
 };
 
 impl<S: Surroundings> Machine<S> {
-    /// Asks for the outputs that a waiting task refers to, all of whose tasks have succeeded.
+    /// Requests the outputs that a waiting task refers to. All tasks that it refers to have succeeded.
     pub(super) fn resolve_references(&mut self, id: TaskId) {
         let Some(task) = self.live.get(&id).filter(|task| task.state == TaskState::Waiting) else { return };
         let references = task.plan.references.clone();
         self.effects.push(Effect::Resolve { id, references });
     }
 
-    /// The outputs that a task refers to, in the order of its references; `None` for one that its task does not have.
+    /// Handles the outputs that a task refers to, in the order of its references. An output is `None` if the task does not have it.
     pub(super) fn resolved(&mut self, id: TaskId, outputs: Result<Vec<Option<Digest>>, StoreError>) {
         let Some(task) = self.live.get(&id).filter(|task| task.state == TaskState::Waiting) else { return };
         let outputs = match outputs {
@@ -61,7 +61,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Takes the plan of the completed params, which are journaled with the step that ends the waiting.
+    /// Sets the plan that was made with the completed params. The params are journaled with the step that ends the waiting.
     pub(super) fn resolve_now(&mut self, id: TaskId, plan: Plan) {
         let Some(task) = self.live.get_mut(&id) else { return };
         if task.state != TaskState::Waiting || task.plan.references.is_empty() {

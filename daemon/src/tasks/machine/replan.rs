@@ -1,5 +1,5 @@
-//! How unfinished tasks follow a change of the configured providers: each is planned anew, and keeps its provider while that is
-//! configured. A task whose provider is not configured waits until it is, as a configuration may be away for a moment only.
+//! Adapts unfinished tasks to a change of the configured providers. Each task is planned again, and keeps its provider while that is configured. A
+//! task whose provider is not configured waits until it is, because it may be missing only for a moment.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -27,16 +27,16 @@ impl LiveTask {
 }
 
 impl<S: Surroundings> Machine<S> {
-    /// Plans every unfinished task anew with another planner.
+    /// Replaces the planner, and requests new plans for all unfinished tasks.
     pub(super) fn replan_all(&mut self, planner: Arc<dyn PlanTasks>) {
         self.planner = Arc::clone(&planner);
-        // What may have been paid claims its new key before any equal task is planned, as that one would pay again.
+        // Tasks that may have been paid get their new keys first. Otherwise an equal task would be planned before them, and pay again.
         let unknown: Vec<_> =
             self.live.values().filter(|task| task.is_unknown()).map(|task| task.id).collect();
         for id in unknown {
             self.plan_anew(id);
         }
-        // Services without providers do not change with them.
+        // Services without providers do not depend on the configuration of providers.
         let concerned =
             self.live.values().filter(|task| task.plan.provider().is_some() && !task.is_unknown());
         let asked = concerned.map(|task| task.unplanned()).collect();
@@ -50,19 +50,19 @@ impl<S: Surroundings> Machine<S> {
         self.warn_of_missing_providers();
     }
 
-    /// Whether the task's plan is one of the planner in force.
+    /// Whether the task's plan was made by the current planner.
     pub(super) fn has_valid_plan(&self, id: TaskId) -> bool {
         self.live.get(&id).is_none_or(|task| task.plan.generation == self.planner.generation())
     }
 
-    /// Plans a task that is about to be used with a plan of former providers.
+    /// Plans a task again at once, because it is about to be used with a plan of an earlier planner.
     pub(super) fn plan_anew(&mut self, id: TaskId) {
         let Some(task) = self.live.get(&id) else { return };
         let plan = Box::new(self.planner.plan(&task.unplanned().spec()));
         self.when_settled(id, Todo::Replan { generation: self.planner.generation(), plan });
     }
 
-    /// Takes the new plan of a task, unless an attempt of the former one is under way: then it is made anew when that has ended.
+    /// Sets the new plan of a task, unless an attempt of its flight is under way. In that case the task is planned again after the attempt.
     pub(super) fn replan(&mut self, id: TaskId, plan: Result<Plan, PlanRefusal>) {
         let is_shared =
             |run: &Run| run.leader.is_some_and(|leader| self.flights.members(leader).contains(&id));
@@ -74,7 +74,7 @@ impl<S: Surroundings> Machine<S> {
         let provider = task.wanted.clone().or_else(|| task.planned());
         let plan = match (plan, provider) {
             (Ok(plan), _) => plan,
-            // A person decides about it, and is told then.
+            // A person decides about the task, and sees the refusal then.
             (Err(_), _) if state == TaskState::Held => return,
             (Err(refusal), Some(provider)) if refusal.is_for_want_of_its_provider() => {
                 Plan::without_provider(task.plan.params.clone(), provider, self.planner.generation())
@@ -89,7 +89,7 @@ impl<S: Surroundings> Machine<S> {
             None => drop(self.missing.remove(&id)),
         }
         let mut plan = plan;
-        // It may have left a provider while it was planned.
+        // The task may have left a provider while it was being planned.
         let is_open = |candidate: &Candidate| {
             !task.refused_by.iter().any(|refused| *refused.provider == *candidate.provider)
         };
@@ -100,7 +100,7 @@ impl<S: Surroundings> Machine<S> {
         task.plan = plan;
         let is_same = task.key() == former;
         self.ready.remove(id);
-        // What is still the same stays with those that it is equal to, and in its place among them.
+        // A task whose key is unchanged stays in its flight, at its position.
         if !is_same
             && let Left::Promoted(next) = self.flights.leave(id, |member| !is_unknown(&self.live, member))
         {
@@ -113,7 +113,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// How many tasks wait for each provider that is not configured.
+    /// Returns how many waiting or queued tasks need each provider that is not configured.
     pub(super) fn missing_providers(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for (id, provider) in &self.missing {
@@ -125,14 +125,14 @@ impl<S: Surroundings> Machine<S> {
         counts
     }
 
-    /// Tells in the log which tasks wait for a provider that is not configured.
+    /// Logs how many tasks wait for each provider that is not configured.
     pub(super) fn warn_of_missing_providers(&self) {
         for (provider, tasks) in self.missing_providers() {
             tracing::warn!(provider, tasks, "tasks wait for a provider that is not configured");
         }
     }
 
-    /// A task that may have been paid keeps what it asked for to itself, whatever that is called now.
+    /// Adds a task that may have been paid to the flight of its key, so that no equal task pays again.
     pub(super) fn keep_key(&mut self, id: TaskId) {
         if let Some(key) = self.live.get(&id).and_then(|task| task.key()) {
             self.flights.join(key, id);

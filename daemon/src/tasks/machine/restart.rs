@@ -1,4 +1,4 @@
-//! How the machine takes up the journal's unfinished tasks: what was running when the last daemon ended is settled on disk first.
+//! Takes over the journal's unfinished tasks at the start. Tasks that were running when the last daemon ended are first settled on disk.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Recovered {
-    /// How the services are asked about it.
+    /// Returns the request for the planner.
     pub(super) fn plan_spec(&self) -> PlanSpec<'_> {
         let NewTask { kind, params, wanted_provider, provider, .. } = &self.task;
         PlanSpec {
@@ -32,7 +32,7 @@ impl Recovered {
 
 type Planned = Result<Plan, PlanRefusal>;
 
-/// What an earlier daemon left. Its steps must be committed before [`Machine::take_up`] gets it.
+/// The tasks of an earlier daemon. The steps must be committed before [`Machine::take_up`] is called.
 #[derive(Debug)]
 pub struct Restart {
     rows: Vec<(Recovered, Planned)>,
@@ -43,8 +43,8 @@ pub struct Restart {
 }
 
 impl Restart {
-    /// Decides by the crash rule what becomes of tasks that were running. Each is planned for itself: a plan that does not hold any more
-    /// fails its own task, not the start.
+    /// Applies the crash rule to tasks that were running. Each task is planned on its own, so that a plan that is refused fails only its own task,
+    /// and not the start.
     pub fn new(recovery: Recovery, planner: &dyn PlanTasks, now: Now) -> Self {
         let Recovery { unfinished, counts, ids_below, .. } = recovery;
         let plan = |row: Recovered| {
@@ -58,22 +58,22 @@ impl Restart {
         Self { rows, counts, ids_below, cut, steps: Arc::new(steps) }
     }
 
-    /// What is to be committed first.
+    /// Returns the steps that must be committed first.
     pub fn steps(&self) -> Arc<Vec<Step>> {
         Arc::clone(&self.steps)
     }
 }
 
-/// What becomes of a task that was running when the daemon ended: the row as it is from now on, and the step that says so.
+/// Applies the crash rule to a task that was running when the daemon ended. This updates its row in memory, and returns the step for the journal.
 fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Step {
     let used = row.task.provider.as_deref();
     let candidates = plan.iter().flat_map(|plan| &plan.candidates);
     let candidate = candidates.into_iter().find(|candidate| Some(&*candidate.provider) == used);
     row.deaths += 1;
     let after = after_crash(OpenAttempt {
-        // A provider that is no longer configured may have been a paid one.
+        // A provider that is not configured may have been a paid one.
         is_paid: candidate.map_or(used.is_some(), |candidate| candidate.is_paid),
-        // Whose provider is away for a moment waits for it.
+        // A task whose provider is not configured waits for the provider, and then fetches the results.
         has_remote_id: row.remote_job().is_some()
             && plan.as_ref().err().is_none_or(PlanRefusal::is_for_want_of_its_provider),
         deaths: row.deaths,
@@ -90,7 +90,7 @@ fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Step {
         AfterCrash::Hold(reason) => (TaskState::Held, Some(reason)),
     };
     row.rev += 1;
-    // The attempt was cut by us, not by its own failing.
+    // The attempt did not fail by itself, so it does not count.
     row.task.attempts_left += 1;
     Step {
         id: row.task.id,
@@ -110,7 +110,7 @@ fn cut_short(row: &mut Recovered, plan: &Planned, now: Now) -> Step {
     }
 }
 
-/// `ended` is what became of the daemon: it died, or was stopped.
+/// Returns the error of a task that may have been paid. `ended` says what happened to the daemon: it died, or was stopped.
 pub(super) fn why_held(ended: &str, provider: Option<&str>) -> TaskError {
     let message = provider.map_or_else(
         || format!("the daemon {ended} while it was running"),
@@ -120,7 +120,7 @@ pub(super) fn why_held(ended: &str, provider: Option<&str>) -> TaskError {
     task_error(ErrorCode::AnswerLost, message, hint, true)
 }
 
-/// Why a task is held at whose attempts the daemon died again and again. Nothing was paid for it.
+/// Returns the error of a task that was running at several daemon deaths. Nothing was paid for it.
 fn why_suspected(deaths: u32) -> TaskError {
     TaskError {
         code: HoldReason::CrashSuspect.name().to_owned(),
@@ -133,7 +133,7 @@ fn why_suspected(deaths: u32) -> TaskError {
     }
 }
 
-/// A live task as the journal kept it.
+/// Returns a live task from its row in the journal.
 pub(super) fn revived(row: &Recovered, plan: Plan, now: Now) -> LiveTask {
     let lane = row.batch.map_or(Lane::Connection(0), |batch| Lane::Batch(batch.0));
     let mut task = live_task(&row.task, plan, Arc::from(row.client.as_str()), row.batch, lane, now);
@@ -152,13 +152,13 @@ pub(super) fn revived(row: &Recovered, plan: Plan, now: Now) -> LiveTask {
 }
 
 impl<S: Surroundings> Machine<S> {
-    /// Takes up what an earlier daemon left, once its steps are committed. To be called once, before any event.
+    /// Takes over the tasks of an earlier daemon, after their steps are committed. It must be called once, before any event.
     pub fn take_up(&mut self, restart: Restart, now: Now) -> Vec<Effect> {
         self.now = now;
         let Restart { mut rows, counts, ids_below, cut, .. } = restart;
         self.ids.begin_at(ids_below);
         self.counts = counts.into_iter().collect();
-        // Whoever was running, or may have been paid already, leads its flight again.
+        // A task that was running, or that may have been paid, leads its flight again.
         let leads = |row: &Recovered| {
             cut.contains(&row.task.id) || row.hold_reason == Some(HoldReason::OutcomeUnknown)
         };
@@ -187,7 +187,7 @@ impl<S: Surroundings> Machine<S> {
         }
         let open = std::mem::replace(&mut row.open, Ok(Vec::new()));
         let mut task = revived(&row, plan, self.now);
-        // Accepted is accepted: what no longer fits the budget is kept all the same.
+        // An accepted task is kept even if it does not fit into the memory budget any more.
         let bytes = held_bytes(&row.task, open.as_ref().map_or(0, Vec::len));
         task.held_bytes = self.around.reserve(bytes).map_or(0, |()| bytes);
         self.count_recovered(task.batch, task.state);
@@ -197,7 +197,7 @@ impl<S: Surroundings> Machine<S> {
         let state = task.state;
         self.note_step(&task);
         self.live.insert(id, Box::new(task));
-        // A person decides about what is held, and is told by its release that it cannot be planned.
+        // A person decides about a held task. If it cannot be planned, its release says so.
         if let Some(refusal) = refusal.filter(|_| state != TaskState::Held) {
             let hint = refusal.hint.unwrap_or_default();
             return self.finish(id, End::failed(task_error(refusal.code, refusal.message, &hint, true)));
@@ -213,7 +213,7 @@ impl<S: Surroundings> Machine<S> {
 
     fn resume(&mut self, id: TaskId, state: TaskState, row: &Recovered, open: Dependencies) {
         match (state, open) {
-            // One that was released is queued, though the daemon died before it could end it for what failed meanwhile.
+            // A released task may be queued although a dependency failed while it was held: the daemon died before it could end the task.
             (TaskState::Waiting | TaskState::Held | TaskState::Queued, Err(failed)) => {
                 self.when_settled(id, Todo::FailAfter(failed));
             }
@@ -224,7 +224,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// A task whose provider is not configured waits for it; any other refusal is the task's end.
+    /// Returns the plan of a task that the planner refused. A task whose provider is not configured waits for it. Any other refusal ends the task.
     fn plan_of_refused(&self, row: &Recovered, refusal: PlanRefusal) -> (Plan, Option<PlanRefusal>) {
         let params = row.task.params.clone();
         let PlanSpec { provider, planned, .. } = row.plan_spec();

@@ -1,4 +1,4 @@
-//! Every transition of a task but its begin and its end: planned, journaled, and then taken in memory.
+//! Makes every transition of a task except the begin of an attempt and the end: it is planned, journaled, and then applied in memory.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use crate::{
 };
 
 impl<S: Surroundings> Machine<S> {
-    /// Takes a step that must not be lost: tried again until the journal takes it.
+    /// Changes a task with a step that must not be lost. If the journal refuses the step, it is retried.
     pub(super) fn step(&mut self, id: TaskId, change: impl FnOnce(&mut Step)) {
         self.step_then(id, AfterStep::Required, change);
     }
 
-    /// Takes a step, after which `then` follows.
+    /// Changes a task with a step, after whose commit `then` follows. An illegal transition is not written; a decision that leads to one is refused.
     pub(super) fn step_then(&mut self, id: TaskId, then: AfterStep, change: impl FnOnce(&mut Step)) {
         let Some(task) = self.live.get_mut(&id) else { return };
         let mut step = Step {
@@ -47,7 +47,7 @@ impl<S: Surroundings> Machine<S> {
             return;
         }
         task.is_committing = true;
-        // It must not start while it is decided about; it comes back when this is settled.
+        // The task must not start while its step is pending. `settle_commit` queues it again.
         self.ready.remove(id);
         self.commit(Write::Step { step, then });
     }
@@ -80,7 +80,7 @@ impl<S: Surroundings> Machine<S> {
             (AfterStep::Retried(request), Err(error)) => {
                 let deferred = self.take_back_retry(step.id);
                 match error {
-                    // It left the history, or was retried and ended again since its row was read: that is read anew.
+                    // The task has left the history, or was retried and has ended since its row was read. The row is read again.
                     StoreError::NoTask(_) => self.decide_finished(request, step.id, Decision::Retry),
                     error => self.refuse(request, error),
                 }
@@ -91,8 +91,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// A finished task that was to be queued again is not live any more, and what was decided about it meanwhile is decided about a finished
-    /// one.
+    /// Removes a finished task from the live tasks, because its retry was refused. Returns the deferred decisions, which apply to a finished task.
     fn take_back_retry(&mut self, id: TaskId) -> Vec<super::Todo> {
         self.dependencies.forget(id);
         let task = self.live.remove(&id);
@@ -128,7 +127,7 @@ impl<S: Surroundings> Machine<S> {
                 self.queue_again(step);
             }
             TaskState::Held => self.held(id, batch),
-            // It waits for nothing more, and its params are still to be completed.
+            // Its dependencies have succeeded, and its params must be completed.
             TaskState::Waiting if !self.dependencies.is_waiting(id) => self.resolve_references(id),
             _ => {}
         }
@@ -138,7 +137,7 @@ impl<S: Surroundings> Machine<S> {
     fn held(&mut self, id: TaskId, batch: Option<reel_protocol::BatchId>) {
         self.end_delay(id);
         if self.is_unknown(id) {
-            // It keeps its place: equal requests join it rather than paying.
+            // The task stays in its flight: equal tasks are held with it instead of paying.
             self.hold_followers(id);
         } else {
             let task = self.live.get_mut(&id);
@@ -157,7 +156,7 @@ impl<S: Surroundings> Machine<S> {
             }
             _ => {
                 self.enter_queue(step.id);
-                // A leader that a follower had lifted may sink again.
+                // A follower may have raised the priority of its leader, and that priority may fall again.
                 if let Some(leader) = self.flights.members(step.id).first().copied() {
                     self.enqueue(leader);
                 }

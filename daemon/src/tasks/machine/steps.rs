@@ -1,4 +1,4 @@
-//! The steps of workflows: which of them are unfinished, and what becomes of them where their workflow is given up.
+//! Tracks the unfinished steps of workflows, and cancels the steps of a cancelled workflow.
 
 use reel_protocol::TaskId;
 
@@ -9,14 +9,14 @@ use crate::{
 };
 
 impl<S: Surroundings> Machine<S> {
-    /// Notes a task that became live, if it is a step.
+    /// Records a task that became live, if it is a step.
     pub(super) fn note_step(&mut self, task: &LiveTask) {
         if let Some(step) = &task.step {
             self.steps.entry(step.parent).or_default().insert(task.id);
         }
     }
 
-    /// Forgets a step that is not live any more.
+    /// Forgets a task that is not live any more, if it is a step.
     pub(super) fn forget_step(&mut self, task: &LiveTask) {
         let Some(step) = &task.step else { return };
         if let Some(steps) = self.steps.get_mut(&step.parent) {
@@ -27,7 +27,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Refuses a step whose workflow is over.
+    /// Refuses a step whose workflow has ended.
     pub(super) fn check_workflow(&self, step: Option<&StepOf>) -> Result<(), TaskRefusal> {
         match step.filter(|step| !self.live.contains_key(&step.parent)) {
             Some(step) => Err(TaskRefusal::NoTask(step.parent)),
@@ -35,21 +35,21 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Whether a task is a step whose workflow is over.
+    /// Whether the task is a step whose workflow has ended.
     pub(super) fn is_orphan(&self, id: TaskId) -> bool {
         let step = self.live.get(&id).and_then(|task| task.step.as_ref());
         step.is_some_and(|step| !self.live.contains_key(&step.parent))
     }
 
-    /// Gives up the unfinished steps of a workflow that was cancelled, and those of workflows among them. A call that may have been paid goes on
-    /// to its end, like that of any cancelled task.
+    /// Cancels the unfinished steps of a cancelled workflow. A step that is a workflow cancels its own steps in turn. A call that may have been paid
+    /// continues to its end, like that of any cancelled task.
     pub(super) fn cancel_steps(&mut self, workflow: TaskId) {
         for step in self.steps.get(&workflow).cloned().unwrap_or_default() {
             self.when_settled(step, Todo::GiveUp);
         }
     }
 
-    /// Cancels a task on behalf of its workflow. A step of which nobody knows whether it was paid stays: a person decides about it.
+    /// Cancels a step because its workflow was cancelled. If it is unknown whether the step was paid, it stays, and a person decides.
     pub(super) fn give_up(&mut self, id: TaskId) {
         if self.live.contains_key(&id) && !self.is_unknown(id) {
             let error = self.what_is_given_up(id);

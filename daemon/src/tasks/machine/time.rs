@@ -1,4 +1,4 @@
-//! Time as the machine sees it: the driver tells it with each event, so that a test or a simulator decides what it is.
+//! The machine's time. The driver passes it with each event, so that a test or a simulator can choose it.
 
 use std::{ops::Add, time::Duration};
 
@@ -9,17 +9,17 @@ use reel_protocol::Timestamp;
 pub struct Moment(Duration);
 
 impl Moment {
-    /// The moment so long after the origin.
+    /// Returns the moment that is `elapsed` after the origin.
     pub const fn after_origin(elapsed: Duration) -> Self {
         Self(elapsed)
     }
 
-    /// How long after the origin the moment lies.
+    /// Returns the time from the origin to this moment.
     pub const fn since_origin(self) -> Duration {
         self.0
     }
 
-    /// How long it takes from this moment until a later one; zero where that one has passed.
+    /// Returns the time from this moment to a later one. Zero if the other one is earlier.
     pub const fn until(self, later: Self) -> Duration {
         later.0.saturating_sub(self.0)
     }
@@ -33,11 +33,11 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// Both clocks at the time of an event.
+/// The readings of both clocks at the time of an event.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// The monotonic clock, which timers and deadlines follow.
+    /// The monotonic clock. Timers and deadlines use it.
     pub moment: Moment,
-    /// The time of day, which rows hold and people read.
+    /// The wall clock. Rows contain it, and people read it.
     pub wall: Timestamp,
 }

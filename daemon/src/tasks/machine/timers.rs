@@ -1,4 +1,4 @@
-//! When the machine has something to do by itself. One wake-up serves all of it.
+//! The times at which the machine must act without another event. The driver is asked for one wake-up at a time, for the earliest of them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,37 +10,37 @@ use reel_protocol::TaskId;
 
 use super::{Machine, Moment, RequestId, Surroundings, Todo, Write};
 
-/// What is due once.
+/// What is done when a timer fires. Each timer fires once.
 #[derive(Debug)]
 pub(super) enum Timer {
-    /// A write that must not be lost, and that the journal refused, is sent again.
+    /// Sends a write again that must not be lost and that the journal refused.
     Write(Arc<Write>),
-    /// A wait ends.
+    /// Ends a wait whose timeout has passed.
     WaitEnds(RequestId),
-    /// A task's progress is told, as it was told a moment ago.
+    /// Sends a progress event that was postponed because the last one was sent a moment ago.
     Progress(TaskId),
-    /// Attempts that still run during a drain are told to stop, and so much later those that may have been paid are given up.
+    /// Tells the attempts that still run during a drain to stop. Attempts that may have been paid get this much more time afterwards.
     StopRuns(Duration),
-    /// Attempts that did not stop are given up, but for those that may have been paid.
+    /// Gives up the attempts that did not stop. Those that may have been paid get this much more time.
     AwaitPaid(Duration),
-    /// All attempts are given up.
+    /// Gives up all attempts.
     Abandon,
 }
 
-/// A timer's time, and a number that tells timers of one time apart.
+/// The time of a timer, and a number that distinguishes timers with the same time.
 pub(super) type TimerKey = (Moment, u64);
 
-/// All timers.
+/// All timers, deadlines and delays.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    /// Queued tasks whose time has not come.
+    /// Queued tasks whose next attempt may not begin yet.
     delayed: BTreeSet<(Moment, TaskId)>,
     deadlines: BTreeSet<(Moment, TaskId)>,
     once: BTreeMap<TimerKey, Timer>,
     next: u64,
-    /// When each wait ends.
+    /// The timers of the waits that have a timeout.
     waits: BTreeMap<RequestId, TimerKey>,
-    /// The wake-up that was asked for last.
+    /// The wake-up that was requested last.
     armed: Option<Moment>,
 }
 
@@ -82,12 +82,12 @@ impl Timers {
         !self.delayed.is_empty()
     }
 
-    /// How many deadlines and delays of tasks there are.
+    /// Returns the number of deadlines and delays of tasks. A task that has both counts twice.
     pub(super) fn tasks(&self) -> usize {
         self.delayed.len() + self.deadlines.len()
     }
 
-    /// When something is due next. The providers' gates may open earlier than any timer.
+    /// Returns the earliest due time. `gates_open` is when a provider's gate opens.
     fn next_due(&self, gates_open: Option<Moment>) -> Option<Moment> {
         let tasks = [self.deadlines.first(), self.delayed.first()].into_iter().flatten().map(|(due, _)| *due);
         let once = self.once.keys().next().map(|(due, _)| *due);
@@ -96,11 +96,11 @@ impl Timers {
 }
 
 impl<S: Surroundings> Machine<S> {
-    /// Does what is due.
+    /// Does everything that is due.
     pub(super) fn run_timers(&mut self) {
         let now = self.now.moment;
         if self.timers.armed.is_some_and(|armed| armed <= now) {
-            // The driver has woken, or is about to: it is to be asked again.
+            // The wake-up has happened or is about to happen, so the driver must be asked for another one.
             self.timers.armed = None;
         }
         while let Some((due, id)) = self.timers.deadlines.first().copied().filter(|(due, _)| *due <= now) {
@@ -123,7 +123,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Asks to be woken when something is due next, if that is another time than was asked for before.
+    /// Requests a wake-up for the earliest due time, unless that time was already requested.
     pub(super) fn arm_timer(&mut self, gates_open: Option<Moment>) {
         let next = self.timers.next_due(gates_open);
         if std::mem::replace(&mut self.timers.armed, next) != next {
@@ -131,7 +131,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Lets a task wait in memory alone: after a journal that refused, or for a time that is journaled already.
+    /// Delays a task in memory only: after the journal refused a write, or until a time that is already in the journal.
     pub(super) fn delay(&mut self, id: TaskId, until: Moment) {
         self.end_delay(id);
         self.ready.remove(id);
@@ -140,7 +140,7 @@ impl<S: Surroundings> Machine<S> {
         self.timers.add_delay(until, id);
     }
 
-    /// Takes a task out of those that wait for a time.
+    /// Ends the delay of a task, if it has one.
     pub(super) fn end_delay(&mut self, id: TaskId) {
         if let Some(until) = self.live.get_mut(&id).and_then(|task| task.delayed_until.take()) {
             self.timers.remove_delay(until, id);

@@ -1,93 +1,93 @@
-//! What waits until a task's transition is on disk, as data.
+//! Decisions about a task that are deferred until its pending transition is committed or refused.
 
 use reel_protocol::{TaskError, TaskId, Timestamp};
 
 use super::{Machine, RequestId, RunId, Surroundings};
 use crate::tasks::{Decision, Plan, PlanRefusal, end::End};
 
-/// Something to be decided about one task, as soon as no transition of it is on its way to disk.
+/// A decision about one task. It is carried out once the task has no pending transition.
 #[derive(Debug)]
 pub enum Todo {
-    /// Somebody decided about the task.
+    /// Carry out a decision of a person or a program.
     Decide {
         /// The request to answer.
         request: RequestId,
-        /// What was decided.
+        /// The decision.
         decision: Decision,
     },
-    /// Somebody removes the task from the history.
+    /// Remove the task from the history.
     Remove {
         /// The request to answer.
         request: RequestId,
     },
-    /// Answer a request with the task as it is then.
+    /// Answer a request with the task as it is after the transition.
     Show {
         /// The request to answer.
         request: RequestId,
     },
-    /// Its deadline has passed.
+    /// End the task because its deadline has passed.
     PassDeadline,
-    /// All that it waited for has succeeded.
+    /// Queue the task because everything that it waited for has succeeded.
     StopWaiting,
-    /// A task that it waited for did not succeed.
+    /// Fail the task because the task with this id, which it waited for, did not succeed.
     FailAfter(TaskId),
-    /// It ends.
+    /// End the task.
     Conclude(Box<End>),
-    /// It is held, as nobody knows whether it was done.
+    /// Hold the task because it is unknown whether its results were made.
     HoldUnknown(TaskError),
-    /// It is cancelled on behalf of its workflow.
+    /// Cancel the task because its workflow was cancelled.
     GiveUp,
-    /// It goes back to the queue.
+    /// Put the task back into the queue.
     Requeue(Requeue),
-    /// It goes to another provider.
+    /// Move the task to another provider.
     LeaveProvider {
         /// The provider that it leaves.
         from: String,
-        /// The error of the provider that the task leaves.
+        /// The error of that provider.
         error: TaskError,
     },
-    /// Journal that it runs: it has taken over an attempt that is under way.
+    /// Journal that the task runs, because it has taken over an attempt that is under way.
     BeginShared,
-    /// Journal what a provider holds for the attempt that works for it.
+    /// Journal the remote job that a provider holds for the attempt of the task.
     Remember {
         /// The request to answer.
         request: RequestId,
-        /// The number of the attempt that the provider works for.
+        /// The attempt.
         run: RunId,
     },
-    /// The outputs that its params refer to are known.
+    /// Queue the task with this plan, in which the outputs that its params refer to are filled in.
     Resolve(Box<Plan>),
-    /// It has another plan.
+    /// Set a new plan.
     Replan {
-        /// The plan is void where another planner is in force by then.
+        /// The generation of the planner that made it. The plan is ignored if another planner is current by then.
         generation: u64,
         /// The plan, or why there is none.
         plan: Box<Result<Plan, PlanRefusal>>,
     },
 }
 
-/// How a task goes back to the queue from its attempt.
+/// How a task goes back from its attempt to the queue.
 #[derive(Debug, Clone)]
 pub struct Requeue {
-    /// When its next attempt may begin.
+    /// When its next attempt may begin. `None` for at once.
     pub not_before: Option<Timestamp>,
-    /// Whether the attempt counts against its number.
+    /// Whether the attempt counts against the attempts that the task may make.
     pub is_counted: bool,
-    /// Why it failed; `None` where it was stopped by us.
+    /// Why the attempt failed. `None` if the daemon stopped it.
     pub error: Option<TaskError>,
-    /// Whether its request never left.
+    /// Whether the request was never sent.
     pub is_unreached: bool,
 }
 
 impl Requeue {
-    /// The attempt was stopped by us.
+    /// Returns the values for an attempt that the daemon stopped.
     pub(super) const fn stopped() -> Self {
         Self { not_before: None, is_counted: false, error: None, is_unreached: false }
     }
 }
 
 impl<S: Surroundings> Machine<S> {
-    /// Decides as soon as no transition of the task is on its way to disk: now, if there is none.
+    /// Performs a decision at once, or after the pending transition of the task if there is one.
     pub(super) fn when_settled(&mut self, id: TaskId, todo: Todo) {
         match self.live.get_mut(&id) {
             Some(task) if task.is_committing => task.deferred.push(todo),
@@ -119,7 +119,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The task's transition is on disk, or was refused: what waited for it is decided now.
+    /// Performs the deferred decisions of a task, because its pending transition was committed or refused.
     pub(super) fn settle_commit(&mut self, id: TaskId) {
         let Some(task) = self.live.get_mut(&id) else { return };
         task.is_committing = false;
@@ -134,7 +134,7 @@ impl<S: Surroundings> Machine<S> {
                 return;
             }
         }
-        // What was being decided stood in no queue; what is still to be done goes back.
+        // While a transition is pending, the task is in no queue. If it is still queued, it enters one again.
         self.enqueue(id);
     }
 }

@@ -1,4 +1,4 @@
-//! What the journal does not know of a task and a view of it shows: its progress, and what keeps it from starting.
+//! Adds to the view of a task what the journal does not contain: its progress, and what keeps it from starting.
 
 use reel_protocol::{TaskState, TaskView, Timestamp, WaitReason};
 
@@ -9,7 +9,7 @@ use crate::tasks::{
 };
 
 impl<S: Surroundings> Machine<S> {
-    /// Adds to a task as the journal shows it what is known here, if both are of one revision.
+    /// Adds what the machine knows to a view that was read from the journal, if both have the same revision.
     pub fn overlay(&self, view: &mut TaskView, now: Now) {
         let Some(task) = self.live.get(&view.id).filter(|task| task.rev == view.rev) else { return };
         let closed = task.target().and_then(|target| self.around.closed(&target));
@@ -42,7 +42,7 @@ impl<S: Surroundings> Machine<S> {
     }
 }
 
-/// A moment as a time of day: the `journaled` one where that is the same, unless the clock was set since.
+/// Converts a moment to wall-clock time. Returns `journaled` if the two differ by less than a second, which they do unless the clock was set.
 fn shown(until: Moment, journaled: Option<Timestamp>, now: Now) -> Timestamp {
     let left = now.moment.until(until);
     let shown = Timestamp::from_unix_ms(now.wall.unix_ms() + left.as_millis() as u64);

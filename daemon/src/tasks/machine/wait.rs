@@ -1,4 +1,4 @@
-//! Waits for tasks: they hold memory of the budget, and the work goes on whatever becomes of them.
+//! Waits for tasks. They take memory from the budget. The end of a wait never affects the tasks.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Waits for the task of a call. The task was accepted, so the wait is not refused: it holds little.
+    /// Waits for the task of a call. The task was accepted, so the wait is not refused, even if the memory budget has no room for it: it is small.
     pub(super) fn wait_for_call(&mut self, request: RequestId, id: TaskId, timeout: Option<Duration>) {
         let on = WaitOn::Tasks(vec![id]);
         if self.is_over(&on, false) {
@@ -62,7 +62,7 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Whether a wait has nothing to wait for.
+    /// Whether a wait would end at once.
     fn is_over(&self, on: &WaitOn, is_any: bool) -> bool {
         match on {
             WaitOn::Tasks(ids) => {
@@ -74,12 +74,12 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// Tasks of a batch that are neither over nor held.
+    /// Returns the number of tasks of the batch that are neither finished nor held.
     fn unsettled(&self, batch: BatchId) -> u64 {
         self.batches.get(&batch).map_or(0, |batch| batch.unsettled)
     }
 
-    /// A task is over, or held: the waits that end with it are answered.
+    /// Answers the waits that end because a task is finished or held.
     pub(super) fn end_waits_for(&mut self, id: TaskId, batch: Option<BatchId>) {
         let unsettled = batch.map_or(0, |batch| self.unsettled(batch));
         for ended in self.waiters.settle(id, batch, unsettled) {
@@ -87,14 +87,14 @@ impl<S: Surroundings> Machine<S> {
         }
     }
 
-    /// The time of a wait is up.
+    /// Ends a wait because its timeout has passed, or its client has gone.
     pub(super) fn end_wait(&mut self, request: RequestId) {
         if let Some(ended) = self.waiters.remove(request) {
             self.answer_wait(ended, true);
         }
     }
 
-    /// Whoever sent a request has gone: only a wait would last for nobody.
+    /// Called when the client of a request has gone. Its wait ends. Tasks that it submitted continue.
     pub(super) fn stop_waiting_for_answer(&mut self, request: RequestId) {
         self.end_wait(request);
         self.forget_asker(request);

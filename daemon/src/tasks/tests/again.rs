@@ -1,4 +1,4 @@
-//! What is asked again, retried, or taken up after a restart.
+//! Tests of requests that are repeated, tasks that are retried, and tasks that are taken over after a restart.
 
 use tokio::join;
 

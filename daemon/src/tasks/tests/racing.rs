@@ -1,4 +1,4 @@
-//! What is decided about a task while another transition of it, or of its leader, is on its way to disk.
+//! Tests of decisions about a task while another transition of it, or of its leader, is being committed.
 
 use futures_util::future::join_all;
 use tokio::join;
@@ -35,7 +35,7 @@ async fn a_task_whose_priority_changes_starts_when_that_is_on_disk() {
     let id = bench.submit(spec("test.noop")).await.unwrap();
     let (moved, ()) =
         join!(bench.ask(DecideTask { id, decision: Decision::SetPriority(5) }), bench.ask(PauseQueue(false)));
-    // It may run by now: the answer is read back after the commit, and the start waits for nothing but that.
+    // The task may be running here: the answer is read after the commit, and the start of the task waits only for that commit.
     assert_eq!(moved.unwrap().priority, 5);
     bench.gate.add_permits(1);
     let ended = bench.wait(id).await;
@@ -95,7 +95,7 @@ async fn nothing_of_a_batch_starts_before_all_of_it_stands_in_the_queues() {
     let submitted = actix::spawn(bench.tracker.send(batch));
     let mut unfinished = Vec::new();
     while !submitted.is_finished() {
-        // Has whatever may start begun, in each turn between.
+        // Lets the tracker start what may start, after each of its turns.
         bench.ask(PauseQueue(false)).await;
         let (running, queued) = counts(&bench).await;
         unfinished.push(running + queued);

@@ -1,11 +1,11 @@
-//! Results and the ends that name them: both in the journal, or neither.
+//! Tests that results and the ends that name them are either both in the journal, or neither is.
 
 use std::fs;
 
 use super::*;
 use crate::domain::{JobSink, RemoteJob};
 
-/// An attempt whose results are made, and are to be fetched much later.
+/// An attempt whose results are made, but cannot be fetched for an hour.
 pub(super) async fn named(jobs: &JobSink) -> RunEnd {
     let url = "https://cdn.example/a.png";
     assert!(jobs.remember(Some(RemoteJob::results("fake", [url], reel_protocol::Timestamp::now()))).await);
@@ -13,7 +13,7 @@ pub(super) async fn named(jobs: &JobSink) -> RunEnd {
 }
 
 impl Bench {
-    /// Files of artifacts.
+    /// Returns the number of artifact files.
     fn files(&self) -> usize {
         let directories = fs::read_dir(&self.artifacts).unwrap().flatten();
         directories.map(|directory| fs::read_dir(directory.path()).map_or(0, Iterator::count)).sum()
@@ -74,7 +74,7 @@ async fn what_was_paid_and_has_no_rows_is_held_and_leaves_no_file() {
     let task = bench.wait(id).await;
     assert_eq!((task.state, task.hold_reason), (TaskState::Held, Some(HoldReason::OutcomeUnknown)));
     assert_eq!(count(&store, "SELECT count(*) FROM outputs").await, 0);
-    // They go behind the answer.
+    // The files are removed after the answer.
     let gone = async {
         while bench.files() > 0 {
             tokio::task::yield_now().await;
@@ -118,7 +118,7 @@ async fn a_permit_that_is_given_back_before_its_run_ends_lets_the_next_attempt_b
 }
 
 impl Bench {
-    /// Holds the journal's writer up until the sender is dropped.
+    /// Blocks the journal's writer until the returned sender is dropped.
     fn stop_writer(store: &Store) -> std::sync::mpsc::Sender<()> {
         let (go_on, stopped) = std::sync::mpsc::channel::<()>();
         let wait = move |_: &rusqlite::Connection| {
@@ -129,7 +129,7 @@ impl Bench {
         go_on
     }
 
-    /// Lets the one run end, and the tracker hear of it.
+    /// Lets the one attempt end, and waits until the tracker has handled that.
     async fn end_run(&self) {
         self.gate.add_permits(1);
         while self.files() == 0 {
@@ -167,7 +167,7 @@ async fn an_equal_request_behind_a_cancelled_one_gets_what_is_being_journaled() 
     let go_on = Bench::stop_writer(&store);
     bench.tracker.try_send(DecideTask { id: leader, decision: Decision::Cancel }).unwrap();
     bench.ask(GetTaskCounts).await;
-    // More than one commit's worth, so that the cancelled end is on disk well before the rows.
+    // These are more writes than one commit takes, so that the cancelled end is on disk well before the rows.
     for _ in 0..600 {
         store.write_then(|_| Ok(()), |_| {});
     }

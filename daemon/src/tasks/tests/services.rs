@@ -1,4 +1,4 @@
-//! Services that do as they are told.
+//! Fake services.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,7 @@ use crate::{
     service::{Lost, RunEnd, RunTask, RunTasks},
 };
 
-/// Plays the services: runs wait for the gate, and say how often there were any.
+/// Fake services whose attempts wait for a permit of `gate`. `runs` lists the kind of each attempt that was started.
 #[derive(Debug)]
 pub(super) struct FakeServices {
     pub gate: Arc<Semaphore>,
@@ -33,7 +33,7 @@ impl RunTasks for FakeServices {
         };
         Box::pin(async move {
             if &*task.kind == "image.early" {
-                // It goes on, as one that keeps what it got.
+                // The permit is given back, and the run continues, like one that stores its results.
                 drop(task.permit.take());
             }
             tokio::select! {
@@ -44,7 +44,7 @@ impl RunTasks for FakeServices {
                 "image.named" if task.job.is_none() => results::named(&task.jobs).await,
                 "test.fail" | "image.fail" => RunEnd::failed(failure(false)),
                 "test.flaky" | "image.flaky" => RunEnd::failed(failure(true)),
-                // Of the first one, the cache remembers only the picture.
+                // Only `image.cached` stores its picture with a key, so only it can cause a cache hit later.
                 "image.generate" | "image.cached" => {
                     let key = key.filter(|_| &*task.kind == "image.cached");
                     let kept = Box::new(cache.send(picture(key)).await.unwrap().unwrap());

@@ -1,4 +1,4 @@
-//! Many random requests at once, by seed: whatever their order, every task ends, and nothing of it stays behind.
+//! Sends many random requests at once, by seed. In whatever order they are handled, every task ends, and no entry of it remains in the machine.
 
 use std::cell::Cell;
 
@@ -53,7 +53,7 @@ fn random_spec(dice: &Dice, last: u64) -> TaskSpec {
     }
 }
 
-/// One request, on its way beside the others.
+/// Sends one random request and one random decision, without waiting for the answers.
 fn throw(bench: &Bench, dice: &Dice, last: &Arc<Mutex<u64>>, thrown: &mut Vec<JoinHandle<()>>) {
     let (tracker, known) = (bench.tracker.clone(), *last.lock().unwrap());
     let caller = Caller { client: format!("c{}", dice.below(2)).into(), connection: dice.below(3) };
@@ -92,7 +92,7 @@ fn throw(bench: &Bench, dice: &Dice, last: &Arc<Mutex<u64>>, thrown: &mut Vec<Jo
     thrown.push(actix::spawn(async move { drop(decided.await.unwrap()) }));
 }
 
-/// Notes each step of each task as it is committed.
+/// Records each revision of each task as it is committed.
 const STEPS_TABLE: &str = "CREATE TABLE steps (seq INTEGER PRIMARY KEY, task, rev, state);
     CREATE TRIGGER accepted AFTER INSERT ON tasks BEGIN
         INSERT INTO steps (task, rev, state) VALUES (NEW.id, NEW.rev, NEW.state); END;
@@ -113,7 +113,7 @@ async fn storm(seed: u64) {
         let id = TaskId(1 + dice.below(*last.lock().unwrap() + 1));
         let (stays, gone) = tokio::sync::oneshot::channel();
         let wait = WaitTasks { what: WaitFor::Tasks(vec![id]), is_any: false, timeout: None, gone };
-        // Some clients go away before they are answered.
+        // Where `stays` is dropped instead, the client goes before it is answered.
         if dice.below(3) > 0 {
             here.push(stays);
         }

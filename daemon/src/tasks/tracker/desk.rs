@@ -13,13 +13,13 @@ use crate::{
     tasks::machine::{Closed, RunId, Surroundings},
 };
 
-/// Memory and permits.
+/// The memory and the permits that the machine uses.
 pub(in crate::tasks) struct Desk {
     permits: Permits,
-    /// Permits of attempts whose begin is not on disk yet.
+    /// Permits of attempts whose rows are not committed yet.
     held: HashMap<RunId, Permit>,
     budget: Budget,
-    /// All that the machine holds.
+    /// The reservation for everything that the machine keeps in memory. None until the first one is made.
     reservation: Option<Reservation>,
     level: watch::Receiver<MemoryLevel>,
     origin: Instant,
@@ -37,7 +37,7 @@ impl Desk {
         }
     }
 
-    /// The permit of an attempt that begins; None if it needs none.
+    /// Returns the permit of an attempt that begins. None if it needs none.
     pub(super) fn take_permit(&mut self, run: RunId) -> Option<Permit> {
         self.held.remove(&run)
     }

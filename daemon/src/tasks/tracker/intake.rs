@@ -1,7 +1,7 @@
-//! A request for tasks on its way in: how its tasks would run and what the cache has of them, before anything is accepted.
+//! Plans the tasks of a request and looks them up in the cache, before anything is accepted.
 //!
-//! A small request is planned in the turn that took it. A large batch takes tenths of a second, which nobody else shall wait: it is planned on
-//! a thread that may block, and looked up a part at a time.
+//! A small request is planned in the handler of its message. Planning a large batch takes tenths of a second, and would delay all other messages. It
+//! is planned on a thread that may block, and looked up in parts.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::{
     },
 };
 
-/// Tasks that are planned at once, at some microseconds each: another thread costs more than these.
+/// Most tasks that are planned in the handler, at a few microseconds each. Passing them to another thread would cost more.
 const PLANNED_AT_ONCE: usize = 32;
 
-/// Requests of one question to the cache, which looks at a file for each that it has: half a millisecond.
+/// Most requests in one look-up. The cache inspects a file for each hit, and 256 of them take half a millisecond.
 const LOOKED_UP_TOGETHER: usize = 256;
 
-/// The same for each request that has no id to come again with.
+/// Returns a digest of the request. All requests without a request id have the same one, because they cannot be repeated.
 fn fingerprint(intake: &Intake) -> [u8; 32] {
     if intake.request_id.is_none() {
         return [0; 32];
@@ -32,7 +32,7 @@ fn fingerprint(intake: &Intake) -> [u8; 32] {
     hasher.update(&[u8::from(intake.is_batch)]);
     hasher.update(&intake.batch.map_or(0, |batch| batch.0).to_le_bytes());
     for spec in &intake.specs {
-        // It cannot fail: specs hold no maps with keys other than text.
+        // Serialization cannot fail: specs have no maps with keys other than text.
         hasher.update(&serde_json::to_vec(spec).unwrap_or_default());
         hasher.update(b"\n");
     }
@@ -40,7 +40,7 @@ fn fingerprint(intake: &Intake) -> [u8; 32] {
 }
 
 impl TaskTracker {
-    /// Plans the tasks and asks the cache what it has; the event that `then` makes of it reaches the machine after that.
+    /// Plans the tasks and looks them up in the cache. Then the event that `then` makes of the intake is passed to the machine.
     pub(super) fn take_in(
         &mut self,
         ctx: &mut Context<Self>,
@@ -64,7 +64,7 @@ impl TaskTracker {
                 });
                 intake = match planning.await {
                     Ok(planned) => planned,
-                    // Whoever asked is told by the answer that never comes.
+                    // The request is never answered in this case.
                     Err(error) => return tracing::error!(%error, "a batch could not be planned"),
                 };
             }
@@ -78,7 +78,7 @@ impl TaskTracker {
         let planning = tokio::task::spawn_blocking(move || {
             asked.iter().map(|asked| (asked.id, planner.plan(&asked.spec()))).collect::<Vec<_>>()
         });
-        // A planner that panicked has said so; the tasks stay as they were planned.
+        // If the planner panicked, the panic is in the log, and the tasks keep their plans.
         self.when_done(
             async move { Event::Planned { generation, plans: planning.await.unwrap_or_default() } },
         );
@@ -86,7 +86,7 @@ impl TaskTracker {
 }
 
 impl Intake {
-    /// Each task's plan, or why the first that does not hold does not.
+    /// Plans each task. If a plan is refused, the result is the refusal of the first such task.
     fn plan(&mut self, planner: &dyn PlanTasks) {
         self.fingerprint = fingerprint(self);
         let plan = |(index, spec): (usize, &TaskSpec)| {
@@ -104,7 +104,7 @@ impl Intake {
             self.specs.iter().enumerate().map(plan).collect::<Result<_, PlanRefusal>>().map_err(Into::into);
     }
 
-    /// What each task's result would be cached under; nothing for those that do not read the cache.
+    /// Returns the cache keys of each task. Empty for tasks that do not read the cache.
     fn keys(&self) -> Vec<Vec<Key>> {
         let planned: &[PlannedTask] = self.planned.as_deref().unwrap_or_default();
         let keys = |((plan, _), spec): (&PlannedTask, &TaskSpec)| match spec.cache {

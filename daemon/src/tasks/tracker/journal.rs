@@ -1,4 +1,4 @@
-//! How the machine's writes reach the journal and come back.
+//! Sends the machine's writes to the journal, and returns their outcomes.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::{
     },
 };
 
-/// A write that came back: what became of it, and what the journal has of the results that it wrote.
+/// The outcome of a write, and what the journal returned for the rows of results that were part of it.
 pub(super) struct Committed {
     pub write: Arc<Write>,
     pub outcome: Result<(Outcome, Option<Written>), StoreError>,
 }
 
 impl TaskTracker {
-    /// Sends a write to the journal; it comes back after its commit, in the order of the commits, or with the reason why there is none.
+    /// Sends a write to the journal. It comes back after its commit, in the order of the commits, or with the reason why it was not committed.
     pub(super) fn commit(&self, write: Arc<Write>) {
         let rows = match &*write {
             Write::Results { run, .. } => self.kept.get(run).map(|kept| kept.rows.clone()),
@@ -32,7 +32,7 @@ impl TaskTracker {
         let (written, returns) = (Arc::clone(&write), self.returns.clone());
         self.parts.store.write_then(
             move |connection| write_all(connection, &write, rows.as_ref()),
-            // It fails only once the tracker has stopped; what was committed is read at the next start.
+            // The send fails only once the tracker has stopped. The next start reads what was committed.
             move |outcome| {
                 let committed = Committed { write: written, outcome };
                 drop(returns.send(Returned::Committed(Box::new(committed))));
@@ -40,7 +40,7 @@ impl TaskTracker {
         );
     }
 
-    /// Reads the outputs that a task's params refer to.
+    /// Reads the outputs that the params of a task refer to.
     pub(super) fn read_outputs(&self, id: TaskId, references: Vec<Reference>) {
         let outputs = self.reader().read(move |connection| {
             let output = |reference: &Reference| {
@@ -61,7 +61,7 @@ impl TaskTracker {
     }
 }
 
-/// The rows of results stand before the ends that name them.
+/// Writes the rows of results before the ends of tasks that refer to them.
 fn write_all(
     connection: &Connection,
     write: &Write,
@@ -71,7 +71,7 @@ fn write_all(
     Ok((apply(connection, write)?, written))
 }
 
-/// Writes what the machine wants written, inside a transaction, but for the rows of results.
+/// Writes everything of a write of the machine except the rows of results. It must be called in a transaction.
 pub fn apply(connection: &Connection, write: &Write) -> Result<Outcome, StoreError> {
     match write {
         Write::Accept(submission) => {

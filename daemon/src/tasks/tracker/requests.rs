@@ -1,4 +1,4 @@
-//! The doors of the tracker: each message becomes an event for the machine, and a request that waits for its answer.
+//! The message handlers of the tracker. Each passes an event to the machine, and registers the request until the machine answers it.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Requests that wait for their answers.
+/// Requests that have not been answered.
 #[derive(Default)]
 pub(super) struct Requests {
     waiting: HashMap<RequestId, Reply>,
@@ -39,7 +39,7 @@ impl Requests {
 
 type ReplyTo<T> = oneshot::Sender<Result<T, TaskRefusal>>;
 
-/// Who waits for an answer, by what the answer is. Nobody is told where the client went away: what it asked for is done all the same.
+/// The sender of an answer, by the kind of the answer. If the client has gone, sending fails. That is ignored, because the work is done all the same.
 pub(super) enum Reply {
     Submit(ReplyTo<SubmitResult>),
     Batch(ReplyTo<SubmitBatchResult>),
@@ -59,7 +59,7 @@ impl Reply {
             Self::View(reply) => drop(reply.send(Err(refusal))),
             Self::Wait(reply) => drop(reply.send(Err(refusal))),
             Self::Removal(reply) => drop(reply.send(Err(refusal))),
-            // These are never refused; dropped, they tell whoever waits that nobody answers.
+            // These requests are never refused. Dropping the sender tells the receiver that there is no answer.
             Self::Room(_) | Self::Job(_) | Self::Drain(_) => {}
         }
     }
@@ -91,7 +91,7 @@ impl Reply {
             Self::Wait(reply) => {
                 actix::spawn(async move { drop(reply.send(show.waited(shown, timed_out).await)) });
             }
-            // A call waits for its one task.
+            // A call waits for exactly one task.
             Self::View(reply) => match shown {
                 Shown::Tasks(ids) if ids.len() == 1 => Self::View(reply).show(ids.first().copied(), show),
                 _ => drop(reply.send(Err(TaskRefusal::Stopping))),
@@ -111,7 +111,7 @@ impl Reply {
 }
 
 impl TaskTracker {
-    /// Answers a request; one that shows tasks is answered when they are read.
+    /// Answers a request. If the answer shows tasks, they are read first.
     pub(super) fn answer(&mut self, ctx: &Context<Self>, request: RequestId, answer: Answer) {
         let Some(reply) = self.requests.waiting.remove(&request) else { return };
         match (answer, reply) {
@@ -132,7 +132,7 @@ impl TaskTracker {
     }
 }
 
-/// Answers a call from the cache. A short text is read from its file first, apart from the rooms' thread.
+/// Answers a call with a cached result. A short text is read from its file first, on a thread that may block.
 fn answer_hit(mut task: TaskView, reply: ReplyTo<TaskView>) {
     if !task.outputs.iter().any(store::is_inline) {
         return drop(reply.send(Ok(task)));
@@ -147,7 +147,7 @@ fn answer_hit(mut task: TaskView, reply: ReplyTo<TaskView>) {
     });
 }
 
-/// The answer to come; a tracker that stops gives none.
+/// Returns the future of the answer. It is [`TaskRefusal::Stopping`] if the tracker stops before it answers.
 fn answer_of<T: 'static>(
     answer: oneshot::Receiver<Result<T, TaskRefusal>>,
 ) -> ResponseFuture<Result<T, TaskRefusal>> {
@@ -198,7 +198,7 @@ impl Handler<CallService> for TaskTracker {
     }
 }
 
-/// Ends a wait where whoever sent it goes away: an actor is not told of that by itself.
+/// Ends a wait when its client goes. An actor is not told of that by itself.
 struct EndsWhenGone {
     request: RequestId,
     gone: Gone,
@@ -211,7 +211,7 @@ impl EndsWhenGone {
             answered = answer => answered.unwrap_or(Err(TaskRefusal::Stopping)),
             _ = self.gone => {
                 drop(self.returns.send(Returned::Gone(self.request)));
-                // Nobody reads it.
+                // Nobody reads this answer.
                 Err(TaskRefusal::Stopping)
             }
         }
@@ -223,7 +223,7 @@ impl TaskTracker {
         EndsWhenGone { request, gone, returns: self.returns.clone() }
     }
 
-    /// Nobody is left to be answered, so no task is read to be shown.
+    /// Called when the client of a request has gone. The request is removed first, so that no task is read for its answer.
     pub(super) fn gone(&mut self, ctx: &mut Context<Self>, request: RequestId) {
         self.requests.waiting.remove(&request);
         self.feed(ctx, Event::Gone(request));
@@ -243,7 +243,7 @@ impl Handler<WaitTasks> for TaskTracker {
         let end = self.ends_when_gone(request, gone);
         let wait = move |on| Event::Wait { request, on, is_any, timeout };
         match what {
-            // What is live is known here.
+            // Live tasks are known to exist, so the journal need not be read.
             WaitFor::Tasks(ids) if ids.iter().all(|id| self.machine.is_live(*id)) => {
                 self.feed(ctx, wait(WaitOn::Tasks(ids)));
             }
@@ -261,7 +261,7 @@ impl Handler<WaitTasks> for TaskTracker {
     }
 }
 
-/// What is to be waited for, if it exists.
+/// Returns what to wait for, or a refusal if the batch or one of the tasks does not exist.
 fn find(
     connection: &rusqlite::Connection,
     what: WaitFor,
@@ -366,7 +366,7 @@ impl Handler<Drain> for TaskTracker {
         let request = self.requests.add(Reply::Drain(reply));
         self.feed(ctx, Event::Drain { request, limit, paid });
         Box::pin(async move {
-            // The journal answers last of all; should its disk hang, the end must not.
+            // The answer depends on the journal. If its disk hangs, the shutdown must not hang too.
             let drained = tokio::time::timeout(limit.max(paid) + 3 * STOP, drained).await;
             drained.ok().and_then(Result::ok).unwrap_or_default()
         })

@@ -1,4 +1,4 @@
-//! How the tracker reads the journal before anything else is handled.
+//! Reads the journal before the tracker handles any message.
 
 use std::{io::Write as _, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl TaskTracker {
-    /// Reads the journal, and settles what was running when the last daemon ended.
+    /// Reads the journal, and settles the tasks that were running when the last daemon ended.
     pub(super) fn recover(&mut self, ctx: &mut Context<Self>) {
         let (store, plan, origin) = (self.parts.store.clone(), Arc::clone(&self.parts.plan), self.origin);
         let permits = self.parts.permits.clone();
@@ -41,14 +41,15 @@ impl TaskTracker {
                     let effects = tracker.machine.take_up(restart, now(tracker.origin));
                     tracker.carry_out(ctx, effects);
                 }
-                // Going on without the tasks that were accepted would lose them; the next start tries again.
+                // Continuing without the accepted tasks would lose them. The process ends, and the next start tries again.
                 Err(error) => end(&error),
             })
             .wait(ctx);
     }
 }
 
-/// Journals what was running when the daemon ended, once more where the disk was full: the log was folded back by then.
+/// Journals the steps of tasks that were running when the daemon ended. If the disk is full, it tries once more, because the log is folded back by
+/// then.
 async fn write_steps(store: &Store, steps: Arc<Vec<Step>>) -> Result<(), StoreError> {
     let write = || {
         let steps = Arc::clone(&steps);
@@ -60,12 +61,12 @@ async fn write_steps(store: &Store, steps: Arc<Vec<Step>>) -> Result<(), StoreEr
     }
 }
 
-/// Ends the process, with its reason where whoever started it looks. No connection was accepted yet.
+/// Ends the process with [`Exit::Io`]. The reason goes to the log and to stderr. No connection has been accepted at this time.
 fn end(error: &StoreError) -> ! {
     let text = chain(error);
     let hint = error.hint().unwrap_or("reel daemon logs says more");
     tracing::error!(error = text, hint, "the unfinished tasks cannot be taken up");
-    // Nobody is left to be told where even this fails.
+    // If writing to stderr fails, there is no other way to tell.
     let _ = writeln!(std::io::stderr(), "reeld: the unfinished tasks cannot be taken up: {text}; {hint}");
     crate::logging::flush();
     std::process::exit(Exit::Io as i32)

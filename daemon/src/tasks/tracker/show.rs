@@ -1,4 +1,4 @@
-//! How tasks are shown: read from the journal, with what the machine knows laid over them.
+//! Shows tasks: reads them from the journal, and adds what the machine knows.
 
 use std::{path::Path, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     tasks::{GetTask, ListTasks, TaskRefusal, machine::Shown},
 };
 
-/// Adds to tasks as the journal shows them what the machine knows.
+/// Adds to tasks that were read from the journal what the machine knows.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<TaskView>")]
 pub(super) struct Overlay(Vec<TaskView>);
@@ -34,10 +34,10 @@ impl Handler<Overlay> for TaskTracker {
     }
 }
 
-/// Reads the journal; sees everything that was answered before.
+/// A reader of the journal that sees everything that was answered before it was made.
 pub(super) struct Reader {
     store: Store,
-    /// Whether calls were answered whose rows are still on their way.
+    /// Whether there were answered calls whose rows were not committed. The reader then waits for their commits.
     must_wait: bool,
 }
 
@@ -53,7 +53,7 @@ impl Reader {
     }
 }
 
-/// Reads tasks to be shown, a few readers at a time: what is read is in memory, and in no budget, until it is encoded.
+/// Reads tasks that are to be shown, [`READERS`](super::READERS) at a time. What was read is in memory, outside the budget, until it is encoded.
 pub(super) struct Show {
     reader: Reader,
     turns: Arc<Semaphore>,
@@ -66,7 +66,7 @@ impl Show {
         self,
         read: impl FnOnce(&Connection, &Path) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(T, Recipient<Overlay>), StoreError> {
-        // The semaphore is never closed.
+        // Acquiring cannot fail, because the semaphore is never closed.
         let turn = self.turns.acquire_owned().await;
         let artifacts = self.artifacts;
         let read = self.reader.read(move |connection| read(connection, &artifacts)).await;

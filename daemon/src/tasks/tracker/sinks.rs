@@ -1,4 +1,4 @@
-//! Where a running attempt reports how far it is, and has journaled what its provider holds for it.
+//! The channels through which a running attempt reports its progress and has remote jobs journaled.
 
 use actix::{Handler, Message, Recipient, ResponseFuture};
 use tokio::sync::oneshot;
@@ -10,7 +10,7 @@ use crate::{
     tasks::machine::{Event, RunId},
 };
 
-/// How far an attempt is; may be lost when too many come at once.
+/// Reports the progress of an attempt. Reports are dropped if the mailbox is full.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct ReportProgress {
@@ -19,7 +19,7 @@ pub(super) struct ReportProgress {
     message: String,
 }
 
-/// A piece of the result that an attempt is making; may be lost when too many come at once.
+/// Reports a piece of the result that an attempt is making. Reports are dropped if the mailbox is full.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct ReportPiece {
@@ -27,7 +27,7 @@ pub(super) struct ReportPiece {
     piece: Piece,
 }
 
-/// Journal what the provider holds for an attempt, or with None that it holds nothing any more; answered after the commit.
+/// Journals the remote job that a provider holds for an attempt, or with None that it holds none. The answer is sent after the commit.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), StoreError>")]
 pub(super) struct RememberJob {
@@ -35,7 +35,7 @@ pub(super) struct RememberJob {
     job: Option<RemoteJob>,
 }
 
-/// A report that finds the mailbox full is dropped, as the next one says more.
+/// Returns the progress sink of an attempt. If the mailbox is full, a report is dropped. The next one replaces it.
 pub(super) fn progress_sink(
     tracker: Recipient<ReportProgress>,
     pieces: Recipient<ReportPiece>,

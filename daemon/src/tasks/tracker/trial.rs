@@ -1,4 +1,4 @@
-//! How a task would run: the plan and the look into the cache of a submit, without a task.
+//! Returns how a task would run: makes the plan and the cache look-up of a submit, without accepting a task.
 
 use actix::{Context, Handler, ResponseFuture};
 use reel_protocol::CacheMode;
@@ -27,7 +27,7 @@ impl Handler<TryTask> for TaskTracker {
             let keys: Vec<_> = plan.keys().copied().collect();
             let cached = if spec.cache == CacheMode::Use && !keys.is_empty() {
                 let found = look_up.send(LookUp { requests: vec![keys], is_counted: false }).await;
-                // A cache that is gone takes the process with it.
+                // If the cache actor has stopped, the process ends.
                 found.ok().and_then(|found| found.into_iter().next().flatten())
             } else {
                 None
