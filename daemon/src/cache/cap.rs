@@ -1,23 +1,23 @@
-//! The cap of the disk tier: what it holds, what is granted to files on their way, and how much there may be. Asked on any thread.
+//! The cap of the disk tier: the bytes that it stores, the bytes reserved for files that are being written, and the limit. Can be used on any thread.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::CacheError;
 
-/// The account; a clone is the same one.
+/// A handle to the account. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Cap(Arc<Mutex<Account>>);
 
-/// In bytes.
+/// All numbers are in bytes.
 #[derive(Debug, Default)]
 struct Account {
     limit: u64,
-    /// None until it was counted, and until then nothing is granted.
+    /// The bytes that are stored. None until they were counted; until then nothing is reserved.
     held: Option<u64>,
     granted: u64,
 }
 
-/// Room for files that are not counted yet; given back when dropped.
+/// Reserved room for files that are not counted as stored yet. Dropping it releases the room.
 #[derive(Debug)]
 pub struct Granted {
     cap: Cap,
@@ -25,7 +25,7 @@ pub struct Granted {
 }
 
 impl Cap {
-    /// Of so many bytes.
+    /// Returns a cap with this limit. Nothing can be reserved before [`Cap::count`].
     pub fn new(limit_bytes: u64) -> Self {
         let cap = Self::default();
         cap.set_limit(limit_bytes);
@@ -36,44 +36,44 @@ impl Cap {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How much there may be.
+    /// Returns the limit.
     pub fn limit_bytes(&self) -> u64 {
         self.account().limit
     }
 
-    /// From now on; what is held and granted stays.
+    /// Sets the limit. Stored and reserved bytes stay as they are.
     pub fn set_limit(&self, bytes: u64) {
         self.account().limit = bytes;
     }
 
-    /// What files in rows weigh.
+    /// Returns the size of all files that have rows; 0 before they were counted.
     pub fn held_bytes(&self) -> u64 {
         self.account().held.unwrap_or(0)
     }
 
-    /// Counts what is held as so much.
+    /// Sets the stored bytes.
     pub fn count(&self, bytes: u64) {
         self.account().held = Some(bytes);
     }
 
-    /// So much more is held.
+    /// Adds stored bytes.
     pub fn add(&self, bytes: u64) {
         let mut account = self.account();
         account.held = Some(account.held.unwrap_or(0).saturating_add(bytes));
     }
 
-    /// So much less is held.
+    /// Subtracts stored bytes.
     pub fn subtract(&self, bytes: u64) {
         let mut account = self.account();
         account.held = Some(account.held.unwrap_or(0).saturating_sub(bytes));
     }
 
-    /// What must leave so that so much more fits. What fits without new files always fits.
+    /// Returns how many bytes must be removed so that `needed_bytes` fit. It is 0 if no bytes are needed, even beyond the limit.
     pub fn excess_bytes(&self, needed_bytes: u64) -> u64 {
         self.account().excess_bytes(needed_bytes)
     }
 
-    /// Room for so much more; else what must leave first, as [`Cap::excess_bytes`] says it at this moment.
+    /// Reserves room. The error is what [`Cap::excess_bytes`] returns at this moment.
     pub fn grant(&self, needed_bytes: u64) -> Result<Granted, u64> {
         let mut account = self.account();
         match account.excess_bytes(needed_bytes) {
@@ -85,7 +85,7 @@ impl Cap {
         }
     }
 
-    /// Why there is no room.
+    /// Returns the error for a request that has no room.
     pub fn full(&self, needed_bytes: u64) -> CacheError {
         let account = self.account();
         CacheError::Full { held_bytes: account.taken_bytes(), limit_bytes: account.limit, needed_bytes }

@@ -1,8 +1,8 @@
-//! The disk tier's files. Everything here blocks, and runs on threads that may.
+//! The files of the disk tier. All functions here block, so they run on threads that may block.
 //!
-//! A file is written beside the others under a temporary name, renamed, and then synced: so the file system puts its bytes and its name into one
-//! commit. One with a digest's name that no row names may therefore be cut after a power loss, and is looked at before it is taken for
-//! good. What is damaged is set aside, not deleted; nothing outside the directory is ever touched.
+//! A file is written under a temporary name, renamed, and then synced, so that the file system puts its bytes and its name into one commit. After a
+//! power loss a file may therefore be cut although it has a digest as its name. So a file that no row names is verified before it is used. A damaged
+//! file is moved aside and not deleted. Nothing outside the directory is changed.
 
 #[cfg(test)]
 mod tests;
@@ -25,44 +25,44 @@ use crate::{
     store::ArtifactRow,
 };
 
-/// Files being written; on the same file system as the others, as a rename does not cross one.
+/// The directory of files that are being written. It is on the same file system as the others, since a rename cannot cross file systems.
 const TEMPORARY: &str = "tmp";
-/// Files that did not have the bytes of their name.
+/// The directory of damaged files, whose bytes do not match their name.
 const DAMAGED: &str = "damaged";
 
-/// What a look at a file found.
+/// The result of verifying a file.
 #[derive(Debug)]
 pub enum Checked {
-    /// It has the digest's bytes; they come along if they were asked for.
+    /// The file has the bytes of its digest. They are included if they were requested.
     Good(Stamp, Option<Vec<u8>>),
-    /// It has others.
+    /// The file has other bytes, is no regular file, or cannot be read from the disk.
     Damaged,
-    /// It is not there.
+    /// The file does not exist.
     Missing,
-    /// It cannot be told, for a reason that may pass, such as too many open files.
+    /// The file cannot be read for a reason that may pass, such as too many open files.
     Unreadable(Arc<io::Error>),
 }
 
-/// The directory.
+/// The directory `<home>/artifacts`. Clones share its state.
 #[derive(Debug, Clone)]
 pub struct DiskTier {
     artifacts: PathBuf,
-    /// Whether the directories of the first bytes are known to outlast a power loss. Held while they are made, so that no file in one that
-    /// was just made gets its row before that.
+    /// Whether the 256 directories of the first bytes exist and are synced. The lock is held while they are created, so that no file in a new
+    /// directory gets its row before the directory is synced.
     has_directories: Arc<Mutex<bool>>,
     free_room: Arc<Mutex<FreeRoom>>,
-    /// How many files were hashed.
+    /// Number of files that were hashed.
     #[cfg(test)]
     pub hashed: Arc<std::sync::atomic::AtomicU64>,
 }
 
-/// The digest of bytes.
+/// Returns the BLAKE3 digest of the bytes.
 pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_bytes(*blake3::hash(bytes).as_bytes())
 }
 
 impl DiskTier {
-    /// Of `<home>/artifacts`.
+    /// Returns the disk tier in `artifacts`, which is `<home>/artifacts`.
     pub fn new(artifacts: PathBuf) -> Self {
         Self {
             artifacts,
@@ -73,17 +73,17 @@ impl DiskTier {
         }
     }
 
-    /// The directory.
+    /// Returns the directory of the artifacts.
     pub fn artifacts(&self) -> &Path {
         &self.artifacts
     }
 
-    /// The file of an artifact.
+    /// Returns the path of an artifact's file.
     pub fn path(&self, row: &ArtifactRow) -> PathBuf {
         row.path(&self.artifacts)
     }
 
-    /// Removes what a former daemon was writing when it died.
+    /// Removes the temporary files that a dead daemon left.
     pub fn remove_temporary(&self) {
         let Ok(files) = fs::read_dir(self.artifacts.join(TEMPORARY)) else { return };
         for file in files.flatten() {
@@ -93,8 +93,8 @@ impl DiskTier {
         }
     }
 
-    /// Writes and syncs an artifact's file, and only syncs a file that has the right bytes already. After an error the file may be there.
-    /// Returns the bytes of a body that was in memory.
+    /// Writes and syncs an artifact's file. If a file with the right bytes exists, it is only synced. After an error the file may exist. Returns the
+    /// file's stamp, and the bytes if the body was [`Body::Held`].
     pub fn write(&self, row: &ArtifactRow, body: Body) -> Result<(Stamp, Option<Vec<u8>>), CacheError> {
         let path = self.path(row);
         match self.check(row, false) {
@@ -109,7 +109,7 @@ impl DiskTier {
         self.write_new(&path, body).map_err(|error| write_error(&path, error))
     }
 
-    /// Whether the disk has room for so many bytes, and then some for the journal.
+    /// Returns whether the disk has room for so many bytes, beyond [`disk::KEEP_BYTES`] for the journal. True if the free room is not known.
     pub fn has_room(&self, bytes: u64) -> bool {
         let mut free_room = self.free_room.lock().unwrap_or_else(PoisonError::into_inner);
         free_room
@@ -117,12 +117,12 @@ impl DiskTier {
             .is_none_or(|available_bytes| available_bytes >= bytes + disk::KEEP_BYTES)
     }
 
-    /// A temporary file beside the others; dropped, it is gone.
+    /// Creates a temporary file in the directory for them. Dropping it removes the file.
     pub fn temporary(&self) -> io::Result<NamedTempFile> {
         self.temporary_with("")
     }
 
-    /// The same with this end of its name.
+    /// Like [`DiskTier::temporary`], with a suffix of the name.
     pub fn temporary_with(&self, suffix: &str) -> io::Result<NamedTempFile> {
         let temporary = self.artifacts.join(TEMPORARY);
         let create = || tempfile::Builder::new().prefix("artifact-").suffix(suffix).tempfile_in(&temporary);
@@ -136,12 +136,12 @@ impl DiskTier {
     }
 
     fn write_new(&self, path: &Path, body: Body) -> io::Result<(Stamp, Option<Vec<u8>>)> {
-        // What has a file has its room already.
+        // A body in a temporary file already has its room on the disk.
         if !self.has_room(body.memory_bytes()) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.ensure_directory(path.parent().unwrap_or(&self.artifacts))?;
-        // Dropped on any failure, and the file with it.
+        // On any failure the file is dropped, and so removed.
         let written = |bytes: &[u8]| {
             let mut file = self.temporary()?;
             file.write_all(bytes).map(|()| file)
@@ -153,7 +153,7 @@ impl DiskTier {
         };
         let file = file.persist(path).map_err(|error| error.error)?;
         os::sync_named(&file, path.parent().unwrap_or(&self.artifacts))?;
-        // After the rename, which changes the inode's time.
+        // The stamp is taken after the rename, which changes the inode's time.
         Ok((os::stamp(&file.metadata()?), held))
     }
 
@@ -165,8 +165,8 @@ impl DiskTier {
         sync_dir(directory)
     }
 
-    /// Makes sure of a first byte's directory. Those of all others are made with it, and once in the daemon's life, as a former one may have
-    /// died before it synced them: one sync instead of one for each of the first few hundred pictures.
+    /// Creates the directory of a first byte. All 256 are created together, and synced once in the daemon's life, because a former daemon may have
+    /// died before the sync. That is one sync instead of one for each of the first few hundred pictures.
     fn ensure_directory(&self, needed: &Path) -> io::Result<()> {
         let mut has_directories = self.has_directories.lock().unwrap_or_else(PoisonError::into_inner);
         if *has_directories && needed.is_dir() {
@@ -174,7 +174,7 @@ impl DiskTier {
         }
         create_private_dir(needed)?;
         for first_byte in 0..=u8::MAX {
-            // What keeps another one from being made is said when that one is needed.
+            // An error of another directory is reported when that directory is needed.
             let _ = create_private_dir(&self.artifacts.join(format!("{first_byte:02x}")));
         }
         sync_dir(&self.artifacts)?;
@@ -182,12 +182,13 @@ impl DiskTier {
         Ok(())
     }
 
-    /// Hashes an artifact's file in bounded memory, or in one piece if its bytes are wanted.
+    /// Verifies an artifact's file. With `wants_bytes` it reads the file in one piece and returns the bytes; otherwise it hashes it in bounded
+    /// memory.
     pub fn check(&self, row: &ArtifactRow, wants_bytes: bool) -> Checked {
         match self.try_check(row, wants_bytes) {
             Ok(checked) => checked,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Checked::Missing,
-            // The disk cannot give the bytes back: they are lost, as if they had changed.
+            // The disk cannot read the bytes, so they are lost like changed ones.
             Err(error) if os::is_disk_failure(&error) => Checked::Damaged,
             Err(error) => Checked::Unreadable(Arc::new(error)),
         }
@@ -195,7 +196,7 @@ impl DiskTier {
 
     fn try_check(&self, row: &ArtifactRow, wants_bytes: bool) -> io::Result<Checked> {
         let Some(mut file) = os::open_regular(&self.path(row))? else { return Ok(Checked::Damaged) };
-        // Taken before reading: a change while it is read makes a stamp that no longer fits.
+        // The stamp is taken before the read. If the file changes during the read, its stamp then differs.
         let stamp = os::stamp(&file.metadata()?);
         if stamp.size_bytes != row.size_bytes {
             return Ok(Checked::Damaged);
@@ -204,18 +205,18 @@ impl DiskTier {
         self.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (digest, bytes) = if wants_bytes {
             let mut bytes = Vec::with_capacity(row.size_bytes as usize);
-            // Not one byte more than was reserved, should it grow meanwhile.
+            // The read is limited to the reserved size, in case the file grows meanwhile.
             file.take(row.size_bytes).read_to_end(&mut bytes)?;
             (digest_of(&bytes), Some(bytes))
         } else {
-            // Reads by 64 KiB.
+            // Reads 64 KiB at a time.
             let hash = blake3::Hasher::new().update_reader(&mut file)?.finalize();
             (Digest::from_bytes(*hash.as_bytes()), None)
         };
         Ok(if digest == row.digest { Checked::Good(stamp, bytes) } else { Checked::Damaged })
     }
 
-    /// The stamp of an artifact's file, if it has one.
+    /// Returns the stamp of the file at `path`; None if it cannot be read.
     pub fn stamp(path: &Path) -> Option<Stamp> {
         fs::symlink_metadata(path).ok().map(|metadata| os::stamp(&metadata))
     }
@@ -232,11 +233,11 @@ impl DiskTier {
         read().map_err(|source: io::Error| CacheError::File { path: path.clone(), source: Arc::new(source) })
     }
 
-    /// Moves a damaged file out of the way, where a person may look at it.
+    /// Moves a damaged file to another directory, where a person can examine it.
     pub fn set_aside(&self, row: &ArtifactRow) -> io::Result<()> {
         let damaged = self.artifacts.join(DAMAGED);
         create_private_dir(&damaged)?;
-        // The time makes the name its own: the same artifact may be damaged twice.
+        // The time makes the name unique, as the same artifact may be damaged twice.
         let name = format!("{}.{}.{}", row.digest, Timestamp::now().unix_ms(), row.extension);
         fs::rename(self.path(row), damaged.join(name))
     }
@@ -253,7 +254,8 @@ impl DiskTier {
         }
     }
 
-    /// Files in the directory of a digest's first byte that are named like artifacts and were not changed since `before`.
+    /// Lists the files in the directory of a digest's first byte that are named like artifacts, were last modified before `before`, and were neither
+    /// created nor modified before `since`.
     pub fn named_files(
         &self,
         first_byte: u8,
@@ -267,7 +269,7 @@ impl DiskTier {
             let metadata = file.metadata().ok()?;
             let digest = file.path().file_stem()?.to_str()?.parse().ok()?;
             let is_old = metadata.modified().is_ok_and(|modified| modified < before);
-            // Whoever copies a file back or touches it changes one of the two.
+            // Copying a file back or touching it changes only one of the two times.
             let times = [metadata.modified().ok(), metadata.created().ok()];
             let is_ours = times.into_iter().flatten().all(|time| time >= since);
             (metadata.is_file() && is_old && is_ours).then(|| (digest, file.path()))

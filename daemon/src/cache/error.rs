@@ -1,4 +1,4 @@
-//! Why the cache could not do what it was asked.
+//! The errors of the cache.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -6,20 +6,20 @@ use reel_protocol::Digest;
 
 use crate::store::StoreError;
 
-/// A variant for each thing that a caller would do differently.
+/// Why a request to the cache failed. Each variant is something that a caller handles differently.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CacheError {
     /// No artifact has the digest, or its file was damaged and dropped.
     #[error("no artifact {0}")]
     NotFound(Digest),
-    /// More than may be read at once, or from behind the end.
+    /// The requested range is longer than one read may be, or begins behind the end.
     #[error("cannot read {length} bytes from {offset} of an artifact of {size} bytes")]
     Range {
-        /// First byte.
+        /// Offset of the first byte.
         offset: u64,
-        /// How many.
+        /// Requested length, in bytes.
         length: u64,
-        /// How many there are.
+        /// Size of the artifact, in bytes.
         size: u64,
     },
     /// The disk tier is at its cap and nothing in it may be evicted.
@@ -27,11 +27,11 @@ pub enum CacheError {
         "the store holds {held_bytes} of {limit_bytes} bytes and needs {needed_bytes} more, and tasks in the history name all of it"
     )]
     Full {
-        /// Held now.
+        /// Bytes that are stored or reserved.
         held_bytes: u64,
-        /// `cache.disk_mb`.
+        /// The limit `cache.disk_mb`, in bytes.
         limit_bytes: u64,
-        /// Wanted.
+        /// Bytes that were requested.
         needed_bytes: u64,
     },
     /// The memory budget refused the buffer.
@@ -40,15 +40,15 @@ pub enum CacheError {
     /// The disk has no room.
     #[error("the disk is full: cannot write {}", path.display())]
     DiskFull {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// A file could not be read or written.
     #[error("{}", path.display())]
     File {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: Arc<io::Error>,
     },

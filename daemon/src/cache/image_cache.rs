@@ -1,8 +1,8 @@
-//! Owns the results of earlier requests: the memory tier, the index of the disk tier, and its cap.
+//! The cache's actor. It owns the memory tier, the index of the disk tier, and the cap of the disk tier.
 //!
-//! Promises: a hit looks like what was made; a missing or damaged file is a miss, never an error; what is answered as kept outlasts a power
-//! loss; nothing outside the artifacts' directory is deleted, and in it nothing that a task names or is about to. Spoken to by the task
-//! tracker, the sessions and the memory supervisor.
+//! It promises: a hit has the same shape as a new result; a missing or damaged file is a miss, never an error; a result that was answered as kept
+//! survives a power loss; nothing outside the artifacts' directory is deleted, and nothing in it that a task names or is about to name. The task
+//! tracker, the sessions and the memory supervisor send messages to it.
 
 mod check;
 mod evict;
@@ -49,29 +49,29 @@ use crate::{
     store::{self, ArtifactRow, Dropped, Store},
 };
 
-/// Messages that may wait: every task that runs and every session asks one thing at a time.
+/// Capacity of the mailbox. Every running task and every session sends one message at a time.
 const MAILBOX: usize = 1_024;
-/// Times of use are written this often: a hit must not cost a commit, and eviction spares what was used in the last minute anyway.
+/// Interval at which times of use are written. A cache hit must not cost a commit, and eviction spares what was used in the last minute anyway.
 const WRITE_USES: Duration = Duration::from_secs(30);
-/// Files hashed at once: more would only make the disk seek.
+/// Most files that are hashed at once. More would only make the disk seek.
 const HASHED_AT_ONCE: usize = 4;
 
-/// What the cache is made of.
+/// What the cache is built from.
 #[derive(Debug)]
 pub struct CacheParts {
     /// The journal.
     pub store: Store,
     /// `<home>/artifacts`.
     pub artifacts: PathBuf,
-    /// The book of memory.
+    /// The memory budget.
     pub budget: Budget,
-    /// Where to tell of evictions and damage.
+    /// Receives the events about evictions and damaged files.
     pub events: EventHub,
-    /// The caps.
+    /// The limits of the tiers.
     pub limits: SetCacheLimits,
 }
 
-/// The actor.
+/// The cache's actor.
 #[derive(Debug)]
 pub struct ImageCache {
     store: Store,
@@ -81,18 +81,18 @@ pub struct ImageCache {
     cap: Cap,
     memory: MemoryTier,
     shelves: Shelves,
-    /// Who waits for a file that is being verified.
+    /// The requests that wait for a file that is being verified, by digest.
     flights: HashMap<Digest, Vec<oneshot::Sender<Verdict>>>,
     hashing: Arc<Semaphore>,
-    /// Held together by those who write files, from the file to what became of its row; alone by who removes them. So nobody removes the
-    /// file that another one has just found in its place.
+    /// Guards the files. Writers hold it shared, from writing a file until its row is committed or given up. Whoever removes files holds it
+    /// exclusively. So nobody removes a file that a writer has just found to exist.
     gate: Arc<RwLock<()>>,
-    /// Without the numbers that are computed when asked for.
+    /// The counters. The numbers that [`GetCacheStats`] computes are not up to date in it.
     stats: CacheStatsResult,
 }
 
 impl ImageCache {
-    /// Counts what there is when it starts.
+    /// Creates the cache. It counts the existing artifacts when the actor starts.
     pub fn new(parts: CacheParts) -> Self {
         let SetCacheLimits { memory_bytes, max_item_bytes, disk_bytes } = parts.limits;
         Self {
@@ -110,12 +110,12 @@ impl ImageCache {
         }
     }
 
-    /// For who looks results up in its own turn.
+    /// Returns the tables in which a caller on the same thread can look results up without a message.
     pub fn shelves(&self) -> Shelves {
         self.shelves.clone()
     }
 
-    /// For who makes pictures on threads that may block, once it is said where the cache is told of them.
+    /// Returns a function that takes the address of the cache and returns a writer, for providers that make pictures on threads that may block.
     pub fn shelver(&self) -> impl FnOnce(Recipient<Settle>) -> Shelver + use<> {
         let (disk, cap) = (self.disk.clone(), self.cap.clone());
         let gate = Arc::clone(&self.gate);
@@ -132,11 +132,11 @@ impl Actor for ImageCache {
         let totals = self.store.read(store::totals);
         let disk = self.disk.clone();
         let prepare = async move {
-            // Lost only with the runtime.
+            // This fails only if the runtime ends.
             let _ = tokio::task::spawn_blocking(move || disk.remove_temporary()).await;
             totals.await
         };
-        // Nothing is answered before the totals are known: whatever changes them would be counted twice.
+        // No message is handled before the totals are known. A change that came earlier would be counted twice.
         ctx.wait(prepare.into_actor(self).map(|totals, actor, _| {
             let (entries, artifacts, disk_bytes) = totals.unwrap_or_else(|error| {
                 error!(error = chain(&error), "cannot count what the cache holds");
@@ -269,9 +269,9 @@ impl Handler<SetCacheLimits> for ImageCache {
 
     fn handle(&mut self, msg: SetCacheLimits, _: &mut Self::Context) {
         let evicted = self.memory.set_limits(msg.memory_bytes, msg.max_item_bytes);
-        // Nobody waits for it.
+        // Nobody needs to wait until the memory is freed.
         drop(tokio::task::spawn_blocking(move || drop(evicted)));
-        // Files go when the next one needs their room: a cap that was mistyped must not cost what was paid for.
+        // Files are removed only when a new one needs their room, so a mistyped cap does not delete paid results.
         self.cap.set_limit(msg.disk_bytes);
     }
 }
@@ -310,12 +310,12 @@ impl Handler<evict::EntriesDropped> for ImageCache {
 }
 
 impl ImageCache {
-    /// Notes a use, which protects from eviction for a while.
+    /// Records a use, which protects the artifact from eviction for a minute.
     fn touch(&mut self, digest: Digest) {
         self.shelves.open().touch(digest);
     }
 
-    /// Writes the times of use. Losing some to a crash only makes eviction a little less fair.
+    /// Writes the times of use to the journal. If a crash loses some, eviction only becomes a little less fair.
     fn write_uses(&mut self) {
         let uses = self.shelves.open().recent.take_unwritten(Instant::now());
         if !uses.is_empty() {
@@ -330,7 +330,7 @@ impl ImageCache {
         }
     }
 
-    /// Follows a commit that dropped artifacts.
+    /// Removes dropped artifacts from memory and from the counters, after the commit that dropped them.
     fn forget(&mut self, digests: &HashSet<Digest>, dropped: Dropped) {
         let mut shelves = self.shelves.open();
         shelves.index.forget(digests);
@@ -346,11 +346,11 @@ impl ImageCache {
     }
 }
 
-/// Gives memory back where no actor waits, and answers once it is given back: who asked looks at the process right after.
+/// Frees the memory on another thread, and returns the freed bytes after it. The caller measures the process right after the answer.
 async fn drop_apart(evicted: Evicted) -> u64 {
     let freed_bytes = evicted.weight_bytes();
     if !evicted.is_empty() {
-        // Lost only with the runtime, and then it is dropped all the same.
+        // This fails only if the runtime ends, and then the items are dropped all the same.
         let _ = tokio::task::spawn_blocking(move || drop(evicted)).await;
     }
     freed_bytes

@@ -15,16 +15,16 @@ const ENTRIES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 /// again when it begins.
 const MISSING: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
-/// What the index knows of a key.
+/// What the index knows about a key.
 #[derive(Debug)]
 pub enum Known {
-    /// It has a result, which may be returned once its files are verified.
+    /// The key has a result, which may be returned once its files are verified.
     Entry(Arc<Made>),
-    /// It has none.
+    /// The key has no result in the journal.
     Nothing,
 }
 
-/// The index.
+/// The results and the missing keys that were used last.
 #[derive(Debug)]
 pub struct Index {
     entries: LruCache<Key, Arc<Made>>,
@@ -46,7 +46,7 @@ impl Index {
         self.epoch
     }
 
-    /// Returns what is known of a key; None means that the journal must be read.
+    /// Returns what is known about a key. None means that the journal must be read.
     pub fn get(&mut self, key: &Key) -> Option<Known> {
         if let Some(entry) = self.entries.get(key) {
             return Some(Known::Entry(Arc::clone(entry)));

@@ -1,4 +1,4 @@
-//! What was made and has its files, on its way to its rows: whoever journals what follows from it writes them in the same commit.
+//! Results whose files are written and whose rows are not committed yet. The caller commits the rows together with its own writes.
 
 use std::{fmt, sync::Arc};
 
@@ -12,45 +12,46 @@ use crate::{
     store::{self, ArtifactRow, Entry, StoreError},
 };
 
-/// Results whose files outlast a power loss once their rows do. Dropped without being settled, they are given up.
+/// Results whose files are synced, and survive a power loss once their rows are committed. If it is dropped without [`Kept::settle`], the cache
+/// removes the files.
 #[derive(Debug)]
 pub struct Kept {
-    /// As an answer shows them.
+    /// The results as they are answered to clients.
     pub made: Made,
-    /// To be written where the results are journaled.
+    /// The rows, which the caller must write in the transaction that journals the results.
     pub rows: Rows,
     placed: Placed,
 }
 
-/// Files that have their names, which nobody was told yet. Dropped without being settled, they are given up.
+/// Files in the store whose rows are not committed. If it is dropped before [`Kept::settle`], the cache removes them.
 #[derive(Debug)]
 pub struct Placed {
     pub(super) open: Option<Open>,
     cache: Recipient<Settle>,
 }
 
-/// What the cache waits to hear about.
+/// The state that the cache needs when the rows are committed or given up.
 #[derive(Debug)]
 pub(super) struct Open {
     pub shelves: Vec<Shelf>,
-    /// The files, with one that may be there though it could not be written.
+    /// The rows of all files that may exist, also of one whose write failed.
     pub files: Vec<ArtifactRow>,
-    /// Held until the files are counted.
+    /// The reserved room below the cap. It is held until the files are counted as stored.
     pub granted: Granted,
     pub key: Option<Key>,
-    /// Held until the cache has followed, so that nobody removes the files in between.
+    /// The shared lock of the gate. It is held until the cache has recorded the rows, so that nobody removes the files before that.
     pub together: OwnedRwLockReadGuard<()>,
 }
 
-/// A picture that has its file.
+/// A picture whose file is written.
 pub(super) struct Shelf {
     pub row: ArtifactRow,
     pub stamp: Stamp,
-    /// What is still in memory of it, and its share of the budget.
+    /// The bytes, if they are still in memory, with their share of the memory budget.
     pub held: Option<(Vec<u8>, Option<Reservation>)>,
 }
 
-/// The rows of results; cheap to clone, so that a write can be repeated.
+/// The rows of results. Cheap to clone, so that a write can be repeated.
 #[derive(Debug, Clone)]
 pub struct Rows(Arc<Content>);
 
@@ -60,15 +61,15 @@ struct Content {
     entry: Entry,
 }
 
-/// What the journal has once the rows are in it.
+/// The rows as they are in the journal after [`Rows::write`].
 #[derive(Debug)]
 pub struct Written {
-    /// With the artifacts as they stand there: what was there before stays as it is, since other tasks show it so.
+    /// The entry with the artifact rows of the journal. A row that existed before is not changed, because other tasks show it.
     pub(super) entry: Entry,
     pub(super) added: Added,
 }
 
-/// What rows added.
+/// The numbers of rows and bytes that were new to the journal.
 #[derive(Debug, Default)]
 pub(super) struct Added {
     pub artifacts: u64,
@@ -76,7 +77,7 @@ pub(super) struct Added {
     pub entries: u64,
 }
 
-/// The rows of kept results were committed, or never will be.
+/// Tells the cache that the rows of results were committed, or that they will never be (`written` is None).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Settle {
@@ -92,7 +93,7 @@ impl Kept {
         Self { made, rows: Rows(Arc::new(Content { key, entry })), placed }
     }
 
-    /// Tells the cache that the rows were committed: what is asked of it from now on finds them.
+    /// Tells the cache that the rows were committed. Messages that are sent to the cache later find the results.
     pub fn settle(mut self, written: Written) {
         self.placed.tell(Some(written));
     }
@@ -103,7 +104,7 @@ impl Placed {
         Self { open: Some(open), cache }
     }
 
-    /// The rows of the files, in their order.
+    /// Returns the rows of the files, in their order.
     pub(super) fn artifacts(&self) -> Vec<ArtifactRow> {
         self.shelves().map(|shelf| shelf.row.clone()).collect()
     }
@@ -130,7 +131,7 @@ impl Drop for Placed {
 }
 
 impl Rows {
-    /// Names the files, and what was asked for them.
+    /// Inserts the rows of the files and, if there is a key, replaces the cache entry of the key.
     pub fn write(&self, connection: &Connection) -> Result<Written, StoreError> {
         let Content { key, entry } = &*self.0;
         let mut added = Added::default();

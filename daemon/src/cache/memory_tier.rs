@@ -1,5 +1,5 @@
-//! The memory tier: artifacts' bytes, least recently used first out. Its weight never passes its limit, and all of it is reserved in the
-//! memory budget.
+//! The memory tier. It holds the bytes of artifacts and evicts the least recently used first. Its weight never exceeds its limit, and all of it is
+//! reserved in the memory budget.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use reel_protocol::Digest;
 
 use crate::memory::{Budget, Holder, Reservation};
 
-/// What an item weighs beside its bytes: its places in the map and in the list, its names and its reservation. Without it, many tiny
-/// pictures would hold more than the limit says.
+/// Weight of an item beyond its bytes: its entries in the map and in the list, its strings and its reservation. Without it, many tiny pictures would
+/// use more memory than the limit.
 const ITEM_BYTES: u64 = 256;
 
 /// An artifact in memory.
 #[derive(Debug)]
 pub struct Item {
-    /// All of them, verified.
+    /// All bytes of the artifact, verified.
     pub bytes: Arc<Vec<u8>>,
-    /// Such as `image/png`.
+    /// The media type, such as `image/png`.
     pub media_type: String,
-    /// Its share of the memory budget.
+    /// The item's share of the memory budget.
     #[expect(dead_code, reason = "held for its drop")]
     pub reservation: Reservation,
 }
@@ -30,8 +30,7 @@ impl Item {
     }
 }
 
-/// Items that were let go of and are still there. Giving many pictures back to the system takes milliseconds, so they are dropped where nobody
-/// waits for the thread.
+/// Evicted items whose memory is not freed yet. Freeing many pictures takes milliseconds, so they are dropped on a thread that nobody waits for.
 #[derive(Debug, Default)]
 #[must_use = "where it is dropped, the memory is given back"]
 pub struct Evicted {
@@ -40,23 +39,23 @@ pub struct Evicted {
 }
 
 impl Evicted {
-    /// What goes with them.
+    /// Returns the weight of the items, in bytes.
     pub const fn weight_bytes(&self) -> u64 {
         self.weight_bytes
     }
 
-    /// Whether there is nothing to drop.
+    /// Returns whether there are no items.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 }
 
-/// What an item of so many bytes weighs.
+/// Returns the weight of an item with so many bytes.
 pub const fn weight_bytes(size_bytes: u64) -> u64 {
     size_bytes.saturating_add(ITEM_BYTES)
 }
 
-/// The tier.
+/// The items in memory, with their limits.
 #[derive(Debug)]
 pub struct MemoryTier {
     items: LruCache<Digest, Item>,
@@ -66,49 +65,49 @@ pub struct MemoryTier {
 }
 
 impl MemoryTier {
-    /// An empty one.
+    /// Returns an empty tier.
     pub fn new(limit_bytes: u64, max_item_bytes: u64) -> Self {
         Self { items: LruCache::unbounded(), held_bytes: 0, limit_bytes, max_item_bytes }
     }
 
-    /// What is held.
+    /// Returns the weight of all items, in bytes.
     pub const fn held_bytes(&self) -> u64 {
         self.held_bytes
     }
 
-    /// What may be held.
+    /// Returns the largest allowed weight of all items, in bytes.
     pub const fn limit_bytes(&self) -> u64 {
         self.limit_bytes
     }
 
-    /// Whether an artifact of this size may ever be held.
+    /// Returns whether an artifact of this size is admitted at all.
     pub const fn admits(&self, size_bytes: u64) -> bool {
         size_bytes <= self.max_item_bytes && weight_bytes(size_bytes) <= self.limit_bytes
     }
 
-    /// Whether the artifact is held; it does not count as a use.
+    /// Returns whether the artifact is in memory. This does not count as a use.
     pub fn contains(&self, digest: &Digest) -> bool {
         self.items.contains(digest)
     }
 
-    /// The artifact, which is the most recently used from now on.
+    /// Returns the artifact, and makes it the most recently used one.
     pub fn get(&mut self, digest: &Digest) -> Option<&Item> {
         self.items.get(digest)
     }
 
-    /// Makes room for an artifact and reserves it in the budget. None if it is not admitted, or if the budget is taken up by others:
-    /// then it lets go of as much as it asked for, at most.
+    /// Evicts items to make room for an artifact, and reserves its weight in the budget. Returns None if the size is not admitted, or if other
+    /// holders fill the budget. In the second case it evicts at most the weight of the artifact.
     pub fn reserve(&mut self, budget: &Budget, size_bytes: u64) -> Option<Reservation> {
         if !self.admits(size_bytes) {
             return None;
         }
         let weight = weight_bytes(size_bytes);
-        // One or two pictures, dropped here: the new one needs their promise at once.
+        // These are one or two pictures. They are dropped here because the new one needs their reservations at once.
         drop(self.shrink_to(self.limit_bytes.saturating_sub(weight)));
         if let Ok(reservation) = budget.reserve(Holder::Cache, weight) {
             return Some(reservation);
         }
-        // The budget is shared: what others hold cannot be had here, but our own oldest may make place for the newest.
+        // Other holders' reservations cannot be taken, but the least recently used items of this tier can make room for the newest.
         if self.held_bytes < weight {
             return None;
         }
@@ -116,7 +115,7 @@ impl MemoryTier {
         budget.reserve(Holder::Cache, weight).ok()
     }
 
-    /// Holds an artifact, in place of the one it had under this digest.
+    /// Inserts an artifact, and replaces one with the same digest.
     pub fn insert(&mut self, digest: Digest, item: Item) {
         self.remove(&digest);
         if !self.admits(item.bytes.len() as u64) {
@@ -127,19 +126,19 @@ impl MemoryTier {
         drop(self.shrink_to(self.limit_bytes));
     }
 
-    /// Lets go of one artifact.
+    /// Removes one artifact, if it is in memory.
     pub fn remove(&mut self, digest: &Digest) {
         if let Some(item) = self.items.pop(digest) {
             self.held_bytes -= item.weight_bytes();
         }
     }
 
-    /// Lets go of at least so many bytes, or of all.
+    /// Evicts items with at least so much weight in all, or all items.
     pub fn free(&mut self, bytes: u64) -> Evicted {
         self.shrink_to(self.held_bytes.saturating_sub(bytes))
     }
 
-    /// Takes new limits, which hold at once for what is held; what was over them is to be dropped.
+    /// Sets new limits and evicts items beyond them. Returns the evicted items, which the caller must drop.
     pub fn set_limits(&mut self, limit_bytes: u64, max_item_bytes: u64) -> Evicted {
         (self.limit_bytes, self.max_item_bytes) = (limit_bytes, max_item_bytes);
         self.shrink_to(limit_bytes)
@@ -247,7 +246,7 @@ mod tests {
                         prop_assert_eq!(before - freed, tier.held_bytes());
                         prop_assert!(freed >= bytes.min(before));
                         prop_assert_eq!(evicted.is_empty(), freed == 0);
-                        // Still there, so still promised.
+                        // The items are not dropped yet, so they are still reserved.
                         prop_assert_eq!(before, budget.reserved_bytes());
                         drop(evicted);
                     }

@@ -1,4 +1,4 @@
-//! What the cache is asked, and what it answers.
+//! The messages to the cache, and the types of its answers.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,25 +19,25 @@ use crate::{
 
 pub use crate::domain::CacheKey as Key;
 
-/// What the cache has, or what was just made: the same shape.
+/// A result: one that the cache has, or one that was just made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made {
-    /// The results, in order.
+    /// The output files, in order.
     pub outputs: Vec<Output>,
-    /// The instance that made them.
+    /// The name of the provider's instance that made them.
     pub provider: String,
-    /// Its model.
+    /// The model that made them, if it is known.
     pub model: Option<String>,
-    /// When.
+    /// When they were made.
     pub made: Timestamp,
-    /// What is to be said about them.
+    /// Notes for the user about them.
     pub notes: Vec<TaskNote>,
-    /// Why they are not what was asked for, though they were made: the task fails, and has them all the same. Such results have no key.
+    /// Why they are not what was requested. The task then fails but keeps them. Such results have no key, so no later request finds them.
     pub flaw: Option<TaskError>,
 }
 
 impl Made {
-    /// As an entry's rows tell it.
+    /// Builds the result from the rows of a cache entry. `artifacts` is the directory of the files.
     pub(super) fn of(entry: &Entry, artifacts: &Path) -> Self {
         let outputs = entry.artifacts.iter().map(|row| row.output(artifacts)).collect();
         Self {
@@ -51,112 +51,113 @@ impl Made {
     }
 }
 
-/// Look up several requests at once: for each one its keys in the order of the providers' selection; the first that is had counts.
-/// A missing or damaged file makes a miss. `is_counted` is false for a second look at a request that was counted already.
+/// Looks up several requests at once, and returns one result for each of them in the same order. Each request has its keys in the order of the
+/// providers' selection, and its result is that of the first key with a hit. A missing or damaged file makes a miss.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<Option<Arc<Made>>>")]
 pub struct LookUp {
-    /// Each request's keys; none always misses.
+    /// The keys of each request. A request without keys is always a miss.
     pub requests: Vec<Vec<Key>>,
-    /// Whether hits and misses count.
+    /// Whether hits and misses count in the statistics. False for a second lookup of a request that was counted before.
     pub is_counted: bool,
 }
 
-/// Keep what a provider made: its files are synced before the answer, which brings the rows that are still to be committed.
+/// Stores the files that a provider made. They are synced before the answer, which holds the rows that the caller must still commit.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Kept, CacheError>")]
 pub struct KeepMade {
-    /// What equal requests will ask for; None keeps the files only (`cache: off`).
+    /// The cache key under which equal requests find the result; None keeps only the files (`cache: off`).
     pub key: Option<Key>,
-    /// The instance that made them.
+    /// The name of the provider's instance that made them.
     pub provider: String,
-    /// Its model.
+    /// The model that made them, if it is known.
     pub model: Option<String>,
-    /// In the order of the outputs.
+    /// The files that were made, in the order of the outputs.
     pub pictures: Fresh,
-    /// What is to be said about them.
+    /// Notes for the user about them.
     pub notes: Vec<TaskNote>,
-    /// Asked to let the oldest tasks go where those in the history name all that could be evicted.
+    /// Prunes the history when its tasks name every artifact that could be evicted. None if the history must stay.
     pub make_room: Option<Recipient<MakeRoom>>,
 }
 
-/// Say whether so many bytes could be kept, and make the room for them where the disk tier is at its cap: asked before anything is paid for.
+/// Checks whether so many bytes can be stored, and evicts artifacts if the disk tier is at its cap. It is sent before a paid request leaves. It
+/// reserves nothing.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), CacheError>")]
 pub struct FindRoom {
-    /// Wanted.
+    /// The size of the expected files, in bytes.
     pub bytes: u64,
-    /// Asked as in [`KeepMade`].
+    /// Prunes the history, as in [`KeepMade`].
     pub make_room: Option<Recipient<MakeRoom>>,
 }
 
-/// Drop the oldest finished tasks until so many bytes of artifacts are named by no task any more; answers how many bytes that are, 0 if
-/// none can be.
+/// Drops the oldest finished tasks until no remaining task names so many bytes of artifacts. Returns the bytes that became free for eviction; 0 if
+/// none could.
 #[derive(Debug, Message)]
 #[rtype(result = "u64")]
 pub struct MakeRoom {
-    /// Wanted.
+    /// The bytes that must become free for eviction.
     pub bytes: u64,
 }
 
-/// Read a part of an artifact; the whole is verified once before its first byte leaves.
+/// Reads a part of an artifact. The whole file is verified before its first byte is returned.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<ArtifactReadResult, CacheError>")]
 pub struct ReadArtifact {
-    /// Which.
+    /// The artifact's digest.
     pub digest: Digest,
-    /// First byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// At most 4 MiB.
+    /// Most bytes to return, at most 4 MiB. Fewer are returned at the end of the file.
     pub length: u64,
 }
 
-/// Answer where an artifact lies.
+/// Returns the path of an artifact's file, which was verified.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<PathBuf, CacheError>")]
 pub struct FindArtifact(pub Digest);
 
-/// Answer where an artifact lies, and what it is, for a task to start from. Its file was verified.
+/// Returns the path, type and size of an artifact that a task starts from. The file was verified.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<InputFile, CacheError>")]
 pub struct FindInput(pub Digest);
 
-/// Remove these artifacts, but for those that a task or a pin names.
+/// Removes these artifacts, except those that a task or a pin names. Returns what was removed.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Dropped, CacheError>")]
 pub struct RemoveArtifacts(pub Vec<Digest>);
 
-/// Count requests that joined an equal one under way.
+/// Counts requests that joined an equal request in flight.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CountCoalesced(pub u64);
 
-/// Answer what the cache holds.
+/// Returns the sizes, limits and counters of the cache.
 #[derive(Debug, Message)]
 #[rtype(result = "CacheStatsResult")]
 pub struct GetCacheStats;
 
-/// Drop entries.
+/// Drops all entries of the memory tier or of the whole cache. Artifacts that tasks name stay on disk.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<CacheClearResult, CacheError>")]
 pub struct ClearCache {
-    /// Only the memory tier.
+    /// Whether only the memory tier is emptied.
     pub is_memory_only: bool,
 }
 
-/// Read every artifact back.
+/// Reads every artifact back and verifies it. Drops the damaged ones and removes stray files.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<CacheVerifyResult, CacheError>")]
 pub struct VerifyCache;
 
-/// Take new limits, in bytes.
+/// Sets new limits, in bytes.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct SetCacheLimits {
-    /// Of the memory tier.
+    /// Largest size of the memory tier.
     pub memory_bytes: u64,
-    /// Of one item in the memory tier.
+    /// Largest size of one item in the memory tier.
     pub max_item_bytes: u64,
-    /// Of the disk tier.
+    /// Largest size of the disk tier.
     pub disk_bytes: u64,
 }

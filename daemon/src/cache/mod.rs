@@ -1,4 +1,4 @@
-//! The cache: results of earlier requests, in memory and on disk, and the artifacts that tasks name.
+//! The cache. It holds the results of earlier requests, in memory and on disk, and the artifacts that tasks name.
 
 mod cap;
 mod disk_tier;

@@ -1,5 +1,5 @@
-//! What operating systems do differently with the files of artifacts: stamps, and when a renamed file survives a power loss. The branches
-//! for other systems than Unix are untested.
+//! The differences between operating systems for the files of artifacts: stamps, and when a renamed file survives a power loss. The branches for
+//! systems other than Unix are untested.
 
 use std::{
     fs::{File, Metadata},
@@ -10,52 +10,52 @@ use std::{
 use super::verified::Stamp;
 use crate::disk::sync_dir;
 
-/// Makes the bytes of a file and the name that it was just given outlast a power loss.
+/// Syncs the bytes of a file and the name that it was just given, so that both survive a power loss.
 pub fn sync_named(file: &File, directory: &Path) -> io::Result<()> {
     if keeps_names(file) {
         return file.sync_all();
     }
-    // The bytes and their number: nobody asks for the times of a daemon before this one.
+    // This syncs the bytes and the length. The times need no sync, because stamps are compared only within one run of the daemon.
     file.sync_data()?;
     sync_dir(directory)
 }
 
-/// Whether the file system has a renamed file and its names in one commit of its log, which `fsync` of the file waits for: so ext4, XFS and
-/// Btrfs do, beyond what POSIX asks of them. Syncing the directory as well would only flush the disk once more.
+/// Returns whether an `fsync` of a renamed file also makes its name durable. ext4, XFS and Btrfs have the rename in the same commit of their log,
+/// which POSIX does not require. Syncing the directory as well would only flush the disk once more.
 #[cfg(target_os = "linux")]
 fn keeps_names(file: &File) -> bool {
-    /// Their numbers in `linux/magic.h`; the first one is that of ext2 and ext3 as well, which ext4 serves too.
+    /// The numbers of ext4, XFS and Btrfs in `linux/magic.h`. ext2 and ext3 have the first number too; the driver of ext4 serves them as well.
     const MAGIC: [i64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
     #[allow(clippy::unnecessary_cast, reason = "it has another type on other machines")]
     rustix::fs::fstatfs(file).is_ok_and(|status| MAGIC.contains(&(status.f_type as i64)))
 }
 
-/// It is not known of those there.
+/// It is not known for other systems.
 #[cfg(not(target_os = "linux"))]
 fn keeps_names(_: &File) -> bool {
     false
 }
 
-/// Opens a file for reading; None where something else is there: a link, a directory, or a pipe or device, whose opening may wait for ever.
+/// Opens a regular file for reading. Returns None for a link, a directory, or a pipe or device, as opening one of those may block for ever.
 #[cfg(unix)]
 pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
     use std::os::unix::fs::OpenOptionsExt;
     if !path.symlink_metadata()?.is_file() {
         return Ok(None);
     }
-    // It may be another by now: then the opening follows no link and waits for nobody.
+    // The file may have been replaced in between. With these flags the open follows no link and does not block.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     Ok(file.metadata()?.is_file().then_some(file))
 }
 
-/// Opens a file for reading; None where a directory is there.
+/// Opens a regular file for reading. Returns None for anything else.
 #[cfg(not(unix))]
 pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
     if path.symlink_metadata()?.is_file() { File::open(path).map(Some) } else { Ok(None) }
 }
 
-/// What tells a file from a changed one.
+/// Returns the stamp with which a change of the file is detected.
 #[cfg(unix)]
 pub fn stamp(metadata: &Metadata) -> Stamp {
     use std::os::unix::fs::MetadataExt;
@@ -68,7 +68,7 @@ pub fn stamp(metadata: &Metadata) -> Stamp {
     }
 }
 
-/// What tells a file from a changed one.
+/// Returns the stamp with which a change of the file is detected.
 #[cfg(not(unix))]
 pub fn stamp(metadata: &Metadata) -> Stamp {
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
@@ -90,13 +90,13 @@ pub fn read_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()>
     file.read_exact(bytes)
 }
 
-/// Whether the disk itself cannot give the bytes back.
+/// Returns whether the disk could not read the bytes (`EIO`).
 #[cfg(unix)]
 pub fn is_disk_failure(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EIO)
 }
 
-/// Not told apart there.
+/// The error is not recognised on other systems.
 #[cfg(not(unix))]
 pub fn is_disk_failure(_: &io::Error) -> bool {
     false

@@ -1,4 +1,4 @@
-//! What was used of late: those artifacts are not evicted, and their times of use are still to be written.
+//! The recent uses of artifacts. These artifacts are not evicted, and the times of use still have to be written to the journal.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,14 +9,14 @@ use lru::DefaultHasher;
 use reel_protocol::{Digest, Timestamp};
 use tokio::time::Instant;
 
-/// How long a use keeps an artifact from eviction. A task that was just answered with it names it only with its next commit; until then
-/// nothing in the journal pins it. A commit takes milliseconds; a minute covers a machine that swaps.
+/// How long a use protects an artifact from eviction. A task that was just answered with the artifact names it only with its next commit, and until
+/// then nothing in the journal pins it. A commit takes milliseconds. A minute is enough for a machine that swaps.
 pub const PROTECTED: Duration = Duration::from_mins(1);
 
-/// Uses of late.
+/// The recent uses, by artifact.
 #[derive(Debug, Default)]
 pub struct Recent {
-    /// With the hasher of the other tables that a hit looks into: the standard one takes three times as long.
+    /// Uses the hasher of the other tables of a cache hit. The standard hasher takes three times as long.
     uses: HashMap<Digest, Use, DefaultHasher>,
 }
 
@@ -27,39 +27,39 @@ struct Use {
 }
 
 impl Recent {
-    /// Notes a use that the journal knows of, such as that of a new artifact, whose row tells when it was made.
+    /// Records a use that needs no write to the journal, such as that of a new artifact, whose row has the time at which it was made.
     pub fn protect(&mut self, digest: Digest, now: Instant) {
         self.uses.insert(digest, Use { at: now, unwritten: None });
     }
 
-    /// Notes a use: `now` for protection, `used` for the journal.
+    /// Records a use. `now` counts for the protection, and `used` is written to the journal.
     pub fn touch(&mut self, digest: Digest, now: Instant, used: Timestamp) {
         self.uses.insert(digest, Use { at: now, unwritten: Some(used) });
     }
 
-    /// Whether the artifact must not be evicted now.
+    /// Returns whether the artifact must not be evicted at `now`.
     pub fn is_protected(&self, digest: &Digest, now: Instant) -> bool {
         self.uses.get(digest).is_some_and(|used| used.protects(now))
     }
 
-    /// All that must not be evicted now.
+    /// Returns all artifacts that must not be evicted at `now`.
     pub fn protected(&self, now: Instant) -> HashSet<Digest> {
         self.uses.iter().filter(|(_, used)| used.protects(now)).map(|(digest, _)| *digest).collect()
     }
 
-    /// Forgets an artifact that is gone.
+    /// Forgets an artifact that was removed.
     pub fn remove(&mut self, digest: &Digest) {
         self.uses.remove(digest);
     }
 
-    /// Forgets uses that protect no longer, and takes those that are to be written.
+    /// Forgets expired uses, and returns the times of use that the caller must write to the journal.
     pub fn take_unwritten(&mut self, now: Instant) -> Vec<(Digest, Timestamp)> {
         let mut unwritten = Vec::new();
         self.uses.retain(|digest, used| {
             unwritten.extend(used.unwritten.take().map(|at| (*digest, at)));
             used.protects(now)
         });
-        // A burst of new pictures leaves a table that the next minutes do not need.
+        // After a burst of new pictures the table is larger than needed.
         self.uses.shrink_to_fit();
         unwritten
     }

@@ -1,6 +1,7 @@
-//! Gives files their names on the thread that made them: waking another one for it, and waiting for it, takes longer than most of what it does.
+//! Writes the files of a result on the thread that made them. Waking another thread for it, and waiting for that thread, takes longer than most of
+//! these writes.
 //!
-//! Only where nothing has to be waited for. Otherwise the pictures go to the cache as they are, which makes room first.
+//! This is done only if nothing has to be waited for. Otherwise the pictures go unwritten to the cache, which makes room first.
 
 use std::sync::Arc;
 
@@ -16,18 +17,18 @@ use super::{
 };
 use crate::{domain::Facts, store::ArtifactRow};
 
-/// What was made, on its way to the cache.
+/// The files that a provider made, as they are handed to the cache.
 #[derive(Debug)]
 pub enum Fresh {
-    /// Still to be written or named.
+    /// They are not in the store yet.
     Pictures(Vec<NewArtifact>),
-    /// Written and synced.
+    /// They are written and synced. Only their rows are missing.
     Placed(Placed),
-    /// They could not be written.
+    /// They could not be written, for this reason.
     Failed(CacheError),
 }
 
-/// For who makes pictures on threads that may block; cheap to clone.
+/// Writes artifacts for providers, on threads that may block. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Shelver {
     pub(super) disk: DiskTier,
@@ -36,12 +37,12 @@ pub struct Shelver {
     pub(super) cache: Recipient<Settle>,
 }
 
-/// What became of pictures that were written one after the other.
+/// The outcome of writing several pictures one after the other.
 pub(super) struct Shelving {
     pub shelves: Vec<Shelf>,
-    /// Those that may be there, whatever came of it.
+    /// The rows of all files that may exist, also of one whose write failed.
     pub files: Vec<ArtifactRow>,
-    /// Of the first that could not be written; those behind it were not tried.
+    /// The error of the first picture that could not be written. The pictures after it were not tried.
     pub error: Option<CacheError>,
 }
 
@@ -52,24 +53,25 @@ impl From<Vec<NewArtifact>> for Fresh {
 }
 
 impl Shelver {
-    /// Whether files of so many bytes could be kept as things are, with nobody making room for them.
+    /// Returns whether so many bytes fit below the cap without eviction.
     pub fn has_room(&self, bytes: u64) -> bool {
         self.cap.grant(bytes).is_ok()
     }
 
-    /// Writes the pictures of one result, unless something is to be waited for: room, or those who remove files. Blocks on the disk.
+    /// Writes the pictures of one result. If there is no room, or files are being removed, it returns them unwritten instead of waiting. Blocks on
+    /// the disk.
     pub fn shelve_now(&self, pictures: Vec<NewArtifact>) -> Fresh {
         let bytes = pictures.iter().map(|picture| picture.body.size_bytes()).sum();
         let Ok(together) = Arc::clone(&self.gate).try_read_owned() else { return pictures.into() };
         let Ok(granted) = self.cap.grant(bytes) else { return pictures.into() };
         let Shelving { shelves, files, error } = shelve_all(&self.disk, pictures);
         let placed = Placed::new(Open { shelves, files, granted, key: None, together }, self.cache.clone());
-        // Dropped where it failed, and the cache removes what is there.
+        // After an error `placed` is dropped, so the cache removes the files that were written.
         error.map_or(Fresh::Placed(placed), Fresh::Failed)
     }
 }
 
-/// Writes and syncs files.
+/// Writes and syncs the files in order, and stops at the first error.
 pub(super) fn shelve_all(disk: &DiskTier, pictures: Vec<NewArtifact>) -> Shelving {
     let mut shelving = Shelving { shelves: Vec::new(), files: Vec::new(), error: None };
     for picture in pictures {

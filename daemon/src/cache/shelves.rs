@@ -1,7 +1,7 @@
-//! What can be answered in the turn that asks: results in memory whose files were verified and stand as they stood then.
+//! The tables with which a cache hit is answered without a message: results in memory whose files were verified and have not changed since.
 //!
-//! The cache keeps it in step with the journal; who asks often looks for itself, as a message there and back costs more than the look. Both
-//! are of one thread. Whatever is not had for sure is the cache's to answer.
+//! The cache keeps the tables in step with the journal. The task tracker reads them directly, because a message to the cache and back takes longer
+//! than the lookup. Both run on one thread. What these tables do not know for sure must be asked with a [`LookUp`](super::LookUp).
 
 use std::{
     cell::{RefCell, RefMut},
@@ -22,24 +22,25 @@ use super::{
     verified::Verified,
 };
 
-/// The shelves; a clone is another door to the same ones.
+/// A handle to the tables. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Shelves(Rc<RefCell<Contents>>);
 
-/// What stands on them.
+/// The tables.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub index: Index,
     pub verified: Verified,
     pub recent: Recent,
-    /// Chosen for eviction, and as good as gone while the commit is under way.
+    /// Artifacts that were chosen for eviction. They count as removed while the commit is in flight.
     pub leaving: HashSet<Digest>,
-    /// Requests that were answered, since the start.
+    /// Cache hits since the start.
     pub hits: u64,
 }
 
 impl Shelves {
-    /// The result of the first of a request's keys that has one, and counts the hit. None says nothing: ask with a [`LookUp`](super::LookUp).
+    /// Returns the result of the first of the keys that has one, and counts the hit. None does not mean a miss: then send a
+    /// [`LookUp`](super::LookUp).
     pub fn look_now<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Arc<Made>> {
         let mut contents = self.open();
         let made = contents.find(keys)?;
@@ -50,25 +51,25 @@ impl Shelves {
         Some(made)
     }
 
-    /// For one expression: nobody else can look meanwhile.
+    /// Borrows the tables. The borrow must end with the expression, since a second borrow meanwhile panics.
     pub(super) fn open(&self) -> RefMut<'_, Contents> {
         self.0.borrow_mut()
     }
 }
 
 impl Contents {
-    /// Notes a use, which protects from eviction for a while.
+    /// Records a use, which protects the artifact from eviction for a minute.
     pub fn touch(&mut self, digest: Digest) {
         self.recent.touch(digest, Instant::now(), Timestamp::now());
     }
 
-    /// Whether the file was verified in this daemon's life and did not change since. Looking at it here costs 2 µs with a warm inode cache,
-    /// less than a twentieth of the way to another thread and back; and the answer must come in microseconds.
+    /// Returns whether the file was verified since the daemon started and has not changed since. It calls `stat` here, which takes 2 µs with a warm
+    /// inode cache. That is less than a twentieth of the way to another thread and back, and a hit must be answered in microseconds.
     pub fn is_verified(&mut self, digest: &Digest, path: &Path) -> bool {
         self.verified.is_verified(digest, DiskTier::stamp(path))
     }
 
-    /// What the first of the keys has that has anything; None where that is not known.
+    /// Returns the result of the first key that has one. None if no key has one, or if that is not known.
     fn find<'a>(&mut self, keys: impl IntoIterator<Item = &'a Key>) -> Option<Arc<Made>> {
         for key in keys {
             if let Known::Entry(made) = self.index.get(key)? {

@@ -1,7 +1,7 @@
-//! Spools: bodies go to a temporary file of the disk tier while they arrive, and are hashed on their way. One that is small stays in memory
-//! until it is whole: its file is then written once, and not read again to be looked at.
+//! Spools. A body is written to a temporary file of the disk tier while it arrives, and is hashed at the same time. A small body stays in memory
+//! until it is complete, so that its file is written once and need not be read again for inspection.
 //!
-//! Everything here blocks. A spool that is dropped takes its file with it; what a daemon that died left behind is removed at the next start.
+//! All functions here block. Dropping a spool removes its file. Files that a dead daemon left are removed at the next start.
 
 use std::{
     io::{self, BufRead, BufReader, BufWriter, Cursor, Seek, Write},
@@ -13,22 +13,22 @@ use tempfile::NamedTempFile;
 
 use super::disk_tier::{DiskTier, digest_of};
 
-/// What a spool holds in memory before it begins its file.
+/// Most bytes that a spool holds in memory before it begins its file.
 pub const SPOOL_BYTES: usize = 128 * 1024;
-/// What is written or read at once of one that has a file.
+/// Size of the buffer through which a spool's file is written or read, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// The bytes of an artifact on their way into the store.
+/// The bytes of an artifact that is not in the store yet.
 #[derive(Debug)]
 pub enum Body {
-    /// In memory.
+    /// The bytes are in memory.
     Held(Vec<u8>),
-    /// As it came from a spool.
+    /// The bytes went through a spool, and may be in memory or in a temporary file.
     Spooled(Spooled),
 }
 
 impl Body {
-    /// Digest and length.
+    /// Returns the digest and the length in bytes. Hashes the bytes if they are in memory.
     pub fn identity(&self) -> (Digest, u64) {
         match self {
             Self::Held(bytes) => (digest_of(bytes), bytes.len() as u64),
@@ -36,7 +36,7 @@ impl Body {
         }
     }
 
-    /// How many bytes.
+    /// Returns the length in bytes.
     pub const fn size_bytes(&self) -> u64 {
         match self {
             Self::Held(bytes) => bytes.len() as u64,
@@ -44,7 +44,7 @@ impl Body {
         }
     }
 
-    /// The bytes, if they are in memory.
+    /// Returns the bytes of [`Body::Held`], else None.
     pub fn held(self) -> Option<Vec<u8>> {
         match self {
             Self::Held(bytes) => Some(bytes),
@@ -52,7 +52,7 @@ impl Body {
         }
     }
 
-    /// How many of them are in memory.
+    /// Returns how many of the bytes are in memory.
     pub const fn memory_bytes(&self) -> u64 {
         match self {
             Self::Held(bytes) => bytes.len() as u64,
@@ -61,64 +61,64 @@ impl Body {
     }
 }
 
-/// Makes spools; cheap to clone.
+/// Creates spools. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Spools {
     disk: DiskTier,
 }
 
-/// A body on its way to disk.
+/// A body that is being received.
 #[derive(Debug)]
 pub struct Spool {
     disk: DiskTier,
     place: Place<BufWriter<NamedTempFile>>,
-    /// What it may hold before it begins its file.
+    /// Most bytes that it holds in memory before it begins its file.
     memory_bytes: usize,
     hasher: blake3::Hasher,
     size_bytes: u64,
 }
 
-/// A body that is there as a whole, and has no name that lasts yet.
+/// A complete body, in memory or in a temporary file. The file is removed when it is dropped.
 #[derive(Debug)]
 pub struct Spooled {
     pub(super) place: Place<NamedTempFile>,
-    /// Of its bytes.
+    /// The BLAKE3 digest of the body.
     pub digest: Digest,
-    /// How many bytes.
+    /// The length in bytes.
     pub size_bytes: u64,
 }
 
-/// Where the bytes of a spool are.
+/// Where the bytes of a spool are stored.
 #[derive(Debug)]
 pub(super) enum Place<F> {
-    /// At most [`SPOOL_BYTES`].
+    /// In memory, at most [`SPOOL_BYTES`].
     Memory(Vec<u8>),
     File(F),
 }
 
-/// What can be looked at.
+/// A readable and seekable body.
 pub trait Look: BufRead + Seek {}
 
 impl<T: BufRead + Seek> Look for T {}
 
-/// A copy of a body that programs of this user may read under its path, until it is dropped.
+/// A copy of a body in a file of its own, which other programs of this user can read. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Preview(NamedTempFile);
 
 impl Preview {
-    /// Where the copy is.
+    /// Returns the path of the copy.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 }
 
 impl Spools {
-    /// Spools in `<home>/artifacts`.
+    /// Creates spools whose temporary files are in `artifacts`, which is `<home>/artifacts`.
     pub fn new(artifacts: PathBuf) -> Self {
         Self { disk: DiskTier::new(artifacts) }
     }
 
-    /// A copy of a body in a file of its own with this extension. It blocks.
+    /// Copies a body into a file of its own with this extension. Blocks. Fails with `StorageFull` if the disk has too little room.
     pub fn preview(&self, body: &Spooled, extension: &str) -> io::Result<Preview> {
         if !self.has_room(body.size_bytes) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -128,22 +128,23 @@ impl Spools {
         Ok(Preview(file))
     }
 
-    /// Whether the disk has room for so many bytes, and then some for the journal.
+    /// Returns whether the disk has room for so many bytes, beyond the room that is kept free for the journal.
     pub fn has_room(&self, bytes: u64) -> bool {
         self.disk.has_room(bytes)
     }
 
-    /// An empty spool, in memory while it is small.
+    /// Returns an empty spool. It stays in memory up to [`SPOOL_BYTES`].
     pub fn create(&self) -> Spool {
         self.create_within(SPOOL_BYTES)
     }
 
-    /// An empty spool that holds nothing in memory beyond the buffer of its file.
+    /// Returns an empty spool that uses a file from its first byte.
     pub fn create_file(&self) -> Spool {
         self.create_within(0)
     }
 
-    /// A temporary file on the disk of the artifacts. Dropped, it is gone; what a daemon that died leaves is removed at the next start.
+    /// Creates a temporary file on the disk of the artifacts. Dropping it removes the file. A file that a dead daemon left is removed at the next
+    /// start.
     pub fn temporary(&self) -> io::Result<NamedTempFile> {
         self.disk.temporary()
     }
@@ -155,12 +156,12 @@ impl Spools {
 }
 
 impl Spool {
-    /// How many bytes it took.
+    /// Returns how many bytes were written so far.
     pub const fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    /// The body is complete.
+    /// Ends the body and returns it with its digest.
     pub fn finish(self) -> io::Result<Spooled> {
         let digest = Digest::from_bytes(*self.hasher.finalize().as_bytes());
         let place = match self.place {
@@ -186,7 +187,7 @@ impl Write for Spool {
         let written = match &mut self.place {
             Place::Memory(gathered) => {
                 if gathered.capacity() == 0 {
-                    // What grows is copied again and again.
+                    // Reserved at once, as a vector that grows is copied each time.
                     gathered.reserve_exact(SPOOL_BYTES);
                 }
                 gathered.write(bytes)?
@@ -207,7 +208,7 @@ impl Write for Spool {
 }
 
 impl Spooled {
-    /// How many of its bytes are in memory.
+    /// Returns how many of its bytes are in memory.
     pub const fn memory_bytes(&self) -> u64 {
         match &self.place {
             Place::Memory(_) => self.size_bytes,
@@ -215,7 +216,7 @@ impl Spooled {
         }
     }
 
-    /// The bytes, from the first on.
+    /// Returns a reader at the first byte.
     pub fn open(&self) -> io::Result<Box<dyn Look + '_>> {
         Ok(match &self.place {
             Place::Memory(bytes) => Box::new(Cursor::new(&**bytes)),

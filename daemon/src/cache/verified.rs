@@ -1,27 +1,27 @@
-//! Which files were verified in this daemon's life: a file whose stamp is the one that was hashed needs no hashing again.
+//! The files that were verified since the daemon started. A file that still has the stamp with which it was hashed is not hashed again.
 
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use reel_protocol::Digest;
 
-/// Files that are remembered: at 100 bytes each this stays under 7 MiB, and one that fell out is merely hashed again.
+/// Most files that are remembered. At 100 bytes each they take under 7 MiB. A file that was forgotten is hashed again.
 const FILES: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
-/// What tells that a file was not changed since. The time of the change of its inode is part of it because programs can set the other one back.
+/// Detects changes of a file. It has the inode's time of change because programs can set the time of modification back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// Nanoseconds since 1970.
+    /// Time of modification, in nanoseconds since 1970.
     pub modified_ns: i128,
-    /// Nanoseconds since 1970; zero where the system has none.
+    /// Time of the inode's last change, in nanoseconds since 1970; zero where the system has none.
     pub changed_ns: i128,
     /// Length in bytes.
     pub size_bytes: u64,
-    /// Its number in the file system; zero where the system has none.
+    /// Inode number; zero where the system has none.
     pub inode: u64,
 }
 
-/// The stamps of verified files, bounded.
+/// The stamps of the files that were verified last.
 #[derive(Debug)]
 pub struct Verified {
     stamps: LruCache<Digest, Stamp>,
@@ -34,7 +34,7 @@ impl Default for Verified {
 }
 
 impl Verified {
-    /// Remembers the stamp that a file had before it was hashed.
+    /// Records a verified file with the stamp that it had before it was hashed.
     pub fn put(&mut self, digest: Digest, stamp: Stamp) {
         self.stamps.put(digest, stamp);
     }
@@ -44,7 +44,7 @@ impl Verified {
         self.stamps.pop(digest);
     }
 
-    /// Whether a file that has this stamp now was verified.
+    /// Returns whether the file was verified with the stamp `now`.
     pub fn is_verified(&mut self, digest: &Digest, now: Option<Stamp>) -> bool {
         now.is_some() && self.stamps.get(digest).copied() == now
     }

@@ -1,4 +1,4 @@
-//! The disk tier on a real directory.
+//! Tests of the disk tier in a real directory.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn write(tier: &DiskTier, row: &ArtifactRow, bytes: &[u8]) -> Stamp {
 
 #[test]
 fn a_spooled_body_gets_its_name_and_a_dropped_one_leaves_nothing() {
-    // The last of them takes more than stays in memory, and one byte less does not.
+    // Only the last size is more than a spool holds in memory. The one before it is exactly the limit.
     for (size, is_in_file) in [(9, false), (SPOOL_BYTES, false), (SPOOL_BYTES + 1, true)] {
         let (_home, tier) = tier();
         let bytes: Vec<u8> = (0..size).map(|place| place as u8).collect();

@@ -1,4 +1,4 @@
-//! Verifying a file: once for all who ask at the same time, and what follows if it is damaged or gone.
+//! Verifies a file, once for all concurrent requests for it, and drops its row if the file is damaged or missing.
 
 use std::{collections::HashSet, io, sync::Arc};
 
@@ -18,25 +18,25 @@ use crate::{
     store::{self, ArtifactRow, Dropped, Store, StoreError},
 };
 
-/// Verify a file anew, whatever is known of it.
+/// Verifies a file again, even if it was verified before.
 #[derive(Debug, Message)]
 #[rtype(result = "Verdict")]
 pub struct CheckFile(pub ArtifactRow);
 
-/// What verifying a file came to.
+/// The result of a verification.
 #[derive(Debug, Clone)]
 pub enum Verdict {
-    /// It has the bytes that it shall have.
+    /// The file has the right bytes.
     Good,
-    /// It had others, and was set aside.
+    /// The file had other bytes, and was moved to the directory of damaged files.
     Damaged,
-    /// It was gone.
+    /// The file was missing.
     Missing,
-    /// It could not be told; nothing was dropped.
+    /// The file could not be read. Nothing was dropped.
     Unreadable(Arc<io::Error>),
 }
 
-/// What a flight needs of the actor.
+/// What a verification takes from the actor.
 struct Flight {
     row: ArtifactRow,
     wants_bytes: bool,
@@ -46,18 +46,18 @@ struct Flight {
     gate: Arc<RwLock<()>>,
 }
 
-/// A flight's end.
+/// The outcome of a verification.
 struct Landed {
     checked: Checked,
-    /// What left the journal, if the file was damaged or gone.
+    /// What was dropped from the journal, if the file was damaged or missing.
     dropped: Dropped,
-    /// Held until the actor has followed, so that no one writes the file anew in between.
+    /// The exclusive lock. It is held until the actor has updated its tables, so that nobody writes the file again before that.
     alone: Option<OwnedRwLockWriteGuard<()>>,
 }
 
 impl ImageCache {
-    /// Verifies a file, together with all who ask for it meanwhile. With a reservation its bytes go to the memory tier, unless it was being
-    /// verified already without.
+    /// Verifies a file, together with all requests for it that come meanwhile. With a reservation the bytes are put into the memory tier, unless a
+    /// verification without one is already running.
     pub(super) fn check_file(
         &mut self,
         row: &ArtifactRow,
@@ -80,7 +80,7 @@ impl ImageCache {
             let landed = fly(flight).into_actor(self);
             ctx.spawn(landed.map(move |landed, actor, _| actor.land(&row, landed, reservation)));
         }
-        // Only an actor that is going away drops the sender.
+        // The sender is dropped only when the actor stops.
         async { rx.await.unwrap_or(Verdict::Missing) }
     }
 
@@ -105,7 +105,7 @@ impl ImageCache {
         };
         if matches!(verdict, Verdict::Damaged | Verdict::Missing) {
             self.forget(&HashSet::from([row.digest]), dropped);
-            // None was dropped where it had just been evicted: that is no damage.
+            // If no row was dropped, the artifact had just been evicted, so nothing is damaged.
             if dropped.artifacts > 0 {
                 let is_missing = matches!(verdict, Verdict::Missing);
                 warn!(digest = %row.digest, is_missing, "an artifact is lost; its requests are misses now");
@@ -115,7 +115,7 @@ impl ImageCache {
         }
         drop(alone);
         for waiter in self.flights.remove(&row.digest).into_iter().flatten() {
-            // One that no longer waits wants no answer.
+            // Sending fails if the request was given up, and then nobody needs the answer.
             let _ = waiter.send(verdict.clone());
         }
     }
@@ -123,7 +123,7 @@ impl ImageCache {
 
 async fn fly(flight: Flight) -> Landed {
     let checked = {
-        // It is never closed.
+        // The semaphore is never closed, so this always succeeds.
         let _permit = flight.hashing.acquire().await;
         check(&flight, false).await
     };
@@ -161,7 +161,7 @@ async fn drop_row(store: &Store, digest: Digest) -> Dropped {
     let dropped: Result<Dropped, StoreError> =
         store.write(move |connection| store::drop_artifact(connection, digest)).await;
     dropped.unwrap_or_else(|error| {
-        // It stays a miss all the same: its file is not there.
+        // Requests for it stay misses all the same, because the file is missing.
         error!(%digest, error = chain(&error), "cannot drop a lost artifact");
         Dropped::default()
     })

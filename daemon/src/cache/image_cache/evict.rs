@@ -1,4 +1,4 @@
-//! Eviction: the least recently used artifacts that no task names make room for new ones, or leave when the cache is cleared.
+//! Evicts the least recently used artifacts that no task names, to make room for new ones or to clear the cache.
 
 use std::{collections::HashSet, io, sync::Arc};
 
@@ -17,25 +17,26 @@ use crate::{
     store::{self, ArtifactRow, Dropped, Store, StoreError},
 };
 
-/// Rows of one read or of one commit: a few milliseconds, so that others are served in between.
+/// Rows of one read or commit. It takes a few milliseconds, so that other requests are served in between.
 const PAGE: u32 = 256;
 
-/// This part of the cap is freed beyond what is needed, if it can be: finding what may leave passes all pinned rows that were used before it
-/// (120 ms at 100,000 of them, on the journal's one reader), so it must not come with every picture.
+/// The cap divided by this is freed beyond what is needed, if possible. Finding artifacts to evict passes over all pinned rows that were used before
+/// them (120 ms at 100,000 rows, on the journal's one reader), so it must not happen for every picture.
 const SLACK_PART: u64 = 64;
 
-/// Evict some of what may be evicted, and answer what went; nothing means that nothing is left.
+/// Evicts a page of the evictable artifacts and returns what was dropped. No dropped artifact means that none is left.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Dropped, CacheError>")]
 pub struct EvictPage;
 
-/// All entries were dropped, so many.
+/// All entries were dropped. The field is their number.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct EntriesDropped(pub u64);
 
 impl ImageCache {
-    /// Grants room on disk, and evicts for it; refuses, and evicts nothing, if that would not be enough.
+    /// Reserves room on disk, and evicts artifacts if needed. If eviction could not make enough room, it evicts nothing and returns
+    /// [`CacheError::Full`].
     pub(super) fn make_room(
         &mut self,
         needed_bytes: u64,
@@ -50,7 +51,7 @@ impl ImageCache {
         Box::pin(alone.then(move |alone, actor, _| actor.make_room_alone(needed_bytes, alone)))
     }
 
-    /// Comes back here after each eviction: another one may have taken the room, or a task may have named what was chosen.
+    /// Calls itself after each eviction, because another request may have taken the room, or a task may have named a chosen artifact.
     #[expect(clippy::only_used_in_recursion, reason = "held until the room is granted")]
     fn make_room_alone(
         &mut self,
@@ -101,7 +102,7 @@ impl ImageCache {
         }))
     }
 
-    /// Removes artifacts that somebody names, however recently they were used.
+    /// Removes these artifacts, however recently they were used, unless a task or a pin names them.
     pub(super) fn remove(
         &mut self,
         digests: Vec<Digest>,
@@ -124,7 +125,8 @@ impl ImageCache {
         }))
     }
 
-    /// Drops rows, then files; the caller is alone at the gate. Rows that were used or named by a task since they were chosen stay.
+    /// Drops the rows, then the files. The caller holds the gate exclusively. Artifacts that were used or named by a task since they were chosen
+    /// stay.
     fn evict(&mut self, mut rows: Vec<ArtifactRow>) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let now = Instant::now();
         rows.retain(|row| !self.shelves.open().recent.is_protected(&row.digest, now));
@@ -136,7 +138,7 @@ impl ImageCache {
         rows: Vec<ArtifactRow>,
     ) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let chosen: Vec<Digest> = rows.iter().map(|row| row.digest).collect();
-        // From here on nobody is answered with them, though the commit is still to come.
+        // From here on no lookup returns them, although the commit has not happened yet.
         self.shelves.open().leaving.extend(&chosen);
         let gone = drop_rows(self.store.clone(), self.disk.clone(), rows).into_actor(self);
         Box::pin(gone.map(move |(gone, dropped, outcome), actor, _| {
@@ -162,7 +164,7 @@ impl ImageCache {
         let work = async move {
             let mut result = CacheClearResult { freed_bytes: dropped.await, ..CacheClearResult::default() };
             result.entries = store.write(store::drop_entries).await?;
-            // Both go by message, since a future that is composed with itself page by page would grow with the pages.
+            // Both are sent as messages, since a future that calls itself for each page would grow with the number of pages.
             let _ = address.send(EntriesDropped(result.entries)).await;
             while let Ok(dropped) = address.send(EvictPage).await {
                 let dropped = dropped?;
@@ -180,7 +182,7 @@ impl ImageCache {
     }
 }
 
-/// Artifacts that may be evicted, least recently used first, until they are `bytes` or `count`, or there are no more.
+/// Chooses evictable artifacts, least recently used first, until they have `bytes` in all or are `count`. Returns fewer if there are no more.
 async fn choose(
     store: Store,
     protected: HashSet<Digest>,
@@ -207,7 +209,7 @@ async fn choose(
     }
 }
 
-/// The row goes first: a crash in between leaves a stray file, which a verification removes, rather than a row without its file.
+/// Drops the rows and then removes the files. A crash in between leaves a stray file, which a verification removes, and not a row without its file.
 async fn drop_rows(
     store: Store,
     disk: DiskTier,

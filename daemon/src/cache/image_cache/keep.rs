@@ -1,4 +1,4 @@
-//! Keeping what was made: make room, write the files, and follow once whoever is told has committed the rows.
+//! Stores results: makes room, writes the files, and records them once the caller has committed the rows.
 
 use std::{collections::HashSet, io, path::PathBuf, sync::Arc};
 
@@ -19,10 +19,10 @@ use crate::{
     store::{self, ArtifactRow, Entry, Store},
 };
 
-/// How often the history is asked to give way for one result: what it lets go may be protected for a minute as it was just used.
+/// Most prunes of the history for one result. Artifacts that a prune unpins may be protected for a minute because they were just used.
 const PRUNES: u32 = 8;
 
-/// What a writer needs of the actor and of the message.
+/// What writing the files of a [`KeepMade`] takes from the actor and from the message.
 struct Writer {
     disk: DiskTier,
     store: Store,
@@ -31,7 +31,7 @@ struct Writer {
     asked: Asked,
 }
 
-/// What the results are of.
+/// What the entry says about the results, beside the files.
 struct Asked {
     key: Option<Key>,
     provider: String,
@@ -44,7 +44,7 @@ impl Asked {
     fn kept(self, placed: Placed) -> Kept {
         let Self { key, provider, model, notes, artifacts } = self;
         let entry = Entry { artifacts: placed.artifacts(), provider, model, made: Timestamp::now(), notes };
-        // An entry without a picture has no row that could name it.
+        // An entry without a picture would have no row, so it gets no key.
         let key = key.filter(|_| !entry.artifacts.is_empty());
         Kept::new(Made::of(&entry, &artifacts), key, entry, placed)
     }
@@ -74,7 +74,7 @@ impl ImageCache {
         if self.cap.excess_bytes(most_bytes) == 0 {
             return self.make_room_and_write(writer, pictures, most_bytes, make_room);
         }
-        // Of what is there already no room is needed, and at the cap that counts.
+        // Artifacts that the store has already need no room, which matters at the cap.
         let counted = count_new(self.store.clone(), self.disk.artifacts().to_owned(), pictures);
         Box::pin(counted.into_actor(self).then(|counted, actor, _| match counted {
             Ok((pictures, new_bytes, known)) => {
@@ -99,13 +99,14 @@ impl ImageCache {
         }))
     }
 
-    /// Whether there would be room; none is held, as what will come is not known yet.
+    /// Checks whether there is room. None is reserved, because the size of the results is not known yet.
     pub(super) fn find_room(&mut self, msg: FindRoom) -> ResponseActFuture<Self, Result<(), CacheError>> {
         let FindRoom { bytes, make_room } = msg;
         Box::pin(self.make_room_of(bytes, make_room, PRUNES).map(|room, _, _| room.map(drop)))
     }
 
-    /// Grants room as [`ImageCache::make_room`] does, and has the history give way where its tasks name all that could leave.
+    /// Reserves room like [`ImageCache::make_room`]. If the tasks of the history name every artifact that could be evicted, it prunes the history and
+    /// tries again, at most `prunes` times.
     fn make_room_of(
         &mut self,
         new_bytes: u64,
@@ -129,7 +130,7 @@ impl ImageCache {
         }))
     }
 
-    /// The rows of what was kept were committed, or its files are of no use.
+    /// Handles the end of a [`Kept`] result: its rows were committed, or its files are not needed.
     pub(super) fn settle(&mut self, Settle { open, written }: Settle) {
         let Open { shelves, files, granted, key, together } = open;
         let is_stray = match &written {
@@ -139,9 +140,9 @@ impl ImageCache {
         if let Some(written) = written {
             self.follow(key, shelves, written);
         }
-        // Once they are counted: in between, another thread would be granted the same room.
+        // The reservation is released after the files are counted. Otherwise another thread could reserve the same room in between.
         drop(granted);
-        // Only now: nobody shall remove what is not in a row, as far as others see it.
+        // The lock is released only here, so that nobody removes files whose rows are not visible to others yet.
         drop(together);
         if is_stray {
             tokio::spawn(discard(self.store.clone(), self.disk.clone(), Arc::clone(&self.gate), files));
@@ -160,7 +161,7 @@ impl ImageCache {
             }
             self.shelves.open().verified.put(row.digest, stamp);
             if let Some((bytes, reservation)) = held {
-                // Given back first: the bytes change their holder, they do not double.
+                // The former reservation is released first, because the bytes are moved and not copied.
                 drop(reservation);
                 self.hold(row.clone(), bytes);
             }
@@ -179,7 +180,7 @@ impl ImageCache {
     }
 }
 
-/// The pictures, the bytes of those that the journal does not have, and the digests of the others.
+/// Returns the pictures, the total size of those that the journal does not have, and the digests of the others.
 async fn count_new(
     store: Store,
     artifacts: PathBuf,
@@ -207,7 +208,7 @@ async fn count_new(
     Ok((pictures, new_bytes, known))
 }
 
-/// Writes the files; they go again if one of them cannot be written: on a disk that is full they would only make it worse.
+/// Writes the files. If one of them cannot be written, all are removed again: on a full disk they would only make it worse.
 async fn write(writer: Writer, pictures: Vec<NewArtifact>, granted: Granted) -> Result<Kept, CacheError> {
     let Writer { disk, store, gate, cache, asked } = writer;
     let together = Arc::clone(&gate).read_owned().await;
@@ -223,7 +224,7 @@ async fn write(writer: Writer, pictures: Vec<NewArtifact>, granted: Granted) -> 
     Ok(asked.kept(Placed::new(open, cache)))
 }
 
-/// Removes the files that no row names.
+/// Removes those of the files that no row names.
 async fn discard(store: Store, disk: DiskTier, gate: Arc<RwLock<()>>, files: Vec<ArtifactRow>) {
     let _alone = gate.write_owned().await;
     let without_row = store.read(move |connection| {
@@ -236,13 +237,13 @@ async fn discard(store: Store, disk: DiskTier, gate: Arc<RwLock<()>>, files: Vec
         }
         Ok(without_row)
     });
-    // If the journal cannot tell, they stay, and are strays for the next verification.
+    // If the journal cannot be read, the files stay, and the next verification removes them as strays.
     if let Ok(files) = without_row.await {
         let _ = on_thread(disk.artifacts().to_owned(), move || disk.remove(&files)).await;
     }
 }
 
-/// Runs what blocks on a thread that may; one that panics is an error of the directory.
+/// Runs blocking work on a thread that may block. A panic becomes an error about the directory.
 async fn on_thread<T: Send + 'static>(
     artifacts: PathBuf,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,4 +1,4 @@
-//! Looking up requests: one pass over what is known in memory answers at once; what is missing is fetched, and then comes another pass.
+//! Looks requests up. A pass over the tables in memory answers what they know. What is missing is then fetched, and another pass follows.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,29 +17,29 @@ use crate::{
     store::{self, ArtifactRow, Entry},
 };
 
-/// Requests that are being looked up.
+/// The state of one [`LookUp`].
 struct Job {
     requests: Vec<Vec<Key>>,
     is_counted: bool,
-    /// How far each of them is.
+    /// The state of each request, in their order.
     looks: Vec<Look>,
-    /// What the journal has.
+    /// The entries that were read from the journal; None for a key without an entry.
     read: HashMap<Key, Option<Arc<Made>>>,
-    /// Whether the files that were verified are good.
+    /// Whether each file that was verified is good.
     verdicts: HashMap<Digest, bool>,
 }
 
-/// What a pass lacked.
+/// What a pass needs before it can answer: keys to read from the journal, and files to verify.
 #[derive(Default)]
 struct Needs {
     keys: HashSet<Key>,
     files: HashMap<Digest, ArtifactRow>,
 }
 
-/// What was fetched for it.
+/// The results of the reads and verifications.
 struct Fetched {
     entries: Vec<(Key, Option<Entry>)>,
-    /// Whether the journal answered.
+    /// Whether the read of the journal succeeded.
     is_read: bool,
     epoch: u64,
     verdicts: Vec<(Digest, bool)>,
@@ -47,7 +47,7 @@ struct Fetched {
 
 #[derive(Clone)]
 enum Look {
-    /// Something is needed first.
+    /// Something must be fetched first.
     Open,
     Miss,
     Hit(Arc<Made>),
@@ -78,7 +78,8 @@ impl ImageCache {
         }
     }
 
-    /// Settles what can be settled; answers what is needed for the rest. Each fetch settles a key or a file for good, so passes come to an end.
+    /// Answers the requests that it can, and returns what the others need; None if all are answered. Each fetch answers a key or a file for good, so
+    /// the passes come to an end.
     fn pass(&mut self, job: &mut Job) -> Option<Needs> {
         let mut needs = Needs::default();
         let mut is_open = false;
@@ -102,7 +103,7 @@ impl ImageCache {
                 None => job.read.get(key).cloned(),
             };
             let Some(entry) = known else {
-                // All that may be needed of this request, so that one read serves it.
+                // All of the request's remaining keys are read at once, so that it needs one read.
                 let rest = request.iter().skip(position);
                 needs.keys.extend(rest.filter(|key| !job.read.contains_key(*key)));
                 return Look::Open;
@@ -154,7 +155,7 @@ impl ImageCache {
                 keys.into_iter().map(|key| Ok((key, store::entry(connection, &key)?))).collect()
             })
         });
-        // Used from now on: it must not be evicted between its verification and the answer.
+        // It counts as used from here on, so that it is not evicted between its verification and the answer.
         needs.files.keys().for_each(|digest| self.touch(*digest));
         let checks: Vec<_> =
             needs.files.into_values().map(|row| (row.digest, self.check_file(&row, None, ctx))).collect();

@@ -1,4 +1,4 @@
-//! Reading an artifact: from the memory tier, or from a file that was verified as a whole before its first byte leaves.
+//! Reads an artifact from the memory tier, or from a file. The whole file is verified before its first byte is returned.
 
 use std::{io, sync::Arc};
 
@@ -26,7 +26,7 @@ impl ImageCache {
         ActorResponse::r#async(found.then(move |row, actor, _| actor.read_found(row, msg)))
     }
 
-    /// The row of an artifact whose file is verified; its bytes go to the memory tier if they are wanted there and have room.
+    /// Returns the row of an artifact and verifies its file. With `wants_bytes` the bytes are put into the memory tier if it has room for them.
     pub(super) fn find(
         &mut self,
         digest: Digest,
@@ -51,7 +51,7 @@ impl ImageCache {
         let digest = row.digest;
         let path = self.disk.path(&row);
         self.touch(digest);
-        // Another read may have brought it to memory while this one's row was read.
+        // Another read may have put it into memory while this one read the row.
         let is_coming = self.memory.contains(&digest) || self.flights.contains_key(&digest);
         let reservation =
             if wants_bytes && !is_coming { self.memory.reserve(&self.budget, row.size_bytes) } else { None };
@@ -78,7 +78,7 @@ impl ImageCache {
         let read = async move {
             let row = row?;
             let length = available(&msg, row.size_bytes)?;
-            // Until the answer leaves here; behind that the session reserves the line that it becomes.
+            // The buffer is reserved until the answer leaves the cache. After that the session reserves the line that it encodes.
             let _reservation =
                 budget.reserve(Holder::Response, length).map_err(|_| CacheError::OverMemory)?;
             let path = disk.path(&row);
@@ -99,8 +99,8 @@ fn slice(item: &Item, msg: &ReadArtifact) -> Result<ArtifactReadResult, CacheErr
     Ok(ArtifactReadResult { data, size_bytes, media_type: item.media_type.clone() })
 }
 
-/// A picture of the memory tier for as long as an answer needs it, evicted or not: a copy of a megabyte takes as long as half its way to
-/// the client.
+/// Bytes of a picture of the memory tier, kept alive by an answer even if the picture is evicted. They are not copied, because copying a megabyte
+/// takes half as long as sending it to the client.
 struct Held(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for Held {
@@ -109,7 +109,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// How many of the asked bytes there are: fewer at the end.
+/// Returns how many of the requested bytes exist. There are fewer at the end of the file.
 fn available(msg: &ReadArtifact, size: u64) -> Result<u64, CacheError> {
     let &ReadArtifact { offset, length, .. } = msg;
     if length > READ_BYTES || offset > size {

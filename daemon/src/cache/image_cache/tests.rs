@@ -1,4 +1,4 @@
-//! The cache with a real journal and real files.
+//! Tests of the cache with a real journal and real files.
 
 mod at_once;
 mod damage;
@@ -18,7 +18,7 @@ use crate::{cache::NewArtifact, domain::Facts, memory::Holder, store::StoreError
 
 const MIB: u64 = 1 << 20;
 
-/// A home, and one cache after the other in it.
+/// A home directory in which one cache after the other is started.
 struct Home {
     directory: tempfile::TempDir,
     store: Store,
@@ -38,7 +38,7 @@ impl Home {
         Self { directory, store, budget, events, hashed, shelves, shelver: None }
     }
 
-    /// The journal is older than any file.
+    /// Makes the journal older than any file.
     async fn was_born_long_ago(&self) {
         let sql = "UPDATE meta SET value = 0 WHERE key = 'born_ms'";
         let write = self.store.write(move |connection| Ok(connection.execute(sql, [])?));
@@ -69,7 +69,7 @@ impl Home {
         self.start(SetCacheLimits { memory_bytes: 8 * MIB, max_item_bytes: MIB, disk_bytes: 64 * MIB })
     }
 
-    /// Makes a task name an artifact.
+    /// Pins an artifact as an output of task 1.
     async fn pin(&self, digest: Digest) {
         let pin = self.store.write(move |connection| {
             let sql = "INSERT INTO outputs (task, position, digest) VALUES (1, 0, ?)";
@@ -103,17 +103,17 @@ impl Home {
         self.keep_this(cache, keep_all(Some(key), vec![picture(key, size)])).await
     }
 
-    /// As a task that was made does: the rows are committed with its end, and then the cache is told.
+    /// Stores results like a task: commits the rows, and then tells the cache.
     async fn keep_this(&self, cache: &Addr<ImageCache>, message: KeepMade) -> Result<Made, CacheError> {
         let kept = cache.send(message).await.unwrap()?;
         let (made, rows) = (kept.made.clone(), kept.rows.clone());
         kept.settle(self.store.write(move |connection| rows.write(connection)).await.unwrap());
-        // It is told by message; what is asked later is answered later.
+        // The cache is told by a message, and it answers this later request only after that message.
         stats(cache).await;
         Ok(made)
     }
 
-    /// Pictures of 300 bytes, each used later than the one before: times of use are whole milliseconds.
+    /// Stores pictures of 300 bytes, each used later than the one before. Times of use have a resolution of a millisecond.
     async fn keep_in_turn(&self, cache: &Addr<ImageCache>, keys: std::ops::RangeInclusive<u8>) -> Vec<Made> {
         let mut made = Vec::new();
         for key in keys {
@@ -124,7 +124,7 @@ impl Home {
     }
 }
 
-/// So much later that nothing is protected by its last use any more.
+/// Advances the clock so far that no artifact is protected by its last use.
 async fn a_minute_later() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(61)).await;
@@ -156,11 +156,11 @@ async fn stats(cache: &Addr<ImageCache>) -> CacheStatsResult {
 async fn stop(cache: Addr<ImageCache>) {
     let (tx, rx) = oneshot::channel::<()>();
     cache.send(Stop(tx)).await.unwrap();
-    // The sender is dropped with the actor.
+    // The sender is dropped when the actor is.
     rx.await.unwrap_err();
 }
 
-/// Ends the actor and drops the sender with the last of it.
+/// Stops the actor. The sender is dropped together with the actor's last future.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Stop(oneshot::Sender<()>);
@@ -228,7 +228,7 @@ async fn a_new_actor_on_the_same_home_has_everything_and_hashes_once() {
     assert_eq!((stats(&cache).await.entries, stats(&cache).await.disk_bytes), (1, 100));
 }
 
-/// All at once, as far as the actor can tell.
+/// Runs all futures concurrently.
 async fn futures_join<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
@@ -320,7 +320,7 @@ async fn memory_is_given_back_when_asked_and_filled_by_reading() {
     assert_eq!(home.hashed.load(Relaxed), 1);
     let none = SetCacheLimits { memory_bytes: 0, max_item_bytes: MIB, disk_bytes: 64 * MIB };
     cache.send(none).await.unwrap();
-    // What leaves by new limits is dropped on another thread, and nobody waits for that.
+    // Items that new limits evict are dropped on another thread, and no answer waits for that.
     let given_back = async {
         while home.budget.reserved_bytes() > 0 {
             tokio::task::yield_now().await;

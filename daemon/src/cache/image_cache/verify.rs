@@ -1,4 +1,4 @@
-//! Verifying everything: each file is read back, one after the other, and files that nothing names are removed.
+//! Verifies the whole cache: reads every file back, one after the other, and removes files that no row names.
 
 use std::{
     path::PathBuf,
@@ -21,14 +21,14 @@ use crate::{
     store::{self, Store, StoreError},
 };
 
-/// Rows read at once.
+/// Rows that are read from the journal at once.
 const PAGE: u32 = 256;
-/// A page of rows, a listed directory, and the 64 KiB by which a file is read.
+/// Memory of a verification: a page of rows, a listed directory, and the 64 KiB buffer through which a file is read.
 const BUFFER_BYTES: u64 = 512 * 1024;
-/// Younger files are no strays: one gets its name before its row is committed, and a slow disk may lie in between.
+/// Age from which a file without a row is a stray. A file gets its name before its row is committed, and a slow disk may take long for the commit.
 const STRAY_AGE: Duration = Duration::from_mins(1);
 
-/// What the work needs of the actor.
+/// What a verification takes from the actor.
 struct Sweep {
     store: Store,
     disk: DiskTier,
@@ -76,7 +76,7 @@ impl Sweep {
             after = Some(last.digest);
             for row in page {
                 let size_bytes = row.size_bytes;
-                // By message to the actor, which joins it with those who ask for the same file. It fails only when the actor is going away.
+                // The actor verifies it, together with other requests for the same file. Sending fails only when the actor stops.
                 let Ok(verdict) = self.check.send(CheckFile(row)).await else { return Ok(()) };
                 match verdict {
                     Verdict::Good => {
@@ -89,7 +89,7 @@ impl Sweep {
                         result.corrupt += 1;
                     }
                     Verdict::Missing => result.missing += 1,
-                    // Said in the log; nothing is known of it.
+                    // The error is in the log. The file may be good, so it counts as neither.
                     Verdict::Unreadable(_) => {}
                 }
             }
@@ -99,7 +99,7 @@ impl Sweep {
     async fn remove_strays(&self, result: &mut CacheVerifyResult) -> Result<(), CacheError> {
         let before = SystemTime::now().checked_sub(STRAY_AGE).unwrap_or(UNIX_EPOCH);
         let born = self.store.read(store::born).await?;
-        // What is older may be named by a journal that was lost, and is the only copy of what was paid.
+        // An older file may be named by a journal that was lost, and may be the only copy of a paid result.
         let born = UNIX_EPOCH.checked_add(Duration::from_millis(born.unix_ms())).unwrap_or(before);
         for first_byte in 0..=u8::MAX {
             let disk = self.disk.clone();
@@ -110,7 +110,7 @@ impl Sweep {
                 continue;
             }
             let _alone = self.gate.write().await;
-            // Asked again alone: what has no row now has nobody who is about to write one.
+            // Checked again under the exclusive lock: nobody is about to commit a row for a file that has none now.
             let strays = self.without_row(strays).await?;
             let removed = tokio::task::spawn_blocking(move || remove(strays)).await;
             result.strays += removed.unwrap_or_default();

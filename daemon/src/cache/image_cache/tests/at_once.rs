@@ -1,4 +1,4 @@
-//! What is answered in the turn that asks, and what is left to the cache.
+//! Tests of lookups without a message, and of what they leave to the cache.
 
 use super::*;
 

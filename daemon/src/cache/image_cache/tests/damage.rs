@@ -1,4 +1,4 @@
-//! Files that are flipped, cut, gone, or nobody's.
+//! Tests with files that are changed, cut or missing, and with files that no row names.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use reel_protocol::methods::Topic;
 
 use super::*;
 
-/// What may happen to a file.
+/// Ways to damage a file: flip a bit, cut it, remove it.
 const DAMAGES: [fn(&str); 3] = [
     |path| {
         let mut bytes = fs::read(path).unwrap();

@@ -1,9 +1,9 @@
-//! Pictures that got their names on the thread that made them.
+//! Tests with pictures that were written on the thread that made them.
 
 use super::*;
 use crate::cache::{Body, Fresh};
 
-/// Names them as a provider's thread does.
+/// Writes the pictures like a provider's thread.
 async fn shelve(home: &Home, pictures: Vec<NewArtifact>) -> Fresh {
     let shelver = home.shelver.clone().unwrap();
     tokio::task::spawn_blocking(move || shelver.shelve_now(pictures)).await.unwrap()
@@ -22,7 +22,7 @@ async fn eventually(is_so: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
 }
 
-/// Every file of the store that is named after its bytes.
+/// Counts the files of the store that are named after their digests.
 fn named(home: &Home) -> usize {
     (0..=u8::MAX).map(|byte| home.strays(&format!("{byte:02x}"))).sum()
 }
@@ -50,7 +50,7 @@ async fn what_nobody_keeps_goes_and_takes_no_room() {
     let cache = home.start(SetCacheLimits { memory_bytes: 0, max_item_bytes: 0, disk_bytes: 500 });
     stats(&cache).await;
     let kept = home.keep(&cache, 1, 300).await.unwrap();
-    // One of them is what a row names already.
+    // A row names this picture already.
     let fresh = shelve(&home, vec![picture(1, 300)]).await;
     assert!(matches!(fresh, Fresh::Pictures(_)), "at the cap the cache is asked: {fresh:?}");
     let fresh = shelve(&home, vec![picture(2, 150)]).await;
@@ -86,7 +86,7 @@ async fn what_could_not_be_written_is_an_error_and_leaves_nothing() {
     home.keep_this(&cache, keep_fresh(1, good)).await.unwrap();
     let bytes = vec![2; 100];
     let digest = crate::cache::disk_tier::digest_of(&bytes).to_string();
-    // A file stands where the second one's directory would be.
+    // A file is at the path of the second picture's directory.
     let directory = home.artifacts().join(&digest[..2]);
     std::fs::remove_dir(&directory).unwrap();
     std::fs::write(&directory, "in the way").unwrap();
@@ -95,7 +95,7 @@ async fn what_could_not_be_written_is_an_error_and_leaves_nothing() {
     assert!(matches!(&fresh, Fresh::Failed(CacheError::File { .. })), "{fresh:?}");
     let refused = home.keep_this(&cache, keep_fresh(2, fresh)).await;
     assert!(matches!(refused, Err(CacheError::File { .. })), "{refused:?}");
-    // The one before it goes again; what is kept stays.
+    // The first picture is removed again, and the kept one stays.
     eventually(|| named(&home) == 1).await;
 }
 

@@ -1,4 +1,4 @@
-//! The cap of the disk tier: what leaves, what stays, and what is refused.
+//! Tests of the cap of the disk tier: what is evicted, what stays, and what is refused.
 
 use super::*;
 use crate::cache::MakeRoom;
@@ -42,7 +42,7 @@ async fn what_a_task_names_stays_and_a_full_store_refuses_with_numbers() {
     assert_eq!((stats(&cache).await.disk_bytes, home.strays("tmp")), (1_000, 0));
 }
 
-/// Plays a history whose tasks all give way.
+/// A fake history, in which every task can be pruned.
 struct History(Store);
 
 impl Actor for History {
@@ -90,7 +90,7 @@ impl Home {
         pin.await.unwrap();
     }
 
-    /// The times of use are written by a timer.
+    /// Waits until the timer has written that this artifact was used last.
     async fn wait_for_last_used(&self, digest: Digest) {
         let wait = async {
             loop {
