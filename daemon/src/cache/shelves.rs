@@ -1,7 +1,7 @@
-//! The tables with which a cache hit is answered without a message: results in memory whose files were verified and have not changed since.
+//! The tables that answer a cache hit at once: results in memory whose files were verified and have not changed since.
 //!
-//! The cache keeps the tables in step with the journal. The task tracker reads them directly, because a message to the cache and back takes longer
-//! than the lookup. Both run on one thread. What these tables do not know for sure must be asked with a [`LookUp`](super::LookUp).
+//! The cache keeps the tables in step with the journal. A caller on the cache's thread can use [`Shelves::look_now`] instead of a message, which
+//! takes longer than the lookup. What these tables do not know for sure must be asked with a [`LookUp`](super::LookUp).
 
 use std::{
     cell::{RefCell, RefMut},

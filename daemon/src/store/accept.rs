@@ -14,93 +14,93 @@ use super::{
 };
 use crate::domain::{Inputs, StepOf};
 
-/// A task as it is accepted.
+/// A task that is being accepted.
 #[derive(Debug, Clone)]
 pub struct NewTask {
-    /// Its number.
+    /// The task's id.
     pub id: TaskId,
-    /// `service.method`.
+    /// The service and method, as `service.method`.
     pub kind: String,
     /// The caller's label.
     pub name: Option<String>,
-    /// `queued`, `waiting` or, from the cache, `succeeded`; `queued` becomes `waiting` where a dependency is unfinished.
+    /// `queued`, `waiting` or, for a cache hit, `succeeded`. A `queued` task becomes `waiting` if a dependency is unfinished.
     pub state: TaskState,
-    /// -100 to 100.
+    /// The priority, from -100 to 100.
     pub priority: i8,
-    /// Tasks that must succeed first.
+    /// The dependencies: tasks that must succeed first.
     pub after: Vec<TaskId>,
-    /// Whether its params refer to outputs of these tasks: it waits until they are read, though all of them may have succeeded.
+    /// Whether its params refer to outputs of its dependencies. It then waits until those are read, even if all dependencies have succeeded.
     pub is_incomplete: bool,
-    /// The provider that the caller named.
+    /// The provider that the caller requested.
     pub wanted_provider: Option<String>,
-    /// The provider that made what the cache had, or that it is planned for.
+    /// The provider for which the task is planned, or the one that made the cached result.
     pub provider: Option<String>,
-    /// That provider's model.
+    /// The model of that provider.
     pub model: Option<String>,
-    /// With defaults applied.
+    /// The params, with defaults applied.
     pub params: JsonText,
-    /// The caller's own object.
+    /// An arbitrary object of the caller.
     pub metadata: Option<JsonText>,
-    /// How it uses the cache.
+    /// How the task uses the cache.
     pub cache: CacheMode,
-    /// Attempts it may make.
+    /// Attempts that the task may make.
     pub attempts_left: u32,
-    /// When it fails if it is not done.
+    /// The time at which the task fails if it is not finished.
     pub deadline: Option<Timestamp>,
-    /// The artifacts that it starts from.
+    /// The artifacts from which the task starts.
     pub inputs: Inputs,
-    /// What the cache had.
+    /// The digests of a cached result, in order.
     pub outputs: Vec<Digest>,
-    /// What is to be said about that.
+    /// Notes for the user about that result.
     pub notes: Vec<TaskNote>,
-    /// The workflow that it is a step of.
+    /// The workflow of which the task is a step, and the step's name.
     pub step: Option<StepOf>,
 }
 
-/// One submit: who, when, and what makes it safe to send again.
+/// A submit: its client, its time, and what makes a repeat of it safe.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The client's name.
     pub client: String,
-    /// Unique per client name.
+    /// The id with which the client can repeat the request. Unique per client name.
     pub request_id: Option<String>,
-    /// Digest of what was asked, to tell a repeat from another request with the same id.
+    /// Digest of the request, which detects another request with the same id.
     pub fingerprint: [u8; 32],
-    /// The batch to put the tasks into.
+    /// The batch of the tasks.
     pub batch: Option<BatchId>,
-    /// Whether the batch is made with this request.
+    /// Whether this request creates the batch.
     pub is_new_batch: bool,
     /// The batch's label.
     pub batch_name: Option<String>,
-    /// Now.
+    /// The time of the submit.
     pub at: Timestamp,
     /// The next id after a restart must not be below this.
     pub ids_below: u64,
 }
 
-/// What became of a submit.
+/// The outcome of a submit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {
-    /// The tasks are in; for each one the dependencies that are not finished yet, or the one that failed.
+    /// The tasks are accepted. For each task: its unfinished dependencies, or a dependency that failed.
     New(Vec<Result<Vec<TaskId>, TaskId>>),
     /// The same request was accepted before.
     Before {
-        /// Its batch.
+        /// The batch of the request.
         batch: Option<BatchId>,
-        /// Its first task's number; the others follow.
+        /// The id of its first task. The others have the ids after it.
         first: TaskId,
-        /// How many.
+        /// The number of its tasks.
         tasks: u64,
     },
-    /// The request id was used for something else.
+    /// The request id was used for another request.
     Conflict,
-    /// A dependency of this task of the request, from 0, does not exist.
+    /// A dependency does not exist. The number is the position of its dependant in the request, from 0.
     NoDependency(usize, TaskId),
-    /// An artifact that this task of the request, from 0, starts from is not in the store, or is no picture that it can start from.
+    /// A task cannot start from an artifact. The number is the position of the task in the request, from 0.
     BadInput(usize, BadInput),
 }
 
-/// Accepts tasks, all or none.
+/// Accepts all tasks of a request, or none. Returns the outcome of the first submit if the request is a repeat.
 pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> Result<Accepted, StoreError> {
     if let Some(request_id) = &request.request_id
         && let Some(before) = find_request(connection, &request.client, request_id, &request.fingerprint)?
@@ -114,7 +114,7 @@ pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> 
             Ok(dependencies) => open.push(dependencies),
             Err(missing) => return Ok(Accepted::NoDependency(index, missing)),
         }
-        // What the cache had is done: it needs no inputs.
+        // A cache hit is finished, so it needs no inputs.
         if task.state != TaskState::Succeeded
             && let Some(bad) = bad_input(connection, &task.inputs)?
         {
@@ -147,12 +147,12 @@ pub fn insert(connection: &Connection, request: &Request, tasks: &[NewTask]) -> 
     Ok(Accepted::New(open))
 }
 
-/// Accepts one task that is over already. Its number and those of others like it are the caller's to save.
+/// Inserts one task that is finished. The caller saves the reserved ids.
 pub fn insert_finished(connection: &Connection, request: &Request, task: &NewTask) -> Result<(), StoreError> {
     insert_one(connection, request, task, &Ok(Vec::new()))
 }
 
-/// What became of a request that was sent before; None if it was not.
+/// Returns the outcome of a request that was sent before, or [`Accepted::Conflict`] if `asked` is another fingerprint; None if the id is new.
 pub fn find_request(
     connection: &Connection,
     client: &str,
@@ -175,33 +175,33 @@ pub fn find_request(
         .map(|(fingerprint, before)| if fingerprint == *asked { before } else { Accepted::Conflict }))
 }
 
-/// Dependencies that are not finished, or the one that did not succeed.
+/// The unfinished dependencies of a task, or the one that did not succeed.
 pub type Dependencies = Result<Vec<TaskId>, TaskId>;
 
-/// The states of tasks that others need. Each is asked for once, as a thousand tasks may name the same thousand.
+/// The states of dependencies. Each state is read once, as a thousand tasks may name the same thousand.
 #[derive(Debug, Default)]
 pub(super) struct KnownStates(HashMap<TaskId, Option<TaskState>>);
 
 impl KnownStates {
-    /// Those of all tasks.
+    /// Reads the states of all tasks.
     pub(super) fn of_all(connection: &Connection) -> Result<Self, StoreError> {
         let mut statement = connection.prepare("SELECT id, state FROM tasks")?;
         let rows = statement.query_map([], |row| Ok((TaskId(row.get(0)?), Some(state_at(row, 1)?))))?;
         Ok(Self(rows.collect::<Result<_, _>>()?))
     }
 
-    /// Those of these tasks.
+    /// Reads the states of these tasks.
     pub(super) fn read(connection: &Connection, ids: &[TaskId]) -> Result<Self, StoreError> {
         let state = |id: &TaskId| Ok((*id, state_of(connection, *id)?));
         Ok(Self(ids.iter().map(state).collect::<Result<_, StoreError>>()?))
     }
 
-    /// Whether the task was in the journal when the states were read.
+    /// Returns whether the task was in the journal when the states were read.
     pub(super) fn exists(&self, id: TaskId) -> bool {
         self.0.get(&id).is_some_and(Option::is_some)
     }
 
-    /// Those of the needed tasks that are open. Outer error: one that does not exist. Inner error: one that did not succeed.
+    /// Returns which of the needed tasks are unfinished. The outer error is one that does not exist, the inner one is one that did not succeed.
     pub(super) fn open_of(
         &mut self,
         connection: &Connection,
@@ -227,7 +227,7 @@ impl KnownStates {
     }
 }
 
-/// The state of a task; None if it does not exist.
+/// Returns the state of a task; None if it does not exist.
 fn state_of(connection: &Connection, id: TaskId) -> Result<Option<TaskState>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT state FROM tasks WHERE id = ?")?;
     Ok(statement.query_row([id.0], |row| state_at(row, 0)).optional()?)
@@ -278,7 +278,7 @@ fn insert_one(
     insert_outputs(connection, task.id, &task.outputs)
 }
 
-/// Whether the batch exists.
+/// Returns whether the batch exists.
 pub fn batch_exists(connection: &Connection, batch: BatchId) -> Result<bool, StoreError> {
     Ok(connection.prepare_cached("SELECT 1 FROM batches WHERE id = ?")?.exists([batch.0])?)
 }

@@ -7,33 +7,34 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{StoreError, entries::drop_entries_of, inputs::UNNAMED};
 
-/// An artifact: what its bytes are, not where they came from.
+/// The row of an artifact. It describes the bytes, not their origin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArtifactRow {
     /// BLAKE3 of the bytes.
     pub digest: Digest,
-    /// Such as `image/png`.
+    /// The media type, such as `image/png`.
     pub media_type: String,
-    /// Such as `png`.
+    /// The extension of the file's name, such as `png`.
     pub extension: String,
     /// Length in bytes.
     pub size_bytes: u64,
-    /// The width in pixels.
+    /// The width in pixels; None if it has none or it is not known.
     pub width: Option<u32>,
-    /// The height in pixels.
+    /// The height in pixels; None if it has none or it is not known.
     pub height: Option<u32>,
-    /// The duration in seconds.
+    /// The duration in seconds; None if it has none or it is not known.
     pub duration_s: Option<f64>,
 }
 
 impl ArtifactRow {
-    /// The file in `artifacts`: one directory for each first byte, so that none grows past what tools list well.
+    /// Returns the path of the file in the directory `artifacts`. There is one subdirectory for each first byte of a digest, so that none gets too
+    /// large for tools that list it.
     pub fn path(&self, artifacts: &Path) -> PathBuf {
         let name = self.digest.to_string();
         artifacts.join(name.get(..2).unwrap_or_default()).join(format!("{name}.{}", self.extension))
     }
 
-    /// The row of an output, whose path ends in the extension.
+    /// Returns the row of an output. The extension is that of the output's path.
     pub fn of(output: &Output) -> Self {
         let extension = Path::new(&output.path).extension().unwrap_or_default();
         Self {
@@ -47,7 +48,7 @@ impl ArtifactRow {
         }
     }
 
-    /// The output of a task that names this artifact, without its text, which is in the file.
+    /// Returns the output of a task that names this artifact. `text` is None, because the text is in the file.
     pub fn output(&self, artifacts: &Path) -> Output {
         Output {
             digest: self.digest,
@@ -62,7 +63,7 @@ impl ArtifactRow {
     }
 }
 
-/// The artifact with this digest.
+/// Returns the artifact with this digest, if there is one.
 pub fn artifact(connection: &Connection, digest: Digest) -> Result<Option<ArtifactRow>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT digest, media_type, extension, size_bytes, width, height, duration_s FROM artifacts WHERE digest = ?",
@@ -82,7 +83,7 @@ pub(super) fn artifact_row(row: &Row<'_>) -> rusqlite::Result<ArtifactRow> {
     })
 }
 
-/// Inserts the row of an artifact. The caller has synced the artifact's file and its name.
+/// Inserts the row of an artifact, or only updates the time of use if it exists. The caller has synced the artifact's file and its name.
 pub fn insert_artifact(
     connection: &Connection,
     row: &ArtifactRow,
@@ -106,7 +107,7 @@ pub fn insert_artifact(
     Ok(())
 }
 
-/// Writes when artifacts were used. The artifact that was used last is evicted last.
+/// Updates when artifacts were used. The artifact that was used last is evicted last.
 pub fn touch(connection: &Connection, uses: &[(Digest, Timestamp)]) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached("UPDATE artifacts SET used_ms = ? WHERE digest = ?")?;
     for (digest, used) in uses {
@@ -115,19 +116,19 @@ pub fn touch(connection: &Connection, uses: &[(Digest, Timestamp)]) -> Result<()
     Ok(())
 }
 
-/// What a dropped artifact took with it.
+/// The numbers of rows and bytes that were dropped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Rows of artifacts.
+    /// Dropped artifacts.
     pub artifacts: u64,
-    /// Requests that lost their result.
+    /// Dropped cache entries.
     pub entries: u64,
-    /// Bytes of the artifacts.
+    /// Size of the dropped artifacts, in bytes.
     pub bytes: u64,
 }
 
 impl Dropped {
-    /// Adds another one's numbers.
+    /// Adds the numbers of `other`.
     pub const fn add(&mut self, other: Self) {
         self.artifacts += other.artifacts;
         self.entries += other.entries;
@@ -140,7 +141,7 @@ pub fn drop_artifact(connection: &Connection, digest: Digest) -> Result<Dropped,
     drop_where(connection, digest, "DELETE FROM artifacts WHERE digest = ? RETURNING size_bytes")
 }
 
-/// Drops an artifact and every cache entry that names it, unless a task or a pin keeps the artifact by now.
+/// Drops an artifact and every cache entry that names it, unless a task or a pin keeps the artifact at `now`.
 pub fn drop_unpinned(connection: &Connection, digest: Digest, now: Timestamp) -> Result<Dropped, StoreError> {
     let sql = format!("DELETE FROM artifacts WHERE {UNNAMED} AND digest = ?2 RETURNING size_bytes");
     let bytes = connection
@@ -156,14 +157,14 @@ fn drop_where(connection: &Connection, digest: Digest, sql: &str) -> Result<Drop
     dropped(connection, digest, bytes)
 }
 
-/// What went with the row of an artifact, if there was one of so many bytes.
+/// Drops the cache entries of an artifact whose row was deleted. `bytes` is its size, or None if there was no row.
 fn dropped(connection: &Connection, digest: Digest, bytes: Option<u64>) -> Result<Dropped, StoreError> {
     let Some(bytes) = bytes else { return Ok(Dropped::default()) };
     let entries = drop_entries_of(connection, digest)?;
     Ok(Dropped { artifacts: 1, entries, bytes })
 }
 
-/// Returns a page of the artifacts that no task and no pin keeps, the least recently used first.
+/// Returns a page of the artifacts that no task and no pin keeps, least recently used first.
 pub fn evictable(
     connection: &Connection,
     now: Timestamp,
@@ -188,7 +189,7 @@ pub fn artifacts_after(
         "SELECT digest, media_type, extension, size_bytes, width, height, duration_s FROM artifacts \
          WHERE digest > ? ORDER BY digest LIMIT ?",
     )?;
-    // Every digest is behind the empty one.
+    // Every digest is greater than the empty one.
     let after = after.map_or_else(Vec::new, |digest| digest.as_bytes().to_vec());
     Ok(statement.query_map(params![after, limit], artifact_row)?.collect::<Result<_, _>>()?)
 }

@@ -1,4 +1,4 @@
-//! Sets damaged databases aside: they are renamed, never overwritten, and found again by their names.
+//! Sets damaged databases aside by renaming them. They are never overwritten, and are found again by their names.
 
 use std::{
     ffi::OsString,
@@ -14,10 +14,10 @@ use super::StoreError;
 
 const MARK: &str = ".damaged-";
 
-/// Ends the name of an empty file that exists while the files of a database are being renamed.
+/// Suffix of an empty marker file that exists while the files of a database are being renamed.
 const UNFINISHED: &str = "-unfinished";
 
-/// Renames the database at `path` with its log, and returns its new name. A database whose own file is missing is only its log.
+/// Renames the database at `path` with its log and returns the new path. If only the log exists, only the log is renamed.
 pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let stamp = Timestamp::now().to_string().replace(':', "-");
     let aside = with_suffix(path, &format!("{MARK}{stamp}"));
@@ -27,8 +27,8 @@ pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(aside)
 }
 
-/// Finishes the renames that the death of a daemon interrupted, before anything new lies at `path`; otherwise the log would be separated from
-/// its database. Returns the new name, if there was one.
+/// Finishes renames that the death of a daemon interrupted, before a new database is created at `path`. Otherwise a log would be separated from its
+/// database. Returns the new path, if there was such a rename.
 pub(super) fn finish(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let unfinished =
         find(path).filter_map(|name| name.strip_suffix(UNFINISHED).map(|name| path.with_file_name(name)));
@@ -53,7 +53,7 @@ fn failed(path: &Path, error: io::Error) -> StoreError {
     StoreError::File { path: path.to_owned(), source: Arc::new(error) }
 }
 
-/// The databases that were set aside beside `path` and are still there, oldest first.
+/// Returns the databases that were set aside beside `path` and still exist, oldest first.
 pub(super) fn find_all(path: &Path) -> Vec<PathBuf> {
     let stem = |name: String| {
         let suffix = ["-wal", "-shm", UNFINISHED].into_iter().find(|suffix| name.ends_with(suffix));
@@ -65,7 +65,7 @@ pub(super) fn find_all(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The names of all files of databases that were set aside.
+/// Returns the names of all files of databases that were set aside.
 fn find(path: &Path) -> impl Iterator<Item = String> {
     let begin = path.file_name().map(|name| format!("{}{MARK}", name.to_string_lossy()));
     let entries = path.parent().and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten();

@@ -1,17 +1,17 @@
-//! The table `attempts`: each try of a task at a provider, how it ended, and what the provider holds for it.
+//! The table `attempts`: each attempt of a task at a provider, its outcome, and the remote job that the provider holds for it.
 
 use reel_protocol::{TaskId, Timestamp};
 use rusqlite::{Connection, params};
 
 use super::StoreError;
 
-/// The outcome of an attempt whose request never left.
+/// The outcome of an attempt whose request was not sent.
 pub const UNREACHED: &str = "unreached";
 
-/// Begins the outcome of an attempt after which its task went to another provider; the code of the error and its message follow.
+/// Prefix of the outcome of an attempt after which its task left for another provider. The code of the error and its message follow.
 pub(super) const LEFT: &str = "left:";
 
-/// What a provider holds for an attempt, as the room that reads it back encodes it. It may hold signed addresses, so `Debug` shows none of it.
+/// The remote job of an attempt, in the encoding of the module that reads it. It may hold signed addresses, so `Debug` masks it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RemoteId(pub String);
 
@@ -24,23 +24,23 @@ impl std::fmt::Debug for RemoteId {
 /// The begin of an attempt.
 #[derive(Debug, Clone)]
 pub struct Start {
-    /// The task's number.
+    /// The task's id.
     pub id: TaskId,
-    /// The task's revision after it.
+    /// The task's revision after the begin.
     pub rev: u64,
-    /// When it begins.
+    /// The time of the begin.
     pub at: Timestamp,
     /// The attempt's number, 1 for the first.
     pub number: u32,
-    /// The provider's name; none for services that need no provider.
+    /// The provider's name; None for services that need no provider.
     pub provider: Option<String>,
-    /// The provider's model.
+    /// The model of the provider.
     pub model: Option<String>,
-    /// What the provider holds of an earlier attempt; this one fetches that before it asks for anything new.
+    /// The remote job of an earlier attempt. This attempt fetches it before it sends a new request.
     pub remote_id: Option<RemoteId>,
 }
 
-/// Journals that a task runs: must be committed before anything leaves for a provider.
+/// Writes that a task is running. It must be committed before a request leaves for a provider.
 pub fn start(connection: &Connection, start: &Start) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = 'running', rev = ?, started_ms = ?, not_before_ms = NULL, attempts = ?, \
@@ -60,7 +60,7 @@ pub fn start(connection: &Connection, start: &Start) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Journals what the provider holds for an attempt, or that it holds nothing any more.
+/// Replaces the remote job of an attempt; None if the provider holds nothing any more.
 pub fn set_remote_id(
     connection: &Connection,
     task: TaskId,
@@ -73,7 +73,7 @@ pub fn set_remote_id(
     Ok(())
 }
 
-/// Forgets what providers hold for any attempt of a task.
+/// Removes the remote jobs of all attempts of a task.
 pub(super) fn forget_remote_ids(connection: &Connection, task: TaskId) -> Result<(), StoreError> {
     let mut statement = connection
         .prepare_cached("UPDATE attempts SET remote_id = NULL WHERE task = ? AND remote_id IS NOT NULL")?;
@@ -95,7 +95,7 @@ pub(super) fn end_attempt(
     Ok(())
 }
 
-/// Lets a task ask the providers again that it left.
+/// Removes the marks of the providers that a task left, so that it may try them again.
 pub(super) fn forget_left_providers(connection: &Connection, task: TaskId) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE attempts SET outcome = substr(outcome, length(?1) + 1) WHERE task = ?2 AND outcome GLOB ?1 || '*'",

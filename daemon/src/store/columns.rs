@@ -9,7 +9,7 @@ pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreErr
     serde_json::to_string(value).map_err(|error| StoreError::Unreadable(error.to_string()))
 }
 
-/// Notes as a column holds them; NULL where there are none.
+/// Encodes notes for a column; NULL if there are none.
 pub(super) fn notes_text(notes: &[TaskNote]) -> Result<Option<String>, StoreError> {
     (!notes.is_empty()).then(|| to_json(&notes)).transpose()
 }

@@ -1,4 +1,4 @@
-//! The table `entries`: which artifacts the cache has for a request, by its key.
+//! The table `entries`: the artifacts that the cache has for the key of a request.
 
 use reel_protocol::{Digest, TaskNote, Timestamp};
 use rusqlite::{Connection, params};
@@ -9,22 +9,22 @@ use super::{
     columns::{json_at, notes_text},
 };
 
-/// What the cache has for a key.
+/// The result that the cache has for a key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The artifacts, in the order of the outputs.
     pub artifacts: Vec<ArtifactRow>,
-    /// The provider that made them.
+    /// The name of the provider that made them.
     pub provider: String,
-    /// The provider's model.
+    /// The model that made them, if it is known.
     pub model: Option<String>,
     /// When they were made.
     pub made: Timestamp,
-    /// What a person should know about them.
+    /// Notes for the user about them.
     pub notes: Vec<TaskNote>,
 }
 
-/// Replaces what the cache has for a key, and returns whether it had nothing.
+/// Replaces the entry of a key. Returns whether there was none before.
 pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> Result<bool, StoreError> {
     let replaced = connection.prepare_cached("DELETE FROM entries WHERE key = ?")?.execute([key])?;
     for (position, artifact) in entry.artifacts.iter().enumerate() {
@@ -47,7 +47,7 @@ pub fn insert_entry(connection: &Connection, key: &[u8; 32], entry: &Entry) -> R
     Ok(replaced == 0)
 }
 
-/// Finds what the cache has for a key. An entry that lost one of its artifacts counts as none.
+/// Returns the entry of a key. An entry that has lost one of its artifacts counts as none.
 pub fn entry(connection: &Connection, key: &[u8; 32]) -> Result<Option<Entry>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT a.digest, a.media_type, a.extension, a.size_bytes, a.width, a.height, a.duration_s, e.provider, e.model, e.made_ms, \
@@ -76,7 +76,7 @@ pub fn entry(connection: &Connection, key: &[u8; 32]) -> Result<Option<Entry>, S
     Ok(found.filter(|entry| entry.artifacts.len() == positions))
 }
 
-/// Drops the entries that name an artifact, and returns how many there were. All rows of an entry go with any of its artifacts.
+/// Drops the entries that name an artifact, with all of their rows. Returns how many entries there were.
 pub(super) fn drop_entries_of(connection: &Connection, digest: Digest) -> Result<u64, StoreError> {
     let mut keys = connection.prepare_cached("SELECT DISTINCT key FROM entries WHERE digest = ?")?;
     let keys = keys.query_map([digest.as_bytes()], |row| row.get(0))?;
@@ -87,7 +87,7 @@ pub(super) fn drop_entries_of(connection: &Connection, digest: Digest) -> Result
     Ok(keys.len() as u64)
 }
 
-/// Drops all entries, and returns how many there were. Artifacts stay.
+/// Drops all entries and returns how many there were. Their artifacts stay.
 pub fn drop_entries(connection: &Connection) -> Result<u64, StoreError> {
     let keys = connection.query_row("SELECT count(DISTINCT key) FROM entries", [], |row| row.get(0))?;
     connection.execute("DELETE FROM entries", [])?;

@@ -1,4 +1,4 @@
-//! What can go wrong in the journal.
+//! The errors of the journal.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -7,10 +7,10 @@ use rusqlite::ffi;
 use super::files::Lost;
 use crate::chain::chain;
 
-/// A variant for each thing that a caller would do differently.
+/// Why the journal failed. Each variant is something that a caller handles differently.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The disk has no room: nothing was written, and it may work again later.
+    /// The disk is full. Nothing was written, and a later write may succeed.
     #[error("the disk that holds the journal is full")]
     Full(#[source] Arc<rusqlite::Error>),
     /// `SQLite` finds the database corrupt.
@@ -22,12 +22,12 @@ pub enum StoreError {
     /// The database was made by another program.
     #[error("it is a database of another program")]
     Foreign,
-    /// A file of the open journal was taken away: nothing can be kept any more.
+    /// A file of the open journal was lost. From then on nothing can be written.
     #[error("the journal was lost while the daemon ran: {} was {lost}", path.display())]
     Lost {
         /// The file.
         path: PathBuf,
-        /// What became of it.
+        /// How it was lost.
         lost: Lost,
     },
     /// Any other failure of the database.
@@ -36,21 +36,21 @@ pub enum StoreError {
     /// The task has left the history.
     #[error("the journal has no task {0}")]
     NoTask(reel_protocol::TaskId),
-    /// The rows that a write builds on are not there.
+    /// The rows on which a write builds do not exist.
     #[error("the journal has no rows of what was made")]
     NoRows,
-    /// A row holds what this version cannot read.
+    /// A row holds a value that this version cannot decode.
     #[error("the journal holds a value that cannot be read: {0}")]
     Unreadable(String),
     /// The store's threads have ended.
     #[error("the journal is closed")]
     Closed,
-    /// A picture that only the journal holds could not be written to its file, so the journal keeps it, and its old schema.
+    /// A picture that only the journal holds could not be written to its file. The journal keeps the picture, and its old schema.
     #[error("cannot write a picture that only the journal holds to its file {}", path.display())]
     Unwritten {
         /// The file, or the directory of all files.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: Arc<std::io::Error>,
     },
@@ -59,9 +59,9 @@ pub enum StoreError {
     Newer {
         /// The database.
         path: PathBuf,
-        /// Its schema.
+        /// The schema of the database.
         found: i64,
-        /// Ours.
+        /// The newest schema that this version knows.
         known: i64,
     },
     /// A file beside the database could not be handled.
@@ -69,20 +69,20 @@ pub enum StoreError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: Arc<std::io::Error>,
     },
 }
 
 impl StoreError {
-    /// The error with its causes and the next step, for a person who sees nothing else.
+    /// Returns the error with its causes and the hint, for a person who sees nothing else.
     pub fn explained(&self) -> String {
         let hint = self.hint().map_or_else(String::new, |hint| format!("; {hint}"));
         format!("{}{hint}", chain(self))
     }
 
-    /// The next step for a person, where the journal cannot be opened or was lost.
+    /// Returns what a person can do, if the journal cannot be opened or was lost.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Failed(error) => return hint_of_code(error.sqlite_error()?.extended_code),
@@ -101,7 +101,8 @@ impl StoreError {
 }
 
 impl StoreError {
-    /// The same, but [`StoreError::Full`] where writing failed and `is_full` says so: `SQLite` tells a quota that is used up as any other failure.
+    /// Returns [`StoreError::Full`] instead if writing failed and `is_full` returns true. `SQLite` reports a used-up quota like any other write
+    /// error.
     #[must_use]
     pub fn with_quota(self, is_full: impl FnOnce() -> bool) -> Self {
         match self {
@@ -116,7 +117,7 @@ impl StoreError {
     }
 }
 
-/// The extended codes of writes that fail: `IOERR_WRITE`, `IOERR_FSYNC`, `IOERR_TRUNCATE`, `IOERR_SHMSIZE`.
+/// The extended codes of failed writes: `IOERR_WRITE`, `IOERR_FSYNC`, `IOERR_TRUNCATE`, `IOERR_SHMSIZE`.
 const WRITING: [i32; 4] =
     [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_TRUNCATE, ffi::SQLITE_IOERR_SHMSIZE];
 
@@ -145,7 +146,7 @@ impl From<rusqlite::Error> for StoreError {
         let error = Arc::new(error);
         match code {
             Some(Code::DiskFull) => Self::Full(error),
-            // A value of a column that this version cannot read; it has no code, as SQLite itself could.
+            // This version cannot decode the value of a column. `SQLite` could read it, so there is no code.
             None if matches!(
                 &*error,
                 rusqlite::Error::FromSqlConversionFailure(..)

@@ -1,7 +1,7 @@
-//! Checks that the journal's files are still where they were opened: what is written into a file that was deleted, moved or replaced is lost.
+//! Checks that the journal's files are still where they were opened. Writes into a file that was deleted, moved or replaced are lost.
 //!
-//! The writer's thread checks them around each commit, so that no commit into a lost file is acknowledged, and once a second while nothing is
-//! written. A check is a `stat` of each file.
+//! The writer thread checks them around each commit, so that no commit into a lost file is acknowledged, and once a second while it is idle. A check
+//! is one `stat` per file.
 
 use std::{
     fs, io,
@@ -15,14 +15,14 @@ use rusqlite::Connection;
 use super::{StoreError, aside::with_suffix, origin::note_reserved};
 use crate::disk::{self, identity};
 
-/// What became of a file.
+/// How a file was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lost {
-    /// Nothing has its name any more: it, or a directory above it, was deleted or moved.
+    /// There is no file at its path: it, or a directory above it, was deleted or moved.
     Gone,
-    /// Another file has its name.
+    /// Another file is at its path.
     Replaced,
-    /// It is shorter than it was.
+    /// The file is shorter than it was.
     Truncated,
 }
 
@@ -36,14 +36,14 @@ impl std::fmt::Display for Lost {
     }
 }
 
-/// How often the writer asks whether another program's checkpoint emptied the log, while that program is still at it: a tenth of a second in all.
+/// Most checks whether another program's checkpoint has emptied the log, while that checkpoint runs. They are 1 ms apart, a tenth of a second in all.
 const CHECKPOINT_TRIES: u32 = 100;
 
 #[derive(Debug)]
 struct Watched {
     path: PathBuf,
     identity: (u64, u64),
-    /// It must not be shorter than this.
+    /// Least length in bytes. A shorter file was cut.
     least_bytes: u64,
 }
 
@@ -52,12 +52,12 @@ struct Watched {
 pub(super) struct Files {
     watched: Vec<Watched>,
     log: PathBuf,
-    /// Ids that the file beside the database says are reserved.
+    /// The number in the file beside the database: ids below it are reserved.
     noted_ids: u64,
 }
 
 impl Files {
-    /// Those of the database at `path`, which is open.
+    /// Returns the files of the open database at `path`.
     pub fn of(path: &Path) -> Self {
         let log = with_suffix(path, "-wal");
         let watched = [path, &log].into_iter().filter_map(|path| {
@@ -69,22 +69,23 @@ impl Files {
         files
     }
 
-    /// The log's path.
+    /// Returns the path of the log.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Whether their disk has no room for us.
+    /// Returns whether the disk of the files is full.
     pub fn is_disk_full(&self) -> bool {
         self.log.parent().is_some_and(disk::is_full)
     }
 
-    /// The log's length.
+    /// Returns the length of the log in bytes; 0 if it cannot be read.
     pub fn log_bytes(&self) -> u64 {
         fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
     }
 
-    /// Fails where a file is not what it was, or is shorter than at the last [`Files::note`]. Must not be called inside a transaction.
+    /// Fails if a file was replaced or is missing, or is shorter than at the last [`Files::note`]. A log that another program's checkpoint emptied is
+    /// not an error. Must not be called inside a transaction.
     pub fn check(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let checked = self.watched.iter().try_for_each(|file| file.check(true));
         if matches!(&checked, Err(StoreError::Lost { path, lost: Lost::Truncated }) if *path == self.log)
@@ -97,19 +98,19 @@ impl Files {
         checked
     }
 
-    /// The same after writing, which may make the log shorter; then takes the lengths for what they must be from now on.
+    /// Like [`Files::check`] but after a write, which may shorten the log. Ignores the lengths, and then records them.
     pub fn check_and_note(&mut self) -> Result<(), StoreError> {
         self.watched.iter().try_for_each(|file| file.check(false))?;
         self.note();
         Ok(())
     }
 
-    /// After a commit: has the ids that it reserved noted beside the database, before anybody is told of it.
+    /// Writes the ids that a commit reserved into the file beside the database. Called after the commit and before its writes are answered.
     pub fn note_ids(&mut self, connection: &Connection) {
         self.noted_ids = note_reserved(connection, self.noted_ids);
     }
 
-    /// Takes the lengths for what they must be from now on.
+    /// Records the lengths. The files must not get shorter than that.
     pub fn note(&mut self) {
         for file in &mut self.watched {
             file.least_bytes = fs::metadata(&file.path).map_or(file.least_bytes, |metadata| metadata.len());
@@ -117,15 +118,15 @@ impl Files {
     }
 }
 
-/// Whether `SQLite` knows of no frame in the log, although its file is empty: so it is after a checkpoint of another program, which wrote all of
-/// the log into the database first. Where the file was cut, the index in shared memory still counts its frames.
+/// Returns whether `SQLite` counts no frame in the log, whose file is empty. That is so after a checkpoint of another program, which wrote the whole
+/// log into the database first. If the file was cut, the index in shared memory still counts its frames.
 ///
-/// This checkpoint finds nothing to write in an empty file.
+/// The checkpoint that it runs finds nothing to write in an empty file.
 fn has_empty_log(connection: &Connection) -> bool {
     let frames = || connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
     for _ in 0..CHECKPOINT_TRIES {
         match frames() {
-            // The other program's checkpoint has not ended.
+            // The other program's checkpoint is still running.
             Ok(-1) => thread::park_timeout(Duration::from_millis(1)),
             frames => return frames == Ok(0),
         }
@@ -139,7 +140,7 @@ impl Watched {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Lost::Gone,
             Ok(metadata) if identity(&metadata) != self.identity => Lost::Replaced,
             Ok(metadata) if with_length && metadata.len() < self.least_bytes => Lost::Truncated,
-            // A disk that answers nothing has lost nothing yet: a write says so, if it is so.
+            // An error of the disk does not mean that the file is lost. If it is, a write will fail.
             Ok(_) | Err(_) => return Ok(()),
         };
         Err(StoreError::Lost { path: self.path.clone(), lost })

@@ -1,5 +1,5 @@
-//! Groups of writes: each group is one transaction, and each write of it a savepoint, so that a write that fails leaves nothing and takes no other
-//! write with it.
+//! Groups of writes. Each group is one transaction, and each write of it has its own savepoint. So a write that fails leaves nothing behind, and the
+//! others are still committed.
 
 use std::sync::mpsc::Receiver;
 
@@ -9,24 +9,24 @@ use crate::chain::chain;
 
 use super::{StoreError, files::Files, upkeep::fold};
 
-/// Most writes of one commit: past this the commit's fixed cost no longer shows, and the first of the group would wait longer.
+/// Most writes of one commit. With more, the fixed cost of a commit no longer matters, and the first write of the group would wait longer.
 const GROUP: usize = 512;
 
-/// A queued write: what it does on the connection, and what follows from its commit.
+/// A queued write: the changes that it makes, and the callback for its outcome.
 pub(super) trait Write: Send {
-    /// Runs once on the writer's thread, in a savepoint of its own.
+    /// Makes the changes. Called once on the writer thread, in a savepoint of its own.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
 
-    /// Called once on the writer's thread, in the order of the writes: after the commit, or with the reason why there is none. For a write
-    /// to a closed journal, at once on the thread that sends it.
+    /// Called once on the writer thread, in the order of the writes: after the commit, or with the error if there is none. If the journal is closed,
+    /// it is called at once on the thread that sends the write.
     fn settle(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
-/// A write that has run, and why it failed if it did.
+/// A write that has run, and its result.
 type Run = (Box<dyn Write>, Result<(), StoreError>);
 
-/// Commits `first` with all writes that are queued by then, and settles them. Refuses all of them where the journal's files are lost, before the
-/// commit or after it.
+/// Commits `first` with all writes that are queued by then, and settles them. If the journal's files are lost before or after the commit, all of them
+/// fail.
 pub(super) fn write(
     connection: &Connection,
     first: Box<dyn Write>,
@@ -38,7 +38,7 @@ pub(super) fn write(
     if outcome.is_ok() {
         files.note_ids(connection);
     }
-    // An error of the commit is the reason for every write of the group.
+    // If the commit failed, its error is the outcome of every write of the group.
     for (write, ran) in group {
         write.settle(outcome.clone().and(ran));
     }
@@ -55,10 +55,10 @@ fn commit(
     let outcome = outcome.map_err(|error| error.with_quota(|| files.is_disk_full()));
     if let Err(error) = &outcome {
         tracing::error!(error = chain(error), writes = group.len(), "a commit failed");
-        // A commit that failed for want of room leaves its transaction open.
+        // A commit that failed because the disk is full leaves its transaction open.
         let _ = connection.execute_batch("ROLLBACK");
         if matches!(error, StoreError::Full(_)) {
-            // The pages of the log go into the database, which has room for most of them; the next writes begin the log anew.
+            // This writes the pages of the log into the database, which has room for most of them. Later writes reuse the log from its begin.
             let _ = fold(connection);
             files.note();
         }
@@ -66,7 +66,7 @@ fn commit(
     outcome
 }
 
-/// Runs the last write of the group, and then those that are queued. Fails where the transaction is lost, and every write of it.
+/// Runs the last write of the group, then those that are queued. Fails if the transaction is lost, and all writes of the group with it.
 fn run(
     connection: &Connection,
     group: &mut Vec<Run>,
@@ -81,8 +81,8 @@ fn run(
     Ok(())
 }
 
-/// Runs a write so that nothing is left of it if it fails. The outer error is that of the whole group: a full disk rolls back the transaction, and
-/// what followed would be committed by itself.
+/// Runs a write and rolls it back if it fails. The inner result is that of the write, the outer one that of the group. A full disk rolls back the
+/// whole transaction, and writes that followed would each be committed by themselves.
 fn run_in_savepoint(
     connection: &Connection,
     write: &mut dyn Write,
@@ -109,10 +109,10 @@ mod tests {
 
     use super::*;
 
-    /// What became of each, in the order of the answers.
+    /// The first value of each write and whether it succeeded, in the order of the answers.
     type Told = Arc<Mutex<Vec<(i64, bool)>>>;
 
-    /// Ends the transaction, as a full disk does, and says nothing.
+    /// Stands for a write that ends the transaction, like a full disk, and returns no error.
     const LOST: i64 = -1;
 
     struct Insert {
@@ -137,7 +137,7 @@ mod tests {
         }
     }
 
-    /// Writes them as one group. Returns the answers and the rows.
+    /// Writes all as one group. Returns the outcomes and the rows.
     fn write_all(inserts: &[&[i64]]) -> (Vec<(i64, bool)>, Vec<i64>) {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (value INTEGER UNIQUE)").unwrap();

@@ -1,30 +1,30 @@
-//! Drops finished tasks from the history, those first that ended first, with all rows that belong to them.
+//! Drops finished tasks from the history in the order in which they ended, with all rows that belong to them.
 
 use reel_protocol::{BatchId, TaskId, TaskState};
 use rusqlite::Connection;
 
 use super::{StoreError, columns::state_at};
 
-/// Rows that a prune reads at most: a large batch that must stay may have ended before the tasks that may go.
+/// Most rows that a prune reads. A large batch that must stay may have ended before the tasks that can be dropped.
 const LOOKED_AT: u32 = 20_000;
 
 /// Tasks that were dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Each task with the state that it had ended in.
+    /// The dropped tasks, each with its final state.
     pub tasks: Vec<(TaskId, TaskState)>,
-    /// Bytes of the artifacts that no task names any more.
+    /// Size of the artifacts that no remaining task has as output, in bytes.
     pub unpinned_bytes: u64,
 }
 
-/// A step stays for as long as its workflow is unfinished, which finds it again after a death of the daemon.
+/// A step stays as long as its workflow is unfinished, because the workflow looks for its steps after a restart.
 const OLDEST: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL \
      AND NOT EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.ended IS NULL) ORDER BY ended LIMIT ?";
 const OLDEST_PINNING: &str = "SELECT id, state, batch FROM tasks WHERE ended IS NOT NULL AND +state = 'succeeded' \
      AND NOT EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.ended IS NULL) \
      AND EXISTS (SELECT 1 FROM outputs WHERE task = tasks.id) ORDER BY ended LIMIT ?";
 
-/// Drops at most `limit` finished tasks, those first that ended first; `keep` returns whether a task must stay.
+/// Drops at most `limit` finished tasks, in the order in which they ended. `keep` returns whether a task must stay.
 pub fn prune(
     connection: &Connection,
     limit: u32,
@@ -38,7 +38,7 @@ pub fn prune(
     Ok(pruned)
 }
 
-/// Drops at most `limit` of the oldest finished tasks that name artifacts, until so many bytes are named by no task any more.
+/// Drops at most `limit` of the oldest finished tasks with outputs, until `bytes` of artifacts are no remaining task's output.
 pub fn prune_pinning(
     connection: &Connection,
     bytes: u64,
@@ -81,7 +81,7 @@ fn oldest(
     Ok(found)
 }
 
-/// The request goes with its last task, so that sending it again can still be answered for the others.
+/// The statements that drop a task. A request is dropped with its last task, so that a repeat of it can still be answered for the others.
 const FORGET: [&str; 6] = [
     "DELETE FROM requests WHERE (client, request_id) = (SELECT client, request_id FROM tasks WHERE id = ?1) AND NOT EXISTS \
          (SELECT 1 FROM tasks WHERE id BETWEEN first_task AND first_task + requests.tasks - 1 AND id <> ?1)",
@@ -93,7 +93,8 @@ const FORGET: [&str; 6] = [
     "DELETE FROM tasks WHERE id = ?1",
 ];
 
-/// Drops one task with its attempts, its outputs, and its request and batch where it was their last task. Its artifacts are unpinned, not deleted.
+/// Drops one task with its attempts and outputs. Its request and batch are dropped too if it was their last task. Its artifacts are unpinned, not
+/// deleted.
 pub fn forget(connection: &Connection, id: TaskId) -> Result<(), StoreError> {
     for sql in FORGET {
         connection.prepare_cached(sql)?.execute([id.0])?;

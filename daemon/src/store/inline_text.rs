@@ -1,4 +1,4 @@
-//! The texts that outputs show beside the names of their files: read from the files, as the journal does not hold them twice. Blocks.
+//! Adds the content of short texts to outputs. It is read from the files, because the journal does not store it a second time. Blocks.
 
 use std::{
     fs::File,
@@ -7,13 +7,13 @@ use std::{
 
 use reel_protocol::{Digest, Output, limits::INLINE_TEXT_BYTES};
 
-/// Whether the output is a short text, so that its content is shown with it.
+/// Returns whether the output is a text of at most [`INLINE_TEXT_BYTES`], whose content is shown with it.
 pub fn is_inline(output: &Output) -> bool {
     let is_text = output.media_type.starts_with("text/") || output.media_type == "application/json";
     is_text && output.size_bytes <= INLINE_TEXT_BYTES
 }
 
-/// Gives short texts their content. A file that is gone, damaged or not UTF-8 gives none.
+/// Sets `text` of each short text. It stays None if the file is missing, damaged or not UTF-8.
 pub fn add_texts(outputs: &mut [Output]) {
     for output in outputs.iter_mut().filter(|output| is_inline(output)) {
         output.text = read(output).unwrap_or_else(|error| {
@@ -23,7 +23,7 @@ pub fn add_texts(outputs: &mut [Output]) {
     }
 }
 
-/// How many bytes of texts these outputs show.
+/// Returns the size of all texts that were added, in bytes.
 pub fn text_bytes(outputs: &[Output]) -> usize {
     outputs.iter().filter_map(|output| output.text.as_ref()).map(String::len).sum()
 }

@@ -1,4 +1,4 @@
-//! The tables `inputs` and `pins`: artifacts that must stay though no task has made them, as a task starts from them, or soon may.
+//! The tables `inputs` and `pins`: artifacts that must stay although no task has made them, because a task starts from them or soon may.
 
 use reel_protocol::{Digest, TaskId, Timestamp};
 use rusqlite::{Connection, params};
@@ -12,7 +12,7 @@ pub(super) const UNNAMED: &str = "NOT EXISTS (SELECT 1 FROM outputs WHERE output
      AND NOT EXISTS (SELECT 1 FROM inputs JOIN tasks ON tasks.id = inputs.task \
          WHERE inputs.digest = artifacts.digest AND tasks.ended IS NULL)";
 
-/// Largest side of a picture that a task may start from, in pixels: what any decoder here takes.
+/// Largest side of a picture from which a task may start, in pixels. No decoder here takes a larger one.
 const MAX_SIDE: u32 = 16_384;
 
 /// Why a task cannot start from an artifact.
@@ -20,11 +20,11 @@ const MAX_SIDE: u32 = 16_384;
 pub enum BadInput {
     /// It is not in the store.
     Missing(Digest),
-    /// It is no picture, but this.
+    /// It is no picture. The second field is its media type.
     NoPicture(Digest, String),
-    /// It has more pixels than any decoder takes.
+    /// It is larger than any decoder here takes. The numbers are its width and height in pixels.
     TooLarge(Digest, u32, u32),
-    /// It is the mask of a picture, and has another size.
+    /// It is a mask whose size differs from that of its picture.
     OtherSize {
         /// Width and height of the mask.
         mask: (u32, u32),
@@ -33,7 +33,7 @@ pub enum BadInput {
     },
 }
 
-/// The first of these artifacts that no task can start from.
+/// Returns the first problem for which no task can start from these artifacts; None if there is none.
 pub(super) fn bad_input(connection: &Connection, inputs: &Inputs) -> Result<Option<BadInput>, StoreError> {
     let mut sizes = Vec::new();
     for digest in &inputs.files {
@@ -52,7 +52,7 @@ pub(super) fn bad_input(connection: &Connection, inputs: &Inputs) -> Result<Opti
         }
         sizes.push(size);
     }
-    // The size of a format that nothing here decodes is not known; the provider then judges.
+    // The size of a format that nothing here decodes is not known. The provider then decides.
     let (first, last) = (sizes.first().copied().flatten(), sizes.last().copied().flatten());
     if let (Some(_), Some(picture), Some(mask)) = (inputs.mask, first, last)
         && mask != picture
@@ -62,7 +62,7 @@ pub(super) fn bad_input(connection: &Connection, inputs: &Inputs) -> Result<Opti
     Ok(None)
 }
 
-/// Names what a task starts from: it stays in the store until the task has ended.
+/// Records the artifacts from which a task starts. They stay in the store until the task has ended.
 pub(super) fn insert_inputs(
     connection: &Connection,
     task: TaskId,
@@ -76,7 +76,7 @@ pub(super) fn insert_inputs(
     Ok(())
 }
 
-/// Keeps an artifact until that time, and forgets what was kept until now only.
+/// Pins an artifact until `until`, and deletes expired pins.
 pub fn pin(
     connection: &Connection,
     digest: Digest,

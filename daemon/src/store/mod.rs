@@ -1,11 +1,11 @@
-//! The journal: `SQLite` in WAL mode behind one writer thread, which groups requests into a commit, and one reader thread.
+//! The journal: `SQLite` in WAL mode with one writer thread, which commits queued writes in groups, and one reader thread.
 //!
-//! A write is answered after the commit that holds it, and answers are sent in the order of the commits. A write that fails does so alone; a
-//! commit that fails takes its whole group with it.
+//! A write is answered after its commit, in the order of the commits. If a write fails, the others of its group are still committed. If a commit
+//! fails, all writes of its group fail.
 //!
-//! `thread`, `group` and `upkeep` are the writer. `open`, `shape` and `aside` open a database, or set it aside where it cannot be read; `origin` tells
-//! whether it is the journal that the home had, and `files` whether its files are still there. `attempts`, `artifacts`, `inputs` and `entries` are tables;
-//! `accept`, `steps`, `query`, `recover` and `history` write, read and drop tasks with what belongs to them.
+//! `thread`, `group` and `upkeep` are the writer. `open`, `shape` and `aside` open a database, and rename it if it cannot be read. `origin` detects
+//! that it is not the home's former journal, and `files` that its files were moved or deleted. `attempts`, `artifacts`, `inputs` and `entries` are
+//! tables. `accept`, `steps`, `query`, `recover` and `history` write, read and drop tasks with the rows that belong to them.
 
 mod accept;
 mod artifacts;

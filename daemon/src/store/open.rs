@@ -1,4 +1,4 @@
-//! Opens the database: pragmas, migrations, and what happens to one that is damaged.
+//! Opens the database: sets its pragmas, migrates it, and sets a damaged one aside.
 
 use std::path::{Path, PathBuf};
 
@@ -15,45 +15,45 @@ use super::{
     upkeep::Upkeep,
 };
 
-/// Each entry brings the schema one number further; `user_version` counts them. Old entries never change.
+/// Each entry raises the schema by one version. `user_version` counts them. Old entries never change.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
-    // The history leaves in the order in which it ended; all that decides about it stands in the index.
+    // The history is pruned in the order in which tasks ended. The index has every column that decides about it.
     "CREATE INDEX tasks_by_end ON tasks (finished_ms, state, batch) WHERE finished_ms IS NOT NULL;",
-    // A provider's minute goes on though the daemon did not.
+    // The requests of the last minute count across a restart of the daemon.
     "CREATE INDEX attempts_by_start ON attempts (started_ms, provider) WHERE provider IS NOT NULL;",
-    // The bytes of a small file until the file is synced; dropped again below.
+    // The bytes of a small file until the file is synced. A later migration drops the table.
     "CREATE TABLE unsynced (number INTEGER PRIMARY KEY, digest BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;",
-    // What is to be said about results, as a list in JSON, with the task and with what later tasks find in the cache; and what the provider
-    // says that they cost, in millionths of a US dollar.
+    // The notes about results, as a JSON list, for the task and for later tasks that find the results in the cache; and the cost that the provider
+    // reports, in millionths of a US dollar.
     "ALTER TABLE tasks ADD COLUMN notes TEXT; ALTER TABLE tasks ADD COLUMN cost_microusd INTEGER; \
      ALTER TABLE entries ADD COLUMN notes TEXT;",
-    // The order in which tasks ended, whatever the clock said.
+    // The order in which tasks ended, independent of the clock.
     "ALTER TABLE tasks ADD COLUMN ended INTEGER;
      UPDATE tasks SET ended = ordered.place FROM
          (SELECT id, row_number() OVER (ORDER BY finished_ms, id) AS place FROM tasks WHERE finished_ms IS NOT NULL) AS ordered
          WHERE ordered.id = tasks.id;
      DROP INDEX tasks_by_end;
      CREATE INDEX tasks_by_end ON tasks (ended, state, batch) WHERE ended IS NOT NULL;",
-    // Every file is synced before the row that names it. `unsynced::write_files` has written what the table held.
+    // Every file is synced before the row that names it. `unsynced::write_files` has written the bytes that the table held.
     "DROP TABLE unsynced;",
-    // The steps of tasks, which nothing read.
+    // The state changes of tasks. Nothing reads them.
     "DROP TABLE events;",
-    // The artifacts that tasks start from, and those that programs have put into the store and may soon name in a task.
+    // The artifacts that tasks start from, and those that programs have uploaded and may soon name in a task.
     "CREATE TABLE inputs (task INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (task, digest)) STRICT, WITHOUT ROWID;
      CREATE INDEX inputs_by_digest ON inputs (digest);
      CREATE TABLE pins (digest BLOB PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
-    // Whether a cost follows from a price and not from what the provider reports.
+    // Whether a cost is calculated from a price instead of reported by the provider.
     "ALTER TABLE tasks ADD COLUMN cost_is_estimate INTEGER NOT NULL DEFAULT 0;",
-    // The workflow that a task is a step of, and the name of the step.
+    // The workflow of which a task is a step, and the name of the step.
     "ALTER TABLE tasks ADD COLUMN parent INTEGER; ALTER TABLE tasks ADD COLUMN step TEXT;",
 ];
 
-/// New rows go to the right edges of their trees, a few pages each, so that a larger cache gains nothing: with 4 or 16 MiB as many tasks are
-/// accepted in a second, and that much more memory stays resident.
+/// Size of the page cache, in KiB. New rows go to the right edges of their trees, a few pages each, so a larger cache gains nothing: with 4 or 16 MiB
+/// as many tasks are accepted in a second, and that much more memory stays resident.
 const CACHE_KIB: i64 = 1536;
 
-/// Pages of 4 KiB in the WAL before a checkpoint: larger groups write each page back fewer times.
+/// Pages of 4 KiB in the WAL before a checkpoint. With a longer WAL each page is written back fewer times.
 const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// An open journal.
@@ -63,7 +63,7 @@ pub struct Opened {
     pub store: Store,
     /// The unfinished tasks, for the tracker.
     pub recovery: Recovery,
-    /// Where this start set a damaged database aside, and why.
+    /// The new path of a database that this start set aside, and the reason.
     pub set_aside: Option<(PathBuf, StoreError)>,
     /// Every database that was set aside, by this start or an earlier one, and is still there.
     pub kept_aside: Vec<PathBuf>,
@@ -71,8 +71,7 @@ pub struct Opened {
     pub loss: Option<Loss>,
 }
 
-/// Opens the database at `path`, made or migrated as needed, and reads what a start must know. A damaged one is set aside under a new name, never
-/// overwritten.
+/// Opens the database at `path`, creates or migrates it as needed, and reads the state for a start. A damaged database is renamed, never overwritten.
 pub fn open(path: &Path) -> Result<Opened, StoreError> {
     let mut set_aside = match aside::finish(path)? {
         Some(aside) => Some((aside, StoreError::Incomplete)),
@@ -90,7 +89,7 @@ pub fn open(path: &Path) -> Result<Opened, StoreError> {
     Ok(Opened { store, recovery, set_aside, kept_aside: aside::find_all(path), loss })
 }
 
-/// `SQLite` deletes the log of a database that is missing or empty, with all that was not folded into the database yet.
+/// Sets the log aside if its database is missing or empty. `SQLite` would delete such a log with all commits that are not in the database yet.
 fn set_orphaned_log_aside(path: &Path) -> Result<Option<(PathBuf, StoreError)>, StoreError> {
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     if length(path) > 0 || length(&with_suffix(path, "-wal")) == 0 {
@@ -99,7 +98,7 @@ fn set_orphaned_log_aside(path: &Path) -> Result<Option<(PathBuf, StoreError)>, 
     Ok(Some((aside::set_aside(path)?, StoreError::Incomplete)))
 }
 
-/// The two connections of an open journal, and what was read on them.
+/// The two connections of an open journal, and the state that was read through them.
 struct Pair {
     writer: Connection,
     reader: Connection,
@@ -120,12 +119,12 @@ fn open_pair(path: &Path) -> Result<Pair, StoreError> {
     let reader = Connection::open_with_flags(path, flags)?;
     reader.pragma_update(None, "cache_size", -512)?;
     reader.set_prepared_statement_cache_capacity(64);
-    // Here and not once work is accepted: what cannot be read is set aside before.
+    // This runs before any work is accepted, so that a database that cannot be read is set aside first.
     let recovery = recover(&reader)?;
     Ok(Pair { writer, reader, recovery, loss })
 }
 
-/// Whether a journal was here before: it was set aside, or there are files that one has named.
+/// Returns whether the home had a journal before: one was set aside, or there are artifact files.
 fn has_traces(path: &Path) -> bool {
     let files = |directory: &Path| std::fs::read_dir(directory).into_iter().flatten().flatten();
     let has_artifacts = || {
@@ -141,10 +140,10 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    // The former pages of a savepoint stay in memory: in a temporary file they would need room on another disk, and a write could fail for it.
+    // The former pages of a savepoint stay in memory. A temporary file would need room on another disk, and a write could fail for lack of it.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-    // The lock file already keeps a second daemon out; this keeps other programs from writing behind our memory's back.
+    // Larger than the default of 16 statements, as the journal uses more.
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
@@ -168,8 +167,8 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads the tables' columns and the root of every tree: cheap at any size, and finds a truncated, overwritten or foreign file before work is
-/// accepted into it.
+/// Reads the columns of the tables and the root page of every tree. This is cheap at any size, and finds a truncated, overwritten or foreign file
+/// before work is accepted into it.
 fn check(connection: &Connection) -> Result<(), StoreError> {
     match shape(connection, MIGRATIONS)? {
         Shape::Journal => {}

@@ -1,9 +1,10 @@
-//! Which journal this is, and which ids were given out: noted in a small file beside the database too, so that the loss of the database does
-//! not make ids begin again, and no picture of a lost journal is taken for one that nobody needs.
+//! Records which journal this is, and which ids were given out, also in a small file beside the database. If the database is lost, ids do not begin
+//! again, and the pictures of the lost journal are not taken for unreferenced files.
 //!
-//! The file `reel.ids` holds two numbers: the next id must not be below the first; the second is the birth of the journal that gave them out,
-//! in milliseconds since 1970. It is written whenever the journal reserves ids, which it does in steps: after the commit that reserves them, as a
-//! death between the two must not make the journal look older than it is, and before anybody is told that they are reserved.
+//! The file `reel.ids` holds two numbers. The next id must not be below the first. The second is the birth of the journal that gave the ids out, in
+//! milliseconds since 1970. It is written whenever the journal reserves ids, which it does in steps. It is written after the commit that reserves
+//! them, because a death between the two must not make the journal look older than it is. It is written before any caller learns that they are
+//! reserved.
 
 use std::{
     fs::{self, OpenOptions},
@@ -16,38 +17,38 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
 
-/// Where ids begin after a journal was lost whose file of ids is missing as well: more than any journal has given out.
+/// First id after both a journal and its file of ids were lost. No journal has given out so many ids.
 const FLOOR_WITHOUT_STAMP: u64 = 1_000_000_000;
 
 /// How a former journal was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// There was a journal, and its file is missing or empty.
+    /// The database is missing or empty.
     Missing,
-    /// Another journal is in its place.
+    /// The database is that of another journal.
     Replaced,
-    /// An older copy of it is in its place, such as one of a backup.
+    /// The database is an older copy of the journal, such as one from a backup.
     Older,
 }
 
-/// What `reel.ids` says.
+/// The content of `reel.ids`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     ids_below: u64,
     born_ms: u64,
 }
 
-/// What the database says about itself.
+/// What the database records about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Own {
-    /// Whether it was just created, and has given out no id.
+    /// Whether it was just created and has given out no id.
     is_new: bool,
     ids_below: u64,
-    /// None in a database of a version that did not note it.
+    /// None in a database of a version that did not record it.
     born_ms: Option<u64>,
 }
 
-/// With which ids and which birth the journal goes on.
+/// The ids and the birth with which the journal continues.
 #[derive(Debug, PartialEq, Eq)]
 struct Decision {
     ids_below: u64,
@@ -55,7 +56,7 @@ struct Decision {
     loss: Option<Loss>,
 }
 
-/// Decides from a database and the file beside it. `has_traces` is whether anything else of an older journal is there. Pure.
+/// Decides from the database and the file beside it. `has_traces` is whether anything else of an older journal exists. Pure.
 fn decide(own: Own, stamp: Option<Stamp>, has_traces: bool, now_ms: u64) -> Decision {
     let stamped = stamp.map_or(0, |stamp| stamp.ids_below);
     let floor = match stamp {
@@ -71,12 +72,12 @@ fn decide(own: Own, stamp: Option<Stamp>, has_traces: bool, now_ms: u64) -> Deci
         (Own { is_new: false, .. }, _) if stamped > own.ids_below => Some(Loss::Older),
         _ => None,
     };
-    // In doubt it counts as born now, so that older files are not taken for its own.
+    // After a loss the journal counts as born now, so that older files are not taken for its own.
     let born_ms = own.born_ms.filter(|_| loss.is_none()).unwrap_or(now_ms);
     Decision { ids_below, born_ms, loss }
 }
 
-/// Brings the database and the file beside it into agreement at a start.
+/// Brings the database and the file beside it into agreement at a start. Returns how a former journal was lost, if it was.
 pub(super) fn settle(connection: &Connection, has_traces: bool) -> Result<Option<Loss>, StoreError> {
     let stamp = stamp_path(connection).and_then(|path| read(&path));
     let (ids_below, born_ms) = (ids_below(connection)?, meta(connection, "born_ms")?);
@@ -96,7 +97,7 @@ pub(super) fn settle(connection: &Connection, has_traces: bool) -> Result<Option
     Ok(decision.loss)
 }
 
-/// No id below this was given out.
+/// Returns the next id: every id that was given out is below it.
 pub(super) fn ids_below(connection: &Connection) -> Result<u64, StoreError> {
     Ok(connection.query_row(
         "SELECT max(coalesce((SELECT value FROM meta WHERE key = 'ids_below'), 1), coalesce((SELECT max(id) + 1 FROM tasks), 1))",
@@ -105,20 +106,20 @@ pub(super) fn ids_below(connection: &Connection) -> Result<u64, StoreError> {
     )?)
 }
 
-/// Makes sure that no id below `ids_below` is given out after a restart.
+/// Records that no id below `ids_below` may be given out after a restart.
 pub fn save_ids(connection: &Connection, ids_below: u64) -> Result<(), StoreError> {
     let former = meta(connection, "ids_below")?;
     if former != Some(ids_below) {
         set_meta(connection, "ids_below", ids_below)?;
     }
-    // The end of a daemon gives back what it did not use; the file must not say more than the journal.
+    // A daemon that stops gives unused ids back. The file must not have a higher number than the journal.
     if former.is_some_and(|former| ids_below < former) {
         note(connection, ids_below);
     }
     Ok(())
 }
 
-/// Writes the file beside the database where the commits so far reserved more ids than were `noted`. Answers what is noted now.
+/// Writes the file beside the database if the commits so far reserved ids beyond `noted`. Returns the number that the file has after it.
 pub(super) fn note_reserved(connection: &Connection, noted: u64) -> u64 {
     match meta(connection, "ids_below") {
         Ok(Some(reserved)) if reserved > noted => {
@@ -129,12 +130,12 @@ pub(super) fn note_reserved(connection: &Connection, noted: u64) -> u64 {
     }
 }
 
-/// When this journal began; files that are older may belong to a journal that was lost.
+/// Returns when this journal was created. Older files may belong to a journal that was lost.
 pub fn born(connection: &Connection) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_unix_ms(meta(connection, "born_ms")?.unwrap_or(u64::MAX)))
 }
 
-/// Writes the file beside the database. Where that fails the journal alone knows the ids, which is enough as long as it is not lost.
+/// Writes the file beside the database. If that fails, only the journal has the ids, which is enough as long as it is not lost.
 fn note(connection: &Connection, ids_below: u64) {
     let Some(path) = stamp_path(connection) else { return };
     let written = meta(connection, "born_ms").map_err(io::Error::other).and_then(|born_ms| {
@@ -159,7 +160,7 @@ fn set_meta(connection: &Connection, key: &str, value: u64) -> Result<(), StoreE
     Ok(())
 }
 
-/// None for a database in memory.
+/// Returns the path of the file; None for a database in memory.
 fn stamp_path(connection: &Connection) -> Option<PathBuf> {
     let database = connection.path().filter(|path| !path.is_empty())?;
     Some(Path::new(database).with_extension("ids"))
@@ -171,7 +172,7 @@ fn read(path: &Path) -> Option<Stamp> {
     Some(Stamp { ids_below: numbers.next()?.ok()?, born_ms: numbers.next()?.ok()? })
 }
 
-/// In place and always of the same length, so that it needs no room on a full disk, and is cut by no crash.
+/// Writes the file in place and always with the same length, so that it needs no room on a full disk, and no crash can cut it.
 fn write(path: &Path, stamp: Stamp) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
     file.write_all(format!("{:020} {:020}\n", stamp.ids_below, stamp.born_ms).as_bytes())?;
@@ -193,19 +194,19 @@ mod tests {
         let table = [
             // The first start in a home.
             (new, None, false, (1, NOW, None)),
-            // The database is gone; its ids are known, or it was one of before there was a stamp.
+            // The database is missing. Its ids are known, or it was of a version without this file.
             (new, stamp(3_072, 5), true, (3_072, NOW, Some(Loss::Missing))),
             (new, stamp(3_072, 5), false, (3_072, NOW, Some(Loss::Missing))),
             (new, None, true, (floor, NOW, Some(Loss::Missing))),
-            // Every other start.
+            // An ordinary start.
             (own, stamp(2_048, 5), true, (2_048, 5, None)),
-            // A stop that died between the two notes, and a stamp that was deleted.
+            // A daemon that died after it wrote the database and before it wrote the file, and a file that was deleted.
             (own, stamp(2_000, 5), true, (2_048, 5, None)),
             (own, None, true, (2_048, 5, None)),
             // A backup of the same journal, and the journal of another home.
             (own, stamp(4_096, 5), true, (4_096, NOW, Some(Loss::Older))),
             (own, stamp(1_024, 6), true, (2_048, NOW, Some(Loss::Replaced))),
-            // A journal of a version that noted no birth.
+            // A journal of a version that recorded no birth.
             (Own { born_ms: None, ..own }, None, true, (2_048, NOW, None)),
         ];
         for (own, stamp, has_traces, (ids_below, born_ms, loss)) in table {
@@ -238,7 +239,7 @@ mod tests {
         is_known();
         save_ids(&connection, 300).unwrap();
         is_known();
-        // A copy of before the last step.
+        // An older copy of the database.
         assert_eq!(note_reserved(&connection, 0), 300);
         run("UPDATE meta SET value = 200 WHERE key = 'ids_below'");
         assert_eq!(settle(&connection, true).unwrap(), Some(Loss::Older));

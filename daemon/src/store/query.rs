@@ -1,4 +1,4 @@
-//! Reads about tasks: one, many by id, a page by filter.
+//! Queries about tasks: one task, many by id, or a page by filter.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::domain::Cost;
 const COLUMNS: &str = "id, rev, kind, name, state, hold_reason, priority, client, batch, after, coalesce(provider, wanted_provider), \
      model, attempts, source, created_ms, started_ms, finished_ms, not_before_ms, params, error, metadata, notes, cost_microusd, cost_is_estimate, parent, step";
 
-/// The columns that may be large.
+/// The indexes of the columns that may be large.
 const PARAMS: usize = 18;
 const METADATA: usize = 20;
 
@@ -32,13 +32,13 @@ pub struct Filter {
     pub name: Option<String>,
     /// Only those of this client.
     pub client: Option<String>,
-    /// Only those with a smaller id: where the page before ended.
+    /// Only those with a smaller id. It is the last id of the page before.
     pub before: Option<TaskId>,
     /// At most this many.
     pub limit: u32,
 }
 
-/// One task; None if it does not exist. `artifacts` is the directory that output paths are given in.
+/// Returns one task; None if it does not exist. `artifacts` is the directory for the paths of outputs.
 pub fn view(connection: &Connection, artifacts: &Path, id: TaskId) -> Result<Option<TaskView>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?"))?;
     let found = statement.query_row([id.0], task_view).optional()?;
@@ -49,16 +49,16 @@ pub fn view(connection: &Connection, artifacts: &Path, id: TaskId) -> Result<Opt
     Ok(found)
 }
 
-/// Tasks that were asked for by their ids.
+/// Tasks that were requested by their ids.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// In the order asked.
+    /// The tasks, in the order of the requested ids.
     pub tasks: Vec<TaskView>,
-    /// Those whose params, metadata and texts were left out, as all together would be more than [`PAGE_BYTES`].
+    /// The tasks whose params, metadata and texts were left out, because all together would have more than [`PAGE_BYTES`].
     pub omitted: Vec<TaskId>,
 }
 
-/// Many tasks in the order asked; the first id that does not exist is the error.
+/// Returns many tasks in the order of their ids in `ids`. The inner error is the first id that does not exist.
 pub fn views(
     connection: &Connection,
     artifacts: &Path,
@@ -70,7 +70,7 @@ pub fn views(
     for id in ids {
         let mut rows = statement.query([id.0])?;
         let Some(row) = rows.next()? else { return Ok(Err(*id)) };
-        // The first one is always whole: one task alone can be asked for in no smaller piece.
+        // The first task is always complete, since one task cannot be requested in smaller pieces.
         let whole = whole_task(connection, artifacts, row, room_bytes, found.tasks.is_empty())?;
         let task = if let Some((task, bytes)) = whole {
             room_bytes = room_bytes.saturating_sub(bytes);
@@ -84,14 +84,14 @@ pub fn views(
     Ok(Ok(found))
 }
 
-/// A page of tasks, newest first, and whether more follow: it ends with the filter's limit, or before [`PAGE_BYTES`] of params, metadata and
-/// texts.
+/// Returns a page of tasks, newest first, and whether more follow. It ends at the filter's limit, or before its params, metadata and texts have more
+/// than [`PAGE_BYTES`].
 pub fn list(
     connection: &Connection,
     artifacts: &Path,
     filter: &Filter,
 ) -> Result<(Vec<TaskView>, bool), StoreError> {
-    // One more than asked tells whether there is a next page.
+    // One task more than requested shows whether there is a next page.
     let (sql, values) = list_sql(&Filter { limit: filter.limit + 1, ..filter.clone() });
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
     let mut statement = connection.prepare_cached(&sql)?;
@@ -110,7 +110,7 @@ pub fn list(
     Ok((tasks, false))
 }
 
-/// How `SQLite` would find a page: for the tests that keep lists off full scans.
+/// Returns the query plan of `SQLite` for a page, for the tests that check that lists need no full scan.
 pub fn list_plan(connection: &Connection, filter: &Filter) -> Result<String, StoreError> {
     let (sql, values) = list_sql(filter);
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
@@ -128,7 +128,7 @@ fn list_sql(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
         conditions.push(condition);
         values.push(value);
     };
-    // A unary plus keeps a condition from choosing the index: the most selective one given chooses, batch before name before client.
+    // A unary plus keeps a condition from choosing the index. The most selective condition chooses it: batch, then name, then state, then client.
     let mut is_indexed = false;
     let mut pick = |indexed: &'static str, plain: &'static str| {
         if std::mem::replace(&mut is_indexed, true) { plain } else { indexed }
@@ -152,7 +152,7 @@ fn list_sql(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
     )
 }
 
-/// The ids and states of these tasks; those that do not exist are left out.
+/// Returns the ids and states of these tasks. Tasks that do not exist are left out.
 pub fn find_states(connection: &Connection, ids: &[TaskId]) -> Result<Vec<(TaskId, TaskState)>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT state FROM tasks WHERE id = ?")?;
     let mut found = Vec::with_capacity(ids.len());
@@ -164,7 +164,7 @@ pub fn find_states(connection: &Connection, ids: &[TaskId]) -> Result<Vec<(TaskI
     Ok(found)
 }
 
-/// The ids and states of a batch's tasks in the order of their ids; None if the batch does not exist.
+/// Returns the ids and states of a batch's tasks in the order of their ids; None if the batch does not exist.
 pub fn batch_states(
     connection: &Connection,
     batch: BatchId,
@@ -178,7 +178,7 @@ pub fn batch_states(
     Ok(Some(rows.collect::<Result<_, _>>()?))
 }
 
-/// The first tasks of a batch, at most so many, in the order of their ids.
+/// Returns the first tasks of a batch, at most `limit`, in the order of their ids.
 pub fn first_of_batch(
     connection: &Connection,
     batch: BatchId,
@@ -190,13 +190,13 @@ pub fn first_of_batch(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether a task of the batch is over or held.
+/// Returns whether a task of the batch is finished or held.
 pub fn batch_has_settled(connection: &Connection, batch: BatchId) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM tasks WHERE batch = ? AND state NOT IN ('waiting', 'queued', 'running') LIMIT 1";
     Ok(connection.prepare_cached(sql)?.exists([batch.0])?)
 }
 
-/// Bytes of params and metadata, which are looked at without copying them.
+/// Returns the size of params and metadata, in bytes. They are not copied for it.
 fn text_bytes(row: &Row<'_>) -> Result<usize, StoreError> {
     let length = |index| -> Result<usize, StoreError> {
         Ok(row.get_ref(index)?.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len))
@@ -213,7 +213,7 @@ fn task_view(row: &Row<'_>) -> rusqlite::Result<TaskView> {
     })
 }
 
-/// A task without its params and metadata.
+/// Builds a task without its params, metadata and outputs.
 fn task_outline(row: &Row<'_>) -> rusqlite::Result<TaskView> {
     let time = |index| row.get::<_, Option<u64>>(index).map(|ms| ms.map(Timestamp::from_unix_ms));
     let state = state_at(row, 4)?;
@@ -250,7 +250,7 @@ fn task_outline(row: &Row<'_>) -> rusqlite::Result<TaskView> {
     })
 }
 
-/// What a task has cost. One that had nothing made of its own has paid nothing.
+/// Returns the cost of a task. A task whose results come from the cache or from another task has cost nothing.
 fn cost(row: &Row<'_>) -> rusqlite::Result<Option<reel_protocol::Cost>> {
     let (stored, is_estimate): (Option<u64>, bool) = (row.get(22)?, row.get(23)?);
     let is_made = row.get::<_, Option<String>>(13)?.is_none_or(|name| source(&name) == Source::Made);
@@ -267,7 +267,7 @@ fn source(name: &str) -> Source {
     }
 }
 
-/// The digests of a task's outputs, in their order.
+/// Returns the digests of a task's outputs, in their order.
 pub fn output_digests(connection: &Connection, id: TaskId) -> Result<Vec<Digest>, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT digest FROM outputs WHERE task = ? ORDER BY position")?;
@@ -280,7 +280,7 @@ fn with_outputs(
     artifacts: &Path,
     mut task: TaskView,
 ) -> Result<TaskView, StoreError> {
-    // A task may have failed because what was made is not what was asked for.
+    // A task may have failed because its results are not what was requested. It then has outputs too.
     if !matches!(task.state, TaskState::Succeeded | TaskState::Failed) {
         return Ok(task);
     }
@@ -296,8 +296,8 @@ fn with_outputs(
     Ok(task)
 }
 
-/// A task with its params, metadata and texts, and how many bytes these have; None where they are more than there is room for, unless it is
-/// the first.
+/// Returns a task with its params, metadata and texts, and their size in bytes. None if they are larger than `room_bytes`, unless the task is the
+/// first.
 fn whole_task(
     connection: &Connection,
     artifacts: &Path,

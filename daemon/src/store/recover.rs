@@ -1,4 +1,4 @@
-//! Reads tasks back as the tracker needs them: all unfinished ones at the start, one that is asked for again.
+//! Reads tasks in the form that the tracker needs: all unfinished ones at a start, or one that is retried.
 
 use reel_protocol::{BatchId, HoldReason, TaskId, TaskState, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -14,55 +14,56 @@ use crate::domain::{Inputs, Refused, StepOf};
 /// A task that was not finished when the daemon ended.
 #[derive(Debug, Clone)]
 pub struct Recovered {
-    /// As it was accepted, but for `state`, which is where it stood, and `after`, of which `open` has what is left.
+    /// The task as it was accepted, with two exceptions: `state` is its last state, and `after` is empty, as `open` has what is left of it.
     pub task: NewTask,
-    /// Its revision.
+    /// The task's revision.
     pub rev: u64,
-    /// Why it was held.
+    /// Why the task is held, if it is.
     pub hold_reason: Option<HoldReason>,
-    /// Who asked.
+    /// The name of the client that submitted it.
     pub client: String,
-    /// Its batch.
+    /// The batch of the task.
     pub batch: Option<BatchId>,
-    /// Attempts begun.
+    /// Number of attempts that began.
     pub attempts: u32,
-    /// Those of them that ended as [`UNREACHED`](super::UNREACHED).
+    /// Number of attempts that ended as [`UNREACHED`](super::UNREACHED).
     pub unreached: u32,
-    /// Daemon deaths that it was running at.
+    /// Deaths of the daemon while the task was running.
     pub deaths: u32,
-    /// When it was accepted.
+    /// When the task was accepted.
     pub created: Timestamp,
-    /// When its next attempt may begin.
+    /// When the next attempt may begin; None for at once.
     pub not_before: Option<Timestamp>,
-    /// When its last attempt ended, which decided about the next one.
+    /// When the last attempt ended. The wait for the next one counts from it.
     pub attempt_ended: Option<Timestamp>,
-    /// What the provider holds for its last attempt, whether that is still open or not.
+    /// The remote job of its last attempt, whether that has ended or not.
     pub remote_id: Option<RemoteId>,
-    /// Providers that it left for another one since it was accepted or retried.
+    /// Providers that the task left for another one since it was accepted or retried, with the reasons.
     pub refused_by: Vec<Refused>,
-    /// Its dependencies that are not finished, or the one that did not succeed.
+    /// Its unfinished dependencies, or the one that did not succeed.
     pub open: Dependencies,
-    /// Whether it is a step of a workflow that was cancelled: the daemon died before it could give the step up.
+    /// Whether it is a step of a cancelled workflow. The daemon died before it could cancel the step.
     pub is_given_up: bool,
 }
 
-/// What a start reads.
+/// The state that a start reads.
 #[derive(Debug, Clone)]
 pub struct Recovery {
-    /// In the order of their ids.
+    /// The unfinished tasks, in the order of their ids.
     pub unfinished: Vec<Recovered>,
-    /// How many tasks stand in each state.
+    /// The number of tasks in each state.
     pub counts: Vec<(TaskState, u64)>,
     /// The next id must not be below this.
     pub ids_below: u64,
-    /// Providers and when they were asked, oldest first; no further back than any limit looks.
+    /// Providers and the times of requests to them, oldest first, within the last two minutes.
     pub asked: Vec<(String, Timestamp)>,
 }
 
-/// How far back: `requests_per_minute` is the only limit over time, and a minute is told by clocks that differ.
+/// Age of the oldest request that is read, in milliseconds. `requests_per_minute` is the only limit over time; two minutes allow for clocks that
+/// differ.
 const ASKED_MS: u64 = 2 * 60 * 1_000;
 
-/// More than are allowed in a minute anywhere.
+/// Most requests that are read. No service allows so many in a minute.
 const MOST_ASKED: u32 = 100_000;
 
 const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_provider, provider, model, params, metadata, cache_mode, \
@@ -74,7 +75,7 @@ const RECOVERED_COLUMNS: &str = "id, kind, name, state, priority, after, wanted_
      (SELECT count(*) FROM attempts WHERE attempts.task = tasks.id AND outcome = 'unreached'), parent, step, \
      EXISTS (SELECT 1 FROM tasks AS workflow WHERE workflow.id = tasks.parent AND workflow.state = 'cancelled')";
 
-/// Reads what a start must know.
+/// Reads the state for a start.
 pub fn recover(connection: &Connection) -> Result<Recovery, StoreError> {
     let mut statement = connection.prepare(&format!(
         "SELECT {RECOVERED_COLUMNS} FROM tasks WHERE state IN ('waiting', 'queued', 'running', 'held') ORDER BY id"
@@ -102,7 +103,7 @@ fn asked(connection: &Connection) -> Result<Vec<(String, Timestamp)>, StoreError
     Ok(statement.query_map([since, MOST_ASKED.into()], row)?.collect::<Result<Vec<_>, _>>()?)
 }
 
-/// One task with all that the tracker needs to take it up again; None if it does not exist.
+/// Returns one task with all that the tracker needs to run it again; None if it does not exist.
 pub fn load(connection: &Connection, id: TaskId) -> Result<Option<Recovered>, StoreError> {
     let mut statement =
         connection.prepare_cached(&format!("SELECT {RECOVERED_COLUMNS} FROM tasks WHERE id = ?"))?;
@@ -114,8 +115,8 @@ pub fn load(connection: &Connection, id: TaskId) -> Result<Option<Recovered>, St
     Ok(found)
 }
 
-/// Finds which of a task's dependencies are open. One that has left the history was finished; only a success lets anything leave it before its
-/// dependants.
+/// Moves the dependencies of a task from `after` to `open`, without those that succeeded. A dependency that has left the history counts as succeeded:
+/// others cannot leave it before their dependants.
 fn find_open(
     connection: &Connection,
     row: &mut Recovered,
@@ -127,8 +128,7 @@ fn find_open(
     Ok(())
 }
 
-/// Each provider with what follows the mark in the outcome of its attempt: the error's code and message, or the code alone in a journal of an
-/// earlier version.
+/// Decodes each provider with the message of its error. In a journal of an earlier version, the outcome has only the code of the error.
 fn refused_at(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<Refused>> {
     let left: Vec<(String, String)> = json_at(row, index)?.unwrap_or_default();
     let refused = |(provider, outcome): (String, String)| {

@@ -1,4 +1,4 @@
-//! Finds out whether a database is a journal, before anything is written into it.
+//! Checks whether a database is a journal, before anything is written into it.
 
 use std::collections::HashSet;
 
@@ -6,27 +6,27 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-/// A table's name and that of one of its columns.
+/// Pairs of a table's name and the name of one of its columns.
 type Columns = HashSet<(String, String)>;
 
-/// What kind of database it is.
+/// The kind of a database.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// It has every table and column of its version, or is empty.
+    /// It has every table and column of its version, is empty, or is of a newer version.
     Journal,
-    /// Some are missing: `SQLite` can read the file, and it is damaged all the same.
+    /// Some tables or columns are missing. `SQLite` can read the file, but it is damaged.
     Incomplete,
-    /// None of them is there: it belongs to another program.
+    /// It belongs to another program: it has neither a table `meta` nor a table `tasks`, or it has tables but no version.
     Foreign,
 }
 
-/// Compares the tables of a database with those that its version should have.
+/// Compares the tables of a database with those of its version.
 pub(super) fn shape(connection: &Connection, migrations: &[&str]) -> Result<Shape, StoreError> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let version = usize::try_from(version).unwrap_or(usize::MAX);
     let found = columns(connection)?;
     if version > migrations.len() {
-        // Of a newer version nothing is known.
+        // The tables of a newer version are not known. The migration refuses it.
         return Ok(Shape::Journal);
     }
     if version == 0 {

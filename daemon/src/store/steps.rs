@@ -1,4 +1,4 @@
-//! Writes about tasks that were accepted: how a task ends, and every other step but the begin of an attempt.
+//! Writes the transitions of accepted tasks: the end of a task, and every other transition except the begin of an attempt.
 
 use reel_protocol::{
     Digest, HoldReason, JsonText, Source, TaskError, TaskId, TaskNote, TaskState, Timestamp,
@@ -16,31 +16,31 @@ use crate::domain::{Cost, Inputs};
 /// The end of a task.
 #[derive(Debug, Clone)]
 pub struct Finish {
-    /// The task's number.
+    /// The task's id.
     pub id: TaskId,
-    /// The task's revision after it.
+    /// The task's revision after the transition.
     pub rev: u64,
-    /// When it happened.
+    /// The time of the transition.
     pub at: Timestamp,
     /// `succeeded`, `failed` or `cancelled`.
     pub state: TaskState,
-    /// Where the results came from.
+    /// How the task got its results.
     pub source: Option<Source>,
-    /// The provider that made them, where it is not the attempt's own.
+    /// The provider that made the results, if it is not that of the attempt.
     pub provider: Option<String>,
     /// That provider's model.
     pub model: Option<String>,
     /// The digests of the results, in their order.
     pub outputs: Vec<Digest>,
-    /// What a person should know about the results.
+    /// Notes for the user about the results.
     pub notes: Vec<TaskNote>,
-    /// What they cost, where that is known.
+    /// The cost of the results, if it is known.
     pub cost: Option<Cost>,
     /// Why the task failed.
     pub error: Option<TaskError>,
 }
 
-/// Journals that a task is over; its open attempt ends with it.
+/// Writes the end of a task. Its open attempt ends too.
 pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?, rev = ?, finished_ms = ?, hold_reason = NULL, not_before_ms = NULL, source = ?, error = ?, \
@@ -63,49 +63,49 @@ pub fn finish(connection: &Connection, finish: &Finish) -> Result<(), StoreError
     let outcome = finish.error.as_ref().map_or(finish.state.name(), |error| error.code.as_str());
     end_attempt(connection, finish.id, finish.at, outcome)?;
     if finish.state == TaskState::Succeeded {
-        // Nothing is to be fetched any more, so addresses that may be signed are not kept.
+        // Nothing has to be fetched for this task later, so addresses that may be signed are deleted.
         forget_remote_ids(connection, finish.id)?;
     }
     insert_outputs(connection, finish.id, &finish.outputs)?;
     Ok(())
 }
 
-/// Any other change of an unfinished task, or of one that is asked for again.
+/// Any other transition of an unfinished task, or the retry of a finished one.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// The task's number.
+    /// The task's id.
     pub id: TaskId,
-    /// The task's revision after it.
+    /// The task's revision after the transition.
     pub rev: u64,
-    /// When it happened.
+    /// The time of the transition.
     pub at: Timestamp,
-    /// Whether somebody asks for a finished task again: every provider may be asked again.
+    /// Whether it is a retry of a finished task. Every provider may then be tried again.
     pub is_retry: bool,
-    /// The task's state after it.
+    /// The task's state after the transition.
     pub state: TaskState,
     /// Why the task is held, if it is.
     pub hold_reason: Option<HoldReason>,
-    /// When the next attempt may begin.
+    /// When the next attempt may begin; None for at once.
     pub not_before: Option<Timestamp>,
-    /// -100 to 100.
+    /// The priority, from -100 to 100.
     pub priority: i8,
     /// Attempts that the task may still make.
     pub attempts_left: u32,
     /// Deaths of the daemon while the task was running.
     pub deaths: u32,
-    /// The provider that the task leaves for another one. The attempt is marked, so that the task does not go back there after a restart.
+    /// The provider that the task leaves for another one. The attempt is marked, so that the task does not return to that provider after a restart.
     pub left_provider: Option<String>,
-    /// How the open attempt ended.
+    /// How the open attempt ended; None if no attempt ends with this step.
     pub attempt_outcome: Option<String>,
     /// Why that attempt failed.
     pub error: Option<TaskError>,
-    /// The task's params with the outputs that they referred to, and the artifacts that it starts from.
+    /// The task's params with the outputs to which they referred, and the artifacts from which it starts.
     pub resolved: Option<(JsonText, Inputs)>,
 }
 
-/// Journals a step of a task. Fails with [`StoreError::NoTask`] where the task has another revision by then, or has left the history.
+/// Writes a transition of a task. Fails with [`StoreError::NoTask`] if the task has another revision by then, or has left the history.
 ///
-/// A task that is asked for again loses its deadline. A task that stays in its state keeps the error that it is there for.
+/// A retried task loses its deadline. A task that stays in its state keeps its error unless the step has one.
 pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "UPDATE tasks SET state = ?1, rev = ?2, hold_reason = ?3, not_before_ms = ?4, priority = ?5, attempts_left = ?6, deaths = ?7, \
@@ -138,7 +138,7 @@ pub fn step(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     }
     if step.is_retry {
         forget_left_providers(connection, step.id)?;
-        // What a failed attempt had made is no result of the attempts to come.
+        // Outputs of a failed attempt are no results of later attempts.
         connection.prepare_cached("DELETE FROM outputs WHERE task = ?")?.execute([step.id.0])?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The journal's two threads: the writer runs queued writes and answers each after its commit, and the reader runs queries.
+//! The two threads of the journal. The writer thread runs queued writes and answers each after its commit. The reader thread runs queries.
 
 use std::{
     fmt,
@@ -22,17 +22,17 @@ use super::{
 type WriteQueue = mpsc::Sender<Box<dyn Write>>;
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
-/// The journal's handle; cheap to clone.
+/// The handle of the journal. Cheap to clone.
 ///
-/// Its queues have no limit of their own. A write or read is queued only for a request in flight, whose number each connection limits, and for a
-/// task, which has at most one transition on its way to the disk.
+/// Its queues are not bounded themselves. Writes and reads are queued only for requests in flight, which each connection limits, and for tasks, each
+/// of which has at most one uncommitted transition.
 #[derive(Clone)]
 pub struct Store {
     /// None once the journal is closed.
     writes: Arc<Mutex<Option<WriteQueue>>>,
     reads: mpsc::Sender<ReadJob>,
     lost: watch::Receiver<Option<StoreError>>,
-    /// Disconnected when the writer has ended.
+    /// Disconnects when the writer thread has ended.
     writer_ended: Arc<Mutex<mpsc::Receiver<()>>>,
 }
 
@@ -58,20 +58,21 @@ impl Store {
         Ok(Self { writes, reads, lost, writer_ended: Arc::new(Mutex::new(writer_ended)) })
     }
 
-    /// Why the journal is lost, once its files were deleted, moved, replaced or cut: from then on every write fails with that reason.
+    /// Returns why the journal is lost; None while it is not. It is lost once one of its files was deleted, moved, replaced or cut. From then on
+    /// every write fails with that reason.
     pub fn lost(&self) -> Option<StoreError> {
         self.lost.borrow().clone()
     }
 
-    /// Ends once [`Store::lost`] has a reason.
+    /// Completes once [`Store::lost`] returns a reason.
     pub async fn is_lost(&self) {
         if self.lost.clone().wait_for(Option::is_some).await.is_err() {
-            // The writer has ended, and no longer checks the files.
+            // The writer thread has ended, so nothing checks the files.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Refuses further writes, and waits until the queued ones are committed and the log is folded back, for at most `limit`.
+    /// Refuses further writes. Waits at most `limit` until the queued writes are committed and the log is written back into the database.
     pub fn close(&self, limit: Duration) {
         drop(self.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
         let ended = self.writer_ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +93,7 @@ impl Store {
         }
     }
 
-    /// Queues a write without waiting. `then` runs on the writer's thread after the commit that holds the write, in the order of the writes.
+    /// Queues a write without waiting. `then` runs on the writer thread after the commit, in the order of the writes.
     pub fn write_then<T: Send + 'static>(
         &self,
         write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -101,7 +102,7 @@ impl Store {
         self.send(Box::new(ClosureWrite { write: Some(write), value: None, then }));
     }
 
-    /// Queues a write without waiting; the answer comes after the commit that holds it.
+    /// Queues a write without waiting. The reply completes after the commit.
     pub fn write<T: Send + 'static>(
         &self,
         write: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -111,19 +112,19 @@ impl Store {
         Reply(rx)
     }
 
-    /// Queues a read without waiting. It sees every write that was answered before.
+    /// Queues a read without waiting. It sees every write that was answered before it was queued.
     pub fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T> {
         let (tx, rx) = oneshot::channel();
-        // A refused read drops its sender, which the reply reports.
+        // If the queue is closed, the sender is dropped, and the reply becomes [`StoreError::Closed`].
         let _ = self.reads.send(Box::new(move |connection| drop(tx.send(read(connection)))));
         Reply(rx)
     }
 }
 
-/// The answer to a queued write or read. The work is done even if nobody awaits the answer.
+/// The reply to a queued write or read. The work is done even if nobody awaits the reply.
 #[derive(Debug)]
 #[must_use = "an answer that nobody reads hides a failure"]
 pub struct Reply<T>(oneshot::Receiver<Result<T, StoreError>>);
@@ -141,7 +142,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreErr
     thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(failed)
 }
 
-/// A write made of two closures, whose answer is taken on the writer's thread.
+/// A write made of two closures. `then` is called on the writer thread.
 struct ClosureWrite<W, T, F> {
     /// None once it has run.
     write: Option<W>,
@@ -172,7 +173,7 @@ fn write_loop(connection: &Connection, queue: &mpsc::Receiver<Box<dyn Write>>, m
         group::write(connection, first, queue, &mut upkeep.files);
         upkeep.check(connection);
     }
-    // A log that was cut must not be written into the database. On a full disk folding fails; the next start finds what the log holds.
+    // A log that was cut must not be written into the database. On a full disk this checkpoint fails, and the next start reads the log.
     if upkeep.files.check(connection).is_ok() {
         let _ = fold(connection);
     } else {
@@ -214,7 +215,7 @@ mod tests {
     async fn a_first_write_that_fails_takes_nothing_with_it() {
         let store = store();
         let (tx, rx) = std::sync::mpsc::channel::<()>();
-        // The writer stands until all are queued, so that the bad one begins their group.
+        // The writer waits in this write until all are queued, so that the failing write is the first of their group.
         let gate = store.write(move |_| {
             let _ = rx.recv();
             Ok(())
@@ -272,7 +273,7 @@ mod tests {
         assert!(rx.iter().eq(0..2_000));
     }
 
-    /// A database with a commit to two pages in its log, of which the second page is then cut off.
+    /// Creates a database whose log has one commit of two pages, and then cuts off the second page.
     fn cut_commit(path: &std::path::Path) -> (Connection, Files, Vec<u8>) {
         const LOG_HEADER_AND_FRAME_BYTES: u64 = 32 + 24 + 4_096;
         let writer = Connection::open(path).unwrap();

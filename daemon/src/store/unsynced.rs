@@ -1,8 +1,8 @@
-//! Moves small pictures out of the journal, at the first start on a journal of schema 4 to 6.
+//! Moves small pictures out of the journal, at the first start with a journal of schema 4 to 6.
 //!
-//! These schemas have a table `unsynced`: the commit that named a small picture also held its bytes, and the file was synced later. After a
-//! death or a power loss, the file of such a picture may be missing or cut, and the journal has the only copy. So each picture is written
-//! and synced before the migration drops the table. A death in between leaves the table as it is, and the next start begins again.
+//! These schemas have a table `unsynced`: the commit that named a small picture also held its bytes, and the file was synced later. After a death or
+//! a power loss, the file of such a picture may be missing or cut, and the journal has the only copy. So each picture is written and synced before
+//! the migration drops the table. A death in between leaves the table as it is, and the next start begins again.
 
 use std::{
     io::{self, Write as _},
@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::{StoreError, artifacts::artifact};
 use crate::disk::{create_private_dir, sync_dir};
 
-/// The schemas whose journals have the table.
+/// The schemas that have the table.
 const SCHEMAS: std::ops::RangeInclusive<i64> = 4..=6;
 
 /// Writes and syncs the file of every picture in the table, whatever the file holds now. `database` is the path of the journal, which lies
@@ -48,7 +48,7 @@ pub(super) fn write_files(connection: &Connection, schema: i64, database: &Path)
     Ok(())
 }
 
-/// Replaces the file at `path`. The temporary file lies where a start removes what a dead daemon left.
+/// Replaces the file at `path`. The temporary file is in the directory that is emptied at each start.
 fn write_file(artifacts: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (temporary, parent) = (artifacts.join("tmp"), path.parent().unwrap_or(artifacts));
     create_private_dir(&temporary)?;
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::store::open::{MIGRATIONS, open};
 
-    /// A journal of schema 6 in a home, with rows of pictures.
+    /// A journal of schema 6 in a home.
     struct Old {
         home: tempfile::TempDir,
         connection: Connection,
@@ -150,7 +150,7 @@ mod tests {
         let old = Old::new();
         let (first, second) = (old.picture("first"), old.picture("second"));
         assert_ne!(first.parent(), second.parent());
-        // A file lies where the directory of the second picture must be.
+        // A file is at the path where the directory of the second picture must be.
         let in_the_way = second.parent().unwrap();
         std::fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
         std::fs::write(in_the_way, "in the way").unwrap();

@@ -1,5 +1,5 @@
-//! What the writer's thread does for the journal's files beside writing: it checks that they are still there, and folds the log back into the
-//! database where the disk is tight.
+//! The tasks of the writer thread beside writing: it checks that the journal's files still exist, and writes the log back into the database when the
+//! disk gets full.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError},
@@ -12,16 +12,16 @@ use tokio::sync::watch;
 use super::{StoreError, files::Files, group::Write};
 use crate::disk::FreeRoom;
 
-/// How often the files are checked while nothing is written.
+/// Interval at which the files are checked while nothing is written.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A log up to this length is not folded: that would free next to nothing.
+/// A log up to this length is not written back, as that would free next to nothing.
 const SMALL_LOG_BYTES: u64 = 256 * 1024;
 
-/// A log may take this share of what the disk has left.
+/// The log is written back before it takes the free room of the disk divided by this.
 const LOG_SHARE: u64 = 4;
 
-/// The files of an open journal, and whether they were lost.
+/// The files of an open journal, and whether they are lost.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     pub files: Files,
@@ -34,12 +34,12 @@ impl Upkeep {
         Self { files, free_room: FreeRoom::default(), lost: watch::Sender::new(None) }
     }
 
-    /// Holds the reason once the files are lost.
+    /// Returns a channel that has the reason once the files are lost.
     pub fn lost(&self) -> watch::Receiver<Option<StoreError>> {
         self.lost.subscribe()
     }
 
-    /// Waits for the next write, and checks the files while none comes. Returns none once the journal is closed and the queue is empty.
+    /// Waits for the next write, and checks the files meanwhile. Returns None once the journal is closed and the queue is empty.
     pub fn next(
         &mut self,
         connection: &Connection,
@@ -54,7 +54,7 @@ impl Upkeep {
         }
     }
 
-    /// Checks the files, and folds the log where it takes too much of the disk: after each group, and every second without one.
+    /// Checks the files, and writes the log back if it takes too much of the disk. Called after each group, and every second without one.
     pub fn check(&mut self, connection: &Connection) {
         if let Err(error) = self.files.check(connection) {
             self.lost.send_if_modified(|known| {
@@ -70,7 +70,7 @@ impl Upkeep {
             && let Some(available_bytes) = self.free_room.available_bytes(self.files.log())
             && is_too_long(log_bytes, available_bytes)
         {
-            // It fails where the database finds no room either; the log then keeps what it holds.
+            // This fails if the disk has no room for the database either. The log then keeps its pages.
             let _ = fold(connection);
             self.files.note();
         }
