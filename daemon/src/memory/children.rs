@@ -1,24 +1,24 @@
-//! What the programs that this process started hold, with all that those started.
+//! Measures the memory of the child processes of this process, with all of their descendants.
 
 use std::{fs, path::Path};
 
-/// Processes that are counted: a program that starts more than this at once is not worth a longer look every second.
+/// Most processes that are counted. A program that starts more at once is not worth a longer measurement every second.
 const MOST: usize = 1_024;
 
-/// Their resident bytes; zero where the system does not tell.
+/// Returns the resident bytes of all descendants; zero where the system does not report them.
 ///
 /// Pages that they share with each other count for each of them, as the system counts them.
 pub fn resident_bytes() -> u64 {
-    // One system call answers for the usual case; finding out by the files would mean one for each thread of ours.
+    // Usually there are none, which one system call tells. The files in `/proc` would take a read for each thread of this process.
     if has_children() { tree_bytes(std::process::id()) } else { 0 }
 }
 
-/// Whether there is any child, ended or not; it takes nothing away from whoever waits for it.
+/// Returns whether there is any child, running or ended. It does not reap an ended child, so others can still wait for it.
 #[cfg(target_os = "linux")]
 fn has_children() -> bool {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    // `ECHILD` is the one error that can come of it.
+    // `ECHILD` is the only possible error.
     waitid(WaitId::All, options).is_ok()
 }
 
@@ -27,21 +27,21 @@ const fn has_children() -> bool {
     false
 }
 
-/// The bytes that a program and all that it started hold for themselves: pages that are no copy of a file. Zero where the system does not tell.
+/// Returns the bytes that a program and its descendants hold in pages that are no copy of a file. Zero where the system does not report them.
 ///
-/// Pages of files are not counted, as the system takes them back when it needs them: a model that is mapped into memory may be larger than
-/// what the program is allowed.
+/// Pages of files are not counted, because the system takes them back when it needs them: a model that is mapped into memory may be larger than the
+/// program's limit.
 pub fn unshared_tree_bytes(program: u32) -> u64 {
     bytes_of(vec![program], unshared_bytes)
 }
 
-/// The resident bytes of all below `parent`, itself not counted.
+/// Returns the resident bytes of all descendants of `parent`, without itself.
 fn tree_bytes(parent: u32) -> u64 {
     bytes_of(children(parent), status_bytes)
 }
 
-/// The sum of what `bytes_in` reads in the status of these processes and all below them. Processes come and go meanwhile: one that is gone
-/// has nothing.
+/// Returns the sum of `bytes_in` over the `status` files of these processes and their descendants. Processes start and end meanwhile. One that has
+/// ended counts as 0.
 fn bytes_of(mut found: Vec<u32>, bytes_in: fn(&str) -> u64) -> u64 {
     let mut bytes = 0_u64;
     let mut seen = 0;
@@ -57,7 +57,7 @@ fn bytes_of(mut found: Vec<u32>, bytes_in: fn(&str) -> u64) -> u64 {
     bytes
 }
 
-/// Each thread has its own.
+/// Returns the child processes. Linux lists them by the thread that started them.
 fn children(process: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let of_thread = |thread: fs::DirEntry| read_ids(&thread.path().join("children"));
@@ -72,12 +72,12 @@ fn ids(text: &str) -> Vec<u32> {
     text.split_ascii_whitespace().filter_map(|id| id.parse().ok()).collect()
 }
 
-/// Of a process's `status`; an ended one that nobody waited for yet has no such line.
+/// Returns the resident bytes from a process's `status`. A zombie has no such line and counts as 0.
 pub(super) fn status_bytes(status: &str) -> u64 {
     field_bytes(status, "VmRSS:")
 }
 
-/// Pages of a process's own, and of memory that it shares with others without a file.
+/// Returns the bytes of anonymous pages and of shared memory without a file.
 fn unshared_bytes(status: &str) -> u64 {
     field_bytes(status, "RssAnon:").saturating_add(field_bytes(status, "RssShmem:"))
 }
@@ -138,7 +138,7 @@ mod tests {
             assert!(std::time::Instant::now() < deadline, "the shell does not end");
             std::thread::yield_now();
         }
-        // One that ended and was not waited for holds nothing, and is there.
+        // A zombie holds no memory, but still exists.
         assert!(has_children());
         assert_eq!(tree_bytes(shell.id()), 0);
         assert!(shell.wait().unwrap().success());

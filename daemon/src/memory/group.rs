@@ -1,37 +1,37 @@
-//! Control groups of version 2 as their files describe them: where a process is, what limits a group, and what in it cannot be reclaimed. Pure.
+//! Parses the files of control groups of version 2: the group of a process, the limits of a group, and its memory that cannot be reclaimed. Pure.
 
 use std::sync::Arc;
 
-/// Files that hold a limit; the smallest counts. Past `memory.high` nothing is killed, but the whole group is throttled until it is below again.
+/// Files with a limit; the smallest counts. Beyond `memory.high` the kernel kills nothing, but throttles the whole group until it is below again.
 pub const LIMIT_FILES: [&str; 2] = ["memory.max", "memory.high"];
 
-/// The file that holds what all processes of the group use.
+/// The file with the memory use of all processes of the group.
 pub const USAGE_FILE: &str = "memory.current";
 
-/// What the kernel reclaims by itself before it kills: as long as there is some, the group is not full.
+/// Memory that the kernel reclaims before it kills a process. As long as there is some, the group is not full.
 const RECLAIMABLE: [&str; 3] = ["inactive_file", "active_file", "slab_reclaimable"];
 
-/// A group that bounds us.
+/// A group with a memory limit that applies to this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Below the tree's root.
+    /// The path below the root of the tree.
     pub path: Arc<str>,
-    /// What all in it may use together.
+    /// The limit for all processes of the group together.
     pub limit_bytes: u64,
-    /// What all in it use and the system cannot take back by itself; none if it cannot be read.
+    /// Memory that its processes use and the kernel cannot reclaim; None if it cannot be read.
     pub used_bytes: Option<u64>,
 }
 
-/// The path of a process in the tree of version 2, from `/proc/self/cgroup`; it begins with `/`.
+/// Returns the path of a process in the tree of version 2, from `/proc/self/cgroup`. It begins with `/`.
 ///
 /// On a hybrid system the tree of version 2 has no memory files, so nothing in it limits memory.
 pub fn path_of(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::")).filter(|path| path.starts_with('/'))
 }
 
-/// The groups from `path` up to the root: each of them bounds all below.
+/// Returns the groups from `path` up to the root. The limit of each of them applies to all groups below it.
 ///
-/// A path that leads out of the tree, as a process sees that was moved out of its namespace, leaves only the root.
+/// A process that was moved out of its namespace sees a path that leads out of the tree. Then only the root is returned.
 pub fn upwards(path: &str) -> Vec<&str> {
     let mut groups = Vec::new();
     if !path.split('/').any(|part| part == "..") {
@@ -45,19 +45,20 @@ pub fn upwards(path: &str) -> Vec<&str> {
     groups
 }
 
-/// A bound, if there is one.
+/// Returns the limit in the text of a file; None if there is none.
 ///
-/// Zero is none: no process lives within it, so whoever wrote it wanted something else, such as `memory.high` to empty a group once.
+/// Zero is no limit, because no process could run within it. Whoever wrote it wanted something else, such as to empty a group once through
+/// `memory.high`.
 pub fn limit(text: &str) -> Option<u64> {
     number(text).filter(|bytes| *bytes > 0)
 }
 
-/// A number of bytes.
+/// Parses a number of bytes.
 pub fn number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// What the system can take back by itself, from `memory.stat`.
+/// Returns how many bytes the kernel can reclaim, from the text of `memory.stat`.
 pub fn reclaimable_bytes(stat: &str) -> u64 {
     let bytes = |line: &str| {
         let (name, value) = line.split_once(' ')?;
@@ -66,15 +67,15 @@ pub fn reclaimable_bytes(stat: &str) -> u64 {
     stat.lines().filter_map(bytes).fold(0, u64::saturating_add)
 }
 
-/// The group with the smallest bound; of equal ones the innermost, which comes first.
+/// Returns the group with the smallest limit. Of equal ones it is the innermost, which comes first.
 pub fn smallest(groups: &[Group]) -> Option<&Group> {
     groups.iter().min_by_key(|group| group.limit_bytes)
 }
 
-/// The group that is fullest for its bound, and what is used in it.
+/// Returns the group that is fullest relative to its limit, and its used bytes.
 pub fn fullest(groups: &[Group]) -> Option<(&Group, u64)> {
     let used = groups.iter().filter_map(|group| group.used_bytes.map(|used_bytes| (group, used_bytes)));
-    // Parts of different wholes, compared crosswise and so without rounding.
+    // The fractions are compared by cross-multiplication, which does not round.
     used.max_by(|(left, left_used), (right, right_used)| {
         let left_part = u128::from(*left_used) * u128::from(right.limit_bytes);
         left_part.cmp(&(u128::from(*right_used) * u128::from(left.limit_bytes)))

@@ -1,4 +1,4 @@
-//! Reads the control groups that this process stands in; where the system has none, there are no files and no bounds.
+//! Reads the control groups of this process. A system without control groups has no such files, and so no bounds.
 
 use std::{
     fs,
@@ -8,11 +8,11 @@ use std::{
 
 use super::group::{self, Group, LIMIT_FILES, USAGE_FILE};
 
-/// Looks between two searches of the whole way up. A group that bounds us is read at every look; that another one begins to, or that we are
-/// moved, is rare, and finding out means some thirty files.
+/// Samples between two searches of all groups up to the root. A group with a limit is read in every sample. It is rare that another group gets a
+/// limit or that the process is moved, and finding that out means reading some thirty files.
 const SEARCH_INTERVAL: u32 = 60;
 
-/// The groups above this process.
+/// The control groups of this process, up to the root.
 #[derive(Debug)]
 pub struct GroupTree {
     /// `/proc/self/cgroup`.
@@ -20,11 +20,11 @@ pub struct GroupTree {
     /// `/sys/fs/cgroup`.
     root: PathBuf,
     bounding: Vec<Place>,
-    /// Looks until the next search.
+    /// Samples until the next search.
     search_wait: u32,
 }
 
-/// A group's directory.
+/// The directory of a group.
 #[derive(Debug)]
 struct Place {
     directory: PathBuf,
@@ -38,12 +38,12 @@ impl Default for GroupTree {
 }
 
 impl GroupTree {
-    /// With the files of another system, for tests.
+    /// Reads the groups at other paths than those of Linux, for tests.
     pub fn new(membership: PathBuf, root: PathBuf) -> Self {
         Self { membership, root, bounding: Vec::new(), search_wait: 0 }
     }
 
-    /// The groups that bound us now, innermost first.
+    /// Reads the groups that have a memory limit, innermost first.
     pub fn look(&mut self) -> Vec<Group> {
         if let Some(rest) = self.search_wait.checked_sub(1) {
             self.search_wait = rest;
@@ -57,7 +57,7 @@ impl GroupTree {
     fn search(&self) -> Vec<Place> {
         let text = fs::read_to_string(&self.membership).unwrap_or_default();
         let place = |path: &str| {
-            // In a container the path may be the host's: then only the root exists, which is the container's own group.
+            // In a container the path may be that of the host. Then only the root exists, and it is the container's own group.
             let directory = self.root.join(path.trim_start_matches('/'));
             Place { directory, path: path.into() }
         };
@@ -91,7 +91,7 @@ fn read(directory: &Path, file: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A made-up system.
+    /// Files of a fake system.
     struct Scene {
         home: tempfile::TempDir,
         tree: GroupTree,

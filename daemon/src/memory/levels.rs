@@ -1,5 +1,4 @@
-//! How tight memory is, and by what: from one sample, the watermarks, and the levels so far, which make them stay where they are near a
-//! watermark.
+//! Calculates how tight memory is, and why. It uses a sample, the watermarks, and the former levels, as the levels have hysteresis at the watermarks.
 
 use std::sync::Arc;
 
@@ -8,37 +7,37 @@ use reel_protocol::methods::{LimitSource, MemoryLevel, PressureCause};
 use super::group::{self, Group};
 use crate::config::MemoryConfig;
 
-/// Bytes of a MiB; the configuration counts in MiB.
+/// Bytes of a MiB. The configuration is in MiB.
 const MIB: u64 = 1024 * 1024;
 
-/// One look at memory.
+/// A sample of the memory of the process, the system and the control groups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sample {
-    /// Of our process.
+    /// Resident bytes of this process.
     pub resident_bytes: u64,
-    /// Of the programs that it started. They have limits of their own, so they count against no watermark of ours, but in our control groups.
+    /// Resident bytes of the child processes. They have limits of their own, so they count in our control groups but against no watermark of ours.
     pub children_bytes: u64,
-    /// What the system can still give.
+    /// Memory that the system has available.
     pub system_available_bytes: u64,
-    /// What it has.
+    /// All memory of the system; 0 if it is not known.
     pub system_total_bytes: u64,
-    /// The control groups that bound us, innermost first.
+    /// The control groups with a memory limit, innermost first.
     pub groups: Vec<Group>,
 }
 
-/// What the daemon may use, and who says so.
+/// How much memory the daemon may use, and where that limit comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
-    /// The smallest of all that bound us.
+    /// The smallest of all limits that apply.
     pub bytes: u64,
-    /// Whose it is.
+    /// The source of the limit.
     pub source: LimitSource,
-    /// The control group's path.
+    /// The path of the control group, if the limit is that of one.
     pub path: Option<Arc<str>>,
 }
 
 impl Limit {
-    /// The smallest; of equal ones the one that is easiest to change.
+    /// Returns the smallest limit. Of equal ones it chooses the one that is easiest to change: the configuration, then a group, then the system.
     pub fn smallest(config: &MemoryConfig, sample: &Sample) -> Self {
         let configured = config.limit_mb.saturating_mul(MIB);
         let mut limit = Self { bytes: configured, source: LimitSource::Configured, path: None };
@@ -46,7 +45,7 @@ impl Limit {
             let path = Some(Arc::clone(&group.path));
             limit = Self { bytes: group.limit_bytes, source: LimitSource::Cgroup, path };
         }
-        // Zero is a system that does not tell.
+        // Zero means that the system's memory is not known.
         if (1..limit.bytes).contains(&sample.system_total_bytes) {
             limit = Self { bytes: sample.system_total_bytes, source: LimitSource::System, path: None };
         }
@@ -57,16 +56,16 @@ impl Limit {
 /// The bounds between the levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watermarks {
-    /// Below it, high ends.
+    /// Below it, the level high ends.
     pub low_bytes: u64,
-    /// From it, high begins; below it, critical ends.
+    /// From it, the level high begins. Below it, the level critical ends.
     pub high_bytes: u64,
-    /// From it, critical begins.
+    /// From it, the level critical begins.
     pub critical_bytes: u64,
 }
 
 impl Watermarks {
-    /// Parts of a limit, from a checked configuration.
+    /// Calculates the watermarks as parts of a limit. The configuration was checked before.
     pub fn new(config: &MemoryConfig, limit_bytes: u64) -> Self {
         let part = |of: f64| (limit_bytes as f64 * of) as u64;
         Self {
@@ -76,7 +75,7 @@ impl Watermarks {
         }
     }
 
-    /// The level after so much use.
+    /// Returns the level that follows `current` when so many bytes are used.
     fn next(&self, current: MemoryLevel, used_bytes: u64) -> MemoryLevel {
         let stays_critical = current == MemoryLevel::Critical && used_bytes >= self.high_bytes;
         let stays_high = current != MemoryLevel::Normal && used_bytes >= self.low_bytes;
@@ -90,7 +89,7 @@ impl Watermarks {
     }
 }
 
-/// What presses, each by itself: one that stays near its watermark must not keep up what another one began.
+/// The levels by cause. Each has its own hysteresis: a cause that stays near its watermark must not prolong the level that another one began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pressure {
     resident: MemoryLevel,
@@ -99,9 +98,9 @@ pub struct Pressure {
 }
 
 impl Pressure {
-    /// After `sample`.
+    /// Returns the levels after `sample`.
     ///
-    /// What the system has left trembles by itself, so a shortage ends only with a fifth more than it began with.
+    /// The available memory of the system fluctuates by itself, so a shortage ends only when a fifth more is available than when it began.
     #[must_use]
     pub fn next(self, config: &MemoryConfig, marks: &Watermarks, sample: &Sample) -> Self {
         let group = group::fullest(&sample.groups).map_or(MemoryLevel::Normal, |(group, used_bytes)| {
@@ -115,12 +114,12 @@ impl Pressure {
         Self { resident: marks.next(self.resident, sample.resident_bytes), group, system }
     }
 
-    /// The highest of them.
+    /// Returns the highest level of all causes.
     pub fn level(&self) -> MemoryLevel {
         self.resident.max(self.group).max(self.system)
     }
 
-    /// What makes the level what it is; what we can do most about comes first.
+    /// Returns the cause of the level. Of several it returns the one about which the daemon can do most.
     pub fn cause(&self) -> Option<PressureCause> {
         match self.level() {
             MemoryLevel::Normal => None,
@@ -131,7 +130,8 @@ impl Pressure {
     }
 }
 
-/// What the daemon should give back: down to the low watermark, and what its group or the system lacks.
+/// Returns how many bytes the daemon should free: the largest of what is above the low watermark, what the system lacks, and what its fullest group
+/// has above its low watermark.
 pub fn excess_bytes(config: &MemoryConfig, marks: &Watermarks, pressure: Pressure, sample: &Sample) -> u64 {
     let own = sample.resident_bytes.saturating_sub(marks.low_bytes);
     let lacking = shortage_bytes(config).saturating_sub(sample.system_available_bytes);
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn levels_follow_the_watermarks_with_hysteresis() {
-        // Level before, resident, level after.
+        // Level before, resident MiB, level after.
         let cases = [
             (Normal, 0, Normal),
             (Normal, 79, Normal),
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn each_cause_has_its_own_hysteresis_and_the_highest_is_named() {
         let mut pressure = Pressure::default();
-        // Resident, available, used in a group of 1,000; level and cause after it.
+        // Resident, available, and used in a group with a limit of 1,000, all in MiB; then the level and the cause.
         let steps = [
             (10, 500, 100, Normal, None),
             (10, 49, 100, Critical, Some(PressureCause::System)),

@@ -1,4 +1,5 @@
-//! Memory: what may be promised (`budget`), how tight it is (`levels`, from `sample`), and who is asked to give some back (`supervisor`).
+//! Memory: how much may be reserved (`budget`), how tight it is (`levels`, from `sample`), and which parts of the daemon are asked to free some
+//! (`supervisor`).
 
 pub mod children;
 pub mod group;
@@ -16,7 +17,7 @@ pub use supervisor::{
     GetMemoryStatus, MemoryParts, MemorySupervisor, PressureChanged, Reclaim, SetMemoryLimits, TrimMemory,
 };
 
-/// Held by tests that look at how large this process is, since tests run beside each other in it.
+/// Held by tests that measure the size of this process, since tests run concurrently in it.
 #[cfg(test)]
 static RESIDENT_TESTS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 

@@ -1,4 +1,4 @@
-//! One round of asking for memory back: the reclaimers in their order until enough was given, then the heap.
+//! One reclaim: asks the reclaimers in their order until enough memory was freed, then the heap.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use tracing::warn;
 
 use super::{os, supervisor::Reclaim};
 
-/// A reclaimer that takes longer is passed over: it is busy or stuck, and the next one may help at once.
+/// Longest wait for a reclaimer. One that takes longer is busy or stuck, and the next one may free memory at once.
 const RECLAIMER_DEADLINE: Duration = Duration::from_secs(10);
-/// The name of the allocator among the reclaimers; the dearest, as it holds up every thread that allocates.
+/// The name of the allocator among the reclaimers. It is the most expensive one, because it blocks every thread that allocates.
 const HEAP: &str = "heap";
 
-/// What one of them did.
+/// What one reclaimer freed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reclaimed {
     pub name: &'static str,
-    /// What it let go of, or, for the heap, what the process really gave back.
+    /// The bytes that it freed. For the heap, the bytes by which the process became smaller.
     pub freed_bytes: u64,
 }
 
-/// Whom [`run`] asks, cheapest first.
+/// Returns the names of all reclaimers that [`run`] can ask, cheapest first.
 pub(super) fn names(reclaimers: &[(&'static str, Recipient<Reclaim>)]) -> impl Iterator<Item = &'static str> {
     reclaimers.iter().map(|(name, _)| *name).chain(os::can_return_free_heap().then_some(HEAP))
 }
 
-/// Asks for `wanted_bytes` in all, and for the heap's free pages if so told.
+/// Frees `wanted_bytes` in all, and with `with_heap` also returns the heap's free pages to the system.
 pub(super) async fn run(
     reclaimers: Vec<(&'static str, Recipient<Reclaim>)>,
     wanted_bytes: u64,
@@ -42,14 +42,14 @@ pub(super) async fn run(
         reclaimed.push(Reclaimed { name, freed_bytes });
     }
     if with_heap && os::can_return_free_heap() {
-        // A thread that was lost has freed nothing that we could tell.
+        // If the thread panics, 0 bytes are reported.
         let freed_bytes = return_heap().await;
         reclaimed.push(Reclaimed { name: HEAP, freed_bytes });
     }
     reclaimed
 }
 
-/// Gives the heap's free pages back alone: cheap, and nobody loses anything by it.
+/// Returns only the heap's free pages to the system. No cached data is lost by it.
 async fn return_heap() -> u64 {
     tokio::task::spawn_blocking(os::return_free_heap).await.unwrap_or_default()
 }

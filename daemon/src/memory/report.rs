@@ -1,4 +1,4 @@
-//! What `memory.status` answers, out of what the supervisor has seen. Pure.
+//! Builds the answer to `memory.status` from the state of the supervisor. Pure.
 
 use reel_protocol::{
     Timestamp,
@@ -11,30 +11,30 @@ use super::{
 };
 use crate::budget::{Budget, HolderUsage};
 
-/// What there is to report.
+/// The state that is reported.
 #[derive(Debug)]
 pub struct Seen<'a> {
-    /// The newest.
+    /// The newest sample.
     pub sample: &'a Sample,
-    /// In force.
+    /// The current limit.
     pub limit: &'a Limit,
-    /// In force.
+    /// The current watermarks.
     pub marks: Watermarks,
-    /// After the sample.
+    /// The levels after the sample.
     pub pressure: Pressure,
-    /// The most that a sample had.
+    /// Most resident bytes of any sample.
     pub peak_resident_bytes: u64,
-    /// Who was promised what.
+    /// The budget with its reservations.
     pub budget: &'a Budget,
-    /// Who can be asked.
+    /// The names of the reclaimers.
     pub reclaimers: Vec<String>,
-    /// When the level last changed.
+    /// When the level last changed; None if it has not.
     pub level_since: Option<Timestamp>,
-    /// What was last given back.
+    /// The last trim, if there was one.
     pub last_trim: Option<LastTrim>,
 }
 
-/// The answer.
+/// Returns the answer.
 pub fn status(seen: Seen<'_>) -> MemoryStatusResult {
     let Seen { sample, limit, marks, pressure, budget, .. } = seen;
     MemoryStatusResult {

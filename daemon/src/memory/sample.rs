@@ -1,29 +1,29 @@
-//! Looks at memory: our process, the system, and the control groups that may bound us more tightly than the system does.
+//! Takes samples of memory: of this process, of the system, and of control groups, whose limits may be lower than the system's memory.
 
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::{children, group_tree::GroupTree, levels::Sample};
 
-/// Where samples come from; tests have their own.
+/// A source of samples. Tests have their own.
 pub trait SampleSource: Send + 'static {
-    /// Looks now.
+    /// Takes a sample.
     fn sample(&mut self) -> Sample;
 }
 
-/// The real memory of this process and its system.
+/// Samples the real memory of this process and its system.
 pub struct Sampler {
     system: System,
     pid: Pid,
     groups: GroupTree,
 }
 
-/// The system does not tell about memory.
+/// The system does not report the memory of this process.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the memory of this process")]
 pub struct SamplerError(#[source] sysinfo::Error);
 
 impl Sampler {
-    /// For the process that calls it.
+    /// Creates a sampler for the calling process.
     pub fn new() -> Result<Self, SamplerError> {
         let system = System::new().map_err(SamplerError)?;
         let pid = sysinfo::get_current_pid().map_err(SamplerError)?;
@@ -34,7 +34,7 @@ impl Sampler {
 impl SampleSource for Sampler {
     fn sample(&mut self) -> Sample {
         self.system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        // Without the threads: they share the memory, and each would be a file more to read.
+        // The threads are left out: they share the memory, and each would be one more file to read.
         let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
         self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), false, kind);
         let process = self.system.process(self.pid);
@@ -78,7 +78,7 @@ mod tests {
             })
             .collect();
         costs.sort();
-        // The median: one sample may be interrupted by whatever else runs here.
+        // The median is checked, because other programs may interrupt a single sample.
         assert!(costs[50] < Duration::from_millis(1), "{:?}", costs[50]);
     }
 }

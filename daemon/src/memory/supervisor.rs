@@ -1,8 +1,8 @@
-//! Watches the daemon's memory, and asks for some of it back before the system has to.
+//! Watches the daemon's memory, and frees some of it before the system runs short.
 //!
-//! Owns the samples, the level and the peak. Promises: the level is told to all listeners, last of all the newest; reclaimers are asked in
-//! order of cost and told apart from what really went back to the system; no task and no file is ever touched. Spoken to by the sessions
-//! (`memory.status`, `memory.trim`) and the reloading of the configuration.
+//! The supervisor owns the samples, the level and the peak. It promises: every listener learns the newest level; reclaimers are asked in the order of
+//! their cost; what they freed is reported apart from what the process really gave back to the system; no task and no file is touched. The sessions
+//! (`memory.status`, `memory.trim`) and the reload of the configuration send messages to it.
 
 use std::time::Duration;
 
@@ -28,63 +28,63 @@ use super::{
 use crate::budget::Budget;
 use crate::{config::MemoryConfig, events::EventHub};
 
-/// Time between two requests to shrink: what was evicted must first be seen in a sample, else one excess is asked for twice.
+/// Least time between two reclaims. The effect of one must first be seen in a sample, otherwise the same excess would be requested twice.
 const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
-/// Messages that may wait; a full mailbox answers at once.
+/// Capacity of the mailbox. A sender to a full mailbox gets an error at once.
 const MAILBOX: usize = 64;
 
-/// Asks for the newest numbers.
+/// Returns the memory status with the newest sample.
 #[derive(Message)]
 #[rtype(result = "MemoryStatusResult")]
 pub struct GetMemoryStatus;
 
-/// Asks for everything that can be given back; a second one joins one that is under way.
+/// Frees as much memory as possible. A second request joins one in flight and gets the same answer.
 #[derive(Message)]
 #[rtype(result = "MemoryTrimResult")]
 pub struct TrimMemory;
 
-/// Tells other limits, from a configuration that was read anew.
+/// Sets new limits, after the configuration was read again.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct SetMemoryLimits(pub MemoryConfig);
 
-/// Asks a reclaimer to let go of about so many bytes; it answers how many it did.
+/// Asks a reclaimer to free about so many bytes. It answers with the bytes that it freed.
 #[derive(Debug, Message)]
 #[rtype(result = "u64")]
 pub struct Reclaim {
-    /// What is wanted; [`u64::MAX`] means everything.
+    /// The bytes to free; [`u64::MAX`] for everything.
     pub bytes: u64,
 }
 
-/// Tells that memory became tighter or looser.
+/// The memory level changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct PressureChanged {
-    /// Since now.
+    /// The new level.
     pub level: MemoryLevel,
-    /// Of the process, when it was seen.
+    /// Resident bytes of the process in the sample that caused the change.
     pub resident_bytes: u64,
 }
 
-/// What the supervisor is made of.
+/// What the supervisor is built from.
 pub struct MemoryParts {
-    /// Limits and times.
+    /// The configured limits and times.
     pub config: MemoryConfig,
-    /// The book whose limit follows the configuration's.
+    /// The memory budget. Its limit follows that of the supervisor.
     pub budget: Budget,
-    /// Where samples come from.
+    /// The source of the samples.
     pub source: Box<dyn SampleSource>,
-    /// Who can give memory back, cheapest first.
+    /// The reclaimers with their names, cheapest first.
     pub reclaimers: Vec<(&'static str, Recipient<Reclaim>)>,
-    /// Who wants to be told of the level by message.
+    /// The listeners that are told of each new level by message.
     pub listeners: Vec<Recipient<PressureChanged>>,
-    /// Who only wants to read it.
+    /// The channel through which others read the level.
     pub level: watch::Sender<MemoryLevel>,
-    /// Where subscribers are told.
+    /// Receives the events for subscribers.
     pub events: EventHub,
 }
 
-/// The actor.
+/// The supervisor's actor.
 pub struct MemorySupervisor {
     config: MemoryConfig,
     limit: Limit,
@@ -108,12 +108,12 @@ pub struct MemorySupervisor {
 
 struct Listener {
     recipient: Recipient<PressureChanged>,
-    /// What it knows; differs from the level while its mailbox was full.
+    /// The last level that it was told. Differs from the current one while its mailbox is full.
     told: MemoryLevel,
 }
 
 impl MemorySupervisor {
-    /// Sets the budget's limit; the first sample is taken when the actor starts.
+    /// Creates the supervisor and sets the budget's limit. The first sample is taken when the actor starts.
     pub fn new(parts: MemoryParts) -> Self {
         let limit = Limit::smallest(&parts.config, &Sample::default());
         let marks = Watermarks::new(&parts.config, limit.bytes);
@@ -173,7 +173,7 @@ impl Handler<TrimMemory> for MemorySupervisor {
         let answer = async move {
             match rx.await {
                 Ok(result) => result,
-                // Only an actor that is going away drops a waiter; it takes this future with it, and the asker sees a closed mailbox.
+                // The sender is dropped only when the actor stops. The actor takes this future with it, and the requester sees a closed mailbox.
                 Err(_) => std::future::pending().await,
             }
         };
@@ -201,7 +201,7 @@ impl MemorySupervisor {
         self.timer = Some(ctx.run_interval(poll, Self::look));
     }
 
-    /// One look, and what follows from it.
+    /// Takes a sample, tells the listeners, and reclaims memory if it is due.
     fn look(&mut self, ctx: &mut Context<Self>) {
         self.take_sample();
         self.tell_listeners();
@@ -210,8 +210,8 @@ impl MemorySupervisor {
         }
     }
 
-    /// On the actor itself: measured, a sample takes 0.07 ms (0.2 ms where a control group has a limit, unoptimised), less than handing it to
-    /// another thread and back would be worth.
+    /// Takes a sample and updates the limit and the level. This runs on the actor itself: a sample takes 0.07 ms (0.2 ms in an unoptimised build
+    /// where a control group has a limit), which is less than handing it to another thread and back.
     fn take_sample(&mut self) {
         self.sample = self.source.sample();
         self.peak_resident_bytes = self.peak_resident_bytes.max(self.sample.resident_bytes);
@@ -229,7 +229,7 @@ impl MemorySupervisor {
         }
     }
 
-    /// The smallest limit may be another one since the last sample: groups get bounds, and the configuration changes.
+    /// Updates the limit. It may differ from the last sample because a control group got a bound or the configuration changed.
     fn follow_limit(&mut self) {
         let limit = Limit::smallest(&self.config, &self.sample);
         self.marks = Watermarks::new(&self.config, limit.bytes);
@@ -250,7 +250,7 @@ impl MemorySupervisor {
         let resident_bytes = self.sample.resident_bytes;
         for listener in self.listeners.iter_mut().filter(|listener| listener.told != level) {
             match listener.recipient.try_send(PressureChanged { level, resident_bytes }) {
-                // Tried again at the next look, with the level of then.
+                // It is sent again after the next sample, with the level of that time.
                 Err(SendError::Full(_)) => debug!(?level, "a listener's mailbox is full"),
                 Ok(()) | Err(SendError::Closed(_)) => listener.told = level,
             }
@@ -273,7 +273,7 @@ impl MemorySupervisor {
         let work = reclaim::run(self.reclaimers.clone(), excess_bytes, with_heap);
         ctx.spawn(work.into_actor(self).map(move |reclaimed, actor, _| {
             actor.is_reclaiming = false;
-            // Only the sample: a look would ask again when the interval is over, and it comes by itself.
+            // This takes only a sample. The next poll reclaims again if the interval is over.
             actor.take_sample();
             actor.tell_listeners();
             actor.note_reclaimed(&reclaimed, excess_bytes, before_bytes);
@@ -292,7 +292,7 @@ impl MemorySupervisor {
         }
     }
 
-    /// Keeps for the status what was done, and tells what the process really gave back by it.
+    /// Records the trim for the status. Returns by how many bytes the resident size of the process shrank.
     fn note_trim(&mut self, reason: TrimReason, before_bytes: u64, reclaimed: &[Reclaimed]) -> u64 {
         let freed_bytes = before_bytes.saturating_sub(self.sample.resident_bytes);
         let reclaimers = reclaimed.iter().map(reclaimer_info).collect();
@@ -320,7 +320,7 @@ impl MemorySupervisor {
                 reclaimers: reclaimed.iter().map(reclaimer_info).collect(),
             };
             for waiter in actor.trim_waiters.drain(..) {
-                // One that no longer waits wants no answer.
+                // Sending fails if the request was given up, and then nobody needs the answer.
                 let _ = waiter.send(result.clone());
             }
         }));

@@ -1,4 +1,4 @@
-//! The supervisor with a made-up memory, made-up reclaimers, and time that the tests move.
+//! Tests of the supervisor with fake memory, fake reclaimers, and a clock that the tests move.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use crate::{config::MemoryConfig, events::EventHub};
 
 const MIB: u64 = 1 << 20;
 
-/// Memory that the test and the fake reclaimers change.
+/// The memory, which the test and the fake reclaimers change.
 #[derive(Clone, Default)]
 struct FakeMemory {
     resident: Arc<AtomicU64>,
@@ -54,7 +54,7 @@ impl SampleSource for FakeMemory {
     }
 }
 
-/// Gives back what it has, after a while, and notes what it was asked for.
+/// Frees what it has after a delay, and records the requests.
 struct FakeReclaimer {
     memory: FakeMemory,
     has_bytes: u64,
@@ -104,12 +104,12 @@ struct Scene {
     level: watch::Receiver<MemoryLevel>,
     told: FakeListener,
     events: EventHub,
-    /// What the first and the second reclaimer were asked for.
+    /// The bytes that the first and the second reclaimer were asked to free.
     asked: [Arc<Mutex<Vec<u64>>>; 2],
 }
 
 impl Scene {
-    /// A limit of 1,000 MiB (low 700, high 800, critical 950), and two reclaimers with so many MiB.
+    /// Creates a supervisor with a limit of 1,000 MiB (low 700, high 800, critical 950), and two reclaimers with so many MiB.
     fn new(has_mib: [u64; 2], delay: Duration) -> Self {
         let memory = FakeMemory::default();
         memory.set(100);
@@ -152,7 +152,7 @@ impl Scene {
     }
 }
 
-/// An actix system whose clock moves only when everything waits.
+/// Runs the test in an actix system whose clock moves only when all tasks wait.
 fn run(test: impl Future<Output = ()>) {
     System::new().block_on(async {
         tokio::time::pause();
@@ -168,7 +168,7 @@ fn at_high_the_cheapest_give_back_down_to_the_low_watermark() {
         sleep(Duration::from_millis(1500)).await;
         assert_eq!((scene.asked_mib(0), scene.asked_mib(1)), (vec![150], vec![100]));
         assert_eq!(scene.memory.resident.load(SeqCst), 700 * MIB);
-        // At the low watermark, not below it: still high.
+        // It is at the low watermark and not below it, so the level is still high.
         assert_eq!(scene.level(), MemoryLevel::High);
         scene.memory.set(699);
         sleep(Duration::from_secs(1)).await;

@@ -1,7 +1,7 @@
-//! Small pictures of the pictures in the store, for programs that show many of them.
+//! Makes thumbnails of the pictures in the store, for programs that show many of them.
 //!
-//! A thumbnail is a PNG that the cache keeps under a key of its own: it counts in the disk tier, is evicted like every result, and is made
-//! again when it is asked for again.
+//! A thumbnail is a PNG that the cache stores under a key of its own. It counts in the disk tier, is evicted like any other result, and is made again
+//! on the next request.
 
 mod shrink;
 
@@ -19,28 +19,28 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// The longest side of a thumbnail, in pixels.
+/// Allowed lengths of a thumbnail's longest side, in pixels.
 const SIDES: RangeInclusive<u32> = 64..=1_024;
-/// Grows when the same picture is made smaller in another way.
+/// Part of the key. It changes when the same picture is made smaller in another way.
 const KEY_VERSION: &str = "reel thumbnail 1";
-/// What the cache's entries of thumbnails have as their provider.
+/// Name of the provider in the cache entries of thumbnails.
 const MAKER: &str = "thumbnail";
-/// Most pictures that are made smaller at once: each may take a large part of the memory budget.
+/// Most pictures that are made smaller at once. Each may take a large part of the memory budget.
 const MOST_AT_ONCE: usize = 4;
 
 /// Why there is no thumbnail.
 #[derive(Debug, thiserror::Error)]
 pub enum ThumbnailError {
-    /// The size is outside of what is made.
+    /// The requested side is shorter or longer than allowed.
     #[error("max_px {0} is not from {least} to {most}", least = SIDES.start(), most = SIDES.end())]
     Size(u32),
-    /// The artifact is something else.
+    /// The artifact is no picture. The second field is its media type.
     #[error("the artifact {0} is no picture: it is {1}")]
     NoPicture(Digest, String),
-    /// No decoder here reads it whole.
+    /// The picture cannot be decoded here. The second field is the reason.
     #[error("the picture {0} cannot be decoded here: {1}")]
     Undecodable(Digest, String),
-    /// The memory budget has no room for its pixels.
+    /// The memory budget has no room for the pixels of the picture.
     #[error("no memory for the pixels of the picture now")]
     OverMemory(#[source] OverBudget),
     /// The cache does not have the picture, or could not keep the thumbnail.
@@ -49,7 +49,7 @@ pub enum ThumbnailError {
     /// The journal failed.
     #[error("the thumbnail could not be journaled")]
     Store(#[from] StoreError),
-    /// A fault of our own.
+    /// An internal error.
     #[error("{0}")]
     Internal(&'static str),
 }
@@ -60,22 +60,22 @@ impl From<MailboxError> for ThumbnailError {
     }
 }
 
-/// What thumbnails are made with.
+/// What [`Thumbnails`] is built from.
 #[derive(Debug)]
 pub struct ThumbnailParts {
-    /// Finds the pictures, whose files it verifies.
+    /// Finds the pictures and verifies their files.
     pub find_input: Recipient<FindInput>,
     /// Finds the thumbnails that were made before.
     pub look_up: Recipient<LookUp>,
-    /// Keeps new ones.
+    /// Stores new thumbnails.
     pub keep: Recipient<KeepMade>,
-    /// Where they are journaled.
+    /// The journal, which gets their rows.
     pub store: Store,
-    /// What decoded pixels are taken from.
+    /// The memory budget, from which the decoded pixels are reserved.
     pub budget: Budget,
 }
 
-/// Makes thumbnails; cheap to clone.
+/// Makes thumbnails. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Thumbnails {
     parts: Arc<ThumbnailParts>,
@@ -83,13 +83,13 @@ pub struct Thumbnails {
 }
 
 impl Thumbnails {
-    /// As many at once as there are cores, and at most four.
+    /// Creates it. It makes as many thumbnails at once as there are cores, and at most four.
     pub fn new(parts: ThumbnailParts) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { parts: Arc::new(parts), turns: Arc::new(Semaphore::new(cores.min(MOST_AT_ONCE))) }
     }
 
-    /// The file of a PNG of this picture, no side of which is longer than `max_px`; a smaller picture keeps its size.
+    /// Returns the path of a PNG of this picture whose sides are at most `max_px` long. A smaller picture keeps its size.
     pub async fn path(&self, digest: Digest, max_px: u32) -> Result<PathBuf, ThumbnailError> {
         if !SIDES.contains(&max_px) {
             return Err(ThumbnailError::Size(max_px));
@@ -102,7 +102,7 @@ impl Thumbnails {
         if let Some(path) = self.had(key).await? {
             return Ok(path);
         }
-        // The semaphore is never closed. Who waited may find that an equal request has made it meanwhile.
+        // The semaphore is never closed. While this request waited, an equal one may have made the thumbnail.
         let _turn = self.turns.acquire().await;
         match self.had(key).await? {
             Some(path) => Ok(path),
@@ -125,7 +125,7 @@ impl Thumbnails {
     ) -> Result<NewArtifact, ThumbnailError> {
         let budget = self.parts.budget.clone();
         let shrinking = tokio::task::spawn_blocking(move || shrink(&picture.path, max_px, &budget));
-        // A decoder that panics fails this one request.
+        // A panic of a decoder fails only this request.
         let shrunk =
             shrinking.await.unwrap_or_else(|_| Err(ShrinkError::Damaged("the decoder failed".to_owned())));
         let Shrunk { png, size: (width, height), reservation } = shrunk.map_err(|error| match error {

@@ -1,4 +1,4 @@
-//! One picture made smaller, within the memory budget. Blocks.
+//! Makes one picture smaller, within the memory budget. Blocks.
 
 use std::{
     fmt::Display,
@@ -14,36 +14,36 @@ use crate::{
     provider::picture_outline,
 };
 
-/// Most that a decoder takes beside the file and the pixels: colour profiles, texts, and the rows that it works on.
+/// Most memory that a decoder takes beyond the file and the pixels: for colour profiles, texts, and the rows on which it works.
 const SIDE_BYTES: u64 = 8 * 1024 * 1024;
-/// The widest pixel of a PNG: four values of 16 bits.
+/// Size of the largest pixel of a PNG: four values of 16 bits.
 const PIXEL_BYTES: u64 = 8;
 
-/// Why it could not be made smaller.
+/// Why a picture could not be made smaller.
 #[derive(Debug)]
 pub(super) enum ShrinkError {
-    /// It is damaged, or of a format that nothing here decodes.
+    /// It is damaged, or has a format that nothing here decodes. The field is the reason.
     Damaged(String),
     /// The memory budget has no room for its pixels.
     OverMemory(OverBudget),
 }
 
-/// A picture made smaller.
+/// A picture that was made smaller.
 #[derive(Debug)]
 pub(super) struct Shrunk {
-    /// The file.
+    /// The encoded PNG.
     pub png: Vec<u8>,
     /// Width and height in pixels.
     pub size: (u32, u32),
-    /// The share of the memory budget that holds the file.
+    /// The share of the memory budget for `png`.
     pub reservation: Reservation,
 }
 
-/// The PNG of a picture, upright, with no side longer than `max_px`.
+/// Returns a PNG of a picture, upright and with sides of at most `max_px`.
 pub(super) fn shrink(path: &Path, max_px: u32, budget: &Budget) -> Result<Shrunk, ShrinkError> {
     let mut file = File::open(path).map_err(damaged)?;
     let file_bytes = file.metadata().map_err(damaged)?.len();
-    // The size is read before a decoder sees the file, as decoders allocate by what the file says of itself.
+    // The size is read before a decoder sees the file, because decoders allocate by what the file claims.
     let outline = picture_outline(&mut file).ok_or_else(|| damaged("only PNG, JPEG and WebP are decoded"))?;
     let pixels = u64::from(outline.width) * u64::from(outline.height);
     let small = u64::from(max_px) * u64::from(max_px) * PIXEL_BYTES;
@@ -59,7 +59,7 @@ pub(super) fn shrink(path: &Path, max_px: u32, budget: &Budget) -> Result<Shrunk
     Ok(Shrunk { png, size: (picture.width(), picture.height()), reservation: kept })
 }
 
-/// The pixels, made smaller where a side is too long, and upright: a photograph names its turn beside its pixels.
+/// Decodes the pixels, makes them smaller if a side is too long, and turns them upright: a photograph stores its orientation beside its pixels.
 fn decode(
     file: impl BufRead + Seek,
     (width, height): (u32, u32),
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// What says that a photograph was taken with the camera on its side: one entry of an Exif block, in the order of Intel's bytes.
+    /// An Exif block that says that the camera was held on its side: one entry, in little-endian byte order.
     const TURNED: &[u8] =
         b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
 
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(shrunk(&plain, 100, 64 << 20).unwrap(), (100, 50));
         let turned = [&plain[..2], TURNED, &plain[2..]].concat();
         assert_eq!(shrunk(&turned, 100, 64 << 20).unwrap(), (50, 100));
-        // However narrow it is, a row of pixels is left.
+        // A very narrow picture keeps at least one row of pixels.
         assert_eq!(shrunk(&jpeg(2_000, 3), 64, 64 << 20).unwrap(), (64, 1));
     }
 

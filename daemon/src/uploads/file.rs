@@ -1,4 +1,4 @@
-//! One file on its way into a spool: opened with care, as its path comes from another program, and copied within a limit. Blocks.
+//! Copies one file into a spool. The path comes from another program, so it is opened with care and copied only up to a limit. Blocks.
 
 use std::{
     fs::File,
@@ -13,13 +13,13 @@ use crate::{
     media::picture_type::{self, of_picture},
 };
 
-/// What is read at once.
+/// Size of the read buffer, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// A copy of a file.
 #[derive(Debug)]
 pub(super) struct Copied {
-    /// Where the file was.
+    /// The path of the file.
     pub path: PathBuf,
     /// The copy.
     pub spooled: Spooled,
@@ -27,7 +27,7 @@ pub(super) struct Copied {
     pub is_picture: bool,
 }
 
-/// Copies the file at a path. Refuses links, other things than regular files, files of other users, and more than `limit_bytes`.
+/// Copies the file at a path. Refuses links, everything else that is no regular file, files of other users, and files with more than `limit_bytes`.
 pub(super) fn copy(path: &Path, limit_bytes: u64, spools: &Spools) -> Result<Copied, PutError> {
     if !path.is_absolute() {
         return Err(PutError::Relative(path.to_owned()));
@@ -59,7 +59,7 @@ pub(super) fn copy(path: &Path, limit_bytes: u64, spools: &Spools) -> Result<Cop
             );
         }
         spool.write_all(bytes).map_err(|error| not_written(path, error))?;
-        // It may grow while it is read.
+        // The file may grow while it is read.
         if spool.size_bytes() > limit_bytes {
             return Err(too_large());
         }
@@ -79,8 +79,8 @@ pub(super) fn not_written(path: &Path, source: io::Error) -> PutError {
     }
 }
 
-/// Opens a regular file of the daemon's own user. Whoever names the path cannot have the daemon follow a link, wait for a pipe, or read for
-/// it what only another user may.
+/// Opens a regular file of the daemon's own user. The program that names the path must not make the daemon follow a link, wait for a pipe, or read a
+/// file that only another user may read.
 #[cfg(unix)]
 fn open(path: &Path) -> Result<File, PutError> {
     use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -106,7 +106,7 @@ fn open(path: &Path) -> Result<File, PutError> {
     Ok(file)
 }
 
-/// Opens a file. Untested: only Unix tells whose it is.
+/// Opens a file. Untested. The owner of a file is checked on Unix only.
 #[cfg(not(unix))]
 fn open(path: &Path) -> Result<File, PutError> {
     let opened = File::open(path);

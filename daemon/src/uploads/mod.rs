@@ -1,7 +1,7 @@
-//! Files of programs on this machine, taken into the store so that tasks can start from them.
+//! Copies files of programs on this machine into the store, so that tasks can start from them.
 //!
-//! A file is copied, never moved or linked: what its owner does with it afterwards changes nothing. It is checked on the way: whose it is,
-//! how large it is, and what it is by its content. It stays for a day, and while an unfinished task names it.
+//! A file is never moved or linked, so later changes of the original have no effect. The copy checks the owner, the size, and the type by its
+//! content. It stays in the store for a day, and as long as an unfinished task names it.
 
 mod file;
 mod pieces;
@@ -25,25 +25,25 @@ use crate::{
     store::{self, ArtifactRow, Store, StoreError},
 };
 
-/// How long what was put stays though no task names it.
+/// How long an uploaded artifact stays although no task names it.
 const PINNED: Duration = Duration::from_hours(24);
 /// Largest side of a picture, in pixels.
 const MAX_SIDE: u32 = 16_384;
-/// Largest file that is taken.
+/// Largest file that is accepted, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Why a file was not taken.
+/// Why a file was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// The path depends on a working directory, which the daemon does not share.
+    /// The path is relative. The daemon does not share the caller's working directory.
     #[error("{} is not an absolute path", .0.display())]
     Relative(PathBuf),
-    /// The system refused to open or read it.
+    /// The file could not be opened or read, or its copy could not be written.
     #[error("cannot read {}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: Arc<std::io::Error>,
     },
@@ -52,7 +52,7 @@ pub enum PutError {
     NotRegular {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// The kind of the file.
         what: &'static str,
     },
     /// It belongs to another user.
@@ -61,46 +61,46 @@ pub enum PutError {
     /// It has no bytes.
     #[error("{} is empty", .0.display())]
     Empty(PathBuf),
-    /// It has more bytes than are taken.
+    /// It is too large.
     #[error("{} has more than {limit_bytes} bytes", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The most that is taken.
+        /// Largest size that is accepted, in bytes.
         limit_bytes: u64,
     },
-    /// It is a picture that does not decode.
+    /// It is a picture that cannot be decoded.
     #[error("the picture is cut or damaged, or too large")]
     Picture(#[source] InspectError),
-    /// It has more pixels than any decoder here takes.
+    /// One of its sides is longer than 16,384 pixels, the limit of all decoders here.
     #[error("the picture has {width}×{height} pixels, and {MAX_SIDE} a side are the most")]
     TooManyPixels {
-        /// Pixels of a row.
+        /// The width in pixels.
         width: u32,
-        /// Rows.
+        /// The height in pixels.
         height: u32,
     },
-    /// A piece does not continue an upload.
+    /// A piece cannot be added to an upload. The field is the message.
     #[error("{0}")]
     Piece(String),
     /// The disk has no room for the copy.
     #[error("the disk has no room for the file")]
     DiskFull,
-    /// The memory budget has no room for what the check takes.
+    /// The memory budget has no room for the check.
     #[error("no memory to check the file now")]
     OverMemory(#[source] OverBudget),
-    /// The cache could not keep it.
+    /// The cache could not store the file.
     #[error("the file could not be kept")]
     Cache(#[source] CacheError),
     /// The journal failed.
     #[error("the file could not be journaled")]
     Store(#[source] StoreError),
-    /// A fault of our own.
+    /// An internal error.
     #[error("{0}")]
     Internal(&'static str),
 }
 
-/// Takes files into the store; cheap to clone.
+/// Copies files into the store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Uploads {
     spools: Spools,
@@ -112,7 +112,7 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// Copies go through these spools and are kept by the cache.
+    /// Creates the uploads. Copies are written through `spools`, and `keep` is the cache that stores them.
     pub fn new(spools: Spools, budget: Budget, keep: Recipient<KeepMade>, store: Store) -> Self {
         Self {
             spools,
@@ -124,13 +124,13 @@ impl Uploads {
         }
     }
 
-    /// Takes the file at a path. Once this has answered, the artifact is on disk and pinned.
+    /// Copies the file at a path into the store. When it returns, the artifact is on disk and pinned.
     pub async fn put(&self, path: PathBuf) -> Result<ArtifactPutResult, PutError> {
         let copied = self.copied(path).await?;
         self.keep(copied).await
     }
 
-    /// Takes a piece of a file. Once the last one was answered, the artifact is on disk and pinned.
+    /// Adds a piece of a file. When it returns after the last piece, the artifact is on disk and pinned.
     pub async fn put_piece(&self, piece: Piece) -> Result<ArtifactPutResult, PutError> {
         let (pieces, spools) = (self.pieces.clone(), self.spools.clone());
         let taking = tokio::task::spawn_blocking(move || pieces.take(&piece, &spools));
@@ -178,7 +178,7 @@ impl Uploads {
         copying.await.map_err(|_| PutError::Internal("the file could not be copied"))?
     }
 
-    /// What the copy is, with its share of the memory budget where it is in memory.
+    /// Checks the copy and finds out its type. Its bytes in memory are reserved in the budget.
     async fn inspected(&self, copied: Copied) -> Result<NewArtifact, PutError> {
         let reserve = |bytes| self.budget.reserve(Holder::Body, bytes).map_err(PutError::OverMemory);
         let reservation = Some(reserve(copied.spooled.memory_bytes())?);

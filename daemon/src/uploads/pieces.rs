@@ -1,6 +1,6 @@
-//! Files that come in pieces over the socket, for programs whose files the daemon cannot open. Each piece goes to a temporary file at once.
+//! Receives files in pieces over the socket, from programs whose files the daemon cannot open. Each piece is written to a temporary file at once.
 //!
-//! An upload that its sender has left is forgotten, with its file, when another one begins some minutes later, and with the daemon.
+//! When too many uploads are open, a new one replaces those that got no piece for some minutes. Other abandoned uploads stay until the daemon ends.
 
 use std::{
     collections::BTreeMap,
@@ -22,39 +22,39 @@ use crate::{
     media::picture_type::{self, of_picture},
 };
 
-/// Uploads that are under way at once.
+/// Most open uploads.
 const MOST: usize = 16;
-/// How long an upload waits for its next piece once another one wants its place.
+/// Time without a piece after which an upload may be removed in favour of a new one.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A piece of a file.
 #[derive(Debug)]
 pub struct Piece {
-    /// The upload that it belongs to; None begins one.
+    /// The upload of the piece; None begins a new one.
     pub upload: Option<u64>,
-    /// Bytes of the file before it.
+    /// Offset of the piece in the file, in bytes.
     pub offset: u64,
-    /// The bytes.
+    /// The bytes of the piece.
     pub data: Vec<u8>,
-    /// Whether it is the last one.
+    /// Whether it is the last piece.
     pub is_last: bool,
 }
 
-/// What came of a piece.
+/// The outcome of a piece.
 #[derive(Debug)]
 pub(super) enum Taken {
-    /// More are to come.
+    /// The piece was added, and more must follow.
     Partly {
         /// The upload's number.
         upload: u64,
-        /// Bytes that came so far.
+        /// Bytes that were received so far.
         received_bytes: u64,
     },
-    /// The file is whole.
+    /// The file is complete.
     Whole(Copied),
 }
 
-/// The uploads that are under way; cheap to clone.
+/// The open uploads. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pieces(Arc<Mutex<Open>>);
 
@@ -72,7 +72,8 @@ struct Upload {
 }
 
 impl Pieces {
-    /// Takes a piece. Blocks on the disk.
+    /// Adds a piece to its upload, or begins an upload with it. Blocks on the disk. A piece that is too long or has a wrong offset is refused and the
+    /// upload stays. Any other error ends the upload.
     pub(super) fn take(&self, piece: &Piece, spools: &Spools) -> Result<Taken, PutError> {
         if piece.data.len() > PUT_BYTES {
             return Err(PutError::Piece(format!("a piece has at most {PUT_BYTES} bytes")));
@@ -108,7 +109,7 @@ impl Pieces {
         Ok(Taken::Whole(Copied { path, spooled, is_picture }))
     }
 
-    /// The upload, taken out of the table while a piece of it is written: another piece of it finds none meanwhile.
+    /// Removes the upload from the table while a piece of it is written, or begins one. A concurrent piece of the same upload does not find it.
     fn begin_or_go_on(&self, upload: Option<u64>, spools: &Spools) -> Result<(u64, Upload), PutError> {
         let mut open = self.open();
         if let Some(number) = upload {
@@ -128,7 +129,7 @@ impl Pieces {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        // Nothing that is done under the lock can leave it half changed.
+        // No code under the lock can leave the table half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
