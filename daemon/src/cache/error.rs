@@ -9,7 +9,7 @@ use crate::store::StoreError;
 /// Why a request to the cache failed. Each variant is something that a caller handles differently.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CacheError {
-    /// No artifact has the digest, or its file was damaged and dropped.
+    /// No artifact has the digest, or its file was damaged or missing and the artifact was dropped.
     #[error("no artifact {0}")]
     NotFound(Digest),
     /// The requested range is longer than one read may be, or begins behind the end.
@@ -22,7 +22,7 @@ pub enum CacheError {
         /// Size of the artifact, in bytes.
         size: u64,
     },
-    /// The disk tier is at its cap and nothing in it may be evicted.
+    /// The disk tier is at its cap, and too little of it may be evicted.
     #[error(
         "the store holds {held_bytes} of {limit_bytes} bytes and needs {needed_bytes} more, and tasks in the history name all of it"
     )]
@@ -37,7 +37,7 @@ pub enum CacheError {
     /// The memory budget refused the buffer.
     #[error("no memory to read the artifact now")]
     OverMemory,
-    /// The disk has no room.
+    /// The disk is full.
     #[error("the disk is full: cannot write {}", path.display())]
     DiskFull {
         /// The path of the file.

@@ -1,5 +1,5 @@
-//! The index holds the results of the requests that were asked for last. It is a copy of rows of the journal; a request that the index does
-//! not know is looked up in the journal.
+//! The index in memory: the results of the requests that were looked up last. It is a copy of rows of the journal. A key that the index does not know
+//! is looked up in the journal.
 
 use std::{collections::HashSet, num::NonZeroUsize, sync::Arc};
 
@@ -8,11 +8,11 @@ use reel_protocol::Digest;
 
 use super::{Key, Made};
 
-/// Entries in memory: at about 600 bytes each they stay under 3 MiB. The index reads an entry that it dropped from the journal again.
+/// Most entries in memory. At about 600 bytes each they take under 3 MiB. An entry that was dropped is read from the journal again.
 const ENTRIES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
-/// Requests that are known to have no result, at about 100 bytes each: the tracker looks a batch up when it is submitted, and each task
-/// again when it begins.
+/// Most keys that are known to have no result, at about 100 bytes each. The tracker looks a batch up when it is submitted, and each task again when
+/// it begins.
 const MISSING: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// What the index knows about a key.
@@ -28,7 +28,7 @@ pub enum Known {
 #[derive(Debug)]
 pub struct Index {
     entries: LruCache<Key, Arc<Made>>,
-    /// Keys that had no entry when the journal was read, and got none since.
+    /// Keys that had no entry when the journal was read, and have got none since.
     missing: LruCache<Key, ()>,
     epoch: u64,
 }
@@ -41,7 +41,7 @@ impl Default for Index {
 }
 
 impl Index {
-    /// The epoch grows with every change of the journal's entries. What was read at an older epoch may be outdated, and the index drops it.
+    /// Returns the epoch, which grows with every change of the journal's entries. What was read at an older epoch may be outdated, and is not added.
     pub const fn epoch(&self) -> u64 {
         self.epoch
     }

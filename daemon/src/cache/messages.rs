@@ -52,7 +52,7 @@ impl Made {
 }
 
 /// Looks up several requests at once, and returns one result for each of them in the same order. Each request has its keys in the order of the
-/// providers' selection, and its result is that of the first key with a hit. A missing or damaged file makes a miss.
+/// providers' selection, and its result is that of the first key with a hit. A missing, damaged or unreadable file makes a miss.
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<Option<Arc<Made>>>")]
 pub struct LookUp {

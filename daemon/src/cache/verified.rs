@@ -39,7 +39,7 @@ impl Verified {
         self.stamps.put(digest, stamp);
     }
 
-    /// Forgets a file.
+    /// Removes the stamp of a file.
     pub fn remove(&mut self, digest: &Digest) {
         self.stamps.pop(digest);
     }

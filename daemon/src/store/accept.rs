@@ -1,4 +1,4 @@
-//! Accepts tasks: all of a request or none, and the same request only once.
+//! Accepts tasks: all tasks of a request or none, and a repeated request only once.
 
 use std::collections::{HashMap, hash_map::Entry};
 

@@ -33,7 +33,7 @@ pub enum StoreError {
     /// Any other failure of the database.
     #[error("the journal failed")]
     Failed(#[source] Arc<rusqlite::Error>),
-    /// The task has left the history.
+    /// The task has left the history, or has another revision than the write expects.
     #[error("the journal has no task {0}")]
     NoTask(reel_protocol::TaskId),
     /// The rows on which a write builds do not exist.
@@ -42,7 +42,7 @@ pub enum StoreError {
     /// A row holds a value that this version cannot decode.
     #[error("the journal holds a value that cannot be read: {0}")]
     Unreadable(String),
-    /// The store's threads have ended.
+    /// The threads of the journal have ended.
     #[error("the journal is closed")]
     Closed,
     /// A picture that only the journal holds could not be written to its file. The journal keeps the picture, and its old schema.

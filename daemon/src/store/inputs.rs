@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use super::{StoreError, artifact};
 use crate::domain::Inputs;
 
-/// The condition under which nothing keeps the artifact of a row of `artifacts`. Its one parameter is the time now, in milliseconds.
+/// SQL condition for a row of `artifacts` that no output, pin or unfinished task keeps. Its parameter is the current time, in milliseconds.
 pub(super) const UNNAMED: &str = "NOT EXISTS (SELECT 1 FROM outputs WHERE outputs.digest = artifacts.digest) \
      AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.digest = artifacts.digest AND pins.until_ms > ?1) \
      AND NOT EXISTS (SELECT 1 FROM inputs JOIN tasks ON tasks.id = inputs.task \

@@ -61,11 +61,11 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 pub struct Opened {
     /// The journal.
     pub store: Store,
-    /// The unfinished tasks, for the tracker.
+    /// The unfinished tasks and the counts, for the tracker.
     pub recovery: Recovery,
     /// The new path of a database that this start set aside, and the reason.
     pub set_aside: Option<(PathBuf, StoreError)>,
-    /// Every database that was set aside, by this start or an earlier one, and is still there.
+    /// Every database that this start or an earlier one set aside and that still exists.
     pub kept_aside: Vec<PathBuf>,
     /// How a former journal was lost, if one was.
     pub loss: Option<Loss>,

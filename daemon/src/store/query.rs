@@ -21,20 +21,20 @@ const COLUMNS: &str = "id, rev, kind, name, state, hold_reason, priority, client
 const PARAMS: usize = 18;
 const METADATA: usize = 20;
 
-/// Which tasks a list shows.
+/// The conditions and the size of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only those in this state.
+    /// Only tasks in this state.
     pub state: Option<TaskState>,
-    /// Only those of this batch.
+    /// Only tasks of this batch.
     pub batch: Option<BatchId>,
-    /// Only those with this name.
+    /// Only tasks with this name.
     pub name: Option<String>,
-    /// Only those of this client.
+    /// Only tasks of this client.
     pub client: Option<String>,
-    /// Only those with a smaller id. It is the last id of the page before.
+    /// Only tasks with a smaller id. It is the last id of the page before.
     pub before: Option<TaskId>,
-    /// At most this many.
+    /// Most tasks of a page.
     pub limit: u32,
 }
 

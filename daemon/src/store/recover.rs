@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{Inputs, Refused, StepOf};
 
-/// A task that was not finished when the daemon ended.
+/// A task in the form that the tracker needs to run it.
 #[derive(Debug, Clone)]
 pub struct Recovered {
     /// The task as it was accepted, with two exceptions: `state` is its last state, and `after` is empty, as `open` has what is left of it.

@@ -77,7 +77,7 @@ impl Upkeep {
     }
 }
 
-/// Writes the log's pages into the database and empties the log.
+/// Runs a checkpoint: writes the log's pages into the database and empties the log.
 pub(super) fn fold(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
 }

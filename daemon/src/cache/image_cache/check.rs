@@ -131,7 +131,7 @@ async fn fly(flight: Flight) -> Landed {
         return Landed { checked, dropped: Dropped::default(), alone: None };
     }
     let alone = Arc::clone(&flight.gate).write_owned().await;
-    // Another task may have written the file anew while this one waited for the lock.
+    // Another task may have written the file again while this one waited for the lock.
     let checked = check(&flight, true).await;
     let dropped = if matches!(checked, Checked::Damaged | Checked::Missing) {
         drop_row(&flight.store, flight.row.digest).await
