@@ -1,35 +1,35 @@
-//! What is known of an artifact's file beside its bytes, whatever its media type is.
+//! The facts about an artifact's file besides its bytes, for every media type.
 
 use std::borrow::Cow;
 
-/// What is known of a file.
+/// The facts about a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
-    /// Such as `image/png` or `audio/wav`.
+    /// The media type, such as `image/png` or `audio/wav`.
     pub media_type: Cow<'static, str>,
     /// The extension of the file's name, such as `png`.
     pub extension: Cow<'static, str>,
-    /// The size of a picture or a film. None for other media, and where the file could not be decoded.
+    /// The size of a picture or a film. None for other media, and if the file could not be decoded.
     pub pixels: Option<Pixels>,
-    /// How long speech, music or a film lasts, in seconds. None for other media, and where it is unknown.
+    /// The duration of speech, music or a film, in seconds. None for other media, and if it is unknown.
     pub duration_s: Option<f64>,
-    /// Samples of sound a second. None without sound, and where it is unknown.
+    /// The sample rate of the sound, in Hz. None without sound, and if it is unknown.
     pub sample_rate: Option<u32>,
-    /// Channels of sound. None without sound, and where it is unknown.
+    /// The number of sound channels. None without sound, and if it is unknown.
     pub channels: Option<u32>,
 }
 
 /// The size of a picture or a film, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pixels {
-    /// The pixels of a row.
+    /// The number of pixels in a row.
     pub width: u32,
-    /// The rows.
+    /// The number of rows.
     pub height: u32,
 }
 
 impl Facts {
-    /// A file of this type, of which nothing else is known.
+    /// Returns the facts of a file of this type about which nothing else is known.
     pub fn new(media_type: impl Into<Cow<'static, str>>, extension: impl Into<Cow<'static, str>>) -> Self {
         Self {
             media_type: media_type.into(),
@@ -41,7 +41,7 @@ impl Facts {
         }
     }
 
-    /// The same file, whose size is known to be this one.
+    /// Returns the same facts with this size.
     #[must_use]
     pub fn with_pixels(self, width: u32, height: u32) -> Self {
         Self { pixels: Some(Pixels { width, height }), ..self }

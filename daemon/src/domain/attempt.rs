@@ -1,4 +1,4 @@
-//! What a running attempt is handed: whether to stop, where to report how far it is, and where to leave what a provider holds for it.
+//! The handles that a running attempt gets: a cancel signal, a sink for its progress, and a sink that journals its remote job.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -7,76 +7,77 @@ use tokio::sync::watch;
 
 use super::RemoteJob;
 
-/// Whether an attempt shall stop; true means stop. An attempt waits on it, or reads it between two steps.
+/// Turns true when the attempt must stop. An attempt waits on it, or reads it between two steps.
 pub type CancelSignal = watch::Receiver<bool>;
 
-/// Where an attempt reports how far it is, and what it has written so far; cheap to clone.
+/// Receives the progress of an attempt and the first parts of its result. Cheap to clone.
 #[derive(Clone)]
 pub struct ProgressSink {
     report: Arc<dyn Fn(f64, String) + Send + Sync>,
     show: Arc<dyn Fn(Piece) + Send + Sync>,
 }
 
-/// What an attempt shows of its result before the result is there. The result never depends on it.
+/// A part of a result that is shown before the attempt ends. The result never depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// A piece of a text that is being written.
+    /// A piece of a text that the model is writing.
     Text {
-        /// Bytes of the text before the piece.
+        /// The number of bytes of the text before this piece.
         offset: u64,
-        /// The piece.
+        /// The text of the piece.
         text: String,
     },
-    /// A picture that is not finished.
+    /// A preview of a picture that is not finished.
     Preview {
-        /// The number of the preview, from 0 on.
+        /// The number of the preview, counted from 0.
         number: u64,
-        /// Where its file is until the attempt ends.
+        /// The path of the preview's file, which exists until the attempt ends.
         path: PathBuf,
     },
 }
 
-/// Where an attempt has its remote job journaled; cheap to clone.
+/// Journals the remote job of an attempt. Cheap to clone.
 #[derive(Clone)]
 pub struct JobSink(Arc<dyn Fn(Option<RemoteJob>) -> BoxFuture<'static, bool> + Send + Sync>);
 
 impl ProgressSink {
-    /// Passes each report on to this function, which must not block.
+    /// Returns a sink that passes each report on to this function, which must not block.
     pub fn new(report: impl Fn(f64, String) + Send + Sync + 'static) -> Self {
         Self { report: Arc::new(report), show: Arc::new(|_| ()) }
     }
 
-    /// The same, which passes pieces of the result on to that function, which must not block either.
+    /// Returns the same sink, which also passes parts of the result on to that function. It must not block either.
     #[must_use]
     pub fn with_pieces(self, show: impl Fn(Piece) + Send + Sync + 'static) -> Self {
         Self { show: Arc::new(show), ..self }
     }
 
-    /// Reports a fraction from 0 to 1 and what is done now. A report may be dropped, as the next one says more.
+    /// Reports the fraction that is done, from 0 to 1, and what the attempt does. A report may be dropped, because the next one replaces it.
     pub fn report(&self, fraction: f64, message: impl Into<String>) {
         (self.report)(fraction, message.into());
     }
 
-    /// Tells a piece of the text that is being written, behind so many bytes of it. A piece may be dropped: the result has all of it.
+    /// Sends a piece of the text that the model is writing; `offset` is the number of bytes before it. A piece may be dropped, because the result
+    /// contains the whole text.
     pub fn write(&self, offset: u64, text: impl Into<String>) {
         (self.show)(Piece::Text { offset, text: text.into() });
     }
 
-    /// Tells where the file of a preview is, which stays until the attempt ends. It may be dropped as well.
+    /// Sends the path of a preview's file, which must exist until the attempt ends. A preview may be dropped too.
     pub fn preview(&self, number: u64, path: PathBuf) {
         (self.show)(Piece::Preview { number, path });
     }
 }
 
 impl JobSink {
-    /// Passes each job on to this function, whose answer says whether the job is on disk.
+    /// Returns a sink that passes each job on to this function. The function returns whether the job is on disk.
     pub fn new(
         remember: impl Fn(Option<RemoteJob>) -> BoxFuture<'static, bool> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(remember))
     }
 
-    /// Journals what the provider holds for the attempt; None once the provider holds nothing any more. Returns whether it is on disk.
+    /// Journals what the provider holds for the attempt; None once it holds nothing. Returns whether that is on disk.
     pub async fn remember(&self, job: Option<RemoteJob>) -> bool {
         (self.0)(job).await
     }

@@ -1,41 +1,41 @@
-//! The classes of failure, and what follows from each. Pure.
+//! The classes of failures, and what follows from each. Pure.
 
 use std::time::Duration;
 
 use reel_protocol::{ErrorCode, TaskError};
 
-/// Longest wait that a provider may ask for and that still counts as its rate: beyond, it is a quota that comes back.
+/// The longest wait that still counts as a rate limit. If a provider asks for a longer one, a quota is used up that is renewed later.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
-/// Why an attempt made nothing.
+/// The reason why an attempt produced nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// No connection could be made, so the request never left: nothing was done, and it may work later.
+    /// No connection could be made, so the request was not sent and nothing was done. It may work later.
     Unreached,
-    /// It may work later, as its status says; how long to wait at least, where it said so.
+    /// The status says that it may work later. The field is the least wait that the provider asked for, if any.
     Transient(Option<Duration>),
-    /// Asked too often; how long to wait, where it said so.
+    /// The provider refused the request because of a rate limit. The field is the wait that it asked for, if any.
     RateLimited(Option<Duration>),
-    /// What was paid for is used up.
+    /// The quota that was paid for is used up.
     Quota,
-    /// What is allowed in a day or so is used up; how long until it comes back, where it said so.
+    /// The quota of a period, such as a day, is used up. The field is the time until it is renewed, if the provider said so.
     QuotaWindow(Option<Duration>),
-    /// The key is missing, wrong, or may not do this.
+    /// The API key is missing or wrong, or lacks the permission.
     Auth,
-    /// The provider does not take the request.
+    /// The provider rejects the request as invalid.
     Invalid,
-    /// The provider will not make this picture.
+    /// The provider refuses to make this content.
     Moderated,
-    /// What was asked for is there no more.
+    /// The result or job that was requested does not exist any more.
     Gone,
-    /// The request left and its answer was lost: it may have been done, and charged.
+    /// The request was sent and its response was lost. The work may have been done and charged.
     Ambiguous,
-    /// It was answered, and not with a picture.
+    /// The provider answered, but not with a result.
     Unknown,
 }
 
 impl Class {
-    /// The stable code that the task's error carries.
+    /// Returns the stable code of the task's error.
     pub const fn code(self) -> ErrorCode {
         match self {
             Self::Unreached | Self::Transient(_) => ErrorCode::ProviderUnavailable,
@@ -49,7 +49,7 @@ impl Class {
         }
     }
 
-    /// Whether the same may be asked again by itself.
+    /// Returns whether the same request may be sent again without a person's decision.
     pub const fn again(self, is_paid: bool) -> Again {
         match self {
             Self::Unreached => Again::WhenReached,
@@ -61,7 +61,7 @@ impl Class {
         }
     }
 
-    /// Whether `task.retry` has a chance without anything else being changed first.
+    /// Whether `task.retry` may succeed although nothing else was changed.
     const fn is_retryable(self) -> bool {
         matches!(
             self,
@@ -75,39 +75,40 @@ impl Class {
     }
 }
 
-/// What may follow, as the service that ran the attempt says.
+/// What may follow a failure, according to the service that ran the attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
-    /// Nothing: the same would fail again.
+    /// No other attempt, because the same request would fail again.
     Never,
-    /// Another attempt, after a pause that grows, and not before so much time.
+    /// Another attempt after a growing backoff, and not before this time has passed.
     Later(Option<Duration>),
-    /// Another one when the provider allows it, so much later if it said. Nothing was done, so this one does not count.
+    /// Another attempt when the provider allows it, after the wait that it asked for, if any. Nothing was done, so the failed attempt does not count.
     WhenAllowed(Option<Duration>),
-    /// Another one when the provider can be reached again. The request never left, so this one does not count, however many there are.
+    /// Another attempt when the provider can be reached again. The request was not sent, so the failed attempt does not count, however often this
+    /// happens.
     WhenReached,
-    /// Nobody knows whether it was done, and paid: a person decides.
+    /// It is unknown whether the work was done and charged. A person decides.
     OutcomeUnknown,
 }
 
-/// An attempt's failure.
+/// The failure of an attempt.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// What kind.
+    /// The class, which decides what follows.
     pub class: Class,
-    /// As the task shows it.
+    /// The error that the task shows.
     pub error: TaskError,
-    /// What the provider says that the failed call has cost, in millionths of a US dollar.
+    /// The cost of the failed call that the provider reported, in millionths of a US dollar.
     pub cost_microusd: Option<u64>,
 }
 
 impl Failure {
-    /// A failure of this class, with its code.
+    /// Returns a failure of this class, with the code of the class.
     pub fn new(class: Class, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::with_code(class, class.code(), message, hint)
     }
 
-    /// A failure whose cause has a code of its own.
+    /// Returns a failure of this class, with a code of its own.
     pub fn with_code(
         class: Class,
         code: ErrorCode,
@@ -124,14 +125,14 @@ impl Failure {
         Self { class, error, cost_microusd: None }
     }
 
-    /// The same with another hint.
+    /// Returns the same failure with another hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.error.hint = Some(hint.into());
         self
     }
 
-    /// The same with the provider's HTTP status.
+    /// Returns the same failure with the provider's HTTP status code.
     #[must_use]
     pub const fn status(mut self, status: u16) -> Self {
         self.error.provider_status = Some(status);

@@ -1,6 +1,6 @@
-//! What the rooms of the daemon speak of: plain values that name no room, so that no two rooms have to import each other.
+//! The values that the rooms of the daemon exchange. They depend on no room, so that no two rooms have to import each other.
 //!
-//! Nothing here does I/O. A type belongs here once two rooms use it and neither of them owns it.
+//! Nothing here does I/O. A type belongs here when at least two rooms use it and neither of them owns it.
 
 mod artifact;
 mod attempt;

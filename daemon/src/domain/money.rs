@@ -1,25 +1,26 @@
-//! What results cost: prices, the quantities that they are for, and amounts. Amounts are whole millionths of a US dollar, which add up
-//! exactly. Pure.
+//! The cost of results: prices, the quantities that they apply to, and amounts. Amounts are whole millionths of a US dollar, which add up exactly.
+//! Pure.
 
 use std::collections::BTreeMap;
 
-/// Unit prices are whole millionths of a millionth of a US dollar: a character of speech costs some millionths.
+/// The number of unit price units in a microdollar. Unit prices are whole millionths of a millionth of a US dollar, because a character of speech
+/// costs only some millionths of a dollar.
 const PICO_PER_MICRO: u128 = 1_000_000;
 
-/// Tokens that `input_mtok` and `output_mtok` are for.
+/// The number of tokens that `input_mtok` and `output_mtok` are the price of.
 const TOKENS: u128 = 1_000_000;
 
-/// What a task has cost, or will probably cost.
+/// The cost of a task, or its estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Millionths of a US dollar.
+    /// The amount, in millionths of a US dollar.
     pub microusd: u64,
-    /// Whether it follows from a price and not from what the provider reports.
+    /// Whether the amount was computed from a price. False if the provider reported it.
     pub is_estimate: bool,
 }
 
 impl Cost {
-    /// What both come to, of which either may not be known.
+    /// Returns the sum of two costs. If one of them is unknown, it returns the other.
     pub fn sum(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
             (Some(one), Some(other)) => Some(Self {
@@ -30,10 +31,10 @@ impl Cost {
         }
     }
 
-    /// The cost of what is free, and of what was made before.
+    /// The cost of work that is free, and of cached results.
     pub const NOTHING: Self = Self { microusd: 0, is_estimate: false };
 
-    /// As the wire shows it.
+    /// Returns the cost as the wire shows it.
     pub fn shown(self) -> reel_protocol::Cost {
         let Self { microusd, is_estimate } = self;
         reel_protocol::Cost { amount: microusd as f64 / 1e6, currency: "USD".to_owned(), is_estimate }
@@ -44,52 +45,52 @@ impl Cost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnitPrice(pub u64);
 
-/// The price of a picture: one for all, or by size and quality.
+/// The price of a picture: the same for all, or by size and quality.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PicturePrice {
-    /// The same for every picture.
+    /// The price of every picture.
     One(UnitPrice),
-    /// By `1024x1024 high`, `1024x1024`, `high` or `default`; the first of these that is there counts.
+    /// Prices by the keys `1024x1024 high`, `1024x1024`, `high` and `default`. The first of these keys that the table has counts.
     Table(BTreeMap<String, UnitPrice>),
 }
 
-/// What a provider asks for; what is None costs nothing, or is not for sale there.
+/// The prices of a provider. A price of None adds nothing to the cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Price {
-    /// Per picture.
+    /// The price of a picture.
     pub image: Option<PicturePrice>,
-    /// Per million pixels.
+    /// The price of a million pixels.
     pub megapixel: Option<UnitPrice>,
-    /// Per second of sound or film.
+    /// The price of a second of sound or film.
     pub second: Option<UnitPrice>,
-    /// Per character of a text that is spoken.
+    /// The price of a character of spoken text.
     pub character: Option<UnitPrice>,
-    /// Per request.
+    /// The price of a request.
     pub call: Option<UnitPrice>,
-    /// Per million tokens that are read.
+    /// The price of a million input tokens.
     pub input_mtok: Option<UnitPrice>,
-    /// Per million tokens that are written.
+    /// The price of a million output tokens.
     pub output_mtok: Option<UnitPrice>,
 }
 
-/// How much of everything a request has, or will probably have. None where the request has nothing of the kind.
+/// The quantities of a request, or their estimates. A quantity is None if the request has nothing of its kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quantity {
-    /// Pictures.
+    /// The number of pictures.
     pub images: Option<u64>,
-    /// The width and height that were asked for.
+    /// The requested width and height, in pixels.
     pub size: Option<(u32, u32)>,
-    /// The quality that was asked for, as the provider names it.
+    /// The requested quality, as the provider names it.
     pub quality: Option<String>,
-    /// The pixels of all pictures.
+    /// The number of pixels of all pictures together.
     pub pixels: Option<u64>,
-    /// How long sound or film lasts, in milliseconds.
+    /// The duration of sound or film, in milliseconds.
     pub milliseconds: Option<u64>,
-    /// Characters that are spoken.
+    /// The number of spoken characters.
     pub characters: Option<u64>,
-    /// Tokens that are read.
+    /// The number of input tokens.
     pub input_tokens: Option<u64>,
-    /// Tokens that are written.
+    /// The number of output tokens.
     pub output_tokens: Option<u64>,
 }
 
@@ -108,7 +109,7 @@ impl PicturePrice {
 }
 
 impl Price {
-    /// What so much costs, in millionths of a US dollar. None where the price says nothing of such a request.
+    /// Returns the cost of these quantities, in millionths of a US dollar. None if the price does not apply to such a request.
     pub fn of(&self, quantity: &Quantity) -> Option<u64> {
         let picture = self.image.as_ref().and_then(|image| image.of(quantity));
         let parts = [
@@ -120,7 +121,7 @@ impl Price {
             part(self.output_mtok, quantity.output_tokens, TOKENS),
             part(self.call, Some(1), 1),
         ];
-        // A table without this size is a price that is not known, whatever a call costs beside it.
+        // If the table has no entry for this size, the price is unknown, whatever a call costs in addition.
         let is_missing = self.image.is_some() && picture.is_none() && quantity.images.is_some();
         let known = parts.iter().flatten().count();
         if known == 0 || is_missing {
@@ -130,7 +131,8 @@ impl Price {
         u64::try_from((pico + PICO_PER_MICRO / 2) / PICO_PER_MICRO).ok()
     }
 
-    /// What a call has cost by the tokens that its provider counted. None where the price has no tokens, or nothing was counted.
+    /// Returns the cost of a call by the tokens that its provider counted, in millionths of a US dollar. None if there is no price of tokens or none
+    /// were counted.
     pub fn of_tokens(&self, input: Option<u64>, output: Option<u64>) -> Option<u64> {
         let price = Self {
             input_mtok: self.input_mtok,

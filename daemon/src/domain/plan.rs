@@ -1,4 +1,4 @@
-//! How a task would run: what a plan is made from, what it says, and why there is none. Pure.
+//! The plan of a task: what it is made from, how the task would run, and why a plan is refused. Pure.
 
 use std::sync::Arc;
 
@@ -6,107 +6,108 @@ use reel_protocol::{ErrorCode, JsonText, TaskId};
 
 use super::{Cost, Inputs, Price, Quantity, Reference, Target};
 
-/// What a result is cached under: BLAKE3 over everything that changes the result.
+/// The key under which a result is cached: a BLAKE3 hash over everything that changes the result.
 pub type CacheKey = [u8; 32];
 
-/// Checks specs and says how they would run, before anything is accepted. Pure, and called from any thread.
+/// Checks specs and plans how they would run, before a task is accepted. Pure, and called from any thread.
 pub trait PlanTasks: std::fmt::Debug + Send + Sync {
-    /// Another number for each change of the providers: a plan of an earlier one is made anew before it is used.
+    /// Returns a number that differs after each change of the providers. A plan of another generation is made anew before it is used.
     fn generation(&self) -> u64;
 
-    /// The plan of one; a refusal's index is the caller's to set.
+    /// Returns the plan of one spec. The caller sets the index of a refusal.
     fn plan(&self, spec: &PlanSpec<'_>) -> Result<Plan, PlanRefusal>;
 }
 
 /// A provider that a task left for another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// The name of the provider that was not used.
+    /// The name of the provider that the task left.
     pub provider: String,
-    /// Why it was not used, as a message for people.
+    /// The reason why the task left it, as a message for people.
     pub reason: String,
 }
 
-/// What a plan is made from.
+/// The values that a plan is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanSpec<'a> {
     /// The service and method, such as `image.generate`.
     pub kind: &'a str,
-    /// As the caller sent them, or as the journal kept them.
+    /// The params as the caller sent them, or as they are in the journal.
     pub params: &'a JsonText,
-    /// The provider that the caller named.
+    /// The provider that the caller named, if any.
     pub provider: Option<&'a str>,
-    /// The provider that the task was planned for before: the first choice while it is configured, as another one may cost something.
+    /// The provider of the task's earlier plan. It remains the first choice while it is configured, because another one may cost money.
     pub planned: Option<&'a str>,
-    /// Providers that refused the task; they are not chosen again unless the caller named one, or no other is left.
+    /// The providers that refused the task. They are not chosen again, unless the caller named one or no other is left.
     pub refused_by: &'a [Refused],
 }
 
 /// How a task would run.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// With defaults applied.
+    /// The params with defaults applied.
     pub params: JsonText,
-    /// The artifacts in the store that it starts from.
+    /// The artifacts in the store that the task uses as inputs.
     pub inputs: Inputs,
-    /// Outputs of other tasks that its params refer to. Such a plan only says that the params hold: the task is planned anew once these are
-    /// there, and has no candidates until then.
+    /// The outputs of other tasks that the params refer to. While there are any, the plan only states that the params are valid. It has no candidates
+    /// until these outputs exist and the task is planned anew.
     pub references: Vec<Reference>,
-    /// Providers that can do it, in the order of selection; empty for services that need none.
+    /// The providers that can run the task, in the order of selection. Empty for services that need none.
     pub candidates: Vec<Candidate>,
-    /// Of the planner that made it; 0 for what is no plan yet.
+    /// The generation of the planner that made the plan. It is 0 for the default value, which is not a plan yet.
     pub generation: u64,
-    /// The provider that the task needs and that is not configured: the task waits until it is planned anew.
+    /// The provider that the task needs but that is not configured. The task waits until it can be planned anew.
     pub missing: Option<Arc<str>>,
-    /// Whether its work is other tasks, its steps: its attempt only submits them and waits for them.
+    /// Whether the task is a workflow. Its attempt only submits other tasks, its steps, and waits for them.
     pub is_workflow: bool,
 }
 
-/// What a task is a step of.
+/// The place of a task in a workflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepOf {
-    /// The task of the workflow.
+    /// The workflow's own task.
     pub parent: TaskId,
     /// The name of the step in the workflow, such as `voice/a1`.
     pub name: Arc<str>,
 }
 
 impl Plan {
-    /// The plan of a task whose provider is not configured.
+    /// Returns the plan of a task whose provider is not configured.
     pub fn without_provider(params: JsonText, provider: Arc<str>, generation: u64) -> Self {
         Self { params, generation, missing: Some(provider), ..Self::default() }
     }
 
-    /// The provider that it is for, configured or not; None for services that need none.
+    /// Returns the provider that the task is planned for, whether it is configured or not. None for services that need none.
     pub fn provider(&self) -> Option<&Arc<str>> {
         self.candidates.first().map(|first| &first.provider).or(self.missing.as_ref())
     }
 
-    /// What its result is cached under, in the order of selection.
+    /// Returns the cache keys of the candidates, in the order of selection.
     pub fn keys(&self) -> impl Iterator<Item = &CacheKey> {
         self.candidates.iter().map(|candidate| &candidate.key)
     }
 }
 
-/// One provider that can do a task.
+/// A provider that can run a task.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// The instance's name.
+    /// The name of the provider's instance.
     pub provider: Arc<str>,
-    /// Its model.
+    /// The model that the provider would use.
     pub model: Option<Arc<str>>,
-    /// What the result is cached under.
+    /// The key under which the result is cached.
     pub key: CacheKey,
-    /// Whether asking twice may pay twice.
+    /// Whether a second request may be charged again.
     pub is_paid: bool,
-    /// What its results cost, where the configuration says so.
+    /// The prices of the results, if the configuration has them.
     pub price: Option<Arc<Price>>,
-    /// Whether it may be asked where another one fails: the model that the request names, if any, is its own.
+    /// Whether a task may move to this provider when another one fails. True if the request names no model, or names this provider's own model.
     pub is_alternative: bool,
 }
 
 impl Candidate {
-    /// What so much costs there: what it reports, else by its price. None where nobody knows.
+    /// Returns the cost of these quantities at this provider: the reported cost if there is one, else by its price. None if neither is known and the
+    /// provider is paid.
     pub fn cost(&self, reported_microusd: Option<u64>, quantity: &Quantity) -> Option<Cost> {
         if let Some(microusd) = reported_microusd {
             return Some(Cost { microusd, is_estimate: false });
@@ -117,28 +118,28 @@ impl Candidate {
         }
     }
 
-    /// What its gate is asked for.
+    /// Returns the target by which the provider's gate is looked up.
     pub fn target(&self) -> Target {
         Target { provider: Arc::clone(&self.provider), model: self.model.clone() }
     }
 }
 
-/// Why a spec is not accepted.
+/// The reason why a spec is refused.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct PlanRefusal {
-    /// Which spec of the request, from 0.
+    /// The index of the spec in the request, from 0.
     pub index: usize,
-    /// The stable code.
+    /// The stable error code.
     pub code: ErrorCode,
-    /// What is wrong.
+    /// The message for people.
     pub message: String,
-    /// What to do next.
+    /// The next step for the user.
     pub hint: Option<String>,
 }
 
 impl PlanRefusal {
-    /// Whether the task holds, and only its provider is not configured: a task that was accepted waits for it then.
+    /// Whether the spec is valid and only its provider is not configured. A task that was accepted already then waits for the provider.
     pub const fn is_for_want_of_its_provider(&self) -> bool {
         matches!(self.code, ErrorCode::UnknownProvider | ErrorCode::NoProvider)
     }

@@ -1,4 +1,4 @@
-//! What other rooms know of a provider: how a task names it, and what selection and cache keys take of it.
+//! The properties of a provider that other rooms use: how a task names it, and what selection and cache keys need.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
@@ -6,88 +6,87 @@ use reel_protocol::SpeechFormat;
 
 use super::Price;
 
-/// The model that is asked for; None for the provider's own choice.
+/// The requested model. None means the provider's own choice.
 pub type Model = Option<Arc<str>>;
 
-/// What an attempt asks for: a provider, and one of its models.
+/// The provider and model that an attempt requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
-    /// The instance's name.
+    /// The name of the provider's instance.
     pub provider: Arc<str>,
-    /// The model that is asked for.
+    /// The requested model.
     pub model: Model,
 }
 
-/// A provider as selection and cache keys see it.
+/// The properties of a provider that selection and cache keys use.
 #[derive(Debug, Clone, Default)]
 pub struct ProviderProfile {
-    /// The instance's name.
+    /// The name of the instance.
     pub name: String,
     /// The kind, such as `draft`.
     pub kind: String,
-    /// Where the provider is reached.
+    /// The address of the provider. It is part of cache keys.
     pub address: String,
-    /// The model that is used where a request names none.
+    /// The model for requests that name none.
     pub model: Option<String>,
-    /// The same for a service that has a model of its own.
+    /// The models for services that have their own, by the name of the service. They take precedence over `model`.
     pub models: BTreeMap<String, String>,
-    /// Changes when the adapter makes something else of the same request.
+    /// The version of the adapter. It changes when the adapter produces something else for the same request.
     pub adapter_version: String,
-    /// Whether asking twice may pay twice.
+    /// Whether a second request may be charged again.
     pub is_paid: bool,
-    /// Whether it is asked only by its name, or where there is no other provider.
+    /// Whether the provider is used only if a request names it, or if no other provider serves the service.
     pub is_fallback: bool,
-    /// What its results cost, where the configuration says so.
+    /// The prices of its results, if the configuration has them.
     pub price: Option<Arc<Price>>,
-    /// Whether no section of the configuration names it.
+    /// Whether the provider is embedded: no section of the configuration names it.
     pub is_embedded: bool,
-    /// The services that it is asked for, such as `image`.
+    /// The services that the provider serves, such as `image`.
     pub services: Vec<String>,
-    /// Those of them for which it is asked before others, whatever their rank.
+    /// The services for which it is chosen before others, whatever their rank.
     pub default_for: Vec<String>,
-    /// What it makes of pictures.
+    /// The pictures that it can make.
     pub image: ImageCapabilities,
-    /// What it makes of speech.
+    /// The speech that it can make.
     pub speech: SpeechCapabilities,
-    /// What it makes of the params of chats.
+    /// The params of chats that it can use.
     pub chat: ChatCapabilities,
-    /// What it makes of videos.
+    /// The videos that it can make.
     pub video: VideoCapabilities,
 }
 
 impl ProviderProfile {
-    /// Whether it is asked before others for this service.
+    /// Whether it is chosen before others for this service.
     pub fn is_default_for(&self, service: &str) -> bool {
         self.default_for.iter().any(|name| name == service)
     }
 
-    /// Whether it is asked for this service.
+    /// Whether it serves this service.
     pub fn serves(&self, service: &str) -> bool {
         self.services.iter().any(|name| name == service)
     }
 
-    /// The model that is used where a request of this service names none.
+    /// Returns the model for requests of this service that name none.
     pub fn model_for(&self, service: &str) -> Option<&str> {
         self.models.get(service).or(self.model.as_ref()).map(String::as_str)
     }
 }
 
-/// What a provider makes of pictures. A param that it would ignore is refused, as the picture would not be the one that was asked
-/// for.
+/// The pictures that a provider can make. Requests with params that it would ignore are refused, because the picture would not be the requested one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageCapabilities {
-    /// The sides that it makes, in pixels.
+    /// The allowed widths and heights, in pixels.
     pub sides: RangeInclusive<u32>,
-    /// Params that it would ignore, of `negative_prompt`, `seed`, `steps`, `guidance`, `input_images`, `mask`, `strength` and `extra`.
+    /// The params that it would ignore, of `negative_prompt`, `seed`, `steps`, `guidance`, `input_images`, `mask`, `strength` and `extra`.
     pub ignored: Vec<&'static str>,
-    /// Fields that it makes of other params, and that `extra` must not hold.
+    /// The fields of the provider's request that are set from other params. `extra` must not contain them.
     pub own_fields: &'static [&'static str],
-    /// Pictures that it can start from at once.
+    /// The most input pictures of a request.
     pub max_inputs: usize,
 }
 
 impl ImageCapabilities {
-    /// Sides that any provider could make, in pixels.
+    /// The widths and heights that any provider could make, in pixels.
     pub const SIDES: RangeInclusive<u32> = 16..=16_384;
 }
 
@@ -97,14 +96,14 @@ impl Default for ImageCapabilities {
     }
 }
 
-/// What a provider makes of speech.
+/// The speech that a provider can make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpeechCapabilities {
-    /// The forms of files that it makes.
+    /// The file formats that it can make.
     pub formats: &'static [SpeechFormat],
-    /// The voice that is used where a request names none, if the configuration or the kind says so.
+    /// The voice for requests that name none, if the configuration or the kind sets one.
     pub voice: Option<String>,
-    /// Fields that it makes of other params, and that `extra` must not hold.
+    /// The fields of the provider's request that are set from other params. `extra` must not contain them.
     pub own_fields: &'static [&'static str],
 }
 
@@ -114,27 +113,27 @@ impl Default for SpeechCapabilities {
     }
 }
 
-/// What a provider makes of the params of `text.chat`.
+/// The params of `text.chat` that a provider can use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChatCapabilities {
-    /// Params that it would ignore, of `temperature`, `max_tokens`, `tools`, `tool_choice` and `extra`.
+    /// The params that it would ignore, of `temperature`, `max_tokens`, `tools`, `tool_choice` and `extra`.
     pub ignored: Vec<&'static str>,
-    /// Fields that it makes of other params, and that `extra` must not hold.
+    /// The fields of the provider's request that are set from other params. `extra` must not contain them.
     pub own_fields: &'static [&'static str],
-    /// How it is made to answer with JSON that fits a schema, for cache keys.
+    /// The method by which it is made to answer with JSON that fits a schema. It is part of cache keys.
     pub structured_output: &'static str,
 }
 
-/// What a provider makes of videos. A param that it would ignore is refused, as the video would not be the one that was asked for.
+/// The videos that a provider can make. Requests with params that it would ignore are refused, because the video would not be the requested one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VideoCapabilities {
-    /// Params that it would ignore, of `image`, `last_image`, `fps`, `seed` and `extra`.
+    /// The params that it would ignore, of `image`, `last_image`, `fps`, `seed` and `extra`.
     pub ignored: Vec<&'static str>,
-    /// Fields that it makes of other params, and that `extra` must not hold.
+    /// The fields of the provider's request that are set from other params. `extra` must not contain them.
     pub own_fields: &'static [&'static str],
-    /// The sides that it makes, in pixels.
+    /// The allowed widths and heights, in pixels.
     pub sides: RangeInclusive<u32>,
-    /// The longest video that it makes, in seconds, where that is known.
+    /// The duration of the longest video that it can make, in seconds, if that is known.
     pub longest_s: Option<f64>,
 }
 

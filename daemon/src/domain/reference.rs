@@ -1,34 +1,34 @@
-//! References to outputs of other tasks: `{"$output": 7, "index": 0}` in params stands for the digest of an output that task 7 will have. Pure.
+//! References to outputs of other tasks. In params, `{"$output": 7, "index": 0}` stands for the digest of an output that task 7 will have. Pure.
 
 use reel_protocol::{Digest, JsonText, MAX_ID, TaskId};
 use serde_json::{Map, Value};
 
-/// The field that makes an object a reference.
+/// The field that turns an object into a reference.
 const FIELD: &str = "$output";
-/// References in the params of one task.
+/// The most references in the params of one task.
 const MOST: usize = 64;
 
-/// An output of another task.
+/// A reference to an output of another task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reference {
-    /// The task that makes it.
+    /// The task that produces the output.
     pub task: TaskId,
-    /// Which of its outputs, from 0.
+    /// The index of the output among those of the task, from 0.
     pub index: usize,
 }
 
-/// Why an object is no reference though it has the field of one.
+/// The reason why references in params are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadReference {
-    /// It does not name a task and an output.
+    /// An object has the field `$output` but is not a valid reference.
     #[error("{0} is no reference to an output")]
     Shape(String),
-    /// There are too many.
+    /// The params contain too many references.
     #[error("{0} references to outputs are more than {MOST}")]
     TooMany(usize),
 }
 
-/// The references in params, in the order in which they stand there.
+/// Returns the references in params, in the order in which they occur.
 pub fn references(params: &JsonText) -> Result<Vec<Reference>, BadReference> {
     let mut found = Vec::new();
     let mut note = |reference| {
@@ -41,7 +41,8 @@ pub fn references(params: &JsonText) -> Result<Vec<Reference>, BadReference> {
     if found.len() > MOST { Err(BadReference::TooMany(found.len())) } else { Ok(found) }
 }
 
-/// The same params with the digests of `outputs` in place of their references, in the same order. None where these are too few.
+/// Returns the same params with the digests of `outputs` in place of their references, in the same order. None if there are too few digests, or if
+/// the params contain no reference.
 pub fn resolve(params: &JsonText, outputs: impl IntoIterator<Item = Digest>) -> Option<JsonText> {
     let mut value = with_references(params)?;
     let mut outputs = outputs.into_iter();
@@ -55,9 +56,9 @@ pub fn resolve(params: &JsonText, outputs: impl IntoIterator<Item = Digest>) -> 
     JsonText::from_value(&value).ok().filter(|_| is_whole)
 }
 
-/// The params as a value, if they may hold a reference: most do not, and are not parsed.
+/// Parses the params if they may contain a reference. Most do not, and are not parsed.
 fn with_references(params: &JsonText) -> Option<Value> {
-    // The dollar sign may be escaped, as any character may.
+    // The dollar sign may be written as an escape sequence, as any character may.
     let text = params.as_str();
     let may_have = text.contains(FIELD) || text.contains("\\u0024");
     may_have.then(|| params.decode().ok()).flatten()

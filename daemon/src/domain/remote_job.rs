@@ -1,55 +1,55 @@
-//! What a provider holds for an attempt whose results are not here yet. It is journaled before anything is done with it, so that a restart
-//! or a person's release goes on with it instead of asking, and paying, again. Pure.
+//! The job or the results that a provider holds for an attempt until the daemon has fetched them. It is journaled before it is used. So after a
+//! restart or a release the daemon continues it, instead of sending, and paying for, the request again. Pure.
 
 use std::{collections::BTreeMap, fmt};
 
 use reel_protocol::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The form in the journal. A daemon that finds another number knows of a job that it cannot go on with.
+/// The version of the journaled form. A job with another version cannot be decoded, and so cannot be continued.
 const VERSION: u32 = 1;
 
-/// Longest text in the journal: sixteen results whose addresses carry long signatures. A longer one is not journaled.
+/// Longest journaled text, in bytes. It has room for sixteen results whose addresses contain long signatures. A longer text is not journaled.
 const MAX_BYTES: usize = 128 * 1024;
 
-/// What the answer to a submission said that later requests need, such as the job's id, by name.
+/// The fields of the submission's response that later requests need, such as the job's id, by name.
 pub type JobFields = BTreeMap<String, String>;
 
-/// What the provider holds.
+/// The job or the results that a provider holds.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "job", rename_all = "snake_case")]
 pub enum RemoteJob {
-    /// The results are made, and can be fetched from these addresses.
+    /// The results exist, and can be fetched from these addresses.
     Results {
-        /// The provider that made them.
+        /// The provider that made the results.
         provider: String,
-        /// An address for each result. They may be signed, so they are in the journal and nowhere else.
+        /// The address of each result. It may contain a signature, so it is stored in the journal and nowhere else.
         urls: Vec<String>,
-        /// When the provider named them.
+        /// The time at which the provider named the addresses.
         named_at: Timestamp,
-        /// Whether a person allowed to ask, and pay, again if they are gone.
+        /// Whether a person allowed the daemon to send, and pay for, the request again if the results are gone.
         #[serde(default)]
         ask_if_gone: bool,
     },
-    /// A job is about to be submitted. Whether the service has it is not known until the answer is here.
+    /// A job is being submitted. Until the response arrives, it is unknown whether the service has the job.
     Submitting {
-        /// The provider that it is submitted to.
+        /// The provider to which the job is submitted.
         provider: String,
-        /// When the submission began, by our clock.
+        /// The time at which the submission began, by the clock of this machine.
         since: Timestamp,
-        /// Whether a person allowed to submit, and pay, again if the service has no such job.
+        /// Whether a person allowed the daemon to submit, and pay for, the job again if the service does not have it.
         #[serde(default)]
         ask_if_gone: bool,
     },
-    /// The service has accepted a job, and is polled until its results are there.
+    /// The service accepted a job, and is polled until its results exist.
     Submitted {
-        /// The provider that has it.
+        /// The provider that runs the job.
         provider: String,
-        /// What names the job at the service.
+        /// The fields that identify the job at the service.
         fields: JobFields,
-        /// When the service accepted it.
+        /// The time at which the service accepted the job.
         submitted_at: Timestamp,
-        /// Whether a person allowed to submit, and pay, again if the job is gone.
+        /// Whether a person allowed the daemon to submit, and pay for, the job again if it is gone.
         #[serde(default)]
         ask_if_gone: bool,
     },
@@ -63,7 +63,7 @@ struct Versioned<T> {
 }
 
 impl RemoteJob {
-    /// Results that lie at these addresses, as the provider said at that time.
+    /// Returns results at these addresses, which the provider named at that time.
     pub fn results(
         provider: &str,
         urls: impl IntoIterator<Item = impl ToString>,
@@ -77,17 +77,17 @@ impl RemoteJob {
         }
     }
 
-    /// A job whose submission begins now.
+    /// Returns a job whose submission begins at `since`.
     pub fn submitting(provider: &str, since: Timestamp) -> Self {
         Self::Submitting { provider: provider.to_owned(), since, ask_if_gone: false }
     }
 
-    /// A job that the service accepted at that time.
+    /// Returns a job that the service accepted at that time.
     pub fn submitted(provider: &str, fields: JobFields, submitted_at: Timestamp) -> Self {
         Self::Submitted { provider: provider.to_owned(), fields, submitted_at, ask_if_gone: false }
     }
 
-    /// The provider that holds it.
+    /// Returns the name of the provider that holds the job or its results.
     pub fn provider(&self) -> &str {
         match self {
             Self::Results { provider, .. }
@@ -96,7 +96,7 @@ impl RemoteJob {
         }
     }
 
-    /// Whether the provider may be asked anew if nothing of it is there any more.
+    /// Whether the request may be sent again if the provider has neither the job nor its results any more.
     pub const fn may_ask_again(&self) -> bool {
         match self {
             Self::Results { ask_if_gone, .. }
@@ -105,12 +105,12 @@ impl RemoteJob {
         }
     }
 
-    /// Whether the provider is known to have it, so that an attempt only waits for it and fetches.
+    /// Whether the provider is known to have the job or its results. An attempt then only polls and fetches.
     pub const fn is_at_provider(&self) -> bool {
         !matches!(self, Self::Submitting { .. })
     }
 
-    /// The same, after which the provider may be asked anew if nothing of it is there any more.
+    /// Returns the same job, with the permission to send the request again if it is gone.
     #[must_use]
     pub fn or_ask_again(&self) -> Self {
         let mut job = self.clone();
@@ -122,13 +122,13 @@ impl RemoteJob {
         job
     }
 
-    /// As the journal keeps it; None where it is longer than anything that a service answers in good faith.
+    /// Returns the text for the journal. None if it is longer than any honest response of a service needs.
     pub fn encode(&self) -> Option<String> {
         let text = serde_json::to_string(&Versioned { version: VERSION, job: self }).ok()?;
         (text.len() <= MAX_BYTES).then_some(text)
     }
 
-    /// Reads what the journal kept; None where this daemon does not know the form.
+    /// Reads a text from the journal. None if its form or version is unknown.
     pub fn decode(text: &str) -> Option<Self> {
         let Versioned { version, job } = serde_json::from_str(text).ok()?;
         (version == VERSION).then_some(job)
@@ -145,7 +145,7 @@ impl fmt::Debug for RemoteJob {
             Self::Submitting { provider, since, .. } => {
                 write!(f, "Submitting(to {provider} since {since}, ask_if_gone: {ask_if_gone})")
             }
-            // The fields may hold signed addresses.
+            // The fields may contain signed addresses.
             Self::Submitted { provider, submitted_at, .. } => {
                 write!(f, "Submitted(to {provider} at {submitted_at}, ask_if_gone: {ask_if_gone})")
             }

@@ -1,4 +1,4 @@
-//! What a provider is asked to make: a variant for each service that needs one.
+//! The requests to providers: a variant for each kind of work that a provider can do.
 
 use reel_protocol::{
     AudioMixParams, ChatParams, ImageParams, RenderJoinParams, RenderShotParams, RenderTransitionParams,
@@ -7,27 +7,27 @@ use reel_protocol::{
 
 use super::InputFile;
 
-/// One request of a service, checked and with its defaults applied.
+/// A request to a provider. Its params are checked and have their defaults.
 #[derive(Debug, Clone)]
 pub enum ServiceRequest {
-    /// `image.generate`.
+    /// A request of `image.generate`.
     Image(ImageRequest),
-    /// `voice.speak`, as planned: the params are checked and have their defaults.
+    /// A request of `voice.speak`.
     Speech(SpeechParams),
-    /// `text.chat`, as planned: the params are checked.
+    /// A request of `text.chat`.
     Chat(ChatParams),
-    /// `video.generate`.
+    /// A request of `video.generate`.
     Video(VideoRequest),
-    /// `render.*` and `audio.mix`.
+    /// A request of `render.*` or `audio.mix`.
     Render(RenderRequest),
 }
 
-/// A step of the assembly of a film, as planned: the params are checked.
+/// A step that assembles a film.
 #[derive(Debug, Clone)]
 pub struct RenderRequest {
-    /// What is to be made.
+    /// The work to do, with its params.
     pub work: RenderWork,
-    /// The files that the params name, in the order of the params, each as often as it is named.
+    /// The files that the params name, in the order of the params. A file occurs as often as it is named.
     pub inputs: Vec<InputFile>,
 }
 
@@ -40,34 +40,34 @@ impl RenderRequest {
     }
 }
 
-/// What is to be made of which files.
+/// The kind of work, with its params.
 #[derive(Debug, Clone)]
 pub enum RenderWork {
-    /// The frames and subtitles of one shot, for `render.shot`.
+    /// Render the frames and subtitles of one shot, for `render.shot`.
     Shot(RenderShotParams),
-    /// The passage from one shot to the next, for `render.transition`.
+    /// Render the transition from one shot to the next, for `render.transition`.
     Transition(RenderTransitionParams),
-    /// The sound of a whole film, for `audio.mix`.
+    /// Mix the sound of a whole film, for `audio.mix`.
     Mix(AudioMixParams),
-    /// A film of shots, passages and sound, for `render.join`.
+    /// Join shots, transitions and sound to a film, for `render.join`.
     Join(RenderJoinParams),
 }
 
-/// Pictures to make.
+/// A request for pictures.
 #[derive(Debug, Clone)]
 pub struct ImageRequest {
-    /// As planned: defaults and style names are checked.
+    /// The params. Their style names are checked too.
     pub params: ImageParams,
-    /// The seed to use where the params name none.
+    /// The seed to use if the params name none.
     pub seed: u64,
-    /// What the style adds to the prompt, for providers that read text.
+    /// The text that the style adds to the prompt, for providers that read text.
     pub style_suffix: Option<&'static str>,
-    /// The pictures to start from, and the mask behind them where the params name one.
+    /// The input pictures, followed by the mask if the params name one.
     pub inputs: Vec<InputFile>,
 }
 
 impl ServiceRequest {
-    /// The same request with the files of the artifacts that it starts from.
+    /// Returns the same request with the files of its input artifacts.
     #[must_use]
     pub fn with_inputs(mut self, inputs: Vec<InputFile>) -> Self {
         match &mut self {
@@ -80,13 +80,13 @@ impl ServiceRequest {
     }
 }
 
-/// A video to make.
+/// A request for a video.
 #[derive(Debug, Clone)]
 pub struct VideoRequest {
-    /// As planned: the params are checked and have their defaults.
+    /// The params.
     pub params: VideoParams,
-    /// The seed to use where the params name none.
+    /// The seed to use if the params name none.
     pub seed: u64,
-    /// The first picture, and the last one behind it, where the params name them.
+    /// The first picture, then the last picture, if the params name them.
     pub inputs: Vec<InputFile>,
 }
