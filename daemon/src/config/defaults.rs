@@ -1,4 +1,4 @@
-//! The section `[defaults]`: the provider that is asked first for a service, where a request names none.
+//! The section `[defaults]`: the preferred provider of each service, for requests that name none.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use toml::de::{DeTable, DeValue};
 use super::walk::{Walk, kind_of, shown};
 use crate::nearest::nearest;
 
-/// The services that the section may name.
+/// The services that may be keys of the section.
 const SERVICES: [&str; 4] = ["image", "text", "voice", "video"];
 
-/// Providers that no section configures, and that may be there all the same: they are embedded.
+/// The embedded providers, which may exist without a section of the configuration.
 const EMBEDDED: [&str; 2] = ["draft", "espeak-ng"];
 
 impl Walk<'_> {
-    /// Reads the section, after the providers that it names.
+    /// Reads the section. The providers that it names must have been read before.
     pub(super) fn defaults(&mut self, section: &DeTable<'_>, providers: Option<&DeTable<'_>>) {
         let names: Vec<&str> =
             providers.into_iter().flatten().map(|(name, _)| name.get_ref().as_ref()).collect();

@@ -1,47 +1,47 @@
-//! What may be wrong with the file, in words that name places and keys and never a value.
+//! The errors of the configuration file. Their messages name positions and keys, but never values.
 
 use std::{fmt, io, path::PathBuf};
 
-/// Why a file was refused.
+/// The reason why a file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The system would not let us read it.
+    /// The system refused to read the file.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// A directory, or something else without an end.
+    /// The path does not name a regular file. Reading a directory fails, and reading a pipe may never end.
     #[error("{} is not a file", path.display())]
     NotAFile {
-        /// What stands there.
+        /// The path that was given.
         path: PathBuf,
     },
-    /// No settings are that long.
+    /// The file is longer than any real configuration.
     #[error("{} is larger than {limit_bytes} bytes", path.display())]
     TooLarge {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The most that is read.
+        /// The largest size that is read, in bytes.
         limit_bytes: u64,
     },
-    /// TOML is UTF-8.
+    /// The file is not UTF-8, which TOML requires.
     #[error("{}:{line}: this line is not UTF-8", path.display())]
     NotUtf8 {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The first such line, from 1.
+        /// The first line that is not UTF-8, counted from 1.
         line: usize,
     },
-    /// Its text says something that we do not take.
+    /// The text is not TOML, or contains keys or values that are not accepted.
     #[error("{}", lines(file, problems))]
     Invalid {
-        /// How the file is called in the message.
+        /// The name of the file in the message.
         file: String,
-        /// All that was found, in the order of the file.
+        /// The problems that were found, in the order of the file.
         problems: Vec<Problem>,
     },
 }
@@ -51,24 +51,24 @@ fn lines(file: &str, problems: &[Problem]) -> String {
     lines.join("\n")
 }
 
-/// One thing that is wrong, and where. Prints as `3:1: unknown key tasks.max_concurent`.
+/// One problem and its position. It prints as `3:1: unknown key tasks.max_concurent`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// From 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters, counted from 1.
     pub column: usize,
-    /// What is wrong; holds no value of the file but numbers.
+    /// The message. It contains no value of the file except numbers.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem at a byte of the text.
+    /// Returns a problem at this byte offset of the text.
     pub(super) fn at(text: &str, offset: usize, message: String) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
-        // Editors do not count the mark of a UTF-8 file that some of them write.
+        // Editors do not count the byte order mark that some of them write at the start of a UTF-8 file.
         let shown = before.get(line_start..).unwrap_or_default().trim_start_matches('\u{feff}');
         Self { line, column: shown.chars().count() + 1, message }
     }

@@ -1,4 +1,4 @@
-//! Reading the file, which may be absent, a directory, huge, or not text.
+//! Reads the configuration file. It may be missing, a directory, huge, or not text.
 
 use std::{
     fs::{self, File},
@@ -8,13 +8,13 @@ use std::{
 
 use super::ConfigError;
 
-/// Largest file that is read: three orders of magnitude above every real one.
+/// Largest file that is read, in bytes: about a thousand times the size of a real one.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The file's text; None where there is no file.
+/// Returns the text of the file. None if there is no file.
 pub(super) fn read(path: &Path) -> Result<Option<String>, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    // Looked at before it is opened: opening a pipe would wait for somebody to write into it.
+    // The type is checked before the file is opened, because opening a pipe would block until somebody writes to it.
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, ConfigError> {
     })
 }
 
-/// `REEL_CONFIG=/dev/null` is how one says "no configuration".
+/// Users set `REEL_CONFIG=/dev/null` to run without a configuration.
 fn is_null_device(path: &Path) -> bool {
     path == Path::new("/dev/null")
 }

@@ -1,4 +1,4 @@
-//! The table of all keys: path, kind of value, allowed range, and where the value goes.
+//! The table of all keys: path, type of the value, allowed range, and the field of [`Config`].
 
 use std::ops::RangeInclusive;
 
@@ -8,21 +8,21 @@ use crate::{
     nearest::{self, nearest_of},
 };
 
-/// One key of the file.
+/// A key of the file.
 pub(super) struct Key {
-    /// Section and name, with a dot between.
+    /// The section and the name, separated by a dot.
     pub path: &'static str,
-    /// What stands behind it.
+    /// The type of the value and its field in [`Config`].
     pub field: Field,
 }
 
-/// A kind of value, with the way to its place in [`Config`].
+/// A type of value, with functions that read and write its field in [`Config`].
 pub(super) enum Field {
-    /// A whole number.
+    /// A whole number within a range.
     Whole { range: RangeInclusive<u64>, get: fn(&Config) -> u64, set: fn(&mut Config, u64) },
-    /// A number between two others.
+    /// A number within a range.
     Fraction { range: RangeInclusive<f64>, place: fn(&mut Config) -> &mut f64, get: fn(&Config) -> f64 },
-    /// A text of a certain shape.
+    /// A text for which `is_valid` holds. `shape` describes such texts in messages.
     Text {
         shape: &'static str,
         is_valid: fn(&str) -> bool,
@@ -32,27 +32,27 @@ pub(super) enum Field {
 }
 
 impl Field {
-    /// Whether two configurations hold different values here.
+    /// Whether the two configurations have different values of this key.
     pub fn differs(&self, one: &Config, other: &Config) -> bool {
         match self {
             Self::Whole { get, .. } => get(one) != get(other),
-            // Bits, as a value that is not a number differs from itself; the walk lets none in.
+            // Compares bits, because NaN differs from itself. The parser accepts no NaN.
             Self::Fraction { get, .. } => get(one).to_bits() != get(other).to_bits(),
             Self::Text { get, .. } => get(one) != get(other),
         }
     }
 }
 
-/// Sections of the design that this version does not act on; silently ignoring them would be worse than refusing them.
+/// Sections that a later version will use. They are refused, because ignoring them silently would be worse.
 pub(super) const LATER_SECTIONS: &[&str] = &["budget"];
 
-/// The section whose keys are names that the user chose; `provider` reads it.
+/// The section whose keys are names that the user chose. The file `provider` reads it.
 pub(super) const PROVIDERS: &str = "providers";
 
-/// The section whose keys are services; `defaults` reads it.
+/// The section whose keys are services. The file `defaults` reads it.
 pub(super) const DEFAULTS: &str = "defaults";
 
-/// The section whose keys are currencies; `price` reads it.
+/// The section whose keys are currencies. The file `price` reads it.
 pub(super) const RATES: &str = "rates";
 
 macro_rules! whole {
@@ -62,7 +62,7 @@ macro_rules! whole {
             field: Field::Whole {
                 range: $range,
                 get: |config| config.$section.$name.into(),
-                // The range was checked, and lies inside the field's type: a test walks over the table.
+                // The value is within the range, and a test checks that both ends of each range fit the field's type.
                 set: |config, value| config.$section.$name = value.try_into().unwrap_or_default(),
             },
         }
@@ -82,10 +82,10 @@ macro_rules! fraction {
     };
 }
 
-/// A TiB, as the most that a size in MiB may be: beyond it, somebody counted in bytes.
+/// Largest size in MiB: 1 TiB. A larger number was probably meant in bytes.
 const MAX_MB: u64 = 1024 * 1024;
 
-/// Every key that a file may hold.
+/// Every key that a file may contain.
 pub(super) static KEYS: &[Key] = &[
     whole!(tasks.max_concurrent, 1..=1000),
     whole!(tasks.history, 0..=10_000_000),
@@ -119,18 +119,18 @@ pub(super) static KEYS: &[Key] = &[
     whole!(log.max_mb, 1..=10_240),
 ];
 
-/// Keys that an earlier version knew, and what to set instead. They are taken with a warning, whatever stands behind them.
+/// Keys that an earlier version used, and what to set instead. Any value of them is accepted with a warning.
 pub(super) const UNUSED: &[(&str, &str)] = &[
     ("http.pool", "tasks.max_concurrent and providers.NAME.max_concurrent say how many calls are under way"),
     ("http.dns_ttl_s", "the system's resolver decides how long an address is remembered"),
 ];
 
-/// The key of that path.
+/// Finds the key with this path.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// Whether a section of that name exists in this version.
+/// Whether this version has a section with this name.
 pub(super) fn is_section(name: &str) -> bool {
     [PROVIDERS, DEFAULTS, RATES].contains(&name) || KEYS.iter().any(|key| section_of(key) == name)
 }
@@ -139,7 +139,7 @@ fn section_of(key: &'static Key) -> &'static str {
     key.path.split_once('.').map_or(key.path, |(section, _)| section)
 }
 
-/// The name that was probably meant by an unknown key: of the same section, else the same or nearly the same name of another one.
+/// Suggests the key that was probably meant by an unknown one: a similar name in the same section, else the same or a similar name in another one.
 pub(super) fn nearest(section: Option<&str>, name: &str) -> Option<&'static str> {
     let names = |key: &'static Key| key.path.split_once('.').unwrap_or(("", key.path));
     if let Some(section) = section {

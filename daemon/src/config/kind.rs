@@ -1,4 +1,4 @@
-//! What a kind of provider tells this room about its sections, so that a new kind changes no file here.
+//! The interface by which a kind of provider reads its own keys, so that a new kind changes no file of this room.
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
@@ -7,37 +7,37 @@ use reqwest::Url;
 use super::Section;
 use crate::{near::is_near_url, secret::SecretSource};
 
-/// The kinds that a file may name. The table is `provider::KINDS`; whoever reads a file hands it in.
+/// The kinds that a file may name. The table is `provider::KINDS`; the caller that reads a file passes it in.
 pub type Kinds = [&'static dyn KindSection];
 
-/// A kind's own part of `[providers.NAME]`.
+/// How a kind reads its own part of `[providers.NAME]`.
 pub trait KindSection: fmt::Debug + Send + Sync {
-    /// As it is written behind `kind`.
+    /// Returns the name of the kind, which is the value of the key `kind`.
     fn name(&self) -> &'static str;
 
-    /// The keys that this kind reads beside those of every provider.
+    /// Returns the keys that this kind reads in addition to those of every provider.
     fn keys(&self) -> &'static [&'static str];
 
-    /// The services that it can serve. The first one is served where the section names none.
+    /// Returns the services that the kind can serve. A section that names no services serves the first one.
     fn services(&self) -> &'static [&'static str];
 
-    /// Whether asking twice may pay twice where the section does not say so.
+    /// Whether a second request may be charged again, if the section does not say so.
     fn is_paid(&self) -> bool;
 
-    /// Reads the kind's own keys. None where one that is needed is missing or does not fit, which the section has a complaint about.
+    /// Reads the kind's own keys. None if a required key is missing or a value does not fit; `section` then has the complaint.
     fn read(&self, section: &mut Section<'_>) -> Option<KindConfig>;
 }
 
-/// What a kind has read of its section.
+/// The values that a kind has read from its section.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct KindConfig {
-    /// Where a service on the network is reached; None for kinds that reach none.
+    /// The connection to a service on the network. None for kinds that use none.
     pub remote: Option<RemoteConfig>,
-    /// The services that the section serves where it names none; None for the first one of the kind.
+    /// The services of a section that names none. None for the first service of the kind.
     pub services: Option<Vec<String>>,
-    /// What holds and is better done otherwise, as sentences that follow the section's name.
+    /// Warnings about valid settings that could be better. Each is a sentence that follows the name of the section.
     pub warnings: Vec<String>,
-    /// What only this kind knows of.
+    /// The settings that only the kind knows.
     pub settings: Settings,
 }
 
@@ -50,16 +50,16 @@ impl From<RemoteConfig> for KindConfig {
 /// How a service on the network is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteConfig {
-    /// The service's address, up to the version: `https://api.openai.com/v1`. Without a slash at the end.
+    /// The service's address up to the version, such as `https://api.openai.com/v1`. It has no slash at the end.
     pub base_url: Url,
-    /// None for servers that ask for no key.
+    /// The source of the API key. None for servers that need no key.
     pub api_key: Option<SecretSource>,
-    /// How long a job may take that the service carries out by itself, from its submission on.
+    /// The longest time that a job at the service may take, counted from its submission.
     pub job_timeout: Duration,
 }
 
 impl RemoteConfig {
-    /// Whether the service runs on this machine or in its private network: then its files may be there too.
+    /// Whether the service runs on this machine or in its private network. If so, result files may be fetched from such addresses too.
     pub fn is_local(&self) -> bool {
         is_near_url(&self.base_url)
     }
@@ -69,7 +69,7 @@ impl RemoteConfig {
 #[derive(Clone)]
 pub struct Settings(Arc<dyn Values>);
 
-/// Values that can be told from others: a reload makes a provider anew only where they differ.
+/// Values that can be compared. A reload creates a provider anew only if its values differ.
 trait Values: Any + fmt::Debug + Send + Sync {
     fn is_equal(&self, other: &dyn Any) -> bool;
 }
@@ -81,12 +81,12 @@ impl<T: Any + fmt::Debug + Send + Sync + PartialEq> Values for T {
 }
 
 impl Settings {
-    /// Holds these values.
+    /// Wraps these values.
     pub fn new(values: impl Any + fmt::Debug + Send + Sync + PartialEq) -> Self {
         Self(Arc::new(values))
     }
 
-    /// The values, if they are of this type.
+    /// Returns the values if they are of this type.
     pub fn get<T: Any>(&self) -> Option<&T> {
         let values: &dyn Any = &*self.0;
         values.downcast_ref()
@@ -94,7 +94,7 @@ impl Settings {
 }
 
 impl Default for Settings {
-    /// For kinds without keys of their own.
+    /// Returns the settings of kinds without keys of their own.
     fn default() -> Self {
         Self::new(())
     }

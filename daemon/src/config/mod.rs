@@ -1,8 +1,8 @@
 //! The daemon's settings: their defaults, and the file that changes them.
 //!
-//! A file is read whole or refused whole. `keys` is the one table of what may stand in it, `walk` holds a parsed file against that table, and
-//! `error` says what was wrong without ever repeating a value: the file may hold a key that costs money. The kinds of providers read their own
-//! keys: whoever has a file read hands them in.
+//! A file is accepted as a whole or refused as a whole. `keys` is the table of all keys, `walk` checks a parsed file against it, and `error` says
+//! what is wrong without repeating a value, because the file may contain an API key. The kinds of providers read their own keys; the caller passes
+//! the table of kinds in.
 
 mod defaults;
 mod error;
@@ -28,95 +28,96 @@ use std::{
 
 use reel_protocol::Digest;
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
-    /// `[tasks]`.
+    /// The section `[tasks]`.
     pub tasks: TasksConfig,
-    /// `[memory]`.
+    /// The section `[memory]`.
     pub memory: MemoryConfig,
-    /// `[cache]`.
+    /// The section `[cache]`.
     pub cache: CacheConfig,
-    /// `[http]`.
+    /// The section `[http]`.
     pub http: HttpConfig,
-    /// `[providers.*]`, by rank, then by name.
+    /// The sections `[providers.*]`, sorted by rank, then by name.
     pub providers: Vec<ProviderConfig>,
-    /// `[defaults]`: the provider that is asked first, by service.
+    /// The section `[defaults]`: the preferred provider of each service.
     pub defaults: BTreeMap<String, String>,
-    /// `[rates]`: the US dollars that one unit of a currency is worth. Prices are converted when the file is read.
+    /// The section `[rates]`: the value of one unit of a currency, in US dollars. Prices are converted when the file is read.
     pub rates: BTreeMap<String, f64>,
-    /// `[log]`.
+    /// The section `[log]`.
     pub log: LogConfig,
-    /// Keys of the file that earlier versions knew and that have no effect any more.
+    /// The keys of the file that earlier versions used and that have no effect.
     pub unused: Vec<&'static str>,
 }
 
-/// `[tasks]`.
+/// The section `[tasks]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TasksConfig {
-    /// Tasks that run at once.
+    /// The most tasks that run at once.
     pub max_concurrent: u32,
-    /// Finished tasks that are remembered.
+    /// The most finished tasks that the history keeps.
     pub history: u64,
-    /// Unfinished tasks beyond which new ones are refused.
+    /// The most unfinished tasks. When there are as many, new ones are refused.
     pub queue_limit: u64,
-    /// Attempts of a task that names no number.
+    /// The number of attempts of a task whose request names none.
     pub default_attempts: u32,
 }
 
-/// `[memory]`, of the daemon's own process.
+/// The section `[memory]`, about the memory of the daemon's process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemoryConfig {
-    /// What the daemon may use, in MiB.
+    /// The most memory that the daemon should use, in MiB.
     pub limit_mb: u64,
-    /// Part of the limit from which caches are asked to shrink.
+    /// Fraction of the limit at which high pressure begins and caches shrink.
     pub high: f64,
-    /// Part of the limit below which all is well again.
+    /// Fraction of the limit below which high pressure ends.
     pub low: f64,
-    /// Part of the limit from which no new task starts.
+    /// Fraction of the limit at which no new task starts.
     pub critical: f64,
-    /// What the system must have left, in MiB; less is critical too.
+    /// Least memory that the system must have available, in MiB. Less is critical pressure too.
     pub system_min_available_mb: u64,
-    /// Time between two looks, in milliseconds.
+    /// Interval between two samples, in milliseconds.
     pub poll_ms: u64,
 }
 
-/// `[cache]`.
+/// The section `[cache]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// Pictures held in memory, in MiB.
+    /// Largest size of the memory tier, in MiB.
     pub memory_mb: u64,
-    /// Largest picture that is held in memory, in MiB.
+    /// Largest picture that the memory tier keeps, in MiB.
     pub max_item_mb: u64,
-    /// Pictures held on disk, in MiB.
+    /// Largest size of the disk tier, in MiB.
     pub disk_mb: u64,
 }
 
-/// `[http]`: how providers on the network are reached.
+/// The section `[http]`: how providers on the network are reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// Idle connections that are kept for one host.
+    /// The most idle connections to one host.
     pub per_host: u32,
-    /// How long an idle connection is kept, in seconds.
+    /// The longest time that a connection stays open while idle, in seconds.
     pub keep_alive_s: u32,
-    /// Time to connect, in seconds.
+    /// The timeout of connecting, in seconds.
     pub connect_s: u32,
-    /// Time from the request to the answer's first byte, in seconds: making a picture takes minutes at some.
+    /// The timeout from the request to the first byte of the response, in seconds. It is long because some services make a picture for minutes before
+    /// they answer.
     pub first_byte_s: u32,
-    /// Time between two pieces of an answer, in seconds.
+    /// The timeout between two pieces of a response, in seconds.
     pub read_s: u32,
-    /// Time of a whole exchange, in seconds.
+    /// The timeout of a whole exchange, in seconds.
     pub total_s: u32,
-    /// How long a result that an answer only names is tried to be fetched, in seconds.
+    /// The longest time during which the fetch of a result by its address is retried, in seconds.
     pub fetch_s: u32,
 }
 
-/// `[log]`.
+/// The section `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// What is logged: a level, or `target=level` parts with commas between.
+    /// The log filter: a level, or `target=level` parts separated by commas.
     pub filter: String,
-    /// Size at which the log file is begun anew, in MiB.
+    /// Size at which a new log file begins, in MiB.
     pub max_mb: u64,
 }
 
@@ -154,7 +155,8 @@ impl Default for HttpConfig {
             first_byte_s: 600,
             read_s: 60,
             total_s: 900,
-            // A new file is everywhere within seconds, and after minutes something is wrong with it. Its address holds for an hour.
+            // A new file is on all servers within seconds; if it is still missing after minutes, something is wrong. The addresses are valid for an
+            // hour.
             fetch_s: 300,
         }
     }
@@ -166,22 +168,22 @@ impl Default for LogConfig {
     }
 }
 
-/// One reading of the file.
+/// The result of reading the file once.
 #[derive(Debug)]
 pub struct Reading {
-    /// Tells this text from another one; None where there is no text.
+    /// The digest of the text, by which a change is detected. None if no text could be read.
     pub digest: Option<Digest>,
-    /// What it says, or why it does not hold.
+    /// The settings, or why the file is refused.
     pub outcome: Result<Config, ConfigError>,
 }
 
 impl Config {
-    /// Reads the file; where there is none, everything has its default.
+    /// Reads the file. If there is none, all settings have their defaults.
     pub fn load(path: &Path, kinds: &Kinds) -> Result<Self, ConfigError> {
         Self::read(path, kinds).outcome
     }
 
-    /// The same, with what tells this text from another one.
+    /// Like [`Self::load`], but also returns the digest of the text.
     pub fn read(path: &Path, kinds: &Kinds) -> Reading {
         match file::read(path) {
             Ok(Some(text)) => Reading {
@@ -193,7 +195,7 @@ impl Config {
         }
     }
 
-    /// Reads a file's text; errors call it `config.toml`.
+    /// Parses the text of a file. Errors name it `config.toml`.
     pub fn parse(text: &str, kinds: &Kinds) -> Result<Self, ConfigError> {
         Self::parse_named(text, "config.toml", kinds)
     }
@@ -202,7 +204,7 @@ impl Config {
         walk::parse(text, kinds).map_err(|problems| ConfigError::Invalid { file: name.to_owned(), problems })
     }
 
-    /// The keys whose values differ, as they are written in the file: `tasks.max_concurrent`; a provider as a whole.
+    /// Returns the keys whose values differ, as they are written in the file, such as `tasks.max_concurrent`. A provider is one key.
     pub fn changed(&self, new: &Self) -> Vec<String> {
         let keys =
             keys::KEYS.iter().filter(|key| key.field.differs(self, new)).map(|key| key.path.to_owned());
@@ -218,7 +220,7 @@ impl Config {
             .collect()
     }
 
-    /// What holds and is better done otherwise; for a person.
+    /// Returns warnings for people about settings that are valid but could be better.
     pub fn warnings(&self) -> Vec<String> {
         let unused = keys::UNUSED.iter().filter(|(key, _)| self.unused.contains(key));
         let unused = unused.map(|(key, instead)| format!("{key} has no effect any more: {instead}"));

@@ -1,4 +1,4 @@
-//! The key `price` of a provider, and the section `[rates]` by which prices in other currencies become US dollars.
+//! The key `price` of a provider, and the section `[rates]` by which other currencies are converted to US dollars.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::domain::{PicturePrice, Price, UnitPrice};
 /// The currency that needs no rate.
 const USD: &str = "USD";
 
-/// Most that one unit is believed to cost, in US dollars: beyond, it is another unit or a slip.
+/// The largest unit price, in US dollars. A larger one is taken for a mistake or another unit.
 const MOST_DOLLARS: f64 = 100_000.0;
 
-/// What `price` must be, in words.
+/// Describes valid values of `price` in messages.
 const WANTED: &str = "a table of amounts for any of image, megapixel, second, character, call, input_mtok and output_mtok, such as \
                       { image = 0.04 } or { image = { \"1024x1024\" = 0.04, default = 0.06 } }, and a currency if it is not USD";
 
@@ -41,7 +41,7 @@ enum GivenPicture {
     Table(BTreeMap<String, f64>),
 }
 
-/// The price of a section, in US dollars by these rates.
+/// Reads the price of a section and converts it to US dollars by these rates.
 pub(super) fn price(section: &mut Section<'_>, rates: &BTreeMap<String, f64>) -> Option<Price> {
     let given: Given = section.shaped("price", WANTED)?;
     let currency = given.currency.as_deref().unwrap_or(USD);
@@ -62,7 +62,7 @@ pub(super) fn price(section: &mut Section<'_>, rates: &BTreeMap<String, f64>) ->
     Some(price)
 }
 
-/// None where an amount is not one.
+/// Converts all amounts to US dollars. None if one is negative, too large or not a number.
 fn converted(given: &Given, rate: f64) -> Option<Price> {
     let unit = |amount: f64| {
         let dollars = amount * rate;
@@ -92,7 +92,7 @@ fn converted(given: &Given, rate: f64) -> Option<Price> {
 }
 
 impl Walk<'_> {
-    /// Reads `[rates]`: how many US dollars one unit of a currency is.
+    /// Reads `[rates]`: the value of one unit of each currency, in US dollars.
     pub(super) fn rates(&mut self, section: &DeTable<'_>) {
         for (name, value) in section {
             let currency = name.get_ref();

@@ -1,4 +1,4 @@
-//! The sections `[providers.NAME]`: what every provider has in them. What a kind has beside that, it reads itself.
+//! The sections `[providers.NAME]`: the keys of every provider. The kind reads its own keys itself.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{domain::Price, nearest::nearest, secret::SecretSource};
 
-/// Attempts that a provider may have under way where nothing else is said: what services allow small accounts.
+/// The default of `max_concurrent`: the number of requests that services allow small accounts.
 const DEFAULT_CONCURRENT: u32 = 3;
-/// Where a provider stands that names no rank: behind those that do.
+/// The default rank. It is higher than the ranks that users usually write, so providers with such a rank come first.
 const DEFAULT_RANK: u32 = 100;
-/// Characters of an instance's name: it stands in tables and in every task.
+/// Longest name of an instance, in characters. It is shown in tables and stored with every task.
 const MAX_NAME_CHARS: usize = 40;
 
-/// The keys of every section.
+/// The keys that every section may have.
 const KEYS: &[&str] = &[
     "kind",
     "model",
@@ -30,44 +30,44 @@ const KEYS: &[&str] = &[
     "billing",
     "price",
 ];
-/// Kinds of the design that this version does not have.
+/// Kinds that a later version will have.
 const LATER_KINDS: &[&str] =
     &["comfyui", "a1111", "gemini", "stability", "adapter", "pollinations", "ollama"];
 
-/// One configured provider.
+/// A configured provider.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProviderConfig {
-    /// The instance's name.
+    /// The name of the instance.
     pub name: String,
-    /// The kind's name.
+    /// The name of the kind.
     pub kind: &'static str,
-    /// What the kind has read of the section.
+    /// The values of the kind's own keys.
     pub own: KindConfig,
-    /// Sent where a request names none.
+    /// The model for requests that name none.
     pub model: Option<String>,
-    /// The same for a service that has a model of its own.
+    /// The models for services that have their own, by the name of the service.
     pub models: BTreeMap<String, String>,
-    /// The services that it is asked for.
+    /// The services that the provider serves.
     pub services: Vec<String>,
-    /// Attempts under way at once.
+    /// The most attempts in flight at once.
     pub max_concurrent: u32,
-    /// Attempts begun within any 60 seconds.
+    /// The most requests within any minute. None for no limit.
     pub requests_per_minute: Option<u32>,
-    /// Lower ones are asked first.
+    /// The rank. Providers with a lower rank are chosen first.
     pub rank: u32,
-    /// Whether asking twice may pay twice.
+    /// Whether a second request may be charged again.
     pub is_paid: bool,
-    /// What its results cost, where the file says so.
+    /// The prices of its results, if the file has them.
     pub price: Option<Price>,
 }
 
 impl ProviderConfig {
-    /// Sent where a request of this service names none.
+    /// Returns the model for requests of this service that name none.
     pub fn model_for(&self, service: &str) -> Option<&str> {
         self.models.get(service).or(self.model.as_ref()).map(String::as_str)
     }
 
-    /// What holds and is better done otherwise.
+    /// Returns warnings about settings that are valid but could be better.
     pub(super) fn warnings(&self) -> Vec<String> {
         let name = &self.name;
         let own = self.own.warnings.iter().map(|warning| format!("providers.{name}: {warning}"));
@@ -86,7 +86,7 @@ impl ProviderConfig {
 }
 
 impl Walk<'_> {
-    /// All of `[providers]`.
+    /// Reads the whole section `[providers]`.
     pub(super) fn providers(&mut self, section: &DeTable<'_>) {
         for (name, value) in section {
             let offset = name.span().start;
@@ -115,7 +115,7 @@ impl Walk<'_> {
             self.report(offset, format!("providers.{name}.kind is missing; served is {kinds}"));
         }
         let kind = self.kind(&mut section);
-        // Where the kind is not known, a key may be one of any kind.
+        // If the kind is unknown, the keys of all kinds are accepted.
         let own_keys = self.kinds.iter().filter(|one| kind.is_none_or(|kind| kind.name() == one.name()));
         let known: Vec<_> = KEYS.iter().chain(own_keys.flat_map(|kind| kind.keys())).copied().collect();
         for (key, _) in table {
@@ -127,7 +127,7 @@ impl Walk<'_> {
             }
         }
         let rates = self.config.rates.clone();
-        // What is wrong was reported, and then nothing of the file is used.
+        // If anything is wrong, a problem is reported, and nothing of the file is used.
         self.config.providers.extend(kind.and_then(|kind| read(name, kind, &mut section, &rates)));
         for (offset, complaint) in section.into_complaints() {
             self.report(offset, complaint);
@@ -147,7 +147,7 @@ impl Walk<'_> {
         kind.copied()
     }
 
-    /// Such as `"command" or "openai"`.
+    /// Returns the names of all kinds, such as `"command" or "openai"`.
     fn kinds_in_words(&self) -> String {
         let names: Vec<_> = self.kinds.iter().map(|kind| format!("{:?}", kind.name())).collect();
         names.join(" or ")
@@ -223,7 +223,7 @@ mod tests {
         tests::{ADDRESS, Openai},
     };
 
-    /// A kind with a key of its own, which it needs.
+    /// A kind that requires a key of its own.
     #[derive(Debug)]
     struct Echo;
 

@@ -1,6 +1,6 @@
-//! One section of the file, read key by key: each getter checks the shape of its value and keeps a complaint about one that does not fit.
+//! Reads one section of the file key by key. Each getter checks the type of its value, and records a complaint if the value does not fit.
 //!
-//! The kinds of providers read their own keys with it. Complaints name keys and never repeat a value, which may be a secret.
+//! The kinds of providers read their own keys with it. Complaints name keys and never repeat a value, because it may be a secret.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -17,19 +17,19 @@ use super::{
 };
 use crate::secret::{Secret, SecretSource};
 
-/// Longest base URL, model name and name of a variable, file or credential, in bytes.
+/// Longest text, in bytes: a base URL, a model name, or the name of a variable, file or credential.
 const MAX_TEXT_BYTES: usize = 1_024;
-/// How long a job may take where the section does not say so: a queue of hours before a video that takes minutes.
+/// The default of `job_timeout_s`: a queue of hours before a video that takes minutes.
 const DEFAULT_JOB_TIMEOUT_S: u32 = 6 * 3_600;
-/// Most texts of one list, such as the arguments of a command.
+/// The most texts of one list, such as the arguments of a command.
 const MAX_TEXTS: usize = 256;
 
-/// A section that is being read.
+/// A section that is being read. A getter returns None if the key is missing, or if its value does not fit; then it also records a complaint.
 pub struct Section<'a> {
-    /// Such as `providers.studio`.
+    /// The path of the section, such as `providers.studio`.
     path: String,
     table: &'a DeTable<'a>,
-    /// What does not fit, with the place of the value in the file.
+    /// The complaints, each with the byte offset of its value in the file.
     complaints: Vec<(usize, String)>,
 }
 
@@ -42,12 +42,12 @@ impl<'a> Section<'a> {
         self.complaints
     }
 
-    /// Whether the key is in the section.
+    /// Whether the section has this key.
     pub fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
     }
 
-    /// A text of 1 to 1024 bytes.
+    /// Reads a text of 1 to 1024 bytes.
     pub fn text(&mut self, key: &str) -> Option<String> {
         match self.value(key)?.get_ref() {
             DeValue::String(text) if is_short(text) => Some(text.to_string()),
@@ -56,7 +56,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A list of texts of 1 to 1024 bytes each.
+    /// Reads a list of texts of 1 to 1024 bytes each.
     pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
         let text = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
             DeValue::String(text) if is_short(text) => Some(text.to_string()),
@@ -69,7 +69,7 @@ impl<'a> Section<'a> {
         texts.or_else(|| self.wrong(key, "a list of texts of 1 to 1024 bytes each"))
     }
 
-    /// A table that has a text of 1 to 1024 bytes for some of these names.
+    /// Reads a table that has a text of 1 to 1024 bytes for any of these names.
     pub fn texts_by(&mut self, key: &str, names: &[&str]) -> Option<BTreeMap<String, String>> {
         let text = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
             let name: &std::borrow::Cow<'_, str> = name.get_ref();
@@ -87,7 +87,7 @@ impl<'a> Section<'a> {
         texts.or_else(|| self.wrong(key, &format!("a table of texts for any of {}", names.join(", "))))
     }
 
-    /// A whole number within this range.
+    /// Reads a whole number within this range.
     pub fn whole(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
         let wanted = format!("a whole number from {} to {}", range.start(), range.end());
         match self.value(key)?.get_ref() {
@@ -100,7 +100,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The keys `base_url` and `api_key` of a service on the network; None where no address is given that fits.
+    /// Reads `base_url`, `api_key` and `job_timeout_s` of a service on the network. None if the address is not valid.
     pub fn remote(&mut self, default_base_url: &str) -> Option<RemoteConfig> {
         let base_url = if self.has("base_url") { self.base_url() } else { Url::parse(default_base_url).ok() };
         let api_key = self.api_key();
@@ -109,20 +109,20 @@ impl<'a> Section<'a> {
         Some(RemoteConfig { base_url: base_url?, api_key, job_timeout })
     }
 
-    /// A value of another shape, such as a list of lists or a table of texts; `wanted` says what it must be.
+    /// Reads a value of another type, such as a list of lists. `wanted` says in the complaint what it must be.
     pub fn shaped<T: DeserializeOwned>(&mut self, key: &str, wanted: &str) -> Option<T> {
         let value = ValueDeserializer::from(self.value(key)?.clone());
-        // The parser's own message may repeat the value.
+        // The parser's own message is not shown, because it may repeat the value.
         T::deserialize(value).ok().or_else(|| self.wrong(key, wanted))
     }
 
-    /// Keeps the complaint that this key must be something else; always None.
+    /// Records the complaint that this key must be something else. Always returns None.
     pub fn wrong<T>(&mut self, key: &str, wanted: &str) -> Option<T> {
         self.complain(key, &format!("must be {wanted}"));
         None
     }
 
-    /// Keeps a complaint that begins with the key. Where the key is missing, it is placed at the section's kind.
+    /// Records a complaint, which follows the name of the key. If the key is missing, its position is that of the key `kind`.
     pub fn complain(&mut self, key: &str, complaint: &str) {
         let value = self.value(key).or_else(|| self.value("kind"));
         let offset = value.map_or(0, |value| value.span().start);
@@ -141,7 +141,7 @@ impl<'a> Section<'a> {
         }
         let holds = |url: &Url| {
             let is_web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-            // Whatever stands there may be a secret, and would stand in logs.
+            // These parts of an address may contain a secret, which would then be written to logs.
             let is_bare = url.username().is_empty() && url.password().is_none();
             is_web && is_bare && url.query().is_none() && url.fragment().is_none()
         };
@@ -171,7 +171,7 @@ fn source(key: &str, text: &str) -> Option<SecretSource> {
     match key {
         "env" => Some(SecretSource::Env(text.to_owned())),
         "file" => Some(SecretSource::File(PathBuf::from(text))),
-        // It is joined to a directory.
+        // The name is joined to the path of a directory.
         "credential" if !text.contains('/') && text != ".." => {
             Some(SecretSource::Credential(text.to_owned()))
         }

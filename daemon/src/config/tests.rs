@@ -1,4 +1,4 @@
-//! Files that are right, wrong, and dangerous to repeat.
+//! Tests with files that are valid, invalid, or contain secrets.
 
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
-//! Holds a parsed file against the table of keys, and collects everything that is wrong with it.
+//! Checks a parsed file against the table of keys, and collects all problems.
 //!
-//! The parser's own messages are never shown with their source line, and values are told by their kind: either may be a secret.
+//! Messages never show a source line, and name a value by its type only, because either may contain a secret.
 
 use reel_protocol::is_unprintable;
 use toml::{
@@ -13,12 +13,12 @@ use super::{
     keys::{self, Field, Key},
 };
 
-/// Most characters of an unknown key that are repeated: a longer one is no slip, and may be a secret in the wrong place.
+/// Longest unknown key that a message repeats in full, in characters. A longer one is not a typing error, and may be a secret in the wrong place.
 const SHOWN_KEY_CHARS: usize = 40;
-/// Most problems that are told at once.
+/// The most problems that are reported at once.
 const MAX_PROBLEMS: usize = 50;
 
-/// The settings that the text says, or all that is wrong with it.
+/// Returns the settings of the text, or all problems.
 pub(super) fn parse(text: &str, kinds: &Kinds) -> Result<Config, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut walk =
@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str, kinds: &Kinds) -> Result<Config, Vec<Problem>> {
     for error in &errors {
         walk.report(error.span().map_or(text.len(), |span| span.start), error.message().to_owned());
     }
-    // A table that was guessed from a broken text would only add complaints about the guess.
+    // If the syntax is wrong, the recovered table is a guess, and further problems would only be about the guess.
     if errors.is_empty() {
         walk.sections(table.get_ref());
         walk.watermarks();
@@ -47,7 +47,7 @@ pub(super) struct Walk<'a> {
     pub(super) kinds: &'a Kinds,
     pub(super) config: Config,
     problems: Vec<Problem>,
-    /// Where the last watermark stands, for a complaint about all three; None once one of them is wrong by itself.
+    /// The byte offset of the last watermark in the file, for the problem that concerns all three. None once one of them is wrong by itself.
     watermark_offset: Option<usize>,
 }
 
@@ -58,7 +58,7 @@ impl Walk<'_> {
 
     fn sections(&mut self, file: &DeTable<'_>) {
         let (mut providers, mut defaults) = (None, None);
-        // Prices are read by them.
+        // The rates are read first, because prices are converted by them.
         if let Some(DeValue::Table(rates)) = file.get(keys::RATES).map(Spanned::get_ref) {
             self.rates(rates);
         }
@@ -124,7 +124,7 @@ impl Walk<'_> {
         self.report(name.span().start, format!("unknown key {path}{hint}"));
     }
 
-    /// The three watermarks must rise; not asked where one of them is wrong by itself, as its default stands in its place.
+    /// Checks that the three watermarks rise. If one is wrong by itself, this is not checked, because its default is in its place.
     fn watermarks(&mut self) {
         let Some(offset) = self.watermark_offset else { return };
         let memory = &self.config.memory;
@@ -138,7 +138,7 @@ impl Walk<'_> {
     }
 }
 
-/// Stores the value, or tells what it must be instead.
+/// Stores the value, or returns a description of what it must be instead.
 fn apply(key: &Key, value: &DeValue<'_>, config: &mut Config) -> Result<(), String> {
     match &key.field {
         Field::Whole { range, set, .. } => {
@@ -172,12 +172,12 @@ fn apply(key: &Key, value: &DeValue<'_>, config: &mut Config) -> Result<(), Stri
     Ok(())
 }
 
-/// A number that a person would recognise; a longer one is told by its kind, as it may be a secret of digits.
+/// Returns a number for a message. A longer one is only described, because it may be a secret that consists of digits.
 pub(super) fn shown_number(text: &str) -> &str {
     if text.len() <= 12 { text } else { "a number of that many digits" }
 }
 
-/// An unknown key, without what could break a line, and not longer than a name is.
+/// Returns an unknown key for a message: without characters that could break a line, and shortened if it is longer than any key.
 pub(super) fn shown(name: &str) -> String {
     let clean = |c: char| if is_unprintable(c) { '?' } else { c };
     if name.chars().count() <= SHOWN_KEY_CHARS {
