@@ -1,4 +1,4 @@
-//! One request from its bytes to its answer: typed params in, one encoded message out.
+//! Carries out one request: it parses the params to their type, calls the handler, and encodes the response.
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use reel_protocol::{ErrorCode, Method, RpcError, binary::Message, limits::LARGE_LINE_BYTES};
@@ -14,43 +14,43 @@ use crate::{
     tasks::Caller,
 };
 
-/// Params beyond this are reserved in the memory budget and parsed off this thread: at 16 MiB that takes a tenth of a second, which every
-/// other connection would wait.
+/// Params that are longer, in bytes, are reserved in the memory budget and parsed on a blocking thread. Parsing 16 MiB takes a tenth of a second,
+/// during which no other connection would be served.
 const LARGE_BYTES: usize = 64 * 1024;
-/// Answers beyond this are reserved one by one, and refused where the budget has no room; smaller ones are always given, and reserved together
-/// while they wait for a slow reader.
+/// Responses that are larger, in bytes, have a reservation each, and are refused if the memory budget is full. Smaller ones are always sent; while
+/// they wait for a slow reader, they share one reservation.
 const LARGE_ANSWER_BYTES: usize = 8 * 1024;
 
-/// Who asks, and whom a handler may ask.
+/// The context of a handler: who sent the request, and the rooms that the handler may ask.
 pub(super) struct Asker {
-    /// The rooms.
+    /// The recipients of all rooms.
     pub(super) router: Router,
-    /// The connection's name and number.
+    /// The client's name and the number of its connection.
     pub(super) caller: Caller,
 }
 
-/// What goes back to the peer.
+/// A response to the peer.
 pub(super) struct Answer {
-    /// The whole line or frame; empty for a notification, which gets none.
+    /// The whole line or frame. It is empty for a notification, which gets no response.
     pub(super) message: Message,
-    /// Its share of the memory budget, if it is large.
+    /// The reservation in the memory budget, if the message is large.
     pub(super) reservation: Option<Reservation>,
-    /// What its request was expected to bring.
+    /// The response size that was assumed when the request was accepted, in bytes. 0 if none was.
     pub(super) expected_bytes: usize,
 }
 
 impl Answer {
-    /// Bytes that stand in no budget.
+    /// Returns a response of these bytes without a reservation.
     pub(super) fn bytes(bytes: Vec<u8>) -> Self {
         Self { message: Message { bytes, block: None }, reservation: None, expected_bytes: 0 }
     }
 
-    /// An error; `id` is None where it could not be read.
+    /// Returns an error response. `id` is None if the id of the request could not be read.
     pub(super) fn failure(encoding: Encoding, id: Option<&RequestId>, failure: &RpcError) -> Self {
         Self::bytes(encoding.failure(id, failure))
     }
 
-    /// The outcome of a request; nothing for a notification.
+    /// Encodes the outcome of a request. The response is empty for a notification.
     fn new<M: Method>(
         budget: &Budget,
         encoding: Encoding,
@@ -76,7 +76,7 @@ impl Answer {
         Self::of_message(budget, id.success::<M>(result))
     }
 
-    /// A result that was written, if there is room for it.
+    /// Wraps an encoded result. It is an error if the message is too large or the memory budget has no room for it.
     pub(super) fn of_message(budget: &Budget, message: Result<Message, String>) -> Result<Self, RpcError> {
         let message =
             message.map_err(|error| errors::internal(format!("the answer could not be encoded: {error}")))?;
@@ -91,21 +91,22 @@ impl Answer {
     }
 }
 
-/// What a request leads to.
+/// How a request is answered.
 pub(super) enum Reply {
-    /// The answer itself.
+    /// The response is ready.
     Now(Answer),
-    /// It comes when this is done; dropping this gives up waiting for it, not what was accepted.
+    /// The response is ready when this future ends. Dropping the future stops the wait, but not work that was accepted.
     Later {
-        /// Gives the answer.
+        /// The future that returns the response.
         work: LocalBoxFuture<'static, Answer>,
-        /// How large it may be, where that is much: such requests are taken only while answers have room.
+        /// How large the response may be, in bytes, if it may be large. Such requests are accepted only while the outbox has room for their
+        /// responses.
         expected_bytes: usize,
     },
 }
 
 impl Reply {
-    /// The same, with the size that its answer may have.
+    /// Returns the same reply with this expected response size.
     pub(super) fn expecting(mut self, bytes: usize) -> Self {
         if let Self::Later { expected_bytes, .. } = &mut self {
             *expected_bytes = bytes;
@@ -114,16 +115,16 @@ impl Reply {
     }
 }
 
-/// A request with the router that got it.
+/// A request and the router that received it.
 pub(super) struct Call<'a> {
-    /// The router.
+    /// The router, which knows the recipients of all rooms.
     pub(super) router: &'a Router,
-    /// The request.
+    /// The request, whose params are not parsed yet.
     pub(super) request: Request<'a>,
 }
 
 impl Call<'_> {
-    /// Answers at once, from what the connection itself knows.
+    /// Answers immediately, with what the connection itself knows.
     pub(super) fn now<M: Method>(
         self,
         handler: impl FnOnce(M::Params) -> Result<M::Result, RpcError>,
@@ -133,7 +134,7 @@ impl Call<'_> {
         Reply::Now(Answer::new::<M>(router.budget(), encoding, id.as_ref(), outcome))
     }
 
-    /// Answers by asking the rooms.
+    /// Answers later, by asking the rooms.
     pub(super) fn later<M, F>(
         self,
         caller: &Caller,
@@ -170,7 +171,7 @@ impl Call<'_> {
         F: Future<Output = Result<M::Result, RpcError>> + 'static,
     {
         let budget = self.router.budget().clone();
-        // Twice: the bytes, and about as much for what they are parsed into.
+        // The reservation is twice the length: for the bytes, and for the values that they are parsed into, which are about as large.
         let reservation = match budget.reserve(Holder::Request, self.request.params.len() as u64 * 2) {
             Ok(reservation) => reservation,
             Err(error) => return self.refuse(&errors::over_budget(error)),
@@ -191,13 +192,13 @@ impl Call<'_> {
         Reply::Later { work: work.boxed_local(), expected_bytes: 0 }
     }
 
-    /// Answers an error.
+    /// Answers with an error.
     pub(super) fn refuse(self, error: &RpcError) -> Reply {
         Reply::Now(Answer::refusal(self.request.encoding, self.request.id.as_ref(), error))
     }
 }
 
-/// The params of a method.
+/// Parses the params of a method.
 fn parse<M: Method>(params: &Params<'_>) -> Result<M::Params, RpcError> {
     params.read().map_err(|misfit| {
         let message = match misfit {

@@ -1,4 +1,4 @@
-//! What one connection is known by and listens to.
+//! The state of one connection that handlers can change: the client's name, the encoding and the subscriptions.
 
 use reel_protocol::methods::{SubscribeParams, SubscribeResult};
 use tokio::sync::mpsc;
@@ -11,21 +11,22 @@ use super::{
 };
 use crate::tasks::Caller;
 
-/// Event lines that may wait for the session, in no reservation yet. Few: what waits longer is better counted as missed.
+/// Capacity of the queue of encoded events between the subscriptions and the session. It is small because these events are in no reservation; when
+/// the reader is slow, further events should be counted as missed.
 const EVENT_LINES: usize = 2;
 
 /// One connection, as its handlers see it.
 pub(super) struct Connection {
-    /// Its name, by `hello` or by its process.
+    /// The client's name, as `hello` set it or else the name of its process, and the connection's number.
     pub(super) caller: Caller,
-    /// How its messages are written.
+    /// The encoding of the connection's messages.
     pub(super) encoding: Encoding,
-    /// Its events.
+    /// The event subscriptions.
     pub(super) subscriptions: Subscriptions,
 }
 
 impl Connection {
-    /// A connection, and where its event lines come out.
+    /// Returns a connection, and the receiver of its encoded events.
     pub(super) fn new(peer: &Peer, number: u64) -> (Self, mpsc::Receiver<Vec<u8>>) {
         let (sender, lines) = mpsc::channel(EVENT_LINES);
         let caller = Caller { client: peer.name.as_str().into(), connection: number };

@@ -1,16 +1,16 @@
-//! Where a list goes on: an opaque text for clients, the last id of the page before for us. Pure.
+//! The cursor of a list: an opaque text for clients, which encodes the last id of the previous page. Pure.
 
 use reel_protocol::{ErrorCode, MAX_ID, RpcError, TaskId};
 
-/// Stands in front, so that a later kind of cursor can be told apart.
+/// The first character of each cursor, so that later kinds of cursors can be told apart.
 const PREFIX: &str = "t";
 
-/// The cursor after a page that ended with `last`.
+/// Returns the cursor for the page that follows `last`.
 pub(super) fn encode(last: TaskId) -> String {
     format!("{PREFIX}{last}")
 }
 
-/// The last id of the page before.
+/// Returns the last id of the previous page.
 pub(super) fn decode(cursor: &str) -> Result<TaskId, RpcError> {
     let digits =
         cursor.strip_prefix(PREFIX).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));

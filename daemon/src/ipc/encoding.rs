@@ -1,5 +1,5 @@
-//! The two encodings, JSON lines and bincode frames: the one file of the daemon in which a message is read or written. How a stream is cut
-//! into messages is a matter of the inbox.
+//! The two encodings, JSON lines and bincode frames. No other file of the daemon encodes or decodes messages. `inbox` splits the stream into
+//! messages.
 
 use std::{borrow::Cow, fmt::Display};
 
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tracing::error;
 
-/// How a connection's messages are written. JSON lines until a preface says otherwise.
+/// The encoding of a connection's messages. It is JSON lines unless a preface selects frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Encoding {
     #[default]
@@ -21,51 +21,51 @@ pub(super) enum Encoding {
     Binary,
 }
 
-/// A request's id, to go back as it came.
+/// The id of a request, which the response repeats unchanged.
 #[derive(Debug, Clone)]
 pub(super) enum RequestId {
     Json(Box<RawValue>),
     Binary(u64),
 }
 
-/// The params of a request, not yet read.
+/// The params of a request, not yet parsed.
 #[derive(Debug, Clone)]
 pub(super) enum Params<'a> {
     Json(Cow<'a, str>),
     Binary(Cow<'a, [u8]>),
 }
 
-/// A request, whichever way it came.
+/// A request in either encoding.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
-    /// Of the request and of its answer.
+    /// The encoding of the request and of its response.
     pub(super) encoding: Encoding,
-    /// None for a notification, which gets no answer.
+    /// The id. None for a notification, which gets no response.
     pub(super) id: Option<RequestId>,
-    /// Such as `task.submit`.
+    /// The name of the method, such as `task.submit`.
     pub(super) method: Cow<'a, str>,
-    /// The method's params.
+    /// The params of the method.
     pub(super) params: Params<'a>,
 }
 
-/// A message that is no request, with the id to answer to where one could be read.
+/// A message that is not a valid request. The id is None if it could not be read.
 #[derive(Debug)]
 pub(super) struct BadRequest {
     pub(super) id: Option<RequestId>,
     pub(super) error: RpcError,
 }
 
-/// Why params do not fit their method.
+/// The reason why params do not fit their method.
 #[derive(Debug)]
 pub(super) enum Misfit {
-    /// Not an object, whose fields have names: by their positions no later version could keep them.
+    /// The params are not an object. Params by position are refused, because a later version could not add fields to them.
     NoObject,
-    /// In the reader's words.
+    /// The params could not be parsed. The field is the parser's message.
     Unreadable(String),
 }
 
 impl Encoding {
-    /// Reads one line or one frame.
+    /// Parses one line or one frame.
     pub(super) fn request(self, message: &[u8]) -> Result<Request<'_>, BadRequest> {
         match self {
             Self::Json => {
@@ -84,7 +84,7 @@ impl Encoding {
         }
     }
 
-    /// The bytes that answer `id` (none where it could not be read) with an error.
+    /// Encodes an error response to `id`. The id is None if it could not be read.
     pub(super) fn failure(self, id: Option<&RequestId>, failure: &RpcError) -> Vec<u8> {
         match self {
             Self::Json => written(rpc::failure_line(id.and_then(RequestId::json), failure)),
@@ -92,7 +92,7 @@ impl Encoding {
         }
     }
 
-    /// The bytes that tell an event.
+    /// Encodes an event.
     pub(super) fn event(self, event: &Event) -> Vec<u8> {
         match self {
             Self::Json => written(rpc::notification_line(EVENT, event)),
@@ -102,7 +102,7 @@ impl Encoding {
 }
 
 impl RequestId {
-    /// The message that answers it with a result; the reason where that cannot be written.
+    /// Encodes a response with this result. The error says why the result cannot be encoded.
     pub(super) fn success<M: Method>(&self, result: &M::Result) -> Result<Message, String> {
         match self {
             Self::Json(id) => {
@@ -135,7 +135,7 @@ impl Params<'_> {
         self.bytes().len()
     }
 
-    /// As they came.
+    /// Returns the bytes as they were received.
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Json(text) => text.as_bytes(),
@@ -143,7 +143,7 @@ impl Params<'_> {
         }
     }
 
-    /// The same with bytes of their own.
+    /// Copies borrowed bytes, so that the params can outlive the message.
     pub(super) fn into_owned(self) -> Params<'static> {
         match self {
             Self::Json(text) => Params::Json(Cow::Owned(text.into_owned())),
@@ -151,7 +151,7 @@ impl Params<'_> {
         }
     }
 
-    /// Reads them as the type that they must be.
+    /// Parses the params to the type that the method requires.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Misfit> {
         let unreadable = |error: &dyn Display| Misfit::Unreadable(error.to_string());
         match self {
@@ -162,7 +162,7 @@ impl Params<'_> {
     }
 }
 
-/// Our own types can always be written; should one not be, it costs this message and not the daemon.
+/// The daemon's own types can always be encoded. If one could not, this message would be lost, but the daemon would go on.
 fn written(bytes: Result<Vec<u8>, impl Display>) -> Vec<u8> {
     bytes.unwrap_or_else(|error| {
         error!(%error, "a message could not be encoded");

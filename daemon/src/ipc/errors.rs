@@ -1,4 +1,4 @@
-//! The one place that turns refusals of the rooms into errors of the wire: a stable code, a message for a person, a next step.
+//! Converts the refusals of the rooms to protocol errors, which have a stable code, a message for people and a next step. No other file does this.
 
 use actix::MailboxError;
 use reel_protocol::{ErrorCode, RpcError};
@@ -17,12 +17,12 @@ use crate::{
     uploads::PutError,
 };
 
-/// The next step where only the log can say more.
+/// The hint for failures about which the log has details.
 const SEE_LOG: &str = "the daemon's log says more: reel daemon logs";
-/// The next step where memory is short.
+/// The hint for requests that memory pressure refused.
 const TRIM: &str = "send it again in a moment; reel memory trim frees what can be freed";
 
-/// A provider could not answer what it was asked about itself.
+/// Converts the failure of a provider to answer a question about itself.
 pub(super) fn failure(failure: Failure) -> RpcError {
     let error = RpcError::new(failure.class.code(), failure.error.message);
     match failure.error.hint {
@@ -31,7 +31,7 @@ pub(super) fn failure(failure: Failure) -> RpcError {
     }
 }
 
-/// Of the task tracker.
+/// Converts a refusal of the task tracker.
 pub(super) fn task(refusal: TaskRefusal) -> RpcError {
     let message = refusal.to_string();
     let new = |code| RpcError::new(code, message);
@@ -73,7 +73,7 @@ pub(super) fn task(refusal: TaskRefusal) -> RpcError {
     }
 }
 
-/// Of the task tracker, about a batch: a fault of one entry names its index.
+/// Converts a refusal of the task tracker about a batch. An error of one entry names its index.
 pub(super) fn batch(refusal: TaskRefusal) -> RpcError {
     let index = match &refusal {
         TaskRefusal::Plan(plan) => Some(plan.index),
@@ -87,7 +87,7 @@ pub(super) fn batch(refusal: TaskRefusal) -> RpcError {
     }
 }
 
-/// Of the cache.
+/// Converts an error of the cache.
 pub(super) fn cache(error: CacheError) -> RpcError {
     let message = chain(&error);
     let new = |code| RpcError::new(code, message);
@@ -108,7 +108,7 @@ pub(super) fn cache(error: CacheError) -> RpcError {
     }
 }
 
-/// Of a file that was to be put into the store.
+/// Converts an error of storing a client's file.
 pub(super) fn put(error: PutError) -> RpcError {
     let message = chain(&error);
     let new = |code| RpcError::new(code, message);
@@ -133,7 +133,7 @@ pub(super) fn put(error: PutError) -> RpcError {
     }
 }
 
-/// Of a small picture.
+/// Converts an error of making a thumbnail.
 pub(super) fn thumbnail(error: ThumbnailError) -> RpcError {
     let message = chain(&error);
     let new = |code| RpcError::new(code, message);
@@ -149,7 +149,7 @@ pub(super) fn thumbnail(error: ThumbnailError) -> RpcError {
     }
 }
 
-/// Of the journal.
+/// Converts an error of the journal.
 fn store(error: &StoreError) -> RpcError {
     let new = |code| RpcError::new(code, chain(error));
     match error {
@@ -158,7 +158,7 @@ fn store(error: &StoreError) -> RpcError {
         StoreError::Lost { .. } | StoreError::Foreign => {
             new(ErrorCode::StorageFailed).hint(error.hint().unwrap_or(SEE_LOG))
         }
-        // Whoever asks about a task answers it in words of its own.
+        // `NoTask` has no code of its own here, because those who ask about a task convert it themselves.
         StoreError::NoTask(_)
         | StoreError::NoRows
         | StoreError::Damaged(_)
@@ -171,7 +171,7 @@ fn store(error: &StoreError) -> RpcError {
     }
 }
 
-/// A call whose timeout passed before it was accepted.
+/// Returns the error of a call that was not accepted within its timeout.
 pub(super) fn not_accepted_in_time() -> RpcError {
     let message =
         "the call was not accepted within its timeout: the disk of the daemon's home does not answer";
@@ -180,44 +180,44 @@ pub(super) fn not_accepted_in_time() -> RpcError {
     )
 }
 
-/// Of the memory budget.
+/// Converts a refusal of the memory budget.
 pub(super) fn over_budget(error: OverBudget) -> RpcError {
     RpcError::new(ErrorCode::OverMemory, error.to_string()).hint(TRIM)
 }
 
-/// Of a room that no longer answers: rooms end only with the daemon.
+/// Converts the error of a room that does not answer. A room ends only with the daemon.
 pub(super) fn mailbox(_: MailboxError) -> RpcError {
     stopping()
 }
 
-/// Of main, which no longer answers.
+/// Converts the error of the main task that does not answer. It ends only with the daemon.
 pub(super) fn control(_: ControlClosed) -> RpcError {
     stopping()
 }
 
-/// The daemon is going.
+/// Returns the error for requests while the daemon stops.
 pub(super) fn stopping() -> RpcError {
     RpcError::new(ErrorCode::ShuttingDown, "the daemon is stopping")
         .hint("what it accepted is kept; the next reel command starts it again")
 }
 
-/// Of a configuration that does not hold.
+/// Returns the error of a configuration that is not valid.
 pub(super) fn config(message: String) -> RpcError {
     RpcError::new(ErrorCode::ConfigInvalid, message)
         .hint("the configuration before stays in force; check it with reel config check")
 }
 
-/// Of a log filter that does not hold.
+/// Returns the error of a log filter that is not valid.
 pub(super) fn log_filter(message: String) -> RpcError {
     RpcError::new(ErrorCode::InvalidParams, message).hint("such as `info` or `reeld::tasks=debug,info`")
 }
 
-/// Of a fault of our own.
+/// Returns the error of a fault in the daemon itself.
 pub(super) fn internal(message: impl Into<String>) -> RpcError {
     RpcError::new(ErrorCode::Internal, message).hint(SEE_LOG)
 }
 
-/// Of a method that is not served.
+/// Returns the error of a method that does not exist. The hint suggests one of `served`.
 pub(super) fn no_method(method: &str, served: &[&str]) -> RpcError {
     let hint = match nearest(method, served.iter().copied()) {
         Some(name) => format!("did you mean {name}?"),
@@ -226,7 +226,7 @@ pub(super) fn no_method(method: &str, served: &[&str]) -> RpcError {
     RpcError::new(ErrorCode::MethodNotFound, format!("no method {:?}", shortened(method))).hint(hint)
 }
 
-/// Of a provider that is not there.
+/// Returns the error of a provider that does not exist. The hint suggests one of `providers`.
 pub(super) fn no_provider<'a>(name: &str, providers: impl IntoIterator<Item = &'a str>) -> RpcError {
     let hint = match nearest(name, providers) {
         Some(near) => format!("did you mean {near}?"),
@@ -235,7 +235,7 @@ pub(super) fn no_provider<'a>(name: &str, providers: impl IntoIterator<Item = &'
     RpcError::new(ErrorCode::UnknownProvider, format!("no provider {:?}", shortened(name))).hint(hint)
 }
 
-/// What a stranger sent is quoted, but not at any length.
+/// Cuts a text that a client sent to 64 characters, so that a message can quote it.
 fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
 }

@@ -1,4 +1,4 @@
-//! Rooms that answer by rote, for the tests of sessions.
+//! Fake rooms with fixed answers, for the tests of sessions.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -39,10 +39,11 @@ use crate::{
     uploads::Uploads,
 };
 
-/// What the fake rooms were asked, in order.
+/// The messages that the fake rooms received, in order.
 pub(super) type Asked = Rc<RefCell<Vec<String>>>;
 
-/// All rooms in one: task ids up to 1,000 exist, a wait for task 999 never ends, one for others ends after its timeout or at once.
+/// All rooms in one actor. Task ids up to 1,000 exist. A wait for task 999 never ends; other waits end after their timeout, or at once if they have
+/// none.
 pub(super) struct Rooms {
     asked: Asked,
 }
@@ -51,7 +52,7 @@ impl Actor for Rooms {
     type Context = Context<Self>;
 }
 
-/// A router over fake rooms, with what a test wants to look at.
+/// A router over the fake rooms, with the parts that tests inspect.
 pub(super) struct Fake {
     pub(super) router: Router,
     pub(super) asked: Asked,
@@ -61,7 +62,7 @@ pub(super) struct Fake {
     pub(super) rooms: Addr<Rooms>,
 }
 
-/// Ends the fake rooms.
+/// Stops the fake rooms.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct EndRooms;
@@ -99,14 +100,14 @@ impl Fake {
     }
 }
 
-/// Takes files, which the fake rooms then refuse to keep.
+/// Returns uploads, whose files the fake rooms refuse to keep.
 fn uploads(rooms: &Addr<Rooms>, budget: &Budget) -> Uploads {
     let home = tempfile::tempdir().unwrap();
     let store = store::open(&home.path().join("reel.db")).unwrap().store;
     Uploads::new(Spools::new(home.path().to_owned()), budget.clone(), rooms.clone().recipient(), store)
 }
 
-/// Makes small pictures, of which the fake rooms have none.
+/// Returns thumbnails of pictures, of which the fake rooms have none.
 fn thumbnails(rooms: &Addr<Rooms>, budget: &Budget) -> Thumbnails {
     let home = tempfile::tempdir().unwrap();
     Thumbnails::new(ThumbnailParts {
@@ -231,7 +232,7 @@ answers! {
     });
 }
 
-/// As many bytes as were asked for.
+/// Returns as many bytes as were requested.
 impl Handler<ReadArtifact> for Rooms {
     type Result = MessageResult<ReadArtifact>;
 
@@ -250,7 +251,7 @@ impl Handler<ReadArtifact> for Rooms {
 impl Handler<CallService> for Rooms {
     type Result = ResponseFuture<Result<TaskView, TaskRefusal>>;
 
-    /// A call of the service `hangs` is never accepted.
+    /// Never accepts a call of the service `hangs`.
     fn handle(&mut self, message: CallService, _: &mut Self::Context) -> Self::Result {
         self.asked.borrow_mut().push("CallService".into());
         Box::pin(async move {

@@ -1,4 +1,4 @@
-//! The names of a params type's fields, asked of the type itself, so that a hint cannot fall behind the specification. Pure.
+//! Finds the names of the fields of a params type through its `Deserialize`, so that hints always agree with the specification. Pure.
 
 use serde::{
     Deserialize, Deserializer,
@@ -6,10 +6,10 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-/// The fields that `T` reads; empty for types without fields and for anything but structs.
+/// Returns the fields that `T` reads. Empty for structs without fields, and for anything but structs.
 pub(super) fn names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut probe = Probe(&[]);
-    // It always fails: the probe has no value to give, it only listens to what is asked for.
+    // This always fails, because the probe has no values. It only records the fields that the type asks for.
     let _ = T::deserialize(&mut probe);
     probe.0
 }

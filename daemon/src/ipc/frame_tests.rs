@@ -1,4 +1,4 @@
-//! Sessions that speak bincode, over in-memory streams, with fake rooms behind them.
+//! Tests of sessions that speak bincode, over in-memory streams and with fake rooms.
 
 use std::time::Duration;
 
@@ -27,11 +27,11 @@ use super::{
     test_client::{Client, run},
 };
 
-/// One connection in frames, from its client's side.
+/// The client's side of a connection that uses frames.
 struct Binary {
     stream: DuplexStream,
     session: JoinHandle<()>,
-    /// Kept, as its end would be the daemon's.
+    /// Held because the session would see its drop as the end of the daemon.
     _stop: tokio::sync::watch::Sender<bool>,
     decoder: FrameDecoder,
 }
@@ -60,7 +60,7 @@ impl Binary {
         self.send(&frame).await;
     }
 
-    /// The next message; None at the end.
+    /// Returns the next message. None at the end of the stream.
     async fn next(&mut self) -> Option<Incoming> {
         loop {
             match self.decoder.next_owned() {
@@ -84,7 +84,7 @@ impl Binary {
         }
     }
 
-    /// The refusal of a message whose id could not be read.
+    /// Returns the error code of a message whose id could not be read.
     async fn refusal(&mut self) -> String {
         match self.next().await.expect("an answer") {
             Incoming::Error { id: None, error } => error.data.code,
@@ -100,7 +100,7 @@ impl Binary {
     }
 }
 
-/// A method that nobody serves.
+/// A method that does not exist.
 enum Unknown {}
 
 impl Method for Unknown {
@@ -109,7 +109,7 @@ impl Method for Unknown {
     type Result = Empty;
 }
 
-/// A method of ours with params of another type.
+/// An existing method with params of another type.
 enum Misfit {}
 
 impl Method for Misfit {
@@ -310,7 +310,7 @@ fn an_end_inside_a_frame_is_said_and_pending_answers_still_go_out() {
     });
 }
 
-/// What a peer may send instead of frames.
+/// Returns bytes that a peer may send instead of frames.
 fn hostile(round: u64) -> Vec<u8> {
     let mut state = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut byte = || {
@@ -320,7 +320,7 @@ fn hostile(round: u64) -> Vec<u8> {
         state as u8
     };
     let mut bytes: Vec<u8> = (0..200).map(|_| byte()).collect();
-    // Some with lengths that end within the bytes.
+    // Half of the rounds contain frame lengths that end within the bytes.
     if round.is_multiple_of(2) {
         bytes.chunks_mut(20).for_each(|chunk| chunk[..4].copy_from_slice(&[16, 0, 0, 0]));
     }
@@ -343,7 +343,7 @@ fn no_bytes_end_a_session_but_the_peers_own_end() {
     });
 }
 
-/// A frame whose params are longer than what is read on the rooms' thread must be read elsewhere, and answered all the same.
+/// Params that are too long for the rooms' thread are parsed on another thread, and the request is answered all the same.
 #[test]
 fn large_params_are_read_elsewhere_and_a_misfit_among_them_is_refused() {
     #[derive(Serialize)]

@@ -1,4 +1,4 @@
-//! What was read from one peer and is not yet cut into messages, with its share of the memory budget.
+//! The receive buffer of one connection. It splits the stream into messages, and reserves its memory in the budget.
 
 use std::io;
 
@@ -12,38 +12,38 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::memory::{Budget, Holder, OverBudget, Reservation};
 
-/// The buffer of a quiet connection: a thousand of them hold 8 MiB. Larger buffers are reserved in the memory budget.
+/// The buffer size of a quiet connection, in bytes. A thousand such connections use 8 MiB. Larger buffers are reserved in the memory budget.
 const SMALL_BYTES: usize = 8 * 1024;
-/// The buffer of a busy one, and the most that one read takes, so that a fast sender does not hold up the others.
+/// The buffer size of a busy connection and the most bytes of one read, so that a fast sender does not delay other connections.
 const READ_BYTES: usize = 64 * 1024;
-/// With less room a read would cost more than it brings.
+/// The least free room in the buffer, in bytes. With less, a read would cost more than it is worth.
 const LEAST_ROOM_BYTES: usize = 2 * 1024;
 
-/// The buffer.
+/// The receive buffer.
 #[derive(Default)]
 pub(super) struct Inbox {
     stream: Stream,
     reservation: Option<Reservation>,
-    /// The last read filled what room there was: more is on its way.
+    /// Whether the last read filled all free room, so that more bytes are probably waiting.
     is_busy: bool,
 }
 
-/// How the bytes are cut.
+/// How the bytes are split into messages.
 enum Stream {
-    /// The first bytes, which have not yet told.
+    /// The first bytes, until they show whether the client speaks lines or frames.
     Opening(Vec<u8>),
     Lines(LineDecoder),
     Frames(FrameDecoder),
 }
 
-/// What the stream held next.
+/// The next item of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<'a> {
-    /// The preface of a client whose types are those of this schema; what follows are frames if it is ours, else lines.
+    /// A preface, with the schema of the client's types. Frames follow if it is this daemon's schema, else lines.
     Preface { schema: u32 },
     /// A whole line or frame.
     Message(&'a [u8]),
-    /// A message past all limits began; its bytes are dropped.
+    /// The beginning of a message that is longer than any limit. Its bytes are dropped.
     TooLong,
     /// The stream ended inside a frame.
     Cut,
@@ -64,7 +64,7 @@ impl Stream {
         }
     }
 
-    /// Takes the preface out of the first bytes; its schema, if it is one.
+    /// Decides between lines and frames by the first bytes. Returns the schema if they were a preface, which is removed.
     fn open(&mut self) -> Option<u32> {
         let Self::Opening(bytes) = self else { return None };
         match preface::opening(bytes) {
@@ -86,25 +86,25 @@ impl Stream {
         }
     }
 
-    /// Drops the message that has begun and what is still to come of it.
+    /// Drops the message that has begun, and the rest of it when it arrives.
     fn skip(&mut self) {
         match self {
-            // A preface is far below what a budget refuses.
+            // A preface is much shorter than anything that the memory budget refuses.
             Self::Opening(_) => {}
             Self::Lines(lines) => lines.skip_line(),
             Self::Frames(frames) => frames.skip_frame(),
         }
     }
 
-    /// No more bytes will come.
+    /// Records that no more bytes will arrive.
     fn end(&mut self) {
         match self {
-            // Half a preface is a bad line.
+            // An incomplete preface is treated as a line that is not valid.
             Self::Opening(bytes) => {
                 bytes.push(b'\n');
                 *self = Self::Lines(LineDecoder::with_bytes(std::mem::take(bytes)));
             }
-            // The last line of a stream need not end with a newline.
+            // The last line of a stream may lack its newline.
             Self::Lines(lines) => lines.buffer_mut().push(b'\n'),
             Self::Frames(frames) => frames.end(),
         }
@@ -112,7 +112,7 @@ impl Stream {
 }
 
 impl Inbox {
-    /// The next whole message.
+    /// Returns the next whole message, if there is one.
     pub(super) fn next(&mut self) -> Option<Next<'_>> {
         if let Some(schema) = self.stream.open() {
             return Some(Next::Preface { schema });
@@ -131,9 +131,10 @@ impl Inbox {
         })
     }
 
-    /// Makes room for a read; a refusal drops the message that has begun, so that the connection can go on behind it.
+    /// Makes room in the buffer for a read. If the memory budget refuses, the message that has begun is dropped, so that the connection can go on
+    /// with the next one.
     ///
-    /// To be called when no whole message is left: all that is held then belongs to one.
+    /// Must be called only when no whole message is left. All bytes in the buffer then belong to one message.
     pub(super) fn make_room(&mut self, budget: &Budget) -> Result<(), OverBudget> {
         let buffer = self.stream.buffer_mut();
         let (length, capacity) = (buffer.len(), buffer.capacity());
@@ -143,13 +144,14 @@ impl Inbox {
         } else if capacity - length >= LEAST_ROOM_BYTES {
             return Ok(());
         }
-        // Doubled, so that 16 MiB are not copied for each read of them; what a frame says of its length is only believed as it comes.
+        // The capacity doubles, so that a message of 16 MiB is not copied for each read. The length that a frame announces is not reserved in
+        // advance.
         let wanted =
             |least| (length * 2).clamp(least, LARGE_LINE_BYTES + READ_BYTES).max(length + LEAST_ROOM_BYTES);
         let mut capacity = wanted(if self.is_busy { READ_BYTES } else { SMALL_BYTES });
         let mut reserved = self.reserve(budget, capacity);
         if reserved.is_err() && wanted(SMALL_BYTES) < capacity {
-            // Less than a busy connection would like is enough.
+            // A busy connection can go on with the smaller buffer.
             capacity = wanted(SMALL_BYTES);
             reserved = self.reserve(budget, capacity);
         }
@@ -163,7 +165,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Reads once; 0 bytes are the end of the stream. May be dropped while it waits: nothing is lost.
+    /// Reads once. Returns 0 at the end of the stream. The future is cancel-safe.
     pub(super) async fn read_from(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         let buffer = self.stream.buffer_mut();
         let room = (buffer.capacity() - buffer.len()).min(READ_BYTES);
@@ -195,7 +197,7 @@ mod tests {
     const CUT: usize = usize::MAX - 1;
     const PREFACE: usize = 1 << 32;
 
-    /// Reads all of `input` and gives what was seen: messages by their length, refusals as None.
+    /// Reads all of `input` and returns what was seen: the lengths of messages, and None for refusals of the budget.
     async fn read_all(inbox: &mut Inbox, budget: &Budget, mut input: &[u8]) -> Vec<Option<usize>> {
         let mut seen = Vec::new();
         let mut has_ended = false;

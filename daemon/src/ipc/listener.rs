@@ -1,4 +1,4 @@
-//! The daemon's socket: bound where only our user can reach it, and handing out connections of our user alone.
+//! The daemon's socket. Its path is accessible only to the user of the daemon, and only connections of that user are accepted.
 
 use std::{
     cell::Cell,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// One connection. Its `shutdown` does nothing: the other side sees the end when this is dropped.
+/// A connection. Its `shutdown` does nothing: the peer sees the end of the stream when this is dropped.
 pub use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::{
     GenericFilePath, ListenerOptions, ToFsName, tokio::Listener as Socket, traits::tokio::Listener as _,
@@ -24,68 +24,69 @@ use super::{
 };
 use crate::systemd::PassedSocket;
 
-/// The pause after an accept that failed for want of descriptors: connections end all the time, and trying at once would only spin.
+/// The pause after an accept that failed for lack of file descriptors. Descriptors become free as connections end, and a retry without a pause would
+/// only use CPU time.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(200);
 
-/// Why there is no socket.
+/// The reason why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The system would cut its path.
+    /// The path is longer than the system allows.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// Its directory is missing and cannot be made, or others may change it.
+    /// The directory of the socket cannot be created, or other users may change it.
     #[error("cannot use {} for the socket", path.display())]
     Directory {
-        /// The directory.
+        /// The path of the directory.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Something stands there that is not ours to remove.
+    /// The path exists and is not a socket that this daemon may remove.
     #[error("{} is in the way: {reason}", path.display())]
     Taken {
-        /// The socket's path.
+        /// The path of the socket.
         path: PathBuf,
-        /// What stands there.
+        /// What is wrong with the file at the path.
         reason: &'static str,
     },
-    /// The system refused.
+    /// The system refused to listen.
     #[error("cannot listen on {}", path.display())]
     Socket {
-        /// The socket's path.
+        /// The path of the socket.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// Who is at the other end of a connection.
+/// The process at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// Always our own.
+    /// The user id. It is always that of the daemon.
     pub uid: u32,
-    /// The process that connected; None where it lives in another pid namespace.
+    /// The process that connected. None if it is in another pid namespace.
     pub pid: Option<u32>,
-    /// That process' name, which stands for a client that says no `hello`.
+    /// The name of that process. It identifies a client that sends no `hello`.
     pub name: String,
 }
 
-/// The listening socket. One that was bound here is removed with it, unless another one has taken its place.
+/// The listening socket. When it is dropped, it removes the file of a socket that it bound, unless another socket has replaced the file.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    /// The file that is ours to remove; None where a service manager keeps the socket.
+    /// The file to remove. None if a service manager owns the socket.
     file: Option<(PathBuf, FileIdentity)>,
-    /// Whether accepting failed last for want of descriptors; logged once per shortage.
+    /// Whether the last accept failed for lack of file descriptors, so that each shortage is logged once.
     is_short: Cell<bool>,
-    /// Whether the file is gone and could not be made again; logged once.
+    /// Whether the file is gone and could not be bound again, so that this is logged once.
     is_lost: bool,
 }
 
 impl Listener {
-    /// Binds the socket, removing one that a dead daemon left. The lock proves that no living daemon listens on it.
+    /// Binds the socket, and removes the file of a daemon that has died. The lock proves that no living daemon listens on it.
     ///
     /// Must be called inside a tokio runtime.
     pub fn bind(locations: &Locations, _lock: &HomeLock) -> Result<Self, BindError> {
@@ -95,7 +96,7 @@ impl Listener {
         Ok(Self { socket, file: Some((path, identity)), is_short: Cell::new(false), is_lost: false })
     }
 
-    /// Takes over a socket that listens already and belongs to a service manager, which goes on listening when the daemon ends.
+    /// Uses a listening socket of a service manager, which goes on listening when the daemon ends.
     ///
     /// Must be called inside a tokio runtime.
     pub fn adopt(passed: PassedSocket, _lock: &HomeLock) -> Result<Self, BindError> {
@@ -104,10 +105,10 @@ impl Listener {
         Ok(Self { socket, file: None, is_short: Cell::new(false), is_lost: false })
     }
 
-    /// Binds the socket again if its file was removed, as a logout does with the runtime directory and a cleaner with `/tmp`: no new client
-    /// could reach the daemon otherwise. Connections that are open stay open. A file of somebody else at the path is left alone.
+    /// Binds the socket again if its file was removed; otherwise no new client could reach the daemon. A logout removes the runtime directory, and a
+    /// cleaner may remove files in `/tmp`. Open connections stay open. If another file is at the path, it is not touched.
     ///
-    /// To be called every few seconds, inside a tokio runtime.
+    /// Must be called every few seconds, inside a tokio runtime.
     pub fn restore(&mut self) {
         let Some((path, own)) = &self.file else { return };
         let restored = match FileIdentity::of(path) {
@@ -131,9 +132,9 @@ impl Listener {
         }
     }
 
-    /// The next connection of our own user; connections of others are closed and logged.
+    /// Returns the next connection of the daemon's own user. Connections of other users are closed and logged.
     ///
-    /// May be dropped while it waits, as in a `select!`: no connection is lost. An error is lasting.
+    /// The future is cancel-safe: no connection is lost if it is dropped, as in a `select!`. An error is permanent.
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         loop {
             match self.socket.accept().await {
@@ -146,7 +147,7 @@ impl Listener {
                     }
                 }
                 Err(error) if os::is_shortage(&error) => {
-                    // Said once: a shortage of a minute would be three hundred lines.
+                    // This is logged once, because a shortage of a minute would otherwise cause three hundred lines.
                     if !self.is_short.replace(true) {
                         warn!(%error, "new connections wait");
                     }
@@ -172,7 +173,7 @@ impl Drop for Listener {
     }
 }
 
-/// Listens at `path`, in a directory that nobody else may write to and that is made where it is missing.
+/// Listens at `path`. The directory is created if it is missing. Other users must not be able to write to it, unless it is sticky.
 fn listen(path: &Path) -> Result<(Socket, FileIdentity), BindError> {
     let directory = path.parent().unwrap_or_else(|| Path::new("/"));
     os::secure_socket_dir(directory)
@@ -196,7 +197,7 @@ fn clear(path: &Path) -> Result<(), BindError> {
     }
 }
 
-/// Errors of one connection rather than of the socket.
+/// Whether the error concerns one connection and not the socket.
 fn is_passing(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
@@ -204,7 +205,7 @@ fn is_passing(kind: io::ErrorKind) -> bool {
     )
 }
 
-/// Who the peer is, if it is of our own user. Root is no exception: the socket speaks for one user.
+/// Returns the peer if it belongs to the daemon's own user. Root is refused too, because the socket acts for one user.
 fn admit(stream: &Stream, own_uid: u32) -> Option<Peer> {
     let (uid, pid) = match os::peer_ids(stream) {
         Ok(ids) => ids,
@@ -226,7 +227,7 @@ fn peer_name(pid: Option<u32>) -> String {
     clean_name(&String::from_utf8_lossy(&comm)).unwrap_or_else(|| format!("pid {pid}"))
 }
 
-/// A process names itself as it likes; the name must not break a log line or a terminal.
+/// Replaces characters that could break a log line or a terminal, because a process can choose its name freely. None if the name is empty.
 fn clean_name(comm: &str) -> Option<String> {
     let name: String = comm.trim().chars().map(|c| if is_unprintable(c) { '?' } else { c }).collect();
     (!name.is_empty()).then_some(name)
@@ -362,7 +363,7 @@ mod tests {
         assert_eq!(peer_name(Some(u32::MAX)), format!("pid {}", u32::MAX));
     }
 
-    /// The child's part of the next test: descriptors belong to a whole process.
+    /// The child process of the next test. It is a process of its own because the limit of file descriptors applies to a whole process.
     #[tokio::test]
     async fn child_runs_out_of_descriptors() {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,7 +1,7 @@
-//! The lock that makes a daemon the only one of its home.
+//! The lock that allows only one daemon for each home directory.
 //!
-//! It is a flock on `reeld.lock`, so the system frees it however the process ends; the file's text tells clients the pid and the socket. The
-//! file is never removed: between a removal and the next daemon's opening, two of them could each lock a file of that name.
+//! It is an flock on `reeld.lock`, so the system releases it however the process ends. The file's text tells clients the pid and the socket. The file
+//! is never removed: otherwise two daemons could each lock a different file of that name.
 
 use std::{
     cell::RefCell,
@@ -18,40 +18,40 @@ use tracing::warn;
 
 use super::os::{self, FileIdentity};
 
-/// How often a lock that another process holds is tried. That process may be a client, which takes the lock shared for an instant to see
-/// whether a daemon runs, or a daemon that is about to write its text or to end.
+/// How often the lock is tried while another process holds it. That process may be a client, which takes the lock shared for a moment to see whether
+/// a daemon runs, or a daemon that is about to write its text or to end.
 const ATTEMPTS: u32 = 10;
-/// The pause between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often a take-over tells that it waits.
+/// The interval in which a take-over reports that it waits.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// Longest text that is read: a pid and a path; a longer one is not ours.
+/// Longest text of the lock file that is read, in bytes. The file contains a pid and a path; a longer text is not from a daemon.
 const MAX_TEXT_BYTES: u64 = 8 * 1024;
 
-/// Why this process is not the daemon of the home.
+/// The reason why this process cannot be the daemon of the home.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another daemon is.
+    /// Another daemon holds the lock.
     #[error("a daemon is running already{}", describe(*pid, socket.as_deref()))]
     Held {
-        /// Its process id, unless it was just writing it.
+        /// The pid of that daemon. None if the lock file does not contain it.
         pid: Option<u32>,
-        /// Its socket, likewise.
+        /// The socket of that daemon. None if the lock file does not contain it.
         socket: Option<PathBuf>,
     },
-    /// The home cannot be made, is not ours, or cannot be written.
+    /// The home cannot be created, belongs to another user, or is not writable.
     #[error("cannot use {}", path.display())]
     Home {
         /// The home, or the lock file in it.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl LockError {
-    /// The next step, where the system's own words do not name it.
+    /// Returns the next step for the user, if the system's error message does not make it clear.
     pub fn hint(&self) -> Option<&'static str> {
         let Self::Home { source, .. } = self else { return None };
         os::is_without_locks(source).then_some(
@@ -66,21 +66,21 @@ fn describe(pid: Option<u32>, socket: Option<&Path>) -> String {
     format!("{pid}{socket}")
 }
 
-/// The held lock; its drop empties the text, then lets go.
+/// The lock while it is held. Its drop first empties the text and then releases the lock.
 #[derive(Debug)]
 pub struct HomeLock {
     path: PathBuf,
     text: LockText,
     file: RefCell<(File, Option<FileIdentity>)>,
-    /// The home's directory is locked as well: where the lock file is deleted, no second daemon starts all the same. None on a file system that
-    /// locks no directories.
+    /// The lock of the home's directory. It prevents a second daemon from starting after the lock file was deleted. None on a file system that cannot
+    /// lock directories.
     _home: Option<File>,
 }
 
 impl HomeLock {
-    /// Makes the home where it is missing, takes its lock without waiting, and writes who holds it.
+    /// Creates the home if it is missing, takes its lock, and writes this process and its socket to the lock file.
     ///
-    /// Blocks for at most 400 ms, where another process holds the lock: to be called before any actor runs.
+    /// Blocks for at most 400 ms if another process holds the lock. It must be called before any actor runs.
     pub fn acquire(locations: &Locations) -> Result<Self, LockError> {
         let path = locations.lock_file();
         let unusable = |path: &Path, source| LockError::Home { path: path.to_owned(), source };
@@ -101,7 +101,7 @@ impl HomeLock {
         Ok(Self { path, text, file: RefCell::new((file, identity)), _home: home })
     }
 
-    /// Makes the lock file anew where it was deleted or replaced, as clients look there for the daemon. To be called every few seconds.
+    /// Creates the lock file again if it was deleted or replaced, because clients find the daemon by it. Must be called every few seconds.
     pub fn restore(&self) {
         let found = FileIdentity::of(&self.path).ok();
         if found.is_some() && found == self.file.borrow().1 {
@@ -114,10 +114,10 @@ impl HomeLock {
         }
     }
 
-    /// The same for a daemon that was passed its socket: one that listened at that very path before can no longer be
-    /// reached there. It is told to end, and its home is taken over; its unfinished tasks are in the journal.
+    /// Like [`Self::acquire`], but for a daemon that a service manager passed its socket. If another daemon listened at that path before, no client
+    /// can reach it any more. That daemon is told to end, and its home is taken over; its unfinished tasks are in the journal.
     ///
-    /// Blocks for as long as that daemon drains, at most for `limit`. `waiting` is called every few seconds with its pid.
+    /// Blocks until that daemon has ended, at most for `limit`. `waiting` is called every few seconds with its pid.
     pub fn take_over(
         locations: &Locations,
         limit: Duration,
@@ -131,7 +131,7 @@ impl HomeLock {
                 Err(LockError::Held { pid: Some(pid), socket: Some(socket) })
                     if socket == locations.socket && begun.elapsed() < limit =>
                 {
-                    // Once: the daemon is not to take a repetition for impatience.
+                    // The signal is sent once, because the daemon could take a second one for impatience.
                     if terminated.replace(pid) != Some(pid) {
                         os::terminate(pid);
                     }
@@ -140,7 +140,7 @@ impl HomeLock {
                         told = Some(Instant::now());
                     }
                 }
-                // It has emptied the text and is about to let go.
+                // The other daemon has emptied the text and is about to release the lock.
                 Err(LockError::Held { pid: None, .. }) if terminated.is_some() && begun.elapsed() < limit => {
                 }
                 taken => return taken,
@@ -152,12 +152,12 @@ impl HomeLock {
 
 impl Drop for HomeLock {
     fn drop(&mut self) {
-        // Should it fail, clients find a text whose lock nobody holds, as after a crash.
+        // If this fails, clients find the text of a lock that nobody holds, as after a crash.
         let _ = self.file.borrow().0.set_len(0);
     }
 }
 
-/// The locked directory; an error where another process has locked it, and not only for a moment, as one that ends.
+/// Locks the directory. None if the file system cannot lock directories. It is an error if another process still holds the lock after all attempts.
 fn lock_directory(path: &Path) -> Result<Option<File>, ()> {
     let Ok(directory) = File::open(path) else { return Ok(None) };
     for _ in 0..ATTEMPTS {
@@ -175,7 +175,7 @@ enum Refusal {
     Failed(io::Error),
 }
 
-/// Takes the lock, or tells who has it after that many attempts.
+/// Takes the lock. After that many failed attempts, it returns the text of the process that holds it.
 fn take(file: &mut File, attempts: u32) -> Result<(), Refusal> {
     for _ in 0..attempts {
         match file.try_lock() {
@@ -249,7 +249,7 @@ mod tests {
         let locations = locations(root.path());
         os::create_private_dir(&locations.home).unwrap();
         let mut file = os::open_private(&locations.lock_file()).unwrap();
-        // A killed daemon leaves its text, so that the client has a pid to ask about.
+        // A killed daemon leaves its text in the file, so the client has a pid to check.
         write(&mut file, &LockText { pid: process::id(), socket: "/s".into() }).unwrap();
         let asking = os::open_private(&locations.lock_file()).unwrap();
         asking.lock_shared().unwrap();

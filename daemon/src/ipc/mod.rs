@@ -1,9 +1,9 @@
-//! How the outside reaches the daemon: the lock that makes it the only one of its home, the socket that only its own user may use, and the
+//! The interface of the daemon to other processes: the lock that allows one daemon for each home, the socket that only its own user may use, and the
 //! sessions that speak the protocol on it.
 //!
-//! A session cuts messages out of the stream (`inbox`), has them read (`encoding`), leads each request through the router's table to a
-//! handler (`call`, `router`, `methods`), and writes the answers (`outbox`) and events (`subscriptions`). Types of the wire end here: handlers ask the rooms with the rooms' own messages, and
-//! `errors` is the one place that turns their refusals into errors of the wire.
+//! A session splits the stream into messages (`inbox`), decodes them (`encoding`), dispatches each request to its handler (`call`, `router`,
+//! `methods`), and writes responses (`outbox`) and events (`subscriptions`). No other room knows the types of the protocol's methods: handlers ask
+//! the rooms with the rooms' own messages, and `errors` is the one file that converts their refusals to protocol errors.
 
 mod call;
 mod connection;

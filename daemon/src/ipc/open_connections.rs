@@ -1,7 +1,7 @@
-//! The open connections: how many there are, when one was last used, and which one makes room when there are as many as are served.
+//! The open connections: their number, the time of the last activity, and which one is closed when the limit is reached.
 //!
-//! A program that leaks connections must not lock the person out. So a new connection closes the one that has been idle the longest; only
-//! where none is idle is it refused. A client that finds its idle connection closed connects again.
+//! A program that leaks connections must not lock out the user. So at the limit a new connection closes the one that has been idle for the longest
+//! time. It is refused only if none is idle. A client whose idle connection was closed connects again.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,13 +14,13 @@ use reel_protocol::limits::CONNECTIONS;
 use tokio::{sync::Notify, time::Instant};
 use tracing::warn;
 
-/// Idle for less than this, a connection may just be about to send its request.
+/// The least idle time before a connection may be closed. A client that was active more recently may be about to send a request.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often it is logged that connections are closed to make room: a program that leaks them opens hundreds a second.
+/// The least interval between two log messages about closed connections. A program that leaks connections opens hundreds of them per second.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
-/// The connections of one daemon.
+/// The open connections of one daemon.
 pub(super) struct OpenConnections {
     connections: RefCell<BTreeMap<u64, Rc<Usage>>>,
     last_number: Cell<u64>,
@@ -28,25 +28,25 @@ pub(super) struct OpenConnections {
     warned: Cell<Option<Instant>>,
 }
 
-/// How one connection is used.
+/// The state of one connection.
 struct Usage {
-    /// Whether it waits for nothing: no answer, no event, nothing to be written.
+    /// Whether nothing is pending: no request, no subscription, and no bytes to write.
     is_idle: Cell<bool>,
-    /// When it last did anything.
+    /// The time of the last activity.
     last_used: Cell<Instant>,
     closing: Notify,
 }
 
-/// One connection among them; leaves when dropped.
+/// One open connection. Its drop removes it from the others.
 pub(super) struct OpenConnection {
     all: Rc<OpenConnections>,
     usage: Rc<Usage>,
-    /// Never the same twice in one instance.
+    /// The number of the connection. It is unique during the life of the daemon.
     pub(super) number: u64,
 }
 
 impl OpenConnections {
-    /// None are open.
+    /// Returns a set without connections.
     pub(super) fn new() -> Self {
         Self {
             connections: RefCell::default(),
@@ -56,22 +56,22 @@ impl OpenConnections {
         }
     }
 
-    /// How many are open.
+    /// Returns the number of open connections.
     pub(super) fn count(&self) -> usize {
         self.connections.borrow().len()
     }
 
-    /// When a connection last came, asked or left.
+    /// Returns the time at which a connection was last opened, sent a request or was closed.
     pub(super) fn last_activity(&self) -> Instant {
         self.last_activity.get()
     }
 
-    /// A connection asked something.
+    /// Records that a connection sent a request.
     pub(super) fn note_activity(&self) {
         self.last_activity.set(Instant::now());
     }
 
-    /// Takes one more connection; None if there are as many as are served, and none of them is idle.
+    /// Opens a connection. None if the limit is reached and none of the others is idle.
     pub(super) fn open(self: &Rc<Self>) -> Option<OpenConnection> {
         if self.count() >= CONNECTIONS && !self.close_one() {
             return None;
@@ -88,7 +88,7 @@ impl OpenConnections {
         Some(OpenConnection { all: Rc::clone(self), usage, number })
     }
 
-    /// Closes the connection that has been idle the longest; false if none is.
+    /// Closes the connection that has been idle for the longest time. Returns false if none is idle.
     fn close_one(&self) -> bool {
         let mut connections = self.connections.borrow_mut();
         let idle = connections.iter().filter(|(_, usage)| usage.is_idle.get());

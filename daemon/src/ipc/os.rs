@@ -1,4 +1,4 @@
-//! What Unix offers for guarding the home and the socket: owners, modes, inodes, and who is at the other end.
+//! The Unix functions that protect the home and the socket: owners, modes, inodes and peer credentials.
 #![cfg(unix)]
 
 use std::{
@@ -20,19 +20,19 @@ use interprocess::{
     os::unix::{local_socket::ListenerOptionsExt, uds_local_socket},
 };
 
-/// Modes that let anyone but the owner in.
+/// The mode bits that give anyone but the owner access.
 const OTHERS: u32 = 0o077;
-/// Modes that let anyone but the owner change what a directory holds.
+/// The mode bits that let anyone but the owner change the entries of a directory.
 const OTHERS_WRITE: u32 = 0o022;
-/// In a sticky directory, as `/tmp` is one, only a file's owner may rename or remove it.
+/// In a sticky directory such as `/tmp`, a file can be renamed or removed only by its owner, the owner of the directory and root.
 const STICKY: u32 = 0o1000;
 
-/// The user that this process acts as.
+/// Returns the effective user id of this process.
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Asks a process to end; one that is gone already has done so.
+/// Sends SIGTERM to a process. Nothing happens if the process does not exist.
 pub fn terminate(pid: u32) {
     use rustix::process::{Pid, Signal, kill_process};
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
@@ -40,12 +40,12 @@ pub fn terminate(pid: u32) {
     }
 }
 
-/// Makes a directory that only we may enter, with those above it that are missing.
+/// Creates a directory that only its owner may enter, with the missing directories above it.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes the home, or closes one of ours that others may enter.
+/// Creates the home. If it exists, belongs to this user and is accessible to others, it is closed to them.
 pub fn secure_home(path: &Path) -> io::Result<()> {
     create_private_dir(path)?;
     let metadata = fs::metadata(path)?;
@@ -53,7 +53,7 @@ pub fn secure_home(path: &Path) -> io::Result<()> {
         return Err(refused(format!("it belongs to uid {}", metadata.uid())));
     }
     if metadata.mode() & STICKY != 0 {
-        // Closing `/tmp` because somebody named it as the home would break the whole machine.
+        // Changing the mode of `/tmp` because somebody named it as the home would break the whole machine.
         return Err(refused("it is a directory that users share".to_owned()));
     }
     if metadata.mode() & OTHERS != 0 {
@@ -62,7 +62,7 @@ pub fn secure_home(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the socket's directory where it is missing; refuses one in which somebody else could put a socket in our place.
+/// Creates the socket's directory if it is missing. Refuses a directory in which another user could replace the socket.
 pub fn secure_socket_dir(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) => judge_socket_dir(metadata.uid(), metadata.mode(), own_uid()).map_err(refused),
@@ -88,7 +88,7 @@ fn refused(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, reason)
 }
 
-/// Opens a file of ours for reading and writing, closed to everybody else, following no link.
+/// Opens a file for reading and writing, and closes it to other users. Creates it if it is missing. Follows no symbolic link.
 pub fn open_private(path: &Path) -> io::Result<File> {
     let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
     let file = OpenOptions::new()
@@ -105,19 +105,19 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Gives the socket its mode before it has a name, so that there is no moment in which others could connect.
+/// Sets the socket's mode before the socket has a name, so that other users can never connect.
 ///
-/// macOS knows no mode before the name; there the umask of the process does it (untested).
+/// macOS cannot set the mode in advance. There the umask of the process has the same effect (untested).
 pub fn private_socket(options: ListenerOptions<'_>) -> ListenerOptions<'_> {
     if cfg!(target_os = "macos") { options } else { options.mode(0o600) }
 }
 
-/// Makes a listening socket one to await. Must be called inside a tokio runtime.
+/// Converts a listening socket to an asynchronous one. Must be called inside a tokio runtime.
 pub fn adopt_socket(socket: UnixListener) -> io::Result<Listener> {
     uds_local_socket::tokio::Listener::try_from(OwnedFd::from(socket)).map(Listener::UdSocket)
 }
 
-/// Whether the file system cannot lock files.
+/// Whether the error means that the file system cannot lock files.
 pub fn is_without_locks(error: &io::Error) -> bool {
     let code = rustix::io::Errno::from_io_error(error);
     code.is_some_and(|code| {
@@ -125,7 +125,7 @@ pub fn is_without_locks(error: &io::Error) -> bool {
     })
 }
 
-/// Which file a path names; two files at once never have the same one.
+/// The identity of a file. No two files that exist at the same time have the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {
     device: u64,
@@ -133,23 +133,23 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// What stands at `path`, without following a link.
+    /// Returns the identity of the file at `path`. A symbolic link is not followed.
     pub fn of(path: &Path) -> io::Result<Self> {
         fs::symlink_metadata(path).map(|metadata| Self { device: metadata.dev(), inode: metadata.ino() })
     }
 }
 
-/// What stands where the socket is to be.
+/// What is at the path of the socket.
 pub enum SocketPlace {
-    /// Nothing.
+    /// Nothing is there.
     Free,
-    /// A socket of ours that nobody listens on, as the caller holds the lock.
+    /// A socket of this user. Nobody listens on it, because the caller holds the lock.
     Stale,
-    /// Something that is not ours to remove.
+    /// A file that this daemon may not remove. The field says why.
     Taken(&'static str),
 }
 
-/// Looks at the socket's place.
+/// Checks what is at the path of the socket.
 pub fn socket_place(path: &Path) -> io::Result<SocketPlace> {
     let place = |metadata: Metadata| match metadata.file_type().is_socket() {
         false => SocketPlace::Taken("it is not a socket"),
@@ -163,9 +163,9 @@ pub fn socket_place(path: &Path) -> io::Result<SocketPlace> {
     }
 }
 
-/// The uid and, where it can be told, the process id at the other end.
+/// Returns the user id of the peer and, if it is known, its process id.
 ///
-/// Asked of tokio's stream, since interprocess takes the pid 0 of a peer in another pid namespace for an error.
+/// The credentials come from tokio's stream, because interprocess treats the pid 0 of a peer in another pid namespace as an error.
 pub fn peer_ids(stream: &Stream) -> io::Result<(u32, Option<u32>)> {
     let Stream::UdSocket(socket) = stream;
     let credentials = socket.inner().peer_cred()?;
@@ -173,7 +173,7 @@ pub fn peer_ids(stream: &Stream) -> io::Result<(u32, Option<u32>)> {
     Ok((credentials.uid(), pid))
 }
 
-/// Whether an accept failed for want of descriptors or memory, which comes back as connections end.
+/// Whether an accept failed for lack of file descriptors or memory. Both become free as connections end.
 pub fn is_shortage(error: &io::Error) -> bool {
     const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code))

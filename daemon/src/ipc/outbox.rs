@@ -1,5 +1,5 @@
-//! Messages that wait to be written to one peer. The session bounds them: it takes no requests while too many bytes of answers wait, and no
-//! events while some bytes of events do. What waits is reserved in the memory budget.
+//! The send queue of one connection. The session bounds it: it accepts no requests while too many bytes of responses wait, and takes no events while
+//! [`EVENT_BYTES`] wait. The waiting bytes are reserved in the memory budget.
 
 use std::{collections::VecDeque, ops::Deref};
 
@@ -9,31 +9,31 @@ use tokio::time::Instant;
 use super::call::Answer;
 use crate::memory::{Budget, Holder, Reservation};
 
-/// Answers that wait for a peer which does not read; two of the largest artifact reads. Beyond it no request is taken.
+/// The most bytes that may wait for a peer that does not read: two of the largest artifact reads. When they are reached, no request is accepted.
 pub(super) const FULL_BYTES: usize = 8 * 1024 * 1024;
-/// Events are taken while less than this waits, so that a slow reader's events pile up where they are counted and dropped.
+/// Events are taken only while fewer bytes than this wait. So the events of a slow reader stay in the hub, where they are counted and dropped.
 const EVENT_BYTES: usize = 64 * 1024;
-/// Bytes of answers that one peer may leave unread without a reservation: all that most readers ever have waiting.
+/// Bytes of responses that may wait for one peer without a reservation. Most readers never have more waiting.
 const UNRESERVED_ANSWER_BYTES: usize = 16 * 1024;
-/// The same of events. One always fits.
+/// The same for events. An event is always accepted when none waits.
 const UNRESERVED_EVENT_BYTES: usize = 2 * 1024;
-/// What a request counts for until its answer is there. Where memory is short, a peer may thus still have a few unanswered.
+/// Bytes that an in-flight request counts for until its response is ready. So even when memory is short, a peer may have a few requests in flight.
 const UNANSWERED_BYTES: usize = 4 * 1024;
-/// Reservations grow by at least so much, so that not every message asks the budget.
+/// The least growth of a reservation, in bytes, so that not every message asks the budget.
 const STEP_BYTES: usize = 8 * 1024;
-/// Short messages share a chunk up to this size: one write call then carries many answers.
+/// Largest chunk into which short messages are combined, in bytes. One write call then sends many responses.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The queue.
+/// The send queue.
 pub(super) struct Outbox {
     chunks: VecDeque<Chunk>,
-    /// Bytes of the first chunk that are written.
+    /// The bytes of the first chunk that have been written.
     written_bytes: usize,
     waiting_bytes: usize,
     answers: Unread,
     events: Unread,
-    /// When it was first asked about, since the peer last took something or something came into the empty queue: most of what comes leaves
-    /// at once, and nobody asks.
+    /// When the session first asked how long the peer has not read. It is reset when the peer takes bytes, and when a message enters the empty queue.
+    /// Most messages leave at once, so nobody asks.
     stands_since: Option<Instant>,
 }
 
@@ -42,18 +42,18 @@ struct Chunk {
     counted: Counted,
 }
 
-/// How a chunk is counted.
+/// How the bytes of a chunk are counted.
 #[derive(Debug)]
 enum Counted {
-    /// By its own reservation, which is given back once the chunk is written.
+    /// By a reservation of its own, which is dropped once the chunk is written.
     Alone(#[expect(dead_code, reason = "held until it is dropped")] Reservation),
-    /// Among the answers that came without one.
+    /// Among the responses without a reservation of their own.
     Answers,
     /// Among the events.
     Events,
 }
 
-/// Bytes that wait and have no reservation of their own.
+/// The bytes of waiting messages without a reservation of their own.
 struct Unread {
     budget: Budget,
     holder: Holder,
@@ -76,7 +76,7 @@ impl Unread {
         let missing_bytes = self.bytes.saturating_sub(self.unreserved_bytes + self.reserved_bytes());
         if missing_bytes > 0 {
             let more_bytes = missing_bytes.max(STEP_BYTES) as u64;
-            // A refusal shows in `is_over`.
+            // If the budget refuses, `is_over` is true.
             match &mut self.reservation {
                 Some(reservation) => drop(reservation.grow(more_bytes)),
                 None => self.reservation = self.budget.reserve(self.holder, more_bytes).ok(),
@@ -96,16 +96,16 @@ impl Unread {
         }
     }
 
-    /// More waits than is reserved: nothing may be added until some of it is written.
+    /// Whether more bytes wait than are reserved. No messages may be added until some are written.
     fn is_over(&self) -> bool {
         self.bytes > self.unreserved_bytes + self.reserved_bytes()
     }
 }
 
 enum Content {
-    /// Ours: what comes next may be appended.
+    /// Bytes that the outbox owns. More may be appended.
     Own(Vec<u8>),
-    /// A picture of the cache, which leaves as it stands there.
+    /// A picture of the cache, which is written without a copy.
     Block(bytes::Bytes),
 }
 
@@ -132,18 +132,18 @@ impl Outbox {
         }
     }
 
-    /// Appends an answer; an empty one (of a notification) adds nothing.
+    /// Appends a response. An empty one, of a notification, adds nothing.
     pub(super) fn push(&mut self, answer: Answer) {
         let Answer { message, reservation, .. } = answer;
         self.push_message(message, reservation.map_or(Counted::Answers, Counted::Alone));
     }
 
-    /// Counts a request whose answer comes later.
+    /// Counts a request whose response follows later.
     pub(super) fn expect_answer(&mut self) {
         self.answers.add(UNANSWERED_BYTES);
     }
 
-    /// The answer to such a request is there.
+    /// Appends the response of a request that [`Outbox::expect_answer`] counted.
     pub(super) fn push_expected(&mut self, answer: Answer) {
         self.answers.remove(UNANSWERED_BYTES);
         self.push(answer);
@@ -194,12 +194,12 @@ impl Outbox {
         }
     }
 
-    /// What to write next; empty if nothing waits.
+    /// Returns the bytes to write next. Empty if nothing waits.
     pub(super) fn front(&self) -> &[u8] {
         self.chunks.front().and_then(|chunk| chunk.bytes.get(self.written_bytes..)).unwrap_or_default()
     }
 
-    /// The peer took so many bytes of [`Outbox::front`].
+    /// Records that this many bytes of [`Outbox::front`] were written.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.stands_since = None;
         self.written_bytes += bytes;
@@ -216,17 +216,17 @@ impl Outbox {
         self.chunks.is_empty()
     }
 
-    /// Whether answers of so many bytes more may come.
+    /// Whether the queue has room for responses of this many more bytes.
     pub(super) fn has_room_for_answers(&self, expected_bytes: usize) -> bool {
         self.waiting_bytes + expected_bytes < FULL_BYTES && !self.answers.is_over()
     }
 
-    /// Whether one more event may come.
+    /// Whether the queue has room for one more event.
     pub(super) fn has_room_for_events(&self) -> bool {
         self.waiting_bytes < EVENT_BYTES && !self.events.is_over()
     }
 
-    /// Since when the peer takes nothing, while something waits; counted from the first question about it.
+    /// Returns since when the peer has taken nothing although something waits. The time counts from the first call of this function.
     pub(super) fn stands_since(&mut self) -> Option<Instant> {
         (!self.is_empty()).then(|| *self.stands_since.get_or_insert_with(Instant::now))
     }

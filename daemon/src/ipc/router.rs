@@ -1,4 +1,5 @@
-//! Which room answers which method. The router holds a recipient for every message and what sessions share; it decides nothing itself.
+//! Maps each method to the room that answers it. The router holds a recipient for every message, and the values that sessions share. It decides
+//! nothing itself.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -35,12 +36,12 @@ use crate::{
     uploads::Uploads,
 };
 
-/// What an `artifact.read` may answer: 4 MiB as base64.
+/// The largest response of `artifact.read`, in bytes: 4 MiB as base64.
 const ARTIFACT_ANSWER_BYTES: usize = 6 * 1024 * 1024;
-/// What a page of tasks may well answer.
+/// The response size that is assumed for a page of `task.list`, in bytes.
 const LIST_ANSWER_BYTES: usize = PAGE_BYTES;
 
-/// Who answers which message.
+/// The recipient of each message.
 #[derive(Clone)]
 #[expect(missing_docs, reason = "each field is named after its message, which says what it asks")]
 pub struct Recipients {
@@ -70,39 +71,39 @@ pub struct Recipients {
     pub try_task: Recipient<TryTask>,
 }
 
-/// What a router is made of.
+/// The parts of a router.
 pub struct RouterParts {
-    /// Who answers.
+    /// The recipients of the messages to the rooms.
     pub recipients: Recipients,
-    /// What subscriptions listen to.
+    /// The hub from which subscriptions receive events.
     pub events: EventHub,
-    /// What large requests and answers are taken from.
+    /// The memory budget, in which large requests and responses are reserved.
     pub budget: Budget,
-    /// What only main can do.
+    /// The commands to the main task.
     pub control: Control,
-    /// Where this daemon lives.
+    /// The paths of the home, the socket and the configuration file.
     pub locations: Locations,
-    /// Differs at each start.
+    /// An id that differs at each start of the daemon.
     pub instance: Arc<str>,
-    /// The daemon's version.
+    /// The version of the daemon.
     pub version: &'static str,
-    /// When the daemon started.
+    /// The time at which the daemon started.
     pub started: Instant,
-    /// Whether a client started it.
+    /// Whether a client started the daemon.
     pub is_auto_started: bool,
-    /// What of the configuration file is in force.
+    /// The configuration that is in force, as clients see it.
     pub config_in_force: watch::Receiver<wire::ConfigInForce>,
-    /// What a person should know.
+    /// Notices for the user.
     pub notices: Notices,
-    /// What the services have done.
+    /// The statistics of the services.
     pub services: ServiceStats,
-    /// Takes files into the store.
+    /// Stores files of clients.
     pub uploads: Uploads,
-    /// Makes small pictures.
+    /// Makes thumbnails.
     pub thumbnails: Thumbnails,
 }
 
-/// The shared part of all sessions of one thread; cheap to clone.
+/// The values that all sessions of one thread share. Cheap to clone.
 #[derive(Clone)]
 pub struct Router(Rc<Shared>);
 
@@ -112,27 +113,28 @@ struct Shared {
 }
 
 impl Router {
-    /// A router without connections.
+    /// Returns a router without connections.
     pub fn new(parts: RouterParts) -> Self {
         Self(Rc::new(Shared { parts, connections: Rc::new(OpenConnections::new()) }))
     }
 
-    /// Takes files into the store.
+    /// Returns the part that stores files of clients.
     pub(super) fn uploads(&self) -> &Uploads {
         &self.0.parts.uploads
     }
 
-    /// Makes small pictures.
+    /// Returns the part that makes thumbnails.
     pub(super) fn thumbnails(&self) -> &Thumbnails {
         &self.0.parts.thumbnails
     }
 
-    /// Connections that are open now.
+    /// Returns the number of open connections.
     pub fn open_connections(&self) -> usize {
         self.0.connections.count()
     }
 
-    /// When a connection last came, asked or left: what an idle exit counts from, together with [`Router::open_connections`].
+    /// Returns when a connection was last opened, sent a request or was closed. The idle exit counts from this time if there are no
+    /// [`Router::open_connections`].
     pub fn last_activity(&self) -> Instant {
         self.0.connections.last_activity()
     }
@@ -141,7 +143,7 @@ impl Router {
         self.0.connections.note_activity();
     }
 
-    /// Takes one more connection; None if there are as many as are served.
+    /// Opens a connection. None if the limit is reached and no connection is idle.
     pub(super) fn open(&self) -> Option<OpenConnection> {
         self.0.connections.open()
     }
@@ -158,7 +160,7 @@ impl Router {
         &self.0.parts.budget
     }
 
-    /// Leads a request to its handler.
+    /// Dispatches a request to its handler.
     pub(super) fn dispatch(&self, connection: &mut Connection, request: Request<'_>) -> Reply {
         let method = request.method.clone();
         let call = Call { router: self, request };
@@ -216,7 +218,7 @@ impl Router {
     }
 }
 
-/// Asks a room; one that has ended is an error at once.
+/// Asks a room. If the room has ended, this is an error at once.
 pub(super) async fn ask<M>(recipient: &Recipient<M>, message: M) -> Result<M::Result, RpcError>
 where
     M: Message + Send,

@@ -1,8 +1,8 @@
-//! One connection: requests in, answers and events out.
+//! One connection: it reads requests, and writes responses and events.
 //!
-//! A task with one loop rather than an actor: an actor's mailbox takes whatever comes, while this loop simply does not read as long as
-//! enough is unanswered or unwritten, and the system's socket buffer then holds the peer back. Requests that were taken run inside the
-//! loop's own set of futures, so that one costs no spawn, and all answers that are ready together leave in one write.
+//! It is a task with one loop instead of an actor. An actor's mailbox accepts all messages, but this loop stops reading while too many requests are
+//! in flight or too many bytes wait to be written. The socket buffer then fills and blocks the peer. In-flight requests run inside the loop's own set
+//! of futures, so a request needs no spawn, and all responses that are ready together are sent in one write.
 
 use std::{
     io,
@@ -36,16 +36,16 @@ use super::{
     router::Router,
 };
 
-/// A peer that takes nothing of what waits for it for so long is gone, whatever the socket says.
+/// A peer that reads nothing for this long although bytes wait for it is disconnected.
 const STALL: Duration = Duration::from_mins(1);
-/// What answers may take once the daemon stops; a wait for a task is not among those that end in it.
+/// The time that in-flight requests have to be answered when the daemon stops. It is too short for most waits for tasks.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// While nothing is read, how often to look whether the peer is still there.
+/// The interval in which the session checks whether the peer still exists while it reads nothing from it.
 const PROBE: Duration = Duration::from_millis(500);
 
-/// Serves one connection until its peer leaves, or until `stop` turns true and its last answers are out.
+/// Serves one connection until its peer closes it, or until `stop` turns true and the last responses are sent.
 ///
-/// Must run in a `LocalSet`, such as an actix arbiter's.
+/// Must run in a `LocalSet`, such as that of an actix arbiter.
 pub async fn serve<S>(stream: S, peer: Peer, router: Router, stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite,
@@ -63,7 +63,7 @@ where
     .await;
 }
 
-/// Says why in one line, to a peer that gets no session; whatever it would speak, it was not listened to.
+/// Refuses a connection with an error in one line. The line is JSON because nothing was read that could select another encoding.
 async fn refuse(stream: impl AsyncRead + AsyncWrite) {
     let message =
         format!("the daemon has {CONNECTIONS} connections, as many as it serves, and all are in use");
@@ -72,17 +72,17 @@ async fn refuse(stream: impl AsyncRead + AsyncWrite) {
     );
     let (_, mut write) = tokio::io::split(stream);
     let answer = Answer::failure(Encoding::Json, None, &error);
-    // The peer may be gone already, or never read: neither is worth a place.
+    // The peer may be gone, or may never read. Neither may hold up the session for longer.
     let _ = tokio::time::timeout(LAST_ANSWERS, write.write_all(&answer.message.bytes)).await;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Input {
-    /// More may come.
+    /// More requests may arrive.
     Open,
-    /// The peer said that no more comes; what it asked is still answered.
+    /// The peer closed its sending side. Its requests are still answered.
     Ended,
-    /// The daemon stops: nothing more is taken, and at this time the connection closes.
+    /// The daemon stops. No request is accepted, and the connection closes at this time.
     Stopped(Instant),
 }
 
@@ -90,11 +90,11 @@ struct Session<S> {
     read: ReadHalf<S>,
     write: WriteHalf<S>,
     inbox: Inbox,
-    /// Whole messages may be left in the inbox, for want of room among the requests or the answers.
+    /// Whether whole messages may be left in the inbox because there was no room for more requests or responses.
     has_messages: bool,
     input: Input,
     pending: FuturesUnordered<LocalBoxFuture<'static, Answer>>,
-    /// What the pending requests may answer, as far as that is much.
+    /// The sum of the expected sizes of large responses of in-flight requests, in bytes.
     expected_bytes: usize,
     outbox: Outbox,
     events: mpsc::Receiver<Vec<u8>>,
@@ -103,7 +103,7 @@ struct Session<S> {
     router: Router,
 }
 
-/// What the loop waited for.
+/// The event that the loop waited for.
 enum Step {
     Stop,
     MakeRoom,
@@ -136,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
     }
 
     async fn run(mut self, stop: watch::Receiver<bool>) -> io::Result<()> {
-        // Once for the whole session: each turn of the loop would else enlist with the one who tells, and leave again.
+        // The future exists for the whole session. Otherwise each turn of the loop would subscribe to the watch channel and unsubscribe again.
         let mut told = pin!(told(stop));
         loop {
             self.take_requests().await;
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         }
     }
 
-    /// Takes requests out of the inbox while there is room for them.
+    /// Accepts requests from the inbox while there is room for them.
     async fn take_requests(&mut self) {
         while self.has_room() {
             let encoding = self.connection.encoding;
@@ -176,13 +176,13 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
                     self.take(reply);
                 }
             }
-            // A sender of many short messages must not keep this thread to itself.
+            // Yields to other tasks from time to time, so that a sender of many short messages does not occupy this thread alone.
             tokio::task::consume_budget().await;
         }
         self.has_messages = true;
     }
 
-    /// Answers an error to a message whose id is not known.
+    /// Answers a message whose id is unknown with an error.
     fn refuse_unread(&mut self, error: &RpcError) {
         self.outbox.push(Answer::failure(self.connection.encoding, None, error));
     }
@@ -221,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         }
     }
 
-    /// Whether closing the connection would take nothing from its peer but the need to connect again.
+    /// Whether closing the connection would only cost its peer a new connection.
     fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.outbox.is_empty() && self.connection.subscriptions.is_empty()
     }
@@ -233,8 +233,8 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
             self.refuse_unread(&errors::over_budget(refusal));
         }
         let Self { read, write, inbox, pending, outbox, events, open, .. } = self;
-        // Events first: a client that reads of a task's end in an answer shall have been told of it already. Answers before writes, so that
-        // those which are ready together go out together; reads last, as what was taken comes first.
+        // Events come first: when a response shows that a task has ended, its client shall have received the event already. Responses come before
+        // writes, so that those that are ready together are sent together. Reads come last, because accepted requests have priority.
         let happened = tokio::select! { biased;
             () = told, if !is_stopping => Step::Stop,
             () = open.closing() => Step::MakeRoom,
@@ -277,7 +277,7 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         Ok(())
     }
 
-    /// Writes what the socket takes: it mostly has room, and an answer then leaves without another turn of the loop.
+    /// Writes what the socket accepts without blocking. It mostly has room, so a response is sent without another turn of the loop.
     fn write_at_once(&mut self) -> io::Result<()> {
         if self.outbox.is_empty() {
             return Ok(());
@@ -301,24 +301,24 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
         self.outbox.push_expected(answer);
     }
 
-    /// When the loop must look up even if nothing comes.
+    /// Returns when the loop must wake up even if nothing happens.
     fn due(&mut self) -> Option<Instant> {
         let limit = match self.input {
             Input::Stopped(limit) => Some(limit),
             Input::Open | Input::Ended => None,
         };
-        // A peer that vanished is seen by reading and by writing; where neither is under way, only by asking.
+        // A lost peer is noticed by a read or a write. If neither is under way, the session must probe.
         let is_blind = !self.reads() && self.outbox.is_empty();
         let probe = is_blind.then(|| Instant::now() + PROBE);
         [limit, self.stalls_at(), probe].into_iter().flatten().min()
     }
 
-    /// When a peer that takes nothing is given up: what waits for it, answers or events, is memory.
+    /// Returns when a peer that reads nothing is disconnected, because the messages that wait for it use memory.
     fn stalls_at(&mut self) -> Option<Instant> {
         self.outbox.stands_since().map(|since| since + STALL)
     }
 
-    /// Fails if the peer has closed its end, rather than only said that it asks no more: a write of nothing tells the two apart.
+    /// Fails if the peer has closed the connection. A write of zero bytes tells this apart from a peer that only closed its sending side.
     fn probe(&mut self) -> io::Result<()> {
         if !self.outbox.is_empty() {
             return Ok(());
@@ -330,12 +330,12 @@ impl<S: AsyncRead + AsyncWrite> Session<S> {
 /// Returns once the daemon stops.
 async fn told(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|is_stopping| *is_stopping).await.is_err() {
-        // Whoever would tell is gone: nobody will.
+        // The sender is gone, so the stop will never be announced.
         std::future::pending::<()>().await;
     }
 }
 
-/// Returns at that time, if there is one.
+/// Returns at that time. Never returns if there is none.
 async fn until(due: Option<Instant>) {
     match due {
         Some(at) => sleep_until(at).await,

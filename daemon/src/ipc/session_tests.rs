@@ -1,4 +1,4 @@
-//! Sessions over in-memory streams, with fake rooms behind them.
+//! Tests of sessions over in-memory streams, with fake rooms.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use super::{
 fn every_method_of_the_specification_is_served() {
     run(|fake| async move {
         let mut client = Client::connect(&fake);
-        // Main is not there: what only it can do is refused, but never hangs.
+        // The main task does not run in this test. Requests that only it can answer are refused, and do not hang.
         drop(fake.control);
         for method in METHODS {
             let answer = client.call(method, json!({})).await;

@@ -1,4 +1,4 @@
-//! Subscriptions through whole sessions, with fake rooms behind them.
+//! Tests of subscriptions through whole sessions, with fake rooms.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The subscriptions of one connection: each one a small task that reads the hub and fills the session's bounded queue of lines.
+//! The subscriptions of one connection. Each is a task that reads events from the hub and sends them to the session's bounded queue.
 //!
-//! Nobody waits for a slow reader: its queue fills, its task stops reading the hub, and the subscription ends with a last line that says how
-//! many events it missed. What a subscription names is reserved in the memory budget.
+//! No other part of the daemon waits for a slow reader. When its queue is full, its task stops reading from the hub, and in the end the subscription
+//! is dropped with a last event that says how many events were missed. The ids that a subscription names are reserved in the memory budget.
 
 use std::collections::HashMap;
 
@@ -18,26 +18,26 @@ use crate::{
     memory::{Budget, Holder, Reservation},
 };
 
-/// About what a subscription takes beside the ids that it names: its task, its place in the hub and in the table.
+/// The approximate memory of a subscription without the ids that it names, in bytes: its task, and its entries in the hub and in the table.
 const SUBSCRIPTION_BYTES: u64 = 2 * 1024;
 
-/// The table.
+/// The subscriptions of one connection.
 pub(super) struct Subscriptions {
     running: HashMap<u64, Forwarder>,
     last_number: u64,
     queue: mpsc::Sender<Vec<u8>>,
 }
 
-/// What subscriptions of all connections share.
+/// The values that the subscriptions of all connections share.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
-    /// Where events come from.
+    /// The hub from which events are received.
     pub(super) hub: &'a EventHub,
-    /// What subscriptions are reserved in.
+    /// The memory budget in which subscriptions are reserved.
     pub(super) budget: &'a Budget,
 }
 
-/// Ends its task when dropped.
+/// The task of a subscription. It is aborted when this is dropped.
 struct Forwarder(JoinHandle<()>);
 
 impl Drop for Forwarder {
@@ -47,12 +47,12 @@ impl Drop for Forwarder {
 }
 
 impl Subscriptions {
-    /// None yet; `queue` takes the lines.
+    /// Returns a table without subscriptions. Encoded events are sent to `queue`.
     pub(super) fn new(queue: mpsc::Sender<Vec<u8>>) -> Self {
         Self { running: HashMap::new(), last_number: 0, queue }
     }
 
-    /// Begins one; answers its number and the number of the last event before it.
+    /// Begins a subscription. Returns its number and the sequence number of the last event before it.
     pub(super) fn begin(
         &mut self,
         source: Source<'_>,
@@ -80,12 +80,12 @@ impl Subscriptions {
         Ok((number, seq))
     }
 
-    /// Whether none runs.
+    /// Whether there is no subscription.
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
-    /// Ends one; lines of it that already wait still go out.
+    /// Ends a subscription. Its events that are already in the queue are still sent.
     pub(super) fn end(&mut self, subscription: u64) -> Result<(), RpcError> {
         self.forget_ended();
         let ended = self.running.remove(&subscription);
@@ -98,7 +98,7 @@ impl Subscriptions {
         })
     }
 
-    /// Those that a slow reader lost leave their place.
+    /// Removes the subscriptions that were dropped because their reader was too slow.
     fn forget_ended(&mut self) {
         self.running.retain(|_, forwarder| !forwarder.0.is_finished());
     }
@@ -107,29 +107,29 @@ impl Subscriptions {
 struct Subscription {
     number: u64,
     filter: EventFilter,
-    /// The last event that was seen.
+    /// The sequence number of the last event that was read from the hub.
     seq: u64,
     encoding: Encoding,
     _partials: Option<PartialsWanted>,
     _reservation: Reservation,
 }
 
-/// Forwards events until the reader is too slow, which is then told as the subscription's last line.
+/// Forwards events until the reader is too slow, and then sends the event `subscription_dropped` as the last one.
 async fn forward(mut subscription: Subscription, mut listener: Listener, queue: mpsc::Sender<Vec<u8>>) {
     let Missed(missed) = subscription.missed(&mut listener, &queue).await;
-    // The events that wait for this subscription must not wait for its reader.
+    // The hub need not keep events for this subscription while its reader is slow.
     drop(listener);
     let Subscription { number, filter, seq, encoding, .. } = subscription;
     let dropped = Happening::plain(seq, filter.first_topic(), "subscription_dropped");
     let line = encoding.event(&Event { missed: Some(missed), ..event(number, &dropped) });
-    // Without the filter, which may be large.
+    // Frees the filter, which may be large, before the wait.
     drop(filter);
     // The queue closes only with the session, which aborts this task anyway.
     let _ = queue.send(line).await;
 }
 
 impl Subscription {
-    /// Forwards events; returns how many are missed once the reader is too slow.
+    /// Forwards events until the reader is too slow. Returns how many events it has missed then.
     async fn missed(&mut self, listener: &mut Listener, queue: &mpsc::Sender<Vec<u8>>) -> Missed {
         loop {
             let happening = match listener.next().await {
@@ -145,7 +145,7 @@ impl Subscription {
                 room = queue.reserve() => room,
                 () = listener.falls_behind(before) => return Missed(1 + listener.waiting()),
             };
-            // Encoded only now: of a reader that is not ready nothing is held but its place among the events.
+            // The event is encoded only when the queue has room. A slow reader thus uses no memory except for its position in the hub.
             let Ok(room) = room else { return Missed(0) };
             room.send(self.encoding.event(&event(self.number, &happening)));
             self.seq = happening.seq;
@@ -153,7 +153,7 @@ impl Subscription {
     }
 }
 
-/// An event as the specification has it.
+/// Converts an event to its form in the protocol.
 fn event(subscription: u64, happening: &Happening) -> Event {
     let Happening { seq, topic, event, task, memory, reload, provider, partial } = happening;
     Event {
@@ -170,10 +170,10 @@ fn event(subscription: u64, happening: &Happening) -> Event {
     }
 }
 
-/// Which events a subscription wants. Pure.
+/// The filter that decides which events a subscription receives. Pure.
 struct EventFilter {
     topics: Vec<Topic>,
-    /// Sorted.
+    /// Sorted and without duplicates.
     task_ids: Option<Box<[TaskId]>>,
     batch: Option<BatchId>,
     partial: bool,
@@ -183,7 +183,7 @@ struct EventFilter {
 impl EventFilter {
     fn new(params: SubscribeParams) -> Self {
         let SubscribeParams { topics: named, task_ids, batch, partial, steps } = params;
-        // Each once, however often it is named.
+        // Each topic is kept once, however often it is named.
         let mut topics = Vec::new();
         for topic in named {
             if !topics.contains(&topic) {

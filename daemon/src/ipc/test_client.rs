@@ -1,4 +1,4 @@
-//! A client of one session over an in-memory stream, for tests.
+//! A test client of one session over an in-memory stream.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{Peer, fakes::Fake, serve};
 
-/// One connection from its client's side.
+/// The client's side of a connection.
 pub(super) struct Client {
     pub(super) stream: BufReader<DuplexStream>,
     pub(super) session: JoinHandle<()>,
@@ -24,7 +24,7 @@ impl Client {
         Self::with_room(fake, 64 * 1024)
     }
 
-    /// `room`: bytes that the streams hold each way.
+    /// Connects by a stream that buffers `room` bytes in each direction.
     pub(super) fn with_room(fake: &Fake, room: usize) -> Self {
         let (ours, theirs) = tokio::io::duplex(room);
         let (stop, stopped) = watch::channel(false);
@@ -42,7 +42,7 @@ impl Client {
         self.send(&format!("{line}\n")).await;
     }
 
-    /// The next line; None at the end.
+    /// Returns the next line. None at the end of the stream.
     pub(super) async fn line(&mut self) -> Option<Value> {
         let mut line = String::new();
         let read = self.stream.read_line(&mut line);
@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-/// Runs a test where local tasks and actors can, on a clock that jumps when all wait.
+/// Runs a test in a system with local tasks and actors. The clock is paused and jumps ahead when all tasks wait.
 pub(super) fn run<F: Future<Output = ()>>(test: impl FnOnce(Fake) -> F) {
     actix::System::new().block_on(async {
         tokio::time::pause();

@@ -1,21 +1,21 @@
-//! What the process sets about itself before it touches a file: a closed umask, room for many connections, no core dumps.
+//! The settings of the process that are made before it opens a file: a closed umask, a high limit of open files, and no core dumps.
 
 use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, getrlimit, setrlimit, umask},
 };
 
-/// Descriptors beyond which a higher limit only makes some programs slower at closing them all; a connection takes one.
+/// Largest limit of open files. A higher one only slows down programs that close all descriptors. A connection uses one descriptor.
 const MAX_OPEN_FILES: u64 = 65_536;
 
-/// From here on no file is made that others may read. To be called first of all, while the process has one thread.
+/// Sets the umask so that other users can read no file that the process creates. Must be called first, while the process has one thread.
 pub fn set_umask_0077() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Raises the soft limit of open files to the hard one, at most 65,536, and tells what it is now (None: no limit).
+/// Raises the soft limit of open files to the hard limit, at most to 65,536. Returns the new soft limit; None if there is no limit.
 ///
-/// The usual soft limit of 1,024 would end at a thousand connections.
+/// The usual soft limit of 1,024 would allow only about a thousand connections.
 pub fn raise_file_limit() -> Option<u64> {
     let limits = getrlimit(Resource::Nofile);
     let wanted = wanted_limit(limits.current, limits.maximum)?;
@@ -23,18 +23,18 @@ pub fn raise_file_limit() -> Option<u64> {
     if setrlimit(Resource::Nofile, raised).is_ok() { Some(wanted) } else { limits.current }
 }
 
-/// From here on a crash writes no core dump: the memory holds keys and prompts. Programs that the daemon starts inherit the limit.
+/// Disables core dumps of this process, because its memory contains keys and prompts. Programs that the daemon starts inherit the limit.
 ///
-/// On Linux, a release build also leaves the state "dumpable", as a dump that the system hands to a program ignores the limit. Other processes of
-/// the user then cannot read its memory or environment either, nor can a debugger attach, which is why a debug build stays dumpable.
+/// On Linux, a release build also becomes not "dumpable", because a dump that the system passes to a program ignores the limit. Other processes of
+/// the user then cannot read its memory or environment, and no debugger can attach. So a debug build stays dumpable.
 pub fn disable_core_dumps() {
-    // It lowers a limit, which the system always allows.
+    // This lowers a limit, which the system always allows.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     #[cfg(all(target_os = "linux", not(debug_assertions)))]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-/// The soft limit to ask for; None where there is none to raise.
+/// Returns the soft limit to set. None if there is no limit.
 fn wanted_limit(soft: Option<u64>, hard: Option<u64>) -> Option<u64> {
     let soft = soft?;
     Some(hard.unwrap_or(MAX_OPEN_FILES).min(MAX_OPEN_FILES).max(soft))

@@ -1,4 +1,4 @@
-//! What the wire itself demands of params: lengths, ranges and counts, whatever the rooms behind it think of them. Pure.
+//! Checks the params against the limits of the protocol: lengths, ranges and counts. The rooms make further checks. Pure.
 
 use reel_protocol::{
     ErrorCode, JsonText, MAX_ID, RpcError, Seconds, TaskSpec, TaskState,
@@ -10,21 +10,21 @@ use reel_protocol::{
     printable,
 };
 
-/// Highest priority; the lowest is its negative.
+/// The highest priority. The lowest is its negative.
 const MAX_PRIORITY: i8 = 100;
-/// Most attempts of one task: more is a provider that will not come back by asking.
+/// The most attempts of one task. A provider that fails more often will not recover by further requests.
 const MAX_ATTEMPTS: u32 = 100;
-/// Longest drain: a day, beyond any call's timeout.
+/// The longest drain, in seconds: a day, which is also the largest `http.total_s`.
 const MAX_DRAIN_S: u64 = 86_400;
 
-/// Refused params.
+/// The result of a check.
 pub(super) type Checked = Result<(), RpcError>;
 
 fn invalid(message: impl Into<String>, hint: impl Into<String>) -> RpcError {
     RpcError::new(ErrorCode::InvalidParams, message).hint(hint)
 }
 
-/// A name that is shown and compared: not empty, and no longer than the journal and the screens bear.
+/// Checks a name that is shown and compared. It must not be empty or longer than [`NAME_BYTES`].
 pub(super) fn name(field: &str, value: &str) -> Checked {
     if value.is_empty() {
         return Err(invalid(format!("`{field}` is empty"), "leave it out, or fill it in"));
@@ -36,7 +36,8 @@ pub(super) fn name(field: &str, value: &str) -> Checked {
     Ok(())
 }
 
-/// A program's name. Logs and terminals show it, so it must hold nothing that breaks a line, reorders it or cannot be seen.
+/// Checks a client's name. Logs and terminals show it, so it must not contain characters that break a line, change the text direction or are
+/// invisible.
 pub(super) fn client(value: &str) -> Checked {
     name("client", value)?;
     if value.contains(['\n', '\t']) || printable(value) != value {
@@ -52,7 +53,7 @@ fn optional_name(field: &str, value: Option<&str>) -> Checked {
     value.map_or(Ok(()), |value| name(field, value))
 }
 
-/// An id of a task, batch or subscription; larger ones are not exact in every language and do not fit the journal.
+/// Checks the id of a task, batch or subscription. Larger ids are not exact in every language, and the journal cannot store them.
 pub(super) fn id(field: &str, value: u64) -> Checked {
     if value > MAX_ID {
         return Err(invalid(format!("`{field}` must be below 2^53"), "use a number that an answer gave"));
@@ -75,7 +76,7 @@ fn object(field: &str, value: &JsonText) -> Checked {
     Err(invalid(format!("`{field}` must be an object"), r#"such as {"key": "value"}, or leave it out"#))
 }
 
-/// A task's priority.
+/// Checks the priority of a task.
 pub(super) fn priority(value: i8) -> Checked {
     if value.unsigned_abs() > MAX_PRIORITY.unsigned_abs() {
         let message = format!("`priority` is {value}, it goes from -{MAX_PRIORITY} to {MAX_PRIORITY}");
@@ -84,7 +85,7 @@ pub(super) fn priority(value: i8) -> Checked {
     Ok(())
 }
 
-/// The params of `task.submit`.
+/// Checks the params of `task.submit`.
 pub(super) fn spec(spec: &TaskSpec) -> Checked {
     name("kind", &spec.kind)?;
     object("params", &spec.params)?;
@@ -103,7 +104,7 @@ pub(super) fn spec(spec: &TaskSpec) -> Checked {
     spec.metadata.as_ref().map_or(Ok(()), |metadata| object("metadata", metadata))
 }
 
-/// The params of `task.submit_batch`; an entry's fault names its index.
+/// Checks the params of `task.submit_batch`. An error of an entry names its index.
 pub(super) fn batch(params: &SubmitBatchParams) -> Checked {
     optional_name("request_id", params.request_id.as_deref())?;
     optional_name("name", params.name.as_deref())?;
@@ -123,7 +124,7 @@ pub(super) fn batch(params: &SubmitBatchParams) -> Checked {
     Ok(())
 }
 
-/// An entry of a batch is no larger than a `task.submit` may be, so that every task can be shown.
+/// Checks that an entry of a batch is not larger than a `task.submit` may be, so that every task can be shown.
 fn entry_size(entry: &TaskSpec) -> Checked {
     let metadata = entry.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len());
     let bytes = entry.params.as_str().len() + metadata;
@@ -135,13 +136,13 @@ fn entry_size(entry: &TaskSpec) -> Checked {
     Ok(())
 }
 
-/// The same error, said of one entry of a batch.
+/// Returns the same error with the index of its entry in the message.
 pub(super) fn at_entry(index: usize, mut error: RpcError) -> RpcError {
     error.message = format!("tasks[{index}]: {}", error.message);
     error
 }
 
-/// The params of `task.list`, but its cursor.
+/// Checks the params of `task.list`, except for the cursor.
 pub(super) fn list(params: &TaskListParams) -> Checked {
     if params.state == Some(TaskState::Unknown) {
         let names = TaskState::ALL.map(TaskState::name).join(", ");
@@ -159,7 +160,7 @@ pub(super) fn list(params: &TaskListParams) -> Checked {
     Ok(())
 }
 
-/// The params of `task.wait`.
+/// Checks the params of `task.wait`.
 pub(super) fn wait(params: &TaskWaitParams) -> Checked {
     match (params.ids.is_empty(), params.batch) {
         (true, None) => {
@@ -175,13 +176,13 @@ pub(super) fn wait(params: &TaskWaitParams) -> Checked {
     params.ids.iter().try_for_each(|task| id("ids", task.0))
 }
 
-/// The params of `service.call`.
+/// Checks the params of `service.call`.
 pub(super) fn service_call(params: &ServiceCallParams) -> Checked {
     name("service", &params.service)?;
     name("method", &params.method)
 }
 
-/// The params of `artifact.read`.
+/// Checks the params of `artifact.read`.
 pub(super) fn read(params: &ArtifactReadParams) -> Checked {
     if params.length > READ_BYTES {
         let message = format!("`length` is {}, at most {READ_BYTES} bytes are read at once", params.length);
@@ -190,7 +191,7 @@ pub(super) fn read(params: &ArtifactReadParams) -> Checked {
     Ok(())
 }
 
-/// The params of `events.subscribe`.
+/// Checks the params of `events.subscribe`.
 pub(super) fn subscribe(params: &SubscribeParams) -> Checked {
     let topics = "the topics are task, memory, cache, provider, daemon";
     if params.topics.is_empty() {
@@ -206,7 +207,7 @@ pub(super) fn subscribe(params: &SubscribeParams) -> Checked {
     ids.iter().try_for_each(|task| id("task_ids", task.0))
 }
 
-/// The drain time of `daemon.shutdown`.
+/// Checks the drain time of `daemon.shutdown`.
 pub(super) fn drain(drain: Option<Seconds>) -> Checked {
     if drain.is_some_and(|drain| drain.0.as_secs() > MAX_DRAIN_S) {
         let message = format!("`drain_s` is more than a day ({MAX_DRAIN_S} seconds)");
@@ -219,7 +220,7 @@ pub(super) fn drain(drain: Option<Seconds>) -> Checked {
 mod tests {
     use super::*;
 
-    /// Parses params from JSON, checks them, and gives the refusal's message.
+    /// Parses params from JSON and checks them. Returns the message of the refusal.
     fn refusal<P: serde::de::DeserializeOwned>(check: impl Fn(&P) -> Checked, json: &str) -> Option<String> {
         check(&serde_json::from_str(json).unwrap()).err().map(|error| {
             assert_eq!(error.data.code, "invalid_params");

@@ -1,4 +1,4 @@
-//! `artifact.*`, answered by the cache.
+//! The handlers of `artifact.*`. They ask the cache, the uploads and the thumbnails.
 
 use std::path::PathBuf;
 
@@ -82,7 +82,7 @@ pub(in crate::ipc) async fn thumbnail(
 }
 
 fn named(path: PathBuf) -> Result<ArtifactPathResult, RpcError> {
-    // A path that is no text cannot be said in JSON; a lossy one would name another file.
+    // JSON cannot represent a path that is not UTF-8, and a lossy conversion would name another file.
     let path = path
         .into_os_string()
         .into_string()

@@ -1,4 +1,4 @@
-//! `cache.*`, answered by the cache.
+//! The handlers of `cache.*`. They ask the cache.
 
 use reel_protocol::{
     RpcError,

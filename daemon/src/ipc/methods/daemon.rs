@@ -1,4 +1,4 @@
-//! `hello` and `daemon.*`, answered by what the daemon knows of itself, by its rooms in short, and by main.
+//! The handlers of `hello` and `daemon.*`. They use the router's own values, and ask the rooms and the main task.
 
 use reel_protocol::{
     PROTOCOL, RpcError,
@@ -40,7 +40,7 @@ pub(in crate::ipc) fn hello(
     })
 }
 
-/// The rooms are asked side by side: each answers from what it has in memory.
+/// The rooms are asked concurrently. Each answers from memory.
 pub(in crate::ipc) async fn status(asker: Asker, _: Empty) -> Result<DaemonStatusResult, RpcError> {
     let (parts, rooms) = (asker.router.parts(), asker.router.recipients());
     let (counts, cache, memory, providers) = tokio::try_join!(

@@ -1,4 +1,4 @@
-//! `events.*`, answered by the connection itself.
+//! The handlers of `events.*`. They change the subscriptions of the connection.
 
 use reel_protocol::{
     RpcError,

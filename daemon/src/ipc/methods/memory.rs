@@ -1,4 +1,4 @@
-//! `memory.*`, answered by the memory supervisor.
+//! The handlers of `memory.*`. They ask the memory supervisor.
 
 use reel_protocol::{
     RpcError,

@@ -1,4 +1,4 @@
-//! The handlers of the methods, by group. Each is a thin door: check what the wire demands, ask a room, turn its refusal into an error.
+//! The handlers of the methods, by group. Each handler validates the params, asks a room, and converts its refusal to a protocol error.
 
 pub(super) mod artifacts;
 pub(super) mod cache;

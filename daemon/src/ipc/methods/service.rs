@@ -1,4 +1,4 @@
-//! `service.*` and `provider.*`, answered by the task tracker, the services and the provider gateway.
+//! The handlers of `service.*` and `provider.*`. They ask the task tracker, the services and the provider gateway.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
     tasks::{CallService, Trial, TryTask},
 };
 
-/// How much longer than its timeout a call may take to be accepted: a disk that hangs must not keep its caller.
+/// How much longer than its timeout a call may take to be accepted. A disk that hangs must not block the caller for ever.
 const ACCEPTANCE: Duration = Duration::from_secs(5);
 
 pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Result<TaskView, RpcError> {
@@ -29,13 +29,13 @@ pub(in crate::ipc) async fn call(asker: Asker, params: ServiceCallParams) -> Res
     let kind = [service.as_str(), ".", method.as_str()].concat();
     let spec = TaskSpec { kind, params, provider, cache, ..TaskSpec::default() };
     validate::spec(&spec)?;
-    // Dropped with this request where its connection ends.
+    // This sender is dropped with the future when the connection ends. The tracker then stops waiting.
     let (_here, gone) = oneshot::channel();
     let timeout = timeout_s.map(|seconds| seconds.0);
     let message = CallService { caller: asker.caller, spec, timeout, gone };
     let asked = ask(&asker.router.recipients().call_service, message);
     let Some(timeout) = timeout else { return asked.await?.map_err(errors::task) };
-    // The tracker keeps the timeout of a task that it has accepted.
+    // Once the tracker has accepted the task, it applies the timeout itself.
     match tokio::time::timeout(timeout.saturating_add(ACCEPTANCE), asked).await {
         Ok(answered) => answered?.map_err(errors::task),
         Err(_) => Err(errors::not_accepted_in_time()),
@@ -64,7 +64,7 @@ pub(in crate::ipc) async fn check(
     Err(unknown(&asker, &params.name).await?)
 }
 
-/// The refusal of a name that no provider has, with the nearest one.
+/// Returns the error of a name that no provider has. It suggests the most similar name.
 async fn unknown(asker: &Asker, name: &str) -> Result<RpcError, RpcError> {
     let providers = ask(&asker.router.recipients().get_providers, GetProviders).await?;
     Ok(errors::no_provider(name, providers.iter().map(|provider| provider.name.as_str())))
@@ -137,7 +137,7 @@ pub(in crate::ipc) async fn dry_run(asker: Asker, params: DryRunParams) -> Resul
     Ok(result)
 }
 
-/// The daemon does it by itself, for nothing.
+/// Returns the result for work that the daemon does without a provider and without cost.
 fn without_provider() -> DryRunResult {
     DryRunResult {
         provider: None,

@@ -1,4 +1,4 @@
-//! `task.*` and `queue.*`, answered by the task tracker.
+//! The handlers of `task.*` and `queue.*`. They ask the task tracker.
 
 use reel_protocol::{
     RpcError, TaskId, TaskSpec, TaskView,
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Rows of a `task.list` that names no limit.
+/// The number of rows for a `task.list` without a limit.
 const DEFAULT_ROWS: u32 = 100;
 
 pub(in crate::ipc) async fn submit(asker: Asker, spec: TaskSpec) -> Result<SubmitResult, RpcError> {
@@ -43,7 +43,7 @@ pub(in crate::ipc) async fn get(asker: Asker, params: TaskIdParams) -> Result<Ta
     ask(&asker.router.recipients().get_task, GetTask(params.id)).await?.map_err(errors::task)
 }
 
-/// The tracker says whether more follow; what a cursor looks like is a matter of the wire.
+/// The tracker decides whether more rows follow. This handler encodes the cursor.
 pub(in crate::ipc) async fn list(asker: Asker, params: TaskListParams) -> Result<TaskListResult, RpcError> {
     validate::list(&params)?;
     let TaskListParams { state, batch, name, client, limit, cursor } = params;
@@ -61,7 +61,7 @@ pub(in crate::ipc) async fn wait(asker: Asker, params: TaskWaitParams) -> Result
     validate::wait(&params)?;
     let what = params.batch.map_or(WaitFor::Tasks(params.ids), WaitFor::Batch);
     let timeout = params.timeout_s.map(|seconds| seconds.0);
-    // Dropped with this request where its connection ends.
+    // This sender is dropped with the future when the connection ends. The tracker then stops waiting.
     let (_here, gone) = oneshot::channel();
     let message = WaitTasks { what, is_any: params.until == Until::Any, timeout, gone };
     ask(&asker.router.recipients().wait_tasks, message).await?.map_err(errors::task)
