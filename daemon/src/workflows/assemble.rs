@@ -1,4 +1,4 @@
-//! `video.assemble`: a film of media that are in the store already. Pure, but for looking these up.
+//! The workflow of `video.assemble`, which makes a film of artifacts in the store. Pure, except for reading the facts of these artifacts.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ use super::{
 };
 use crate::service::Timeline;
 
-/// A film on its way.
+/// A film that is being assembled.
 #[derive(Debug)]
 pub(super) struct Assembly {
     plan: FilmPlan,
 }
 
 impl Assembly {
-    /// A film of a timeline, once the media that it names are looked up.
+    /// Begins the film of a timeline: it reads the facts of the artifacts that the timeline names.
     pub(super) async fn begin(handles: &Handles, timeline: Timeline) -> Result<Self, TaskError> {
         let shots = timeline.asked.shots.iter().flat_map(|shot| [Some(shot.visual), shot.voice]);
         let digests = shots.chain([timeline.asked.music.map(|music| music.digest)]).flatten().collect();
@@ -84,7 +84,7 @@ impl Assembly {
     }
 }
 
-/// What an id names in the store, if it is of one of these media types.
+/// Finds the artifact with this digest. It is an error if the store does not have it, or if it has none of these media types.
 fn medium<'a>(
     found: &'a BTreeMap<Digest, Output>,
     digest: Digest,
@@ -104,7 +104,8 @@ fn medium<'a>(
     Err(task_error(ErrorCode::InvalidParams.name(), message, hint, false))
 }
 
-/// The subtitles of a shot: while its voice speaks, or for the whole shot.
+/// Returns the subtitles of a shot. They are shown while its voice speaks. If the duration of the voice is unknown, or there is none, they are shown
+/// from the end of the transition into the shot to the end of the shot.
 fn cues_of(
     shot: &AssembledShot,
     placed: &PlacedShot,
@@ -123,7 +124,7 @@ fn cues_of(
     cues(text, spoken, language)
 }
 
-/// The subtitles by the frames of their shot.
+/// Converts the times of subtitles to frames of their shot.
 fn burnt(cues: &[Cue], placed: &PlacedShot, fps: u32) -> Vec<BurntCue> {
     let start = samples_at(placed.start_frame, fps);
     let frame = |sample: u64| sample.saturating_sub(start) * u64::from(fps) / u64::from(SAMPLE_RATE);
@@ -142,7 +143,7 @@ impl Workflow for Assembly {
 
     fn progress(&self, ends: &StepEnds) -> (f64, String) {
         let dissolves = self.plan.shots.iter().filter(|shot| shot.placed.transition_frames > 0).count();
-        // The sound and the joining are steps as well.
+        // The sound and the join are steps too.
         let all = self.plan.shots.len() + dissolves + 2;
         (ends.len() as f64 / (all + 1) as f64, format!("frames {}/{all}", ends.len()))
     }

@@ -1,15 +1,15 @@
-//! The budget of one workflow: what its steps have cost, what those under way may cost, and whether the next one fits. Pure.
+//! The budget of one workflow: the cost of its ended steps, the reserved cost of its running steps, and whether the next step fits. Pure.
 
 use std::collections::BTreeMap;
 
 use reel_protocol::{Cost, StoryMakeParams, TaskError};
 
-/// What a workflow may spend, in millionths of a US dollar.
+/// The budget of a workflow. All amounts are in millionths of a US dollar.
 #[derive(Debug)]
 pub(super) struct WorkflowBudget {
     limit: u64,
     settled: u64,
-    /// Steps under way, and what they may cost.
+    /// The reserved cost of each running step, by the name of the step.
     reserved: BTreeMap<String, u64>,
 }
 
@@ -18,7 +18,7 @@ impl WorkflowBudget {
         Self { limit: microusd(limit_usd), settled: 0, reserved: BTreeMap::new() }
     }
 
-    /// Reserves what a step may cost; `None` where nobody knows its price.
+    /// Reserves the price of a step. It is an error if the price is None, which means unknown, or does not fit into the budget.
     pub(super) fn reserve(&mut self, step: &str, price: Option<u64>) -> Result<(), TaskError> {
         let Some(price) = price else {
             let message = format!("the price of {step} is not known, and the work has a budget");
@@ -41,13 +41,13 @@ impl WorkflowBudget {
         Ok(())
     }
 
-    /// Whether steps under way may cost something.
+    /// Whether a running step may cost something.
     pub(super) fn has_reserved(&self) -> bool {
         self.reserved.values().any(|price| *price > 0)
     }
 
-    /// Takes the cost of a step that ended. Where it is not known, what was reserved counts, also for a step that made nothing and may have been
-    /// charged.
+    /// Records the cost of a step that ended. If the cost is unknown, the reserved amount counts. This also holds for a step that made nothing but
+    /// may have been charged.
     pub(super) fn settle(&mut self, step: &str, may_be_charged: bool, cost: Option<&Cost>) {
         let reserved = self.reserved.remove(step).unwrap_or_default();
         if may_be_charged {

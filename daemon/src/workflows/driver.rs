@@ -1,4 +1,4 @@
-//! The driver: submits the steps of a workflow that are ready, waits for them, and asks the workflow again.
+//! The driver of workflows. It submits the steps that are ready, waits until one ends, and asks the workflow for the next ones.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +16,10 @@ use crate::{
     tasks::Caller,
 };
 
-/// How many times as long as the last look took the driver waits at least until it looks again which steps are ready.
+/// The interval between two searches for ready steps is at least this many times as long as the last search took.
 const LOOK_SHARE: u32 = 10;
 
-/// Drives a workflow until no step is left that could be carried out. Dropped, it leaves its steps as they are.
+/// Drives a workflow until no step is left that can be carried out. If the future is dropped, the submitted tasks go on.
 pub(super) async fn drive(
     workflow: &dyn Workflow,
     handles: &Handles,
@@ -34,14 +34,14 @@ pub(super) async fn drive(
         let ready = workflow.ready(&ends, &|name| submitted.contains(name));
         let (fraction, message) = workflow.progress(&ends);
         task.progress.report(fraction, message);
-        // A large film is asked again a few times a second: what it takes is time of the thread that everybody shares.
+        // The search can run a few times a second for a large film, and uses the thread that all actors share.
         let next_look = began + began.elapsed() * LOOK_SHARE;
         for step in ready {
             let refused = match &mut budget {
                 Some(budget) => budget.reserve(&step.name, price(handles, &step).await?).err(),
                 None => None,
             };
-            // What is reserved may come to less: the step is looked at again once another one has ended.
+            // The running steps may cost less than their reservation, so the step is tried again when another one has ended.
             if refused.is_some() && budget.as_ref().is_some_and(WorkflowBudget::has_reserved) {
                 continue;
             }
@@ -70,7 +70,8 @@ pub(super) async fn drive(
     }
 }
 
-/// What a step may cost, in millionths of a US dollar; none where nobody knows it. A step that is refused costs nothing: its submit says why.
+/// Returns the price of a step, in millionths of a US dollar; None if it is unknown. The price is 0 for a cached result and for a step that cannot be
+/// planned. The submit of the latter returns the reason.
 async fn price(handles: &Handles, step: &Step) -> Result<Option<u64>, Ended> {
     let Ok(trial) = handles.trial(step.spec.clone()).await? else { return Ok(Some(0)) };
     let Some(candidate) = trial.plan.candidates.first().filter(|_| trial.cached.is_none()) else {

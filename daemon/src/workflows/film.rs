@@ -1,4 +1,4 @@
-//! The steps from shots to a film: a clip of each shot, the dissolves between them, the sound, and all of these joined. Pure.
+//! The steps that turn shots into a film: a clip of each shot, the dissolves between them, the sound, and the join of all parts. Pure.
 
 use reel_protocol::{
     AudioMixParams, BurntCue, CameraMove, Digest, FilmFormat, FilmedVisual, JoinedClip, RenderJoinParams,
@@ -11,18 +11,18 @@ use super::{
     step::{Step, StepEnds},
 };
 
-/// The names of the steps that make the sound and the film.
+/// The name of the step that makes the sound. `JOIN` is that of the step that joins the film.
 const MIX: &str = "mix";
 const JOIN: &str = "join";
 
-/// A film, as far as it is known.
+/// The parts of a film that are known so far.
 #[derive(Debug)]
 pub(super) struct FilmPlan {
     pub format: FilmFormat,
     pub shots: Vec<FilmShot>,
-    /// The sound, once the length of every shot is known.
+    /// The sound. None until the length of every shot is known.
     pub sound: Option<AudioMixParams>,
-    /// The track of subtitles.
+    /// The subtitle track, if the film has one.
     pub track: Option<SubtitleTrack>,
 }
 
@@ -30,23 +30,23 @@ pub(super) struct FilmPlan {
 #[derive(Debug)]
 pub(super) struct FilmShot {
     pub id: String,
-    /// What it shows, once that is there.
+    /// The picture or clip of the shot. None until it exists.
     pub shown: Option<Shown>,
     pub placed: PlacedShot,
-    /// Whether its length is the true one.
+    /// Whether the length of the shot is final and not an estimate.
     pub is_exact: bool,
-    /// The subtitles that are drawn into it.
+    /// The subtitles that are drawn into its frames.
     pub cues: Vec<BurntCue>,
-    /// Whether its clip is made anew.
+    /// Whether its clip is rendered again, without the cache.
     pub is_redone: bool,
 }
 
-/// What a shot shows.
+/// The picture or clip of a shot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown {
     pub visual: Digest,
     pub camera: CameraMove,
-    /// Whether it is a clip, which is fitted to its shot.
+    /// Whether it is a clip. A clip is fitted to the length of its shot.
     pub is_clip: bool,
 }
 
@@ -56,7 +56,8 @@ impl FilmShot {
         FilmedVisual { visual: shown.visual, camera: shown.camera, first_frame, shot_frames }
     }
 
-    /// What a dissolve shows of it. The length of a shot that is fitted must be known.
+    /// Returns the frames of the shot that a dissolve uses. None if the shot has nothing to show yet, or if it is a clip whose shot has no final
+    /// length.
     fn dissolving(&self, first_frame: u64) -> Option<FilmedVisual> {
         let shown = self.shown.filter(|shown| self.is_exact || !shown.is_clip)?;
         Some(self.from(shown, first_frame))
@@ -66,14 +67,14 @@ impl FilmShot {
         format!("render/{}", self.id)
     }
 
-    /// The dissolve that leads to it.
+    /// Returns the name of the dissolve from the previous shot to this one.
     fn transition(&self) -> String {
         format!("transition/{}", self.id)
     }
 }
 
 impl FilmPlan {
-    /// The steps that can be carried out.
+    /// Returns the steps that can be carried out.
     pub(super) fn steps(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step> {
         let mut steps = Vec::new();
         let next = self.shots.iter().skip(1).map(Some).chain([None]);
@@ -123,7 +124,7 @@ impl FilmPlan {
         Some(Step::new(next.transition(), "render.transition", &params))
     }
 
-    /// The film, once all of its parts are there.
+    /// Returns the step that joins the film. None until all parts exist.
     fn join_step(&self, ends: &StepEnds) -> Option<Step> {
         let part = |name: String, frames: u64| {
             let output = ends.get(&name)?.output.as_ref()?;

@@ -1,5 +1,5 @@
-//! Handles to the parts of the daemon that a workflow uses: the task tracker, of which it asks what clients ask, the store for what a project
-//! supplies, and the cache for the files that a workflow makes itself.
+//! The parts of the daemon that a workflow uses: the task tracker, which it asks like a client; the store, for the facts of a project's own media;
+//! and the cache, for the files that the workflow makes itself.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -16,23 +16,23 @@ use crate::{
     tasks::{Caller, DecideTask, Decision, SubmitTask, TaskRefusal, Trial, TryTask, WaitFor, WaitTasks},
 };
 
-/// How long a submit that found no room waits until it is sent again: doubling between these.
+/// The first and the longest backoff before a request is sent again that was refused for lack of room. The backoff doubles each time.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// The handles of a workflow to other parts of the daemon; cheap to clone.
+/// Handles to other parts of the daemon. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handles {
-    /// Accepts a task.
+    /// Submits a task.
     pub submit: Recipient<SubmitTask>,
     /// Waits for tasks.
     pub wait: Recipient<WaitTasks>,
-    /// Decides about a task.
+    /// Changes a task, such as to retry it.
     pub decide: Recipient<DecideTask>,
-    /// Says how a task would run.
+    /// Plans a task without submitting it.
     pub try_task: Recipient<TryTask>,
-    /// Keeps files.
+    /// Stores files as artifacts.
     pub keep: Recipient<KeepMade>,
-    /// Where the facts of artifacts are read.
+    /// The journal, from which the facts of artifacts are read.
     pub store: Store,
     /// The directory of the artifacts.
     pub artifacts: Arc<Path>,
@@ -40,14 +40,14 @@ pub struct Handles {
     pub budget: Budget,
 }
 
-/// The daemon stops, or the workflow is over: its next start goes on, or nobody does.
+/// The workflow cannot go on: the daemon stops, or the workflow's own task is over. If the daemon stops, the next start continues the workflow.
 #[derive(Debug)]
 pub(super) struct Ended;
 
 impl Handles {
-    /// Carries a step out: submits it, waits until it is settled, and tells how it ended. A step that failed in an earlier attempt of the workflow is
-    /// tried again where somebody retries the workflow (`is_retry`), and never because the daemon began anew: the failed call may have been charged,
-    /// and a cancelled one was given up by a person.
+    /// Carries a step out: submits it, waits until it is settled, and returns how it ended. If the step failed or was cancelled in an earlier attempt
+    /// of the workflow, it is retried only if a person retries the workflow (`is_retry`). A restart of the daemon retries nothing, because a failed
+    /// call may have been charged, and a cancelled one was given up by a person.
     pub(super) async fn carry_out(
         &self,
         caller: Caller,
@@ -69,7 +69,7 @@ impl Handles {
         Ok((name, self.settled(accepted.id).await?))
     }
 
-    /// Waits until a task is settled, and tells how it ended as a step. The wait itself may find no room in the memory budget for a while.
+    /// Waits until a task is settled, and returns how it ended as a step. The wait is repeated if the memory budget refuses it.
     async fn settled(&self, id: TaskId) -> Result<StepEnd, Ended> {
         let mut wait = PATIENCE.0;
         loop {
@@ -88,7 +88,7 @@ impl Handles {
         }
     }
 
-    /// Submits until there is room for it.
+    /// Submits a task. The submit is repeated while the queue or the memory budget is full.
     async fn submit(
         &self,
         caller: &Caller,
@@ -101,7 +101,7 @@ impl Handles {
             match self.submit.send(message).await.map_err(|_| Ended)? {
                 Err(TaskRefusal::Stopping) => return Err(Ended),
                 Err(TaskRefusal::NoTask(id)) if id == step.parent => return Err(Ended),
-                // A disk that is full is a person's to mend, and no wait says so.
+                // A full disk is an error at once, because a person has to make room, and a task that silently waits would not say so.
                 Err(TaskRefusal::QueueFull { .. } | TaskRefusal::OverMemory(_)) => {
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(PATIENCE.1);
@@ -111,12 +111,12 @@ impl Handles {
         }
     }
 
-    /// How a task would run; none where nobody can do it.
+    /// Plans a task without submitting it. The inner error is the refusal of the plan.
     pub(super) async fn trial(&self, spec: TaskSpec) -> Result<Result<Trial, TaskRefusal>, Ended> {
         self.try_task.send(TryTask { spec }).await.map_err(|_| Ended)
     }
 
-    /// The facts of these artifacts; those that the store does not have are left out.
+    /// Reads the facts of these artifacts. Those that the store does not have are left out.
     pub(super) async fn artifacts(
         &self,
         digests: Vec<Digest>,
@@ -136,7 +136,7 @@ impl Handles {
     }
 }
 
-/// The same for the same step of the same workflow, and another one where its params are others.
+/// Returns the request id of a step. It is the same for the same step of the same workflow, and another one if the spec of the step differs.
 fn request_id(parent: TaskId, name: &str, spec: &TaskSpec) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(spec.kind.as_bytes());
@@ -147,7 +147,7 @@ fn request_id(parent: TaskId, name: &str, spec: &TaskSpec) -> String {
     format!("step of {parent}: {name} {}", hash.get(..16).unwrap_or_default())
 }
 
-/// How a settled task ended as a step.
+/// Converts a settled task to the end of a step.
 fn end_of(view: TaskView) -> StepEnd {
     let state = match view.state {
         TaskState::Succeeded if view.source == Some(reel_protocol::Source::Cache) => StepState::Cached,
@@ -180,7 +180,7 @@ fn cancelled(state: TaskState) -> TaskError {
     }
 }
 
-/// A refusal as the error of a step.
+/// Converts a refusal to the error of a step.
 fn error_of(refusal: &TaskRefusal) -> TaskError {
     let (code, hint) = match refusal {
         TaskRefusal::Plan(plan) => (plan.code, plan.hint.clone()),

@@ -1,9 +1,9 @@
-//! Workflows: tasks whose work is other tasks, their steps.
+//! Workflows: tasks whose work consists of other tasks, their steps.
 //!
-//! A workflow is a pure function from what its steps have made so far to the steps that can be carried out now (`step::Workflow`). The driver
-//! submits these as ordinary tasks, waits for them, and asks again; it stands on what any client can ask of the task tracker, and keeps
-//! nothing on disk. The request id of a step is made of its workflow, its name and its params, so a driver that begins anew after a death of
-//! the daemon finds the steps of before, and nothing is asked for twice.
+//! A workflow is a pure function from the results of its steps so far to the steps that can be carried out next (`step::Workflow`). The driver
+//! submits these as ordinary tasks, waits for them, and asks again. It uses only requests that any client can send to the task tracker, and stores
+//! nothing on disk. The request id of a step is derived from its workflow, its name and its params. So after a crash of the daemon, a new driver
+//! finds the earlier steps, and no step is carried out twice.
 
 mod assemble;
 mod budget;

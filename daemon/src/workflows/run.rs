@@ -1,4 +1,4 @@
-//! Runs the attempts of workflows, and hands those of all other tasks on to the services.
+//! Runs the attempts of workflows, and passes those of all other tasks to the services.
 
 use std::sync::{Arc, OnceLock};
 
@@ -20,10 +20,10 @@ use crate::{
     service::{RunEnd, RunTask, RunTasks, STORY_MAKE, StorySpec, Timeline, VIDEO_ASSEMBLE},
 };
 
-/// Workflows that are driven at once; the others wait, as each holds the ends of its steps in memory.
+/// The most workflows that are driven at once. Others wait, because each workflow keeps the ends of its steps in memory.
 const AT_ONCE: usize = 8;
 
-/// Runs workflows; cheap to clone.
+/// Runs workflows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Workflows {
     services: Arc<dyn RunTasks>,
@@ -32,14 +32,14 @@ pub struct Workflows {
 }
 
 impl Workflows {
-    /// Workflows above these services. They get their handles with [`Self::connect`], once the task tracker has started.
+    /// Returns a runner that passes other tasks to these services. It needs handles, which [`Self::connect`] sets once the task tracker has started.
     pub fn new(services: Arc<dyn RunTasks>) -> Self {
         Self { services, handles: Arc::default(), turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// Gives the workflows their handles.
+    /// Sets the handles.
     pub fn connect(&self, handles: Handles) {
-        // This is called once, at the start.
+        // It cannot be set already, because this is called once, at the start.
         let _ = self.handles.set(handles);
     }
 }
@@ -55,7 +55,7 @@ impl RunTasks for Workflows {
             let Some(handles) = handles else { return RunEnd::Stopped };
             let mut cancel = task.cancel.clone();
             tokio::select! { biased;
-                // Its steps are given up with it, by the task machine.
+                // The task machine also cancels the steps of the workflow.
                 _ = cancel.wait_for(|is_told| *is_told) => RunEnd::Stopped,
                 end = carry_out(&handles, &turns, &task, is_assembly) => end.unwrap_or(RunEnd::Stopped),
             }
@@ -80,7 +80,7 @@ async fn carry_out(
     task: &RunTask,
     is_assembly: bool,
 ) -> Result<RunEnd, Ended> {
-    // The semaphore is never closed.
+    // This cannot fail, because the semaphore is never closed.
     let _turn = turns.acquire().await.map_err(|_| Ended)?;
     if is_assembly { assemble(handles, task).await } else { make_story(handles, task).await }
 }
@@ -117,7 +117,7 @@ async fn make_story(handles: &Handles, task: &RunTask) -> Result<RunEnd, Ended> 
     keep(handles, task, story.outcome(&ends)).await
 }
 
-/// Keeps the files that the workflow makes itself, and puts the results of its steps before them.
+/// Stores the files that the workflow makes itself. The results of its steps come before them in the outputs.
 async fn keep(handles: &Handles, task: &RunTask, outcome: Outcome) -> Result<RunEnd, Ended> {
     let Outcome { outputs, files, flaw } = outcome;
     let artifact = |File { media_type, extension, bytes }: File| NewArtifact {
@@ -157,7 +157,7 @@ fn not_journaled(error: crate::store::StoreError) -> (TaskError, Again) {
     )
 }
 
-/// An error of a workflow.
+/// Returns an error without a provider's status.
 pub(super) fn task_error(code: &str, message: String, hint: &str, retryable: bool) -> TaskError {
     TaskError {
         code: code.to_owned(),
@@ -168,7 +168,7 @@ pub(super) fn task_error(code: &str, message: String, hint: &str, retryable: boo
     }
 }
 
-/// How a step of a workflow uses the cache: as usual, or not where it is to be made anew.
+/// Returns the cache mode of a step. A step that is made again bypasses the cache.
 pub(super) const fn cache_mode(is_redone: bool) -> CacheMode {
     if is_redone { CacheMode::Fresh } else { CacheMode::Use }
 }

@@ -1,34 +1,34 @@
-//! What a workflow is: a pure function from the ends of its steps to the steps that are ready. Pure.
+//! The interface of workflows: pure functions from the ends of their steps to the steps that are ready. Pure.
 
 use std::collections::BTreeMap;
 
 use reel_protocol::{Cost, ErrorCode, JsonText, Output, StepReport, StepState, TaskError, TaskId, TaskSpec};
 use serde::Serialize;
 
-/// A task whose work is other tasks.
+/// A task whose work consists of other tasks.
 pub trait Workflow {
-    /// The steps that can be carried out, but for those whose names are known already. A step keeps its name and its params for as long as the ends
-    /// that it follows from are the same.
+    /// Returns the steps that can be carried out, without those for which `is_known` is true. The name and the params of a step stay the same while
+    /// the ends that it depends on are the same.
     fn ready(&self, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> Vec<Step>;
 
-    /// How far it is, from 0 to 1, and what it does, for people.
+    /// Returns the progress from 0 to 1, and a description of it for people.
     fn progress(&self, ends: &StepEnds) -> (f64, String);
 
-    /// What comes of it, once every ready step has ended.
+    /// Returns the results, once every ready step has ended.
     fn outcome(&self, ends: &StepEnds) -> Outcome;
 }
 
-/// A step of a workflow: an ordinary task.
+/// A step of a workflow, which is an ordinary task.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// The name within the workflow, such as `voice/a1`.
     pub name: String,
-    /// What is asked for; without a request id, which follows from the name.
+    /// The spec of the task. It has no request id, which the driver sets.
     pub spec: TaskSpec,
 }
 
 impl Step {
-    /// A step that asks for this, and uses the cache.
+    /// Returns a step with these params that uses the cache.
     pub(super) fn new<P: Serialize>(name: String, kind: &str, params: &P) -> Self {
         let spec = TaskSpec {
             kind: kind.to_owned(),
@@ -40,58 +40,58 @@ impl Step {
     }
 }
 
-/// Params as the wire has them.
+/// Encodes params as JSON.
 pub(super) fn params_of<T: Serialize>(params: &T) -> JsonText {
-    // The params are the daemon's own values, which JSON can say.
+    // The params are the daemon's own values, which JSON can represent.
     JsonText::from_value(params).unwrap_or_default()
 }
 
 /// How a step ended.
 #[derive(Debug, Clone)]
 pub struct StepEnd {
-    /// The task that carried it out; none where no task was accepted.
+    /// The task that carried the step out. None if no task was accepted.
     pub task: Option<TaskId>,
-    /// What became of it.
+    /// The state in which the step ended.
     pub state: StepState,
-    /// What it made.
+    /// The artifact that the step made.
     pub output: Option<Output>,
     /// The provider that made it.
     pub provider: Option<String>,
-    /// Why it made nothing.
+    /// The error, if the step made nothing.
     pub error: Option<TaskError>,
-    /// What it cost, where that is known.
+    /// The cost of the step, if it is known.
     pub cost: Option<Cost>,
-    /// How long the task ran, in seconds.
+    /// The time that the task ran, in seconds.
     pub seconds: f64,
 }
 
 /// The steps that have ended, by their names.
 pub type StepEnds = BTreeMap<String, StepEnd>;
 
-/// What comes of a workflow.
+/// The results of a workflow.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Results of its steps that are results of the workflow, first.
+    /// The outputs of steps that are outputs of the workflow too. They come first.
     pub outputs: Vec<Output>,
-    /// Further results, which the workflow makes itself.
+    /// Further outputs, which the workflow makes itself.
     pub files: Vec<File>,
-    /// Why it failed, all the same with these results.
+    /// The error if the workflow failed. It still has these results.
     pub flaw: Option<TaskError>,
 }
 
 /// A small file that a workflow makes.
 #[derive(Debug)]
 pub struct File {
-    /// Such as `application/json`.
+    /// The media type, such as `application/json`.
     pub media_type: &'static str,
-    /// The extension of its name.
+    /// The extension of the file's name.
     pub extension: &'static str,
     /// The contents, in the format of `media_type`.
     pub bytes: Vec<u8>,
 }
 
 impl StepEnd {
-    /// A step for which no task was accepted.
+    /// Returns the end of a step for which no task was accepted.
     pub fn refused(error: TaskError) -> Self {
         Self {
             task: None,
@@ -104,7 +104,7 @@ impl StepEnd {
         }
     }
 
-    /// Whether it cost something, or may have: an answer that is lost, or held nothing that could be used, may have been charged.
+    /// Whether the step was charged, or may have been. A lost or unusable response may have been charged.
     pub fn may_be_charged(&self) -> bool {
         let is_unclear = |error: &TaskError| {
             [ErrorCode::AnswerLost.name(), ErrorCode::ProviderFailed.name()].contains(&error.code.as_str())
@@ -116,7 +116,7 @@ impl StepEnd {
         }
     }
 
-    /// The step in a report.
+    /// Returns the entry of the step in a report.
     pub fn report(&self, step: &str) -> StepReport {
         let output = self.output.as_ref();
         StepReport {

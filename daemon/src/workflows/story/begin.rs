@@ -1,4 +1,4 @@
-//! How a story begins: what the daemon can do for it now, and whether the media that its project supplies are there. Nothing is asked for yet.
+//! The beginning of a story: it finds out what the daemon can make for it, and checks the media that its project supplies. No step is submitted.
 
 use std::collections::BTreeMap;
 
@@ -28,18 +28,18 @@ use crate::{
 /// The name of the embedded provider of drafts.
 const DRAFT: &str = "draft";
 
-/// The pictures that a camera can move over.
+/// The media types of pictures that a camera can move over.
 const FILMABLE: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp"];
 
-/// How long the voice of one shot may be.
+/// Longest voice of one shot, in seconds.
 const LONGEST_VOICE_S: f64 = 3600.0;
 
-/// Why a story cannot begin.
+/// The reason why a story cannot begin.
 #[derive(Debug)]
 pub struct StoryError(pub TaskError);
 
 impl Story {
-    /// A story, from what was accepted.
+    /// Begins a story. The spec was accepted with the task.
     pub(in crate::workflows) async fn begin(
         handles: &Handles,
         spec: StorySpec,
@@ -64,7 +64,7 @@ impl Story {
         Ok(Ok(Self::new(spec, setting, supplied)))
     }
 
-    /// A story in a setting, with the facts of the media that its project supplies.
+    /// Returns a story in this setting. `supplied` has the facts of the media that its project supplies.
     pub fn new(spec: StorySpec, setting: Setting, supplied: BTreeMap<Digest, Output>) -> Self {
         let of_project = || Some(spec.project.video.language.clone()).filter(|language| !language.is_empty());
         let told = spec.params.language.clone().or_else(of_project);
@@ -174,14 +174,14 @@ fn over_memory(limit_bytes: u64, video: &Video) -> Option<TaskError> {
     Some(task_error(ErrorCode::OverMemory.name(), message, &hint, true))
 }
 
-/// Leaves subtitles out of the pictures where no font has their letters, or refuses to begin.
+/// Leaves subtitles out of the frames if no font has all their letters and the params allow it. If they do not, this is an error.
 async fn check_font(spec: &StorySpec, mut setting: Setting) -> Result<Setting, StoryError> {
     if !setting.burns_subtitles || !setting.can_render {
         return Ok(setting);
     }
     let text = spec.project.shots.iter().map(reel_story::project::Shot::shown_text).collect::<String>();
     let looking = tokio::task::spawn_blocking(move || Fonts::of_the_system().covering(&text));
-    // A panic there leaves the subtitles to the steps, which look again.
+    // If the search panics, the steps search again and report an error themselves.
     let Ok(Err(error)) = looking.await else { return Ok(setting) };
     let install = FontError::INSTALL;
     if !spec.params.allow_unburnt {
@@ -196,7 +196,7 @@ async fn check_font(spec: &StorySpec, mut setting: Setting) -> Result<Setting, S
     Ok(setting)
 }
 
-/// How a task would run; none where nobody can do it.
+/// Plans a task. None if no plan is possible.
 async fn plan<P: Serialize>(handles: &Handles, kind: &str, params: &P) -> Result<Option<Plan>, Ended> {
     let spec = TaskSpec { kind: kind.to_owned(), params: params_of(params), ..TaskSpec::default() };
     Ok(handles.trial(spec).await?.ok().map(|trial| trial.plan))

@@ -1,4 +1,4 @@
-//! What a shot shows and says: its own media, or what its steps have made.
+//! The picture, clip and voice of a shot: supplied by the project, or made by steps.
 
 use reel_protocol::{Digest, Output, StoryStage};
 use reel_story::{project::Shot, speaking_time, timeline::f64_samples};
@@ -6,34 +6,34 @@ use reel_story::{project::Shot, speaking_time, timeline::f64_samples};
 use super::Story;
 use crate::workflows::step::StepEnds;
 
-/// A shot's voice.
+/// The voice of a shot.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Voice<'a> {
-    /// Nobody speaks.
+    /// The shot has no speech.
     Silent,
-    /// It is there, and lasts so many samples.
+    /// The voice exists. The number is its length in samples.
     Known(&'a Output, u64),
-    /// Its step has not ended.
+    /// The step that makes it has not ended.
     Open,
-    /// Its step failed.
+    /// The step that makes it failed, or its result has no length.
     Missing,
 }
 
-/// What a shot shows.
+/// The picture or clip that a shot shows.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Visual<'a> {
     /// A picture, over which the camera moves.
     Picture(&'a Output),
     /// A clip.
     Clip(&'a Output),
-    /// Its step has not ended.
+    /// The step that makes it has not ended.
     Open,
-    /// Its step failed.
+    /// The step that makes it failed.
     Missing,
 }
 
 impl Story {
-    /// A medium that the project supplies.
+    /// Returns the facts of a medium that the project supplies. `text` is its digest.
     pub(super) fn supplied(&self, text: &str) -> Option<&Output> {
         text.parse::<Digest>().ok().and_then(|digest| self.supplied.get(&digest))
     }
@@ -59,7 +59,7 @@ impl Story {
             match ends.get(&format!("clip/{}", shot.id)) {
                 Some(end) => match &end.output {
                     Some(output) => return Visual::Clip(output),
-                    // The picture stands in for it.
+                    // The picture is shown in place of the clip.
                     None if self.spec.params.allow_missing => {}
                     None => return Visual::Missing,
                 },
@@ -76,7 +76,7 @@ impl Story {
         }
     }
 
-    /// The shot's picture, whether it is shown or a clip is made of it.
+    /// Returns the picture of the shot, which is either shown or the first frame of a clip.
     pub(super) fn picture<'a>(&'a self, shot: &Shot, ends: &'a StepEnds) -> Visual<'a> {
         if let Some(own) = self.supplied(&shot.picture_file) {
             return Visual::Picture(own);
@@ -87,12 +87,12 @@ impl Story {
         }
     }
 
-    /// Whether a clip is made of the shot's picture.
+    /// Whether a clip is generated from the shot's picture.
     pub(super) fn makes_clip(&self, shot: &Shot) -> bool {
         shot.clip && shot.clip_file.is_empty() && self.until() >= StoryStage::Clips
     }
 
-    /// About how many samples the shot's voice lasts.
+    /// Returns the estimated length of the shot's voice, in samples.
     pub(super) fn estimated_samples(&self, shot: &Shot) -> u64 {
         if shot.is_spoken() {
             f64_samples(speaking_time(shot.narration(), self.language.as_deref()).as_secs_f64())
@@ -101,7 +101,7 @@ impl Story {
         }
     }
 
-    /// What the picture shall show. The style is told in words where providers do not know it by a name.
+    /// Returns the prompt of the picture. It describes the style if providers do not know the style by its name.
     pub(super) fn prompt(&self, shot: &Shot) -> String {
         self.spec.project.picture_prompt(shot, !self.setting.has_known_style)
     }

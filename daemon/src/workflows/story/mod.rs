@@ -1,7 +1,7 @@
-//! `story.make`: from a project to its film.
+//! The workflow of `story.make`, which turns a project into a film.
 //!
-//! Voices are spoken and pictures made first. What a voice lasts says how long its shot is, so the shots are placed by the true lengths, and each
-//! is rendered as soon as it is known. Dissolves are clips of their own, the sound is one track, and the film is all of these, joined.
+//! Voices and pictures are made first. The length of a shot follows from the length of its voice. Each shot is placed and rendered as soon as these
+//! lengths are known. Dissolves are clips of their own, the sound is one track, and the join of all parts is the film.
 
 mod begin;
 mod look;
@@ -20,32 +20,32 @@ pub use self::begin::StoryError;
 use super::step::{Outcome, Step, StepEnds, Workflow};
 use crate::service::StorySpec;
 
-/// A story on its way to a film.
+/// A story that is being made into a film.
 #[derive(Debug)]
 pub struct Story {
     spec: StorySpec,
     setting: Setting,
-    /// The facts of the project's own media.
+    /// The facts of the media that the project supplies.
     supplied: BTreeMap<Digest, Output>,
-    /// The language of the narration, where it is known.
+    /// The language of the narration, if it is known.
     language: Option<String>,
 }
 
-/// What the daemon can do for a story now.
+/// The abilities of the daemon for a story, and the choices that follow from them.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, found out for itself")]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Setting {
-    /// Whether pictures are drafts, as no provider is configured for them.
+    /// Whether pictures are drafts, because no provider of pictures is configured.
     pub has_draft_pictures: bool,
-    /// Whether voices are timed silence, as nobody can speak.
+    /// Whether voices are silence of the right length, because no provider of voices is configured.
     pub has_draft_voices: bool,
     /// Whether shots can be rendered.
     pub can_render: bool,
     /// Whether subtitles are drawn into the frames.
     pub burns_subtitles: bool,
-    /// Whether the project's style is one that providers are told by its name.
+    /// Whether providers can be given the project's style by its name.
     pub has_known_style: bool,
-    /// What is less than was asked for.
+    /// The respects in which the result is less than was requested.
     pub downgrades: Vec<Downgrade>,
 }
 
@@ -64,17 +64,17 @@ impl Workflow for Story {
 }
 
 impl Story {
-    /// The last stage that was asked for.
+    /// Returns the last stage that was requested.
     fn until(&self) -> StoryStage {
         self.spec.params.until.unwrap_or(StoryStage::Film)
     }
 
-    /// Whether the shot is worked on.
+    /// Whether steps are made for this shot.
     fn is_selected(&self, id: &str) -> bool {
         self.spec.params.only.as_ref().is_none_or(|only| only.iter().any(|one| one == id))
     }
 
-    /// Whether a film is to be rendered.
+    /// Whether the film is rendered.
     fn makes_film(&self) -> bool {
         self.until() == StoryStage::Film && self.spec.params.only.is_none() && self.setting.can_render
     }

@@ -1,4 +1,4 @@
-//! What comes of a story: the film, its subtitles, and a report that says of each shot what it is made of and what is missing.
+//! The results of a story: the film, its subtitles, and a report that says what each shot is made of and what it lacks.
 
 use reel_protocol::{
     Cost, Digest, Output, ShotReport, StepReport, StepState, StoryMakeParams, StoryReport, StoryStage,
@@ -16,7 +16,7 @@ use crate::workflows::{
     step::{File, Outcome, StepEnds, params_of},
 };
 
-/// Shots that an error names.
+/// The most shots that an error names.
 const NAMED: usize = 5;
 
 impl Story {
@@ -107,7 +107,7 @@ impl Story {
         }
     }
 
-    /// Why the task fails, if it does.
+    /// Returns the error of the task. None if it succeeds.
     fn flaw(&self, report: &StoryReport, film: Option<&Output>, ends: &StepEnds) -> Option<TaskError> {
         if film.is_some() {
             return None;
@@ -147,7 +147,7 @@ impl Story {
         })
     }
 
-    /// What a shot lacks, in words; none where it has all that was asked for.
+    /// Describes what a shot lacks. None if it has everything that was requested.
     fn lack(&self, shot: &Shot, ends: &StepEnds) -> Option<String> {
         let until = self.until();
         let voice = until >= StoryStage::Voices && matches!(self.voice(shot, ends), Voice::Missing);
@@ -174,7 +174,7 @@ impl Story {
     }
 }
 
-/// A step of a shot; one that was not submitted was left out, or lacks what it needs.
+/// Returns the report of a step of a shot. A step that was not submitted was skipped, or is blocked because its inputs are missing.
 fn step_report(name: String, ends: &StepEnds) -> StepReport {
     if let Some(end) = ends.get(&name) {
         return end.report(&name);
@@ -183,7 +183,7 @@ fn step_report(name: String, ends: &StepEnds) -> StepReport {
     bare(name, state, None)
 }
 
-/// The error of a film that lacks shots.
+/// Returns the error of a film that lacks shots.
 fn shots_missing(missing: &[String], until: StoryStage) -> TaskError {
     let count = match missing.len() {
         1 => "1 shot is".to_owned(),
@@ -215,7 +215,7 @@ fn bare(step: String, state: StepState, output: Option<&Output>) -> StepReport {
     }
 }
 
-/// What the steps cost together; none where the cost of one is not known. What was made before costs nothing.
+/// Returns the cost of all steps together. None if the cost of one is unknown. Cached results cost nothing.
 fn cost(ends: &StepEnds) -> Option<Cost> {
     let mut total = Cost { amount: 0.0, currency: "USD".to_owned(), is_estimate: false };
     for end in ends.values().filter(|end| end.state == StepState::Made) {

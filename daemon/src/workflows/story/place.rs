@@ -1,4 +1,4 @@
-//! Where the shots are in the film, by the lengths of the voices that are there and estimates of the others.
+//! The positions of the shots in the film. They follow from the lengths of the voices that exist, and from estimates of the others.
 
 use reel_protocol::BurntCue;
 use reel_story::{
@@ -9,30 +9,30 @@ use reel_story::{
 use super::{Story, look::Voice};
 use crate::workflows::step::StepEnds;
 
-/// The film's frames, as far as they are known.
+/// The positions of the shots, as far as they are known.
 #[derive(Debug)]
 pub(super) struct Placement {
     pub timeline: Timeline,
-    /// For each shot whether its length is the true one.
+    /// For each shot, whether its length is final and not an estimate.
     pub exact: Vec<bool>,
 }
 
 impl Placement {
-    /// Whether every length is the true one.
+    /// Whether the length of every shot is final.
     pub(super) fn is_exact(&self) -> bool {
         self.exact.iter().all(|is_exact| *is_exact)
     }
 }
 
 impl Story {
-    /// Places the shots. None for a project whose shots make no film, such as one with a voice of more than an hour.
+    /// Places the shots. None if they make no film, such as when a voice is longer than an hour.
     pub(super) fn place(&self, ends: &StepEnds) -> Option<Placement> {
         let allow_missing = self.spec.params.allow_missing;
         let lengths = self.spec.project.shots.iter().map(|shot| match self.voice(shot, ends) {
             Voice::Silent => (0, true),
             Voice::Known(_, samples) => (samples, true),
             Voice::Open => (self.estimated_samples(shot), false),
-            // Silence of about the right length stands in for it.
+            // With `allow_missing`, silence of the estimated length replaces the voice.
             Voice::Missing => (self.estimated_samples(shot), allow_missing),
         });
         let (speech, exact): (Vec<u64>, Vec<bool>) = lengths.unzip();
@@ -40,7 +40,7 @@ impl Story {
         Some(Placement { timeline, exact })
     }
 
-    /// The subtitles of a shot, at their places in the film.
+    /// Returns the subtitles of a shot, with their times in the film.
     pub(super) fn cues(&self, index: usize, placed: &PlacedShot) -> Vec<Cue> {
         let Some(shot) = self.spec.project.shots.get(index) else { return Vec::new() };
         let spoken = placed.speech_start..placed.speech_start + placed.speech;
@@ -51,7 +51,7 @@ impl Story {
         }
     }
 
-    /// The subtitles that are drawn into a shot, by its frames.
+    /// Returns the subtitles that are drawn into a shot, with their frames in the shot.
     pub(super) fn burnt_cues(&self, index: usize, placed: &PlacedShot, fps: u32) -> Vec<BurntCue> {
         if !self.setting.burns_subtitles {
             return Vec::new();

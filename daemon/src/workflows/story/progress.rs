@@ -1,4 +1,5 @@
-//! How far a story is, weighed by how long its steps take: by what was measured of the stage, and before that by what is usual.
+//! The progress of a story, weighted by the durations of its steps. A stage is weighted by the measured durations if there are any, else by usual
+//! ones.
 
 use reel_protocol::StoryStage;
 use reel_story::project::Shot;
@@ -6,15 +7,15 @@ use reel_story::project::Shot;
 use super::Story;
 use crate::workflows::step::StepEnds;
 
-/// A kind of work, with what is known of it.
+/// The steps of one stage.
 #[derive(Debug, Default, Clone, Copy)]
 struct Stage {
     done: usize,
     total: usize,
-    /// Usual seconds of the steps that are done, and of all.
+    /// The usual duration of the steps that are done, in seconds. `usual_total_s` is that of all steps.
     usual_done_s: f64,
     usual_total_s: f64,
-    /// What the steps that are done took.
+    /// The measured duration of the steps that are done, in seconds.
     measured_s: f64,
 }
 
@@ -29,7 +30,7 @@ impl Stage {
         }
     }
 
-    /// The seconds of the steps that are done, and of all, as far as that can be told.
+    /// Returns the estimated seconds of the steps that are done, and of all.
     fn seconds(&self) -> (f64, f64) {
         let pace = if self.measured_s > 0.0 { self.measured_s / self.usual_done_s.max(0.001) } else { 1.0 };
         (self.usual_done_s * pace, self.usual_total_s * pace)
@@ -85,7 +86,7 @@ impl Story {
         let Some(placement) = self.place(ends) else { return };
         let video = &self.spec.project.video;
         let pixels = f64::from(video.size.width) * f64::from(video.size.height);
-        // A second of film takes about 0.8 s at 1080p and 30 frames a second, and each program a moment to start.
+        // A second of film takes about 0.8 s at 1080p and 30 frames per second. Each run of the program takes about 0.1 s to start.
         let usual = |count: u64| 0.1 + count as f64 / f64::from(video.fps) * 0.8 * pixels / (1920.0 * 1080.0);
         let end = |name: String| ends.get(&name).map(|end| end.seconds);
         let next = self.spec.project.shots.iter().skip(1).map(Some).chain([None]);

@@ -1,4 +1,4 @@
-//! The steps that can be carried out: what each needs is there.
+//! The steps of a story that can be carried out, because everything that they need exists.
 
 use std::ops::RangeInclusive;
 
@@ -27,7 +27,7 @@ use crate::workflows::{
 
 /// The name of the embedded provider of drafts.
 const DRAFT: &str = "draft";
-/// The sides of its pictures, in pixels.
+/// The widths and heights of the pictures that it makes, in pixels.
 const DRAFT_SIDES: RangeInclusive<u32> = reel_draft::MIN_SIDE..=reel_draft::MAX_SIDE;
 
 impl Story {
@@ -44,7 +44,7 @@ impl Story {
         steps
     }
 
-    /// The voice, the picture and the clip of a shot.
+    /// Adds the steps for the voice, the picture and the clip of a shot.
     fn add_material(
         &self,
         shot: &Shot,
@@ -105,7 +105,7 @@ impl Story {
         self.step("picture", shot, "image.generate", &params, Some(StoryPart::Picture))
     }
 
-    /// A clip is asked for once the length of its shot is known.
+    /// Returns the step that generates a clip. None until the length of its shot is final.
     fn clip_step(&self, shot: &Shot, picture: &Output, ends: &StepEnds) -> Option<Step> {
         let index = self.spec.project.shots.iter().position(|one| one.id == shot.id)?;
         let placement = self.place(ends)?;
@@ -122,7 +122,7 @@ impl Story {
         Some(self.step("clip", shot, "video.generate", &params, Some(StoryPart::Clip)))
     }
 
-    /// A draft in place of a picture that could not be made.
+    /// Returns the step that makes a draft in place of a picture that could not be made.
     fn card_step(&self, shot: &Shot) -> Step {
         let within = |side: u32| side.clamp(*DRAFT_SIDES.start(), *DRAFT_SIDES.end());
         let size = self.spec.project.video.size;
@@ -153,7 +153,7 @@ impl Story {
         self.spec.params.redo.iter().any(|redo| redo.id == shot.id && redo.stage == part)
     }
 
-    /// The film, as far as it is known.
+    /// Returns the film, as far as its parts are known.
     fn film(&self, placement: &Placement, ends: &StepEnds, is_known: &dyn Fn(&str) -> bool) -> FilmPlan {
         let video = &self.spec.project.video;
         let format = FilmFormat { width: video.size.width, height: video.size.height, fps: video.fps };
@@ -201,7 +201,7 @@ impl Story {
         }
     }
 
-    /// The film's subtitles as SRT; empty where nothing is spoken.
+    /// Returns the film's subtitles as SRT. Empty if nothing is spoken.
     pub(super) fn srt(&self, placement: &Placement) -> String {
         let shots = placement.timeline.shots.iter().enumerate();
         let cues: Vec<_> = shots.flat_map(|(index, placed)| self.cues(index, placed)).collect();
@@ -209,7 +209,7 @@ impl Story {
     }
 }
 
-/// What a shot shows, as its frames name it; none where that is not there.
+/// Returns the picture or clip for the frames of a shot. None if it does not exist yet.
 fn shown(shot: &Shot, visual: &Visual<'_>) -> Option<Shown> {
     let (output, is_clip) = match visual {
         Visual::Picture(output) => (output, false),

@@ -1,4 +1,5 @@
-//! A story's steps carried out in any order, with any of them failing: each keeps its params, and a film has all of its parts or none is joined.
+//! Tests in which the steps of a story end in any order, and any of them may fail. Each step keeps its params, and a film is joined only if it has
+//! all of its parts.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ fn spoken(count: usize) -> Vec<Value> {
         .collect()
 }
 
-/// What a step makes: another file for other params, and a voice that lasts as long as its number of letters says.
+/// Returns the output of a step. Its digest depends on the params, and the length of a voice on the number of characters of its params.
 fn made(spec: &TaskSpec) -> Output {
     let digest = Digest::from_bytes(*blake3::hash(spec.params.as_str().as_bytes()).as_bytes());
     let (media_type, duration_s) = match spec.kind.as_str() {
@@ -66,7 +67,8 @@ fn end(spec: &TaskSpec, is_good: bool) -> StepEnd {
     }
 }
 
-/// Carries steps out one after the other: `choose` says which of those that are open, and whether it succeeds. Each ready step must stay as it is.
+/// Carries steps out one after the other. `choose` returns which of the open steps ends next, and whether it succeeds. Each ready step must stay the
+/// same.
 fn carry_out(
     story: &Story,
     mut choose: impl FnMut(&[String]) -> (usize, bool),
@@ -109,7 +111,7 @@ fn a_film_is_bodies_and_transitions_that_add_up_and_one_sound() {
     let sound: AudioMixParams = params(&known, "mix");
     let frames: u64 = join.clips.iter().map(|clip| clip.frames).sum();
     assert_eq!(frames * 1600, sound.samples);
-    // Four bodies, and no transition at the cut.
+    // There are four bodies and two dissolves, because there is no transition at the cut.
     assert_eq!(join.clips.len(), 6);
     assert!(!known.contains_key("transition/a2") && !known.contains_key("voice/a3"));
     assert_eq!(sound.voices.len(), 3);
@@ -208,7 +210,7 @@ proptest! {
             let sound: AudioMixParams = params(&known, "mix");
             let frames: u64 = join.clips.iter().map(|clip| clip.frames).sum();
             prop_assert_eq!(frames * 1600, sound.samples);
-            // Each clip is what its step made, of as many frames.
+            // Each clip of the join is the output of its step, and has the same number of frames.
             for (name, spec) in known.iter().filter(|(name, _)| name.starts_with("render/")) {
                 let shot: RenderShotParams = spec.params.decode().unwrap();
                 let clip = join.clips.iter().find(|clip| Some(clip.clip) == ends[name].output.as_ref().map(|it| it.digest));
