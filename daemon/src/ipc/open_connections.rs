@@ -111,13 +111,13 @@ impl OpenConnections {
 }
 
 impl OpenConnection {
-    /// Notes that something happened on the connection, and whether it now waits for nothing.
+    /// Records activity on the connection, and whether nothing is pending on it.
     pub(super) fn used(&self, is_idle: bool) {
         self.usage.is_idle.set(is_idle);
         self.usage.last_used.set(Instant::now());
     }
 
-    /// Returns once the connection has to be closed for another one.
+    /// Returns once the connection must be closed to make room for another one.
     pub(super) async fn closing(&self) {
         self.usage.closing.notified().await;
     }
