@@ -1,7 +1,7 @@
-//! The memory budget: whoever wants to hold many bytes reserves them here first, and gives them back by dropping the reservation.
+//! The memory budget of the process. Code that is about to hold many bytes reserves them here first, and returns them by dropping the reservation.
 //!
-//! Shared by all threads without a lock. The reservations together never pass the limit, whoever asks at once; a limit that is lowered below
-//! what is reserved only refuses new reservations. What clients can make the daemon hold has a share of the limit each, so that one kind of
+//! All threads share the budget without a lock. The sum of the reservations never exceeds the limit, even with concurrent callers. Lowering the limit
+//! below the reserved sum only refuses new reservations. Each kind of holder that clients can fill has a share of the limit, so that one kind of
 //! request never takes the memory that tasks need to run.
 
 use std::sync::{
@@ -9,31 +9,31 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// What bytes are held for.
+/// The purpose of reserved bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// Pictures of the in-memory cache.
     Cache,
     /// Canvases of pictures that are being drawn.
     Drawing,
-    /// Requests that were read and are not yet answered, and the params of tasks that are not finished.
+    /// Requests that were read and are not answered yet, and the params of unfinished tasks.
     Request,
-    /// Answers that wait for a slow reader.
+    /// Responses that wait for a slow reader.
     Response,
-    /// Bodies of provider answers.
+    /// Bodies of responses from providers.
     Body,
     /// Pictures that are being decoded.
     Decode,
-    /// What the programs that make results may hold, in processes of their own.
+    /// The memory that programs may use in their own processes while they make results.
     Command,
     /// Events that wait for their subscribers.
     Event,
-    /// Subscriptions, what they name, and their events that wait for a slow reader.
+    /// Subscriptions, the tasks that they name, and their events that wait for a slow reader.
     Subscription,
 }
 
 impl Holder {
-    /// All of them, in the order in which they are shown.
+    /// All kinds, in the order in which they are shown.
     pub const ALL: [Self; 9] = [
         Self::Cache,
         Self::Drawing,
@@ -46,7 +46,7 @@ impl Holder {
         Self::Subscription,
     ];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cache => "cache",
@@ -61,15 +61,15 @@ impl Holder {
         }
     }
 
-    /// The most that this kind may hold of a limit.
+    /// Returns the most bytes that this kind may hold of a limit.
     ///
-    /// What clients fill by asking (requests, answers, events, subscriptions) is 14 sixteenths together, so that drawing and keeping a
-    /// picture always has some room. Decoding keeps off the rest because the process holds more than it reserves.
+    /// Clients can fill requests, responses, events and subscriptions. These have 14 sixteenths together, so that drawing and storing a picture
+    /// always has some room. Decoding has a share because decoders use more memory than they reserve.
     pub const fn share_bytes(self, limit_bytes: u64) -> u64 {
         let sixteenths = match self {
             Self::Cache | Self::Drawing | Self::Body => return limit_bytes,
             Self::Decode => 10,
-            // So that requests are still answered while a program may hold all that it is allowed.
+            // Two sixteenths remain, so that requests are still answered while a program may use its whole share.
             Self::Command => 14,
             Self::Request => 6,
             Self::Response => 5,
@@ -90,17 +90,17 @@ impl Holder {
     }
 }
 
-/// A refused reservation, with its numbers.
+/// A refused reservation with its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{asked_bytes} bytes for {} do not fit: {reserved_bytes} of {limit_bytes} are reserved", holder.name())]
 pub struct OverBudget {
-    /// What was asked for.
+    /// The requested bytes.
     pub asked_bytes: u64,
-    /// What was reserved at that moment, by this kind of holder where its share was full, else by all.
+    /// The bytes that were reserved at that moment: those of this kind if its share was full, else those of all kinds.
     pub reserved_bytes: u64,
-    /// What may be reserved: the holder's share, or the limit.
+    /// The limit that was exceeded: the share of this kind, or the limit of the budget.
     pub limit_bytes: u64,
-    /// Whom it was for.
+    /// The purpose of the refused bytes.
     pub holder: Holder,
 }
 
@@ -111,22 +111,22 @@ impl OverBudget {
     }
 }
 
-/// What one kind of holder has.
+/// The reservations of one kind of holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HolderUsage {
-    /// Which kind.
+    /// The kind of holder.
     pub holder: Holder,
-    /// Bytes now.
+    /// The bytes that are reserved now.
     pub bytes: u64,
-    /// The most at once since the start.
+    /// The most bytes that were reserved at once since the start.
     pub peak_bytes: u64,
 }
 
-/// The book; clones are the same book.
+/// The budget. Clones share their numbers.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Book>);
 
-/// Relaxed everywhere: each number stands for itself, and no other memory is published through them.
+/// All operations are relaxed: each number is independent, and no other memory is published through them.
 #[derive(Debug)]
 struct Book {
     limit_bytes: AtomicU64,
@@ -150,7 +150,7 @@ struct Count {
 }
 
 impl Budget {
-    /// An empty book.
+    /// Creates a budget without reservations.
     pub fn new(limit_bytes: u64) -> Self {
         Self(Arc::new(Book {
             limit_bytes: AtomicU64::new(limit_bytes),
@@ -168,33 +168,33 @@ impl Budget {
         }))
     }
 
-    /// Promises `bytes`, or refuses with numbers; never waits.
+    /// Reserves `bytes`, or refuses with the numbers. Never waits.
     pub fn reserve(&self, holder: Holder, bytes: u64) -> Result<Reservation, OverBudget> {
         self.0.add(holder, bytes)?;
         Ok(Reservation { budget: self.clone(), holder, bytes })
     }
 
-    /// What may be promised.
+    /// Returns the limit of all reservations together.
     pub fn limit_bytes(&self) -> u64 {
         self.0.limit_bytes.load(Relaxed)
     }
 
-    /// Changes the limit for promises from now on.
+    /// Changes the limit for future reservations.
     pub fn set_limit(&self, limit_bytes: u64) {
         self.0.limit_bytes.store(limit_bytes, Relaxed);
     }
 
-    /// What is promised now.
+    /// Returns the bytes that are reserved now.
     pub fn reserved_bytes(&self) -> u64 {
         self.0.reserved_bytes.load(Relaxed)
     }
 
-    /// Promises that were refused since the start.
+    /// Returns the number of reservations that were refused since the start.
     pub fn refusals(&self) -> u64 {
         self.0.refusals.load(Relaxed)
     }
 
-    /// What each kind of holder has, in the order of [`Holder::ALL`].
+    /// Returns what each kind of holder has reserved, in the order of [`Holder::ALL`].
     pub fn usage(&self) -> [HolderUsage; Holder::ALL.len()] {
         Holder::ALL.map(|holder| {
             let count = self.0.count(holder);
@@ -249,7 +249,7 @@ impl Book {
     }
 }
 
-/// Promised bytes; dropping it gives them back.
+/// Reserved bytes. Dropping the reservation returns them.
 #[derive(Debug)]
 #[must_use = "a dropped reservation promises nothing"]
 pub struct Reservation {
@@ -259,29 +259,29 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// How many are promised.
+    /// Returns the number of reserved bytes.
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whom they are for.
+    /// Returns the purpose of the bytes.
     pub const fn holder(&self) -> Holder {
         self.holder
     }
 
-    /// Adds to the promise; a refusal leaves it as it was.
+    /// Adds bytes to the reservation. A refusal leaves it unchanged.
     pub fn grow(&mut self, more_bytes: u64) -> Result<(), OverBudget> {
         self.budget.0.add(self.holder, more_bytes)?;
         self.bytes += more_bytes;
         Ok(())
     }
 
-    /// Gives a part back, at most all.
+    /// Returns a part of the bytes, at most all of them.
     pub fn shrink(&mut self, less_bytes: u64) {
         drop(self.split(less_bytes));
     }
 
-    /// Parts the promise in two; the new one holds `bytes`, at most all.
+    /// Splits off a reservation of `bytes`, at most all of them.
     pub fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;

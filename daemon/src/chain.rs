@@ -1,8 +1,8 @@
-//! An error and its causes on one line: Display of an error of this project does not repeat its source.
+//! Writes an error and its causes on one line. The Display of an error of this project does not repeat its source.
 
 use std::error::Error;
 
-/// The error's text, followed by that of each cause.
+/// Returns the error's text, followed by the text of each cause.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

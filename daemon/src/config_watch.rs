@@ -1,7 +1,7 @@
-//! Tells when the configuration file may have changed, so that nobody has to say so. Nothing here reads it.
+//! Reports that the configuration file may have changed, so that nobody has to request a reload. This module does not read the file.
 //!
-//! Its directory is watched, not the file: editors put a new file in its place. Where the directory is missing, the nearest one above it is
-//! watched until it appears; where the file is a link, what it leads to is watched too. Between changes nothing here runs.
+//! It watches the file's directory instead of the file, because editors replace the file. If the directory is missing, it watches the nearest
+//! existing one above until the directory appears. If the file is a link, it watches the link's target too. It runs only when something changes.
 
 use std::{
     collections::BTreeSet,
@@ -21,19 +21,19 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// A burst of events is over when there was none for this long.
+/// A burst of events is over after this long without an event.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// A burst without an end is looked at this often.
+/// The longest time before a change is reported during a burst that does not end.
 const LONGEST_BURST: Duration = Duration::from_secs(2);
 
-/// Tries to begin while directories come and go; each is a chance that they rest.
+/// Most tries to start the watch while directories are made and removed. Each try succeeds if no directory changes meanwhile.
 const TURNS: usize = 16;
 
-/// Links that are followed; the system itself gives up at 40.
+/// Most links that are followed. Linux itself gives up at 40.
 const LINKS: usize = 40;
 
-/// Watches until it is dropped.
+/// A running watch. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct ConfigWatch {
     settled: Arc<Notify>,
@@ -41,15 +41,15 @@ pub struct ConfigWatch {
 }
 
 impl ConfigWatch {
-    /// Begins to watch, beside what runs. Must be called inside a runtime.
+    /// Starts to watch in a task of its own. Must be called inside a runtime.
     pub fn start(file: PathBuf) -> Self {
         let settled = Arc::new(Notify::new());
         let task = tokio::spawn(watch(file, Arc::clone(&settled)));
         Self { settled, task }
     }
 
-    /// The file may have changed; once for a burst of changes, and once at the begin for what came before. May be dropped while it waits:
-    /// nothing is lost.
+    /// Waits until the file may have changed. Returns once for a burst of changes, and once after the start for changes before it. The future may be
+    /// dropped while it waits: no change is lost.
     pub async fn stirred(&self) {
         self.settled.notified().await;
     }
@@ -63,7 +63,7 @@ impl Drop for ConfigWatch {
 
 async fn watch(file: PathBuf, settled: Arc<Notify>) {
     loop {
-        // Anew each time: what was watched may have been moved or removed, and another directory may be the nearest one by now.
+        // Start a new watch each time: the watched directory may have been moved or removed, and another directory may be the nearest one by then.
         let stirred = Arc::new(Notify::new());
         let begun = spawn_blocking({
             let (file, stirred) = (file.clone(), Arc::clone(&stirred));
@@ -71,14 +71,14 @@ async fn watch(file: PathBuf, settled: Arc<Notify>) {
         });
         let begun = begun.await;
         settled.notify_one();
-        // Held until the next turn.
+        // The watcher must live until the next pass of the loop.
         let _watcher = match begun {
             Ok(Ok(Some(watcher))) => watcher,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the configuration file is not watched: reel daemon reload after a change");
                 return;
             }
-            // Nothing to watch; or a panic, which is in the log.
+            // There is nothing to watch, or a panic, which is in the log.
             Ok(Ok(None)) | Err(_) => return,
         };
         stirred.notified().await;
@@ -86,7 +86,7 @@ async fn watch(file: PathBuf, settled: Arc<Notify>) {
     }
 }
 
-/// Waits until a burst is over.
+/// Waits until a burst of events is over, at most [`LONGEST_BURST`].
 async fn settle(stirred: &Notify) {
     let end = Instant::now() + LONGEST_BURST;
     while Instant::now() < end {
@@ -96,14 +96,14 @@ async fn settle(stirred: &Notify) {
     }
 }
 
-/// Begins to watch; None where there is nothing that could change, such as `/dev/null`.
+/// Starts a watch. None if the file cannot change, such as `/dev/null`.
 fn begin(file: &Path, stirred: &Arc<Notify>) -> notify::Result<Option<RecommendedWatcher>> {
     let Some(mut places) = places(file) else { return Ok(None) };
     for turn in 1.. {
         let names = places.clone();
         let stirred = Arc::clone(stirred);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // What went wrong may have hidden a change.
+            // An error may have hidden a change.
             if event.as_ref().map_or(true, |event| concerns(event, &names)) {
                 stirred.notify_one();
             }
@@ -112,7 +112,7 @@ fn begin(file: &Path, stirred: &Arc<Notify>) -> notify::Result<Option<Recommende
         directories.dedup();
         let mut watch = |directory: &Path| watcher.watch(directory, RecursiveMode::NonRecursive);
         let begun = directories.into_iter().try_for_each(&mut watch);
-        // A directory that was made or removed while the watch began would not be noticed, or is why it could not begin.
+        // A directory that was made or removed during the start would go unnoticed. It may also be the reason why the start failed.
         match self::places(file) {
             Some(now) if now == places || turn == TURNS => return begun.map(|()| Some(watcher)),
             Some(now) => places = now,
@@ -122,9 +122,9 @@ fn begin(file: &Path, stirred: &Arc<Notify>) -> notify::Result<Option<Recommende
     Ok(None)
 }
 
-/// The paths whose appearance, change or end may change what the file says, each in a directory that exists.
+/// Returns the paths whose creation, change or removal may change the file's content. The directory of each path exists. None if nothing can change.
 fn places(file: &Path) -> Option<BTreeSet<PathBuf>> {
-    // A device or a pipe does not change, and the directory of `/dev/null` never rests.
+    // A device or a pipe does not change, and `/dev` has events all the time.
     if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         return None;
     }
@@ -140,9 +140,9 @@ fn places(file: &Path) -> Option<BTreeSet<PathBuf>> {
     Some(places)
 }
 
-/// Whether an event may mean a change of one of the places.
+/// Returns whether an event may mean a change of one of the paths.
 fn concerns(event: &Event, places: &BTreeSet<PathBuf>) -> bool {
-    // Either a place itself, or the directory in which it is: that one was moved or removed.
+    // The event is about such a path, or about its directory, which was moved or removed.
     let is_of_a_place = |path: &PathBuf| {
         places.contains(path) || places.iter().any(|place| place.parent() == Some(path.as_path()))
     };
@@ -152,9 +152,9 @@ fn concerns(event: &Event, places: &BTreeSet<PathBuf>) -> bool {
 fn is_change(event: &Event) -> bool {
     match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-        // Our own reading among others.
+        // Our own reading causes such events too.
         EventKind::Access(_) => false,
-        // Linux tells when the writer is done, and until then the file is not whole. An empty new one, likewise.
+        // Linux reports when a writer closes the file. Until then the file is incomplete, and so is a new file that is still empty.
         EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => !cfg!(target_os = "linux"),
         EventKind::Create(CreateKind::File) if cfg!(target_os = "linux") => {
             let has_content = |path: &PathBuf| {
@@ -172,12 +172,12 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_mins(1);
 
-    /// Waits until the watch tells of a change.
+    /// Waits until the watch reports a change.
     async fn told(watch: &ConfigWatch, what: &str) {
         tokio::time::timeout(DEADLINE, watch.stirred()).await.unwrap_or_else(|_| panic!("not told: {what}"));
     }
 
-    /// What is there before the watch begins, and what then happens step by step; the file is `in/config.toml`.
+    /// A name, the state before the watch starts, and the changes that follow one by one. The file is `in/config.toml`.
     type Story = (&'static str, fn(&Path), &'static [fn(&Path)]);
 
     fn write(directory: &Path, name: &str) {
@@ -266,9 +266,9 @@ mod tests {
         assert_eq!(place(&root.join("a/b/c.toml")), Some(vec![root.join("a")]));
         assert_eq!(place(&root.join("c.toml")), Some(vec![root.join("c.toml")]));
         assert_eq!(place(Path::new("/dev/null")), None);
-        // A slip that will be mended.
+        // A directory in place of the file is a mistake that a person may correct.
         assert_eq!(place(root), Some(vec![root.to_owned()]));
-        // A link to itself ends.
+        // A link to itself does not loop for ever.
         std::os::unix::fs::symlink(root.join("loop"), root.join("loop")).unwrap();
         assert_eq!(place(&root.join("loop")), Some(vec![root.join("loop")]));
         std::os::unix::fs::symlink("gone/x.toml", root.join("link")).unwrap();

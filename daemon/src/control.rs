@@ -1,64 +1,64 @@
-//! What the sessions ask of main, which alone owns the configuration, the logging and the end of the process.
+//! Requests of the sessions to `main`, which alone owns the configuration, the logging and the end of the process.
 
 use std::time::Duration;
 
 use reel_protocol::methods::ReloadResult;
 use tokio::sync::{mpsc, oneshot};
 
-/// Requests that may wait: people and scripts send them one at a time.
+/// Capacity of the channel. People and scripts send such requests one at a time.
 const WAITING: usize = 16;
 
-/// What main is asked; each is answered, and a dropped answer means that main has ended.
+/// A request to `main`. Each request is answered. If the sender of the answer is dropped, `main` has ended.
 #[derive(Debug)]
 pub enum ControlRequest {
-    /// Stop. Answered when the stop has begun, not when it is over.
+    /// Stops the daemon. The answer is sent when the stop has begun, not when it is over.
     Shutdown {
-        /// How long running tasks may take to end; the configured time if None.
+        /// How long running tasks may take to end. None for the default time.
         drain: Option<Duration>,
-        /// Where to answer.
+        /// Receives the answer.
         answer: oneshot::Sender<()>,
     },
-    /// Read the configuration file again.
+    /// Reads the configuration file again.
     Reload {
-        /// Where to answer: what changed, or why the file does not hold.
+        /// Receives the changes, or the reason why the file is invalid.
         answer: oneshot::Sender<Result<ReloadResult, String>>,
     },
-    /// Log by another filter until the next start.
+    /// Uses another log filter until the next start.
     SetLogFilter {
-        /// Such as `reeld::tasks=debug,info`.
+        /// The filter, such as `reeld::tasks=debug,info`.
         filter: String,
-        /// Where to answer: why the filter does not hold.
+        /// Receives the reason if the filter is invalid.
         answer: oneshot::Sender<Result<(), String>>,
     },
 }
 
-/// Main no longer listens: the daemon is ending.
+/// `main` does not receive requests any more: the daemon is ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the daemon is stopping")]
 pub struct ControlClosed;
 
-/// Where sessions ask; cheap to clone.
+/// The handle by which sessions send requests to `main`. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Control(mpsc::Sender<ControlRequest>);
 
-/// A handle for the sessions, and main's end of it.
+/// Creates a handle for the sessions, and the receiver for `main`.
 pub fn channel() -> (Control, mpsc::Receiver<ControlRequest>) {
     let (sender, receiver) = mpsc::channel(WAITING);
     (Control(sender), receiver)
 }
 
 impl Control {
-    /// Asks for the daemon's end; answers when it has begun.
+    /// Stops the daemon. Returns once the stop has begun.
     pub async fn shutdown(&self, drain: Option<Duration>) -> Result<(), ControlClosed> {
         self.ask(|answer| ControlRequest::Shutdown { drain, answer }).await
     }
 
-    /// Has the configuration read again; the inner error says why the file does not hold.
+    /// Reads the configuration again. The inner error says why the file is invalid.
     pub async fn reload(&self) -> Result<Result<ReloadResult, String>, ControlClosed> {
         self.ask(|answer| ControlRequest::Reload { answer }).await
     }
 
-    /// Changes what is logged; the inner error says why the filter does not hold.
+    /// Changes the log filter. The inner error says why the filter is invalid.
     pub async fn set_log_filter(&self, filter: String) -> Result<Result<(), String>, ControlClosed> {
         self.ask(|answer| ControlRequest::SetLogFilter { filter, answer }).await
     }

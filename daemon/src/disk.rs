@@ -1,4 +1,4 @@
-//! How much room the disk has and how much of it is kept for the journal; directories that survive a power loss.
+//! Measures the free space of the disk, and says how much of it is reserved for the journal. Creates and syncs directories.
 
 use std::{
     fs::{self, File, Metadata},
@@ -7,20 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What must be left for new work to be accepted: the journal of what it ends with must still find room.
+/// Least free space, in bytes, with which new work is accepted. The journal must still have room for the ends of that work.
 pub const ACCEPT_BYTES: u64 = 256 * 1024;
 
-/// What a new artifact leaves for the journal: pictures must not take the room in which their tasks' ends are written.
+/// Free space, in bytes, that a new artifact must leave for the journal: pictures must not take the room for the rows of their tasks' ends.
 pub const KEEP_BYTES: u64 = 1024 * 1024;
 
-/// What is left for us on the disk that holds `path`, or the nearest directory above it; None where the system does not say.
-/// It asks the file system's own counters: a microsecond, no disk.
+/// Returns the free space, in bytes, that this user has on the disk of `path`, or of the nearest existing directory above it. None if the system does
+/// not say. Reads the file system's counters, which takes a microsecond and no disk access.
 pub fn available_bytes(path: &Path) -> Option<u64> {
     let space = path.ancestors().find_map(|directory| rustix::fs::statvfs(directory).ok())?;
     Some(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
-/// What tells two files apart: where the system has no such numbers, their birth.
+/// Returns numbers that distinguish two files: device and inode. On systems without them it is the time at which the file was created.
 pub fn identity(metadata: &Metadata) -> (u64, u64) {
     #[cfg(unix)]
     {
@@ -34,7 +34,7 @@ pub fn identity(metadata: &Metadata) -> (u64, u64) {
     }
 }
 
-/// Whether the disk that holds `directory` has no room for us, by writing a little: a quota counts as well, of which the counters say nothing.
+/// Returns whether the disk of `directory` is full for this user. Writes 64 KiB to find out, because the counters do not include quotas.
 pub fn is_full(directory: &Path) -> bool {
     let path = directory.join(".room");
     let written = File::create(&path).and_then(|mut file| file.write_all(&vec![0; 64 * 1024]));
@@ -62,26 +62,26 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Does nothing: the file system journals names, and a directory cannot be opened there.
+/// Does nothing: this file system journals names, and a directory cannot be opened as a file.
 #[cfg(not(unix))]
 pub fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// With so much left nobody fills the disk before it is looked at again.
+/// With this much free space, nobody fills the disk within [`LOOK_AGAIN`].
 const PLENTY_BYTES: u64 = 256 * 1024 * 1024;
-/// How long an answer holds while there is plenty.
+/// How long a measurement is reused while there is plenty of space.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// [`available_bytes`] for one who asks thousands of times a second.
+/// A cache of [`available_bytes`] for callers that ask thousands of times a second.
 #[derive(Debug, Default)]
 pub struct FreeRoom {
-    /// When there was plenty, and how much.
+    /// The last measurement and its time. None if it found less than [`PLENTY_BYTES`].
     plenty: Option<(Instant, u64)>,
 }
 
 impl FreeRoom {
-    /// What is left; as it is now unless there is plenty.
+    /// Returns the free space in bytes. The number may be 10 ms old if there was plenty of space.
     pub fn available_bytes(&mut self, path: &Path) -> Option<u64> {
         let now = Instant::now();
         if let Some((seen, bytes)) = self.plenty
@@ -105,7 +105,7 @@ mod tests {
         let mut room = FreeRoom::default();
         assert!(room.available_bytes(&home.path().join("not/yet/there")).unwrap() > 0);
         let now = Instant::now();
-        // A number that no disk has.
+        // No disk has this number of bytes.
         room.plenty = Some((now, u64::MAX));
         assert_eq!(room.available_bytes(home.path()), Some(u64::MAX));
         room.plenty = now.checked_sub(LOOK_AGAIN).map(|past| (past, u64::MAX));

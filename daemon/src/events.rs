@@ -1,4 +1,4 @@
-//! What happened, for whoever listens: one hub that rooms tell and sessions forward.
+//! The event hub: rooms publish events, and sessions forward them to subscribers.
 
 use std::{
     ops::Deref,
@@ -19,39 +19,39 @@ use tokio::sync::{
 
 use crate::budget::{Budget, Holder, Reservation};
 
-/// Events that the hub keeps for listeners that have not had their turn yet: all that one handler may tell at once, which for the largest
-/// batch is an event for each task, and as many again meanwhile. A slot is 32 bytes, a megabyte in all, which is allocated when somebody
-/// listens for the first time; events themselves are kept only while somebody is behind, and are reserved in the memory budget.
+/// Capacity of the broadcast channel, in events. One handler may publish an event for each task of the largest batch at once, before any listener
+/// runs, and as many again may follow meanwhile. A slot takes 32 bytes, a megabyte in all, which is allocated when somebody listens for the first
+/// time. The events themselves are kept only while a listener is behind, and are reserved in the memory budget.
 const KEPT: usize = (2 * BATCH_TASKS).next_power_of_two();
 
-/// Something that happened.
+/// One event.
 #[derive(Debug, Clone)]
 pub struct Happening {
-    /// Grows by one with each event of this daemon's life.
+    /// The event's number. It grows by one with each event since the daemon started.
     pub seq: u64,
-    /// What it is about.
+    /// The topic of the event.
     pub topic: Topic,
-    /// Such as `progress`.
+    /// The name of the event, such as `progress`.
     pub event: &'static str,
-    /// On topic `task`.
+    /// Set on topic `task`.
     pub task: Option<TaskEvent>,
-    /// On topic `memory`.
+    /// Set on topic `memory`.
     pub memory: Option<MemoryEvent>,
-    /// With `reloaded` and `reload_failed`.
+    /// Set for `reloaded` and `reload_failed`.
     pub reload: Option<ReloadEvent>,
-    /// On topic `provider`.
+    /// Set on topic `provider`.
     pub provider: Option<ProviderEvent>,
-    /// With `partial`.
+    /// Set for `partial`.
     pub partial: Option<PartialEvent>,
 }
 
 impl Happening {
-    /// One without more words.
+    /// Creates an event without details.
     pub fn plain(seq: u64, topic: Topic, event: &'static str) -> Self {
         Self { seq, topic, event, task: None, memory: None, reload: None, provider: None, partial: None }
     }
 
-    /// About the bytes that it takes while it waits.
+    /// Returns about how many bytes the event takes while it waits.
     fn held_bytes(&self) -> u64 {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let task = self.task.as_ref().map_or(0, |task| {
@@ -69,7 +69,7 @@ impl Happening {
     }
 }
 
-/// An event that waits for its listeners, with its share of the memory budget.
+/// An event that waits for its listeners, with its reservation in the memory budget.
 #[derive(Debug)]
 pub struct Told {
     happening: Happening,
@@ -84,24 +84,25 @@ impl Deref for Told {
     }
 }
 
-/// Where rooms tell what happened; cheap to clone. Nobody waits for a listener; one that falls too far behind is told how many it missed.
+/// The hub to which rooms publish. Cheap to clone. Publishing never waits for a listener. A listener that falls too far behind learns how many events
+/// it missed.
 #[derive(Debug, Clone)]
 pub struct EventHub(Arc<Hub>);
 
 #[derive(Debug)]
 struct Hub {
-    /// None is an event for which the budget had no room: every listener that comes to it has missed it.
+    /// None stands for an event for which the budget had no room. Every listener that receives it has missed the event.
     sender: OnceLock<broadcast::Sender<Option<Arc<Told>>>>,
     seq: AtomicU64,
-    /// Changes with every [`EVENTS_BEHIND`] events, and when the budget has no room for one: listeners whose reader is slow then look how
-    /// far they are behind.
+    /// Changes with every [`EVENTS_BEHIND`] events, and when the budget has no room for an event. It wakes listeners with a slow reader, which then
+    /// check how far they are behind.
     milestone: watch::Sender<u64>,
-    /// Subscriptions that want pieces of results: these are many, and are not told where nobody does.
+    /// The number of subscriptions that want partial results. Partial results are frequent, so they are not published while this is 0.
     partials_wanted: AtomicUsize,
     budget: Budget,
 }
 
-/// That somebody wants pieces of results.
+/// A guard: partial results are published while it exists.
 #[derive(Debug)]
 pub struct PartialsWanted(Arc<Hub>);
 
@@ -111,26 +112,26 @@ impl Drop for PartialsWanted {
     }
 }
 
-/// One who listens.
+/// A receiver of all events.
 #[derive(Debug)]
 pub struct Listener {
     events: broadcast::Receiver<Option<Arc<Told>>>,
     milestone: watch::Receiver<u64>,
 }
 
-/// How many events a listener missed.
+/// The number of events that a listener missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missed(pub u64);
 
 impl Default for EventHub {
-    /// A hub whose events are never too many for memory.
+    /// Creates a hub whose budget has no limit.
     fn default() -> Self {
         Self::new(Budget::new(u64::MAX))
     }
 }
 
 impl EventHub {
-    /// Events that wait are reserved in this budget.
+    /// Creates a hub that reserves waiting events in this budget.
     pub fn new(budget: Budget) -> Self {
         Self(Arc::new(Hub {
             sender: OnceLock::new(),
@@ -141,12 +142,12 @@ impl EventHub {
         }))
     }
 
-    /// Tells of a task.
+    /// Publishes an event of a task.
     pub fn task(&self, event: &'static str, task: impl FnOnce() -> TaskEvent) {
         self.tell(|seq| Happening { task: Some(task()), ..Happening::plain(seq, Topic::Task, event) });
     }
 
-    /// Tells of a piece of a result that is being written, if somebody wants to know.
+    /// Publishes a piece of a result that is being written, if a subscription wants it.
     pub fn partial(&self, partial: PartialEvent) {
         if self.0.partials_wanted.load(Ordering::Relaxed) == 0 {
             return;
@@ -157,22 +158,22 @@ impl EventHub {
         });
     }
 
-    /// Tells of memory.
+    /// Publishes an event of the memory supervisor.
     pub fn memory(&self, event: &'static str, memory: MemoryEvent) {
         self.tell(|seq| Happening { memory: Some(memory), ..Happening::plain(seq, Topic::Memory, event) });
     }
 
-    /// Tells of anything that needs no more words.
+    /// Publishes an event without details.
     pub fn plain(&self, topic: Topic, event: &'static str) {
         self.tell(|seq| Happening::plain(seq, topic, event));
     }
 
-    /// Tells of a reading of the configuration.
+    /// Publishes the outcome of reading the configuration.
     pub fn reload(&self, event: &'static str, reload: ReloadEvent) {
         self.tell(|seq| Happening { reload: Some(reload), ..Happening::plain(seq, Topic::Daemon, event) });
     }
 
-    /// Tells that a provider may be asked again, or why it may not.
+    /// Publishes that a provider can be used again, or why it cannot.
     pub fn provider(&self, provider: impl FnOnce() -> ProviderEvent) {
         self.tell(|seq| Happening {
             provider: Some(provider()),
@@ -180,13 +181,13 @@ impl EventHub {
         });
     }
 
-    /// Has pieces of results told, for as long as the answer is kept.
+    /// Turns partial results on for as long as the returned guard exists.
     pub fn want_partials(&self) -> PartialsWanted {
         self.0.partials_wanted.fetch_add(1, Ordering::Relaxed);
         PartialsWanted(Arc::clone(&self.0))
     }
 
-    /// Listens from now on; answers the number of the last event before.
+    /// Subscribes to future events. Returns the number of the last event before, and the listener.
     pub fn listen(&self) -> (u64, Listener) {
         let Hub { sender, seq, milestone, .. } = &*self.0;
         let sender = sender.get_or_init(|| broadcast::channel(KEPT).0);
@@ -199,7 +200,7 @@ impl EventHub {
     fn tell(&self, happening: impl FnOnce(u64) -> Happening) {
         let Hub { sender, seq, milestone, budget, .. } = &*self.0;
         let seq = seq.fetch_add(1, Ordering::Relaxed) + 1;
-        // Building an event costs copies of names; most of the time nobody listens.
+        // Building an event copies names, and most of the time nobody listens.
         if let Some(sender) = sender.get()
             && sender.receiver_count() > 0
         {
@@ -208,7 +209,7 @@ impl EventHub {
             let is_milestone = reserved.is_err() || seq.is_multiple_of(EVENTS_BEHIND as u64);
             let told =
                 reserved.ok().map(|reservation| Arc::new(Told { happening, _reservation: reservation }));
-            // It fails only when the last listener left in between.
+            // Sending fails only if the last listener was dropped in between.
             let _ = sender.send(told);
             if is_milestone {
                 milestone.send_replace(seq);
@@ -218,29 +219,29 @@ impl EventHub {
 }
 
 impl Listener {
-    /// The next event; after a miss nothing is to be expected of this listener but more misses.
+    /// Waits for the next event. A caller that missed events should drop the listener, because later events have gaps before them.
     pub async fn next(&mut self) -> Result<Arc<Told>, Missed> {
         match self.events.recv().await {
             Ok(Some(told)) => Ok(told),
             Ok(None) => Err(Missed(1 + self.waiting())),
             Err(RecvError::Lagged(missed)) => Err(Missed(missed)),
-            // The hub is gone, and the daemon with it.
+            // The hub was dropped, so the daemon is ending.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 
-    /// The next event, if there is one already.
+    /// Returns the next event if one is waiting.
     pub fn try_next(&mut self) -> Option<Arc<Told>> {
         self.events.try_recv().ok().flatten()
     }
 
-    /// Events that wait for this listener.
+    /// Returns the number of events that wait for this listener.
     pub fn waiting(&self) -> u64 {
         self.events.len() as u64
     }
 
-    /// Returns once [`EVENTS_BEHIND`] more events wait than `before`. What waits before a reader becomes slow is a burst, which a fast
-    /// reader takes as well.
+    /// Waits until [`EVENTS_BEHIND`] more events wait than `before`. Events that already waited when the reader became slow are a burst, which a fast
+    /// reader may have too.
     pub async fn falls_behind(&mut self, before: u64) {
         while self.waiting().saturating_sub(before) < EVENTS_BEHIND as u64 {
             if self.milestone.changed().await.is_err() {

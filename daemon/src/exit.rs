@@ -1,24 +1,24 @@
-//! How the daemon ends, as its exit code says it; the numbers are those of sysexits(3), as in the command line.
+//! The exit codes of the daemon. Their numbers are those of sysexits(3), as in the command line client.
 
 use std::process::ExitCode;
 
-/// Why it ended.
+/// The reason why the daemon ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Asked to, and in order.
+    /// The daemon was told to end, and ended in order.
     Done = 0,
-    /// The arguments do not hold.
+    /// The arguments are invalid.
     Usage = 64,
-    /// A fault of its own.
+    /// An internal error.
     Internal = 70,
-    /// The home cannot be used.
+    /// The home directory cannot be used, or no log can be written.
     CannotCreate = 73,
     /// The disk or the journal failed.
     Io = 74,
     /// Another daemon runs on this home.
     Running = 75,
-    /// The configuration or a path does not hold.
+    /// The configuration, a path or a limit of the system is invalid.
     Config = 78,
 }
 

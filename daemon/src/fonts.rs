@@ -1,7 +1,7 @@
-//! Which font has all letters of a text, so that no burnt subtitle shows a box in place of a letter.
+//! Finds a font that has all letters of a text, so that burnt-in subtitles show no boxes in place of letters.
 //!
-//! `ffmpeg` draws subtitles by `libass`, which succeeds and draws boxes where no font has a letter. So the letters are looked up before. The
-//! font that the daemon carries comes first, as films then look alike on all machines; the fonts of the system follow.
+//! `ffmpeg` draws subtitles with `libass`, which succeeds and draws a box for a letter that no font has. So the letters are looked up before. The
+//! font that the daemon carries is preferred, because films then look alike on all machines. The fonts of the system follow.
 
 use std::{
     cmp::Reverse,
@@ -17,10 +17,10 @@ use fontdb::{Database, FaceInfo, Source, Stretch, Style, Weight};
 use reel_draft::letters;
 use ttf_parser::Face;
 
-/// The list of the system's fonts is read again for a letter that none of them has, but not more often than this.
+/// Shortest time between two listings of the system's fonts. They are listed again when a letter is missing in all of them.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 
-/// Families that are preferred among those of the system that have all letters, the best one first. They are drawn to be read on screens.
+/// System fonts that are preferred if they have all letters, best first. They are designed for screens.
 const PREFERRED: [&str; 9] = [
     "Noto Sans CJK SC",
     "Source Han Sans SC",
@@ -36,11 +36,11 @@ const PREFERRED: [&str; 9] = [
 /// A font for subtitles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Font {
-    /// The name of its family, by which a subtitle file asks for it.
+    /// The name of the font's family, by which a subtitle file selects it.
     pub family: String,
     /// The font's file; `None` for the font that the daemon carries.
     file: Option<PathBuf>,
-    /// Signs of the text, such as emoji, that no font has.
+    /// Characters of the text, such as emoji, that no font has.
     boxes: BTreeSet<char>,
 }
 
@@ -53,23 +53,23 @@ pub enum FontError {
 }
 
 impl FontError {
-    /// How fonts are installed.
+    /// The command that installs fonts.
     pub const INSTALL: &'static str = "apt install fonts-noto-core fonts-noto-cjk";
 }
 
 impl Font {
-    /// The font that the daemon carries.
+    /// Returns the font that the daemon carries.
     fn carried() -> Self {
         Self { family: letters::FAMILY.to_owned(), file: None, boxes: BTreeSet::new() }
     }
 
-    /// A line of the text without the signs that would be drawn as boxes.
+    /// Returns a line of the text without the characters that would be drawn as boxes.
     pub fn drawable(&self, line: &str) -> String {
         let drawable: String = line.chars().filter(|letter| !self.boxes.contains(letter)).collect();
         drawable.trim_end().to_owned()
     }
 
-    /// Puts the font into a directory that `libass` reads fonts from. The directory must exist.
+    /// Adds the font to a directory from which `libass` reads fonts. The directory must exist.
     pub fn put_into(&self, directory: &Path) -> io::Result<()> {
         match &self.file {
             None => fs::write(directory.join("letters.otf"), letters::FONT),
@@ -78,15 +78,15 @@ impl Font {
     }
 }
 
-/// The fonts of this machine. The system's fonts are listed once they are needed.
+/// The fonts of this machine. The system's fonts are listed when they are first needed.
 #[derive(Debug, Default)]
 pub struct Fonts {
-    /// Where fonts are looked for; `None` for where the system has them.
+    /// The directory of the fonts. `None` for the directories of the system.
     directory: Option<PathBuf>,
     listed: Mutex<Option<Listed>>,
 }
 
-/// The fonts that were found at some moment.
+/// The fonts that were found at a certain time.
 #[derive(Debug)]
 struct Listed {
     database: Database,
@@ -94,18 +94,18 @@ struct Listed {
 }
 
 impl Fonts {
-    /// The fonts that the system has, listed once for the whole process.
+    /// Returns the system's fonts. The whole process shares one list.
     pub fn of_the_system() -> &'static Self {
         static FONTS: OnceLock<Fonts> = OnceLock::new();
         FONTS.get_or_init(Self::default)
     }
 
-    /// A font that has all letters of the text. Where each letter is in some font and no font has all, it is the one that has most of them,
-    /// and `libass` takes the others from the system's fonts. Reads files, so it belongs on a blocking thread.
+    /// Returns a font that has all letters of the text. If every letter is in some font but no font has them all, it returns the font that has most
+    /// of them, and `libass` takes the others from the system's fonts. Reads files, so it must run on a blocking thread.
     ///
     /// # Errors
     ///
-    /// The first letter or digit that no font has. Other signs, such as emoji, are left out of what is drawn.
+    /// Returns the first letter or digit that no font has. Other characters, such as emoji, are not drawn.
     pub fn covering(&self, text: &str) -> Result<Font, FontError> {
         if text.chars().filter(|letter| is_drawn(*letter)).all(letters::has) {
             return Ok(Font::carried());
@@ -113,7 +113,7 @@ impl Fonts {
         let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Listed { database, at }) = &*listed {
             let found = best(database, text);
-            // A person who is told that a letter is missing installs a font, and tries again.
+            // A person who was told that a letter is missing installs a font and tries again.
             if found.is_ok() || at.elapsed() < READ_AGAIN {
                 return found;
             }
@@ -133,10 +133,10 @@ impl Fonts {
     }
 }
 
-/// The font for a text: one of the list that has all of its letters, else one that lacks few.
+/// Returns the font for a text: a listed font that has all of its letters, else the one that lacks the fewest.
 ///
-/// What the chosen font lacks `libass` takes from the fonts of the system, and never from the carried one. So where the system lacks a letter,
-/// only the carried font is left.
+/// `libass` takes the letters that the chosen font lacks from the fonts of the system, and never from the carried font. So if the system lacks a
+/// letter, only the carried font can be chosen.
 fn best(database: &Database, text: &str) -> Result<Font, FontError> {
     let drawn: BTreeSet<char> = text.chars().filter(|letter| is_drawn(*letter)).collect();
     let carried_lacks = drawn.iter().filter(|letter| !letters::has(**letter)).count();
@@ -157,7 +157,7 @@ fn best(database: &Database, text: &str) -> Result<Font, FontError> {
     }
     let boxes: BTreeSet<char> =
         system_lacks.iter().copied().filter(|letter| !letters::has(*letter)).collect();
-    // The first one as the text has them is the one that a person looks for.
+    // Report the first one in the order of the text, because a person searches for that.
     if let Some(letter) = text.chars().find(|letter| boxes.contains(letter) && letter.is_alphanumeric()) {
         return Err(FontError::NoFont(letter));
     }
@@ -166,7 +166,8 @@ fn best(database: &Database, text: &str) -> Result<Font, FontError> {
     Ok(Font { boxes, ..font })
 }
 
-/// The letters that a font does not have: all of them for a font that cannot be read, or whose letters are pictures, which `libass` does not draw.
+/// Returns the letters that a font does not have. These are all letters if the font cannot be read, or if its letters are pictures, which `libass`
+/// does not draw.
 fn lacking(database: &Database, face: &FaceInfo, letters: &BTreeSet<char>) -> BTreeSet<char> {
     let lacking = database.with_face_data(face.id, |data, index| {
         let face = Face::parse(data, index).ok()?;
@@ -179,7 +180,8 @@ fn lacking(database: &Database, face: &FaceInfo, letters: &BTreeSet<char>) -> BT
     lacking.flatten().unwrap_or_else(|| letters.clone())
 }
 
-/// The name that a subtitle file asks for: the first one of a font is in English. A comma would end the file's field.
+/// Returns the family name for a subtitle file. The first name of a font is in English. None if it has a comma, which would end the field in that
+/// file.
 fn family(face: &FaceInfo) -> Option<&str> {
     let (name, _) = face.families.first()?;
     let is_plain = !name.is_empty() && !name.contains(',') && !name.chars().any(char::is_control);
@@ -193,7 +195,7 @@ fn path(source: &Source) -> Option<&Path> {
     }
 }
 
-/// The order of fonts that have the same letters: upright ones of usual weight and width, preferred families, and then by name.
+/// Returns the sort key of fonts that have the same letters: upright fonts of usual weight and width first, then preferred families, then by name.
 fn rank<'a>(family: &'a str, face: &'a FaceInfo) -> impl Ord + 'a {
     let is_usual = face.style == Style::Normal && face.stretch == Stretch::Normal && !face.monospaced;
     let weight = face.weight.0.abs_diff(Weight::NORMAL.0);
@@ -201,7 +203,7 @@ fn rank<'a>(family: &'a str, face: &'a FaceInfo) -> impl Ord + 'a {
     (Reverse(is_usual), weight, preferred, family, &face.post_script_name)
 }
 
-/// Whether a letter leaves ink, so that a font must have it.
+/// Returns whether a letter is visible when drawn, so that a font must have it.
 fn is_drawn(letter: char) -> bool {
     let is_mark_of_form = matches!(letter,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}');
@@ -212,7 +214,7 @@ fn is_drawn(letter: char) -> bool {
 mod tests {
     use super::*;
 
-    /// The fonts of a directory with these files.
+    /// Returns the fonts of a new directory that has these files.
     fn in_directory(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Fonts) {
         let directory = tempfile::tempdir().unwrap();
         for (name, bytes) in files {
@@ -257,7 +259,7 @@ mod tests {
         assert_eq!(font.drawable("A giant 😀, and 从前 \u{10fffd}"), "A giant , and 从前");
     }
 
-    /// A font without ink: a family's name, and which letters it has.
+    /// Builds a font with this family name and these letters, all of them without outlines.
     fn tiny_font(family: &str, letters: &str) -> Vec<u8> {
         let name: Vec<u8> = family.encode_utf16().flat_map(u16::to_be_bytes).collect();
         let length = name.len() as u16;
@@ -309,7 +311,7 @@ mod tests {
         let (directory, fonts) = in_directory(&files);
         for (text, family, file) in [
             ("a \u{e01}b", "Thai", Some("t.ttf")),
-            // The system has no exclamation mark, so that the carried font must be the one that falls back.
+            // The system's fonts have no exclamation mark, so the carried font must be chosen.
             ("\u{ac00}\u{ac01}!", "Reel Draft Sans", None),
             ("ab\u{ac00}\u{ac01}\u{e01}", "Hangul", Some("h.ttf")),
             ("many letters of the carried font, and \u{e01}", "Reel Draft Sans", None),
@@ -338,7 +340,7 @@ mod tests {
         let put = tempfile::tempdir().unwrap();
         font.put_into(put.path()).unwrap();
         assert_eq!(fs::read(put.path().join("new.ttf")).unwrap(), thai);
-        // A font that was removed is no font.
+        // A font whose file was removed cannot be chosen.
         fs::remove_file(directory.path().join("new.ttf")).unwrap();
         assert_eq!(fonts.covering("\u{e01}"), Err(FontError::NoFont('\u{e01}')));
     }

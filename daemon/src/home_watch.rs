@@ -1,6 +1,6 @@
-//! What of the home may be deleted under the running daemon without ending it: the lock file is made anew, and lost artifacts are told.
+//! Watches the parts of the home that may be deleted while the daemon runs on: it makes the lock file anew, and reports lost artifacts as a notice.
 //!
-//! The journal's own files are watched by its writer (`store`).
+//! The store's writer thread watches the journal's own files (`store`).
 
 use std::{fs, path::PathBuf, rc::Rc, time::Duration};
 
@@ -8,10 +8,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{disk::identity, ipc::HomeLock, notices::Notices};
 
-/// How often: clients look for the daemon by its lock file where its socket does not answer.
+/// The interval of the check. Clients read the lock file to find the daemon when its socket does not answer.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Watches until the daemon ends.
+/// Runs until the daemon ends.
 pub async fn watch(lock: Rc<HomeLock>, artifacts: PathBuf, notices: Notices) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -19,7 +19,7 @@ pub async fn watch(lock: Rc<HomeLock>, artifacts: PathBuf, notices: Notices) {
     loop {
         ticks.tick().await;
         lock.restore();
-        // It is made with the first artifact.
+        // The directory is made with the first artifact, so it may be missing at first.
         let found = fs::metadata(&artifacts).ok().map(|metadata| identity(&metadata));
         if known.is_some() && found != known {
             notices.add_artifacts_lost(&artifacts);

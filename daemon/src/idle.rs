@@ -1,4 +1,4 @@
-//! When a daemon that a client started ends by itself.
+//! Ends an idle daemon that a client started.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use tokio::time::Instant;
 
 use crate::{tasks::GetTaskCounts, wiring::Rooms};
 
-/// How long it stays without work and without connections.
+/// How long the daemon stays without work and without connections.
 const IDLE: Duration = Duration::from_mins(30);
 
-/// How often that is looked at.
+/// The interval of the check.
 const IDLE_LOOK: Duration = Duration::from_mins(1);
 
-/// Returns once there was neither work nor a connection for 30 minutes.
+/// Waits until there was neither work nor a connection for 30 minutes.
 pub async fn for_long(rooms: &Rooms) {
     let mut worked = Instant::now();
     loop {

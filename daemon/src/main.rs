@@ -1,4 +1,4 @@
-//! `reeld`: one story from the arguments to the last line of the log.
+//! The binary `reeld`: reads the arguments, starts the daemon, runs it, and ends it with an exit code.
 
 use std::{cell::OnceCell, path::PathBuf, process::ExitCode, rc::Rc, time::Duration};
 
@@ -32,16 +32,16 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// How often the socket's file is looked at: a client that misses it waits some seconds for a daemon that holds the home.
+/// The interval at which a removed socket file is restored. A client that finds none waits some seconds for the daemon that holds the home.
 const SOCKET_LOOK: Duration = Duration::from_secs(2);
 
-/// How much longer than a paid call a former daemon may take to end: for stopping its tasks and closing its journal.
+/// Time that a former daemon gets to end, in addition to that of a paid call. It is for stopping its tasks and closing its journal.
 const TAKE_OVER_MARGIN: Duration = Duration::from_mins(1);
 
-/// How long the journal's last writes and the folding back of its log may take at the end.
+/// How long the journal's last writes and its last checkpoint may take at the end.
 const CLOSING: Duration = Duration::from_secs(10);
 
-/// With fewer open files, pictures that were paid could not be kept.
+/// Least number of files that may be open at once. With fewer, paid pictures could not be stored.
 const LEAST_OPEN_FILES: u64 = 64;
 
 const HELP: &str = "\
@@ -62,7 +62,7 @@ enum Command {
         is_auto_started: bool,
     },
     CheckConfig(Option<PathBuf>),
-    /// Become a program, as another daemon says on the standard input.
+    /// Replaces this process by a program. Another daemon writes the specification of the program to standard input.
     Launch,
     Print(String),
     Misused(String),
@@ -115,7 +115,7 @@ fn check_config(file: Option<PathBuf>) -> ExitCode {
 
 fn run(is_auto_started: bool) -> ExitCode {
     if is_auto_started {
-        // The terminal that the client was started from must not take the daemon with it; it fails only where it is detached already.
+        // The daemon must survive the end of the client's terminal. The call fails only if the process is detached already.
         let _ = rustix::process::setsid();
     }
     memory::os::tune_allocator();
@@ -123,7 +123,7 @@ fn run(is_auto_started: bool) -> ExitCode {
         return fail(Exit::Config, &too_few_files(limit));
     }
     ipc::umask::disable_core_dumps();
-    // One that a client starts inherits the variables of whatever service that client belongs to: they are not meant for it.
+    // A daemon that a client starts inherits the variables of that client's service. The socket in them is not meant for the daemon.
     let passed = match (is_auto_started, systemd::passed_socket()) {
         (true, _) => None,
         (false, Ok(passed)) => passed,
@@ -164,7 +164,7 @@ fn run(is_auto_started: bool) -> ExitCode {
         Err(error) => return unloggable(&error),
     };
     end_on_panics_of_rooms();
-    // Before any task runs again: a program of a former daemon would work beside the next attempt.
+    // This comes before any task runs again, because a program of a former daemon would run beside the next attempt.
     if let Err(error) = process::end_leftovers(&locations.home.join("runs")) {
         tracing::warn!(%error, "the directory of former runs could not be read");
     }
@@ -189,11 +189,10 @@ fn run(is_auto_started: bool) -> ExitCode {
     }
 }
 
-/// Runs the daemon to its end, and closes the journal once the rooms are gone, which went with the runtime: the last thing that they do is to
-/// write into it.
+/// Runs the daemon to its end. Closes the journal after the runtime and the rooms are dropped, because rooms write to the journal last of all.
 fn run_rooms(start: Start, lock: &Rc<HomeLock>, log: LogHandle) -> Result<(), (Exit, anyhow::Error)> {
     let journal = Rc::clone(&start.journal);
-    // As a task among the others: what a runtime blocks on is looked at whenever any task is woken.
+    // Serving is a task of its own because the future of `block_on` is polled whenever any task is woken.
     let serving = serve(start, Rc::clone(lock), log);
     let ended = actix::System::new().block_on(async {
         let ended = actix::spawn(serving).await;
@@ -217,7 +216,7 @@ fn too_few_files(limit: u64) -> String {
     )
 }
 
-/// The home's lock cannot be had.
+/// Reports why the home's lock could not be acquired.
 fn refused(error: &LockError) -> ExitCode {
     let exit = if matches!(error, LockError::Held { .. }) { Exit::Running } else { Exit::CannotCreate };
     let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
@@ -229,7 +228,7 @@ fn from_environment() -> Result<Locations, EndpointError> {
     Locations::from_env(|name| endpoint::variable(name, own_uid))
 }
 
-/// The places of the environment; a socket that was passed is where it is, whatever the variables say.
+/// Returns the locations that the environment names. A passed socket takes precedence over the variables.
 fn locations(passed: Option<&PassedSocket>) -> Result<Locations, EndpointError> {
     let mut locations = from_environment()?;
     if let Some(passed) = passed {
@@ -246,7 +245,8 @@ fn stderr(is_auto_started: bool) -> StandardError {
     }
 }
 
-/// An actor or a store thread that panicked is dead for good: better none than one that answers half. The journal brings the work back.
+/// Ends the process when an actor or a store thread panics. Such a thread never recovers, and a daemon that answers in part is worse than none. The
+/// journal restores the work.
 fn end_on_panics_of_rooms() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -258,7 +258,7 @@ fn end_on_panics_of_rooms() {
     }));
 }
 
-/// What a daemon is started from.
+/// The values from which a daemon is started.
 struct Start {
     locations: Locations,
     config: Config,
@@ -266,7 +266,7 @@ struct Start {
     passed: Option<PassedSocket>,
     notifier: Notifier,
     is_auto_started: bool,
-    /// Set once it is open.
+    /// Set once the journal is open.
     journal: Rc<OnceCell<Store>>,
 }
 
@@ -279,9 +279,10 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
     let notices = Notices::of_journal(&database, &opened);
     let Opened { store, recovery, .. } = opened;
     let _ = journal.set(store.clone());
-    // Not before: opening waits for the disk, and until now a signal ends the process at once, which the journal survives as any death.
+    // Signals are registered only after the journal is open, which waits for the disk. Until then a signal ends the process at once, which the
+    // journal survives.
     let signals = Signals::register().map_err(|error| (Exit::Internal, error.into()))?;
-    // Before the rooms, as it may fail: an actor that is dropped before its first turn takes that turn then, without a runtime.
+    // The listener comes before the rooms because it may fail. An actor that is dropped before its first turn would take that turn without a runtime.
     let listener = listen(passed, &locations, &lock).map_err(|error| (Exit::CannotCreate, error.into()))?;
     let (control, requests) = control::channel();
     let (reload, config_in_force) = Reload::new(ReloadParts {
@@ -303,7 +304,8 @@ async fn serve(start: Start, lock: Rc<HomeLock>, log: LogHandle) -> Result<(), (
         config_in_force,
     };
     let rooms = wiring::start(foundation).map_err(|error| (Exit::Internal, error))?;
-    // Not before the unfinished tasks are taken up: where that fails, whoever starts the daemon hears the reason and not a lost connection.
+    // Accept connections only after the unfinished tasks are restored. If that fails, the client that started the daemon sees the reason, not a lost
+    // connection.
     let _ = rooms.counts.send(GetTaskCounts).await;
     let (stop, stopping) = watch::channel(false);
     let accepting = actix::spawn(accept(listener, rooms.router.clone(), stopping, stopper));
@@ -348,13 +350,13 @@ fn listen(
     }
 }
 
-/// Why no log can be written.
+/// Reports why no log can be written.
 fn unloggable(error: &logging::LoggingError) -> ExitCode {
     let is_filter = matches!(error, logging::LoggingError::Filter { .. });
     fail(if is_filter { Exit::Config } else { Exit::CannotCreate }, &chain(error))
 }
 
-/// Accepts until told to stop, then waits for the sessions' last answers.
+/// Accepts connections until `stopping` is set. Then waits until the sessions have sent their last responses.
 async fn accept(
     mut listener: Listener,
     router: ipc::Router,
@@ -371,7 +373,7 @@ async fn accept(
                 Ok((stream, peer)) => drop(sessions.spawn_local(ipc::serve(stream, peer, router.clone(), stopping.clone()))),
                 Err(error) => {
                     tracing::error!(%error, "no connection can be accepted any more");
-                    // A daemon that nobody reaches would keep its home from the next one. Nobody is asked where it stops already.
+                    // A daemon that nobody can reach would keep its home from the next one. The request fails if the daemon stops already.
                     let _ = control.shutdown(None).await;
                     break;
                 }
@@ -381,7 +383,7 @@ async fn accept(
             _ = stop.wait_for(|is_stopping| *is_stopping) => break,
         }
     }
-    // Dropping the listener removes the socket that was bound here: clients that come now find none, and start the next daemon.
+    // Dropping the listener removes the socket that was bound here, so that new clients start the next daemon.
     drop(listener);
     while sessions.join_next().await.is_some() {}
 }
@@ -392,6 +394,6 @@ fn fail(exit: Exit, message: &str) -> ExitCode {
 }
 
 fn say(out: &mut dyn std::io::Write, text: &str) {
-    // Nobody is left to be told where even this fails.
+    // There is nowhere to report an error of this write.
     let _ = out.write_all(text.as_bytes());
 }

@@ -1,10 +1,10 @@
-//! Which addresses are near: of this machine, of its link, or of its private network. Pure.
+//! Tells whether an address is near: on this machine, its link, or its private network. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// Whether the host of a URL is near, as far as the URL alone tells: a number, or a name that always means this machine.
+/// Returns whether the host of a URL is near, from the URL alone. A near host is a near address, or a name that always means this machine.
 pub fn is_near_url(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => is_near(ip.into()),
@@ -14,7 +14,7 @@ pub fn is_near_url(url: &Url) -> bool {
     }
 }
 
-/// Whether an address is near. An IPv6 address that carries an IPv4 address is as near as that one.
+/// Returns whether an address is near. For an IPv6 address that contains an IPv4 address, the IPv4 address decides.
 pub fn is_near(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_near_v4(ip),
@@ -29,7 +29,7 @@ const fn is_near_v4(ip: Ipv4Addr) -> bool {
     ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
 }
 
-/// The IPv4 address that an IPv6 address carries: a mapped one, or one of NAT64 (RFC 6052) or 6to4 (RFC 3056).
+/// Returns the IPv4 address that an IPv6 address contains: a mapped address, or one of NAT64 (RFC 6052) or 6to4 (RFC 3056). None if it contains none.
 pub fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     match ip.segments() {
         [0, 0, 0, 0, 0, 0xffff, high, low]

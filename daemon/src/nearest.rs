@@ -1,14 +1,14 @@
-//! The nearest right name to a mistyped one.
+//! Finds the known name that is most similar to a mistyped one.
 
-/// The most alike of `names`, if any is alike enough.
+/// Returns the most similar of `names`. None if no name is similar enough.
 pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     nearest_of(wrong, names.into_iter().map(|name| (name, name)))
 }
 
-/// The second part of the pair whose first part is most like `wrong`, if any is alike enough.
+/// Returns the second part of the pair whose first part is most similar to `wrong`. None if no pair is similar enough.
 pub fn nearest_of<'a>(wrong: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
     let wrong = wrong.to_lowercase();
-    // A third of the letters may differ: enough for a slip, too little for another word, which would only mislead.
+    // At most a third of the letters may differ. That allows for typos, while other words, which would mislead, are not suggested.
     let most = wrong.chars().count().max(3) / 3;
     pairs
         .into_iter()

@@ -1,4 +1,4 @@
-//! What a person must know about the daemon and can do something about, beyond a line in the log: `daemon.status` shows it.
+//! Notices: conditions that a person must know of and can act on. `daemon.status` shows them in addition to the log.
 
 use std::{
     path::Path,
@@ -12,12 +12,12 @@ use crate::{
     store::{Loss, Opened, StoreError},
 };
 
-/// The notices that stand; a clone has the same ones.
+/// The current notices. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Notices(Arc<Mutex<Vec<DaemonNotice>>>);
 
 impl Notices {
-    /// Adds one, in the place of an earlier one with the same code and message, and writes it to the log.
+    /// Adds a notice in place of an equal earlier one, and logs it.
     pub fn add(&self, notice: DaemonNotice) {
         tracing::error!(code = notice.code, hint = notice.hint, "{}", notice.message);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -25,14 +25,14 @@ impl Notices {
         all.push(notice);
     }
 
-    /// All of them, oldest first.
+    /// Returns all notices, oldest first.
     pub fn all(&self) -> Vec<DaemonNotice> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Notices {
-    /// What the opening of the journal at `path` found.
+    /// Returns the notices about what was found when the journal at `path` was opened.
     pub fn of_journal(path: &Path, opened: &Opened) -> Self {
         let notices = Self::default();
         let path = path.display();
@@ -66,7 +66,7 @@ impl Notices {
         notices
     }
 
-    /// The directory of the artifacts was deleted while the daemon ran.
+    /// Adds a notice that the directory of the artifacts was deleted or replaced while the daemon ran.
     pub fn add_artifacts_lost(&self, directory: &Path) {
         self.add(notice(
             "artifacts_lost",
@@ -75,7 +75,7 @@ impl Notices {
         ));
     }
 
-    /// The journal was lost while the daemon ran.
+    /// Adds a notice that the journal was lost while the daemon ran.
     pub fn add_lost(&self, error: &StoreError) {
         self.add(notice("journal_lost", error.to_string(), error.hint().unwrap_or_default()));
     }

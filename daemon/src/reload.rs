@@ -1,4 +1,4 @@
-//! Takes a changed configuration: read whole, then swapped; one that does not hold leaves the old one in force.
+//! Reloads the configuration. The file is read whole and then put in force. An invalid file leaves the former configuration in force.
 
 use std::path::PathBuf;
 
@@ -17,40 +17,40 @@ use crate::{
     wiring::{Rooms, cache_limits, task_limits},
 };
 
-/// Keys that are read only at the start.
+/// Keys that are read only when the daemon starts.
 const AT_START: &[&str] = &["log.max_mb"];
 
-/// What a reload works with.
+/// The values from which [`Reload`] is made.
 #[derive(Debug)]
 pub struct ReloadParts {
     /// The configuration file.
     pub file: PathBuf,
-    /// What it said at the start.
+    /// The configuration that was read at the start.
     pub config: Config,
-    /// The digest of what it said.
+    /// The digest of the file's text. None if there was no file.
     pub digest: Option<Digest>,
-    /// The running log.
+    /// The handle of the running log.
     pub log: LogHandle,
-    /// The service manager, which is told of it.
+    /// The service manager, which is told of each reload.
     pub notifier: Notifier,
 }
 
-/// The configuration in force, and the way to another one.
+/// The configuration in force, and what is needed to replace it.
 #[derive(Debug)]
 pub struct Reload {
     file: PathBuf,
     log: LogHandle,
     notifier: Notifier,
-    /// What the keys of [`AT_START`] still follow.
+    /// The configuration at the start, which the keys of [`AT_START`] still follow.
     started: Config,
-    /// What all other keys follow.
+    /// The configuration that all other keys follow.
     config: Config,
-    /// The newest reading, whatever came of it.
+    /// The newest reading of the file, whether it was valid or not.
     tried: Tried,
     in_force: watch::Sender<ConfigInForce>,
 }
 
-/// Tells one reading from another: by the text, else by the reason why there was none.
+/// Identifies a reading by the digest of its text, and by the error if the file was invalid.
 #[derive(Debug, PartialEq, Eq)]
 struct Tried {
     digest: Option<Digest>,
@@ -65,7 +65,7 @@ impl Tried {
 }
 
 impl Reload {
-    /// With what was read at the start in force; also gives what `daemon.status` shows of it.
+    /// Creates it with the configuration of the start in force. Also returns the receiver from which `daemon.status` shows what is in force.
     pub fn new(parts: ReloadParts) -> (Self, watch::Receiver<ConfigInForce>) {
         let ReloadParts { file, config, digest, log, notifier } = parts;
         let (in_force, shown) = watch::channel(ConfigInForce { digest, ..ConfigInForce::default() });
@@ -79,27 +79,27 @@ impl Reload {
         &self.config
     }
 
-    /// Reads the file again and tells the rooms. The error is for a person.
+    /// Reads the file again and sends the changes to the rooms. The error is a text for a person.
     pub async fn apply(&mut self, rooms: &Rooms) -> Result<ReloadResult, String> {
         let reading = self.read().await;
         self.take(reading, rooms).await
     }
 
-    /// The same where the file says something else than when it was read last, whatever came of that; else nothing at all.
+    /// Does the same as [`Self::apply`], but only if the file differs from the last reading. Otherwise nothing happens.
     pub async fn apply_if_new(&mut self, rooms: &Rooms) {
         let reading = self.read().await;
         if Tried::of(&reading) != self.tried {
-            // Whoever is concerned hears of it by the log and the event.
+            // The log and the event report the outcome.
             let _ = self.take(reading, rooms).await;
         }
     }
 
-    /// Apart from the rooms' thread: a home directory may lie on a network.
+    /// Reads the file on a blocking thread, because a home directory may be on a network.
     async fn read(&self) -> Reading {
         let file = self.file.clone();
         match spawn_blocking(move || Config::read(&file, &provider::kind_sections())).await {
             Ok(reading) => reading,
-            // It panicked, which is in the log.
+            // The reading panicked. The panic is in the log.
             Err(_) => Reading { digest: self.tried.digest, outcome: Ok(self.config.clone()) },
         }
     }
@@ -131,13 +131,13 @@ impl Reload {
         {
             tracing::warn!(%error, "the log's filter was not changed");
         }
-        // A room that is gone takes the process with it; there is nobody to tell here.
+        // If a room is gone, the process is ending, and a failure needs no report.
         let _ = rooms.task_limits.send(task_limits(&new.tasks)).await;
         let _ = rooms.memory_limits.send(SetMemoryLimits(new.memory.clone())).await;
         let _ = rooms.cache_limits.send(cache_limits(&new.cache)).await;
         let concerns_providers =
             |key: &String| ["providers.", "defaults.", "http."].iter().any(|start| key.starts_with(start));
-        // Where nothing has changed, a program may have been installed since, which is what a reload is then for.
+        // If nothing changed, a program may have been installed since, and the reload was requested for that.
         if keys.is_empty() || keys.iter().any(concerns_providers) {
             rooms.providers.configure(&new).await;
         }
@@ -157,12 +157,12 @@ fn warn(config: &Config) {
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
-/// The keys of a change that are in force at once.
+/// Returns the changed keys that take effect at once.
 fn live(changed: &[String]) -> Vec<String> {
     changed.iter().filter(|key| !AT_START.contains(&key.as_str())).cloned().collect()
 }
 
-/// The keys that the process still follows as they were at its start, though the file says something else.
+/// Returns the changed keys that take effect at the next start.
 fn waiting(started: &Config, file: &Config) -> Vec<String> {
     let changed = started.changed(file);
     changed.into_iter().filter(|key| AT_START.contains(&key.as_str())).collect()
@@ -179,7 +179,7 @@ mod tests {
         let bigger = config("[log]\nmax_mb = 20\n");
         let both = config("[log]\nmax_mb = 20\n[tasks]\nhistory = 5\n");
         assert_eq!(waiting(&started, &bigger), ["log.max_mb"]);
-        // Still so after a later change of something else.
+        // The key still waits after a later change of another key.
         assert_eq!(waiting(&started, &both), ["log.max_mb"]);
         assert_eq!(live(&bigger.changed(&both)), ["tasks.history"]);
         assert!(waiting(&started, &config("[tasks]\nhistory = 5\n")).is_empty());

@@ -1,4 +1,4 @@
-//! API keys: a text that prints as `***` wherever it is formatted, and the places that it is read from.
+//! API keys: a type that prints as `***` wherever it is formatted, and the sources from which a key is read.
 
 use std::{
     fmt,
@@ -9,25 +9,25 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
-/// Longest key that is read, in bytes: real ones have fewer than 3,000, the longest being tokens of cloud accounts.
+/// Longest key that is read, in bytes. Real keys have fewer than 3,000; the longest are tokens of cloud accounts.
 const MAX_KEY_BYTES: u64 = 16 * 1024;
-/// Shortest key that is taken out of foreign texts, in bytes. Shorter ones are dummies for servers that ask for none, such as `x`, and
+/// Shortest key that is removed from messages of services, in bytes. Shorter keys, such as `x`, are placeholders for servers that need no key, and
 /// removing them would garble every message.
 const MIN_REDACTED_BYTES: usize = 8;
 
-/// A key. Only [`Secret::expose`] gives its text, for the one header that carries it.
+/// A key. Only [`Secret::expose`] returns its text, for the one header that carries it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The key without the white space around it, which files end with, and without the byte order mark that some editors write first.
-    /// None where nothing remains.
+    /// Creates a key. Removes the white space around it, because files end with some, and the byte order mark that some editors write. None if
+    /// nothing remains.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim_start_matches('\u{feff}').trim();
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 
-    /// What shows that the text is no key, for a person; it tells one character at most.
+    /// Returns why the text cannot be a key, for a person. The message contains at most one character of the text.
     fn fault(&self) -> Option<String> {
         if self.0.starts_with("Bearer ") {
             return Some("begins with the word Bearer, which reel adds itself".to_owned());
@@ -45,12 +45,12 @@ impl Secret {
         Some(format!("holds {name} at place {}, which no key has", place + 1))
     }
 
-    /// The text itself.
+    /// Returns the text of the key.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// A text of somebody else's without this key, as services repeat in an error what they were sent.
+    /// Removes this key from a text of a service. Services repeat in errors what they were sent.
     pub fn redact(&self, text: &str) -> String {
         if self.0.len() < MIN_REDACTED_BYTES { text.to_owned() } else { text.replace(&self.0, "***") }
     }
@@ -68,46 +68,46 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Where a key comes from.
+/// Where a key is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// A variable of the daemon's environment.
     Env(String),
-    /// A file; `~/` is the user's home.
+    /// A file. `~/` means the user's home.
     File(PathBuf),
-    /// A credential that systemd hands to the unit, by name.
+    /// The name of a credential that systemd passes to the unit.
     Credential(String),
-    /// The text stands in the configuration itself.
+    /// The key itself, from the configuration.
     Plain(Secret),
 }
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The variable is not there, or empty.
+    /// The variable is missing or empty.
     #[error("{0} is not set in the daemon's environment")]
     NotSet(String),
     /// The file cannot be read.
     #[error("the key file {} cannot be read", path.display())]
     Unreadable {
-        /// Which.
+        /// The key file.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         #[source]
         source: io::Error,
     },
-    /// The file is empty, or no key could be that long.
+    /// The file is empty, is no regular file, or is too long to be a key.
     #[error("the key file {} holds no key", .0.display())]
     NoKey(PathBuf),
-    /// The file holds other bytes than text.
+    /// The file is not UTF-8 text.
     #[error("the key file {} is not UTF-8 text", .0.display())]
     NotText(PathBuf),
-    /// What was read is not a key.
+    /// The text cannot be a key.
     #[error("{place} {fault}")]
     Unfit {
-        /// Where the text was read.
+        /// The source of the text.
         place: String,
-        /// Why it is none.
+        /// The reason why it cannot be a key.
         fault: String,
     },
     /// The daemon was not started by systemd with credentials.
@@ -116,7 +116,7 @@ pub enum SecretError {
 }
 
 impl SecretSource {
-    /// Reads the key. Its file is read each time, so that a changed one counts from the next call on; that happens on a thread that may block.
+    /// Reads the key. A file is read each time, on a blocking thread, so that a changed key is used from the next call on.
     pub async fn load(&self) -> Result<Secret, SecretError> {
         match self {
             Self::Plain(_) | Self::Env(_) => self.read(),
@@ -152,10 +152,10 @@ impl SecretSource {
     }
 }
 
-/// The key in a file, and how a message names the file.
+/// Returns the key in a file, and the name of the file for messages.
 fn read_file(path: &Path) -> Result<(String, Secret), SecretError> {
     let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
-    // Opening a pipe would wait for somebody to write into it.
+    // Opening a pipe would block until somebody writes into it.
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(SecretError::NoKey(path.to_owned()));
     }

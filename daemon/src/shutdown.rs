@@ -1,6 +1,6 @@
-//! The end of the daemon: accept no more tasks, let running ones end, journal, let the last answers leave.
+//! Shuts the daemon down: it accepts no more tasks, waits for running ones, journals, and sends the last responses.
 //!
-//! The daemon goes on answering while its tasks end, which paid calls may make a quarter of an hour.
+//! The daemon answers requests while its tasks end. Paid calls may take a quarter of an hour (`http.total_s`).
 
 use std::time::Duration;
 
@@ -23,41 +23,41 @@ use crate::{
     wiring::Rooms,
 };
 
-/// How long running tasks may take to end when nobody says otherwise.
+/// How long running tasks may take to end by default.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// How long blocking work may keep the process, once everything else has ended: a file system that hangs never lets go of its thread.
+/// How long blocking work may delay the end of the process after everything else has ended. A file system that hangs never releases its thread.
 const BLOCKED: Duration = Duration::from_secs(5);
 
-/// How long the last answers may take to leave.
+/// How long sending the last responses may take.
 const ANSWERS: Duration = Duration::from_secs(1);
 
-/// How long a daemon with this configuration may take to end: a call that may be paid ends as any call does, within its own limit.
+/// Returns how long a daemon with this configuration may take to end. A call that may be paid is not cut short of its own limit, `http.total_s`.
 pub fn longest_drain(config: &Config) -> Duration {
     Duration::from_secs(config.http.total_s.into()).max(DRAIN)
 }
 
-/// What main listens to, from the start to the end of the drain.
+/// The inputs of `main`, from the start to the end of the drain.
 pub struct Inputs {
     /// The signals.
     pub signals: Signals,
-    /// What the sessions ask.
+    /// The requests of the sessions.
     pub requests: mpsc::Receiver<ControlRequest>,
-    /// The configuration.
+    /// The configuration in force.
     pub reload: Reload,
-    /// The log.
+    /// The handle of the log.
     pub log: LogHandle,
 }
 
 impl Inputs {
-    /// How long running tasks may take at the end when nobody says otherwise.
+    /// Returns the default time that running tasks get at the end.
     pub fn drain(&self) -> Drain {
         Drain { limit: DRAIN, paid: longest_drain(self.reload.config()) }
     }
 
-    /// Does what a session asks; gives the drain where that is the daemon's end.
+    /// Carries out a request of a session. Returns the requested drain time if it is a shutdown (the inner None means the default), else None.
     pub async fn answer(&mut self, request: ControlRequest, rooms: &Rooms) -> Option<Option<Duration>> {
-        // A session that has ended meanwhile does not need its answer.
+        // Sending fails if the session has ended, which then needs no answer.
         match request {
             ControlRequest::Shutdown { drain, answer } => {
                 let _ = answer.send(());
@@ -74,12 +74,11 @@ impl Inputs {
     }
 }
 
-/// Ends the daemon's work. What did not end is queued again and starts with the next daemon; what may have been paid, and did not end even
+/// Ends the daemon's work. Tasks that did not end are queued again and start with the next daemon. A task that may have been paid, and did not end
 /// within its own longer time, is held.
 ///
-/// An interrupt of a person (Ctrl-C) cuts the drain short, and so does `daemon.shutdown` with a shorter `drain_s`. A further SIGTERM does
-/// not: service managers and the next daemon send one without knowing that the daemon is stopping already, and an answer that was paid for
-/// would be lost.
+/// Ctrl-C (SIGINT) cuts the drain short, and so does `daemon.shutdown` with a shorter `drain_s`. A further SIGTERM does not: service managers and the
+/// next daemon send one without knowing that the daemon is stopping already, and an answer that was paid for would be lost.
 pub async fn run(
     rooms: &Rooms,
     drain: Drain,
@@ -91,7 +90,7 @@ pub async fn run(
     rooms.events.plain(Topic::Daemon, "stopping");
     let drained = end_tasks(rooms, drain, inputs).await;
     stop.send_replace(true);
-    // Sessions that have nothing left to say end at once; one that nobody reads must not hold the end up.
+    // Sessions with nothing left to send end at once. A client that does not read must not delay the end.
     let _ = tokio::time::timeout(ANSWERS, accepting).await;
     let Drained { ended, requeued, abandoned } = drained;
     if abandoned > 0 {
@@ -101,7 +100,7 @@ pub async fn run(
     }
 }
 
-/// Has the tracker drain, and answers requests meanwhile.
+/// Sends the drain to the tracker, and answers requests meanwhile.
 async fn end_tasks(rooms: &Rooms, drain: Drain, inputs: &mut Inputs) -> Drained {
     let mut drained = Box::pin(rooms.drain.send(drain));
     loop {
@@ -112,14 +111,14 @@ async fn end_tasks(rooms: &Rooms, drain: Drain, inputs: &mut Inputs) -> Drained 
         };
         if let Some(limit) = sooner {
             tracing::info!(limit_s = limit.as_secs(), "stopping sooner");
-            // The tracker goes on from the first drain and answers this one alone.
+            // The tracker continues the first drain with the new limit, and answers only the newest request.
             drained = Box::pin(rooms.drain.send(Drain::within(limit)));
         }
     }
 }
 
-/// Ends the process with `exit` after a while, should it still be there: the runtime's end waits for blocking threads without a limit. What
-/// they do is of no use any more, as its rows cannot be written.
+/// Ends the process with `exit` after [`BLOCKED`] if it still runs, because the runtime waits for blocking threads without a limit. Their results are
+/// of no use, because their rows cannot be written any more.
 pub fn exit_though_blocked(exit: Exit) {
     let end = move || {
         std::thread::park_timeout(BLOCKED);
@@ -129,6 +128,6 @@ pub fn exit_though_blocked(exit: Exit) {
         logging::flush();
         std::process::exit(exit as i32);
     };
-    // Without a thread for it the process ends as the runtime does.
+    // If this thread cannot be made, the process ends when the runtime does.
     let _ = std::thread::Builder::new().name("exit".to_owned()).spawn(end);
 }

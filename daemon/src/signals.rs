@@ -1,6 +1,6 @@
-//! The signals that tell the daemon to end or to read its configuration again, as something to await.
+//! Receives the signals that tell the daemon to end or to read its configuration again.
 //!
-//! A handler may do next to nothing, so each signal writes a byte to a socket of its own, and no thread is needed to read it.
+//! A signal handler may do very little, so each signal writes a byte to its own socket pair. A task reads it, without a thread.
 #![cfg(unix)]
 
 use std::{io, os::unix::net::UnixStream as StdStream};
@@ -12,18 +12,18 @@ use signal_hook::{
 };
 use tokio::net::UnixStream;
 
-/// What was asked for.
+/// A received signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM: end in good order.
+    /// SIGTERM: end in order.
     Terminate,
-    /// SIGINT, Ctrl-C: likewise, from a person who waits.
+    /// SIGINT (Ctrl-C): end in order, for a person who waits.
     Interrupt,
     /// SIGHUP: read the configuration again.
     Reload,
 }
 
-/// The registered signals; from then on they no longer end the process by themselves.
+/// The registered signals. Once registered, they do not end the process by themselves.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Source,
@@ -32,7 +32,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Must be called inside a tokio runtime.
+    /// Registers the handlers. Must be called inside a tokio runtime.
     pub fn register() -> io::Result<Self> {
         Ok(Self {
             terminate: Source::register(SIGTERM)?,
@@ -41,12 +41,13 @@ impl Signals {
         })
     }
 
-    /// The next signal; equal ones that came meanwhile are one. May be dropped while it waits: no signal is lost.
+    /// Waits for the next signal. Equal signals that arrive before the call count as one. The future may be dropped while it waits: no signal is
+    /// lost.
     ///
-    /// Never ends where the system fails to tell of signals; that is logged.
+    /// If the system fails to report a signal, the error is logged, and that signal is never returned.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
-            // Ending goes before reading a configuration that is not used any more.
+            // Ending takes precedence over reading a configuration that would not be used.
             biased;
             () = self.terminate.arrival() => Signal::Terminate,
             () = self.interrupt.arrival() => Signal::Interrupt,
@@ -77,7 +78,7 @@ impl Source {
                 return broken(&error).await;
             }
             let mut count = 0;
-            // Until it is empty, so that ten signals at once are one.
+            // Read until the socket is empty, so that ten signals at once count as one.
             loop {
                 match self.stream.try_read(&mut bytes) {
                     Ok(0) => return broken(&io::ErrorKind::UnexpectedEof.into()).await,
@@ -93,7 +94,7 @@ impl Source {
     }
 }
 
-/// Without its socket a signal can only be ignored; answering as if it had come would end the daemon, or spin.
+/// Waits for ever. Without its socket a signal can only be ignored: returning would end the daemon, or loop without a pause.
 async fn broken(error: &io::Error) {
     tracing::error!(%error, "a signal can no longer be received");
     std::future::pending::<()>().await;
@@ -114,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// One test, since signals belong to the whole process and tests run beside each other.
+    /// This is one test because signals belong to the whole process, and tests run in parallel.
     #[tokio::test]
     async fn each_signal_arrives_as_itself_and_once() {
         let mut signals = Signals::register().unwrap();

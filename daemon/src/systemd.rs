@@ -1,6 +1,6 @@
-//! Life under systemd, or whatever else speaks its protocol: the socket that it passes, and what it is told of the daemon's state.
+//! Integration with systemd, or another service manager with its protocol: takes the socket that it passes, and reports the daemon's state to it.
 //!
-//! Where its variables are not set, nothing here runs: no thread, no timer.
+//! If the variables of the protocol are not set, no thread and no timer runs.
 #![cfg(unix)]
 
 use std::{
@@ -15,50 +15,50 @@ use tracing::{debug, warn};
 
 use crate::tasks::{GetTaskCounts, TaskCounts};
 
-/// How often the status line is looked at; it is sent only where it changed.
+/// The interval at which the status line is computed. It is sent only if it changed.
 const STATUS_LOOK: Duration = Duration::from_secs(5);
 
-/// Added to a drain when the end is announced: for the journal and the last answers.
+/// Time that is added to the drain when the end is announced, for the journal and the last responses.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
 
-/// What a start that waits asks for each time; far more than the time between two calls.
+/// The extension that a waiting start requests each time. It is far longer than the time between two requests.
 const START_MARGIN: Duration = Duration::from_secs(30);
 
-/// Words that wait for a service manager that does not read: after these, newer ones are dropped.
+/// Most messages that wait for a service manager that does not read. Further messages are dropped.
 const WAITING: usize = 16;
 
-/// The states that a status line counts; finished tasks are history.
+/// The states that the status line counts. Finished tasks are not shown.
 const SHOWN: [&str; 4] = ["running", "queued", "waiting", "held"];
 
-/// The listening socket that was passed to this process, and where it stands.
+/// The listening socket that was passed to this process, and its path.
 #[derive(Debug)]
 pub struct PassedSocket {
-    /// Listens already; its file belongs to whoever passed it.
+    /// The socket, which listens already. Its file belongs to the process that passed it.
     pub listener: UnixListener,
-    /// Its path.
+    /// The path of the socket.
     pub path: PathBuf,
 }
 
-/// Why what was passed cannot be the daemon's socket.
+/// Why the passed file descriptors do not give a usable socket.
 #[derive(Debug, thiserror::Error)]
 pub enum PassedSocketError {
-    /// It would be a guess which one is meant.
+    /// Several sockets were passed, and nothing says which one to use.
     #[error("{0} sockets were passed, and one is needed")]
     Many(usize),
-    /// Something else stands at that descriptor.
+    /// The file descriptor is not a Unix stream socket.
     #[error("what was passed is no Unix stream socket")]
     Kind(#[source] io::Error),
-    /// It would never accept anything.
+    /// The socket does not listen, so it would never accept a connection.
     #[error("the socket that was passed does not listen")]
     Silent,
-    /// Clients could not be told where it is.
+    /// The socket has no path, so clients could not find it.
     #[error("the socket that was passed has no path")]
     Unnamed,
 }
 
-/// Takes the socket of `LISTEN_FDS` where it is meant for this process, and clears those variables, so that no child takes it for its own.
+/// Takes the socket of `LISTEN_FDS` if it is meant for this process. Clears those variables, so that no child process takes the socket.
 ///
-/// To be called while the process has one thread, as it changes the environment.
+/// Must be called while the process has one thread, because it changes the environment.
 pub fn passed_socket() -> Result<Option<PassedSocket>, PassedSocketError> {
     let mut passed = ListenFd::from_env();
     match passed.len() {
@@ -69,7 +69,7 @@ pub fn passed_socket() -> Result<Option<PassedSocket>, PassedSocketError> {
     let Some(listener) = passed.take_unix_listener(0).map_err(PassedSocketError::Kind)? else {
         return Ok(None);
     };
-    // macOS and some BSDs cannot tell; there accepting would.
+    // macOS and some BSDs do not support this query. There, accepting would fail.
     if rustix::net::sockopt::socket_acceptconn(&listener).is_ok_and(|is_listening| !is_listening) {
         return Err(PassedSocketError::Silent);
     }
@@ -78,27 +78,27 @@ pub fn passed_socket() -> Result<Option<PassedSocket>, PassedSocketError> {
     Ok(Some(PassedSocket { listener, path }))
 }
 
-/// Whether standard error leads to the journal, which dates its lines itself.
+/// Returns whether standard error is connected to the journal of systemd, which adds the time to each line itself.
 pub fn is_stderr_journal() -> bool {
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
     env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// Tells the service manager how the daemon fares; does nothing where there is none. Cheap to clone.
+/// Reports the daemon's state to the service manager. Does nothing if there is none. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Notifier {
     words: Option<mpsc::SyncSender<String>>,
 }
 
 impl Notifier {
-    /// Tells nobody.
+    /// Creates a notifier that sends nothing.
     pub fn silent() -> Self {
         Self { words: None }
     }
 
-    /// Tells whoever `NOTIFY_SOCKET` names.
+    /// Creates a notifier for the socket that `NOTIFY_SOCKET` names.
     ///
-    /// A thread does the sending: a service manager that does not read would otherwise hold every session up.
+    /// A thread of its own sends, because a service manager that does not read would otherwise block every session.
     pub fn from_env() -> Self {
         if env::var_os("NOTIFY_SOCKET").is_none_or(|value| value.is_empty()) {
             return Self::silent();
@@ -113,9 +113,9 @@ impl Notifier {
         }
     }
 
-    /// The daemon serves. From now on it tells that it is alive, and how many tasks it has.
+    /// Reports that the daemon serves, and starts the watchdog and the status line with the counts of tasks.
     ///
-    /// Must be called on the thread of the rooms: it is that one whose standstill is to be noticed.
+    /// Must be called on the thread of the rooms, because the watchdog must notice when that thread stands still.
     pub fn begin(&self, counts: Recipient<GetTaskCounts>) {
         if self.words.is_none() {
             return;
@@ -127,26 +127,26 @@ impl Notifier {
         }
     }
 
-    /// The daemon serves, for the first time or again.
+    /// Reports that the daemon serves, for the first time or after a reload.
     pub fn ready(&self) {
         self.tell(&[NotifyState::Ready]);
     }
 
-    /// It reads its configuration again; [`Self::ready`] has to follow, however that ends.
+    /// Reports that the daemon reads its configuration again. [`Self::ready`] must follow, whether the reading succeeds or fails.
     pub fn reloading(&self) {
         let Ok(now) = NotifyState::monotonic_usec_now() else { return };
         self.tell(&[NotifyState::Reloading, now]);
     }
 
-    /// The daemon does not serve yet: the one that had the home before ends its paid calls first. To be called every few seconds, as the
-    /// unit's own limit for a start is shorter.
+    /// Reports that the daemon waits for the former daemon, which ends its paid calls first. Must be called every few seconds, because the unit's own
+    /// start limit is shorter.
     pub fn waiting_for(&self, pid: u32) {
         let limit = format!("EXTEND_TIMEOUT_USEC={}", START_MARGIN.as_micros());
         let status = format!("waiting for the former daemon (pid {pid}) to end");
         self.tell(&[NotifyState::Status(&status), NotifyState::Custom(&limit)]);
     }
 
-    /// It ends, and its tasks have `drain` to end first. A drain longer than the unit's own limit is announced, or it would be cut short.
+    /// Reports that the daemon ends, and that its tasks have `drain` to end. The time is announced because the unit's own stop limit may be shorter.
     pub fn stopping(&self, drain: Duration) {
         let limit = format!("EXTEND_TIMEOUT_USEC={}", drain.saturating_add(STOP_MARGIN).as_micros());
         self.tell(&[NotifyState::Stopping, NotifyState::Status("stopping"), NotifyState::Custom(&limit)]);
@@ -165,7 +165,7 @@ impl Notifier {
         let mut told = String::new();
         let mut looks = interval(STATUS_LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // A tracker that no longer answers belongs to a daemon that ends.
+        // Sending fails if the tracker has ended, and then the daemon is ending.
         while let Ok(counts) = counts.send(GetTaskCounts).await {
             let line = status_line(&counts);
             if line != told {
@@ -180,7 +180,7 @@ impl Notifier {
         let Some(words) = &self.words else { return };
         let mut text = String::new();
         for state in states {
-            // Writing to a text cannot fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(text, "{state}");
         }
         if words.try_send(text).is_err() {
@@ -195,7 +195,7 @@ fn send_all(spoken: &mpsc::Receiver<String>) {
         match sd_notify::notify(&[NotifyState::Custom(text.trim_end())]) {
             Ok(()) => is_failing = false,
             Err(error) => {
-                // Said once: the watchdog alone would repeat it for ever.
+                // Log the error once, because the watchdog alone would repeat it for ever.
                 if !is_failing {
                     warn!(%error, "the service manager cannot be told");
                 }
@@ -205,7 +205,7 @@ fn send_all(spoken: &mpsc::Receiver<String>) {
     }
 }
 
-/// What `systemctl status` shows.
+/// Returns the status line for `systemctl status`.
 fn status_line(counts: &TaskCounts) -> String {
     let shown = SHOWN.into_iter().filter_map(|state| {
         let count = counts.by_state.get(state).filter(|count| **count > 0)?;

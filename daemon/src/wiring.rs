@@ -1,4 +1,4 @@
-//! Starts the rooms in the order of their dependencies. The one file that knows which actor answers which message.
+//! Starts the rooms in the order of their dependencies. This is the only file that knows which actor handles which message.
 
 use std::{path::Path, sync::Arc};
 
@@ -27,49 +27,49 @@ use crate::{
     workflows::{Handles, Workflows},
 };
 
-/// What the rooms are started from.
+/// The values from which the rooms are started.
 #[derive(Debug)]
 pub struct Foundation {
-    /// Where everything lies.
+    /// The paths of the home, the socket and the configuration.
     pub locations: Locations,
-    /// As it was read at the start.
+    /// The configuration that was read at the start.
     pub config: Config,
     /// The open journal.
     pub store: Store,
-    /// What was read of it.
+    /// The content of the journal that is restored.
     pub recovery: Recovery,
-    /// What a person should know.
+    /// The notices for `daemon.status`.
     pub notices: Notices,
-    /// The doors to `main`.
+    /// The handle for requests to `main`.
     pub control: Control,
     /// Whether a client started the daemon.
     pub is_auto_started: bool,
-    /// What of the configuration file is in force.
+    /// The state of the configuration file that `daemon.status` shows.
     pub config_in_force: watch::Receiver<ConfigInForce>,
 }
 
-/// The running rooms, as `main` needs them.
+/// The running rooms, with the recipients that `main` needs.
 #[derive(Clone)]
 pub struct Rooms {
-    /// For the sessions.
+    /// Handles the requests of the sessions.
     pub router: Router,
-    /// Ends the tasks in order.
+    /// Drains the tasks of the tracker.
     pub drain: Recipient<Drain>,
-    /// Says whether there is anything to do.
+    /// Returns the counts of tasks, and whether there is work.
     pub counts: Recipient<GetTaskCounts>,
-    /// Takes new limits.
+    /// Changes the limits of the tracker.
     pub task_limits: Recipient<SetTaskLimits>,
-    /// Takes new limits.
+    /// Changes the limits of the memory supervisor.
     pub memory_limits: Recipient<SetMemoryLimits>,
-    /// Takes new limits.
+    /// Changes the limits of the cache.
     pub cache_limits: Recipient<SetCacheLimits>,
-    /// Take other providers.
+    /// Replaces the providers.
     pub providers: ProviderRooms,
-    /// Who listens.
+    /// Publishes events.
     pub events: EventHub,
 }
 
-/// The rooms that know the providers.
+/// The rooms that use the providers.
 #[derive(Clone)]
 pub struct ProviderRooms {
     factory: InstanceFactory,
@@ -80,15 +80,15 @@ pub struct ProviderRooms {
 }
 
 impl ProviderRooms {
-    /// Takes the instances of another configuration. Attempts under way end as they began.
+    /// Replaces the instances by those of another configuration. Attempts in flight end with the former instances.
     pub async fn configure(&self, config: &Config) {
         let instances = self.factory.build(config);
         self.permits.configure(limits(&instances));
         let planner = Arc::new(Planner::new(profiles(&instances)));
         self.services.set_providers(profiles(&instances));
-        // Both are told in one turn, so that no room goes on for long with what the other has dropped.
+        // Both messages are sent in one turn, so that neither room works for long with instances that the other has dropped.
         let told = (self.instances.send(SetInstances(instances)), self.replan.send(Replan(planner)));
-        // A room that is gone takes the process with it; there is nobody to tell here.
+        // If a room is gone, the process is ending, and a failure needs no report.
         let _ = (told.0.await, told.1.await);
     }
 }
@@ -101,7 +101,7 @@ fn limits(instances: &[Instance]) -> impl Iterator<Item = (Arc<str>, GateLimits)
     instances.iter().map(|instance| (instance.profile.name.as_str().into(), instance.limits))
 }
 
-/// The tracker's limits of a configuration.
+/// Returns the limits of the tracker from a configuration.
 pub const fn task_limits(config: &TasksConfig) -> SetTaskLimits {
     SetTaskLimits {
         max_concurrent: config.max_concurrent as usize,
@@ -111,7 +111,7 @@ pub const fn task_limits(config: &TasksConfig) -> SetTaskLimits {
     }
 }
 
-/// The cache's limits of a configuration.
+/// Returns the limits of the cache from a configuration.
 pub const fn cache_limits(config: &CacheConfig) -> SetCacheLimits {
     const MIB: u64 = 1024 * 1024;
     SetCacheLimits {
@@ -121,7 +121,7 @@ pub const fn cache_limits(config: &CacheConfig) -> SetCacheLimits {
     }
 }
 
-/// The cache, with its door for who may not wait for it.
+/// Starts the cache. Also returns the writer of artifacts for blocking threads, which cannot wait for the actor.
 fn start_cache(parts: CacheParts) -> (Addr<ImageCache>, Shelver) {
     let cache = ImageCache::new(parts);
     let shelver = cache.shelver();
@@ -324,7 +324,7 @@ fn recipients(actors: &Actors) -> Recipients {
     }
 }
 
-/// Differs at each start: the process id comes again, the time with it does not.
+/// Returns a name that differs at each start: a process id may be reused, but not at the same time.
 fn instance_name() -> String {
     format!("{}-{:x}", std::process::id(), reel_protocol::Timestamp::now().unix_ms())
 }

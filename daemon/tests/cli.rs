@@ -1,4 +1,4 @@
-//! What `reeld` answers without starting. Keeps the binary in the target directory for the end-to-end tests.
+//! Tests what `reeld` answers without starting. This test also has cargo build the binary into the target directory, for the end-to-end tests.
 
 #![expect(clippy::expect_used, reason = "a test ends at what it did not expect")]
 use std::process::{Command, Output};
