@@ -1,5 +1,5 @@
-//! JSON Schema as far as services that write structured answers honour it: a schema is refused where a keyword of it could not be checked,
-//! and a value is held against it. Pure.
+//! Checks JSON against a subset of JSON Schema, the one that services with structured output support. A schema with a keyword that cannot be checked
+//! here is refused. Pure.
 //!
 //! The dialect is draft 2020-12 without regular expressions, conditions and references to other documents (decision 078).
 
@@ -13,20 +13,20 @@ use serde_json::Value;
 pub use self::{text::json_of, validate::Violation};
 use crate::nearest::nearest;
 
-/// Keywords that hold one schema.
+/// Keywords whose value is one schema.
 const WITH_SCHEMA: &[&str] = &["additionalProperties", "items", "not"];
-/// Keywords that hold a list of schemas.
+/// Keywords whose value is a list of schemas.
 const WITH_SCHEMAS: &[&str] = &["allOf", "anyOf", "oneOf", "prefixItems"];
-/// Keywords that hold schemas by name.
+/// Keywords whose value is an object of named schemas.
 const WITH_NAMED_SCHEMAS: &[&str] = &["$defs", "definitions", "properties"];
-/// Keywords that hold a count.
+/// Keywords whose value is a count.
 const WITH_COUNT: &[&str] =
     &["maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minProperties"];
-/// Keywords that hold a number.
+/// Keywords whose value is a number.
 const WITH_NUMBER: &[&str] = &["exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"];
-/// Keywords whose values are checked one by one.
+/// Keywords whose values each have rules of their own.
 const OTHERS: &[&str] = &["$ref", "const", "enum", "required", "type", "uniqueItems"];
-/// Keywords that say something to people and models, and demand nothing.
+/// Annotations for people and models. They do not restrict a value.
 const WITHOUT_DEMAND: &[&str] = &[
     "$comment",
     "$id",
@@ -43,7 +43,7 @@ const WITHOUT_DEMAND: &[&str] = &[
     "title",
     "writeOnly",
 ];
-/// Keywords of the standard that are not checked here.
+/// Keywords of the standard that are not supported here.
 const UNCHECKED: &[&str] = &[
     "$anchor",
     "$dynamicRef",
@@ -66,18 +66,18 @@ const UNCHECKED: &[&str] = &[
 /// The types that a value can have.
 const TYPES: &[&str] = &["array", "boolean", "integer", "null", "number", "object", "string"];
 
-/// A schema every keyword of which can be checked.
+/// A schema whose keywords can all be checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonSchema(Value);
 
-/// Why a schema is not taken.
+/// The reason why a schema is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaFault {
-    /// Where in the schema, as a JSON pointer; empty for the schema as a whole.
+    /// The JSON pointer of the fault in the schema. Empty for the schema as a whole.
     pub pointer: String,
-    /// What is wrong there.
+    /// The reason.
     pub reason: String,
-    /// What to do about it.
+    /// A hint how to correct it.
     pub hint: String,
 }
 
@@ -89,22 +89,22 @@ impl fmt::Display for SchemaFault {
 }
 
 impl JsonSchema {
-    /// Takes a schema every keyword of which can be checked.
+    /// Accepts a schema if all of its keywords can be checked.
     pub fn new(schema: Value) -> Result<Self, SchemaFault> {
         let checker = Checker { root: &schema };
         checker.schema(&schema, "")?;
         Ok(Self(schema))
     }
 
-    /// Holds a value against the schema, and returns the first place at which it breaks it.
+    /// Checks a value against the schema. Returns the first violation.
     pub fn validate(&self, value: &Value) -> Result<(), Violation> {
         validate::validate(&self.0, value)
     }
 }
 
-/// The part of a document that a reference within it names; None where it names none.
+/// Returns the part of a document to which a reference points. None if it points to none.
 fn referred<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
-    // A fragment is percent-encoded; names of definitions that need it are not taken.
+    // A fragment is percent-encoded. Names of definitions that need the encoding are not supported.
     root.pointer(reference.strip_prefix('#')?)
 }
 
@@ -211,7 +211,7 @@ fn fault(at: &str, reason: impl Into<String>, hint: impl Into<String>) -> Schema
     SchemaFault { pointer: at.to_owned(), reason: reason.into(), hint: hint.into() }
 }
 
-/// A name as a JSON pointer has it.
+/// Escapes a name for a JSON pointer.
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

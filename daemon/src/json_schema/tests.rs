@@ -1,4 +1,4 @@
-//! Which schemas are taken, and what breaks them.
+//! Tests which schemas are accepted, and which values violate them.
 
 use proptest::prelude::*;
 use serde_json::json;

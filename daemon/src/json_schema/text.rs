@@ -1,6 +1,6 @@
-//! The JSON in what a model wrote: without the thoughts before it and the fence around it.
+//! Extracts the JSON from the text of a model, without the thoughts before it and the code fence around it.
 
-/// The part of an answer that should be JSON.
+/// Returns the part of an answer that should be JSON.
 pub fn json_of(answer: &str) -> &str {
     let mut text = answer.trim();
     if let Some(thoughts) = text.strip_prefix("<think>")
@@ -8,7 +8,7 @@ pub fn json_of(answer: &str) -> &str {
     {
         text = behind.trim_start();
     }
-    // A JSON text begins with none of these, and a string may hold a fence.
+    // JSON begins with one of these, and a string in it may contain a fence.
     if text.starts_with(['{', '[', '"']) {
         return text;
     }

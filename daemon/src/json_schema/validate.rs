@@ -1,4 +1,4 @@
-//! Holds a value against a schema whose keywords were checked. Whatever both are, it comes to an end soon.
+//! Checks a value against a schema whose keywords are supported. The work is bounded for any schema and value.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use serde_json::Value;
 
 use super::{escaped, referred};
 
-/// Levels of values and references that are followed: more than JSON of a service may nest.
+/// Most levels of values and references that are followed. JSON of a service may not nest as deep.
 const MAX_DEPTH: usize = 200;
-/// Schemas that are looked at for one value: alternatives within alternatives would multiply without end.
+/// Most schemas that are applied during one check. Without a limit, nested alternatives would multiply.
 const MAX_STEPS: u32 = 1_000_000;
-/// Longest value that is shown, in characters.
+/// Longest value that is shown in a message, in characters.
 const SHOWN_CHARS: usize = 60;
 
-/// Where and how a value breaks a schema.
+/// The place where a value violates a schema, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Where in the value, as a JSON pointer; empty for all of it.
+    /// The JSON pointer of the place in the value. Empty for the whole value.
     pub pointer: String,
-    /// What is wrong there.
+    /// The reason.
     pub reason: String,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Holds a value against a schema; `Err` has the first place that breaks it.
+/// Checks a value against a schema. Returns the first violation.
 pub(super) fn validate(schema: &Value, value: &Value) -> Result<(), Violation> {
     Validator { root: schema, steps: 0 }.schema(schema, value, At { pointer: "", depth: 0 })
 }
@@ -39,7 +39,7 @@ struct Validator<'a> {
     steps: u32,
 }
 
-/// A place in the value, and how many values and references lead to it.
+/// A place in the value, and the number of values and references above it.
 #[derive(Clone, Copy)]
 struct At<'a> {
     pointer: &'a str,
@@ -143,7 +143,7 @@ impl Validator<'_> {
                 }
             }
             "uniqueItems" => {
-                // Each is compared with each of those before it.
+                // Each item is compared with all items before it.
                 let pairs = items.len().saturating_mul(items.len()) / 2;
                 self.steps = self.steps.saturating_add(u32::try_from(pairs).unwrap_or(u32::MAX));
                 let is_repeated = |(index, item): (usize, &Value)| {
@@ -175,7 +175,7 @@ impl Validator<'_> {
                 for schema in schemas {
                     match self.schema(schema, value, at) {
                         Ok(()) => return Ok(()),
-                        // The alternative that fits furthest says most.
+                        // Report the alternative that matches to the greatest depth, because it says most.
                         Err(found) => {
                             nearest = Some(
                                 nearest
@@ -201,7 +201,7 @@ impl Validator<'_> {
     }
 }
 
-/// What is wrong by a keyword that looks at nothing inside of the value.
+/// Returns the violation of a keyword that does not apply to the parts of a value. None if the value fits.
 fn plain(name: &str, wanted: &Value, value: &Value) -> Option<String> {
     let reason = |is_right: bool, reason: &dyn Fn() -> String| (!is_right).then(reason);
     match name {
@@ -263,7 +263,7 @@ fn names_of(types: &[Value]) -> String {
     types.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")
 }
 
-/// Whether two values are the same: 1 and 1.0 are.
+/// Returns whether two values are equal. 1 and 1.0 are equal.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
@@ -279,7 +279,7 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// A value in a message: its beginning.
+/// Returns a value for a message, cut to [`SHOWN_CHARS`].
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= SHOWN_CHARS {

@@ -1,6 +1,6 @@
-//! A log file with a largest size: the line that would pass it begins a new file, and the former one is kept as `.1`.
+//! A log file of limited size. The line that would exceed the limit begins a new file, and the former file is renamed to `.1`.
 //!
-//! A write that fails loses its line and nothing else: a full disk must not stop the daemon whose log would tell of it.
+//! If a write fails, only its line is lost. A full disk must not stop the daemon, whose log reports the full disk.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -19,12 +19,12 @@ pub(super) struct CappedFile {
 struct OpenFile {
     file: File,
     bytes: u64,
-    /// Whether the last write failed, and may have left a part of its line.
+    /// Whether the last write failed, and may have written a part of its line.
     is_torn: bool,
 }
 
 impl CappedFile {
-    /// Opens the file to go on at its end, with its directory where that is missing.
+    /// Opens the file to append to it. Creates it, and its directory, if they are missing.
     pub(super) fn open(path: PathBuf, max_bytes: u64) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             create_private_dir(directory)?;
@@ -63,7 +63,7 @@ impl CappedFile {
             open.file = open_private(&self.path)?;
             open.bytes = open.file.metadata()?.len();
         } else {
-            // Whatever stands in the way of the former file, this one must not grow on.
+            // The former file cannot be replaced, so this file is emptied: it must not grow beyond its limit.
             open.file.set_len(0)?;
             open.bytes = 0;
         }

@@ -1,33 +1,33 @@
-//! What is logged, from text: a level for everything, or `target=level` parts with commas between.
+//! Parses a log filter: a level for everything, or `target=level` parts, separated by commas.
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-/// Longest text that is taken.
+/// Longest filter, in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// Why a text is no filter.
+/// The reason why a text is not a filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// Nothing would be logged at all; `off` says so.
+    /// The filter is empty. `off` is the way to log nothing.
     #[error("the filter is empty; `off` logs nothing")]
     Empty,
-    /// Nobody writes that by hand.
+    /// The filter is longer than anybody writes by hand.
     #[error("the filter is longer than {MAX_TEXT_BYTES} bytes")]
     TooLong,
-    /// A part that is neither a level nor `target=level`.
+    /// A part is neither a level nor `target=level`.
     #[error("`{part}` is neither a level (off, error, warn, info, debug, trace) nor target=level")]
     Part {
         /// The part.
         part: String,
     },
-    /// The log ended before.
+    /// The log has ended.
     #[error("the log is closed")]
     Closed,
 }
 
-/// Reads a filter.
+/// Parses a filter.
 ///
-/// Stricter than the library, for which a lone word is a target: there a mistyped level, `inof`, would silence everything else.
+/// This is stricter than the library, which takes a lone word for a target. There, a mistyped level such as `inof` would silence everything else.
 pub fn parse_filter(text: &str) -> Result<Targets, FilterError> {
     if text.trim().is_empty() {
         return Err(FilterError::Empty);
@@ -53,7 +53,7 @@ fn is_target(target: &str) -> bool {
 
 fn level(name: &str) -> Option<LevelFilter> {
     let name = name.trim();
-    // The library also takes numbers, of which nobody remembers the direction.
+    // The library also accepts numbers, but nobody remembers whether a larger number logs more or less.
     name.parse().ok().filter(|_| name.chars().all(|c| c.is_ascii_alphabetic()) && !name.is_empty())
 }
 

@@ -1,7 +1,7 @@
-//! Lines of the log on their way to a file or to standard error, where a thread of their own writes them: a disk that hangs, or a terminal
-//! whose output is stopped, must not stop the daemon.
+//! Writes log lines to a file or to standard error on a thread of its own. A disk that hangs, or a terminal whose output is stopped, must not stop
+//! the daemon.
 //!
-//! What waits is bounded. Lines that find no room are dropped, and their number is a line of the log once there is room again.
+//! The queue is bounded. Lines are dropped when it is full, and their number is logged once there is room again.
 
 use std::{
     io::{self, Write},
@@ -14,20 +14,20 @@ use std::{
     time::Duration,
 };
 
-/// Lines that wait to be written; a burst of a thousand tasks logs about as many.
+/// Most lines in the queue. A burst of a thousand tasks logs about as many.
 const WAITING_LINES: usize = 4_096;
-/// Bytes of these lines.
+/// Most bytes of the lines in the queue.
 const WAITING_BYTES: usize = 1024 * 1024;
-/// How long a flush waits for what was logged to be written: far longer than a disk takes that does not hang.
+/// How long a flush waits for the queued lines. A disk that does not hang takes far less.
 const FLUSH: Duration = Duration::from_secs(1);
 
 enum Message {
     Line(Vec<u8>),
-    /// Told once all lines before it are written.
+    /// Receives a message once all lines before it are written.
     Flush(SyncSender<()>),
 }
 
-/// The end at which lines go in.
+/// The sending end of the queue.
 #[derive(Debug)]
 pub(super) struct LineWriter {
     messages: SyncSender<Message>,
@@ -50,10 +50,10 @@ impl LineWriter {
         Ok(Self { messages, waiting })
     }
 
-    /// Returns once the lines that were logged before are written, or after a second.
+    /// Waits until the lines that were logged before are written, at most a second.
     pub(super) fn flush(&self) {
         let (done, written) = sync_channel(1);
-        // A full channel belongs to a sink that takes nothing.
+        // The channel is full only if the sink does not take lines.
         if self.messages.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH);
         }
@@ -68,7 +68,7 @@ impl LineWriter {
     }
 }
 
-/// What the library asks of a writer that an `Arc` shares; it hands each event over in one piece.
+/// `tracing_subscriber` needs this trait for a writer in an `Arc`. It passes each event in one call.
 impl Write for &LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    /// Takes nothing before it is let go.
+    /// A sink that blocks until it is released.
     struct Stopped(Receiver<()>, Text);
 
     impl Write for Stopped {
@@ -148,7 +148,7 @@ mod tests {
         let (go, stopped) = channel();
         let text = Text::default();
         let writer = LineWriter::start(Stopped(stopped, text.clone())).unwrap();
-        // Far more than may wait, in lines and in bytes.
+        // More than the queue holds, in lines and in bytes.
         (0..2 * WAITING_LINES).for_each(|_| writer.put(&[b'x'; 1_024]));
         let dropped = writer.waiting.dropped_lines.load(Relaxed);
         assert!(dropped >= (2 * WAITING_LINES - WAITING_BYTES / 1_024 - 1) as u64, "{dropped}");

@@ -1,4 +1,4 @@
-//! The daemon's log: lines on standard error and in `logs/reeld.log`, a filter that can change while it runs, and panics as lines of the log.
+//! The daemon's log: it writes to standard error and to `logs/reeld.log`. Its filter can change while the daemon runs. Panics are logged too.
 
 mod capped_file;
 mod filter;
@@ -24,48 +24,48 @@ use tracing_subscriber::{
 
 use self::{capped_file::CappedFile, line_writer::LineWriter, priority::Prioritised};
 
-/// The log's name in its directory; the former one has `.1` behind it.
+/// The name of the log file. The former file has the suffix `.1`.
 const FILE_NAME: &str = "reeld.log";
-/// Overrides `log.filter` at the start, for looking into a start that fails.
+/// The environment variable that overrides `log.filter` at the start, to find out why a start fails.
 const FILTER_VARIABLE: &str = "REEL_LOG";
 
-/// Why there is no log.
+/// The reason why the log cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// What is to be logged was not understood.
+    /// The filter is invalid.
     #[error("the log filter of {origin} is not valid")]
     Filter {
-        /// Where it comes from: `REEL_LOG` or `log.filter`.
+        /// The source of the filter: `REEL_LOG` or `log.filter`.
         origin: &'static str,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         #[source]
         source: FilterError,
     },
     /// The log file cannot be opened.
     #[error("cannot log to {}", path.display())]
     File {
-        /// The file.
+        /// The log file.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         #[source]
         source: io::Error,
     },
-    /// There is no thread that could write to standard error.
+    /// The thread that writes to standard error could not be started.
     #[error("cannot start the log's thread")]
     Thread(#[source] io::Error),
-    /// This process logs already.
+    /// The log of this process was started before.
     #[error("logging was started before")]
     StartedBefore,
 }
 
-/// What standard error is told.
+/// What is written to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StandardError {
-    /// Nothing: it is a file beside the log, and no line is to stand twice on disk.
+    /// Nothing. Standard error is a file beside the log, and no line should be on the disk twice.
     Silent,
     /// Each line with its time.
     Dated,
-    /// Each line with its priority before it and without its time, as systemd's journal reads the one and adds the other.
+    /// Each line with its priority in front and without its time. The journal of systemd reads the priority and adds the time.
     Journal,
 }
 
@@ -79,7 +79,7 @@ pub struct LogHandle {
 /// The log of this process.
 static LOG: OnceLock<LogHandle> = OnceLock::new();
 
-/// Returns once what was logged before is written, or after a second for each place that takes nothing: for an end of the process.
+/// Waits until all lines that were logged before are written, at most a second for each sink. Called before the process ends.
 pub fn flush() {
     if let Some(log) = LOG.get() {
         log.flush();
@@ -87,7 +87,7 @@ pub fn flush() {
 }
 
 impl LogHandle {
-    /// Changes what is logged from now on; a filter that is not understood leaves the old one.
+    /// Changes the filter. An invalid filter leaves the old one in force.
     pub fn set_filter(&self, text: &str) -> Result<(), FilterError> {
         self.filter.reload(parse_filter(text)?).map_err(|_| FilterError::Closed)
     }
@@ -97,9 +97,9 @@ impl LogHandle {
     }
 }
 
-/// Starts the log of this process and makes panics lines of it.
+/// Starts the log of this process, and has panics logged.
 ///
-/// `REEL_LOG` goes before `filter`.
+/// `REEL_LOG` takes precedence over `filter`.
 pub fn start(
     logs_dir: &Path,
     filter: &str,
@@ -159,20 +159,20 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> fmt::MakeWriter<'a> + 'static,
 {
-    // A failed write would otherwise be told on standard error with a macro that panics where that is closed.
+    // The library would report a failed write to standard error with a macro, which panics if standard error is closed.
     fmt::layer().with_writer(writer).with_ansi(is_coloured).log_internal_errors(false)
 }
 
-/// Writes each panic to the log, with its place, before the hook that was there prints it on standard error.
+/// Logs each panic with its source location, and then calls the former hook, which prints it to standard error.
 fn log_panics() {
     let former = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("not a text");
-        // Empty unless RUST_BACKTRACE asks for it.
+        // The backtrace is empty unless RUST_BACKTRACE is set.
         let backtrace = Backtrace::capture();
         tracing::error!(location, message, %backtrace, "panicked");
-        // The process may end with it.
+        // The process may end with this panic.
         flush();
         former(panic);
     }));
@@ -222,7 +222,7 @@ mod tests {
         assert!(matches!(&error, LoggingError::File { path, .. } if path.starts_with(&file)), "{error}");
     }
 
-    /// The child's part of the next test: the log belongs to a whole process, and its standard error is closed.
+    /// Runs in a child process of the next test, because the log belongs to a whole process. The child's standard error is closed.
     #[test]
     fn child_logs_a_panic() {
         let Some(logs) = env::var_os("REEL_TEST_LOGS") else { return };

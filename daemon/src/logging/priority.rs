@@ -1,4 +1,5 @@
-//! Log lines with the priority that systemd's journal reads from a service's standard error (sd-daemon(3)): `<3>` for errors to `<7>` for details.
+//! Formats log lines with the priority that systemd's journal reads from a service's standard error (sd-daemon(3)): from `<3>` for errors to `<7>`
+//! for details.
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Formats an event as usual, without its time and with its priority in front.
+/// Formats an event as usual, but with its priority in front and without its time.
 #[derive(Debug)]
 pub(super) struct Prioritised(Format<Full, ()>);
 
@@ -37,7 +38,7 @@ where
     }
 }
 
-/// The priority of syslog(3) for a level.
+/// Returns the priority of syslog(3) for a level.
 const fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,

@@ -1,5 +1,4 @@
-//! AAC in ADTS: a sequence of frames with a header each (ISO/IEC 13818-7, 6.2). The duration counts the samples of the frames that are in
-//! the file.
+//! AAC in ADTS: a sequence of frames with a header each (ISO/IEC 13818-7, 6.2). The duration is that of the frames in the file.
 
 use super::{
     condition::Condition,
@@ -8,21 +7,21 @@ use super::{
 };
 use crate::domain::Facts;
 
-/// Bytes of a header without a checksum.
+/// Length of a header without a checksum, in bytes.
 const HEADER_BYTES: usize = 7;
-/// Samples of one raw block, of which a frame has one to four.
+/// Samples of one raw block. A frame has one to four blocks.
 const BLOCK_SAMPLES: u64 = 1_024;
-/// Samples a second, by the header's four bits (ISO/IEC 14496-3, table 1.18).
+/// Sample rates in Hz, by the four bits of the header (ISO/IEC 14496-3, table 1.18).
 pub(super) const RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
-/// What the header of a frame says.
+/// The fields of a frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Header {
     sample_rate: u32,
-    /// 0 where the frames themselves say it.
+    /// The number of channels. 0 if only the frames themselves say it.
     channels: u8,
-    /// Whether the profile is Low Complexity, the one that is decoded here.
+    /// Whether the profile is Low Complexity, the only one that is decoded here.
     is_low_complexity: bool,
     head_bytes: usize,
     frame_bytes: usize,
@@ -30,10 +29,10 @@ struct Header {
 }
 
 impl Header {
-    /// Reads a header; None where these bytes are none.
+    /// Parses a header. None if the bytes are not a header.
     fn parse(bytes: [u8; HEADER_BYTES]) -> Option<Self> {
         let [sync, version, profile, channels, length, fullness, blocks] = bytes;
-        // The layer is always 0.
+        // The layer field is always 0.
         if sync != 0xff || version & 0xf6 != 0xf0 {
             return None;
         }
@@ -51,13 +50,13 @@ impl Header {
         })
     }
 
-    /// Whether two frames can belong to one stream.
+    /// Returns whether two frames can belong to one stream.
     const fn goes_with(self, other: Self) -> bool {
         self.sample_rate == other.sample_rate && self.channels == other.channels
     }
 }
 
-/// Whether a file that begins with these bytes begins with a frame, and goes on with another one where it is longer.
+/// Returns whether a file with this beginning starts with a frame. A second frame must follow if the beginning is long enough to contain it.
 pub(super) fn begins(head: &[u8]) -> bool {
     let header_at = |at: usize| Header::parse(*head.get(at..)?.first_chunk()?);
     let Some(first) = header_at(0) else { return false };
@@ -65,7 +64,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
     is_last || header_at(first.frame_bytes).is_some_and(|second| first.goes_with(second))
 }
 
-/// Reads frames from the first one on, and says in `facts` what they hold. `most_decoded_s` bounds the work.
+/// Reads all frames, starting at the first, and fills in `facts`. Decodes at most `most_decoded_s` seconds.
 pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts, most_decoded_s: f64) -> Step<Condition> {
     let first: [u8; HEADER_BYTES] = source.peek(HEADER_BYTES)?.try_into().map_err(|_| Stop::Ended)?;
     let first = Header::parse(first).ok_or_else(|| Stop::Broken("no AAC frame begins it".to_owned()))?;

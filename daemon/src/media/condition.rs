@@ -1,20 +1,20 @@
-//! Whether all of a file is there and good.
+//! The condition of a file: whether it is complete and intact.
 
-/// Whether all of a file is there and good. Each text completes a sentence that begins with "the file".
+/// Whether a file is complete and intact. Each text completes a sentence that begins with "the file".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// The file is there to its last byte, and every part that this room reads is good.
+    /// The file is complete, and every part that this module reads is intact.
     Whole,
-    /// The file ends before its format says that it does, as after a broken transfer. The facts describe the part that is there.
+    /// The file ends before its format says that it does, as after a broken transfer. The facts describe the part that exists.
     Cut(String),
-    /// The file goes to its end, and a part of it is broken: a checksum is wrong, or frames cannot be decoded.
+    /// The file is complete, but a part of it is broken: a checksum is wrong, or frames cannot be decoded.
     Damaged(String),
-    /// The file was recognised, and this room cannot say whether it is good, as nothing here reads its codec.
+    /// The format was recognised, but nothing here reads its codec, so the condition is unknown.
     Unchecked(String),
 }
 
 impl Condition {
-    /// What is wrong, or not known; None of a file that is whole.
+    /// Returns what is wrong or unknown. None for a file that is whole.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Whole => None,

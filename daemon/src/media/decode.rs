@@ -1,5 +1,5 @@
-//! Decodes frames of sound that carry no checksum, to tell good ones from bytes that only look like frames. The samples are dropped. The
-//! codecs are those of Symphonia: only its decoders see bytes of a service, as its readers of containers allocate what a file tells them to.
+//! Decodes audio frames without a checksum, to distinguish good frames from bytes that only look like frames. The samples are dropped. The codecs are
+//! those of Symphonia. Only its decoders see bytes of a service, because its container readers allocate as much memory as a file tells them to.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,23 +17,23 @@ use symphonia_core::{
 
 use super::condition::Condition;
 
-/// Frames at the beginning that may refer to frames before them, which a service that cuts a longer stream does not send.
+/// Frames at the beginning that may refer to frames before them. A service that cuts a longer stream does not send those.
 const LEADING_FRAMES: u64 = 2;
 
-/// The decoding of one stream of sound.
+/// The decoding of one audio stream.
 pub(super) struct Decoding {
-    /// None after it failed, or where there is none for the codec.
+    /// None after a failure, or if there is no decoder for the codec.
     decoder: Option<Box<dyn AudioDecoder>>,
-    /// Why not every frame was decoded, if there is a reason besides the frames themselves.
+    /// The reason why not every frame was decoded, other than bad frames.
     unchecked: Option<&'static str>,
     frames: u64,
     bad_frames: u64,
-    /// Samples that may still be decoded.
+    /// The number of samples that may still be decoded.
     samples_left: f64,
 }
 
 impl Decoding {
-    /// Decodes frames of MP3, headers included.
+    /// Creates a decoder of MP3 frames, which include their headers.
     pub(super) fn mp3(most_samples: f64) -> Self {
         let mut params = AudioCodecParameters::new();
         params.for_codec(CODEC_ID_MP3);
@@ -41,7 +41,7 @@ impl Decoding {
         Self::with(decoder.ok().map(|decoder| Box::new(decoder) as _), most_samples)
     }
 
-    /// Decodes frames of AAC without their headers: Low Complexity with one or two channels.
+    /// Creates a decoder of AAC frames without their headers: Low Complexity with one or two channels.
     pub(super) fn aac(sample_rate: u32, channels: u8, most_samples: f64) -> Self {
         let channels: Channels = match channels {
             1 => layouts::CHANNEL_LAYOUT_MONO,
@@ -54,7 +54,7 @@ impl Decoding {
         Self::with(decoder.ok().map(|decoder| Box::new(decoder) as _), most_samples)
     }
 
-    /// Decodes nothing, for this reason.
+    /// Creates a decoding that decodes nothing, with the reason.
     pub(super) fn none(reason: &'static str) -> Self {
         Self { decoder: None, unchecked: Some(reason), frames: 0, bad_frames: 0, samples_left: 0.0 }
     }
@@ -64,7 +64,7 @@ impl Decoding {
         Self { decoder, unchecked, frames: 0, bad_frames: 0, samples_left }
     }
 
-    /// Stops decoding, for this reason, unless there was one before.
+    /// Stops decoding. The first reason is kept.
     pub(super) fn give_up(&mut self, reason: &'static str) {
         self.decoder = None;
         self.unchecked.get_or_insert(reason);
@@ -79,7 +79,7 @@ impl Decoding {
         self.samples_left -= samples as f64;
         self.frames += 1;
         let packet = PacketRef::new(0, Timestamp::ZERO, Duration::from(samples), frame);
-        // A decoder that panics fails one file, and is not used again.
+        // If the decoder panics, only this file fails, and the decoder is not used again.
         match catch_unwind(AssertUnwindSafe(|| decoder.decode_ref(&packet).is_ok())) {
             Ok(true) => {}
             Ok(false) if self.frames <= LEADING_FRAMES => {}
@@ -88,7 +88,7 @@ impl Decoding {
         }
     }
 
-    /// What the frames tell of the file.
+    /// Returns the condition of the file, as far as its decoded frames show it.
     pub(super) fn condition(&self) -> Condition {
         if self.bad_frames > 0 {
             let (bad, all) = (self.bad_frames, self.frames);

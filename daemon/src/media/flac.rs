@@ -1,5 +1,5 @@
-//! FLAC (RFC 9639): frames with a checksum each, whose headers say how many samples they have. The duration counts the samples of the
-//! frames whose checksums are right, so nothing has to be decoded.
+//! FLAC (RFC 9639): frames with a checksum each. Their headers contain the number of samples. The duration counts the samples of the frames whose
+//! checksums are right, so nothing has to be decoded.
 
 mod frame;
 
@@ -10,21 +10,21 @@ use super::{
 };
 use crate::domain::Facts;
 
-/// Bytes of the block that describes the stream.
+/// Length of the STREAMINFO block, in bytes.
 const STREAM_INFO_BYTES: u64 = 34;
 
-/// What the block that describes the stream says.
+/// The fields of the STREAMINFO block.
 #[derive(Debug, Clone, Copy)]
 struct StreamInfo {
     sample_rate: u32,
     channels: u8,
     bits: u8,
     most_block_samples: u16,
-    /// Of one channel; None where the encoder did not know.
+    /// Samples of one channel. None if the encoder did not know the number.
     samples: Option<u64>,
 }
 
-/// Reads a FLAC file from its first byte on, and says in `facts` what it holds.
+/// Reads a FLAC file from its first byte and fills in `facts`.
 pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition> {
     source.skip(4)?;
     let info = read_metadata(source)?;
@@ -51,7 +51,7 @@ pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition
     })
 }
 
-/// Reads the blocks before the first frame; all but the first one are skipped.
+/// Reads the metadata blocks before the first frame. All but STREAMINFO are skipped.
 fn read_metadata(source: &mut Source<'_>) -> Step<StreamInfo> {
     let mut info = None;
     loop {
@@ -74,7 +74,7 @@ fn read_stream_info(source: &mut Source<'_>) -> Step<StreamInfo> {
     source.skip(2)?;
     let most_block_samples = source.u16_be()?;
     source.skip(6)?;
-    // Rate (20 bits), channels less one (3), bits less one (5), samples (36).
+    // The 64 bits are the sample rate (20 bits), channels less one (3), bits per sample less one (5), and samples (36).
     let packed = source.u64_be()?;
     source.skip(16)?;
     let samples = packed & 0x000f_ffff_ffff;
@@ -92,7 +92,8 @@ fn read_stream_info(source: &mut Source<'_>) -> Step<StreamInfo> {
 }
 
 impl StreamInfo {
-    /// The largest frame: every sample as it is, with one bit more where a channel is coded as a difference, and a header for each channel.
+    /// Returns the size of the largest frame: uncompressed samples, one bit more per sample for channels that are coded as a difference, and room for
+    /// headers.
     fn most_frame_bytes(&self) -> usize {
         let samples = usize::from(self.most_block_samples) * usize::from(self.channels);
         samples * (usize::from(self.bits) + 1) / 8 + 64
@@ -100,7 +101,7 @@ impl StreamInfo {
 }
 
 impl Header {
-    /// Whether the frame can belong to this stream.
+    /// Returns whether the frame can belong to this stream.
     fn goes_with(&self, info: &StreamInfo) -> bool {
         self.samples <= u64::from(info.most_block_samples) && self.channels == info.channels
     }

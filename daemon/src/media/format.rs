@@ -1,37 +1,37 @@
-//! Which format a file has, by its first bytes; what a service says about the file plays no part. Pure.
+//! Detects the format of a file by its first bytes. The media type that a service names is not used. Pure.
 
 use super::picture_type::{MediaType, of_picture};
 use super::{adts, mp3};
 
-/// Bytes of a file's beginning that are enough to tell its format: two frames of AAC, which have up to 8,191 bytes each.
+/// How much of a file's beginning is needed to detect its format, in bytes: two frames of AAC, which have up to 8,191 bytes each.
 pub const HEAD_BYTES: usize = 16 * 1024;
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A picture, which the inspection of pictures decodes.
+    /// A picture. The inspection of pictures decodes it.
     Picture(MediaType),
-    /// Waves in a RIFF container.
+    /// Audio samples in a RIFF container.
     Wav,
-    /// MPEG audio, layer III. A tag in front of it (ID3) may be followed by another format in fact.
+    /// MPEG audio, layer III. A tag (ID3) in front may also precede another format.
     Mp3,
     /// AAC in frames with a header each (ADTS).
     Adts,
     /// FLAC in its own container.
     Flac,
-    /// An Ogg container, with Opus or Vorbis as a rule.
+    /// An Ogg container, usually with Opus or Vorbis.
     Ogg,
     /// The container of MP4, M4A and QuickTime.
     Mp4,
     /// The container of Matroska and WebM.
     Matroska,
-    /// Characters in UTF-8, JSON among them.
+    /// Text in UTF-8, which includes JSON.
     Text,
-    /// None of these.
+    /// None of the above.
     Unknown,
 }
 
-/// Signatures of containers, with their offsets. Sources: RFC 9639 (FLAC), RFC 3533 (Ogg), RFC 8794 (EBML), id3.org.
+/// Signatures of containers with their offsets. Sources: RFC 9639 (FLAC), RFC 3533 (Ogg), RFC 8794 (EBML), id3.org.
 const SIGNATURES: &[(usize, &[u8], Format)] = &[
     (0, b"fLaC", Format::Flac),
     (0, b"OggS", Format::Ogg),
@@ -41,7 +41,7 @@ const SIGNATURES: &[(usize, &[u8], Format)] = &[
 ];
 
 impl Format {
-    /// The format of a file that begins with these bytes, which are [`HEAD_BYTES`] of it or the whole file.
+    /// Returns the format of a file that begins with these bytes: the first [`HEAD_BYTES`] of the file, or the whole file.
     pub fn of(head: &[u8]) -> Self {
         if let Some(picture) = of_picture(head).filter(|picture| picture.is_certain) {
             return Self::Picture(picture);
@@ -68,7 +68,7 @@ impl Format {
     }
 }
 
-/// Whether bytes are the beginning of a text: UTF-8, whose last character may be cut, without the control characters that no text has.
+/// Returns whether bytes are the beginning of a text: UTF-8 without control characters that texts do not contain. The last character may be cut.
 fn is_text(head: &[u8]) -> bool {
     let is_utf8 = match std::str::from_utf8(head) {
         Ok(_) => true,
@@ -77,12 +77,12 @@ fn is_text(head: &[u8]) -> bool {
     is_utf8 && !head.is_empty() && !head.iter().copied().any(is_binary)
 }
 
-/// Whether a byte is a control character that no text has.
+/// Returns whether a byte is a control character that texts do not contain.
 pub(super) const fn is_binary(byte: u8) -> bool {
     byte.is_ascii_control() && !byte.is_ascii_whitespace() && byte != b'\x0b' && byte != b'\x1b'
 }
 
-/// An XML file with a drawing in it is a picture, and the other ones are texts, such as the errors of storage services.
+/// Returns a picture for XML with an SVG element, and text for other XML, such as the errors of storage services.
 fn text_format(head: &[u8]) -> Format {
     let is_drawing = head.windows(4).any(|window| window == b"<svg");
     match of_picture(head) {

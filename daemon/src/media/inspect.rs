@@ -1,4 +1,4 @@
-//! What a file is, as far as this room reads it: one look at its beginning, and one pass through it.
+//! Inspects a file: detects its format by its beginning, and then reads it once to the end.
 
 use std::io;
 
@@ -13,46 +13,46 @@ use super::{
 };
 use crate::domain::Facts;
 
-/// Most memory that an inspection holds, whatever the file says: its buffers, the largest unit of each format (a page and the headers of an
-/// Ogg stream, a frame), the list of tracks of a film, and a decoder with its tables. A caller reserves it beforehand.
+/// Most memory that an inspection uses for any file: its buffers, the largest unit of each format (a page and the headers of an Ogg stream, a frame),
+/// the list of tracks of a video, and a decoder with its tables. A caller reserves it beforehand.
 pub const MEMORY_BYTES: u64 =
     (4 * BUFFER_BYTES + ogg::MOST_PACKET_BYTES * 2 + text::MOST_JSON_BYTES * 2 + 512 * 1024) as u64;
 
-/// Bounds of the work on one file.
+/// Limits of the work on one file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// Most seconds of sound that are decoded. Frames behind them are counted, and the file is called unchecked.
+    /// Most seconds of audio that are decoded. If there are more, the rest is counted undecoded, and the file is reported as unchecked.
     pub decoded_s: f64,
 }
 
 impl Default for Limits {
-    /// Three hours, a minute of processor time or so: more than any service speaks in one call.
+    /// Three hours, which take about a minute of processor time. No service speaks for longer in one call.
     fn default() -> Self {
         Self { decoded_s: 3.0 * 3600.0 }
     }
 }
 
-/// What a file is.
+/// The result of an inspection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
-    /// What the part says that was read.
+    /// The facts of the part that was read.
     pub facts: Facts,
-    /// Whether all of it is there and good.
+    /// Whether the file is complete and intact.
     pub condition: Condition,
 }
 
-/// Why nothing can be said about a file.
+/// The reason why a file cannot be inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// It has no bytes.
+    /// The file has no bytes.
     #[error("the file is empty")]
     Empty,
-    /// The system refused to read it.
+    /// The system failed to read the file.
     #[error("the file could not be read")]
     Read(#[source] io::Error),
 }
 
-/// Looks at a file from its first byte to its last one. Blocks.
+/// Reads a file from its first byte to its last one, and returns its facts and condition. Blocks.
 pub fn inspect(file: &mut dyn ReadSeek, limits: Limits) -> Result<Inspection, InspectError> {
     let mut source = Source::new(file).map_err(InspectError::Read)?;
     if source.len() == 0 {
@@ -76,7 +76,7 @@ pub fn inspect(file: &mut dyn ReadSeek, limits: Limits) -> Result<Inspection, In
     Ok(Inspection { facts, condition })
 }
 
-/// The format; the source stands at the first byte that belongs to it, behind tags that can stand in front of several formats.
+/// Detects the format. Leaves the source after tags that may precede several formats, at the first byte of the format itself.
 fn format(source: &mut Source<'_>) -> Step<Format> {
     let format = Format::of(&source.peek(HEAD_BYTES)?);
     if format != Format::Mp3 {
@@ -91,7 +91,7 @@ fn format(source: &mut Source<'_>) -> Step<Format> {
     })
 }
 
-/// What the format alone says.
+/// Returns the facts that follow from the format alone.
 fn first_facts(format: Format) -> Facts {
     let (media_type, extension) = match format {
         Format::Picture(picture) => (picture.name, picture.extension),

@@ -1,5 +1,5 @@
-//! Matroska and WebM (RFC 9559): EBML elements (RFC 8794). The duration is that of the blocks that are there; what the file says about its
-//! whole duration only shows whether it was cut.
+//! Matroska and WebM (RFC 9559): EBML elements (RFC 8794). The duration is that of the blocks in the file. The duration that the file declares is
+//! only used to detect whether it was cut.
 
 mod blocks;
 mod element;
@@ -16,12 +16,12 @@ use crate::domain::{Facts, Pixels};
 
 /// Most tracks of a file.
 const MOST_TRACKS: usize = 64;
-/// Bytes of the name of a codec.
+/// Longest codec name that is read, in bytes.
 const MOST_NAME_BYTES: u64 = 64;
-/// How much shorter than what a file says of itself its blocks may be: the last block of a track may have no duration of its own.
+/// How much shorter the blocks may be than the declared duration, in seconds. The last block of a track may have no duration of its own.
 const TOLERANCE_S: f64 = 1.0;
 
-/// Elements that this file reads, by their identifiers.
+/// The identifiers of the elements that are read here.
 mod id {
     pub(super) const SEGMENT: u32 = 0x1853_8067;
     pub(super) const CLUSTER: u32 = 0x1f43_b675;
@@ -49,21 +49,21 @@ mod id {
     pub(super) const BLOCK_DURATION: u32 = 0x9b;
 }
 
-/// What was found of the file.
+/// The elements that were read so far.
 struct Movie {
     is_webm: bool,
-    /// Nanoseconds of a tick.
+    /// Length of a tick, in nanoseconds.
     tick_ns: u64,
-    /// What the file says about its whole duration, in ticks.
+    /// The duration that the file declares, in ticks.
     announced_ticks: Option<f64>,
     tracks: Vec<Track>,
     cluster_ticks: u64,
     blocks: u64,
-    /// The track of the last block of a group, whose duration may follow.
+    /// The track of the last block of a group. A duration for that block may follow.
     grouped: Option<usize>,
 }
 
-/// Reads a Matroska file from its first byte on, and says in `facts` what it holds.
+/// Reads a Matroska file from its first byte and fills in `facts`.
 pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition> {
     let mut movie = Movie {
         is_webm: false,
@@ -97,8 +97,8 @@ impl Movie {
         self.tick_ns as f64 / 1e9
     }
 
-    /// Reads all elements in the order of the file: what is inside one that is read follows it, and others are passed over. So nothing is
-    /// stacked, and elements of unknown size, which live streams have, are nothing special.
+    /// Reads all elements in the order of the file. The children of an element that is read simply follow it, and other elements are skipped. So no
+    /// stack is needed, and elements of unknown size, as in live streams, need no special treatment.
     fn elements(&mut self, source: &mut Source<'_>) -> Step<()> {
         while source.remaining() > 0 {
             let element = read_element(source)?;
@@ -177,7 +177,7 @@ impl Movie {
         Ok(())
     }
 
-    /// Says what was read, also of a file that is cut.
+    /// Fills in the facts that were read, which also works for a file that is cut.
     fn describe(&self, facts: &mut Facts) {
         let film = self.tracks.iter().find(|track| track.is_video());
         let sound = self.tracks.iter().find(|track| track.is_sound());

@@ -1,8 +1,8 @@
-//! What a file is that came from a service: its media type by its content, its duration, its size in pixels, and whether all of it came.
+//! Inspects files of services: their media type by content, duration, size in pixels, and whether the file is complete.
 //!
-//! The bytes may be anything. Every reader of this room goes through a file once, holds at most [`MEMORY_BYTES`] and never panics; what
-//! the file says of itself is compared with the bytes that are there. Pictures are recognised here and decoded elsewhere.
-//! The room also writes the WAV files that stand in for speech.
+//! The bytes may be anything. Every reader of this module goes through a file once, uses at most [`MEMORY_BYTES`] and never panics. What a file
+//! declares is compared with the bytes that exist. Pictures are detected here and decoded elsewhere. The module also writes WAV files with silence in
+//! place of speech.
 
 mod adts;
 mod condition;

@@ -1,6 +1,6 @@
-//! MP3: MPEG audio, layer III (ISO/IEC 11172-3 and 13818-3), as a sequence of frames that each say their size. Tags stand before and
-//! behind them. The duration counts the samples of the frames that are in the file and can be decoded, without those that the encoder
-//! added at both ends and notes in its tag (LAME tag specification, revision 1).
+//! MP3: MPEG audio, layer III (ISO/IEC 11172-3 and 13818-3), a sequence of frames whose headers give their size. Tags may precede and follow them.
+//! The duration counts the samples of the frames in the file, without those that the encoder added at both ends and recorded in its tag (LAME tag
+//! specification, revision 1).
 
 use super::{
     condition::Condition,
@@ -10,20 +10,20 @@ use super::{
 };
 use crate::domain::Facts;
 
-/// Bytes of a frame's header.
+/// Length of a frame's header, in bytes.
 const HEADER_BYTES: usize = 4;
-/// Kilobits a second of MPEG 1, layer III, by the header's four bits; 0 stands for the free format, which nobody writes.
+/// Bit rates of MPEG 1, layer III, in kbit/s, by the four bits of the header. 0 means the free format, which nobody writes.
 const KBITS_1: [u32; 15] = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
-/// The same of MPEG 2 and 2.5.
+/// Bit rates of MPEG 2 and 2.5, layer III.
 const KBITS_2: [u32; 15] = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
-/// Most bytes between frames that belong to none: where there are more, the file is hardly an MP3.
+/// Most bytes outside of frames. A file with more is hardly an MP3.
 const MOST_STRANGE_BYTES: u64 = 1024 * 1024;
-/// Most bytes between tags and the first frame.
+/// Most bytes between the tags and the first frame.
 const MOST_LEADING_BYTES: usize = 8 * 1024;
-/// Samples a second of MPEG 1; MPEG 2 has half of them, and MPEG 2.5 a quarter.
+/// Sample rates of MPEG 1 in Hz. Those of MPEG 2 are half of them, and those of MPEG 2.5 a quarter.
 const RATES: [u32; 3] = [44_100, 48_000, 32_000];
 
-/// What the header of a frame says.
+/// The fields of a frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     is_mpeg1: bool,
@@ -33,7 +33,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads a header; None where these bytes are none, or one of the free format or of another layer.
+    /// Parses a header. None if the bytes are not a header, or one of the free format or of another layer.
     fn parse(bytes: [u8; HEADER_BYTES]) -> Option<Self> {
         let [sync, version, rates, mode] = bytes;
         if sync != 0xff || version & 0xe0 != 0xe0 || version & 0x06 != 0x02 {
@@ -57,14 +57,14 @@ impl Header {
         if self.is_mpeg1 { 1_152 } else { 576 }
     }
 
-    /// Whether two frames can belong to one stream: the size of a frame, and with it the bit rate, may change.
+    /// Returns whether two frames can belong to one stream. Their size, and with it the bit rate, may differ.
     const fn goes_with(self, other: Self) -> bool {
         self.is_mpeg1 == other.is_mpeg1
             && self.sample_rate == other.sample_rate
             && self.is_mono == other.is_mono
     }
 
-    /// Where the encoder's tag stands in a frame: behind the header and what describes the frame's sound.
+    /// Returns the offset of the encoder's tag in a frame: it follows the header and the side information.
     const fn tag_offset(self) -> usize {
         HEADER_BYTES
             + match (self.is_mpeg1, self.is_mono) {
@@ -75,26 +75,26 @@ impl Header {
     }
 }
 
-/// Whether a file that begins with these bytes begins with a frame, and goes on with another one where it is longer.
+/// Returns whether a file with this beginning starts with a frame. A second frame must follow if the beginning is long enough to contain it.
 pub(super) fn begins(head: &[u8]) -> bool {
     let header_at = |at: usize| Header::parse(*head.get(at..)?.first_chunk()?);
     let Some(first) = header_at(0) else { return false };
-    // A file of one frame has no second one that could confirm the first.
+    // A file of one frame has no second frame to confirm the first.
     let is_last = head.len() < first.frame_bytes + HEADER_BYTES;
     is_last || header_at(first.frame_bytes).is_some_and(|second| first.goes_with(second))
 }
 
-/// What the encoder's tag in the first frame says.
+/// The encoder's tag in the first frame.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Tag {
-    /// Frames behind this one.
+    /// The number of frames that follow this one.
     frames: Option<u64>,
-    /// Samples that the encoder added before and behind the sound.
+    /// Samples that the encoder added before and after the audio.
     added_samples: u64,
 }
 
 impl Tag {
-    /// The tag of a frame that is none but for its tag; it has no sound.
+    /// Parses the tag of a frame. None if the frame has no tag. A frame with a tag has no audio.
     fn of(frame: &[u8], header: Header) -> Option<Self> {
         let tag = frame.get(header.tag_offset()..)?;
         if tag.starts_with(b"Xing") || tag.starts_with(b"Info") {
@@ -112,7 +112,7 @@ impl Tag {
         for (bit, bytes) in [(0, 4), (1, 4), (2, 100), (3, 4)] {
             at += if flags >> bit & 1 == 1 { bytes } else { 0 };
         }
-        // The LAME part: the encoder's name (9 bytes), 12 bytes of other facts, and two numbers of 12 bits.
+        // The LAME part is the encoder's name (9 bytes), 12 bytes of other fields, and two numbers of 12 bits.
         let added = tag.get(at..).filter(|lame| lame.first().is_some_and(|byte| *byte != 0));
         let added_samples = match added.and_then(|lame| lame.get(21..24)) {
             Some(&[a, b, c]) => {
@@ -130,20 +130,20 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// The stream as far as it was read.
+/// The part of the stream that was read so far.
 struct Stream {
-    /// The header of the first frame, which the others go with.
+    /// The header of the first frame, with which the others must agree.
     first: Header,
     tag: Option<Tag>,
     frames: u64,
-    /// Bytes between frames that belong to none.
+    /// The number of bytes outside of frames, other than zeros.
     strange_bytes: u64,
-    /// Zeros between frames and behind them.
+    /// The number of zeros between frames and after them.
     zero_bytes: u64,
     decoding: Decoding,
 }
 
-/// Reads an MP3 from its first frame on, and says in `facts` what it holds. `most_decoded_s` bounds the work.
+/// Reads an MP3 from its first frame and fills in `facts`. Decodes at most `most_decoded_s` seconds.
 pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts, most_decoded_s: f64) -> Step<Condition> {
     let head = source.peek(HEAD_BYTES)?;
     if head.len() < HEADER_BYTES {
@@ -190,13 +190,13 @@ impl Stream {
         Ok(())
     }
 
-    /// The header of the frame that begins here, without going past it. None after going past something else.
+    /// Returns the header of the frame that begins here, without reading past it. None if something else was skipped.
     fn next_header(&mut self, source: &mut Source<'_>) -> Step<Option<Header>> {
         let next = source.peek(HEADER_BYTES)?;
         let header = next.first_chunk().copied().and_then(Header::parse);
         match header.filter(|header| header.goes_with(self.first)) {
             Some(header) => Ok(Some(header)),
-            // A header is cut.
+            // The file ends within a header.
             None if next.len() < HEADER_BYTES && next.first() == Some(&0xff) => Err(Stop::Ended),
             None => {
                 self.skip_strange(source)?;
@@ -205,12 +205,12 @@ impl Stream {
         }
     }
 
-    /// Goes past a tag, or past one byte that belongs to nothing.
+    /// Skips a tag, or one byte that belongs to no frame.
     fn skip_strange(&mut self, source: &mut Source<'_>) -> Step<()> {
         if let Some(bytes) = tag_bytes(source)? {
             return source.skip(bytes);
         }
-        // Zeros fill some files up.
+        // Some files are padded with zeros.
         match source.u8()? {
             0 => self.zero_bytes += 1,
             _ => self.strange_bytes += 1,
@@ -236,11 +236,11 @@ impl Stream {
     }
 }
 
-/// The length of a tag that stands before or behind frames; None where no tag begins here. Sources: id3.org ("ID3 tag version 2.4.0",
-/// ID3 1), "APE Tags Specification" and "Lyrics3".
+/// Returns the length of the tag that begins here, before or after frames. None if no tag begins here. Sources: id3.org ("ID3 tag version 2.4.0", ID3
+/// 1), "APE Tags Specification" and "Lyrics3".
 pub(super) fn tag_bytes(source: &mut Source<'_>) -> Step<Option<u64>> {
     let head = source.peek(32)?;
-    // Which may be cut.
+    // The tag itself may be cut.
     let is_old_tag = head.starts_with(b"TAG") || (!head.is_empty() && b"TAG".starts_with(&head));
     if is_old_tag && source.remaining() <= 128 {
         return Ok(Some(128));
@@ -248,16 +248,16 @@ pub(super) fn tag_bytes(source: &mut Source<'_>) -> Step<Option<u64>> {
     if let (true, Some(&[flags, a, b, c, d])) =
         (head.starts_with(b"ID3"), head.get(5..10).and_then(|rest| rest.first_chunk()))
     {
-        // Seven bits of each byte count; a footer repeats the header.
+        // Seven bits of each byte count. A footer repeats the header.
         let size = [a, b, c, d].iter().fold(0, |size, byte| size << 7 | u64::from(byte & 0x7f));
         return Ok(Some(10 + size + if flags & 0x10 == 0 { 0 } else { 10 }));
     }
     if let (true, Some(size)) =
         (head.starts_with(b"APETAGEX"), head.get(12..).and_then(|rest| rest.first_chunk()))
     {
-        // The size covers the items and the footer, in front of which this header stands.
+        // The size covers the items and the footer. This header precedes them.
         return Ok(Some(32 + u64::from(u32::from_le_bytes(*size))));
     }
-    // Its end is found from behind; nothing but an ID3 tag follows it.
+    // The tag's length is recorded at its end, and only an ID3 tag can follow. So it reaches to the end of the file.
     Ok(head.starts_with(b"LYRICSBEGIN").then(|| source.remaining()))
 }

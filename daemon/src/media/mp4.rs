@@ -1,5 +1,5 @@
-//! MP4, M4A and QuickTime (ISO/IEC 14496-12): boxes within boxes. The duration is the sum of what the tables say about each sample that is
-//! there, in one index (`moov`) or in fragments (`moof`), within the edit list; the samples themselves are not decoded.
+//! MP4, M4A and QuickTime (ISO/IEC 14496-12): nested boxes. The duration is the sum of the durations that the tables give for the samples in the
+//! file, in one index (`moov`) or in fragments (`moof`), within the edit list. The samples themselves are not decoded.
 
 mod boxes;
 mod track;
@@ -16,24 +16,24 @@ use crate::domain::{Facts, Pixels};
 
 /// Most tracks of a file.
 const MOST_TRACKS: usize = 64;
-/// How deep boxes may stand within each other: the deepest that is read here is the seventh.
+/// Deepest nesting of boxes. The deepest box that is read here is at the seventh level.
 const MOST_DEPTH: usize = 8;
 
-/// What was found of the file.
+/// The boxes that were read so far.
 #[derive(Default)]
 struct Movie {
     brand: [u8; 4],
     has_index: bool,
-    /// Ticks a second of the whole film, in which the edit lists count.
+    /// Ticks per second of the whole movie, the unit of the edit lists.
     timescale: u32,
     tracks: Vec<Track>,
-    /// The track that the fragment which is being read belongs to.
+    /// The track to which the current fragment belongs.
     fragment_of: Option<usize>,
-    /// Bytes of samples that are in the file, and that the tables name.
+    /// Bytes of sample data (`mdat`) in the file.
     media_bytes: u64,
 }
 
-/// Reads an MP4 from its first byte on, and says in `facts` what it holds.
+/// Reads an MP4 from its first byte and fills in `facts`.
 pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition> {
     let mut movie = Movie::default();
     let end = source.len();
@@ -62,7 +62,7 @@ impl Movie {
         if depth > MOST_DEPTH {
             return Err(Stop::Broken("its parts stand too deep within each other".to_owned()));
         }
-        // What is shorter than a head fills a box up.
+        // Fewer bytes than the head of a box are padding.
         while end.saturating_sub(source.position()) >= 8 {
             let head = read_head(source, end)?;
             self.one(source, head, depth)?;
@@ -114,7 +114,7 @@ impl Movie {
         Ok(())
     }
 
-    /// Says what was read, also of a file that is cut.
+    /// Fills in the facts that were read, which also works for a file that is cut.
     fn describe(&self, facts: &mut Facts) {
         let film = self.tracks.iter().find(|track| track.kind == Kind::Video);
         let sound = self.tracks.iter().find(|track| track.kind == Kind::Sound);

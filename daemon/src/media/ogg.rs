@@ -1,5 +1,5 @@
-//! Ogg (RFC 3533): pages with a checksum each, that carry the packets of Opus (RFC 7845) or Vorbis. The duration counts the samples of
-//! the packets that are in the file, and leaves out those that the stream says are not to be played.
+//! Ogg (RFC 3533): pages with a checksum each, which carry the packets of Opus (RFC 7845) or Vorbis. The duration counts the samples of the packets
+//! in the file, without those that the stream declares as not to be played.
 
 mod page;
 mod vorbis;
@@ -15,43 +15,43 @@ use super::{
 };
 use crate::domain::Facts;
 
-/// Largest packet that is kept whole: the third header of Vorbis, whose tables take some KiB. Of other packets the beginning is kept.
+/// Largest packet that is kept whole, in bytes: the third header of Vorbis, whose tables take some KiB. Of larger packets only the beginning is kept.
 pub(super) const MOST_PACKET_BYTES: usize = 256 * 1024;
 
-/// How the packets of a stream are counted.
+/// The codec of a stream, with the state for counting its samples.
 enum Codec {
     Opus { pre_skip: u64 },
     Vorbis { headers_left: u8, blocks: Blocks },
 }
 
-/// One logical stream of the file; a file may be several that follow each other.
+/// One logical stream of the file. A file may consist of several streams, one after the other.
 struct Stream {
     serial: u32,
     codec: Codec,
     sample_rate: u32,
-    /// Packets that are no sound and have not come yet.
+    /// The number of comment packets that are still expected.
     comments_left: u8,
-    /// Samples of the packets that have come.
+    /// The samples of the packets so far.
     samples: u64,
-    /// The position that the first page with sound gives to its last sample, less the samples of that page: what was cut in front.
+    /// The position of the first page with audio, less the samples up to its end. It is positive if the beginning was cut.
     offset: Option<i64>,
-    /// The position that the last page gives to its last sample.
+    /// The position of the last page: the number of its last sample.
     last_position: i64,
     has_ended: bool,
     partial: Packet,
 }
 
-/// What was found of the file.
+/// What was found in the file.
 #[derive(Default)]
 struct Found {
-    /// Samples a second of the current stream, and the seconds of the streams before.
+    /// The duration of the streams before the current one, in seconds.
     seconds: f64,
     bad_pages: u64,
     missing_pages: u64,
     other: bool,
 }
 
-/// Reads an Ogg file from its first byte on, and says in `facts` what it holds.
+/// Reads an Ogg file from its first byte and fills in `facts`.
 pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition> {
     let mut found = Found::default();
     let mut stream: Option<Stream> = None;
@@ -74,7 +74,7 @@ pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition
     } else if found.missing_pages > 0 {
         Condition::Damaged(format!("{} of its pages are missing", found.missing_pages))
     } else if !has_ended {
-        // Some encoders mark no page, and a transfer that breaks between two pages is rare: saying "cut" would refuse good files.
+        // Some encoders mark no page as the last, and a transfer rarely breaks between two pages. Reporting a cut file would refuse good ones.
         Condition::Unchecked("no page of it is marked as its last one, so it may be cut".to_owned())
     } else if found.other {
         Condition::Unchecked("it has other streams, which are not read here".to_owned())
@@ -94,7 +94,7 @@ fn pages(
     while source.remaining() > 0 {
         page.read(source)?;
         if !page.is_intact {
-            // What it says of itself may be wrong.
+            // The fields of this page may be wrong.
             found.bad_pages += 1;
             next_sequence += 1;
             continue;
@@ -121,7 +121,7 @@ fn pages(
 }
 
 impl Stream {
-    /// The stream that begins with this page; None of a codec that is not read here.
+    /// Begins the stream of this page. None if its codec is not supported here.
     fn begin(page: &Page, facts: &mut Facts) -> Step<Option<Self>> {
         let head = &page.body;
         let (codec, sample_rate, channels, comments_left) = if let Some(head) = head.strip_prefix(b"OpusHead")
@@ -133,7 +133,7 @@ impl Stream {
                 return Err(short_header());
             };
             let pre_skip = u64::from(u16::from_le_bytes(pre_skip));
-            // Opus counts 48,000 samples a second, whatever was encoded.
+            // Opus always counts 48,000 samples per second, whatever was encoded.
             (Codec::Opus { pre_skip }, opus::RATE, channels, 1)
         } else if head.starts_with(b"\x01vorbis") {
             let identification = vorbis::Identification::of(head).ok_or_else(short_header)?;
@@ -214,9 +214,9 @@ impl Stream {
         Ok(())
     }
 
-    /// How long the stream is played.
+    /// Returns how long the stream plays, in seconds.
     fn seconds(&self) -> f64 {
-        // The last page may say that its last samples are not played. An offset below zero is a beginning that is not played.
+        // The last page may declare that its last samples are not played. A negative offset means that the beginning is not played.
         let end = self.last_position - self.offset.unwrap_or(0).max(0);
         let played = if self.has_ended && end > 0 { self.samples.min(end as u64) } else { self.samples };
         let skipped = match self.codec {

@@ -1,15 +1,15 @@
-//! How many samples a packet of Opus has, by its first two bytes (RFC 6716, section 3). Pure.
+//! Computes the number of samples in an Opus packet from its first two bytes (RFC 6716, section 3). Pure.
 
-/// Samples a second: Opus counts these, whatever was encoded.
+/// The sample rate of Opus in Hz. Opus always counts in this rate, whatever was encoded.
 pub(super) const RATE: u32 = 48_000;
-/// The longest packet that the format allows: 120 ms.
+/// Most samples of a packet. The format allows 120 ms.
 const MOST_SAMPLES: u64 = 5_760;
 
-/// The samples of a packet; None where it breaks the rules of the format.
+/// Returns the samples of a packet. None if it violates the format.
 pub(super) fn samples(packet: &[u8]) -> Option<u64> {
     let toc = *packet.first()?;
     let configuration = toc >> 3;
-    // Of SILK frames four lengths are possible, of hybrid ones two, of CELT frames four others.
+    // SILK frames have four possible lengths, hybrid frames two, and CELT frames four others.
     let frame_samples = match configuration {
         0..12 => [480, 960, 1_920, 2_880].get(usize::from(configuration % 4)),
         12..16 => [480, 960].get(usize::from(configuration % 2)),
@@ -39,7 +39,7 @@ mod tests {
             (&[15 << 3], Some(960)),
             (&[16 << 3], Some(120)),
             (&[31 << 3], Some(960)),
-            // Two frames, three frames, none, and more than 120 ms.
+            // Two frames (two ways), three frames, no frame, and more than 120 ms.
             (&[31 << 3 | 1], Some(1_920)),
             (&[31 << 3 | 2], Some(1_920)),
             (&[31 << 3 | 3, 3], Some(2_880)),

@@ -1,24 +1,24 @@
-//! Media types of pictures, told by the first bytes of a file. Pure.
+//! Detects the media type of a picture by the first bytes of a file. Pure.
 
-/// Bytes that are enough to tell a media type.
+/// How many bytes are needed to detect a media type.
 pub const HEAD_BYTES: usize = 24;
 
-/// What a file is.
+/// The media type of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MediaType {
-    /// Such as `image/png`.
+    /// The media type, such as `image/png`.
     pub name: &'static str,
-    /// Such as `png`.
+    /// The file name extension, such as `png`.
     pub extension: &'static str,
-    /// Whether the first bytes could hardly be anything else: two bytes may also begin a text.
+    /// Whether other files are very unlikely to begin like this. A signature of two bytes may also begin a text.
     pub is_certain: bool,
 }
 
-/// What no signature tells.
+/// The media type of a file without a known signature.
 pub const UNKNOWN: MediaType =
     MediaType { name: "application/octet-stream", extension: "bin", is_certain: false };
 
-/// Signatures with their offsets. Sources: the formats' own specifications, as listed by the IANA media types.
+/// Signatures with their offsets. Sources: the specifications of the formats, as listed by the IANA media types.
 const SIGNATURES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"\x89PNG\r\n\x1a\n", "image/png", "png"),
     (0, b"\xff\xd8\xff", "image/jpeg", "jpg"),
@@ -39,7 +39,7 @@ const SIGNATURES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"BM", "image/bmp", "bmp"),
 ];
 
-/// The media type of a picture that begins with these bytes; None where they are no picture's.
+/// Returns the media type of a picture that begins with these bytes. None if it is not a picture.
 pub fn of_picture(head: &[u8]) -> Option<MediaType> {
     let fits = |(offset, signature, ..): &&(usize, &[u8], _, _)| {
         head.get(*offset..).is_some_and(|rest| rest.starts_with(signature))
@@ -50,20 +50,20 @@ pub fn of_picture(head: &[u8]) -> Option<MediaType> {
     text_type(head)
 }
 
-/// The sizes of a BMP's second header: that of each version of the format.
+/// Sizes of the second header of a BMP, one for each version of the format.
 const BMP_HEADERS: [u8; 7] = [12, 40, 52, 56, 64, 108, 124];
 
-/// Whether these are the headers of a BMP: two letters may also begin a text.
+/// Returns whether the bytes are the headers of a BMP. The two letters alone may also begin a text.
 fn is_bmp(head: &[u8]) -> bool {
     let [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, size, 0, 0, 0, ..] = head else { return false };
     BMP_HEADERS.contains(size)
 }
 
-/// The media type of a picture that is a text.
+/// Returns the media type of a picture that is text (SVG).
 fn text_type(head: &[u8]) -> Option<MediaType> {
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
     let is_certain = text.starts_with(b"<svg") || text.starts_with(b"<!DOCTYPE svg");
-    // A declaration may precede the element, and other XML.
+    // An XML declaration may precede the element, but it may also begin other XML.
     let is_svg = is_certain || text.starts_with(b"<?xml");
     is_svg.then_some(MediaType { name: "image/svg+xml", extension: "svg", is_certain })
 }

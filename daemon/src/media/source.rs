@@ -1,31 +1,31 @@
-//! A bounded reader of a file of unknown content: it counts its position, knows the file's length, and tells a read beyond the end from
-//! a read that the system refused. Every reader of a format stands on it.
+//! A bounded reader of an untrusted file. It tracks its position, knows the file's length, and distinguishes a read beyond the end from a read that
+//! the system failed. Every format reader is built on it.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
-/// Bytes that are read from the file at once.
+/// Size of the read buffer, in bytes.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A file whose bytes can be read from any position.
+/// A file that can be read from any position.
 pub trait ReadSeek: Read + Seek {}
 
 impl<T: Read + Seek + ?Sized> ReadSeek for T {}
 
-/// Why a reader of a format stopped before it was done.
+/// The reason why a format reader stopped before it was done.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The format says that more bytes follow, and the file ends.
+    /// The format requires more bytes, but the file ends.
     Ended,
-    /// The bytes break the rules of the format; the text completes the sentence "the file is damaged: …".
+    /// The bytes violate the format. The text completes the sentence "the file is damaged: …".
     Broken(String),
-    /// The system refused to read.
+    /// The system failed to read.
     Io(io::Error),
 }
 
-/// What a step of reading gives.
+/// The result of a reading step.
 pub(super) type Step<T> = Result<T, Stop>;
 
-/// A file that is read from its first byte on.
+/// A file that is read from its first byte.
 pub(super) struct Source<'a> {
     reader: BufReader<&'a mut dyn ReadSeek>,
     len: u64,
@@ -33,31 +33,31 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Starts at the file's first byte, wherever the reader stood.
+    /// Starts at the first byte of the file, whatever the position of `reader` is.
     pub(super) fn new(reader: &'a mut dyn ReadSeek) -> io::Result<Self> {
         let len = reader.seek(SeekFrom::End(0))?;
         reader.rewind()?;
         Ok(Self { reader: BufReader::with_capacity(BUFFER_BYTES, reader), len, position: 0 })
     }
 
-    /// The length of the whole file, in bytes.
+    /// Returns the length of the whole file, in bytes.
     pub(super) const fn len(&self) -> u64 {
         self.len
     }
 
-    /// The position of the next byte.
+    /// Returns the position of the next byte.
     pub(super) const fn position(&self) -> u64 {
         self.position
     }
 
-    /// The bytes from here to the end of the file.
+    /// Returns the number of bytes from here to the end of the file.
     pub(super) const fn remaining(&self) -> u64 {
         self.len.saturating_sub(self.position)
     }
 
     /// Fills the buffer, or stops with [`Stop::Ended`].
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Step<()> {
-        // A read that fails midway would leave the position unknown.
+        // Check first, because a read that fails midway would leave the position undefined.
         if buffer.len() as u64 > self.remaining() {
             return Err(Stop::Ended);
         }
@@ -69,44 +69,44 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// The next `N` bytes.
+    /// Reads the next `N` bytes.
     pub(super) fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
         let mut bytes = [0; N];
         self.fill(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// The next byte.
+    /// Reads the next byte.
     pub(super) fn u8(&mut self) -> Step<u8> {
         Ok(u8::from_be_bytes(self.array()?))
     }
 
-    /// The next two bytes, the most significant one first.
+    /// Reads two bytes as a big-endian number.
     pub(super) fn u16_be(&mut self) -> Step<u16> {
         Ok(u16::from_be_bytes(self.array()?))
     }
 
-    /// The next four bytes, the most significant one first.
+    /// Reads four bytes as a big-endian number.
     pub(super) fn u32_be(&mut self) -> Step<u32> {
         Ok(u32::from_be_bytes(self.array()?))
     }
 
-    /// The next eight bytes, the most significant one first.
+    /// Reads eight bytes as a big-endian number.
     pub(super) fn u64_be(&mut self) -> Step<u64> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
-    /// The next two bytes, the least significant one first.
+    /// Reads two bytes as a little-endian number.
     pub(super) fn u16_le(&mut self) -> Step<u16> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
-    /// The next four bytes, the least significant one first.
+    /// Reads four bytes as a little-endian number.
     pub(super) fn u32_le(&mut self) -> Step<u32> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    /// The next bytes, without going past them: `most` of them, or as many as the file has.
+    /// Returns the next `most` bytes without moving past them, or fewer at the end of the file.
     pub(super) fn peek(&mut self, most: usize) -> Step<Vec<u8>> {
         let mut bytes = vec![0; most.min(self.remaining().try_into().unwrap_or(usize::MAX))];
         let start = self.position;
@@ -115,24 +115,24 @@ impl<'a> Source<'a> {
         Ok(bytes)
     }
 
-    /// The bytes that were read ahead, at least one of them; empty at the end of the file. [`Source::consume`] goes past them.
+    /// Returns the buffered bytes, at least one. Empty at the end of the file. [`Source::consume`] moves past them.
     pub(super) fn piece(&mut self) -> Step<&[u8]> {
         self.reader.fill_buf().map_err(Stop::Io)
     }
 
-    /// Goes past bytes of the last [`Source::piece`].
+    /// Moves past bytes of the last [`Source::piece`].
     pub(super) fn consume(&mut self, bytes: usize) {
         self.reader.consume(bytes);
         self.position += bytes as u64;
     }
 
-    /// Goes past bytes without reading them, or stops with [`Stop::Ended`] where the file does not have so many.
+    /// Skips bytes without reading them. Stops with [`Stop::Ended`] if the file has fewer.
     pub(super) fn skip(&mut self, bytes: u64) -> Step<()> {
         let target = self.position.checked_add(bytes).ok_or(Stop::Ended)?;
         self.seek(target)
     }
 
-    /// Goes to a position of the file, or stops with [`Stop::Ended`] where it lies behind the file's end.
+    /// Moves to a position of the file. Stops with [`Stop::Ended`] if it is beyond the end.
     pub(super) fn seek(&mut self, position: u64) -> Step<()> {
         if position > self.len {
             return Err(Stop::Ended);

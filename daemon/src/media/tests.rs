@@ -1,4 +1,4 @@
-//! The readers of this room on the files of `samples/`: as they are, cut, and damaged in thousands of ways.
+//! Tests the readers of this module with the files of `samples/`: unchanged, cut, and damaged in thousands of ways.
 
 use std::io::Cursor;
 
@@ -10,7 +10,7 @@ macro_rules! samples {
     ($($name:literal),+ $(,)?) => { &[$(($name, include_bytes!(concat!("samples/", $name)))),+] };
 }
 
-/// Every file of `samples/` but the script that makes them.
+/// All files of `samples/` except the script that makes them.
 const SAMPLES: &[(&str, &[u8])] = samples![
     "speech.wav",
     "mulaw.wav",
@@ -42,7 +42,7 @@ fn inspected(bytes: &[u8]) -> Inspection {
 
 #[test]
 fn samples_are_what_they_were_made_as() {
-    // Speech lasts 0.5 s. Where the format cannot say that its last frame is filled up, it lasts some frames longer.
+    // The speech lasts 0.5 s. If a format cannot declare that its last frame is padded, the duration is some frames longer.
     for (name, media_type, extension, sample_rate, seconds) in [
         ("speech.wav", "audio/wav", "wav", Some(8_000), 0.5..0.5001),
         ("mulaw.wav", "audio/wav", "wav", Some(8_000), 0.5..0.5001),
@@ -79,7 +79,7 @@ fn samples_are_what_they_were_made_as() {
 
 #[test]
 fn a_cut_file_is_said_to_be_cut() {
-    // A frame of AAC, a fragment and a block of a live stream are whole by themselves: nothing says that others should follow.
+    // A frame of AAC, a fragment and a block of a live stream are each complete: nothing says that more should follow.
     let may_seem_whole = ["speech.aac", "fragments.m4a", "live.webm"];
     for (name, bytes) in SAMPLES {
         let mut seemed_whole = 0;
@@ -88,7 +88,7 @@ fn a_cut_file_is_said_to_be_cut() {
             match condition {
                 Condition::Cut(_) => {}
                 Condition::Whole if may_seem_whole.contains(name) => seemed_whole += 1,
-                // Between two pages of Ogg.
+                // The file was cut between two pages of Ogg.
                 Condition::Unchecked(reason) if reason.contains("may be cut") => seemed_whole += 1,
                 condition => {
                     panic!("{name} cut to {length} of {} bytes is {condition:?}, {facts:?}", bytes.len())
@@ -98,7 +98,7 @@ fn a_cut_file_is_said_to_be_cut() {
         }
         assert!(seemed_whole < 12, "{name} seems whole {seemed_whole} times");
     }
-    // A tag that follows the sound belongs to no sound.
+    // A tag after the audio is not part of the audio.
     let tagged = sample("tagged.mp3");
     assert_eq!(inspected(&tagged[..tagged.len() - 128]).condition, Condition::Whole);
 }
@@ -107,7 +107,7 @@ fn a_cut_file_is_said_to_be_cut() {
 fn a_damaged_file_is_said_to_be_damaged() {
     for name in ["speech.flac", "speech.opus", "speech.ogg"] {
         let mut bytes = sample(name).to_vec();
-        // In the sound, and in a checksum of it.
+        // One byte in the middle of the audio, or of its checksum.
         let middle = bytes.len() / 4 * 3;
         bytes[middle] ^= 0x10;
         let condition = inspected(&bytes).condition;
@@ -125,7 +125,7 @@ fn a_damaged_file_is_said_to_be_damaged() {
 #[test]
 fn frames_that_hold_no_sound_are_damaged() {
     let sound = sample("speech.mp3");
-    // Behind the first frame, which has the tag: every byte but the headers of frames, of which the first two are 0xff 0xf3.
+    // Damage every byte after the first frame, which has the tag, except the first two bytes of each frame's header (0xff 0xf3).
     let mut bytes = sound.to_vec();
     let starts: Vec<usize> =
         (0..bytes.len() - 1).filter(|at| bytes[*at] == 0xff && bytes[at + 1] == 0xf3).collect();
@@ -143,7 +143,7 @@ fn frames_that_hold_no_sound_are_damaged() {
 
 #[test]
 fn waves_of_unknown_length_go_to_the_end_of_the_file() {
-    // What espeak-ng and ffmpeg write to a pipe.
+    // espeak-ng and ffmpeg write such sizes to a pipe.
     for (riff, data) in [(0x7fff_f024_u32, 0x7fff_f000_u32), (u32::MAX, u32::MAX), (0, 0)] {
         let mut bytes = sample("speech.wav").to_vec();
         let at = bytes.windows(4).position(|window| window == b"data").unwrap() + 4;
@@ -198,7 +198,7 @@ fn what_is_longer_than_the_limit_is_counted_and_not_decoded() {
     }
 }
 
-/// A way to damage a file.
+/// One damage to a file.
 #[derive(Debug, Clone)]
 enum Damage {
     Set(Index, u8),

@@ -1,4 +1,4 @@
-//! Texts: UTF-8 to the last byte, and JSON, which is read to its end without keeping it.
+//! Texts: checks that a file is UTF-8 to its last byte, and parses JSON to its end without keeping it.
 
 use std::io::{self, Read};
 
@@ -11,12 +11,12 @@ use super::{
 };
 use crate::domain::Facts;
 
-/// Bytes of the beginning that tell the kind of text.
+/// Bytes of the beginning from which the kind of text is detected.
 const HEAD_BYTES: usize = 1024;
-/// Largest JSON that is parsed: the parser holds a byte for each open bracket.
+/// Largest JSON that is parsed, in bytes. The parser needs a byte of memory for each open bracket.
 pub(super) const MOST_JSON_BYTES: usize = 1024 * 1024;
 
-/// Reads a text from its first byte on, and says in `facts` which kind it is.
+/// Reads a text from its first byte, and sets its media type in `facts`.
 pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition> {
     let head = source.peek(HEAD_BYTES)?;
     let start = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
@@ -41,15 +41,15 @@ pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition
             return Ok(Condition::Cut("its JSON ends too early".to_owned()));
         }
         Err(error) if error.is_io() => return Err(Stop::Io(error.into())),
-        // A text that begins with a bracket.
+        // It is a text that begins with a bracket.
         Err(_) => {}
     }
     Ok(Condition::Whole)
 }
 
-/// Whether all of it is UTF-8, without the control characters that no text has.
+/// Checks that the whole file is UTF-8, without control characters that texts do not contain.
 fn check_utf8(source: &mut Source<'_>) -> Step<Condition> {
-    // At most three bytes of a character whose other bytes follow.
+    // Up to three bytes of a character that continues in the next piece.
     let mut pending: Vec<u8> = Vec::with_capacity(4);
     loop {
         let position = source.position();
@@ -61,7 +61,7 @@ fn check_utf8(source: &mut Source<'_>) -> Step<Condition> {
         if piece.iter().copied().any(is_binary) {
             return Ok(Condition::Damaged("it has control characters that no text has".to_owned()));
         }
-        // A character that began in the former piece is completed byte by byte, which takes three of them at most.
+        // Complete a character that began in the former piece byte by byte. That takes at most three bytes.
         let mut rest = piece;
         while let (false, Some((byte, behind))) = (pending.is_empty(), rest.split_first()) {
             pending.push(*byte);
@@ -92,14 +92,14 @@ fn no_utf8(near: u64) -> Condition {
     Condition::Damaged(format!("it is no UTF-8 near its byte {near}"))
 }
 
-/// Reads one JSON value up to the end of the file; nothing is kept.
+/// Parses one JSON value up to the end of the file. The value is not kept.
 fn check_json(source: &mut Source<'_>) -> Result<(), serde_json::Error> {
     let mut values = serde_json::Deserializer::from_reader(Bytes(source));
     IgnoredAny::deserialize(&mut values)?;
     values.end()
 }
 
-/// A file as the JSON reader wants it, which asks for one byte at a time.
+/// Adapts the source for the JSON parser, which reads one byte at a time.
 struct Bytes<'s, 'a>(&'s mut Source<'a>);
 
 impl Read for Bytes<'_, '_> {

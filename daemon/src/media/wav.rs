@@ -1,5 +1,5 @@
-//! WAV: waves in a RIFF container (Microsoft, "Multimedia Programming Interface and Data Specifications 1.0"; the extensible form in
-//! "Multiple Channel Audio Data and WAVE Files"). The duration counts the samples that are in the file.
+//! WAV: audio samples in a RIFF container (Microsoft, "Multimedia Programming Interface and Data Specifications 1.0"; the extensible form in
+//! "Multiple Channel Audio Data and WAVE Files"). The duration counts the samples in the file.
 
 use super::{
     condition::Condition,
@@ -7,23 +7,24 @@ use super::{
 };
 use crate::domain::Facts;
 
-/// Most chunks before the waves: programs write less than ten.
+/// Most chunks before the samples. Programs write fewer than ten.
 const MOST_CHUNKS: usize = 1_000;
-/// Programs that write to a pipe do not know how long the waves become, and say 0 or nearly 2 or 4 GiB. No answer of a service is as long.
+/// Smallest declared size, in bytes, that may mean an unknown size. Programs that write to a pipe declare 0, or nearly 2 or 4 GiB. No response of a
+/// service is as large.
 const UNKNOWN_BYTES: u32 = 0x7fff_0000;
 
-/// What the chunk `fmt ` says.
+/// The fields of the chunk `fmt `.
 struct Layout {
     sample_rate: u32,
     channels: u16,
-    /// Bytes of one sample of all channels. None where a sample has no fixed size, as in compressed waves.
+    /// Bytes of one sample of all channels. None if samples have no fixed size, as in compressed audio.
     frame_bytes: Option<u64>,
     tag: u16,
 }
 
-/// Reads a WAV from its first byte on, and says in `facts` what it holds.
+/// Reads a WAV from its first byte and fills in `facts`.
 pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition> {
-    // `RIFF`, its length, and `WAVE`, which the format was told by.
+    // `RIFF`, its length, and `WAVE`, which the format detection has checked.
     source.skip(12)?;
     let mut layout = None;
     for _ in 0..MOST_CHUNKS {
@@ -42,7 +43,7 @@ pub(super) fn read(source: &mut Source<'_>, facts: &mut Facts) -> Step<Condition
     Err(Stop::Broken(format!("it has more than {MOST_CHUNKS} parts before its waves")))
 }
 
-/// Chunks begin at even positions.
+/// Skips a chunk. Chunks begin at even positions.
 fn skip_chunk(source: &mut Source<'_>, size: u32) -> Step<()> {
     source.skip(u64::from(size) + u64::from(size % 2))
 }
@@ -65,7 +66,7 @@ fn read_layout(source: &mut Source<'_>, size: u32) -> Step<Layout> {
         read += 10;
     }
     skip_chunk(source, size - read)?;
-    // Each of these codes one sample in a fixed number of bits: integers, floating point, A-law and µ-law.
+    // These codecs have a fixed number of bits per sample: integers, floating point, A-law and µ-law.
     let is_fixed = matches!(tag, 1 | 3 | 6 | 7);
     let expected = u32::from(channels) * u32::from(bits).div_ceil(8);
     if sample_rate == 0 || channels == 0 || (is_fixed && u32::from(frame_bytes) != expected) {
@@ -75,7 +76,7 @@ fn read_layout(source: &mut Source<'_>, size: u32) -> Step<Layout> {
     Ok(Layout { sample_rate, channels, frame_bytes, tag })
 }
 
-/// Counts the samples that are in the file.
+/// Counts the samples in the file.
 fn count(source: &Source<'_>, facts: &mut Facts, layout: &Layout, declared: u32) -> Condition {
     facts.sample_rate = Some(layout.sample_rate);
     facts.channels = Some(u32::from(layout.channels));

@@ -1,21 +1,21 @@
-//! Writes WAV files: one channel of 16-bit integers at any rate. Pure; whoever calls knows where the bytes go.
+//! Writes WAV files with one channel of 16-bit integers at any sample rate. Pure: the caller passes the writer in.
 
 use std::{
     io::{self, Write},
     time::Duration,
 };
 
-/// Bytes before the samples.
+/// Length of the header before the samples, in bytes.
 pub const HEADER_BYTES: u64 = 44;
-/// Most samples of a file, whose length has 32 bits.
+/// Most samples of a file, because its length field has 32 bits.
 pub const MOST_SAMPLES: u64 = (u32::MAX as u64 - HEADER_BYTES) / 2;
-/// Bytes of silence that are written at once.
+/// The block of silence that is written at once.
 const PIECE: [u8; 4096] = [0; 4096];
 
-/// Why a WAV file cannot be written.
+/// The reason why a WAV file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WavError {
-    /// A WAV file has a length of 32 bits.
+    /// The length field of a WAV file has 32 bits, which is too few.
     #[error("a WAV file holds at most {MOST_SAMPLES} samples, and not {0}")]
     TooLong(u64),
     /// The writer failed.
@@ -29,7 +29,7 @@ impl From<io::Error> for WavError {
     }
 }
 
-/// Writes samples as a whole WAV file.
+/// Writes samples as a complete WAV file.
 pub fn write_wav(out: &mut impl Write, sample_rate: u32, samples: &[i16]) -> Result<(), WavError> {
     out.write_all(&header(sample_rate, samples.len() as u64)?)?;
     for sample in samples {
@@ -38,7 +38,7 @@ pub fn write_wav(out: &mut impl Write, sample_rate: u32, samples: &[i16]) -> Res
     Ok(())
 }
 
-/// Writes silence of this length, rounded up to the next sample, as a whole WAV file.
+/// Writes silence as a complete WAV file. The length is rounded up to the next sample.
 pub fn write_silence(out: &mut impl Write, sample_rate: u32, length: Duration) -> Result<(), WavError> {
     let samples = (length.as_nanos() * u128::from(sample_rate)).div_ceil(1_000_000_000);
     let samples = u64::try_from(samples).unwrap_or(u64::MAX);
@@ -52,7 +52,7 @@ pub fn write_silence(out: &mut impl Write, sample_rate: u32, length: Duration) -
     Ok(())
 }
 
-/// The canonical header: the chunk `fmt ` with 16 bytes, and the head of the chunk `data`.
+/// Returns the canonical header: the chunk `fmt ` with 16 bytes, and the head of the chunk `data`.
 fn header(sample_rate: u32, samples: u64) -> Result<Vec<u8>, WavError> {
     if samples > MOST_SAMPLES {
         return Err(WavError::TooLong(samples));
@@ -63,11 +63,11 @@ fn header(sample_rate: u32, samples: u64) -> Result<Vec<u8>, WavError> {
     bytes.extend((data_bytes + HEADER_BYTES as u32 - 8).to_le_bytes());
     bytes.extend(b"WAVEfmt ");
     bytes.extend(16_u32.to_le_bytes());
-    // Integers, one channel.
+    // Integer samples, one channel.
     bytes.extend([1, 0, 1, 0]);
     bytes.extend(sample_rate.to_le_bytes());
     bytes.extend(sample_rate.saturating_mul(2).to_le_bytes());
-    // Two bytes of 16 bits for each sample.
+    // Two bytes, 16 bits, for each sample.
     bytes.extend([2, 0, 16, 0]);
     bytes.extend(b"data");
     bytes.extend(data_bytes.to_le_bytes());
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(bytes.len(), 52);
         assert_eq!(bytes[44..], [0, 0, 1, 0, 0xfe, 0xff, 0xff, 0x7f]);
         assert_eq!(u32::from_le_bytes(bytes[4..8].try_into().unwrap()), 52 - 8);
-        // Two bytes of each of 16,000 samples.
+        // Two bytes for each of 16,000 samples.
         assert_eq!(u32::from_le_bytes(bytes[28..32].try_into().unwrap()), 32_000);
     }
 

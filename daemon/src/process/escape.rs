@@ -1,10 +1,10 @@
-//! Shows what a program wrote: control characters are escaped, as they would drive the terminal of whoever reads the error. Pure.
+//! Escapes the control characters in a program's output, because they would act on the terminal of whoever reads an error. Pure.
 
 use std::fmt::Write as _;
 
 use reel_protocol::is_unprintable;
 
-/// The text with every unprintable character but line feeds written as an escape, such as `\u{1b}`; bytes that are not UTF-8 become `�`.
+/// Returns the text with every unprintable character except line feeds as an escape, such as `\u{1b}`. Bytes that are not UTF-8 become `�`.
 pub fn escaped(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::with_capacity(text.len());
@@ -12,7 +12,7 @@ pub fn escaped(bytes: &[u8]) -> String {
         match character {
             '\n' => shown.push('\n'),
             '\t' => shown.push(' '),
-            // Windows line ends and progress lines that overwrite each other.
+            // Carriage returns come from Windows line ends, and from progress lines that overwrite each other.
             '\r' => {}
             unprintable if is_unprintable(unprintable) => {
                 // Writing to a String never fails.

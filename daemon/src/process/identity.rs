@@ -1,35 +1,35 @@
-//! Tells whether a process group that a former daemon started still runs. Numbers of processes are used again, so a group is known by its
-//! leader's number together with the time at which the leader started, in this boot of the system.
+//! Determines whether a process group of a former daemon still runs. Process ids are reused, so a group is identified by the leader's process id and
+//! start time, and by the boot of the system.
 //!
-//! Linux only: elsewhere there is no `/proc`, and no group is found again.
+//! Linux only: other systems have no `/proc`, so no group is found there.
 
 use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-/// The variable that every process of a run inherits; its value is the name of the run directory.
+/// The environment variable that every process of a run inherits. Its value is the name of the run directory.
 pub(super) const RUN_VARIABLE: &str = "REEL_RUN";
 
-/// A process group, as it is written to the run directory.
+/// The identity of a process group, as it is written to the run directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct GroupIdentity {
-    /// The boot of the system in which the group was started; its ticks begin anew with each boot.
+    /// The boot of the system in which the group was started. Clock ticks are counted from the boot.
     pub boot_id: String,
-    /// The number of the leader, which is that of the group and of its session.
+    /// The process id of the leader, which is also the id of the group and of its session.
     pub leader: u32,
-    /// When the leader started, in clock ticks since the boot.
+    /// The start time of the leader, in clock ticks since the boot.
     pub start_ticks: u64,
 }
 
 impl GroupIdentity {
-    /// The identity of the group that a running process leads, or is about to lead; `None` where the system does not tell.
+    /// Returns the identity of the group that a running process leads, or is about to lead. `None` if the system does not say.
     pub(super) fn of_leader(leader: u32) -> Option<Self> {
         Some(Self { boot_id: boot_id()?, leader, start_ticks: ProcessStat::read(leader)?.start_ticks })
     }
 
-    /// The processes of the group that still run. `run_directory` is what their [`RUN_VARIABLE`] says.
+    /// Returns the processes of the group that still run. `run_directory` is the value of their [`RUN_VARIABLE`].
     ///
-    /// A group whose leader is gone is recognised by the variable: the leader's number may belong to another group by now.
+    /// If the leader has ended, the group is recognised by the variable, because another group may have reused the leader's number.
     pub(super) fn running(&self, run_directory: &str) -> Vec<u32> {
         if boot_id().as_deref() != Some(&self.boot_id) {
             return Vec::new();
@@ -43,7 +43,7 @@ impl GroupIdentity {
     }
 }
 
-/// What `/proc/PID/stat` says of a process.
+/// Fields of `/proc/PID/stat`.
 #[derive(Debug, PartialEq, Eq)]
 struct ProcessStat {
     state: char,
@@ -56,11 +56,11 @@ impl ProcessStat {
         Self::parse(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
     }
 
-    /// Parses the line (`proc_pid_stat(5)`). The second field is the program's name in parentheses, which may hold anything.
+    /// Parses the line (`proc_pid_stat(5)`). The second field is the program's name in parentheses, which may contain any characters.
     fn parse(line: &str) -> Option<Self> {
         let (_, fields) = line.rsplit_once(')')?;
         let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
-        // The fields are numbered from 1 in the manual, and these begin with the third.
+        // The manual numbers the fields from 1, and `fields` begins with the third.
         let field = |number: usize| fields.get(number - 3).copied();
         Some(Self {
             state: field(3)?.chars().next()?,
@@ -69,13 +69,13 @@ impl ProcessStat {
         })
     }
 
-    /// A process that ended and was not waited for runs no more.
+    /// Returns whether the process runs. A process that has ended but was not waited for does not run.
     const fn is_running(&self) -> bool {
         !matches!(self.state, 'Z' | 'X')
     }
 }
 
-/// The running processes of a group.
+/// Returns the running processes of a group.
 fn members(group: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

@@ -1,5 +1,5 @@
-//! `reeld --launch`: the process that becomes the program. It reads a plan from its standard input, and does nothing before the plan is
-//! there as a whole: where the daemon dies first, it ends.
+//! `reeld --launch`: the process that becomes the program. It reads a plan from its standard input, and does nothing before the plan is complete. If
+//! the daemon dies before that, the launcher ends.
 
 use std::{
     fs::{self, File},
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 
 /// The argument that makes `reeld` a launcher.
 pub(super) const ARGUMENT: &str = "--launch";
-/// The exit code where the program could not be executed, as that of a shell.
+/// The exit code if the program could not be executed, which is that of a shell.
 const NOT_EXECUTED: u8 = 127;
-/// Open files of a program: the daemon has raised its own limit, with which programs that use `select` can fail.
+/// Most open files of a program. The daemon raises its own limit, with which programs that use `select` can fail.
 const OPEN_FILES: u64 = 1_024;
-/// Where the system is out of memory, it ends the program rather than the daemon (`proc_pid_oom_score_adj(5)`).
+/// If the system runs out of memory, it ends the program rather than the daemon (`proc_pid_oom_score_adj(5)`).
 #[cfg(target_os = "linux")]
 const OOM_SCORE: &str = "500";
 
@@ -27,17 +27,17 @@ const OOM_SCORE: &str = "500";
 pub struct Launcher(pub PathBuf);
 
 impl Launcher {
-    /// The running daemon's own executable file, also where that file was replaced meanwhile.
+    /// Returns the running daemon's own executable file, even if that file was replaced meanwhile.
     pub fn this_executable() -> Self {
         if cfg!(target_os = "linux") {
             return Self(PathBuf::from("/proc/self/exe"));
         }
-        // Where the system does not say it, the one on the PATH is the most likely one.
+        // If the system does not name the file, the one on the PATH is the most likely one.
         Self(std::env::current_exe().unwrap_or_else(|_| PathBuf::from("reeld")))
     }
 }
 
-/// What the daemon tells the launcher.
+/// The plan that the daemon sends to the launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct LaunchPlan {
     pub program: PathBuf,
@@ -48,7 +48,7 @@ pub(super) struct LaunchPlan {
     pub error_path: PathBuf,
 }
 
-/// Reads the plan and becomes the program; returns only where that failed.
+/// Reads the plan and becomes the program. Returns only if that failed.
 pub fn launch() -> ExitCode {
     // A new session has no terminal, so the program can neither read passwords from it nor be interrupted with the daemon.
     let _ = setsid();
@@ -58,12 +58,12 @@ pub fn launch() -> ExitCode {
     };
     let LaunchPlan { error_path, .. } = &plan;
     let error = execute(&plan);
-    // Whoever reads the exit code looks here first.
+    // The daemon reads this file first, before it considers the exit code.
     let _ = fs::write(error_path, error.to_string());
     ExitCode::from(NOT_EXECUTED)
 }
 
-/// Executes the program in place of this process; returns the reason where that failed.
+/// Executes the program in place of this process. Returns the error if that failed.
 fn execute(plan: &LaunchPlan) -> io::Error {
     let stdin = plan.stdin.as_deref().map_or_else(|| Ok(Stdio::null()), open);
     let stdin = match stdin.and_then(|stdin| set_limits(plan.file_bytes).map(|()| stdin)) {
@@ -84,12 +84,12 @@ fn set_limits(file_bytes: u64) -> io::Result<()> {
     let soft = open_files.current.map_or(OPEN_FILES, |soft| soft.min(OPEN_FILES));
     setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: open_files.maximum })?;
     #[cfg(target_os = "linux")]
-    // Raising it is always allowed; where `/proc` is read-only, the system chooses by size.
+    // A process may always raise its own score. If `/proc` is read-only, the system chooses by memory size.
     let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     super::os::close_others_on_exec()
 }
 
-/// Lowers a limit for good, also where a lower one is in force already.
+/// Lowers the soft and the hard limit, unless a lower one is in force already.
 fn lower(resource: Resource, value: u64) -> io::Result<()> {
     let limit = getrlimit(resource).maximum.map_or(value, |maximum| maximum.min(value));
     Ok(setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?)

@@ -1,4 +1,4 @@
-//! Ends what a former daemon left running, and removes its run directories. Blocks: to be called before any task runs again.
+//! Ends programs that a former daemon left running, and removes its run directories. Blocks, and must be called before any task runs.
 
 use std::{
     fs, io,
@@ -10,23 +10,23 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{identity::GroupIdentity, run_directory::noted_group};
 
-/// How long a killed group may take to end: only a process that waits for a broken disk needs longer than a moment.
+/// How long a killed group may take to end. Only a process that waits for a broken disk takes longer than a moment.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The time between two looks at a group that was killed.
+/// The interval at which a killed group is checked.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What was found.
+/// The result of the clean-up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
     /// Run directories that were removed.
     pub directories: usize,
     /// Process groups that were ended.
     pub groups: usize,
-    /// Processes that did not end though they were killed.
+    /// Processes that did not end although they were killed.
     pub stubborn: Vec<u32>,
 }
 
-/// Ends the groups that are noted below `runs`, and removes the directories there. Only the holder of the home's lock may call it.
+/// Ends the groups that are recorded below `runs`, and removes the directories there. Only the holder of the home's lock may call it.
 pub fn end_leftovers(runs: &Path) -> io::Result<Leftovers> {
     let entries = match fs::read_dir(runs) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Leftovers::default()),
@@ -68,7 +68,7 @@ fn end(group: &GroupIdentity, directory: &str, leftovers: &mut Leftovers) {
             return;
         }
         if let Some(leader) = i32::try_from(group.leader).ok().and_then(Pid::from_raw) {
-            // Nothing needs its result any more, so it gets no time to finish. It may have ended by itself meanwhile.
+            // Nobody needs the program's result, so it gets no time to finish. It may have ended by itself meanwhile.
             let _ = kill_process_group(leader, Signal::KILL);
         }
         std::thread::park_timeout(LOOK);

@@ -1,8 +1,8 @@
-//! Runs one program for one attempt: in its own process group and directory, within limits, and stoppable at any moment.
+//! Runs one program for one attempt: in its own process group and directory, within limits, and stoppable at any time.
 //!
 //! `run` starts the launcher (`reeld --launch`), writes the launcher's process group to the run directory, and only then tells the launcher to
-//! execute the program. A daemon that died in between therefore knows at its next start which groups it left behind
-//! ([`end_leftovers`]); see decision 072. This room knows nothing of providers and tasks.
+//! execute the program. If the daemon dies, the next one therefore knows which groups are left ([`end_leftovers`]); see decision 072. This module
+//! does not depend on providers or tasks.
 
 mod escape;
 mod group;

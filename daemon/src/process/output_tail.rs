@@ -1,4 +1,4 @@
-//! Keeps the last bytes of what a program writes, however much it writes. Pure.
+//! Keeps the last bytes of a program's output, however long the output is. Pure.
 
 /// The last bytes of a stream.
 #[derive(Debug)]
@@ -8,12 +8,12 @@ pub(super) struct OutputTail {
 }
 
 impl OutputTail {
-    /// An empty tail that keeps at most `most_bytes`.
+    /// Creates an empty tail that keeps at most `most_bytes`.
     pub(super) const fn new(most_bytes: usize) -> Self {
         Self { most_bytes, bytes: Vec::new() }
     }
 
-    /// Appends a piece of the stream, and drops from the front what is too much.
+    /// Appends a piece of the stream, and drops the oldest bytes beyond the limit.
     pub(super) fn push(&mut self, piece: &[u8]) {
         let piece = piece.get(piece.len().saturating_sub(self.most_bytes)..).unwrap_or_default();
         let excess = (self.bytes.len() + piece.len()).saturating_sub(self.most_bytes);
@@ -21,7 +21,7 @@ impl OutputTail {
         self.bytes.extend_from_slice(piece);
     }
 
-    /// Takes the bytes that were kept.
+    /// Takes the kept bytes.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }

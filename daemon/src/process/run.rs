@@ -1,4 +1,4 @@
-//! One run of a program, from the launcher's start to the end of the last process of its group.
+//! Runs a program, from the start of the launcher to the end of the last process of its group.
 
 use std::{
     fs, io,
@@ -30,20 +30,20 @@ use crate::memory;
 
 /// Bytes of standard error that are kept for the error message.
 const STDERR_TAIL_BYTES: usize = 4 * 1024;
-/// The time between two looks at the memory of a program.
+/// The interval at which a program's memory is checked.
 const MEMORY_LOOK: Duration = Duration::from_millis(250);
-/// How long a killed group may take until it is given up: only a process that waits for a broken disk needs longer than a moment.
+/// How long to wait for a killed group. Only a process that waits for a broken disk takes longer than a moment.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
-/// What a shell adds to the number of the signal that ended its child, for its own exit code.
+/// A shell adds this to the number of the signal that ended its child, and exits with the sum.
 const SHELL_SIGNALLED: i32 = 128;
-/// How long the last output is read after the end: a process that left the group may hold the pipe open.
+/// How long output is read after the program's end. A process that left the group may keep the pipe open.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// Runs a program to its end. Dropping the future kills the program's group.
 ///
 /// # Errors
 ///
-/// Where the program was not executed. How an executed program ended is a value.
+/// Fails if the program was not executed. How an executed program ended is in the value.
 pub async fn run(
     launcher: &Launcher,
     spec: ProcessSpec,
@@ -79,7 +79,7 @@ pub async fn run(
     }
 }
 
-/// A program that was started.
+/// A started program.
 struct Started {
     group: Group,
     leader: u32,
@@ -88,7 +88,7 @@ struct Started {
     stderr: OwnedFd,
 }
 
-/// Starts the launcher, notes its group, and tells it to go on. Where the daemon dies before the last step, the launcher ends by itself.
+/// Starts the launcher, records its group, and sends it the plan. If the daemon dies before the last step, the launcher ends by itself.
 fn start(launcher: &Launcher, spec: ProcessSpec, directory: &RunDirectory) -> io::Result<Started> {
     let stdin = spec.stdin.map(|bytes| directory.write_stdin(&bytes)).transpose()?;
     let plan = LaunchPlan {
@@ -110,7 +110,7 @@ fn start(launcher: &Launcher, spec: ProcessSpec, directory: &RunDirectory) -> io
         .spawn()?;
     let leader = child.id();
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    // From here on the launcher is ended where anything fails.
+    // From here on, dropping the group ends the launcher if anything fails.
     let (group, wait) = Group::of(child);
     let exit = tokio::task::spawn_blocking(wait);
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
@@ -119,14 +119,14 @@ fn start(launcher: &Launcher, spec: ProcessSpec, directory: &RunDirectory) -> io
     if let Some(identity) = GroupIdentity::of_leader(leader) {
         directory.note_group(&identity)?;
     }
-    // A launcher that was killed meanwhile has closed its end: its exit says so.
+    // If the launcher was killed meanwhile, its pipe is closed. Its exit status reports that.
     let _ = stdin.write_all(&serde_json::to_vec(&plan)?);
     Ok(Started { group, leader, exit, stdout: stdout.into(), stderr: stderr.into() })
 }
 
 fn how_it_ended(status: ExitStatus) -> Ended {
     match (status.code(), status.signal()) {
-        // A shell says so of the program that it ran for us.
+        // A shell that ran the program for us reports the signal this way.
         (Some(code), _) if code == SHELL_SIGNALLED + Signal::XFSZ.as_raw() => Ended::FileTooLarge,
         (Some(code), _) => Ended::Exited(code),
         (None, Some(signal)) if signal == Signal::XFSZ.as_raw() => Ended::FileTooLarge,
@@ -134,15 +134,15 @@ fn how_it_ended(status: ExitStatus) -> Ended {
     }
 }
 
-/// Returns when the caller asks for the end, or is gone.
+/// Waits until the caller cancels.
 async fn cancelled(mut cancel: watch::Receiver<bool>) {
-    // A sender that is gone without having asked for it never will; the future that runs the program is dropped then.
+    // A dropped sender never cancels. The caller then drops the future that runs the program.
     if cancel.wait_for(|is_cancelled| *is_cancelled).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Returns with the number of bytes once the program and its children hold more than `limit_bytes`.
+/// Waits until the program and its children hold more than `limit_bytes`. Returns the number of bytes.
 async fn over_memory(leader: u32, limit_bytes: u64) -> u64 {
     let mut looks = time::interval(MEMORY_LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,7 +156,7 @@ async fn over_memory(leader: u32, limit_bytes: u64) -> u64 {
     }
 }
 
-/// Ends a group: SIGTERM first, and SIGKILL where the leader is there after the grace.
+/// Ends a group with SIGTERM, and with SIGKILL if the leader still runs after the grace period.
 async fn end(group: &Group, exit: &mut JoinHandle<io::Result<ExitStatus>>, grace: Duration, leader: u32) {
     group.signal(Signal::TERM);
     if time::timeout(grace, &mut *exit).await.is_ok() {
@@ -168,7 +168,7 @@ async fn end(group: &Group, exit: &mut JoinHandle<io::Result<ExitStatus>>, grace
     }
 }
 
-/// Reads a pipe to its end, so that the program never waits for a reader, and keeps the last bytes.
+/// Reads a pipe to its end, so that the program never blocks on writing, and keeps the last bytes.
 struct Reader {
     tail: Arc<Mutex<OutputTail>>,
     reading: JoinHandle<()>,
@@ -189,7 +189,7 @@ impl Reader {
         Ok(Self { tail, reading })
     }
 
-    /// The last bytes, once the program has ended.
+    /// Returns the last bytes, once the program has ended.
     async fn finish(mut self) -> Vec<u8> {
         let deadline = Instant::now() + LAST_OUTPUT;
         let _ = time::timeout_at(deadline, &mut self.reading).await;

@@ -1,4 +1,4 @@
-//! What to run, within which limits, and how a run ended.
+//! The specification of a program to run, its limits, and how a run ended.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -9,9 +9,9 @@ pub struct ProcessSpec {
     pub program: PathBuf,
     /// The arguments after the program's name, without NUL bytes.
     pub arguments: Vec<String>,
-    /// The whole environment of the program.
+    /// The complete environment of the program.
     pub environment: Vec<(String, String)>,
-    /// The bytes of standard input; with `None` it is `/dev/null`.
+    /// The bytes of standard input. `None` for `/dev/null`.
     pub stdin: Option<Vec<u8>>,
     /// How many of the last bytes of standard output are kept.
     pub stdout_tail_bytes: usize,
@@ -24,15 +24,15 @@ pub struct ProcessSpec {
 pub struct Limits {
     /// How long the program may run.
     pub timeout: Duration,
-    /// How many bytes of anonymous and shared memory the program and its children may hold together.
+    /// Most bytes of anonymous and shared memory that the program and its children may hold together.
     pub memory_bytes: u64,
-    /// The largest file that the program may write.
+    /// Largest file that the program may write, in bytes.
     pub file_bytes: u64,
-    /// How long the group has between SIGTERM and SIGKILL.
+    /// The time between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
 
-/// How a program that was started ended.
+/// How an executed program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// The program exited with this code.
@@ -45,11 +45,11 @@ pub enum Ended {
     TimedOut,
     /// The program held this many bytes of memory, which is more than [`Limits::memory_bytes`], so its group was ended.
     OverMemory(u64),
-    /// The caller asked for the end.
+    /// The caller cancelled the run.
     Cancelled,
 }
 
-/// A program that ran to its end.
+/// The result of a program that ran to its end.
 #[derive(Debug, Clone)]
 pub struct Finished {
     /// How it ended.
@@ -63,7 +63,7 @@ pub struct Finished {
 /// Why a program was not executed at all.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The run directory could not be written, or the launcher could not be started.
+    /// The run directory could not be written, or the launcher could not be started or waited for.
     #[error("the launcher could not be started")]
     Launcher(#[source] io::Error),
     /// The launcher could not execute the program.
@@ -71,10 +71,10 @@ pub enum StartError {
     Program {
         /// The executable file.
         program: PathBuf,
-        /// The system's reason.
+        /// The error of the system.
         reason: String,
     },
-    /// The thread that starts programs panicked.
+    /// The thread that starts the program, or waits for it, panicked.
     #[error("the thread that starts the program failed")]
     Thread,
 }

@@ -1,49 +1,49 @@
-//! Frames of FLAC (RFC 9639, section 9). A frame does not say its size: it ends where its checksum is right and the next frame begins, or
-//! the file ends.
+//! FLAC frames (RFC 9639, section 9). A frame does not contain its size. It ends where its checksum is right, and there the next frame begins or the
+//! file ends.
 
 use super::super::source::{Source, Step, Stop};
 
-/// The longest header of a frame.
+/// Longest header of a frame, in bytes.
 const MOST_HEADER_BYTES: usize = 16;
-/// Most frames without a right checksum, each of which is read up to the size of the largest possible frame.
+/// Most frames without a right checksum. For each of them, bytes up to the size of the largest possible frame are read.
 const MOST_BAD_FRAMES: u32 = 32;
-/// Most bytes between frames: where there are more, the file is hardly a FLAC.
+/// Most bytes outside of frames. A file with more is hardly a FLAC.
 const MOST_STRANGE_BYTES: u64 = 1024 * 1024;
 
-/// What the header of a frame says.
+/// The fields of a frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Of one channel.
+    /// Samples of one channel.
     pub(super) samples: u64,
     pub(super) channels: u8,
     bytes: usize,
 }
 
-/// What follows in the file.
+/// What was found at a position of the file.
 pub(super) enum Found {
     /// A frame whose checksum is right.
     Frame(Header),
-    /// One byte that begins no good frame.
+    /// One byte at which no good frame begins.
     Strange,
 }
 
-/// The frames of a file.
+/// Reads the frames of a file.
 pub(super) struct Frames {
     most_bytes: usize,
-    /// Headers that no right checksum follows.
+    /// The number of headers that no right checksum follows.
     bad: u32,
     strange_bytes: u64,
     ends_within: bool,
 }
 
 impl Header {
-    /// Reads a header whose own checksum is right; None where these bytes are none.
+    /// Parses a header whose own checksum is right. None if the bytes are not a header.
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (&[sync, low, sizes, layout], rest) = bytes.split_first_chunk()?;
         if sync != 0xff || low & 0xfe != 0xf8 || layout & 1 != 0 {
             return None;
         }
-        // The number of the frame, coded as UTF-8 is.
+        // The number of the frame is coded like a character in UTF-8.
         let number_bytes = match rest.first()?.leading_ones() {
             0 => 1,
             ones @ 2..=7 => ones as usize,
@@ -76,17 +76,17 @@ impl Header {
 }
 
 impl Frames {
-    /// Frames that are not larger than this.
+    /// Creates a reader of frames that have at most this many bytes.
     pub(super) const fn new(most_bytes: usize) -> Self {
         Self { most_bytes, bad: 0, strange_bytes: 0, ends_within: false }
     }
 
-    /// Whether the file ends before its last frame does.
+    /// Returns whether the file ends within a frame.
     pub(super) const fn ends_within(&self) -> bool {
         self.ends_within
     }
 
-    /// What follows; None at the end of the file.
+    /// Reads the next frame or byte. None at the end of the file.
     pub(super) fn next(&mut self, source: &mut Source<'_>) -> Step<Option<Found>> {
         let start = source.position();
         let head = source.peek(MOST_HEADER_BYTES)?;
@@ -104,7 +104,7 @@ impl Frames {
             self.bad += 1;
         }
         source.seek(start)?;
-        // The beginning of a header, and then nothing.
+        // The file ends within a header.
         if head.len() < MOST_HEADER_BYTES && head.starts_with(b"\xff") {
             self.ends_within = true;
         }
@@ -116,7 +116,7 @@ impl Frames {
         Ok(Some(Found::Strange))
     }
 
-    /// Goes to the end of the frame that begins here, if it has one.
+    /// Reads to the end of the frame that begins here. Returns whether the frame has an end.
     fn goes_to_its_end(&self, source: &mut Source<'_>, header: Header) -> Step<bool> {
         let mut crc = 0;
         let mut read = 0;
@@ -131,7 +131,7 @@ impl Frames {
                 crc = crc16(crc, *byte);
                 used += 1;
                 read += 1;
-                // The checksum of data and its checksum is zero.
+                // The checksum over data together with its checksum is zero.
                 may_end = crc == 0 && read > header.bytes + 2;
                 if may_end || read > self.most_bytes {
                     break;
@@ -148,14 +148,14 @@ impl Frames {
     }
 }
 
-/// The checksum of headers: the polynomial `0x07`.
+/// Computes the checksum of a header, with the polynomial `0x07`.
 fn crc8(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |crc, byte| {
         (0..8).fold(crc ^ byte, |crc: u8, _| (crc << 1) ^ if crc & 0x80 == 0 { 0 } else { 7 })
     })
 }
 
-/// The checksums of single bytes, by the polynomial `0x8005`.
+/// The checksums of single bytes, with the polynomial `0x8005`.
 static CRC16: std::sync::LazyLock<[u16; 256]> = std::sync::LazyLock::new(|| {
     std::array::from_fn(|byte| {
         (0..8).fold((byte as u16) << 8, |crc, _| (crc << 1) ^ if crc & 0x8000 == 0 { 0 } else { 0x8005 })

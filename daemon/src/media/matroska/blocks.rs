@@ -1,4 +1,4 @@
-//! Tracks of a Matroska file, and the blocks that belong to them.
+//! Tracks of a Matroska file and their blocks.
 
 use super::{
     super::{
@@ -8,32 +8,32 @@ use super::{
     element::{Element, read_number},
 };
 
-/// The numbers of kinds of tracks (RFC 9559, 5.1.4.1.3).
+/// The numbers of the track types (RFC 9559, 5.1.4.1.3).
 const VIDEO: u64 = 1;
 const SOUND: u64 = 2;
 
-/// A track, and the blocks of it that were read.
+/// A track, and what was read of its blocks.
 #[derive(Debug)]
 pub(super) struct Track {
     pub(super) number: u64,
     pub(super) kind: u64,
     pub(super) is_opus: bool,
-    /// How long a frame lasts, where the file says so.
+    /// Duration of a frame in seconds, if the file declares it.
     pub(super) default_s: Option<f64>,
     pub(super) width: Option<u32>,
     pub(super) height: Option<u32>,
     pub(super) sampling_hz: f64,
     pub(super) channels: u32,
-    /// When the last block begins, and the one before.
+    /// The time at which the last block begins, in seconds. The next field is that of the block before.
     last_s: Option<f64>,
     before_s: Option<f64>,
-    /// How long the last block lasts, where something says so.
+    /// Duration of the last block in seconds, if it is known.
     last_duration_s: Option<f64>,
     end_s: f64,
 }
 
 impl Default for Track {
-    /// Rate and channels are those of the specification.
+    /// The default rate and channels are those of the specification.
     fn default() -> Self {
         Self {
             number: 0,
@@ -52,19 +52,19 @@ impl Default for Track {
     }
 }
 
-/// The beginning of a block.
+/// The header of a block.
 #[derive(Debug)]
 pub(super) struct BlockHead {
     pub(super) track: u64,
-    /// Relative to its cluster.
+    /// Time relative to the cluster, in ticks.
     pub(super) ticks: i16,
     frames: u32,
-    /// The first bytes of its first frame, where it has only one.
+    /// The first bytes of the block's frame. Empty if the block has several frames.
     first: Vec<u8>,
 }
 
 impl BlockHead {
-    /// Reads the beginning of a block; None where it has none.
+    /// Reads the header of a block. None if it is invalid.
     pub(super) fn read(source: &mut Source<'_>, element: Element) -> Step<Option<Self>> {
         let Some((track, _)) = read_number(source)? else { return Ok(None) };
         let ticks = source.u16_be()?.cast_signed();
@@ -77,17 +77,17 @@ impl BlockHead {
 }
 
 impl Track {
-    /// Whether it holds pictures.
+    /// Returns whether the track contains video.
     pub(super) const fn is_video(&self) -> bool {
         self.kind == VIDEO
     }
 
-    /// Whether it holds sound.
+    /// Returns whether the track contains audio.
     pub(super) const fn is_sound(&self) -> bool {
         self.kind == SOUND
     }
 
-    /// Samples a second. Programs write for Opus what was encoded; what is decoded never differs.
+    /// Returns the sample rate in Hz. For Opus, programs write the rate of the source, but the decoded rate is always the same.
     pub(super) const fn sample_rate(&self) -> u32 {
         if self.is_opus { opus::RATE } else { self.sampling_hz as u32 }
     }
@@ -101,12 +101,12 @@ impl Track {
         self.last_duration_s = opus_s.or_else(|| Some(self.default_s? * f64::from(block.frames)));
     }
 
-    /// How long the last block lasts.
+    /// Sets the duration of the last block.
     pub(super) fn set_last_duration(&mut self, seconds: f64) {
         self.last_duration_s = Some(seconds);
     }
 
-    /// Where nothing says how long the last block lasts, it lasts as long as the one before.
+    /// Updates the end with that of the last block. A block of unknown duration lasts as long as the one before.
     fn finish_last(&mut self) {
         self.end_s = self.end_s.max(self.last_end_s().unwrap_or(0.0));
     }
@@ -117,7 +117,7 @@ impl Track {
         Some(last + self.last_duration_s.unwrap_or(gap))
     }
 
-    /// When its last block ends; None without blocks, and of tracks that are neither seen nor heard.
+    /// Returns the end of the last block in seconds. None without blocks, and for tracks that are neither video nor audio.
     pub(super) fn end_s(&self) -> Option<f64> {
         let is_played = self.is_video() || self.is_sound();
         self.last_end_s().filter(|_| is_played).map(|last| last.max(self.end_s))

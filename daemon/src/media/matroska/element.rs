@@ -1,12 +1,12 @@
-//! Elements of EBML (RFC 8794): an identifier, a size, and a value.
+//! EBML elements (RFC 8794): an identifier, a size, and a value.
 
 use super::super::source::{Source, Step, Stop};
 
-/// The head of an element; the source stands at its value.
+/// The head of an element. After it is read, the source is at the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Element {
     pub(super) id: u32,
-    /// The position behind its value. None of an element whose size is unknown, as of a live stream.
+    /// The position after the value. None if the size is unknown, as in a live stream.
     pub(super) end: Option<u64>,
 }
 
@@ -28,7 +28,7 @@ pub(super) fn read_element(source: &mut Source<'_>) -> Step<Element> {
     Ok(Element { id, end: (!is_unknown).then_some(end) })
 }
 
-/// A number whose first byte says how many bytes it has, and whether all its bits are ones, which stands for an unknown size.
+/// Reads a number whose first byte contains its length. Also returns whether all bits are ones, which means an unknown size. None if it is invalid.
 pub(super) fn read_number(source: &mut Source<'_>) -> Step<Option<(u64, bool)>> {
     let first = source.u8()?;
     let zeros = first.leading_zeros();
@@ -44,12 +44,12 @@ pub(super) fn read_number(source: &mut Source<'_>) -> Step<Option<(u64, bool)>> 
 }
 
 impl Element {
-    /// The bytes of its value.
+    /// Returns the bytes of the value that are left.
     fn bytes(self, source: &Source<'_>) -> u64 {
         self.end.map_or(0, |end| end.saturating_sub(source.position()))
     }
 
-    /// Its value as an unsigned number.
+    /// Reads the value as an unsigned number.
     pub(super) fn unsigned(self, source: &mut Source<'_>) -> Step<u64> {
         let bytes = self.bytes(source);
         if bytes > 8 {
@@ -62,7 +62,7 @@ impl Element {
         Ok(value)
     }
 
-    /// Its value as a floating-point number.
+    /// Reads the value as a floating-point number.
     pub(super) fn float(self, source: &mut Source<'_>) -> Step<f64> {
         let value = match self.bytes(source) {
             0 => 0.0,
@@ -73,7 +73,7 @@ impl Element {
         Ok(if value.is_finite() && value >= 0.0 { value } else { 0.0 })
     }
 
-    /// Its value as characters, up to `most` bytes of them.
+    /// Reads the value as characters, at most `most` bytes.
     pub(super) fn text(self, source: &mut Source<'_>, most: u64) -> Step<Vec<u8>> {
         let mut text = vec![0; self.bytes(source).min(most) as usize];
         source.fill(&mut text)?;

@@ -1,23 +1,23 @@
-//! Heads of boxes, and what several kinds of them begin with (ISO/IEC 14496-12, 4.2 and 8.2.2).
+//! Heads of boxes, and the fields with which several kinds of boxes begin (ISO/IEC 14496-12, 4.2 and 8.2.2).
 
 use super::super::source::{Source, Step, Stop};
 
 /// The head of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BoxHead {
-    /// Four characters.
+    /// The box type: four characters.
     pub(super) name: [u8; 4],
-    /// The position behind its last byte.
+    /// The position after its last byte.
     pub(super) end: u64,
 }
 
-/// Reads the head of the box that begins here, in a box that ends at `outer_end`.
+/// Reads the head of the box that begins here, inside a box that ends at `outer_end`.
 pub(super) fn read_head(source: &mut Source<'_>, outer_end: u64) -> Step<BoxHead> {
     let start = source.position();
     let size = u64::from(source.u32_be()?);
     let name = source.array()?;
     let size = match size {
-        // It goes to the end of the file.
+        // The box extends to the end of the file.
         0 => source.len() - start,
         1 => source.u64_be()?,
         size => size,
@@ -35,20 +35,20 @@ pub(super) fn read_head(source: &mut Source<'_>, outer_end: u64) -> Step<BoxHead
     Ok(BoxHead { name, end })
 }
 
-/// Version and flags, which many boxes begin with.
+/// Reads the version and the flags with which many boxes begin.
 pub(super) fn read_version(source: &mut Source<'_>) -> Step<(u8, u32)> {
     let [version, a, b, c] = source.array()?;
     Ok((version, u32::from_be_bytes([0, a, b, c])))
 }
 
-/// The ticks a second of a film (`mvhd`) or a track (`mdhd`), behind two times whose width the version says.
+/// Reads the ticks per second of a movie (`mvhd`) or a track (`mdhd`). Two times precede them, whose width depends on the version.
 pub(super) fn read_timescale(source: &mut Source<'_>) -> Step<u32> {
     let (version, _) = read_version(source)?;
     source.skip(if version == 1 { 16 } else { 8 })?;
     source.u32_be()
 }
 
-/// A number of 64 bits in version 1 of a box, and of 32 bits in version 0.
+/// Reads a number: 64 bits in version 1 of a box, and 32 bits in version 0.
 pub(super) fn read_wide(source: &mut Source<'_>, version: u8) -> Step<u64> {
     if version == 1 { source.u64_be() } else { source.u32_be().map(u64::from) }
 }

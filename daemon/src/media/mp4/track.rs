@@ -5,7 +5,7 @@ use super::{
     boxes::{BoxHead, read_timescale, read_version, read_wide},
 };
 
-/// What a track holds.
+/// The kind of a track's media.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Video,
@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Other,
 }
 
-/// What the samples of fragments have where a run does not say it.
+/// The properties of samples in fragments, used if a run does not give them.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Defaults {
     pub(super) track_id: u32,
@@ -23,12 +23,12 @@ pub(super) struct Defaults {
     bytes: u32,
 }
 
-/// One entry of the edit list; others than the first ones of a usual list are not read.
+/// One entry of the edit list.
 #[derive(Debug, Clone, Copy)]
 struct Edit {
-    /// In ticks of the film; 0 goes to the end.
+    /// Length in ticks of the movie. 0 means to the end of the track.
     length: u64,
-    /// In ticks of the track; none plays nothing.
+    /// Start in ticks of the track. None for an empty edit, which plays nothing.
     start: Option<u64>,
 }
 
@@ -42,23 +42,24 @@ pub(super) struct Track {
     pub(super) pixels: Option<(u16, u16)>,
     pub(super) sample_rate: Option<u32>,
     pub(super) channels: Option<u16>,
-    /// Ticks a second.
+    /// Ticks per second of the track.
     timescale: u32,
-    /// The durations of all samples.
+    /// Sum of the durations of all samples, in ticks.
     ticks: u64,
-    /// How much later than it is decoded the first sample is shown, in ticks: films whose pictures refer to later ones are shown late as a whole.
+    /// The offset from decoding to display of the first sample, in ticks. It is positive if frames refer to later ones, because all are then
+    /// displayed later.
     shown_late: u64,
     edits: Vec<Edit>,
     fragment: Defaults,
 }
 
-/// Bytes of a sample description that are searched for the codec's own box.
+/// Bytes of a sample description that are searched for the box of the codec.
 const MOST_CODEC_BYTES: u64 = 512;
-/// Most entries of an edit list that are understood: a pause and what follows.
+/// Most entries of an edit list that are read: a pause and the part after it.
 const MOST_EDITS: u32 = 2;
 
 impl Track {
-    /// Reads a box of the track, and passes over those that say nothing about samples.
+    /// Reads a box of the track. Boxes without information about samples are ignored.
     pub(super) fn read(&mut self, source: &mut Source<'_>, head: BoxHead) -> Step<()> {
         match &head.name {
             b"tkhd" => {
@@ -72,7 +73,7 @@ impl Track {
                 self.kind = match &source.array()? {
                     b"vide" => Kind::Video,
                     b"soun" => Kind::Sound,
-                    // The handler of the data itself (QuickTime) follows that of the track.
+                    // In QuickTime, a second handler, that of the data itself, follows the handler of the track.
                     _ => self.kind,
                 };
             }
@@ -86,7 +87,7 @@ impl Track {
         Ok(())
     }
 
-    /// The first sample description: size and name, 8 bytes, then what the kind of the track says.
+    /// Reads the first sample description: its size, its name, 8 bytes, and then fields that depend on the kind of the track.
     fn read_description(&mut self, source: &mut Source<'_>, end: u64) -> Step<()> {
         source.skip(8 + 8 + 8)?;
         match self.kind {
@@ -99,9 +100,9 @@ impl Track {
                 self.channels = Some(source.u16_be()?);
                 source.skip(6)?;
                 let rate = u32::from(source.u16_be()?);
-                // Rates beyond 16 bits are in the codec's own box; the ticks of a sound track are samples then.
+                // Rates beyond 16 bits are only in the codec's own box. In that case the ticks of an audio track are its samples.
                 self.sample_rate = Some(if rate == 0 { self.timescale } else { rate });
-                // Many programs write two channels whatever there is, and the truth into the codec's own box.
+                // Many programs always write two channels here, and the true number into the codec's own box.
                 let rest =
                     source.peek(end.saturating_sub(source.position()).min(MOST_CODEC_BYTES) as usize)?;
                 self.channels = aac_channels(&rest).or(self.channels);
@@ -111,7 +112,7 @@ impl Track {
         Ok(())
     }
 
-    /// The number of entries of a table, each of which takes so many bytes of the box.
+    /// Reads the number of entries of a table. Fails if they would not fit into the box with `entry_bytes` each.
     fn entries(source: &mut Source<'_>, end: u64, entry_bytes: u64) -> Step<u64> {
         let entries = u64::from(source.u32_be()?);
         if entries * entry_bytes > end.saturating_sub(source.position()) {
@@ -148,7 +149,7 @@ impl Track {
         read_version(source)?;
         if source.u32_be()? > 0 {
             source.skip(4)?;
-            // Signed in the newer version of the table; no offset is as long as half of the numbers.
+            // The offset is signed in the newer version of the table. A value above half of the range is a negative offset.
             let offset = source.u32_be()?;
             self.shown_late = u64::from(if offset > u32::MAX / 2 { 0 } else { offset });
         }
@@ -165,14 +166,14 @@ impl Track {
             self.edits.push(Edit { length, start: (start != nothing).then_some(start) });
             source.skip(4)?;
         }
-        // A film that is cut together of many pieces: the sum of its samples is all that is said.
+        // The movie is edited from many pieces, so only the sum of its samples is used.
         if entries > MOST_EDITS {
             self.edits.clear();
         }
         Ok(())
     }
 
-    /// How long the track is played, from the beginning of the film on; None without samples.
+    /// Returns how long the track plays, in seconds from the beginning of the movie. None without samples.
     pub(super) fn seconds(&self, movie_timescale: u32) -> Option<f64> {
         let all = self.ticks as f64 / f64::from(self.timescale);
         let movie = |ticks: u64| ticks as f64 / f64::from(movie_timescale);
@@ -192,7 +193,7 @@ impl Track {
 }
 
 impl Defaults {
-    /// What `trex` says about the samples of a track's fragments.
+    /// Reads `trex`: the defaults for the samples of a track's fragments.
     pub(super) fn of_movie(source: &mut Source<'_>) -> Step<Self> {
         read_version(source)?;
         let track_id = source.u32_be()?;
@@ -201,7 +202,7 @@ impl Defaults {
     }
 }
 
-/// The track of the fragment whose `tfhd` begins here, without going past it.
+/// Returns the track of the fragment whose `tfhd` begins here, without reading past it.
 pub(super) fn fragment_track(source: &mut Source<'_>) -> Step<u32> {
     let start = source.position();
     read_version(source)?;
@@ -211,7 +212,7 @@ pub(super) fn fragment_track(source: &mut Source<'_>) -> Step<u32> {
 }
 
 impl Track {
-    /// Reads `tfhd`: what the samples of this fragment have where its runs do not say it.
+    /// Reads `tfhd`: the defaults for the samples of this fragment.
     pub(super) fn begin_fragment(&mut self, source: &mut Source<'_>) -> Step<()> {
         let (_, flags) = read_version(source)?;
         source.skip(4)?;
@@ -247,7 +248,7 @@ impl Track {
         if has(0x200) {
             bytes = 0;
         }
-        // Without columns, nothing is to be read for any number of entries.
+        // Without columns there is nothing to read, whatever the number of entries.
         for _ in 0..if entry_bytes > 0 { entries } else { 0 } {
             for flag in columns.into_iter().filter(|flag| has(*flag)) {
                 let value = u64::from(source.u32_be()?);
@@ -264,15 +265,15 @@ impl Track {
     }
 }
 
-/// The channels of AAC, as its box `esds` says them: descriptors within each other, at whose bottom is the configuration of the decoder
-/// (ISO/IEC 14496-1, 7.2.6, and 14496-3, 1.6.2).
+/// Returns the channels of AAC from the box `esds`. Its descriptors are nested, and the innermost one is the configuration of the decoder (ISO/IEC
+/// 14496-1, 7.2.6, and 14496-3, 1.6.2).
 fn aac_channels(description: &[u8]) -> Option<u16> {
     let at = description.windows(4).position(|window| window == b"esds")?;
     let mut rest = description.get(at + 8..)?;
-    // The stream has three bytes before what it holds, and the decoder thirteen.
+    // Before the nested descriptor, that of the stream has three bytes, and that of the decoder thirteen.
     for (tag, fixed_bytes) in [(3, 3), (4, 13), (5, 0)] {
         let (&found, behind) = rest.split_first()?;
-        // Its length has seven bits in each byte.
+        // Each byte of the length has seven bits.
         let length_bytes = behind.iter().take(4).take_while(|byte| **byte & 0x80 != 0).count() + 1;
         rest = behind.get(length_bytes + fixed_bytes..).filter(|_| found == tag)?;
     }

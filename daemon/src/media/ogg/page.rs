@@ -1,4 +1,4 @@
-//! A page of Ogg (RFC 3533, section 6), its checksum, and the packets that it carries.
+//! A page of Ogg (RFC 3533, section 6), its checksum, and its packets.
 
 use std::sync::LazyLock;
 
@@ -7,9 +7,9 @@ use super::{
     MOST_PACKET_BYTES,
 };
 
-/// Bytes of a page before its table of segments.
+/// Bytes of a page before its segment table.
 const HEADER_BYTES: usize = 27;
-/// The checksums of single bytes, by the polynomial `0x04c11db7`.
+/// The checksums of single bytes, with the polynomial `0x04c11db7`.
 static CRC: LazyLock<[u32; 256]> = LazyLock::new(|| {
     std::array::from_fn(|byte| {
         (0..8).fold((byte as u32) << 24, |crc, _| (crc << 1) ^ (0x04c1_1db7 * (crc >> 31)))
@@ -23,7 +23,7 @@ fn crc(seed: u32, bytes: &[u8]) -> u32 {
     })
 }
 
-/// A page. Its buffers are used again for the next one; a page has at most 65,307 bytes.
+/// A page. Its buffers are reused for the next page. A page has at most 65,307 bytes.
 #[derive(Default)]
 pub(super) struct Page {
     flags: u8,
@@ -62,7 +62,7 @@ impl Page {
         source.fill(&mut self.table)?;
         self.body.resize(self.table.iter().map(|length| usize::from(*length)).sum(), 0);
         source.fill(&mut self.body)?;
-        // The checksum is computed with zeros in its own place.
+        // The checksum is computed with zeros in its own field.
         if let Some(own) = header.get_mut(22..26) {
             own.fill(0);
         }
@@ -71,22 +71,22 @@ impl Page {
         Ok(())
     }
 
-    /// Whether its first segment belongs to a packet that began in the page before.
+    /// Returns whether the first segment belongs to a packet that began in an earlier page.
     pub(super) const fn is_continued(&self) -> bool {
         self.flags & 1 != 0
     }
 
-    /// Whether it is the first one of its stream.
+    /// Returns whether this is the first page of its stream.
     pub(super) const fn is_first(&self) -> bool {
         self.flags & 2 != 0
     }
 
-    /// Whether it is the last one of its stream.
+    /// Returns whether this is the last page of its stream.
     pub(super) const fn is_last(&self) -> bool {
         self.flags & 4 != 0
     }
 
-    /// The parts of packets that it carries.
+    /// Returns the parts of packets in this page.
     pub(super) fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
         let mut at = 0;
         self.table.iter().map(move |length| {
@@ -98,7 +98,7 @@ impl Page {
     }
 }
 
-/// A packet that is put together from its segments, up to [`MOST_PACKET_BYTES`] of it.
+/// A packet that is assembled from its segments, up to [`MOST_PACKET_BYTES`].
 #[derive(Default)]
 pub(super) struct Packet(Vec<u8>);
 
