@@ -117,7 +117,7 @@ async fn end_tasks(rooms: &Rooms, drain: Drain, inputs: &mut Inputs) -> Drained 
     }
 }
 
-/// Ends the process with `exit` after [`BLOCKED`] if it still runs, because the runtime waits for blocking threads without a limit. Their results are
+/// Ends the process with `exit` after five seconds if it still runs, because the runtime waits for blocking threads without a limit. Their results are
 /// of no use, because their rows cannot be written any more.
 pub fn exit_though_blocked(exit: Exit) {
     let end = move || {

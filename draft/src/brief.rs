@@ -1,9 +1,9 @@
-//! Reads a prompt as a director would: the place, the hour, the weather, who is in it, where the camera stands.
+//! Extracts from a prompt what a picture needs: the place, the hour, the weather, the figures and the camera.
 
 use super::dice::Seal;
 use super::keywords::{TABLE, Word};
 
-/// Words past this many bytes do not change the picture's content (they still change its chance).
+/// Bytes of the prompt that are searched for words. The rest only changes the random choices.
 const READ_BYTES: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Camera {
 /// The facts that a picture is composed from.
 #[derive(Debug, Clone)]
 pub struct Brief {
-    /// What was said, in the order in which it was said; nothing twice.
+    /// The words of the prompt, in their order and without repetitions.
     words: Vec<Word>,
     pub place: Word,
     pub hour: Hour,
@@ -49,7 +49,7 @@ const PLACES: [Word; 14] = [
     Word::Mountains,
 ];
 
-/// The ground under a landmark or a guest that names no place itself.
+/// The place that a word implies if the prompt names none.
 const IMPLIED: [(Word, Word); 10] = [
     (Word::Lighthouse, Word::Sea),
     (Word::Boat, Word::Sea),
@@ -63,7 +63,7 @@ const IMPLIED: [(Word, Word); 10] = [
     (Word::Indoors, Word::Room),
 ];
 
-/// Where one of these is said, the rain has passed.
+/// With one of these phrases, the rain is over and is not drawn.
 const OVER: [&str; 8] = [
     "雨后",
     "雨停",
@@ -82,7 +82,7 @@ impl Brief {
         let has = |word: Word| words.contains(&word);
         let said = PLACES.into_iter().find(|place| has(*place));
         let implied = IMPLIED.into_iter().find(|(word, _)| has(*word)).map(|(_, place)| place);
-        // A lighthouse stands by the sea even where only mountains are mentioned.
+        // A lighthouse is by the sea even if the prompt names only mountains.
         let place = if has(Word::Lighthouse) && !has(Word::Space) && !has(Word::Room) {
             Word::Sea
         } else {
@@ -138,12 +138,12 @@ impl Brief {
         self.hour == Hour::Night || self.has(Word::Storm)
     }
 
-    /// Low light: lamps are lit and windows glow.
+    /// Returns whether light is low, so that lamps and windows are lit.
     pub fn is_dim(&self) -> bool {
         self.is_dark() || self.hour == Hour::Dusk || self.has(Word::Fog)
     }
 
-    /// A covered sky: no disc of the sun, softer colours.
+    /// Returns whether the sky is covered: colours are softer, and the sun is not visible.
     pub fn is_overcast(&self) -> bool {
         [Word::Rain, Word::Storm, Word::Fog, Word::Snowfall].into_iter().any(|word| self.has(word))
     }
@@ -174,7 +174,7 @@ fn find_words(prompt: &str) -> Vec<Word> {
     if OVER.iter().any(|form| spaced.contains(form)) {
         words.retain(|word| !matches!(word, Word::Rain | Word::Storm));
     }
-    // "Two people" are not a crowd.
+    // "Two people" is a pair and not a crowd.
     if words.contains(&Word::Pair) {
         words.retain(|word| *word != Word::Crowd);
     }

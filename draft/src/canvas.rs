@@ -1,4 +1,4 @@
-//! The picture while it is painted: shapes, light and reflections on one opaque pixmap.
+//! The canvas on which a picture is painted: shapes, light and reflections on one opaque pixmap.
 
 use tiny_skia::{
     Color, FillRule, GradientStop, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, Rect, Shader,
@@ -13,7 +13,7 @@ pub type Spot = (f32, f32);
 /// Red, green, blue and an alpha of 255.
 pub type Pixel = [u8; 4];
 
-/// Opaque pixels and the operations of an illustrator on them.
+/// Opaque pixels and the drawing operations on them.
 pub struct Canvas {
     pixmap: Pixmap,
     pub width: f32,
@@ -21,19 +21,19 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A black canvas; `None` when the size is zero or its pixels cannot be allocated.
+    /// Creates a black canvas. `None` if the size is zero or the pixels cannot be allocated.
     pub fn new(width: u32, height: u32) -> Option<Self> {
         let mut pixmap = Pixmap::new(width, height)?;
         pixmap.fill(Color::BLACK);
         Some(Self { pixmap, width: width as f32, height: height as f32 })
     }
 
-    /// Pixels of one row.
+    /// Returns the number of pixels in a row.
     pub fn columns(&self) -> usize {
         self.pixmap.width() as usize
     }
 
-    /// All pixels, row by row from the top.
+    /// Returns all pixels, row by row from the top.
     pub fn pixels(&self) -> &[Pixel] {
         self.pixmap.data().as_chunks().0
     }
@@ -53,12 +53,12 @@ impl Canvas {
         self.pixmap.fill_path(path, &paint, FillRule::Winding, Transform::identity(), None);
     }
 
-    /// Fills a path; `None` is an empty path, which changes nothing.
+    /// Fills a path. `None` is an empty path and changes nothing.
     pub fn fill(&mut self, path: Option<&Path>, tone: Tone, opacity: f32) {
         self.fill_with(path, Shader::SolidColor(tone.paint(opacity)));
     }
 
-    /// Fills a path with a linear gradient between two positions and their colours.
+    /// Fills a path with a linear gradient between two positions with their colours.
     pub fn blend(&mut self, path: Option<&Path>, from: (Spot, Color), to: (Spot, Color)) {
         let point = |(x, y): Spot| Point::from_xy(x, y);
         let stops = vec![GradientStop::new(0.0, from.1), GradientStop::new(1.0, to.1)];
@@ -67,12 +67,12 @@ impl Canvas {
         self.fill_with(path, gradient.unwrap_or(Shader::SolidColor(to.1)));
     }
 
-    /// Fills a path with a vertical gradient between two heights.
+    /// Fills a path with an opaque vertical gradient between two heights.
     pub fn fade(&mut self, path: Option<&Path>, top: (f32, Tone), bottom: (f32, Tone)) {
         self.wash(path, (top.0, top.1, 1.0), (bottom.0, bottom.1, 1.0));
     }
 
-    /// Fills a path with a vertical gradient of tones and opacities between two heights.
+    /// Fills a path with a vertical gradient of tone and opacity between two heights.
     pub fn wash(&mut self, path: Option<&Path>, top: (f32, Tone, f32), bottom: (f32, Tone, f32)) {
         self.blend(path, ((0.0, top.0), top.1.paint(top.2)), ((0.0, bottom.0), bottom.1.paint(bottom.2)));
     }
@@ -91,13 +91,13 @@ impl Canvas {
         self.fill(bounds.and_then(PathBuilder::from_oval).as_ref(), tone, opacity);
     }
 
-    /// A rectangle from its left top corner.
+    /// Fills a rectangle, given its top left corner.
     pub fn rect(&mut self, corner: Spot, size: Spot, tone: Tone, opacity: f32) {
         let bounds = Rect::from_xywh(corner.0, corner.1, size.0.max(0.1), size.1.max(0.1));
         self.fill(bounds.map(PathBuilder::from_rect).as_ref(), tone, opacity);
     }
 
-    /// A line through the spots.
+    /// Draws a line through the spots.
     pub fn line(&mut self, spots: &[Spot], width: f32, tone: Tone, opacity: f32) {
         let mut builder = PathBuilder::new();
         trace(&mut builder, spots);
@@ -110,12 +110,12 @@ impl Canvas {
         self.fill(path.and_then(|path| path.stroke(&stroke, 1.0)).as_ref(), tone, opacity);
     }
 
-    /// Light that falls off around a spot: it brightens and never covers.
+    /// Adds light that decreases around a spot. It only brightens pixels.
     pub fn glow(&mut self, centre: Spot, radius: f32, tone: Tone, strength: f32) {
         self.glow_oval(centre, (radius, radius), tone, strength);
     }
 
-    /// Light with its own width and height. Its strength is the product of one curve across and one down.
+    /// Adds light with different radii across and down. Its strength is the product of a horizontal and a vertical curve.
     pub fn glow_oval(&mut self, centre: Spot, radii: Spot, tone: Tone, strength: f32) {
         let (wide, high) = (radii.0.max(1.0), radii.1.max(1.0));
         let from = (centre.0 - wide).max(0.0) as usize;
@@ -125,7 +125,7 @@ impl Canvas {
         if from >= upto || above >= below {
             return;
         }
-        // Both factors are in 256ths; the alpha channel gets no light.
+        // Both factors are in 256ths. The alpha channel gets no light.
         let [red, green, blue] = tone.bytes().map(|light| f32::from(light) * strength);
         let fall = |at: f32| (1.0 - at * at).max(0.0).powi(3);
         let across: Vec<[u16; 4]> = (from..upto)
@@ -144,7 +144,7 @@ impl Canvas {
         }
     }
 
-    /// Rows of one colour each, from `top` down, as the function gives them by row number.
+    /// Fills the rows from `top` down to `bottom` with one colour each, which `tone_at` returns for a row number.
     pub fn rows_of(&mut self, top: f32, bottom: f32, mut tone_at: impl FnMut(f32) -> [u8; 3]) {
         let (top, bottom) = (top.max(0.0) as usize, bottom.clamp(0.0, self.height) as usize);
         for (y, row) in self.rows_mut().enumerate().take(bottom).skip(top) {
@@ -153,7 +153,7 @@ impl Canvas {
         }
     }
 
-    /// Mixes a tone into every row from `top` down to `bottom`, as much as the function says.
+    /// Mixes a tone into the rows from `top` down to `bottom`. `amount_at` returns the amount for a row number.
     pub fn veil(&mut self, top: f32, bottom: f32, tone: Tone, amount_at: impl Fn(f32) -> f32) {
         let (top, bottom) = (top.max(0.0) as usize, bottom.clamp(0.0, self.height) as usize);
         for (y, row) in self.rows_mut().enumerate().take(bottom).skip(top) {
@@ -161,8 +161,8 @@ impl Canvas {
         }
     }
 
-    /// Mirrors what is above `shore` into the rows below it. Each row of water asks, by its depth below the
-    /// shore: how far up to read, how far aside, and which tone to mix in how much.
+    /// Mirrors the picture above `shore` into the rows below it. `ask` receives the depth of a row below the shore. It returns which row to read, how
+    /// far to shift it, and which tone to mix in.
     pub fn mirror(&mut self, shore: f32, mut ask: impl FnMut(f32) -> Mirrored) {
         let columns = self.columns();
         let shore = (shore.max(1.0) as usize).min(self.height as usize);
@@ -173,7 +173,7 @@ impl Canvas {
             let Some(source) = above.get(source_row * columns..(source_row + 1) * columns) else { continue };
             let aside = mirrored.aside as isize;
             for (x, pixel) in (0..).zip(row.iter_mut()) {
-                // A pixel beyond a side repeats the pixel at that side.
+                // Beyond a side, the pixel at that side is repeated.
                 let seen = usize::try_from(x + aside).unwrap_or(0).min(columns - 1);
                 *pixel = source.get(seen).copied().unwrap_or_default();
             }
@@ -182,7 +182,7 @@ impl Canvas {
     }
 }
 
-/// Mixes a tone into each pixel; `amount` from 0 to 1.
+/// Mixes a tone into each pixel. `amount` is from 0 to 1.
 fn mix(pixels: &mut [Pixel], tone: Tone, amount: f32) {
     let amount = (amount.clamp(0.0, 1.0) * 256.0) as u16;
     let [red, green, blue] = tone.bytes();
@@ -194,7 +194,7 @@ fn mix(pixels: &mut [Pixel], tone: Tone, amount: f32) {
     }
 }
 
-/// What a row of water shows.
+/// The reflection in one row of water.
 pub struct Mirrored {
     pub up: f32,
     pub aside: f32,
@@ -212,14 +212,14 @@ fn trace(builder: &mut PathBuilder, spots: &[Spot]) {
     }
 }
 
-/// A closed outline through the spots.
+/// Returns a closed outline through the spots.
 pub fn polygon(spots: &[Spot]) -> Option<Path> {
     let mut shapes = Shapes::default();
     shapes.polygon(spots);
     shapes.finish()
 }
 
-/// Many outlines that are filled at once.
+/// Several outlines that are filled together.
 #[derive(Default)]
 pub struct Shapes(PathBuilder);
 

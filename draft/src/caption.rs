@@ -1,4 +1,4 @@
-//! Letters for a panel: a text is cleaned, shaped, wrapped and rasterised to one block of coverage.
+//! Sets text for a panel: cleans, shapes and wraps it, and rasterises it to a block of coverage.
 
 use cosmic_text::{
     Align, Attrs, Buffer, Ellipsize, EllipsizeHeightLimit, Family, LayoutGlyph, Metrics, Shaping,
@@ -7,14 +7,14 @@ use cosmic_text::{
 
 use super::font::{FAMILY, Fonts, WEIGHT, fonts_for};
 
-/// More than this is never seen on a panel, and shaping it would take time and memory.
+/// Most characters of a text. A panel has no room for more, and shaping them would take time and memory.
 const MAX_CHARACTERS: usize = 420;
-/// Marks beyond this on one letter only make a black pillar.
+/// Most combining marks on one letter. More of them only make a black column.
 const MAX_MARKS: usize = 4;
 /// Distance between lines, as a multiple of the font's size.
 pub const LINE_HEIGHT: f32 = 1.34;
 
-/// A rasterised block of text: one byte of coverage for each pixel.
+/// A rasterised block of text, with one byte of coverage per pixel.
 pub struct Lettering {
     pub width: u32,
     pub height: u32,
@@ -22,7 +22,7 @@ pub struct Lettering {
     pub coverage: Vec<u8>,
 }
 
-/// How a text is set.
+/// The size limits of a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     pub font_size: f32,
@@ -30,7 +30,7 @@ pub struct Setting {
     pub max_lines: u32,
 }
 
-/// Sets a text; what does not fit ends in an ellipsis.
+/// Sets a text. If it does not fit, it ends in an ellipsis.
 pub fn letter(text: &str, setting: Setting) -> Lettering {
     let text = legible(text);
     let mut fonts = fonts_for(&text);
@@ -52,7 +52,7 @@ pub fn letter(text: &str, setting: Setting) -> Lettering {
     let mut lettering =
         Lettering { width, height, lines, coverage: vec![0; width as usize * height as usize] };
     for run in runs() {
-        // A line that ends in an ellipsis keeps the space that it was wrapped at.
+        // A line that ends in an ellipsis keeps the space at which it was wrapped.
         let is_blank = |glyph: &&LayoutGlyph| {
             run.text.get(glyph.start..glyph.end).is_some_and(|text| text.trim().is_empty())
         };
@@ -92,7 +92,7 @@ fn stamp(lettering: &mut Lettering, fonts: &mut Fonts, key: cosmic_text::CacheKe
     }
 }
 
-/// One line of what can be read: no controls, no direction overrides, single spaces, not too long.
+/// Cleans a text to one line: no control characters, no direction overrides, single spaces, and a limited length.
 fn legible(text: &str) -> String {
     let mut clean = String::new();
     let (mut count, mut marks, mut cut) = (0, 0, false);
@@ -128,7 +128,7 @@ fn legible(text: &str) -> String {
     clean
 }
 
-/// Marks, joiners and selectors that belong to the letter before them.
+/// Returns whether a character is a mark, joiner or selector that belongs to the letter before it.
 fn joins_previous(letter: char) -> bool {
     matches!(u32::from(letter),
         0x300..=0x36F | 0x483..=0x489 | 0x591..=0x5BD | 0x610..=0x61A | 0x64B..=0x65F | 0x900..=0x903 | 0x93A..=0x94F
@@ -136,7 +136,7 @@ fn joins_previous(letter: char) -> bool {
         | 0x3099..=0x309A | 0xFE00..=0xFE0F | 0xFE20..=0xFE2F | 0x1_F3FB..=0x1_F3FF | 0xE_0000..=0xE_01EF)
 }
 
-/// Embeddings, overrides and isolates could turn the slate around.
+/// Returns whether a character is an embedding, override or isolate, which could reverse the direction of the text.
 fn changes_direction(letter: char) -> bool {
     matches!(letter, '\u{200E}' | '\u{200F}' | '\u{061C}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn scripts_of_the_embedded_font_leave_different_ink() {
-        // Tofu is one shape for every letter: two texts of equal length would leave equal blocks.
+        // A missing glyph is the same box for every letter, so two texts of equal length would give equal blocks.
         for (one, other) in [("lamp", "milk"), ("灯塔", "海鸥"), ("あい", "うえ"), ("Да", "Не")] {
             let (one, other) = (set(one), set(other));
             assert!(one.coverage.iter().filter(|cover| **cover > 128).count() > 40);

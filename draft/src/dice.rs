@@ -1,13 +1,13 @@
-//! Chance without randomness: every choice of a picture is thrown from the BLAKE3 digest of its request.
+//! Deterministic random choices: every choice of a picture is derived from the BLAKE3 digest of its request.
 
 use super::Panel;
 
-/// The digest of everything that makes one draft differ from another.
+/// The digest of all inputs that make one draft differ from another.
 #[derive(Debug, Clone, Copy)]
 pub struct Seal([u8; 32]);
 
 impl Seal {
-    /// Hashes each field with its length before it, so that text cannot slide from one field into the next.
+    /// Hashes each field with its length before it, so that text moved from one field to the next gives another digest.
     pub fn of(panel: &Panel) -> Self {
         let mut hasher = blake3::Hasher::new();
         let optional = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -20,7 +20,7 @@ impl Seal {
         Self(*hasher.finalize().as_bytes())
     }
 
-    /// Dice of their own for one purpose: more throws for the clouds never move the mountains.
+    /// Returns a separate random stream for one purpose. More choices for the clouds do not change the mountains.
     pub fn dice(&self, purpose: &str) -> Dice {
         let digest = blake3::keyed_hash(&self.0, purpose.as_bytes());
         let state = digest.as_bytes().iter().take(8).fold(0_u64, |state, byte| state << 8 | u64::from(*byte));
@@ -28,7 +28,7 @@ impl Seal {
     }
 }
 
-/// A `SplitMix64` stream.
+/// A `SplitMix64` random number generator.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
@@ -41,39 +41,39 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// Evenly from 0 up to, and without, 1.
+    /// Returns a number from 0 up to, but not including, 1, evenly distributed.
     pub fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1_u64 << 24) as f32
     }
 
-    /// Evenly between the two numbers.
+    /// Returns a number between the two, evenly distributed.
     pub fn range(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
     }
 
-    /// A whole number from `low` to `high`, both included.
+    /// Returns a whole number from `low` to `high`, both included.
     pub fn count(&mut self, low: u32, high: u32) -> u32 {
         low + (self.next() % u64::from(high.saturating_sub(low) + 1)) as u32
     }
 
-    /// True `probability` times in one.
+    /// Returns true with this probability (0 to 1).
     pub fn chance(&mut self, probability: f32) -> bool {
         self.unit() < probability
     }
 
-    /// −1 or 1.
+    /// Returns −1 or 1.
     pub fn side(&mut self) -> f32 {
         if self.chance(0.5) { -1.0 } else { 1.0 }
     }
 
-    /// One of the choices.
+    /// Returns one of the choices.
     #[expect(clippy::indexing_slicing, reason = "a number modulo N is below N")]
     pub fn pick<T: Copy, const N: usize>(&mut self, choices: [T; N]) -> T {
         choices[(self.next() % N as u64) as usize]
     }
 }
 
-/// A smooth random curve, the outline of hills and clouds.
+/// A smooth random curve for the outlines of hills and clouds.
 #[derive(Debug, Clone)]
 pub struct Contour([f32; 64]);
 
@@ -86,7 +86,7 @@ impl Contour {
         self.0.get(position.rem_euclid(64) as usize).copied().unwrap_or_default()
     }
 
-    /// The height, 0 to 1, at a place along the curve; one knot stands at each whole number.
+    /// Returns the height, 0 to 1, at a position along the curve. There is a knot at each whole number.
     pub fn at(&self, position: f32) -> f32 {
         let left = position.floor();
         let along = position - left;
@@ -95,7 +95,7 @@ impl Contour {
         from + (to - from) * eased
     }
 
-    /// The height with two finer octaves on it, still 0 to 1.
+    /// Returns the height with two finer octaves added, still 0 to 1.
     pub fn rough(&self, position: f32) -> f32 {
         let finer = self.at(position * 2.3 + 11.0) * 0.28 + self.at(position * 5.1 + 29.0) * 0.14;
         self.at(position) * 0.58 + finer

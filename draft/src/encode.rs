@@ -1,14 +1,14 @@
-//! The finished sheet as a PNG file that names its origin.
+//! Encodes the finished sheet as a PNG file with its origin in the metadata.
 
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError};
 
 use super::VERSION;
 use super::sheet::Sheet;
 
-/// A description longer than this is cut: it is there for a person who wonders where a file came from.
+/// Longest description, in bytes. It is for a person who wants to know the origin of a file.
 const MAX_DESCRIPTION_BYTES: usize = 8 * 1024;
 
-/// RGB, 8 bits, with the prompt as the file's description.
+/// Encodes a sheet as RGB with 8 bits per channel. The prompt becomes the file's description.
 pub fn encode(sheet: &Sheet, prompt: &str) -> Result<Vec<u8>, EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, sheet.width, sheet.height);
@@ -24,7 +24,7 @@ pub fn encode(sheet: &Sheet, prompt: &str) -> Result<Vec<u8>, EncodingError> {
     Ok(bytes)
 }
 
-/// The prompt as a text chunk may hold it: without NUL, and cut at [`MAX_DESCRIPTION_BYTES`].
+/// Returns the prompt as a text chunk may contain it: without NUL, and cut at [`MAX_DESCRIPTION_BYTES`].
 fn description(prompt: &str) -> String {
     let mut text = String::new();
     for letter in prompt.chars().filter(|letter| *letter != '\0') {

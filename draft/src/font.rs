@@ -1,21 +1,21 @@
-//! The fonts of captions: the embedded one, and the system's only once a caption needs them.
+//! The fonts of captions: the embedded font, and the system's fonts if a caption needs them.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cosmic_text::{FontSystem, SwashCache, fontdb};
 
-/// The embedded font's file: Latin, Greek, Cyrillic, kana, GB2312; how it was made is told in `assets/README.md`.
+/// The file of the embedded font: Latin, Greek, Cyrillic, kana and GB2312. `assets/README.md` says how it was made.
 pub static FONT: &[u8] = include_bytes!("../assets/reel-draft-sans.otf");
 
-/// The name of the embedded font's family: preferred, so that captions look alike on all machines.
+/// The family name of the embedded font. It is preferred, so that captions look alike on all machines.
 pub const FAMILY: &str = "Reel Draft Sans";
 pub const WEIGHT: fontdb::Weight = fontdb::Weight::MEDIUM;
 
-/// Glyph pictures kept for the next caption; more than this and the shelf is cleared.
+/// Most glyph images in the cache. When there are more, the cache is cleared.
 const MAX_CACHED_GLYPHS: usize = 2_000;
 
-/// What shaping and rasterising letters needs; behind a lock, since both caches grow.
+/// The state for shaping and rasterising text. It is behind a lock because both caches grow.
 pub struct Fonts {
     pub system: FontSystem,
     pub glyphs: SwashCache,
@@ -28,12 +28,12 @@ impl Fonts {
             database.load_system_fonts();
         }
         database.load_font_source(fontdb::Source::Binary(Arc::new(FONT)));
-        // A fixed locale: the same panel must not change its Han shapes with the desktop's language.
+        // The locale is fixed, because the shapes of Han characters in a panel must not depend on the desktop's language.
         let system = FontSystem::new_with_locale_and_db("zh-CN".to_owned(), database);
         Self { system, glyphs: SwashCache::new() }
     }
 
-    /// Drops glyph pictures once there are too many of them.
+    /// Clears the glyph images if there are more than [`MAX_CACHED_GLYPHS`].
     pub fn tidy(&mut self) {
         if self.glyphs.image_cache.len() > MAX_CACHED_GLYPHS {
             self.glyphs.image_cache.clear();
@@ -41,21 +41,21 @@ impl Fonts {
     }
 }
 
-/// The fonts for a text: with the system's when the embedded one lacks a character of it.
+/// Returns the fonts for a text. They include the system's fonts if the embedded font lacks a character of the text.
 pub fn fonts_for(text: &str) -> MutexGuard<'static, Fonts> {
     static ALONE: OnceLock<Mutex<Fonts>> = OnceLock::new();
     static WITH_SYSTEM: OnceLock<Mutex<Fonts>> = OnceLock::new();
     let (shelf, with_system) = if covers(text) { (&ALONE, false) } else { (&WITH_SYSTEM, true) };
-    // A panic while shaping leaves caches, not broken promises: they stay usable.
+    // A panic while shaping leaves the caches usable.
     shelf.get_or_init(|| Mutex::new(Fonts::new(with_system))).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the embedded font has every character of the text.
+/// Returns whether the embedded font has every character of the text, except white space.
 pub fn covers(text: &str) -> bool {
     text.chars().all(|letter| letter.is_whitespace() || has(letter))
 }
 
-/// Whether the embedded font has a letter.
+/// Returns whether the embedded font has a letter.
 pub fn has(letter: char) -> bool {
     static KNOWN: OnceLock<HashSet<u32>> = OnceLock::new();
     let known = KNOWN.get_or_init(known_characters);

@@ -1,4 +1,4 @@
-//! The storyboard frame: a picture above, its caption and its slate line below, the draft mark on it.
+//! The frame of a storyboard panel: the picture, below it the caption and a line of parameters (the slate), and the draft mark on the picture.
 
 use super::Panel;
 use super::caption::{self, LINE_HEIGHT, Lettering, Setting};
@@ -7,12 +7,12 @@ use super::sheet::{Mount, Region, Sheet};
 use super::style::Style;
 use super::tone::{Tone, WHITE, hex};
 
-/// Panels whose shorter side is below this have no room for a slate line.
+/// Shortest side, in pixels, that has room for a slate line.
 const MIN_SLATE_SIDE: u32 = 200;
-/// The band of the caption takes at most this share of a panel's height.
+/// Most of a panel's height that the caption band may take, as a fraction.
 const MAX_BAND_SHARE: f32 = 0.32;
 
-/// Where everything is on a panel, and its letters, shaped before the picture's size is known.
+/// The layout of a panel and its rasterised text, before the picture is painted.
 pub struct Frame {
     width: u32,
     height: u32,
@@ -57,7 +57,7 @@ impl Frame {
         Self { width, height, border, padding, band, caption, slate, mark }
     }
 
-    /// The picture inside its border, above the band.
+    /// Returns the region of the picture: inside the border, above the band.
     pub fn picture(&self) -> Region {
         Region {
             left: self.border,
@@ -67,14 +67,14 @@ impl Frame {
         }
     }
 
-    /// Where the picture goes on its sheet.
+    /// Returns how the picture is placed on its sheet.
     pub fn mount(&self, style: Style) -> Mount {
         let picture = self.picture();
         let block = style.block(picture.width.min(picture.height));
         Mount { width: self.width, height: self.height, picture, block, has_bars: self.border > 0 }
     }
 
-    /// Caption, slate line and mark, over the developed picture.
+    /// Draws the caption, the slate line and the mark over the finished picture.
     pub fn letter(&self, sheet: &mut Sheet, palette: &Palette) {
         let picture = self.picture();
         let accent = palette.glow.mix(palette.lamp, 0.3);
@@ -98,7 +98,7 @@ impl Frame {
         self.stamp(sheet, picture);
     }
 
-    /// The word DRAFT in the top right corner of the picture.
+    /// Draws the word DRAFT in the top right corner of the picture.
     fn stamp(&self, sheet: &mut Sheet, picture: Region) {
         let (aside, above) = (self.mark.height / 2, self.mark.height / 8);
         let gap = self.mark.height / 2;
@@ -111,7 +111,7 @@ impl Frame {
     }
 }
 
-/// Around the picture: nearly black, with a breath of its colour.
+/// Returns the colour around the picture: nearly black, tinted with the picture's colour.
 pub fn ground(palette: &Palette) -> Tone {
     hex(0x14_15_19).mix(palette.near, 0.45)
 }

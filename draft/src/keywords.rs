@@ -1,6 +1,6 @@
-//! What words put into a picture, in English and Chinese: data only.
+//! The table of words that a prompt can contain, in English and Chinese. Data only.
 
-/// What a prompt can ask for; each is a fact that `brief` makes decisions from.
+/// A fact that a prompt can ask for. `brief` makes its decisions from these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     Sea,
@@ -56,10 +56,10 @@ pub enum Word {
     Aerial,
 }
 
-/// One line of the table: the word, its English forms (whole words), its Chinese forms (anywhere).
+/// A row of the table: the word, its English forms (matched as whole words), and its Chinese forms (matched anywhere).
 pub type Line = (Word, &'static [&'static str], &'static [&'static str]);
 
-/// English forms are in lower case; a plural in "s" is found by its singular.
+/// English forms are in lower case. The singular also matches a plural in "s".
 #[rustfmt::skip]
 pub const TABLE: &[Line] = &[
     // Places

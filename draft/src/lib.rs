@@ -1,8 +1,8 @@
-//! Draws storyboard panels from prompts, offline and deterministically: the same panel is the same bytes.
+//! Draws storyboard panels from prompts, offline and deterministically: equal panels give equal bytes.
 //!
-//! A panel's picture comes from two things: from what its prompt says (`keywords`, `brief`), and from a digest of the
-//! whole request (`dice`). `scene` paints it in layers from `elements`, `treatment` develops it in its style, `frame`
-//! sets it into a slate with its caption, `encode` makes it a PNG. Nothing here knows of tasks, threads or clocks.
+//! A picture depends on the words of its prompt (`keywords`, `brief`) and on a digest of the whole request (`dice`). `scene` paints it in layers from
+//! `elements`, `treatment` applies its style, `frame` adds the border and the caption, and `encode` writes the PNG. This crate uses no tasks, threads
+//! or clocks.
 
 mod brief;
 mod canvas;
@@ -24,7 +24,7 @@ mod tests;
 mod tone;
 mod treatment;
 
-/// The embedded font, for others that draw letters.
+/// The embedded font, for other crates that draw text.
 pub mod letters {
     pub use super::font::{FAMILY, FONT, has};
 }
@@ -38,85 +38,85 @@ use frame::Frame;
 use stage::Stage;
 use style::Style;
 
-/// Changes when the same panel is drawn differently; it belongs into a cache's key.
+/// The version of the drawing. It changes whenever the same panel is drawn differently, so cache keys must contain it.
 pub const VERSION: u32 = 3;
 /// Shortest side of a panel, in pixels.
 pub const MIN_SIDE: u32 = 64;
 /// Longest side of a panel, in pixels.
 pub const MAX_SIDE: u32 = 2048;
-/// Fonts, glyphs and paths: what drawing needs whatever the size.
+/// Memory for fonts, glyphs and paths, in bytes. It does not depend on the size of the panel.
 const FIXED_BYTES: u64 = 12 * 1024 * 1024;
 
-/// What to draw.
+/// The description of a panel to draw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panel {
-    /// Names what is drawn, and is the caption.
+    /// The prompt. It says what is drawn, and is the caption.
     pub prompt: String,
-    /// Changes the picture's chance; what it names is not taken out of the scene.
+    /// A text that changes the random choices. It does not remove anything from the scene.
     pub negative_prompt: Option<String>,
-    /// One of the seven style names; another one draws plainly.
+    /// One of the seven style names. An unknown name means the plain style.
     pub style: Option<String>,
-    /// 64 to 2048 pixels.
+    /// Width in pixels, from 64 to 2048.
     pub width: u32,
-    /// 64 to 2048 pixels.
+    /// Height in pixels, from 64 to 2048.
     pub height: u32,
-    /// Another seed is another picture.
+    /// The seed. Another seed gives another picture.
     pub seed: u64,
-    /// Another sample of the same request is another picture.
+    /// The number of the sample. Each sample of a request is another picture.
     pub sample: u32,
-    /// Whether the panel has a border, with the prompt and what it was drawn by below the picture. Without it the picture fills the panel; the mark
-    /// that says that it is a draft stays.
+    /// Whether the panel has a border, with a caption and a line of parameters below the picture. Without it the picture fills the panel. The draft
+    /// mark is always drawn.
     pub has_caption: bool,
 }
 
-/// A finished panel of exactly the size that was asked for.
+/// A finished panel of exactly the requested size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrawnPanel {
-    /// The file: RGB, 8 bits.
+    /// The PNG file: RGB with 8 bits per channel.
     pub png: Vec<u8>,
-    /// In pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// In pixels.
+    /// Height in pixels.
     pub height: u32,
 }
 
-/// Why there is no panel.
+/// The reason why a panel was not drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum DrawError {
-    /// The report broke off.
+    /// `report` returned `Break`.
     #[error("drawing was cancelled")]
     Cancelled,
-    /// A side is out of bounds.
+    /// A side is too short or too long.
     #[error("a panel is {MIN_SIDE} to {MAX_SIDE} pixels wide and high, not {width}×{height}")]
     Size {
-        /// As asked for.
+        /// The requested width in pixels.
         width: u32,
-        /// As asked for.
+        /// The requested height in pixels.
         height: u32,
     },
-    /// The pixels cannot be allocated.
+    /// The memory for the pixels cannot be allocated.
     #[error("no memory for a canvas of {width}×{height} pixels")]
     Canvas {
-        /// As asked for.
+        /// The requested width in pixels.
         width: u32,
-        /// As asked for.
+        /// The requested height in pixels.
         height: u32,
     },
-    /// The encoder refused.
+    /// The PNG encoder failed.
     #[error("the panel cannot be encoded as PNG")]
     Encode {
-        /// What it said.
+        /// The error of the encoder.
         source: png::EncodingError,
     },
 }
 
-/// Upper bound of the memory, in bytes, that drawing a panel of this size needs at its peak, with its PNG.
+/// Returns an upper bound of the memory, in bytes, that drawing a panel of this size and its PNG need at the peak.
 pub fn buffer_bytes(width: u32, height: u32) -> u64 {
-    // The canvas has 4 bytes a pixel and the sheet 3. The PNG has at most 3 and may be copied once while it grows.
+    // The canvas has 4 bytes per pixel and the sheet 3. The PNG has at most 3 and may be copied once while it grows.
     (u64::from(width) * u64::from(height)).saturating_mul(10).saturating_add(FIXED_BYTES)
 }
 
-/// Draws a panel. `report` hears the fraction done and the name of the next step, and stops the drawing by breaking.
+/// Draws a panel. `report` receives the finished fraction (0 to 1) and the name of the next step. It cancels the drawing by returning `Break`.
 pub fn draw(
     panel: &Panel,
     report: &mut dyn FnMut(f32, &str) -> ControlFlow<()>,

@@ -1,4 +1,4 @@
-//! The colours of one picture: what the hour gives, what the weather takes, what the style makes of both.
+//! The colours of one picture, from the hour, the weather and the style.
 
 use super::brief::{Brief, Hour};
 use super::dice::Dice;
@@ -6,24 +6,24 @@ use super::keywords::Word;
 use super::style::Style;
 use super::tone::{Tone, WHITE, hex};
 
-/// Everything that is painted takes its colours from here.
+/// The colours of everything that is painted.
 #[derive(Debug, Clone, Copy)]
 pub struct Palette {
-    /// The sky from its top through its middle to the horizon.
+    /// The colours of the sky at its top, in its middle and at the horizon.
     pub sky: [Tone; 3],
-    /// The sun or the moon.
+    /// The colour of the sun or the moon.
     pub disc: Tone,
-    /// Around the disc and on edges that face it.
+    /// The colour around the disc, and on edges that face it.
     pub glow: Tone,
-    /// The colour of daylight or moonlight on things.
+    /// The colour of daylight or moonlight on objects.
     pub ambient: Tone,
-    /// What distance fades into.
+    /// The colour into which distant objects fade.
     pub haze: Tone,
-    /// The darkest silhouettes, near the camera.
+    /// The colour of the darkest silhouettes, near the camera.
     pub near: Tone,
-    /// Lamps and windows.
+    /// The colour of lamps and windows.
     pub lamp: Tone,
-    /// One strong colour for a scarf, a roof, a sail, a sign.
+    /// One strong colour for a scarf, a roof, a sail or a sign.
     pub accent: Tone,
     pub cloud: Tone,
     pub cloud_shade: Tone,
@@ -36,7 +36,7 @@ impl Palette {
         weathered.styled(style, brief.hour)
     }
 
-    /// A thing of this colour, lit, and seen from `distance` (0 near, 1 lost in the haze).
+    /// Returns a colour as it is lit and seen from `distance` (0 near, 1 lost in the haze).
     pub fn lit(&self, local: Tone, distance: f32) -> Tone {
         local.under(self.ambient).mix(self.haze, distance)
     }
@@ -93,7 +93,7 @@ impl Palette {
     }
 }
 
-/// sky top, middle, horizon, disc, glow, ambient, haze, near
+/// The colours of the sky's top, middle and horizon, and of disc, glow, ambient, haze and near.
 type Row = [u32; 8];
 
 #[rustfmt::skip]

@@ -1,4 +1,4 @@
-//! The paper of a watercolour: where the painting stops short of the picture's sides.
+//! The paper of a watercolour, which stays bare where the painting ends before the picture's sides.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use super::dice::{Contour, Dice};
 use super::sheet::Region;
 use super::tone::{Tone, hex};
 
-/// The white of paper.
+/// The colour of the paper.
 const PAPER: Tone = hex(0xF7_F1_E4);
 
-/// Bare paper around a painting, with a darker line where the pigment gathers.
+/// The bare paper around a painting. The painting has a darker line where pigment collects.
 pub struct Edges {
     margin: f32,
     width: f32,
@@ -39,7 +39,7 @@ impl Edges {
         }
     }
 
-    /// Bares the paper in one row of the picture.
+    /// Shows the bare paper in one row of the picture.
     pub fn bare(&self, y: u32, row: &mut [u8]) {
         let at = |side: &[f32]| side.get(y as usize).copied().unwrap_or_default();
         let sides = (at(&self.left), at(&self.right));

@@ -1,4 +1,4 @@
-//! Composes a picture: which elements stand where, from the far sky to the near rain.
+//! Composes a picture: selects the elements of each layer and places them, from the sky to the rain in front.
 
 use super::brief::{Camera, Hour};
 use super::elements::{
@@ -9,10 +9,10 @@ use super::stage::Stage;
 use super::style::Style;
 use super::tone::{Tone, hex};
 
-/// One layer: its name for progress and how it is drawn.
+/// The name of a layer, for progress reports, and the function that draws it.
 pub type Layer = (&'static str, fn(&mut Stage));
 
-/// The layers of every picture, in the order in which they are painted.
+/// The layers of every picture in painting order.
 pub const LAYERS: [Layer; 6] = [
     ("sky", paint_sky),
     ("backdrop", paint_backdrop),
@@ -31,7 +31,7 @@ fn paint_sky(stage: &mut Stage) {
     weather::behind(stage);
 }
 
-/// Whether what is said allows for high mountains behind the place.
+/// Returns whether there are high mountains behind the place: if the prompt names them, else with the probability `otherwise`.
 fn wants_mountains(stage: &Stage, otherwise: f32) -> bool {
     stage.brief.has(Word::Mountains) || stage.dice("with mountains").chance(otherwise)
 }
@@ -85,7 +85,7 @@ fn paint_backdrop(stage: &mut Stage) {
     }
     let open = !matches!(stage.brief.place, Word::Room | Word::Space | Word::Street);
     if stage.brief.has(Word::Castle) && open {
-        // It stands behind the ground, which hides its foot.
+        // The castle is behind the ground, which hides its foot.
         let foot = (stage.canvas.width - stage.focus, stage.horizon - stage.unit * 0.03);
         landmarks::castle(stage, foot, stage.unit * 0.36);
     }
@@ -96,7 +96,7 @@ fn paint_backdrop(stage: &mut Stage) {
     }
 }
 
-/// What the window of a room shows.
+/// Draws the view from the window of a room.
 fn outside(stage: &mut Stage) {
     let green = if stage.brief.has(Word::Snowfall) { hex(0xEA_EE_F6) } else { meadow_green(stage) };
     match stage.dice("outside").count(0, 2) {
@@ -165,7 +165,7 @@ fn paint_ground(stage: &mut Stage) {
     }
 }
 
-/// What stands in or behind the sea and is mirrored in it.
+/// Draws the objects in the sea and behind it, which the water mirrors.
 fn sea_marks(stage: &mut Stage) {
     let dice = &mut stage.dice("sea marks");
     if stage.brief.has(Word::Lighthouse) {
@@ -189,7 +189,7 @@ fn sea_marks(stage: &mut Stage) {
     }
 }
 
-/// A low wooded bank along the far side of a lake.
+/// Draws a low wooded bank along the far side of a lake.
 fn land_strip(stage: &mut Stage, green: Tone) {
     let keep = stage.horizon;
     stage.horizon = keep - stage.unit * 0.012;
@@ -208,7 +208,7 @@ fn land_strip(stage: &mut Stage, green: Tone) {
     stage.horizon = keep;
 }
 
-/// A city stands at a river, or behind a park.
+/// Draws the ground in front of a city: water, or rooftops.
 fn city_ground(stage: &mut Stage) {
     let mut dice = stage.dice("city ground");
     if stage.brief.has(Word::Bridge) {
@@ -240,7 +240,7 @@ fn paint_landmarks(stage: &mut Stage) {
         landmarks::ruins(stage, (opposite, middle + unit * 0.08), unit * 0.34);
     }
     if house && !wet && !matches!(place, Word::Room | Word::City | Word::Street | Word::Space) {
-        // A train passes before it, so it stands farther off.
+        // A train passes in front of the house, so the house is farther away.
         let (down, share) = if train { (0.12, 0.15) } else { (0.34, 0.24) };
         let foot = (opposite, stage.horizon + stage.ground_height() * down);
         landmarks::house(stage, foot, unit * share);
@@ -256,7 +256,7 @@ fn paint_landmarks(stage: &mut Stage) {
     foreground(stage);
 }
 
-/// The strip nearest to the camera, on which figures stand.
+/// Draws the strip nearest to the camera, on which figures stand.
 fn foreground(stage: &mut Stage) {
     let mut dice = stage.dice("foreground");
     let green = meadow_green(stage);

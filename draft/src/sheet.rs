@@ -1,4 +1,4 @@
-//! The sheet that a panel is put together on: RGB rows, the picture in its frame, text over it.
+//! The sheet on which a panel is assembled: RGB rows with the picture in its frame, and text over it.
 
 use super::caption::Lettering;
 use super::tone::Tone;
@@ -12,26 +12,27 @@ pub struct Region {
     pub height: u32,
 }
 
-/// Where a picture goes on its sheet.
+/// The placement of a picture on its sheet.
 #[derive(Debug, Clone, Copy)]
 pub struct Mount {
     pub width: u32,
     pub height: u32,
     pub picture: Region,
-    /// Pixels of the sheet for each of the canvas, across and down.
+    /// Pixels of the sheet per pixel of the canvas, in each direction.
     pub block: u32,
-    /// Whether a style may put bars above and below the picture. A picture without a border is for a camera, which would show them move.
+    /// Whether a style may draw bars above and below the picture. A picture without a border is made for camera moves, and bars would move with the
+    /// picture.
     pub has_bars: bool,
 }
 
 impl Mount {
-    /// Width and height of the canvas.
+    /// Returns the width and height of the canvas.
     pub fn canvas(&self) -> (u32, u32) {
         (self.picture.width.div_ceil(self.block), self.picture.height.div_ceil(self.block))
     }
 }
 
-/// Three bytes a pixel, rows from the top.
+/// The pixels of a panel: three bytes per pixel, rows from the top.
 pub struct Sheet {
     pub width: u32,
     pub height: u32,
@@ -39,7 +40,7 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// A sheet of one colour; `None` when its pixels cannot be allocated.
+    /// Creates a sheet of one colour. `None` if its pixels cannot be allocated.
     pub fn new(width: u32, height: u32, ground: [u8; 3]) -> Option<Self> {
         let bytes = (width as usize).checked_mul(height as usize)?.checked_mul(3)?;
         let mut pixels = Vec::new();
@@ -49,7 +50,7 @@ impl Sheet {
         Some(Self { width, height, pixels })
     }
 
-    /// The parts of the rows that lie inside the region.
+    /// Returns the parts of the rows that are inside the region.
     pub fn rows_mut(&mut self, region: Region) -> impl Iterator<Item = &mut [u8]> {
         let (from, upto) = (region.left as usize * 3, (region.left + region.width) as usize * 3);
         self.pixels
@@ -59,7 +60,7 @@ impl Sheet {
             .filter_map(move |row| row.get_mut(from..upto))
     }
 
-    /// Mixes a tone over a region; `opacity` from 0 to 1.
+    /// Mixes a tone over a region. `opacity` is from 0 to 1.
     pub fn tint(&mut self, region: Region, tone: Tone, opacity: f32) {
         let paint = tone.bytes();
         let amount = (opacity.clamp(0.0, 1.0) * 256.0) as i32;
@@ -70,7 +71,7 @@ impl Sheet {
         }
     }
 
-    /// A tinted region with round corners.
+    /// Mixes a tone over a region with round corners.
     pub fn pill(&mut self, region: Region, tone: Tone, opacity: f32) {
         let paint = tone.bytes();
         let radius = region.height as f32 * 0.3;
@@ -85,7 +86,7 @@ impl Sheet {
         }
     }
 
-    /// Letters in one colour, their block's left top corner at a place on the sheet.
+    /// Draws text in one colour, with the top left corner of its block at this position.
     pub fn letter(&mut self, lettering: &Lettering, left: u32, top: u32, ink: Tone) {
         let width = lettering.width.min(self.width.saturating_sub(left));
         let height = lettering.height.min(self.height.saturating_sub(top));

@@ -1,4 +1,4 @@
-//! What every element of a picture shares: the canvas, the brief, the colours and where the ground is.
+//! The state that all elements of a picture share: the canvas, the brief, the colours and the position of the ground.
 
 use super::brief::{Brief, Camera, Hour};
 use super::canvas::{Canvas, Spot};
@@ -7,22 +7,22 @@ use super::keywords::Word;
 use super::palette::Palette;
 use super::style::Style;
 
-/// One picture being composed.
+/// A picture while it is being composed.
 pub struct Stage {
     pub canvas: Canvas,
     pub brief: Brief,
     pub style: Style,
     pub palette: Palette,
     seal: Seal,
-    /// The measure of things in pixels: the picture's height, unless it is much taller or wider than a screen.
+    /// The unit of length, in pixels: the picture's height, unless the picture is much taller or wider than a screen.
     pub unit: f32,
-    /// Where the sky ends.
+    /// The height at which the sky ends, in pixels from the top.
     pub horizon: f32,
-    /// Where figures stand.
+    /// The height at which figures stand, in pixels from the top.
     pub floor: f32,
-    /// The sun or the moon.
+    /// The position of the sun or the moon.
     pub light: Spot,
-    /// Where the picture's subject stands, aside from the light.
+    /// The horizontal position of the picture's subject. It is on the side opposite to the light.
     pub focus: f32,
 }
 
@@ -48,7 +48,7 @@ impl Stage {
         };
         let focus = width * (0.5 - light_side * dice.range(0.1, 0.26));
         let palette = Palette::new(&brief, style, &mut seal.dice("palette"));
-        // The bars of the wide screen take the lowest part of the picture.
+        // The bars of the cinematic style cover the lowest part of the picture.
         let lift = if style == Style::Cinematic { 0.05 } else { 0.0 };
         let floor = height * (dice.range(0.9, 0.95) - lift);
         Self { canvas, brief, style, palette, seal, unit, horizon, floor, light: (light_x, light_y), focus }
@@ -58,12 +58,12 @@ impl Stage {
         self.seal.dice(purpose)
     }
 
-    /// −1 when light comes from the left of a place, 1 from its right.
+    /// Returns −1 if light comes from the left of a position, and 1 if it comes from its right.
     pub fn light_side(&self, x: f32) -> f32 {
         if self.light.0 < x { -1.0 } else { 1.0 }
     }
 
-    /// Space between the horizon and the bottom edge.
+    /// Returns the height between the horizon and the bottom edge.
     pub fn ground_height(&self) -> f32 {
         self.canvas.height - self.horizon
     }

@@ -1,6 +1,6 @@
-//! The seven looks, and the plain one of a request without a style.
+//! The seven styles, and the plain style for a request without one.
 
-/// The look of a picture.
+/// The style of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     Plain,
@@ -14,7 +14,7 @@ pub enum Style {
 }
 
 impl Style {
-    /// A name that nobody knows draws plainly: refusing it is not this room's business.
+    /// Returns the style with this name, and the plain style for an unknown name. Refusing unknown names is left to the caller.
     pub fn named(name: Option<&str>) -> Self {
         match name.unwrap_or_default() {
             "cinematic" => Self::Cinematic,
@@ -41,12 +41,12 @@ impl Style {
         }
     }
 
-    /// Real pixels for each pixel that is drawn, given the shorter side of the picture.
+    /// Returns the pixels of the sheet per pixel that is drawn, given the shorter side of the picture.
     pub fn block(self, short_side: u32) -> u32 {
         if self == Self::PixelArt { (short_side / 144).clamp(2, 14) } else { 1 }
     }
 
-    /// How many flat steps the sky has; none blends it smoothly.
+    /// Returns the number of flat colour steps of the sky. None for a smooth sky.
     pub fn sky_bands(self) -> Option<u32> {
         match self {
             Self::Anime => Some(9),

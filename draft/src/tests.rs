@@ -1,4 +1,4 @@
-//! Promises of the whole drawing: sizes, determinism, difference, cancelling, hostile prompts.
+//! Tests of whole panels: sizes, determinism, differences, cancellation and hostile prompts.
 
 use std::ops::ControlFlow;
 
@@ -130,7 +130,7 @@ fn a_picture_for_a_camera_fills_its_panel() {
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     reader.next_frame(&mut pixels).unwrap();
     let row = 320 * 3;
-    // The mark is at the upper right: the left half of the first and of the last row is of the picture.
+    // The mark is in the upper right corner, so the left halves of the first and the last row show the picture.
     for start in [0, 179 * row] {
         let black = pixels[start..start + row / 2].iter().filter(|&&value| value <= 6).count();
         assert!(black < row / 4, "{black} of {} samples are black", row / 2);

@@ -1,6 +1,6 @@
-//! A colour while it is being mixed: three lights from 0 to 1.
+//! A colour for mixing: red, green and blue from 0 to 1.
 
-/// Red, green and blue as they are stored in the picture (sRGB, not linear).
+/// Red, green and blue as the picture stores them (sRGB, not linear).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tone {
     pub red: f32,
@@ -8,7 +8,7 @@ pub struct Tone {
     pub blue: f32,
 }
 
-/// A tone as one writes it in a palette: `0xRRGGBB`.
+/// Returns the tone of a colour code `0xRRGGBB`.
 pub const fn hex(code: u32) -> Tone {
     Tone {
         red: ((code >> 16) & 0xFF) as f32 / 255.0,
@@ -29,12 +29,12 @@ impl Tone {
         }
     }
 
-    /// This tone with `amount` (0 to 1) of the other stirred in.
+    /// Mixes `amount` (0 to 1) of the other tone into this one.
     pub fn mix(self, other: Self, amount: f32) -> Self {
         self.each(other, |mine, theirs| mine + (theirs - mine) * amount)
     }
 
-    /// What this colour looks like under light of that colour.
+    /// Returns how this colour looks under light of another colour.
     pub fn under(self, light: Self) -> Self {
         self.each(light, |mine, theirs| mine * theirs)
     }
@@ -47,12 +47,12 @@ impl Tone {
         self.mix(BLACK, amount)
     }
 
-    /// How bright it looks, 0 to 1.
+    /// Returns the perceived brightness, 0 to 1.
     pub fn luma(self) -> f32 {
         self.red * 0.299 + self.green * 0.587 + self.blue * 0.114
     }
 
-    /// More colour above 1, less below.
+    /// Changes the saturation: a factor above 1 increases it, and one below 1 reduces it.
     pub fn saturated(self, factor: f32) -> Self {
         let grey = self.luma();
         self.each(self, |mine, _| grey + (mine - grey) * factor)
@@ -62,7 +62,7 @@ impl Tone {
         [self.red, self.green, self.blue].map(|light| (light * 255.0 + 0.5) as u8)
     }
 
-    /// For painting, with an opacity from 0 to 1.
+    /// Converts to a colour for `tiny_skia`, with an opacity from 0 to 1.
     pub fn paint(self, opacity: f32) -> tiny_skia::Color {
         let [red, green, blue] = self.bytes();
         let alpha = (opacity.clamp(0.0, 1.0) * 255.0 + 0.5) as u8;

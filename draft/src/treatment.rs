@@ -1,14 +1,14 @@
-//! Develops a painted canvas into the picture of its style: grade, texture, edges, vignette.
+//! Turns a painted canvas into the picture of its style: colour grade, texture, edges and vignette.
 use super::canvas::{Canvas, Pixel};
 use super::dice::{Contour, Dice, Seal};
 use super::paper::Edges;
 use super::sheet::{Mount, Region, Sheet};
 use super::style::Style;
 
-/// Side of the texture that is repeated over the picture.
+/// Side of the texture tile that is repeated over the picture, in pixels.
 const TILE: usize = 128;
 
-/// One curve for each channel.
+/// A tone curve for each channel.
 struct Grade([[u8; 256]; 3]);
 
 impl Grade {
@@ -23,7 +23,7 @@ impl Grade {
         Self(curves)
     }
 
-    /// Graded colours into a row of three bytes a pixel.
+    /// Writes the graded colours into a row of three bytes per pixel.
     fn apply<'a>(&self, pixels: impl Iterator<Item = &'a Pixel>, row: &mut [u8]) {
         let (row, _) = row.as_chunks_mut::<3>();
         for (graded, pixel) in row.iter_mut().zip(pixels) {
@@ -38,10 +38,10 @@ impl Grade {
     }
 }
 
-/// Channel 0 is red, 2 is blue.
+/// Returns the graded value of a channel: 0 is red, 1 is green, 2 is blue.
 fn curve_of(style: Style, channel: usize, light: f32) -> f32 {
     let contrast = light * light * (3.0 - 2.0 * light);
-    // Warm lights and cool shadows, as much as `amount` says.
+    // Makes lights warm and shadows cool, as strongly as `amount` says.
     let split = |base: f32, amount: f32| match channel {
         0 => base + amount * (base - 0.45),
         1 => base + amount * 0.12 * (0.6 - base),
@@ -72,7 +72,7 @@ fn vignette_of(style: Style) -> f32 {
     }
 }
 
-/// A repeating texture of differences in brightness, `TILE` rows of three equal numbers a pixel; empty without any.
+/// Creates a repeating texture of brightness differences: `TILE` rows with three equal numbers per pixel. Empty if the style has none.
 fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
     let (coarse, strength) = match style {
         Style::Watercolor => (2, 5.0),
@@ -83,7 +83,7 @@ fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
     };
     let side = TILE / coarse;
     let knots: Vec<f32> = (0..side * side).map(|_| dice.range(-strength, strength)).collect();
-    // Rounds to nearest: whole numbers are cut towards zero, so they are cut above it.
+    // Rounds to the nearest number. The conversion truncates towards zero, so the value is made positive before it.
     let whole = |value: f32| (value + 64.5) as i16 - 64;
     let mut texture = Vec::with_capacity(TILE * TILE * 3);
     if coarse == 1 {
@@ -106,7 +106,7 @@ fn texture_of(style: Style, dice: &mut Dice) -> Vec<i16> {
     texture
 }
 
-/// Makes the sheet with the picture in its style; the colour around the picture is `ground`. `None` when the sheet cannot be allocated.
+/// Creates the sheet with the picture in its style. `ground` is the colour around the picture. `None` if the sheet cannot be allocated.
 pub fn develop(
     mut canvas: Canvas,
     style: Style,
@@ -127,13 +127,13 @@ pub fn develop(
     Some(sheet)
 }
 
-/// All that is done to the rows of a picture.
+/// The steps that turn a canvas into the rows of a picture.
 struct Development {
     grade: Grade,
     texture: Vec<i16>,
     shade: Shade,
     watercolour: Option<(Wobble, Edges)>,
-    /// Rows of the black bars of the wide screen.
+    /// Height of each black bar of the cinematic style, in pixels.
     bars: u32,
     mount: Mount,
 }
@@ -178,15 +178,15 @@ impl Development {
     }
 }
 
-/// The pixels of one row of the canvas.
+/// Returns the pixels of one row of the canvas.
 fn canvas_row(canvas: &Canvas, y: u32) -> &[Pixel] {
     let start = y as usize * canvas.columns();
     canvas.pixels().get(start..start + canvas.columns()).unwrap_or_default()
 }
 
-/// The vignette, the scan lines of a screen, and the grain.
+/// The vignette, and the scan lines of a screen. [`Shade::apply`] adds the grain too.
 struct Shade {
-    /// Light that is left across a row, three equal numbers a pixel, and down it; in 65,536ths, they multiply.
+    /// The light that remains across a row (three equal numbers per pixel) and down the rows, in 65,536ths. The two are multiplied.
     across: Vec<u16>,
     down: Vec<u16>,
 }
@@ -226,7 +226,7 @@ impl Shade {
     }
 }
 
-/// How much light is left along one side, in 65,536ths.
+/// Returns the light that remains at each position along one side, in 65,536ths.
 fn falloff(length: u32, strength: f32) -> impl Iterator<Item = u16> {
     let half = length as f32 / 2.0;
     (0..length).map(move |at| {
@@ -235,14 +235,14 @@ fn falloff(length: u32, strength: f32) -> impl Iterator<Item = u16> {
     })
 }
 
-/// Few colours with an ordered dither, as hardware of the eighties had them.
+/// Reduces the colours to 12 levels per channel with an ordered dither, like hardware of the eighties.
 fn reduce_colours(canvas: &mut Canvas) {
     const BAYER: [[i32; 4]; 4] = [[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]];
     const LEVELS: i32 = 11;
     for (row, thresholds) in canvas.rows_mut().zip(BAYER.iter().cycle()) {
         for (pixel, threshold) in row.iter_mut().zip(thresholds.iter().cycle()) {
             for channel in pixel.iter_mut().take(3) {
-                // Half a step of dither: enough to hint at the blend, too little for a chequerboard.
+                // The dither has half the size of a step. That suggests a blend without a visible chequerboard.
                 let level = (i32::from(*channel) * LEVELS * 32 / 255 + threshold + 8) / 32;
                 *channel = (level.min(LEVELS) * 255 / LEVELS) as u8;
             }
@@ -250,15 +250,15 @@ fn reduce_colours(canvas: &mut Canvas) {
     }
 }
 
-/// The unsteady hand of watercolour: what it paints wavers.
+/// The irregular shifts of a painted watercolour.
 struct Wobble {
     aside_of_row: Vec<isize>,
-    /// For each column, how many pixels after the start of its row it is looked up.
+    /// For each column, the offset of its source pixel from the start of the row.
     lookups: Vec<isize>,
 }
 
 impl Wobble {
-    /// Farthest that anything is shifted, in pixels.
+    /// Returns the largest shift, in pixels.
     fn reach(region: Region) -> f32 {
         region.width.min(region.height) as f32 * 0.006
     }
@@ -280,8 +280,8 @@ impl Wobble {
         }
     }
 
-    /// Grades a row as the hand drew it: shifted aside as a whole, each column up or down. What would come from beyond
-    /// the picture's sides does not matter, as paper is left bare there.
+    /// Grades a row with its shifts: the whole row is shifted sideways, and each column up or down. Pixels from beyond the picture's sides do not
+    /// matter, because the paper is bare there.
     fn copy(&self, canvas: &Canvas, y: u32, row: &mut [u8], grade: &Grade) {
         let aside = self.aside_of_row.get(y as usize).copied().unwrap_or_default();
         let start = (y as usize * canvas.columns()).cast_signed() + aside;

@@ -1,4 +1,4 @@
-//! The city from afar: skylines, lit windows, rooftops before the camera.
+//! The city from afar: skylines, lit windows, and rooftops in front of the camera.
 
 use crate::canvas::{Shapes, Spot, polygon};
 use crate::dice::Dice;
@@ -6,7 +6,7 @@ use crate::stage::Stage;
 use crate::style::Style;
 use crate::tone::hex;
 
-/// Rows of towers standing on the horizon, the farther the paler.
+/// Draws rows of towers on the horizon. Farther rows are paler.
 pub fn skyline(stage: &mut Stage, rows: u32, grandeur: f32) {
     let mut dice = stage.dice("skyline");
     for row in 0..rows {
@@ -48,7 +48,7 @@ fn towers(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, distance: 
     }
 }
 
-/// What stands on a tower: a step, a spire or a mast.
+/// Adds a step, a spire or a mast to the top of a tower.
 fn crown(shapes: &mut Shapes, dice: &mut Dice, corner: Spot, wide: f32) {
     let (x, top) = corner;
     match dice.count(0, 5) {
@@ -63,7 +63,7 @@ fn crown(shapes: &mut Shapes, dice: &mut Dice, corner: Spot, wide: f32) {
     }
 }
 
-/// Windows in floors; some rooms are dark.
+/// Adds windows in rows. Some of them are dark.
 fn panes(dice: &mut Dice, windows: &mut [Shapes; 2], corner: Spot, size: Spot, pitch: f32) {
     let pitch = pitch.max(2.4);
     let columns = (size.0 / pitch) as u32;
@@ -83,7 +83,7 @@ fn panes(dice: &mut Dice, windows: &mut [Shapes; 2], corner: Spot, size: Spot, p
     }
 }
 
-/// Roofs between the camera and the skyline: gables, chimneys, tanks, aerials, a few lit attics.
+/// Draws roofs between the camera and the skyline: gables, chimneys, tanks, aerials and a few lit attics.
 pub fn rooftops(stage: &mut Stage) {
     let mut dice = stage.dice("rooftops");
     let ground = stage.ground_height();

@@ -1,4 +1,4 @@
-//! The coast: headland and lighthouse, its beam, the quay of a harbour.
+//! The coast: headland, lighthouse with its beam, and the quay of a harbour.
 
 use crate::brief::Hour;
 use crate::canvas::{Shapes, Spot, polygon};
@@ -6,7 +6,7 @@ use crate::dice::Contour;
 use crate::stage::Stage;
 use crate::tone::{Tone, WHITE, hex};
 
-/// A rocky headland that falls to the sea; returns the place on its top where something can stand.
+/// Draws a rocky headland that falls to the sea. Returns a position on its top for another object.
 pub fn headland(stage: &mut Stage, centre: f32, rise: f32) -> Spot {
     let mut dice = stage.dice("headland");
     let contour = Contour::new(&mut dice);
@@ -48,7 +48,7 @@ pub fn headland(stage: &mut Stage, centre: f32, rise: f32) -> Spot {
     (centre, top + unit * 0.008)
 }
 
-/// A lighthouse on its foot; at low light its lamp burns.
+/// Draws a lighthouse with its base at `foot`. Its lamp is lit in low light.
 pub fn lighthouse(stage: &mut Stage, foot: Spot, height: f32) {
     let (wide, narrow) = (height * 0.115, height * 0.07);
     let (x, bottom) = foot;
@@ -118,7 +118,7 @@ pub fn lighthouse(stage: &mut Stage, foot: Spot, height: f32) {
     }
 }
 
-/// Two cones of light from the lamp, the one over the picture long and bright.
+/// Draws two cones of light from the lamp. The one that points into the picture is brighter.
 fn beam(stage: &mut Stage, lamp: Spot, height: f32) {
     let mut dice = stage.dice("beam");
     let inward = if lamp.0 > stage.canvas.width * 0.5 { -1.0 } else { 1.0 };
@@ -137,7 +137,7 @@ fn beam(stage: &mut Stage, lamp: Spot, height: f32) {
     }
 }
 
-/// A stone quay along the bottom with bollards, and a crane across the water.
+/// Draws a stone quay along the bottom with bollards, and a crane across the water.
 pub fn quay(stage: &mut Stage) {
     let (width, height, unit) = (stage.canvas.width, stage.canvas.height, stage.unit);
     let top = stage.floor - unit * 0.05;
@@ -175,7 +175,7 @@ pub fn quay(stage: &mut Stage) {
     stage.floor = top + unit * 0.02;
 }
 
-/// Masts and cranes on the far side of a harbour.
+/// Draws masts and cranes on the far side of a harbour.
 pub fn far_masts(stage: &mut Stage) {
     let mut dice = stage.dice("masts");
     let tone = stage.palette.lit(hex(0x4A_50_5C), 0.42);

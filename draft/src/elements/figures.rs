@@ -1,4 +1,4 @@
-//! People as rim-lit silhouettes, from a distant walker to a portrait.
+//! People as silhouettes with a bright rim, from a distant walker to a portrait.
 
 use tiny_skia::PathBuilder;
 
@@ -13,7 +13,7 @@ use crate::tone::{Tone, hex};
 const PEOPLE: [Word; 7] =
     [Word::Keeper, Word::OldMan, Word::Girl, Word::Boy, Word::Woman, Word::Robot, Word::Person];
 
-/// Everyone that the prompt names.
+/// Draws all people that the prompt names.
 pub fn draw(stage: &mut Stage) {
     let mut dice = stage.dice("figures");
     let cast: Vec<Word> = PEOPLE.into_iter().filter(|who| stage.brief.has(*who)).collect();
@@ -35,7 +35,7 @@ pub fn draw(stage: &mut Stage) {
         };
     let foot = (stage.focus, stage.floor);
     person(stage, foot, height * stature(lead), lead);
-    // "Woman" and "girl" often name one person twice; a second lead needs another stature or a word for two.
+    // "Woman" and "girl" often mean the same person, so a second figure needs a smaller stature or a word for two people.
     let second =
         cast.get(1).copied().filter(|other| *other != Word::Person && stature(*other) < stature(lead));
     let partner = second.or_else(|| {
@@ -62,12 +62,12 @@ fn stature(who: Word) -> f32 {
     }
 }
 
-/// Cloth that reads against both a dark and a bright ground.
+/// Returns a colour of cloth that is visible against both a dark and a bright ground.
 fn cloth(stage: &Stage, local: Tone) -> Tone {
     stage.palette.near.mix(stage.palette.lit(local, 0.0).mix(local, 0.2), 0.58)
 }
 
-/// One person, feet on the spot.
+/// Draws one person with the feet at `foot`.
 pub fn person(stage: &mut Stage, foot: Spot, height: f32, who: Word) {
     let side = stage.light_side(foot.0);
     let coat = match who {
@@ -79,7 +79,7 @@ pub fn person(stage: &mut Stage, foot: Spot, height: f32, who: Word) {
     };
     shadow(stage, foot, height, side);
     if stage.brief.is_dark() {
-        // A breath of light behind a dark figure on dark ground.
+        // A faint light behind the figure separates it from dark ground.
         let middle = (foot.0, foot.1 - height * 0.55);
         stage.canvas.glow_oval(middle, (height * 0.55, height * 0.75), stage.palette.glow, 0.22);
     }
@@ -105,7 +105,7 @@ fn shadow(stage: &mut Stage, foot: Spot, height: f32, side: f32) {
     stage.canvas.oval((foot.0 - side * length * 0.5, foot.1), (length * 0.75, height * 0.022), near, 0.42);
 }
 
-/// Coat, dark parts (legs, hair) and skin, as three tones.
+/// Draws a figure in three tones: coat, dark parts (legs, hair) and skin.
 fn silhouette(stage: &mut Stage, foot: Spot, height: f32, who: Word, [coat, dark, skin]: [Tone; 3]) {
     let (x, base) = foot;
     let at = |aside: f32, up: f32| (x + height * aside, base - height * up);
@@ -149,7 +149,7 @@ fn silhouette(stage: &mut Stage, foot: Spot, height: f32, who: Word, [coat, dark
     head(stage, foot, height, who, [coat, dark, skin]);
 }
 
-/// Head, hair and hat.
+/// Draws head, hair and hat.
 fn head(stage: &mut Stage, (x, base): Spot, height: f32, who: Word, [coat, dark, skin]: [Tone; 3]) {
     let at = |aside: f32, up: f32| (x + height * aside, base - height * up);
     let head = at(0.0, 0.905);
@@ -237,7 +237,7 @@ fn umbrella(stage: &mut Stage, foot: Spot, height: f32) {
     );
 }
 
-/// Many people, small and dark, the farther the smaller.
+/// Draws many people, small and dark. Those farther away are smaller.
 fn crowd(stage: &mut Stage, dice: &mut Dice) {
     let width = stage.canvas.width;
     let rows = 4;

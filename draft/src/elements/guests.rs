@@ -1,4 +1,4 @@
-//! Who and what else comes along: animals, boats, cars, trains.
+//! Other movable objects: animals, boats, cars and trains.
 
 use tiny_skia::PathBuilder;
 
@@ -8,7 +8,7 @@ use crate::keywords::Word;
 use crate::stage::Stage;
 use crate::tone::hex;
 
-/// A flock of birds as strokes in the sky.
+/// Draws a flock of birds as strokes in the sky.
 pub fn birds(stage: &mut Stage, many: u32) {
     let mut dice = stage.dice("birds");
     let centre = (stage.focus, stage.horizon * dice.range(0.35, 0.6));
@@ -28,7 +28,7 @@ pub fn birds(stage: &mut Stage, many: u32) {
     }
 }
 
-/// A cat or a dog beside the subject.
+/// Draws a cat or a dog beside the subject.
 pub fn animals(stage: &mut Stage) {
     let small = if matches!(stage.brief.camera, Camera::Wide | Camera::Aerial) { 0.5 } else { 1.0 };
     let size = stage.unit * 0.17 * small * if stage.brief.camera == Camera::CloseUp { 1.9 } else { 1.0 };
@@ -118,7 +118,7 @@ fn dog(foot: Spot, size: f32, facing: f32) -> Option<tiny_skia::Path> {
     ])
 }
 
-/// A sailing boat on the water, mirrored below itself.
+/// Draws a sailing boat on the water with its reflection.
 pub fn boat(stage: &mut Stage, spot: Spot, size: f32) {
     let (x, y) = spot;
     let sunward = stage.light_side(x);
@@ -144,7 +144,7 @@ pub fn boat(stage: &mut Stage, spot: Spot, size: f32) {
     }
 }
 
-/// A car seen from its side.
+/// Draws a car from its side.
 pub fn car(stage: &mut Stage, foot: Spot, size: f32) {
     let way = stage.light_side(foot.0);
     let at = |aside: f32, up: f32| (foot.0 + size * aside * way, foot.1 - size * up);
@@ -192,7 +192,7 @@ pub fn car(stage: &mut Stage, foot: Spot, size: f32) {
     }
 }
 
-/// A train along a line across the picture, on rails, its windows lit.
+/// Draws a train with lit windows on rails across the picture.
 pub fn train(stage: &mut Stage, rail: f32, tall: f32) {
     let mut dice = stage.dice("train");
     let (width, way) = (stage.canvas.width, stage.light_side(stage.focus));

@@ -1,4 +1,4 @@
-//! A room with a window: the outside is drawn first, the wall is put around it.
+//! A room with a window. The view outside is drawn first, and then the walls around it.
 
 use tiny_skia::{PathBuilder, Rect};
 
@@ -8,7 +8,7 @@ use crate::keywords::Word;
 use crate::stage::Stage;
 use crate::tone::{Tone, hex};
 
-/// Where the window is, in pixels.
+/// The position and size of the window, in pixels.
 #[derive(Clone, Copy)]
 struct Opening {
     left: f32,
@@ -17,7 +17,7 @@ struct Opening {
     tall: f32,
 }
 
-/// The room around whatever has been drawn so far.
+/// Draws the room around the picture so far, which becomes the view from the window.
 pub fn draw(stage: &mut Stage) {
     let mut dice = stage.dice("room");
     let (width, height) = (stage.canvas.width, stage.canvas.height);
@@ -117,7 +117,7 @@ fn frame(stage: &mut Stage, opening: Opening, wall: Tone) {
     );
 }
 
-/// Light from the window across the floor.
+/// Draws the light from the window on the floor.
 fn shaft(stage: &mut Stage, opening: Opening, floor_top: f32) {
     let Opening { left, top, wide, tall } = opening;
     let lean = -stage.light_side(left + wide * 0.5) * stage.unit * 0.22;
@@ -188,7 +188,7 @@ fn vase(stage: &mut Stage, foot: Spot, dark: Tone) {
     }
 }
 
-/// A framed picture where the wall would be bare.
+/// Draws a framed picture on a bare part of the wall.
 fn picture(stage: &mut Stage, opening: Opening, side: f32) {
     let unit = stage.unit;
     let free = if side > 0.0 { stage.canvas.width - opening.left - opening.wide } else { opening.left };

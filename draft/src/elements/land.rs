@@ -1,4 +1,4 @@
-//! The shape of the land: mountains, hills, dunes and fields, paler the farther they are.
+//! The shape of the land: mountains, hills, dunes and fields. Parts farther away are paler.
 
 use crate::brief::Hour;
 use crate::canvas::{Shapes, Spot, polygon};
@@ -9,7 +9,7 @@ use crate::tone::{Tone, WHITE, hex};
 
 const RIDGE_STEPS: u32 = 90;
 
-/// Ranges of mountains from far to near, standing on the horizon.
+/// Draws mountain ranges on the horizon, from far to near.
 pub fn mountains(stage: &mut Stage, layers: u32, grandeur: f32) {
     let mut dice = stage.dice("mountains");
     for layer in 0..layers {
@@ -31,7 +31,7 @@ fn range(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, distance: f
     let foot = rock.mix(stage.palette.haze, 0.4);
     let step = width / peaks as f32;
     let side = stage.light_side(width * 0.5);
-    // The lowest peaks come last, so that each stands before the one that it would hide.
+    // Sort the highest peaks first, so that a lower peak is drawn in front of a higher one.
     let mut tops: Vec<Spot> = (0..=peaks)
         .map(|number| {
             let x = (number as f32 + dice.range(-0.3, 0.3)) * step;
@@ -59,7 +59,7 @@ fn range(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, distance: f
     }
 }
 
-/// The low ground that joins the mountains of a range.
+/// Draws the low ground that joins the mountains of a range.
 fn foothills(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, tone: Tone) {
     let contour = Contour::new(dice);
     let width = stage.canvas.width;
@@ -76,7 +76,7 @@ fn foothills(stage: &mut Stage, dice: &mut Dice, base: f32, height: f32, tone: T
     );
 }
 
-/// A broken line from a summit down to its foot.
+/// Returns an irregular line from a summit down to its foot.
 fn slope(dice: &mut Dice, top: Spot, foot: Spot) -> Vec<Spot> {
     let steps = 9;
     let wander = (foot.1 - top.1) * 0.045;
@@ -92,7 +92,7 @@ fn slope(dice: &mut Dice, top: Spot, foot: Spot) -> Vec<Spot> {
         .collect()
 }
 
-/// Snow on a summit, in shade on the side that faces away from the light.
+/// Draws snow on a summit. The side that faces away from the light is in shade.
 fn cap(stage: &mut Stage, dice: &mut Dice, left: &[Spot], right: &[Spot], snow: Tone, side: f32) {
     let (Some(top), Some(west), Some(east)) = (left.first(), left.get(3), right.get(3)) else { return };
     let drop = |from: &Spot, to: &Spot, along: f32, depth: f32| {
@@ -122,7 +122,7 @@ fn cap(stage: &mut Stage, dice: &mut Dice, left: &[Spot], right: &[Spot], snow: 
     stage.canvas.polygon(&shade, snow.mix(stage.palette.sky[0], 0.4), 0.75);
 }
 
-/// Rolling hills from the horizon towards the camera, the nearest reaching the bottom edge.
+/// Draws rolling hills from the horizon towards the camera. The nearest hill reaches the bottom edge.
 pub fn hills(stage: &mut Stage, local: Tone, layers: u32, relief: f32) {
     let mut dice = stage.dice("hills");
     let ground = stage.ground_height();
@@ -148,7 +148,7 @@ pub fn hills(stage: &mut Stage, local: Tone, layers: u32, relief: f32) {
     }
 }
 
-/// A surface with a curved top that reaches the bottom edge.
+/// Returns the outline of a surface with a curved top that reaches the bottom edge.
 fn swell(stage: &Stage, base: f32, height: f32, curve: impl Fn(f32) -> f32) -> Vec<Spot> {
     let mut spots = vec![(-2.0, stage.canvas.height + 2.0)];
     for step in 0..=RIDGE_STEPS {
@@ -159,7 +159,7 @@ fn swell(stage: &Stage, base: f32, height: f32, curve: impl Fn(f32) -> f32) -> V
     spots
 }
 
-/// Dunes with a bright windward and a dark leeward side.
+/// Draws dunes with a bright and a dark side.
 pub fn dunes(stage: &mut Stage) {
     let mut dice = stage.dice("dunes");
     let sand = if stage.brief.hour == Hour::Day { hex(0xE8_BE_7E) } else { hex(0xDD_A6_6C) };
@@ -184,7 +184,7 @@ pub fn dunes(stage: &mut Stage) {
     }
 }
 
-/// The shadow under each falling stretch of a crest.
+/// Draws the shadow under each falling part of a crest.
 fn lee_sides(stage: &mut Stage, spots: &[Spot], side: f32, height: f32, tone: Tone) {
     let crest = spots.get(1..spots.len().saturating_sub(1)).unwrap_or_default();
     let mut shapes = Shapes::default();
@@ -217,7 +217,7 @@ fn shade_run(shapes: &mut Shapes, run: &[Spot], height: f32, side: f32) {
     shapes.polygon(&outline);
 }
 
-/// A flat plain in perspective: a blend from the haze at the horizon, with furrows towards the vanishing point.
+/// Draws a flat plain in perspective. It fades into the haze at the horizon. Furrows run towards the vanishing point.
 pub fn plain(stage: &mut Stage, local: Tone, furrows: bool) {
     let mut dice = stage.dice("plain");
     let (far, near) = (stage.palette.lit(local, 0.5), stage.palette.lit(local, 0.0));
@@ -236,7 +236,7 @@ pub fn plain(stage: &mut Stage, local: Tone, furrows: bool) {
     }
 }
 
-/// A white field with blue shadows.
+/// Draws a white field with blue shadows.
 pub fn snowfield(stage: &mut Stage) {
     let white = if stage.style == Style::Cyberpunk { hex(0xC8_C8_F0) } else { hex(0xF4_F7_FC) };
     hills(stage, white, 4, 0.1);

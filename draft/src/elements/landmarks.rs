@@ -1,4 +1,4 @@
-//! Things that people build and leave in a landscape: castles, ruins, bridges, houses, platforms.
+//! Buildings in a landscape: castles, ruins, bridges, houses and platforms.
 
 use tiny_skia::PathBuilder;
 
@@ -6,7 +6,7 @@ use crate::canvas::{Shapes, Spot, polygon};
 use crate::stage::Stage;
 use crate::tone::{Tone, hex};
 
-/// A castle on a rise, its windows lit when light is low.
+/// Draws a castle on a rise. Its windows are lit in low light.
 pub fn castle(stage: &mut Stage, foot: Spot, size: f32) {
     let mut dice = stage.dice("castle");
     let stone = stage.palette.lit(hex(0x8C_84_88), 0.3);
@@ -57,7 +57,7 @@ pub fn castle(stage: &mut Stage, foot: Spot, size: f32) {
     );
 }
 
-/// The rise under a castle.
+/// Draws the rise under a castle.
 fn mound(stage: &mut Stage, (x, base): Spot, size: f32) {
     let mut rise = PathBuilder::new();
     rise.move_to(x - size * 1.7, base + size * 0.2);
@@ -87,7 +87,7 @@ fn mound(stage: &mut Stage, (x, base): Spot, size: f32) {
     );
 }
 
-/// Broken columns and an arch.
+/// Draws broken columns and an arch.
 pub fn ruins(stage: &mut Stage, foot: Spot, size: f32) {
     let mut dice = stage.dice("ruins");
     let stone = stage.palette.lit(hex(0xB8_AA_94), 0.12);
@@ -134,7 +134,7 @@ pub fn ruins(stage: &mut Stage, foot: Spot, size: f32) {
     }
 }
 
-/// A stone bridge of arches across the whole picture, or a hanging one over wide water.
+/// Draws a stone arch bridge across the whole picture, or a suspension bridge over wide water.
 pub fn bridge(stage: &mut Stage, deck: f32, hanging: bool) {
     let (width, unit) = (stage.canvas.width, stage.unit);
     if hanging {
@@ -216,7 +216,7 @@ fn hanging_bridge(stage: &mut Stage, deck: f32) {
     }
 }
 
-/// A small house with a chimney, smoke, and lit windows when light is low.
+/// Draws a small house with a chimney and smoke. Its windows are lit in low light.
 pub fn house(stage: &mut Stage, foot: Spot, size: f32) {
     let (x, base) = foot;
     let sunward = stage.light_side(x);
@@ -292,7 +292,7 @@ fn smoke(stage: &mut Stage, from: Spot, size: f32) {
     }
 }
 
-/// The platform of a station with its roof and posts, on the near side of the track.
+/// Draws the platform of a station with its roof and posts, on the near side of the track.
 pub fn platform(stage: &mut Stage) {
     let (width, height, unit) = (stage.canvas.width, stage.canvas.height, stage.unit);
     let top = stage.floor - unit * 0.06;

@@ -1,4 +1,4 @@
-//! The things that a picture is made of, from the sky to the rain; each draws itself on the stage.
+//! The elements of a picture, from the sky to the rain. Each draws itself on the stage.
 
 pub mod city;
 pub mod coast;

@@ -6,7 +6,7 @@ use crate::stage::Stage;
 use crate::style::Style;
 use crate::tone::{Tone, hex};
 
-/// Rows of conifers, one behind the other, with mist between them.
+/// Draws rows of conifers, one behind the other, with mist between them.
 pub fn forest(stage: &mut Stage, rows: u32) {
     let mut dice = stage.dice("forest");
     let ground = stage.ground_height();
@@ -22,7 +22,7 @@ pub fn forest(stage: &mut Stage, rows: u32) {
         let mut shapes = Shapes::default();
         let mut x = -gap;
         while x < stage.canvas.width + gap {
-            // A clearing where the subject stands.
+            // Leave a clearing around the subject.
             let opening = ((x - middle).abs() / (stage.unit * 0.34)).min(1.0);
             let tall = height
                 * (0.5 + 0.5 * contour.at(x / gap * 0.37))
@@ -45,7 +45,7 @@ pub fn forest(stage: &mut Stage, rows: u32) {
     }
 }
 
-/// One conifer as tiers of branches.
+/// Adds one conifer as tiers of branches.
 fn conifer(shapes: &mut Shapes, dice: &mut Dice, foot: Spot, height: f32) {
     let tiers = 6;
     let lean = dice.range(-0.02, 0.02) * height;
@@ -69,7 +69,7 @@ fn conifer(shapes: &mut Shapes, dice: &mut Dice, foot: Spot, height: f32) {
     shapes.polygon(&outline);
 }
 
-/// A broad tree: a trunk and a crown of leaf masses, bright towards the light.
+/// Draws a broad tree: a trunk and a crown of leaf masses that are bright towards the light.
 pub fn tree(stage: &mut Stage, foot: Spot, height: f32, leaves: Tone, purpose: &str) {
     let mut dice = stage.dice(purpose);
     let bark = stage.palette.lit(hex(0x4A_38_2E), 0.05);
@@ -104,7 +104,7 @@ pub fn tree(stage: &mut Stage, foot: Spot, height: f32, leaves: Tone, purpose: &
     }
 }
 
-/// Blades of grass along the bottom edge, and flowers in them.
+/// Draws blades of grass along the bottom edge, with flowers if requested.
 pub fn grass(stage: &mut Stage, local: Tone, flowers: bool) {
     let mut dice = stage.dice("grass");
     let tone = stage.palette.lit(local, 0.0).mix(stage.palette.near, 0.55);
@@ -133,7 +133,7 @@ pub fn grass(stage: &mut Stage, local: Tone, flowers: bool) {
     }
 }
 
-/// A row of cactus and low bushes for dry land.
+/// Draws a few cacti for dry land.
 pub fn cacti(stage: &mut Stage) {
     let mut dice = stage.dice("cacti");
     for _ in 0..dice.count(2, 4) {
@@ -158,7 +158,7 @@ pub fn cacti(stage: &mut Stage) {
     }
 }
 
-/// A branch with leaves that hangs into the picture from a top corner, out of focus and dark.
+/// Draws a dark branch with leaves that hangs into the picture from a top corner.
 pub fn overhang(stage: &mut Stage) {
     let mut dice = stage.dice("overhang");
     let inward = stage.light_side(stage.canvas.width * 0.5);

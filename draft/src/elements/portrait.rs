@@ -1,4 +1,4 @@
-//! A portrait: head and shoulders before a softened background.
+//! A portrait: head and shoulders in front of a softened background.
 
 use tiny_skia::PathBuilder;
 
@@ -8,7 +8,7 @@ use crate::stage::Stage;
 use crate::style::Style;
 use crate::tone::{Tone, hex};
 
-/// Head and shoulders, lit along one edge.
+/// Draws head and shoulders, lit along one edge.
 pub fn draw(stage: &mut Stage, who: Word) {
     let size = stage.unit * 0.92;
     let (x, base) = (
@@ -98,7 +98,7 @@ impl Bust {
         }
     }
 
-    /// Hair over the forehead.
+    /// Returns the outline of the hair over the forehead.
     fn fringe(self, long: bool) -> Option<tiny_skia::Path> {
         let temple = if long { 0.5 } else { 0.6 };
         polygon(&[

@@ -8,7 +8,7 @@ use crate::stage::Stage;
 use crate::style::Style;
 use crate::tone::{Tone, WHITE};
 
-/// Everything above the horizon.
+/// Draws everything above the horizon.
 pub fn draw(stage: &mut Stage) {
     backdrop(stage);
     let dark = stage.brief.is_dark() || stage.style == Style::Cyberpunk;
@@ -22,14 +22,14 @@ pub fn draw(stage: &mut Stage) {
     }
 }
 
-/// The three colours of the sky blended down to the horizon, and on below it.
+/// Blends the three colours of the sky down to the horizon, and continues below it.
 pub fn backdrop(stage: &mut Stage) {
     let [top, middle, low] = stage.palette.sky;
     let (horizon, height) = (stage.horizon.max(1.0), stage.canvas.height);
     let bands = stage.style.sky_bands();
     let mut dice = stage.dice("sky dither");
     stage.canvas.rows_of(0.0, height, |y| {
-        // Whole rows are dithered, one threshold each: it hides the banding and still compresses to nothing.
+        // Each row is dithered as a whole, with one threshold. That hides banding, and the rows still compress well.
         let jitter = if bands.is_some() { 0.0 } else { dice.range(-0.5, 0.5) / 255.0 };
         let mut along = (y / horizon).min(1.0);
         if let Some(bands) = bands {
@@ -45,7 +45,7 @@ pub fn backdrop(stage: &mut Stage) {
     });
 }
 
-/// Stars of three sizes, fewer near the horizon.
+/// Draws stars of three sizes. There are fewer near the horizon.
 pub fn stars(stage: &mut Stage) {
     let mut dice = stage.dice("stars");
     let many = if stage.brief.has(Word::Stars) || stage.brief.place == Word::Space { 240 } else { 90 };
@@ -134,7 +134,7 @@ fn clouds(stage: &mut Stage) {
     }
 }
 
-/// A long thin cloud, lit from below by the light at the horizon.
+/// Draws a long thin cloud, lit from below by the light at the horizon.
 fn streak(stage: &mut Stage, dice: &mut Dice) {
     let width = stage.canvas.width.max(stage.unit);
     let centre = (dice.range(-0.05, 1.05) * stage.canvas.width, stage.horizon * dice.range(0.12, 0.9));
@@ -158,7 +158,7 @@ fn streak(stage: &mut Stage, dice: &mut Dice) {
     stage.canvas.polygon(&spots, tone, 0.55);
 }
 
-/// A heaped cloud with a flat base: bright towards the light, shaded below.
+/// Draws a cumulus cloud with a flat base: bright towards the light, and shaded below.
 fn heap(stage: &mut Stage, dice: &mut Dice, depth: f32) {
     let grand = matches!(stage.style, Style::Ghibli | Style::Anime);
     let scale = stage.unit * if grand { dice.range(0.2, 0.42) } else { dice.range(0.12, 0.28) };
@@ -194,7 +194,7 @@ fn heap(stage: &mut Stage, dice: &mut Dice, depth: f32) {
     stage.canvas.wash(polygon(&crown).as_ref(), (top, bright, strong), (floor, bright, 0.0));
 }
 
-/// The upper outline of overlapping circles, closed along a flat base.
+/// Returns the upper outline of overlapping circles, closed along a flat base.
 fn crown_of(puffs: &[(Spot, f32)], base: f32, aside: f32, grow: f32) -> Vec<Spot> {
     let left = puffs.iter().map(|((x, _), radius)| x - radius * grow).fold(f32::MAX, f32::min);
     let right = puffs.iter().map(|((x, _), radius)| x + radius * grow).fold(f32::MIN, f32::max);
@@ -215,7 +215,7 @@ fn crown_of(puffs: &[(Spot, f32)], base: f32, aside: f32, grow: f32) -> Vec<Spot
     outline
 }
 
-/// The underside of a covered sky: wide, soft, overlapping banks.
+/// Draws the underside of an overcast sky: wide, soft, overlapping banks of cloud.
 fn ceiling(stage: &mut Stage, dice: &mut Dice) {
     let storm = stage.brief.has(Word::Storm);
     let tone =
@@ -237,7 +237,7 @@ fn ceiling(stage: &mut Stage, dice: &mut Dice) {
     }
 }
 
-/// Broad shafts of sunlight across a clean sky.
+/// Draws broad rays of sunlight across a clear sky.
 fn rays(stage: &mut Stage) {
     let mut dice = stage.dice("rays");
     let (from, reach) = (stage.light, stage.canvas.width.max(stage.canvas.height) * 1.2);

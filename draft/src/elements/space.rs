@@ -1,11 +1,11 @@
-//! Space: nebulae, a planet, the ground of another world.
+//! Space: nebulae, a planet, and the ground of another world.
 
 use crate::canvas::{Shapes, Spot, polygon};
 use crate::keywords::Word;
 use crate::stage::Stage;
 use crate::tone::hex;
 
-/// The sky of space over the whole picture.
+/// Draws the sky of space over the whole picture.
 pub fn draw(stage: &mut Stage) {
     let mut dice = stage.dice("space");
     let (width, height, unit) = (stage.canvas.width, stage.canvas.height, stage.unit);
@@ -53,7 +53,7 @@ fn planet(stage: &mut Stage, centre: Spot, radius: f32) {
             0.5,
         );
     }
-    // The night side: discs that step into the dark, all of them inside the planet.
+    // The night side consists of nested shapes that get darker step by step, all of them inside the planet.
     for step in 0..14 {
         let along = step as f32 / 14.0;
         let mut shapes = Shapes::default();
@@ -105,7 +105,7 @@ fn planet(stage: &mut Stage, centre: Spot, radius: f32) {
     }
 }
 
-/// A slender ship that crosses the picture on its drive.
+/// Draws a slender ship that crosses the picture with its drive lit.
 fn ship(stage: &mut Stage) {
     let mut dice = stage.dice("ship");
     let size = stage.unit * dice.range(0.2, 0.26);
@@ -151,7 +151,7 @@ fn ship(stage: &mut Stage) {
     stage.canvas.glow(at(-0.52, 0.0), size * 0.4, flame.lighter(0.3), 1.0);
 }
 
-/// Ground with craters across the bottom.
+/// Draws ground with craters along the bottom.
 fn moonscape(stage: &mut Stage) {
     let grey = hex(0x8A_86_96);
     let keep = stage.horizon;

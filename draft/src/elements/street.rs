@@ -1,4 +1,4 @@
-//! A street seen along its middle: walls to both sides, signs, lamps, a shining road.
+//! A street seen along its middle: walls on both sides, signs, lamps and a shining road.
 
 use crate::canvas::{Spot, polygon};
 use crate::dice::Dice;
@@ -7,7 +7,7 @@ use crate::stage::Stage;
 use crate::style::Style;
 use crate::tone::{Tone, hex};
 
-/// Perspective of the street: everything runs towards one spot.
+/// The perspective of the street. All lines run towards one spot.
 #[derive(Clone, Copy)]
 struct View {
     vanish: Spot,
@@ -15,7 +15,7 @@ struct View {
 }
 
 impl View {
-    /// A place at `side` (−1 to 1 across the road's width) and `nearness` (0 at the vanishing point, 1 at the camera).
+    /// Returns the position at `side` (−1 to 1 across the road's width) and `nearness` (0 at the vanishing point, 1 at the camera).
     fn at(self, side: f32, lift: f32, nearness: f32) -> Spot {
         (
             self.vanish.0 + side * self.half * nearness,
@@ -24,7 +24,7 @@ impl View {
     }
 }
 
-/// The whole street, from its far end to the camera.
+/// Draws the whole street, from its far end to the camera.
 pub fn draw(stage: &mut Stage) {
     let mut dice = stage.dice("street");
     let vanish = (stage.canvas.width * dice.range(0.4, 0.6), stage.horizon);
@@ -83,7 +83,7 @@ fn road(stage: &mut Stage, view: View) {
     }
 }
 
-/// One house front between two depths.
+/// Draws one house front between two depths.
 fn house(stage: &mut Stage, dice: &mut Dice, view: View, side: f32, (far, near): (f32, f32)) {
     let tall = dice.range(1.9, 3.6);
     let wall = side * 0.72;
@@ -135,7 +135,7 @@ fn house(stage: &mut Stage, dice: &mut Dice, view: View, side: f32, (far, near):
     shop(stage, dice, view, wall, (far, near), lit);
 }
 
-/// A lit shop window, and a sign that stands out over the pavement.
+/// Draws a lit shop window, and a sign that extends over the pavement.
 fn shop(stage: &mut Stage, dice: &mut Dice, view: View, wall: f32, (far, near): (f32, f32), lit: bool) {
     let (one, other) = (far + (near - far) * 0.12, far + (near - far) * 0.88);
     let window = [
@@ -204,7 +204,7 @@ fn lamps(stage: &mut Stage, view: View) {
     }
 }
 
-/// Lights mirrored as soft streaks on a wet road.
+/// Draws reflections of lights as soft streaks on a wet road.
 fn shine(stage: &mut Stage, dice: &mut Dice, view: View) {
     let colours =
         [stage.palette.lamp, stage.palette.accent, hex(0x2E_C4_C8), stage.palette.lamp, hex(0xF0_58_88)];

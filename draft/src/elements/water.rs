@@ -1,4 +1,4 @@
-//! Water: the sky mirrored in it, ripples, the path of light, and the shore before it.
+//! Water: reflections of the sky, ripples, the glitter of light, and the shore in front.
 
 use crate::brief::Camera;
 use crate::canvas::{Mirrored, Shapes, polygon};
@@ -7,7 +7,7 @@ use crate::keywords::Word;
 use crate::stage::Stage;
 use crate::tone::{Tone, WHITE, hex};
 
-/// Turns everything below the horizon into water that mirrors what stands above it.
+/// Turns everything below the horizon into water that mirrors the picture above it.
 pub fn surface(stage: &mut Stage, calm: f32) {
     let mut dice = stage.dice("water");
     let contour = Contour::new(&mut dice);
@@ -20,7 +20,7 @@ pub fn surface(stage: &mut Stage, calm: f32) {
     let restless = unit * 0.03 * (1.0 - calm);
     stage.canvas.mirror(horizon, |depth| {
         let along = depth / depth_of_water;
-        // Ripples grow towards the camera; nearer water shows less of the sky and more of its own colour.
+        // Ripples grow towards the camera. Nearer water shows less of the sky and more of its own colour.
         let wave = contour.at(depth / (unit * (0.004 + 0.02 * along)) * 0.35) - 0.5;
         Mirrored {
             up: depth * stretch + wave * restless * 2.0 * along,
@@ -40,7 +40,7 @@ fn water_tone(stage: &Stage) -> Tone {
     stage.palette.lit(deep, 0.12).mix(stage.palette.sky[0], 0.4)
 }
 
-/// The broken path of the sun or the moon on the water.
+/// Draws the broken reflection of the sun or the moon on the water.
 fn glitter(stage: &mut Stage) {
     if stage.brief.is_overcast() {
         return;
@@ -81,7 +81,7 @@ fn ripples(stage: &mut Stage, calm: f32) {
     stage.canvas.fill(dark.finish().as_ref(), shade, 0.32);
 }
 
-/// A dark shore across the bottom for figures to stand on; the surf breaks on it by the sea.
+/// Draws a dark shore along the bottom for figures to stand on. By the sea, surf breaks on it.
 pub fn shore(stage: &mut Stage, local: Tone, surf: bool) {
     let mut dice = stage.dice("shore");
     let contour = Contour::new(&mut dice);

@@ -1,4 +1,4 @@
-//! What falls and drifts before everything else: rain, snow, fog, lightning.
+//! Weather in front of and behind other elements: rain, snow, fog and lightning.
 
 use crate::canvas::{Shapes, Spot};
 use crate::dice::{Contour, Dice};
@@ -6,7 +6,7 @@ use crate::keywords::Word;
 use crate::stage::Stage;
 use crate::tone::WHITE;
 
-/// Lightning strikes behind the land; call before the land is drawn.
+/// Draws lightning behind the land. Call this before the land is drawn.
 pub fn behind(stage: &mut Stage) {
     if stage.brief.has(Word::Storm) && stage.brief.place != Word::Space {
         let mut dice = stage.dice("lightning");
@@ -41,21 +41,21 @@ fn bolt(stage: &mut Stage, dice: &mut Dice, from: Spot, to: Spot, width: f32, fo
     }
 }
 
-/// Fog lies behind the figures, so that they stand out from it.
+/// Draws fog behind the figures, so that they are visible in front of it.
 pub fn between(stage: &mut Stage) {
     if stage.brief.has(Word::Fog) && stage.brief.place != Word::Room {
         fog(stage);
     }
 }
 
-/// Everything between the camera and the scene.
+/// Draws the weather between the camera and the scene.
 pub fn before(stage: &mut Stage) {
     if stage.brief.place != Word::Room {
         falling(stage);
     }
 }
 
-/// Rain and snow over what has been drawn so far.
+/// Draws rain and snow over the picture so far.
 pub fn falling(stage: &mut Stage) {
     if stage.brief.has(Word::Rain) || stage.brief.has(Word::Storm) {
         rain(stage);
@@ -65,7 +65,7 @@ pub fn falling(stage: &mut Stage) {
     }
 }
 
-/// Banks of fog around the horizon and along the ground.
+/// Draws banks of fog around the horizon and along the ground.
 fn fog(stage: &mut Stage) {
     let mut dice = stage.dice("fog");
     let contour = Contour::new(&mut dice);
