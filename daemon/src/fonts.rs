@@ -44,7 +44,7 @@ pub struct Font {
     boxes: BTreeSet<char>,
 }
 
-/// Why the subtitles of a text cannot be drawn.
+/// The reason why the subtitles of a text cannot be drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FontError {
     /// No font has this letter.

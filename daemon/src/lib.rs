@@ -1,4 +1,4 @@
-//! The reel daemon: its rooms, wired together by the binary `reeld`.
+//! The reel daemon: its modules (called rooms), wired together by the binary `reeld`.
 
 pub mod budget;
 pub mod cache;

@@ -74,7 +74,7 @@ impl Reload {
         (Self { file, log, notifier, started: config.clone(), config, tried, in_force }, shown)
     }
 
-    /// The configuration in force.
+    /// Returns the configuration in force.
     pub const fn config(&self) -> &Config {
         &self.config
     }

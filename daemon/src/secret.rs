@@ -81,7 +81,7 @@ pub enum SecretSource {
     Plain(Secret),
 }
 
-/// Why there is no key.
+/// The reason why a key could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The variable is missing or empty.

@@ -39,7 +39,7 @@ pub fn longest_drain(config: &Config) -> Duration {
 
 /// The inputs of `main`, from the start to the end of the drain.
 pub struct Inputs {
-    /// The signals.
+    /// The signals to the process.
     pub signals: Signals,
     /// The requests of the sessions.
     pub requests: mpsc::Receiver<ControlRequest>,

@@ -22,7 +22,7 @@ pub enum Camera {
     Aerial,
 }
 
-/// The facts that a picture is composed from.
+/// The facts from which a picture is composed.
 #[derive(Debug, Clone)]
 pub struct Brief {
     /// The words of the prompt, in their order and without repetitions.

@@ -17,7 +17,7 @@ pub enum FilterError {
     /// A part is neither a level nor `target=level`.
     #[error("`{part}` is neither a level (off, error, warn, info, debug, trace) nor target=level")]
     Part {
-        /// The part.
+        /// The part of the filter.
         part: String,
     },
     /// The log has ended.

@@ -69,7 +69,7 @@ pub enum StandardError {
     Journal,
 }
 
-/// The running log.
+/// The handle of the running log.
 #[derive(Debug, Clone)]
 pub struct LogHandle {
     filter: reload::Handle<Targets, Registry>,

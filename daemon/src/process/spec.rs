@@ -60,7 +60,7 @@ pub struct Finished {
     pub stdout: Vec<u8>,
 }
 
-/// Why a program was not executed at all.
+/// The reason why a program was not executed at all.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The run directory could not be written, or the launcher could not be started or waited for.
