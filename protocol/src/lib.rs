@@ -57,7 +57,7 @@ pub use self::{
     video::VideoParams,
 };
 
-/// The version of this specification; grows only with an incompatible change.
+/// The version of this specification, which `hello` answers. It grows only with an incompatible change.
 pub const PROTOCOL: u32 = 1;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `artifact.*`.
+//! The params and results of `artifact.*`.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,33 +7,33 @@ use crate::{
     binary::{self, BinaryError},
 };
 
-/// A part of an artifact.
+/// The params of `artifact.read`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactReadParams {
-    /// The digest of the artifact.
+    /// The digest of the artifact. If the store does not have it, the answer is `artifact_not_found`.
     pub digest: Digest,
-    /// The first byte to read.
+    /// The first byte to read; 0 if absent. One beyond the end of the artifact is `invalid_params`.
     #[serde(default)]
     pub offset: u64,
-    /// At most 4 MiB; less comes back at the end.
+    /// Most bytes to read, at most 4 MiB; more are `invalid_params`. At the end of the artifact the answer has fewer.
     pub length: u64,
 }
 
-/// A part of an artifact's bytes.
+/// The result of `artifact.read`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactReadResult {
-    /// From `offset` on; base64 in JSON.
+    /// The bytes from `offset` on; base64 in JSON.
     pub data: Bytes,
-    /// Length of the whole artifact.
+    /// Length of the whole artifact, in bytes.
     pub size_bytes: u64,
-    /// Such as `image/png`.
+    /// The media type of the artifact, such as `image/png`.
     pub media_type: String,
 }
 
 impl ArtifactReadResult {
-    /// Reads it in bincode, with its data as a part of `bytes`.
+    /// Decodes a result from bincode. Its data shares the memory of `bytes`.
     pub(super) fn within(bytes: &bytes::Bytes) -> Result<Self, BinaryError> {
-        /// The same fields.
+        /// The same fields, with the data borrowed.
         #[derive(Deserialize)]
         struct Borrowed<'a> {
             #[serde(borrow, with = "serde_bytes")]
@@ -46,83 +46,86 @@ impl ArtifactReadResult {
     }
 }
 
-/// A file to take into the store.
+/// The params of `artifact.put`: either a `path`, or a piece of a file as `data`. Both or neither are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ArtifactPutParams {
-    /// An absolute path: a regular file of the daemon's own user, which is opened without following a link.
+    /// The absolute path of a file to copy into the store. It must be a regular file of the daemon's own user, with at most 256 MiB, and no link;
+    /// else the answer is `invalid_params`.
     #[serde(default)]
     pub path: Option<String>,
-    /// The upload that a piece belongs to, from the answer to its first piece; absent with the first one.
+    /// The number of the upload that the piece continues, which the answer to the first piece has. Absent with the first piece. A number that no
+    /// upload has is `invalid_params`.
     #[serde(default)]
     pub upload: Option<u64>,
-    /// Bytes of the file before the piece.
+    /// Bytes of the file before the piece; 0 if absent. It must be the number of bytes that were sent before, else the answer is `invalid_params`.
     #[serde(default)]
     pub offset: u64,
-    /// A piece of the file, in place of a path: at most 512 KiB; base64 in JSON.
+    /// A piece of the file, at most 512 KiB; base64 in JSON.
     #[serde(default)]
     pub data: Option<Bytes>,
-    /// Whether the piece is the last one.
+    /// Whether the piece is the last one; false if absent.
     #[serde(default)]
     pub last: bool,
 }
 
-/// What was taken.
+/// The result of `artifact.put`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ArtifactPutResult {
-    /// What tasks name it by; absent while pieces are to come.
+    /// The digest by which tasks name the artifact; null until the last piece.
     pub digest: Option<Digest>,
-    /// What it is by its content, whatever its name says; absent while pieces are to come.
+    /// The media type, which is detected by the content and not by a name; null until the last piece.
     pub media_type: Option<String>,
-    /// Length in bytes; while pieces are to come, what has come so far.
+    /// Length of the artifact in bytes; until the last piece, the bytes that were received so far.
     pub size_bytes: u64,
-    /// The width of a picture or a film in pixels, where it is known.
+    /// The width of a picture or a film in pixels; null for other media, and if it is unknown.
     pub width: Option<u32>,
-    /// The height of a picture or a film in pixels, where it is known.
+    /// The height of a picture or a film in pixels; null for other media, and if it is unknown.
     pub height: Option<u32>,
-    /// The duration of sound or a film in seconds, where it is known.
+    /// The duration of sound or a film in seconds; null for other media, and if it is unknown.
     pub duration_s: Option<f64>,
-    /// The upload to name with the next piece.
+    /// The number of the upload, which the next piece must name; null after the last piece and for a `path`.
     #[serde(default)]
     pub upload: Option<u64>,
 }
 
-/// A picture to show small.
+/// The params of `artifact.thumbnail`. The result is an [`ArtifactPathResult`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactThumbnailParams {
-    /// The picture, in the daemon's store.
+    /// The digest of a PNG, JPEG or WebP picture in the store. Another artifact is `invalid_params`, and an unknown one `artifact_not_found`.
     pub digest: Digest,
-    /// The longest that a side of the thumbnail may be in pixels, 64 to 1024.
+    /// Longest side of the thumbnail in pixels, from 64 to 1024; else `invalid_params`. A smaller picture keeps its size.
     pub max_px: u32,
 }
 
-/// Artifacts to remove.
+/// The params of `artifact.remove`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactRemoveParams {
-    /// At most 1,000.
+    /// The digests of the artifacts, at most 1,000; more are `invalid_params`.
     pub digests: Vec<Digest>,
 }
 
-/// What was removed.
+/// The result of `artifact.remove`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ArtifactRemoveResult {
-    /// Artifacts whose files are gone, with the cache entries that named them.
+    /// Artifacts whose files were removed, together with the cache entries that named them.
     pub removed: u64,
-    /// How many bytes these files had.
+    /// Bytes of these files.
     pub freed_bytes: u64,
-    /// Artifacts that stay, as a task in the history or a pin names them.
+    /// Digests of the request whose artifact was not removed: a task in the history, an unfinished task that starts from it, or a pin names it, or
+    /// the store does not have it.
     pub kept: u64,
 }
 
-/// Which artifact.
+/// The params of `artifact.path`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactPathParams {
-    /// The digest of the artifact.
+    /// The digest of the artifact. If the store does not have it, the answer is `artifact_not_found`.
     pub digest: Digest,
 }
 
-/// Where it lies.
+/// The result of `artifact.path` and `artifact.thumbnail`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactPathResult {
-    /// The file in the daemon's own store: read it, never change it.
+    /// The absolute path of the file in the daemon's own store. Read it, never change it.
     pub path: String,
 }

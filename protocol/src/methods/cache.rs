@@ -1,66 +1,67 @@
-//! `cache.*`.
+//! The params and results of `cache.*`.
 
 use serde::{Deserialize, Serialize};
 
-/// What the cache holds and how it did since the daemon started.
+/// The result of `cache.stats`. Counts begin at zero when the daemon starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheStatsResult {
-    /// Requests that were answered from it.
+    /// Requests that were answered from the cache.
     pub hits: u64,
-    /// Requests that were not.
+    /// Requests that looked for a result in the cache and found none.
     pub misses: u64,
-    /// Requests that joined an equal one under way.
+    /// Requests that joined an equal request in flight.
     pub coalesced: u64,
-    /// Entries whose file was missing or damaged, and so counted as misses.
+    /// Artifacts whose file was found to be missing or damaged. The cache entries that named them were dropped.
     pub corrupt: u64,
-    /// Keys that have a result.
+    /// Cache entries: the keys that have a result.
     pub entries: u64,
-    /// Files in the disk tier.
+    /// Artifacts in the disk tier. Each is a file.
     pub artifacts: u64,
-    /// How many bytes the artifacts have on disk.
+    /// Bytes of these artifacts.
     pub disk_bytes: u64,
-    /// `cache.disk_mb` in bytes.
+    /// The configured `cache.disk_mb`, in bytes.
     pub disk_limit_bytes: u64,
-    /// Bytes of pictures held in memory.
+    /// Bytes of artifacts in the memory tier.
     pub memory_bytes: u64,
-    /// `cache.memory_mb` in bytes.
+    /// The configured `cache.memory_mb`, in bytes.
     pub memory_limit_bytes: u64,
-    /// Files dropped for room.
+    /// Artifacts that were evicted to make room for others.
     pub evictions: u64,
 }
 
-/// What to drop.
+/// The params of `cache.clear`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheClearParams {
-    /// Only the memory tier; files and keys stay.
+    /// Whether only the memory tier is cleared, so that files and entries stay; false if absent.
     #[serde(default)]
     pub memory_only: bool,
 }
 
-/// What was dropped.
+/// The result of `cache.clear`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheClearResult {
-    /// How many cache entries were dropped.
+    /// Cache entries that were dropped; 0 with `memory_only`.
     pub entries: u64,
-    /// How many files were removed.
+    /// Artifacts whose files were removed; 0 with `memory_only`.
     pub artifacts: u64,
-    /// Bytes on disk and in memory.
+    /// Bytes that were freed, on disk and in memory together.
     pub freed_bytes: u64,
-    /// Files that stayed: a task in the history names them, or they were used within the last minute.
+    /// Artifacts that stay in the store: a task in the history names them, an unfinished task starts from them, they were put within the last day, or
+    /// they were used within the last minute. 0 with `memory_only`.
     pub pinned: u64,
 }
 
-/// What a verification found.
+/// The result of `cache.verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheVerifyResult {
-    /// How many files were read.
+    /// Files that were read, damaged ones included.
     pub checked: u64,
-    /// How many bytes were read.
+    /// Bytes of these files.
     pub checked_bytes: u64,
-    /// Files that were damaged, and set aside.
+    /// Files that were damaged. They are set aside, and the cache entries that named them are dropped.
     pub corrupt: u64,
-    /// Files that were gone.
+    /// Artifacts whose file was missing. The cache entries that named them are dropped.
     pub missing: u64,
-    /// Files in the store that nothing named, and that were removed.
+    /// Files in the store that belonged to no artifact. They were removed.
     pub strays: u64,
 }

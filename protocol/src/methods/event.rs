@@ -1,4 +1,4 @@
-//! `events.*` and the notification `event`.
+//! The params and results of `events.*`, and the notification `event`.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +8,11 @@ use crate::{BatchId, HoldReason, Progress, Source, TaskError, TaskId, TaskState,
 /// The method of the notification that carries an [`Event`].
 pub const EVENT: &str = "event";
 
-/// What events are about.
+/// The topics of events. Each names the events that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
-    /// Tasks: `accepted`, `changed`, `progress`, `removed`, and `partial` where that is asked for.
+    /// Tasks: `accepted`, `changed`, `progress`, `removed`, and `partial` for subscriptions that ask for it.
     Task,
     /// Memory: `pressure_changed`, `trimmed`.
     Memory,
@@ -22,45 +22,45 @@ pub enum Topic {
     Provider,
     /// The daemon: `reloaded`, `reload_failed`, `stopping`.
     Daemon,
-    /// A topic of a newer daemon.
+    /// A topic that this version of the crate does not know. A subscription that names one is refused with `invalid_params`.
     #[serde(other)]
     Unknown,
 }
 
-/// Which events to send.
+/// The params of `events.subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SubscribeParams {
-    /// At least one.
+    /// The topics, at least one; none are `invalid_params`.
     pub topics: Vec<Topic>,
-    /// Only events of these tasks; all if absent.
+    /// The tasks whose events of topic `task` are sent, at most 1,000; more are `invalid_params`. All tasks if absent; an empty list selects none.
     #[serde(default)]
     pub task_ids: Option<Vec<TaskId>>,
-    /// Only events of this batch's tasks; all if absent.
+    /// The batch whose tasks' events of topic `task` are sent; all tasks if absent. With `task_ids` as well, a task must be in both.
     #[serde(default)]
     pub batch: Option<BatchId>,
-    /// Whether to send the events `partial` of topic `task` as well, with what tasks have written so far.
+    /// Whether events `partial` are sent as well, which have pieces of results that tasks are writing; false if absent.
     #[serde(default)]
     pub partial: bool,
-    /// Whether to send the events of the steps of the tasks in `task_ids` as well.
+    /// Whether the events of the steps of the workflows in `task_ids` are sent as well, but for their events `partial`; false if absent.
     #[serde(default)]
     pub steps: bool,
 }
 
-/// A running subscription.
+/// The result of `events.subscribe`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubscribeResult {
-    /// Its number on this connection.
+    /// The number of the subscription, which is unique on this connection.
     pub subscription: u64,
-    /// The daemon's instance, as in `hello`.
+    /// The daemon's instance, as in the result of `hello`.
     pub instance: String,
-    /// The last event before this subscription: what is read by other methods after this answer is at least as new.
+    /// The sequence number of the last event before this subscription. What other methods answer after this is at least as new.
     pub seq: u64,
 }
 
-/// Which subscription to end.
+/// The params of `events.unsubscribe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnsubscribeParams {
-    /// Its number.
+    /// The number of the subscription. One that this connection does not have is answered with `subscription_not_found`.
     #[serde(deserialize_with = "crate::ids::whole_number")]
     pub subscription: u64,
 }
@@ -68,117 +68,119 @@ pub struct UnsubscribeParams {
 /// The params of the notification `event`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// The subscription it belongs to.
+    /// The number of the subscription that the event is sent for.
     pub subscription: u64,
-    /// Grows with every event of the instance.
+    /// The sequence number of the event. It grows with every event of the instance; numbers are left out where the subscription does not select an
+    /// event.
     pub seq: u64,
-    /// What it is about.
+    /// The topic of the event.
     pub topic: Topic,
-    /// What happened, such as `progress`; `subscription_dropped` is the last one of a reader that was too slow.
+    /// The name of the event, such as `progress`. The event `subscription_dropped` is the last one of a subscription whose reader was too slow, or
+    /// for whose events the memory budget had no room. It has the first topic of the subscription.
     pub event: String,
-    /// The task as it now is, on topic `task`.
+    /// The task after the change, on topic `task` but for `partial`; else null.
     #[serde(default)]
     pub task: Option<TaskEvent>,
-    /// Memory as it now is, on topic `memory`.
+    /// The memory after the change, on topic `memory`; else null.
     #[serde(default)]
     pub memory: Option<MemoryEvent>,
-    /// What a reading of the configuration came to, with `reloaded` and `reload_failed`.
+    /// The outcome of reading the configuration, with `reloaded` and `reload_failed`; else null.
     #[serde(default)]
     pub reload: Option<ReloadEvent>,
-    /// The provider as it now is, on topic `provider`.
+    /// The provider after the change, on topic `provider`; else null.
     #[serde(default)]
     pub provider: Option<ProviderEvent>,
-    /// A piece of a result that is being written, with `partial`.
+    /// A piece of a result that a task is writing, with `partial`; else null.
     #[serde(default)]
     pub partial: Option<PartialEvent>,
-    /// How many events a dropped subscription did not get.
+    /// The number of events that were not looked at for the subscription, whatever their topic, with `subscription_dropped`; else null.
     #[serde(default)]
     pub missed: Option<u64>,
 }
 
-/// A task in an event.
+/// A task in an event. `task.get` has its outputs, notes and cost as well.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskEvent {
-    /// The task's number.
+    /// The id of the task.
     pub id: TaskId,
-    /// Its revision after this change.
+    /// The task's revision after this change.
     pub rev: u64,
     /// The service and its method, such as `image.generate`.
     pub kind: String,
-    /// The caller's label.
+    /// The label that the client gave the task; null if it gave none.
     pub name: Option<String>,
-    /// The program that asked.
+    /// The name of the client that submitted the task.
     pub client: String,
-    /// The batch that the task belongs to, if any.
+    /// The batch that the task belongs to; null if it belongs to none.
     pub batch: Option<BatchId>,
-    /// The workflow that the task is a step of, if any.
+    /// The workflow that the task is a step of; null for other tasks.
     #[serde(default)]
     pub parent: Option<TaskId>,
-    /// The name of the step in that workflow, such as `voice/a1`.
+    /// The name of the step in that workflow, such as `voice/a1`; null for other tasks.
     #[serde(default)]
     pub step: Option<String>,
-    /// Where it stands.
+    /// The state of the task after this change.
     pub state: TaskState,
-    /// Why, if held.
+    /// Why the task is held; null in any other state.
     pub hold_reason: Option<HoldReason>,
-    /// How far it is.
+    /// The progress of the task.
     pub progress: Progress,
-    /// Where the outputs came from, once it succeeded.
+    /// Where the outputs came from, once the task has ended with some; else null.
     pub source: Option<Source>,
-    /// Why it failed.
+    /// Why the task failed, was cancelled or is held, or why its last attempt failed; null if there is nothing to say.
     pub error: Option<TaskError>,
 }
 
-/// A piece of a task's result, before the result is there. An attempt that is repeated begins at offset 0 again.
+/// A piece of a task's result, before the result is complete. Pieces are not kept and may be missing. A repeated attempt begins at offset 0 again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartialEvent {
-    /// The task's number.
+    /// The id of the task.
     pub id: TaskId,
-    /// The batch that the task belongs to, if any.
+    /// The batch that the task belongs to; null if it belongs to none.
     pub batch: Option<BatchId>,
-    /// Which of the task's outputs this is a piece of.
+    /// The index of the output that this is a piece of, from 0.
     pub index: u32,
-    /// Bytes of the text, in UTF-8, before this piece; of a picture, the number of this preview. A piece may be missing: then the finished
-    /// output has it.
+    /// For a text, the number of its bytes in UTF-8 before this piece. For an unfinished picture, the number of the preview.
     pub offset: u64,
     /// The text of the piece; empty for a picture.
     pub text: String,
-    /// The file of a picture that is not finished. It is removed when the attempt ends.
+    /// The path of the file of an unfinished picture; null for a text. The file is removed when the attempt ends.
     #[serde(default)]
     pub preview_path: Option<String>,
 }
 
-/// Memory in an event.
+/// The memory in an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryEvent {
-    /// How tight it is.
+    /// The memory level.
     pub level: MemoryLevel,
-    /// Resident bytes of the daemon.
+    /// Resident memory of the daemon at the last sample, in bytes.
     pub resident_bytes: u64,
-    /// What was given back, after a trim.
+    /// Bytes by which the resident memory has fallen, with `trimmed`; null with `pressure_changed`.
     pub freed_bytes: Option<u64>,
 }
 
-/// Whether a provider may be asked, in an event: its rate, its pause, its circuit, or whether it can be reached has changed.
+/// Whether attempts may begin at a provider, in an event. It is sent when the provider's rate limit, pause, circuit or reachability changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderEvent {
-    /// The instance's name.
+    /// The name of the provider's instance.
     pub name: String,
-    /// The model that this is about, where a request named one. A rate, and whether the provider can be reached, are the same for all models.
+    /// The model of the attempt that caused the event; null if the attempt named none. A rate limit, and whether the provider can be reached, concern
+    /// all models.
     pub model: Option<String>,
-    /// Why no attempt may begin now; absent where one may.
+    /// Why no attempt may begin now; null if one may.
     pub wait_reason: Option<WaitReason>,
-    /// When that is over by itself, which no other event tells.
+    /// When that ends by itself, of which no event is sent; null if an attempt may begin.
     pub waits_until: Option<Timestamp>,
 }
 
-/// A reading of the configuration in an event.
+/// The outcome of reading the configuration, in an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadEvent {
-    /// Keys whose new value is in force.
+    /// Keys whose value has changed and is in force.
     pub changed: Vec<String>,
-    /// Keys whose new value waits for a restart.
+    /// Keys whose value in the file takes effect only at a restart.
     pub needs_restart: Vec<String>,
-    /// Why the file does not hold, after `reload_failed`: what was in force stays.
+    /// Why the file was refused, with `reload_failed`; the former configuration stays in force. Null with `reloaded`.
     pub reason: Option<String>,
 }

@@ -1,110 +1,110 @@
-//! `memory.*`.
+//! The params and results of `memory.*`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// How tight memory is.
+/// The memory level, which says how short memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryLevel {
-    /// Below the watermarks.
+    /// Memory is below the watermarks.
     #[default]
     Normal,
-    /// Above the high watermark, and not yet below the low one: caches are asked to shrink.
+    /// Memory has reached the high watermark, and has not fallen below the low one yet. Caches are asked to shrink.
     High,
-    /// Above the critical watermark, or the system is short: no new task starts.
+    /// Memory has reached the critical watermark, or the system is short of it. No new task starts.
     Critical,
-    /// A level of a newer daemon.
+    /// A level that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// Who holds how much.
+/// The result of `memory.status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryStatusResult {
-    /// How tight it is.
+    /// The memory level.
     pub level: MemoryLevel,
-    /// What the daemon may use: the smallest of `memory.limit_mb`, the control groups' bounds and the system's memory.
+    /// Most memory that the daemon may use, in bytes: the smallest of `memory.limit_mb`, the limits of its control groups, and the system's memory.
     pub limit_bytes: u64,
-    /// Where the level becomes high.
+    /// The high watermark, in bytes. From it on, the level is high.
     pub high_bytes: u64,
-    /// Where it becomes normal again.
+    /// The low watermark, in bytes. Below it, the level becomes normal again.
     pub low_bytes: u64,
-    /// Where it becomes critical.
+    /// The critical watermark, in bytes. From it on, the level is critical, until memory falls below the high watermark.
     pub critical_bytes: u64,
-    /// Resident bytes of the daemon at the last sample.
+    /// Resident memory of the daemon at the last sample, in bytes.
     pub resident_bytes: u64,
-    /// The most that was ever seen.
+    /// Largest resident memory of any sample since the daemon started, in bytes.
     pub peak_resident_bytes: u64,
-    /// What the system could still give at the last sample.
+    /// Memory that was available on the system at the last sample, in bytes.
     pub system_available_bytes: u64,
-    /// What the system has.
+    /// Memory of the system, in bytes; 0 if it is unknown.
     pub system_total_bytes: u64,
-    /// Bytes promised to bodies, decoders and caches.
+    /// Bytes that are reserved in the memory budget, for example for bodies, decoders and caches.
     pub reserved_bytes: u64,
-    /// Those by holder.
+    /// These reservations, by kind of holder.
     pub reservations: Vec<ReservationInfo>,
-    /// Reservations that were refused since the start.
+    /// Reservations that were refused since the daemon started.
     pub refusals: u64,
-    /// What memory can be asked back from, cheapest first.
+    /// The names of what memory can be reclaimed from, cheapest first, such as `cache` and `heap`.
     pub reclaimers: Vec<String>,
-    /// Whose limit `limit_bytes` is; null from a daemon that does not tell.
+    /// Where `limit_bytes` comes from; null from a daemon that is older than this field.
     #[serde(default)]
     pub limit: Option<MemoryLimit>,
-    /// The fullest of the control groups that bound the daemon.
+    /// The control group that limits the daemon and is the fullest of these; null if no group limits it.
     #[serde(default)]
     pub group: Option<MemoryGroup>,
-    /// What makes the level what it is; null while it is normal.
+    /// What makes the level high or critical; null while it is normal.
     #[serde(default)]
     pub cause: Option<PressureCause>,
-    /// Resident bytes of the programs that the daemon started, with all that those started.
+    /// Resident memory of the programs that the daemon started and of their children, in bytes. It is not a part of `resident_bytes`.
     #[serde(default)]
     pub children_bytes: u64,
-    /// When the level last changed, since the start.
+    /// When the level last changed; null if it has not changed since the daemon started.
     #[serde(default)]
     pub level_since: Option<Timestamp>,
-    /// What was last given back, since the start.
+    /// The last reclaim of memory; null if there was none since the daemon started.
     #[serde(default)]
     pub last_trim: Option<LastTrim>,
 }
 
-/// What was last given back.
+/// The last reclaim of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastTrim {
-    /// When it was done.
+    /// When it ended.
     pub at: Timestamp,
-    /// What it was done for.
+    /// Why memory was reclaimed.
     pub reason: TrimReason,
-    /// Really given back to the system.
+    /// Bytes by which the daemon's resident memory has fallen; 0 if it has not.
     pub freed_bytes: u64,
-    /// What each reclaimer let go of.
+    /// What each reclaimer has freed, in the order in which they were asked.
     pub reclaimers: Vec<ReclaimerInfo>,
 }
 
-/// Why something was given back.
+/// Why memory was reclaimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrimReason {
-    /// By `memory.trim`.
+    /// A client sent `memory.trim`.
     Asked,
     /// The level was high or critical.
     Pressure,
-    /// A flood was over, and the heap had kept its pages.
+    /// A burst of work was over, and the heap had kept its pages. Daemons of this version never answer it.
     Quiet,
-    /// A reason of a newer daemon.
+    /// A reason that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// The smallest of the limits.
+/// The limit that is in force, which is the smallest one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryLimit {
-    /// What may be used.
+    /// The limit in bytes.
     pub bytes: u64,
-    /// Who set it.
+    /// Who set the limit.
     pub source: LimitSource,
-    /// The control group's path.
+    /// The path of the control group; null for other sources.
     pub detail: Option<String>,
 }
 
@@ -112,74 +112,74 @@ pub struct MemoryLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitSource {
-    /// `memory.limit_mb`.
+    /// The configuration, with `memory.limit_mb`.
     Configured,
-    /// A control group: `memory.max` or `memory.high`, of the daemon's own one or of one above it.
+    /// A control group, with `memory.max` or `memory.high`: the daemon's own group or one above it.
     Cgroup,
-    /// The system has no more.
+    /// The system, which has no more memory.
     System,
-    /// A source of a newer daemon.
+    /// A source that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// A control group with a bound.
+/// A control group that limits memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryGroup {
-    /// The path of the control group.
+    /// The path of the control group, which begins with `/`.
     pub path: String,
-    /// What all processes in it may use together.
+    /// Most memory that all processes of the group may use together, in bytes.
     pub limit_bytes: u64,
-    /// What they use, without what the system takes back by itself, such as cached files.
+    /// Memory that they use, in bytes, without what the system can reclaim by itself, such as cached files.
     pub used_bytes: u64,
 }
 
-/// What presses.
+/// What makes the memory level high or critical. If several causes do, the first of these is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PressureCause {
     /// The daemon's own resident memory.
     Resident,
-    /// All processes of a control group together, though the daemon alone does not.
+    /// All processes of a control group together.
     Cgroup,
-    /// The system has less than `memory.system_min_available_mb` left.
+    /// The system has less than `memory.system_min_available_mb` available.
     System,
-    /// A cause of a newer daemon.
+    /// A cause that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// One kind of holder.
+/// The reservations of one kind of holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationInfo {
-    /// Such as `cache` or `drawing`.
+    /// The kind of holder, such as `cache`, `drawing`, `request`, `response`, `body` or `decode`.
     pub holder: String,
-    /// How many bytes are held now.
+    /// Bytes that are reserved now.
     pub bytes: u64,
-    /// The most at once since the start.
+    /// Most bytes that were reserved at once since the daemon started.
     pub peak_bytes: u64,
 }
 
-/// What a trim did. Resident bytes of the whole process; `freed_bytes` is their difference, never below zero.
+/// The result of `memory.trim`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryTrimResult {
-    /// Resident bytes before the trim.
+    /// Resident memory of the daemon before the trim, in bytes.
     pub before_bytes: u64,
-    /// Resident bytes after the trim.
+    /// Resident memory of the daemon after the trim, in bytes.
     pub after_bytes: u64,
-    /// Really given back to the system.
+    /// `before_bytes` minus `after_bytes`; 0 if that is negative.
     pub freed_bytes: u64,
-    /// How long it took.
+    /// The duration of the trim in milliseconds.
     pub elapsed_ms: u64,
-    /// What each reclaimer let go of.
+    /// What each reclaimer has freed, in the order in which they were asked.
     pub reclaimers: Vec<ReclaimerInfo>,
 }
 
-/// What one reclaimer did.
+/// What one reclaimer has freed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReclaimerInfo {
-    /// Its name.
+    /// The name of the reclaimer, such as `cache`.
     pub name: String,
-    /// Bytes that it let go of.
+    /// Bytes that it released. For `heap`, bytes by which the resident memory has fallen.
     pub freed_bytes: u64,
 }

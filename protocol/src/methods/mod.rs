@@ -1,4 +1,4 @@
-//! The methods that are served, each with the type of its params and of its result.
+//! The methods of the daemon, each with the type of its params and of its result.
 
 mod artifact;
 mod cache;
@@ -16,21 +16,21 @@ use crate::{
     binary::{self, BinaryError},
 };
 
-/// Ties a method's name to its types, so that both sides are checked by the compiler.
+/// A method. The trait ties its name to its types, so that the compiler checks both sides.
 pub trait Method {
-    /// The name on the wire.
+    /// The name of the method on the wire.
     const NAME: &'static str;
-    /// What is sent.
+    /// The type of the params.
     type Params: Serialize + DeserializeOwned;
-    /// What is answered.
+    /// The type of the result.
     type Result: Serialize + DeserializeOwned;
 
-    /// The large block in a result that a frame carries without a copy of it.
+    /// Returns the large block of bytes in a result, if it has one. A frame carries it without a copy.
     fn block(_: &Self::Result) -> Option<&Bytes> {
         None
     }
 
-    /// Reads a result in bincode; it may keep a part of `bytes` rather than copy it.
+    /// Decodes a result from bincode. The result may share the memory of `bytes`.
     fn read(bytes: &bytes::Bytes) -> Result<Self::Result, BinaryError> {
         binary::decode(bytes)
     }
@@ -46,10 +46,10 @@ macro_rules! methods {
             $($($own)+)?
         })+
 
-        /// The names of all methods that this version serves: the capabilities of `hello`.
+        /// The names of all methods of this version. `hello` answers them as capabilities.
         pub const METHODS: &[&str] = &[$($name,)+];
 
-        /// Reads an example's params and result as the method's types and writes them again.
+        /// Decodes an example's params and result as the method's types, and encodes them again.
         #[cfg(test)]
         pub(crate) fn rewrite(method: &str, params: &str, result: &str) -> (String, String) {
             match method {
@@ -61,7 +61,7 @@ macro_rules! methods {
             }
         }
 
-        /// The frames of an example's params and result, both read back.
+        /// Encodes an example's params and result as frames, after checking that both decode to the same values.
         #[cfg(test)]
         pub(crate) fn frames(method: &str, id: u64, params: &str, result: &str) -> (Vec<u8>, Vec<u8>) {
             match method {
@@ -73,43 +73,45 @@ macro_rules! methods {
 }
 
 methods! {
-    /// Says who is there; optional, and best sent first: the client's name is what fairness counts by.
+    /// Names the client. It is optional and best sent first, because tasks are scheduled fairly between client names.
     Hello = "hello": HelloParams => HelloResult;
-    /// How the daemon is, in well under a millisecond.
+    /// Returns the state of the daemon, in well under a millisecond.
     DaemonStatus = "daemon.status": Empty => DaemonStatusResult;
-    /// Stops accepting, lets running tasks end within the drain time, journals, exits.
+    /// Stops accepting tasks, lets running ones end within the drain time, writes the journal, and exits. It is answered before the drain.
     DaemonShutdown = "daemon.shutdown": ShutdownParams => Empty;
-    /// Reads the configuration file again; a bad one leaves the old in force.
+    /// Reads the configuration file again. If the file is not valid, the answer is `config_invalid`, and the former configuration stays in force.
     DaemonReload = "daemon.reload": Empty => ReloadResult;
-    /// Changes what is logged until the next start.
+    /// Changes the log filter until the next start.
     DaemonLogLevel = "daemon.log_level": LogLevelParams => Empty;
-    /// Accepts one task; answered once it is on disk.
+    /// Accepts one task. It is answered once the task is on disk.
     TaskSubmit = "task.submit": crate::TaskSpec => SubmitResult;
-    /// Accepts many, all or none; answered once they are on disk.
+    /// Accepts many tasks, all or none. It is answered once they are on disk.
     TaskSubmitBatch = "task.submit_batch": SubmitBatchParams => SubmitBatchResult;
-    /// One task.
+    /// Returns one task.
     TaskGet = "task.get": TaskIdParams => TaskView;
-    /// Many, newest first.
+    /// Returns a page of tasks, newest first.
     TaskList = "task.list": TaskListParams => TaskListResult;
-    /// Answers when the tasks are settled (over, or held), or at the timeout; never ends the work.
+    /// Answers when the tasks are settled (finished or held), or at the timeout. It never ends the work.
     TaskWait = "task.wait": TaskWaitParams => TaskWaitResult;
-    /// Gives it up; a running one stops at its next step.
+    /// Cancels a task that is not finished; else the answer is `illegal_state`. A running attempt stops at its next step, but for a call that may
+    /// have been paid.
     TaskCancel = "task.cancel": TaskIdParams => TaskView;
-    /// Queues a failed or cancelled one again, with all its attempts.
+    /// Queues a failed or cancelled task again, with all its attempts. In any other state the answer is `illegal_state`.
     TaskRetry = "task.retry": TaskIdParams => TaskView;
-    /// Makes one that has not begun stand still.
+    /// Holds a waiting or queued task. In any other state but `held` the answer is `illegal_state`.
     TaskHold = "task.hold": TaskIdParams => TaskView;
-    /// Lets a held one go on; after `outcome_unknown` that may pay again, unless its results are known and can be fetched.
+    /// Queues a held task again; in any other state the answer is `illegal_state`. After `outcome_unknown` that may pay again, unless its results are
+    /// known and can be fetched.
     TaskRelease = "task.release": TaskIdParams => TaskView;
-    /// Moves it forward or back in the queue.
+    /// Changes the priority of an unfinished task. For a finished one the answer is `illegal_state`.
     TaskSetPriority = "task.set_priority": SetPriorityParams => TaskView;
-    /// Drops a finished one from the history; its pictures stay cached until they are evicted.
+    /// Removes a finished task from the history; for any other the answer is `illegal_state`. Its artifacts stay cached until they are evicted.
     TaskRemove = "task.remove": TaskIdParams => Empty;
-    /// Starts no new task until `queue.resume`.
+    /// Starts no new task until `queue.resume` or the next start of the daemon. Running tasks go on.
     QueuePause = "queue.pause": Empty => Empty;
     /// Ends `queue.pause`.
     QueueResume = "queue.resume": Empty => Empty;
-    /// A part of an artifact's bytes.
+    /// Reads a part of an artifact's bytes.
     ArtifactRead = "artifact.read": ArtifactReadParams => ArtifactReadResult {
         fn block(result: &ArtifactReadResult) -> Option<&Bytes> {
             Some(&result.data)
@@ -119,45 +121,45 @@ methods! {
             ArtifactReadResult::within(bytes)
         }
     };
-    /// Takes a file of this machine into the store, for tasks to start from; it stays for a day at least.
+    /// Copies a file of this machine into the store, for tasks to start from. The artifact stays for a day at least.
     ArtifactPut = "artifact.put": ArtifactPutParams => ArtifactPutResult;
     /// Removes artifacts that neither a task nor a pin names.
     ArtifactRemove = "artifact.remove": ArtifactRemoveParams => ArtifactRemoveResult;
-    /// The file that holds an artifact.
+    /// Returns the path of the file that holds an artifact.
     ArtifactPath = "artifact.path": ArtifactPathParams => ArtifactPathResult;
-    /// A small PNG of a picture, which the cache keeps.
+    /// Returns the path of a small PNG of a picture. The cache keeps it like other results.
     ArtifactThumbnail = "artifact.thumbnail": ArtifactThumbnailParams => ArtifactPathResult;
-    /// Submits one task and waits for it; at the timeout it answers the task as it then is, and the work goes on.
+    /// Submits one task and waits until it is settled. At the timeout it answers the task as it then is, and the work goes on.
     ServiceCall = "service.call": ServiceCallParams => TaskView;
-    /// Each service with its methods, styles and counts.
+    /// Returns each service with its methods, providers, styles and counts.
     ServiceStatus = "service.status": Empty => ServiceStatusResult;
-    /// Each provider that tasks may use.
+    /// Lists the providers that tasks may use.
     ProviderList = "provider.list": Empty => ProviderListResult;
-    /// Whether a provider is usable; never costs anything.
+    /// Tests whether a provider is usable, without cost.
     ProviderCheck = "provider.check": ProviderCheckParams => ProviderCheckResult;
-    /// The models that requests to a provider may name; never costs anything.
+    /// Lists the models that requests to a provider may name, without cost.
     ProviderModels = "provider.models": ProviderModelsParams => ProviderModelsResult;
-    /// The voices that requests to a provider may name; never costs anything.
+    /// Lists the voices that requests to a provider may name, without cost.
     ProviderVoices = "provider.voices": ProviderVoicesParams => ProviderVoicesResult;
-    /// What a request would do and cost, without asking anybody.
+    /// Returns what a request would do and what it would probably cost, without sending it.
     ProviderDryRun = "provider.dry_run": DryRunParams => DryRunResult;
-    /// What the cache holds and how it did.
+    /// Returns what the cache holds, and its counts since the daemon started.
     CacheStats = "cache.stats": Empty => CacheStatsResult;
-    /// Drops entries; what a task in the history names stays.
+    /// Drops all cache entries, and the artifacts that nothing else names; or only the memory tier.
     CacheClear = "cache.clear": CacheClearParams => CacheClearResult;
-    /// Reads every artifact back and drops what is damaged or missing.
+    /// Reads every artifact back, and drops those that are damaged or missing.
     CacheVerify = "cache.verify": Empty => CacheVerifyResult;
-    /// Who holds how much.
+    /// Returns how much memory is used and reserved, and for what.
     MemoryStatus = "memory.status": Empty => MemoryStatusResult;
-    /// Frees what can be freed without touching a task.
+    /// Frees memory without touching a task.
     MemoryTrim = "memory.trim": Empty => MemoryTrimResult;
-    /// Starts events on this connection.
+    /// Begins a subscription to events on this connection.
     EventsSubscribe = "events.subscribe": SubscribeParams => SubscribeResult;
-    /// Ends them.
+    /// Ends a subscription.
     EventsUnsubscribe = "events.unsubscribe": UnsubscribeParams => Empty;
 }
 
-/// No params, or no result: `{}`.
+/// Params or a result without fields: `{}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 pub struct Empty {}
 
