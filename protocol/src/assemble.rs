@@ -4,70 +4,72 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CameraMove, Digest, FilmFormat, Music};
 
-/// The film that shall be assembled of media in the store. Unknown fields are refused.
+/// The params of `video.assemble`, which makes a film of media in the store. Unknown fields are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AssembleParams {
-    /// What is shown and heard when.
+    /// What the film shows and plays, and when.
     pub timeline: AssembleTimeline,
 }
 
-/// What a film shows and lets hear, shot by shot.
+/// What a film shows and plays, shot by shot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AssembleTimeline {
-    /// The size and the rate of the frames.
+    /// The size and the rate of the film's frames.
     pub format: FilmFormat,
-    /// How long a shot dissolves into the next one, in seconds, from 0 (a cut) to 5.
+    /// The duration of the dissolve from each shot to the next one in seconds, from 0 (a cut) to 5; 0.4 if absent.
     #[serde(default = "usual_transition")]
     pub transition_s: f64,
-    /// The shots, in the film's order; at least 1.
+    /// The shots, in the order of the film: 1 to 2,000.
     pub shots: Vec<AssembledShot>,
-    /// Music under the voices, if any.
+    /// The music under the voices; none if absent.
     #[serde(default)]
     pub music: Option<Music>,
-    /// The loudness in LUFS, from -40 to -5.
+    /// The loudness of the film in LUFS, from -40 to -5; -14 if absent.
     #[serde(default = "usual_loudness")]
     pub loudness: f64,
-    /// What becomes of the shots' subtitles.
+    /// Where the shots' subtitles are put; nowhere (`none`) if absent.
     #[serde(default)]
     pub subtitles: AssembledSubtitles,
 }
 
-/// A shot of a timeline.
+/// A shot of a film.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AssembledShot {
-    /// The name of the shot, for the names of the steps; its number if absent.
+    /// The name of the shot in the names of its steps: 1 to 64 bytes, without a slash, and different for each shot. `s` and the number of the shot if
+    /// absent, from `s1`.
     #[serde(default)]
     pub id: Option<String>,
-    /// A picture (`image/*`) or a clip (`video/*`) of the store.
+    /// The digest of a picture (`image/*`) or a clip (`video/*`) in the store. A digest that the store does not have is `artifact_not_found`; with
+    /// any other medium the task fails with `invalid_params`.
     pub visual: Digest,
-    /// The number of frames from the shot's beginning to that of the next one; more than a dissolve has.
+    /// The number of frames from the beginning of the shot to that of the next one. It is larger than that of a dissolve, and at most an hour.
     pub frames: u64,
-    /// The move over a picture.
+    /// How the camera moves over a picture; `in` if absent. A clip ignores it.
     #[serde(default)]
     pub camera: CameraMove,
-    /// A sound (`audio/*`) of the store.
+    /// The digest of a sound (`audio/*`) in the store; no voice if absent.
     #[serde(default)]
     pub voice: Option<Digest>,
-    /// When the voice begins, in seconds from the shot's beginning.
+    /// When the voice begins, in seconds from the beginning of the shot and within it; 0 if absent.
     #[serde(default)]
     pub voice_at_s: f64,
-    /// The words that are shown while the voice speaks, or, without a voice, for the whole shot.
+    /// The text that is shown while the voice speaks, or for the whole shot without a voice; at most 10,000 bytes. None if absent.
     #[serde(default)]
     pub subtitle: Option<String>,
 }
 
-/// What becomes of subtitles.
+/// Where the subtitles of a film are put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AssembledSubtitles {
-    /// They are drawn into the frames.
+    /// The subtitles are drawn into the frames.
     Burn,
-    /// They are a track that a player shows or hides.
+    /// The subtitles are a track of the file, which a player shows or hides.
     Track,
-    /// They are left out.
+    /// The film has no subtitles.
     #[default]
     None,
 }

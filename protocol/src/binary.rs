@@ -1,7 +1,8 @@
-//! Messages in bincode, one a frame: the second encoding of the same types. The one file that knows bincode, so that it can be replaced.
+//! Encodes and decodes messages in bincode, one per frame: the second encoding of the same types. No other file uses bincode, so that it can be
+//! replaced.
 //!
-//! Integers are fixed in size and little-endian, lengths are u64, a variant of an enum is a u32, an option is one byte before its value. Every
-//! decoder has a limit: without one, nine bytes ask for a tebibyte.
+//! Integers have a fixed size and are little-endian, lengths are u64, a variant of an enum is a u32, and an option is one byte before its value.
+//! Every decoder has a limit: without one, nine bytes ask for a tebibyte.
 
 use bincode::{
     config::{Configuration, Fixint, Limit, LittleEndian},
@@ -21,45 +22,45 @@ use crate::{
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<LARGE_LINE_BYTES>> =
     bincode::config::standard().with_fixed_int_encoding().with_limit::<LARGE_LINE_BYTES>();
 
-/// Blocks from this size on leave as they are, beside the bytes around them, rather than being copied.
+/// Smallest block, in bytes, that is shared with the message. A smaller one is copied into it.
 const BLOCK_FROM_BYTES: usize = 64 * 1024;
 
-/// Room for an ordinary message, so that it is one allocation.
+/// Initial capacity for an ordinary message, in bytes, so that it takes one allocation.
 const ORDINARY_BYTES: usize = 256;
 
-/// Room for a task as it is shown.
+/// Initial capacity for a result, in bytes: the size of a task as it is shown.
 const RESULT_BYTES: usize = 1_024;
 
-/// The kind of what the daemon sends: its body's first byte.
+/// The kinds of the daemon's messages. The kind is the first byte of the body.
 const RESULT: u8 = 0;
 const ERROR: u8 = 1;
 const EVENT: u8 = 2;
 
-/// Bytes that are not the value they should be, or a value that has no bytes.
+/// Why a value could not be decoded or encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
-    /// The bytes do not hold the value.
+    /// The bytes are not those of such a value.
     #[error("{0}")]
     Decode(DecodeError),
-    /// The value is followed by something that does not belong to it.
+    /// The value is followed by this many bytes that do not belong to it.
     #[error("{0} bytes too many")]
     Trailing(usize),
-    /// The value cannot be written.
+    /// The value cannot be encoded.
     #[error("{0}")]
     Encode(EncodeError),
-    /// More bytes than a frame's length can say.
+    /// The message is larger than the length of a frame can say.
     #[error("the message is larger than a frame can be")]
     TooLarge,
 }
 
-/// The bytes of one value.
+/// Encodes one value.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, BinaryError> {
     let mut gather = Gather::default();
     gather.add(value)?;
     Ok(gather.bytes)
 }
 
-/// The value that takes all of the bytes. Strings and byte slices of the type may point into them.
+/// Decodes a value that takes up all of the bytes. Strings and byte slices in it may borrow from them.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BinaryError> {
     match decode_first(bytes)? {
         (value, []) => Ok(value),
@@ -73,28 +74,28 @@ fn decode_first<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8])
     Ok((value, bytes.get(length..).unwrap_or_default()))
 }
 
-/// A request as its frame holds it; the params stay bytes until their type is known.
+/// A request as its frame has it. The params stay bytes until their type is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// None for a notification, which gets no answer.
+    /// The id; None for a notification, which gets no answer.
     pub id: Option<u64>,
-    /// Such as `task.submit`.
+    /// The name of the method, such as `task.submit`.
     pub method: &'a str,
-    /// The method's params.
+    /// The params, encoded.
     pub params: &'a [u8],
 }
 
-/// A frame that is no request, with the id to answer to where one could be read.
+/// Why a frame is no request.
 #[derive(Debug)]
 pub struct BadRequest {
-    /// The request's id; absent for a notification.
+    /// The id to which to answer; None for a notification, and if none could be read.
     pub id: Option<u64>,
-    /// What to answer.
+    /// The error to answer.
     pub error: RpcError,
 }
 
 impl<'a> Request<'a> {
-    /// Reads one frame's body.
+    /// Parses the body of a frame.
     pub fn parse(body: &'a [u8]) -> Result<Self, BadRequest> {
         let ((id, method), params) = decode_first::<(Option<u64>, &str)>(body).map_err(|error| {
             let error = RpcError::new(ErrorCode::ParseError, format!("the frame is no request: {error}"))
@@ -108,33 +109,33 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The answer to a stream that ends inside a frame.
+/// Returns the error for a stream that ends inside a frame.
 pub fn cut() -> RpcError {
     RpcError::new(ErrorCode::ParseError, "the stream ended inside a frame")
         .hint("a frame is its length as a u32, little-endian, and so many bytes")
 }
 
-/// A message with its length in front, ready to leave.
+/// A message with its length, ready to be sent.
 #[derive(Debug, Default)]
 pub struct Message {
-    /// The bytes, but for the block's.
+    /// The bytes of the message, without those of the block.
     pub bytes: Vec<u8>,
-    /// A large block that belongs between the bytes, and where.
+    /// A large block of the message, with the index in `bytes` at which it belongs.
     pub block: Option<(usize, bytes::Bytes)>,
 }
 
 impl Message {
-    /// How long it is in all.
+    /// Returns the length of the whole message, in bytes.
     pub fn len(&self) -> usize {
         self.bytes.len() + self.block.as_ref().map_or(0, |(_, block)| block.len())
     }
 
-    /// Whether there is nothing to send.
+    /// Whether the message has no bytes, so that nothing is sent.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// All bytes in one piece.
+    /// Returns all bytes in one vector.
     pub fn to_vec(&self) -> Vec<u8> {
         let Some((at, block)) = &self.block else { return self.bytes.clone() };
         let (before, after) = self.bytes.split_at_checked(*at).unwrap_or((&self.bytes, &[]));
@@ -142,7 +143,7 @@ impl Message {
     }
 }
 
-/// One frame that asks; without an id one that tells.
+/// Returns the frame of a request; without an id, of a notification.
 pub fn request<T: Serialize>(id: Option<u64>, method: &str, params: &T) -> Result<Vec<u8>, BinaryError> {
     let mut gather = Gather::frame(ORDINARY_BYTES);
     gather.add(&(id, method))?;
@@ -150,7 +151,7 @@ pub fn request<T: Serialize>(id: Option<u64>, method: &str, params: &T) -> Resul
     Ok(gather.finish()?.bytes)
 }
 
-/// One frame that answers `id` with a result; its `block`, if it is large, is shared rather than copied.
+/// Returns the frame that answers `id` with a result. If `block` is large, the message shares it instead of copying it.
 pub fn result<T: Serialize>(id: u64, result: &T, block: Option<&Bytes>) -> Result<Message, BinaryError> {
     let mut gather = Gather::frame(RESULT_BYTES);
     gather.add(&(RESULT, id))?;
@@ -159,35 +160,35 @@ pub fn result<T: Serialize>(id: u64, result: &T, block: Option<&Bytes>) -> Resul
     gather.finish()
 }
 
-/// One frame that answers `id` (none where it could not be read) with an error.
+/// Returns the frame that answers `id` with an error. The id is None if it could not be read.
 pub fn error(id: Option<u64>, error: &RpcError) -> Result<Vec<u8>, BinaryError> {
     let mut gather = Gather::frame(ORDINARY_BYTES);
     gather.add(&(ERROR, id, error))?;
     Ok(gather.finish()?.bytes)
 }
 
-/// One frame that tells an event.
+/// Returns the frame of an event.
 pub fn event(event: &Event) -> Result<Vec<u8>, BinaryError> {
     let mut gather = Gather::frame(ORDINARY_BYTES);
     gather.add(&(EVENT, event))?;
     Ok(gather.finish()?.bytes)
 }
 
-/// What a client receives.
+/// A message that a client receives.
 #[derive(Debug)]
 pub enum Incoming {
-    /// The result of the request with this id, of a type that only its caller knows.
+    /// The result of a request, whose type only the caller knows.
     Result {
         /// The request's id.
         id: u64,
-        /// The result's bytes.
+        /// The result, encoded.
         result: bytes::Bytes,
     },
-    /// The refusal of the request with this id; None where the daemon could not read the id.
+    /// The error that answers a request.
     Error {
-        /// The request's id.
+        /// The id of the request; None if the daemon could not read it.
         id: Option<u64>,
-        /// Why.
+        /// The error.
         error: RpcError,
     },
     /// An event.
@@ -195,7 +196,7 @@ pub enum Incoming {
 }
 
 impl Incoming {
-    /// Reads one frame's body.
+    /// Parses the body of a frame.
     pub fn parse(body: &bytes::Bytes) -> Result<Self, BinaryError> {
         let (kind, rest) = decode_first::<u8>(body)?;
         match kind {
@@ -210,17 +211,17 @@ impl Incoming {
     }
 }
 
-/// Gathers the bytes of a message.
+/// Collects the bytes of a message.
 #[derive(Default)]
 struct Gather<'a> {
     bytes: Vec<u8>,
-    /// What is not to be copied.
+    /// The block that is shared instead of copied.
     shared: Option<&'a Bytes>,
     block: Option<(usize, bytes::Bytes)>,
 }
 
 impl Gather<'_> {
-    /// Room for the length comes first.
+    /// Begins a frame, with room for its length.
     fn frame(room_bytes: usize) -> Self {
         let mut bytes = Vec::with_capacity(room_bytes);
         bytes.extend_from_slice(&[0; LENGTH_BYTES]);
@@ -245,7 +246,7 @@ impl Gather<'_> {
 impl Writer for Gather<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         match self.shared {
-            // The very bytes of the block, not only equal ones.
+            // The block is recognised by its address, because other bytes may be equal to it.
             Some(shared) if self.block.is_none() && std::ptr::eq(bytes, &raw const *shared.0) => {
                 self.block = Some((self.bytes.len(), shared.0.clone()));
             }

@@ -1,4 +1,4 @@
-//! The bytes of the second encoding, kept for each schema number, and what its decoder does with any others.
+//! The bytes of the bincode encoding, of which one file is kept for each schema number, and what the decoder does with other bytes.
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
@@ -17,9 +17,9 @@ use crate::{
     specification_tests::{example, section},
 };
 
-/// A task with everything in it that the specification's examples leave out.
+/// A task that has everything that the examples of the specification leave out.
 const FULL_TASK: &str = r#"{"id":9007199254740991,"rev":258,"kind":"image.generate","name":"灯塔","state":"held","hold_reason":"outcome_unknown","wait_reason":"provider_down","priority":-100,"client":"c","batch":8,"after":[3,4],"parent":6,"step":"voice/a1","progress":{"fraction":0.25,"message":"water"},"provider":"studio","model":"m-1","attempts":3,"source":"shared","created_at":"2026-11-23T20:00:00.000Z","started_at":"2026-11-23T20:00:00.004Z","finished_at":"2026-11-23T20:00:00.120Z","not_before":"2026-11-23T20:01:00.000Z","params":{"prompt":"a"},"outputs":[{"digest":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262","media_type":"audio/mpeg","size_bytes":5,"width":null,"height":null,"duration_s":1.5,"path":"/p","text":"a"}],"error":{"code":"provider_failed","message":"m","hint":"h","retryable":true,"provider_status":503},"cost":{"amount":0.04,"currency":"USD","is_estimate":true},"notes":[{"code":"fewer_outputs","message":"m"}],"metadata":{"shot":3}}"#;
-/// An event of each topic that brings more than its name.
+/// Events of each topic that has more than the event's name.
 const EVENTS: [&str; 5] = [
     r#"{"subscription":1,"seq":121,"topic":"task","event":"progress","task":{"id":7,"rev":3,"kind":"image.generate","name":"n","client":"storyboard","batch":8,"parent":6,"step":"voice/a1","state":"failed","hold_reason":"user","progress":{"fraction":0.5,"message":"water"},"source":"made","error":{"code":"cancelled","message":"m","hint":null,"retryable":false,"provider_status":null}},"memory":null,"reload":null,"provider":null,"partial":null,"missed":null}"#,
     r#"{"subscription":2,"seq":122,"topic":"memory","event":"trimmed","task":null,"memory":{"level":"high","resident_bytes":7,"freed_bytes":3},"reload":null,"provider":null,"partial":null,"missed":40}"#,
@@ -35,12 +35,12 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// One line for a value: its name, and its bytes in hex.
+/// Returns a line for a value: its name, and its bytes in hex.
 fn line<T: Serialize>(name: &str, value: &T) -> String {
     format!("{name} {}\n", hex(&binary::encode(value).unwrap()))
 }
 
-/// The value of a text in JSON, which must survive both encodings.
+/// Parses a value from JSON, after checking that it survives both encodings.
 fn read<T: Serialize + DeserializeOwned>(json: &str) -> T {
     let value: T = serde_json::from_str(json).unwrap();
     let again: T = binary::decode(&binary::encode(&value).unwrap()).unwrap();

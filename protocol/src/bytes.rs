@@ -5,7 +5,7 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A block of bytes, cheap to clone. Through serde's own `Vec<u8>` it would cost twenty times as much.
+/// A block of bytes that is cheap to clone. Encoding a `Vec<u8>` with serde would take twenty times as long.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Bytes(pub bytes::Bytes);
 

@@ -4,50 +4,54 @@ use serde::{Deserialize, Serialize};
 
 use crate::JsonText;
 
-/// What a model is asked. Unknown fields are refused: a mistyped one would quietly get (and pay for) another answer.
+/// The params of `text.chat`. Unknown fields are `invalid_params`, because a mistyped one would quietly get (and pay for) another answer. A provider
+/// that would ignore a field that is given is not chosen; if there is no other, that is `invalid_params` too.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChatParams {
-    /// The conversation so far, a list of objects with a `role` each, which is sent as it is. Either this or `prompt`.
+    /// The conversation so far: a list of one or more objects with a `role` each. It is sent unchanged. Either this or `prompt`; both or neither are
+    /// `invalid_params`.
     #[serde(default)]
     pub messages: Option<JsonText>,
-    /// The one message of a user. Either this or `messages`.
+    /// The one message of a user; not empty. Either this or `messages`. With `system` at most 512 KiB, as [`crate::limits::CHAT_BYTES`] says.
     #[serde(default)]
     pub prompt: Option<String>,
-    /// How the model shall answer; sent as the first message.
+    /// The instructions to the model, which are sent as the first message; none if absent.
     #[serde(default)]
     pub system: Option<String>,
-    /// The provider's model.
+    /// The name of the model, at most 256 bytes; the provider's configured one if absent.
     #[serde(default)]
     pub model: Option<String>,
-    /// How much chance is in the answer, 0 to 2; the provider's own if absent.
+    /// The sampling temperature, 0 to 2; the provider's own if absent.
     #[serde(default)]
     pub temperature: Option<f64>,
-    /// Most tokens of the answer; the provider's own limit if absent.
+    /// Most tokens of the answer, at least 1; the provider's own limit if absent. An answer that ends there has the note `truncated`.
     #[serde(default)]
     pub max_tokens: Option<u32>,
-    /// A JSON Schema that the answer must fit; the result is then `application/json`.
+    /// A JSON Schema, an object, that the answer must fit; none if absent. The result is then `application/json`, and an answer that does not fit
+    /// fails the task with [`ChatParams::SCHEMA_MISMATCH`]. A schema that the daemon cannot check is `invalid_params`.
     #[serde(default)]
     pub schema: Option<JsonText>,
-    /// The functions that the model may call, a list of objects, sent as it is. A result with calls is `application/json`.
+    /// The functions that the model may call: a list of one or more objects, which is sent unchanged. None if absent. An answer with calls is
+    /// `application/json`.
     #[serde(default)]
     pub tools: Option<JsonText>,
-    /// Which of the tools the model shall call, sent as it is.
+    /// Which of the `tools` the model shall call, sent unchanged; the provider decides if absent. Without `tools` it is `invalid_params`.
     #[serde(default)]
     pub tool_choice: Option<JsonText>,
-    /// Tells equal requests apart that shall have different answers; part of the cache key, not sent.
+    /// A number that tells apart equal requests that shall have different answers; 0 if absent. It is a part of the cache key, and is not sent.
     #[serde(default)]
     pub sample: u32,
-    /// Provider-specific fields, an object.
+    /// Fields that the provider's API has beyond these, an object; none if absent. A field that the daemon sets itself is `invalid_params`.
     #[serde(default)]
     pub extra: Option<JsonText>,
 }
 
 impl ChatParams {
-    /// The code of the error of a task whose answer does not fit its `schema`. The answer is among the outputs of the task.
+    /// The error code of a task whose answer does not fit its `schema`. The answer is among the outputs of the task.
     pub const SCHEMA_MISMATCH: &str = "schema_mismatch";
 
-    /// Asks this, with everything else by default.
+    /// Returns params with this prompt and defaults for everything else.
     pub fn new(prompt: impl Into<String>) -> Self {
         Self { prompt: Some(prompt.into()), ..Self::default() }
     }

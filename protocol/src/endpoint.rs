@@ -1,54 +1,54 @@
-//! Where the daemon is found: home, socket, configuration, and the lock file that names a running one.
+//! Finds the daemon: its home, its socket, its configuration, and the lock file that names a running one.
 
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
 };
 
-/// Longest path of a Unix socket in bytes: `sun_path` holds 108 with its final zero on Linux (unix(7)), 104 on macOS.
+/// Longest path of a Unix socket, in bytes. `sun_path` has 108 bytes on Linux (unix(7)) and 104 on macOS, its final zero included.
 pub const SOCKET_PATH_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
-/// The places of one user's daemon.
+/// The paths of one user's daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locations {
-    /// State: database, artifacts, logs, lock.
+    /// The home directory. It has the database, the artifacts, the logs and the lock file.
     pub home: PathBuf,
     /// The path of the socket.
     pub socket: PathBuf,
-    /// Whether `$REEL_SOCKET` or a flag named the socket, so that no other one may be tried.
+    /// Whether `$REEL_SOCKET` or a flag named the socket. No other socket may be tried then.
     pub is_socket_given: bool,
     /// The configuration file, whether or not it exists.
     pub config: PathBuf,
 }
 
-/// Why the places could not be told.
+/// Why the paths are unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// None of the variables that lead to a home is set.
+    /// No variable is set that leads to a home.
     #[error("neither REEL_HOME, XDG_DATA_HOME nor HOME is set")]
     NoHome,
-    /// The system would cut the path.
+    /// The path of the socket is longer than the system allows.
     #[error("the socket path is {bytes} bytes long, the system allows {SOCKET_PATH_BYTES}: {}", path.display())]
     SocketPathTooLong {
-        /// The path.
+        /// The path of the socket.
         path: PathBuf,
-        /// Its length.
+        /// Its length in bytes.
         bytes: usize,
     },
-    /// A relative path could not be completed.
+    /// A relative path could not be made absolute.
     #[error("cannot tell the current directory")]
     NoCurrentDirectory(#[source] std::io::Error),
 }
 
 impl Locations {
-    /// Reads the variables of the specification through `get` (normally [`variable`]); empty ones count as unset.
+    /// Finds the paths by the variables of the specification, which it reads through `get` (normally [`variable`]). Empty ones count as unset.
     ///
-    /// Home: `REEL_HOME`, else `XDG_DATA_HOME/reel`, else `HOME/.local/share/reel`. Socket: `REEL_SOCKET`, else
-    /// `XDG_RUNTIME_DIR/reel/reeld.sock` unless `REEL_HOME` is set, else `reeld.sock` in the home. Configuration: `REEL_CONFIG`, else
-    /// `XDG_CONFIG_HOME/reel/config.toml`, else `HOME/.config/reel/config.toml`.
+    /// Home: `REEL_HOME`, else `XDG_DATA_HOME/reel`, else `HOME/.local/share/reel`. Socket: `REEL_SOCKET`, else `XDG_RUNTIME_DIR/reel/reeld.sock`
+    /// unless `REEL_HOME` is set, else `reeld.sock` in the home. Configuration: `REEL_CONFIG`, else `XDG_CONFIG_HOME/reel/config.toml`, else
+    /// `HOME/.config/reel/config.toml`, else `config.toml` in the home.
     pub fn from_env(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, EndpointError> {
         let path = |name: &str| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        // The XDG base directory specification: relative values are to be ignored.
+        // The XDG base directory specification says that relative values are to be ignored.
         let xdg = |name: &str| path(name).filter(|path| path.is_absolute());
         let user_home = xdg("HOME");
         let given_home = path("REEL_HOME");
@@ -70,7 +70,7 @@ impl Locations {
         Ok(Self { socket: absolute(&socket)?, is_socket_given, config: absolute(&config)?, home })
     }
 
-    /// Fails where the system would refuse the socket's path.
+    /// Returns an error if the path of the socket is longer than the system allows.
     pub fn check_socket(&self) -> Result<(), EndpointError> {
         let bytes = self.socket.as_os_str().len();
         if bytes > SOCKET_PATH_BYTES {
@@ -79,21 +79,21 @@ impl Locations {
         Ok(())
     }
 
-    /// The file whose flock says that a daemon runs on this home; its text is a [`LockText`].
+    /// Returns the path of the lock file. A daemon that runs on this home holds a `flock` on it, and its text is a [`LockText`].
     pub fn lock_file(&self) -> PathBuf {
         self.home.join("reeld.lock")
     }
 
-    /// The daemon's log directory.
+    /// Returns the directory of the daemon's logs.
     pub fn logs(&self) -> PathBuf {
         self.home.join("logs")
     }
 }
 
-/// Reads one variable of the process for [`Locations::from_env`].
+/// Reads a variable of the process, for [`Locations::from_env`].
 ///
-/// `XDG_RUNTIME_DIR` counts as unset unless it names a directory that exists and belongs to `own_uid`: after `su`, and in cron jobs and
-/// containers, it names another user's directory or none, and no socket could be made there.
+/// `XDG_RUNTIME_DIR` counts as unset unless it names a directory that exists and belongs to `own_uid`: after `su`, and in cron jobs and containers,
+/// it names another user's directory or none, and no socket could be made there.
 #[cfg(unix)]
 pub fn variable(name: &str, own_uid: u32) -> Option<OsString> {
     use std::os::unix::fs::MetadataExt as _;
@@ -103,7 +103,7 @@ pub fn variable(name: &str, own_uid: u32) -> Option<OsString> {
     is_usable.then_some(value)
 }
 
-/// Reads one variable of the process for [`Locations::from_env`].
+/// Reads a variable of the process, for [`Locations::from_env`].
 #[cfg(not(unix))]
 pub fn variable(name: &str, _own_uid: u32) -> Option<OsString> {
     std::env::var_os(name)
@@ -113,22 +113,22 @@ fn absolute(path: &Path) -> Result<PathBuf, EndpointError> {
     std::path::absolute(path).map_err(EndpointError::NoCurrentDirectory)
 }
 
-/// What the lock file says of the daemon that holds it: its pid on one line, its socket on the next.
+/// The text of the lock file: the process id of the daemon that holds it on one line, and the path of its socket on the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockText {
     /// The daemon's process id.
     pub pid: u32,
-    /// The socket it listens on.
+    /// The path of the socket on which the daemon listens.
     pub socket: PathBuf,
 }
 
 impl LockText {
-    /// The file's text.
+    /// Returns the text of the file.
     pub fn encode(&self) -> String {
         format!("{}\n{}\n", self.pid, self.socket.display())
     }
 
-    /// Reads the file's text; None where a daemon is just writing it.
+    /// Parses the text of the file. None if it is not complete, because a daemon is just writing it.
     pub fn decode(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let pid = lines.next()?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! Errors as every client sees them: a number, a stable name, a message and a next step.
+//! The errors that clients see: a number, a stable name, a message and a hint.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)+) => {
-        /// Every error that the daemon answers. The list is append-only; numbers and names are for ever.
+        /// The errors that the daemon answers. Codes are only added; their numbers and names never change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode { $($(#[$doc])* $variant,)+ }
 
         impl ErrorCode {
-            /// Every code, in the order of the specification.
+            /// All codes, in the order of the specification.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// The JSON-RPC number.
+            /// Returns the JSON-RPC number.
             pub const fn number(self) -> i64 { match self { $(Self::$variant => $number,)+ } }
 
-            /// The stable name that stands in `data.code` and in a task's `error.code`.
+            /// Returns the stable name, which is `data.code` of an error and `error.code` of a task.
             pub const fn name(self) -> &'static str { match self { $(Self::$variant => $name,)+ } }
 
-            /// The code of a stable name; None for one of a newer daemon.
+            /// Returns the code with this stable name; None for one of a newer daemon.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$variant),)+ _ => None }
             }
@@ -29,81 +29,82 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    /// The line is not JSON, or not UTF-8.
+    /// The line is not JSON or not UTF-8, or the frame is no request.
     ParseError = -32700, "parse_error";
-    /// The line is JSON but no JSON-RPC 2.0 request.
+    /// The line is JSON, but no JSON-RPC 2.0 request.
     InvalidRequest = -32600, "invalid_request";
     /// This daemon does not serve the method.
     MethodNotFound = -32601, "method_not_found";
-    /// The params do not fit the method or the task's kind.
+    /// The params do not fit the method or the kind of the task.
     InvalidParams = -32602, "invalid_params";
-    /// A fault of the daemon itself; its log says more.
+    /// The daemon has a fault. Its log says more.
     Internal = -32603, "internal";
-    /// The line is larger than its method allows.
+    /// The request is larger than its method allows, or its answer would be larger than 16 MiB.
     RequestTooLarge = 1, "request_too_large";
-    /// No task has the id (it never had, or the history has dropped it).
+    /// No task has the id: it never existed, or it has left the history.
     TaskNotFound = 2, "task_not_found";
     /// No batch has the id.
     BatchNotFound = 3, "batch_not_found";
-    /// No artifact has the digest.
+    /// The store has no artifact with the digest.
     ArtifactNotFound = 4, "artifact_not_found";
-    /// The task's state does not allow what was asked.
+    /// The state of the task does not allow the method.
     IllegalState = 5, "illegal_state";
-    /// The queue holds as many unfinished tasks as `tasks.queue_limit` allows.
+    /// There are as many unfinished tasks as `tasks.queue_limit` allows.
     QueueFull = 6, "queue_full";
-    /// No service has the kind or method.
+    /// There is no such service or method.
     UnknownKind = 7, "unknown_kind";
     /// No style has the name.
     UnknownStyle = 8, "unknown_style";
     /// No provider has the name.
     UnknownProvider = 9, "unknown_provider";
-    /// No configured provider can do what was asked.
+    /// No configured provider serves it, or the program that it needs is not installed.
     NoProvider = 10, "no_provider";
     /// The memory budget has no room for it now.
     OverMemory = 11, "over_memory";
-    /// The disk, or the store's own cap, has no room.
+    /// The disk has no room, or the store has reached `cache.disk_mb`.
     StorageFull = 12, "storage_full";
-    /// The disk or the database failed otherwise.
+    /// The disk or the journal failed in another way.
     StorageFailed = 13, "storage_failed";
-    /// The daemon is stopping; what it accepted before is kept.
+    /// The daemon is stopping. What it accepted before is kept.
     ShuttingDown = 14, "shutting_down";
     /// The task was cancelled.
     Cancelled = 15, "cancelled";
-    /// A task that this one waited for did not succeed.
+    /// A task that this one depends on did not succeed.
     DependencyFailed = 16, "dependency_failed";
-    /// The task's deadline passed.
+    /// The deadline of the task passed.
     DeadlineExceeded = 17, "deadline_exceeded";
-    /// The configuration file does not hold.
+    /// The configuration file is not valid.
     ConfigInvalid = 18, "config_invalid";
-    /// The peer belongs to another user.
+    /// The peer belongs to another user. Daemons of this version close its connection without an answer.
     PermissionDenied = 19, "permission_denied";
-    /// The same `request_id` was used for something else.
+    /// The same `request_id` was used for another request.
     RequestIdConflict = 20, "request_id_conflict";
-    /// The provider refused or failed; `provider_status` and the message say how.
+    /// The provider answered without a usable result, for none of the reasons below. The message and `provider_status` say more.
     ProviderFailed = 21, "provider_failed";
-    /// The connection has as many subscriptions as it may.
+    /// The connection has as many subscriptions as are allowed.
     TooManySubscriptions = 22, "too_many_subscriptions";
-    /// The subscription does not exist on this connection.
+    /// The connection has no such subscription.
     SubscriptionNotFound = 23, "subscription_not_found";
-    /// A task that `after` names does not exist.
+    /// A task that `after` or a reference in the params names does not exist.
     DependencyNotFound = 24, "dependency_not_found";
-    /// The daemon has as many connections as it serves; this one is closed.
+    /// As many connections are open as are allowed. This one is closed.
     TooManyConnections = 25, "too_many_connections";
-    /// The provider could not be reached, or was out of order, as often as the task may be tried.
+    /// The provider failed temporarily in every attempt that the task may make. Of a queued task: the provider cannot be reached, and the task waits
+    /// until it can be.
     ProviderUnavailable = 26, "provider_unavailable";
-    /// The provider was asked too often.
+    /// The provider refused the request because of a rate limit.
     RateLimited = 27, "rate_limited";
-    /// What the provider's account allows is used up.
+    /// The quota of the provider's account is used up.
     QuotaExceeded = 28, "quota_exceeded";
-    /// The provider does not take the key, or not for this.
+    /// The provider does not accept the key, or not for this request.
     ProviderAuth = 29, "provider_auth";
-    /// The key that the configuration names is not there.
+    /// The configured key is missing.
     KeyMissing = 30, "key_missing";
-    /// The provider does not take the request; asking again would not help.
+    /// The provider does not accept the request. The same request would be refused again.
     ProviderRefused = 31, "provider_refused";
-    /// The provider will not make this picture.
+    /// The provider refused the request because of its content.
     Moderated = 32, "moderated";
-    /// The request left for the provider and its answer was lost: it may have been done, and paid.
+    /// The request was sent, and its response was lost. It may have been carried out, and paid.
     AnswerLost = 33, "answer_lost";
 }
 
@@ -113,45 +114,45 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// The `error` member of an answer.
+/// The member `error` of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct RpcError {
-    /// The number of [`ErrorCode::number`].
+    /// The number, as [`ErrorCode::number`] returns it.
     pub code: i64,
     /// What went wrong, for a person, with the values that matter.
     pub message: String,
-    /// The stable name and the next step.
+    /// The stable name and the hint.
     #[serde(default)]
     pub data: ErrorData,
 }
 
-/// The `data` member of an error.
+/// The member `data` of an error.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ErrorData {
-    /// The name of [`ErrorCode::name`]; clients tolerate names they do not know.
+    /// The stable name, as [`ErrorCode::name`] returns it. A newer daemon may have others, which clients must tolerate. Empty if absent.
     #[serde(default)]
     pub code: String,
-    /// What to do next, where there is something to do.
+    /// What to do next, for a person; null if there is nothing to say.
     #[serde(default)]
     pub hint: Option<String>,
 }
 
 impl RpcError {
-    /// An error without a hint.
+    /// Returns an error without a hint.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let data = ErrorData { code: code.name().to_owned(), hint: None };
         Self { code: code.number(), message: message.into(), data }
     }
 
-    /// The same with a next step.
+    /// Returns the same error with this hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.data.hint = Some(hint.into());
         self
     }
 
-    /// The code, if this version knows it.
+    /// Returns the code; None if this version does not know it.
     pub fn known(&self) -> Option<ErrorCode> {
         ErrorCode::from_name(&self.data.code)
     }

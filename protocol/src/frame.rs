@@ -1,47 +1,47 @@
-//! Frames: bytes in, frames out. A frame is its length as a u32, little-endian, and so many bytes. No sockets here.
+//! Cuts a byte stream into frames. A frame is the length of its body as a little-endian u32, and then the body. There are no sockets here.
 
 use crate::limits::{LARGE_LINE_BYTES, LINE_BYTES};
 
-/// Bytes of a frame's length.
+/// Size of a frame's length, in bytes.
 pub const LENGTH_BYTES: usize = 4;
 
-/// Frames from this size on are handed over with the buffer that they were read into, rather than copied out of it.
+/// Smallest body, in bytes, that is returned with the buffer that it was read into. Smaller ones are copied out of it.
 const OWNED_FROM_BYTES: usize = 64 * 1024;
 
-/// Cuts a byte stream into frames. Holds at most [`LARGE_LINE_BYTES`] and what one read adds.
+/// Cuts a byte stream into frames. It holds at most [`LARGE_LINE_BYTES`] and the bytes of one read.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
     buffer: Vec<u8>,
-    /// Where the first frame that was not yet taken begins.
+    /// Index in the buffer of the first frame that was not returned yet.
     start: usize,
-    /// Bytes still to come of a frame that is dropped.
+    /// Bytes of a skipped frame that are still to be dropped.
     skipped_bytes: u64,
     has_ended: bool,
 }
 
-/// What the stream held next.
+/// The next item of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// The bytes of one frame, without its length.
+    /// The body of one frame.
     Whole(&'a [u8]),
-    /// A frame longer than [`LARGE_LINE_BYTES`] began; said once, its bytes are dropped.
+    /// A frame is longer than [`LARGE_LINE_BYTES`]. This is returned once, and the bytes of the frame are dropped.
     TooLong,
-    /// The stream ended inside a frame; said once.
+    /// The stream ended inside a frame. This is returned once.
     Cut,
 }
 
-/// The same for a reader that keeps what it gets.
+/// The next item of a stream, for a reader that keeps the body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum OwnedFrame {
-    /// The bytes of one frame, without its length.
+    /// The body of one frame.
     Whole(bytes::Bytes),
-    /// A frame longer than [`LARGE_LINE_BYTES`] began.
+    /// A frame is longer than [`LARGE_LINE_BYTES`]. This is returned once, and the bytes of the frame are dropped.
     TooLong,
-    /// The stream ended inside a frame.
+    /// The stream ended inside a frame. This is returned once.
     Cut,
 }
 
-/// Where the next frame lies in the buffer.
+/// The next item of a stream, with the indices of its body in the buffer.
 enum Next {
     Whole { start: usize, end: usize },
     TooLong,
@@ -49,12 +49,12 @@ enum Next {
 }
 
 impl FrameDecoder {
-    /// A stream whose first bytes were read already.
+    /// Returns a decoder for a stream whose first bytes were read already.
     pub fn with_bytes(buffer: Vec<u8>) -> Self {
         Self { buffer, ..Self::default() }
     }
 
-    /// Where the reader appends what it read.
+    /// Returns the buffer to which the reader appends what it has read.
     pub fn buffer_mut(&mut self) -> &mut Vec<u8> {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -67,12 +67,12 @@ impl FrameDecoder {
         &mut self.buffer
     }
 
-    /// Bytes held now, for a memory budget.
+    /// Returns the size of the buffer in bytes, for the memory budget.
     pub fn held_bytes(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// Bytes that are missing of the frame that has begun, as far as its length is known and allowed.
+    /// Returns how many bytes of the current frame are missing; 0 if its length is not known yet or is too large.
     pub fn missing_bytes(&self) -> usize {
         let held = self.buffer.len().saturating_sub(self.start);
         self.length()
@@ -80,7 +80,7 @@ impl FrameDecoder {
             .map_or(0, |length| (LENGTH_BYTES + length).saturating_sub(held))
     }
 
-    /// The next whole frame, or None until more bytes are read.
+    /// Returns the next complete frame. None until more bytes are read.
     pub fn next_frame(&mut self) -> Option<Frame<'_>> {
         Some(match self.next()? {
             Next::Whole { start, end } => Frame::Whole(self.buffer.get(start..end)?),
@@ -89,7 +89,7 @@ impl FrameDecoder {
         })
     }
 
-    /// The same to keep: a large frame leaves with the buffer, so that nothing of it is copied.
+    /// Returns the next complete frame for a reader that keeps it. A large body is returned with its buffer, without a copy.
     pub fn next_owned(&mut self) -> Option<OwnedFrame> {
         Some(match self.next()? {
             Next::Whole { start, end } if end - start >= OWNED_FROM_BYTES => {
@@ -107,7 +107,7 @@ impl FrameDecoder {
         })
     }
 
-    /// Drops the frame that has begun and what is still to come of it, for a reader that cannot hold more of it.
+    /// Skips the current frame, for a reader that cannot hold more of it. Its bytes are dropped, those that are still to be read included.
     pub fn skip_frame(&mut self) {
         if let Some(length) = self.length() {
             let held = self.buffer.len() - self.start;
@@ -117,7 +117,7 @@ impl FrameDecoder {
         }
     }
 
-    /// The stream has ended.
+    /// Marks the end of the stream. A frame that is not complete is then returned as [`Frame::Cut`].
     pub fn end(&mut self) {
         self.has_ended = true;
     }
@@ -146,7 +146,7 @@ impl FrameDecoder {
         None
     }
 
-    /// The length of the frame at `start`, once it was read.
+    /// Returns the length of the frame at `start`. None until it was read.
     fn length(&self) -> Option<usize> {
         let bytes = self.buffer.get(self.start..)?.first_chunk()?;
         usize::try_from(u32::from_le_bytes(*bytes)).ok()
@@ -168,7 +168,7 @@ mod tests {
         [&(body.len() as u32).to_le_bytes(), body].concat()
     }
 
-    /// What a reader sees of the chunks, borrowed and owned alike.
+    /// Returns the items of a stream that comes in these chunks, after checking that borrowed and owned ones are the same.
     fn frames(chunks: &[&[u8]]) -> Vec<String> {
         let (mut decoder, mut owner) = (FrameDecoder::default(), FrameDecoder::default());
         let mut seen = Vec::new();
@@ -249,7 +249,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_bytes_in_any_cuts_give_the_same_frames(bytes: Vec<u8>, cut in 1..20_usize) {
-            // Short lengths, so that frames end within the bytes.
+            // The lengths are short, so that frames end within the bytes.
             let mut stream = bytes;
             for place in stream.chunks_mut(9) {
                 place.iter_mut().take(4).skip(1).for_each(|byte| *byte = 0);

@@ -1,23 +1,23 @@
-//! Newtypes for the names that cross the wire.
+//! Newtypes for the ids and digests of the wire.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-/// Largest id: JSON numbers are exact below 2^53 in every language.
+/// Largest id. Below 2^53, JSON numbers are exact in every language.
 pub const MAX_ID: u64 = (1 << 53) - 1;
 
-/// A task's number, unique in one home and never reused.
+/// The id of a task. It is unique in one home and never reused; tasks and batches share one sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TaskId(#[serde(deserialize_with = "whole_number")] pub u64);
 
-/// A batch's number, unique in one home and never reused.
+/// The id of a batch. It is unique in one home and never reused; tasks and batches share one sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BatchId(#[serde(deserialize_with = "whole_number")] pub u64);
 
-/// A whole number, which some languages write as `7.0`.
+/// Reads a whole number, which some languages write as `7.0`.
 pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     struct Whole;
 
@@ -65,11 +65,12 @@ impl FromStr for TaskId {
     }
 }
 
-/// The BLAKE3 digest of an artifact's bytes: 64 lower-case hex characters in text, 32 bytes in binary encodings.
+/// The BLAKE3 digest of an artifact's bytes: 64 hex characters in JSON, and 32 bytes in binary encodings. It is written in lower case, and read in
+/// either case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// A text that is no digest.
+/// The error for a text that is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is 64 hex characters")]
 pub struct DigestError;
@@ -80,14 +81,14 @@ impl Digest {
         Self(bytes)
     }
 
-    /// The 32 bytes of the hash.
+    /// Returns the 32 bytes of the hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
 impl Digest {
-    /// By hand: it stands in every path and every answer, and the formatter's own way takes a microsecond.
+    /// Returns the hex characters. A formatter would take a microsecond, and a digest is in every path and every answer.
     fn hex(&self) -> [u8; 64] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 64];

@@ -1,4 +1,4 @@
-//! Free-form JSON that is carried, not understood: itself inside JSON, a string in binary encodings.
+//! Free-form JSON, which is passed on without being interpreted: a value in JSON, and a string in binary encodings.
 
 use std::{
     fmt,
@@ -10,61 +10,61 @@ use serde_json::value::RawValue;
 
 use crate::limits::JSON_DEPTH;
 
-/// A JSON document, checked to be well-formed and nested at most [`JSON_DEPTH`] deep.
+/// A JSON document that is well-formed and nested at most [`JSON_DEPTH`] deep.
 ///
-/// Kept in the type that the JSON writer takes as it is: a text would be parsed again whenever it is written.
+/// It is kept as a `RawValue`, which the JSON writer copies. A `String` would be parsed again whenever it is written.
 #[derive(Clone)]
 pub struct JsonText(Box<RawValue>);
 
-/// Why a text was not taken as free-form JSON.
+/// Why a text is not accepted as free-form JSON.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonTextError {
-    /// Not JSON at all.
+    /// The text is not JSON.
     #[error("not valid JSON")]
     Malformed(#[source] serde_json::Error),
-    /// Deeper than other languages' parsers bear.
+    /// The text is nested more deeply than the parsers of other languages can read.
     #[error("nested deeper than {JSON_DEPTH} levels")]
     TooDeep,
 }
 
 impl JsonText {
-    /// Checks `text` and keeps it as it stands.
+    /// Checks a text and keeps it. White space around it is removed, and newlines become spaces.
     pub fn parse(text: String) -> Result<Self, JsonTextError> {
-        // The reader leaves surrounding space out: a newline would break the line framing.
+        // This parser removes the white space around the text. A newline would break the framing in lines.
         Self::well_formed(RawValue::from_string(text).map_err(JsonTextError::Malformed)?)
     }
 
-    /// Keeps what is known to be JSON without surrounding space.
+    /// Checks the nesting of a text that is known to be JSON without white space around it.
     fn well_formed(json: Box<RawValue>) -> Result<Self, JsonTextError> {
         let text = json.get();
-        // Most texts have fewer brackets than may be nested: counting them is far cheaper than following them.
+        // Most texts have fewer brackets than may be nested, and counting them is far cheaper than following them.
         if count(text, |byte| matches!(byte, b'[' | b'{')) > JSON_DEPTH && depth(text) > JSON_DEPTH {
             return Err(JsonTextError::TooDeep);
         }
         if count(text, |byte| matches!(byte, b'\n' | b'\r')) > 0 {
-            // Between the tokens: JSON strings hold no raw newline.
+            // The newlines are between tokens, because JSON strings contain no raw newline.
             let folded = text.replace(['\n', '\r'], " ");
             return RawValue::from_string(folded).map(Self).map_err(JsonTextError::Malformed);
         }
         Ok(Self(json))
     }
 
-    /// Encodes any serde value.
+    /// Encodes a value.
     pub fn from_value<T: Serialize>(value: &T) -> Result<Self, JsonTextError> {
         Self::well_formed(serde_json::value::to_raw_value(value).map_err(JsonTextError::Malformed)?)
     }
 
-    /// Decodes into a type.
+    /// Decodes the document as a `T`.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.as_str())
     }
 
-    /// The JSON, on one line.
+    /// Returns the JSON, which is on one line.
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
 
-    /// The empty object.
+    /// Returns the empty object, `{}`.
     #[expect(clippy::expect_used, reason = "two brackets are JSON")]
     pub fn empty_object() -> Self {
         Self(RawValue::from_string("{}".to_owned()).expect("two brackets are JSON"))
@@ -82,7 +82,7 @@ impl Default for JsonText {
     }
 }
 
-/// By its text.
+/// Documents are equal if their texts are.
 impl PartialEq for JsonText {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()
@@ -104,13 +104,13 @@ impl fmt::Debug for JsonText {
 }
 
 fn count(text: &str, is_counted: impl Fn(u8) -> bool) -> usize {
-    // In blocks whose count fits a byte: the processor then compares and adds many bytes at once.
+    // Counts in blocks whose count fits into a byte, so that the processor compares and adds many bytes at once.
     let of_block =
         |block: &[u8]| usize::from(block.iter().map(|byte| u8::from(is_counted(*byte))).sum::<u8>());
     text.as_bytes().chunks(usize::from(u8::MAX)).map(of_block).sum()
 }
 
-/// The deepest nesting of a text that is known to be JSON.
+/// Returns the deepest nesting in a text that is known to be JSON.
 fn depth(text: &str) -> usize {
     let (mut now, mut deepest) = (0_usize, 0_usize);
     let (mut in_string, mut is_escaped) = (false, false);
@@ -144,7 +144,7 @@ impl Serialize for JsonText {
 impl<'de> Deserialize<'de> for JsonText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            // The reader has just checked it: another pass over a megabyte of params would buy nothing.
+            // The parser has just checked it. Another pass over a megabyte of params would gain nothing.
             Self::well_formed(Box::<RawValue>::deserialize(deserializer)?).map_err(de::Error::custom)
         } else {
             Self::parse(String::deserialize(deserializer)?).map_err(de::Error::custom)

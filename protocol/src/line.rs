@@ -1,39 +1,39 @@
-//! JSON lines: bytes in, lines out. No sockets here.
+//! Cuts a byte stream into JSON lines. There are no sockets here.
 
 use crate::limits::{LARGE_LINE_BYTES, LINE_BYTES};
 
-/// A UTF-8 byte order mark, which some editors and shells put in front.
+/// A UTF-8 byte order mark, which some editors and shells write first.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// Cuts a byte stream into lines. Holds at most [`LARGE_LINE_BYTES`] and what one read adds.
+/// Cuts a byte stream into lines. It holds at most [`LARGE_LINE_BYTES`] and the bytes of one read.
 #[derive(Debug, Default)]
 pub struct LineDecoder {
     buffer: Vec<u8>,
-    /// Where the first line that was not yet taken begins.
+    /// Index in the buffer of the first line that was not returned yet.
     start: usize,
-    /// Bytes from `start` that are known to hold no newline.
+    /// Bytes from `start` on that are known to contain no newline.
     scanned: usize,
-    /// Inside a line that was too long: everything up to its newline is dropped.
+    /// Whether the current line is skipped: everything up to its newline is dropped.
     is_skipping: bool,
     has_begun: bool,
 }
 
-/// What the stream held next.
+/// The next item of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// One line without its newline; never blank.
+    /// A line without its newline and without white space around it. It is never empty.
     Text(&'a [u8]),
-    /// A line longer than [`LARGE_LINE_BYTES`] began; said once, its bytes are dropped up to the newline.
+    /// A line is longer than [`LARGE_LINE_BYTES`]. This is returned once, and the bytes up to its newline are dropped.
     TooLong,
 }
 
 impl LineDecoder {
-    /// A stream whose first bytes were read already.
+    /// Returns a decoder for a stream whose first bytes were read already.
     pub fn with_bytes(buffer: Vec<u8>) -> Self {
         Self { buffer, ..Self::default() }
     }
 
-    /// Where the reader appends what it read.
+    /// Returns the buffer to which the reader appends what it has read.
     pub fn buffer_mut(&mut self) -> &mut Vec<u8> {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -46,12 +46,12 @@ impl LineDecoder {
         &mut self.buffer
     }
 
-    /// Bytes held now, for a memory budget.
+    /// Returns the size of the buffer in bytes, for the memory budget.
     pub fn held_bytes(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// The next whole line, or None until more bytes are read.
+    /// Returns the next complete line. None until more bytes are read.
     pub fn next_line(&mut self) -> Option<Line<'_>> {
         loop {
             let pending = self.buffer.get(self.start..)?;
@@ -76,7 +76,7 @@ impl LineDecoder {
         }
     }
 
-    /// The last line of a stream that ended without a newline.
+    /// Returns the last line of a stream that ended without a newline; None if there is none.
     pub fn last_line(&mut self) -> Option<Line<'_>> {
         if self.is_skipping {
             return None;
@@ -87,7 +87,7 @@ impl LineDecoder {
         if begin < end { self.buffer.get(begin..end).map(Line::Text) } else { None }
     }
 
-    /// Drops the line that has begun and what is still to come of it, for a reader that cannot hold more of it.
+    /// Skips the current line, for a reader that cannot hold more of it. Its bytes are dropped, those that are still to be read included.
     pub fn skip_line(&mut self) {
         self.is_skipping = true;
         self.has_begun = true;
@@ -109,7 +109,7 @@ impl LineDecoder {
     }
 }
 
-/// Without the mark at the stream's begin and the white space around the line.
+/// Returns the range of a line without the byte order mark of the stream and without the white space around the line.
 fn trimmed(buffer: &[u8], begin: usize, end: usize, is_first: bool) -> (usize, usize) {
     let line = buffer.get(begin..end).unwrap_or_default();
     let body = if is_first { line.strip_prefix(BOM).unwrap_or(line) } else { line };

@@ -1,38 +1,38 @@
-//! What is to be said about the results of a task.
+//! Notes about the results of a task.
 
 use serde::{Deserialize, Serialize};
 
-/// Something about a task that succeeded, which a person or a program should know.
+/// Something that a person or a program should know about the results of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskNote {
-    /// One of the codes of this type; a newer daemon may have others.
+    /// The stable name of the note: one of the constants of this type. Later versions may have more.
     pub code: String,
-    /// What it is.
+    /// What the note says, for a person.
     pub message: String,
 }
 
 impl TaskNote {
-    /// Fewer results were made than were asked for.
+    /// Fewer results were made than were requested.
     pub const FEWER_OUTPUTS: &str = "fewer_outputs";
-    /// More results were made than were asked for.
+    /// More results were made than were requested.
     pub const MORE_OUTPUTS: &str = "more_outputs";
-    /// A picture has another size than was asked for.
+    /// A picture has another size than was requested.
     pub const OTHER_SIZE: &str = "other_size";
-    /// A picture is kept as it came, as it could not be decoded.
+    /// A picture could not be decoded, and is kept as it was received.
     pub const NOT_DECODED: &str = "not_decoded";
-    /// The provider reported an error beside the results.
+    /// The provider reported an error in addition to the results.
     pub const PROVIDER_MESSAGE: &str = "provider_message";
 
-    /// Another provider made it, as one that comes before it in the order was not used.
+    /// A provider that comes first in the order was not used, and another one made the results.
     pub const OTHER_PROVIDER: &str = "other_provider";
 
-    /// The answer of a chat ends where its tokens were used up.
+    /// The answer of a chat ends because its tokens were used up.
     pub const TRUNCATED: &str = "truncated";
 
-    /// It only stands in for what was asked for, such as silence for speech.
+    /// The result is only a draft of what was requested, such as silence in place of speech.
     pub const DRAFT: &str = "draft";
 
-    /// A note with one of these codes.
+    /// Returns a note with one of these codes.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into() }
     }

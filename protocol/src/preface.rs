@@ -1,28 +1,28 @@
-//! How a connection agrees on its encoding: a client that wants bincode says so first, and the daemon answers whether it speaks the same
-//! schema. Bytes in, decisions out; no sockets here.
+//! Agrees on the encoding of a connection: a client that wants bincode begins with a preface, and the daemon replies whether it has the same schema.
+//! There are no sockets here.
 
 /// The first bytes of a client that wants bincode.
 pub const MAGIC: [u8; 8] = *b"REELBIN1";
 
-/// The number of the types as bincode writes them. It is raised with every change of a byte: `golden/` in this crate holds them.
+/// The number of the types' encoding in bincode. It is raised with every change of a byte; `golden/` in this crate has the bytes of this schema.
 pub const SCHEMA: u32 = 15;
 
-/// What the client sends: the magic, and its schema.
+/// Size of the preface that the client sends, in bytes: the magic and its schema.
 pub const PREFACE_BYTES: usize = MAGIC.len() + 4;
 
-/// What the daemon answers: its schema, and the verdict.
+/// Size of the daemon's reply, in bytes: its schema and the verdict.
 pub const REPLY_BYTES: usize = 4 + 1;
 
-/// The verdict "go on in frames".
+/// The verdict that frames follow.
 const FRAMES: u8 = 1;
-/// The verdict "go on in JSON lines".
+/// The verdict that JSON lines follow.
 const LINES: u8 = 0;
 
-// A daemon that has no place for the connection says so in a line: no schema may begin as one.
+// A daemon that refuses a connection sends a JSON line instead of the reply, so no schema may begin like one.
 const _: () =
     assert!(SCHEMA.to_le_bytes()[0] != b'{', "take the next schema number: this one begins like a line");
 
-/// The preface of a client whose types are those of `schema`.
+/// Returns the preface of a client with this schema.
 pub fn preface(schema: u32) -> [u8; PREFACE_BYTES] {
     let mut bytes = [0; PREFACE_BYTES];
     for (to, from) in bytes.iter_mut().zip(MAGIC.into_iter().chain(schema.to_le_bytes())) {
@@ -31,21 +31,21 @@ pub fn preface(schema: u32) -> [u8; PREFACE_BYTES] {
     bytes
 }
 
-/// What the first bytes of a client say.
+/// What the first bytes of a client are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// Too few to tell.
+    /// There are too few bytes to decide.
     Undecided,
-    /// No preface: all of them belong to JSON lines.
+    /// They are no preface, so all of them belong to JSON lines.
     Lines,
-    /// A preface of [`PREFACE_BYTES`].
+    /// They begin with a whole preface, which has [`PREFACE_BYTES`].
     Preface {
         /// The client's schema.
         schema: u32,
     },
 }
 
-/// Reads the first bytes of a client.
+/// Parses the first bytes of a client.
 pub fn opening(bytes: &[u8]) -> Opening {
     if bytes.iter().zip(&MAGIC).any(|(found, expected)| found != expected) {
         return Opening::Lines;
@@ -57,29 +57,29 @@ pub fn opening(bytes: &[u8]) -> Opening {
     }
 }
 
-/// What the daemon answers to a client of `schema`.
+/// Returns the daemon's reply to a client with this schema.
 pub fn reply(schema: u32) -> [u8; REPLY_BYTES] {
     let verdict = if schema == SCHEMA { FRAMES } else { LINES };
     let [a, b, c, d] = SCHEMA.to_le_bytes();
     [a, b, c, d, verdict]
 }
 
-/// What the first bytes of a daemon say to a client that sent a preface.
+/// What the first bytes of a daemon are that answers a preface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Too few to tell.
+    /// There are too few bytes to decide.
     Undecided,
-    /// [`REPLY_BYTES`], and frames from there on.
+    /// They are a reply of [`REPLY_BYTES`], and frames follow.
     Frames,
-    /// [`REPLY_BYTES`], and JSON lines from there on: the daemon's types are those of another schema.
+    /// They are a reply of [`REPLY_BYTES`], and JSON lines follow: the daemon has another schema.
     Lines,
-    /// A JSON line: the daemon has no place for this connection.
+    /// They begin a JSON line: the daemon refuses the connection.
     NoReply,
-    /// The daemon broke the rules.
+    /// They are nothing that a daemon sends.
     Broken,
 }
 
-/// Reads the first bytes of a daemon.
+/// Parses the first bytes of a daemon.
 pub fn verdict(bytes: &[u8]) -> Verdict {
     match bytes {
         [b'{', ..] => Verdict::NoReply,

@@ -1,4 +1,4 @@
-//! Makes text from elsewhere safe to show on a terminal and in a log line. Pure.
+//! Makes text of other programs safe to show on a terminal and in a log line. Pure.
 
 /// Whether a character must not be shown: it drives a terminal (control characters), reorders the text around it (bidirectional
 /// formatting), breaks a line (U+2028, U+2029), or cannot be seen (zero-width and other invisible formatting characters).
@@ -19,8 +19,8 @@ pub fn is_unprintable(character: char) -> bool {
         )
 }
 
-/// Removes every unprintable character but line feeds and tabs. A joiner stays between two visible characters beyond ASCII, as emoji
-/// and Indic and Persian text have it; elsewhere it only makes two different texts look equal.
+/// Removes every unprintable character but line feeds and tabs. A joiner is kept between two visible characters beyond ASCII, as emoji and Indic and
+/// Persian text have it. Elsewhere it only makes two different texts look equal.
 pub fn printable(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();

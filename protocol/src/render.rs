@@ -1,6 +1,8 @@
-//! The params of `render.shot`, `render.transition`, `render.join` and `audio.mix`: the steps that make a film of pictures, clips and voices.
+//! The params of `render.shot`, `render.transition`, `render.join` and `audio.mix`: the steps that make a film from pictures, clips and voices.
 //!
-//! Frames are counted from 0 within their shot, and samples at 48 kHz within the film. Unknown fields are refused.
+//! Frames are counted from 0 within their shot, and samples at 48 kHz within the film. Unknown fields are `invalid_params`, but for those of
+//! [`FilmFormat`], which are ignored. If `ffmpeg` is not installed, these kinds are refused with `no_provider`. A digest that the store does not have
+//! is `artifact_not_found`; with a medium of another type the task fails with `invalid_params`.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +12,7 @@ use crate::Digest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CameraMove {
-    /// The whole picture is shown, at rest.
+    /// The whole picture is shown, and the view does not move.
     Still,
     /// The view moves towards the middle.
     #[default]
@@ -27,149 +29,151 @@ pub enum CameraMove {
     Down,
 }
 
-/// The size and the rate of a film's frames. All clips of a film have the same.
+/// The size and the rate of a film's frames. They are the same for all clips of a film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilmFormat {
-    /// Pixels of a row: even, from 64 to 4096.
+    /// The width in pixels: even, from 64 to 4096.
     pub width: u32,
-    /// Rows of pixels: even, from 64 to 4096.
+    /// The height in pixels: even, from 64 to 4096.
     pub height: u32,
-    /// Frames a second: from 1 to 120.
+    /// Frames per second, from 1 to 120.
     pub fps: u32,
 }
 
-/// A run of frames that show one picture or clip of the store.
+/// A run of frames that shows one picture or clip of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilmedVisual {
-    /// A picture (`image/*`), over which the camera moves, or a clip (`video/*`), which is fitted to the shot.
+    /// The digest of a picture (`image/*`), over which the camera moves, or of a clip (`video/*`), which is fitted to the shot.
     pub visual: Digest,
-    /// The move over a picture; a clip ignores it.
+    /// How the camera moves over a picture; `in` if absent. A clip ignores it.
     #[serde(default)]
     pub camera: CameraMove,
-    /// The shot's frame with which the run begins.
+    /// The frame of the shot with which the run begins; 0 if absent.
     #[serde(default)]
     pub first_frame: u64,
-    /// The number of frames of the whole shot, with those of the transition behind it. A clip is fitted to it: it is slowed down by a
-    /// quarter at most, and its last frame stands for the rest. A picture does not need it.
+    /// The number of frames of the whole shot, those of the dissolve behind it included. The run must be within it, else `invalid_params`. A clip is
+    /// fitted to it: the clip is slowed down by a quarter at most, and its last frame is repeated for the rest. If absent, a clip is fitted to the
+    /// end of the run. A picture does not need it.
     #[serde(default)]
     pub shot_frames: Option<u64>,
 }
 
-/// Words that are drawn into frames.
+/// A subtitle that is drawn into frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BurntCue {
-    /// The first frame of the shot that shows the words.
+    /// The frame of the shot from which the subtitle is shown.
     pub first_frame: u64,
-    /// The number of frames that show them.
+    /// The number of frames that show it; at least 1.
     pub frames: u64,
-    /// One or two lines.
+    /// The lines of text, at least one, with at most 2,000 bytes together.
     pub lines: Vec<String>,
 }
 
-/// The params of `render.shot`: a clip without sound of exactly so many frames, as `video/mp4` (H.264, yuv420p, BT.709).
+/// The params of `render.shot`, which makes a clip without sound of exactly `frames` frames: `video/mp4` (H.264, yuv420p, BT.709).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RenderShotParams {
-    /// The film's format.
+    /// The format of the film.
     pub format: FilmFormat,
-    /// What is shown.
+    /// What the clip shows.
     pub show: FilmedVisual,
-    /// The number of frames of the clip; at least 1.
+    /// The number of frames of the clip: at least 1, and at most an hour.
     pub frames: u64,
-    /// Subtitles that are drawn into the frames, by the frames of the shot.
+    /// The subtitles that are drawn into the frames, at most 500; none if absent. Letters that no installed font has fail the task with `no_font`.
     #[serde(default)]
     pub subtitles: Vec<BurntCue>,
 }
 
-/// The params of `render.transition`: a clip without sound in which one shot dissolves into the next, in the form of `render.shot`.
+/// The params of `render.transition`, which makes a clip without sound in which one shot dissolves into the next. Its format is that of
+/// `render.shot`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RenderTransitionParams {
-    /// The film's format.
+    /// The format of the film.
     pub format: FilmFormat,
-    /// The shot that ends.
+    /// The end of the first shot.
     pub from: FilmedVisual,
-    /// The shot that begins.
+    /// The beginning of the second shot.
     pub to: FilmedVisual,
-    /// The number of frames of the clip; at least 1.
+    /// The number of frames of the clip: at least 1, and at most an hour.
     pub frames: u64,
 }
 
-/// A voice and its place in the film.
+/// A voice at its place in a film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlacedVoice {
-    /// A sound of the store (`audio/*`).
+    /// The digest of a sound (`audio/*`) in the store.
     pub voice: Digest,
-    /// The sample of the film at which it begins.
+    /// The sample of the film at which the voice begins, which is below [`AudioMixParams::samples`].
     pub at_sample: u64,
-    /// The most samples of it that are heard; all of them if absent.
+    /// Most samples of the voice that are played; all if absent.
     #[serde(default)]
     pub samples: Option<u64>,
 }
 
-/// Music under the voices: repeated as often as needed, lowered while somebody speaks, and faded in and out.
+/// Music under the voices. It is repeated as often as needed, lowered while somebody speaks, and faded in and out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Music {
-    /// A sound of the store (`audio/*`).
+    /// The digest of a sound (`audio/*`) in the store.
     pub digest: Digest,
-    /// The level in decibels, from -60 to 0.
+    /// The level of the music in decibels, from -60 to 0.
     pub db: f64,
 }
 
-/// The params of `audio.mix`: the sound of a film as `audio/wav`, 48 kHz, with exactly so many samples in each channel.
+/// The params of `audio.mix`, which makes the sound of a film: `audio/wav` at 48 kHz, with exactly `samples` samples in each channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AudioMixParams {
-    /// The length in samples; at least 1.
+    /// The length in samples: at least 1, and at most four hours.
     pub samples: u64,
-    /// The voices, in the order of their places.
+    /// The voices, at most 4,000, in the order in which they begin; none if absent.
     #[serde(default)]
     pub voices: Vec<PlacedVoice>,
-    /// The music, if any.
+    /// The music; none if absent.
     #[serde(default)]
     pub music: Option<Music>,
-    /// The loudness in LUFS after music, from -40 to -5. Silence stays silence.
+    /// The loudness with the music, in LUFS, from -40 to -5; -14 if absent. Silence stays silence.
     #[serde(default = "default_loudness")]
     pub loudness: f64,
 }
 
-/// A clip of a film, with the number of its frames.
+/// A clip of a film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinedClip {
-    /// A clip of `render.shot` or `render.transition`.
+    /// The digest of a clip that `render.shot` or `render.transition` made.
     pub clip: Digest,
-    /// The number of its frames.
+    /// The number of frames of the clip: at least 1, and at most an hour.
     pub frames: u64,
 }
 
-/// Subtitles that a player shows or hides.
+/// A track of subtitles, which a player shows or hides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubtitleTrack {
-    /// The subtitles as SRT.
+    /// The subtitles in the format SRT.
     pub srt: String,
-    /// Their language, by BCP 47.
+    /// The language of the subtitles as a BCP 47 tag; unknown if absent.
     #[serde(default)]
     pub language: Option<String>,
 }
 
-/// The params of `render.join`: the film as `video/mp4`, of the clips as they are and the sound encoded once.
+/// The params of `render.join`, which makes the film as `video/mp4`. The clips are joined as they are, and the sound is encoded once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RenderJoinParams {
-    /// The film's format.
+    /// The format of the film.
     pub format: FilmFormat,
-    /// The clips, in their order; at least 1.
+    /// The clips, in their order: 1 to 4,000.
     pub clips: Vec<JoinedClip>,
-    /// The sound of `audio.mix`; a film without sound if absent.
+    /// The digest of the sound, as `audio.mix` makes it; a film without sound if absent.
     #[serde(default)]
     pub audio: Option<Digest>,
-    /// A track of subtitles, if any.
+    /// The track of subtitles; none if absent.
     #[serde(default)]
     pub subtitles: Option<SubtitleTrack>,
 }

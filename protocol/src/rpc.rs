@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0 messages, one a line.
+//! Encodes and parses JSON-RPC 2.0 messages, one per line.
 
 use std::{borrow::Cow, fmt};
 
@@ -13,26 +13,26 @@ use crate::{
     limits::{LARGE_LINE_BYTES, LINE_BYTES},
 };
 
-/// Longest request id in bytes; it is kept until the answer and sent back as it came.
+/// Longest request id, in bytes. It is kept until the answer, which has it unchanged.
 const ID_BYTES: usize = 256;
 
-/// A request as its line holds it; the params stay text until their type is known, as a parsed tree takes ten times the room.
+/// A request as its line has it. The params stay text until their type is known, because a parsed tree takes ten times the memory.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// A number, a string or null; None for a notification, which gets no answer.
+    /// The id: a number, a string or null. None for a notification, which gets no answer.
     pub id: Option<&'a RawValue>,
-    /// Such as `task.submit`.
+    /// The name of the method, such as `task.submit`.
     pub method: Cow<'a, str>,
-    /// The method's params; absent counts as the empty object.
+    /// The params as JSON; `{}` if they are absent or null.
     pub params: &'a str,
 }
 
-/// A line that is no request, with the id to answer to where one could be read.
+/// Why a line is no request.
 #[derive(Debug)]
 pub struct BadRequest {
-    /// The id as it came.
+    /// The id, unchanged, to which to answer; None if none could be read.
     pub id: Option<Box<RawValue>>,
-    /// What to answer.
+    /// The error to answer.
     pub error: RpcError,
 }
 
@@ -48,24 +48,25 @@ struct RawRequest<'a> {
     params: Option<&'a RawValue>,
 }
 
-/// A string, borrowed unless it is written with escapes.
+/// A string, which is borrowed unless it is written with escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Keeps an explicit null apart from an absent id: the first is answered.
+/// Distinguishes an explicit null, which is answered, from an absent id.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Request<'a> {
-    /// Reads one line.
+    /// Parses one line.
     pub fn parse(line: &'a [u8]) -> Result<Self, BadRequest> {
         if line.first() == Some(&b'[') {
             let error = RpcError::new(ErrorCode::InvalidRequest, "batch arrays are not served")
                 .hint("send each request on a line of its own; many may be in flight");
             return Err(BadRequest { id: None, error });
         }
-        // Looked at once as a whole, the texts inside need no further look. What is no UTF-8 is read for the place where it is none.
+        // UTF-8 is checked once for the whole line, so that its strings need no check of their own. A line that is not UTF-8 is parsed as bytes, so
+        // that the error says where it is not.
         let raw: RawRequest<'a> = std::str::from_utf8(line)
             .map_or_else(|_| serde_json::from_slice(line), serde_json::from_str)
             .map_err(|error| unreadable(line, &error))?;
@@ -92,14 +93,14 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The answer to a request of more than `limit` bytes.
+/// Returns the error for a request of more than `limit` bytes.
 pub fn too_large(limit: usize) -> RpcError {
     RpcError::new(ErrorCode::RequestTooLarge, format!("the request is larger than {limit} bytes")).hint(
         "send many tasks in several task.submit_batch with the same batch, and keep large data in files",
     )
 }
 
-/// The largest line or frame of a method's request.
+/// Returns the largest line or frame of a request for this method, in bytes.
 pub fn line_limit(method: &str) -> usize {
     if method == "task.submit_batch" { LARGE_LINE_BYTES } else { LINE_BYTES }
 }
@@ -118,10 +119,10 @@ fn unreadable(line: &[u8], error: &serde_json::Error) -> BadRequest {
     BadRequest { id: broken_id(line), error }
 }
 
-/// The id of a line that is no request, if it is named before the line breaks: its sender waits for an answer to that id.
+/// Returns the id of a line that is no request, if the id is complete before the fault. The sender waits for an answer to it.
 fn broken_id(line: &[u8]) -> Option<Box<RawValue>> {
     let mut id = None;
-    // It fails where the line is broken; what was read before counts.
+    // This fails at the fault. What was read before it counts.
     let _ = serde_json::Deserializer::from_slice(line).deserialize_map(IdOnly(&mut id));
     id.filter(|id| is_valid_id(id))
 }
@@ -137,13 +138,13 @@ impl<'de> Visitor<'de> for IdOnly<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut named = None;
-        // A number is known to be whole once something follows it.
+        // A number is known to be complete once something follows it.
         while let Some(Text(key)) = map.next_key()? {
             self.0.clone_from(&named);
             if key != "id" {
                 map.next_value::<IgnoredAny>()?;
             } else if named.replace(map.next_value()?).is_some() {
-                // Two ids are none.
+                // A line with two ids counts as one without.
                 *self.0 = None;
                 return Ok(());
             }
@@ -176,22 +177,22 @@ struct Call<'a, T> {
     params: &'a T,
 }
 
-/// One line that answers `id` with a result.
+/// Returns the line that answers `id` with a result.
 pub fn success_line<T: Serialize>(id: &RawValue, result: &T) -> Result<Vec<u8>, serde_json::Error> {
     line(&Success { jsonrpc: "2.0", id, result })
 }
 
-/// One line that answers `id` (null where it could not be read) with an error.
+/// Returns the line that answers `id` with an error. The id is null if it could not be read.
 pub fn failure_line(id: Option<&RawValue>, error: &RpcError) -> Result<Vec<u8>, serde_json::Error> {
     line(&Failure { jsonrpc: "2.0", id, error })
 }
 
-/// One line that asks.
+/// Returns the line of a request.
 pub fn request_line<T: Serialize>(id: u64, method: &str, params: &T) -> Result<Vec<u8>, serde_json::Error> {
     line(&Call { jsonrpc: "2.0", id: Some(id), method, params })
 }
 
-/// One line that tells.
+/// Returns the line of a notification.
 pub fn notification_line<T: Serialize>(method: &str, params: &T) -> Result<Vec<u8>, serde_json::Error> {
     line(&Call { jsonrpc: "2.0", id: None, method, params })
 }
@@ -202,21 +203,21 @@ fn line<T: Serialize>(message: &T) -> Result<Vec<u8>, serde_json::Error> {
     Ok(bytes)
 }
 
-/// What a client receives: an answer or a notification.
+/// A message that a client receives.
 #[derive(Debug)]
 pub enum Incoming {
-    /// The answer to the request with this id; None where the daemon could not read the id.
+    /// The answer to a request.
     Answer {
-        /// The request's id.
+        /// The id of the request; None if the daemon could not read it.
         id: Option<u64>,
-        /// The result's JSON, or the error.
+        /// The result as JSON, or the error.
         outcome: Result<Box<RawValue>, RpcError>,
     },
     /// A notification, such as an event.
     Notification {
         /// The name of the method.
         method: String,
-        /// Its params' JSON.
+        /// The params as JSON.
         params: Box<RawValue>,
     },
 }
@@ -236,7 +237,7 @@ struct RawIncoming {
 }
 
 impl Incoming {
-    /// Reads one line from the daemon.
+    /// Parses one line from the daemon.
     pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
         let raw: RawIncoming = serde_json::from_slice(line)?;
         let null = || RawValue::NULL.to_owned();

@@ -1,4 +1,4 @@
-//! The specification's examples and tables against the types: they are the golden lines.
+//! Checks the examples and tables of the specification against the types. The examples are the golden lines.
 
 use crate::{
     ErrorCode,

@@ -4,47 +4,48 @@ use serde::{Deserialize, Serialize};
 
 use crate::JsonText;
 
-/// What is to be spoken. Unknown fields are refused: a mistyped one would quietly make (and pay for) other speech.
+/// The params of `voice.speak`. Unknown fields are `invalid_params`, because a mistyped one would quietly make (and pay for) other speech.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpeechParams {
-    /// What to say; not empty.
+    /// What to say; not empty, and at most 64 KiB.
     pub text: String,
-    /// One of the provider's voices; chosen by the provider if absent.
+    /// The name of one of the provider's voices, at most 256 bytes, as `provider.voices` lists them; the provider's default if absent.
     #[serde(default)]
     pub voice: Option<String>,
-    /// The language of the text (BCP 47), such as `en` or `zh-TW`. Providers that tell it from the text do not need it.
+    /// The language of the text as a BCP 47 tag, such as `en` or `zh-TW`. Providers that detect the language of a text ignore it. The provider
+    /// decides if absent.
     #[serde(default)]
     pub language: Option<String>,
-    /// How fast, 0.25 to 4; 1 is the voice's usual speed.
+    /// The speed, 0.25 to 4; 1, which is the voice's usual speed, if absent.
     #[serde(default = "usual_speed")]
     pub speed: f64,
-    /// The form of the file; chosen by the provider if absent.
+    /// The format of the file; the provider's own if absent. One that no provider makes is `invalid_params`.
     #[serde(default)]
     pub format: Option<SpeechFormat>,
-    /// The provider's model.
+    /// The name of the model, at most 256 bytes; the provider's configured one if absent.
     #[serde(default)]
     pub model: Option<String>,
-    /// Tells equal requests apart that shall be different speech; part of the cache key, not sent.
+    /// A number that tells apart equal requests that shall have different speech; 0 if absent. It is a part of the cache key, and is not sent.
     #[serde(default)]
     pub sample: u32,
-    /// Provider-specific fields, an object.
+    /// Fields that the provider's API has beyond these, an object; none if absent. A field that the daemon sets itself is `invalid_params`.
     #[serde(default)]
     pub extra: Option<JsonText>,
 }
 
-/// A form of speech files.
+/// A format of sound files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SpeechFormat {
-    /// `audio/wav`.
+    /// A WAV file, `audio/wav`.
     Wav,
-    /// `audio/mpeg`.
+    /// An MP3 file, `audio/mpeg`.
     Mp3,
 }
 
 impl SpeechParams {
-    /// Everything by default but the text.
+    /// Returns params with this text and defaults for everything else.
     pub fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -60,7 +61,7 @@ impl SpeechParams {
 }
 
 impl SpeechFormat {
-    /// As the wire has it, and as files of this form end.
+    /// Returns the name on the wire, which is the extension of such files as well.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Wav => "wav",

@@ -1,79 +1,80 @@
-//! The params of `story.make`, and the report that is one of its outputs.
+//! The params of `story.make`, and the report that its outputs contain.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Cost, Digest, JsonText, TaskError, TaskId};
 
-/// The params of `story.make`. Unknown fields are refused.
+/// The params of `story.make`. Unknown fields are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoryMakeParams {
-    /// The project file as JSON, an object. Its fields `music`, `picture_file`, `voice_file`, `clip_file` and `sheet` hold digests of the store
-    /// (`artifact.put`) where the file holds paths.
+    /// The project file as JSON, an object. Its fields `music`, `picture_file`, `voice_file`, `clip_file` and `sheet` hold digests of artifacts in
+    /// the store (`artifact.put`) where the file holds paths. One that the store does not have is `artifact_not_found`.
     pub project: JsonText,
-    /// The language of the text, by BCP 47; found out by its characters if absent.
+    /// The language of the text as a BCP 47 tag. If absent, it is that of the project, or is detected by the letters of the text.
     #[serde(default)]
     pub language: Option<String>,
-    /// The last stage to carry out; the film if absent.
+    /// The last stage to carry out; `film` if absent.
     #[serde(default)]
     pub until: Option<StoryStage>,
-    /// The ids of the shots to work on; all if absent. No film is joined where shots are left out.
+    /// The ids of the shots to work on; all if absent, and an empty list is `invalid_params`. With it no film is joined.
     #[serde(default)]
     pub only: Option<Vec<String>>,
-    /// What is made anew, though the cache has it.
+    /// The parts that are made anew although the cache has them; none if absent.
     #[serde(default)]
     pub redo: Vec<StoryRedo>,
-    /// Whether a film is joined though shots failed: each has a card of its length in its place.
+    /// Whether a film is joined although shots failed; false if absent. A draft picture is shown in place of a missing one, and silence of about the
+    /// right length is played in place of a missing voice.
     #[serde(default)]
     pub allow_missing: bool,
-    /// The most that the steps of this task may cost together, in US dollars; without a bound if absent. A step without a known price is
-    /// refused then.
+    /// Most US dollars that the steps of this task may cost together, 0 to 1,000,000; no limit if absent. With a limit, a step without a known price
+    /// fails with `over_budget`.
     #[serde(default)]
     pub budget_usd: Option<f64>,
-    /// Whether a film without subtitles in its pictures is made where no font has the letters of the text. Without it the task fails before
-    /// anything is asked for.
+    /// Whether the film is made without subtitles in its frames if no font has all letters of the text. False if absent: the task then fails with
+    /// `no_font` before any provider is asked.
     #[serde(default)]
     pub allow_unburnt: bool,
 }
 
 impl StoryMakeParams {
-    /// The code of the error of a task whose film lacks shots. What was made is among the task's outputs.
+    /// The error code of a task with shots that are not complete. What was made is among the task's outputs.
     pub const SHOTS_MISSING: &str = "shots_missing";
-    /// The code of the error of a task that has everything but the film, as `ffmpeg` is not installed.
+    /// The error code of a task that has everything but the film, because `ffmpeg` is not installed.
     pub const NO_RENDERER: &str = "no_renderer";
-    /// The code of the error of a task that was to burn subtitles for which no font is installed.
+    /// The error code of a task that shall draw subtitles whose letters no installed font has.
     pub const NO_FONT: &str = "no_font";
-    /// The code of the error of a task whose steps cost more than `budget_usd`.
+    /// The error code of a task whose next step would cost more than `budget_usd` allows, or has no known price.
     pub const OVER_BUDGET: &str = "over_budget";
 }
 
-/// A part of the work on a story.
+/// A stage of the work on a story. Each includes the stages before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoryStage {
-    /// The shots are checked and placed by estimated lengths, and nothing is asked for.
+    /// The shots are checked and placed by estimated lengths. No provider is asked.
     Storyboard,
     /// The voices are spoken.
     Voices,
-    /// The pictures are made, and the voices.
+    /// The pictures are made.
     Pictures,
-    /// The clips are made of pictures, and all before.
+    /// The clips are made from pictures, for the shots that have one.
     Clips,
     /// The shots are rendered and joined.
     Film,
 }
 
-/// What of a shot is made anew.
+/// A part of a shot that is made anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoryRedo {
-    /// The shot's id.
+    /// The id of the shot. One that the project does not have is `invalid_params`.
     pub id: String,
-    /// What of it.
+    /// The part of the shot.
     pub stage: StoryPart,
 }
 
-/// What a shot consists of.
+/// The parts of a shot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoryPart {
@@ -81,108 +82,109 @@ pub enum StoryPart {
     Voice,
     /// The picture.
     Picture,
-    /// The clip that is made of the picture.
+    /// The clip that is made from the picture.
     Clip,
-    /// The frames of the shot, without the transitions.
+    /// The frames of the shot, without the dissolves.
     Render,
 }
 
-/// The report of `story.make`, an output as `application/json`. It is there where the task failed, too. Fields are only added.
+/// The report of `story.make`, which is an output of the type `application/json`. A task that failed has it as well, unless it failed before its
+/// first step. Later versions may have more fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoryReport {
     /// The project as it was used, with the ids of all shots.
     pub project: JsonText,
-    /// The shots, in the film's order.
+    /// The shots, in the order of the film.
     pub shots: Vec<ShotReport>,
-    /// The film's steps that belong to no shot: transitions, the sound and the joining.
+    /// The steps that belong to no shot and have ended: dissolves, the sound and the joining.
     pub steps: Vec<StepReport>,
-    /// The frames of the film, or of what would be one.
+    /// The number of frames of the film, or of the film that would be made.
     pub frames: u64,
-    /// The length in seconds.
+    /// The duration of the film in seconds.
     pub duration_s: f64,
-    /// Whether lengths were estimated, as voices are missing.
+    /// Whether `frames` and the times are estimates, because voices are missing.
     pub is_estimate: bool,
-    /// What is less than was asked for, in the order in which it was found out.
+    /// What is less than was requested, in the order in which it was found out.
     pub downgrades: Vec<Downgrade>,
-    /// What the steps of this task cost together; absent where the cost of one is not known.
+    /// The cost of all steps with the state `made`; null if the cost of one is unknown.
     pub cost: Option<Cost>,
 }
 
 /// A shot in a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShotReport {
-    /// The shot's id.
+    /// The id of the shot.
     pub id: String,
-    /// When it begins in the film, in seconds.
+    /// When the shot begins, in seconds from the beginning of the film.
     pub start_s: f64,
-    /// How long it lasts, in seconds.
+    /// The duration of the shot in seconds.
     pub duration_s: f64,
-    /// When its voice begins in the film, in seconds.
+    /// When its voice begins, in seconds from the beginning of the film.
     pub speech_start_s: f64,
-    /// How long its voice lasts, in seconds; 0 for a silent shot.
+    /// The duration of its voice in seconds; 0 for a silent shot.
     pub speech_s: f64,
-    /// Its voice; absent for a silent shot.
+    /// The step of its voice; null for a silent shot.
     pub voice: Option<StepReport>,
-    /// Its picture; absent where it has an own clip.
+    /// The step of its picture; null if the project supplies a clip and no picture.
     pub picture: Option<StepReport>,
-    /// Its clip, if it has one.
+    /// The step of its clip; null if it has none.
     pub clip: Option<StepReport>,
-    /// The video of this shot alone, silent; absent until frames are rendered.
+    /// The step of its frames, which makes a silent video of this shot alone; null if no film is made.
     pub render: Option<StepReport>,
 }
 
 /// A step in a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
-    /// The step's name, such as `voice/a1`.
+    /// The name of the step, such as `voice/a1`.
     pub step: String,
-    /// What became of it.
+    /// How the step ended.
     pub state: StepState,
-    /// The task that carried it out, if any.
+    /// The task that carried it out; null if no task was accepted for it.
     pub task: Option<TaskId>,
-    /// What it made, or what was supplied.
+    /// The digest of the artifact that it made or that the project supplies; null if there is none.
     pub digest: Option<Digest>,
-    /// The media type of that.
+    /// The media type of the artifact; null if there is none.
     pub media_type: Option<String>,
-    /// The file of that in the daemon's own store: read it, never change it.
+    /// The absolute path of the artifact's file in the daemon's own store; null if there is none. Read it, never change it.
     pub path: Option<String>,
-    /// The provider that made it.
+    /// The provider that made the artifact; null if none did.
     pub provider: Option<String>,
-    /// Why it failed.
+    /// Why the step failed or is held; null otherwise.
     pub error: Option<TaskError>,
-    /// What it cost, where that is known; absent too where nothing was made now.
+    /// The cost of the step; null if it is unknown, and in any state but `made`.
     #[serde(default)]
     pub cost: Option<Cost>,
 }
 
-/// What became of a step.
+/// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
-    /// A provider made it now.
+    /// A provider made the result, for this step or for an equal task in flight.
     Made,
-    /// An earlier result was used.
+    /// The cache had the result.
     Cached,
-    /// The project supplies it.
+    /// The project supplies the result.
     Supplied,
-    /// It was not asked for, by `until` or `only`.
+    /// The step was not carried out, because of `until` or `only`.
     Skipped,
-    /// It failed.
+    /// The step failed, or its task was cancelled.
     Failed,
-    /// A person must decide about its task: `reel release` may pay again, `reel cancel` gives up.
+    /// The task of the step is held, and a person must decide: `reel release` may pay again, `reel cancel` gives up.
     Held,
-    /// Something that it needs is missing.
+    /// Something that the step needs is missing.
     Blocked,
-    /// A state of a newer daemon.
+    /// A state that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// Something that is less than was asked for.
+/// Something in the result that is less than was requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Downgrade {
-    /// What it is: `draft_pictures`, `draft_voices`, `no_renderer` or `no_font`.
+    /// The stable name: `draft_pictures`, `draft_voices`, `no_renderer` or `no_font`.
     pub code: String,
-    /// What it means, and what to do about it.
+    /// What it means and what to do about it, for a person.
     pub message: String,
 }

@@ -1,34 +1,35 @@
-//! Tasks: how they are asked for, and how they are shown.
+//! Tasks: how they are submitted, and how they are shown.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{BatchId, Digest, JsonText, TaskId, TaskNote, Timestamp};
 
-/// Where a task stands. `running` means that it holds a slot and a provider permit.
+/// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
-    /// For other tasks to succeed.
+    /// The task waits for other tasks to succeed: those of `after`, and those whose outputs its params refer to.
     Waiting,
-    /// For a slot, a permit, or the time of its next attempt.
+    /// The task waits for a slot, a permit, the time of its next attempt, or an equal request.
     Queued,
-    /// An attempt is under way.
+    /// An attempt is in flight. It holds a permit of its provider, if it needs one, and one of the `tasks.max_concurrent` slots. A workflow, and an
+    /// attempt that only polls a service or fetches its results, hold no slot.
     Running,
-    /// Done; its outputs are there.
+    /// The task has ended, and its outputs are there.
     Succeeded,
-    /// Done for bad; its error says why.
+    /// The task has ended with an error. It may have outputs all the same, such as an answer that does not fit its schema.
     Failed,
-    /// Given up by a person or a program.
+    /// A person or a program cancelled the task.
     Cancelled,
-    /// Stands still until a person or a policy decides; `hold_reason` says why.
+    /// The task does nothing until a person or a program decides. `hold_reason` says why.
     Held,
-    /// A state of a newer daemon.
+    /// A state that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
 impl TaskState {
-    /// Every state that this version knows.
+    /// All states but `Unknown`.
     pub const ALL: [Self; 7] = [
         Self::Waiting,
         Self::Queued,
@@ -39,7 +40,7 @@ impl TaskState {
         Self::Held,
     ];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -53,39 +54,39 @@ impl TaskState {
         }
     }
 
-    /// The state of a name on the wire.
+    /// Returns the state with this name on the wire; None if there is none.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
-    /// Whether the task is over for good.
+    /// Whether the task has ended: it succeeded, failed or was cancelled.
     pub const fn is_finished(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
-    /// Whether a wait returns: the task is over, or held until somebody decides.
+    /// Whether a wait for the task returns: it has ended, or it is held until somebody decides.
     pub const fn is_settled(self) -> bool {
         self.is_finished() || matches!(self, Self::Held)
     }
 }
 
-/// Why a task is `held`.
+/// Why a task is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldReason {
-    /// A person asked for it.
+    /// A client held it with `task.hold`.
     User,
-    /// A paid request left and its answer was lost: releasing it may pay twice.
+    /// A paid request was sent, and its response or its results were lost. Releasing the task may pay a second time.
     OutcomeUnknown,
-    /// It was running at two deaths of the daemon.
+    /// The daemon died twice while the task was running, so the task may be the cause.
     CrashSuspect,
-    /// A reason of a newer daemon.
+    /// A reason that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
 impl HoldReason {
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -100,41 +101,41 @@ impl HoldReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitReason {
-    /// Tasks that it names in `after` have not succeeded yet.
+    /// Tasks that it depends on have not succeeded yet.
     Dependencies,
-    /// An equal request stands for it, and its result will be taken.
+    /// It is behind an equal task in the queue or in flight, whose result it will share.
     EqualRequest,
-    /// Its next attempt has its time, which is `not_before`.
+    /// Its next attempt may begin at `not_before`.
     Retry,
-    /// The queue is paused.
+    /// `queue.pause` is in force.
     Paused,
     /// The daemon is stopping.
     Stopping,
-    /// Memory is critical: no task starts until some is free again.
+    /// Memory is critical. No task starts until some is free again.
     Memory,
     /// As many tasks run as `tasks.max_concurrent` allows.
     Slots,
-    /// Its provider works on as many as it may.
+    /// Its provider has as many attempts in flight as its `max_concurrent` allows.
     Provider,
-    /// Its provider was asked as often as `requests_per_minute` allows.
+    /// The `requests_per_minute` of its provider are used up.
     ProviderRate,
-    /// Its provider asked to be left alone for a while.
+    /// Its provider answered with a rate limit, and the pause after that has not ended.
     ProviderPause,
-    /// Its provider failed too often in a row, and is left alone for a while.
+    /// Its provider failed too often in a row, so that its circuit is open. It is asked again at `not_before`.
     ProviderDown,
-    /// Its provider could not be reached, and is tried again at `not_before`.
+    /// Its provider could not be reached. It is asked again at `not_before`.
     ProviderUnreachable,
-    /// Its provider is not in the configuration; the task goes on when it is there again.
+    /// Its provider is not in the configuration. The task goes on when it is configured again.
     ProviderMissing,
-    /// Others are before it, or it is about to start.
+    /// Other tasks are before it in the queue, or it is about to start.
     Turn,
-    /// A reason of a newer daemon.
+    /// A reason that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
 impl WaitReason {
-    /// For people.
+    /// Returns the reason as a text for people.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Dependencies => "for the tasks before it",
@@ -162,12 +163,12 @@ impl WaitReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheMode {
-    /// An equal request's result is taken, and this one's is kept.
+    /// The cached result of an equal request is used, or that of one in flight is shared. Else the task's own result is cached.
     #[default]
     Use,
-    /// Asked anew; the result replaces what was kept.
+    /// A provider is asked although the cache has a result. The new result replaces the cached one.
     Fresh,
-    /// Neither read nor kept.
+    /// The cache is neither read nor written.
     Off,
 }
 
@@ -175,65 +176,73 @@ pub enum CacheMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// Its own attempt made them.
+    /// The task's own attempt made them.
     Made,
-    /// An earlier request's result was taken from the cache.
+    /// The cache had them from an earlier request.
     Cache,
-    /// An equal request that was under way made them for both.
+    /// An equal task in flight made them for both.
     Shared,
-    /// A source of a newer daemon.
+    /// A source that this version of the crate does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// The params of `task.submit`, and one entry of `task.submit_batch`.
+/// The params of `task.submit`, and an entry of `task.submit_batch`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TaskSpec {
-    /// `service.method`, such as `image.generate`.
+    /// The service and its method, such as `image.generate`. If there is no such method, the answer is `unknown_kind`.
     pub kind: String,
-    /// The method's own params, an object; checked at once, unknown fields refused.
+    /// The params of the method, an object; `{}` if absent. Params that do not fit, and unknown fields, are `invalid_params`. In place of an
+    /// artifact's digest they may hold `{"$output": id, "index": n}`, at most 64 times: the digest of output `n` (0 if absent) of that task, on which
+    /// this one then depends as if `after` named it.
     #[serde(default)]
     pub params: JsonText,
-    /// Unique per client name; sending the same again answers the same task. Not for the entries of a batch.
+    /// A name for this request, at most 256 bytes and unique per client name. Sending the same task with it again answers the id of before; another
+    /// task is `request_id_conflict`. It is remembered for as long as the task is in the history. None if absent. In an entry of a batch it is
+    /// `invalid_params`.
     #[serde(default)]
     pub request_id: Option<String>,
-    /// A label for people.
+    /// A label for people, at most 256 bytes; none if absent.
     #[serde(default)]
     pub name: Option<String>,
-    /// The provider instance to use; else the daemon selects.
+    /// The name of the provider's instance to use; if absent, the daemon chooses, and may go to the next provider if the first one fails for a reason
+    /// of its own. An unknown name is `unknown_provider`, and a provider of other services is `invalid_params`.
     #[serde(default)]
     pub provider: Option<String>,
-    /// -100 to 100, higher first.
+    /// The priority, -100 to 100, else `invalid_params`; 0 if absent. Tasks with a higher one start first.
     #[serde(default)]
     pub priority: i8,
-    /// Tasks that must succeed first.
+    /// Tasks that must succeed before this one starts, at most 1,000; none if absent. One that does not exist is `dependency_not_found`. If one fails
+    /// or is cancelled, this task fails with `dependency_failed`.
     #[serde(default)]
     pub after: Vec<TaskId>,
-    /// How the cache is used.
+    /// How the task uses the cache; `use` if absent.
     #[serde(default)]
     pub cache: CacheMode,
-    /// Attempts before it fails, 1 to 100; the configuration's `tasks.default_attempts` if absent.
+    /// Most attempts, 1 to 100, else `invalid_params`; the configured `tasks.default_attempts` if absent. Attempts that a rate limit refused or that
+    /// did not reach the provider do not count.
     #[serde(default)]
     pub max_attempts: Option<u32>,
-    /// Seconds from now after which it fails if it is not done.
+    /// Seconds from the acceptance of the task after which it fails with `deadline_exceeded` if it has not ended; no deadline if absent. A task that
+    /// is held as `outcome_unknown` does not fail by it, and `task.retry` removes it.
     #[serde(default)]
     pub deadline_s: Option<f64_seconds::Seconds>,
-    /// An object of the caller's own, given back as it came.
+    /// An object of the client's own, which is returned unchanged; none if absent.
     #[serde(default)]
     pub metadata: Option<JsonText>,
 }
 
-/// Seconds as a JSON number with a fraction, kept as milliseconds so that equal values compare equal.
+/// Seconds as a JSON number with a fraction. They are kept as milliseconds, so that equal values compare equal.
 pub mod f64_seconds {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-    /// A span of time; `1.5` in JSON.
+    /// A span of time in seconds, such as `1.5` in JSON, from 0 to a hundred years.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub struct Seconds(pub Duration);
 
-    /// A hundred years: longer spans are a mistake and would overflow clocks.
+    /// Longest span, in seconds: a hundred years. A longer one is a mistake and would overflow clocks.
     const MAX_SECONDS: f64 = 100.0 * 365.25 * 86_400.0;
 
     impl Serialize for Seconds {
@@ -253,125 +262,126 @@ pub mod f64_seconds {
     }
 }
 
-/// How far a running task is.
+/// How far the attempt of a task is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Progress {
-    /// 0 to 1.
+    /// The part that is done, from 0 to 1. It is 1 for a task that succeeded.
     pub fraction: f64,
-    /// What it does now.
+    /// What the attempt does now, for a person; at most 200 bytes, and often empty.
     pub message: String,
 }
 
-/// Why a task failed.
+/// Why a task failed, was cancelled or is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskError {
-    /// A name of [`crate::ErrorCode`], or one that the service defines.
+    /// The stable name: that of an [`crate::ErrorCode`], or one that the service defines.
     pub code: String,
-    /// What went wrong.
+    /// What went wrong, for a person.
     pub message: String,
-    /// What to do next.
+    /// What to do next, for a person; null if there is nothing to say.
     pub hint: Option<String>,
-    /// Whether `task.retry` has a chance.
+    /// Whether `task.retry` may succeed without any other change.
     pub retryable: bool,
-    /// The provider's own status, such as an HTTP status.
+    /// The HTTP status of the provider's response; null if there was none.
     pub provider_status: Option<u16>,
 }
 
-/// One result of a task.
+/// An output of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Output {
-    /// BLAKE3 of the bytes; the name for `artifact.read` and `artifact.path`.
+    /// BLAKE3 of the bytes, by which `artifact.read`, `artifact.path` and the params of other tasks name the artifact.
     pub digest: Digest,
-    /// Such as `image/png`.
+    /// The media type, such as `image/png`.
     pub media_type: String,
     /// Length in bytes.
     pub size_bytes: u64,
-    /// Pixels, for pictures and clips.
+    /// The width of a picture or a video in pixels; null for other media, and if it is unknown.
     pub width: Option<u32>,
-    /// Pixels, for pictures and clips.
+    /// The height of a picture or a video in pixels; null for other media, and if it is unknown.
     pub height: Option<u32>,
-    /// Seconds, for voices and clips.
+    /// The duration of sound or a video in seconds; null for other media, and if it is unknown.
     pub duration_s: Option<f64>,
-    /// The file in the daemon's own store: read it, never change it.
+    /// The absolute path of the file in the daemon's own store. Read it, never change it.
     pub path: String,
-    /// The content of a text or of JSON with at most [`crate::limits::INLINE_TEXT_BYTES`].
+    /// The content of an output of the type `text/*` or `application/json` with at most [`crate::limits::INLINE_TEXT_BYTES`]; null for other outputs,
+    /// and if the file cannot be read.
     #[serde(default)]
     pub text: Option<String>,
 }
 
-/// What a task cost.
+/// The cost of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// The amount in `currency`.
     pub amount: f64,
-    /// The currency by its code of ISO 4217.
+    /// The ISO 4217 code of the currency. Daemons of this version always answer `USD`.
     pub currency: String,
-    /// Whether the amount follows from a price of the configuration rather than from what the provider reports.
+    /// Whether the amount, or a part of it, follows from a configured price and not from what the provider reports.
     pub is_estimate: bool,
 }
 
 /// A task as `task.get`, `task.list` and `task.wait` show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskView {
-    /// The task's number.
+    /// The id of the task.
     pub id: TaskId,
-    /// Grows with each change of the task; its events carry it too.
+    /// A number that grows with each change of the task. The task's events have it as well.
     pub rev: u64,
     /// The service and its method, such as `image.generate`.
     pub kind: String,
-    /// The caller's label.
+    /// The label that the client gave the task; null if it gave none.
     pub name: Option<String>,
-    /// Where it stands.
+    /// The state of the task.
     pub state: TaskState,
-    /// Why, if it is held.
+    /// Why the task is held; null in any other state.
     pub hold_reason: Option<HoldReason>,
-    /// Why, if it is waiting or queued.
+    /// Why the task does not run yet; null unless it is waiting or queued.
     #[serde(default)]
     pub wait_reason: Option<WaitReason>,
-    /// -100 to 100.
+    /// The priority, -100 to 100. Tasks with a higher one start first.
     pub priority: i8,
-    /// The name of the program that asked.
+    /// The name of the client that submitted the task.
     pub client: String,
-    /// Its batch, if it came with one.
+    /// The batch that the task belongs to; null if it belongs to none.
     pub batch: Option<BatchId>,
-    /// Tasks that had to succeed first.
+    /// The tasks that must succeed before this one starts.
     pub after: Vec<TaskId>,
-    /// The workflow that the task is a step of, if any.
+    /// The workflow that the task is a step of; null for other tasks.
     #[serde(default)]
     pub parent: Option<TaskId>,
-    /// The name of the step in that workflow, such as `voice/a1`.
+    /// The name of the step in that workflow, such as `voice/a1`; null for other tasks.
     #[serde(default)]
     pub step: Option<String>,
-    /// How far it is.
+    /// How far the attempt is.
     pub progress: Progress,
-    /// The provider instance that made it, or that it waits for.
+    /// The provider that made the results, or that is planned to; null if the task needs none.
     pub provider: Option<String>,
-    /// That provider's model.
+    /// The model of that provider; null if none is named.
     pub model: Option<String>,
-    /// How many attempts have begun.
+    /// The number of attempts that have begun.
     pub attempts: u32,
-    /// Where the outputs came from.
+    /// Where the outputs came from; null unless the task has succeeded, or has failed with outputs.
     pub source: Option<Source>,
-    /// When it was accepted.
+    /// When the task was accepted.
     pub created_at: Timestamp,
-    /// When its last attempt began.
+    /// When the last attempt began; null if none has.
     pub started_at: Option<Timestamp>,
-    /// When it was over.
+    /// When the task ended; null until then.
     pub finished_at: Option<Timestamp>,
-    /// When its next attempt may begin.
+    /// When the next attempt may begin; null if the task does not wait for a time.
     pub not_before: Option<Timestamp>,
-    /// Its params with defaults applied, an object.
+    /// The params with their defaults applied, an object.
     pub params: JsonText,
-    /// What the task has made, in order.
+    /// What the task has made, in order; empty until the task has ended.
     pub outputs: Vec<Output>,
-    /// Why it failed.
+    /// Why the task failed, was cancelled or is held, or why its last attempt failed; null if there is nothing to say.
     pub error: Option<TaskError>,
-    /// What it cost; absent where nobody knows. What was made before, or for an equal request, costs nothing here: the task that had it made has
-    /// its cost.
+    /// The cost, that of failed attempts included; null if it is unknown. It is 0 for results that were cached or shared: the task that had them made
+    /// has their cost.
     pub cost: Option<Cost>,
-    /// What is to be said about its results, such as that they are fewer or smaller than was asked for.
+    /// Notes about the results, such as that there are fewer than were requested; empty if there is nothing to say.
     #[serde(default)]
     pub notes: Vec<TaskNote>,
-    /// The caller's own object.
+    /// The client's own object, unchanged; null if it gave none.
     pub metadata: Option<JsonText>,
 }

@@ -7,38 +7,39 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-/// Milliseconds since 1970 in UTC: RFC 3339 with milliseconds in JSON, a number in binary encodings.
+/// A point in time: milliseconds since 1970 in UTC. In JSON it is RFC 3339 with milliseconds, and in binary encodings a u64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
-/// The last millisecond of the year 9999, where RFC 3339 ends.
+/// The last millisecond of the year 9999, the last year of RFC 3339.
 const LAST_MS: u64 = 253_402_300_799_999;
 
 const DAY_MS: u64 = 86_400_000;
 
 impl Timestamp {
-    /// The present, by the system's clock.
+    /// Returns the current time of the system's clock.
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(LAST_MS))
     }
 
-    /// A point `unix_ms` milliseconds after 1970, at most the end of the year 9999.
+    /// Returns the time `unix_ms` milliseconds after 1970, at most the end of the year 9999.
     pub fn from_unix_ms(unix_ms: u64) -> Self {
         Self(unix_ms.min(LAST_MS))
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     pub const fn unix_ms(self) -> u64 {
         self.0
     }
 
-    /// The time from `earlier` to this one; zero where the clock went back.
+    /// Returns the time from `earlier` to this one; zero if the clock was set back in between.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// RFC 3339. By hand: each task that is shown and each event has some, and a formatter takes most of a microsecond for one.
+    /// Formats the time by RFC 3339. It is written by hand, because each task and each event has several times, and a formatter takes most of a
+    /// microsecond for one.
     pub(crate) fn text(self) -> [u8; 24] {
         let (days, millis) = (self.0 / DAY_MS, self.0 % DAY_MS);
         let (year, month, day) = date(days);
@@ -54,12 +55,12 @@ impl Timestamp {
     }
 }
 
-/// Year, month and day of a day after 1970-01-01. A year begins in March here, so that the leap day is its last, and months follow a pattern
-/// of 153 days in five.
+/// Returns the year, month and day of a day after 1970-01-01. Years begin in March here, so that the leap day is the last of a year, and the months
+/// follow a pattern of 153 days in five.
 const fn date(days: u64) -> (u64, u64, u64) {
-    /// From March of the year 0 to 1970.
+    /// Days from March of the year 0 to 1970.
     const BEFORE_1970: u64 = 719_468;
-    /// Days of 400 years, after which the calendar repeats itself.
+    /// Days of 400 years. The calendar then repeats.
     const ERA: u64 = 146_097;
 
     let days = days + BEFORE_1970;

@@ -2,27 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is to be translated. Unknown fields are refused: a mistyped one would quietly give (and pay for) another translation.
+/// The params of `translate.text`. Unknown fields are `invalid_params`, because a mistyped one would quietly give (and pay for) another translation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TranslateParams {
-    /// The text; not empty.
+    /// The text to translate; not empty, and at most 64 KiB.
     pub text: String,
-    /// The language to translate into (BCP 47), such as `de` or `zh-TW`.
+    /// The language to translate into as a BCP 47 tag, such as `de` or `zh-TW`.
     pub to: String,
-    /// The language of the text; told from the text if absent.
+    /// The language of the text as a BCP 47 tag; the model detects it if absent.
     #[serde(default)]
     pub from: Option<String>,
-    /// The provider's model.
+    /// The name of the model, at most 256 bytes; the provider's configured one for `text` if absent.
     #[serde(default)]
     pub model: Option<String>,
-    /// Tells equal requests apart that shall be different translations; part of the cache key, not sent.
+    /// A number that tells apart equal requests that shall have different translations; 0 if absent. It is a part of the cache key, and is not sent.
     #[serde(default)]
     pub sample: u32,
 }
 
 impl TranslateParams {
-    /// Everything by default but the text and its new language.
+    /// Returns params with this text, this language to translate into, and defaults for everything else.
     pub fn new(text: impl Into<String>, to: impl Into<String>) -> Self {
         Self { text: text.into(), to: to.into(), from: None, model: None, sample: 0 }
     }

@@ -122,7 +122,7 @@ pub struct ProviderSummary {
     /// Why no attempt may begin now, with the model that is configured for all services; null if one may.
     #[serde(default)]
     pub wait_reason: Option<WaitReason>,
-    /// When that ends by itself; null if no attempt is held up, or if it ends with another event, such as a permit that is given back.
+    /// When that ends by itself; null if an attempt may begin, or if something else ends it, such as a permit that is given back.
     #[serde(default)]
     pub waits_until: Option<Timestamp>,
 }

@@ -125,7 +125,7 @@ pub struct TaskEvent {
     pub hold_reason: Option<HoldReason>,
     /// The progress of the task.
     pub progress: Progress,
-    /// Where the outputs came from, once the task has ended with some; else null.
+    /// Where the outputs came from; null unless the task has succeeded, or has failed with outputs.
     pub source: Option<Source>,
     /// Why the task failed, was cancelled or is held, or why its last attempt failed; null if there is nothing to say.
     pub error: Option<TaskError>,

@@ -93,8 +93,8 @@ methods! {
     TaskList = "task.list": TaskListParams => TaskListResult;
     /// Answers when the tasks are settled (finished or held), or at the timeout. It never ends the work.
     TaskWait = "task.wait": TaskWaitParams => TaskWaitResult;
-    /// Cancels a task that is not finished; else the answer is `illegal_state`. A running attempt stops at its next step, but for a call that may
-    /// have been paid.
+    /// Cancels a task; for one that succeeded or failed the answer is `illegal_state`. A running attempt stops at its next step, but for a call that
+    /// may have been paid.
     TaskCancel = "task.cancel": TaskIdParams => TaskView;
     /// Queues a failed or cancelled task again, with all its attempts. In any other state the answer is `illegal_state`.
     TaskRetry = "task.retry": TaskIdParams => TaskView;

@@ -1,4 +1,4 @@
-//! `service.*` and `provider.*`.
+//! The params and results of `service.*` and `provider.*`.
 
 use std::collections::BTreeMap;
 
@@ -6,255 +6,259 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CacheMode, Cost, JsonText, Seconds, Timestamp, WaitReason};
 
-/// A call of one method.
+/// The params of `service.call`. The result is a [`crate::TaskView`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceCallParams {
-    /// Such as `image`.
+    /// The name of the service, such as `image`. If there is no such service or method, the answer is `unknown_kind`.
     pub service: String,
-    /// Such as `generate`.
+    /// The name of the method, such as `generate`.
     pub method: String,
-    /// The method's params, an object.
+    /// The params of the method, an object; `{}` if absent. Params that do not fit are `invalid_params`.
     #[serde(default)]
     pub params: JsonText,
-    /// The provider instance to use; else the daemon selects.
+    /// The name of the provider's instance to use; if absent, the daemon chooses. An unknown name is `unknown_provider`, and a provider of other
+    /// services is `invalid_params`.
     #[serde(default)]
     pub provider: Option<String>,
-    /// How the cache is used.
+    /// How the task uses the cache; `use` if absent.
     #[serde(default)]
     pub cache: CacheMode,
-    /// No timeout if absent.
+    /// Seconds after which the answer is the task as it then is, while the work goes on; no timeout if absent.
     #[serde(default)]
     pub timeout_s: Option<Seconds>,
 }
 
-/// Every service by name.
+/// The result of `service.status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceStatusResult {
-    /// Such as `image`.
+    /// Each service by its name, such as `image`.
     pub services: BTreeMap<String, ServiceInfo>,
 }
 
-/// One service.
+/// One service. Counts begin at zero when the daemon starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceInfo {
-    /// The methods of the service.
+    /// The names of the methods.
     pub methods: Vec<String>,
-    /// Providers that can serve it, in the order of selection; empty where it needs none.
+    /// The providers that serve it, in the order in which they are chosen; empty for a service that needs none.
     pub providers: Vec<String>,
-    /// The styles that its requests may name.
+    /// The styles that its requests may name; only `image` has some.
     pub styles: Vec<StyleInfo>,
-    /// Tasks that ended since the daemon started.
+    /// Attempts that ended, but for those that were stopped. Workflows and results that were cached or shared are not counted.
     pub requests: u64,
-    /// Those of them that succeeded.
+    /// Attempts that succeeded.
     pub successes: u64,
-    /// Those of them that failed.
+    /// Attempts that failed.
     pub errors: u64,
-    /// The newest failure's code and message.
+    /// The code and the message of the newest failure, as `code: message`; null if there was none.
     pub last_error: Option<String>,
-    /// The same for each provider that was asked since the daemon started.
+    /// The same counts for each provider that was asked, by its name.
     #[serde(default)]
     pub by_provider: BTreeMap<String, ProviderCounts>,
 }
 
-/// What one provider's attempts at one service came to.
+/// The attempts of one service at one provider. Counts begin at zero when the daemon starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProviderCounts {
-    /// Attempts that ended.
+    /// Attempts that ended, but for those that were stopped.
     pub requests: u64,
-    /// Those of them that succeeded.
+    /// Attempts that succeeded.
     pub successes: u64,
-    /// Those of them that failed, by the code of their errors.
+    /// Attempts that failed, by the code of their error.
     pub errors: BTreeMap<String, u64>,
-    /// The newest failure's code and message.
+    /// The code and the message of the newest failure, as `code: message`; null if there was none.
     pub last_error: Option<String>,
-    /// How long the last successful attempts took; absent where none succeeded.
+    /// How long the last 256 successful attempts took; null if there were none.
     pub latency_ms: Option<Latency>,
 }
 
-/// How long attempts took from their begin until their results were kept, in milliseconds.
+/// The duration of attempts from their begin until their results were kept, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
-    /// Half of them took no longer.
+    /// The median: half of the attempts took no longer.
     pub p50: u64,
-    /// 95 of 100 took no longer.
+    /// The 95th percentile: 95 of 100 attempts took no longer.
     pub p95: u64,
 }
 
 /// One style of pictures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StyleInfo {
-    /// The name for `style`.
+    /// The name, for the param `style`.
     pub name: String,
-    /// What it looks like.
+    /// What pictures of this style look like, for a person.
     pub summary: String,
-    /// What is added to the prompt for providers that read text.
+    /// The text that is added to the prompt for providers that read text.
     pub prompt_suffix: String,
-    /// What is added to the negative prompt.
+    /// The text that belongs to the negative prompt. It is a part of the cache key, but is sent to no provider.
     pub negative_suffix: String,
 }
 
-/// Every provider, in the order of selection.
+/// The result of `provider.list`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderListResult {
-    /// Configured ones first, `draft` last.
+    /// The providers in the order of selection: the configured ones, then the embedded ones, of which `draft` is the last.
     pub providers: Vec<ProviderInfo>,
 }
 
-/// One provider.
+/// One instance of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderInfo {
-    /// The instance's name.
+    /// The name of the instance.
     pub name: String,
-    /// Such as `draft`.
+    /// The kind of the provider, such as `openai` or `draft`.
     pub kind: String,
-    /// The services it can do.
+    /// The services that it serves.
     pub services: Vec<String>,
-    /// Its model, where it has one.
+    /// The model that is used if a request names none; null if none is configured.
     pub model: Option<String>,
-    /// The models of services that have one of their own.
+    /// The same for services that have a model of their own, by the name of the service.
     #[serde(default)]
     pub models: BTreeMap<String, String>,
-    /// Whether no section of the configuration names it.
+    /// Whether it is embedded, so that no section of the configuration names it.
     #[serde(default)]
     pub is_embedded: bool,
-    /// The services for which it is asked before others.
+    /// The services for which it is the default: it is chosen before others.
     #[serde(default)]
     pub default_for: Vec<String>,
-    /// `free` or `paid`.
+    /// `free`, or `paid` if asking twice may pay twice.
     pub billing: String,
-    /// Most attempts at once.
+    /// Most attempts in flight at once.
     pub max_concurrent: u32,
-    /// Attempts under way.
+    /// Attempts in flight.
     pub running: u32,
-    /// Attempts that may begin within any minute, where that is limited.
+    /// Most requests within any minute; null for no limit.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
-    /// Where it is reached; absent for what is embedded.
+    /// The base URL of the service; null for providers that are no service on the network.
     #[serde(default)]
     pub address: Option<String>,
-    /// Why no attempt may begin now; absent where one may.
+    /// Why no attempt may begin now, with the model that is configured for all services; null if one may.
     #[serde(default)]
     pub wait_reason: Option<WaitReason>,
-    /// When that is over by itself.
+    /// When that ends by itself; null if an attempt may begin, or if something else ends it, such as a permit that is given back.
     #[serde(default)]
     pub waits_until: Option<Timestamp>,
 }
 
-/// Which provider to check.
+/// The params of `provider.check`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderCheckParams {
-    /// The instance's name.
+    /// The name of the instance; an unknown one is `unknown_provider`.
     pub name: String,
 }
 
-/// Whether it is usable.
+/// The result of `provider.check`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderCheckResult {
-    /// Whether a task for it would be started.
+    /// Whether the test found the provider to be usable.
     pub is_usable: bool,
-    /// What was looked at, or what is wrong.
+    /// What was tested, or what is wrong and what to do about it, for a person.
     pub detail: String,
 }
 
-/// Which provider is asked for its models.
+/// The params of `provider.models`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderModelsParams {
-    /// The instance's name.
+    /// The name of the instance; an unknown one is `unknown_provider`.
     pub name: String,
 }
 
-/// The models that a request may name.
+/// The result of `provider.models`. A provider that cannot be asked for its list is answered with the code of that failure, such as `provider_auth`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderModelsResult {
-    /// As the provider lists them; those of the configuration where it lists none.
+    /// The names of the models that a request may name: those that the provider lists, or those of the configuration if it lists none.
     pub models: Vec<String>,
-    /// Whether the provider itself listed them, and not the configuration alone.
+    /// Whether the provider lists them. If not, they are those of the configuration.
     pub is_listed: bool,
 }
 
-/// Whose voices are wanted.
+/// The params of `provider.voices`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProviderVoicesParams {
-    /// The instance's name; every provider that speaks if absent.
+    /// The name of the instance; an unknown one is `unknown_provider`. Every provider that serves `voice` if absent.
     #[serde(default)]
     pub name: Option<String>,
 }
 
-/// The voices of each provider.
+/// The result of `provider.voices`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderVoicesResult {
-    /// In the order of the providers.
+    /// The voices of each provider, in the order of selection.
     pub providers: Vec<VoicesOfProvider>,
 }
 
 /// The voices of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoicesOfProvider {
-    /// The instance's name.
+    /// The name of the instance.
     pub name: String,
-    /// The voices that a request may name.
+    /// The voices that a request may name; empty if there is no list.
     pub voices: Vec<VoiceInfo>,
-    /// What a person should know about the list, or why there is none.
+    /// What a person should know about the list, such as why it is empty; null if there is nothing to say.
     pub note: Option<String>,
 }
 
 /// One voice.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VoiceInfo {
-    /// What a request names.
+    /// The name of the voice, for the param `voice`.
     pub id: String,
-    /// Its language, as a BCP 47 tag, where that is known.
+    /// The language of the voice as a BCP 47 tag; null if it is unknown.
     pub language: Option<String>,
-    /// `male` or `female`, where that is known.
+    /// `male` or `female`; null if it is unknown.
     pub gender: Option<String>,
-    /// A name for people, where the program has one.
+    /// A name for people; null if there is none.
     pub name: Option<String>,
 }
 
-/// A request that is not carried out.
+/// The params of `provider.dry_run`. What does not fit is refused with the codes of `task.submit`. Whether artifacts exist and whether the queue has
+/// room is not checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DryRunParams {
-    /// `service.method`, such as `image.generate`.
+    /// The service and its method, such as `image.generate`.
     pub kind: String,
-    /// The method's params, an object.
+    /// The params of the method, an object; `{}` if absent.
     #[serde(default)]
     pub params: JsonText,
-    /// The provider instance to use; else the daemon selects.
+    /// The name of the provider's instance to use; if absent, the daemon chooses.
     #[serde(default)]
     pub provider: Option<String>,
-    /// How the cache would be used.
+    /// How the cache would be used; `use` if absent.
     #[serde(default)]
     pub cache: CacheMode,
 }
 
-/// What a request would do.
+/// The result of `provider.dry_run`. For a workflow, and for params that refer to outputs of other tasks, nothing is predicted: no provider is named,
+/// and the cost is 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DryRunResult {
-    /// The provider that would be asked, or that made what the cache has; absent where none is needed.
+    /// The provider that would be asked, or that made the cached result; null if none is needed.
     pub provider: Option<String>,
-    /// That provider's model.
+    /// The model that would be used, or that made the cached result; null if none is named.
     pub model: Option<String>,
-    /// `free` or `paid`; absent where no provider is needed.
+    /// `free` or `paid`, of the provider that would be asked; null if none is needed.
     pub billing: Option<String>,
-    /// The providers that would be asked after it, in their order, if it refuses for reasons of its own.
+    /// The providers that would be asked after it, in that order, if it fails for a reason of its own, such as a wrong key.
     pub others: Vec<String>,
-    /// Whether the cache has the result, so that nobody would be asked.
+    /// Whether the cache has the result, so that no provider would be asked.
     pub is_cached: bool,
-    /// What it would probably cost; absent where nobody knows.
+    /// What it would probably cost; null if that is unknown. 0 if the cache has the result, or if the provider is free and has no configured price.
     pub cost: Option<Cost>,
-    /// What would be sent; empty where nothing is sent, and for providers that are no services on the network.
+    /// The HTTP requests that would be sent. Empty if none would be, if the provider is no service on the network, and for requests that carry
+    /// pictures or begin a video.
     pub requests: Vec<PlannedRequest>,
 }
 
-/// A request of HTTP as it would be sent, with secrets masked.
+/// An HTTP request as it would be sent, with its secrets masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedRequest {
-    /// Such as `POST`.
+    /// The HTTP method, such as `POST`.
     pub method: String,
-    /// Where it goes.
+    /// The URL, with the path of the API.
     pub url: String,
-    /// The headers that say more than how the body is written.
+    /// The headers, without those that only describe the body.
     pub headers: BTreeMap<String, String>,
-    /// The body, where it is JSON.
+    /// The body if it is JSON; else null.
     pub body: Option<JsonText>,
 }

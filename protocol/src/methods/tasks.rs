@@ -1,127 +1,132 @@
-//! `task.*`.
+//! The params and results of `task.*`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{BatchId, Seconds, TaskId, TaskSpec, TaskState, TaskView};
 
-/// An accepted task.
+/// The result of `task.submit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmitResult {
-    /// The task's number.
+    /// The id of the task.
     pub id: TaskId,
-    /// `succeeded` already where the cache had it.
+    /// The state of the task. It is `succeeded` if the cache had the result.
     pub state: TaskState,
 }
 
-/// Many tasks at once.
+/// The params of `task.submit_batch`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SubmitBatchParams {
-    /// Unique per client name; sending the same again answers the same tasks.
+    /// A name for this request, at most 256 bytes and unique per client name. Sending the same tasks with it again answers the ids of before; other
+    /// tasks are `request_id_conflict`. It is remembered for as long as one of the tasks is in the history. None if absent.
     #[serde(default)]
     pub request_id: Option<String>,
-    /// A label for people.
+    /// A label of a new batch, for people, at most 256 bytes; none if absent.
     #[serde(default)]
     pub name: Option<String>,
-    /// Appends to this batch; a new one if absent.
+    /// The batch to append the tasks to; an unknown one is `batch_not_found`. A new batch if absent.
     #[serde(default)]
     pub batch: Option<BatchId>,
-    /// At most 10,000; all are accepted or none.
+    /// The tasks, 1 to 10,000, of which all are accepted or none. Params and metadata of one have at most 1 MiB together, else `request_too_large`.
+    /// The message of an error names the entry, such as `tasks[17]: …`.
     pub tasks: Vec<TaskSpec>,
 }
 
-/// Accepted tasks.
+/// The result of `task.submit_batch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmitBatchResult {
     /// The batch that the tasks belong to.
     pub batch: BatchId,
-    /// Their numbers, in the order of the request.
+    /// The ids of the tasks, in the order of the request.
     pub ids: Vec<TaskId>,
 }
 
-/// One task.
+/// The params of methods about one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskIdParams {
-    /// The task's number.
+    /// The id of the task; an unknown one is `task_not_found`.
     pub id: TaskId,
 }
 
-/// Which tasks to list.
+/// The params of `task.list`. A task must match all filters that are given.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TaskListParams {
-    /// Only those in this state.
+    /// Only tasks in this state; all if absent.
     #[serde(default)]
     pub state: Option<TaskState>,
-    /// Only those of this batch.
+    /// Only tasks of this batch; all if absent.
     #[serde(default)]
     pub batch: Option<BatchId>,
-    /// Only those with this name.
+    /// Only tasks with exactly this label; all if absent.
     #[serde(default)]
     pub name: Option<String>,
-    /// Only those of this client.
+    /// Only tasks of the client with exactly this name; all if absent.
     #[serde(default)]
     pub client: Option<String>,
-    /// At most this many, 1 to 1,000; 100 if absent.
+    /// Most tasks of the answer, 1 to 1,000, else `invalid_params`; 100 if absent.
     #[serde(default)]
     pub limit: Option<u32>,
-    /// `next_cursor` of the answer before.
+    /// The `next_cursor` of the answer before; the first page if absent. Any other text is `invalid_params`.
     #[serde(default)]
     pub cursor: Option<String>,
 }
 
-/// A page of tasks.
+/// The result of `task.list`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskListResult {
-    /// The tasks, the newest first.
+    /// The tasks, newest first.
     pub tasks: Vec<TaskView>,
-    /// Asks for the next page; None at the end. A page may be shorter than its `limit`.
+    /// The cursor of the next page; null if this page is the last one. A page may have fewer tasks than its `limit`, because it ends before it has 2
+    /// MiB of params, metadata and texts.
     pub next_cursor: Option<String>,
 }
 
-/// Which tasks to wait for.
+/// How many of the tasks must be settled for a wait to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Until {
-    /// Until all are settled.
+    /// All of them.
     #[default]
     All,
-    /// Until one is.
+    /// At least one of them.
     Any,
 }
 
-/// What to wait for: `ids` or `batch`.
+/// The params of `task.wait`: either `ids` or `batch`. Both or neither are `invalid_params`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TaskWaitParams {
-    /// At most 1,000.
+    /// The ids of the tasks, at most 1,000. An unknown one is `task_not_found`.
     #[serde(default)]
     pub ids: Vec<TaskId>,
-    /// All tasks of a batch.
+    /// The batch for whose tasks to wait; an unknown one is `batch_not_found`.
     #[serde(default)]
     pub batch: Option<BatchId>,
-    /// All or any.
+    /// Whether to wait for all or for any of them; `all` if absent.
     #[serde(default)]
     pub until: Until,
-    /// No timeout if absent.
+    /// Seconds after which the wait ends with `timed_out`; no timeout if absent.
     #[serde(default)]
     pub timeout_s: Option<Seconds>,
 }
 
-/// The tasks as they stand when the wait ends.
+/// The result of `task.wait`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskWaitResult {
-    /// In the order of `ids`, or of the batch; of a batch the first 1,000 (`task.list` pages through the rest).
+    /// The tasks as they are when the wait ends, in the order of `ids`, or by their ids for a batch. Of a batch only the first 1,000 are there;
+    /// `task.list` pages through the rest.
     pub tasks: Vec<TaskView>,
-    /// Whether the time ran out first; the work goes on.
+    /// Whether the timeout ended the wait. The work goes on.
     pub timed_out: bool,
-    /// Tasks that are shown without their `params`, `metadata` and texts of outputs, as the answer would be too large; `task.get` has them.
+    /// Tasks that are shown without their `params`, `metadata` and texts of outputs, because the answer would have more than 2 MiB of these.
+    /// `task.get` has them.
     #[serde(default)]
     pub omitted: Vec<TaskId>,
 }
 
-/// A task's new priority.
+/// The params of `task.set_priority`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetPriorityParams {
-    /// The task's number.
+    /// The id of the task; an unknown one is `task_not_found`.
     pub id: TaskId,
-    /// -100 to 100, higher first.
+    /// The new priority, -100 to 100, else `invalid_params`. Tasks with a higher one start first.
     pub priority: i8,
 }
