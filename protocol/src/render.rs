@@ -12,7 +12,7 @@ use crate::Digest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CameraMove {
-    /// The whole picture is shown, and the view does not move.
+    /// The view does not move. The picture covers the frame, and what does not have its proportions is cut off evenly.
     Still,
     /// The view moves towards the middle.
     #[default]
