@@ -1,4 +1,4 @@
-//! One connection to the daemon: many calls in flight, answers by id, events by subscription.
+//! One connection to the daemon, with many calls in flight. Responses are matched to calls by id, events to subscriptions.
 
 use std::{
     convert::Infallible,
@@ -36,19 +36,20 @@ use crate::{
     route::{Answer, Closed, Feed, Routes, Waiter},
 };
 
-/// The id of `hello`; calls count from 1.
+/// The id of the first `hello`. Ids of calls start at 1.
 const HELLO_ID: u64 = 0;
 
-/// The id of the `hello` that is sent again as a sign of life: the largest that JSON holds, so that no call has it.
+/// The id of the `hello` that is sent as a liveness probe: the largest integer that JSON numbers hold exactly, so that no call has it.
 const LIFE_ID: u64 = (1 << 53) - 1;
 
-/// How long the daemon may be silent while somebody waits, before it is asked for a sign of life. The work itself may take any time.
+/// How long the daemon may send nothing while a call or a subscription waits, before the client sends a liveness probe. The work itself may take any
+/// time.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// How long the daemon may take to answer what it answers from memory. It does so in a millisecond; on a machine that swaps, in a second.
+/// How long the daemon may take to answer a request that it answers from memory. It needs a millisecond, or a second on a machine that swaps.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// A connection. Clones share it; it ends with the last one.
+/// A connection. Clones share it, and it is closed when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Client {
     link: Arc<Link>,
@@ -70,7 +71,7 @@ impl Drop for Link {
 }
 
 impl Client {
-    /// Finds the daemon, or starts one where the options allow, and says hello without waiting for any answer.
+    /// Finds the daemon, or starts one if the options allow it. Returns without waiting for the response to `hello`.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, ClientError> {
         let stream = discover::open(options).await?;
         let routes = Arc::new(Routes::default());
@@ -88,14 +89,14 @@ impl Client {
         Ok(Self { link: Arc::new(Link { routes, outgoing, next_id, reader }) })
     }
 
-    /// Asks and waits for the answer, however long it takes. Dropping the future forgets the answer, not the request.
+    /// Sends a request and waits for the response without a time limit. If the future is dropped, the daemon may still carry out the request.
     pub async fn call<M: Method>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
         let (caller, answer) = oneshot::channel();
         let answer = self.ask::<M>(params, Waiter::Call(caller), answer).await?;
         answer.read::<M>()
     }
 
-    /// The same with a limit; the daemon may still do what was asked.
+    /// Like [`Client::call`], but fails with [`ClientError::Timeout`] after `limit`. The daemon may still carry out the request.
     pub async fn call_within<M: Method>(
         &self,
         params: &M::Params,
@@ -104,12 +105,12 @@ impl Client {
         timeout(limit, self.call::<M>(params)).await.unwrap_or(Err(ClientError::Timeout { limit }))
     }
 
-    /// Submits one task; answered once it is on disk.
+    /// Submits one task. Returns after the daemon has committed the task to disk.
     pub async fn submit(&self, spec: &TaskSpec) -> Result<SubmitResult, ClientError> {
         self.call::<TaskSubmit>(spec).await
     }
 
-    /// Waits until all the tasks are over or held, or until the timeout, which is an answer too (`timed_out`).
+    /// Waits until all tasks are finished or held. A timeout is not an error: the result then has `timed_out` set.
     pub async fn wait(
         &self,
         ids: &[TaskId],
@@ -123,7 +124,7 @@ impl Client {
         self.call::<TaskWait>(&params).await
     }
 
-    /// Starts events. What other methods answer after this is at least as new as the subscription.
+    /// Subscribes to events. Responses to later calls are at least as new as the start of the subscription.
     pub async fn subscribe(&self, params: &SubscribeParams) -> Result<EventStream, ClientError> {
         let (caller, answer) = oneshot::channel();
         let (events, taken) = mpsc::channel(EVENTS_WAITING);
@@ -134,22 +135,22 @@ impl Client {
         Ok(EventStream { client: self.clone(), begun, events: taken, missed })
     }
 
-    /// Who answers.
+    /// Returns the daemon's response to `hello`; waits until it arrives.
     pub async fn hello(&self) -> Result<HelloResult, ClientError> {
         self.link.routes.hello().await
     }
 
-    /// Who answers, if the greeting has come.
+    /// Returns the daemon's response to `hello`; None until it arrived.
     pub fn known_hello(&self) -> Option<HelloResult> {
         self.link.routes.known_hello()
     }
 
-    /// How the two sides speak, once they have agreed.
+    /// Returns the encoding of the connection; waits until it is negotiated.
     pub async fn encoding(&self) -> Result<Encoding, ClientError> {
         self.link.routes.encoding().await
     }
 
-    /// Whether the connection is over.
+    /// Whether the connection is closed.
     pub fn is_closed(&self) -> bool {
         self.link.routes.closed().is_some()
     }
@@ -169,7 +170,8 @@ impl Client {
         if let Some(encoding) = self.link.routes.known_encoding()
             && let Ok(message) = encoding.request(id, EventsUnsubscribe::NAME, &params)
         {
-            // Nobody waits for the answer; where it finds no room, the daemon drops the subscription in its own time.
+            // Nobody waits for the response. If the send buffer is full, the request is dropped; the daemon drops the subscription once it falls
+            // behind.
             let _ = self.link.outgoing.try_send(message);
         }
     }
@@ -194,7 +196,7 @@ impl Client {
     }
 }
 
-/// Takes the waiter back when its call is dropped.
+/// Removes the waiter when the call's future is dropped.
 struct ForgetOnDrop<'a> {
     routes: &'a Routes,
     id: u64,
@@ -206,7 +208,7 @@ impl Drop for ForgetOnDrop<'_> {
     }
 }
 
-/// What a connection's two tasks need.
+/// The state of the task that reads from a connection. It also starts the task that writes.
 struct Talk {
     routes: Arc<Routes>,
     outgoing: Arc<Outgoing<WriteHalf<Stream>>>,
@@ -215,7 +217,7 @@ struct Talk {
 }
 
 impl Talk {
-    /// Agrees on an encoding unless there is one, and delivers what comes until the connection is over.
+    /// Negotiates an encoding unless there is a decoder already, and routes messages until the connection closes.
     async fn run(self, stream: Stream, decoder: Option<Decoder>) {
         let server = discover::server_pid(&stream);
         let closed = match self.until_closed(stream, decoder).await {
@@ -226,7 +228,7 @@ impl Talk {
         self.routes.close(&closed);
     }
 
-    /// Says hello before everything else.
+    /// Queues `hello` before all other messages.
     fn greet(&self, encoding: Encoding) -> Result<(), String> {
         self.outgoing.greet(self.hello(encoding, HELLO_ID)?);
         self.routes.agreed(encoding);
@@ -246,7 +248,7 @@ impl Talk {
             self.greet(decoder.encoding())?;
             decoder
         };
-        // In two halves that are owned: only those know after one read that nothing is left.
+        // Only the owned halves remember after one read that the socket has no more bytes.
         let (mut read, write) = tokio::io::split(stream);
         self.outgoing.begin(write);
         let outgoing = Arc::clone(&self.outgoing);
@@ -259,7 +261,8 @@ impl Talk {
         }
     }
 
-    /// Reads once. A daemon that is silent for long while somebody waits is asked for a sign of life, and given up without one.
+    /// Reads once. If the daemon sends nothing for [`QUIET`] while a call or subscription waits, a liveness probe is sent. The connection is closed
+    /// if nothing arrives within [`ANSWER`] after it.
     async fn read(&self, decoder: &mut Decoder, stream: &mut ReadHalf<Stream>) -> Result<(), Stop> {
         let encoding = decoder.encoding();
         let mut reading = pin!(decoder.read_from(stream));
@@ -273,7 +276,7 @@ impl Talk {
                 Err(_) if !is_greeted => return Err(Stop::Silent(ANSWER)),
                 Err(_) if is_asked => return Err(Stop::Silent(QUIET + ANSWER)),
                 Err(_) if self.routes.is_waiting() => {
-                    // Where it finds no room, the daemon does not read, which is no sign of life either.
+                    // The probe is not sent if the send buffer is full. The daemon then does not read, so it is not alive either.
                     let _ = self.outgoing.try_send(self.hello(encoding, LIFE_ID)?);
                     is_asked = true;
                 }
@@ -283,10 +286,10 @@ impl Talk {
     }
 }
 
-/// Why a connection ends.
+/// Why the reading task stops.
 enum Stop {
     Closed(Closed),
-    /// The daemon said nothing for so long.
+    /// The daemon sent nothing for this long.
     Silent(Duration),
 }
 

@@ -1,5 +1,4 @@
-//! The two encodings, JSON lines and bincode frames: how a connection agrees on one, and the one file of the client in which a message is
-//! written or read.
+//! The two encodings, JSON lines and bincode frames, and how a connection negotiates one. No other file of the client encodes or decodes messages.
 
 use interprocess::local_socket::tokio::Stream;
 use reel_protocol::{
@@ -19,20 +18,20 @@ use crate::{
     route::{Closed, refused},
 };
 
-/// The smallest read; an answer of a status or a task fits.
+/// The smallest free space for a read, in bytes. A response with a status or a task fits.
 const READ_BYTES: usize = 16 * 1024;
 
-/// How messages are written.
+/// The encoding of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// bincode in frames where the daemon is built from the same types, else JSON lines.
+    /// Frames of bincode if the daemon has the same schema, else JSON lines.
     Binary,
-    /// JSON lines, asked for without a word.
+    /// JSON lines. The client sends no preface for them.
     Json,
 }
 
 impl Encoding {
-    /// JSON lines where `REEL_ENCODING` is `json`, which tests set.
+    /// Returns JSON lines if `REEL_ENCODING` is `json`, as tests set it, else [`Encoding::Binary`].
     pub(crate) fn from_env() -> Self {
         if std::env::var_os("REEL_ENCODING").is_some_and(|value| value == "json") {
             Self::Json
@@ -41,7 +40,7 @@ impl Encoding {
         }
     }
 
-    /// The bytes that ask.
+    /// Encodes a request.
     pub(crate) fn request<T: Serialize>(
         self,
         id: u64,
@@ -55,7 +54,7 @@ impl Encoding {
     }
 }
 
-/// A result of a type that only its caller knows.
+/// A result that is not decoded yet, because only the caller knows its type.
 #[derive(Debug)]
 pub(crate) enum Raw {
     Json(Box<RawValue>),
@@ -63,7 +62,7 @@ pub(crate) enum Raw {
 }
 
 impl Raw {
-    /// Reads it as the method's result.
+    /// Decodes it as the method's result.
     pub(crate) fn read<M: Method>(&self) -> Result<M::Result, ClientError> {
         match self {
             Self::Json(text) => serde_json::from_str(text.get()).map_err(ClientError::protocol),
@@ -72,18 +71,18 @@ impl Raw {
     }
 }
 
-/// One message of the daemon.
+/// One message from the daemon.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// The answer to the request with this id; None where the daemon could not read the id.
+    /// The response to the request with this id; None if the daemon could not read the id of a message.
     Answer { id: Option<u64>, outcome: Result<Raw, RpcError> },
-    /// An event.
+    /// An event of a subscription.
     Event(Box<Event>),
-    /// What a newer daemon tells.
+    /// A notification that this client does not know, from a newer daemon.
     Other,
 }
 
-/// Reads one line.
+/// Decodes one line of JSON.
 pub(crate) fn read_line(line: &[u8]) -> Result<Incoming, String> {
     Ok(match rpc::Incoming::parse(line).map_err(|error| error.to_string())? {
         rpc::Incoming::Answer { id, outcome } => Incoming::Answer { id, outcome: outcome.map(Raw::Json) },
@@ -95,7 +94,7 @@ pub(crate) fn read_line(line: &[u8]) -> Result<Incoming, String> {
     })
 }
 
-/// Reads one frame's body.
+/// Decodes the body of one frame.
 fn read_frame(body: &bytes::Bytes) -> Result<Incoming, String> {
     Ok(match binary::Incoming::parse(body).map_err(|error| error.to_string())? {
         binary::Incoming::Result { id, result } => {
@@ -106,7 +105,7 @@ fn read_frame(body: &bytes::Bytes) -> Result<Incoming, String> {
     })
 }
 
-/// What the daemon sends, cut and read.
+/// Splits the bytes from the daemon into messages and decodes them.
 #[derive(Debug)]
 pub(crate) enum Decoder {
     Lines(LineDecoder),
@@ -114,7 +113,7 @@ pub(crate) enum Decoder {
 }
 
 impl Decoder {
-    /// The encoding that it reads, and that requests have to be written in.
+    /// Returns the encoding that it decodes. Requests must be encoded in the same one.
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Self::Lines(_) => Encoding::Json,
@@ -122,7 +121,7 @@ impl Decoder {
         }
     }
 
-    /// The next whole message; fails where the connection cannot go on.
+    /// Returns the next complete message; None until more bytes are read. An error means that the connection must be closed.
     pub(crate) fn next(&mut self) -> Result<Option<Incoming>, String> {
         match self {
             Self::Lines(lines) => match lines.next_line() {
@@ -138,7 +137,7 @@ impl Decoder {
         }
     }
 
-    /// Reads once; false at the end.
+    /// Reads once from the stream. False if the daemon closed the connection.
     pub(crate) async fn read_from(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> bool {
         let buffer = match self {
             Self::Lines(lines) => lines.buffer_mut(),
@@ -146,7 +145,7 @@ impl Decoder {
                 let missing = frames.missing_bytes();
                 let buffer = frames.buffer_mut();
                 if missing > READ_BYTES {
-                    // To the byte, so that a large frame leaves with its buffer and no part of another one in it.
+                    // The exact size lets a large frame take over the whole buffer, with no part of another frame in it.
                     buffer.reserve_exact(missing);
                 }
                 buffer
@@ -155,14 +154,15 @@ impl Decoder {
         if buffer.capacity() == buffer.len() {
             buffer.reserve(READ_BYTES);
         }
-        // A reset means the same as an end: the daemon is gone.
+        // A reset means the same as an end of file: the daemon is gone.
         stream.read_buf(buffer).await.is_ok_and(|count| count > 0)
     }
 }
 
-/// Asks for frames, and gives what the daemon agreed to. Fails where the daemon is gone, does not serve this connection, or is none.
+/// Asks the daemon for frames and returns a decoder for the encoding that it chose. Fails if the daemon closed the connection, refuses to serve it,
+/// or is not `reeld`.
 pub(crate) async fn agree(mut stream: &Stream) -> Result<Decoder, Closed> {
-    // Where this fails, the daemon may have closed the connection after saying why.
+    // If this fails, the daemon may have sent its reason before it closed the connection.
     let _ = stream.write_all(&preface::preface(SCHEMA)).await;
     let mut bytes = Vec::with_capacity(READ_BYTES);
     loop {

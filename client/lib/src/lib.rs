@@ -1,6 +1,6 @@
-//! Talks to `reeld`, the local generation daemon: find or start it, ask, follow, fetch.
+//! The client library of `reeld`, the local generation daemon. It finds or starts the daemon, sends requests, follows tasks and fetches artifacts.
 //!
-//! The types of every request and answer are those of [`protocol`], re-exported here. Everything runs on tokio; a current-thread
+//! The types of all requests and responses are in [`protocol`], which is re-exported here. The library needs a tokio runtime; a current-thread
 //! runtime is enough.
 //!
 //! ```no_run
@@ -9,17 +9,17 @@
 //! use reel_client::{ConnectOptions, Session, protocol::ImageParams};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! // Starts `reeld` where none runs, and again should it die.
+//! // Starts `reeld` if it does not run, and restarts it if it dies.
 //! let session = Session::connect(ConnectOptions::from_env("my-tool")?).await?;
 //! let task = session.generate(&ImageParams::new("a lighthouse at dusk")).await?;
 //! for (output, name) in task.outputs.iter().zip(["lighthouse.png"]) {
-//!     // The bytes, checked against their digest.
+//!     // Writes the bytes into the file and checks them against their digest.
 //!     session.fetch(output, File::create(name)?).await?;
 //! }
 //! # Ok(()) }
 //! ```
 //!
-//! The same with live progress, for any service:
+//! This example shows live progress. It works for any service:
 //!
 //! ```no_run
 //! use reel_client::{
@@ -34,7 +34,7 @@
 //!     ..TaskSpec::default()
 //! };
 //! let task = session.submit(&spec).await?;
-//! // How the task stands, then each change, until it is over or held.
+//! // Yields the task's state, then each change, until the task is finished or held.
 //! let mut follow = Follow::tasks(&session, vec![task.id]);
 //! while !follow.is_settled() {
 //!     if let Followed::Event(event) = follow.next().await?
@@ -47,11 +47,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Programs without tokio have [`blocking::Session`].
+//! Programs without tokio use [`blocking::Session`].
 //!
-//! [`Session`] outlives the daemon: it reconnects, starts the daemon again and repeats what is [`Repeatable`]; [`Follow`] stands on it.
-//! [`Client`] is one connection and [`EventStream`] one subscription on it, for tools that decide that themselves: subscribe first, then
-//! submit or read, so that nothing falls between the two.
+//! A [`Session`] survives the death of the daemon: it reconnects, starts the daemon again and repeats requests that are [`Repeatable`]. [`Follow`] is
+//! built on it. [`Client`] is one connection and [`EventStream`] one subscription on it, for tools that reconnect by themselves. Such a tool
+//! subscribes first and then submits or reads, so that it misses no event.
 
 pub mod blocking;
 mod connection;

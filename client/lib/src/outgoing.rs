@@ -1,5 +1,5 @@
-//! What goes to the daemon: a message is written by whoever sends it as far as the socket takes it, and the rest by a task that waits for
-//! room in it.
+//! The send buffer of a connection. The sender of a message writes as much of it as the socket takes. A task writes the rest when the socket becomes
+//! writable.
 
 use std::{
     future::poll_fn,
@@ -10,28 +10,28 @@ use std::{
 
 use tokio::{io::AsyncWrite, sync::Notify, task::yield_now};
 
-/// Bytes that may wait to be written before a caller waits too.
+/// Unwritten bytes from which on senders wait.
 const WAITING_BYTES: usize = 64 * 1024;
 
-/// The way out of one connection.
+/// The sending side of one connection.
 #[derive(Debug)]
 pub(crate) struct Outgoing<W> {
     state: Mutex<State<W>>,
-    /// Told when what waits has become less.
+    /// Notified after the writing task wrote bytes, so that waiting senders try again.
     room: Notify,
 }
 
 #[derive(Debug)]
 struct State<W> {
-    /// None until both sides have agreed on how they speak.
+    /// The socket; None until the encoding is negotiated.
     stream: Option<W>,
-    /// What the socket has not taken yet; nobody writes past it.
+    /// Bytes that the socket has not taken yet. While there are any, messages are appended here and not written directly.
     waiting: Vec<u8>,
-    /// Bytes of it that were written.
+    /// Number of bytes at the start of `waiting` that are written already.
     written_bytes: usize,
-    /// The task that writes what waits.
+    /// Wakes the writing task.
     writer: Option<Waker>,
-    /// No message is taken any more: the connection is broken, or nobody is left who would ask.
+    /// Whether messages are dropped: the connection is broken, or all handles to it are dropped.
     is_over: bool,
 }
 
@@ -44,17 +44,18 @@ impl<W> Default for Outgoing<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Outgoing<W> {
-    /// Begins with this message. It waits, so that what is sent meanwhile leaves together with it.
+    /// Puts `hello` into the empty buffer. It stays there until the first write, so that it leaves together with the first requests.
     pub(crate) fn greet(&self, hello: Vec<u8>) {
         self.state().waiting = hello;
     }
 
-    /// From now on messages are written there.
+    /// Sets the socket that messages are written to.
     pub(crate) fn begin(&self, stream: W) {
         self.state().stream = Some(stream);
     }
 
-    /// Sends a message; waits while much is to be written. On a broken connection it is dropped: the reader sees the end and tells everybody.
+    /// Sends a message, after waiting until the buffer has room. On a broken connection the message is dropped; the reading task notices the failure
+    /// and fails all calls.
     pub(crate) async fn send(&self, mut message: Vec<u8>) {
         while let Err(refused) = self.try_send(message) {
             let room = self.room.notified();
@@ -66,7 +67,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         }
     }
 
-    /// Sends a message, or gives it back where much is to be written.
+    /// Sends a message, or returns it if the buffer is full.
     pub(crate) fn try_send(&self, message: Vec<u8>) -> Result<(), Vec<u8>> {
         let mut state = self.state();
         if state.is_over {
@@ -77,7 +78,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
             if unwritten_bytes >= WAITING_BYTES {
                 return Err(message);
             }
-            // Where the socket is always behind, what was written would never go otherwise.
+            // Without this, written bytes would never be freed while the buffer is never empty.
             if state.written_bytes > unwritten_bytes {
                 let written_bytes = std::mem::take(&mut state.written_bytes);
                 state.waiting.drain(..written_bytes);
@@ -94,7 +95,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         Ok(())
     }
 
-    /// Takes no more messages; those that wait are still written.
+    /// Drops all later messages. Buffered ones are still written.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.is_over = true;
@@ -103,9 +104,9 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         }
     }
 
-    /// Writes what waits, whenever something does, until the connection is over.
+    /// Runs the writing task: writes the buffer whenever it has bytes, until the connection is closed.
     pub(crate) async fn write(&self) {
-        // Whoever waited for the agreement sends its request now, and it leaves together with the greeting.
+        // Calls that waited for the negotiation send their requests during this yield, so that they leave together with `hello`.
         yield_now().await;
         poll_fn(|cx| {
             let mut state = self.state();
@@ -121,13 +122,13 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<W>> {
-        // It is whole between any two statements, so a panic elsewhere cannot have torn it.
+        // Each statement leaves the state consistent, so it is usable although another thread panicked with the lock held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<W: AsyncWrite + Unpin> State<W> {
-    /// Ready once nothing waits.
+    /// Writes the buffer. Ready when it is empty or the connection is broken.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(rest) = self.waiting.get(self.written_bytes..).filter(|rest| !rest.is_empty()) {
             let Some(stream) = &mut self.stream else { return Poll::Pending };
@@ -153,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// A way out into a pipe that holds so many bytes, with its writer.
+    /// Returns a sending side with its writing task running, and the other end of its pipe. The pipe holds `bytes` bytes.
     fn open(bytes: usize) -> (Arc<Outgoing<DuplexStream>>, DuplexStream) {
         let (near, far) = duplex(bytes);
         let outgoing = Arc::new(Outgoing::default());
@@ -202,7 +203,7 @@ mod tests {
         for _ in 0..100 {
             outgoing.send(vec![1; 40_000]).await;
             outgoing.send(vec![1; 1]).await;
-            // Never so much that nothing is left to be written.
+            // This reads less than was sent, so the buffer is never empty.
             far.read_exact(&mut buffer).await.unwrap();
         }
         let state = outgoing.state();

@@ -1,4 +1,4 @@
-//! Who waits for which message of the daemon: answers go by id to their caller, events to their subscription.
+//! Routes each message of the daemon to its receiver: responses to the caller with their id, events to their subscription.
 
 use std::{
     collections::HashMap,
@@ -21,41 +21,41 @@ use crate::{
     encoding::{Incoming, Raw},
 };
 
-/// What an answer is, before its type is known.
+/// A response whose result is not decoded yet.
 pub(crate) type Answer = Result<Raw, ClientError>;
 
-/// Who waits for an answer.
+/// The receiver of a response.
 #[derive(Debug)]
 pub(crate) enum Waiter {
-    /// The connection itself, for the answer to `hello`.
+    /// The connection itself waits for the response to `hello`.
     Hello,
-    /// A call.
+    /// A call waits for the response.
     Call(oneshot::Sender<Answer>),
-    /// A subscription: its events may follow the answer at once, so the feed is set up before the next message is read.
+    /// A subscription waits for the response. Its events may follow at once, so the feed is registered before the next message is read.
     Subscribe(oneshot::Sender<Answer>, Feed),
 }
 
-/// Where a subscription's events go.
+/// The receiving end of a subscription.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// None once an event found no room: those after it are only counted.
+    /// The queue of events. None after an event found it full; later events are only counted.
     pub(crate) events: Option<mpsc::Sender<Event>>,
-    /// Events that were dropped because nobody took them.
+    /// Number of events that were dropped because the queue was full.
     pub(crate) missed: Arc<AtomicU64>,
 }
 
-/// Why no message will come any more.
+/// The reason why the connection is closed.
 #[derive(Debug, Clone)]
 pub(crate) enum Closed {
     /// The daemon closed the connection or died.
     Disconnected,
-    /// It broke the rules, or speaks another protocol.
+    /// The daemon violated the protocol, or speaks another version of it.
     Protocol(String),
-    /// It does not serve this connection.
+    /// The daemon refused to serve this connection.
     Refused(RpcError),
-    /// It says nothing.
+    /// The daemon sent nothing for too long.
     Unresponsive { pid: Option<u32>, is_suspended: bool, waited: Duration },
-    /// Nobody serves the socket yet.
+    /// The socket accepts connections, but no daemon serves them yet.
     NotReady { pid: Option<u32>, waited: Duration },
 }
 
@@ -86,7 +86,7 @@ struct Table {
     closed: Option<Closed>,
 }
 
-/// The routes of one connection.
+/// The routing table of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     table: Mutex<Table>,
@@ -95,7 +95,7 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// Notes who waits for the answer to `id`; fails where none can come any more.
+    /// Registers the waiter for the response to `id`. Fails if the connection is closed.
     pub(crate) fn expect(&self, id: u64, waiter: Waiter) -> Result<(), ClientError> {
         let mut table = self.table();
         if let Some(closed) = &table.closed {
@@ -105,32 +105,32 @@ impl Routes {
         Ok(())
     }
 
-    /// Nobody waits for `id` any more.
+    /// Removes the waiter for `id`.
     pub(crate) fn forget(&self, id: u64) {
         self.table().waiters.remove(&id);
     }
 
-    /// Nobody reads the subscription any more.
+    /// Removes the feed of a subscription that is not read any more.
     pub(crate) fn forget_feed(&self, subscription: u64) {
         self.table().feeds.remove(&subscription);
     }
 
-    /// The daemon's greeting, if it came.
+    /// Returns the daemon's response to `hello`; None until it arrived.
     pub(crate) fn known_hello(&self) -> Option<HelloResult> {
         self.hello.borrow().clone()
     }
 
-    /// The daemon's greeting.
+    /// Waits for the daemon's response to `hello`.
     pub(crate) async fn hello(&self) -> Result<HelloResult, ClientError> {
         self.told(&self.hello).await
     }
 
-    /// What was agreed on.
+    /// Returns the negotiated encoding; None during the negotiation.
     pub(crate) fn known_encoding(&self) -> Option<Encoding> {
         *self.encoding.borrow()
     }
 
-    /// What both sides agree on.
+    /// Waits until the encoding is negotiated, and returns it.
     pub(crate) async fn encoding(&self) -> Result<Encoding, ClientError> {
         match self.known_encoding() {
             Some(encoding) => Ok(encoding),
@@ -138,12 +138,12 @@ impl Routes {
         }
     }
 
-    /// Both sides have agreed.
+    /// Records the negotiated encoding and wakes whoever waits for it.
     pub(crate) fn agreed(&self, encoding: Encoding) {
         self.encoding.send_replace(Some(encoding));
     }
 
-    /// Waits until it is there, or never will be.
+    /// Waits until the value is set. Fails if the connection closes before.
     async fn told<T: Clone>(&self, sender: &watch::Sender<Option<T>>) -> Result<T, ClientError> {
         let mut receiver = sender.subscribe();
         loop {
@@ -157,18 +157,19 @@ impl Routes {
         }
     }
 
-    /// Why the connection is over, if it is.
+    /// Returns why the connection is closed; None while it is open.
     pub(crate) fn closed(&self) -> Option<ClientError> {
         self.table().closed.as_ref().map(Closed::error)
     }
 
-    /// Whether somebody waits for the daemon, and it reads: with more requests unanswered than it takes, its silence says nothing.
+    /// Whether the daemon owes a message: a call or a subscription waits. False with [`IN_FLIGHT`] or more unanswered requests, because the daemon
+    /// then reads no more of them and its silence means nothing.
     pub(crate) fn is_waiting(&self) -> bool {
         let table = self.table();
         table.waiters.len() < IN_FLIGHT && !(table.waiters.is_empty() && table.feeds.is_empty())
     }
 
-    /// Takes one message; fails where the connection cannot go on.
+    /// Routes one message. An error means that the connection must be closed.
     pub(crate) fn deliver(&self, message: Incoming) -> Result<(), Closed> {
         match message {
             Incoming::Answer { id: Some(id), outcome } => self.answer(id, outcome).map_err(Closed::from),
@@ -183,7 +184,7 @@ impl Routes {
         }
     }
 
-    /// Ends everything that waits.
+    /// Records why the connection is closed, fails all waiting calls with that reason and ends all subscriptions.
     pub(crate) fn close(&self, closed: &Closed) {
         let (waiters, feeds) = {
             let mut table = self.table();
@@ -193,7 +194,7 @@ impl Routes {
         drop(feeds);
         for waiter in waiters.into_values() {
             if let Waiter::Call(caller) | Waiter::Subscribe(caller, _) = waiter {
-                // A caller that went away is none of our business.
+                // Sending fails if the caller dropped its future, and then nobody needs the error.
                 let _ = caller.send(Err(closed.error()));
             }
         }
@@ -246,12 +247,12 @@ impl Routes {
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, Table> {
-        // The table is whole between any two statements, so a panic elsewhere cannot have torn it.
+        // Each statement leaves the table consistent, so it is usable although another thread panicked with the lock held.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What an error without an id says of the connection: it is not served, or the daemon could not read one of our messages.
+/// Converts an error without an id, which concerns the connection: the daemon does not serve it, or could not read one of the client's messages.
 pub(crate) fn refused(error: RpcError) -> Closed {
     match error.known() {
         Some(ErrorCode::TooManyConnections) => Closed::Refused(error),
@@ -270,7 +271,7 @@ mod tests {
         }
     }
 
-    /// A method that answers a number.
+    /// A method whose result is a number.
     enum Number {}
 
     impl reel_protocol::Method for Number {
