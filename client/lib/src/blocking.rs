@@ -1,4 +1,4 @@
-//! The same for programs without tokio: each call blocks its thread until the answer is there.
+//! A [`Session`] for programs without tokio. Each call blocks its thread until the response arrives.
 //!
 //! ```no_run
 //! use std::fs::File;
@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{ClientError, ConnectOptions, Repeatable};
 
-/// A connection that outlives the daemon behind it, as [`crate::Session`] is. It panics where a tokio runtime runs already.
+/// A connection that survives the daemon behind it, like [`crate::Session`]. Its methods panic inside a tokio runtime.
 #[derive(Debug)]
 pub struct Session {
     session: crate::Session,
@@ -33,7 +33,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects for the first time.
+    /// Connects to the daemon; see [`crate::Session::connect`].
     pub fn connect(options: ConnectOptions) -> Result<Self, ClientError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| ClientError::io("cannot start", source))?;
@@ -41,32 +41,32 @@ impl Session {
         Ok(Self { session, runtime })
     }
 
-    /// Asks what may be asked again after a lost connection.
+    /// Sends a request and waits for the response; see [`crate::Session::call`].
     pub fn call<M: Repeatable>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
         self.runtime.block_on(self.session.call::<M>(params))
     }
 
-    /// Has pictures made, and waits however long that takes; see [`crate::Session::generate`].
+    /// Submits an image task and waits for it without a time limit; see [`crate::Session::generate`].
     pub fn generate(&self, params: &ImageParams) -> Result<TaskView, ClientError> {
         self.runtime.block_on(self.session.generate(params))
     }
 
-    /// Submits one task.
+    /// Submits one task; see [`crate::Session::submit`].
     pub fn submit(&self, spec: &TaskSpec) -> Result<SubmitResult, ClientError> {
         self.runtime.block_on(self.session.submit(spec))
     }
 
-    /// Submits many tasks, all or none.
+    /// Submits many tasks, all or none; see [`crate::Session::submit_batch`].
     pub fn submit_batch(&self, batch: &SubmitBatchParams) -> Result<SubmitBatchResult, ClientError> {
         self.runtime.block_on(self.session.submit_batch(batch))
     }
 
-    /// Waits until all the tasks are over or held, or until the timeout, which is an answer too (`timed_out`).
+    /// Waits until all tasks are finished or held. A timeout is not an error: the result then has `timed_out` set.
     pub fn wait(&self, ids: &[TaskId], timeout: Option<Duration>) -> Result<TaskWaitResult, ClientError> {
         self.runtime.block_on(self.session.wait(ids, timeout))
     }
 
-    /// Fills `file`, which is empty, with the output's bytes and gives it back at its begin; their digest is checked.
+    /// Writes the output's bytes into `file`, which must be empty, and checks their digest. Returns the file, positioned at its start.
     pub fn fetch(&self, output: &Output, file: File) -> Result<File, ClientError> {
         self.runtime.block_on(self.session.fetch(output, file))
     }

@@ -1,4 +1,4 @@
-//! Finds the daemon's socket: the place of the variables, else the one that the lock file names, else a new daemon's.
+//! Finds the daemon's socket: the path from the environment, else the one that the lock file names, else that of a daemon that is started.
 
 use std::{
     io::{self, ErrorKind},
@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::{ClientError, Encoding, Holder, route::Closed, start, user_units};
 
-/// How long a daemon that holds the home may be without a socket: it looks for the socket's file every two seconds and binds it again, and
-/// one that starts or ends takes less.
+/// How long a daemon that holds the home's lock may be without a socket. It checks the socket's file every two seconds and binds it again if it is
+/// gone. Starting and stopping take less.
 const SOCKET_LIMIT: Duration = Duration::from_secs(5);
 
-/// Between two tries to connect meanwhile.
+/// Pause between two attempts to connect during [`SOCKET_LIMIT`].
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Whether a daemon may be started where none runs.
+/// Whether a daemon may be started if none runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// Start `reeld` and wait until it answers.
@@ -31,37 +31,37 @@ pub enum Start {
     Never,
 }
 
-/// Whom to connect to, and as whom.
+/// Which daemon to connect to, and how.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// The daemon's places.
+    /// The daemon's paths.
     pub locations: Locations,
-    /// The program's name: tasks are shown and shared out fairly by it.
+    /// The program's name. Tasks are listed with it and scheduled fairly between names.
     pub client_name: String,
     /// Whether a daemon may be started.
     pub start: Start,
-    /// The daemon's program; `reeld` beside this program, else on PATH, if absent.
+    /// The daemon's program. None for `reeld` beside this executable, else on PATH.
     pub daemon: Option<PathBuf>,
-    /// How to speak.
+    /// The encoding of messages.
     pub encoding: Encoding,
-    /// Told in words why a [`crate::Session`] waits, where that may take minutes.
+    /// Called with a text for a person when a [`crate::Session`] begins a wait that may take minutes.
     pub on_wait: Option<fn(&str)>,
 }
 
 impl ConnectOptions {
-    /// The places of the environment; starts a daemon if needed. Speaks bincode unless `REEL_ENCODING` is `json`.
+    /// Returns options with the paths from the environment. A daemon is started if needed. The encoding is bincode unless `REEL_ENCODING` is `json`.
     pub fn from_env(client_name: impl Into<String>) -> Result<Self, EndpointError> {
         Ok(Self::new(Locations::from_env(variable)?, client_name))
     }
 
-    /// The same with other places.
+    /// Like [`Self::from_env`], with the given paths.
     pub fn new(locations: Locations, client_name: impl Into<String>) -> Self {
         let (client_name, encoding) = (client_name.into(), Encoding::from_env());
         Self { locations, client_name, start: Start::IfNeeded, daemon: None, encoding, on_wait: None }
     }
 }
 
-/// A connected stream whose other end belongs to this user.
+/// Connects to the daemon, or starts it if the options allow it. The process at the other end belongs to this user.
 pub(crate) async fn open(options: &ConnectOptions) -> Result<Stream, ClientError> {
     options.locations.check_socket()?;
     if options.start == Start::Never && user_units::would_start(&options.locations) {
@@ -74,16 +74,16 @@ pub(crate) async fn open(options: &ConnectOptions) -> Result<Stream, ClientError
     }
 }
 
-/// One variable of this process, as [`Locations::from_env`] asks for it.
+/// Returns an environment variable of this process, in the form that [`Locations::from_env`] takes.
 pub fn variable(name: &str) -> Option<std::ffi::OsString> {
     endpoint::variable(name, user_units::own_uid())
 }
 
-/// A connection to the daemon that holds the home, as soon as it listens again.
+/// Connects to the daemon that holds the home's lock, as soon as it listens again.
 async fn dial_holder(locations: &Locations) -> Result<Stream, ClientError> {
     let begun = Instant::now();
     loop {
-        // Where the socket is given, a daemon of this home that listens elsewhere is not the one that is meant.
+        // If the caller named a socket, a daemon of this home with another socket is not the wanted one.
         let holder = Holder::find(locations)
             .filter(|holder| !locations.is_socket_given || holder.socket == locations.socket)
             .ok_or(ClientError::NoDaemon)?;
@@ -97,7 +97,7 @@ async fn dial_holder(locations: &Locations) -> Result<Stream, ClientError> {
     }
 }
 
-/// A connected stream, or None where no daemon listens.
+/// Connects to the daemon; None if no daemon listens.
 pub(crate) async fn dial(locations: &Locations) -> Result<Option<Stream>, ClientError> {
     if let Some(stream) = dial_path(locations, &locations.socket).await? {
         return Ok(Some(stream));
@@ -105,7 +105,7 @@ pub(crate) async fn dial(locations: &Locations) -> Result<Option<Stream>, Client
     if locations.is_socket_given {
         return Ok(None);
     }
-    // A daemon that was started with another XDG_RUNTIME_DIR listens elsewhere, and its lock file says where.
+    // A daemon that was started with another XDG_RUNTIME_DIR has another socket, which its lock file names.
     let Some(lock) =
         std::fs::read_to_string(locations.lock_file()).ok().and_then(|text| LockText::decode(&text))
     else {
@@ -120,7 +120,7 @@ async fn dial_path(locations: &Locations, socket: &Path) -> Result<Option<Stream
     match Stream::connect(name).await {
         Ok(stream) => check_peer(&stream, socket).map(|()| Some(stream)),
         Err(error) if is_absence(&error) => Ok(None),
-        // As many connections wait as the system keeps for a process that takes none.
+        // The listen backlog is full, because the process accepts no connections.
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             let holder = Holder::find(locations);
             let is_suspended = holder.as_ref().is_some_and(|holder| holder.process.is_suspended());
@@ -131,7 +131,7 @@ async fn dial_path(locations: &Locations, socket: &Path) -> Result<Option<Stream
     }
 }
 
-/// The process that listens at the other end; a service manager, where it made the socket.
+/// Returns the process id of the listener. That is the service manager if it created the socket.
 pub(crate) fn server_pid(stream: &Stream) -> Option<u32> {
     #[cfg(unix)]
     return stream.peer_creds().ok().and_then(|creds| creds.pid()).and_then(|pid| u32::try_from(pid).ok());
@@ -139,8 +139,8 @@ pub(crate) fn server_pid(stream: &Stream) -> Option<u32> {
     None
 }
 
-/// What it means that `server` took a connection and said nothing. A socket of a service manager takes connections while the daemon is still
-/// starting, or waits for the end of the one before it.
+/// Returns the reason for closing a connection that `server` accepted without sending anything. A service manager's socket accepts connections while
+/// the daemon is still starting, or waits for the end of the previous daemon.
 pub(crate) fn silence(locations: &Locations, server: Option<u32>, waited: Duration) -> Closed {
     let holder = Holder::find(locations);
     let is_suspended = holder.as_ref().is_some_and(|holder| holder.process.is_suspended());

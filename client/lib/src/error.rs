@@ -1,89 +1,89 @@
-//! What can go wrong between a client and the daemon: one variant per thing a caller does differently.
+//! The errors of the client, with one variant for each case that a caller handles differently.
 
 use std::{io, time::Duration};
 
 use reel_protocol::{Digest, ErrorCode, RpcError, TaskView, endpoint::EndpointError};
 
-/// Why the daemon was not reached, or what it refused.
+/// Why a request did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nothing listens, and starting a daemon was not allowed.
+    /// No daemon listens, and starting one was not allowed.
     #[error("no daemon is running")]
     NoDaemon,
-    /// The daemon was started and ended, or could not be started at all.
+    /// The daemon exited during its start, or could not be started at all.
     #[error("the daemon did not start: {reason}")]
     StartFailed {
-        /// The daemon's own words, or the system's.
+        /// The last lines that the daemon printed, or the error of the system.
         reason: String,
-        /// The daemon's exit code; 78 means that its configuration does not hold.
+        /// The daemon's exit code. 78 means that its configuration is invalid. None if it has no exit code or never ran.
         exit_code: Option<i32>,
     },
-    /// A daemon holds the home or is being started, but cannot be reached yet; it may be stopping.
+    /// A daemon is starting or stopping and cannot be reached yet.
     #[error("the daemon{} is starting or stopping and did not answer within {} s", of_pid(*pid), waited.as_secs())]
     NotReady {
-        /// The daemon's process, if it is known.
+        /// The daemon's process id, if it is known.
         pid: Option<u32>,
-        /// How long it was tried.
+        /// How long the client tried to connect.
         waited: Duration,
     },
-    /// The daemon takes connections and says nothing.
+    /// The daemon accepts connections and sends nothing.
     #[error("the daemon{} does not answer: {}", of_pid(*pid), silence(*is_suspended, *waited))]
     Unresponsive {
-        /// The daemon's process, if it is known.
+        /// The daemon's process id, if it is known.
         pid: Option<u32>,
-        /// Whether the process was stopped by a signal or a debugger.
+        /// Whether the process is stopped by a signal or a debugger.
         is_suspended: bool,
-        /// How long it said nothing.
+        /// How long it sent nothing.
         waited: Duration,
     },
-    /// The daemon closed the connection or died. What it acknowledged is kept.
+    /// The daemon closed the connection or died. What it acknowledged is committed to disk.
     #[error("the connection to the daemon was lost")]
     Disconnected,
-    /// The daemon's refusal.
+    /// The daemon answered with an error.
     #[error(transparent)]
     Rpc(#[from] RpcError),
-    /// The daemon speaks something else than this client.
+    /// The daemon's messages do not follow the protocol, or are of another version of it.
     #[error("the daemon's answer cannot be understood: {detail}")]
     Protocol {
-        /// What does not fit.
+        /// What is wrong, for a person.
         detail: String,
     },
-    /// The caller's own limit passed; the work goes on.
+    /// The caller's time limit passed. The daemon may still carry out the request.
     #[error("no answer within {} s", limit.as_secs_f64())]
     Timeout {
-        /// The limit.
+        /// The caller's time limit.
         limit: Duration,
     },
-    /// The process behind the socket belongs to somebody else.
+    /// The process that listens on the socket belongs to another user.
     #[error("the process that listens on {socket} belongs to another user")]
     ForeignDaemon {
         /// The socket's path.
         socket: String,
     },
-    /// The subscription ended because events came faster than they were taken: subscribe again and list what was missed.
+    /// The subscription ended because events came faster than they were read. Subscribe again and list what was missed.
     #[error("events came faster than they were read, {missed} were missed")]
     EventsLost {
-        /// How many are known to be missed; at least one.
+        /// Number of events that are known to be missed, at least one.
         missed: u64,
     },
-    /// The task that was waited for is over without a result, or held: it says why.
+    /// The task finished without a result, or is held. The task says why.
     #[error("{}", not_made(_0))]
     NotMade(Box<TaskView>),
-    /// The places of the daemon could not be told.
+    /// The paths of the daemon could not be determined.
     #[error("cannot tell where the daemon is")]
     Endpoint(#[from] EndpointError),
-    /// The bytes that came are not those that were named.
+    /// The fetched bytes do not match their digest.
     #[error("the bytes of artifact {digest} are damaged")]
     Damaged {
-        /// What was asked for.
+        /// The digest of the requested artifact.
         digest: Digest,
     },
-    /// The system refused a file or a socket.
+    /// An operation on a file or a socket failed.
     #[error("{what}")]
     Io {
-        /// What was tried.
+        /// What failed, for a person.
         what: String,
-        /// The system's reason.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
@@ -107,7 +107,7 @@ fn silence(is_suspended: bool, waited: Duration) -> String {
 }
 
 impl ClientError {
-    /// Whether a new connection may bring the answer: the daemon died, or is stopping.
+    /// Whether the request may succeed on a new connection: the daemon died, or is stopping.
     pub fn is_interruption(&self) -> bool {
         match self {
             Self::Disconnected | Self::NotReady { .. } => true,
@@ -116,7 +116,7 @@ impl ClientError {
         }
     }
 
-    /// Whether the daemon refused because it is stopping: the next one will take it.
+    /// Whether the daemon refused because it is stopping. The next daemon will accept the request.
     pub(crate) fn is_stopping(&self) -> bool {
         matches!(self, Self::Rpc(error) if error.known() == Some(ErrorCode::ShuttingDown))
     }

@@ -1,4 +1,4 @@
-//! A subscription's events, one after another.
+//! The stream of a subscription's events.
 
 use std::sync::{
     Arc,
@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 
 use crate::{Client, ClientError};
 
-/// Events that may wait to be taken before the subscription is given up; the daemon's own limit is the same.
+/// The most unread events before the subscription is given up. The daemon has the same limit.
 pub(crate) const EVENTS_WAITING: usize = reel_protocol::limits::EVENTS_BEHIND;
 
-/// A running subscription; dropping it ends it at the daemon too.
+/// A running subscription. Dropping it also ends it in the daemon.
 #[derive(Debug)]
 pub struct EventStream {
     pub(crate) client: Client,
@@ -23,8 +23,8 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    /// The next event. Fails with [`ClientError::EventsLost`] after the last one that was kept when events came too fast, and with
-    /// the reason when the connection ends.
+    /// Waits for the next event. If events came too fast, it returns those that were kept and then fails with [`ClientError::EventsLost`]. If the
+    /// connection closes, it fails with the reason.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         match self.events.recv().await {
             Some(event) => Ok(event),
@@ -35,12 +35,12 @@ impl EventStream {
         }
     }
 
-    /// An event that already waits.
+    /// Returns the next event if it has already arrived.
     pub fn try_next(&mut self) -> Option<Event> {
         self.events.try_recv().ok()
     }
 
-    /// The last event before this subscription, and the daemon's instance.
+    /// Returns the daemon's response: the sequence number of the last event before this subscription, and the daemon's instance.
     pub fn begun(&self) -> &SubscribeResult {
         &self.begun
     }

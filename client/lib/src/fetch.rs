@@ -1,4 +1,4 @@
-//! Brings an artifact's bytes: copied from the daemon's store where it is readable, else over the socket; always checked.
+//! Fetches the bytes of an artifact and checks them. They are copied from the daemon's store if it is readable, else read over the socket.
 
 use std::{
     fs::File,
@@ -12,11 +12,11 @@ use reel_protocol::{
 
 use crate::{Client, ClientError};
 
-/// Bytes of one read over the socket; four of them would fit, but one keeps the connection quick for others.
+/// Bytes of one read over the socket. A response could hold four times as many, but smaller ones delay other calls of the connection less.
 const PART_BYTES: u64 = 1024 * 1024;
 
 impl Client {
-    /// Fills `file`, which is empty, with the output's bytes and gives it back at its begin; their digest is checked.
+    /// Writes the output's bytes into `file`, which must be empty, and checks their digest. Returns the file, positioned at its start.
     pub async fn fetch(&self, output: &Output, file: File) -> Result<File, ClientError> {
         let (path, digest) = (output.path.clone(), output.digest);
         let (file, is_whole) = in_background(move || {
@@ -25,7 +25,7 @@ impl Client {
             Ok((file, is_whole))
         })
         .await?;
-        // A store on another machine or behind a container's wall, or a file that was evicted just now.
+        // The store cannot be read if it is on another machine or in a container, or if the file was just evicted.
         let file = if is_whole { file } else { self.read_into(&digest, file).await? };
         in_background(move || {
             let mut file = file;
@@ -58,7 +58,7 @@ impl Client {
     }
 }
 
-/// Says false, and writes nothing, where the bytes are not those of the digest.
+/// Copies the stored file. Returns false and writes nothing if its bytes do not match the digest.
 fn copy_from_store(path: &str, digest: &Digest, file: &mut File) -> io::Result<bool> {
     let mut stored = File::open(path)?;
     let mut hasher = blake3::Hasher::new();
@@ -67,10 +67,10 @@ fn copy_from_store(path: &str, digest: &Digest, file: &mut File) -> io::Result<b
         return Ok(false);
     }
     stored.seek(SeekFrom::Start(0))?;
-    // An earlier try may have left a part.
+    // An earlier attempt may have written a part.
     file.seek(SeekFrom::Start(0))?;
     file.set_len(0)?;
-    // The system copies, and shares the blocks where the file system can.
+    // The kernel copies the file, and shares its blocks if the file system supports that.
     io::copy(&mut stored, file).map(|_| true)
 }
 

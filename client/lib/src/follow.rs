@@ -1,4 +1,4 @@
-//! Follows what happens without a gap: through lost subscriptions and through the daemon's death.
+//! Follows tasks and memory without missing a change, also when a subscription is dropped or the daemon dies.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -13,28 +13,28 @@ use reel_protocol::{
 
 use crate::{Client, ClientError, EventStream, Session, Start};
 
-/// What a [`Follow`] tells.
+/// What [`Follow::next`] returns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Followed {
-    /// A task as it stands: each one at the begin, and after a gap each one that changed in it.
+    /// The current state of a task. Returned for each task at the beginning, and after a gap for each task that changed during it.
     Task(Box<TaskView>),
-    /// A task that was removed in a gap.
+    /// A task was removed during a gap.
     Removed(TaskId),
-    /// Memory as it stands, at the begin and after a gap.
+    /// The current memory state. Returned at the beginning and after a gap.
     Memory(Box<MemoryStatusResult>),
-    /// What happened.
+    /// An event of the subscription.
     Event(Box<Event>),
-    /// So many events came faster than they were taken; what changed meanwhile comes next.
+    /// This many events were lost because they came faster than they were read. The states that changed meanwhile follow.
     Missed(u64),
-    /// The daemon is gone; the next call connects again, and starts it again where that is allowed.
+    /// The connection to the daemon is lost. The next call reconnects, and starts the daemon if that is allowed.
     Disconnected,
 }
 
-/// A subscription that outlives its connection. First it tells how everything stands, then what happens; after a gap how everything stands
-/// that changed in it. Each change of a task is told once, and none after a later one.
+/// A subscription that survives its connection. It first returns the current states, then events; after a gap it returns the states that changed
+/// during the gap. Each change of a task is returned once, and never after a later change.
 ///
-/// With neither `task_ids` nor `batch` only running tasks are told at the begin, and those that ran before a gap after it. Such a view starts
-/// no daemon that was stopped on purpose; it waits some seconds for another one.
+/// Without `task_ids` and `batch`, the states at the beginning are those of running tasks, and after a gap also those of tasks that ran before it.
+/// Such a view does not restart a daemon that was stopped on purpose; it waits 15 s for somebody else to start one.
 #[derive(Debug)]
 pub struct Follow<'a> {
     session: &'a Session,
@@ -42,10 +42,10 @@ pub struct Follow<'a> {
     stage: Stage,
     ready: VecDeque<Followed>,
     seen: Seen,
-    /// The tasks surely exist: one that is not found was removed.
+    /// Whether the tasks are known to have existed, so that a task that is not found was removed.
     are_known: bool,
     has_begun: bool,
-    /// The daemon has said that it stops.
+    /// Whether the daemon sent the event `stopping`.
     is_stopping: bool,
 }
 
@@ -53,11 +53,11 @@ pub struct Follow<'a> {
 enum Stage {
     Begin,
     Running(EventStream),
-    /// With the refusal of a daemon that is stopping, where that was the reason.
+    /// The lost connection, and the error if the daemon refused because it is stopping.
     Lost(Client, Option<RpcError>),
 }
 
-/// What was read in a gap.
+/// The states that were read after subscribing.
 #[derive(Debug, Default)]
 struct Present {
     tasks: Vec<TaskView>,
@@ -66,14 +66,14 @@ struct Present {
 }
 
 impl<'a> Follow<'a> {
-    /// What the params name; topics `task` and `memory` have a present state, the others have only events.
+    /// Follows what the params select. Topics `task` and `memory` have a current state; the others have only events.
     pub fn new(session: &'a Session, wanted: SubscribeParams) -> Self {
         let seen = Seen { keeps_all: wanted.task_ids.is_some() || wanted.batch.is_some(), ..Seen::default() };
         let (stage, ready) = (Stage::Begin, VecDeque::new());
         Self { session, wanted, stage, ready, seen, are_known: false, has_begun: false, is_stopping: false }
     }
 
-    /// A batch with tasks that its submit answered: one of them that is gone by the begin is told as removed.
+    /// Follows a batch whose submit returned these ids. A task that is gone before the first read is reported as removed.
     pub fn batch(session: &'a Session, batch: BatchId, ids: impl IntoIterator<Item = TaskId>) -> Self {
         let topics = vec![Topic::Task];
         let wanted = SubscribeParams { topics, batch: Some(batch), ..SubscribeParams::default() };
@@ -83,13 +83,13 @@ impl<'a> Follow<'a> {
         follow
     }
 
-    /// These tasks, at most 1,000.
+    /// Follows these tasks, at most 1,000.
     pub fn tasks(session: &'a Session, ids: Vec<TaskId>) -> Self {
         let topics = vec![Topic::Task];
         Self::new(session, SubscribeParams { topics, task_ids: Some(ids), ..SubscribeParams::default() })
     }
 
-    /// Whether everything is told and no task that is followed is open any more: each is over, held or removed.
+    /// Whether all states and events so far were returned and each followed task is finished, held or removed.
     pub fn is_settled(&self) -> bool {
         self.has_begun
             && self.ready.is_empty()
@@ -97,8 +97,8 @@ impl<'a> Follow<'a> {
             && matches!(self.stage, Stage::Running(_))
     }
 
-    /// What happened next. May be dropped at any time and called again. Fails where a named task or batch does not exist, and where no
-    /// daemon can be reached any more.
+    /// Waits for the next change. The future may be dropped at any time and the method called again. Fails if a task or batch in the params does not
+    /// exist, or if no daemon can be reached.
     pub async fn next(&mut self) -> Result<Followed, ClientError> {
         loop {
             if let Some(told) = self.ready.pop_front() {
@@ -141,7 +141,7 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// Something that is told without waiting for the daemon.
+    /// Returns the next change if it is already here, without waiting for the daemon.
     pub fn try_next(&mut self) -> Option<Followed> {
         loop {
             if let Some(told) = self.ready.pop_front() {
@@ -174,7 +174,7 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// First the subscription, then how everything stands, so that nothing falls between the two.
+    /// Subscribes first and reads the states afterwards, so that no change is missed in between.
     async fn begin(&self, client: &Client) -> Result<(EventStream, Present), ClientError> {
         let mut params = self.wanted.clone();
         if !params.topics.contains(&Topic::Daemon) {
@@ -208,7 +208,7 @@ impl<'a> Follow<'a> {
         self.read_ids(client, &missing, present).await
     }
 
-    /// Whether a task that is not found was removed, rather than never there.
+    /// Whether a task that is not found was removed, as opposed to never having existed.
     fn may_be_gone(&self) -> bool {
         self.has_begun || self.are_known
     }
@@ -254,7 +254,7 @@ impl<'a> Follow<'a> {
     }
 }
 
-/// All pages, oldest first.
+/// Reads all pages of `task.list` and returns the tasks oldest first.
 async fn list(client: &Client, params: TaskListParams) -> Result<Vec<TaskView>, ClientError> {
     let mut params = TaskListParams { limit: Some(LIST_ROWS), ..params };
     let mut tasks = Vec::new();
@@ -269,7 +269,7 @@ async fn list(client: &Client, params: TaskListParams) -> Result<Vec<TaskView>, 
     }
 }
 
-/// One by one, as a question for all of them fails where one is gone.
+/// Reads the tasks one by one, because one request for all of them fails if one is gone.
 async fn read_each(client: &Client, ids: &[TaskId], present: &mut Present) -> Result<(), ClientError> {
     for id in ids {
         match client.call::<TaskGet>(&TaskIdParams { id: *id }).await {
@@ -285,13 +285,13 @@ fn is_missing(error: &ClientError) -> bool {
     matches!(error, ClientError::Rpc(error) if error.known() == Some(ErrorCode::TaskNotFound))
 }
 
-/// What was told of each task. Pure.
+/// The last returned state of each task. Pure.
 #[derive(Debug, Default)]
 struct Seen {
     tasks: HashMap<TaskId, Known>,
-    /// Those of them that are not settled.
+    /// Number of tasks in the map that are neither finished nor held.
     open: usize,
-    /// Whether tasks that do not run are kept too; without a bound on the tasks that would grow without end.
+    /// Whether tasks that do not run are kept too. If the set of followed tasks is unbounded, keeping them would grow without limit.
     keeps_all: bool,
 }
 
@@ -303,8 +303,8 @@ struct Known {
 }
 
 impl Seen {
-    /// Notes where a task stands; false where that, or something later, was known. Progress has no revision of its own: within one it only
-    /// goes forward.
+    /// Records a task's state. False if this state or a later one was recorded before. Progress has no revision of its own; within a revision of the
+    /// task it only grows.
     fn take(&mut self, id: TaskId, rev: u64, state: TaskState, progress: &Progress) -> bool {
         let known = self.tasks.get(&id);
         let is_news = known.is_none_or(|known| {
@@ -321,14 +321,14 @@ impl Seen {
         is_news
     }
 
-    /// Notes tasks of which nothing is known but that they were accepted.
+    /// Records tasks that were accepted and whose state is not known yet.
     fn expect(&mut self, ids: impl IntoIterator<Item = TaskId>) {
         for id in ids {
             self.take(id, 0, TaskState::Queued, &Progress::default());
         }
     }
 
-    /// Whether it was known.
+    /// Forgets the task. Returns whether it was recorded.
     fn remove(&mut self, id: TaskId) -> bool {
         let known = self.tasks.remove(&id);
         self.open -= usize::from(known.as_ref().is_some_and(|known| !known.state.is_settled()));
@@ -341,7 +341,7 @@ impl Seen {
         }
     }
 
-    /// Those that a former gap left behind: no event of the former subscription can come any more.
+    /// Forgets tasks that an earlier gap left in the map: no event of the earlier subscription can arrive any more.
     fn forget_ended(&mut self) {
         if !self.keeps_all {
             self.tasks.retain(|_, known| known.state == TaskState::Running);
@@ -404,7 +404,8 @@ mod tests {
             seen.forget_unless_running(TaskId(id));
         }
         assert_eq!((seen.tasks.len(), seen.open, seen.open_except(&[])), (1, 1, vec![TaskId(2)]));
-        // Read in a gap, kept until the next one: its last event may still come, and is no news then.
+        // A state that was read after a gap is kept until the next gap, because the task's last event may still arrive and must not count as a
+        // change.
         assert!(seen.take(TaskId(2), 2, TaskState::Succeeded, &progress(1.0, "")));
         assert!(!seen.take(TaskId(2), 2, TaskState::Succeeded, &progress(1.0, "")));
         seen.forget_ended();

@@ -1,4 +1,4 @@
-//! The daemon process that holds a home's lock: found and ended without its socket, which may be gone or may not be answered.
+//! Finds the daemon process that holds a home's lock, and ends it. This does not need the socket, which may be deleted or unanswered.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -15,16 +15,16 @@ pub use self::process::Process;
 pub struct Holder {
     /// The process.
     pub process: Process,
-    /// The socket that it listens on, by its lock file.
+    /// The path of its socket, as its lock file names it.
     pub socket: PathBuf,
 }
 
 impl Holder {
-    /// The daemon of this home; None where none runs.
+    /// Finds the daemon of this home; None if none runs.
     ///
-    /// The lock file's text alone is no proof: a killed daemon leaves it, and its pid may belong to another process by now, or to one in
-    /// another container. So the process is opened first, which fixes which one is meant; it must be this user's and hold a lock; and the
-    /// home's lock must be held under an unchanged text.
+    /// The text of the lock file is no proof. A killed daemon leaves it behind, and its pid may have been reused, also in another container. So the
+    /// process is opened first, which protects against reuse of the pid. It must belong to this user and hold a lock, and the home's lock must be
+    /// held while the text stays the same.
     pub fn find(locations: &Locations) -> Option<Self> {
         let file = locations.lock_file();
         let text = read(&file)?;
@@ -33,7 +33,7 @@ impl Holder {
             .then_some(Self { process, socket: text.socket })
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -43,7 +43,7 @@ fn read(file: &Path) -> Option<LockText> {
     fs::read_to_string(file).ok().and_then(|text| LockText::decode(&text))
 }
 
-/// Asks by taking the lock shared for an instant; a daemon that starts in this instant tries again.
+/// Tests the lock by trying to take it shared for a moment. A daemon that starts in this moment tries again.
 fn is_locked(file: &Path) -> bool {
     File::open(file).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
@@ -59,7 +59,7 @@ mod process {
 
     use super::{fs, io};
 
-    /// A process of this user. It is held by a pidfd, so that a signal never reaches another process that was given the same pid.
+    /// A process of this user. It is referred to by a pidfd, so that a signal never reaches another process that reuses the pid.
     #[derive(Debug)]
     pub struct Process {
         pid: u32,
@@ -67,7 +67,7 @@ mod process {
     }
 
     impl Process {
-        /// The living process with this id; None where there is none, or where it is another user's.
+        /// Opens the running process with this id; None if there is none, or if it belongs to another user.
         pub fn open(pid: u32) -> Option<Self> {
             let raw = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
             let handle = pidfd_open(raw, PidfdFlags::empty()).ok()?;
@@ -75,19 +75,19 @@ mod process {
             (!process.is_over() && uid(pid)? == rustix::process::geteuid().as_raw()).then_some(process)
         }
 
-        /// The process's id, as `kill` takes it.
+        /// Returns the process id, as `kill` takes it.
         pub fn pid(&self) -> u32 {
             self.pid
         }
 
-        /// Whether it has ended, reaped or not.
+        /// Whether the process has ended. A zombie counts as ended.
         pub fn is_over(&self) -> bool {
             let now = Timespec { tv_sec: 0, tv_nsec: 0 };
             poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
         }
 
-        /// Whether it holds a lock of the kind that a daemon takes; also true where the system does not tell. The file is not compared: its
-        /// inode has another number there on some file systems.
+        /// Whether the process holds a lock of the kind that a daemon takes (`flock`). True if the system does not tell. The inode of the lock is not
+        /// compared, because some file systems report another number in `/proc/locks`.
         pub fn holds_a_lock(&self) -> bool {
             let Ok(locks) = fs::read_to_string("/proc/locks") else { return true };
             let pid = self.pid.to_string();
@@ -98,14 +98,14 @@ mod process {
             })
         }
 
-        /// Whether it was stopped by a signal or a debugger, so that it does nothing until it is continued.
+        /// Whether the process is stopped by a signal or a debugger, so that it does nothing until it is continued.
         pub fn is_suspended(&self) -> bool {
             let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-            // The state follows the name in parentheses, which may hold parentheses itself (proc(5)).
+            // The state follows the process name, which is in parentheses and may itself contain some (proc(5)).
             stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
         }
 
-        /// SIGTERM: end in good order.
+        /// Sends SIGTERM, which makes the daemon shut down cleanly.
         pub fn terminate(&self) -> io::Result<()> {
             Ok(pidfd_send_signal(&self.handle, Signal::TERM)?)
         }
@@ -116,7 +116,8 @@ mod process {
         }
     }
 
-    /// The effective user of a process. Its directory's owner would not do: that of a process without core dumps is root's.
+    /// Returns the effective user id of a process. The owner of its directory in `/proc` is no substitute: root owns it if the process has core dumps
+    /// disabled.
     fn uid(pid: u32) -> Option<u32> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
@@ -124,7 +125,7 @@ mod process {
     }
 }
 
-/// Untested: without a pidfd, a process that ends and whose pid is given away within one command is mistaken.
+/// Untested. Without a pidfd, a signal reaches another process if the daemon ends and its pid is reused during one command.
 #[cfg(all(unix, not(target_os = "linux")))]
 mod process {
     use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -136,33 +137,33 @@ mod process {
     pub struct Process(Pid);
 
     impl Process {
-        /// The living process with this id; None where there is none, or where it is another user's.
+        /// Opens the running process with this id; None if there is none, or if it belongs to another user.
         pub fn open(pid: u32) -> Option<Self> {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
             test_kill_process(pid).is_ok().then_some(Self(pid))
         }
 
-        /// The process's id, as `kill` takes it.
+        /// Returns the process id, as `kill` takes it.
         pub fn pid(&self) -> u32 {
             self.0.as_raw_nonzero().get().unsigned_abs()
         }
 
-        /// Whether it has ended.
+        /// Whether the process has ended.
         pub fn is_over(&self) -> bool {
             test_kill_process(self.0).is_err()
         }
 
-        /// Not known here.
+        /// Always true: this system is not asked.
         pub fn holds_a_lock(&self) -> bool {
             true
         }
 
-        /// Not known here.
+        /// Always false: this system is not asked.
         pub fn is_suspended(&self) -> bool {
             false
         }
 
-        /// SIGTERM: end in good order.
+        /// Sends SIGTERM, which makes the daemon shut down cleanly.
         pub fn terminate(&self) -> io::Result<()> {
             Ok(kill_process(self.0, Signal::TERM)?)
         }
@@ -178,7 +179,7 @@ mod process {
 mod process {
     use super::io;
 
-    /// No process is known here.
+    /// A process id without any operation on it.
     #[derive(Debug)]
     pub struct Process(u32);
 
@@ -188,7 +189,7 @@ mod process {
             None
         }
 
-        /// The process's id, as `kill` takes it.
+        /// Returns the process id, as `kill` takes it.
         pub fn pid(&self) -> u32 {
             self.0
         }
@@ -235,7 +236,7 @@ mod tests {
         assert!(Holder::find(&locations).is_none());
         let write = |pid: u32| fs::write(locations.lock_file(), format!("{pid}\n/s\n")).unwrap();
         let mut other = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
-        // The text of a killed daemon, whose pid was given to this process or to another one.
+        // This is the text that a killed daemon leaves, with a pid that was reused by this process or another one.
         write(std::process::id());
         assert!(Holder::find(&locations).is_none());
         let file = File::open(locations.lock_file()).unwrap();

@@ -1,4 +1,4 @@
-//! Which requests may be sent again when their answer was lost.
+//! The requests that may be sent again after their response was lost.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
@@ -15,11 +15,11 @@ use reel_protocol::{
     },
 };
 
-/// A request that a [`crate::Session`] may send again: it reads, waits, or leaves the same behind when it is carried out twice.
+/// A request that a [`crate::Session`] may send again: it reads or waits, or has the same effect when it is carried out twice.
 ///
-/// The others are refused by the compiler. A second `task.release` or `task.retry` may pay twice, and a second `task.cancel` or
-/// `task.remove` is refused because of the first; [`crate::Client::call`] sends them once. Submits are repeatable with a
-/// `request_id`, which [`crate::Session::submit`] sees to.
+/// The compiler rejects other requests in [`crate::Session::call`]. A second `task.release` or `task.retry` may pay twice, and a second `task.cancel`
+/// or `task.remove` fails because of the first. Send those once with [`crate::Client::call`]. Submits are repeatable with a `request_id`, which
+/// [`crate::Session::submit`] sets.
 ///
 /// ```compile_fail
 /// use reel_client::{Session, protocol::{TaskId, methods::{TaskIdParams, TaskRelease}}};
@@ -62,9 +62,9 @@ repeatable!(
     TaskWait,
 );
 
-/// Text that no other request has as its `request_id`.
+/// Returns a new, unique `request_id`.
 pub fn new_request_id() -> String {
-    // The standard library seeds each state from the system's randomness.
+    // The standard library seeds each state with randomness of the system.
     let random = RandomState::new().build_hasher().finish();
     format!("reel-{:x}-{:x}-{random:016x}", Timestamp::now().unix_ms(), process::id())
 }

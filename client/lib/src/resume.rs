@@ -1,4 +1,4 @@
-//! Goes on when the daemon dies or stops: connects again, starts it again, and repeats what is safe to repeat.
+//! A session continues when the daemon dies or stops: it reconnects, starts the daemon again, and repeats what is safe to repeat.
 
 use std::{
     collections::VecDeque,
@@ -21,58 +21,60 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Client, ClientError, ConnectOptions, Repeatable, Start, repeatable::new_request_id};
 
-/// A daemon that dies this often within [`DEATHS_WITHIN`] will not be started again.
+/// The most lost connections within [`DEATHS_WITHIN`] after which a session still reconnects.
 const DEATHS: usize = 5;
 const DEATHS_WITHIN: Duration = Duration::from_mins(1);
 
-/// Between two tries to connect: the first comes soon, as a daemon that died is missed by nobody else; one that stops may take minutes.
+/// First pause between two attempts to connect, doubled up to the longest. It is short because a daemon that died needs a restart at once. The
+/// longest is for a daemon that stops, which may take minutes.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a daemon that does not answer may take to stop or to come back; it lets running tasks end first.
+/// Longest time without an answer from any daemon while the session reconnects. A stopping daemon lets running tasks end first.
 const COMES_BACK_WITHIN: Duration = Duration::from_mins(15);
 
-/// Without leave to start a daemon, how long to wait for somebody else to do so.
+/// Longest such time if this session must not start a daemon, so that somebody else has to.
 const SOMEBODY_ELSE: Duration = Duration::from_secs(15);
 
-/// A connection that outlives the daemon behind it.
+/// A connection that survives the daemon behind it.
 #[derive(Debug)]
 pub struct Session {
     options: ConnectOptions,
     client: Mutex<Client>,
-    /// Held by the one caller that connects again; all others that lost the same connection wait for its outcome.
+    /// Locked by the one caller that reconnects. Other callers that lost the same connection wait for its result.
     reconnecting: tokio::sync::Mutex<Losses>,
-    /// How often connecting again failed: whoever waited meanwhile has failed with it.
+    /// Number of failed reconnections. A caller that waited during one of them fails too.
     failures: AtomicU64,
 }
 
-/// When connections were lost lately.
+/// The times at which connections were lost within [`DEATHS_WITHIN`], oldest first.
 type Losses = VecDeque<Instant>;
 
 impl Session {
-    /// Connects for the first time.
+    /// Connects to the daemon. A failure of this first connection is returned without a retry.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ClientError> {
         let client = Client::connect(&options).await?;
         let (reconnecting, failures) = (tokio::sync::Mutex::default(), AtomicU64::new(0));
         Ok(Self { options, client: Mutex::new(client), reconnecting, failures })
     }
 
-    /// The present connection.
+    /// Returns the current connection.
     pub fn client(&self) -> Client {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether a daemon may be started.
+    /// Returns whether a daemon may be started.
     pub(crate) fn start(&self) -> Start {
         self.options.start
     }
 
-    /// Asks; where the connection is lost before the answer, or the daemon is stopping, connects again and asks again.
+    /// Sends a request and waits for the response. If the connection is lost before it, or the daemon is stopping, reconnects and sends the request
+    /// again.
     pub async fn call<M: Repeatable>(&self, params: &M::Params) -> Result<M::Result, ClientError> {
         self.repeat::<M>(params).await
     }
 
-    /// Submits one task. Without a `request_id` it gets one, so that sending it again after a lost connection is the same task.
+    /// Submits one task. A missing `request_id` is added, so that sending it again after a lost connection does not create a second task.
     pub async fn submit(&self, spec: &TaskSpec) -> Result<SubmitResult, ClientError> {
         if spec.request_id.is_some() {
             return self.repeat::<TaskSubmit>(spec).await;
@@ -80,7 +82,7 @@ impl Session {
         self.repeat::<TaskSubmit>(&TaskSpec { request_id: Some(new_request_id()), ..spec.clone() }).await
     }
 
-    /// Submits many tasks, all or none, in the same way.
+    /// Submits many tasks, all or none. A missing `request_id` is added as in [`Self::submit`].
     pub async fn submit_batch(&self, batch: &SubmitBatchParams) -> Result<SubmitBatchResult, ClientError> {
         if batch.request_id.is_some() {
             return self.repeat::<TaskSubmitBatch>(batch).await;
@@ -89,7 +91,7 @@ impl Session {
         self.repeat::<TaskSubmitBatch>(&batch).await
     }
 
-    /// Waits until all the tasks are over or held, or until the timeout, which is an answer too (`timed_out`).
+    /// Waits until all tasks are finished or held. A timeout is not an error: the result then has `timed_out` set.
     pub async fn wait(
         &self,
         ids: &[TaskId],
@@ -107,7 +109,7 @@ impl Session {
         }
     }
 
-    /// Fills `file`, which is empty, with the output's bytes and gives it back at its begin; their digest is checked.
+    /// Writes the output's bytes into `file`, which must be empty, and checks their digest. Returns the file, positioned at its start.
     pub async fn fetch(&self, output: &Output, file: File) -> Result<File, ClientError> {
         loop {
             let client = self.client();
@@ -119,9 +121,9 @@ impl Session {
         }
     }
 
-    /// Has pictures made, and waits however long that takes: the finished task, whose `outputs` [`Self::fetch`] brings. Equal params are
-    /// answered from the cache; `sample` tells requests apart that shall be different pictures. Fails with
-    /// [`ClientError::NotMade`] where the task fails, is cancelled or is held.
+    /// Submits an image task and waits for it without a time limit. Returns the finished task; [`Self::fetch`] gets the files in its `outputs`. Equal
+    /// params are answered from the cache; set `sample` to get different pictures of the same params. Fails with [`ClientError::NotMade`] if the task
+    /// fails, is cancelled or is held.
     pub async fn generate(&self, params: &ImageParams) -> Result<TaskView, ClientError> {
         let spec = TaskSpec {
             kind: "image.generate".to_owned(),
@@ -144,13 +146,13 @@ impl Session {
         }
     }
 
-    /// Replaces a lost connection, unless another caller already did. Fails with `why` where the daemon keeps dying. Where `why` is that the
-    /// daemon is stopping, waits for the next one, for as long as this one still answers.
+    /// Replaces a lost connection, unless another caller has replaced it. Fails with `why` if the daemon keeps dying. If `why` says that the daemon
+    /// is stopping, waits for the next daemon, for as long as the stopping one still answers.
     pub async fn reconnect(&self, lost: &Client, why: ClientError) -> Result<(), ClientError> {
         self.rejoin(lost, why, self.options.start).await
     }
 
-    /// The same with other leave to start a daemon.
+    /// Like [`Self::reconnect`], but `start` says whether a daemon may be started.
     pub(crate) async fn rejoin(
         &self,
         lost: &Client,
@@ -195,7 +197,7 @@ impl Session {
                 Start::Never => SOMEBODY_ELSE,
             };
             match self.try_again(start).await {
-                // What the stopping daemon does not take is for the next one.
+                // The daemon that is stopping still answers. The request is for the next daemon.
                 Ok((client, instance))
                     if stopping.as_ref() == Some(&instance) && is_stopping(&client).await =>
                 {
@@ -213,7 +215,7 @@ impl Session {
         }
     }
 
-    /// Connected means that the daemon really answers. Gives the daemon's instance too.
+    /// Connects and waits for the response to `hello`, which proves that the daemon answers. Also returns the daemon's instance.
     async fn try_again(&self, start: Start) -> Result<(Client, String), ClientError> {
         let client = Client::connect(&ConnectOptions { start, ..self.options.clone() }).await?;
         let instance = client.hello().await?.instance;
@@ -221,13 +223,13 @@ impl Session {
     }
 }
 
-/// Whether the daemon is still stopping; one that ended meanwhile is not.
+/// Whether the daemon is still stopping. False if it has ended.
 async fn is_stopping(client: &Client) -> bool {
     let status = client.call::<DaemonStatus>(&Empty {}).await;
     status.is_ok_and(|status| status.wait_reason == Some(WaitReason::Stopping))
 }
 
-/// Notes one more loss.
+/// Records one more lost connection, and returns whether there were too many of them.
 fn die_too_often(losses: &mut Losses, now: Instant) -> bool {
     losses.push_back(now);
     while losses.front().is_some_and(|loss| now.duration_since(*loss) > DEATHS_WITHIN) {

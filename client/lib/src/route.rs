@@ -40,7 +40,7 @@ pub(crate) enum Waiter {
 pub(crate) struct Feed {
     /// The queue of events. None after an event found it full; later events are only counted.
     pub(crate) events: Option<mpsc::Sender<Event>>,
-    /// Number of events that were dropped because the queue was full.
+    /// Number of events that are lost: the queue was full, or the daemon dropped them.
     pub(crate) missed: Arc<AtomicU64>,
 }
 

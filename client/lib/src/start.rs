@@ -1,4 +1,4 @@
-//! Starts a daemon in the background and waits until it answers. Many clients may do so at once: the daemon's own lock lets one win.
+//! Starts a daemon in the background and waits until it answers. Many clients may do so at once: the daemon's own lock lets only one run.
 
 use std::{
     env,
@@ -15,30 +15,30 @@ use tokio::time::{Instant, sleep};
 
 use crate::{ClientError, ConnectOptions, Holder, discover, user_units};
 
-/// The file below the logs that takes what a daemon says before its own log is open.
+/// The file in the log directory with the output of a daemon before its own log is open.
 pub const START_LOG: &str = "start.log";
 
-/// A cold start with a million tasks in the history takes a few seconds; past this something is wrong.
+/// Longest time for a start. A cold start with a million tasks in the history takes a few seconds; a longer one has failed.
 const START_LIMIT: Duration = Duration::from_secs(15);
 
-/// Between two tries; a warm daemon answers after about ten milliseconds.
+/// First pause between two connection attempts, doubled up to the longest. A warm daemon answers after about ten milliseconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(3);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// The daemon's exit code when another one holds the home.
+/// The daemon's exit code if another daemon holds the home's lock.
 const EXIT_LOCKED: i32 = 75;
 
-/// When ours found the home locked and nobody answers after this, the other one was stopping: start again.
+/// If the started daemon found the home locked and no daemon answers after this time, the other one was stopping. Then a daemon is started again.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Where the start log is begun anew.
+/// Size above which the start log is truncated, in bytes.
 const LOG_BYTES: u64 = 256 * 1024;
 
-/// What is shown of a failed daemon's words.
+/// The most bytes and lines of the start log that an error shows.
 const REASON_BYTES: u64 = 4 * 1024;
 const REASON_LINES: usize = 8;
 
-/// The daemon's program: beside this one, else on PATH.
+/// Finds the daemon's program: beside this executable, else on PATH.
 pub fn daemon_program() -> Option<PathBuf> {
     let file = format!("reeld{}", env::consts::EXE_SUFFIX);
     let beside = env::current_exe().ok().and_then(|own| own.parent().map(|dir| dir.join(&file)));
@@ -49,9 +49,9 @@ pub fn daemon_program() -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Starts the daemon and connects to it, or to the one that was faster.
+/// Starts the daemon and connects to it, or to a daemon that another client started first.
 pub(crate) async fn start_and_dial(options: &ConnectOptions) -> Result<Stream, ClientError> {
-    // Where our unit is installed, systemd listens, starts the daemon and looks after it.
+    // If the socket unit is installed, systemd listens, starts the daemon and supervises it.
     if options.daemon.is_none()
         && user_units::serves(&options.locations)
         && user_units::start_socket().await
@@ -86,17 +86,17 @@ pub(crate) async fn start_and_dial(options: &ConnectOptions) -> Result<Stream, C
     Err(ClientError::NotReady { pid, waited: START_LIMIT })
 }
 
-/// Whether the home's daemon listens on another socket than the one that was given: it will not come here, however long one waits.
+/// Whether the home's daemon listens on another socket than the given one. Waiting for it is then pointless.
 fn is_elsewhere(locations: &Locations) -> bool {
     locations.is_socket_given
         && Holder::find(locations).is_some_and(|holder| holder.socket != locations.socket)
 }
 
-/// One try to start a daemon.
+/// One attempt to start a daemon.
 struct Launch {
     child: Child,
     log: PathBuf,
-    /// Where this try's words begin in the log, which others share.
+    /// Offset in the log, which other attempts share, at which the output of this attempt begins.
     log_start: u64,
     begun: Instant,
 }
@@ -126,11 +126,11 @@ impl Launch {
     }
 }
 
-/// The daemon leaves our session by itself (`--auto-started`), so that closing the terminal does not end it.
+/// Starts the child process. With `--auto-started` the daemon leaves the terminal's session by itself, so that closing the terminal does not end it.
 fn spawn(program: &Path, locations: &Locations, log: File) -> io::Result<Child> {
     Command::new(program)
         .arg("--auto-started")
-        // It must not keep our directory busy; what the variables name relative to it is handed on absolute.
+        // The daemon must not keep the current directory in use. Paths that are relative to it are passed as absolute ones.
         .current_dir(&locations.home)
         .env("REEL_HOME", &locations.home)
         .env("REEL_SOCKET", &locations.socket)
@@ -157,7 +157,7 @@ fn private_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    // Parents above the home are the user's, and get the user's own mode.
+    // Directories above the home belong to the user and get the default mode.
     if let Some(above) = path.parent().and_then(Path::parent) {
         fs::create_dir_all(above)?;
     }
@@ -168,7 +168,7 @@ fn private_dir(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// The last lines after `start`.
+/// Returns the last lines of the file after the offset `start`.
 fn tail(path: &Path, start: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -176,7 +176,7 @@ fn tail(path: &Path, start: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(REASON_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    // It names itself, as on a terminal; whoever reads the reason knows whose it is.
+    // The daemon prefixes lines with its name, as on a terminal. A reader of the reason knows it already.
     let lines: Vec<&str> =
         text.trim().lines().map(|line| line.strip_prefix("reeld: ").unwrap_or(line)).collect();
     Ok(lines.split_at(lines.len().saturating_sub(REASON_LINES)).1.join("\n"))

@@ -1,6 +1,6 @@
-//! Our units of systemd's user manager: where they lie, whether they are ours, and how the manager is asked.
+//! The daemon's units of the systemd user manager: where their files are, whether `reel` wrote them, and how to run commands of the manager.
 //!
-//! With them installed, systemd listens on the socket and starts the daemon with the first connection.
+//! If the units are installed, systemd listens on the socket and starts the daemon with the first connection.
 
 use std::{
     env,
@@ -14,33 +14,33 @@ use std::{
 use reel_protocol::endpoint::{Locations, LockText};
 use tokio::time::{Instant, sleep};
 
-/// Stands at the head of every file that `reel daemon install` writes; a file without it is somebody else's.
+/// A line at the top of every file that `reel daemon install` writes. A file without it belongs to somebody else.
 pub const MARKER: &str = "Written by `reel daemon install`";
 
-/// The unit that runs the daemon.
+/// The name of the unit that runs the daemon.
 pub const SERVICE: &str = "reeld.service";
 
-/// The unit that listens for it.
+/// The name of the unit that listens on the daemon's socket.
 pub const SOCKET: &str = "reeld.socket";
 
-/// Between two looks at a service manager's command.
+/// Interval for polling whether a command of the service manager has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How long asking for the socket may take: it is two messages on a local bus.
+/// Longest time for starting the socket unit, which takes two messages on a local bus.
 const START_LIMIT: Duration = Duration::from_secs(5);
 
-/// What stands where a file of ours is to be.
+/// What exists at the path of a unit file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing.
+    /// Nothing exists there.
     Nothing,
-    /// A file of ours, with its text.
+    /// A file that `reel daemon install` wrote. The field is its text.
     Ours(String),
-    /// Something that is not ours: a file without [`MARKER`], a link, a directory.
+    /// Something else: a file without [`MARKER`], a symbolic link, a directory.
     Foreign,
 }
 
-/// Looks at a file without following a link.
+/// Tells what exists at the path, without following a symbolic link.
 pub fn look_at(path: &Path) -> Found {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
@@ -52,38 +52,39 @@ pub fn look_at(path: &Path) -> Found {
     }
 }
 
-/// The directory of the user's own units: `XDG_CONFIG_HOME/systemd/user`, else `HOME/.config/systemd/user`.
+/// Returns the directory of the user's own units: `XDG_CONFIG_HOME/systemd/user`, else `HOME/.config/systemd/user`. None if neither variable is an
+/// absolute path.
 pub fn directory(get: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name: &str| get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
     config.map(|config| config.join("systemd/user"))
 }
 
-/// Whether `locations` are those that our socket unit serves, as they are without `REEL_HOME` and `REEL_SOCKET`.
+/// Whether the socket of `locations` is the one that the socket unit serves, which is the default without `REEL_HOME` and `REEL_SOCKET`.
 pub fn is_socket_of_unit(locations: &Locations) -> bool {
     env::var_os("XDG_RUNTIME_DIR")
         .is_some_and(|runtime| locations.socket == Path::new(&runtime).join("reel/reeld.sock"))
 }
 
-/// Whether our unit is installed for these places.
+/// Whether the socket unit is installed and serves these locations.
 pub(crate) fn serves(locations: &Locations) -> bool {
     is_socket_of_unit(locations)
         && directory(|name| env::var_os(name))
             .is_some_and(|directory| matches!(look_at(&directory.join(SOCKET)), Found::Ours(_)))
 }
 
-/// Whether connecting would start a daemon, as systemd listens and none runs.
+/// Whether a connection would start a daemon, because systemd listens and no daemon runs.
 pub(crate) fn would_start(locations: &Locations) -> bool {
     serves(locations) && !is_holder_alive(locations)
 }
 
-/// Whether the process that the lock file names lives: read rather than locked, so that a daemon that starts is not disturbed.
+/// Whether the process that the lock file names is running. The lock itself is not tried, so that a starting daemon is not disturbed.
 fn is_holder_alive(locations: &Locations) -> bool {
     let text = fs::read_to_string(locations.lock_file()).ok();
     text.and_then(|text| LockText::decode(&text)).is_some_and(|lock| is_alive(lock.pid))
 }
 
-/// The user that this process acts as.
+/// Returns the effective user id of this process.
 #[cfg(unix)]
 pub(crate) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
@@ -109,12 +110,12 @@ fn is_alive(_pid: u32) -> bool {
     true
 }
 
-/// Has systemd listen on the socket; false where no user systemd answers.
+/// Makes systemd listen on the socket. False if no user manager answers.
 pub(crate) async fn start_socket() -> bool {
     ask("systemctl", &["--user", "start", SOCKET], START_LIMIT).await.is_ok()
 }
 
-/// Runs a service manager's command, such as `systemctl`, and waits for its end. The error is its last line, for a person.
+/// Runs a command of the service manager, such as `systemctl`, and waits for its exit. The error is the last line of its stderr, for a person.
 pub async fn ask(program: &str, arguments: &[&str], limit: Duration) -> Result<(), String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -132,7 +133,7 @@ pub async fn ask(program: &str, arguments: &[&str], limit: Duration) -> Result<(
             Err(error) => return Err(format!("cannot wait for {program}: {error}")),
         }
     }
-    // Killed and reaped, so that no process stays behind whom nobody waits for; a failure changes nothing about the answer.
+    // The child is killed and reaped, so that it does not stay as a zombie. If that fails, the result is the same.
     let _ = child.kill();
     let _ = child.wait();
     Err(format!("{program} did not answer within {} s", limit.as_secs()))

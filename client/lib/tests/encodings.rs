@@ -1,5 +1,5 @@
-//! How the library agrees on an encoding, with daemons that are played by the test: one of our schema, one of another, and ones that
-//! break the rules.
+//! Tests how the library negotiates an encoding with daemons that the test simulates: one with the same schema, one with another, and ones that
+//! violate the protocol.
 #![cfg(unix)]
 #![expect(
     clippy::unwrap_used,
@@ -55,7 +55,7 @@ fn hello() -> HelloResult {
     }
 }
 
-/// The client, and the other end of its connection after its preface was read.
+/// Returns a client and the other end of its connection, from which the client's preface was read.
 async fn pair(home: &Path) -> (Client, UnixStream) {
     let listener = UnixListener::bind(home.join("reeld.sock")).unwrap();
     let options = options(home);
@@ -84,7 +84,7 @@ async fn frames_go_both_ways_where_the_schemas_are_equal() {
     let data = vec![7; 1_000_000];
     let daemon = async {
         let mut decoder = FrameDecoder::default();
-        // In pieces, as a stream may bring them.
+        // The reply is sent in pieces, as a stream may deliver it.
         for byte in reply(SCHEMA) {
             stream.write_all(&[byte]).await.unwrap();
         }
@@ -126,7 +126,7 @@ async fn frames_go_both_ways_where_the_schemas_are_equal() {
     assert_eq!(client.encoding().await.unwrap(), Encoding::Binary);
 }
 
-/// Answers the greeting and one call in lines.
+/// Answers `hello` and one call in JSON lines.
 async fn serve_lines(stream: UnixStream) -> UnixStream {
     let mut stream = BufReader::new(stream);
     for result in [serde_json::to_value(hello()).unwrap(), json!({})] {
@@ -162,7 +162,7 @@ async fn a_daemon_without_a_place_or_with_strange_words_is_told_of() {
         stream.write_all(words.as_bytes()).await.unwrap();
         let answer = client.call::<QueuePause>(&Empty {}).await;
         let is_said = match &answer {
-            // The daemon's own refusal, with its code and hint.
+            // This is the daemon's own error, with its code and hint.
             Err(ClientError::Rpc(error)) => {
                 error.known() == Some(ErrorCode::TooManyConnections) && error.message == detail
             }

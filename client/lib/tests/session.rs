@@ -1,4 +1,4 @@
-//! The library against a daemon that is played by the test: what it says is scripted, line by line.
+//! Tests of the library against a daemon that the test simulates line by line.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of a test fail it by panicking")]
 
@@ -28,7 +28,7 @@ fn options(home: &Path) -> ConnectOptions {
     ConnectOptions { start: Start::Never, encoding: Encoding::Json, ..ConnectOptions::new(locations, "test") }
 }
 
-/// One connection of the played daemon.
+/// One connection of the simulated daemon.
 struct Peer {
     lines: tokio::io::Lines<BufReader<tokio::net::unix::OwnedReadHalf>>,
     writer: OwnedWriteHalf,
@@ -53,7 +53,7 @@ impl Peer {
         self.say(&json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).await;
     }
 
-    /// Takes the greeting and answers it as a daemon of `protocol`.
+    /// Reads `hello` and answers it as a daemon with version `protocol` of the protocol.
     async fn greet(&mut self, protocol: u32) {
         let hello = self.read().await;
         assert_eq!((&hello["method"], &hello["params"]["client"]), (&json!("hello"), &json!("test")));
