@@ -1,4 +1,4 @@
-//! A text becomes blocks: paragraphs, headings and separators. Lines that were wrapped by hand or by a program are one paragraph again.
+//! Divides a text into blocks: paragraphs, headings and separators. Lines that were wrapped by hand or by a program are joined into paragraphs.
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -7,30 +7,30 @@ use crate::{
     heading::{heading, is_separator},
 };
 
-/// A part of a story. No text of a block has line breaks, or blank space at its ends.
+/// A part of a story. The texts contain no line breaks, and no white space at their ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Block {
-    /// Text that is spoken.
+    /// A paragraph of spoken text.
     Paragraph(String),
-    /// Opens a scene and is its title.
+    /// A heading, which begins a scene. The field is its title.
     Heading(String),
-    /// Opens a scene without a title.
+    /// A separator, which begins a scene without a title.
     Separator,
 }
 
-/// Lines wider than this were not wrapped: a paragraph is one line there.
+/// Widest line of a text that was wrapped by a program, in columns. If a text has a wider line, its paragraphs are one line each.
 const WIDEST_WRAP: usize = 120;
-/// A line narrower than this has room for the next word in any text, so it was broken on purpose.
+/// Narrowest full line, in columns. A narrower line would have had room for the next word in any text, so the author broke it on purpose.
 const NARROWEST_WRAP: usize = 40;
 
-/// A line without blank space at its ends, and where it stands.
+/// A line without white space at its ends, and how it was set off in the text.
 struct Line {
     text: String,
     is_indented: bool,
     follows_blank: bool,
 }
 
-/// The blocks of a text, in the composed form of Unicode (NFC).
+/// Returns the blocks of a text, in the composed form of Unicode (NFC).
 pub(crate) fn blocks(text: &str) -> Vec<Block> {
     let lines = lines(text);
     let is_wrapped = is_wrapped(&lines);
@@ -59,7 +59,7 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// The lines that have text. Every form of line break counts, and runs of blank space become one space.
+/// Returns the lines that have text. Every form of line break counts, and runs of white space become one space.
 fn lines(text: &str) -> Vec<Line> {
     let text: String = text.nfc().collect();
     let text = text.replace("\r\n", "\n");
@@ -76,7 +76,7 @@ fn lines(text: &str) -> Vec<Line> {
     lines
 }
 
-/// Whether most lines that another line follows directly are as full as a program that wraps makes them.
+/// Whether the text was wrapped by a program: at least 60 % of the lines that another line follows directly are full.
 fn is_wrapped(lines: &[Line]) -> bool {
     let widest = lines.iter().map(|line| columns(&line.text)).max().unwrap_or(0);
     let followed = lines.iter().zip(lines.iter().skip(1)).filter(|(_, next)| !next.follows_blank);
@@ -88,7 +88,7 @@ fn is_wrapped(lines: &[Line]) -> bool {
     widest <= WIDEST_WRAP && full * 10 >= all * 6 && all > 0
 }
 
-/// Whether the next line's first word had no room in the line.
+/// Whether the next line's first word would not have fitted into the line.
 fn is_full(line: &Line, next: &Line, widest: usize) -> bool {
     let width = columns(&line.text);
     let word = match next.text.chars().next() {
@@ -98,7 +98,7 @@ fn is_full(line: &Line, next: &Line, widest: usize) -> bool {
     width >= NARROWEST_WRAP && width + word > widest
 }
 
-/// Whether a line is of the same paragraph as the line before it.
+/// Whether a line continues the paragraph of the line before it.
 fn goes_on(former: &Line, line: &Line, widest: usize, is_wrapped: bool) -> bool {
     if line.follows_blank || line.is_indented && !former.is_indented {
         return false;
@@ -110,7 +110,7 @@ fn goes_on(former: &Line, line: &Line, widest: usize, is_wrapped: bool) -> bool 
     goes_on_small || is_wrapped && (is_full(former, line, widest) || is_open)
 }
 
-/// Appends a line: with a space, but for scripts without spaces and words with a hyphen.
+/// Appends a line to a paragraph, with a space before it. There is none behind a hyphen or a dash, or within a script without spaces.
 fn join(paragraph: &mut String, line: &str) {
     let last = paragraph.chars().next_back();
     let first = line.chars().next();
@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// `# ` marks a heading, `---` a separator.
+    /// Returns the blocks as text: headings with `# ` before them, and separators as `---`.
     fn shown(text: &str) -> Vec<String> {
         let show = |block| match block {
             Block::Paragraph(text) => text,
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(shown(&format!("{line}\n{line}\n点亮那盏灯。")), [format!("{line}{line}点亮那盏灯。")]);
     }
 
-    /// The text as a program wraps it: each line as full as it goes.
+    /// Wraps the text as a program does: each line has as many words as fit.
     fn wrapped(text: &str, width: usize) -> String {
         let mut lines = vec![String::new()];
         for word in text.split(' ') {

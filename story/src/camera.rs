@@ -1,57 +1,57 @@
-//! Slow moves over a still picture: which part of it each frame shows.
+//! Slow camera moves over a still picture: which part of it each frame shows.
 //!
-//! A move has a speed and no end, so a narration that becomes longer leaves the frames before it as they are. It begins gently, and slows
-//! down where it has used up its room, after about twelve seconds.
+//! A move has a speed and no fixed duration, so a longer narration does not change the frames before it. It starts gently, and slows down after 80 %
+//! of its range, at the usual speed after about eleven seconds.
 
 use serde::{Deserialize, Serialize};
 
-/// Where the camera goes.
+/// The direction of a camera move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Camera {
-    /// The whole picture, at rest.
+    /// There is no move: the view is the whole picture.
     Still,
-    /// Towards the middle.
+    /// The view zooms in on the centre.
     #[default]
     In,
-    /// Away from the middle.
+    /// The view zooms out from the centre.
     Out,
-    /// The view goes to the left.
+    /// The view moves to the left.
     Left,
-    /// The view goes to the right.
+    /// The view moves to the right.
     Right,
-    /// The view goes up.
+    /// The view moves up.
     Up,
-    /// The view goes down.
+    /// The view moves down.
     Down,
 }
 
-/// A usual speed: 1.5 % a second.
+/// The usual speed, in percent a second.
 pub const USUAL_SPEED: f64 = 1.5;
-/// How far a move goes at most, as a logarithm of the zoom or a part of the frame's side.
+/// Largest extent of a move: the logarithm of the zoom, or a fraction of the frame's side.
 const RANGE: f64 = 0.2;
-/// From this part of the range on a move slows down.
+/// Fraction of the range after which a move slows down.
 const SLOWS_AT: f64 = 0.8;
-/// The seconds that a move takes to reach its speed.
+/// Time that a move takes to reach its speed, in seconds.
 const EASE_S: f64 = 0.8;
 
-/// The part of a picture that a frame shows, in parts of the picture's width and height.
+/// The part of a picture that a frame shows, in fractions of the picture's width and height.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct View {
-    /// The left edge.
+    /// The left edge of the view.
     pub left: f64,
-    /// The upper edge.
+    /// The upper edge of the view.
     pub top: f64,
-    /// The width, and the height, as both have the frame's proportions.
+    /// The width and the height of the view. They are equal fractions, because both have the proportions of the frame.
     pub size: f64,
 }
 
 impl Camera {
-    /// The view after this time. The speed is in percent a second: of the zoom, or of the frame's side.
+    /// Returns the view after this time. The speed is in percent a second: of the zoom, or of the frame's side.
     pub fn view(self, seconds: f64, speed: f64) -> View {
         let moved = moved(seconds, speed / 100.0);
         let centred = |size: f64| View { left: (1.0 - size) / 2.0, top: (1.0 - size) / 2.0, size };
-        // The view of a pan leaves room for its whole range on both sides of the middle.
+        // The view of a pan is small enough for the whole range around the centre of the picture.
         let size = (-RANGE).exp();
         let pan = (moved - RANGE / 2.0) * size;
         let still = centred(size);
@@ -67,7 +67,7 @@ impl Camera {
     }
 }
 
-/// How far a move has come: faster and faster at first, then evenly, then ever slower towards the end of its range.
+/// Returns how far a move has gone after this time: accelerating first, then at its speed, then ever slower towards the end of its range.
 fn moved(seconds: f64, speed: f64) -> f64 {
     let seconds = seconds.max(0.0);
     let eased = if seconds < EASE_S { seconds * seconds / (2.0 * EASE_S) } else { seconds - EASE_S / 2.0 };

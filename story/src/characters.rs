@@ -1,6 +1,6 @@
-//! What single characters mean to sentences, lines and pauses.
+//! Classes of characters that matter for sentences, line breaks and pauses.
 
-/// Quotes and brackets that stand in pairs. The straight double quote is its own partner.
+/// Pairs of quotes and brackets. The straight double quote is its own partner.
 const PAIRS: [(char, char); 15] = [
     ('“', '”'),
     ('‘', '’'),
@@ -19,27 +19,27 @@ const PAIRS: [(char, char); 15] = [
     ('"', '"'),
 ];
 
-/// The character that closes what this one opens.
+/// Returns the character that closes this quote or bracket; None for other characters.
 pub(crate) fn closer_of(open: char) -> Option<char> {
     PAIRS.iter().find(|pair| pair.0 == open).map(|pair| pair.1)
 }
 
-/// Whether this is a quote or bracket that closes.
+/// Whether this character is a closing quote or bracket.
 pub(crate) fn is_closer(character: char) -> bool {
     character == '＂' || PAIRS.iter().any(|pair| pair.1 == character)
 }
 
-/// Whether speech begins with this character.
+/// Whether direct speech may begin with this character.
 pub(crate) fn opens_speech(character: char) -> bool {
     matches!(character, '“' | '‘' | '"' | '「' | '『' | '«' | '„' | '‹')
 }
 
-/// Whether a sentence may end with this character where blank space follows.
+/// Whether a sentence may end with this character if white space follows.
 pub(crate) fn is_narrow_end(character: char) -> bool {
     matches!(character, '.' | '!' | '?' | '…' | '‽' | '؟' | '۔' | '।' | '॥')
 }
 
-/// Whether a sentence ends with this character, whatever follows: scripts that use it set no spaces.
+/// Whether a sentence ends with this character, whatever follows. The scripts that use it have no spaces between sentences.
 pub(crate) fn is_wide_end(character: char) -> bool {
     matches!(character, '。' | '！' | '？' | '．' | '｡')
 }
@@ -49,12 +49,12 @@ pub(crate) fn is_end(character: char) -> bool {
     is_narrow_end(character) || is_wide_end(character)
 }
 
-/// Whether a clause ends with this character; an ASCII one only where blank space follows.
+/// Whether a clause may end with this character. For an ASCII character this needs white space behind it.
 pub(crate) fn is_clause_end(character: char) -> bool {
     matches!(character, '；' | '：' | '，' | '、' | ';' | ':' | ',' | '—' | '–' | '،' | '؛')
 }
 
-/// Whether the character is of a script that sets no spaces between words, or is its punctuation.
+/// Whether the character belongs to a script without spaces between words, or is punctuation of such a script.
 pub(crate) fn is_wide(character: char) -> bool {
     matches!(character,
         '\u{2e80}'..='\u{303e}' | '\u{3041}'..='\u{33ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
@@ -62,13 +62,13 @@ pub(crate) fn is_wide(character: char) -> bool {
         | '\u{20000}'..='\u{323af}')
 }
 
-/// Whether the character takes two columns: scripts without spaces, Korean, and most emoji.
+/// Whether the character takes two columns: those of scripts without spaces, Korean, and most emoji.
 pub(crate) fn takes_two_columns(character: char) -> bool {
     is_wide(character)
         || matches!(character, '\u{1100}'..='\u{115f}' | '\u{ac00}'..='\u{d7a3}' | '\u{1f300}'..='\u{1faff}')
 }
 
-/// Columns of a text on a terminal, or of a line in a text that was wrapped.
+/// Returns the number of columns of a text in a monospaced font, such as on a terminal or in a text that was wrapped by hand.
 pub(crate) fn columns(text: &str) -> usize {
     text.chars().map(|character| if takes_two_columns(character) { 2 } else { 1 }).sum()
 }

@@ -1,5 +1,5 @@
-//! Cuts a text that is too long into balanced pieces, at the best place that is near: behind a sentence, else a clause, else a word, else
-//! a character as a reader counts them.
+//! Cuts a text that is too long into balanced pieces. A cut is near its target position and at the best place there: behind a sentence, else a
+//! clause, else a word, else a grapheme.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -8,10 +8,10 @@ use crate::{
     sentences::inner_ends,
 };
 
-/// Cuts a text into pieces that measure no more than `most`, and as equal as good places allow. The pieces are the whole text in order;
-/// blank space stays at the end of a piece. A single character may measure more.
+/// Appends pieces of the text that measure at most `most` and are as equal as good places allow. Joined in order, they are the whole text; white
+/// space stays at the end of a piece. A piece of a single grapheme may measure more.
 pub(crate) fn cut<'a>(text: &'a str, most: f64, measure: &impl Fn(&str) -> f64, pieces: &mut Vec<&'a str>) {
-    // Deep recursion is not possible: each side has a quarter at least, but where it has a single character.
+    // The recursion cannot become deep: each side has at least 30 % of its share, unless a cut behind a grapheme is the only one possible.
     let length = measure(text);
     let place = (length > most).then(|| place_near_middle(text, length, most, measure)).flatten();
     match place.map(|place| text.split_at(place)) {
@@ -23,11 +23,12 @@ pub(crate) fn cut<'a>(text: &'a str, most: f64, measure: &impl Fn(&str) -> f64, 
     }
 }
 
-/// Where to cut, as near as possible to where the left side has its share of the pieces that are needed.
+/// Returns the byte position of the best cut near the target, or None if the text is a single grapheme. At the target the left side has as much of
+/// the text as its number of pieces demands.
 fn place_near_middle(text: &str, length: f64, most: f64, measure: &impl Fn(&str) -> f64) -> Option<usize> {
     let needed = (length / most).ceil().max(2.0);
     let share = (needed / 2.0).floor() / needed;
-    // The measure is not the number of bytes, and is costly: the share of the bytes is corrected once by measuring.
+    // The measure is not proportional to bytes and is expensive, so the byte position of the target is found by bisection.
     let target = share_of_bytes(text, share, measure, length);
     let is_in = |place: &usize, least: f64| {
         let at = *place as f64 / text.len() as f64;
@@ -44,10 +45,10 @@ fn place_near_middle(text: &str, length: f64, most: f64, measure: &impl Fn(&str)
         })
 }
 
-/// The byte position at which about `share` of the measure is on the left.
+/// Returns the byte position that has about `share` of the text's measure on its left.
 fn share_of_bytes(text: &str, share: f64, measure: &impl Fn(&str) -> f64, length: f64) -> usize {
     let (mut low, mut high) = (0, text.len());
-    // Of a long text the target need not be exact.
+    // In a long text the position need not be exact.
     while high - low > 1 + text.len() / 256 {
         let middle = usize::midpoint(low, high);
         let is_left = measure(text.get(..floor(text, middle)).unwrap_or_default()) < length * share;
@@ -56,7 +57,7 @@ fn share_of_bytes(text: &str, share: f64, measure: &impl Fn(&str) -> f64, length
     floor(text, high)
 }
 
-/// The start of the character at a byte position.
+/// Returns the start of the character at a byte position.
 fn floor(text: &str, mut at: usize) -> usize {
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -64,14 +65,14 @@ fn floor(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// Places behind commas, colons, semicolons and dashes.
+/// Returns the byte positions behind commas, colons, semicolons and dashes.
 fn clause_ends(text: &str) -> Vec<usize> {
     let mut places = Vec::new();
     let mut characters = text.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
         let next = characters.peek().map(|(_, next)| *next);
         let is_set_off = !character.is_ascii() || next.is_some_and(char::is_whitespace);
-        // Closing quotes, and the second half of a dash, stay.
+        // A closing quote, or the second half of a dash, stays with its clause.
         if is_clause_end(character)
             && is_set_off
             && next.is_some_and(|next| !is_closer(next) && !is_clause_end(next))
@@ -82,7 +83,8 @@ fn clause_ends(text: &str) -> Vec<usize> {
     places
 }
 
-/// Places between words: behind blank space, and between characters of scripts without spaces, as far as no line may begin or end there.
+/// Returns the byte positions between words: behind white space, and between characters of scripts without spaces, unless a line must not begin or
+/// end there.
 pub(crate) fn words(text: &str) -> Vec<usize> {
     let mut places = Vec::new();
     let mut former = None;

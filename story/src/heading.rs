@@ -1,8 +1,8 @@
-//! Which lines are headings or separators, and open a scene.
+//! Recognises headings and separators. Each of them begins a scene.
 
 use crate::characters::{is_clause_end, is_end};
 
-/// The most characters of a heading; what is longer is text.
+/// Largest length of a heading, in characters. Longer lines are text.
 const LONGEST: usize = 60;
 
 /// Words that are followed by a number in a heading.
@@ -20,7 +20,7 @@ const NUMBERED: [&str; 12] = [
     "capitolo",
     "глава",
 ];
-/// Lines that are headings as they stand.
+/// Words that are a heading alone on a line.
 const WHOLE: [&str; 13] = [
     "prologue",
     "epilogue",
@@ -36,7 +36,7 @@ const WHOLE: [&str; 13] = [
     "后记",
     "後記",
 ];
-/// Numbers in words.
+/// Words that count as a number in a heading.
 const NUMBERS: [&str; 23] = [
     "the",
     "one",
@@ -63,7 +63,7 @@ const NUMBERS: [&str; 23] = [
     "last",
 ];
 
-/// The title of a line that is a heading. Headings by their words stand behind a blank line; `#` and `第…章` are plain anywhere.
+/// Returns the title of a heading; None for another line. `Chapter 1` and `Prologue` need a blank line before them; `# Title` and `第…章` do not.
 pub(crate) fn heading(line: &str, follows_blank: bool) -> Option<&str> {
     let marks = line.chars().take_while(|character| *character == '#').count();
     if (1..=6).contains(&marks) {
@@ -80,7 +80,7 @@ fn is_whole(line: &str) -> bool {
     WHOLE.contains(&word.as_str())
 }
 
-/// `第十二章 渡口`: a number between 第 and a unit, and no sentence behind it.
+/// Whether the line is like `第十二章 渡口`: a number between 第 and a unit, and no punctuation at the end.
 fn is_chinese(line: &str) -> bool {
     let Some(rest) = line.strip_prefix('第') else { return false };
     let rest = rest.trim_start();
@@ -94,13 +94,13 @@ fn is_chinese(line: &str) -> bool {
     let unit = title.next();
     let has_unit = unit.is_some_and(|unit| "章回节節卷幕部集话話折篇".contains(unit));
     let ends_sentence = line.chars().next_back().is_some_and(|last| is_end(last) || is_clause_end(last));
-    // 第一回来 is a sentence: but for 章 and 卷, behind the unit stands a mark, a space or nothing.
+    // 第一回来 begins a sentence. So behind a unit other than 章 and 卷 there must be a mark, a space or the end of the line.
     let is_set_off =
         matches!(unit, Some('章' | '卷')) || title.next().is_none_or(|next| !next.is_alphanumeric());
     !digits.is_empty() && has_unit && is_set_off && !ends_sentence
 }
 
-/// `Chapter 12`, `PART TWO: The Ferry`, `Chapter the First`.
+/// Whether the line is like `Chapter 12`, `PART TWO: The Ferry` or `Chapter the First`.
 fn is_numbered(line: &str) -> bool {
     let mut words = line.split(' ');
     let Some(word) = words.next().map(str::to_lowercase) else { return false };
@@ -129,7 +129,7 @@ fn is_number(word: &str) -> bool {
             || ["thirty", "forty", "fifty"].contains(&first))
 }
 
-/// Whether the line has only marks that separate: three or more, or one that has no other use.
+/// Whether the line consists of separator marks only: at least three, two dashes, or any number of marks that have no other use, such as `⁂`.
 pub(crate) fn is_separator(line: &str) -> bool {
     let marks: Vec<char> = line.chars().filter(|character| !character.is_whitespace()).collect();
     let is_mark = |mark: &char| "*-_=~#—–─·•◇◆○●☆★※⁂❦⁕".contains(*mark);

@@ -1,7 +1,7 @@
-//! The language of a text, as far as its letters tell it.
+//! Detects the language of a text from its letters.
 
-/// The language (BCP 47) of the script that most letters of a text belong to. The Latin script is that of many languages, so a text in it has
-/// none here.
+/// Returns the language (BCP 47) of the text's most frequent script, among scripts that belong to one language. None if it has fewer than a quarter
+/// as many letters as the other scripts, such as Latin, which is the script of many languages.
 pub fn language(text: &str) -> Option<&'static str> {
     let mut counts = [0_u32; SCRIPTS.len()];
     let mut latin = 0;
@@ -19,15 +19,15 @@ pub fn language(text: &str) -> Option<&'static str> {
         return None;
     }
     let (language, _) = SCRIPTS.get(script)?;
-    // Japanese is written with Chinese characters between its own.
+    // Japanese mixes Chinese characters with kana.
     let kana = counts.get(KANA).copied().unwrap_or_default();
     Some(if *language == "zh" && kana * 20 > *most { "ja" } else { language })
 }
 
-/// The place of the kana in `SCRIPTS`.
+/// The index of the kana in `SCRIPTS`.
 const KANA: usize = 1;
 
-/// Languages, each with the ranges of its script.
+/// Languages, each with the character ranges of its script.
 const SCRIPTS: [(&str, &[(char, char)]); 9] = [
     (
         "zh",

@@ -1,9 +1,9 @@
-//! What turns a story into a video and needs no model, file, clock or task: pure functions and values.
+//! The steps from a story to a video that need no model, file, clock or task. They are pure functions and values.
 //!
-//! `split` makes scenes and shots of a text, without losing a character. `project` is the file in which a person changes them. `timeline`
-//! says where each frame and sample is, `subtitles` what is shown when, and `subtitle_files` writes that as SRT and ASS. `camera` says which part
-//! of a picture a frame shows, and `still` draws it. `speaking_time` estimates how long a text takes to be spoken.
-//! Nothing here knows the daemon, its client or its protocol.
+//! `split` divides a text into scenes and shots without losing a character. `project` is the file in which a person changes them. `timeline` computes
+//! the frames and samples of each shot, `subtitles` what is shown when, and `subtitle_files` writes that as SRT and ASS. `camera` computes which part
+//! of a picture a frame shows, and `still` draws it. `speaking_time` estimates how long a text takes to be spoken. This crate does not depend on the
+//! daemon, its client or its protocol.
 
 mod blocks;
 pub mod camera;

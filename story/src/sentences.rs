@@ -1,33 +1,33 @@
-//! Where the sentences of a paragraph end. A boundary is a byte position; blank space behind it belongs to nobody.
+//! Finds the ends of sentences in a paragraph. An end is a byte position; the white space behind it belongs to no sentence.
 //!
-//! The rules of Unicode (UAX 29) split `Mr. |Hare`, `!" |they cried` and inside quotes, so these are our own.
+//! The rules of Unicode (UAX 29) would split `Mr. |Hare`, `!" |they cried` and inside quotes, so this file has its own rules.
 
 use crate::characters::{closer_of, is_closer, is_end, is_narrow_end, is_wide, is_wide_end, opens_speech};
 
-/// Words that end with a full stop and do not end a sentence.
+/// Abbreviations: words whose full stop does not end a sentence.
 const ABBREVIATIONS: [&str; 44] = [
     "mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "rev", "hon", "capt", "col", "gen", "lt", "sgt",
     "maj", "cmdr", "adm", "gov", "pres", "sen", "rep", "mt", "ft", "vs", "cf", "vol", "fig", "ch", "pp",
     "ed", "approx", "dept", "messrs", "mme", "mlle", "e.g", "i.e", "viz", "hr", "fr", "bzw", "z.b", "no",
 ];
-/// Verbs of speech: behind a quote they belong to it (`“走！”他说`).
+/// Verbs of speech. A clause with one behind a quote belongs to the quote's sentence (`“走！”他说`).
 const SAYING: &str = "说說道问問喊叫嚷答笑骂罵想";
-/// How far a verb of speech is looked for behind a quote, in characters.
+/// How far behind a quote a verb of speech is searched, in characters.
 const SAYING_WITHIN: usize = 10;
 
-/// A character with its byte position and how many quotes and brackets are open behind it.
+/// A character, its byte position, and the number of quotes and brackets that are open behind it.
 struct Mark {
     at: usize,
     character: char,
     depth: usize,
 }
 
-/// The byte positions at which sentences end outside quotes and brackets, the paragraph's end included.
+/// Returns the byte positions at which sentences end outside quotes and brackets. The last one is the end of the paragraph.
 pub(crate) fn sentence_ends(paragraph: &str) -> Vec<usize> {
     ends(paragraph, false)
 }
 
-/// The byte positions at which sentences end, also within quotes and brackets.
+/// Returns the byte positions at which sentences end, inside quotes and brackets too. The last one is the end of the paragraph.
 pub(crate) fn inner_ends(paragraph: &str) -> Vec<usize> {
     ends(paragraph, true)
 }
@@ -40,7 +40,8 @@ fn ends(paragraph: &str, within_quotes: bool) -> Vec<usize> {
         if !is_end(mark.character) {
             continue;
         }
-        // Several ends, and the quotes and brackets behind them, are one end. Behind a space a straight quote opens.
+        // Several end marks, and the closing quotes and brackets directly behind them, are one end. A straight quote behind a space is an opening
+        // one.
         let mut last = first;
         let mut has_closer = false;
         while let Some((index, next)) = rest.next_if(|(_, next)| {
@@ -63,12 +64,12 @@ fn ends(paragraph: &str, within_quotes: bool) -> Vec<usize> {
     ends
 }
 
-/// The characters with their depths. A quote or bracket that nothing closes opens nothing: in dialogue over several paragraphs only the
-/// last one is closed.
+/// Returns the characters with their depths. An opening quote or bracket without a closing one is ignored: in dialogue over several paragraphs only
+/// the last paragraph has the closing quote.
 fn marks(paragraph: &str) -> Vec<Mark> {
     let characters: Vec<(usize, char)> = paragraph.char_indices().collect();
     let mut open: Vec<(usize, char)> = Vec::new();
-    // At each character: +1 opens a pair, -1 closes one.
+    // The change of depth at each character: +1 where a pair opens, -1 where it closes.
     let mut steps = vec![0_i8; characters.len()];
     for (index, &(_, character)) in characters.iter().enumerate() {
         let letter_at = |at: Option<usize>| {
@@ -96,7 +97,7 @@ fn marks(paragraph: &str) -> Vec<Mark> {
     with_depth.collect()
 }
 
-/// Whether a sentence ends with the marks from `first` to `last`.
+/// Whether a sentence ends with the marks at the indices `first` to `last`.
 fn is_boundary(paragraph: &str, marks: &[Mark], first: usize, last: usize, has_closer: bool) -> bool {
     let Some(follower) = marks.get(last + 1) else { return true };
     let mut behind = marks.iter().skip(last + 1).map(|mark| mark.character);
@@ -104,7 +105,7 @@ fn is_boundary(paragraph: &str, marks: &[Mark], first: usize, last: usize, has_c
     if ends().any(is_wide_end)
         || ends().any(|end| end == '…' || is_narrow_end(end)) && is_wide(follower.character)
     {
-        // An ellipsis within a sentence goes on; so does what says who spoke.
+        // An ellipsis does not end a sentence unless speech follows. A quote before a clause with a verb of speech does not end one either.
         let is_ellipsis = ends().all(|end| end == '…');
         let continues = is_ellipsis && !opens_speech(follower.character);
         return !(continues || has_closer && says(behind));
@@ -122,12 +123,12 @@ fn is_boundary(paragraph: &str, marks: &[Mark], first: usize, last: usize, has_c
     !(is_single_stop && !has_closer && is_abbreviation(before, next))
 }
 
-/// Whether a verb of speech follows before the next punctuation.
+/// Whether a verb of speech follows before the next punctuation or white space.
 fn says(behind: impl Iterator<Item = char>) -> bool {
     let words = behind.take(SAYING_WITHIN).take_while(|character| character.is_alphanumeric());
     let mut before = ' ';
     for character in words {
-        // Who says nothing is told in a sentence of its own.
+        // A negated verb, as in 没说, is no clause that belongs to the quote.
         if SAYING.contains(character) && !matches!(before, '没' | '不' | '未') {
             return true;
         }
@@ -136,7 +137,7 @@ fn says(behind: impl Iterator<Item = char>) -> bool {
     false
 }
 
-/// Whether the full stop behind this text is that of an abbreviation or an initial.
+/// Whether the full stop behind this text belongs to an abbreviation or an initial. `next` is the character at which the following text begins.
 fn is_abbreviation(before: &str, next: Option<char>) -> bool {
     let is_part = |character: char| character.is_alphanumeric() || character == '.';
     let start = before.char_indices().rev().take_while(|(_, character)| is_part(*character)).last();
@@ -144,13 +145,13 @@ fn is_abbreviation(before: &str, next: Option<char>) -> bool {
     let earlier = before.strip_suffix(word).unwrap_or_default().trim_end();
     let lower = word.to_lowercase();
     if lower == "no" {
-        // "No. 7" is a number, "No. He went." an answer.
+        // In "No. 7" it is an abbreviation. In "No. He went." it is an answer.
         return next.is_some_and(|next| next.is_ascii_digit());
     }
     let letter = word.rsplit('.').next().unwrap_or_default();
     let mut letters = letter.chars();
     let is_initial = letters.next().is_some_and(char::is_uppercase) && letters.next().is_none();
-    // "So am I." ends a sentence.
+    // The "I" in "So am I." is not an initial.
     let is_pronoun = word == "I" && earlier.ends_with(char::is_lowercase);
     is_initial && !is_pronoun && !is_wide(letter.chars().next().unwrap_or(' '))
         || ABBREVIATIONS.contains(&lower.as_str())
@@ -192,7 +193,7 @@ mod tests {
             let is_spaced = expected.iter().all(|sentence| sentence.is_ascii() || sentence.contains(' '))
                 || expected.iter().any(|sentence| sentence.contains(['e', 'o']));
             let paragraph = expected.join(if is_spaced { " " } else { "" });
-            // French sets a space before its question mark: the mark still ends nothing that is followed by nothing.
+            // French sets a space before a question mark. The sentence ends behind the mark.
             if paragraph.starts_with("Ça") {
                 assert_eq!(sentences(&paragraph, sentence_ends), ["Ça va ?", "Oui.", "«Non. Si.»", "Bon."]);
             } else {

@@ -1,18 +1,18 @@
-//! A story's bytes become its text. What is no text in UTF-8 is refused with its likely encoding; the encoding is never guessed, as a
+//! Decodes the bytes of a story. Bytes that are not UTF-8 are refused with the name of their likely encoding. They are never converted, because a
 //! wrong guess would be spoken and paid for.
 
 use thiserror::Error;
 
-/// The largest story that is read. A novel of 100,000 English words has about 600 KB.
+/// Largest size of a story, in bytes. A novel of 100,000 English words has about 600 KB.
 pub const MAX_BYTES: usize = 2 * 1024 * 1024;
 
-/// Why a file is no story.
+/// Why a file cannot be read as a story.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoryError {
-    /// The file has nothing to speak.
+    /// The file has no text.
     #[error("the story is empty: it has no text to speak")]
     Empty,
-    /// The file has headings or separators, and nothing below them.
+    /// The file has headings or separators, but no text below them.
     #[error("the story has headings and no text below them, so there is nothing to speak")]
     HeadingsOnly,
     /// The file is larger than a story may be.
@@ -20,21 +20,21 @@ pub enum StoryError {
         "the story has {bytes} bytes and the limit is {MAX_BYTES}: split it into several files, such as one for each chapter"
     )]
     TooLarge {
-        /// Bytes of the file.
+        /// The file's size in bytes.
         bytes: usize,
     },
-    /// The file has a NUL byte, so it is no text.
+    /// The file has a NUL byte, so it is not a text file.
     #[error("the story has a NUL byte at position {at}, so it is no plain text: save it as text in UTF-8")]
     Nul {
-        /// Bytes before the NUL byte.
+        /// Number of bytes before the NUL byte.
         at: usize,
     },
-    /// The file is text in another encoding.
+    /// The file is text in another encoding than UTF-8.
     #[error(
         "the story is not in UTF-8, it looks like {likely}: convert it with `iconv -f {likely} -t UTF-8 STORY > STORY.utf8`"
     )]
     OtherEncoding {
-        /// The likely encoding, by its name for `iconv`.
+        /// The name of the likely encoding for `iconv`.
         likely: &'static str,
     },
     /// The file is not in UTF-8, and no other encoding is likely.
@@ -42,12 +42,12 @@ pub enum StoryError {
         "the story is not in UTF-8: line {line} has a byte that no character begins with; save the file in UTF-8"
     )]
     NotUtf8 {
-        /// The line of the first wrong byte, from 1.
+        /// The line of the first invalid byte, from 1.
         line: usize,
     },
 }
 
-/// The text of a story's bytes, without its byte order mark.
+/// Decodes a story's bytes, and removes a byte order mark.
 pub fn decode(bytes: &[u8]) -> Result<&str, StoryError> {
     if bytes.len() > MAX_BYTES {
         return Err(StoryError::TooLarge { bytes: bytes.len() });
@@ -68,7 +68,8 @@ pub fn decode(bytes: &[u8]) -> Result<&str, StoryError> {
     }
 }
 
-/// The form of UTF-16 that the bytes look like: by its byte order mark, or as many bytes of one parity are zero, as ASCII's are.
+/// Returns the form of UTF-16 that the bytes seem to have: the one of their byte order mark, or the one in which ASCII text has zeros, if at least a
+/// third of the bytes at even or at odd positions are zero and none at the others.
 fn utf16(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, ..] => return Some("UTF-16LE"),
@@ -90,7 +91,7 @@ fn utf16(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether all bytes are pairs of GBK or ASCII, and most pairs are of the common Chinese characters (GB 2312, first level) or punctuation.
+/// Whether all bytes are ASCII or pairs of GBK, and at least 70 % of the pairs are common Chinese characters (GB 2312, first level) or punctuation.
 fn is_gbk(bytes: &[u8]) -> bool {
     let mut rest = bytes.iter().copied();
     let (mut pairs, mut common) = (0_usize, 0_usize);

@@ -1,5 +1,5 @@
-//! How long a text takes to be spoken, estimated from its characters. Real speech always wins; the estimate is for silence that stands in
-//! for a voice, and for plans. Pure.
+//! Estimates from the characters of a text how long it takes to be spoken. Where there is real speech, its length is used instead. The estimate
+//! serves plans, and silence in place of a voice. Pure.
 //!
 //! Sources of the rates:
 //! - Alphabets: narrators are asked for 150 to 160 English words a minute, which with six characters a word, the space included, is 15
@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-/// Characters a second of an alphabet, spaces included.
+/// Characters of an alphabet a second, spaces included.
 const ALPHABET: f64 = 15.0;
 /// Chinese characters a second in Chinese.
 const HAN: f64 = 4.5;
@@ -24,36 +24,36 @@ const KANJI: f64 = 4.0;
 const KANA: f64 = 7.0;
 /// Korean syllables a second.
 const HANGUL: f64 = 5.5;
-/// Digits a second: each is a word.
+/// Digits a second. Each is read as a word.
 const DIGIT: f64 = 4.0;
-/// Seconds behind a sentence.
+/// Pause behind a sentence, in seconds.
 const SENTENCE_S: f64 = 0.25;
-/// Seconds at a comma and its like.
+/// Pause at a comma, semicolon, colon or dash, in seconds.
 const COMMA_S: f64 = 0.12;
 
-/// How a character is spoken.
+/// The class of a character, which determines how long it takes to be spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sound {
-    /// Takes time by the script.
+    /// A Chinese character. It takes longer in Japanese.
     Han,
     Kana,
     Hangul,
     Digit,
     Letter,
-    /// Blank space, of which a run counts as one character.
+    /// White space. A run of it counts as one character.
     Space,
-    /// Pauses wherever it stands.
+    /// A mark that pauses wherever it occurs.
     FullStop,
     Comma,
-    /// Pauses only before blank space or the end: it also stands within numbers and abbreviations.
+    /// A mark that pauses unless a letter or digit follows, as it also occurs inside numbers and abbreviations.
     AsciiStop,
     AsciiComma,
-    /// Takes no time: quotes, brackets and marks that combine with letters.
+    /// A character that takes no time: a quote, a bracket, or a mark that combines with a letter.
     Silent,
 }
 
-/// About how long the text takes to be spoken at the usual speed. The language (BCP 47) only tells how Chinese characters are read; other
-/// characters say it themselves.
+/// Returns about how long the text takes to be spoken at the usual speed. The language (BCP 47) only tells whether Chinese characters are read as
+/// Chinese or Japanese. For other characters it is not needed.
 pub fn speaking_time(text: &str, language: Option<&str>) -> Duration {
     let is_japanese = is_japanese(text, language);
     let mut seconds = 0.0;
@@ -73,7 +73,7 @@ pub fn speaking_time(text: &str, language: Option<&str>) -> Duration {
             Sound::Kana => KANA.recip(),
             Sound::Hangul => HANGUL.recip(),
             Sound::Digit => DIGIT.recip(),
-            // Several marks in a row are one pause.
+            // Several marks in a row make one pause.
             Sound::FullStop if former != Sound::FullStop => SENTENCE_S,
             Sound::Comma if !matches!(former, Sound::Comma | Sound::FullStop) => COMMA_S,
             Sound::Letter => ALPHABET.recip(),
@@ -87,7 +87,7 @@ pub fn speaking_time(text: &str, language: Option<&str>) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-/// Whether Chinese characters are read as in Japanese: the language says so, or no language does and the text has kana.
+/// Whether Chinese characters are read as in Japanese: the language is Japanese, or it is unknown and the text has kana.
 fn is_japanese(text: &str, language: Option<&str>) -> bool {
     match language {
         Some(language) => {
@@ -115,7 +115,7 @@ impl Sound {
             character if character.is_whitespace() => Self::Space,
             character if character.is_numeric() => Self::Digit,
             character if character.is_alphabetic() => Self::Letter,
-            // Spoken as words: "and", "percent", "at".
+            // These signs are read as words: "and", "percent", "at".
             '&' | '%' | '@' | '+' | '=' | '$' | '€' | '£' | '¥' => Self::Digit,
             '-' | '\'' | '’' => Self::Letter,
             _ => Self::Silent,
@@ -135,11 +135,11 @@ mod tests {
             (" \n\t", None, 0.0),
             ("«»“”()", None, 0.0),
             ("a", None, letters(1)),
-            // Eleven letters and one space.
+            // Ten letters and one space.
             ("hello  world", Some("en"), letters(11)),
             ("hello,\n world.", Some("en"), letters(10) + COMMA_S + SENTENCE_S),
             ("What?! No...", Some("en"), letters(6) + 2.0 * SENTENCE_S),
-            // Neither the point of a number nor its comma is a pause.
+            // The decimal point and the comma in a number do not pause.
             ("1,000.5", Some("en"), 5.0 / DIGIT + letters(2)),
             ("你好，世界。", Some("zh"), 4.0 / HAN + COMMA_S + SENTENCE_S),
             ("你好", Some("zh-Hant-TW"), 2.0 / HAN),

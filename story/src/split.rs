@@ -1,4 +1,4 @@
-//! A story becomes scenes and shots by rule, without a model, and without losing or changing a character.
+//! Splits a story into scenes and shots by rule: without a model, and without losing or changing a character.
 
 use std::ops::Range;
 
@@ -11,50 +11,50 @@ use crate::{
     speaking_time,
 };
 
-/// A shot is filled with sentences up to this time.
+/// Speaking time up to which sentences are added to a shot, in seconds.
 const FULL_S: f64 = 6.0;
-/// The longest shot of several pieces, and of one: what is longer is cut.
+/// Largest speaking time of a shot, in seconds. Longer sentences are cut.
 const MOST_S: f64 = 12.0;
-/// Shorter shots are joined with a neighbour where that is possible.
+/// Smallest speaking time of a shot, in seconds. A shorter shot is joined with a neighbour where that is possible.
 pub const LEAST_S: f64 = 2.0;
-/// A short shot joins the one before it up to this time.
+/// Largest speaking time of a shot that is joined from a short one and the one before it, in seconds.
 const JOINED_S: f64 = 9.0;
 
-/// A story that was split.
+/// The result of splitting a story.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SplitStory {
-    /// What is spoken, in the composed form of Unicode (NFC): a paragraph a line, without headings and separators.
+    /// The spoken text, in the composed form of Unicode (NFC): one paragraph in each line, without headings and separators.
     pub text: String,
     /// The scenes in their order.
     pub scenes: Vec<SplitScene>,
 }
 
-/// A scene: what stands between headings or separators. One whose heading is followed by another heading has no shots.
+/// A scene: the text between headings or separators. It has no shots if its heading is followed by another heading.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SplitScene {
-    /// The heading's text.
+    /// The text of the heading; None behind a separator or at the start of the story.
     pub title: Option<String>,
     /// The shots in their order.
     pub shots: Vec<SplitShot>,
 }
 
-/// What is spoken over one picture.
+/// The text that is spoken over one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SplitShot {
-    /// Where the text stands in the story's text. Between two shots there is only blank space.
+    /// The byte range of the text in [`SplitStory::text`]. Between two shots there is only white space.
     pub range: Range<usize>,
-    /// The text. It has a line break where a paragraph ends within the shot.
+    /// The text. It has a line break where a paragraph ends inside the shot.
     pub text: String,
-    /// About how long it takes to be spoken, in seconds.
+    /// The estimated speaking time, in seconds.
     pub seconds: f64,
 }
 
-/// Splits a story's bytes, which must be a text in UTF-8. The language (BCP 47) only tells how Chinese characters are read.
+/// Splits a story's bytes, which must be text in UTF-8. The language (BCP 47) only tells whether Chinese characters are read as Chinese or Japanese.
 pub fn split_bytes(bytes: &[u8], language: Option<&str>) -> Result<SplitStory, StoryError> {
     split(decode(bytes)?, language)
 }
 
-/// Splits a story.
+/// Splits a story. Fails if it has no text to speak.
 pub fn split(text: &str, language: Option<&str>) -> Result<SplitStory, StoryError> {
     let blocks = blocks(text);
     if blocks.is_empty() {
@@ -80,7 +80,7 @@ pub fn split(text: &str, language: Option<&str>) -> Result<SplitStory, StoryErro
 }
 
 impl SplitStory {
-    /// All shots in their order.
+    /// Returns all shots in their order.
     pub fn shots(&self) -> impl Iterator<Item = &SplitShot> {
         self.scenes.iter().flat_map(|scene| &scene.shots)
     }
@@ -120,7 +120,7 @@ impl Packer<'_> {
         }
     }
 
-    /// Puts a sentence into the last shot, or begins a shot with it.
+    /// Adds a sentence to the last shot, or begins a new shot with it.
     fn place(&mut self, range: Range<usize>, begins_paragraph: bool) {
         let language = self.language;
         let text = &self.text;
@@ -141,7 +141,7 @@ impl Packer<'_> {
     }
 }
 
-/// Joins a shot that is too short with the one before it.
+/// Joins shots that are too short with the ones before them.
 fn join_short(scene: &mut SplitScene, text: &str, language: Option<&str>) {
     let mut joined: Vec<SplitShot> = Vec::with_capacity(scene.shots.len());
     for shot in scene.shots.drain(..) {
@@ -163,7 +163,7 @@ fn seconds(text: &str, language: Option<&str>) -> f64 {
     speaking_time(text, language).as_secs_f64()
 }
 
-/// Where a piece stands without the blank space at its ends.
+/// Returns the byte range of a piece, which begins at `at`, without the white space at its ends.
 fn trimmed(piece: &str, at: usize) -> Range<usize> {
     let start = at + piece.len() - piece.trim_start().len();
     start..(at + piece.trim_end().len()).max(start)
@@ -180,7 +180,7 @@ mod tests {
         story.shots().map(|shot| shot.text.as_str()).collect()
     }
 
-    /// Shots follow each other through the text with only blank space between them.
+    /// Asserts that the shots follow each other in the text with only white space between them.
     #[track_caller]
     fn assert_whole(story: &SplitStory) {
         let mut at = 0;
@@ -271,7 +271,7 @@ mod tests {
         assert_whole(&split_bytes("without any mark ".repeat(100_000).as_bytes(), None).unwrap());
     }
 
-    /// Everything but blank space, and what marks headings and separators.
+    /// Returns the text without white space and without marks of headings and separators.
     fn spoken(text: &str) -> String {
         text.nfc()
             .filter(|character| !character.is_whitespace() && !"#*-_=~—–─·•◇◆○●☆★※⁂❦⁕".contains(*character))

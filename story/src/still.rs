@@ -1,29 +1,29 @@
-//! A still picture from which frames are drawn, each of another view, smooth to a fraction of a pixel.
+//! Draws frames from a still picture. Each frame shows another view, placed to a fraction of a pixel so that moves are smooth.
 //!
-//! Frames are planar YUV 4:2:0 in BT.709 with limited range, what `ffmpeg -f rawvideo -pix_fmt yuv420p` takes and encodes without a
-//! conversion, at half the bytes of RGB.
+//! Frames are planar YUV 4:2:0 in BT.709 with limited range, as `ffmpeg -f rawvideo -pix_fmt yuv420p` takes them. They need no conversion before
+//! encoding, and half the bytes of RGB.
 
 use thiserror::Error;
 
 use crate::camera::View;
 
-/// The longest side of a frame, in pixels.
+/// Largest side of a frame, in pixels.
 pub const MOST_SIDE: u32 = 8192;
 
 /// Why no frames can be drawn.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StillError {
-    /// The picture has no pixels, or not as many bytes as its size says.
+    /// The picture has no pixels, or the number of bytes does not match its size.
     #[error("a picture of {width}x{height} pixels in RGB does not have {bytes} bytes")]
     Bytes {
         /// The picture's width.
         width: u32,
         /// The picture's height.
         height: u32,
-        /// The bytes that were given.
+        /// The number of bytes that were passed.
         bytes: usize,
     },
-    /// Frames of this size have no whole chroma samples, or are too large.
+    /// A side of the frame is odd, so that chroma samples do not fit, or it is 0 or larger than [`MOST_SIDE`].
     #[error(
         "frames of {width}x{height} pixels are not possible: both sides must be even, and {MOST_SIDE} at most"
     )]
@@ -35,7 +35,7 @@ pub enum StillError {
     },
 }
 
-/// One of a picture's planes. It has two rows and columns at least, so that each sample has neighbours.
+/// One plane of a picture. It has at least two rows and two columns, so that each sample has neighbours.
 #[derive(Debug, Clone)]
 struct Plane {
     width: usize,
@@ -43,23 +43,23 @@ struct Plane {
     samples: Vec<u8>,
 }
 
-/// A picture, ready to be drawn from. It holds one and a half bytes a pixel.
+/// A picture that is prepared for drawing. It takes one and a half bytes for each pixel.
 #[derive(Debug, Clone)]
 pub struct Still {
     luma: Plane,
-    /// Blue and red differences, at half the resolution.
+    /// The blue and red difference planes, at half the resolution.
     chroma: [Plane; 2],
-    /// The part of the picture that has the frame's proportions: left, top, width and height, in pixels of `luma`.
+    /// The part of the picture that a view of size 1 shows. It has the proportions of the frame: left, top, width and height, in pixels of `luma`.
     covered: [f64; 4],
     frame_width: usize,
     frame_height: usize,
 }
 
-/// Where on one side of a plane each output sample is taken: between a sample and its successor, which counts `fraction` of 256.
+/// For each output sample along one axis: the index of a plane sample, and the weight of the next sample in 256ths.
 type Steps = Vec<(usize, u32)>;
 
 impl Still {
-    /// Prepares a picture of 8-bit RGB for frames of a size. The picture covers the frame: what does not have its proportions is cut off evenly.
+    /// Prepares a picture of 8-bit RGB for frames of a size. The picture covers the whole frame: what exceeds its proportions is cropped evenly.
     pub fn new(
         rgb: &[u8],
         width: u32,
@@ -83,7 +83,8 @@ impl Still {
         let mut covered_height = scale * f64::from(frame_height);
         let mut left = (f64::from(width) - covered_width) / 2.0;
         let mut top = (f64::from(height) - covered_height) / 2.0;
-        // Drawing takes four samples for each pixel: of a picture that has more than twice as many a side it would skip some.
+        // Drawing reads four samples for each pixel. If the picture has at least twice as many samples on each side, it would skip some, so it is
+        // halved first.
         while covered_width >= 2.0 * f64::from(frame_width) {
             luma = luma.halved();
             chroma = chroma.map(|plane| plane.halved());
@@ -100,12 +101,12 @@ impl Still {
         })
     }
 
-    /// Bytes of a frame.
+    /// Returns the size of a frame in bytes.
     pub fn frame_bytes(&self) -> usize {
         self.frame_width * self.frame_height * 3 / 2
     }
 
-    /// Draws the view into a frame, which then has its luma plane and both chroma planes one after the other.
+    /// Replaces `frame` with a frame that shows the view: the luma plane, then the blue and the red chroma plane.
     pub fn draw(&self, view: View, frame: &mut Vec<u8>) {
         frame.clear();
         frame.reserve(self.frame_bytes());
@@ -116,7 +117,8 @@ impl Still {
         let columns = steps(self.frame_width, |column| left + (column + 0.5) * scale_x, self.luma.width);
         let rows = steps(self.frame_height, |row| top + (row + 0.5) * scale_y, self.luma.height);
         self.luma.draw(&columns, &rows, frame);
-        // Chroma samples of video stand over the left one of two columns, and between two rows. The picture's own stand between both.
+        // Chroma samples of the frame are aligned with the left one of two columns, and lie midway between two rows. Those of the picture lie midway
+        // in both directions.
         for plane in &self.chroma {
             let columns =
                 steps(self.frame_width / 2, |column| left / 2.0 + (column + 0.25) * scale_x, plane.width);
@@ -126,7 +128,7 @@ impl Still {
     }
 }
 
-/// The steps over one side. `at` tells where on the plane an output sample is, in samples from its edge.
+/// Computes the steps along one axis. `at` returns the position of an output sample on the plane, in samples from its edge.
 fn steps(count: usize, at: impl Fn(f64) -> f64, side: usize) -> Steps {
     let last = side.saturating_sub(2);
     let step = |index: usize| {
@@ -137,7 +139,7 @@ fn steps(count: usize, at: impl Fn(f64) -> f64, side: usize) -> Steps {
 }
 
 impl Plane {
-    /// A plane of samples; a side of one sample is doubled.
+    /// Makes a plane of samples. A side of one sample is doubled.
     fn new(width: usize, height: usize, mut samples: Vec<u8>) -> Self {
         if width == 1 {
             samples = samples.into_iter().flat_map(|sample| [sample; 2]).collect();
@@ -148,7 +150,7 @@ impl Plane {
         Self { width: width.max(2), height: height.max(2), samples }
     }
 
-    /// A plane of half the size, each sample the mean of four.
+    /// Returns a plane of half the size, in which each sample is the mean of four.
     fn halved(&self) -> Self {
         let pairs = |row: &[u8]| -> Vec<u16> {
             row.chunks(2)
@@ -172,13 +174,13 @@ impl Plane {
         self.samples.get(row * self.width..(row + 1) * self.width).unwrap_or_default()
     }
 
-    /// Appends the samples at all steps, each blended of its four neighbours.
+    /// Appends the samples at all steps. Each is interpolated from its four neighbours.
     #[expect(
         clippy::indexing_slicing,
         reason = "steps end one before the last row and column, and rows are as wide as the plane"
     )]
     fn draw(&self, columns: &Steps, rows: &Steps, frame: &mut Vec<u8>) {
-        // Both rows blended, with eight more bits.
+        // The two rows interpolated vertically, in units of 1/256.
         let mut blended = vec![0_u32; self.width];
         for &(row, fraction) in rows {
             let pairs = self.row(row).iter().zip(self.row(row + 1));
@@ -193,7 +195,7 @@ impl Plane {
     }
 }
 
-/// The planes of a picture at its own resolution, in BT.709 with limited range.
+/// Converts a picture to planes of its own resolution, in BT.709 with limited range.
 fn planes(rgb: &[u8], width: usize, height: usize) -> [Plane; 3] {
     let mut planes = [const { Vec::new() }; 3];
     for plane in &mut planes {
@@ -203,7 +205,7 @@ fn planes(rgb: &[u8], width: usize, height: usize) -> [Plane; 3] {
     for pixel in rgb.chunks_exact(3) {
         let &[r, g, b] = pixel else { continue };
         let [r, g, b] = [i32::from(r), i32::from(g), i32::from(b)];
-        // 219/255 and 224/255 of the standard's weights, in units of 1/65536.
+        // The weights are those of the standard times 219/255 and 224/255, in units of 1/65536.
         let sample = |r_weight: i32, g_weight: i32, b_weight: i32, base: i32| {
             let sum = r * r_weight + g * g_weight + b * b_weight + (1 << 15);
             ((sum >> 16) + base).clamp(0, 255) as u8
@@ -222,7 +224,7 @@ mod tests {
 
     const FRAME: (u32, u32) = (640, 360);
 
-    /// A grey picture with a bright blob at a place.
+    /// Returns a grey picture with a bright blob at the position `at`.
     fn blob(width: u32, height: u32, at: (f64, f64), radius: f64) -> Vec<u8> {
         let mut rgb = Vec::new();
         for y in 0..height {
@@ -235,7 +237,7 @@ mod tests {
         rgb
     }
 
-    /// Where the blob's middle is in a frame, in pixels from its corner.
+    /// Returns the position of the blob's centre in a frame, in pixels from its corner.
     fn middle(frame: &[u8]) -> (f64, f64) {
         let luma = &frame[..(FRAME.0 * FRAME.1) as usize];
         let (mut x_sum, mut y_sum, mut total) = (0.0, 0.0, 0.0);

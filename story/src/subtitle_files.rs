@@ -1,21 +1,21 @@
-//! Cues as files: SRT for players, and ASS for burning into the picture. Both formats are small and written here.
+//! Writes cues as files: SRT for players, and ASS for burning into the picture. Both formats are small, so this file writes them without a library.
 
 use std::fmt::Write as _;
 
 use crate::{subtitles::Cue, timeline::SAMPLE_RATE};
 
-/// How burnt subtitles look.
+/// The appearance of burnt subtitles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubtitleStyle {
     /// The frame's width, in pixels.
     pub width: u32,
     /// The frame's height, in pixels.
     pub height: u32,
-    /// The font's family name. It must have the text's characters: a missing one is shown as a box.
+    /// The font's family name. The font must have all characters of the text: a missing one is shown as a box.
     pub font: String,
 }
 
-/// The cues as an SRT file.
+/// Returns the cues as the text of an SRT file.
 pub fn srt(cues: &[Cue]) -> String {
     let mut file = String::new();
     for (index, cue) in cues.iter().enumerate() {
@@ -23,7 +23,7 @@ pub fn srt(cues: &[Cue]) -> String {
             let ms = millis(samples);
             format!("{:02}:{:02}:{:02},{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
         };
-        // Readers take an arrow for a line of times.
+        // Parsers take `-->` for a line of times.
         let text = cue.lines.join("\n").replace("-->", "-- >");
         let times = format!("{} --> {}", time(cue.samples.start), time(cue.samples.end));
         let _ = writeln!(file, "{}\n{times}\n{text}\n", index + 1);
@@ -31,15 +31,15 @@ pub fn srt(cues: &[Cue]) -> String {
     file
 }
 
-/// The cues as an ASS file, whose pixels are the frame's.
+/// Returns the cues as the text of an ASS file. Its coordinates are the pixels of the frame.
 pub fn ass(cues: &[Cue], style: &SubtitleStyle) -> String {
     let SubtitleStyle { width, height, .. } = style;
-    // Two lines take a ninth of a wide frame's height. An upright frame is filled by its width: 18 wide characters have room.
+    // In a wide frame two lines take a ninth of the height. In an upright frame 18 wide characters fill the width.
     let size = (height / 20).min(width / 23).max(8);
-    // Wide enough for white letters on a white sky.
+    // The outline is wide enough for white letters on a white sky.
     let outline = (f64::from(size) * 0.08).max(1.0);
     let (side, bottom) = (width / 20, height / 16);
-    // A comma would end the field.
+    // A comma would end the field of the font's name.
     let font: String =
         style.font.chars().filter(|character| !character.is_control() && *character != ',').collect();
     let mut file = format!(
@@ -61,14 +61,14 @@ pub fn ass(cues: &[Cue], style: &SubtitleStyle) -> String {
     file
 }
 
-/// The text without what the format would take for an instruction.
+/// Escapes what the format would take for an instruction.
 fn escaped(line: &str) -> String {
     let mut escaped = String::with_capacity(line.len());
     for character in line.chars() {
         match character {
             '{' => escaped.push_str("\\{"),
             '}' => escaped.push_str("\\}"),
-            // There is no escape for a backslash: a word joiner keeps it from the next letter.
+            // The format has no escape for a backslash. A word joiner separates it from the next letter.
             '\\' => escaped.push_str("\\\u{2060}"),
             '\n' | '\r' => escaped.push(' '),
             other => escaped.push(other),
@@ -77,7 +77,7 @@ fn escaped(line: &str) -> String {
     escaped
 }
 
-/// Milliseconds of samples, rounded to the nearest.
+/// Converts samples to milliseconds, rounded to the nearest.
 fn millis(samples: u64) -> u64 {
     (samples * 1000 + u64::from(SAMPLE_RATE) / 2) / u64::from(SAMPLE_RATE)
 }

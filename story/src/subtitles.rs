@@ -1,27 +1,27 @@
-//! A shot's text becomes cues: what is shown at once, on one or two lines, for its share of the real speech.
+//! Divides a shot's text into subtitle cues. Each has one or two lines and is shown for its share of the real speech.
 
 use std::ops::Range;
 
 use crate::{characters::takes_two_columns, cut, speaking_time};
 
-/// Narrow characters of a line.
+/// Largest number of narrow characters in a line.
 const NARROW: u64 = 42;
-/// Wide characters (Chinese, Japanese, Korean) of a line.
+/// Largest number of wide characters (Chinese, Japanese, Korean) in a line.
 const WIDE: u64 = 18;
-/// The most that a line measures: each narrow character `WIDE`, each wide one `NARROW`.
+/// Largest width of a line, in units of which a narrow character has `WIDE` and a wide one `NARROW`.
 const LINE: u64 = NARROW * WIDE;
 
-/// What is shown at once.
+/// The text that is shown at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cue {
-    /// The samples (48 kHz) of the film during which it is shown.
+    /// The samples of the film (48 kHz) during which the cue is shown.
     pub samples: Range<u64>,
-    /// One or two lines.
+    /// The text, as one or two lines.
     pub lines: Vec<String>,
 }
 
-/// The cues of a text that is spoken during these samples. They follow each other without a gap, each for as long as its text takes to be
-/// spoken in proportion to the whole. A text without speech, or nothing to show, has none.
+/// Returns the cues of a text that is spoken during these samples. They follow each other without a gap. Each lasts in proportion to the estimated
+/// speaking time of its text. There are none if the text is blank or the range is empty.
 pub fn cues(text: &str, spoken: Range<u64>, language: Option<&str>) -> Vec<Cue> {
     let pieces: Vec<Vec<String>> = text.lines().flat_map(pieces).collect();
     let weigh = |lines: &Vec<String>| speaking_time(&lines.join(" "), language).as_secs_f64().max(0.1);
@@ -42,7 +42,7 @@ pub fn cues(text: &str, spoken: Range<u64>, language: Option<&str>) -> Vec<Cue> 
     cues
 }
 
-/// The lines of each cue of a paragraph.
+/// Divides a paragraph into cues and returns the lines of each.
 fn pieces(paragraph: &str) -> Vec<Vec<String>> {
     let measure = |text: &str| width(text.trim()) as f64;
     let mut pieces = Vec::new();
@@ -53,7 +53,7 @@ fn pieces(paragraph: &str) -> Vec<Vec<String>> {
         match lines(piece) {
             _ if piece.is_empty() => {}
             Some(lines) => cues.push(lines),
-            // Two lines would do by their measure, and long words leave room unused.
+            // The width would fit into two lines, but long words leave room unused.
             None => {
                 let mut parts = Vec::new();
                 cut::cut(piece, LINE as f64, &measure, &mut parts);
@@ -65,7 +65,8 @@ fn pieces(paragraph: &str) -> Vec<Vec<String>> {
     cues
 }
 
-/// The text on one or two lines, the second one a little longer where there is a choice; none where it does not fit.
+/// Breaks the text into one or two lines of similar width. Of two equally good breaks it takes the one with the longer second line. None if the text
+/// does not fit.
 fn lines(text: &str) -> Option<Vec<String>> {
     let all = width(text);
     if all <= LINE {
@@ -81,7 +82,7 @@ fn lines(text: &str) -> Option<Vec<String>> {
     };
     let unevenness = |place: &usize| {
         let (left, right) = sides(*place);
-        // A line that ends where a clause ends is read more easily.
+        // A line that ends with a clause is easier to read.
         let bonus = if left
             .ends_with([',', '，', '。', '.', ';', '；', '、', '：', ':', '?', '!', '？', '！'])
         {
@@ -96,7 +97,7 @@ fn lines(text: &str) -> Option<Vec<String>> {
     Some(vec![first.to_owned(), second.to_owned()])
 }
 
-/// What a text measures on a line. Marks that combine with letters, and joiners, take no room.
+/// Returns the width of a text in the units of [`LINE`]. Combining marks and joiners have no width.
 fn width(text: &str) -> u64 {
     let of = |character: char| match character {
         '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{fe00}'..='\u{fe0f}' => 0,

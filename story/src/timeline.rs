@@ -1,48 +1,49 @@
-//! Where every frame and sample of a film is: from the lengths of the speech to frames of shots, transitions and starts of narration.
+//! Computes the frames and samples of a film: from the lengths of the speech to frames of shots, transitions and start times of narration.
 //!
-//! A transition is a clip of its own. Shot `i` is drawn longer than it lasts, by the frames of the transition behind it; its body is what
-//! no transition covers. The transition shows the shot's own extra frames over the first frames of the next one, so nothing shortens, and
-//! the film has exactly as many frames as its shots.
+//! A transition is a separate clip. It shows the extra last frames of a shot over the first frames of the next shot. So each shot is drawn longer
+//! than it lasts, by the frames of the transition behind it. The body of a shot is the frames that no transition covers. The film is not shortened by
+//! transitions: it has exactly as many frames as its shots together.
 
 use std::ops::Range;
 
 use thiserror::Error;
 
-/// Samples a second of all sound.
+/// Sample rate of all sound, in samples a second.
 pub const SAMPLE_RATE: u32 = 48_000;
-/// The longest speech of one shot: an hour, so that sums stay far from the bounds of numbers.
+/// Largest value of each length that is given, in samples: an hour. Sums of them cannot overflow.
 const MOST_SAMPLES: u64 = SAMPLE_RATE as u64 * 3600;
-/// The most frames a second.
+/// Largest frame rate, in frames a second.
 pub const MOST_FPS: u32 = 240;
 
 /// How a film changes from one shot to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// From one frame to the next.
+    /// The next shot follows without a transition.
     Cut,
-    /// Over the frames of a transition.
+    /// The next shot is blended in during the frames of a transition.
     Dissolve,
 }
 
-/// What all shots of a film share. Times are in samples at 48 kHz.
+/// The settings that all shots of a film share. Times are in samples at 48 kHz.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Frames a second.
+    /// The frame rate, in frames a second.
     pub fps: u32,
-    /// Frames of a dissolve.
+    /// The length of a dissolve, in frames.
     pub transition_frames: u32,
-    /// Silence before the narration of a shot that a cut begins.
+    /// The silence before the narration of a shot that follows a cut.
     pub cut_lead: u64,
-    /// Silence before the narration of a shot that a dissolve begins; where the dissolve is longer, its length counts.
+    /// The silence before the narration of a shot that follows a dissolve. If the dissolve is longer, its length is used.
     pub dissolve_lead: u64,
-    /// Silence behind the narration.
+    /// The silence behind the narration.
     pub tail: u64,
-    /// The least length of a shot.
+    /// The minimum length of a shot.
     pub least: u64,
 }
 
 impl Pace {
-    /// The defaults at a rate of frames: dissolves of 0.4 s, a lead of as much (0.15 s at a cut), a tail of 0.3 s, and shots of 2 s at least.
+    /// Returns the defaults for a frame rate: dissolves of 0.4 s, silence of 0.4 s before the narration (0.15 s after a cut) and 0.3 s behind it, and
+    /// shots of at least 2 s.
     pub fn new(fps: u32) -> Self {
         Self {
             fps,
@@ -55,61 +56,62 @@ impl Pace {
     }
 }
 
-/// What a shot needs.
+/// The lengths that determine how long a shot lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShotLength {
-    /// Samples of its narration, as decoded; 0 for a silent shot.
+    /// The length of its decoded narration, in samples; 0 for a silent shot.
     pub speech: u64,
-    /// Its own least length, in samples.
+    /// The minimum length of this shot, in samples.
     pub least: u64,
-    /// How long its picture stays behind the narration and its tail, in samples.
+    /// How long its picture is shown after the narration and the silence behind it, in samples.
     pub hold: u64,
-    /// How it follows the shot before it. The first one begins the film.
+    /// How the film changes from the previous shot to this one. In the first shot it only selects the silence before the narration.
     pub change: Change,
 }
 
-/// A shot in the film.
+/// The frames and samples of one shot in the film.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacedShot {
     /// The first frame of the shot in the film.
     pub start_frame: u64,
-    /// Frames from its start to the next one's.
+    /// The number of frames from its start to the start of the next shot.
     pub frames: u64,
-    /// Frames that are drawn: its own, and those that show during the transition behind it.
+    /// The number of frames to draw: `frames`, and those that are shown during the transition behind it.
     pub drawn_frames: u64,
-    /// The drawn frames that its body has; before it the transition that leads here shows the shot.
+    /// The drawn frames that are its body. The frames before it are shown during the transition before this shot.
     pub body: Range<u64>,
-    /// Frames of the transition behind it: its drawn frames from `frames` on, over the next shot's first ones. 0 is a cut.
+    /// The length of the transition behind it, in frames; 0 for a cut. It shows the drawn frames from `frames` on over the first frames of the next
+    /// shot.
     pub transition_frames: u64,
-    /// The sample at which its narration starts in the film.
+    /// The sample of the film at which its narration starts.
     pub speech_start: u64,
-    /// Samples of its narration.
+    /// The length of its narration, in samples.
     pub speech: u64,
 }
 
-/// A film's frames and samples.
+/// The frames and samples of a film.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
-    /// Frames a second.
+    /// The frame rate, in frames a second.
     pub fps: u32,
     /// The shots in their order.
     pub shots: Vec<PlacedShot>,
-    /// Frames of the film.
+    /// The film's length in frames.
     pub frames: u64,
-    /// Samples of the film's sound, at 48 kHz.
+    /// The length of the film's sound, in samples at 48 kHz.
     pub samples: u64,
 }
 
-/// Why shots make no timeline.
+/// Why no timeline can be computed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TimelineError {
-    /// There is nothing to show.
+    /// There are no shots.
     #[error("a film needs a shot")]
     NoShots,
-    /// The rate of frames is not possible.
+    /// The frame rate is 0 or larger than [`MOST_FPS`].
     #[error("{0} frames a second are not possible: use 1 to {MOST_FPS}")]
     Fps(u32),
-    /// A shot is too long.
+    /// A length that concerns this shot is longer than an hour.
     #[error("shot {number} is longer than an hour")]
     TooLong {
         /// The shot's number, from 1.
@@ -117,7 +119,7 @@ pub enum TimelineError {
     },
 }
 
-/// Places shots one after the other.
+/// Computes the timeline of shots that follow each other.
 pub fn timeline(pace: &Pace, shots: &[ShotLength]) -> Result<Timeline, TimelineError> {
     if shots.is_empty() {
         return Err(TimelineError::NoShots);
@@ -161,7 +163,7 @@ fn transition_frames(pace: &Pace, change: Change) -> u64 {
     }
 }
 
-/// The silence before a narration, so that no speech and no subtitle begins within the dissolve.
+/// Returns the silence before a narration, in samples. It covers the dissolve, so that no speech and no subtitle begins during it.
 fn lead(pace: &Pace, change: Change, transition_before: u64) -> u64 {
     match change {
         Change::Cut => pace.cut_lead,
@@ -169,22 +171,22 @@ fn lead(pace: &Pace, change: Change, transition_before: u64) -> u64 {
     }
 }
 
-/// The least number of frames that last as long as the samples.
+/// Returns the smallest number of frames that last as long as the samples.
 fn frames_of(samples: u64, fps: u32) -> u32 {
     u32::try_from((samples * u64::from(fps)).div_ceil(u64::from(SAMPLE_RATE))).unwrap_or(u32::MAX)
 }
 
-/// The sample at which a frame starts. Where frames have no whole number of samples, each start is rounded down by itself, so nothing adds up.
+/// Returns the sample at which a frame starts. Each start is rounded down by itself, so rounding errors do not add up.
 pub fn samples_at(frame: u64, fps: u32) -> u64 {
     frame * u64::from(SAMPLE_RATE) / u64::from(fps.max(1))
 }
 
-/// The least number of samples that last as long as the frames.
+/// Returns the smallest number of samples that last as long as the frames.
 fn samples_until(frames: u64, fps: u32) -> u64 {
     (frames * u64::from(SAMPLE_RATE)).div_ceil(u64::from(fps.max(1)))
 }
 
-/// Samples of a time in seconds, rounded to the nearest; a time that is none has none.
+/// Converts seconds to samples, rounded to the nearest. Negative values and NaN become 0.
 pub fn f64_samples(seconds: f64) -> u64 {
     (seconds.max(0.0) * f64::from(SAMPLE_RATE)).round() as u64
 }
@@ -261,7 +263,7 @@ mod tests {
         ) {
             let pace = Pace { transition_frames, tail, ..Pace::new(fps) };
             let timeline = timeline(&pace, &shots).unwrap();
-            // The film is bodies and transitions, joined.
+            // The film consists of the bodies and the transitions.
             let bodies: u64 = timeline.shots.iter().map(|shot| shot.body.end - shot.body.start).sum();
             let transitions: u64 = timeline.shots.iter().map(|shot| shot.transition_frames).sum();
             prop_assert_eq!(bodies + transitions, timeline.frames);
@@ -275,7 +277,7 @@ mod tests {
                 prop_assert_eq!(placed.drawn_frames, placed.frames + placed.transition_frames);
                 transition = placed.transition_frames;
                 start += placed.frames;
-                // The narration is outside the transition, and all of it with its tail before the next shot.
+                // The narration begins after the transition and ends, with the silence behind it, before the next shot.
                 let dissolved = samples_until(placed.start_frame + placed.body.start, fps);
                 prop_assert!(placed.speech_start + 1 >= dissolved);
                 prop_assert!(placed.speech_start + placed.speech + tail + shot.hold <= samples_at(start, fps));

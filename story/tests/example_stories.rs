@@ -1,4 +1,5 @@
-//! The shots of the stories in `examples/`, as a person reads them. The expected shots are in `tests/golden`; `UPDATE_GOLDEN=1` writes them anew.
+//! Compares the shots of the stories in `examples/` with the expected ones in `tests/golden`, in a form that a person can read. `UPDATE_GOLDEN=1`
+//! rewrites the expected files.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, where it stands")]
 
@@ -30,7 +31,7 @@ fn assert_golden(name: &str, found: &str) {
     );
 }
 
-/// One line for each shot with its estimated seconds, and below it the lines of its subtitles.
+/// Returns one line for each shot with its estimated seconds, and below it the lines of its subtitles.
 fn shown(story: &SplitStory) -> String {
     let mut shown = String::new();
     for scene in &story.scenes {

@@ -1,24 +1,24 @@
-//! Finds the texts of one list in another one, in order: equal texts first, then those that are alike.
+//! Matches the texts of two lists in order: equal texts, and texts that are similar.
 
 use std::collections::HashMap;
 
-/// Where a text of one list is in the other.
+/// One entry of an alignment. Numbers are indices in the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pair {
-    /// The old text at the first place is the new one at the second.
+    /// The old text at the first index matches the new text at the second.
     Both(usize, usize),
-    /// The old text is in no new one.
+    /// The old text at this index matches no new one.
     Old(usize),
-    /// The new text was in no old one.
+    /// The new text at this index matches no old one.
     New(usize),
 }
 
-/// Texts are the same shot from this part of common pairs of characters on.
+/// Smallest similarity (Dice coefficient of their character pairs) at which two texts count as the same shot.
 const LEAST_ALIKE: f64 = 0.5;
-/// Above this number of comparisons only equal texts are found, so that a novel takes no minutes.
+/// Largest number of comparisons. Above it only equal texts are matched, so that a novel does not take minutes.
 const MOST_COMPARISONS: usize = 4_000_000;
 
-/// Aligns both lists, so that equal and alike texts are pairs as far as the order allows.
+/// Aligns both lists. Equal and similar texts are matched as far as their order allows.
 pub(super) fn align(old: &[&str], new: &[&str]) -> Vec<Pair> {
     let equal_ends =
         |ends: &mut dyn Iterator<Item = (&&str, &&str)>| ends.take_while(|(old, new)| old == new).count();
@@ -42,13 +42,14 @@ pub(super) fn align(old: &[&str], new: &[&str]) -> Vec<Pair> {
     head.chain(shifted).chain(tail).collect()
 }
 
-/// The alignment with the greatest sum of likeness.
+/// Returns the alignment with the largest sum of similarities.
 #[expect(clippy::indexing_slicing, reason = "the table has a row and a column more than the lists")]
 fn align_alike(old: &[&str], new: &[&str]) -> Vec<Pair> {
     let old_pairs: Vec<_> = old.iter().map(|text| pairs(text)).collect();
     let new_pairs: Vec<_> = new.iter().map(|text| pairs(text)).collect();
     let columns = new.len() + 1;
-    // best[i * columns + j]: of the texts from i and j on; alike: of those two.
+    // `best[i * columns + j]` is the largest sum for the old texts from `i` on and the new texts from `j` on. `alike` has the similarity of each two
+    // texts.
     let mut best = vec![0.0_f32; (old.len() + 1) * columns];
     let mut alike = vec![0.0_f32; old.len() * new.len()];
     for i in (0..old.len()).rev() {
@@ -83,7 +84,7 @@ fn align_alike(old: &[&str], new: &[&str]) -> Vec<Pair> {
     found
 }
 
-/// An alignment of equal texts: each old text takes the next equal new one.
+/// Aligns equal texts only: each old text is matched with the next equal new one.
 fn align_equal(old: &[&str], new: &[&str]) -> Vec<Pair> {
     let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, text) in new.iter().enumerate().rev() {
@@ -110,7 +111,7 @@ fn align_equal(old: &[&str], new: &[&str]) -> Vec<Pair> {
     found
 }
 
-/// The pairs of neighbouring characters without blank space, sorted.
+/// Returns the pairs of neighbouring characters, ignoring white space, sorted.
 fn pairs(text: &str) -> Vec<(char, char)> {
     let characters: Vec<char> = text.chars().filter(|character| !character.is_whitespace()).collect();
     let mut pairs: Vec<(char, char)> =
@@ -119,7 +120,7 @@ fn pairs(text: &str) -> Vec<(char, char)> {
     pairs
 }
 
-/// The part of pairs that both texts have (the coefficient of Dice).
+/// Returns the fraction of pairs that both texts have (the Dice coefficient), from 0 to 1.
 fn likeness(old: &[(char, char)], new: &[(char, char)]) -> f64 {
     let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
     let mut common = 0_usize;

@@ -1,4 +1,4 @@
-//! What a project must fulfil beyond the types of its fields.
+//! Checks the rules of a project that the types of its fields cannot express.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,23 +8,23 @@ use super::{
 };
 use crate::nearest::nearest;
 
-/// A step on the way to a field.
+/// One element of the path to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     Key(&'static str),
     Index(usize),
 }
 
-/// What is wrong, and where.
+/// A violated rule, and the path to its field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) path: Vec<Step>,
     pub(super) message: String,
-    /// The other field that it contradicts.
+    /// The path to the other field that it conflicts with.
     pub(super) other: Option<Vec<Step>>,
 }
 
-/// The first thing that is wrong, in the order of the file.
+/// Checks the project. Returns the first problem: version and settings are checked first, then ids, then the references of scenes and shots.
 pub(super) fn check(project: &Project) -> Result<(), Problem> {
     if project.version != VERSION {
         let message =
@@ -88,7 +88,7 @@ fn shots(project: &Project) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Ids have their form, and none is there twice.
+/// Checks that ids are well formed and unique.
 fn ids<'a>(
     list: &'static str,
     ids: impl Iterator<Item = &'a str>,
@@ -113,7 +113,7 @@ fn ids<'a>(
     Ok(())
 }
 
-/// A name that is not empty is one of the known ones.
+/// Checks that a name is empty or one of the known ones.
 fn known(
     [list, key]: &[&'static str; 2],
     index: usize,

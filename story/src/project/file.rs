@@ -1,4 +1,4 @@
-//! The project file as text, which is changed so that comments, order and a person's edits stay.
+//! Changes the text of a project file, and preserves comments, order and what a person edited.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,31 +16,31 @@ use super::{
 };
 use crate::split::SplitStory;
 
-/// What was found when a story was split anew.
+/// The result of splitting a story again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resplit {
-    /// Shots that stayed as they were.
+    /// The number of shots that are unchanged.
     pub kept: usize,
-    /// Shots whose text follows the story's.
+    /// The shots that were given the new text of the story.
     pub changed: Vec<TextChange>,
-    /// The ids of new shots.
+    /// The ids of the shots that were added.
     pub added: Vec<String>,
-    /// Shots whose text the story no longer has, with their ids and texts.
+    /// The ids and texts of the shots that were removed, because the story does not have their text any more.
     pub removed: Vec<(String, String)>,
 }
 
-/// A shot's text before and after.
+/// The text of a shot before and after a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextChange {
     /// The shot's id.
     pub id: String,
-    /// The text that the file had.
+    /// The text before.
     pub before: String,
-    /// The text that it has now.
+    /// The text after.
     pub after: String,
 }
 
-/// A project file that can be changed.
+/// A project file that can be changed. Display returns its text.
 #[derive(Debug, Clone)]
 pub struct ProjectFile {
     pub(super) document: DocumentMut,
@@ -54,7 +54,7 @@ impl fmt::Display for ProjectFile {
 }
 
 impl ProjectFile {
-    /// Reads a file.
+    /// Reads and checks a project file.
     pub fn parse(text: &str) -> Result<Self, ProjectError> {
         let project = read_toml(text)?;
         let document =
@@ -62,12 +62,12 @@ impl ProjectFile {
         Ok(Self { document, project })
     }
 
-    /// What the file says.
+    /// Returns the project that the file describes.
     pub fn project(&self) -> &Project {
         &self.project
     }
 
-    /// Gives ids to the shots that have none, and says how many these were.
+    /// Gives new ids to the shots that have none, and returns their number.
     pub fn assign_ids(&mut self) -> usize {
         let mut ids = ShotIds::new(self.project.shots.iter().map(|shot| shot.id.as_str()));
         let mut tables = self.take_shots();
@@ -87,12 +87,11 @@ impl ProjectFile {
         assigned
     }
 
-    /// Follows a story that was split anew. Shots are found by their narration and keep their ids, order, comments and everything that a
+    /// Updates the shots from a story that was split again. Shots are found by their text. They keep their ids, order, comments and everything that a
     /// person set.
     ///
-    /// `base` is the story as it was split before, where that is known. With it a person's own changes of the narration stay: a text that
-    /// the story did not change, a shot that was added, taken away or joined. Without it the story's text wins. Locked and silent shots
-    /// stay in either case.
+    /// `base` is the former story, split, if it is known. With it a person's own changes stay: a text that the story did not change, and a shot that
+    /// was added, removed or joined. Without it the text of the story replaces them. Locked and silent shots stay in either case.
     pub fn resplit(&mut self, story: &SplitStory, base: Option<&SplitStory>, file: StoryFile) -> Resplit {
         self.assign_ids();
         let base: Option<HashSet<&str>> =
@@ -145,7 +144,7 @@ impl ProjectFile {
                 }
                 Pair::New(new_index) => {
                     let Some(&(scene, text)) = new.get(new_index) else { continue };
-                    // The story had it before, and a person took it away or joined it with another shot.
+                    // The former story had this text too, so a person removed the shot or joined it with another one.
                     if is_in_base(text) == Some(true) {
                         continue;
                     }
@@ -166,7 +165,7 @@ impl ProjectFile {
         found
     }
 
-    /// The id of each scene of the story: that of its first shot that was found, of an equal title, or a new one.
+    /// Returns the id of each scene of the story. It is the one of its first matched shot, else that of a scene with the same title, else a new one.
     fn scenes_of(
         &mut self,
         story: &SplitStory,
@@ -248,14 +247,14 @@ impl ProjectFile {
         self.take("shots")
     }
 
-    /// Takes a list of tables; one that is written as an array of inline tables becomes one.
+    /// Takes a list of tables out of the document. An array of inline tables is converted to one.
     fn take(&mut self, key: &str) -> ArrayOfTables {
         let item = self.document.get_mut(key).map(std::mem::take).unwrap_or_default();
         item.into_array_of_tables().unwrap_or_default()
     }
 }
 
-/// Gives a shot the story's text. A prompt that was a copy of the old text follows.
+/// Gives a shot the text of the story. Its prompt is replaced too if it was made from the old text.
 fn follow(shot: &mut Shot, table: &mut Table, text: &str) -> TextChange {
     let before = std::mem::replace(&mut shot.text, text.to_owned());
     replace(table, "text", text);
@@ -266,7 +265,7 @@ fn follow(shot: &mut Shot, table: &mut Table, text: &str) -> TextChange {
     TextChange { id: shot.id.clone(), before, after: text.to_owned() }
 }
 
-/// Replaces a value and keeps its comment.
+/// Replaces a value and preserves its comment.
 fn replace(table: &mut Table, key: &str, text: &str) {
     let old = table.get_mut(key).and_then(Item::as_value_mut);
     if let Some(old) = old {

@@ -22,7 +22,7 @@ fn story(text: &str) -> SplitStory {
     split(text, None).unwrap()
 }
 
-/// The file of the story, as a person changed it.
+/// Returns the file of the story, with edits of a person.
 fn edited() -> String {
     let text = new_file(&Project::of_story(&story(STORY), file_of("one"), Video::default()));
     let edits = [
@@ -134,7 +134,7 @@ fn a_changed_story_keeps_ids_edits_comments_and_order() {
 fn with_the_former_story_known_a_persons_own_narration_stays() {
     let before = story(STORY);
     let text = new_file(&Project::of_story(&before, file_of("one"), Video::default()));
-    // The second shot is reworded, the third one taken away, and an own one added at the end.
+    // A person rewords the second shot, removes the third one, and adds a shot at the end.
     let mut project = read_toml(&text).unwrap();
     project.shots[1].text = "He looked out over the black water for a long, long time.".to_owned();
     project.shots.remove(2);

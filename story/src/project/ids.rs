@@ -1,17 +1,17 @@
-//! Ids of shots and scenes: short, stable, and never given to another shot of the same file.
+//! Makes ids of shots and scenes. They are short, stable, and unique in their file.
 
 use std::collections::{HashMap, HashSet};
 
-/// The most characters of an id.
+/// Largest length of an id, in characters.
 const LONGEST: usize = 32;
 
-/// Whether a text is an id.
+/// Whether a text is a valid id: 1 to 32 of the characters a-z, 0-9 and -.
 pub(super) fn is_id(id: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=LONGEST).contains(&id.len()) && id.bytes().all(is_part)
 }
 
-/// The id of the scene with this number, from 0: a, b, … z, aa, ab, …
+/// Returns the id of the scene with this number, from 0: a, b, … z, aa, ab, …
 pub(super) fn scene_id(mut number: usize) -> String {
     let mut letters = Vec::new();
     loop {
@@ -24,11 +24,11 @@ pub(super) fn scene_id(mut number: usize) -> String {
     letters.iter().rev().map(|letter| char::from(*letter)).collect()
 }
 
-/// Gives ids to shots: the scene's id and a number above all that were used with it.
+/// Makes ids of shots: the id of the scene and a number above all numbers that the given ids have with it.
 #[derive(Debug, Default)]
 pub(super) struct ShotIds {
     used: HashSet<String>,
-    /// The highest number that was used behind each prefix.
+    /// The largest number that is used behind each prefix.
     highest: HashMap<String, u64>,
 }
 
@@ -37,7 +37,7 @@ impl ShotIds {
         let mut ids = Self::default();
         for id in used {
             ids.used.insert(id.to_owned());
-            // With a scene `a` and a scene `a1` the id `a12` is of either.
+            // The id `a12` may belong to a scene `a` or to a scene `a1`, so it counts for both.
             let digits = id.bytes().rev().take_while(u8::is_ascii_digit).count();
             for start in id.len() - digits..id.len() {
                 let (prefix, number) = id.split_at(start);
@@ -50,9 +50,9 @@ impl ShotIds {
         ids
     }
 
-    /// A new id of a shot in the scene, or in none.
+    /// Returns a new id for a shot in the scene; an empty scene is none.
     pub(super) fn next(&mut self, scene: &str) -> String {
-        // Ten characters are left for the number.
+        // This leaves ten characters for the number.
         let prefix = if scene.is_empty() { "s" } else { scene.get(..22).unwrap_or(scene) };
         let highest = self.highest.entry(prefix.to_owned()).or_default();
         loop {

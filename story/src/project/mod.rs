@@ -1,7 +1,8 @@
-//! The project file: what a person may change between a story and its film.
+//! The project file, in which a person changes what becomes of a story on its way to a film.
 //!
-//! `model` has its fields, `read` reads it as TOML or JSON and says where an error is, `check` holds what types cannot say, `new_file` writes
-//! it for a story, `file` and `settings` change it and keep comments and order, and `align` finds the shots again when the story was split anew.
+//! `model` defines its fields. `read` parses it from TOML or JSON and reports the position of an error. `check` tests what types cannot express.
+//! `new_file` writes the file of a new project. `file` and `settings` change an existing file and preserve its comments and order. `align` matches
+//! the shots of a file with those of a story that was split again. `place` computes the timeline, and `request` what is requested from providers.
 
 mod align;
 mod check;

@@ -1,4 +1,4 @@
-//! The fields of a project, equal in TOML and JSON.
+//! The fields of a project, which are the same in TOML and JSON.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -8,31 +8,31 @@ use crate::camera::Camera;
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
-/// The voice that speaks where a shot names none.
+/// The speaker of a shot that names none.
 pub const NARRATOR: &str = "narrator";
 
-/// A story on its way to a film.
+/// A story with everything that its film is made from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Project {
-    /// The format's version, 1.
+    /// The version of the format, which is [`VERSION`].
     pub version: u32,
-    /// The story that the shots came from.
+    /// The file of the story that the shots were split from; None if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub story: Option<StoryFile>,
-    /// What all shots share.
+    /// The settings that all shots share.
     #[serde(default)]
     pub video: Video,
-    /// The voice of each speaker, by the names of a provider's voices.
+    /// The voice of each speaker. Keys are speakers, values are names of a provider's voices.
     #[serde(default)]
     pub voices: BTreeMap<String, String>,
-    /// Who appears.
+    /// The characters of the story.
     #[serde(default)]
     pub characters: Vec<Character>,
-    /// Where the story happens.
+    /// The places at which the story happens.
     #[serde(default)]
     pub places: Vec<Place>,
-    /// The scenes.
+    /// The scenes, in the order of the story.
     #[serde(default)]
     pub scenes: Vec<Scene>,
     /// The shots, in the film's order.
@@ -40,39 +40,39 @@ pub struct Project {
     pub shots: Vec<Shot>,
 }
 
-/// The story's file.
+/// The file of a story, as it was when it was split.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoryFile {
-    /// Its name, beside the project file.
+    /// Its path, relative to the directory of the project file.
     pub file: String,
-    /// The digest of its bytes, which tells whether it was changed since it was split.
+    /// The digest of its bytes, which shows whether it changed after it was split.
     pub digest: String,
 }
 
-/// What all shots share.
+/// The settings that all shots share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Video {
     /// The film's size in pixels.
     pub size: FrameSize,
-    /// Frames a second.
+    /// The frame rate, in frames a second.
     pub fps: u32,
-    /// The pictures' style.
+    /// The style of the pictures.
     pub style: String,
-    /// The language of the text, by BCP 47; empty where its characters tell it.
+    /// The language of the text, as a BCP 47 tag; empty to detect it from the characters.
     pub language: String,
-    /// How a shot changes to the next one.
+    /// The transition from one shot to the next, for shots that do not set their own.
     pub transition: Change,
-    /// Seconds of a dissolve.
+    /// The length of a dissolve, in seconds.
     pub transition_s: f64,
-    /// The forms of subtitles that are made.
+    /// The forms in which subtitles are made.
     pub subtitles: Vec<Subtitles>,
-    /// A file with music; empty for none.
+    /// A file with background music; empty for none.
     pub music: String,
-    /// The music's level in decibels.
+    /// The level of the music, in decibels.
     pub music_db: f64,
-    /// The film's loudness in LUFS.
+    /// The loudness of the film, in LUFS.
     pub loudness: f64,
 }
 
@@ -93,12 +93,12 @@ impl Default for Video {
     }
 }
 
-/// A size in pixels, both sides even. It is written as `1920x1080`; `16:9`, `9:16` and `1:1` are read too.
+/// A size in pixels. Both sides are even. It is written as `1920x1080`; `16:9`, `9:16` and `1:1` are accepted too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameSize {
-    /// Pixels of a row.
+    /// The width in pixels.
     pub width: u32,
-    /// Pixels of a column.
+    /// The height in pixels.
     pub height: u32,
 }
 
@@ -147,145 +147,145 @@ impl<'de> Deserialize<'de> for FrameSize {
     }
 }
 
-/// How a film changes from one shot to the next.
+/// The transition from one shot to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
-    /// From one frame to the next.
+    /// The next shot follows without a transition.
     Cut,
-    /// Over the frames of a transition.
+    /// The next shot is blended in during a transition.
     Dissolve,
 }
 
-/// How the film changes from the shot before to this one.
+/// The transition from the previous shot to this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ShotChange {
-    /// As the whole film does.
+    /// The transition of the whole film, as in [`Video::transition`].
     #[default]
     #[serde(rename = "")]
     Usual,
-    /// From one frame to the next.
+    /// The next shot follows without a transition.
     Cut,
-    /// Over the frames of a transition.
+    /// The next shot is blended in during a transition.
     Dissolve,
 }
 
-/// A form of subtitles.
+/// A form in which subtitles are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Subtitles {
-    /// Drawn into the picture.
+    /// They are drawn into the picture.
     Burn,
-    /// A track of the film that a player shows or hides.
+    /// They are a track of the film, which a player shows or hides.
     Track,
-    /// A file beside the film.
+    /// They are an SRT file beside the film.
     Srt,
 }
 
-/// Who appears.
+/// A character of the story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Character {
-    /// The id that shots name.
+    /// The id by which shots refer to it.
     pub id: String,
-    /// The name in the story.
+    /// The character's name in the story.
     #[serde(default)]
     pub name: String,
-    /// The look, in the words of a prompt.
+    /// The appearance, as words of a prompt.
     #[serde(default)]
     pub look: String,
-    /// The voice; empty for the narrator's.
+    /// The name of a provider's voice; empty for the narrator's.
     #[serde(default)]
     pub voice: String,
-    /// An own picture of the character.
+    /// The file of a picture of the character; empty for none.
     #[serde(default)]
     pub sheet: String,
 }
 
-/// Where the story happens.
+/// A place at which the story happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
-    /// The id that scenes name.
+    /// The id by which scenes refer to it.
     pub id: String,
-    /// The look, in the words of a prompt.
+    /// The appearance, as words of a prompt.
     #[serde(default)]
     pub look: String,
 }
 
-/// A scene.
+/// A scene of the story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
-    /// The id that shots name.
+    /// The id by which shots refer to it.
     pub id: String,
-    /// The heading in the story.
+    /// The heading in the story; empty for none.
     #[serde(default)]
     pub title: String,
-    /// The id of the place.
+    /// The id of its place; empty for none.
     #[serde(default)]
     pub place: String,
 }
 
-/// What is spoken over one picture.
+/// A shot of the film: one picture and what is spoken over it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shot {
-    /// The id, which never changes. A shot without one is given one.
+    /// The id, which never changes. A shot without an id is given one.
     #[serde(default)]
     pub id: String,
-    /// The id of the scene.
+    /// The id of its scene; empty for none.
     #[serde(default)]
     pub scene: String,
-    /// What is spoken and subtitled; empty for a silent shot.
+    /// The text that is spoken and shown in subtitles; empty for a silent shot.
     pub text: String,
-    /// What is spoken in its place.
+    /// The text that is spoken in place of `text`; empty for `text`.
     #[serde(default)]
     pub speak: String,
-    /// What is subtitled in its place.
+    /// The text that subtitles show in place of `text`; empty for `text`.
     #[serde(default)]
     pub subtitle: String,
-    /// Who speaks: a name of `voices`, or the id of a character.
+    /// The speaker: a key of [`Project::voices`], or the id of a character.
     #[serde(default = "narrator")]
     pub speaker: String,
     /// The ids of the characters in the picture.
     #[serde(default)]
     pub characters: Vec<String>,
-    /// The picture's prompt, without its style and the looks of characters and place.
+    /// The prompt of the picture, without the style and the looks of characters and place; empty for `text`.
     #[serde(default)]
     pub picture: String,
-    /// An own picture, which wins.
+    /// The file of a picture that is used in place of a generated one; empty for none.
     #[serde(default)]
     pub picture_file: String,
-    /// An own recording, which wins.
+    /// The file of a recording that is used in place of generated speech; empty for none.
     #[serde(default)]
     pub voice_file: String,
-    /// An own video, which wins.
+    /// The file of a video that is used in place of a picture; empty for none.
     #[serde(default)]
     pub clip_file: String,
-    /// The move over the picture.
+    /// The camera move over the picture.
     #[serde(default)]
     pub camera: Camera,
     /// Whether a video is generated from the picture.
     #[serde(default)]
     pub clip: bool,
-    /// The prompt of that video.
+    /// The prompt of the generated video; empty for the prompt of the picture.
     #[serde(default)]
     pub motion: String,
-    /// The least seconds of the shot.
+    /// The minimum length of the shot, in seconds.
     #[serde(default)]
     pub min_s: f64,
-    /// Seconds that the picture stays behind the speech.
+    /// How long the picture is shown after the speech, in seconds.
     #[serde(default)]
     pub hold_s: f64,
-    /// How the film changes to this shot.
+    /// The transition from the previous shot to this one.
     #[serde(default)]
     pub transition: ShotChange,
-    /// Another number is another picture of the same prompt.
+    /// Another number gives another picture of the same prompt.
     #[serde(default)]
     pub sample: u64,
-    /// Whether splitting the story anew leaves the shot as it is.
+    /// Whether the shot stays unchanged when the story is split again.
     #[serde(default)]
     pub locked: bool,
 }

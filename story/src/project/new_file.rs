@@ -1,4 +1,4 @@
-//! The project of a story that was split by rule, and the text of its file.
+//! Makes the project of a story that was split by rule, and writes the text of its file.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{camera::Camera, split::SplitStory};
 
-/// Moves in their order over the shots, so that neighbours differ.
+/// Camera moves that are given to the shots in turn, so that neighbours differ.
 const CAMERAS: [Camera; 4] = [Camera::In, Camera::Right, Camera::Out, Camera::Left];
 
 impl Project {
-    /// Gives ids to the shots that have none.
+    /// Gives new ids to the shots that have none.
     pub fn assign_ids(&mut self) {
         let mut ids = ShotIds::new(self.shots.iter().map(|shot| shot.id.as_str()));
         for shot in self.shots.iter_mut().filter(|shot| shot.id.is_empty()) {
@@ -22,7 +22,7 @@ impl Project {
         }
     }
 
-    /// The project of a story that was split by rule: each shot's text is its picture's prompt too.
+    /// Makes the project of a story that was split by rule. The text of each shot is also the prompt of its picture.
     pub fn of_story(story: &SplitStory, file: StoryFile, video: Video) -> Self {
         let mut project = Self {
             version: VERSION,
@@ -74,17 +74,18 @@ pub(super) fn new_shot(id: String, scene: String, text: &str, camera: Camera) ->
     }
 }
 
-/// The move of the shot with this number.
+/// Returns the camera move of the shot with this number, from 0.
 pub(super) fn camera_of(number: usize) -> Camera {
     CAMERAS.get(number % CAMERAS.len()).copied().unwrap_or_default()
 }
 
-/// A shot's text as the prompt of its picture: on one line.
+/// Makes the prompt of a picture from its shot's text, on one line.
 pub(super) fn prompt(text: &str) -> String {
     text.replace('\n', " ")
 }
 
-/// The text of a new project file. Fields that have their defaults are left out.
+/// Returns the text of a new project file. It has all settings, but of scenes and shots only the fields that [`Project::of_story`] sets, and neither
+/// characters nor places.
 pub fn new_file(project: &Project) -> String {
     let mut text = String::from(
         "# The storyboard: one table for each shot, in the film's order. Change, add, move or delete what you like;\n\
@@ -135,12 +136,12 @@ pub fn new_file(project: &Project) -> String {
     text
 }
 
-/// The word that an enumeration is written as, in quotes.
+/// Returns the JSON text of an enumeration's value: its name in quotes.
 fn json_text(word: &impl serde::Serialize) -> String {
     serde_json::to_string(word).unwrap_or_default()
 }
 
-/// A shot of the rule splitter as a table: what it does not set is left out.
+/// Returns the table of a new shot. It has only the fields that the splitter sets.
 pub(super) fn shot_table(shot: &Shot) -> Table {
     let mut table = Table::new();
     let camera = json_text(&shot.camera);

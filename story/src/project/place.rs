@@ -1,10 +1,10 @@
-//! Where the shots of a project are in its film.
+//! The timeline of a project's film, and the texts of its shots.
 
 use super::model::{Change as FilmChange, Project, Shot, ShotChange};
 use crate::timeline::{Change, Pace, ShotLength, Timeline, TimelineError, f64_samples, timeline};
 
 impl Project {
-    /// Places the shots one after the other, by the samples (48 kHz) of each one's speech; 0 for a silent shot.
+    /// Computes the timeline of the film. `speech` has the length of each shot's narration in samples (48 kHz), 0 for a silent shot.
     pub fn timeline(&self, speech: &[u64]) -> Result<Timeline, TimelineError> {
         let lengths: Vec<ShotLength> =
             self.shots.iter().zip(speech).map(|(shot, speech)| self.length(shot, *speech)).collect();
@@ -22,17 +22,17 @@ impl Project {
 }
 
 impl Shot {
-    /// What is spoken; empty for a silent shot.
+    /// Returns the text that is spoken; empty for a silent shot.
     pub fn narration(&self) -> &str {
         if self.speak.is_empty() { &self.text } else { &self.speak }
     }
 
-    /// What subtitles show.
+    /// Returns the text that subtitles show.
     pub fn shown_text(&self) -> &str {
         if self.subtitle.is_empty() { &self.text } else { &self.subtitle }
     }
 
-    /// Whether somebody speaks: the narration has a letter or a digit.
+    /// Whether the shot has speech: its narration has a letter or a digit.
     pub fn is_spoken(&self) -> bool {
         self.narration().chars().any(char::is_alphanumeric)
     }

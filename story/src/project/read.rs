@@ -1,4 +1,4 @@
-//! Reads a project as TOML or JSON. An error says where it is, what is wrong, and the nearest right name.
+//! Reads a project from TOML or JSON. An error has the position, what is wrong, and the most similar valid name.
 
 use std::ops::Range;
 
@@ -13,14 +13,14 @@ use super::{
 };
 use crate::nearest::nearest;
 
-/// Why a text is no project.
+/// Why a text cannot be read as a project.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{at}{message}")]
 pub struct ProjectError {
     at: String,
-    /// What is wrong, with the next step.
+    /// What is wrong, and what to do about it.
     pub message: String,
-    /// The line, from 1, and the column in characters, from 1, in a TOML file.
+    /// The line and the column, both from 1 and the column in characters. None in JSON.
     pub position: Option<(usize, usize)>,
 }
 
@@ -31,7 +31,7 @@ impl ProjectError {
         Self { at, message, position }
     }
 
-    /// The error of a parser of documents.
+    /// Converts an error of the TOML parser.
     pub(super) fn of_document(text: &str, error: &toml_edit::TomlError) -> Self {
         Self::in_toml(text, error.span(), plain(error.message()))
     }
@@ -42,7 +42,7 @@ impl ProjectError {
     }
 }
 
-/// Reads a project file.
+/// Reads and checks a project in TOML, as in a project file.
 pub fn read_toml(text: &str) -> Result<Project, ProjectError> {
     let project: Project = toml::from_str(text)
         .map_err(|error| ProjectError::in_toml(text, error.span(), plain(error.message())))?;
@@ -59,7 +59,7 @@ pub fn read_toml(text: &str) -> Result<Project, ProjectError> {
     Ok(project)
 }
 
-/// Reads the same as JSON, as `story.make` takes it.
+/// Reads and checks a project in JSON, as in the params of `story.make`.
 pub fn read_json(value: &Value) -> Result<Project, ProjectError> {
     let project = Project::deserialize_from(value)?;
     check(&project).map_err(|problem| ProjectError::in_json(&shown(&problem.path), problem.message))?;
@@ -69,7 +69,7 @@ pub fn read_json(value: &Value) -> Result<Project, ProjectError> {
 impl Project {
     fn deserialize_from(value: &Value) -> Result<Self, ProjectError> {
         serde_json::from_value(value.clone()).map_err(|error| {
-            // The error does not say which element of a list is wrong.
+            // The error of `serde_json` does not say which element of a list is wrong.
             let place = first_wrong::<Shot>(value, "shots")
                 .or_else(|| first_wrong::<Character>(value, "characters"))
                 .or_else(|| first_wrong::<Place>(value, "places"))
@@ -79,14 +79,14 @@ impl Project {
     }
 }
 
-/// The first element of a list that is not of its type.
+/// Returns the path of the first element of a list that cannot be read as `T`.
 fn first_wrong<T: DeserializeOwned>(value: &Value, list: &str) -> Option<String> {
     let elements = value.get(list)?.as_array()?;
     let index = elements.iter().position(|element| serde_json::from_value::<T>(element.clone()).is_err())?;
     Some(format!("{list}[{index}]"))
 }
 
-/// Where a field stands. Of one that is not there, where its table begins.
+/// Returns the byte range of the field at a path. If the field is missing, the range is that of its table.
 fn span(item: &Item, path: &[Step]) -> Option<Range<usize>> {
     let here = item.span();
     let Some((first, rest)) = path.split_first() else { return here };
@@ -106,7 +106,7 @@ fn span(item: &Item, path: &[Step]) -> Option<Range<usize>> {
     deeper.or(here)
 }
 
-/// The line and the column of a byte position, both from 1.
+/// Returns the line and the column of a byte position, both from 1.
 fn position(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or_default();
@@ -125,7 +125,7 @@ fn shown(path: &[Step]) -> String {
     shown
 }
 
-/// An error of the parsers in plain words, with the nearest name of those that it lists.
+/// Rewrites an error of a parser in plain words. It suggests the most similar one of the names that the error lists.
 fn plain(message: &str) -> String {
     let message = message.lines().collect::<Vec<_>>().join(", ");
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -187,7 +187,7 @@ transition = "cut"
 text = ""
 "#;
 
-    /// A part of the file, what stands there instead, and the error.
+    /// For each mistake: a part of the file, its replacement, and the error.
     const MISTAKES: [(&str, &str, &str); 15] = [
         (
             "camera = \"left\"",

@@ -1,13 +1,13 @@
-//! What is asked of providers for a shot: the prompt and the size of its picture, and its voice.
+//! What is requested from providers for a shot: the prompt and the size of its picture, and its voice.
 
 use super::model::{NARRATOR, Project, Shot};
 
-/// The sides in pixels that a draft may have.
+/// Smallest and largest side of a draft, in pixels.
 const DRAFT_SIDES: (u32, u32) = (64, 2048);
 
 impl Project {
-    /// What the picture of a shot shall show: the shot, the looks of who is in it and of where it is, and the style where `names_style` says that
-    /// it has to be told in words.
+    /// Returns the prompt of a shot's picture: the shot, the looks of its characters and its place, and the style if `names_style` is true. That is
+    /// for providers that take the style only as words of the prompt.
     pub fn picture_prompt(&self, shot: &Shot, names_style: bool) -> String {
         let own =
             if shot.picture.trim().is_empty() { shot.text.replace('\n', " ") } else { shot.picture.clone() };
@@ -31,8 +31,8 @@ impl Project {
         parts.join(". ")
     }
 
-    /// The size of pictures. Drafts are drawn a fifth larger than the frame, as far as they may be, so that the camera may move. Models make a few
-    /// sizes well: the one of the film's proportions is asked for, and what does not fit the frame is cut off.
+    /// Returns the size of pictures in pixels. A draft is a fifth larger than the frame, up to the largest side of a draft, so that the camera has
+    /// room to move. Models draw a few sizes well, so the one nearest to the film's proportions is requested and the rest is cropped.
     pub fn picture_size(&self, is_draft: bool) -> (u32, u32) {
         let size = self.video.size;
         if is_draft {
@@ -50,12 +50,12 @@ impl Project {
         }
     }
 
-    /// The provider-specific fields of pictures, as JSON: drafts have no caption, as the words of a film are spoken and subtitled.
+    /// Returns the provider-specific fields of pictures, as JSON. Drafts have no caption, because the words of a film are spoken and subtitled.
     pub const fn picture_extra(is_draft: bool) -> Option<&'static str> {
         if is_draft { Some(r#"{"caption":false}"#) } else { None }
     }
 
-    /// The voice that speaks a shot, as its provider calls it; None where the provider chooses.
+    /// Returns the name of the provider's voice that speaks a shot; None if the provider chooses one.
     pub fn voice_name(&self, shot: &Shot) -> Option<&str> {
         let of_character = || {
             let character = self.characters.iter().find(|character| character.id == shot.speaker)?;

@@ -1,4 +1,4 @@
-//! Sets what all shots share, in the file and where the file has it, so that comments and order stay.
+//! Changes the settings that all shots share. Comments and order of the file are preserved.
 
 use toml_edit::{Array, Item, Table, Value};
 
@@ -7,38 +7,38 @@ use super::{
     model::{Change, FrameSize, Subtitles},
 };
 
-/// A field that is set for the whole film.
+/// A setting of the whole film, with its new value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
-    /// The film's size.
+    /// The size of the film.
     Size(FrameSize),
-    /// The pictures' style.
+    /// The style of the pictures.
     Style(String),
-    /// How one shot follows another.
+    /// The transition between shots that do not set their own.
     Transition(Change),
-    /// The forms of subtitles.
+    /// The forms in which subtitles are made.
     Subtitles(Vec<Subtitles>),
-    /// The file with music.
+    /// The file with background music; empty for none.
     Music(String),
-    /// The language of the text.
+    /// The language of the text, as a BCP 47 tag; empty to detect it.
     Language(String),
     /// The voice of a speaker.
     Voice {
-        /// The speaker's name in `voices`.
+        /// The speaker, which is a key of `voices`.
         speaker: String,
         /// The name of a provider's voice.
         voice: String,
     },
 }
 
-/// A field that was set to another value than it had.
+/// A setting that was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingChange {
     /// The field, such as `video.size`.
     pub field: String,
-    /// The value that it had, as TOML; empty where the file did not have it.
+    /// The value before, as TOML; empty if the file did not have the field.
     pub before: String,
-    /// The value that it has now, as TOML.
+    /// The new value, as TOML.
     pub after: String,
 }
 
@@ -77,7 +77,7 @@ impl Setting {
 }
 
 impl ProjectFile {
-    /// Sets a field, and says what it was; None where it had this value already, and the file stays as it is.
+    /// Changes a setting and returns the change. None if the project had this value before; the file then stays unchanged.
     pub fn set(&mut self, setting: &Setting) -> Option<SettingChange> {
         let former = (self.project.video.clone(), self.project.voices.clone());
         self.reflect(setting);
@@ -100,7 +100,7 @@ impl ProjectFile {
         Some(SettingChange { field: format!("{table}.{key}"), before, after })
     }
 
-    /// Has the value in the project, too.
+    /// Sets the value in the parsed project too.
     fn reflect(&mut self, setting: &Setting) {
         let video = &mut self.project.video;
         match setting.clone() {
