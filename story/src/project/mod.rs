@@ -1,4 +1,4 @@
-//! The project file, in which a person changes what becomes of a story on its way to a film.
+//! The project file: the storyboard of a film, which a person may edit before the film is made.
 //!
 //! `model` defines its fields. `read` parses it from TOML or JSON and reports the position of an error. `check` tests what types cannot express.
 //! `new_file` writes the file of a new project. `file` and `settings` change an existing file and preserve its comments and order. `align` matches

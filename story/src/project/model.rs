@@ -15,7 +15,7 @@ pub const NARRATOR: &str = "narrator";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Project {
-    /// The version of the format, which is [`VERSION`].
+    /// The version of the format, which must be 1.
     pub version: u32,
     /// The file of the story that the shots were split from; None if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
