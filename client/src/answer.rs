@@ -1,4 +1,5 @@
-//! A question to a language model, whatever the service: handed in, shown as its answer comes, and printed or written.
+//! Submits a question to a language model (of `reel ask` or `reel translate`), shows the answer as it streams in, and prints it or writes it to a
+//! file.
 
 use std::{
     io::Read as _,
@@ -31,10 +32,10 @@ use crate::{
     waiting::{One, unless_interrupted, wait_for_one},
 };
 
-/// Room that must be free for an answer.
+/// Free disk space that is required before an answer is asked for, in bytes.
 const ANSWER_BYTES: u64 = 1024 * 1024;
 
-/// Who answers, and where the answer goes.
+/// The options for who answers and where the answer is written.
 #[derive(Debug, clap::Args)]
 pub struct AnswerArgs {
     /// The file to write [default: the answer is printed].
@@ -46,30 +47,30 @@ pub struct AnswerArgs {
     /// The provider's model.
     #[arg(long)]
     pub model: Option<String>,
-    /// Ask anew, even if the same was asked before.
+    /// Ask again, even if an earlier answer is in the cache.
     #[arg(long)]
     pub fresh: bool,
     /// Replace a file that exists.
     #[arg(long)]
     pub force: bool,
-    /// Say who would make it and what it would cost, and ask nobody.
+    /// Print who would answer and what it would cost, without asking anyone.
     #[arg(long)]
     pub dry_run: bool,
-    /// Wait at most this long, such as 90s or 5min; the work goes on.
+    /// Wait at most this long, such as 90s or 5min; the task continues.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     pub timeout: Option<Duration>,
 }
 
-/// What is asked.
+/// The task that an answer is asked with.
 #[derive(Debug)]
 pub struct Question<'a, P> {
-    /// Such as `text.chat`.
+    /// The kind of the task, such as `text.chat`.
     pub kind: &'static str,
-    /// The params of that kind.
+    /// The params of that kind of task.
     pub params: &'a P,
-    /// What it is called on its bar.
+    /// The title that the progress bar shows.
     pub title: &'a str,
-    /// Whether the pieces of the answer are the answer.
+    /// Whether the partial texts that the daemon sends are pieces of the answer and may be printed as they arrive.
     pub is_shown_as_it_comes: bool,
 }
 
@@ -80,7 +81,7 @@ struct Document<'a> {
     task: &'a TaskView,
 }
 
-/// Asks, and prints or writes the answer.
+/// Submits the question, waits for its task, and prints the answer or writes it to the file of `-o`.
 pub async fn answer<P: Serialize>(
     context: &Context,
     question: &Question<'_, P>,
@@ -140,7 +141,7 @@ pub async fn answer<P: Serialize>(
     Ok(Exit::Done)
 }
 
-/// The answer's text: from the task where it is short, else from its file.
+/// Returns the answer's text. A short one is in the task itself; a longer one is fetched as an artifact.
 async fn text_of(session: &Session, task: &TaskView) -> Result<String, Failure> {
     let Some(output) = task.outputs.first() else {
         return Err(Failure::new(Exit::WorkFailed, "no_output", format!("task {} made no text", task.id)));
@@ -156,7 +157,7 @@ async fn text_of(session: &Session, task: &TaskView) -> Result<String, Failure> 
     String::from_utf8(bytes).map_err(|_| ClientError::Damaged { digest: output.digest }.into())
 }
 
-/// Where the answer is written, if it is not printed. Everything that can be wrong about it is said before anything is asked or paid for.
+/// Returns where to write the answer; None to print it. It makes every check of the output file here, before anything is submitted or paid for.
 fn file_to_write(args: &AnswerArgs, existing: Existing) -> Result<Option<Destination>, Failure> {
     let Some(path) = args.output.as_deref() else { return Ok(None) };
     match Destination::parse(Some(path)) {

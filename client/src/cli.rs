@@ -1,4 +1,4 @@
-//! The command line: what is parsed before anything runs.
+//! Defines the command line of `reel` for clap: the global options and the list of commands.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::commands::{
     memory, providers, show, speak, submit, translate, wait,
 };
 
-/// Pictures, voices and clips from one local queue: the command line of reel.
+/// Make pictures, speech and videos through one local queue.
 #[derive(Debug, Parser)]
 #[command(
     name = "reel",
@@ -27,52 +27,52 @@ pub struct Cli {
     /// The daemon's socket [default: where the daemon itself listens].
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Fail where no daemon runs, rather than starting one.
+    /// Fail if no daemon runs, instead of starting one.
     #[arg(long, global = true)]
     pub no_start: bool,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands of `reel`. The doc comment of each is its help text.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make pictures from a prompt.
     Generate(generate::Args),
-    /// Have a language model answer.
+    /// Ask a language model.
     Ask(ask::Args),
     /// Make a video that begins with a picture.
     Animate(animate::Args),
-    /// Have a text translated.
+    /// Translate a text.
     Translate(translate::Args),
-    /// Have a text spoken.
+    /// Speak a text.
     Speak(speak::Args),
-    /// Make a film of a story; run again, it makes only what is missing or changed.
+    /// Make a film of a story; a later run makes only what is missing or changed.
     Make(make::Args),
-    /// Make a picture for each line of a file; run again, it makes only what is missing or changed.
+    /// Make a picture for each line of a file; a later run makes only what is missing or changed.
     Batch(batch::Args),
-    /// Hand in one task and print its id.
+    /// Submit a task and print its id.
     Submit(submit::SubmitArgs),
-    /// Hand in one task, wait for it and print its outputs.
+    /// Submit a task, wait for it and print its outputs.
     Call(submit::CallArgs),
     /// Wait until tasks are done.
     Wait(wait::Args),
-    /// Watch tasks as they go on, until they are done.
+    /// Print what happens to tasks until they are done.
     Follow(follow::Args),
-    /// Give tasks up.
+    /// Cancel tasks.
     #[command(after_help = "Example: reel cancel 17 18")]
     Cancel(change::Args),
     /// Queue failed or cancelled tasks again.
     #[command(after_help = "Example: reel retry 17")]
     Retry(change::Args),
-    /// Make tasks that have not begun stand still.
+    /// Hold queued tasks, so that they do not start.
     #[command(after_help = "Example: reel hold 17")]
     Hold(change::Args),
-    /// Let held tasks go on.
+    /// Let held tasks continue.
     #[command(after_help = "Example: reel release 17")]
     Release(change::Args),
-    /// Drop finished tasks from the history.
+    /// Remove finished tasks from the history.
     #[command(after_help = "Example: reel rm 17")]
     Rm(change::RemoveArgs),
     /// Move a task forward or back in the queue.
@@ -83,10 +83,10 @@ pub enum Command {
     Show(show::Args),
     /// Write a finished task's outputs to files.
     Fetch(fetch::Args),
-    /// Show how the daemon is.
+    /// Show the state of the daemon.
     #[command(after_help = "Example: reel status --json")]
     Status,
-    /// Show who holds how much memory, watch it, or free what can be freed.
+    /// Show who uses how much memory, watch it, or free some.
     Memory(memory::Args),
     /// Show, verify or clear the cache.
     Cache(cache::Args),
@@ -101,7 +101,7 @@ pub enum Command {
     /// End `reel pause`.
     #[command(after_help = "Example: reel resume")]
     Resume,
-    /// Start, stop or look after the daemon.
+    /// Start, stop or inspect the daemon.
     Daemon(daemon::Args),
     /// Show, check or edit the configuration.
     Config(config::Args),

@@ -1,4 +1,4 @@
-//! The configuration file as the client handles it: it is read, held by `reeld` against what the daemon takes, and replaced whole.
+//! Reads, checks and edits the configuration file for the client. `reeld --check-config` checks the text, and an edit replaces the whole file.
 
 use std::{
     fs, io,
@@ -11,13 +11,13 @@ use toml_edit::DocumentMut;
 
 use crate::{exit::Exit, failure::Failure, save, table};
 
-/// What a new file says: everything by default, and how to begin.
+/// The text of a new configuration file. It sets nothing, and explains in comments how to begin.
 const TEMPLATE: &str = include_str!("config_file/template.toml");
 
-/// Links that are followed one after another; the system's own limit on Linux.
+/// Most symbolic links that are followed one after another. Linux has the same limit.
 const LINKS: usize = 40;
 
-/// The file's text; None where there is no file.
+/// Returns the file's text; None if the file does not exist.
 pub fn read(path: &Path) -> Result<Option<String>, Failure> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -26,7 +26,7 @@ pub fn read(path: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Asks `reeld`, which alone knows every key, whether the file holds. Returns its warnings.
+/// Has `reeld --check-config` check the file, because only `reeld` knows every key. Returns its warnings. A missing file is valid.
 pub fn check(path: &Path) -> Result<Vec<String>, Failure> {
     if !path.exists() {
         return Ok(Vec::new());
@@ -47,7 +47,7 @@ pub fn check(path: &Path) -> Result<Vec<String>, Failure> {
     Err(Failure::new(Exit::Config, "config_invalid", words).hint("reel config edit"))
 }
 
-/// Makes a file that explains itself where there is none.
+/// Creates the configuration file from the template if it does not exist.
 pub fn create_if_absent(path: &Path) -> Result<(), Failure> {
     if path.exists() {
         return Ok(());
@@ -57,15 +57,16 @@ pub fn create_if_absent(path: &Path) -> Result<(), Failure> {
     save::replace(&path, TEMPLATE.as_bytes())
 }
 
-/// Changes the file as a whole or not at all. The new text is held against what the daemon takes before it replaces the old one; comments,
-/// order and permissions stay. Returns the warnings about the new text.
+/// Edits the file atomically. `reeld` checks the new text before it replaces the old one. Comments, order and permissions stay as they were. Returns
+/// the warnings about the new text.
 pub fn edit(
     path: &Path,
     change: impl FnOnce(&mut DocumentMut) -> Result<(), Failure>,
 ) -> Result<Vec<String>, Failure> {
     let target = behind_links(path)?;
     create_directory_of(&target)?;
-    // Held until the end: two commands at once would undo each other's change. A file system without locks loses only that.
+    // The lock is held until the end, because two concurrent commands could overwrite each other's change. On a file system without locks this
+    // protection is missing.
     let _lock = target.parent().and_then(|directory| {
         let directory = fs::File::open(directory).ok()?;
         directory.lock().ok().map(|()| directory)
@@ -94,7 +95,7 @@ pub fn edit(
     Ok(warnings)
 }
 
-/// What is wrong with a text that is in no file yet: lines and columns of it would lead nobody anywhere.
+/// Strips the path, line and column from the errors of `reeld`, because the checked text is in a temporary file that the user never sees.
 fn without_place(mut failure: Failure, path: &Path) -> Failure {
     if failure.error.code != "config_invalid" {
         return failure;
@@ -116,12 +117,12 @@ fn create_directory_of(path: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::cannot_create(format!("cannot create {}: {error}", table::path(directory))))
 }
 
-/// The file that a chain of links names, so that the links stay where the file is made.
+/// Returns the file at the end of a chain of symbolic links. The caller writes to that file, so that the links stay.
 fn behind_links(path: &Path) -> Result<PathBuf, Failure> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
         let Ok(target) = fs::read_link(&path) else { return Ok(path) };
-        // A relative target is relative to the link's directory; an absolute one replaces the whole path.
+        // A relative target is relative to the link's directory. An absolute one replaces the whole path.
         path = path.parent().unwrap_or(Path::new("")).join(target);
     }
     Err(Failure::cannot_create(format!("{} is a link that leads to itself", table::path(&path))))

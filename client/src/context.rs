@@ -1,4 +1,4 @@
-//! What every command has at hand: how to speak, and how to reach the daemon.
+//! Holds what every command needs: the output, and the options for connecting to the daemon.
 
 use reel_client::{Client, ClientError, ConnectOptions, Repeatable, Session, Start};
 use reel_protocol::endpoint::Locations;
@@ -8,24 +8,24 @@ use crate::{failure::Failure, output::Output};
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The name that our tasks are shown and shared out by.
+/// The client name that the daemon shows for tasks of `reel`. It schedules tasks fairly between client names.
 const CLIENT_NAME: &str = "reel";
 
-/// Says why a command waits.
+/// Prints why a command waits for the daemon.
 fn note(text: &str) {
     Output { is_json: false, is_quiet: false }.note(text);
 }
 
-/// One run of `reel`.
+/// The settings of one run of `reel`.
 #[derive(Debug)]
 pub struct Context {
-    /// Where to print.
+    /// Prints to stdout and stderr.
     pub output: Output,
     options: ConnectOptions,
 }
 
 impl Context {
-    /// Reads the places from the environment; `socket` overrides.
+    /// Reads the paths of the socket and of the daemon's home from the environment; `socket` overrides the socket's path.
     pub fn new(output: Output, socket: Option<&std::path::Path>, may_start: bool) -> Result<Self, Failure> {
         let locations = Locations::from_env(|name| match (name, socket) {
             ("REEL_SOCKET", Some(path)) => Some(path.into()),
@@ -38,22 +38,22 @@ impl Context {
         Ok(Self { output, options })
     }
 
-    /// The daemon's places.
+    /// Returns the paths of the socket and of the daemon's home.
     pub fn locations(&self) -> &Locations {
         &self.options.locations
     }
 
-    /// A session that outlives the daemon, which is started if need be and allowed.
+    /// Opens a session, which reconnects when the daemon restarts. It starts the daemon if none runs and `--no-start` is not given.
     pub async fn session(&self) -> Result<Session, Failure> {
         Ok(Session::connect(self.options.clone()).await?)
     }
 
-    /// A connection to a daemon that runs already.
+    /// Connects to a running daemon. Never starts one.
     pub async fn running(&self) -> Result<Client, ClientError> {
         Client::connect(&ConnectOptions { start: Start::Never, ..self.options.clone() }).await
     }
 
-    /// Asks one thing, and is done.
+    /// Opens a session, makes one request, and returns the result.
     pub async fn ask<M: Repeatable>(&self, params: &M::Params) -> Result<M::Result, Failure> {
         let session = self.session().await?;
         let answer = session.call::<M>(params).await;
@@ -61,7 +61,7 @@ impl Context {
         Ok(answer?)
     }
 
-    /// Says so when the daemon is of another version, as after an upgrade.
+    /// Prints a note if the daemon's version differs from the client's, such as after an upgrade.
     pub fn note_version(&self, client: &Client) {
         if let Some(hello) = client.known_hello().filter(|hello| hello.version != VERSION) {
             self.output.note(&format!("daemon {}, client {VERSION}: reel daemon restart", hello.version));

@@ -1,4 +1,4 @@
-//! Writes a picture in another form: decodes it with bounded memory and encodes it anew.
+//! Converts a picture to another format. It limits the memory that the decoder may use.
 
 use std::{
     fs::File,
@@ -14,32 +14,32 @@ use image::{
 
 use crate::form::Form;
 
-/// Bytes of decoded pixels: a picture of 11,585 by 11,585 in RGBA. A larger picture is kept in the form that it came in.
+/// Most memory for decoded pixels, in bytes. This is enough for 11,585 by 11,585 pixels in RGBA. A larger picture keeps its original format.
 const DECODED_BYTES: u64 = 512 * 1024 * 1024;
 
-/// A loss that people do not see, at a tenth of a PNG's size.
+/// The quality of written JPEG files. The loss is hard to see, and the file is a tenth of a PNG's size.
 const JPEG_QUALITY: u8 = 90;
 
-/// Where the transparent parts of a picture become white, as JPEG has no transparency.
+/// The colour that replaces transparency in a JPEG, which cannot store it.
 const WHITE: u8 = 255;
 
-/// One conversion at a time, so that a batch does not decode eight large pictures at once.
+/// Allows one conversion at a time, so that a batch does not decode eight large pictures at once.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Why a picture was not converted.
+/// The reason why a picture was not converted.
 #[derive(Debug, thiserror::Error)]
 pub enum ConvertError {
-    /// The picture cannot be decoded, is too large, or does not fit the other form.
+    /// The picture cannot be decoded, is too large, or does not fit the target format.
     #[error("{0}")]
     Picture(ImageError),
-    /// The converted bytes cannot be written.
+    /// The converted bytes could not be written.
     #[error("{0}")]
     Write(io::Error),
 }
 
-/// Decodes `source`, which is in the form `from` and stands at its begin, and writes it to `target` in the form `to`.
+/// Decodes `source`, whose format is `from` and whose position is at the start, and writes it to `target` in the format `to`.
 ///
-/// The colour profile and the rotation of the original are kept; transparency becomes white in a JPEG.
+/// The colour profile is kept. The EXIF orientation is applied to the pixels. Transparency becomes white in a JPEG.
 pub fn convert(source: File, from: Form, target: &File, to: Form) -> Result<(), ConvertError> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (picture, profile) = decode(source, from).map_err(ConvertError::Picture)?;
@@ -60,7 +60,7 @@ pub fn convert(source: File, from: Form, target: &File, to: Form) -> Result<(), 
     }
 }
 
-/// The picture, upright, and its colour profile.
+/// Decodes a picture and applies its EXIF orientation. Returns it with its colour profile.
 fn decode(source: File, form: Form) -> Result<(DynamicImage, Option<Vec<u8>>), ImageError> {
     let format = match form {
         Form::Png => ImageFormat::Png,
@@ -81,7 +81,8 @@ fn decode(source: File, form: Form) -> Result<(DynamicImage, Option<Vec<u8>>), I
     Ok((picture, profile))
 }
 
-/// A profile for CMYK does not fit the RGB pixels that a decoder makes of such a JPEG. The colour space stands at byte 16 of a profile.
+/// Whether a colour profile is for RGB. A decoder turns a CMYK JPEG into RGB pixels, which its CMYK profile does not fit. The colour space is at byte
+/// 16 of a profile.
 fn is_for_rgb(profile: &[u8]) -> bool {
     profile.get(16..20) == Some(b"RGB ")
 }
@@ -92,7 +93,7 @@ fn encode(
     profile: Option<Vec<u8>>,
 ) -> Result<(), ImageError> {
     if let Some(profile) = profile {
-        // An encoder that has no place for it writes the pixels all the same.
+        // If the encoder cannot store a profile, the pixels are written without one.
         let _ = encoder.set_icc_profile(profile);
     }
     picture.write_with_encoder(encoder)
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_no_such_picture_or_too_large_is_refused() {
-        // A PNG's header that declares 50,000 by 50,000 pixels.
+        // This PNG header declares 50,000 by 50,000 pixels.
         let mut huge = png();
         huge.splice(16..24, [0, 0, 0xc3, 0x50, 0, 0, 0xc3, 0x50]);
         for bytes in [b"no picture".as_slice(), png().get(..40).unwrap(), &huge] {

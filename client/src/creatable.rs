@@ -1,4 +1,4 @@
-//! What can be known about an output file before anything is asked or paid for: whether it can be created later.
+//! Checks before anything is asked or paid for whether an output file can be written later.
 
 use std::{
     io,
@@ -11,20 +11,20 @@ use crate::{
     table,
 };
 
-/// Room that must be free for a picture of unknown size.
+/// Free disk space that is required for a picture of unknown size, in bytes.
 pub const PICTURE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Fails where `path` could not be written later.
+/// Fails if `path` cannot be written, or exists and may not be replaced.
 pub fn check_file(path: &Path, existing: Existing) -> Result<(), Failure> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        // The name is too long, or the file system does not take it.
+        // The name is too long, or the file system does not allow it.
         Err(error) => return Err(save::cannot_write(path, &error)),
         Ok(_) if path.is_dir() => {
             return Err(Failure::cannot_create(format!("{} is a directory", table::path(path))));
         }
         Ok(found) if !found.is_file() && !found.is_symlink() => {
-            // Renaming a file to it would replace the device or the pipe.
+            // A rename onto this path would replace the device or the pipe.
             return Err(Failure::cannot_create(format!("{} is not a regular file", table::path(path))));
         }
         Ok(_) if existing == Existing::Keep => return Err(Failure::exists(path)),
@@ -33,7 +33,7 @@ pub fn check_file(path: &Path, existing: Existing) -> Result<(), Failure> {
     save::temporary_beside(path).map(drop)
 }
 
-/// Fails where no file can be created in `directory`, the empty path being the current one, or where `name` makes its path too long.
+/// Fails if no file can be created in `directory`, or if `name` makes its path too long. An empty path means the current directory.
 pub fn check_directory(directory: &Path, name: &str) -> Result<(), Failure> {
     let path = directory.join(name);
     if let Err(error) = path.symlink_metadata()
@@ -49,11 +49,11 @@ pub fn check_directory(directory: &Path, name: &str) -> Result<(), Failure> {
     })
 }
 
-/// Fails where the file system of `directory` has less than `bytes` left for this user.
+/// Fails if the file system of `directory` has less than `bytes` left for this user.
 #[cfg(unix)]
 pub fn check_room(directory: &Path, bytes: u64) -> Result<(), Failure> {
     let directory = or_current(directory);
-    // A file system that does not tell its size, as some in user space, reports no blocks.
+    // Some file systems in user space do not report a size. They return zero blocks.
     let Some(found) = rustix::fs::statvfs(&directory).ok().filter(|found| found.f_blocks > 0) else {
         return Ok(());
     };
@@ -71,13 +71,13 @@ pub fn check_room(directory: &Path, bytes: u64) -> Result<(), Failure> {
     .hint("free some room, or choose another place with -o"))
 }
 
-/// Other systems are not asked: a write that fails says what to do.
+/// Does not check free space on other systems. A write to a full disk fails there with its own message.
 #[cfg(not(unix))]
 pub fn check_room(_directory: &Path, _bytes: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A directory's path that the system takes: the empty one is `.`.
+/// Returns `.` for the empty path, which system calls refuse. Other paths are returned as they are.
 pub fn or_current(directory: &Path) -> PathBuf {
     if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Writes a finished task's outputs to the files that a person asked for.
+//! Writes the outputs of a finished task to the files that the user asked for.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,8 @@ use crate::{
     table, tasks,
 };
 
-/// Writes a finished task's outputs, and returns the files. `asked` is how many were asked for: several are numbered, even if fewer came.
+/// Writes the outputs of a finished task and returns the files' paths. `asked` is the number of outputs that were asked for. If it is above 1, the
+/// files are numbered, even if fewer arrived.
 pub async fn deliver(
     context: &Context,
     session: &Session,
@@ -29,7 +30,7 @@ pub async fn deliver(
     };
     match destination {
         Destination::Stdout => {
-            // Of more than were asked for, the first is what was asked for.
+            // If more outputs arrived than were asked for, the first one is printed.
             if task.outputs.len() > 1 && asked > 1 {
                 return Err(Failure::usage(format!(
                     "-o - takes one file, task {} made {}",
@@ -43,7 +44,7 @@ pub async fn deliver(
         }
         Destination::File(path) => {
             let mut paths = names_of_file(path, asked);
-            // More than were asked for are written as well, under names that are free.
+            // If more outputs arrived than were asked for, the others are written under free names.
             let more = (asked + 1..).map(|number| naming::numbered(path, number));
             paths.extend(
                 more.filter(|path| !save::is_taken(path)).take(task.outputs.len().saturating_sub(asked)),
@@ -64,7 +65,7 @@ pub async fn deliver(
     }
 }
 
-/// The files of `count` outputs that are wanted at `path`.
+/// Returns the paths of `count` outputs for one `-o` path: the path itself for one, numbered paths for several.
 pub fn names_of_file(path: &Path, count: usize) -> Vec<PathBuf> {
     if count > 1 {
         (1..=count).map(|number| naming::numbered(path, number)).collect()
@@ -73,12 +74,13 @@ pub fn names_of_file(path: &Path, count: usize) -> Vec<PathBuf> {
     }
 }
 
-/// The refusal of an ending that names no form of pictures.
+/// The failure for a path whose extension is not a supported picture format.
 pub fn unknown_ending(path: &Path) -> Failure {
     Failure::usage(format!("{} does not end in {}", table::path(path), Form::ENDINGS))
 }
 
-/// Pictures are converted to what the ending asks for; other outputs are written as they are.
+/// Checks that an output may be written at `path`. Pictures are converted to the format of the extension. Other outputs are written unchanged, so
+/// their media type must fit.
 fn check_form(task: &TaskView, output: &Output, path: &Path) -> Result<(), Failure> {
     if naming::fits(path, &output.media_type) {
         return Ok(());
@@ -100,7 +102,7 @@ async fn save_under_free_names(
     let ending = task.outputs.first().map_or("bin", |output| naming::extension(&output.media_type));
     let mut written = Vec::new();
     let mut left = task.outputs.as_slice();
-    // Another program may take a name between the check and the write: then the next free one is tried.
+    // Another program may take a name between the check and the write. In that case the next free name is tried.
     while let Some((output, rest)) = left.split_first() {
         let is_taken = |path: &Path| save::is_taken(path) || written.iter().any(|file| file == path);
         let names = naming::free_names(directory, &title, ending, task.outputs.len(), is_taken);
@@ -117,7 +119,7 @@ async fn save_under_free_names(
     Ok(written)
 }
 
-/// A file that could not be written is no lost picture: the hint says how to fetch it from the daemon again.
+/// Adds a hint to a failed write that says how to fetch the output again. The daemon still has the file.
 pub fn with_way_back(failure: Failure, task: &TaskView, path: &Path) -> Failure {
     if !matches!(failure.exit, Exit::CannotCreate | Exit::Io | Exit::Internal) {
         return failure;

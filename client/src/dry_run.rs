@@ -1,4 +1,4 @@
-//! `--dry-run`: what a command would have made, by whom, and what it would probably cost. Nobody is asked, and nothing is accepted.
+//! Implements `--dry-run`: prints which provider a command would use and what it would probably cost. No provider is asked, and no task is submitted.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,24 @@ use serde::Serialize;
 
 use crate::{context::Context, exit::Exit, failure::Failure, tasks};
 
-/// What several requests would come to.
+/// The sums over several requests of a dry run.
 #[derive(Debug, Default, Serialize)]
 pub struct Summary {
-    /// Requests.
+    /// Number of all requests.
     pub requests: u64,
-    /// Those whose result is there already, so that nothing is asked for.
+    /// Number of requests whose result exists already as a file, so that no task is needed.
     pub kept: u64,
-    /// Those that the cache answers.
+    /// Number of requests that the cache answers.
     pub cached: u64,
-    /// Those that each provider would be asked, by its name.
+    /// Number of requests for each provider, by its name.
     pub by_provider: BTreeMap<String, u64>,
-    /// What all of them would probably cost; absent where nobody knows of any.
+    /// The probable cost of all requests together; None if no request has a known cost.
     pub cost: Option<Cost>,
-    /// Those whose cost nobody knows.
+    /// Number of requests with an unknown cost.
     pub unknown_cost: u64,
 }
 
-/// Asks the daemon what a request would do.
+/// Asks the daemon which provider a request would use and what it would cost.
 pub async fn ask(session: &Session, spec: &TaskSpec) -> Result<DryRunResult, Failure> {
     let params = DryRunParams {
         kind: spec.kind.clone(),
@@ -39,7 +39,7 @@ pub async fn ask(session: &Session, spec: &TaskSpec) -> Result<DryRunResult, Fai
     Ok(session.call::<ProviderDryRun>(&params).await?)
 }
 
-/// Says what one request would do.
+/// Prints the dry run of one request. `what` names the result, such as `1 answer`.
 pub async fn one(context: &Context, session: &Session, spec: &TaskSpec, what: &str) -> Result<Exit, Failure> {
     let result = ask(session, spec).await?;
     context.note_version(&session.client());
@@ -49,7 +49,7 @@ pub async fn one(context: &Context, session: &Session, spec: &TaskSpec, what: &s
     Ok(Exit::Done)
 }
 
-/// Who would make it, and for how much.
+/// Describes which provider would be used and the price.
 pub fn sentence(result: &DryRunResult) -> String {
     let Some(provider) = &result.provider else { return "needs no provider".to_owned() };
     let model = result.model.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
@@ -69,7 +69,7 @@ fn price(cost: Option<&Cost>, billing: Option<&str>) -> String {
 }
 
 impl Summary {
-    /// Counts one more request.
+    /// Adds one request.
     pub fn add(&mut self, result: &DryRunResult) {
         self.requests += 1;
         if result.is_cached {
@@ -85,13 +85,13 @@ impl Summary {
         self.add_cost(cost);
     }
 
-    /// Counts a request whose result is there already.
+    /// Adds a request whose result exists already as a file.
     pub fn add_kept(&mut self) {
         self.requests += 1;
         self.kept += 1;
     }
 
-    /// Adds what other requests would come to.
+    /// Adds the sums of another summary.
     pub fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.kept += other.kept;
@@ -111,18 +111,18 @@ impl Summary {
             currency: cost.currency.clone(),
             is_estimate: false,
         });
-        // Whole millionths, so that a thousand prices add up exactly.
+        // The sum is rounded to whole millionths, so that a thousand prices add up exactly.
         total.amount = ((total.amount * 1e6).round() + (cost.amount * 1e6).round()) / 1e6;
         total.is_estimate |= cost.is_estimate;
     }
 
-    /// In words, as `12 tasks: 3 kept, 4 from the cache, 5 by studio; about 0.2 USD`.
+    /// Describes the whole summary, such as `12 tasks: 3 kept, 4 from the cache, 5 by studio; about 0.2 USD`.
     pub fn words(&self) -> String {
         let noun = if self.requests == 1 { "task" } else { "tasks" };
         format!("{} {noun}: {} kept, {}", self.requests, self.kept, self.parts())
     }
 
-    /// `4 from the cache, 5 by studio; about 0.2 USD`.
+    /// Describes the summary without its counts of all and of kept requests, such as `4 from the cache, 5 by studio; about 0.2 USD`.
     pub fn parts(&self) -> String {
         let mut parts = vec![format!("{} from the cache", self.cached)];
         parts.extend(self.by_provider.iter().map(|(provider, count)| format!("{count} by {provider}")));
@@ -130,7 +130,7 @@ impl Summary {
     }
 }
 
-/// `about 0.2 USD and 3 for an unknown price`.
+/// Describes the cost, such as `about 0.2 USD and 3 for an unknown price`.
 pub fn price_words(summary: &Summary) -> String {
     match (&summary.cost, summary.unknown_cost) {
         (Some(cost), 0) if cost.amount > 0.0 => tasks::cost(cost),

@@ -1,4 +1,4 @@
-//! Something that was told, as one line: words for people, an object for JSON Lines. Pure.
+//! Formats an event of the daemon as one line: text for people, or a JSON object for JSON Lines. Pure.
 
 use reel_client::Followed;
 use reel_protocol::{
@@ -9,27 +9,28 @@ use serde::Serialize;
 
 use crate::{commands::status::level, table, tasks, units};
 
-/// The line; as JSON much like the params of an `event` notification.
+/// One line of output. Its JSON is nearly the same as the params of an `event` notification.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EventLine {
-    /// When it was told.
+    /// The time at which the client received the event.
     pub time: Timestamp,
-    /// What it is about.
+    /// The subject of the event.
     pub topic: Topic,
-    /// As on the wire, and `present` for how something stands, at the begin and after a gap; `disconnected` for the daemon's death.
+    /// The event's name on the wire. The client adds `present` for the current state, at the start and after lost events, and `disconnected` for a
+    /// lost connection to the daemon.
     pub event: String,
-    /// The task's number.
+    /// The task's id, in events of tasks.
     pub id: Option<TaskId>,
-    /// The task as it now is.
+    /// The state of the task after the event.
     pub task: Option<TaskEvent>,
-    /// Memory as it now is.
+    /// The state of memory after the event.
     pub memory: Option<MemoryEvent>,
-    /// How many events did not come.
+    /// Number of events that were lost.
     pub missed: Option<u64>,
 }
 
 impl EventLine {
-    /// What was told, `now`.
+    /// Makes a line of something that was received at the time `now`.
     pub fn new(told: Followed, now: Timestamp) -> Self {
         let line = |topic, event: &str| Self {
             time: now,
@@ -62,7 +63,7 @@ impl EventLine {
         }
     }
 
-    /// What is said beside the lines of data; None where this is data.
+    /// Returns the text of a line that belongs on stderr, such as for a lost connection; None if this line is data.
     pub fn note(&self) -> Option<String> {
         match (self.event.as_str(), self.missed) {
             ("disconnected", _) => Some("the daemon is gone, connecting again".to_owned()),
@@ -72,7 +73,7 @@ impl EventLine {
         }
     }
 
-    /// For people: the time of day in UTC, what it is about, how it now is, and what the task is called.
+    /// Returns the line for people: the UTC time of day, the subject, its state, and the task's title.
     pub fn text(&self, title: &str) -> String {
         let what = match (&self.task, &self.memory, self.id) {
             (Some(task), ..) if self.event != "removed" => {
@@ -83,14 +84,14 @@ impl EventLine {
             _ => self.event.clone(),
         };
         let time = self.time.to_string();
-        // `2026-11-23T12:34:56.789Z`
+        // The text has this format: `2026-11-23T12:34:56.789Z`.
         let time = time.get(11..19).unwrap_or_default();
         let title = if title.is_empty() { String::new() } else { format!(" · {title}") };
         table::one_line(&format!("{time}Z {what}{title}"))
     }
 }
 
-/// A task that was read, as an event would tell it.
+/// Converts a task that was read into the form that an event has.
 fn standing(view: TaskView) -> TaskEvent {
     TaskEvent {
         id: view.id,

@@ -1,41 +1,41 @@
-//! The exit codes of `reel`, all in one table, and what leads to each.
+//! The table of all exit codes of `reel`, and the functions that choose a code for an error.
 
 use reel_client::ClientError;
 use reel_protocol::{ErrorCode, RpcError, StoryMakeParams};
 
-/// How the process ends. The numbers are part of the interface (most are those of sysexits.h).
+/// The exit code of the process. The numbers are part of the interface. Most are those of sysexits.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done.
+    /// The command succeeded.
     Done = 0,
-    /// The work failed, was cancelled, or is held.
+    /// A task failed, was cancelled, or is held.
     WorkFailed = 1,
-    /// The command line does not hold.
+    /// The command line is invalid.
     Usage = 64,
-    /// The input's content does not hold.
+    /// The content of an input is invalid.
     BadData = 65,
     /// The input, task, batch or artifact does not exist.
     NoInput = 66,
-    /// No daemon, and none could be started.
+    /// No daemon runs, and none could be started.
     NoDaemon = 69,
-    /// A fault of ours.
+    /// An internal error of `reel` or `reeld`.
     Internal = 70,
-    /// The output exists or cannot be created.
+    /// The output exists, or cannot be created.
     CannotCreate = 73,
-    /// Reading or writing failed.
+    /// A read or a write failed.
     Io = 74,
-    /// Try later: the queue is full, memory is short, something else is at work here.
+    /// A temporary refusal: the queue is full, memory is short, or another process holds a lock.
     TryLater = 75,
-    /// Client and daemon do not understand each other.
+    /// The client and the daemon do not understand each other.
     Protocol = 76,
-    /// Refused: permission, authentication, budget.
+    /// The request was refused because of permissions, authentication or a budget.
     Refused = 77,
-    /// The configuration does not hold.
+    /// The configuration is invalid.
     Config = 78,
-    /// The time ran out; the work goes on.
+    /// The timeout of the command passed. Its tasks continue.
     TimedOut = 124,
-    /// Ctrl-C.
+    /// The user pressed Ctrl-C.
     Interrupted = 130,
 }
 
@@ -45,7 +45,7 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// The exit code of what the library says.
+/// Returns the exit code for an error of the client library.
 pub fn of_client_error(error: &ClientError) -> Exit {
     match error {
         ClientError::StartFailed { exit_code: Some(78), .. } | ClientError::Endpoint(_) => Exit::Config,
@@ -61,7 +61,7 @@ pub fn of_client_error(error: &ClientError) -> Exit {
     }
 }
 
-/// The exit code of the daemon's refusal; one that this version does not know counts as failed work.
+/// Returns the exit code for an error that the daemon answered. An error code that this version does not know gets 1.
 pub fn of_rpc_error(error: &RpcError) -> Exit {
     use ErrorCode as Code;
     match error.known() {
@@ -106,7 +106,7 @@ pub fn of_rpc_error(error: &RpcError) -> Exit {
     }
 }
 
-/// The exit code of a task that failed: 1, or what a script does about it where it can do something.
+/// Returns the exit code for a failed task: 1, or a more specific code where a script can react to it.
 pub fn of_task_error(code: &str) -> Exit {
     match code {
         StoryMakeParams::NO_RENDERER | StoryMakeParams::NO_FONT => return Exit::Config,

@@ -1,4 +1,4 @@
-//! Why a command ends without its result: an exit code, a stable name, a message and a next step.
+//! Defines the failure of a command: an exit code, a stable error name, a message and a hint.
 
 use std::{error::Error as _, io};
 
@@ -11,33 +11,33 @@ use crate::{
     table,
 };
 
-/// What is said, and how the process ends.
+/// The error that is printed, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
     pub exit: Exit,
-    /// What stands in the JSON document; its message is what a person reads.
+    /// The `error` object of the JSON document. Its message is also printed for people.
     pub error: Shown,
-    /// Whether a person has read it already.
+    /// Whether the message has been printed already.
     pub is_said: bool,
 }
 
 /// The `error` object of `--json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shown {
-    /// A stable name.
+    /// The stable name of the error.
     pub code: String,
     /// What went wrong.
     pub message: String,
-    /// What to do next.
+    /// What the user can do next.
     pub hint: Option<String>,
-    /// The task that it is about.
+    /// The task that failed, if the error concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
 }
 
 impl Failure {
-    /// A failure of the client's own.
+    /// Makes a failure with an error name of the client's own.
     pub fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -46,43 +46,43 @@ impl Failure {
         }
     }
 
-    /// The same with a next step.
+    /// Adds a hint, which says what the user can do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.error.hint = Some(hint.into());
         self
     }
 
-    /// The same, about this task.
+    /// Adds the id of the task that failed.
     #[must_use]
     pub fn of(mut self, task: TaskId) -> Self {
         self.error.task = Some(task);
         self
     }
 
-    /// The same, already read by a person.
+    /// Marks the message as printed already.
     #[must_use]
     pub fn said(mut self) -> Self {
         self.is_said = true;
         self
     }
 
-    /// The command line does not hold.
+    /// The failure for an invalid command line.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "usage", message)
     }
 
-    /// The output cannot be written where it should be.
+    /// The failure for an output that cannot be written at its path.
     pub fn cannot_create(message: impl Into<String>) -> Self {
         Self::new(Exit::CannotCreate, "cannot_create", message)
     }
 
-    /// Reading or writing failed.
+    /// The failure for a read or a write that failed.
     pub fn io(what: &str, error: &io::Error) -> Self {
         Self::new(Exit::Io, "io", format!("{what}: {error}"))
     }
 
-    /// Writing to stdout failed; a reader that had enough is no failure.
+    /// The failure for a write to stdout. A closed pipe ends `reel` with exit code 0, because the reader wanted no more.
     pub fn of_stdout(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::new(Exit::Done, "closed_pipe", "").said();
@@ -90,13 +90,13 @@ impl Failure {
         Self::io("cannot write to stdout", error)
     }
 
-    /// The output exists, and nobody said to replace it.
+    /// The failure for an output that exists when `--force` is not given.
     pub fn exists(path: &std::path::Path) -> Self {
         Self::new(Exit::CannotCreate, "output_exists", format!("{} exists", table::path(path)))
             .hint("--force replaces it")
     }
 
-    /// Why a settled task has no result; None where it has.
+    /// Returns why a task has no result; None if it succeeded.
     pub fn of_task(task: &TaskView) -> Option<Self> {
         Self::of_outcome(task).map(|failure| failure.of(task.id))
     }
@@ -122,7 +122,7 @@ impl Failure {
                 None => failed("failed", format!("task {id} failed")),
             }),
             TaskState::Cancelled => {
-                // Where it was paid, its picture may be fetched.
+                // A cancelled task has a hint if its picture was paid for and can still be fetched.
                 let error = task.error.as_ref().filter(|error| error.hint.is_some());
                 let why =
                     error.map_or("", |error| error.message.strip_prefix("cancelled").unwrap_or_default());
@@ -155,7 +155,7 @@ impl Failure {
     }
 }
 
-/// What to do about a daemon whose process is suspended; `verb` of `reel daemon` is what the person wants.
+/// Returns the hint for a daemon whose process is suspended. `verb` is the subcommand of `reel daemon` that the user wanted.
 pub fn suspended(pid: Option<u32>, verb: &str) -> String {
     let pid = pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
     format!("kill -CONT {pid} lets it go on; reel daemon {verb} --force ends it")
