@@ -1,8 +1,8 @@
-//! The forms that a picture can be written in, and the form that a file's ending asks for. Pure.
+//! Lists the formats that a picture can be written in, and finds the format that a file's extension names. Pure.
 
 use std::path::Path;
 
-/// A form of pictures that can be both read and written.
+/// A picture format that can be both decoded and encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// `.png`.
@@ -14,10 +14,10 @@ pub enum Form {
 }
 
 impl Form {
-    /// The endings that people can choose from, as an error names them.
+    /// The supported extensions, as error messages list them.
     pub const ENDINGS: &str = ".png, .jpg, .jpeg or .webp";
 
-    /// The form of a media type; None where such a picture cannot be converted.
+    /// Returns the format of a media type; None if pictures of that type cannot be converted.
     pub fn of_media_type(media_type: &str) -> Option<Self> {
         match media_type {
             "image/png" => Some(Self::Png),
@@ -27,7 +27,7 @@ impl Form {
         }
     }
 
-    /// The form that an ending asks for, without its dot and in any case.
+    /// Returns the format that an extension names. The extension is given without its dot, in any case.
     pub fn of_ending(ending: &str) -> Option<Self> {
         match ending.to_ascii_lowercase().as_str() {
             "png" => Some(Self::Png),
@@ -37,7 +37,7 @@ impl Form {
         }
     }
 
-    /// The form that a path's ending asks for.
+    /// Returns the format that the path's extension names.
     pub fn of_path(path: &Path) -> Option<Self> {
         path.extension().and_then(|ending| ending.to_str()).and_then(Self::of_ending)
     }

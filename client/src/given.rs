@@ -1,23 +1,23 @@
-//! A text that is given on the command line: itself, or `@FILE`, or `-` for stdin. Never more is read than may be sent.
+//! Reads a text from the command line: the argument itself, `@FILE` for a file, or `-` for stdin. It reads no more bytes than a request may have.
 
 use std::{io::Read, path::Path};
 
 use crate::{exit::Exit, failure::Failure, table, tasks};
 
-/// What a text is called in messages, and how long it may be.
+/// The name of a text in messages, and its longest length.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
-    /// Such as `the prompt`.
+    /// The name of the text, such as `the prompt`.
     pub name: &'static str,
-    /// The command that takes it from stdin, for a text that begins with `@`.
+    /// The command that reads the text from stdin. The hint for a failed `@FILE` shows it, since a text may itself begin with `@`.
     pub from_stdin: &'static str,
-    /// Most bytes.
+    /// Longest text, in bytes.
     pub most_bytes: usize,
-    /// What to do with a longer one.
+    /// The hint for a text that is too long.
     pub remedy: &'static str,
 }
 
-/// The text itself, or what the file or stdin holds.
+/// Returns the argument itself, or the content of the file or of stdin. A blank text fails.
 pub fn text(given: &str, kind: Kind) -> Result<String, Failure> {
     let text = if matches!(given, "-" | "@-") {
         read("stdin", std::io::stdin(), kind)?
@@ -35,7 +35,7 @@ pub fn text(given: &str, kind: Kind) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// What a file holds.
+/// Returns the content of a file without the blank space around it.
 pub fn file(path: &Path, kind: Kind) -> Result<String, Failure> {
     open(path, kind)
 }
@@ -47,7 +47,7 @@ fn open(path: &Path, kind: Kind) -> Result<String, Failure> {
     read(&shown, file, kind)
 }
 
-/// Blank space around the text is not part of it.
+/// Reads a UTF-8 text and removes its byte order mark and the blank space around it. A text that is too long fails.
 fn read(name: &str, source: impl Read, kind: Kind) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let read = source.take(kind.most_bytes as u64 + 1).read_to_end(&mut bytes);

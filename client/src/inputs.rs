@@ -1,4 +1,4 @@
-//! Files that a task starts from: put into the daemon's store before the task names them.
+//! Copies input files of a task into the daemon's store, before the task refers to them.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use reel_protocol::{
 
 use crate::{exit::Exit, failure::Failure, table};
 
-/// Puts a file into the daemon's store; returns what tasks name it by.
+/// Copies a file into the daemon's store. Returns the digest that tasks refer to it by.
 pub async fn put(session: &Session, path: &Path) -> Result<Digest, Failure> {
     Ok(put_file(session, path).await?.0)
 }
 
-/// The same; returns what the file is by its content, too.
+/// Like [`put`], but also returns the media type, which the daemon found from the content.
 pub async fn put_file(session: &Session, path: &Path) -> Result<(Digest, String), Failure> {
     let shown = table::path(path);
     let no_input = |message: String| Failure::new(Exit::NoInput, "no_input", message);
-    // The daemon follows no link and shares no working directory; whoever names a link here wants the file behind it.
+    // The daemon follows no symbolic links and has another working directory. So links are resolved here and the path is made absolute.
     let file =
         std::fs::canonicalize(path).map_err(|error| no_input(format!("cannot read {shown}: {error}")))?;
     let Some(file) = file.to_str() else {

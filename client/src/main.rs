@@ -1,4 +1,4 @@
-//! `reel`: parse the command line, run one command, say how it ended.
+//! `reel`: parses the command line, runs one command and prints how it ended.
 
 mod answer;
 mod batch;
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
-    // No runtime and no daemon for what needs none: completions are generated in every shell's start-up.
+    // Completions need neither a runtime nor a daemon. They are generated in the start-up of every shell, so they must be fast.
     if let Command::Completions(args) = &cli.command {
         return verb::completions::run(output, args);
     }
@@ -102,7 +102,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> 
     }
 }
 
-/// Help and version are results; the rest is a wrong command line.
+/// Prints what clap returned instead of a command line. Help and version go to stdout and succeed. Everything else is a usage error.
 fn answer_refusal(refusal: &clap::Error) -> Exit {
     let is_json = std::env::args_os().any(|argument| argument == "--json");
     let output = Output { is_json, is_quiet: false };
@@ -110,7 +110,7 @@ fn answer_refusal(refusal: &clap::Error) -> Exit {
     if matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return output.bytes(text.as_bytes()).map_or_else(|failure| failure.exit, |()| Exit::Done);
     }
-    // clap's own words begin with `error: `, or are the whole help.
+    // The text of clap begins with `error: `, or is the whole help.
     output.warn(text.trim_end());
     let message = text.trim_end();
     let failure = Failure::usage(message.strip_prefix("error: ").unwrap_or(message)).said();

@@ -1,22 +1,22 @@
-//! Which files the pictures of one task become.
+//! Chooses the names of the files that the outputs of a task are written to.
 
 use std::path::{Path, PathBuf};
 
 use crate::{form::Form, slug::slug_or};
 
-/// Where the user wants the pictures.
+/// The destination of the outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// The standard output.
+    /// Standard output.
     Stdout,
-    /// This file; with several pictures `-1`, `-2`… before its extension.
+    /// This file. Several outputs get `-1`, `-2`… before the extension.
     File(PathBuf),
-    /// A name of our own in this directory that is not taken.
+    /// A free name in this directory, made from the prompt.
     Directory(PathBuf),
 }
 
 impl Destination {
-    /// Reads `-o`; a directory is one that exists.
+    /// Reads `-o`. A path is a directory only if that directory exists. Without `-o` it is the current directory.
     pub fn parse(given: Option<&Path>) -> Self {
         match given {
             None => Self::Directory(PathBuf::new()),
@@ -27,8 +27,8 @@ impl Destination {
     }
 }
 
-/// The media types of pictures with the endings of their files, the usual ones first. The last is what the daemon calls a picture whose
-/// format it does not know.
+/// The media types of pictures with the extensions of their files, the most common first. The last one is the type that the daemon gives a picture of
+/// unknown format.
 const PICTURES: [(&str, &str); 14] = [
     ("image/png", "png"),
     ("image/jpeg", "jpg"),
@@ -46,18 +46,18 @@ const PICTURES: [(&str, &str); 14] = [
     ("application/octet-stream", "bin"),
 ];
 
-/// The endings that files of pictures have, the usual ones first.
+/// Returns the extensions of picture files, the most common first.
 pub fn picture_endings() -> impl Iterator<Item = &'static str> {
     PICTURES.iter().map(|(_, ending)| *ending)
 }
 
-/// The endings that files of results have: those of pictures first.
+/// Returns the extensions of all result files, those of pictures first.
 pub fn endings() -> impl Iterator<Item = &'static str> {
     picture_endings().chain(["wav", "mp3", "mp4", "webm", "mov", "txt", "json"])
 }
 
-/// Splits a name into its stem and the ending of a form that pictures can be written in, in lower case; another ending is a part of the
-/// name.
+/// Splits a name into its stem and its extension in lower case, if that names a picture format that can be written. Any other extension remains part
+/// of the name.
 pub fn split_picture_ending(name: &str) -> (&str, Option<String>) {
     match name.rsplit_once('.') {
         Some((stem, ending)) if !stem.is_empty() && Form::of_ending(ending).is_some() => {
@@ -67,7 +67,7 @@ pub fn split_picture_ending(name: &str) -> (&str, Option<String>) {
     }
 }
 
-/// Whether a name ends as a picture does in a form that cannot be written, such as `shot.gif`.
+/// Whether the name's extension is of a picture format that cannot be written, such as `shot.gif`.
 pub fn is_unwritable_picture(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, ending)| {
         let ending = ending.to_ascii_lowercase();
@@ -75,7 +75,7 @@ pub fn is_unwritable_picture(name: &str) -> bool {
     })
 }
 
-/// The extension of a media type's files.
+/// Returns the extension for files of a media type; `bin` for an unknown type.
 pub fn extension(media_type: &str) -> &'static str {
     if let Some((_, ending)) = PICTURES.iter().find(|(name, _)| *name == media_type) {
         return ending;
@@ -100,7 +100,7 @@ pub fn extension(media_type: &str) -> &'static str {
     }
 }
 
-/// What a file with this extension is called where its task has no words.
+/// Returns the file name for a result with this extension if its task has no prompt or text to name it after.
 pub fn plain_name(extension: &str) -> &'static str {
     match extension {
         "wav" | "mp3" => "speech",
@@ -110,11 +110,11 @@ pub fn plain_name(extension: &str) -> &'static str {
     }
 }
 
-/// Extensions under which no text is written: programs would take it for a damaged picture, sound or video.
+/// Extensions that a text is not written under, because programs would take the file for a damaged picture, sound or video.
 const NO_TEXTS: [&str; 14] =
     ["png", "jpg", "jpeg", "webp", "gif", "avif", "wav", "mp3", "ogg", "opus", "flac", "mp4", "webm", "mov"];
 
-/// Whether a path ends in one of the extensions of a media type. Texts are written under any name but those of other media.
+/// Whether the path's extension fits the media type. A text may have any extension but those in [`NO_TEXTS`].
 pub fn fits(path: &Path, media_type: &str) -> bool {
     let given = path.extension().and_then(|text| text.to_str()).unwrap_or_default().to_lowercase();
     if media_type.starts_with("text/") || media_type == "application/json" {
@@ -123,7 +123,7 @@ pub fn fits(path: &Path, media_type: &str) -> bool {
     given == extension(media_type) || (media_type == "image/jpeg" && given == "jpeg")
 }
 
-/// `picture.png` as the `number`th of several: `picture-2.png`.
+/// Adds a number before the extension: `picture.png` with number 2 becomes `picture-2.png`.
 pub fn numbered(path: &Path, number: usize) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name = match path.extension() {
@@ -133,7 +133,7 @@ pub fn numbered(path: &Path, number: usize) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The files for `count` pictures named after `title` in `directory`, all of them free: `slug.png`, else `slug-2.png`…; with several
+/// Returns free names in `directory` for `count` files, made from `title`. One file gets `slug.png`, or if that is taken `slug-2.png`…. Several get
 /// `slug-1.png`, `slug-2.png`….
 pub fn free_names(
     directory: &Path,

@@ -1,4 +1,4 @@
-//! The one place that prints: data on stdout, everything else on stderr.
+//! Prints everything: data to stdout, everything else to stderr. No other file prints.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -13,16 +13,16 @@ use crate::{
     table,
 };
 
-/// How to speak.
+/// The options for printing.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
-    /// One JSON document on stdout, nothing else there.
+    /// Whether stdout gets one JSON document and nothing else.
     pub is_json: bool,
-    /// Only results and errors.
+    /// Whether notes and progress are left out, so that only results, warnings and errors are printed.
     pub is_quiet: bool,
 }
 
-/// What is cut to when stdout is a terminal of unknown width.
+/// Columns of a terminal whose width is unknown.
 const WIDTH: usize = 80;
 
 #[derive(Serialize)]
@@ -32,18 +32,18 @@ struct ErrorDocument<'a> {
 
 #[expect(clippy::unused_self, reason = "whoever prints must hold it, so that no other way to print grows")]
 impl Output {
-    /// Data for people or scripts, with its line ends and without unprintable characters; nothing with `--json`.
+    /// Prints data to stdout as it is, but without unprintable characters. With `--json` it prints nothing.
     pub fn data(self, text: &str) -> Result<(), Failure> {
         if self.is_json { Ok(()) } else { write_out(printable(text).as_bytes()) }
     }
 
-    /// A line of data.
+    /// Prints one line of data.
     pub fn line(self, text: &str) -> Result<(), Failure> {
         self.data(&format!("{text}\n"))
     }
 
-    /// The files that were written, a line each, in one write: escaped on a terminal, elsewhere with their very bytes, so that a
-    /// script can open them.
+    /// Prints the paths of written files in one write, one per line. A terminal gets escaped paths. Elsewhere the exact bytes are written, so that a
+    /// script can open the files.
     pub fn paths<P: AsRef<Path>>(self, paths: &[P]) -> Result<(), Failure> {
         if self.is_json {
             return Ok(());
@@ -61,7 +61,7 @@ impl Output {
         write_out(&lines)
     }
 
-    /// The JSON document, its unprintable characters escaped; nothing without `--json`.
+    /// Prints the JSON document with its unprintable characters escaped. Without `--json` it prints nothing.
     pub fn document<T: Serialize>(self, document: &T) -> Result<(), Failure> {
         if !self.is_json {
             return Ok(());
@@ -72,7 +72,8 @@ impl Output {
         write_out((escaped(&text) + "\n").as_bytes())
     }
 
-    /// A text from elsewhere, ended by a line end: without unprintable characters on a terminal, elsewhere to the letter. Nothing with `--json`.
+    /// Prints a text and ends it with a newline. A terminal gets it without unprintable characters, elsewhere it is unchanged. With `--json` it
+    /// prints nothing.
     pub fn text(self, text: &str) -> Result<(), Failure> {
         let end = if text.ends_with('\n') { "" } else { "\n" };
         if self.is_json || io::stdout().is_terminal() {
@@ -81,46 +82,46 @@ impl Output {
         write_out(format!("{text}{end}").as_bytes())
     }
 
-    /// A piece of a text on a terminal. A terminal that is gone is noticed at the end of the text.
+    /// Prints a piece of a text to the terminal. It ignores errors, because printing the end of the text will report them.
     pub fn piece(self, text: &str) {
         let _ = write_out(printable(text).as_bytes());
     }
 
-    /// Whether a person sees what is printed at once.
+    /// Whether stdout is a terminal that data is printed to, so that partial output is useful.
     pub fn has_terminal(self) -> bool {
         !self.is_json && io::stdout().is_terminal()
     }
 
-    /// Raw bytes, such as a script for a shell.
+    /// Prints raw bytes, such as a completion script.
     pub fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
         write_out(bytes)
     }
 
-    /// A file's content.
+    /// Prints the content of a file, from its current position.
     pub fn file(self, file: &mut std::fs::File) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         io::copy(file, &mut stdout).and_then(|_| stdout.flush()).map_err(|error| Failure::of_stdout(&error))
     }
 
-    /// Something to know beside the result; not with `--quiet`.
+    /// Prints a note to stderr, unless `--quiet` is given.
     pub fn note(self, text: &str) {
         if !self.is_quiet {
             self.warn(text);
         }
     }
 
-    /// Something that must be known. A stderr that is gone is no reason to stop.
+    /// Prints a warning to stderr, also with `--quiet`. It ignores errors of stderr.
     pub fn warn(self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{}", printable(text));
     }
 
-    /// A question, after which the answer is typed on the same line.
+    /// Prints a question to stderr without a newline, so that the answer is typed on the same line.
     pub fn ask(self, text: &str) {
         let mut stderr = io::stderr().lock();
         let _ = write!(stderr, "{}", printable(text)).and_then(|()| stderr.flush());
     }
 
-    /// Why the command ends without its result.
+    /// Prints the error and its hint to stderr, and with `--json` the error document to stdout.
     pub fn failure(self, failure: &Failure) {
         let error = &failure.error;
         if !failure.is_said {
@@ -130,12 +131,12 @@ impl Output {
             }
         }
         if error.code != "closed_pipe" {
-            // Nothing is left to be done about a stdout that fails now.
+            // If stdout fails here, there is no way left to report it.
             let _ = self.document(&ErrorDocument { error });
         }
     }
 
-    /// Columns of stdout, None where it is no terminal and nothing must be cut.
+    /// Returns the columns of stdout; None if stdout is no terminal, so that nothing is cut.
     pub fn width(self) -> Option<usize> {
         if !io::stdout().is_terminal() {
             return None;
@@ -143,7 +144,7 @@ impl Output {
         Some(console::Term::stdout().size_checked().map_or(WIDTH, |(_, columns)| usize::from(columns)))
     }
 
-    /// Rows of the terminal on stderr, None where bars must not be drawn.
+    /// Returns the rows of the terminal on stderr; None if no progress bars may be drawn.
     pub fn rows(self) -> Option<usize> {
         if self.is_quiet || !io::stderr().is_terminal() {
             return None;
@@ -152,7 +153,8 @@ impl Output {
     }
 }
 
-/// JSON in which unprintable characters, which only strings hold, are written as `\u` escapes: the same document, safe on a terminal.
+/// Replaces unprintable characters in a JSON text by `\u` escapes. They occur only inside strings, so the document stays the same, and it is safe to
+/// show on a terminal.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,4 +1,4 @@
-//! Live progress on stderr: bars on a terminal, lines elsewhere.
+//! Shows progress on stderr: bars on a terminal, lines elsewhere.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,37 +18,37 @@ use crate::{
     why::{self, Said, Why},
 };
 
-/// A tenth of the terminal's rows at most, so that what was there before stays in sight.
+/// Rows of the terminal for each bar. So bars take at most a tenth of the rows, and earlier output stays visible.
 const ROWS_PER_BAR: usize = 10;
 
-/// The parts of a full bar.
+/// Steps of a full bar.
 const STEPS: u64 = 1000;
 
-/// Off a terminal, what is over before is not worth a line but that of its result.
+/// Without a terminal, tasks that end within this time print only their result and no progress.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Between two turns of the spinner.
+/// Interval between two frames of the spinner.
 const TURN: Duration = Duration::from_millis(120);
 
 const TASK_STYLE: &str = "{spinner} {prefix} [{bar:20}] {percent:>3} % {wide_msg}";
 const OVERALL_STYLE: &str = "{spinner} {pos}/{len} [{bar:20}] {elapsed_precise} {wide_msg}";
 
-/// The tasks under way, as they are shown.
+/// The progress display of the tasks that a command waits for.
 #[derive(Debug)]
 pub struct Progress {
     output: Output,
     screen: Option<Screen>,
-    /// Of many tasks only those that run have a bar, and only the results are said.
+    /// Whether there are many tasks. Then only running ones get a bar, and states are not printed as lines.
     is_of_many: bool,
-    /// When the waiting began.
+    /// When the wait began.
     begun: Instant,
-    /// What is said of states once the waiting has lasted for a moment.
+    /// Lines about states that are printed once the wait has lasted for [`PATIENCE`].
     pending: Vec<String>,
-    /// The states that were said of a task, off a terminal: a task that is tried again and again would fill the screen.
+    /// States that were printed as lines, by task. Each is printed once, because a task that is retried often would fill the screen.
     said: HashSet<(TaskId, TaskState)>,
-    /// Why each task waits, as it was said last.
+    /// What was printed last about why each task waits.
     explained: HashMap<TaskId, Said>,
-    /// Why the tasks of a batch wait, for each reason and provider.
+    /// What was printed last about why tasks of a batch wait, by reason and provider.
     explained_of_many: HashMap<(&'static str, Option<String>), Said>,
 }
 
@@ -61,7 +61,7 @@ struct Screen {
 }
 
 impl Progress {
-    /// Bars where stderr is a terminal; with `total`, one over all as well.
+    /// Draws bars if stderr is a terminal. With `total`, there is also an overall bar.
     pub fn new(output: Output, total: Option<usize>) -> Self {
         let screen = output.rows().map(|rows| {
             let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
@@ -85,7 +85,7 @@ impl Progress {
         }
     }
 
-    /// Bars of running tasks beside lines on stdout, where both are a terminal; elsewhere nothing is drawn or said.
+    /// Draws bars of running tasks below the lines on stdout, if both streams are terminals. Otherwise it draws and prints nothing.
     pub fn beside_lines(output: Output) -> Self {
         let mut progress = Self::new(output, None);
         if output.width().is_none() || output.is_json {
@@ -95,12 +95,12 @@ impl Progress {
         progress
     }
 
-    /// Whether there is a terminal to draw on.
+    /// Whether bars are drawn.
     pub fn is_drawn(&self) -> bool {
         self.screen.is_some()
     }
 
-    /// Shows where a task stands.
+    /// Updates the bar of a task, or prints its state as a line if no bars are drawn.
     pub fn show(&mut self, id: TaskId, title: &str, state: TaskState, progress: &Fraction) {
         let Some(screen) = &mut self.screen else { return self.say(id, state, progress) };
         if state.is_settled() {
@@ -111,7 +111,7 @@ impl Progress {
             return;
         }
         let is_shown = screen.tasks.contains_key(&id);
-        // Of many, those that run are shown; a single one is shown from the begin.
+        // If there are many tasks, only running ones get a bar. A single task gets one from the start.
         let has_room =
             screen.tasks.len() < screen.most_bars && (!self.is_of_many || state == TaskState::Running);
         if !is_shown && !has_room {
@@ -136,7 +136,7 @@ impl Progress {
         }));
     }
 
-    /// Says where a picture is that is not finished. A bar shows it with the progress of its task.
+    /// Prints the path of a task's preview picture, if no bars are drawn. A bar shows progress instead.
     pub fn preview(&self, partial: &PartialEvent) {
         let Some(path) = &partial.preview_path else { return };
         if self.screen.is_none() && !self.output.is_json {
@@ -149,7 +149,7 @@ impl Progress {
         }
     }
 
-    /// Says why a task waits, once for each reason and again when it takes long; a bar shows it all the time.
+    /// Reports why a task waits. A bar shows it all the time. A line is printed once for each reason, and again if the wait becomes long.
     pub fn explain(&mut self, task: &TaskView, status: Option<&DaemonStatusResult>) {
         let Some(why) = Why::of(task, status, Timestamp::now()) else { return };
         let words = why.line(&format!("task {}", task.id));
@@ -160,13 +160,14 @@ impl Progress {
         self.say_why(&words, ending);
     }
 
-    /// Says why tasks of a batch wait: once for each reason and provider, and not for each task. The overall bar shows it all the time.
+    /// Reports why tasks of a batch wait. The overall bar shows it all the time. A line is printed once for each reason and provider, not for each
+    /// task.
     pub fn explain_batch(&mut self, tasks: &[TaskView], status: Option<&DaemonStatusResult>) {
         let now = Timestamp::now();
         let mut shown = String::new();
         let mut reasons = HashSet::new();
         let waiting = tasks.iter().filter(|task| task.wait_reason.is_some_and(why::may_last));
-        // Those that were tried say more.
+        // Tasks that were tried come first, because their errors say more.
         let (tried, untried): (Vec<_>, Vec<_>) = waiting.partition(|task| task.error.is_some());
         for task in tried.into_iter().chain(untried) {
             let Some(mut why) = Why::of(task, status, now) else { continue };
@@ -174,7 +175,7 @@ impl Progress {
             if !reasons.insert(key.clone()) {
                 continue;
             }
-            // One failure after another is no news in a batch.
+            // In a batch, another error for the same reason is not reported again.
             if why.reason() != WaitReason::EqualRequest {
                 why.forget_code();
             }
@@ -190,14 +191,14 @@ impl Progress {
         }
     }
 
-    /// Off a terminal, as a line of its own.
+    /// Prints the reason as a line if no bars are drawn. `ending` is None if it was printed before.
     fn say_why(&self, words: &str, ending: Option<&str>) {
         if let Some(ending) = ending.filter(|_| self.screen.is_none() && !self.output.is_json) {
             self.output.note(&format!("{words}{ending}"));
         }
     }
 
-    /// One more of all is done; `line` says what, off a terminal.
+    /// Sets the number of finished tasks on the overall bar, or prints `line` if there is none.
     pub fn advance(&mut self, done: usize, line: &str) {
         match self.screen.as_ref().and_then(|screen| screen.overall.as_ref()) {
             Some(overall) => overall.set_position(done as u64),
@@ -206,7 +207,7 @@ impl Progress {
         }
     }
 
-    /// A line of data above the bars.
+    /// Prints a line of data to stdout, above the bars.
     pub fn line(&self, line: &str) -> Result<(), Failure> {
         match &self.screen {
             Some(screen) => screen.bars.suspend(|| self.output.line(line)),
@@ -214,14 +215,14 @@ impl Progress {
         }
     }
 
-    /// A line above the bars.
+    /// Prints a note to stderr, above the bars. With `--quiet` it prints nothing.
     pub fn note(&self, line: &str) {
         if !self.output.is_quiet {
             self.warn(line);
         }
     }
 
-    /// The same, with `--quiet` too.
+    /// Prints a warning to stderr, above the bars, also with `--quiet`.
     pub fn warn(&self, line: &str) {
         match &self.screen {
             Some(screen) => screen.bars.suspend(|| self.output.warn(line)),
@@ -229,12 +230,12 @@ impl Progress {
         }
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     pub fn clear(&mut self) {
         if let Some(screen) = self.screen.take() {
-            // All at once: bars that are finished one by one leave lines behind. Nothing can be done about a terminal that is gone.
+            // All bars are cleared at once, because clearing one by one leaves lines behind. Errors are ignored: the terminal may be gone.
             let _ = screen.bars.clear();
-            // A ticker that is just at work must not draw once more below what is printed next.
+            // A spinner's ticker that runs at this moment must not draw again below the next output.
             screen.bars.set_draw_target(ProgressDrawTarget::hidden());
             for bar in screen.tasks.values().chain(&screen.overall) {
                 bar.finish_and_clear();
@@ -243,7 +244,7 @@ impl Progress {
     }
 
     fn say(&mut self, id: TaskId, state: TaskState, progress: &Fraction) {
-        // Results say the rest; a document on stdout is often read together with stderr.
+        // Results are printed elsewhere. With `--json`, stderr is often read together with the document on stdout, so nothing is printed.
         if self.output.is_json || self.is_of_many || state.is_settled() || !self.said.insert((id, state)) {
             return;
         }
@@ -253,12 +254,12 @@ impl Progress {
         self.say_pending();
     }
 
-    /// Whether something is to be said once the waiting has lasted for a moment.
+    /// Whether lines wait to be printed until the wait has lasted for [`PATIENCE`].
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Says what came up in the first moment, where that is over.
+    /// Prints the waiting lines if the wait has lasted for [`PATIENCE`].
     pub fn say_pending(&mut self) {
         if self.begun.elapsed() >= PATIENCE {
             self.pending.drain(..).for_each(|line| self.output.note(&line));
@@ -274,6 +275,6 @@ impl Drop for Progress {
 
 fn style(template: &str) -> ProgressStyle {
     let plain = ProgressStyle::default_bar().progress_chars("━╸ ").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ");
-    // The templates are ours and hold; a bar without its style is still a bar.
+    // The templates are constants and valid. If one were not, the bar would be drawn without its style.
     plain.clone().template(template).unwrap_or(plain)
 }

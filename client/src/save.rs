@@ -1,4 +1,5 @@
-//! Writes result files: a temporary file in the same directory, synced, then renamed; nothing is replaced unless that was asked for.
+//! Writes result files: to a temporary file in the same directory, which is synced and renamed. Existing files are replaced only if the user asked
+//! for it.
 
 use std::{
     io::{self, Seek as _, Write as _},
@@ -24,10 +25,10 @@ use crate::{
 /// Bytes of one read over the socket.
 const PART_BYTES: u64 = 1024 * 1024;
 
-/// Whether a file that stands in the way is replaced.
+/// What happens to an existing file at the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// It is kept, and the new one fails.
+    /// It is kept, and the write fails.
     Keep,
     /// It is replaced.
     Replace,
@@ -36,21 +37,21 @@ pub enum Existing {
 /// A file that was written.
 #[derive(Debug)]
 pub struct Saved {
-    /// Where it is, which is not where it was wanted where it could not be converted.
+    /// The path of the file. It differs from the path that was asked for if the picture could not be converted.
     pub path: PathBuf,
-    /// The digest of its bytes.
+    /// The digest of the file's bytes.
     pub digest: Digest,
-    /// What a person should know about it.
+    /// A message for the user about the file, if there is one.
     pub note: Option<String>,
 }
 
-/// Whether something has the name already, be it a link to nowhere.
+/// Whether the path exists. A dangling symbolic link counts.
 pub fn is_taken(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// Fetches an output into `path`, in the form that its ending asks for. A picture that cannot be converted is written beside, under the
-/// ending of its own form and a name that is free.
+/// Fetches an output to `path`, and converts it to the format of the path's extension. A picture that cannot be converted is written next to it, with
+/// the extension of its own format and under a free name.
 pub async fn save(
     session: &Session,
     output: &Output,
@@ -65,7 +66,7 @@ pub async fn save(
     finished.unwrap_or_else(|_| Err(Failure::new(Exit::Internal, "internal", "the writing thread panicked")))
 }
 
-/// Writes an output's bytes to stdout as they are, without a file in between.
+/// Writes the bytes of an output to stdout without conversion. It reads the daemon's file directly if possible, otherwise over the socket.
 pub async fn to_stdout(session: &Session, output: &Output, stdout: output::Output) -> Result<(), Failure> {
     let (path, digest) = (output.path.clone(), output.digest);
     let stored =
@@ -92,7 +93,7 @@ pub async fn to_stdout(session: &Session, output: &Output, stdout: output::Outpu
     }
 }
 
-/// The daemon's own file at its begin; None where its bytes are not those of the digest.
+/// Opens the daemon's own file, positioned at its start. None if its bytes do not match the digest.
 fn open_stored(path: &Path, digest: Digest) -> io::Result<Option<std::fs::File>> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = blake3::Hasher::new();
@@ -117,7 +118,7 @@ async fn fetch_into(
     }
 }
 
-/// Converts the fetched bytes where the path asks for another form, and gives them their name.
+/// Converts the fetched bytes if the path asks for another format, and moves them to the path.
 fn finish(
     temporary: NamedTempFile,
     media_type: &str,
@@ -152,7 +153,7 @@ fn finish(
     }
 }
 
-/// Keeps the bytes as they are, under the ending of their own form and the first free name.
+/// Keeps the fetched bytes unconverted, under the first free name with the extension of their own format.
 fn place_beside(
     mut temporary: NamedTempFile,
     media_type: &str,
@@ -183,14 +184,14 @@ fn digest_of(file: &NamedTempFile) -> io::Result<Digest> {
     Ok(Digest::from_bytes(*hasher.finalize().as_bytes()))
 }
 
-/// Replaces `path` by `bytes`, whole or not at all.
+/// Replaces the content of `path` by `bytes` atomically.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut temporary = temporary_beside(path)?;
     temporary.write_all(bytes).map_err(|error| cannot_write(path, &error))?;
     place(temporary, path, Existing::Replace)
 }
 
-/// A temporary file in the directory of `path`, with what the umask leaves of a new file's permissions.
+/// Creates a temporary file in the directory of `path`. Its permissions are 0666 minus the umask, like those of any new file.
 pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".reel-");
@@ -206,7 +207,7 @@ pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
     })
 }
 
-/// Syncs the temporary file and gives it its name.
+/// Syncs the temporary file and renames it to `path`.
 pub fn place(temporary: NamedTempFile, path: &Path, existing: Existing) -> Result<(), Failure> {
     sync(&temporary, path)?;
     let placed = match existing {
@@ -224,12 +225,12 @@ fn sync(temporary: &NamedTempFile, path: &Path) -> Result<(), Failure> {
     temporary.as_file().sync_all().map_err(|error| cannot_write(path, &error))
 }
 
-/// The failure of a file that the system does not let be written.
+/// The failure for a file that the system does not allow to be written.
 pub fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::cannot_create(format!("cannot write {}: {}", table::path(path), cause_of(error)))
 }
 
-/// The system's reason, without the temporary file's path that tempfile appends to it.
+/// Returns the system's reason without the temporary file's path, which the crate `tempfile` appends to it.
 fn cause_of(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" at path \"").next().unwrap_or_default().to_owned()

@@ -1,11 +1,11 @@
-//! Ctrl-C as something to wait for.
+//! Receives Ctrl-C and SIGTERM as events that a command can wait for.
 
 #[cfg(unix)]
 use std::{io, os::unix::net::UnixStream as StdStream};
 
 use crate::{exit::Exit, failure::Failure};
 
-/// SIGINT and SIGTERM since [`Interrupts::listen`]; before it they end the process as usual.
+/// SIGINT and SIGTERM since [`Interrupts::listen`]. Before that call they end the process as usual.
 #[derive(Debug)]
 pub struct Interrupts {
     #[cfg(unix)]
@@ -14,7 +14,7 @@ pub struct Interrupts {
 
 #[cfg(unix)]
 impl Interrupts {
-    /// Begins to listen. Where the system has no descriptor left, the signals keep ending the process, which loses no work.
+    /// Starts to receive the signals. If no file descriptor is free, None is returned and the signals still end the process. Tasks are not lost then.
     pub fn listen() -> Option<Self> {
         Self::try_listen().ok()
     }
@@ -28,7 +28,7 @@ impl Interrupts {
         Ok(Self { signals: tokio::net::UnixStream::from_std(reader)? })
     }
 
-    /// The next signal.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         use tokio::io::AsyncReadExt as _;
         if self.signals.read_u8().await.is_err() {
@@ -39,18 +39,18 @@ impl Interrupts {
 
 #[cfg(not(unix))]
 impl Interrupts {
-    /// Untested elsewhere: the signals end the process as usual, which loses no work.
+    /// Signals are not received on other systems. They end the process as usual, and tasks are not lost. This is untested.
     pub fn listen() -> Option<Self> {
         None
     }
 
-    /// Never comes.
+    /// Never returns.
     pub async fn next(&mut self) {
         std::future::pending().await
     }
 }
 
-/// The next signal of a listener, if there is one.
+/// Waits for the next signal. Without a listener it never returns.
 pub async fn next(interrupts: &mut Option<Interrupts>) {
     match interrupts {
         Some(interrupts) => interrupts.next().await,
@@ -58,7 +58,7 @@ pub async fn next(interrupts: &mut Option<Interrupts>) {
     }
 }
 
-/// Looks on until Ctrl-C, which ends the looking and nothing else.
+/// Runs `looking`, which only displays something, until it ends or Ctrl-C is pressed. Tasks continue after Ctrl-C.
 pub async fn look_until_interrupted<T>(
     interrupts: &mut Option<Interrupts>,
     looking: impl Future<Output = Result<T, Failure>>,

@@ -1,25 +1,25 @@
-//! File names from prompts. Pure.
+//! Makes file names from prompts. Pure.
 
 use reel_protocol::is_unprintable;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// Longest slug in bytes: with a number and an extension a name stays far below the 255 bytes that file systems allow.
+/// Longest slug, in bytes. With a number and an extension the name stays far below the 255 bytes that file systems allow.
 const SLUG_BYTES: usize = 80;
 
-/// The name of a picture whose prompt holds no letter.
+/// The file name for a prompt that has no letter or digit.
 const PICTURE: &str = "picture";
 
-/// Names that Windows keeps for devices, whatever the extension.
+/// Device names that Windows reserves, whatever the extension.
 const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
 const RESERVED_WITH_DIGIT: [&str; 2] = ["com", "lpt"];
 
-/// Letters and digits of any script in lower case with their marks, everything between them as one `-`; never empty, never longer than
-/// 80 bytes, and never cut within what a reader sees as one character.
+/// Makes a slug: letters and digits of any script with their marks in lower case, and one `-` for everything between them. It is never empty, never
+/// longer than 80 bytes, and never cut inside a grapheme cluster.
 pub fn slug(text: &str) -> String {
     slug_or(text, PICTURE)
 }
 
-/// The same, with another name for a text that holds no letter.
+/// Like [`slug`], but with `fallback` as the name for a text that has no letter or digit.
 pub fn slug_or(text: &str, fallback: &str) -> String {
     let mut slug = String::new();
     let mut is_gap = false;
@@ -48,13 +48,13 @@ pub fn slug_or(text: &str, fallback: &str) -> String {
     slug
 }
 
-/// A joiner joins nothing at the end of a word.
+/// Removes joiners at the end of a word, where they join nothing.
 fn end_word(slug: &mut String) {
     slug.truncate(slug.trim_end_matches(['\u{200c}', '\u{200d}']).len());
 }
 
-/// A letter with its marks in lower case. The joiners of Indic and Persian text stay; variation selectors, which only choose between two
-/// pictures of the same character, and everything that cannot be shown go.
+/// Converts a grapheme cluster to lower case. The zero-width joiners stay, because Indic and Persian text needs them. Variation selectors, which only
+/// choose between two glyphs of a character, and unprintable characters are removed.
 fn piece(cluster: &str) -> String {
     let is_ascii = cluster.starts_with(|first: char| first.is_ascii());
     let is_kept = |character: char| match character {

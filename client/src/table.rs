@@ -1,21 +1,21 @@
-//! Lays out text for a terminal: columns, fields, and cuts by the width that characters really take.
+//! Lays out text for a terminal: columns, fields, and cutting by display width.
 
 use std::path::Path;
 
 use reel_protocol::{is_unprintable, printable};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Between two columns.
+/// The space between two columns.
 const GAP: &str = "  ";
 
-/// The least that the last column is cut to; narrower terminals wrap.
+/// Least width that the last column is cut to. On narrower terminals the line wraps.
 const LAST_COLUMN: usize = 12;
 
-/// A path as text: bytes that are not UTF-8 and characters that must not be shown are written as `\xFF` and `\u{202e}`.
+/// Formats a path as text. Bytes that are not UTF-8 are written as `\xFF`, unprintable characters as `\u{202e}`.
 pub fn path(path: &Path) -> String {
     let mut shown = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-        // The joiners stay: names of emoji and of Indic text have them.
+        // The zero-width joiners are kept, because emoji and Indic text need them.
         for character in chunk.valid().chars() {
             if is_unprintable(character) && !matches!(character, '\u{200c}' | '\u{200d}') {
                 shown.extend(character.escape_default());
@@ -28,21 +28,21 @@ pub fn path(path: &Path) -> String {
     shown
 }
 
-/// A path as one word of a command that a person may copy into a shell.
+/// Formats a path as one word of a command that a person may copy into a shell.
 pub fn word(given: &Path) -> String {
     let shown = path(given);
     let is_plain = |character: char| character.is_alphanumeric() || "/._-+=:,@%".contains(character);
     if shown.chars().all(is_plain) { shown } else { format!("'{}'", shown.replace('\'', r"'\''")) }
 }
 
-/// Text from elsewhere on one line, without characters that must not be shown.
+/// Puts a text on one line and removes unprintable characters.
 pub fn one_line(text: &str) -> String {
     let spaced: String =
         text.chars().map(|character| if character.is_whitespace() { ' ' } else { character }).collect();
     printable(spaced.trim())
 }
 
-/// At most `width` columns of a line; what was cut is marked by `…`.
+/// Cuts a line to at most `width` columns. A cut line ends in `…`.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -60,7 +60,7 @@ pub fn cut(text: &str, width: usize) -> String {
     kept
 }
 
-/// Rows below a header; the last column is cut so that a row fits `width`.
+/// Formats rows below a header. The last column is cut so that each row fits `width`.
 pub fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]], width: Option<usize>) -> String {
     let rows: Vec<[String; N]> = std::iter::once(header.map(str::to_owned))
         .chain(rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))))
@@ -91,7 +91,7 @@ pub fn columns<const N: usize>(header: [&str; N], rows: &[[String; N]], width: O
     text
 }
 
-/// One `name  value` a line; further lines of a value stand below its first. Empty values are left out.
+/// Formats `name  value` lines. Further lines of a value are aligned below the first. Empty values are left out.
 pub fn fields(fields: &[(&str, String)]) -> String {
     let widest = fields.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
     let mut text = String::new();

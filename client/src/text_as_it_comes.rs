@@ -1,4 +1,5 @@
-//! A text that is shown on a terminal while it is written: each piece once and in order. Where a piece is missing, the rest waits for the end.
+//! Shows a text on a terminal while the model writes it, each piece once and in order. After a missing piece, the rest is shown when the text is
+//! complete.
 
 use std::cell::RefCell;
 
@@ -6,7 +7,7 @@ use reel_protocol::methods::PartialEvent;
 
 use crate::output::Output;
 
-/// What of one task's text is on the terminal.
+/// The text of one task, as far as the terminal shows it.
 #[derive(Debug)]
 pub struct TextAsItComes {
     output: Output,
@@ -16,12 +17,12 @@ pub struct TextAsItComes {
 #[derive(Debug, Default)]
 struct Shown {
     text: String,
-    /// A piece is missing, or the text was begun anew: what follows is shown once it is whole.
+    /// Whether a piece was missing or the text started over. Further pieces are then ignored, and the rest is printed when the text is complete.
     is_broken: bool,
 }
 
 impl TextAsItComes {
-    /// Nothing is shown yet.
+    /// Starts with nothing shown.
     pub fn new(output: Output) -> Self {
         Self { output, shown: RefCell::default() }
     }
@@ -31,21 +32,22 @@ impl TextAsItComes {
         !self.shown.borrow().text.is_empty()
     }
 
-    /// Shows a piece, if it is the next one.
+    /// Prints a piece if it directly follows what is shown.
     pub fn take(&self, partial: &PartialEvent) {
         if self.shown.borrow_mut().add(partial) {
             self.output.piece(&partial.text);
         }
     }
 
-    /// Ends the line of a text whose rest does not come.
+    /// Ends the current line if the rest of the text will not arrive.
     pub fn end_line(&self) {
         if self.has_begun() {
             self.output.piece("\n");
         }
     }
 
-    /// What is still to be printed of the whole text: its rest; all of it, on a line of its own, where something else was shown.
+    /// Returns what must still be printed of the complete text. If the terminal shows something that is no prefix of it, this is the whole text on a
+    /// new line.
     pub fn rest_of(self, text: &str) -> String {
         self.shown.into_inner().rest_of(text)
     }

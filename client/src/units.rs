@@ -1,8 +1,8 @@
-//! Spans and sizes as people read them, and as they type them.
+//! Formats durations and sizes for people, and parses them from the command line.
 
 use std::time::Duration;
 
-/// `3.2 s`, `5 min`, `2 h`, `4 d`: one number and one unit.
+/// Formats a duration with one number and one unit, such as `3.2 s`, `5 min`, `2 h` or `4 d`.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -15,12 +15,12 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// The same without fractions, for ages.
+/// Formats a duration without fractions, for ages.
 pub fn age(span: Duration) -> String {
     if span.as_secs() < 60 { format!("{} s", span.as_secs()) } else { self::span(span) }
 }
 
-/// `512 B`, `1.5 MB`: powers of 1024, as the configuration counts them.
+/// Formats a size, such as `512 B` or `1.5 MB`. Units are powers of 1024, as in the configuration.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
     if bytes < 1024 {
@@ -38,7 +38,7 @@ pub fn bytes(bytes: u64) -> String {
     if value < 10.0 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
 }
 
-/// Reads `60s`, `5min`, `1h 30min`, or plain seconds with or without a fraction.
+/// Parses a duration, such as `60s`, `5min` or `1h 30min`. A plain number, with or without a fraction, is in seconds.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
@@ -46,7 +46,7 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| error.to_string())
 }
 
-/// Reads `1024x768`.
+/// Parses a size in pixels, such as `1024x768`. Both sides must be above 0.
 pub fn parse_size(text: &str) -> Result<(u32, u32), String> {
     let sides = text.split_once(['x', 'X', '×']).and_then(|(width, height)| {
         let side = |side: &str| side.parse::<u32>().ok().filter(|side| *side > 0);

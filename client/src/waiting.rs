@@ -1,4 +1,4 @@
-//! Waits for tasks with live progress, through Ctrl-C and through the daemon's death.
+//! Waits for tasks, shows progress, handles Ctrl-C, and reconnects when the daemon restarts.
 
 use std::{collections::HashMap, pin::pin, time::Duration};
 
@@ -22,45 +22,45 @@ use crate::{
     why::why_it_waits,
 };
 
-/// How long a second Ctrl-C may take to cancel.
+/// The time in which a second Ctrl-C cancels the tasks, and the timeout of each cancel request.
 const SECOND_CHANCE: Duration = Duration::from_secs(2);
 
-/// How often the daemon is asked why tasks wait, and about how many of them: a person reads about a few.
+/// Interval at which the daemon is asked why tasks wait. At most [`LOOKED_AT`] tasks are asked about, because a person reads about a few only.
 pub const LOOK: Duration = Duration::from_secs(2);
 const LOOKED_AT: usize = 8;
 
-/// What to wait for.
+/// The tasks to wait for, and how.
 #[derive(Debug)]
 pub struct Wait<'a> {
-    /// The tasks.
+    /// The ids of the tasks.
     pub ids: &'a [TaskId],
-    /// All or any of them.
+    /// Whether to wait for all of them or for the first one.
     pub until: Until,
-    /// Gives up waiting, not the work.
+    /// The time after which the wait ends. The tasks continue.
     pub timeout: Option<Duration>,
-    /// What the tasks are called on the bars.
+    /// The titles that the bars show.
     pub titles: HashMap<TaskId, String>,
-    /// The command that writes the files once the work is done, for whoever stops waiting.
+    /// The command that writes the result files later. It is shown to a user who stops waiting.
     pub fetch: Option<&'a str>,
-    /// Shows the text of a task while it is written; the bars go with its first piece.
+    /// Prints a task's text while it is written. The bars are removed before its first piece.
     pub text: Option<&'a TextAsItComes>,
 }
 
-/// How to wait for one task.
+/// The options of a wait for one task.
 #[derive(Debug)]
 pub struct One<'a> {
-    /// What it is called on its bar.
+    /// The title that the bar shows.
     pub title: &'a str,
-    /// Gives up waiting, not the work.
+    /// The time after which the wait ends. The task continues.
     pub timeout: Option<Duration>,
-    /// The command that writes its files once it is done.
+    /// The command that writes the result files later.
     pub fetch: Option<&'a str>,
-    /// Shows its text while it is written.
+    /// Prints the task's text while it is written.
     pub text: Option<&'a TextAsItComes>,
 }
 
 impl<'a> Wait<'a> {
-    /// For all of them, however long it takes.
+    /// Waits for all of these tasks, without a timeout.
     pub fn for_all(ids: &'a [TaskId]) -> Self {
         Self { ids, until: Until::All, timeout: None, titles: HashMap::new(), fetch: None, text: None }
     }
@@ -70,7 +70,8 @@ impl<'a> Wait<'a> {
     }
 }
 
-/// Waits until the tasks are settled or the time is over. Ctrl-C leaves them running and fails with [`Exit::Interrupted`]; twice cancels.
+/// Waits until the tasks are settled or the timeout passes. Ctrl-C leaves them running and fails with [`Exit::Interrupted`]. A second Ctrl-C cancels
+/// them.
 pub async fn wait(
     output: Output,
     session: &Session,
@@ -90,7 +91,7 @@ pub async fn wait(
     Err(leave(output, session, wait.ids, &way_back, interrupts).await)
 }
 
-/// Waits for one task.
+/// Waits for one task. A timeout is a failure here.
 pub async fn wait_for_one(
     output: Output,
     session: &Session,
@@ -120,7 +121,7 @@ pub async fn wait_for_one(
         .ok_or_else(|| ClientError::Protocol { detail: "a wait without its task".into() }.into())
 }
 
-/// Does something short that Ctrl-C may still end, such as handing in a task to a daemon that hangs.
+/// Runs a short operation that Ctrl-C may end, such as a submit to a daemon that hangs.
 pub async fn unless_interrupted<T>(
     interrupts: &mut Option<Interrupts>,
     work: impl Future<Output = Result<T, Failure>>,
@@ -133,7 +134,7 @@ pub async fn unless_interrupted<T>(
     }
 }
 
-/// Says how to come back, and cancels the tasks if Ctrl-C comes again while that is read.
+/// Prints the command that continues the wait. Cancels the tasks if Ctrl-C is pressed again within two seconds.
 pub async fn leave(
     output: Output,
     session: &Session,
@@ -155,7 +156,7 @@ pub async fn leave(
     let client = session.client();
     let mut cancelled = 0;
     for id in ids {
-        // One that ended meanwhile cannot be cancelled, which is as good.
+        // A task that has ended meanwhile cannot be cancelled, and does not need to be.
         let params = TaskIdParams { id: *id };
         let cancel = client.call::<TaskCancel>(&params);
         cancelled += usize::from(matches!(timeout(SECOND_CHANCE, cancel).await, Ok(Ok(_))));
@@ -164,13 +165,13 @@ pub async fn leave(
     Failure::new(Exit::Interrupted, "interrupted", format!("cancelled {cancelled} of {}", ids.len())).said()
 }
 
-/// The command that goes on waiting, and then writes the files.
+/// Returns the command that continues the wait and then writes the files.
 pub fn wait_command(ids: &[TaskId], fetch: Option<&str>) -> String {
     let fetch = fetch.map(|fetch| format!(" && {fetch}")).unwrap_or_default();
     format!("reel wait {}{fetch}", join(ids))
 }
 
-/// `1 2 3`, at most a line of them.
+/// Formats up to 20 ids, such as `1 2 3`, with ` …` if there are more.
 pub fn join(ids: &[TaskId]) -> String {
     const MOST: usize = 20;
     let shown: Vec<String> = ids.iter().take(MOST).map(ToString::to_string).collect();
@@ -182,7 +183,7 @@ async fn until_settled(
     wait: &Wait<'_>,
     progress: &mut Progress,
 ) -> Result<TaskWaitResult, ClientError> {
-    // A time that no clock reaches is none.
+    // A timeout that is too long for the clock is treated as none.
     let end = wait.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut follow = Follow::new(
         session,
@@ -207,7 +208,7 @@ async fn until_settled(
         let is_over = follow.is_settled() || (wait.until == Until::Any && is_any_settled);
         if is_over {
             let ended = how_it_ended(session, wait).await?;
-            // Where a task was begun again meanwhile, an event tells so.
+            // If a task was queued again meanwhile, it is not settled, and its events will follow.
             if !ended.timed_out {
                 return Ok(ended);
             }
@@ -216,14 +217,14 @@ async fn until_settled(
     }
 }
 
-/// What is told next; meanwhile, why the tasks wait.
+/// Waits for the next event. While there is none, it reports every two seconds why the tasks wait.
 async fn next_told(
     follow: &mut Follow<'_>,
     session: &Session,
     wait: &Wait<'_>,
     progress: &mut Progress,
 ) -> Result<Followed, ClientError> {
-    // Not begun anew with each look: it may be starting the daemon.
+    // The future is not created anew for each report, because it may be in the middle of starting the daemon.
     let mut told = pin!(follow.next());
     loop {
         let is_first = progress.has_pending();
@@ -234,7 +235,7 @@ async fn next_told(
         if is_first {
             continue;
         }
-        // Where this fails, the next that is told says so.
+        // If this request fails, the next event reports it.
         let (tasks, status) = how_they_stand(&session.client(), wait.ids).await.unwrap_or_default();
         for task in &tasks {
             progress.explain(task, status.as_ref());
@@ -242,7 +243,7 @@ async fn next_told(
     }
 }
 
-/// Shows what was told; whether it is that a task is settled.
+/// Shows an event. Returns whether a task is settled or removed by it.
 fn show(told: Followed, wait: &Wait<'_>, progress: &mut Progress) -> bool {
     let (id, name, state, fraction) = match told {
         Followed::Task(task) => (task.id, task.name, task.state, task.progress),
@@ -262,7 +263,7 @@ fn show(told: Followed, wait: &Wait<'_>, progress: &mut Progress) -> bool {
             progress.note("the daemon is gone, connecting again");
             return false;
         }
-        // The question how it ended says that a task is gone.
+        // The request after this says that the task no longer exists.
         Followed::Removed(_) => return true,
         Followed::Missed(_) | Followed::Memory(_) => return false,
     };
@@ -272,7 +273,7 @@ fn show(told: Followed, wait: &Wait<'_>, progress: &mut Progress) -> bool {
     state.is_settled()
 }
 
-/// The tasks as they are now.
+/// Returns the current state of the tasks, without waiting.
 async fn how_it_ended(session: &Session, wait: &Wait<'_>) -> Result<TaskWaitResult, ClientError> {
     let now = TaskWaitParams {
         ids: wait.ids.to_vec(),
@@ -283,8 +284,8 @@ async fn how_it_ended(session: &Session, wait: &Wait<'_>) -> Result<TaskWaitResu
     session.call::<TaskWait>(&now).await
 }
 
-/// The first of the tasks as they now are, as no event tells why one waits; and where one waits for an equal request, how the daemon is, as
-/// that tells what the equal request waits for.
+/// Returns the current state of the first tasks, because events do not say why a task waits. If one waits for an equal request, it also returns the
+/// daemon's status, which says what the equal request waits for.
 pub async fn how_they_stand(
     client: &Client,
     ids: &[TaskId],

@@ -1,4 +1,4 @@
-//! Why a task waits and why a provider is not asked, in one line for people. Pure.
+//! Describes in one line why a task waits or why a provider is not asked. Pure.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use reel_protocol::{
 
 use crate::units;
 
-/// Until the next try: from here on it is said once more, as it will take long.
+/// Shortest time until the next try that counts as long. The reason is printed once more when the time has become that long.
 const LONG: Duration = Duration::from_secs(30);
 
-/// An equal request is waited for rather than paid for twice, also one of a run that was interrupted.
+/// The text for a task that waits for an equal request. It may come from another run, which was interrupted. Waiting for it avoids paying twice.
 const EQUAL_REQUEST: &str = "an equal request is under way already (reel ls)";
 
-/// Why a task waits.
+/// The reason why a task waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why {
-    /// What there is to say about it, without the task.
+    /// The text about the reason, without the task.
     pub words: String,
-    /// Until the next try, where a time ends the wait.
+    /// The time until the next try; None if the wait has no known end.
     pub left: Option<Duration>,
-    /// What tells this reason from another one of the same task.
+    /// Identifies the reason, to recognise a change: the wait reason, and an error code or the cause of an equal request.
     cause: (WaitReason, Option<String>),
 }
 
 impl Why {
-    /// What a task waits for: the words of its last attempt where it waits for the provider, and what an equal request waits for where it
-    /// waits for that one and the daemon's status is at hand. None for a task that does not wait.
+    /// Describes why a task waits; None if it does not wait. If it waits for a provider or a retry, the text is the error of its last attempt. If it
+    /// waits for an equal request and `status` is given, the text also says what that request waits for.
     pub fn of(task: &TaskView, status: Option<&DaemonStatusResult>, now: Timestamp) -> Option<Self> {
         let is_waiting = matches!(task.state, TaskState::Queued | TaskState::Waiting);
         let reason = task.wait_reason.filter(|_| is_waiting)?;
@@ -48,9 +48,9 @@ impl Why {
         Some(Self { words, left: time_left(task, now), cause: (reason, code) })
     }
 
-    /// In one line; `what_waits` is a task or a batch.
+    /// Returns the reason in one line. `what_waits` names a task or a batch.
     pub fn line(&self, what_waits: &str) -> String {
-        // The time goes first: a narrow terminal cuts the end of the line.
+        // The time comes first, because a narrow terminal cuts the end of the line.
         let next = match self.left {
             Some(left) if left < Duration::from_secs(1) => ", next try now".to_owned(),
             Some(left) => format!(", next try in {}", units::age(left)),
@@ -59,23 +59,23 @@ impl Why {
         format!("{what_waits} waits{next}: {}", self.words)
     }
 
-    /// Makes the same reason the same, whatever the last attempt said.
+    /// Removes the error code, so that two different errors for the same reason compare as equal.
     pub fn forget_code(&mut self) {
         self.cause.1 = None;
     }
 
-    /// What stands in the way.
+    /// Returns the wait reason of the wire.
     pub fn reason(&self) -> WaitReason {
         self.cause.0
     }
 }
 
-/// The line for one task.
+/// Describes in one line why a task waits; None if it does not wait.
 pub fn why_it_waits(task: &TaskView, now: Timestamp) -> Option<String> {
     Why::of(task, None, now).map(|why| why.line(&format!("task {}", task.id)))
 }
 
-/// What an equal request most likely waits for: the whole queue, or their provider.
+/// Returns what an equal request most likely waits for: a pause of the whole queue, or the provider of both.
 fn behind(task: &TaskView, status: &DaemonStatusResult, now: Timestamp) -> Option<(String, WaitReason)> {
     if let Some(reason) = status.wait_reason {
         return Some((reason.text().to_owned(), reason));
@@ -86,7 +86,7 @@ fn behind(task: &TaskView, status: &DaemonStatusResult, now: Timestamp) -> Optio
     Some((format!("{name} {}", provider(reason, *waits_until, now)), reason))
 }
 
-/// Why a provider is not asked now, and how long that lasts: a part of a sentence that begins with its name.
+/// Describes why a provider is not asked, and for how long. The text continues a sentence that begins with the provider's name.
 pub fn provider(reason: WaitReason, until: Option<Timestamp>, now: Timestamp) -> String {
     let seconds = until.map(|until| (until.since(now).as_millis() as u64).div_ceil(1000).max(1));
     let time =
@@ -102,7 +102,7 @@ pub fn provider(reason: WaitReason, until: Option<Timestamp>, now: Timestamp) ->
     words.to_owned() + &time.unwrap_or_default()
 }
 
-/// How long until the next try; None where no time ends the wait.
+/// Returns the time until the next try; None if the wait has no known end.
 fn time_left(task: &TaskView, now: Timestamp) -> Option<Duration> {
     let reason = task.wait_reason?;
     if !is_of_an_attempt(reason) && reason != WaitReason::ProviderRate {
@@ -111,7 +111,7 @@ fn time_left(task: &TaskView, now: Timestamp) -> Option<Duration> {
     task.not_before.map(|at| at.since(now))
 }
 
-/// Why a task waits, in a few words for a table; None where it only waits for others to be done.
+/// Describes in a few words for a table why a task waits; None if it only waits for its turn.
 pub fn in_short(task: &TaskView, now: Timestamp) -> Option<String> {
     let reason = task.wait_reason?;
     let words = match reason {
@@ -138,18 +138,19 @@ pub fn in_short(task: &TaskView, now: Timestamp) -> Option<String> {
     Some(words + &left.unwrap_or_default())
 }
 
-/// What was said last about why something waits.
+/// The reason that was printed last for a wait.
 #[derive(Debug, Default)]
 pub struct Said {
     cause: Option<(WaitReason, Option<String>)>,
     is_long: bool,
-    /// The reason that passes by itself and was there at the last look.
+    /// The short-lived reason that the previous check found, if any.
     passing: Option<WaitReason>,
     was_passing_noted: bool,
 }
 
 impl Said {
-    /// What is to be said after the words, or None where nothing is new: a reason is said once, and once more when its pauses have grown long.
+    /// Returns the text to print after the reason, or None if nothing is new. A reason is printed once, and again when the time until the next try
+    /// has become long.
     pub fn ending(&mut self, why: &Why) -> Option<&'static str> {
         if !may_last(why.reason()) {
             return self.passing(why.reason()).then_some("");
@@ -160,14 +161,14 @@ impl Said {
         let is_long = was_long || why.left.is_some_and(|left| left >= LONG);
         (self.cause, self.is_long) = (Some(why.cause.clone()), is_long);
         let is_news = !is_known || is_long != was_long;
-        // The daemon tries such a provider at last once a minute.
+        // The daemon's longest pause between two tries of such a provider is one minute.
         let is_unreachable = why.reason() == WaitReason::ProviderUnreachable;
         let ending = if is_long && is_unreachable { "; tried again every 60 s from now on" } else { "" };
         is_news.then_some(ending)
     }
 
-    /// Whether to say a reason that mostly passes by itself: once, where it is still there at the next look, and not where a lasting one was
-    /// said, as between two tries the provider is busy or ready for a moment.
+    /// Whether to print a reason that usually ends by itself. It is printed once, if two checks in a row found it. It is not printed after a
+    /// longer-lasting reason, because a provider is briefly busy or ready between two tries.
     fn passing(&mut self, reason: WaitReason) -> bool {
         let is_still_there = self.passing.replace(reason) == Some(reason);
         let is_news = is_still_there && self.cause.is_none() && !self.was_passing_noted;
@@ -176,7 +177,7 @@ impl Said {
     }
 }
 
-/// Whether it does not pass by itself as soon as others of its kind are done.
+/// Whether a wait for this reason may last. Other reasons end by themselves when other tasks finish.
 pub fn may_last(reason: WaitReason) -> bool {
     !matches!(reason, WaitReason::Turn | WaitReason::Slots | WaitReason::Provider | WaitReason::Unknown)
 }

@@ -1,4 +1,4 @@
-//! The binary as a script meets it, without any daemon. Its presence also has the binary built for the end-to-end tests.
+//! Runs the binary without a daemon, as a script would. The presence of this test also makes cargo build the binary for the end-to-end tests.
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test fail it by panicking")]
 

@@ -1,32 +1,32 @@
-//! What the columns of a table of prompts mean. Pure.
+//! Maps the columns of a table of prompts to fields of a request. Pure.
 
 use serde_json::{Map, Number, Value};
 
 use crate::units;
 
-/// What one column holds.
+/// The meaning of one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
-    /// The prompts, by a name that says nothing else.
+    /// The prompts, under a name that can mean nothing else, such as `prompt`.
     Prompt,
-    /// The prompts, where no column is called so.
+    /// The prompts if no column is a [`Column::Prompt`], under a name such as `text` or `caption`.
     Words,
-    /// A field with text.
+    /// A field with a text.
     Text(&'static str),
     /// A field with a whole number.
     Whole(&'static str),
     /// A field with a number.
     Decimal(&'static str),
-    /// Width and height, as `1024x768`.
+    /// Width and height, such as `1024x768`.
     Size,
-    /// The number of the row, which asks for nothing.
+    /// The number of the row. It is ignored.
     RowNumber,
-    /// Something else.
+    /// A column without a known meaning.
     Unknown,
 }
 
 impl Column {
-    /// The names of the columns that ask for something.
+    /// Names of the known columns, as hints list them.
     pub const NAMES: [&str; 12] = [
         "prompt",
         "name",
@@ -42,7 +42,7 @@ impl Column {
         "sample",
     ];
 
-    /// The meaning of a name, whatever its case.
+    /// Returns the meaning of a column's name, in any case.
     pub fn of(name: &str) -> Self {
         match normal(name).as_str() {
             "prompt" | "prompts" | "image_prompt" => Self::Prompt,
@@ -73,14 +73,14 @@ pub struct Columns {
     pub prompt: String,
     /// Whether that name can mean nothing else.
     pub has_prompt: bool,
-    /// Names that mean nothing here.
+    /// Names of columns without a known meaning.
     pub unknown: Vec<String>,
     place: usize,
     named: Vec<(String, Column)>,
 }
 
 impl Columns {
-    /// The columns of a header whose column of prompts is plain; None where none or several may be it.
+    /// Reads a header. None if it has no column of prompts, or several candidates.
     pub fn known(header: &[String]) -> Option<Self> {
         let named = named(header);
         let places = |wanted| {
@@ -100,7 +100,7 @@ impl Columns {
         Some(Self { prompt, has_prompt: !prompts.is_empty(), unknown, place, named })
     }
 
-    /// The columns of a header where a person says which one holds the prompts: those that mean nothing are left out.
+    /// Reads a header in which the user named the column of prompts. Columns without a known meaning are ignored. None if that column does not exist.
     pub fn chosen(header: &[String], prompt: &str) -> Option<Self> {
         let named = named(header);
         let exact = named.iter().position(|(name, _)| name == prompt);
@@ -109,7 +109,7 @@ impl Columns {
         Some(Self { prompt, has_prompt: true, unknown: Vec::new(), place, named })
     }
 
-    /// The fields of a row.
+    /// Converts a row to the fields of a request. Fails with a message if a cell does not fit its column.
     pub fn fields(&self, cells: &[String]) -> Result<Map<String, Value>, String> {
         let mut fields = Map::new();
         let prompt = cells.get(self.place).map_or("", String::as_str);
@@ -122,7 +122,7 @@ impl Columns {
         Ok(fields)
     }
 
-    /// Which columns are used, in a part of a sentence.
+    /// Describes which columns are used and which are not, as a part of a sentence.
     pub fn words(&self) -> String {
         let of = |is_wanted: &dyn Fn(Column) -> bool| {
             let others = self.named.iter().enumerate().filter(|(place, _)| *place != self.place);
@@ -146,7 +146,7 @@ impl Columns {
     }
 }
 
-/// Whether a cell may be the name of a column: short, and of letters, digits and what joins them.
+/// Whether a cell may be the name of a column: at most 24 characters and three words, of letters, digits and ` _-.#`.
 pub fn is_name(cell: &str) -> bool {
     const LETTERS: usize = 24;
     cell.chars().count() <= LETTERS
@@ -162,13 +162,13 @@ fn normal(name: &str) -> String {
     name.trim().to_lowercase().replace([' ', '-'], "_")
 }
 
-/// Spreadsheets write whole numbers as `512.0` too.
+/// Parses a whole number. Spreadsheets also write whole numbers as `512.0`.
 fn whole(cell: &str) -> Option<u64> {
     let cell = cell.strip_suffix(".0").unwrap_or(cell);
     cell.parse().ok()
 }
 
-/// Fails with what the cell should be.
+/// Adds a cell to the fields of a request. Fails with a description of what the cell should be.
 fn put(fields: &mut Map<String, Value>, column: Column, cell: &str) -> Result<(), &'static str> {
     let (field, value) = match column {
         Column::Text(field) => (field, Value::from(cell)),

@@ -1,4 +1,4 @@
-//! Tables of prompts, as spreadsheets write them: CSV with commas, semicolons or bars, and TSV. Pure.
+//! Reads tables of prompts as spreadsheets write them: CSV with commas, semicolons or bars, and TSV. Pure.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use super::{
 };
 use crate::{table, tasks};
 
-/// A table that was read.
+/// The result of reading a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// Its rows.
+    /// The rows, without the header.
     pub entries: Vec<Entry>,
-    /// How it was read, in one line for people.
+    /// A line for people that says how the table was read.
     pub note: String,
 }
 
-/// Reads a file that is a table by its name, or of which somebody says which column holds the prompts.
+/// Reads a file that is a table by its extension, or for which the user named the column of prompts.
 pub fn read(text: &str, column: Option<&str>) -> Result<Table, Misfit> {
     let rows = Rows::parse(text).ok_or_else(|| Misfit::new(1, "the table is empty", HEADER))?;
     let header = rows.header();
@@ -33,14 +33,14 @@ pub fn read(text: &str, column: Option<&str>) -> Result<Table, Misfit> {
         }
         None => match Columns::known(header) {
             Some(columns) if header.iter().all(|cell| is_name(cell)) => rows.table(&columns),
-            // A list of prompts with the quotation marks of a spreadsheet.
+            // The file is a list of prompts that a spreadsheet put in quotation marks.
             _ if rows.records.iter().all(|row| row.cells.len() == 1) => rows.prompts(),
             _ => Err(no_column(&rows)),
         },
     }
 }
 
-/// Reads a text that may be a list of prompts as well: None where it is no table, and a refusal where it is one whose prompts cannot be told.
+/// Reads a text that may be a table or a list of prompts. None if it is no table. Fails if it is a table in which the column of prompts is unclear.
 pub fn guess(text: &str) -> Result<Option<Table>, Misfit> {
     let Some(rows) = Rows::parse(text) else { return Ok(None) };
     let header = rows.header();
@@ -50,7 +50,7 @@ pub fn guess(text: &str) -> Result<Option<Table>, Misfit> {
     let Some(columns) = Columns::known(header) else {
         return if rows.are_even() && rows.is_evident() { Err(no_column(&rows)) } else { Ok(None) };
     };
-    // `text, poster, red` may be a prompt. A header that has nothing but names that we know is none.
+    // `text, poster, red` may be a prompt. A header of only known names is not a prompt.
     let is_sure = columns.has_prompt || columns.unknown.is_empty();
     if header.len() == 1 && rows.records.len() == 1 && !columns.has_prompt {
         return Ok(None);
@@ -67,7 +67,7 @@ fn no_column(rows: &Rows<'_>) -> Misfit {
     Misfit::new(rows.line, message, HEADER)
 }
 
-/// The names of a header, or the begin of a row that has none.
+/// Lists the names of a header, or the start of a row that has no header. At most eight cells of 24 characters each.
 fn shown(cells: &[String]) -> String {
     const MOST: usize = 8;
     const LETTERS: usize = 24;
@@ -80,7 +80,7 @@ fn shown(cells: &[String]) -> String {
 }
 
 impl Rows<'_> {
-    /// Every row is a prompt, as it is.
+    /// Makes an entry of every row, with its cell as the prompt.
     fn prompts(&self) -> Result<Table, Misfit> {
         self.check_quotes()?;
         let entries: Vec<Entry> = self.records.iter().map(prompt).collect();
@@ -88,7 +88,7 @@ impl Rows<'_> {
         Ok(Table { entries, note })
     }
 
-    /// The rows below the header.
+    /// Makes an entry of every row below the header.
     fn table(&self, columns: &Columns) -> Result<Table, Misfit> {
         if let [name, ..] = columns.unknown.as_slice() {
             let message = format!("the column `{name}` of this table is no field of a picture");
@@ -102,7 +102,7 @@ impl Rows<'_> {
         }
         self.check_quotes()?;
         let entries = if self.header().len() == 1 && !self.text.contains('"') {
-            // Below a single name, a line is a prompt with its commas.
+            // Below a header with one name, each line is a prompt, including its commas.
             self.lines_below_header()
         } else {
             let filled = self.below().iter().filter(|row| row.cells.iter().any(|cell| !cell.is_empty()));
@@ -137,7 +137,7 @@ impl Rows<'_> {
         Ok(Entry { line: row.line, place: None, content: Content::Fields(fields) })
     }
 
-    /// A quotation mark that nothing closes makes one cell of all that follows it.
+    /// Fails if a quotation mark is not closed, because the parser would read all text after it as one cell.
     fn check_quotes(&self) -> Result<(), Misfit> {
         if self.text.matches('"').count().is_multiple_of(2) {
             return Ok(());
