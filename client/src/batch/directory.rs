@@ -1,4 +1,4 @@
-//! The directory that a batch writes to: which files answer which lines, and the files whose line moved.
+//! Manages the output directory of a batch: decides which files answer which lines, and renames the files of lines that moved.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,14 +16,14 @@ use super::{
 };
 use crate::{failure::Failure, save, table};
 
-/// The directory, and the digests of its files as far as they were read.
+/// The output directory. It caches the digests of the files that were read.
 #[derive(Debug)]
 pub struct Directory<'a> {
     path: &'a Path,
     digests: HashMap<String, Option<Digest>>,
 }
 
-/// A file of ours that is to have the name of the line that now asks for it.
+/// The rename of a file of an earlier run to the name of the line that asks for it now.
 struct Move {
     from: String,
     to: String,
@@ -31,12 +31,12 @@ struct Move {
 }
 
 impl<'a> Directory<'a> {
-    /// Nothing is read yet.
+    /// Starts without reading any file.
     pub fn new(path: &'a Path) -> Self {
         Self { path, digests: HashMap::new() }
     }
 
-    /// What to do for an item.
+    /// Decides what to do for an item.
     pub fn step(
         &mut self,
         item: &Item,
@@ -55,8 +55,8 @@ impl<'a> Directory<'a> {
         Ok(step(item, &present, is_forced, is_fresh))
     }
 
-    /// Renames the files of earlier runs of the same lines whose line has another number now, so that an inserted line leaves no second
-    /// copy of each picture. A file that was changed, or whose new name is taken, keeps its name. Returns how many were renamed.
+    /// Renames files of earlier runs whose line has another number now. Otherwise each line after an inserted one would get a second copy of its
+    /// picture. A file that was changed, or whose new name is taken, keeps its name. Returns the number of renamed files.
     pub fn follow_lines(
         &mut self,
         items: &[Item],
@@ -97,7 +97,8 @@ impl<'a> Directory<'a> {
         Ok(renamed)
     }
 
-    /// A name may be taken by a file that has to move first. Passes in both directions resolve that in one or two turns.
+    /// Renames all files whose new name is free, until no more can be renamed. A name may be taken by a file that must move first. Each pass goes in
+    /// the opposite direction to the one before, so one or two passes are enough.
     fn rename_all(&mut self, mut moves: Vec<Move>, record: &mut Record) -> usize {
         let all = moves.len();
         loop {
@@ -110,7 +111,7 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// Whether the file has its new name. It gets it by a link, which unlike a rename never replaces a file, where links are possible.
+    /// Renames a file by a hard link where possible, because a link never replaces an existing file. Returns whether the file has its new name.
     fn rename(&mut self, file: &Move, record: &mut Record) -> bool {
         let (from, to) = (self.path.join(&file.from), self.path.join(&file.to));
         let is_renamed = match fs::hard_link(&from, &to) {
@@ -121,7 +122,7 @@ impl<'a> Directory<'a> {
                 Err(_) => return false,
             },
         };
-        // A file that has both names keeps both entries: a later run tells of the former name.
+        // If removing the old name failed, the record keeps both names. A later run then reports the old one.
         if is_renamed {
             record.forget(&file.from);
         }
@@ -131,7 +132,7 @@ impl<'a> Directory<'a> {
         true
     }
 
-    /// Files that earlier runs of the same lines made and that no line asks for now.
+    /// Returns the files that earlier runs of the same lines made and that no line asks for now.
     pub fn unasked(&self, items: &[Item], record: &Record, lines: &str) -> Vec<String> {
         let stems: HashSet<&str> = items.iter().map(|item| item.stem.as_str()).collect();
         let is_asked = |file: &str| file.rsplit_once('.').is_some_and(|(stem, _)| stems.contains(stem));
@@ -143,7 +144,7 @@ impl<'a> Directory<'a> {
             .collect()
     }
 
-    /// The taken names of an item; None for what is no readable file.
+    /// Returns the existing files among an item's candidate names, with their digests. The digest is None if it is no readable file.
     fn present(&mut self, item: &Item) -> Result<Vec<(String, Option<Digest>)>, Failure> {
         let mut present = Vec::new();
         for file in item.candidates() {
@@ -155,7 +156,7 @@ impl<'a> Directory<'a> {
         Ok(present)
     }
 
-    /// The digest of a file; None where there is none, such as a link to nowhere or a directory.
+    /// Returns the digest of a file, which is computed once. None if it is no regular file, such as a dangling link or a directory.
     pub fn digest(&mut self, file: &str) -> Result<Option<Digest>, Failure> {
         if let Some(known) = self.digests.get(file) {
             return Ok(*known);
@@ -166,7 +167,7 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// The digest of what is there, None where there is no regular file.
+/// Computes the digest of a file. None if it is no regular file.
 pub fn digest_of(path: &Path) -> Result<Option<Digest>, Failure> {
     if !path.is_file() {
         return Ok(None);
@@ -219,7 +220,7 @@ mod tests {
             ("a\nb\nc", "b\nc", 2, &["001-a.png"]),
             ("a\nb", "a\nb", 0, &[]),
             ("a", "b", 0, &["001-a.png"]),
-            // The same names with other requests: each has to wait until the next one is free.
+            // These lines have the same names but other requests. Each rename must wait until its new name is free.
             (
                 r#"{"prompt":"a","name":"s"}
                    {"prompt":"b","name":"s"}

@@ -1,4 +1,4 @@
-//! Files that are JSON as a whole: an array of prompts or objects, or objects that may span several lines. Pure.
+//! Reads files that are JSON as a whole: an array of prompts or objects, or a sequence of objects that may span several lines. Pure.
 
 use serde_json::{Deserializer, Map, Value, value::RawValue};
 
@@ -7,7 +7,7 @@ use super::{
     text::LineCounter,
 };
 
-/// The entries of a text that is JSON as a whole; None for any other text, and for JSON that holds something else than prompts and objects.
+/// Returns the entries of a JSON text. None for any other text, and for JSON with values that are neither prompts nor objects.
 pub fn entries(text: &str) -> Option<Vec<Entry>> {
     let start =
         text.trim_start_matches(|character: char| character.is_whitespace() || character == '\u{feff}');
@@ -19,7 +19,7 @@ pub fn entries(text: &str) -> Option<Vec<Entry>> {
         [only] => elements_of(only),
         _ => None,
     };
-    // A second array would be a row of a table, whose cells are not all prompts.
+    // Only a single array is expanded. Several arrays would be rows of a table, and not all their cells are prompts.
     let contents: Vec<(&RawValue, Content)> = elements
         .unwrap_or(values)
         .into_iter()
@@ -34,7 +34,7 @@ pub fn entries(text: &str) -> Option<Vec<Entry>> {
         .iter()
         .map(|(raw, _)| counter.line_of(raw.get().as_ptr().addr().saturating_sub(begin)))
         .collect();
-    // A line names its only entry well enough.
+    // An entry's number is given only if some line has several entries. Otherwise the line identifies the entry.
     let is_shared = lines.windows(2).any(|pair| matches!(pair, [first, second] if first == second));
     let located = lines.into_iter().zip(contents).enumerate().map(|(index, (line, (_, content)))| Entry {
         line,
@@ -44,7 +44,7 @@ pub fn entries(text: &str) -> Option<Vec<Entry>> {
     Some(located.collect())
 }
 
-/// The elements of an array, or of the only field `prompts` of an object.
+/// Returns the elements of an array, or of the array in an object whose only field is `prompts`.
 fn elements_of(value: &RawValue) -> Option<Vec<&RawValue>> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]

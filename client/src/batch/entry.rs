@@ -1,40 +1,40 @@
-//! One entry of an input, whatever kind of file it came from.
+//! Defines one entry of a batch's input, whatever kind of file it came from.
 
 use serde_json::{Map, Value};
 
-/// What one line, one row or one element of an array asks for.
+/// One line, one row of a table or one element of an array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The line that it begins at, from 1.
+    /// The line that the entry starts at, counted from 1.
     pub line: usize,
-    /// Its place in its file from 1, where a line may hold several entries.
+    /// The entry's number in its file, counted from 1. It is given if a line may hold several entries.
     pub place: Option<usize>,
-    /// What it holds.
+    /// The content of the entry.
     pub content: Content,
 }
 
-/// The two ways to ask for a picture.
+/// The content of an entry, in one of the two ways to ask for a result.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
-    /// A prompt alone.
+    /// A prompt without other fields.
     Prompt(String),
     /// The fields of a JSON object, or the cells of a table's row.
     Fields(Map<String, Value>),
 }
 
-/// Why a line, or the whole file, is not taken for prompts, and how to give it.
+/// Why a line or a whole file is not accepted as prompts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
-    /// The line's number from 1.
+    /// The number of the line, counted from 1.
     pub line: usize,
-    /// What it looks like.
+    /// What the line seems to be.
     pub message: String,
-    /// What to do instead.
+    /// How to write it instead.
     pub hint: String,
 }
 
 impl Misfit {
-    /// What was seen at a line, and how to give it.
+    /// Makes a misfit for a line.
     pub fn new(line: usize, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { line, message: message.into(), hint: hint.into() }
     }

@@ -1,4 +1,4 @@
-//! What a batch is asked for: a list of prompts, JSON objects with a prompt and more, or a table.
+//! Reads the input of a batch: a list of prompts, JSON objects with a prompt and other fields, or a table.
 
 use reel_protocol::{ImageParams, limits::PROMPT_BYTES};
 use serde_json::{Map, Value};
@@ -12,52 +12,52 @@ use super::{
 };
 use crate::{exit::Exit, failure::Failure, form::Form, naming, tasks};
 
-/// One picture that is asked for.
+/// One result that the input asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// The line of the file that it begins at, from 1, blank ones counted.
+    /// The line of the file that it starts at, counted from 1 and including blank lines.
     pub number: usize,
-    /// The picture that is asked for, unless the line asks another service.
+    /// The picture to make. It is unused if the line asks another service.
     pub params: ImageParams,
-    /// What is asked of another service instead.
+    /// The request to another service than that of pictures.
     pub other: Option<Other>,
-    /// Whether the line itself says which sample it wants.
+    /// Whether the line itself sets `sample`.
     pub has_sample: bool,
-    /// Its label, if the line gives one.
+    /// The label of the task, if the line has one.
     pub name: Option<String>,
 }
 
-/// What holds for lines that do not say otherwise.
+/// Values for lines that do not set them.
 #[derive(Debug, Clone, Default)]
 pub struct Defaults {
-    /// Pixels.
+    /// Width and height, in pixels.
     pub size: Option<(u32, u32)>,
-    /// One of the daemon's styles.
+    /// The name of a style of the daemon.
     pub style: Option<String>,
 }
 
-/// How a file is read.
+/// How a file is interpreted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
-    /// As lists of prompts, JSON and tables whose meaning is plain; what looks like another kind of file is refused.
+    /// As a list of prompts, as JSON, or as a table whose columns are clear. A file that looks like anything else is refused.
     Guarded,
-    /// As a table, with the prompts in this column, if one is named.
+    /// As a table. The field names the column of prompts, if the user named one.
     Table(Option<String>),
-    /// Every line is a prompt as it stands.
+    /// As a list of prompts, in which every line is taken unchanged.
     Literal,
 }
 
-/// What a file asks for.
+/// The result of reading the input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// What it asks for, in its order.
+    /// The requested results, in their order.
     pub lines: Vec<Line>,
-    /// How it was read, where that is not line by line.
+    /// A line for people that says how the file was read; None if it was read line by line.
     pub note: Option<String>,
 }
 
 impl Input {
-    /// Reads the whole file; the first line that does not hold fails it, named by its number.
+    /// Reads the whole file. The first invalid line fails it, with the line's number.
     pub fn read(bytes: &[u8], defaults: &Defaults, reading: &Reading) -> Result<Self, Failure> {
         let text = text::text_of(bytes).map_err(|error| not_text(&error))?;
         let (entries, note) = match reading {
@@ -97,11 +97,11 @@ fn guarded(text: &str) -> Result<(Vec<Entry>, Option<String>), Failure> {
     }
     let lines: Vec<_> = visible(text).collect();
     let misfit = misfit(&lines);
-    // Below a table's header, a row may look like anything.
+    // Rows below a table's header may look like anything, so only a misfit in the first line counts here.
     let is_first =
         misfit.as_ref().is_some_and(|misfit| lines.first().is_some_and(|(line, _)| misfit.line == *line));
     if !is_first && let Some(table) = delimited::guess(text).map_err(refused)? {
-        // Lines below the name of their only column are looked at as any others.
+        // Lines below a header with a single name are checked like all others.
         let has_cells = table.entries.iter().any(|entry| matches!(entry.content, Content::Fields(_)));
         if has_cells || misfit.is_none() {
             return Ok((table.entries, Some(table.note)));
@@ -150,7 +150,7 @@ fn read_entry(entry: Entry, defaults: &Defaults) -> Result<Line, String> {
     Ok(line)
 }
 
-/// The fields of a line that is a JSON object; None for a prompt, which may begin with a brace, as `{red|blue} car` does.
+/// Parses a line that is a JSON object. None for a prompt, which may itself start with a brace, such as `{red|blue} car`.
 fn object_in(text: &str) -> Result<Option<Map<String, Value>>, String> {
     if !text.starts_with('{') {
         return Ok(None);
@@ -166,7 +166,7 @@ fn object_in(text: &str) -> Result<Option<Map<String, Value>>, String> {
     }
 }
 
-/// Whether a text that is no JSON was meant to be: it begins with a key in quotes, or with one of our fields and a colon.
+/// Whether a line that is no valid JSON was meant as an object. It then starts with a quoted key, or with one of the known fields and a colon.
 fn resembles_object(text: &str) -> bool {
     let inside = text.trim_start_matches('{').trim_start();
     let Some(quote) = inside.chars().next().filter(|first| matches!(first, '"' | '\'')) else {
@@ -179,7 +179,7 @@ fn resembles_object(text: &str) -> bool {
     }
 }
 
-/// Fields by which people begin an object.
+/// Fields that people often start an object with.
 const FIELDS: [&str; 10] =
     ["kind", "text", "prompt", "negative_prompt", "name", "style", "width", "height", "seed", "model"];
 
@@ -216,7 +216,7 @@ fn read_object(number: usize, mut fields: Map<String, Value>, defaults: &Default
     Ok(Line { number, params, other: None, has_sample, name })
 }
 
-/// The way to have lines taken that are refused.
+/// The hint for refused lines.
 const FORCE: &str = "--literal takes every line as a prompt";
 
 fn bad(number: usize, detail: &str) -> Failure {

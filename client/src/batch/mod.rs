@@ -1,4 +1,5 @@
-//! Pictures and other results for many lines: read them, decide what is missing, have it made, keep a record of what is ours.
+//! Makes pictures and other results for the lines of a file: reads the lines, finds out which results are missing, has them made, and keeps a record
+//! of the written files.
 
 mod columns;
 mod delimited;

@@ -1,24 +1,24 @@
-//! A line of a batch that asks another service than that of pictures: its kind, its params as they are, and the name of its file. Pure.
+//! A line of a batch that asks another service than that of pictures. It has a kind, unchecked params and a file name. Pure.
 
 use serde_json::{Map, Value};
 
-/// The kind of a line that names none.
+/// The kind of a line that names no kind.
 pub const PICTURE: &str = "image.generate";
 
-/// The params in which a task has the words that it is known by.
+/// The params that hold a task's text, in the order in which they are tried as its title.
 const WORDS: [&str; 2] = ["text", "prompt"];
 
-/// What a line asks of another service.
+/// A request to another service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Other {
-    /// `service.method`, such as `voice.speak`.
+    /// The kind of the task, `service.method`, such as `voice.speak`.
     pub kind: String,
-    /// The params, which the daemon checks.
+    /// The params, which only the daemon checks.
     pub params: Map<String, Value>,
 }
 
 impl Other {
-    /// What the fields of a line ask for, `kind` and `name` taken out of them; None where that is a picture.
+    /// Takes `kind` and `name` out of a line's fields and returns the request. None if it asks for a picture.
     pub fn take(fields: &mut Map<String, Value>) -> Result<Option<Self>, String> {
         match fields.remove("kind") {
             None => Ok(None),
@@ -31,13 +31,14 @@ impl Other {
         }
     }
 
-    /// The words that the task is known by.
+    /// Returns the title of the task: its text or prompt, otherwise its kind.
     pub fn title(&self) -> String {
         let words = WORDS.into_iter().find_map(|key| self.params.get(key)?.as_str());
         words.unwrap_or(&self.kind).to_owned()
     }
 
-    /// A name without the ending of a sound file, which says the form where the line does not.
+    /// Removes the extension from a name, if it fits the kind. For speech it also sets the param `format` from the extension, unless the line sets
+    /// it.
     pub fn take_ending<'a>(&mut self, name: &'a str) -> &'a str {
         let split = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty());
         let Some((stem, ending)) = split.map(|(stem, ending)| (stem, ending.to_ascii_lowercase())) else {
@@ -56,7 +57,7 @@ impl Other {
     }
 }
 
-/// What a result of this kind most likely is, before anybody has made it.
+/// Returns the most likely media type of a result of this kind.
 pub fn media_type(kind: &str) -> &'static str {
     match kind.split('.').next() {
         Some("voice") => "audio/wav",

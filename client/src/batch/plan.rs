@@ -1,4 +1,4 @@
-//! What a batch has to do: the file and the request of each line, and whether the file is already there. Pure.
+//! Plans a batch: the file and the request of each line, and whether the file exists already. Pure.
 
 use std::collections::HashMap;
 
@@ -12,39 +12,39 @@ use super::{
 };
 use crate::{form::Form, naming, slug::slug_or};
 
-/// One line, as it will be asked for and kept.
+/// One line of the input, with its request and its file name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// Its number in the input.
+    /// The number of the line in the input.
     pub line: usize,
-    /// `service.method`.
+    /// The kind of the task, `service.method`.
     pub kind: String,
-    /// Its file's name without an ending, such as `003-a-lighthouse`.
+    /// The file's name without its extension, such as `003-a-lighthouse`.
     pub stem: String,
-    /// The ending that the line asks for; None where it follows the form of the picture that the provider sends.
+    /// The extension that the line asks for. None if it follows the format of the received picture.
     pub ending: Option<String>,
-    /// What people call it.
+    /// The title that the bar shows.
     pub title: String,
-    /// Its label, if the line gives one.
+    /// The label of the task, if the line has one.
     pub name: Option<String>,
-    /// The params of its kind, without what is absent.
+    /// The params of its kind, without empty fields.
     pub params: JsonText,
-    /// A digest of everything that is asked: the same request has the same.
+    /// The digest of the kind, the params and the provider. Equal requests have the same digest.
     pub request: Digest,
 }
 
 impl Item {
-    /// The name of its file for a picture of this media type.
+    /// Returns the name of the file for a result of this media type.
     pub fn file(&self, media_type: &str) -> String {
         self.with_ending(self.ending.as_deref().unwrap_or_else(|| naming::extension(media_type)))
     }
 
-    /// Its file's name while the form of its picture is not known.
+    /// Returns the most likely name of the file, before the media type of the result is known.
     pub fn expected_file(&self) -> String {
         self.file(media_type(&self.kind))
     }
 
-    /// Every name that its file may have: a picture that cannot be converted has the ending of its own form.
+    /// Returns every name that the file may have. A picture that cannot be converted has the extension of its own format.
     pub fn candidates(&self) -> Vec<String> {
         let wanted = self.ending.as_deref();
         let others = naming::endings().filter(|ending| wanted != Some(ending));
@@ -52,7 +52,7 @@ impl Item {
         named.into_iter().chain(others.map(|ending| self.with_ending(ending))).collect()
     }
 
-    /// Whether a file with this name may become its file under its stem.
+    /// Whether a file with this extension can answer the item.
     pub fn takes(&self, ending: &str) -> bool {
         self.ending.as_ref().is_none_or(|wanted| Form::of_ending(wanted) == Form::of_ending(ending))
     }
@@ -62,29 +62,29 @@ impl Item {
     }
 }
 
-/// A file that has one of the names of an item.
+/// An existing file with one of the names of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Present<'a> {
-    /// Its name.
+    /// The name of the file.
     pub file: &'a str,
-    /// What the record knows of it: None where no batch made it, or where it was changed.
+    /// The file's entry in the record; None if no batch wrote the file, or if it was changed.
     pub entry: Option<&'a Entry>,
 }
 
-/// What is to be done for a line.
+/// What to do for a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing: this file is there, and ours.
+    /// Nothing. This file exists and answers the request.
     Keep(String),
-    /// Have it made, to a name that is free.
+    /// Make it. Its name is free.
     Make,
-    /// Have it made in place of what is there; of that, this file is ours.
+    /// Make it and replace the existing files. The field is the one of them that a batch wrote, if any.
     Replace(Option<String>),
-    /// Fail it: this file is there and not ours.
+    /// Fail the line, because this file exists and no batch wrote it.
     Refuse(String),
 }
 
-/// The items of the lines, in their order.
+/// Makes the items of the lines, in their order.
 pub fn plan(lines: Vec<Line>, provider: Option<&str>) -> Result<Vec<Item>, serde_json::Error> {
     let digits = lines.len().to_string().len().max(3);
     let mut samples: HashMap<Digest, u32> = HashMap::new();
@@ -92,7 +92,7 @@ pub fn plan(lines: Vec<Line>, provider: Option<&str>) -> Result<Vec<Item>, serde
         .into_iter()
         .enumerate()
         .map(|(index, mut line)| {
-            // Equal lines shall be different pictures: the second gets sample 1, and so on.
+            // Equal lines get different pictures: the second one gets sample 1, and so on.
             let stem_name = line.name.clone().map(|name| {
                 if let Some(other) = &mut line.other {
                     return (other.take_ending(&name).to_owned(), None);
@@ -127,7 +127,8 @@ pub fn plan(lines: Vec<Line>, provider: Option<&str>) -> Result<Vec<Item>, serde
         .collect()
 }
 
-/// What to do about one item, of whose names `present` are taken. A file of ours that answers the request is kept, whatever lies beside.
+/// Decides what to do for an item. `present` are the existing files with one of its names. A recorded file that answers the request is kept, whatever
+/// other files exist.
 pub fn step(item: &Item, present: &[Present<'_>], is_forced: bool, is_fresh: bool) -> Step {
     let ours = present.iter().find(|file| file.entry.is_some_and(|entry| entry.request == item.request));
     if let (Some(ours), false) = (ours, is_fresh) {
@@ -141,7 +142,7 @@ pub fn step(item: &Item, present: &[Present<'_>], is_forced: bool, is_fresh: boo
 }
 
 impl Line {
-    /// Asks for another one of several equal results. The first one is asked for as it is.
+    /// Sets the sample number, so that equal lines get different results. The first one keeps its request unchanged.
     fn set_sample(&mut self, sample: u32) {
         match &mut self.other {
             Some(other) if sample > 0 => drop(other.params.insert("sample".to_owned(), sample.into())),
@@ -151,7 +152,7 @@ impl Line {
     }
 }
 
-/// The params without nulls and empty lists: a field that a later version adds does not change the requests that lack it.
+/// Serializes the params without nulls and empty lists. So a field that a later version adds does not change the digests of requests without it.
 fn canonical(line: &Line) -> Result<JsonText, serde_json::Error> {
     let mut value = match &line.other {
         Some(other) => Value::Object(other.params.clone()),
@@ -165,13 +166,13 @@ fn canonical(line: &Line) -> Result<JsonText, serde_json::Error> {
 
 fn request_of(kind: &str, params: &JsonText, provider: Option<&str>) -> Digest {
     let mut hasher = blake3::Hasher::new();
-    // The records of earlier versions know pictures alone.
+    // For pictures the kind is left out, as in the records of earlier versions, which have only pictures.
     if kind != PICTURE {
         hasher.update(kind.as_bytes());
         hasher.update(b"\0");
     }
     hasher.update(params.as_str().as_bytes());
-    // No JSON text holds a zero byte, so the two parts cannot run into each other.
+    // No JSON text contains a zero byte, so it separates the two parts unambiguously.
     hasher.update(b"\0");
     hasher.update(provider.unwrap_or_default().as_bytes());
     Digest::from_bytes(*hasher.finalize().as_bytes())

@@ -1,4 +1,4 @@
-//! `.reel-batch.json`: which files of a directory a batch made, from which request, with which bytes.
+//! Reads and writes `.reel-batch.json`: the files of a directory that a batch wrote, each with the digests of its request and its bytes.
 
 use std::{
     collections::BTreeMap,
@@ -14,25 +14,25 @@ use crate::{creatable, exit::Exit, failure::Failure, save, table};
 
 const NAME: &str = ".reel-batch.json";
 
-/// A directory's record, held against other batches while it is open.
+/// The record of a directory. While it is open, it holds a lock against other batches.
 #[derive(Debug)]
 pub struct Record {
     path: PathBuf,
     files: BTreeMap<String, Entry>,
-    /// Files that are being renamed: until the next write of the record they may have their old or their new name.
+    /// Files that are being renamed. Until the record is written again, each may have its old or its new name.
     moving: Vec<Entry>,
     is_changed: bool,
     _lock: File,
 }
 
-/// One file that a batch made.
+/// One file that a batch wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// What was asked.
+    /// The digest of the request.
     pub request: Digest,
-    /// What was written.
+    /// The digest of the file's bytes.
     pub digest: Digest,
-    /// The name of the file of lines that asked for it; `-` for stdin.
+    /// The name of the input file that asked for it; `-` for stdin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<String>,
 }
@@ -53,7 +53,7 @@ struct StoredDocument {
 }
 
 impl Record {
-    /// Opens a directory's record, creating the directory where it is absent.
+    /// Opens the record of a directory and locks the directory. Creates the directory if it does not exist.
     pub fn open(directory: &Path) -> Result<Self, Failure> {
         let shown = table::path(directory);
         let cannot = |error: &io::Error| Failure::cannot_create(format!("cannot write to {shown}: {error}"));
@@ -80,41 +80,41 @@ impl Record {
         Ok(Self { path, files, moving, is_changed: false, _lock: lock })
     }
 
-    /// What is known of a file that has these bytes; None where no batch made it, or where it was changed.
+    /// Returns the entry of a file that has these bytes; None if no batch wrote it, or if it was changed.
     pub fn entry(&self, file: &str, digest: Digest) -> Option<&Entry> {
         let named = self.files.get(file).filter(|entry| entry.digest == digest);
         named.or_else(|| self.moving.iter().find(|entry| entry.digest == digest))
     }
 
-    /// Every file that is known, with what is known of it.
+    /// Returns all files of the record with their entries.
     pub fn files(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.files.iter().map(|(file, entry)| (file.as_str(), entry))
     }
 
-    /// Notes a file that was just written.
+    /// Adds a file that was just written.
     pub fn note(&mut self, file: &str, entry: Entry) {
         self.files.insert(file.to_owned(), entry);
         self.is_changed = true;
     }
 
-    /// Forgets a file that is no longer there.
+    /// Removes a file that was deleted or renamed.
     pub fn forget(&mut self, file: &str) {
         self.is_changed |= self.files.remove(file).is_some();
     }
 
-    /// Writes to disk that these files are about to be renamed: a run that dies in between leaves no file that is not known as ours.
+    /// Writes to disk that these files will be renamed. If `reel` dies in between, the next run still recognises every file as written by a batch.
     pub fn begin_moves(&mut self, entries: Vec<Entry>) -> Result<(), Failure> {
         self.moving = entries;
         self.is_changed = true;
         self.flush()
     }
 
-    /// The renamed files are all noted under the names that they now have.
+    /// Ends the renames. All renamed files must have been added under their new names.
     pub fn end_moves(&mut self) -> Result<(), Failure> {
         self.begin_moves(Vec::new())
     }
 
-    /// Writes what was noted since the last time.
+    /// Writes the record to disk if it changed.
     pub fn flush(&mut self) -> Result<(), Failure> {
         if !std::mem::take(&mut self.is_changed) {
             return Ok(());
@@ -126,7 +126,7 @@ impl Record {
     }
 }
 
-/// A record that cannot be read is not guessed at: without it every file in the way would be refused, or with --force lost.
+/// Parses a record. A damaged record is an error, because without it every existing file would be refused, or with --force lost.
 fn read_document(bytes: &[u8], path: &Path) -> Result<StoredDocument, Failure> {
     serde_json::from_slice(bytes).map_err(|error| {
         let message = format!("{} is damaged: {error}", table::path(path));
@@ -135,9 +135,9 @@ fn read_document(bytes: &[u8], path: &Path) -> Result<StoredDocument, Failure> {
     })
 }
 
-/// None where another process holds the directory.
+/// Locks a directory. None if another process holds the lock.
 fn lock(directory: &Path) -> io::Result<Option<File>> {
-    // The directory itself is locked where that can be, so that nothing is left behind.
+    // On Unix the directory itself is locked, so that no lock file is left behind.
     #[cfg(unix)]
     let file = File::open(directory)?;
     #[cfg(not(unix))]

@@ -1,4 +1,4 @@
-//! What came of a batch: a result a line, and the counts.
+//! The report of a batch: a result for each line, and the counts.
 
 use std::time::Duration;
 
@@ -11,29 +11,29 @@ use crate::{
     tasks, units, waiting,
 };
 
-/// Why a task is held whose provider may have been paid.
+/// The hold reason of a task whose provider may have been paid.
 const OUTCOME_UNKNOWN: &str = reel_protocol::HoldReason::OutcomeUnknown.name();
 
-/// Files that one note names.
+/// Most files that one note names.
 const SHOWN_FILES: usize = 5;
 
-/// How a line ended.
+/// The outcome of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Made for this batch.
+    /// The file was made for this batch.
     Made,
-    /// Taken from the daemon's cache.
+    /// The file was written from the daemon's cache.
     Cached,
-    /// Was there already, and stayed.
+    /// The file existed already and was kept.
     Kept,
-    /// Not written: its task is held until somebody decides.
+    /// No file was written, because the task is held until the user decides.
     Held,
-    /// Not written.
+    /// No file was written, because of an error.
     Failed,
 }
 
-/// One line's result.
+/// The result of one line.
 #[derive(Debug, Clone, Serialize)]
 pub struct LineResult {
     line: usize,
@@ -47,7 +47,7 @@ pub struct LineResult {
 }
 
 impl LineResult {
-    /// A file that was written.
+    /// The result for a file that was written.
     pub fn written(
         item: &Item,
         file: String,
@@ -60,29 +60,29 @@ impl LineResult {
         Self { file, task: Some(task), source, provider, digest: Some(digest), ..Self::bare(item, state) }
     }
 
-    /// A file that was there.
+    /// The result for a file that existed already.
     pub fn kept(item: &Item, file: String, digest: Option<Digest>) -> Self {
         Self { file, digest, ..Self::bare(item, State::Kept) }
     }
 
-    /// A line without its file.
+    /// The result for a line without a file.
     pub fn failed(item: &Item, task: Option<TaskId>, failure: Failure) -> Self {
         Self { task, error: Some(failure.error), ..Self::bare(item, State::Failed) }
     }
 
-    /// A line whose task is held.
+    /// The result for a line whose task is held.
     pub fn held(item: &Item, task: TaskId, mut failure: Failure) -> Self {
-        // The report ends with one hint for all of them.
+        // The report prints one hint for all held tasks at its end.
         failure.error.hint = None;
         Self { state: State::Held, ..Self::failed(item, Some(task), failure) }
     }
 
-    /// Whether the embedded provider drew it.
+    /// Whether the embedded provider drew the picture.
     pub fn is_draft(&self) -> bool {
         self.provider.as_deref() == Some(tasks::DRAFT)
     }
 
-    /// Off a terminal, what is said once it is there. Why there is no file is said by [`Report::failures`].
+    /// Returns the line that is printed for a result if there are no bars. Errors are printed by [`Report::failures`].
     pub fn line(&self) -> String {
         let how = match self.state {
             State::Made | State::Kept => "made",
@@ -107,30 +107,30 @@ impl LineResult {
     }
 }
 
-/// The whole batch.
+/// The results and counts of a whole batch.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     pictures: usize,
     made: usize,
     from_cache: usize,
     kept: usize,
-    /// How many tasks are held until somebody decides.
+    /// Number of tasks that are held until the user decides.
     held: usize,
     failed: usize,
     elapsed_ms: u64,
     directory: String,
-    /// How many files were renamed because their line moved.
+    /// Number of files that were renamed because their line moved.
     renamed: usize,
     /// Files of earlier runs of the same lines that no line asks for now.
     unasked: Vec<String>,
     lines: Vec<LineResult>,
-    /// Whether other results than pictures are among them.
+    /// Whether some results are no pictures.
     #[serde(skip)]
     is_mixed: bool,
 }
 
 impl Report {
-    /// Counts the results, which stand in line order.
+    /// Counts the results, which must be in line order.
     pub fn new(lines: Vec<LineResult>, directory: String, elapsed: Duration) -> Self {
         let count = |state| lines.iter().filter(|line| line.state == state).count();
         Self {
@@ -149,21 +149,21 @@ impl Report {
         }
     }
 
-    /// The same of lines that ask for more than pictures.
+    /// Sets from the kinds of the lines whether there are other results than pictures.
     #[must_use]
     pub fn of_kinds<'a>(mut self, kinds: impl IntoIterator<Item = &'a str>) -> Self {
         self.is_mixed = kinds.into_iter().any(|kind| kind != PICTURE);
         self
     }
 
-    /// The same with what became of the files of earlier runs.
+    /// Adds what was found about files of earlier runs.
     #[must_use]
     pub fn with_earlier(mut self, renamed: usize, unasked: Vec<String>) -> Self {
         (self.renamed, self.unasked) = (renamed, unasked);
         self
     }
 
-    /// What people should know about the files of earlier runs.
+    /// Returns the notes about files of earlier runs.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         match self.renamed {
@@ -184,12 +184,12 @@ impl Report {
         notes
     }
 
-    /// Whether a line has no file.
+    /// Whether any line has no file.
     pub fn has_failures(&self) -> bool {
         self.failed + self.held > 0
     }
 
-    /// One line for people.
+    /// Returns the counts in one line for people.
     pub fn summary(&self) -> String {
         let Self { pictures, made, from_cache, kept, held, failed, .. } = self;
         let noun = match (self.is_mixed, *pictures) {
@@ -205,7 +205,7 @@ impl Report {
         )
     }
 
-    /// What to do about the held tasks, in one line; None where none is.
+    /// Returns one line about what to do with the held tasks; None if there are none.
     pub fn held_hint(&self) -> Option<String> {
         let held = || self.lines.iter().filter(|line| line.state == State::Held);
         let ids: Vec<TaskId> = held().filter_map(|line| line.task).collect();
@@ -216,7 +216,7 @@ impl Report {
         Some(format!("reel release {ids} {again}, reel cancel {ids} gives up"))
     }
 
-    /// What failed, for people: line, file, code, message and hint.
+    /// Describes each failed line for people: line number, file, message, code and hint.
     pub fn failures(&self) -> Vec<String> {
         self.lines
             .iter()
@@ -228,7 +228,7 @@ impl Report {
             .collect()
     }
 
-    /// The files that are there now, for scripts.
+    /// Returns the files that exist now, in line order.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().filter(|line| line.error.is_none()).map(|line| line.file.as_str())
     }

@@ -1,35 +1,36 @@
-//! A text cut into the cells of a table, and what speaks for its being one. Pure.
+//! Splits a text into the rows and cells of a table, and judges whether it is one. Pure.
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
 use super::{columns::Column, text::LineCounter};
 use crate::tasks;
 
-/// What may stand between two cells; where two give as many cells, the first one counts, as prose has commas too.
+/// The possible delimiters between cells. If two give the same number of cells, the earlier one wins. Tabs and semicolons come before the comma,
+/// because prose contains commas too.
 const DELIMITERS: [char; 4] = ['\t', ';', ',', '|'];
 
-/// A text cut into cells.
+/// A text that was split into rows.
 pub struct Rows<'a> {
-    /// The whole text, without a mark before it.
+    /// The whole text, without its byte order mark.
     pub text: &'a str,
-    /// What stands between two cells.
+    /// The delimiter between cells.
     pub delimiter: char,
     /// The number of the first line that is not blank.
     pub line: usize,
-    /// The header, if there is one, and what is below.
+    /// All rows. The first one may be a header.
     pub records: Vec<Row>,
 }
 
 /// One row, which may span several lines.
 pub struct Row {
-    /// The line that it begins at, from 1.
+    /// The line that it starts at, counted from 1.
     pub line: usize,
-    /// Without blanks around them.
+    /// The cells, without blank space around them.
     pub cells: Vec<String>,
 }
 
 impl<'a> Rows<'a> {
-    /// Cuts the text by the delimiter that gives its first line the most cells; None where there is no line.
+    /// Splits the text by the delimiter that gives its first row the most cells. None if the text has no row.
     pub fn parse(text: &'a str) -> Option<Self> {
         let text = text.trim_start_matches('\u{feff}');
         let mut best = None;
@@ -45,29 +46,29 @@ impl<'a> Rows<'a> {
         Some(Self { text, delimiter, line, records })
     }
 
-    /// The cells of the first row.
+    /// Returns the cells of the first row.
     pub fn header(&self) -> &[String] {
         self.records.first().map_or(&[], |row| &row.cells)
     }
 
-    /// The rows below the first.
+    /// Returns the rows below the first.
     pub fn below(&self) -> &[Row] {
         self.records.get(1..).unwrap_or_default()
     }
 
-    /// Whether each row has as many cells as the header, and there are two at least.
+    /// Whether there are at least two rows below the header and two columns, and each row has as many cells as the header.
     pub fn are_even(&self) -> bool {
         let width = self.header().len();
         width > 1 && self.records.len() > 2 && self.below().iter().all(|row| row.cells.len() == width)
     }
 
-    /// Whether no blank stands behind a delimiter of the header, as in prose.
+    /// Whether no delimiter of the header is followed by a space. In prose, commas are.
     pub fn is_dense(&self) -> bool {
         let first = self.text.trim_start().lines().next().unwrap_or_default();
         !first.contains(&format!("{} ", self.delimiter))
     }
 
-    /// Whether more than the even number of commas speaks for a table: tabs, a column that tables have, or a cell that had to be quoted.
+    /// Whether the text is clearly a table: its delimiter is a tab, the header has a known column, or a cell had to be quoted.
     pub fn is_evident(&self) -> bool {
         let has_delimiter = |row: &Row| row.cells.iter().any(|cell| cell.contains(self.delimiter));
         self.is_dense()
@@ -76,7 +77,7 @@ impl<'a> Rows<'a> {
                 || self.below().iter().any(has_delimiter))
     }
 
-    /// Whether every line is of the kind `"a lighthouse, dusk","ink"`.
+    /// Whether every line is quoted like `"a lighthouse, dusk","ink"`.
     pub fn are_quoted(&self) -> bool {
         let between = format!("\"{}\"", self.delimiter);
         self.records.iter().all(|row| row.cells.len() > 1)
@@ -86,7 +87,7 @@ impl<'a> Rows<'a> {
             })
     }
 
-    /// Whether every line has the same number of tabs. `1.` and a tab is how a numbered list is pasted.
+    /// Whether every row has the same number of tabs. A pasted numbered list, with `1.` and a tab, does not count.
     pub fn have_tabs(&self) -> bool {
         let is_marker = |cell: &str| {
             let mark = cell.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '(');
@@ -98,7 +99,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The rows of a text; the reader skips blank lines.
+/// Splits the text into rows and skips blank ones.
 fn cut(text: &str, delimiter: char) -> impl Iterator<Item = Row> {
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
@@ -110,11 +111,11 @@ fn cut(text: &str, delimiter: char) -> impl Iterator<Item = Row> {
     let mut counter = LineCounter::new(text);
     std::iter::from_fn(move || {
         loop {
-            // The text is UTF-8 and nothing is read from a device, so that an error cannot come.
+            // The text is UTF-8 and in memory, so reading a record cannot fail.
             if !reader.read_record(&mut record).unwrap_or(false) {
                 return None;
             }
-            // A record begins with the blank lines before it.
+            // The position of a record includes the blank lines before it.
             let begin = record.position().map_or(0, |position| position.byte() as usize);
             let blank =
                 text.get(begin..).map_or(0, |rest| rest.len() - rest.trim_start_matches(['\r', '\n']).len());

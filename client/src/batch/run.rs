@@ -1,4 +1,4 @@
-//! Has the missing pictures of a batch made: follows its tasks, saves each picture as soon as its task is finished.
+//! Makes the missing results of a batch: submits the tasks, follows them, and saves each result as soon as its task is finished.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -31,42 +31,42 @@ use crate::{
     waiting::{self, LOOK, how_they_stand},
 };
 
-/// Pictures written at once: enough to keep a disk busy.
+/// Most results that are written at once. This is enough to keep a disk busy.
 const SAVES: usize = 8;
 
-/// Tasks that are looked up in one question.
+/// Most tasks in one request for their outputs.
 const LOOKUP: usize = 100;
 
-/// Between two writes of the record.
+/// Interval between two writes of the record.
 const FLUSH: Duration = Duration::from_millis(500);
 
-/// What holds for the whole batch.
+/// The settings of the whole batch.
 #[derive(Debug)]
 pub struct Order {
-    /// Where the files go.
+    /// The output directory.
     pub directory: PathBuf,
     /// The provider instance to use.
     pub provider: Option<String>,
     /// How the cache is used.
     pub cache: CacheMode,
-    /// A label for people.
+    /// The label of the batch.
     pub name: Option<String>,
-    /// The name of the file of lines; `-` for stdin.
+    /// The name of the input file; `-` for stdin.
     pub lines: String,
 }
 
-/// One picture to make.
+/// One result to make.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// The place of its item.
+    /// The index of its item.
     pub place: usize,
-    /// What becomes of a file in the way.
+    /// What to do with an existing file.
     pub existing: Existing,
-    /// The file of an earlier run that it replaces, whatever its ending.
+    /// The file of an earlier run that it replaces. It may have another extension.
     pub former: Option<String>,
 }
 
-/// Makes the wanted items and tells the result of each by its place.
+/// Makes the wanted items. Returns the result of each by the index of its item.
 pub async fn make(
     output: Output,
     session: Arc<Session>,
@@ -93,7 +93,7 @@ pub async fn make(
         () = signals::next(&mut interrupts) => None,
     };
     run.progress.clear();
-    // Whatever happened, what was written is remembered.
+    // The record is written in any case, so that it names every written file.
     run.record.flush()?;
     if let Some(ended) = ended {
         ended?;
@@ -112,7 +112,7 @@ struct Run<'a> {
     progress: Progress,
     /// Tasks that are not settled yet.
     open: HashMap<TaskId, Wanted>,
-    /// Finished tasks whose pictures wait to be written.
+    /// Finished tasks whose results wait to be written.
     ready: VecDeque<(Wanted, TaskView)>,
     saves: JoinSet<(Wanted, TaskView, Result<Saved, Failure>)>,
     results: HashMap<usize, LineResult>,
@@ -120,7 +120,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Until every picture is written or failed.
+    /// Submits the tasks and runs until every result is written or has failed.
     async fn make_all(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
         let batch = submit(&self.session, self.order, self.items, wanted, &mut self.open).await?;
         let session = Arc::clone(&self.session);
@@ -133,7 +133,7 @@ impl Run<'_> {
         loop {
             let mut settled = Vec::new();
             let told = {
-                // Not begun anew with each picture that is written: it may be starting the daemon.
+                // The future is not created anew for each written result, because it may be in the middle of starting the daemon.
                 let mut told = pin!(follow.next());
                 loop {
                     self.begin_saves();
@@ -157,7 +157,7 @@ impl Run<'_> {
         }
     }
 
-    /// Says why the oldest open tasks wait. Where this fails, the events tell what happened.
+    /// Reports why the oldest open tasks wait. If the request fails, nothing is reported, and the events say what happened.
     async fn explain(&mut self) {
         let mut ids: Vec<TaskId> = self.open.keys().copied().collect();
         ids.sort_unstable();
@@ -167,7 +167,7 @@ impl Run<'_> {
         }
     }
 
-    /// Shows what was told, and notes the tasks that are settled.
+    /// Processes an event, and adds a task that is settled to `settled`.
     fn take(&mut self, told: Followed, settled: &mut Vec<TaskId>) {
         match told {
             Followed::Task(task) => self.take_task(*task),
@@ -188,7 +188,7 @@ impl Run<'_> {
         }
     }
 
-    /// Events carry no outputs; a wait for settled tasks answers at once, and with all of them.
+    /// Reads settled tasks with their outputs, because events carry none. `task.wait` with a timeout of zero returns them all at once.
     async fn look_up(&mut self, settled: Vec<TaskId>) -> Result<(), Failure> {
         if settled.is_empty() {
             return Ok(());
@@ -201,7 +201,7 @@ impl Run<'_> {
         match self.session.call::<TaskWait>(&params).await {
             Ok(found) => found.tasks.into_iter().for_each(|task| self.take_task(task)),
             Err(error) if is_missing(&error) => {
-                // One was removed as soon as it was finished.
+                // A task was removed right after it finished.
                 for id in settled {
                     match self.session.call::<TaskGet>(&TaskIdParams { id }).await {
                         Ok(task) => self.take_task(task),
@@ -297,7 +297,7 @@ impl Run<'_> {
         });
     }
 
-    /// The picture has another ending than the one that it replaces, which goes as any replaced file does, unless it was changed meanwhile.
+    /// Removes the replaced file of an earlier run whose extension differs from the new file's. A file that was changed meanwhile is kept.
     fn remove_former(&mut self, former: &str) {
         let path = self.order.directory.join(former);
         let digest = digest_of(&path).ok().flatten();

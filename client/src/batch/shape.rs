@@ -1,10 +1,10 @@
-//! Files that are no list of prompts: recognised before each of their lines is paid for as a prompt. Pure.
+//! Recognises files that are no list of prompts, before each of their lines is paid for as a prompt. Pure.
 
 use serde_json::Value;
 
 use super::entry::Misfit;
 
-/// The first line that belongs to another kind of file than a list of prompts.
+/// Finds the first line that does not belong to a list of prompts.
 pub fn misfit(lines: &[(usize, &str)]) -> Option<Misfit> {
     let is_labelled = lines.iter().any(|(_, text)| label(text) == Some("prompt"))
         && lines.iter().any(|(_, text)| label(text).is_some_and(|label| label != "prompt"));
@@ -21,10 +21,10 @@ pub fn misfit(lines: &[(usize, &str)]) -> Option<Misfit> {
     })
 }
 
-/// A message and a hint.
+/// The message and the hint for a kind of line.
 type Kind = (&'static str, &'static str);
 
-/// What a line of a kind is recognised by.
+/// A predicate that recognises a kind of line, and its message and hint.
 type Check = (fn(&str) -> bool, Kind);
 
 const HEADING: Kind = (
@@ -80,7 +80,8 @@ fn kind_of(text: &str) -> Option<Kind> {
     is_part_of_json(text).then_some(PART)
 }
 
-/// `# words`, `## words` or only `#`, and `// words`; a hash before a letter is a hashtag, with which a prompt may begin.
+/// Whether a line is a comment or a heading: `# words`, `## words`, `#` alone, or `// words`. A hash before a letter is a hashtag, which a prompt may
+/// start with.
 fn is_comment(text: &str) -> bool {
     if let Some(rest) = text.strip_prefix("//") {
         return rest.is_empty() || rest.starts_with(char::is_whitespace);
@@ -89,23 +90,23 @@ fn is_comment(text: &str) -> bool {
     rest.len() < text.len() && (rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
-/// `--prompt "a lighthouse" --steps 20`.
+/// Whether a line is a list of options, such as `--prompt "a lighthouse" --steps 20`.
 fn is_options(text: &str) -> bool {
     text.strip_prefix("--").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_alphabetic()))
 }
 
-/// `---`, `***`, `====`.
+/// Whether a line is a separator, such as `---`, `***` or `====`.
 fn is_separator(text: &str) -> bool {
     let first = text.chars().next().unwrap_or_default();
     text.len() >= 3 && "-*=_~.+".contains(first) && text.chars().all(|letter| letter == first)
 }
 
-/// `| prompt | style |`.
+/// Whether a line is a row of a Markdown table, such as `| prompt | style |`.
 fn is_markdown_row(text: &str) -> bool {
     text.len() > 2 && text.starts_with('|') && text.ends_with('|')
 }
 
-/// HTML, XML and RTF. `<lora:x:0.8>` is a part of a prompt.
+/// Whether a line is HTML, XML or RTF. `<lora:x:0.8>` is not, as it is a part of a prompt.
 fn is_markup(text: &str) -> bool {
     let lower = text.get(..text.len().min(16)).unwrap_or(text).to_ascii_lowercase();
     if ["<?xml", "<!doctype", "<html", "{\\rtf"].iter().any(|begin| lower.starts_with(begin)) {
@@ -119,19 +120,19 @@ fn is_markup(text: &str) -> bool {
         && (tag.starts_with('/') || text.contains("</") || text.len() == tag.len() + 2)
 }
 
-/// What other tools write below a prompt: `Negative prompt: people` and `Steps: 20, Sampler: Euler`.
+/// Whether a line has parameters as other tools write them below a prompt, such as `Negative prompt: people` or `Steps: 20, Sampler: Euler`.
 fn is_parameters(text: &str) -> bool {
     let is_steps =
         text.strip_prefix("Steps: ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     is_steps || label(text) == Some("negative_prompt") || text.strip_prefix("- ").is_some_and(is_item)
 }
 
-/// `prompt: a lighthouse`, as an item of a list in YAML begins.
+/// Whether a text starts like an item of a YAML list, such as `prompt: a lighthouse`.
 fn is_item(text: &str) -> bool {
     ["prompt:", "name:", "negative_prompt:"].iter().any(|key| text.starts_with(key))
 }
 
-/// `prompts = [`, `prompt = "a lighthouse"`.
+/// Whether a line is an assignment, such as `prompts = [` or `prompt = "a lighthouse"`.
 fn is_assignment(text: &str) -> bool {
     let text = ["const ", "let ", "var "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text);
     text.split_once('=').is_some_and(|(name, value)| {
@@ -142,7 +143,7 @@ fn is_assignment(text: &str) -> bool {
     })
 }
 
-/// A line that ends with a colon before the items of a list, or before everything else, as in `Here are ten prompts:`.
+/// Whether a line ends with a colon and is the first line, such as `Here are ten prompts:`, or is followed by an item of a list.
 fn is_heading(text: &str, is_first: bool, next: Option<&str>) -> bool {
     let Some(next) = next.filter(|_| text.ends_with([':', '：'])) else { return false };
     let digits = next.trim_start_matches(|letter: char| letter.is_ascii_digit());
@@ -150,7 +151,7 @@ fn is_heading(text: &str, is_first: bool, next: Option<&str>) -> bool {
     is_first || is_numbered || ["- ", "* ", "• "].iter().any(|mark| next.starts_with(mark))
 }
 
-/// The field that a line of `field: value` names.
+/// Returns the field that a line of the form `field: value` names.
 fn label(text: &str) -> Option<&'static str> {
     const LABELS: [&str; 8] =
         ["prompt", "negative_prompt", "style", "width", "height", "seed", "steps", "size"];
@@ -159,13 +160,13 @@ fn label(text: &str) -> Option<&'static str> {
     LABELS.into_iter().find(|label| *label == name && !value.trim().is_empty())
 }
 
-/// An array of texts or objects. `[masterpiece] a lighthouse` is a prompt, and so is `[1]`.
+/// Whether a line is an array of strings or objects. `[masterpiece] a lighthouse` is a prompt, and so is `[1]`.
 fn is_array(text: &str) -> bool {
     serde_json::from_str::<Vec<Value>>(text.trim_end_matches(','))
         .is_ok_and(|values| values.iter().all(|value| value.is_string() || value.is_object()))
 }
 
-/// Only brackets and commas, `"key": …`, or `"text",` and `'text',` as a line of an array has it.
+/// Whether a line is a part of a JSON text: only brackets and commas, `"key": …`, or an array element such as `"text",` or `'text',`.
 fn is_part_of_json(text: &str) -> bool {
     if text.len() > 3 && text.starts_with('\'') && text.ends_with("',") {
         return true;
@@ -180,7 +181,7 @@ fn is_part_of_json(text: &str) -> bool {
     })
 }
 
-/// `"text",`, `7`, `{`: what follows a key in JSON. `"Home": a painting` is a prompt.
+/// Whether a text can follow a key in JSON, such as `"text",`, `7` or `{`. In the prompt `"Home": a painting`, the rest cannot.
 fn is_value(text: &str) -> bool {
     let text = text.trim_end_matches(',').trim_end();
     matches!(text, "" | "{" | "[") || serde_json::from_str::<Value>(text).is_ok()

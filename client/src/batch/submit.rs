@@ -1,4 +1,4 @@
-//! Hands a batch in: chunks that each fit a request, all under one batch of the daemon.
+//! Submits the tasks of a batch in chunks that each fit a request. All chunks belong to one batch of the daemon.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,17 @@ use reel_protocol::{BatchId, TaskId, TaskSpec, limits::LARGE_LINE_BYTES, methods
 use super::{Item, Order, Wanted};
 use crate::failure::Failure;
 
-/// Tasks of one submit: a failed one is repeated whole, and the first pictures should not wait for the last line to be sent.
+/// Most tasks of one request. A failed request is repeated whole, and the first pictures should not wait until the last line is sent.
 const CHUNK_TASKS: usize = 1_000;
 
-/// Bytes of one submit, with room for what the frame adds.
+/// Most bytes of one request, less a margin for what the frame adds.
 const CHUNK_BYTES: usize = LARGE_LINE_BYTES - 64 * 1024;
 
-/// Bytes of one task beside its params and name, generously.
+/// Bytes that a task adds besides its params and name. A generous estimate.
 const TASK_BYTES: usize = 512;
 
-/// Submits the wanted items, and notes the task of each in `open` at once. Each chunk may be sent again after the daemon's death and is still the same one.
+/// Submits the wanted items and adds their tasks to `open`, chunk by chunk. Each chunk has a request id, so sending it again after a lost connection
+/// makes no second tasks.
 pub async fn submit(
     session: &Session,
     order: &Order,
@@ -43,7 +44,7 @@ pub async fn submit(
     batch.ok_or_else(|| Failure::usage("there is nothing to make"))
 }
 
-/// What an item asks for.
+/// Makes the task for an item.
 pub fn spec(order: &Order, item: &Item) -> TaskSpec {
     TaskSpec {
         kind: item.kind.clone(),
@@ -55,7 +56,7 @@ pub fn spec(order: &Order, item: &Item) -> TaskSpec {
     }
 }
 
-/// The daemon names a refused entry by its place in the chunk; people count lines.
+/// Replaces the index in the daemon's message about a refused task by the line number.
 fn named_by_line(error: ClientError, items: &[Item], chunk: &[Wanted]) -> Failure {
     let mut failure = Failure::from(error);
     let named = failure.error.message.strip_prefix("tasks[").and_then(|rest| rest.split_once("]: "));
@@ -69,7 +70,7 @@ fn named_by_line(error: ClientError, items: &[Item], chunk: &[Wanted]) -> Failur
     failure
 }
 
-/// At most a thousand tasks and one line's bytes each.
+/// Splits the wanted items into chunks of at most [`CHUNK_TASKS`] tasks and about [`CHUNK_BYTES`] bytes.
 fn chunks<'a>(items: &[Item], wanted: &'a [Wanted]) -> Vec<&'a [Wanted]> {
     let mut chunks = Vec::new();
     let mut rest = wanted;
@@ -77,7 +78,7 @@ fn chunks<'a>(items: &[Item], wanted: &'a [Wanted]) -> Vec<&'a [Wanted]> {
         let mut bytes = 0;
         let mut count = 0;
         for wanted in rest.iter().take(CHUNK_TASKS) {
-            // JSON may write a character of a name with six.
+            // JSON may need six bytes for a character of a name.
             let size = |item: &Item| {
                 item.params.as_str().len() + item.name.as_ref().map_or(0, |name| name.len() * 6) + TASK_BYTES
             };

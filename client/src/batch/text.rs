@@ -1,27 +1,27 @@
-//! The text of a file of prompts: UTF-8, or a guess at what it is instead and how to convert it. Pure.
+//! Decodes a file of prompts as UTF-8. For other encodings it guesses the encoding, so that the error can say how to convert it. Pure.
 
 use std::str;
 
-/// Why bytes are not taken as text.
+/// Why bytes are not accepted as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotText {
-    /// UTF-16 or UTF-32, by its mark or by its zero bytes; the name that `iconv` knows.
+    /// UTF-16 or UTF-32, recognised by its byte order mark or its zero bytes. The field is the name for `iconv`.
     Wide(&'static str),
-    /// Zero bytes in something else.
+    /// The bytes contain zeros and are neither UTF-16 nor UTF-32.
     Binary {
-        /// The line with the first of them, from 1.
+        /// The line of the first zero byte, counted from 1.
         line: usize,
     },
-    /// Not UTF-8.
+    /// The bytes are not valid UTF-8.
     OtherEncoding {
-        /// The first line that is not UTF-8, from 1.
+        /// The first line that is not UTF-8, counted from 1.
         line: usize,
-        /// What it most likely is; the name that `iconv` knows.
+        /// The most likely encoding, by its name for `iconv`.
         likely: &'static str,
     },
 }
 
-/// The text of a file.
+/// Returns the bytes as text if they are UTF-8.
 pub fn text_of(bytes: &[u8]) -> Result<&str, NotText> {
     if let Some(encoding) = wide_encoding(bytes) {
         return Err(NotText::Wide(encoding));
@@ -35,8 +35,8 @@ pub fn text_of(bytes: &[u8]) -> Result<&str, NotText> {
     })
 }
 
-/// The lines of a text with their numbers from 1, without white space and byte order marks around them. A line ends with CR LF, LF or a
-/// lone CR; a mark may begin each line, as where several files were joined.
+/// Returns the lines of a text, numbered from 1, without white space and byte order marks around them. A line ends with CR LF, LF or a lone CR.
+/// Joined files may have a byte order mark at the start of any line.
 pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut rest = Some(text);
     let mut number = 0;
@@ -59,7 +59,7 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Numbers lines while it goes forward through a text.
+/// Finds the line numbers of increasing offsets in a text.
 #[derive(Debug)]
 pub struct LineCounter<'a> {
     text: &'a str,
@@ -68,12 +68,12 @@ pub struct LineCounter<'a> {
 }
 
 impl<'a> LineCounter<'a> {
-    /// At the begin of the text.
+    /// Starts at the first line.
     pub fn new(text: &'a str) -> Self {
         Self { text, offset: 0, line: 1 }
     }
 
-    /// The line from 1 of the byte at `offset`, which is not before the one that was asked for last.
+    /// Returns the number, counted from 1, of the line at byte `offset`. The offset must not be smaller than in the call before.
     pub fn line_of(&mut self, offset: usize) -> usize {
         if let Some(between) = self.text.get(self.offset..offset) {
             self.line += lines(between).count().saturating_sub(1);
@@ -88,7 +88,7 @@ fn line_at(bytes: &[u8], at: usize) -> usize {
     lines(&before).count()
 }
 
-/// UTF-32 first: the mark of its little-endian form begins with that of UTF-16.
+/// Recognises UTF-32 and UTF-16. UTF-32 is checked first, because its little-endian byte order mark starts with that of UTF-16.
 fn wide_encoding(bytes: &[u8]) -> Option<&'static str> {
     for (mark, encoding) in [
         (&b"\xff\xfe\0\0"[..], "UTF-32"),
@@ -100,7 +100,8 @@ fn wide_encoding(bytes: &[u8]) -> Option<&'static str> {
             return Some(encoding);
         }
     }
-    // Without a mark: its spaces, line ends and Latin letters have a zero byte, always on the same side. A stray zero in UTF-8 is none.
+    // Without a byte order mark, spaces, line ends and Latin letters of UTF-16 have a zero byte, always on the same side. A stray zero in UTF-8 does
+    // not count.
     let zeros = |side: usize| bytes.iter().skip(side).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd) = (zeros(0), zeros(1));
     if str::from_utf8(bytes).is_ok() && (even + odd) * 4 < bytes.len() {
@@ -114,7 +115,7 @@ fn wide_encoding(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Tells the usual encodings apart by which pairs of bytes they allow and use most.
+/// Distinguishes the usual encodings by the byte pairs that they allow and use most.
 fn likely_encoding(bytes: &[u8]) -> &'static str {
     let sjis = pairs(
         bytes,
@@ -128,7 +129,7 @@ fn likely_encoding(bytes: &[u8]) -> &'static str {
         |trail| matches!(trail, 0x40..=0x7e | 0x80..=0xfe),
         |_| false,
     );
-    // Kana are in every Japanese text, the two rows of the most used hanzi in every Chinese one.
+    // Every Japanese text has kana. Every Chinese text has characters of the rows with the most common hanzi.
     let kana = sjis
         .iter()
         .flatten()
@@ -149,7 +150,7 @@ fn likely_encoding(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// The pairs of bytes in a text of one and two bytes a character; None where it does not hold.
+/// Returns the byte pairs of a text with one or two bytes per character. None if the text is invalid in that encoding.
 fn pairs(
     bytes: &[u8],
     is_lead: impl Fn(u8) -> bool,

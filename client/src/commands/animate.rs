@@ -1,4 +1,4 @@
-//! `reel animate`: a video that begins with a picture.
+//! `reel animate`: makes a video that starts with a picture.
 
 use std::{
     path::{Path, PathBuf},
@@ -29,13 +29,13 @@ use crate::{
     waiting::{One, unless_interrupted, wait_for_one},
 };
 
-/// Room that must be free for a video: a minute of what services make.
+/// Free disk space that is required for a video, in bytes. A minute of video from a service fits.
 const VIDEO_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The endings that files of videos may have.
+/// The extensions that video files may have.
 const ENDINGS: [&str; 3] = ["mp4", "webm", "mov"];
 
-/// What to show, and where to put it.
+/// What to show in the video, and where to write it.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  reel animate lighthouse.png \"waves break on the rocks\" -o waves.mp4\n  reel animate lighthouse.png \"the lamp turns\" --seconds 8 --size 1280x720"
@@ -62,16 +62,16 @@ pub struct Args {
     /// The provider's model.
     #[arg(long)]
     pub model: Option<String>,
-    /// Make it anew, even if the same was made before.
+    /// Make a new one, even if the same was made before.
     #[arg(long)]
     pub fresh: bool,
     /// Replace a file that exists.
     #[arg(long)]
     pub force: bool,
-    /// Say who would make it and what it would cost, and ask nobody.
+    /// Print who would make it and what it would cost, without asking anyone.
     #[arg(long)]
     pub dry_run: bool,
-    /// Wait at most this long, such as 90s or 5min; the work goes on.
+    /// Wait at most this long, such as 90s or 5min; the task continues.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     pub timeout: Option<Duration>,
 }
@@ -82,7 +82,7 @@ struct Document<'a> {
     task: &'a TaskView,
 }
 
-/// Has the video made.
+/// Submits the video's task, waits for it and writes the file.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if tasks::is_blank(&args.prompt) {
         return Err(Failure::new(Exit::BadData, "invalid_params", "the prompt is empty"));
@@ -122,7 +122,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Everything that can be wrong about the files is said before anything is asked or paid for.
+/// Parses `-o` and checks the output file, before anything is asked or paid for.
 fn check_destination(context: &Context, args: &Args, existing: Existing) -> Result<Destination, Failure> {
     let destination = Destination::parse(args.output.as_deref());
     match &destination {
@@ -151,7 +151,7 @@ fn ending_of(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
-/// A video is not converted: where the provider sent another form than the file's ending says, the file gets the ending of what it holds.
+/// Changes the extension of the output file if the provider sent another video format than it names, because videos are not converted.
 fn with_true_ending(context: &Context, destination: Destination, task: &TaskView) -> Destination {
     let Destination::File(path) = &destination else { return destination };
     let Some(sent) = task.outputs.first().map(|output| extension(&output.media_type)) else {

@@ -1,4 +1,4 @@
-//! `reel ask`: a language model's answer to a question.
+//! `reel ask`: asks a language model and prints its answer.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ const PROMPT: Kind = Kind {
 const SCHEMA: Kind =
     Kind { name: "the schema", from_stdin: "", most_bytes: 256 * 1024, remedy: "ask for less at once" };
 
-/// What to ask, and where to put the answer.
+/// What to ask, and where to write the answer.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  reel ask \"Why is the sea salt?\"\n  reel ask - --system \"Summarize in three lines.\" < chapter.txt\n  reel ask \"Three names for a lighthouse\" --schema names.json -o names.out.json"
@@ -31,13 +31,13 @@ pub struct Args {
     /// What to ask, or @FILE, or - for stdin.
     #[arg(value_name = "PROMPT|@FILE|-")]
     pub prompt: String,
-    /// How to answer.
+    /// Instructions on how to answer.
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
     /// A file with a JSON Schema that the answer must fit.
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
-    /// How much chance is in the answer, 0 to 2 [default: the provider's].
+    /// Randomness of the answer, 0 to 2 [default: the provider's].
     #[arg(long, value_name = "NUMBER")]
     pub temperature: Option<f64>,
     /// Most tokens of the answer [default: the provider's].
@@ -47,11 +47,11 @@ pub struct Args {
     pub answer: AnswerArgs,
 }
 
-/// Asks, and prints or writes the answer.
+/// Asks the model, and prints the answer or writes it to a file.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let prompt = given::text(&args.prompt, PROMPT)?;
     let schema = args.schema.as_deref().map(read_schema).transpose()?;
-    // What a model writes around its JSON is not a part of the answer.
+    // With a schema, the model may write text around its JSON. That text is no part of the answer, so pieces are not shown.
     let is_shown_as_it_comes = schema.is_none();
     let params = ChatParams {
         system: args.system,

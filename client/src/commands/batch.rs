@@ -1,4 +1,4 @@
-//! `reel batch`: a picture for each line; run again, it makes only what is missing or changed.
+//! `reel batch`: makes a picture for each line of a file. A later run makes only what is missing or changed.
 
 use std::{
     ffi::OsStr,
@@ -23,10 +23,10 @@ use crate::{
     table, tasks, units,
 };
 
-/// Bytes of all lines: far beyond what a person writes, far below what would hurt.
+/// Largest input, in bytes. Far more than a person writes, and little enough to fit into memory.
 const INPUT_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Which lines, and where to.
+/// The input, the output directory and the options of a batch.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
@@ -35,7 +35,7 @@ const INPUT_BYTES: u64 = 256 * 1024 * 1024;
 pub struct Args {
     /// The file of prompts, or - for stdin.
     file: PathBuf,
-    /// The directory to write to; created where it is absent.
+    /// The directory to write to; created if it does not exist.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
     /// Width and height in pixels [default: 1024x1024].
@@ -50,27 +50,27 @@ pub struct Args {
     /// A label for the batch.
     #[arg(long)]
     name: Option<String>,
-    /// Read a table, and take the prompts from this column; columns that are no fields of a picture are left out.
+    /// Read a table and take the prompts from this column; ignore columns that are no fields of a picture.
     #[arg(long, value_name = "NAME", conflicts_with = "literal")]
     column: Option<String>,
-    /// Take every line as a prompt as it is, also one that looks like JSON, a comment or a table.
+    /// Take every line as a prompt, even if it looks like JSON, a comment or a table.
     #[arg(long)]
     literal: bool,
-    /// Replace files that are not ours or were changed.
+    /// Replace files that were changed or that no batch wrote.
     #[arg(long)]
     force: bool,
-    /// Say what would be made, by whom and for how much, and ask nobody.
+    /// Print what would be made, by whom and for how much, without asking anyone.
     #[arg(long)]
     dry_run: bool,
-    /// Make every picture anew.
+    /// Make every picture again.
     #[arg(long, conflicts_with = "no_cache")]
     fresh: bool,
-    /// Neither take pictures from the cache nor keep them there.
+    /// Neither read pictures from the cache nor store them there.
     #[arg(long)]
     no_cache: bool,
 }
 
-/// Makes them.
+/// Makes the results of the lines, and prints the report.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let defaults = Defaults { size: args.size, style: args.style.clone() };
@@ -117,7 +117,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     say(context, &args.output, &report, has_only_draft)
 }
 
-/// Says what would be made, and changes no file.
+/// Prints what would be made, and writes no result.
 async fn dry_run(context: &Context, args: &Args, items: &[Item], order: &Order) -> Result<Exit, Failure> {
     let record = if args.output.is_dir() { Some(Record::open(&args.output)?) } else { None };
     let mut directory = Directory::new(&args.output);
@@ -147,7 +147,7 @@ async fn dry_run(context: &Context, args: &Args, items: &[Item], order: &Order) 
     Ok(Exit::Done)
 }
 
-/// A file's ending says that it is a table where its first line does not.
+/// Chooses how the input is read. The extension decides whether a file is a table, unless an option does.
 fn reading(args: &Args) -> Reading {
     let ending = args.file.extension().map(OsStr::to_ascii_lowercase);
     let is_table = ending.is_some_and(|ending| ["csv", "tsv", "tab"].iter().any(|table| ending == *table));
@@ -159,7 +159,7 @@ fn reading(args: &Args) -> Reading {
     }
 }
 
-/// What the record calls the lines: a file's name without its directories, so that a moved project is the same.
+/// Returns the name of the input for the record. It is the file name without directories, so that a moved project keeps its record valid.
 fn name_of(file: &Path) -> String {
     file.file_name().map_or_else(|| table::path(file), |name| table::path(Path::new(name)))
 }
@@ -205,10 +205,10 @@ fn read_input(file: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// A line's result, by the place of its item.
+/// A line's result, with the index of its item.
 type Placed = (usize, LineResult);
 
-/// What is to be made, and the results of the lines that need nothing or may not be touched.
+/// Decides for each item what to do. Returns the results to make, and the outcome of lines that need nothing or may not be written.
 fn sort_out(
     args: &Args,
     items: &[Item],
@@ -225,7 +225,7 @@ fn sort_out(
             }
             Step::Make => wanted.push(Wanted { place, existing: Existing::Keep, former: None }),
             Step::Replace(former) => {
-                // Only --force replaces what is not ours, and that may be a directory.
+                // Only --force replaces files that no batch wrote. Such a path may be a directory, which cannot be replaced.
                 let path = args.output.join(item.expected_file());
                 let checked =
                     if args.force { creatable::check_file(&path, Existing::Replace) } else { Ok(()) };

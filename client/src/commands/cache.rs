@@ -1,4 +1,4 @@
-//! `reel cache`: what it holds, whether it is whole, and emptying it.
+//! `reel cache`: shows, verifies and clears the cache.
 
 use reel_protocol::methods::{
     CacheClear, CacheClearParams, CacheClearResult, CacheStats, CacheStatsResult, CacheVerify,
@@ -7,7 +7,7 @@ use reel_protocol::methods::{
 
 use crate::{context::Context, exit::Exit, failure::Failure, table, units::bytes};
 
-/// What to do.
+/// The action; `stats` if none is given.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel cache stats")]
 pub struct Args {
@@ -17,22 +17,22 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Show what it holds and how it did.
+    /// Show its size, hits and misses.
     #[command(after_help = "Example: reel cache stats --json")]
     Stats,
-    /// Read every file back, and set damaged ones aside.
+    /// Read back every file and set damaged ones aside.
     #[command(after_help = "Example: reel cache verify")]
     Verify,
-    /// Drop all its entries, so that equal requests are asked, and paid, again; files that a task in the history names stay.
+    /// Drop all entries, so that equal requests are asked, and paid, again; files that a task in the history names are kept.
     #[command(after_help = "Example: reel cache clear --memory-only")]
     Clear {
-        /// Only what is held in memory; files stay.
+        /// Drop only what is in memory, and keep the files.
         #[arg(long)]
         memory_only: bool,
     },
 }
 
-/// Does it.
+/// Runs the action and prints its result.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     match args.action.unwrap_or(Action::Stats) {
         Action::Stats => {

@@ -1,4 +1,4 @@
-//! `reel cancel`, `retry`, `hold`, `release`, `rm` and `priority`: what changes tasks that exist.
+//! `reel cancel`, `retry`, `hold`, `release`, `rm` and `priority`: the commands that change existing tasks.
 
 use std::{
     cell::RefCell,
@@ -23,7 +23,7 @@ use crate::{
     tasks, units,
 };
 
-/// Which tasks.
+/// The tasks to change.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The tasks.
@@ -31,22 +31,22 @@ pub struct Args {
     ids: Vec<TaskId>,
 }
 
-/// Which tasks, and whether their files go too.
+/// The tasks to remove, and whether to remove their files.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  reel rm 17 18\n  reel rm 17 --with-files --yes")]
 pub struct RemoveArgs {
     /// The tasks.
     #[arg(required = true, value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
-    /// Remove their results from the daemon's store too, but for what another task has as well; saved files stay.
+    /// Also remove their results from the daemon's store, unless another task has them too; saved files are kept.
     #[arg(long)]
     with_files: bool,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
 }
 
-/// Which task, and where to.
+/// The task, and its new priority.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel priority 17 50")]
 pub struct PriorityArgs {
@@ -90,12 +90,12 @@ pub async fn retry(context: &Context, args: Args) -> Result<Exit, Failure> {
     .await
 }
 
-/// The task may run, or be over, before this is read: no state is named.
+/// Returns the line for a retried task. It names no state, because the task may have changed its state before the line is read.
 fn tried_again(id: TaskId, _task: Option<&TaskView>) -> String {
     format!("{id} is tried again; reel wait {id} waits until it is done")
 }
 
-/// A task that has succeeded is not retried: says how to get its result, or a new one.
+/// Adds a hint to the refusal to retry a task that succeeded: how to fetch its result, or how to make another one.
 async fn explain_refusal(client: &Client, id: TaskId, mut error: RpcError) -> RpcError {
     if error.known() == Some(ErrorCode::IllegalState)
         && let Ok(task) = client.call::<TaskGet>(&TaskIdParams { id }).await
@@ -123,7 +123,7 @@ pub async fn release(context: &Context, args: Args) -> Result<Exit, Failure> {
     .await
 }
 
-/// The command that held or released the task writes no file any more: how to get it.
+/// Returns the line for a released task. The command that submitted it has ended, so the line says how to get the result.
 fn released(id: TaskId, task: Option<&TaskView>) -> String {
     let is_picture = task.is_some_and(|task| task.kind.starts_with("image."));
     let next = if is_picture {
@@ -134,7 +134,7 @@ fn released(id: TaskId, task: Option<&TaskView>) -> String {
     format!("{id} is released; {next}")
 }
 
-/// The number and the new state.
+/// Returns the task's id and new state.
 fn plainly(id: TaskId, task: Option<&TaskView>) -> String {
     format!("{id} {}", state_name(task))
 }
@@ -177,7 +177,7 @@ pub async fn remove(context: &Context, args: RemoveArgs) -> Result<Exit, Failure
     Ok(exit)
 }
 
-/// What went, and what stays.
+/// Describes how many files were removed and how many were kept.
 fn removed(all: ArtifactRemoveResult) -> String {
     let files = if all.removed == 1 { "file" } else { "files" };
     let gone = format!("{} {files} removed, {}", all.removed, units::bytes(all.freed_bytes));
@@ -188,7 +188,7 @@ fn removed(all: ArtifactRemoveResult) -> String {
     }
 }
 
-/// Asks on a terminal; elsewhere nobody can answer.
+/// Asks for confirmation on the terminal. Without a terminal it fails, because nobody can answer.
 fn confirm(ids: &[TaskId]) -> Result<(), Failure> {
     let (input, error) = (std::io::stdin(), std::io::stderr());
     if !(input.is_terminal() && error.is_terminal()) {
@@ -214,8 +214,8 @@ pub async fn priority(context: &Context, args: PriorityArgs) -> Result<Exit, Fai
     each(context, &[args.id], plainly, set).await
 }
 
-/// Changes one after another; a refusal does not stop the rest, and the first one decides the exit code. Never repeated after the
-/// connection is lost: a second release might pay twice.
+/// Changes the tasks one after another. A refusal does not stop the others, and the first one decides the exit code. A request is never repeated
+/// after a lost connection, because a second release might pay twice.
 async fn each(
     context: &Context,
     ids: &[TaskId],

@@ -1,11 +1,11 @@
-//! `reel completions`: a script for a shell.
+//! `reel completions`: prints a completion script for a shell.
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use crate::{cli::Cli, exit::Exit, failure::Failure, output::Output};
 
-/// Which shell.
+/// The shell to print a script for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel completions bash > ~/.local/share/bash-completion/completions/reel")]
 pub struct Args {
@@ -18,7 +18,7 @@ struct Document {
     script: String,
 }
 
-/// Prints it.
+/// Prints the script.
 pub fn run(output: Output, args: &Args) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "reel", &mut script);

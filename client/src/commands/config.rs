@@ -1,4 +1,4 @@
-//! `reel config`: where the configuration is, what it says, whether it holds. It never starts a daemon.
+//! `reel config`: shows the path and the text of the configuration file, checks it, and edits it. It never starts a daemon.
 
 use std::{
     env, io,
@@ -19,13 +19,13 @@ mod standing;
 
 pub use self::standing::Standing;
 
-/// The editor where the environment names none.
+/// The editor if neither `$VISUAL` nor `$EDITOR` is set.
 const EDITOR: &str = "vi";
 
-/// A daemon that needs longer is not well, and the file can be checked without it.
+/// Timeout for requests to the daemon. They are optional, because the file can be checked without a daemon.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// What to do.
+/// The action.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel config edit")]
 pub struct Args {
@@ -57,14 +57,14 @@ struct Document<'a> {
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_valid: Option<bool>,
-    /// None where no daemon runs that has this file.
+    /// Whether the running daemon uses this text. None if no daemon runs with this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     is_in_force: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     needs_restart: Vec<String>,
 }
 
-/// Does it.
+/// Runs the action.
 pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let path = context.locations().config.as_path();
     let document = Document {
@@ -100,7 +100,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
             edit_until_it_holds(context, path)?;
             let daemon = daemon_of(context, path).await;
             if let Some(daemon) = &daemon {
-                // It may have noticed by itself; asking makes sure of it.
+                // The daemon may have reloaded the file by itself. The request makes sure that it has.
                 daemon.call_within::<DaemonReload>(&Empty {}, LIMIT).await?;
             }
             let standing = standing(daemon.as_ref(), path).await;
@@ -110,7 +110,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Says that the file holds, and whether the running daemon follows it.
+/// Prints that the file is valid, and whether the running daemon uses it.
 fn tell(context: &Context, document: Document<'_>, standing: Option<Standing>) -> Result<(), Failure> {
     let path = document.path.display();
     let holds = match (document.exists, &standing) {
@@ -130,7 +130,8 @@ fn tell(context: &Context, document: Document<'_>, standing: Option<Standing>) -
     context.output.document(&Document { is_valid: Some(true), is_in_force, needs_restart, ..document })
 }
 
-/// The running daemon, where there is one that has this file; one that cannot be asked is no reason not to check.
+/// Connects to the running daemon if its configuration is this file. None if there is none or it does not answer, so that the check itself still
+/// succeeds.
 async fn daemon_of(context: &Context, path: &Path) -> Option<Client> {
     let client = context.running().await.ok()?;
     let status = client.call_within::<DaemonStatus>(&Empty {}, LIMIT).await.ok()?;
@@ -143,7 +144,7 @@ async fn standing(daemon: Option<&Client>, path: &Path) -> Option<Standing> {
     status.config_in_force.is_some().then(|| Standing::of_file(&status))
 }
 
-/// Whether the file holds, with what is better done otherwise.
+/// Checks the file and prints its warnings. Fails if the file is invalid.
 fn check(context: &Context, path: &Path) -> Result<(), Failure> {
     for warning in config_file::check(path)? {
         context.output.warn(&warning);
@@ -151,7 +152,7 @@ fn check(context: &Context, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Opens the editor, and on a terminal again for as long as the file does not hold and somebody wants to go on.
+/// Opens the editor. On a terminal, it offers to edit again as long as the file is invalid.
 fn edit_until_it_holds(context: &Context, path: &Path) -> Result<(), Failure> {
     loop {
         edit(path)?;
@@ -175,7 +176,7 @@ fn edit(path: &Path) -> Result<(), Failure> {
         .into_iter()
         .find_map(|name| env::var(name).ok().filter(|value| !value.trim().is_empty()));
     let command = given.unwrap_or_else(|| EDITOR.to_owned());
-    // As `git` and `crontab` users write it: a program and its options, without a shell's quotes.
+    // The variable is split at white space into a program and its options. Unlike in a shell, quotes have no effect.
     let mut words = command.split_whitespace();
     let program = PathBuf::from(words.next().unwrap_or(EDITOR));
     let ended = Command::new(&program).args(words).arg(path).status();

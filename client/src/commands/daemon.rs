@@ -1,4 +1,4 @@
-//! `reel daemon`: starting, stopping and looking after it.
+//! `reel daemon`: starts, stops, inspects and installs the daemon.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ mod install;
 mod logs;
 mod stop;
 
-/// What to do.
+/// The action.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel daemon restart")]
 pub struct Args {
@@ -23,28 +23,28 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Start it in the background.
+    /// Start the daemon in the background.
     #[command(after_help = "Example: reel daemon start")]
     Start,
-    /// Stop it and wait until it is gone; unfinished tasks go on at the next start.
+    /// Stop the daemon and wait until it has ended; unfinished tasks continue at the next start.
     #[command(after_help = "Example: reel daemon stop --drain 30s")]
     Stop(stop::Args),
-    /// Stop it and start it again.
+    /// Stop the daemon and start it again.
     #[command(after_help = "Example: reel daemon restart")]
     Restart(stop::Args),
-    /// Show how it is; the same as `reel status`.
+    /// Show the daemon's state; the same as `reel status`.
     #[command(after_help = "Example: reel daemon status --json")]
     Status,
-    /// Read the configuration file again.
+    /// Reload the configuration file.
     #[command(after_help = "Example: reel daemon reload")]
     Reload,
-    /// Print the newest lines of its log.
+    /// Print the newest lines of the daemon's log.
     #[command(after_help = "Example: reel daemon logs -f")]
     Logs(logs::Args),
-    /// Hand it to the user's service manager, which then starts it when it is needed.
+    /// Install the daemon as a user service, which starts it when it is needed.
     #[command(after_help = "Example: reel daemon install")]
     Install,
-    /// Stop it and take it from the service manager again.
+    /// Stop the daemon and remove the user service.
     #[command(after_help = "Example: reel daemon uninstall")]
     Uninstall,
 }
@@ -56,7 +56,7 @@ struct Started {
     was_running: bool,
 }
 
-/// Does it.
+/// Runs the action.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     match args.action {
         Action::Start => start(context).await,
@@ -84,7 +84,7 @@ async fn start(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A daemon that really answers; None where none runs.
+/// Connects to a running daemon that answers. None if no daemon runs.
 async fn running(context: &Context) -> Result<Option<(Client, HelloResult)>, Failure> {
     let client = match context.running().await {
         Err(ClientError::NoDaemon) => return Ok(None),
@@ -92,13 +92,14 @@ async fn running(context: &Context) -> Result<Option<(Client, HelloResult)>, Fai
     };
     match client.hello().await {
         Ok(hello) => Ok(Some((client, hello))),
-        // It was on its way out.
+        // The daemon was shutting down.
         Err(error) if error.is_interruption() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The failure of a daemon that was started just now: where it is of another version, to restart it again would not help.
+/// Makes the failure of a daemon that was just started. If its version does not match, a restart would not help, so the hint says to install matching
+/// versions.
 fn of_start(error: ClientError) -> Failure {
     let is_mismatch = matches!(error, ClientError::Protocol { .. });
     let failure = Failure::from(error);

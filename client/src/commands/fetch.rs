@@ -1,4 +1,4 @@
-//! `reel fetch`: a finished task's outputs as files.
+//! `reel fetch`: writes the outputs of a finished task to files.
 
 use std::path::PathBuf;
 
@@ -19,14 +19,14 @@ use crate::{
     table, tasks,
 };
 
-/// Which task, and where to.
+/// The task, and where to write its outputs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel fetch 17 -o lighthouse.png")]
 pub struct Args {
     /// The task.
     #[arg(value_parser = tasks::parse_id)]
     id: TaskId,
-    /// The file to write, or - for stdout; a picture is converted to what its ending says [default: a name made from the prompt].
+    /// The file to write, or - for stdout; a picture is converted to the format of its extension [default: a name made from the prompt].
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Replace files that exist.
@@ -39,7 +39,7 @@ struct Document {
     files: Vec<String>,
 }
 
-/// Fetches them.
+/// Fetches the outputs and writes the files.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let destination = Destination::parse(args.output.as_deref());
     if destination == Destination::Stdout && context.output.is_json {
@@ -50,7 +50,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let task = session.call::<TaskGet>(&TaskIdParams { id: args.id }).await?;
     context.note_version(&session.client());
     match Failure::of_task(&task) {
-        // What a failed task made all the same, such as an answer that does not fit its schema.
+        // A failed task may still have outputs, such as an answer that does not fit its schema.
         Some(failure) if task.state == TaskState::Failed && !task.outputs.is_empty() => {
             context
                 .output

@@ -1,4 +1,4 @@
-//! `reel follow`: tasks as they go on, by events: bars and a line for each end on a terminal, a line for each event elsewhere.
+//! `reel follow`: prints events of tasks. On a terminal it shows bars and a line for each task that ends, elsewhere a line for each event.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,21 +20,21 @@ use crate::{
     tasks,
 };
 
-/// Which tasks.
+/// The tasks to follow.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  reel follow 17 18\n  reel follow --batch 3\n  reel follow --json | jq .task.state\n\nWith --json it prints JSON Lines, one object for each event, not one document: {time, topic, event, id, task, memory, missed}."
 )]
 pub struct Args {
-    /// The tasks, until all of them are done [default: all, until Ctrl-C].
+    /// Tasks to follow until all of them are done [default: all tasks, until Ctrl-C].
     #[arg(value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
-    /// The tasks of this batch, until all of them are done.
+    /// Follow the tasks of this batch until all of them are done.
     #[arg(long, value_name = "N", conflicts_with = "ids")]
     batch: Option<u64>,
 }
 
-/// Follows them.
+/// Follows the tasks until they are done or Ctrl-C is pressed.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if args.ids.len() > NAMED_TASKS {
         return Err(Failure::usage(format!("at most {NAMED_TASKS} tasks can be named, or a batch")));
@@ -71,9 +71,9 @@ struct View<'a> {
     output: Output,
     session: &'a Session,
     progress: Progress,
-    /// Of tasks that are not done.
+    /// The titles of tasks that are not done.
     titles: HashMap<TaskId, String>,
-    /// Done without success.
+    /// Tasks that are done without success.
     unsuccessful: HashSet<TaskId>,
 }
 
@@ -111,7 +111,7 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// Its name, else its prompt, which no event carries; empty where it cannot be asked for just now.
+    /// Returns the task's name, or its prompt, which is requested because events do not have it. Empty if the request fails.
     async fn title(&mut self, task: &TaskEvent) -> String {
         if let Some(name) = &task.name {
             return name.clone();

@@ -1,4 +1,4 @@
-//! `reel generate`: pictures from a prompt.
+//! `reel generate`: makes pictures from a prompt.
 
 use std::{
     path::{Path, PathBuf},
@@ -29,7 +29,7 @@ use crate::{
     waiting::{One, unless_interrupted, wait_command, wait_for_one},
 };
 
-/// What to make, and where to put it.
+/// What to make, and where to write it.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
@@ -41,19 +41,19 @@ pub struct Args {
     /// The file to write, a .png, .jpg or .webp, or - for stdout [default: a name made from the prompt].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// How many pictures.
+    /// Number of pictures.
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub n: u32,
     /// Width and height in pixels [default: 1024x1024].
     #[arg(short, long, value_name = "WxH", value_parser = units::parse_size)]
     pub size: Option<(u32, u32)>,
-    /// A picture to start from, a .png, .jpg or .webp; again for another one.
+    /// A picture to start from, a .png, .jpg or .webp; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub image: Vec<PathBuf>,
-    /// A .png of the first picture's size, whose transparent pixels may change.
+    /// A .png of the first picture's size; only its transparent pixels may change.
     #[arg(long, value_name = "FILE", requires = "image")]
     pub mask: Option<PathBuf>,
-    /// How far to leave the picture, 0 to 1, where the provider has it.
+    /// How much the result may differ from the picture, 0 to 1, if the provider supports it.
     #[arg(long, value_name = "X", requires = "image")]
     pub strength: Option<f64>,
     /// One of `reel styles`.
@@ -62,7 +62,7 @@ pub struct Args {
     /// What not to show.
     #[arg(long, value_name = "PROMPT")]
     pub negative: Option<String>,
-    /// A number that the provider starts from.
+    /// Random seed, if the provider supports it.
     #[arg(long)]
     pub seed: Option<u64>,
     /// One of `reel providers` [default: the best that is usable].
@@ -71,19 +71,19 @@ pub struct Args {
     /// The provider's model.
     #[arg(long)]
     pub model: Option<String>,
-    /// Sampling steps, where the provider has them.
+    /// Sampling steps, if the provider supports them.
     #[arg(long)]
     pub steps: Option<u32>,
-    /// Guidance scale, where the provider has it.
+    /// Guidance scale, if the provider supports it.
     #[arg(long)]
     pub guidance: Option<f64>,
     /// Make a new one, even if the same was made before.
     #[arg(long, conflicts_with = "no_cache")]
     pub fresh: bool,
-    /// Neither take it from the cache nor keep it there.
+    /// Neither read it from the cache nor store it there.
     #[arg(long)]
     pub no_cache: bool,
-    /// -100 to 100, higher first.
+    /// Priority from -100 to 100, higher first.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-100..=100))]
     pub priority: i8,
     /// Print the task's id and leave it running.
@@ -92,10 +92,10 @@ pub struct Args {
     /// Replace files that exist.
     #[arg(long)]
     pub force: bool,
-    /// Say who would make them and what they would cost, and ask nobody.
+    /// Print who would make them and what they would cost, without asking anyone.
     #[arg(long)]
     pub dry_run: bool,
-    /// Wait at most this long, such as 90s or 5min; the work goes on.
+    /// Wait at most this long, such as 90s or 5min; the task continues.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     pub timeout: Option<Duration>,
 }
@@ -106,7 +106,7 @@ struct Document<'a> {
     task: &'a TaskView,
 }
 
-/// Makes the pictures.
+/// Submits the pictures' task, waits for it and writes the files.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let destination = check_destination(context, &args)?;
     let mut params = params(&args)?;
@@ -156,20 +156,20 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The command that writes the files of this task where this one was to write them.
+/// Returns the command that writes the same files for this task later.
 pub fn fetch_command(id: TaskId, output: Option<&Path>, is_forced: bool) -> String {
     let output = output.map(|path| format!(" -o {}", table::word(path))).unwrap_or_default();
     format!("reel fetch {id}{output}{}", if is_forced { " --force" } else { "" })
 }
 
-/// Whoever releases the task gets its files only by another command.
+/// Adds to the hint of a held task how to get its files, because releasing the task writes none.
 pub fn with_fetch(failure: Failure, id: TaskId, fetch: &str) -> Failure {
     let decide = failure.error.hint.clone().unwrap_or_default();
     let fetch = wait_command(&[id], Some(fetch));
     failure.hint(format!("{decide}; once it is released, {fetch} writes the file"))
 }
 
-/// Everything that can be wrong about the output is said before anything is asked or paid for.
+/// Parses `-o` and checks the output files, before anything is asked or paid for.
 fn check_destination(context: &Context, args: &Args) -> Result<Destination, Failure> {
     let destination = Destination::parse(args.output.as_deref());
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
@@ -197,7 +197,8 @@ fn check_destination(context: &Context, args: &Args) -> Result<Destination, Fail
     Ok(destination)
 }
 
-/// A picture is rarely larger than its pixels; many large ones are mostly much smaller.
+/// Estimates the free disk space that the pictures need: four bytes per pixel, between 1 MiB and 1 GiB in total. Compressed pictures are rarely
+/// larger.
 fn bytes_needed(args: &Args) -> u64 {
     let one = args.size.map_or(PICTURE_BYTES, |(width, height)| u64::from(width) * u64::from(height) * 4);
     (one * u64::from(args.n)).clamp(1024 * 1024, 1024 * 1024 * 1024)
@@ -222,7 +223,7 @@ fn params(args: &Args) -> Result<ImageParams, Failure> {
     Ok(params)
 }
 
-/// Puts the pictures to start from into the daemon's store, and names them.
+/// Copies the input pictures and the mask into the daemon's store, and sets their digests in the params.
 async fn add_inputs(session: &Session, args: &Args, params: &mut ImageParams) -> Result<(), Failure> {
     for path in &args.image {
         params.input_images.push(inputs::put(session, path).await?);
@@ -244,7 +245,7 @@ fn spec(args: &Args, params: &ImageParams) -> Result<TaskSpec, Failure> {
     })
 }
 
-/// `--fresh` and `--no-cache` as the wire has them.
+/// Converts `--fresh` and `--no-cache` to the cache mode of the request.
 pub fn cache_mode(is_fresh: bool, is_off: bool) -> CacheMode {
     match (is_fresh, is_off) {
         (true, _) => CacheMode::Fresh,
@@ -253,7 +254,7 @@ pub fn cache_mode(is_fresh: bool, is_off: bool) -> CacheMode {
     }
 }
 
-/// Says so where nothing new was made.
+/// Prints a note if the result came from the cache.
 pub fn say_if_cached(context: &Context, task: &TaskView) {
     if task.source == Some(Source::Cache) {
         let age = task.outputs.first().and_then(stored_age).map_or_else(
@@ -275,7 +276,7 @@ async fn say_where_from(context: &Context, session: &Session, args: &Args, task:
     }
 }
 
-/// How long ago the daemon stored the artifact.
+/// Returns how long ago the daemon stored the artifact; None if its file cannot be read.
 fn stored_age(output: &Output) -> Option<Duration> {
     let stored = std::fs::metadata(&output.path).ok()?.modified().ok()?;
     SystemTime::now().duration_since(stored).ok()

@@ -1,4 +1,4 @@
-//! `reel ls`: tasks, newest first.
+//! `reel ls`: lists tasks, newest first.
 
 use reel_protocol::{
     BatchId, HoldReason, TaskState, TaskView, Timestamp, WaitReason,
@@ -8,7 +8,7 @@ use reel_protocol::{
 
 use crate::{context::Context, exit::Exit, failure::Failure, table, tasks, why};
 
-/// Which tasks.
+/// The filters of the list.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel ls --state failed --limit 50")]
 pub struct Args {
@@ -18,18 +18,18 @@ pub struct Args {
     /// Only those of this batch.
     #[arg(long, value_name = "ID")]
     batch: Option<u64>,
-    /// Only those that this program handed in.
+    /// Only those that this program submitted.
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
     /// Only those with this name.
     #[arg(long)]
     name: Option<String>,
-    /// At most this many.
+    /// Most tasks to list.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 
-/// Lists them.
+/// Prints the list.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let found = list(context, &args).await?;
     context.output.document(&found)?;
@@ -41,7 +41,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let rows: Vec<_> = found.tasks.iter().map(|task| row(task, now)).collect();
     let header = ["ID", "STATE", "DETAIL", "AGE", "KIND", "COST", "WHAT"];
     context.output.data(&table::columns(header, &rows, context.output.width()))?;
-    // Those that are only before one another say nothing new.
+    // Only reasons that stop the whole queue are noted. That tasks wait for each other is nothing new.
     let mut waits = found.tasks.iter().filter_map(|task| task.wait_reason);
     let own = |reason: &WaitReason| {
         matches!(reason, WaitReason::Paused | WaitReason::Stopping | WaitReason::Memory)
@@ -55,7 +55,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Pages where more are wanted than one answer holds.
+/// Reads as many pages as the limit needs. One response has at most [`LIST_ROWS`] tasks.
 async fn list(context: &Context, args: &Args) -> Result<TaskListResult, Failure> {
     let session = context.session().await?;
     let mut found = TaskListResult { tasks: Vec::new(), next_cursor: None };
@@ -89,13 +89,13 @@ fn row(task: &TaskView, now: Timestamp) -> [String; 7] {
         detail(task, now),
         age,
         task.kind.clone(),
-        // What was free or made before is not worth a word.
+        // The column stays empty for tasks that cost nothing.
         task.cost.as_ref().filter(|cost| cost.amount > 0.0).map_or_else(String::new, tasks::cost),
         tasks::title(task),
     ]
 }
 
-/// How far it is, why it waits or is held, or how it failed.
+/// Describes a task's progress, or why it waits, is held or failed.
 fn detail(task: &TaskView, now: Timestamp) -> String {
     match task.state {
         TaskState::Running => tasks::percent(task.progress.fraction),

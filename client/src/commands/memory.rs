@@ -1,4 +1,4 @@
-//! `reel memory`: who holds how much, and giving it back.
+//! `reel memory`: shows who uses how much memory, and frees memory.
 
 use reel_client::Follow;
 use reel_protocol::{
@@ -20,14 +20,14 @@ use crate::{
     units::{self, bytes},
 };
 
-/// What to do.
+/// The action; without one, the memory status is shown.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  reel memory trim\n  reel memory --watch\n\nWith --watch, --json prints one JSON object a line, as reel follow does."
 )]
 pub struct Args {
-    /// Go on with a line for each change of the level and each trim, until Ctrl-C.
+    /// Print a line for each change of the level and each trim, until Ctrl-C.
     #[arg(long)]
     watch: bool,
     #[command(subcommand)]
@@ -36,12 +36,12 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Free what can be freed without touching a task.
+    /// Free memory without affecting tasks.
     #[command(after_help = "Example: reel memory trim --json")]
     Trim,
 }
 
-/// Shows or trims.
+/// Shows the memory status, watches it, or trims it.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if args.watch {
         return watch(context).await;
@@ -133,7 +133,7 @@ fn since(level_since: Option<Timestamp>, now: Timestamp) -> String {
     level_since.map_or(String::new(), |since| format!(", since {}", ago(since, now)))
 }
 
-/// When, how much, why, and by whom.
+/// Describes when the last trim was, how much it freed, why, and by which reclaimers.
 fn last_trim(last: &LastTrim, now: Timestamp) -> String {
     let reason = match last.reason {
         TrimReason::Asked => ", asked for",
@@ -148,13 +148,13 @@ fn last_trim(last: &LastTrim, now: Timestamp) -> String {
     format!("{}, freed {}{reason}{by}", ago(last.at, now), bytes(last.freed_bytes))
 }
 
-/// The clock may have been set back since: then it was just now.
+/// Formats how long ago `at` was. If the clock was set back since, this is zero.
 fn ago(at: Timestamp, now: Timestamp) -> String {
     let ms = now.unix_ms().saturating_sub(at.unix_ms());
     format!("{} ago", units::age(std::time::Duration::from_millis(ms)))
 }
 
-/// What presses, where it is not normal.
+/// Describes the cause of memory pressure. Empty if there is none.
 fn cause(memory: &MemoryStatusResult) -> String {
     match (memory.cause, &memory.group) {
         (Some(PressureCause::Cgroup), Some(group)) => {
@@ -166,7 +166,7 @@ fn cause(memory: &MemoryStatusResult) -> String {
     }
 }
 
-/// Whose limit it is.
+/// Describes where the memory limit comes from.
 fn source(limit: &MemoryLimit) -> String {
     match (limit.source, &limit.detail) {
         (LimitSource::Configured, _) => " (memory.limit_mb)".to_owned(),

@@ -1,4 +1,4 @@
-//! One file a verb of the command line.
+//! The commands of `reel`, one file for each.
 
 pub mod animate;
 pub mod ask;

@@ -1,4 +1,4 @@
-//! `reel providers`: who can make something, whether one is usable, and how one is added or removed.
+//! `reel providers`: lists the providers, checks them, and adds or removes them.
 
 use reel_protocol::{
     Timestamp,
@@ -18,7 +18,7 @@ mod preset;
 mod questions;
 mod section;
 
-/// What to do.
+/// The action; without one, the providers are listed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel providers check draft")]
 pub struct Args {
@@ -28,10 +28,10 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Check whether they are usable; never costs anything.
+    /// Check whether providers are usable; never costs anything.
     #[command(after_help = "Example: reel providers check draft")]
     Check {
-        /// The provider's name; all of them if absent.
+        /// The provider's name [default: all].
         name: Option<String>,
     },
     /// List the models that a request to a provider may name.
@@ -43,12 +43,12 @@ enum Action {
     /// List the voices that a request may name.
     #[command(after_help = "Example: reel providers voices espeak-ng")]
     Voices {
-        /// The provider's name; all that speak if absent.
+        /// The provider's name [default: all that speak].
         name: Option<String>,
     },
-    /// Print the requests that a task would send, with secrets masked, and its probable cost; nobody is asked.
+    /// Print the requests that a task would send, with secrets masked, and its probable cost, without asking anyone.
     DryRun(dry_run::Args),
-    /// Add a provider to the configuration; on a terminal it asks for what is not said.
+    /// Add a provider to the configuration; on a terminal, ask for missing values.
     Add(Box<add::Args>),
     /// Remove a provider from the configuration.
     Remove(add::RemoveArgs),
@@ -66,7 +66,7 @@ struct Checked {
     result: ProviderCheckResult,
 }
 
-/// Lists or checks.
+/// Runs the action.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     match args.action {
         None => list(context).await,
@@ -173,7 +173,7 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What it serves, and for what it is asked first.
+/// Lists the provider's services. The ones for which it is the default are marked.
 fn services(provider: &ProviderInfo) -> String {
     let shown = |service: &String| {
         let is_default = provider.default_for.contains(service);
@@ -182,13 +182,13 @@ fn services(provider: &ProviderInfo) -> String {
     provider.services.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
-/// Its model, and those of services that have one of their own.
+/// Lists the provider's model, and the models of services that have their own.
 fn models(provider: &ProviderInfo) -> String {
     let own = provider.models.iter().map(|(service, model)| format!("{service}: {model}"));
     own.chain(provider.model.clone()).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether it takes work now, and why not.
+/// Returns whether the provider accepts requests, and if not, why.
 fn standing(provider: &ProviderInfo) -> String {
     match provider.wait_reason {
         None => "ready".to_owned(),

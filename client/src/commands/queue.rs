@@ -1,4 +1,4 @@
-//! `reel pause` and `reel resume`: whether new tasks start.
+//! `reel pause` and `reel resume`: stops and restarts the start of queued tasks.
 
 use reel_protocol::methods::{Empty, QueuePause, QueueResume};
 

@@ -1,4 +1,4 @@
-//! `reel show`: everything about one task.
+//! `reel show`: shows everything about one task.
 
 use reel_protocol::{
     JsonText, Output, TaskId, TaskView, Timestamp,
@@ -7,7 +7,7 @@ use reel_protocol::{
 
 use crate::{context::Context, exit::Exit, failure::Failure, table, tasks, units};
 
-/// Which task.
+/// The task to show.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel show 17")]
 pub struct Args {
@@ -16,7 +16,7 @@ pub struct Args {
     id: TaskId,
 }
 
-/// Shows it.
+/// Prints the task.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let task = context.ask::<TaskGet>(&TaskIdParams { id: args.id }).await?;
     context.output.document(&task)?;
@@ -66,7 +66,7 @@ fn layout(task: &TaskView, now: Timestamp) -> String {
     ])
 }
 
-/// The params without those that nobody gave.
+/// Returns the params without nulls and empty lists.
 fn given(params: &JsonText) -> String {
     let Ok(mut fields) = params.decode::<serde_json::Map<String, serde_json::Value>>() else {
         return params.as_str().to_owned();

@@ -1,4 +1,4 @@
-//! `reel speak`: speech from a text.
+//! `reel speak`: makes speech from a text.
 
 use std::{
     path::{Path, PathBuf},
@@ -29,7 +29,7 @@ use crate::{
     waiting::{One, unless_interrupted, wait_for_one},
 };
 
-/// Room that must be free for a file of speech: two minutes of a WAV file.
+/// Free disk space that is required for a speech file, in bytes. Two minutes of WAV fit.
 const SPEECH_BYTES: u64 = 6 * 1024 * 1024;
 
 const TEXT: Kind = Kind {
@@ -39,7 +39,7 @@ const TEXT: Kind = Kind {
     remedy: "have it spoken in several parts",
 };
 
-/// What to say, and where to put it.
+/// What to say, and where to write it.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  reel speak \"The lamp went out.\" -o line.wav\n  reel speak @chapter.txt --voice alloy --speed 0.9 -o chapter.mp3"
@@ -57,25 +57,25 @@ pub struct Args {
     /// The language of the text, such as en or zh-TW.
     #[arg(long)]
     pub language: Option<String>,
-    /// How fast, 0.25 to 4.
+    /// Speed factor, 0.25 to 4.
     #[arg(long, default_value_t = 1.0)]
     pub speed: f64,
-    /// One of `reel providers`; draft makes silence as long as the text takes to be spoken [default: the best that speaks].
+    /// One of `reel providers`; draft makes silence of the length of the speech [default: the best that speaks].
     #[arg(long)]
     pub provider: Option<String>,
     /// The provider's model.
     #[arg(long)]
     pub model: Option<String>,
-    /// Make it anew, even if the same was made before.
+    /// Make a new one, even if the same was made before.
     #[arg(long)]
     pub fresh: bool,
     /// Replace a file that exists.
     #[arg(long)]
     pub force: bool,
-    /// Say who would make it and what it would cost, and ask nobody.
+    /// Print who would make it and what it would cost, without asking anyone.
     #[arg(long)]
     pub dry_run: bool,
-    /// Wait at most this long, such as 90s or 5min; the work goes on.
+    /// Wait at most this long, such as 90s or 5min; the task continues.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     pub timeout: Option<Duration>,
 }
@@ -86,7 +86,7 @@ struct Document<'a> {
     task: &'a TaskView,
 }
 
-/// Has it spoken.
+/// Submits the speech's task, waits for it and writes the file.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let text = given::text(&args.text, TEXT)?;
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
@@ -133,7 +133,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Silence is not what was asked for.
+/// The failure if only the embedded provider is available, which makes silence.
 fn nobody_speaks() -> Failure {
     let message = "no provider speaks: only draft is there, which makes silence";
     Failure::new(Exit::Config, "no_provider", message).hint(
@@ -141,7 +141,7 @@ fn nobody_speaks() -> Failure {
     )
 }
 
-/// Everything that can be wrong about the output is said before anything is asked or paid for. The file's ending says its form.
+/// Parses `-o` and checks the output file, before anything is asked or paid for. Also returns the audio format that the extension names.
 fn check_destination(
     context: &Context,
     args: &Args,

@@ -1,4 +1,4 @@
-//! `reel status`: how the daemon is. It never starts one.
+//! `reel status`: shows the state of the daemon. It never starts one.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use reel_protocol::{
 use super::config::Standing;
 use crate::{context::Context, exit::Exit, failure::Failure, table, units, why};
 
-/// A status takes well under a millisecond; a daemon that needs longer is not well. Longer than the limit of the greeting, which fails with
-/// the reason where the daemon says nothing at all.
+/// Timeout of the request. A healthy daemon answers in well under a millisecond. The timeout is longer than that of the handshake, so that a daemon
+/// that says nothing at all fails there, with its reason.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Shows it.
+/// Prints the status.
 pub async fn run(context: &Context) -> Result<Exit, Failure> {
     let client = match context.running().await {
         Err(ClientError::NoDaemon) => {
@@ -99,12 +99,12 @@ fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
     table::fields(&fields)
 }
 
-/// Each provider with its permits, and why it is not asked now.
+/// Lists each provider with its permits, and why it is not asked now.
 fn providers(status: &DaemonStatusResult) -> String {
     let now = Timestamp::now();
     let provider = |(name, provider): (&String, &ProviderSummary)| {
         let busy = format!("{name} {} of {}", provider.running, provider.max_concurrent);
-        // Where all of its permits are in use, the numbers say so.
+        // If all permits are in use, the numbers show it.
         match provider.wait_reason.filter(|reason| *reason != WaitReason::Provider) {
             Some(reason) => format!("{busy}, {}", why::provider(reason, provider.waits_until, now)),
             None => busy,
@@ -113,7 +113,7 @@ fn providers(status: &DaemonStatusResult) -> String {
     status.providers.iter().map(provider).collect::<Vec<_>>().join("\n")
 }
 
-/// The file, and how it stands to what is in force, where that is not all of it.
+/// Returns the path of the configuration file, and how the file differs from what the daemon uses.
 fn config(status: &DaemonStatusResult, file: &Standing) -> String {
     match file.words() {
         Some(words) => format!("{}: {words}", status.config),
@@ -121,7 +121,7 @@ fn config(status: &DaemonStatusResult, file: &Standing) -> String {
     }
 }
 
-/// A memory level's name.
+/// Returns the name of a memory level.
 pub fn level(level: MemoryLevel) -> &'static str {
     match level {
         MemoryLevel::Normal => "normal",

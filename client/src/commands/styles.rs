@@ -1,4 +1,4 @@
-//! `reel styles`: the styles that pictures can have.
+//! `reel styles`: lists the styles that pictures can have.
 
 use reel_protocol::methods::{Empty, ServiceStatus, StyleInfo};
 use serde::Serialize;
@@ -10,7 +10,7 @@ struct Document<'a> {
     styles: &'a [StyleInfo],
 }
 
-/// Lists them.
+/// Prints the styles.
 pub async fn run(context: &Context) -> Result<Exit, Failure> {
     let status = context.ask::<ServiceStatus>(&Empty {}).await?;
     let styles = status.services.get("image").map_or(&[][..], |image| &image.styles);
