@@ -1,4 +1,4 @@
-//! `reel submit` and `reel call`: any method of any service.
+//! `reel submit` and `reel call`: run any method of any service as a task.
 
 use std::{io::Read as _, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     waiting::{One, unless_interrupted, wait_for_one},
 };
 
-/// One task of any kind.
+/// The options of `reel submit`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: reel submit image generate --params '{\"prompt\": \"a lighthouse\"}' --priority 10"
@@ -21,30 +21,30 @@ use crate::{
 pub struct SubmitArgs {
     #[command(flatten)]
     task: TaskArgs,
-    /// Unique to this request: handing in the same again answers the same task.
+    /// A unique id for this request; submitting it again returns the same task.
     #[arg(long, value_name = "TEXT")]
     request_id: Option<String>,
-    /// Wait until it is done.
+    /// Wait until the task is done.
     #[arg(long)]
     wait: bool,
 }
 
-/// One task of any kind, waited for.
+/// The options of `reel call`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel call debug sleep --params '{\"ms\": 500}' --timeout 10s")]
 pub struct CallArgs {
     #[command(flatten)]
     task: TaskArgs,
-    /// Wait at most this long, such as 90s or 5min; the work goes on.
+    /// Wait at most this long, such as 90s or 5min; the task continues.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     timeout: Option<Duration>,
 }
 
 #[derive(Debug, clap::Args)]
 struct TaskArgs {
-    /// Such as image or debug.
+    /// The service, such as image or debug.
     service: String,
-    /// Such as generate or sleep.
+    /// The service's method, such as generate or sleep.
     method: String,
     /// The method's params, a JSON object, or @FILE (@- reads stdin) [default: {}].
     #[arg(long, value_name = "JSON|@FILE")]
@@ -55,7 +55,7 @@ struct TaskArgs {
     /// One of `reel providers`.
     #[arg(long)]
     provider: Option<String>,
-    /// -100 to 100, higher first.
+    /// Priority from -100 to 100, higher first.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-100..=100))]
     priority: i8,
     /// Tasks that must succeed first.
@@ -64,13 +64,13 @@ struct TaskArgs {
     /// How the cache is used.
     #[arg(long, value_name = "use|fresh|off", default_value = "use", value_parser = parse_cache)]
     cache: CacheMode,
-    /// Attempts before it fails.
+    /// Attempts before the task fails.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     max_attempts: Option<u32>,
-    /// Fail if it is not done by then, such as 10min.
+    /// Fail if the task is not done by then, such as 10min.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     deadline: Option<Duration>,
-    /// An object of your own that the task keeps.
+    /// A JSON object that is stored with the task.
     #[arg(long, value_name = "JSON|@FILE")]
     metadata: Option<String>,
 }
@@ -92,7 +92,7 @@ pub async fn submit(context: &Context, args: SubmitArgs) -> Result<Exit, Failure
 
 /// `reel call`.
 pub async fn call(context: &Context, args: CallArgs) -> Result<Exit, Failure> {
-    // As a submit with a wait rather than service.call, so that a second try after the daemon's death is the same task.
+    // This is a submit with a wait and not a `service.call`, so that a repeat after a lost connection returns the same task.
     submit_and_wait(context, &spec(args.task, None)?, args.timeout).await
 }
 
@@ -112,7 +112,7 @@ async fn submit_and_wait(
     report(context, &task)
 }
 
-/// The outputs' files for people, the task with `--json`; why there are none otherwise.
+/// Prints the paths of the outputs, or with `--json` the task. Fails with the reason if the task did not succeed.
 fn report(context: &Context, task: &TaskView) -> Result<Exit, Failure> {
     if let Some(failure) = Failure::of_task(task) {
         return Err(failure);
@@ -142,7 +142,7 @@ fn spec(args: TaskArgs, request_id: Option<String>) -> Result<TaskSpec, Failure>
     })
 }
 
-/// A JSON object that was given on the command line, in a file or on stdin.
+/// Parses a JSON object that is given as text, as `@FILE`, or as `@-` for stdin.
 pub fn json_object(option: &str, given: &str) -> Result<JsonText, Failure> {
     let text = match given.strip_prefix('@') {
         Some("-") => read_stdin()?,
@@ -165,7 +165,7 @@ fn read_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The mode of the cache of that name.
+/// Parses the name of a cache mode.
 pub fn parse_cache(text: &str) -> Result<CacheMode, String> {
     match text {
         "use" => Ok(CacheMode::Use),

@@ -1,4 +1,4 @@
-//! `reel translate`: a text in another language.
+//! `reel translate`: translates a text into another language.
 
 use reel_protocol::{TranslateParams, limits::PROMPT_BYTES};
 
@@ -29,14 +29,14 @@ pub struct Args {
     /// The language to translate into, such as de or zh-TW.
     #[arg(long, value_name = "LANGUAGE")]
     pub to: String,
-    /// The language of the text [default: the model tells it from the text].
+    /// The language of the text [default: the model recognises it].
     #[arg(long, value_name = "LANGUAGE")]
     pub from: Option<String>,
     #[command(flatten)]
     pub answer: AnswerArgs,
 }
 
-/// Translates, and prints or writes the translation.
+/// Translates the text, and prints the translation or writes it to a file.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let text = given::text(&args.text, TEXT)?;
     let params = TranslateParams {

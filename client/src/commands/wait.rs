@@ -1,4 +1,4 @@
-//! `reel wait`: until tasks are done.
+//! `reel wait`: waits until tasks are done.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use crate::{
     why::why_it_waits,
 };
 
-/// Which tasks, and how long.
+/// The tasks to wait for, and for how long.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel wait 17 18 --timeout 60s")]
 pub struct Args {
     /// The tasks.
     #[arg(required = true, value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
-    /// Until one of them is done, not all.
+    /// Wait until one of them is done, not all.
     #[arg(long)]
     any: bool,
-    /// Wait at most this long, such as 90s or 5min; the work goes on.
+    /// Wait at most this long, such as 90s or 5min; the tasks continue.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     timeout: Option<Duration>,
 }
 
-/// Waits.
+/// Waits for the tasks and prints the final state of each.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     if args.ids.len() > WAIT_IDS {
         return Err(Failure::usage(format!("one wait takes at most {WAIT_IDS} tasks")));

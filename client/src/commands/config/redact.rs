@@ -1,12 +1,12 @@
-//! Hides keys before a configuration is shown.
+//! Hides API keys in a configuration before it is shown.
 
-/// The key whose strings are secrets.
+/// The configuration key whose strings are secrets.
 const KEY: &str = "api_key";
 
-/// What stands in their place.
+/// The text that replaces a secret.
 const HIDDEN: &str = "***";
 
-/// The text with every string value of a key named `api_key` hidden, in comments too: a key that was commented out is still a key.
+/// Hides every string value of a key named `api_key`. Comments are included, because a key in a comment is still a secret.
 pub fn redact(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -26,7 +26,7 @@ pub fn redact(text: &str) -> String {
     shown + rest
 }
 
-/// What stands after `=`, if the key really is a key.
+/// Returns the text after `=`, if `api_key` is used as a key here.
 fn value_of(after_key: &str) -> Option<&str> {
     let after = after_key.strip_prefix(['"', '\'']).unwrap_or(after_key).trim_start_matches([' ', '\t']);
     after.strip_prefix('=').map(|value| value.trim_start_matches([' ', '\t']))
@@ -36,7 +36,7 @@ fn opening(value: &str) -> Option<&'static str> {
     [r#"""""#, "'''", "\"", "'"].into_iter().find(|delimiter| value.starts_with(delimiter))
 }
 
-/// What follows the string's end. One that never ends hides the rest of its line, or of the text where it may span lines.
+/// Returns the text after the end of the string. An unclosed string extends to the end of its line, or of the text if it may span lines.
 fn after_string<'a>(body: &'a str, delimiter: &str) -> &'a str {
     let is_multiline = delimiter.len() == 3;
     let is_basic = delimiter.starts_with('"');
@@ -48,7 +48,7 @@ fn after_string<'a>(body: &'a str, delimiter: &str) -> &'a str {
         } else if is_basic && character == '\\' {
             is_escaped = true;
         } else if let Some(after) = rest.strip_prefix(delimiter) {
-            // Up to two quotes may stand right before the closing three; they belong to the secret.
+            // Up to two quotes may precede the three closing ones. They belong to the secret.
             let quote = if is_basic { '"' } else { '\'' };
             return if is_multiline { after.trim_start_matches(quote) } else { after };
         } else if character == '\n' && !is_multiline {

@@ -1,4 +1,4 @@
-//! How the configuration file stands to what the running daemon follows. Pure but for one reading of the file.
+//! Compares the configuration file with the configuration that the running daemon uses. Pure except for reading the file.
 
 use std::{fs, io, path::Path};
 
@@ -7,24 +7,24 @@ use reel_protocol::{
     methods::{ConfigInForce, DaemonStatusResult},
 };
 
-/// Larger files are refused by the daemon unread.
+/// Largest file that is read, in bytes. The daemon refuses larger ones without reading them.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The relation of the file to what is in force.
+/// How the file differs from the configuration that the daemon uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// What the file says is in force.
+    /// The daemon uses this file.
     InForce,
-    /// It is, but for these keys.
+    /// The daemon uses this file, except for these keys, which need a restart.
     NeedsRestart(Vec<String>),
-    /// The daemon read it and did not take it, for this reason.
+    /// The daemon read the file and refused it, for this reason.
     Refused(String),
-    /// It was changed since the daemon read it.
+    /// The file was changed after the daemon read it.
     Changed,
 }
 
 impl Standing {
-    /// Of the file that a daemon names; a daemon that does not say, or a file that cannot be read, gives no reason to worry anybody.
+    /// Compares the file that the daemon names. If the daemon does not say what it uses, or the file cannot be read, no difference is reported.
     pub fn of_file(status: &DaemonStatusResult) -> Self {
         let Some(in_force) = &status.config_in_force else { return Self::InForce };
         match digest(Path::new(&status.config)) {
@@ -42,7 +42,7 @@ impl Standing {
         }
     }
 
-    /// What there is to say about it.
+    /// Describes the difference; None if there is none.
     pub fn words(&self) -> Option<String> {
         match self {
             Self::InForce => None,
@@ -57,7 +57,7 @@ impl Standing {
     }
 }
 
-/// The digest of the file; None where there is none.
+/// Returns the digest of the file; None if it does not exist.
 fn digest(path: &Path) -> io::Result<Option<Digest>> {
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -88,7 +88,7 @@ mod tests {
             (one, None, keys(), None, Standing::Changed),
             (None, None, vec![], one, Standing::Changed),
             (one, refused(), vec![], other, Standing::Refused(refused().unwrap())),
-            // Put back as it was, while nobody watched.
+            // The file was restored to its former content before the daemon noticed.
             (one, refused(), vec![], one, Standing::InForce),
         ] {
             let in_force = ConfigInForce { digest, refused, needs_restart };

@@ -1,4 +1,4 @@
-//! What a service manager is given so that it runs the daemon: files, and the commands that take them up and drop them.
+//! Defines what a service manager needs to run the daemon: the files, and the commands that install and remove them.
 
 use std::{
     ffi::OsString,
@@ -11,27 +11,27 @@ const SERVICE_TEXT: &str = include_str!("../../../../systemd/reeld.service");
 const SOCKET_TEXT: &str = include_str!("../../../../systemd/reeld.socket");
 const AGENT_TEXT: &str = include_str!("../../../../systemd/org.reel.reeld.plist");
 
-/// The launchd agent's label, and its file's name.
+/// The label of the launchd agent. Its file has the same name.
 const LABEL: &str = "org.reel.reeld";
 
-/// Stands in the texts for the directory of `reeld`.
+/// The placeholder in the texts for the directory of `reeld`.
 const PLACE: &str = "@BINDIR@";
 
-/// A command and its arguments.
+/// A command with its arguments.
 pub type Words = Vec<String>;
 
-/// One service manager's view of the daemon.
+/// The definition of the daemon for one service manager.
 #[derive(Debug)]
 pub struct Definition {
-    /// What is written, in this order.
+    /// The files to write, in this order.
     pub files: Vec<(PathBuf, String)>,
-    /// Links that taking them up makes, and that stay where nobody is there to drop them.
+    /// Links that the manager makes when the files are enabled. If no manager runs at uninstall, they must be removed by hand.
     pub links: Vec<PathBuf>,
-    /// Has the manager read its files again; fails where there is none.
+    /// The command by which the manager reads its files again, if it needs one. It fails if no manager runs.
     pub reread: Option<Words>,
-    /// Succeeds where it is taken up already.
+    /// The command that succeeds if the daemon is enabled already.
     pub is_up: Words,
-    /// Takes it up.
+    /// The command that enables the daemon.
     pub up: Words,
     kind: Kind,
 }
@@ -42,19 +42,19 @@ enum Kind {
     Launchd { domain: String },
 }
 
-/// Why there is none.
+/// Why a definition cannot be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undefined {
-    /// No variable leads to the user's files.
+    /// No environment variable names the directory of the user's files.
     #[error("HOME is not set")]
     NoHome,
-    /// A unit is text.
+    /// The path of `reeld` is not UTF-8, and a unit file must be text.
     #[error("the path of reeld is not UTF-8: {}", _0.display())]
     Path(PathBuf),
 }
 
 impl Definition {
-    /// That of this system; `program` is `reeld`.
+    /// Returns the definition for this operating system. `program` is the path of `reeld`.
     pub fn of_system(program: &Path, get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Undefined> {
         if cfg!(target_os = "macos") { Self::launchd(program, get) } else { Self::systemd(program, get) }
     }
@@ -74,7 +74,7 @@ impl Definition {
         })
     }
 
-    /// Untested on a real macOS. launchd passes no socket here; the daemon runs from login on and makes its own.
+    /// This is untested on a real macOS. launchd passes no socket here. The daemon runs from login on and creates its own socket.
     fn launchd(program: &Path, get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Undefined> {
         let home = get("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let file = home.ok_or(Undefined::NoHome)?.join("Library/LaunchAgents").join(format!("{LABEL}.plist"));
@@ -90,7 +90,7 @@ impl Definition {
         })
     }
 
-    /// Stops and drops the files `ours`.
+    /// Returns the command that stops and disables the daemon. `ours` are the files that `reel` wrote.
     pub fn down(&self, ours: &[&Path]) -> Words {
         match &self.kind {
             Kind::Systemd => {
@@ -112,7 +112,7 @@ fn bin_dir(program: &Path) -> Result<String, Undefined> {
     directory.map(str::to_owned).ok_or_else(|| Undefined::Path(program.to_owned()))
 }
 
-/// For between double quotes in a unit: systemd.syntax(7), and `%` begins a specifier.
+/// Escapes a text for double quotes in a unit file, see systemd.syntax(7). `%` starts a specifier there.
 fn unit_escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('\n', "\\n")
 }

@@ -1,4 +1,4 @@
-//! `reel daemon install` and `uninstall`: hands the daemon to the user's service manager, and takes exactly that back.
+//! `reel daemon install` and `uninstall`: installs the daemon as a user service, and removes exactly what was installed.
 
 use std::{
     fs, io,
@@ -23,19 +23,19 @@ use crate::{
     save,
 };
 
-/// How long the manager may take: longer than the daemon's own stop.
+/// Timeout of a command of the service manager. It is longer than the daemon needs to stop.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// Variables that the service does not see.
+/// Environment variables that the daemon reads, and that a service does not inherit from the shell.
 const OF_THE_SHELL: [&str; 5] =
     ["REEL_HOME", "REEL_SOCKET", "REEL_CONFIG", "XDG_DATA_HOME", "XDG_CONFIG_HOME"];
 
-/// What was done; the document of `--json`.
+/// The report of what was done, which `--json` prints.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     files: Vec<FileReport>,
     commands: Vec<String>,
-    /// Whether the service manager has it now.
+    /// Whether the service manager has enabled the daemon.
     is_enabled: bool,
     error: Option<Shown>,
 }
@@ -43,7 +43,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct FileReport {
     path: String,
-    /// `written`, `unchanged`, `removed` or `kept`.
+    /// The action: `written`, `unchanged`, `removed` or `kept`.
     action: &'static str,
 }
 
@@ -55,7 +55,7 @@ impl Report {
         Ok(())
     }
 
-    /// Runs a command of the service manager and shows it.
+    /// Prints a command of the service manager and runs it.
     async fn command(&mut self, context: &Context, words: &Words) -> Result<Result<(), String>, Failure> {
         let line = words.join(" ");
         context.output.line(&format!("{:9} {line}", "ran"))?;
@@ -72,7 +72,7 @@ async fn ask(words: &Words) -> Result<(), String> {
     }
 }
 
-/// Writes the files and has the manager take them up.
+/// Writes the service files and enables the service.
 pub async fn install(context: &Context) -> Result<Exit, Failure> {
     let definition = definition()?;
     for (path, _) in &definition.files {
@@ -128,7 +128,7 @@ async fn take_up(
     {
         return Ok(Err(reason));
     }
-    // A daemon that was started without the manager would sit on the home, behind a socket that is no longer its own.
+    // A daemon that was started without the manager would keep the home locked, while the manager takes over its socket. So it is stopped first.
     if ask(&definition.is_up).await.is_err() && user_units::is_socket_of_unit(context.locations()) {
         let stopped = stop::stop(context, &stop::Args::GENTLE, "stop").await?;
         if let Some(pid) = stopped.pid {
@@ -138,7 +138,7 @@ async fn take_up(
     report.command(context, &definition.up).await
 }
 
-/// Stops the service, has the manager drop it, and removes the files that are ours.
+/// Stops and disables the service, and removes the files that `reel` wrote.
 pub async fn uninstall(context: &Context) -> Result<Exit, Failure> {
     let definition = definition()?;
     let mut report = Report::default();
@@ -177,7 +177,7 @@ pub async fn uninstall(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Whether this is a link to one of `ours`, which the manager would have removed.
+/// Whether `link` is a symbolic link to one of the files `ours`. The manager normally removes such a link itself.
 fn leads_to(link: &Path, ours: &[&Path]) -> bool {
     let from = link.parent().unwrap_or(link);
     let names = |path: &PathBuf| {
@@ -190,7 +190,7 @@ fn definition() -> Result<Definition, Failure> {
     let program = daemon_program().ok_or_else(|| {
         Failure::new(Exit::NoDaemon, "no_daemon", "reeld is neither beside this program nor on PATH")
     })?;
-    // A unit knows no current directory.
+    // A unit has no current directory, so the path must be absolute.
     let program = std::path::absolute(&program).map_err(|error| cannot(&program, &error))?;
     Definition::of_system(&program, |name| std::env::var_os(name))
         .map_err(|error| Failure::new(Exit::Config, "no_place", error.to_string()))

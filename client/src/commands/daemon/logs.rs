@@ -1,4 +1,4 @@
-//! `reel daemon logs`: the newest lines of the daemon's log, and those to come.
+//! `reel daemon logs`: prints the newest lines of the daemon's log, and follows it.
 
 use std::{
     fs::File,
@@ -12,22 +12,22 @@ use tokio::time::sleep;
 
 use crate::{context::Context, exit::Exit, failure::Failure};
 
-/// The daemon's log below its log directory.
+/// The name of the daemon's log in its log directory.
 const LOG: &str = "reeld.log";
 
-/// Bytes read from the end: far more than anybody asks lines for, far less than a log may grow to.
+/// Most bytes that are read from the end of the log. Enough for any number of lines that a person wants, and far less than a log may have.
 const TAIL_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Between two looks at a log that is followed.
+/// Interval at which a followed log is read.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How many lines.
+/// The number of lines, and whether to follow the log.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Go on with what is logged from now on.
+    /// Keep printing new lines as they are logged.
     #[arg(short, long)]
     follow: bool,
-    /// How many lines.
+    /// Number of lines to print.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
     lines: usize,
 }
@@ -37,7 +37,7 @@ struct Document<'a> {
     lines: Vec<&'a str>,
 }
 
-/// Prints them.
+/// Prints the lines.
 pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     if args.follow && context.output.is_json {
         return Err(Failure::usage("--follow never ends, so it cannot be one JSON document"));
@@ -66,7 +66,8 @@ fn read_tail(path: &Path) -> io::Result<(String, u64)> {
     read_from(path, length.saturating_sub(TAIL_BYTES))
 }
 
-/// What stands after `start`, and where it ends; all of a file that was begun anew.
+/// Reads the file from `start` and returns the text and the offset of its end. A file that became shorter than `start` was replaced, and is read from
+/// its beginning.
 fn read_from(path: &Path, start: u64) -> io::Result<(String, u64)> {
     let mut file = File::open(path)?;
     let start = if file.metadata()?.len() < start { 0 } else { start };

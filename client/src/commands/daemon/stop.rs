@@ -1,4 +1,5 @@
-//! `reel daemon stop`: asks the daemon to end, or tells its process to where the socket does not help, and waits until it is gone.
+//! `reel daemon stop`: asks the daemon to shut down and waits until it has ended. If the daemon does not answer on its socket, its process gets a
+//! signal.
 
 use std::time::Duration;
 
@@ -17,55 +18,55 @@ use crate::{
     units,
 };
 
-/// Between two checks whether the process has ended.
+/// Interval at which the process is checked for its end.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How often a daemon that drains is asked what it waits for.
+/// Interval at which a draining daemon is asked what it waits for.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long an answer of the daemon may take.
+/// Timeout of a request to the daemon.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long running tasks may take where neither `--drain` nor the daemon says so.
+/// How long running tasks may take if neither `--drain` nor the daemon says so.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// How long the process may take beyond its drain: for stopping tasks, the journal and the last answers.
+/// How long the process may take after its drain, to stop tasks, close the journal and send its last answers.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// How long a daemon that shall end by force may take to end in good order.
+/// How long running tasks may take with `--force` and without `--drain`, before the process is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long the system may take to end a killed process; one in the middle of a disk operation ends after it.
+/// How long the system may take to end a killed process. A process inside a disk operation ends only after the operation.
 const KILLED: Duration = Duration::from_secs(10);
 
-/// How to stop.
+/// How to stop the daemon.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How long running tasks may take to end, such as 30s.
     #[arg(long, value_name = "SPAN", value_parser = units::parse_span)]
     drain: Option<Duration>,
-    /// Kill it where it does not end in time: 10 s, or what --drain says, and 10 s more.
+    /// Kill the daemon if it does not end in time: --drain (or 10 s) plus 10 s.
     #[arg(long)]
     force: bool,
 }
 
 impl Args {
-    /// As the configuration says, and without force.
+    /// Uses the drain of the configuration, and no force.
     pub const GENTLE: Self = Self { drain: None, force: false };
 }
 
-/// How it ended; the document of `--json`.
+/// How the daemon ended, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub struct Stopped {
-    /// The process; absent where none ran.
+    /// The process id; None if no daemon ran.
     pub pid: Option<u32>,
-    /// Whether there was one.
+    /// Whether a daemon ran.
     pub was_running: bool,
-    /// Whether it was killed, so that its paid calls are held.
+    /// Whether it was killed. Tasks with a paid request in flight are then held.
     pub was_killed: bool,
 }
 
-/// Stops it and says so.
+/// Stops the daemon and prints the result.
 pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let stopped = stop(context, args, "stop").await?;
     context.output.document(&stopped)?;
@@ -73,7 +74,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Stops it for `reel daemon VERB`. Ends as soon as the daemon is gone, and with a failure where it does not end in the time that its drain needs.
+/// Stops the daemon for `reel daemon VERB`. Returns once the daemon has ended. Fails if it does not end in the time that its drain needs.
 pub async fn stop(context: &Context, args: &Args, verb: &str) -> Result<Stopped, Failure> {
     let holder = Holder::find(context.locations());
     if let Some(holder) = holder.as_ref().filter(|holder| holder.process.is_suspended()) {
@@ -98,7 +99,7 @@ pub async fn stop(context: &Context, args: &Args, verb: &str) -> Result<Stopped,
             Some(holder) => (signal(context, holder, error)?, None),
         },
     };
-    // Another one than the home's may listen on a socket that was given. Its pid is not proved, so it gets no signal.
+    // With an explicit socket, another daemon than this home's may listen there. Its pid is not proven, so it gets no signal.
     let process =
         holder.map(|holder| holder.process).filter(|own| told_pid.is_none_or(|pid| pid == own.pid()));
     let pid = told_pid.or(process.as_ref().map(Process::pid));
@@ -121,7 +122,7 @@ fn still_stopping(pid: Option<u32>, waited: Duration) -> Failure {
     )
 }
 
-/// Asks the daemon that listens to end; gives the connection, on which it answers until then, and its pid.
+/// Asks the daemon at the socket to shut down. Returns the connection, on which it answers until it ends, and its pid.
 async fn ask(context: &Context, args: &Args) -> Result<(Client, u32), ClientError> {
     let client = context.running().await?;
     let pid = client.hello().await?.pid;
@@ -134,11 +135,11 @@ async fn ask(context: &Context, args: &Args) -> Result<(Client, u32), ClientErro
     }
 }
 
-/// Tells the process of the home's daemon to end, as its socket does not help.
+/// Sends SIGTERM to the process of this home's daemon, because its socket does not answer.
 fn signal(context: &Context, holder: &Holder, error: ClientError) -> Result<Option<Client>, Failure> {
     let locations = context.locations();
     if locations.is_socket_given && holder.socket != locations.socket {
-        // Whoever names a socket means the daemon there.
+        // An explicit socket means the daemon at that socket, so no other daemon is signalled.
         let (pid, socket) = (holder.pid(), holder.socket.display());
         let hint = format!(
             "the daemon of this home (pid {pid}) listens on {socket}: reel --socket {socket} daemon stop"
@@ -152,8 +153,8 @@ fn signal(context: &Context, holder: &Holder, error: ClientError) -> Result<Opti
     Ok(None)
 }
 
-/// Waits until the daemon is gone, for `limit` after its last answer: as long as it answers, it is draining and bounds that itself. With force
-/// for `limit` in all.
+/// Waits until the daemon has ended. Returns false if `limit` passes after its last answer. While it answers, it is draining, and limits that time
+/// itself. With force, `limit` counts from the start.
 async fn wait(
     context: &Context,
     process: Option<&Process>,
@@ -199,7 +200,7 @@ fn say_what_it_waits_for(context: &Context, status: &DaemonStatusResult, said: &
     }
 }
 
-/// Kills the process, and says what that means.
+/// Kills the process, waits for its end, and prints what that means for tasks.
 async fn kill(context: &Context, process: &Process) -> Result<(), Failure> {
     let pid = process.pid();
     let failed = |error| Failure::io(&format!("cannot kill the daemon (pid {pid})"), &error);

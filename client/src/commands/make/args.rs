@@ -1,4 +1,4 @@
-//! The flags of `reel make`.
+//! The options of `reel make`.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Examples:
 
 Run again after a change, it makes only what depends on the change.";
 
-/// Which story, and how.
+/// The story, and how to make it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -23,7 +23,7 @@ pub struct Args {
     /// The story, a text in UTF-8 (- reads standard input), or its project file (.reel.toml).
     #[arg(value_name = "STORY|PROJECT")]
     pub story: PathBuf,
-    /// The film [default: beside the story, under its name].
+    /// The film [default: next to the story, under its name].
     #[arg(short, long, value_name = "FILM.mp4")]
     pub output: Option<PathBuf>,
     /// The film's size, such as 1280x720, 16:9, 9:16 or 1:1 [default: 1920x1080].
@@ -38,7 +38,7 @@ pub struct Args {
     /// The voice of another speaker of the project file, such as giant=en-2.
     #[arg(long, value_name = "NAME=VOICE", value_parser = speaker)]
     pub speaker: Vec<(String, String)>,
-    /// The language of the text, such as en or ja [default: as its characters say].
+    /// The language of the text, such as en or ja [default: recognised by its characters].
     #[arg(long)]
     pub language: Option<String>,
     /// How the story is split into shots.
@@ -47,34 +47,34 @@ pub struct Args {
     /// Music under the voices.
     #[arg(long, value_name = "FILE")]
     pub music: Option<PathBuf>,
-    /// Subtitles: drawn into the pictures, as a track of the film, only beside it as .srt, or none [default: burn].
+    /// Subtitles: drawn into the pictures, a track of the film, only an .srt file, or none [default: burn].
     #[arg(long, value_enum)]
     pub subtitles: Option<SubtitleForm>,
-    /// How shots follow each other [default: dissolve].
+    /// How one shot changes to the next [default: dissolve].
     #[arg(long, value_enum)]
     pub transition: Option<Transition>,
-    /// Where to stop: storyboard writes the project file, in which the shots can be changed.
+    /// Where to stop; storyboard writes the project file, in which the shots can be changed.
     #[arg(long, value_enum)]
     pub until: Option<Stage>,
-    /// Work on these shots only; no film is joined.
+    /// Work on these shots only, and join no film.
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Make this anew: voice, picture, clip or render of a shot.
+    /// Make this part of a shot again: voice, picture, clip or render.
     #[arg(long, value_name = "ID:STAGE", value_delimiter = ',', value_parser = redo)]
     pub redo: Vec<StoryRedo>,
-    /// Say what it would take and cost; nothing is made and nothing is written.
+    /// Print what the run would take and cost, without making or writing anything.
     #[arg(long)]
     pub dry_run: bool,
-    /// The most that this run may cost, in US dollars.
+    /// Most that this run may cost, in US dollars.
     #[arg(long, value_name = "USD", allow_negative_numbers = true, value_parser = budget)]
     pub budget: Option<f64>,
-    /// Join a film though shots failed: a card of its length is in the place of each.
+    /// Join a film even if shots failed; a card of the same length replaces each.
     #[arg(long)]
     pub allow_missing: bool,
-    /// Split the changed story anew: shots that are found again keep their ids and your edits.
+    /// Split the changed story again; shots that are found again keep their ids and your edits.
     #[arg(long)]
     pub resplit: bool,
-    /// Stop after the storyboard, and again after the pictures, with a page on which they can be looked at.
+    /// Stop after the storyboard, and again after the pictures, with a page that shows them.
     #[arg(long, conflicts_with_all = ["until", "dry_run", "only"])]
     pub review: bool,
     /// Replace files that `reel make` did not write.
@@ -82,50 +82,50 @@ pub struct Args {
     pub force: bool,
 }
 
-/// How a story is split.
+/// How a story is split into shots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Split {
-    /// By the rules of punctuation and length, offline.
+    /// By rules of punctuation and length, offline.
     Rules,
 }
 
-/// Where to stop.
+/// The last stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Stage {
-    /// After the project file.
+    /// Only the project file.
     Storyboard,
-    /// After the voices.
+    /// The voices.
     Voices,
-    /// After the pictures, and the voices.
+    /// The pictures and the voices.
     Pictures,
-    /// After the clips, and all before.
+    /// The clips and everything before them.
     Clips,
 }
 
-/// How one shot follows another.
+/// How one shot changes to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Transition {
-    /// At once.
+    /// With a cut.
     Cut,
-    /// One picture passes into the next.
+    /// One picture fades into the next.
     Dissolve,
 }
 
-/// Where subtitles are shown. The .srt beside the film is always written.
+/// Where subtitles are shown. The .srt file next to the film is always written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum SubtitleForm {
     /// Drawn into the pictures.
     Burn,
     /// A track of the film, which a player shows or hides.
     Track,
-    /// Beside the film only.
+    /// Only in the .srt file next to the film.
     Srt,
-    /// Nowhere.
+    /// Nowhere in the film.
     None,
 }
 
 impl Stage {
-    /// The stage as the daemon names it.
+    /// Returns the stage in the daemon's protocol.
     pub const fn on_the_wire(self) -> StoryStage {
         match self {
             Self::Storyboard => StoryStage::Storyboard,
@@ -137,7 +137,7 @@ impl Stage {
 }
 
 impl Args {
-    /// What the flags set in the project file, but for the music, whose path depends on where that file is.
+    /// Returns the settings of the project file that the options set. The music is left out, because its path depends on where that file is.
     pub fn settings(&self) -> Vec<Setting> {
         let mut settings = Vec::new();
         settings.extend(self.size.map(Setting::Size));

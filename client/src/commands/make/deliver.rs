@@ -1,4 +1,4 @@
-//! Writes the results of a story beside it: the film, its subtitles, and a copy of each picture, voice and clip.
+//! Writes the results of a story next to it: the film, its subtitles, and a copy of each picture, voice and clip.
 
 use std::{
     collections::BTreeMap,
@@ -23,29 +23,29 @@ use crate::{
     table,
 };
 
-/// Room that must be free for a film of unknown size: a minute at 1920x1080 has about 30 MB.
+/// Free disk space that is required for a film of unknown size, in bytes. A minute at 1920x1080 takes about 30 MB.
 const ROOM_BYTES: u64 = 32 * 1024 * 1024;
 
-/// What was written.
+/// The files that were written.
 #[derive(Debug, Default)]
 pub struct Delivery {
-    /// The film, and its bytes.
+    /// The path of the film, and its size in bytes.
     pub film: Option<(PathBuf, u64)>,
-    /// The subtitles beside it.
+    /// The subtitle file next to the film.
     pub subtitles: Option<PathBuf>,
     /// The copy of each picture, voice and clip, by the shot's id and the stage.
     pub copies: BTreeMap<(String, StoryPart), PathBuf>,
-    /// Files that were left as they are, as somebody else wrote or changed them.
+    /// Files that were kept unchanged, because somebody else wrote or changed them.
     pub kept: Vec<PathBuf>,
 }
 
-/// An output on its way to its file.
+/// An output that must be written, and its path.
 struct Wanted {
     output: Output,
     path: PathBuf,
 }
 
-/// Fails where the film or its subtitles could not be written later, or would replace what `make` did not write.
+/// Fails if the film or its subtitles could not be written later, or would replace a file that `reel make` did not write.
 pub fn check(places: &Places, state: &State, is_forced: bool) -> Result<(), Failure> {
     for path in [&places.film, &places.subtitles] {
         let may_replace = is_forced || state.is_ours(path);
@@ -54,13 +54,13 @@ pub fn check(places: &Places, state: &State, is_forced: bool) -> Result<(), Fail
     creatable::check_room(places.film.parent().unwrap_or(Path::new("")), ROOM_BYTES)
 }
 
-/// Fails where there can be no directory for the copies.
+/// Creates the directory for the copies. Fails if that is impossible.
 pub fn check_copies(places: &Places) -> Result<(), Failure> {
     fs::create_dir_all(&places.copies).map_err(|error| save::cannot_write(&places.copies, &error))?;
     creatable::check_directory(&places.copies, "a.png")
 }
 
-/// Writes everything that was made. A file that is there with the same bytes is left alone, and so is a copy that a person changed.
+/// Writes all results. A file that has the right bytes already is not written again. A copy that the user changed is kept, unless `is_forced`.
 pub async fn deliver(
     session: &Session,
     results: &Results<'_>,
@@ -94,7 +94,7 @@ pub async fn deliver(
     Ok(delivery)
 }
 
-/// Whether the file has these bytes already, which is noted: a record that was lost knows it again.
+/// Whether the file has these bytes already. If so, it is added to the state, so that a lost state file recovers this knowledge.
 fn is_there(path: &Path, digest: Digest, state: &mut State) -> bool {
     let is_there = digest_of(path) == Some(digest);
     if is_there {
@@ -103,7 +103,8 @@ fn is_there(path: &Path, digest: Digest, state: &mut State) -> bool {
     is_there
 }
 
-/// Writes files whose bytes are noted as ours before and after, so that a death in between leaves none that the next run does not know.
+/// Writes files. Their digests are saved in the state before and after, so that a crash in between leaves no file that the next run does not
+/// recognise.
 async fn write(
     session: &Session,
     wanted: &[Wanted],
@@ -125,7 +126,7 @@ async fn write(
     state.save(&places.state)?;
     for (file, existing) in wanted.iter().zip(existing) {
         let written = save::save(session, &file.output, &file.path, existing).await;
-        // The same command in another window may have written the same file meanwhile.
+        // Another process of the same command may have written the same file meanwhile.
         if let Err(failure) = written
             && digest_of(&file.path) != Some(file.output.digest)
         {
@@ -137,7 +138,7 @@ async fn write(
     Ok(())
 }
 
-/// Writes a file of our own making, unless somebody else wrote or changed the one that is there.
+/// Writes a file that the client itself generates. Fails if somebody else wrote or changed the existing file, unless `is_forced`.
 pub fn write_own(
     path: &Path,
     bytes: &[u8],
@@ -159,12 +160,12 @@ pub fn write_own(
     Ok(())
 }
 
-/// What a step made or what was supplied, as an output to fetch.
+/// Returns the artifact of a step, made or supplied, as an output that can be fetched. None if the step has none.
 fn output_of(step: &StepReport) -> Option<Output> {
     Some(Output {
         digest: step.digest?,
         media_type: step.media_type.clone()?,
-        // Not needed to fetch it.
+        // The size is not needed to fetch the artifact.
         size_bytes: 0,
         width: None,
         height: None,
@@ -174,7 +175,7 @@ fn output_of(step: &StepReport) -> Option<Output> {
     })
 }
 
-/// Names the files that were left alone.
+/// Describes the files that were kept because the user changed them; None if there are none.
 pub fn kept_words(kept: &[PathBuf]) -> Option<String> {
     let first = kept.first()?;
     let others = if kept.len() > 1 { format!(" and {} more", kept.len() - 1) } else { String::new() };

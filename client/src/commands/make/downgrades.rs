@@ -1,4 +1,4 @@
-//! What will be less than might be expected, as far as that is known before anything is asked for.
+//! Warns before anything is submitted if results will be worse than expected: draft pictures, silence instead of voices, or no film.
 
 use reel_client::{ClientError, Session};
 use reel_protocol::{
@@ -10,7 +10,7 @@ use reel_story::project::Project;
 use super::{args::Stage, media};
 use crate::{dry_run, exit::Exit, failure::Failure, output::Output, tasks};
 
-/// Says which results will be drafts, and whether there can be a film.
+/// Warns if pictures or voices will be drafts, and if no film can be joined.
 pub async fn say_downgrades(
     output: Output,
     session: &Session,
@@ -19,7 +19,8 @@ pub async fn say_downgrades(
 ) -> Result<(), Failure> {
     let mut lacks = Lacks::find(session, project, until).await?;
     if lacks.has_draft_voices || lacks.has_no_renderer {
-        // A program that was installed since the daemon began is found by a reload. A configuration that does not hold stays as it was.
+        // A reload finds a program that was installed after the daemon started. If the configuration is invalid, the reload is refused and nothing
+        // changes.
         match session.call::<DaemonReload>(&Empty {}).await {
             Ok(_) => lacks = Lacks::find(session, project, until).await?,
             Err(ClientError::Rpc(_)) => {}
@@ -61,7 +62,7 @@ impl Lacks {
     }
 }
 
-/// Whether the daemon can make the sound of a film, which `ffmpeg` does as all the rest.
+/// Whether the daemon can mix the sound of a film. `ffmpeg` does this, and renders everything else too.
 async fn can_render(session: &Session) -> Result<bool, Failure> {
     let params =
         AudioMixParams { samples: 1, voices: Vec::new(), music: None, loudness: AudioMixParams::LOUDNESS };

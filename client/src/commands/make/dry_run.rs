@@ -1,4 +1,4 @@
-//! `reel make --dry-run`: what a story would take and cost. Nobody is asked but the daemon, and nothing is accepted or written.
+//! `reel make --dry-run`: prints what a story would take and cost. Only the daemon is asked. No task is submitted, and nothing is written.
 
 use reel_client::Session;
 use reel_protocol::{
@@ -23,16 +23,16 @@ use crate::{
     tasks::DRAFT,
 };
 
-/// What the steps of a story would come to, by what they make.
+/// The summaries of the steps of a story, by what they make.
 #[derive(Debug, Default, Serialize)]
 struct Prices {
     voices: Summary,
     pictures: Summary,
-    /// Clips follow from their pictures, so nobody can tell what of them the cache has.
+    /// The clips. A clip depends on its picture, so it is unknown which of them the cache has.
     clips: Summary,
-    /// Steps that nobody can carry out, as `a3: picture: …`.
+    /// Steps that no provider can carry out, such as `a3: picture: …`.
     refused: Vec<String>,
-    /// Steps of this computer: shots, transitions, the sound and the joining.
+    /// Number of steps that this computer renders: the shots.
     rendered: usize,
 }
 
@@ -40,11 +40,11 @@ struct Prices {
 struct Document<'a> {
     #[serde(flatten)]
     outline: &'a Outline<'a>,
-    /// Absent where no daemon runs.
+    /// None if no daemon runs.
     prices: Option<&'a Prices>,
 }
 
-/// How the steps would be asked for, which the daemon decides in the same way.
+/// What determines how steps are requested. It follows the same rules as the daemon.
 struct Setting<'a> {
     args: &'a Args,
     project: &'a Project,
@@ -54,7 +54,7 @@ struct Setting<'a> {
     has_known_style: bool,
 }
 
-/// Shows the shots, and what they would take.
+/// Prints the shots and what they would take.
 pub async fn run(
     context: &Context,
     args: &Args,
@@ -68,7 +68,7 @@ pub async fn run(
             say_downgrades(output, &session, &storyboard.project, args.until).await?;
             Some(prices(&session, args, storyboard, outline).await?)
         }
-        // What needs no daemon can be told without one.
+        // The outline needs no daemon, so it is printed without prices.
         Err(failure) if failure.error.code == "no_daemon" => None,
         Err(failure) => return Err(failure),
     };
@@ -139,7 +139,7 @@ impl Prices {
         Ok(())
     }
 
-    /// `voices: 3 from the cache, 25 by espeak-ng; for nothing`, a line for each kind of step, and the sum.
+    /// Returns one line for each kind of step, such as `voices: 3 from the cache, 25 by espeak-ng; for nothing`, and the total.
     fn lines(&self) -> Vec<String> {
         let named = [("voices", &self.voices), ("pictures", &self.pictures), ("clips", &self.clips)];
         let mut lines: Vec<String> = named
@@ -228,7 +228,7 @@ fn spec<P: Serialize>(kind: &str, params: &P) -> Result<TaskSpec, Failure> {
     Ok(TaskSpec { kind: kind.to_owned(), params, ..TaskSpec::default() })
 }
 
-/// How a request would be carried out; None where nobody can.
+/// Asks the daemon which provider would carry out a request; None if none can.
 async fn trial<P: Serialize>(
     session: &Session,
     kind: &str,

@@ -1,4 +1,4 @@
-//! From a storyboard to its film: the work is handed in, followed, and its results are written.
+//! Makes a film from a storyboard: submits the task, follows it, and writes its results.
 
 use std::time::Instant;
 
@@ -28,20 +28,20 @@ use crate::{
     context::Context, exit::Exit, failure::Failure, signals::Interrupts, table, waiting::unless_interrupted,
 };
 
-/// A story, and how far it is to go.
+/// A story, and the stage at which to stop.
 #[derive(Debug)]
 pub struct Work<'a> {
-    /// The command line.
+    /// The options of the command line.
     pub args: &'a Args,
-    /// The files.
+    /// The paths of the story's files.
     pub places: &'a Places,
     /// The project.
     pub storyboard: &'a Storyboard,
-    /// Where to stop; None is the film.
+    /// The last stage; None for the whole film.
     pub until: Option<Stage>,
 }
 
-/// Makes the film, or what comes before it.
+/// Makes the film, or everything up to the last stage.
 pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Result<Exit, Failure> {
     let (begun, output) = (Instant::now(), context.output);
     let session = context.session().await?;
@@ -77,7 +77,7 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
     finish(output, work.places, &run)
 }
 
-/// Writes what was made, and notes it.
+/// Writes the results to files and saves the state.
 async fn conclude<'a>(
     session: &Session,
     work: &Work<'_>,
@@ -112,7 +112,7 @@ async fn conclude<'a>(
     Ok(Run { task, results, delivery, stale, pack, review, followers, until: work.until, begun })
 }
 
-/// Notes what each shot was made from, and returns what was made anew.
+/// Records what each shot was made from. Returns the shots that were made again.
 fn note_shots(work: &Work<'_>, named: &Project, results: &Results<'_>, state: &mut State) -> Vec<StaleShot> {
     let mut found = Vec::new();
     for report in &results.report.shots {
@@ -141,7 +141,7 @@ fn note_film(results: &Results<'_>, delivery: &Delivery, task: &TaskView, state:
     }
 }
 
-/// The task's results are written, or it has none: the next run hands in another one.
+/// Forgets the running task once it has finished, so that the next run submits another one. Saves the state.
 fn forget(work: &Work<'_>, state: &mut State, task: &TaskView) -> Result<(), Failure> {
     if task.state.is_finished() {
         state.running = None;

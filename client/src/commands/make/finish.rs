@@ -1,4 +1,4 @@
-//! Says what a run came to, and ends it with the exit code for it.
+//! Prints the summary of a run and returns its exit code.
 
 use std::{path::Path, time::Instant};
 
@@ -23,24 +23,24 @@ use crate::{
     table, units,
 };
 
-/// A run that is over.
+/// A finished run.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// The task.
+    /// The task that made the film.
     pub task: &'a TaskView,
-    /// What it made.
+    /// The results of the task.
     pub results: &'a Results<'a>,
-    /// What was written.
+    /// The files that were written.
     pub delivery: Delivery,
-    /// What was made anew, and why.
+    /// The shots of which a stage was made again, and why.
     pub stale: Vec<StaleShot>,
-    /// What stands for a film that could not be joined.
+    /// The files that replace a film which could not be joined.
     pub pack: Option<Pack>,
-    /// The page to look at, with `--review`.
+    /// The page for the review, with `--review`.
     pub review: Option<std::path::PathBuf>,
-    /// Tasks that were given up, as they were held for another one.
+    /// Tasks that were cancelled because they were held only for another held task.
     pub followers: Vec<TaskId>,
-    /// Where it was to stop; None is the film.
+    /// The last stage; None for the whole film.
     pub until: Option<Stage>,
     /// When the command began.
     pub begun: Instant,
@@ -76,7 +76,7 @@ struct ShotDocument<'a> {
     files: Vec<String>,
 }
 
-/// Prints the summary, or why there is no film.
+/// Prints the summary, and the error if there is no film. Returns the exit code.
 pub fn finish(output: Output, places: &Places, run: &Run<'_>) -> Result<Exit, Failure> {
     let report = &run.results.report;
     let counts = Counts::of(report);
@@ -116,7 +116,7 @@ pub fn finish(output: Output, places: &Places, run: &Run<'_>) -> Result<Exit, Fa
     Ok(failure.exit)
 }
 
-/// `0:58 at 1920x1080, 12 MB; cost: nothing; in 35 s`.
+/// Describes the run, such as `28 shots, 0:58, 12 MB; cost: nothing; in 35 s`.
 fn length_words(run: &Run<'_>, is_held: bool) -> String {
     let report = &run.results.report;
     let about = if report.is_estimate { "about " } else { "" };
@@ -132,7 +132,7 @@ fn length_words(run: &Run<'_>, is_held: bool) -> String {
     )
 }
 
-/// Why the run has no film though one was asked for.
+/// Returns why the run did not reach its goal, with a message and hint for stories; None if it did.
 fn failure(run: &Run<'_>, places: &Places, troubles: &[Trouble]) -> Option<Failure> {
     let mut failure = Failure::of_task(run.task)?;
     let again = "run the same command again: only what is missing is made";

@@ -1,4 +1,4 @@
-//! Own pictures, recordings, clips and music of a project: checked, and put into the daemon's store.
+//! Checks the project's own pictures, recordings, clips and music, and copies them into the daemon's store.
 
 use std::{
     collections::HashMap,
@@ -11,11 +11,11 @@ use reel_story::project::Project;
 use super::read_file::missing;
 use crate::{exit::Exit, failure::Failure, inputs, table};
 
-/// What a file has to be.
+/// The kind of file that a field needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Picture,
-    /// A picture that a camera moves over.
+    /// A still picture that the camera moves over.
     Still,
     Sound,
     Video,
@@ -44,15 +44,15 @@ impl Kind {
     }
 }
 
-/// A field that names a file.
+/// A field of the project that names a file.
 struct Field<'a> {
-    /// Such as `shot a3: picture_file`.
+    /// The field's name for messages, such as `shot a3: picture_file`.
     place: String,
     path: &'a mut String,
     kind: Kind,
 }
 
-/// Fields that name a file, in the order of the project.
+/// Returns the fields that name a file, in the order of the project.
 fn fields(project: &mut Project) -> Vec<Field<'_>> {
     let field = |place: String, path, kind| Field { place, path, kind };
     let mut found = vec![field("[video] music".to_owned(), &mut project.video.music, Kind::Sound)];
@@ -70,7 +70,7 @@ fn fields(project: &mut Project) -> Vec<Field<'_>> {
     found
 }
 
-/// Fails where a file is not there, before anything is asked for. `directory` is where the paths begin.
+/// Fails if a file does not exist, before anything is submitted. Paths are relative to `directory`.
 pub fn check(project: &Project, directory: &Path) -> Result<(), Failure> {
     let mut project = project.clone();
     let mut failures = fields(&mut project).into_iter().filter_map(|field| {
@@ -93,7 +93,7 @@ pub fn check(project: &Project, directory: &Path) -> Result<(), Failure> {
     Err(first)
 }
 
-/// The project with the digests of its files in place of their paths. The files are in the daemon's store then.
+/// Copies the project's files into the daemon's store. Returns the project with their digests instead of their paths.
 pub async fn put(session: &Session, project: &Project, directory: &Path) -> Result<Project, Failure> {
     let mut project = project.clone();
     let mut known: HashMap<PathBuf, (String, String)> = HashMap::new();
@@ -119,12 +119,12 @@ pub async fn put(session: &Session, project: &Project, directory: &Path) -> Resu
     Ok(project)
 }
 
-/// How many shots have an own picture, voice or clip.
+/// Returns how many shots have their own picture or clip.
 pub fn own_pictures(project: &Project) -> usize {
     project.shots.iter().filter(|shot| !shot.picture_file.is_empty() || !shot.clip_file.is_empty()).count()
 }
 
-/// A file whose content does not hold is bad data, whatever the daemon's code for it.
+/// Adds the field's name to a failure.
 fn named(mut failure: Failure, place: &str) -> Failure {
     failure.error.message = format!("{place}: {}", failure.error.message);
     failure

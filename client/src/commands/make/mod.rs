@@ -1,10 +1,11 @@
-//! `reel make`: from a story to its film.
+//! `reel make`: makes a film from a story.
 //!
-//! `args` are the flags (`redo` checks `--redo`), and `places` the files of a story. `storyboard` reads or splits it into the project that a person changes, and
-//! `outline` shows that. `downgrades` says what will be less, `media` puts own files into the daemon's store, `submit` hands the work in, `watch` follows it on a `screen` that
-//! counts by `stages`, `report` reads what it made, `deliver` writes that beside the story, `held` gives up what only waits for a held task, and `finish` says what it came to, in the words of
-//! `summary` and `trouble`. `state` is remembered between the runs; `stale` tells by it what was made anew, and why. `pack` writes the pages and
-//! the narration (`page`, `wav`) with which a story can be looked at without a film.
+//! `args` defines the options (`redo` checks `--redo`), and `places` the paths of a story's files. `storyboard` reads the project file or makes it
+//! from the story, and `outline` prints it. `downgrades` warns about worse results, `media` copies own files into the daemon's store, and `submit`
+//! submits the task. `watch` follows it and shows progress on a `screen`, which `stages` counts for. `report` reads the results, `deliver` writes
+//! them next to the story, `held` cancels steps that only wait for a held task, and `finish` prints the summary with the help of `summary` and
+//! `trouble`. `state` is saved between runs; from it, `stale` finds out what was made again, and why. `pack` writes the pages and the narration
+//! (`page`, `wav`) that show a story without a film.
 
 mod args;
 mod deliver;
@@ -45,7 +46,7 @@ use self::{
 };
 use crate::{context::Context, exit::Exit, failure::Failure, output::Output, table};
 
-/// Makes the film, or what comes before it.
+/// Makes the film, or everything up to the last stage.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let output = context.output;
     let places = Places::of(&args.story, args.output.as_deref())?;
@@ -67,7 +68,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         deliver::check(&places, &state, args.force)?;
     }
     if args.music.is_some() && until != Some(Stage::Storyboard) {
-        // Music that is no sound fails here, before the project file names it.
+        // A music file that is no sound fails here, before the project file names it.
         media::put(&context.session().await?, &storyboard.project, places.directory()).await?;
     }
     let is_written = storyboard.is_unwritten();
@@ -91,7 +92,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     film::make(context, &work, &mut state).await
 }
 
-/// Where to stop. With `--review`, what was not looked at yet is next; after a change of the project file the pictures are looked at again.
+/// Returns the last stage. With `--review` it is the first one that was not reviewed yet. After a change of the project file, the pictures are
+/// reviewed again.
 fn until(args: &Args, state: &State, storyboard: &Storyboard) -> Option<Stage> {
     if !args.review {
         return args.until;
@@ -103,7 +105,7 @@ fn until(args: &Args, state: &State, storyboard: &Storyboard) -> Option<Stage> {
     }
 }
 
-/// Fails where `--only` or `--redo` name a shot that is not there.
+/// Fails if `--only` or `--redo` names a shot that does not exist.
 fn check_ids(args: &Args, project: &Project) -> Result<(), Failure> {
     let named = args.only.iter().chain(args.redo.iter().map(|redo| &redo.id));
     for id in named {
@@ -118,7 +120,7 @@ fn check_ids(args: &Args, project: &Project) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints the shots, their places by estimated lengths, and what they need.
+/// Prints the shots with their estimated times, and what they need.
 fn show(output: Output, storyboard: &Storyboard, places: &Places, is_written: bool) -> Result<Exit, Failure> {
     let outline = Outline::of(storyboard, places, is_written)?;
     output.document(&outline)?;
@@ -126,7 +128,7 @@ fn show(output: Output, storyboard: &Storyboard, places: &Places, is_written: bo
     Ok(Exit::Done)
 }
 
-/// Shows the storyboard on a page, and stops.
+/// Writes the storyboard to a page for the review.
 fn review(
     output: Output,
     storyboard: &Storyboard,
@@ -143,7 +145,7 @@ fn review(
     Ok(Exit::Done)
 }
 
-/// What has to be known about the story and its project.
+/// Prints notes about the story: that it changed since it was split, and the result of `--resplit`.
 fn say_story(output: Output, storyboard: &Storyboard, places: &Places) {
     let path = table::path(&places.project);
     if storyboard.is_story_changed {
@@ -171,7 +173,7 @@ fn say_story(output: Output, storyboard: &Storyboard, places: &Places) {
     }
 }
 
-/// What was written to the project file, or would be.
+/// Prints what was written to the project file, or would be with `--dry-run`.
 fn say_written(output: Output, storyboard: &Storyboard, places: &Places, is_written: bool) {
     let path = table::path(&places.project);
     for edit in &storyboard.edits {

@@ -1,4 +1,4 @@
-//! The shots of a story as they would be placed, with estimated lengths, as a table and as JSON.
+//! Shows the shots of a story with estimated start times and lengths, as a table and as JSON.
 
 use reel_story::{
     project::{Project, Scene, Shot},
@@ -10,13 +10,13 @@ use serde::Serialize;
 use super::{places::Places, storyboard::Storyboard};
 use crate::{exit::Exit, failure::Failure, output::Output, table};
 
-/// The shots of a story, placed by estimate.
+/// The shots of a story with estimated times.
 #[derive(Debug, Serialize)]
 pub struct Outline<'a> {
     project: String,
-    /// Whether the project file was written now.
+    /// Whether this run wrote the project file.
     is_written: bool,
-    /// Whether the story is another one than the project was split from.
+    /// Whether the story has changed since the project was split from it.
     is_story_changed: bool,
     shots: Vec<ShotOutline<'a>>,
     scenes: &'a [Scene],
@@ -30,14 +30,14 @@ pub struct Outline<'a> {
 struct ShotOutline<'a> {
     start_s: f64,
     duration_s: f64,
-    /// About how long the text takes to be spoken.
+    /// Estimated duration of the speech, in seconds.
     speech_s: f64,
     #[serde(flatten)]
     shot: &'a Shot,
 }
 
 impl<'a> Outline<'a> {
-    /// Places the shots.
+    /// Estimates the times of all shots.
     pub fn of(storyboard: &'a Storyboard, places: &Places, is_written: bool) -> Result<Self, Failure> {
         let project = &storyboard.project;
         let (speech, timeline) = place(project, storyboard.language())?;
@@ -71,12 +71,12 @@ impl<'a> Outline<'a> {
         })
     }
 
-    /// When each shot begins, and how long it lasts, in seconds.
+    /// Returns the start and the duration of each shot, in seconds.
     pub fn placed(&self) -> Vec<(f64, f64)> {
         self.shots.iter().map(|shot| (shot.start_s, shot.duration_s)).collect()
     }
 
-    /// Prints the table, and what all shots come to.
+    /// Prints the table and the totals.
     pub fn show(&self, output: Output, project: &Project) -> Result<(), Failure> {
         let rows: Vec<[String; 4]> = self
             .shots
@@ -106,18 +106,18 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// `1 shot`, `2 shots`.
+/// Formats a number with its noun, such as `1 shot` or `2 shots`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A time within the film.
+/// Formats a time within the film as minutes and seconds, such as `0:58`.
 pub fn clock(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     format!("{}:{:02}", whole / 60, whole % 60)
 }
 
-/// The samples of each shot's speech as estimated, and where the shots are.
+/// Estimates the speech of each shot, in samples, and places the shots on the timeline.
 fn place(project: &Project, language: Option<&str>) -> Result<(Vec<u64>, Timeline), Failure> {
     let spoken = |shot: &Shot| {
         if shot.is_spoken() {

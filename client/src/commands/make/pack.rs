@@ -1,4 +1,4 @@
-//! What can be looked at without a film: the narration as one file, a player, and a contact sheet.
+//! Writes what shows a story without a film: the narration as one file, a player page, and a contact sheet.
 
 use std::{
     fs,
@@ -17,21 +17,21 @@ use super::{
 };
 use crate::{failure::Failure, table};
 
-/// Sounds of an hour have 700 MB of samples in memory; a longer story has no narration in one file.
+/// Longest narration, in seconds. An hour takes 700 MB of samples in memory. A longer one is cut off.
 const MOST_S: f64 = 3600.0;
 
-/// What stands for a film that could not be joined.
+/// The files that replace a film which could not be joined.
 #[derive(Debug)]
 pub struct Pack {
-    /// The page that plays it.
+    /// The page that plays the pictures with the narration.
     pub player: PathBuf,
-    /// The narration.
+    /// The narration, a WAV file.
     pub narration: PathBuf,
-    /// Voices that are not in the narration, as they are no WAV files.
+    /// Number of voices that are not in the narration, because they are no WAV files.
     pub unread: usize,
 }
 
-/// Writes the narration and the player.
+/// Writes the narration and the player page.
 pub fn write_player(
     report: &StoryReport,
     project: &Project,
@@ -52,7 +52,7 @@ pub fn write_player(
     Ok(Pack { player: player_path, narration: narration_path, unread })
 }
 
-/// Writes a page with the shots of a storyboard, whose pictures are not made yet.
+/// Writes a page with the shots of a storyboard, before its pictures are made.
 pub fn write_storyboard(
     project: &Project,
     placed: &[(f64, f64)],
@@ -133,7 +133,7 @@ fn shots(report: &StoryReport, project: &Project, delivery: &Delivery) -> Vec<Pa
     placed.collect()
 }
 
-/// All voices at their places in the film, and how many of them could not be read.
+/// Mixes all voices at their times in the film. Returns the samples, and the number of voices that could not be read.
 fn narration(report: &StoryReport, delivery: &Delivery) -> (Vec<f32>, usize) {
     let length = report.duration_s.clamp(0.0, MOST_S);
     let mut track = vec![0.0; (length * f64::from(wav::RATE)) as usize];

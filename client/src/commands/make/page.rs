@@ -1,38 +1,38 @@
-//! Pages that show a story in a browser without a network: a player of pictures and narration, and a contact sheet to look at. Pure.
+//! Writes HTML pages that show a story in a browser without a network: a player of pictures and narration, and a contact sheet. Pure.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// A shot on a page. Its files lie beside the page.
+/// A shot on a page. Its files are in the directory of the page.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct PageShot {
     /// The shot's id.
     pub id: String,
-    /// When it begins, in seconds.
+    /// When the shot starts, in seconds.
     pub start_s: f64,
-    /// How long it lasts, in seconds.
+    /// How long the shot lasts, in seconds.
     pub duration_s: f64,
-    /// When its voice begins, and how long it lasts, in seconds.
+    /// When its voice starts, in seconds.
     pub speech_start_s: f64,
     /// How long its voice lasts, in seconds.
     pub speech_s: f64,
-    /// What is spoken and subtitled.
+    /// The text that is spoken and subtitled.
     pub text: String,
-    /// The prompt of its picture.
+    /// The prompt of the picture.
     pub prompt: String,
-    /// The name of the picture's file.
+    /// The name of the picture file.
     pub picture: Option<String>,
-    /// The name of the clip's file.
+    /// The name of the clip file.
     pub clip: Option<String>,
-    /// The name of the voice's file.
+    /// The name of the voice file.
     pub voice: Option<String>,
 }
 
 const STYLE: &str = "body{margin:0;background:#111;color:#eee;font:16px/1.5 system-ui,sans-serif}\
     main{max-width:72rem;margin:0 auto;padding:1rem}h1{font-size:1.2rem}code{color:#9cf}";
 
-/// A page that shows the pictures in time with the narration, and the subtitles below.
+/// Returns a page that shows the pictures and subtitles in time with the narration.
 pub fn player(title: &str, aspect: (u32, u32), shots: &[PageShot]) -> String {
     let (width, height) = aspect;
     let mut page = head(title);
@@ -71,7 +71,7 @@ function show() {
 show();
 ";
 
-/// A page with all shots: picture, text, prompt and voice, to look at before the film is made.
+/// Returns a page with the picture, text, prompt and voice of each shot, for a review before the film is made.
 pub fn contact_sheet(title: &str, next_step: &str, shots: &[PageShot]) -> String {
     let mut page = head(title);
     let _ = write!(
@@ -118,7 +118,7 @@ fn head(title: &str) -> String {
     )
 }
 
-/// A text as HTML.
+/// Escapes a text for HTML.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -133,7 +133,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A value within a script: JSON that cannot end it.
+/// Serializes a value as JSON for a script element. Each `<` is escaped, so the text cannot end the element.
 fn script(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default().replace('<', "\\u003c")
 }
@@ -155,7 +155,7 @@ mod tests {
         };
         for page in [player(evil, (16, 9), std::slice::from_ref(&shot)), contact_sheet(evil, evil, &[shot])] {
             assert!(!page.contains("<script>alert"), "{page}");
-            // In a script's string a quote is escaped.
+            // Inside a script's string, quotes are escaped.
             assert!(!page.replace("\\\"", "").contains("\" onload"), "{page}");
             assert!(page.contains("a1.png"), "{page}");
         }

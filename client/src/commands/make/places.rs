@@ -1,4 +1,4 @@
-//! Which files belong to a story.
+//! Derives the paths of a story's files.
 
 use std::{
     ffi::OsString,
@@ -7,33 +7,34 @@ use std::{
 
 use crate::{failure::Failure, table};
 
-/// The ending of project files.
+/// The extension of project files.
 const PROJECT: &str = ".reel.toml";
 
-/// The files of a story: those that a person changes, and those that are made.
+/// The paths of a story's files: those that the user edits, and those that are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
-    /// The story; None where it comes from standard input, or where the project file was named.
+    /// The story; None if it comes from stdin, or if the project file was named.
     pub story: Option<PathBuf>,
     /// The project file.
     pub project: PathBuf,
-    /// What this command remembers between its runs.
+    /// The state that `reel make` saves between runs.
     pub state: PathBuf,
-    /// The directory of pictures, voices and clips.
+    /// The directory of the copies of pictures, voices and clips.
     pub copies: PathBuf,
-    /// Where the finished film is written (`-o`).
+    /// The film (`-o`).
     pub film: PathBuf,
-    /// The subtitles beside the film.
+    /// The subtitles next to the film.
     pub subtitles: PathBuf,
 }
 
-/// Whether the story is read from standard input.
+/// Whether the story is read from stdin.
 pub fn is_stdin(story: &Path) -> bool {
     story == Path::new("-")
 }
 
 impl Places {
-    /// `DIR/x.txt` has its project in `DIR/x.reel.toml` and its film in `DIR/x.mp4`. A story from standard input has them beside the film.
+    /// Derives the paths. `DIR/x.txt` has its project in `DIR/x.reel.toml` and its film in `DIR/x.mp4`. For a story from stdin, all files are next to
+    /// the film.
     pub fn of(story: &Path, output: Option<&Path>) -> Result<Self, Failure> {
         let output = output.map(|output| checked_output(story, output)).transpose()?;
         let named = match (&output, is_stdin(story)) {
@@ -70,7 +71,7 @@ impl Places {
         })
     }
 
-    /// The directory of the project file, from which the paths in it begin.
+    /// Returns the directory of the project file. Paths in that file are relative to it.
     pub fn directory(&self) -> &Path {
         self.project.parent().unwrap_or(Path::new(""))
     }
@@ -80,7 +81,7 @@ fn is_project(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(PROJECT.as_bytes()))
 }
 
-/// `x` of `x.txt`, and of `x.reel.toml`.
+/// Returns the name without its extension: `x` for `x.txt` and for `x.reel.toml`.
 fn stem(path: &Path) -> OsString {
     let stem = path.file_stem().unwrap_or_default();
     if is_project(path) {
@@ -90,7 +91,7 @@ fn stem(path: &Path) -> OsString {
     }
 }
 
-/// `-o` names a file that ends in `.mp4`, or a directory in which the film has the story's name.
+/// Checks `-o`, which names a file ending in `.mp4`, or a directory in which the film gets the story's name.
 fn checked_output(story: &Path, output: &Path) -> Result<PathBuf, Failure> {
     if is_stdin(output) {
         return Err(Failure::usage("a film is written to a file: -o FILM.mp4"));

@@ -1,4 +1,4 @@
-//! Whether what `--redo` names can be made anew. Pure.
+//! Checks whether the parts that `--redo` names will be made. Pure.
 
 use reel_protocol::{StoryPart, StoryRedo};
 use reel_story::project::{Project, Shot};
@@ -6,7 +6,7 @@ use reel_story::project::{Project, Shot};
 use super::args::{Args, Stage};
 use crate::failure::Failure;
 
-/// Fails where `--redo` names what this run would not make, as it would be passed over without a word.
+/// Fails if `--redo` names a part that this run would not make. Otherwise the option would be ignored silently.
 pub fn check(args: &Args, project: &Project) -> Result<(), Failure> {
     for redo in &args.redo {
         let Some(shot) = project.shots.iter().find(|shot| shot.id == redo.id) else { continue };
@@ -17,7 +17,7 @@ pub fn check(args: &Args, project: &Project) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why a part of a shot is not made.
+/// Returns why a part of a shot is not made; None if it is.
 fn why_not(redo: &StoryRedo, shot: &Shot, until: Option<Stage>, only: &[String]) -> Option<&'static str> {
     let own = "it is a file of your own";
     let is_early = |stages: &[Stage]| until.is_some_and(|until| stages.contains(&until));
@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    /// What is to be made anew of which shot, where the run stops, which shots it works on, and the words.
+    /// The part to make again, its shot, the last stage, the shots of `--only`, and the expected message.
     type Case<'a> = (StoryPart, &'a Shot, Option<Stage>, &'a [&'a str], &'a str);
 
     #[test]

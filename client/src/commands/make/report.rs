@@ -1,4 +1,4 @@
-//! What a task that worked on a story has made: its film, its subtitles and its report.
+//! Reads the results of a task that worked on a story: the film, the subtitles and the report.
 
 use std::io::Read as _;
 
@@ -7,22 +7,22 @@ use reel_protocol::{Output, StoryReport, TaskView};
 
 use crate::{exit::Exit, failure::Failure};
 
-/// The largest report that is read: a story of 2 MB has some thousand shots.
+/// Largest report that is read, in bytes. A story of 2 MB has some thousand shots.
 const REPORT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The outputs of a task that worked on a story.
+/// The results of a task that worked on a story.
 #[derive(Debug)]
 pub struct Results<'a> {
-    /// The film, where one was joined.
+    /// The film, if one was joined.
     pub film: Option<&'a Output>,
-    /// The subtitles as SRT, where there is text.
+    /// The subtitles as SRT, if anything is spoken.
     pub subtitles: Option<&'a Output>,
-    /// What became of every shot.
+    /// The outcome of every shot.
     pub report: StoryReport,
 }
 
 impl<'a> Results<'a> {
-    /// Reads the task's outputs; None where it has no report, as one that was cancelled at once.
+    /// Reads the task's outputs. None if it has no report, such as after an early cancel.
     pub async fn read(session: &Session, task: &'a TaskView) -> Result<Option<Self>, Failure> {
         let find = |media_type: &str| task.outputs.iter().find(|output| output.media_type == media_type);
         let Some(report) = find("application/json") else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The progress of a film: on a terminal a bar for each part of the work and one for the whole, elsewhere a line at sensible times.
+//! Shows the progress of a film. On a terminal there is a bar for each part of the work and one for the whole, elsewhere a line from time to time.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -11,19 +11,19 @@ use reel_protocol::TaskState;
 use super::stages::{Estimate, Lane, Stages, left_words};
 use crate::{output::Output, table};
 
-/// The parts of a full bar.
+/// Steps of a full bar.
 const PARTS: u64 = 1000;
-/// Off a terminal, lines come at most this often, and when a part of the work is done.
+/// Least time between two lines without a terminal. A line is also printed when a part of the work is done.
 const BETWEEN_LINES: Duration = Duration::from_secs(15);
-/// Failures that are said as they happen.
+/// Most failures that are printed when they happen.
 const SAID_FAILURES: usize = 3;
-/// What is over sooner is not worth a line but that of its result.
+/// Without a terminal, a run that ends within this time prints no progress.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 const LANE_STYLE: &str = "  {prefix:10} [{bar:24}] {wide_msg}";
 const WHOLE_STYLE: &str = "{spinner} {prefix:10} [{bar:24}] {percent:>3} %  {elapsed_precise}  {wide_msg}";
 
-/// How far a film is, as it is shown.
+/// The progress display of a film.
 #[derive(Debug)]
 pub struct Screen {
     output: Output,
@@ -33,23 +33,23 @@ pub struct Screen {
     fraction: f64,
     message: String,
     waiting: Option<Waiting>,
-    /// The causes of waiting that were said.
+    /// The causes of waiting that were printed.
     explained: HashSet<String>,
     bars: Option<Bars>,
-    /// What the last line said, and when.
+    /// The last line that was printed, and when.
     said: (String, Instant),
-    /// Steps whose failure was said.
+    /// Number of steps that have failed or are held.
     failures: usize,
-    /// Parts of the work that were said to be done.
+    /// The parts of the work that were complete when last checked, with their numbers of steps.
     done: BTreeMap<Lane, u64>,
 }
 
-/// Why nothing goes on.
+/// Why the work makes no progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// The reason with what waits, and for how long.
+    /// The line to print: what waits, for how long, and why.
     pub line: String,
-    /// The reason alone.
+    /// The cause alone, by which repeats are recognised.
     pub cause: String,
 }
 
@@ -61,10 +61,10 @@ struct Bars {
 }
 
 impl Screen {
-    /// Nothing is done yet.
+    /// Starts a display without progress.
     pub fn new(output: Output, stages: Stages) -> Self {
         let begun = Instant::now();
-        // A terminal that cannot move its cursor gets lines.
+        // A terminal that cannot move its cursor gets lines instead of bars.
         let can_draw = !output.is_json && !ProgressDrawTarget::stderr().is_hidden();
         let bars = output.rows().filter(|_| can_draw).map(|_| Bars::new(&stages));
         Self {
@@ -83,7 +83,7 @@ impl Screen {
         }
     }
 
-    /// Takes how far the whole is.
+    /// Updates the progress of the whole film.
     pub fn see(&mut self, fraction: f64, message: &str) {
         self.fraction = fraction.clamp(0.0, 1.0);
         if !self.stages.see_counts(message) {
@@ -92,12 +92,12 @@ impl Screen {
         self.estimate.see(self.begun.elapsed().as_secs_f64(), self.fraction);
     }
 
-    /// Takes where a step stands.
+    /// Updates the progress of a step.
     pub fn see_step(&mut self, step: &str, state: TaskState, fraction: f64) {
         self.stages.see(step, state, fraction);
     }
 
-    /// Takes why the work waits, if it does. Off a terminal each cause is said once, and not each time that is left.
+    /// Sets why the work waits; None if it does not. Without a terminal, each cause is printed once, although its remaining time changes.
     pub fn explain(&mut self, waiting: Option<Waiting>) {
         if let Some(Waiting { line, cause }) = &waiting
             && self.bars.is_none()
@@ -109,7 +109,7 @@ impl Screen {
         self.waiting = waiting;
     }
 
-    /// Draws the bars, or says a line where it is time for one.
+    /// Draws the bars, or prints a line if it is time for one.
     pub fn draw(&mut self) {
         let left = self.estimate.left(self.begun.elapsed().as_secs_f64()).map(left_words);
         let Some(bars) = &mut self.bars else { return self.say(left.as_deref()) };
@@ -125,7 +125,7 @@ impl Screen {
         bars.whole.set_message(table::one_line(&words.join(" · ")));
     }
 
-    /// Says that a step failed or is held, at once; of many only the first ones, as the end of the run names all.
+    /// Prints at once that a step failed or is held. Only the first few are printed, because the summary names all.
     pub fn note_failure(&mut self, step: &str, verb: &str, message: &str) {
         self.failures += 1;
         match self.failures {
@@ -137,7 +137,7 @@ impl Screen {
         }
     }
 
-    /// A line above the bars.
+    /// Prints a note above the bars.
     pub fn note(&self, line: &str) {
         match &self.bars {
             Some(bars) => bars.all.suspend(|| self.output.note(line)),
@@ -145,18 +145,18 @@ impl Screen {
         }
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     pub fn clear(&mut self) {
         if let Some(bars) = self.bars.take() {
-            // Nothing can be done about a terminal that is gone.
+            // Errors are ignored, because the terminal may be gone.
             let _ = bars.all.clear();
-            // A ticker that is just at work must not draw once more below what is printed next.
+            // A spinner's ticker that runs at this moment must not draw again below the next output.
             bars.all.set_draw_target(ProgressDrawTarget::hidden());
             bars.lanes.values().chain([&bars.whole]).for_each(ProgressBar::finish_and_clear);
         }
     }
 
-    /// A line where a part of the work is done, and every some seconds where anything changed.
+    /// Prints a line if a part of the work is done, or if something changed and the last line is [`BETWEEN_LINES`] old.
     fn say(&mut self, left: Option<&str>) {
         if self.output.is_json || self.begun.elapsed() < PATIENCE {
             return;
@@ -205,6 +205,6 @@ fn lane_bar(all: &MultiProgress, whole: &ProgressBar, lane: Lane) -> ProgressBar
 
 fn style(template: &str) -> ProgressStyle {
     let plain = ProgressStyle::default_bar().progress_chars("━╸ ").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ");
-    // The templates are ours and hold; a bar without its style is still a bar.
+    // The templates are constants and valid. If one were not, the bar would be drawn without its style.
     plain.clone().template(template).unwrap_or(plain)
 }

@@ -1,4 +1,4 @@
-//! How far the parts of a film are, counted by the steps that are done, and how long the rest will take. Pure.
+//! Counts the steps of each part of a film that are done, and estimates how long the rest will take. Pure.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,21 +10,21 @@ use reel_story::project::{Change, Project, Shot, ShotChange};
 
 use super::{args::Stage as Until, outline::count};
 
-/// A part of the work that has a bar of its own.
+/// A part of the work, which has its own bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
-    /// Voices are spoken.
+    /// Speaking the voices.
     Voices,
-    /// Pictures are made.
+    /// Making the pictures.
     Pictures,
-    /// Clips are made of pictures.
+    /// Making clips from pictures.
     Clips,
-    /// Shots, transitions and the sound are rendered and joined.
+    /// Rendering and joining shots, transitions and sound.
     Rendering,
 }
 
 impl Lane {
-    /// The word on the bar.
+    /// Returns the name on the bar.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Voices => "voices",
@@ -34,7 +34,7 @@ impl Lane {
         }
     }
 
-    /// The lane of a step, by its name.
+    /// Returns the lane of a step, by the step's name.
     fn of(step: &str) -> Self {
         match step.split('/').next().unwrap_or_default() {
             "voice" => Self::Voices,
@@ -45,17 +45,17 @@ impl Lane {
     }
 }
 
-/// The counts of all lanes.
+/// The step counts of all lanes.
 #[derive(Debug, Clone, Default)]
 pub struct Stages {
-    /// Steps that are done, and all.
+    /// Number of finished steps and of all steps, by lane.
     counts: BTreeMap<Lane, (u64, u64)>,
-    /// How far the steps are that run.
+    /// The progress of running steps, from 0 to 1.
     running: HashMap<String, f64>,
 }
 
 impl Stages {
-    /// What there is to do for these shots.
+    /// Counts the steps that these shots need.
     pub fn of(project: &Project, only: &[String], until: Option<Until>) -> Self {
         let shots: Vec<&Shot> =
             project.shots.iter().filter(|shot| only.is_empty() || only.contains(&shot.id)).collect();
@@ -81,7 +81,7 @@ impl Stages {
         Self { counts, running: HashMap::new() }
     }
 
-    /// Takes the counts that the task tells, such as `voices 12/28, frames 0/57`; false where the words are others.
+    /// Updates the counts from a progress message such as `voices 12/28, frames 0/57`. Returns false for any other message.
     pub fn see_counts(&mut self, message: &str) -> bool {
         let counts: Option<Vec<(Lane, (u64, u64))>> = message.split(", ").map(count_of).collect();
         let Some(counts) = counts else { return false };
@@ -89,7 +89,7 @@ impl Stages {
         true
     }
 
-    /// Takes what is told of a step.
+    /// Updates the progress of a step.
     pub fn see(&mut self, step: &str, state: TaskState, fraction: f64) {
         if state.is_settled() {
             self.running.remove(step);
@@ -98,7 +98,7 @@ impl Stages {
         }
     }
 
-    /// The lanes that have something to do: steps that are done with parts of those that run, and all.
+    /// Returns the lanes that have steps. Each has the number of finished steps, including fractions of running ones, and the number of all steps.
     pub fn lanes(&self) -> impl Iterator<Item = (Lane, f64, u64)> {
         self.counts.iter().map(|(lane, (done, total))| {
             let running = self.running.iter().filter(|(step, _)| Lane::of(step) == *lane);
@@ -107,7 +107,7 @@ impl Stages {
         })
     }
 
-    /// `voices 12/28, pictures 3/28, rendering 0/57`.
+    /// Describes all lanes, such as `voices 12/28, pictures 3/28, rendering 0/57`.
     pub fn words(&self) -> String {
         let words: Vec<String> = self
             .lanes()
@@ -117,7 +117,7 @@ impl Stages {
     }
 }
 
-/// `voices 12/28` as a lane and its counts.
+/// Parses a lane and its counts, such as `voices 12/28`.
 fn count_of(words: &str) -> Option<(Lane, (u64, u64))> {
     let (name, numbers) = words.split_once(' ')?;
     let (done, total) = numbers.split_once('/')?;
@@ -140,29 +140,29 @@ fn is_dissolve(project: &Project, shot: &Shot) -> bool {
     }
 }
 
-/// The time that has to be looked at to know how fast it goes: a single slow step must not double the estimate.
+/// The period over which speed is measured, in seconds. It is long, so that a single slow step does not double the estimate.
 const WINDOW: f64 = 45.0;
-/// What is estimated from less is a guess.
+/// Least time and least progress that an estimate needs.
 const LEAST_S: f64 = 4.0;
 const LEAST_FRACTION: f64 = 0.02;
 
-/// How long the rest will take, by how fast the fraction of the whole grew lately.
+/// Estimates how long the rest will take from how fast the whole progressed recently.
 #[derive(Debug, Clone, Default)]
 pub struct Estimate {
-    /// Seconds and fractions, oldest first.
+    /// The progress from 0 to 1 at times in seconds, oldest first.
     seen: Vec<(f64, f64)>,
 }
 
 impl Estimate {
-    /// Takes how far the whole is after so many seconds.
+    /// Adds the progress at a time in seconds.
     pub fn see(&mut self, seconds: f64, fraction: f64) {
         self.seen.push((seconds, fraction));
-        // One sample stays that is older than the window, so that the window is always full.
+        // One sample older than the window is kept, so that the samples always cover the window.
         let old = self.seen.iter().take_while(|(at, _)| seconds - at > WINDOW).count();
         self.seen.drain(..old.saturating_sub(1));
     }
 
-    /// What is left, after so many seconds; None while nobody can tell.
+    /// Returns the time left at a time in seconds; None while an estimate is not possible.
     pub fn left(&self, seconds: f64) -> Option<Duration> {
         let (first, last) = (self.seen.first()?, self.seen.last()?);
         let (span, grown) = (seconds - first.0, last.1 - first.1);
@@ -174,7 +174,7 @@ impl Estimate {
     }
 }
 
-/// `about 40 s left`, `about 3 min left`: as exact as an estimate is.
+/// Formats the time left with rough precision, such as `about 40 s left` or `about 3 minutes left`.
 pub fn left_words(left: Duration) -> String {
     match left.as_secs() {
         0..10 => "a few seconds left".to_owned(),
@@ -225,13 +225,13 @@ mod tests {
         estimate.see(0.0, 0.0);
         estimate.see(1.0, 0.3);
         assert_eq!(estimate.left(1.0), None, "too soon");
-        // The first third came from the cache at once; the rest goes slowly.
+        // The first third came from the cache at once. The rest is slow.
         for second in 2..=100 {
             estimate.see(f64::from(second), 0.3 + f64::from(second) / 1000.0);
         }
         let left = estimate.left(100.0).unwrap().as_secs_f64();
         assert!((550.0..650.0).contains(&left), "{left}");
-        // Where nothing more is done, it takes longer than was thought.
+        // Without further progress, the estimate grows.
         assert!(estimate.left(110.0).unwrap().as_secs_f64() > left);
     }
 

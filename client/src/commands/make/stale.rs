@@ -1,4 +1,4 @@
-//! What each stage of a shot is made from, and why it was made anew. Pure.
+//! Records what each stage of a shot is made from, and finds out why a stage was made again. Pure.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -7,10 +7,10 @@ use reel_story::project::{Project, Shot, Subtitles};
 
 use super::state::{ShotRecord, StageRecord};
 
-/// A digest of each input of a stage, by the word that a person knows it by.
+/// The digest of each input of a stage, by a name that people understand.
 pub type Inputs = BTreeMap<String, String>;
 
-/// The stages of a shot in their order, with the words for what they make.
+/// The stages of a shot in order, with the names of their results.
 const STAGES: [(StoryPart, &str); 4] = [
     (StoryPart::Voice, "voice"),
     (StoryPart::Picture, "picture"),
@@ -18,12 +18,12 @@ const STAGES: [(StoryPart, &str); 4] = [
     (StoryPart::Render, "frames"),
 ];
 
-/// A stage of a shot that was made anew.
+/// A stage of a shot that was made again.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Stale {
-    /// `voice`, `picture`, `clip` or `frames`.
+    /// The name of the result: `voice`, `picture`, `clip` or `frames`.
     pub stage: &'static str,
-    /// Why, where it is not because of a stage before it.
+    /// The reason; None if an earlier stage of the shot is the reason.
     pub why: Option<String>,
 }
 
@@ -32,7 +32,7 @@ fn inputs<const N: usize>(named: [(&str, String); N]) -> Inputs {
     named.into_iter().map(|(name, text)| (name.to_owned(), short(&text))).collect()
 }
 
-/// What a stage of a shot is made from. The project's own media are named by their digests.
+/// Returns the inputs of a stage of a shot. Own media files are named by their digests.
 fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotReport) -> Inputs {
     let video = &project.video;
     match stage {
@@ -78,7 +78,7 @@ fn inputs_of(project: &Project, shot: &Shot, stage: StoryPart, report: &ShotRepo
     }
 }
 
-/// The looks of the characters in the picture, and of the place.
+/// Returns the looks of the characters in the picture and of the place.
 fn looks(project: &Project, shot: &Shot) -> String {
     let mut looks = String::new();
     for character in project.characters.iter().filter(|character| shot.characters.contains(&character.id)) {
@@ -93,7 +93,7 @@ fn digest_of(step: Option<&StepReport>) -> String {
     step.and_then(|step| step.digest).map(|digest| digest.to_string()).unwrap_or_default()
 }
 
-/// The step of a stage.
+/// Returns the step of a stage; None if the stage had none.
 pub fn step_of(report: &ShotReport, stage: StoryPart) -> Option<&StepReport> {
     match stage {
         StoryPart::Voice => report.voice.as_ref(),
@@ -103,7 +103,7 @@ pub fn step_of(report: &ShotReport, stage: StoryPart) -> Option<&StepReport> {
     }
 }
 
-/// Every stage of a shot that has a step, with the word for what it makes.
+/// Returns every stage of a shot that has a step, with the name of its result.
 pub fn stages(report: &ShotReport) -> impl Iterator<Item = (StoryPart, &'static str, &StepReport)> {
     STAGES.into_iter().filter_map(|(stage, word)| Some((stage, word, step_of(report, stage)?)))
 }
@@ -117,7 +117,7 @@ fn record_of(record: &ShotRecord, stage: StoryPart) -> Option<&StageRecord> {
     }
 }
 
-/// The record of a shot after a run. A stage that was not asked for, or that failed, keeps what is known of it.
+/// Makes the record of a shot after a run. A stage that was not requested or failed keeps its former record.
 pub fn record(
     project: &Project,
     shot: &Shot,
@@ -145,7 +145,7 @@ pub fn record(
     }
 }
 
-/// The stages of a shot that were made anew though they had been made before, and why.
+/// Returns the stages of a shot that were made before and again in this run, and why.
 pub fn stale(
     project: &Project,
     shot: &Shot,
@@ -178,7 +178,7 @@ fn why(
     if is_asked {
         return Some("asked for".to_owned());
     }
-    // Stages before it are named by themselves.
+    // Earlier stages of the shot are reported themselves.
     let is_consequence = |input: &&&str| match stage {
         StoryPart::Render => matches!(**input, "picture" | "clip" | "length"),
         StoryPart::Clip => matches!(**input, "picture" | "length"),
@@ -198,7 +198,7 @@ fn why(
     }
 }
 
-/// The inputs that differ, by the words that a person knows them by. One that a record of another version lacks is no difference.
+/// Returns the names of the inputs that differ. An input that one of the records lacks, because another version wrote it, does not count.
 fn changed<'a>(former: &'a Inputs, now: &Inputs) -> Vec<&'a str> {
     let is_changed =
         |(name, digest): &(&'a String, &String)| now.get(*name).is_some_and(|now| now != *digest);
@@ -249,8 +249,8 @@ mod tests {
         }
     }
 
-    /// The words for a shot that was made once, then changed, and now has these digests of voice, picture and frames; a digest of 0 is that of a
-    /// step that was made anew with the bytes it had.
+    /// Returns the words for a shot that was made once, then changed, and has these digests of voice, picture and frames afterwards. A digest of 0
+    /// means that the step was made again with the same bytes.
     fn words(change: fn(&mut Project), made: [u8; 3], redo: &[StoryRedo]) -> String {
         let former = project();
         let mut project = former.clone();
@@ -271,7 +271,7 @@ mod tests {
         super::super::summary::stale_words(&stale(&project, &first(&project), &now, &record, redo))
     }
 
-    /// A change, the digests after it, what was asked for, and the words.
+    /// A change, the digests after it, the parts of `--redo`, and the expected words.
     type Case<'a> = (fn(&mut Project), [u8; 3], &'a [StoryRedo], &'a str);
 
     fn each(project: &mut Project, change: fn(&mut Shot)) {

@@ -1,4 +1,4 @@
-//! `.x.reel-state.json`: what `reel make` remembers of a story between its runs. It is ours; without it everything is found again but which
+//! The state file `.x.reel-state.json`, which `reel make` saves between runs of a story. If it is lost, the results are found again, but not which
 //! files may be replaced.
 
 use std::{
@@ -14,28 +14,29 @@ use serde::{Deserialize, Serialize};
 use super::stale::Inputs;
 use crate::{failure::Failure, save, table};
 
-/// The version of the format.
+/// The version of the file format.
 const VERSION: u32 = 1;
 
-/// What is remembered of a story.
+/// The saved state of a story.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
-    /// The version of the format, 1.
+    /// The version of the file format, 1.
     pub version: u32,
     /// The task that was submitted last, until its results are written.
     pub running: Option<Running>,
-    /// The film that was written last, if there is one.
+    /// The film that was written last.
     pub film: Option<FilmRecord>,
-    /// What was made for each shot, by its id.
+    /// The records of each shot, by its id.
     pub shots: BTreeMap<String, ShotRecord>,
-    /// The bytes that were written under each name. While a file is being replaced it has its old or its new ones.
+    /// The digests of the bytes that were written under each name. While a file is being replaced, it has the old or the new bytes, so both digests
+    /// are listed.
     pub files: BTreeMap<String, Vec<Digest>>,
-    /// The shots into which the story was split last.
+    /// The shots of the last split of the story.
     pub split: Option<FormerSplit>,
     /// What `--review` showed last.
     pub reviewed: Option<Reviewed>,
-    /// The directory of the story, with no link in its path.
+    /// The directory of the story, with all symbolic links resolved.
     #[serde(skip)]
     directory: PathBuf,
 }
@@ -43,28 +44,28 @@ pub struct State {
 /// A task whose results are not written yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
-    /// What it was submitted with: submitting the same again answers the same task.
+    /// The request id of the submit. Submitting again with the same id returns the same task.
     pub request_id: String,
     /// The digest of its params.
     pub params: Digest,
-    /// Its number, once it is known.
+    /// The task's id; None until the daemon has answered.
     pub task: Option<TaskId>,
 }
 
-/// The film as it was written.
+/// The film that was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FilmRecord {
-    /// Where it was written, for people.
+    /// The path of the film, for people.
     pub path: String,
     /// The digest of the file as it was written.
     pub digest: Digest,
-    /// Its length in seconds.
+    /// The length of the film, in seconds.
     pub duration_s: f64,
     /// The task that made it.
     pub task: Option<TaskId>,
 }
 
-/// What was made for a shot.
+/// The records of a shot's stages.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ShotRecord {
@@ -76,51 +77,51 @@ pub struct ShotRecord {
     pub clip: Option<StageRecord>,
     /// Its rendered video.
     pub render: Option<StageRecord>,
-    /// How long it lasts, in seconds.
+    /// The duration of the shot, in seconds.
     pub duration_s: f64,
 }
 
-/// What was made for a stage of a shot, and from what.
+/// The result of a stage of a shot, and its inputs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StageRecord {
-    /// What was made; absent where it failed.
+    /// The digest of the result; None if the stage failed.
     pub digest: Option<Digest>,
     /// The task that made it.
     pub task: Option<TaskId>,
     /// The provider that made it.
     pub provider: Option<String>,
-    /// What it was made from: a digest of each input.
+    /// The digest of each input.
     pub inputs: Inputs,
 }
 
-/// A story as it was split before.
+/// The last split of the story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormerSplit {
     /// The digest of the story.
     pub digest: String,
-    /// The texts of its shots.
+    /// The texts of the shots.
     pub texts: Vec<String>,
 }
 
 /// What `--review` showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reviewed {
-    /// The digest of the project file.
+    /// The digest of the project file that was shown.
     pub project: Digest,
-    /// Whether the pictures were shown, rather than the storyboard only.
+    /// Whether the pictures were shown, or only the storyboard.
     pub has_pictures: bool,
 }
 
 impl FormerSplit {
-    /// The texts of a story that was just split.
+    /// Makes the record of a story that was just split.
     pub fn of(digest: &str, split: &SplitStory) -> Self {
         Self { digest: digest.to_owned(), texts: split.shots().map(|shot| shot.text.clone()).collect() }
     }
 }
 
 impl State {
-    /// Reads it; a file that cannot be understood is as one that is not there, and said.
+    /// Reads the state. A file that cannot be parsed counts as missing, and a warning is returned.
     pub fn load(path: &Path) -> Result<(Self, Option<String>), Failure> {
         let directory = real_directory(path);
         let bytes = match fs::read(path) {
@@ -139,7 +140,7 @@ impl State {
         Ok((Self { directory, ..Self::default() }, Some(said)))
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes the state atomically.
     pub fn save(&mut self, path: &Path) -> Result<(), Failure> {
         self.version = VERSION;
         let json = serde_json::to_vec_pretty(self).map_err(|error| {
@@ -148,13 +149,13 @@ impl State {
         save::replace(path, &json)
     }
 
-    /// Whether `reel make` wrote the file, and nobody changed it since.
+    /// Whether `reel make` wrote the file and nobody has changed it since.
     pub fn is_ours(&self, path: &Path) -> bool {
         let Some(digests) = self.files.get(&self.name(path)) else { return false };
         digest_of(path).is_some_and(|digest| digests.contains(&digest))
     }
 
-    /// Notes that a file is about to have these bytes. It has to be saved before the file is written.
+    /// Records that a file will be written with these bytes. The state must be saved before the file is written.
     pub fn announce(&mut self, path: &Path, digest: Digest) {
         let digests = self.files.entry(self.name(path)).or_default();
         if !digests.contains(&digest) {
@@ -162,12 +163,12 @@ impl State {
         }
     }
 
-    /// Notes that a file has these bytes.
+    /// Records that a file has these bytes.
     pub fn wrote(&mut self, path: &Path, digest: Digest) {
         self.files.insert(self.name(path), vec![digest]);
     }
 
-    /// The name of a file in the record: its path from the story's directory, which may be moved, else its whole path.
+    /// Returns the name of a file in the state: its path relative to the story's directory, which may be moved, or its whole path if it is elsewhere.
     fn name(&self, path: &Path) -> String {
         let directory = real_directory(path);
         let directory = directory.strip_prefix(&self.directory).unwrap_or(&directory);
@@ -175,13 +176,13 @@ impl State {
     }
 }
 
-/// The directory of a file, without links.
+/// Returns the directory of a file, with symbolic links resolved.
 fn real_directory(path: &Path) -> PathBuf {
     let directory = crate::creatable::or_current(path.parent().unwrap_or(Path::new("")));
     fs::canonicalize(&directory).unwrap_or(directory)
 }
 
-/// The digest of a file's bytes; None where it cannot be read.
+/// Returns the digest of a file's bytes; None if it cannot be read.
 pub fn digest_of(path: &Path) -> Option<Digest> {
     let mut file = fs::File::open(path).ok()?;
     let mut hasher = blake3::Hasher::new();
@@ -209,7 +210,7 @@ mod tests {
         assert_eq!(said, None);
         assert!(state.is_ours(&film));
         assert_eq!(state.files.keys().collect::<Vec<_>>(), ["x.mp4"]);
-        // Until the new film is in its place, the old one is ours as well.
+        // Until the new film is written, the old one is recognised as well.
         state.announce(&film, digest(b"two"));
         assert!(state.is_ours(&film));
         state.wrote(&film, digest(b"two"));

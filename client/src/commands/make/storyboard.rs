@@ -1,4 +1,4 @@
-//! A story's project: read, or split from the story; with what the flags set in it; and written.
+//! The project of a story: reads the project file or splits the story, applies the options, and writes the project file.
 
 use std::path::Path;
 
@@ -22,35 +22,35 @@ use crate::{
     table,
 };
 
-/// A story's project, read or new.
+/// The project of a story.
 #[derive(Debug)]
 pub struct Storyboard {
     /// The project, with ids for all shots.
     pub project: Project,
-    /// What the project file should hold.
+    /// The text that the project file should have.
     text: String,
-    /// What it holds, where it is there.
+    /// The text that the project file has; None if it does not exist.
     former: Option<String>,
-    /// Shots that were given ids.
+    /// Number of shots that were given an id.
     pub assigned: usize,
-    /// Whether the story is another one than the project was split from.
+    /// Whether the story has changed since the project was split from it.
     pub is_story_changed: bool,
-    /// What the flags changed in a project that was there.
+    /// The changes that the options made to an existing project.
     pub edits: Vec<SettingChange>,
-    /// What splitting the story anew changed, where that was asked for.
+    /// The result of `--resplit`, if it was given.
     pub resplit: Option<Resplit>,
-    /// The texts into which the story was split now.
+    /// The result of the split, if this run split the story.
     pub split: Option<FormerSplit>,
 }
 
-/// A story as it was read.
+/// A story that was read.
 struct Story {
     bytes: Vec<u8>,
     file: StoryFile,
 }
 
 impl Storyboard {
-    /// Reads the project file, or splits the story where there is none. Nothing is written.
+    /// Reads the project file, or splits the story if there is none. Writes nothing.
     pub fn open(args: &Args, places: &Places, state: &State) -> Result<Self, Failure> {
         let former = read_project(&places.project)?;
         let Some(former) = former else {
@@ -79,7 +79,7 @@ impl Storyboard {
         }
         let edits = settings(args, places)?.iter().filter_map(|setting| file.set(setting)).collect();
         let text = file.to_string();
-        // What was set may contradict the rest of the file.
+        // The options may contradict other settings of the file.
         let project = ProjectFile::parse(&text).map_err(|error| bad(error.to_string()))?.project().clone();
         Ok(Self { project, text, former: Some(former), assigned, is_story_changed, edits, resplit, split })
     }
@@ -107,17 +107,17 @@ impl Storyboard {
         })
     }
 
-    /// Whether the project file has yet to be written or changed.
+    /// Whether the project file must still be written.
     pub fn is_unwritten(&self) -> bool {
         self.former.as_ref() != Some(&self.text)
     }
 
-    /// Whether there was no project file.
+    /// Whether the project file does not exist yet.
     pub fn is_new(&self) -> bool {
         self.former.is_none()
     }
 
-    /// Writes the project file. One that is there is replaced only if nobody changed it since it was read.
+    /// Writes the project file. Fails if an existing file was changed since it was read.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let Some(former) = &self.former else {
             let mut temporary = save::temporary_beside(path)?;
@@ -131,23 +131,23 @@ impl Storyboard {
         if read_project(path)?.as_ref() != Some(former) {
             return Err(changed_meanwhile(path));
         }
-        // A link stays one.
+        // A symbolic link stays a link, because its target is replaced.
         let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         save::replace(&target, self.text.as_bytes())
     }
 
-    /// The language of the text, where somebody said it.
+    /// Returns the language of the text; None if neither the project nor the options name it.
     pub fn language(&self) -> Option<&str> {
         Some(self.project.video.language.as_str()).filter(|language| !language.is_empty())
     }
 
-    /// A digest of everything that the project file says.
+    /// Returns the digest of the project file's text.
     pub fn digest(&self) -> Digest {
         Digest::from_bytes(*blake3::hash(self.text.as_bytes()).as_bytes())
     }
 }
 
-/// Somebody else writes the same project, such as the same command in another window.
+/// The failure if another process has written the project file, such as the same command in another terminal.
 fn changed_meanwhile(path: &Path) -> Failure {
     let message = format!("{} was written by somebody else just now", table::path(path));
     Failure::new(Exit::TryLater, "busy", message).hint("run the command again")
@@ -158,7 +158,7 @@ fn language<'a>(args: &'a Args, file: &'a ProjectFile) -> Option<&'a str> {
     args.language.as_deref().or(own)
 }
 
-/// The story that was named; None where it was the project file.
+/// Reads the story that was named; None if the project file was named.
 fn read_story(args: &Args, places: &Places) -> Result<Option<Story>, Failure> {
     let most = reel_story::MAX_BYTES as u64;
     let (bytes, name) = match &places.story {
@@ -172,7 +172,7 @@ fn read_story(args: &Args, places: &Places) -> Result<Option<Story>, Failure> {
     Ok(Some(story(bytes, name)))
 }
 
-/// The story to split anew: the one that was named, or the one beside the project file that it names.
+/// Reads the story for `--resplit`: the one that was named, or else the one that the project file names.
 fn story_of(args: &Args, places: &Places, file: &ProjectFile) -> Result<Story, Failure> {
     if let Some(story) = read_story(args, places)? {
         return Ok(story);
@@ -197,7 +197,7 @@ fn bad_story(args: &Args, error: &StoryError) -> Failure {
     Failure::new(Exit::BadData, "bad_data", format!("{shown}: {error}"))
 }
 
-/// What the flags set. A path of music is told from the project file on.
+/// Returns the settings that the options make. The path of the music is relative to the project file's directory if it is below it.
 fn settings(args: &Args, places: &Places) -> Result<Vec<Setting>, Failure> {
     let mut settings = args.settings();
     if let Some(music) = &args.music {
@@ -218,7 +218,7 @@ fn settings(args: &Args, places: &Places) -> Result<Vec<Setting>, Failure> {
     Ok(settings)
 }
 
-/// The story as it was split before: its texts are what is compared.
+/// Converts a saved split to a story, of which only the texts are compared.
 fn former_story(former: &FormerSplit) -> SplitStory {
     let shots = former.texts.iter().map(|text| SplitShot { range: 0..0, text: text.clone(), seconds: 0.0 });
     SplitStory { text: String::new(), scenes: vec![SplitScene { title: None, shots: shots.collect() }] }

@@ -1,4 +1,4 @@
-//! Hands the work on a story in, or comes back to the task that is at work on it already.
+//! Submits the task that works on a story, or returns to the task that does so already.
 
 use reel_client::{ClientError, Session, new_request_id};
 use reel_protocol::{
@@ -15,18 +15,18 @@ use super::{
 };
 use crate::{exit::Exit, failure::Failure};
 
-/// A task that works on the story.
+/// The task that works on the story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Submitted {
-    /// Its number.
+    /// The task's id.
     pub id: TaskId,
-    /// Whether an earlier run of the same command had handed it in.
+    /// Whether an earlier run of the same command submitted it.
     pub is_earlier: bool,
-    /// A task of an earlier run that still works on the story as it was.
+    /// An earlier task that still works on a former version of the story.
     pub former: Option<TaskId>,
 }
 
-/// The params of `story.make`. `project` names its media by their digests.
+/// Returns the params of `story.make`. `project` must name its media by their digests.
 pub fn params(
     args: &Args,
     project: &reel_story::project::Project,
@@ -41,13 +41,12 @@ pub fn params(
         redo: args.redo.clone(),
         allow_missing: args.allow_missing,
         budget_usd: args.budget,
-        // Whoever asked for burnt subtitles by name wants no film without them.
+        // A user who asked for burnt subtitles explicitly wants no film without them.
         allow_unburnt: args.subtitles != Some(SubtitleForm::Burn),
     })
 }
 
-/// Submits the work. The request's id is on disk before the request leaves, so that whatever happens to this process, the same command run again
-/// finds the same task.
+/// Submits the task. The request id is saved to disk before the request is sent. So after a crash, the same command finds the same task.
 pub async fn submit(
     session: &Session,
     params: &StoryMakeParams,
@@ -86,14 +85,14 @@ pub async fn submit(
     Ok(Submitted { id, is_earlier: false, former })
 }
 
-/// Fails where the params do not fit into one request, as those of a story do not that takes hours to be told.
+/// Fails if the params do not fit into one request, which happens for stories that take hours to tell.
 pub fn fits(params: &StoryMakeParams) -> Result<(), Failure> {
     let json = JsonText::from_value(params)
         .map_err(|error| Failure::new(Exit::Internal, "internal", error.to_string()))?;
     if json.as_str().len() <= LINE_BYTES { Ok(()) } else { Err(too_large()) }
 }
 
-/// A request that the daemon finds too large is a story with too many shots.
+/// Converts a refusal because of the request's size to the failure for a story with too many shots.
 fn too_long(error: ClientError) -> Failure {
     match &error {
         ClientError::Rpc(rpc) if rpc.known() == Some(ErrorCode::RequestTooLarge) => too_large(),
@@ -107,11 +106,11 @@ fn too_large() -> Failure {
         .hint("split the story into several files, such as one for each chapter")
 }
 
-/// The task that was submitted before, unless it is over without its results, when another one may do better.
+/// Returns the task that was submitted before. None if it failed or was cancelled, because a new task may succeed.
 async fn come_back(session: &Session, spec: &TaskSpec, running: &Running) -> Result<Option<TaskId>, Failure> {
     let id = match session.submit(spec).await {
         Ok(submitted) => submitted.id,
-        // A client of another version wrote the same params in another way.
+        // Another version of the client serialised the same params differently.
         Err(ClientError::Rpc(error)) if error.known() == Some(ErrorCode::RequestIdConflict) => {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! What a run came to: counted by what was made, taken from before and supplied, with what is less than was asked for. Pure.
+//! Summarises a run: counts what was made, reused and supplied, names what was made again, and gives the cost. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,23 @@ use super::{
 };
 use crate::tasks;
 
-/// The steps of a run, counted.
+/// The numbers of steps of a run, by their outcome.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// What providers made now: by what it is, and by whom.
+    /// Results that were made now, by kind and provider.
     pub made: BTreeMap<String, u64>,
-    /// What was taken from an earlier run.
+    /// Results of an earlier run, by kind.
     pub cached: BTreeMap<String, u64>,
-    /// What the project supplies.
+    /// Files that the project supplies, by kind.
     pub supplied: BTreeMap<String, u64>,
 }
 
-/// A shot whose stages were made anew.
+/// A shot of which stages were made again.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct StaleShot {
     /// The shot's id.
     pub shot: String,
-    /// The stages, with their reasons.
+    /// The stages with their reasons.
     pub stages: Vec<Stale>,
 }
 
@@ -59,7 +59,7 @@ impl Counts {
         }
     }
 
-    /// `made now: 28 voices by espeak-ng, 28 pictures by draft`, `from before: 57 parts of the film`, each where there is any.
+    /// Returns up to three lines, such as `made now: 28 voices by espeak-ng, 28 pictures by draft` and `from before: 57 parts of the film`.
     pub fn lines(&self) -> Vec<String> {
         let line = |title: &str, counts: &BTreeMap<String, u64>| {
             let words: Vec<String> =
@@ -75,7 +75,7 @@ impl Counts {
     }
 }
 
-/// In the order of the work.
+/// Sorts the counts in the order of the work.
 fn ordered(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
     const ORDER: [&str; 5] = ["voice", "picture", "clip", "shot", "part"];
     let mut counts: Vec<(&str, u64)> = counts.iter().map(|(what, number)| (what.as_str(), *number)).collect();
@@ -84,14 +84,14 @@ fn ordered(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
     counts
 }
 
-/// `1 voice by espeak-ng`, `2 voices by espeak-ng`: the first word is what there are several of.
+/// Formats a count with its words, such as `2 voices by espeak-ng`. The first word gets the plural.
 fn plural(what: &str, number: u64) -> String {
     let (noun, rest) =
         what.split_once(' ').map_or((what, String::new()), |(noun, rest)| (noun, format!(" {rest}")));
     format!("{}{rest}", count(number as usize, noun))
 }
 
-/// `voice (text changed), frames`.
+/// Describes the stages that were made again, such as `voice (text changed), frames`.
 pub fn stale_words(stale: &[Stale]) -> String {
     let words: Vec<String> = stale
         .iter()
@@ -103,12 +103,11 @@ pub fn stale_words(stale: &[Stale]) -> String {
     words.join(", ")
 }
 
-/// The most shots that are named of those that were made anew for the same reason, and the most reasons: after a change of the style all shots
-/// are made anew.
+/// Most shots that are named for one reason. A change of the style, for example, affects all shots.
 const NAMED: usize = 5;
 const REASONS: usize = 12;
 
-/// `a1, a2, a3, a4, a5 and 23 more`.
+/// Lists shots, such as `a1, a2, a3, a4, a5 and 23 more`.
 pub fn named(shots: &[&str]) -> String {
     let named = shots.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     match shots.len().saturating_sub(NAMED) {
@@ -117,7 +116,7 @@ pub fn named(shots: &[&str]) -> String {
     }
 }
 
-/// A line for each reason, with the shots that were made anew for it.
+/// Returns a line for each reason, with the shots that were made again for it.
 pub fn stale_lines(stale: &[StaleShot]) -> Vec<String> {
     let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
     for StaleShot { shot, stages } in stale {
@@ -136,7 +135,7 @@ pub fn stale_lines(stale: &[StaleShot]) -> Vec<String> {
     lines
 }
 
-/// What a run cost, in words.
+/// Describes the cost of a run.
 pub fn cost_words(cost: Option<&Cost>) -> String {
     match cost {
         Some(cost) if cost.amount > 0.0 => format!("cost: {}", tasks::cost(cost)),

@@ -1,26 +1,26 @@
-//! Shots that could not be made: each with its error and what to do about it. Pure.
+//! Collects the steps that failed or are held, each with its error and a hint. Pure.
 
 use reel_protocol::{StepReport, StepState, StoryReport, TaskId};
 use serde::Serialize;
 
 use super::{outline::count, stale::stages, summary::named};
 
-/// A step that failed, or about which a person must decide.
+/// A step that failed, or that is held until the user decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trouble {
-    /// The shot's id; the step's name where it belongs to no shot.
+    /// The shot's id, or `the film` for a step that belongs to no shot.
     pub shot: String,
-    /// `voice`, `picture`, `clip` or `frames`.
+    /// The result's name: `voice`, `picture`, `clip` or `frames`. For a step of the film, it is the step's name.
     pub stage: String,
-    /// Whether it is held rather than failed.
+    /// Whether the step is held. Otherwise it failed.
     pub is_held: bool,
     /// The stable name of the error.
     pub code: Option<String>,
     /// What went wrong.
     pub message: String,
-    /// What to do next.
+    /// What the user can do next.
     pub hint: Option<String>,
-    /// The task that failed or is held.
+    /// The id of the task that failed or is held.
     pub task: Option<u64>,
 }
 
@@ -50,9 +50,9 @@ impl Trouble {
     }
 }
 
-/// `a3: picture failed: it is moderated` and, on a line of its own, what to do. Shots with the same trouble share their lines.
+/// Returns a line such as `a3: picture failed: it is moderated`, followed by a line with the hint. Shots with the same trouble share their lines.
 pub fn trouble_lines(troubles: &[Trouble]) -> Vec<String> {
-    // Messages about a full disk differ by the file that found no room.
+    // Messages about a full disk differ only in the file that could not be written.
     let is_full = |trouble: &Trouble| trouble.code.as_deref() == Some("storage_full");
     let alike = |left: &Trouble, right: &Trouble| {
         (&left.stage, left.is_held, &left.hint) == (&right.stage, right.is_held, &right.hint)
@@ -74,21 +74,22 @@ pub fn trouble_lines(troubles: &[Trouble]) -> Vec<String> {
     lines
 }
 
-/// Every step that failed or is held, in the film's order. `followers` are held because another task is, which their errors name.
+/// Returns every step that failed or is held, in the film's order. `followers` are tasks that are held only because another task is held. Their
+/// errors name that task.
 pub fn troubles(report: &StoryReport, followers: &[TaskId]) -> Vec<Trouble> {
     let of_shots = report.shots.iter().flat_map(|shot| {
         stages(shot).filter_map(|(_, word, step)| Trouble::of(&shot.id, word, step, followers))
     });
     let mut found: Vec<Trouble> = of_shots.collect();
     let of_film = report.steps.iter().filter_map(|step| Trouble::of("the film", &step.step, step, followers));
-    // The dissolve of a shot that cannot be rendered fails as the shot does.
+    // The dissolve of a shot that cannot be rendered fails with the same message as the shot.
     let is_new = |trouble: &Trouble| found.iter().all(|known| known.message != trouble.message);
     let of_film: Vec<Trouble> = of_film.filter(is_new).collect();
     found.extend(of_film);
     found
 }
 
-/// `2 of 28 shots are missing`, where any is.
+/// Describes how many shots are missing, such as `2 of 28 shots are missing`.
 pub fn missing_words(troubles: &[Trouble], report: &StoryReport) -> String {
     let mut shots: Vec<&str> = troubles.iter().map(|trouble| trouble.shot.as_str()).collect();
     shots.dedup();

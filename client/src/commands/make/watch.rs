@@ -1,4 +1,4 @@
-//! Follows the task that works on a story until it is over or held, through Ctrl-C and through the daemon's death.
+//! Follows the task that works on a story until it has finished or is held. Handles Ctrl-C, and reconnects when the daemon restarts.
 
 use std::{
     pin::pin,
@@ -24,16 +24,16 @@ use crate::{
     why::{Why, may_last},
 };
 
-/// Between two drawings of what is left.
+/// Interval between two updates of the display.
 const TURN: Duration = Duration::from_millis(500);
 
-/// Queued tasks that are looked at for why they wait.
+/// Most queued tasks that are read to find out why they wait.
 const LOOKED_AT: u32 = 100;
 
-/// What to say to whoever stops waiting.
+/// The hint for a user who stops waiting.
 const WAY_BACK: &str = "the same command again comes back to it";
 
-/// Waits until the task is settled. Ctrl-C leaves it running and fails with [`crate::exit::Exit::Interrupted`]; twice cancels it.
+/// Waits until the task is settled. Ctrl-C leaves it running and fails with [`crate::exit::Exit::Interrupted`]. A second Ctrl-C cancels it.
 pub async fn watch(
     output: Output,
     session: &Session,
@@ -66,7 +66,7 @@ async fn until_settled(session: &Session, id: TaskId, screen: &mut Screen) -> Re
         screen.draw();
         if is_over {
             let task = session.call::<TaskGet>(&TaskIdParams { id }).await?;
-            // Where it was released meanwhile, an event tells so.
+            // If the task was released meanwhile, it is not settled, and its events will follow.
             if task.state.is_settled() {
                 return Ok(task);
             }
@@ -74,14 +74,14 @@ async fn until_settled(session: &Session, id: TaskId, screen: &mut Screen) -> Re
     }
 }
 
-/// What is told next; meanwhile, how long it will take, and why the task waits.
+/// Waits for the next event. Meanwhile it updates the display, and reports why the task waits.
 async fn next_told(
     follow: &mut Follow<'_>,
     session: &Session,
     id: TaskId,
     screen: &mut Screen,
 ) -> Result<Followed, ClientError> {
-    // Not begun anew with each turn: it may be starting the daemon.
+    // The future is not created anew for each update, because it may be in the middle of starting the daemon.
     let mut told = pin!(follow.next());
     let mut looked = Instant::now();
     loop {
@@ -91,14 +91,14 @@ async fn next_told(
         screen.draw();
         if looked.elapsed() >= LOOK {
             looked = Instant::now();
-            // Where this fails, the next that is told says so.
+            // If this request fails, the next event reports it.
             let why = timeout(LOOK, why_it_waits(&session.client(), id)).await;
             screen.explain(why.ok().and_then(Result::ok).flatten());
         }
     }
 }
 
-/// Why nothing goes on: what the task waits for, or one of its steps.
+/// Returns why the work makes no progress: what the task waits for, or one of its steps. None if neither waits.
 async fn why_it_waits(client: &Client, id: TaskId) -> Result<Option<Waiting>, ClientError> {
     let now = Timestamp::now();
     let (tasks, status) = how_they_stand(client, &[id]).await?;
@@ -119,7 +119,7 @@ async fn why_it_waits(client: &Client, id: TaskId) -> Result<Option<Waiting>, Cl
     }))
 }
 
-/// Shows what was told; whether it is that the task is settled.
+/// Shows an event. Returns whether the task is settled or removed by it.
 fn show(told: Followed, id: TaskId, screen: &mut Screen) -> bool {
     let (of, step, state, progress, error) = match told {
         Followed::Task(task) => (task.id, task.step, task.state, task.progress, task.error),
@@ -131,7 +131,7 @@ fn show(told: Followed, id: TaskId, screen: &mut Screen) -> bool {
             screen.note("the daemon is gone, connecting again");
             return false;
         }
-        // The question how it stands says that the task is gone.
+        // The request after this says that the task no longer exists.
         Followed::Removed(of) => return of == id,
         Followed::Missed(_) | Followed::Memory(_) => return false,
     };

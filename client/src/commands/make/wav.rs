@@ -1,18 +1,18 @@
-//! WAV files of plain samples, read and written: as much of the format as speech has. Pure.
+//! Reads and writes WAV files of uncompressed samples, as far as speech uses the format. Pure.
 
-/// Samples a second of what is written.
+/// Samples per second of written files.
 pub const RATE: u32 = 48_000;
 
 /// A sound with one channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sound {
-    /// Samples a second.
+    /// Samples per second.
     pub rate: u32,
-    /// From -1 to 1.
+    /// The samples, from -1 to 1.
     pub samples: Vec<f32>,
 }
 
-/// How samples are written.
+/// The format of the samples in a file.
 #[derive(Debug, Clone, Copy)]
 struct Form {
     is_float: bool,
@@ -21,8 +21,8 @@ struct Form {
     bytes: usize,
 }
 
-/// Reads a WAV file of whole numbers of 8 to 32 bits, or of 32-bit floats; channels are mixed. None for everything else. A length that the file
-/// does not have, as programs write that do not know it yet, is cut to what is there.
+/// Reads a WAV file of integers with 8 to 32 bits, or of 32-bit floats. Channels are mixed to one. None for any other file. Programs that do not know
+/// the length yet write one that is too large; it is cut to the actual length.
 pub fn read(file: &[u8]) -> Option<Sound> {
     let (head, mut rest) = file.split_at_checked(12)?;
     if !(head.starts_with(b"RIFF") && head.ends_with(b"WAVE")) {
@@ -38,7 +38,7 @@ pub fn read(file: &[u8]) -> Option<Sound> {
             b"data" => return Some(read_samples(body, form?)),
             _ => {}
         }
-        // Chunks begin at even places.
+        // Chunks start at even offsets.
         rest = after.get(size.checked_add(size % 2)?..)?;
     }
     None
@@ -47,7 +47,7 @@ pub fn read(file: &[u8]) -> Option<Sound> {
 fn read_form(body: &[u8]) -> Option<Form> {
     let short = |at: usize| Some(u16::from_le_bytes(body.get(at..at + 2)?.try_into().ok()?));
     let tag = match short(0)? {
-        // The real one stands where the extension begins.
+        // For WAVE_FORMAT_EXTENSIBLE, the actual tag is at the start of the extension.
         0xfffe => short(24)?,
         tag => tag,
     };
@@ -79,7 +79,7 @@ fn read_samples(body: &[u8], form: Form) -> Sound {
 }
 
 impl Sound {
-    /// Adds the sound to a track of [`RATE`] samples a second, from a sample on. What is behind the track's end is not heard.
+    /// Adds the sound to a track of [`RATE`] samples per second, from the sample `from`. What extends beyond the track's end is dropped.
     pub fn mix_into(&self, track: &mut [f32], from: usize) {
         let Some(track) = track.get_mut(from..) else { return };
         let step = f64::from(self.rate) / f64::from(RATE);
@@ -93,7 +93,7 @@ impl Sound {
     }
 }
 
-/// A WAV file with one channel of 16 bits at [`RATE`].
+/// Writes a WAV file with one channel of 16 bits at [`RATE`].
 pub fn write(track: &[f32]) -> Vec<u8> {
     let data = u32::try_from(track.len() * 2).unwrap_or(u32::MAX - 36);
     let mut file = Vec::with_capacity(44 + track.len() * 2);
@@ -133,10 +133,10 @@ mod tests {
     #[test]
     fn other_forms_and_lengths_that_lie_are_understood() {
         let mut file = write(&[0.5; 100]);
-        // As espeak-ng writes to a pipe.
+        // espeak-ng writes this length to a pipe.
         file[40..44].copy_from_slice(&0x7fff_f000_u32.to_le_bytes());
         assert_eq!(read(&file).unwrap().samples.len(), 100);
-        // Two channels of the same bytes have half as many samples.
+        // The same bytes as two channels have half as many samples.
         file[22] = 2;
         assert_eq!(read(&file).unwrap().samples.len(), 50);
         for (bits, expected) in [(8, true), (12, false), (24, true), (32, true), (64, false)] {

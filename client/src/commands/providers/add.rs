@@ -1,4 +1,4 @@
-//! `reel providers add` and `remove`: a provider's section is written, the daemon reads it, and the provider is checked.
+//! `reel providers add` and `remove`: edits the provider's section of the configuration file and reloads it. After an add, the provider is checked.
 
 use std::{
     io::{self, IsTerminal as _, Read as _, Write as _},
@@ -17,33 +17,33 @@ use super::{
 };
 use crate::{config_file, context::Context, exit::Exit, failure::Failure, save, table};
 
-/// The services that a model or a section may name.
+/// Services that `--model SERVICE=MODEL` accepts.
 const SERVICES: [&str; 4] = ["image", "text", "voice", "video"];
 
-/// Longest key that is read from the standard input, in bytes.
+/// Largest key that is read from stdin, in bytes.
 const MAX_KEY_BYTES: u64 = 16 * 1024;
 
-/// What to add.
+/// The provider to add.
 #[derive(Debug, Default, clap::Args)]
 #[command(
     after_help = "Examples:\n  reel providers add\n  reel providers add --preset openai\n  reel providers add studio --kind openai --base-url https://api.openai.com/v1 --key-env OPENAI_API_KEY --model image=gpt-image-2\n  reel providers add narrator --kind command --definition espeak-ng"
 )]
 pub struct Args {
-    /// The name for it: letters a to z, digits, - and _ [default: the preset's name].
+    /// The provider's name: letters a to z, digits, - and _ [default: the preset's name].
     pub name: Option<String>,
-    /// A service that is known by name, whose address, key variable and models are filled in.
+    /// A known service or program, whose address, key variable and models are filled in.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(PRESETS.iter().map(|preset| preset.name)))]
     pub preset: Option<String>,
-    /// How it is spoken to: openai for every server that speaks OpenAI's API, or command for a program.
+    /// The kind: openai for any server with OpenAI's API, or command for a program.
     #[arg(long)]
     pub kind: Option<String>,
     /// The program's definition, for the kind command: sd.cpp, espeak-ng, piper or edge-tts.
     #[arg(long)]
     pub definition: Option<String>,
-    /// The address up to the version, often with /v1 at its end.
+    /// The address up to the version, often ending in /v1.
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
-    /// The variable of the daemon's environment that holds the key.
+    /// The environment variable of the daemon that holds the key.
     #[arg(long, value_name = "VAR", group = "key")]
     pub key_env: Option<String>,
     /// The file that holds the key.
@@ -52,22 +52,22 @@ pub struct Args {
     /// The credential of the daemon's systemd unit that holds the key.
     #[arg(long, value_name = "NAME", group = "key")]
     pub key_credential: Option<String>,
-    /// Read the key from stdin, and keep it in a file that only you can read.
+    /// Read the key from stdin and store it in a file that only you can read.
     #[arg(long, group = "key")]
     pub key_stdin: bool,
-    /// The model; SERVICE=MODEL for one service, and again for another one.
+    /// The model, or SERVICE=MODEL for one service; may be repeated.
     #[arg(long, value_name = "[SERVICE=]MODEL", value_parser = parse_model)]
     pub model: Vec<ModelChoice>,
-    /// What it is asked for: image, voice, … [default: those with a model of their own, else the kind's first].
+    /// The services to use it for: image, voice, … [default: those with a model of their own, else the kind's first].
     #[arg(long, value_delimiter = ',')]
     pub services: Vec<String>,
-    /// The voice where a request names none.
+    /// The voice for requests that name none.
     #[arg(long)]
     pub voice: Option<String>,
-    /// Lower ones are asked first [default: 100].
+    /// Lower ranks are asked first [default: 100].
     #[arg(long)]
     pub rank: Option<u32>,
-    /// Whether asking twice may pay twice [default: paid, and free for programs].
+    /// Whether a repeated request may cost again [default: paid, and free for programs].
     #[arg(long, value_parser = ["paid", "free"])]
     pub billing: Option<String>,
     /// Replace the provider of that name.
@@ -75,7 +75,7 @@ pub struct Args {
     pub force: bool,
 }
 
-/// What to remove.
+/// The provider to remove.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel providers remove studio")]
 pub struct RemoveArgs {
@@ -87,12 +87,12 @@ pub struct RemoveArgs {
 struct Document<'a> {
     path: &'a Path,
     name: &'a str,
-    /// None where no daemon was asked.
+    /// None if no daemon was asked.
     is_usable: Option<bool>,
     detail: Option<String>,
 }
 
-/// A key that is to be kept in a file of its own.
+/// A key that will be stored in a file of its own; None if no key was given.
 #[derive(Default)]
 pub struct GivenKey(pub Option<String>);
 
@@ -170,7 +170,7 @@ pub async fn remove(context: &Context, args: RemoveArgs) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// `MODEL`, or `SERVICE=MODEL`.
+/// Parses `MODEL` or `SERVICE=MODEL`.
 fn parse_model(text: &str) -> Result<ModelChoice, String> {
     let own = |service: Option<&str>, model: &str| ModelChoice {
         service: service.map(str::to_owned),
@@ -192,7 +192,7 @@ fn name(args: &Args) -> Result<String, Failure> {
     })
 }
 
-/// The preset's section, with what the flags say in its place. Pure.
+/// Makes the section from the preset, with the values of the options replacing those of the preset. Pure except for the current directory.
 fn section_of(args: &Args) -> Result<NewSection, Failure> {
     let preset = args.preset.as_deref().and_then(preset::find);
     let mut section = preset.map(preset::Preset::section).unwrap_or_default();
@@ -233,7 +233,7 @@ fn section_of(args: &Args) -> Result<NewSection, Failure> {
     Ok(section)
 }
 
-/// The daemon has another working directory. A file in the user's home is written as everybody writes it.
+/// Makes the path of a key file absolute, because the daemon has another working directory. A path that starts with `~` is kept.
 fn absolute(file: &Path) -> Result<String, Failure> {
     if file.starts_with("~") {
         return Ok(file.to_string_lossy().into_owned());
@@ -242,7 +242,7 @@ fn absolute(file: &Path) -> Result<String, Failure> {
     path.into_os_string().into_string().map_err(|_| Failure::usage("the key file's path is not UTF-8"))
 }
 
-/// Where a key is kept that was given to us: beside the configuration.
+/// Returns the path of the file that a given key is stored in, in `keys` next to the configuration.
 fn key_path(config: &Path, name: &str) -> PathBuf {
     let directory = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     directory.with_file_name("keys").join(name)
@@ -259,7 +259,7 @@ fn read_key() -> Result<String, Failure> {
     Ok(key)
 }
 
-/// Writes the section, and before it the key that it names.
+/// Writes the key file, if any, and then the section that names it.
 fn write(
     path: &Path,
     name: &str,
@@ -278,13 +278,13 @@ fn write(
         Ok(())
     });
     if let (Err(_), Some(file)) = (&written, kept.flatten()) {
-        // Nothing names it.
+        // No section names the new key file, so it is removed again.
         let _ = std::fs::remove_file(file);
     }
     written
 }
 
-/// Keeps a key in a file that only its user can read. Returns the file where there was none before.
+/// Stores a key in a file that only the user can read. Returns the file's path if the file is new.
 fn keep_key(key: &str, file: &Path, may_replace: bool) -> Result<Option<PathBuf>, Failure> {
     let is_new = !save::is_taken(file);
     if !is_new && !may_replace {
@@ -297,7 +297,7 @@ fn keep_key(key: &str, file: &Path, may_replace: bool) -> Result<Option<PathBuf>
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(directory).map_err(|error| cannot(&error))?;
-    // A temporary file is readable by its user alone.
+    // A temporary file is readable only by its user.
     let mut temporary = tempfile::NamedTempFile::new_in(directory).map_err(|error| cannot(&error))?;
     temporary.write_all(format!("{key}\n").as_bytes()).map_err(|error| cannot(&error))?;
     let existing = if may_replace { save::Existing::Replace } else { save::Existing::Keep };
@@ -305,7 +305,7 @@ fn keep_key(key: &str, file: &Path, may_replace: bool) -> Result<Option<PathBuf>
     Ok(is_new.then(|| file.to_owned()))
 }
 
-/// Has the daemon read the file, and checks the provider; None where no daemon reads this file.
+/// Reloads the daemon's configuration and checks the provider. None if no daemon uses this file.
 async fn try_out(context: &Context, path: &Path, name: &str) -> Result<Option<ProviderCheckResult>, Failure> {
     let session = match context.session().await {
         Ok(session) => session,

@@ -1,4 +1,4 @@
-//! `reel providers dry-run`: the requests that a task would send, with secrets masked, and what it would probably cost. Nobody is asked.
+//! `reel providers dry-run`: prints the requests that a task would send, with secrets masked, and its probable cost. No provider is asked.
 
 use reel_protocol::{
     CacheMode, JsonText, TaskSpec,
@@ -8,15 +8,15 @@ use serde_json::Value;
 
 use crate::{commands::submit, context::Context, dry_run, exit::Exit, failure::Failure};
 
-/// What would be asked for.
+/// The request to plan.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: reel providers dry-run image generate --params '{\"prompt\": \"a lighthouse\"}' --provider openai"
 )]
 pub struct Args {
-    /// Such as image or text.
+    /// The service, such as image or text.
     service: String,
-    /// Such as generate or chat.
+    /// The service's method, such as generate or chat.
     method: String,
     /// The method's params, a JSON object, or @FILE (@- reads stdin) [default: {}].
     #[arg(long, value_name = "JSON|@FILE")]
@@ -29,7 +29,7 @@ pub struct Args {
     cache: CacheMode,
 }
 
-/// Prints what would be sent.
+/// Prints the requests that would be sent.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let params = args.params.map(|text| submit::json_object("--params", &text)).transpose()?;
     let spec = TaskSpec {
@@ -55,7 +55,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Who would be asked, and each request.
+/// Returns lines that say which provider would be asked, and show each request.
 fn lines(result: &DryRunResult) -> Vec<String> {
     let mut lines = vec![dry_run::sentence(result)];
     if !result.others.is_empty() {
@@ -67,7 +67,7 @@ fn lines(result: &DryRunResult) -> Vec<String> {
     lines
 }
 
-/// A request as it would be on the wire.
+/// Formats a request as it would be sent.
 fn of_request(request: &PlannedRequest) -> Vec<String> {
     let mut lines = vec![String::new(), format!("{} {}", request.method, request.url)];
     lines.extend(request.headers.iter().map(|(name, value)| format!("{name}: {value}")));
@@ -78,7 +78,7 @@ fn of_request(request: &PlannedRequest) -> Vec<String> {
     lines
 }
 
-/// A JSON document with a line for each field.
+/// Formats a JSON document with a line for each field.
 fn pretty(body: &JsonText) -> String {
     let value = body.decode::<Value>().and_then(|value| serde_json::to_string_pretty(&value));
     value.unwrap_or_else(|_| body.as_str().to_owned())

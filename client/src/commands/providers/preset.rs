@@ -1,20 +1,20 @@
-//! Services that people know by name: their address, where a key is usually found, and a model for each service of theirs.
+//! Presets of well-known services and programs: the address, the usual variable of the key, and a model for each service.
 
 use super::section::{KeySource, ModelChoice, NewSection};
 
-/// What is filled in for a name.
+/// The values that are filled in for a preset.
 #[derive(Debug)]
 pub struct Preset {
-    /// As `--preset` names it.
+    /// The name that `--preset` accepts.
     pub name: &'static str,
-    /// What it is, for a person who chooses.
+    /// A description for people who choose a preset.
     pub about: &'static str,
     kind: &'static str,
     definition: Option<&'static str>,
     base_url: Option<&'static str>,
-    /// The variable that its own tools read the key from.
+    /// The environment variable from which the service's own tools read the key.
     pub key_variable: Option<&'static str>,
-    /// Service and model.
+    /// Pairs of service and model.
     models: &'static [(&'static str, &'static str)],
     is_free: bool,
 }
@@ -43,7 +43,7 @@ impl Preset {
         }
     }
 
-    /// The section that it stands for.
+    /// Returns the section with the values of this preset.
     pub fn section(&self) -> NewSection {
         let own = |text: Option<&'static str>| text.map(str::to_owned);
         let model = |(service, model): &(&str, &str)| ModelChoice {
@@ -56,7 +56,7 @@ impl Preset {
             base_url: own(self.base_url),
             api_key: own(self.key_variable).map(KeySource::Env),
             models: self.models.iter().map(model).collect(),
-            // A program is free unless its section says something else.
+            // A program is free by default, so its section does not need to say so.
             billing: (self.is_free && self.definition.is_none()).then(|| "free".to_owned()),
             ..NewSection::default()
         }
@@ -89,7 +89,7 @@ pub static PRESETS: &[Preset] = &[
     Preset::program("edge-tts", "edge-tts: speech by Microsoft's service for its browser"),
 ];
 
-/// The preset of this name.
+/// Returns the preset with this name.
 pub fn find(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }

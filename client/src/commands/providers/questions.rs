@@ -1,4 +1,4 @@
-//! What `reel providers add` asks on a terminal. A key is typed unseen and kept in a file of its own.
+//! Asks on the terminal for what `reel providers add` needs. A key is typed without echo and stored in a file of its own.
 
 use std::{env, io};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{failure::Failure, output::Output};
 
-/// Asks for what the flags do not say.
+/// Asks for the values that the options do not give.
 pub fn ask(output: Output, mut args: Args) -> Result<(Args, GivenKey), Failure> {
     output.warn("Which one? A name of this list, or the address of a server that speaks OpenAI's API.");
     for preset in PRESETS {
@@ -50,7 +50,7 @@ pub fn ask(output: Output, mut args: Args) -> Result<(Args, GivenKey), Failure> 
     Ok((args, key))
 }
 
-/// Asks for the key. Nothing means the variable that the service's own tools read, or no key.
+/// Asks for the key. An empty answer means the variable that the service's own tools read, or no key.
 fn key(output: Output, preset: Option<&preset::Preset>, args: &mut Args) -> Result<GivenKey, Failure> {
     if args.key_env.is_some() || args.key_file.is_some() || args.key_credential.is_some() {
         return Ok(GivenKey(None));
@@ -68,7 +68,7 @@ fn key(output: Output, preset: Option<&preset::Preset>, args: &mut Args) -> Resu
     Ok(GivenKey((!typed.is_empty()).then(|| typed.to_owned())))
 }
 
-/// A line of the standard input; nothing means the default.
+/// Reads a line from stdin; an empty one means the default.
 fn line(output: Output, what: &str, default: &str) -> Result<String, Failure> {
     let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
     output.ask(&format!("{what}{shown}: "));

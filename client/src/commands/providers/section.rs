@@ -1,48 +1,48 @@
-//! A provider's section within the text of the configuration file: it is put there and removed without touching anything else. Pure.
+//! Inserts and removes a provider's section in the text of the configuration file without changing anything else. Pure.
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 
-/// The table that holds the sections of providers.
+/// The table that contains the sections of providers.
 const PROVIDERS: &str = "providers";
 
-/// Where a provider's key comes from, as the file names it.
+/// Where a provider's key comes from, as the configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// A variable of the daemon's environment.
+    /// An environment variable of the daemon.
     Env(String),
-    /// A file.
+    /// The path of a file.
     File(String),
     /// A credential of the daemon's systemd unit.
     Credential(String),
 }
 
-/// A model, for one service or for all that have none of their own.
+/// A model for one service, or for all services without a model of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelChoice {
-    /// None for all services.
+    /// The service; None for all services.
     pub service: Option<String>,
     /// The model's name.
     pub model: String,
 }
 
-/// What is written into a section.
+/// The values of a new section.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewSection {
-    /// The kind's name.
+    /// The name of the kind.
     pub kind: String,
-    /// The definition of a command.
+    /// The name of a program's definition, for the kind `command`.
     pub definition: Option<String>,
-    /// Where the service is reached; None for the kind's own address.
+    /// The address of the service; None for the kind's default.
     pub base_url: Option<String>,
-    /// None for a service that asks for no key.
+    /// Where the key comes from; None for a service without keys.
     pub api_key: Option<KeySource>,
-    /// The models to ask for.
+    /// The models to use.
     pub models: Vec<ModelChoice>,
-    /// None for what the kind and the models say.
+    /// The services; empty for those that the kind and the models imply.
     pub services: Vec<String>,
-    /// The voice where a request names none.
+    /// The voice for requests that name none.
     pub voice: Option<String>,
-    /// Lower ones are asked first; None for the default.
+    /// The rank, of which lower ones are asked first; None for the default.
     pub rank: Option<u32>,
     /// `free` or `paid`; None for the kind's default.
     pub billing: Option<String>,
@@ -85,7 +85,7 @@ fn key_table(source: &KeySource) -> InlineTable {
     std::iter::once((key, Value::from(text))).collect()
 }
 
-/// Whether the file has a provider of that name.
+/// Whether the file has a provider with this name.
 pub fn has(document: &DocumentMut, name: &str) -> bool {
     document
         .get(PROVIDERS)
@@ -93,7 +93,7 @@ pub fn has(document: &DocumentMut, name: &str) -> bool {
         .is_some_and(|providers| providers.contains_key(name))
 }
 
-/// Puts a section at the end of the file, or in the place of the one that has the name.
+/// Replaces the section with this name, or appends the section to the file.
 pub fn put(document: &mut DocumentMut, name: &str, section: &NewSection) {
     let entries = section.entries();
     let last = positions(document.as_table()).into_iter().max().unwrap_or(-1);
@@ -110,7 +110,7 @@ pub fn put(document: &mut DocumentMut, name: &str, section: &NewSection) {
         *table.decor_mut() = former.decor().clone();
         table.set_position(former.position());
     } else {
-        // Comments at the end of the file stay before what is appended.
+        // Comments at the end of the file stay before the new section.
         let end = document.trailing().as_str().unwrap_or_default().to_owned();
         let is_first = last < 0 && document.as_table().is_empty() && end.trim().is_empty();
         let gap = if is_first || end.ends_with("\n\n") { "" } else { "\n" };
@@ -124,12 +124,12 @@ pub fn put(document: &mut DocumentMut, name: &str, section: &NewSection) {
     }
 }
 
-/// Removes a provider's section with the comments right above it. False if there is none.
+/// Removes a provider's section and the comments directly above it. Returns false if there is none.
 pub fn remove(document: &mut DocumentMut, name: &str) -> bool {
     let providers = document.get_mut(PROVIDERS).and_then(Item::as_table_like_mut);
     let Some(removed) = providers.and_then(|providers| providers.remove(name)) else { return false };
     if let Some(table) = removed.as_table() {
-        // What is a blank line away from the section is about the file, not about the section.
+        // Text that is separated from the section by a blank line belongs to the file and is kept.
         let above = table.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
         if let Some((kept, _)) = above.rsplit_once("\n\n") {
             let kept = format!("{}\n", kept.trim_end_matches('\n'));
@@ -139,7 +139,7 @@ pub fn remove(document: &mut DocumentMut, name: &str) -> bool {
     true
 }
 
-/// Puts text before the first table behind this position, or at the end of the file.
+/// Inserts text before the first table after this position, or at the end of the file.
 fn prepend_after(document: &mut DocumentMut, position: isize, text: &str) {
     if text.trim().is_empty() {
         return;
@@ -154,7 +154,7 @@ fn prepend_after(document: &mut DocumentMut, position: isize, text: &str) {
     }
 }
 
-/// The positions of all tables that have a header of their own.
+/// Returns the positions of all tables that have their own header.
 fn positions(table: &dyn TableLike) -> Vec<isize> {
     let mut found = Vec::new();
     for (_, item) in table.iter() {
