@@ -42,7 +42,7 @@ pub enum Command {
     Generate(generate::Args),
     /// Ask a language model.
     Ask(ask::Args),
-    /// Make a video that begins with a picture.
+    /// Make a video that starts with a picture.
     Animate(animate::Args),
     /// Translate a text.
     Translate(translate::Args),

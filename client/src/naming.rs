@@ -114,7 +114,7 @@ pub fn plain_name(extension: &str) -> &'static str {
 const NO_TEXTS: [&str; 14] =
     ["png", "jpg", "jpeg", "webp", "gif", "avif", "wav", "mp3", "ogg", "opus", "flac", "mp4", "webm", "mov"];
 
-/// Whether the path's extension fits the media type. A text may have any extension but those in [`NO_TEXTS`].
+/// Whether the path's extension fits the media type. A text may have any extension but those in `NO_TEXTS`.
 pub fn fits(path: &Path, media_type: &str) -> bool {
     let given = path.extension().and_then(|text| text.to_str()).unwrap_or_default().to_lowercase();
     if media_type.starts_with("text/") || media_type == "application/json" {

@@ -22,7 +22,7 @@ use crate::{
     naming, output, table,
 };
 
-/// Bytes of one read over the socket.
+/// Bytes that one request reads over the socket.
 const PART_BYTES: u64 = 1024 * 1024;
 
 /// What happens to an existing file at the path.

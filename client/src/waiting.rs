@@ -25,7 +25,7 @@ use crate::{
 /// The time in which a second Ctrl-C cancels the tasks, and the timeout of each cancel request.
 const SECOND_CHANCE: Duration = Duration::from_secs(2);
 
-/// Interval at which the daemon is asked why tasks wait. At most [`LOOKED_AT`] tasks are asked about, because a person reads about a few only.
+/// Interval at which the daemon is asked why tasks wait. At most `LOOKED_AT` tasks are asked about, because a person reads about a few only.
 pub const LOOK: Duration = Duration::from_secs(2);
 const LOOKED_AT: usize = 8;
 

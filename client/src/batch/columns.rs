@@ -71,7 +71,7 @@ impl Column {
 pub struct Columns {
     /// The name of the column of prompts.
     pub prompt: String,
-    /// Whether that name can mean nothing else.
+    /// Whether that name can only mean prompts, such as `prompt`.
     pub has_prompt: bool,
     /// Names of columns without a known meaning.
     pub unknown: Vec<String>,

@@ -74,7 +74,7 @@ pub struct Present<'a> {
 /// What to do for a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing. This file exists and answers the request.
+    /// Do nothing. A batch wrote this file for the same request.
     Keep(String),
     /// Make it. Its name is free.
     Make,

@@ -41,7 +41,7 @@ const ENDINGS: [&str; 3] = ["mp4", "webm", "mov"];
     after_help = "Examples:\n  reel animate lighthouse.png \"waves break on the rocks\" -o waves.mp4\n  reel animate lighthouse.png \"the lamp turns\" --seconds 8 --size 1280x720"
 )]
 pub struct Args {
-    /// The picture that the video begins with, a .png, .jpg or .webp.
+    /// The picture that the video starts with, a .png, .jpg or .webp.
     #[arg(value_name = "IMAGE")]
     pub image: PathBuf,
     /// What happens in the video.
@@ -50,7 +50,7 @@ pub struct Args {
     /// The file to write, a .mp4, or - for stdout [default: a name made from the prompt].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// How long, in seconds [default: the provider's choice].
+    /// Length in seconds [default: the provider's choice].
     #[arg(long, value_name = "N")]
     pub seconds: Option<f64>,
     /// Width and height in pixels [default: the provider's choice].

@@ -26,7 +26,7 @@ use crate::{
 /// The tasks to change.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The tasks.
+    /// The ids of the tasks, which `reel ls` shows.
     #[arg(required = true, value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
 }
@@ -35,7 +35,7 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  reel rm 17 18\n  reel rm 17 --with-files --yes")]
 pub struct RemoveArgs {
-    /// The tasks.
+    /// The ids of the tasks, which `reel ls` shows.
     #[arg(required = true, value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
     /// Also remove their results from the daemon's store, unless another task has them too; saved files are kept.
@@ -50,10 +50,10 @@ pub struct RemoveArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel priority 17 50")]
 pub struct PriorityArgs {
-    /// The task.
+    /// The task's id, which `reel ls` shows.
     #[arg(value_parser = tasks::parse_id)]
     id: TaskId,
-    /// -100 to 100, higher first.
+    /// The new priority, -100 to 100, higher first.
     #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-100..=100))]
     priority: i8,
 }
@@ -70,7 +70,7 @@ struct Changed {
     error: Option<Shown>,
 }
 
-/// `reel cancel`.
+/// Runs `reel cancel`.
 pub async fn cancel(context: &Context, args: Args) -> Result<Exit, Failure> {
     each(context, &args.ids, plainly, async |client, id| {
         client.call::<TaskCancel>(&TaskIdParams { id }).await.map(Some)
@@ -78,7 +78,7 @@ pub async fn cancel(context: &Context, args: Args) -> Result<Exit, Failure> {
     .await
 }
 
-/// `reel retry`.
+/// Runs `reel retry`. A refusal for a task that succeeded says how to get its result.
 pub async fn retry(context: &Context, args: Args) -> Result<Exit, Failure> {
     each(context, &args.ids, tried_again, async |client, id| {
         let retried = client.call::<TaskRetry>(&TaskIdParams { id }).await.map(Some);
@@ -107,7 +107,7 @@ async fn explain_refusal(client: &Client, id: TaskId, mut error: RpcError) -> Rp
     error
 }
 
-/// `reel hold`.
+/// Runs `reel hold`.
 pub async fn hold(context: &Context, args: Args) -> Result<Exit, Failure> {
     each(context, &args.ids, plainly, async |client, id| {
         client.call::<TaskHold>(&TaskIdParams { id }).await.map(Some)
@@ -115,7 +115,7 @@ pub async fn hold(context: &Context, args: Args) -> Result<Exit, Failure> {
     .await
 }
 
-/// `reel release`.
+/// Runs `reel release`.
 pub async fn release(context: &Context, args: Args) -> Result<Exit, Failure> {
     each(context, &args.ids, released, async |client, id| {
         client.call::<TaskRelease>(&TaskIdParams { id }).await.map(Some)
@@ -143,7 +143,7 @@ fn state_name(task: Option<&TaskView>) -> &'static str {
     task.map_or("removed", |task| task.state.name())
 }
 
-/// `reel rm`.
+/// Runs `reel rm`. With `--with-files` it also removes the tasks' artifacts from the daemon's store.
 pub async fn remove(context: &Context, args: RemoveArgs) -> Result<Exit, Failure> {
     if args.with_files && !args.yes {
         confirm(&args.ids)?;
@@ -205,7 +205,7 @@ fn confirm(ids: &[TaskId]) -> Result<(), Failure> {
     }
 }
 
-/// `reel priority`.
+/// Runs `reel priority`.
 pub async fn priority(context: &Context, args: PriorityArgs) -> Result<Exit, Failure> {
     let priority = args.priority;
     let set = async |client: &Client, id| {

@@ -5,11 +5,11 @@ use clap_complete::Shell;
 
 use crate::{cli::Cli, exit::Exit, failure::Failure, output::Output};
 
-/// The shell to print a script for.
+/// The options of `reel completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel completions bash > ~/.local/share/bash-completion/completions/reel")]
 pub struct Args {
-    /// The shell.
+    /// The shell to print a script for.
     shell: Shell,
 }
 

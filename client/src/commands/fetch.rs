@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel fetch 17 -o lighthouse.png")]
 pub struct Args {
-    /// The task.
+    /// The task's id, which `reel ls` shows.
     #[arg(value_parser = tasks::parse_id)]
     id: TaskId,
     /// The file to write, or - for stdout; a picture is converted to the format of its extension [default: a name made from the prompt].

@@ -1,17 +1,17 @@
-//! `reel pause` and `reel resume`: stops and restarts the start of queued tasks.
+//! `reel pause` and `reel resume`: let no queued task start, and let them start again.
 
 use reel_protocol::methods::{Empty, QueuePause, QueueResume};
 
 use crate::{context::Context, exit::Exit, failure::Failure};
 
-/// `reel pause`.
+/// Pauses the queue. Running tasks continue.
 pub async fn pause(context: &Context) -> Result<Exit, Failure> {
     context.output.document(&context.ask::<QueuePause>(&Empty {}).await?)?;
     context.output.note("paused: running tasks go on, no new one starts; reel resume");
     Ok(Exit::Done)
 }
 
-/// `reel resume`.
+/// Ends the pause of the queue.
 pub async fn resume(context: &Context) -> Result<Exit, Failure> {
     context.output.document(&context.ask::<QueueResume>(&Empty {}).await?)?;
     context.output.note("resumed");

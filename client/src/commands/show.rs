@@ -11,7 +11,7 @@ use crate::{context::Context, exit::Exit, failure::Failure, table, tasks, units}
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel show 17")]
 pub struct Args {
-    /// The task.
+    /// The task's id, which `reel ls` shows.
     #[arg(value_parser = tasks::parse_id)]
     id: TaskId,
 }

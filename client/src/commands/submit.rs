@@ -61,7 +61,7 @@ struct TaskArgs {
     /// Tasks that must succeed first.
     #[arg(long, value_name = "ID", num_args = 1.., value_parser = tasks::parse_id)]
     after: Vec<TaskId>,
-    /// How the cache is used.
+    /// Cache mode: use reads and stores results, fresh only stores them, off does neither.
     #[arg(long, value_name = "use|fresh|off", default_value = "use", value_parser = parse_cache)]
     cache: CacheMode,
     /// Attempts before the task fails.
@@ -75,7 +75,7 @@ struct TaskArgs {
     metadata: Option<String>,
 }
 
-/// `reel submit`.
+/// Submits the task and prints its id, or waits for it with `--wait`.
 pub async fn submit(context: &Context, args: SubmitArgs) -> Result<Exit, Failure> {
     let spec = spec(args.task, args.request_id)?;
     if args.wait {
@@ -90,7 +90,7 @@ pub async fn submit(context: &Context, args: SubmitArgs) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// `reel call`.
+/// Submits the task and waits for it.
 pub async fn call(context: &Context, args: CallArgs) -> Result<Exit, Failure> {
     // This is a submit with a wait and not a `service.call`, so that a repeat after a lost connection returns the same task.
     submit_and_wait(context, &spec(args.task, None)?, args.timeout).await

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: reel wait 17 18 --timeout 60s")]
 pub struct Args {
-    /// The tasks.
+    /// The ids of the tasks, which `reel ls` shows.
     #[arg(required = true, value_name = "ID", value_parser = tasks::parse_id)]
     ids: Vec<TaskId>,
     /// Wait until one of them is done, not all.

@@ -33,7 +33,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// How long the process may take after its drain, to stop tasks, close the journal and send its last answers.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// How long running tasks may take with `--force` and without `--drain`, before the process is killed.
+/// How long running tasks may take with `--force` and without `--drain`.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How long the system may take to end a killed process. A process inside a disk operation ends only after the operation.

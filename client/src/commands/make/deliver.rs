@@ -33,7 +33,7 @@ pub struct Delivery {
     pub film: Option<(PathBuf, u64)>,
     /// The subtitle file next to the film.
     pub subtitles: Option<PathBuf>,
-    /// The copy of each picture, voice and clip, by the shot's id and the stage.
+    /// The path of the copy of each picture, voice and clip, by the shot's id and the stage.
     pub copies: BTreeMap<(String, StoryPart), PathBuf>,
     /// Files that were kept unchanged, because somebody else wrote or changed them.
     pub kept: Vec<PathBuf>,

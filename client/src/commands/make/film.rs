@@ -35,7 +35,7 @@ pub struct Work<'a> {
     pub args: &'a Args,
     /// The paths of the story's files.
     pub places: &'a Places,
-    /// The project.
+    /// The project, as it was read or made from the story.
     pub storyboard: &'a Storyboard,
     /// The last stage; None for the whole film.
     pub until: Option<Stage>,

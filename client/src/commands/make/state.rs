@@ -46,7 +46,7 @@ pub struct State {
 pub struct Running {
     /// The request id of the submit. Submitting again with the same id returns the same task.
     pub request_id: String,
-    /// The digest of its params.
+    /// The digest of the task's params.
     pub params: Digest,
     /// The task's id; None until the daemon has answered.
     pub task: Option<TaskId>,

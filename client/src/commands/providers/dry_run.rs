@@ -24,7 +24,7 @@ pub struct Args {
     /// One of `reel providers`.
     #[arg(long)]
     provider: Option<String>,
-    /// How the cache is used.
+    /// Cache mode: use reads and stores results, fresh only stores them, off does neither.
     #[arg(long, value_name = "use|fresh|off", default_value = "use", value_parser = submit::parse_cache)]
     cache: CacheMode,
 }
