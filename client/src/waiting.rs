@@ -224,7 +224,7 @@ async fn next_told(
     wait: &Wait<'_>,
     progress: &mut Progress,
 ) -> Result<Followed, ClientError> {
-    // The future is not created anew for each report, because it may be in the middle of starting the daemon.
+    // The future is kept for the whole loop, because it may be in the middle of starting the daemon.
     let mut told = pin!(follow.next());
     loop {
         let is_first = progress.has_pending();

@@ -133,7 +133,7 @@ impl Run<'_> {
         loop {
             let mut settled = Vec::new();
             let told = {
-                // The future is not created anew for each written result, because it may be in the middle of starting the daemon.
+                // The future is kept for the whole loop, because it may be in the middle of starting the daemon.
                 let mut told = pin!(follow.next());
                 loop {
                     self.begin_saves();

@@ -81,7 +81,7 @@ async fn next_told(
     id: TaskId,
     screen: &mut Screen,
 ) -> Result<Followed, ClientError> {
-    // The future is not created anew for each update, because it may be in the middle of starting the daemon.
+    // The future is kept for the whole loop, because it may be in the middle of starting the daemon.
     let mut told = pin!(follow.next());
     let mut looked = Instant::now();
     loop {
