@@ -1,6 +1,6 @@
-//! The harness of the benches: marks are measured beside a reference in the same run, interleaved, and printed as one table.
+//! The harness of the benches. It measures each mark and its reference in turn in one run, and prints all marks as one table.
 //!
-//! `cargo bench -p reel-tests -- [--json] [NAME]…`: only marks whose name contains one of the names. A figure is printed, never asserted.
+//! `cargo bench -p reel-tests -- [--json] [NAME]…` runs only the marks whose name contains one of the names. Figures are printed, never asserted.
 
 use std::{
     fs::{self, File},
@@ -14,20 +14,20 @@ use serde_json::{Value, json};
 
 use crate::Sandbox;
 
-/// Spread (p90 over p10) past which a median says more about the machine than about what was measured: with other work on its cores, a
-/// sleeping thread is woken a scheduler's tick late, now on one side, now on the other.
+/// The largest spread (p90 divided by p10) at which a median can be trusted. Above it, the median says more about the machine than about the code:
+/// when other work uses the cores, the scheduler wakes a sleeping thread a tick late, on one side or the other.
 const NOISY_SPREAD: f64 = 4.0;
 
-/// What one figure is measured in.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Seconds; shown as µs or ms.
+    /// Seconds, shown as µs or ms.
     Seconds,
-    /// So many a second.
+    /// A rate per second.
     PerSecond,
-    /// A bare number.
+    /// A number without a unit.
     Count,
-    /// Bytes; shown as MB.
+    /// Bytes, shown as MB.
     Bytes,
 }
 
@@ -44,29 +44,29 @@ impl Unit {
     }
 }
 
-/// Many measurements of one thing.
+/// The measurements of one figure, sorted.
 #[derive(Debug, Clone, Default)]
 pub struct Samples(Vec<f64>);
 
 impl Samples {
-    /// From measurements in any order.
+    /// Sorts measurements that may be in any order.
     pub fn new(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         Self(values)
     }
 
-    /// One value that was not measured here, but published elsewhere.
+    /// Returns one value that was not measured here but published elsewhere.
     pub fn constant(value: f64) -> Self {
         Self(vec![value])
     }
 
-    /// The same with each measurement converted, such as a time into a rate.
+    /// Converts each measurement, for example from a time to a rate.
     #[must_use]
     pub fn map(self, convert: impl Fn(f64) -> f64) -> Self {
         Self::new(self.0.into_iter().map(convert).collect())
     }
 
-    /// The value below which `fraction` of the measurements lie.
+    /// Returns the value below which `fraction` of the measurements lie; NaN if there are none.
     pub fn quantile(&self, fraction: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);
         self.0.get((last as f64 * fraction).round() as usize).copied().unwrap_or(f64::NAN)
@@ -76,30 +76,30 @@ impl Samples {
         self.quantile(0.9) > self.quantile(0.1) * NOISY_SPREAD
     }
 
-    /// The middle one.
+    /// Returns the median.
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }
 }
 
-/// One line of the table.
+/// One row of the printed table.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// The name in the table of goals, such as `T1`.
+    /// The name of the row in the table of goals, such as `T1`.
     pub mark: &'static str,
-    /// What is measured.
+    /// A description of what is measured.
     pub figure: &'static str,
-    /// What it is measured in.
+    /// The unit of both sides.
     pub unit: Unit,
-    /// Ours.
+    /// The measurements of reel.
     pub ours: Samples,
-    /// What stands beside it.
+    /// The name of what reel is compared with.
     pub reference_name: &'static str,
-    /// Its measurements.
+    /// The measurements of the reference.
     pub reference: Samples,
-    /// To be reached first, as the table of goals has it.
+    /// The first goal for the ratio, as the table of goals words it.
     pub first: &'static str,
-    /// To be reached in the end.
+    /// The final goal for the ratio, as the table of goals words it.
     pub goal: &'static str,
 }
 
@@ -108,7 +108,7 @@ impl Row {
         self.ours.median() / self.reference.median()
     }
 
-    /// Whether the ratio is not to be trusted.
+    /// Whether one side spreads too far for the ratio to be trusted.
     fn is_noisy(&self) -> bool {
         self.ours.is_noisy() || self.reference.is_noisy()
     }
@@ -145,13 +145,13 @@ impl Row {
     }
 }
 
-/// A mark's name in the table of goals, and what measures it.
+/// The name of a row in the table of goals, and the function that measures it.
 pub type Mark = (&'static str, fn() -> Vec<Row>);
 
-/// Runs the marks that the command line names, all by default, and prints their rows.
+/// Runs the marks that the command line names and prints their rows. Without names it runs all.
 pub fn main(marks: &[Mark]) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` starts us too, without the word that `cargo bench` gives.
+    // `cargo test --benches` starts this program too, but without the argument `--bench` that `cargo bench` adds.
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
@@ -173,11 +173,11 @@ fn print(text: &str) {
     println!("{text}");
 }
 
-/// `cargo bench` builds no binaries of other packages, and a bench of an old one would mislead.
+/// Builds the binaries. `cargo bench` builds no binaries of other packages, and a bench of an outdated binary would mislead.
 fn build_binaries() {
     if let Some(cargo) = std::env::var_os("CARGO") {
         let mut build = Command::new(cargo);
-        // Named with this package, so that they share the dependencies that its benches were built with.
+        // Naming this package too makes cargo reuse the dependencies that its benches were built with.
         build.args("build --release --quiet --bins -p reeld -p reel-cli -p reel-tests".split(' '));
         assert!(build.status().is_ok_and(|status| status.success()), "the binaries do not build");
     }
@@ -207,7 +207,8 @@ fn table(rows: &[Row]) -> String {
     shown.join("\n")
 }
 
-/// Measures two things in turn, `rounds` times each, so that a noisy machine moves both. Each gives any number of samples a round.
+/// Measures two things in turn, `rounds` times each, so that noise on the machine affects both. Each closure may return any number of samples per
+/// round.
 pub fn interleaved(
     rounds: usize,
     mut ours: impl FnMut() -> Vec<f64>,
@@ -215,7 +216,7 @@ pub fn interleaved(
 ) -> (Samples, Samples) {
     let (mut left, mut right) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        // Neither is always the first after the other.
+        // Alternate the order, so that neither side always runs first.
         if round % 2 == 0 {
             left.extend(ours());
             right.extend(reference());
@@ -227,22 +228,22 @@ pub fn interleaved(
     (Samples::new(left), Samples::new(right))
 }
 
-/// The seconds that `work` takes.
+/// Returns the seconds that `work` takes.
 pub fn seconds(work: impl FnOnce()) -> f64 {
     let begun = Instant::now();
     work();
     begun.elapsed().as_secs_f64()
 }
 
-/// `count` times the seconds that `work` takes.
+/// Runs `work` `count` times and returns the seconds of each run.
 pub fn each(count: usize, mut work: impl FnMut()) -> Vec<f64> {
     (0..count).map(|_| seconds(&mut work)).collect()
 }
 
-/// A directory on the disk that the build is on: temporary directories may be in memory, where syncing costs nothing.
+/// Returns a directory on the disk of the build. Temporary directories may be in memory, where a sync costs nothing.
 ///
-/// Its directories are to lie apart, as those at the top of a disk do. Where ext4 has no journal, making a file passes over each inode that was
-/// freed in the last minutes one by one, up to twenty times slower for all who write near a home that an earlier bench has left.
+/// The directory asks the file system to place its subdirectories apart (`TOPDIR`). On ext4 without a journal, creating a file skips each recently
+/// freed inode one by one. Without `TOPDIR`, that makes writes near the home of an earlier bench up to twenty times slower.
 pub fn disk() -> PathBuf {
     let own = std::env::current_exe().expect("the bench has a path");
     let homes = own.parent().map_or_else(|| PathBuf::from("."), Path::to_owned).join("bench-homes");
@@ -250,13 +251,13 @@ pub fn disk() -> PathBuf {
     if let Ok(directory) = File::open(&homes)
         && let Ok(flags) = ioctl_getflags(&directory)
     {
-        // Other file systems know no such wish.
+        // Other file systems do not support this flag, so an error is ignored.
         let _ = ioctl_setflags(&directory, flags | IFlags::TOPDIR);
     }
     homes
 }
 
-/// An empty home on the real disk.
+/// Returns a sandbox with an empty home on the real disk.
 pub fn sandbox() -> Sandbox {
     Sandbox::on_disk(&disk())
 }

@@ -1,4 +1,4 @@
-//! A bare JSON-lines connection: what a program in another language would write.
+//! A connection that speaks JSON lines directly, as a program in another language would.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,23 +13,23 @@ use serde_json::{Value, json};
 
 use crate::wait::DEADLINE;
 
-/// An answer's result, or its error.
+/// The result or the error of a response.
 pub type RpcResult = Result<Value, RpcError>;
 
-/// One connection. Reads and writes give up after [`DEADLINE`].
+/// One connection to the daemon. Reads and writes fail after [`DEADLINE`].
 #[derive(Debug)]
 pub struct Connection {
     reader: BufReader<UnixStream>,
     writer: UnixStream,
     last_id: u64,
-    /// Answers that came while another one was awaited.
+    /// Responses that arrived while another one was awaited, by request id.
     answers: HashMap<u64, RpcResult>,
-    /// Events that came while an answer was awaited.
+    /// Events that arrived while a response was awaited.
     events: VecDeque<Value>,
 }
 
 impl Connection {
-    /// Connects; an error where nobody listens.
+    /// Connects to the socket. Fails if nobody listens.
     pub fn open(socket: &Path) -> std::io::Result<Self> {
         let writer = UnixStream::connect(socket)?;
         writer.set_read_timeout(Some(DEADLINE))?;
@@ -38,19 +38,19 @@ impl Connection {
         Ok(Self { reader, writer, last_id: 0, answers: HashMap::new(), events: VecDeque::new() })
     }
 
-    /// Says who is there.
+    /// Sends `hello` with this client name and returns the result.
     #[track_caller]
     pub fn hello(&mut self, client: &str) -> Value {
         self.ok("hello", json!({ "client": client }))
     }
 
-    /// Sends bytes as they are.
+    /// Sends these bytes unchanged.
     #[track_caller]
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.writer.write_all(bytes).expect("the daemon reads");
     }
 
-    /// The stream, for tests that misuse it.
+    /// Returns the stream, for tests that break the protocol.
     pub const fn stream(&self) -> &UnixStream {
         &self.writer
     }
@@ -61,7 +61,7 @@ impl Connection {
         self.send_bytes(format!("{line}\n").as_bytes());
     }
 
-    /// The next line as JSON; None at the end of the stream.
+    /// Reads the next line as JSON; None at the end of the stream.
     #[track_caller]
     pub fn read_value(&mut self) -> Option<Value> {
         let mut line = String::new();
@@ -69,14 +69,14 @@ impl Connection {
         (length > 0).then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
-    /// The next line; None at the end of the stream, or when the daemon is gone in the middle of it.
+    /// Reads the next line; None at the end of the stream, also if it ends in the middle of a line.
     pub fn try_read_line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.reader.read_line(&mut line).ok().filter(|_| line.ends_with('\n'))?;
         Some(line)
     }
 
-    /// Sends one line and reads the error that must come back, whatever its id.
+    /// Sends one line and reads the next response, which must be an error. Returns the response's id and the error.
     #[track_caller]
     pub fn refusal(&mut self, line: &str) -> (Value, RpcError) {
         self.send_line(line);
@@ -85,7 +85,7 @@ impl Connection {
         (answer["id"].clone(), error.unwrap_or_else(|_| panic!("not refused: {answer}")))
     }
 
-    /// No more requests will come; answers may.
+    /// Closes the sending side. Responses can still be read.
     pub fn end_input(&mut self) {
         let _ = self.writer.shutdown(Shutdown::Write);
     }
@@ -100,7 +100,7 @@ impl Connection {
         id
     }
 
-    /// The answer to a request, whenever it comes.
+    /// Waits for the response to a request. Other responses and events are kept for later.
     #[track_caller]
     pub fn answer(&mut self, id: u64) -> RpcResult {
         loop {
@@ -111,28 +111,28 @@ impl Connection {
         }
     }
 
-    /// A request and its answer.
+    /// Sends a request and waits for its response.
     #[track_caller]
     pub fn call(&mut self, method: &str, params: Value) -> RpcResult {
         let id = self.request(method, params);
         self.answer(id)
     }
 
-    /// A request that must succeed, and its result.
+    /// Sends a request that must succeed, and returns its result.
     #[track_caller]
     pub fn ok(&mut self, method: &str, params: Value) -> Value {
         let shown = params.clone();
         self.call(method, params).unwrap_or_else(|error| panic!("{method} {shown}: {error:?}"))
     }
 
-    /// A request that must be refused, and why it was.
+    /// Sends a request that must fail, and returns its error.
     #[track_caller]
     pub fn err(&mut self, method: &str, params: Value) -> RpcError {
         let shown = params.clone();
         self.call(method, params).expect_err(&format!("{method} {shown} must be refused"))
     }
 
-    /// The params of the next event.
+    /// Waits for the next event and returns its params.
     #[track_caller]
     pub fn next_event(&mut self) -> Value {
         loop {
@@ -159,19 +159,19 @@ impl Connection {
         true
     }
 
-    /// Submits a task and returns its number.
+    /// Submits a task and returns its id.
     #[track_caller]
     pub fn submit(&mut self, kind: &str, params: Value) -> u64 {
         self.submit_as(json!({ "kind": kind, "params": params }))
     }
 
-    /// Submits a task with all of its fields and returns its number.
+    /// Submits a task with all fields of `task.submit` and returns its id.
     #[track_caller]
     pub fn submit_as(&mut self, spec: Value) -> u64 {
         self.ok("task.submit", spec)["id"].as_u64().expect("ids are numbers")
     }
 
-    /// Submits many and returns the batch and the tasks.
+    /// Submits several tasks and returns the id of the batch and the ids of the tasks.
     #[track_caller]
     pub fn submit_batch(&mut self, tasks: Vec<Value>) -> (u64, Vec<u64>) {
         let result = self.ok("task.submit_batch", json!({ "tasks": tasks }));
@@ -180,13 +180,13 @@ impl Connection {
         (result["batch"].as_u64().expect("a batch has a number"), ids)
     }
 
-    /// A task as it now is.
+    /// Returns the current state of a task.
     #[track_caller]
     pub fn task(&mut self, id: u64) -> Value {
         self.ok("task.get", json!({ "id": id }))
     }
 
-    /// A task once it is settled.
+    /// Waits until a task is settled and returns it.
     #[track_caller]
     pub fn wait(&mut self, id: u64) -> Value {
         let mut result = self.ok("task.wait", json!({ "ids": [id], "timeout_s": DEADLINE.as_secs() }));
@@ -194,7 +194,7 @@ impl Connection {
         result["tasks"][0].take()
     }
 
-    /// Calls `image.generate` and returns the finished task.
+    /// Calls `image.generate` and returns the task, which must have succeeded.
     #[track_caller]
     pub fn generate(&mut self, params: Value) -> Value {
         let call = json!({ "service": "image", "method": "generate", "params": params });

@@ -1,24 +1,24 @@
-//! The reference of every round trip: a thread that answers 64 bytes with 64 bytes over a Unix socket, and nothing else.
+//! The reference for every round trip: a thread that answers 64 bytes with 64 bytes over a Unix socket, and does nothing else.
 
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
 };
 
-/// Bytes of a request, and of its answer.
+/// Length of a request and of its response, in bytes.
 const BYTES: usize = 64;
 
-/// One side of the pair; the other one is a thread that ends with it.
+/// The client side of a socket pair. The thread on the other side ends when this is dropped.
 #[derive(Debug)]
 pub struct Echo(UnixStream);
 
 impl Echo {
-    /// Starts the thread.
+    /// Starts the thread that echoes.
     pub fn start() -> Self {
         Self::start_with(|| ())
     }
 
-    /// Starts the thread, which does this first.
+    /// Starts the thread, which runs `first` before it echoes.
     pub fn start_with(first: impl FnOnce() + Send + 'static) -> Self {
         let (near, mut far) = UnixStream::pair().unwrap();
         std::thread::spawn(move || {
@@ -29,7 +29,7 @@ impl Echo {
         Self(near)
     }
 
-    /// One round trip.
+    /// Sends 64 bytes and waits for the response.
     pub fn round_trip(&mut self) {
         let mut bytes = [7; BYTES];
         self.0.write_all(&bytes).unwrap();

@@ -1,10 +1,10 @@
-//! Looks at films: their frames, their sound, and how long both last. Needs `ffmpeg` and `ffprobe`.
+//! Reads films with `ffmpeg` and `ffprobe`: their frames, their sound and their lengths.
 
 use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
-/// What a program printed.
+/// Runs a program, which must succeed, and returns its standard output.
 #[track_caller]
 fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     let output =
@@ -13,24 +13,24 @@ fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// What is known of a film's streams.
+/// The properties of a film's streams.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Film {
-    /// Frames, counted by decoding all of them.
+    /// Number of frames, counted by decoding all of them.
     pub frames: u64,
-    /// How long the pictures last, in seconds.
+    /// Length of the video stream, in seconds.
     pub video_s: f64,
-    /// How long the sound lasts, in seconds; 0 without sound.
+    /// Length of the audio stream, in seconds; 0 if there is none.
     pub audio_s: f64,
-    /// Pixels of a row, and rows.
+    /// Width and height, in pixels.
     pub size: (u64, u64),
-    /// What tells players how to show it: codec, pixel format and colours.
+    /// The properties by which players decide how to show it: codec, pixel format and colours.
     pub form: String,
-    /// Tracks of subtitles, by their languages.
+    /// The languages of the subtitle tracks.
     pub subtitles: Vec<String>,
 }
 
-/// Reads a film.
+/// Reads the properties of a film.
 #[track_caller]
 pub fn film(path: &Path) -> Film {
     let path = path.to_str().unwrap();
@@ -56,7 +56,7 @@ pub fn film(path: &Path) -> Film {
     }
 }
 
-/// The frames with these numbers, each as `width * height` samples of brightness.
+/// Decodes the frames with these numbers, each to `width * height` bytes of brightness.
 #[track_caller]
 pub fn frames(path: &Path, numbers: &[u64], (width, height): (u32, u32)) -> Vec<Vec<u8>> {
     let chosen = numbers.iter().map(|number| format!("eq(n\\,{number})")).collect::<Vec<_>>().join("+");
@@ -69,7 +69,7 @@ pub fn frames(path: &Path, numbers: &[u64], (width, height): (u32, u32)) -> Vec<
     found
 }
 
-/// The sound of a file as samples at 48 kHz, mixed to one channel.
+/// Decodes the sound of a file to samples at 48 kHz, mixed to one channel.
 #[track_caller]
 pub fn samples(path: &Path) -> Vec<f32> {
     let input = format!("file:{}", path.display());
@@ -78,8 +78,8 @@ pub fn samples(path: &Path) -> Vec<f32> {
     bytes.chunks_exact(4).map(|sample| f32::from_le_bytes(sample.try_into().unwrap())).collect()
 }
 
-/// How many samples behind `expected` a piece of sound is found in another, at most `reach` before or behind, and how alike both are there, from -1
-/// to 1.
+/// Finds where `piece` is in `whole`, at most `reach` samples from `expected`. Returns the offset from `expected` in samples, and the similarity at
+/// that point, from -1 to 1.
 pub fn find_sound(whole: &[f32], piece: &[f32], expected: usize, reach: usize) -> (i64, f64) {
     let energy =
         |samples: &[f32]| samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>().sqrt();
@@ -98,7 +98,7 @@ pub fn find_sound(whole: &[f32], piece: &[f32], expected: usize, reach: usize) -
     best
 }
 
-/// The loudness of a file in LUFS, and its true peak in decibels.
+/// Returns the loudness of a file in LUFS, and its true peak in decibels.
 #[track_caller]
 pub fn loudness(path: &Path) -> (f64, f64) {
     let input = format!("file:{}", path.display());
@@ -127,7 +127,7 @@ pub fn loudness(path: &Path) -> (f64, f64) {
     (number("I:"), number("Peak:"))
 }
 
-/// The mean difference of two pictures of the same size, from 0 to 255.
+/// Returns the mean absolute difference of two pictures of the same size, from 0 to 255.
 pub fn difference(one: &[u8], other: &[u8]) -> f64 {
     assert_eq!(one.len(), other.len());
     one.iter().zip(other).map(|(one, other)| f64::from(one.abs_diff(*other))).sum::<f64>() / one.len() as f64

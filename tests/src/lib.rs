@@ -1,6 +1,6 @@
-//! What end-to-end tests and benches stand on: a sandbox with real processes in it, a raw connection, and waiting with a deadline.
+//! The support code of end-to-end tests and benches: a sandbox with real processes, a raw connection, and waits with a deadline.
 //!
-//! Nothing here knows how the daemon works inside: processes are started and killed, bytes are sent and read.
+//! This code does not know how the daemon works inside. It starts and kills processes, and sends and reads bytes.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What a process writes, line by line, each waited for with a deadline.
+//! Reads the output of a process line by line. Each line is awaited with a deadline.
 
 use std::{
     io::{BufRead as _, BufReader, Read},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::wait::DEADLINE;
 
-/// The lines of a pipe. No more is read than is taken, but for a buffer: a process that nobody listens to comes to a stand.
+/// The lines of a pipe. Apart from one buffer, it reads no further than its caller. A process whose output nobody takes therefore blocks on its pipe.
 #[derive(Debug)]
 pub struct Lines {
     lines: Receiver<String>,
@@ -15,7 +15,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Reads on a thread of its own, which closes the pipe with the first line after this is dropped.
+    /// Starts a thread that reads the pipe. After this value is dropped, the thread closes the pipe when it has read the next line.
     pub fn of(pipe: impl Read + Send + 'static) -> Self {
         let (sender, lines) = mpsc::sync_channel(0);
         std::thread::spawn(move || {
@@ -28,7 +28,7 @@ impl Lines {
         Self { lines, seen: Vec::new() }
     }
 
-    /// The next line; None at the end. Fails, with all that came before, where nothing comes in time.
+    /// Waits for the next line; None at the end. Fails after [`DEADLINE`] and prints the lines so far.
     #[track_caller]
     pub fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(DEADLINE) {
@@ -41,7 +41,7 @@ impl Lines {
         }
     }
 
-    /// The next line that holds `what`.
+    /// Waits for the next line that contains `what` and returns it.
     #[track_caller]
     pub fn with(&mut self, what: &str) -> String {
         while let Some(line) = self.line() {
@@ -52,14 +52,14 @@ impl Lines {
         panic!("it ended without {what:?}: {:?}", self.seen)
     }
 
-    /// Every line, those that were taken before included, once the process has closed the pipe.
+    /// Waits until the process closes the pipe and returns every line, also those that were returned before.
     #[track_caller]
     pub fn all(mut self) -> Vec<String> {
         while self.line().is_some() {}
         self.seen
     }
 
-    /// The lines that were not taken yet, once the process has closed the pipe.
+    /// Waits until the process closes the pipe and returns the lines that were not returned before.
     #[track_caller]
     pub fn rest(self) -> Vec<String> {
         let taken = self.seen.len();

@@ -1,8 +1,8 @@
-//! Which top-level modules of a crate import which others, and the cycles between them. Pure, over the text of the source files.
+//! Finds which top-level modules of a crate import which others, and the cycles between them. Pure: it works on the text of the source files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Each module with the modules that it imports.
+/// The modules, each with the modules that it imports.
 #[derive(Debug, Default)]
 pub struct ModuleGraph(BTreeMap<String, BTreeSet<String>>);
 
@@ -13,7 +13,7 @@ impl ModuleGraph {
         self.0.entry(module.to_owned()).or_default().extend(imported);
     }
 
-    /// The number of modules.
+    /// Returns the number of modules.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -23,7 +23,7 @@ impl ModuleGraph {
         self.0.is_empty()
     }
 
-    /// A shortest cycle through each module that is in one, each cycle once, written as `a -> b -> a`.
+    /// Returns a shortest cycle through each module that is in one, written as `a -> b -> a`. Each cycle is listed once.
     pub fn cycles(&self) -> Vec<String> {
         let mut found: BTreeMap<BTreeSet<&str>, String> = BTreeMap::new();
         for start in self.0.keys() {
@@ -35,7 +35,7 @@ impl ModuleGraph {
         found.into_values().collect()
     }
 
-    /// The modules of a shortest way from this one back to itself.
+    /// Returns the modules of a shortest path from `start` back to itself, beginning with `start`.
     fn cycle_through<'a>(&'a self, start: &'a str) -> Option<Vec<&'a str>> {
         let mut ways: Vec<Vec<&str>> = vec![vec![start]];
         let mut seen = BTreeSet::new();
@@ -57,7 +57,7 @@ impl ModuleGraph {
     }
 }
 
-/// The first names behind each `crate::` outside of comments.
+/// Returns the first name after each `crate::` that is not in a comment.
 fn imports(text: &str) -> BTreeSet<String> {
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     let code: String = text.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect();
@@ -71,7 +71,7 @@ fn imports(text: &str) -> BTreeSet<String> {
     names
 }
 
-/// The first name of each item of a group, up to the brace that closes it.
+/// Returns the first name of each item of a `use` group, up to the closing brace.
 fn first_names(group: &str) -> Vec<String> {
     let mut names = Vec::new();
     let (mut depth, mut item) = (0_u32, String::new());
@@ -128,7 +128,7 @@ mod tests {
                 ],
                 vec!["a -> b -> c -> a"],
             ),
-            // Two files of one module.
+            // This module has two files.
             (&[("a", "use crate::b;"), ("b", ""), ("b", "fn f() { crate::a::g() }")], vec!["a -> b -> a"]),
         ] {
             assert_eq!(graph(files).cycles(), expected, "{files:?}");

@@ -1,7 +1,7 @@
-//! Which cores both ends of a conversation run on.
+//! Pins both ends of a round trip to processor cores.
 //!
-//! Left to the scheduler, a round trip takes 3 µs or 60 µs, as it happens to stay on one core or to wake another one that sleeps; that says
-//! nothing about either end. So a bench says which it is, and does the same with its reference.
+//! Without pinning, a round trip takes 3 µs or 60 µs, depending on whether both ends share a core or one has to wake a sleeping core. That says
+//! nothing about the code. A bench therefore chooses the cores, and chooses the same for its reference.
 
 use std::fs;
 
@@ -10,16 +10,16 @@ use rustix::{
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
-/// Where the other end runs.
+/// The core on which the other end runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Other {
-    /// On the same core: a hand-over is a plain switch, and what both ends compute is all that is seen.
+    /// The same core. A hand-over is a plain context switch, so only the computation of both ends is measured.
     Here,
-    /// On another one, as a program and a daemon usually do: a hand-over wakes it.
+    /// Another core, as is usual for a program and a daemon. A hand-over has to wake it.
     Beside,
 }
 
-/// Holds this thread to one core until it is dropped. Threads that are started meanwhile stay there.
+/// Pins the current thread to one core until it is dropped. Threads that it starts meanwhile inherit the core.
 #[derive(Debug)]
 pub struct Pinned {
     here: CpuSet,
@@ -28,7 +28,7 @@ pub struct Pinned {
 }
 
 impl Pinned {
-    /// The last core that this thread may use: the first ones serve more of a machine's interrupts.
+    /// Pins the current thread to the last core that it may use. The first cores of a machine serve more interrupts.
     pub fn here() -> Self {
         let before = sched_getaffinity(None).expect("a thread may ask where it may run");
         let mut cores = (0..CpuSet::MAX_CPU).rev().filter(|core| before.is_set(*core));
@@ -42,10 +42,10 @@ impl Pinned {
         Self { here, beside, before }
     }
 
-    /// Holds all threads of a process to a core, and with them all that they start.
+    /// Pins all threads of a process to a core. Threads that they start later inherit it.
     pub fn hold_process(&self, pid: u32, other: Other) {
         let mut held = Vec::new();
-        // Looked at again until nothing is new: a thread may have been started by one that was not held yet.
+        // Repeat until there is no new thread, because a thread that is not pinned yet may start another one.
         loop {
             let mut threads = threads(pid);
             threads.retain(|thread| !held.contains(thread));
@@ -53,14 +53,14 @@ impl Pinned {
                 return;
             }
             for thread in &threads {
-                // One that has ended meanwhile needs no core.
+                // A thread that has ended meanwhile is skipped.
                 let _ = sched_setaffinity(Some(*thread), self.core(other));
             }
             held.append(&mut threads);
         }
     }
 
-    /// What a thread of this process does to run there.
+    /// Returns a closure that pins the thread that runs it. The thread must belong to this process.
     pub fn hold_thread(&self, other: Other) -> impl FnOnce() + Send + use<> {
         let core = *self.core(other);
         move || sched_setaffinity(None, &core).expect("a thread may choose among the process's cores")

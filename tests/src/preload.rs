@@ -1,4 +1,4 @@
-//! Libraries that are loaded before the system's own, so that a system call does what a disk or a file system does one day.
+//! Libraries for `LD_PRELOAD` that replace system calls, so that a test can simulate failures of a disk or a file system.
 
 use std::{
     fs,
@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-/// Compiles a C source into a library for `LD_PRELOAD`, with the compiler that reel itself is built with.
+/// Compiles C source code to a shared library for `LD_PRELOAD`, with the C compiler that reel itself is built with.
 #[track_caller]
 pub fn library(directory: &Path, source: &str) -> PathBuf {
     let (file, library) = (directory.join("preload.c"), directory.join("preload.so"));

@@ -1,4 +1,4 @@
-//! Processes: finding our binaries, running one to its end, and making sure that one is gone.
+//! Processes: finds the workspace's binaries, runs a process to its end, and checks that a process has ended.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use rustix::{
 
 use crate::wait::DEADLINE;
 
-/// A binary of this workspace: it stands in the target directory, one above the test's own executable.
+/// Returns the path of a binary of this workspace. It is in the target directory, one level above the test's own executable.
 pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the test has a path");
     let profile = own.ancestors().nth(2).expect("tests run from target/<profile>/deps");
@@ -26,21 +26,21 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// How a process ended and what it said.
+/// The exit code and the output of a process that has ended.
 #[derive(Debug, Clone)]
 pub struct Ran {
-    /// The exit code; None where a signal ended it.
+    /// The exit code; None if a signal ended the process.
     pub code: Option<i32>,
-    /// Standard output as it came.
+    /// Standard output, as bytes.
     pub bytes: Vec<u8>,
-    /// Standard output as text.
+    /// Standard output, as text.
     pub stdout: String,
-    /// Standard error as text.
+    /// Standard error, as text.
     pub stderr: String,
 }
 
 impl Ran {
-    /// Fails with everything the process said unless it exited with `code`.
+    /// Fails unless the exit code is `code`. The message has all output of the process.
     #[track_caller]
     pub fn expect_code(&self, code: i32) -> &Self {
         let Self { code: found, stdout, stderr, .. } = self;
@@ -48,7 +48,7 @@ impl Ran {
         self
     }
 
-    /// Standard output as the one JSON document that it must be.
+    /// Parses standard output, which must be one JSON document.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
@@ -57,14 +57,14 @@ impl Ran {
     }
 }
 
-/// Runs a process to its end, with nothing on its standard input.
+/// Runs a process to its end, with empty standard input.
 #[track_caller]
 pub fn run(command: &mut Command) -> Ran {
     finish(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
-/// Waits for the end of a process whose output is piped. Fails when it takes longer than two deadlines, or when something that it left
-/// behind keeps its output open.
+/// Waits for the end of a process whose output is piped. Fails if that takes longer than twice [`DEADLINE`], or if a process that it left behind
+/// keeps the output open.
 #[track_caller]
 pub fn finish(mut child: Child) -> Ran {
     let stdout = read_apart(child.stdout.take());
@@ -94,21 +94,21 @@ fn read_apart(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8
     rx
 }
 
-/// Sends a signal; a process that is gone already is fine.
+/// Sends a signal. A process that has ended already is no error.
 pub fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = raw(pid) {
         let _ = kill_process(pid, signal);
     }
 }
 
-/// SIGKILL, and back only when the process is gone.
+/// Sends SIGKILL and waits until the process has ended.
 #[track_caller]
 pub fn kill(pid: u32) {
     signal(pid, Signal::KILL);
     assert!(wait_gone(pid, DEADLINE), "process {pid} survives SIGKILL");
 }
 
-/// Whether the process, a child or not, has ended within `limit`.
+/// Returns whether the process, a child or not, ends within `limit`.
 pub fn wait_gone(pid: u32, limit: Duration) -> bool {
     let Some(handle) = raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
         return true;
@@ -122,7 +122,8 @@ pub fn wait_gone(pid: u32, limit: Duration) -> bool {
     true
 }
 
-/// A process's handle becomes readable at its end, also while it is a zombie that somebody else has to reap.
+/// Returns whether the process ends within `limit`. A pidfd becomes readable when its process ends, also while it is a zombie that another process
+/// has to reap.
 fn is_over(handle: &OwnedFd, limit: Duration) -> bool {
     let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: i64::from(limit.subsec_nanos()) };
     poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&limit)).is_ok_and(|ready| ready > 0)
@@ -132,7 +133,7 @@ fn raw(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
-/// Living processes that were started with `root` in their environment, except this one.
+/// Returns the pids of living processes, except this one, that were started with `root` in their environment.
 pub fn processes_of(root: &Path) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -144,30 +145,30 @@ pub fn processes_of(root: &Path) -> Vec<u32> {
     pids.filter(is_ours).collect()
 }
 
-/// Whether a living process runs the binary called `name`.
+/// Returns whether a living process runs the binary called `name`.
 pub fn runs_binary(pid: u32, name: &str) -> bool {
     fs::read_link(format!("/proc/{pid}/exe"))
         .is_ok_and(|path| path.file_name().is_some_and(|file| file == name))
 }
 
-/// A number of `/proc/<pid>/status`, such as `VmRSS` in KiB.
+/// Returns a number from `/proc/<pid>/status`, such as `VmRSS` in KiB.
 pub fn status_number(pid: u32, key: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     number_after(&text, key)
 }
 
-/// The processor time, in seconds, of a process and of the children that it has waited for.
+/// Returns the processor time of a process and of the children that it has waited for, in seconds.
 pub fn cpu_seconds(pid: u32) -> f64 {
-    /// Linux counts in hundredths of a second wherever it shows these times.
+    /// Linux always shows these times in hundredths of a second.
     const TICKS: f64 = 100.0;
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name may hold anything; 11 fields lie between it and the times.
+    // The name of the process may contain any character, so parse behind its closing parenthesis. Between it and the times are 11 fields.
     let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks = fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok());
     ticks.sum::<f64>() / TICKS
 }
 
-/// How often the threads of a process gave up the processor to wait: its wake-ups, in all.
+/// Returns how many times the threads of a process gave up the processor to wait, which is the number of their wake-ups.
 pub fn voluntary_switches(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());

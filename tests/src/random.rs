@@ -1,18 +1,18 @@
-//! Numbers that look random and come back with their seed.
+//! Pseudorandom numbers that a seed reproduces.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// `SplitMix64`: enough for choosing moments and sizes, and the same on every machine.
+/// A `SplitMix64` generator. It is good enough to choose times and sizes, and gives the same numbers on every machine.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence of a seed.
+    /// Returns the generator for a seed.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// A seed from `REEL_TEST_SEED`, else from the clock; the caller prints it so that a failure can be run again.
+    /// Returns the seed from `REEL_TEST_SEED`, or one from the clock. The caller prints it, so that a failure can be reproduced.
     pub fn seed_from_env() -> u64 {
         let given = std::env::var("REEL_TEST_SEED").ok().and_then(|text| text.parse().ok());
         given.unwrap_or_else(|| {
@@ -21,7 +21,7 @@ impl Random {
         })
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub const fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -30,7 +30,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`, which is not zero.
+    /// Returns a number below `end`, which must not be zero.
     pub const fn below(&mut self, end: u64) -> u64 {
         self.next_u64() % end
     }

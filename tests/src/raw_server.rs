@@ -1,4 +1,4 @@
-//! A server of raw bytes on a port of its own, for what no true HTTP server does: a thread for each connection, and the test's own code in it.
+//! A TCP server for responses that no correct HTTP server sends. Each connection has a thread, which runs code of the test.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -16,14 +16,14 @@ pub struct RawServer {
     requests: Arc<Mutex<Vec<RawRequest>>>,
 }
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Debug, Clone)]
 pub struct RawRequest {
-    /// Such as `POST /v1/images/generations HTTP/1.1`.
+    /// The request line, such as `POST /v1/images/generations HTTP/1.1`.
     pub line: String,
-    /// The lines below it.
+    /// The header lines, unparsed.
     pub headers: Vec<String>,
-    /// The body.
+    /// The body, without transfer encoding: as many bytes as `content-length` says.
     pub body: Vec<u8>,
 }
 
@@ -43,12 +43,12 @@ impl RawRequest {
         Some(Self { line, headers, body })
     }
 
-    /// Whether it asks for a picture.
+    /// Whether the method is POST, as for a request for a picture.
     pub fn is_post(&self) -> bool {
         self.line.starts_with("POST ")
     }
 
-    /// The prompt of a request for a picture.
+    /// Returns the field `prompt` of the JSON body; empty if there is none.
     pub fn prompt(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body["prompt"].as_str().unwrap_or_default().to_owned()
@@ -56,7 +56,7 @@ impl RawRequest {
 }
 
 impl RawServer {
-    /// Has `serve` handle each connection; it hears of each request by the function that it is given, which remembers them all.
+    /// Starts a server that runs `serve` for each connection. `serve` passes each request to the function that it is given, which records it.
     pub fn start(serve: impl Fn(BufReader<TcpStream>, &dyn Fn(&RawRequest)) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -73,7 +73,7 @@ impl RawServer {
         Self { address, requests }
     }
 
-    /// Answers each request with these bytes, and goes on with the connection.
+    /// Starts a server that answers each request with the bytes that `answer` returns, and keeps the connection open.
     pub fn answering(answer: impl Fn(&RawRequest) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::start(move |mut connection, seen| {
             while let Some(request) = RawRequest::read(&mut connection) {
@@ -85,22 +85,22 @@ impl RawServer {
         })
     }
 
-    /// What a configuration calls `base_url`.
+    /// Returns the value of `base_url` for a configuration.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// All requests that were read, oldest first.
+    /// Returns all requests that were recorded, oldest first.
     pub fn requests(&self) -> Vec<RawRequest> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// A section of a provider `studio` at this server, with more keys.
+    /// Returns a configuration section for a provider `studio` at this server, with the keys in `more` added.
     pub fn config(&self, more: &str) -> String {
         format!(
             "[providers.studio]\nkind = \"openai\"\nbase_url = \"{}\"\nmodel = \"m\"\n{more}\n",
@@ -109,7 +109,7 @@ impl RawServer {
     }
 }
 
-/// An answer of that status, with more header lines.
+/// Returns an HTTP response with this status, these header lines and this body. It adds `content-length`.
 pub fn response(status: &str, headers: &[String], body: &[u8]) -> Vec<u8> {
     let length = format!("content-length: {}", body.len());
     let lines: Vec<&str> = headers.iter().map(String::as_str).chain([length.as_str()]).collect();
@@ -117,13 +117,13 @@ pub fn response(status: &str, headers: &[String], body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A good answer with a small picture in it.
+/// Returns a successful response with a small picture.
 pub fn picture(headers: &[String]) -> Vec<u8> {
     let body = json!({ "data": [{ "b64_json": STANDARD.encode(png()) }] });
     response("200 OK", headers, body.to_string().as_bytes())
 }
 
-/// A small picture.
+/// Returns a PNG of 64×64 pixels.
 pub fn png() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 64, 64);

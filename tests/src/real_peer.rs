@@ -1,4 +1,4 @@
-//! A server that other people wrote, started for one test: a proxy or a stand-in of theirs on a port of its own.
+//! Runs a server of another project for one test, such as a proxy or a mock provider, on a port of its own.
 
 use std::{
     fs::{self, File},
@@ -13,12 +13,12 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::wait::pause;
 
-/// How long such a server may take to answer: an interpreter that loads hundreds of modules on a busy machine.
+/// The longest time that a server may take to start. An interpreter may have to load hundreds of modules on a busy machine.
 const START: Duration = Duration::from_mins(3);
-/// How long one attempt to reach it may take.
+/// The timeout of one attempt to connect and read.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// A running server. Dropped, it ends with all processes that it started.
+/// A running server. Dropping it kills it with all processes that it started.
 #[derive(Debug)]
 pub struct RealPeer {
     child: Child,
@@ -26,7 +26,8 @@ pub struct RealPeer {
 }
 
 impl RealPeer {
-    /// The proxy `litellm` with this configuration, which lies in `directory` with the modules that it names.
+    /// Starts the proxy `litellm` with this configuration. The configuration is written to `directory`, which must also have the modules that it
+    /// names.
     #[track_caller]
     pub fn litellm(directory: &Path, config: &str) -> Self {
         let path = directory.join("litellm.yaml");
@@ -34,12 +35,12 @@ impl RealPeer {
         let port = free_port();
         let mut command = Command::new("litellm");
         command.arg("--config").arg(&path).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
-        // Else it asks the network for its table of prices.
+        // Without this variable it fetches its price table from the network.
         command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True").env("PYTHONPATH", directory);
         Self::start(command, directory, port, "/health/liveliness")
     }
 
-    /// aimock with these fixtures.
+    /// Starts the mock provider aimock with these fixtures.
     #[track_caller]
     pub fn aimock(directory: &Path, fixtures: &serde_json::Value) -> Self {
         let path = directory.join("fixtures.json");
@@ -50,12 +51,12 @@ impl RealPeer {
         Self::start(command, directory, port, "/health")
     }
 
-    /// Where it listens, as `base_url` names it.
+    /// Returns the value of `base_url` for a configuration.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// Starts a server that listens on this port of the loopback interface, and waits until it answers a GET of `path` with success.
+    /// Starts a server that listens on this port of the loopback interface, and waits until it answers a GET of `path` with 200.
     #[track_caller]
     fn start(mut command: Command, directory: &Path, port: u16, path: &str) -> Self {
         use std::os::unix::process::CommandExt as _;
@@ -102,7 +103,7 @@ fn answers(address: SocketAddr, path: &str) -> bool {
     ask().unwrap_or(false)
 }
 
-/// A port that nobody listens on at this moment.
+/// Returns a port on which nobody listens at this moment.
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }

@@ -1,4 +1,4 @@
-//! A temporary home with its own socket and configuration, and every process that lives in it.
+//! A temporary home with its own socket and configuration, and all processes that use it.
 
 use std::{
     fs,
@@ -17,23 +17,23 @@ use crate::{
     wait::{DEADLINE, eventually},
 };
 
-/// One test's own world. Dropped, it kills every daemon that it caused and removes its files.
+/// The environment of one test. Dropping it kills every daemon that was started in it and removes its files.
 #[derive(Debug)]
 pub struct Sandbox {
     root: TempDir,
     home: PathBuf,
     socket: PathBuf,
     config: PathBuf,
-    /// What its processes have in their environment besides.
+    /// Additional environment variables of its processes.
     variables: Vec<(&'static str, String)>,
-    /// Daemons that were started directly and have to be reaped.
+    /// Daemons that [`Sandbox::spawn`] started and that have to be reaped.
     children: Mutex<Vec<Child>>,
-    /// A home outside the root, removed with it.
+    /// The directory of a home outside the root. It is removed with the sandbox.
     disk: Option<TempDir>,
 }
 
 impl Sandbox {
-    /// An empty home; nothing runs.
+    /// Returns a sandbox with an empty home. No daemon runs.
     pub fn new() -> Self {
         let root = tempfile::Builder::new().prefix("reel-").tempdir().unwrap();
         let home = root.path().join("home");
@@ -45,7 +45,8 @@ impl Sandbox {
         Self { root, home, socket, config, variables: Vec::new(), children: Mutex::default(), disk: None }
     }
 
-    /// An empty home below `directory`, such as one on a disk whose speed is measured. Its path may be longer than a socket's.
+    /// Returns a sandbox with an empty home below `directory`, for example on a disk that is to be measured. The path may be longer than a socket's
+    /// path can be.
     pub fn on_disk(directory: &Path) -> Self {
         let disk = tempfile::Builder::new().prefix("reel-").tempdir_in(directory).unwrap();
         let mut sandbox = Self::new();
@@ -54,7 +55,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// An empty home with a daemon that answers.
+    /// Returns a sandbox with an empty home and a running daemon.
     #[track_caller]
     pub fn started() -> Self {
         let sandbox = Self::new();
@@ -62,7 +63,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// The same with a configuration.
+    /// Returns a sandbox with this configuration and a running daemon.
     #[track_caller]
     pub fn started_with(config: &str) -> Self {
         let sandbox = Self::new();
@@ -71,74 +72,74 @@ impl Sandbox {
         sandbox
     }
 
-    /// The same with another home, such as one on a small disk.
+    /// Replaces the home, for example by one on a small disk.
     #[must_use]
     pub fn with_home(mut self, home: PathBuf) -> Self {
         self.home = home;
         self
     }
 
-    /// The same with another socket.
+    /// Replaces the path of the socket.
     #[must_use]
     pub fn with_socket(mut self, socket: PathBuf) -> Self {
         self.socket = socket;
         self
     }
 
-    /// The same with another configuration file, whether or not its directory exists.
+    /// Replaces the path of the configuration file. Its directory need not exist.
     #[must_use]
     pub fn with_config(mut self, config: PathBuf) -> Self {
         self.config = config;
         self
     }
 
-    /// The same with another variable in the environment.
+    /// Adds an environment variable for all processes.
     #[must_use]
     pub fn with_variable(mut self, name: &'static str, value: String) -> Self {
         self.variables.push((name, value));
         self
     }
 
-    /// The same where the daemon finds no program on its `PATH`, such as one that speaks.
+    /// Sets `PATH` so that the daemon finds no program, such as one that speaks.
     #[must_use]
     pub fn without_programs(self) -> Self {
         let nowhere = self.root().join("run").display().to_string();
         self.with_variable("PATH", nowhere)
     }
 
-    /// Everything of this sandbox is below this directory.
+    /// Returns the directory that contains everything of this sandbox.
     pub fn root(&self) -> &Path {
         self.root.path()
     }
 
-    /// The daemon's home.
+    /// Returns the daemon's home.
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// The daemon's socket.
+    /// Returns the path of the daemon's socket.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Where commands run, and where they write pictures.
+    /// Returns the directory in which commands run and write pictures.
     pub fn work(&self) -> PathBuf {
         self.root.path().join("work")
     }
 
-    /// The configuration file.
+    /// Returns the path of the configuration file.
     pub fn config(&self) -> PathBuf {
         self.config.clone()
     }
 
-    /// Replaces the configuration file, as editors do: a daemon that watches it must never see half of it.
+    /// Replaces the configuration file by a rename, as editors do. A daemon that watches the file therefore never reads half of it.
     pub fn configure(&self, text: &str) {
         let new = self.config().with_extension("new");
         fs::write(&new, text).unwrap();
         fs::rename(new, self.config()).unwrap();
     }
 
-    /// A command with nothing of the caller's environment in it.
+    /// Returns a command that inherits only `PATH` and `REEL_ENCODING` from the test's environment.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let root = self.root.path();
         let mut command = Command::new(program.as_ref());
@@ -148,14 +149,14 @@ impl Sandbox {
         command.env("REEL_HOME", &self.home).env("REEL_SOCKET", &self.socket);
         command.env("REEL_CONFIG", self.config()).env("NO_COLOR", "1").env("LANG", "C.UTF-8");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        // So that the whole suite can be run in the other encoding.
+        // The whole suite can be run with the other encoding.
         if let Some(encoding) = std::env::var_os("REEL_ENCODING") {
             command.env("REEL_ENCODING", encoding);
         }
         command
     }
 
-    /// The command `reel` with arguments.
+    /// Returns the command `reel` with these arguments.
     pub fn reel_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(binary("reel"));
         command.args(arguments);
@@ -168,7 +169,7 @@ impl Sandbox {
         process::run(&mut self.reel_command(arguments))
     }
 
-    /// Runs `reeld` to its end: for starts that must fail.
+    /// Runs `reeld` to its end, for starts that must fail.
     #[track_caller]
     pub fn reeld_fails(&self) -> Ran {
         process::run(&mut self.command(binary("reeld")))
@@ -186,7 +187,7 @@ impl Sandbox {
         pid
     }
 
-    /// Starts `reeld` and returns its pid once it answers.
+    /// Starts `reeld`, waits until it accepts connections and returns its pid.
     #[track_caller]
     pub fn start(&self) -> u32 {
         let pid = self.spawn();
@@ -201,24 +202,24 @@ impl Sandbox {
         self.root.path().join("daemon.log")
     }
 
-    /// What daemons that were started directly have said.
+    /// Returns the output of all daemons that [`Sandbox::spawn`] started.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until a daemon that was started directly has said this.
+    /// Waits until the log contains `text`.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) {
         eventually(&format!("the log says {text:?}"), || self.log().contains(text).then_some(()));
     }
 
-    /// The pid of the daemon that holds the lock file, or held it last.
+    /// Returns the pid in the lock file: that of the daemon that holds it, or that held it last.
     pub fn daemon_pid(&self) -> Option<u32> {
         let text = fs::read_to_string(self.home.join("reeld.lock")).ok()?;
         LockText::decode(&text).map(|lock| lock.pid)
     }
 
-    /// Living processes of this sandbox that are daemons.
+    /// Returns the pids of the living daemons of this sandbox.
     pub fn daemons(&self) -> Vec<u32> {
         let mut pids = processes_of(self.root.path());
         pids.retain(|pid| process::runs_binary(*pid, "reeld"));
@@ -236,7 +237,7 @@ impl Sandbox {
         Connection::open(&self.socket).ok()
     }
 
-    /// SIGKILL for the daemon; back when it is gone and reaped.
+    /// Kills the daemon with SIGKILL and returns when it has ended and is reaped.
     #[track_caller]
     pub fn kill(&self) {
         if let Some(pid) = self.daemon_pid() {
@@ -245,7 +246,7 @@ impl Sandbox {
         self.reap();
     }
 
-    /// SIGTERM for the daemon; back when it is gone.
+    /// Stops the daemon with SIGTERM and waits until it has ended. Returns its exit code; None if a signal ended it or it is not a child of the test.
     #[track_caller]
     pub fn stop(&self) -> Option<i32> {
         let pid = self.daemon_pid().expect("a daemon runs");

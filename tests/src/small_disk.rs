@@ -1,4 +1,4 @@
-//! A small disk of its own, for tests that fill it. Needs root; without, each test says so and passes.
+//! A small disk, for tests that fill it. Mounting it needs root rights; without them a test records that it is skipped, and passes.
 
 use std::{
     ffi::CString,
@@ -11,12 +11,12 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::{Sandbox, needs};
 
-/// A small disk in memory, gone when dropped.
+/// A small file system in memory. Dropping it unmounts it.
 #[derive(Debug)]
 pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// None, and why is printed, where this user may not mount.
+    /// Mounts a disk of this size. If this user may not mount, it records the test as skipped and returns None.
     pub fn mounted(megabytes: u32) -> Option<Self> {
         let at = tempfile::Builder::new().prefix("reel-disk-").tempdir().unwrap();
         let size = CString::new(format!("size={megabytes}m,mode=0700")).unwrap();
@@ -29,19 +29,19 @@ impl SmallDisk {
         }
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// A running daemon whose home is on this disk. To be dropped before it.
+    /// Starts a daemon whose home is on this disk. The sandbox must be dropped before the disk.
     pub fn sandbox(&self) -> Sandbox {
         let sandbox = Sandbox::new().with_home(self.0.path().join("home"));
         sandbox.start();
         sandbox
     }
 
-    /// Takes all room but `kilobytes`, or what others leave of it meanwhile.
+    /// Writes a file that leaves at most `kilobytes` of free space, and returns its path.
     pub fn fill_up_to(&self, kilobytes: u64) -> PathBuf {
         let path = self.0.path().join("filler");
         let mut file = fs::File::create(&path).unwrap();

@@ -1,4 +1,4 @@
-//! A daemon with one configured provider, which is a [`FakeProvider`].
+//! Sandboxes with a daemon whose only provider is a [`FakeProvider`].
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{Connection, FakeProvider, Sandbox};
 
-/// A daemon whose provider `studio` is this server, with more keys in its section.
+/// Starts a daemon whose provider `studio` is this server, with the keys in `more` added to its section.
 #[track_caller]
 pub fn studio(provider: &FakeProvider, more: &str) -> Sandbox {
     let sandbox = Sandbox::new();
@@ -15,7 +15,7 @@ pub fn studio(provider: &FakeProvider, more: &str) -> Sandbox {
     sandbox
 }
 
-/// The same where a result that an answer names is tried to be fetched for so long.
+/// Starts a daemon that retries to fetch a result by its URL for `fetch_s` seconds, instead of 1 second.
 #[track_caller]
 pub fn patient_studio(provider: &FakeProvider, fetch_s: u32, more: &str) -> Sandbox {
     let sandbox = Sandbox::new();
@@ -25,7 +25,7 @@ pub fn patient_studio(provider: &FakeProvider, fetch_s: u32, more: &str) -> Sand
     sandbox
 }
 
-/// Its configuration; the key lies in a file of the sandbox, so that it stands in no environment either.
+/// Returns the configuration of that daemon. The key is in a file of the sandbox, so that no environment variable contains it.
 pub fn config(sandbox: &Sandbox, provider: &FakeProvider, more: &str) -> String {
     let key = key_file(sandbox.root());
     fs::write(&key, FakeProvider::KEY).unwrap();
@@ -37,8 +37,8 @@ pub fn config(sandbox: &Sandbox, provider: &FakeProvider, more: &str) -> String 
     )
 }
 
-/// The same daemon with limits on answers that no test reaches, for calls that the provider holds: how soon a test lets go of them depends on
-/// how busy the machine is.
+/// Starts a daemon whose response timeouts no test reaches. It is for calls that the provider holds: how soon a test releases them depends on how
+/// busy the machine is.
 #[track_caller]
 pub fn unhurried_studio(provider: &FakeProvider, more: &str) -> Sandbox {
     let sandbox = Sandbox::new();
@@ -47,7 +47,7 @@ pub fn unhurried_studio(provider: &FakeProvider, more: &str) -> Sandbox {
     sandbox
 }
 
-/// A configuration whose limits on answers no test reaches.
+/// Raises the response timeouts of a configuration so far that no test reaches them.
 #[track_caller]
 pub fn unhurried(config: &str) -> String {
     let hurried = "first_byte_s = 2\nread_s = 2\ntotal_s = 20\n";
@@ -55,18 +55,18 @@ pub fn unhurried(config: &str) -> String {
     config.replace(hurried, "first_byte_s = 240\nread_s = 240\ntotal_s = 480\n")
 }
 
-/// The params of a small picture.
+/// Returns the params of a picture of 64×64 pixels.
 pub fn prompt(text: &str) -> Value {
     json!({ "prompt": text, "width": 64, "height": 64 })
 }
 
-/// Submits a small picture and returns its number.
+/// Submits a small picture and returns the id of its task.
 #[track_caller]
 pub fn submit(connection: &mut Connection, text: &str) -> u64 {
     connection.submit("image.generate", prompt(text))
 }
 
-/// A task with one attempt, once it is settled.
+/// Submits a small picture with one attempt, waits until the task is settled, and returns the task.
 #[track_caller]
 pub fn ask_once(connection: &mut Connection, text: &str) -> Value {
     let id =
@@ -74,7 +74,7 @@ pub fn ask_once(connection: &mut Connection, text: &str) -> Value {
     connection.wait(id)
 }
 
-/// Where the key lies.
+/// Returns the path of the file with the key.
 pub fn key_file(root: &Path) -> std::path::PathBuf {
     root.join("key")
 }

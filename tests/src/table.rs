@@ -1,8 +1,8 @@
-//! Tables of cases, of which each is tried though others fail.
+//! Tables of test cases. A case that fails does not stop the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Tries each case, and fails at the end with the names of all cases that failed, so that one of them hides no other.
+/// Runs each case. If any failed, it fails at the end with the names of all that failed.
 #[track_caller]
 pub fn every<C>(cases: impl IntoIterator<Item = (impl Into<String>, C)>, mut test: impl FnMut(&str, C)) {
     let (mut count, mut failed) = (0, Vec::new());

@@ -1,4 +1,4 @@
-//! A story in a directory of its own, and the command that makes it.
+//! A story in its own directory, and the command `reel make` for it.
 
 use std::{
     env, fs,
@@ -12,30 +12,30 @@ use crate::{
     studio::{config, unhurried},
 };
 
-/// A story of four shots: each sentence is long enough for one of its own.
+/// A story of four shots. Each sentence is long enough to become a shot of its own.
 pub const STORY: &str = "# The Lamp\n\nThe keeper climbed the stairs every evening and lit the lamp. \
     He looked out over the dark water for a long time.\n\n\"Is anybody there?\" he called into the wind that night.\n\n\
     # The Boat\n\nIn the morning a small boat lay on the beach below the tower.\n";
 
-/// The ids of its shots.
+/// The ids of the shots of [`STORY`].
 pub const SHOTS: [&str; 4] = ["a1", "a2", "a3", "b1"];
 
-/// A story that the command line makes.
+/// A story file that `reel make` can make into a film.
 #[derive(Debug)]
 pub struct Tale {
-    /// The world that it is in.
+    /// The sandbox that contains it.
     pub sandbox: Sandbox,
     directory: PathBuf,
     name: String,
 }
 
 impl Tale {
-    /// The usual story, in a directory whose name needs quotes.
+    /// Writes [`STORY`] to a directory whose name needs shell quotes.
     pub fn new(sandbox: Sandbox) -> Self {
         Self::named(sandbox, "it's 50% a:b", "story.txt", STORY)
     }
 
-    /// A story in a directory and under a name.
+    /// Writes a story to this directory and file name.
     pub fn named(sandbox: Sandbox, directory: &str, name: &str, text: &str) -> Self {
         let directory = sandbox.work().join(directory);
         fs::create_dir_all(&directory).unwrap();
@@ -43,12 +43,12 @@ impl Tale {
         Self { sandbox, directory, name: name.to_owned() }
     }
 
-    /// A file of the story's directory.
+    /// Returns the path of a file in the story's directory.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.directory.join(name)
     }
 
-    /// Its arguments: small and without a style, so that prompts are the shots' own.
+    /// Returns the arguments of `reel`. They ask for a small film without a style, so that prompts are only the shots' own texts.
     fn arguments<'a>(&'a self, flags: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = vec!["make", "--size", "320x180", "--style", ""];
         arguments.extend(flags);
@@ -56,14 +56,14 @@ impl Tale {
         arguments
     }
 
-    /// Makes it, from its own directory.
+    /// Runs `reel make` in the story's directory to its end.
     #[track_caller]
     pub fn make(&self, flags: &[&str]) -> Ran {
         let mut command = self.sandbox.reel_command(&self.arguments(flags));
         crate::process::run(command.current_dir(&self.directory))
     }
 
-    /// The same, while something else is done.
+    /// Starts `reel make` in the story's directory and returns its process.
     #[track_caller]
     pub fn begin(&self, flags: &[&str]) -> Child {
         let mut command = self.sandbox.reel_command(&self.arguments(flags));
@@ -71,13 +71,13 @@ impl Tale {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// The project file.
+    /// Returns the path of the project file.
     pub fn project(&self) -> PathBuf {
         let stem = Path::new(&self.name).file_stem().unwrap().to_str().unwrap();
         self.path(format!("{stem}.reel.toml"))
     }
 
-    /// Replaces a piece of the project file, as a person would.
+    /// Replaces the first occurrence of `from` in the project file, as a person would edit it.
     #[track_caller]
     pub fn edit(&self, from: &str, to: &str) {
         let text = fs::read_to_string(self.project()).unwrap();
@@ -85,14 +85,14 @@ impl Tale {
         fs::write(self.project(), text.replacen(from, to, 1)).unwrap();
     }
 
-    /// Adds a field to a shot.
+    /// Adds a field to a shot in the project file.
     #[track_caller]
     pub fn set(&self, shot: &str, field: &str) {
         self.edit(&format!("id = \"{shot}\"\nscene"), &format!("id = \"{shot}\"\n{field}\nscene"));
     }
 }
 
-/// Links to these programs, which have to be installed, in a directory that is a whole `PATH`.
+/// Fills a directory with links to these programs, so that it can be the whole `PATH`. Each program must be installed.
 #[track_caller]
 pub fn programs(directory: &Path, names: &[&str]) {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -102,7 +102,7 @@ pub fn programs(directory: &Path, names: &[&str]) {
     }
 }
 
-/// A daemon whose provider `studio` makes pictures and speaks.
+/// Starts a daemon whose provider `studio` makes pictures and speech. No test reaches its response timeouts.
 #[track_caller]
 pub fn speaking_studio(provider: &FakeProvider, more: &str) -> Sandbox {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! A terminal of a test: a program writes to it, and the test reads what a person would see.
+//! A terminal for tests: a program writes to it, and the test reads what a person would see.
 
 use std::{
     fs::File,
@@ -9,17 +9,17 @@ use std::{
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// A pseudoterminal, read by a thread.
+/// A pseudoterminal whose output a thread reads.
 #[derive(Debug)]
 pub struct Terminal {
     name: String,
     shown: Arc<Mutex<String>>,
-    /// A side that stays open: between two programs that have none, the terminal would be gone.
+    /// The program side, kept open. Without it the terminal would hang up whenever no program has it open.
     _held: File,
 }
 
 impl Terminal {
-    /// A terminal on which nothing is shown yet.
+    /// Opens a terminal on which nothing was printed yet.
     pub fn open() -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
@@ -31,7 +31,7 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut master = File::from(master);
             let mut bytes = [0; 4096];
-            // It fails once this value is dropped and every program has closed the terminal.
+            // The read fails once this value is dropped and every program has closed the terminal.
             while let Ok(count @ 1..) = master.read(&mut bytes) {
                 text.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
@@ -39,7 +39,7 @@ impl Terminal {
         Self { name, shown, _held: held }
     }
 
-    /// The same with a size, without which no bars are drawn.
+    /// Opens a terminal of this size. Programs draw no progress bars without a size.
     pub fn of_size(rows: u16, columns: u16) -> Self {
         let terminal = Self::open();
         let size = ["rows".to_owned(), rows.to_string(), "cols".to_owned(), columns.to_string()];
@@ -48,12 +48,12 @@ impl Terminal {
         terminal
     }
 
-    /// The side of the program.
+    /// Opens the side that a program reads and writes.
     pub fn program_side(&self) -> File {
         File::options().read(true).write(true).open(&self.name).unwrap()
     }
 
-    /// Everything that was written so far.
+    /// Returns everything that was written so far.
     pub fn shown(&self) -> String {
         self.shown.lock().unwrap().clone()
     }

@@ -1,17 +1,17 @@
-//! Waiting for a condition, always with a deadline.
+//! Waits for conditions, always with a deadline.
 
 use std::{
     sync::mpsc,
     time::{Duration, Instant},
 };
 
-/// How long a condition may take: far longer than it ever does, as other tests share the cores.
+/// The longest time to wait for a condition. It is far longer than any condition takes, because other tests share the cores.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Time between two looks at a condition that nothing announces.
+/// The interval at which a condition is polled.
 const POLL: Duration = Duration::from_millis(10);
 
-/// The first value that `probe` gives; fails the test, naming `what`, when there is none in [`DEADLINE`].
+/// Polls `probe` until it returns a value, and returns the value. Fails with `what` in its message after [`DEADLINE`].
 #[track_caller]
 pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -24,7 +24,7 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Lets time pass where the passing of time is what is tested: a seeded moment to kill at, or an interval to measure over.
+/// Sleeps. Use it only where the passing of time is what is tested, such as a seeded time of a kill, or the length of a measurement.
 pub fn pause(time: Duration) {
     let (_open, nothing) = mpsc::channel::<()>();
     let _ = nothing.recv_timeout(time);

@@ -1,4 +1,4 @@
-//! The answers of OpenAI's images API, speech API and chat API, good and bad, as the service words them.
+//! The responses of OpenAI's images API, speech API and chat API, good and bad, with the service's own wording.
 
 use std::{
     io::Write as _,
@@ -20,41 +20,41 @@ use super::{
     picture::{Gallery, Picture, declaring_too_much, seed_of},
 };
 
-/// Pictures that one call may ask for.
+/// Most pictures that one request may ask for.
 const MAX_N: u64 = 10;
-/// Pixels of one side.
+/// Largest width or height, in pixels.
 const MAX_SIDE: u32 = 8192;
 
-/// The speech that every text becomes.
+/// The speech of every response, whatever the text.
 const WAV: &[u8] = include_bytes!("../../../daemon/src/media/samples/speech.wav");
 const MP3: &[u8] = include_bytes!("../../../daemon/src/media/samples/speech.mp3");
 
-/// What a call asks for, and how this server shall serve it.
+/// What a request asks for, and how this server shall respond.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     pub(super) prompt: String,
     pub(super) pictures: Vec<Picture>,
-    /// The sound file and its type, where speech is asked for.
+    /// The media type and the bytes of the sound file, if the request is for speech.
     pub(super) speech: Option<(&'static str, &'static [u8])>,
-    /// The conversation, where an answer is asked for.
+    /// The conversation, if the request is for a chat.
     pub(super) chat: Option<Chat>,
     pub(super) delivery: Delivery,
-    /// How the picture is streamed, where that is asked for.
+    /// The stream of events, if the request asks for one.
     pub(super) stream: Option<PictureStream>,
-    /// This server's address, without a slash at its end.
+    /// This server's origin, without a slash at the end.
     pub(super) origin: String,
 }
 
-/// A picture as a stream of events: first pictures that are not finished, then the finished one.
+/// A picture that is sent as a stream of events: first previews, then the finished picture.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PictureStream {
-    /// How the types of the events begin.
+    /// The prefix of the event types, such as `image_generation`.
     api: &'static str,
     previews: u64,
 }
 
 impl Order {
-    /// The order of a request; an answer with the reason where it makes none.
+    /// Parses a request. If it is invalid, the error is the response that says why.
     pub(super) fn read(request: &Request) -> Result<Self, Response> {
         let body = if request.path.ends_with("/images/edits") {
             let parts = edit::parts(request);
@@ -122,7 +122,7 @@ impl Order {
         Ok(Self { prompt: chat.prompt.clone(), chat: Some(chat), ..Self::default() })
     }
 
-    /// The good answer.
+    /// Returns the response without any fault.
     pub(super) fn good(&self, gallery: &Gallery) -> Response {
         if let Some((media_type, bytes)) = self.speech {
             return Response::new(200, media_type, bytes.to_vec());
@@ -143,8 +143,7 @@ impl Order {
         Response::new(200, "application/json", body)
     }
 
-    /// An event for each picture that is not finished, and one for the finished one (openai-openapi, `ImageGenPartialImageEvent`,
-    /// `ImageGenCompletedEvent`).
+    /// Returns one event for each preview and one for the finished picture (openai-openapi, `ImageGenPartialImageEvent`, `ImageGenCompletedEvent`).
     fn picture_events(&self, gallery: &Gallery, stream: PictureStream, picture: &Picture) -> Response {
         let PictureStream { api, previews } = stream;
         let mut body = Body::default();
@@ -179,7 +178,7 @@ impl Order {
         body.push(json!({ "url": format!("{origin}/files/{}", picture.file_name()) }).to_string());
     }
 
-    /// Tokens: of the words, and of the pictures by their pixels.
+    /// Returns the token counts: one per word of the prompt, and one per 1,000 pixels.
     fn usage(&self) -> Value {
         let words = self.prompt.split_whitespace().count();
         let pixels: u64 = self.pictures.iter().map(|p| u64::from(p.width) * u64::from(p.height)).sum();
@@ -221,7 +220,7 @@ pub(super) fn models() -> Response {
     Response::json(200, &json!({ "object": "list", "data": [model("fake-image-1"), model("fake-image-2")] }))
 }
 
-/// A picture of this server by the last part of its path.
+/// Returns the picture whose file name is the last segment of the path.
 pub(super) fn file(gallery: &Gallery, name: &str) -> Response {
     let Some(picture) = Picture::of_file_name(name) else { return no_such_path(name) };
     let (beginning, rest) = gallery.bytes(&picture);
@@ -230,7 +229,7 @@ pub(super) fn file(gallery: &Gallery, name: &str) -> Response {
     Response::new(200, "image/png", body)
 }
 
-/// The answer of a fault that is an ordinary answer; None for those that misuse the connection.
+/// Returns the response of a fault that is a complete HTTP response; None for faults that misuse the connection.
 pub(super) fn faulty(fault: &Fault, order: &Order) -> Option<Response> {
     let picture = |value: Value| Response::json(200, &json!({ "created": now().as_secs(), "data": [value] }));
     let encoded = |bytes: &[u8]| {
@@ -298,7 +297,7 @@ impl RetryAfter {
     }
 }
 
-/// The same answer, compressed as `gzip`.
+/// Compresses a response as `gzip`.
 pub(super) fn gzipped(mut response: Response) -> Response {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&response.body.flat()).unwrap();
@@ -306,7 +305,7 @@ pub(super) fn gzipped(mut response: Response) -> Response {
     response.header("content-encoding", "gzip")
 }
 
-/// The same answer, compressed as `deflate` without the header of zlib.
+/// Compresses a response as `deflate`, without the zlib header.
 pub(super) fn deflated(mut response: Response) -> Response {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&response.body.flat()).unwrap();

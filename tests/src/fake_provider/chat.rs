@@ -1,10 +1,10 @@
-//! Answers of the chat API: whole, or as a stream of events.
+//! The responses of the chat API, either whole or as a stream of events.
 
 use serde_json::{Value, json};
 
 use super::http::{Body, Response};
 
-/// What a call asks a model.
+/// A request to the chat API.
 #[derive(Debug)]
 pub(super) struct Chat {
     /// The text of the last message.
@@ -15,7 +15,7 @@ pub(super) struct Chat {
 }
 
 impl Chat {
-    /// The chat of a request's body; None where it lacks what the API demands.
+    /// Parses the JSON body of a request; None if a required field is missing.
     pub(super) fn read(body: &Value) -> Option<Self> {
         let message = body["messages"].as_array()?.last()?;
         message["role"].as_str()?;
@@ -32,7 +32,7 @@ impl Chat {
         })
     }
 
-    /// What the model answers.
+    /// Returns the text of the model's response.
     fn text(&self) -> String {
         format!("You asked: {}", self.prompt)
     }
@@ -43,7 +43,7 @@ impl Chat {
         json!({ "prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered })
     }
 
-    /// The good answer.
+    /// Returns the response without any fault.
     pub(super) fn good(&self) -> Response {
         if self.is_stream {
             return Response::new(200, "text/event-stream", Body::from(self.events().into_bytes()));
@@ -59,7 +59,7 @@ impl Chat {
         )
     }
 
-    /// An event for each word, one for the end, and one for the tokens if they were asked for.
+    /// Returns an event for each word, one for the end, and one for the token counts if the request asked for them.
     fn events(&self) -> String {
         let event = |choices: Value, usage: Value| {
             let chunk = json!({

@@ -1,23 +1,23 @@
-//! Forms with pictures in them, in which the images API takes edits.
+//! Parses the multipart forms with which the images API receives edits.
 
 use serde_json::{Map, Value, json};
 
 use super::http::Request;
 
-/// One part of a form.
+/// One part of a multipart form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormPart {
-    /// The field's name.
+    /// The name of the field.
     pub name: String,
-    /// The file's name, where the part is a file.
+    /// The name of the file; None if the part is a text field.
     pub file_name: Option<String>,
-    /// The file's media type, as the client says it.
+    /// The media type that the client states for the file.
     pub media_type: Option<String>,
-    /// The value.
+    /// The value of the field, or the bytes of the file.
     pub bytes: Vec<u8>,
 }
 
-/// The parts of a form; none where the request is no whole form.
+/// Returns the parts of a form; empty if the request is not a complete form.
 pub(super) fn parts(request: &Request) -> Vec<FormPart> {
     let content_type = request.header("content-type").unwrap_or_default();
     let Some((_, boundary)) = content_type.split_once("boundary=") else { return Vec::new() };
@@ -33,7 +33,7 @@ pub(super) fn parts(request: &Request) -> Vec<FormPart> {
     starts.windows(2).filter_map(between).collect()
 }
 
-/// The fields that are texts as the JSON of the same request would have them; numbers are numbers.
+/// Returns the text fields as the JSON body that the same request would have. Values that are whole numbers become numbers.
 pub(super) fn fields(parts: &[FormPart]) -> Value {
     let texts = parts.iter().filter(|part| part.file_name.is_none());
     let value = |text: String| text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number));

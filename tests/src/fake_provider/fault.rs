@@ -1,127 +1,128 @@
-//! How a call is answered: well, or wrong in one of the ways that real services and broken networks have.
+//! The ways in which the server can respond to a call: correctly, or with one of the faults that real services and networks have.
 
 use std::time::Duration;
 
-/// What happens to one call. Everything but `Good` and its kin is something a client must survive.
+/// What happens to one call. A client must survive each of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    /// 200 with the pictures that were asked for.
+    /// Status 200 with the result that was asked for.
     Good,
-    /// The same in chunks, without a `Content-Length`.
+    /// As `Good`, but chunked, without a `Content-Length`.
     Chunked,
-    /// The same compressed, whether the client asked for that or not.
+    /// As `Good`, but compressed with gzip, whether or not the client accepts that.
     Gzip,
-    /// The same compressed as `deflate` without the header of zlib, as some servers send it.
+    /// As `Good`, but compressed as `deflate` without the zlib header, as some servers send it.
     Deflate,
-    /// The same, and then the server closes the connection without having said so: the next request on it may be lost.
+    /// As `Good`, but the server then closes the connection without announcing it. The next request on it may be lost.
     GoodThenClose,
 
-    /// 429 `rate_limit_exceeded`.
+    /// Status 429 `rate_limit_exceeded`.
     RateLimited {
-        /// How the answer says when to come back.
+        /// How the response says when to retry.
         retry_after: RetryAfter,
     },
-    /// 429 `insufficient_quota`: waiting does not help.
+    /// Status 429 `insufficient_quota`. A retry cannot succeed.
     InsufficientQuota,
-    /// 500.
+    /// Status 500.
     ServerError,
-    /// 503 without a `Retry-After`.
+    /// Status 503 without a `Retry-After`.
     Unavailable,
-    /// 401 `invalid_api_key`.
+    /// Status 401 `invalid_api_key`.
     Unauthorized,
-    /// 403, the account may not use the model.
+    /// Status 403: the account may not use the model.
     Forbidden,
-    /// 400 `moderation_blocked`.
+    /// Status 400 `moderation_blocked`.
     Moderated,
-    /// 400 `invalid_value`.
+    /// Status 400 `invalid_value`.
     Invalid,
-    /// 404 `model_not_found`.
+    /// Status 404 `model_not_found`.
     ModelNotFound,
 
-    /// 200 with `data: []`.
+    /// Status 200 with `data: []`.
     NoPicture,
-    /// 200 with an error object in place of pictures.
+    /// Status 200 with an error object instead of pictures.
     ErrorInside,
-    /// 200 with a web page, as a captive portal or a wrong address answers.
+    /// Status 200 with a web page, as from a captive portal or a wrong address.
     Html,
-    /// 200 with JSON that is not an answer of this API.
+    /// Status 200 with JSON that is no response of this API.
     OtherJson,
-    /// 200 with a `b64_json` that is no base64.
+    /// Status 200 with a `b64_json` that is not valid base64.
     BadBase64,
-    /// 200 with base64 of bytes that are no picture.
+    /// Status 200 with base64 of bytes that are not a picture.
     NotAPicture,
-    /// 200 with a PNG whose header declares 50000×50000 pixels.
+    /// Status 200 with a PNG whose header declares 50000×50000 pixels.
     HugePicture,
-    /// 200 with one address of a picture, as it is given here: another host, `file://`, a link-local address.
+    /// Status 200 with this URL instead of a picture, for example one with another host, `file://` or a link-local address.
     PictureAt(String),
-    /// 200 with the address of a picture that this server no longer has (404).
+    /// Status 200 with the URL of a picture for which this server responds with 404.
     PictureGone,
 
-    /// The good answer up to here, then the end of the connection.
+    /// As `Good`, but the connection ends at this position.
     Cut(Cut),
-    /// The connection is reset before the request was read. Whatever request comes first meets it.
+    /// The connection is reset before a request is read. This happens to whatever request comes first.
     ResetBeforeRequest,
-    /// The request is read, then the connection is reset.
+    /// The request is read, and then the connection is reset.
     ResetAfterRequest,
-    /// The request is read, then the connection ends in good order without a byte.
+    /// The request is read, and then the connection is closed in good order without a response.
     CloseAfterRequest,
-    /// Bytes that are not HTTP.
+    /// The response is not HTTP.
     Garbage,
-    /// A `Content-Length` of 2^60 and a body that goes on for ever.
+    /// The response has a `Content-Length` of 2^60 and an endless body.
     HugeLength,
-    /// A chunked body that goes on for ever.
+    /// The response has an endless chunked body.
     EndlessBody,
-    /// The good answer, one byte at a time.
+    /// As `Good`, but sent one byte at a time.
     Drip {
         /// The time between two bytes.
         every: Duration,
     },
-    /// The first half of the good answer's body, and the rest once [`FakeProvider::finish_halves`](super::FakeProvider::finish_halves) is called.
+    /// The first half of the good response's body is sent. The rest follows after
+    /// [`FakeProvider::finish_halves`](super::FakeProvider::finish_halves).
     Half,
-    /// The good answer's head, then nothing more while the connection stays open.
+    /// The head of the good response is sent. Then nothing follows, and the connection stays open.
     StallAfterHead,
-    /// Nothing at all while the connection stays open.
+    /// Nothing is sent, and the connection stays open.
     Never,
-    /// A redirect.
+    /// The response is a redirect.
     Redirect {
-        /// 301, 302, 303 (the call is repeated as GET), 307 or 308 (it is repeated as it was).
+        /// Status 301, 302 or 303, after which the call is repeated as GET; or 307 or 308, after which it is repeated unchanged.
         status: u16,
-        /// Where to.
+        /// The value of the header `Location`.
         location: String,
     },
-    /// A whole answer with a body and headers of the caller's own, whatever was asked for.
+    /// The response is complete and has this body and these headers, whatever the request asked for.
     Answered {
-        /// The status.
+        /// The status code.
         status: u16,
         /// The `Content-Type`.
         media_type: &'static str,
-        /// Further headers.
+        /// Additional headers.
         headers: Vec<(&'static str, String)>,
         /// The body.
         body: Vec<u8>,
     },
-    /// Bytes of the caller's own, head included; then the end of the connection.
+    /// These bytes are sent as head and body, and then the connection is closed.
     Raw(Vec<u8>),
 }
 
 impl Fault {
-    /// A 302 to `location`.
+    /// Returns a 302 to `location`.
     pub fn redirect(location: &str) -> Self {
         Self::Redirect { status: 302, location: location.to_owned() }
     }
 
-    /// A whole answer in JSON.
+    /// Returns a complete response in JSON.
     pub fn answered(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self::Answered { status, media_type: "application/json", headers: Vec::new(), body: body.into() }
     }
 
-    /// A 429 whose `Retry-After` is a whole number of seconds.
+    /// Returns a 429 whose `Retry-After` is a whole number of seconds.
     pub const fn rate_limited(seconds: u64) -> Self {
         Self::RateLimited { retry_after: RetryAfter::Seconds(seconds) }
     }
 }
 
-/// The shapes in which services say when to come back.
+/// The formats in which services say when to retry.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RetryAfter {
     /// `Retry-After: 2`.
@@ -130,35 +131,35 @@ pub enum RetryAfter {
     Float(f64),
     /// `retry-after-ms: 250`.
     Milliseconds(u64),
-    /// `Retry-After: Tue, 24 Nov 2026 06:00:00 GMT`, this long after the server's now; the format has whole seconds.
+    /// `Retry-After: Tue, 24 Nov 2026 06:00:00 GMT`: a date this long after the server's current time. The format has whole seconds.
     DateIn(Duration),
-    /// A date that is over already.
+    /// A date in the past.
     DatePast,
-    /// `Retry-After: soon`, which no standard knows.
+    /// `Retry-After: soon`, which is not valid in any standard.
     Nonsense,
-    /// None at all.
+    /// No header.
     Absent,
 }
 
-/// Where a good answer ends too early.
+/// The position at which a good response ends too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// Within `HTTP/1.1 200 OK`.
     StatusLine,
-    /// Between two headers.
+    /// In the middle of the headers.
     Headers,
-    /// Right after the head: a body was promised and none came.
+    /// After the head. The announced body is missing.
     AfterHead,
     /// In the middle of a picture's base64.
     Base64,
-    /// Before the last brace: all of the picture is there, the JSON is not whole.
+    /// Before the last brace. The picture is complete, but the JSON is not.
     BeforeLastBrace,
-    /// After this many bytes, head included.
+    /// After this many bytes, including the head.
     At(usize),
 }
 
 impl Cut {
-    /// How many bytes of an answer are sent.
+    /// Returns how many bytes of a response are sent. `head` and `whole` are the lengths of its head and of all of it.
     pub(super) fn length(self, head: usize, whole: usize) -> usize {
         let length = match self {
             Self::StatusLine => "HTTP/1.1 2".len(),

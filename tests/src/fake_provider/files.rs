@@ -1,4 +1,4 @@
-//! How the files are served that answers name: well, late, in part, or not at all.
+//! Serves the files that responses name by URL: correctly, late, in part or not at all.
 
 use std::{
     collections::VecDeque,
@@ -10,22 +10,22 @@ use std::{
 
 use super::http::Response;
 
-/// What one request for a file meets.
+/// What happens to one request for a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileFault {
-    /// The file.
+    /// The file is sent.
     Good,
-    /// This status, with a `Retry-After` in seconds where there is one.
+    /// The response has this status code and, if given, a `Retry-After` in seconds.
     Status(u16, Option<u64>),
-    /// The connection ends without a byte.
+    /// The connection is closed without a response.
     Close,
-    /// Half of the file, then the end of the connection.
+    /// Half of the file is sent, and then the connection is closed.
     Cut,
-    /// A file that is no picture.
+    /// The file is not a picture.
     Text,
 }
 
-/// The faults to come.
+/// The faults of the next requests for files.
 #[derive(Debug, Default)]
 pub(super) struct Files(Mutex<Plan>);
 
@@ -53,7 +53,7 @@ impl Files {
         plan.queue.pop_front().or_else(|| plan.otherwise.clone()).unwrap_or(FileFault::Good)
     }
 
-    /// Serves one request, whose good answer this is.
+    /// Serves one request. `good` is the response without a fault.
     pub(super) fn serve(&self, good: Response, mut stream: &TcpStream) -> io::Result<ControlFlow<()>> {
         let response = match self.next() {
             FileFault::Good => good,

@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as a test server needs: one request in, one answer out, connections that stay open.
+//! The part of HTTP/1.1 that a test server needs: it reads a request, writes a response, and keeps connections open.
 
 use std::{
     io::{self, BufRead, Read, Write},
@@ -9,48 +9,48 @@ use serde_json::Value;
 
 use super::edit::{self, FormPart};
 
-/// Bytes of a request's head.
+/// Largest head of a request, in bytes.
 const MAX_HEAD: u64 = 64 * 1024;
-/// Bytes of a request's body: pictures may be sent along.
+/// Largest body of a request, in bytes. Requests may contain pictures.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// One request as it came.
+/// A request as it was received.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// `POST`, `GET`.
+    /// The method, such as `POST` or `GET`.
     pub method: String,
     /// The path with its query.
     pub path: String,
-    /// Names in lower case, in their order.
+    /// Names and values in the order in which they were sent. The names are in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body; in what the server remembers, its first part.
+    /// The body. In the requests that the server remembers, only its first 256 KiB.
     pub body: Vec<u8>,
 }
 
 impl Request {
-    /// The first header of this name.
+    /// Returns the value of the first header with this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON; null where it is none.
+    /// Parses the body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// The parts of the body, where it is a form.
+    /// Returns the parts of the body if it is a multipart form.
     pub fn parts(&self) -> Vec<FormPart> {
         edit::parts(self)
     }
 
-    /// Reads the next request; None when the client has closed the connection between two of them.
+    /// Reads the next request; None if the client closed the connection between two requests.
     pub(super) fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
         let Some(first) = read_line(reader)? else { return Ok(None) };
         let mut words = first.split(' ');
         let (Some(method), Some(path)) = (words.next(), words.next()) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("no request line: {first}")));
         };
-        // As a proxy is asked: with the whole address, which every server has to take.
+        // A client sends the absolute URL to a proxy, and every server has to accept that form too.
         let absolute = path.strip_prefix("http://").and_then(|rest| rest.find('/').map(|at| &rest[at..]));
         let (method, path) = (method.to_owned(), absolute.unwrap_or(path).to_owned());
         let mut headers = Vec::new();
@@ -79,7 +79,7 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     Ok(Some(line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// An answer before it is written.
+/// A response before it is written.
 #[derive(Debug)]
 pub(super) struct Response {
     status: u16,
@@ -87,7 +87,7 @@ pub(super) struct Response {
     pub(super) body: Body,
 }
 
-/// A body in parts, so that a large picture that many answers share is neither copied nor encoded again.
+/// A body in parts. Many responses share one large picture, which is then neither copied nor encoded again.
 #[derive(Debug, Default)]
 pub(super) struct Body(Vec<Part>);
 
@@ -147,7 +147,7 @@ impl Response {
         self
     }
 
-    /// The head for a body whose length is told in `framing`: `content-length: 5` or `transfer-encoding: chunked`.
+    /// Returns the head. `framing` is the header that gives the length: `content-length: 5` or `transfer-encoding: chunked`.
     pub(super) fn head(&self, framing: &str) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.headers {
@@ -157,14 +157,14 @@ impl Response {
         head.into_bytes()
     }
 
-    /// The head with the body's true length.
+    /// Returns the head with the body's true length.
     pub(super) fn true_head(&self) -> Vec<u8> {
         self.head(&format!("content-length: {}", self.body.length()))
     }
 
-    /// Writes the whole answer; `before_end` is called while the client cannot have all of it yet.
+    /// Writes the whole response. `before_end` is called before its last part is written, so that the client cannot have all of it.
     pub(super) fn write(&self, stream: &mut impl Write, before_end: impl FnOnce()) -> io::Result<()> {
-        // The head leaves with the first part: two small segments would be two packets.
+        // The head is sent together with the first part, because two small writes would become two packets.
         let mut pending = self.true_head();
         for part in self.body.parts() {
             if part.len() < MAX_JOINED {
@@ -179,7 +179,7 @@ impl Response {
         stream.write_all(&pending)
     }
 
-    /// The same in chunks.
+    /// Writes the whole response with chunked encoding. `before_end` works as in [`Self::write`].
     pub(super) fn write_chunked(&self, stream: &mut impl Write, before_end: impl FnOnce()) -> io::Result<()> {
         stream.write_all(&self.head("transfer-encoding: chunked"))?;
         for chunk in self.body.flat().chunks(CHUNK) {
@@ -190,9 +190,9 @@ impl Response {
     }
 }
 
-/// Parts below this are copied beside what stands before them.
+/// Parts smaller than this, in bytes, are copied behind the part before them and written with it.
 const MAX_JOINED: usize = 16 * 1024;
-/// Bytes of a chunk: several to an answer, even to a small one.
+/// The size of a chunk, in bytes. It is so small that even a small response has several chunks.
 const CHUNK: usize = 1000;
 
 pub(super) fn write_chunk(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What the server has seen: calls, how many at once, when, and the requests themselves.
+//! Counts calls and concurrent calls, and remembers when they came and the requests themselves.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,14 +8,14 @@ use std::{
 
 use super::http::Request;
 
-/// Requests that are remembered, newest last: a bench makes more calls than anybody will look at.
+/// Most requests that are remembered. The oldest is dropped first, because a bench makes more calls than a test will inspect.
 const REMEMBERED: usize = 4096;
-/// Bytes of a body that are remembered.
+/// Most bytes of a body that are remembered.
 const REMEMBERED_BODY: usize = 256 * 1024;
-/// Times that are remembered.
+/// Most call times that are remembered.
 const TIMES: usize = 1_000_000;
 
-/// The account of one server.
+/// The counts of one server.
 #[derive(Debug, Default)]
 pub(super) struct Ledger(Mutex<Account>);
 
@@ -39,7 +39,7 @@ impl Ledger {
         self.account().connections += 1;
     }
 
-    /// Any request; of a call for pictures, `begin` counts it too.
+    /// Remembers a request of any kind. A call is also counted by [`Self::begin`].
     pub(super) fn remember(&self, request: &Request) {
         let kept = &request.body[..request.body.len().min(REMEMBERED_BODY)];
         let request = Request {
@@ -55,7 +55,7 @@ impl Ledger {
         account.requests.push_back(request);
     }
 
-    /// A call for pictures whose request is read; it is open until the value is dropped. Its number counts from zero.
+    /// Counts a call whose request was read. The call is in flight until the returned value is dropped. Calls are numbered from 0.
     pub(super) fn begin(&self, prompt: &str) -> OpenCall<'_> {
         let mut account = self.account();
         let number = account.calls;
@@ -75,7 +75,7 @@ impl Ledger {
     }
 }
 
-/// One call that is being answered.
+/// A call in flight. Dropping it ends the call.
 #[derive(Debug)]
 pub(super) struct OpenCall<'a> {
     ledger: &'a Ledger,

@@ -1,4 +1,5 @@
-//! A server that stands in for OpenAI's images API, its speech API, its chat API and their kin: real pictures, and every fault a network or a service has.
+//! A server that imitates OpenAI's images, speech, chat and videos APIs. It makes real pictures, and can simulate every fault of a network or a
+//! service.
 //!
 //! ```ignore
 //! let provider = FakeProvider::start();
@@ -9,8 +10,10 @@
 //! assert_eq!(provider.most_at_once(), 1);
 //! ```
 //!
-//! It serves `POST /v1/images/generations` and `/v1/images/edits`, `POST /v1/audio/speech`, `POST /v1/chat/completions`, `GET /v1/models`, jobs below `/v1/videos` and, for answers that name addresses, `GET /files/…`. A thread
-//! for each connection; dropped, it closes all of them and its port.
+//! It serves `POST /v1/images/generations` and `/v1/images/edits`, `POST /v1/audio/speech`, `POST /v1/chat/completions`, `GET /v1/models`, jobs below
+//! `/v1/videos` and, for responses with URLs, `GET /files/…`. Each connection has a thread. Dropping the server closes all connections and its port.
+//!
+//! A "call" is a POST to the images, speech or chat API. Jobs of the videos API are counted by [`Videos`].
 
 mod answer;
 mod chat;
@@ -42,15 +45,15 @@ pub use self::{
 };
 use crate::wait::eventually;
 
-/// How good answers hand out their pictures.
+/// How good responses deliver their pictures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Delivery {
-    /// `b64_json`.
+    /// As `b64_json`.
     #[default]
     Base64,
-    /// `url`, with this server's address in it.
+    /// As `url` with this server's address.
     AbsoluteUrl,
-    /// `url`, a path on this server.
+    /// As `url` that is a path without a host.
     RelativeUrl,
 }
 
@@ -61,7 +64,7 @@ pub struct FakeProvider {
     accepting: Option<JoinHandle<()>>,
 }
 
-/// What the connections share.
+/// The state that the connections share.
 #[derive(Debug)]
 struct Server {
     address: SocketAddr,
@@ -71,7 +74,7 @@ struct Server {
     ledger: Ledger,
     gallery: Gallery,
     settings: Mutex<Settings>,
-    /// Told when the gate opens and when the server stops.
+    /// Notified when held calls or halves are released, and when the server stops.
     changed: Condvar,
     streams: Mutex<HashMap<u64, TcpStream>>,
 }
@@ -90,15 +93,15 @@ struct Settings {
 }
 
 impl FakeProvider {
-    /// The key that calls must carry, unless [`Self::require_key`] says otherwise.
+    /// The key that calls must carry, unless [`Self::require_key`] sets another one.
     pub const KEY: &str = "sk-fake-provider-key";
 
-    /// Starts a server on a free port of 127.0.0.1 that answers everything well.
+    /// Starts a server on a free port of 127.0.0.1. It responds to every call without a fault.
     pub fn start() -> Self {
         Self::start_at((Ipv4Addr::LOCALHOST, 0).into())
     }
 
-    /// The same at an address that another one had before.
+    /// Starts a server at an address that another server used before.
     #[track_caller]
     pub fn start_at(address: SocketAddr) -> Self {
         let listener = eventually("the address is free", || TcpListener::bind(address).ok());
@@ -130,151 +133,151 @@ impl FakeProvider {
         Self { server, accepting: Some(accepting) }
     }
 
-    /// What a configuration calls `base_url`: `http://127.0.0.1:PORT/v1`.
+    /// Returns the value of `base_url` for a configuration: `http://127.0.0.1:PORT/v1`.
     pub fn base_url(&self) -> String {
         format!("{}/v1", self.server.origin())
     }
 
-    /// The address that it listens on.
+    /// Returns the address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.server.address
     }
 
-    /// The faults of the next calls in their order, behind those that are already to come; after them, all is well again.
+    /// Appends faults for the next calls, in this order. After the last one, calls have no fault, or that of [`Self::always`].
     pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
         self.server.script.append(faults);
     }
 
-    /// What every call with this prompt meets; such calls take nothing from the script.
+    /// Sets the fault of every call with this prompt. Such calls use up no fault of the script.
     pub fn on_prompt(&self, prompt: &str, fault: Fault) {
         self.server.script.set_for(prompt, fault);
     }
 
-    /// What every call meets that neither its prompt nor the script decides.
+    /// Sets the fault of every call for which neither the prompt nor the script has one.
     pub fn always(&self, fault: Fault) {
         self.server.script.set_otherwise(fault);
     }
 
-    /// What the next requests for files meet, in their order; after them, what [`Self::always_files`] says.
+    /// Appends faults for the next requests for files, in this order. After the last one, that of [`Self::always_files`] applies.
     pub fn script_files(&self, faults: impl IntoIterator<Item = FileFault>) {
         self.server.files.append(faults);
     }
 
-    /// What every request for a file meets that the script does not decide.
+    /// Sets the fault of every request for a file for which the script has none.
     pub fn always_files(&self, fault: FileFault) {
         self.server.files.set_otherwise(fault);
     }
 
-    /// Forgets the script, the prompts and what always happens: all is well.
+    /// Removes all faults of calls: the script, those of prompts and that of [`Self::always`].
     pub fn be_good(&self) {
         self.server.script.clear();
     }
 
-    /// Faults of the script that no call has met yet.
+    /// Returns how many faults of the script no call has used up yet.
     pub fn script_left(&self) -> usize {
         self.server.script.left()
     }
 
-    /// The jobs of the videos API.
+    /// Returns the jobs of the videos API.
     pub fn videos(&self) -> &Videos {
         &self.server.videos
     }
 
-    /// The key that calls must carry; None admits everybody.
+    /// Sets the key that calls must carry. With None, the server accepts every call.
     pub fn require_key(&self, key: Option<&str>) {
         self.server.settings().key = key.map(str::to_owned);
     }
 
-    /// How pictures are handed out, whatever a call's `response_format` asks for.
+    /// Sets how pictures are delivered, whatever the `response_format` of a call is.
     pub fn deliver(&self, delivery: Delivery) {
         self.server.settings().delivery = Some(delivery);
     }
 
-    /// Makes each picture weigh this much more than a plain one, which has a few KB: noise, which no compression makes smaller.
+    /// Makes each picture this many bytes larger than a plain one, which has a few KB. The bytes are noise, which cannot be compressed.
     pub fn picture_bytes(&self, bytes: usize) {
         self.server.settings().noise_bytes = bytes;
     }
 
-    /// Makes the same prompt give another picture with each call, as real services do. Without it the bytes follow from the
-    /// prompt, the size and the picture's place in the answer.
+    /// Makes each call with the same prompt return another picture, as real services do. Without it, the bytes depend only on the prompt, the size
+    /// and the picture's index in the response.
     pub fn vary(&self) {
         self.server.settings().varies = true;
     }
 
-    /// The time between a call's request and its answer.
+    /// Sets the time between a call's request and its response.
     pub fn delay(&self, delay: Duration) {
         self.server.settings().delay = delay;
     }
 
-    /// Lets no call be answered before [`Self::release`]: for a moment at which calls are surely under way.
+    /// Holds all responses to calls until [`Self::release`], so that a test can rely on calls being in flight.
     pub fn hold(&self) {
         self.server.settings().is_held = true;
     }
 
-    /// Answers the calls that were held, and those to come.
+    /// Sends the held responses, and holds none from then on.
     pub fn release(&self) {
         self.server.settings().is_held = false;
         self.server.changed.notify_all();
     }
 
-    /// Sends the rest of the answers of which only the first half was sent.
+    /// Sends the rest of the responses whose first half was sent because of [`Fault::Half`].
     pub fn finish_halves(&self) {
         self.server.settings().finishes_halves = true;
         self.server.changed.notify_all();
     }
 
-    /// Calls for pictures whose requests were read, with whatever end.
+    /// Returns the number of calls whose requests were read, whatever their outcome.
     pub fn calls(&self) -> usize {
         self.server.ledger.account().calls
     }
 
-    /// The same for one prompt.
+    /// Returns the number of calls with this prompt.
     pub fn calls_of(&self, prompt: &str) -> usize {
         self.server.ledger.account().by_prompt.get(prompt).copied().unwrap_or(0)
     }
 
-    /// Requests for files that came.
+    /// Returns the number of remembered requests for files.
     pub fn fetches(&self) -> usize {
         self.requests().iter().filter(|request| request.path.starts_with("/files/")).count()
     }
 
-    /// Calls that are being answered now.
+    /// Returns the number of calls in flight.
     pub fn in_flight(&self) -> usize {
         self.server.ledger.account().open
     }
 
-    /// The most calls that were being answered at one time.
+    /// Returns the largest number of calls that were in flight at once.
     pub fn most_at_once(&self) -> usize {
         self.server.ledger.account().most_open
     }
 
-    /// When calls came, oldest first.
+    /// Returns when calls came, oldest first.
     pub fn times(&self) -> Vec<Instant> {
         self.server.ledger.account().times.clone()
     }
 
-    /// Connections that were accepted.
+    /// Returns the number of accepted connections.
     pub fn connections(&self) -> usize {
         self.server.ledger.account().connections
     }
 
-    /// The newest 4,096 requests of every kind, oldest first; of a body the first 256 KiB.
+    /// Returns the newest 4,096 requests of every kind, oldest first. Of each body, only the first 256 KiB are kept.
     pub fn requests(&self) -> Vec<Request> {
         self.server.ledger.account().requests.iter().cloned().collect()
     }
 
-    /// Forgets what was counted and seen.
+    /// Resets all counts and forgets all requests.
     pub fn forget(&self) {
         self.server.ledger.forget();
     }
 
-    /// Waits until so many calls came.
+    /// Waits until at least this many calls have come.
     #[track_caller]
     pub fn wait_for_calls(&self, calls: usize) {
         eventually("the provider is called", || (self.calls() >= calls).then_some(()));
     }
 
-    /// Waits until so many calls are being answered at one time.
+    /// Waits until exactly this many calls are in flight.
     #[track_caller]
     pub fn wait_for_in_flight(&self, calls: usize) {
         eventually("calls are under way", || (self.in_flight() == calls).then_some(()));
@@ -285,7 +288,7 @@ impl Drop for FakeProvider {
     fn drop(&mut self) {
         self.server.settings().is_stopped = true;
         self.server.changed.notify_all();
-        // The accepting thread looks at the mark when somebody comes.
+        // The accepting thread checks `is_stopped` only when a connection comes, so make one.
         let _ = TcpStream::connect(self.server.address);
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
@@ -296,7 +299,7 @@ impl Drop for FakeProvider {
     }
 }
 
-/// Accepts connections until the server stops; then its port is closed.
+/// Accepts connections until the server stops. The port is then closed.
 fn accept(server: &Arc<Server>, listener: &TcpListener) {
     for (number, stream) in (0..).zip(listener.incoming()) {
         if server.settings().is_stopped {
@@ -309,7 +312,7 @@ fn accept(server: &Arc<Server>, listener: &TcpListener) {
         let server = Arc::clone(server);
         std::thread::spawn(move || {
             let _ = serve::connection(&server, &stream);
-            // Both go now, so that the connection ends here and not with the server.
+            // Dropping both handles closes the connection when it ends, not when the server stops.
             server.streams.lock().unwrap().remove(&number);
         });
     }
@@ -330,7 +333,7 @@ impl Server {
         request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")) == Some(key)
     }
 
-    /// The order with what this server's settings say about it.
+    /// Applies this server's settings to an order.
     fn complete(&self, mut order: Order, call: usize) -> Order {
         let settings = self.settings();
         order.origin = self.origin();
@@ -344,7 +347,7 @@ impl Server {
         order
     }
 
-    /// The delay of a call that came then, and the gate.
+    /// Waits for the rest of the call's delay, and then until calls are not held.
     fn pause_before_answer(&self, came: Instant) {
         let delay = self.settings().delay.saturating_sub(came.elapsed());
         if delay > Duration::ZERO {
@@ -354,14 +357,14 @@ impl Server {
         drop(self.changed.wait_while(settings, |settings| settings.is_held && !settings.is_stopped));
     }
 
-    /// Waits until the halves are finished, or the server stops.
+    /// Waits until [`FakeProvider::finish_halves`] is called or the server stops.
     fn pause_at_half(&self) {
         let settings = self.settings();
         let waits = |settings: &mut Settings| !settings.finishes_halves && !settings.is_stopped;
         drop(self.changed.wait_while(settings, waits));
     }
 
-    /// Lets time pass; whether the server is being stopped.
+    /// Waits for `time` or until the server stops. Returns whether it stops.
     fn stops_within(&self, time: Duration) -> bool {
         let settings = self.settings();
         let waited = self.changed.wait_timeout_while(settings, time, |settings| !settings.is_stopped);

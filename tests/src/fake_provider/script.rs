@@ -1,4 +1,4 @@
-//! Which fault the next call meets.
+//! Decides which fault the next call has.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -7,7 +7,7 @@ use std::{
 
 use super::fault::Fault;
 
-/// The faults to come.
+/// The faults of future calls.
 #[derive(Debug, Default)]
 pub(super) struct Script(Mutex<Plan>);
 
@@ -43,7 +43,7 @@ impl Script {
         self.plan().queue.len()
     }
 
-    /// The fault of a call with this prompt: the prompt's own, else the next of the queue, else what always happens.
+    /// Returns the fault of a call: that of its prompt, otherwise the next of the queue, otherwise the default.
     pub(super) fn next(&self, prompt: &str) -> Fault {
         let mut plan = self.plan();
         if let Some(fault) = plan.by_prompt.get(prompt) {
@@ -52,7 +52,7 @@ impl Script {
         plan.queue.pop_front().or_else(|| plan.otherwise.clone()).unwrap_or(Fault::Good)
     }
 
-    /// Whether the request that is about to come is reset unread. Nobody knows its prompt yet.
+    /// Returns whether the next connection shall be reset before its request is read. Its prompt is not known then.
     pub(super) fn take_reset(&self) -> bool {
         let mut plan = self.plan();
         match plan.queue.front() {

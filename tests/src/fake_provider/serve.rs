@@ -1,4 +1,4 @@
-//! One connection: requests are read, answered as the script says, and the connection is misused where it says that.
+//! Serves one connection: reads requests, responds as the script says, and applies the faults of the connection.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -17,13 +17,13 @@ use super::{
     ledger::OpenCall,
 };
 
-/// Bytes that are sent at once where the amount is what is tested.
+/// The block that is sent repeatedly where only the amount of data matters.
 static FILLING: [u8; 64 * 1024] = [b' '; 64 * 1024];
 
 /// Whether the connection serves another request.
 type Next = io::Result<ControlFlow<()>>;
 
-/// Serves one connection to its end. An error is the client's leaving, which is no concern of the server's.
+/// Serves one connection to its end. An error means that the client left or that a reset was intended, so callers ignore it.
 pub(super) fn connection(server: &Server, stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::with_capacity(64 * 1024, stream);
@@ -82,7 +82,7 @@ fn generate(server: &Server, mut stream: &TcpStream, request: &Request) -> Next 
         _ if !server.admits(request) => Err(answer::unauthorized()),
         order => order.map(|order| server.complete(order, call.number)),
     };
-    // Made meanwhile: a service that takes a tenth of a second has its answer ready then.
+    // Make the response during the delay, as a real service does, so that the delay is not prolonged.
     let good = order.as_ref().ok().filter(|_| matches!(fault, Fault::Good));
     let good = good.map(|order| order.good(&server.gallery));
     server.pause_before_answer(came);
@@ -93,8 +93,8 @@ fn generate(server: &Server, mut stream: &TcpStream, request: &Request) -> Next 
     }
 }
 
-/// Does to the connection what the fault says. The call is over before the client can have the last byte of its answer: a
-/// client that then makes its next call has made one at a time.
+/// Applies a fault to the connection. The call ends before the client can have the last byte of its response. Otherwise a client that makes one call
+/// after the other would seem to have two in flight.
 fn act(server: &Server, mut stream: &TcpStream, call: OpenCall<'_>, fault: &Fault, order: &Order) -> Next {
     if let Some(response) = answer::faulty(fault, order) {
         return response.write(&mut stream, || drop(call)).map(ControlFlow::Continue);
@@ -142,13 +142,14 @@ fn act(server: &Server, mut stream: &TcpStream, call: OpenCall<'_>, fault: &Faul
             return until_gone(stream);
         }
         Fault::Never => return until_gone(stream),
-        // As `Good`, which was answered before.
+        // Like `Fault::Good`, whose response was written before.
         _ => good().write(&mut stream, end)?,
     }
     Ok(ControlFlow::Continue(()))
 }
 
-/// Lets the connection end in a reset once it is dropped. An error, as a shutdown would end it in good order first.
+/// Makes the connection end with a reset when it is dropped. Returns an error, so that the caller does not shut the connection down in good order
+/// first.
 fn reset(stream: &TcpStream) -> io::Error {
     match sockopt::set_socket_linger(stream, Some(Duration::ZERO)) {
         Ok(()) => io::ErrorKind::ConnectionReset.into(),
@@ -189,7 +190,7 @@ fn drip(
     stream.write_all(last)
 }
 
-/// Waits until the client leaves, or the server is stopped.
+/// Waits until the client closes the connection or the server stops.
 fn until_gone(mut stream: &TcpStream) -> Next {
     let mut ignored = [0; 1024];
     while stream.read(&mut ignored)? > 0 {}

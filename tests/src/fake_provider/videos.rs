@@ -1,6 +1,6 @@
-//! The videos API: jobs that are submitted, polled, fetched, listed and deleted, with what real services do wrong.
+//! The videos API, whose jobs are submitted, polled, fetched, listed and deleted, with the faults of real services.
 //!
-//! A job is done after so many polls, so that no test depends on speed.
+//! A job is done after a number of polls rather than a time, so that no test depends on speed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,33 +15,33 @@ use serde_json::{Value, json};
 
 use super::http::{Request, Response};
 
-/// The film that every job becomes.
+/// The film that every job makes.
 pub const FILM: &[u8] = include_bytes!("../../../daemon/src/media/samples/film.mp4");
 
-/// What becomes of the jobs of a prompt.
+/// What happens to the jobs of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoPlan {
-    /// Polls that find it under way.
+    /// Number of polls that are answered with `in_progress`.
     pub polls_until_done: usize,
-    /// Whether the job is accepted, and the connection ends without an answer.
+    /// Whether the job is accepted, but the connection ends without a response.
     pub loses_answer: bool,
-    /// The status that submissions get instead of a job.
+    /// The status code with which submissions are refused.
     pub refuses: Option<u16>,
-    /// Polls that are answered with 404 first, as some services do until all of their servers know the job.
+    /// Number of first polls that are answered with 404. Some services do that until all of their servers know the job.
     pub unknown_polls: usize,
-    /// Polls that are answered with 500 next.
+    /// Number of polls that are answered with 500, after the unknown ones.
     pub failing_polls: usize,
-    /// The code and the message that the job fails with.
+    /// The code and the message with which the job fails.
     pub fails_with: Option<(&'static str, &'static str)>,
-    /// Whether every poll and fetch finds it gone.
+    /// Whether every poll and fetch is answered with 404.
     pub is_gone: bool,
-    /// Fetches of the file that are answered with 500 first.
+    /// Number of first fetches of the file that are answered with 500.
     pub failing_fetches: usize,
-    /// Whether the job can be deleted before it is done.
+    /// Whether the job can be deleted.
     pub is_cancellable: bool,
-    /// Where the file is, where the service does not serve it under the job.
+    /// The URL of the file in the response to a poll, if the file is not fetched below the job's path.
     pub url: Option<String>,
-    /// When a poll says to come back, in milliseconds.
+    /// The value of `openai-poll-after-ms` in responses to polls: when to poll again, in milliseconds.
     pub hint_ms: Option<u64>,
 }
 
@@ -66,24 +66,24 @@ impl Default for VideoPlan {
 /// A job as the service knows it.
 #[derive(Debug, Clone)]
 pub struct VideoJob {
-    /// Its name.
+    /// The job's id.
     pub id: String,
-    /// The fields of its form.
+    /// The text fields of the submitted form.
     pub fields: HashMap<String, String>,
-    /// How often it was polled.
+    /// Number of times that it was polled.
     pub polls: usize,
-    /// How often its file was asked for.
+    /// Number of times that its file was fetched.
     pub fetches: usize,
     /// Whether it was deleted.
     pub is_deleted: bool,
-    /// The shortest time between the answer to a poll and the next poll.
+    /// The shortest time between two polls.
     pub shortest_pause: Option<Duration>,
     polled: Option<Instant>,
     created_s: u64,
 }
 
 impl VideoJob {
-    /// The prompt.
+    /// Returns the prompt.
     pub fn prompt(&self) -> &str {
         self.fields.get("prompt").map_or("", String::as_str)
     }
@@ -101,7 +101,7 @@ struct State {
     is_held: bool,
     lists_nothing: bool,
     foreign: HashSet<String>,
-    /// The picture that each job starts from.
+    /// The start picture of each job, by job id.
     pictures: HashMap<String, Vec<u8>>,
     most_at_once: usize,
 }
@@ -111,60 +111,60 @@ impl Videos {
         self.0.lock().unwrap()
     }
 
-    /// What becomes of the jobs of this prompt, also of those that are there already.
+    /// Sets what happens to the jobs of this prompt, also to existing ones.
     pub fn on_prompt(&self, prompt: &str, plan: VideoPlan) {
         self.state().plans.insert(prompt.to_owned(), plan);
     }
 
-    /// What becomes of all other jobs.
+    /// Sets what happens to the jobs of all other prompts.
     pub fn always(&self, plan: VideoPlan) {
         self.state().otherwise = plan;
     }
 
-    /// Lets no job be done before [`Self::release`].
+    /// Keeps every job unfinished until [`Self::release`].
     pub fn hold(&self) {
         self.state().is_held = true;
     }
 
-    /// Lets jobs be done again.
+    /// Ends the effect of [`Self::hold`].
     pub fn release(&self) {
         self.state().is_held = false;
     }
 
-    /// Has lists of jobs be refused with 404.
+    /// Makes the server refuse to list jobs, with 404.
     pub fn list_nothing(&self) {
         self.state().lists_nothing = true;
     }
 
-    /// A job that another program of the same account has submitted.
+    /// Adds a job that another program with the same account has submitted.
     pub fn submit_elsewhere(&self, prompt: &str) {
         let fields = HashMap::from([("prompt".to_owned(), prompt.to_owned())]);
         let id = self.state().add(fields);
         self.state().foreign.insert(id);
     }
 
-    /// All jobs of ours, oldest first.
+    /// Returns all jobs except those of [`Self::submit_elsewhere`], oldest first.
     pub fn jobs(&self) -> Vec<VideoJob> {
         let state = self.state();
         state.jobs.iter().filter(|job| !state.foreign.contains(&job.id)).cloned().collect()
     }
 
-    /// Those of a prompt.
+    /// Returns the jobs of this prompt, oldest first.
     pub fn jobs_of(&self, prompt: &str) -> Vec<VideoJob> {
         self.jobs().into_iter().filter(|job| job.prompt() == prompt).collect()
     }
 
-    /// Most jobs that were under way together, each from its submission until its file was asked for.
+    /// Returns the largest number of jobs that were in flight at once. A job is in flight from its submission to the first fetch of its file.
     pub fn most_at_once(&self) -> usize {
         self.state().most_at_once
     }
 
-    /// The picture that a job starts from.
+    /// Returns the start picture of a job.
     pub fn picture_of(&self, id: &str) -> Option<Vec<u8>> {
         self.state().pictures.get(id).cloned()
     }
 
-    /// The service forgets all jobs that it has, as after a restart.
+    /// Marks all jobs as deleted, like a service that forgets them in a restart.
     pub fn delete_all(&self) {
         self.state().jobs.iter_mut().for_each(|job| job.is_deleted = true);
     }
@@ -338,7 +338,7 @@ fn gone() -> Response {
     refusal(404, "not_found", "No such video.")
 }
 
-/// The text fields of a form.
+/// Returns the text fields of a form.
 fn form(request: &Request) -> HashMap<String, String> {
     let content_type = request.header("content-type").unwrap_or_default();
     let Some(boundary) = content_type.split_once("boundary=").map(|(_, boundary)| format!("--{boundary}"))
@@ -354,7 +354,7 @@ fn form(request: &Request) -> HashMap<String, String> {
     body.split(boundary.as_str()).filter_map(part).collect()
 }
 
-/// The bytes of the file in a form.
+/// Returns the bytes of the file in a form.
 fn picture(request: &Request) -> Option<Vec<u8>> {
     let find = |from: usize, part: &[u8]| {
         let rest = request.body.get(from..)?;
