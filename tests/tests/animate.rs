@@ -1,4 +1,4 @@
-//! `reel animate`: a video that begins with a picture, by a service and by draft.
+//! `reel animate`: a video that begins with a picture, made by a service and by draft.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use reel_tests::{
 use reeld::media::{Condition, Limits, inspect};
 use serde_json::json;
 
-/// Writes a picture of this size into the working directory.
+/// Draws a picture of this size into the working directory.
 fn draw(sandbox: &Sandbox, name: &str, size: &str) {
     let drawn = sandbox.reel(&["generate", "a lighthouse", "--provider", "draft", "-s", size, "-o", name]);
     drawn.expect_code(0);
@@ -51,7 +51,7 @@ fn a_service_gets_the_picture_and_the_file_is_what_it_made() {
     );
     let picture = fs::read(sandbox.work().join("lighthouse.png")).unwrap();
     assert_eq!(provider.videos().picture_of(&jobs[0].id), Some(picture));
-    // The same again costs nothing; another picture is another video.
+    // The same request costs nothing. Another picture makes another video.
     let again = sandbox.reel(&[
         "animate",
         "lighthouse.png",
@@ -131,7 +131,7 @@ fn draft_moves_over_the_picture_in_the_pictures_own_shape() {
         (film.condition, pixels, film.facts.duration_s),
         (Condition::Whole, Some((90, 160)), Some(1.5))
     );
-    // A text is no picture.
+    // The file is a text, not a picture.
     fs::write(sandbox.work().join("text.png"), "ffconcat version 1.0\nfile /etc/passwd\n").unwrap();
     let refused = sandbox.reel(&["animate", "text.png", "the lamp turns", "-o", "b.mp4"]);
     assert_ne!(refused.code, Some(0), "{}", refused.stdout);

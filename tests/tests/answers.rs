@@ -1,5 +1,5 @@
-//! What a provider may answer: a picture that was paid for and arrived whole is kept, whatever is beside it, and where none came the
-//! provider's own words are shown.
+//! What a provider may respond. A picture that arrived whole was paid for, so it is kept, whatever else the response has. If there is no picture, the
+//! provider's own message is shown.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use reel_tests::{
 };
 use serde_json::json;
 
-/// A true PNG of 64×64 pixels, with so many bytes in a chunk that no decoder reads.
+/// Returns a valid PNG of 64×64 pixels with this many additional bytes in a chunk that decoders ignore.
 fn png(more_bytes: usize) -> Vec<u8> {
     let mut file = Vec::new();
     let mut writer = png::Encoder::new(&mut file, 64, 64).write_header().unwrap();
@@ -35,10 +35,10 @@ fn png(more_bytes: usize) -> Vec<u8> {
     file
 }
 
-/// An answer as it is documented; `PNG` is the picture.
+/// The documented response. `PNG` is replaced by the picture.
 const GOOD: &str = r#"{"created":1,"data":[{"b64_json":"PNG"}]}"#;
 
-/// Further fields beside the picture.
+/// Fields that a response may have beside the picture.
 const BESIDE: &[&str] = &[
     r#""error":{}"#,
     r#""error":{"message":"","type":"","param":"","code":null}"#,
@@ -51,7 +51,7 @@ const BESIDE: &[&str] = &[
     r#""seed":-Infinity"#,
 ];
 
-/// Other shapes.
+/// Other shapes of a response that contains the picture.
 const SHAPES: &[&str] = &[
     r#"{"data":[{"b64_json":"PNG"}],"data":[]}"#,
     r#"{"data":[{"b64_json":"PNG","b64_json":null}]}"#,
@@ -80,7 +80,7 @@ const SHAPES: &[&str] = &[
     "data:image/png;base64,PNG\n",
 ];
 
-/// Answers with status 200 that hold this picture: their names, types and bodies.
+/// Returns responses with status 200 that contain this picture: the name of the case, the media type and the body.
 fn answers(picture: &[u8]) -> Vec<(String, &'static str, Vec<u8>)> {
     let text = STANDARD.encode(picture);
     let json = |shape: &str, body: String| (shape.to_owned(), "application/json", body.into_bytes());
@@ -110,7 +110,7 @@ fn a_picture_that_arrived_whole_is_kept_whatever_is_beside_it() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "max_concurrent = 100");
     let mut connection = sandbox.connect();
-    // A small one stays in memory, a large one goes to a file as it arrives.
+    // A small picture stays in memory. A large one is written to a file as it arrives.
     for picture in [png(0), png(1_300_000)] {
         let answers = answers(&picture);
         assert!(answers.len() >= 40);
@@ -182,7 +182,7 @@ fn a_picture_that_nothing_here_decodes_is_kept_as_it_came() {
         assert!(path.ends_with(&format!(".{extension}")), "{path}");
         assert!(fs::read(path).unwrap() == bytes, "{name}");
     });
-    // A text in place of a picture is none, and is shown.
+    // A base64 text instead of a picture is not kept, but its words are shown.
     let body = json!({ "data": [{ "b64_json": STANDARD.encode("out of paint, sorry") }] });
     provider.on_prompt("a text", Fault::answered(200, body.to_string()));
     let task = ask_once(&mut connection, "a text");
@@ -190,7 +190,7 @@ fn a_picture_that_nothing_here_decodes_is_kept_as_it_came() {
     assert!(task["error"]["message"].as_str().unwrap().contains("out of paint"), "{task}");
 }
 
-/// Refusals: their status and body, and the code, the words and the hint that they lead to.
+/// Responses that refuse a request: status and body, and the error's code, words and hint to which they lead.
 const REFUSALS: &[(u16, &str, &str, &str, &str)] = &[
     (
         422,
@@ -316,7 +316,7 @@ fn a_whole_picture_in_an_answer_with_a_status_of_failure_is_kept() {
         assert_eq!((&task["state"], &task["attempts"]), (&json!("succeeded"), &json!(1)), "{status}: {task}");
         assert!(task["notes"].to_string().contains("upstream timed out"), "{task}");
     }
-    // A part of a picture, and an address, are no picture that was received.
+    // A part of a picture, or the URL of one, is not a picture that was received.
     let cut = body(&STANDARD.encode(&bytes[..bytes.len() / 2]));
     let address = json!({ "error": { "message": "no" }, "data": [{ "url": format!("{}/files/x.png", provider.base_url()) }] });
     for (text, body) in [("cut", cut), ("an address", address.to_string())] {

@@ -1,4 +1,4 @@
-//! `text.chat` and `reel ask`: what is sent, what comes back, where it is shown, and what a person gets instead of an answer.
+//! `text.chat` and `reel ask`: what is sent, what the response becomes, where it is shown, and what a person sees if there is none.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,10 +18,10 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// What the provider of a writer has in its section.
+/// The keys in a provider's section that make it answer questions.
 const WRITES: &str = "models = { text = \"writer-1\" }\n";
 
-/// A daemon whose provider `studio` answers.
+/// Starts a daemon whose provider `studio` answers questions.
 fn writer(provider: &FakeProvider, more: &str) -> Sandbox {
     studio(provider, &format!("{WRITES}{more}"))
 }
@@ -33,7 +33,7 @@ fn sent(provider: &FakeProvider) -> Value {
     last.json()
 }
 
-/// A whole answer with this choice.
+/// Returns a complete response with this choice.
 fn answer(message: &Value, finish_reason: &str) -> Fault {
     let body = json!({ "choices": [{ "index": 0, "message": message, "finish_reason": finish_reason }] });
     Fault::answered(200, body.to_string())
@@ -78,7 +78,7 @@ fn an_answer_is_printed_written_kept_and_paid_once() {
     sandbox.reel(&["ask", "Why is the sea salt?", "--fresh"]).expect_code(0);
     assert_eq!(provider.calls(), 3);
 
-    // Wherever outputs are shown, their text is, after a restart as well.
+    // All commands that show outputs show the text, also after a restart.
     sandbox.kill();
     sandbox.start();
     let id = again["task"]["id"].to_string();
@@ -174,7 +174,8 @@ fn each_fault_leads_to_what_a_person_can_do_about_it() {
         let id = connection.submit("text.chat", json!({ "prompt": text }));
         connection.wait(id)
     };
-    // Signs of life before the JSON, parts in place of a text, and the end of the tokens.
+    // These are white space before the JSON to keep the connection alive, an array of parts instead of a text, and a response that the token limit
+    // cut.
     let spaces = [
         b"\n\n \r\n".repeat(1_000),
         json!({ "choices": [{ "message": says("Hi.") }] }).to_string().into_bytes(),
@@ -274,12 +275,12 @@ fn an_answer_that_fits_its_schema_is_json_and_one_that_does_not_is_kept_and_told
         let error = asked.expect_code(1).json()["error"].clone();
         assert_eq!(error["code"], "schema_mismatch");
         assert!(error["message"].as_str().unwrap().contains(words), "{error}");
-        // What was paid is not thrown away.
+        // The text was paid for, so it is kept.
         let shown = sandbox.reel(&["show", &error["task"].to_string()]).expect_code(0).stdout.clone();
         assert!(shown.contains(content) && shown.contains("schema_mismatch"), "{shown}");
     }
     assert_eq!(provider.calls(), 4, "an answer that breaks its schema is not taken from the cache");
-    // Asked again, the task has the new answer and not the former one.
+    // After a retry, the task has the new text instead of the former one.
     let id = sandbox.reel(&["ls", "--json"]).expect_code(0).json()["tasks"][0]["id"].as_u64().unwrap();
     provider.script([answer(&says("{\"names\": []}"), "stop")]);
     let mut connection = sandbox.connect();

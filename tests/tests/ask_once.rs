@@ -1,4 +1,4 @@
-//! Answers are paid once: equal questions share one call, and a daemon that dies during a call asks again only where that is free.
+//! Texts are paid for once. Equal questions share one call, and after a daemon died during a call, the question is asked again only if that is free.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,7 +37,7 @@ fn equal_questions_share_one_call_and_its_answer() {
     assert_eq!(provider.calls(), 1);
 }
 
-/// The task of a question that was under way when the daemon was killed, once it is settled after the restart.
+/// Kills the daemon while a question is in flight, restarts it, and returns the task once it is settled.
 fn asked_across_a_death(provider: &FakeProvider, more: &str) -> Value {
     let sandbox = unhurried_studio(provider, &format!("{WRITES}{more}"));
     provider.hold();

@@ -1,4 +1,4 @@
-//! Answers that come as a stream: told piece by piece, shown on a terminal as they come, and lost or refused where the stream breaks.
+//! Text responses that are streamed: they are reported piece by piece, shown on a terminal as they arrive, and lost or refused if the stream breaks.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ fn subscribe(sandbox: &Sandbox, partial: bool) -> Connection {
     listener
 }
 
-/// The answer of a stream with this body.
+/// Returns a streamed response with this body.
 fn stream(body: &str) -> Fault {
     Fault::Answered { status: 200, media_type: "text/event-stream", headers: Vec::new(), body: body.into() }
 }
@@ -65,7 +65,7 @@ fn an_answer_is_told_in_pieces_to_whoever_wants_them_before_it_is_whole() {
     assert_eq!(task["outputs"][0]["text"], format!("You asked: {QUESTION}"));
     let body = provider.requests().last().unwrap().json();
     assert_eq!((&body["stream"], &body["stream_options"]["include_usage"]), (&json!(true), &json!(true)));
-    // Whoever did not ask for pieces gets none.
+    // A client that did not ask for pieces gets no `partial` event.
     loop {
         let event = plain.next_event();
         assert_ne!(event["event"], "partial");
@@ -94,7 +94,7 @@ fn a_terminal_shows_an_answer_as_it_comes_and_a_pipe_gets_it_whole() {
     let piped = sandbox.reel(&["ask", QUESTION]);
     assert_eq!(piped.expect_code(0).stdout, format!("You asked: {QUESTION}\n"));
     assert_eq!(provider.calls(), 1);
-    // What drives a terminal is not passed on to one.
+    // Control characters in the text are not sent to the terminal.
     provider.script([stream(&(piece("a\u{1b}]0;title\u{7}b") + "data: [DONE]\n\n"))]);
     let terminal = Terminal::open();
     let side = || terminal.program_side();
@@ -136,7 +136,7 @@ fn a_stream_that_breaks_is_lost_or_refused_and_never_half_an_answer() {
         let found = (task["state"].as_str().unwrap(), task["error"]["code"].as_str().unwrap_or_default());
         assert_eq!(found, (state, code), "{text}: {}", task["error"]);
     }
-    // The reason for its end makes a stream whole, and signs of life are passed over.
+    // A stream is complete once it has a `finish_reason`. Keep-alive comments are ignored.
     let end = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}]}\n\n";
     provider.on_prompt(
         "no DONE",
@@ -170,7 +170,7 @@ fn the_tokens_of_a_stream_are_priced_once() {
     let sandbox =
         studio(&provider, &format!("{WRITES}price = {{ input_mtok = 1000.0, output_mtok = 2000.0 }}\n"));
     let mut connection = sandbox.connect();
-    // A word is a token here: one was asked, three were answered.
+    // The fake provider counts a word as a token: the question has one and the response three.
     let task = ask(&mut connection, "Why?");
     let amount = task["cost"]["amount"].as_f64().unwrap_or_default();
     assert!((amount - 0.007).abs() < 1e-9, "{}", task["cost"]);

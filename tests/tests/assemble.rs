@@ -1,4 +1,4 @@
-//! `video.assemble`: a film of pictures, clips and voices that a program has put into the store.
+//! `video.assemble`: makes a film of pictures, clips and voices that a program has put into the store.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// A picture of one brightness in the store.
+/// Puts a picture of one brightness into the store.
 fn card(sandbox: &Sandbox, connection: &mut Connection, brightness: u8) -> Value {
     let path = sandbox.work().join(format!("{brightness}.png"));
     let mut encoder = png::Encoder::new(fs::File::create(&path).unwrap(), 64, 36);
@@ -26,7 +26,7 @@ fn card(sandbox: &Sandbox, connection: &mut Connection, brightness: u8) -> Value
     connection.ok("artifact.put", json!({ "path": path }))["digest"].clone()
 }
 
-/// A tone that grows louder, in the store and as a file.
+/// Puts a tone that grows louder into the store, and also writes it to a file.
 fn voice(sandbox: &Sandbox, connection: &mut Connection) -> (Value, PathBuf) {
     let path = sandbox.work().join("voice.wav");
     let mut bytes =
@@ -77,7 +77,7 @@ fn a_film_shows_each_picture_and_lets_each_voice_be_heard_at_its_time() {
     assert!((found.video_s - 4.0).abs() < 0.001 && (found.audio_s - 4.0).abs() < 0.001, "{found:?}");
     let brightness: Vec<u8> =
         frames(&path, &[10, 39, 42, 45, 80], (320, 180)).iter().map(|frame| frame[160 * 90]).collect();
-    // The dissolve goes from the dark picture to the bright one within five frames.
+    // The dissolve from the dark picture to the bright one takes five frames.
     assert!(
         brightness[0].abs_diff(brightness[1]) < 3 && brightness[3].abs_diff(brightness[4]) < 3,
         "{brightness:?}"
@@ -86,7 +86,7 @@ fn a_film_shows_each_picture_and_lets_each_voice_be_heard_at_its_time() {
     let expected = (40 * 48_000 / 25) + 24_000;
     let (lag, likeness) = find_sound(&samples(&path), &samples(&voice_file), expected, 96);
     assert!(lag.abs() < 48 && likeness > 0.9, "{lag} samples away, {likeness}");
-    // The same again is in the cache, step by step.
+    // Assembling the same film again takes each step from the cache.
     let again = connection.submit("video.assemble", json!({ "timeline": timeline }));
     assert_eq!(connection.wait(again)["outputs"], task["outputs"]);
     let steps = connection.ok("task.list", json!({ "limit": 50 }))["tasks"].as_array().unwrap().clone();

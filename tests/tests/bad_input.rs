@@ -1,4 +1,4 @@
-//! What a person gets wrong, through the real commands: a clear error with a stable code and a next step, before anything is paid for.
+//! Mistakes of users, made with the real commands. Each leads to a clear error with a stable code and a next step, before anything is paid for.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,11 +16,11 @@ use std::{
 use reel_tests::{FakeProvider, Sandbox, eventually, needs, process::binary, studio::studio};
 use serde_json::{Value, json};
 
-/// The error of a command with `--json`, which must have a next step.
+/// Runs a command with `--json` and returns its error, which must have a hint.
 fn error_of(sandbox: &Sandbox, arguments: &[&str], exit: i32) -> Value {
     let ran = sandbox.reel(&[arguments, &["--json"]].concat());
     let error = ran.expect_code(exit).json()["error"].clone();
-    // Of a file that is not there, no more can be said.
+    // For a missing file (exit code 66) there is no hint to give.
     assert!(error["hint"].is_string() || exit == 66, "{arguments:?}: {error}");
     error
 }

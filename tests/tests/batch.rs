@@ -1,4 +1,4 @@
-//! `reel batch`: a picture for each line, and only what is missing or changed when it is run again.
+//! `reel batch`: makes a picture for each line. When it runs again, it makes only what is missing or has changed.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use std::{
 use reel_tests::{Ran, Sandbox};
 use serde_json::{Value, json};
 
-/// A sandbox that draws small pictures fast, with a file of prompts in its working directory.
+/// Starts a daemon, and writes a file of prompts into the working directory. Returns the sandbox and the path of the output directory.
 fn with_prompts(text: &[u8]) -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::started();
     fs::write(sandbox.work().join("prompts.txt"), text).unwrap();
@@ -29,7 +29,7 @@ fn batch(sandbox: &Sandbox, more: &[&str]) -> Ran {
     sandbox.reel(&[&["batch", "prompts.txt", "-o", "out", "-s", "64x64"], more].concat())
 }
 
-/// The pictures of a directory with their bytes, by name.
+/// Returns the names and bytes of the pictures in a directory, sorted by name.
 fn pictures(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let pictures = entries.filter(|path| path.extension().is_some_and(|extension| extension == "png"));
@@ -44,7 +44,7 @@ fn names(directory: &Path) -> Vec<String> {
     pictures(directory).into_iter().map(|(name, _)| name).collect()
 }
 
-/// The numbers of a run's summary.
+/// Returns the counts in a run's summary: made, from the cache, kept and failed.
 #[track_caller]
 fn counts(ran: &Ran) -> [u64; 4] {
     let document = ran.json();
@@ -74,7 +74,7 @@ fn run_again_it_keeps_everything_and_elsewhere_it_takes_all_from_the_cache() {
     let other = sandbox.reel(&["batch", "prompts.txt", "-o", "other", "-s", "64x64", "--json"]);
     assert_eq!(counts(other.expect_code(0)), [0, 3, 0, 0]);
     assert_eq!(pictures(&sandbox.work().join("other")), before);
-    // A missing file is made again, a further line is added, the rest is kept.
+    // A missing file is written again, an added line is made, and the rest is kept.
     fs::remove_file(out.join("002-two.png")).unwrap();
     fs::write(sandbox.work().join("prompts.txt"), "one\ntwo\nthree\nfour\n").unwrap();
     assert_eq!(counts(batch(&sandbox, &["--json"]).expect_code(0)), [1, 1, 2, 0]);

@@ -1,4 +1,4 @@
-//! `reel batch` with lines that ask several services, and the names of results without words.
+//! `reel batch` with lines for several services, and the names of results that have no prompt.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! What a client can make the daemon hold is counted and bounded: subscriptions and what they name, unread events, unread answers, lists.
-//! With the smallest limit, other clients' tasks go on.
+//! What a client can make the daemon hold is counted and bounded: subscriptions and the ids in them, unread events, unread responses, lists. Even
+//! with the smallest memory limit, other clients' tasks go on.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,10 +16,10 @@ use reel_tests::{Connection, Sandbox, eventually, process::status_number};
 use serde_json::{Value, json};
 
 const MIB: u64 = 1024 * 1024;
-/// The smallest limit that the configuration allows.
+/// The smallest `limit_mb` that the configuration allows.
 const LIMIT_MB: u64 = 64;
 
-/// A daemon with a limit, and its pid.
+/// Starts a daemon with this memory limit. Returns its pid too.
 fn started(limit_mb: u64) -> (Sandbox, u32) {
     let sandbox = Sandbox::new();
     sandbox.configure(&format!("[memory]\nlimit_mb = {limit_mb}\n"));
@@ -27,7 +27,7 @@ fn started(limit_mb: u64) -> (Sandbox, u32) {
     (sandbox, pid)
 }
 
-/// The most that the daemon ever had resident, in bytes.
+/// Returns the peak resident memory of the daemon, in bytes.
 fn peak_bytes(pid: u32) -> u64 {
     status_number(pid, "VmHWM").unwrap() * 1024
 }
@@ -38,7 +38,7 @@ fn reserved(connection: &mut Connection, holder: &str, key: &str) -> u64 {
     reservations.find(|reservation| reservation["holder"] == holder).unwrap()[key].as_u64().unwrap()
 }
 
-/// Another client's task begins and ends, and its picture is drawn.
+/// Asserts that another client's picture is drawn.
 fn others_go_on(sandbox: &Sandbox) {
     let mut other = sandbox.connect();
     other.hello("other");
@@ -109,7 +109,7 @@ fn unread_events_of_many_slow_readers_stop_nobody_and_their_subscriptions_are_dr
     });
 }
 
-/// Sends requests until the daemon reads no more; the answers stay unread.
+/// Sends requests until the daemon stops reading them. The responses stay unread.
 fn ask_without_reading(sandbox: &Sandbox, request: &str) -> Connection {
     let connection = sandbox.connect();
     let mut stream = connection.stream();
@@ -139,7 +139,7 @@ fn unread_answers_are_reserved_and_stop_nobody() {
     eventually("all is given back", || (reserved(&mut connection, "response", "bytes") == 0).then_some(()));
 }
 
-/// The whole list, page by page.
+/// Reads the whole list page by page. Returns the number of pages, and the tasks.
 fn list_all(connection: &mut Connection, limit: u32) -> (usize, Vec<Value>) {
     let (mut pages, mut tasks, mut cursor) = (0, Vec::new(), Value::Null);
     loop {
@@ -182,7 +182,7 @@ fn a_list_and_a_wait_of_tasks_with_large_metadata_stay_within_the_limit_and_lose
     assert!(tasks.iter().all(|task| task["metadata"] == metadata));
     let listed: Vec<_> = tasks.iter().rev().map(|task| task["id"].as_u64().unwrap()).collect();
     assert_eq!(listed, ids);
-    // Many at once, which nobody reads.
+    // Many lists are requested at once, and nobody reads the responses.
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "task.list", "params": { "limit": 1_000 } });
     let unread: Vec<_> = (0..20).map(|_| ask_without_reading(&sandbox, &format!("{request}\n"))).collect();
     others_go_on(&sandbox);

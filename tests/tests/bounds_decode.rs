@@ -1,5 +1,5 @@
-//! Pictures of a provider that are small to send and large to decode: what decoding takes is in the memory budget, and what does not fit
-//! is kept undecoded.
+//! Pictures from a provider that are small to send and large to decode. The memory budget covers the memory that decoding takes, and a picture that
+//! does not fit is kept undecoded.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,10 +19,10 @@ use reel_tests::{
 use serde_json::{Value, json};
 
 const MIB: u64 = 1024 * 1024;
-/// A lossless WebP of 40 bytes with 9,400 × 9,400 pixels.
+/// A lossless WebP of 40 bytes that has 9,400 × 9,400 pixels.
 const WEBP_9400: &[u8] =
     b"RIFF \x00\x00\x00WEBPVP8L\x14\x00\x00\x00/\xb7\xe4-\t\x07P\x81T\x08 \x00\n\x9a\xfe\xc7\x88\x88\xfe\x07";
-/// The same with 4,000 × 4,000 pixels.
+/// A lossless WebP of 40 bytes that has 4,000 × 4,000 pixels.
 const WEBP_4000: &[u8] = b"RIFF \x00\x00\x00WEBPVP8L\x14\x00\x00\x00/\x9f\xcf\xe7\x03\x07P\x81T\x08 \x00\n\x9a\xfe\xc7\x88\x88\xfe\x07";
 
 /// Writes the bits of a lossless WebP, the lowest bit of each number first.
@@ -43,26 +43,27 @@ impl Bits {
         }
     }
 
-    /// A Huffman code of one symbol.
+    /// Writes a Huffman code with one symbol.
     fn single(&mut self, symbol: u32) {
         self.put(0b101, 3);
         self.put(symbol, 8);
     }
 
-    /// A Huffman code of 1,025 symbols: the first has a length of one bit, all others have eleven.
+    /// Writes a Huffman code with 1,025 symbols. The code of the first symbol has one bit, and those of all others have eleven.
     fn large(&mut self) {
         self.put(0, 1);
-        // How long the codes of the lengths 17, 18, 0, 1, … 16, … 11 are: one bit for "repeat" (16), two for the lengths 1 and 11.
+        // The lengths of the codes that encode code lengths, in the order 17, 18, 0, 1, … 16, … 11. The code for "repeat" (16) has one bit, and those
+        // for the lengths 1 and 11 have two.
         let lengths = [0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2];
         self.put(lengths.len() as u32 - 4, 4);
         for length in lengths {
             self.put(length, 3);
         }
-        // How many of the codes of lengths follow: two, and 171 repetitions of six, of which the last one is of three.
+        // The number of encoded code lengths: two, and 171 repetitions. Each repeats six times, but the last one three times.
         self.put(1, 1);
         self.put(3, 3);
         self.put(2 + 171 - 2, 8);
-        // 1 is 01, 11 is 11, and a repetition is 0: the codes are written from their highest bit on.
+        // The code of length 1 is 01, that of 11 is 11, and that of a repetition is 0. Codes are written from their highest bit on.
         self.put(0b01, 2);
         self.put(0b11, 2);
         for _ in 0..170 {
@@ -74,7 +75,8 @@ impl Bits {
     }
 }
 
-/// A lossless WebP of one pixel with so many groups of Huffman codes, whose tables are as large as they can be for their bytes.
+/// Returns a lossless WebP of one pixel with this many groups of Huffman codes. Their tables are as large as possible for the bytes that they take in
+/// the file.
 fn webp_of_tables(groups: u32) -> Vec<u8> {
     let mut bits = Bits::default();
     bits.put(0x2f, 8);
@@ -119,7 +121,7 @@ fn started(provider: &FakeProvider, limit_mb: u64) -> (Sandbox, u32) {
     (sandbox, pid)
 }
 
-/// The most that the daemon ever held, in bytes.
+/// Returns the peak resident memory of the daemon, in bytes.
 fn peak_bytes(pid: u32) -> u64 {
     status_number(pid, "VmHWM").unwrap() * 1024
 }

@@ -1,5 +1,5 @@
-//! Waits for tasks and dependencies between them are counted in the memory budget, and refused with numbers where it is full. What was accepted
-//! goes on, also after a restart.
+//! Waits for tasks and dependencies between tasks are counted in the memory budget. If it is full, they are refused with numbers in the message. What
+//! was accepted goes on, also after a restart.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,10 +13,10 @@ use reel_protocol::ErrorCode;
 use reel_tests::{Connection, Sandbox, eventually};
 use serde_json::{Value, json};
 
-/// The smallest limit that the configuration allows; requests and tasks may hold six sixteenths of it.
+/// The smallest `limit_mb` that the configuration allows. Requests and tasks may hold six sixteenths of it.
 const LIMIT_MB: u64 = 64;
 const SHARE_BYTES: u64 = LIMIT_MB * 1024 * 1024 / 16 * 6;
-/// The least that a wait holds, and what it holds for each id.
+/// The bytes that a wait holds at least, and the bytes for each id in it.
 const WAIT_BYTES: u64 = 256;
 const WAITED_ID_BYTES: u64 = 32;
 
@@ -31,7 +31,7 @@ fn noops(count: usize) -> Vec<Value> {
     vec![json!({ "kind": "debug.noop" }); count]
 }
 
-/// What requests and tasks hold now.
+/// Returns the bytes that requests and tasks hold at this moment.
 fn held_bytes(connection: &mut Connection) -> u64 {
     let memory = connection.ok("memory.status", json!({}));
     let mut reservations = memory["reservations"].as_array().unwrap().iter();

@@ -1,4 +1,4 @@
-//! The command line as a person and a script meet it: what is printed where, exit codes, files, and starting the daemon.
+//! The command line as people and scripts use it: what is printed where, exit codes, files, and starting the daemon.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use reel_tests::{Lines, Ran, Sandbox, eventually, process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// The names that `reel --help` lists.
+/// Returns the commands that `reel --help` lists.
 fn commands(sandbox: &Sandbox) -> Vec<String> {
     let help = sandbox.reel(&["--help"]).expect_code(0).stdout.clone();
     let section = help.split("Commands:").nth(1).expect("a list of commands");
@@ -29,7 +29,7 @@ fn has_command(sandbox: &Sandbox, name: &str) -> bool {
     commands(sandbox).iter().any(|command| command == name)
 }
 
-/// A picture on standard output or in a file.
+/// Asserts that the bytes are a complete PNG.
 #[track_caller]
 fn assert_is_png(bytes: &[u8]) {
     assert!(
@@ -45,7 +45,7 @@ fn files_in(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Everything that was printed, for looking for what must not be there.
+/// Returns everything that was printed, to check that something is not in it.
 fn all_of(ran: &Ran) -> String {
     format!("{}{}", ran.stdout, ran.stderr)
 }
@@ -335,7 +335,7 @@ fn an_interrupt_detaches_and_says_how_to_come_back() {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = Lines::of(child.stderr.take().unwrap());
-    // It says where its task stands once it waits for it.
+    // It prints the task's state when it begins to wait.
     lines.with("task 1 is ");
     process::signal(child.id(), Signal::INT);
     lines.with("reel wait 1");

@@ -1,4 +1,4 @@
-//! A clock that was set back between two starts: waits and deadlines last no longer than they were meant to.
+//! A clock that was set back between two starts. Waits and deadlines last no longer than intended.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +34,7 @@ fn a_clock_set_back_by_a_year_makes_no_wait_and_no_deadline_longer() {
     );
     eventually("it runs", || (connection.task(ends)["state"] == "running").then_some(()));
     sandbox.kill();
-    // As a daemon wrote it whose clock was a year ahead.
+    // Shift all times by a year, as if the daemon's clock had been a year ahead when it wrote them.
     let database = Database::open(sandbox.home().join("reel.db")).unwrap();
     database
         .execute_batch(&format!(

@@ -1,4 +1,4 @@
-//! Programs that a daemon left running when it died: the next daemon ends them, and never a stranger.
+//! Programs that were still running when their daemon died. The next daemon ends them, and never another process.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,14 +19,14 @@ use reeld::process::{Leftovers, end_leftovers};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// What a daemon leaves behind that dies while a program runs: a run directory with a note, and the program's group.
+/// What a daemon leaves behind if it dies while a program runs: a run directory with a note of the process group, and the group's processes.
 struct Abandoned {
     directory: PathBuf,
     launcher: Child,
 }
 
 impl Abandoned {
-    /// A launcher that has not been told what to do; its group is noted.
+    /// Starts a launcher that has received no plan. Its process group is noted.
     fn waiting(runs: &Path) -> Self {
         let name = "run-abandoned";
         let directory = runs.join(name);
@@ -39,7 +39,7 @@ impl Abandoned {
         abandoned
     }
 
-    /// The same, with a launcher that has become a shell which runs this script.
+    /// Starts a launcher that has become a shell which runs this script.
     fn running(runs: &Path, script: &str) -> Self {
         let mut abandoned = Self::waiting(runs);
         let plan = json!({
@@ -57,7 +57,7 @@ impl Abandoned {
         fs::write(self.directory.join("group.json"), group.to_string()).unwrap();
     }
 
-    /// What the script wrote into its working directory, once it is there.
+    /// Waits for a file in the script's working directory to end with a line break, and returns its text.
     fn written(&self, name: &str) -> String {
         let path = self.directory.join("work").join(name);
         eventually("the script writes", || fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n')))

@@ -1,4 +1,5 @@
-//! Providers of the kind `command` from the configuration to the picture, and what a cancel and a death of the daemon do to their programs.
+//! Providers of kind `command`, from the configuration to the picture, and what happens to their programs when a task is cancelled or the daemon
+//! dies.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +17,7 @@ use image::{DynamicImage, GenericImageView as _};
 use reel_tests::{Sandbox, eventually, needs};
 use serde_json::{Value, json};
 
-/// A configuration with the provider `poster`, which runs a script with the output's path as `$1` and the prompt as `$2`.
+/// Returns a configuration with the provider `poster`. It runs a script with the output path as `$1` and the prompt as `$2`.
 fn poster(script: &str, more: &str) -> String {
     format!(
         "[providers.poster]\nkind = 'command'\nservices = ['image']\nprogram = 'sh'\noutput = 'png'\n\
@@ -24,7 +25,7 @@ fn poster(script: &str, more: &str) -> String {
     )
 }
 
-/// A picture of 64×48 pixels in this sandbox.
+/// Writes a picture of 64×48 pixels into the sandbox and returns its path.
 fn picture(sandbox: &Sandbox) -> PathBuf {
     let path = sandbox.root().join("picture.png");
     DynamicImage::new_rgb8(64, 48).save(&path).unwrap();
@@ -35,7 +36,7 @@ fn params(prompt: &str) -> Value {
     json!({ "prompt": prompt, "width": 64, "height": 48 })
 }
 
-/// A task for pictures, once it is over or held.
+/// Submits a task for a picture, waits until it has ended or is held, and returns it.
 fn run(sandbox: &Sandbox, params: Value) -> Value {
     let mut connection = sandbox.connect();
     let id = connection.submit("image.generate", params);
@@ -130,7 +131,7 @@ fn a_cancelled_task_ends_the_program_and_its_children() {
 fn a_daemon_that_dies_leaves_no_program_beside_the_next_attempt() {
     let sandbox = Sandbox::new();
     let (picture, pids) = (picture(&sandbox), sandbox.root().join("pids"));
-    // The first run never ends; the second one finds the note of the first.
+    // The first run never ends. The second run finds the file that the first wrote.
     let script = format!(
         "if [ -e {0} ]; then cp {1} \"$1\"; else sleep 6000 & echo $$ $! > {0}; wait; fi",
         pids.display(),

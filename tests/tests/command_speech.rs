@@ -1,4 +1,4 @@
-//! Speech by programs that are really there.
+//! Speech by real programs.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use reeld::{
 };
 use tokio::sync::watch;
 
-/// Whether a file is a WAV file, and how many seconds of 22,050 Hz, 16 bits, mono it has.
+/// Asserts that a file is a WAV file, and returns its length in seconds if it has 22,050 Hz, 16 bits and one channel.
 fn seconds(path: &Path) -> f64 {
     let bytes = fs::read(path).unwrap();
     assert!(bytes.starts_with(b"RIFF") && &bytes[8..12] == b"WAVE", "{}", path.display());
@@ -56,7 +56,7 @@ async fn espeak_ng_speaks() {
     assert!((1.0..6.0).contains(&usual) && slow > usual * 1.4, "{usual} s, {slow} s");
     assert!(speak("你好，世界", &chinese, 1.0).await.unwrap() > 0.5);
     assert!(speak("--help", "en-us", 1.0).await.unwrap() > 0.3, "a text is no option");
-    // It takes `no-such-voice` for Norwegian, which is why a voice is looked up in the list first.
+    // espeak-ng would take `no-such-voice` for Norwegian, so reel first looks the voice up in the program's list.
     let error = speak("hello", "zzz", 1.0).await.unwrap_err();
     let CommandError::Failed(failure) = error else { panic!("{error:?}") };
     assert_eq!(failure.error.code, "provider_refused");

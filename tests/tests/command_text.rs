@@ -1,4 +1,4 @@
-//! Programs that answer: what they are told, what of their output is the answer, and what a person gets where there is none.
+//! Programs that answer questions: what they receive, which part of their output is the answer, and what a person sees if there is none.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use std::fs;
 use reel_tests::Sandbox;
 use serde_json::{Value, json};
 
-/// A daemon with the provider `writer`, which runs this script with the conversation on its standard input.
+/// Starts a daemon with the provider `writer`, which runs this script with the conversation on its standard input.
 fn writer(script: &str, more: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.configure(&format!(

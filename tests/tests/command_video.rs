@@ -1,4 +1,4 @@
-//! Videos by a program of one's own: here ffmpeg, which makes a film of a picture.
+//! Videos by a user's own program: here ffmpeg, which makes a film of a picture.
 
 #![allow(
     clippy::unwrap_used,
@@ -46,7 +46,7 @@ fn a_program_films_a_picture_as_long_as_it_is_told() {
     assert!((1.4..1.7).contains(&seconds), "{output}");
     assert!(sandbox.work().join("pier.mp4").exists());
 
-    // What the program cannot be told is refused before it runs.
+    // Params for which the program has no placeholder are refused before it runs.
     let mut connection = sandbox.connect();
     let spec = |params| json!({ "kind": "video.generate", "params": params, "provider": "filmer" });
     let error = connection.err("task.submit", spec(json!({ "prompt": "a", "seed": 7 })));

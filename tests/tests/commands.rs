@@ -1,4 +1,4 @@
-//! Programs that make results: real processes within their limits, and whatever they do wrong.
+//! Programs that make results: real processes with limits, and their possible faults.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use tempfile::TempDir;
 use tokio::{sync::watch, time::Duration};
 
-/// A place for runs, and a runner whose programs run there.
+/// A temporary directory, and a runner whose run directories are in it.
 struct Place {
     root: TempDir,
     runner: CommandRunner,
@@ -40,7 +40,7 @@ impl Place {
         Self { root, runner }
     }
 
-    /// A file outside the run, for what a script shall tell the test.
+    /// Returns the path of a file outside the run directories, in which a script can leave a note for the test.
     fn note(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -55,7 +55,7 @@ impl Place {
         self.runner.make("line", definition, values, cancel).await
     }
 
-    /// The error of a run that has to fail: code, message and hint.
+    /// Runs a definition that must fail, and returns the code, message and hint of its error.
     async fn fails(&self, definition: &CommandDefinition, text: &str) -> (String, String, String) {
         let error = match self.make(definition, text).await {
             Err(CommandError::Failed(failure)) => failure.error,
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-/// A definition that runs a script with the output's path as `$1` and the text as `$2`.
+/// Returns a definition that runs a script with the output path as `$1` and the text as `$2`.
 fn script(script: &str, more: &str) -> CommandDefinition {
     let script = script.replace('{', "{{").replace('}', "}}");
     let text = format!(
@@ -134,7 +134,7 @@ async fn a_file_that_is_too_large_stops_the_program() {
         "exec head -c 10000000000 /dev/zero > \"$1\"",
         "head -c 10000000000 /dev/zero > \"$1\"",
         "exec truncate -s 10G \"$1\"",
-        // It ignores the signal, and sees an error instead.
+        // This one ignores the signal, so its write fails instead.
         "trap '' XFSZ; head -c 10000000000 /dev/zero > \"$1\"",
     ] {
         let (code, message, hint) = place.fails(&script(body, "output_max_mb = 1"), "").await;
@@ -181,7 +181,7 @@ async fn a_child_that_left_the_group_and_holds_the_pipes_keeps_nobody_waiting() 
     let place = Place::new();
     let body = "setsid sh -c 'echo $$ > \"$0\"; exec sleep 6000' \"$1\" & while [ ! -s \"$1\" ]; do :; done";
     let made = place.make(&script(body, ""), "").await.unwrap();
-    // It asked for a life of its own, as a server does that a wrapper starts.
+    // The child left the process group on purpose, like a server that a wrapper script starts, so it is not ended.
     let process = fs::read_to_string(&made.path).unwrap();
     assert!(is_running(&process));
     let pid = rustix::process::Pid::from_raw(process.trim().parse().unwrap()).unwrap();
@@ -231,7 +231,7 @@ async fn a_run_that_is_dropped_leaves_no_process() {
 async fn a_program_that_takes_too_much_memory_is_stopped_with_its_children() {
     let place = Place::new();
     let note = place.note("pid");
-    // `tail` holds all of it, and cannot hand it on.
+    // `tail` holds all of the input, because `sleep` does not read what it writes.
     let body =
         format!("echo $$ > {}; head -c 100000000 /dev/zero | tail -c 100000000 | sleep 6000", note.display());
     let (code, message, hint) = place.fails(&script(&body, "memory_mb = 32"), "").await;
@@ -293,7 +293,7 @@ async fn a_program_gets_few_variables_no_descriptors_and_no_terminal() {
     let said = fs::read_to_string(&made.path).unwrap();
     assert!(said.contains("PATH=") && said.contains("TMPDIR=") && said.contains("REEL_RUN="), "{said}");
     assert!(!said.contains("CARGO"), "the environment of the daemon is passed on: {said}");
-    // The third one is that of the directory which `ls` reads.
+    // Descriptor 3 belongs to the directory that `ls` reads.
     assert!(said.contains("\n0 1 2 3 /dev/null\n"), "{said}");
     let [group_and_session, process]: [&str; 2] = said
         .lines()

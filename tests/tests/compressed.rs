@@ -1,4 +1,4 @@
-//! Answers that are compressed though nobody asked for that: understood where reel knows the coding, and held as lost where it does not.
+//! Responses that are compressed although reel asked for `identity`. reel decodes those whose coding it knows, and treats the others as lost.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,7 +29,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// An answer with this `Content-Encoding`.
+/// Returns a response with this `Content-Encoding`.
 fn coded(status: u16, coding: &str, body: Vec<u8>) -> Fault {
     let headers = vec![("content-encoding", coding.to_owned())];
     Fault::Answered { status, media_type: "application/json", headers, body }
@@ -57,10 +57,10 @@ fn pictures_texts_and_voices_come_out_of_compressed_answers() {
         assert_eq!(fs::read(sandbox.work().join(name("mp3"))).unwrap(), MP3);
     }
     assert_eq!(provider.calls(), 6);
-    // No compression is asked for, as it saves little and costs a decoder's work.
+    // Reel asks for no compression, because it saves little and costs the decoder's work.
     assert!(provider.requests().iter().all(|request| request.header("accept-encoding") == Some("identity")));
 
-    // One that is no stream, and one whose header is not true: a proxy unpacked the answer and left the header.
+    // A response that is not streamed, and one with a wrong header: a proxy decompressed the body but left the header.
     let message = json!({ "role": "assistant", "content": "Because." });
     let body =
         json!({ "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }] }).to_string();
@@ -91,7 +91,7 @@ fn a_compressed_refusal_is_told_in_the_services_own_words() {
     }
 }
 
-/// What comes of one picture, one text and one voice.
+/// Asks for one picture, one text and one voice, and returns their tasks.
 fn one_of_each(sandbox: &Sandbox) -> [Value; 3] {
     let mut connection = sandbox.connect();
     let picture = ask_once(&mut connection, "a cat");
@@ -122,7 +122,7 @@ fn a_paid_answer_in_a_coding_that_nobody_asked_for_is_held_and_not_paid_again() 
         }
         assert_eq!(provider.calls(), 3, "{coding}");
     }
-    // A status of failure says what happened, whatever cannot be read beside it.
+    // A failure status says what happened, even if its body cannot be read.
     provider.always(coded(401, "br", b"\x0b\x02\x80".to_vec()));
     for task in one_of_each(&sandbox) {
         assert_eq!(task["error"]["code"], "provider_auth", "{task}");

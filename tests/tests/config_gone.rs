@@ -1,4 +1,4 @@
-//! A configuration that is away or empty for a while: the tasks of its providers wait for it, and nothing that was accepted fails.
+//! A configuration that is missing or empty for a while. The tasks of its providers wait for it, and no accepted task fails.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The page for tool authors, `docs/connect.md`: each program on it is taken from the page and run as a reader would run it.
+//! The page for tool authors, `docs/connect.md`. The tests take each program from the page and run it as a reader would.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The page's blocks of a language, in their order.
+/// Returns the page's code blocks in this language, in their order.
 fn blocks(language: &str) -> Vec<String> {
     let page = fs::read_to_string(root().join("docs/connect.md")).unwrap();
     let fence = format!("\n```{language}\n");
@@ -33,7 +33,7 @@ fn blocks(language: &str) -> Vec<String> {
     blocks
 }
 
-/// The programs that take a prompt and a file.
+/// The programs on the page that take a prompt and a file name.
 #[derive(Debug, Clone, Copy)]
 enum Program {
     Python,
@@ -43,7 +43,7 @@ enum Program {
 
 const PROGRAMS: [Program; 3] = [Program::Python, Program::JavaScript, Program::Rust];
 
-/// Those that can be run here.
+/// Returns the programs whose interpreters are installed.
 fn programs() -> impl Iterator<Item = Program> {
     PROGRAMS.into_iter().filter(|program| match program {
         Program::Python => needs::program("python3"),
@@ -72,7 +72,7 @@ impl Program {
             }
             Self::Rust => {
                 let mut command = sandbox.command(process::binary("examples/connect"));
-                // It starts the daemon that it finds there.
+                // The program starts the daemon that it finds on `PATH`.
                 command.env("PATH", process::binary("reeld").parent().unwrap());
                 command
             }
@@ -82,7 +82,7 @@ impl Program {
     }
 }
 
-/// What the page shows, with the size of the picture taken out: it depends on the fonts of the machine.
+/// Replaces the picture's size in bytes by `N`, because it depends on the fonts of the machine.
 fn without_size(text: &str) -> String {
     let words = text.split_inclusive(char::is_whitespace).collect::<Vec<_>>();
     let is_size = |index: usize| words.get(index + 1).is_some_and(|next| next.starts_with("bytes"));
@@ -179,7 +179,7 @@ fn each_program_goes_on_when_the_daemon_dies_and_has_one_task_in_the_end() {
         };
         eventually("its task is accepted", || (listed(&mut connection) == 1).then_some(()));
         sandbox.kill();
-        // The Rust program starts it by itself, and may be first.
+        // The Rust program starts the daemon itself, and may do so before the test.
         if !matches!(program, Program::Rust) {
             sandbox.start();
         }
@@ -196,7 +196,7 @@ fn each_program_goes_on_when_the_daemon_dies_and_has_one_task_in_the_end() {
 fn each_program_finds_the_daemon_by_its_lock_file() {
     for program in programs() {
         let sandbox = Sandbox::started();
-        // Another session's directory, where nobody listens; the home is the one of the variables without REEL_HOME.
+        // The runtime directory is that of another session, where nobody listens. The home follows from the other variables, without `REEL_HOME`.
         let data = sandbox.root().join("data");
         fs::create_dir(&data).unwrap();
         std::os::unix::fs::symlink(sandbox.home(), data.join("reel")).unwrap();

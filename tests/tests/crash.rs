@@ -1,6 +1,7 @@
-//! kill -9 at seeded moments: what was acknowledged is kept, what was journaled is not made twice, and whoever waits gets an outcome.
+//! Kills the daemon with SIGKILL at random times. What was acknowledged is kept, what was journaled is not made twice, and every waiting client gets
+//! an outcome.
 //!
-//! The seed is printed; `REEL_TEST_SEED` runs the same moments again.
+//! The seed is printed. Set `REEL_TEST_SEED` to it to repeat the same times.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +21,7 @@ use reel_tests::{
 use rusqlite::{Connection as Database, OpenFlags};
 use serde_json::{Value, json};
 
-/// Lives of the daemon in the long test; each dies within a few hundred milliseconds.
+/// Number of times that the long test starts the daemon. Each time the daemon is killed after a few hundred milliseconds.
 const LIVES: usize = 14;
 
 #[expect(clippy::print_stdout, reason = "a failure can only be run again with its seed")]
@@ -30,7 +31,7 @@ fn seeded() -> Random {
     Random::new(seed)
 }
 
-/// A task of a random kind, all short, all of which succeed when they may run to their end.
+/// Returns a short task of a random kind. All of them succeed if they may run to their end.
 fn some_task(random: &mut Random, serial: &mut u64) -> Value {
     *serial += 1;
     match random.below(6) {
@@ -44,7 +45,7 @@ fn some_task(random: &mut Random, serial: &mut u64) -> Value {
     }
 }
 
-/// Submits and waits a little, again and again, until the daemon dies; the ids that were acknowledged.
+/// Repeatedly submits tasks and waits a little, until the daemon dies. Returns the ids of the tasks that were acknowledged.
 fn submit_until_death(mut connection: Connection, mut random: Random, first: u64) -> JoinHandle<Vec<u64>> {
     std::thread::spawn(move || {
         let mut serial = first;
@@ -66,7 +67,7 @@ fn submit_until_death(mut connection: Connection, mut random: Random, first: u64
     })
 }
 
-/// A request's result; None when the daemon is gone before it answered.
+/// Returns a request's result; None if the daemon died before it responded.
 fn ask(connection: &mut Connection, method: &str, params: Value) -> Option<Value> {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     connection.stream().write_all(format!("{request}\n").as_bytes()).ok()?;
@@ -75,7 +76,7 @@ fn ask(connection: &mut Connection, method: &str, params: Value) -> Option<Value
     Some(answer["result"].take())
 }
 
-/// Lets held tasks go on until all are over; returns them by id.
+/// Waits until all tasks have ended, and releases those that are held. Returns the tasks by id.
 fn settle_all(connection: &mut Connection, ids: &[u64]) -> HashMap<u64, Value> {
     let mut over = HashMap::new();
     for id in ids {
@@ -92,7 +93,7 @@ fn settle_all(connection: &mut Connection, ids: &[u64]) -> HashMap<u64, Value> {
     over
 }
 
-/// Attempts that ended well, by task, as the journal has them.
+/// Returns from the journal how many attempts of each task succeeded.
 fn successes(sandbox: &Sandbox) -> HashMap<u64, u64> {
     let database =
         Database::open_with_flags(sandbox.home().join("reel.db"), OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
@@ -222,7 +223,7 @@ fn a_client_that_waits_starts_the_daemon_again_and_gets_its_outcome() {
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 1, "the same task, not another one");
 }
 
-/// Pictures that are in the directory under their final names.
+/// Counts the pictures in the directory that have their final names.
 fn pictures(directory: &std::path::Path) -> usize {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let is_picture = |name: &str| {
@@ -244,7 +245,7 @@ fn reel_batch_survives_kills_of_the_daemon_and_ends_with_every_picture() {
     let mut command = sandbox.reel_command(&arguments);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     for _ in 0..3 {
-        // Further by more than may run at once, so that nothing runs at two deaths and is suspected.
+        // Wait for more pictures than may be made at once. Then no task runs at two deaths, which would make it suspect.
         let goal = pictures(&out) + 12 + random.below(8) as usize;
         eventually("further pictures are there", || (pictures(&out) >= goal).then_some(()));
         pause(Duration::from_millis(random.below(20)));

@@ -1,4 +1,4 @@
-//! Damaged and missing files of pictures: what a request and a verification do about them.
+//! Damaged and missing files of pictures: what a request and `cache verify` do about them.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::{fs, io::Cursor, path::Path};
 use reel_tests::Sandbox;
 use serde_json::{Value, json};
 
-/// Small, as drawing is not what is tested.
+/// Returns the params of a small picture, because the drawing itself is not tested.
 fn small(prompt: &str) -> Value {
     json!({ "prompt": prompt, "width": 64, "height": 64 })
 }
@@ -26,7 +26,7 @@ fn digest_of(task: &Value) -> &str {
     task["outputs"][0]["digest"].as_str().expect("an output has a digest")
 }
 
-/// Decodes the whole picture and returns its size.
+/// Decodes the whole picture and returns its width and height.
 #[track_caller]
 fn decoded_size(bytes: &[u8]) -> (u32, u32) {
     let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().expect("a PNG");
@@ -36,7 +36,7 @@ fn decoded_size(bytes: &[u8]) -> (u32, u32) {
     (info.width, info.height)
 }
 
-/// A way in which a file can be damaged behind the daemon's back.
+/// The name of a way to damage a file without the daemon's knowledge, and a function that does it.
 type Damage = (&'static str, fn(&Path));
 
 fn damages() -> [Damage; 4] {
@@ -62,7 +62,7 @@ fn a_damaged_or_missing_file_is_a_miss_and_never_an_error() {
     for (how, damage) in damages() {
         let mut connection = sandbox.connect();
         let first = connection.generate(small(how));
-        // Not from the memory tier, whose bytes are good.
+        // Clear the memory tier, whose bytes are intact.
         connection.ok("cache.clear", json!({ "memory_only": true }));
         damage(Path::new(path_of(&first)));
         let second = connection.generate(small(how));

@@ -1,4 +1,4 @@
-//! Decisions about one task that race each other: the loser is told why in a stable way, and the log stays free of errors.
+//! Concurrent commands that change one task. The command that loses the race gets a stable error, and the log has no errors.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use reel_tests::Sandbox;
 use serde_json::json;
 
-/// Tries of each order: about one in sixty met the race.
+/// Number of tries of each order. About one in sixty met the race.
 const TRIES: usize = 150;
 
 #[test]
@@ -55,7 +55,7 @@ fn whoever_loses_a_race_about_one_task_is_told_why() {
     assert!(odd.is_empty(), "{odd:?}");
     let log = sandbox.log();
     assert!(!log.contains("ERROR"), "{log}");
-    // The history and the counts agree after all of it.
+    // Afterwards the list of tasks and the counts agree.
     let status = connections[0].ok("daemon.status", json!({}));
     let counted: u64 =
         status["tasks"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum();

@@ -1,4 +1,4 @@
-//! A disk that fills up while tasks run. Needs root for a small disk of its own; without, each test is skipped (`needs`).
+//! A disk that fills up while tasks run. The tests mount a small disk, which needs root rights; without them they are skipped (see `needs`).
 
 #![allow(
     clippy::unwrap_used,
@@ -16,15 +16,15 @@ use std::{
 use reel_tests::{Connection, SmallDisk};
 use serde_json::{Value, json};
 
-/// What becomes of a task for which the disk has no room.
+/// What happens to a task for which the disk has no space.
 enum Stopped {
-    /// It was refused or failed, and says why.
+    /// It was refused or it failed. The field is the error.
     Refused(Value),
-    /// Not even its end could be journaled: it waits for room.
+    /// Not even its end could be journaled, so it waits for space. The field is its id.
     Waits(u64),
 }
 
-/// Asks for new pictures until one is not made; returns the tasks that were, and what stopped.
+/// Requests new pictures until one is not made. Returns the tasks that succeeded, and how the last one stopped.
 fn generate_until_full(connection: &mut Connection) -> (Vec<Value>, Stopped) {
     let mut done = Vec::new();
     for number in 0..500 {
@@ -73,7 +73,7 @@ fn a_full_disk_refuses_new_work_keeps_what_was_done_and_works_again_when_there_i
     assert_eq!(task["source"], "made");
 }
 
-/// Files below `directory` that are not named after a digest.
+/// Returns the files below `directory` that are not named after a digest.
 fn temporary_files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()) {
@@ -137,7 +137,7 @@ fn tasks_that_run_while_the_disk_fills_end_with_an_outcome() {
         })
         .collect();
     let filler = disk.fill_up_to(16);
-    // Whatever could not be journaled for want of room is journaled once there is some.
+    // An end that could not be journaled for lack of space is journaled once there is some.
     fs::remove_file(filler).unwrap();
     for id in &ids {
         let task = connection.wait(*id);

@@ -1,5 +1,5 @@
-//! A daemon that stops, and the next one: answers that were paid for are waited for, the stopping daemon still answers, and whoever asks
-//! meanwhile is served by the next one.
+//! A daemon that stops, and its successor. The stopping daemon waits for responses that were paid for and still answers requests. New work is done by
+//! the next daemon.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use reel_tests::{
 use rustix::process::Signal;
 use serde_json::json;
 
-/// A daemon with one paid call under way, which goes on until the provider is released.
+/// Starts a daemon with one paid call in flight, which ends when the provider is released.
 fn with_paid_call(provider: &FakeProvider) -> (Sandbox, u64) {
     let sandbox = unhurried_studio(provider, "");
     provider.hold();
@@ -36,7 +36,7 @@ fn a_daemon_that_takes_the_socket_over_waits_for_a_paid_answer_of_the_former_one
     let provider = FakeProvider::start();
     let (sandbox, task) = with_paid_call(&provider);
     let former = sandbox.daemon_pid().unwrap();
-    // It is stopping already, so that what the next daemon tells it comes second.
+    // The former daemon is stopping already, so the signal from the next daemon is its second one.
     sandbox.connect().ok("daemon.shutdown", json!({}));
     fs::remove_file(sandbox.socket()).unwrap();
     let socket = UnixListener::bind(sandbox.socket()).unwrap();
@@ -50,7 +50,7 @@ fn a_daemon_that_takes_the_socket_over_waits_for_a_paid_answer_of_the_former_one
     command.env("NOTIFY_SOCKET", sandbox.root().join("notify"));
     let mut next =
         command.stdin(Stdio::from(std::os::fd::OwnedFd::from(socket))).stderr(Stdio::null()).spawn().unwrap();
-    // Told twice, the former daemon has had its signal long ago, and goes on.
+    // The second notification shows that the former daemon has received the signal and goes on.
     for _ in 0..2 {
         let mut buffer = [0; 4096];
         let bytes = ear.recv(&mut buffer).expect("the service manager is told");
@@ -81,7 +81,7 @@ fn a_stopping_daemon_answers_and_can_be_told_to_stop_sooner() {
     connection.ok("daemon.shutdown", json!({}));
     let error = connection.err("task.submit", json!({ "kind": "debug.noop" }));
     assert_eq!(error.known(), Some(ErrorCode::ShuttingDown), "{error:?}");
-    // Another SIGTERM changes nothing: nobody who sends one knows what it would cost.
+    // A second SIGTERM changes nothing, because its sender cannot know what an abrupt end would cost.
     process::signal(pid, Signal::TERM);
     assert_eq!(connection.ok("daemon.status", json!({}))["wait_reason"], "stopping");
     connection.ok("daemon.shutdown", json!({ "drain_s": 0 }));
@@ -102,7 +102,7 @@ fn a_stop_that_waits_for_nothing_says_that_a_paid_call_was_abandoned() {
     };
     let mut connection = sandbox.connect();
     connection.ok("daemon.shutdown", json!({ "drain_s": 0 }));
-    // Who waits is told before the daemon is gone.
+    // A waiting client gets the outcome before the daemon ends.
     says(&connection.wait(id));
     assert!(process::wait_gone(pid, DEADLINE), "{}", sandbox.log());
     let log = sandbox.log();
@@ -141,7 +141,7 @@ fn eight_calls_on_one_session_survive_a_death_of_the_daemon_together() {
         is_socket_given: true,
         config: sandbox.config(),
     };
-    // The daemon that the library starts is found by the sandbox as it names its home.
+    // The sandbox finds the daemon that the library starts, because the home is in that daemon's environment.
     let daemon = process::binary("reeld");
     let options = ConnectOptions { daemon: Some(daemon), ..ConnectOptions::new(locations, "library") };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -162,7 +162,7 @@ fn eight_calls_on_one_session_survive_a_death_of_the_daemon_together() {
             session.call::<TaskWait>(&params(0)).await.unwrap();
             sandbox.kill();
             for call in calls {
-                // Settled or timed out, as a task that runs at two deaths is held.
+                // The task is settled or the wait timed out. A task that runs at two deaths is held, which settles it.
                 call.await.unwrap().unwrap();
             }
         }

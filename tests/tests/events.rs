@@ -1,4 +1,4 @@
-//! Events: what happened reaches who asked for it, in order, and a reader that is too slow loses its subscription and nothing else.
+//! Events reach every subscriber in order. A client that reads too slowly loses its subscription and nothing else.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ fn subscribe(connection: &mut Connection, params: Value) -> u64 {
     connection.ok("events.subscribe", params)["subscription"].as_u64().unwrap()
 }
 
-/// Events until one for which `is_last` holds, that one included.
+/// Returns events up to and including the first for which `is_last` holds.
 fn events_until(connection: &mut Connection, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut events = Vec::new();
     loop {
@@ -143,7 +143,7 @@ fn a_slow_reader_loses_its_subscription_and_keeps_its_connection() {
     let mut slow = sandbox.connect();
     let subscription = subscribe(&mut slow, json!({ "topics": ["task"] }));
     let mut maker = sandbox.connect();
-    // More events than the socket's buffers and the daemon's allowance together hold.
+    // These are more events than the socket's buffers and the daemon's queue can hold together.
     for _ in 0..4 {
         let (batch, _) = maker.submit_batch(vec![json!({ "kind": "debug.noop" }); EVENTS_BEHIND]);
         maker.ok("task.wait", json!({ "batch": batch }));
@@ -158,7 +158,7 @@ fn a_slow_reader_loses_its_subscription_and_keeps_its_connection() {
     assert_eq!(last["subscription"], subscription);
     assert!(last["missed"].as_u64().unwrap() > 0, "{last}");
     slow.ok("daemon.status", json!({}));
-    // It may subscribe again and is up to date.
+    // The client may subscribe again, and gets current events.
     subscribe(&mut slow, json!({ "topics": ["task"] }));
     let id = maker.submit("debug.noop", json!({}));
     events_until(&mut slow, |event| is_over(event, id));

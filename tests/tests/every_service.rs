@@ -1,5 +1,5 @@
-//! What holds for every service that asks a provider: one call for equal requests, limits as the provider counts them, refusals with their
-//! meaning, and no second payment by itself after a death of the daemon.
+//! Rules for every service that uses a provider: equal requests make one call, limits are counted as the provider counts them, refusals keep their
+//! meaning, and after a death of the daemon nothing is paid for a second time automatically.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// A daemon whose provider `studio` serves everything, and the digest of a picture in its store.
+/// Starts a daemon whose provider `studio` has all services. Returns the digest of a picture in its store too.
 fn all_services(provider: &FakeProvider, more: &str) -> (Sandbox, Value) {
     let sandbox = Sandbox::new();
     let models =
@@ -34,7 +34,7 @@ fn all_services(provider: &FakeProvider, more: &str) -> (Sandbox, Value) {
     (sandbox, digest)
 }
 
-/// A request of each service with these words in it.
+/// Returns a request for each service with these words in it.
 fn requests(words: &str, picture: &Value) -> Vec<(&'static str, Value)> {
     vec![
         ("image.generate", json!({ "prompt": words, "width": 64, "height": 64 })),
@@ -94,7 +94,7 @@ fn equal_videos_are_one_job_and_others_keep_to_the_limit() {
         digests.dedup();
         assert_eq!((digests.len(), provider.videos().jobs().len() - before), (1, 1), "{params}");
     }
-    // While two jobs are under way, pictures of the same provider wait as well, and none is asked for too early.
+    // While two video jobs use both permits, pictures of the same provider wait too.
     provider.videos().hold();
     let video = |number: usize| json!({ "prompt": format!("wave {number}") });
     let ids: Vec<_> = (0..6).map(|number| connection.submit("video.generate", video(number))).collect();
@@ -152,7 +152,7 @@ fn a_refusal_keeps_its_meaning_and_a_lost_answer_is_never_asked_for_again() {
             (*kind, task["state"].as_str().unwrap().to_owned(), task["hold_reason"].clone())
         })
         .collect();
-    // Three were under way, which is the default limit; the others had not begun and are made now.
+    // Three calls were in flight, which is the default limit. The other two had not begun, so they are made after the restart.
     let held =
         states.iter().filter(|(_, state, reason)| state == "held" && reason == "outcome_unknown").count();
     let made = states.iter().filter(|(_, state, _)| state == "succeeded").count();

@@ -1,4 +1,4 @@
-//! The programs of `examples/` as a reader runs them, against a real daemon.
+//! The programs in `examples/`, run as a reader runs them, against a real daemon.
 
 #![allow(
     clippy::unwrap_used,

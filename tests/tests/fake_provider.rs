@@ -1,4 +1,4 @@
-//! The server that stands in for image services does what its faults are named after: what is tested with it rests on that.
+//! The fake provider does what the names of its faults say. All tests that use it rely on that.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use serde_json::json;
 
 use self::raw_http::{Raw, call, get, send};
 
-/// Width, height and pixels of a PNG that can be decoded.
+/// Decodes a PNG and returns its width, height and pixels.
 fn decode(png: &[u8]) -> (u32, u32, Vec<u8>) {
     let mut decoder = png::Decoder::new(io::Cursor::new(png));
     decoder.set_transformations(png::Transformations::EXPAND);

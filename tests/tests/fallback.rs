@@ -1,4 +1,5 @@
-//! A provider that refuses for reasons of its own, or is out of order: a task that named none is made by the next one.
+//! When a provider refuses for reasons that concern only that provider, or is out of order, the next provider makes the task, unless the task names
+//! its provider.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +18,7 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// A daemon with the providers `studio` and, after it, `spare`, each with a model of its own.
+/// Starts a daemon with the providers `studio` and, after it, `spare`, each with its own model.
 fn two(studio: &FakeProvider, spare: &FakeProvider) -> Sandbox {
     let sandbox = Sandbox::new();
     fs::write(key_file(sandbox.root()), FakeProvider::KEY).unwrap();
@@ -41,7 +42,7 @@ fn asked(connection: &mut Connection, text: &str, more: &Value) -> Value {
     connection.wait(id)
 }
 
-/// The message of the only note, which says why another provider made the task.
+/// Returns the message of the only note, which says why another provider made the task.
 #[track_caller]
 fn other_provider(task: &Value) -> &str {
     assert_eq!(
@@ -74,7 +75,7 @@ fn what_a_provider_refuses_for_its_own_reasons_is_made_by_the_next_with_its_own_
     }
     let body: Value = serde_json::from_slice(&spare.requests()[0].body).unwrap();
     assert_eq!(body["model"], "spare-model");
-    // The last one's own refusal is the end.
+    // If the last provider refuses too, its error ends the task.
     studio.on_prompt("both", Fault::Unauthorized);
     spare.on_prompt("both", Fault::InsufficientQuota);
     let task = asked(&mut connection, "both", &json!({}));
@@ -87,12 +88,12 @@ fn what_a_provider_refuses_for_its_own_reasons_is_made_by_the_next_with_its_own_
     assert!(message.starts_with("studio: ") && message.contains("; then spare: "), "{message}");
     assert!(!message.contains("studio: studio: ") && !message.contains("spare: spare: "), "{message}");
     assert_eq!((studio.calls_of("both"), spare.calls_of("both")), (1, 1));
-    // Asked again, all may be asked again.
+    // A retry may use all providers again.
     studio.on_prompt("both", Fault::Good);
     connection.ok("task.retry", json!({ "id": task["id"] }));
     let task = connection.wait(task["id"].as_u64().unwrap());
     assert_eq!((&task["state"], &task["provider"]), (&json!("succeeded"), &json!("studio")), "{task}");
-    // The one that was planned last is asked first, and refuses once more.
+    // The retry begins with the provider that was planned last, `spare`. It refuses again.
     let note = other_provider(&task);
     assert!(note.starts_with("spare was not used: ") && note.ends_with("; studio made it"), "{note}");
 }

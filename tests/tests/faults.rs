@@ -1,4 +1,4 @@
-//! Faults of the surroundings: homes, sockets, configurations, databases and disks that are not as they should be; and how the daemon ends.
+//! Faults in the daemon's environment: wrong homes, sockets, configurations, databases and disks. Also how the daemon ends.
 
 #![allow(
     clippy::unwrap_used,
@@ -47,7 +47,7 @@ fn a_second_daemon_on_the_same_home_is_refused_and_the_first_goes_on() {
     let pid = sandbox.daemon_pid().unwrap();
     let ran = sandbox.reeld_fails();
     assert!(ran.expect_code(75).stderr.contains(&pid.to_string()), "{}", ran.stderr);
-    // Nor with another socket: it is the home that is held.
+    // Another socket does not help, because the home is locked.
     let mut command = sandbox.command(process::binary("reeld"));
     let other = sandbox.root().join("other");
     process::run(command.env("REEL_SOCKET", &other)).expect_code(75);
@@ -108,7 +108,7 @@ fn a_secret_in_a_wrong_configuration_is_printed_nowhere() {
     }
 }
 
-/// The database's files that were set aside.
+/// Returns the database files that were set aside.
 fn set_aside(home: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path());
     let is_aside = |path: &std::path::PathBuf| {
@@ -128,7 +128,7 @@ fn a_damaged_database_is_set_aside_said_loudly_and_never_overwritten() {
         connection.submit_batch(vec![json!({ "kind": "debug.noop" }); 200]);
         sandbox.stop();
         let path = sandbox.home().join("reel.db");
-        // Everything is in the one file that is damaged then.
+        // Without the WAL, everything is in the one file that will be damaged.
         rusqlite::Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "DELETE").unwrap();
         let mut bytes = fs::read(&path).unwrap();
         let start = if is_header_whole { 4096 } else { 0 };
@@ -140,7 +140,7 @@ fn a_damaged_database_is_set_aside_said_loudly_and_never_overwritten() {
         let aside = set_aside(sandbox.home());
         let is_kept = aside.iter().any(|file| fs::read(file).unwrap() == bytes);
         assert!(is_kept, "{how}: its bytes are kept under a new name: {aside:?}");
-        // The last lines of a log are written by the end of the daemon.
+        // The last lines of the log are written when the daemon ends.
         sandbox.stop();
         let mut log = sandbox.log();
         for file in fs::read_dir(sandbox.home().join("logs")).into_iter().flatten().flatten() {
@@ -225,7 +225,7 @@ fn a_bad_configuration_leaves_the_old_one_in_force_and_a_good_one_replaces_it() 
     sandbox.configure("[tasks]\nqueue_limit = 5\n");
     let reloaded = connection.call("daemon.reload", json!({})).unwrap();
     let is_named = reloaded["changed"].as_array().unwrap().contains(&json!("tasks.queue_limit"));
-    // The file's watcher may have been faster.
+    // The watcher may have loaded the file before the request did.
     assert!(is_named || reloaded["changed"] == json!([]), "{reloaded}");
     connection.ok("task.submit", json!({ "kind": "debug.noop" }));
     assert_eq!(connection.ok("daemon.status", json!({}))["pid"], pid);
@@ -261,7 +261,7 @@ fn a_shutdown_with_little_time_queues_again_what_still_runs() {
         let pid = sandbox.daemon_pid().unwrap();
         connection.ok("daemon.shutdown", json!({ "drain_s": 0.1 }));
         assert!(process::wait_gone(pid, reel_tests::DEADLINE), "{}", sandbox.log());
-        // A wanted end is no death: the task is suspected of nothing.
+        // An orderly shutdown does not count as a death, so the task does not become suspect.
         sandbox.start();
     }
 }

@@ -1,4 +1,4 @@
-//! `reel submit`, `call`, `show` and `fetch` of texts, sound and videos, which are no pictures.
+//! `reel submit`, `call`, `show` and `fetch` for texts, sound and videos.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use serde_json::json;
 
 const MP3: &[u8] = include_bytes!("../../daemon/src/media/samples/speech.mp3");
 
-/// A task of this kind that is done, by `reel call`: its number and the file in the store that was printed.
+/// Makes a task with `reel call`. Returns its id and the path of its file in the store, as they were printed.
 fn call(sandbox: &Sandbox, service: &str, method: &str, params: &str) -> (String, String) {
     let ran = sandbox.reel(&["call", service, method, "--params", params, "--json"]);
     let task = ran.expect_code(0).json();
@@ -25,7 +25,7 @@ fn call(sandbox: &Sandbox, service: &str, method: &str, params: &str) -> (String
     (task["id"].to_string(), path)
 }
 
-/// Fetches a task's output to files of these names, and is refused others.
+/// Fetches a task's output to files with the names in `fitting`. The names in `refused` must be refused.
 fn fetches(sandbox: &Sandbox, id: &str, stored: &Path, own_name: &str, fitting: &[&str], refused: &[&str]) {
     let bytes = fs::read(stored).unwrap();
     assert_eq!(sandbox.reel(&["fetch", id]).expect_code(0).stdout, format!("{own_name}\n"));

@@ -1,5 +1,5 @@
-//! File systems that refuse what the journal needs: a quota that is used up, of which the counters of free room say nothing, and one that locks
-//! no files.
+//! File systems that refuse what the journal needs: one whose quota is used up while its counters show free space, and one that supports no file
+//! locks.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -15,7 +15,7 @@ use std::fs;
 use reel_tests::{Sandbox, preload};
 use serde_json::json;
 
-/// Refuses to write to files below `QUOTA_OF`, except for the log's, as long as the file named by `USED_UP` exists.
+/// Makes writes to files below `QUOTA_OF`, except in `logs/`, fail while the file `USED_UP` exists.
 const QUOTA: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -73,7 +73,7 @@ fn a_quota_that_is_used_up_is_a_full_disk_whose_cause_is_in_the_log() {
     assert_eq!(connection.wait(id)["state"], "succeeded");
 }
 
-/// A file system that locks no files: by the function that `NO_LOCKS_BY` names.
+/// Makes file locks fail in the function that `NO_LOCKS_BY` names.
 const NO_LOCKS: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>

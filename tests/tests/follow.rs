@@ -1,4 +1,4 @@
-//! `reel follow` and `reel memory --watch`, off a terminal: what they print, when they end, and that a dead daemon ends neither.
+//! `reel follow` and `reel memory --watch` without a terminal: what they print, when they end, and that the death of the daemon ends neither.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use reel_tests::{Connection, Lines, Sandbox, eventually, process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// A command that goes on, and its standard output line by line.
+/// A running command, and its standard output line by line.
 struct Running {
     child: Child,
     lines: Lines,
@@ -38,13 +38,13 @@ impl Running {
         self.lines.line().expect("it goes on")
     }
 
-    /// The first line that holds `what`.
+    /// Waits for the next line that contains `what`.
     #[track_caller]
     fn line_with(&mut self, what: &str) -> String {
         self.lines.with(what)
     }
 
-    /// The exit code, the rest of standard output, and standard error.
+    /// Waits for the end of the command. Returns its exit code, the rest of standard output, and standard error.
     #[track_caller]
     fn finish(self) -> (Option<i32>, String, String) {
         let rest = self.lines.rest().join("\n");
@@ -135,7 +135,7 @@ fn a_dead_daemon_is_started_again_and_nothing_is_lost() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let mut tasks = vec![json!({ "kind": "debug.sleep", "params": { "ms": 10 } }); 30];
-    // One lasts until it is cancelled: the batch is surely under way at the death.
+    // This task lasts until it is cancelled, so the batch is unfinished when the daemon dies.
     tasks.push(json!({ "kind": "debug.sleep", "params": { "ms": 600_000 } }));
     let (batch, mut ids) = connection.submit_batch(tasks);
     let last = ids.pop().unwrap();
@@ -195,7 +195,7 @@ fn a_view_that_nobody_reads_says_how_much_it_missed_and_goes_on() {
     until_running(&mut connection, long);
     let mut follow = Running::start(&sandbox, &["follow", "--json"]);
     follow.line_with("present");
-    // More events than the pipe, the socket, the client and the daemon hold.
+    // These are more events than the pipe, the socket, the client and the daemon can hold.
     for _ in 0..6 {
         let (batch, _) = connection.submit_batch(vec![json!({ "kind": "debug.noop" }); EVENTS_BEHIND]);
         connection.ok("task.wait", json!({ "batch": batch }));

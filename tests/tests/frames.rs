@@ -1,4 +1,5 @@
-//! The binary encoding over a real socket: the same answers as in lines, faults that stay with the one who makes them, and `reel` in both.
+//! The binary encoding over a real socket. Responses are the same as in JSON lines, a fault affects only the connection that makes it, and `reel`
+//! works in both encodings.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,7 +29,7 @@ use reel_protocol::{
 use reel_tests::{DEADLINE, Sandbox, process, wait::eventually};
 use serde_json::{Value, json};
 
-/// One connection in frames.
+/// A connection that uses binary frames.
 struct Frames {
     stream: UnixStream,
     decoder: FrameDecoder,
@@ -49,7 +50,7 @@ impl Frames {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// The next message; None at the end.
+    /// Reads the next message; None at the end of the stream.
     fn next(&mut self) -> Option<Incoming> {
         loop {
             match self.decoder.next_owned() {
@@ -66,7 +67,7 @@ impl Frames {
         }
     }
 
-    /// A request whose params are given as a tool author would write them, and its result as they would read it.
+    /// Sends a request with params in the JSON of the documentation, and returns the result in that form.
     fn call<M: Method>(&mut self, params: Value) -> Result<Value, RpcError> {
         let params: M::Params = serde_json::from_value(params).unwrap();
         self.send(&binary::request(Some(1), M::NAME, &params).unwrap());
@@ -86,7 +87,7 @@ impl Frames {
         self.call::<M>(params).unwrap_or_else(|error| panic!("{}: {error:?}", M::NAME))
     }
 
-    /// The code of a refusal without an id.
+    /// Reads an error without an id and returns its code.
     fn refusal(&mut self) -> String {
         match self.next().expect("an answer") {
             Incoming::Error { id: None, error } => {
@@ -105,7 +106,7 @@ fn raw(sandbox: &Sandbox) -> UnixStream {
     stream
 }
 
-/// The daemon is the same process as before, and answers in both encodings.
+/// Asserts that the same daemon process still answers in both encodings.
 #[track_caller]
 fn assert_still_answers(sandbox: &Sandbox) {
     let pid = sandbox.daemon_pid().unwrap();
@@ -117,7 +118,7 @@ fn frame(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32).to_le_bytes(), body].concat()
 }
 
-/// What may differ between two looks at the same daemon.
+/// Removes the fields that may differ between two status requests to the same daemon.
 fn steady(mut value: Value) -> Value {
     for key in ["uptime_s", "resident_bytes", "peak_resident_bytes", "system_available_bytes"] {
         for place in ["", "/memory"] {
@@ -149,7 +150,7 @@ fn every_answer_is_the_same_in_both_encodings() {
     let spec = json!({ "kind": "debug.fail", "request_id": "r", "metadata": { "a": [1, { "b": null }] } });
     let id = frames.ok::<TaskSubmit>(spec.clone())["id"].clone();
     frames.ok::<TaskWait>(json!({ "ids": [id] }));
-    // Sent again, it is the same task.
+    // The same submission again returns the same task.
     assert_eq!(same::<TaskSubmit>(&mut frames, &mut lines, spec).unwrap()["id"], id);
     same::<TaskWait>(&mut frames, &mut lines, json!({ "ids": [id, made["id"]] })).unwrap();
     same::<TaskGet>(&mut frames, &mut lines, json!({ "id": id })).unwrap();
@@ -199,7 +200,7 @@ fn garbage_and_huge_lengths_are_refused_and_the_connection_goes_on() {
     frames.send(&frame(&vec![7; 17 * LINE_BYTES]));
     assert_eq!(frames.refusal(), "request_too_large");
     frames.ok::<DaemonStatus>(json!({}));
-    // Four gigabytes, of which little ever comes.
+    // The header announces four gigabytes, of which few arrive.
     frames.send(&u32::MAX.to_le_bytes());
     assert_eq!(frames.refusal(), "request_too_large");
     frames.send(&vec![7; 3 * LINE_BYTES]);

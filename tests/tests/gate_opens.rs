@@ -1,4 +1,4 @@
-//! A provider's gate that opens while the machine looks at it must not leave a task waiting: no other event would start it.
+//! A provider's gate that opens while the task machine checks it must not leave a task waiting, because no other event would start the task.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +42,7 @@ impl PlanTasks for Planner {
     }
 }
 
-/// One provider whose gate is closed the first times that it is looked at, and open from then on.
+/// A provider whose gate is closed for the given number of checks, and then open.
 #[derive(Debug)]
 struct OpensAfterLooks(Rc<Cell<u32>>);
 
@@ -91,7 +91,7 @@ fn now() -> Now {
     Now { moment: NOW, wall: Timestamp::from_unix_ms(1_000_000) }
 }
 
-/// Hands a task in and commits it. Returns the machine with what it wanted done then.
+/// Submits a task and commits it. Returns the machine, and the effects that follow the commit.
 fn accept(looks: &Rc<Cell<u32>>) -> (Machine<OpensAfterLooks>, Vec<Effect>) {
     let limits = SetTaskLimits { max_concurrent: 1, history: 10, queue_limit: 10, default_attempts: 1 };
     let mut machine = Machine::new(OpensAfterLooks(Rc::clone(looks)), limits, Arc::new(Planner), now());
@@ -127,7 +127,7 @@ fn wakes(effects: &[Effect]) -> Option<Moment> {
     })
 }
 
-/// However many looks the gate stays closed for, the task begins at once, or the machine asks to be woken and begins it then.
+/// However many checks find the gate closed, the task begins at once, or the machine asks for a wake and begins the task then.
 #[test]
 fn a_gate_that_opens_between_two_looks_leaves_no_task_waiting() {
     let mut opened_between = 0;
@@ -140,7 +140,7 @@ fn a_gate_that_opens_between_two_looks_leaves_no_task_waiting() {
         let wake = wakes(&effects);
         assert!(wake.is_some(), "after {looks} looks the task waits, and nothing wakes the machine");
         opened_between += u32::from(wake == Some(NOW));
-        // The gate is open by the time of the wake.
+        // The gate is open when the wake comes.
         let later = Now { moment: wake.unwrap(), ..now() };
         left.set(0);
         assert!(begins(&machine.handle(Event::Tick, later)), "after {looks} looks the wake starts nothing");

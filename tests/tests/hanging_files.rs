@@ -1,4 +1,5 @@
-//! Something else in place of a cached file, and a disk that does not answer: calls keep their timeouts, others go on, and the daemon ends.
+//! Another kind of file in place of a cached file, and a disk that does not respond. Calls keep their timeouts, other calls go on, and the daemon can
+//! end.
 
 #![allow(
     clippy::unwrap_used,
@@ -63,8 +64,8 @@ fn something_else_in_place_of_a_cached_file_is_set_aside_and_the_picture_is_made
     assert_eq!(sandbox.stop(), Some(0));
 }
 
-/// Makes every opening of a file whose path contains `HANG_AT` wait for ever, as soon as the file named by `HANG` exists. The first such
-/// opening makes the file named by `HANG_REACHED`.
+/// Makes every attempt to open a file whose path contains `HANG_AT` block for ever, once the file `HANG` exists. The first such attempt creates the
+/// file `HANG_REACHED`.
 const HANGING_DISK: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -88,7 +89,7 @@ OPEN(open)
 OPEN(open64)
 "#;
 
-/// A home whose files with `at` in their path hang as soon as the file that is returned exists, and the file that tells that one was opened.
+/// Returns a sandbox in which files with `at` in their path hang, the file whose existence starts that, and the file that shows that one was opened.
 fn hanging_at(at: &str) -> (Sandbox, PathBuf, PathBuf) {
     let sandbox = Sandbox::new();
     let (library, flag) = (preload::library(sandbox.root(), HANGING_DISK), sandbox.root().join("hangs"));
@@ -110,7 +111,7 @@ fn on_a_disk_that_hangs_calls_keep_their_timeouts_others_go_on_and_the_daemon_en
     let mut connection = sandbox.connect();
     let made = call(&mut connection);
     fs::write(&flag, "").unwrap();
-    // With another time the file is read again before it is handed out.
+    // A changed modification time makes the daemon read the file again before it returns it.
     fs::File::open(path_of(&made)).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     let requests = [request(&mut connection, 1), request(&mut connection, 1)];
     for request in requests {

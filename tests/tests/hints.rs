@@ -1,4 +1,4 @@
-//! What `reel` says to do next: each hint names the command that helps, with its numbers and files.
+//! The hints of `reel`: each names the command that helps, with the right ids and files.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Pictures: the asked size, the cache in all its modes, equal requests in flight, bad params, and damage on the disk.
+//! Pictures: the requested size, all modes of the cache, equal requests in flight, bad params, and damaged files.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,18 +15,18 @@ use reel_protocol::{ErrorCode, limits::PROMPT_BYTES};
 use reel_tests::{Connection, Sandbox};
 use serde_json::{Value, json};
 
-/// Small, as drawing is not what is tested.
+/// Returns the params of a small picture, because the drawing itself is not tested.
 fn small(prompt: &str) -> Value {
     json!({ "prompt": prompt, "width": 64, "height": 64 })
 }
 
-/// `params` with further fields.
+/// Returns `params` with more fields.
 fn with(mut params: Value, more: Value) -> Value {
     params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     params
 }
 
-/// Decodes the whole picture and returns its size.
+/// Decodes the whole picture and returns its width and height.
 #[track_caller]
 fn decoded_size(bytes: &[u8]) -> (u32, u32) {
     let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().expect("a PNG");
@@ -44,7 +44,7 @@ fn digest_of(task: &Value) -> &str {
     task["outputs"][0]["digest"].as_str().expect("an output has a digest")
 }
 
-/// A call with a cache mode.
+/// Calls `image.generate` with this cache mode. The task must succeed.
 #[track_caller]
 fn call(connection: &mut Connection, params: Value, cache: &str) -> Value {
     let call = json!({ "service": "image", "method": "generate", "params": params, "cache": cache });
@@ -112,7 +112,7 @@ fn an_equal_request_is_answered_from_the_cache_also_after_a_restart() {
     let submitted =
         connection.ok("task.submit", json!({ "kind": "image.generate", "params": small("a boat") }));
     assert_eq!(submitted["state"], "succeeded", "a hit needs no wait");
-    // Defaults that are written out make no other request.
+    // A request that states the defaults is the same request.
     let spelled = with(small("a boat"), json!({ "n": 1, "sample": 0, "input_images": [] }));
     assert_eq!(connection.generate(spelled)["source"], "cache");
     sandbox.kill();
@@ -141,7 +141,7 @@ fn every_param_makes_another_request() {
     ] {
         let shown = more.to_string();
         let task = connection.generate(with(small("a tree"), more));
-        // White space around a prompt may or may not count; everything else must.
+        // White space around a prompt may or may not matter. Everything else must.
         if shown != r#"{"prompt":"a tree "}"# {
             assert_eq!(task["source"], "made", "{shown}");
         }
@@ -265,7 +265,7 @@ fn clearing_the_cache_keeps_what_tasks_of_the_history_name() {
     let kept = connection.generate(small("kept"));
     let removed = connection.generate(small("removed"));
     connection.ok("task.remove", json!({ "id": removed["id"] }));
-    // What was used a moment ago is kept for a minute, so that it can still be read; a restart ends that.
+    // What was used within the last minute is kept, so that it can still be read. A restart ends that.
     sandbox.kill();
     sandbox.start();
     let mut connection = sandbox.connect();

@@ -1,4 +1,4 @@
-//! Under systemd each line of the log has the priority of its level, which the journal reads from standard error.
+//! Under systemd, each line of the log begins with the priority of its level, which systemd's journal reads from standard error.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use std::{
 use reel_tests::{DEADLINE, Sandbox, process, wait::eventually};
 use rustix::process::Signal;
 
-/// Whether a line with this beginning and this text was written.
+/// Returns whether the file has a line that begins with `priority` and contains `text`.
 fn has_line(path: &Path, priority: &str, text: &str) -> bool {
     let written = fs::read_to_string(path).unwrap();
     written.lines().any(|line| line.starts_with(priority) && line.contains(text))
@@ -30,7 +30,7 @@ fn lines_on_standard_error_have_the_priority_of_their_level_and_no_time() {
     let path = sandbox.root().join("stderr");
     let stderr = File::create(&path).unwrap();
     let found = stderr.metadata().unwrap();
-    // As systemd says which file leads to its journal.
+    // systemd tells a service by this variable which file leads to the journal.
     let stream = format!("{}:{}", found.dev(), found.ino());
     let mut command = sandbox.command(process::binary("reeld"));
     command.env("JOURNAL_STREAM", stream).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);

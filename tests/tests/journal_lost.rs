@@ -1,4 +1,4 @@
-//! A journal that is damaged, missing or another one at a start, and files of the home that are deleted while the daemon runs.
+//! A journal that is damaged, missing or replaced at a start, and files of the home that are deleted while the daemon runs.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use reel_tests::{Connection, Sandbox, eventually, every, pause, process};
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
-/// What is done to the database of a daemon that has stopped.
+/// A change to the database of a stopped daemon.
 type Change = fn(&Path);
 
 fn picture(prompt: &str) -> Value {
@@ -39,7 +39,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// A home with a picture that is an hour old, a daemon that has stopped in order, and the newest id that was given out.
+/// Returns a sandbox whose daemon has stopped normally, the file of a picture that is an hour old, and the newest id that was assigned.
 fn with_a_past() -> (Sandbox, PathBuf, u64) {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
@@ -67,7 +67,7 @@ fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
     fs::File::options().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
 }
 
-/// The journal of a home with a life of its own.
+/// Replaces the journal by that of another home.
 fn another_journal(path: &Path) {
     let other = Sandbox::started();
     other.connect().submit("debug.noop", json!({}));
@@ -208,7 +208,7 @@ fn a_database_of_another_program_is_refused_with_its_path_and_what_to_do() {
 fn a_stop_folds_the_log_back() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
-    // Megabytes, so that folding back takes longer than the rest of a stop.
+    // These are megabytes, so that the checkpoint takes longer than the rest of the stop.
     let spec = json!({ "kind": "debug.noop", "metadata": { "text": "m".repeat(4_000) } });
     let (batch, ids) = connection.submit_batch(vec![spec; 2_000]);
     let id = ids[0];
@@ -242,7 +242,7 @@ fn artifacts_that_are_deleted_under_the_daemon_are_told_and_made_anew() {
     let mut connection = sandbox.connect();
     let file = path_of(&connection.generate(picture("first")));
     let artifacts = sandbox.home().join("artifacts");
-    // The next daemon knows the directory from its start.
+    // The restarted daemon opens the directory when it starts.
     sandbox.stop();
     sandbox.start();
     let mut connection = sandbox.connect();
@@ -280,7 +280,7 @@ fn a_stop_writes_when_artifacts_were_used_before_it_closes_the_journal() {
         journal.query_row("SELECT used_ms FROM artifacts", [], |row| row.get(0)).unwrap()
     };
     let before = used_ms();
-    // A later time than that of the row, whose unit is a millisecond.
+    // Let time pass, because the row has the time in milliseconds and the new one must be later.
     pause(Duration::from_millis(20));
     assert_eq!(made["source"], "made");
     assert_eq!(connection.generate(picture("used again"))["source"], "cache");
@@ -291,7 +291,7 @@ fn a_stop_writes_when_artifacts_were_used_before_it_closes_the_journal() {
 
 #[test]
 fn a_log_that_was_deleted_after_a_death_is_told() {
-    // The database has what was folded back at a stop; only the log has what came after.
+    // The database has only what was checkpointed at a stop. What came after is only in the WAL.
     let (sandbox, _, _) = with_a_past();
     sandbox.start();
     let tasks = vec![json!({ "kind": "debug.noop" }); 3_000];

@@ -1,4 +1,4 @@
-//! A journal with a damaged page at a start, whichever table or index the page belongs to.
+//! A start with one damaged page in the journal, for each table and index.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,8 @@ use reel_tests::Sandbox;
 use rusqlite::Connection as Database;
 use serde_json::json;
 
-/// The first page that is not a root, of each table and index that has such pages: its number, its size in bytes, and whose it is.
+/// Returns one page that is not the root for each table and index that has such pages: its number, its size in bytes, and the name of the table or
+/// index.
 fn inner_pages(path: &Path) -> Vec<(u64, u64, String)> {
     let journal = Database::open(path).unwrap();
     let sql =
@@ -32,7 +33,7 @@ fn a_damaged_page_of_any_table_keeps_no_daemon_from_starting() {
     let spec = json!({ "kind": "debug.noop", "metadata": { "text": "m".repeat(400) } });
     let (batch, _) = connection.submit_batch(vec![spec.clone(); 200]);
     connection.ok("task.wait", json!({ "batch": batch }));
-    // Rows that a start has to read.
+    // These are rows that a start has to read.
     connection.ok("queue.pause", json!({}));
     connection.submit_batch(vec![spec; 200]);
     assert_eq!(sandbox.stop(), Some(0));

@@ -1,4 +1,4 @@
-//! Today's daemon on the journal of each schema, as a daemon of that time wrote it: `fixtures/journal/README.md` says how.
+//! The current daemon reads the journal of each schema. A daemon of that schema wrote it; see `fixtures/journal/README.md`.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use reel_tests::{Connection, FakeProvider, Sandbox, studio};
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
-/// A copied journal with the daemon that runs on it.
+/// A copy of a journal, and the daemon that runs on it.
 struct Revived {
     sandbox: Sandbox,
     provider: FakeProvider,
@@ -31,7 +31,7 @@ impl Revived {
         revived
     }
 
-    /// A copied journal on which no daemon runs yet.
+    /// Copies a journal without starting a daemon.
     fn copied(schema: u32) -> Self {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/journal/schema-{schema}"));
         let expected = fs::read(fixture.join("expected.json")).unwrap();
@@ -40,16 +40,16 @@ impl Revived {
         let proxy = format!("http://127.0.0.1:{}", provider.address().port());
         let sandbox = Sandbox::new().with_variable("HTTP_PROXY", proxy);
         copy(&fixture.join("home"), sandbox.home());
-        // Before there were providers in the configuration, requests went to the embedded one.
+        // Journals without `studio` are from a time without configured providers. Their requests went to the built-in one.
         if expected["tasks"].to_string().contains("\"studio\"") {
             let config = studio::config(&sandbox, &provider, "");
-            // The address is part of a picture's key in the cache.
+            // The base URL is part of a picture's cache key, so it must be the one with which the journal was written.
             sandbox.configure(&config.replace(&provider.base_url(), "http://studio.invalid/v1"));
         }
         Self { sandbox, provider, expected }
     }
 
-    /// The files of the pictures whose bytes only the journal had.
+    /// Returns the files of the pictures whose bytes were only in the journal.
     fn files_of_journal(&self) -> Vec<PathBuf> {
         let digests =
             self.expected["unsynced"].as_array().unwrap().iter().map(|digest| digest.as_str().unwrap());
@@ -58,13 +58,13 @@ impl Revived {
             .collect()
     }
 
-    /// The tasks as the former daemon showed them, with their state at the end of this test.
+    /// Returns the tasks as the former daemon showed them, each with the state that it must have at the end of the test.
     fn tasks(&self) -> impl Iterator<Item = (&Value, &str)> {
         let tasks = self.expected["tasks"].as_array().unwrap().iter();
         tasks.map(|entry| (&entry["task"], entry["then"].as_str().unwrap()))
     }
 
-    /// The file of an output, by its path in the fixture.
+    /// Returns the file of an output by its path in the fixture.
     fn file(&self, output: &Value) -> PathBuf {
         self.sandbox.home().join(output["path"].as_str().unwrap())
     }
@@ -90,7 +90,7 @@ fn id_of(task: &Value) -> u64 {
     task["id"].as_u64().unwrap()
 }
 
-/// Fields that a task keeps for ever, whatever becomes of it.
+/// The fields that a task keeps whatever happens to it.
 const FOR_EVER: [&str; 11] = [
     "id",
     "kind",
@@ -112,7 +112,7 @@ fn assert_same<'a>(now: &Value, then: &Value, fields: impl IntoIterator<Item = &
     }
 }
 
-/// Every task is there, and goes on to where it must; those that were over are as they were in every field.
+/// Every task exists and reaches its expected state. Tasks that had ended have the same values in every field.
 fn check_tasks(revived: &Revived, connection: &mut Connection) {
     for (task, then) in revived.tasks() {
         let id = id_of(task);
@@ -126,14 +126,14 @@ fn check_tasks(revived: &Revived, connection: &mut Connection) {
         if was_over {
             let fields = task.as_object().unwrap().keys().map(String::as_str);
             assert_same(&now, task, fields.filter(|field| !["outputs", "cost"].contains(field)));
-            // What was made before costs nothing, which earlier daemons left out.
+            // A result from the cache costs nothing. Earlier daemons did not state that.
             let is_made_before = ["cache", "shared"].contains(&task["source"].as_str().unwrap_or_default());
             let nothing = json!({ "amount": 0.0, "currency": "USD", "is_estimate": false });
             assert_eq!(now["cost"], if is_made_before { nothing } else { task["cost"].clone() }, "{now}");
         }
         let reason = match task["state"].as_str().unwrap() {
             "held" => task["hold_reason"].clone(),
-            // It was with a paid provider.
+            // Its request was sent to a paid provider before the daemon ended.
             "running" if then == "held" => json!("outcome_unknown"),
             _ => Value::Null,
         };
@@ -141,7 +141,7 @@ fn check_tasks(revived: &Revived, connection: &mut Connection) {
     }
 }
 
-/// Every output is the same, and its file holds what its digest says.
+/// Every output is the same, and the bytes of its file match its digest.
 fn check_outputs(revived: &Revived, connection: &mut Connection) {
     for (task, _) in revived.tasks() {
         let now = connection.task(id_of(task));
@@ -155,11 +155,11 @@ fn check_outputs(revived: &Revived, connection: &mut Connection) {
     }
 }
 
-/// What was paid before is answered from the cache, without a call; a submit sent again is the same task.
+/// What was paid for before is answered from the cache without a call. A submission with a known request id returns the same task.
 fn check_repeats(revived: &Revived, connection: &mut Connection) {
     let calls = revived.provider.calls();
     let made = revived.tasks().filter(|(task, _)| {
-        // A draft is drawn anew by another version of the embedded provider.
+        // The current built-in provider has another version, so it draws drafts again.
         task["provider"] == "studio" && task["state"] == "succeeded" && task["source"] == "made"
     });
     let mut hits = 0;
@@ -174,7 +174,7 @@ fn check_repeats(revived: &Revived, connection: &mut Connection) {
     }
     assert!(hits > 5 || revived.expected["schema"].as_u64() < Some(3), "{hits}");
     assert_eq!(revived.provider.calls(), calls);
-    // Request ids belong to the program that sent them.
+    // Request ids are unique only per client name, so connect with the same name.
     let mut requests = revived.sandbox.connect();
     requests.hello("fixtures");
     for request in revived.expected["requests"].as_array().unwrap() {
@@ -187,7 +187,7 @@ fn check_repeats(revived: &Revived, connection: &mut Connection) {
     assert!(Some(connection.submit("debug.noop", json!({}))) > newest, "an id was given out again");
 }
 
-/// A person's decisions about what is held work as for tasks of today.
+/// The commands of a person for held tasks work as for new tasks.
 fn check_decisions(revived: &Revived, connection: &mut Connection) {
     for (task, then) in revived.tasks() {
         let (id, now) = (id_of(task), connection.task(id_of(task)));

@@ -1,4 +1,4 @@
-//! A journal whose files are deleted, moved, replaced, cut or checkpointed by others while the daemon runs.
+//! A journal whose files other programs delete, move, replace, truncate or checkpoint while the daemon runs.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use reel_tests::{Connection, DEADLINE, Sandbox, process::wait_gone};
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
-/// What is done to the database of a daemon that runs.
+/// A change to the database of a running daemon.
 type Change = fn(&Path);
 
 fn database(sandbox: &Sandbox) -> PathBuf {
@@ -62,7 +62,7 @@ fn a_journal_that_is_taken_away_ends_the_daemon_and_nothing_is_acknowledged_into
         let first = connection.submit("debug.noop", json!({}));
         connection.wait(first);
         change(&database(&sandbox));
-        // At once: it is not noticed some time later, but before anything is acknowledged. The daemon may also have ended already.
+        // The daemon notices the change before it acknowledges anything, not some time later. It may also have ended already.
         connection
             .send_line(r#"{"jsonrpc":"2.0","id":99,"method":"task.submit","params":{"kind":"debug.noop"}}"#);
         while let Some(line) = connection.try_read_line() {

@@ -1,4 +1,4 @@
-//! A journal on a disk that is nearly full: its log gives its room back, and a start says what it lacks.
+//! A journal on a nearly full disk. Its WAL is checkpointed to free space, and a start that fails for lack of space says so.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn the_log_does_not_fill_a_small_disk() {
     let Some(disk) = SmallDisk::mounted(8) else { return };
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();
-    // More than three times what its log had room for.
+    // Together these need more than three times the space that the WAL has.
     for _ in 0..800 {
         connection.submit("debug.noop", json!({}));
     }
@@ -38,15 +38,15 @@ fn the_log_gives_its_room_back_when_others_fill_the_disk_and_no_work_comes() {
         connection.submit("debug.noop", json!({}));
     }
     assert!(log_bytes(&sandbox) > 1024 * 1024, "{}", log_bytes(&sandbox));
-    // Less than a submit needs.
+    // This is less space than a submission needs.
     let _filler = disk.fill_up_to(200);
     eventually("the log is folded back", || (log_bytes(&sandbox) == 0).then_some(()));
-    // The file system counts the blocks as free a moment after the file has none.
+    // The file system frees the blocks a moment after the file has become empty.
     let noop = || json!({ "kind": "debug.noop", "params": {} });
     eventually("work is accepted again", || connection.call("task.submit", noop()).ok());
 }
 
-/// Whether the daemon answers a request; one that takes a connection and ends does not.
+/// Returns whether the daemon answers a request. A daemon that accepts the connection and then ends does not.
 fn answers(sandbox: &Sandbox) -> bool {
     let Ok(mut connection) = Connection::open(sandbox.socket()) else { return false };
     let request = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"daemon.status\"}\n";

@@ -1,5 +1,5 @@
-//! The daemon's process as clients see it: its socket goes, it hangs, it is of another version, all connections are taken. Every command ends
-//! in time with a clear word, and `reel daemon stop` and `restart` work by the lock file.
+//! The daemon's process as clients see it: its socket is removed, it hangs, it has another version, or all its connections are in use. Every command
+//! ends in time with a clear message, and `reel daemon stop` and `restart` find the daemon by the lock file.
 #![expect(clippy::unwrap_used, reason = "helpers of a test fail it by panicking")]
 
 use std::{
@@ -25,7 +25,7 @@ fn a_daemon_whose_socket_was_removed_is_found_again_by_every_command() {
     let pid = sandbox.start();
     fs::remove_file(&socket).unwrap();
     assert!(sandbox.reel(&["status"]).expect_code(0).stdout.contains(&format!("pid {pid}")));
-    // As a logout removes it, and the next login makes only the directory above.
+    // A logout removes this directory, and the next login creates only its parent.
     fs::remove_dir_all(socket.parent().unwrap()).unwrap();
     sandbox.reel(&["submit", "debug", "noop"]).expect_code(0);
     assert_eq!(fs::metadata(socket.parent().unwrap()).unwrap().mode() & 0o7777, 0o700);
@@ -40,7 +40,7 @@ fn a_daemon_that_cannot_bind_its_socket_again_is_named_and_is_stopped_by_its_loc
     let sandbox = Sandbox::started();
     let pid = sandbox.daemon_pid().unwrap();
     fs::remove_file(sandbox.socket()).unwrap();
-    // A directory in its place is not the daemon's to remove.
+    // The daemon must not remove a directory that is in the place of its socket.
     fs::create_dir(sandbox.socket()).unwrap();
     let ran = sandbox.reel(&["status"]);
     assert!(ran.expect_code(75).stderr.contains(&format!("pid {pid}")), "{}", ran.stderr);
@@ -65,7 +65,7 @@ fn a_runtime_directory_that_is_not_there_counts_as_unset() {
     reel(nowhere.to_str().unwrap(), &["ls"]).expect_code(0);
     let socket = sandbox.root().join("user/.local/share/reel/reeld.sock");
     assert!(socket.exists() && !nowhere.exists());
-    // With a directory of ours, the daemon is found by its lock.
+    // With an existing runtime directory that has no socket, the daemon is found by its lock file.
     let there = sandbox.root().join("run");
     reel(there.to_str().unwrap(), &["status"]).expect_code(0);
     assert!(!there.join("reel").exists());
@@ -101,7 +101,7 @@ fn every_command_names_a_suspended_daemon_and_force_ends_it() {
     sandbox.reel(&["show", &task]).expect_code(0);
 }
 
-/// A process that holds the home as a daemon does, takes connections, and answers each line with `answer`, where it is not empty.
+/// Starts a process that locks the home like a daemon and accepts connections. It answers each line with `answer` unless that is empty.
 fn play_daemon(sandbox: &Sandbox, answer: &str) -> Child {
     const PROGRAM: &str = "import fcntl, os, socket, sys, threading\n\
         home, path, answer = sys.argv[1:]\n\
@@ -166,7 +166,7 @@ fn a_daemon_that_says_nothing_is_named_and_stopped_by_its_lock() {
     assert!(sandbox.reel(&["daemon", "stop"]).expect_code(0).stdout.contains("not running"));
 }
 
-/// As many connections as the daemon serves.
+/// Opens as many connections as the daemon serves.
 fn all_connections(sandbox: &Sandbox) -> Vec<UnixStream> {
     let limits = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }).unwrap();
@@ -216,7 +216,7 @@ fn connections_that_are_all_in_use_are_told_so_and_a_restart_closes_them() {
 fn a_termination_is_obeyed_while_the_database_is_being_opened() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.home()).unwrap();
-    // As slow as a disk can be: opening a pipe waits for another side.
+    // Opening a named pipe blocks until another process opens its other end, which simulates a very slow disk.
     let pipe = process::run(sandbox.command("mkfifo").arg(sandbox.home().join("reel.db")));
     pipe.expect_code(0);
     let pid = sandbox.spawn();

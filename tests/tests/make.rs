@@ -1,4 +1,4 @@
-//! `reel make`, as far as it needs no daemon: from a story to its storyboard, and what is refused before anything is asked for.
+//! The parts of `reel make` that need no daemon: making a storyboard from a story, and refusing bad input before any request.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use reel_tests::Sandbox;
 const STORY: &str = "# The Lamp\n\nThe keeper climbed the stairs every evening and lit the lamp. \
     He looked out over the dark water for a long time.\n\n\"Is anybody there?\" he called into the wind that night.\n";
 
-/// A sandbox with a story in a directory whose name needs quotes.
+/// Writes a story to a directory whose name needs shell quotes. Returns the sandbox and the paths of the story and its project file.
 fn with_story(story: &[u8]) -> (Sandbox, PathBuf, PathBuf) {
     let sandbox = Sandbox::new();
     let directory = sandbox.root().join("it's 50% a:b");
@@ -141,7 +141,7 @@ fn a_changed_story_is_split_anew_and_keeps_ids_and_edits() {
     let make = ["make", story.to_str().unwrap(), "--until", "storyboard"];
     sandbox.reel(&make).expect_code(0);
     let written = fs::read_to_string(&project).unwrap();
-    // A person's own words in a2, whose sentence the story keeps.
+    // A person has edited the text of a2. The story still has the sentence.
     let own = written.replace("text = \"He looked out", "# Slower.\ntext = \"And he looked out");
     assert_ne!(own, written);
     fs::write(&project, &own).unwrap();
@@ -160,7 +160,7 @@ fn a_changed_story_is_split_anew_and_keeps_ids_and_edits() {
     assert!(now.contains("id = \"a4\"") && now.contains("lit the great lamp."), "{now}");
     let again = sandbox.reel(&make);
     assert!(!again.expect_code(0).stderr.contains("the story was changed"), "{}", again.stderr);
-    // The project file names the story, so that it is enough.
+    // The project file names the story, so the project file alone is enough.
     let by_project = ["make", project.to_str().unwrap(), "--until", "storyboard", "--resplit"];
     assert!(sandbox.reel(&by_project).expect_code(0).stderr.contains("4 shots as they were"));
 }
@@ -219,7 +219,7 @@ fn a_story_comes_from_standard_input_where_its_film_is_named() {
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let project = fs::read_to_string(sandbox.work().join("lamp.reel.toml")).unwrap();
     assert!(project.contains("lit the lamp."), "{project}");
-    // From then on the project file is the story.
+    // After that, the project file is used instead of the story.
     let shown = sandbox.reel(&["make", "lamp.reel.toml", "--until", "storyboard", "--json"]);
     assert_eq!(shown.expect_code(0).json()["shots"][0]["id"], "a1");
     sandbox.reel(&["make", "lamp.reel.toml", "--resplit", "--until", "storyboard"]).expect_code(64);

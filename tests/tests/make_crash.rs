@@ -1,4 +1,5 @@
-//! `reel make` while the daemon, the command or both are killed: nothing is lost, and nothing that may have been paid is asked for again by itself.
+//! `reel make` while the daemon, the command or both are killed. Nothing is lost, and nothing that may have been paid for is requested again
+//! automatically.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,14 +16,14 @@ use reel_tests::{
 use serde_json::Value;
 
 const PICTURES: [&str; 3] = ["--until", "pictures", "--json"];
-/// Deaths for each kind of billing; `REEL_MAKE_DEATHS` names another number.
+/// Number of deaths for each kind of billing. `REEL_MAKE_DEATHS` overrides it.
 const DEATHS: usize = 10;
 
 fn deaths() -> usize {
     std::env::var("REEL_MAKE_DEATHS").ok().and_then(|number| number.parse().ok()).unwrap_or(DEATHS)
 }
 
-/// Kills the command, the daemon or both once so many calls came; in every second round while calls are surely under way.
+/// Kills the command, the daemon or both after a number of calls. In every second round the provider holds the calls, so that some are in flight.
 fn die(tale: &Tale, provider: &FakeProvider, random: &mut Random, round: usize) {
     let is_held = round.is_multiple_of(2);
     let calls = if is_held { 1 } else { random.below(2 * SHOTS.len() as u64) as usize };
@@ -42,7 +43,7 @@ fn die(tale: &Tale, provider: &FakeProvider, random: &mut Random, round: usize) 
     process::finish(child);
 }
 
-/// Runs the command until everything is there, and decides for a person that what is held is asked for again; returns how often.
+/// Runs the command until everything is made. In place of a person, it releases the held tasks. Returns the number of releases.
 fn finish(tale: &Tale) -> usize {
     let mut releases = 0;
     for _ in 0..20 {
@@ -68,7 +69,7 @@ fn finish(tale: &Tale) -> usize {
     panic!("twenty runs were not enough");
 }
 
-/// The task to decide about: the one that the hint names.
+/// Returns the id of the held task that the hint names.
 fn held_task(trouble: &Value) -> u64 {
     let words: Vec<&str> = trouble["hint"].as_str().unwrap().split(' ').collect();
     let number = words.windows(2).find(|pair| matches!(pair[0], "release" | "show")).map(|pair| pair[1]);

@@ -1,4 +1,4 @@
-//! `reel make` to the film, with the real `ffmpeg` and `espeak-ng`, small.
+//! `reel make` up to the film, with the real `ffmpeg` and `espeak-ng`, at a small size.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +34,7 @@ fn made(tale: &Tale, flags: &[&str]) -> Value {
     tale.make(&[flags, &["--json"]].concat()).expect_code(0).json()
 }
 
-/// What ffprobe says about a film.
+/// Returns the JSON that ffprobe prints about a film.
 fn probe(film: &Path) -> Value {
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-count_frames", "-show_streams", "-show_format", "-of", "json", "-i"])
@@ -45,12 +45,12 @@ fn probe(film: &Path) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The stream of a kind, such as `video`.
+/// Returns the first stream of this type, such as `video`; None if there is none.
 fn stream<'a>(probed: &'a Value, kind: &str) -> Option<&'a Value> {
     probed["streams"].as_array().unwrap().iter().find(|stream| stream["codec_type"] == kind)
 }
 
-/// The steps of a story that were carried out, and not taken from before.
+/// Returns the names of the story's steps that were carried out, without those that the cache answered.
 fn steps_made(sandbox: &Sandbox, task: &Value) -> Vec<String> {
     let tasks =
         sandbox.connect().ok("task.list", json!({ "limit": 200 }))["tasks"].as_array().unwrap().clone();
@@ -94,7 +94,7 @@ fn a_story_becomes_a_film_that_the_next_run_finds() {
     assert_eq!(state["running"], Value::Null);
 }
 
-/// An edit, the steps that it has carried out, and what is said about it.
+/// An edit, the steps that must be carried out after it, and the expected message.
 type Case = (fn(&Tale), &'static [&'static str], &'static str);
 
 #[test]
@@ -158,7 +158,7 @@ fn a_film_is_replaced_only_where_it_is_the_one_that_was_written() {
     tale.edit("camera = \"in\"", "camera = \"still\"");
     made(&tale, &["-o", "my film.mp4"]);
     assert_ne!(fs::read(&film).unwrap(), forced);
-    // What was written under another name stays.
+    // The files that were written under another name stay.
     made(&tale, &["-o", "./-it's 100%.mp4"]);
     assert!(tale.path("-it's 100%.mp4").exists() && tale.path("-it's 100%.srt").exists() && film.exists());
 }
@@ -208,7 +208,7 @@ fn ffmpeg_that_comes_later_makes_the_film_of_what_is_there() {
     assert!(tale.path("story.mp4").exists());
 }
 
-/// Waits until a shot is rendered.
+/// Waits until one shot is rendered.
 fn wait_for_frames(sandbox: &Sandbox) {
     eventually("a shot is rendered", || {
         let mut connection = Connection::open(sandbox.socket()).ok()?;

@@ -1,4 +1,4 @@
-//! `reel make` where `ffmpeg` is not installed: everything but the film, and pages to look at.
+//! `reel make` without `ffmpeg`: everything except the film is made, and a page shows it in a browser.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use reel_tests::{
     tale::{SHOTS, Tale, programs},
 };
 
-/// A sandbox whose programs are these, as far as they are installed.
+/// Returns a sandbox whose `PATH` has only these programs, if they are installed.
 fn with_programs(names: &[&str]) -> Sandbox {
     let sandbox = Sandbox::new();
     let directory = sandbox.root().join("programs");
@@ -25,7 +25,7 @@ fn with_programs(names: &[&str]) -> Sandbox {
     sandbox.with_variable("PATH", directory)
 }
 
-/// The samples of a WAV file with one channel of 16 bits.
+/// Returns the samples of a WAV file with one channel of 16 bits.
 fn samples(path: &Path) -> Vec<i16> {
     let file = fs::read(path).unwrap();
     file[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
@@ -58,7 +58,7 @@ fn without_a_renderer_the_story_can_be_watched_and_heard_in_a_browser() {
         assert!(page.contains(&format!("\"picture\":\"{shot}.png\"")), "{page}");
         assert!(tale.path(format!("story.reel/{shot}.png")).exists());
     }
-    // Each voice is heard where the film would have it, and nothing before it.
+    // Each voice is heard where the film would have it, with silence before it.
     let narration = samples(&tale.path("story.reel/narration.wav"));
     let at = |seconds: f64| (seconds * 48_000.0) as usize;
     let length = document["duration_s"].as_f64().unwrap();

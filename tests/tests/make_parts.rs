@@ -1,4 +1,4 @@
-//! `reel make` as far as pictures and voices: what is made again after a change, failures that shift nothing, and runs that come back to their task.
+//! `reel make` up to pictures and voices: what is made again after a change, failures that shift nothing, and runs that find their task again.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ fn pictures(tale: &Tale, more: &[&str]) -> Value {
     tale.make(&[&PICTURES[..], more, &["--json"]].concat()).expect_code(0).json()
 }
 
-/// What was made anew, as `a2 picture (prompt changed)`.
+/// Returns what was made again, each as `a2 picture (prompt changed)`.
 fn stale(document: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for shot in document["stale"].as_array().unwrap() {
@@ -63,7 +63,7 @@ fn a_change_has_made_again_what_depends_on_it_and_says_why() {
     let redone = pictures(&tale, &["--redo", "a1:voice,b1:picture"]);
     assert_eq!(stale(&redone), ["a1 voice (asked for)", "b1 picture (asked for)"]);
     assert_eq!(provider.calls(), 12);
-    // What was asked for once is not asked for again.
+    // Nothing is requested a second time.
     assert_eq!(stale(&pictures(&tale, &[])), Vec::<String>::new());
     let some = tale.make(&["--only", "a1,b1", "--redo", "a1:picture", "--json"]).expect_code(0).json();
     assert_eq!((stale(&some), provider.calls()), (vec!["a1 picture (asked for)".to_owned()], 13));
@@ -127,7 +127,7 @@ fn a_held_call_is_named_with_both_ways_on() {
         "{hint}"
     );
     assert_eq!(provider.calls(), 8);
-    // Nobody pays again by running the command again, and there is still one task to decide about.
+    // Another run does not pay again, and there is still one task to decide about.
     let again = tale.make(&PICTURES);
     assert!(again.expect_code(1).stderr.contains(&format!("reel show {id} says why")), "{}", again.stderr);
     assert!(again.stderr.contains("decide about what is held, then run"), "{}", again.stderr);
@@ -216,7 +216,7 @@ fn own_media_are_used_and_what_they_are_is_checked() {
     assert_eq!(done["counts"]["supplied"], json!({ "picture": 1 }), "{done}");
     assert_eq!(fs::read(tale.path("story.reel/a2.png")).unwrap(), fs::read(&own).unwrap());
     assert_eq!(provider.calls(), 7);
-    // Another picture under the same name is another picture.
+    // A picture with other bytes under the same name is another picture.
     let again =
         ["generate", "other", "--provider", "draft", "-s", "64x64", "--force", "-o", own.to_str().unwrap()];
     tale.sandbox.reel(&again).expect_code(0);
@@ -235,7 +235,7 @@ fn a_copy_that_a_person_changed_stays_and_is_named() {
     assert_eq!(fs::read(&copy).unwrap(), b"painted over");
     tale.make(&[&PICTURES[..], &["--force"]].concat()).expect_code(0);
     assert!(fs::read(&copy).unwrap().starts_with(b"\x89PNG"));
-    // A copy that is gone comes back.
+    // A copy that was deleted is written again.
     fs::remove_file(&copy).unwrap();
     pictures(&tale, &[]);
     assert!(copy.exists());
@@ -294,7 +294,7 @@ fn a_dry_run_tells_prices_and_the_cache_as_the_run_will_have_them() {
         words.stderr
     );
     assert!(!tale.path("story.reel").exists());
-    // What it says is what the run finds.
+    // The run does what the dry run said.
     let made = pictures(&tale, &[]);
     assert!((made["cost"]["amount"].as_f64().unwrap() - 0.16).abs() < 0.01, "{made}");
     let after = dry(&[]);

@@ -1,4 +1,4 @@
-//! `reel make` where programs come, go, fail or hang, and where the disk of the daemon is full while a film is rendered.
+//! `reel make` when programs are installed later, fail or hang, and when the daemon's disk is full while a film is rendered.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// The names of what was made now, and not taken from before.
+/// Returns the counts of what this run made, without what was made before.
 fn made(document: &Value) -> String {
     document["counts"]["made"].to_string()
 }

@@ -1,4 +1,4 @@
-//! Stories of every kind through `reel make`, and what a person sees of it on a terminal.
+//! Stories of every kind in `reel make`, and what a person sees of it on a terminal.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 const PICTURES: [&str; 3] = ["--until", "pictures", "--json"];
 
-/// What is made of a story where nobody speaks and `draft` draws.
+/// Makes a story without any program that speaks, with pictures by `draft`, and returns the report.
 fn made_of(story: &str) -> Value {
     let tale = Tale::named(Sandbox::new().without_programs(), "d", "story.txt", story);
     let document = tale.make(&PICTURES).expect_code(0).json();

@@ -1,4 +1,4 @@
-//! `reel make` of one story in two windows at once, and after its record was lost.
+//! `reel make` of one story in two processes at once, and after its record was lost.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ fn both_runs_end_well_and_nothing_is_asked_for_twice() {
     let tale = Tale::new(speaking_studio(&provider, ""));
     tale.make(&["--until", "storyboard"]).expect_code(0);
     let project = fs::read_to_string(tale.project()).unwrap();
-    // Whichever run is slower finds files that the other one wrote meanwhile.
+    // The slower run finds files that the other run has written meanwhile.
     for round in 1..=4 {
         let anew = format!("sample = {round}\nscene = ");
         fs::write(tale.project(), project.replace("scene = \"", &format!("{anew}\""))).unwrap();
@@ -49,7 +49,7 @@ fn files_are_known_again_by_their_bytes_after_the_record_was_lost() {
     let record = tale.path(".story.reel-state.json");
     fs::remove_file(&record).unwrap();
     tale.make(&PICTURES).expect_code(0);
-    // Now a change replaces the copies, as the run before has noted that they are its own.
+    // The previous run recorded the copies as its own, so this change may replace them.
     let project = fs::read_to_string(tale.project()).unwrap();
     fs::write(tale.project(), project.replace("scene = \"", "sample = 1\nscene = \"")).unwrap();
     let ran = tale.make(&PICTURES);

@@ -1,5 +1,5 @@
-//! The daemon's inspection of media beside that of ffmpeg: files that ffmpeg and espeak-ng make here, whose durations ffprobe and ffmpeg's
-//! decoders tell as well.
+//! Compares the daemon's inspection of media with ffmpeg. The files are made by ffmpeg and espeak-ng, and ffprobe and ffmpeg's decoders tell the
+//! durations.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,9 +18,9 @@ use std::{
 use reel_tests::needs;
 use reeld::media::{Condition, Inspection, Limits, inspect};
 
-/// Seconds of sound that the files are made of: no whole number of frames of any codec.
+/// Length of the sound, in seconds. It is not a whole number of frames of any codec.
 const SECONDS: f64 = 12.345;
-/// The files, with what makes them of the sound.
+/// The sound files: name, media type, and the arguments with which ffmpeg makes them.
 const SOUNDS: &[(&str, &str, &str)] = &[
     ("pcm.wav", "audio/wav", "-c:a pcm_s16le"),
     ("float.wav", "audio/wav", "-c:a pcm_f32le -ac 2"),
@@ -46,7 +46,7 @@ const SOUNDS: &[(&str, &str, &str)] = &[
     ("vorbis.webm", "audio/webm", "-c:a libvorbis"),
     ("sound.mka", "audio/matroska", "-c:a aac"),
 ];
-/// Films, with what makes them of pictures and the sound.
+/// The films: name, media type, and the arguments with which ffmpeg makes them from pictures and the sound.
 const FILMS: &[(&str, &str, &str)] = &[
     ("film.mp4", "video/mp4", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac"),
     (
@@ -73,7 +73,7 @@ fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// Makes a file of sound that rises and falls, and of pictures that move where it is a film.
+/// Makes a file with sound that rises and falls. If it is a film, it also has moving pictures.
 fn make(directory: &Path, name: &str, is_film: bool, arguments: &str) -> PathBuf {
     let path = directory.join(name);
     let sound = format!("aevalsrc='0.3*sin(440*2*PI*t)*sin(3*t)':s=22050:d={SECONDS}");
@@ -92,7 +92,7 @@ fn inspected(path: &Path) -> Inspection {
     inspect(&mut File::open(path).unwrap(), Limits::default()).unwrap()
 }
 
-/// What ffprobe shows of the first stream of a kind or of the whole file, as numbers.
+/// Returns the numbers that ffprobe prints for these entries of a stream or of the whole file.
 fn probed(path: &Path, entries: &str, more: &[&str]) -> Vec<f64> {
     let mut command = Command::new("ffprobe");
     command.args(["-v", "error", "-of", "csv=p=0", "-show_entries", entries]).args(more).arg(path);
@@ -103,7 +103,7 @@ fn probed(path: &Path, entries: &str, more: &[&str]) -> Vec<f64> {
     text.split(',').filter_map(|number| number.trim().parse().ok()).collect()
 }
 
-/// How long the sound is that ffmpeg decodes.
+/// Returns the length of the sound that ffmpeg decodes, in seconds.
 fn decoded_s(path: &Path) -> f64 {
     let rate = "48000";
     let samples =
@@ -120,7 +120,7 @@ fn sound_lasts_as_long_as_ffmpeg_decodes_and_ffprobe_says() {
     for (name, media_type, arguments) in SOUNDS {
         let path = make(directory.path(), name, false, arguments);
         let Inspection { facts, condition } = inspected(&path);
-        // ALAC is not decoded here either way: what is looked at is the container.
+        // The inspection does not decode ALAC. For it, this tests the container only.
         assert_eq!(condition, Condition::Whole, "{name}");
         assert_eq!(facts.media_type, *media_type, "{name}");
         let duration_s = facts.duration_s.unwrap();
@@ -128,7 +128,7 @@ fn sound_lasts_as_long_as_ffmpeg_decodes_and_ffprobe_says() {
         let found = [facts.sample_rate.map(f64::from), facts.channels.map(f64::from)];
         assert_eq!(found, [Some(stream[0]), Some(stream[1])], "{name}");
         let decoded = decoded_s(&path);
-        // ffmpeg leaves out what its AAC encoder put in front, and not always what it put behind: a frame of 1,024 samples.
+        // ffmpeg drops the samples that its AAC encoder added at the beginning, but not always those at the end: up to a frame of 1,024 samples.
         let tolerance =
             if name.contains("aac") || name.contains("m4") || name.contains("web") { 0.1 } else { 0.002 };
         assert!(
@@ -136,14 +136,14 @@ fn sound_lasts_as_long_as_ffmpeg_decodes_and_ffprobe_says() {
             "{name} lasts {duration_s} s, and ffmpeg decodes {decoded} s"
         );
         let said = if *media_type == "audio/aac" {
-            // ffprobe guesses by the bit rate, but counts frames.
+            // For this format ffprobe guesses the duration from the bit rate, so count the frames.
             let frames =
                 probed(&path, "stream=nb_read_packets", &["-count_packets", "-select_streams", "a:0"]);
             frames[0] * 1_024.0 / stream[0]
         } else {
             probed(&path, "format=duration", &[])[0]
         };
-        // ffprobe counts the samples that the encoder of MP3 added, at most three frames of 1,152.
+        // ffprobe includes the samples that the MP3 encoder added, at most three frames of 1,152 samples.
         assert!((duration_s - said).abs() < 0.16, "{name} lasts {duration_s} s, and ffprobe says {said} s");
     }
 }
@@ -163,7 +163,7 @@ fn films_have_the_size_and_duration_that_ffprobe_says() {
         let said = probed(&path, "format=duration", &[])[0];
         let duration_s = facts.duration_s.unwrap();
         assert!((duration_s - said).abs() < 0.1, "{name} lasts {duration_s} s, and ffprobe says {said} s");
-        // Three quarters of it: what is there is told, and that it is not all.
+        // The inspection of the first three quarters of a film says that it is cut, and describes what is there.
         let cut = directory.path().join("cut");
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&cut, &bytes[..bytes.len() / 4 * 3]).unwrap();

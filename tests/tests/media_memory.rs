@@ -1,4 +1,4 @@
-//! How much memory the inspection of a file takes, whatever the file says: this process does nothing else, so that its own peak tells.
+//! Measures how much memory the inspection of a file takes, whatever the file contains. This process does nothing else, so its peak memory tells.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,12 +18,12 @@ use reeld::media::{Condition, Limits, MEMORY_BYTES, inspect};
 
 const MIB: usize = 1024 * 1024;
 
-/// The most that this process ever held, in bytes.
+/// Returns the peak resident memory of this process, in bytes.
 fn peak_bytes() -> u64 {
     status_number(std::process::id(), "VmHWM").unwrap() * 1024
 }
 
-/// A file of some beginnings and one MiB that is repeated.
+/// Writes a file with this beginning, and then repeats a block of one MiB.
 fn file(beginning: &[u8], repeated: &[u8], mib: usize) -> File {
     let mut file = tempfile::tempfile().unwrap();
     let mut piece = Vec::with_capacity(MIB + repeated.len());
@@ -38,7 +38,7 @@ fn file(beginning: &[u8], repeated: &[u8], mib: usize) -> File {
     file
 }
 
-/// An MP4 whose table of sample sizes is as long as the rest of the file.
+/// Returns an MP4 whose table of sample sizes takes up the rest of the file.
 fn mp4_of_a_table(bytes: u32) -> Vec<u8> {
     let mut file = b"\0\0\0\x14ftypisom\0\0\0\0isom".to_vec();
     let names: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsz"];
@@ -82,7 +82,7 @@ fn no_file_takes_more_memory_than_is_reserved_for_it() {
         ("tracks of a Matroska file", file(b"\x1a\x45\xdf\xa3\x80", b"\xae\xff", 64)),
         ("zeros", file(b"", b"\0", 64)),
     ];
-    // What the process and its decoders take once.
+    // The first inspection allocates what the process and its decoders need only once.
     drop(inspect(&mut file(b"", b"once", 1), Limits::default()).unwrap());
     let before = peak_bytes();
     for (name, mut file) in files {
@@ -90,7 +90,7 @@ fn no_file_takes_more_memory_than_is_reserved_for_it() {
         let taken = peak_bytes() - before;
         assert!(taken <= MEMORY_BYTES, "{name} takes {taken} bytes, and {MEMORY_BYTES} were reserved");
         let is_whole = inspection.condition == Condition::Whole;
-        // Frames of zeros are silence.
+        // MP3 frames of zeros are valid: they are silence.
         assert_eq!(is_whole, ["a text", "waves", "MP3 frames"].contains(&name), "{name}: {inspection:?}");
     }
 }

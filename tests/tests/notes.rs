@@ -1,4 +1,4 @@
-//! What a task says beside its results: fewer, smaller, other or more pictures than were asked for, and what they cost.
+//! The notes of a task: fewer, smaller, other or more pictures than requested, and what they cost.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// A true PNG of this width and 64 rows in base64.
+/// Returns the base64 of a valid PNG with this width and 64 rows.
 fn png(width: u32, shade: u8) -> String {
     let mut file = Vec::new();
     let mut writer = png::Encoder::new(&mut file, width, 64).write_header().unwrap();
@@ -37,7 +37,7 @@ fn with_cost(header: Option<&str>, body: &str) -> Fault {
     Fault::Answered { status: 200, media_type: "application/json", headers, body: body.into() }
 }
 
-/// The codes and messages of a task's notes.
+/// Returns the codes and messages of a task's notes.
 fn notes(task: &Value) -> Vec<(String, String)> {
     let notes = task["notes"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -74,7 +74,7 @@ fn what_differs_from_what_was_asked_for_is_said_and_stays_said() {
             assert!(code == wanted && message.contains(words), "{name}: {task}");
         }
         ids.push((task["id"].as_u64().unwrap(), task["notes"].clone()));
-        // Whoever has the result from the cache should know it as well.
+        // A result from the cache has the same notes.
         assert_eq!(generate(&mut connection, name, *n)["notes"], task["notes"], "{name}");
     }
     sandbox.kill();
@@ -98,7 +98,7 @@ fn notes_are_shown_by_show_generate_and_batch() {
     let made = sandbox.reel(&["generate", "small ones", "-s", "64x64", "-o", "a.png"]);
     assert!(made.expect_code(0).stderr.contains("32x64, not 64x64"), "{}", made.stderr);
     assert_eq!(made.stderr.matches("note: ").count(), 1, "one line: {}", made.stderr);
-    // The one that was asked for has the name that was asked for, and the other is not lost.
+    // The first picture gets the requested name, and the other one is kept too.
     for name in ["a.png", "a-2.png"] {
         assert!(fs::read(sandbox.work().join(name)).unwrap().starts_with(b"\x89PNG"), "{name}");
     }

@@ -1,4 +1,4 @@
-//! The files that `reel` writes: in the form that was asked for, and refused before anything is paid where they cannot be written.
+//! The files that `reel` writes have the requested format. If they cannot be written, that is found before anything is paid for.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use reel_tests::{FakeProvider, Sandbox, every, fake_provider::Fault, process, studio};
 use serde_json::json;
 
-/// A 64x64 picture in a form.
+/// Returns a picture of 64×64 pixels in this format.
 fn picture(format: ImageFormat) -> Vec<u8> {
     let pixels = RgbImage::from_fn(64, 64, |x, y| Rgb([x as u8 * 4, y as u8 * 4, 90]));
     let mut bytes = Cursor::new(Vec::new());
@@ -29,7 +29,7 @@ fn picture(format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// The answer of a provider that sends these bytes as its picture.
+/// Returns a response of a provider that sends these bytes as its picture.
 fn sends(bytes: &[u8]) -> Fault {
     let body = json!({ "created": 1, "data": [{ "b64_json": STANDARD.encode(bytes) }] }).to_string();
     let head = format!(
@@ -39,7 +39,7 @@ fn sends(bytes: &[u8]) -> Fault {
     Fault::Raw((head + &body).into_bytes())
 }
 
-/// A paid provider that sends JPEG for `jpeg`, WebP for `webp`, PNG for everything else.
+/// Starts a paid provider that sends JPEG for the prompt `jpeg`, WebP for `webp`, and PNG for everything else.
 fn paid_studio() -> (FakeProvider, Sandbox) {
     let provider = FakeProvider::start();
     provider.on_prompt("jpeg", sends(&picture(ImageFormat::Jpeg)));
@@ -118,7 +118,7 @@ fn a_batch_names_its_files_after_the_pictures_that_came() {
     for name in names {
         assert_form(&out.join(name), format_of(name));
     }
-    // The provider now sends another form: the new file replaces the old one, though its ending is another.
+    // The provider sends another format this time. The new file replaces the old one, although its extension differs.
     provider.on_prompt("jpeg", sends(&picture(ImageFormat::Png)));
     sandbox.reel(&[&batch[..], &["--fresh"]].concat()).expect_code(0);
     assert_eq!(names_in(&out), ["001-jpeg.png", "002-webp.webp", "003-other.png", "004-shot-4.png"]);
@@ -184,7 +184,7 @@ fn what_cannot_be_written_is_refused_before_anything_is_paid() {
     sandbox.reel(&["generate", "\u{200b}\u{feff}", "-o", "blank.png"]).expect_code(65);
     assert_eq!(provider.calls(), 0, "nothing was asked");
     assert_eq!(fs::read(work.join("mine.png")).unwrap(), b"mine");
-    // A link in the way is replaced by --force, and its target is not made.
+    // `--force` replaces a dangling link, and does not create its target.
     sandbox.reel(&["generate", "x", "-s", "64x64", "-o", "dangling.png", "--force"]).expect_code(0);
     assert!(work.join("dangling.png").is_file() && !work.join("nowhere").exists());
 }
@@ -204,7 +204,7 @@ fn standard_output_needs_no_temporary_directory() {
 fn a_write_that_fails_names_the_file_and_the_way_to_the_picture() {
     let (provider, sandbox) = paid_studio();
     provider.picture_bytes(100_000);
-    // A largest file size stands in for a full disk; with its signal ignored, writing fails.
+    // A limit on the file size simulates a full disk. Its signal is ignored, so the write fails.
     let script = "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"";
     let mut command = sandbox.command("sh");
     command.args(["-c", script]).arg(process::binary("reel"));

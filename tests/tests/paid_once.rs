@@ -1,4 +1,4 @@
-//! Results that one provider has made are fetched before another one is paid for the same, and no more of them than any answer names.
+//! Results that one provider has made are fetched before another provider is paid for the same. The number of fetches per response is bounded.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,14 +18,14 @@ use reel_tests::{
 };
 use serde_json::json;
 
-/// A server whose answers name their pictures.
+/// Starts a server whose responses name their pictures by URL.
 fn naming() -> FakeProvider {
     let provider = FakeProvider::start();
     provider.deliver(Delivery::AbsoluteUrl);
     provider
 }
 
-/// The configuration of the sandbox, whose provider is `studio`, with another provider `spare` behind it.
+/// Returns the configuration of the sandbox, whose provider is `studio`, with a second provider `spare` after it.
 fn both(sandbox: &Sandbox, studio: &FakeProvider, spare: &FakeProvider) -> String {
     let configured = fs::read_to_string(sandbox.config()).unwrap();
     let (_, section) = configured.split_once("[providers.studio]").unwrap();

@@ -1,4 +1,4 @@
-//! Odd peers: they vanish, end their side early, come in crowds or never read. Nobody else may notice.
+//! Unusual clients: they vanish, close their sending side early, are very many, or never read. No other client may notice.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,7 +45,7 @@ fn the_end_of_input_still_lets_pending_answers_out() {
     let task = connection.submit("debug.sleep", json!({ "ms": 300 }));
     let wait = connection.request("task.wait", json!({ "ids": [task] }));
     let status = connection.request("daemon.status", json!({}));
-    // Without its newline: the end of the stream ends the line.
+    // This line has no line break. The end of the stream ends it.
     connection.send_bytes(br#"{"jsonrpc":"2.0","id":77,"method":"hello","params":{"client":"x"}}"#);
     connection.end_input();
     assert!(connection.answer(status).is_ok());
@@ -54,7 +54,7 @@ fn the_end_of_input_still_lets_pending_answers_out() {
     assert!(connection.read_value().is_none(), "then the daemon closes");
 }
 
-/// A program that sends its input to a Unix socket, ends its side, and prints what comes back.
+/// Returns a program that sends its standard input to a Unix socket, closes its sending side, and prints the response.
 fn one_liner(socket: &str) -> Command {
     let mut command = Command::new("nc");
     command.args(["-N", "-U", socket]);
@@ -121,7 +121,7 @@ fn a_peer_that_never_reads_costs_little_and_stops_only_itself() {
     let lines = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"service.status\"}\n".repeat(1000);
     let mut sent = 0;
     let mut others = sandbox.connect();
-    // Until the daemon takes no more for a while, or far more than it should ever take.
+    // Send until the daemon has accepted nothing for a while, or far more than it ever should.
     let mut full = 0;
     while sent < 64 << 20 && full < 200 {
         match deaf.stream().write(lines.as_bytes()) {

@@ -1,4 +1,4 @@
-//! Pictures from pictures: files that are put into the store, and requests that start from them.
+//! Pictures made from pictures: files are put into the store, and requests start from them.
 
 #![allow(
     clippy::unwrap_used,
@@ -43,7 +43,7 @@ fn a_picture_is_made_from_pictures_as_they_are() {
     let first = picture(&work(&sandbox, "a.png"), 64, 48);
     let second = picture(&work(&sandbox, "b.png"), 32, 32);
     let mask = picture(&work(&sandbox, "mask.png"), 64, 48);
-    // A link is what a person means by it: the client puts the file behind it.
+    // The client follows a symbolic link and puts the file to which it leads.
     symlink(work(&sandbox, "b.png"), work(&sandbox, "link.png")).unwrap();
     let arguments = ["--image", "a.png", "--image", "link.png", "--mask", "mask.png", "-s", "64x64"];
     let ran = sandbox.reel(&[&["generate", "the same at night", "-o", "night.png"], &arguments[..]].concat());
@@ -63,7 +63,7 @@ fn a_picture_is_made_from_pictures_as_they_are() {
     assert_eq!(sent, [("image[]", &*first), ("image[]", &*second), ("mask", &*mask)]);
     assert!(files.iter().all(|part| part.media_type.as_deref() == Some("image/png")), "{files:?}");
 
-    // The same again is in the cache, and from another picture it is another one.
+    // The same request is in the cache. A request with another picture is another request.
     let again =
         sandbox.reel(&[&["generate", "the same at night", "-o", "again.png"], &arguments[..]].concat());
     again.expect_code(0);
@@ -113,7 +113,7 @@ fn what_cannot_be_put_is_refused_with_its_reason() {
     assert!(error.message.contains("is not an absolute path"), "{}", error.message);
     let foreign = connection.err("artifact.put", json!({ "path": "/proc/1/environ" }));
     assert_eq!(foreign.data.code, "invalid_params", "{}", foreign.message);
-    // The command line says which file it was.
+    // The command line names the missing file.
     let ran = sandbox.reel(&["generate", "a", "--image", "missing.png", "-o", "x.png"]);
     ran.expect_code(66);
     assert!(ran.stderr.contains("missing.png"), "{}", ran.stderr);
@@ -157,7 +157,7 @@ fn what_was_put_stays_while_it_may_be_needed() {
     assert_eq!((&artifact["width"], &artifact["height"]), (&json!(64), &json!(48)));
     fs::remove_file(work(&sandbox, "a.png")).unwrap();
     let mut connection = sandbox.connect();
-    // Nothing names it yet, and the whole cache is dropped.
+    // No task names the artifact yet, and the whole cache is cleared.
     connection.ok("cache.clear", json!({}));
     provider.hold();
     let params = json!({ "prompt": "a", "width": 64, "height": 64, "input_images": [artifact["digest"]] });
@@ -168,7 +168,7 @@ fn what_was_put_stays_while_it_may_be_needed() {
     sandbox.start();
     let mut connection = sandbox.connect();
     let task = connection.wait(id);
-    // It may have been paid, so a person decides; then it is asked again with the same picture.
+    // The call may have been paid for, so a person decides. After the release, it is made again with the same picture.
     assert_eq!((&task["state"], &task["hold_reason"]), (&json!("held"), &json!("outcome_unknown")), "{task}");
     connection.ok("task.release", json!({ "id": id }));
     assert_eq!(connection.wait(id)["state"], "succeeded");
@@ -219,7 +219,7 @@ fn a_thumbnail_is_a_small_png_that_the_cache_keeps() {
     assert_eq!(small(&mut connection, 128), path);
     assert_eq!(size(&small(&mut connection, 1024)), (600, 300), "nothing is enlarged");
     assert!(files(&mut connection) > before, "it counts in the cache");
-    // What was just told stays for whoever opens it; its entry goes with the cache, and it is made again.
+    // The thumbnail was used just now, so clearing the cache keeps its file. Its entry is removed, so it is made again after the file is deleted.
     connection.ok("cache.clear", json!({}));
     assert_eq!(size(&path), (128, 64));
     fs::remove_file(&path).unwrap();
@@ -274,7 +274,7 @@ fn a_file_may_come_in_pieces() {
         assert_eq!(error.data.code, "invalid_params");
         assert!(error.message.contains(part), "{part}: {}", error.message);
     }
-    // Uploads that nobody ends are bounded.
+    // The number of unfinished uploads is bounded.
     let begin = || json!({ "data": "aGVsbG8=" });
     while connection.call("artifact.put", begin()).is_ok() {}
     let error = connection.err("artifact.put", begin());
@@ -309,7 +309,7 @@ fn a_picture_in_another_form_is_sent_as_png_and_the_accepted_forms_as_they_are()
         let original = image::open(&path).unwrap().to_rgba8();
         assert!(png.to_rgba8() == original, "{name}: each pixel is what the file has");
     }
-    // What nothing here decodes is refused before anything is sent.
+    // A format that reel cannot decode is refused before anything is sent.
     fs::write(work(&sandbox, "a.avif"), b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B").unwrap();
     let calls = provider.calls();
     let ran = sandbox.reel(&["generate", "a", "--image", "a.avif", "-s", "64x64", "-o", "of-avif.png"]);

@@ -1,6 +1,6 @@
-//! What a power loss leaves of a picture that was kept: the test copies the device below the file system, as it is at that moment.
+//! What remains of a kept picture after a power loss. The test copies the device below the file system while it is mounted.
 //!
-//! It mounts images, which only root may do, with a loop device and `mkfs` at hand; elsewhere its tests are skipped (`needs`).
+//! It mounts disk images, which needs root rights, a loop device and `mkfs`. Without them its tests are skipped (see `needs`).
 
 #![allow(
     clippy::unwrap_used,
@@ -29,12 +29,12 @@ use reeld::{
 const MIB: u64 = 1024 * 1024;
 const PICTURES: u8 = 20;
 
-/// Synced before it has its rows.
+/// Size of a large picture, in bytes. Its file is synced before its rows are committed.
 const LARGE: usize = 100_000;
-/// In the commit of its rows, and synced after that.
+/// Size of a small picture, in bytes. Its bytes are in the commit of its rows, and its file is synced later.
 const SMALL: usize = 10_000;
 
-/// A mounted image; unmounted when dropped.
+/// A mounted file system. Dropping it unmounts it.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -43,7 +43,7 @@ impl Mounted {
         run("mount", &["-o", options, image.to_str()?, at.to_str()?]).then_some(Self(at))
     }
 
-    /// With nothing below it.
+    /// Mounts an empty file system in memory.
     fn in_memory(at: PathBuf, options: &str) -> Option<Self> {
         fs::create_dir_all(&at).unwrap();
         run("mount", &["-t", "tmpfs", "-o", options, "tmpfs", at.to_str()?]).then_some(Self(at))
@@ -65,7 +65,7 @@ fn picture(number: u8, size: usize) -> NewArtifact {
     NewArtifact { body, reservation: None, facts: Facts::new("image/png", "png").with_pixels(1, 1) }
 }
 
-/// The cache of a home, as a daemon starts it.
+/// Returns the parts of the cache of a home, as a daemon starts it.
 fn parts(home: &Path) -> CacheParts {
     let store = store::open(&home.join("reel.db")).unwrap().store;
     let limits = SetCacheLimits { memory_bytes: MIB, max_item_bytes: MIB, disk_bytes: 100 * MIB };
@@ -73,9 +73,10 @@ fn parts(home: &Path) -> CacheParts {
     CacheParts { store, artifacts: home.join("artifacts"), budget, events, limits }
 }
 
-/// Keeps pictures on a file system of this kind, and says how many of them are whole on a copy of its device; None where it cannot be tried.
+/// Keeps pictures on a file system of this kind, and returns how many of them are complete on a copy of its device. Returns None if the file system
+/// cannot be made or mounted.
 ///
-/// Small ones have their rows by then, and a cache is started on the copy before it is looked at.
+/// For small pictures, the rows are committed before the copy, and a cache is started on the copy before the pictures are counted.
 fn kept_on(kind: &str, force: &str, options: &str, size: usize) -> Option<usize> {
     let home = tempfile::tempdir().unwrap();
     let (image, copy) = (home.path().join("device"), home.path().join("copy"));
@@ -100,7 +101,8 @@ fn kept_on(kind: &str, force: &str, options: &str, size: usize) -> Option<usize>
                 let rows = kept.rows.clone();
                 store.write(move |connection| rows.write(connection)).await.unwrap();
             }
-            // The cache is not told of rows: those of a large one come after what is looked at here, and a small one would be synced.
+            // The cache is not told about the rows. A large picture would get its rows only after the time of the copy, and a small one would be
+            // synced.
             std::mem::forget(kept);
         }
         paths
@@ -120,7 +122,7 @@ fn kept_on(kind: &str, force: &str, options: &str, size: usize) -> Option<usize>
         }
         let parts_after = parts(&after.0);
         System::new().block_on(async move {
-            // Answered once all is there.
+            // The cache answers this once it has written the files of all small pictures.
             let stats = ImageCache::new(parts_after).start().send(GetCacheStats).await.unwrap();
             assert_eq!(stats.artifacts, u64::from(PICTURES), "their rows were committed");
         });
@@ -167,7 +169,7 @@ fn small_pictures_of_a_disk_that_is_nearly_full_leave_the_journal_its_room() {
     System::new().block_on(async move {
         let cache = ImageCache::new(parts).start();
         cache.send(GetCacheStats).await.unwrap();
-        // Room for the files and for what the journal shall keep, and a little more.
+        // Leaves space for the files and for what the journal shall keep, and a little more.
         let free = || {
             let output = Command::new("df").args(["-B1", "--output=avail"]).arg(&filler).output().unwrap();
             let text = String::from_utf8(output.stdout).unwrap();

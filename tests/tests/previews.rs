@@ -1,4 +1,4 @@
-//! Pictures that a service sends before the picture is finished: shown while the task runs, gone with it, and never the result.
+//! Previews that a service sends before the picture is finished. They are shown while the task runs, removed with it, and never become the result.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,7 +36,7 @@ fn next_partial(listener: &mut Connection) -> Value {
     }
 }
 
-/// The files that wait in the store for their names.
+/// Counts the files in the store that have no final name yet.
 fn unnamed_files(sandbox: &Sandbox) -> usize {
     fs::read_dir(sandbox.home().join("artifacts/tmp")).map_or(0, Iterator::count)
 }
@@ -71,7 +71,7 @@ fn a_preview_is_shown_before_the_picture_is_finished_and_goes_with_the_attempt()
     assert_eq!((&sent["stream"], &sent["partial_images"]), (&json!(true), &json!(2)));
     assert_eq!(task["outputs"].as_array().unwrap().len(), 1);
 
-    // The same picture without previews is the same result.
+    // The same picture requested without previews is the same result.
     sandbox.configure(&fs::read_to_string(sandbox.config()).unwrap().replace(PREVIEWS, ""));
     sandbox.reel(&["daemon", "reload"]).expect_code(0);
     let plain = connection.submit("image.generate", prompt("a cat"));

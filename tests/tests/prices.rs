@@ -1,4 +1,4 @@
-//! What tasks cost: by what the provider reports, by its price, and before anything is asked for.
+//! What tasks cost: what the provider reports, what its configured price says, and what is estimated before a request.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ fn exact(amount: f64) -> Value {
     json!({ "amount": amount, "currency": "USD", "is_estimate": false })
 }
 
-/// A daemon whose provider `studio` serves all services of its kind, at these prices.
+/// Starts a daemon whose provider `studio` has all services of its kind, at these prices.
 fn priced(provider: &FakeProvider, price: &str) -> Sandbox {
     studio(provider, &format!("services = [\"image\", \"text\", \"voice\"]\nprice = {price}"))
 }
@@ -49,7 +49,7 @@ fn a_task_costs_what_its_price_says_and_a_cached_one_nothing() {
     let large = json!({ "prompt": "a", "width": 64, "height": 32 });
     assert_eq!(made(&mut connection, "image.generate", large), estimate(0.5));
     assert_eq!(made(&mut connection, "voice.speak", json!({ "text": "Hello." })), estimate(0.00009));
-    // What it costs is not known where the price says nothing of it, and draft is free.
+    // The cost is unknown if the price does not cover the service. draft is free.
     assert_eq!(made(&mut connection, "text.chat", json!({ "prompt": "Hello?" })), Value::Null);
     let draft =
         connection.submit_as(json!({ "kind": "image.generate", "params": prompt("d"), "provider": "draft" }));
@@ -58,7 +58,7 @@ fn a_task_costs_what_its_price_says_and_a_cached_one_nothing() {
     assert!(shown.contains("about 0.08 USD"), "{shown}");
     let listed = sandbox.reel(&["ls"]).expect_code(0).stdout.clone();
     assert!(listed.contains("COST") && listed.contains("about 0.5 USD"), "{listed}");
-    // As it was after a restart.
+    // The cost is the same after a restart.
     drop(connection);
     sandbox.stop();
     sandbox.start();

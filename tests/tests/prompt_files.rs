@@ -1,4 +1,5 @@
-//! Files of prompts as people and tools write them: what is asked, what is refused before paying, and what becomes of files whose line moved.
+//! Files of prompts as people and tools write them: what is requested, what is refused before anything is paid for, and what happens to output files
+//! whose line moved.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,7 +34,7 @@ fn files(directory: &Path) -> Vec<String> {
     names
 }
 
-/// The prompts that the provider was asked for.
+/// Returns the prompts that the provider received.
 fn asked(provider: &FakeProvider) -> BTreeSet<String> {
     let requests = provider.requests();
     let prompts = requests.iter().filter_map(|request| request.json()["prompt"].as_str().map(str::to_owned));
@@ -175,7 +176,7 @@ fn files_follow_lines_that_moved_and_nothing_is_paid_twice() {
         ["002-a.png", "003-b.png", "004-c.png"].map(|name| fs::read(out.join(name)).unwrap()).into();
     assert_eq!(after, before);
     assert_eq!(provider.calls(), 4);
-    // A line is gone: its file stays and is named, and a file that a person changed keeps its name.
+    // A line was removed. Its file stays and is reported. A file that a person changed keeps its name.
     fs::write(out.join("004-c.png"), "changed by hand").unwrap();
     let document = batch(&sandbox, "a\nc", &["--json"]).expect_code(0).json();
     assert_eq!(document["renamed"], 1, "{document}");
@@ -183,7 +184,7 @@ fn files_follow_lines_that_moved_and_nothing_is_paid_twice() {
     assert_eq!(files(&out), ["001-a.png", "001-new.png", "002-c.png", "003-b.png", "004-c.png"]);
     assert_eq!(fs::read(out.join("004-c.png")).unwrap(), b"changed by hand");
     assert_eq!(provider.calls(), 4);
-    // Another file of lines in the same directory takes nothing away.
+    // Another file of prompts with the same output directory removes nothing.
     fs::write(sandbox.work().join("q.txt"), "x\nb").unwrap();
     let other = sandbox.reel(&["batch", "q.txt", "-o", "out", "-s", "64x64", "--json"]).expect_code(0).json();
     assert_eq!((&other["renamed"], &other["unasked"]), (&json!(0), &json!([])), "{other}");

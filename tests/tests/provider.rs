@@ -1,4 +1,4 @@
-//! A configured provider: chosen before `draft`, kept within its limits, and changed while the daemon runs.
+//! A configured provider is used before `draft`, within its limits, and can be changed while the daemon runs.
 
 #![allow(
     clippy::unwrap_used,
@@ -55,7 +55,7 @@ fn providers_are_listed_with_draft_last_and_checked_for_nothing() {
     let listed = sandbox.reel(&["providers", "--json"]);
     let mut names: Vec<_> =
         listed.json()["providers"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
-    // They are embedded where they are installed.
+    // These providers are built in if their programs are installed.
     names.retain(|name| name != "espeak-ng" && name != "ffmpeg");
     assert_eq!(names, ["studio", "draft"]);
     let checked = sandbox.reel(&["providers", "check", "studio"]);
@@ -120,7 +120,7 @@ fn no_minute_holds_more_calls_than_the_provider_allows_though_the_daemon_dies() 
     }
     sandbox.kill();
     sandbox.start();
-    // Something else goes on meanwhile.
+    // Other work goes on meanwhile.
     let mut connection = sandbox.connect();
     let other = connection.submit("debug.noop", json!({}));
     assert_eq!(connection.wait(other)["state"], "succeeded");
@@ -160,7 +160,7 @@ fn a_changed_configuration_changes_the_providers_and_tasks_follow() {
     connection.ok("queue.pause", json!({}));
     let drafted = submit(&mut connection, "a preview");
     sandbox.configure(&config(&sandbox, &first, "max_concurrent = 1"));
-    // Its `changed` is empty where the daemon has seen the new file by itself before.
+    // `changed` is empty if the daemon has already read the new file by itself.
     connection.ok("daemon.reload", json!({}));
     let listed = connection.ok("provider.list", json!({}));
     assert!(listed.to_string().contains("studio"), "{listed}");
@@ -172,7 +172,7 @@ fn a_changed_configuration_changes_the_providers_and_tasks_follow() {
     assert_eq!(drafted["provider"], "draft", "a preview is not paid for because a key came: {drafted}");
     assert_eq!(asked["provider"], "studio", "{asked}");
     assert_eq!((first.calls(), second.calls()), (0, 1), "the address that is configured now");
-    // Without the provider, what needs it waits.
+    // Tasks that need the removed provider wait.
     connection.ok("queue.pause", json!({}));
     let named = connection
         .submit_as(json!({ "kind": "image.generate", "params": prompt("c"), "provider": "studio" }));

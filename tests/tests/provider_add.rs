@@ -1,4 +1,4 @@
-//! `reel providers add` writes a section that the daemon takes, and nothing else; `remove` takes it away.
+//! `reel providers add` writes a section that the daemon accepts, and nothing else. `remove` removes it.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn text(sandbox: &Sandbox) -> String {
     fs::read_to_string(sandbox.config()).unwrap()
 }
 
-/// Runs `reel` with a key on its standard input.
+/// Runs `reel` with this text on its standard input.
 fn with_stdin(sandbox: &Sandbox, arguments: &[&str], input: &str) -> reel_tests::Ran {
     let mut command = sandbox.reel_command(arguments);
     let piped = std::process::Stdio::piped;
@@ -121,7 +121,7 @@ fn a_key_that_is_given_is_kept_where_only_its_user_reads_it() {
     assert_eq!(fs::read_to_string(&file).unwrap().trim(), FakeProvider::KEY);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!text(&sandbox).contains(FakeProvider::KEY) && text(&sandbox).contains("keys/studio"));
-    // A provider that cannot be used is written all the same, and said to be so.
+    // A provider that is not usable is written too, and reported as unusable.
     let arguments = [
         "providers",
         "add",
@@ -138,7 +138,7 @@ fn a_key_that_is_given_is_kept_where_only_its_user_reads_it() {
     let document = ran.expect_code(1).json();
     assert_eq!((&document["name"], &document["is_usable"]), (&"other".into(), &false.into()), "{document}");
     assert!(document["detail"].as_str().unwrap().contains("NO_SUCH_KEY is not set"), "{document}");
-    // A refused section leaves no key behind.
+    // If the section is refused, its key file is removed.
     let ran = with_stdin(&sandbox, &["providers", "add", "x", "--kind", "comfy", "--key-stdin"], "sk-x");
     ran.expect_code(78);
     assert!(!sandbox.root().join("keys/x").exists());
@@ -181,7 +181,7 @@ fn on_a_terminal_it_asks() {
         master.write_all(format!("{answer}\n").as_bytes()).unwrap();
     }
     let ended = eventually("it ends", || child.try_wait().unwrap());
-    // The terminal passes on what was written a moment later.
+    // The terminal passes the output on a moment after it was written.
     eventually("the check is shown", || shown.lock().unwrap().contains("takes the key").then_some(()));
     let shown = shown.lock().unwrap().clone();
     assert_eq!(ended.code(), Some(0), "{shown}");

@@ -1,4 +1,4 @@
-//! `reel providers check` promises nothing that was not tried, and a key that is none is refused before anybody is sent it.
+//! `reel providers check` claims only what it has tried. A malformed key is refused before it is sent to anybody.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use reel_tests::{
 };
 use serde_json::json;
 
-/// Whether it is usable, and what is said.
+/// Returns whether the provider is usable, and the detail of the check.
 fn check(sandbox: &Sandbox) -> (bool, String) {
     let result = sandbox.connect().ok("provider.check", json!({ "name": "studio" }));
     (result["is_usable"].as_bool().unwrap(), result["detail"].as_str().unwrap().to_owned())

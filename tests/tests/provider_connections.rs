@@ -1,4 +1,4 @@
-//! Connections to a provider: a request that never left is asked again, and is not called lost.
+//! Connections to a provider. A request that was not sent is sent again, and is not treated as lost.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +25,7 @@ use reel_tests::{
 use rustix::process::Signal;
 use serde_json::json;
 
-/// A server that keeps each connection open after an answer, and closes it unread when the next request arrives on it.
+/// Starts a server that keeps each connection open after a response, and closes it without reading when the next request arrives on it.
 fn closes_when_asked_again(answer: Vec<u8>) -> RawServer {
     RawServer::start(move |mut connection, seen| {
         let Some(request) = RawRequest::read(&mut connection) else { return };
@@ -41,7 +41,7 @@ fn a_server_that_closes_idle_connections_at_the_worst_moment_has_no_paid_task_he
     let server = closes_when_asked_again(picture(&["keep-alive: timeout=5".to_owned()]));
     let sandbox = Sandbox::started_with(&server.config("max_concurrent = 2"));
     let mut connection = sandbox.connect();
-    // In waves, so that connections of the former one lie idle.
+    // The requests come in waves, so that connections of the previous wave are idle.
     for wave in 0..20 {
         let ids: Vec<_> = (0..10).map(|n| submit(&mut connection, &format!("{wave} {n}"))).collect();
         for id in ids {
@@ -54,7 +54,7 @@ fn a_server_that_closes_idle_connections_at_the_worst_moment_has_no_paid_task_he
 
 #[test]
 fn a_paid_request_whose_connection_is_never_made_was_not_sent_however_long_it_took() {
-    // The first connection is accepted by the system and never answered in TLS; the second is closed at once.
+    // The system accepts the first connection, but nobody answers its TLS handshake. The second is closed at once.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let sandbox = Sandbox::started_with(&format!(
@@ -75,7 +75,7 @@ fn a_paid_request_whose_connection_is_never_made_was_not_sent_however_long_it_to
 #[test]
 fn an_answer_that_arrived_while_the_daemon_stood_still_is_read() {
     let provider = FakeProvider::start();
-    // Read and first byte: two seconds.
+    // The limits for the first byte and for a read are two seconds.
     let sandbox = studio(&provider, "");
     provider.hold();
     let mut connection = sandbox.connect();
@@ -85,7 +85,7 @@ fn an_answer_that_arrived_while_the_daemon_stood_still_is_read() {
     signal(pid, Signal::STOP);
     provider.release();
     provider.wait_for_in_flight(0);
-    // Past the limit, with the answers in the sockets.
+    // This exceeds the limit, while the responses are in the socket buffers.
     pause(Duration::from_secs(3));
     signal(pid, Signal::CONT);
     for id in ids {
@@ -152,7 +152,7 @@ fn a_reload_that_changes_nothing_about_connections_keeps_those_that_are_open() {
     let before = succeeds("one");
     sandbox.configure(&config(&sandbox, &provider, "max_concurrent = 7"));
     sandbox.connect().ok("daemon.reload", json!({}));
-    // The request has a connection of its own, and the picture comes by the one that lay idle.
+    // The request makes a new connection, and the picture is fetched on the idle one.
     assert_eq!(succeeds("two"), before + 1);
 }
 

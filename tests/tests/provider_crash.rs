@@ -1,6 +1,7 @@
-//! kill -9 at seeded moments of provider calls: each is delivered once, asked again because it is free, or held because it is paid.
+//! Kills the daemon with SIGKILL at random times during provider calls. Each result is delivered once. An interrupted call is made again if it is
+//! free, and held if it is paid.
 //!
-//! The seed is printed; `REEL_TEST_SEED` runs the same moments again.
+//! The seed is printed. Set `REEL_TEST_SEED` to it to repeat the same times.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,10 +21,10 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// Lives of the daemon; each dies within moments.
+/// Number of times that the daemon is started. Each time it is killed within moments.
 const LIVES: usize = 24;
 const LAST_LIFE: usize = LIVES - 1;
-/// Tasks that each life is given.
+/// Number of tasks that are submitted after each start.
 const TASKS: u64 = 6;
 
 #[expect(clippy::print_stdout, reason = "a failure can only be run again with its seed")]
@@ -37,13 +38,14 @@ fn text_of(life: usize, task: u64) -> String {
     format!("life {life}, task {task}")
 }
 
-/// Gives each life some tasks, kills it at some moment, and lets the last one finish. All tasks with their prompts, as they settled.
+/// Submits some tasks after each start, kills the daemon at a random time, and lets the last start finish everything. Returns all prompts with their
+/// settled tasks.
 fn die_often(sandbox: &Sandbox, provider: &FakeProvider) -> Vec<(String, Value)> {
     let mut random = seeded();
     let mut accepted = Vec::new();
     provider.delay(Duration::from_millis(8));
     for life in 0..LIVES {
-        // The picture comes in the answer, or has to be fetched.
+        // The picture is either in the response or has to be fetched.
         provider.deliver(if random.below(3) == 0 { Delivery::RelativeUrl } else { Delivery::Base64 });
         let mut connection = sandbox.connect();
         if life == LAST_LIFE {
@@ -55,14 +57,14 @@ fn die_often(sandbox: &Sandbox, provider: &FakeProvider) -> Vec<(String, Value)>
         for task in 0..TASKS {
             let text = text_of(life, task);
             let spec = json!({ "kind": "image.generate", "params": prompt(&text), "max_attempts": 50 });
-            // What was not acknowledged was not promised.
+            // Only acknowledged tasks count.
             let id = connection.submit_as(spec);
             accepted.push((text, id));
         }
         match life {
             // At least one task is delivered, however slow the machine is.
             0 => drop(connection.wait(accepted[0].1)),
-            // And at least one call is under way at a death, of a task that was not running at another one.
+            // At least one call is in flight at a death, and its task was not running at an earlier one.
             LAST_LIFE => eventually("a call is under way", || {
                 let calls = |task| provider.calls_of(&text_of(life, task));
                 (0..TASKS).map(calls).any(|calls| calls > 0).then_some(())
@@ -119,7 +121,7 @@ fn a_free_call_is_delivered_though_it_is_made_again() {
                 assert_delivered(&task);
                 repeated += usize::from(calls > 1);
             }
-            // It was running at two deaths: a person looks at it.
+            // The task was running at two deaths, so a person has to decide about it.
             "held" => assert_eq!(task["hold_reason"], "crash_suspect", "{task}"),
             state => panic!("{state}: {task}"),
         }

@@ -1,4 +1,4 @@
-//! `reel providers dry-run`: what would be sent, by whom and for how much, in words and as JSON, while nobody is asked.
+//! `reel providers dry-run` prints what would be sent, by which provider and at which cost, as text and as JSON, without a request.
 
 #![allow(
     clippy::unwrap_used,
@@ -59,7 +59,7 @@ fn what_would_be_sent_is_printed_with_the_key_masked_and_nobody_is_asked() {
     assert!(drawn.stderr.contains("the provider sends none"), "{}", drawn.stderr);
     assert_eq!(provider.requests().len(), 0);
 
-    // What the cache has is sent nowhere.
+    // Nothing would be sent for what is in the cache.
     sandbox.reel(&["call", "image", "generate", "--params", params]).expect_code(0);
     let cached = dry_run(&["image", "generate", "--params", params]);
     assert_eq!(

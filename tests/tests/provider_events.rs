@@ -1,4 +1,4 @@
-//! What programs are told about providers: an event when one stops or starts being asked, and what became of each one's attempts.
+//! What programs learn about providers: events when requests to a provider stop and resume, and the outcomes of each provider's attempts.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ fn a_pause_and_an_open_circuit_are_told_with_when_they_are_over() {
     assert!(told["waits_until"].as_str().unwrap().ends_with('Z'), "{told}");
     assert_eq!(connection.wait(id)["state"], "succeeded");
 
-    // A circuit that opens after five failures, and closes with the first answer.
+    // The circuit opens after five failures, and closes with the first success.
     let unavailable = vec![Fault::Unavailable; 5];
     provider.script(unavailable);
     for number in 0..5 {
@@ -57,7 +57,7 @@ fn a_provider_that_cannot_be_reached_is_told_and_that_it_can_again() {
     let provider = FakeProvider::start_at(address);
     assert_eq!(connection.wait(id)["state"], "succeeded");
     assert_eq!(provider.calls(), 1);
-    // It may have been tried in vain more than once.
+    // The connection may have failed more than once.
     while watcher.next_event()["provider"]["wait_reason"] != json!(null) {}
 }
 
@@ -73,7 +73,7 @@ fn attempts_are_counted_by_service_and_provider() {
     }
     let status = connection.ok("service.status", json!({}));
     let image = &status["services"]["image"];
-    // The second harbour came from the cache.
+    // The second request for the harbour was answered from the cache.
     assert_eq!((&image["requests"], &image["errors"]), (&json!(3), &json!(1)), "{image}");
     let studio = &image["by_provider"]["studio"];
     assert_eq!((&studio["requests"], &studio["successes"]), (&json!(3), &json!(2)), "{studio}");

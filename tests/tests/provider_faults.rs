@@ -1,4 +1,4 @@
-//! A provider that fails in every way there is: asked as often as its answers allow, never paid twice, and its key shown to nobody.
+//! A provider with every possible fault. It is called only as often as its responses allow, never paid twice, and its key is shown to nobody.
 
 #![allow(
     clippy::unwrap_used,
@@ -120,7 +120,7 @@ fn a_task_that_waits_for_its_next_attempt_says_why_and_survives_a_death() {
     assert!(times[1] - times[0] >= Duration::from_secs(3), "{:?}", times[1] - times[0]);
 }
 
-/// Everything after which nobody knows whether the request was carried out.
+/// Returns all faults after which it is unknown whether the request was carried out.
 fn ambiguous() -> Vec<Fault> {
     let cuts = [Cut::StatusLine, Cut::Headers, Cut::AfterHead, Cut::Base64];
     let cuts = cuts.into_iter().chain([1, 40, 200, 300, 500].map(Cut::At)).map(Fault::Cut);
@@ -158,7 +158,7 @@ fn a_paid_call_whose_answer_was_lost_is_held_and_a_free_one_is_asked_again() {
         assert_eq!(task["error"]["code"], "answer_lost", "{name}");
         assert_eq!(provider.calls_of(name), 1, "{name}");
     }
-    // The same from a free provider.
+    // The same faults from a free provider.
     let free = studio(&provider, "max_concurrent = 100\nbilling = \"free\"");
     let mut connection = free.connect();
     let ids: Vec<_> = names

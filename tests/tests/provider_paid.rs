@@ -1,4 +1,4 @@
-//! What may have been paid: never asked again by itself, never thrown away, and kept for whoever asks for the same.
+//! Calls that may have been paid for are never repeated automatically, their results are never thrown away, and equal requests get these results.
 
 #![allow(
     clippy::unwrap_used,
@@ -84,12 +84,12 @@ fn a_deadline_does_not_end_what_may_have_been_paid() {
     let spec = json!({ "kind": "image.generate", "params": prompt("late"), "deadline_s": 1.5 });
     let id = connection.submit_as(spec);
     assert_eq!(connection.wait(id)["hold_reason"], "outcome_unknown");
-    // Another one with the same deadline shows that it has passed.
+    // Another task with the same deadline shows that the deadline has passed.
     let other =
         connection.submit_as(json!({ "kind": "debug.sleep", "params": { "ms": 60_000 }, "deadline_s": 1.5 }));
     assert_eq!(connection.wait(other)["error"]["code"], "deadline_exceeded");
     assert_eq!(connection.task(id)["state"], "held");
-    // Who gives it up is still told.
+    // A cancel still says that the call may have been paid for.
     connection.ok("task.cancel", json!({ "id": id }));
     let task = connection.task(id);
     assert_eq!(
@@ -131,7 +131,7 @@ fn a_full_store_asks_for_nothing_that_it_could_not_keep() {
     let sandbox = studio(&provider, "[cache]\ndisk_mb = 16");
     provider.picture_bytes(5 << 20);
     let mut connection = sandbox.connect();
-    // Of one unfinished batch, so that no finished task of it may leave the history.
+    // All tasks are in one unfinished batch, so that none of them is removed from the history.
     let mut tasks: Vec<_> = (0..6)
         .map(|n| {
             let params = prompt(&format!("{n}"));

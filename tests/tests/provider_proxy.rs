@@ -1,4 +1,4 @@
-//! A proxy in the environment: the way to the internet, and to nothing else.
+//! A proxy in the environment is used for requests to the internet, and for nothing else.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use reel_tests::{
     studio::{ask_once, config},
 };
 
-/// A daemon in whose environment is this proxy, by a name that leads to this machine.
+/// Starts a daemon with this proxy in its environment, under a name that resolves to this machine.
 fn behind(proxy: &FakeProvider, config: impl FnOnce(&Sandbox) -> String) -> Sandbox {
     let proxy = format!("http://localhost:{}", proxy.address().port());
     let sandbox = Sandbox::new().with_variable("HTTP_PROXY", proxy);
@@ -72,7 +72,7 @@ fn no_proxy_star_holds_for_every_address() {
     let address = format!("http://{}", proxy.address());
     let sandbox =
         Sandbox::new().with_variable("HTTP_PROXY", address).with_variable("NO_PROXY", "*".to_owned());
-    // An address for documentation, which nobody has: it is not reached, and the proxy is not asked.
+    // This address is reserved for documentation. It is not reachable, and the proxy is not used for it.
     sandbox.configure(
         "[http]\nconnect_s = 1\n[providers.studio]\nkind = \"openai\"\nbase_url = \"http://192.0.2.1/v1\"\n",
     );

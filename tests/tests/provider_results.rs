@@ -1,4 +1,5 @@
-//! Results that an answer only names: fetched with patience and across restarts, and never paid again while they may be had.
+//! Results that a response names only by URL. They are fetched with retries and across restarts, and never paid for again while they may still be
+//! fetched.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,12 +19,12 @@ use reel_tests::{
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
-/// Far longer than any of these tests waits.
+/// The value of `fetch_s`, far longer than any of these tests waits.
 const PATIENT: u32 = 600;
 const UNAVAILABLE: FileFault = FileFault::Status(503, None);
 const NOT_FOUND: FileFault = FileFault::Status(404, None);
 
-/// A server whose answers name their pictures.
+/// Starts a server whose responses name their pictures by URL.
 fn naming() -> FakeProvider {
     let provider = FakeProvider::start();
     provider.deliver(Delivery::AbsoluteUrl);
@@ -45,7 +46,7 @@ fn assert_held(task: &Value) {
     assert_eq!(task["error"]["code"], "answer_lost", "{task}");
 }
 
-/// Waits until the task waits between two tries.
+/// Waits until the task waits between two fetches.
 #[track_caller]
 fn wait_for_pause(connection: &mut Connection, id: u64) {
     eventually("the task waits until its picture can be fetched", || {
@@ -55,7 +56,7 @@ fn wait_for_pause(connection: &mut Connection, id: u64) {
     });
 }
 
-/// A task whose picture could not be fetched, held.
+/// Submits a task whose picture cannot be fetched, waits until it is held, and returns its id.
 #[track_caller]
 fn held(sandbox: &Sandbox, provider: &FakeProvider, text: &str, fault: FileFault) -> u64 {
     provider.always_files(fault);
@@ -66,7 +67,7 @@ fn held(sandbox: &Sandbox, provider: &FakeProvider, text: &str, fault: FileFault
     id
 }
 
-/// What the journal holds for the attempts of a task, oldest first.
+/// Returns the `remote_id` that the journal has for each attempt of a task, oldest first.
 fn remote_ids(sandbox: &Sandbox, task: u64) -> Vec<Option<String>> {
     let database = Database::open(sandbox.home().join("reel.db")).unwrap();
     let mut rows = database.prepare("SELECT remote_id FROM attempts WHERE task = ? ORDER BY number").unwrap();
@@ -89,7 +90,7 @@ fn a_picture_that_is_late_is_waited_for_whatever_its_server_says_meanwhile() {
     ];
     for (number, fault) in late.into_iter().enumerate() {
         provider.forget();
-        // More often than tries within a moment would outlast.
+        // The fault comes more often than a few quick retries would cover.
         provider.script_files(vec![fault.clone(); 3]);
         let text = format!("{fault:?}");
         let id = submit(&mut connection, &text);
@@ -119,7 +120,7 @@ fn a_restart_goes_on_fetching_and_submits_nothing() {
             sandbox.start();
             eventually("the new daemon fetches", || (provider.fetches() > before).then_some(()));
         }
-        // Once more with a stop in order, which does not wait for it.
+        // The second restart is an orderly stop, which does not wait for the fetch.
         sandbox.connect().ok("daemon.shutdown", json!({ "drain_s": 0 }));
         eventually("the daemon is gone", || sandbox.daemons().is_empty().then_some(()));
         provider.always_files(FileFault::Good);
@@ -145,7 +146,7 @@ fn a_paid_picture_that_stays_away_is_held_with_its_host_and_status_and_a_release
         hint.contains(&format!("reel release {id} fetches")) && hint.contains("only if it is gone"),
         "{hint}"
     );
-    // While it stays away, a release asks for nothing; nor does a restart.
+    // While the picture cannot be fetched, neither a release nor a restart makes a new call.
     connection.ok("task.release", json!({ "id": id }));
     assert_held(&connection.wait(id));
     sandbox.kill();
@@ -207,7 +208,7 @@ fn who_asked_for_the_same_gets_the_picture_of_the_one_whose_address_is_known() {
     let third = submit(&mut connection, "the same");
     assert_held(&connection.wait(third));
     provider.always_files(FileFault::Good);
-    // The one that knows the address is given up; the others know it from then on.
+    // The task that knows the URL is given up. The other tasks then know it.
     connection.ok("task.cancel", json!({ "id": first }));
     connection.ok("task.release", json!({ "id": third }));
     for id in [second, third] {

@@ -1,4 +1,4 @@
-//! Certificates that are not accepted: told in plain words, with what to do, and without calling anything lost.
+//! Certificates that are not accepted. The error says so in plain words and says what to do, and no call is treated as lost.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,15 +21,16 @@ use reel_tests::{
 };
 use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_types::PrivateKeyDer};
 
-/// A certificate and its key. Each is self-signed for 127.0.0.1 and localhost; made with `openssl req -x509`, valid for a hundred years.
+/// A certificate and its key. Each certificate is self-signed for 127.0.0.1 and localhost, was made with `openssl req -x509`, and is valid for a
+/// hundred years.
 type Identity = (&'static [u8], &'static [u8]);
 
-/// As `openssl req -x509` makes it by itself: the certificate of an authority.
+/// A certificate that is marked as that of an authority, as `openssl req -x509` makes it by default.
 const OF_AN_AUTHORITY: Identity = (include_bytes!("tls/ca_true.der"), include_bytes!("tls/ca_true.key.der"));
-/// The certificate of a server.
+/// A certificate that is marked as that of a server.
 const OF_A_SERVER: Identity = (include_bytes!("tls/ca_false.der"), include_bytes!("tls/ca_false.key.der"));
 
-/// Answers every request with a picture; gives its port.
+/// Starts a server that answers every request with a picture, and returns its port.
 fn serve((certificate, key): Identity) -> u16 {
     let key = PrivateKeyDer::try_from(key).unwrap();
     let config = ServerConfig::builder_with_provider(ring::default_provider().into())
@@ -105,7 +106,7 @@ fn a_machine_without_certificates_of_authorities_asks_by_plain_http_and_says_wha
     assert!(checked.code != Some(0) && said.contains("SSL_CERT_FILE"), "{said}");
 }
 
-/// The same with a file of certificates that the daemon trusts.
+/// Sets a file of certificates that the daemon trusts.
 fn trusting(sandbox: Sandbox, file: &str) -> Sandbox {
     let path = format!("{}/tests/tls/{file}", env!("CARGO_MANIFEST_DIR"));
     sandbox.with_variable("SSL_CERT_FILE", path)

@@ -1,4 +1,4 @@
-//! The queue: its limit, its order, fairness between clients, and standing still.
+//! The queue: its limit, its order, fairness between clients, and pausing.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,14 +18,14 @@ fn sleeping(ms: u64) -> Value {
     json!({ "kind": "debug.sleep", "params": { "ms": ms } })
 }
 
-/// A connection that receives every event of every task.
+/// Opens a connection that receives all events of all tasks.
 fn watcher(sandbox: &Sandbox) -> Connection {
     let mut watcher = sandbox.connect();
     watcher.ok("events.subscribe", json!({ "topics": ["task"] }));
     watcher
 }
 
-/// The tasks in the order in which they began to run, until `last` is over.
+/// Returns the tasks in the order in which they began to run, until all of `last` have ended.
 fn order_of_starts(watcher: &mut Connection, last: &[u64]) -> Vec<u64> {
     let mut open: HashSet<u64> = last.iter().copied().collect();
     let mut started = Vec::new();
@@ -75,7 +75,7 @@ fn one_task_of_another_client_waits_only_for_those_that_run() {
     let mut watcher = watcher(&sandbox);
     let mut busy = sandbox.connect();
     busy.hello("busy");
-    // None of the crowd ends by itself, so that nothing depends on who is faster.
+    // No task of the crowd ends by itself, so the result does not depend on speed.
     let (_, crowd) = busy.submit_batch(vec![sleeping(600_000); 50]);
     for id in &crowd[..2] {
         eventually("the first run", || (busy.task(*id)["state"] == "running").then_some(()));
@@ -198,7 +198,7 @@ fn a_queued_task_says_why_it_waits() {
 #[test]
 fn where_memory_is_critical_no_task_starts_and_everything_says_so() {
     let sandbox = Sandbox::new();
-    // More than this machine has: critical from the first look on.
+    // This is more than the machine has, so memory is critical from the first measurement on.
     sandbox.configure("[memory]\nsystem_min_available_mb = 1048576\npoll_ms = 100\n");
     sandbox.start();
     let mut connection = sandbox.connect();

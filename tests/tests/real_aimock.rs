@@ -1,5 +1,5 @@
-//! Pictures and speech of aimock, a stand-in for OpenAI's API that other people wrote from the real one: our own stand-in cannot share a
-//! misreading with it.
+//! Pictures and speech by aimock, a mock of OpenAI's API that other people wrote after the real one. It cannot share a misunderstanding with our own
+//! fake provider.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 const MP3: &[u8] = include_bytes!("../../daemon/src/media/samples/speech.mp3");
 
-/// A daemon whose provider `mock` is aimock with these fixtures. None where it is not installed.
+/// Starts a daemon whose provider `mock` is aimock with these fixtures; None if aimock is not installed.
 fn behind_aimock(fixtures: &Value) -> Option<(RealPeer, Sandbox)> {
     if !needs::program("llmock") {
         return None;
@@ -33,7 +33,7 @@ fn behind_aimock(fixtures: &Value) -> Option<(RealPeer, Sandbox)> {
     Some((peer, sandbox))
 }
 
-/// A picture of 64 × 64 pixels as a text.
+/// Returns the base64 of a picture of 64×64 pixels.
 fn picture() -> String {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 64, 64);

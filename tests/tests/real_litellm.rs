@@ -1,5 +1,5 @@
-//! Pictures and speech through the proxy `litellm`, which is a gateway that people really put between a tool and its services: its routes, its
-//! errors and its headers are its own, and behind it answers the fake service.
+//! Pictures and speech through `litellm`, a proxy that people use between a tool and its services. It has its own routes, errors and headers. Behind
+//! it is the fake provider.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use serde_json::json;
 
 const MASTER_KEY: &str = "sk-of-the-proxy";
 
-/// A model of the proxy's own language for plug-ins: it asks the fake service by `httpx`, and says what that cost.
+/// A plug-in model in Python for the proxy. It calls the fake provider with `httpx`, and reports a cost.
 const HANDLER: &str = r#"
 import os
 import httpx
@@ -47,10 +47,10 @@ class Handler(CustomLLM):
 handler = Handler()
 "#;
 
-/// The schema of an answer.
+/// The JSON schema of an answer.
 const YEAR: &str = r#"{"type":"object","properties":{"year":{"type":"integer"}},"required":["year"],"additionalProperties":false}"#;
 
-/// A stream of the chat API with these pieces of a text.
+/// Returns a chat response that is streamed in these pieces of text.
 fn answer_in_pieces(pieces: &[&str]) -> Fault {
     let event = |delta: serde_json::Value, finish: serde_json::Value| {
         let choices = json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
@@ -69,7 +69,7 @@ fn answer_in_pieces(pieces: &[&str]) -> Fault {
     }
 }
 
-/// The proxy, and a daemon whose provider `proxy` is that proxy. None where it is not installed.
+/// The proxy, and a daemon whose provider `proxy` is that proxy.
 struct Behind {
     upstream: FakeProvider,
     sandbox: Sandbox,
@@ -132,7 +132,7 @@ fn pictures_and_speech_come_through_the_proxy() {
     assert!(fs::metadata(sandbox.work().join("line.mp3")).unwrap().len() > 1_000);
     assert_eq!(upstream.calls(), 2);
 
-    // A model of a plug-in, whose cost the proxy tells in a header.
+    // A model of a plug-in. The proxy reports its cost in a header.
     let made =
         sandbox.reel(&["generate", "a pier", "-s", "64x64", "--model", "own", "-o", "pier.png", "--json"]);
     let task = &made.expect_code(0).json()["task"];
@@ -140,7 +140,7 @@ fn pictures_and_speech_come_through_the_proxy() {
     assert_eq!(task["cost"], json!({ "amount": 0.0085, "currency": "USD", "is_estimate": false }), "{task}");
     assert_eq!(upstream.calls_of("a pier"), 1);
 
-    // An answer in pieces, and a picture from a picture.
+    // A streamed text, and a picture made from a picture.
     let asked = sandbox.reel(&["ask", "why is the sea salt?"]);
     assert!(!asked.expect_code(0).stdout.trim().is_empty(), "{}", asked.stderr);
     assert_eq!(upstream.calls_of("why is the sea salt?"), 1);
@@ -154,7 +154,7 @@ fn pictures_and_speech_come_through_the_proxy() {
     let files = |name: &str| sent.iter().filter(|part| part.file_name.is_some() && part.name == name).count();
     assert_eq!((files("image") + files("image[]"), files("mask")), (1, 1), "{sent:?}");
 
-    // JSON that fits a schema, which the proxy passes on.
+    // JSON that fits a schema. The proxy passes the schema on.
     fs::write(sandbox.work().join("year.json"), YEAR).unwrap();
     upstream.on_prompt("since when?", answer_in_pieces(&["{\"year\":", " 1891}"]));
     let asked = sandbox.reel(&["ask", "since when?", "--schema", "year.json"]);
@@ -166,7 +166,7 @@ fn pictures_and_speech_come_through_the_proxy() {
     let asked = sandbox.reel(&["ask", "until when?", "--schema", "year.json", "--json"]);
     assert_eq!(asked.expect_code(1).json()["error"]["code"], "schema_mismatch");
 
-    // Equal requests are one call, also behind a proxy.
+    // Equal requests make one call, also behind a proxy.
     let mut connection = sandbox.connect();
     upstream.hold();
     let equal = vec![json!({ "kind": "image.generate", "params": prompt("the same") }); 64];
@@ -190,7 +190,7 @@ fn what_goes_wrong_behind_the_proxy_keeps_its_meaning() {
         ("no key", Fault::Unauthorized, "failed", "provider_auth"),
     ] {
         upstream.on_prompt(text, fault.clone());
-        // Its SDK asks again by itself where it thinks that it may.
+        // The proxy's SDK retries by itself where it considers that safe, so provide the fault three times.
         for _ in 0..3 {
             upstream.on_prompt(text, fault.clone());
         }
@@ -201,7 +201,7 @@ fn what_goes_wrong_behind_the_proxy_keeps_its_meaning() {
         assert_eq!(found, (state, code), "{text}: {}", task["error"]);
         assert!(!task["error"]["message"].as_str().unwrap().is_empty());
     }
-    // The proxy does not know the key of this daemon any more.
+    // The proxy does not know this key.
     fs::write(key_file(sandbox.root()), "sk-wrong").unwrap();
     let id = connection
         .submit_as(json!({ "kind": "image.generate", "params": prompt("a wrong key"), "max_attempts": 1 }));

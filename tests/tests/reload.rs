@@ -1,4 +1,4 @@
-//! A configuration that is changed while the daemon runs: taken by itself, refused with its reason, and told of.
+//! A configuration file that changes while the daemon runs. The daemon loads it by itself or refuses it with a reason, and sends an event.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,14 +15,14 @@ use reel_tests::{Connection, Sandbox, eventually, process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// A connection that hears what the daemon tells of itself.
+/// Opens a connection that receives the daemon's own events.
 fn listener(sandbox: &Sandbox) -> Connection {
     let mut connection = sandbox.connect();
     connection.ok("events.subscribe", json!({ "topics": ["daemon"] }));
     connection
 }
 
-/// The event of the next reading that came to something: its name and its words.
+/// Waits for the next event about the configuration. Returns its name and its `reload` field.
 #[track_caller]
 fn next_reading(listener: &mut Connection) -> (String, Value) {
     let mut event = listener.next_event();
@@ -67,14 +67,14 @@ fn a_changed_file_is_in_force_without_anybody_asking() {
     assert_eq!(error.known(), Some(ErrorCode::QueueFull), "{error:?}");
     assert!(error.message.ends_with("the limit of 1"), "{error:?}");
 
-    // As editors do it.
+    // Editors replace the file by a rename.
     let new = sandbox.root().join("config.toml.new");
     fs::write(&new, "[tasks]\nqueue_limit = 2\n[memory]\npoll_ms = 500\n").unwrap();
     fs::rename(&new, sandbox.config()).unwrap();
     hears_reloaded(&mut ear, &["tasks.queue_limit", "memory.poll_ms"]);
     ear.submit("debug.noop", json!({}));
 
-    // Written again as it was, it is no news: the next one is that of its end.
+    // Writing the same content again causes no event. The next event is about its removal.
     sandbox.configure("[tasks]\nqueue_limit = 2\n[memory]\npoll_ms = 500\n");
     fs::set_permissions(sandbox.config(), fs::Permissions::from_mode(0o600)).unwrap();
     fs::remove_file(sandbox.config()).unwrap();
@@ -133,7 +133,7 @@ fn what_waits_for_a_restart_is_said_until_then() {
 
 #[test]
 fn a_change_that_was_not_noticed_is_seen_by_status_and_check() {
-    // Nobody tells of a directory that is moved together with the one above it.
+    // The daemon gets no notification when a directory is moved together with its parent.
     let sandbox = Sandbox::new();
     let above = sandbox.root().join("above");
     let sandbox = sandbox.with_config(above.join("directory/config.toml"));
@@ -141,7 +141,7 @@ fn a_change_that_was_not_noticed_is_seen_by_status_and_check() {
     sandbox.start();
     let mut ear = listener(&sandbox);
     sandbox.configure("[tasks]\nqueue_limit = 8\n");
-    // From here on it surely watches.
+    // After this event, the watcher is surely active.
     hears_reloaded(&mut ear, &["tasks.queue_limit"]);
     fs::rename(&above, sandbox.root().join("away")).unwrap();
     fs::create_dir_all(above.join("directory")).unwrap();
@@ -153,7 +153,7 @@ fn a_change_that_was_not_noticed_is_seen_by_status_and_check() {
     let reloaded = sandbox.reel(&["daemon", "reload"]).expect_code(0).stdout.clone();
     assert!(reloaded.contains("tasks.queue_limit"), "{reloaded}");
     assert!(sandbox.reel(&["config", "check"]).expect_code(0).stdout.contains("is in force"));
-    // By hand it goes on working where nobody watches.
+    // A manual reload works even where the watcher sees nothing.
     sandbox.configure("[tasks]\nqueue_limit = 10\n");
     process::signal(sandbox.daemon_pid().unwrap(), Signal::HUP);
     eventually("the signal was heard", || {
@@ -161,7 +161,7 @@ fn a_change_that_was_not_noticed_is_seen_by_status_and_check() {
     });
 }
 
-/// An editor that writes `text` into the file it is given.
+/// Returns the path of an editor program that writes `text` to the file that it is given.
 fn editor(sandbox: &Sandbox, text: &str) -> String {
     let script = sandbox.root().join("editor");
     fs::write(&script, format!("#!/bin/sh\ncat > \"$1\" <<'END'\n{text}\nEND\n")).unwrap();
@@ -182,7 +182,7 @@ fn editing_checks_the_file_and_puts_it_in_force() {
     assert!(wrong.expect_code(78).stderr.contains("did you mean history?"), "{}", wrong.stderr);
     let right = edit(&sandbox, &config, "[tasks]\nhistory = 5");
     assert!(right.expect_code(0).stdout.contains("holds and is in force"), "{}", right.stdout);
-    // Another file than the daemon's is only checked.
+    // A file that is not the daemon's own is only checked.
     let elsewhere = sandbox.root().join("new/directory/config.toml");
     let other = edit(&sandbox, &elsewhere, "[tasks]\nhistory = 6");
     assert!(other.expect_code(0).stdout.trim_end().ends_with("config.toml holds"), "{}", other.stdout);

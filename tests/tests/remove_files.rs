@@ -1,4 +1,4 @@
-//! `reel rm --with-files`: results leave the store with their tasks, but for what something else names.
+//! `reel rm --with-files` removes results from the store together with their tasks, except files that another task names.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ fn a_removed_task_takes_its_files_along_but_not_those_of_others() {
     let mut connection = sandbox.connect();
     let mut draw = |prompt: &str| connection.generate(json!({ "prompt": prompt, "width": 64, "height": 64 }));
     let (pier, harbour) = (draw("a pier"), draw("a harbour"));
-    // From the cache: another task with the same file.
+    // The cache answers this, so there is another task with the same file.
     let again = draw("a harbour");
     assert_eq!(file(&again), file(&harbour));
     let id = |task: &Value| task["id"].to_string();
@@ -40,7 +40,7 @@ fn a_removed_task_takes_its_files_along_but_not_those_of_others() {
     let stats = sandbox.connect().ok("cache.stats", json!({}));
     assert_eq!((&stats["artifacts"], &stats["entries"]), (&json!(1), &json!(1)), "{stats}");
 
-    // Its request is asked anew, and without the flag files stay.
+    // The removed request is made again. Without the flag, files stay.
     let new = sandbox.connect().generate(json!({ "prompt": "a pier", "width": 64, "height": 64 }));
     assert_eq!(new["source"], "made");
     sandbox.reel(&["rm", &id(&new)]).expect_code(0);

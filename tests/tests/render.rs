@@ -1,4 +1,4 @@
-//! The steps of a film, each by itself: exact lengths, what is seen and heard, and what is refused in words. Real encoding by ffmpeg.
+//! The steps of a film, one by one: exact lengths, what is seen and heard, and refusals. ffmpeg really encodes.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ fn format() -> Value {
     json!({ "width": 320, "height": 180, "fps": 30 })
 }
 
-/// A file that ffmpeg makes of these arguments.
+/// Returns a file that ffmpeg makes with these arguments.
 fn made(sandbox: &Sandbox, name: &str, arguments: &str) -> PathBuf {
     let path = sandbox.work().join(name);
     let mut command = Command::new("ffmpeg");
@@ -36,7 +36,7 @@ fn made(sandbox: &Sandbox, name: &str, arguments: &str) -> PathBuf {
     path
 }
 
-/// A picture of one brightness.
+/// Returns a picture of one brightness.
 fn card(sandbox: &Sandbox, brightness: u8) -> PathBuf {
     let path = sandbox.work().join(format!("card{brightness}.png"));
     let mut encoder = png::Encoder::new(fs::File::create(&path).unwrap(), 320, 180);
@@ -49,7 +49,7 @@ fn put(connection: &mut Connection, path: &PathBuf) -> Value {
     connection.ok("artifact.put", json!({ "path": path }))["digest"].clone()
 }
 
-/// The file of a task that succeeds, and its digest.
+/// Runs a task that must succeed. Returns its file and its digest.
 #[track_caller]
 fn run(connection: &mut Connection, kind: &str, params: Value) -> (PathBuf, Value) {
     let id = connection.submit(kind, params);
@@ -59,7 +59,7 @@ fn run(connection: &mut Connection, kind: &str, params: Value) -> (PathBuf, Valu
     (PathBuf::from(output["path"].as_str().unwrap()), output["digest"].clone())
 }
 
-/// The error of a task that fails.
+/// Runs a task that must fail. Returns its error.
 #[track_caller]
 fn fails(connection: &mut Connection, kind: &str, params: Value) -> Value {
     let id = connection.submit(kind, params);
@@ -113,7 +113,7 @@ fn clips_have_their_frames_and_join_to_their_sum() {
     assert_eq!((found.frames, &found.subtitles), (41, &vec!["deu".to_owned()]));
     assert!((found.video_s - length).abs() < 1e-4 && (found.audio_s - length).abs() < 1e-4, "{found:?}");
 
-    // The same again is there already.
+    // The same step is in the cache.
     let id = connection.submit("render.join", join.clone());
     assert_eq!(connection.wait(id)["source"], "cache");
 
@@ -156,7 +156,7 @@ fn own_pictures_are_upright_and_transparent_ones_are_on_black() {
         let (path, _) = run(connection, "render.shot", params);
         frames(&path, &[1], SIZE).remove(0)
     };
-    // Hidden white below a left half that is transparent.
+    // The left half is transparent, with white colour in the transparent pixels.
     let half = made(
         &sandbox,
         "half.png",
@@ -170,14 +170,14 @@ fn own_pictures_are_upright_and_transparent_ones_are_on_black() {
         let frame = shown(&mut connection, &grey);
         assert!((100.0..150.0).contains(&mean(&frame)), "{name}: {}", mean(&frame));
     }
-    // A camera that was turned: the picture's upper half is on its right side in the file.
+    // A photo of a turned camera: the upper half of the picture is the right half of the file.
     let plain = made(
         &sandbox,
         "turned.jpg",
         "-f lavfi -i color=black:s=180x320,format=gray,geq=lum='255*gte(X,90)' -pix_fmt yuvj420p -frames:v 1",
     );
     let mut jpeg = fs::read(&plain).unwrap();
-    // A big-endian TIFF with one entry: orientation 8, a quarter turn to the left makes it upright.
+    // A big-endian TIFF with one entry: orientation 8, so a quarter turn to the left makes the picture upright.
     let exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0\0\0\0\0";
     let segment = [&[0xff, 0xe1], &(exif.len() as u16 + 2).to_be_bytes()[..], exif].concat();
     jpeg.splice(2..2, segment);
@@ -194,7 +194,7 @@ fn clips_of_any_form_are_fitted_to_their_shot() {
     }
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
-    // Larger than the film, of another shape, at another rate, of other colours, and shorter than its shot.
+    // The clip is larger than the film, has another shape, frame rate and colour format, and is shorter than its shot.
     let clip = made(
         &sandbox,
         "own.mp4",
@@ -209,7 +209,7 @@ fn clips_of_any_form_are_fitted_to_their_shot() {
     let levels: Vec<f64> = frames(&path, &[0, 12, 25, 29], SIZE).iter().map(|frame| mean(frame)).collect();
     assert!(levels[0] < levels[1] - 20.0 && levels[1] < levels[2] - 20.0, "it plays: {levels:?}");
 
-    // In a dissolve its run goes on where the shot ended, and the last frame stands for what it lacks.
+    // In a dissolve the clip goes on where the shot ended. When it is over, its last frame is repeated.
     let picture = put(&mut connection, &card(&sandbox, 30));
     let dissolve = json!({
         "format": format(), "frames": 12, "from": show(33), "to": { "visual": picture, "camera": "still" },
@@ -217,7 +217,7 @@ fn clips_of_any_form_are_fitted_to_their_shot() {
     let (between, dissolved) = run(&mut connection, "render.transition", dissolve);
     let found = film(&between);
     assert_eq!((found.frames, &*found.form), (12, "h264 yuv420p tv bt709"));
-    // All of them are of one form, so that they join.
+    // All clips have the same format, so they can be joined.
     let shown = json!({ "format": format(), "show": { "visual": picture }, "frames": 5 });
     let (_, still) = run(&mut connection, "render.shot", shown);
     let clips = json!([
@@ -264,7 +264,7 @@ fn burnt_subtitles_are_in_their_frames_and_an_emoji_fails_no_film() {
         .collect();
     let expected: Vec<bool> = (0..20).map(|frame| (5..11).contains(&frame)).collect();
     assert_eq!(differences, expected);
-    // The emoji and the space before it leave nothing behind.
+    // The emoji and the space before it leave no trace.
     let (heart, _) = run(&mut connection, "render.shot", shot(cue("Grüße 从前 \u{1faf6}")));
     let apart = difference(&frames(&heart, &[8], SIZE)[0], &frames(&burnt, &[8], SIZE)[0]);
     assert!(apart < 0.05, "{apart}");
@@ -280,7 +280,7 @@ fn voices_are_at_their_samples_over_music_that_goes_on() {
     }
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
-    // Voices of other rates, channels and codecs; the noise is found again to the sample.
+    // The voices have different rates, channels and codecs. The noise is found in the mix, exact to the sample.
     let noise = |seed: u32| format!("-f lavfi -i anoisesrc=d=0.8:a=0.3:c=pink:r=22050:seed={seed}");
     let one = made(&sandbox, "one.wav", &format!("{} -ac 2", noise(1)));
     let two = made(&sandbox, "two.flac", &format!("{} -ar 44100", noise(2)));
@@ -305,14 +305,14 @@ fn voices_are_at_their_samples_over_music_that_goes_on() {
         }
         let (lufs, _) = loudness(&path);
         assert!((-16.0..=-13.9).contains(&lufs), "{lufs} LUFS");
-        // The music goes on behind its own end, and fades out.
+        // The music repeats after its end, and fades out.
         let loud = |range: std::ops::Range<usize>| {
             sound[range].iter().map(|sample| sample.abs()).fold(0.0, f32::max)
         };
         assert_eq!(loud(170_000..175_000) > 0.005, with_music);
         assert!(loud(length - 48..length) < 0.002);
     }
-    // What is no sound is told: the heads of an MP3's frames and nothing in them, and a picture.
+    // Files that contain no sound are refused: an MP3 whose frames have only headers, and a picture.
     let text = sandbox.work().join("text.mp3");
     let frame = [&[0xff, 0xfb, 0x90, 0x64][..], &[0x55; 413]].concat();
     fs::write(&text, frame.repeat(20)).unwrap();
@@ -377,7 +377,7 @@ fn one_run_at_a_time_and_a_cancel_ends_it_with_its_program() {
     });
     assert_eq!(connection.task(ids[1])["state"], "queued");
     connection.ok("task.cancel", json!({ "id": ids[1] }));
-    // A program that the system kills is started again.
+    // If the system kills the program, the step is tried again.
     for pid in programs() {
         reel_tests::process::kill(pid);
     }

@@ -1,4 +1,4 @@
-//! The same call again and again, which the cache answers: each answer is a task of its own, of whoever asked.
+//! The same call again and again, answered by the cache. Each response is a separate task of the client that made the call.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ fn call() -> Value {
     })
 }
 
-/// A daemon whose cache has the result of [`call`], and a connection on which it was answered from there.
+/// Starts a daemon whose cache has the result of [`call`], and returns a connection on which the cache has answered it.
 fn with_result() -> (Sandbox, Connection) {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
@@ -85,7 +85,7 @@ fn what_was_asked_before_on_the_same_connection_comes_first() {
             [("s", "task.submit", submit), ("c", "service.call", call())].map(|(id, method, params)| {
                 json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string()
             });
-        // In one write, so that both are there when the first is read.
+        // Send both in one write, so that both have arrived when the first is read.
         connection.send_line(&lines.join("\n"));
         let mut answers = [connection.read_value().unwrap(), connection.read_value().unwrap()];
         answers.sort_by_key(|answer| answer["id"].to_string());

@@ -1,4 +1,4 @@
-//! Which provider a request that names none goes to: the default of its service, then the others by rank, and espeak-ng where nobody else
+//! The choice of a provider for a request that names none: the default of its service, then the others by rank, and espeak-ng if no other provider
 //! speaks.
 
 #![allow(
@@ -14,7 +14,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use reel_tests::{FakeProvider, Sandbox, fake_provider::Fault, needs, studio::prompt};
 use serde_json::{Value, json};
 
-/// A configuration of two services with these ranks, and more.
+/// Returns a configuration of two providers with ranks, followed by `more`.
 fn two(studio: &FakeProvider, spare: &FakeProvider, more: &str) -> String {
     let section = |name: &str, provider: &FakeProvider, rank: u32| {
         let url = provider.base_url();
@@ -38,15 +38,15 @@ fn the_default_is_asked_before_the_ranks_and_the_others_follow_it() {
     assert_eq!(make(&mut connection, "by rank")["provider"], "studio");
     sandbox.configure(&two(&studio, &spare, "[defaults]\nimage = \"spare\"\n"));
     let reloaded = connection.ok("daemon.reload", json!({}));
-    // The daemon may have noticed by itself.
+    // The daemon may have loaded the file by itself.
     assert!([json!([]), json!(["defaults.image"])].contains(&reloaded["changed"]), "{reloaded}");
     assert_eq!(make(&mut connection, "by default")["provider"], "spare");
     let shown = sandbox.reel(&["providers"]).expect_code(0).stdout.clone();
     assert!(shown.contains("image (default)"), "{shown}");
-    // A default that refuses for reasons of its own is followed by the next one by rank.
+    // If the default refuses for reasons that concern only itself, the next provider by rank is used.
     spare.script([Fault::Unauthorized]);
     assert_eq!(make(&mut connection, "after the default")["provider"], "studio");
-    // Whoever may have been paid is not left for another one.
+    // If the default may have been paid, no other provider is used.
     let calls = studio.calls();
     spare.script([Fault::ResetAfterRequest]);
     let held = make(&mut connection, "may be paid");
@@ -74,7 +74,7 @@ fn a_default_that_is_no_provider_is_refused_with_the_nearest_name() {
     }
 }
 
-/// A directory with nothing but these programs, for a daemon's `PATH`.
+/// Makes a directory with only these programs, for use as a daemon's `PATH`.
 fn programs(sandbox: &Sandbox, names: &[&str]) -> String {
     let directory = sandbox.root().join("programs");
     fs::create_dir_all(&directory).unwrap();
@@ -100,12 +100,12 @@ fn where_nobody_else_speaks_espeak_ng_does() {
     assert!(fs::metadata(sandbox.work().join("line.wav")).unwrap().len() > 10_000);
     let shown = sandbox.reel(&["providers"]).expect_code(0).stdout.clone();
     assert!(shown.contains("command, embedded") && shown.contains("draft, embedded"), "{shown}");
-    // Pictures are drafts as before.
+    // Pictures are still drafts.
     let task = sandbox
         .connect()
         .ok("service.call", json!({ "service": "image", "method": "generate", "params": prompt("a") }));
     assert_eq!(task["provider"], "draft");
-    // A configured provider that speaks takes its place.
+    // A configured provider that speaks replaces espeak-ng.
     let studio = FakeProvider::start();
     let voice = "services = [\"voice\"]\n";
     sandbox.configure(&two(&studio, &studio, "").replace("rank = 2\n", voice));

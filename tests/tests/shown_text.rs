@@ -1,4 +1,4 @@
-//! Text from elsewhere on a terminal and in the log: nothing drives the terminal, reorders a line or hides in it.
+//! Text from other people on a terminal and in the log. It cannot control the terminal, reorder a line or hide in it.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,7 @@ use std::fs;
 use reel_tests::{FakeProvider, Ran, Sandbox, fake_provider::Fault, studio};
 use serde_json::json;
 
-/// Characters that must not reach a terminal: bidirectional formatting, zero-width and control characters, line separators, tags.
+/// Characters that must not reach a terminal: bidirectional formatting, zero-width and control characters, line separators and tags.
 const HIDDEN: [char; 12] = [
     '\u{202e}',
     '\u{2066}',

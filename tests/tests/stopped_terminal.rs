@@ -1,4 +1,4 @@
-//! A terminal whose output is stopped: nobody reads the daemon's standard error any more.
+//! A stopped terminal: nobody reads the daemon's standard error.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,12 +16,12 @@ use serde_json::json;
 #[test]
 fn a_standard_error_that_nobody_reads_stops_nobody() {
     let sandbox = Sandbox::new();
-    // The pipe holds 64 KiB, and nobody takes anything of it.
+    // The pipe holds 64 KiB, and nobody reads from it.
     let mut daemon = sandbox.command(binary("reeld")).stderr(Stdio::piped()).spawn().unwrap();
     let ready = || std::os::unix::net::UnixStream::connect(sandbox.socket()).ok();
     eventually("the daemon listens", ready);
     let mut connection = sandbox.connect();
-    // A file that is refused is a line of the log that names all that is wrong.
+    // Each refused file writes a line to the log that names all mistakes.
     let wrong: Vec<_> = (0..50).map(|n| format!("k{n}{} = 1\n", "x".repeat(30))).collect();
     sandbox.configure(&wrong.concat());
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! `story.make`: a project becomes steps, each a task of its own, and a report.
+//! `story.make` turns a project into steps, which are tasks, and a report.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// A small project with a shot for each text.
+/// Returns a small project with a shot for each text.
 fn project(texts: &[&str]) -> Value {
     let shots: Vec<_> = texts
         .iter()
@@ -26,7 +26,7 @@ fn project(texts: &[&str]) -> Value {
     json!({ "version": 1, "video": { "size": "320x180", "style": "" }, "shots": shots })
 }
 
-/// A daemon whose provider `studio` makes pictures and speaks.
+/// Starts a daemon whose provider `studio` makes pictures and speech.
 fn studio(provider: &FakeProvider, more: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let models = "models = { image = \"gpt-image-2\", voice = \"tts-1\" }";
@@ -41,7 +41,7 @@ fn submit(connection: &mut Connection, params: &Value) -> u64 {
     answer["id"].as_u64().unwrap()
 }
 
-/// The report of a finished story.
+/// Returns the report of a finished story.
 fn report(task: &Value) -> Value {
     let outputs = task["outputs"].as_array().unwrap();
     let last = outputs.last().unwrap_or_else(|| panic!("no report: {task}"));
@@ -49,7 +49,7 @@ fn report(task: &Value) -> Value {
     serde_json::from_slice(&std::fs::read(last["path"].as_str().unwrap()).unwrap()).unwrap()
 }
 
-/// The state of a part of each shot.
+/// Returns the state of this part, such as `picture`, for each shot.
 fn states(report: &Value, part: &str) -> Vec<String> {
     let shots = report["shots"].as_array().unwrap();
     shots.iter().map(|shot| shot[part]["state"].as_str().unwrap_or("none").to_owned()).collect()
@@ -100,7 +100,7 @@ fn a_shot_that_fails_is_named_keeps_the_others_and_is_made_alone_the_next_time()
     assert_eq!(states(&report(&failed), "picture"), ["made", "failed", "made"]);
     let message = failed["error"]["message"].as_str().unwrap();
     assert!(message.starts_with("1 shot is not complete: a2: "), "{message}");
-    // A retry of the workflow tries what failed, and nothing else.
+    // A retry of the workflow retries what failed, and nothing else.
     let calls = provider.calls();
     provider.be_good();
     connection.ok("task.retry", json!({ "id": id }));
@@ -151,7 +151,7 @@ fn a_step_that_failed_is_not_asked_for_again_because_the_daemon_died() {
     assert_eq!(failed["error"]["code"], "shots_missing", "{failed}");
     assert_eq!(states(&report(&failed), "picture"), ["made", "failed"]);
     assert_eq!(provider.calls_of(FORBIDDEN), 1);
-    // A person who retries the workflow has it asked for again.
+    // When a person retries the workflow, the failed step is tried again.
     connection.ok("task.retry", json!({ "id": id }));
     let done = connection.wait(id);
     assert_eq!(done["state"], "succeeded", "{done}");

@@ -1,7 +1,7 @@
-//! kill -9 at seeded moments of films, of the daemon and of `reel make`: the film comes out frame for frame as without, and nothing is paid twice
-//! unless somebody releases it.
+//! Kills the daemon and `reel make` with SIGKILL at random times while films are made. Each film is identical, frame for frame, to one that was made
+//! without kills. Nothing is paid for twice, unless a person releases it.
 //!
-//! The seed is printed; `REEL_TEST_SEED` runs the same moments again, and `REEL_TEST_LIVES` says how many films are killed.
+//! The seed is printed. Set `REEL_TEST_SEED` to it to repeat the same times. `REEL_TEST_LIVES` sets the number of films.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,9 +19,9 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// Films that are killed in each test where nothing else is said.
+/// Default number of films per test.
 const LIVES: u64 = 10;
-/// Shots of each film.
+/// Number of shots of each film.
 const SHOTS: usize = 6;
 
 fn lives() -> u64 {
@@ -35,7 +35,7 @@ fn seeded() -> Random {
     Random::new(seed)
 }
 
-/// A daemon whose provider `studio` makes pictures and speaks.
+/// Starts a daemon whose provider `studio` makes pictures and speech.
 fn studio(provider: &FakeProvider, billing: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let models = "models = { image = \"gpt-image-2\", voice = \"tts-1\" }";
@@ -59,7 +59,7 @@ fn params() -> Value {
     json!({ "project": { "version": 1, "video": video, "shots": shots } })
 }
 
-/// A digest of all frames and samples of a film.
+/// Returns a digest of all frames and samples of a film.
 fn content(path: &Path) -> String {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-i", path.to_str().unwrap(), "-f", "md5", "-"])
@@ -74,7 +74,7 @@ fn film_of(task: &Value) -> String {
     content(Path::new(task["outputs"][0]["path"].as_str().unwrap()))
 }
 
-/// The film as it is made where nobody kills anything, and how long that takes.
+/// Makes the film without kills. Returns its digest and how long it took.
 fn undisturbed() -> (String, Duration) {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "free");
@@ -85,7 +85,7 @@ fn undisturbed() -> (String, Duration) {
     (film, began.elapsed())
 }
 
-/// Releases what is held of a workflow; how many tasks that were.
+/// Releases the held tasks of a workflow, and returns their number.
 fn release_held(connection: &mut Connection, workflow: u64) -> usize {
     let tasks = connection.ok("task.list", json!({ "limit": 100, "state": "held" }))["tasks"].clone();
     let held: Vec<_> = tasks.as_array().unwrap().iter().filter(|task| task["parent"] == workflow).collect();
@@ -129,7 +129,7 @@ fn a_film_comes_out_the_same_wherever_the_daemon_dies_and_nothing_is_paid_twice(
         };
         interrupted += usize::from(task["attempts"].as_u64() > Some(1));
         assert_eq!(film_of(&task), film, "{billing}, life {life}");
-        // A picture and a voice for each shot.
+        // Each shot needs a picture and a voice.
         assert!(billing == "free" || provider.calls() <= 2 * SHOTS + releases, "{} calls", provider.calls());
         for text in texts().iter().filter(|_| billing == "paid" && releases == 0) {
             assert!(provider.calls_of(text) <= 2, "{text}: {} calls", provider.calls_of(text));
@@ -153,12 +153,12 @@ fn reel_make_finds_its_film_again_wherever_it_or_the_daemon_dies() {
         let sandbox = studio(&provider, "free");
         fs::write(sandbox.work().join("story.txt"), &story).unwrap();
         let arguments = ["make", "story.txt", "--size", "320x180", "--style", "plain"];
-        // The first film of the test is made without being killed.
+        // The first film of the test is made without kills.
         let deaths = if life == 0 { 0 } else { 1 + random.below(2) };
         for death in 0..deaths {
             let mut client = sandbox.reel_command(&arguments).spawn().unwrap();
             pause(Duration::from_micros(random.below(length.as_micros() as u64)));
-            // One that the same step of a film runs at twice is taken for its cause.
+            // Kill the daemon at most once per film. A step that runs at two deaths would be suspected of causing them.
             if death == 0 && random.below(2) == 0 {
                 sandbox.kill();
                 sandbox.start();

@@ -1,4 +1,4 @@
-//! Films that `story.make` joins, looked at frame by frame and sample by sample: real voices by espeak-ng, real encoding by ffmpeg.
+//! Films of `story.make`, checked frame by frame and sample by sample. espeak-ng really speaks, and ffmpeg really encodes.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,14 +17,14 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// The frames of the tests' films.
+/// Width and height of the films, in pixels.
 const SIZE: (u32, u32) = (320, 180);
 
 fn needs_programs() -> bool {
     ["ffmpeg", "ffprobe", "espeak-ng"].iter().all(|program| needs::program(program))
 }
 
-/// A picture of one brightness with a brighter square, in a file.
+/// Writes a picture of one brightness with a brighter square to a file.
 fn card(sandbox: &Sandbox, name: &str, brightness: u8) -> PathBuf {
     let path = sandbox.work().join(name);
     let mut encoder = png::Encoder::new(fs::File::create(&path).unwrap(), 640, 360);
@@ -40,7 +40,7 @@ fn put(connection: &mut Connection, path: &PathBuf) -> String {
     connection.ok("artifact.put", json!({ "path": path }))["digest"].as_str().unwrap().to_owned()
 }
 
-/// A project whose shots have these texts, and pictures of their own of different brightness.
+/// Returns a project whose shots have these texts, and their own pictures of different brightness.
 fn project(sandbox: &Sandbox, connection: &mut Connection, texts: &[&str]) -> Value {
     let shots: Vec<_> = texts
         .iter()
@@ -54,7 +54,7 @@ fn project(sandbox: &Sandbox, connection: &mut Connection, texts: &[&str]) -> Va
     json!({ "version": 1, "video": { "size": "320x180", "subtitles": ["burn", "srt"] }, "shots": shots })
 }
 
-/// Makes a story; the finished task and its report.
+/// Makes a story. Returns the finished task and its report.
 fn make(connection: &mut Connection, params: &Value) -> (Value, Value) {
     let id = connection.submit("story.make", params.clone());
     let task = connection.wait(id);
@@ -66,7 +66,7 @@ fn make(connection: &mut Connection, params: &Value) -> (Value, Value) {
 /// A picture of one pixel.
 const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
-/// Writes silence of so many seconds, at 1 kHz and a byte a sample.
+/// Writes silence of this length, with 1,000 samples per second and one byte per sample.
 fn write_silent_wav(path: &PathBuf, seconds: u32) {
     let length = seconds * 1_000;
     let mut file = Vec::new();
@@ -114,7 +114,7 @@ fn a_film_has_each_picture_each_voice_and_each_subtitle_where_the_timeline_says(
     let sound = samples(&path);
     let shots = report["shots"].as_array().unwrap();
     for (index, shot) in shots.iter().enumerate() {
-        // The middle of the shot shows its picture, to the frame before the dissolve begins.
+        // The middle of the shot, and the last frame before the dissolve, show the shot's picture.
         let start = (shot["start_s"].as_f64().unwrap() * 30.0).round() as u64;
         let end = start + (shot["duration_s"].as_f64().unwrap() * 30.0).round() as u64 - 1;
         let shown = frames(&path, &[start + 14, end], SIZE);
@@ -180,7 +180,7 @@ fn subtitles_that_are_read_from_right_to_left_begin_at_the_right() {
     let number = (report["shots"][0]["speech_start_s"].as_f64().unwrap() * 30.0).round() as u64 + 5;
     let shown = [with, without].map(|task| frames(&path_of(&task["outputs"][0]), &[number], SIZE).remove(0));
     let (width, middle) = (SIZE.0 as usize, SIZE.0 as usize / 2);
-    // The one letter is taller than the stops: what is highest is the letter.
+    // The letter is taller than the full stops, so the highest changed pixel belongs to the letter.
     let drawn = shown[0].iter().zip(&shown[1]).map(|(one, other)| one.abs_diff(*other) > 60);
     let first = drawn.enumerate().find(|(_, is_drawn)| *is_drawn).unwrap().0;
     assert!(first % width > middle, "the letter is at {}", first % width);
@@ -219,7 +219,7 @@ fn a_long_film_does_not_drift() {
     let mut connection = sandbox.connect();
     let texts = vec!["Tick."; 100];
     let mut project = project(&sandbox, &mut connection, &texts);
-    // Lengths that are no whole number of frames.
+    // These lengths are not whole numbers of frames.
     for (index, shot) in project["shots"].as_array_mut().unwrap().iter_mut().enumerate() {
         shot["min_s"] = json!(2.0 + (index % 7) as f64 * 0.013);
         shot["transition"] = json!(if index % 3 == 0 { "cut" } else { "dissolve" });

@@ -1,4 +1,4 @@
-//! Life under systemd: the tests play the service manager for the daemon, and a stand-in for `systemctl` plays it for the command line.
+//! The daemon under systemd. For the daemon, the tests play the service manager. For the command line, a fake `systemctl` does.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use reel_tests::{Connection, DEADLINE, Ran, Sandbox, needs, process};
 use rustix::process::Signal;
 use serde_json::json;
 
-/// A command for `reeld` that is passed `socket` as systemd does it: at descriptor 3, for exactly this process.
+/// Returns a command for `reeld` that receives `socket` as systemd passes it: as descriptor 3, with `LISTEN_PID` set to its own pid.
 fn activated(sandbox: &Sandbox, socket: OwnedFd) -> Command {
     let mut command = sandbox.command("sh");
     command.arg("-c").arg("LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" 3<&0 </dev/null");
@@ -43,10 +43,10 @@ fn end(mut daemon: Child) {
 #[test]
 fn a_passed_socket_is_served_kept_and_served_again_by_the_next_daemon() {
     let sandbox = Sandbox::new();
-    // Elsewhere than the variables say: where it is counts.
+    // The socket is not where the variables say. Its actual path counts.
     let path = sandbox.root().join("passed");
     let socket = UnixListener::bind(&path).unwrap();
-    // Asked before anybody serves, as by the client whose connection makes systemd start the daemon.
+    // This client connects before the daemon serves. In real use, such a connection makes systemd start the daemon.
     let mut first = Connection::open(&path).unwrap();
     let daemon = activated(&sandbox, socket.try_clone().unwrap().into()).spawn().unwrap();
     let status = first.ok("daemon.status", json!({}));
@@ -68,7 +68,7 @@ fn a_daemon_whose_socket_systemd_took_away_hands_its_home_over() {
     let sandbox = Sandbox::new();
     let former = sandbox.start();
     let task = sandbox.connect().submit("debug.noop", json!({}));
-    // As systemd does when it begins to listen where somebody else does already.
+    // systemd does this when it begins to listen on a path on which another process already listens.
     fs::remove_file(sandbox.socket()).unwrap();
     let socket = UnixListener::bind(sandbox.socket()).unwrap();
     let daemon = activated(&sandbox, socket.into()).spawn().unwrap();
@@ -78,7 +78,7 @@ fn a_daemon_whose_socket_systemd_took_away_hands_its_home_over() {
     assert!(process::wait_gone(former, DEADLINE) && sandbox.socket().exists());
     end(daemon);
 
-    // One that listens elsewhere still has its clients, and stays.
+    // A daemon that listens on another path still has its clients, so it stays.
     let former = sandbox.start();
     let path = sandbox.root().join("passed");
     let socket = UnixListener::bind(&path).unwrap();
@@ -106,7 +106,7 @@ fn what_cannot_be_the_socket_is_refused_with_its_reason() {
     }
 }
 
-/// A service manager's ear.
+/// The socket on which a service manager receives notifications.
 struct Ear(UnixDatagram);
 
 impl Ear {
@@ -116,7 +116,7 @@ impl Ear {
         Self(socket)
     }
 
-    /// The next message for which `is_it` holds; those before it are passed over.
+    /// Waits for the next message for which `is_it` holds. Earlier messages are ignored.
     #[track_caller]
     fn hears(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
         let mut buffer = [0; 4096];
@@ -144,7 +144,7 @@ fn the_service_manager_hears_of_every_turn_of_the_daemon_s_life() {
     command.env("NOTIFY_SOCKET", sandbox.root().join("notify")).env("WATCHDOG_USEC", "200000");
     let daemon = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     ear.hears_exactly("READY=1");
-    // Ready means that it answers now, not soon.
+    // `READY=1` means that the daemon answers at this moment, not soon.
     let mut connection = sandbox.connect();
     ear.hears_exactly("STATUS=idle");
     for _ in 0..3 {
@@ -167,7 +167,7 @@ fn the_service_manager_hears_of_every_turn_of_the_daemon_s_life() {
     ear.hears("RELOADING=1", |text| text.starts_with("RELOADING=1\n"));
     ear.hears_exactly("READY=1");
 
-    // A drain that is longer than the unit's limit is announced, and life is told of until its end.
+    // A drain that is longer than the unit's limit is announced, and the daemon sends watchdog messages until its end.
     connection.ok("daemon.shutdown", json!({ "drain_s": 3600 }));
     let stopping = ear.hears("STOPPING=1", |text| text.starts_with("STOPPING=1\n"));
     assert!(stopping.contains("\nEXTEND_TIMEOUT_USEC=3615000000\n"), "{stopping}");
@@ -187,13 +187,13 @@ fn a_daemon_that_a_client_starts_says_nothing_to_the_client_s_service_manager() 
     assert_eq!(ear.0.recv(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
-/// A sandbox whose socket is where the unit has it, with a stand-in for `systemctl` that writes down what it is asked.
+/// A sandbox whose socket has the path of the installed unit. A fake `systemctl` records its arguments.
 struct Desktop {
     sandbox: Sandbox,
 }
 
 impl Desktop {
-    /// `answer` is the stand-in's shell code; `$*` is what it was asked.
+    /// Writes the fake `systemctl`. `answer` is its shell code, and `$*` are its arguments.
     fn new(answer: &str) -> Self {
         let sandbox = Sandbox::new();
         let socket = sandbox.root().join("run/reel/reeld.sock");
@@ -231,7 +231,7 @@ impl Desktop {
     }
 }
 
-/// The answers of a systemd that has not been asked for the socket yet.
+/// The shell code of a systemd in which the socket is not active yet.
 const WILLING: &str = "case \"$*\" in *is-active*) exit 3;; esac";
 
 #[test]
@@ -262,7 +262,7 @@ fn install_writes_the_units_and_enables_the_socket_and_uninstall_undoes_it() {
 
 #[test]
 fn without_a_user_systemd_the_units_are_written_and_the_exit_code_says_so() {
-    // The real one, where there is one: in a sandbox it finds no bus.
+    // This uses the real `systemctl`, if there is one. In a sandbox it finds no bus.
     let sandbox = Sandbox::new();
     let ran = sandbox.reel(&["daemon", "install"]);
     let said = &ran.expect_code(69).stderr;
@@ -286,7 +286,7 @@ fn a_unit_of_somebody_else_is_neither_replaced_nor_removed() {
     assert!(ran.expect_code(73).stderr.contains("reeld.service"), "{}", ran.stderr);
     assert!(!desktop.unit("reeld.socket").exists() && desktop.asked().is_empty());
 
-    // Beside it one of ours, as after somebody took the service over.
+    // A unit of ours is beside it, as after a person has replaced only the service.
     fs::write(desktop.unit("reeld.socket"), "# Written by `reel daemon install`\n").unwrap();
     desktop.reel(&["daemon", "uninstall"]).expect_code(0);
     assert!(!desktop.unit("reeld.socket").exists());

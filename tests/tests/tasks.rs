@@ -1,4 +1,4 @@
-//! The life of a task: accepted, shown, listed, cancelled, retried, held, released, removed; and what depends on what.
+//! The life of a task: it is accepted, shown, listed, cancelled, retried, held, released and removed. Also dependencies between tasks.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use reel_protocol::ErrorCode;
 use reel_tests::{Connection, Sandbox, eventually};
 use serde_json::{Value, json};
 
-/// Params of a task that runs until it is cancelled or its daemon dies.
+/// Returns the params of a task that runs until it is cancelled or its daemon dies.
 fn endless() -> Value {
     json!({ "ms": 600_000 })
 }
@@ -85,7 +85,7 @@ fn a_list_is_newest_first_pages_to_its_end_and_filters() {
         let page = beta.ok("task.list", json!({ "limit": 10, "cursor": cursor }));
         seen.extend(ids_of(&page));
         cursor = page["next_cursor"].clone();
-        // A new task between two pages shifts nothing.
+        // A new task between two pages does not shift the list.
         beta.submit("debug.noop", json!({}));
         if cursor.is_null() {
             break;
@@ -127,7 +127,7 @@ fn cancelling_ends_queued_and_running_tasks_and_nothing_else() {
     let cancelled = connection.wait(running);
     assert_eq!(cancelled["state"], "cancelled");
     assert!(cancelled["finished_at"].is_string());
-    // Its slot is free again.
+    // The slot of the cancelled task is free.
     let next = connection.submit("debug.noop", json!({}));
     assert_eq!(connection.wait(next)["state"], "succeeded");
     let refused = connection.err("task.cancel", json!({ "id": next }));
@@ -161,7 +161,7 @@ fn a_retryable_failure_is_tried_as_often_as_asked_and_waits_without_a_slot() {
     let mut connection = sandbox.connect();
     let failing = json!({ "code": "provider_failed", "retryable": true });
     let id = connection.submit_as(json!({ "kind": "debug.fail", "params": failing, "max_attempts": 2 }));
-    // While it waits for its second attempt the one slot is free for others.
+    // While the task waits for its second attempt, other tasks can use the one slot.
     let other = connection.submit("debug.noop", json!({}));
     assert_eq!(connection.wait(other)["state"], "succeeded");
     let task = connection.wait(id);
@@ -231,7 +231,7 @@ fn tasks_start_after_what_they_name_has_succeeded() {
     assert!(tasks[0]["finished_at"].as_str() <= tasks[1]["started_at"].as_str());
     assert!(tasks[1]["finished_at"].as_str() <= tasks[2]["started_at"].as_str());
     assert_eq!(tasks[2]["after"], json!([second, first]));
-    // What it names may be over already.
+    // The named task may have ended already.
     let late = connection.submit_as(json!({ "kind": "debug.noop", "after": [first] }));
     assert_eq!(connection.wait(late)["state"], "succeeded");
 }

@@ -1,4 +1,4 @@
-//! The repository's rules, run as tests: each finding names its file, and says what to do.
+//! The rules of the repository, run as tests. Each finding names its file and says what to do.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,17 +15,17 @@ use std::{
 use reel_protocol::{ErrorCode, methods::METHODS};
 use reel_tests::module_graph::ModuleGraph;
 
-/// Lines of a file before its tests; past this it holds two ideas.
+/// Most lines of a file before its tests. A longer file has more than one purpose.
 const FILE_LINES: usize = 400;
 
-/// A file of the repository: its path from the root, and its text.
+/// A file of the repository, with its path relative to the root and its text.
 struct Source {
     path: String,
     text: String,
 }
 
 impl Source {
-    /// Its lines before its unit tests.
+    /// Returns the lines before the unit tests.
     fn body(&self) -> impl Iterator<Item = &str> {
         self.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"))
     }
@@ -34,7 +34,7 @@ impl Source {
         Path::new(&self.path).extension().is_some_and(|extension| extension == "rs")
     }
 
-    /// This file spells out what it forbids.
+    /// Whether this is `tidy.rs`, which contains the texts that it forbids.
     fn is_this_one(&self) -> bool {
         self.path.ends_with("tests/tidy.rs")
     }
@@ -48,7 +48,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every text file of the repository that is written by hand.
+/// Returns all text files of the repository that people write.
 fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     collect(&root(), &mut found);
@@ -77,7 +77,7 @@ fn assert_none(rule: &str, findings: &[String]) {
     assert!(findings.is_empty(), "{rule}:\n  {}", findings.join("\n  "));
 }
 
-/// Lines of Rust files for which `is_wrong` holds.
+/// Returns the lines of Rust files for which `is_wrong` holds, each with its file and line number.
 fn lines_where(is_wrong: impl Fn(&Source, &str) -> bool) -> Vec<String> {
     let mut findings = Vec::new();
     for source in sources().iter().filter(|source| source.is_rust() && !source.is_this_one()) {
@@ -118,7 +118,7 @@ fn files_are_named_after_their_idea() {
     assert_none("name the file after its idea", &named);
 }
 
-/// The names of `[dependencies]` in a manifest.
+/// Returns the names in the section `[dependencies]` of a manifest.
 fn dependencies(manifest: &str) -> Vec<String> {
     let text = read(manifest);
     let section = text.split("[dependencies]").nth(1).unwrap_or_default();
@@ -153,7 +153,7 @@ fn one_file_knows_bincode_so_that_it_can_be_replaced() {
 
 #[test]
 fn rooms_of_the_daemon_hold_recipients_and_only_the_wiring_names_actors() {
-    // Fakes and tests play the part of the wiring.
+    // Fakes and tests do the work of the wiring.
     let is_test =
         |path: &str| path.contains("/tests") || path.ends_with("_tests.rs") || path.ends_with("/fakes.rs");
     let findings = lines_where(|source, line| {
@@ -169,7 +169,7 @@ fn no_two_rooms_of_the_daemon_import_each_other() {
     for source in sources().iter().filter(|source| source.is_rust()) {
         let Some(path) = source.path.strip_prefix("daemon/src/") else { continue };
         let room = path.split_once('/').map_or(path, |(room, _)| room).trim_end_matches(".rs");
-        // These put the rooms together.
+        // These modules connect the rooms, so they import them.
         if !matches!(room, "main" | "lib" | "wiring") {
             graph.add(room, &source.text);
         }
@@ -197,7 +197,7 @@ fn no_merge_was_committed_half_done() {
 
 #[test]
 fn no_path_of_one_machine_is_written_down() {
-    // Split, so that other tools that look for such paths do not find them here.
+    // The texts are split, so that other tools that search for such paths do not find them here.
     let places = [concat!("/wo", "rk/"), concat!("/ho", "me/")];
     let mut findings = Vec::new();
     for source in sources() {
@@ -208,10 +208,10 @@ fn no_path_of_one_machine_is_written_down() {
     assert_none("write a path that every machine has", &findings);
 }
 
-/// Whether the line names `place` from the root of the file system, not as a part of a longer path.
+/// Returns whether the line contains `place` as an absolute path, not as part of a longer path.
 fn has_absolute(line: &str, place: &str) -> bool {
     line.match_indices(place).any(|(at, _)| {
-        // The user of the specification's examples.
+        // This is the user in the examples of the specification.
         if line[at..].starts_with(concat!("/ho", "me/ada/")) {
             return false;
         }

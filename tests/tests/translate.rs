@@ -1,4 +1,4 @@
-//! `translate.text` and `reel translate`: what a model is told, and that a translation goes the way of an answer.
+//! `translate.text` and `reel translate`: what a model is told. Apart from that, a translation works like `text.chat`.
 
 #![allow(
     clippy::unwrap_used,
@@ -76,7 +76,7 @@ fn the_examples_of_the_page_about_openai_hold() {
         let mut check = sandbox.command(binary("reeld"));
         run(check.arg("--check-config")).expect_code(0);
     }
-    // Every key that the kind reads is explained.
+    // The page explains every key that this kind reads.
     for key in [
         "base_url",
         "api_key",

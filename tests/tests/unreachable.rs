@@ -1,4 +1,5 @@
-//! A provider that cannot be reached: its tasks wait for it, however long that takes, and say why; one of its models that fails stops no other.
+//! A provider that cannot be reached. Its tasks wait for any length of time and say why. A model that fails does not stop the provider's other
+//! models.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +28,7 @@ use reel_tests::{
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
-/// A daemon whose provider is away, and the address where it will be.
+/// Starts a daemon whose provider does not listen, and returns the address on which it will listen.
 fn studio_away(more: &str) -> (Sandbox, SocketAddr) {
     let provider = FakeProvider::start();
     let sandbox = Sandbox::new();
@@ -52,7 +53,7 @@ fn a_task_outlasts_a_provider_that_is_away_and_a_restart_though_it_is_paid() {
     let id = connection
         .submit_as(json!({ "kind": "image.generate", "params": prompt("patience"), "max_attempts": 1 }));
     is_tried(&mut connection, id, 3);
-    // One that may never have been tried says the same. Between two tries there is a moment without a reason.
+    // A task that was never tried gives the same reason. Between two tries there is a moment without a reason.
     let other = submit(&mut connection, "another");
     for id in [id, other] {
         let task = eventually("it says why it waits", || {
@@ -85,7 +86,7 @@ fn a_rate_limit_after_a_long_time_without_a_connection_ends_no_task() {
     let id = submit(&mut sandbox.connect(), "after a night");
     is_tried(&mut sandbox.connect(), id, 2);
     sandbox.kill();
-    // Hours of tries, each like the first one, which no test waits for.
+    // Add 500 attempts to the journal, as after hours of failed connections, for which no test waits.
     let database = Database::open(sandbox.home().join("reel.db")).unwrap();
     database
         .execute_batch(
@@ -108,7 +109,7 @@ fn a_rate_limit_after_a_long_time_without_a_connection_ends_no_task() {
 
 #[test]
 fn a_hundred_tasks_ask_a_provider_that_is_away_no_more_often_than_one() {
-    // It accepts and hangs up, which no TLS connection survives: nothing was sent.
+    // The server accepts and closes each connection. The TLS handshake fails, so no request is sent.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let tries = Arc::new(AtomicUsize::new(0));
@@ -127,13 +128,13 @@ fn a_hundred_tasks_ask_a_provider_that_is_away_no_more_often_than_one() {
     let begun = Instant::now();
     let tasks = (0..100).map(|n| json!({ "kind": "image.generate", "params": prompt(&format!("{n}")) }));
     let (_, ids) = connection.submit_batch(tasks.collect());
-    // Two at once at first, then one after 1, 2 and 4 s.
+    // Two attempts begin at once, and then one each after 1, 2 and 4 s.
     eventually("it is tried again", || (tries.load(Relaxed) >= 5).then_some(()));
     for id in ids {
         let task = connection.task(id);
         assert!(matches!(task["state"].as_str(), Some("queued" | "running")), "{task}");
     }
-    // However long that took: the time in which the pauses have their place doubles with each try.
+    // The backoff doubles with each try, so the number of tries grows with the logarithm of the time.
     let (tries, seconds) = (tries.load(Relaxed), begun.elapsed().as_secs() as usize);
     assert!(tries <= 3 + (seconds + 2).ilog2() as usize, "{tries} in {seconds} s");
 }
@@ -152,7 +153,7 @@ fn a_deadline_ends_the_waiting() {
     );
 }
 
-/// A command that goes on, and what it says beside its result.
+/// Starts a command. Returns its process, and the lines of its standard error.
 fn waiting(sandbox: &Sandbox, arguments: &[&str]) -> (Child, Lines) {
     let mut command = sandbox.reel_command(arguments);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -160,11 +161,11 @@ fn waiting(sandbox: &Sandbox, arguments: &[&str]) -> (Child, Lines) {
     (child, lines)
 }
 
-/// Whether these lines say why something waits once, and nothing more about waiting but that the pauses are long by now.
+/// Whether these lines give the reason for waiting exactly once. One more line may say that the tries are 60 s apart.
 fn say_why_once(said: &[String], begin: &str) -> bool {
     let (long, once): (Vec<_>, Vec<_>) = said
         .iter()
-        // Where the daemon is slow, its own former try may keep the provider busy for long.
+        // If the daemon is slow, the previous try may keep the provider busy for long.
         .filter(|line| line.contains(" waits") && !line.ends_with("waits: its provider is busy"))
         .partition(|line| line.ends_with("tried again every 60 s from now on"));
     let is_why =
@@ -198,7 +199,7 @@ fn a_batch_says_once_why_all_its_tasks_wait_and_when_the_next_try_is() {
     let (child, mut lines) = waiting(&sandbox, &["batch", "lines.txt", "-s", "64x64", "-o", "out"]);
     let first = lines.line().expect("it says why as the first thing");
     assert!(first.starts_with("the batch waits, next try "), "{first}");
-    // The batch has the first number.
+    // The batch has id 1, so its first task has id 2.
     is_tried(&mut sandbox.connect(), 2, 4);
     let _provider = FakeProvider::start_at(address);
     let said = lines.all();

@@ -1,6 +1,6 @@
-//! kill -9 at seeded moments of jobs at a service: each is submitted at most once, and delivered or held.
+//! Kills the daemon with SIGKILL at random times during jobs at a service. Each job is submitted at most once, and delivered or held.
 //!
-//! The seed is printed; `REEL_TEST_SEED` runs the same moments again, and `REEL_TEST_LIVES` says how often the daemon dies.
+//! The seed is printed. Set `REEL_TEST_SEED` to it to repeat the same times. `REEL_TEST_LIVES` sets how often the daemon is killed.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,9 +20,9 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// Deaths of the daemon where nothing else is said.
+/// Default number of kills.
 const LIVES: usize = 20;
-/// Tasks that each life is given.
+/// Number of tasks that are submitted after each start.
 const TASKS: u64 = 4;
 
 #[expect(clippy::print_stdout, reason = "a failure can only be run again with its seed")]
@@ -57,7 +57,7 @@ fn a_paid_job_is_submitted_once_wherever_the_daemon_dies() {
             let spec = json!({ "kind": "video.generate", "params": { "prompt": prompt } });
             accepted.push((prompt, connection.submit_as(spec)));
         }
-        // The submissions take some milliseconds, and the polls begin a second later.
+        // Submissions take some milliseconds, and polls begin a second later.
         let most_us = if random.below(2) == 0 { 30_000 } else { 1_500_000 };
         pause(Duration::from_micros(random.below(most_us)));
         sandbox.kill();

@@ -1,4 +1,4 @@
-//! `video.generate` where the submission's answer is lost, the service cancels nothing, a job is gone, and many jobs are polled at once.
+//! `video.generate` when the response to the submission is lost, the service cannot cancel, a job is gone, or many jobs are polled at once.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ fn assert_made(task: &Value) {
     );
 }
 
-/// Asserts that a paid job is held, and returns what the error says and hints at.
+/// Asserts that a paid task is held, and returns its error's message and hint.
 fn assert_held(task: &Value) -> (String, String) {
     assert_eq!((&task["state"], &task["hold_reason"]), (&json!("held"), &json!("outcome_unknown")), "{task}");
     let text = |name: &str| task["error"][name].as_str().unwrap().to_owned();
@@ -52,7 +52,7 @@ fn a_job_whose_submission_was_not_answered_is_found_in_the_services_list() {
     let id = submit(&mut connection, "a lost one");
     assert_made(&connection.wait(id));
     assert_eq!(provider.videos().jobs().len(), 1);
-    // Two tasks with the same prompt: each has its own job, and neither takes the other's.
+    // Two tasks have the same prompt. Each has its own job, and neither uses the other's.
     provider.videos().on_prompt("twins", VideoPlan::default());
     let first = connection.submit("video.generate", json!({ "prompt": "twins", "sample": 0 }));
     assert_made(&connection.wait(first));
@@ -100,12 +100,12 @@ fn a_lost_job_that_cannot_be_told_from_others_is_held_and_looked_for_once_more()
     let (message, hint) = assert_held(&connection.wait(id));
     assert!(message.contains("its answer was lost"), "{message}");
     assert!(hint.contains("looks for it at studio first"), "{hint}");
-    // A person allows it to be paid again.
+    // A person allows a second payment by releasing the task.
     provider.videos().on_prompt("a common one", VideoPlan::default());
     connection.ok("task.release", json!({ "id": id }));
     assert_made(&connection.wait(id));
     assert_eq!(provider.videos().jobs_of("a common one").len(), 2);
-    // A service that lists nothing.
+    // This service does not list its jobs.
     provider.videos().list_nothing();
     provider.videos().on_prompt("nowhere", losing());
     let id = submit(&mut connection, "nowhere");
@@ -124,7 +124,7 @@ fn a_job_that_the_service_does_not_know_any_more_is_held_and_released_anew() {
     eventually("the job is polled", || {
         provider.videos().jobs_of("forgotten").first().filter(|job| job.polls > 0).map(|_| ())
     });
-    // A job that was just submitted may be unknown for half a minute; then it is gone.
+    // The service may not know a new job for up to half a minute. After that, the job is gone.
     provider.videos().on_prompt("forgotten", VideoPlan { is_gone: true, ..VideoPlan::default() });
     let (message, hint) = assert_held(&connection.wait(id));
     assert!(message.contains("does not have it any more"), "{message}");
@@ -189,7 +189,7 @@ fn a_result_that_lies_elsewhere_is_fetched_from_there_without_the_key() {
     let fetched: Vec<_> =
         elsewhere.requests().into_iter().filter(|request| request.path.ends_with("/content")).collect();
     assert_eq!((fetched.len(), fetched[0].header("authorization")), (1, None), "{fetched:?}");
-    // A file of this machine is no result.
+    // A file of this machine is not a result.
     provider.videos().always(at("file:///etc/passwd"));
     let id = submit(&mut connection, "a trap");
     let (message, _) = assert_held(&connection.wait(id));
@@ -206,7 +206,7 @@ fn a_free_job_is_polled_on_after_a_death_and_submitted_again_only_where_its_answ
     eventually("the job is polled", || {
         provider.videos().jobs_of("of our own").first().filter(|job| job.polls > 0).map(|_| ())
     });
-    // A task that was running at two deaths is suspected of them, unless it only polls.
+    // A task that runs at two deaths is suspected of causing them, unless it only polls.
     for _ in 0..3 {
         sandbox.kill();
         sandbox.start();

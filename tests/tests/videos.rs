@@ -1,4 +1,4 @@
-//! `video.generate` at a service that takes jobs: submitted once, polled, fetched, and gone on with after a restart.
+//! `video.generate` at a service with jobs: a job is submitted once, polled and fetched, also across a restart.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ fn submit(connection: &mut Connection, prompt: &str) -> u64 {
     connection.submit("video.generate", json!({ "prompt": prompt }))
 }
 
-/// Waits until a task's job is at the service, and has been polled.
+/// Waits until a task's job exists at the service and has been polled.
 fn wait_until_polled(provider: &FakeProvider, prompt: &str) {
     eventually("the job is polled", || {
         provider.videos().jobs_of(prompt).first().filter(|job| job.polls > 0).map(|_| ())
@@ -52,7 +52,7 @@ fn a_video_is_submitted_once_polled_and_fetched() {
     let sent = |name: &str| job.fields.get(name).map(String::as_str);
     assert_eq!((sent("prompt"), sent("seconds"), sent("size")), (Some("waves"), Some("8"), Some("1280x720")));
     assert_eq!((sent("model"), sent("quality"), job.polls), (Some("sora-2"), Some("high"), 2));
-    // The same again comes from the cache.
+    // The same request is answered from the cache.
     let again = connection.submit("video.generate", params);
     let again = connection.wait(again);
     assert_eq!((&again["source"], &again["outputs"]), (&json!("cache"), &task["outputs"]));
@@ -72,7 +72,7 @@ fn a_daemon_that_dies_goes_on_polling_and_submits_nothing() {
     sandbox.start();
     assert_made(&sandbox.connect().wait(id));
     assert_eq!(provider.videos().jobs().len(), 1);
-    // The same for a daemon that is stopped in good order, which neither waits for the job nor has it cancelled.
+    // A daemon that is stopped in good order also does not wait for the job, and does not cancel it.
     provider.videos().hold();
     let mut connection = sandbox.connect();
     let id = submit(&mut connection, "a calm");
@@ -122,7 +122,7 @@ fn what_a_service_says_of_a_failed_job_is_shown_and_nothing_is_submitted_again()
         assert!(task["error"]["message"].as_str().unwrap().contains(message), "{task}");
         assert_eq!(provider.videos().jobs_of(prompt).len(), 1);
     }
-    // A person may have it submitted anew.
+    // A person may submit it again.
     provider.videos().on_prompt("a crash", VideoPlan::default());
     let id = submit(&mut connection, "a crash");
     assert_made(&connection.wait(id));
@@ -177,7 +177,7 @@ fn a_job_that_is_gone_is_held_and_a_release_submits_it_anew() {
     let error = &task["error"];
     assert!(error["message"].as_str().unwrap().contains("has not done the job within 1 s"), "{error}");
     assert!(error["hint"].as_str().unwrap().contains("asks studio for it first"), "{error}");
-    // It is done meanwhile: nothing is submitted.
+    // The job has been done meanwhile, so nothing is submitted.
     provider.videos().release();
     connection.ok("task.release", json!({ "id": id }));
     assert_made(&connection.wait(id));

@@ -1,4 +1,4 @@
-//! `voice.speak` and `reel speak`: what is spoken, what draft puts in its place, and what is refused.
+//! `voice.speak` and `reel speak`: what is spoken, what draft makes instead, and what is refused.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use reel_tests::Sandbox;
 use reeld::media::{Condition, Inspection, Limits, inspect};
 use serde_json::{Value, json};
 
-/// A daemon that finds nobody who speaks but `draft`.
+/// Starts a daemon that has no provider of speech except `draft`.
 fn silent() -> Sandbox {
     let sandbox = Sandbox::new().without_programs();
     sandbox.start();
@@ -53,7 +53,7 @@ fn draft_gives_silence_as_long_as_the_text_takes_and_says_so() {
     let again = speak(&sandbox, &json!({ "text": text }));
     assert_eq!((&again["source"], &again["outputs"]), (&json!("cache"), &task["outputs"]));
     assert_eq!(again["notes"], task["notes"], "whoever gets it from the cache is told as well");
-    // Longer than what stays in memory.
+    // This is longer than what is kept in memory.
     let long = speak(&sandbox, &json!({ "text": text.repeat(20), "sample": 1 }));
     assert!(look_at(long["outputs"][0]["path"].as_str().unwrap()).facts.duration_s.unwrap() > 80.0);
 

@@ -1,4 +1,4 @@
-//! Speech of a service that speaks OpenAI's API: what it is sent, what is kept, and what each fault leads to.
+//! Speech by a service with OpenAI's API: what is sent, what is kept, and what each fault leads to.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 const WAV: &[u8] = include_bytes!("../../daemon/src/media/samples/speech.wav");
 const MP3: &[u8] = include_bytes!("../../daemon/src/media/samples/speech.mp3");
 
-/// A daemon whose provider `studio` draws and speaks, each with a model of its own.
+/// Starts a daemon whose provider `studio` makes pictures and speech, each with its own model.
 fn narrator(provider: &FakeProvider, more: &str) -> Sandbox {
     studio(provider, &format!("models = {{ image = \"pencil\", voice = \"tts-1\" }}\n{more}"))
 }
@@ -60,7 +60,7 @@ fn a_text_is_spoken_and_paid_once() {
     assert_eq!(provider.calls(), 3, "another form is another file");
     sandbox.reel(&["speak", "The lamp went out.", "-o", "d.mp3"]).expect_code(0);
     assert_eq!(provider.calls(), 3, "the configured voice is the one that was named before");
-    // Pictures have the other model.
+    // Pictures use the other model.
     sandbox.reel(&["generate", "a cat", "-s", "64x64", "-o", "cat.png"]).expect_code(0);
     assert_eq!(provider.requests().last().unwrap().json()["model"], "pencil");
 }
@@ -91,7 +91,7 @@ fn each_fault_leads_to_what_a_person_can_do_about_it() {
         let found = (task["state"].as_str().unwrap(), task["error"]["code"].as_str().unwrap_or_default());
         assert_eq!(found, (state, code), "{text}: {}", task["error"]);
     }
-    // What the service says of the type does not count, and what passes is tried again.
+    // The media type that the service states does not matter, and temporary faults are retried.
     provider.on_prompt("wrong type", answered(200, MP3));
     let id = connection.submit("voice.speak", json!({ "text": "wrong type" }));
     assert_eq!(connection.wait(id)["outputs"][0]["media_type"], "audio/mpeg");

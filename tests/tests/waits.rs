@@ -1,4 +1,4 @@
-//! Waiting, batches, and submits that are safe to send again.
+//! Waits, batches, and submissions that are safe to repeat.
 
 #![allow(
     clippy::unwrap_used,
@@ -59,7 +59,7 @@ fn a_timeout_ends_the_waiting_and_never_the_work() {
     assert!(matches!(connection.task(id)["state"].as_str(), Some("queued" | "running")));
     connection.ok("task.cancel", json!({ "id": id }));
     connection.wait(id);
-    // Over already: no timeout can strike.
+    // The task has ended already, so even a timeout of 0 does not apply.
     let result = connection.ok("task.wait", json!({ "ids": [id], "timeout_s": 0 }));
     assert_eq!(result["timed_out"], false);
 }
@@ -155,7 +155,7 @@ fn the_same_request_id_answers_the_same_task_also_after_a_restart() {
     assert_eq!(connection.submit_as(spec(1)), id);
     let error = connection.err("task.submit", spec(2));
     assert_eq!(error.known(), Some(ErrorCode::RequestIdConflict), "{error:?}");
-    // Unique per client name only.
+    // Request ids are unique only per client name.
     let mut other = sandbox.connect();
     other.hello("another tool");
     assert_ne!(other.submit_as(spec(1)), id);
@@ -193,12 +193,12 @@ fn a_batch_with_a_request_id_is_safe_to_send_again() {
 fn a_task_that_is_tried_again_while_others_are_waited_for_is_shown_as_it_is_by_then() {
     let sandbox = Sandbox::started();
     let (mut waiting, mut other) = (sandbox.connect(), sandbox.connect());
-    // Nothing ends before it is waited for.
+    // The queue is paused, so nothing ends before the wait begins.
     other.ok("queue.pause", json!({}));
     let bad = json!({ "kind": "debug.fail", "params": { "code": "broken", "retryable": false } });
     let (_, ids) = other.submit_batch(vec![bad, sleeping(600_000)]);
     let wait = waiting.request("task.wait", json!({ "ids": ids }));
-    // Asked behind it on the same connection: once this is answered, the wait has begun.
+    // This request follows the wait on the same connection. Once it is answered, the wait has begun.
     waiting.ok("task.get", json!({ "id": ids[0] }));
     other.ok("queue.resume", json!({}));
     assert_eq!(other.wait(ids[0])["attempts"], 1);

@@ -1,4 +1,4 @@
-//! Bad input over a raw socket: each gets a stable code and a next step, and the daemon answers everybody else afterwards.
+//! Bad input over a raw socket. Each case gets an error with a stable code and a next step, and the daemon still answers everybody else.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use reel_protocol::{
 use reel_tests::{Sandbox, eventually};
 use serde_json::{Value, json};
 
-/// The daemon is the same process as before, and a new connection gets its answer.
+/// Asserts that the same daemon process answers a new connection.
 #[track_caller]
 fn assert_still_answers(sandbox: &Sandbox) {
     let status = sandbox.connect().ok("daemon.status", json!({}));
@@ -198,7 +198,7 @@ fn garbage_and_invalid_utf_8_are_answered_on_a_connection_that_goes_on() {
         assert_refused(&error, ErrorCode::ParseError, &String::from_utf8_lossy(bytes));
     }
     connection.ok("daemon.status", json!({}));
-    // The first byte `R` asks for the binary encoding: what follows is no such greeting.
+    // The first byte `R` announces the binary encoding, but the rest is not a valid preface.
     let mut other = sandbox.connect();
     other.send_bytes(b"RUBBISH!\n\xff\xff\xff\xff\xff\xff\xff\xff\xff");
     other.end_input();
@@ -310,7 +310,7 @@ fn a_mark_crlf_and_blank_lines_are_fine_and_unknown_fields_are_ignored() {
     connection.send_line(
         r#"{"jsonrpc":"2.0","id":3,"method":"task.submit","params":{"kind":"debug.noop","later":true}}"#,
     );
-    // Answers come in any order.
+    // Responses come in any order.
     let mut answers: Vec<_> = (0..3).map(|_| connection.read_value().unwrap()).collect();
     answers.sort_by_key(|answer| answer["id"].as_u64());
     for (answer, id) in answers.iter().zip(1..) {

@@ -1,4 +1,4 @@
-//! The last test binary of a run, as cargo runs them by their names: lists the tests that could not be run on this machine.
+//! Lists the tests that could not run on this machine. Cargo runs test binaries in alphabetical order, so this is the last one.
 
 use std::io::Write as _;
 
@@ -12,6 +12,6 @@ fn what_was_skipped_is_listed() {
     } else {
         format!("{} tests or parts of them were skipped:\n{}\n", skipped.len(), skipped.join("\n"))
     };
-    // The harness would keep what `eprint!` writes.
+    // The harness would capture what `eprint!` writes.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
