@@ -1,4 +1,4 @@
-//! T3, T8, T11: many at once: clients that submit, subscribers of one event, and tasks that stand in the history and in the queue.
+//! T3, T8 and T11: many clients that submit at once, many subscribers of one event, and many tasks in the history and in the queue.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,32 +24,32 @@ use reel_tests::{
 use rusqlite::Connection as Database;
 use serde_json::{Value, json};
 
-/// Of T3.
+/// T3: number of clients.
 const CLIENTS: usize = 64;
 
-/// Submits of one client in one round.
+/// T3: number of submissions of one client in one round.
 const SUBMITS: usize = 20;
 
-/// Of T8: a connection for each, as a thousand programs would have; the daemon serves 1,024.
+/// T8: number of subscribers. Each has its own connection, like a thousand programs. The daemon serves 1,024.
 const SUBSCRIBERS: usize = 1_000;
 
-/// Of T11.
+/// T11: number of tasks in the history, and number of queued tasks.
 const HISTORY: u64 = 100_000;
 const QUEUED: u64 = 10_000;
 
-/// As many as one `task.submit_batch` takes.
+/// The most tasks that one `task.submit_batch` accepts.
 const BATCH: u64 = 10_000;
 
 fn main() {
     bench::main(&[("T3", submitters), ("T8", subscribers), ("T11", resident)]);
 }
 
-/// About 700 bytes with its columns, as a picture's request has.
+/// Returns a task whose row has about 700 bytes, like that of a request for a picture.
 fn task() -> Value {
     json!({ "kind": "debug.noop", "name": "shot", "metadata": { "note": "x".repeat(420) } })
 }
 
-/// A daemon on the real disk whose queue stands still.
+/// Starts a daemon on the real disk whose queue is paused.
 fn paused() -> (Sandbox, Connection) {
     let sandbox = bench::sandbox();
     sandbox.start();
@@ -58,7 +58,7 @@ fn paused() -> (Sandbox, Connection) {
     (sandbox, connection)
 }
 
-/// Submits a second when each of `clients` runs `submit` a few times, all at the same time.
+/// Returns the submissions per second when all clients run `submit` [`SUBMITS`] times, all at the same time.
 fn submits_per_second<C: Send>(clients: &mut [C], submit: impl Fn(&mut C) + Sync) -> f64 {
     let time = seconds(|| {
         thread::scope(|scope| {
@@ -70,7 +70,8 @@ fn submits_per_second<C: Send>(clients: &mut [C], submit: impl Fn(&mut C) + Sync
     (clients.len() * SUBMITS) as f64 / time
 }
 
-/// One thread that writes what 64 others hand it, as many at once as are there, and tells each after the commit.
+/// Starts a thread that inserts the rows that up to 64 other threads request. It commits all waiting requests in one transaction, and then answers
+/// each.
 fn bare_writer(database: Database) -> SyncSender<SyncSender<()>> {
     let (asks, asked) = mpsc::sync_channel::<SyncSender<()>>(CLIENTS);
     thread::spawn(move || {
@@ -105,7 +106,7 @@ fn submitters() -> Vec<Row> {
     let path = elsewhere.home().join("bare.db");
     drop(reeld::store::open(&path).unwrap());
     let database = Database::open(path).unwrap();
-    // Those of the daemon's store.
+    // These are the pragmas of the daemon's store.
     for (name, value) in [("journal_mode", "WAL"), ("synchronous", "FULL"), ("fullfsync", "true")] {
         database.pragma_update(None, name, value).unwrap();
     }
@@ -143,7 +144,7 @@ fn submitters() -> Vec<Row> {
 }
 
 fn subscribers() -> Vec<Row> {
-    // Each is a descriptor here and one in the daemon; the bare pairs are two here.
+    // Each connection takes a descriptor in this process and one in the daemon. Each bare socket pair takes two in this process.
     reeld::ipc::umask::raise_file_limit();
     let (sandbox, mut connection) = paused();
     let mut listeners: Vec<Connection> = (0..SUBSCRIBERS).map(|_| sandbox.connect()).collect();

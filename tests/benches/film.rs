@@ -1,6 +1,6 @@
-//! F1 and F2: what a film of stills costs in processor time, at first and after one shot was edited, and the memory that it takes.
+//! F1 and F2: the processor time and the memory for a film of stills, made for the first time and after one shot was edited.
 //!
-//! A film of one minute at 1080p: twelve pictures of `draft`, each with a move and a dissolve into the next one.
+//! The film has one minute at 1080p: twelve pictures of `draft`, each with a camera move and a dissolve to the next.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,14 +30,14 @@ use reel_tests::{
 };
 use serde_json::{Value, json};
 
-/// Shots of the film.
+/// Number of shots.
 const SHOTS: usize = 12;
-/// Frames of a shot, and of a dissolve.
+/// Number of frames of a shot, and of a dissolve.
 const FRAMES: usize = 150;
 const DISSOLVE: usize = 12;
-/// The time between two looks at the memory.
+/// The interval at which the memory is measured.
 const LOOK: Duration = Duration::from_millis(50);
-/// How all clips are encoded, here as there.
+/// The arguments with which all clips are encoded, by reel and by the reference.
 const ENCODING: &str = "-c:v libx264 -preset veryfast -crf 20 -g 60 -pix_fmt yuv420p -threads 2 -an";
 
 fn main() {
@@ -108,7 +108,7 @@ fn filmed() -> Vec<Row> {
     ]
 }
 
-/// A panel of the film's size.
+/// Makes a picture in the size of the film.
 fn picture(connection: &mut Connection, index: usize) -> Value {
     let params =
         json!({ "prompt": format!("a lighthouse by the sea, shot {index}"), "width": 1920, "height": 1080 });
@@ -119,7 +119,7 @@ fn picture(connection: &mut Connection, index: usize) -> Value {
 fn make(connection: &mut Connection, shots: &[Value]) {
     let project = json!({ "version": 1, "video": { "size": "1920x1080" }, "shots": shots });
     let id = connection.submit("story.make", json!({ "project": project }));
-    // A film takes longer than an answer may.
+    // A film takes longer than the timeout of a request, so poll.
     loop {
         let task = connection.task(id);
         match task["state"].as_str() {
@@ -130,14 +130,14 @@ fn make(connection: &mut Connection, shots: &[Value]) {
     }
 }
 
-/// The processor time that a process and the children that it waited for take for some work.
+/// Returns the processor time that some work takes in a process and in the children for which it waits, in seconds.
 fn cost(pid: u32, work: impl FnOnce()) -> f64 {
     let before = cpu_seconds(pid);
     work();
     cpu_seconds(pid) - before
 }
 
-/// The most that all processes of a sandbox hold together, until it is over.
+/// Measures until `is_over`, and returns the peak of the memory that all processes of a sandbox hold together, in bytes.
 fn peak_bytes(root: &Path, is_over: &AtomicBool) -> f64 {
     let mut peak = 0;
     while !is_over.load(Relaxed) {
@@ -148,7 +148,8 @@ fn peak_bytes(root: &Path, is_over: &AtomicBool) -> f64 {
     peak as f64 * 1024.0
 }
 
-/// The film by commands alone, as people write them: a clip of each shot with a zoom, dissolves of its ends, and all of them joined.
+/// Makes the film with plain ffmpeg commands, as people write them: a clip with a zoom for each shot, dissolves between their ends, and all of them
+/// joined.
 fn plain_commands(pictures: &[PathBuf], directory: &Path) -> f64 {
     let ffmpeg = |arguments: &str| {
         let status =

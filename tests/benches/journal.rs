@@ -1,4 +1,4 @@
-//! T1, T2, T5: what a durable task costs, beside bare SQLite writing the same rows.
+//! T1, T2 and T5: the cost of a durable task, compared with plain SQLite writing the same rows.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,19 +16,19 @@ use reel_tests::{
 use rusqlite::{Connection as Database, params_from_iter, types::Value as Cell};
 use serde_json::{Value, json};
 
-/// Rows of a reference transaction.
+/// Number of rows in a transaction of the reference.
 const GROUP: usize = 256;
 
 fn main() {
     bench::main(&[("T1", batches), ("T2", one_by_one), ("T5", to_done)]);
 }
 
-/// About 700 bytes with its columns, as a picture's request has.
+/// Returns a task whose row has about 700 bytes, like that of a request for a picture.
 fn task() -> Value {
     json!({ "kind": "debug.noop", "name": "shot", "metadata": { "note": "x".repeat(420) } })
 }
 
-/// A daemon on the real disk whose queue stands still, so that only submitting is measured.
+/// Starts a daemon on the real disk. Its queue is paused, so that only submissions are measured.
 fn paused() -> (Sandbox, Connection) {
     let sandbox = bench::sandbox();
     sandbox.start();
@@ -38,7 +38,7 @@ fn paused() -> (Sandbox, Connection) {
     (sandbox, connection)
 }
 
-/// A row that the daemon wrote, ready to be written again with other numbers.
+/// A row that the daemon wrote. It can be inserted again with other ids.
 struct Template {
     sql: String,
     columns: Vec<String>,
@@ -66,17 +66,17 @@ impl Template {
     }
 }
 
-/// Bare SQLite with the daemon's schema and pragmas, and the row that one of its tasks has.
+/// Plain SQLite with the daemon's schema and pragmas, and the row of one of the daemon's tasks.
 struct Bare {
     database: Database,
     row: Template,
     next: i64,
-    /// The sandbox's disk holds the file.
+    /// Owns the directory of the database file.
     _sandbox: Sandbox,
 }
 
 impl Bare {
-    /// Lets a daemon write one task to see its row.
+    /// Lets a daemon write one task, to copy its row.
     fn new() -> Self {
         let (sandbox, mut connection) = paused();
         connection.submit_as(task());
@@ -86,7 +86,7 @@ impl Bare {
         let path = sandbox.home().join("bare.db");
         drop(reeld::store::open(&path).unwrap());
         let database = Database::open(path).unwrap();
-        // Those of the daemon's store.
+        // These are the pragmas of the daemon's store.
         for (name, value) in [("journal_mode", "WAL"), ("synchronous", "FULL"), ("fullfsync", "true")] {
             database.pragma_update(None, name, value).unwrap();
         }
@@ -96,7 +96,7 @@ impl Bare {
         Self { database, row, next: 1_000_000, _sandbox: sandbox }
     }
 
-    /// One transaction with the rows of `count` tasks.
+    /// Commits one transaction with the rows of `count` tasks.
     fn commit(&mut self, count: usize) {
         self.database.execute_batch("BEGIN IMMEDIATE").unwrap();
         for _ in 0..count {
@@ -107,7 +107,7 @@ impl Bare {
     }
 }
 
-/// As rates instead of times.
+/// Converts seconds for `count` tasks to tasks per second.
 fn per_second(samples: Samples, count: usize) -> Samples {
     samples.map(|time| count as f64 / time)
 }

@@ -1,6 +1,6 @@
-//! M1 to M4: what is given back after a trim, what a stream of large pictures takes, what stays after much work, and whom a trim holds up.
+//! M1 to M4: what a trim gives back, what a stream of large pictures takes, what remains after much work, and whom a trim delays.
 //!
-//! The pictures are the largest that `draft` draws of their size; a provider that streams bodies needs other params in [`picture`] only.
+//! The pictures are the largest files that `draft` makes at their size. For a provider that streams bodies, only [`picture`] needs other params.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 
 const MIB: usize = 1 << 20;
 
-/// After its last task the daemon writes the times of use within 30 s, and gives back what is loose when nothing has moved for ten.
+/// The wait before memory is measured. After its last task, the daemon writes the times of use within 30 s, and returns free memory when nothing has
+/// changed for ten.
 const REST: Duration = Duration::from_secs(45);
 
 fn main() {
@@ -39,19 +40,19 @@ fn daemon(config: &str) -> (Sandbox, Connection, u32) {
     (sandbox, connection, pid)
 }
 
-/// A number of the process's status, in bytes.
+/// Returns a number from the process's status, in bytes.
 fn bytes(pid: u32, key: &str) -> f64 {
     status_number(pid, key).unwrap() as f64 * 1024.0
 }
 
-/// Watercolours are the least compressible: 1.1 bytes a pixel.
+/// Returns a task for a watercolour, the style that compresses worst: 1.1 bytes per pixel.
 fn picture(number: usize, side: u32) -> Value {
     let params =
         json!({ "prompt": format!("waves, {number}"), "style": "watercolor", "width": side, "height": side });
     json!({ "kind": "image.generate", "params": params })
 }
 
-/// Runs a batch to its end.
+/// Submits a batch and waits until all its tasks are settled.
 fn run(connection: &mut Connection, tasks: Vec<Value>) {
     let (batch, _) = connection.submit_batch(tasks);
     let ended = connection.ok("task.wait", json!({ "batch": batch }));
@@ -75,7 +76,7 @@ fn row(
     Row { mark, figure, unit, ours, reference_name: reference.0, reference: reference.1, first, goal }
 }
 
-/// Filling and freeing as much without anything around it.
+/// The reference: returns the seconds that it takes to free as much memory without a daemon.
 fn freed_bare() -> f64 {
     os::tune_allocator();
     let blocks: Vec<Vec<u8>> = (0..500).map(|_| vec![1; MIB]).collect();
@@ -89,7 +90,7 @@ fn trimmed() -> Vec<Row> {
     let (_sandbox, mut connection, pid) =
         daemon("[cache]\nmemory_mb = 500\n[memory]\nlimit_mb = 4096\nsystem_min_available_mb = 0\n");
     let start = bytes(pid, "VmRSS");
-    // Nearly twice what it holds: each place has had another picture before.
+    // These are nearly twice as many pictures as the cache holds, so each entry has replaced an earlier one.
     run(&mut connection, (0..900).map(|number| picture(number, 1024)).collect());
     let held = connection.ok("cache.stats", json!({}))["memory_bytes"].as_f64().unwrap();
     assert!(held > 400e6, "the cache holds {held} bytes");

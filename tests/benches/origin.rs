@@ -1,8 +1,8 @@
-//! The benchmark that the original system published, step by step, beside its figures. Ours is durable and, but for the puts, goes through the
-//! socket.
+//! The benchmark that the original system published, step by step, next to its figures. Reel's work is durable and, except for the puts, goes through
+//! the socket.
 //!
-//! The references are constants: what was published, and the middle of what the original's own benchmark gave on a shared machine with two
-//! cores. Where it ran a CPU loop, ours draws pictures; its puts are in memory, ours are put into a cache in this process and synced.
+//! The references are constants: the published figure, and the median that the original's own benchmark gave on a shared machine with two cores.
+//! Where the original ran a CPU loop, reel draws pictures. The original's puts are in memory; reel's are put into a cache in this process and synced.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,17 +23,17 @@ use puts::Puts;
 
 mod puts;
 
-/// Tasks of its steps of creation and of completion.
+/// Number of tasks in the original's steps of creation and of completion.
 const TASKS: usize = 20;
 
-/// Pictures of its step of the cache.
+/// Number of pictures in the original's cache step.
 const PICTURES: usize = 50;
 
 fn main() {
     bench::main(&[("origin", origin)]);
 }
 
-/// Ours beside both figures of the original.
+/// Returns two rows: reel compared with both figures of the original.
 fn rows(figure: &'static str, unit: Unit, ours: &Samples, published: f64, seen: f64) -> Vec<Row> {
     let row = |reference_name, reference| Row {
         mark: "origin",
@@ -52,7 +52,7 @@ fn sleep(ms: u64) -> Value {
     json!({ "kind": "debug.sleep", "params": { "ms": ms } })
 }
 
-/// A fresh daemon that runs all twenty at once: the original's limit of ten was never enforced.
+/// Starts a new daemon that runs all twenty tasks at once, because the original never enforced its limit of ten.
 fn started() -> (Sandbox, u32, Connection) {
     let sandbox = bench::sandbox();
     sandbox.configure("[tasks]\nmax_concurrent = 20\n");
@@ -61,7 +61,7 @@ fn started() -> (Sandbox, u32, Connection) {
     (sandbox, pid, connection)
 }
 
-/// Twenty creates a second, each answered after its commit.
+/// Returns the submissions per second. Each of the twenty is answered after its commit.
 fn creates_per_second(connection: &mut Connection) -> f64 {
     connection.ok("queue.pause", json!({}));
     let time = seconds(|| (0..TASKS).for_each(|_| drop(connection.ok("task.submit", sleep(0)))));
@@ -69,7 +69,7 @@ fn creates_per_second(connection: &mut Connection) -> f64 {
     TASKS as f64 / time
 }
 
-/// Twenty sleeps of 0.1 s, from the first submit until all are done; also how many succeeded.
+/// Runs twenty sleeps of 0.1 s. Returns the seconds from the first submission until all have ended, and how many succeeded.
 fn completion(connection: &mut Connection) -> (f64, usize) {
     let mut succeeded = 0;
     let time = seconds(|| {
@@ -82,7 +82,7 @@ fn completion(connection: &mut Connection) -> (f64, usize) {
     (TASKS as f64 / time, succeeded)
 }
 
-/// Seconds until `count` fresh pictures of 256 × 256 are drawn, asked for at once; also how many succeeded.
+/// Requests `count` new pictures of 256×256 pixels at once. Returns the seconds until all are drawn, and how many succeeded.
 fn pictures(connection: &mut Connection, count: usize, prompt: &str) -> (f64, usize) {
     let mut succeeded = 0;
     let time = seconds(|| {
@@ -99,7 +99,7 @@ fn pictures(connection: &mut Connection, count: usize, prompt: &str) -> (f64, us
     (time, succeeded)
 }
 
-/// Gets a second of a cached picture: request to its path.
+/// Returns the requests per second for a cached picture. Each request returns the picture's path.
 fn gets_per_second(connection: &mut Connection) -> f64 {
     let params = json!({ "prompt": "the same again", "width": 256, "height": 256 });
     connection.generate(params.clone());
@@ -107,7 +107,7 @@ fn gets_per_second(connection: &mut Connection) -> f64 {
     PICTURES as f64 / time
 }
 
-/// Puts a second of 15 to 750 KB each, building the bytes included, as the original's.
+/// Returns the puts per second of pictures of 15 to 750 KB. As in the original, the time includes making the bytes.
 fn puts_per_second(puts: &mut Puts) -> f64 {
     let time = seconds(|| {
         for number in 1..=PICTURES {
@@ -117,7 +117,7 @@ fn puts_per_second(puts: &mut Puts) -> f64 {
     PICTURES as f64 / time
 }
 
-/// What is measured, a value a round.
+/// The measurements, one value per round.
 #[derive(Default)]
 struct Measured {
     creates: Vec<f64>,
@@ -180,7 +180,7 @@ fn table(measured: Measured, before: f64) -> Vec<Row> {
         7_895.1,
         9_400.0,
     ));
-    // Its gets, a look-up in its own process, were not published.
+    // The original's gets are look-ups in its own process, and were not published.
     all.extend(rows(
         "cache gets (ours over the socket)",
         count,
@@ -205,7 +205,7 @@ fn table(measured: Measured, before: f64) -> Vec<Row> {
     all.extend(rows("memory, peak", bytes, &constant(peak), 19.6e6, f64::NAN));
     all.extend(rows("memory, growth", bytes, &constant(peak - before), 10.6e6, 16.5e6));
     all.extend(rows("success rate", Unit::Count, &constant(rate), 1.0, 1.0));
-    // What was never published, or not noted, has no line.
+    // A figure that was not published, or not recorded, gets no row.
     all.retain(|row| !row.reference.median().is_nan());
     all
 }

@@ -1,4 +1,4 @@
-//! C1, C2, C3, C4: a cached picture in the client's hand, fresh ones kept, and equal requests at once.
+//! C1, C2, C3 and C4: a cached picture delivered to a client, new pictures kept, and equal requests at once.
 
 #![allow(
     clippy::unwrap_used,
@@ -43,7 +43,7 @@ fn call(params: &Value) -> Value {
     json!({ "service": "image", "method": "generate", "params": params })
 }
 
-/// What a client that wants the file reads of an answer.
+/// The fields of a response that a client reads if it wants the file.
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]
@@ -61,7 +61,7 @@ struct Output<'a> {
     path: &'a str,
 }
 
-/// Our own client with a runtime to wait on, in the encoding that it agrees on with the daemon.
+/// Returns reel's client library and a runtime for it. It uses the encoding that it agrees on with the daemon.
 fn library_client(sandbox: &Sandbox) -> (Runtime, Client) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let options = ConnectOptions::from_env("bench").unwrap();
@@ -119,8 +119,8 @@ fn hit() -> Vec<Row> {
     ]
 }
 
-/// With the client library. On one core: a megabyte goes in as many pieces as the socket's buffer makes of it, and between two
-/// cores each piece is a wake-up, of a core that sleeps or of one that does not.
+/// Measures the client library on one core. A megabyte is sent in as many pieces as the socket's buffer allows. Between two cores, each piece wakes a
+/// core that may or may not be asleep, so the result would vary.
 fn hit_as_bytes() -> Vec<Row> {
     const BYTES: usize = 1024 * 1024;
     let sandbox = bench::sandbox();
@@ -173,7 +173,7 @@ fn hit_as_bytes() -> Vec<Row> {
     ]
 }
 
-/// What a bare program does to keep a file: written beside it, synced, renamed.
+/// Keeps a file as a plain program does: writes a temporary file, syncs it and renames it.
 fn put_bare(directory: &Path, number: u32, bytes: &[u8]) {
     let temporary = directory.join("tmp");
     let mut file = File::create(&temporary).unwrap();
@@ -182,7 +182,8 @@ fn put_bare(directory: &Path, number: u32, bytes: &[u8]) {
     fs::rename(temporary, directory.join(number.to_string())).unwrap();
 }
 
-/// On one core: a disk interrupts one of them, and who waits for it on another takes nearly twice as long, whatever is written.
+/// Measures on one core. The disk interrupts one core, and a thread that waits for the disk on another core takes nearly twice as long, whatever is
+/// written.
 fn fresh_puts() -> Vec<Row> {
     const BYTES: usize = 100_000;
     let _pinned = Pinned::here();

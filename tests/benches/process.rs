@@ -1,4 +1,4 @@
-//! T7, T9, T10: processes: what a command costs, how long a start takes, and what an idle daemon does.
+//! T7, T9 and T10: the cost of a command, the time of a start, and what an idle daemon does.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,23 +21,24 @@ use reel_tests::{
 };
 use serde_json::json;
 
-/// From exec to an answering socket: a skeleton of this daemon (actix, tokio, SQLite, tracing) without any work in it.
+/// Seconds from exec to an answering socket for a skeleton of this daemon (actix, tokio, SQLite, tracing) that does no work.
 const SKELETON_START: f64 = 0.0115;
 
 /// Resident bytes of that skeleton.
 const SKELETON_RESIDENT: f64 = 6.8e6;
 
-/// Wake-ups a second of an idle pueued 4.0.4.
+/// Wake-ups per second of an idle pueued 4.0.4.
 const PUEUED_WAKE_UPS: f64 = 16.8;
 
-/// Long enough for timers of a few seconds to show.
+/// How long the idle daemon is measured. It is long enough for timers of a few seconds to show.
 const IDLE: Duration = Duration::from_secs(10);
 
 fn main() {
     bench::main(&[("T7", commands), ("T9", start), ("T10", idle)]);
 }
 
-/// Without pipes and threads that read them: on both sides alike, they would draw every ratio towards one.
+/// Runs a command without pipes and without threads that read them. Both sides would have the same cost for these, which would draw every ratio
+/// towards 1.
 fn run_bare(command: &mut Command) {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     assert!(status.success(), "{command:?}");
@@ -68,7 +69,7 @@ fn commands() -> Vec<Row> {
     ]
 }
 
-/// Seconds from the spawn until the daemon answers over its socket.
+/// Returns the seconds from the spawn until the daemon answers on its socket.
 fn start_once(sandbox: &Sandbox) -> f64 {
     let begun = Instant::now();
     sandbox.spawn();
@@ -116,7 +117,7 @@ fn start() -> Vec<Row> {
 fn idle() -> Vec<Row> {
     let sandbox = bench::sandbox();
     let pid = sandbox.start();
-    // What the start still has to do is no idling.
+    // The rest of the start does not count as idling.
     pause(Duration::from_secs(2));
     let before = voluntary_switches(pid);
     pause(IDLE);

@@ -1,7 +1,7 @@
-//! P1, P2, P3: a service on the network through the daemon, beside the same calls by reqwest alone.
+//! P1, P2 and P3: calls to a service on the network through the daemon, compared with the same calls by reqwest alone.
 //!
-//! The service is the fake provider, in this process, on both sides. Its pictures cost it next to nothing: all of one size share their pixels,
-//! encoded and in base64 once, and differ in their palettes.
+//! On both sides the service is the fake provider, in this process. Its pictures cost it next to nothing: all of one size share their pixels, which
+//! are encoded once, and differ in their palettes.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,34 +31,34 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::LocalSet;
 
-/// Calls at once, on both sides.
+/// Number of concurrent calls, on both sides.
 const AT_ONCE: usize = 10;
 
-/// How old a daemon and its files are when they are measured: a key that was just written is read again for each call, and a journal that was
-/// just made has no room yet.
+/// Age of a daemon and its files when they are measured. A key file that was just written is read again for each call, and a new journal has no
+/// preallocated space yet.
 const SETTLED: Duration = Duration::from_millis(2_500);
 
 fn main() {
     bench::main(&[("P1", throughput), ("P2", overhead), ("P3", at_once)]);
 }
 
-/// A service, a daemon that asks it and calls of its own, which ask it without the daemon.
+/// A service, a daemon that calls it, and the means to call it without the daemon.
 struct Bench {
     service: FakeProvider,
     sandbox: Sandbox,
     connection: Connection,
     side: u32,
-    /// So that no prompt comes twice.
+    /// Counts prompts, so that each is used only once.
     prompts: Cell<u64>,
 }
 
 impl Bench {
-    /// With square pictures of this side that weigh at least so much; their home is on the real disk.
+    /// Starts them with square pictures of this side, which have at least `picture_bytes` bytes. The home is on the real disk.
     fn new(side: u32, picture_bytes: usize) -> Self {
         let service = FakeProvider::start();
         service.picture_bytes(picture_bytes);
         let sandbox = bench::sandbox();
-        // A task holds its slot until its picture is kept: with as many slots as calls, the service would stand idle meanwhile.
+        // A task holds its slot until its picture is kept. If there were only as many slots as calls, the service would idle in that time.
         let more = format!(
             "max_concurrent = {AT_ONCE}\nbilling = \"paid\"\n[tasks]\nmax_concurrent = {}\n",
             2 * AT_ONCE
@@ -80,7 +80,7 @@ impl Bench {
         json!({ "prompt": self.prompt(), "width": self.side, "height": self.side })
     }
 
-    /// A batch of new pictures, until the last of them is on disk and its task is over.
+    /// Submits a batch of new pictures, and waits until the last is on disk and its task has ended.
     fn batch(&mut self, count: usize) {
         let tasks = (0..count).map(|_| json!({ "kind": "image.generate", "params": self.params() }));
         let tasks = tasks.collect();
@@ -90,19 +90,19 @@ impl Bench {
         assert_eq!(done.count(), count, "{waited}");
     }
 
-    /// The calls that this daemon makes, made without it.
+    /// Returns the means to make the daemon's calls without it.
     fn bare(&self) -> Bare {
         let files = self.sandbox.home().join("bare");
         fs::create_dir_all(&files).unwrap();
         let url = format!("{}/images/generations", self.service.base_url());
         let size = format!("{0}x{0}", self.side);
-        // It fails only where it was chosen before.
+        // This fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Bare { client: Client::new(), url, size, files: files.into(), looks: false }
     }
 }
 
-/// reqwest alone, as a careful tool would use it: one thread for the network, its connections kept, and blocking threads for the files.
+/// reqwest alone, as a careful tool would use it: one thread for the network, persistent connections, and blocking threads for the files.
 #[derive(Clone)]
 struct Bare {
     client: Client,
@@ -125,7 +125,7 @@ struct Encoded<'a> {
 }
 
 impl Bare {
-    /// One call, until its picture is in memory.
+    /// Makes one call and returns its picture.
     async fn call(&self, prompt: &str) -> Vec<u8> {
         let body = json!({ "prompt": prompt, "n": 1, "size": self.size, "model": "gpt-image-2" });
         let request = self.client.post(&self.url).bearer_auth(FakeProvider::KEY);
@@ -136,8 +136,8 @@ impl Bare {
         STANDARD.decode(answer.data[0].b64_json).unwrap()
     }
 
-    /// One call, until its picture is on disk under its name: written beside it, its bytes synced, renamed. Neither is the name synced, nor
-    /// is the picture looked at, unless that is asked for.
+    /// Makes one call and saves its picture: writes a temporary file, syncs its bytes and renames it. It does not sync the directory, and decodes the
+    /// picture only if `looks` is set.
     async fn call_and_save(&self, prompt: &str) {
         let picture = self.call(prompt).await;
         let path: PathBuf = self.files.join(format!("{prompt}.png"));
@@ -155,7 +155,7 @@ impl Bare {
         tokio::task::spawn_blocking(save).await.unwrap();
     }
 
-    /// Calls for all of the prompts, [`AT_ONCE`] at once.
+    /// Makes the calls for all prompts, [`AT_ONCE`] at once.
     async fn batch(&self, prompts: Vec<String>) {
         let left = Rc::new(std::cell::RefCell::new(prompts));
         let worker = || {
@@ -186,7 +186,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn throughput() -> Vec<Row> {
     const CALLS: usize = 100;
-    /// What a picture of noise weighs is what its pixels are.
+    /// A picture of noise has as many bytes as pixels.
     const SIDE: u32 = 320;
     let row = |figure, side, looks| {
         let mut bench = Bench::new(side, (SIDE * SIDE) as usize);
@@ -198,7 +198,7 @@ fn throughput() -> Vec<Row> {
         };
         let without =
             || seconds(|| local.block_on(&runtime, bare.batch((0..CALLS).map(|_| prompt()).collect())));
-        // Connections, threads and the picture's pixels are made before the clock runs.
+        // Before the measurement, make the connections, the threads and the picture's pixels.
         bench.batch(CALLS);
         without();
         let (ours, reference) = interleaved(12, || vec![seconds(|| bench.batch(CALLS))], || vec![without()]);
@@ -226,7 +226,7 @@ fn throughput() -> Vec<Row> {
 }
 
 fn overhead() -> Vec<Row> {
-    /// What goals allow first, in seconds.
+    /// The overhead that the first goal allows, in seconds.
     const ALLOWED: f64 = 0.003;
     let mut bench = Bench::new(320, 320 * 320);
     let (bare, runtime) = (bench.bare(), runtime());

@@ -1,6 +1,6 @@
-//! A cache of its own in this process: pictures are put as the services put what a provider made, without a provider.
+//! A cache in this process. Pictures are put into it as the services put what a provider made, but without a provider.
 //!
-//! What was made is on a thread that may block, and is written there; then the cache is asked to keep it, and the journal has its rows.
+//! As in a service, the picture is written on a thread that may block. Then the cache is asked to keep it, and its rows are written to the journal.
 
 use std::{
     fs,
@@ -19,10 +19,10 @@ use reeld::{
 
 const MIB: u64 = 1024 * 1024;
 
-/// How long the journal may take for its room.
+/// The longest time to wait for the journal to preallocate its space.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The cache, and the system that its actor runs in.
+/// The cache, and the system that runs its actor.
 pub struct Puts {
     system: SystemRunner,
     cache: Addr<ImageCache>,
@@ -32,7 +32,7 @@ pub struct Puts {
     _home: Sandbox,
 }
 
-/// Bytes that no other number has.
+/// Returns bytes that differ for each number.
 pub fn fresh(number: u64, bytes: usize) -> Vec<u8> {
     let mut fresh = vec![0x5a; bytes];
     fresh[..8].copy_from_slice(&number.to_le_bytes());
@@ -40,7 +40,7 @@ pub fn fresh(number: u64, bytes: usize) -> Vec<u8> {
 }
 
 impl Puts {
-    /// An empty one on the real disk, with the daemon's default limits, whose journal has stood for a moment: it has made room for itself.
+    /// Makes an empty cache on the real disk, with the daemon's default limits. Waits until the journal has preallocated the space of its WAL.
     pub fn new() -> Self {
         let home = bench::sandbox();
         let artifacts = home.home().join("artifacts");
@@ -58,7 +58,7 @@ impl Puts {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             };
-            // On a disk with little left there never is.
+            // On a nearly full disk the journal preallocates nothing.
             let _ = tokio::time::timeout(PATIENCE, has_room).await;
             let cache = ImageCache::new(parts);
             let shelver = cache.shelver();
@@ -68,8 +68,8 @@ impl Puts {
         Self { system, cache, shelver, store, next: 0, _home: home }
     }
 
-    /// Puts one of so many bytes; it is in the memory tier and synced on disk afterwards. Answers how long that took, in seconds, from when
-    /// it was made.
+    /// Puts a picture of this size. Afterwards it is in the memory tier and synced on disk. Returns the seconds that this took, not counting the
+    /// making of the bytes.
     pub fn put(&mut self, bytes: usize) -> f64 {
         self.next += 1;
         let number = self.next;

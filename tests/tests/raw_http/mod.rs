@@ -1,4 +1,4 @@
-//! A bare HTTP/1.1 client: bytes out, bytes in, and how the connection ended.
+//! A minimal HTTP/1.1 client that shows the bytes of a response and how the connection ended.
 
 use std::{
     io::{self, Read, Write},
@@ -8,19 +8,19 @@ use std::{
 use reel_tests::{FakeProvider, wait::DEADLINE};
 use serde_json::Value;
 
-/// What came back until the answer or the connection ended, or as much as was asked for.
+/// What was received until the response or the connection ended, or until as many bytes as the caller asked for.
 pub struct Raw {
     pub bytes: Vec<u8>,
     pub end: io::Result<()>,
 }
 
 impl Raw {
-    /// The head in lower case.
+    /// Returns the head in lower case.
     pub fn head(&self) -> String {
         String::from_utf8_lossy(&self.bytes[..self.head_length()]).to_lowercase()
     }
 
-    /// The head's bytes with the blank line behind it; all there is where it is not whole.
+    /// Returns the length of the head including the blank line after it, or of all bytes if the head is incomplete.
     fn head_length(&self) -> usize {
         let blank = self.bytes.windows(4).position(|four| four == b"\r\n\r\n");
         blank.map_or(self.bytes.len(), |at| at + 4)
@@ -44,7 +44,7 @@ impl Raw {
         serde_json::from_slice(self.body()).unwrap_or_else(|error| panic!("{error}: {}", self.head()))
     }
 
-    /// Whether the head promised no more than is there.
+    /// Whether the head is complete, and the body has at least as many bytes as `content-length` says.
     fn is_whole(&self) -> bool {
         if !self.bytes.windows(4).take(4096).any(|four| four == b"\r\n\r\n") {
             return false;
@@ -56,12 +56,12 @@ impl Raw {
     }
 }
 
-/// Sends one request on a connection of its own and reads its answer, at most `most` bytes and a little more.
+/// Sends one request on a new connection and reads the response, until it has at least `most` bytes or ends.
 pub fn send(provider: &FakeProvider, head: &str, body: &str, most: usize) -> Raw {
     let mut stream = TcpStream::connect(provider.address()).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    // A reset may come while the request is on its way.
+    // The server may reset the connection while the request is being written.
     let _ = stream.write_all(request.as_bytes());
     let mut raw = Raw { bytes: Vec::new(), end: Ok(()) };
     let mut chunk = vec![0; 64 * 1024];
@@ -78,7 +78,7 @@ pub fn send(provider: &FakeProvider, head: &str, body: &str, most: usize) -> Raw
     raw
 }
 
-/// Asks for pictures.
+/// Sends a request for pictures.
 pub fn call(provider: &FakeProvider, body: &Value) -> Raw {
     let head = format!(
         "POST /v1/images/generations HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {}",
@@ -87,7 +87,7 @@ pub fn call(provider: &FakeProvider, body: &Value) -> Raw {
     send(provider, &head, &body.to_string(), usize::MAX)
 }
 
-/// Asks for a page.
+/// Sends a GET request.
 pub fn get(provider: &FakeProvider, path: &str, key: &str) -> Raw {
     let head = format!("GET {path} HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {key}");
     send(provider, &head, "", usize::MAX)

@@ -1,4 +1,4 @@
-//! Attempts at simulated providers: when a request leaves, how it is answered, and what the provider holds for it.
+//! Attempts at simulated providers: when a request is sent, what the response is, and what the provider holds for the attempt.
 
 use std::sync::Arc;
 
@@ -16,26 +16,26 @@ use super::{
     world::{Asked, World, error, free_results_lost, paid_results_lost},
 };
 
-/// An attempt under way.
+/// An attempt in flight.
 #[derive(Debug)]
 pub struct Call {
     pub attempt: Attempt,
-    /// The task that it was begun for, as its row stood then.
+    /// The row of its task when the attempt began.
     pub row: TaskRow,
     pub is_told_to_stop: bool,
-    /// Whether the request has left.
+    /// Whether the request was sent.
     has_left: bool,
-    /// Whether the provider holds a job that is polled, or results that are still to be fetched.
+    /// Whether the provider holds a job that is polled, or results that have yet to be fetched.
     is_fetching: bool,
-    /// Whether the provider takes jobs and is polled for them.
+    /// Whether the provider accepts jobs and is polled for them.
     is_polled: bool,
-    /// Whether it is to be in the journal, or is there, that a job is submitted.
+    /// Whether the journal has, or is about to get, the note that a job is submitted.
     is_announced: bool,
-    /// How it ends once the journal knows that the provider holds nothing any more.
+    /// The error with which it ends, once the journal has that the provider holds nothing any more.
     ends_with: Option<(&'static str, Again)>,
-    /// Whether it waits until the journal has what the provider holds.
+    /// Whether it waits for the journal to get what the provider holds.
     pub is_remembering: bool,
-    /// Whether its results are on their way into the journal.
+    /// Whether its results are being written to the journal.
     is_over: bool,
 }
 
@@ -58,12 +58,12 @@ impl Call {
         }
     }
 
-    /// Whether it counts against the tasks that may run at once.
+    /// Whether it takes a slot of the limit for tasks that run at once.
     pub fn holds_slot(&self) -> bool {
         !self.is_fetching && !self.is_over && &*self.attempt.kind != WORKFLOW
     }
 
-    /// Whether something may happen to it now.
+    /// Whether it may take its next step.
     pub const fn can_move(&self) -> bool {
         !self.is_remembering && !self.is_over
     }
@@ -74,7 +74,7 @@ impl Call {
 }
 
 impl World {
-    /// Something happens to one of the attempts.
+    /// Lets one of the attempts, chosen at random, take its next step.
     pub fn move_a_call(&mut self) -> Result<(), Wrong> {
         let movable: Vec<_> =
             self.calls.iter().filter(|(_, call)| call.can_move()).map(|(run, _)| *run).collect();
@@ -172,7 +172,7 @@ impl World {
         self.end_call(run, AttemptEnd::Failed(error(failure), again))
     }
 
-    /// A paid job is about to be submitted, which is in the journal first.
+    /// Writes to the journal that a paid job is about to be submitted. This comes before the submission.
     fn announce(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
         if self.calls[&run].is_told_to_stop {
             return self.end_call(run, AttemptEnd::Stopped);
@@ -184,7 +184,7 @@ impl World {
         self.remember(run, Some(job))
     }
 
-    /// An earlier attempt has submitted a job, or was about to: it is looked for at the provider.
+    /// Looks at the provider for a job that an earlier attempt has submitted or was about to submit.
     fn look_for_lost(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
         let call = &self.calls[&run];
         let may_ask_again = call.attempt.job.as_ref().is_some_and(|job| job.may_ask_again());
@@ -204,7 +204,7 @@ impl World {
         self.remember(run, None)
     }
 
-    /// The provider holds nothing any more, which is in the journal before the attempt ends.
+    /// Writes to the journal that the provider holds nothing any more. The attempt ends after that, with this error.
     fn forget_job(&mut self, run: RunId, code: &'static str, again: Again) -> Result<(), Wrong> {
         if let Some(call) = self.calls.get_mut(&run) {
             call.ends_with = Some((code, again));
@@ -220,17 +220,17 @@ impl World {
         self.feed(Event::RememberJob { request, run, job })
     }
 
-    /// The journal has taken, or refused, what the provider holds for an attempt.
+    /// Handles the outcome of [`Self::remember`]: whether the journal has what the provider holds.
     pub fn remembered(&mut self, run: RunId, is_on_disk: bool) {
         let Some(call) = self.calls.get_mut(&run) else { return };
         call.is_remembering = false;
-        // What may be paid does not leave before it is on disk.
+        // A job that is paid for is not submitted before the journal has it.
         if !is_on_disk && !call.is_fetching && !call.has_left && call.is_polled {
             call.ends_with = Some(("storage_failed", Again::Later(None)));
         }
     }
 
-    /// The provider has made the results and names where they are.
+    /// The provider has made the results and says where they are.
     fn name_results(&mut self, run: RunId, provider: usize) -> Result<(), Wrong> {
         let (name, now) = (PROVIDERS[provider].name, self.now().wall);
         let job = if self.calls[&run].is_polled {
@@ -251,7 +251,7 @@ impl World {
         let (row, is_told) = (call.row.clone(), call.is_told_to_stop);
         self.model.fetching(run, &row, provider);
         let is_polled = self.calls[&run].is_polled;
-        // What was paid is fetched though nobody wants it any more; a job can be cancelled.
+        // A result that was paid for is fetched even if nobody wants it any more. Only a job can be cancelled.
         let may_stop = is_polled || !PROVIDERS[provider].is_paid;
         if is_told && may_stop && self.random.percent(50) {
             if is_polled {
@@ -267,7 +267,7 @@ impl World {
                 self.end_call(run, AttemptEnd::Failed(error("download_failed"), Again::Later(None)))
             }
             10..15 if faults && may_ask_again => {
-                // A person allowed to ask again where the results are gone.
+                // A person has allowed another call if the results are gone.
                 self.note(|| format!("the results of attempt {run} are gone"));
                 self.model.not_paid(run);
                 if let Some(call) = self.calls.get_mut(&run) {
@@ -319,7 +319,7 @@ impl World {
         }
     }
 
-    /// A provider wants to be left alone for a while.
+    /// Closes a provider's gate for a random time.
     pub fn close(&mut self, provider: usize, is_down: bool) {
         let wait = 100 + self.random.below(20_000);
         self.was_left[provider] |= is_down;
@@ -328,7 +328,7 @@ impl World {
         self.needs_tick = true;
     }
 
-    /// How a task uses the cache.
+    /// Returns a random cache mode, mostly `Use`.
     pub fn cache_mode(&mut self) -> CacheMode {
         match self.random.below(20) {
             0 => CacheMode::Fresh,

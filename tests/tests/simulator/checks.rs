@@ -1,4 +1,4 @@
-//! What is checked while the machine runs, and how the trace tells what happened.
+//! The rules that are checked while the machine runs, and the texts of the trace.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
     world::{Asked, Wait, World},
 };
 
-/// An event is told: it never says more than the journal.
+/// Checks an event: it must not be ahead of the journal.
 pub fn event(world: &World, name: &str, task: &TaskEvent) -> Result<(), Wrong> {
     if name == "removed" {
         return match world.journal.task(task.id) {
@@ -20,7 +20,7 @@ pub fn event(world: &World, name: &str, task: &TaskEvent) -> Result<(), Wrong> {
             None => Ok(()),
         };
     }
-    // A task may have left the history since the commit that the event tells of.
+    // The task may have left the history since the commit that caused the event.
     let Some(row) = world.journal.task(task.id) else { return Ok(()) };
     if task.rev > row.rev || (task.rev == row.rev && task.state != row.state) {
         return Err(format!(
@@ -35,7 +35,7 @@ pub fn event(world: &World, name: &str, task: &TaskEvent) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// A wait is answered.
+/// Checks the answer to a wait.
 pub fn waited(world: &World, wait: &Wait, timed_out: bool) -> Result<(), Wrong> {
     if timed_out {
         return Ok(());
@@ -56,12 +56,12 @@ pub fn waited(world: &World, wait: &Wait, timed_out: bool) -> Result<(), Wrong> 
     if holds { Ok(()) } else { Err(format!("{wait:?} ends before its tasks are settled")) }
 }
 
-/// Whether a write about a task is committed, such as a release, of which the machine, and whoever asked for it, does not know yet.
+/// Returns whether a write about a task, such as a release, is committed while the machine and the client do not know that yet.
 pub fn is_changing(world: &World, id: TaskId) -> bool {
     world.to_hand_back.iter().any(|(write, _)| tasks_of(write).contains(&id))
 }
 
-/// Queued rows that nothing of their own keeps from starting, as far as rows can tell: those that the model is not sure of are left out.
+/// Returns the queued rows that could start, as far as the rows tell. Rows of which the model is not sure are left out.
 fn startable(world: &World) -> Vec<TaskRow> {
     let on_their_way: Vec<_> = world
         .to_commit
@@ -72,7 +72,7 @@ fn startable(world: &World) -> Vec<TaskRow> {
     let mut rows = world.journal.unfinished();
     let claimed: Vec<_> = rows
         .iter()
-        // Whoever waits for its next attempt, or runs, does so for all that are equal to it.
+        // Equal requests wait for a task that runs or waits for its next attempt.
         .filter(|row| row.is_unknown || row.state == TaskState::Running || row.has_not_before)
         .map(|row| (row.uses_cache, row.params.clone()))
         .collect();
@@ -87,7 +87,7 @@ fn startable(world: &World) -> Vec<TaskRow> {
     rows
 }
 
-/// The tasks that a write is about.
+/// Returns the tasks that a write concerns.
 fn tasks_of(write: &Write) -> Vec<TaskId> {
     match write {
         Write::Accept(submission) => submission.rows.iter().map(|row| row.id).collect(),
@@ -99,14 +99,14 @@ fn tasks_of(write: &Write) -> Vec<TaskId> {
     }
 }
 
-/// An attempt is about to begin: no task of a higher priority could have begun at the same provider.
+/// Checks the priority of an attempt that is about to begin: no task with a higher priority could have begun at the same provider.
 pub fn priority(world: &World, key: [u8; 32]) -> Result<(), Wrong> {
     if !world.is_sure() {
         return Ok(());
     }
     let rows = startable(world);
     let provider = key[0] as usize;
-    // The first byte is the provider's place, as params leave it alone.
+    // The first byte of a key is the provider's index, because the params do not change it.
     let is_equal = |row: &TaskRow| row.uses_cache && key_of(provider, &row.params) == key;
     let Some(begun) = rows.iter().filter(|row| is_equal(row)).map(|row| row.priority).max() else {
         return Ok(());
@@ -117,7 +117,7 @@ pub fn priority(world: &World, key: [u8; 32]) -> Result<(), Wrong> {
             && world.around.0.borrow().configured[provider]
             && (row.wanted.is_some() || !world.was_left[provider])
     };
-    // An equal request may have lifted the task that begins.
+    // An equal request may have raised the priority of the task that begins.
     let lifted = world.journal.unfinished().iter().filter(|row| is_equal(row)).map(|row| row.priority).max();
     let begun = begun.max(lifted.unwrap_or(begun));
     match rows.iter().find(|row| is_planned_there(row) && row.priority > begun && !is_equal(row)) {
@@ -129,7 +129,7 @@ pub fn priority(world: &World, key: [u8; 32]) -> Result<(), Wrong> {
     }
 }
 
-/// The same for tasks that need no provider.
+/// Checks the same for tasks that need no provider.
 pub fn priority_without_provider(world: &World, begun: TaskId) -> Result<(), Wrong> {
     if !world.is_sure() {
         return Ok(());
@@ -143,7 +143,7 @@ pub fn priority_without_provider(world: &World, begun: TaskId) -> Result<(), Wro
     }
 }
 
-/// Nothing is on its way, so whatever could run runs.
+/// Checks, while nothing is pending, that every task that could run does run.
 pub fn nothing_is_stuck(world: &World) -> Result<(), Wrong> {
     let state = world.around.0.borrow();
     if world.is_paused
@@ -167,7 +167,7 @@ pub fn nothing_is_stuck(world: &World) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Every wait whose tasks are settled was answered.
+/// Checks that every wait for settled tasks was answered.
 pub fn waits_are_answered(world: &World) -> Result<(), Wrong> {
     for (request, asked) in &world.requests {
         match asked {
@@ -179,7 +179,7 @@ pub fn waits_are_answered(world: &World) -> Result<(), Wrong> {
                     return Err(format!("request {request}, {wait:?}, could be answered"));
                 }
             }
-            // The first waits for its task, the second for what runs, the third for an earlier write.
+            // A call waits for its task, a drain for what runs, and a remembered job for an earlier write.
             Asked::Call | Asked::Drain | Asked::Remember(_) => {}
             _ if world.awaits_the_journal() => {}
             asked => {
@@ -190,7 +190,7 @@ pub fn waits_are_answered(world: &World) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// The steps of a workflow that was cancelled are given up, but for one that may have been paid, and one about which somebody decided since.
+/// Checks that no step of a cancelled workflow goes on. Excepted are steps that may have been paid, and steps about which a client has decided since.
 pub fn no_step_is_left(world: &World) -> Result<(), Wrong> {
     if world.awaits_the_journal() {
         return Ok(());
@@ -207,7 +207,7 @@ pub fn no_step_is_left(world: &World) -> Result<(), Wrong> {
     }
 }
 
-/// The machine's counts are those of the journal.
+/// Checks that the machine's counts equal those of the journal.
 pub fn counts(world: &World) -> Result<(), Wrong> {
     let counts = world.machine.counts().by_state;
     let counted: std::collections::BTreeMap<_, _> =
@@ -220,7 +220,7 @@ pub fn counts(world: &World) -> Result<(), Wrong> {
     }
 }
 
-/// An event, short enough for a trace.
+/// Returns the text of an event for the trace.
 pub fn told(event: &Event) -> String {
     match event {
         Event::Submit { request, intake } | Event::Call { request, intake, .. } => {
@@ -254,7 +254,7 @@ pub fn told(event: &Event) -> String {
     }
 }
 
-/// A write, short enough for a trace.
+/// Returns the text of a write for the trace.
 pub fn told_write(write: &Write) -> String {
     match write {
         Write::Accept(submission) => {
@@ -286,7 +286,7 @@ pub fn told_write(write: &Write) -> String {
     }
 }
 
-/// An answer, short enough for a trace.
+/// Returns the text of an answer for the trace.
 pub fn told_answer(answer: &Answer) -> String {
     cut(format!("{answer:?}"))
 }
@@ -299,12 +299,12 @@ fn cut(mut text: String) -> String {
 }
 
 impl World {
-    /// Whether a write was refused a moment ago, so that it, and what it is about, may wait for a second.
+    /// Returns whether a write was refused within the last two seconds. The write and its tasks may wait for a second.
     fn awaits_the_journal(&self) -> bool {
         self.refused_at.is_some_and(|at| self.moment <= at + Duration::from_secs(2))
     }
 
-    /// Whether the rows tell all that decides about the next task to start.
+    /// Returns whether the rows alone decide which task starts next.
     fn is_sure(&self) -> bool {
         self.to_hand_back.is_empty() && self.to_commit.is_empty() && self.pending.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What clients, the configuration and the machine's surroundings do: at random, from a seed.
+//! Random actions of clients, the configuration and the machine's environment, from a seed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use super::{
 };
 
 impl World {
-    /// The number of a new request.
+    /// Records a new request and returns its id.
     pub fn ask(&mut self, asked: Asked) -> RequestId {
         let request = self.next_request;
         self.next_request += 1;
@@ -27,7 +27,7 @@ impl World {
         request
     }
 
-    /// Something comes from outside.
+    /// Performs one random action from outside the machine.
     pub fn command(&mut self) -> Result<(), Wrong> {
         match self.random.below(100) {
             0..36 => self.submit(),
@@ -65,15 +65,15 @@ impl World {
         format!("client-{}", self.random.below(self.options.clients))
     }
 
-    /// A task that somebody knows of, if there is one.
+    /// Returns a task that a client knows, if there is one.
     fn any_task(&mut self) -> Option<TaskId> {
         let known = self.model.known();
-        // Mostly one of the latest, of which something is still to come.
+        // Mostly take one of the newest tasks, because they are the likeliest to be unfinished.
         let from = if self.random.percent(80) { known.len().saturating_sub(12) } else { 0 };
         (!known.is_empty()).then(|| self.random.one_of(&known[from..]))
     }
 
-    /// A task that is not over, as far as the machine knows, or any other where a few looks find none.
+    /// Returns a task that the machine considers unfinished, or any other task if six tries find none.
     fn any_unfinished_task(&mut self) -> Option<TaskId> {
         let found: Vec<_> = (0..6).filter_map(|_| self.any_task()).collect();
         let live = found.iter().find(|id| self.machine.is_live(**id));
@@ -162,7 +162,7 @@ impl World {
         self.send_submit(client, intake)
     }
 
-    /// Sends an earlier request again, as a client does that lost its connection, or another one with its id.
+    /// Repeats an earlier request, like a client that lost its connection, or sends another request with its id.
     fn submit_again(&mut self) -> Result<(), Wrong> {
         let place = self.random.below(self.repeatable.len() as u64) as usize;
         let (client, request_id, mut specs) = self.repeatable[place].clone();
@@ -249,7 +249,7 @@ impl World {
         self.feed(Event::Remove { request, id })
     }
 
-    /// Somebody who waits for an answer goes away.
+    /// Lets a client that waits for an answer disconnect.
     fn go_away(&mut self) -> Result<(), Wrong> {
         let waiting = |asked: &Asked| matches!(asked, Asked::Wait(_) | Asked::Call);
         let waits: Vec<_> =
@@ -258,7 +258,7 @@ impl World {
             return Ok(());
         }
         let request = self.random.one_of(&waits);
-        // Its answer may say that its time was up.
+        // The answer may say that the wait has timed out.
         if let Some(Asked::Wait(wait)) = self.requests.get_mut(&request) {
             wait.ends = None;
         }
@@ -278,7 +278,7 @@ impl World {
         self.configure(configured)
     }
 
-    /// Gives the machine other providers.
+    /// Configures these providers for the machine.
     pub fn configure(&mut self, configured: [bool; PROVIDERS.len()]) -> Result<(), Wrong> {
         self.around.0.borrow_mut().configured = configured;
         self.planner = Arc::new(Planner { generation: self.planner.generation + 1, configured });
@@ -319,13 +319,13 @@ impl World {
 
 const PROVIDERS_NAMES: [&str; 3] = [PROVIDERS[0].name, PROVIDERS[1].name, PROVIDERS[2].name];
 
-/// A digest that tells requests apart.
+/// Returns a digest of a request, to tell different requests apart.
 fn fingerprint(text: &str) -> [u8; 32] {
     *blake3::hash(text.as_bytes()).as_bytes()
 }
 
 impl World {
-    /// Each of these clients queues so many tasks in one batch, while the queue is paused.
+    /// Pauses the queue, and lets each of these clients submit a batch with this number of tasks.
     pub fn queue_noops(&mut self, clients: &[(&str, usize)]) -> Result<(), Wrong> {
         self.feed(Event::Pause(true))?;
         for (client, count) in clients {

@@ -1,4 +1,4 @@
-//! Carries out what the machine wants done: writes, look-ups, attempts, answers. The daemon may die between any two of these.
+//! Carries out the effects of the machine: writes, look-ups, attempts and answers. The daemon may die between any two of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use super::{
 };
 
 impl World {
-    /// Hands an event to the machine and carries out what follows; the daemon may die in the middle.
+    /// Passes an event to the machine and carries out its effects. The daemon may die while doing so.
     pub fn feed(&mut self, event: Event) -> Result<(), Wrong> {
         let fed = self.feed_or_die(event);
         match fed {
@@ -159,7 +159,7 @@ impl World {
         Ok(())
     }
 
-    /// Commits some of the writes that wait, in their order; a part of them or all may be refused.
+    /// Commits some of the waiting writes in their order. A part of them, or all, may be refused.
     pub fn commit_some(&mut self) -> Result<(), Wrong> {
         let count = 1 + self.random.below(self.to_commit.len() as u64) as usize;
         let may_refuse = self.options.refused_commits && !self.is_settling;
@@ -206,7 +206,7 @@ impl World {
         Ok(outcome)
     }
 
-    /// Hands the oldest write that came back to the machine.
+    /// Returns the oldest finished write to the machine.
     pub fn hand_back(&mut self) -> Result<(), Wrong> {
         let Some((write, outcome)) = self.to_hand_back.pop_front() else { return Ok(()) };
         if let Write::Results { run, .. } = &*write {
@@ -218,7 +218,7 @@ impl World {
         self.feed(Event::Committed { write, outcome })
     }
 
-    /// Hands one of the other answers to the machine.
+    /// Passes one of the other pending answers to the machine.
     pub fn hand_in_pending(&mut self) -> Result<(), Wrong> {
         let place = self.random.below(self.pending.len() as u64) as usize;
         match self.pending.swap_remove(place) {
@@ -230,7 +230,7 @@ impl World {
         }
     }
 
-    /// Lets time pass, at the most until the machine wants to be woken, and wakes it.
+    /// Lets time pass, but at most until the wake that the machine asked for, and then wakes it.
     pub fn pass_time(&mut self, milliseconds: u64) -> Result<(), Wrong> {
         let passed = Duration::from_millis(milliseconds);
         self.moment = match self.wake {
@@ -246,7 +246,7 @@ impl World {
         Ok(())
     }
 
-    /// Whether nothing is on its way: what can happen next comes from outside, or with time.
+    /// Returns whether nothing is pending. Then only an action from outside or the passing of time can change anything.
     pub fn is_quiet(&self) -> bool {
         self.to_commit.is_empty()
             && self.to_hand_back.is_empty()
@@ -256,7 +256,7 @@ impl World {
     }
 }
 
-/// Why a simulated journal refuses a write.
+/// The error with which the simulated journal refuses a write.
 fn disk_full() -> StoreError {
     StoreError::Full(Arc::new(rusqlite::Error::InvalidQuery))
 }

@@ -1,4 +1,4 @@
-//! Fairness between clients: whoever has many tasks does not delay whoever has few.
+//! Fairness between clients: a client with many tasks does not delay one with few.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -8,7 +8,7 @@ use super::{
     world::{Options, World},
 };
 
-/// One client queues sixty tasks, a second twenty, a third five; one task runs at a time. As long as all have some, they take turns.
+/// Checks that clients take turns. One queues sixty tasks, a second twenty and a third five, and one task runs at a time.
 pub fn check(schema: &Schema) -> Result<(), Wrong> {
     let options = Options {
         crashes: false,
@@ -28,7 +28,7 @@ pub fn check(schema: &Schema) -> Result<(), Wrong> {
     world.start()?;
     world.queue_noops(&[("many", 60), ("some", 20), ("few", 5)])?;
     world.settle()?;
-    // The first one may begin before the others have come.
+    // The first client's first task may begin before the other clients have submitted.
     let turns = &world.begun_by[..15];
     for client in ["many", "some", "few"] {
         let count = turns.iter().filter(|begun| *begun == client).count();

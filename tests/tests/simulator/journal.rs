@@ -1,5 +1,5 @@
-//! The journal of a simulated daemon: a real SQLite database in memory with the daemon's schema, so that what survives a crash is exactly what
-//! was committed.
+//! The journal of a simulated daemon: a real SQLite database in memory with the daemon's schema. What survives a crash is therefore exactly what was
+//! committed.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use reeld::{
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-/// A task as the journal has it.
+/// A task's row in the journal.
 #[derive(Debug, Clone)]
 pub struct TaskRow {
     pub id: TaskId,
@@ -33,14 +33,14 @@ pub struct TaskRow {
     pub parent: Option<TaskId>,
 }
 
-/// The journal of a simulated daemon; it outlives the machine.
+/// The journal of a simulated daemon. It survives the death of the machine.
 pub struct Journal(Connection);
 
-/// The statements that make an empty journal, as the daemon's own migrations left them.
+/// The SQL statements that create an empty journal, as the daemon's own migrations make it.
 pub struct Schema(Vec<String>);
 
 impl Schema {
-    /// Opens a journal in a directory of its own and reads what was made there.
+    /// Creates a journal in a temporary directory and reads its schema.
     pub fn read() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("reel.db");
@@ -56,7 +56,7 @@ impl Schema {
 const COLUMNS: &str = "id, state, rev, hold_reason, priority, kind, params, provider, wanted_provider, cache_mode, after, not_before_ms, client, parent";
 
 impl Journal {
-    /// An empty journal.
+    /// Creates an empty journal.
     pub fn new(schema: &Schema) -> Self {
         let connection = Connection::open_in_memory().unwrap();
         connection.set_prepared_statement_cache_capacity(64);
@@ -66,7 +66,7 @@ impl Journal {
         Self(connection)
     }
 
-    /// What a start reads.
+    /// Returns what a start of the daemon reads.
     pub fn recover(&self) -> Recovery {
         store::recover(&self.0).unwrap()
     }
@@ -80,7 +80,7 @@ impl Journal {
         self.0.execute_batch("COMMIT").unwrap();
     }
 
-    /// Makes a write within the open transaction; one that fails leaves nothing behind.
+    /// Makes a write within the open transaction. If it fails, it leaves nothing behind.
     pub fn write(&self, write: &Write) -> Result<Outcome, StoreError> {
         self.0.execute_batch("SAVEPOINT one").unwrap();
         let outcome = apply(&self.0, write);
@@ -94,17 +94,17 @@ impl Journal {
         self.0.execute_batch("BEGIN").unwrap();
     }
 
-    /// Ends the transaction.
+    /// Commits the transaction.
     pub fn commit(&self) {
         self.0.execute_batch("COMMIT").unwrap();
     }
 
-    /// Reads a task with all that a machine needs of it.
+    /// Reads a task with everything that a machine needs of it.
     pub fn load(&self, id: TaskId) -> Result<Option<Box<store::Recovered>>, StoreError> {
         store::load(&self.0, id).map(|row| row.map(Box::new))
     }
 
-    /// The outputs that params refer to.
+    /// Returns the digests of the outputs to which params refer; None where there is no such output.
     pub fn outputs(&self, references: &[Reference]) -> Result<Vec<Option<Digest>>, StoreError> {
         let output = |reference: &Reference| {
             Ok(store::output_digests(&self.0, reference.task)?.get(reference.index).copied())
@@ -112,19 +112,19 @@ impl Journal {
         references.iter().map(output).collect()
     }
 
-    /// One task.
+    /// Returns the row of a task.
     pub fn task(&self, id: TaskId) -> Option<TaskRow> {
         let mut statement =
             self.0.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?")).unwrap();
         statement.query_row([id.0], task_row).optional().unwrap()
     }
 
-    /// The tasks that are not over.
+    /// Returns the tasks that have not ended.
     pub fn unfinished(&self) -> Vec<TaskRow> {
         self.tasks("state IN ('waiting', 'queued', 'running', 'held')")
     }
 
-    /// The tasks for which an SQL condition holds.
+    /// Returns the tasks for which an SQL condition holds.
     pub fn tasks(&self, condition: &str) -> Vec<TaskRow> {
         let sql = format!("SELECT {COLUMNS} FROM tasks WHERE {condition} ORDER BY id");
         let mut statement = self.0.prepare_cached(&sql).unwrap();
@@ -132,12 +132,12 @@ impl Journal {
         rows.map(Result::unwrap).collect()
     }
 
-    /// Whether a batch exists.
+    /// Returns whether a batch exists.
     pub fn has_batch(&self, batch: reel_protocol::BatchId) -> bool {
         store::batch_exists(&self.0, batch).unwrap()
     }
 
-    /// How many tasks stand in each state, without those of which there are none.
+    /// Returns the number of tasks in each state. States without tasks are left out.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         let mut statement =
             self.0.prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state").unwrap();

@@ -1,8 +1,8 @@
-//! Drives the task machine through random commands, faults and deaths, and checks it against a reference model.
+//! Drives the task machine through random commands, faults and deaths of the daemon, and checks it against a reference model.
 //!
-//! `cargo test` runs enough seeds for about a minute. `cargo test -p reel-tests --test simulator -- --runs 100000` runs more,
-//! `-- --seed 7` replays one seed and prints its trace. A seed that fails is made smaller before it is printed: with fewer steps, with less that
-//! may go wrong, with other seeds.
+//! `cargo test` runs enough seeds for about a minute. `cargo test -p reel-tests --test simulator -- --runs 100000` runs more, and `-- --seed 7`
+//! replays one seed and prints its trace. A seed that fails is shrunk before it is printed: to fewer steps, to fewer kinds of faults, and to other
+//! seeds.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ use std::process::ExitCode;
 
 use self::{journal::Schema, run::run, world::Options};
 
-/// Seeds of a plain run.
+/// Number of seeds of a run without arguments.
 const RUNS: u64 = 2_000;
 
 struct Arguments {
@@ -42,7 +42,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the arguments; `None` where a test runner asks for tests of another name.
+    /// Reads the arguments. Returns `None` if a test runner asks for tests with another name.
     fn read() -> Option<Self> {
         let mut read =
             Self { first_seed: 1, runs: RUNS, steps: Options::default().steps, shows_trace: false };
@@ -68,7 +68,7 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let Some(arguments) = Arguments::read() else { return ExitCode::SUCCESS };
-    // A failing run is told by its trace.
+    // A failing run prints its trace, so the panic message is suppressed.
     std::panic::set_hook(Box::new(|_| {}));
     let schema = Schema::read();
     let options = Options { steps: arguments.steps, ..Options::default() };

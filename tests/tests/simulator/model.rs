@@ -1,5 +1,5 @@
-//! The reference model: what must hold whatever the machine does and wherever the daemon dies. It sees what was committed, what left for a
-//! provider, and what was answered; it knows nothing of the machine.
+//! The reference model: what must be true whatever the machine does and whenever the daemon dies. It sees what was committed, what was sent to a
+//! provider, and what was answered. It does not know the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::{
     providers::PROVIDERS,
 };
 
-/// What a paid request is for: tasks that share their results have the same purpose, any other task has its own.
+/// The purpose of a paid request. Tasks that share their results have the same purpose, and any other task has its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     Shared(usize, String),
@@ -19,12 +19,12 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The purpose of a task's request at a provider.
+    /// Returns the purpose of a task's request at a provider.
     pub fn of(row: &TaskRow, provider: usize) -> Self {
         if row.uses_cache { Self::Shared(provider, row.params.clone()) } else { Self::Own(row.id) }
     }
 
-    /// Whether a task shares it, whatever provider it was planned for when its row was written last.
+    /// Whether a task shares this purpose, whatever provider its row names.
     fn may_be_of(&self, row: &TaskRow) -> bool {
         match self {
             Self::Shared(_, params) => row.uses_cache && row.params == *params,
@@ -38,47 +38,47 @@ impl Purpose {
     }
 }
 
-/// A request that left for a paid provider and whose outcome is not settled.
+/// A request that was sent to a paid provider and whose outcome is not settled.
 #[derive(Debug)]
 struct Unsettled {
-    /// The attempt that is under way, if it still is.
+    /// The attempt, while it is in flight.
     run: Option<RunId>,
-    /// The task that it was made for.
+    /// The task for which the request was made.
     task: TaskId,
 }
 
-/// Why something is wrong.
+/// A description of a broken rule.
 pub type Wrong = String;
 
-/// What is known of all that was committed, asked of providers and answered.
+/// Everything that was committed, sent to providers and answered.
 #[derive(Debug, Default)]
 pub struct Model {
-    /// Ids that were shown to somebody.
+    /// Ids that a client has seen.
     pub shown: BTreeSet<TaskId>,
-    /// Tasks whose acceptance was answered, and that must be in the journal until they leave it after their end.
+    /// Tasks whose acceptance was acknowledged. They must stay in the journal until they are removed after their end.
     acknowledged: BTreeSet<TaskId>,
-    /// Tasks that have left the history.
+    /// Tasks that were removed from the history.
     gone: BTreeSet<TaskId>,
     unsettled: BTreeMap<Purpose, Unsettled>,
-    /// What each acknowledged request id stands for: the fingerprint and the first task.
+    /// The fingerprint and the first task of each acknowledged request id, by client and request id.
     requests: BTreeMap<(String, String), ([u8; 32], TaskId)>,
-    /// Attempts of this daemon whose begin is committed: the task of each.
+    /// The task of each attempt of this daemon whose begin is committed.
     pub begun: BTreeMap<RunId, TaskId>,
 }
 
 impl Model {
-    /// Tasks that were acknowledged and may still be there.
+    /// Returns the tasks that were acknowledged and may still exist.
     pub fn known(&self) -> Vec<TaskId> {
         self.acknowledged.difference(&self.gone).copied().collect()
     }
 
-    /// A write is about to be committed; `before` is its task as the journal has it.
+    /// Checks a write that is about to be committed. `before` is the current row of its task.
     pub fn committing(&mut self, write: &Write, before: Option<&TaskRow>) -> Result<(), Wrong> {
         let Some(before) = before else { return Ok(()) };
         let after = match write {
             Write::Step { step, then } => {
                 if *then != AfterStep::Required {
-                    // A person, or a program in a person's name, decided.
+                    // A person, or a program on a person's behalf, decided this.
                     self.allow(before);
                 } else if before.is_unknown
                     && before.state == TaskState::Held
@@ -105,14 +105,14 @@ impl Model {
         Ok(())
     }
 
-    /// Somebody decided that a task goes on: it may be asked, and paid, again.
+    /// Records that a client lets a task go on: its request may be made, and paid for, again.
     fn allow(&mut self, row: &TaskRow) {
         self.unsettled.retain(|purpose, unsettled| {
             unsettled.run.is_some() || !(purpose.may_be_of(row) || unsettled.task == row.id)
         });
     }
 
-    /// A write was committed.
+    /// Records a write that was committed.
     pub fn committed(&mut self, write: &Write, outcome: &Outcome, journal: &Journal) -> Result<(), Wrong> {
         match (write, outcome) {
             (Write::Start { start, run: Some(run) }, _) if self.begun.insert(*run, start.id).is_some() => {
@@ -123,7 +123,7 @@ impl Model {
             }
             (Write::Results { run, .. }, _) => {
                 self.unsettled.retain(|_, unsettled| unsettled.run != Some(*run));
-                // A held task may have these results, made elsewhere while its own provider was not configured.
+                // A held task may get these results, which another provider made while its own was not configured.
                 self.forget_given_up(journal);
             }
             (Write::Remove { .. }, Outcome::Removed(Some(row))) if row.task.state.is_finished() => {
@@ -142,7 +142,7 @@ impl Model {
         Ok(())
     }
 
-    /// A request whose tasks were all given up by a person, or have the results of another request, is nobody's any more.
+    /// Forgets requests that no task claims any more, because the tasks were given up by a person or have the results of another request.
     fn forget_given_up(&mut self, journal: &Journal) {
         let rows = journal.unfinished();
         let claims = |row: &TaskRow| row.is_unknown || row.state == TaskState::Running;
@@ -151,7 +151,7 @@ impl Model {
         });
     }
 
-    /// An attempt's request leaves for a paid provider.
+    /// Records that an attempt's request is sent to a paid provider. It is a broken rule if the outcome of an equal request is unknown.
     pub fn asked(&mut self, run: RunId, row: &TaskRow, provider: usize) -> Result<(), Wrong> {
         if !PROVIDERS[provider].is_paid {
             return Ok(());
@@ -172,24 +172,24 @@ impl Model {
         Ok(())
     }
 
-    /// Whether nobody knows what became of a request for the same.
+    /// Returns whether the outcome of an equal request is unknown.
     pub fn is_unsettled(&self, row: &TaskRow, provider: usize) -> bool {
         self.unsettled.contains_key(&Purpose::of(row, provider))
     }
 
-    /// An attempt fetches what an earlier one had made.
+    /// Records that an attempt fetches what an earlier one had made.
     pub fn fetching(&mut self, run: RunId, row: &TaskRow, provider: usize) {
         if let Some(unsettled) = self.unsettled.get_mut(&Purpose::of(row, provider)) {
             unsettled.run = Some(run);
         }
     }
 
-    /// An attempt's request was answered with a refusal, or never left: nothing was paid.
+    /// Records that nothing was paid: an attempt's request was refused or not sent.
     pub fn not_paid(&mut self, run: RunId) {
         self.unsettled.retain(|_, unsettled| unsettled.run != Some(run));
     }
 
-    /// Nobody knows what became of an attempt's request.
+    /// Records that the outcome of an attempt's request is unknown.
     pub fn lost(&mut self, run: RunId, journal: &Journal) {
         for unsettled in self.unsettled.values_mut().filter(|unsettled| unsettled.run == Some(run)) {
             unsettled.run = None;
@@ -197,7 +197,7 @@ impl Model {
         self.forget_given_up(journal);
     }
 
-    /// The daemon died.
+    /// Records that the daemon died.
     pub fn died(&mut self, journal: &Journal) -> Result<(), Wrong> {
         self.begun.clear();
         for unsettled in self.unsettled.values_mut() {
@@ -207,7 +207,7 @@ impl Model {
         self.check_acknowledged(journal)
     }
 
-    /// Every acknowledged task is in the journal.
+    /// Checks that every acknowledged task is in the journal.
     pub fn check_acknowledged(&self, journal: &Journal) -> Result<(), Wrong> {
         match self.acknowledged.difference(&self.gone).find(|id| journal.task(**id).is_none()) {
             Some(id) => Err(format!("task {id} was accepted, and is not in the journal")),
@@ -215,7 +215,7 @@ impl Model {
         }
     }
 
-    /// Tasks are shown as accepted.
+    /// Records that a client was told that these tasks are accepted.
     pub fn acknowledge(
         &mut self,
         ids: impl Iterator<Item = TaskId>,
@@ -234,7 +234,7 @@ impl Model {
         Ok(())
     }
 
-    /// A request with an id of its own was accepted, now or before.
+    /// Records that a request with a request id was accepted, at this time or earlier.
     pub fn acknowledge_request(
         &mut self,
         client: &str,
@@ -253,7 +253,8 @@ impl Model {
         Ok(())
     }
 
-    /// What may have been paid ends only by a person's decision. A refusal that came after its task was held says that nothing was paid.
+    /// Checks that a task that may have been paid for ends only by a person's decision. A refusal that comes after its task was held means that
+    /// nothing was paid.
     fn check_end(&self, before: &TaskRow, end: TaskState) -> Result<(), Wrong> {
         let is_open = |(purpose, unsettled): (&Purpose, &Unsettled)| {
             unsettled.task == before.id || purpose.may_be_of(before)
@@ -266,7 +267,7 @@ impl Model {
         Ok(())
     }
 
-    /// An attempt begins: its row is committed, and what its task waited for has succeeded.
+    /// Checks an attempt that begins: its row is committed, and the tasks named in `after` have succeeded.
     pub fn check_start(&self, run: RunId, journal: &Journal) -> Result<TaskRow, Wrong> {
         let id = self
             .begun

@@ -16,7 +16,7 @@ pub const PROVIDERS: [Provider; 3] = [
     Provider { name: "local", is_paid: false, permits: 2 },
 ];
 
-/// A provider.
+/// A simulated provider.
 #[derive(Debug)]
 pub struct Provider {
     pub name: &'static str,
@@ -24,12 +24,12 @@ pub struct Provider {
     pub permits: usize,
 }
 
-/// The place of a provider in [`PROVIDERS`].
+/// Returns the index of a provider in [`PROVIDERS`].
 pub fn place_of(name: &str) -> usize {
     PROVIDERS.iter().position(|provider| provider.name == name).unwrap()
 }
 
-/// What the result of these params is cached under, where this provider makes it.
+/// Returns the cache key of a result of this provider for these params.
 pub fn key_of(provider: usize, params: &str) -> [u8; 32] {
     let mut key = [provider as u8; 32];
     for (place, byte) in params.bytes().enumerate() {
@@ -45,10 +45,10 @@ pub struct Planner {
     pub configured: [bool; PROVIDERS.len()],
 }
 
-/// The kind of tasks whose work is other tasks.
+/// The kind of tasks that consist of other tasks.
 pub const WORKFLOW: &str = "story.make";
 
-/// Whether tasks of a kind are made by a provider.
+/// Returns whether tasks of this kind are made by a provider.
 pub fn needs_provider(kind: &str) -> bool {
     kind == "image.generate"
 }
@@ -97,20 +97,20 @@ impl PlanTasks for Planner {
 /// What the machine sees of memory and of the providers.
 #[derive(Debug, Default)]
 pub struct State {
-    /// The time, as the driver's monotonic clock has it.
+    /// The current time of the driver's monotonic clock.
     pub moment: Moment,
     pub is_memory_critical: bool,
     pub reserved_bytes: u64,
     pub budget_bytes: u64,
     pub configured: [bool; PROVIDERS.len()],
-    /// Until when each provider wants to be left alone, and whether as it is out of order.
+    /// When each provider's gate opens again, and whether it is closed because the provider is out of order.
     pub closed: [Option<(Moment, bool)>; PROVIDERS.len()],
-    /// Which provider each attempt has a permit of.
+    /// The provider at which each attempt has a permit.
     pub permits: BTreeMap<RunId, usize>,
 }
 
 impl State {
-    /// Permits of a provider that are taken.
+    /// Returns the number of permits that are taken at a provider.
     pub fn taken(&self, provider: usize) -> usize {
         self.permits.values().filter(|of| **of == provider).count()
     }
@@ -119,7 +119,7 @@ impl State {
         self.closed[provider].filter(|(until, _)| *until > self.moment)
     }
 
-    /// Whether an attempt may begin at a provider.
+    /// Returns whether an attempt may begin at a provider.
     pub fn is_free(&self, provider: usize) -> bool {
         self.configured[provider]
             && self.closed(provider).is_none()
@@ -127,7 +127,7 @@ impl State {
     }
 }
 
-/// The surroundings of a machine, which the driver changes.
+/// The environment of a machine. The driver changes it.
 #[derive(Debug, Clone, Default)]
 pub struct Around(pub Rc<RefCell<State>>);
 
@@ -190,7 +190,7 @@ impl Surroundings for Around {
     }
 }
 
-/// So long from now.
+/// Returns the time this long after `moment`.
 pub fn after(moment: Moment, milliseconds: u64) -> Moment {
     moment + Duration::from_millis(milliseconds)
 }

@@ -1,16 +1,16 @@
 //! Random numbers from a seed, the same on every machine (`SplitMix64`).
 
-/// A generator.
+/// A random number generator.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
 impl Random {
-    /// A generator for this seed.
+    /// Returns the generator for a seed.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Any number.
+    /// Returns the next number.
     pub const fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -19,17 +19,17 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `limit`, which is not zero.
+    /// Returns a number below `limit`, which must not be zero.
     pub const fn below(&mut self, limit: u64) -> u64 {
         self.number() % limit
     }
 
-    /// True in so many of a hundred cases.
+    /// Returns true with a probability of this percentage.
     pub const fn percent(&mut self, cases: u64) -> bool {
         self.below(100) < cases
     }
 
-    /// One of these.
+    /// Returns one of these values.
     pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u64) as usize]
     }

@@ -1,4 +1,4 @@
-//! One run: random steps, and then everything is let come to its end.
+//! One run: random steps, and then a phase without faults in which everything must end.
 
 use std::{
     cell::RefCell,
@@ -20,12 +20,12 @@ use super::{
     world::{Asked, Options, Trace, World},
 };
 
-/// Rounds in which everything must have come to its end.
+/// Rounds of the last phase, within which everything must have ended.
 const LAST_ROUNDS: u32 = 20_000;
-/// Steps between looks at what must hold while nothing is on its way.
+/// Number of steps between checks of the rules for when nothing is pending.
 const LOOK_EVERY: u32 = 3;
 
-/// Why a run failed, and what led there.
+/// A broken rule, and the trace that led to it.
 pub struct Failure {
     pub wrong: Wrong,
     pub trace: Vec<String>,
@@ -88,7 +88,7 @@ impl World {
         self.feed(Event::Tick)
     }
 
-    /// Nothing is on its way: what holds then?
+    /// Checks the rules for when nothing is pending.
     fn look(&self) -> Result<(), Wrong> {
         checks::nothing_is_stuck(self)?;
         checks::waits_are_answered(self)?;
@@ -97,7 +97,7 @@ impl World {
         self.model.check_acknowledged(&self.journal)
     }
 
-    /// Lets everything come to its end, without any more faults, and checks that it does.
+    /// Lets everything end without further faults, and checks that it does.
     pub fn settle(&mut self) -> Result<(), Wrong> {
         self.note(|| "nothing goes wrong any more".to_owned());
         self.is_settling = true;
@@ -123,7 +123,7 @@ impl World {
         Err(format!("these do not come to their end: {left:?}"))
     }
 
-    /// Does the next thing; false once nothing is left to do.
+    /// Takes the next step of the last phase. Returns false once nothing is left to do.
     fn settle_one(&mut self) -> Result<bool, Wrong> {
         if !self.to_commit.is_empty() {
             self.commit_some()?;
@@ -147,7 +147,7 @@ impl World {
         Ok(true)
     }
 
-    /// A held task about which nothing was decided yet.
+    /// Returns a held task for which no decision is pending.
     fn held(&self) -> Option<TaskId> {
         let is_decided =
             |id| self.requests.values().any(|asked| matches!(asked, Asked::Decide(of) if *of == id));

@@ -6,12 +6,12 @@ use super::{
     world::Options,
 };
 
-/// Other seeds that are tried for each smaller world.
+/// Number of other seeds that are tried with each smaller set of options.
 const SEEDS: u64 = 150;
-/// Lines of the trace that are printed.
+/// Most lines of the trace that are printed.
 const LINES: usize = 120;
 
-/// Ways to make a world smaller.
+/// The ways to make the options smaller.
 const SMALLER: [fn(&mut Options); 11] = [
     |options| options.drains = false,
     |options| options.clock_steps = false,
@@ -26,12 +26,12 @@ const SMALLER: [fn(&mut Options); 11] = [
     |options| options.steps /= 2,
 ];
 
-/// Two failures are of one kind if they differ in numbers only.
+/// Returns a failure's text without digits. Two failures are of one kind if only their numbers differ.
 fn kind(wrong: &str) -> String {
     wrong.chars().filter(|letter| !letter.is_ascii_digit()).collect()
 }
 
-/// Prints the shortest run found that fails in the same way.
+/// Prints the shortest run that it finds and that fails in the same way.
 pub fn print_smallest(seed: u64, options: Options, failure: Failure, schema: &Schema) {
     let wanted = kind(&failure.wrong);
     let mut best = (seed, options, failure);

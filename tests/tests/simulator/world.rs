@@ -1,4 +1,4 @@
-//! A simulated daemon: its machine and its journal, what is on its way between them, its clients and its providers, and how it starts and dies.
+//! A simulated daemon: its machine, its journal, what is pending between them, its clients and its providers, and how it starts and dies.
 
 use std::{
     cell::RefCell,
@@ -29,7 +29,7 @@ use super::{
 /// What may happen in a run. The shrinker turns these off one by one.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Steps before everything is let come to its end.
+    /// Number of random steps before the last phase, in which everything must end.
     pub steps: u32,
     pub crashes: bool,
     pub refused_commits: bool,
@@ -39,9 +39,9 @@ pub struct Options {
     pub decisions: bool,
     pub dependencies: bool,
     pub provider_faults: bool,
-    /// Programs that submit.
+    /// Number of clients that submit.
     pub clients: u64,
-    /// Different params: the fewer, the more requests are equal.
+    /// Number of different prompts. The fewer there are, the more requests are equal.
     pub prompts: u64,
 }
 
@@ -63,10 +63,10 @@ impl Default for Options {
     }
 }
 
-/// What happened, for whoever reads of a failure.
+/// The trace of a run, for the reader of a failure.
 pub type Trace = Rc<RefCell<Vec<String>>>;
 
-/// What a client asked for and was not answered yet.
+/// A request that was not answered yet.
 #[derive(Debug, Clone)]
 pub enum Asked {
     Submit { client: String, request_id: Option<String>, fingerprint: [u8; 32] },
@@ -82,20 +82,20 @@ pub enum Asked {
 /// A wait for tasks.
 #[derive(Debug, Clone)]
 pub struct Wait {
-    /// Tasks that were not settled at any time since the wait began.
+    /// The tasks that have not been settled at any time since the wait began.
     pub open: Vec<TaskId>,
-    /// Whether one of its tasks was settled since.
+    /// Whether one of its tasks has been settled since the wait began.
     pub has_settled: bool,
-    /// Whether a task of it was changing as the wait began, so that it may have been settled by then or not.
+    /// Whether one of its tasks was changing when the wait began, so that it is unknown whether it was settled then.
     pub is_unsure: bool,
-    /// The batch that is waited for instead.
+    /// The batch for which it waits, if it does not wait for ids.
     pub batch: Option<BatchId>,
     pub is_any: bool,
     pub ends: Option<Moment>,
 }
 
 impl Wait {
-    /// Notes which of its tasks are settled now.
+    /// Records which of its tasks are settled at this time.
     pub fn note_settled(&mut self, journal: &Journal) {
         let before = self.open.len();
         self.open.retain(|id| journal.task(*id).is_some_and(|row| !row.state.is_settled()));
@@ -103,17 +103,17 @@ impl Wait {
     }
 }
 
-/// What was asked of others and comes back to the machine later.
+/// Something that the machine asked for, and whose answer comes later.
 pub enum Pending {
     LookUp { run: RunId, keys: Vec<[u8; 32]> },
     Event(Box<Event>),
 }
 
-/// Why a run stopped.
+/// The reason why a run stopped.
 pub enum Stop {
     /// A rule is broken.
     Wrong(Wrong),
-    /// The daemon dies here.
+    /// The daemon dies at this point.
     Death,
 }
 
@@ -133,11 +133,11 @@ pub struct World {
     pub planner: Arc<Planner>,
     pub machine: Machine<Around>,
     pub limits: SetTaskLimits,
-    /// The most that could run at once since the oldest attempt under way began: a lower limit ends nothing.
+    /// The highest limit of tasks at once since the oldest attempt in flight began. A lower limit does not end attempts.
     pub most_slots: usize,
     pub is_paused: bool,
     pub is_draining: bool,
-    /// Whether nothing may go wrong any more, so that everything comes to its end.
+    /// Whether the last phase has begun, in which there are no faults and everything must end.
     pub is_settling: bool,
     pub moment: Moment,
     pub wall_ms: u64,
@@ -152,16 +152,16 @@ pub struct World {
     pub cache: BTreeMap<[u8; 32], Arc<Made>>,
     pub model: Model,
     pub batches: Vec<BatchId>,
-    /// Requests with an id that may be sent again.
-    /// Tasks about which somebody decided something else than to give them up.
+    /// Tasks about which a client has decided something other than to give them up.
     pub decided: BTreeSet<TaskId>,
+    /// Requests with a request id that may be sent again: client name, request id and tasks.
     pub repeatable: Vec<(String, String, Vec<reel_protocol::TaskSpec>)>,
-    /// When the machine heard last that a write was refused: what it was about may wait for a second.
+    /// When the machine last learnt that a write was refused. Its tasks may wait for a second.
     pub refused_at: Option<Moment>,
-    /// Providers that were out of order or not configured since the daemon started: tasks that were planned there may have gone elsewhere, and their rows do not
-    /// say so.
+    /// Providers that were out of order or not configured since the daemon started. Tasks that were planned there may have gone to another provider,
+    /// and their rows do not say so.
     pub was_left: [bool; PROVIDERS.len()],
-    /// The clients of the attempts that began, in their order.
+    /// The clients of the attempts that began, in the order in which they began.
     pub begun_by: Vec<String>,
 }
 
@@ -227,7 +227,7 @@ impl World {
         Now { moment: self.moment, wall: Timestamp::from_unix_ms(self.wall_ms) }
     }
 
-    /// Starts the daemon on an empty or a former journal.
+    /// Starts the daemon on the existing journal, which may be empty.
     pub fn start(&mut self) -> Result<(), Wrong> {
         loop {
             self.note(|| "the daemon starts".to_owned());
@@ -245,7 +245,7 @@ impl World {
             match self.carry_out(effects) {
                 Ok(()) => {
                     if self.is_paused {
-                        // A pause does not outlive the daemon.
+                        // A pause ends with the daemon.
                         self.is_paused = false;
                     }
                     return Ok(());
@@ -260,7 +260,7 @@ impl World {
         self.options.crashes && !self.is_settling && self.random.percent(percent)
     }
 
-    /// The daemon dies: all that was not committed is lost.
+    /// Kills the daemon and starts it again. Everything that was not committed is lost.
     pub fn die(&mut self) -> Result<(), Wrong> {
         self.note(|| "the daemon dies".to_owned());
         self.forget()?;
@@ -288,17 +288,17 @@ impl World {
     }
 }
 
-/// What follows where the rows of paid results cannot be written.
+/// Returns what happens when the rows of paid results cannot be written.
 pub fn paid_results_lost(_: StoreError) -> (TaskError, Again) {
     (error("storage_failed"), Again::OutcomeUnknown)
 }
 
-/// What follows where the rows of free results cannot be written.
+/// Returns what happens when the rows of free results cannot be written.
 pub fn free_results_lost(_: StoreError) -> (TaskError, Again) {
     (error("storage_failed"), Again::Later(None))
 }
 
-/// An error with this code.
+/// Returns an error with this code.
 pub fn error(code: &str) -> TaskError {
     TaskError {
         code: code.to_owned(),
