@@ -74,7 +74,7 @@ fn a_service_gets_the_picture_and_the_file_is_what_it_made() {
 }
 
 #[test]
-fn what_is_wrong_is_said_before_anything_is_paid() {
+fn bad_requests_are_refused_before_anything_is_paid() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "services = [\"video\"]");
     draw(&sandbox, "a.png", "64x64");
@@ -96,7 +96,7 @@ fn what_is_wrong_is_said_before_anything_is_paid() {
 }
 
 #[test]
-fn progress_is_the_services_own_and_an_interrupted_wait_loses_nothing() {
+fn progress_comes_from_the_service_and_an_interrupted_wait_loses_nothing() {
     let provider = FakeProvider::start();
     provider.videos().always(VideoPlan { polls_until_done: 3, ..VideoPlan::default() });
     let sandbox = studio(&provider, "services = [\"video\"]");
@@ -115,7 +115,7 @@ fn progress_is_the_services_own_and_an_interrupted_wait_loses_nothing() {
 }
 
 #[test]
-fn draft_moves_over_the_picture_in_the_pictures_own_shape() {
+fn draft_moves_a_camera_over_the_picture_and_keeps_its_aspect_ratio() {
     if !needs::program("ffmpeg") {
         return;
     }

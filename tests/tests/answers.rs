@@ -106,7 +106,7 @@ fn answers(picture: &[u8]) -> Vec<(String, &'static str, Vec<u8>)> {
 }
 
 #[test]
-fn a_picture_that_arrived_whole_is_kept_whatever_is_beside_it() {
+fn a_complete_picture_is_kept_whatever_else_the_response_has() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "max_concurrent = 100");
     let mut connection = sandbox.connect();
@@ -138,7 +138,7 @@ fn a_picture_that_arrived_whole_is_kept_whatever_is_beside_it() {
 }
 
 #[test]
-fn a_picture_that_nothing_here_decodes_is_kept_as_it_came() {
+fn a_picture_that_reel_cannot_decode_is_kept_unchanged() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -259,7 +259,7 @@ const REFUSALS: &[(u16, &str, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn the_words_and_the_status_of_a_provider_are_shown() {
+fn the_message_and_the_status_of_a_provider_are_shown() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "billing = \"free\"");
     let mut connection = sandbox.connect();
@@ -281,7 +281,7 @@ fn the_words_and_the_status_of_a_provider_are_shown() {
 }
 
 #[test]
-fn a_gateway_that_lost_the_answer_behind_it_is_said_plainly_and_the_task_is_held() {
+fn a_gateway_that_lost_its_upstream_response_is_named_and_the_task_is_held() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -297,7 +297,7 @@ fn a_gateway_that_lost_the_answer_behind_it_is_said_plainly_and_the_task_is_held
 }
 
 #[test]
-fn a_whole_picture_in_an_answer_with_a_status_of_failure_is_kept() {
+fn a_complete_picture_in_a_response_with_a_failure_status_is_kept() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();

@@ -129,7 +129,7 @@ fn a_conversation_and_tools_are_sent_as_they_are_and_calls_come_back_as_json() {
 }
 
 #[test]
-fn each_fault_leads_to_what_a_person_can_do_about_it() {
+fn each_fault_leads_to_an_error_with_a_next_step() {
     let provider = FakeProvider::start();
     let sandbox = writer(&provider, "");
     let mut connection = sandbox.connect();
@@ -199,7 +199,7 @@ fn each_fault_leads_to_what_a_person_can_do_about_it() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_refused_before_anything_is_paid() {
+fn invalid_questions_are_refused_before_anything_is_paid() {
     let provider = FakeProvider::start();
     let sandbox = writer(&provider, "");
     fs::write(sandbox.work().join("question.txt"), "\u{feff}Why?\n").unwrap();
@@ -235,7 +235,7 @@ fn what_cannot_be_asked_is_refused_before_anything_is_paid() {
 }
 
 #[test]
-fn without_a_provider_of_texts_a_question_ends_with_the_next_step() {
+fn without_a_text_provider_the_error_names_the_next_step() {
     let provider = FakeProvider::start();
     let pictures_only = studio(&provider, "");
     for sandbox in [Sandbox::started(), pictures_only] {
@@ -248,7 +248,7 @@ fn without_a_provider_of_texts_a_question_ends_with_the_next_step() {
 }
 
 #[test]
-fn an_answer_that_fits_its_schema_is_json_and_one_that_does_not_is_kept_and_told() {
+fn an_answer_that_fits_its_schema_is_json_and_one_that_does_not_is_kept_and_reported() {
     let provider = FakeProvider::start();
     let sandbox = writer(&provider, "");
     let schema = json!({

@@ -50,7 +50,7 @@ fn asked_across_a_death(provider: &FakeProvider, more: &str) -> Value {
 }
 
 #[test]
-fn a_paid_question_that_was_under_way_at_a_death_is_held_and_a_free_one_is_asked_again() {
+fn after_a_crash_a_paid_question_in_flight_is_held_and_a_free_one_is_asked_again() {
     let provider = FakeProvider::start();
     let task = asked_across_a_death(&provider, "");
     assert_eq!((&task["state"], &task["hold_reason"]), (&json!("held"), &json!("outcome_unknown")), "{task}");

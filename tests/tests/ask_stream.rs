@@ -41,7 +41,7 @@ fn ask(connection: &mut Connection, text: &str) -> Value {
 }
 
 #[test]
-fn an_answer_is_told_in_pieces_to_whoever_wants_them_before_it_is_whole() {
+fn subscribers_that_want_pieces_get_them_before_the_answer_is_complete() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, WRITES);
     let (mut curious, mut plain) = (subscribe(&sandbox, true), subscribe(&sandbox, false));
@@ -155,7 +155,7 @@ fn a_stream_that_breaks_is_lost_or_refused_and_never_half_an_answer() {
 }
 
 #[test]
-fn a_service_that_knows_no_streams_is_asked_without_one() {
+fn a_service_without_streaming_gets_a_plain_request() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, &format!("{WRITES}stream = false\n"));
     let task = ask(&mut sandbox.connect(), "Why?");

@@ -48,7 +48,7 @@ fn needs_programs() -> bool {
 }
 
 #[test]
-fn a_film_shows_each_picture_and_lets_each_voice_be_heard_at_its_time() {
+fn a_film_has_each_picture_and_each_voice_at_its_time() {
     if !needs_programs() {
         return;
     }
@@ -95,7 +95,7 @@ fn a_film_shows_each_picture_and_lets_each_voice_be_heard_at_its_time() {
 }
 
 #[test]
-fn what_no_film_can_be_assembled_of_is_named() {
+fn inputs_that_cannot_become_a_film_are_refused_by_name() {
     if !needs_programs() {
         return;
     }
@@ -120,7 +120,7 @@ fn what_no_film_can_be_assembled_of_is_named() {
 }
 
 #[test]
-fn without_a_renderer_it_says_what_to_install() {
+fn without_ffmpeg_the_error_says_what_to_install() {
     let sandbox = Sandbox::new().without_programs();
     sandbox.start();
     let mut connection = sandbox.connect();

@@ -46,7 +46,7 @@ fn a_text_of_a_mebibyte_is_not_spoken() {
 }
 
 #[test]
-fn a_voice_that_does_not_exist_names_the_nearest() {
+fn an_unknown_voice_is_refused_with_the_nearest_name() {
     if !needs::program("espeak-ng") {
         return;
     }
@@ -59,7 +59,7 @@ fn a_voice_that_does_not_exist_names_the_nearest() {
 }
 
 #[test]
-fn a_key_in_plain_text_works_and_is_warned_of_without_being_shown() {
+fn a_key_in_plain_text_works_and_causes_a_warning_that_does_not_show_it() {
     let provider = FakeProvider::start();
     let sandbox = Sandbox::new();
     sandbox.configure(&format!(
@@ -86,7 +86,7 @@ fn a_key_in_plain_text_works_and_is_warned_of_without_being_shown() {
 }
 
 #[test]
-fn a_provider_without_the_service_says_what_it_has() {
+fn a_provider_without_the_service_is_refused_with_the_services_that_it_has() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let error = error_of(&sandbox, &["speak", "Hello.", "--provider", "studio", "-o", "a.wav"], 65);
@@ -102,7 +102,7 @@ fn a_provider_without_the_service_says_what_it_has() {
 }
 
 #[test]
-fn a_file_that_is_no_picture_to_start_from_is_refused_before_anything_is_paid() {
+fn an_input_file_that_is_not_a_picture_is_refused_before_anything_is_paid() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let at = |name: &str| sandbox.work().join(name);
@@ -154,7 +154,7 @@ fn an_answer_that_breaks_its_schema_is_fetched_with_a_warning() {
 }
 
 #[test]
-fn each_way_in_which_a_program_fails_ends_its_command_with_what_to_do() {
+fn each_failure_of_a_program_ends_the_command_with_a_next_step() {
     let sandbox = Sandbox::new();
     let pid = sandbox.root().join("pid");
     let section = |name: &str, script: &str, more: &str| {

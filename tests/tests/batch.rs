@@ -65,7 +65,7 @@ fn each_line_becomes_a_file_in_the_order_of_the_lines() {
 }
 
 #[test]
-fn run_again_it_keeps_everything_and_elsewhere_it_takes_all_from_the_cache() {
+fn a_second_run_keeps_all_files_and_a_run_in_another_directory_uses_the_cache() {
     let (sandbox, out) = with_prompts(b"one\ntwo\nthree\n");
     batch(&sandbox, &[]).expect_code(0);
     let before = pictures(&out);
@@ -82,7 +82,7 @@ fn run_again_it_keeps_everything_and_elsewhere_it_takes_all_from_the_cache() {
 }
 
 #[test]
-fn a_changed_line_is_made_anew() {
+fn a_changed_line_is_made_again() {
     let (sandbox, out) = with_prompts(b"one\ntwo\n");
     batch(&sandbox, &[]).expect_code(0);
     fs::write(sandbox.work().join("prompts.txt"), "one\nanother\n").unwrap();
@@ -91,7 +91,7 @@ fn a_changed_line_is_made_anew() {
 }
 
 #[test]
-fn a_file_that_is_not_ours_or_was_changed_fails_its_line_and_no_other() {
+fn a_file_of_another_program_or_a_changed_file_fails_only_its_line() {
     let (sandbox, out) = with_prompts(b"one\ntwo\nthree\n");
     fs::create_dir(&out).unwrap();
     fs::write(out.join("001-one.png"), "not ours").unwrap();
@@ -118,7 +118,7 @@ fn equal_lines_become_different_pictures() {
 }
 
 #[test]
-fn a_mark_crlf_blank_lines_and_a_missing_last_newline_are_fine() {
+fn a_byte_order_mark_crlf_blank_lines_and_a_missing_last_newline_are_accepted() {
     let (sandbox, out) = with_prompts(b"\xef\xbb\xbfone\r\n\r\n   \r\ntwo\r\nthree");
     assert_eq!(counts(batch(&sandbox, &["--json"]).expect_code(0)), [3, 0, 0, 0]);
     assert_eq!(names(&out), ["001-one.png", "002-two.png", "003-three.png"]);

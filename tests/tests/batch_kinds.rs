@@ -64,7 +64,7 @@ fn one_file_asks_several_services_and_a_second_run_makes_nothing() {
 }
 
 #[test]
-fn a_line_of_another_service_that_does_not_hold_is_named() {
+fn an_invalid_line_for_another_service_is_named() {
     let provider = FakeProvider::start();
     let sandbox = narrator(&provider);
     for (line, part) in [
@@ -80,7 +80,7 @@ fn a_line_of_another_service_that_does_not_hold_is_named() {
 }
 
 #[test]
-fn results_without_words_are_named_after_what_they_are() {
+fn results_whose_prompt_has_no_words_are_named_after_their_kind() {
     let provider = FakeProvider::start();
     let sandbox = narrator(&provider);
     let ran = sandbox.reel(&["speak", "?!"]);

@@ -47,7 +47,7 @@ fn others_go_on(sandbox: &Sandbox) {
 }
 
 #[test]
-fn subscriptions_and_the_tasks_that_they_name_are_reserved_and_end_at_a_share() {
+fn subscriptions_and_their_task_ids_are_reserved_and_refused_beyond_their_share() {
     let (sandbox, pid) = started(LIMIT_MB);
     let ids: Vec<u64> = (0..1_000).map(|number| number * 997).collect();
     let params = json!({ "topics": ["task"], "task_ids": ids });
@@ -71,7 +71,7 @@ fn subscriptions_and_the_tasks_that_they_name_are_reserved_and_end_at_a_share() 
 }
 
 #[test]
-fn unread_events_of_many_slow_readers_stop_nobody_and_their_subscriptions_are_dropped() {
+fn many_slow_readers_lose_their_subscriptions_and_delay_no_other_client() {
     let (sandbox, pid) = started(LIMIT_MB);
     let mut slow: Vec<_> = (0..300)
         .map(|number| {
@@ -123,7 +123,7 @@ fn ask_without_reading(sandbox: &Sandbox, request: &str) -> Connection {
 }
 
 #[test]
-fn unread_answers_are_reserved_and_stop_nobody() {
+fn unread_responses_are_reserved_and_delay_no_other_client() {
     let (sandbox, pid) = started(LIMIT_MB);
     let mut connection = sandbox.connect();
     let id =
@@ -154,7 +154,7 @@ fn list_all(connection: &mut Connection, limit: u32) -> (usize, Vec<Value>) {
 }
 
 #[test]
-fn a_list_and_a_wait_of_tasks_with_large_metadata_stay_within_the_limit_and_lose_nothing() {
+fn lists_and_waits_with_large_metadata_stay_within_the_limit_and_are_complete() {
     const TASKS: usize = 200;
     let (sandbox, pid) = started(128);
     let mut connection = sandbox.connect();

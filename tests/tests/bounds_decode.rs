@@ -149,7 +149,7 @@ fn a_picture_that_does_not_fit_into_the_limit_is_kept_undecoded_and_takes_no_mem
 }
 
 #[test]
-fn what_decoding_takes_is_reserved() {
+fn the_memory_for_decoding_is_reserved() {
     let provider = FakeProvider::start();
     provider.always(answer(WEBP_4000));
     let (sandbox, pid) = started(&provider, 512);

@@ -69,7 +69,7 @@ fn every_command_explains_itself_with_an_example() {
 }
 
 #[test]
-fn a_wrong_command_line_is_64_and_asks_nothing_of_anybody() {
+fn a_wrong_command_line_exits_with_64_and_sends_nothing() {
     let sandbox = Sandbox::new();
     for arguments in [
         &["nonsense"][..],
@@ -94,7 +94,7 @@ fn a_wrong_command_line_is_64_and_asks_nothing_of_anybody() {
 }
 
 #[test]
-fn every_question_is_answered_for_people_and_as_one_json_document() {
+fn every_query_prints_text_and_with_json_one_document() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let id = connection.generate(json!({ "prompt": "x", "width": 64, "height": 64 }))["id"].to_string();
@@ -135,7 +135,7 @@ fn every_question_is_answered_for_people_and_as_one_json_document() {
 }
 
 #[test]
-fn failures_have_their_exit_codes_and_one_json_document_too() {
+fn failures_have_exit_codes_and_print_one_json_document() {
     let sandbox = Sandbox::started();
     let failing = ["call", "debug", "fail", "--params", r#"{"code":"broken","retryable":false}"#];
     for (arguments, code, name) in [
@@ -166,7 +166,7 @@ fn failures_have_their_exit_codes_and_one_json_document_too() {
 }
 
 #[test]
-fn questions_that_need_no_daemon_start_none() {
+fn commands_that_need_no_daemon_start_none() {
     let sandbox = Sandbox::new();
     assert_eq!(sandbox.reel(&["status"]).code, Some(69));
     assert_eq!(sandbox.reel(&["status", "--json"]).expect_code(69).json()["error"]["code"], "no_daemon");
@@ -180,7 +180,7 @@ fn questions_that_need_no_daemon_start_none() {
 }
 
 #[test]
-fn a_picture_goes_where_it_was_wanted_and_never_over_another_file() {
+fn a_picture_is_written_to_the_named_file_and_never_over_another() {
     let sandbox = Sandbox::started();
     let work = sandbox.work();
     let small = ["generate", "A Lighthouse, at dusk!", "-s", "64x64"];
@@ -221,7 +221,7 @@ fn a_picture_can_go_to_standard_output() {
 }
 
 #[test]
-fn a_reader_that_had_enough_is_no_failure() {
+fn a_closed_output_pipe_is_not_a_failure() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     connection.submit_batch(vec![json!({ "kind": "debug.noop" }); 1000]);

@@ -88,7 +88,7 @@ fn runs() -> (TempDir, PathBuf) {
 }
 
 #[test]
-fn a_daemon_ends_what_the_former_one_left_before_it_answers() {
+fn a_daemon_ends_leftover_programs_before_it_answers() {
     let sandbox = Sandbox::new();
     let abandoned = Abandoned::running(&sandbox.home().join("runs"), "sleep 6000 & echo $$ $! > pids; wait");
     let pids = abandoned.written("pids");
@@ -110,7 +110,7 @@ fn a_group_whose_leader_is_gone_is_ended_too() {
 }
 
 #[test]
-fn a_stranger_that_has_the_number_by_now_is_left_alone() {
+fn another_process_that_reuses_the_pid_is_not_ended() {
     use std::os::unix::process::CommandExt as _;
     let (_root, runs) = runs();
     let abandoned = Abandoned::waiting(&runs);
@@ -124,7 +124,7 @@ fn a_stranger_that_has_the_number_by_now_is_left_alone() {
 }
 
 #[test]
-fn a_launcher_that_was_told_nothing_executes_nothing() {
+fn a_launcher_without_a_plan_executes_nothing() {
     let (_root, runs) = runs();
     for plan in ["", "{\"program\":\"/bin/touch\",\"arguments\":[\"x\"]", "nonsense"] {
         let mut abandoned = Abandoned::waiting(&runs);

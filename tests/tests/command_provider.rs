@@ -84,7 +84,7 @@ fn a_program_makes_pictures_that_are_kept_and_cached() {
 }
 
 #[test]
-fn a_program_that_writes_no_picture_fails_its_task_with_what_it_said() {
+fn a_program_that_writes_no_picture_fails_its_task_with_its_output() {
     let sandbox = Sandbox::started_with(&poster("echo oops >&2; echo text > \"$1\"", ""));
     let task = run(&sandbox, params("a"));
     assert_eq!((&task["state"], &task["error"]["code"]), (&json!("failed"), &json!("provider_failed")));
@@ -128,7 +128,7 @@ fn a_cancelled_task_ends_the_program_and_its_children() {
 }
 
 #[test]
-fn a_daemon_that_dies_leaves_no_program_beside_the_next_attempt() {
+fn after_a_crash_the_old_program_is_ended_before_the_next_attempt() {
     let sandbox = Sandbox::new();
     let (picture, pids) = (picture(&sandbox), sandbox.root().join("pids"));
     // The first run never ends. The second run finds the file that the first wrote.
@@ -150,7 +150,7 @@ fn a_daemon_that_dies_leaves_no_program_beside_the_next_attempt() {
 }
 
 #[test]
-fn a_paid_program_that_a_death_interrupted_is_not_run_again_by_itself() {
+fn a_paid_program_that_a_crash_interrupted_is_not_run_again_automatically() {
     let sandbox = Sandbox::new();
     let pids = sandbox.root().join("pids");
     sandbox
@@ -167,7 +167,7 @@ fn a_paid_program_that_a_death_interrupted_is_not_run_again_by_itself() {
 }
 
 #[test]
-fn espeak_ng_speaks_by_a_line_of_configuration() {
+fn espeak_ng_can_be_configured_as_a_command() {
     if !needs::program("espeak-ng") {
         return;
     }
@@ -189,7 +189,7 @@ fn espeak_ng_speaks_by_a_line_of_configuration() {
 }
 
 #[test]
-fn the_examples_of_the_page_hold() {
+fn the_examples_in_the_documentation_are_valid() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/providers/command.md");
     let page = fs::read_to_string(page).unwrap();
     let examples: Vec<&str> =

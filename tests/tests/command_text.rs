@@ -30,7 +30,7 @@ fn ask(sandbox: &Sandbox, params: &Value) -> Value {
 }
 
 #[test]
-fn a_program_answers_translates_and_is_not_run_twice_for_the_same() {
+fn a_program_answers_and_translates_and_equal_requests_run_it_once() {
     let sandbox = writer("echo run >> \"$HOME/runs\"; echo \"args: $*\"; cat; echo", "model = 'small'\n");
     fs::create_dir_all(sandbox.root().join("user")).unwrap();
     let runs = || fs::read_to_string(sandbox.root().join("user/runs")).unwrap().lines().count();
@@ -53,7 +53,7 @@ fn a_program_answers_translates_and_is_not_run_twice_for_the_same() {
 }
 
 #[test]
-fn an_answer_that_must_be_json_is_held_against_its_schema() {
+fn an_answer_that_must_be_json_is_validated_against_its_schema() {
     let sandbox = writer("cat > /dev/null; printf '```json\\n{{\"n\": 7}}\\n```\\n'", "");
     let schema = |kind: &str| json!({ "type": "object", "properties": { "n": { "type": kind } } });
     let task = ask(&sandbox, &json!({ "prompt": "a number", "schema": schema("integer") }));
@@ -73,7 +73,7 @@ fn an_answer_that_must_be_json_is_held_against_its_schema() {
 }
 
 #[test]
-fn each_way_to_give_no_answer_is_told() {
+fn each_reason_for_a_missing_answer_has_its_own_error() {
     for (script, more, code, words) in [
         ("exit 3", "", "provider_failed", "sh exited with 3"),
         ("echo out of credit >&2; exit 4", "exit = { 4 = 'quota' }\n", "quota_exceeded", "out of credit"),
@@ -94,7 +94,7 @@ fn each_way_to_give_no_answer_is_told() {
 }
 
 #[test]
-fn what_a_program_is_not_told_is_refused_before_it_runs() {
+fn params_without_a_placeholder_are_refused_before_the_program_runs() {
     let sandbox = writer("cat", "");
     let mut connection = sandbox.connect();
     for (field, value) in [

@@ -22,7 +22,7 @@ output = "mp4"
 "#;
 
 #[test]
-fn a_program_films_a_picture_as_long_as_it_is_told() {
+fn a_program_makes_a_video_of_the_requested_length() {
     if !needs::program("ffmpeg") {
         return;
     }

@@ -42,7 +42,7 @@ fn chat(connection: &mut Connection, text: &str) -> Value {
 }
 
 #[test]
-fn pictures_texts_and_voices_come_out_of_compressed_answers() {
+fn compressed_pictures_texts_and_voices_are_decoded() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, MODELS);
     for (number, fault) in [Fault::Gzip, Fault::Deflate].into_iter().enumerate() {
@@ -77,7 +77,7 @@ fn pictures_texts_and_voices_come_out_of_compressed_answers() {
 }
 
 #[test]
-fn a_compressed_refusal_is_told_in_the_services_own_words() {
+fn the_message_of_a_compressed_refusal_is_shown() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, MODELS);
     let words =
@@ -102,7 +102,7 @@ fn one_of_each(sandbox: &Sandbox) -> [Value; 3] {
 }
 
 #[test]
-fn a_paid_answer_in_a_coding_that_nobody_asked_for_is_held_and_not_paid_again() {
+fn a_paid_response_in_an_unknown_coding_is_held_and_not_paid_again() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, MODELS);
     for coding in ["br", "zstd", "gzip, br"] {
@@ -130,7 +130,7 @@ fn a_paid_answer_in_a_coding_that_nobody_asked_for_is_held_and_not_paid_again() 
 }
 
 #[test]
-fn a_paid_job_whose_name_came_in_such_a_coding_is_held_as_well() {
+fn a_paid_job_whose_submission_response_has_an_unknown_coding_is_held() {
     let server = RawServer::answering(|request| {
         let is_submission = request.line.starts_with("POST ");
         let headers = [format!("content-encoding: {}", if is_submission { "br" } else { "identity" })];
@@ -145,7 +145,7 @@ fn a_paid_job_whose_name_came_in_such_a_coding_is_held_as_well() {
 }
 
 #[test]
-fn a_compressed_answer_that_is_cut_damaged_or_grows_without_end_is_lost() {
+fn a_compressed_response_that_is_cut_damaged_or_endless_is_lost() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, MODELS);
     let whole = gzip(format!("{{\"data\":[{}]}}", " ".repeat(100_000)).as_bytes());

@@ -31,7 +31,7 @@ fn waits_for_its_provider(connection: &mut Connection, id: u64) -> Value {
 }
 
 #[test]
-fn tasks_wait_while_the_configuration_is_away_or_empty_and_go_on_when_it_is_back() {
+fn tasks_wait_while_the_configuration_is_missing_or_empty_and_then_go_on() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "max_concurrent = 2");
     let mut connection = sandbox.connect();
@@ -133,7 +133,7 @@ fn equal_tasks_that_waited_for_their_provider_still_make_one_call() {
 }
 
 #[test]
-fn a_task_whose_provider_goes_during_its_attempt_waits_for_it() {
+fn a_task_whose_provider_is_removed_during_its_attempt_waits_for_it() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, "");
     let text = fs::read_to_string(sandbox.config()).unwrap();
@@ -172,7 +172,7 @@ fn a_held_task_whose_provider_is_gone_waits_once_it_is_released() {
 }
 
 #[test]
-fn a_call_that_may_have_been_paid_is_not_paid_again_though_the_configuration_was_away() {
+fn a_call_that_may_have_been_paid_is_not_repeated_after_the_configuration_was_missing() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();

@@ -108,7 +108,7 @@ fn the_rust_program_is_the_example() {
 }
 
 #[test]
-fn each_program_follows_saves_and_says_what_the_page_shows() {
+fn each_program_follows_and_saves_and_prints_what_the_page_shows() {
     for program in programs() {
         let sandbox = Sandbox::started();
         let ran = process::run(&mut program.command(&sandbox, PROMPT));
@@ -166,7 +166,7 @@ except Refused as error:
 }
 
 #[test]
-fn each_program_goes_on_when_the_daemon_dies_and_has_one_task_in_the_end() {
+fn each_program_survives_a_crash_of_the_daemon_with_exactly_one_task() {
     for program in programs() {
         let sandbox = Sandbox::started();
         sandbox.connect().ok("queue.pause", json!({}));

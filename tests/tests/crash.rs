@@ -104,7 +104,7 @@ fn successes(sandbox: &Sandbox) -> HashMap<u64, u64> {
 }
 
 #[test]
-fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
+fn kills_at_random_times_lose_nothing_that_was_acknowledged() {
     let sandbox = Sandbox::new();
     let mut random = seeded();
     let mut acknowledged = Vec::new();
@@ -146,7 +146,7 @@ fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn what_ran_at_two_deaths_is_held_and_a_release_lets_it_go_on() {
+fn a_task_that_ran_at_two_crashes_is_held_and_a_release_lets_it_go_on() {
     let provider = FakeProvider::start();
     provider.hold();
     let sandbox = unhurried_studio(&provider, "billing = \"free\"");
@@ -170,7 +170,7 @@ fn what_ran_at_two_deaths_is_held_and_a_release_lets_it_go_on() {
 }
 
 #[test]
-fn every_state_comes_back_as_it_was() {
+fn every_state_survives_a_crash() {
     let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
     let mut connection = sandbox.connect();
     let done = connection.generate(json!({ "prompt": "kept", "width": 64, "height": 64 }));
@@ -202,7 +202,7 @@ fn every_state_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_client_that_waits_starts_the_daemon_again_and_gets_its_outcome() {
+fn a_waiting_client_restarts_the_daemon_and_gets_its_outcome() {
     let provider = FakeProvider::start();
     provider.hold();
     let sandbox = Sandbox::new();

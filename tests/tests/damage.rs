@@ -73,7 +73,7 @@ fn a_damaged_or_missing_file_is_a_miss_and_never_an_error() {
 }
 
 #[test]
-fn damage_while_the_daemon_is_down_is_found_by_a_verification_and_mended_by_a_request() {
+fn damage_while_the_daemon_is_down_is_found_by_verify_and_repaired_by_a_request() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let tasks: Vec<Value> = damages().iter().map(|(how, _)| connection.generate(small(how))).collect();

@@ -17,7 +17,7 @@ use serde_json::json;
 const TRIES: usize = 150;
 
 #[test]
-fn whoever_loses_a_race_about_one_task_is_told_why() {
+fn the_command_that_loses_a_race_about_one_task_gets_a_stable_error() {
     let sandbox = Sandbox::started();
     let mut connections = [sandbox.connect(), sandbox.connect(), sandbox.connect()];
     let mut answers = BTreeMap::new();

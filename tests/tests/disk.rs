@@ -45,7 +45,7 @@ fn generate_until_full(connection: &mut Connection) -> (Vec<Value>, Stopped) {
 }
 
 #[test]
-fn a_full_disk_refuses_new_work_keeps_what_was_done_and_works_again_when_there_is_room() {
+fn a_full_disk_refuses_new_work_and_loses_nothing_until_there_is_space() {
     let Some(disk) = SmallDisk::mounted(24) else { return };
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();
@@ -88,7 +88,7 @@ fn temporary_files(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_journal_without_room_acknowledges_nothing_and_loses_nothing() {
+fn a_journal_without_space_acknowledges_nothing_and_loses_nothing() {
     let Some(disk) = SmallDisk::mounted(24) else { return };
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();

@@ -32,7 +32,7 @@ fn with_paid_call(provider: &FakeProvider) -> (Sandbox, u64) {
 }
 
 #[test]
-fn a_daemon_that_takes_the_socket_over_waits_for_a_paid_answer_of_the_former_one() {
+fn a_daemon_that_takes_over_the_socket_waits_for_a_paid_call_of_the_former_one() {
     let provider = FakeProvider::start();
     let (sandbox, task) = with_paid_call(&provider);
     let former = sandbox.daemon_pid().unwrap();
@@ -114,7 +114,7 @@ fn a_stop_that_waits_for_nothing_says_that_a_paid_call_was_abandoned() {
 }
 
 #[test]
-fn a_submit_to_a_stopping_daemon_waits_for_the_next_one() {
+fn a_submission_to_a_stopping_daemon_waits_for_the_next_one() {
     let provider = FakeProvider::start();
     let (sandbox, _) = with_paid_call(&provider);
     sandbox.connect().ok("daemon.shutdown", json!({}));
@@ -132,7 +132,7 @@ fn a_submit_to_a_stopping_daemon_waits_for_the_next_one() {
 }
 
 #[test]
-fn eight_calls_on_one_session_survive_a_death_of_the_daemon_together() {
+fn eight_concurrent_calls_of_one_session_survive_a_crash_of_the_daemon() {
     let sandbox = Sandbox::started();
     let task = sandbox.connect().submit("debug.sleep", json!({ "ms": 600_000 }));
     let locations = Locations {

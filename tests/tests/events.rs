@@ -34,7 +34,7 @@ fn is_over(event: &Value, id: u64) -> bool {
 }
 
 #[test]
-fn a_task_is_told_from_acceptance_to_its_end_in_order() {
+fn a_task_has_events_in_order_from_acceptance_to_its_end() {
     let sandbox = Sandbox::started();
     let mut watcher = sandbox.connect();
     let hello = watcher.hello("watcher");
@@ -64,7 +64,7 @@ fn a_task_is_told_from_acceptance_to_its_end_in_order() {
 }
 
 #[test]
-fn progress_is_coalesced_and_its_last_step_always_comes() {
+fn progress_events_are_coalesced_and_the_last_one_is_always_sent() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     subscribe(&mut connection, json!({ "topics": ["task"] }));
@@ -112,7 +112,7 @@ fn filters_by_task_and_by_batch_let_nothing_else_through() {
 }
 
 #[test]
-fn an_ended_subscription_is_silent_and_others_of_the_connection_go_on() {
+fn an_ended_subscription_gets_no_events_and_others_of_the_connection_do() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let first = subscribe(&mut connection, json!({ "topics": ["task"] }));

@@ -46,7 +46,7 @@ fn requests(words: &str, picture: &Value) -> Vec<(&'static str, Value)> {
 }
 
 #[test]
-fn equal_requests_are_one_call_and_others_keep_to_the_limit() {
+fn equal_requests_make_one_call_and_others_keep_within_the_limit() {
     let provider = FakeProvider::start();
     let (sandbox, picture) = all_services(&provider, "max_concurrent = 2\n");
     let mut connection = sandbox.connect();
@@ -78,7 +78,7 @@ fn equal_requests_are_one_call_and_others_keep_to_the_limit() {
 }
 
 #[test]
-fn equal_videos_are_one_job_and_others_keep_to_the_limit() {
+fn equal_videos_make_one_job_and_others_keep_within_the_limit() {
     let provider = FakeProvider::start();
     let (sandbox, picture) = all_services(&provider, "max_concurrent = 2\n");
     let mut connection = sandbox.connect();
@@ -112,7 +112,7 @@ fn equal_videos_are_one_job_and_others_keep_to_the_limit() {
 }
 
 #[test]
-fn a_refusal_keeps_its_meaning_and_a_lost_answer_is_never_asked_for_again() {
+fn a_refusal_keeps_its_meaning_and_a_lost_response_is_never_requested_again() {
     let provider = FakeProvider::start();
     let (sandbox, picture) = all_services(&provider, "");
     for fault in [Fault::Moderated, Fault::InsufficientQuota, Fault::Unauthorized] {

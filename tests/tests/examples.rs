@@ -59,7 +59,7 @@ fn the_library_submits_a_batch_follows_it_and_saves_each_shot() {
 }
 
 #[test]
-fn the_library_makes_a_picture_without_tokio_and_says_why_there_is_none() {
+fn the_blocking_example_makes_a_picture_and_reports_a_failure() {
     let sandbox = Sandbox::started();
     let ask = |prompt: &str, file: &str| {
         process::run(sandbox.command(process::binary("examples/picture")).args([prompt, file]))

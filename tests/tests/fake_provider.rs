@@ -44,7 +44,7 @@ fn pictures(raw: &Raw) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_call_gives_real_pictures_of_the_asked_size_that_depend_on_the_prompt() {
+fn a_call_returns_real_pictures_of_the_requested_size_that_depend_on_the_prompt() {
     let provider = FakeProvider::start();
     let raw = call(&provider, &json!({ "prompt": "a fox", "n": 3, "size": "64x48" }));
     assert_eq!(raw.status(), 200);
@@ -64,7 +64,7 @@ fn a_call_gives_real_pictures_of_the_asked_size_that_depend_on_the_prompt() {
 }
 
 #[test]
-fn pictures_weigh_what_was_asked_for_and_can_still_be_decoded() {
+fn pictures_have_the_requested_file_size_and_can_be_decoded() {
     let provider = FakeProvider::start();
     for (size, bytes) in
         [("256x256", 50_000), ("256x256", 1 << 20), ("1024x1024", 1 << 20), ("64x64", 8 << 20)]
@@ -78,7 +78,7 @@ fn pictures_weigh_what_was_asked_for_and_can_still_be_decoded() {
 }
 
 #[test]
-fn addresses_lead_to_the_same_pictures() {
+fn urls_lead_to_the_same_pictures() {
     let provider = FakeProvider::start();
     let order = json!({ "prompt": "a fox", "size": "32x32" });
     let direct = pictures(&call(&provider, &order)).remove(0);
@@ -99,7 +99,7 @@ fn addresses_lead_to_the_same_pictures() {
 }
 
 #[test]
-fn a_wrong_key_is_refused_and_a_check_costs_no_call() {
+fn a_wrong_key_is_refused_and_a_check_is_not_counted_as_a_call() {
     let provider = FakeProvider::start();
     assert_eq!(get(&provider, "/v1/models", "wrong").status(), 401);
     let models = get(&provider, "/v1/models", FakeProvider::KEY);
@@ -113,7 +113,7 @@ fn a_wrong_key_is_refused_and_a_check_costs_no_call() {
 }
 
 #[test]
-fn an_order_that_makes_no_sense_is_refused() {
+fn invalid_requests_are_refused() {
     let provider = FakeProvider::start();
     for order in [
         json!({}),
@@ -128,7 +128,7 @@ fn an_order_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn answers_of_refusal_have_the_services_own_words() {
+fn refusals_have_the_wording_of_the_real_service() {
     let provider = FakeProvider::start();
     for (fault, status, code) in [
         (Fault::rate_limited(1), 429, "rate_limit_exceeded"),
@@ -150,7 +150,7 @@ fn answers_of_refusal_have_the_services_own_words() {
 }
 
 #[test]
-fn the_time_to_come_back_is_said_in_every_shape() {
+fn each_format_of_retry_after_is_sent() {
     let provider = FakeProvider::start();
     let said = |retry_after, header: &str| {
         provider.script([Fault::RateLimited { retry_after }]);
@@ -171,7 +171,7 @@ fn the_time_to_come_back_is_said_in_every_shape() {
 }
 
 #[test]
-fn pictures_can_be_anything_but_pictures() {
+fn bad_picture_data_is_sent_as_its_fault_says() {
     let provider = FakeProvider::start();
     let answer = |fault| {
         provider.script([fault]);
@@ -205,7 +205,7 @@ fn pictures_can_be_anything_but_pictures() {
 }
 
 #[test]
-fn bodies_end_where_they_are_cut() {
+fn responses_end_where_they_are_cut() {
     let provider = FakeProvider::start();
     let order = json!({ "prompt": "x", "size": "16x16" });
     let whole = call(&provider, &order);
@@ -233,7 +233,7 @@ fn bodies_end_where_they_are_cut() {
 }
 
 #[test]
-fn connections_are_misused_as_said() {
+fn connection_faults_do_what_their_names_say() {
     let provider = FakeProvider::start();
     let order = json!({ "prompt": "x", "size": "16x16" });
     let raw = |fault| {
@@ -258,7 +258,7 @@ fn connections_are_misused_as_said() {
 }
 
 #[test]
-fn bodies_without_an_end_go_on_until_the_client_leaves() {
+fn endless_bodies_go_on_until_the_client_leaves() {
     let provider = FakeProvider::start();
     provider.script([Fault::HugeLength, Fault::EndlessBody, Fault::StallAfterHead, Fault::Never]);
     let head = format!("POST /v1/images/generations HTTP/1.1\r\nauthorization: Bearer {}", FakeProvider::KEY);
@@ -276,7 +276,7 @@ fn bodies_without_an_end_go_on_until_the_client_leaves() {
 }
 
 #[test]
-fn the_script_goes_in_order_beside_prompts_with_faults_of_their_own() {
+fn faults_come_in_the_order_of_the_script_and_prompts_have_their_own() {
     let provider = FakeProvider::start();
     provider.on_prompt("bad", Fault::Moderated);
     provider.script([Fault::Unavailable, Fault::Good]);
@@ -291,7 +291,7 @@ fn the_script_goes_in_order_beside_prompts_with_faults_of_their_own() {
 }
 
 #[test]
-fn what_was_seen_can_be_asked_for() {
+fn calls_connections_and_requests_are_recorded() {
     let provider = FakeProvider::start();
     let begun = Instant::now();
     provider.hold();

@@ -54,7 +54,7 @@ fn other_provider(task: &Value) -> &str {
 }
 
 #[test]
-fn what_a_provider_refuses_for_its_own_reasons_is_made_by_the_next_with_its_own_model() {
+fn when_a_provider_refuses_the_next_makes_the_task_with_its_own_model() {
     let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = two(&studio, &spare);
     let mut connection = sandbox.connect();
@@ -99,7 +99,7 @@ fn what_a_provider_refuses_for_its_own_reasons_is_made_by_the_next_with_its_own_
 }
 
 #[test]
-fn nothing_else_is_asked_of_another_provider() {
+fn other_failures_use_no_other_provider() {
     let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = two(&studio, &spare);
     let mut connection = sandbox.connect();
@@ -121,7 +121,7 @@ fn nothing_else_is_asked_of_another_provider() {
 }
 
 #[test]
-fn equal_tasks_go_together_and_a_named_one_among_them_stays() {
+fn equal_tasks_change_the_provider_together_unless_they_name_it() {
     let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = two(&studio, &spare);
     sandbox.configure(&unhurried(&fs::read_to_string(sandbox.config()).unwrap()));
@@ -164,7 +164,7 @@ fn a_restart_does_not_go_back_to_a_provider_that_refused() {
 }
 
 #[test]
-fn tasks_leave_a_provider_that_is_out_of_order_and_come_back_to_it() {
+fn tasks_leave_a_failing_provider_and_return_when_it_recovers() {
     let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = two(&studio, &spare);
     let mut connection = sandbox.connect();
@@ -192,7 +192,7 @@ fn tasks_leave_a_provider_that_is_out_of_order_and_come_back_to_it() {
 }
 
 #[test]
-fn tasks_leave_a_provider_that_is_not_reached_for_long() {
+fn tasks_leave_a_provider_that_is_unreachable_for_long() {
     let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = two(&studio, &spare);
     drop(studio);
@@ -207,7 +207,7 @@ fn tasks_leave_a_provider_that_is_not_reached_for_long() {
 }
 
 #[test]
-fn a_draft_never_stands_in() {
+fn draft_is_never_a_fallback() {
     let studio = FakeProvider::start();
     let sandbox = reel_tests::studio::studio(&studio, "");
     studio.always(Fault::Unauthorized);

@@ -19,7 +19,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 #[test]
-fn a_home_that_cannot_be_written_is_said_and_nothing_is_left_running() {
+fn a_home_that_cannot_be_written_is_reported_and_no_process_stays() {
     let sandbox = Sandbox::new();
     let file = sandbox.root().join("file");
     fs::write(&file, "in the way").unwrap();
@@ -32,7 +32,7 @@ fn a_home_that_cannot_be_written_is_said_and_nothing_is_left_running() {
 }
 
 #[test]
-fn a_socket_path_that_the_system_would_cut_is_said_with_its_length() {
+fn a_socket_path_that_is_too_long_is_reported_with_its_length() {
     let sandbox = Sandbox::new();
     let socket = sandbox.root().join("x".repeat(120));
     let sandbox = sandbox.with_socket(socket);
@@ -56,7 +56,7 @@ fn a_second_daemon_on_the_same_home_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn a_client_without_the_socket_s_variable_finds_the_daemon_through_its_home() {
+fn a_client_without_reel_socket_finds_the_daemon_by_its_home() {
     let sandbox = Sandbox::started();
     let mut command = sandbox.reel_command(&["status", "--json"]);
     let ran = process::run(command.env_remove("REEL_SOCKET"));
@@ -64,7 +64,7 @@ fn a_client_without_the_socket_s_variable_finds_the_daemon_through_its_home() {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_its_place_and_the_nearest_right_one() {
+fn an_unknown_key_is_reported_with_its_position_and_the_nearest_valid_key() {
     let sandbox = Sandbox::new();
     sandbox.configure("[cache]\nmemory_mb = 100\n\n[tasks]\nmax_concurent = 3\n");
     let ran = sandbox.reeld_fails();
@@ -119,7 +119,7 @@ fn set_aside(home: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_damaged_database_is_set_aside_said_loudly_and_never_overwritten() {
+fn a_damaged_database_is_set_aside_and_reported_and_never_overwritten() {
     for (how, is_header_whole) in
         [("garbage from its first byte", false), ("garbage behind its header", true)]
     {
@@ -189,7 +189,7 @@ fn a_file_that_is_no_socket_is_never_removed() {
 }
 
 #[test]
-fn nobody_else_may_look_into_home_and_socket() {
+fn home_and_socket_are_accessible_to_their_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let sandbox = Sandbox::started();
     sandbox.connect().generate(json!({ "prompt": "x", "width": 64, "height": 64 }));
@@ -202,7 +202,7 @@ fn nobody_else_may_look_into_home_and_socket() {
 }
 
 #[test]
-fn a_bad_configuration_leaves_the_old_one_in_force_and_a_good_one_replaces_it() {
+fn an_invalid_configuration_leaves_the_old_one_active_and_a_valid_one_replaces_it() {
     let sandbox = Sandbox::started_with("[tasks]\nqueue_limit = 3\n");
     let pid = sandbox.daemon_pid().unwrap();
     let mut connection = sandbox.connect();
@@ -232,7 +232,7 @@ fn a_bad_configuration_leaves_the_old_one_in_force_and_a_good_one_replaces_it() 
 }
 
 #[test]
-fn a_termination_lets_running_tasks_end_and_keeps_the_rest() {
+fn sigterm_lets_running_tasks_end_and_keeps_the_others_queued() {
     let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
     let mut connection = sandbox.connect();
     let running = connection.submit("debug.sleep", json!({ "ms": 700 }));
@@ -248,7 +248,7 @@ fn a_termination_lets_running_tasks_end_and_keeps_the_rest() {
 }
 
 #[test]
-fn a_shutdown_with_little_time_queues_again_what_still_runs() {
+fn a_short_shutdown_queues_running_tasks_again_without_suspecting_them() {
     let sandbox = Sandbox::started();
     for _ in 0..3 {
         let mut connection = sandbox.connect();
@@ -267,7 +267,7 @@ fn a_shutdown_with_little_time_queues_again_what_still_runs() {
 }
 
 #[test]
-fn a_stopping_daemon_refuses_work_that_it_would_not_do() {
+fn a_stopping_daemon_refuses_new_work() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, "");
     provider.hold();

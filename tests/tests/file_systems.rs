@@ -47,7 +47,7 @@ PWRITE(pwrite64)
 "#;
 
 #[test]
-fn a_quota_that_is_used_up_is_a_full_disk_whose_cause_is_in_the_log() {
+fn an_exhausted_quota_is_reported_as_a_full_disk_with_its_cause_in_the_log() {
     let sandbox = Sandbox::new();
     let flag = sandbox.root().join("used-up");
     let library = preload::library(sandbox.root(), QUOTA);
@@ -101,7 +101,7 @@ FCNTL(fcntl64)
 "#;
 
 #[test]
-fn a_file_system_that_locks_no_files_is_told_with_the_way_out() {
+fn a_file_system_without_locks_is_reported_with_a_next_step() {
     for function in ["flock", "fcntl"] {
         let sandbox = Sandbox::new();
         let library = preload::library(sandbox.root(), NO_LOCKS);

@@ -70,7 +70,7 @@ fn until_running(connection: &mut Connection, id: u64) {
 }
 
 #[test]
-fn named_tasks_are_followed_from_their_present_state_to_their_end() {
+fn named_tasks_are_followed_from_their_current_state_to_their_end() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let done = connection.submit("debug.noop", json!({}));
@@ -89,7 +89,7 @@ fn named_tasks_are_followed_from_their_present_state_to_their_end() {
 }
 
 #[test]
-fn following_ends_as_its_tasks_did() {
+fn the_exit_code_of_follow_tells_how_its_tasks_ended() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let good = connection.submit("debug.noop", json!({})).to_string();
@@ -110,7 +110,7 @@ fn following_ends_as_its_tasks_did() {
 }
 
 #[test]
-fn a_batch_is_followed_to_its_end_and_each_change_is_told_once() {
+fn a_batch_is_followed_to_its_end_and_each_change_is_printed_once() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let task = json!({ "kind": "debug.progress", "params": { "steps": 3, "ms": 30 } });
@@ -131,7 +131,7 @@ fn a_batch_is_followed_to_its_end_and_each_change_is_told_once() {
 }
 
 #[test]
-fn a_dead_daemon_is_started_again_and_nothing_is_lost() {
+fn follow_restarts_a_dead_daemon_and_loses_nothing() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let mut tasks = vec![json!({ "kind": "debug.sleep", "params": { "ms": 10 } }); 30];
@@ -155,7 +155,7 @@ fn a_dead_daemon_is_started_again_and_nothing_is_lost() {
 }
 
 #[test]
-fn without_names_everything_is_shown_until_an_interrupt() {
+fn follow_without_ids_shows_everything_until_an_interrupt() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let long = connection.submit("debug.sleep", json!({ "ms": 600_000 }));
@@ -170,7 +170,7 @@ fn without_names_everything_is_shown_until_an_interrupt() {
 }
 
 #[test]
-fn a_view_ends_when_its_reader_had_enough() {
+fn follow_ends_when_its_output_is_closed() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let long = connection.submit("debug.sleep", json!({ "ms": 600_000 }));
@@ -188,7 +188,7 @@ fn a_view_ends_when_its_reader_had_enough() {
 }
 
 #[test]
-fn a_view_that_nobody_reads_says_how_much_it_missed_and_goes_on() {
+fn follow_with_unread_output_says_how_much_it_missed_and_goes_on() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let long = connection.submit("debug.sleep", json!({ "ms": 600_000 }));
@@ -209,7 +209,7 @@ fn a_view_that_nobody_reads_says_how_much_it_missed_and_goes_on() {
 }
 
 #[test]
-fn a_view_lets_a_daemon_be_stopped_and_goes_on_with_the_next() {
+fn follow_does_not_keep_a_daemon_from_stopping_and_goes_on_with_the_next() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let id = connection.submit("debug.sleep", json!({ "ms": 600_000 }));
@@ -231,7 +231,7 @@ fn a_view_lets_a_daemon_be_stopped_and_goes_on_with_the_next() {
 }
 
 #[test]
-fn memory_is_watched_from_its_present_state_on() {
+fn memory_is_watched_from_its_current_state_on() {
     let sandbox = Sandbox::started();
     let mut watch = Running::start(&sandbox, &["memory", "--watch"]);
     let first = watch.line();

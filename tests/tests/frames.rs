@@ -131,7 +131,7 @@ fn steady(mut value: Value) -> Value {
 }
 
 #[test]
-fn every_answer_is_the_same_in_both_encodings() {
+fn every_response_is_the_same_in_both_encodings() {
     fn same<M: Method>(
         frames: &mut Frames,
         lines: &mut reel_tests::Connection,
@@ -173,7 +173,7 @@ fn every_answer_is_the_same_in_both_encodings() {
 }
 
 #[test]
-fn events_are_told_in_frames() {
+fn events_are_sent_in_frames() {
     let sandbox = Sandbox::started();
     let mut frames = Frames::open(&sandbox);
     frames.ok::<EventsSubscribe>(json!({ "topics": ["task"] }));
@@ -210,7 +210,7 @@ fn garbage_and_huge_lengths_are_refused_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_cut_frame_is_said_and_a_peer_that_vanishes_leaves_nothing_behind() {
+fn a_truncated_frame_is_refused_and_a_vanished_client_leaves_nothing_behind() {
     let sandbox = Sandbox::started();
     let mut frames = Frames::open(&sandbox);
     frames.send(&frame(&[0; 100])[..50]);
@@ -232,7 +232,7 @@ fn a_cut_frame_is_said_and_a_peer_that_vanishes_leaves_nothing_behind() {
 }
 
 #[test]
-fn another_schema_and_no_preface_at_all_are_served_in_lines() {
+fn another_schema_or_a_missing_preface_is_served_in_lines() {
     let sandbox = Sandbox::started();
     let request = b"{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"daemon.status\"}\n";
     let mut other = raw(&sandbox);

@@ -129,7 +129,7 @@ fn wakes(effects: &[Effect]) -> Option<Moment> {
 
 /// However many checks find the gate closed, the task begins at once, or the machine asks for a wake and begins the task then.
 #[test]
-fn a_gate_that_opens_between_two_looks_leaves_no_task_waiting() {
+fn a_gate_that_opens_between_two_checks_leaves_no_task_waiting() {
     let mut opened_between = 0;
     for looks in 0..6 {
         let left = Rc::new(Cell::new(looks));

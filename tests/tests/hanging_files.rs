@@ -49,7 +49,7 @@ fn replace(path: &Path, what: &str) {
 }
 
 #[test]
-fn something_else_in_place_of_a_cached_file_is_set_aside_and_the_picture_is_made_anew() {
+fn another_kind_of_file_in_the_cache_is_set_aside_and_the_picture_is_made_again() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     for what in ["a pipe", "a directory", "a link to an endless device", "a link"] {
@@ -105,7 +105,7 @@ fn hanging_at(at: &str) -> (Sandbox, PathBuf, PathBuf) {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn on_a_disk_that_hangs_calls_keep_their_timeouts_others_go_on_and_the_daemon_ends() {
+fn on_a_hanging_disk_calls_keep_their_timeouts_and_the_daemon_can_stop() {
     let (sandbox, flag, _) = hanging_at("/artifacts/");
     let pid = sandbox.start();
     let mut connection = sandbox.connect();
@@ -128,7 +128,7 @@ fn on_a_disk_that_hangs_calls_keep_their_timeouts_others_go_on_and_the_daemon_en
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_key_file_or_certificates_on_a_disk_that_hangs_stop_nobody_else() {
+fn a_key_file_or_certificates_on_a_hanging_disk_delay_no_other_call() {
     let provider = FakeProvider::start();
     for (file, scheme) in [("the-key", "http"), ("the-certificates", "https")] {
         let (sandbox, flag, reached) = hanging_at(file);

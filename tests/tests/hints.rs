@@ -32,7 +32,7 @@ fn a_held_picture_is_written_by_the_commands_that_its_hint_names() {
 }
 
 #[test]
-fn whoever_stops_waiting_is_told_how_the_file_is_written() {
+fn an_interrupted_wait_says_how_to_write_the_file() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     provider.always(Fault::Never);
@@ -43,7 +43,7 @@ fn whoever_stops_waiting_is_told_how_the_file_is_written() {
 }
 
 #[test]
-fn a_batch_tells_held_tasks_from_failed_ones_and_each_error_once() {
+fn a_batch_distinguishes_held_from_failed_tasks_and_prints_each_error_once() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     provider.on_prompt("lost", Fault::ResetAfterRequest);
@@ -76,7 +76,7 @@ fn the_new_configuration_file_holds_an_example_of_a_provider() {
 }
 
 #[test]
-fn emptying_the_cache_says_that_equal_requests_are_paid_again() {
+fn clearing_the_cache_warns_that_equal_requests_are_paid_again() {
     let sandbox = Sandbox::started();
     let words = "equal requests are asked, and paid, again";
     let cleared = sandbox.reel(&["cache", "clear"]);
@@ -88,7 +88,7 @@ fn emptying_the_cache_says_that_equal_requests_are_paid_again() {
 }
 
 #[test]
-fn a_refusal_names_the_next_command() {
+fn a_refusal_names_the_command_to_run_next() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     provider.always(Fault::Unauthorized);
@@ -140,7 +140,7 @@ fn a_cancelled_task_that_may_have_been_paid_says_how_to_get_its_picture() {
 }
 
 #[test]
-fn a_new_user_is_told_what_is_meant() {
+fn mistakes_of_a_new_user_are_explained() {
     let sandbox = Sandbox::new();
     let status = sandbox.reel(&["status"]);
     assert_eq!(status.expect_code(69).stdout, "not running\n");

@@ -54,7 +54,7 @@ fn call(connection: &mut Connection, params: Value, cache: &str) -> Value {
 }
 
 #[test]
-fn a_picture_has_the_size_that_was_asked_and_everything_the_specification_shows() {
+fn a_picture_has_the_requested_size_and_the_fields_of_the_specification() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     for (width, height) in [(64, 64), (640, 360), (99, 257)] {
@@ -122,7 +122,7 @@ fn an_equal_request_is_answered_from_the_cache_also_after_a_restart() {
 }
 
 #[test]
-fn every_param_makes_another_request() {
+fn every_param_changes_the_cache_key() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     connection.generate(small("a tree"));
@@ -151,7 +151,7 @@ fn every_param_makes_another_request() {
 }
 
 #[test]
-fn fresh_makes_anew_and_off_leaves_no_trace() {
+fn fresh_makes_again_and_off_does_not_change_the_cache() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     assert_eq!(call(&mut connection, small("a hill"), "off")["source"], "made");
@@ -163,7 +163,7 @@ fn fresh_makes_anew_and_off_leaves_no_trace() {
 }
 
 #[test]
-fn sixty_four_clients_that_ask_for_the_same_new_picture_cause_one_drawing() {
+fn sixty_four_equal_requests_draw_one_picture() {
     let sandbox = Sandbox::started();
     let mut connections: Vec<_> = (0..64).map(|_| sandbox.connect()).collect();
     let params = json!({ "prompt": "one for all", "width": 512, "height": 512 });
@@ -197,7 +197,7 @@ fn a_leader_that_is_cancelled_leaves_its_followers_their_picture() {
 }
 
 #[test]
-fn bad_params_are_refused_with_what_to_do() {
+fn bad_params_are_refused_with_a_next_step() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let table = [
@@ -304,7 +304,7 @@ fn a_task_that_the_cache_answered_can_be_read_at_once() {
 }
 
 #[test]
-fn a_call_that_comes_again_follows_the_cache_its_mode_and_the_configuration() {
+fn a_repeated_call_depends_on_the_cache_its_mode_and_the_configuration() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let made = call(&mut connection, small("a mill"), "use");

@@ -84,7 +84,7 @@ fn spoil_a_row(path: &Path) {
 }
 
 #[test]
-fn a_journal_that_is_lost_takes_no_picture_with_it_and_no_id_comes_again() {
+fn a_lost_journal_loses_no_picture_and_reuses_no_id() {
     let table: [(&str, Change, &str); 7] = [
         ("header overwritten", |path| overwrite(path, 0, &[0; 100]), "journal_set_aside"),
         ("emptied", |path| fs::write(path, b"").unwrap(), "journal_missing"),
@@ -116,7 +116,7 @@ fn a_journal_that_is_lost_takes_no_picture_with_it_and_no_id_comes_again() {
 }
 
 #[test]
-fn what_was_set_aside_is_told_until_it_is_removed() {
+fn files_that_were_set_aside_are_reported_until_they_are_removed() {
     let (sandbox, _, _) = with_a_past();
     overwrite(&database(&sandbox), 0, &[0; 100]);
     for _ in 0..2 {
@@ -134,7 +134,7 @@ fn what_was_set_aside_is_told_until_it_is_removed() {
 }
 
 #[test]
-fn the_log_of_a_database_that_was_deleted_is_kept() {
+fn the_wal_of_a_deleted_database_is_kept() {
     let sandbox = Sandbox::started();
     let id = sandbox.connect().submit("debug.sleep", json!({ "ms": 600_000 }));
     sandbox.kill();
@@ -150,7 +150,7 @@ fn the_log_of_a_database_that_was_deleted_is_kept() {
 }
 
 #[test]
-fn a_home_without_a_past_begins_with_the_first_id_and_without_a_warning() {
+fn a_new_home_begins_with_the_first_id_and_without_a_warning() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     assert!(codes(&mut connection).is_empty());
@@ -161,7 +161,7 @@ fn a_home_without_a_past_begins_with_the_first_id_and_without_a_warning() {
 }
 
 #[test]
-fn pictures_made_after_a_backup_outlive_the_return_of_the_backup() {
+fn pictures_made_after_a_backup_survive_its_restoration() {
     let (sandbox, _, _) = with_a_past();
     let backup = sandbox.root().join("backup.db");
     fs::copy(database(&sandbox), &backup).unwrap();
@@ -181,7 +181,7 @@ fn pictures_made_after_a_backup_outlive_the_return_of_the_backup() {
 }
 
 #[test]
-fn a_database_of_another_program_is_refused_with_its_path_and_what_to_do() {
+fn a_database_of_another_program_is_refused_with_its_path_and_a_next_step() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.home()).unwrap();
     for version in [0, 4] {
@@ -205,7 +205,7 @@ fn a_database_of_another_program_is_refused_with_its_path_and_what_to_do() {
 }
 
 #[test]
-fn a_stop_folds_the_log_back() {
+fn a_stop_checkpoints_the_wal() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     // These are megabytes, so that the checkpoint takes longer than the rest of the stop.
@@ -223,7 +223,7 @@ fn a_stop_folds_the_log_back() {
 }
 
 #[test]
-fn a_lock_file_that_is_deleted_lets_no_second_daemon_in_and_is_made_anew() {
+fn a_deleted_lock_file_lets_no_second_daemon_start_and_is_created_again() {
     let sandbox = Sandbox::started();
     let pid = sandbox.daemon_pid().unwrap();
     fs::remove_file(sandbox.home().join("reeld.lock")).unwrap();
@@ -237,7 +237,7 @@ fn a_lock_file_that_is_deleted_lets_no_second_daemon_in_and_is_made_anew() {
 }
 
 #[test]
-fn artifacts_that_are_deleted_under_the_daemon_are_told_and_made_anew() {
+fn artifacts_deleted_while_the_daemon_runs_are_reported_and_made_again() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let file = path_of(&connection.generate(picture("first")));
@@ -255,7 +255,7 @@ fn artifacts_that_are_deleted_under_the_daemon_are_told_and_made_anew() {
 }
 
 #[test]
-fn too_few_open_files_are_told_at_the_start() {
+fn a_low_limit_of_open_files_is_reported_at_the_start() {
     let sandbox = Sandbox::new();
     for limit in ["16", "24", "32"] {
         let mut command = sandbox.command("sh");
@@ -290,7 +290,7 @@ fn a_stop_writes_when_artifacts_were_used_before_it_closes_the_journal() {
 }
 
 #[test]
-fn a_log_that_was_deleted_after_a_death_is_told() {
+fn a_wal_that_was_deleted_after_a_crash_is_reported() {
     // The database has only what was checkpointed at a stop. What came after is only in the WAL.
     let (sandbox, _, _) = with_a_past();
     sandbox.start();

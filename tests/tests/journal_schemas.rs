@@ -278,7 +278,7 @@ fn a_journal_of_schema_10_goes_on() {
 }
 
 #[test]
-fn a_picture_that_only_the_journal_has_stays_there_until_its_file_can_be_written() {
+fn a_picture_that_is_only_in_the_journal_stays_until_its_file_can_be_written() {
     let revived = Revived::copied(4);
     let path = revived.files_of_journal().pop().unwrap();
     let directory = path.parent().unwrap();

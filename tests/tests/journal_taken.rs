@@ -37,7 +37,7 @@ fn codes(connection: &mut Connection) -> Vec<String> {
 }
 
 #[test]
-fn a_journal_that_is_taken_away_ends_the_daemon_and_nothing_is_acknowledged_into_it() {
+fn a_removed_journal_ends_the_daemon_before_it_acknowledges_anything() {
     let table: [(&str, Change); 8] = [
         ("the home deleted", |path| fs::remove_dir_all(path.parent().unwrap()).unwrap()),
         ("the home moved", |path| {
@@ -93,7 +93,7 @@ fn a_journal_that_is_taken_away_ends_the_daemon_and_nothing_is_acknowledged_into
 }
 
 #[test]
-fn a_journal_that_is_taken_away_is_noticed_by_a_daemon_without_work() {
+fn a_removed_journal_is_noticed_by_an_idle_daemon() {
     let sandbox = Sandbox::started();
     let pid = sandbox.daemon_pid().unwrap();
     fs::remove_dir_all(sandbox.home()).unwrap();
@@ -102,7 +102,7 @@ fn a_journal_that_is_taken_away_is_noticed_by_a_daemon_without_work() {
 }
 
 #[test]
-fn a_checkpoint_of_another_program_takes_nothing_away() {
+fn a_checkpoint_by_another_program_loses_nothing() {
     let sandbox = Sandbox::started();
     let pid = sandbox.daemon_pid();
     let mut connection = sandbox.connect();
@@ -128,7 +128,7 @@ fn a_checkpoint_of_another_program_takes_nothing_away() {
 }
 
 #[test]
-fn nothing_of_a_log_that_was_cut_is_written_into_the_database() {
+fn a_truncated_wal_is_not_checkpointed_into_the_database() {
     let cuts: [fn(u64) -> u64; 2] = [|bytes| bytes / 2, |_| 0];
     for cut in cuts {
         let sandbox = Sandbox::started();

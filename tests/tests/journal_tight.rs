@@ -18,7 +18,7 @@ fn log_bytes(sandbox: &Sandbox) -> u64 {
 }
 
 #[test]
-fn the_log_does_not_fill_a_small_disk() {
+fn the_wal_does_not_fill_a_small_disk() {
     let Some(disk) = SmallDisk::mounted(8) else { return };
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();
@@ -30,7 +30,7 @@ fn the_log_does_not_fill_a_small_disk() {
 }
 
 #[test]
-fn the_log_gives_its_room_back_when_others_fill_the_disk_and_no_work_comes() {
+fn an_idle_daemon_frees_its_wal_when_others_fill_the_disk() {
     let Some(disk) = SmallDisk::mounted(24) else { return };
     let sandbox = disk.sandbox();
     let mut connection = sandbox.connect();
@@ -54,7 +54,7 @@ fn answers(sandbox: &Sandbox) -> bool {
 }
 
 #[test]
-fn a_start_on_a_full_disk_works_or_says_what_it_lacks_and_loses_nothing() {
+fn a_start_on_a_full_disk_succeeds_or_says_that_the_disk_is_full() {
     let Some(disk) = SmallDisk::mounted(24) else { return };
     let sandbox = disk.sandbox();
     let running = sandbox.connect().submit("debug.sleep", json!({ "ms": 600_000 }));

@@ -36,7 +36,7 @@ fn a_daemon_whose_socket_was_removed_is_found_again_by_every_command() {
 }
 
 #[test]
-fn a_daemon_that_cannot_bind_its_socket_again_is_named_and_is_stopped_by_its_lock() {
+fn a_daemon_that_cannot_bind_its_socket_again_is_found_and_stopped_by_its_lock() {
     let sandbox = Sandbox::started();
     let pid = sandbox.daemon_pid().unwrap();
     fs::remove_file(sandbox.socket()).unwrap();
@@ -54,7 +54,7 @@ fn a_daemon_that_cannot_bind_its_socket_again_is_named_and_is_stopped_by_its_loc
 }
 
 #[test]
-fn a_runtime_directory_that_is_not_there_counts_as_unset() {
+fn a_missing_runtime_directory_counts_as_unset() {
     let sandbox = Sandbox::new();
     let reel = |runtime: &str, arguments: &[&str]| {
         let mut command = sandbox.reel_command(arguments);
@@ -129,7 +129,7 @@ fn play_daemon(sandbox: &Sandbox, answer: &str) -> Child {
 }
 
 #[test]
-fn a_daemon_of_another_protocol_is_restarted_by_its_lock() {
+fn a_daemon_of_another_protocol_version_is_restarted_by_its_lock() {
     if !needs::program("python3") {
         return;
     }
@@ -145,7 +145,7 @@ fn a_daemon_of_another_protocol_is_restarted_by_its_lock() {
 }
 
 #[test]
-fn a_daemon_that_says_nothing_is_named_and_stopped_by_its_lock() {
+fn a_daemon_that_does_not_answer_is_found_and_stopped_by_its_lock() {
     if !needs::program("python3") {
         return;
     }
@@ -174,7 +174,7 @@ fn all_connections(sandbox: &Sandbox) -> Vec<UnixStream> {
 }
 
 #[test]
-fn a_program_that_leaks_connections_does_not_lock_the_person_out() {
+fn a_program_that_leaks_connections_does_not_block_the_command_line() {
     let sandbox = Sandbox::started();
     let leaked = all_connections(&sandbox);
     for encoding in ["binary", "json"] {
@@ -188,7 +188,7 @@ fn a_program_that_leaks_connections_does_not_lock_the_person_out() {
 }
 
 #[test]
-fn connections_that_are_all_in_use_are_told_so_and_a_restart_closes_them() {
+fn when_all_connections_are_in_use_clients_are_told_and_a_restart_closes_them() {
     let sandbox = Sandbox::started();
     let task = sandbox.connect().submit("debug.sleep", json!({ "ms": 600_000 }));
     let mut busy: Vec<Connection> = Vec::new();
@@ -213,7 +213,7 @@ fn connections_that_are_all_in_use_are_told_so_and_a_restart_closes_them() {
 }
 
 #[test]
-fn a_termination_is_obeyed_while_the_database_is_being_opened() {
+fn sigterm_is_obeyed_while_the_database_is_being_opened() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.home()).unwrap();
     // Opening a named pipe blocks until another process opens its other end, which simulates a very slow disk.

@@ -68,7 +68,7 @@ fn the_storyboard_is_written_once_and_stays_as_a_person_edits_it() {
 }
 
 #[test]
-fn a_story_that_was_changed_since_is_told_and_the_storyboard_wins() {
+fn a_story_that_changed_since_is_reported_and_the_storyboard_is_used() {
     let (sandbox, story, project) = with_story(STORY.as_bytes());
     let make = ["make", story.to_str().unwrap(), "--until", "storyboard"];
     sandbox.reel(&make).expect_code(0);
@@ -80,7 +80,7 @@ fn a_story_that_was_changed_since_is_told_and_the_storyboard_wins() {
 }
 
 #[test]
-fn bad_input_is_named_and_writes_nothing() {
+fn bad_input_is_refused_and_writes_nothing() {
     let gbk =
         b"\xb4\xd3\xc7\xb0\xd3\xd0\xd7\xf9\xc9\xbd\xa3\xac\xc9\xbd\xc0\xef\xd3\xd0\xd7\xf9\xc3\xed\xa1\xa3";
     for (bytes, words) in [
@@ -106,7 +106,7 @@ fn bad_input_is_named_and_writes_nothing() {
 }
 
 #[test]
-fn flags_are_edits_of_the_project_file_and_said() {
+fn flags_edit_the_project_file_and_the_edits_are_printed() {
     let (sandbox, story, project) = with_story(STORY.as_bytes());
     let make = |flags: &[&str]| {
         let story = story.to_str().unwrap();
@@ -136,7 +136,7 @@ fn flags_are_edits_of_the_project_file_and_said() {
 }
 
 #[test]
-fn a_changed_story_is_split_anew_and_keeps_ids_and_edits() {
+fn resplitting_a_changed_story_keeps_ids_and_edits() {
     let (sandbox, story, project) = with_story(STORY.as_bytes());
     let make = ["make", story.to_str().unwrap(), "--until", "storyboard"];
     sandbox.reel(&make).expect_code(0);
@@ -166,7 +166,7 @@ fn a_changed_story_is_split_anew_and_keeps_ids_and_edits() {
 }
 
 #[test]
-fn what_is_wrong_is_said_before_a_daemon_is_started() {
+fn mistakes_are_reported_before_a_daemon_is_started() {
     let (sandbox, story, project) = with_story(STORY.as_bytes());
     let story = story.to_str().unwrap();
     sandbox.reel(&["make", story, "--until", "storyboard"]).expect_code(0);
@@ -210,7 +210,7 @@ fn what_is_wrong_is_said_before_a_daemon_is_started() {
 }
 
 #[test]
-fn a_story_comes_from_standard_input_where_its_film_is_named() {
+fn a_story_can_come_from_standard_input_if_its_film_is_named() {
     let (sandbox, story, _) = with_story(STORY.as_bytes());
     sandbox.reel(&["make", "-"]).expect_code(64);
     let mut command = sandbox.reel_command(&["make", "-", "-o", "lamp.mp4", "--until", "storyboard"]);

@@ -108,11 +108,11 @@ fn survive(billing: &str, is_paid: bool) {
 }
 
 #[test]
-fn a_free_story_survives_deaths_at_any_moment() {
+fn a_free_story_survives_kills_at_random_times() {
     survive("billing = \"free\"\n", false);
 }
 
 #[test]
-fn a_paid_story_survives_deaths_and_nothing_is_paid_twice_by_itself() {
+fn a_paid_story_survives_kills_and_nothing_is_paid_twice_automatically() {
     survive("", true);
 }

@@ -62,7 +62,7 @@ fn steps_made(sandbox: &Sandbox, task: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_story_becomes_a_film_that_the_next_run_finds() {
+fn a_story_becomes_a_film_that_the_next_run_reuses() {
     if !can_film() {
         return;
     }
@@ -98,7 +98,7 @@ fn a_story_becomes_a_film_that_the_next_run_finds() {
 type Case = (fn(&Tale), &'static [&'static str], &'static str);
 
 #[test]
-fn an_edited_shot_has_exactly_what_depends_on_it_made_again() {
+fn an_edit_makes_exactly_the_dependent_steps_again() {
     if !can_film() {
         return;
     }
@@ -142,7 +142,7 @@ fn an_edited_shot_has_exactly_what_depends_on_it_made_again() {
 }
 
 #[test]
-fn a_film_is_replaced_only_where_it_is_the_one_that_was_written() {
+fn a_film_is_replaced_only_if_nobody_has_changed_it() {
     if !can_film() {
         return;
     }
@@ -164,7 +164,7 @@ fn a_film_is_replaced_only_where_it_is_the_one_that_was_written() {
 }
 
 #[test]
-fn a_shot_that_fails_leaves_the_film_as_it_was_unless_a_card_may_stand_in() {
+fn a_failed_shot_leaves_the_film_unchanged_unless_a_card_may_replace_it() {
     if !can_film() {
         return;
     }
@@ -191,7 +191,7 @@ fn a_shot_that_fails_leaves_the_film_as_it_was_unless_a_card_may_stand_in() {
 }
 
 #[test]
-fn ffmpeg_that_comes_later_makes_the_film_of_what_is_there() {
+fn after_ffmpeg_is_installed_the_film_is_made_from_existing_parts() {
     if !can_film() {
         return;
     }
@@ -222,7 +222,7 @@ fn wait_for_frames(sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_death_while_it_renders_costs_nothing_but_time() {
+fn a_crash_during_rendering_costs_only_time() {
     if !can_film() {
         return;
     }
@@ -254,7 +254,7 @@ fn a_death_while_it_renders_costs_nothing_but_time() {
 }
 
 #[test]
-fn subtitles_are_where_they_were_asked_for() {
+fn subtitles_are_in_a_track_or_only_in_a_file_as_requested() {
     if !can_film() {
         return;
     }
@@ -268,7 +268,7 @@ fn subtitles_are_where_they_were_asked_for() {
 }
 
 #[test]
-fn music_that_is_no_sound_is_named_and_music_changes_the_sound_alone() {
+fn invalid_music_is_refused_and_music_changes_only_the_sound() {
     if !can_film() {
         return;
     }

@@ -36,7 +36,7 @@ fn loudest(samples: &[i16]) -> i16 {
 }
 
 #[test]
-fn without_a_renderer_the_story_can_be_watched_and_heard_in_a_browser() {
+fn without_ffmpeg_the_story_can_be_watched_and_heard_in_a_browser() {
     if !needs::program("espeak-ng") {
         return;
     }

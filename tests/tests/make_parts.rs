@@ -42,7 +42,7 @@ fn stale(document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_change_has_made_again_what_depends_on_it_and_says_why() {
+fn a_change_makes_its_dependents_again_and_says_why() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, ""));
     let first = pictures(&tale, &[]);
@@ -75,7 +75,7 @@ fn a_change_has_made_again_what_depends_on_it_and_says_why() {
 }
 
 #[test]
-fn a_shot_that_fails_is_named_shifts_nothing_and_is_made_alone_the_next_time() {
+fn a_failed_shot_is_named_shifts_nothing_and_is_the_only_one_made_next_time() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, ""));
     pictures(&tale, &[]);
@@ -111,7 +111,7 @@ fn a_shot_that_fails_is_named_shifts_nothing_and_is_made_alone_the_next_time() {
 }
 
 #[test]
-fn a_held_call_is_named_with_both_ways_on() {
+fn a_held_call_is_reported_with_both_commands_that_decide_about_it() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, "max_concurrent = 1\n"));
     tale.make(&["--until", "storyboard"]).expect_code(0);
@@ -140,7 +140,7 @@ fn a_held_call_is_named_with_both_ways_on() {
 }
 
 #[test]
-fn ctrl_c_leaves_the_task_at_work_and_the_same_command_comes_back_to_it() {
+fn ctrl_c_leaves_the_task_running_and_the_same_command_finds_it_again() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, ""));
     provider.hold();
@@ -168,7 +168,7 @@ fn ctrl_c_leaves_the_task_at_work_and_the_same_command_comes_back_to_it() {
 }
 
 #[test]
-fn the_daemon_dies_and_the_command_goes_on() {
+fn the_command_survives_a_crash_of_the_daemon() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, "billing = \"free\"\n"));
     provider.hold();
@@ -182,7 +182,7 @@ fn the_daemon_dies_and_the_command_goes_on() {
 }
 
 #[test]
-fn own_media_are_used_and_what_they_are_is_checked() {
+fn the_users_own_media_are_checked_and_used() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, ""));
     tale.make(&["--until", "storyboard"]).expect_code(0);
@@ -254,7 +254,7 @@ fn a_budget_ends_the_run_and_keeps_what_was_made() {
 }
 
 #[test]
-fn names_that_shells_and_programs_stumble_over_are_only_names() {
+fn file_names_with_special_characters_work() {
     for (directory, name) in [("-d", "-s.txt"), ("a\nb", "it's \"50%\" [c]:d.txt"), ("100%d", "雨 & 灯.txt")]
     {
         let sandbox = Sandbox::new();
@@ -268,7 +268,7 @@ fn names_that_shells_and_programs_stumble_over_are_only_names() {
 }
 
 #[test]
-fn a_dry_run_tells_prices_and_the_cache_as_the_run_will_have_them() {
+fn a_dry_run_predicts_the_prices_and_the_cache_hits_of_the_run() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, "price = { image = 0.04, character = 0.00001 }\n"));
     tale.make(&["--until", "storyboard"]).expect_code(0);
@@ -308,7 +308,7 @@ fn a_dry_run_tells_prices_and_the_cache_as_the_run_will_have_them() {
 }
 
 #[test]
-fn what_cannot_be_written_or_sent_is_said_before_anything_is_asked_for() {
+fn what_cannot_be_written_or_sent_is_reported_before_any_request() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, ""));
     fs::write(tale.path("story.reel"), "a file").unwrap();

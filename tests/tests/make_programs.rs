@@ -51,7 +51,7 @@ fn programs_that_are_installed_later_are_found_without_a_restart() {
 }
 
 #[test]
-fn a_file_of_another_length_is_not_taken_for_the_one_that_was_asked_for() {
+fn a_result_of_the_wrong_length_is_refused() {
     if !["ffmpeg", "espeak-ng"].iter().all(|program| needs::program(program)) {
         return;
     }
@@ -74,7 +74,7 @@ fn a_file_of_another_length_is_not_taken_for_the_one_that_was_asked_for() {
 }
 
 #[test]
-fn an_ffmpeg_that_dies_is_quoted_and_a_good_one_renders_what_is_missing_and_nothing_else() {
+fn a_failing_ffmpeg_is_quoted_and_a_working_one_renders_only_what_is_missing() {
     if !["ffmpeg", "espeak-ng"].iter().all(|program| needs::program(program)) {
         return;
     }
@@ -97,7 +97,7 @@ fn an_ffmpeg_that_dies_is_quoted_and_a_good_one_renders_what_is_missing_and_noth
 }
 
 #[test]
-fn an_ffmpeg_that_hangs_is_stopped_with_its_children_and_the_film_goes_on() {
+fn a_hanging_ffmpeg_is_stopped_with_its_children_and_the_film_goes_on() {
     if !["ffmpeg", "espeak-ng"].iter().all(|program| needs::program(program)) {
         return;
     }

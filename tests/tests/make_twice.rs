@@ -18,7 +18,7 @@ use reel_tests::{
 const PICTURES: [&str; 2] = ["--until", "pictures"];
 
 #[test]
-fn both_runs_end_well_and_nothing_is_asked_for_twice() {
+fn both_runs_succeed_and_nothing_is_requested_twice() {
     let provider = FakeProvider::start();
     let tale = Tale::new(speaking_studio(&provider, ""));
     tale.make(&["--until", "storyboard"]).expect_code(0);
@@ -41,7 +41,7 @@ fn both_runs_end_well_and_nothing_is_asked_for_twice() {
 }
 
 #[test]
-fn files_are_known_again_by_their_bytes_after_the_record_was_lost() {
+fn files_are_recognized_by_their_bytes_after_the_record_was_lost() {
     let provider = FakeProvider::start();
     provider.vary();
     let tale = Tale::new(speaking_studio(&provider, ""));

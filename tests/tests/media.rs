@@ -172,7 +172,7 @@ fn films_have_the_size_and_duration_that_ffprobe_says() {
 }
 
 #[test]
-fn waves_that_a_program_writes_to_a_pipe_have_their_true_length() {
+fn wav_files_that_a_program_writes_to_a_pipe_have_their_true_length() {
     if !needs::program("ffmpeg") || !needs::program("espeak-ng") {
         return;
     }

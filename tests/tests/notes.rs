@@ -50,7 +50,7 @@ fn generate(connection: &mut Connection, name: &str, n: u32) -> Value {
 }
 
 #[test]
-fn what_differs_from_what_was_asked_for_is_said_and_stays_said() {
+fn differences_from_the_request_are_noted_and_the_notes_persist() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -116,7 +116,7 @@ fn notes_are_shown_by_show_generate_and_batch() {
 }
 
 #[test]
-fn what_a_provider_says_that_a_call_cost_is_kept_with_the_task_that_paid() {
+fn the_cost_that_a_provider_reports_is_kept_with_the_task_that_paid() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();

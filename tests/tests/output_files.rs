@@ -73,7 +73,7 @@ fn names_in(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_picture_is_written_in_the_form_that_its_ending_asks_for_whatever_the_provider_sends() {
+fn a_picture_is_converted_to_the_format_of_its_file_extension() {
     let (provider, sandbox) = paid_studio();
     for prompt in ["jpeg", "webp", "other"] {
         for ending in ["png", "jpg", "jpeg", "webp", "PNG"] {
@@ -96,7 +96,7 @@ fn a_picture_is_written_in_the_form_that_its_ending_asks_for_whatever_the_provid
 }
 
 #[test]
-fn a_batch_names_its_files_after_the_pictures_that_came() {
+fn a_batch_names_its_files_after_the_formats_that_the_provider_sent() {
     let (provider, sandbox) = paid_studio();
     let lines = [
         "jpeg".to_owned(),
@@ -128,7 +128,7 @@ fn a_batch_names_its_files_after_the_pictures_that_came() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_converted_is_kept_as_it_came() {
+fn a_picture_that_cannot_be_converted_is_kept_unchanged() {
     let (provider, sandbox) = paid_studio();
     let gif = b"GIF89a\x40\0\x40\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x40\0\x40\0\0\x02\x02D\x01\0;";
     let unknown = b"\x01\x02\x03 a format of tomorrow";
@@ -153,7 +153,7 @@ fn a_picture_that_cannot_be_converted_is_kept_as_it_came() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_before_anything_is_paid() {
+fn outputs_that_cannot_be_written_are_refused_before_anything_is_paid() {
     let (provider, sandbox) = paid_studio();
     let work = sandbox.work();
     fs::write(work.join("mine.png"), "mine").unwrap();
@@ -201,7 +201,7 @@ fn standard_output_needs_no_temporary_directory() {
 }
 
 #[test]
-fn a_write_that_fails_names_the_file_and_the_way_to_the_picture() {
+fn a_failed_write_names_the_file_and_how_to_get_the_picture() {
     let (provider, sandbox) = paid_studio();
     provider.picture_bytes(100_000);
     // A limit on the file size simulates a full disk. Its signal is ignored, so the write fails.
@@ -218,7 +218,7 @@ fn a_write_that_fails_names_the_file_and_the_way_to_the_picture() {
 }
 
 #[test]
-fn a_name_that_is_no_text_is_printed_so_that_it_can_be_used() {
+fn a_file_name_that_is_not_utf_8_is_printed_so_that_it_can_be_used() {
     let sandbox = Sandbox::started();
     let name = OsStr::from_bytes(b"a\xffb.png");
     let ran = process::run(sandbox.reel_command(&["generate", "x", "-s", "64x64", "-o"]).arg(name));
@@ -233,7 +233,7 @@ fn a_name_that_is_no_text_is_printed_so_that_it_can_be_used() {
 }
 
 #[test]
-fn names_keep_the_marks_of_every_script() {
+fn file_names_keep_combining_marks() {
     let sandbox = Sandbox::started();
     for prompt in ["हिन्दी", "தமிழ்", "บ้าน", "cha\u{302}teau"] {
         let ran = sandbox.reel(&["generate", prompt, "-s", "64x64"]);
@@ -242,7 +242,7 @@ fn names_keep_the_marks_of_every_script() {
 }
 
 #[test]
-fn editing_a_configuration_behind_a_link_to_nowhere_makes_its_target() {
+fn editing_a_configuration_behind_a_dangling_link_creates_its_target() {
     let sandbox = Sandbox::new();
     let target = sandbox.root().join("dotfiles/reel/config.toml");
     let middle = sandbox.root().join("middle.toml");

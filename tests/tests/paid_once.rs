@@ -34,7 +34,7 @@ fn both(sandbox: &Sandbox, studio: &FakeProvider, spare: &FakeProvider) -> Strin
 }
 
 #[test]
-fn results_that_a_provider_has_made_are_fetched_from_it_though_it_is_out_of_order() {
+fn results_are_fetched_from_the_provider_that_made_them_though_it_is_failing() {
     let (studio, spare) = (naming(), FakeProvider::start());
     studio.always_files(FileFault::Status(503, None));
     let sandbox = patient_studio(&studio, 1, "");
@@ -58,7 +58,7 @@ fn results_that_a_provider_has_made_are_fetched_from_it_though_it_is_out_of_orde
 }
 
 #[test]
-fn a_release_fetches_from_the_provider_that_made_the_results_once_it_is_configured_again_beside_others() {
+fn a_release_fetches_from_the_provider_that_made_the_results_once_it_is_configured_again() {
     let (studio, spare) = (naming(), FakeProvider::start());
     studio.always_files(FileFault::Status(503, None));
     let sandbox = patient_studio(&studio, 600, "");
@@ -81,7 +81,7 @@ fn a_release_fetches_from_the_provider_that_made_the_results_once_it_is_configur
 }
 
 #[test]
-fn an_answer_that_names_a_thousand_pictures_has_a_bounded_number_fetched() {
+fn a_bounded_number_of_a_thousand_named_pictures_is_fetched() {
     let server = RawServer::answering(|request| {
         if !request.is_post() {
             return response("200 OK", &[], &png());

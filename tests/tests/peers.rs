@@ -18,7 +18,7 @@ use reel_tests::{Connection, Sandbox, eventually, needs, process};
 use serde_json::json;
 
 #[test]
-fn a_client_that_vanishes_in_the_middle_leaves_nothing_behind() {
+fn a_client_that_vanishes_within_a_request_leaves_nothing_behind() {
     let sandbox = Sandbox::started();
     for _ in 0..20 {
         sandbox.connect().send_bytes(br#"{"jsonrpc":"2.0","id":1,"meth"#);
@@ -39,7 +39,7 @@ fn a_client_that_vanishes_in_the_middle_leaves_nothing_behind() {
 }
 
 #[test]
-fn the_end_of_input_still_lets_pending_answers_out() {
+fn pending_responses_are_sent_after_the_end_of_input() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let task = connection.submit("debug.sleep", json!({ "ms": 300 }));
@@ -62,7 +62,7 @@ fn one_liner(socket: &str) -> Command {
 }
 
 #[test]
-fn the_one_liner_of_the_specification_answers() {
+fn the_one_line_example_of_the_specification_works() {
     if !needs::nc_with_unix_sockets() {
         return;
     }

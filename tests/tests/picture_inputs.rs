@@ -37,7 +37,7 @@ fn work(sandbox: &Sandbox, name: &str) -> PathBuf {
 }
 
 #[test]
-fn a_picture_is_made_from_pictures_as_they_are() {
+fn input_pictures_are_sent_unchanged() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let first = picture(&work(&sandbox, "a.png"), 64, 48);
@@ -79,7 +79,7 @@ fn a_picture_is_made_from_pictures_as_they_are() {
 }
 
 #[test]
-fn what_cannot_be_put_is_refused_with_its_reason() {
+fn files_that_cannot_be_stored_are_refused_with_a_reason() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let at = |name: &str| work(&sandbox, name);
@@ -149,7 +149,7 @@ fn a_task_starts_only_from_pictures_of_the_store() {
 }
 
 #[test]
-fn what_was_put_stays_while_it_may_be_needed() {
+fn a_stored_file_stays_while_a_task_may_need_it() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     picture(&work(&sandbox, "a.png"), 64, 48);
@@ -240,7 +240,7 @@ fn a_thumbnail_is_a_small_png_that_the_cache_keeps() {
 }
 
 #[test]
-fn a_file_may_come_in_pieces() {
+fn a_file_can_be_uploaded_in_pieces() {
     let sandbox = Sandbox::started();
     let bytes = picture(&work(&sandbox, "a.png"), 1_200, 900);
     let whole = put(&sandbox, &work(&sandbox, "a.png"));
@@ -282,7 +282,7 @@ fn a_file_may_come_in_pieces() {
 }
 
 #[test]
-fn a_picture_in_another_form_is_sent_as_png_and_the_accepted_forms_as_they_are() {
+fn accepted_picture_formats_are_sent_unchanged_and_others_as_png() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let pixels = image::RgbaImage::from_fn(40, 30, |x, y| image::Rgba([x as u8, y as u8, 7, 255]));

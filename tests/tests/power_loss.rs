@@ -144,17 +144,17 @@ fn all_are_whole(size: usize) {
 }
 
 #[test]
-fn what_was_kept_outlasts_a_power_loss() {
+fn kept_pictures_survive_a_power_loss() {
     all_are_whole(LARGE);
 }
 
 #[test]
-fn a_small_picture_outlasts_a_power_loss_before_its_file_is_synced() {
+fn a_small_picture_survives_a_power_loss_before_its_file_is_synced() {
     all_are_whole(SMALL);
 }
 
 #[test]
-fn small_pictures_of_a_disk_that_is_nearly_full_leave_the_journal_its_room() {
+fn small_pictures_on_a_nearly_full_disk_leave_space_for_the_journal() {
     const MANY: u8 = 64;
     let home = tempfile::tempdir().unwrap();
     let at = home.path().join("mounted");

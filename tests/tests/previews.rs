@@ -42,7 +42,7 @@ fn unnamed_files(sandbox: &Sandbox) -> usize {
 }
 
 #[test]
-fn a_preview_is_shown_before_the_picture_is_finished_and_goes_with_the_attempt() {
+fn a_preview_is_shown_before_the_picture_is_finished_and_removed_with_the_attempt() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, PREVIEWS);
     let mut listener = listen(&sandbox);
@@ -123,7 +123,7 @@ fn a_preview_is_never_the_result() {
 }
 
 #[test]
-fn previews_are_asked_for_where_the_api_has_them() {
+fn previews_are_requested_where_the_api_has_them() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, PREVIEWS);
     let sent = || provider.requests().last().unwrap().json();

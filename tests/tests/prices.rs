@@ -66,7 +66,7 @@ fn a_task_costs_what_its_price_says_and_a_cached_one_nothing() {
 }
 
 #[test]
-fn what_a_provider_reports_counts_before_a_price() {
+fn a_reported_cost_takes_precedence_over_a_configured_price() {
     let chat = json!({
         "choices": [{ "message": { "content": "Yes." }, "finish_reason": "stop" }],
         "usage": { "prompt_tokens": 1_000, "completion_tokens": 500 },
@@ -142,7 +142,7 @@ fn a_failure_that_was_charged_says_so_and_a_picture_beside_an_error_has_its_cost
 }
 
 #[test]
-fn a_dry_run_tells_who_and_how_much_and_asks_nobody() {
+fn a_dry_run_shows_the_provider_and_the_price_without_a_request() {
     let provider = FakeProvider::start();
     let sandbox = priced(&provider, "{ image = 0.04, character = 0.00001 }");
     sandbox.reel(&["generate", "made before", "-s", "64x64", "-o", "before.png"]).expect_code(0);
@@ -195,7 +195,7 @@ fn a_video_is_priced_by_its_length_before_it_is_made() {
 }
 
 #[test]
-fn models_and_voices_are_listed_by_those_who_have_them() {
+fn providers_list_their_models_and_voices() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "models = { image = \"pencil\", voice = \"tts-1\" }");
     let ran = sandbox.reel(&["providers", "models", "studio"]);

@@ -42,7 +42,7 @@ fn asked(provider: &FakeProvider) -> BTreeSet<String> {
 }
 
 #[test]
-fn marks_line_ends_braces_and_invisible_lines_are_read_as_people_mean_them() {
+fn byte_order_marks_line_ends_braces_and_invisible_lines_are_read_as_intended() {
     every(
         [
             (
@@ -73,7 +73,7 @@ fn marks_line_ends_braces_and_invisible_lines_are_read_as_people_mean_them() {
 }
 
 #[test]
-fn tables_and_arrays_whose_meaning_is_plain_are_read_and_said() {
+fn unambiguous_tables_and_arrays_are_read_and_reported() {
     let table = [
         (
             "id,name,description\n1,Anna,\"a knight, red hair\"\n2,Ben,a cook\n",
@@ -113,7 +113,7 @@ fn tables_and_arrays_whose_meaning_is_plain_are_read_and_said() {
 }
 
 #[test]
-fn what_is_no_list_of_prompts_is_refused_before_anything_is_paid() {
+fn files_that_are_not_prompt_lists_are_refused_before_anything_is_paid() {
     let (provider, sandbox) = paid_studio();
     let utf16: Vec<u8> = "\u{feff}a\nb".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let table = [
@@ -163,7 +163,7 @@ fn what_is_no_list_of_prompts_is_refused_before_anything_is_paid() {
 }
 
 #[test]
-fn files_follow_lines_that_moved_and_nothing_is_paid_twice() {
+fn files_are_renamed_when_their_lines_move_and_nothing_is_paid_twice() {
     let (provider, sandbox) = paid_studio();
     let out = sandbox.work().join("out");
     batch(&sandbox, "a\nb\nc", &[]).expect_code(0);

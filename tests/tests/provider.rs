@@ -23,7 +23,7 @@ use reel_tests::{
 use serde_json::{Value, json};
 
 #[test]
-fn a_configured_provider_is_asked_before_draft_and_its_picture_is_kept() {
+fn a_configured_provider_is_used_before_draft_and_its_picture_is_kept() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let made = sandbox.reel(&["generate", "a lighthouse", "-s", "128x96", "-o", "l.png", "--json"]);
@@ -49,7 +49,7 @@ fn a_configured_provider_is_asked_before_draft_and_its_picture_is_kept() {
 }
 
 #[test]
-fn providers_are_listed_with_draft_last_and_checked_for_nothing() {
+fn providers_are_listed_with_draft_last_and_a_check_makes_no_paid_call() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "billing = \"free\"");
     let listed = sandbox.reel(&["providers", "--json"]);
@@ -71,7 +71,7 @@ fn providers_are_listed_with_draft_last_and_checked_for_nothing() {
 }
 
 #[test]
-fn answers_of_every_kind_give_their_pictures() {
+fn pictures_are_read_from_every_kind_of_response() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -93,7 +93,7 @@ fn answers_of_every_kind_give_their_pictures() {
 }
 
 #[test]
-fn no_more_calls_are_under_way_than_the_provider_allows() {
+fn no_more_calls_are_in_flight_than_the_provider_allows() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, "max_concurrent = 3");
     provider.hold();
@@ -108,7 +108,7 @@ fn no_more_calls_are_under_way_than_the_provider_allows() {
 }
 
 #[test]
-fn no_minute_holds_more_calls_than_the_provider_allows_though_the_daemon_dies() {
+fn the_limit_per_minute_holds_across_crashes_of_the_daemon() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "max_concurrent = 100\nrequests_per_minute = 4\nbilling = \"free\"");
     let mut connection = sandbox.connect();
@@ -188,7 +188,7 @@ fn a_changed_configuration_changes_the_providers_and_tasks_follow() {
 }
 
 #[test]
-fn another_server_of_that_name_is_not_left_alone_for_what_the_former_did() {
+fn a_new_server_does_not_inherit_the_open_circuit_of_the_former_one() {
     let (broken, good) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = studio(&broken, "");
     broken.always(Fault::ServerError);
@@ -212,7 +212,7 @@ fn another_server_of_that_name_is_not_left_alone_for_what_the_former_did() {
 }
 
 #[test]
-fn whatever_else_stands_in_an_answer_the_good_pictures_of_it_are_kept() {
+fn the_good_pictures_of_a_response_are_kept_whatever_else_it_has() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();

@@ -75,7 +75,7 @@ fn a_provider_is_added_and_makes_the_next_picture() {
 }
 
 #[test]
-fn what_the_daemon_would_not_take_is_not_written() {
+fn a_section_that_the_daemon_would_refuse_is_not_written() {
     let sandbox = Sandbox::new();
     for (arguments, code, part) in [
         (&["x", "--kind", "comfy"][..], 78, "providers.x.kind must be"),
@@ -110,7 +110,7 @@ fn what_the_daemon_would_not_take_is_not_written() {
 }
 
 #[test]
-fn a_key_that_is_given_is_kept_where_only_its_user_reads_it() {
+fn a_given_key_is_stored_readable_by_its_user_only() {
     let provider = FakeProvider::start();
     let sandbox = Sandbox::new();
     let url = provider.base_url();
@@ -148,7 +148,7 @@ fn a_key_that_is_given_is_kept_where_only_its_user_reads_it() {
 }
 
 #[test]
-fn on_a_terminal_it_asks() {
+fn on_a_terminal_it_asks_for_missing_values() {
     let provider = FakeProvider::start();
     let sandbox = Sandbox::new();
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();

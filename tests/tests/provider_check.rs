@@ -30,7 +30,7 @@ fn answering(answer: impl Fn(&RawRequest) -> Vec<u8> + Send + Sync + 'static) ->
 }
 
 #[test]
-fn a_key_is_called_right_only_where_the_provider_looked_at_it() {
+fn a_key_is_called_valid_only_if_the_provider_has_checked_it() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let (is_usable, detail) = check(&sandbox);
@@ -50,7 +50,7 @@ fn a_key_is_called_right_only_where_the_provider_looked_at_it() {
 }
 
 #[test]
-fn a_web_page_is_not_usable_and_json_is_json_whatever_it_is_called() {
+fn a_web_page_is_not_usable_and_json_is_accepted_with_any_content_type() {
     let page = b"\n <!doctype html><title>One API</title>";
     for headers in [vec!["content-type: text/html".to_owned()], Vec::new()] {
         let (_server, sandbox) = answering(move |_| response("200 OK", &headers, page));
@@ -63,7 +63,7 @@ fn a_web_page_is_not_usable_and_json_is_json_whatever_it_is_called() {
 }
 
 #[test]
-fn an_address_with_the_path_of_a_request_is_told_with_the_right_one() {
+fn a_base_url_with_the_path_of_a_request_is_refused_with_the_right_one() {
     let provider = FakeProvider::start();
     let sandbox = Sandbox::new();
     let wrong = format!("{}/images/generations/", provider.base_url());
@@ -75,7 +75,7 @@ fn an_address_with_the_path_of_a_request_is_told_with_the_right_one() {
 }
 
 #[test]
-fn a_key_file_with_a_mark_is_read_and_one_that_is_no_key_is_refused_by_name() {
+fn a_key_file_with_a_byte_order_mark_is_read_and_a_malformed_key_is_refused() {
     let server = RawServer::answering(|_| response("200 OK", &[], b"{\"data\":[]}"));
     for (key, told) in [
         (&b"\xef\xbb\xbfsk-test-01\r\n"[..], None),

@@ -37,7 +37,7 @@ fn closes_when_asked_again(answer: Vec<u8>) -> RawServer {
 }
 
 #[test]
-fn a_server_that_closes_idle_connections_at_the_worst_moment_has_no_paid_task_held() {
+fn an_idle_connection_that_the_server_closes_on_use_causes_no_held_task() {
     let server = closes_when_asked_again(picture(&["keep-alive: timeout=5".to_owned()]));
     let sandbox = Sandbox::started_with(&server.config("max_concurrent = 2"));
     let mut connection = sandbox.connect();
@@ -53,7 +53,7 @@ fn a_server_that_closes_idle_connections_at_the_worst_moment_has_no_paid_task_he
 }
 
 #[test]
-fn a_paid_request_whose_connection_is_never_made_was_not_sent_however_long_it_took() {
+fn a_request_whose_connection_was_never_made_counts_as_not_sent() {
     // The system accepts the first connection, but nobody answers its TLS handshake. The second is closed at once.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -73,7 +73,7 @@ fn a_paid_request_whose_connection_is_never_made_was_not_sent_however_long_it_to
 }
 
 #[test]
-fn an_answer_that_arrived_while_the_daemon_stood_still_is_read() {
+fn a_response_that_arrived_while_the_daemon_was_suspended_is_read() {
     let provider = FakeProvider::start();
     // The limits for the first byte and for a read are two seconds.
     let sandbox = studio(&provider, "");
@@ -96,7 +96,7 @@ fn an_answer_that_arrived_while_the_daemon_stood_still_is_read() {
 }
 
 #[test]
-fn as_many_calls_are_under_way_as_the_provider_is_configured_for() {
+fn all_configured_permits_are_used() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, "max_concurrent = 25\n[tasks]\nmax_concurrent = 30");
     provider.hold();
@@ -111,7 +111,7 @@ fn as_many_calls_are_under_way_as_the_provider_is_configured_for() {
 }
 
 #[test]
-fn a_key_that_has_no_effect_any_more_is_taken_with_a_warning() {
+fn an_obsolete_configuration_key_is_accepted_with_a_warning() {
     let sandbox = Sandbox::started_with("[http]\npool = 3\ndns_ttl_s = 300\n");
     let checked = sandbox.reel(&["config", "check"]);
     for key in ["http.pool", "http.dns_ttl_s"] {
@@ -157,7 +157,7 @@ fn a_reload_that_changes_nothing_about_connections_keeps_those_that_are_open() {
 }
 
 #[test]
-fn an_answer_with_hundreds_of_headers_and_odd_ones_is_read() {
+fn a_response_with_hundreds_of_headers_and_invalid_ones_is_read() {
     let server = RawServer::answering(|_| {
         let mut headers: Vec<_> = (0..500).map(|n| format!("x-trace-{n}: {n}")).collect();
         headers.extend(["x odd: 1".to_owned(), "x-folded: a\r\n b".to_owned()]);

@@ -14,7 +14,7 @@ use reel_tests::{FakeProvider, studio::studio};
 use serde_json::json;
 
 #[test]
-fn what_would_be_sent_is_printed_with_the_key_masked_and_nobody_is_asked() {
+fn the_request_is_printed_with_the_key_masked_and_not_sent() {
     let provider = FakeProvider::start();
     let sandbox = studio(
         &provider,
@@ -70,7 +70,7 @@ fn what_would_be_sent_is_printed_with_the_key_masked_and_nobody_is_asked() {
 }
 
 #[test]
-fn what_a_submit_refuses_a_dry_run_refuses_as_well() {
+fn a_dry_run_refuses_what_a_submission_refuses() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     for (arguments, code, words) in [

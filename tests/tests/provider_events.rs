@@ -16,7 +16,7 @@ use reel_tests::{
 use serde_json::json;
 
 #[test]
-fn a_pause_and_an_open_circuit_are_told_with_when_they_are_over() {
+fn events_tell_of_a_pause_and_an_open_circuit_and_when_they_end() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut watcher = sandbox.connect();
@@ -44,7 +44,7 @@ fn a_pause_and_an_open_circuit_are_told_with_when_they_are_over() {
 }
 
 #[test]
-fn a_provider_that_cannot_be_reached_is_told_and_that_it_can_again() {
+fn events_tell_when_a_provider_becomes_unreachable_and_reachable() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let address = provider.address();

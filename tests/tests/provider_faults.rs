@@ -18,7 +18,7 @@ use reel_tests::{
 use serde_json::{Value, json};
 
 #[test]
-fn what_asking_again_cannot_mend_is_asked_once() {
+fn permanent_faults_are_not_retried() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -58,7 +58,7 @@ fn what_asking_again_cannot_mend_is_asked_once() {
 }
 
 #[test]
-fn what_may_pass_is_asked_again_and_not_before_the_provider_allows_it() {
+fn temporary_faults_are_retried_and_not_before_the_provider_allows_it() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -101,7 +101,7 @@ fn what_may_pass_is_asked_again_and_not_before_the_provider_allows_it() {
 }
 
 #[test]
-fn a_task_that_waits_for_its_next_attempt_says_why_and_survives_a_death() {
+fn a_task_that_waits_for_its_next_attempt_says_why_and_survives_a_crash() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     provider.script([Fault::rate_limited(3), Fault::Good]);
@@ -138,7 +138,7 @@ fn ambiguous() -> Vec<Fault> {
 }
 
 #[test]
-fn a_paid_call_whose_answer_was_lost_is_held_and_a_free_one_is_asked_again() {
+fn a_paid_call_whose_response_was_lost_is_held_and_a_free_one_is_repeated() {
     let provider = FakeProvider::start();
     let paid = studio(&provider, "max_concurrent = 100");
     let mut connection = paid.connect();
@@ -176,7 +176,7 @@ fn a_paid_call_whose_answer_was_lost_is_held_and_a_free_one_is_asked_again() {
 }
 
 #[test]
-fn a_provider_that_fails_in_a_row_is_left_alone_and_found_again() {
+fn a_provider_that_fails_repeatedly_is_paused_and_used_again_when_it_recovers() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     provider.always(Fault::ServerError);

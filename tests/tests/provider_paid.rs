@@ -60,7 +60,7 @@ fn a_paid_call_goes_on_though_its_task_was_cancelled_and_its_picture_is_kept() {
 }
 
 #[test]
-fn who_asks_for_the_same_while_a_given_up_call_goes_on_gets_its_picture() {
+fn an_equal_request_gets_the_picture_of_a_cancelled_call_that_goes_on() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, "");
     provider.hold();
@@ -76,7 +76,7 @@ fn who_asks_for_the_same_while_a_given_up_call_goes_on_gets_its_picture() {
 }
 
 #[test]
-fn a_deadline_does_not_end_what_may_have_been_paid() {
+fn a_deadline_does_not_end_a_task_that_may_have_been_paid() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     provider.script([Fault::ResetAfterRequest]);
@@ -101,7 +101,7 @@ fn a_deadline_does_not_end_what_may_have_been_paid() {
 }
 
 #[test]
-fn what_may_have_been_paid_stays_held_though_its_provider_is_gone_after_a_death() {
+fn a_task_that_may_have_been_paid_stays_held_after_its_provider_is_removed() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, "");
     provider.hold();
@@ -126,7 +126,7 @@ fn what_may_have_been_paid_stays_held_though_its_provider_is_gone_after_a_death(
 }
 
 #[test]
-fn a_full_store_asks_for_nothing_that_it_could_not_keep() {
+fn nothing_is_requested_that_a_full_store_could_not_keep() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "[cache]\ndisk_mb = 16");
     provider.picture_bytes(5 << 20);
@@ -152,7 +152,7 @@ fn a_full_store_asks_for_nothing_that_it_could_not_keep() {
 }
 
 #[test]
-fn a_stop_waits_for_what_may_have_been_paid() {
+fn a_stop_waits_for_calls_that_may_have_been_paid() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, "");
     provider.hold();

@@ -24,7 +24,7 @@ fn behind(proxy: &FakeProvider, config: impl FnOnce(&Sandbox) -> String) -> Sand
 }
 
 #[test]
-fn a_provider_on_this_machine_is_asked_past_the_proxy() {
+fn a_provider_on_this_machine_is_called_without_the_proxy() {
     let (provider, proxy) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = behind(&proxy, |sandbox| config(sandbox, &provider, ""));
     let task = ask_once(&mut sandbox.connect(), "near");
@@ -33,7 +33,7 @@ fn a_provider_on_this_machine_is_asked_past_the_proxy() {
 }
 
 #[test]
-fn a_service_elsewhere_is_asked_through_the_proxy_and_cannot_have_it_ask_this_machine() {
+fn a_remote_service_is_called_by_the_proxy_and_cannot_make_it_call_this_machine() {
     let proxy = FakeProvider::start();
     let sandbox = behind(&proxy, |sandbox| {
         config(sandbox, &proxy, "").replace(&proxy.base_url(), "http://studio.invalid/v1")
@@ -67,7 +67,7 @@ fn a_proxy_that_cannot_be_reached_is_named_with_its_variable_and_without_its_pas
 }
 
 #[test]
-fn no_proxy_star_holds_for_every_address() {
+fn no_proxy_star_applies_to_every_address() {
     let proxy = FakeProvider::start();
     let address = format!("http://{}", proxy.address());
     let sandbox =

@@ -75,7 +75,7 @@ fn remote_ids(sandbox: &Sandbox, task: u64) -> Vec<Option<String>> {
 }
 
 #[test]
-fn a_picture_that_is_late_is_waited_for_whatever_its_server_says_meanwhile() {
+fn a_late_picture_is_awaited_whatever_its_server_responds_meanwhile() {
     let provider = naming();
     let sandbox = patient_studio(&provider, PATIENT, "");
     let mut connection = sandbox.connect();
@@ -131,7 +131,7 @@ fn a_restart_goes_on_fetching_and_submits_nothing() {
 }
 
 #[test]
-fn a_paid_picture_that_stays_away_is_held_with_its_host_and_status_and_a_release_fetches_it() {
+fn a_paid_picture_that_cannot_be_fetched_is_held_and_a_release_fetches_it() {
     let provider = naming();
     let sandbox = patient_studio(&provider, 1, "");
     let id = held(&sandbox, &provider, "away", UNAVAILABLE);
@@ -198,7 +198,7 @@ fn a_retry_of_a_task_that_was_given_up_fetches_first() {
 }
 
 #[test]
-fn who_asked_for_the_same_gets_the_picture_of_the_one_whose_address_is_known() {
+fn equal_tasks_get_the_picture_whose_url_one_of_them_knows() {
     let provider = naming();
     let sandbox = patient_studio(&provider, 1, "");
     let first = held(&sandbox, &provider, "the same", UNAVAILABLE);
@@ -218,7 +218,7 @@ fn who_asked_for_the_same_gets_the_picture_of_the_one_whose_address_is_known() {
 }
 
 #[test]
-fn a_cancelled_paid_task_leaves_its_picture_to_whoever_asks_next() {
+fn a_cancelled_paid_task_leaves_its_picture_to_the_next_equal_request() {
     let provider = naming();
     provider.always_files(UNAVAILABLE);
     let sandbox = patient_studio(&provider, PATIENT, "");
@@ -238,7 +238,7 @@ fn a_cancelled_paid_task_leaves_its_picture_to_whoever_asks_next() {
 }
 
 #[test]
-fn of_several_pictures_each_is_fetched_by_itself_and_the_good_ones_are_kept() {
+fn several_pictures_are_fetched_independently_and_the_good_ones_are_kept() {
     let provider = naming();
     let sandbox = patient_studio(&provider, PATIENT, "");
     let mut connection = sandbox.connect();
@@ -254,7 +254,7 @@ fn of_several_pictures_each_is_fetched_by_itself_and_the_good_ones_are_kept() {
 }
 
 #[test]
-fn a_free_picture_that_stays_away_is_asked_for_again_and_one_that_is_no_picture_not_fetched_for_ever() {
+fn a_free_picture_that_cannot_be_fetched_is_requested_again_and_a_bad_file_is_given_up() {
     let provider = naming();
     let sandbox = patient_studio(&provider, 1, "billing = \"free\"");
     provider.always_files(NOT_FOUND);
@@ -299,7 +299,7 @@ fn waiting_for_a_picture_holds_no_slot_of_the_queue() {
 }
 
 #[test]
-fn the_key_goes_to_no_other_host_after_a_restart_either() {
+fn the_key_is_sent_to_no_other_host_after_a_restart() {
     let (provider, elsewhere) = (naming(), FakeProvider::start());
     elsewhere.always_files(UNAVAILABLE);
     let url = format!("http://{}/files/64-64-0-7.png?sig=secret", elsewhere.address());
@@ -320,7 +320,7 @@ fn the_key_goes_to_no_other_host_after_a_restart_either() {
 }
 
 #[test]
-fn a_task_whose_results_another_provider_made_waits_for_that_one_or_for_a_person() {
+fn a_task_whose_results_another_provider_made_waits_for_it_or_for_a_person() {
     let (provider, other) = (naming(), FakeProvider::start());
     provider.always_files(UNAVAILABLE);
     let sandbox = patient_studio(&provider, PATIENT, "");
@@ -351,7 +351,7 @@ fn a_task_whose_results_another_provider_made_waits_for_that_one_or_for_a_person
 }
 
 #[test]
-fn a_bad_picture_beside_one_that_is_not_there_yet_does_not_fail_what_was_paid() {
+fn a_bad_picture_beside_a_missing_one_does_not_fail_a_paid_task() {
     let provider = naming();
     provider.always_files(UNAVAILABLE);
     let url = format!("http://{}/files/64-64-0-7.png", provider.address());

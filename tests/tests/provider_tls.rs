@@ -64,7 +64,7 @@ fn sandbox(port: u16) -> Sandbox {
 }
 
 #[test]
-fn a_certificate_that_is_not_accepted_is_told_in_plain_words_with_what_to_do() {
+fn a_rejected_certificate_is_explained_with_a_next_step() {
     for (identity, is_trusted, reason, remedy) in [
         (OF_A_SERVER, false, "self-signed", "SSL_CERT_FILE"),
         (OF_AN_AUTHORITY, false, "CA:TRUE", "CA:FALSE"),
@@ -81,7 +81,7 @@ fn a_certificate_that_is_not_accepted_is_told_in_plain_words_with_what_to_do() {
 }
 
 #[test]
-fn a_self_signed_certificate_of_a_server_is_accepted_where_its_file_is_named() {
+fn a_self_signed_certificate_is_accepted_if_ssl_cert_file_names_it() {
     let sandbox = trusting(sandbox(serve(OF_A_SERVER)), "ca_false.pem");
     sandbox.start();
     let task = ask_once(&mut sandbox.connect(), "a");
@@ -89,7 +89,7 @@ fn a_self_signed_certificate_of_a_server_is_accepted_where_its_file_is_named() {
 }
 
 #[test]
-fn a_machine_without_certificates_of_authorities_asks_by_plain_http_and_says_what_tls_needs() {
+fn without_root_certificates_plain_http_works_and_tls_says_what_it_needs() {
     let without = |sandbox: Sandbox| {
         let nowhere = "/nonexistent".to_owned();
         sandbox.with_variable("SSL_CERT_FILE", nowhere.clone()).with_variable("SSL_CERT_DIR", nowhere)

@@ -42,7 +42,7 @@ fn order_of_starts(watcher: &mut Connection, last: &[u64]) -> Vec<u64> {
 }
 
 #[test]
-fn never_more_than_the_limit_run_and_the_limit_is_used() {
+fn the_limit_of_running_tasks_is_kept_and_used() {
     let sandbox = Sandbox::started();
     let mut watcher = watcher(&sandbox);
     let mut connections: Vec<_> = (0..6).map(|_| sandbox.connect()).collect();
@@ -70,7 +70,7 @@ fn never_more_than_the_limit_run_and_the_limit_is_used() {
 }
 
 #[test]
-fn one_task_of_another_client_waits_only_for_those_that_run() {
+fn a_task_of_another_client_waits_only_for_running_tasks() {
     let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 2\n");
     let mut watcher = watcher(&sandbox);
     let mut busy = sandbox.connect();
@@ -108,7 +108,7 @@ fn lanes_of_one_client_take_turns_too() {
 }
 
 #[test]
-fn higher_priorities_go_first_and_a_changed_one_counts() {
+fn higher_priorities_run_first_and_changes_of_priority_count() {
     let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
     let mut watcher = watcher(&sandbox);
     let mut connection = sandbox.connect();
@@ -125,7 +125,7 @@ fn higher_priorities_go_first_and_a_changed_one_counts() {
 }
 
 #[test]
-fn a_paused_queue_starts_nothing_until_it_goes_on() {
+fn a_paused_queue_starts_nothing_until_it_is_resumed() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let running = connection.submit_as(sleeping(200));
@@ -141,7 +141,7 @@ fn a_paused_queue_starts_nothing_until_it_goes_on() {
 }
 
 #[test]
-fn a_full_queue_refuses_with_its_number_and_takes_work_again_later() {
+fn a_full_queue_refuses_with_its_limit_and_accepts_work_again_later() {
     let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\nqueue_limit = 5\n");
     let mut connection = sandbox.connect();
     let (_, ids) = connection.submit_batch(vec![sleeping(600_000); 5]);
@@ -196,7 +196,7 @@ fn a_queued_task_says_why_it_waits() {
 }
 
 #[test]
-fn where_memory_is_critical_no_task_starts_and_everything_says_so() {
+fn while_memory_is_critical_no_task_starts_and_every_status_says_so() {
     let sandbox = Sandbox::new();
     // This is more than the machine has, so memory is critical from the first measurement on.
     sandbox.configure("[memory]\nsystem_min_available_mb = 1048576\npoll_ms = 100\n");

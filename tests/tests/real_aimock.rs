@@ -43,7 +43,7 @@ fn picture() -> String {
 }
 
 #[test]
-fn pictures_and_speech_come_as_the_fixtures_say() {
+fn pictures_and_speech_match_the_fixtures() {
     let fixtures = json!([
         { "match": { "endpoint": "image", "userMessage": "a harbour" }, "response": { "image": { "b64Json": picture() } } },
         { "match": { "endpoint": "speech" }, "response": { "audio": STANDARD.encode(MP3), "format": "mp3" } },
@@ -57,7 +57,7 @@ fn pictures_and_speech_come_as_the_fixtures_say() {
 }
 
 #[test]
-fn a_video_is_submitted_polled_and_fetched_from_where_it_lies() {
+fn a_video_is_submitted_polled_and_fetched_from_its_url() {
     let files = FakeProvider::start();
     files.require_key(None);
     files.videos().submit_elsewhere("the file");
@@ -75,7 +75,7 @@ fn a_video_is_submitted_polled_and_fetched_from_where_it_lies() {
 }
 
 #[test]
-fn answers_and_edits_come_as_the_fixtures_say() {
+fn texts_and_edits_match_the_fixtures() {
     let fixtures = json!([
         { "match": { "endpoint": "chat", "userMessage": "the lamp" }, "response": { "content": "The lamp burns oil." } },
         { "match": { "endpoint": "chat", "userMessage": "names" }, "response": { "content": "{\"names\":[\"Ada\"]}" } },

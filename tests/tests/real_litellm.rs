@@ -180,7 +180,7 @@ fn pictures_and_speech_come_through_the_proxy() {
 }
 
 #[test]
-fn what_goes_wrong_behind_the_proxy_keeps_its_meaning() {
+fn faults_behind_the_proxy_keep_their_meaning() {
     let Some(behind) = behind_litellm() else { return };
     let Behind { upstream, sandbox, .. } = &behind;
     let mut connection = sandbox.connect();

@@ -79,7 +79,7 @@ fn a_model_that_piper_cannot_find_is_named() {
 }
 
 #[test]
-fn edge_tts_without_its_service_fails_in_its_own_words_and_leaves_no_file() {
+fn edge_tts_without_its_service_fails_with_its_own_message_and_leaves_no_file() {
     if !needs::program("edge-tts") {
         return;
     }

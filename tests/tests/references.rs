@@ -30,7 +30,7 @@ fn edits(provider: &FakeProvider) -> usize {
 }
 
 #[test]
-fn a_task_waits_for_the_output_that_it_starts_from_and_names_it_then() {
+fn a_task_waits_for_its_input_and_then_has_the_digest_in_its_params() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -56,7 +56,7 @@ fn a_task_waits_for_the_output_that_it_starts_from_and_names_it_then() {
 }
 
 #[test]
-fn a_restart_goes_on_where_the_references_stand() {
+fn references_survive_a_restart() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -78,7 +78,7 @@ fn a_restart_goes_on_where_the_references_stand() {
 }
 
 #[test]
-fn what_cannot_be_started_from_ends_the_task_with_its_reason() {
+fn an_unusable_reference_fails_its_task_with_a_reason() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "services = [\"image\", \"voice\"]\n");
     let mut connection = sandbox.connect();

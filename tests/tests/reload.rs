@@ -42,7 +42,7 @@ fn in_force(connection: &mut Connection) -> Value {
 }
 
 #[test]
-fn a_file_is_noticed_in_a_directory_that_was_not_there_at_the_start() {
+fn a_file_in_a_directory_that_did_not_exist_at_the_start_is_noticed() {
     let sandbox = Sandbox::new();
     let directory = sandbox.root().join("not/yet");
     let sandbox = sandbox.with_config(directory.join("config.toml"));
@@ -54,7 +54,7 @@ fn a_file_is_noticed_in_a_directory_that_was_not_there_at_the_start() {
 }
 
 #[test]
-fn a_changed_file_is_in_force_without_anybody_asking() {
+fn a_changed_file_is_loaded_automatically() {
     let sandbox = Sandbox::started();
     let mut ear = listener(&sandbox);
     assert_eq!(in_force(&mut ear), json!({ "digest": null, "refused": null, "needs_restart": [] }));
@@ -83,7 +83,7 @@ fn a_changed_file_is_in_force_without_anybody_asking() {
 }
 
 #[test]
-fn a_file_that_does_not_hold_is_refused_aloud_and_the_former_one_stays() {
+fn an_invalid_file_is_refused_with_an_event_and_the_former_one_stays() {
     let sandbox = Sandbox::started_with("[tasks]\nqueue_limit = 7\n");
     let mut ear = listener(&sandbox);
     let before = in_force(&mut ear);
@@ -111,7 +111,7 @@ fn a_file_that_does_not_hold_is_refused_aloud_and_the_former_one_stays() {
 }
 
 #[test]
-fn what_waits_for_a_restart_is_said_until_then() {
+fn settings_that_need_a_restart_are_reported_until_then() {
     let sandbox = Sandbox::started();
     let mut ear = listener(&sandbox);
     sandbox.configure("[log]\nmax_mb = 20\n");
@@ -132,7 +132,7 @@ fn what_waits_for_a_restart_is_said_until_then() {
 }
 
 #[test]
-fn a_change_that_was_not_noticed_is_seen_by_status_and_check() {
+fn a_change_that_the_watcher_missed_is_reported_by_status_and_check() {
     // The daemon gets no notification when a directory is moved together with its parent.
     let sandbox = Sandbox::new();
     let above = sandbox.root().join("above");
@@ -175,7 +175,7 @@ fn edit(sandbox: &Sandbox, config: &Path, text: &str) -> process::Ran {
 }
 
 #[test]
-fn editing_checks_the_file_and_puts_it_in_force() {
+fn config_edit_checks_the_file_and_loads_it() {
     let sandbox = Sandbox::started();
     let config = sandbox.config();
     let wrong = edit(&sandbox, &config, "[tasks]\nhistori = 5");

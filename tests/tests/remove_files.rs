@@ -18,7 +18,7 @@ fn file(task: &Value) -> PathBuf {
 }
 
 #[test]
-fn a_removed_task_takes_its_files_along_but_not_those_of_others() {
+fn a_removed_task_loses_its_files_except_those_of_other_tasks() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let mut draw = |prompt: &str| connection.generate(json!({ "prompt": prompt, "width": 64, "height": 64 }));
@@ -49,7 +49,7 @@ fn a_removed_task_takes_its_files_along_but_not_those_of_others() {
 }
 
 #[test]
-fn what_an_unfinished_task_starts_from_stays() {
+fn the_input_of_an_unfinished_task_stays() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();

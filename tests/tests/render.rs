@@ -73,7 +73,7 @@ fn mean(frame: &[u8]) -> f64 {
 }
 
 #[test]
-fn clips_have_their_frames_and_join_to_their_sum() {
+fn clips_have_exact_frame_counts_and_join_to_their_sum() {
     if !needs_programs() {
         return;
     }
@@ -143,7 +143,7 @@ fn clips_have_their_frames_and_join_to_their_sum() {
 }
 
 #[test]
-fn own_pictures_are_upright_and_transparent_ones_are_on_black() {
+fn pictures_are_turned_upright_and_transparent_ones_are_on_black() {
     if !needs_programs() {
         return;
     }
@@ -188,7 +188,7 @@ fn own_pictures_are_upright_and_transparent_ones_are_on_black() {
 }
 
 #[test]
-fn clips_of_any_form_are_fitted_to_their_shot() {
+fn clips_of_any_format_are_fitted_to_their_shot() {
     if !needs_programs() {
         return;
     }
@@ -240,7 +240,7 @@ fn clips_of_any_form_are_fitted_to_their_shot() {
 }
 
 #[test]
-fn burnt_subtitles_are_in_their_frames_and_an_emoji_fails_no_film() {
+fn burnt_in_subtitles_are_in_their_frames_and_an_emoji_fails_no_film() {
     if !needs_programs() {
         return;
     }
@@ -274,7 +274,7 @@ fn burnt_subtitles_are_in_their_frames_and_an_emoji_fails_no_film() {
 }
 
 #[test]
-fn voices_are_at_their_samples_over_music_that_goes_on() {
+fn voices_are_at_their_exact_samples_over_repeating_music() {
     if !needs_programs() {
         return;
     }
@@ -352,7 +352,7 @@ fn a_hundred_voices_are_mixed_within_the_memory_of_a_run() {
 }
 
 #[test]
-fn one_run_at_a_time_and_a_cancel_ends_it_with_its_program() {
+fn one_step_runs_at_a_time_and_a_cancel_ends_its_program() {
     if !needs_programs() {
         return;
     }

@@ -37,7 +37,7 @@ fn with_result() -> (Sandbox, Connection) {
 }
 
 #[test]
-fn each_answer_has_its_own_number_times_and_client_and_is_what_the_history_shows() {
+fn each_response_has_its_own_id_times_and_client_and_equals_the_history() {
     let (sandbox, mut connection) = with_result();
     let first = connection.ok("service.call", call());
     let mut another = sandbox.connect();
@@ -53,7 +53,7 @@ fn each_answer_has_its_own_number_times_and_client_and_is_what_the_history_shows
 }
 
 #[test]
-fn the_request_id_comes_back_as_it_was_sent_and_a_notification_gets_nothing() {
+fn the_request_id_is_returned_unchanged_and_a_notification_gets_no_response() {
     let (_sandbox, mut connection) = with_result();
     let line = |id: &str| format!(r#"{{"jsonrpc":"2.0",{id}"method":"service.call","params":{}}}"#, call());
     connection.send_line(&line(""));
@@ -77,7 +77,7 @@ fn more_calls_at_once_than_may_be_in_flight_are_all_answered_and_written() {
 }
 
 #[test]
-fn what_was_asked_before_on_the_same_connection_comes_first() {
+fn requests_on_one_connection_get_ids_in_their_order() {
     let (_sandbox, mut connection) = with_result();
     for _ in 0..20 {
         let submit = json!({ "kind": "debug.noop" });

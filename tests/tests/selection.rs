@@ -27,7 +27,7 @@ fn two(studio: &FakeProvider, spare: &FakeProvider, more: &str) -> String {
 }
 
 #[test]
-fn the_default_is_asked_before_the_ranks_and_the_others_follow_it() {
+fn the_default_provider_is_used_first_and_then_the_others_by_rank() {
     let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = Sandbox::started_with(&two(&studio, &spare, ""));
     let mut connection = sandbox.connect();
@@ -59,7 +59,7 @@ fn the_default_is_asked_before_the_ranks_and_the_others_follow_it() {
 }
 
 #[test]
-fn a_default_that_is_no_provider_is_refused_with_the_nearest_name() {
+fn an_unknown_default_provider_is_refused_with_the_nearest_name() {
     let (studio, spare) = (FakeProvider::start(), FakeProvider::start());
     let sandbox = Sandbox::new();
     for (defaults, part) in [
@@ -87,7 +87,7 @@ fn programs(sandbox: &Sandbox, names: &[&str]) -> String {
 }
 
 #[test]
-fn where_nobody_else_speaks_espeak_ng_does() {
+fn espeak_ng_speaks_if_no_other_provider_does() {
     if !needs::program("espeak-ng") {
         return;
     }

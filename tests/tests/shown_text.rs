@@ -72,7 +72,7 @@ fn prompts_and_names_are_shown_without_hidden_characters_and_json_is_the_same_do
 }
 
 #[test]
-fn a_providers_words_reach_neither_the_terminal_nor_the_log_with_hidden_characters() {
+fn hidden_characters_of_a_providers_message_are_removed_from_terminal_and_log() {
     let provider = FakeProvider::start();
     let body = json!({ "error": { "message": hidden(), "type": "x", "code": "invalid_value" } }).to_string();
     let head = format!(
@@ -89,7 +89,7 @@ fn a_providers_words_reach_neither_the_terminal_nor_the_log_with_hidden_characte
 }
 
 #[test]
-fn a_client_whose_name_hides_something_is_refused() {
+fn a_client_name_with_hidden_characters_is_refused() {
     let sandbox = Sandbox::started();
     for character in HIDDEN {
         let mut connection = sandbox.connect();

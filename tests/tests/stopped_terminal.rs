@@ -14,7 +14,7 @@ use reel_tests::{Sandbox, eventually, process::binary};
 use serde_json::json;
 
 #[test]
-fn a_standard_error_that_nobody_reads_stops_nobody() {
+fn an_unread_standard_error_blocks_no_client() {
     let sandbox = Sandbox::new();
     // The pipe holds 64 KiB, and nobody reads from it.
     let mut daemon = sandbox.command(binary("reeld")).stderr(Stdio::piped()).spawn().unwrap();

@@ -56,7 +56,7 @@ fn states(report: &Value, part: &str) -> Vec<String> {
 }
 
 #[test]
-fn voices_and_pictures_are_steps_that_the_cache_knows_the_next_time() {
+fn voices_and_pictures_are_steps_and_a_second_run_takes_them_from_the_cache() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -83,7 +83,7 @@ fn voices_and_pictures_are_steps_that_the_cache_knows_the_next_time() {
 }
 
 #[test]
-fn a_shot_that_fails_is_named_keeps_the_others_and_is_made_alone_the_next_time() {
+fn a_failed_shot_is_named_and_is_the_only_one_made_next_time() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     let mut connection = sandbox.connect();
@@ -110,7 +110,7 @@ fn a_shot_that_fails_is_named_keeps_the_others_and_is_made_alone_the_next_time()
 }
 
 #[test]
-fn a_story_goes_on_after_a_death_of_the_daemon_and_nothing_is_made_twice() {
+fn a_story_goes_on_after_a_crash_of_the_daemon_and_nothing_is_made_twice() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "billing = \"free\"\n");
     let mut connection = sandbox.connect();
@@ -127,7 +127,7 @@ fn a_story_goes_on_after_a_death_of_the_daemon_and_nothing_is_made_twice() {
 }
 
 #[test]
-fn a_step_that_failed_is_not_asked_for_again_because_the_daemon_died() {
+fn a_crash_of_the_daemon_does_not_repeat_a_failed_step() {
     const FORBIDDEN: &str = "a forbidden thing";
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "billing = \"free\"\n");
@@ -197,7 +197,7 @@ fn a_cancelled_story_cancels_its_steps() {
 }
 
 #[test]
-fn a_budget_bounds_what_the_steps_cost_together() {
+fn a_budget_limits_the_total_cost_of_the_steps() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "price = { image = 0.04 }\n");
     let mut connection = sandbox.connect();
@@ -215,7 +215,7 @@ fn a_budget_bounds_what_the_steps_cost_together() {
 }
 
 #[test]
-fn a_budget_counts_calls_whose_answers_may_have_been_charged() {
+fn a_budget_counts_failed_calls_that_may_have_been_charged() {
     for fault in [Fault::ResetAfterRequest, Fault::NotAPicture] {
         let provider = FakeProvider::start();
         let sandbox = studio(&provider, "price = { image = 0.04 }\n");

@@ -97,7 +97,7 @@ fn release_held(connection: &mut Connection, workflow: u64) -> usize {
 }
 
 #[test]
-fn a_film_comes_out_the_same_wherever_the_daemon_dies_and_nothing_is_paid_twice() {
+fn a_film_is_identical_whenever_the_daemon_dies_and_nothing_is_paid_twice() {
     if !["ffmpeg", "ffprobe"].iter().all(|program| needs::program(program)) {
         return;
     }
@@ -139,7 +139,7 @@ fn a_film_comes_out_the_same_wherever_the_daemon_dies_and_nothing_is_paid_twice(
 }
 
 #[test]
-fn reel_make_finds_its_film_again_wherever_it_or_the_daemon_dies() {
+fn reel_make_resumes_its_film_whenever_it_or_the_daemon_dies() {
     if !["ffmpeg", "ffprobe"].iter().all(|program| needs::program(program)) {
         return;
     }

@@ -167,7 +167,7 @@ fn subtitles_are_in_the_frames_of_their_speech_and_in_no_others() {
 }
 
 #[test]
-fn subtitles_that_are_read_from_right_to_left_begin_at_the_right() {
+fn right_to_left_subtitles_begin_at_the_right() {
     if !needs_programs() {
         return;
     }

@@ -64,7 +64,7 @@ fn a_passed_socket_is_served_kept_and_served_again_by_the_next_daemon() {
 }
 
 #[test]
-fn a_daemon_whose_socket_systemd_took_away_hands_its_home_over() {
+fn a_daemon_whose_socket_systemd_replaced_hands_its_home_over() {
     let sandbox = Sandbox::new();
     let former = sandbox.start();
     let task = sandbox.connect().submit("debug.noop", json!({}));
@@ -88,7 +88,7 @@ fn a_daemon_whose_socket_systemd_took_away_hands_its_home_over() {
 }
 
 #[test]
-fn what_cannot_be_the_socket_is_refused_with_its_reason() {
+fn an_unsuitable_passed_descriptor_is_refused_with_a_reason() {
     let sandbox = Sandbox::new();
     let (connected, _other) = UnixStream::pair().unwrap();
     let datagrams = UnixDatagram::bind(sandbox.root().join("datagrams")).unwrap();
@@ -137,7 +137,7 @@ impl Ear {
 }
 
 #[test]
-fn the_service_manager_hears_of_every_turn_of_the_daemon_s_life() {
+fn the_service_manager_is_notified_of_every_state_of_the_daemon() {
     let sandbox = Sandbox::new();
     let ear = Ear::new(&sandbox);
     let mut command = sandbox.command(process::binary("reeld"));
@@ -177,7 +177,7 @@ fn the_service_manager_hears_of_every_turn_of_the_daemon_s_life() {
 }
 
 #[test]
-fn a_daemon_that_a_client_starts_says_nothing_to_the_client_s_service_manager() {
+fn a_daemon_that_a_client_starts_does_not_notify_the_client_s_service_manager() {
     let sandbox = Sandbox::new();
     let ear = Ear::new(&sandbox);
     let mut command = sandbox.reel_command(&["ls"]);
@@ -295,7 +295,7 @@ fn a_unit_of_somebody_else_is_neither_replaced_nor_removed() {
 }
 
 #[test]
-fn a_daemon_that_runs_already_makes_room_for_the_service() {
+fn install_stops_a_running_daemon_so_that_the_service_can_start() {
     let desktop = Desktop::new(WILLING);
     let pid = desktop.sandbox.start();
     let ran = desktop.reel(&["daemon", "install"]);
@@ -316,7 +316,7 @@ fn an_installed_client_has_systemd_start_the_daemon() {
 }
 
 #[test]
-fn a_systemd_that_does_not_answer_is_no_reason_not_to_start() {
+fn the_client_starts_the_daemon_if_systemd_does_not_answer() {
     let desktop = Desktop::new("echo no bus >&2; exit 1");
     desktop.reel(&["daemon", "install"]).expect_code(69);
     desktop.reel(&["ls"]).expect_code(0);
@@ -324,7 +324,7 @@ fn a_systemd_that_does_not_answer_is_no_reason_not_to_start() {
 }
 
 #[test]
-fn asking_for_the_status_does_not_wake_a_daemon_that_systemd_would_start() {
+fn a_status_request_does_not_activate_the_daemon() {
     let desktop = Desktop::new(WILLING);
     desktop.reel(&["daemon", "install"]).expect_code(0);
     let socket = desktop.sandbox.socket();

@@ -67,7 +67,7 @@ fn a_client_without_hello_is_named_after_its_process() {
 }
 
 #[test]
-fn a_list_is_newest_first_pages_to_its_end_and_filters() {
+fn a_list_is_newest_first_has_pages_and_filters() {
     let sandbox = Sandbox::started();
     let mut alpha = sandbox.connect();
     alpha.hello("alpha");
@@ -156,7 +156,7 @@ fn a_failure_says_why_and_a_retry_runs_it_again() {
 }
 
 #[test]
-fn a_retryable_failure_is_tried_as_often_as_asked_and_waits_without_a_slot() {
+fn a_retryable_failure_is_retried_as_often_as_requested_and_waits_without_a_slot() {
     let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
     let mut connection = sandbox.connect();
     let failing = json!({ "code": "provider_failed", "retryable": true });
@@ -169,7 +169,7 @@ fn a_retryable_failure_is_tried_as_often_as_asked_and_waits_without_a_slot() {
 }
 
 #[test]
-fn a_held_task_stands_still_until_it_is_released() {
+fn a_held_task_does_not_run_until_it_is_released() {
     let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
     let mut connection = sandbox.connect();
     let blocker = connection.submit("debug.sleep", endless());
@@ -220,7 +220,7 @@ fn ids_grow_across_restarts_also_when_the_newest_was_removed() {
 }
 
 #[test]
-fn tasks_start_after_what_they_name_has_succeeded() {
+fn tasks_start_after_the_tasks_that_they_name_have_succeeded() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let first = connection.submit("debug.sleep", json!({ "ms": 100 }));
@@ -237,7 +237,7 @@ fn tasks_start_after_what_they_name_has_succeeded() {
 }
 
 #[test]
-fn a_failure_travels_down_the_whole_chain() {
+fn a_failure_fails_the_whole_chain_of_dependents() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let blocker = connection.submit("debug.sleep", json!({ "ms": 100 }));

@@ -89,14 +89,14 @@ fn lines_where(is_wrong: impl Fn(&Source, &str) -> bool) -> Vec<String> {
 }
 
 #[test]
-fn every_file_opens_with_its_purpose() {
+fn every_file_begins_with_a_doc_comment() {
     let sources = sources();
     let silent = sources.iter().filter(|source| source.is_rust() && !source.text.starts_with("//! "));
     assert_none("open the file with `//!`", &silent.map(|source| source.path.clone()).collect::<Vec<_>>());
 }
 
 #[test]
-fn no_file_holds_two_ideas() {
+fn no_file_is_too_long() {
     let sources = sources();
     let long = sources.iter().filter(|source| source.is_rust() && source.body().count() > FILE_LINES);
     let long =
@@ -105,7 +105,7 @@ fn no_file_holds_two_ideas() {
 }
 
 #[test]
-fn files_are_named_after_their_idea() {
+fn no_file_has_a_vague_name() {
     let vague = |source: &&Source| {
         let name = Path::new(&source.path).file_stem().unwrap().to_str().unwrap().to_owned();
         name.split(['_', '-']).any(|word| {
@@ -179,7 +179,7 @@ fn no_two_rooms_of_the_daemon_import_each_other() {
 }
 
 #[test]
-fn nothing_is_left_for_later() {
+fn no_todo_marks_are_left() {
     let findings = lines_where(|_, line| {
         ["TODO", "FIXME", "XXX", "dbg!(", "todo!(", "unimplemented!(", "#[ignore"]
             .iter()
@@ -189,14 +189,14 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
-fn no_merge_was_committed_half_done() {
+fn no_merge_conflict_marks_are_left() {
     let marks = ["<<<<<<< ", ">>>>>>> "];
     let findings = lines_where(|_, line| marks.iter().any(|mark| line.starts_with(mark)));
     assert_none("resolve the conflict", &findings);
 }
 
 #[test]
-fn no_path_of_one_machine_is_written_down() {
+fn no_path_of_one_machine_is_in_the_repository() {
     // The texts are split, so that other tools that search for such paths do not find them here.
     let places = [concat!("/wo", "rk/"), concat!("/ho", "me/")];
     let mut findings = Vec::new();

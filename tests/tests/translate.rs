@@ -19,7 +19,7 @@ use reel_tests::{
 use serde_json::json;
 
 #[test]
-fn a_text_is_translated_by_whoever_makes_texts_and_paid_once() {
+fn a_text_is_translated_by_a_text_provider_and_paid_once() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "models = { text = \"writer-1\" }");
     let body =
@@ -64,7 +64,7 @@ fn a_text_is_translated_by_whoever_makes_texts_and_paid_once() {
 }
 
 #[test]
-fn the_examples_of_the_page_about_openai_hold() {
+fn the_examples_in_the_openai_documentation_are_valid() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/providers/openai.md");
     let page = fs::read_to_string(page).unwrap();
     let examples: Vec<&str> =

@@ -47,7 +47,7 @@ fn is_tried(connection: &mut Connection, id: u64, attempts: u64) -> Value {
 }
 
 #[test]
-fn a_task_outlasts_a_provider_that_is_away_and_a_restart_though_it_is_paid() {
+fn a_paid_task_survives_an_unreachable_provider_and_a_restart() {
     let (sandbox, address) = studio_away("");
     let mut connection = sandbox.connect();
     let id = connection
@@ -108,7 +108,7 @@ fn a_rate_limit_after_a_long_time_without_a_connection_ends_no_task() {
 }
 
 #[test]
-fn a_hundred_tasks_ask_a_provider_that_is_away_no_more_often_than_one() {
+fn a_hundred_tasks_try_an_unreachable_provider_no_more_often_than_one() {
     // The server accepts and closes each connection. The TLS handshake fails, so no request is sent.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -140,7 +140,7 @@ fn a_hundred_tasks_ask_a_provider_that_is_away_no_more_often_than_one() {
 }
 
 #[test]
-fn a_deadline_ends_the_waiting() {
+fn a_deadline_ends_the_wait_for_a_provider() {
     let (sandbox, _) = studio_away("");
     let mut connection = sandbox.connect();
     let id = connection
@@ -178,7 +178,7 @@ fn say_why_once(said: &[String], begin: &str) -> bool {
 }
 
 #[test]
-fn whoever_waits_off_a_terminal_is_told_why_and_only_once() {
+fn without_a_terminal_the_reason_for_waiting_is_printed_once() {
     let (sandbox, address) = studio_away("");
     let (child, mut lines) = waiting(&sandbox, &["generate", "a cat", "-s", "64x64"]);
     lines.with("task 1 waits, next try ");
@@ -193,7 +193,7 @@ fn whoever_waits_off_a_terminal_is_told_why_and_only_once() {
 }
 
 #[test]
-fn a_batch_says_once_why_all_its_tasks_wait_and_when_the_next_try_is() {
+fn a_batch_prints_once_why_its_tasks_wait_and_when_the_next_try_is() {
     let (sandbox, address) = studio_away("");
     std::fs::write(sandbox.work().join("lines.txt"), "a\nb\nc\n").unwrap();
     let (child, mut lines) = waiting(&sandbox, &["batch", "lines.txt", "-s", "64x64", "-o", "out"]);
@@ -208,7 +208,7 @@ fn a_batch_says_once_why_all_its_tasks_wait_and_when_the_next_try_is() {
 }
 
 #[test]
-fn a_batch_that_is_run_again_says_that_its_pictures_are_under_way_already() {
+fn a_repeated_batch_says_that_its_pictures_are_already_being_made() {
     let provider = FakeProvider::start();
     let sandbox = unhurried_studio(&provider, "max_concurrent = 2");
     provider.hold();
@@ -234,7 +234,7 @@ fn a_batch_that_is_run_again_says_that_its_pictures_are_under_way_already() {
 }
 
 #[test]
-fn every_list_says_why_a_provider_is_not_asked() {
+fn every_list_says_why_a_provider_is_not_used() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "");
     provider.always(Fault::rate_limited(3600));
@@ -286,7 +286,7 @@ fn a_failure_names_its_task_in_json() {
 }
 
 #[test]
-fn a_model_that_is_out_of_order_stops_no_other_model_of_its_provider() {
+fn a_failing_model_stops_no_other_model_of_its_provider() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "billing = \"free\"");
     let mut connection = sandbox.connect();

@@ -43,7 +43,7 @@ fn plan(random: &mut Random) -> VideoPlan {
 }
 
 #[test]
-fn a_paid_job_is_submitted_once_wherever_the_daemon_dies() {
+fn a_paid_job_is_submitted_once_whenever_the_daemon_dies() {
     let lives = env::var("REEL_TEST_LIVES").map_or(LIVES, |lives| lives.parse().unwrap());
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, "services = [\"video\"]\nmax_concurrent = 500");

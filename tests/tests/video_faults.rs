@@ -43,7 +43,7 @@ fn losing() -> VideoPlan {
 }
 
 #[test]
-fn a_job_whose_submission_was_not_answered_is_found_in_the_services_list() {
+fn a_job_without_a_submission_response_is_found_in_the_services_list() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, VIDEO);
     let mut connection = sandbox.connect();
@@ -90,7 +90,7 @@ fn a_lost_job_is_not_mistaken_for_one_that_a_task_had_before_the_daemon_restarte
 }
 
 #[test]
-fn a_lost_job_that_cannot_be_told_from_others_is_held_and_looked_for_once_more() {
+fn a_lost_job_that_cannot_be_identified_is_held_and_searched_for_again_on_release() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, VIDEO);
     let mut connection = sandbox.connect();
@@ -115,7 +115,7 @@ fn a_lost_job_that_cannot_be_told_from_others_is_held_and_looked_for_once_more()
 }
 
 #[test]
-fn a_job_that_the_service_does_not_know_any_more_is_held_and_released_anew() {
+fn a_job_that_the_service_forgot_is_held_and_a_release_submits_it_again() {
     let provider = FakeProvider::start();
     provider.videos().hold();
     let sandbox = studio(&provider, VIDEO);
@@ -138,7 +138,7 @@ fn a_job_that_the_service_does_not_know_any_more_is_held_and_released_anew() {
 }
 
 #[test]
-fn a_paid_job_that_cannot_be_cancelled_is_kept_for_whoever_asks_next() {
+fn the_result_of_a_paid_job_that_cannot_be_cancelled_is_kept_for_equal_requests() {
     let provider = FakeProvider::start();
     provider.videos().hold();
     provider.videos().always(VideoPlan { is_cancellable: false, ..VideoPlan::default() });
@@ -176,7 +176,7 @@ fn two_hundred_jobs_are_polled_at_most_once_a_second_each() {
 }
 
 #[test]
-fn a_result_that_lies_elsewhere_is_fetched_from_there_without_the_key() {
+fn a_result_on_another_host_is_fetched_without_the_key() {
     let (provider, elsewhere) = (FakeProvider::start(), FakeProvider::start());
     elsewhere.require_key(None);
     elsewhere.videos().submit_elsewhere("there");
@@ -197,7 +197,7 @@ fn a_result_that_lies_elsewhere_is_fetched_from_there_without_the_key() {
 }
 
 #[test]
-fn a_free_job_is_polled_on_after_a_death_and_submitted_again_only_where_its_answer_was_lost() {
+fn a_free_job_is_polled_after_a_crash_and_submitted_again_only_if_its_response_was_lost() {
     let provider = FakeProvider::start();
     provider.videos().hold();
     let sandbox = studio(&provider, &format!("{VIDEO}\nbilling = \"free\""));

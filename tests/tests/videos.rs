@@ -60,7 +60,7 @@ fn a_video_is_submitted_once_polled_and_fetched() {
 }
 
 #[test]
-fn a_daemon_that_dies_goes_on_polling_and_submits_nothing() {
+fn a_restarted_daemon_goes_on_polling_and_submits_nothing() {
     let provider = FakeProvider::start();
     provider.videos().hold();
     let sandbox = studio(&provider, VIDEO);
@@ -85,7 +85,7 @@ fn a_daemon_that_dies_goes_on_polling_and_submits_nothing() {
 }
 
 #[test]
-fn ten_videos_that_are_waited_for_stop_no_picture() {
+fn ten_pending_videos_delay_no_picture() {
     let provider = FakeProvider::start();
     provider.videos().hold();
     let sandbox = Sandbox::new();
@@ -107,7 +107,7 @@ fn ten_videos_that_are_waited_for_stop_no_picture() {
 }
 
 #[test]
-fn what_a_service_says_of_a_failed_job_is_shown_and_nothing_is_submitted_again() {
+fn the_error_of_a_failed_job_is_shown_and_nothing_is_submitted_again() {
     let provider = FakeProvider::start();
     let sandbox = studio(&provider, VIDEO);
     let mut connection = sandbox.connect();
@@ -166,7 +166,7 @@ fn a_cancelled_task_has_its_job_cancelled_at_the_service() {
 }
 
 #[test]
-fn a_job_that_is_gone_is_held_and_a_release_submits_it_anew() {
+fn a_job_that_times_out_is_held_and_a_release_polls_it_again() {
     let provider = FakeProvider::start();
     provider.videos().hold();
     let sandbox = studio(&provider, &format!("{VIDEO}\njob_timeout_s = 1"));
@@ -185,7 +185,7 @@ fn a_job_that_is_gone_is_held_and_a_release_submits_it_anew() {
 }
 
 #[test]
-fn draft_films_its_panel_and_says_that_it_is_a_draft() {
+fn draft_makes_a_video_of_its_panel_and_notes_that_it_is_a_draft() {
     let sandbox = Sandbox::started();
     let params = json!({ "prompt": "a lighthouse at dusk", "width": 321, "height": 180, "duration_s": 1.5, "fps": 12 });
     let mut connection = sandbox.connect();

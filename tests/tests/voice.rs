@@ -33,7 +33,7 @@ fn speak(sandbox: &Sandbox, params: &Value) -> Value {
 }
 
 #[test]
-fn draft_gives_silence_as_long_as_the_text_takes_and_says_so() {
+fn draft_makes_silence_of_the_length_of_the_text_and_notes_it() {
     let sandbox = silent();
     let text = "The old lighthouse keeper climbed the stairs, lit the lamp, and looked out over the sea.";
     let task = speak(&sandbox, &json!({ "text": text }));
@@ -69,7 +69,7 @@ fn draft_gives_silence_as_long_as_the_text_takes_and_says_so() {
 }
 
 #[test]
-fn a_request_that_does_not_hold_is_refused_with_a_next_step() {
+fn an_invalid_request_is_refused_with_a_next_step() {
     let sandbox = silent();
     let mut connection = sandbox.connect();
     for (params, code, message, hint) in [

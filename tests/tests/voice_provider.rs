@@ -66,7 +66,7 @@ fn a_text_is_spoken_and_paid_once() {
 }
 
 #[test]
-fn each_fault_leads_to_what_a_person_can_do_about_it() {
+fn each_fault_leads_to_an_error_with_a_next_step() {
     let provider = FakeProvider::start();
     let sandbox = narrator(&provider, "");
     let mut connection = sandbox.connect();

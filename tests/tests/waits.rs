@@ -65,7 +65,7 @@ fn a_timeout_ends_the_waiting_and_never_the_work() {
 }
 
 #[test]
-fn a_service_call_that_times_out_answers_the_task_as_it_stands() {
+fn a_service_call_that_times_out_returns_the_current_task() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let call =
@@ -79,7 +79,7 @@ fn a_service_call_that_times_out_answers_the_task_as_it_stands() {
 }
 
 #[test]
-fn a_cancelled_wait_partner_and_a_hold_wake_every_waiter() {
+fn a_cancel_and_a_hold_wake_every_waiter() {
     let sandbox = Sandbox::started_with("[tasks]\nmax_concurrent = 1\n");
     let mut connection = sandbox.connect();
     let running = connection.submit_as(sleeping(600_000));
@@ -137,7 +137,7 @@ fn a_batch_grows_and_a_wait_on_it_covers_what_was_added() {
 }
 
 #[test]
-fn the_same_request_id_answers_the_same_task_also_after_a_restart() {
+fn the_same_request_id_returns_the_same_task_also_after_a_restart() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     connection.hello("tool");
@@ -190,7 +190,7 @@ fn a_batch_with_a_request_id_is_safe_to_send_again() {
 }
 
 #[test]
-fn a_task_that_is_tried_again_while_others_are_waited_for_is_shown_as_it_is_by_then() {
+fn a_wait_returns_the_final_state_of_a_task_that_was_retried_meanwhile() {
     let sandbox = Sandbox::started();
     let (mut waiting, mut other) = (sandbox.connect(), sandbox.connect());
     // The queue is paused, so nothing ends before the wait begins.

@@ -33,7 +33,7 @@ fn assert_refused(error: &RpcError, code: ErrorCode, what: &str) {
 }
 
 #[test]
-fn a_method_that_is_not_served_names_the_nearest_one() {
+fn an_unknown_method_is_refused_with_the_nearest_name() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let error = connection.err("daemon.staus", json!({}));
@@ -98,7 +98,7 @@ fn params_of_wrong_types_are_refused_with_a_next_step() {
 }
 
 #[test]
-fn what_does_not_exist_has_a_code_of_its_own() {
+fn each_kind_of_missing_thing_has_its_own_error_code() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let digest = "00".repeat(32);
@@ -146,7 +146,7 @@ fn lines_past_their_limit_are_refused_and_the_next_one_is_served() {
 }
 
 #[test]
-fn a_hundred_thousand_brackets_are_refused_wherever_they_stand() {
+fn a_hundred_thousand_brackets_are_refused_at_every_position() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
@@ -180,7 +180,7 @@ fn a_hundred_thousand_brackets_are_refused_wherever_they_stand() {
 }
 
 #[test]
-fn garbage_and_invalid_utf_8_are_answered_on_a_connection_that_goes_on() {
+fn garbage_and_invalid_utf_8_get_errors_and_the_connection_goes_on() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let lines: [&[u8]; 6] = [
@@ -208,7 +208,7 @@ fn garbage_and_invalid_utf_8_are_answered_on_a_connection_that_goes_on() {
 }
 
 #[test]
-fn batch_arrays_and_lines_that_are_no_requests_are_refused() {
+fn batch_arrays_and_lines_that_are_not_requests_are_refused() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     for line in [
@@ -232,7 +232,7 @@ fn batch_arrays_and_lines_that_are_no_requests_are_refused() {
 }
 
 #[test]
-fn an_id_comes_back_as_it_was_sent() {
+fn an_id_is_returned_unchanged() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     for id in ["0", "-5", "1.5", "18446744073709551615", r#""a b""#, r#""☃""#, r#""""#, "null"] {
@@ -245,7 +245,7 @@ fn an_id_comes_back_as_it_was_sent() {
 }
 
 #[test]
-fn a_line_that_breaks_behind_its_id_is_answered_to_that_id() {
+fn a_line_with_an_error_behind_its_id_gets_an_error_with_that_id() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     let nan = r#"{"jsonrpc":"2.0","id":"a\u0041","method":"task.submit","params":{"guidance":NaN}}"#;
@@ -299,7 +299,7 @@ fn no_limit_or_hint_names_a_method_that_is_not_served() {
 }
 
 #[test]
-fn a_mark_crlf_and_blank_lines_are_fine_and_unknown_fields_are_ignored() {
+fn a_byte_order_mark_crlf_blank_lines_and_unknown_fields_are_accepted() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     connection
@@ -319,7 +319,7 @@ fn a_mark_crlf_and_blank_lines_are_fine_and_unknown_fields_are_ignored() {
 }
 
 #[test]
-fn a_notification_gets_no_answer_and_is_served() {
+fn a_notification_is_served_without_a_response() {
     let sandbox = Sandbox::started();
     let mut connection = sandbox.connect();
     connection.send_line(r#"{"jsonrpc":"2.0","method":"task.submit","params":{"kind":"debug.noop"}}"#);

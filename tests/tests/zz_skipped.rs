@@ -5,7 +5,7 @@ use std::io::Write as _;
 use reel_tests::needs;
 
 #[test]
-fn what_was_skipped_is_listed() {
+fn skipped_tests_are_listed() {
     let skipped = needs::take_skipped();
     let text = if skipped.is_empty() {
         "no test was skipped\n".to_owned()
