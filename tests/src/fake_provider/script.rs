@@ -52,7 +52,7 @@ impl Script {
         plan.queue.pop_front().or_else(|| plan.otherwise.clone()).unwrap_or(Fault::Good)
     }
 
-    /// Returns whether the next connection shall be reset before its request is read. Its prompt is not known then.
+    /// Returns whether the connection shall be reset before the next request is read. The prompt is not known then.
     pub(super) fn take_reset(&self) -> bool {
         let mut plan = self.plan();
         match plan.queue.front() {
