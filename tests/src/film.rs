@@ -4,6 +4,8 @@ use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
+use crate::needs;
+
 /// Runs a program, which must succeed, and returns its standard output.
 #[track_caller]
 fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
@@ -125,6 +127,16 @@ pub fn loudness(path: &Path) -> (f64, f64) {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
     (number("I:"), number("Peak:"))
+}
+
+/// Whether the programs that make and examine films are installed. If not, the test is noted as skipped.
+pub fn needs_programs() -> bool {
+    ["ffmpeg", "ffprobe"].iter().all(|program| needs::program(program))
+}
+
+/// Returns the mean of a frame's samples, from 0 to 255.
+pub fn mean(frame: &[u8]) -> f64 {
+    frame.iter().map(|sample| f64::from(*sample)).sum::<f64>() / frame.len() as f64
 }
 
 /// Returns the mean absolute difference of two pictures of the same size, from 0 to 255.

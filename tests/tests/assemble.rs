@@ -12,8 +12,7 @@ use std::{fs, path::PathBuf};
 
 use reel_tests::{
     Connection, Sandbox,
-    film::{film, find_sound, frames, samples},
-    needs,
+    film::{film, find_sound, frames, needs_programs, samples},
 };
 use serde_json::{Value, json};
 
@@ -41,10 +40,6 @@ fn voice(sandbox: &Sandbox, connection: &mut Connection) -> (Value, PathBuf) {
     bytes[40..44].copy_from_slice(&(length - 44).to_le_bytes());
     fs::write(&path, bytes).unwrap();
     (connection.ok("artifact.put", json!({ "path": path }))["digest"].clone(), path)
-}
-
-fn needs_programs() -> bool {
-    ["ffmpeg", "ffprobe"].iter().all(|program| needs::program(program))
 }
 
 #[test]

@@ -12,16 +12,11 @@ use std::{fs, path::PathBuf, process::Command};
 
 use reel_tests::{
     Connection, Sandbox, eventually,
-    film::{difference, film, find_sound, frames, loudness, samples},
-    needs,
+    film::{difference, film, find_sound, frames, loudness, mean, needs_programs, samples},
 };
 use serde_json::{Value, json};
 
 const SIZE: (u32, u32) = (320, 180);
-
-fn needs_programs() -> bool {
-    ["ffmpeg", "ffprobe"].iter().all(|program| needs::program(program))
-}
 
 fn format() -> Value {
     json!({ "width": 320, "height": 180, "fps": 30 })
@@ -66,10 +61,6 @@ fn fails(connection: &mut Connection, kind: &str, params: Value) -> Value {
     let task = connection.wait(id);
     assert_eq!(task["state"], "failed", "{task}");
     task["error"].clone()
-}
-
-fn mean(frame: &[u8]) -> f64 {
-    frame.iter().map(|sample| f64::from(*sample)).sum::<f64>() / frame.len() as f64
 }
 
 #[test]
