@@ -51,7 +51,12 @@ pub async fn one(context: &Context, session: &Session, spec: &TaskSpec, what: &s
 
 /// Describes which provider would be used and the price.
 pub fn sentence(result: &DryRunResult) -> String {
-    let Some(provider) = &result.provider else { return "needs no provider".to_owned() };
+    let Some(provider) = &result.provider else {
+        return match result.cost {
+            Some(_) => "needs no provider".to_owned(),
+            None => "by several tasks, for a price that is not known before they are planned".to_owned(),
+        };
+    };
     let model = result.model.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
     if result.is_cached {
         return format!("from the cache, made by {provider}{model} before; costs nothing");

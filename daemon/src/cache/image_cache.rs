@@ -38,8 +38,8 @@ use super::{
     LookUp, Made, ReadArtifact, RemoveArtifacts, SetCacheLimits, Settle, Shelver, VerifyCache,
     cap::Cap,
     disk_tier::DiskTier,
+    hit_tables::HitTables,
     memory_tier::{Evicted, MemoryTier},
-    shelves::Shelves,
 };
 use crate::{
     chain::chain,
@@ -80,7 +80,7 @@ pub struct ImageCache {
     events: EventHub,
     cap: Cap,
     memory: MemoryTier,
-    shelves: Shelves,
+    tables: HitTables,
     /// The requests that wait for a file that is being verified, by digest.
     flights: HashMap<Digest, Vec<oneshot::Sender<Verdict>>>,
     hashing: Arc<Semaphore>,
@@ -102,17 +102,12 @@ impl ImageCache {
             events: parts.events,
             cap: Cap::new(disk_bytes),
             memory: MemoryTier::new(memory_bytes, max_item_bytes),
-            shelves: Shelves::default(),
+            tables: HitTables::default(),
             flights: HashMap::new(),
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             gate: Arc::default(),
             stats: CacheStatsResult::default(),
         }
-    }
-
-    /// Returns the tables in which a caller on the same thread can look results up without a message.
-    pub fn shelves(&self) -> Shelves {
-        self.shelves.clone()
     }
 
     /// Returns a function that takes the address of the cache and returns a writer, for providers that make pictures on threads that may block.
@@ -242,7 +237,7 @@ impl Handler<GetCacheStats> for ImageCache {
             disk_limit_bytes: self.cap.limit_bytes(),
             memory_bytes: self.memory.held_bytes(),
             memory_limit_bytes: self.memory.limit_bytes(),
-            hits: self.shelves.open().hits,
+            hits: self.tables.hits,
             ..self.stats
         })
     }
@@ -304,7 +299,7 @@ impl Handler<evict::EntriesDropped> for ImageCache {
     type Result = ();
 
     fn handle(&mut self, msg: evict::EntriesDropped, _: &mut Self::Context) {
-        self.shelves.open().index.clear();
+        self.tables.index.clear();
         self.stats.entries = self.stats.entries.saturating_sub(msg.0);
     }
 }
@@ -312,12 +307,12 @@ impl Handler<evict::EntriesDropped> for ImageCache {
 impl ImageCache {
     /// Records a use, which protects the artifact from eviction for a minute.
     fn touch(&mut self, digest: Digest) {
-        self.shelves.open().touch(digest);
+        self.tables.touch(digest);
     }
 
     /// Writes the times of use to the journal. If a crash loses some, eviction only becomes a little less fair.
     fn write_uses(&mut self) {
-        let uses = self.shelves.open().recent.take_unwritten(Instant::now());
+        let uses = self.tables.recent.take_unwritten(Instant::now());
         if !uses.is_empty() {
             self.store.write_then(
                 move |connection| store::touch(connection, &uses),
@@ -332,12 +327,12 @@ impl ImageCache {
 
     /// Removes dropped artifacts from memory and from the counters, after the commit that dropped them.
     fn forget(&mut self, digests: &HashSet<Digest>, dropped: Dropped) {
-        let mut shelves = self.shelves.open();
-        shelves.index.forget(digests);
+        let tables = &mut self.tables;
+        tables.index.forget(digests);
         for digest in digests {
-            shelves.verified.remove(digest);
+            tables.verified.remove(digest);
             self.memory.remove(digest);
-            shelves.recent.remove(digest);
+            tables.recent.remove(digest);
         }
         let stats = &mut self.stats;
         stats.entries = stats.entries.saturating_sub(dropped.entries);

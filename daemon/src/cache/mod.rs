@@ -3,6 +3,7 @@
 mod cap;
 mod disk_tier;
 mod error;
+mod hit_tables;
 mod image_cache;
 mod index;
 mod kept;
@@ -12,7 +13,6 @@ mod new_artifact;
 mod os;
 mod recent;
 mod shelver;
-mod shelves;
 mod spool;
 mod verified;
 
@@ -26,6 +26,5 @@ pub use self::{
     },
     new_artifact::NewArtifact,
     shelver::{Fresh, Shelver},
-    shelves::Shelves,
     spool::{Body, Look, Preview, SPOOL_BYTES, Spool, Spooled, Spools},
 };

@@ -21,6 +21,10 @@ const MOST_DOLLARS: f64 = 100_000.0;
 const WANTED: &str = "a table of amounts for any of image, megapixel, second, character, call, input_mtok and output_mtok, such as \
                       { image = 0.04 } or { image = { \"1024x1024\" = 0.04, default = 0.06 } }, and a currency if it is not USD";
 
+/// Describes valid keys of the prices of pictures in messages.
+const WANTED_KEYS: &str = "amounts for pictures by size, quality or both, such as \
+                           { image = { \"1024x1024\" = 0.04, \"1024x1024 high\" = 0.17, high = 0.2, default = 0.06 } }";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Given {
@@ -53,6 +57,11 @@ pub(super) fn price(section: &mut Section<'_>, rates: &BTreeMap<String, f64>) ->
         );
         return None;
     };
+    if let Some(GivenPicture::Table(table)) = &given.image
+        && (table.is_empty() || !table.keys().all(|key| is_picture_key(key)))
+    {
+        return section.wrong("price", WANTED_KEYS);
+    }
     let Some(price) = converted(&given, rate) else {
         return section.wrong("price", "of amounts from 0 to 100000 US dollars");
     };
@@ -60,6 +69,19 @@ pub(super) fn price(section: &mut Section<'_>, rates: &BTreeMap<String, f64>) ->
         return section.wrong("price", WANTED);
     }
     Some(price)
+}
+
+/// Whether a key may apply to a picture: a size such as `1024x1024`, a quality such as `high` (or `default`), or both.
+fn is_picture_key(key: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_size = |text: &str| {
+        text.split_once('x').is_some_and(|(width, height)| is_number(width) && is_number(height))
+    };
+    let is_word = |text: &str| text.starts_with(|first: char| first.is_ascii_alphabetic());
+    match key.split_once(' ') {
+        Some((size, quality)) => is_size(size) && is_word(quality),
+        None => is_size(key) || is_word(key),
+    }
 }
 
 /// Converts all amounts to US dollars. None if one is negative, too large or not a number.
@@ -155,6 +177,9 @@ mod tests {
             ("PRICE = { image = 'SECRET' }", "providers.x.price must be a table of amounts"),
             ("PRICE = { image = -1 }", "from 0 to 100000"),
             ("PRICE = { image = nan }", "from 0 to 100000"),
+            ("PRICE = { image = { '1024*1024' = 0.04 } }", "by size, quality or both"),
+            ("PRICE = { image = { '1024x1024high' = 0.04 } }", "by size, quality or both"),
+            ("PRICE = { image = { } }", "by size, quality or both"),
             ("PRICE = { image = 1, currency = 'CNY' }", "names a currency that [rates] does not have"),
             ("[rates]\nYuan = 1", "Yuan is no currency"),
             ("[rates]\nCNY = 0", "rates.CNY must be the US dollars"),

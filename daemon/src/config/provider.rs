@@ -18,6 +18,9 @@ const DEFAULT_RANK: u32 = 100;
 /// Longest name of an instance, in characters. It is shown in tables and stored with every task.
 const MAX_NAME_CHARS: usize = 40;
 
+/// The embedded providers that no section may replace.
+const EMBEDDED: [&str; 2] = ["draft", "ffmpeg"];
+
 /// The keys that every section may have.
 const KEYS: &[&str] = &[
     "kind",
@@ -94,8 +97,11 @@ impl Walk<'_> {
             if !is_instance_name(text) {
                 let rule = "an instance's name has up to 40 letters a to z, digits, - and _";
                 self.report(offset, format!("{} is no name for a provider: {rule}", shown(text)));
-            } else if text.as_ref() == "draft" {
-                self.report(offset, "draft is the name of the embedded provider".to_owned());
+            } else if EMBEDDED.contains(&text.as_ref()) {
+                self.report(
+                    offset,
+                    format!("{text} is the name of the embedded provider; choose another one"),
+                );
             } else if let DeValue::Table(section) = value.get_ref() {
                 self.provider(text, offset, section);
             } else {
@@ -307,6 +313,7 @@ mod tests {
             ("[providers]\nx = 1", "providers.x must be a section"),
             ("[providers.Big]\nkind='openai'", "Big is no name for a provider"),
             ("[providers.draft]\nkind='openai'", "draft is the name of the embedded provider"),
+            ("[providers.ffmpeg]\nkind='openai'", "ffmpeg is the name of the embedded provider"),
             ("[providers.x]", "providers.x.kind is missing"),
             ("[providers.x]\nkind='comfyui'", "comfyui is not in this version"),
             ("[providers.x]\nkind='SECRET'", "providers.x.kind must be \"openai\""),

@@ -72,7 +72,8 @@ pub fn secure_socket_dir(path: &Path) -> io::Result<()> {
 }
 
 fn judge_socket_dir(uid: u32, mode: u32, own_uid: u32) -> Result<(), String> {
-    if mode & STICKY != 0 {
+    // In a sticky directory only the owners of a file and of the directory, and root, may replace the file.
+    if mode & STICKY != 0 && (uid == 0 || uid == own_uid) {
         return Ok(());
     }
     if uid != own_uid {
@@ -194,6 +195,7 @@ mod tests {
             (0, 0o40_755, false),
             (0, 0o41_777, true),
             (7, 0o41_777, true),
+            (8, 0o41_777, false),
         ];
         for (uid, mode, is_fine) in cases {
             assert_eq!(judge_socket_dir(uid, mode, 7).is_ok(), is_fine, "uid {uid} mode {mode:o}");

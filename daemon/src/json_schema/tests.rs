@@ -139,9 +139,31 @@ fn a_schema_without_end_comes_to_an_end() {
     let doubling = json!({ "allOf": [{ "$ref": "#/$defs/a" }, { "$ref": "#/$defs/a" }], "$defs": { "a": { "allOf": [{ "$ref": "#" }, { "$ref": "#" }] } } });
     assert!(told(doubling, &json!(1)).contains("too many"));
     let alternatives = json!({ "anyOf": [{ "$ref": "#" }, { "$ref": "#" }] });
-    assert!(told(alternatives, &json!(1)).contains("none of"));
-    let list = schema(json!({ "uniqueItems": true }));
-    let _ = list.validate(&Value::from((0..20_000).collect::<Vec<_>>()));
+    assert!(told(alternatives, &json!(1)).contains("too many"));
+    // What cannot be checked is neither what it must not be, nor one of several.
+    for name in ["not", "oneOf"] {
+        let inner = json!({ "$ref": "#/$defs/endless" });
+        let wanted = if name == "not" { inner } else { json!([inner, true]) };
+        let endless = json!({ name: wanted, "$defs": { "endless": { "$ref": "#/$defs/endless" } } });
+        assert!(told(endless, &json!(1)).contains("too many"), "{name}");
+    }
+}
+
+#[test]
+fn long_lists_are_searched_for_repeated_items() {
+    let unique = schema(json!({ "uniqueItems": true, "items": { "type": ["integer", "object", "string"] } }));
+    let mut items: Vec<Value> = (0..20_000).map(Value::from).collect();
+    items.push(json!({ "a": 1, "b": [2.0] }));
+    items.push(json!("1"));
+    unique.validate(&Value::from(items.clone())).unwrap();
+    for repeated in [json!(7), json!(7.0), json!({ "b": [2], "a": 1.0 }), json!("1")] {
+        let mut items = items.clone();
+        items.push(repeated.clone());
+        let found = unique.validate(&Value::from(items)).unwrap_err();
+        assert!(found.reason.contains("twice"), "{repeated}: {found}");
+    }
+    let any = schema(json!({ "uniqueItems": false, "items": { "type": "integer" } }));
+    any.validate(&Value::from(vec![7; 20_000])).unwrap();
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

@@ -1,6 +1,9 @@
 //! Checks a value against a schema whose keywords are supported. The work is bounded for any schema and value.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+};
 
 use serde_json::Value;
 
@@ -10,6 +13,8 @@ use super::{escaped, referred};
 const MAX_DEPTH: usize = 200;
 /// Most schemas that are applied during one check. Without a limit, nested alternatives would multiply.
 const MAX_STEPS: u32 = 1_000_000;
+/// The reason when a limit is reached.
+const EXHAUSTED: &str = "the schema has too many alternatives or references to be checked";
 /// Longest value that is shown in a message, in characters.
 const SHOWN_CHARS: usize = 60;
 
@@ -31,12 +36,17 @@ impl fmt::Display for Violation {
 
 /// Checks a value against a schema. Returns the first violation.
 pub(super) fn validate(schema: &Value, value: &Value) -> Result<(), Violation> {
-    Validator { root: schema, steps: 0 }.schema(schema, value, At { pointer: "", depth: 0 })
+    let mut validator = Validator { root: schema, steps: 0, is_exhausted: false };
+    let found = validator.schema(schema, value, At { pointer: "", depth: 0 });
+    // No answer of an alternative counts once a limit is reached.
+    if validator.is_exhausted { Err(At { pointer: "", depth: 0 }.breaks(EXHAUSTED)) } else { found }
 }
 
 struct Validator<'a> {
     root: &'a Value,
     steps: u32,
+    /// Whether a limit was reached. Every further check fails, and the whole value counts as not checked.
+    is_exhausted: bool,
 }
 
 /// A place in the value, and the number of values and references above it.
@@ -55,8 +65,9 @@ impl At<'_> {
 impl Validator<'_> {
     fn schema(&mut self, schema: &Value, value: &Value, at: At<'_>) -> Result<(), Violation> {
         self.steps += 1;
-        if self.steps > MAX_STEPS || at.depth > MAX_DEPTH {
-            return Err(at.breaks("the schema has too many alternatives or references to be checked"));
+        self.is_exhausted |= self.steps > MAX_STEPS || at.depth > MAX_DEPTH;
+        if self.is_exhausted {
+            return Err(at.breaks(EXHAUSTED));
         }
         let keywords = match schema {
             Value::Bool(false) => return Err(at.breaks("nothing may be here")),
@@ -143,16 +154,8 @@ impl Validator<'_> {
                 }
             }
             "uniqueItems" => {
-                // Each item is compared with all items before it.
-                let pairs = items.len().saturating_mul(items.len()) / 2;
-                self.steps = self.steps.saturating_add(u32::try_from(pairs).unwrap_or(u32::MAX));
-                let is_repeated = |(index, item): (usize, &Value)| {
-                    items.iter().take(index).any(|other| is_same(other, item))
-                };
-                if *wanted == Value::Bool(true)
-                    && self.steps <= MAX_STEPS
-                    && items.iter().enumerate().any(is_repeated)
-                {
+                let mut known = HashSet::new();
+                if *wanted == Value::Bool(true) && !items.iter().all(|item| known.insert(canonical(item))) {
                     return Err(at.breaks("an item is there twice"));
                 }
             }
@@ -276,6 +279,26 @@ fn is_same(one: &Value, other: &Value) -> bool {
             ones.len() == others.len() && ones.iter().all(has)
         }
         _ => one == other,
+    }
+}
+
+/// Returns a text that is the same for equal values: names of fields are sorted, and a number is written in one way.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
+                (float as i64).to_string()
+            }
+            _ => number.to_string(),
+        },
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        Value::Object(fields) => {
+            let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
+            let written =
+                |(name, value)| format!("{}:{}", Value::from(String::clone(name)), canonical(value));
+            format!("{{{}}}", sorted.into_iter().map(written).collect::<Vec<_>>().join(","))
+        }
+        _ => value.to_string(),
     }
 }
 

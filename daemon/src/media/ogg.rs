@@ -90,13 +90,13 @@ fn pages(
     stream: &mut Option<Stream>,
 ) -> Step<()> {
     let mut page = Page::default();
-    let mut next_sequence = 0;
+    let mut next_sequence = 0_u32;
     while source.remaining() > 0 {
         page.read(source)?;
         if !page.is_intact {
             // The fields of this page may be wrong.
             found.bad_pages += 1;
-            next_sequence += 1;
+            next_sequence = next_sequence.wrapping_add(1);
             continue;
         }
         if page.is_first() && stream.as_ref().is_none_or(|stream| stream.has_ended) {

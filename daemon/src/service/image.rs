@@ -158,6 +158,7 @@ fn check(params: &JsonText) -> Result<ImageParams, BadParams> {
         });
     }
     check_inputs(&params)?;
+    BadParams::of_name("model", params.model.as_deref())?;
     if params.extra.as_ref().is_some_and(|extra| !extra.is_object()) {
         return Err(BadParams::new("extra is not an object", "extra holds provider-specific fields by name"));
     }

@@ -2,10 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use reel_protocol::{
-    ChatParams, JsonText, JsonTextError, is_unprintable,
-    limits::{CHAT_BYTES, NAME_BYTES},
-};
+use reel_protocol::{ChatParams, JsonText, JsonTextError, is_unprintable, limits::CHAT_BYTES};
 use serde_json::{Map, Value};
 
 use super::{BadParams, ProviderWork, Service, Work, key::KeyText};
@@ -181,10 +178,7 @@ fn check(params: &JsonText) -> Result<ChatParams, BadParams> {
     if params.max_tokens == Some(0) {
         return Err(BadParams::new("max_tokens is 0", "leave it out for the provider's own limit"));
     }
-    if params.model.as_ref().is_some_and(|model| model.trim().is_empty() || model.len() > NAME_BYTES) {
-        let message = format!("model is empty or longer than {NAME_BYTES} bytes");
-        return Err(BadParams::new(message, "leave model out for the provider's own"));
-    }
+    BadParams::of_name("model", params.model.as_deref())?;
     check_forms(&params)?;
     Ok(params)
 }

@@ -1,9 +1,6 @@
 //! `translate.text`: translates a text with a provider of the service `text`. Pure.
 
-use reel_protocol::{
-    ChatParams, JsonText, JsonTextError, TranslateParams,
-    limits::{NAME_BYTES, PROMPT_BYTES},
-};
+use reel_protocol::{ChatParams, JsonText, JsonTextError, TranslateParams, limits::PROMPT_BYTES};
 
 use super::{
     BadParams, ProviderWork, Service, Work,
@@ -107,10 +104,7 @@ fn check(params: &JsonText) -> Result<TranslateParams, BadParams> {
             return Err(BadParams::new(message, "a tag is such as en, de, zh-TW or pt-BR"));
         }
     }
-    if params.model.as_ref().is_some_and(|model| model.trim().is_empty() || model.len() > NAME_BYTES) {
-        let message = format!("model is empty or longer than {NAME_BYTES} bytes");
-        return Err(BadParams::new(message, "leave model out for the provider's own"));
-    }
+    BadParams::of_name("model", params.model.as_deref())?;
     Ok(params)
 }
 

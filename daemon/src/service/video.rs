@@ -2,10 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use reel_protocol::{
-    JsonText, JsonTextError, MAX_ID, VideoParams,
-    limits::{NAME_BYTES, PROMPT_BYTES},
-};
+use reel_protocol::{JsonText, JsonTextError, MAX_ID, VideoParams, limits::PROMPT_BYTES};
 
 use super::{BadParams, ProviderWork, Service, Work, assemble::checked_timeline, key::KeyText};
 use crate::domain::{
@@ -182,10 +179,7 @@ fn check(params: &JsonText) -> Result<VideoParams, BadParams> {
         let message = format!("seed {seed} is not below 2^53");
         return Err(BadParams::new(message, "larger numbers are not exact in every language"));
     }
-    if params.model.as_ref().is_some_and(|model| model.trim().is_empty() || model.len() > NAME_BYTES) {
-        let message = format!("model is empty or longer than {NAME_BYTES} bytes");
-        return Err(BadParams::new(message, "leave model out for the provider's own"));
-    }
+    BadParams::of_name("model", params.model.as_deref())?;
     if params.extra.as_ref().is_some_and(|extra| !extra.is_object()) {
         return Err(BadParams::new("extra is not an object", "extra holds provider-specific fields by name"));
     }

@@ -3,8 +3,7 @@
 use std::ops::RangeInclusive;
 
 use reel_protocol::{
-    JsonText, JsonTextError, SpeechFormat, SpeechParams, is_unprintable,
-    limits::{NAME_BYTES, PROMPT_BYTES},
+    JsonText, JsonTextError, SpeechFormat, SpeechParams, is_unprintable, limits::PROMPT_BYTES,
 };
 use reel_story::speaking_time;
 
@@ -116,11 +115,7 @@ fn check(params: &JsonText) -> Result<SpeechParams, BadParams> {
         return Err(BadParams::new(message, "a tag is such as en, de, zh-TW or pt-BR"));
     }
     for (name, value) in [("voice", &params.voice), ("model", &params.model)] {
-        let is_wrong = |value: &String| value.trim().is_empty() || value.len() > NAME_BYTES;
-        if value.as_ref().is_some_and(is_wrong) {
-            let message = format!("{name} is empty or longer than {NAME_BYTES} bytes");
-            return Err(BadParams::new(message, format!("leave {name} out for the provider's own")));
-        }
+        BadParams::of_name(name, value.as_deref())?;
     }
     if params.extra.as_ref().is_some_and(|extra| !extra.is_object()) {
         return Err(BadParams::new("extra is not an object", "extra holds provider-specific fields by name"));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use futures_util::future::LocalBoxFuture;
-use reel_protocol::{ErrorCode, JsonText, JsonTextError, methods::StyleInfo};
+use reel_protocol::{ErrorCode, JsonText, JsonTextError, limits::NAME_BYTES, methods::StyleInfo};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::RunEnd;
@@ -107,6 +107,15 @@ impl BadParams {
             |near| format!("did you mean {near}?"),
         );
         Self::new(format!("the params do not fit {kind}: {error}"), hint)
+    }
+
+    /// Returns an error if the name of a model or a voice is empty or too long.
+    pub fn of_name(field: &str, name: Option<&str>) -> Result<(), Self> {
+        if name.is_none_or(|name| !name.trim().is_empty() && name.len() <= NAME_BYTES) {
+            return Ok(());
+        }
+        let message = format!("{field} is empty or longer than {NAME_BYTES} bytes");
+        Err(Self::new(message, format!("leave {field} out for the provider's own")))
     }
 
     /// Returns an error if `extra` holds a field that the provider sets from the other params (`own_fields`).

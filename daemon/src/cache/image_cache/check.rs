@@ -88,7 +88,7 @@ impl ImageCache {
         let Landed { checked, dropped, alone } = landed;
         let verdict = match checked {
             Checked::Good(stamp, bytes) => {
-                self.shelves.open().verified.put(row.digest, stamp);
+                self.tables.verified.put(row.digest, stamp);
                 if let (Some(bytes), Some(reservation)) = (bytes, reservation) {
                     let item =
                         Item { bytes: Arc::new(bytes), media_type: row.media_type.clone(), reservation };

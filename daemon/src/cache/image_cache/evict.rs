@@ -62,7 +62,7 @@ impl ImageCache {
             Ok(granted) => return Box::pin(fut::ready(Ok(granted))),
             Err(excess_bytes) => excess_bytes,
         };
-        let protected = self.shelves.open().recent.protected(Instant::now());
+        let protected = self.tables.recent.protected(Instant::now());
         let wanted_bytes = excess_bytes.saturating_add(self.cap.limit_bytes() / SLACK_PART);
         let chosen = choose(self.store.clone(), protected, wanted_bytes, usize::MAX).into_actor(self);
         Box::pin(chosen.then(move |chosen, actor, _| {
@@ -88,7 +88,7 @@ impl ImageCache {
 
     pub(super) fn evict_page(&mut self) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let alone = Arc::clone(&self.gate).write_owned();
-        let (store, protected) = (self.store.clone(), self.shelves.open().recent.protected(Instant::now()));
+        let (store, protected) = (self.store.clone(), self.tables.recent.protected(Instant::now()));
         let chosen = async move {
             let alone = alone.await;
             (choose(store, protected, u64::MAX, PAGE as usize).await, alone)
@@ -129,7 +129,7 @@ impl ImageCache {
     /// stay.
     fn evict(&mut self, mut rows: Vec<ArtifactRow>) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let now = Instant::now();
-        rows.retain(|row| !self.shelves.open().recent.is_protected(&row.digest, now));
+        rows.retain(|row| !self.tables.recent.is_protected(&row.digest, now));
         self.drop_chosen(rows)
     }
 
@@ -139,12 +139,12 @@ impl ImageCache {
     ) -> ResponseActFuture<Self, Result<Dropped, CacheError>> {
         let chosen: Vec<Digest> = rows.iter().map(|row| row.digest).collect();
         // From here on no lookup returns them, although the commit has not happened yet.
-        self.shelves.open().leaving.extend(&chosen);
+        self.tables.being_evicted.extend(&chosen);
         let gone = drop_rows(self.store.clone(), self.disk.clone(), rows).into_actor(self);
         Box::pin(gone.map(move |(gone, dropped, outcome), actor, _| {
             actor.forget(&gone, dropped);
             for digest in &chosen {
-                actor.shelves.open().leaving.remove(digest);
+                actor.tables.being_evicted.remove(digest);
             }
             outcome.map(|()| dropped)
         }))

@@ -155,11 +155,11 @@ impl ImageCache {
         self.cap.add(added.bytes);
         self.stats.entries += added.entries;
         for (Shelf { row: file, stamp, held }, row) in shelves.into_iter().zip(&entry.artifacts) {
-            self.shelves.open().recent.protect(row.digest, Instant::now());
+            self.tables.recent.protect(row.digest, Instant::now());
             if file.extension != row.extension {
                 continue;
             }
-            self.shelves.open().verified.put(row.digest, stamp);
+            self.tables.verified.put(row.digest, stamp);
             if let Some((bytes, reservation)) = held {
                 // The former reservation is released first, because the bytes are moved and not copied.
                 drop(reservation);
@@ -168,7 +168,7 @@ impl ImageCache {
         }
         if let Some(key) = key {
             let made = Arc::new(Made::of(&entry, self.disk.artifacts()));
-            self.shelves.open().index.put_written(key, made);
+            self.tables.index.put_written(key, made);
         }
     }
 

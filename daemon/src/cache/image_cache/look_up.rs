@@ -96,7 +96,7 @@ impl ImageCache {
 
     fn look(&mut self, request: &[Key], job: &Job, needs: &mut Needs) -> Look {
         for (position, key) in request.iter().enumerate() {
-            let indexed = self.shelves.open().index.get(key);
+            let indexed = self.tables.index.get(key);
             let known = match indexed {
                 Some(Known::Entry(entry)) => Some(Some(entry)),
                 Some(Known::Nothing) => Some(None),
@@ -122,9 +122,9 @@ impl ImageCache {
     }
 
     fn judge(&mut self, entry: &Made, verdicts: &HashMap<Digest, bool>, needs: &mut Needs) -> Judged {
-        let mut shelves = self.shelves.open();
+        let tables = &mut self.tables;
         let is_lost = |output: &Output| {
-            shelves.leaving.contains(&output.digest) || verdicts.get(&output.digest) == Some(&false)
+            tables.being_evicted.contains(&output.digest) || verdicts.get(&output.digest) == Some(&false)
         };
         if entry.outputs.iter().any(is_lost) {
             return Judged::Lost;
@@ -132,7 +132,7 @@ impl ImageCache {
         let mut judged = Judged::Had;
         for output in &entry.outputs {
             let is_good = verdicts.contains_key(&output.digest)
-                || shelves.is_verified(&output.digest, Path::new(&output.path));
+                || tables.is_verified(&output.digest, Path::new(&output.path));
             if !is_good {
                 needs.files.insert(output.digest, ArtifactRow::of(output));
                 judged = Judged::Open;
@@ -149,7 +149,7 @@ impl ImageCache {
     ) -> ResponseActFuture<Self, Vec<Option<Arc<Made>>>> {
         let keys: Vec<Key> = needs.keys.into_iter().collect();
         let missing: Vec<_> = keys.iter().map(|key| (*key, None)).collect();
-        let epoch = self.shelves.open().index.epoch();
+        let epoch = self.tables.index.epoch();
         let entries = (!keys.is_empty()).then(|| {
             self.store.read(move |connection| {
                 keys.into_iter().map(|key| Ok((key, store::entry(connection, &key)?))).collect()
@@ -188,7 +188,7 @@ impl ImageCache {
         for (key, entry) in fetched.entries {
             let entry = entry.map(|entry| Arc::new(Made::of(&entry, self.disk.artifacts())));
             if fetched.is_read {
-                self.shelves.open().index.put_read(key, entry.clone(), fetched.epoch);
+                self.tables.index.put_read(key, entry.clone(), fetched.epoch);
             }
             job.read.insert(key, entry);
         }
@@ -200,7 +200,7 @@ impl ImageCache {
         let answers: Vec<_> = job.looks.into_iter().map(made).collect();
         if job.is_counted {
             let hits = answers.iter().flatten().count() as u64;
-            self.shelves.open().hits += hits;
+            self.tables.hits += hits;
             self.stats.misses += answers.len() as u64 - hits;
         }
         answers

@@ -34,7 +34,7 @@ impl ImageCache {
     ) -> ResponseActFuture<Self, Result<ArtifactRow, CacheError>> {
         let row = self.store.read(move |connection| store::artifact(connection, digest)).into_actor(self);
         Box::pin(row.then(move |row, actor, ctx| match row {
-            Ok(Some(row)) if !actor.shelves.open().leaving.contains(&digest) => {
+            Ok(Some(row)) if !actor.tables.being_evicted.contains(&digest) => {
                 actor.verify_row(row, wants_bytes, ctx)
             }
             Ok(_) => Box::pin(fut::ready(Err(CacheError::NotFound(digest)))),
@@ -55,7 +55,7 @@ impl ImageCache {
         let is_coming = self.memory.contains(&digest) || self.flights.contains_key(&digest);
         let reservation =
             if wants_bytes && !is_coming { self.memory.reserve(&self.budget, row.size_bytes) } else { None };
-        if reservation.is_none() && self.shelves.open().is_verified(&digest, &path) {
+        if reservation.is_none() && self.tables.is_verified(&digest, &path) {
             return Box::pin(fut::ready(Ok(row)));
         }
         let verdict = self.check_file(&row, reservation, ctx).into_actor(self);

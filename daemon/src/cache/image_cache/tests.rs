@@ -1,6 +1,5 @@
 //! Tests of the cache with a real journal and real files.
 
-mod at_once;
 mod damage;
 mod placed;
 mod room;
@@ -25,7 +24,6 @@ struct Home {
     budget: Budget,
     events: EventHub,
     hashed: Arc<AtomicU64>,
-    shelves: Shelves,
     shelver: Option<Shelver>,
 }
 
@@ -34,8 +32,8 @@ impl Home {
         let directory = tempfile::tempdir().unwrap();
         let store = store::open(&directory.path().join("reel.db")).unwrap().store;
         let (budget, events) = (Budget::new(64 * MIB), EventHub::default());
-        let (hashed, shelves) = (Arc::default(), Shelves::default());
-        Self { directory, store, budget, events, hashed, shelves, shelver: None }
+        let hashed = Arc::default();
+        Self { directory, store, budget, events, hashed, shelver: None }
     }
 
     /// Makes the journal older than any file.
@@ -58,7 +56,6 @@ impl Home {
             limits,
         });
         self.hashed = Arc::clone(&cache.disk.hashed);
-        self.shelves = cache.shelves();
         let shelver = cache.shelver();
         let cache = cache.start();
         self.shelver = Some(shelver(cache.clone().recipient()));

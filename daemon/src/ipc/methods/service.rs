@@ -100,7 +100,11 @@ pub(in crate::ipc) async fn dry_run(asker: Asker, params: DryRunParams) -> Resul
     validate::spec(&spec)?;
     let tried = ask(&asker.router.recipients().try_task, TryTask { spec: spec.clone() }).await?;
     let Trial { plan, cached } = tried.map_err(errors::task)?;
-    let Some(first) = plan.candidates.first() else { return Ok(without_provider()) };
+    let Some(first) = plan.candidates.first() else {
+        // The steps of a workflow, and a task that starts from another one's result, have no price yet.
+        let is_open = plan.is_workflow || !plan.references.is_empty();
+        return Ok(without_provider((!is_open).then(|| Cost::NOTHING.shown())));
+    };
     let owned = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
     let billing = Some(if first.is_paid { "paid" } else { "free" }.to_owned());
     let others = plan.candidates.iter().skip(1).filter(|other| other.is_alternative);
@@ -137,15 +141,15 @@ pub(in crate::ipc) async fn dry_run(asker: Asker, params: DryRunParams) -> Resul
     Ok(result)
 }
 
-/// Returns the result for work that the daemon does without a provider and without cost.
-fn without_provider() -> DryRunResult {
+/// Returns the result for work that no provider is planned for: the daemon does it at no cost, or its cost is not known yet.
+fn without_provider(cost: Option<reel_protocol::Cost>) -> DryRunResult {
     DryRunResult {
         provider: None,
         model: None,
         billing: None,
         others: Vec::new(),
         is_cached: false,
-        cost: Some(Cost::NOTHING.shown()),
+        cost,
         requests: Vec::new(),
     }
 }

@@ -215,13 +215,19 @@ fn bare(step: String, state: StepState, output: Option<&Output>) -> StepReport {
     }
 }
 
-/// Returns the cost of all steps together. None if the cost of one is unknown. Cached results cost nothing.
+/// Returns the cost of all steps together. None if the cost of a result is unknown. Cached results cost nothing, and a failed step costs what its
+/// attempts are known to have cost.
 fn cost(ends: &StepEnds) -> Option<Cost> {
     let mut total = Cost { amount: 0.0, currency: "USD".to_owned(), is_estimate: false };
-    for end in ends.values().filter(|end| end.state == StepState::Made) {
-        let cost = end.cost.as_ref()?;
-        total.amount += cost.amount;
-        total.is_estimate |= cost.is_estimate;
+    for end in ends.values() {
+        match &end.cost {
+            Some(cost) => {
+                total.amount += cost.amount;
+                total.is_estimate |= cost.is_estimate;
+            }
+            None if end.state == StepState::Made => return None,
+            None => {}
+        }
     }
     Some(total)
 }
