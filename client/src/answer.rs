@@ -22,14 +22,13 @@ use crate::{
     dry_run,
     exit::Exit,
     failure::Failure,
-    form::Form,
     naming::Destination,
+    picture_format::PictureFormat,
     save::Existing,
     signals::Interrupts,
-    table, tasks,
-    text_as_it_comes::TextAsItComes,
-    units,
-    waiting::{One, unless_interrupted, wait_for_one},
+    streamed_text::StreamedText,
+    table, tasks, units,
+    waiting::{SingleTaskWait, unless_interrupted, wait_for_one},
 };
 
 /// Free disk space that is required before an answer is asked for, in bytes.
@@ -106,20 +105,20 @@ pub async fn answer<P: Serialize>(
     context.note_version(&session.client());
     let fetch = fetch_command(submitted.id, args.output.as_deref().or(Some(Path::new("-"))), args.force);
     let is_shown = question.is_shown_as_it_comes && file.is_none() && context.output.has_terminal();
-    let shown = is_shown.then(|| TextAsItComes::new(context.output));
+    let shown = is_shown.then(|| StreamedText::new(context.output));
     let task = if submitted.state == TaskState::Succeeded {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
         let (title, timeout) = (question.title, args.timeout);
-        let one = One { title, timeout, fetch: Some(&fetch), text: shown.as_ref() };
+        let one = SingleTaskWait { title, timeout, fetch: Some(&fetch), text: shown.as_ref() };
         let waited = wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await;
         if waited.is_err() {
-            shown.iter().for_each(TextAsItComes::end_line);
+            shown.iter().for_each(StreamedText::end_line);
         }
         waited?
     };
     if let Some(failure) = Failure::of_task(&task) {
-        shown.iter().for_each(TextAsItComes::end_line);
+        shown.iter().for_each(StreamedText::end_line);
         let is_held = task.state == TaskState::Held;
         return Err(if is_held { with_fetch(failure, task.id, &fetch) } else { failure });
     }
@@ -162,7 +161,7 @@ fn file_to_write(args: &AnswerArgs, existing: Existing) -> Result<Option<Destina
     let Some(path) = args.output.as_deref() else { return Ok(None) };
     match Destination::parse(Some(path)) {
         Destination::Stdout => Ok(None),
-        Destination::File(path) if Form::of_path(&path).is_some() => Err(Failure::usage(format!(
+        Destination::File(path) if PictureFormat::of_path(&path).is_some() => Err(Failure::usage(format!(
             "an answer is a text, and {} is the name of a picture",
             table::path(&path)
         ))),

@@ -12,7 +12,7 @@ use image::{
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
 };
 
-use crate::form::Form;
+use crate::picture_format::PictureFormat;
 
 /// Most memory for decoded pixels, in bytes. This is enough for 11,585 by 11,585 pixels in RGBA. A larger picture keeps its original format.
 const DECODED_BYTES: u64 = 512 * 1024 * 1024;
@@ -40,18 +40,23 @@ pub enum ConvertError {
 /// Decodes `source`, whose format is `from` and whose position is at the start, and writes it to `target` in the format `to`.
 ///
 /// The colour profile is kept. The EXIF orientation is applied to the pixels. Transparency becomes white in a JPEG.
-pub fn convert(source: File, from: Form, target: &File, to: Form) -> Result<(), ConvertError> {
+pub fn convert(
+    source: File,
+    from: PictureFormat,
+    target: &File,
+    to: PictureFormat,
+) -> Result<(), ConvertError> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (picture, profile) = decode(source, from).map_err(ConvertError::Picture)?;
     let mut writer = BufWriter::new(target);
     let encoded = match to {
-        Form::Png => encode(&picture, PngEncoder::new(&mut writer), profile),
-        Form::Jpeg => encode(
+        PictureFormat::Png => encode(&picture, PngEncoder::new(&mut writer), profile),
+        PictureFormat::Jpeg => encode(
             &on_white(picture).into(),
             JpegEncoder::new_with_quality(&mut writer, JPEG_QUALITY),
             profile,
         ),
-        Form::Webp => encode(&picture, WebPEncoder::new_lossless(&mut writer), profile),
+        PictureFormat::Webp => encode(&picture, WebPEncoder::new_lossless(&mut writer), profile),
     };
     match encoded {
         Ok(()) => writer.flush().map_err(ConvertError::Write),
@@ -61,11 +66,11 @@ pub fn convert(source: File, from: Form, target: &File, to: Form) -> Result<(), 
 }
 
 /// Decodes a picture and applies its EXIF orientation. Returns it with its colour profile.
-fn decode(source: File, form: Form) -> Result<(DynamicImage, Option<Vec<u8>>), ImageError> {
+fn decode(source: File, form: PictureFormat) -> Result<(DynamicImage, Option<Vec<u8>>), ImageError> {
     let format = match form {
-        Form::Png => ImageFormat::Png,
-        Form::Jpeg => ImageFormat::Jpeg,
-        Form::Webp => ImageFormat::WebP,
+        PictureFormat::Png => ImageFormat::Png,
+        PictureFormat::Jpeg => ImageFormat::Jpeg,
+        PictureFormat::Webp => ImageFormat::WebP,
     };
     let mut limits = Limits::default();
     limits.max_alloc = Some(DECODED_BYTES);
@@ -131,7 +136,7 @@ mod tests {
         file
     }
 
-    fn converted(bytes: &[u8], from: Form, to: Form) -> Result<Vec<u8>, ConvertError> {
+    fn converted(bytes: &[u8], from: PictureFormat, to: PictureFormat) -> Result<Vec<u8>, ConvertError> {
         let mut target = tempfile::tempfile().unwrap();
         convert(file_of(bytes), from, &target, to)?;
         let mut bytes = Vec::new();
@@ -151,16 +156,18 @@ mod tests {
     #[test]
     fn each_form_becomes_each_other() {
         let png = png();
-        for (to, format) in
-            [(Form::Png, ImageFormat::Png), (Form::Jpeg, ImageFormat::Jpeg), (Form::Webp, ImageFormat::WebP)]
-        {
-            let bytes = converted(&png, Form::Png, to).unwrap();
+        for (to, format) in [
+            (PictureFormat::Png, ImageFormat::Png),
+            (PictureFormat::Jpeg, ImageFormat::Jpeg),
+            (PictureFormat::Webp, ImageFormat::WebP),
+        ] {
+            let bytes = converted(&png, PictureFormat::Png, to).unwrap();
             assert_eq!(image::guess_format(&bytes).unwrap(), format);
             let picture = image::load_from_memory(&bytes).unwrap();
             assert_eq!((picture.width(), picture.height()), (8, 4));
             let [.., alpha] = picture.to_rgba8().get_pixel(0, 0).0;
-            assert_eq!(alpha, if to == Form::Jpeg { 255 } else { 0 });
-            let back = converted(&bytes, to, Form::Png).unwrap();
+            assert_eq!(alpha, if to == PictureFormat::Jpeg { 255 } else { 0 });
+            let back = converted(&bytes, to, PictureFormat::Png).unwrap();
             let [red, green, blue, _] = image::load_from_memory(&back).unwrap().to_rgba8().get_pixel(7, 3).0;
             assert!(red > 190 && green < 30 && blue < 30, "{to:?}: {red} {green} {blue}");
         }
@@ -179,7 +186,7 @@ mod tests {
         let mut huge = png();
         huge.splice(16..24, [0, 0, 0xc3, 0x50, 0, 0, 0xc3, 0x50]);
         for bytes in [b"no picture".as_slice(), png().get(..40).unwrap(), &huge] {
-            let error = converted(bytes, Form::Png, Form::Jpeg).unwrap_err();
+            let error = converted(bytes, PictureFormat::Png, PictureFormat::Jpeg).unwrap_err();
             assert!(matches!(error, ConvertError::Picture(_)), "{error}");
         }
     }

@@ -9,8 +9,8 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::Failure,
-    form::Form,
     naming::{self, Destination},
+    picture_format::PictureFormat,
     save::{self, Existing},
     table, tasks,
 };
@@ -76,7 +76,7 @@ pub fn names_of_file(path: &Path, count: usize) -> Vec<PathBuf> {
 
 /// The failure for a path whose extension is not a supported picture format.
 pub fn unknown_ending(path: &Path) -> Failure {
-    Failure::usage(format!("{} does not end in {}", table::path(path), Form::ENDINGS))
+    Failure::usage(format!("{} does not end in {}", table::path(path), PictureFormat::ENDINGS))
 }
 
 /// Checks that an output may be written at `path`. Pictures are converted to the format of the extension. Other outputs are written unchanged, so
@@ -86,7 +86,7 @@ fn check_form(task: &TaskView, output: &Output, path: &Path) -> Result<(), Failu
         return Ok(());
     }
     if output.media_type.starts_with("image/") || task.kind.starts_with("image.") {
-        return if Form::of_path(path).is_some() { Ok(()) } else { Err(unknown_ending(path)) };
+        return if PictureFormat::of_path(path).is_some() { Ok(()) } else { Err(unknown_ending(path)) };
     }
     let fitting = path.with_extension(naming::extension(&output.media_type));
     let message = format!("the result is {}, which {} does not fit", output.media_type, table::path(path));

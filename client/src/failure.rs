@@ -17,14 +17,14 @@ pub struct Failure {
     /// The exit code.
     pub exit: Exit,
     /// The `error` object of the JSON document. Its message is also printed for people.
-    pub error: Shown,
+    pub error: ErrorBody,
     /// Whether the message has been printed already.
     pub is_said: bool,
 }
 
 /// The `error` object of `--json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Shown {
+pub struct ErrorBody {
     /// The stable name of the error.
     pub code: String,
     /// What went wrong.
@@ -41,7 +41,7 @@ impl Failure {
     pub fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
         Self {
             exit,
-            error: Shown { code: code.to_owned(), message: message.into(), hint: None, task: None },
+            error: ErrorBody { code: code.to_owned(), message: message.into(), hint: None, task: None },
             is_said: false,
         }
     }
@@ -179,7 +179,7 @@ impl From<ClientError> for Failure {
             ClientError::Rpc(RpcError { data, .. }) => {
                 return Self {
                     exit,
-                    error: Shown { code: data.code, message, hint: data.hint, task: None },
+                    error: ErrorBody { code: data.code, message, hint: data.hint, task: None },
                     is_said: false,
                 };
             }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{form::Form, slug::slug_or};
+use crate::{picture_format::PictureFormat, slug::slug_or};
 
 /// The destination of the outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub fn endings() -> impl Iterator<Item = &'static str> {
 /// of the name.
 pub fn split_picture_ending(name: &str) -> (&str, Option<String>) {
     match name.rsplit_once('.') {
-        Some((stem, ending)) if !stem.is_empty() && Form::of_ending(ending).is_some() => {
+        Some((stem, ending)) if !stem.is_empty() && PictureFormat::of_ending(ending).is_some() => {
             (stem, Some(ending.to_ascii_lowercase()))
         }
         _ => (name, None),
@@ -71,7 +71,7 @@ pub fn split_picture_ending(name: &str) -> (&str, Option<String>) {
 pub fn is_unwritable_picture(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, ending)| {
         let ending = ending.to_ascii_lowercase();
-        Form::of_ending(&ending).is_none() && picture_endings().any(|known| known == ending)
+        PictureFormat::of_ending(&ending).is_none() && picture_endings().any(|known| known == ending)
     })
 }
 

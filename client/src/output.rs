@@ -9,7 +9,7 @@ use reel_protocol::{is_unprintable, printable};
 use serde::Serialize;
 
 use crate::{
-    failure::{Failure, Shown},
+    failure::{ErrorBody, Failure},
     table,
 };
 
@@ -27,7 +27,7 @@ const WIDTH: usize = 80;
 
 #[derive(Serialize)]
 struct ErrorDocument<'a> {
-    error: &'a Shown,
+    error: &'a ErrorBody,
 }
 
 #[expect(clippy::unused_self, reason = "whoever prints must hold it, so that no other way to print grows")]

@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     output::Output,
     table,
-    why::{self, Said, Why},
+    why::{self, LastReportedReason, Why},
 };
 
 /// Rows of the terminal for each bar. So bars take at most a tenth of the rows, and earlier output stays visible.
@@ -47,9 +47,9 @@ pub struct Progress {
     /// States that were printed as lines, by task. Each is printed once, because a task that is retried often would fill the screen.
     said: HashSet<(TaskId, TaskState)>,
     /// What was printed last about why each task waits.
-    explained: HashMap<TaskId, Said>,
+    explained: HashMap<TaskId, LastReportedReason>,
     /// What was printed last about why tasks of a batch wait, by reason and provider.
-    explained_of_many: HashMap<(&'static str, Option<String>), Said>,
+    explained_of_many: HashMap<(&'static str, Option<String>), LastReportedReason>,
 }
 
 #[derive(Debug)]

@@ -18,8 +18,9 @@ use crate::{
     creatable,
     exit::Exit,
     failure::Failure,
-    form::Form,
-    naming, output, table,
+    naming, output,
+    picture_format::PictureFormat,
+    table,
 };
 
 /// Bytes that one request reads over the socket.
@@ -126,8 +127,8 @@ fn finish(
     path: PathBuf,
     existing: Existing,
 ) -> Result<Saved, Failure> {
-    let wanted = Form::of_path(&path);
-    let found = Form::of_media_type(media_type);
+    let wanted = PictureFormat::of_path(&path);
+    let found = PictureFormat::of_media_type(media_type);
     let (Some(wanted), true) = (wanted, wanted != found) else {
         place(temporary, &path, existing)?;
         return Ok(Saved { path, digest, note: None });

@@ -58,13 +58,13 @@ pub async fn next(interrupts: &mut Option<Interrupts>) {
     }
 }
 
-/// Runs `looking`, which only displays something, until it ends or Ctrl-C is pressed. Tasks continue after Ctrl-C.
-pub async fn look_until_interrupted<T>(
+/// Runs `displaying`, which only displays something, until it ends or Ctrl-C is pressed. Tasks continue after Ctrl-C.
+pub async fn run_until_interrupted<T>(
     interrupts: &mut Option<Interrupts>,
-    looking: impl Future<Output = Result<T, Failure>>,
+    displaying: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     tokio::select! {
-        ended = looking => ended,
+        ended = displaying => ended,
         () = next(interrupts) => Err(Failure::new(Exit::Interrupted, "interrupted", "interrupted").said()),
     }
 }

@@ -18,16 +18,18 @@ use crate::{
     output::Output,
     progress::{PATIENCE, Progress},
     signals::{self, Interrupts},
-    text_as_it_comes::TextAsItComes,
+    streamed_text::StreamedText,
     why::why_it_waits,
 };
 
 /// The time in which a second Ctrl-C cancels the tasks, and the timeout of each cancel request.
 const SECOND_CHANCE: Duration = Duration::from_secs(2);
 
-/// Interval at which the daemon is asked why tasks wait. At most `LOOKED_AT` tasks are asked about, because a person reads about a few only.
-pub const LOOK: Duration = Duration::from_secs(2);
-const LOOKED_AT: usize = 8;
+/// Interval at which the daemon is asked why tasks wait.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Most tasks that the daemon is asked about at once. A person reads about a few only.
+const MAX_POLLED_TASKS: usize = 8;
 
 /// The tasks to wait for, and how.
 #[derive(Debug)]
@@ -43,12 +45,12 @@ pub struct Wait<'a> {
     /// The command that writes the result files later. It is shown to a user who stops waiting.
     pub fetch: Option<&'a str>,
     /// Prints a task's text while it is written. The bars are removed before its first piece.
-    pub text: Option<&'a TextAsItComes>,
+    pub text: Option<&'a StreamedText>,
 }
 
 /// The options of a wait for one task.
 #[derive(Debug)]
-pub struct One<'a> {
+pub struct SingleTaskWait<'a> {
     /// The title that the bar shows.
     pub title: &'a str,
     /// The time after which the wait ends. The task continues.
@@ -56,7 +58,7 @@ pub struct One<'a> {
     /// The command that writes the result files later.
     pub fetch: Option<&'a str>,
     /// Prints the task's text while it is written.
-    pub text: Option<&'a TextAsItComes>,
+    pub text: Option<&'a StreamedText>,
 }
 
 impl<'a> Wait<'a> {
@@ -96,7 +98,7 @@ pub async fn wait_for_one(
     output: Output,
     session: &Session,
     id: TaskId,
-    one: One<'_>,
+    one: SingleTaskWait<'_>,
     interrupts: &mut Option<Interrupts>,
 ) -> Result<TaskView, Failure> {
     let titles = HashMap::from([(id, one.title.to_owned())]);
@@ -228,7 +230,7 @@ async fn next_told(
     let mut told = pin!(follow.next());
     loop {
         let is_first = progress.has_pending();
-        if let Ok(told) = timeout(if is_first { PATIENCE } else { LOOK }, &mut told).await {
+        if let Ok(told) = timeout(if is_first { PATIENCE } else { POLL_INTERVAL }, &mut told).await {
             return told;
         }
         progress.say_pending();
@@ -267,7 +269,7 @@ fn show(told: Followed, wait: &Wait<'_>, progress: &mut Progress) -> bool {
         Followed::Removed(_) => return true,
         Followed::Missed(_) | Followed::Memory(_) => return false,
     };
-    if !wait.text.is_some_and(TextAsItComes::has_begun) {
+    if !wait.text.is_some_and(StreamedText::has_begun) {
         progress.show(id, wait.title_of(id, name.as_ref()), state, &fraction);
     }
     state.is_settled()
@@ -290,7 +292,7 @@ pub async fn how_they_stand(
     client: &Client,
     ids: &[TaskId],
 ) -> Result<(Vec<TaskView>, Option<DaemonStatusResult>), ClientError> {
-    let ids = ids.iter().take(LOOKED_AT).copied().collect();
+    let ids = ids.iter().take(MAX_POLLED_TASKS).copied().collect();
     let now =
         TaskWaitParams { ids, until: Until::All, timeout_s: Some(Seconds(Duration::ZERO)), batch: None };
     let tasks = client.call::<TaskWait>(&now).await?.tasks;

@@ -140,7 +140,7 @@ pub fn in_short(task: &TaskView, now: Timestamp) -> Option<String> {
 
 /// The reason that was printed last for a wait.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct LastReportedReason {
     cause: Option<(WaitReason, Option<String>)>,
     is_long: bool,
     /// The short-lived reason that the previous check found, if any.
@@ -148,7 +148,7 @@ pub struct Said {
     was_passing_noted: bool,
 }
 
-impl Said {
+impl LastReportedReason {
     /// Returns the text to print after the reason, or None if nothing is new. A reason is printed once, and again when the time until the next try
     /// has become long.
     pub fn ending(&mut self, why: &Why) -> Option<&'static str> {
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_said_once_and_once_more_when_its_pauses_are_long() {
-        let mut said = Said::default();
+        let mut said = LastReportedReason::default();
         let unreachable = waiting(WaitReason::ProviderUnreachable);
         let paused = waiting(WaitReason::Paused);
         for (task, seconds, ending) in [
@@ -289,9 +289,10 @@ mod tests {
             assert_eq!(said.ending(&why), ending, "{seconds}");
         }
         let busy = waiting(WaitReason::Provider);
-        let ending =
-            |said: &mut Said, task: &TaskView| said.ending(&Why::of(task, None, after(task, 50)).unwrap());
-        let mut first_busy = Said::default();
+        let ending = |said: &mut LastReportedReason, task: &TaskView| {
+            said.ending(&Why::of(task, None, after(task, 50)).unwrap())
+        };
+        let mut first_busy = LastReportedReason::default();
         let found: Vec<_> = [&busy, &busy, &busy, &unreachable, &busy, &busy, &unreachable]
             .map(|task| ending(&mut first_busy, task))
             .into();

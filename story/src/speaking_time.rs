@@ -33,7 +33,7 @@ const COMMA_S: f64 = 0.12;
 
 /// The class of a character, which determines how long it takes to be spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sound {
+enum SpokenClass {
     /// A Chinese character. It takes longer in Japanese.
     Han,
     Kana,
@@ -57,30 +57,30 @@ enum Sound {
 pub fn speaking_time(text: &str, language: Option<&str>) -> Duration {
     let is_japanese = is_japanese(text, language);
     let mut seconds = 0.0;
-    let mut former = Sound::Space;
+    let mut former = SpokenClass::Space;
     let mut characters = text.trim().chars().peekable();
     while let Some(character) = characters.next() {
         let ends_word = characters.peek().is_none_or(|next| !next.is_alphanumeric());
-        let sound = match Sound::of(character) {
-            Sound::AsciiStop if ends_word => Sound::FullStop,
-            Sound::AsciiComma if ends_word => Sound::Comma,
-            Sound::AsciiStop | Sound::AsciiComma => Sound::Letter,
+        let sound = match SpokenClass::of(character) {
+            SpokenClass::AsciiStop if ends_word => SpokenClass::FullStop,
+            SpokenClass::AsciiComma if ends_word => SpokenClass::Comma,
+            SpokenClass::AsciiStop | SpokenClass::AsciiComma => SpokenClass::Letter,
             sound => sound,
         };
         seconds += match sound {
-            Sound::Han if is_japanese => KANJI.recip(),
-            Sound::Han => HAN.recip(),
-            Sound::Kana => KANA.recip(),
-            Sound::Hangul => HANGUL.recip(),
-            Sound::Digit => DIGIT.recip(),
+            SpokenClass::Han if is_japanese => KANJI.recip(),
+            SpokenClass::Han => HAN.recip(),
+            SpokenClass::Kana => KANA.recip(),
+            SpokenClass::Hangul => HANGUL.recip(),
+            SpokenClass::Digit => DIGIT.recip(),
             // Several marks in a row make one pause.
-            Sound::FullStop if former != Sound::FullStop => SENTENCE_S,
-            Sound::Comma if !matches!(former, Sound::Comma | Sound::FullStop) => COMMA_S,
-            Sound::Letter => ALPHABET.recip(),
-            Sound::Space if former == Sound::Letter => ALPHABET.recip(),
+            SpokenClass::FullStop if former != SpokenClass::FullStop => SENTENCE_S,
+            SpokenClass::Comma if !matches!(former, SpokenClass::Comma | SpokenClass::FullStop) => COMMA_S,
+            SpokenClass::Letter => ALPHABET.recip(),
+            SpokenClass::Space if former == SpokenClass::Letter => ALPHABET.recip(),
             _ => 0.0,
         };
-        if sound != Sound::Silent {
+        if sound != SpokenClass::Silent {
             former = sound;
         }
     }
@@ -94,11 +94,11 @@ fn is_japanese(text: &str, language: Option<&str>) -> bool {
             let primary = language.split(['-', '_']).next().unwrap_or_default();
             primary.eq_ignore_ascii_case("ja")
         }
-        None => text.chars().any(|character| Sound::of(character) == Sound::Kana),
+        None => text.chars().any(|character| SpokenClass::of(character) == SpokenClass::Kana),
     }
 }
 
-impl Sound {
+impl SpokenClass {
     fn of(character: char) -> Self {
         match character {
             '.' | '!' | '?' => Self::AsciiStop,

@@ -60,15 +60,15 @@ pub fn split(text: &str, language: Option<&str>) -> Result<SplitStory, StoryErro
     if blocks.is_empty() {
         return Err(StoryError::Empty);
     }
-    let mut packer = Packer { language, text: String::new(), scenes: vec![SplitScene::default()] };
+    let mut builder = ShotBuilder { language, text: String::new(), scenes: vec![SplitScene::default()] };
     for block in blocks {
         match block {
-            Block::Heading(title) => packer.open(Some(title)),
-            Block::Separator => packer.open(None),
-            Block::Paragraph(paragraph) => packer.add(&paragraph),
+            Block::Heading(title) => builder.open(Some(title)),
+            Block::Separator => builder.open(None),
+            Block::Paragraph(paragraph) => builder.add(&paragraph),
         }
     }
-    let Packer { text, mut scenes, .. } = packer;
+    let ShotBuilder { text, mut scenes, .. } = builder;
     if text.is_empty() {
         return Err(StoryError::HeadingsOnly);
     }
@@ -86,13 +86,13 @@ impl SplitStory {
     }
 }
 
-struct Packer<'a> {
+struct ShotBuilder<'a> {
     language: Option<&'a str>,
     text: String,
     scenes: Vec<SplitScene>,
 }
 
-impl Packer<'_> {
+impl ShotBuilder<'_> {
     fn open(&mut self, title: Option<String>) {
         self.scenes.push(SplitScene { title, shots: Vec::new() });
     }

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Sample rate of all sound, in samples a second.
@@ -16,8 +17,9 @@ const MOST_SAMPLES: u64 = SAMPLE_RATE as u64 * 3600;
 pub const MOST_FPS: u32 = 240;
 
 /// How a film changes from one shot to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transition {
     /// The next shot follows without a transition.
     Cut,
     /// The next shot is blended in during the frames of a transition.
@@ -66,7 +68,7 @@ pub struct ShotLength {
     /// How long its picture is shown after the narration and the silence behind it, in samples.
     pub hold: u64,
     /// How the film changes from the previous shot to this one. In the first shot it only selects the silence before the narration.
-    pub change: Change,
+    pub transition: Transition,
 }
 
 /// The frames and samples of one shot in the film.
@@ -135,10 +137,10 @@ pub fn timeline(pace: &Pace, shots: &[ShotLength]) -> Result<Timeline, TimelineE
         if longest.into_iter().any(|samples| samples > MOST_SAMPLES) {
             return Err(TimelineError::TooLong { number: index + 1 });
         }
-        let transition_before = if index == 0 { 0 } else { transition_frames(pace, shot.change) };
+        let transition_before = if index == 0 { 0 } else { transition_frames(pace, shot.transition) };
         let next = shots.get(index + 1);
-        let transition_behind = next.map_or(0, |next| transition_frames(pace, next.change));
-        let lead = lead(pace, shot.change, transition_before);
+        let transition_behind = next.map_or(0, |next| transition_frames(pace, next.transition));
+        let lead = lead(pace, shot.transition, transition_before);
         let least = pace.least.max(shot.least).max(lead + shot.speech + pace.tail + shot.hold);
         let frames = u64::from(frames_of(least, pace.fps)).max(transition_before).max(1);
         placed.push(PlacedShot {
@@ -156,18 +158,18 @@ pub fn timeline(pace: &Pace, shots: &[ShotLength]) -> Result<Timeline, TimelineE
     Ok(Timeline { fps: pace.fps, shots: placed, frames: start_frame, samples })
 }
 
-fn transition_frames(pace: &Pace, change: Change) -> u64 {
-    match change {
-        Change::Cut => 0,
-        Change::Dissolve => u64::from(pace.transition_frames),
+fn transition_frames(pace: &Pace, transition: Transition) -> u64 {
+    match transition {
+        Transition::Cut => 0,
+        Transition::Dissolve => u64::from(pace.transition_frames),
     }
 }
 
 /// Returns the silence before a narration, in samples. It covers the dissolve, so that no speech and no subtitle begins during it.
-fn lead(pace: &Pace, change: Change, transition_before: u64) -> u64 {
-    match change {
-        Change::Cut => pace.cut_lead,
-        Change::Dissolve => pace.dissolve_lead.max(samples_until(transition_before, pace.fps)),
+fn lead(pace: &Pace, transition: Transition, transition_before: u64) -> u64 {
+    match transition {
+        Transition::Cut => pace.cut_lead,
+        Transition::Dissolve => pace.dissolve_lead.max(samples_until(transition_before, pace.fps)),
     }
 }
 
@@ -197,18 +199,18 @@ mod tests {
 
     use super::*;
 
-    fn spoken(seconds: f64, change: Change) -> ShotLength {
-        ShotLength { speech: f64_samples(seconds), least: 0, hold: 0, change }
+    fn spoken(seconds: f64, transition: Transition) -> ShotLength {
+        ShotLength { speech: f64_samples(seconds), least: 0, hold: 0, transition }
     }
 
     #[test]
     fn dissolves_and_cuts_have_their_frames() {
         let shots = [
-            spoken(5.0, Change::Dissolve),
-            spoken(3.01, Change::Dissolve),
-            spoken(0.0, Change::Cut),
-            ShotLength { hold: f64_samples(1.0), ..spoken(2.0, Change::Dissolve) },
-            ShotLength { least: f64_samples(4.0), ..spoken(1.0, Change::Cut) },
+            spoken(5.0, Transition::Dissolve),
+            spoken(3.01, Transition::Dissolve),
+            spoken(0.0, Transition::Cut),
+            ShotLength { hold: f64_samples(1.0), ..spoken(2.0, Transition::Dissolve) },
+            ShotLength { least: f64_samples(4.0), ..spoken(1.0, Transition::Cut) },
         ];
         let timeline = timeline(&Pace::new(30), &shots).unwrap();
         let facts = timeline.shots.iter().map(|shot| {
@@ -236,21 +238,21 @@ mod tests {
 
     #[test]
     fn what_makes_no_film_is_refused() {
-        let shot = spoken(1.0, Change::Cut);
+        let shot = spoken(1.0, Transition::Cut);
         for (fps, shots, error) in [
             (30, vec![], TimelineError::NoShots),
             (0, vec![shot], TimelineError::Fps(0)),
             (1000, vec![shot], TimelineError::Fps(1000)),
-            (30, vec![shot, spoken(4000.0, Change::Cut)], TimelineError::TooLong { number: 2 }),
+            (30, vec![shot, spoken(4000.0, Transition::Cut)], TimelineError::TooLong { number: 2 }),
         ] {
             assert_eq!(timeline(&Pace { fps, ..Pace::new(30) }, &shots), Err(error));
         }
     }
 
     fn shot() -> impl Strategy<Value = ShotLength> {
-        let change = prop_oneof![Just(Change::Cut), Just(Change::Dissolve)];
-        (0_u64..1_000_000, 0_u64..300_000, 0_u64..200_000, change)
-            .prop_map(|(speech, least, hold, change)| ShotLength { speech, least, hold, change })
+        let transition = prop_oneof![Just(Transition::Cut), Just(Transition::Dissolve)];
+        (0_u64..1_000_000, 0_u64..300_000, 0_u64..200_000, transition)
+            .prop_map(|(speech, least, hold, transition)| ShotLength { speech, least, hold, transition })
     }
 
     proptest! {

@@ -33,7 +33,7 @@ use crate::{
     encoding::{Decoder, agree},
     events::EVENTS_WAITING,
     outgoing::Outgoing,
-    route::{Answer, Closed, Feed, Routes, Waiter},
+    route::{Answer, CloseReason, Routes, SubscriptionSink, Waiter},
 };
 
 /// The id of the first `hello`. Ids of calls start at 1.
@@ -44,10 +44,10 @@ const LIFE_ID: u64 = (1 << 53) - 1;
 
 /// How long the daemon may send nothing while a call or a subscription waits, before the client sends a liveness probe. The work itself may take any
 /// time.
-const QUIET: Duration = Duration::from_secs(15);
+const PROBE_AFTER: Duration = Duration::from_secs(15);
 
 /// How long the daemon may take to answer a request that it answers from memory. It needs a millisecond, or a second on a machine that swaps.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// A connection. Clones share it, and it is closed when the last clone is dropped.
 #[derive(Debug, Clone)]
@@ -80,11 +80,16 @@ impl Client {
         let outgoing = Arc::default();
         let name = options.client_name.clone();
         let locations = options.locations.clone();
-        let talk = Talk { routes: Arc::clone(&routes), outgoing: Arc::clone(&outgoing), name, locations };
+        let reader = ConnectionReader {
+            routes: Arc::clone(&routes),
+            outgoing: Arc::clone(&outgoing),
+            name,
+            locations,
+        };
         if decoder.is_some() {
-            talk.greet(Encoding::Json).map_err(ClientError::protocol)?;
+            reader.greet(Encoding::Json).map_err(ClientError::protocol)?;
         }
-        let reader = tokio::spawn(talk.run(stream, decoder)).abort_handle();
+        let reader = tokio::spawn(reader.run(stream, decoder)).abort_handle();
         let next_id = AtomicU64::new(HELLO_ID + 1);
         Ok(Self { link: Arc::new(Link { routes, outgoing, next_id, reader }) })
     }
@@ -129,8 +134,8 @@ impl Client {
         let (caller, answer) = oneshot::channel();
         let (events, taken) = mpsc::channel(EVENTS_WAITING);
         let missed = Arc::new(AtomicU64::new(0));
-        let feed = Feed { events: Some(events), missed: Arc::clone(&missed) };
-        let answer = self.ask::<EventsSubscribe>(params, Waiter::Subscribe(caller, feed), answer).await?;
+        let sink = SubscriptionSink { events: Some(events), missed: Arc::clone(&missed) };
+        let answer = self.ask::<EventsSubscribe>(params, Waiter::Subscribe(caller, sink), answer).await?;
         let begun = answer.read::<EventsSubscribe>()?;
         Ok(EventStream { client: self.clone(), begun, events: taken, missed })
     }
@@ -164,7 +169,7 @@ impl Client {
     }
 
     pub(crate) fn unsubscribe(&self, subscription: u64) {
-        self.link.routes.forget_feed(subscription);
+        self.link.routes.forget_sink(subscription);
         let id = self.link.next_id.fetch_add(1, Ordering::Relaxed);
         let params = UnsubscribeParams { subscription };
         if let Some(encoding) = self.link.routes.known_encoding()
@@ -209,14 +214,14 @@ impl Drop for ForgetOnDrop<'_> {
 }
 
 /// The state of the task that reads from a connection. It also starts the task that writes.
-struct Talk {
+struct ConnectionReader {
     routes: Arc<Routes>,
     outgoing: Arc<Outgoing<WriteHalf<Stream>>>,
     name: String,
     locations: Locations,
 }
 
-impl Talk {
+impl ConnectionReader {
     /// Negotiates an encoding unless there is a decoder already, and routes messages until the connection closes.
     async fn run(self, stream: Stream, decoder: Option<Decoder>) {
         let server = discover::server_pid(&stream);
@@ -244,7 +249,8 @@ impl Talk {
         let mut decoder = if let Some(decoder) = decoder {
             decoder
         } else {
-            let decoder = timeout(ANSWER, agree(&stream)).await.map_err(|_| Stop::Silent(ANSWER))??;
+            let decoder =
+                timeout(ANSWER_LIMIT, agree(&stream)).await.map_err(|_| Stop::Silent(ANSWER_LIMIT))??;
             self.greet(decoder.encoding())?;
             decoder
         };
@@ -254,27 +260,27 @@ impl Talk {
         let outgoing = Arc::clone(&self.outgoing);
         tokio::spawn(async move { outgoing.write().await });
         loop {
-            while let Some(message) = decoder.next().map_err(Closed::Protocol)? {
+            while let Some(message) = decoder.next().map_err(CloseReason::Protocol)? {
                 self.routes.deliver(message)?;
             }
             self.read(&mut decoder, &mut read).await?;
         }
     }
 
-    /// Reads once. If the daemon sends nothing for [`QUIET`] while a call or subscription waits, a liveness probe is sent. The connection is closed
-    /// if nothing arrives within [`ANSWER`] after it.
+    /// Reads once. If the daemon sends nothing for [`PROBE_AFTER`] while a call or subscription waits, a liveness probe is sent. The connection is closed
+    /// if nothing arrives within [`ANSWER_LIMIT`] after it.
     async fn read(&self, decoder: &mut Decoder, stream: &mut ReadHalf<Stream>) -> Result<(), Stop> {
         let encoding = decoder.encoding();
         let mut reading = pin!(decoder.read_from(stream));
         let is_greeted = self.routes.known_hello().is_some();
         let mut is_asked = false;
         loop {
-            let limit = if is_greeted && !is_asked { QUIET } else { ANSWER };
+            let limit = if is_greeted && !is_asked { PROBE_AFTER } else { ANSWER_LIMIT };
             match timeout(limit, &mut reading).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => return Err(Closed::Disconnected.into()),
-                Err(_) if !is_greeted => return Err(Stop::Silent(ANSWER)),
-                Err(_) if is_asked => return Err(Stop::Silent(QUIET + ANSWER)),
+                Ok(false) => return Err(CloseReason::Disconnected.into()),
+                Err(_) if !is_greeted => return Err(Stop::Silent(ANSWER_LIMIT)),
+                Err(_) if is_asked => return Err(Stop::Silent(PROBE_AFTER + ANSWER_LIMIT)),
                 Err(_) if self.routes.is_waiting() => {
                     // The probe is not sent if the send buffer is full. The daemon then does not read, so it is not alive either.
                     let _ = self.outgoing.try_send(self.hello(encoding, LIFE_ID)?);
@@ -288,12 +294,12 @@ impl Talk {
 
 /// Why the reading task stops.
 enum Stop {
-    Closed(Closed),
+    Closed(CloseReason),
     /// The daemon sent nothing for this long.
     Silent(Duration),
 }
 
-impl<T: Into<Closed>> From<T> for Stop {
+impl<T: Into<CloseReason>> From<T> for Stop {
     fn from(reason: T) -> Self {
         Self::Closed(reason.into())
     }

@@ -13,7 +13,7 @@ use interprocess::local_socket::{
 use reel_protocol::endpoint::{self, EndpointError, Locations, LockText};
 use tokio::time::{Instant, sleep};
 
-use crate::{ClientError, Encoding, Holder, route::Closed, start, user_units};
+use crate::{ClientError, Encoding, Holder, route::CloseReason, start, user_units};
 
 /// How long a daemon that holds the home's lock may be without a socket. It checks the socket's file every two seconds and binds it again if it is
 /// gone. Starting and stopping take less.
@@ -141,15 +141,15 @@ pub(crate) fn server_pid(stream: &Stream) -> Option<u32> {
 
 /// Returns the reason for closing a connection that `server` accepted without sending anything. A service manager's socket accepts connections while
 /// the daemon is still starting, or waits for the end of the previous daemon.
-pub(crate) fn silence(locations: &Locations, server: Option<u32>, waited: Duration) -> Closed {
+pub(crate) fn silence(locations: &Locations, server: Option<u32>, waited: Duration) -> CloseReason {
     let holder = Holder::find(locations);
     let is_suspended = holder.as_ref().is_some_and(|holder| holder.process.is_suspended());
     let pid = holder.map(|holder| holder.pid());
     let is_its_own = server.is_none_or(|server| pid.is_none_or(|pid| pid == server));
     if is_suspended || (is_its_own && !user_units::serves(locations)) {
-        Closed::Unresponsive { pid: pid.or(server), is_suspended, waited }
+        CloseReason::Unresponsive { pid: pid.or(server), is_suspended, waited }
     } else {
-        Closed::NotReady { pid, waited }
+        CloseReason::NotReady { pid, waited }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     ClientError,
-    route::{Closed, refused},
+    route::{CloseReason, refused},
 };
 
 /// The smallest free space for a read, in bytes. A response with a status or a task fits.
@@ -161,7 +161,7 @@ impl Decoder {
 
 /// Asks the daemon for frames and returns a decoder for the encoding that it chose. Fails if the daemon closed the connection, refuses to serve it,
 /// or is not `reeld`.
-pub(crate) async fn agree(mut stream: &Stream) -> Result<Decoder, Closed> {
+pub(crate) async fn agree(mut stream: &Stream) -> Result<Decoder, CloseReason> {
     // If this fails, the daemon may have sent its reason before it closed the connection.
     let _ = stream.write_all(&preface::preface(SCHEMA)).await;
     let mut bytes = Vec::with_capacity(READ_BYTES);
@@ -180,7 +180,7 @@ pub(crate) async fn agree(mut stream: &Stream) -> Result<Decoder, Closed> {
             Verdict::Undecided => {}
         }
         if !stream.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
-            return Err(Closed::Disconnected);
+            return Err(CloseReason::Disconnected);
         }
     }
     let mut lines = Decoder::Lines(LineDecoder::with_bytes(bytes));
@@ -189,7 +189,7 @@ pub(crate) async fn agree(mut stream: &Stream) -> Result<Decoder, Closed> {
             Some(Incoming::Answer { outcome: Err(error), .. }) => return Err(refused(error)),
             Some(_) => return Err("it answers what nobody asked".to_owned().into()),
             None if lines.read_from(&mut stream).await => {}
-            None => return Err(Closed::Disconnected),
+            None => return Err(CloseReason::Disconnected),
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct Follow<'a> {
     wanted: SubscribeParams,
     stage: Stage,
     ready: VecDeque<Followed>,
-    seen: Seen,
+    returned: ReturnedStates,
     /// Whether the tasks are known to have existed, so that a task that is not found was removed.
     are_known: bool,
     has_begun: bool,
@@ -59,7 +59,7 @@ enum Stage {
 
 /// The states that were read after subscribing.
 #[derive(Debug, Default)]
-struct Present {
+struct CurrentStates {
     tasks: Vec<TaskView>,
     gone: Vec<TaskId>,
     memory: Option<MemoryStatusResult>,
@@ -68,9 +68,21 @@ struct Present {
 impl<'a> Follow<'a> {
     /// Follows what the params select. Topics `task` and `memory` have a current state; the others have only events.
     pub fn new(session: &'a Session, wanted: SubscribeParams) -> Self {
-        let seen = Seen { keeps_all: wanted.task_ids.is_some() || wanted.batch.is_some(), ..Seen::default() };
+        let returned = ReturnedStates {
+            keeps_all: wanted.task_ids.is_some() || wanted.batch.is_some(),
+            ..ReturnedStates::default()
+        };
         let (stage, ready) = (Stage::Begin, VecDeque::new());
-        Self { session, wanted, stage, ready, seen, are_known: false, has_begun: false, is_stopping: false }
+        Self {
+            session,
+            wanted,
+            stage,
+            ready,
+            returned,
+            are_known: false,
+            has_begun: false,
+            is_stopping: false,
+        }
     }
 
     /// Follows a batch whose submit returned these ids. A task that is gone before the first read is reported as removed.
@@ -79,7 +91,7 @@ impl<'a> Follow<'a> {
         let wanted = SubscribeParams { topics, batch: Some(batch), ..SubscribeParams::default() };
         let mut follow = Self::new(session, wanted);
         follow.are_known = true;
-        follow.seen.expect(ids);
+        follow.returned.expect(ids);
         follow
     }
 
@@ -93,7 +105,7 @@ impl<'a> Follow<'a> {
     pub fn is_settled(&self) -> bool {
         self.has_begun
             && self.ready.is_empty()
-            && self.seen.open == 0
+            && self.returned.open == 0
             && matches!(self.stage, Stage::Running(_))
     }
 
@@ -119,7 +131,7 @@ impl<'a> Follow<'a> {
                 },
                 Stage::Lost(client, refusal) => {
                     let why = refusal.clone().map_or(ClientError::Disconnected, ClientError::Rpc);
-                    let is_view = self.is_stopping && !self.seen.keeps_all;
+                    let is_view = self.is_stopping && !self.returned.keeps_all;
                     let start = if is_view { Start::Never } else { self.session.start() };
                     self.session.rejoin(client, why, start).await?;
                     self.stage = Stage::Begin;
@@ -127,7 +139,7 @@ impl<'a> Follow<'a> {
                 Stage::Begin => {
                     let client = self.session.client();
                     match self.begin(&client).await {
-                        Ok((events, present)) => self.catch_up(events, present),
+                        Ok((events, current)) => self.catch_up(events, current),
                         Err(ClientError::Rpc(refusal))
                             if refusal.known() == Some(ErrorCode::ShuttingDown) =>
                         {
@@ -162,11 +174,11 @@ impl<'a> Follow<'a> {
         }
         let is_news = event.task.as_ref().is_none_or(|task| {
             if event.event == "removed" {
-                self.seen.remove(task.id);
+                self.returned.remove(task.id);
                 return true;
             }
-            let is_news = self.seen.take(task.id, task.rev, task.state, &task.progress);
-            self.seen.forget_unless_running(task.id);
+            let is_news = self.returned.take(task.id, task.rev, task.state, &task.progress);
+            self.returned.forget_unless_running(task.id);
             is_news
         });
         if is_news {
@@ -175,37 +187,37 @@ impl<'a> Follow<'a> {
     }
 
     /// Subscribes first and reads the states afterwards, so that no change is missed in between.
-    async fn begin(&self, client: &Client) -> Result<(EventStream, Present), ClientError> {
+    async fn begin(&self, client: &Client) -> Result<(EventStream, CurrentStates), ClientError> {
         let mut params = self.wanted.clone();
         if !params.topics.contains(&Topic::Daemon) {
             params.topics.push(Topic::Daemon);
         }
         let events = client.subscribe(&params).await?;
-        let mut present = Present::default();
+        let mut current = CurrentStates::default();
         if self.wanted.topics.contains(&Topic::Task) {
-            self.read_tasks(client, &mut present).await?;
+            self.read_tasks(client, &mut current).await?;
         }
         if self.wanted.topics.contains(&Topic::Memory) {
-            present.memory = Some(client.call::<MemoryStatus>(&Empty {}).await?);
+            current.memory = Some(client.call::<MemoryStatus>(&Empty {}).await?);
         }
-        Ok((events, present))
+        Ok((events, current))
     }
 
-    async fn read_tasks(&self, client: &Client, present: &mut Present) -> Result<(), ClientError> {
+    async fn read_tasks(&self, client: &Client, current: &mut CurrentStates) -> Result<(), ClientError> {
         let SubscribeParams { task_ids, batch, .. } = &self.wanted;
         if let Some(ids) = task_ids {
-            self.read_ids(client, ids, present).await?;
-            present.tasks.retain(|task| batch.is_none() || task.batch == *batch);
+            self.read_ids(client, ids, current).await?;
+            current.tasks.retain(|task| batch.is_none() || task.batch == *batch);
             return Ok(());
         }
         let state = if batch.is_none() { Some(TaskState::Running) } else { None };
-        present.tasks =
+        current.tasks =
             list(client, TaskListParams { state, batch: *batch, ..TaskListParams::default() }).await?;
-        if let Some(batch) = batch.filter(|_| present.tasks.is_empty() && !self.may_be_gone()) {
+        if let Some(batch) = batch.filter(|_| current.tasks.is_empty() && !self.may_be_gone()) {
             return Err(RpcError::new(ErrorCode::BatchNotFound, format!("no batch {batch}")).into());
         }
-        let missing = self.seen.open_except(&present.tasks);
-        self.read_ids(client, &missing, present).await
+        let missing = self.returned.open_except(&current.tasks);
+        self.read_ids(client, &missing, current).await
     }
 
     /// Whether a task that is not found was removed, as opposed to never having existed.
@@ -217,7 +229,7 @@ impl<'a> Follow<'a> {
         &self,
         client: &Client,
         ids: &[TaskId],
-        present: &mut Present,
+        current: &mut CurrentStates,
     ) -> Result<(), ClientError> {
         for ids in ids.chunks(WAIT_IDS) {
             let now = TaskWaitParams {
@@ -226,9 +238,9 @@ impl<'a> Follow<'a> {
                 ..TaskWaitParams::default()
             };
             match client.call::<TaskWait>(&now).await {
-                Ok(found) => present.tasks.extend(found.tasks),
+                Ok(found) => current.tasks.extend(found.tasks),
                 Err(error) if is_missing(&error) && self.may_be_gone() => {
-                    read_each(client, ids, present).await?;
+                    read_each(client, ids, current).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -236,21 +248,21 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
-    fn catch_up(&mut self, events: EventStream, present: Present) {
+    fn catch_up(&mut self, events: EventStream, current: CurrentStates) {
         self.stage = Stage::Running(events);
         (self.has_begun, self.is_stopping) = (true, false);
-        self.seen.forget_ended();
-        for task in present.tasks {
-            if self.seen.take(task.id, task.rev, task.state, &task.progress) {
+        self.returned.forget_ended();
+        for task in current.tasks {
+            if self.returned.take(task.id, task.rev, task.state, &task.progress) {
                 self.ready.push_back(Followed::Task(Box::new(task)));
             }
         }
-        for id in present.gone {
-            if self.seen.remove(id) {
+        for id in current.gone {
+            if self.returned.remove(id) {
                 self.ready.push_back(Followed::Removed(id));
             }
         }
-        self.ready.extend(present.memory.map(|memory| Followed::Memory(Box::new(memory))));
+        self.ready.extend(current.memory.map(|memory| Followed::Memory(Box::new(memory))));
     }
 }
 
@@ -270,11 +282,11 @@ async fn list(client: &Client, params: TaskListParams) -> Result<Vec<TaskView>, 
 }
 
 /// Reads the tasks one by one, because one request for all of them fails if one is gone.
-async fn read_each(client: &Client, ids: &[TaskId], present: &mut Present) -> Result<(), ClientError> {
+async fn read_each(client: &Client, ids: &[TaskId], current: &mut CurrentStates) -> Result<(), ClientError> {
     for id in ids {
         match client.call::<TaskGet>(&TaskIdParams { id: *id }).await {
-            Ok(task) => present.tasks.push(task),
-            Err(error) if is_missing(&error) => present.gone.push(*id),
+            Ok(task) => current.tasks.push(task),
+            Err(error) if is_missing(&error) => current.gone.push(*id),
             Err(error) => return Err(error),
         }
     }
@@ -287,8 +299,8 @@ fn is_missing(error: &ClientError) -> bool {
 
 /// The last returned state of each task. Pure.
 #[derive(Debug, Default)]
-struct Seen {
-    tasks: HashMap<TaskId, Known>,
+struct ReturnedStates {
+    tasks: HashMap<TaskId, LastState>,
     /// Number of tasks in the map that are neither finished nor held.
     open: usize,
     /// Whether tasks that do not run are kept too. If the set of followed tasks is unbounded, keeping them would grow without limit.
@@ -296,13 +308,13 @@ struct Seen {
 }
 
 #[derive(Debug, Clone)]
-struct Known {
+struct LastState {
     rev: u64,
     state: TaskState,
     progress: Progress,
 }
 
-impl Seen {
+impl ReturnedStates {
     /// Records a task's state. False if this state or a later one was recorded before. Progress has no revision of its own; within a revision of the
     /// task it only grows.
     fn take(&mut self, id: TaskId, rev: u64, state: TaskState, progress: &Progress) -> bool {
@@ -316,7 +328,7 @@ impl Seen {
         if is_news {
             self.remove(id);
             self.open += usize::from(!state.is_settled());
-            self.tasks.insert(id, Known { rev, state, progress: progress.clone() });
+            self.tasks.insert(id, LastState { rev, state, progress: progress.clone() });
         }
         is_news
     }
@@ -367,7 +379,7 @@ mod tests {
     #[test]
     fn each_change_is_news_once_and_none_after_a_later_one() {
         use TaskState::{Queued, Running, Succeeded};
-        let mut seen = Seen { keeps_all: true, ..Seen::default() };
+        let mut returned = ReturnedStates { keeps_all: true, ..ReturnedStates::default() };
         for (rev, state, fraction, message, is_news, open) in [
             (1, Queued, 0.0, "", true, 1),
             (2, Running, 0.0, "", true, 1),
@@ -381,34 +393,34 @@ mod tests {
             (4, Succeeded, 1.0, "", true, 0),
             (4, Succeeded, 1.0, "", false, 0),
         ] {
-            let found = seen.take(TaskId(7), rev, state, &progress(fraction, message));
-            assert_eq!((found, seen.open), (is_news, open), "{rev} {state:?} {fraction} {message}");
+            let found = returned.take(TaskId(7), rev, state, &progress(fraction, message));
+            assert_eq!((found, returned.open), (is_news, open), "{rev} {state:?} {fraction} {message}");
         }
-        assert!(seen.remove(TaskId(7)) && !seen.remove(TaskId(7)));
+        assert!(returned.remove(TaskId(7)) && !returned.remove(TaskId(7)));
     }
 
     #[test]
     fn what_is_expected_is_open_until_it_is_told() {
-        let mut seen = Seen { keeps_all: true, ..Seen::default() };
-        seen.expect([TaskId(7), TaskId(8)]);
-        assert_eq!((seen.open, seen.open_except(&[]).len()), (2, 2));
-        assert!(seen.take(TaskId(7), 1, TaskState::Succeeded, &progress(1.0, "")));
-        assert!(seen.remove(TaskId(8)) && seen.open == 0);
+        let mut returned = ReturnedStates { keeps_all: true, ..ReturnedStates::default() };
+        returned.expect([TaskId(7), TaskId(8)]);
+        assert_eq!((returned.open, returned.open_except(&[]).len()), (2, 2));
+        assert!(returned.take(TaskId(7), 1, TaskState::Succeeded, &progress(1.0, "")));
+        assert!(returned.remove(TaskId(8)) && returned.open == 0);
     }
 
     #[test]
     fn a_view_of_everything_remembers_only_what_runs() {
-        let mut seen = Seen::default();
+        let mut returned = ReturnedStates::default();
         for (id, state) in [(1, TaskState::Queued), (2, TaskState::Running), (3, TaskState::Failed)] {
-            assert!(seen.take(TaskId(id), 1, state, &progress(0.0, "")));
-            seen.forget_unless_running(TaskId(id));
+            assert!(returned.take(TaskId(id), 1, state, &progress(0.0, "")));
+            returned.forget_unless_running(TaskId(id));
         }
-        assert_eq!((seen.tasks.len(), seen.open, seen.open_except(&[])), (1, 1, vec![TaskId(2)]));
+        assert_eq!((returned.tasks.len(), returned.open, returned.open_except(&[])), (1, 1, vec![TaskId(2)]));
         // A state that was read after a gap is kept until the next gap, because the task's last event may still arrive and must not count as a
         // change.
-        assert!(seen.take(TaskId(2), 2, TaskState::Succeeded, &progress(1.0, "")));
-        assert!(!seen.take(TaskId(2), 2, TaskState::Succeeded, &progress(1.0, "")));
-        seen.forget_ended();
-        assert_eq!((seen.tasks.len(), seen.open), (0, 0));
+        assert!(returned.take(TaskId(2), 2, TaskState::Succeeded, &progress(1.0, "")));
+        assert!(!returned.take(TaskId(2), 2, TaskState::Succeeded, &progress(1.0, "")));
+        returned.forget_ended();
+        assert_eq!((returned.tasks.len(), returned.open), (0, 0));
     }
 }

@@ -11,14 +11,14 @@ use std::{
 use tokio::{io::AsyncWrite, sync::Notify, task::yield_now};
 
 /// Unwritten bytes from which on senders wait.
-const WAITING_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The sending side of one connection.
 #[derive(Debug)]
 pub(crate) struct Outgoing<W> {
     state: Mutex<State<W>>,
     /// Notified after the writing task wrote bytes, so that waiting senders try again.
-    room: Notify,
+    buffer_drained: Notify,
 }
 
 #[derive(Debug)]
@@ -26,8 +26,8 @@ struct State<W> {
     /// The socket; None until the encoding is negotiated.
     stream: Option<W>,
     /// Bytes that the socket has not taken yet. While there are any, messages are appended here and not written directly.
-    waiting: Vec<u8>,
-    /// Number of bytes at the start of `waiting` that are written already.
+    buffer: Vec<u8>,
+    /// Number of bytes at the start of `buffer` that are written already.
     written_bytes: usize,
     /// Wakes the writing task.
     writer: Option<Waker>,
@@ -37,16 +37,16 @@ struct State<W> {
 
 impl<W> Default for Outgoing<W> {
     fn default() -> Self {
-        let waiting = Vec::new();
-        let state = State { stream: None, waiting, written_bytes: 0, writer: None, is_over: false };
-        Self { state: Mutex::new(state), room: Notify::new() }
+        let buffer = Vec::new();
+        let state = State { stream: None, buffer, written_bytes: 0, writer: None, is_over: false };
+        Self { state: Mutex::new(state), buffer_drained: Notify::new() }
     }
 }
 
 impl<W: AsyncWrite + Unpin> Outgoing<W> {
     /// Puts `hello` into the empty buffer. It stays there until the first write, so that it leaves together with the first requests.
     pub(crate) fn greet(&self, hello: Vec<u8>) {
-        self.state().waiting = hello;
+        self.state().buffer = hello;
     }
 
     /// Sets the socket that messages are written to.
@@ -58,12 +58,12 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
     /// and fails all calls.
     pub(crate) async fn send(&self, mut message: Vec<u8>) {
         while let Err(refused) = self.try_send(message) {
-            let room = self.room.notified();
+            let drained = self.buffer_drained.notified();
             match self.try_send(refused) {
                 Ok(()) => return,
                 Err(refused) => message = refused,
             }
-            room.await;
+            drained.await;
         }
     }
 
@@ -73,20 +73,20 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         if state.is_over {
             return Ok(());
         }
-        if !state.waiting.is_empty() {
-            let unwritten_bytes = state.waiting.len() - state.written_bytes;
-            if unwritten_bytes >= WAITING_BYTES {
+        if !state.buffer.is_empty() {
+            let unwritten_bytes = state.buffer.len() - state.written_bytes;
+            if unwritten_bytes >= BUFFER_BYTES {
                 return Err(message);
             }
             // Without this, written bytes would never be freed while the buffer is never empty.
             if state.written_bytes > unwritten_bytes {
                 let written_bytes = std::mem::take(&mut state.written_bytes);
-                state.waiting.drain(..written_bytes);
+                state.buffer.drain(..written_bytes);
             }
-            state.waiting.extend_from_slice(&message);
+            state.buffer.extend_from_slice(&message);
             return Ok(());
         }
-        state.waiting = message;
+        state.buffer = message;
         if state.poll_write(&mut Context::from_waker(Waker::noop())).is_pending()
             && let Some(writer) = state.writer.take()
         {
@@ -111,7 +111,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         poll_fn(|cx| {
             let mut state = self.state();
             let is_written = state.poll_write(cx).is_ready();
-            self.room.notify_waiters();
+            self.buffer_drained.notify_waiters();
             if state.is_over && is_written {
                 return Poll::Ready(());
             }
@@ -130,7 +130,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
 impl<W: AsyncWrite + Unpin> State<W> {
     /// Writes the buffer. Ready when it is empty or the connection is broken.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(rest) = self.waiting.get(self.written_bytes..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self.buffer.get(self.written_bytes..).filter(|rest| !rest.is_empty()) {
             let Some(stream) = &mut self.stream else { return Poll::Pending };
             match ready!(Pin::new(stream).poll_write(cx, rest)) {
                 Ok(bytes) if bytes > 0 => self.written_bytes += bytes,
@@ -140,7 +140,7 @@ impl<W: AsyncWrite + Unpin> State<W> {
                 }
             }
         }
-        self.waiting = Vec::new();
+        self.buffer = Vec::new();
         self.written_bytes = 0;
         Poll::Ready(())
     }
@@ -207,8 +207,8 @@ mod tests {
             far.read_exact(&mut buffer).await.unwrap();
         }
         let state = outgoing.state();
-        assert!(!state.waiting.is_empty());
-        assert!(state.waiting.len() <= 4 * WAITING_BYTES, "{}", state.waiting.len());
+        assert!(!state.buffer.is_empty());
+        assert!(state.buffer.len() <= 4 * BUFFER_BYTES, "{}", state.buffer.len());
     }
 
     #[tokio::test]

@@ -21,9 +21,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Client, ClientError, ConnectOptions, Repeatable, Start, repeatable::new_request_id};
 
-/// The most lost connections within [`DEATHS_WITHIN`] after which a session still reconnects.
-const DEATHS: usize = 5;
-const DEATHS_WITHIN: Duration = Duration::from_mins(1);
+/// The most lost connections within [`LOST_WITHIN`] after which a session still reconnects.
+const MAX_LOST_CONNECTIONS: usize = 5;
+const LOST_WITHIN: Duration = Duration::from_mins(1);
 
 /// First pause between two attempts to connect, doubled up to the longest. It is short because a daemon that died needs a restart at once. The
 /// longest is for a daemon that stops, which may take minutes.
@@ -31,10 +31,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Longest time without an answer from any daemon while the session reconnects. A stopping daemon lets running tasks end first.
-const COMES_BACK_WITHIN: Duration = Duration::from_mins(15);
+const RESTART_LIMIT: Duration = Duration::from_mins(15);
 
 /// Longest such time if this session must not start a daemon, so that somebody else has to.
-const SOMEBODY_ELSE: Duration = Duration::from_secs(15);
+const FOREIGN_START_LIMIT: Duration = Duration::from_secs(15);
 
 /// A connection that survives the daemon behind it.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Session {
     failures: AtomicU64,
 }
 
-/// The times at which connections were lost within [`DEATHS_WITHIN`], oldest first.
+/// The times at which connections were lost within [`LOST_WITHIN`], oldest first.
 type Losses = VecDeque<Instant>;
 
 impl Session {
@@ -193,8 +193,8 @@ impl Session {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             let limit = match start {
-                Start::IfNeeded => COMES_BACK_WITHIN,
-                Start::Never => SOMEBODY_ELSE,
+                Start::IfNeeded => RESTART_LIMIT,
+                Start::Never => FOREIGN_START_LIMIT,
             };
             match self.try_again(start).await {
                 // The daemon that is stopping still answers. The request is for the next daemon.
@@ -232,8 +232,8 @@ async fn is_stopping(client: &Client) -> bool {
 /// Records one more lost connection, and returns whether there were too many of them.
 fn die_too_often(losses: &mut Losses, now: Instant) -> bool {
     losses.push_back(now);
-    while losses.front().is_some_and(|loss| now.duration_since(*loss) > DEATHS_WITHIN) {
+    while losses.front().is_some_and(|loss| now.duration_since(*loss) > LOST_WITHIN) {
         losses.pop_front();
     }
-    losses.len() > DEATHS
+    losses.len() > MAX_LOST_CONNECTIONS
 }

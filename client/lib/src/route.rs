@@ -31,13 +31,13 @@ pub(crate) enum Waiter {
     Hello,
     /// A call waits for the response.
     Call(oneshot::Sender<Answer>),
-    /// A subscription waits for the response. Its events may follow at once, so the feed is registered before the next message is read.
-    Subscribe(oneshot::Sender<Answer>, Feed),
+    /// A subscription waits for the response. Its events may follow at once, so the sink is registered before the next message is read.
+    Subscribe(oneshot::Sender<Answer>, SubscriptionSink),
 }
 
 /// The receiving end of a subscription.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub(crate) struct SubscriptionSink {
     /// The queue of events. None after an event found it full; later events are only counted.
     pub(crate) events: Option<mpsc::Sender<Event>>,
     /// Number of events that are lost: the queue was full, or the daemon dropped them.
@@ -46,7 +46,7 @@ pub(crate) struct Feed {
 
 /// The reason why the connection is closed.
 #[derive(Debug, Clone)]
-pub(crate) enum Closed {
+pub(crate) enum CloseReason {
     /// The daemon closed the connection or died.
     Disconnected,
     /// The daemon violated the protocol, or speaks another version of it.
@@ -59,13 +59,13 @@ pub(crate) enum Closed {
     NotReady { pid: Option<u32>, waited: Duration },
 }
 
-impl From<String> for Closed {
+impl From<String> for CloseReason {
     fn from(detail: String) -> Self {
         Self::Protocol(detail)
     }
 }
 
-impl Closed {
+impl CloseReason {
     fn error(&self) -> ClientError {
         match self {
             Self::Disconnected => ClientError::Disconnected,
@@ -82,8 +82,8 @@ impl Closed {
 #[derive(Debug, Default)]
 struct Table {
     waiters: HashMap<u64, Waiter>,
-    feeds: HashMap<u64, Feed>,
-    closed: Option<Closed>,
+    sinks: HashMap<u64, SubscriptionSink>,
+    closed: Option<CloseReason>,
 }
 
 /// The routing table of one connection.
@@ -110,9 +110,9 @@ impl Routes {
         self.table().waiters.remove(&id);
     }
 
-    /// Removes the feed of a subscription that is not read any more.
-    pub(crate) fn forget_feed(&self, subscription: u64) {
-        self.table().feeds.remove(&subscription);
+    /// Removes the sink of a subscription that is not read any more.
+    pub(crate) fn forget_sink(&self, subscription: u64) {
+        self.table().sinks.remove(&subscription);
     }
 
     /// Returns the daemon's response to `hello`; None until it arrived.
@@ -122,7 +122,7 @@ impl Routes {
 
     /// Waits for the daemon's response to `hello`.
     pub(crate) async fn hello(&self) -> Result<HelloResult, ClientError> {
-        self.told(&self.hello).await
+        self.wait_for_value(&self.hello).await
     }
 
     /// Returns the negotiated encoding; None during the negotiation.
@@ -134,7 +134,7 @@ impl Routes {
     pub(crate) async fn encoding(&self) -> Result<Encoding, ClientError> {
         match self.known_encoding() {
             Some(encoding) => Ok(encoding),
-            None => self.told(&self.encoding).await,
+            None => self.wait_for_value(&self.encoding).await,
         }
     }
 
@@ -144,7 +144,7 @@ impl Routes {
     }
 
     /// Waits until the value is set. Fails if the connection closes before.
-    async fn told<T: Clone>(&self, sender: &watch::Sender<Option<T>>) -> Result<T, ClientError> {
+    async fn wait_for_value<T: Clone>(&self, sender: &watch::Sender<Option<T>>) -> Result<T, ClientError> {
         let mut receiver = sender.subscribe();
         loop {
             if let Some(value) = receiver.borrow_and_update().clone() {
@@ -159,20 +159,20 @@ impl Routes {
 
     /// Returns why the connection is closed; None while it is open.
     pub(crate) fn closed(&self) -> Option<ClientError> {
-        self.table().closed.as_ref().map(Closed::error)
+        self.table().closed.as_ref().map(CloseReason::error)
     }
 
     /// Whether the daemon owes a message: a call or a subscription waits. False with [`IN_FLIGHT`] or more unanswered requests, because the daemon
     /// then reads no more of them and its silence means nothing.
     pub(crate) fn is_waiting(&self) -> bool {
         let table = self.table();
-        table.waiters.len() < IN_FLIGHT && !(table.waiters.is_empty() && table.feeds.is_empty())
+        table.waiters.len() < IN_FLIGHT && !(table.waiters.is_empty() && table.sinks.is_empty())
     }
 
     /// Routes one message. An error means that the connection must be closed.
-    pub(crate) fn deliver(&self, message: Incoming) -> Result<(), Closed> {
+    pub(crate) fn deliver(&self, message: Incoming) -> Result<(), CloseReason> {
         match message {
-            Incoming::Answer { id: Some(id), outcome } => self.answer(id, outcome).map_err(Closed::from),
+            Incoming::Answer { id: Some(id), outcome } => self.answer(id, outcome).map_err(CloseReason::from),
             Incoming::Answer { id: None, outcome } => {
                 outcome.map_or_else(|error| Err(refused(error)), |_| Ok(()))
             }
@@ -185,13 +185,13 @@ impl Routes {
     }
 
     /// Records why the connection is closed, fails all waiting calls with that reason and ends all subscriptions.
-    pub(crate) fn close(&self, closed: &Closed) {
-        let (waiters, feeds) = {
+    pub(crate) fn close(&self, closed: &CloseReason) {
+        let (waiters, sinks) = {
             let mut table = self.table();
             table.closed.get_or_insert_with(|| closed.clone());
-            (std::mem::take(&mut table.waiters), std::mem::take(&mut table.feeds))
+            (std::mem::take(&mut table.waiters), std::mem::take(&mut table.sinks))
         };
-        drop(feeds);
+        drop(sinks);
         for waiter in waiters.into_values() {
             if let Waiter::Call(caller) | Waiter::Subscribe(caller, _) = waiter {
                 // Sending fails if the caller dropped its future, and then nobody needs the error.
@@ -212,11 +212,11 @@ impl Routes {
                 let _ = caller.send(outcome);
                 Ok(())
             }
-            Some(Waiter::Subscribe(caller, feed)) => {
+            Some(Waiter::Subscribe(caller, sink)) => {
                 if let Ok(raw) = &outcome
                     && let Ok(result) = raw.read::<EventsSubscribe>()
                 {
-                    self.table().feeds.insert(result.subscription, feed);
+                    self.table().sinks.insert(result.subscription, sink);
                 }
                 let _ = caller.send(outcome);
                 Ok(())
@@ -236,13 +236,13 @@ impl Routes {
     fn event(&self, event: Event) {
         let mut table = self.table();
         let subscription = event.subscription;
-        let Some(feed) = table.feeds.get_mut(&subscription) else { return };
+        let Some(sink) = table.sinks.get_mut(&subscription) else { return };
         if event.event == "subscription_dropped" {
-            feed.missed.fetch_add(event.missed.unwrap_or(1).max(1), Ordering::Relaxed);
-            table.feeds.remove(&subscription);
-        } else if feed.events.as_ref().is_none_or(|events| events.try_send(event).is_err()) {
-            feed.missed.fetch_add(1, Ordering::Relaxed);
-            feed.events = None;
+            sink.missed.fetch_add(event.missed.unwrap_or(1).max(1), Ordering::Relaxed);
+            table.sinks.remove(&subscription);
+        } else if sink.events.as_ref().is_none_or(|events| events.try_send(event).is_err()) {
+            sink.missed.fetch_add(1, Ordering::Relaxed);
+            sink.events = None;
         }
     }
 
@@ -253,10 +253,10 @@ impl Routes {
 }
 
 /// Converts an error without an id, which concerns the connection: the daemon does not serve it, or could not read one of the client's messages.
-pub(crate) fn refused(error: RpcError) -> Closed {
+pub(crate) fn refused(error: RpcError) -> CloseReason {
     match error.known() {
-        Some(ErrorCode::TooManyConnections) => Closed::Refused(error),
-        _ => Closed::Protocol(error.message),
+        Some(ErrorCode::TooManyConnections) => CloseReason::Refused(error),
+        _ => CloseReason::Protocol(error.message),
     }
 }
 
@@ -266,7 +266,7 @@ mod tests {
     use crate::encoding::read_line;
 
     impl Routes {
-        fn take(&self, line: &[u8]) -> Result<(), Closed> {
+        fn take(&self, line: &[u8]) -> Result<(), CloseReason> {
             self.deliver(read_line(line)?)
         }
     }
@@ -305,13 +305,13 @@ mod tests {
     }
 
     #[test]
-    fn events_right_behind_the_answer_are_kept_and_too_many_end_the_feed() {
+    fn events_right_behind_the_answer_are_kept_and_too_many_end_the_sink() {
         let routes = Routes::default();
         let (caller, _answer) = oneshot::channel();
         let (events, mut taken) = mpsc::channel(1);
         let missed = Arc::new(AtomicU64::new(0));
-        let feed = Feed { events: Some(events), missed: Arc::clone(&missed) };
-        routes.expect(3, Waiter::Subscribe(caller, feed)).unwrap();
+        let sink = SubscriptionSink { events: Some(events), missed: Arc::clone(&missed) };
+        routes.expect(3, Waiter::Subscribe(caller, sink)).unwrap();
         routes.take(br#"{"id":3,"result":{"subscription":7,"instance":"a","seq":0}}"#).unwrap();
         routes.take(event_line(7, "changed").as_bytes()).unwrap();
         routes.take(event_line(8, "changed").as_bytes()).unwrap();

@@ -24,7 +24,7 @@ pub const SERVICE: &str = "reeld.service";
 pub const SOCKET: &str = "reeld.socket";
 
 /// Interval for polling whether a command of the service manager has ended.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Longest time for starting the socket unit, which takes two messages on a local bus.
 const START_LIMIT: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ pub enum Found {
 }
 
 /// Tells what exists at the path, without following a symbolic link.
-pub fn look_at(path: &Path) -> Found {
+pub fn inspect_unit_file(path: &Path) -> Found {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
         Ok(metadata) if metadata.is_file() => match fs::read_to_string(path) {
@@ -70,7 +70,7 @@ pub fn is_socket_of_unit(locations: &Locations) -> bool {
 pub(crate) fn serves(locations: &Locations) -> bool {
     is_socket_of_unit(locations)
         && directory(|name| env::var_os(name))
-            .is_some_and(|directory| matches!(look_at(&directory.join(SOCKET)), Found::Ours(_)))
+            .is_some_and(|directory| matches!(inspect_unit_file(&directory.join(SOCKET)), Found::Ours(_)))
 }
 
 /// Whether a connection would start a daemon, because systemd listens and no daemon runs.
@@ -126,10 +126,10 @@ pub async fn ask(program: &str, arguments: &[&str], limit: Duration) -> Result<(
             Ok(Some(status)) if status.success() => return Ok(()),
             Ok(Some(status)) => {
                 return Err(
-                    last_words(&mut child).unwrap_or_else(|| format!("{program} ended with {status}"))
+                    last_stderr_line(&mut child).unwrap_or_else(|| format!("{program} ended with {status}"))
                 );
             }
-            Ok(None) => sleep(LOOK).await,
+            Ok(None) => sleep(POLL_INTERVAL).await,
             Err(error) => return Err(format!("cannot wait for {program}: {error}")),
         }
     }
@@ -139,7 +139,7 @@ pub async fn ask(program: &str, arguments: &[&str], limit: Duration) -> Result<(
     Err(format!("{program} did not answer within {} s", limit.as_secs()))
 }
 
-fn last_words(child: &mut Child) -> Option<String> {
+fn last_stderr_line(child: &mut Child) -> Option<String> {
     let words = io::read_to_string(child.stderr.take()?).ok()?;
     words.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
 }
@@ -152,17 +152,17 @@ mod tests {
     fn only_a_file_with_our_mark_is_ours() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join(SOCKET);
-        assert_eq!(look_at(&path), Found::Nothing);
+        assert_eq!(inspect_unit_file(&path), Found::Nothing);
         fs::write(&path, "[Socket]\n").unwrap();
-        assert_eq!(look_at(&path), Found::Foreign);
+        assert_eq!(inspect_unit_file(&path), Found::Foreign);
         let text = format!("# {MARKER}\n");
         fs::write(&path, &text).unwrap();
-        assert_eq!(look_at(&path), Found::Ours(text));
+        assert_eq!(inspect_unit_file(&path), Found::Ours(text));
         #[cfg(unix)]
         {
             let link = root.path().join("link");
             std::os::unix::fs::symlink(&path, &link).unwrap();
-            assert_eq!(look_at(&link), Found::Foreign);
+            assert_eq!(inspect_unit_file(&link), Found::Foreign);
         }
     }
 

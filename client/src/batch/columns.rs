@@ -10,7 +10,7 @@ pub enum Column {
     /// The prompts, under a name that can mean nothing else, such as `prompt`.
     Prompt,
     /// The prompts if no column is a [`Column::Prompt`], under a name such as `text` or `caption`.
-    Words,
+    LikelyPrompt,
     /// A field with a text.
     Text(&'static str),
     /// A field with a whole number.
@@ -46,7 +46,7 @@ impl Column {
     pub fn of(name: &str) -> Self {
         match normal(name).as_str() {
             "prompt" | "prompts" | "image_prompt" => Self::Prompt,
-            "text" | "description" | "caption" => Self::Words,
+            "text" | "description" | "caption" => Self::LikelyPrompt,
             "name" => Self::Text("name"),
             "negative_prompt" | "negative" => Self::Text("negative_prompt"),
             "style" => Self::Text("style"),
@@ -87,13 +87,13 @@ impl Columns {
             let found = named.iter().enumerate().filter(move |(_, (_, column))| *column == wanted);
             found.map(|(place, _)| place).collect::<Vec<_>>()
         };
-        let (prompts, words) = (places(Column::Prompt), places(Column::Words));
+        let (prompts, words) = (places(Column::Prompt), places(Column::LikelyPrompt));
         let place = match (prompts.as_slice(), words.as_slice()) {
             ([place], _) | ([], [place]) => *place,
             _ => return None,
         };
         let unknown = named.iter().enumerate().filter(|(other, (_, column))| {
-            *other != place && matches!(column, Column::Unknown | Column::Words | Column::Prompt)
+            *other != place && matches!(column, Column::Unknown | Column::LikelyPrompt | Column::Prompt)
         });
         let unknown = unknown.map(|(_, (name, _))| name.clone()).collect();
         let prompt = named.get(place)?.0.clone();
@@ -129,8 +129,9 @@ impl Columns {
             let found = others.filter(|(_, (_, column))| is_wanted(*column));
             found.map(|(_, (name, _))| name.as_str()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
         };
-        let is_left_out =
-            |column| matches!(column, Column::RowNumber | Column::Unknown | Column::Words | Column::Prompt);
+        let is_left_out = |column| {
+            matches!(column, Column::RowNumber | Column::Unknown | Column::LikelyPrompt | Column::Prompt)
+        };
         let mut words = format!("from the column `{}`", self.prompt);
         let used = of(&|column| !is_left_out(column));
         if !used.is_empty() {
@@ -182,7 +183,7 @@ fn put(fields: &mut Map<String, Value>, column: Column, cell: &str) -> Result<()
             fields.insert("width".to_owned(), width.into());
             ("height", height.into())
         }
-        Column::Prompt | Column::Words | Column::RowNumber | Column::Unknown => return Ok(()),
+        Column::Prompt | Column::LikelyPrompt | Column::RowNumber | Column::Unknown => return Ok(()),
     };
     fields.insert(field.to_owned(), value);
     Ok(())

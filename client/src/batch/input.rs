@@ -10,7 +10,7 @@ use super::{
     shape::misfit,
     text::{self, NotText},
 };
-use crate::{exit::Exit, failure::Failure, form::Form, naming, tasks};
+use crate::{exit::Exit, failure::Failure, naming, picture_format::PictureFormat, tasks};
 
 /// One result that the input asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,7 +200,7 @@ fn read_object(number: usize, mut fields: Map<String, Value>, defaults: &Default
         Some(Value::String(name)) if naming::is_unwritable_picture(&name) => {
             return Err(format!(
                 "`{name}` names a form that is not written: pictures end in {}",
-                Form::ENDINGS
+                PictureFormat::ENDINGS
             ));
         }
         Some(Value::String(name)) => Some(name),

@@ -23,6 +23,6 @@ pub use self::{
     plan::{Item, Step, plan},
     record::Record,
     report::{LineResult, Report},
-    run::{Order, Wanted, make},
+    run::{ItemToMake, Order, make},
     submit::spec,
 };

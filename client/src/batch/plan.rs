@@ -10,7 +10,7 @@ use super::{
     other::{Other, PICTURE, media_type},
     record::Entry,
 };
-use crate::{form::Form, naming, slug::slug_or};
+use crate::{naming, picture_format::PictureFormat, slug::slug_or};
 
 /// One line of the input, with its request and its file name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,9 @@ impl Item {
 
     /// Whether a file with this extension can answer the item.
     pub fn takes(&self, ending: &str) -> bool {
-        self.ending.as_ref().is_none_or(|wanted| Form::of_ending(wanted) == Form::of_ending(ending))
+        self.ending
+            .as_ref()
+            .is_none_or(|wanted| PictureFormat::of_ending(wanted) == PictureFormat::of_ending(ending))
     }
 
     fn with_ending(&self, ending: &str) -> String {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Item, other::PICTURE};
 use crate::{
-    failure::{Failure, Shown},
+    failure::{ErrorBody, Failure},
     tasks, units, waiting,
 };
 
@@ -43,7 +43,7 @@ pub struct LineResult {
     source: Option<Source>,
     provider: Option<String>,
     digest: Option<Digest>,
-    error: Option<Shown>,
+    error: Option<ErrorBody>,
 }
 
 impl LineResult {

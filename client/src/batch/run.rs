@@ -28,7 +28,7 @@ use crate::{
     save::{self, Existing, Saved},
     signals::{self, Interrupts},
     tasks,
-    waiting::{self, LOOK, how_they_stand},
+    waiting::{self, POLL_INTERVAL, how_they_stand},
 };
 
 /// Most results that are written at once. This is enough to keep a disk busy.
@@ -57,9 +57,9 @@ pub struct Order {
 
 /// One result to make.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct ItemToMake {
     /// The index of its item.
-    pub place: usize,
+    pub item_index: usize,
     /// What to do with an existing file.
     pub existing: Existing,
     /// The file of an earlier run that it replaces. It may have another extension.
@@ -72,7 +72,7 @@ pub async fn make(
     session: Arc<Session>,
     order: &Order,
     items: &[Item],
-    wanted: &[Wanted],
+    wanted: &[ItemToMake],
     record: &mut Record,
 ) -> Result<HashMap<usize, LineResult>, Failure> {
     let mut interrupts = Interrupts::listen();
@@ -111,25 +111,25 @@ struct Run<'a> {
     record: &'a mut Record,
     progress: Progress,
     /// Tasks that are not settled yet.
-    open: HashMap<TaskId, Wanted>,
+    open: HashMap<TaskId, ItemToMake>,
     /// Finished tasks whose results wait to be written.
-    ready: VecDeque<(Wanted, TaskView)>,
-    saves: JoinSet<(Wanted, TaskView, Result<Saved, Failure>)>,
+    ready: VecDeque<(ItemToMake, TaskView)>,
+    saves: JoinSet<(ItemToMake, TaskView, Result<Saved, Failure>)>,
     results: HashMap<usize, LineResult>,
     wanted: usize,
 }
 
 impl Run<'_> {
     /// Submits the tasks and runs until every result is written or has failed.
-    async fn make_all(&mut self, wanted: &[Wanted]) -> Result<(), Failure> {
+    async fn make_all(&mut self, wanted: &[ItemToMake]) -> Result<(), Failure> {
         let batch = submit(&self.session, self.order, self.items, wanted, &mut self.open).await?;
         let session = Arc::clone(&self.session);
         let mut follow = Follow::batch(&session, batch, self.open.keys().copied());
         let mut flush = interval(FLUSH);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        look.reset();
+        let mut poll = interval(POLL_INTERVAL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        poll.reset();
         loop {
             let mut settled = Vec::new();
             let told = {
@@ -144,7 +144,7 @@ impl Run<'_> {
                         told = &mut told, if !self.open.is_empty() => break told?,
                         Some(saved) = self.saves.join_next() => self.take_save(saved.map_err(|_| panicked())?),
                         _ = flush.tick() => self.record.flush()?,
-                        _ = look.tick() => self.explain().await,
+                        _ = poll.tick() => self.explain().await,
                     }
                 }
             };
@@ -216,14 +216,14 @@ impl Run<'_> {
     }
 
     fn take_removed(&mut self, id: TaskId) {
-        if let Some(Wanted { place, .. }) = self.open.remove(&id) {
+        if let Some(ItemToMake { item_index, .. }) = self.open.remove(&id) {
             let failure = Failure::new(Exit::NoInput, "task_not_found", format!("task {id} was removed"));
-            self.finish(place, |item| LineResult::failed(item, Some(id), failure));
+            self.finish(item_index, |item| LineResult::failed(item, Some(id), failure));
         }
     }
 
     fn show(&mut self, id: TaskId, state: TaskState, progress: &Fraction) {
-        let item = self.open.get(&id).and_then(|wanted| self.items.get(wanted.place));
+        let item = self.open.get(&id).and_then(|wanted| self.items.get(wanted.item_index));
         self.progress.show(id, item.map_or("", |item| &item.title), state, progress);
     }
 
@@ -239,10 +239,10 @@ impl Run<'_> {
         match Failure::of_task(&task) {
             None => self.ready.push_back((wanted, task)),
             Some(failure) if task.state == TaskState::Held => {
-                self.finish(wanted.place, |item| LineResult::held(item, task.id, failure));
+                self.finish(wanted.item_index, |item| LineResult::held(item, task.id, failure));
             }
             Some(failure) => {
-                self.finish(wanted.place, |item| LineResult::failed(item, Some(task.id), failure));
+                self.finish(wanted.item_index, |item| LineResult::failed(item, Some(task.id), failure));
             }
         }
     }
@@ -252,7 +252,7 @@ impl Run<'_> {
             && let Some((wanted, task)) = self.ready.pop_front()
         {
             let session = Arc::clone(&self.session);
-            let item = self.items.get(wanted.place);
+            let item = self.items.get(wanted.item_index);
             let path = item
                 .zip(task.outputs.first())
                 .map(|(item, picture)| self.order.directory.join(item.file(&picture.media_type)));
@@ -272,12 +272,13 @@ impl Run<'_> {
         }
     }
 
-    fn take_save(&mut self, (wanted, task, saved): (Wanted, TaskView, Result<Saved, Failure>)) {
-        let Some(item) = self.items.get(wanted.place) else { return };
+    fn take_save(&mut self, (wanted, task, saved): (ItemToMake, TaskView, Result<Saved, Failure>)) {
+        let Some(item) = self.items.get(wanted.item_index) else { return };
         let saved = match saved {
             Ok(saved) => saved,
             Err(failure) => {
-                return self.finish(wanted.place, |item| LineResult::failed(item, Some(task.id), failure));
+                return self
+                    .finish(wanted.item_index, |item| LineResult::failed(item, Some(task.id), failure));
             }
         };
         if let Some(note) = &saved.note {
@@ -292,7 +293,7 @@ impl Run<'_> {
         if let Some(former) = wanted.former.filter(|former| *former != file) {
             self.remove_former(&former);
         }
-        self.finish(wanted.place, |item| {
+        self.finish(wanted.item_index, |item| {
             LineResult::written(item, file, task.id, task.source, task.provider.clone(), digest)
         });
     }
@@ -307,11 +308,11 @@ impl Run<'_> {
         }
     }
 
-    fn finish(&mut self, place: usize, result: impl FnOnce(&Item) -> LineResult) {
-        let Some(item) = self.items.get(place) else { return };
+    fn finish(&mut self, item_index: usize, result: impl FnOnce(&Item) -> LineResult) {
+        let Some(item) = self.items.get(item_index) else { return };
         let result = result(item);
         let line = format!("[{}/{}] {}", self.results.len() + 1, self.wanted, result.line());
-        self.results.insert(place, result);
+        self.results.insert(item_index, result);
         self.progress.advance(self.results.len(), &line);
     }
 }

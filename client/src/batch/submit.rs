@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use reel_client::{ClientError, Session, new_request_id};
 use reel_protocol::{BatchId, TaskId, TaskSpec, limits::LARGE_LINE_BYTES, methods::SubmitBatchParams};
 
-use super::{Item, Order, Wanted};
+use super::{Item, ItemToMake, Order};
 use crate::failure::Failure;
 
 /// Most tasks of one request. A failed request is repeated whole, and the first pictures should not wait until the last line is sent.
@@ -23,13 +23,14 @@ pub async fn submit(
     session: &Session,
     order: &Order,
     items: &[Item],
-    wanted: &[Wanted],
-    open: &mut HashMap<TaskId, Wanted>,
+    wanted: &[ItemToMake],
+    open: &mut HashMap<TaskId, ItemToMake>,
 ) -> Result<BatchId, Failure> {
     let request_id = new_request_id();
     let mut batch = None;
     for (index, chunk) in chunks(items, wanted).into_iter().enumerate() {
-        let specs = chunk.iter().filter_map(|wanted| items.get(wanted.place)).map(|item| spec(order, item));
+        let specs =
+            chunk.iter().filter_map(|wanted| items.get(wanted.item_index)).map(|item| spec(order, item));
         let params = SubmitBatchParams {
             request_id: Some(format!("{request_id}-{index}")),
             name: order.name.clone(),
@@ -57,12 +58,12 @@ pub fn spec(order: &Order, item: &Item) -> TaskSpec {
 }
 
 /// Replaces the index in the daemon's message about a refused task by the line number.
-fn named_by_line(error: ClientError, items: &[Item], chunk: &[Wanted]) -> Failure {
+fn named_by_line(error: ClientError, items: &[Item], chunk: &[ItemToMake]) -> Failure {
     let mut failure = Failure::from(error);
     let named = failure.error.message.strip_prefix("tasks[").and_then(|rest| rest.split_once("]: "));
     let line = named.and_then(|(index, detail)| {
         let wanted = chunk.get(index.parse::<usize>().ok()?)?;
-        Some(format!("line {}: {detail}", items.get(wanted.place)?.line))
+        Some(format!("line {}: {detail}", items.get(wanted.item_index)?.line))
     });
     if let Some(line) = line {
         failure.error.message = line;
@@ -71,7 +72,7 @@ fn named_by_line(error: ClientError, items: &[Item], chunk: &[Wanted]) -> Failur
 }
 
 /// Splits the wanted items into chunks of at most [`CHUNK_TASKS`] tasks and about [`CHUNK_BYTES`] bytes.
-fn chunks<'a>(items: &[Item], wanted: &'a [Wanted]) -> Vec<&'a [Wanted]> {
+fn chunks<'a>(items: &[Item], wanted: &'a [ItemToMake]) -> Vec<&'a [ItemToMake]> {
     let mut chunks = Vec::new();
     let mut rest = wanted;
     while !rest.is_empty() {
@@ -82,7 +83,7 @@ fn chunks<'a>(items: &[Item], wanted: &'a [Wanted]) -> Vec<&'a [Wanted]> {
             let size = |item: &Item| {
                 item.params.as_str().len() + item.name.as_ref().map_or(0, |name| name.len() * 6) + TASK_BYTES
             };
-            bytes += items.get(wanted.place).map_or(0, size);
+            bytes += items.get(wanted.item_index).map_or(0, size);
             if bytes > CHUNK_BYTES && count > 0 {
                 break;
             }
@@ -105,8 +106,8 @@ mod tests {
         save::Existing,
     };
 
-    fn wanted(place: usize) -> Wanted {
-        Wanted { place, existing: Existing::Keep, former: None }
+    fn wanted(item_index: usize) -> ItemToMake {
+        ItemToMake { item_index, existing: Existing::Keep, former: None }
     }
 
     #[test]
@@ -132,7 +133,7 @@ mod tests {
             let text = format!("{prompt}\n").repeat(count);
             let lines = Input::read(text.as_bytes(), &Defaults::default(), &Reading::Guarded).unwrap().lines;
             let items = plan(lines, None).unwrap();
-            let wanted: Vec<Wanted> = (0..items.len()).map(wanted).collect();
+            let wanted: Vec<ItemToMake> = (0..items.len()).map(wanted).collect();
             chunks(&items, &wanted).iter().map(|chunk| chunk.len()).collect::<Vec<_>>()
         };
         assert!(sizes("x", 0).is_empty());

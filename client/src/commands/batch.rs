@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     batch::{
-        self, Defaults, Directory, Input, Item, LineResult, Order, Reading, Record, Report, Step, Wanted,
+        self, Defaults, Directory, Input, Item, ItemToMake, LineResult, Order, Reading, Record, Report, Step,
     },
     commands::generate::cache_mode,
     context::Context,
@@ -109,7 +109,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         has_only_draft = is_draft && tasks::has_only_draft(&session, "image").await.unwrap_or(false);
         results.extend(made);
     }
-    results.sort_unstable_by_key(|(place, _)| *place);
+    results.sort_unstable_by_key(|(item_index, _)| *item_index);
     let results = results.into_iter().map(|(_, result)| result).collect();
     let report = Report::new(results, table::path(&args.output), begun.elapsed())
         .of_kinds(items.iter().map(|item| item.kind.as_str()))
@@ -214,24 +214,24 @@ fn sort_out(
     items: &[Item],
     record: &Record,
     directory: &mut Directory<'_>,
-) -> Result<(Vec<Wanted>, Vec<Placed>), Failure> {
+) -> Result<(Vec<ItemToMake>, Vec<Placed>), Failure> {
     let mut wanted = Vec::new();
     let mut results = Vec::new();
-    for (place, item) in items.iter().enumerate() {
+    for (item_index, item) in items.iter().enumerate() {
         match directory.step(item, record, args.force, args.fresh)? {
             Step::Keep(file) => {
                 let digest = directory.digest(&file)?;
-                results.push((place, LineResult::kept(item, file, digest)));
+                results.push((item_index, LineResult::kept(item, file, digest)));
             }
-            Step::Make => wanted.push(Wanted { place, existing: Existing::Keep, former: None }),
+            Step::Make => wanted.push(ItemToMake { item_index, existing: Existing::Keep, former: None }),
             Step::Replace(former) => {
                 // Only --force replaces files that no batch wrote. Such a path may be a directory, which cannot be replaced.
                 let path = args.output.join(item.expected_file());
                 let checked =
                     if args.force { creatable::check_file(&path, Existing::Replace) } else { Ok(()) };
                 match checked {
-                    Ok(()) => wanted.push(Wanted { place, existing: Existing::Replace, former }),
-                    Err(failure) => results.push((place, LineResult::failed(item, None, failure))),
+                    Ok(()) => wanted.push(ItemToMake { item_index, existing: Existing::Replace, former }),
+                    Err(failure) => results.push((item_index, LineResult::failed(item, None, failure))),
                 }
             }
             Step::Refuse(file) => {
@@ -239,7 +239,7 @@ fn sort_out(
                 let message = format!("{shown} exists and is not from a batch, or was changed");
                 let failure =
                     Failure::new(Exit::CannotCreate, "output_exists", message).hint("--force replaces it");
-                results.push((place, LineResult::failed(item, None, failure)));
+                results.push((item_index, LineResult::failed(item, None, failure)));
             }
         }
     }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::{
     context::Context,
     exit::Exit,
-    failure::{Failure, Shown},
+    failure::{ErrorBody, Failure},
     tasks, units,
 };
 
@@ -67,7 +67,7 @@ struct Document {
 struct Changed {
     id: TaskId,
     task: Option<TaskView>,
-    error: Option<Shown>,
+    error: Option<ErrorBody>,
 }
 
 /// Runs `reel cancel`.

@@ -14,10 +14,10 @@ use serde::Serialize;
 
 use crate::{config_file, context::Context, exit::Exit, failure::Failure};
 
+mod file_state;
 mod redact;
-mod standing;
 
-pub use self::standing::Standing;
+pub use self::file_state::ConfigFileState;
 
 /// The editor if neither `$VISUAL` nor `$EDITOR` is set.
 const EDITOR: &str = "vi";
@@ -92,8 +92,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         }
         Action::Check => {
             check(context, path)?;
-            let standing = standing(daemon_of(context, path).await.as_ref(), path).await;
-            tell(context, document, standing)?;
+            let file_state = file_state(daemon_of(context, path).await.as_ref(), path).await;
+            tell(context, document, file_state)?;
         }
         Action::Edit => {
             config_file::create_if_absent(path)?;
@@ -103,28 +103,37 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
                 // The daemon may have reloaded the file by itself. The request makes sure that it has.
                 daemon.call_within::<DaemonReload>(&Empty {}, LIMIT).await?;
             }
-            let standing = standing(daemon.as_ref(), path).await;
-            tell(context, Document { exists: true, ..document }, standing)?;
+            let file_state = file_state(daemon.as_ref(), path).await;
+            tell(context, Document { exists: true, ..document }, file_state)?;
         }
     }
     Ok(Exit::Done)
 }
 
 /// Prints that the file is valid, and whether the running daemon uses it.
-fn tell(context: &Context, document: Document<'_>, standing: Option<Standing>) -> Result<(), Failure> {
+fn tell(
+    context: &Context,
+    document: Document<'_>,
+    file_state: Option<ConfigFileState>,
+) -> Result<(), Failure> {
     let path = document.path.display();
-    let holds = match (document.exists, &standing) {
+    let holds = match (document.exists, &file_state) {
         (true, None) => format!("{path} holds"),
-        (true, Some(Standing::InForce)) => format!("{path} holds and is in force"),
-        (true, Some(standing)) => format!("{path} holds: {}", standing.words().unwrap_or_default()),
-        (false, None | Some(Standing::InForce)) => format!("{path} does not exist: defaults are in force"),
-        (false, Some(standing)) => format!("{path} does not exist: {}", standing.words().unwrap_or_default()),
+        (true, Some(ConfigFileState::InForce)) => format!("{path} holds and is in force"),
+        (true, Some(file_state)) => format!("{path} holds: {}", file_state.words().unwrap_or_default()),
+        (false, None | Some(ConfigFileState::InForce)) => {
+            format!("{path} does not exist: defaults are in force")
+        }
+        (false, Some(file_state)) => {
+            format!("{path} does not exist: {}", file_state.words().unwrap_or_default())
+        }
     };
     context.output.line(&holds)?;
-    let is_in_force =
-        standing.as_ref().map(|standing| matches!(standing, Standing::InForce | Standing::NeedsRestart(_)));
-    let needs_restart = match standing {
-        Some(Standing::NeedsRestart(keys)) => keys,
+    let is_in_force = file_state
+        .as_ref()
+        .map(|file_state| matches!(file_state, ConfigFileState::InForce | ConfigFileState::NeedsRestart(_)));
+    let needs_restart = match file_state {
+        Some(ConfigFileState::NeedsRestart(keys)) => keys,
         _ => Vec::new(),
     };
     context.output.document(&Document { is_valid: Some(true), is_in_force, needs_restart, ..document })
@@ -138,10 +147,10 @@ async fn daemon_of(context: &Context, path: &Path) -> Option<Client> {
     (Path::new(&status.config) == path).then_some(client)
 }
 
-async fn standing(daemon: Option<&Client>, path: &Path) -> Option<Standing> {
+async fn file_state(daemon: Option<&Client>, path: &Path) -> Option<ConfigFileState> {
     let status: Result<_, ClientError> = daemon?.call_within::<DaemonStatus>(&Empty {}, LIMIT).await;
     let status = status.ok().filter(|status| Path::new(&status.config) == path)?;
-    status.config_in_force.is_some().then(|| Standing::of_file(&status))
+    status.config_in_force.is_some().then(|| ConfigFileState::of_file(&status))
 }
 
 /// Checks the file and prints its warnings. Fails if the file is invalid.

@@ -57,7 +57,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         }
         Ok(())
     };
-    let ended = signals::look_until_interrupted(&mut interrupts, following).await;
+    let ended = signals::run_until_interrupted(&mut interrupts, following).await;
     view.progress.clear();
     context.note_version(&session.client());
     if has_end && matches!(&ended, Err(failure) if failure.exit == Exit::Interrupted) {

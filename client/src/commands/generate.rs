@@ -19,14 +19,14 @@ use crate::{
     dry_run,
     exit::Exit,
     failure::Failure,
-    form::Form,
     inputs,
     naming::Destination,
+    picture_format::PictureFormat,
     save::Existing,
     signals::Interrupts,
     slug::slug,
     table, tasks, units,
-    waiting::{One, unless_interrupted, wait_command, wait_for_one},
+    waiting::{SingleTaskWait, unless_interrupted, wait_command, wait_for_one},
 };
 
 /// What to make, and where to write it.
@@ -132,7 +132,8 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
         let fetch = fetch_command(submitted.id, args.output.as_deref(), args.force);
-        let one = One { title: &args.prompt, timeout: args.timeout, fetch: Some(&fetch), text: None };
+        let one =
+            SingleTaskWait { title: &args.prompt, timeout: args.timeout, fetch: Some(&fetch), text: None };
         wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await?
     };
     if let Some(failure) = Failure::of_task(&task) {
@@ -180,7 +181,9 @@ fn check_destination(context: &Context, args: &Args) -> Result<Destination, Fail
         Destination::Stdout if context.output.is_json => {
             return Err(Failure::usage("-o - and --json both want stdout"));
         }
-        Destination::File(path) if Form::of_path(path).is_none() => return Err(unknown_ending(path)),
+        Destination::File(path) if PictureFormat::of_path(path).is_none() => {
+            return Err(unknown_ending(path));
+        }
         Destination::File(path) => {
             for path in names_of_file(path, args.n as usize) {
                 creatable::check_file(&path, existing)?;

@@ -63,7 +63,7 @@ async fn watch(context: &Context) -> Result<Exit, Failure> {
     let mut interrupts = Interrupts::listen();
     let topics = SubscribeParams { topics: vec![Topic::Memory], ..SubscribeParams::default() };
     let mut follow = Follow::new(&session, topics);
-    let ended = signals::look_until_interrupted(&mut interrupts, async {
+    let ended = signals::run_until_interrupted(&mut interrupts, async {
         loop {
             let line = EventLine::new(follow.next().await?, Timestamp::now());
             context.output.document(&line)?;

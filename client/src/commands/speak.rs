@@ -26,7 +26,7 @@ use crate::{
     signals::Interrupts,
     slug::slug,
     table, tasks, units,
-    waiting::{One, unless_interrupted, wait_for_one},
+    waiting::{SingleTaskWait, unless_interrupted, wait_for_one},
 };
 
 /// Free disk space that is required for a speech file, in bytes. Two minutes of WAV fit.
@@ -113,7 +113,7 @@ pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let task = if submitted.state == TaskState::Succeeded {
         session.call::<TaskGet>(&TaskIdParams { id: submitted.id }).await?
     } else {
-        let one = One { title: &text, timeout: args.timeout, fetch: Some(&fetch), text: None };
+        let one = SingleTaskWait { title: &text, timeout: args.timeout, fetch: Some(&fetch), text: None };
         wait_for_one(context.output, &session, submitted.id, one, &mut interrupts).await?
     };
     if let Some(failure) = Failure::of_task(&task) {

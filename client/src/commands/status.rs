@@ -8,7 +8,7 @@ use reel_protocol::{
     methods::{DaemonStatus, DaemonStatusResult, Empty, MemoryLevel, ProviderSummary},
 };
 
-use super::config::Standing;
+use super::config::ConfigFileState;
 use crate::{context::Context, exit::Exit, failure::Failure, table, units, why};
 
 /// Timeout of the request. A healthy daemon answers in well under a millisecond. The timeout is longer than that of the handshake, so that a daemon
@@ -30,12 +30,12 @@ pub async fn run(context: &Context) -> Result<Exit, Failure> {
     let status = client.call_within::<DaemonStatus>(&Empty {}, LIMIT).await?;
     context.note_version(&client);
     context.output.document(&status)?;
-    let file = Standing::of_file(&status);
+    let file = ConfigFileState::of_file(&status);
     context.output.data(&layout(&status, &file))?;
     Ok(Exit::Done)
 }
 
-fn layout(status: &DaemonStatusResult, file: &Standing) -> String {
+fn layout(status: &DaemonStatusResult, file: &ConfigFileState) -> String {
     let started = if status.is_auto_started { ", started by a client" } else { "" };
     let waits = match status.wait_reason {
         _ if status.is_paused => ", paused: reel resume".to_owned(),
@@ -114,7 +114,7 @@ fn providers(status: &DaemonStatusResult) -> String {
 }
 
 /// Returns the path of the configuration file, and how the file differs from what the daemon uses.
-fn config(status: &DaemonStatusResult, file: &Standing) -> String {
+fn config(status: &DaemonStatusResult, file: &ConfigFileState) -> String {
     match file.words() {
         Some(words) => format!("{}: {words}", status.config),
         None => status.config.clone(),

@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     signals::Interrupts,
     tasks, units,
-    waiting::{One, unless_interrupted, wait_for_one},
+    waiting::{SingleTaskWait, unless_interrupted, wait_for_one},
 };
 
 /// The options of `reel submit`.
@@ -107,7 +107,7 @@ async fn submit_and_wait(
     let SubmitResult { id, .. } = unless_interrupted(&mut interrupts, submit).await?;
     context.note_version(&session.client());
     let title = spec.name.clone().unwrap_or_else(|| spec.kind.clone());
-    let one = One { title: &title, timeout, fetch: None, text: None };
+    let one = SingleTaskWait { title: &title, timeout, fetch: None, text: None };
     let task = wait_for_one(context.output, &session, id, one, &mut interrupts).await?;
     report(context, &task)
 }

@@ -2,27 +2,27 @@
 //!
 //! `model` defines its fields. `read` parses it from TOML or JSON and reports the position of an error. `check` tests what types cannot express.
 //! `new_file` writes the file of a new project. `file` and `settings` change an existing file and preserve its comments and order. `align` matches
-//! the shots of a file with those of a story that was split again. `place` computes the timeline, and `request` what is requested from providers.
+//! the shots of a file with those of a story that was split again. `film_timeline` computes the timeline, and `request` what is requested from
+//! providers.
 
 mod align;
 mod check;
 mod file;
 #[cfg(test)]
 mod file_tests;
+mod film_timeline;
 mod ids;
 mod model;
 mod new_file;
-mod place;
 mod read;
 mod request;
 mod settings;
 
 pub use self::{
     file::{ProjectFile, Resplit, TextChange},
-    model::{
-        Change, Character, FrameSize, Place, Project, Scene, Shot, ShotChange, StoryFile, Subtitles, Video,
-    },
+    model::{Character, FrameSize, Place, Project, Scene, Shot, ShotTransition, StoryFile, Subtitles, Video},
     new_file::new_file,
     read::{ProjectError, read_json, read_toml},
     settings::{Setting, SettingChange},
 };
+pub use crate::timeline::Transition;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::camera::Camera;
+use crate::{camera::Camera, timeline::Transition};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -63,7 +63,7 @@ pub struct Video {
     /// The language of the text, as a BCP 47 tag; empty to detect it from the characters.
     pub language: String,
     /// The transition from one shot to the next, for shots that do not set their own.
-    pub transition: Change,
+    pub transition: Transition,
     /// The length of a dissolve, in seconds.
     pub transition_s: f64,
     /// The forms in which subtitles are made.
@@ -83,7 +83,7 @@ impl Default for Video {
             fps: 30,
             style: "cinematic".to_owned(),
             language: String::new(),
-            transition: Change::Dissolve,
+            transition: Transition::Dissolve,
             transition_s: 0.4,
             subtitles: vec![Subtitles::Burn, Subtitles::Srt],
             music: String::new(),
@@ -147,20 +147,10 @@ impl<'de> Deserialize<'de> for FrameSize {
     }
 }
 
-/// The transition from one shot to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Change {
-    /// The next shot follows without a transition.
-    Cut,
-    /// The next shot is blended in during a transition.
-    Dissolve,
-}
-
 /// The transition from the previous shot to this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ShotChange {
+pub enum ShotTransition {
     /// The transition of the whole film, as in [`Video::transition`].
     #[default]
     #[serde(rename = "")]
@@ -281,7 +271,7 @@ pub struct Shot {
     pub hold_s: f64,
     /// The transition from the previous shot to this one.
     #[serde(default)]
-    pub transition: ShotChange,
+    pub transition: ShotTransition,
     /// Another number gives another picture of the same prompt.
     #[serde(default)]
     pub sample: u64,

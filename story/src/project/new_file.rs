@@ -6,7 +6,7 @@ use toml_edit::{Table, Value, value};
 
 use super::{
     ids::{ShotIds, scene_id},
-    model::{NARRATOR, Project, Scene, Shot, ShotChange, StoryFile, VERSION, Video},
+    model::{NARRATOR, Project, Scene, Shot, ShotTransition, StoryFile, VERSION, Video},
 };
 use crate::{camera::Camera, split::SplitStory};
 
@@ -68,7 +68,7 @@ pub(super) fn new_shot(id: String, scene: String, text: &str, camera: Camera) ->
         motion: String::new(),
         min_s: 0.0,
         hold_s: 0.0,
-        transition: ShotChange::Usual,
+        transition: ShotTransition::Usual,
         sample: 0,
         locked: false,
     }

@@ -4,8 +4,9 @@ use toml_edit::{Array, Item, Table, Value};
 
 use super::{
     file::ProjectFile,
-    model::{Change, FrameSize, Subtitles},
+    model::{FrameSize, Subtitles},
 };
+use crate::timeline::Transition;
 
 /// A setting of the whole film, with its new value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub enum Setting {
     /// The style of the pictures.
     Style(String),
     /// The transition between shots that do not set their own.
-    Transition(Change),
+    Transition(Transition),
     /// The forms in which subtitles are made.
     Subtitles(Vec<Subtitles>),
     /// The file with background music; empty for none.
@@ -50,8 +51,8 @@ impl Setting {
             | Self::Music(text)
             | Self::Language(text)
             | Self::Voice { voice: text, .. } => text.into(),
-            Self::Transition(Change::Cut) => "cut".into(),
-            Self::Transition(Change::Dissolve) => "dissolve".into(),
+            Self::Transition(Transition::Cut) => "cut".into(),
+            Self::Transition(Transition::Dissolve) => "dissolve".into(),
             Self::Subtitles(forms) => {
                 let names = forms.iter().map(|form| match form {
                     Subtitles::Burn => "burn",
@@ -134,8 +135,8 @@ mod tests {
             (Setting::Size("9:16".parse().unwrap()), Some(("video.size", "\"640x360\"", "\"1080x1920\""))),
             (Setting::Size("9:16".parse().unwrap()), None),
             (Setting::Style("ink".to_owned()), None),
-            (Setting::Transition(Change::Dissolve), None),
-            (Setting::Transition(Change::Cut), Some(("video.transition", "", "\"cut\""))),
+            (Setting::Transition(Transition::Dissolve), None),
+            (Setting::Transition(Transition::Cut), Some(("video.transition", "", "\"cut\""))),
             (
                 Setting::Subtitles(vec![Subtitles::Track, Subtitles::Srt]),
                 Some(("video.subtitles", "", "[\"track\", \"srt\"]")),

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     context::Context,
     exit::Exit,
-    failure::{Failure, Shown},
+    failure::{ErrorBody, Failure},
     save,
 };
 
@@ -37,7 +37,7 @@ struct Report {
     commands: Vec<String>,
     /// Whether the service manager has enabled the daemon.
     is_enabled: bool,
-    error: Option<Shown>,
+    error: Option<ErrorBody>,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,13 +76,13 @@ async fn ask(words: &Words) -> Result<(), String> {
 pub async fn install(context: &Context) -> Result<Exit, Failure> {
     let definition = definition()?;
     for (path, _) in &definition.files {
-        if user_units::look_at(path) == Found::Foreign {
+        if user_units::inspect_unit_file(path) == Found::Foreign {
             return Err(Failure::exists(path).hint("it was not written by reel: move it away first"));
         }
     }
     let mut report = Report::default();
     for (path, text) in &definition.files {
-        if user_units::look_at(path) == Found::Ours(text.clone()) {
+        if user_units::inspect_unit_file(path) == Found::Ours(text.clone()) {
             report.file(context, "unchanged", path)?;
         } else {
             let directory = path.parent().unwrap_or(path);
@@ -99,7 +99,7 @@ pub async fn install(context: &Context) -> Result<Exit, Failure> {
             Exit::Done
         }
         Err(reason) => {
-            let shown = Shown {
+            let shown = ErrorBody {
                 code: "no_service_manager".to_owned(),
                 message: format!("no service manager of this user took it up: {reason}"),
                 hint: Some(format!(
@@ -144,7 +144,7 @@ pub async fn uninstall(context: &Context) -> Result<Exit, Failure> {
     let mut report = Report::default();
     let mut ours = Vec::new();
     for (path, _) in &definition.files {
-        match user_units::look_at(path) {
+        match user_units::inspect_unit_file(path) {
             Found::Nothing => {}
             Found::Ours(_) => ours.push(path.as_path()),
             Found::Foreign => report.file(context, "kept", path)?,

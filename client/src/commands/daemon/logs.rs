@@ -19,7 +19,7 @@ const LOG: &str = "reeld.log";
 const TAIL_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Interval at which a followed log is read.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The number of lines, and whether to follow the log.
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     loop {
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
         let (text, now) = read_from(&path, end).map_err(|error| cannot_read(&error))?;
         context.output.data(&text)?;
         end = now;

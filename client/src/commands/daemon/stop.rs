@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Interval at which the process is checked for its end.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Interval at which a draining daemon is asked what it waits for.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -173,7 +173,7 @@ async fn wait(
         if heard.elapsed() >= limit {
             return false;
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
         if let Some(draining) = client.as_ref().filter(|_| asked.is_none_or(|at| at.elapsed() >= ASK_EVERY)) {
             match draining.call_within::<DaemonStatus>(&Empty {}, ANSWER).await {
                 Ok(status) => {
@@ -212,7 +212,7 @@ async fn kill(context: &Context, process: &Process) -> Result<(), Failure> {
             return Err(Failure::new(Exit::TryLater, "still_stopping", message)
                 .hint("it waits for a disk or a network file system: try again when that answers"));
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
     context.output.warn(&format!(
         "killed the daemon (pid {pid}). What it accepted is kept. A task whose request to a paid provider was under way \

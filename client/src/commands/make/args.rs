@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use reel_protocol::{StoryPart, StoryRedo, StoryStage};
-use reel_story::project::{Change, FrameSize, Setting, Subtitles};
+use reel_story::project::{self, FrameSize, Setting, Subtitles};
 
 const EXAMPLES: &str = "Examples:
   reel make story.txt -o film.mp4
@@ -145,8 +145,8 @@ impl Args {
         settings.extend(self.language.clone().map(Setting::Language));
         settings.extend(self.transition.map(|transition| {
             Setting::Transition(match transition {
-                Transition::Cut => Change::Cut,
-                Transition::Dissolve => Change::Dissolve,
+                Transition::Cut => project::Transition::Cut,
+                Transition::Dissolve => project::Transition::Dissolve,
             })
         }));
         settings.extend(self.subtitles.map(|form| {

@@ -10,10 +10,10 @@ use reel_client::Session;
 use reel_protocol::{Digest, Output, StepReport, StoryPart};
 
 use super::{
-    places::Places,
     report::Results,
     stale::stages,
     state::{State, digest_of},
+    story_paths::StoryPaths,
 };
 use crate::{
     creatable,
@@ -40,31 +40,31 @@ pub struct Delivery {
 }
 
 /// An output that must be written, and its path.
-struct Wanted {
+struct PendingFile {
     output: Output,
     path: PathBuf,
 }
 
 /// Fails if the film or its subtitles could not be written later, or would replace a file that `reel make` did not write.
-pub fn check(places: &Places, state: &State, is_forced: bool) -> Result<(), Failure> {
-    for path in [&places.film, &places.subtitles] {
+pub fn check(paths: &StoryPaths, state: &State, is_forced: bool) -> Result<(), Failure> {
+    for path in [&paths.film, &paths.subtitles] {
         let may_replace = is_forced || state.is_ours(path);
         creatable::check_file(path, if may_replace { Existing::Replace } else { Existing::Keep })?;
     }
-    creatable::check_room(places.film.parent().unwrap_or(Path::new("")), ROOM_BYTES)
+    creatable::check_room(paths.film.parent().unwrap_or(Path::new("")), ROOM_BYTES)
 }
 
 /// Creates the directory for the copies. Fails if that is impossible.
-pub fn check_copies(places: &Places) -> Result<(), Failure> {
-    fs::create_dir_all(&places.copies).map_err(|error| save::cannot_write(&places.copies, &error))?;
-    creatable::check_directory(&places.copies, "a.png")
+pub fn check_copies(paths: &StoryPaths) -> Result<(), Failure> {
+    fs::create_dir_all(&paths.copies).map_err(|error| save::cannot_write(&paths.copies, &error))?;
+    creatable::check_directory(&paths.copies, "a.png")
 }
 
 /// Writes all results. A file that has the right bytes already is not written again. A copy that the user changed is kept, unless `is_forced`.
 pub async fn deliver(
     session: &Session,
     results: &Results<'_>,
-    places: &Places,
+    paths: &StoryPaths,
     state: &mut State,
     is_forced: bool,
 ) -> Result<Delivery, Failure> {
@@ -73,24 +73,25 @@ pub async fn deliver(
     for shot in &results.report.shots {
         for (stage, _, step) in stages(shot).filter(|(stage, ..)| *stage != StoryPart::Render) {
             let Some(output) = output_of(step) else { continue };
-            let path = places.copies.join(format!("{}.{}", shot.id, naming::extension(&output.media_type)));
+            let path = paths.copies.join(format!("{}.{}", shot.id, naming::extension(&output.media_type)));
             delivery.copies.insert((shot.id.clone(), stage), path.clone());
-            wanted.push(Wanted { output, path });
+            wanted.push(PendingFile { output, path });
         }
     }
     wanted.retain(|copy| !is_there(&copy.path, copy.output.digest, state));
-    let is_changed = |copy: &Wanted| save::is_taken(&copy.path) && !state.is_ours(&copy.path) && !is_forced;
+    let is_changed =
+        |copy: &PendingFile| save::is_taken(&copy.path) && !state.is_ours(&copy.path) && !is_forced;
     let (kept, mut wanted): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_changed);
     delivery.kept = kept.into_iter().map(|copy| copy.path).collect();
-    let beside = [(results.subtitles, &places.subtitles), (results.film, &places.film)];
+    let beside = [(results.subtitles, &paths.subtitles), (results.film, &paths.film)];
     for (output, path) in beside.into_iter().filter_map(|(output, path)| Some((output?, path))) {
         if !is_there(path, output.digest, state) {
-            wanted.push(Wanted { output: output.clone(), path: path.clone() });
+            wanted.push(PendingFile { output: output.clone(), path: path.clone() });
         }
     }
-    write(session, &wanted, places, state, is_forced).await?;
-    delivery.film = results.film.map(|film| (places.film.clone(), film.size_bytes));
-    delivery.subtitles = results.subtitles.map(|_| places.subtitles.clone());
+    write(session, &wanted, paths, state, is_forced).await?;
+    delivery.film = results.film.map(|film| (paths.film.clone(), film.size_bytes));
+    delivery.subtitles = results.subtitles.map(|_| paths.subtitles.clone());
     Ok(delivery)
 }
 
@@ -107,13 +108,13 @@ fn is_there(path: &Path, digest: Digest, state: &mut State) -> bool {
 /// recognise.
 async fn write(
     session: &Session,
-    wanted: &[Wanted],
-    places: &Places,
+    wanted: &[PendingFile],
+    paths: &StoryPaths,
     state: &mut State,
     is_forced: bool,
 ) -> Result<(), Failure> {
-    if wanted.iter().any(|file| file.path.starts_with(&places.copies)) {
-        check_copies(places)?;
+    if wanted.iter().any(|file| file.path.starts_with(&paths.copies)) {
+        check_copies(paths)?;
     }
     let may_replace = |state: &State, path: &Path| is_forced || state.is_ours(path);
     let existing: Vec<Existing> = wanted
@@ -123,7 +124,7 @@ async fn write(
     for file in wanted {
         state.announce(&file.path, file.output.digest);
     }
-    state.save(&places.state)?;
+    state.save(&paths.state)?;
     for (file, existing) in wanted.iter().zip(existing) {
         let written = save::save(session, &file.output, &file.path, existing).await;
         // Another process of the same command may have written the same file meanwhile.
@@ -142,7 +143,7 @@ async fn write(
 pub fn write_own(
     path: &Path,
     bytes: &[u8],
-    places: &Places,
+    paths: &StoryPaths,
     state: &mut State,
     is_forced: bool,
 ) -> Result<(), Failure> {
@@ -154,7 +155,7 @@ pub fn write_own(
         return Err(Failure::exists(path));
     }
     state.announce(path, digest);
-    state.save(&places.state)?;
+    state.save(&paths.state)?;
     save::replace(path, bytes)?;
     state.wrote(path, digest);
     Ok(())

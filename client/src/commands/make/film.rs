@@ -14,11 +14,11 @@ use super::{
     finish::{Run, finish},
     held::give_up_followers,
     media, pack,
-    places::Places,
     report::Results,
     stages::Stages,
     stale,
     state::{FilmRecord, Reviewed, State},
+    story_paths::StoryPaths,
     storyboard::Storyboard,
     submit,
     summary::StaleShot,
@@ -34,7 +34,7 @@ pub struct Work<'a> {
     /// The options of the command line.
     pub args: &'a Args,
     /// The paths of the story's files.
-    pub places: &'a Places,
+    pub paths: &'a StoryPaths,
     /// The project, as it was read or made from the story.
     pub storyboard: &'a Storyboard,
     /// The last stage; None for the whole film.
@@ -50,9 +50,9 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
     let project = &work.storyboard.project;
     say_downgrades(context.output, &session, project, work.until).await?;
     let handing_in = async {
-        let named = media::put(&session, project, work.places.directory()).await?;
+        let named = media::put(&session, project, work.paths.directory()).await?;
         let params = submit::params(work.args, &named, work.until)?;
-        let submitted = submit::submit(&session, &params, work.places, state).await?;
+        let submitted = submit::submit(&session, &params, work.paths, state).await?;
         Ok((named, submitted))
     };
     let (named, submitted) = unless_interrupted(&mut interrupts, handing_in).await?;
@@ -74,7 +74,7 @@ pub async fn make(context: &Context, work: &Work<'_>, state: &mut State) -> Resu
     };
     let delivering = conclude(&session, work, &named, &task, &results, state, begun);
     let run = unless_interrupted(&mut interrupts, delivering).await?;
-    finish(output, work.places, &run)
+    finish(output, work.paths, &run)
 }
 
 /// Writes the results to files and saves the state.
@@ -87,13 +87,13 @@ async fn conclude<'a>(
     state: &mut State,
     begun: Instant,
 ) -> Result<Run<'a>, Failure> {
-    let (places, is_forced) = (work.places, work.args.force);
+    let (paths, is_forced) = (work.paths, work.args.force);
     let report = &results.report;
-    let delivery = deliver::deliver(session, results, places, state, is_forced).await?;
+    let delivery = deliver::deliver(session, results, paths, state, is_forced).await?;
     let project = &work.storyboard.project;
     let has_no_renderer = task.error.as_ref().is_some_and(|error| error.code == StoryMakeParams::NO_RENDERER);
     let pack = if has_no_renderer {
-        Some(pack::write_player(report, project, &delivery, places, state, is_forced)?)
+        Some(pack::write_player(report, project, &delivery, paths, state, is_forced)?)
     } else {
         None
     };
@@ -101,7 +101,7 @@ async fn conclude<'a>(
         work.args.review && work.until == Some(Stage::Pictures) && task.state == TaskState::Succeeded;
     let review = if is_reviewed {
         state.reviewed = Some(Reviewed { project: work.storyboard.digest(), has_pictures: true });
-        Some(pack::write_pictures(report, project, &delivery, places, state)?)
+        Some(pack::write_pictures(report, project, &delivery, paths, state)?)
     } else {
         None
     };
@@ -146,5 +146,5 @@ fn forget(work: &Work<'_>, state: &mut State, task: &TaskView) -> Result<(), Fai
     if task.state.is_finished() {
         state.running = None;
     }
-    state.save(&work.places.state)
+    state.save(&work.paths.state)
 }

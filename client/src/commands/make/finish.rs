@@ -10,15 +10,15 @@ use super::{
     deliver::{Delivery, kept_words},
     outline::{clock, count},
     pack::Pack,
-    places::Places,
     report::Results,
     stale::stages,
+    story_paths::StoryPaths,
     summary::{Counts, StaleShot, cost_words, stale_lines},
     trouble::{Trouble, missing_words, trouble_lines, troubles},
 };
 use crate::{
     exit::Exit,
-    failure::{Failure, Shown},
+    failure::{ErrorBody, Failure},
     output::Output,
     table, units,
 };
@@ -66,7 +66,7 @@ struct Document<'a> {
     kept: Vec<String>,
     shots: Vec<ShotDocument<'a>>,
     troubles: &'a [Trouble],
-    error: Option<&'a Shown>,
+    error: Option<&'a ErrorBody>,
 }
 
 #[derive(Serialize)]
@@ -77,12 +77,12 @@ struct ShotDocument<'a> {
 }
 
 /// Prints the summary, and the error if there is no film. Returns the exit code.
-pub fn finish(output: Output, places: &Places, run: &Run<'_>) -> Result<Exit, Failure> {
+pub fn finish(output: Output, paths: &StoryPaths, run: &Run<'_>) -> Result<Exit, Failure> {
     let report = &run.results.report;
     let counts = Counts::of(report);
     let troubles = troubles(report, &run.followers);
-    let failure = failure(run, places, &troubles);
-    output.document(&document(places, run, &counts, &troubles, failure.as_ref()))?;
+    let failure = failure(run, paths, &troubles);
+    output.document(&document(paths, run, &counts, &troubles, failure.as_ref()))?;
     for line in trouble_lines(&troubles) {
         output.warn(&line);
     }
@@ -133,10 +133,10 @@ fn length_words(run: &Run<'_>, is_held: bool) -> String {
 }
 
 /// Returns why the run did not reach its goal, with a message and hint for stories; None if it did.
-fn failure(run: &Run<'_>, places: &Places, troubles: &[Trouble]) -> Option<Failure> {
+fn failure(run: &Run<'_>, paths: &StoryPaths, troubles: &[Trouble]) -> Option<Failure> {
     let mut failure = Failure::of_task(run.task)?;
     let again = "run the same command again: only what is missing is made";
-    let project = table::path(&places.project);
+    let project = table::path(&paths.project);
     match failure.error.code.as_str() {
         StoryMakeParams::SHOTS_MISSING => {
             let missing = missing_words(troubles, &run.results.report);
@@ -164,7 +164,7 @@ fn failure(run: &Run<'_>, places: &Places, troubles: &[Trouble]) -> Option<Failu
 }
 
 fn document<'a>(
-    places: &Places,
+    paths: &StoryPaths,
     run: &'a Run<'_>,
     counts: &'a Counts,
     troubles: &'a [Trouble],
@@ -182,8 +182,8 @@ fn document<'a>(
     Document {
         film: delivery.film.as_ref().map(|(path, _)| table::path(path)),
         subtitles: delivery.subtitles.as_deref().map(table::path),
-        project: table::path(&places.project),
-        directory: table::path(&places.copies),
+        project: table::path(&paths.project),
+        directory: table::path(&paths.copies),
         player: run.pack.as_ref().map(|pack| table::path(&pack.player)),
         narration: run.pack.as_ref().map(|pack| table::path(&pack.narration)),
         review: run.review.as_deref().map(table::path),

@@ -1,6 +1,6 @@
 //! `reel make`: makes a film from a story.
 //!
-//! `args` defines the options (`redo` checks `--redo`), and `places` the paths of a story's files. `storyboard` reads the project file or makes it
+//! `args` defines the options (`redo` checks `--redo`), and `story_paths` the paths of a story's files. `storyboard` reads the project file or makes it
 //! from the story, and `outline` prints it. `downgrades` warns about worse results, `media` copies own files into the daemon's store, and `submit`
 //! submits the task. `watch` follows it and shows progress on a `screen`, which `stages` counts for. `report` reads the results, `deliver` writes
 //! them next to the story, `held` cancels steps that only wait for a held task, and `finish` prints the summary with the help of `summary` and
@@ -18,7 +18,6 @@ mod media;
 mod outline;
 mod pack;
 mod page;
-mod places;
 mod read_file;
 mod redo;
 mod report;
@@ -26,6 +25,7 @@ mod screen;
 mod stages;
 mod stale;
 mod state;
+mod story_paths;
 mod storyboard;
 mod submit;
 mod summary;
@@ -40,8 +40,8 @@ use self::{
     args::Stage,
     film::Work,
     outline::{Outline, count},
-    places::Places,
     state::{Reviewed, State},
+    story_paths::StoryPaths,
     storyboard::Storyboard,
 };
 use crate::{context::Context, exit::Exit, failure::Failure, output::Output, table};
@@ -49,46 +49,46 @@ use crate::{context::Context, exit::Exit, failure::Failure, output::Output, tabl
 /// Makes the film, or everything up to the last stage.
 pub async fn run(context: &Context, args: Args) -> Result<Exit, Failure> {
     let output = context.output;
-    let places = Places::of(&args.story, args.output.as_deref())?;
-    let (mut state, damage) = State::load(&places.state)?;
-    let storyboard = Storyboard::open(&args, &places, &state)?;
+    let paths = StoryPaths::of(&args.story, args.output.as_deref())?;
+    let (mut state, damage) = State::load(&paths.state)?;
+    let storyboard = Storyboard::open(&args, &paths, &state)?;
     check_ids(&args, &storyboard.project)?;
     redo::check(&args, &storyboard.project)?;
-    media::check(&storyboard.project, places.directory())?;
+    media::check(&storyboard.project, paths.directory())?;
     if let Some(damage) = damage {
         output.warn(&damage);
     }
     let until = until(&args, &state, &storyboard);
     if args.dry_run {
-        say_story(output, &storyboard, &places);
-        let outline = Outline::of(&storyboard, &places, false)?;
+        say_story(output, &storyboard, &paths);
+        let outline = Outline::of(&storyboard, &paths, false)?;
         return dry_run::run(context, &args, &storyboard, &outline).await;
     }
     if until.is_none() && args.only.is_empty() {
-        deliver::check(&places, &state, args.force)?;
+        deliver::check(&paths, &state, args.force)?;
     }
     if args.music.is_some() && until != Some(Stage::Storyboard) {
         // A music file that is no sound fails here, before the project file names it.
-        media::put(&context.session().await?, &storyboard.project, places.directory()).await?;
+        media::put(&context.session().await?, &storyboard.project, paths.directory()).await?;
     }
     let is_written = storyboard.is_unwritten();
     if is_written {
-        storyboard.write(&places.project)?;
+        storyboard.write(&paths.project)?;
     }
-    say_story(output, &storyboard, &places);
-    say_written(output, &storyboard, &places, is_written);
+    say_story(output, &storyboard, &paths);
+    say_written(output, &storyboard, &paths, is_written);
     if let Some(split) = &storyboard.split {
         state.split = Some(split.clone());
-        state.save(&places.state)?;
+        state.save(&paths.state)?;
     }
     if until == Some(Stage::Storyboard) {
         if args.review {
-            return review(output, &storyboard, &places, &mut state, is_written);
+            return review(output, &storyboard, &paths, &mut state, is_written);
         }
-        return show(output, &storyboard, &places, is_written);
+        return show(output, &storyboard, &paths, is_written);
     }
-    deliver::check_copies(&places)?;
-    let work = Work { args: &args, places: &places, storyboard: &storyboard, until };
+    deliver::check_copies(&paths)?;
+    let work = Work { args: &args, paths: &paths, storyboard: &storyboard, until };
     film::make(context, &work, &mut state).await
 }
 
@@ -121,8 +121,13 @@ fn check_ids(args: &Args, project: &Project) -> Result<(), Failure> {
 }
 
 /// Prints the shots with their estimated times, and what they need.
-fn show(output: Output, storyboard: &Storyboard, places: &Places, is_written: bool) -> Result<Exit, Failure> {
-    let outline = Outline::of(storyboard, places, is_written)?;
+fn show(
+    output: Output,
+    storyboard: &Storyboard,
+    paths: &StoryPaths,
+    is_written: bool,
+) -> Result<Exit, Failure> {
+    let outline = Outline::of(storyboard, paths, is_written)?;
     output.document(&outline)?;
     outline.show(output, &storyboard.project)?;
     Ok(Exit::Done)
@@ -132,13 +137,13 @@ fn show(output: Output, storyboard: &Storyboard, places: &Places, is_written: bo
 fn review(
     output: Output,
     storyboard: &Storyboard,
-    places: &Places,
+    paths: &StoryPaths,
     state: &mut State,
     is_written: bool,
 ) -> Result<Exit, Failure> {
-    let outline = Outline::of(storyboard, places, is_written)?;
+    let outline = Outline::of(storyboard, paths, is_written)?;
     state.reviewed = Some(Reviewed { project: storyboard.digest(), has_pictures: false });
-    let page = pack::write_storyboard(&storyboard.project, &outline.placed(), places, state)?;
+    let page = pack::write_storyboard(&storyboard.project, &outline.placed(), paths, state)?;
     output.document(&outline)?;
     output.paths(&[&page])?;
     output.note("look at the shots, and change what you like; the same command again makes their pictures");
@@ -146,8 +151,8 @@ fn review(
 }
 
 /// Prints notes about the story: that it changed since it was split, and the result of `--resplit`.
-fn say_story(output: Output, storyboard: &Storyboard, places: &Places) {
-    let path = table::path(&places.project);
+fn say_story(output: Output, storyboard: &Storyboard, paths: &StoryPaths) {
+    let path = table::path(&paths.project);
     if storyboard.is_story_changed {
         output.warn(&format!(
             "the story was changed since {path} was made from it; the shots are those of {path}: --resplit has it follow the story"
@@ -174,8 +179,8 @@ fn say_story(output: Output, storyboard: &Storyboard, places: &Places) {
 }
 
 /// Prints what was written to the project file, or would be with `--dry-run`.
-fn say_written(output: Output, storyboard: &Storyboard, places: &Places, is_written: bool) {
-    let path = table::path(&places.project);
+fn say_written(output: Output, storyboard: &Storyboard, paths: &StoryPaths, is_written: bool) {
+    let path = table::path(&paths.project);
     for edit in &storyboard.edits {
         let before =
             if edit.before.is_empty() { String::new() } else { format!(" (it was {})", edit.before) };

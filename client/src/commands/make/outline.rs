@@ -7,7 +7,7 @@ use reel_story::{
 };
 use serde::Serialize;
 
-use super::{places::Places, storyboard::Storyboard};
+use super::{story_paths::StoryPaths, storyboard::Storyboard};
 use crate::{exit::Exit, failure::Failure, output::Output, table};
 
 /// The shots of a story with estimated times.
@@ -38,7 +38,7 @@ struct ShotOutline<'a> {
 
 impl<'a> Outline<'a> {
     /// Estimates the times of all shots.
-    pub fn of(storyboard: &'a Storyboard, places: &Places, is_written: bool) -> Result<Self, Failure> {
+    pub fn of(storyboard: &'a Storyboard, paths: &StoryPaths, is_written: bool) -> Result<Self, Failure> {
         let project = &storyboard.project;
         let (speech, timeline) = place(project, storyboard.language())?;
         let seconds = |samples: u64| samples as f64 / f64_samples(1.0) as f64;
@@ -54,7 +54,7 @@ impl<'a> Outline<'a> {
         let is_made = |shot: &&Shot| shot.picture_file.is_empty() && shot.clip_file.is_empty();
         let is_spoken = |shot: &&Shot| shot.voice_file.is_empty();
         Ok(Self {
-            project: table::path(&places.project),
+            project: table::path(&paths.project),
             is_written,
             is_story_changed: storyboard.is_story_changed,
             scenes: &project.scenes,

@@ -11,8 +11,8 @@ use reel_story::project::{Project, Shot};
 use super::{
     deliver::{self, Delivery},
     page::{PageShot, contact_sheet, player},
-    places::Places,
     state::State,
+    story_paths::StoryPaths,
     wav,
 };
 use crate::{failure::Failure, table};
@@ -36,19 +36,19 @@ pub fn write_player(
     report: &StoryReport,
     project: &Project,
     delivery: &Delivery,
-    places: &Places,
+    paths: &StoryPaths,
     state: &mut State,
     is_forced: bool,
 ) -> Result<Pack, Failure> {
-    deliver::check_copies(places)?;
+    deliver::check_copies(paths)?;
     let (narration, unread) = narration(report, delivery);
     let (player_path, narration_path) =
-        (places.copies.join("player.html"), places.copies.join("narration.wav"));
-    deliver::write_own(&narration_path, &wav::write(&narration), places, state, is_forced)?;
+        (paths.copies.join("player.html"), paths.copies.join("narration.wav"));
+    deliver::write_own(&narration_path, &wav::write(&narration), paths, state, is_forced)?;
     let size = project.video.size;
-    let page = player(&title(places), (size.width, size.height), &shots(report, project, delivery));
-    deliver::write_own(&player_path, page.as_bytes(), places, state, is_forced)?;
-    state.save(&places.state)?;
+    let page = player(&title(paths), (size.width, size.height), &shots(report, project, delivery));
+    deliver::write_own(&player_path, page.as_bytes(), paths, state, is_forced)?;
+    state.save(&paths.state)?;
     Ok(Pack { player: player_path, narration: narration_path, unread })
 }
 
@@ -56,7 +56,7 @@ pub fn write_player(
 pub fn write_storyboard(
     project: &Project,
     placed: &[(f64, f64)],
-    places: &Places,
+    paths: &StoryPaths,
     state: &mut State,
 ) -> Result<PathBuf, Failure> {
     let shots: Vec<PageShot> = project
@@ -70,7 +70,7 @@ pub fn write_storyboard(
         })
         .collect();
     let next = "These are the shots. Change them in the project file; the same command again makes their pictures and voices.";
-    write_sheet(&shots, next, places, state)
+    write_sheet(&shots, next, paths, state)
 }
 
 /// Writes a page with the shots, their pictures and voices.
@@ -78,29 +78,29 @@ pub fn write_pictures(
     report: &StoryReport,
     project: &Project,
     delivery: &Delivery,
-    places: &Places,
+    paths: &StoryPaths,
     state: &mut State,
 ) -> Result<PathBuf, Failure> {
     let next = "These are the pictures and voices. Change a prompt in the project file, or have one made anew with --redo ID:picture; \
          the same command again makes the film.";
-    write_sheet(&shots(report, project, delivery), next, places, state)
+    write_sheet(&shots(report, project, delivery), next, paths, state)
 }
 
 fn write_sheet(
     shots: &[PageShot],
     next: &str,
-    places: &Places,
+    paths: &StoryPaths,
     state: &mut State,
 ) -> Result<PathBuf, Failure> {
-    deliver::check_copies(places)?;
-    let path = places.copies.join("review.html");
-    deliver::write_own(&path, contact_sheet(&title(places), next, shots).as_bytes(), places, state, true)?;
-    state.save(&places.state)?;
+    deliver::check_copies(paths)?;
+    let path = paths.copies.join("review.html");
+    deliver::write_own(&path, contact_sheet(&title(paths), next, shots).as_bytes(), paths, state, true)?;
+    state.save(&paths.state)?;
     Ok(path)
 }
 
-fn title(places: &Places) -> String {
-    places.film.file_stem().map(|stem| table::path(Path::new(stem))).unwrap_or_default()
+fn title(paths: &StoryPaths) -> String {
+    paths.film.file_stem().map(|stem| table::path(Path::new(stem))).unwrap_or_default()
 }
 
 fn words(shot: &Shot) -> PageShot {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use reel_protocol::TaskState;
-use reel_story::project::{Change, Project, Shot, ShotChange};
+use reel_story::project::{Project, Shot, ShotTransition, Transition};
 
 use super::{args::Stage as Until, outline::count};
 
@@ -134,9 +134,9 @@ fn count_of(words: &str) -> Option<(Lane, (u64, u64))> {
 /// Whether the film dissolves into this shot.
 fn is_dissolve(project: &Project, shot: &Shot) -> bool {
     match shot.transition {
-        ShotChange::Cut => false,
-        ShotChange::Dissolve => true,
-        ShotChange::Usual => project.video.transition == Change::Dissolve,
+        ShotTransition::Cut => false,
+        ShotTransition::Dissolve => true,
+        ShotTransition::Usual => project.video.transition == Transition::Dissolve,
     }
 }
 

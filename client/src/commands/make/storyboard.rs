@@ -11,9 +11,9 @@ use reel_story::{
 
 use super::{
     Args,
-    places::{Places, is_stdin},
     read_file::{missing, read_bytes, read_project, read_stdin},
     state::{FormerSplit, State},
+    story_paths::{StoryPaths, is_stdin},
 };
 use crate::{
     exit::Exit,
@@ -51,19 +51,18 @@ struct Story {
 
 impl Storyboard {
     /// Reads the project file, or splits the story if there is none. Writes nothing.
-    pub fn open(args: &Args, places: &Places, state: &State) -> Result<Self, Failure> {
-        let former = read_project(&places.project)?;
+    pub fn open(args: &Args, paths: &StoryPaths, state: &State) -> Result<Self, Failure> {
+        let former = read_project(&paths.project)?;
         let Some(former) = former else {
-            let story = read_story(args, places)?
-                .ok_or_else(|| missing(&places.project, &rustix::io::Errno::NOENT.into()))?;
-            return Self::of_story(args, places, &story);
+            let story = read_story(args, paths)?
+                .ok_or_else(|| missing(&paths.project, &rustix::io::Errno::NOENT.into()))?;
+            return Self::of_story(args, paths, &story);
         };
-        let shown = table::path(&places.project);
+        let shown = table::path(&paths.project);
         let bad = |message: String| Failure::new(Exit::BadData, "bad_data", format!("{shown}: {message}"));
         let mut file = ProjectFile::parse(&former).map_err(|error| bad(error.to_string()))?;
         let assigned = file.assign_ids();
-        let story =
-            if args.resplit { Some(story_of(args, places, &file)?) } else { read_story(args, places)? };
+        let story = if args.resplit { Some(story_of(args, paths, &file)?) } else { read_story(args, paths)? };
         let split_from = file.project().story.as_ref().map(|story| story.digest.clone());
         let mut is_story_changed = story
             .as_ref()
@@ -77,14 +76,14 @@ impl Storyboard {
             resplit = Some(file.resplit(&anew, base.map(former_story).as_ref(), story.file));
             is_story_changed = false;
         }
-        let edits = settings(args, places)?.iter().filter_map(|setting| file.set(setting)).collect();
+        let edits = settings(args, paths)?.iter().filter_map(|setting| file.set(setting)).collect();
         let text = file.to_string();
         // The options may contradict other settings of the file.
         let project = ProjectFile::parse(&text).map_err(|error| bad(error.to_string()))?.project().clone();
         Ok(Self { project, text, former: Some(former), assigned, is_story_changed, edits, resplit, split })
     }
 
-    fn of_story(args: &Args, places: &Places, story: &Story) -> Result<Self, Failure> {
+    fn of_story(args: &Args, paths: &StoryPaths, story: &Story) -> Result<Self, Failure> {
         let split =
             split_bytes(&story.bytes, args.language.as_deref()).map_err(|error| bad_story(args, &error))?;
         let project = Project::of_story(&split, story.file.clone(), Video::default());
@@ -92,7 +91,7 @@ impl Storyboard {
             Failure::new(Exit::Internal, "internal", format!("the new project does not hold: {error}"))
         };
         let mut file = ProjectFile::parse(&new_file(&project)).map_err(broken)?;
-        for setting in settings(args, places)? {
+        for setting in settings(args, paths)? {
             file.set(&setting);
         }
         Ok(Self {
@@ -159,9 +158,9 @@ fn language<'a>(args: &'a Args, file: &'a ProjectFile) -> Option<&'a str> {
 }
 
 /// Reads the story that was named; None if the project file was named.
-fn read_story(args: &Args, places: &Places) -> Result<Option<Story>, Failure> {
+fn read_story(args: &Args, paths: &StoryPaths) -> Result<Option<Story>, Failure> {
     let most = reel_story::MAX_BYTES as u64;
-    let (bytes, name) = match &places.story {
+    let (bytes, name) = match &paths.story {
         Some(path) => {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
             (read_bytes(path, most)?, name.unwrap_or_default())
@@ -173,18 +172,18 @@ fn read_story(args: &Args, places: &Places) -> Result<Option<Story>, Failure> {
 }
 
 /// Reads the story for `--resplit`: the one that was named, or else the one that the project file names.
-fn story_of(args: &Args, places: &Places, file: &ProjectFile) -> Result<Story, Failure> {
-    if let Some(story) = read_story(args, places)? {
+fn story_of(args: &Args, paths: &StoryPaths, file: &ProjectFile) -> Result<Story, Failure> {
+    if let Some(story) = read_story(args, paths)? {
         return Ok(story);
     }
     let named = file.project().story.as_ref().map(|story| story.file.clone());
     let name = named.filter(|name| !name.is_empty() && name != "-").ok_or_else(|| {
         Failure::usage(format!(
             "{} names no story: give the story's file to --resplit",
-            table::path(&places.project)
+            table::path(&paths.project)
         ))
     })?;
-    Ok(story(read_bytes(&places.directory().join(&name), reel_story::MAX_BYTES as u64)?, name))
+    Ok(story(read_bytes(&paths.directory().join(&name), reel_story::MAX_BYTES as u64)?, name))
 }
 
 fn story(bytes: Vec<u8>, file: String) -> Story {
@@ -198,11 +197,11 @@ fn bad_story(args: &Args, error: &StoryError) -> Failure {
 }
 
 /// Returns the settings that the options make. The path of the music is relative to the project file's directory if it is below it.
-fn settings(args: &Args, places: &Places) -> Result<Vec<Setting>, Failure> {
+fn settings(args: &Args, paths: &StoryPaths) -> Result<Vec<Setting>, Failure> {
     let mut settings = args.settings();
     if let Some(music) = &args.music {
         let found = std::fs::canonicalize(music).map_err(|error| missing(music, &error))?;
-        let directory = crate::creatable::or_current(places.directory());
+        let directory = crate::creatable::or_current(paths.directory());
         let directory = std::fs::canonicalize(&directory).unwrap_or(directory);
         let path = found.strip_prefix(&directory).unwrap_or(&found);
         let path = path.to_str().ok_or_else(|| {

@@ -10,8 +10,8 @@ use reel_protocol::{
 use super::{
     Args,
     args::SubtitleForm,
-    places::Places,
     state::{Running, State},
+    story_paths::StoryPaths,
 };
 use crate::{exit::Exit, failure::Failure};
 
@@ -50,13 +50,13 @@ pub fn params(
 pub async fn submit(
     session: &Session,
     params: &StoryMakeParams,
-    places: &Places,
+    paths: &StoryPaths,
     state: &mut State,
 ) -> Result<Submitted, Failure> {
     let internal = |error: String| Failure::new(Exit::Internal, "internal", error);
     let json = JsonText::from_value(params).map_err(|error| internal(error.to_string()))?;
     let digest = Digest::from_bytes(*blake3::hash(json.as_str().as_bytes()).as_bytes());
-    let name = places.film.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = paths.film.file_name().map(|name| name.to_string_lossy().into_owned());
     let spec = |request_id: &str| TaskSpec {
         kind: "story.make".to_owned(),
         params: json.clone(),
@@ -67,9 +67,9 @@ pub async fn submit(
     let mut former = None;
     if let Some(running) = state.running.clone() {
         if running.params == digest {
-            if let Some(id) = come_back(session, &spec(&running.request_id), &running).await? {
+            if let Some(id) = resume_earlier_task(session, &spec(&running.request_id), &running).await? {
                 state.running = Some(Running { task: Some(id), ..running.clone() });
-                state.save(&places.state)?;
+                state.save(&paths.state)?;
                 return Ok(Submitted { id, is_earlier: running.task.is_some(), former: None });
             }
         } else if let Some(id) = running.task {
@@ -78,10 +78,10 @@ pub async fn submit(
     }
     let request_id = new_request_id();
     state.running = Some(Running { request_id: request_id.clone(), params: digest, task: None });
-    state.save(&places.state)?;
+    state.save(&paths.state)?;
     let id = session.submit(&spec(&request_id)).await.map_err(too_long)?.id;
     state.running = Some(Running { request_id, params: digest, task: Some(id) });
-    state.save(&places.state)?;
+    state.save(&paths.state)?;
     Ok(Submitted { id, is_earlier: false, former })
 }
 
@@ -107,7 +107,11 @@ fn too_large() -> Failure {
 }
 
 /// Returns the task that was submitted before. None if it failed or was cancelled, because a new task may succeed.
-async fn come_back(session: &Session, spec: &TaskSpec, running: &Running) -> Result<Option<TaskId>, Failure> {
+async fn resume_earlier_task(
+    session: &Session,
+    spec: &TaskSpec,
+    running: &Running,
+) -> Result<Option<TaskId>, Failure> {
     let id = match session.submit(spec).await {
         Ok(submitted) => submitted.id,
         // Another version of the client serialised the same params differently.

@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     output::Output,
     signals::{self, Interrupts},
-    waiting::{LOOK, how_they_stand, leave},
+    waiting::{POLL_INTERVAL, how_they_stand, leave},
     why::{Why, may_last},
 };
 
@@ -28,7 +28,7 @@ use crate::{
 const TURN: Duration = Duration::from_millis(500);
 
 /// Most queued tasks that are read to find out why they wait.
-const LOOKED_AT: u32 = 100;
+const MAX_POLLED_STEPS: u32 = 100;
 
 /// The hint for a user who stops waiting.
 const WAY_BACK: &str = "the same command again comes back to it";
@@ -83,16 +83,16 @@ async fn next_told(
 ) -> Result<Followed, ClientError> {
     // The future is kept for the whole loop, because it may be in the middle of starting the daemon.
     let mut told = pin!(follow.next());
-    let mut looked = Instant::now();
+    let mut polled = Instant::now();
     loop {
         if let Ok(told) = timeout(TURN, &mut told).await {
             return told;
         }
         screen.draw();
-        if looked.elapsed() >= LOOK {
-            looked = Instant::now();
+        if polled.elapsed() >= POLL_INTERVAL {
+            polled = Instant::now();
             // If this request fails, the next event reports it.
-            let why = timeout(LOOK, why_it_waits(&session.client(), id)).await;
+            let why = timeout(POLL_INTERVAL, why_it_waits(&session.client(), id)).await;
             screen.explain(why.ok().and_then(Result::ok).flatten());
         }
     }
@@ -107,7 +107,7 @@ async fn why_it_waits(client: &Client, id: TaskId) -> Result<Option<Waiting>, Cl
     }
     let queued = TaskListParams {
         state: Some(TaskState::Queued),
-        limit: Some(LOOKED_AT),
+        limit: Some(MAX_POLLED_STEPS),
         ..TaskListParams::default()
     };
     let steps =

@@ -14,7 +14,7 @@ pub struct Sound {
 
 /// The format of the samples in a file.
 #[derive(Debug, Clone, Copy)]
-struct Form {
+struct SampleFormat {
     is_float: bool,
     channels: usize,
     rate: u32,
@@ -28,14 +28,14 @@ pub fn read(file: &[u8]) -> Option<Sound> {
     if !(head.starts_with(b"RIFF") && head.ends_with(b"WAVE")) {
         return None;
     }
-    let mut form = None;
+    let mut format = None;
     while let Some((head, after)) = rest.split_at_checked(8) {
         let (name, size) = head.split_at_checked(4)?;
         let size = u32::from_le_bytes(size.try_into().ok()?) as usize;
         let body = after.get(..size.min(after.len()))?;
         match name {
-            b"fmt " => form = Some(read_form(body)?),
-            b"data" => return Some(read_samples(body, form?)),
+            b"fmt " => format = Some(read_format(body)?),
+            b"data" => return Some(read_samples(body, format?)),
             _ => {}
         }
         // Chunks start at even offsets.
@@ -44,7 +44,7 @@ pub fn read(file: &[u8]) -> Option<Sound> {
     None
 }
 
-fn read_form(body: &[u8]) -> Option<Form> {
+fn read_format(body: &[u8]) -> Option<SampleFormat> {
     let short = |at: usize| Some(u16::from_le_bytes(body.get(at..at + 2)?.try_into().ok()?));
     let tag = match short(0)? {
         // For WAVE_FORMAT_EXTENSIBLE, the actual tag is at the start of the extension.
@@ -60,22 +60,22 @@ fn read_form(body: &[u8]) -> Option<Form> {
         _ => false,
     };
     let is_possible = is_known && (1..=16).contains(&channels) && (1000..=768_000).contains(&rate);
-    is_possible.then(|| Form { is_float, channels, rate, bytes: usize::from(bits / 8) })
+    is_possible.then(|| SampleFormat { is_float, channels, rate, bytes: usize::from(bits / 8) })
 }
 
-fn read_samples(body: &[u8], form: Form) -> Sound {
+fn read_samples(body: &[u8], format: SampleFormat) -> Sound {
     let sample = |bytes: &[u8]| match *bytes {
         [byte] => (f32::from(byte) - 128.0) / 128.0,
         [low, high] => f32::from(i16::from_le_bytes([low, high])) / 32_768.0,
         [low, middle, high] => i32::from_le_bytes([0, low, middle, high]) as f32 / 2_147_483_648.0,
-        [a, b, c, d] if form.is_float => f32::from_le_bytes([a, b, c, d]),
+        [a, b, c, d] if format.is_float => f32::from_le_bytes([a, b, c, d]),
         [a, b, c, d] => i32::from_le_bytes([a, b, c, d]) as f32 / 2_147_483_648.0,
         _ => 0.0,
     };
-    let frames = body.chunks_exact(form.bytes * form.channels);
-    let mixed =
-        frames.map(|frame| frame.chunks_exact(form.bytes).map(sample).sum::<f32>() / form.channels as f32);
-    Sound { rate: form.rate, samples: mixed.collect() }
+    let frames = body.chunks_exact(format.bytes * format.channels);
+    let mixed = frames
+        .map(|frame| frame.chunks_exact(format.bytes).map(sample).sum::<f32>() / format.channels as f32);
+    Sound { rate: format.rate, samples: mixed.collect() }
 }
 
 impl Sound {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_and_lengths_that_lie_are_understood() {
+    fn other_formats_and_lengths_that_lie_are_understood() {
         let mut file = write(&[0.5; 100]);
         // espeak-ng writes this length to a pipe.
         file[40..44].copy_from_slice(&0x7fff_f000_u32.to_le_bytes());

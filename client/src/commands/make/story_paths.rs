@@ -12,7 +12,7 @@ const PROJECT: &str = ".reel.toml";
 
 /// The paths of a story's files: those that the user edits, and those that are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub struct StoryPaths {
     /// The story; None if it comes from stdin, or if the project file was named.
     pub story: Option<PathBuf>,
     /// The project file.
@@ -32,7 +32,7 @@ pub fn is_stdin(story: &Path) -> bool {
     story == Path::new("-")
 }
 
-impl Places {
+impl StoryPaths {
     /// Derives the paths. `DIR/x.txt` has its project in `DIR/x.reel.toml` and its film in `DIR/x.mp4`. For a story from stdin, all files are next to
     /// the film.
     pub fn of(story: &Path, output: Option<&Path>) -> Result<Self, Failure> {
@@ -138,8 +138,8 @@ mod tests {
                 ["f/g.reel.toml", "f/.g.reel-state.json", "f/g.reel", "f/g.mp4", "f/g.srt"],
             ),
         ] {
-            let places = Places::of(Path::new(story), output.map(Path::new)).unwrap();
-            let found = [places.project, places.state, places.copies, places.film, places.subtitles];
+            let paths = StoryPaths::of(Path::new(story), output.map(Path::new)).unwrap();
+            let found = [paths.project, paths.state, paths.copies, paths.film, paths.subtitles];
             assert_eq!(found, expected.map(PathBuf::from), "{story}");
         }
     }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn what_names_no_film_is_refused() {
         for (story, output) in [("-", None), ("x.txt", Some("x.avi")), ("x.txt", Some("-")), ("..", None)] {
-            let failure = Places::of(Path::new(story), output.map(Path::new)).unwrap_err();
+            let failure = StoryPaths::of(Path::new(story), output.map(Path::new)).unwrap_err();
             assert_eq!(failure.exit, crate::exit::Exit::Usage, "{story} {output:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! The timeline of a project's film, and the texts of its shots.
 
-use super::model::{Change as FilmChange, Project, Shot, ShotChange};
-use crate::timeline::{Change, Pace, ShotLength, Timeline, TimelineError, f64_samples, timeline};
+use super::model::{Project, Shot, ShotTransition};
+use crate::timeline::{Pace, ShotLength, Timeline, TimelineError, Transition, f64_samples, timeline};
 
 impl Project {
     /// Computes the timeline of the film. `speech` has the length of each shot's narration in samples (48 kHz), 0 for a silent shot.
@@ -13,11 +13,12 @@ impl Project {
     }
 
     fn length(&self, shot: &Shot, speech: u64) -> ShotLength {
-        let change = match (shot.transition, self.video.transition) {
-            (ShotChange::Cut, _) | (ShotChange::Usual, FilmChange::Cut) => Change::Cut,
-            (ShotChange::Dissolve, _) | (ShotChange::Usual, FilmChange::Dissolve) => Change::Dissolve,
+        let transition = match shot.transition {
+            ShotTransition::Usual => self.video.transition,
+            ShotTransition::Cut => Transition::Cut,
+            ShotTransition::Dissolve => Transition::Dissolve,
         };
-        ShotLength { speech, least: f64_samples(shot.min_s), hold: f64_samples(shot.hold_s), change }
+        ShotLength { speech, least: f64_samples(shot.min_s), hold: f64_samples(shot.hold_s), transition }
     }
 }
 

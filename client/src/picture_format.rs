@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// A picture format that can be both decoded and encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum PictureFormat {
     /// `.png`.
     Png,
     /// `.jpg` or `.jpeg`.
@@ -13,7 +13,7 @@ pub enum Form {
     Webp,
 }
 
-impl Form {
+impl PictureFormat {
     /// The supported extensions, as error messages list them.
     pub const ENDINGS: &str = ".png, .jpg, .jpeg or .webp";
 
@@ -50,15 +50,15 @@ mod tests {
     #[test]
     fn an_ending_in_any_case_asks_for_its_form() {
         for (path, form) in [
-            ("a.png", Some(Form::Png)),
-            ("a.b.JPG", Some(Form::Jpeg)),
-            ("a.jpeg", Some(Form::Jpeg)),
-            ("a.WebP", Some(Form::Webp)),
+            ("a.png", Some(PictureFormat::Png)),
+            ("a.b.JPG", Some(PictureFormat::Jpeg)),
+            ("a.jpeg", Some(PictureFormat::Jpeg)),
+            ("a.WebP", Some(PictureFormat::Webp)),
             ("a.gif", None),
             ("png", None),
             (".png", None),
         ] {
-            assert_eq!(Form::of_path(Path::new(path)), form, "{path}");
+            assert_eq!(PictureFormat::of_path(Path::new(path)), form, "{path}");
         }
     }
 }

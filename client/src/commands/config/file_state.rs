@@ -12,7 +12,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// How the file differs from the configuration that the daemon uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum ConfigFileState {
     /// The daemon uses this file.
     InForce,
     /// The daemon uses this file, except for these keys, which need a restart.
@@ -23,7 +23,7 @@ pub enum Standing {
     Changed,
 }
 
-impl Standing {
+impl ConfigFileState {
     /// Compares the file that the daemon names. If the daemon does not say what it uses, or the file cannot be read, no difference is reported.
     pub fn of_file(status: &DaemonStatusResult) -> Self {
         let Some(in_force) = &status.config_in_force else { return Self::InForce };
@@ -81,20 +81,20 @@ mod tests {
         let refused = || Some("config.toml:1:2: unknown key task\nconfig.toml:2:1: more".to_owned());
         let keys = || vec!["log.max_mb".to_owned()];
         for (digest, refused, needs_restart, file, expected) in [
-            (one, None, vec![], one, Standing::InForce),
-            (None, None, vec![], None, Standing::InForce),
-            (one, None, keys(), one, Standing::NeedsRestart(keys())),
-            (one, None, vec![], other, Standing::Changed),
-            (one, None, keys(), None, Standing::Changed),
-            (None, None, vec![], one, Standing::Changed),
-            (one, refused(), vec![], other, Standing::Refused(refused().unwrap())),
+            (one, None, vec![], one, ConfigFileState::InForce),
+            (None, None, vec![], None, ConfigFileState::InForce),
+            (one, None, keys(), one, ConfigFileState::NeedsRestart(keys())),
+            (one, None, vec![], other, ConfigFileState::Changed),
+            (one, None, keys(), None, ConfigFileState::Changed),
+            (None, None, vec![], one, ConfigFileState::Changed),
+            (one, refused(), vec![], other, ConfigFileState::Refused(refused().unwrap())),
             // The file was restored to its former content before the daemon noticed.
-            (one, refused(), vec![], one, Standing::InForce),
+            (one, refused(), vec![], one, ConfigFileState::InForce),
         ] {
             let in_force = ConfigInForce { digest, refused, needs_restart };
-            assert_eq!(Standing::new(&in_force, file), expected, "{in_force:?} {file:?}");
+            assert_eq!(ConfigFileState::new(&in_force, file), expected, "{in_force:?} {file:?}");
         }
-        let words = Standing::Refused(refused().unwrap()).words().unwrap();
+        let words = ConfigFileState::Refused(refused().unwrap()).words().unwrap();
         assert_eq!(words, "not in force, an older one is: config.toml:1:2: unknown key task");
     }
 

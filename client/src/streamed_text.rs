@@ -9,19 +9,19 @@ use crate::output::Output;
 
 /// The text of one task, as far as the terminal shows it.
 #[derive(Debug)]
-pub struct TextAsItComes {
+pub struct StreamedText {
     output: Output,
-    shown: RefCell<Shown>,
+    shown: RefCell<ShownText>,
 }
 
 #[derive(Debug, Default)]
-struct Shown {
+struct ShownText {
     text: String,
     /// Whether a piece was missing or the text started over. Further pieces are then ignored, and the rest is printed when the text is complete.
     is_broken: bool,
 }
 
-impl TextAsItComes {
+impl StreamedText {
     /// Starts with nothing shown.
     pub fn new(output: Output) -> Self {
         Self { output, shown: RefCell::default() }
@@ -53,7 +53,7 @@ impl TextAsItComes {
     }
 }
 
-impl Shown {
+impl ShownText {
     fn add(&mut self, partial: &PartialEvent) -> bool {
         self.is_broken |= partial.index != 0 || partial.offset != self.text.len() as u64;
         if !self.is_broken {
@@ -82,7 +82,7 @@ mod tests {
             (&[(0, "Hé"), (0, "Hé"), (3, " you")], "Hé", " you there."),
             (&[(0, "Well"), (0, "Hé")], "Well", "\nHé you there."),
         ] {
-            let mut state = Shown::default();
+            let mut state = ShownText::default();
             let mut seen = String::new();
             for (offset, text) in pieces {
                 let (id, text) = (TaskId(1), (*text).to_owned());
